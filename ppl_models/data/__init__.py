@@ -1,0 +1,65 @@
+"""Data: from any container or file to what a program receives, and examples to try it on.
+
+The leftmost room: it imports nothing of the package but its errors, and neither JAX nor
+NumPyro, so that the command line can judge a file before anything heavy is loaded.
+"""
+
+from ppl_models.data.examples import (
+    digits,
+    earthquakes,
+    first_names,
+    galaxies,
+    iris,
+    old_faithful,
+)
+from ppl_models.data.files import read_file
+from ppl_models.data.kinds import (
+    KINDS,
+    Bits,
+    Categories,
+    Counts,
+    Kind,
+    Observed,
+    Reals,
+    Tokens,
+)
+from ppl_models.data.synthetic import (
+    blobs,
+    gaussian_clusters,
+    latent_classes,
+    oddly_shaped,
+    overlapping,
+    unequal,
+)
+from ppl_models.data.tables import Table, as_table
+from ppl_models.data.vocabulary import Vocabulary, characters, decode, words
+
+__all__ = [
+    "KINDS",
+    "Bits",
+    "Categories",
+    "Counts",
+    "Kind",
+    "Observed",
+    "Reals",
+    "Table",
+    "Tokens",
+    "Vocabulary",
+    "as_table",
+    "blobs",
+    "characters",
+    "decode",
+    "digits",
+    "earthquakes",
+    "first_names",
+    "galaxies",
+    "gaussian_clusters",
+    "iris",
+    "latent_classes",
+    "oddly_shaped",
+    "old_faithful",
+    "overlapping",
+    "read_file",
+    "unequal",
+    "words",
+]

@@ -1,0 +1,145 @@
+"""Data from files: tables from CSV or TSV, sequences from lines of text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from ppl_models.data.observed import Kind
+from ppl_models.data.sequences import Tokens
+from ppl_models.errors import InputError
+
+SEPARATORS = {".tsv": "\t", ".tab": "\t"}
+# Not "None" and "null", which pandas would add: they can be answers in a questionnaire.
+MISSING = ["", "NA", "N/A", "NaN", "nan", "<NA>"]
+
+
+def read_file(path: str | Path, *, kind: type[Kind]) -> pd.DataFrame | list[str]:
+    """Read a file for a kind of data, whose `read` takes what comes back.
+
+    Args:
+        path: CSV, or TSV by its ending, with a line of column names; a first column without a
+            name or called "rownames" labels the rows.  For `Tokens` any file whose ending is
+            not that of a table: one sequence a line.
+        kind: the kind that the data will be read as.
+
+    Returns:
+        A frame, or for `Tokens` a list of strings.
+
+    Raises:
+        InputError: no such file, a directory, no data, not text, not a table, or a first line
+            of numbers where column names should be.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a directory: give a file")
+    if not path.exists():
+        raise InputError(f"{path} does not exist: check the name")
+    is_table = path.suffix.lower() in {".csv", *SEPARATORS}
+    try:
+        if issubclass(kind, Tokens):
+            return _column_of_text(path) if is_table else _lines(path)
+        return _frame(path)
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text in UTF-8: save it as such") from None
+    except pd.errors.EmptyDataError:
+        raise InputError(f"{path} is empty: give a file with data") from None
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        reason = str(error).strip().rpartition("error: ")[2]
+        raise InputError(f"{path} cannot be read as a table: {reason}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _lines(path: Path) -> list[str]:
+    # Not splitlines(), which also cuts at characters that may be tokens, as a form feed.
+    lines = path.read_text(encoding="utf-8-sig").split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise InputError(f"{path} is empty: give a file with one sequence a line")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            raise InputError(f"line {number} of {path} is an empty sequence: drop it")
+    return lines
+
+
+def _column_of_text(path: Path) -> list[str]:
+    frame = pd.read_csv(
+        path,
+        sep=_separator(path),
+        dtype=str,
+        # A first name may be "Nan" and a token "NA": nothing is missing in text.
+        keep_default_na=False,
+        encoding="utf-8-sig",
+        skip_blank_lines=False,
+    )
+    if frame.shape[1] != 1:
+        raise InputError(
+            f"{path} has {frame.shape[1]} columns: give one column, or a text file with one "
+            "sequence a line"
+        )
+    if len(frame) == 0:
+        raise InputError(f"{path} has no rows below the line of column names")
+    return frame.iloc[:, 0].tolist()
+
+
+def _frame(path: Path) -> pd.DataFrame:
+    header = _header(path)
+    frame = pd.read_csv(
+        path,
+        sep=_separator(path),
+        na_values=MISSING,
+        keep_default_na=False,
+        skipinitialspace=True,
+        encoding="utf-8-sig",
+    )
+    if len(frame) == 0:
+        raise InputError(f"{path} has no rows below the line of column names")
+    if header[0] in {"", "rownames", "Unnamed: 0"} and frame.shape[1] == len(header):
+        frame = frame.set_index(frame.columns[0])
+        frame.index.name = None
+    return frame
+
+
+def _header(path: Path) -> list[str]:
+    """The column names as they stand in the file.
+
+    Raises:
+        InputError: a name that repeats, or numbers that are data rather than names.
+    """
+    first = pd.read_csv(
+        path,
+        sep=_separator(path),
+        header=None,
+        nrows=1,
+        dtype=str,
+        keep_default_na=False,
+        skipinitialspace=True,
+        encoding="utf-8-sig",
+    )
+    names = [str(name) for name in first.iloc[0]]
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise InputError(f"{path} has two columns named '{name}': rename one")
+    labels = names if names[0] != "" else names[1:]
+    counted = [[str(d + first) for d in range(len(labels))] for first in (0, 1)]
+    if labels not in counted and all(map(_is_number, labels)):
+        raise InputError(
+            f"the first line of {path} holds numbers ({', '.join(labels[:4])}), not column "
+            "names: add a line of names"
+        )
+    return names
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _separator(path: Path) -> str:
+    return SEPARATORS.get(path.suffix.lower(), ",")

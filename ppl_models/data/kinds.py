@@ -1,0 +1,12 @@
+"""The data kinds by name: what a program may annotate a data parameter with."""
+
+from __future__ import annotations
+
+from ppl_models.data.categories import Categories
+from ppl_models.data.numeric import Bits, Counts, Reals
+from ppl_models.data.observed import Kind, Observed
+from ppl_models.data.sequences import Tokens
+
+KINDS: tuple[type[Kind], ...] = (Reals, Bits, Counts, Categories, Tokens)
+
+__all__ = ["KINDS", "Bits", "Categories", "Counts", "Kind", "Observed", "Reals", "Tokens"]

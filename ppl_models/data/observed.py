@@ -1,0 +1,65 @@
+"""The base of the data kinds: what a program receives, and how it is asked for.
+
+A program says what its data are by annotating the data parameter with a kind
+(``x: Reals = None``).  The kind turns whatever container a person has into one `Observed`,
+or ends in one sentence; nothing behind it has to look at containers or cells again.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Data as a program receives them, with the names of their axes.
+
+    Attributes:
+        values: the array; a missing cell is NaN (then the dtype is float64).  It may share
+            memory with the container that it was read from.
+        dims: ``("row", "feature")``, ``("row",)`` or ``("sequence", "position")``.
+        coords: labels by dimension; also of dimensions that only parameters have, as "level".
+        arguments: sizes that a program can be told: ``rows``, ``features``, ``levels``, ...
+    """
+
+    values: np.ndarray
+    dims: tuple[str, ...]
+    coords: dict[str, np.ndarray]
+    arguments: dict[str, object]
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether any cell is missing."""
+        return self.values.dtype.kind == "f" and bool(np.isnan(self.values).any())
+
+
+class Kind(ABC):
+    """What the cells of a data parameter are; used as an annotation, never instantiated."""
+
+    @classmethod
+    @abstractmethod
+    def read(
+        cls,
+        data: object,
+        *,
+        site: str = "x",
+        like: Mapping[str, Sequence] | None = None,
+        fresh: bool = True,
+    ) -> Observed:
+        """Read a container of data.
+
+        Args:
+            data: any container that the kind understands.
+            site: name of the program's data parameter, for messages.
+            like: coordinates of an earlier reading, whose features, levels or tokens the new
+                data must have.
+            fresh: True for data to fit (all checks); False for new rows to score or to fill
+                in, where single rows and constant or all-missing columns are fine.
+
+        Raises:
+            InputError: the data cannot be used; the sentence says what, where, and what to do.
+        """

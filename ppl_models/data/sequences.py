@@ -1,0 +1,64 @@
+"""The kind whose units are whole sequences of tokens, of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ppl_models.data.flat import END, flatten
+from ppl_models.data.observed import Kind, Observed
+from ppl_models.data.vocabulary import Vocabulary
+
+
+class Tokens(Kind):
+    """Sequences as codes (sequence, position), filled up with the code V of ``<end>``."""
+
+    @classmethod
+    def read(
+        cls,
+        data: object,
+        *,
+        site: str = "x",
+        like: Mapping[str, Sequence] | None = None,
+        fresh: bool = True,
+    ) -> Observed:
+        """Read a list of sequences, each a string of characters or a list of tokens.
+
+        Tokens are text or whole numbers, sorted, unless ``like["token"]`` gives them; every
+        sequence ends with at least one ``<end>``.  Nothing more is asked of data to fit.
+
+        Raises:
+            InputError: no sequences, an empty one, an element that is not a sequence, a token
+                that `like` lacks, or "<end>" inside a sequence.
+
+        Example:
+            >>> read = Tokens.read(["ab", "b"])
+            >>> read.values.tolist(), read.coords["next_token"].tolist()
+            ([[0, 1, 2], [1, 2, 2]], ['a', 'b', '<end>'])
+            >>> read.arguments
+            {'vocabulary': 2, 'sequences': 2, 'positions': 3}
+        """
+        flat = flatten(data, site=site)
+        if like is not None and "token" in like:
+            known = [str(token) for token in np.asarray(like["token"]).ravel()]
+            vocabulary = Vocabulary(tuple(token for token in known if token != END))
+        else:
+            vocabulary = Vocabulary(flat.distinct)
+        codes = vocabulary.encode_flat(flat, site=site)
+        tokens = vocabulary.tokens
+        return Observed(
+            values=codes,
+            dims=("sequence", "position"),
+            coords={
+                "sequence": flat.labels,
+                "position": np.arange(codes.shape[1]),
+                "token": np.array(tokens, dtype=str),
+                "next_token": np.array([*tokens, END], dtype=str),
+            },
+            arguments={
+                "vocabulary": len(vocabulary),
+                "sequences": codes.shape[0],
+                "positions": codes.shape[1],
+            },
+        )

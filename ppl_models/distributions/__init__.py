@@ -1,0 +1,25 @@
+"""Emissions as exponential families whose log-density is a matrix product, and their priors."""
+
+from .bernoulli import BernoulliVector
+from .categorical import CategoricalVector
+from .exponential_family import ExponentialFamily
+from .gaussian import DiagonalGaussian, SphericalGaussian, UnivariateGaussian
+from .gaussian_matrix import FullGaussian, TiedGaussian
+from .poisson import PoissonVector
+from .priors import BlockDirichlet, InverseGammaScale
+from .token_chain import TokenChain
+
+__all__ = [
+    "BernoulliVector",
+    "BlockDirichlet",
+    "CategoricalVector",
+    "DiagonalGaussian",
+    "ExponentialFamily",
+    "FullGaussian",
+    "InverseGammaScale",
+    "PoissonVector",
+    "SphericalGaussian",
+    "TiedGaussian",
+    "TokenChain",
+    "UnivariateGaussian",
+]

@@ -1,0 +1,179 @@
+"""Posteriors of one parameter given everything else: a mode for EM, a draw for Gibbs.
+
+Each is the conjugate family written with the hyper-parameters that data have been added to. Flat
+priors are the limits in which the hyper-parameters of the prior vanish, which no proper
+distribution allows; hence these small classes and not NumPyro's.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import jax.numpy as jnp
+import jax.scipy.linalg as linalg
+from jax import Array, random
+
+
+class Conditional(Protocol):
+    """What EM and Gibbs ask of a conditional posterior."""
+
+    def mode(self) -> Array:
+        """The most probable value."""
+        ...
+
+    def sample(self, key: Array) -> Array:
+        """One draw."""
+        ...
+
+
+class DirichletConditional(NamedTuple):
+    """Dirichlet on the last axis."""
+
+    concentration: Array
+
+    def mode(self) -> Array:
+        """Normalised ``concentration - 1``, with entries below 1 put at the boundary."""
+        excess = jnp.clip(self.concentration - 1, 0)
+        total = excess.sum(-1, keepdims=True)
+        mean = self.concentration / self.concentration.sum(-1, keepdims=True)
+        return jnp.where(total > 0, excess / jnp.where(total > 0, total, 1), mean)
+
+    def sample(self, key: Array) -> Array:
+        """One draw."""
+        return random.dirichlet(key, self.concentration)
+
+
+class BlockDirichletConditional(NamedTuple):
+    """Several Dirichlets side by side on the last axis; ``blocks`` are their lengths."""
+
+    concentration: Array
+    blocks: tuple[int, ...]
+
+    def _by_block(self) -> list[Array]:
+        edges = [sum(self.blocks[:i]) for i in range(1, len(self.blocks))]
+        return jnp.split(self.concentration, edges, axis=-1)
+
+    def mode(self) -> Array:
+        """The modes of the blocks."""
+        return jnp.concatenate([DirichletConditional(c).mode() for c in self._by_block()], -1)
+
+    def sample(self, key: Array) -> Array:
+        """One draw of every block."""
+        blocks = self._by_block()
+        keys = random.split(key, len(blocks))
+        draws = [random.dirichlet(k, c) for k, c in zip(keys, blocks, strict=True)]
+        return jnp.concatenate(draws, -1)
+
+
+class BetaConditional(NamedTuple):
+    """Beta with pseudo-counts of ones and zeros."""
+
+    ones: Array
+    zeros: Array
+
+    def mode(self) -> Array:
+        """``(a - 1) / (a + b - 2)``, one half where nothing is known."""
+        ones, zeros = jnp.clip(self.ones - 1, 0), jnp.clip(self.zeros - 1, 0)
+        total = ones + zeros
+        return jnp.where(total > 0, ones / jnp.where(total > 0, total, 1), 0.5)
+
+    def sample(self, key: Array) -> Array:
+        """One draw."""
+        return random.beta(key, self.ones, self.zeros)
+
+
+class GammaConditional(NamedTuple):
+    """Gamma with a shape and a rate."""
+
+    concentration: Array
+    rate: Array
+
+    def mode(self) -> Array:
+        """``(a - 1) / b``, at least the smallest positive number."""
+        tiny = jnp.finfo(self.rate.dtype).tiny
+        return jnp.clip((self.concentration - 1) / self.rate, tiny)
+
+    def sample(self, key: Array) -> Array:
+        """One draw."""
+        tiny = jnp.finfo(self.rate.dtype).tiny
+        return jnp.clip(random.gamma(key, self.concentration) / self.rate, tiny)
+
+
+class NormalConditional(NamedTuple):
+    """Independent normals."""
+
+    mean: Array
+    precision: Array
+
+    def mode(self) -> Array:
+        """The mean."""
+        return self.mean
+
+    def sample(self, key: Array) -> Array:
+        """One draw."""
+        noise = random.normal(key, self.mean.shape, self.mean.dtype)
+        return self.mean + noise / jnp.sqrt(self.precision)
+
+
+class MultivariateNormalConditional(NamedTuple):
+    """Normals with a precision matrix each: ``linear = precision @ mean``."""
+
+    linear: Array
+    precision: Array
+    shift: Array
+
+    def mode(self) -> Array:
+        """The mean."""
+        return jnp.linalg.solve(self.precision, self.linear[..., None])[..., 0] + self.shift
+
+    def sample(self, key: Array) -> Array:
+        """One draw, through the Cholesky factor of the precision."""
+        factor = jnp.linalg.cholesky(self.precision)
+        noise = random.normal(key, self.linear.shape, self.linear.dtype)[..., None]
+        return self.mode() + linalg.solve_triangular(factor, noise, lower=True, trans=1)[..., 0]
+
+
+class InverseGammaScaleConditional(NamedTuple):
+    """A scale whose square is inverse-gamma (see :class:`.priors.InverseGammaScale`)."""
+
+    concentration: Array
+    rate: Array
+
+    def mode(self) -> Array:
+        """``sqrt(2 b / (2 a + 1))``, at least the smallest number with a finite square."""
+        tiny = jnp.sqrt(jnp.finfo(self.rate.dtype).tiny)
+        variance = 2 * self.rate / jnp.clip(2 * self.concentration + 1, tiny)
+        return jnp.clip(jnp.sqrt(jnp.clip(variance, 0)), tiny)
+
+    def sample(self, key: Array) -> Array:
+        """One draw."""
+        return jnp.sqrt(self.rate / random.gamma(key, self.concentration, dtype=self.rate.dtype))
+
+
+class InverseWishartConditional(NamedTuple):
+    """Inverse-Wishart with degrees of freedom and a scale matrix."""
+
+    concentration: Array
+    scale_matrix: Array
+
+    def mode(self) -> Array:
+        """``Psi / (nu + p + 1)``."""
+        dimension = self.scale_matrix.shape[-1]
+        divisor = jnp.clip(self.concentration + dimension + 1, 1e-12)
+        return self.scale_matrix / jnp.asarray(divisor)[..., None, None]
+
+    def sample(self, key: Array) -> Array:
+        """One draw by Bartlett's decomposition of the Wishart of the precision."""
+        dimension = self.scale_matrix.shape[-1]
+        batch = self.scale_matrix.shape[:-2]
+        dtype = self.scale_matrix.dtype
+        normal_key, gamma_key = random.split(key)
+        freedom = jnp.asarray(self.concentration)[..., None] - jnp.arange(dimension)
+        freedom = jnp.broadcast_to(freedom, (*batch, dimension))
+        diagonal = jnp.sqrt(2 * random.gamma(gamma_key, freedom / 2, dtype=dtype))
+        below = jnp.tril(random.normal(normal_key, (*batch, dimension, dimension), dtype), -1)
+        bartlett = below + diagonal[..., None] * jnp.eye(dimension, dtype=dtype)
+        # Sigma = (L B^-T)(L B^-T)^T, where Psi = L L^T and the precision is L^-T B B^T L^-1
+        factor = jnp.linalg.cholesky(self.scale_matrix)
+        left = linalg.solve_triangular(bartlett, jnp.swapaxes(factor, -1, -2), lower=True)
+        return jnp.swapaxes(left, -1, -2) @ left

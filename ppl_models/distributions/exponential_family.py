@@ -1,0 +1,178 @@
+"""The base of every emission: an exponential family whose log-density is a contraction.
+
+For a datum x and a component k,
+
+    log p(x | k) = <eta_k, T(x)> - A(eta_k) + h(x),
+
+so the log-densities of all rows under all components are one matrix product of the natural
+parameters with the sufficient statistics. The same statistics, weighted by responsibilities and
+summed over rows, are all that an update of the parameters ever needs to see.
+
+A new family is one file: subclass :class:`ExponentialFamily` and write the methods below; the
+contract test finds it by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from numpyro.distributions import Distribution
+
+Statistics = dict[str, Array]
+
+
+class ExponentialFamily(Distribution):
+    """A family with natural parameters, sufficient statistics and a log-normaliser.
+
+    A family is written for parameters with one batch axis, the component, and data with one, the
+    row. :meth:`log_prob` takes any other broadcasting through :meth:`pointwise`.
+    """
+
+    #: parameter name -> number of event axes of that parameter
+    parameter_dims: ClassVar[Mapping[str, int]]
+    #: parameters that a component cannot have for itself (a tied covariance)
+    shared_parameters: ClassVar[tuple[str, ...]] = ()
+    #: whether the density factorises over features, so that a missing cell drops out
+    factorises: ClassVar[bool] = True
+    #: what the data must be, for messages
+    data_description: ClassVar[str] = "real numbers"
+
+    # ---- what a family writes ----------------------------------------------------------------
+
+    def contract(self, value: Array, *, missing: bool, centre: Array) -> Array:
+        """Log-densities ``(component, row)`` of ``value (row, ...)``, by matrix products."""
+        raise NotImplementedError
+
+    def pointwise(self, value: Array) -> Array:
+        """Log-density by the textbook formula, with NumPy broadcasting of batch axes."""
+        raise NotImplementedError
+
+    def expected_statistics(
+        self, weights: Array, value: Array, *, missing: bool, centre: Array
+    ) -> Statistics:
+        """Sufficient statistics summed over rows under ``weights (component, row)``."""
+        raise NotImplementedError
+
+    def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
+        """``sum_n weights[k, n] log p(x_n | k)`` as ``(component,)``, from the statistics."""
+        raise NotImplementedError
+
+    def maximum_likelihood(self, statistics: Statistics, centre: Array) -> dict[str, Array]:
+        """Parameters ``(component, ...)`` that maximise :meth:`expected_log_density`."""
+        raise NotImplementedError
+
+    def conditional(
+        self, parameter: str, prior: Distribution | None, statistics: Statistics, centre: Array,
+        *, shared: bool,
+    ) -> Any | None:
+        """The posterior of one parameter given the others, or None where it is not conjugate.
+
+        Args:
+            parameter: name of the parameter.
+            prior: its prior (None: flat), with parameters of the shape of the parameter.
+            statistics: expected statistics of all components.
+            centre: the shift under which the statistics were taken.
+            shared: whether all components have the same value.
+        """
+        return None
+
+    def complete(self, key: Array, value: Array) -> Array:
+        """Draw the missing cells (NaN) of ``value`` given the observed ones.
+
+        Args:
+            key: random key.
+            value: ``batch_shape + event_shape``.
+        """
+        drawn = self.sample(key)
+        return jnp.where(jnp.isnan(value), drawn, value)
+
+    def collapsed(self, deviation: Array) -> Array:
+        """Whether a component has shrunk onto a row or a plane, ``(component,)``.
+
+        Args:
+            deviation: standard deviation of every feature of the data.
+        """
+        return jnp.zeros(self.batch_shape, bool)
+
+    def centre(self, value: Array) -> Array:
+        """A point amid the data that both data and locations may be shifted by (default: none)."""
+        return jnp.zeros(())
+
+    def features(self, value: Array) -> Array:
+        """Rows as points ``(row, coordinate)`` among which starts can be spread (NaN: missing)."""
+        return value.reshape(value.shape[0], -1)
+
+    # ---- what every family gets --------------------------------------------------------------
+
+    def components(self) -> ExponentialFamily:
+        """The same family with all batch axes flattened into one, the component."""
+        count = math.prod(self.batch_shape)
+        arguments = {}
+        for name, dims in self.parameter_dims.items():
+            parameter = jnp.asarray(getattr(self, name))
+            event = parameter.shape[parameter.ndim - dims :]
+            if name not in self.shared_parameters:
+                parameter = jnp.broadcast_to(parameter, self.batch_shape + event)
+                parameter = parameter.reshape((count, *event))
+            arguments[name] = parameter
+        return self.replace(**arguments)
+
+    def replace(self, **parameters: Array) -> ExponentialFamily:
+        """The same family with other parameters."""
+        merged = {name: getattr(self, name) for name in self.parameter_dims} | parameters
+        return type(self)(**merged, **self.static_arguments())
+
+    def static_arguments(self) -> dict[str, Any]:
+        """Arguments of the constructor that are not parameters."""
+        return {}
+
+    def log_prob(self, value: Any, intermediates: list[Any] | None = None) -> Array:
+        """Log-density; cells that are NaN are marginalised."""
+        known = None if isinstance(value, jax.core.Tracer) else has_missing(value)
+        value = jnp.asarray(value)
+        if not self._is_contraction(value):
+            return self.pointwise(value)
+        flat = self.components()
+        centre = lax.stop_gradient(flat.centre(value))
+
+        def contract(missing: bool) -> Array:
+            return flat.contract(value, missing=missing, centre=centre)
+
+        if known is not None or not jnp.issubdtype(value.dtype, jnp.floating):
+            logits = contract(bool(known))
+        else:  # one cheap pass decides which of the two products is done
+            logits = lax.cond(
+                jnp.isnan(value).any(), lambda: contract(True), lambda: contract(False)
+            )
+        return logits.reshape(self.batch_shape[:-1] + (value.shape[0],))
+
+    def _is_contraction(self, value: Array) -> bool:
+        one_row_axis = value.ndim == self.event_dim + 1 and value.shape[0] > 1
+        return one_row_axis and (not self.batch_shape or self.batch_shape[-1] == 1)
+
+
+def has_missing(value: Any) -> bool:
+    """Whether a concrete array has a NaN cell.
+
+    >>> has_missing([[1.0, float("nan")]]), has_missing([1, 2])
+    (True, False)
+    """
+    array = np.asarray(value)
+    return bool(np.issubdtype(array.dtype, np.floating) and np.isnan(array).any())
+
+
+def observed_cells(value: Array) -> tuple[Array, Array]:
+    """``value`` with zeros where it is NaN, and a float mask of the observed cells."""
+    absent = jnp.isnan(value)
+    return jnp.where(absent, 0, value), (~absent).astype(value.dtype)
+
+
+def broadcast_batch(*parameters: tuple[Any, int]) -> tuple[int, ...]:
+    """The common batch shape of (parameter, number of event axes) pairs."""
+    return lax.broadcast_shapes(*(jnp.shape(p)[: jnp.ndim(p) - dims] for p, dims in parameters))

@@ -1,0 +1,339 @@
+"""Gaussian emissions that factorise over features: univariate, spherical and diagonal.
+
+Cancellation is avoided by a shift: the family is invariant when data and locations move together,
+so both are taken relative to a point amid the data before squares are expanded.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, random
+from numpyro.distributions import Distribution, Normal, constraints
+
+from .conditionals import InverseGammaScaleConditional, NormalConditional
+from .exponential_family import ExponentialFamily, Statistics, broadcast_batch, observed_cells
+from .priors import InverseGammaScale
+
+LOG_TWO_PI = float(np.log(2 * np.pi))
+FLOOR = 1e-6  #: least scale under a flat prior, relative to the data's standard deviation
+
+
+def location_centre(value: Array) -> Array:
+    """Mean of some rows spread over the data, without missing cells: ``(feature,)`` or ``()``."""
+    rows = value[:: max(1, value.shape[0] // 64)].astype(jnp.result_type(value, float))
+    observed = ~jnp.isnan(rows)
+    total = jnp.where(observed, rows, 0).sum(0)
+    return total / jnp.clip(observed.sum(0), 1)
+
+
+class FactorisedGaussian(ExponentialFamily):
+    """What the three families share; ``loc (..., feature)``, ``scale`` broadcast to it."""
+
+    parameter_dims = {"loc": 1, "scale": 1}
+    reparametrized_params: ClassVar[list[str]] = ["loc", "scale"]
+
+    def _matrix(self, value: Array) -> Array:
+        return value
+
+    def _parameters(self) -> tuple[Array, Array]:
+        """Location and scale as ``(component, feature)``."""
+        return self.loc, self.scale
+
+    def contract(self, value: Array, *, missing: bool, centre: Array) -> Array:
+        """Log-densities ``(component, row)``."""
+        loc, scale = self._parameters()
+        x, mu = self._matrix(value - centre), loc - jnp.atleast_1d(centre)
+        precision = jnp.broadcast_to(scale**-2, mu.shape)
+        cell = -0.5 * (precision * mu**2 + LOG_TWO_PI) - jnp.log(jnp.broadcast_to(scale, mu.shape))
+        if missing:
+            x, mask = observed_cells(x)
+            constant = cell @ mask.T
+        else:
+            constant = cell.sum(-1)[:, None]
+        return (precision * mu) @ x.T - 0.5 * precision @ (x**2).T + constant
+
+    def pointwise(self, value: Array) -> Array:
+        """Log-density by the textbook formula."""
+        z = (value - self.loc) / self.scale
+        cell = -0.5 * (z**2 + LOG_TWO_PI) - jnp.log(self.scale)
+        return jnp.where(jnp.isnan(value), 0, cell).sum(-1)
+
+    def expected_statistics(
+        self, weights: Array, value: Array, *, missing: bool, centre: Array
+    ) -> Statistics:
+        """``count``, ``first`` and ``second`` moments, each ``(component, feature)``."""
+        x = self._matrix(value - centre)
+        if missing:
+            x, mask = observed_cells(x)
+            count = weights @ mask
+        else:
+            count = weights.sum(-1)[:, None]
+        return {"count": count, "first": weights @ x, "second": weights @ x**2}
+
+    def _squares(self, statistics: Statistics, mu: Array) -> Array:
+        """Weighted squared distances from ``mu``, per component and feature."""
+        s = statistics
+        squares = s["second"] - 2 * mu * s["first"] + s["count"] * mu**2
+        return jnp.clip(squares, 0)
+
+    def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
+        """``(component,)``."""
+        loc, scale = self._parameters()
+        squares = self._squares(statistics, loc - jnp.atleast_1d(centre))
+        normaliser = statistics["count"] * (0.5 * LOG_TWO_PI + jnp.log(scale))
+        return (-0.5 * squares / scale**2 - normaliser).sum(-1)
+
+    def _pool_scale(self, squares: Array, count: Array) -> tuple[Array, Array]:
+        """Squares and counts that share one scale (diagonal: none are shared)."""
+        return squares, jnp.broadcast_to(count, squares.shape)
+
+    def maximum_likelihood(self, statistics: Statistics, centre: Array) -> dict[str, Array]:
+        """Weighted mean and root mean square deviation."""
+        count = jnp.clip(statistics["count"], jnp.finfo(statistics["first"].dtype).tiny)
+        mean = statistics["first"] / count
+        squares, pooled = self._pool_scale(self._squares(statistics, mean), statistics["count"])
+        tiny = jnp.finfo(mean.dtype).tiny
+        return {
+            "loc": self._like_loc(mean + centre),
+            "scale": jnp.sqrt(squares / jnp.clip(pooled, tiny)),
+        }
+
+    def _like_loc(self, mean: Array) -> Array:
+        return mean
+
+    def conditional(
+        self, parameter: str, prior: Distribution | None, statistics: Statistics, centre: Array,
+        *, shared: bool,
+    ) -> Any | None:
+        """Normal for the location, inverse-gamma for the squared scale."""
+        loc, scale = self._parameters()
+        if parameter == "loc":
+            return _location(prior, scale, statistics, centre, shared, self._like_loc)
+        if prior is not None and not isinstance(prior, InverseGammaScale):
+            return None
+        squares = self._squares(statistics, loc - jnp.atleast_1d(centre))
+        squares, count = self._pool_scale(squares, statistics["count"])
+        if shared:
+            squares, count = squares.sum(0), count.sum(0)
+        if prior is None:  # no prior keeps a component off a single row, so a floor must
+            squares = jnp.maximum(squares, count * self._floor(statistics))
+            return InverseGammaScaleConditional(0.5 * count - 0.5, 0.5 * squares)
+        return InverseGammaScaleConditional(
+            prior.concentration + 0.5 * count, prior.rate + 0.5 * squares
+        )
+
+    def _floor(self, statistics: Statistics) -> Array:
+        """A variance far below that of all rows together, in the shape of one scale."""
+        pooled = {name: value.sum(0, keepdims=True) for name, value in statistics.items()}
+        count = jnp.clip(pooled["count"], 1)
+        squares = self._squares(pooled, pooled["first"] / count)
+        squares, count = self._pool_scale(squares, pooled["count"])
+        return FLOOR**2 * squares[0] / jnp.clip(count[0], 1)
+
+    def collapsed(self, deviation: Array) -> Array:
+        """Whether a component's scale is next to nothing beside the data's: ``(component,)``."""
+        _, scale = self._parameters()
+        relative = jnp.broadcast_to(scale, self._parameters()[0].shape) / jnp.atleast_1d(deviation)
+        return (relative < 10 * FLOOR).any(-1)
+
+    def centre(self, value: Array) -> Array:
+        """A point amid the data."""
+        return location_centre(value)
+
+
+def _location(
+    prior: Distribution | None, scale: Array, statistics: Statistics, centre: Array,
+    shared: bool, shape_like: Any,
+) -> NormalConditional | None:
+    """Normal posterior of a location given scales that broadcast to (component, feature)."""
+    if prior is not None and not isinstance(prior, Normal):
+        return None
+    first, precision = statistics["first"] * scale**-2, statistics["count"] * scale**-2
+    precision = jnp.broadcast_to(precision, first.shape)
+    if shared:
+        first, precision = first.sum(0), precision.sum(0)
+    first, precision = shape_like(first), shape_like(precision)
+    if prior is not None:
+        prior_precision = prior.scale**-2
+        first = first + (prior.loc - centre) * prior_precision
+        precision = precision + prior_precision
+    return NormalConditional(first / precision + centre, precision)
+
+
+class DiagonalGaussian(FactorisedGaussian):
+    """Rows of independent normals.
+
+    Args:
+        loc: ``batch + (feature,)``.
+        scale: standard deviations, ``batch + (feature,)``.
+
+    >>> DiagonalGaussian(jnp.zeros((3, 1, 2)), jnp.ones((3, 1, 2))).log_prob(jnp.zeros((5, 2))).shape
+    (3, 5)
+    """
+
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "loc": constraints.real_vector,
+        "scale": constraints.independent(constraints.positive, 1),
+    }
+    support = constraints.real_vector
+
+    def __init__(self, loc: Any, scale: Any, *, validate_args: bool | None = None):
+        self.loc, self.scale = jnp.asarray(loc), jnp.asarray(scale)
+        batch = broadcast_batch((self.loc, 1), (self.scale, 1))
+        super().__init__(batch, self.loc.shape[-1:], validate_args=validate_args)
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draws ``sample_shape + batch + (feature,)``."""
+        noise = random.normal(key, self.shape(sample_shape), jnp.result_type(self.loc, float))
+        return self.loc + self.scale * noise
+
+    @property
+    def mean(self) -> Array:
+        """The location."""
+        return jnp.broadcast_to(self.loc, self.shape())
+
+    @property
+    def variance(self) -> Array:
+        """The squared scale."""
+        return jnp.broadcast_to(self.scale**2, self.shape())
+
+
+class SphericalGaussian(FactorisedGaussian):
+    """Rows of independent normals with one scale for all features.
+
+    Args:
+        loc: ``batch + (feature,)``.
+        scale: one standard deviation, ``batch``.
+
+    >>> SphericalGaussian(jnp.zeros((3, 1, 2)), jnp.ones((3, 1))).log_prob(jnp.zeros((5, 2))).shape
+    (3, 5)
+    """
+
+    parameter_dims = {"loc": 1, "scale": 0}
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "loc": constraints.real_vector, "scale": constraints.positive,
+    }
+    support = constraints.real_vector
+
+    def __init__(self, loc: Any, scale: Any, *, validate_args: bool | None = None):
+        self.loc, self.scale = jnp.asarray(loc), jnp.asarray(scale)
+        batch = broadcast_batch((self.loc, 1), (self.scale, 0))
+        super().__init__(batch, self.loc.shape[-1:], validate_args=validate_args)
+
+    def _parameters(self) -> tuple[Array, Array]:
+        return self.loc, self.scale[..., None]
+
+    def contract(self, value: Array, *, missing: bool, centre: Array) -> Array:
+        """Log-densities ``(component, row)``: without gaps, one product and a norm a row."""
+        if missing:
+            return super().contract(value, missing=True, centre=centre)
+        x, mu = value - centre, self.loc - centre
+        precision = self.scale**-2
+        norms = (x**2).sum(-1)
+        dimension = x.shape[-1]
+        constant = precision * (mu**2).sum(-1) + dimension * (LOG_TWO_PI + 2 * jnp.log(self.scale))
+        product = (precision[:, None] * mu) @ x.T
+        return product - 0.5 * (precision[:, None] * norms + constant[:, None])
+
+    def pointwise(self, value: Array) -> Array:
+        """Log-density by the textbook formula."""
+        return DiagonalGaussian(self.loc, self.scale[..., None]).pointwise(value)
+
+    def expected_statistics(
+        self, weights: Array, value: Array, *, missing: bool, centre: Array
+    ) -> Statistics:
+        """As the diagonal family's; without gaps ``second (component, 1)`` is summed already."""
+        if missing:
+            return super().expected_statistics(weights, value, missing=True, centre=centre)
+        x = value - centre
+        second = weights @ (x**2).sum(-1, keepdims=True)
+        return {"count": weights.sum(-1)[:, None], "first": weights @ x, "second": second}
+
+    def _squares(self, statistics: Statistics, mu: Array) -> Array:
+        cross = -2 * mu * statistics["first"] + statistics["count"] * mu**2
+        squares = statistics["second"].sum(-1) + cross.sum(-1)
+        return jnp.clip(squares, 0)[:, None]
+
+    def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
+        """``(component,)``."""
+        squares = self._squares(statistics, self.loc - centre)[:, 0]
+        cells = jnp.broadcast_to(statistics["count"], self.loc.shape).sum(-1)
+        return -0.5 * squares / self.scale**2 - cells * (0.5 * LOG_TWO_PI + jnp.log(self.scale))
+
+    def _pool_scale(self, squares: Array, count: Array) -> tuple[Array, Array]:
+        dimension = self.event_shape[0]
+        return squares.sum(-1), jnp.broadcast_to(count, (count.shape[0], dimension)).sum(-1)
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draws ``sample_shape + batch + (feature,)``."""
+        noise = random.normal(key, self.shape(sample_shape), jnp.result_type(self.loc, float))
+        return self.loc + self.scale[..., None] * noise
+
+    @property
+    def mean(self) -> Array:
+        """The location."""
+        return jnp.broadcast_to(self.loc, self.shape())
+
+    @property
+    def variance(self) -> Array:
+        """The squared scale, for every feature."""
+        return jnp.broadcast_to(self.scale[..., None] ** 2, self.shape())
+
+
+class UnivariateGaussian(FactorisedGaussian):
+    """Rows of one number each.
+
+    Args:
+        loc: ``batch``.
+        scale: standard deviation, ``batch``.
+
+    >>> UnivariateGaussian(jnp.zeros((3, 1)), jnp.ones((3, 1))).log_prob(jnp.zeros(5)).shape
+    (3, 5)
+    """
+
+    parameter_dims = {"loc": 0, "scale": 0}
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "loc": constraints.real, "scale": constraints.positive,
+    }
+    support = constraints.real
+
+    def __init__(self, loc: Any, scale: Any, *, validate_args: bool | None = None):
+        self.loc, self.scale = jnp.asarray(loc), jnp.asarray(scale)
+        batch = broadcast_batch((self.loc, 0), (self.scale, 0))
+        super().__init__(batch, (), validate_args=validate_args)
+
+    def _matrix(self, value: Array) -> Array:
+        return value[:, None]
+
+    def _parameters(self) -> tuple[Array, Array]:
+        return self.loc[..., None], self.scale[..., None]
+
+    def pointwise(self, value: Array) -> Array:
+        """Log-density by the textbook formula."""
+        z = (value - self.loc) / self.scale
+        cell = -0.5 * (z**2 + LOG_TWO_PI) - jnp.log(self.scale)
+        return jnp.where(jnp.isnan(value), 0, cell)
+
+    def _pool_scale(self, squares: Array, count: Array) -> tuple[Array, Array]:
+        return squares[..., 0], count[..., 0]
+
+    def _like_loc(self, mean: Array) -> Array:
+        return mean[..., 0]
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draws ``sample_shape + batch``."""
+        noise = random.normal(key, self.shape(sample_shape), jnp.result_type(self.loc, float))
+        return self.loc + self.scale * noise
+
+    @property
+    def mean(self) -> Array:
+        """The location."""
+        return jnp.broadcast_to(self.loc, self.shape())
+
+    @property
+    def variance(self) -> Array:
+        """The squared scale."""
+        return jnp.broadcast_to(self.scale**2, self.shape())

@@ -1,0 +1,1 @@
+"""From a program and data to posterior draws or a point: reading, statistics, methods."""

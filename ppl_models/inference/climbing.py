@@ -1,0 +1,134 @@
+"""The loop that EM and its hard-assignment limit share: sweep, maximise, until nothing is gained.
+
+All starts move in one compiled block of iterations; a start that has converged stands still.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from ..data.progress import progress_bar
+from .problem import Problem
+from .program import Globals, Model, Structure
+from .statistics import Assign, Chunks, soft, sweep
+from .updates import maximise
+from .wiring import Wire
+
+BLOCK = 25  #: iterations between looks at the clock
+PATH_CELLS = 2_000_000  #: most numbers that the recorded path of one block may hold
+TOGETHER_CELLS = 1_000_000  #: starts run side by side where start x cluster x row is below this
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one iteration does; static, so that equal plans share a compiled block."""
+
+    structure: Structure
+    wires: tuple[Wire, ...]
+    free: tuple[str, ...]
+    flat: bool
+    assign: Assign
+    side_by_side: bool
+    record: bool
+
+
+@dataclass
+class Climb:
+    """The finished climb of all starts."""
+
+    values: dict[str, np.ndarray]  #: (start, ...)
+    objective: np.ndarray  #: (start, iteration), NaN after convergence
+    iterations: np.ndarray
+    converged: np.ndarray
+    path: dict[str, np.ndarray]  #: (start, iteration, ...), empty where too large
+
+
+def climb(
+    problem: Problem, start: Globals, *, wires: tuple[Wire, ...], free: tuple[str, ...],
+    iterations: int, tolerance: float, flat: bool = False, assign: Assign = soft,
+    label: str = "em",
+) -> Climb:
+    """Iterate every start until the objective gains less than ``tolerance``, relatively.
+
+    Args:
+        problem: program and data.
+        start: global sites ``(start, ...)``.
+        wires: sites with a closed form.
+        free: sites without.
+        iterations: most iterations.
+        tolerance: least relative gain of the objective that an iteration is worth.
+        flat: leave the priors out.
+        assign: soft or hard assignment.
+        label: of the progress bar.
+    """
+    count = len(next(iter(start.values())))
+    cells = count * problem.structure.clusters * problem.structure.rows
+    numbers = sum(np.size(v) for v in start.values()) * BLOCK
+    plan = Plan(
+        problem.structure, wires, free, flat, assign, cells <= TOGETHER_CELLS,
+        numbers <= PATH_CELLS,
+    )
+    values, done = start, jnp.zeros(count, bool)
+    last = jnp.full(count, -jnp.inf)
+    objectives, paths = [], []
+    with progress_bar(iterations, f"{label}, {count} starts", problem.progress) as bar:
+        for _ in range(0, iterations, BLOCK):
+            values, last, done, objective, path = _block(
+                problem.model, problem.chunks, values, last, done, tolerance, plan=plan
+            )
+            objectives.append(np.asarray(objective))
+            paths.append(jax.tree.map(np.asarray, path))
+            bar.update(BLOCK)
+            if bool(done.all()):
+                break
+    objective = np.concatenate(objectives).T
+    path = {n: np.concatenate([p[n] for p in paths]).swapaxes(0, 1) for n in paths[0]}
+    return Climb(
+        {n: np.asarray(v) for n, v in values.items()}, objective,
+        np.isfinite(objective).sum(1), np.asarray(done), path,
+    )
+
+
+@partial(jax.jit, static_argnames=("plan",))
+def _block(
+    model: Model, chunks: Chunks, values: Globals, last: Array, done: Array, tolerance: Any,
+    *, plan: Plan,
+) -> tuple[Globals, Array, Array, Array, dict[str, Array]]:
+    def one(state: tuple[Globals, Array, Array]) -> tuple[Globals, Array, Array, Array]:
+        values, last, done = state
+        pieces = model.pieces(values, plan.structure)
+        swept = sweep(pieces, plan.structure, chunks, plan.assign)
+        objective = swept.log_normaliser + (0.0 if plan.flat else pieces.log_prior)
+        moved = maximise(
+            model, plan.structure, plan.wires, plan.free, values, swept, chunks, flat=plan.flat
+        )
+        gain = objective - last
+        now_done = done | (jnp.abs(gain) <= tolerance * (1 + jnp.abs(objective)))
+        now_done |= ~jnp.isfinite(objective)
+        kept = jax.tree.map(lambda a, b: jnp.where(now_done, a, b), values, moved)
+        recorded = jnp.where(done, jnp.nan, objective)
+        return kept, jnp.where(done, last, objective), now_done, recorded
+
+    def iteration(state: Any, _: None) -> tuple[Any, Any]:
+        def active(state: Any) -> Any:
+            together = jax.vmap(one) if plan.side_by_side else partial(lax.map, one)
+            return together(state)
+
+        def idle(state: Any) -> Any:
+            return (*state, jnp.full_like(state[1], jnp.nan))
+
+        values, last, done, recorded = lax.cond(state[2].all(), idle, active, state)
+        path = state[0] if plan.record else {}
+        return (values, last, done), (recorded, path)
+
+    (values, last, done), (objective, path) = lax.scan(
+        iteration, (values, last, done), None, length=BLOCK
+    )
+    return values, last, done, objective, path

@@ -1,0 +1,160 @@
+"""Expectation–maximisation: the mode of the posterior, or of the likelihood.
+
+Each iteration sums the assignments out under their posterior and maximises the expected log joint
+density from the statistics, in closed form where there is one. Dempster, Laird and Rubin (1977);
+with priors, Green (1990); one conditional after another, Meng and Rubin (1993).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ...errors import InputError
+from ..climbing import Climb, climb
+from ..problem import Problem, Result
+from ..starts import starting_values
+from ..statistics import Assign, soft
+from ..updates import conjugate_sites
+
+
+def check(problem: Problem) -> None:
+    """Em needs statistics."""
+    problem.need_statistics("em")
+
+
+def em(
+    problem: Problem,
+    key: Array,
+    *,
+    starts: int = 16,
+    iterations: int = 2000,
+    tolerance: float | None = None,
+    priors: str = "program",
+) -> Result:
+    """Maximise the posterior density of the global sites, assignments summed out.
+
+    Args:
+        problem: program and data.
+        key: random key.
+        starts: number of starts, half by k-means++ and half from random rows.
+        iterations: most iterations of a start.
+        tolerance: least relative gain that an iteration is worth (default 1e-9 in float64, 1e-6
+            in float32).
+        priors: "program" for the posterior mode, "flat" for maximum likelihood.
+
+    Returns:
+        One point, the best start's; every start's course in ``starts``.
+
+    Raises:
+        InputError: options out of range.
+    """
+    return ascend(
+        problem, key, starts=starts, iterations=iterations, tolerance=tolerance, priors=priors,
+        assign=soft, label="em",
+    )
+
+
+def ascend(
+    problem: Problem, key: Array, *, starts: int, iterations: int, tolerance: float | None,
+    priors: str, assign: Assign, label: str,
+) -> Result:
+    """EM with a given treatment of the assignments (soft: EM; hard: classification EM)."""
+    if priors not in ("program", "flat"):
+        raise InputError(f"priors is {priors!r}: choose 'program' or 'flat'")
+    if starts < 1 or iterations < 1:
+        raise InputError(f"starts ({starts}) and iterations ({iterations}) must be at least 1")
+    flat = priors == "flat"
+    if tolerance is None:
+        tolerance = 1e-9 if jnp.zeros(()).dtype == jnp.float64 else 1e-6
+    wires, free = conjugate_sites(
+        problem.model, problem.structure, problem.wiring, problem.chunks, flat=flat
+    )
+    if problem.structure.assignment is None:
+        starts = 1
+    if not problem.structure.sites:
+        raise InputError("every global site is fixed: there is nothing to maximise")
+    values, origins = starting_values(problem, wires, free, key, starts, flat=flat)
+    found = climb(
+        problem, values, wires=wires, free=free, iterations=iterations, tolerance=tolerance,
+        flat=flat, assign=assign, label=label,
+    )
+    return keep_best(problem, found, origins)
+
+
+def keep_best(problem: Problem, found: Climb, origins: list[str]) -> Result:
+    """The best start that did not collapse, its clusters in order of weight."""
+    final = np.array([row[np.isfinite(row)][-1] if np.isfinite(row).any() else -np.inf
+                      for row in found.objective])
+    collapsed = np.array([_collapsed(problem, found, i) for i in range(len(final))])
+    ranked = np.where(collapsed, -np.inf, final)
+    notes = []
+    if collapsed.all():
+        ranked = final
+        notes.append("every start collapsed a component onto too few rows: use fewer clusters, "
+                     "or priors='program'")
+    elif collapsed.any():
+        notes.append(f"{collapsed.sum()} of {len(final)} starts collapsed a component onto too "
+                     "few rows and were set aside")
+    best = int(np.argmax(ranked))
+    if not found.converged[best]:
+        notes.append("the kept start did not converge: raise iterations")
+    order = cluster_order(problem, {n: v[best] for n, v in found.values.items()})
+    values = {n: _reorder(problem, n, v[best], order) for n, v in found.values.items()}
+    length = int(found.iterations[best])
+    path = {n: _reorder(problem, n, v[best, :length], order, 1) for n, v in found.path.items()}
+    if path:
+        path["objective"] = found.objective[best, :length]
+    longest = int(found.iterations.max())
+    starts = {
+        "objective": (("start", "iteration"), found.objective[:, :longest]),
+        "final": (("start",), final),
+        "iterations": (("start",), found.iterations),
+        "converged": (("start",), found.converged),
+        "collapsed": (("start",), collapsed),
+        "kept": (("start",), np.arange(len(final)) == best),
+        "origin": (("start",), np.array(origins)),
+    }
+    return Result(
+        {n: v[None, None] for n, v in values.items()}, "point",
+        {"lp": np.full((1, 1), final[best])}, starts, path, notes=notes,
+    )
+
+
+def _collapsed(problem: Problem, found: Climb, start: int) -> bool:
+    values = {n: jnp.asarray(v[start]) for n, v in found.values.items()}
+    if not all(np.isfinite(v[start]).all() for v in found.values.values()):
+        return True
+    return bool(_any_collapsed(problem.model, values, problem.deviations,
+                               structure=problem.structure))
+
+
+@jax.jit(static_argnames=("structure",))
+def _any_collapsed(model, values, deviations, *, structure) -> Array:  # type: ignore[no-untyped-def]
+    families = model.pieces(values, structure).families()
+    each = [f.collapsed(deviations[n]).any() for n, f in families.items()]
+    return jnp.stack(each).any()
+
+
+def cluster_order(problem: Problem, values: dict[str, np.ndarray]) -> np.ndarray:
+    """Clusters in descending order of weight."""
+    wire = [w for w in problem.wiring.wires if w.emission == problem.structure.assignment]
+    if not wire:
+        return np.arange(problem.structure.clusters)
+    return np.argsort(-values[wire[0].site], kind="stable")
+
+
+def _reorder(
+    problem: Problem, site: str, value: np.ndarray, order: np.ndarray, axis: int = 0
+) -> np.ndarray:
+    """Permute the cluster axis of a site that has one."""
+    wire = next((w for w in problem.wiring.wires if w.site == site), None)
+    by_cluster = wire is not None and (
+        not wire.shared or wire.emission == problem.structure.assignment
+    )
+    # every cluster-wise site must be known as one, or the order of none may change
+    return np.take(value, order, axis) if by_cluster and not problem.wiring.free else value
+
+

@@ -1,0 +1,108 @@
+"""What a method is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..distributions.exponential_family import ExponentialFamily
+from ..errors import UnsupportedError
+from .program import Model, Pieces, Structure
+from .statistics import Chunks, cut
+from .wiring import Wiring, wiring
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A program, its data and what was read off it.
+
+    Args:
+        model: the program with data, arguments and fixed sites.
+        structure: what was read off its trace.
+        progress: whether to show progress bars.
+    """
+
+    model: Model
+    structure: Structure
+    progress: bool = False
+
+    @cached_property
+    def example(self) -> Pieces:
+        """The program's densities at arbitrary values of the global sites."""
+        return self.model.pieces(self.model.initial(jax.random.key(0), self.structure),
+                                 self.structure)
+
+    @cached_property
+    def families(self) -> dict[str, ExponentialFamily]:
+        """The emission families; refuses a program whose emissions are none."""
+        return self.example.families()
+
+    @cached_property
+    def chunks(self) -> Chunks:
+        """The data, cut into chunks."""
+        return cut(self.model.data, self.families)
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        """Which site is which parameter."""
+        return wiring(self.model, self.structure)
+
+    @cached_property
+    def deviations(self) -> dict[str, Any]:
+        """Standard deviation of every feature of real-valued data."""
+        return {
+            name: jnp.asarray(np.nanstd(np.asarray(self.model.data[name], float), axis=0))
+            for name in self.families
+        }
+
+    def need_statistics(self, method: str) -> None:
+        """Refuse a program whose rows no statistics sum up."""
+        if self.structure.locals:
+            raise UnsupportedError(
+                f"site '{self.structure.locals[0]}' is continuous and one for every row, which "
+                f"method='{method}' cannot sum out: use method='nuts'"
+            )
+        _ = self.families
+        weights = self.example.log_weights
+        if weights is not None and weights.shape[1] != 1:
+            raise UnsupportedError(
+                f"the weights of site '{self.structure.assignment}' differ from row to row, which "
+                f"method='{method}' does not serve: use method='nuts'"
+            )
+
+    def need_assignment(self, method: str) -> None:
+        """Refuse a program without a discrete site to assign."""
+        if self.structure.assignment is None:
+            raise UnsupportedError(
+                f"the program assigns nothing (it has no discrete hidden site), so that "
+                f"method='{method}' has nothing to do: use method='exact', 'em' or 'nuts'"
+            )
+
+
+@dataclass
+class Result:
+    """What a method found.
+
+    Args:
+        values: global site -> ``(chain, draw, ...)``.
+        kind: "draws", or "point" for one chain of one draw that is no draw.
+        sample_stats: name -> ``(chain, draw)``.
+        starts: name -> (dims, array), of point methods.
+        path: site -> ``(iteration, ...)``, of the kept start of point methods.
+        assignment: ``(chain, draw, row)`` where the method draws or fixes assignments.
+        notes: sentences for the reader: collapsed components, starts that disagree, ...
+    """
+
+    values: Mapping[str, np.ndarray]
+    kind: str
+    sample_stats: Mapping[str, np.ndarray]
+    starts: Mapping[str, tuple[tuple[str, ...], np.ndarray]] = field(default_factory=dict)
+    path: Mapping[str, np.ndarray] = field(default_factory=dict)
+    assignment: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)

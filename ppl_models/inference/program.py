@@ -1,0 +1,329 @@
+"""Reading a program: what is global, what is assigned, what is emitted, and along which plates.
+
+A :class:`Model` is a program together with its data and arguments. Run under a trace with the
+assignment held at every value at once, it tells everything that a method needs:
+
+    priors(globals)      the prior of every global site
+    log_weights          log P(z = k), (cluster,)
+    emissions            p(x | z = k) of every emission site, one component a cluster
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, random
+from numpyro import handlers
+from numpyro.distributions import biject_to
+from numpyro.primitives import Messenger
+
+from ..distributions.convert import as_family, unwrap
+from ..distributions.exponential_family import ExponentialFamily
+from ..errors import InputError, UnsupportedError
+
+Globals = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A global site: its shape, the names of its axes and the space it lives in."""
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    support: Any
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.dims, self.shape))
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What was read off the program's trace."""
+
+    sites: tuple[Site, ...]
+    assignment: str | None
+    clusters: int
+    cluster_dim: str
+    plate: str | None
+    rows: int
+    emissions: tuple[str, ...]
+    event_dims: tuple[tuple[str, tuple[str, ...]], ...]
+    deterministics: tuple[tuple[str, tuple[str, ...]], ...]
+    locals: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the global sites."""
+        return tuple(site.name for site in self.sites)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The densities that a program is made of, at given values of its global sites."""
+
+    priors: Mapping[str, Any]
+    log_prior: Array
+    log_weights: Array | None
+    weights: Any
+    emissions: Mapping[str, Any]
+
+    def families(self) -> dict[str, ExponentialFamily]:
+        """Emissions as exponential families, one batch axis: the component."""
+        found = {}
+        for name, emission in self.emissions.items():
+            family = as_family(emission)
+            if family is None:
+                kind = type(unwrap(emission)).__name__
+                raise UnsupportedError(
+                    f"site '{name}' emits from {kind}, which is not one of the exponential "
+                    "families here: use method='nuts', or write it with a family of "
+                    "ppl_models.distributions"
+                )
+            if family.batch_shape and family.batch_shape[-1] != 1:
+                raise UnsupportedError(
+                    f"the parameters of site '{name}' differ from row to row, so that no "
+                    "statistics sum its rows up: use method='nuts'"
+                )
+            found[name] = family.components()
+        return found
+
+
+class _AllValues(Messenger):
+    """Give an assignment site all its values at once, on an axis to the left of its plate."""
+
+    def __init__(self, fn: Callable, site: str | None, values: Array | None):
+        super().__init__(fn)
+        self.site, self.values = site, values
+
+    def process_message(self, message: dict[str, Any]) -> None:
+        if message["type"] == "sample" and message["name"] == self.site:
+            message["value"] = self.values
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True)
+class Model:
+    """A program with its data, its arguments and the global sites that are held fixed.
+
+    Array-valued data, arguments and fixed values are leaves, all else is static: a compiled
+    function serves every model that differs in numbers only.
+
+    Args:
+        function: the program.
+        data: site name -> data, as the program's own parameters are called.
+        arguments: the program's other arguments.
+        fixed: global site -> value that it is held at.
+    """
+
+    function: Callable
+    data: dict[str, Any]
+    arguments: dict[str, Any]
+    fixed: dict[str, Any]
+
+    def tree_flatten(self) -> tuple[tuple, tuple]:
+        """Arrays are leaves."""
+        dynamic = {k: v for k, v in self.arguments.items() if _is_array(v)}
+        static = tuple(sorted((k, _hashable(v)) for k, v in self.arguments.items()
+                              if not _is_array(v)))
+        return (self.data, dynamic, self.fixed), (self.function, static)
+
+    @classmethod
+    def tree_unflatten(cls, static: tuple, leaves: tuple) -> Model:
+        """Inverse of flatten."""
+        data, dynamic, fixed = leaves
+        return cls(static[0], data, dict(static[1]) | dynamic, fixed)
+
+    def with_data(self, data: Mapping[str, Any]) -> Model:
+        """The same program on other rows."""
+        return replace(self, data=dict(data))
+
+    def run(self, **handled: Any) -> Any:
+        """Call the program."""
+        return self.function(**self.data, **self.arguments)
+
+    # ---- reading -----------------------------------------------------------------------------
+
+    def structure(self) -> Structure:
+        """Read the program's sites (by abstract evaluation: nothing is computed)."""
+        found: dict[str, Any] = {}
+
+        def trace(model: Model) -> None:
+            seeded = handlers.seed(model._held(), random.key(0))
+            found.update(handlers.trace(seeded).get_trace())
+
+        try:
+            jax.eval_shape(trace, self)
+        except InputError:
+            raise
+        except Exception as error:
+            name = getattr(self.function, "__name__", "the program")
+            raise InputError(
+                f"{name} could not be run on these data: {type(error).__name__}: "
+                f"{str(error).splitlines()[0] if str(error) else ''}"
+            ) from error
+        return _structure(found, set(self.fixed))
+
+    def _held(self) -> Callable:
+        """The program with fixed sites substituted."""
+        return handlers.substitute(self.run, data=self.fixed) if self.fixed else self.run
+
+    def trace_at(
+        self, values: Mapping[str, Array], structure: Structure, assignment: Any = None
+    ) -> dict[str, Any]:
+        """Trace with global sites at ``values`` and the assignment at all values (or as given)."""
+        if assignment is None and structure.assignment is not None:
+            assignment = jnp.arange(structure.clusters)[:, None]
+        program = handlers.substitute(self._held(), data=dict(values))
+        program = _AllValues(program, structure.assignment, assignment)
+        return handlers.trace(handlers.seed(program, random.key(0))).get_trace()
+
+    def pieces(self, values: Mapping[str, Array], structure: Structure) -> Pieces:
+        """Priors, weights and emissions with the global sites at ``values``."""
+        trace = self.trace_at(values, structure)
+        priors, log_prior = {}, jnp.zeros(())
+        for name, site in trace.items():
+            if site["type"] != "sample" or name in (structure.assignment, *structure.emissions):
+                continue
+            if name not in self.fixed:
+                priors[name] = site["fn"]
+                log_prior = log_prior + site["fn"].log_prob(site["value"]).sum()
+        log_weights, weights = None, None
+        if structure.assignment is not None:
+            weights = unwrap(trace[structure.assignment]["fn"])
+            log_weights = weights.log_prob(jnp.arange(structure.clusters)[:, None])
+            log_weights = log_weights.reshape(structure.clusters, -1)
+        emissions = {name: unwrap(trace[name]["fn"]) for name in structure.emissions}
+        return Pieces(priors, log_prior, log_weights, weights, emissions)
+
+    def logits(self, values: Mapping[str, Array], structure: Structure) -> Array:
+        """``log p(z_n = k, x_n)`` of the data's rows, ``(cluster, row)``."""
+        pieces = self.pieces(values, structure)
+        total = jnp.zeros((structure.clusters, 1))
+        if pieces.log_weights is not None:
+            total = total + pieces.log_weights
+        for name, emission in pieces.emissions.items():
+            family = as_family(emission)
+            emission = emission if family is None else family
+            total = total + emission.log_prob(self.data[name])
+        return jnp.broadcast_to(total, (structure.clusters, structure.rows))
+
+    # ---- the space of the global sites -------------------------------------------------------
+
+    def initial(self, key: Array, structure: Structure, radius: float = 1.0) -> Globals:
+        """Values spread uniformly within ``radius`` in the unconstrained space."""
+        values = {}
+        for site in structure.sites:
+            key, draw = random.split(key)
+            transform = biject_to(site.support)
+            shape = transform.inverse_shape(site.shape)
+            values[site.name] = transform(
+                random.uniform(draw, shape, minval=-radius, maxval=radius)
+            )
+        return values
+
+    def constrain(self, free: Mapping[str, Array], structure: Structure) -> Globals:
+        """From the unconstrained space."""
+        return {s.name: biject_to(s.support)(free[s.name]) for s in structure.sites
+                if s.name in free}
+
+    def unconstrain(self, values: Mapping[str, Array], structure: Structure) -> Globals:
+        """To the unconstrained space."""
+        return {s.name: biject_to(s.support).inv(values[s.name]) for s in structure.sites
+                if s.name in values}
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, jax.Array | np.ndarray)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(_hashable(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def _plates(site: Mapping[str, Any]) -> dict[int, str]:
+    return {frame.dim: frame.name for frame in site["cond_indep_stack"]}
+
+
+def _dims(name: str, site: Mapping[str, Any], value_ndim: int) -> tuple[str, ...]:
+    """Names of a site's axes: plates for the batch axes, ``event_dims`` for the others."""
+    plates = _plates(site)
+    event = tuple(site.get("infer", {}).get("event_dims", ()))
+    batch_count = value_ndim - len(event)
+    if site["type"] == "sample":
+        event_ndim = site["fn"].event_dim
+        batch_count = value_ndim - event_ndim
+        if len(event) != event_ndim:
+            event = tuple(f"{name}_dim_{i}" for i in range(event_ndim))
+    batch = [plates.get(i - batch_count, f"{name}_axis_{i}") for i in range(batch_count)]
+    return (*batch, *event)
+
+
+def _structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
+    """Sort the sites of a trace."""
+    samples = {n: s for n, s in trace.items() if s["type"] == "sample"}
+    for name, site in trace.items():
+        if site["type"] == "param":
+            raise UnsupportedError(
+                f"site '{name}' is a numpyro.param: give it a prior with numpyro.sample"
+            )
+        if site["type"] == "plate" and site["args"][1] not in (None, site["args"][0]):
+            raise UnsupportedError(
+                f"plate '{name}' takes a subsample: give it all its rows, they are passed over "
+                "in pieces here"
+            )
+    hidden = {n: s for n, s in samples.items() if not s["is_observed"] and n not in fixed}
+    discrete = [n for n, s in hidden.items() if s["fn"].support.is_discrete]
+    if len(discrete) > 1:
+        raise UnsupportedError(
+            f"sites {', '.join(map(repr, discrete))} are all discrete and hidden, and one is "
+            "summed out here: write them as one site over their combinations"
+        )
+    assignment = discrete[0] if discrete else None
+    emissions = {n: s for n, s in samples.items() if s["is_observed"] and n not in fixed}
+    if not emissions:
+        raise InputError(
+            "the program emits nothing: it needs an observed site, "
+            "numpyro.sample(name, ..., obs=data), within a plate over the rows"
+        )
+    outside = [n for n, s in emissions.items() if not s["cond_indep_stack"]]
+    if outside:
+        raise UnsupportedError(
+            f"site '{outside[0]}' is observed outside any plate: put it in a plate over the rows"
+        )
+    anchor = samples[assignment] if assignment else next(iter(emissions.values()))
+    plates = _plates(anchor)
+    if list(plates) != [-1]:
+        raise UnsupportedError(
+            f"site '{anchor['name']}' must be in exactly one plate, the last (dim=-1), over the "
+            f"rows; it is in {len(plates)}"
+        )
+    plate = plates[-1]
+    rows = next(f.size for f in anchor["cond_indep_stack"])
+    clusters = 1
+    if assignment is not None:
+        if not samples[assignment]["fn"].has_enumerate_support:
+            raise UnsupportedError(
+                f"site '{assignment}' takes infinitely many values: give it a finite "
+                "distribution such as Categorical"
+            )
+        clusters = samples[assignment]["fn"].enumerate_support(expand=False).shape[0]
+    in_rows = [n for n, s in hidden.items() if plate in _plates(s).values()]
+    sites = tuple(
+        Site(n, _dims(n, s, jnp.ndim(s["value"])), jnp.shape(s["value"]), s["fn"].support)
+        for n, s in hidden.items() if n not in in_rows and n != assignment
+    )
+    event_dims = tuple((n, _dims(n, s, jnp.ndim(s["value"]))[1:]) for n, s in emissions.items())
+    derived = tuple(
+        (n, _dims(n, s, jnp.ndim(s["value"]))) for n, s in trace.items()
+        if s["type"] == "deterministic" and plate not in _plates(s).values()
+    )
+    return Structure(
+        sites, assignment, clusters, "cluster", plate, rows, tuple(emissions), event_dims,
+        derived, tuple(n for n in in_rows if n != assignment),
+    )

@@ -1,0 +1,128 @@
+"""Where point methods start: rows spread by k-means++, or taken at random, as seeds of clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax, random
+
+from .problem import Problem
+from .program import Globals, Model, Structure
+from .statistics import Chunks, Pass
+from .updates import maximise
+from .wiring import Wire
+
+SEED_ROWS = 10_000  #: rows that seeds are looked for among
+SMOOTHING = 0.1  #: share of each row that is spread over all clusters at the start
+SWEEPS = 3
+
+
+def seed_points(problem: Problem, key: Array) -> tuple[Array, dict[str, Array]]:
+    """Rows as standardised points, at most ``SEED_ROWS`` of them, and the same rows' data."""
+    rows = problem.structure.rows
+    data: Mapping[str, Any] = problem.model.data
+    if rows > SEED_ROWS:
+        chosen = np.sort(np.asarray(random.choice(key, rows, (SEED_ROWS,), replace=False)))
+        data = {name: np.asarray(value)[chosen] for name, value in data.items()}
+    arrays = {name: jnp.asarray(data[name]) for name in problem.families}
+    points = [f.features(arrays[n]) for n, f in problem.families.items()]
+    return _standardise(jnp.concatenate(points, -1)), arrays
+
+
+@jax.jit
+def _standardise(points: Array) -> Array:
+    points = points.astype(jnp.result_type(points, float))
+    spread = jnp.nanstd(points, 0)
+    points = (points - jnp.nanmean(points, 0)) / jnp.where(spread > 0, spread, 1)
+    return jnp.nan_to_num(points)
+
+
+@partial(jax.jit, static_argnames=("clusters",))
+def plus_plus(key: Array, points: Array, clusters: int) -> Array:
+    """Seeds by k-means++ (Arthur and Vassilvitskii 2007): indices ``(cluster,)`` of rows."""
+    first_key, *keys = random.split(key, clusters)
+    first = random.randint(first_key, (), 0, points.shape[0])
+
+    def squared(row: Array) -> Array:
+        return ((points - points[row]) ** 2).sum(-1)
+
+    def choose(nearest: Array, key: Array) -> tuple[Array, Array]:
+        far = jnp.where(nearest.sum() > 0, nearest, 1)  # all rows equal: any will do
+        row = random.categorical(key, jnp.log(far))
+        return jnp.minimum(nearest, squared(row)), row
+
+    if not keys:
+        return first[None]
+    _, rest = lax.scan(choose, squared(first), jnp.stack(keys))
+    return jnp.append(first, rest)
+
+
+@partial(jax.jit, static_argnames=("clusters", "starts"))
+def seeds(key: Array, points: Array, clusters: int, starts: int) -> Array:
+    """Seeds of several starts ``(start, cluster)``: the first half by k-means++, then random."""
+    keys = random.split(key, starts)
+    spread = (starts + 1) // 2
+    found = [jax.vmap(lambda k: plus_plus(k, points, clusters))(keys[:spread])]
+    if starts > spread:
+        replace = clusters > points.shape[0]
+        pick = partial(random.choice, a=points.shape[0], shape=(clusters,), replace=replace)
+        found.append(jax.vmap(pick)(keys[spread:]))
+    return jnp.concatenate(found)
+
+
+def starting_values(
+    problem: Problem, wires: tuple[Wire, ...], free: tuple[str, ...], key: Array, starts: int,
+    *, flat: bool,
+) -> tuple[Globals, list[str]]:
+    """Global sites of several starts, ``(start, ...)``, and what kind of start each is."""
+    pick_key, seed_key, value_key = random.split(key, 3)
+    points, arrays = seed_points(problem, pick_key)
+    chosen = seeds(seed_key, points, problem.structure.clusters, starts)
+    values = _from_seeds(
+        problem.model, arrays, points, chosen, problem.chunks.centres, value_key,
+        structure=problem.structure, wires=wires, free=free, flat=flat,
+        missing=problem.chunks.missing,
+    )
+    spread = (starts + 1) // 2
+    return values, ["k-means++"] * spread + ["random"] * (starts - spread)
+
+
+@partial(jax.jit, static_argnames=("structure", "wires", "free", "flat", "missing"))
+def _from_seeds(
+    model: Model, arrays: dict[str, Array], points: Array, chosen: Array,
+    centres: dict[str, Array], key: Array, *, structure: Structure, wires: tuple[Wire, ...],
+    free: tuple[str, ...], flat: bool, missing: tuple[tuple[str, bool], ...],
+) -> Globals:
+    """Assign every row to its nearest seed, softened, and maximise."""
+    rows = points.shape[0]
+    chunks = Chunks(
+        {n: a[None] for n, a in arrays.items()}, jnp.ones((1, rows), bool), centres, missing
+    )
+    gaps = dict(missing)
+
+    def one(key: Array, chosen: Array) -> Globals:
+        centres_at = points[chosen]
+        distance = (centres_at**2).sum(-1)[:, None] - 2 * centres_at @ points.T
+        nearest = (distance == distance.min(0)).astype(points.dtype)
+        weights = nearest / nearest.sum(0)
+        weights = (1 - SMOOTHING) * weights + SMOOTHING / structure.clusters
+        values = model.initial(key, structure, radius=0.1)
+        for _ in range(SWEEPS):
+            families = model.pieces(values, structure).families()
+            statistics = {
+                n: f.expected_statistics(
+                    weights, arrays[n], missing=gaps[n], centre=chunks.centres[n]
+                )
+                for n, f in families.items()
+            }
+            swept = Pass(jnp.zeros(()), weights.sum(-1), statistics)
+            values = maximise(model, structure, wires, free, values, swept, chunks, flat=flat)
+        return values
+
+    keys = random.split(key, chosen.shape[0])
+    return lax.map(lambda pair: one(*pair), (keys, chosen))

@@ -1,0 +1,150 @@
+"""Updates of the global sites from the statistics alone.
+
+Each wired site has a conditional posterior where family and prior are conjugate: its mode serves
+EM, its draw serves Gibbs. Sites without one are moved on the tiny log joint density of
+:func:`.statistics.expected_log_joint`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jax import Array, lax
+from jax.flatten_util import ravel_pytree
+from jax.scipy.optimize import minimize
+
+from ..distributions.conditionals import Conditional, DirichletConditional
+from ..distributions.priors import BlockDirichlet, InverseGammaScale
+from .program import Globals, Model, Pieces, Structure
+from .statistics import Chunks, Pass, expected_log_joint, sweep
+from .wiring import Wire, Wiring
+
+NEWTON_STEPS = 20
+CONJUGATE_PRIORS = (
+    dist.Beta, dist.Dirichlet, dist.Gamma, dist.InverseWishart, dist.Normal,
+    BlockDirichlet, InverseGammaScale,
+)
+
+
+def plain_prior(prior: Any, shape: tuple[int, ...]) -> Any:
+    """The prior without plates and ``to_event``, its parameters as large as the site.
+
+    Returns None for a flat prior.
+    """
+    base = prior
+    while isinstance(base, dist.Independent | dist.ExpandedDistribution):
+        base = base.base_dist
+    if isinstance(base, dist.ImproperUniform | dist.Unit):
+        return None
+    event = base.event_dim
+    target = shape[: len(shape) - event]
+    if not isinstance(base, CONJUGATE_PRIORS):
+        return base
+    if isinstance(base, dist.InverseWishart):
+        scale = jnp.broadcast_to(base.scale_matrix, shape)
+        return dist.InverseWishart(jnp.broadcast_to(base.concentration, target), scale_matrix=scale)
+    arguments = {}
+    for name, value in base.get_args().items():
+        value = jnp.asarray(value)
+        own_event = value.ndim - len(base.batch_shape) if value.ndim > len(base.batch_shape) else 0
+        tail = value.shape[value.ndim - own_event :] if own_event else ()
+        arguments[name] = jnp.broadcast_to(value, target + tail)
+    static = {n: getattr(base, n) for n in ("blocks",) if hasattr(base, n)}
+    return type(base)(**arguments, **static)
+
+
+def conditional(
+    wire: Wire, pieces: Pieces, structure: Structure, swept: Pass, chunks: Chunks,
+    values: Globals, *, flat: bool,
+) -> Conditional | None:
+    """The conditional posterior of a wired site, or None where it is not conjugate."""
+    prior = None
+    if not flat:
+        prior = plain_prior(pieces.priors[wire.site], jnp.shape(values[wire.site]))
+    if wire.emission == structure.assignment:
+        if prior is not None and not isinstance(prior, dist.Dirichlet):
+            return None
+        return DirichletConditional((1.0 if prior is None else prior.concentration) + swept.counts)
+    return pieces.families()[wire.emission].conditional(
+        wire.parameter, prior, swept.statistics[wire.emission], chunks.centres[wire.emission],
+        shared=wire.shared,
+    )
+
+
+def conjugate_sites(
+    model: Model, structure: Structure, wiring: Wiring, chunks: Chunks, *, flat: bool = False
+) -> tuple[tuple[Wire, ...], tuple[str, ...]]:
+    """Wires with a conditional in closed form, and the names of all other sites.
+
+    Args:
+        model: the program.
+        structure: its structure.
+        wiring: its wires.
+        chunks: the data.
+        flat: leave the priors out.
+    """
+    served: list[Wire] = []
+
+    def probe(model: Model, chunks: Chunks) -> None:
+        values = model.initial(jax.random.key(0), structure)
+        pieces = model.pieces(values, structure)
+        swept = sweep(pieces, structure, chunks)
+        for wire in wiring.wires:
+            if conditional(wire, pieces, structure, swept, chunks, values, flat=flat) is not None:
+                served.append(wire)
+
+    jax.eval_shape(probe, model, chunks)
+    names = {w.site for w in served}
+    return tuple(served), tuple(n for n in structure.names if n not in names)
+
+
+def maximise(
+    model: Model, structure: Structure, wires: tuple[Wire, ...], free: tuple[str, ...],
+    values: Globals, swept: Pass, chunks: Chunks, *, flat: bool = False,
+) -> Globals:
+    """Raise the expected log joint density: the mode of each conditional in turn, then the rest.
+
+    With ``flat`` the priors are left out, so that the likelihood alone is raised. A component
+    that no row is assigned to keeps its parameters where the data say nothing about them.
+    """
+    values = dict(values)
+    for wire in wires:
+        pieces = model.pieces(values, structure)
+        found = conditional(wire, pieces, structure, swept, chunks, values, flat=flat)
+        assert found is not None
+        mode = found.mode()
+        values[wire.site] = jnp.where(jnp.isfinite(mode), mode, values[wire.site])
+    if free:
+        values.update(_climb(model, structure, free, values, swept, chunks, flat))
+    return values
+
+
+def _climb(
+    model: Model, structure: Structure, free: tuple[str, ...], values: Globals, swept: Pass,
+    chunks: Chunks, flat: bool,
+) -> Globals:
+    """Sites without a closed form: quasi-Newton steps in the unconstrained space, never down."""
+    start = model.unconstrain({n: values[n] for n in free}, structure)
+    vector, unravel = ravel_pytree(start)
+
+    def loss(vector: Array) -> Array:
+        trial = {**values, **model.constrain(unravel(vector), structure)}
+        pieces = model.pieces(trial, structure)
+        gain = expected_log_joint(pieces, swept, chunks)
+        return -(gain - pieces.log_prior if flat else gain) / (1 + swept.counts.sum())
+
+    before = loss(vector)
+    found = _bfgs(loss, vector)
+    after = loss(found)
+    better = jnp.isfinite(after) & (after <= before)
+    chosen = jnp.where(better, found, vector)
+    trial = model.constrain(unravel(chosen), structure)
+    # untouched values come back exactly, not through a round trip of the transform
+    return {n: lax.select(better, trial[n], values[n]) for n in free}
+
+
+def _bfgs(loss: Any, vector: Array) -> Array:
+    return minimize(loss, vector, method="BFGS", options={"maxiter": NEWTON_STEPS}).x

@@ -1,0 +1,110 @@
+"""Which global site is which parameter of which emission, found by varying one at a time.
+
+A site that is an emission's parameter as it stands (one value a cluster, or one for all) and on
+which nothing else depends has a posterior in closed form given the statistics, wherever family and
+prior are conjugate. All others are left to an optimiser or a sampler on the same statistics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax import random
+
+from .program import Globals, Model, Pieces, Structure
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A site that is a parameter of an emission (of the assignment: parameter "probs")."""
+
+    site: str
+    emission: str
+    parameter: str
+    shared: bool
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Sites that are parameters, and sites that are anything else."""
+
+    wires: tuple[Wire, ...]
+    free: tuple[str, ...]
+
+    def of(self, emission: str) -> tuple[Wire, ...]:
+        """The wires that end at an emission."""
+        return tuple(w for w in self.wires if w.emission == emission)
+
+
+def wiring(model: Model, structure: Structure) -> Wiring:
+    """Find the wires by evaluating the program at a few random points.
+
+    Args:
+        model: the program with its data.
+        structure: what was read off its trace.
+
+    Returns:
+        The wires, and the names of the sites that are none.
+    """
+    start = model.initial(random.key(1), structure)
+    other = model.initial(random.key(2), structure)
+    base = model.pieces(start, structure)
+    wires, free = [], []
+    for site in structure.names:
+        moved_globals = {**start, site: other[site]}
+        moved = model.pieces(moved_globals, structure)
+        wire = _find(site, structure, base, moved, start, moved_globals)
+        if wire is None:
+            free.append(site)
+        else:
+            wires.append(wire)
+    return Wiring(tuple(wires), tuple(free))
+
+
+def _find(
+    site: str, structure: Structure, base: Pieces, moved: Pieces, start: Globals, end: Globals
+) -> Wire | None:
+    changed_priors = [
+        name for name in base.priors if not _same(base.priors[name], moved.priors[name])
+    ]
+    before, after = _parameters(base, structure), _parameters(moved, structure)
+    changed = [key for key in before if not np.array_equal(before[key], after[key])]
+    if changed_priors or len(changed) != 1:
+        return None
+    emission, parameter = changed[0]
+    pairs = [(before[changed[0]], start[site]), (after[changed[0]], end[site])]
+    if all(_equal(p, s) for p, s in pairs):
+        return Wire(site, emission, parameter, shared=False)
+    if all(_fits(s, p) and _equal(p, np.broadcast_to(s, np.shape(p))) for p, s in pairs):
+        return Wire(site, emission, parameter, shared=True)
+    return None
+
+
+def _parameters(pieces: Pieces, structure: Structure) -> dict[tuple[str, str], np.ndarray]:
+    """Every parameter of every emission, ``(component, ...)``, one component for tied ones."""
+    found: dict[tuple[str, str], np.ndarray] = {}
+    for name, family in pieces.families().items():
+        for parameter in family.parameter_dims:
+            value = np.asarray(getattr(family, parameter))
+            found[name, parameter] = value[None] if parameter in family.shared_parameters else value
+    if structure.assignment is not None and hasattr(pieces.weights, "probs"):
+        found[structure.assignment, "probs"] = np.asarray(pieces.weights.probs)
+    return found
+
+
+def _same(a: Any, b: Any) -> bool:
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return all(np.array_equal(x, y) for x, y in pairs)
+
+
+def _equal(parameter: Any, site: Any) -> bool:
+    return np.shape(parameter) == np.shape(site) and np.allclose(parameter, site, rtol=1e-5)
+
+
+def _fits(site: Any, parameter: Any) -> bool:
+    """Whether the site is the parameter without its component axis."""
+    return np.shape(parameter)[1:] == np.shape(site)
+

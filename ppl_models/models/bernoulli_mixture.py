@@ -1,0 +1,68 @@
+"""Rows of bits from hidden types."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+
+from ..data.kinds import Bits
+from ..distributions import BernoulliVector
+
+
+def bernoulli_mixture(
+    x: Annotated[Any, Bits] = None,
+    *,
+    clusters: int,
+    concentration: float = 1.0,
+    ones: float = 1.0,
+    zeros: float = 1.0,
+    rows: int | None = None,
+    features: int | None = None,
+) -> Any:
+    """Rows of bits from hidden types.
+
+        π ~ Dirichlet(concentration)          how common the types are
+        θ_kd ~ Beta(ones, zeros)              how often feature d is a one in type k
+        z_n ~ Categorical(π)                  which type row n is of
+        x_nd | z_n = k ~ Bernoulli(θ_kd)
+
+    Bishop (2006) §9.3.3.
+
+    Args:
+        x: ``(row, feature)`` of zeros and ones; gaps are NaN; None generates ``rows`` rows.
+        clusters: K.
+        concentration: of the Dirichlet prior of the weights; a number or ``(cluster,)``.
+        ones: pseudo-count of ones, a number or ``(feature,)``.
+        zeros: pseudo-count of zeros, a number or ``(feature,)``.
+        rows: number of rows where there are no data.
+        features: number of features where there are no data.
+
+    Returns:
+        The rows.
+
+    >>> from jax import random
+    >>> from numpyro import handlers
+    >>> handlers.seed(bernoulli_mixture, random.key(0))(clusters=2, rows=5, features=3).shape
+    (5, 3)
+    """
+    if x is not None:
+        rows, features = jnp.shape(x)
+    weights = numpyro.sample(
+        "weights",
+        dist.Dirichlet(jnp.broadcast_to(jnp.asarray(concentration, float), (clusters,))),
+        infer={"event_dims": ["cluster"]},
+    )
+    with numpyro.plate("cluster", clusters):
+        probs = numpyro.sample(
+            "probs",
+            dist.Beta(ones + jnp.zeros(features), zeros + jnp.zeros(features)).to_event(1),
+            infer={"event_dims": ["feature"]},
+        )
+    with numpyro.plate("row", rows):
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+        return numpyro.sample(
+            "x", BernoulliVector(probs[z]), obs=x, infer={"event_dims": ["feature"]}
+        )

@@ -1,0 +1,68 @@
+"""Rows of categories from hidden classes: latent class analysis."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+
+from ..data.kinds import Categories
+from ..distributions import BlockDirichlet, CategoricalVector
+
+
+def categorical_mixture(
+    x: Annotated[Any, Categories] = None,
+    *,
+    clusters: int,
+    levels: tuple[int, ...],
+    concentration: float = 1.0,
+    level_concentration: float = 1.0,
+    rows: int | None = None,
+) -> Any:
+    """Rows of categories from hidden classes (latent class analysis).
+
+        π ~ Dirichlet(concentration)              how common the classes are
+        θ_kd ~ Dirichlet(level_concentration)     how often feature d has each of its levels
+        z_n ~ Categorical(π)                      which class row n is of
+        x_nd | z_n = k ~ Categorical(θ_kd)
+
+    Features may have unequal numbers of levels: the levels of all features lie side by side on
+    one axis, ``level``. Lazarsfeld and Henry (1968).
+
+    Args:
+        x: ``(row, feature)`` of codes from 0; gaps are NaN; None generates ``rows`` rows.
+        clusters: K.
+        levels: number of levels of every feature.
+        concentration: of the Dirichlet prior of the weights; a number or ``(cluster,)``.
+        level_concentration: of the Dirichlet priors of the levels; a number or ``(level,)``.
+        rows: number of rows where there are no data.
+
+    Returns:
+        The rows.
+
+    >>> from jax import random
+    >>> from numpyro import handlers
+    >>> program = handlers.seed(categorical_mixture, random.key(0))
+    >>> program(clusters=2, levels=(2, 3), rows=5).shape
+    (5, 2)
+    """
+    if x is not None:
+        rows = jnp.shape(x)[0]
+    weights = numpyro.sample(
+        "weights",
+        dist.Dirichlet(jnp.broadcast_to(jnp.asarray(concentration, float), (clusters,))),
+        infer={"event_dims": ["cluster"]},
+    )
+    with numpyro.plate("cluster", clusters):
+        probs = numpyro.sample(
+            "probs",
+            BlockDirichlet(level_concentration + jnp.zeros(sum(levels)), levels),
+            infer={"event_dims": ["level"]},
+        )
+    with numpyro.plate("row", rows):
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+        return numpyro.sample(
+            "x", CategoricalVector(probs[z], levels), obs=x, infer={"event_dims": ["feature"]}
+        )

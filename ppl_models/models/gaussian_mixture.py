@@ -1,0 +1,158 @@
+"""Rows of numbers from hidden clusters with Gaussian scatter."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+
+from ..data.kinds import Reals
+from ..distributions import (
+    DiagonalGaussian,
+    FullGaussian,
+    InverseGammaScale,
+    SphericalGaussian,
+    TiedGaussian,
+    UnivariateGaussian,
+)
+from ..errors import InputError
+from ._scale import DataScale, data_scale
+
+COVARIANCES = ("spherical", "diagonal", "tied", "full")
+
+
+def gaussian_mixture(
+    x: Annotated[Any, Reals] = None,
+    *,
+    clusters: int,
+    covariance: str = "full",
+    concentration: float = 1.0,
+    loc_mean: Any = None,
+    loc_scale: Any = None,
+    scale_concentration: float = 2.0,
+    scale_rate: Any = None,
+    degrees_of_freedom: float | None = None,
+    scale_matrix: Any = None,
+    rows: int | None = None,
+    features: int | None = None,
+) -> Any:
+    """Rows of numbers from hidden clusters.
+
+        π ~ Dirichlet(concentration)                                   how large the clusters are
+        μ_kd ~ Normal(loc_mean_d, loc_scale_d)                         where they lie
+        spherical: σ_k, diagonal: σ_kd, squares ~ InverseGamma(scale_concentration, scale_rate)
+        tied: Σ, full: Σ_k ~ InverseWishart(degrees_of_freedom, scale_matrix)
+        z_n ~ Categorical(π)                                           which cluster row n is from
+        x_n | z_n = k ~ Normal(μ_k, σ_k² or Σ_k)
+
+    With one feature the data are a vector, ``loc`` and ``scale`` one number a cluster, and the
+    covariance is immaterial. Bishop (2006) §9.2; the priors of the scatter follow Fraley and
+    Raftery (2007): centred on the data's variance shared out among the clusters, V / K^(2/D).
+
+    Args:
+        x: ``(row, feature)`` or ``(row,)``; gaps are NaN; None generates ``rows`` rows.
+        clusters: K.
+        covariance: "spherical", "diagonal", "tied" or "full".
+        concentration: of the Dirichlet prior of the weights; a number or ``(cluster,)``.
+        loc_mean: prior mean of the locations (default: the data's mean).
+        loc_scale: prior standard deviation of the locations (default: twice the data's).
+        scale_concentration: a of the inverse gamma.
+        scale_rate: b of the inverse gamma (default: the data's variance / K^(2/D)).
+        degrees_of_freedom: ν of the inverse Wishart (default: D + 2).
+        scale_matrix: Ψ of the inverse Wishart (default: diagonal, the data's variances / K^(2/D)).
+        rows: number of rows where there are no data.
+        features: number of features where there are no data.
+
+    Returns:
+        The rows.
+
+    Raises:
+        InputError: unknown covariance.
+
+    >>> import numpy as np
+    >>> from jax import random
+    >>> from numpyro import handlers
+    >>> program = handlers.seed(gaussian_mixture, random.key(0))
+    >>> program(clusters=2, rows=5, features=3).shape
+    (5, 3)
+    """
+    if covariance not in COVARIANCES:
+        raise InputError(f"covariance is {covariance!r}: choose one of {', '.join(COVARIANCES)}")
+    if x is not None:
+        rows, features = jnp.shape(x)[0], (jnp.shape(x)[1] if jnp.ndim(x) == 2 else None)
+    scale = data_scale(x)
+    mean = scale.mean if loc_mean is None else loc_mean
+    spread = 2 * scale.deviation if loc_scale is None else loc_scale
+    weights = numpyro.sample(
+        "weights",
+        dist.Dirichlet(jnp.broadcast_to(jnp.asarray(concentration, float), (clusters,))),
+        infer={"event_dims": ["cluster"]},
+    )
+    if features is None or (x is None and features == 1):
+        rate = scale.deviation**2 / clusters**2 if scale_rate is None else scale_rate
+        with numpyro.plate("cluster", clusters):
+            loc = numpyro.sample("loc", dist.Normal(mean, spread))
+            deviation = numpyro.sample("scale", InverseGammaScale(scale_concentration, rate))
+        with numpyro.plate("row", rows):
+            z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+            return numpyro.sample("x", UnivariateGaussian(loc[z], deviation[z]), obs=x)
+
+    share = clusters ** (-2 / features)
+    prior = _Scatter(scale, features, share, scale_concentration, scale_rate,
+                     degrees_of_freedom, scale_matrix)
+    if covariance == "tied":
+        tied = numpyro.sample(
+            "covariance", prior.matrix(), infer={"event_dims": ["feature", "feature_other"]}
+        )
+    with numpyro.plate("cluster", clusters):
+        full_shape = jnp.zeros(features)
+        loc = numpyro.sample(
+            "loc",
+            dist.Normal(mean + full_shape, spread + full_shape).to_event(1),
+            infer={"event_dims": ["feature"]},
+        )
+        if covariance == "spherical":
+            deviation = numpyro.sample("scale", prior.sphere())
+        elif covariance == "diagonal":
+            deviation = numpyro.sample("scale", prior.axes(), infer={"event_dims": ["feature"]})
+        elif covariance == "full":
+            full = numpyro.sample(
+                "covariance", prior.matrix(), infer={"event_dims": ["feature", "feature_other"]}
+            )
+    with numpyro.plate("row", rows):
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+        if covariance == "spherical":
+            emission = SphericalGaussian(loc[z], deviation[z])
+        elif covariance == "diagonal":
+            emission = DiagonalGaussian(loc[z], deviation[z])
+        elif covariance == "tied":
+            emission = TiedGaussian(loc[z], tied)
+        else:
+            emission = FullGaussian(loc[z], full[z])
+        return numpyro.sample("x", emission, obs=x, infer={"event_dims": ["feature"]})
+
+
+class _Scatter:
+    """The priors of the clusters' scatter."""
+
+    def __init__(
+        self, scale: DataScale, features: int, share: float, concentration: float, rate: Any,
+        freedom: float | None, matrix: Any,
+    ):
+        self.variance = scale.deviation**2 * share + jnp.zeros(features)
+        self.concentration, self.rate = concentration, rate
+        self.freedom = features + 2.0 if freedom is None else float(freedom)
+        self.scale_matrix = jnp.diag(self.variance) if matrix is None else jnp.asarray(matrix)
+
+    def sphere(self) -> dist.Distribution:
+        rate = self.variance.mean() if self.rate is None else self.rate
+        return InverseGammaScale(self.concentration, rate)
+
+    def axes(self) -> dist.Distribution:
+        rate = self.variance if self.rate is None else self.rate + jnp.zeros_like(self.variance)
+        return InverseGammaScale(self.concentration, rate).to_event(1)
+
+    def matrix(self) -> dist.Distribution:
+        return dist.InverseWishart(self.freedom, scale_matrix=self.scale_matrix)

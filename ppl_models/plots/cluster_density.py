@@ -1,0 +1,66 @@
+"""One feature at a time: histogram, the density of every cluster, and the whole mixture's."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+
+from ppl_models.plots.cluster_parts import ClusterArrays
+from ppl_models.plots.style import INK, PALE, cluster_colors
+
+
+def component_densities(arrays: ClusterArrays, feature: int, grid: np.ndarray) -> np.ndarray:
+    """Weighted normal densities (sample, cluster, grid) of one feature."""
+    variance = arrays.covariance[..., feature, feature][..., None]
+    gap = grid - arrays.loc[..., feature, None]
+    density = np.exp(-0.5 * gap**2 / variance) / np.sqrt(2.0 * np.pi * variance)
+    return arrays.weights[..., None] * density
+
+
+def draw_density_panel(target: Axes, arrays: ClusterArrays, feature: int) -> None:
+    """Histogram and densities of one feature; without a spread, the centres as vertical lines."""
+    values = arrays.x[:, feature]
+    values = values[np.isfinite(values)]
+    if len(values):
+        target.hist(values, bins=_bins(values), density=True, color=PALE, zorder=1)
+    colors = cluster_colors(arrays.clusters)
+    if arrays.covariance is None:
+        for k, color in enumerate(colors):
+            target.axvline(arrays.centre[k, feature], color=color, linewidth=2.0)
+        return
+    grid = _grid(values, arrays, feature)
+    density = component_densities(arrays, feature, grid)
+    _draw_lines(target, grid, density.sum(1), INK, style="--")
+    for k, color in enumerate(colors):
+        _draw_lines(target, grid, density[:, k], color)
+    target.set_ylim(bottom=0.0)
+
+
+def _draw_lines(
+    target: Axes, grid: np.ndarray, curves: np.ndarray, color: str, style: str = "-"
+) -> None:
+    """Thin lines for single draws under a strong line for their mean."""
+    if len(curves) > 1:
+        lines = np.stack([np.broadcast_to(grid, curves.shape), curves], axis=-1)
+        target.add_collection(
+            LineCollection(list(lines), colors=color, linewidths=0.6, alpha=0.2, zorder=2)
+        )
+    target.plot(grid, curves.mean(0), color=color, linewidth=1.6, linestyle=style, zorder=4)
+
+
+def _bins(values: np.ndarray) -> np.ndarray:
+    edges = np.histogram_bin_edges(values, "fd")
+    count = int(np.clip(len(edges) - 1, 20, 60))
+    return np.histogram_bin_edges(values, count)
+
+
+def _grid(values: np.ndarray, arrays: ClusterArrays, feature: int) -> np.ndarray:
+    if len(values):
+        low, high = values.min(), values.max()
+    else:
+        spread = 3.0 * np.sqrt(arrays.covariance[..., feature, feature])
+        low = (arrays.loc[..., feature] - spread).min()
+        high = (arrays.loc[..., feature] + spread).max()
+    margin = 0.08 * (high - low)
+    return np.linspace(low - margin, high + margin, 300)

@@ -1,0 +1,183 @@
+"""Would the fit have produced such data? Prior and posterior predictive against the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from arviz_plots import PlotCollection
+
+from ppl_models.errors import InputError
+from ppl_models.plots.panels import new_panels, panel
+from ppl_models.plots.predictive_counts import draw_frequencies, draw_shares, value_range
+from ppl_models.plots.predictive_density import draw_densities
+from ppl_models.plots.predictive_tokens import draw_lengths, draw_tokens
+from ppl_models.plots.reading import Family, family, feature_names, observed, predictive
+from ppl_models.plots.style import shorten, styled
+
+
+@styled
+def plot_predictive(
+    tree: xr.DataTree,
+    *,
+    features: Sequence[str] | None = None,
+    draws: int = 50,
+    max_features: int = 12,
+    plot_collection: PlotCollection | None = None,
+    backend: str = "matplotlib",
+) -> PlotCollection:
+    """The data beside data that the fitted program, and the program before any data, produce.
+
+    Continuous features: densities (one thin line a replicated data set; the prior as one dotted
+    line). Bits: the share of ones of every feature with 94% intervals. Levels and counts: how often
+    each value occurs, with 94% intervals; counts on a square-root scale (a rootogram). Tokens: the
+    lengths of sequences and how often each token occurs.
+
+    Args:
+        tree: a fit with `observed_data` and `posterior_predictive` (`prior_predictive` if wanted).
+        features: which features to show.
+        draws: at most so many replicated data sets.
+        max_features: the number of features shown when `features` is not given.
+        plot_collection: a collection over the dim `feature` (or `panel` for tokens).
+        backend: only "matplotlib".
+
+    Raises:
+        InputError: when neither predictive group nor data are there, or a feature is unknown.
+
+    Example:
+        >>> plot_predictive(tree).savefig("predictive.png")  # doctest: +SKIP
+    """
+    data = observed(tree)
+    replicated = {which: _thin(predictive(tree, which), draws) for which in ("posterior", "prior")}
+    replicated = {which: values for which, values in replicated.items() if values is not None}
+    if data is None or not replicated:
+        raise InputError(
+            "plot_predictive needs `observed_data` and `posterior_predictive` or "
+            "`prior_predictive` in the tree: fit again with predictive draws."
+        )
+    if "position" in data.dims:
+        return _tokens(tree, data, replicated, plot_collection, backend)
+    kind = data_kind(family(tree), data)
+    data, replicated = _as_table(data), {k: _as_table(v) for k, v in replicated.items()}
+    names = _chosen(feature_names(data), features, 64 if kind == "bits" else max_features)
+    data = data.sel(feature=names)
+    replicated = {which: values.sel(feature=names) for which, values in replicated.items()}
+    if kind == "bits":
+        width = float(np.clip(2.5 + 0.3 * len(names), 6.4, 12.0))
+        made = plot_collection or new_panels(size=(width, 4.0), backend=backend)
+        draw_shares(panel(made), data, replicated)
+        return made
+    return _by_feature(tree, kind, data, replicated, plot_collection, backend)
+
+
+def data_kind(of: Family, data: xr.DataArray) -> str:
+    """How values are compared: "bits", "levels", "counts" or "continuous"."""
+    known = {"bernoulli": "bits", "categorical": "levels", "poisson": "counts"}
+    if of in known:
+        return known[of]
+    if of in ("gaussian", "univariate", "centres"):
+        return "continuous"
+    values = data.values[np.isfinite(data.values.astype(float))]
+    if np.isin(values, (0, 1)).all():
+        return "bits"
+    return "counts" if (values >= 0).all() and (values == np.round(values)).all() else "continuous"
+
+
+def _thin(values: xr.DataArray | None, draws: int) -> xr.DataArray | None:
+    if values is None:
+        return None
+    total = values.sizes["sample"]
+    return values.isel(sample=np.linspace(0, total - 1, min(draws, total)).astype(int))
+
+
+def _as_table(values: xr.DataArray) -> xr.DataArray:
+    """Values with a dim `feature` labelled by strings."""
+    if "feature" not in values.dims:
+        values = values.expand_dims(feature=["x"], axis=-1)
+    return values.assign_coords(feature=feature_names(values)).transpose(..., "row", "feature")
+
+
+def _chosen(names: list[str], wanted: Sequence[str] | None, at_most: int) -> list[str]:
+    for name in wanted or ():
+        if name not in names:
+            raise InputError(f"There is no feature {name!r}: choose from {', '.join(names)}.")
+    return list(wanted) if wanted else names[:at_most]
+
+
+def _by_feature(
+    tree: xr.DataTree,
+    kind: str,
+    data: xr.DataArray,
+    replicated: dict[str, xr.DataArray],
+    collection: PlotCollection | None,
+    backend: str,
+) -> PlotCollection:
+    names = list(data["feature"].values)
+    wrap = min(len(names), 4 if len(names) != 3 else 3)
+    lines = -(-len(names) // wrap)
+    width = {1: 6.8, 2: 9.6}.get(wrap, 2.9 * wrap)
+    made = collection or new_panels(
+        {"feature": names}, size=(width, 3.6 if lines == 1 else 2.7 * lines), columns=["feature"],
+        wrap=wrap, backend=backend,
+    )  # fmt: skip
+    posterior = tree["posterior"].to_dataset() if "posterior" in tree.children else xr.Dataset()
+    for index, name in enumerate(names):
+        target = panel(made, feature=name)
+        values = data.sel(feature=name).values.astype(float)
+        drawn = {which: array.sel(feature=name).values for which, array in replicated.items()}
+        if kind == "continuous":
+            draw_densities(target, values, drawn)
+        else:
+            labels = _level_labels(posterior, name) if kind == "levels" else None
+            shown = value_range(values, drawn, labels)
+            draw_frequencies(target, values, drawn, shown, labels, root=kind == "counts")
+        target.set_title(shorten(name))
+        if index % wrap == 0:
+            target.set_ylabel("density" if kind == "continuous" else "rows")
+    _legend(made, kind)
+    return made
+
+
+def _legend(made: PlotCollection, kind: str) -> None:
+    """One legend for all panels, above them."""
+    figure = made.viz["figure"].item()
+    handles, labels = made.viz["plot"].values.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
+
+
+def _level_labels(posterior: xr.Dataset, feature: str) -> list[str] | None:
+    """The levels of one feature, by the labels "feature=level" of the dim `level`."""
+    if "level" not in posterior.coords:
+        return None
+    levels = [str(level) for level in posterior["level"].values]
+    own = [level.rpartition("=")[2] for level in levels if level.rpartition("=")[0] == feature]
+    return own or None
+
+
+def _tokens(
+    tree: xr.DataTree,
+    data: xr.DataArray,
+    replicated: dict[str, xr.DataArray],
+    collection: PlotCollection | None,
+    backend: str,
+) -> PlotCollection:
+    posterior = tree["posterior"].to_dataset() if "posterior" in tree.children else xr.Dataset()
+    coords = {"panel": ["lengths", "tokens"]}
+    names = [str(token) for token in posterior["token"].values] if "token" in posterior else []
+    names = names or [str(code) for code in range(int(data.max()))]
+    width = float(np.clip(4.0 + 0.26 * len(names), 7.0, 11.0))
+    made = collection or new_panels(
+        coords, size=(4.2 + width, 4.0), columns=["panel"], backend=backend,
+        width_ratios=[4.2, width],
+    )  # fmt: skip
+    codes = data.transpose("sequence", "position").values
+    drawn = {
+        which: values.transpose("sample", "sequence", "position").values
+        for which, values in replicated.items()
+    }
+    draw_lengths(panel(made, panel="lengths"), codes, drawn, end=len(names))
+    draw_tokens(panel(made, panel="tokens"), codes, drawn, names)
+    if collection is None:
+        _legend(made, "tokens")
+    return made

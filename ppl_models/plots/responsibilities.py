@@ -1,0 +1,117 @@
+"""Who is in which cluster, and how surely: every row as one thin column of probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from arviz_plots import PlotCollection
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+
+from ppl_models.plots.cluster_parts import add_cluster_legend
+from ppl_models.plots.panels import given_panels, new_panels, panel
+from ppl_models.plots.reading import kept_rows, mean_weights, responsibilities
+from ppl_models.plots.style import headline, styled
+
+
+def row_order(probability: np.ndarray) -> np.ndarray:
+    """Rows by most probable cluster, within it by falling certainty.
+
+    Args:
+        probability: assignment probabilities (row, cluster).
+
+    Returns:
+        Row indices (row) in the order in which they are drawn.
+
+    >>> row_order(np.array([[0.2, 0.8], [0.6, 0.4], [0.9, 0.1]]))
+    array([2, 1, 0])
+    """
+    return np.lexsort((-probability.max(1), probability.argmax(1)))
+
+
+def stacked(probability: np.ndarray) -> np.ndarray:
+    """Lower and upper ends (cluster, row, 2) of columns that start with the row's own cluster.
+
+    >>> stacked(np.array([[0.25, 0.75]]))[:, 0].tolist()
+    [[0.75, 1.0], [0.0, 0.75]]
+    """
+    own = np.arange(probability.shape[1]) == probability.argmax(1)[:, None]
+    others = np.where(own, 0.0, probability)
+    low = np.where(own, 0.0, probability.max(1, keepdims=True) + others.cumsum(1) - others)
+    return np.stack([low.T, (low + probability).T], axis=-1)
+
+
+@styled
+def plot_responsibilities(
+    tree: xr.DataTree,
+    *,
+    max_rows: int = 4000,
+    plot_collection: PlotCollection | None = None,
+    backend: str = "matplotlib",
+) -> PlotCollection:
+    """Assignment probabilities of all rows, stacked to one, in the clusters' colours.
+
+    Rows are sorted by most probable cluster and certainty, and a row's own cluster stands at the
+    bottom: a block of pure colour is a cluster whose members are certain, the slope at its right
+    end are the doubtful ones, and the colours above the slope tell where else they may belong.
+
+    Args:
+        tree: a fit with a group `responsibilities`.
+        max_rows: of more rows than this, evenly spaced ones of the sorted rows are shown.
+        plot_collection: draw into this one-panel collection.
+        backend: only "matplotlib".
+
+    Raises:
+        InputError: when the tree has no responsibilities.
+
+    Example:
+        >>> plot_responsibilities(tree).savefig("assignments.png")  # doctest: +SKIP
+    """
+    probability = responsibilities(tree).values
+    rows, clusters = probability.shape
+    order = row_order(probability)
+    shown = probability[order[kept_rows(rows, max_rows)]]
+    made = (
+        new_panels(size=(8.4, 3.6), clusters=range(clusters), backend=backend)
+        if plot_collection is None
+        else given_panels(plot_collection, range(clusters))
+    )
+    bands = xr.Dataset(
+        {"bands": (("cluster", "row", "side"), stacked(shown))}, {"cluster": np.arange(clusters)}
+    )
+    made.map(_draw_band, "bands", data=bands, scale=rows / len(shown))
+    _label(panel(made), probability)
+    if plot_collection is None:
+        weights = mean_weights(tree)
+        add_cluster_legend(made, probability.mean(0) if weights is None else weights)
+    return made
+
+
+def _draw_band(da: xr.DataArray, target: Axes, *, color: str, scale: float) -> PolyCollection:
+    """One cluster's share of every column; `da` (row, side) are its lower and upper ends."""
+    low, high = da.transpose("side", "row").values
+    edges = np.arange(len(low) + 1) * scale
+    return target.fill_between(
+        edges, np.append(low, low[-1]), np.append(high, high[-1]), step="post", color=color,
+        linewidth=0,
+    )  # fmt: skip
+
+
+def _label(target: Axes, probability: np.ndarray) -> None:
+    rows, clusters = probability.shape
+    sizes = np.bincount(probability.argmax(1), minlength=clusters)
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    for end in ends[1:-1]:
+        target.axvline(end, color="white", linewidth=1.0)
+    wide = [k for k in range(clusters) if sizes[k] >= 0.045 * rows]
+    target.set_xticks([(ends[k] + ends[k + 1]) / 2 for k in wide])
+    target.set_xticklabels([f"{k}\n{sizes[k]:,}" for k in wide])
+    target.tick_params(axis="x", length=0)
+    target.set(xlim=(0, rows), ylim=(0, 1), ylabel="probability")
+    target.set_xlabel("most probable cluster, and how many rows it holds")
+    doubtful = int((probability.max(1) < 0.9).sum())
+    headline(
+        target,
+        f"Who is in which cluster: {rows:,} rows",
+        f"{doubtful:,} rows ({doubtful / rows:.0%}) belong to their cluster with less than 90%",
+    )

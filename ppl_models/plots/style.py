@@ -1,0 +1,144 @@
+"""One look for every picture: the colour of a cluster is the same wherever the cluster appears.
+
+Colours are told apart by colour-blind readers (Okabe and Ito 2008, then Paul Tol's muted set); more
+clusters than colours repeat them darker. Nothing here changes matplotlib's settings for others: the
+settings hold only while a picture is being drawn.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+import matplotlib
+import numpy as np
+from arviz_base import rc_context as arviz_rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+PALETTE = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00",
+    "#56B4E9", "#332288", "#999933", "#882255", "#44AA99",
+)  # fmt: skip
+INK = "#222222"
+MUTED = "#8A8A8A"
+PALE = "#D9D9D9"
+POSTERIOR = "#0072B2"
+PRIOR = "#B58900"
+HEAT = "YlGnBu"
+
+SETTINGS = {
+    "figure.dpi": 110.0,
+    "savefig.dpi": 110.0,
+    "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "font.size": 10.0,
+    "axes.titlesize": 11.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "figure.titlesize": 12.0,
+    "figure.titleweight": "bold",
+    "axes.labelsize": 10.0,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#555555",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
+    "text.color": INK,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "xtick.labelsize": 9.0,
+    "ytick.labelsize": 9.0,
+    "legend.frameon": False,
+    "legend.fontsize": 9.0,
+    "legend.title_fontsize": 9.0,
+    "image.interpolation": "nearest",
+}
+
+
+def cluster_colors(clusters: int) -> list[str]:
+    """The colours of clusters 0, 1, 2, ...; the same index always has the same colour.
+
+    >>> cluster_colors(2)
+    ['#0072b2', '#d55e00']
+    >>> len(set(cluster_colors(30)))
+    30
+    """
+    return [_shade(PALETTE[k % len(PALETTE)], 0.65 ** (k // len(PALETTE))) for k in range(clusters)]
+
+
+def _shade(color: str, brightness: float) -> str:
+    return to_hex(np.asarray(to_rgb(color)) * brightness)
+
+
+def faded(color: str, alpha: np.ndarray) -> np.ndarray:
+    """One RGBA row per value of `alpha` (row), shape (row, 4)."""
+    return np.column_stack([np.tile(to_rgb(color), (len(alpha), 1)), alpha])
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Our settings while the block runs; the caller's settings afterwards."""
+    with matplotlib.rc_context(SETTINGS), arviz_rc_context({"plot.max_subplots": None}):
+        yield
+
+
+def styled(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Draw under `house_style`."""
+
+    @functools.wraps(function)
+    def drawn(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        with house_style():
+            return function(*args, **kwargs)
+
+    return drawn
+
+
+def readable(token: str) -> str:
+    """A token as a tick label: invisible characters get a sign.
+
+    >>> readable(" "), readable("a")
+    ('␣', 'a')
+    """
+    signs = {" ": "␣", "\n": "⏎", "\t": "⇥", "": "∅"}
+    return signs.get(token, token).replace("$", r"\$")
+
+
+def shorten(name: object, length: int = 24) -> str:
+    """A name that fits beside an axis; dollar signs are kept from being read as formulas.
+
+    >>> shorten("x" * 40, 5)
+    'xxxx…'
+    """
+    text = str(name)
+    text = text if len(text) <= length else text[: length - 1] + "…"
+    return text.replace("$", r"\$")
+
+
+def thinned(labels: Sequence[str], at_most: int) -> tuple[np.ndarray, list[str]]:
+    """Positions and labels of at most that many ticks, evenly spaced.
+
+    >>> thinned(["a", "b", "c", "d"], 2)
+    (array([0, 2]), ['a', 'c'])
+    """
+    step = max(1, -(-len(labels) // at_most))
+    positions = np.arange(0, len(labels), step)
+    return positions, [labels[i] for i in positions]
+
+
+def headline(target: Axes, title: str, note: str = "") -> None:
+    """A bold title that says what one sees, and under it, in grey, how to read it."""
+    target.set_title(title, pad=21.0 if note else 7.0)
+    if note:
+        written = target.annotate(
+            note, (0.0, 1.0), xycoords="axes fraction", xytext=(0.0, 6.0), va="bottom",
+            textcoords="offset points", fontsize=9, color="#666666", annotation_clip=False,
+        )  # fmt: skip
+        written.set_in_layout(False)  # a long note must not squeeze the panels

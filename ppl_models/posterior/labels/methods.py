@@ -1,0 +1,183 @@
+"""The methods of relabelling by name, each from what a tree holds to permutations and doubts.
+
+A draw counts as not clear-cut when its second-best relabelling is nearly as good as its best:
+
+- agreement with a pivot: when another component number for some component with at least one row
+  would cost fewer than ``CLEAR_ROWS * sqrt(n)`` rows of agreement, n the rows of that component.
+  Components that cannot be told apart differ by about sqrt(n) rows by chance alone;
+- Kullback-Leibler: when the second-best is within a factor of 20 in likelihood, ``CLEAR_NATS``;
+- order: when two neighbours are nearer than one posterior standard deviation.
+
+Components without rows can be exchanged freely; they do not make a draw unclear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from ppl_models.errors import InputError
+from ppl_models.posterior.labels.allocations import (
+    CLUSTER,
+    Responsibilities,
+    ResponsibilityBlocks,
+    cluster_count,
+    drawn_assignments,
+    responsibility_function,
+)
+from ppl_models.posterior.labels.ecr import (
+    agreement,
+    ecr_iterative,
+    ecr_iterative_soft,
+    ecr_soft,
+    soft_agreement,
+)
+from ppl_models.posterior.labels.ordering import by_order, gaps
+from ppl_models.posterior.labels.permutations import (
+    best_permutations,
+    cheapest_changes,
+    permute,
+)
+from ppl_models.posterior.labels.stephens import stephens
+
+#: Agreement with a pivot is clear from so many times sqrt(rows of the component).
+CLEAR_ROWS = 3.0
+#: A Kullback-Leibler margin is clear from so many nats: a likelihood ratio of 20.
+CLEAR_NATS = float(np.log(20))
+#: An order is clear from so many posterior standard deviations between neighbours.
+CLEAR_GAP = 1.0
+
+
+@dataclass(frozen=True)
+class Relabelling:
+    """Permutations ``(draw, cluster)``, margins and doubts ``(draw)``, and the margins' unit."""
+
+    permutation: np.ndarray
+    margin: np.ndarray
+    unclear: np.ndarray
+    margin_unit: str
+
+
+@dataclass
+class Evidence:
+    """What a method may look at: an unrelabelled tree, the rows to use, the user's choices."""
+
+    tree: xr.DataTree
+    rows: np.ndarray
+    variable: str | xr.DataArray | None
+    responsibilities: Responsibilities | None
+
+    def assignments(self) -> np.ndarray | None:
+        """Drawn assignments ``(draw, row)`` of the rows used, or None."""
+        drawn = drawn_assignments(self.tree)
+        return None if drawn is None else drawn[:, self.rows]
+
+    def blocks(self) -> ResponsibilityBlocks:
+        """Responsibilities of the rows used."""
+        function = responsibility_function(self.responsibilities)
+        return ResponsibilityBlocks(self.tree, self.rows, function)
+
+    def best_draw(self) -> int | None:
+        """The draw of highest log density, counted through chains, or None if unknown."""
+        if "sample_stats" in self.tree.children and "lp" in self.tree["sample_stats"]:
+            lp = self.tree["sample_stats"]["lp"].transpose("chain", "draw").values
+            return int(np.nanargmax(lp))
+        return None
+
+
+def _by_pivot(evidence: Evidence) -> Relabelling:
+    """ECR with the assignments of the draw of highest ``lp``."""
+    best = evidence.best_draw()
+    if best is None:
+        raise InputError(
+            "Relabelling by 'ecr' takes its pivot from sample_stats/lp, which the tree does not "
+            "have: use method='ecr-iterative'."
+        )
+    assignments = evidence.assignments()
+    if assignments is not None:
+        return _judge_hard(evidence, assignments, assignments[best])
+    blocks = evidence.blocks()
+    pivot = blocks.of(np.array([best]))[0].argmax(axis=-1)
+    return _judge_rows(*soft_agreement(blocks, pivot))
+
+
+def _iterative(evidence: Evidence) -> Relabelling:
+    """ECR with a consensus pivot, started from the best draw's assignments (or the first's)."""
+    best = evidence.best_draw() or 0
+    assignments = evidence.assignments()
+    if assignments is not None:
+        clusters = cluster_count(evidence.tree)
+        start = best_permutations(-agreement(assignments, clusters, assignments[best]))
+        _, pivot = ecr_iterative(assignments, clusters, start=start)
+        return _judge_hard(evidence, assignments, pivot)
+    blocks = evidence.blocks()
+    pivot = blocks.of(np.array([best]))[0].argmax(axis=-1)
+    _, pivot = ecr_iterative_soft(blocks, start=ecr_soft(blocks, pivot))
+    return _judge_rows(*soft_agreement(blocks, pivot))
+
+
+def _kullback_leibler(evidence: Evidence) -> Relabelling:
+    """Stephens' algorithm, started from the best draw's responsibilities (or the first's)."""
+    blocks = evidence.blocks()
+    reference = blocks.of(np.array([evidence.best_draw() or 0]))[0].astype(np.float64)
+    found = stephens(blocks, reference=reference)
+    sizes = np.concatenate([block.sum(axis=1, dtype=np.float64) for block in blocks])
+    changes = cheapest_changes(found.cost, found.permutation)
+    occupied = permute(sizes, found.permutation) >= 1
+    unclear = (occupied & (changes < CLEAR_NATS)).any(axis=1)
+    return Relabelling(found.permutation, changes.min(axis=1), unclear, "nats")
+
+
+def _ordered(evidence: Evidence) -> Relabelling:
+    """Ascending order of a variable with one number a component."""
+    values = _ordering_values(evidence)
+    permutation = by_order(values)
+    margin = gaps(values, permutation)
+    return Relabelling(permutation, margin, margin < CLEAR_GAP, "posterior standard deviations")
+
+
+METHODS: dict[str, Callable[[Evidence], Relabelling]] = {
+    "ecr": _by_pivot,
+    "ecr-iterative": _iterative,
+    "stephens": _kullback_leibler,
+    "order": _ordered,
+}
+
+
+def _judge_hard(evidence: Evidence, assignments: np.ndarray, pivot: np.ndarray) -> Relabelling:
+    """Permutations and doubts from drawn assignments."""
+    table = agreement(assignments, cluster_count(evidence.tree), pivot)
+    return _judge_rows(table, table.sum(axis=1))
+
+
+def _judge_rows(table: np.ndarray, sizes: np.ndarray) -> Relabelling:
+    """Permutations and doubts from agreement ``(draw, cluster, cluster)`` and component sizes."""
+    permutation = best_permutations(-table)
+    changes = cheapest_changes(-table, permutation)
+    rows = permute(sizes, permutation)
+    unclear = ((rows >= 1) & (changes < CLEAR_ROWS * np.sqrt(rows))).any(axis=1)
+    return Relabelling(permutation, changes.min(axis=1), unclear, "rows")
+
+
+def _ordering_values(evidence: Evidence) -> np.ndarray:
+    """The ordering variable as ``(draw, cluster)``."""
+    posterior = evidence.tree["posterior"]
+    variable = "weights" if evidence.variable is None else evidence.variable
+    if isinstance(variable, str):
+        if variable not in posterior.data_vars:
+            raise InputError(
+                f"The posterior has no variable {variable!r} to order by: choose one of "
+                f"{', '.join(map(str, posterior.data_vars))}."
+            )
+        variable = posterior[variable]
+    if set(variable.dims) != {"chain", "draw", CLUSTER}:
+        raise InputError(
+            f"Ordering needs one number a component, but {variable.name!r} has dims "
+            f"{', '.join(map(str, variable.dims))}: select along the others, as in "
+            "variable=tree['posterior']['loc'].sel(feature=...)."
+        )
+    values = variable.transpose("chain", "draw", CLUSTER).values
+    return values.reshape(-1, values.shape[-1])
