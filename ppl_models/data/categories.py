@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Real
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from ppl_models.data import checks
 from ppl_models.data.observed import Kind, Observed
@@ -24,7 +25,7 @@ class Categories(Kind):
         data: object,
         *,
         site: str = "x",
-        like: Mapping[str, Sequence] | None = None,
+        like: Mapping[str, ArrayLike] | None = None,
         fresh: bool = True,
     ) -> Observed:
         """Read text, booleans, whole numbers or declared categories.
@@ -68,7 +69,7 @@ class Categories(Kind):
         return replace(result, coords=coords, arguments={**result.arguments, "levels": sizes})
 
 
-def known_levels(like: Mapping[str, Sequence]) -> dict[str, list[str]] | None:
+def known_levels(like: Mapping[str, ArrayLike]) -> dict[str, list[str]] | None:
     """Labels by feature, taken apart again from coordinates such as "A=1", "A=2", "B=1".
 
     Example:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from numbers import Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppl_models.data.observed import Observed
 from ppl_models.data.tables import Table, as_table
@@ -15,7 +16,7 @@ from ppl_models.errors import InputError
 
 
 def read_table(
-    data: object, *, site: str, like: Mapping[str, Sequence] | None, fresh: bool
+    data: object, *, site: str, like: Mapping[str, ArrayLike] | None, fresh: bool
 ) -> Table:
     """A table with at least one row and one column, and the features of `like`."""
     table = aligned(as_table(data, site=site), like, site)
@@ -27,7 +28,7 @@ def read_table(
     return table
 
 
-def aligned(table: Table, like: Mapping[str, Sequence] | None, site: str) -> Table:
+def aligned(table: Table, like: Mapping[str, ArrayLike] | None, site: str) -> Table:
     """The table with the features of an earlier reading, by name or, without names, in order.
 
     Raises:

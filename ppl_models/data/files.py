@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +14,7 @@ from ppl_models.errors import InputError
 
 SEPARATORS = {".tsv": "\t", ".tab": "\t"}
 # Not "None" and "null", which pandas would add: they can be answers in a questionnaire.
-MISSING = ["", "NA", "N/A", "NaN", "nan", "<NA>"]
+MISSING = ["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "<NA>"]
 
 
 def read_file(path: str | Path, *, kind: type[Kind]) -> pd.DataFrame | list[str]:
@@ -45,7 +47,12 @@ def read_file(path: str | Path, *, kind: type[Kind]) -> pd.DataFrame | list[str]
         raise InputError(f"{path} is not text in UTF-8: save it as such") from None
     except pd.errors.EmptyDataError:
         raise InputError(f"{path} is empty: give a file with data") from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+    except pd.errors.ParserWarning:
+        raise InputError(
+            f"{path} has rows with more cells than its first line has names: name every column, "
+            "one of row labels 'rownames'"
+        ) from None
+    except pd.errors.ParserError as error:
         reason = str(error).strip().rpartition("error: ")[2]
         raise InputError(f"{path} cannot be read as a table: {reason}") from None
     except OSError as error:
@@ -66,15 +73,8 @@ def _lines(path: Path) -> list[str]:
 
 
 def _column_of_text(path: Path) -> list[str]:
-    frame = pd.read_csv(
-        path,
-        sep=_separator(path),
-        dtype=str,
-        # A first name may be "Nan" and a token "NA": nothing is missing in text.
-        keep_default_na=False,
-        encoding="utf-8-sig",
-        skip_blank_lines=False,
-    )
+    # A first name may be "Nan" and a token "NA": nothing is missing in text.
+    frame = _read_csv(path, dtype=str, skip_blank_lines=False)
     if frame.shape[1] != 1:
         raise InputError(
             f"{path} has {frame.shape[1]} columns: give one column, or a text file with one "
@@ -87,20 +87,30 @@ def _column_of_text(path: Path) -> list[str]:
 
 def _frame(path: Path) -> pd.DataFrame:
     header = _header(path)
-    frame = pd.read_csv(
-        path,
-        sep=_separator(path),
-        na_values=MISSING,
-        keep_default_na=False,
-        skipinitialspace=True,
-        encoding="utf-8-sig",
-    )
+    frame = _read_csv(path, na_values=MISSING, skipinitialspace=True)
     if len(frame) == 0:
         raise InputError(f"{path} has no rows below the line of column names")
-    if header[0] in {"", "rownames", "Unnamed: 0"} and frame.shape[1] == len(header):
+    if header[0] in {"", "rownames", "Unnamed: 0"}:
         frame = frame.set_index(frame.columns[0])
         frame.index.name = None
     return frame
+
+
+def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
+    """pandas' reader, in which cells without a column name are an error.
+
+    Otherwise pandas takes the first cells for row labels, which moves all columns by one.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(
+            path,
+            sep=SEPARATORS.get(path.suffix.lower(), ","),
+            index_col=False,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            **options,
+        )
 
 
 def _header(path: Path) -> list[str]:
@@ -109,20 +119,8 @@ def _header(path: Path) -> list[str]:
     Raises:
         InputError: a name that repeats, or numbers that are data rather than names.
     """
-    first = pd.read_csv(
-        path,
-        sep=_separator(path),
-        header=None,
-        nrows=1,
-        dtype=str,
-        keep_default_na=False,
-        skipinitialspace=True,
-        encoding="utf-8-sig",
-    )
+    first = _read_csv(path, header=None, nrows=1, dtype=str, skipinitialspace=True)
     names = [str(name) for name in first.iloc[0]]
-    for position, name in enumerate(names):
-        if name in names[:position]:
-            raise InputError(f"{path} has two columns named '{name}': rename one")
     labels = names if names[0] != "" else names[1:]
     counted = [[str(d + first) for d in range(len(labels))] for first in (0, 1)]
     if labels not in counted and all(map(_is_number, labels)):
@@ -130,6 +128,9 @@ def _header(path: Path) -> list[str]:
             f"the first line of {path} holds numbers ({', '.join(labels[:4])}), not column "
             "names: add a line of names"
         )
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise InputError(f"{path} has two columns named '{name}': rename one")
     return names
 
 
@@ -139,7 +140,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _separator(path: Path) -> str:
-    return SEPARATORS.get(path.suffix.lower(), ",")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppl_models.data import checks
 from ppl_models.data.observed import Kind, Observed
@@ -19,7 +20,7 @@ class Reals(Kind):
         data: object,
         *,
         site: str = "x",
-        like: Mapping[str, Sequence] | None = None,
+        like: Mapping[str, ArrayLike] | None = None,
         fresh: bool = True,
     ) -> Observed:
         """Read numbers; NaN, None, NA and masked cells are missing.
@@ -53,7 +54,7 @@ class Bits(Kind):
         data: object,
         *,
         site: str = "x",
-        like: Mapping[str, Sequence] | None = None,
+        like: Mapping[str, ArrayLike] | None = None,
         fresh: bool = True,
     ) -> Observed:
         """Read booleans, or the numbers 0 and 1; a column may be constant.
@@ -88,7 +89,7 @@ class Counts(Kind):
         data: object,
         *,
         site: str = "x",
-        like: Mapping[str, Sequence] | None = None,
+        like: Mapping[str, ArrayLike] | None = None,
         fresh: bool = True,
     ) -> Observed:
         """Read whole numbers from 0 up.

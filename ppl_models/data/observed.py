@@ -8,10 +8,11 @@ or ends in one sentence; nothing behind it has to look at containers or cells ag
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Kind(ABC):
         data: object,
         *,
         site: str = "x",
-        like: Mapping[str, Sequence] | None = None,
+        like: Mapping[str, ArrayLike] | None = None,
         fresh: bool = True,
     ) -> Observed:
         """Read a container of data.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ppl_models.data.flat import END, flatten
 from ppl_models.data.observed import Kind, Observed
@@ -20,7 +21,7 @@ class Tokens(Kind):
         data: object,
         *,
         site: str = "x",
-        like: Mapping[str, Sequence] | None = None,
+        like: Mapping[str, ArrayLike] | None = None,
         fresh: bool = True,
     ) -> Observed:
         """Read a list of sequences, each a string of characters or a list of tokens.

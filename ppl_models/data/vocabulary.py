@@ -122,7 +122,7 @@ class Vocabulary:
         return cls(tokens)
 
 
-def decode(codes: Any, tokens: Sequence[str]) -> list[str] | list[list[str]]:
+def decode(codes: Any, tokens: Sequence[str] | np.ndarray) -> list[str] | list[list[str]]:
     """Sequences from padded codes: strings if every token is one character, else lists.
 
     Args:

@@ -170,8 +170,8 @@ class Model:
         return _structure(found, set(self.fixed))
 
     def _held(self) -> Callable:
-        """The program with fixed sites substituted."""
-        return handlers.substitute(self.run, data=self.fixed) if self.fixed else self.run
+        """The program with fixed sites held."""
+        return handlers.condition(self.run, data=self.fixed) if self.fixed else self.run
 
     def trace_at(
         self, values: Mapping[str, Array], structure: Structure, assignment: Any = None

@@ -98,7 +98,8 @@ def conjugate_sites(
 
     jax.eval_shape(probe, model, chunks)
     names = {w.site for w in served}
-    return tuple(served), tuple(n for n in structure.names if n not in names)
+    candidates = [w.site for w in wiring.wires] + list(wiring.free)
+    return tuple(served), tuple(n for n in candidates if n not in names)
 
 
 def maximise(

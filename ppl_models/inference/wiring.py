@@ -13,8 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 from jax import random
+from numpyro.distributions import biject_to
 
-from .program import Globals, Model, Pieces, Structure
+from .program import Globals, Model, Pieces, Site, Structure
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def wiring(model: Model, structure: Structure) -> Wiring:
     other = model.initial(random.key(2), structure)
     base = model.pieces(start, structure)
     wires, free = [], []
-    for site in structure.names:
+    for site in (s.name for s in structure.sites if _can_vary(s)):
         moved_globals = {**start, site: other[site]}
         moved = model.pieces(moved_globals, structure)
         wire = _find(site, structure, base, moved, start, moved_globals)
@@ -62,6 +63,11 @@ def wiring(model: Model, structure: Structure) -> Wiring:
         else:
             wires.append(wire)
     return Wiring(tuple(wires), tuple(free))
+
+
+def _can_vary(site: Site) -> bool:
+    """Whether the site has any freedom (the weights of one cluster have none)."""
+    return 0 not in biject_to(site.support).inverse_shape(site.shape)
 
 
 def _find(

@@ -107,8 +107,8 @@ def _with_feature_dim(posterior: xr.Dataset) -> xr.Dataset:
              for name in ("loc", "scale") if name in posterior}  # fmt: skip
         )
     labels = feature_names(posterior["loc"])
-    renamed = posterior.assign_coords(feature=labels)
-    return renamed.assign_coords(feature_other=labels) if "feature_other" in renamed.dims else renamed
+    dims = [dim for dim in ("feature", "feature_other") if dim in posterior.dims]
+    return posterior.assign_coords({dim: labels for dim in dims})
 
 
 def _rows(

@@ -1,4 +1,4 @@
-"""Figures as ArviZ's `PlotCollection`, so that `.viz`, `.aes` and `.savefig` work on all of them."""
+"""Figures as ArviZ's `PlotCollection`, so that `.viz`, `.aes` and `.savefig` work on each."""
 
 from __future__ import annotations
 

@@ -88,9 +88,7 @@ def draw_objective(target: Axes, starts: xr.Dataset, method: str) -> None:
 
 def _falls(objective: np.ndarray) -> bool:
     """Whether the method makes its objective smaller (k-means' J) rather than larger."""
-    first = objective[:, 0]
-    last = np.array([row[np.isfinite(row)][-1] if np.isfinite(row).any() else 0 for row in objective])
-    return bool(np.nansum(last - first) < 0)
+    return bool(sum(row[np.isfinite(row)][-1] - row[0] for row in objective if np.isfinite(row[0])) < 0)
 
 
 def _objective_name(method: str, falling: bool) -> str:

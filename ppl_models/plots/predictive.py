@@ -14,7 +14,7 @@ from ppl_models.plots.predictive_counts import draw_frequencies, draw_shares, va
 from ppl_models.plots.predictive_density import draw_densities
 from ppl_models.plots.predictive_tokens import draw_lengths, draw_tokens
 from ppl_models.plots.reading import Family, family, feature_names, observed, predictive
-from ppl_models.plots.style import shorten, styled
+from ppl_models.plots.style import headline, shorten, styled
 
 
 @styled
@@ -132,7 +132,9 @@ def _by_feature(
             labels = _level_labels(posterior, name) if kind == "levels" else None
             shown = value_range(values, drawn, labels)
             draw_frequencies(target, values, drawn, shown, labels, root=kind == "counts")
-        target.set_title(shorten(name))
+        target.set_xlabel(shorten(name))
+        if index == 0:
+            headline(target, "Predicted and observed, by feature")
         if index % wrap == 0:
             target.set_ylabel("density" if kind == "continuous" else "rows")
     _legend(made, kind)

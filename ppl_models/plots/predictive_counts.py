@@ -16,8 +16,16 @@ COLORS = {"posterior": POSTERIOR, "prior": PRIOR}
 def draw_intervals(
     target: Axes, x: np.ndarray, samples: dict[str, np.ndarray], *, width: float = 2.2
 ) -> None:
-    """94% intervals and means of `samples` (sample, position) at `x`, side by side by group."""
+    """94% intervals and means of `samples` (sample, position) at `x`, side by side by group.
+
+    Where positions are many, the prior is a dotted line of means, so that the posterior stands out.
+    """
     step = float(np.min(np.diff(x))) if len(x) > 1 else 1.0
+    dotted = len(x) > 12 and len(samples) > 1
+    if dotted:
+        target.plot(x, np.nanmean(samples["prior"], axis=0), ":", color=PRIOR, linewidth=1.8,
+                    label="prior predictive (mean)", zorder=3)  # fmt: skip
+        samples = {which: values for which, values in samples.items() if which != "prior"}
     for order, (which, values) in enumerate(samples.items()):
         shift = (order - (len(samples) - 1) / 2.0) * 0.28 * step
         low, high = np.nanquantile(values, [TAIL, 1.0 - TAIL], axis=0)

@@ -43,7 +43,10 @@ def draw_lengths(
     edges = np.arange(0, top + step + 1, step) - 0.5
     x = (edges[:-1] + edges[1:]) / 2.0
     target.bar(x, _shares(observed, edges), width=0.85 * step, color=PALE, label="data")
-    shares = {which: np.stack([_shares(row, edges) for row in rows]) for which, rows in drawn.items()}
+    shares = {
+        which: np.stack([_shares(row, edges) for row in lengths])
+        for which, lengths in drawn.items()
+    }
     draw_intervals(target, x, shares)
     target.set(xlabel="tokens before the end", ylabel="share of sequences")
     target.set_ylim(bottom=0.0)

@@ -149,7 +149,7 @@ def responsibilities(tree: xr.DataTree) -> xr.DataArray:
 
 
 def mean_weights(tree: xr.DataTree) -> np.ndarray | None:
-    """Posterior means of the weights (cluster), or the shares of rows where there are no weights."""
+    """Posterior means of the weights (cluster), or the shares of rows without weights."""
     posterior = tree["posterior"].to_dataset()
     if "weights" in posterior:
         return posterior["weights"].mean(["chain", "draw"]).values

@@ -10,16 +10,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
 from arviz_base import rc_context as arviz_rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
-
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
 
 PALETTE = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00",
@@ -90,11 +86,11 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def styled(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+def styled[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     """Draw under `house_style`."""
 
     @functools.wraps(function)
-    def drawn(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
         with house_style():
             return function(*args, **kwargs)
 

@@ -80,7 +80,9 @@ def test_codes_give_the_labels_back() -> None:
     generator = np.random.default_rng(0)
     frame = pd.DataFrame({name: generator.choice(list("uvwxyz"), 200) for name in "abc"})
     read = Categories.read(frame)
-    starts = np.concatenate([[0], np.cumsum(read.arguments["levels"])[:-1]])
+    sizes = read.arguments["levels"]
+    assert isinstance(sizes, tuple)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     labels = read.coords["level"][read.values + starts]
     expected = np.array(
         [[f"{name}={cell}" for name, cell in row.items()] for _, row in frame.iterrows()]

@@ -25,12 +25,15 @@ def written(folder: Path, content: str | bytes, name: str = "data.csv") -> Path:
         ("data.csv", "a,b\n1,2.5\n3,\n"),
         ("data.csv", "\ufeffa,b\r\n1,2.5\r\n3,NA\r\n"),
         ("data.csv", '"a", "b"\n1, 2.5\n3, NaN\n'),
+        ("data.csv", "a,b\n1,2.5,\n3,,\n"),
+        ("data.csv", "a,b\n1,2.5\n3\n"),
         ("data.tsv", "a\tb\n1\t2.5\n3\t\n"),
         ("data.csv.gz", gzip.compress(b"a,b\n1,2.5\n3,\n")),
     ],
 )
 def test_tables(tmp_path: Path, name: str, content: str | bytes) -> None:
     frame = read_file(written(tmp_path, content, name), kind=Reals)
+    assert isinstance(frame, pd.DataFrame)
     assert list(frame.columns) == ["a", "b"] and frame.index.tolist() == [0, 1]
     np.testing.assert_array_equal(Reals.read(frame, fresh=False).values, [[1, 2.5], [3, np.nan]])
 
@@ -102,7 +105,9 @@ REFUSED: list[tuple[type[Kind], str, str | bytes, str]] = [
         "3.6,79\n1.8,54\n",
         r"the first line of data.csv holds numbers \(3.6, 79\)",
     ),
-    (Bits, "data.csv", "1,1,0\n0,1,0\n", "two columns named '1'"),
+    (Bits, "data.csv", "1,1,0\n0,1,0\n", r"the first line of data.csv holds numbers \(1, 1, 0\)"),
+    (Reals, "data.csv", "a,b\n0,2,3\n1,4,5\n", "data.csv has rows with more cells than its first"),
+    (Tokens, "names.csv", "name\nanna,f\n", "names.csv has rows with more cells"),
     (Reals, "data.csv.gz", b"not compressed", "data.csv.gz cannot be read"),
     (Tokens, "names.txt", "", "names.txt is empty: give a file with one sequence a line"),
     (Tokens, "names.txt", "\n \n", "names.txt is empty"),

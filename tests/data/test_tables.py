@@ -51,10 +51,10 @@ def test_plain_leaves_the_given_array_alone() -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (np.ma.MaskedArray([1, 2], mask=[0, 1]), [1.0, np.nan]),
-        (np.ma.MaskedArray([1, 2], mask=[0, 0]), [1, 2]),
-        (np.ma.MaskedArray(["u", "v"], mask=[0, 1]), ["u", None]),
-        (np.ma.MaskedArray([True, False], mask=[1, 0]), [None, False]),
+        (np.ma.MaskedArray([1, 2], mask=[False, True]), [1.0, np.nan]),
+        (np.ma.MaskedArray([1, 2], mask=[False, False]), [1, 2]),
+        (np.ma.MaskedArray(["u", "v"], mask=[False, True]), ["u", None]),
+        (np.ma.MaskedArray([True, False], mask=[True, False]), [None, False]),
     ],
 )
 def test_masked_cells_are_missing(given: np.ma.MaskedArray, expected: list) -> None:

@@ -7,6 +7,7 @@ to exist.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -27,6 +28,11 @@ BLOCK_BYTES = 64_000_000
 CACHE_BYTES = 512_000_000
 
 
+def dataset_of(tree: xr.DataTree, group: str, *, inherit: bool = True) -> xr.Dataset:
+    """A group's variables, with the coordinates of groups above it if ``inherit``."""
+    return tree.children[group].to_dataset(inherit=inherit)
+
+
 def require_draws(tree: xr.DataTree, purpose: str) -> None:
     """End with one sentence when the tree holds no draws to work on.
 
@@ -44,13 +50,13 @@ def require_draws(tree: xr.DataTree, purpose: str) -> None:
 
 def sample_shape(tree: xr.DataTree) -> tuple[int, int]:
     """Chains and draws of the posterior."""
-    sizes = tree["posterior"].sizes
+    sizes = dataset_of(tree, "posterior").sizes
     return sizes["chain"], sizes["draw"]
 
 
 def cluster_count(tree: xr.DataTree) -> int:
     """Components of the posterior, 0 when it has no dim ``cluster``."""
-    return tree["posterior"].sizes.get(CLUSTER, 0)
+    return dataset_of(tree, "posterior").sizes.get(CLUSTER, 0)
 
 
 def unit_dimension(tree: xr.DataTree) -> tuple[str, int]:
@@ -59,13 +65,13 @@ def unit_dimension(tree: xr.DataTree) -> tuple[str, int]:
     Raises:
         InputError: when no group tells it.
     """
-    if ASSIGNMENT in tree["posterior"].data_vars:
-        variable = tree["posterior"][ASSIGNMENT]
+    if ASSIGNMENT in dataset_of(tree, "posterior").data_vars:
+        variable = dataset_of(tree, "posterior")[ASSIGNMENT]
         return str(variable.dims[-1]), variable.shape[-1]
     for group in ("log_likelihood", "responsibilities", "observed_data"):
         if group not in tree.children:
             continue
-        for variable in tree[group].data_vars.values():
+        for variable in dataset_of(tree, group).data_vars.values():
             dims = [dim for dim in variable.dims if dim not in ("chain", "draw")]
             if dims:
                 return str(dims[0]), variable.sizes[dims[0]]
@@ -77,7 +83,7 @@ def unit_dimension(tree: xr.DataTree) -> tuple[str, int]:
 
 def drawn_assignments(tree: xr.DataTree) -> np.ndarray | None:
     """Assignments ``(draw, row)`` that the sampler drew, chains one after another, or None."""
-    posterior = tree["posterior"]
+    posterior = dataset_of(tree, "posterior")
     if ASSIGNMENT not in posterior.data_vars:
         return None
     variable = posterior[ASSIGNMENT].transpose("chain", "draw", ...)
@@ -103,8 +109,7 @@ def responsibility_function(given: Responsibilities | None) -> Responsibilities:
     """The function given, or the one that reads the program from the tree (imported only here)."""
     if given is not None:
         return given
-    from ppl_models.posterior import prediction
-
+    prediction = importlib.import_module("ppl_models.posterior.prediction")
     return cast(Responsibilities, prediction.responsibilities)
 
 

@@ -25,6 +25,7 @@ from ppl_models.posterior.labels.allocations import (
     Responsibilities,
     ResponsibilityBlocks,
     cluster_count,
+    dataset_of,
     drawn_assignments,
     responsibility_function,
 )
@@ -82,10 +83,12 @@ class Evidence:
 
     def best_draw(self) -> int | None:
         """The draw of highest log density, counted through chains, or None if unknown."""
-        if "sample_stats" in self.tree.children and "lp" in self.tree["sample_stats"]:
-            lp = self.tree["sample_stats"]["lp"].transpose("chain", "draw").values
-            return int(np.nanargmax(lp))
-        return None
+        if "sample_stats" not in self.tree.children:
+            return None
+        statistics = dataset_of(self.tree, "sample_stats")
+        if "lp" not in statistics:
+            return None
+        return int(np.nanargmax(statistics["lp"].transpose("chain", "draw").values))
 
 
 def _by_pivot(evidence: Evidence) -> Relabelling:
@@ -164,7 +167,7 @@ def _judge_rows(table: np.ndarray, sizes: np.ndarray) -> Relabelling:
 
 def _ordering_values(evidence: Evidence) -> np.ndarray:
     """The ordering variable as ``(draw, cluster)``."""
-    posterior = evidence.tree["posterior"]
+    posterior = dataset_of(evidence.tree, "posterior")
     variable = "weights" if evidence.variable is None else evidence.variable
     if isinstance(variable, str):
         if variable not in posterior.data_vars:

@@ -18,6 +18,7 @@ from ppl_models.posterior.labels.allocations import (
     ResponsibilityBlocks,
     choose_rows,
     cluster_count,
+    dataset_of,
     drawn_assignments,
     require_draws,
     responsibility_function,
@@ -100,11 +101,11 @@ def unrelabel(tree: xr.DataTree) -> xr.DataTree:
     """The tree with its original draws, exactly; one that was never relabelled is copied."""
     if "labels" not in tree.children:
         return tree.copy()
-    labels = tree["labels"].to_dataset(inherit=False)
+    labels = dataset_of(tree, "labels", inherit=False)
     permutation = labels["permutation"].transpose("chain", "draw", CLUSTER)
     result = permute_tree(tree, permutation.copy(data=invert(permutation.values)))
     if "responsibilities_before" in labels:
-        dataset = result["responsibilities"].to_dataset(inherit=False)
+        dataset = dataset_of(result, "responsibilities", inherit=False)
         now = dataset["responsibilities"]
         before = labels["responsibilities_before"].transpose(*now.dims)
         restored = now.copy(data=before.values)
@@ -121,7 +122,7 @@ def _row_count(tree: xr.DataTree, method: str) -> int:
 
 def _largest_first(tree: xr.DataTree, found: Relabelling) -> Relabelling:
     """Components sorted by posterior mean weight, descending, or else by their mean share."""
-    posterior = tree["posterior"]
+    posterior = dataset_of(tree, "posterior")
     clusters = found.permutation.shape[1]
     if "weights" in posterior and CLUSTER in posterior["weights"].dims:
         weights = posterior["weights"].transpose("chain", "draw", CLUSTER).values
@@ -144,7 +145,7 @@ def _relabelled(
     original: xr.DataTree, found: Relabelling, responsibilities: Responsibilities | None
 ) -> xr.DataTree:
     """The tree permuted, with its group ``labels``."""
-    posterior = original["posterior"].to_dataset(inherit=False)
+    posterior = dataset_of(original, "posterior", inherit=False)
     sample = {dim: posterior[dim] for dim in ("chain", "draw") if dim in posterior.coords}
     shape = sample_shape(original)
     permutation = xr.DataArray(
@@ -153,17 +154,20 @@ def _relabelled(
     if CLUSTER in posterior.coords:
         permutation = permutation.assign_coords({CLUSTER: posterior[CLUSTER]})
     result = permute_tree(original, permutation)
-    labels = xr.Dataset({
-        "permutation": permutation,
-        "margin": (("chain", "draw"), found.margin.reshape(shape)),
-        "unclear": (("chain", "draw"), found.unclear.reshape(shape)),
-    })
+    labels = xr.Dataset(
+        {
+            "permutation": permutation,
+            "margin": (("chain", "draw"), found.margin.reshape(shape)),
+            "unclear": (("chain", "draw"), found.unclear.reshape(shape)),
+        }
+    )
     labels.attrs = {
         "share_unclear": float(found.unclear.mean()),
         "margin_unit": found.margin_unit,
     }
     if "responsibilities" in original.children:
-        labels["responsibilities_before"] = original["responsibilities"]["responsibilities"]
+        before = dataset_of(original, "responsibilities")["responsibilities"]
+        labels["responsibilities_before"] = before
         _renew_responsibilities(original, result, found.permutation, responsibilities)
     result["labels"] = xr.DataTree(labels)
     _report(original, result)
@@ -174,7 +178,7 @@ def _relabelled(
 def _report(original: xr.DataTree, result: xr.DataTree) -> None:
     """R-hat and ESS of the component-wise variables, before and after, below ``labels``."""
     for moment, tree in (("before", original), ("after", result)):
-        posterior = tree["posterior"].to_dataset(inherit=False)
+        posterior = dataset_of(tree, "posterior", inherit=False)
         names = [
             name
             for name, variable in posterior.data_vars.items()
@@ -196,7 +200,7 @@ def _renew_responsibilities(
     A permutation that all draws share moves columns. Otherwise the old mean is a mixture of
     labellings that no permutation can repair, so it is computed again.
     """
-    dataset = result["responsibilities"].to_dataset(inherit=False)
+    dataset = dataset_of(result, "responsibilities", inherit=False)
     old = dataset["responsibilities"].transpose(..., CLUSTER)
     if (permutation == permutation[0]).all():
         values = old.values[:, permutation[0]]

@@ -12,6 +12,7 @@ from ppl_models.posterior.labels.allocations import (
     ResponsibilityBlocks,
     choose_rows,
     cluster_count,
+    dataset_of,
     draw_assignments,
     drawn_assignments,
     require_draws,
@@ -24,8 +25,9 @@ from ppl_models.posterior.partition.losses import compact
 from ppl_models.posterior.partition.search import point_partition
 from ppl_models.posterior.partition.similarity import similarity, soft_similarity
 
-#: Draws that a partition is made from, at most, unless the caller says otherwise.
+#: Draws, and draws x rows, that are looked at, at most, unless the caller says otherwise.
 DRAWS = 4000
+CELLS = 200_000_000
 #: Rows of a co-assignment matrix when the caller chooses none, and at most.
 ROWS = 2000
 MOST_ROWS = 10_000
@@ -35,7 +37,7 @@ def partition(
     tree: xr.DataTree,
     *,
     loss: str = "vi",
-    draws: int = DRAWS,
+    draws: int | None = None,
     starts: int = 16,
     max_clusters: int | None = None,
     probability: float = 0.95,
@@ -50,7 +52,7 @@ def partition(
     Args:
         tree: a result with draws.
         loss: ``"vi"`` (variation of information, in bits) or ``"binder"``.
-        draws: evenly spaced draws to use, at most.
+        draws: evenly spaced draws to use, at most; default: 4,000, fewer from 50,000 rows on.
         starts: searches, see :func:`~ppl_models.posterior.partition.search.point_partition`.
         max_clusters: as many clusters as the partition may have; default: as many as any draw.
         probability: of the credible ball.
@@ -101,7 +103,7 @@ def coassignment(
     tree: xr.DataTree,
     rows: np.ndarray | None = None,
     *,
-    draws: int = DRAWS,
+    draws: int | None = None,
     seed: int = 0,
     responsibilities: Responsibilities | None = None,
 ) -> xr.DataTree:
@@ -110,7 +112,7 @@ def coassignment(
     Args:
         tree: a result with draws.
         rows: indices of rows; default: all of them, or a subsample of 2,000 with this ``seed``.
-        draws: evenly spaced draws to use, at most.
+        draws: as in :func:`partition`.
         seed: of the subsample.
         responsibilities: as in :func:`partition`; without drawn assignments the probabilities
             are computed from them, none are drawn.
@@ -129,7 +131,7 @@ def coassignment(
             f"A co-assignment matrix of {len(rows)} rows is too large to hold: choose at most "
             f"{MOST_ROWS} rows, or use partition(tree), which needs no such matrix."
         )
-    chosen = _spaced_draws(tree, draws)
+    chosen = _spaced_draws(tree, draws, len(rows))
     drawn = drawn_assignments(tree)
     if drawn is not None:
         matrix = similarity(drawn[chosen][:, rows])
@@ -147,7 +149,10 @@ def coassignment(
 
 
 def assignments_of(
-    tree: xr.DataTree, draws: int, seed: int, responsibilities: Responsibilities | None = None
+    tree: xr.DataTree,
+    draws: int | None = None,
+    seed: int = 0,
+    responsibilities: Responsibilities | None = None,
 ) -> tuple[str, np.ndarray]:
     """The rows' dim and assignments ``(draw, row)`` of evenly spaced draws, drawn if need be.
 
@@ -156,7 +161,7 @@ def assignments_of(
     """
     _require_components(tree)
     dim, count = unit_dimension(tree)
-    chosen = _spaced_draws(tree, draws)
+    chosen = _spaced_draws(tree, draws, count)
     drawn = drawn_assignments(tree)
     if drawn is not None:
         return dim, drawn[chosen]
@@ -187,15 +192,17 @@ def certainty(labels: np.ndarray, assignments: np.ndarray) -> np.ndarray:
 def _require_components(tree: xr.DataTree) -> None:
     """Draws, and something to be assigned to."""
     require_draws(tree, "a posterior of partitions")
-    if not cluster_count(tree) and ASSIGNMENT not in tree["posterior"]:
+    if not cluster_count(tree) and ASSIGNMENT not in dataset_of(tree, "posterior"):
         raise InputError(
             "The posterior has neither a dim 'cluster' nor assignments, so rows belong to no "
             "components: fit a mixture."
         )
 
 
-def _spaced_draws(tree: xr.DataTree, draws: int) -> np.ndarray:
+def _spaced_draws(tree: xr.DataTree, draws: int | None, rows: int) -> np.ndarray:
     """Evenly spaced draws, counted through chains."""
+    if draws is None:
+        draws = max(1, min(DRAWS, CELLS // max(1, rows)))
     if draws < 1:
         raise InputError(f"draws is {draws}: use at least one.")
     count = int(np.prod(sample_shape(tree)))
@@ -205,6 +212,6 @@ def _spaced_draws(tree: xr.DataTree, draws: int) -> np.ndarray:
 def _row_coordinate(tree: xr.DataTree, dim: str) -> dict[str, np.ndarray]:
     """The names of the rows, where a group knows them."""
     for group in ("posterior", "log_likelihood", "responsibilities", "observed_data"):
-        if group in tree.children and dim in tree[group].coords:
-            return {dim: tree[group].coords[dim].values}
+        if group in tree.children and dim in dataset_of(tree, group).coords:
+            return {dim: dataset_of(tree, group).coords[dim].values}
     return {}

@@ -176,7 +176,7 @@ class _Search:
             used = np.flatnonzero(state.sizes)
             members = np.flatnonzero(state.labels == self.generator.choice(used))
             for row in members:
-                state.remove(row)
+                state.remove(int(row))
             allocate(state, self.generator.permutation(members))
             if state.value() < value - 1e-12:
                 self.sweeten(state)

@@ -1,0 +1,131 @@
+"""Programs and methods by name: a file each, found by the name of the file.
+
+Names and one-line descriptions are read from the source, so that listing them imports nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+
+PACKAGE = Path(__file__).parent
+_from_files: dict[tuple[str, float], Any] = {}
+_given: dict[str, Callable] = {}
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
+
+
+def model_names() -> list[str]:
+    """The programs of ``models/``.
+
+    >>> "gaussian_mixture" in model_names()
+    True
+    """
+    return _names(PACKAGE / "models")
+
+
+def method_names() -> list[str]:
+    """The methods of ``inference/methods/``.
+
+    >>> "em" in method_names()
+    True
+    """
+    return _names(PACKAGE / "inference" / "methods")
+
+
+def summary(kind: str, name: str) -> str:
+    """First line of a program's ("models") or method's ("inference/methods") docstring."""
+    source = (PACKAGE / kind / f"{name}.py").read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
+
+
+def method(name: str) -> Any:
+    """The module of a method.
+
+    Raises:
+        InputError: no method of that name.
+    """
+    if name not in method_names():
+        raise InputError(
+            f"there is no method {name!r}: choose one of {', '.join(method_names())}"
+        )
+    return importlib.import_module(f"ppl_models.inference.methods.{name}")
+
+
+def program(given: str | Callable) -> Callable:
+    """A program from its name, from ``path/to/file.py:function``, or as it is.
+
+    Raises:
+        InputError: no such program, file or function.
+    """
+    if callable(given):
+        _given[program_name(given)] = given
+        return given
+    if given in model_names():
+        return getattr(importlib.import_module(f"ppl_models.models.{given}"), given)
+    if given in _given:
+        return _given[given]
+    place, _, function = given.rpartition(":")
+    if place.endswith(".py"):
+        return _from_file(Path(place), function)
+    if place:
+        return _from_module(place, function, given)
+    raise InputError(
+        f"there is no program {given!r}: choose one of {', '.join(model_names())}, or give "
+        "path/to/file.py:function"
+    )
+
+
+def program_name(function: Callable) -> str:
+    """The text by which :func:`program` finds a program again."""
+    module = getattr(function, "__module__", "") or ""
+    name = getattr(function, "__qualname__", type(function).__name__)
+    if module == f"ppl_models.models.{name}":
+        return name
+    path = getattr(function, "__program_file__", None)
+    return f"{path}:{name}" if path else f"{module}:{name}"
+
+
+def _from_module(module: str, function: str, given: str) -> Callable:
+    try:
+        found: Any = importlib.import_module(module)
+        for part in function.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"the program {given!r} cannot be imported ({error}): give program=, the function"
+        ) from error
+    return found
+
+
+def _from_file(path: Path, function: str) -> Callable:
+    if not path.is_file():
+        raise InputError(f"there is no file {str(path)!r} to take the program {function!r} from")
+    key = (str(path.resolve()), path.stat().st_mtime)
+    if key not in _from_files:
+        name = f"_program_{path.stem}_{abs(hash(key))}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            raise InputError(
+                f"{path} could not be read as Python: {type(error).__name__}: {error}"
+            ) from error
+        _from_files[key] = module
+    found = getattr(_from_files[key], function, None)
+    if not callable(found):
+        raise InputError(f"{path} has no function {function!r}")
+    found.__program_file__ = str(path)
+    return found

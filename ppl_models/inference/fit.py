@@ -1,0 +1,294 @@
+"""The one entrance: a program and data in, one DataTree out."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any, get_args, get_origin
+
+import jax
+import numpy as np
+import xarray as xr
+from jax import random
+
+from .. import catalogue
+from ..data.kinds import Kind, Observed, Reals
+from ..errors import InputError
+from .problem import Problem
+from .program import Model
+
+PRECISIONS = ("float64", "float32")
+
+
+def fit(
+    program: str | Callable,
+    data: Any,
+    *,
+    method: str = "nuts",
+    seed: int,
+    precision: str = "float64",
+    fixed: Mapping[str, Any] | None = None,
+    progress: bool = False,
+    predictive: int = 100,
+    **arguments: Any,
+) -> xr.DataTree:
+    """Fit a program to data.
+
+    Args:
+        program: a built-in program's name, ``path/to/file.py:function``, or the function.
+        data: an array, a pandas, polars or xarray object, a list of token sequences, or a dict by
+            the names of the program's data parameters.
+        method: a file of ``inference/methods/``: "em", "exact", "hard", "kmeans", "nuts", ...
+        seed: of all random numbers.
+        precision: "float64" or "float32", for this call only.
+        fixed: global site -> value that it is held at.
+        progress: show progress bars on long work.
+        predictive: draws of prior and posterior predictive data that are kept.
+        **arguments: the program's and the method's own, each by its name.
+
+    Returns:
+        The one result, see ``ppl_models.posterior.tree``.
+
+    Raises:
+        InputError: what was wrong with the input, where, and what to do.
+
+    >>> import numpy as np
+    >>> x = np.concatenate([np.linspace(-1, 1, 20), np.linspace(9, 11, 20)])
+    >>> tree = fit("gaussian_mixture", x, method="em", seed=0, clusters=2)
+    >>> tree["posterior"]["loc"].values.round(1).ravel().tolist()
+    [0.0, 10.0]
+    """
+    from ..posterior.tree import build_tree
+
+    function = catalogue.program(program)
+    module = catalogue.method(method)
+    run = getattr(module, method)
+    program_arguments, options = _split(function, run, arguments, method)
+    started = time.perf_counter()
+    with scope(precision):
+        observed = read_data(function, data)
+        model, structure = read_program(
+            function, observed, program_arguments, fixed or {}, precision
+        )
+        problem = Problem(model, structure, progress)
+        refuse_unsuitable(problem, observed)
+        module.check(problem)
+        key = random.key(seed)
+        result = run(problem, random.fold_in(key, 0), **options)
+        attributes = {
+            "program": catalogue.program_name(function),
+            "method": method,
+            "seed": seed,
+            "precision": precision,
+            "kind": result.kind,
+            "arguments": to_json(model.arguments),
+            "fixed": to_json(model.fixed),
+            "configuration": to_json(_defaults(run) | options),
+            "wall_time_seconds": time.perf_counter() - started,
+        }
+        return build_tree(problem, result, observed, random.fold_in(key, 1), attributes,
+                          predictive)
+
+
+@contextmanager
+def scope(precision: str) -> Any:
+    """Precision for as long as a call takes; nothing outside is switched.
+
+    Raises:
+        InputError: unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision is {precision!r}: choose one of {', '.join(PRECISIONS)}")
+    with jax.enable_x64(precision == "float64"):
+        yield
+
+
+def data_parameters(function: Callable) -> dict[str, type[Kind]]:
+    """The program's data parameters (those before the ``*``) and what kind of data each takes."""
+    signature = inspect.signature(function, eval_str=True)
+    found = {}
+    for name, parameter in signature.parameters.items():
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            found[name] = _kind(parameter.annotation)
+    if not found:
+        raise InputError(
+            f"{getattr(function, '__name__', 'the program')} takes no data: its data are the "
+            "parameters before the *, as in def program(x=None, *, clusters)"
+        )
+    return found
+
+
+def _kind(annotation: Any) -> type[Kind]:
+    candidates = get_args(annotation)[1:] if get_origin(annotation) is Annotated else [annotation]
+    kinds = [c for c in candidates if isinstance(c, type) and issubclass(c, Kind)]
+    return kinds[0] if kinds else Reals
+
+
+def read_data(
+    function: Callable, data: Any, like: Mapping[str, Any] | None = None, fresh: bool = True
+) -> dict[str, Observed]:
+    """Read data for every data parameter.
+
+    Args:
+        function: the program.
+        data: see :func:`fit`.
+        like: coordinates of an earlier reading that these data must have.
+        fresh: whether the data are to be fitted (all checks) or new rows.
+    """
+    kinds = data_parameters(function)
+    by_site = isinstance(data, dict) and set(data) <= set(kinds) and len(data) > 0
+    if not by_site:
+        required = list(kinds)
+        if len(required) > 1:
+            raise InputError(
+                f"the program takes data {', '.join(required)}: give a dict with these names"
+            )
+        data = {required[0]: data}
+    return {
+        name: kinds[name].read(value, site=name, like=like, fresh=fresh)
+        for name, value in data.items() if value is not None
+    }
+
+
+def read_program(
+    function: Callable, observed: Mapping[str, Observed], arguments: Mapping[str, Any],
+    fixed: Mapping[str, Any], precision: str,
+) -> tuple[Model, Any]:
+    """The model and its structure; arguments that the data determine are filled in."""
+    arguments = dict(arguments)
+    signature = inspect.signature(function).parameters
+    for reading in observed.values():
+        for name, value in reading.arguments.items():
+            wanted = name in signature and signature[name].default is inspect.Parameter.empty
+            if wanted and name not in arguments:
+                arguments[name] = value
+    for name, parameter in signature.items():
+        required = (parameter.kind is parameter.KEYWORD_ONLY
+                    and parameter.default is inspect.Parameter.empty)
+        if required and name not in arguments:
+            raise InputError(f"the program needs {name}=: give it to fit (--{name} or --set)")
+    _refuse_clusters(arguments, observed)
+    data = {n: cast(o.values, precision) for n, o in observed.items()}
+    held = {n: np.asarray(v, np.dtype(precision)) for n, v in fixed.items()}
+    model = Model(function, data, {n: _plain(v, precision) for n, v in arguments.items()}, held)
+    structure = model.structure()
+    unknown = set(held) - _all_sites(model)
+    if unknown:
+        raise InputError(f"fixed names '{sorted(unknown)[0]}', which is no site of the program")
+    return model, structure
+
+
+def _refuse_clusters(arguments: Mapping[str, Any], observed: Mapping[str, Observed]) -> None:
+    clusters = arguments.get("clusters")
+    if clusters is None:
+        return
+    if isinstance(clusters, bool) or not isinstance(clusters, int | np.integer) or clusters < 1:
+        raise InputError(f"clusters is {clusters!r}: give a whole number from 1 up")
+    rows = min(len(o.values) for o in observed.values())
+    if clusters > rows:
+        raise InputError(
+            f"there are {rows} rows and {clusters} clusters: give at most as many clusters as rows"
+        )
+
+
+def _all_sites(model: Model) -> set[str]:
+    free = Model(model.function, model.data, model.arguments, {})
+    return set(free.structure().names)
+
+
+def cast(values: np.ndarray, precision: str) -> np.ndarray:
+    """Floating-point data in the precision of the fit, integers as they are."""
+    return values.astype(precision) if values.dtype.kind == "f" else values
+
+
+def _plain(value: Any, precision: str) -> Any:
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return value.astype(precision)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> None:
+    """Refuse data outside the support of the program's emissions."""
+    for name, emission in problem.example.emissions.items():
+        values = np.asarray(problem.model.data[name])
+        seen = ~np.isnan(values) if values.dtype.kind == "f" else values >= 0
+        whole = emission.support
+        single = getattr(whole, "base_constraint", whole)
+        if single.is_discrete is False and not seen.any():
+            raise InputError(f"'{name}' has no observed cell: give it data")
+        try:
+            good = np.asarray(single(np.where(seen, values, 0))) | ~seen
+        except (TypeError, ValueError):
+            continue  # a support of whole vectors cannot be judged cell by cell
+        if good.shape != values.shape or good.all():
+            continue
+        place = tuple(int(i) for i in np.argwhere(~good)[0])
+        wanted = getattr(emission, "data_description", f"values in {whole}")
+        where = f"row {place[0]}" + (f", column {place[1]}" if len(place) > 1 else "")
+        raise InputError(
+            f"site '{name}' emits {wanted}, and {where} is {values[place]}: "
+            "recode the data or choose another program"
+        )
+
+
+def _split(
+    function: Callable, run: Callable, arguments: Mapping[str, Any], method: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sort arguments into the program's and the method's."""
+    mine = {
+        n for n, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY
+    }
+    others = set(_defaults(run))
+    unknown = set(arguments) - mine - others
+    if unknown:
+        raise InputError(
+            f"there is no argument '{sorted(unknown)[0]}': the program takes "
+            f"{', '.join(sorted(mine)) or 'none'}; method '{method}' takes "
+            f"{', '.join(sorted(others)) or 'none'}"
+        )
+    return (
+        {n: v for n, v in arguments.items() if n in mine},
+        {n: v for n, v in arguments.items() if n not in mine},
+    )
+
+
+def _defaults(run: Callable) -> dict[str, Any]:
+    return {
+        n: p.default for n, p in inspect.signature(run).parameters.items()
+        if p.kind is p.KEYWORD_ONLY
+    }
+
+
+def to_json(values: Mapping[str, Any]) -> str:
+    """Arguments as JSON; arrays as nested lists.
+
+    >>> to_json({"a": np.ones(2), "b": (1, 2)})
+    '{"a": {"array": [1.0, 1.0]}, "b": [1, 2]}'
+    """
+
+    def encode(value: Any) -> Any:
+        if isinstance(value, np.ndarray | jax.Array):
+            return {"array": np.asarray(value).tolist()}
+        if isinstance(value, np.generic):
+            return value.item()
+        return repr(value)
+
+    return json.dumps(dict(values), default=encode)
+
+
+def from_json(text: str) -> dict[str, Any]:
+    """Inverse of :func:`to_json`; lists come back as tuples.
+
+    >>> from_json('{"a": {"array": [1.0, 1.0]}, "b": [1, 2]}')
+    {'a': array([1., 1.]), 'b': (1, 2)}
+    """
+
+    def decode(value: Any) -> Any:
+        if isinstance(value, dict) and set(value) == {"array"}:
+            return np.asarray(value["array"])
+        return tuple(decode(v) for v in value) if isinstance(value, list) else value
+
+    return {n: decode(v) for n, v in json.loads(text).items()}

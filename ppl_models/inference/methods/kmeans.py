@@ -1,0 +1,215 @@
+"""k-means: the limit of the spherical Gaussian mixture as its shared scale goes to zero.
+
+With equal weights and one scale σ for all clusters, log p(z = k, x) = -|x - μ_k|² / 2σ² + constant.
+As σ → 0 the responsibilities go to the nearest centre, priors and weights stop to matter, and EM
+becomes alternating minimisation of J(Q, μ) = Σ_n Σ_k Q_nk |x_n - μ_k|² (Lloyd 1982; Bishop 2006
+§9.3.2). Nothing is declared anew: the program's emission is used at σ = 1 with the hard assignment.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from ...data.progress import progress_bar
+from ...distributions import SphericalGaussian, UnivariateGaussian
+from ...distributions.exponential_family import ExponentialFamily
+from ...errors import InputError, UnsupportedError
+from ..problem import Problem, Result
+from ..program import Pieces, Structure
+from ..starts import seed_points, seeds
+from ..statistics import Chunks, hard, sweep
+
+BLOCK = 20  #: iterations between looks at the clock
+
+
+def check(problem: Problem) -> None:
+    """A spherical (or univariate) Gaussian emission, complete data."""
+    problem.need_statistics("kmeans")
+    problem.need_assignment("kmeans")
+    families = problem.families
+    if len(families) != 1:
+        raise UnsupportedError("k-means is the limit of one emission: use method='hard' for several")
+    (name, family), = families.items()
+    if not isinstance(family, SphericalGaussian | UnivariateGaussian):
+        raise UnsupportedError(
+            f"k-means is the limit of a spherical Gaussian mixture, and site '{name}' emits from "
+            f"{type(family).__name__}: give covariance='spherical', or use method='hard'"
+        )
+    if dict(problem.chunks.missing)[name]:
+        raise UnsupportedError(
+            f"site '{name}' has missing cells, which have no distance: use method='em', which "
+            "leaves them out"
+        )
+
+
+def kmeans(
+    problem: Problem,
+    key: Array,
+    *,
+    starts: int = 10,
+    iterations: int = 300,
+    centres: Any = None,
+) -> Result:
+    """Minimise the sum of squared distances from the nearest centre.
+
+    Args:
+        problem: program and data.
+        key: random key.
+        starts: number of starts, half by k-means++ and half from random rows.
+        iterations: most iterations of a start.
+        centres: ``(cluster, feature)`` to start from instead.
+
+    Returns:
+        One point: ``loc`` are the centres μ, ``assignment`` is Q, ``inertia`` in the sample
+        statistics is J. ``weights`` (equal) and ``scale`` (root mean square distance a feature)
+        make it a point of the program, whose hard assignment Q is.
+    """
+    if starts < 1 or iterations < 1:
+        raise InputError(f"starts ({starts}) and iterations ({iterations}) must be at least 1")
+    (name, family), = problem.families.items()
+    initial = _initial_centres(problem, key, starts, centres)
+    runs = [_run(problem, family, name, c, iterations) for c in initial]
+    best = int(np.argmin([r[1][-1] for r in runs]))
+    centre_path, objective, converged = runs[best]
+    loc = centre_path[-1]
+    assignment, inertia = _assign(problem, family, name, jnp.asarray(loc))
+    order = np.argsort(-np.bincount(assignment, minlength=len(loc)), kind="stable")
+    rank = np.argsort(order)
+    longest = max(len(r[1]) for r in runs)
+    table = np.full((len(runs), longest), np.nan)
+    for row, run in zip(table, runs, strict=True):
+        row[: len(run[1])] = -run[1]
+    notes = [] if converged else ["the kept start did not converge: raise iterations"]
+    return Result(
+        _values(problem, loc[order], inertia), "point",
+        {"inertia": np.full((1, 1), inertia)},
+        {
+            "objective": (("start", "iteration"), table),
+            "final": (("start",), np.array([-r[1][-1] for r in runs])),
+            "iterations": (("start",), np.array([len(r[1]) for r in runs])),
+            "converged": (("start",), np.array([r[2] for r in runs])),
+            "kept": (("start",), np.arange(len(runs)) == best),
+        },
+        {"loc": centre_path[:, order], "objective": -objective},
+        rank[assignment][None, None], notes,
+    )
+
+
+def _initial_centres(problem: Problem, key: Array, starts: int, centres: Any) -> list[Array]:
+    (name,) = problem.families
+    data = np.asarray(problem.model.data[name])
+    shape = (problem.structure.clusters, *data.shape[1:])
+    if centres is not None:
+        if np.shape(centres) != shape:
+            raise InputError(f"centres have shape {np.shape(centres)}, not {shape}")
+        return [jnp.asarray(centres, data.dtype)]
+    _, arrays = seed_points(problem, key)
+    points = arrays[name].reshape(arrays[name].shape[0], -1)
+    chosen = seeds(key, points, problem.structure.clusters, starts)
+    return [arrays[name][rows] for rows in chosen]
+
+
+def _run(
+    problem: Problem, family: ExponentialFamily, name: str, centres: Array, iterations: int
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Centres and J by iteration, and whether J stopped to fall."""
+    paths, objectives = [], []
+    best, done = jnp.asarray(jnp.inf), jnp.asarray(False)
+    with progress_bar(iterations, "kmeans", problem.progress) as bar:
+        for _ in range(0, iterations, BLOCK):
+            centres, best, done, path, objective = _lloyd(
+                family, problem.chunks, centres, best, done, structure=problem.structure, name=name
+            )
+            paths.append(np.asarray(path))
+            objectives.append(np.asarray(objective))
+            bar.update(BLOCK)
+            if bool(done):
+                break
+    objective = np.concatenate(objectives)
+    length = int(np.isfinite(objective).sum())
+    return np.concatenate(paths)[:length], objective[:length], bool(done)
+
+
+@partial(jax.jit, static_argnames=("structure", "name"))
+def _lloyd(
+    family: ExponentialFamily, chunks: Chunks, centres: Array, best: Array, done: Array,
+    *, structure: Structure, name: str,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """A block of alternating minimisation."""
+
+    def step(state: tuple[Array, Array, Array], _: None) -> tuple[Any, Any]:
+        def move(state: tuple[Array, Array, Array]) -> tuple[Any, Any]:
+            centres, best, _ = state
+            sphere = family.replace(loc=centres, scale=jnp.ones(len(centres), centres.dtype))
+            by_row = family.replace(
+                loc=centres[:, None], scale=jnp.ones((len(centres), 1), centres.dtype)
+            )
+            pieces = Pieces({}, jnp.zeros(()), None, None, {name: by_row})
+            swept = sweep(pieces, structure, chunks, hard)
+            statistics = swept.statistics[name]
+            squares = _distance(swept, sphere, chunks)
+            found = sphere.maximum_likelihood(statistics, chunks.centres[name])["loc"]
+            held = swept.counts.reshape(-1, *[1] * (centres.ndim - 1)) > 0
+            moved = jnp.where(held, found, centres)
+            stopped = ~(squares < best)
+            return (jnp.where(stopped, centres, moved), squares, stopped), (centres, squares)
+
+        def rest(state: tuple[Array, Array, Array]) -> tuple[Any, Any]:
+            return state, (state[0], jnp.asarray(jnp.nan, state[1].dtype))
+
+        return lax.cond(state[2], rest, move, state)
+
+    (centres, best, done), (path, objective) = lax.scan(
+        step, (centres, best, done), None, length=BLOCK
+    )
+    return centres, best, done, path, objective
+
+
+def _distance(swept: Any, sphere: ExponentialFamily, chunks: Chunks) -> Array:
+    """J from the largest log-densities, whose constant is that of the unit sphere."""
+    dimension = max(1, sphere.loc.shape[-1] if sphere.event_dim else 1)
+    rows = chunks.present.sum()
+    return -2 * swept.log_normaliser - rows * dimension * jnp.log(2 * jnp.pi)
+
+
+def _assign(
+    problem: Problem, family: ExponentialFamily, name: str, centres: Array
+) -> tuple[np.ndarray, float]:
+    """Nearest centre of every row, and J in double precision."""
+    data = np.asarray(problem.model.data[name])
+    sphere = family.replace(loc=centres, scale=jnp.ones(len(centres), centres.dtype))
+    nearest, inertia = [], 0.0
+    for start in range(0, len(data), 100_000):
+        rows = data[start : start + 100_000]
+        log_density = np.asarray(_log_density(sphere, rows, problem.chunks.centres[name]))
+        chosen = log_density.argmax(0)
+        difference = rows.astype(np.float64) - np.asarray(centres, np.float64)[chosen]
+        nearest.append(chosen)
+        inertia += float((difference**2).sum())
+    return np.concatenate(nearest), inertia
+
+
+@jax.jit
+def _log_density(family: ExponentialFamily, rows: Array, centre: Array) -> Array:
+    return family.contract(rows, missing=False, centre=centre)
+
+
+def _values(problem: Problem, loc: np.ndarray, inertia: float) -> dict[str, np.ndarray]:
+    """The limit as a point of the program: centres, equal weights, one scale."""
+    clusters = problem.structure.clusters
+    cells = problem.structure.rows * max(1, int(np.prod(loc.shape[1:])))
+    by_parameter = {
+        "loc": loc, "scale": np.sqrt(inertia / cells), "probs": np.full(clusters, 1 / clusters)
+    }
+    values = {}
+    for wire in problem.wiring.wires:
+        value = by_parameter[wire.parameter]
+        site = next(s for s in problem.structure.sites if s.name == wire.site)
+        values[wire.site] = np.broadcast_to(value, site.shape)[None, None].copy()
+    return values

@@ -1,0 +1,86 @@
+"""Which pictures a tree can show: ours by the kind of fit, ArviZ's by the groups it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import xarray as xr
+from arviz_plots import PlotCollection
+
+from ppl_models.plots.arviz_views import forest, khat, ppc, rank, shown_parameters, trace
+from ppl_models.plots.clusters import plot_clusters
+from ppl_models.plots.images import plot_prototypes, square_shape
+from ppl_models.plots.path import plot_path
+from ppl_models.plots.predictive import plot_predictive
+from ppl_models.plots.profiles import plot_profiles
+from ppl_models.plots.reading import family, is_point, observed
+from ppl_models.plots.responsibilities import plot_responsibilities
+from ppl_models.plots.similarity import plot_similarity
+from ppl_models.plots.transitions import plot_transitions
+
+Picture = Callable[[xr.DataTree], PlotCollection]
+
+
+def choose_plots(tree: xr.DataTree) -> list[tuple[str, Picture]]:
+    """The pictures that this tree can show, most telling first.
+
+    A point (EM, k-means) never gets traces, ranks, forests or Pareto k: it has no draws.
+
+    Args:
+        tree: any fit.
+
+    Returns:
+        Pairs of a name and a function of the tree.
+
+    Example:
+        >>> for name, picture in choose_plots(tree):  # doctest: +SKIP
+        ...     picture(tree).savefig(f"{name}.png")
+    """
+    chosen = _cluster_pictures(tree)
+    if "responsibilities" in tree.children:
+        chosen.append(("responsibilities", plot_responsibilities))
+    if "similarity" in tree.children:
+        chosen.append(("similarity", plot_similarity))
+    if observed(tree) is not None and "posterior_predictive" in tree.children:
+        chosen.append(("predictive", plot_predictive))
+    if "starts" in tree.children:
+        chosen.append(("path", plot_path))
+    if not is_point(tree) and "posterior" in tree.children:
+        chosen += _draw_pictures(tree)
+    return chosen
+
+
+def _cluster_pictures(tree: xr.DataTree) -> list[tuple[str, Picture]]:
+    kind = family(tree)
+    if kind in ("gaussian", "univariate", "centres"):
+        return [("clusters", plot_clusters)]
+    if kind == "chain":
+        return [("transitions", plot_transitions)]
+    if kind == "bernoulli" and _looks_like_images(tree):
+        return [("prototypes", plot_prototypes), ("profiles", plot_profiles)]
+    if kind in ("bernoulli", "categorical", "poisson"):
+        return [("profiles", plot_profiles)]
+    return []
+
+
+def _looks_like_images(tree: xr.DataTree) -> bool:
+    pixels = tree["posterior"]["probs"].sizes["feature"]
+    return pixels >= 49 and square_shape(pixels) is not None
+
+
+def _draw_pictures(tree: xr.DataTree) -> list[tuple[str, Picture]]:
+    chosen: list[tuple[str, Picture]] = []
+    if shown_parameters(tree, 30).data_vars:
+        chosen += [("trace", trace), ("rank", rank), ("forest", forest)]
+    data = observed(tree)
+    continuous = family(tree) in ("gaussian", "univariate")
+    if continuous and data is not None and "posterior_predictive" in tree.children:
+        chosen.append(("ppc", ppc))
+    if "log_likelihood" in tree.children and _many_draws(tree):
+        chosen.append(("khat", khat))
+    return chosen
+
+
+def _many_draws(tree: xr.DataTree) -> bool:
+    sizes = tree["log_likelihood"].sizes
+    return sizes.get("chain", 1) * sizes.get("draw", 1) >= 25

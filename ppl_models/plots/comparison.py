@@ -1,0 +1,150 @@
+"""How many clusters, and of which kind: criteria by number of clusters, and predictive density."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import arviz_plots
+import numpy as np
+import pandas as pd
+import xarray as xr
+from arviz_plots import PlotCollection
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from ppl_models.errors import InputError
+from ppl_models.plots.panels import new_panels, panel
+from ppl_models.plots.style import INK, cluster_colors, headline, styled
+
+NAMES = {
+    "bic": "BIC", "aic": "AIC", "icl": "ICL", "elpd": "ELPD", "elpd_loo": "ELPD (LOO)",
+    "elpd_kfold": "ELPD (K-fold)", "held_out": "held-out log density",
+    "log_likelihood": "log-likelihood", "inertia": "J (inertia)",
+}  # fmt: skip
+HIGHER_IS_BETTER = ("elpd", "elpd_loo", "elpd_kfold", "held_out", "log_likelihood")
+ERRORS = {"elpd": "se", "elpd_loo": "se", "elpd_kfold": "se", "held_out": "held_out_se"}
+MARKERS = "osD^vP*X"
+
+
+@styled
+def plot_comparison(
+    table: pd.DataFrame | xr.Dataset,
+    *,
+    criteria: Sequence[str] | None = None,
+    higher_is_better: Sequence[str] = HIGHER_IS_BETTER,
+    plot_collection: PlotCollection | None = None,
+    backend: str = "matplotlib",
+) -> PlotCollection:
+    """Criteria by number of clusters, one line a covariance family, the best marked by a ring.
+
+    A table of `arviz.compare` (with `elpd_diff` and no `clusters`) is drawn by ArviZ's own
+    `plot_compare`: ELPD with standard errors of the differences.
+
+    Args:
+        table: a column or index level `clusters`, if wanted one named `covariance` (or `model`),
+            and columns of criteria (`bic`, `aic`, `icl`, `elpd_loo` with `se`, `held_out`, ...).
+        criteria: which columns to draw; without it those with a known name.
+        higher_is_better: criteria whose largest value is the best; of others the smallest is.
+        plot_collection: a collection over the dim `criterion`.
+        backend: only "matplotlib".
+
+    Raises:
+        InputError: when the table has neither criteria nor numbers of clusters.
+
+    Example:
+        >>> table = pd.DataFrame({"clusters": [1, 2, 3], "bic": [30.0, 10.0, 20.0]})
+        >>> plot_comparison(table).viz["plot"].sizes
+        Frozen({'criterion': 1})
+    """
+    frame = table.to_dataframe() if isinstance(table, xr.Dataset) else table
+    if "elpd_diff" in frame and "clusters" not in (*frame.columns, *frame.index.names):
+        return _compare(frame, backend)
+    frame = frame.reset_index() if set(frame.index.names) != {None} else frame
+    frame = frame.rename(columns=lambda name: str(name).lower())
+    wanted = [name.lower() for name in criteria] if criteria else [n for n in NAMES if n in frame]
+    if "clusters" not in frame or not wanted or not set(wanted) <= set(frame.columns):
+        raise InputError(
+            "plot_comparison needs a column 'clusters' and columns of criteria (such as bic or "
+            f"elpd_loo); the table has {', '.join(map(str, frame.columns))}."
+        )
+    wrap = min(len(wanted), 3)
+    lines = -(-len(wanted) // wrap)
+    made = plot_collection or new_panels(
+        {"criterion": wanted}, size=({1: 6.6, 2: 9.4}.get(wrap, 11.4), 3.6 * lines),
+        columns=["criterion"], wrap=wrap, backend=backend,
+    )  # fmt: skip
+    families = _families(frame)
+    for name in wanted:
+        best = name in [other.lower() for other in higher_is_better]
+        _draw_criterion(panel(made, criterion=name), frame, families, name, largest=best)
+    if len(families) > 1:
+        handles, labels = panel(made, criterion=wanted[0]).get_legend_handles_labels()
+        made.viz["figure"].item().legend(handles, labels, loc="outside right upper")
+    return made
+
+
+def _compare(frame: pd.DataFrame, backend: str) -> PlotCollection:
+    """ArviZ's comparison, with our headline in place of its title."""
+    size = (7.2, 1.4 + 0.45 * len(frame))
+    made = arviz_plots.plot_compare(
+        frame, backend=backend, figure_kwargs={"figsize": size, "figsize_units": "inches"},
+        visuals={"title": False},
+    )  # fmt: skip
+    headline(
+        made.viz["plot"].item(),
+        "Expected log predictive density",
+        "difference to the best and its standard error; higher is better",
+    )
+    return made
+
+
+def _families(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each covariance family (one unnamed family where there is no such column)."""
+    for column in ("covariance", "model", "program"):
+        if column in frame:
+            return {str(name): part for name, part in frame.groupby(column, sort=False)}
+    return {"": frame}
+
+
+def _draw_criterion(
+    target: Axes, frame: pd.DataFrame, families: dict[str, pd.DataFrame], name: str, largest: bool
+) -> None:
+    error = ERRORS.get(name, f"{name}_se")
+    error = error if error in frame else f"{name}_se"
+    for index, (family, color) in enumerate(
+        zip(families, cluster_colors(len(families)), strict=True)
+    ):
+        part = families[family].sort_values("clusters")
+        x, y = part["clusters"].to_numpy(float), part[name].to_numpy(float)
+        target.plot(x, y, color=color, marker=MARKERS[index % len(MARKERS)], markersize=4.5,
+                    linewidth=1.5, label=family)  # fmt: skip
+        if error in part:
+            spread = part[error].to_numpy(float)
+            target.vlines(x, y - spread, y + spread, color=color, linewidth=1.0, alpha=0.7)
+    title = NAMES.get(name, name)
+    target.xaxis.set_major_locator(MaxNLocator(integer=True))
+    target.set_xlabel("clusters")
+    note = "no finite value"
+    if np.isfinite(frame[name].to_numpy(float)).any():
+        best = frame.loc[frame[name].idxmax() if largest else frame[name].idxmin()]
+        _mark(target, float(best["clusters"]), float(best[name]))
+        named = next((str(best[c]) for c in ("covariance", "model", "program") if c in frame), "")
+        note = f"best: {int(best['clusters'])} clusters" + (f", {named}" if named else "")
+        note += _zoom(target, frame[name].to_numpy(float), largest)
+    headline(target, f"{title} ({'higher' if largest else 'lower'} is better)", note)
+
+
+def _zoom(target: Axes, values: np.ndarray, largest: bool) -> str:
+    """Leave far worse values out of the panel, lest they press the good ones into one line."""
+    worse = np.sort(values[np.isfinite(values)] * (-1.0 if largest else 1.0))
+    good = worse[: max(2, int(np.ceil(0.7 * len(worse))))]
+    if np.ptp(worse) <= 3.0 * np.ptp(good) or np.ptp(good) == 0.0:
+        return ""
+    ends = np.array([good[0] - 0.15 * np.ptp(good), good[-1] + 0.25 * np.ptp(good)])
+    target.set_ylim(*sorted(-ends if largest else ends))
+    return "; far worse ones are outside"
+
+
+def _mark(target: Axes, x: float, y: float) -> None:
+    target.plot(x, y, "o", markersize=12, markerfacecolor="none", markeredgecolor=INK,
+                markeredgewidth=1.6, zorder=5)  # fmt: skip

@@ -1,0 +1,151 @@
+"""Before and after relabelling: the same draws, once with labels that switch, once repaired."""
+
+from __future__ import annotations
+
+import arviz_stats
+import numpy as np
+import xarray as xr
+from arviz_plots import PlotCollection
+from matplotlib.axes import Axes
+
+from ppl_models.errors import InputError
+from ppl_models.plots.cluster_parts import add_cluster_legend
+from ppl_models.plots.panels import given_panels, new_panels, panel
+from ppl_models.plots.reading import feature_names, group
+from ppl_models.plots.style import MUTED, cluster_colors, headline, shorten, styled
+
+
+@styled
+def plot_labels(
+    before_tree: xr.DataTree,
+    after_tree: xr.DataTree,
+    variable: str,
+    *,
+    feature: str | None = None,
+    plot_collection: PlotCollection | None = None,
+    backend: str = "matplotlib",
+) -> PlotCollection:
+    """Traces and rank curves of one variable's clusters, before and after relabelling.
+
+    Traces: the chains side by side, one colour a label; where labels switch, colours jump. Ranks:
+    for every chain and label, the share of draws up to each rank minus what it would be if all
+    chains explored the same posterior; good chains stay near zero.
+
+    Args:
+        before_tree: the fit as it was drawn.
+        after_tree: the same fit, relabelled.
+        variable: a variable of the posterior with the dim `cluster`, such as "loc".
+        feature: which feature (or level) of it; the first if it has several.
+        plot_collection: a collection over the dims `what` (trace, rank) and `when` (before, after).
+        backend: only "matplotlib".
+
+    Raises:
+        InputError: when the variable is missing or has no clusters.
+
+    Example:
+        >>> plot_labels(swapped, relabelled, "loc").savefig("labels.png")  # doctest: +SKIP
+    """
+    coords = {"what": ["trace", "rank"], "when": ["before", "after"]}
+    drawn = {
+        when: component_draws(tree, variable, feature)
+        for when, tree in zip(coords["when"], (before_tree, after_tree), strict=True)
+    }
+    clusters = drawn["before"][0].sizes["cluster"]
+    made = (
+        new_panels(coords, size=(11.0, 6.0), rows=["what"], columns=["when"], sharey="row",
+                   clusters=range(clusters), backend=backend)
+        if plot_collection is None
+        else given_panels(plot_collection, range(clusters))
+    )  # fmt: skip
+    for when, (values, name) in drawn.items():
+        trace, rank = (panel(made, what=what, when=when) for what in coords["what"])
+        draw_trace(trace, values)
+        headline(trace, f"{when.capitalize()} relabelling", worst_rhat(values))
+        draw_ranks(rank, values)
+        if when == "before":
+            trace.set_ylabel(shorten(name))
+            rank.set_ylabel("rank curve minus uniform")
+        rank.set_xlabel("rank among all draws, as a share")
+    if plot_collection is None:
+        add_cluster_legend(made, _shares(after_tree, clusters))
+    return made
+
+
+def component_draws(
+    tree: xr.DataTree, variable: str, feature: str | None
+) -> tuple[xr.DataArray, str]:
+    """Draws (chain, draw, cluster) of one variable and what to call them."""
+    posterior = group(tree, "posterior", "plot_labels")
+    if variable not in posterior or "cluster" not in posterior[variable].dims:
+        able = [name for name, values in posterior.data_vars.items() if "cluster" in values.dims]
+        raise InputError(
+            f"plot_labels needs a variable with clusters, which {variable!r} is not: choose from "
+            f"{', '.join(map(str, able)) or 'none'}."
+        )
+    values, name = posterior[variable], variable
+    for dim in [dim for dim in values.dims if dim not in ("chain", "draw", "cluster")]:
+        labels = feature_names(values, str(dim))
+        wanted = feature if feature in labels else labels[0]
+        values, name = values.isel({dim: labels.index(wanted)}), f"{name}, {wanted}"
+    return values.transpose("chain", "draw", "cluster"), name
+
+
+def worst_rhat(values: xr.DataArray) -> str:
+    """The largest R-hat over clusters, in words; empty for a single short chain."""
+    if values.sizes["draw"] < 4:
+        return ""
+    rhat = arviz_stats.rhat(values.to_dataset(name="values"))["values"]
+    return f"R-hat up to {float(rhat.max()):.2f}"
+
+
+def draw_trace(target: Axes, values: xr.DataArray) -> None:
+    """Chains side by side, one line a cluster."""
+    chains, draws, clusters = values.shape
+    for chain in range(chains):
+        x = chain * draws + np.arange(draws)
+        for k, color in enumerate(cluster_colors(clusters)):
+            target.plot(x, values[chain, :, k], color=color, linewidth=0.6)
+        if chain:
+            target.axvline(chain * draws, color=MUTED, linewidth=0.8)
+    target.set_xticks([(chain + 0.5) * draws for chain in range(chains)],
+                      [f"chain {chain}" for chain in range(chains)])  # fmt: skip
+    target.tick_params(axis="x", length=0)
+    target.margins(x=0.0)
+
+
+def rank_curves(values: np.ndarray) -> np.ndarray:
+    """Share of a chain's draws up to each rank minus the rank's share of all draws.
+
+    Args:
+        values: draws (chain, draw) of one quantity.
+
+    Returns:
+        Differences (chain, draw), at evenly spaced ranks.
+
+    >>> rank_curves(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([[0.5, 0. ],
+           [0. , 0. ]])
+    """
+    chains, draws = values.shape
+    ranks = (values.ravel().argsort(kind="stable").argsort() + 1).reshape(chains, draws)
+    at = np.arange(1, draws + 1) / draws
+    below = ranks[:, :, None] <= at * chains * draws
+    return below.mean(1) - at
+
+
+def draw_ranks(target: Axes, values: xr.DataArray) -> None:
+    """Rank curves, one line a chain and cluster."""
+    at = np.arange(1, values.sizes["draw"] + 1) / values.sizes["draw"]
+    step = max(1, values.sizes["draw"] // 400)
+    for k, color in enumerate(cluster_colors(values.sizes["cluster"])):
+        for curve in rank_curves(values[:, ::step, k].values):
+            x = np.linspace(at[0], 1.0, len(curve))
+            target.plot(x, curve, color=color, linewidth=0.9, alpha=0.8)
+    target.axhline(0.0, color=MUTED, linewidth=0.8)
+
+
+def _shares(tree: xr.DataTree, clusters: int) -> np.ndarray:
+    posterior = tree["posterior"].to_dataset()
+    if "weights" in posterior:
+        return posterior["weights"].mean(["chain", "draw"]).values
+    return np.full(clusters, 1.0 / clusters)

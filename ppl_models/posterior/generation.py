@@ -1,0 +1,110 @@
+"""New data from a program: its global sites held at draws, everything else drawn."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, random
+from numpyro import handlers
+
+from ..inference.problem import Problem
+from ..inference.program import Model, Structure
+
+AT_ONCE = 8  #: draws whose data are drawn side by side
+
+
+def generative(model: Model, structure: Structure, rows: int, length: int | None = None) -> Model:
+    """The program with no data, told how many rows to generate.
+
+    A program that takes ``rows=`` (its plate's name in the plural) is told; any other is given
+    zeros in the shape of its data, which :func:`draw_data` then lets it draw anew.
+
+    Args:
+        model: the program with some data, for their shapes.
+        structure: its structure.
+        rows: number of rows.
+        length: number of positions of a sequence.
+    """
+    accepted = inspect.signature(model.function).parameters
+    size = f"{structure.plate}s"
+    if size not in accepted:
+        blank = {
+            n: np.zeros((rows, *np.shape(v)[1:]), np.asarray(v).dtype)
+            for n, v in model.data.items()
+        }
+        return model.with_data(blank)
+    sizes: dict[str, Any] = {size: rows}
+    shape = next(np.shape(v) for v in model.data.values())
+    if "features" in accepted and len(shape) == 2:
+        sizes["features"] = shape[1]
+    if "positions" in accepted:
+        sizes["positions"] = length or shape[1]
+    return Model(model.function, {}, {**model.arguments, **sizes}, model.fixed)
+
+
+def draw_data(
+    problem: Problem,
+    values: Mapping[str, np.ndarray],
+    key: Array,
+    count: int,
+    rows: int | None = None,
+    length: int | None = None,
+) -> dict[str, np.ndarray]:
+    """Data ``(draw, row, ...)`` of every emission site at each of ``count`` draws."""
+    model = generative(problem.model, problem.structure, rows or problem.structure.rows, length)
+    keys = random.split(key, count)
+    drawn = _draw(
+        model,
+        {n: jnp.asarray(v) for n, v in values.items()},
+        keys,
+        names=problem.structure.emissions,
+    )
+    return {n: np.asarray(v) for n, v in drawn.items()}
+
+
+@partial(jax.jit, static_argnames=("names",))
+def _draw(
+    model: Model, values: Mapping[str, Array], keys: Array, *, names: tuple[str, ...]
+) -> dict[str, Array]:
+    def one(pair: tuple[Array, Mapping[str, Array]]) -> dict[str, Array]:
+        key, held = pair
+        program = handlers.uncondition(model.run) if model.data else model.run
+        program = handlers.substitute(program, data={**model.fixed, **held})
+        trace = handlers.trace(handlers.seed(program, key)).get_trace()
+        return {n: trace[n]["value"] for n in names}
+
+    return jax.lax.map(one, (keys, dict(values)), batch_size=AT_ONCE)
+
+
+def prior_draws(
+    problem: Problem, key: Array, count: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Global sites and data drawn from the prior, the data's scale being that of the data.
+
+    Raises:
+        NotImplementedError: a prior that cannot be drawn from (an improper one).
+    """
+    keys = random.split(key, count)
+    names = problem.structure.names
+    drawn = _prior(problem.model, keys, names=(*names, *problem.structure.emissions))
+    host = {n: np.asarray(v) for n, v in drawn.items()}
+    return (
+        {n: host[n] for n in names},
+        {n: host[n] for n in problem.structure.emissions},
+    )
+
+
+@partial(jax.jit, static_argnames=("names",))
+def _prior(model: Model, keys: Array, *, names: tuple[str, ...]) -> dict[str, Array]:
+    def one(key: Array) -> dict[str, Array]:
+        program = handlers.substitute(handlers.uncondition(model.run), data=model.fixed)
+        trace = handlers.trace(handlers.seed(program, key)).get_trace()
+        return {n: trace[n]["value"] for n in names}
+
+    return jax.lax.map(one, keys, batch_size=AT_ONCE)

@@ -1,0 +1,230 @@
+"""The one exit: what a method found becomes an ``xarray.DataTree`` that ArviZ reads as it is.
+
+Groups: ``posterior``, ``sample_stats``, ``log_likelihood`` (the marginal of every row or whole
+sequence), ``observed_data``, ``responsibilities``, ``posterior_predictive``, ``prior``,
+``prior_predictive``, and for point methods ``starts`` and ``path``. Dimensions are named by the
+program's plates and ``event_dims``; the axis that the assignment indexes is called ``cluster``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+from jax import Array
+
+from ..data.kinds import Observed
+from ..errors import InputError
+from ..inference.fit import to_json
+from ..inference.problem import Problem, Result
+from .generation import draw_data, prior_draws
+from .rows import density_of_draws, log_prior_of_draws
+
+PREDICTIVE_CELLS = 2_000_000  #: most numbers of predictive data that a tree keeps
+LOG_LIKELIHOOD_CELLS = 40_000_000  #: most numbers of pointwise log-likelihood that it keeps
+VERSIONS = ("numpyro", "jax", "arviz", "numpy", "xarray")
+
+
+def build_tree(
+    problem: Problem,
+    result: Result,
+    observed: Mapping[str, Observed],
+    key: Array,
+    attributes: Mapping[str, Any],
+    predictive: int,
+) -> xr.DataTree:
+    """Gather a result, its likelihoods and its predictions.
+
+    Args:
+        problem: program and data.
+        result: what the method found.
+        observed: the data as they were read, with coordinates.
+        key: random key of the predictive draws.
+        attributes: of the root.
+        predictive: predictive draws to keep.
+    """
+    axes = Axes(problem, observed)
+    notes = list(result.notes)
+    posterior = {n: axes.by_draw(n, v) for n, v in result.values.items()}
+    posterior |= _derived(problem, result, axes)
+    if result.assignment is not None:
+        dims = ("chain", "draw", problem.structure.plate)
+        posterior["assignment"] = (dims, result.assignment)
+    groups: dict[str, xr.Dataset] = {"posterior": axes.dataset(posterior)}
+    groups["observed_data"] = axes.dataset({n: (o.dims, o.values) for n, o in observed.items()})
+    stats = {n: (("chain", "draw"), v) for n, v in result.sample_stats.items()}
+    if not problem.structure.locals:
+        found = density_of_draws(problem, result, LOG_LIKELIHOOD_CELLS)
+        if found.every > 1:
+            notes.append(f"log_likelihood holds every {found.every}th draw")
+        likelihood = axes.dataset(
+            {
+                problem.structure.emissions[0]: (
+                    ("chain", "draw", problem.structure.plate),
+                    found.log_density,
+                )
+            }
+        )
+        likelihood = likelihood.assign_coords(
+            draw=np.arange(likelihood.sizes["draw"]) * found.every
+        )
+        groups["log_likelihood"] = likelihood
+        if found.responsibilities is not None:
+            groups["responsibilities"] = axes.dataset(
+                {"responsibilities": ((problem.structure.plate, "cluster"), found.responsibilities)}
+            )
+        if "lp" not in stats:
+            stats["lp"] = (("chain", "draw"), found.total + log_prior_of_draws(problem, result))
+    groups["sample_stats"] = xr.Dataset(stats)
+    groups |= _predictive_groups(problem, result, observed, key, predictive, axes, notes)
+    if result.starts:
+        groups["starts"] = xr.Dataset(
+            {n: (axes.renamed(d), v) for n, (d, v) in result.starts.items()}
+        )
+    if result.path:
+        groups["path"] = axes.dataset(
+            {
+                n: (("iteration", *(axes.of(n) if n != "objective" else ())), v)
+                for n, v in result.path.items()
+            }
+        )
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = {
+        **attributes,
+        "data_site": problem.structure.emissions[0],
+        "plate": problem.structure.plate,
+        "clusters": problem.structure.clusters if problem.structure.assignment else 0,
+        "coordinates": to_json(
+            {
+                n: np.asarray(c).tolist()
+                for o in observed.values()
+                for n, c in o.coords.items()
+                if n not in ("row", "sequence")
+            }
+        ),
+        "versions": to_json({n: version(n) for n in VERSIONS}),
+        "notes": to_json({"notes": notes}),
+        "creation_library": "ppl_models",
+    }
+    return tree
+
+
+class Axes:
+    """Names and coordinates of every variable's axes."""
+
+    def __init__(self, problem: Problem, observed: Mapping[str, Observed]):
+        self.problem = problem
+        self.coords = {n: c for o in observed.values() for n, c in o.coords.items()}
+        if "feature" in self.coords:
+            self.coords["feature_other"] = self.coords["feature"]
+        self.rename = _cluster_names(problem)
+        if problem.structure.assignment is not None:
+            self.coords["cluster"] = np.arange(problem.structure.clusters)
+
+    def renamed(self, dims: tuple[str, ...]) -> tuple[str, ...]:
+        """Dimensions with the axis that the assignment indexes called ``cluster``."""
+        return tuple(self.rename.get(d, d) for d in dims)
+
+    def of(self, site: str) -> tuple[str, ...]:
+        """Dimensions of a global site."""
+        structure = self.problem.structure
+        for known in structure.sites:
+            if known.name == site:
+                return self.renamed(known.dims)
+        found = dict(structure.deterministics).get(site)
+        if found is None:
+            return (structure.plate or "row",)
+        return self.renamed(found)
+
+    def by_draw(self, site: str, value: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+        """A site's draws with their dimensions."""
+        dims = self.of(site)
+        missing = value.ndim - 2 - len(dims)
+        dims = dims + tuple(f"{site}_dim_{i}" for i in range(missing))
+        return ("chain", "draw", *dims), value
+
+    def dataset(self, variables: Mapping[str, tuple[tuple[str, ...], Any]]) -> xr.Dataset:
+        """Variables with the coordinates of their dimensions."""
+        dataset = xr.Dataset(dict(variables))
+        known = {
+            d: self.coords[d]
+            for d, size in dataset.sizes.items()
+            if d in self.coords and len(self.coords[d]) == size
+        }
+        known |= {d: np.arange(dataset.sizes[d]) for d in ("chain", "draw") if d in dataset.sizes}
+        return dataset.assign_coords(known)
+
+
+def _cluster_names(problem: Problem) -> dict[str, str]:
+    """Names that a program gives to the axis that its assignment indexes."""
+    structure = problem.structure
+    if structure.assignment is None:
+        return {}
+    try:
+        wires = problem.wiring.wires
+    except InputError:  # emissions that are no families: go by the plate's name
+        return {}
+    dims = {s.name: s.dims for s in structure.sites}
+    indexed = {
+        dims[w.site][0]
+        for w in wires
+        if (not w.shared or w.emission == structure.assignment) and dims[w.site]
+    }
+    return dict.fromkeys(indexed, "cluster")
+
+
+def _derived(problem: Problem, result: Result, axes: Axes) -> dict[str, Any]:
+    """Deterministic sites, evaluated at every draw."""
+    names = [n for n, _ in problem.structure.deterministics]
+    if not names:
+        return {}
+    model, structure = problem.model, problem.structure
+
+    def one(values: dict[str, Array]) -> dict[str, Array]:
+        trace = model.trace_at(values, structure)
+        return {n: trace[n]["value"] for n in names}
+
+    shape = next(iter(result.values.values())).shape[:2]
+    flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()}
+    found = jax.jit(lambda v: jax.lax.map(one, v, batch_size=100))(flat)
+    return {
+        n: axes.by_draw(n, np.asarray(v).reshape(*shape, *v.shape[1:])) for n, v in found.items()
+    }
+
+
+def _predictive_groups(
+    problem: Problem,
+    result: Result,
+    observed: Mapping[str, Observed],
+    key: Array,
+    count: int,
+    axes: Axes,
+    notes: list[str],
+) -> dict[str, xr.Dataset]:
+    """Data drawn from the posterior and from the prior, and the prior's global sites."""
+    cells = sum(o.values.size for o in observed.values())
+    count = min(count, max(1, PREDICTIVE_CELLS // max(cells, 1)))
+    if count < 1 or problem.structure.locals:
+        return {}
+    first, second = jax.random.split(key)
+    flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()}
+    total = len(next(iter(flat.values()))) if flat else 1
+    # a point predicts as often as draws do: each predictive draw is new data from it
+    chosen = np.linspace(0, total - 1, count).astype(int)
+    drawn = draw_data(problem, {n: v[chosen] for n, v in flat.items()}, first, count)
+    dims = {n: ("chain", "draw", *o.dims) for n, o in observed.items()}
+    groups = {
+        "posterior_predictive": axes.dataset({n: (dims[n], v[None]) for n, v in drawn.items()})
+    }
+    try:
+        sites, data = prior_draws(problem, second, count)
+    except NotImplementedError:
+        notes.append("no prior draws: a prior of the program cannot be drawn from")
+        return groups
+    groups["prior"] = axes.dataset({n: axes.by_draw(n, v[None]) for n, v in sites.items()})
+    groups["prior_predictive"] = axes.dataset({n: (dims[n], v[None]) for n, v in data.items()})
+    return groups

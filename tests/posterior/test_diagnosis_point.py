@@ -1,0 +1,111 @@
+"""The diagnosis of points: starts, convergence, dead components, and never an R-hat."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from ppl_models.posterior.diagnosis import diagnose
+
+
+def point(
+    ends=(-100.0, -100.0, -105.0),
+    *,
+    converged=(True, True, True),
+    weights=(0.6, 0.4),
+    scale=(1.0, 2.0),
+    covariance=None,
+    method="em",
+):
+    """An EM result with starts that end at given objectives."""
+    count, iterations = len(ends), 6
+    objective = np.full((count, iterations), np.nan)
+    for start, end in enumerate(ends):
+        steps = 3 + start % 3
+        objective[start, :steps] = end - np.arange(steps)[::-1]
+    kept = np.arange(count) == int(np.nanargmax(ends))
+    sample = ("chain", "draw")
+    posterior = xr.Dataset({"weights": ((*sample, "cluster"), np.array(weights)[None, None])})
+    if covariance is not None:
+        dims = (*sample, "cluster", "feature", "feature_other")
+        posterior["covariance"] = (dims, np.array(covariance)[None, None])
+    else:
+        posterior["scale"] = ((*sample, "cluster"), np.array(scale)[None, None])
+    x = np.random.default_rng(0).normal(size=(50, 2)) * [1.0, 100.0]
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": posterior,
+            "observed_data": xr.Dataset({"x": (("row", "feature"), x)}),
+            "starts": xr.Dataset(
+                {
+                    "objective": (("start", "iteration"), objective),
+                    "iterations": ("start", np.isfinite(objective).sum(axis=1)),
+                    "converged": ("start", np.array(converged[:count])),
+                    "kept": ("start", kept),
+                }
+            ),
+        }
+    )
+    tree.attrs = {"kind": "point", "method": method, "data_site": "x"}
+    return tree
+
+
+def severities(diagnosis, word):
+    """The severities of findings that say a word."""
+    return [finding.severity for finding in diagnosis.findings if word in finding.what]
+
+
+def test_a_good_point():
+    diagnosis = diagnose(point())
+    assert diagnosis.verdict == "This fit can be trusted."
+    assert severities(diagnosis, "2 of 3 starts reached the best objective") == ["ok"]
+    assert severities(diagnosis, "converged in 3 iterations") == ["ok"]
+    assert diagnosis.table["objective"].tolist() == [-100.0, -100.0, -105.0]
+    assert "r_hat" not in diagnosis.table and "R-hat" not in str(diagnosis)
+
+
+@pytest.mark.parametrize(
+    ("ends", "word", "severity"),
+    [
+        ((-100.0, -101.0, -105.0), "Only one of 3", "warning"),
+        ((-100.0,), "only one start", "warning"),
+        ((-100.0, -100.0 - 5e-5, -105.0), "2 of 3", "ok"),
+        ((-100.0, -100.0 - 5e-4, -105.0), "Only one of 3", "warning"),
+        ((-100.0, -100.0, np.nan), "1 of 3 starts ended without a number", "warning"),
+    ],
+)
+def test_agreement_of_starts(ends, word, severity):
+    assert severities(diagnose(point(ends)), word) == [severity]
+
+
+def test_a_start_that_did_not_converge_matters_when_kept():
+    assert diagnose(point(converged=(True, False, False))).trustworthy
+    diagnosis = diagnose(point(converged=(False, True, True)))
+    assert not diagnosis.trustworthy
+    assert severities(diagnosis, "had not converged") == ["problem"]
+
+
+def test_an_empty_component():
+    diagnosis = diagnose(point(weights=(0.999, 0.001)))
+    assert severities(diagnosis, "Component 1 is empty") == ["warning"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ({"scale": (1.0, 1e-5)}, ["problem"]),
+        ({"scale": (1.0, 0.1)}, []),
+        ({"scale": (1.0, 1e-5), "method": "kmeans"}, []),
+        ({"covariance": [np.diag([1.0, 1e4]), np.diag([1.0, 1e-6])]}, ["problem"]),
+        ({"covariance": [np.diag([1.0, 1e4]), np.diag([0.5, 5e3])]}, []),
+        ({"covariance": [np.diag([1.0, 1e4]), np.outer([1, 100], [1, 100])]}, ["problem"]),
+    ],
+)
+def test_collapsed_components(arguments, found):
+    assert severities(diagnose(point(**arguments)), "Component 1 is collapsed") == found
+
+
+def test_a_point_without_starts():
+    tree = point()
+    del tree["starts"]
+    diagnosis = diagnose(tree)
+    assert diagnosis.trustworthy and diagnosis.table.empty
