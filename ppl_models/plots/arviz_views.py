@@ -35,7 +35,8 @@ def shown_parameters(
         Variables (chain, draw, ...), large ones cut to their first features (the same for all).
     """
     posterior = tree["posterior"].to_dataset()
-    names = [name for name in posterior.data_vars if not UNITS & set(posterior[name].dims)]
+    units = UNITS | {str(tree.attrs.get("plate", "row"))}
+    names = [name for name in posterior.data_vars if not units & set(posterior[name].dims)]
     names.sort(key=lambda name: order.index(name) if name in order else -1)
     kept: dict[str, xr.DataArray] = {}
     lengths: dict[str, int] = {}

@@ -15,6 +15,7 @@ from ppl_models.plots.reading import (
     as_samples,
     clusters_of,
     covariances,
+    family,
     feature_names,
     group,
     is_point,
@@ -75,8 +76,8 @@ def cluster_arrays(
     posterior = _with_feature_dim(group(tree, "posterior", "a picture of clusters"))
     names = names or feature_names(posterior["loc"])
     sample = as_samples(posterior, draws)
-    clusters, count = len(clusters_of(tree)), sample.sizes["sample"]
-    matrix = covariances(sample)
+    clusters = len(clusters_of(tree))
+    matrix = None if family(tree) == "centres" else covariances(sample)
     if matrix is not None:
         matrix = matrix.sel(feature=names, feature_other=names)
         matrix = matrix.transpose("sample", "cluster", ...).values
@@ -88,7 +89,7 @@ def cluster_arrays(
         names=names,
         loc=sample["loc"].sel(feature=names).transpose("sample", "cluster", "feature").values,
         covariance=matrix,
-        weights=sample["weights"].values if "weights" in sample else np.tile(share, (count, 1)),
+        weights=_weights(sample, share),
         centre=centre.transpose("cluster", "feature").values,
         share=share,
         x=x,
@@ -97,6 +98,12 @@ def cluster_arrays(
         rows=rows,
         point=is_point(tree),
     )
+
+
+def _weights(sample: xr.Dataset, share: np.ndarray) -> np.ndarray:
+    if "weights" in sample:
+        return sample["weights"].transpose("sample", "cluster").values
+    return np.tile(share, (sample.sizes["sample"], 1))
 
 
 def _with_feature_dim(posterior: xr.Dataset) -> xr.Dataset:

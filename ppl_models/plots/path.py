@@ -70,6 +70,8 @@ def _has_centres(tree: xr.DataTree) -> bool:
 def draw_objective(target: Axes, starts: xr.Dataset, method: str) -> None:
     """Objective (start, iteration) as one line a start, the kept one on top."""
     objective = starts["objective"].transpose("start", "iteration").values
+    if method == "kmeans" and not (objective > 0).any():
+        objective = -objective  # the method climbs -J; people know J
     count = len(objective)
     kept = starts["kept"].values if "kept" in starts else np.arange(count) == 0
     for values, best in sorted(zip(objective, kept, strict=True), key=lambda pair: bool(pair[1])):
@@ -79,6 +81,7 @@ def draw_objective(target: Axes, starts: xr.Dataset, method: str) -> None:
         if end >= 0:
             target.plot(end, values[end], "o", color=line.get_color(), markersize=4, zorder=3)
     target.set_ylim(*_limits(objective))
+    target.set_xlim(*_steps(objective, kept))
     target.xaxis.set_major_locator(MaxNLocator(integer=True))
     falling = _falls(objective)
     target.set(xlabel="iteration", ylabel=_objective_name(method, falling))
@@ -106,6 +109,13 @@ def _limits(objective: np.ndarray) -> tuple[float, float]:
     low, high = min(last.min(), early), max(last.max(), early)
     margin = 0.06 * (high - low) or max(1.0, abs(high)) * 1e-3
     return low - margin, high + margin
+
+
+def _steps(objective: np.ndarray, kept: np.ndarray) -> tuple[float, float]:
+    """Iterations that show the kept start whole; a few very slow others run out of the panel."""
+    used = np.isfinite(objective).sum(1)
+    last = max(used[kept].max(initial=1), np.quantile(used, 0.8))
+    return -0.03 * last, 1.05 * last
 
 
 def draw_centres(target: Axes, tree: xr.DataTree, names: list[str], max_rows: int) -> None:

@@ -45,6 +45,8 @@ def family(tree: xr.DataTree) -> Family:
     if {"initial", "transition"} <= names:
         return "chain"
     if "loc" in names and "cluster" in posterior["loc"].dims:
+        if tree.attrs.get("method") == "kmeans" and "feature" in posterior["loc"].dims:
+            return "centres"
         return _gaussian_family(posterior)
     if "probs" in names and "level" in posterior["probs"].dims:
         return "categorical"
@@ -78,7 +80,14 @@ def _site(tree: xr.DataTree, name: str) -> xr.DataArray | None:
     if name not in tree.children or not tree[name].data_vars:
         return None
     site = tree.attrs.get("data_site", "x")
-    return tree[name][site if site in tree[name] else next(iter(tree[name].data_vars))]
+    values = tree[name][site if site in tree[name] else next(iter(tree[name].data_vars))]
+    return values if "position" in values.dims else _with_rows(tree, values)
+
+
+def _with_rows(tree: xr.DataTree, values: xr.DataArray) -> xr.DataArray:
+    """The plate that a program of the user's own may call anything, called `row`."""
+    plate = tree.attrs.get("plate", "row")
+    return values if plate not in values.dims or plate == "row" else values.rename({plate: "row"})
 
 
 def as_samples(dataset: xr.Dataset, at_most: int | None = None) -> xr.Dataset:
@@ -143,15 +152,14 @@ def responsibilities(tree: xr.DataTree) -> xr.DataArray:
     Raises:
         InputError: when the tree has none.
     """
-    return group(tree, "responsibilities", "a picture of assignments")[
-        "responsibilities"
-    ].transpose("row", "cluster")
+    values = group(tree, "responsibilities", "a picture of assignments")["responsibilities"]
+    return _with_rows(tree, values).transpose("row", "cluster")
 
 
 def mean_weights(tree: xr.DataTree) -> np.ndarray | None:
-    """Posterior means of the weights (cluster), or the shares of rows without weights."""
+    """Posterior means of the weights (cluster); shares of rows where weights mean nothing."""
     posterior = tree["posterior"].to_dataset()
-    if "weights" in posterior:
+    if "weights" in posterior and tree.attrs.get("method") != "kmeans":
         return posterior["weights"].mean(["chain", "draw"]).values
     if "responsibilities" in tree.children:
         return responsibilities(tree).mean("row").values

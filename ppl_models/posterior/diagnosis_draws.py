@@ -80,8 +80,8 @@ def _invariants(
     if function is None and "program" in tree.attrs and cluster_count(tree):
         try:
             return invariants(tree, responsibilities=responsibility_function(None), seed=seed)
-        except (ImportError, InputError):
-            # The program may live in a file that is gone: the other invariants still stand.
+        except (ImportError, InputError, KeyError, OSError):
+            # The program may be gone, or the tree another's: the other invariants still stand.
             function = None
     return invariants(tree, responsibilities=function, seed=seed)
 
@@ -266,17 +266,16 @@ def _relabelling(tree: xr.DataTree) -> list[Finding]:
     """Whether many draws could as well have been relabelled otherwise."""
     if "labels" not in tree.children:
         return []
-    share = float(dataset_of(tree, "labels").attrs.get("share_unclear", 0.0))
+    attributes = dataset_of(tree, "labels").attrs
+    share = float(attributes.get("share_unclear", 0.0))
     if share <= UNCLEAR_SHARE:
         return [Finding("ok", f"Relabelling is clear-cut for {1 - share:.1%} of the draws.")]
-    return [
-        Finding(
-            "warning",
-            f"Relabelling is not clear-cut for {share:.1%} of the draws: some components can "
-            "hardly be told apart.",
-            "Report label-free quantities, or fit fewer clusters.",
-        )
-    ]
+    what = f"Relabelling is not clear-cut for {share:.1%} of the draws: some components can hardly"
+    if attributes.get("method") == "order":
+        advice = "Order by a variable that tells components apart, or call relabel(tree, 'ecr')."
+        return [Finding("warning", f"{what} be ordered.", advice)]
+    advice = "Report label-free quantities, or fit fewer clusters."
+    return [Finding("warning", f"{what} be told apart.", advice)]
 
 
 def _empty(tree: xr.DataTree) -> list[Finding]:

@@ -25,12 +25,15 @@ def examine_point(tree: xr.DataTree) -> tuple[list[Finding], pd.DataFrame]:
     table = starts_table(tree)
     findings = _starts(table) + _converged(table) + _empty(tree)
     if tree.attrs.get("method") not in HARD_METHODS:
-        findings += _collapsed(tree)
+        findings += _collapsed(tree) or _collapsed_start(table)
     return findings, table
 
 
 def starts_table(tree: xr.DataTree) -> pd.DataFrame:
-    """A row a start: the objective where it ended, ``iterations``, ``converged``, ``kept``."""
+    """A row a start: the objective where it ended, ``iterations``, and what the method says.
+
+    That is ``converged``, ``kept`` and, where the tree has it, ``collapsed``.
+    """
     columns = ["objective", "iterations", "converged", "kept"]
     if "starts" not in tree.children:
         return pd.DataFrame(columns=columns)
@@ -40,7 +43,7 @@ def starts_table(tree: xr.DataTree) -> pd.DataFrame:
     last = np.where(finite.any(axis=1), objective.shape[1] - 1 - finite[:, ::-1].argmax(axis=1), 0)
     table = pd.DataFrame({"objective": objective[np.arange(len(objective)), last]})
     table["iterations"] = starts["iterations"].values if "iterations" in starts else last
-    for name in ("converged", "kept"):
+    for name in ("converged", "collapsed", "kept"):
         if name in starts:
             table[name] = starts[name].values.astype(bool)
     table.index.name = "start"
@@ -138,6 +141,21 @@ def _collapsed(tree: xr.DataTree) -> list[Finding]:
             "problem",
             f"{_components(collapsed)} collapsed, narrower in some direction than "
             f"{COLLAPSED:g} of the data's standard deviation.",
+            "Give the scale a prior that keeps it from zero, or fit fewer clusters.",
+        )
+    ]
+
+
+def _collapsed_start(table: pd.DataFrame) -> list[Finding]:
+    """What the method itself says about the kept start."""
+    if "collapsed" not in table or "kept" not in table:
+        return []
+    if not (table["collapsed"] & table["kept"]).any():
+        return []
+    return [
+        Finding(
+            "problem",
+            "The kept start ended with a collapsed component.",
             "Give the scale a prior that keeps it from zero, or fit fewer clusters.",
         )
     ]

@@ -98,7 +98,7 @@ def build_tree(
         "data_site": problem.structure.emissions[0],
         "plate": problem.structure.plate,
         "clusters": problem.structure.clusters if problem.structure.assignment else 0,
-        "coordinates": to_json(
+        "coordinate_labels": to_json(
             {
                 n: np.asarray(c).tolist()
                 for o in observed.values()

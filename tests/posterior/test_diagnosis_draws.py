@@ -217,6 +217,8 @@ def test_weak_relabelling(share, severity):
     tree = fit()
     tree["labels"] = xr.DataTree(xr.Dataset(attrs={"share_unclear": share}))
     assert severities(diagnose(tree), "clear-cut") == [severity]
+    tree["labels"].attrs["method"] = "order"
+    assert ("relabel(tree, 'ecr')" in str(diagnose(tree))) == (severity == "warning")
 
 
 def test_an_empty_component():

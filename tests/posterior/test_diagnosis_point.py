@@ -104,6 +104,18 @@ def test_collapsed_components(arguments, found):
     assert severities(diagnose(point(**arguments)), "Component 1 is collapsed") == found
 
 
+def test_a_start_that_collapsed_matters_when_kept():
+    tree = point()
+    tree["starts"].dataset = (
+        tree["starts"].to_dataset().assign(collapsed=("start", [False, True, True]))
+    )
+    assert diagnose(tree).trustworthy
+    tree["starts"].dataset = (
+        tree["starts"].to_dataset().assign(collapsed=("start", [True, False, False]))
+    )
+    assert severities(diagnose(tree), "collapsed component") == ["problem"]
+
+
 def test_a_point_without_starts():
     tree = point()
     del tree["starts"]

@@ -201,6 +201,19 @@ def test_a_common_renaming_moves_columns_of_responsibilities():
     )
 
 
+def test_assignments_of_positions_in_sequences_move_too():
+    switched, _ = switch_labels(plain_tree())
+    folded = switched.copy()
+    data = switched["posterior"].to_dataset().drop_vars("row")
+    dims = ("chain", "draw", "sequence", "position")
+    values = data["assignment"].values.reshape(CHAINS, DRAWS, 12, 10)
+    folded["posterior"].dataset = data.drop_vars("assignment").assign(assignment=(dims, values))
+    found = run(folded, "ecr")["posterior"]["assignment"]
+    assert found.dims == dims
+    expected = run(switched, "ecr")["posterior"]["assignment"].values
+    np.testing.assert_array_equal(found.values.reshape(expected.shape), expected)
+
+
 def test_labels_survive_a_file(tmp_path):
     switched, _ = switch_labels(plain_tree())
     run(switched, "ecr").to_netcdf(tmp_path / "fit.nc")

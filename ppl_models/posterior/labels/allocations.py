@@ -67,7 +67,8 @@ def unit_dimension(tree: xr.DataTree) -> tuple[str, int]:
     """
     if ASSIGNMENT in dataset_of(tree, "posterior").data_vars:
         variable = dataset_of(tree, "posterior")[ASSIGNMENT]
-        return str(variable.dims[-1]), variable.shape[-1]
+        chains, draws = sample_shape(tree)
+        return str(variable.dims[-1]), variable.size // (chains * draws)
     for group in ("log_likelihood", "responsibilities", "observed_data"):
         if group not in tree.children:
             continue
@@ -82,12 +83,15 @@ def unit_dimension(tree: xr.DataTree) -> tuple[str, int]:
 
 
 def drawn_assignments(tree: xr.DataTree) -> np.ndarray | None:
-    """Assignments ``(draw, row)`` that the sampler drew, chains one after another, or None."""
+    """Assignments ``(draw, row)`` that the sampler drew, chains one after another, or None.
+
+    Where a row is a sequence, every position of every sequence counts as a row.
+    """
     posterior = dataset_of(tree, "posterior")
     if ASSIGNMENT not in posterior.data_vars:
         return None
     variable = posterior[ASSIGNMENT].transpose("chain", "draw", ...)
-    return variable.values.reshape(-1, variable.shape[-1])
+    return variable.values.reshape(variable.shape[0] * variable.shape[1], -1)
 
 
 def choose_rows(count: int, rows_used: int, seed: int) -> np.ndarray:

@@ -33,7 +33,7 @@ def permute_variable(variable: xr.DataArray, permutation: xr.DataArray) -> xr.Da
     first = variable.transpose("chain", "draw", ...)
     values = first.values.reshape(len(flat), *first.shape[2:])
     if variable.name == ASSIGNMENT:
-        values = map_assignments(values, flat)
+        values = map_assignments(values.reshape(len(flat), -1), flat)
     for dim in COMPONENT_DIMS:
         if dim in first.dims:
             values = permute(values, flat, axis=first.dims.index(dim) - 1)

@@ -1,0 +1,153 @@
+"""Density and assignment probabilities of new rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax.scipy.special import logsumexp
+
+from ..errors import InputError
+from ..inference.fit import scope
+from .recall import Recalled, recall
+from .rows import logits_in_blocks
+
+
+def log_density(
+    tree: xr.DataTree, data: Any = None, *, by_draw: bool = False, draws: int | None = None
+) -> xr.DataArray:
+    """Log-density of rows, or log-probability of whole sequences, assignments summed out.
+
+    Args:
+        tree: a fit.
+        data: new rows in any container that ``fit`` takes (default: the fitted ones); missing
+            cells are marginalised.
+        by_draw: one value a draw, ``(chain, draw, row)``, instead of the posterior predictive
+            density, which is the mean over draws of the density itself.
+        draws: use at most this many draws a chain.
+
+    Returns:
+        ``(row,)`` or ``(sequence,)``; with chain and draw before it if ``by_draw``.
+
+    Raises:
+        InputError: rows that do not have the fit's features, levels or tokens.
+
+    >>> from ppl_models import fit
+    >>> tree = fit("poisson_mixture", [1, 2, 3, 9, 8, 9], method="em", seed=0, clusters=1)
+    >>> float(log_density(tree, [2]).values[0]) < 0
+    True
+    """
+    with scope(tree.attrs.get("precision", "float64")):
+        found = recall(tree, data, draws=draws)
+        rows = found.problem.structure.rows
+        every = np.empty((len(_first(found)), rows)) if by_draw else None
+        best, scaled = np.full(rows, -np.inf), np.zeros(rows)
+        blocks = logits_in_blocks(found.problem.model, found.problem.structure, found.values)
+        for draw_slice, row_slice, logits in blocks:
+            density = np.asarray(logsumexp(logits, axis=1), np.float64)
+            if every is not None:
+                every[draw_slice, row_slice] = density
+                continue
+            # a running log-sum-exp over draws
+            top = np.maximum(best[row_slice], density.max(0))
+            safe = np.where(np.isfinite(top), top, 0)
+            scaled[row_slice] = scaled[row_slice] * np.exp(best[row_slice] - safe) + np.exp(
+                density - safe
+            ).sum(0)
+            best[row_slice] = top
+    coords = _row_coords(found)
+    if every is not None:
+        shaped = every.reshape(*found.shape, rows)
+        return xr.DataArray(shaped, coords, ("chain", "draw", found.plate), name="log_density")
+    with np.errstate(divide="ignore"):
+        mean = best + np.log(scaled) - np.log(len(_first(found)))
+    return xr.DataArray(mean, coords, (found.plate,), name="log_density")
+
+
+def predict(
+    tree: xr.DataTree, data: Any = None, *, by_draw: bool = False, draws: int | None = None
+) -> xr.DataArray:
+    """Assignment probabilities of rows.
+
+    Args:
+        tree: a fit of a program that assigns.
+        data: new rows (default: the fitted ones); missing cells are marginalised.
+        by_draw: one table a draw instead of their mean.
+        draws: use at most this many draws a chain.
+
+    Returns:
+        ``(row, cluster)``; with chain and draw before it if ``by_draw``. Hard methods give zeros
+        and ones.
+
+    Raises:
+        InputError: a program that assigns nothing, or rows that do not fit.
+    """
+    with scope(tree.attrs.get("precision", "float64")):
+        found = recall(tree, data, draws=draws)
+        structure = found.problem.structure
+        if structure.assignment is None:
+            raise InputError(
+                f"the program {tree.attrs['program']} assigns nothing, so that there is no "
+                "cluster to predict: use log_density, generate or impute"
+            )
+        count = len(_first(found))
+        shape = (structure.rows, structure.clusters)
+        table = np.zeros((count, *shape) if by_draw else shape)
+        blocks = logits_in_blocks(found.problem.model, structure, found.values)
+        for draw_slice, row_slice, logits in blocks:
+            share = _share(logits, found.temperature)
+            if by_draw:
+                table[draw_slice, row_slice] = share
+            else:
+                table[row_slice] += share.sum(0) / count
+    coords = _row_coords(found) | {"cluster": np.arange(structure.clusters)}
+    dims: tuple[str, ...] = (found.plate, "cluster")
+    if by_draw:
+        table, dims = table.reshape(*found.shape, *shape), ("chain", "draw", *dims)
+    return xr.DataArray(table, coords, dims, name="responsibilities")
+
+
+def responsibilities(
+    tree: xr.DataTree, rows: np.ndarray | None = None, draws: Any = None
+) -> np.ndarray:
+    """Responsibilities of fitted rows at every draw, ``(chain * draw, row, cluster)``.
+
+    Args:
+        tree: a fit.
+        rows: positions of rows (default: all).
+        draws: positions of the flattened draws, or a slice (default: all).
+    """
+    with scope(tree.attrs.get("precision", "float64")):
+        found = recall(tree)
+        model, structure = found.problem.model, found.problem.structure
+        values = found.values if draws is None else {n: v[draws] for n, v in found.values.items()}
+        if rows is not None:
+            model = model.with_data({n: np.asarray(v)[rows] for n, v in model.data.items()})
+            structure = model.structure()
+        count = len(next(iter(values.values())))
+        table = np.empty((count, structure.rows, structure.clusters), np.float32)
+        for draw_slice, row_slice, logits in logits_in_blocks(model, structure, values):
+            table[draw_slice, row_slice] = _share(logits, found.temperature)
+    return table
+
+
+def _share(logits: Any, temperature: int) -> np.ndarray:
+    """``(draw, row, cluster)`` from ``(draw, cluster, row)`` logits."""
+    if temperature == 0:
+        winner = np.asarray(logits).argmax(1)
+        return np.eye(logits.shape[1])[winner]
+    share = jnp.exp(logits - logsumexp(logits, axis=1, keepdims=True))
+    return np.asarray(share).swapaxes(1, 2)
+
+
+def _first(found: Recalled) -> np.ndarray:
+    return next(iter(found.values.values())) if found.values else np.zeros((1,))
+
+
+def _row_coords(found: Recalled) -> dict[str, Any]:
+    labels = next(iter(found.observed.values())).coords.get(found.plate)
+    rows = found.problem.structure.rows
+    known = labels is not None and len(labels) == rows
+    return {found.plate: labels if known else np.arange(rows)}

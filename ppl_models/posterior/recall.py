@@ -1,0 +1,110 @@
+"""From a tree back to its program, so that new rows can be asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .. import catalogue
+from ..data.kinds import Observed
+from ..errors import InputError
+from ..inference.fit import from_json, read_data, read_program
+from ..inference.problem import Problem
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """A fit and the rows that it is asked about.
+
+    Args:
+        problem: the program with those rows.
+        values: global sites ``(chain * draw, ...)``.
+        shape: chains and draws.
+        observed: the rows as they were read.
+        plate: name of the rows' dimension.
+        temperature: 0 where assignments are hard, else 1.
+    """
+
+    problem: Problem
+    values: dict[str, np.ndarray]
+    shape: tuple[int, int]
+    observed: dict[str, Observed]
+    plate: str
+    temperature: int
+
+
+def recall(
+    tree: xr.DataTree, data: Any = None, *, draws: int | None = None, need_sites: bool = True
+) -> Recalled:
+    """Read the tree's program on new rows (default: on the data that it was fitted to).
+
+    Args:
+        tree: a fit.
+        data: rows in any container that ``fit`` takes.
+        draws: use at most this many draws a chain, evenly spaced.
+        need_sites: refuse programs with a latent variable for every row.
+
+    Raises:
+        InputError: not a fit, or rows that do not fit its features, levels or tokens.
+    """
+    attributes = tree.attrs
+    if "program" not in attributes or "posterior" not in tree.children:
+        raise InputError("this tree is no fit of ppl_models: it lacks a program or a posterior")
+    function = catalogue.program(attributes["program"])
+    arguments, fixed = from_json(attributes["arguments"]), from_json(attributes["fixed"])
+    like = from_json(attributes["coordinate_labels"])
+    if data is None:
+        observed = stored_data(tree)
+    else:
+        observed = read_data(function, data, like={n: list(v) for n, v in like.items()},
+                             fresh=False)
+    free = {n: v for n, v in arguments.items() if n != "clusters"}
+    clusters = {"clusters": arguments["clusters"]} if "clusters" in arguments else {}
+    model, structure = _read(function, observed, free, clusters, fixed, attributes["precision"])
+    if need_sites and structure.locals:
+        raise InputError(
+            f"site '{structure.locals[0]}' is latent for every row, so that new rows have no "
+            "density of their own: integrate it out in the program"
+        )
+    posterior = tree["posterior"].dataset
+    every = 1 if draws is None else max(1, posterior.sizes["draw"] // draws)
+    posterior = posterior.isel(draw=slice(None, None, every))
+    values = {}
+    for name in structure.names:
+        array = posterior[name].transpose("chain", "draw", ...).values
+        values[name] = array.reshape(-1, *array.shape[2:])
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"])
+    temperature = 0 if attributes["method"] in ("hard", "kmeans") else 1
+    return Recalled(Problem(model, structure), values, shape, observed, structure.plate or "row",
+                    temperature)
+
+
+def _read(
+    function: Any, observed: Mapping[str, Observed], arguments: Mapping[str, Any],
+    clusters: Mapping[str, Any], fixed: Mapping[str, Any], precision: str,
+) -> Any:
+    """Read the program; a single new row is fine however many clusters there are."""
+    if clusters and min(len(o.values) for o in observed.values()) < clusters["clusters"]:
+        from ..inference.program import Model
+
+        data = {n: o.values for n, o in observed.items()}
+        held = {n: np.asarray(v) for n, v in fixed.items()}
+        model = Model(function, data, {**arguments, **clusters}, held)
+        return model, model.structure()
+    return read_program(function, observed, {**arguments, **clusters}, fixed, precision)
+
+
+def stored_data(tree: xr.DataTree) -> dict[str, Observed]:
+    """The data that a tree was fitted to."""
+    dataset = tree["observed_data"].dataset
+    coords = {str(n): np.asarray(c) for n, c in dataset.coords.items()}
+    labels = from_json(tree.attrs["coordinate_labels"])
+    coords |= {n: np.asarray(v) for n, v in labels.items() if n not in coords}
+    return {
+        str(n): Observed(v.values, tuple(map(str, v.dims)), coords, {})
+        for n, v in dataset.data_vars.items()
+    }

@@ -1,0 +1,68 @@
+"""Trees on disk, as NetCDF: no pickle, readable by anything that reads NetCDF."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import xarray as xr
+
+from ..errors import InputError
+
+
+def save(tree: xr.DataTree, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a fit to a NetCDF file, whole or not at all.
+
+    Args:
+        tree: a fit.
+        path: the file.
+        overwrite: replace a file that exists.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: the file exists, or its folder does not.
+    """
+    path = Path(path)
+    refuse_existing(path, overwrite)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        tree.to_netcdf(temporary, engine="h5netcdf")
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Refuse a file that would be lost, and a folder that is not there."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give the path of a file")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists and was kept: give another path, or overwrite")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent}: make it first")
+
+
+def load(path: str | Path) -> xr.DataTree:
+    """Read a fit from a NetCDF file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: no such file, or no fit in it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    try:
+        tree = xr.load_datatree(path, engine="h5netcdf")
+    except Exception as error:
+        raise InputError(f"{path} is no NetCDF file that can be read: {error}") from error
+    if "program" not in tree.attrs:
+        raise InputError(f"{path} holds no fit of ppl_models")
+    return tree
