@@ -64,8 +64,14 @@ def _gaussian_family(posterior: xr.Dataset) -> Family:
 
 
 def observed(tree: xr.DataTree) -> xr.DataArray | None:
-    """The data: `x (row, feature)`, `x (row)` or `tokens (sequence, position)`; None if absent."""
-    return _site(tree, "observed_data")
+    """The data: `x (row, feature)`, `x (row)` or `tokens (sequence, position)`; None if absent.
+
+    Whole numbers have no NaN: a negative one stands for a missing cell, and becomes NaN here.
+    """
+    found = _site(tree, "observed_data")
+    if found is None or found.dtype.kind not in "iu" or "position" in found.dims:
+        return found
+    return found.where(found >= 0) if bool((found < 0).any()) else found
 
 
 def predictive(tree: xr.DataTree, which: Literal["prior", "posterior"]) -> xr.DataArray | None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import arviz_stats
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ppl_models.plots.arviz_views import UNITS
 from ppl_models.plots.choose import choose_plots
 from ppl_models.plots.comparison import plot_comparison
 from ppl_models.plots.reading import (
@@ -23,11 +21,9 @@ from ppl_models.plots.reading import (
 )
 from ppl_models.plots.responsibilities import plot_responsibilities
 from ppl_models.plots.similarity import plot_similarity
-from ppl_models.plots.style import readable
-from ppl_models.plots.transitions import transition_table
 from ppl_models.report.page import Block
+from ppl_models.report.parameters import INTERVAL, parameter_blocks
 
-INTERVAL = 0.94
 CAPTIONS = {
     "clusters": "The data in the colours of the clusters, with what the fit believes about each.",
     "profiles": "What the clusters are like, feature by feature.",
@@ -75,7 +71,8 @@ def weight_table(tree: xr.DataTree) -> pd.DataFrame:
     index = pd.RangeIndex(len(mean_weights(tree)), name="cluster")
     posterior = tree["posterior"].to_dataset()
     if is_point(tree) or "weights" not in posterior:
-        return pd.DataFrame({"weight": mean_weights(tree)}, index=index)
+        name = "share of rows" if family(tree) == "centres" else "weight"
+        return pd.DataFrame({name: mean_weights(tree)}, index=index)
     draws = as_samples(posterior[["weights"]])["weights"]
     low, high = draws.quantile([(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], "sample").values
     return pd.DataFrame(
@@ -152,80 +149,10 @@ def doubtful_table(tree: xr.DataTree, *, at_most: int = 10) -> pd.DataFrame:
 def what_like(tree: xr.DataTree) -> Iterator[Block]:
     """The section on parameters, with the pictures of clusters (or of transitions)."""
     pictures = [(name, draw) for name, draw in choose_plots(tree) if name in CAPTIONS]
-    plural = "What is it like?" if "cluster" not in tree["posterior"].dims else "What are they like?"
+    several = "cluster" in tree["posterior"].dims
     yield Block(
-        plural,
+        "What are they like?" if several else "What is it like?",
         figures=tuple(draw(tree) for _, draw in pictures),
         captions=tuple(CAPTIONS[name] for name, _ in pictures),
     )
-    if family(tree) == "chain":
-        yield Block("The most probable next tokens", table=next_tokens(tree), level=3)
-        return
-    if is_point(tree):
-        yield Block("Parameters", table=point_table(tree), level=3)
-    else:
-        text = f"Posterior mean, standard deviation and {INTERVAL:.0%} interval of every parameter."
-        yield Block("Parameters", text, table=summary_table(tree), level=3)
-
-
-def _parameters(tree: xr.DataTree) -> list[str]:
-    posterior = tree["posterior"].to_dataset()
-    units = UNITS | {str(tree.attrs.get("plate", "row"))}
-    return [str(name) for name in posterior.data_vars if not units & set(posterior[name].dims)]
-
-
-def summary_table(tree: xr.DataTree) -> pd.DataFrame:
-    """ArviZ's summary with our interval, not rounded."""
-    table = arviz_stats.summary(
-        tree, var_names=_parameters(tree), ci_prob=INTERVAL, round_to="none"
-    )
-    names = {"eti94_lb": "3%", "eti94_ub": "97%", "r_hat": "R-hat"}
-    wanted = ["mean", "sd", "eti94_lb", "eti94_ub", "ess_bulk", "r_hat"]
-    table = pd.DataFrame(table)[[name for name in wanted if name in table]]
-    return table.rename(columns=names).astype(float)
-
-
-def point_table(tree: xr.DataTree) -> pd.DataFrame:
-    """Values by cluster, one column a feature; other variables below as plain numbers."""
-    posterior = tree["posterior"].to_dataset().isel(chain=0, draw=0)
-    columns: dict[str, np.ndarray] = {}
-    for name in _parameters(tree):
-        values = posterior[name]
-        if values.dims[:1] != ("cluster",):
-            continue
-        flat = values.values.reshape(values.sizes["cluster"], -1)
-        labels = _labels(values)
-        columns |= {f"{name}{label}": flat[:, i] for i, label in enumerate(labels)}
-    if columns:
-        kept = dict(list(columns.items())[:16])
-        return pd.DataFrame(kept, index=pd.RangeIndex(len(next(iter(kept.values()))),
-                                                      name="cluster"))  # fmt: skip
-    numbers = {
-        f"{name}{label}": value
-        for name in _parameters(tree)
-        for label, value in zip(_labels(posterior[name]), posterior[name].values.flat, strict=True)
-    }
-    return pd.DataFrame({"value": numbers})
-
-
-def _labels(values: xr.DataArray) -> list[str]:
-    """A label such as "[length, width]" for every number, the dim `cluster` left out."""
-    dims = [dim for dim in values.dims if dim not in ("chain", "draw", "cluster")]
-    if not dims:
-        return [""]
-    names = [feature_names(values, str(dim)) for dim in dims]
-    index = np.indices([len(part) for part in names]).reshape(len(dims), -1).T
-    return [f"[{', '.join(part[i] for part, i in zip(names, row, strict=True))}]" for row in index]
-
-
-def next_tokens(tree: xr.DataTree, *, at_most: int = 4) -> pd.DataFrame:
-    """For every token the most probable next ones with their probabilities."""
-    matrix, rows, columns = transition_table(tree["posterior"].to_dataset())
-    table = {}
-    for position, name in enumerate(rows):
-        values = np.nan_to_num(matrix[position])
-        best = np.argsort(-values, kind="stable")[:at_most]
-        table[readable(name)] = [f"{readable(columns[j])} ({values[j]:.0%})" for j in best]
-    names = ["most probable", *(f"{place}." for place in range(2, at_most + 1))]
-    frame = pd.DataFrame.from_dict(table, orient="index")
-    return frame.set_axis(names[: frame.shape[1]], axis=1).rename_axis("token")
+    yield from parameter_blocks(tree)

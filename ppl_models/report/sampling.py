@@ -101,11 +101,12 @@ def generated_rows(drawn: xr.DataArray, *, at_most: int = 6) -> pd.DataFrame:
 def path_or_sampling(tree: xr.DataTree) -> Iterator[Block]:
     """The section with traces and ranks of draws, or the path of a point method."""
     heading = "How it was found" if is_point(tree) else "How it was sampled"
-    pictures = [(name, draw) for name, draw in choose_plots(tree) if name in SAMPLING]
+    able = dict(choose_plots(tree))
+    pictures = {name: able[name] for name in SAMPLING if name in able}
     if not pictures:
         return
     yield Block(heading, _energy(tree))
-    for name, draw in pictures:
+    for name, draw in pictures.items():
         with warnings.catch_warnings():
             # short chains make density estimates of ArviZ warn; the picture is drawn all the same
             warnings.simplefilter("ignore", UserWarning)

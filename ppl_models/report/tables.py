@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Hashable
 
 import numpy as np
 import pandas as pd
 
+NUMBER = re.compile(r"–|[−-]?[\d,]+(\.\d+)?(e[−+-]?\d+)?%?")
 SEVERITIES = {"ok": "✓ ok", "warning": "! warning", "problem": "✗ problem"}
 
 
 def decimals(values: np.ndarray) -> int:
-    """How many decimals show a column of numbers with about three figures.
+    """How many decimals show a column of numbers with three figures, and how they differ.
 
-    >>> decimals(np.array([0.4321, 0.1])), decimals(np.array([-1126.3, 3.0]))
+    >>> decimals(np.array([0.4321, 0.1])), decimals(np.array([-1126.3, 3.5]))
     (3, 1)
+    >>> decimals(np.array([-1126.31, -1126.34]))
+    3
     """
     finite = np.abs(values[np.isfinite(values) & (values != 0.0)])
     if finite.size == 0 or (finite == np.round(finite)).all():
         return 0
-    scale = int(np.floor(np.log10(finite.max())))
-    return 0 if scale >= 5 else int(np.clip(2 - scale, 1, 6))
+    scale, spread = int(np.floor(np.log10(finite.max()))), float(np.ptp(finite))
+    told_apart = 1 - int(np.floor(np.log10(spread))) if spread > 0.0 else 0
+    return 0 if scale >= 5 else int(np.clip(max(2 - scale, min(told_apart, 3)), 1, 6))
 
 
 def number(value: float, places: int) -> str:
@@ -53,8 +58,11 @@ def column_texts(values: pd.Series, name: Hashable) -> tuple[list[str], bool]:
             places = 3
         elif str(name).lower().startswith("ess"):
             places = 0
+        elif str(name).lower().endswith("share"):
+            return [f"{100.0 * value:.1f}%" for value in array], True
         return [number(value, places) for value in array], True
-    return ["–" if _absent(value) else str(value) for value in values], False
+    texts = ["–" if _absent(value) else str(value) for value in values]
+    return texts, bool(texts) and all(NUMBER.fullmatch(text) for text in texts)
 
 
 def _absent(value: object) -> bool:
@@ -80,12 +88,7 @@ def table_html(table: pd.DataFrame, *, at_most: int = 60) -> str:
         texts, is_number = column_texts(shown.iloc[:, position], name)
         cells.append(texts)
         numeric.append(is_number)
-    lines = ["<div class='table'><table><thead><tr>"]
-    lines += [f"<th>{html.escape(name)}</th>" for name in names]
-    for name, is_number in zip(shown.columns, numeric, strict=True):
-        kind = " class='number'" if is_number else ""
-        lines.append(f"<th{kind}>{html.escape(_column_name(name))}</th>")
-    lines.append("</tr></thead><tbody>")
+    lines = ["<div class='table'><table>", _head(names, shown.columns, numeric), "<tbody>"]
     for row in range(len(shown)):
         head = [] if plain else [f"<th>{html.escape(part)}</th>" for part in heads[row]]
         body = [_cell(texts[row], is_number)
@@ -95,6 +98,17 @@ def table_html(table: pd.DataFrame, *, at_most: int = 60) -> str:
     if len(table) > len(shown):
         lines.append(f"<p class='more'>The first {len(shown):,} of {len(table):,} lines.</p>")
     return "".join(lines)
+
+
+def _head(names: list[str], columns: pd.Index, numeric: list[bool]) -> str:
+    """The line of column heads; none where no column has a name."""
+    if not any(names) and not any(str(name) for name in columns):
+        return ""
+    heads = [f"<th>{html.escape(name)}</th>" for name in names]
+    for name, is_number in zip(columns, numeric, strict=True):
+        kind = " class='number'" if is_number else ""
+        heads.append(f"<th{kind}>{html.escape(_column_name(name))}</th>")
+    return f"<thead><tr>{''.join(heads)}</tr></thead>"
 
 
 def _parts(label: object) -> tuple[object, ...]:

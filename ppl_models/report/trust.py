@@ -12,6 +12,7 @@ import xarray as xr
 from ppl_models.plots.predictive_tokens import sequence_lengths
 from ppl_models.plots.reading import is_point, observed
 from ppl_models.report.page import Block
+from ppl_models.report.tables import number
 
 
 def attribute(tree: xr.DataTree, name: str) -> dict:
@@ -94,7 +95,10 @@ def trust(tree: xr.DataTree) -> Iterator[Block]:
     yield Block("Can it be trusted?", found.verdict, tone=tone)
     if found.findings:
         findings = [(f.severity, f.what, f.advice) for f in found.findings]
-        yield Block("", table=pd.DataFrame(findings, columns=["", "What was found", "What to do"]))
+        table = pd.DataFrame(findings, columns=["", "What was found", "What to do"])
+        if not table["What to do"].any():
+            table = table.drop(columns="What to do")
+        yield Block("", table=table)
     if is_point(tree):
         yield from starts_table(tree)
     elif found.table is not None and len(found.table):
@@ -130,7 +134,7 @@ def starts_table(tree: xr.DataTree) -> Iterator[Block]:
     table = table.sort_values("objective", ascending=False)
     together = "1 start" if len(final) == 1 else f"{len(final)} starts"
     text = (
-        f"Of {together}, {reached} reached the best objective, {best:,.3f}. The more of them "
+        f"Of {together}, {reached} reached the best objective, {number(best, 3)}. The more of them "
         "agree, the less likely it is that a better one was missed."
     )
     yield Block("Starts", text, table=table, level=3)

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 from numpyro.infer import MCMC, NUTS, init_to_uniform
 
-from ...errors import InputError, UnsupportedError
+from ...errors import InputError
+from ..dispersed import dispersed_starts
 from ..marginal import marginal_program
 from ..problem import Problem, Result
-from .em import em
 
 #: NumPyro's names of what is recorded -> ArviZ's
 FIELDS = {
@@ -27,7 +25,6 @@ FIELDS = {
     "energy": "energy",
     "adapt_state.step_size": "step_size",
 }
-NEAR_BEST = 5.0  #: log-density below the best mode at which a mode still is a start
 
 
 def check(problem: Problem) -> None:
@@ -68,7 +65,7 @@ def nuts(
     if min(chains, warmup, draws) < 1:
         raise InputError(f"chains ({chains}), warmup ({warmup}) and draws ({draws}) must be >= 1")
     start_key, run_key = random.split(key)
-    initial, reported, notes = _starting_points(problem, start_key, chains, starts, dispersion)
+    initial, reported, notes = _starts(problem, start_key, chains, starts, dispersion)
     kernel = NUTS(
         marginal_program(problem), target_accept_prob=target_accept,
         max_tree_depth=max_tree_depth, init_strategy=init_to_uniform(radius=1),
@@ -88,34 +85,10 @@ def nuts(
     return Result(values, "draws", stats, reported, notes=notes)
 
 
-def _starting_points(
+def _starts(
     problem: Problem, key: Array, chains: int, starts: int, dispersion: float
 ) -> tuple[dict[str, Array] | None, dict[str, Any], list[str]]:
-    """Unconstrained starts ``(chain, ...)``, a report of them, and notes."""
-    if starts == 0 or problem.structure.locals:
+    """Starts of the global sites; NumPyro starts everything where rows have latents of their own."""
+    if problem.structure.locals:
         return None, {}, []
-    try:
-        problem.need_statistics("em")
-        found = em(problem, key, starts=starts, iterations=200)
-    except UnsupportedError as error:
-        return None, {}, [f"started uniformly at random, for em cannot look for modes: {error}"]
-    mode = {n: jnp.asarray(v[0, 0]) for n, v in found.values.items()}
-    model, structure = problem.model, problem.structure
-    free = model.unconstrain(mode, structure)
-    keys = random.split(key, len(free))
-    initial = {
-        n: v + dispersion * random.normal(k, (chains, *v.shape), v.dtype)
-        for k, (n, v) in zip(keys, free.items(), strict=True)
-    }
-    if not all(bool(jnp.isfinite(v).all()) for v in initial.values()):
-        # a mode on the boundary (a probability of exactly zero) has no finite unconstrained image
-        return None, {}, ["started uniformly at random, for the mode lies on a boundary"]
-    points = jax.vmap(lambda u: model.constrain(u, structure))(initial)
-    reported = {
-        f"chain_{n}": (("chain", *_axes(problem, n)), np.asarray(v)) for n, v in points.items()
-    }
-    return initial, {**found.starts, **reported}, found.notes
-
-
-def _axes(problem: Problem, name: str) -> tuple[str, ...]:
-    return next(s.dims for s in problem.structure.sites if s.name == name)
+    return dispersed_starts(problem, key, chains, starts, dispersion)

@@ -1,0 +1,40 @@
+"""The command line ``ppl-models``: the same few calls as from Python, for people with files.
+
+Nothing heavy is imported before a command has been understood, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from .parser import build_parser
+from .process import guarded, prepare
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: words of the command line (default: those of the process).
+
+    Returns:
+        The exit status: 0 done, 1 a defect of ours, 2 wrong input, 130 stopped by Ctrl-C, 141 the
+        reader of the output went away.
+
+    >>> main(["fit", "gaussian_mixture", "no.csv", "--out", "fit.nc", "--method", "magic"])
+    2
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    prepare()
+    return guarded(lambda: _run(words), debug="--debug" in words[:1])
+
+
+def _run(words: list[str]) -> None:
+    try:
+        given = build_parser().parse_args(words)
+    except SystemExit:  # argparse has printed its help
+        return
+    given.run(given)

@@ -1,0 +1,141 @@
+"""The commands that read data or a fit."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import catalogue
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+LARGEST_SEED = 2**32 - 1
+
+
+def fit(given: argparse.Namespace) -> None:
+    """Fit, save, and say whether the fit can be trusted."""
+    from .output import free_path
+    from .settings import checked, read_settings
+
+    # cheap refusals first: compiling takes seconds, sampling minutes
+    settings = read_settings(given.settings, given.clusters)
+    _refuse_names(given.program, given.method)
+    _refuse_missing(given.data)
+    seed = _seed(given.seed)
+    out = free_path(given.out, overwrite=given.overwrite)
+
+    from ..inference.fit import fit as fit_program
+    from ..posterior.storage import save
+
+    program = catalogue.program(given.program)
+    method = getattr(catalogue.method(given.method), given.method)
+    arguments = checked(settings, program, method, fit_program)
+    data = _read(program, given.data)
+    tree = fit_program(
+        program, data, method=given.method, seed=seed, precision=given.precision,
+        progress=not given.quiet and sys.stderr.isatty(), **arguments,
+    )
+    save(tree, out, overwrite=given.overwrite)
+    if not given.quiet:
+        print(out)
+        _print_summary(tree)
+
+
+def report(given: argparse.Namespace) -> None:
+    """Write the page of a fit."""
+    from .output import free_path
+
+    _refuse_missing(given.fitted)
+    out = given.out or Path(given.fitted).with_suffix(".html")
+    path = free_path(out, overwrite=given.overwrite)
+    from .. import load, write_report
+
+    print(write_report(load(given.fitted), path, overwrite=given.overwrite))
+
+
+def generate(given: argparse.Namespace) -> None:
+    """Write new rows as they could have been read."""
+    from .output import data_text, free_path, write_text
+
+    _refuse_missing(given.fitted)
+    if given.rows < 1:
+        raise InputError(f"--rows is {given.rows}: ask for at least one")
+    seed = _seed(given.seed)
+    path = free_path(given.out, overwrite=given.overwrite) if given.out else None
+    from .. import generate as generate_rows
+    from .. import load
+
+    tree = load(given.fitted)
+    as_table = path is not None and path.suffix.lower() == ".csv"
+    write_text(data_text(generate_rows(tree, given.rows, seed=seed), tree, as_table=as_table), path)
+
+
+def predict(given: argparse.Namespace) -> None:
+    """Write the assignment probabilities of a file's rows."""
+    from .output import free_path, prediction_text, write_text
+
+    _refuse_missing(given.fitted)
+    _refuse_missing(given.data)
+    path = free_path(given.out, overwrite=given.overwrite) if given.out else None
+    from .. import load
+    from .. import predict as predict_rows
+
+    tree = load(given.fitted)
+    data = _read(catalogue.program(tree.attrs["program"]), given.data)
+    write_text(prediction_text(predict_rows(tree, data)), path)
+
+
+def _refuse_names(program: str, method: str) -> None:
+    """Refuse names that cannot be right, without importing what they name."""
+    if method not in catalogue.method_names():
+        catalogue.method(method)
+    if program not in catalogue.model_names() and not program.rpartition(":")[0].endswith(".py"):
+        raise InputError(
+            f"there is no program {program!r}: choose one of "
+            f"{', '.join(catalogue.model_names())}, or give path/to/file.py:function"
+        )
+
+
+def _refuse_missing(file: str) -> None:
+    if not Path(file).exists():
+        raise InputError(f"{file} does not exist: check the name")
+
+
+def _seed(seed: int) -> int:
+    if not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"--seed is {seed}: give a whole number from 0 to {LARGEST_SEED}")
+    return seed
+
+
+def _read(program: Callable, path: str) -> Any:
+    """A file as the kind of data that the program takes."""
+    from ..data import read_file
+    from ..inference.fit import data_parameters
+
+    kinds = data_parameters(program)
+    if len(kinds) > 1:
+        raise InputError(
+            f"the program takes the data {', '.join(kinds)}, and the command line reads one file: "
+            "call ppl_models.fit from Python with a dict of these names"
+        )
+    (kind,) = kinds.values()
+    return read_file(path, kind=kind)
+
+
+def _print_summary(tree: xr.DataTree) -> None:
+    """What was done, and whether it can be trusted."""
+    from ..posterior.diagnosis import diagnose
+
+    attributes = tree.attrs
+    print(f"{attributes['program']} by {attributes['method']}, "
+          f"{float(attributes['wall_time_seconds']):.1f} s")
+    diagnosis = diagnose(tree)
+    print(diagnosis.verdict)
+    for severity in ("problem", "warning"):
+        for finding in diagnosis.of(severity):
+            print(f"  {severity}: {finding.what} {finding.advice}".rstrip())

@@ -1,0 +1,105 @@
+"""Where results go: checked before the long work, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+def free_path(given: str | Path, *, overwrite: bool) -> Path:
+    """The path, if a file may be written there.
+
+    Raises:
+        InputError: the file exists, or its folder is missing or closed.
+    """
+    from ..posterior.storage import refuse_existing
+
+    path = Path(given)
+    if path.is_file() and not overwrite:
+        raise InputError(f"{path} exists and was kept: give another --out, or --overwrite")
+    refuse_existing(path, overwrite)
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path.parent} cannot be written to: choose another folder")
+    return path
+
+
+def write_text(text: str, path: Path | None) -> None:
+    """Write to a file, whole or not at all; to standard output if there is no path."""
+    if path is None:
+        sys.stdout.write(text)
+        return
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_text(text, encoding="utf-8", newline="")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    print(path)
+
+
+def data_text(dataset: xr.Dataset, tree: xr.DataTree, *, as_table: bool) -> str:
+    """Generated data in the form in which ``fit`` reads them.
+
+    Args:
+        dataset: what ``generate`` returned.
+        tree: the fit.
+        as_table: token sequences as a table of one column; else one sequence a line.
+    """
+    import pandas as pd
+
+    from .. import catalogue
+    from ..data import Tokens
+    from ..inference.fit import data_parameters
+
+    kinds = data_parameters(catalogue.program(tree.attrs["program"]))
+    frames = {str(n): _frame(v, kinds[str(n)], dataset, tree) for n, v in dataset.items()}
+    (first, frame), *more = frames.items()
+    if issubclass(kinds[first], Tokens) and not more and not as_table:
+        return "".join(f"{line}\n" for line in frame[first])
+    table = pd.concat(frames.values(), axis=1) if more else frame
+    return table.to_csv(index=False)
+
+
+def _frame(values: xr.DataArray, kind: Any, dataset: xr.Dataset, tree: xr.DataTree) -> pd.DataFrame:
+    """One data site as a table whose cells are what its file would hold."""
+    import pandas as pd
+
+    from ..data import Bits, Categories, Counts, Tokens, decode
+    from ..data.categories import known_levels
+    from ..inference.fit import from_json
+
+    labels = from_json(tree.attrs["coordinate_labels"])
+    if issubclass(kind, Tokens):
+        sequences = decode(values.values, dataset.attrs["token"])
+        return pd.DataFrame(
+            {values.name: [s if isinstance(s, str) else " ".join(s) for s in sequences]}
+        )
+    names = [str(n) for n in labels.get("feature", ())]
+    matrix = values.values.reshape(len(values), -1)
+    if len(names) != matrix.shape[1]:
+        names = [f"{values.name}_{i}" for i in range(matrix.shape[1])]
+    if issubclass(kind, Categories):
+        levels = known_levels({n: list(v) for n, v in labels.items()}) or {}
+        return pd.DataFrame(
+            {n: [levels[n][int(c)] for c in matrix[:, i]] for i, n in enumerate(names)}
+        )
+    whole = issubclass(kind, Bits | Counts)
+    return pd.DataFrame(matrix.astype(int) if whole else matrix, columns=names)
+
+
+def prediction_text(table: xr.DataArray) -> str:
+    """Assignment probabilities ``(row, cluster)``: row, likeliest cluster, probabilities."""
+    import pandas as pd
+
+    rows = str(table.dims[0])
+    columns = {rows: table[rows].values, "cluster": table.argmax("cluster").values}
+    columns |= {f"probability_{k}": table.sel(cluster=k).values for k in table["cluster"].values}
+    return pd.DataFrame(columns).to_csv(index=False)

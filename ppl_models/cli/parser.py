@@ -1,0 +1,130 @@
+"""Commands and their options, in words; the work is done in the files beside this one."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+from ..errors import InputError
+from . import commands, experiments, listing
+
+PROCESS = """\
+Process-wide switches, set unless the environment has them: MPLBACKEND=Agg (no windows), and JAX's
+compilation cache (JAX_COMPILATION_CACHE_DIR) in ppl_models/jax of your cache folder, so that the
+second run of a program starts quickly; the folder may be deleted at any time. Warnings are shown
+as one line each.
+
+Exit status: 0 done; 2 wrong input, with one sentence on standard error; 130 stopped by Ctrl-C;
+1 a defect."""
+
+PROGRAMS = "a built-in name (see ppl-models list), or path/to/file.py:function"
+DATA = (
+    "a CSV or TSV file with a line of column names; for programs over tokens a text file, one "
+    "sequence a line"
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one sentence, as everybody else's."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the words given."""
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def build_parser() -> Parser:
+    """The whole command line."""
+    parser = Parser(
+        prog="ppl-models",
+        description="Fit a probabilistic program to a file; report it, predict and generate "
+        "from it.",
+        epilog=PROCESS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--debug", action="store_true", help="show where a defect arose")
+    commands_of = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
+    for add in (_list, _fit, _report, _generate, _predict, _experiment):
+        add(commands_of)
+    return parser
+
+
+def _command(commands_of: Any, name: str, what: str, run: Any) -> Parser:
+    parser = commands_of.add_parser(name, help=what, description=what, allow_abbrev=False)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _list(commands_of: Any) -> None:
+    parser = _command(
+        commands_of, "list", "List programs, methods and experiments.", listing.run
+    )
+    parser.add_argument("name", metavar="NAME", nargs="?",
+                        help="show the arguments of this program or method instead")
+
+
+def _fit(commands_of: Any) -> None:
+    parser = _command(commands_of, "fit", "Fit a program to data.", commands.fit)
+    parser.add_argument("program", metavar="PROGRAM", help=PROGRAMS)
+    parser.add_argument("data", metavar="DATA", help=DATA)
+    parser.add_argument("--clusters", type=int, metavar="K",
+                        help="number of clusters, the same as --set clusters=K")
+    parser.add_argument("--method", default="nuts", metavar="M",
+                        help="see ppl-models list (default: nuts)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S",
+                        help="of all random numbers (default: 0)")
+    parser.add_argument("--out", required=True, metavar="FILE.nc", help="where the fit is written")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
+                        help="any other argument of the program or the method (see ppl-models "
+                        "list NAME); VALUE is read as JSON, else as text; may be repeated")
+    parser.add_argument("--precision", default="float64", metavar="P",
+                        help="float64 (default) or float32")
+    _overwrite(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+
+
+def _report(commands_of: Any) -> None:
+    parser = _command(
+        commands_of, "report", "Write one self-contained HTML page about a fit.", commands.report
+    )
+    _fitted(parser)
+    parser.add_argument("--out", metavar="FILE.html", help="default: beside the fit")
+    _overwrite(parser)
+
+
+def _generate(commands_of: Any) -> None:
+    parser = _command(commands_of, "generate", "Draw new rows or sequences from a fit.",
+                      commands.generate)
+    _fitted(parser)
+    parser.add_argument("--rows", type=int, required=True, metavar="N", help="how many")
+    parser.add_argument("--seed", type=int, default=0, metavar="S",
+                        help="of the random numbers (default: 0)")
+    parser.add_argument("--out", metavar="FILE.csv", help="default: standard output")
+    _overwrite(parser)
+
+
+def _predict(commands_of: Any) -> None:
+    parser = _command(commands_of, "predict", "Say which cluster each row of a file belongs to.",
+                      commands.predict)
+    _fitted(parser)
+    parser.add_argument("data", metavar="DATA", help=DATA)
+    parser.add_argument("--out", metavar="FILE.csv", help="default: standard output")
+    _overwrite(parser)
+
+
+def _experiment(commands_of: Any) -> None:
+    parser = _command(commands_of, "experiment", "Answer one question, with a page of pictures.",
+                      experiments.run)
+    parser.add_argument("name", metavar="NAME", help="see ppl-models list")
+    parser.add_argument("--out", metavar="DIR", help="folder of its files (default: out/NAME)")
+    parser.add_argument("--smoke", action="store_true", help="as small as it runs at all")
+    _overwrite(parser)
+
+
+def _fitted(parser: Parser) -> None:
+    parser.add_argument("fitted", metavar="FILE.nc", help="what ppl-models fit wrote")
+
+
+def _overwrite(parser: Parser) -> None:
+    parser.add_argument("--overwrite", action="store_true",
+                        help="replace output that exists (otherwise it is kept)")

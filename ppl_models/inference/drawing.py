@@ -1,0 +1,100 @@
+"""One pass over the data in which assignments, and cells that need it, are drawn.
+
+One uniform number a row is compared with the running sum of the clusters' shares: a fused pass,
+where a Gumbel number for every row and cluster would cost several times as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax, random
+
+from ..distributions.exponential_family import ExponentialFamily
+from .program import Pieces, Structure
+from .statistics import Chunks, Pass, chunk_logits
+
+
+def draw_clusters(key: Array, logits: Array) -> Array:
+    """Draw a cluster for every row.
+
+    Args:
+        key: random key.
+        logits: ``(cluster, row)``, not normalised.
+
+    Returns:
+        ``(row,)`` of integers.
+
+    >>> draw_clusters(random.key(0), jnp.log(jnp.array([[0.0, 1.0], [1.0, 0.0]]))).tolist()
+    [1, 0]
+    """
+    shares = jnp.exp(logits - logits.max(0))
+    target = random.uniform(key, (logits.shape[1],), logits.dtype) * shares.sum(0)
+    running, chosen = jnp.zeros_like(target), jnp.zeros(logits.shape[1], jnp.int32)
+    for k in range(logits.shape[0] - 1):  # the last cluster takes what rounding leaves over
+        running = running + shares[k]
+        chosen = chosen + (running <= target)
+    return chosen
+
+
+def draw_sweep(
+    key: Array, pieces: Pieces, structure: Structure, chunks: Chunks, *, keep: bool = False
+) -> tuple[Pass, Array | None]:
+    """Draw every row's assignment and sum the statistics up.
+
+    Args:
+        key: random key.
+        pieces: the program's densities at the current values of the global sites.
+        structure: what was read off the program.
+        chunks: the data.
+        keep: return the assignments too.
+
+    Returns:
+        Counts and statistics (the log-normaliser is left at zero), assignments ``(row,)``.
+    """
+    families = pieces.families()
+    missing = dict(chunks.missing)
+
+    def chunk(key: Array, arrays: Mapping[str, Array], present: Array) -> tuple[Pass, Any]:
+        clusters_key, *cell_keys = random.split(key, 1 + len(families))
+        logits = chunk_logits(pieces, families, structure, arrays, chunks.centres, missing)
+        chosen = draw_clusters(clusters_key, logits)
+        one_hot = (chosen[None, :] == jnp.arange(structure.clusters)[:, None]) & present
+        weights = one_hot.astype(logits.dtype)
+        statistics = {}
+        for cell_key, (name, family) in zip(cell_keys, families.items(), strict=True):
+            value, gaps = arrays[name], missing[name]
+            if gaps and not family.factorises:  # gaps that do not drop out are drawn too
+                value, gaps = _of_rows(family, chosen).complete(cell_key, value), False
+            statistics[name] = family.expected_statistics(
+                weights, value, missing=gaps, centre=chunks.centres[name]
+            )
+        swept = Pass(jnp.zeros((), logits.dtype), weights.sum(-1), statistics)
+        return swept, chosen if keep else None
+
+    count = chunks.present.shape[0]
+    if count == 1:
+        swept, chosen = chunk(key, {n: a[0] for n, a in chunks.arrays.items()}, chunks.present[0])
+        return swept, chosen
+
+    def add(total: Pass, piece: tuple[Array, Mapping[str, Array], Array]) -> tuple[Pass, Any]:
+        swept, chosen = chunk(*piece)
+        return jax.tree.map(jnp.add, total, swept), chosen
+
+    first = {n: a[0] for n, a in chunks.arrays.items()}
+    shapes = jax.eval_shape(chunk, key, first, chunks.present[0])[0]
+    zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    swept, chosen = lax.scan(add, zero, (random.split(key, count), chunks.arrays, chunks.present))
+    return swept, chosen.reshape(-1)[: structure.rows] if keep else None
+
+
+def _of_rows(family: ExponentialFamily, chosen: Array) -> ExponentialFamily:
+    """The family with every row's own component's parameters."""
+    picked = {
+        n: getattr(family, n) if n in family.shared_parameters else getattr(family, n)[chosen]
+        for n in family.parameter_dims
+    }
+    return family.replace(**picked)

@@ -1,0 +1,91 @@
+"""Gibbs sampling on sufficient statistics: assignments in one pass, globals from the statistics.
+
+Several chains side by side. Diebolt and Robert (1994); for sites without a closed form, Hamiltonian
+steps within Gibbs (Neal 2011) on a density that never sees the rows.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import jax
+import numpy as np
+from jax import Array, random
+from numpyro.infer import MCMC
+
+from ...errors import InputError
+from ..dispersed import dispersed_starts
+from ..gibbs_kernel import StatisticsGibbs
+from ..problem import Problem, Result
+
+
+def check(problem: Problem) -> None:
+    """Needs statistics."""
+    problem.need_statistics("gibbs")
+    if problem.structure.assignment is None:
+        _ = problem.wiring  # nothing to assign: the sweep only draws the globals
+
+
+def gibbs(
+    problem: Problem,
+    key: Array,
+    *,
+    chains: int = 4,
+    warmup: int = 500,
+    draws: int = 1000,
+    thinning: int = 1,
+    dispersion: float = 0.1,
+    starts: int = 8,
+    assignments: bool = False,
+) -> Result:
+    """Draw the global sites (and assignments) from their posterior.
+
+    Args:
+        problem: program and data.
+        key: random key.
+        chains: number of chains, moved side by side.
+        warmup: sweeps a chain that are not kept.
+        draws: draws a chain that are kept.
+        thinning: sweeps a kept draw.
+        dispersion: standard deviation of the starts about EM's mode, in the unconstrained space.
+        starts: starts of EM that look for the mode; 0 starts at random.
+        assignments: keep the assignments of every draw, ``assignment (chain, draw, row)``.
+
+    Returns:
+        Draws; where each chain started is in ``starts``.
+
+    Raises:
+        InputError: options out of range.
+    """
+    if min(chains, warmup, draws, thinning) < 1:
+        raise InputError(
+            f"chains ({chains}), warmup ({warmup}), draws ({draws}) and thinning ({thinning}) "
+            "must be at least 1"
+        )
+    start_key, run_key = random.split(key)
+    initial, reported, notes = dispersed_starts(problem, start_key, chains, starts, dispersion)
+    model, structure = problem.model, problem.structure
+    points = jax.vmap(lambda u: model.constrain(u, structure))(initial)
+    kernel = StatisticsGibbs(problem, keep_assignments=assignments)
+    sampler = MCMC(
+        kernel, num_warmup=warmup, num_samples=draws * thinning, thinning=thinning,
+        num_chains=chains, chain_method=jax.vmap if chains > 1 else "sequential",
+        progress_bar=problem.progress,
+    )
+    if chains == 1:
+        points = {n: v[0] for n, v in points.items()}
+    with warnings.catch_warnings():
+        # under vmap NumPyro gives away buffers that XLA then does not need
+        warnings.filterwarnings("ignore", "Some donated buffers", UserWarning)
+        sampler.run(run_key, init_params=points, extra_fields=("accept_prob",))
+    samples = sampler.get_samples(group_by_chain=True)
+    values = {n: np.asarray(samples[n]) for n in structure.names}
+    stats = {}
+    if kernel.free:
+        extra = sampler.get_extra_fields(group_by_chain=True)
+        stats["acceptance_rate"] = np.asarray(extra["accept_prob"])
+    drawn = None
+    if assignments:
+        drawn = np.asarray(sampler._states["assignment"]).astype(np.int16)
+        drawn = drawn.reshape(chains, draws, structure.rows)
+    return Result(values, "draws", stats, reported, assignment=drawn, notes=notes)
