@@ -27,7 +27,7 @@ def fit(given: argparse.Namespace) -> None:
     _refuse_names(given.program, given.method)
     _refuse_missing(given.data)
     seed = _seed(given.seed)
-    out = free_path(given.out, overwrite=given.overwrite)
+    out = free_path(given.out, given.data, overwrite=given.overwrite)
 
     from ..inference.fit import fit as fit_program
     from ..posterior.storage import save
@@ -52,7 +52,7 @@ def report(given: argparse.Namespace) -> None:
 
     _refuse_missing(given.fitted)
     out = given.out or Path(given.fitted).with_suffix(".html")
-    path = free_path(out, overwrite=given.overwrite)
+    path = free_path(out, given.fitted, overwrite=given.overwrite)
     from .. import load, write_report
 
     print(write_report(load(given.fitted), path, overwrite=given.overwrite))
@@ -60,13 +60,13 @@ def report(given: argparse.Namespace) -> None:
 
 def generate(given: argparse.Namespace) -> None:
     """Write new rows as they could have been read."""
-    from .output import data_text, free_path, write_text
+    from .output import data_text, write_text
 
     _refuse_missing(given.fitted)
     if given.rows < 1:
         raise InputError(f"--rows is {given.rows}: ask for at least one")
     seed = _seed(given.seed)
-    path = free_path(given.out, overwrite=given.overwrite) if given.out else None
+    path = _out(given, given.fitted)
     from .. import generate as generate_rows
     from .. import load
 
@@ -77,17 +77,24 @@ def generate(given: argparse.Namespace) -> None:
 
 def predict(given: argparse.Namespace) -> None:
     """Write the assignment probabilities of a file's rows."""
-    from .output import free_path, prediction_text, write_text
+    from .output import prediction_text, write_text
 
     _refuse_missing(given.fitted)
     _refuse_missing(given.data)
-    path = free_path(given.out, overwrite=given.overwrite) if given.out else None
+    path = _out(given, given.fitted, given.data)
     from .. import load
     from .. import predict as predict_rows
 
     tree = load(given.fitted)
     data = _read(catalogue.program(tree.attrs["program"]), given.data)
     write_text(prediction_text(predict_rows(tree, data)), path)
+
+
+def _out(given: argparse.Namespace, *inputs: str) -> Path | None:
+    """The output's path, None for standard output."""
+    from .output import free_path
+
+    return free_path(given.out, *inputs, overwrite=given.overwrite) if given.out else None
 
 
 def _refuse_names(program: str, method: str) -> None:

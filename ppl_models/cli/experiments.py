@@ -46,9 +46,9 @@ def run(given: argparse.Namespace) -> None:
         listed = ", ".join(known) or "none are installed"
         raise InputError(f"there is no experiment {given.name!r}: choose one of {listed}")
     target = Path(given.out) if given.out else Path("out") / given.name
-    refuse_full(target, overwrite=given.overwrite)
     if not given.out:
         target.parent.mkdir(exist_ok=True)
+    refuse_full(target, overwrite=given.overwrite)
     print(_run_beside(given.name, target, smoke=given.smoke))
 
 
@@ -62,7 +62,7 @@ def refuse_full(target: Path, *, overwrite: bool) -> None:
         raise InputError(f"{target} is a file: give the path of a folder")
     if target.is_dir() and any(target.iterdir()) and not overwrite:
         raise InputError(f"{target} is not empty and was kept: give another --out or --overwrite")
-    if not target.parent.is_dir() and target.parent != Path("out"):
+    if not target.parent.is_dir():
         raise InputError(f"there is no folder {target.parent}: make it first")
 
 

@@ -14,15 +14,22 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def free_path(given: str | Path, *, overwrite: bool) -> Path:
+def free_path(given: str | Path, *inputs: str, overwrite: bool) -> Path:
     """The path, if a file may be written there.
 
+    Args:
+        given: the path.
+        inputs: files that are read, and never replaced.
+        overwrite: whether a file that exists may be replaced.
+
     Raises:
-        InputError: the file exists, or its folder is missing or closed.
+        InputError: the file exists, or is an input, or its folder is missing or closed.
     """
     from ..posterior.storage import refuse_existing
 
     path = Path(given)
+    if path.exists() and any(path.samefile(name) for name in inputs):
+        raise InputError(f"{path} would replace what is read: give another --out")
     if path.is_file() and not overwrite:
         raise InputError(f"{path} exists and was kept: give another --out, or --overwrite")
     refuse_existing(path, overwrite)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable
@@ -12,7 +14,8 @@ from typing import Any
 
 from ..errors import InputError
 
-WRONG_INPUT, DEFECT, STOPPED, READER_GONE = 2, 1, 130, 141
+DEFECT, WRONG_INPUT, STOPPED, READER_GONE = 1, 2, 130, 141
+GRACE = 1.0  #: seconds in which interrupted work may clean up
 
 
 def prepare() -> None:
@@ -30,17 +33,16 @@ def cache_folder() -> Path:
     return Path(home) / "ppl_models" / "jax"
 
 
-def guarded(work: Callable[[], None], *, debug: bool = False) -> int:
-    """Do the work; whatever ends it becomes an exit status and at most one sentence."""
+def guarded(work: Callable[[], None], *, debug: bool = False, may_exit: bool = False) -> int:
+    """Do the work; whatever ends it becomes an exit status and at most one sentence.
+
+    Args:
+        work: what is to be done.
+        debug: print the traceback of a defect.
+        may_exit: whether Ctrl-C may end the process at once.
+    """
     try:
-        with warnings.catch_warnings():
-            if not sys.warnoptions:  # a test, or the user's -W, has asked for something else
-                warnings.simplefilter("ignore")
-                warnings.filterwarnings("default", module="ppl_models", category=UserWarning)
-            warnings.showwarning = _show_warning
-            work()
-            if sys.stdout is not None:
-                sys.stdout.flush()
+        _interruptible(lambda: _quietly(work), may_exit=may_exit)
     except KeyboardInterrupt:
         return _say("stopped", STOPPED)
     except BrokenPipeError:
@@ -55,25 +57,61 @@ def guarded(work: Callable[[], None], *, debug: bool = False) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        if "KeyboardInterrupt" in str(error):  # raised within a call-back of compiled code
-            return _say("stopped", STOPPED)
+        where = "" if debug else " (ppl-models --debug ... shows where)"
         said = " ".join(str(error).split())[:300]
-        return _say(
-            f"unexpected {type(error).__name__}: {said} (ppl-models --debug ... shows where)",
-            DEFECT,
-        )
+        return _say(f"unexpected {type(error).__name__}: {said}{where}", DEFECT)
     return 0
 
 
-def _say(sentence: str, status: int) -> int:
-    line = " ".join(sentence.split())
-    print(f"ppl-models: {line}", file=sys.stderr)
-    return status
+def _interruptible(work: Callable[[], None], *, may_exit: bool) -> None:
+    """Work in a thread of its own: the main thread hears Ctrl-C while compiled code runs."""
+    ended: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # handed on to the main thread
+            ended.append(error)
+
+    worker = threading.Thread(target=run, daemon=True)
+    worker.start()
+    try:
+        while worker.is_alive():
+            worker.join(0.2)
+    except KeyboardInterrupt:
+        # Python code is interrupted, and removes half-written files; compiled code is not
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(worker.ident or 0), ctypes.py_object(KeyboardInterrupt)
+        )
+        worker.join(GRACE if may_exit else None)
+        if worker.is_alive():
+            os._exit(_say("stopped", STOPPED))
+        raise
+    if ended:
+        raise ended[0]
+
+
+def _quietly(work: Callable[[], None]) -> None:
+    """Work with our own warnings and those of a user's program as single lines, no others."""
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings(
+                "default", category=UserWarning, module=r"ppl_models|_program_"
+            )
+        warnings.showwarning = _show_warning
+        work()
+        if sys.stdout is not None:
+            sys.stdout.flush()
 
 
 def _show_warning(message: Any, *_: Any, **__: Any) -> None:
-    """A warning as a sentence, without the line of code that gave it."""
-    print(f"ppl-models: note: {' '.join(str(message).split())}", file=sys.stderr)
+    _say(f"note: {message}", 0)
+
+
+def _say(sentence: str, status: int) -> int:
+    print(f"ppl-models: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
+    return status
 
 
 def _let_go_of_output() -> None:

@@ -57,9 +57,13 @@ class FactorisedGaussian(ExponentialFamily):
 
     def pointwise(self, value: Array) -> Array:
         """Log-density by the textbook formula."""
-        z = (value - self.loc) / self.scale
-        cell = -0.5 * (z**2 + LOG_TWO_PI) - jnp.log(self.scale)
-        return jnp.where(jnp.isnan(value), 0, cell).sum(-1)
+        return self._cells(value).sum(-1)
+
+    def _cells(self, value: Array) -> Array:
+        """Log-density of every cell, zero where it is missing."""
+        x, mask = observed_cells(value)  # not even the gradient may meet a NaN
+        z = (x - self.loc) / self.scale
+        return mask * (-0.5 * (z**2 + LOG_TWO_PI) - jnp.log(self.scale))
 
     def expected_statistics(
         self, weights: Array, value: Array, *, missing: bool, centre: Array
@@ -313,9 +317,7 @@ class UnivariateGaussian(FactorisedGaussian):
 
     def pointwise(self, value: Array) -> Array:
         """Log-density by the textbook formula."""
-        z = (value - self.loc) / self.scale
-        cell = -0.5 * (z**2 + LOG_TWO_PI) - jnp.log(self.scale)
-        return jnp.where(jnp.isnan(value), 0, cell)
+        return self._cells(value)
 
     def _pool_scale(self, squares: Array, count: Array) -> tuple[Array, Array]:
         return squares[..., 0], count[..., 0]

@@ -72,9 +72,8 @@ class PoissonVector(ExponentialFamily):
 
     def pointwise(self, value: Array) -> Array:
         """Log-density by the textbook formula."""
-        x = value.astype(self.rate.dtype)
-        cell = x * safe_log(self.rate) - self.rate - gammaln(x + 1)
-        cell = jnp.where(jnp.isnan(x), 0, cell)
+        x, mask = observed_cells(value.astype(self.rate.dtype))
+        cell = mask * (x * safe_log(self.rate) - self.rate - gammaln(x + 1))
         return cell if self.univariate else cell.sum(-1)
 
     def expected_statistics(

@@ -33,6 +33,7 @@ class Plan:
     structure: Structure
     wires: tuple[Wire, ...]
     free: tuple[str, ...]
+    dependent: tuple[str, ...]
     flat: bool
     assign: Assign
     side_by_side: bool
@@ -72,7 +73,7 @@ def climb(
     cells = count * problem.structure.clusters * problem.structure.rows
     numbers = sum(np.size(v) for v in start.values()) * BLOCK
     plan = Plan(
-        problem.structure, wires, free, flat, assign, cells <= TOGETHER_CELLS,
+        problem.structure, wires, free, problem.wiring.dependent, flat, assign, cells <= TOGETHER_CELLS,
         numbers <= PATH_CELLS,
     )
     values, done = start, jnp.zeros(count, bool)
@@ -101,13 +102,18 @@ def _block(
     model: Model, chunks: Chunks, values: Globals, last: Array, done: Array, tolerance: Any,
     *, plan: Plan,
 ) -> tuple[Globals, Array, Array, Array, dict[str, Array]]:
+    first = jax.tree.map(lambda v: v[0], values)
+    priors = model.pieces(first, plan.structure).priors
+    known = {n: p for n, p in priors.items() if n not in plan.dependent}
+
     def one(state: tuple[Globals, Array, Array]) -> tuple[Globals, Array, Array, Array]:
         values, last, done = state
-        pieces = model.pieces(values, plan.structure)
+        pieces = model.pieces(values, plan.structure, known)
         swept = sweep(pieces, plan.structure, chunks, plan.assign)
         objective = swept.log_normaliser + (0.0 if plan.flat else pieces.log_prior)
         moved = maximise(
-            model, plan.structure, plan.wires, plan.free, values, swept, chunks, flat=plan.flat
+            model, plan.structure, plan.wires, plan.free, values, swept, chunks, flat=plan.flat,
+            known=known,
         )
         gain = objective - last
         now_done = done | (jnp.abs(gain) <= tolerance * (1 + jnp.abs(objective)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from numpyro.distributions.transforms import IdentityTransform
 from ..errors import UnsupportedError
 from .methods.em import em
 from .problem import Problem
-from .program import Globals
+from .program import Globals, Model, Structure, random_values
 
 EXTREME = 12.0  #: an unconstrained coordinate beyond this is at a boundary, where nothing moves
 INWARD = 5e-3  #: share by which a mode on a boundary is moved towards the inside
@@ -37,7 +38,7 @@ def dispersed_starts(
     """
     model, structure = problem.model, problem.structure
     em_key, inside_key, move_key = random.split(key, 3)
-    inside = model.initial(inside_key, structure, radius=0.5)
+    inside = random_values(model, inside_key, structure=structure, radius=0.5)
     reported: dict[str, Any] = {}
     notes: list[str] = []
     mode, dispersion_used = inside, 1.0
@@ -49,23 +50,35 @@ def dispersed_starts(
             reported, notes, dispersion_used = dict(found.starts), found.notes, dispersion
         except UnsupportedError as error:
             notes = [f"chains started at random, for em cannot look for a mode: {error}"]
-    free = {s.name: _inside(mode[s.name], inside[s.name], s.support) for s in structure.sites}
-    keys = random.split(move_key, max(len(free), 1))
-    initial = {
-        n: v + dispersion_used * random.normal(k, (chains, *v.shape), v.dtype)
-        for k, (n, v) in zip(keys, free.items(), strict=False)
-    }
-    points = jax.vmap(lambda u: model.constrain(u, structure))(initial)
+    initial, points = _move(
+        model, mode, inside, move_key, dispersion_used, chains=chains, structure=structure
+    )
     for site in structure.sites:
         dims = tuple("cluster" if d == "cluster" else d for d in site.dims)
         reported[f"chain_{site.name}"] = (("chain", *dims), np.asarray(points[site.name]))
     return initial, reported, notes
 
 
+@partial(jax.jit, static_argnames=("chains", "structure"))
+def _move(
+    model: Model, mode: Globals, inside: Globals, key: Array, dispersion: Any,
+    *, chains: int, structure: Structure,
+) -> tuple[Globals, Globals]:
+    """Starts about the mode, unconstrained and as they are."""
+    free = {s.name: _inside(mode[s.name], inside[s.name], s.support) for s in structure.sites}
+    keys = random.split(key, max(len(free), 1))
+    initial = {
+        n: v + dispersion * random.normal(k, (chains, *v.shape), v.dtype)
+        for k, (n, v) in zip(keys, free.items(), strict=False)
+    }
+    return initial, jax.vmap(lambda u: model.constrain(u, structure))(initial)
+
+
 def _inside(value: Array, inside: Array, support: Any) -> Array:
     """The unconstrained image of a value, off the boundary of its (convex) support."""
     transform = biject_to(support)
     image = transform.inv(value)
-    if isinstance(transform, IdentityTransform) or bool((jnp.abs(image) < EXTREME).all()):
+    if isinstance(transform, IdentityTransform):
         return image
-    return transform.inv((1 - INWARD) * value + INWARD * inside)
+    moved = transform.inv((1 - INWARD) * value + INWARD * inside)
+    return jnp.where((jnp.abs(image) < EXTREME).all(), image, moved)

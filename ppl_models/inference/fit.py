@@ -33,6 +33,7 @@ def fit(
     fixed: Mapping[str, Any] | None = None,
     progress: bool = False,
     predictive: int = 100,
+    relabel: str | None = "ecr",
     **arguments: Any,
 ) -> xr.DataTree:
     """Fit a program to data.
@@ -47,6 +48,8 @@ def fit(
         fixed: global site -> value that it is held at.
         progress: show progress bars on long work.
         predictive: draws of prior and posterior predictive data that are kept.
+        relabel: how the clusters of draws are brought into one order ("ecr", "ecr-iterative",
+            "stephens"), so that each cluster means the same in every draw; None leaves them.
         **arguments: the program's and the method's own, each by its name.
 
     Returns:
@@ -89,8 +92,13 @@ def fit(
             "configuration": to_json(_defaults(run) | options),
             "wall_time_seconds": time.perf_counter() - started,
         }
-        return build_tree(problem, result, observed, random.fold_in(key, 1), attributes,
+        tree = build_tree(problem, result, observed, random.fold_in(key, 1), attributes,
                           predictive)
+    if relabel is None or result.kind != "draws" or structure.clusters == 1 or structure.locals:
+        return tree
+    from ..posterior.labels.relabel import relabel as bring_into_order
+
+    return bring_into_order(tree, method=relabel, seed=seed)
 
 
 @contextmanager

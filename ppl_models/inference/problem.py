@@ -13,7 +13,7 @@ import numpy as np
 
 from ..distributions.exponential_family import ExponentialFamily
 from ..errors import UnsupportedError
-from .program import Model, Pieces, Structure
+from .program import Model, Pieces, Structure, evaluate, random_values
 from .statistics import Chunks, cut
 from .wiring import Wiring, wiring
 
@@ -35,8 +35,8 @@ class Problem:
     @cached_property
     def example(self) -> Pieces:
         """The program's densities at arbitrary values of the global sites."""
-        return self.model.pieces(self.model.initial(jax.random.key(0), self.structure),
-                                 self.structure)
+        values = random_values(self.model, jax.random.key(0), structure=self.structure)
+        return evaluate(self.model, values, structure=self.structure)
 
     @cached_property
     def families(self) -> dict[str, ExponentialFamily]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -63,6 +64,7 @@ class Structure:
         return tuple(site.name for site in self.sites)
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Pieces:
     """The densities that a program is made of, at given values of its global sites."""
@@ -183,16 +185,26 @@ class Model:
         program = _AllValues(program, structure.assignment, assignment)
         return handlers.trace(handlers.seed(program, random.key(0))).get_trace()
 
-    def pieces(self, values: Mapping[str, Array], structure: Structure) -> Pieces:
-        """Priors, weights and emissions with the global sites at ``values``."""
+    def pieces(
+        self, values: Mapping[str, Array], structure: Structure,
+        known: Mapping[str, Any] | None = None,
+    ) -> Pieces:
+        """Priors, weights and emissions with the global sites at ``values``.
+
+        Args:
+            values: of the global sites.
+            structure: what was read off the program.
+            known: priors that were read before and do not depend on other sites. Inside a loop
+                they spare the passes over the data that the program sets its priors by.
+        """
         trace = self.trace_at(values, structure)
-        priors, log_prior = {}, jnp.zeros(())
+        priors, log_prior = dict(known or {}), jnp.zeros(())
         for name, site in trace.items():
             if site["type"] != "sample" or name in (structure.assignment, *structure.emissions):
                 continue
             if name not in self.fixed:
-                priors[name] = site["fn"]
-                log_prior = log_prior + site["fn"].log_prob(site["value"]).sum()
+                priors.setdefault(name, site["fn"])
+                log_prior = log_prior + priors[name].log_prob(site["value"]).sum()
         log_weights, weights = None, None
         if structure.assignment is not None:
             weights = unwrap(trace[structure.assignment]["fn"])
@@ -236,6 +248,20 @@ class Model:
         """To the unconstrained space."""
         return {s.name: biject_to(s.support).inv(values[s.name]) for s in structure.sites
                 if s.name in values}
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def evaluate(model: Model, values: Globals, *, structure: Structure) -> Pieces:
+    """:meth:`Model.pieces`, compiled once for all values."""
+    return model.pieces(values, structure)
+
+
+@partial(jax.jit, static_argnames=("structure", "radius"))
+def random_values(
+    model: Model, key: Array, *, structure: Structure, radius: float = 1.0
+) -> Globals:
+    """:meth:`Model.initial`, compiled once for all keys."""
+    return model.initial(key, structure, radius)
 
 
 def _is_array(value: Any) -> bool:

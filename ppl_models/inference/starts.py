@@ -112,7 +112,8 @@ def _from_seeds(
         weights = nearest / nearest.sum(0)
         weights = (1 - SMOOTHING) * weights + SMOOTHING / structure.clusters
         values = model.initial(key, structure, radius=0.1)
-        for _ in range(SWEEPS):
+
+        def improve(_: int, values: Globals) -> Globals:
             families = model.pieces(values, structure).families()
             statistics = {
                 n: f.expected_statistics(
@@ -121,8 +122,9 @@ def _from_seeds(
                 for n, f in families.items()
             }
             swept = Pass(jnp.zeros(()), weights.sum(-1), statistics)
-            values = maximise(model, structure, wires, free, values, swept, chunks, flat=flat)
-        return values
+            return maximise(model, structure, wires, free, values, swept, chunks, flat=flat)
+
+        return lax.fori_loop(0, SWEEPS, improve, values)
 
     keys = random.split(key, chosen.shape[0])
     return lax.map(lambda pair: one(*pair), (keys, chosen))

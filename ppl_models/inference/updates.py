@@ -7,6 +7,7 @@ EM, its draw serves Gibbs. Sites without one are moved on the tiny log joint den
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -105,6 +106,7 @@ def conjugate_sites(
 def maximise(
     model: Model, structure: Structure, wires: tuple[Wire, ...], free: tuple[str, ...],
     values: Globals, swept: Pass, chunks: Chunks, *, flat: bool = False,
+    known: Mapping[str, Any] | None = None,
 ) -> Globals:
     """Raise the expected log joint density: the mode of each conditional in turn, then the rest.
 
@@ -113,19 +115,19 @@ def maximise(
     """
     values = dict(values)
     for wire in wires:
-        pieces = model.pieces(values, structure)
+        pieces = model.pieces(values, structure, known)
         found = conditional(wire, pieces, structure, swept, chunks, values, flat=flat)
         assert found is not None
         mode = found.mode()
         values[wire.site] = jnp.where(jnp.isfinite(mode), mode, values[wire.site])
     if free:
-        values.update(_climb(model, structure, free, values, swept, chunks, flat))
+        values.update(_climb(model, structure, free, values, swept, chunks, flat, known))
     return values
 
 
 def _climb(
     model: Model, structure: Structure, free: tuple[str, ...], values: Globals, swept: Pass,
-    chunks: Chunks, flat: bool,
+    chunks: Chunks, flat: bool, known: Mapping[str, Any] | None,
 ) -> Globals:
     """Sites without a closed form: quasi-Newton steps in the unconstrained space, never down."""
     start = model.unconstrain({n: values[n] for n in free}, structure)
@@ -133,7 +135,7 @@ def _climb(
 
     def loss(vector: Array) -> Array:
         trial = {**values, **model.constrain(unravel(vector), structure)}
-        pieces = model.pieces(trial, structure)
+        pieces = model.pieces(trial, structure, known)
         gain = expected_log_joint(pieces, swept, chunks)
         return -(gain - pieces.log_prior if flat else gain) / (1 + swept.counts.sum())
 

@@ -15,7 +15,7 @@ import numpy as np
 from jax import random
 from numpyro.distributions import biject_to
 
-from .program import Globals, Model, Pieces, Site, Structure
+from .program import Globals, Model, Pieces, Site, Structure, evaluate, random_values
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,11 @@ class Wire:
 
 @dataclass(frozen=True)
 class Wiring:
-    """Sites that are parameters, and sites that are anything else."""
+    """Sites that are parameters, sites that are anything else, and priors that depend on sites."""
 
     wires: tuple[Wire, ...]
     free: tuple[str, ...]
+    dependent: tuple[str, ...] = ()
 
     def of(self, emission: str) -> tuple[Wire, ...]:
         """The wires that end at an emission."""
@@ -50,19 +51,24 @@ def wiring(model: Model, structure: Structure) -> Wiring:
     Returns:
         The wires, and the names of the sites that are none.
     """
-    start = model.initial(random.key(1), structure)
-    other = model.initial(random.key(2), structure)
-    base = model.pieces(start, structure)
+    start = random_values(model, random.key(1), structure=structure)
+    other = random_values(model, random.key(2), structure=structure)
+    base = evaluate(model, start, structure=structure)
     wires, free = [], []
+    dependent: set[str] = set()
     for site in (s.name for s in structure.sites if _can_vary(s)):
         moved_globals = {**start, site: other[site]}
-        moved = model.pieces(moved_globals, structure)
-        wire = _find(site, structure, base, moved, start, moved_globals)
+        moved = evaluate(model, moved_globals, structure=structure)
+        changed = [n for n in base.priors if not _same(base.priors[n], moved.priors[n])]
+        dependent.update(changed)
+        wire = None
+        if not changed:
+            wire = _find(site, structure, base, moved, start, moved_globals)
         if wire is None:
             free.append(site)
         else:
             wires.append(wire)
-    return Wiring(tuple(wires), tuple(free))
+    return Wiring(tuple(wires), tuple(free), tuple(sorted(dependent)))
 
 
 def _can_vary(site: Site) -> bool:
@@ -73,12 +79,9 @@ def _can_vary(site: Site) -> bool:
 def _find(
     site: str, structure: Structure, base: Pieces, moved: Pieces, start: Globals, end: Globals
 ) -> Wire | None:
-    changed_priors = [
-        name for name in base.priors if not _same(base.priors[name], moved.priors[name])
-    ]
     before, after = _parameters(base, structure), _parameters(moved, structure)
     changed = [key for key in before if not np.array_equal(before[key], after[key])]
-    if changed_priors or len(changed) != 1:
+    if len(changed) != 1:
         return None
     emission, parameter = changed[0]
     pairs = [(before[changed[0]], start[site]), (after[changed[0]], end[site])]

@@ -10,6 +10,7 @@ import arviz_stats
 import numpy as np
 import xarray as xr
 from arviz_plots import PlotCollection
+from arviz_stats.utils import ELPDData
 
 from ppl_models.errors import InputError
 from ppl_models.plots.panels import figure_of
@@ -21,9 +22,7 @@ UNITS = {"row", "sequence", "position"}
 CHAINS = ("#1A1A1A", "#6E6E6E", "#A3A3A3", "#C9A66B")
 
 
-def shown_parameters(
-    tree: xr.DataTree, at_most: int, order: Sequence[str] = FIRST
-) -> xr.Dataset:
+def shown_parameters(tree: xr.DataTree, at_most: int, order: Sequence[str] = FIRST) -> xr.Dataset:
     """A readable part of the posterior: at most so many numbers that vary, foremost first.
 
     Args:
@@ -180,13 +179,17 @@ def ppc(tree: xr.DataTree, *, draws: int = 50) -> PlotCollection:
     )  # fmt: skip
 
 
-@styled
-def khat(tree: xr.DataTree) -> PlotCollection:
-    """ArviZ's Pareto k of every row under leave-one-out; above 0.7 a row is too weighty."""
+def leave_one_out(tree: xr.DataTree) -> ELPDData:
+    """ArviZ's LOO by row; what its warning would say, the Pareto k that it holds say better."""
     with warnings.catch_warnings():
-        # the picture itself shows what the warning would say
         warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto")
-        result = arviz_stats.loo(tree, pointwise=True, var_name=likelihood_name(tree))
+        return arviz_stats.loo(tree, pointwise=True, var_name=likelihood_name(tree))
+
+
+@styled
+def khat(tree: xr.DataTree, *, result: ELPDData | None = None) -> PlotCollection:
+    """ArviZ's Pareto k of every row under leave-one-out; above 0.7 a row is too weighty."""
+    result = leave_one_out(tree) if result is None else result
     made = arviz_plots.plot_khat(
         result, backend="matplotlib", visuals={"hlines": True}, color=cluster_colors(1)[0],
         figure_kwargs=_inches(8.0, 3.6),

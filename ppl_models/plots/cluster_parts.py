@@ -110,8 +110,11 @@ def _with_feature_dim(posterior: xr.Dataset) -> xr.Dataset:
     """Univariate parameters as those of one feature named x; features labelled by strings."""
     if "feature" not in posterior["loc"].dims:
         posterior = posterior.assign(
-            {name: posterior[name].expand_dims(feature=["x"], axis=-1)
-             for name in ("loc", "scale") if name in posterior}  # fmt: skip
+            {
+                name: posterior[name].expand_dims(feature=["x"], axis=-1)
+                for name in ("loc", "scale")
+                if name in posterior
+            }  # fmt: skip
         )
     labels = feature_names(posterior["loc"])
     dims = [dim for dim in ("feature", "feature_other") if dim in posterior.dims]

@@ -81,9 +81,7 @@ def _program(tree: xr.DataTree) -> str:
     return repr(tree.attrs.get("program", "this program"))
 
 
-def _line(
-    arrays: ClusterArrays, collection: PlotCollection | None, backend: str
-) -> PlotCollection:
+def _line(arrays: ClusterArrays, collection: PlotCollection | None, backend: str) -> PlotCollection:
     made = _collection(collection, arrays, backend, size=(7.6, 4.2))
     target = panel(made)
     draw_density_panel(target, arrays, 0)

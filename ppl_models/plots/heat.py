@@ -43,7 +43,8 @@ def draw_heat(
 def turn_long_labels(target: Axes) -> None:
     """Turn the labels of the horizontal axis upright where they would touch their neighbours."""
     labels = target.get_xticklabels()
-    width = target.figure.get_size_inches()[0] * target.get_position().width * 0.9
+    figure = target.get_figure(root=True)
+    width = (figure.get_figwidth() if figure else 6.0) * target.get_position().width * 0.9
     room = width / max(1, len(labels))
     long = [label for label in labels if 0.085 * len(label.get_text()) > room]
     for label in labels if len(long) > 3 else long:
@@ -54,7 +55,7 @@ def _annotate(target: Axes, values: np.ndarray, image: AxesImage) -> None:
     """Write each value into its cell, dark on light and light on dark."""
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value):
-            dark = image.norm(value) > 0.55
+            dark = float(np.asarray(image.norm(value))) > 0.55
             text = f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
             color = "white" if dark else INK
             target.text(j, i, text, ha="center", va="center", fontsize=8, color=color)

@@ -161,9 +161,7 @@ def _draw_image(target: Axes, image: np.ndarray, left: int, top: int) -> None:
     ground = np.broadcast_to([0.93, 0.91, 0.80], (*image.shape, 3))
     target.imshow(ground, extent=extent, interpolation="nearest")
     shown = np.ma.masked_invalid(image)
-    target.imshow(
-        shown, extent=extent, cmap="gray_r", vmin=0.0, vmax=1.0, interpolation="nearest"
-    )
+    target.imshow(shown, extent=extent, cmap="gray_r", vmin=0.0, vmax=1.0, interpolation="nearest")
     frame = np.array([[0, 0], [width, 0], [width, height], [0, height], [0, 0]]) + [left, top]
     target.plot(*frame.T, color="#BBBBBB", linewidth=0.6)
 

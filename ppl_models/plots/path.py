@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from arviz_plots import PlotCollection
@@ -75,7 +77,7 @@ def draw_objective(target: Axes, starts: xr.Dataset, method: str) -> None:
     count = len(objective)
     kept = starts["kept"].values if "kept" in starts else np.arange(count) == 0
     for values, best in sorted(zip(objective, kept, strict=True), key=lambda pair: bool(pair[1])):
-        style = {"color": INK, "linewidth": 1.8} if best else {"color": MUTED, "alpha": 0.6}
+        style: dict[str, Any] = {"color": INK, "linewidth": 1.8} if best else {"color": MUTED, "alpha": 0.6}
         (line,) = target.plot(np.arange(len(values)), values, **style)
         end = int(np.isfinite(values).sum()) - 1
         if end >= 0:
@@ -91,7 +93,8 @@ def draw_objective(target: Axes, starts: xr.Dataset, method: str) -> None:
 
 def _falls(objective: np.ndarray) -> bool:
     """Whether the method makes its objective smaller (k-means' J) rather than larger."""
-    return bool(sum(row[np.isfinite(row)][-1] - row[0] for row in objective if np.isfinite(row[0])) < 0)
+    walked = [row[np.isfinite(row)] for row in objective]
+    return bool(sum(row[-1] - row[0] for row in walked if len(row)) < 0)
 
 
 def _objective_name(method: str, falling: bool) -> str:

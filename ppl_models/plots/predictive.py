@@ -13,7 +13,14 @@ from ppl_models.plots.panels import new_panels, panel
 from ppl_models.plots.predictive_counts import draw_frequencies, draw_shares, value_range
 from ppl_models.plots.predictive_density import draw_densities
 from ppl_models.plots.predictive_tokens import draw_lengths, draw_tokens
-from ppl_models.plots.reading import Family, family, feature_names, observed, predictive
+from ppl_models.plots.reading import (
+    Family,
+    family,
+    feature_names,
+    level_labels,
+    observed,
+    predictive,
+)
 from ppl_models.plots.style import headline, shorten, styled
 
 
@@ -121,7 +128,6 @@ def _by_feature(
         {"feature": names}, size=(width, 3.6 if lines == 1 else 2.7 * lines), columns=["feature"],
         wrap=wrap, backend=backend,
     )  # fmt: skip
-    posterior = tree["posterior"].to_dataset() if "posterior" in tree.children else xr.Dataset()
     for index, name in enumerate(names):
         target = panel(made, feature=name)
         values = data.sel(feature=name).values.astype(float)
@@ -129,7 +135,7 @@ def _by_feature(
         if kind == "continuous":
             draw_densities(target, values, drawn)
         else:
-            labels = _level_labels(posterior, name) if kind == "levels" else None
+            labels = level_labels(tree, name) if kind == "levels" else None
             shown = value_range(values, drawn, labels)
             draw_frequencies(target, values, drawn, shown, labels, root=kind == "counts")
         target.set_xlabel(shorten(name))
@@ -146,15 +152,6 @@ def _legend(made: PlotCollection, kind: str) -> None:
     figure = made.viz["figure"].item()
     handles, labels = made.viz["plot"].values.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
-
-
-def _level_labels(posterior: xr.Dataset, feature: str) -> list[str] | None:
-    """The levels of one feature, by the labels "feature=level" of the dim `level`."""
-    if "level" not in posterior.coords:
-        return None
-    levels = [str(level) for level in posterior["level"].values]
-    own = [level.rpartition("=")[2] for level in levels if level.rpartition("=")[0] == feature]
-    return own or None
 
 
 def _tokens(

@@ -37,9 +37,7 @@ def draw_intervals(
                     markersize=3.5, zorder=4)  # fmt: skip
 
 
-def draw_shares(
-    target: Axes, data: xr.DataArray, replicated: dict[str, xr.DataArray]
-) -> None:
+def draw_shares(target: Axes, data: xr.DataArray, replicated: dict[str, xr.DataArray]) -> None:
     """The share of ones of every feature: `data` (row, feature) as bars, samples as intervals."""
     names = [str(name) for name in data["feature"].values]
     x = np.arange(len(names), dtype=float)

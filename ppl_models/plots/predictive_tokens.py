@@ -49,8 +49,13 @@ def draw_lengths(
     }
     draw_intervals(target, x, shares)
     target.set(xlabel="tokens before the end", ylabel="share of sequences")
-    target.set_ylim(bottom=0.0)
-    headline(target, "How long sequences are")
+    shown = [_shares(observed, edges), *shares.get("posterior", [])]
+    target.set_ylim(0.0, 1.15 * float(np.max(shown)))
+    longest = codes.shape[-1]
+    cut = any((lengths == longest).any() for lengths in drawn.values())
+    headline(
+        target, "How long sequences are", f"predictions end at {longest} tokens" if cut else ""
+    )
 
 
 def _shares(lengths: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -105,9 +105,7 @@ def _size(kind: str, clusters: int, columns: int) -> tuple[float, float]:
     return (width, 4.2) if kind == "dots" else (width, float(np.clip(1.8 + 0.36 * clusters, 3, 9)))
 
 
-def _heat(
-    target: Axes, values: xr.DataArray, dim: str, label: str, weights: np.ndarray
-) -> None:
+def _heat(target: Axes, values: xr.DataArray, dim: str, label: str, weights: np.ndarray) -> None:
     mean = values.mean(["chain", "draw"]).values
     names = [shorten(name, 18) for name in feature_names(values, dim)]
     rows = [f"{k} ({share:.0%})" for k, share in enumerate(weights)]

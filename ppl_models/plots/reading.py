@@ -85,8 +85,8 @@ def predictive(tree: xr.DataTree, which: Literal["prior", "posterior"]) -> xr.Da
 def _site(tree: xr.DataTree, name: str) -> xr.DataArray | None:
     if name not in tree.children or not tree[name].data_vars:
         return None
-    site = tree.attrs.get("data_site", "x")
-    values = tree[name][site if site in tree[name] else next(iter(tree[name].data_vars))]
+    dataset, site = tree[name].to_dataset(), str(tree.attrs.get("data_site", "x"))
+    values = dataset[site if site in dataset else next(iter(dataset.data_vars))]
     return values if "position" in values.dims else _with_rows(tree, values)
 
 
@@ -196,7 +196,7 @@ def kept_features(tree: xr.DataTree, wanted: list[str] | None, at_most: int) -> 
     Raises:
         InputError: when a wanted feature does not exist.
     """
-    loc = tree["posterior"]["loc"]
+    loc = tree["posterior"].to_dataset()["loc"]
     names = feature_names(loc)
     if wanted is not None:
         for name in wanted:
@@ -210,3 +210,26 @@ def kept_features(tree: xr.DataTree, wanted: list[str] | None, at_most: int) -> 
     total = between if data is None else between / (data.var("row", skipna=True).values + 1e-300)
     best = np.sort(np.argsort(-total, kind="stable")[:at_most])
     return [names[index] for index in best]
+
+
+def level_labels(tree: xr.DataTree, feature: str) -> list[str] | None:
+    """The levels of one feature in the order of their codes, by labels "feature=level".
+
+    None where the posterior has no such dim `level`.
+    """
+    posterior = tree["posterior"].to_dataset() if "posterior" in tree.children else xr.Dataset()
+    if "level" not in posterior.coords:
+        return None
+    parts = [str(level).rpartition("=") for level in posterior["level"].values]
+    return [level for name, _, level in parts if name == feature] or None
+
+
+def decoded(tree: xr.DataTree, feature: str, codes: np.ndarray) -> np.ndarray:
+    """Codes as the names of their levels where there are names, else the codes as they are."""
+    labels = level_labels(tree, feature)
+    if labels is None:
+        return codes
+    known = [np.isfinite(code) and 0 <= code < len(labels) for code in codes.astype(float)]
+    return np.array(
+        [labels[int(code)] if ok else "–" for code, ok in zip(codes, known, strict=True)], object
+    )

@@ -133,7 +133,7 @@ def _draw_blocks(target: Axes, labels: np.ndarray) -> str:
         corners = [(low, low), (high, low), (high, high), (low, high), (low, low)]
         target.plot(*np.transpose(corners), color=INK, linewidth=1.0, clip_on=False)
     count = len(ends) - 1
-    strip = target.inset_axes([-0.035, 0.0, 0.02, 1.0])
+    strip = target.inset_axes((-0.035, 0.0, 0.02, 1.0))
     codes = np.repeat(np.arange(count), np.round(np.diff(ends) * len(labels)).astype(int))
     strip.imshow(codes[:, None], aspect="auto", cmap=ListedColormap(_block_colors(labels, codes)),
                  vmin=-0.5, vmax=count - 0.5, interpolation="nearest")  # fmt: skip

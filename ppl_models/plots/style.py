@@ -10,10 +10,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 import numpy as np
 from arviz_base import rc_context as arviz_rc_context
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 
@@ -28,7 +30,7 @@ POSTERIOR = "#0072B2"
 PRIOR = "#B58900"
 HEAT = "YlGnBu"
 
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "figure.dpi": 110.0,
     "savefig.dpi": 110.0,
     "figure.facecolor": "white",
@@ -46,7 +48,7 @@ SETTINGS = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
-    "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
+    "axes.prop_cycle": cycler(color=PALETTE),
     "text.color": INK,
     "xtick.color": "#444444",
     "ytick.color": "#444444",
@@ -71,7 +73,8 @@ def cluster_colors(clusters: int) -> list[str]:
 
 
 def _shade(color: str, brightness: float) -> str:
-    return to_hex(np.asarray(to_rgb(color)) * brightness)
+    red, green, blue = to_rgb(color)
+    return to_hex((red * brightness, green * brightness, blue * brightness))
 
 
 def faded(color: str, alpha: np.ndarray) -> np.ndarray:
@@ -126,7 +129,7 @@ def thinned(labels: Sequence[str], at_most: int) -> tuple[np.ndarray, list[str]]
     """
     step = max(1, -(-len(labels) // at_most))
     positions = np.arange(0, len(labels), step)
-    return positions, [labels[i] for i in positions]
+    return positions, [labels[int(i)] for i in positions]
 
 
 def headline(target: Axes, title: str, note: str = "") -> None:

@@ -16,8 +16,6 @@ from numpyro import handlers
 from ..inference.problem import Problem
 from ..inference.program import Model, Structure
 
-AT_ONCE = 8  #: draws whose data are drawn side by side
-
 
 def generative(model: Model, structure: Structure, rows: int, length: int | None = None) -> Model:
     """The program with no data, told how many rows to generate.
@@ -79,7 +77,7 @@ def _draw(
         trace = handlers.trace(handlers.seed(program, key)).get_trace()
         return {n: trace[n]["value"] for n in names}
 
-    return jax.lax.map(one, (keys, dict(values)), batch_size=AT_ONCE)
+    return jax.lax.map(one, (keys, dict(values)))
 
 
 def prior_draws(
@@ -107,4 +105,4 @@ def _prior(model: Model, keys: Array, *, names: tuple[str, ...]) -> dict[str, Ar
         trace = handlers.trace(handlers.seed(program, key)).get_trace()
         return {n: trace[n]["value"] for n in names}
 
-    return jax.lax.map(one, keys, batch_size=AT_ONCE)
+    return jax.lax.map(one, keys)

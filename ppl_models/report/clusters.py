@@ -12,6 +12,7 @@ from ppl_models.plots.choose import choose_plots
 from ppl_models.plots.comparison import plot_comparison
 from ppl_models.plots.reading import (
     as_samples,
+    decoded,
     family,
     feature_names,
     is_point,
@@ -142,7 +143,7 @@ def doubtful_table(tree: xr.DataTree, *, at_most: int = 10) -> pd.DataFrame:
         values = data.values.reshape(len(probability), -1)[order]
         names = feature_names(data) if "feature" in data.dims else [str(data.name)]
         for position, name in enumerate(names[:6]):
-            table[name] = values[:, position]
+            table[name] = decoded(tree, name, values[:, position])
     return table
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 
-import arviz_stats
 import numpy as np
 import pandas as pd
 import xarray as xr
+from arviz_stats.utils import ELPDData
 
-from ppl_models.plots.arviz_views import khat, likelihood_name
+from ppl_models.plots.arviz_views import khat, leave_one_out, likelihood_name
 from ppl_models.plots.choose import choose_plots
 from ppl_models.plots.profiles import level_blocks
 from ppl_models.plots.reading import family, feature_names, is_point
 from ppl_models.report.page import Block
+from ppl_models.report.tables import number
 from ppl_models.report.trust import attribute
 
 HEADING = "Numbers for comparison"
@@ -33,23 +33,24 @@ def comparison_numbers(tree: xr.DataTree) -> Iterator[Block]:
         return
     if "khat" not in [name for name, _ in choose_plots(tree)]:
         return
-    table, reliability = leave_one_out(tree)
+    found = leave_one_out(tree)
+    table, reliability = leave_one_out_tables(found)
     text = (
         "Leave-one-out cross-validation: ELPD is the log density that the fit gives to a row it "
         "has not seen, summed over rows (higher is better). Pareto k says for which rows the "
         "estimate is reliable."
     )
     yield Block(HEADING, text, table=table)
-    yield Block("", table=reliability, figures=(khat(tree),),
-                captions=("Pareto k of every row; a large k is a row that the fit leans on.",))
+    yield Block(
+        "",
+        table=reliability,
+        figures=(khat(tree, result=found),),
+        captions=("Pareto k of every row; a large k is a row that the fit leans on.",),
+    )
 
 
-def leave_one_out(tree: xr.DataTree) -> tuple[pd.DataFrame, pd.DataFrame]:
+def leave_one_out_tables(found: ELPDData) -> tuple[pd.DataFrame, pd.DataFrame]:
     """ArviZ's LOO as a table of numbers and one of how many rows have which Pareto k."""
-    with warnings.catch_warnings():
-        # the table of Pareto k says what the warning would say
-        warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto")
-        found = arviz_stats.loo(tree, pointwise=True, var_name=likelihood_name(tree))
     numbers = pd.DataFrame(
         {"value": [found.elpd, found.p], "standard error": [found.se, np.nan]},
         index=["ELPD (LOO)", "effective number of parameters"],
@@ -82,8 +83,8 @@ def point_numbers(tree: xr.DataTree) -> pd.DataFrame:
                 "AIC": 2.0 * free - 2.0 * total,
                 "BIC": free * np.log(units) - 2.0 * total,
             }
-    return pd.DataFrame({"value": [f"{value:,.3f}".removesuffix(".000").replace("-", "−")
-                                   for value in numbers.values()]}, index=list(numbers))  # fmt: skip
+    texts = [number(value, 3).removesuffix(".000") for value in numbers.values()]
+    return pd.DataFrame({"value": texts}, index=list(numbers))
 
 
 def free_parameters(tree: xr.DataTree) -> int | None:

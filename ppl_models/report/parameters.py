@@ -74,7 +74,9 @@ def _mirrored(dataset: xr.Dataset) -> set[str]:
     for name, values in dataset.data_vars.items():
         if values.dims[-2:] == ("feature", "feature_other"):
             rows, columns = (feature_names(values, dim) for dim in values.dims[-2:])
-            first = [f"{k}, " for k in values["cluster"].values] if "cluster" in values.dims else [""]
+            first = [""]
+            if "cluster" in values.dims:
+                first = [f"{k}, " for k in values["cluster"].values]
             above = [(i, j) for i in range(len(rows)) for j in range(len(columns)) if j > i]
             labels |= {f"{name}[{k}{rows[i]}, {columns[j]}]" for k in first for i, j in above}
     return labels

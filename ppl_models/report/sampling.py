@@ -14,6 +14,7 @@ from ppl_models.plots.images import plot_images, square_shape
 from ppl_models.plots.predictive import plot_predictive
 from ppl_models.plots.predictive_tokens import sequence_lengths
 from ppl_models.plots.reading import (
+    decoded,
     family,
     feature_names,
     is_point,
@@ -53,7 +54,7 @@ def new_data(tree: xr.DataTree) -> Iterator[Block]:
         caption = "The first rows of one generated data set, as images."
         yield Block("Generated examples", figures=(_images(drawn),), captions=(caption,), level=3)
     else:
-        yield Block("Generated examples", table=generated_rows(drawn), level=3)
+        yield Block("Generated examples", table=generated_rows(tree, drawn), level=3)
 
 
 def _predictive_caption(tree: xr.DataTree) -> str:
@@ -78,7 +79,8 @@ def generated_sequences(tree: xr.DataTree, drawn: xr.DataArray, *, at_most: int 
     for row, length in zip(codes, sequence_lengths(codes, end), strict=True):
         text = joint.join(names[int(code)] for code in row[:length])
         if text.strip():
-            texts[text.replace("`", "'")] = None
+            ended = "" if length < len(row) else "…"
+            texts[text.replace("`", "'") + ended] = None
         if len(texts) == at_most:
             break
     return list(texts)
@@ -89,13 +91,14 @@ def _images(drawn: xr.DataArray) -> object:
     return plot_images(rows, columns=10)
 
 
-def generated_rows(drawn: xr.DataArray, *, at_most: int = 6) -> pd.DataFrame:
-    """The first rows of one generated data set."""
+def generated_rows(tree: xr.DataTree, drawn: xr.DataArray, *, at_most: int = 6) -> pd.DataFrame:
+    """The first rows of one generated data set; levels by their names."""
     first = drawn.isel(sample=0)
     if "feature" not in first.dims:
         return pd.DataFrame({str(drawn.name or "x"): first.values[:at_most]})
-    values = first.transpose("row", "feature").values[:at_most, :12]
-    return pd.DataFrame(values, columns=feature_names(first)[:12])
+    values = first.transpose("row", "feature").values[:at_most]
+    names = feature_names(first)[:12]
+    return pd.DataFrame({name: decoded(tree, name, values[:, i]) for i, name in enumerate(names)})
 
 
 def path_or_sampling(tree: xr.DataTree) -> Iterator[Block]:

@@ -24,7 +24,7 @@ def decimals(values: np.ndarray) -> int:
     finite = np.abs(values[np.isfinite(values) & (values != 0.0)])
     if finite.size == 0 or (finite == np.round(finite)).all():
         return 0
-    scale, spread = int(np.floor(np.log10(finite.max()))), float(np.ptp(finite))
+    scale, spread = int(np.ceil(np.log10(finite.max()))) - 1, float(np.ptp(finite))
     told_apart = 1 - int(np.floor(np.log10(spread))) if spread > 0.0 else 0
     return 0 if scale >= 5 else int(np.clip(max(2 - scale, min(told_apart, 3)), 1, 6))
 
@@ -32,12 +32,12 @@ def decimals(values: np.ndarray) -> int:
 def number(value: float, places: int) -> str:
     """One number: a real minus sign, thousands apart, a dash where there is none.
 
-    >>> number(-1234.56, 1), number(float("nan"), 1), number(3e-9, 3)
+    >>> number(-1234.56, 1), number(float("nan"), 1), number(3e-9, 6)
     ('−1,234.6', '–', '3.0e-09')
     """
     if not np.isfinite(value):
         return "–" if np.isnan(value) else ("∞" if value > 0 else "−∞")
-    if value != 0.0 and abs(value) < 0.05 * 10.0**-places:
+    if places >= 6 and value != 0.0 and abs(value) < 0.05 * 10.0**-places:
         return f"{value:.1e}".replace("-", "−", 1) if value < 0 else f"{value:.1e}"
     return f"{value:,.{places}f}".replace("-", "−")
 

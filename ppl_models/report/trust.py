@@ -14,6 +14,8 @@ from ppl_models.plots.reading import is_point, observed
 from ppl_models.report.page import Block
 from ppl_models.report.tables import number
 
+WORST = 20
+
 
 def attribute(tree: xr.DataTree, name: str) -> dict:
     """A JSON attribute as a dictionary; empty when it is missing."""
@@ -102,12 +104,13 @@ def trust(tree: xr.DataTree) -> Iterator[Block]:
     if is_point(tree):
         yield from starts_table(tree)
     elif found.table is not None and len(found.table):
-        yield Block(
-            "Convergence, number by number",
+        text = (
             "R-hat near 1 means that the chains agree; the effective sample sizes (ESS) say how "
-            "many independent draws the chains are worth. The worst are listed first.",
-            table=worst_first(found.table), level=3,
-        )  # fmt: skip
+            "many independent draws the chains are worth. "
+        )
+        text += f"The {min(WORST, len(found.table))} worst of {len(found.table)} numbers:"
+        table = worst_first(found.table).head(WORST)
+        yield Block("Convergence, number by number", text, table=table, level=3)
 
 
 def worst_first(table: pd.DataFrame) -> pd.DataFrame:

@@ -135,8 +135,8 @@ def categorical_fit(
     data = np.stack([[generator.choice(len(p[z]), p=p[z]) for z in labels] for p in probs], 1)
     weights = generator.dirichlet([90.0, 60.0], draws)
     drawn = np.concatenate(
-        [np.stack([generator.dirichlet(1 + 80 * p[k], draws) for k in range(2)], 1)
-         for p in probs], axis=-1,  # fmt: skip
+        [np.stack([generator.dirichlet(1 + 80 * p[k], draws) for k in range(2)], 1) for p in probs],
+        axis=-1,  # fmt: skip
     )
     starts = np.concatenate([[0], np.cumsum(levels)[:-1]])
     log_density = np.log(drawn)[:, :, data + starts].sum(-1).transpose(0, 2, 1)
@@ -159,8 +159,11 @@ def categorical_fit(
         {"weights": ("cluster",), "probs": ("cluster", "level")},
         {
             "cluster": [0, 1],
-            "level": [f"{n}={c}" for n, size in zip(names, levels, strict=True)
-                      for c in range(1, size + 1)],  # fmt: skip
+            "level": [
+                f"{n}={c}"
+                for n, size in zip(names, levels, strict=True)
+                for c in range(1, size + 1)
+            ],  # fmt: skip
         },
         program="categorical_mixture",
         chains=4,

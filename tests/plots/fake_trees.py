@@ -143,8 +143,11 @@ def mixture_tree(
     row = {"row": np.arange(len(x))}
     tree = {
         "posterior": xr.Dataset(
-            {name: (("chain", "draw", *dims[name]), chained(array))
-             for name, array in parameters.items()}, coords,  # fmt: skip
+            {
+                name: (("chain", "draw", *dims[name]), chained(array))
+                for name, array in parameters.items()
+            },
+            coords,  # fmt: skip
         ),
         "sample_stats": xr.Dataset({"lp": (("chain", "draw"), chained(log_likelihood.sum(1)))}),
         "log_likelihood": xr.Dataset(

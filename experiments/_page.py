@@ -1,0 +1,145 @@
+"""What the experiments share: from an answer and its evidence to a page, a picture and numbers.
+
+Every experiment leaves three files: ``<name>.html`` for people, ``<name>.json`` with the numbers
+that the answer was computed from, and ``<name>.png``, the one picture that says most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from arviz_plots import PlotCollection
+from matplotlib.figure import Figure
+
+from ppl_models.errors import InputError
+from ppl_models.plots import house_style, png
+from ppl_models.report import Block, write_page
+
+Picture = Figure | PlotCollection
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An experiment's answer with its evidence.
+
+    Attributes:
+        name: of the files.
+        essay: the module's docstring.
+        answer: paragraphs, computed from the numbers.
+        numbers: what the answer rests on.
+        key: the picture that says most, shown beside the answer.
+        caption: of that picture.
+        evidence: the other parts of the page, in order.
+    """
+
+    name: str
+    essay: str
+    answer: str
+    numbers: Mapping[str, Any]
+    key: Picture
+    caption: str
+    evidence: Sequence[Block] = ()
+
+    @property
+    def title(self) -> str:
+        """The essay's first line, the question."""
+        return cleandoc(self.essay).splitlines()[0].strip()
+
+
+def publish(outcome: Outcome, folder: Path) -> Path:
+    """Write the page, the key picture and the numbers.
+
+    Args:
+        outcome: what was found.
+        folder: where to; it is made if it is not there.
+
+    Returns:
+        The page's path.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = {"title": outcome.title, "answer": outcome.answer, "caption": outcome.caption,
+               "numbers": plain(outcome.numbers)}  # fmt: skip
+    (folder / f"{outcome.name}.json").write_text(
+        json.dumps(numbers, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+    )
+    with house_style():
+        (folder / f"{outcome.name}.png").write_bytes(png(outcome.key))
+        answer = Block("The answer", outcome.answer, figures=(outcome.key,),
+                       captions=(outcome.caption,))  # fmt: skip
+        blocks = [answer, *outcome.evidence, *essay_blocks(outcome.essay)]
+        return write_page(outcome.title, blocks, folder / f"{outcome.name}.html", overwrite=True)
+
+
+def essay_blocks(essay: str) -> list[Block]:
+    """The essay's parts: a line at the left margin is a heading, what is indented is its text.
+
+    >>> [(b.heading, b.text) for b in essay_blocks("Title.\\n\\nModel\\n    z, then x.\\n")]
+    [('Model', 'z, then x.')]
+    """
+    parts: list[tuple[str, list[str]]] = []
+    for line in cleandoc(essay).splitlines()[1:]:
+        if line and not line.startswith(" "):
+            parts.append((line, []))
+        elif parts:
+            parts[-1][1].append(line)
+    return [Block(heading, cleandoc("\n".join(lines)).strip()) for heading, lines in parts]
+
+
+def plain(value: Any) -> Any:
+    """Numbers, texts, lists and dicts that JSON knows; what is not finite becomes None.
+
+    >>> plain({"a": np.float64(1.5), "b": np.array([1, 2]), "c": float("nan")})
+    {'a': 1.5, 'b': [1, 2], 'c': None}
+    """
+    if isinstance(value, Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [plain(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+@contextmanager
+def stage(what: str) -> Iterator[None]:
+    """Say on stderr what is being done and, when it is done, how long it took."""
+    print(f"  {what} ...", end="", file=sys.stderr, flush=True)
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        print(f" {time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
+
+
+def command(run: Callable[..., Path], essay: str) -> int:
+    """The command line of one experiment; prints the page's path.
+
+    Args:
+        run: the experiment.
+        essay: its docstring.
+
+    Returns:
+        0, or 2 when the input was wrong.
+    """
+    parser = argparse.ArgumentParser(description=cleandoc(essay).splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("out/experiments"), help="folder of pages")
+    parser.add_argument("--smoke", action="store_true", help="tiny data, to see whether it runs")
+    chosen = parser.parse_args()
+    try:
+        print(run(chosen.out, smoke=chosen.smoke).resolve())
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,289 @@
+"""Names: how much of a first name is in which letter follows which?
+
+Question
+    Given the letters that came before, how well can the next letter of a first name be guessed
+    if one looks at the last letter only? And what do names look like that nobody was given?
+
+Model
+    A first-order Markov chain over letters: `initial ~ Dirichlet(1)` says how names begin,
+    `transition[v] ~ Dirichlet(1)` what follows letter `v`, a letter or `<end>`. Nothing is hidden,
+    so that the posterior is known in closed form: every row is a Dirichlet whose parameters are
+    the counts plus one. `method="exact"` draws from it directly.
+
+    The names are the 5,163 distinct first names of the US census of 1990. A stated share, drawn
+    with a stated seed, is kept aside; what is said about prediction is said about those names.
+
+What would count as an answer
+    Bits per letter of names that the fit has not seen: minus the base-two logarithm of the
+    posterior predictive probability of the whole name, `<end>` included, over its number of
+    letters. The same in nats per transition (a name of L letters makes L + 1 of them, the first
+    letter and `<end>` counted) compares with what is usual for language models. Beside it: all
+    letters equally likely, and letters that are independent of each other.
+
+    The draws must also agree with the closed form: the posterior mean of a transition is
+    (count + 1) / (total + V + 1), of a first letter (count + 1) / (names + V). The largest
+    deviation is given in Monte Carlo standard errors, which are known exactly here.
+
+    And the chain is told nothing about length: whether names of its making are as long as real
+    ones is a fair test of the assumption that the last letter is all that matters.
+
+References
+    - Shannon, C. E. (1951). Prediction and entropy of printed English. Bell System Technical
+      Journal 30, 50-64.
+    - MacKay, D. J. C. and Peto, L. C. (1995). A hierarchical Dirichlet language model. Natural
+      Language Engineering 1, 289-308.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from experiments._page import Outcome, command, publish, stage
+from ppl_models import fit, generate, log_density
+from ppl_models.data import decode, first_names
+from ppl_models.plots import PALETTE, house_style, plot_predictive, plot_transitions
+from ppl_models.report import Block
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is done."""
+
+    names: int | None = None
+    held_out: float = 0.2
+    draws: int = 500
+    generated: int = 4000
+    predictive: int = 40
+    shown: int = 60
+
+
+FULL = Size()
+SMOKE = Size(names=400, draws=100, generated=200, predictive=5, shown=12)
+SEED = 1990
+
+
+def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
+    """Fit, judge on names kept aside, generate.
+
+    Args:
+        folder: where the page goes.
+        smoke: a few hundred names only.
+        size: another size altogether.
+
+    Returns:
+        The page's path.
+    """
+    size = size or (SMOKE if smoke else FULL)
+    train, test = split(first_names(), size)
+    with stage(f"exact posterior of {len(train):,} names"):
+        tree = fit("markov_chain", train, method="exact", seed=SEED, draws=size.draws,
+                   predictive=size.predictive)  # fmt: skip
+    with stage(f"log density of {len(test):,} names kept aside"):
+        chain = log_density(tree, test).values
+    with stage(f"{size.generated:,} new names"):
+        drawn = generate(tree, size.generated, seed=SEED + 1)
+    made = decode(drawn["tokens"].values, [str(t) for t in tree["posterior"]["token"].values])
+    invented = ["".join(letters) for letters in made]
+    scores = score_table(train, test, chain, tree["posterior"].sizes["token"])
+    numbers = {
+        "train": len(train), "test": len(test), "alphabet": tree["posterior"].sizes["token"],
+        "bits_per_letter": scores["bits per letter"].to_dict(),
+        "nats_per_transition": scores["nats per transition"].to_dict(),
+        **closed_form(tree, train), **novelty(invented, train, test),
+        "length": lengths(test, invented), "examples": invented[: size.shown],
+    }  # fmt: skip
+    return publish(_outcome(tree, train, numbers, scores, invented), folder)
+
+
+def split(names: list[str], size: Size) -> tuple[list[str], list[str]]:
+    """Names to fit and names kept aside, at random with the experiment's seed.
+
+    A name with a letter that no fitted name has cannot be judged and is fitted too (with all
+    names there is none such).
+    """
+    order = np.random.default_rng(SEED).permutation(len(names))[: size.names]
+    aside = round(size.held_out * len(order))
+    train, test = [names[i] for i in order[aside:]], [names[i] for i in order[:aside]]
+    known = set("".join(train))
+    strange = [name for name in test if not known.issuperset(name)]
+    return train + strange, [name for name in test if known.issuperset(name)]
+
+
+def score_table(
+    train: list[str], test: list[str], chain: np.ndarray, alphabet: int
+) -> pd.DataFrame:
+    """Bits per letter and nats per transition of the names kept aside, by model.
+
+    Args:
+        train: names fitted.
+        test: names kept aside.
+        chain: log probability of each of the latter under the chain.
+        alphabet: number of letters.
+    """
+    totals = {
+        "all letters alike": alike(test, alphabet).sum(),
+        "independent letters": independent(train, test, alphabet).sum(),
+        "Markov chain": chain.sum(),
+    }
+    letters = sum(map(len, test))
+    return pd.DataFrame(
+        {
+            "bits per letter": {n: -t / np.log(2) / letters for n, t in totals.items()},
+            "nats per transition": {n: -t / (letters + len(test)) for n, t in totals.items()},
+        }
+    ).rename_axis("model")
+
+
+def alike(test: list[str], alphabet: int) -> np.ndarray:
+    """Log probability of each name if every letter, and after the first `<end>`, is as likely."""
+    length = np.array([len(name) for name in test])
+    return -np.log(alphabet) - length * np.log(alphabet + 1)
+
+
+def independent(train: list[str], test: list[str], alphabet: int) -> np.ndarray:
+    """Log probability of each name if letters do not depend on each other.
+
+    Letters and ``<end>`` have their shares among the fitted names, one added to each count; no
+    name is empty, as in the chain.
+    """
+    counts = np.zeros(0x110000)
+    for name in train:
+        np.add.at(counts, [ord(letter) for letter in name], 1)
+    total = counts.sum() + len(train) + alphabet + 1
+    end = (len(train) + 1) / total
+    share = (counts + 1) / total
+    return np.array(
+        [np.log(share[[ord(letter) for letter in name]]).sum() + np.log(end) - np.log1p(-end)
+         for name in test]
+    )  # fmt: skip
+
+
+def closed_form(tree: xr.DataTree, train: list[str]) -> dict[str, float]:
+    """How far the draws' means are from the posterior's, in standard errors and absolutely."""
+    posterior = tree["posterior"]
+    place = {str(token): i for i, token in enumerate(posterior["token"].values)}
+    first = np.ones(len(place))
+    following = np.ones((len(place), len(place) + 1))
+    for name in train:
+        codes = [place[letter] for letter in name]
+        first[codes[0]] += 1
+        np.add.at(following, (codes, [*codes[1:], len(place)]), 1)
+    draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+    deviations, errors = [], []
+    for site, parameters in (("initial", first), ("transition", following)):
+        total = parameters.sum(-1, keepdims=True)
+        mean = parameters / total
+        error = np.sqrt(mean * (1 - mean) / (total + 1) / draws)
+        found = posterior[site].mean(["chain", "draw"]).values
+        deviations.append((found - mean).ravel())
+        errors.append(error.ravel())
+    deviation, error = np.concatenate(deviations), np.concatenate(errors)
+    return {
+        "largest_deviation": float(np.abs(deviation).max()),
+        "largest_standardised": float(np.abs(deviation / error).max()),
+        "mean_square_standardised": float(((deviation / error) ** 2).mean()),
+        "probabilities": int(deviation.size),
+    }
+
+
+def novelty(invented: list[str], train: list[str], test: list[str]) -> dict[str, float]:
+    """How many of the generated names are names: fitted ones, ones kept aside, none of either."""
+    seen, unseen = set(train), set(test)
+    count = len(invented)
+    return {
+        "generated": count,
+        "generated_fitted": sum(name in seen for name in invented) / count,
+        "generated_kept_aside": sum(name in unseen for name in invented) / count,
+    }
+
+
+def lengths(test: list[str], invented: list[str]) -> dict[str, float]:
+    """Mean and standard deviation of the length of real and of generated names."""
+    real, made = (np.array([len(n) for n in names]) for names in (test, invented))
+    return {"real_mean": float(real.mean()), "real_sd": float(real.std()),
+            "made_mean": float(made.mean()), "made_sd": float(made.std()),
+            "real_two_or_less": float((real <= 2).mean()),
+            "made_two_or_less": float((made <= 2).mean()),
+            "real_ten_or_more": float((real >= 10).mean()),
+            "made_ten_or_more": float((made >= 10).mean())}  # fmt: skip
+
+
+def answer(numbers: dict) -> str:
+    """The numbers in words."""
+    bits, length = numbers["bits_per_letter"], numbers["length"]
+    chain, alone = bits["Markov chain"], bits["independent letters"]
+    nats = numbers["nats_per_transition"]["Markov chain"]
+    verdict = "wider than" if length["made_sd"] > 1.1 * length["real_sd"] else "about as wide as"
+    return (
+        f"A letter of a name that the fit has not seen costs {chain:.2f} bits when the letter "
+        f"before it is known, {alone:.2f} when it is not, and "
+        f"{bits['all letters alike']:.2f} if all letters were alike: looking one letter back saves "
+        f"{1 - chain / alone:.0%}. In the unit of language models that is {nats:.3f} nats per "
+        f"transition ({numbers['test']:,} names kept aside, {numbers['train']:,} fitted).\n\n"
+        f"Of {numbers['generated']:,} generated names {numbers['generated_fitted']:.1%} are names "
+        f"that were fitted and {numbers['generated_kept_aside']:.1%} are real names that were kept "
+        "aside; the others nobody in the list was given: "
+        f"{', '.join(numbers['examples'][:8])}.\n\n"
+        f"What the chain gets wrong is length: {length['made_mean']:.1f} letters on average "
+        f"(standard deviation {length['made_sd']:.1f}) against {length['real_mean']:.1f} "
+        f"({length['real_sd']:.1f}), so that its distribution is {verdict} that of real names. "
+        f"{length['made_two_or_less']:.0%} of its names have one or two letters, of the real ones "
+        f"{length['real_two_or_less']:.1%}; ten or more have {length['made_ten_or_more']:.0%} and "
+        f"{length['real_ten_or_more']:.1%}. The last letter is not all that matters.\n\n"
+        f"The draws agree with the closed form: of {numbers['probabilities']} posterior means the "
+        f"worst is {numbers['largest_standardised']:.1f} standard errors off "
+        f"({numbers['largest_deviation']:.1e}), the mean square is "
+        f"{numbers['mean_square_standardised']:.2f} where 1 is expected."
+    )
+
+
+def _outcome(
+    tree: xr.DataTree, train: list[str], numbers: dict, scores: pd.DataFrame, invented: list[str]
+) -> Outcome:
+    evidence = [
+        Block("How well unseen names are predicted", table=scores),
+        Block("Names that nobody was given", ", ".join(numbers["examples"]) + "."),
+        Block(
+            "How long names are",
+            "The chain may end after any letter, so that lengths fall off as a memoryless wait "
+            "does; real names keep to a length.",
+            figures=(length_picture(train, invented),),
+            captions=("Lengths of real names and of names that the chain made.",),
+        ),
+        Block(
+            "Data from the fit, data from the prior",
+            figures=(plot_predictive(tree, draws=40),),
+            captions=("Lengths and letters of replicated lists of names against the real list.",),
+        ),
+    ]
+    caption = "Posterior mean of the transitions: rows are the letter before, <start> the first."
+    return Outcome("names", __doc__ or "", answer(numbers), numbers, plot_transitions(tree),
+                   caption, evidence)  # fmt: skip
+
+
+def length_picture(real: list[str], made: list[str]) -> Figure:
+    """Shares of lengths, real as bars and generated as a line."""
+    top = max(len(name) for name in real) + 6
+    edges = np.arange(0.5, top + 1)
+    with house_style():
+        figure = Figure(figsize=(7.6, 3.6))
+        axes = figure.subplots()
+        share = [np.histogram([len(n) for n in names], edges)[0] / len(names)
+                 for names in (real, made)]  # fmt: skip
+        axes.bar(edges[:-1] + 0.5, share[0], color="#D9D9D9", width=0.85, label="real names")
+        axes.plot(edges[:-1] + 0.5, share[1], "o-", color=PALETTE[0], label="the chain's names")
+        beyond = np.mean([len(n) > top for n in made])
+        axes.set(xlabel="letters", ylabel="share of names", xlim=(0, top + 0.5))
+        axes.set_title(f"Length of names ({beyond:.1%} of the chain's are longer still)")
+        axes.legend()
+    return figure
+
+
+if __name__ == "__main__":
+    raise SystemExit(command(run, __doc__ or ""))

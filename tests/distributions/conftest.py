@@ -1,0 +1,42 @@
+"""Double precision for every test here, and the table of families as the parameter ``case``."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import jax
+import pytest
+
+
+def _module(name: str) -> ModuleType:
+    unique = f"distribution_{name}"
+    if unique not in sys.modules:
+        path = Path(__file__).with_name(f"{name}.py")
+        specification = importlib.util.spec_from_file_location(unique, path)
+        sys.modules[unique] = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(sys.modules[unique])
+    return sys.modules[unique]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes ``case`` runs once a family."""
+    if "case" in metafunc.fixturenames:
+        chosen = _module("cases").CASES
+        metafunc.parametrize("case", chosen, ids=[case.name for case in chosen])
+
+
+@pytest.fixture(scope="session")
+def cases() -> list:
+    """All rows of the table."""
+    return _module("cases").CASES
+
+
+@pytest.fixture(autouse=True)
+def double_precision() -> Iterator[None]:
+    """Oracles are in double precision."""
+    with jax.enable_x64(True):
+        yield
