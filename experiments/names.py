@@ -95,8 +95,9 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
         "train": len(train), "test": len(test), "alphabet": tree["posterior"].sizes["token"],
         "bits_per_letter": scores["bits per letter"].to_dict(),
         "nats_per_transition": scores["nats per transition"].to_dict(),
-        **closed_form(tree, train), **novelty(invented, train, test),
-        "length": lengths(test, invented), "examples": invented[: size.shown],
+        **closed_form(tree, train, test), **novelty(invented, train, test),
+        "length": lengths(test, invented),
+        "examples": [n for n in dict.fromkeys(invented) if n not in {*train, *test}][: size.shown],
     }  # fmt: skip
     return publish(_outcome(tree, train, numbers, scores, invented), folder)
 
@@ -164,17 +165,36 @@ def independent(train: list[str], test: list[str], alphabet: int) -> np.ndarray:
     )  # fmt: skip
 
 
-def closed_form(tree: xr.DataTree, train: list[str]) -> dict[str, float]:
-    """How far the draws' means are from the posterior's, in standard errors and absolutely."""
-    posterior = tree["posterior"]
-    place = {str(token): i for i, token in enumerate(posterior["token"].values)}
+def counted(place: dict[str, int], train: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The posterior's Dirichlet parameters, counts plus one: first letters, then transitions."""
     first = np.ones(len(place))
     following = np.ones((len(place), len(place) + 1))
     for name in train:
         codes = [place[letter] for letter in name]
         first[codes[0]] += 1
         np.add.at(following, (codes, [*codes[1:], len(place)]), 1)
+    return first, following
+
+
+def exact_log_density(
+    place: dict[str, int], first: np.ndarray, following: np.ndarray, name: str
+) -> float:
+    """Log posterior predictive probability of one name: each step is counted before the next."""
+    codes, seen = [place[letter] for letter in name], following.copy()
+    total = np.log(first[codes[0]] / first.sum())
+    for before, after in zip(codes, [*codes[1:], len(place)], strict=True):
+        total += np.log(seen[before, after] / seen[before].sum())
+        seen[before, after] += 1
+    return float(total)
+
+
+def closed_form(tree: xr.DataTree, train: list[str], test: list[str]) -> dict[str, float]:
+    """How far the draws' means are from the posterior's, in standard errors and absolutely."""
+    posterior = tree["posterior"]
+    place = {str(token): i for i, token in enumerate(posterior["token"].values)}
+    first, following = counted(place, train)
     draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+    predictive = sum(exact_log_density(place, first, following, name) for name in test)
     deviations, errors = [], []
     for site, parameters in (("initial", first), ("transition", following)):
         total = parameters.sum(-1, keepdims=True)
@@ -189,6 +209,7 @@ def closed_form(tree: xr.DataTree, train: list[str]) -> dict[str, float]:
         "largest_standardised": float(np.abs(deviation / error).max()),
         "mean_square_standardised": float(((deviation / error) ** 2).mean()),
         "probabilities": int(deviation.size),
+        "closed_form_nats": -predictive / sum(len(name) + 1 for name in test),
     }
 
 
@@ -239,7 +260,8 @@ def answer(numbers: dict) -> str:
         f"The draws agree with the closed form: of {numbers['probabilities']} posterior means the "
         f"worst is {numbers['largest_standardised']:.1f} standard errors off "
         f"({numbers['largest_deviation']:.1e}), the mean square is "
-        f"{numbers['mean_square_standardised']:.2f} where 1 is expected."
+        f"{numbers['mean_square_standardised']:.2f} where 1 is expected; the nats per transition "
+        f"by the closed form are {numbers['closed_form_nats']:.4f}, by the draws {nats:.4f}."
     )
 
 
@@ -279,7 +301,7 @@ def length_picture(real: list[str], made: list[str]) -> Figure:
         axes.bar(edges[:-1] + 0.5, share[0], color="#D9D9D9", width=0.85, label="real names")
         axes.plot(edges[:-1] + 0.5, share[1], "o-", color=PALETTE[0], label="the chain's names")
         beyond = np.mean([len(n) > top for n in made])
-        axes.set(xlabel="letters", ylabel="share of names", xlim=(0, top + 0.5))
+        axes.set(xlabel="letters", ylabel="share of names", xlim=(0.3, top + 0.5))
         axes.set_title(f"Length of names ({beyond:.1%} of the chain's are longer still)")
         axes.legend()
     return figure

@@ -39,19 +39,21 @@ def guarded(work: Callable[[], None], *, debug: bool = False, may_exit: bool = F
     Args:
         work: what is to be done.
         debug: print the traceback of a defect.
-        may_exit: whether Ctrl-C may end the process at once.
+        may_exit: whether the process ends with the work, so that Ctrl-C may end it at once.
     """
     try:
         _interruptible(lambda: _quietly(work), may_exit=may_exit)
     except KeyboardInterrupt:
         return _say("stopped", STOPPED)
     except BrokenPipeError:
-        _let_go_of_output()
+        if may_exit:
+            _let_go_of_output()
         return READER_GONE
     except InputError as error:
         return _say(str(error), WRONG_INPUT)
     except OSError as error:
-        _let_go_of_output()
+        if may_exit:
+            _let_go_of_output()
         place = f": {error.filename}" if error.filename else ""
         return _say(f"{error.strerror or error}{place}", WRONG_INPUT)
     except Exception as error:

@@ -126,7 +126,7 @@ class ExponentialFamily(Distribution):
     def replace(self, **parameters: Array) -> ExponentialFamily:
         """The same family with other parameters."""
         merged = {name: getattr(self, name) for name in self.parameter_dims} | parameters
-        return type(self)(**merged, **self.static_arguments())
+        return type(self)(**merged, **self.static_arguments(), validate_args=False)
 
     def static_arguments(self) -> dict[str, Any]:
         """Arguments of the constructor that are not parameters."""

@@ -54,7 +54,7 @@ class Climb:
 def climb(
     problem: Problem, start: Globals, *, wires: tuple[Wire, ...], free: tuple[str, ...],
     iterations: int, tolerance: float, flat: bool = False, assign: Assign = soft,
-    label: str = "em",
+    label: str = "em", active: Array | None = None,
 ) -> Climb:
     """Iterate every start until the objective gains less than ``tolerance``, relatively.
 
@@ -68,6 +68,7 @@ def climb(
         flat: leave the priors out.
         assign: soft or hard assignment.
         label: of the progress bar.
+        active: ``(start, cluster)``, the clusters that each start may use (default: all).
     """
     count = len(next(iter(start.values())))
     cells = count * problem.structure.clusters * problem.structure.rows
@@ -82,7 +83,7 @@ def climb(
     with progress_bar(iterations, f"{label}, {count} starts", problem.progress) as bar:
         for _ in range(0, iterations, BLOCK):
             values, last, done, objective, path = _block(
-                problem.model, problem.chunks, values, last, done, tolerance, plan=plan
+                problem.model, problem.chunks, values, last, done, tolerance, active, plan=plan
             )
             objectives.append(np.asarray(objective))
             paths.append(jax.tree.map(np.asarray, path))
@@ -100,16 +101,16 @@ def climb(
 @partial(jax.jit, static_argnames=("plan",))
 def _block(
     model: Model, chunks: Chunks, values: Globals, last: Array, done: Array, tolerance: Any,
-    *, plan: Plan,
+    usable: Array | None = None, *, plan: Plan,
 ) -> tuple[Globals, Array, Array, Array, dict[str, Array]]:
     first = jax.tree.map(lambda v: v[0], values)
     priors = model.pieces(first, plan.structure).priors
     known = {n: p for n, p in priors.items() if n not in plan.dependent}
 
-    def one(state: tuple[Globals, Array, Array]) -> tuple[Globals, Array, Array, Array]:
-        values, last, done = state
+    def one(state: tuple[Globals, Array, Array, Any]) -> tuple[Globals, Array, Array, Array]:
+        values, last, done, active = state
         pieces = model.pieces(values, plan.structure, known)
-        swept = sweep(pieces, plan.structure, chunks, plan.assign)
+        swept = sweep(pieces, plan.structure, chunks, plan.assign, active)
         objective = swept.log_normaliser + (0.0 if plan.flat else pieces.log_prior)
         moved = maximise(
             model, plan.structure, plan.wires, plan.free, values, swept, chunks, flat=plan.flat,
@@ -125,7 +126,7 @@ def _block(
     def iteration(state: Any, _: None) -> tuple[Any, Any]:
         def active(state: Any) -> Any:
             together = jax.vmap(one) if plan.side_by_side else partial(lax.map, one)
-            return together(state)
+            return together((*state, usable))
 
         def idle(state: Any) -> Any:
             return (*state, jnp.full_like(state[1], jnp.nan))

@@ -77,16 +77,26 @@ def seeds(key: Array, points: Array, clusters: int, starts: int) -> Array:
 
 def starting_values(
     problem: Problem, wires: tuple[Wire, ...], free: tuple[str, ...], key: Array, starts: int,
-    *, flat: bool,
+    *, flat: bool, active: Array | None = None,
 ) -> tuple[Globals, list[str]]:
-    """Global sites of several starts, ``(start, ...)``, and what kind of start each is."""
+    """Global sites of several starts, ``(start, ...)``, and what kind of start each is.
+
+    Args:
+        problem: program and data.
+        wires: sites with a closed form.
+        free: sites without.
+        key: random key.
+        starts: number of starts.
+        flat: leave the priors out.
+        active: ``(start, cluster)``, the clusters that each start may use (default: all).
+    """
     pick_key, seed_key, value_key = random.split(key, 3)
     points, arrays = seed_points(problem, pick_key)
     chosen = seeds(seed_key, points, problem.structure.clusters, starts)
     values = _from_seeds(
         problem.model, arrays, points, chosen, problem.chunks.centres, value_key,
         structure=problem.structure, wires=wires, free=free, flat=flat,
-        missing=problem.chunks.missing,
+        missing=problem.chunks.missing, usable=active,
     )
     spread = (starts + 1) // 2
     return values, ["k-means++"] * spread + ["random"] * (starts - spread)
@@ -95,7 +105,7 @@ def starting_values(
 @partial(jax.jit, static_argnames=("structure", "wires", "free", "flat", "missing"))
 def _from_seeds(
     model: Model, arrays: dict[str, Array], points: Array, chosen: Array,
-    centres: dict[str, Array], key: Array, *, structure: Structure, wires: tuple[Wire, ...],
+    centres: dict[str, Array], key: Array, usable: Array | None = None, *, structure: Structure, wires: tuple[Wire, ...],
     free: tuple[str, ...], flat: bool, missing: tuple[tuple[str, bool], ...],
 ) -> Globals:
     """Assign every row to its nearest seed, softened, and maximise."""
@@ -105,12 +115,16 @@ def _from_seeds(
     )
     gaps = dict(missing)
 
-    def one(key: Array, chosen: Array) -> Globals:
+    def one(key: Array, chosen: Array, active: Array | None) -> Globals:
         centres_at = points[chosen]
         distance = (centres_at**2).sum(-1)[:, None] - 2 * centres_at @ points.T
+        if active is not None:
+            distance = jnp.where(active[:, None], distance, jnp.inf)
         nearest = (distance == distance.min(0)).astype(points.dtype)
         weights = nearest / nearest.sum(0)
         weights = (1 - SMOOTHING) * weights + SMOOTHING / structure.clusters
+        if active is not None:
+            weights = jnp.where(active[:, None], weights, 0)
         values = model.initial(key, structure, radius=0.1)
 
         def improve(_: int, values: Globals) -> Globals:
@@ -127,4 +141,4 @@ def _from_seeds(
         return lax.fori_loop(0, SWEEPS, improve, values)
 
     keys = random.split(key, chosen.shape[0])
-    return lax.map(lambda pair: one(*pair), (keys, chosen))
+    return lax.map(lambda given: one(*given), (keys, chosen, usable))

@@ -107,7 +107,10 @@ def hard(logits: Array, present: Array) -> tuple[Array, Array]:
     return one_hot * present, best * present
 
 
-def sweep(pieces: Pieces, structure: Structure, chunks: Chunks, assign: Assign = soft) -> Pass:
+def sweep(
+    pieces: Pieces, structure: Structure, chunks: Chunks, assign: Assign = soft,
+    active: Array | None = None,
+) -> Pass:
     """One pass over all rows.
 
     Args:
@@ -115,6 +118,7 @@ def sweep(pieces: Pieces, structure: Structure, chunks: Chunks, assign: Assign =
         structure: what was read off the program.
         chunks: the data.
         assign: what becomes of the assignments.
+        active: ``(cluster,)``, the clusters that may have rows (default: all).
 
     Returns:
         Log-normaliser, counts and statistics, summed over rows.
@@ -124,6 +128,8 @@ def sweep(pieces: Pieces, structure: Structure, chunks: Chunks, assign: Assign =
 
     def chunk(arrays: Mapping[str, Array], present: Array) -> Pass:
         logits = chunk_logits(pieces, families, structure, arrays, chunks.centres, missing)
+        if active is not None:
+            logits = jnp.where(active[:, None], logits, -jnp.inf)
         weights, normaliser = assign(logits, present.astype(logits.dtype))
         statistics = {
             name: family.expected_statistics(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import arviz_plots
 import arviz_stats
@@ -96,7 +97,7 @@ def trace(tree: xr.DataTree, *, panels: int = 7) -> PlotCollection:
     shown = _shown_tree(tree, panels * tree["posterior"].sizes.get("cluster", 1))
     posterior = shown["posterior"].to_dataset()
     facets = [str(dim) for dim in posterior.dims if dim not in ("chain", "draw", "cluster")]
-    layout: dict[str, object] = {"rows": ["__variable__", *facets]}
+    layout: dict[str, Any] = {"rows": ["__variable__", *facets]}
     if "cluster" in posterior.dims:
         plain = any("cluster" not in values.dims for values in posterior.data_vars.values())
         colors = [*([INK] if plain else []), *cluster_colors(posterior.sizes["cluster"])]

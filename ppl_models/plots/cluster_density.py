@@ -6,16 +6,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
+from ppl_models.errors import InputError
 from ppl_models.plots.cluster_parts import ClusterArrays
 from ppl_models.plots.style import INK, PALE, cluster_colors
 
 
 def component_densities(arrays: ClusterArrays, feature: int, grid: np.ndarray) -> np.ndarray:
     """Weighted normal densities (sample, cluster, grid) of one feature."""
-    variance = arrays.covariance[..., feature, feature][..., None]
+    variance = _variance(arrays, feature)[..., None]
     gap = grid - arrays.loc[..., feature, None]
     density = np.exp(-0.5 * gap**2 / variance) / np.sqrt(2.0 * np.pi * variance)
     return arrays.weights[..., None] * density
+
+
+def _variance(arrays: ClusterArrays, feature: int) -> np.ndarray:
+    if arrays.covariance is None:
+        raise InputError("These clusters have no spread, so they have no density: show centres.")
+    return arrays.covariance[..., feature, feature]
 
 
 def draw_density_panel(target: Axes, arrays: ClusterArrays, feature: int) -> None:
@@ -49,17 +56,18 @@ def _draw_lines(
     target.plot(grid, curves.mean(0), color=color, linewidth=1.6, linestyle=style, zorder=4)
 
 
-def _bins(values: np.ndarray) -> np.ndarray:
-    edges = np.histogram_bin_edges(values, "fd")
-    count = int(np.clip(len(edges) - 1, 20, 60))
-    return np.histogram_bin_edges(values, count)
+def _bins(values: np.ndarray) -> int:
+    """The number of bins by Freedman and Diaconis' rule, kept within what can be seen."""
+    low, high = np.quantile(values, [0.25, 0.75])
+    width = 2.0 * (high - low) / np.cbrt(len(values))
+    return int(np.clip(np.ptp(values) / width, 20, 60)) if width > 0.0 else 20
 
 
 def _grid(values: np.ndarray, arrays: ClusterArrays, feature: int) -> np.ndarray:
     if len(values):
         low, high = values.min(), values.max()
     else:
-        spread = 3.0 * np.sqrt(arrays.covariance[..., feature, feature])
+        spread = 3.0 * np.sqrt(_variance(arrays, feature))
         low = (arrays.loc[..., feature] - spread).min()
         high = (arrays.loc[..., feature] + spread).max()
     margin = 0.08 * (high - low)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -10,6 +12,7 @@ from arviz_base.labels import BaseLabeller
 from arviz_plots import PlotCollection
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.text import Text
 
 from ppl_models.plots.reading import (
     as_samples,
@@ -24,7 +27,7 @@ from ppl_models.plots.reading import (
     observed,
     responsibilities,
 )
-from ppl_models.plots.style import faded
+from ppl_models.plots.style import badge, faded
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,6 @@ def cluster_arrays(
     names = names or feature_names(posterior["loc"])
     sample = as_samples(posterior, draws)
     clusters = len(clusters_of(tree))
-    matrix = None if family(tree) == "centres" else covariances(sample)
-    if matrix is not None:
-        matrix = matrix.sel(feature=names, feature_other=names)
-        matrix = matrix.transpose("sample", "cluster", ...).values
     share = mean_weights(tree)
     share = np.full(clusters, 1.0 / clusters) if share is None else share
     centre = posterior["loc"].mean(["chain", "draw"]).sel(feature=names)
@@ -88,7 +87,7 @@ def cluster_arrays(
     return ClusterArrays(
         names=names,
         loc=sample["loc"].sel(feature=names).transpose("sample", "cluster", "feature").values,
-        covariance=matrix,
+        covariance=None if family(tree) == "centres" else _covariance(sample, names),
         weights=_weights(sample, share),
         centre=centre.transpose("cluster", "feature").values,
         share=share,
@@ -98,6 +97,14 @@ def cluster_arrays(
         rows=rows,
         point=is_point(tree),
     )
+
+
+def _covariance(sample: xr.Dataset, names: list[str]) -> np.ndarray | None:
+    matrix = covariances(sample)
+    if matrix is None:
+        return None
+    chosen = matrix.sel(feature=names, feature_other=names)
+    return chosen.transpose("sample", "cluster", "feature", "feature_other").values
 
 
 def _weights(sample: xr.Dataset, share: np.ndarray) -> np.ndarray:
@@ -145,7 +152,7 @@ class ShareLabeller(BaseLabeller):
         """Keep the share of every cluster."""
         self.share = share
 
-    def sel_to_str(self, sel: dict, isel: dict) -> str:
+    def sel_to_str(self, sel: Mapping[Any, Hashable], isel: Mapping[Any, Any]) -> str:
         """The entry of one cluster."""
         return f"{sel['cluster']}: {self.share[int(isel['cluster'])]:.0%}"
 
@@ -194,11 +201,7 @@ def draw_curves(
     return lines
 
 
-def draw_number(da: xr.DataArray, target: Axes, *, color: str) -> object:
-    """The cluster's number at its centre `da` (axis), readable on any ground."""
+def draw_number(da: xr.DataArray, target: Axes, *, color: str) -> Text:
+    """The cluster's number at its centre `da` (axis)."""
     x, y = da.values
-    return target.text(
-        x, y, str(int(da["cluster"])), color="white", ha="center", va="center", zorder=6,
-        fontsize=8, fontweight="bold", clip_on=True,
-        bbox={"boxstyle": "circle,pad=0.25", "facecolor": color, "edgecolor": "white"},
-    )  # fmt: skip
+    return badge(target, x, y, str(int(da["cluster"])), color)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -147,7 +148,7 @@ def _collection(
     backend: str,
     *,
     size: tuple[float, float],
-    **layout: object,
+    **layout: Any,
 ) -> PlotCollection:
     clusters = range(arrays.clusters)
     if collection is not None:
@@ -218,7 +219,8 @@ def _curves(
 def _draw_grey_points(target: Axes, arrays: ClusterArrays, pair: tuple[int, int]) -> None:
     unknown = arrays.x[arrays.best < 0]
     if len(unknown):
-        target.scatter(*unknown[:, list(pair)].T, s=8, color=MUTED, alpha=0.5, linewidths=0)
+        across, up = unknown[:, list(pair)].T
+        target.scatter(across, up, s=8, color=MUTED, alpha=0.5, linewidths=0)
 
 
 def _tint_cells(target: Axes, centres: np.ndarray) -> None:

@@ -18,7 +18,16 @@ from ppl_models.plots.reading import (
     kept_rows,
     observed,
 )
-from ppl_models.plots.style import INK, MUTED, PALE, cluster_colors, headline, shorten, styled
+from ppl_models.plots.style import (
+    INK,
+    MUTED,
+    PALE,
+    badge,
+    cluster_colors,
+    headline,
+    shorten,
+    styled,
+)
 
 
 @styled
@@ -77,7 +86,9 @@ def draw_objective(target: Axes, starts: xr.Dataset, method: str) -> None:
     count = len(objective)
     kept = starts["kept"].values if "kept" in starts else np.arange(count) == 0
     for values, best in sorted(zip(objective, kept, strict=True), key=lambda pair: bool(pair[1])):
-        style: dict[str, Any] = {"color": INK, "linewidth": 1.8} if best else {"color": MUTED, "alpha": 0.6}
+        style: dict[str, Any] = (
+            {"color": INK, "linewidth": 1.8} if best else {"color": MUTED, "alpha": 0.6}
+        )
         (line,) = target.plot(np.arange(len(values)), values, **style)
         end = int(np.isfinite(values).sum()) - 1
         if end >= 0:
@@ -127,8 +138,9 @@ def draw_centres(target: Axes, tree: xr.DataTree, names: list[str], max_rows: in
     if data is not None:
         data = data.assign_coords(feature=feature_names(data)).sel(feature=names)
         x = data.transpose("row", "feature").values
-        target.scatter(*x[kept_rows(len(x), max_rows)].T, s=8, color=PALE, linewidths=0, zorder=1)
-    loc = tree["path"]["loc"]
+        across, up = x[kept_rows(len(x), max_rows)].T
+        target.scatter(across, up, s=8, color=PALE, linewidths=0, zorder=1)
+    loc = tree["path"].to_dataset()["loc"]
     loc = loc.assign_coords(feature=feature_names(loc)).sel(feature=names)
     places = loc.transpose("cluster", "iteration", "feature").values
     for k, (way, color) in enumerate(zip(places, cluster_colors(len(places)), strict=True)):
@@ -136,10 +148,6 @@ def draw_centres(target: Axes, tree: xr.DataTree, names: list[str], max_rows: in
         target.plot(way[:, 0], way[:, 1], "-", color=color, linewidth=1.4, zorder=3)
         target.plot(way[:, 0], way[:, 1], "o", color=color, markersize=3, zorder=3)
         target.plot(*way[0], "o", markerfacecolor="white", markeredgecolor=color, markersize=6)
-        target.text(
-            *way[-1], str(k), color="white", ha="center", va="center", fontsize=8, zorder=6,
-            fontweight="bold",
-            bbox={"boxstyle": "circle,pad=0.25", "facecolor": color, "edgecolor": "white"},
-        )  # fmt: skip
+        badge(target, way[-1, 0], way[-1, 1], str(k), color)
     target.set(xlabel=shorten(names[0]), ylabel=shorten(names[1]))
     headline(target, "How the centres moved", "the kept start, from ring to number")

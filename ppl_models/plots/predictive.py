@@ -56,8 +56,7 @@ def plot_predictive(
         >>> plot_predictive(tree).savefig("predictive.png")  # doctest: +SKIP
     """
     data = observed(tree)
-    replicated = {which: _thin(predictive(tree, which), draws) for which in ("posterior", "prior")}
-    replicated = {which: values for which, values in replicated.items() if values is not None}
+    replicated = _replicated(tree, draws)
     if data is None or not replicated:
         raise InputError(
             "plot_predictive needs `observed_data` and `posterior_predictive` or "
@@ -91,11 +90,16 @@ def data_kind(of: Family, data: xr.DataArray) -> str:
     return "counts" if (values >= 0).all() and (values == np.round(values)).all() else "continuous"
 
 
-def _thin(values: xr.DataArray | None, draws: int) -> xr.DataArray | None:
-    if values is None:
-        return None
-    total = values.sizes["sample"]
-    return values.isel(sample=np.linspace(0, total - 1, min(draws, total)).astype(int))
+def _replicated(tree: xr.DataTree, draws: int) -> dict[str, xr.DataArray]:
+    """Evenly thinned replicated data sets of the posterior and of the prior, as far as they are."""
+    found: dict[str, xr.DataArray] = {}
+    for which in ("posterior", "prior"):
+        values = predictive(tree, which)
+        if values is not None:
+            total = values.sizes["sample"]
+            chosen = np.linspace(0, total - 1, min(draws, total)).astype(int)
+            found[which] = values.isel(sample=chosen)
+    return found
 
 
 def _as_table(values: xr.DataArray) -> xr.DataArray:

@@ -27,7 +27,7 @@ def token_shares(codes: np.ndarray, end: int) -> np.ndarray:
     """How often each token occurs among all tokens of `codes` (sequence, position): (token)."""
     inside = np.cumprod(codes < end, axis=-1).astype(bool)
     counts = np.bincount(codes[inside].astype(int), minlength=end)[:end]
-    return counts / max(1, counts.sum())
+    return counts / max(1, int(counts.sum()))
 
 
 def draw_lengths(

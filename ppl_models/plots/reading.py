@@ -45,7 +45,7 @@ def family(tree: xr.DataTree) -> Family:
     if {"initial", "transition"} <= names:
         return "chain"
     if "loc" in names and "cluster" in posterior["loc"].dims:
-        if tree.attrs.get("method") == "kmeans" and "feature" in posterior["loc"].dims:
+        if tree.attrs.get("method") == "kmeans":
             return "centres"
         return _gaussian_family(posterior)
     if "probs" in names and "level" in posterior["probs"].dims:

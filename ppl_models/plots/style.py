@@ -18,6 +18,7 @@ from arviz_base import rc_context as arviz_rc_context
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.text import Text
 
 PALETTE = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00",
@@ -141,3 +142,12 @@ def headline(target: Axes, title: str, note: str = "") -> None:
             textcoords="offset points", fontsize=9, color="#666666", annotation_clip=False,
         )  # fmt: skip
         written.set_in_layout(False)  # a long note must not squeeze the panels
+
+
+def badge(target: Axes, x: float, y: float, text: str, color: str) -> Text:
+    """A cluster's number on a disc in its colour, readable on any ground."""
+    return target.text(
+        x, y, text, color="white", ha="center", va="center", zorder=6, fontsize=8,
+        fontweight="bold", clip_on=True,
+        bbox={"boxstyle": "circle,pad=0.25", "facecolor": color, "edgecolor": "white"},
+    )  # fmt: skip

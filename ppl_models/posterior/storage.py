@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import xarray as xr
@@ -27,13 +26,12 @@ def save(tree: xr.DataTree, path: str | Path, *, overwrite: bool = False) -> Pat
     """
     path = Path(path)
     refuse_existing(path, overwrite)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        tree.to_netcdf(temporary, engine="h5netcdf")
-        os.replace(temporary, path)
+        tree.to_netcdf(beside, engine="h5netcdf")
+        os.replace(beside, path)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
     return path
 
 

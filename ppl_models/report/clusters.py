@@ -69,8 +69,8 @@ def _empty(tree: xr.DataTree) -> str:
 
 def weight_table(tree: xr.DataTree) -> pd.DataFrame:
     """Weights of the clusters, with intervals where there are draws."""
-    index = pd.RangeIndex(len(mean_weights(tree)), name="cluster")
     posterior = tree["posterior"].to_dataset()
+    index = pd.RangeIndex(posterior.sizes["cluster"], name="cluster")
     if is_point(tree) or "weights" not in posterior:
         name = "share of rows" if family(tree) == "centres" else "weight"
         return pd.DataFrame({name: mean_weights(tree)}, index=index)

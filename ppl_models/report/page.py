@@ -24,6 +24,8 @@ from ppl_models.errors import InputError
 from ppl_models.plots.panels import close, png
 from ppl_models.report.tables import table_html
 
+Tone = Literal["", "ok", "warning", "problem"]
+
 
 @dataclass(frozen=True)
 class Block:
@@ -48,7 +50,7 @@ class Block:
     captions: tuple[str, ...] = ()
     code: str = ""
     level: int = 2
-    tone: Literal["", "ok", "warning", "problem"] = ""
+    tone: Tone = ""
 
 
 @dataclass(frozen=True)

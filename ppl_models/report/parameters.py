@@ -33,7 +33,8 @@ def parameter_blocks(tree: xr.DataTree) -> Iterator[Block]:
             yield Block("Other parameters", table=others, level=3)
     else:
         table = summary_table(tree)
-        total = sum(_size(tree["posterior"][name]) for name in parameters(tree))
+        posterior = tree["posterior"].to_dataset()
+        total = sum(_size(posterior[name]) for name in parameters(tree))
         text = f"Posterior mean, standard deviation and {INTERVAL:.0%} interval."
         if total > MOST_NUMBERS:
             text += f" There are {total:,} numbers; the foremost are shown."
@@ -73,7 +74,7 @@ def _mirrored(dataset: xr.Dataset) -> set[str]:
     labels = set()
     for name, values in dataset.data_vars.items():
         if values.dims[-2:] == ("feature", "feature_other"):
-            rows, columns = (feature_names(values, dim) for dim in values.dims[-2:])
+            rows, columns = (feature_names(values, str(dim)) for dim in values.dims[-2:])
             first = [""]
             if "cluster" in values.dims:
                 first = [f"{k}, " for k in values["cluster"].values]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import xarray as xr
+from arviz_plots import PlotCollection
 
 from ppl_models.plots.choose import choose_plots
 from ppl_models.plots.images import plot_images, square_shape
@@ -86,7 +87,7 @@ def generated_sequences(tree: xr.DataTree, drawn: xr.DataArray, *, at_most: int 
     return list(texts)
 
 
-def _images(drawn: xr.DataArray) -> object:
+def _images(drawn: xr.DataArray) -> PlotCollection:
     rows = drawn.isel(sample=0).transpose("row", "feature").values[:20]
     return plot_images(rows, columns=10)
 

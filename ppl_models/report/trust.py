@@ -11,7 +11,7 @@ import xarray as xr
 
 from ppl_models.plots.predictive_tokens import sequence_lengths
 from ppl_models.plots.reading import is_point, observed
-from ppl_models.report.page import Block
+from ppl_models.report.page import Block, Tone
 from ppl_models.report.tables import number
 
 WORST = 20
@@ -93,7 +93,9 @@ def trust(tree: xr.DataTree) -> Iterator[Block]:
 
     found = diagnose(tree)
     severities = [finding.severity for finding in found.findings]
-    tone = "problem" if not found.trustworthy else "warning" if "warning" in severities else "ok"
+    tone: Tone = (
+        "problem" if not found.trustworthy else "warning" if "warning" in severities else "ok"
+    )
     yield Block("Can it be trusted?", found.verdict, tone=tone)
     if found.findings:
         findings = [(f.severity, f.what, f.advice) for f in found.findings]

@@ -7,6 +7,8 @@ with priors, Green (1990); one conditional after another, Meng and Rubin (1993).
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +17,7 @@ from jax import Array
 from ...errors import InputError
 from ..climbing import Climb, climb
 from ..problem import Problem, Result
+from ..program import Globals, Model, Structure
 from ..starts import starting_values
 from ..statistics import Assign, soft
 from ..updates import conjugate_sites
@@ -88,15 +91,15 @@ def keep_best(problem: Problem, found: Climb, origins: list[str]) -> Result:
     """The best start that did not collapse, its clusters in order of weight."""
     final = np.array([row[np.isfinite(row)][-1] if np.isfinite(row).any() else -np.inf
                       for row in found.objective])
-    collapsed = np.array([_collapsed(problem, found, i) for i in range(len(final))])
-    ranked = np.where(collapsed, -np.inf, final)
+    shrunk = np.array([_collapsed(problem, found, i) for i in range(len(final))])
+    ranked = np.where(shrunk, -np.inf, final)
     notes = []
-    if collapsed.all():
+    if shrunk.all():
         ranked = final
         notes.append("every start collapsed a component onto too few rows: use fewer clusters, "
                      "or priors='program'")
-    elif collapsed.any():
-        notes.append(f"{collapsed.sum()} of {len(final)} starts collapsed a component onto too "
+    elif shrunk.any():
+        notes.append(f"{shrunk.sum()} of {len(final)} starts collapsed a component onto too "
                      "few rows and were set aside")
     best = int(np.argmax(ranked))
     if not found.converged[best]:
@@ -113,7 +116,7 @@ def keep_best(problem: Problem, found: Climb, origins: list[str]) -> Result:
         "final": (("start",), final),
         "iterations": (("start",), found.iterations),
         "converged": (("start",), found.converged),
-        "collapsed": (("start",), collapsed),
+        "collapsed": (("start",), shrunk),
         "kept": (("start",), np.arange(len(final)) == best),
         "origin": (("start",), np.array(origins)),
     }
@@ -127,15 +130,17 @@ def _collapsed(problem: Problem, found: Climb, start: int) -> bool:
     values = {n: jnp.asarray(v[start]) for n, v in found.values.items()}
     if not all(np.isfinite(v[start]).all() for v in found.values.values()):
         return True
-    return bool(_any_collapsed(problem.model, values, problem.deviations,
-                               structure=problem.structure))
+    return bool(collapsed(problem.model, values, problem.deviations,
+                          structure=problem.structure).any())
 
 
-@jax.jit(static_argnames=("structure",))
-def _any_collapsed(model, values, deviations, *, structure) -> Array:  # type: ignore[no-untyped-def]
+@partial(jax.jit, static_argnames=("structure",))
+def collapsed(
+    model: Model, values: Globals, deviations: dict[str, Array], *, structure: Structure
+) -> Array:
+    """Which components have shrunk onto a row or a plane, ``(cluster,)``."""
     families = model.pieces(values, structure).families()
-    each = [f.collapsed(deviations[n]).any() for n, f in families.items()]
-    return jnp.stack(each).any()
+    return jnp.stack([f.collapsed(deviations[n]) for n, f in families.items()]).any(0)
 
 
 def cluster_order(problem: Problem, values: dict[str, np.ndarray]) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""How fast: ratios against peers, as medians of paired runs on the machine at hand."""

@@ -1,0 +1,32 @@
+"""``python -m experiments.benchmarks``: every comparison, printed and kept in ``results.md``."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from pathlib import Path
+
+from . import density, em, kmeans
+from .timing import HEADER, machine
+
+PARTS = {"density": density.run, "em": em.run, "kmeans": kmeans.run}
+
+
+def main(chosen: list[str]) -> None:
+    """Run the chosen parts (default: all)."""
+    lines = []
+    for name in chosen or list(PARTS):
+        for row in PARTS[name]():
+            lines.append(row.markdown())
+            print(lines[-1], flush=True)
+    if not chosen:
+        text = "\n".join([
+            "`make bench`, medians of paired runs in one process each side in turn, float32, "
+            f"compile time apart; {date.today()}; {machine()}.", "", HEADER, *lines, "",
+        ])
+        (Path(__file__).parent / "results.md").write_text(text, encoding="utf-8")
+        print(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

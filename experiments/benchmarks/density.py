@@ -1,0 +1,77 @@
+"""Value and gradient of an enumerated mixture: contraction against NumPyro's own distributions.
+
+Both sides are plain NumPyro programs, enumerated by NumPyro; they differ in the emission alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import random
+from numpyro.infer.util import initialize_model
+
+from ppl_models.distributions import SphericalGaussian
+
+from .timing import Row, paired
+
+SIZES = ((20_000, 16, 8, "10"), (20_000, 64, 16, "50"))
+
+
+def standard(loc: Any, scale: Any) -> Any:
+    """NumPyro's own emission."""
+    return dist.Normal(loc, scale[..., None]).to_event(1)
+
+
+def program(x: Any, clusters: int, emission: Callable) -> None:
+    """A spherical Gaussian mixture."""
+    features = x.shape[1]
+    weights = numpyro.sample("weights", dist.Dirichlet(jnp.ones(clusters)))
+    with numpyro.plate("cluster", clusters):
+        loc = numpyro.sample("loc", dist.Normal(jnp.zeros(features), 3).to_event(1))
+        scale = numpyro.sample("scale", dist.HalfNormal(1))
+    with numpyro.plate("row", x.shape[0]):
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+        numpyro.sample("x", emission(loc[z], scale[z]), obs=x)
+
+
+def evaluator(x: np.ndarray, clusters: int, emission: Callable) -> tuple[Callable, Any]:
+    """A compiled value and gradient, and where to take it."""
+    found = initialize_model(
+        random.key(0), program, model_args=(x, clusters, emission), validate_grad=False
+    )
+    return jax.jit(jax.value_and_grad(found.potential_fn)), found.param_info.z
+
+
+def run(repeats: int = 10) -> list[Row]:
+    """All sizes, float32."""
+    rows = []
+    for count, features, clusters, aim in SIZES:
+        generator = np.random.default_rng(0)
+        centres = generator.normal(size=(clusters, features)) * 3
+        x = centres[generator.integers(0, clusters, count)] + generator.normal(
+            size=(count, features)
+        )
+        x = x.astype(np.float32)
+        ours, at = evaluator(x, clusters, SphericalGaussian)
+        theirs, _ = evaluator(x, clusters, standard)
+        value, expected = float(ours(at)[0]), float(theirs(at)[0])
+        assert abs(value - expected) < 1e-5 * abs(expected), (value, expected)
+
+        def repeat(function: Callable, at: Any = at) -> Callable[[], None]:
+            def call() -> None:
+                for _ in range(repeats):
+                    jax.block_until_ready(function(at))
+
+            return call
+
+        row = paired(f"value and gradient, spherical, {count:,} × {features}, K={clusters}",
+                     repeat(ours), repeat(theirs), f"≥ {aim}")
+        rows.append(Row(row.what, row.ours / repeats, row.theirs / repeats, row.ratio, row.low,
+                        row.high, row.aim))
+    return rows

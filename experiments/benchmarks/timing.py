@@ -1,0 +1,82 @@
+"""Paired timing: ours and theirs in turn, so that a drift of the machine's speed cancels."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+
+PACKAGES = ("jax", "numpyro", "scikit-learn", "numpy")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: seconds of each, the ratio pair by pair, and what was asked for."""
+
+    what: str
+    ours: float
+    theirs: float
+    ratio: float
+    low: float
+    high: float
+    aim: str
+
+    def markdown(self) -> str:
+        """A line of the table."""
+        return (
+            f"| {self.what} | {1e3 * self.ours:,.1f} | {1e3 * self.theirs:,.1f} "
+            f"| **{self.ratio:.1f}** ({self.low:.1f}–{self.high:.1f}) | {self.aim} |"
+        )
+
+
+HEADER = (
+    "| what | ours, ms | peer, ms | times as fast: median (range) of pairs | aim |\n"
+    "|---|---:|---:|---:|---|"
+)
+
+
+def paired(
+    what: str, ours: Callable[[], float | None], theirs: Callable[[], float | None], aim: str,
+    pairs: int = 5,
+) -> Row:
+    """Time two functions in turn, after one warm-up each.
+
+    Args:
+        what: name of the comparison.
+        ours: our side; may return its own seconds, else the call is timed.
+        theirs: the peer's side, likewise.
+        aim: what is hoped for, as text.
+        pairs: number of pairs.
+    """
+    _seconds(ours)
+    _seconds(theirs)
+    times = np.array([[_seconds(ours), _seconds(theirs)] for _ in range(pairs)])
+    ratios = times[:, 1] / times[:, 0]
+    middle = np.median(times, axis=0)
+    return Row(what, middle[0], middle[1], float(np.median(ratios)), ratios.min(), ratios.max(),
+               aim)
+
+
+def _seconds(run: Callable[[], float | None]) -> float:
+    started = time.perf_counter()
+    own = run()
+    return time.perf_counter() - started if own is None else own
+
+
+def machine() -> str:
+    """Processor, cores and versions."""
+    import os
+
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            named = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+        model = named[0] if named else model
+    except OSError:
+        pass
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return f"{model}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}"

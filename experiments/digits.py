@@ -1,0 +1,264 @@
+"""Digits: can a mixture of Bernoullis see the other half of a handwritten digit?
+
+Question
+    How many kinds of pictures are there among 1,797 handwritten digits of 8 × 8 black or white
+    pixels, if nobody says which digit is which? And does knowing the kinds tell what is in the
+    half of a picture that has been erased?
+
+Model
+    A Bernoulli mixture: `z ~ Categorical(weights)` is the kind of a picture, and given its kind
+    every pixel is black with a probability of its own, `x_d | z = k ~ Bernoulli(probs_kd)`. The
+    prior `probs ~ Beta(2, 2)` adds one black and one white picture to each kind, so that no pixel
+    is impossible. EM finds the mode of the posterior from many starts. With one kind this is a
+    product of independent Bernoullis, the least that a model can do, and the yardstick here.
+
+    An erased pixel is a missing cell. It is summed out of the density of what is left, which
+    says how likely each kind is, and then filled in by draws: the kind given the half that is
+    seen, then the pixels given the kind.
+
+What would count as an answer
+    The pictures are split at random into ones to fit, ones to choose the number of kinds by
+    their log density, and ones to be judged by. On the last: nats per picture, with the standard
+    error of the difference to the product of Bernoullis; for each erased half the exact log
+    probability of what was erased, log p(whole) - log p(seen half); and the share of erased
+    pixels that are right when each is set to its more probable colour. A kind that is a digit
+    tells digits apart: for every kind the share of its most frequent digit.
+
+References
+    - Bishop, C. M. (2006). Pattern Recognition and Machine Learning, section 9.3.3. Springer.
+    - Alpaydin, E. and Kaynak, C. (1998). Cascading classifiers. Kybernetika 34, 369-374 (data).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from experiments._page import Outcome, command, publish, stage
+from ppl_models import fit, generate, impute, log_density, predict
+from ppl_models.data import digits
+from ppl_models.plots import plot_comparison, plot_images, plot_prototypes
+from ppl_models.report import Block
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is done."""
+
+    clusters: tuple[int, ...] = (10, 20, 40, 60, 80)
+    starts: int = 12
+    rows: int | None = None
+    fillings: int = 200
+    generated: int = 40
+    shown: int = 12
+
+
+FULL = Size()
+DEMO = Size(clusters=(20, 40), starts=4, fillings=100)
+SMOKE = Size(clusters=(2, 4), starts=2, rows=300, fillings=20, generated=10, shown=5)
+SEED = 8
+PARTS = {"fitted": 0.6, "chosen by": 0.2, "judged by": 0.2}
+#: Which pixels are erased, by name of the half.
+HALVES = {"lower half": np.arange(64) >= 32, "right half": np.arange(64) % 8 >= 4}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Bits (picture, pixel) and what digit each picture is, for one part of the data."""
+
+    bits: np.ndarray
+    digit: np.ndarray
+
+
+def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
+    """Fit mixtures of several sizes, choose one, judge it, erase and fill in.
+
+    Args:
+        folder: where the page goes.
+        smoke: few pictures and kinds.
+        size: another size altogether.
+
+    Returns:
+        The page's path.
+    """
+    size = size or (SMOKE if smoke else FULL)
+    parts = split(size.rows)
+    fits = {}
+    for clusters in (1, *size.clusters):
+        with stage(f"em with {clusters} kinds of pictures"):
+            fits[clusters] = fit(
+                "bernoulli_mixture", parts["fitted"].bits, method="em", seed=SEED,
+                clusters=clusters, ones=2.0, zeros=2.0, starts=size.starts, predictive=0,
+            )  # fmt: skip
+    table = held_out(fits, parts)
+    best = int(table.loc[table.index > 1, "held_out"].idxmax())
+    tree, alone, test = fits[best], fits[1], parts["judged by"]
+    with stage("erased halves filled in"):
+        filled = {
+            half: impute(tree, erased(test.bits, mask), draws=size.fillings, seed=SEED + 1)["x"]
+            for half, mask in HALVES.items()
+        }
+    halves = half_table(tree, alone, test.bits, filled)
+    density = log_density(tree, test.bits).values
+    gain = density - log_density(alone, test.bits).values
+    numbers = {
+        "fitted": len(parts["fitted"].bits), "judged": len(test.bits), "kinds": best,
+        "nats": {int(k): -float(v) for k, v in table["judged"].items()},
+        "gain": float(gain.mean()), "gain_error": standard_error(gain),
+        "better_pictures": float((gain > 0).mean()),
+        "halves": halves.to_dict("index"), **purity(tree, parts["fitted"], test),
+    }  # fmt: skip
+    drawn = generate(tree, size.generated, seed=SEED + 2)["x"].values
+    sheets = [half_sheet(test, filled[half], mask, size.shown) for half, mask in HALVES.items()]
+    return publish(_outcome(tree, numbers, table, halves, drawn, sheets, size), folder)
+
+
+def split(rows: int | None) -> dict[str, Pictures]:
+    """The pictures in parts, at random with the experiment's seed."""
+    frame, label = digits()
+    bits = frame.to_numpy(dtype=float)
+    order = np.random.default_rng(SEED).permutation(len(bits))[:rows]
+    ends = np.round(np.cumsum(list(PARTS.values())) * len(order)).astype(int)[:-1]
+    pieces = np.split(order, ends)
+    return {name: Pictures(bits[piece], label[piece])
+            for name, piece in zip(PARTS, pieces, strict=True)}  # fmt: skip
+
+
+def erased(bits: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The pictures with the masked pixels missing."""
+    return np.where(mask, np.nan, bits)
+
+
+def standard_error(values: np.ndarray) -> float:
+    """Of their mean."""
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def held_out(fits: Mapping[int, xr.DataTree], parts: Mapping[str, Pictures]) -> pd.DataFrame:
+    """Mean log density of a picture by number of kinds, on all three parts."""
+    lines = {}
+    for clusters, tree in fits.items():
+        density = {name: log_density(tree, part.bits).values for name, part in parts.items()}
+        lines[clusters] = {
+            "fitted": density["fitted"].mean(),
+            "held_out": density["chosen by"].mean(),
+            "held_out_se": standard_error(density["chosen by"]),
+            "judged": density["judged by"].mean(),
+            "judged_se": standard_error(density["judged by"]),
+        }
+    return pd.DataFrame(lines).T.rename_axis("clusters")
+
+
+def half_table(
+    tree: xr.DataTree, alone: xr.DataTree, bits: np.ndarray, filled: Mapping[str, xr.DataArray]
+) -> pd.DataFrame:
+    """How well the erased halves are known: exact log probabilities and pixels that are right."""
+    lines = {}
+    for half, mask in HALVES.items():
+        seen, truth = erased(bits, mask), bits[:, mask]
+        nats = [(log_density(t, seen).values - log_density(t, bits).values) / mask.sum()
+                for t in (tree, alone)]  # fmt: skip
+        mean = filled[half].mean("draw").values[:, mask]
+        base = alone["posterior"]["probs"].values.reshape(-1)[mask]
+        lines[half] = {
+            "nats per pixel, mixture": nats[0].mean(),
+            "nats per pixel, product": nats[1].mean(),
+            "saved": (nats[1] - nats[0]).mean(),
+            "saved_error": standard_error(nats[1] - nats[0]),
+            "right pixels, mixture": float(((mean > 0.5) == truth).mean()),
+            "right pixels, product": float(((base > 0.5) == truth).mean()),
+        }
+    return pd.DataFrame(lines).T
+
+
+def purity(tree: xr.DataTree, train: Pictures, test: Pictures) -> dict[str, float]:
+    """How well a picture's digit is told by its kind, kinds being named by the fitted pictures."""
+    kind = predict(tree, train.bits).values.argmax(1)
+    name = np.array(
+        [np.bincount(train.digit[kind == k], minlength=10).argmax()
+         for k in range(tree["posterior"].sizes["cluster"])]
+    )  # fmt: skip
+    told = name[predict(tree, test.bits).values.argmax(1)]
+    return {"told_by_kind": float((told == test.digit).mean()), "digits_named": len(set(name))}
+
+
+def answer(numbers: dict) -> str:
+    """The numbers in words."""
+    lower, right = numbers["halves"]["lower half"], numbers["halves"]["right half"]
+    kinds, nats = numbers["kinds"], numbers["nats"]
+    sure = numbers["gain"] > 3 * numbers["gain_error"]
+    verdict = "is far better described" if sure else "is not surely better described"
+    largest = max(nats)
+    more = (
+        f" It is the largest number that was tried, and more might be better still."
+        if kinds == largest else ""
+    )  # fmt: skip
+    yes = "Yes" if min(lower["saved"] - 3 * lower["saved_error"],
+                       right["saved"] - 3 * right["saved_error"]) > 0 else "Not surely"  # fmt: skip
+    return (
+        f"With {kinds} kinds a picture that the fit has not seen {verdict} than by independent "
+        f"pixels: it costs {nats[kinds]:.2f} nats instead of {nats[1]:.2f}, which is "
+        f"{numbers['gain']:.2f} ± {numbers['gain_error']:.2f} less (one standard error, "
+        f"{numbers['judged']:,} pictures), and {numbers['better_pictures']:.0%} of the pictures "
+        f"gain.{more}\n\n"
+        f"{yes}: an erased lower half costs {lower['nats per pixel, mixture']:.3f} nats a pixel "
+        f"given the upper half, {lower['nats per pixel, product']:.3f} by independent pixels; set "
+        f"to its more probable colour, {lower['right pixels, mixture']:.1%} of the erased pixels "
+        f"are right against {lower['right pixels, product']:.1%}. For the right half: "
+        f"{right['nats per pixel, mixture']:.3f} against {right['nats per pixel, product']:.3f} "
+        f"nats, {right['right pixels, mixture']:.1%} against "
+        f"{right['right pixels, product']:.1%}.\n\n"
+        f"Nobody told the mixture what a digit is, yet naming each kind by the digit that is most "
+        f"frequent in it, the kind alone tells {numbers['told_by_kind']:.0%} of the unseen "
+        f"pictures right."
+    )
+
+
+def half_sheet(
+    test: Pictures, filled: xr.DataArray, mask: np.ndarray, shown: int
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Pictures of a sheet line by line, what of them was erased, and the names of the lines."""
+    chosen = np.concatenate([np.flatnonzero(test.digit == d)[:2] for d in range(10)])[:shown]
+    seen, draws = erased(test.bits[chosen], mask), filled.values[:, chosen]
+    lines = [seen, draws.mean(0), *draws[: 3], test.bits[chosen]]
+    names = ["seen", "mean filling", "draw 1", "draw 2", "draw 3", "the truth"]
+    hidden = np.broadcast_to(mask, seen.shape)
+    masks = [hidden] * (len(lines) - 1) + [np.zeros_like(hidden)]
+    return np.concatenate(lines), np.concatenate(masks), names
+
+
+def _outcome(
+    tree: xr.DataTree, numbers: dict, table: pd.DataFrame, halves: pd.DataFrame,
+    drawn: np.ndarray, sheets: list[tuple[np.ndarray, np.ndarray, list[str]]], size: Size,
+) -> Outcome:
+    shown = len(sheets[0][0]) // len(sheets[0][2])
+    pictures = [plot_images(images, missing=mask, columns=shown, titles=names, title=f"{half} erased")
+                for (images, mask, names), half in zip(sheets, HALVES, strict=True)]  # fmt: skip
+    labels = {"fitted": "fitted", "held_out": "chosen by", "held_out_se": "standard error",
+              "judged": "judged by", "judged_se": "standard error "}
+    evidence = [
+        Block("The right half erased", table=halves, figures=(pictures[1],),
+              captions=("The same pictures with the other half missing.",)),
+        Block("The kinds", f"The probability of every pixel in each of {numbers['kinds']} kinds, "
+              "and how common the kind is.", figures=(plot_prototypes(tree),)),
+        Block("Pictures that nobody drew", "Bits drawn from the fitted mixture: pixels are "
+              "independent given the kind, so that strokes are frayed.",
+              figures=(plot_images(drawn, columns=10),)),
+        Block("How many kinds", "Mean log density of a picture, higher is better, by number of "
+              "kinds; the first line is the product of Bernoullis.",
+              table=table.rename(columns=labels),
+              figures=(plot_comparison(table[table.index > 1], criteria=["held_out"]),)),
+    ]  # fmt: skip
+    caption = ("Unseen pictures without their lower half (outlined), filled in: the mean of "
+               f"{size.fillings} fillings, three of them, and what was erased.")  # fmt: skip
+    return Outcome("digits", __doc__ or "", answer(numbers), numbers, pictures[0], caption,
+                   evidence)  # fmt: skip
+
+
+if __name__ == "__main__":
+    raise SystemExit(command(run, __doc__ or ""))

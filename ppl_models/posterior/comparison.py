@@ -1,0 +1,230 @@
+"""How many clusters, and of what shape: every candidate fitted, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jax import Array, random
+from jax.scipy.special import logsumexp
+from numpyro.distributions import biject_to
+
+from .. import catalogue
+from ..errors import InputError
+from ..inference.climbing import climb
+from ..inference.fit import fit, read_data, read_program, refuse_unsuitable, scope
+from ..inference.methods.em import collapsed
+from ..inference.problem import Problem
+from ..inference.program import Model, Structure
+from ..inference.starts import starting_values
+from ..inference.updates import conjugate_sites
+
+#: criterion -> whether more is better
+CRITERIA = {"bic": False, "aic": False, "icl": False, "heldout": True, "loo": True}
+ITERATIONS = 1000
+TOLERANCE = 1e-9
+
+
+def choose_clusters(
+    program: str | Callable,
+    data: Any,
+    clusters: Iterable[int] = range(1, 10),
+    *,
+    seed: int,
+    criterion: str = "bic",
+    method: str = "em",
+    over: Mapping[str, Sequence[Any]] | None = None,
+    heldout: float = 0.0,
+    starts: int = 8,
+    progress: bool = False,
+    **arguments: Any,
+) -> pd.DataFrame:
+    """Fit every number of clusters, and compare.
+
+    With ``method="em"`` all numbers of clusters are climbed at once by maximum likelihood, in one
+    compilation a family: smaller mixtures are the largest one with clusters switched off. With a
+    method that draws, every candidate is a fit of its own, compared by PSIS-LOO.
+
+    Args:
+        program: a mixture: built-in name, ``path/to/file.py:function`` or function.
+        data: as ``fit`` takes them.
+        clusters: numbers of clusters.
+        seed: of all random numbers.
+        criterion: "bic", "aic", "icl" (less is better), "heldout" or "loo" (more is better).
+        method: "em", or a method that draws ("gibbs", "nuts").
+        over: arguments of the program to vary besides, e.g. ``{"covariance": ["full", "tied"]}``.
+        heldout: share of the rows that are kept out of the fit and scored ("heldout").
+        starts: starts of EM for every candidate.
+        progress: show progress bars.
+        **arguments: of the program and of a method that draws.
+
+    Returns:
+        A table, best candidate first: the varied arguments, ``clusters``, ``log_likelihood``,
+        ``parameters``, ``bic`` = -2 log L + p log n, ``aic``, ``icl`` = bic + 2 × entropy of the
+        assignments, ``heldout`` (log-density a row) and ``converged``; or ArviZ's comparison.
+        ``table.attrs["best"]`` holds the arguments of the best.
+
+    Raises:
+        InputError: unknown criterion, or one that the method cannot give.
+
+    >>> x = np.concatenate([np.linspace(-1, 1, 20), np.linspace(9, 11, 20)])
+    >>> choose_clusters("gaussian_mixture", x, range(1, 4), seed=0).attrs["best"]
+    {'clusters': 2}
+    """
+    candidates = sorted({int(k) for k in clusters})
+    if criterion not in CRITERIA:
+        raise InputError(f"criterion is {criterion!r}: choose one of {', '.join(CRITERIA)}")
+    if not candidates or candidates[0] < 1:
+        raise InputError("give numbers of clusters from 1 up")
+    if criterion == "heldout" and not 0 < heldout < 1:
+        raise InputError("criterion 'heldout' needs heldout=, a share of the rows such as 0.2")
+    if (method == "em") == (criterion == "loo"):
+        raise InputError(
+            f"criterion {criterion!r} does not go with method {method!r}: 'loo' needs draws "
+            "('gibbs', 'nuts'), all others need 'em'"
+        )
+    varied = [dict(zip(over or {}, values, strict=True)) for values in product(*(over or {}).values())]
+    function = catalogue.program(program)
+    if method != "em":
+        from .loo import compare_draws
+
+        fits = {
+            _label(v, k): fit(function, data, method=method, seed=seed, clusters=k,
+                              progress=progress, predictive=1, **arguments, **v)
+            for v in varied for k in candidates
+        }
+        names = {_label(v, k): {**v, "clusters": k} for v in varied for k in candidates}
+        return compare_draws(fits, names)
+    with scope("float64"):
+        rows = [
+            row for v in varied
+            for row in _climb_all(function, data, candidates, {**arguments, **v}, v, seed, starts,
+                                  heldout, progress)
+        ]
+    table = pd.DataFrame(rows)
+    ordered = table.sort_values(
+        ["collapsed", criterion], ascending=[True, not CRITERIA[criterion]], kind="stable"
+    ).reset_index(drop=True)
+    best = ordered.iloc[0]
+    ordered.attrs["best"] = {n: best[n] for n in (over or {})} | {"clusters": int(best["clusters"])}
+    ordered.attrs["criterion"] = criterion
+    return ordered
+
+
+def _label(varied: Mapping[str, Any], clusters: int) -> str:
+    return " ".join([*map(str, varied.values()), f"K={clusters}"])
+
+
+def _climb_all(
+    function: Callable, data: Any, candidates: list[int], arguments: Mapping[str, Any],
+    varied: Mapping[str, Any], seed: int, starts: int, heldout: float, progress: bool,
+) -> list[dict[str, Any]]:
+    """Rows of the table for one family: all numbers of clusters in one climb."""
+    largest = candidates[-1]
+    observed = read_data(function, data)
+    model, structure = read_program(
+        function, observed, {**arguments, "clusters": largest}, {}, "float64"
+    )
+    key = random.key(seed)
+    model, kept_out = _hold_out(model, structure.rows, heldout, key)
+    structure = model.structure()
+    problem = Problem(model, structure, progress)
+    refuse_unsuitable(problem, observed)
+    problem.need_statistics("em")
+    problem.need_assignment("em")
+    each = np.repeat(candidates, starts)
+    active = jnp.asarray(np.arange(largest)[None, :] < each[:, None])
+    wires, free = conjugate_sites(model, structure, problem.wiring, problem.chunks, flat=True)
+    values, _ = starting_values(
+        problem, wires, free, random.fold_in(key, 1), len(each), flat=True, active=active
+    )
+    found = climb(
+        problem, values, wires=wires, free=free, iterations=ITERATIONS, tolerance=TOLERANCE,
+        flat=True, active=active, label="choose_clusters",
+    )
+    final = np.array([r[np.isfinite(r)][-1] if np.isfinite(r).any() else -np.inf
+                      for r in found.objective])
+    shrunk = np.asarray(_shrunk(problem, found.values)) & np.asarray(active)
+    return [
+        _row(problem, found, final, shrunk.any(1), each, k, varied, kept_out, active)
+        for k in candidates
+    ]
+
+
+def _hold_out(model: Model, rows: int, share: float, key: Array) -> tuple[Model, Any]:
+    """The model on the kept rows, and the data of the others."""
+    if share <= 0:
+        return model, None
+    order = np.asarray(random.permutation(key, rows))
+    cut = round(share * rows)
+    out, kept = np.sort(order[:cut]), np.sort(order[cut:])
+    return (
+        model.with_data({n: np.asarray(v)[kept] for n, v in model.data.items()}),
+        {n: np.asarray(v)[out] for n, v in model.data.items()},
+    )
+
+
+def _shrunk(problem: Problem, values: Mapping[str, np.ndarray]) -> Array:
+    """Which components of every start have collapsed, ``(start, cluster)``."""
+    each = {n: jnp.asarray(v) for n, v in values.items()}
+    return jax.lax.map(
+        lambda v: collapsed(problem.model, v, problem.deviations, structure=problem.structure),
+        each,
+    )
+
+
+def _row(
+    problem: Problem, found: Any, final: np.ndarray, shrunk: np.ndarray, each: np.ndarray,
+    clusters: int, varied: Mapping[str, Any], kept_out: Any, active: Array,
+) -> dict[str, Any]:
+    mine = np.flatnonzero(each == clusters)
+    usable = mine[~shrunk[mine]]
+    best = int((usable if len(usable) else mine)[np.argmax(
+        final[usable if len(usable) else mine])])
+    values = {n: jnp.asarray(v[best]) for n, v in found.values.items()}
+    rows, count = problem.structure.rows, parameter_count(problem, clusters)
+    log_likelihood = float(final[best])
+    entropy = float(_entropy(problem.model, values, active[best], structure=problem.structure))
+    bic = -2 * log_likelihood + count * np.log(rows)
+    row = {
+        **varied, "clusters": clusters, "log_likelihood": log_likelihood, "parameters": count,
+        "bic": bic, "aic": -2 * log_likelihood + 2 * count, "icl": bic + 2 * entropy,
+        "converged": bool(found.converged[best]), "collapsed": not len(usable),
+        "starts_at_best": int((final[mine] > log_likelihood - 1e-3).sum()),
+    }
+    if kept_out is not None:
+        other = problem.model.with_data(kept_out)
+        density = _density(other, values, active[best], structure=other.structure())
+        row["heldout"] = float(density.mean())
+    return row
+
+
+def parameter_count(problem: Problem, clusters: int) -> int:
+    """Free parameters of the program with a number of clusters."""
+    arguments = {**problem.model.arguments, "clusters": clusters}
+    model = Model(problem.model.function, problem.model.data, arguments, problem.model.fixed)
+    return sum(
+        int(np.prod(biject_to(s.support).inverse_shape(s.shape)))
+        for s in model.structure().sites
+    )
+
+
+def _masked(model: Model, values: Any, active: Array, structure: Structure) -> Array:
+    return jnp.where(active[:, None], model.logits(values, structure), -jnp.inf)
+
+
+@jax.jit(static_argnames=("structure",))
+def _entropy(model: Model, values: Any, active: Array, *, structure: Structure) -> Array:
+    """-Σ log of the most probable cluster's responsibility, as mclust's ICL takes it."""
+    logits = _masked(model, values, active, structure)
+    return -(logits.max(0) - logsumexp(logits, axis=0)).sum()
+
+
+@jax.jit(static_argnames=("structure",))
+def _density(model: Model, values: Any, active: Array, *, structure: Structure) -> Array:
+    return logsumexp(_masked(model, values, active, structure), axis=0)

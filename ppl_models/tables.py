@@ -1,0 +1,161 @@
+"""The README's tables, made by asking the code: which method serves which program, and numbers.
+
+``python -m ppl_models.tables`` (``make tables``) writes them between the README's markers.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from . import catalogue
+from .errors import InputError, UnsupportedError
+
+README = Path(__file__).parent.parent / "README.md"
+RESULTS = Path("experiments") / "benchmarks" / "results.md"
+NO_RESULTS = "No run of `make bench` is recorded yet."
+
+#: Complete data, as small as every kind of data gets.
+TINY: dict[str, Any] = {
+    "Reals": [[0.0, 1.0], [1.0, 3.0], [5.0, 5.5], [6.0, 4.0], [7.0, 7.0], [0.5, 0.0]],
+    "Bits": [[0, 1], [1, 1], [1, 0], [0, 0]],
+    "Counts": [[0, 3], [5, 1], [2, 2], [1, 9]],
+    "Categories": [["a", "x"], ["b", "y"], ["b", "x"], ["c", "y"]],
+    "Tokens": ["ab", "b", "bba"],
+}
+
+
+def variants(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A program's label and arguments, once for every choice that its file declares.
+
+    A choice is an argument with a text default that is one of a constant tuple of texts in the
+    program's file, as ``covariance="full"`` is one of ``COVARIANCES``.
+
+    >>> [label for label, _ in variants("bernoulli_mixture")]
+    ['bernoulli_mixture']
+    """
+    function = catalogue.program(name)
+    constants = vars(importlib.import_module(function.__module__)).values()
+    choices = [c for c in constants if isinstance(c, tuple) and c
+               and all(isinstance(text, str) for text in c)]
+    parameters = inspect.signature(function).parameters
+    clusters: dict[str, Any] = {"clusters": 2} if "clusters" in parameters else {}
+    found = [(n, choice) for n, p in parameters.items() for choice in choices
+             if isinstance(p.default, str) and p.default in choice]
+    if not found:
+        yield name, clusters
+    for argument, choice in found:
+        for value in choice:
+            yield f"{name}, {value}", {**clusters, argument: value}
+
+
+def refusal(program: str | Callable, method: str, arguments: dict[str, Any]) -> str | None:
+    """Why a method does not serve a program, None if it does; asked on tiny data.
+
+    >>> refusal("markov_chain", "exact", {}) is None
+    True
+    """
+    from .inference.fit import data_parameters, read_data, read_program, scope
+    from .inference.problem import Problem
+
+    function = catalogue.program(program)
+    kinds = data_parameters(function)
+    with scope("float64"):
+        observed = read_data(function, {n: TINY[kind.__name__] for n, kind in kinds.items()})
+        model, structure = read_program(function, observed, arguments, {}, "float64")
+        try:
+            catalogue.method(method).check(Problem(model, structure))
+        except UnsupportedError as error:
+            return str(error)
+    return None
+
+
+def models_by_methods() -> str:
+    """Markdown: a row a program, a column a method; a number refers to the reason below."""
+    methods = catalogue.method_names()
+    reasons: list[str] = []
+    lines = [
+        "| program | " + " | ".join(methods) + " |",
+        "|---|" + ":-:|" * len(methods),
+    ]
+    for name in catalogue.model_names():
+        for label, arguments in variants(name):
+            cells = [_cell(refusal(name, m, arguments), reasons) for m in methods]
+            lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, start=1)]
+    return "\n".join([*lines, "", *notes]).rstrip()
+
+
+def _cell(reason: str | None, reasons: list[str]) -> str:
+    if reason is None:
+        return "yes"
+    if reason not in reasons:
+        reasons.append(reason)
+    return f"no ({reasons.index(reason) + 1})"
+
+
+def names_and_lines(kind: str, names: list[str]) -> str:
+    """Markdown: a row a file, with the first line of its docstring.
+
+    >>> print(names_and_lines("models", ["bernoulli_mixture"]).splitlines()[-1])
+    | `bernoulli_mixture` | Rows of bits from hidden types. |
+    """
+    rows = [f"| `{n}` | {catalogue.summary(kind, n).replace('``', '`')} |" for n in names]
+    return "\n".join(["| name | what |", "|---|---|", *rows])
+
+
+def benchmark_numbers(root: Path) -> str:
+    """What the last recorded ``make bench`` found."""
+    results = root / RESULTS
+    return results.read_text(encoding="utf-8").strip() if results.is_file() else NO_RESULTS
+
+
+def sections(root: Path) -> dict[str, Callable[[], str]]:
+    """What stands between the markers of each name."""
+    return {
+        "programs": lambda: names_and_lines("models", catalogue.model_names()),
+        "methods": lambda: names_and_lines("inference/methods", catalogue.method_names()),
+        "programs by methods": models_by_methods,
+        "benchmarks": lambda: benchmark_numbers(root),
+    }
+
+
+def between_markers(text: str, name: str) -> tuple[int, int]:
+    """Where a section begins and ends.
+
+    Raises:
+        InputError: a marker is missing.
+    """
+    first, last = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
+    begin, end = text.find(first), text.find(last)
+    if begin < 0 or end < begin:
+        raise InputError(f"the README lacks the markers {first.strip()} and {last}: put them in")
+    return begin + len(first), end
+
+
+def filled(text: str, root: Path) -> str:
+    """The README's text with every section made anew."""
+    for name, make in sections(root).items():
+        begin, end = between_markers(text, name)
+        text = f"{text[:begin]}{make()}\n{text[end:]}"
+    return text
+
+
+def main() -> int:
+    """Rewrite the README's sections."""
+    try:
+        text = README.read_text(encoding="utf-8")
+        README.write_text(filled(text, README.parent), encoding="utf-8")
+    except (InputError, OSError) as error:
+        print(f"tables: {error}", file=sys.stderr)
+        return 2
+    print(README)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
