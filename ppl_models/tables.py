@@ -75,7 +75,10 @@ def refusal(program: str | Callable, method: str, arguments: dict[str, Any]) -> 
 
 
 def models_by_methods() -> str:
-    """Markdown: a row a program, a column a method; a number refers to the reason below."""
+    """Markdown: a row a program, a column a method; a number refers to the reason below.
+
+    Of a reason the part before the first comma is shown; ``fit`` says all of it.
+    """
     methods = catalogue.method_names()
     reasons: list[str] = []
     lines = [
@@ -86,16 +89,17 @@ def models_by_methods() -> str:
         for label, arguments in variants(name):
             cells = [_cell(refusal(name, m, arguments), reasons) for m in methods]
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, start=1)]
+    notes = [f"{number}. {gist}." for number, gist in enumerate(reasons, start=1)]
     return "\n".join([*lines, "", *notes]).rstrip()
 
 
 def _cell(reason: str | None, reasons: list[str]) -> str:
     if reason is None:
         return "yes"
-    if reason not in reasons:
-        reasons.append(reason)
-    return f"no ({reasons.index(reason) + 1})"
+    gist = reason.partition(",")[0]
+    if gist not in reasons:
+        reasons.append(gist)
+    return f"no ({reasons.index(gist) + 1})"
 
 
 def names_and_lines(kind: str, names: list[str]) -> str:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Any, get_args, get_origin
 
 import jax
@@ -78,6 +79,7 @@ def fit(
         )
         problem = Problem(model, structure, progress)
         refuse_unsuitable(problem, observed)
+        refuse_priors(problem)
         module.check(problem)
         key = random.key(seed)
         result = run(problem, random.fold_in(key, 0), **options)
@@ -180,13 +182,10 @@ def read_program(
             raise InputError(f"the program needs {name}=: give it to fit (--{name} or --set)")
     _refuse_clusters(arguments, observed)
     data = {n: cast(o.values, precision) for n, o in observed.items()}
-    held = {n: np.asarray(v, np.dtype(precision)) for n, v in fixed.items()}
-    model = Model(function, data, {n: _plain(v, precision) for n, v in arguments.items()}, held)
-    structure = model.structure()
-    unknown = set(held) - _all_sites(model)
-    if unknown:
-        raise InputError(f"fixed names '{sorted(unknown)[0]}', which is no site of the program")
-    return model, structure
+    model = Model(function, data, {n: _plain(v, precision) for n, v in arguments.items()}, {})
+    if fixed:
+        model = replace(model, fixed=_held(model, fixed, precision))
+    return model, model.structure()
 
 
 def _refuse_clusters(arguments: Mapping[str, Any], observed: Mapping[str, Observed]) -> None:
@@ -202,9 +201,47 @@ def _refuse_clusters(arguments: Mapping[str, Any], observed: Mapping[str, Observ
         )
 
 
-def _all_sites(model: Model) -> set[str]:
-    free = Model(model.function, model.data, model.arguments, {})
-    return set(free.structure().names)
+def _held(model: Model, fixed: Mapping[str, Any], precision: str) -> dict[str, np.ndarray]:
+    """Values that sites are held at, in the shapes of the sites."""
+    sites = {site.name: site for site in model.structure().sites}
+    held = {}
+    for name, value in fixed.items():
+        if name not in sites:
+            raise InputError(f"fixed names '{name}', which is no site of the program")
+        array, wanted = np.asarray(value, np.dtype(precision)), sites[name].shape
+        try:
+            held[name] = np.broadcast_to(array, wanted)
+        except ValueError:
+            raise InputError(
+                f"fixed gives '{name}' the shape {array.shape}: the site has {wanted}"
+            ) from None
+        try:
+            inside = np.all(sites[name].support(held[name]))
+        except jax.errors.UnexpectedTracerError:
+            continue  # a support that depends on other sites is not known yet
+        if not inside:
+            raise InputError(f"fixed holds '{name}' at {value}, outside {sites[name].support}")
+    return held
+
+
+def refuse_priors(problem: Problem) -> None:
+    """Refuse priors whose arguments are outside their range, which would only give NaN."""
+    for name, prior in problem.example.priors.items():
+        while hasattr(prior, "base_dist"):
+            prior = prior.base_dist
+        for argument, constraint in prior.arg_constraints.items():
+            value = getattr(prior, argument, None)
+            if value is None or argument in vars(type(prior)) or constraint.is_discrete:
+                continue  # derived from another argument, or no number
+            try:
+                inside = np.all(constraint(value))
+            except ValueError:
+                continue  # a range that depends on another argument
+            if not inside:
+                raise InputError(
+                    f"the prior of site '{name}' has {argument}={np.asarray(value).tolist()}: "
+                    f"give values in {getattr(constraint, 'base_constraint', constraint)}"
+                )
 
 
 def cast(values: np.ndarray, precision: str) -> np.ndarray:

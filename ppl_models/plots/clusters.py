@@ -171,7 +171,9 @@ def _draw_pairs(
             _tint_cells(panel(collection), arrays.loc[0])
     else:
         several = len(arrays.loc) > 1
-        alpha, width = (max(0.12, 4.0 / len(arrays.loc)), 0.8) if several else (0.9, 1.5)
+        alpha, width = (
+            (float(np.clip(4.0 / len(arrays.loc), 0.12, 0.9)), 0.8) if several else (0.9, 1.5)
+        )
         curve = {place: _curves(arrays, pair, probabilities) for place, pair in pairs.items()}
         curves = _panel_data(arrays, curve, ("cluster", "curve", "point", "axis"))
         collection.map(draw_curves, "ellipses", data=curves, alpha=alpha, width=width)

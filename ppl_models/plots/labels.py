@@ -123,8 +123,8 @@ def rank_curves(values: np.ndarray) -> np.ndarray:
         Differences (chain, draw), at evenly spaced ranks.
 
     >>> rank_curves(np.array([[1.0, 2.0], [3.0, 4.0]]))
-    array([[0.5, 0. ],
-           [0. , 0. ]])
+    array([[ 0.5,  0. ],
+           [-0.5,  0. ]])
     """
     chains, draws = values.shape
     ranks = (values.ravel().argsort(kind="stable").argsort() + 1).reshape(chains, draws)

@@ -7,6 +7,7 @@ density (Paananen et al. 2021); rows that stay bad are scored by refitting witho
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,12 +18,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from jax import Array
-from jax.flatten_util import ravel_pytree
 from jax.scipy.special import logsumexp
-from numpyro.distributions import biject_to
 
 from ..inference.fit import fit, from_json, scope
 from ..inference.program import Model, Structure
+from ..inference.vector import constrained, log_joints, unconstrained
 from .prediction import log_density
 from .recall import recall
 
@@ -81,14 +81,14 @@ def _moment_match(tree: xr.DataTree, found: Any, site: str) -> Any:
         recalled = recall(tree)
         model, structure = recalled.problem.model, recalled.problem.structure
         values = {n: jnp.asarray(v) for n, v in recalled.values.items()}
-        free = jax.jit(jax.vmap(lambda v: ravel_pytree(model.unconstrain(v, structure))[0]))(values)
+        free = jax.jit(jax.vmap(partial(unconstrained, model, structure)))(values)
         shape = recalled.shape
         draws = xr.DataArray(
             np.asarray(free).reshape(*shape, -1), dims=("chain", "draw", "coordinate")
         )
 
         def joint(upars: xr.DataArray) -> xr.DataArray:
-            return _apply(upars, partial(_log_joint, model, structure=structure))
+            return _apply(upars, partial(log_joints, model, structure=structure))
 
         def row(upars: xr.DataArray, index: int) -> xr.DataArray:
             one = model.with_data({n: np.asarray(v)[[index]] for n, v in model.data.items()})
@@ -107,38 +107,12 @@ def _apply(upars: xr.DataArray, function: Any) -> xr.DataArray:
     return xr.DataArray(found.reshape(shape), dims=("chain", "draw"))
 
 
-def _constrained(model: Model, structure: Structure, vector: Array) -> tuple[Any, Array]:
-    """Global sites from an unconstrained vector, and the log volume of the map."""
-    blank = {
-        s.name: jnp.zeros(biject_to(s.support).inverse_shape(s.shape)) for s in structure.sites
-    }
-    free = ravel_pytree(blank)[1](vector)
-    values, volume = {}, jnp.zeros(())
-    for site in structure.sites:
-        transform = biject_to(site.support)
-        values[site.name] = transform(free[site.name])
-        volume += transform.log_abs_det_jacobian(free[site.name], values[site.name]).sum()
-    return values, volume
-
-
-@partial(jax.jit, static_argnames=("structure",))
-def _log_joint(model: Model, vectors: Array, *, structure: Structure) -> Array:
-    def one(vector: Array) -> Array:
-        values, volume = _constrained(model, structure, vector)
-        rows = logsumexp(model.logits(values, structure), axis=0).sum()
-        return rows + model.pieces(values, structure).log_prior + volume
-
-    return jax.lax.map(one, vectors)
-
-
 @partial(jax.jit, static_argnames=("structure",))
 def _log_row(model: Model, vectors: Array, *, structure: Structure) -> Array:
-    from dataclasses import replace
-
     single = replace(structure, rows=1)
 
     def one(vector: Array) -> Array:
-        values, _ = _constrained(model, structure, vector)
+        values, _ = constrained(structure, vector)
         return logsumexp(model.logits(values, single), axis=0)[0]
 
     return jax.lax.map(one, vectors)

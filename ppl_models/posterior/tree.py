@@ -26,6 +26,7 @@ from .rows import density_of_draws, log_prior_of_draws
 
 PREDICTIVE_CELLS = 2_000_000  #: most numbers of predictive data that a tree keeps
 LOG_LIKELIHOOD_CELLS = 40_000_000  #: most numbers of pointwise log-likelihood that it keeps
+TABLE_CELLS = 20_000_000  #: most numbers of responsibilities that it keeps
 VERSIONS = ("numpyro", "jax", "arviz", "numpy", "xarray")
 
 
@@ -73,7 +74,9 @@ def build_tree(
             draw=np.arange(likelihood.sizes["draw"]) * found.every
         )
         groups["log_likelihood"] = likelihood
-        if found.responsibilities is not None:
+        if found.responsibilities is not None and found.responsibilities.size > TABLE_CELLS:
+            notes.append("responsibilities are left out, being too many: predict gives them")
+        elif found.responsibilities is not None:
             groups["responsibilities"] = axes.dataset(
                 {"responsibilities": ((problem.structure.plate, "cluster"), found.responsibilities)}
             )

@@ -12,6 +12,7 @@ from ppl_models.plots import choose_plots, close, plot_comparison, png
 from ppl_models.plots.arviz_views import shown_parameters
 
 OF_DRAWS = {"trace", "rank", "forest", "khat"}
+WITH_ARVIZ = ("gaussian", "univariate", "chain")  # ArviZ's own take seconds each
 CASES = {
     "gaussian": ("gaussian_fit", {"rows": 60, "draws": 120}, {"clusters", "ppc"}),
     "many features": ("gaussian_fit", {"features": 6, "rows": 60, "draws": 120}, {"clusters"}),
@@ -32,14 +33,19 @@ def test_draws_get_traces_and_the_pictures_of_their_family(fits, case):
     assert expected | OF_DRAWS | {"predictive"} <= set(chosen)
     assert "path" not in chosen
     for name, picture in chosen.items():
+        if name in OF_DRAWS and case not in WITH_ARVIZ:
+            continue
         made = picture(tree)
         assert isinstance(made, PlotCollection), name
-        assert png(made).startswith(b"\x89PNG"), name
+        if case in ("gaussian", "chain"):  # rendering all of them takes long
+            assert png(made).startswith(b"\x89PNG"), name
         close(made)
 
 
-@pytest.mark.parametrize("case", [name for name in CASES if name != "chain"])
-@pytest.mark.parametrize("method", ["em", "kmeans"])
+@pytest.mark.parametrize(
+    ("case", "method"),
+    [("gaussian", "kmeans"), *((name, "em") for name in CASES if name != "chain")],
+)
 def test_points_never_get_pictures_of_draws(fits, case, method):
     maker, arguments, expected = CASES[case]
     tree = fits.as_point(getattr(fits, maker)(**arguments), method)

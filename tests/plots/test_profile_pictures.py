@@ -22,9 +22,7 @@ def test_dots_are_means_and_lines_are_intervals(fits):
         segments = picture.get_viz("dots", "summary", cluster=k).get_segments()
         expected = draws.sel(cluster=k).quantile([0.05, 0.95], "sample").values.T
         np.testing.assert_allclose([segment[:, 1] for segment in segments], expected)
-    assert [label.get_text() for label in axes.get_xticklabels()] == [
-        f"item {d}" for d in range(5)
-    ]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [f"item {d}" for d in range(5)]
 
 
 def test_many_features_become_a_heat_map_of_means(fits):

@@ -1,0 +1,63 @@
+# Needs make and Python 3.12 or newer, nothing else; everything is installed into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.set-up
+INSTALL := $(BIN)/python -m pip install --constraint constraints.txt
+
+# compiled programs are kept, so that the second run starts quickly
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
+
+.PHONY: help setup demo test check format lint types verify bench tables clean
+
+help:
+	@echo 'make demo     a selection of the experiments; ends with the path of a page'
+	@echo 'make test     all tests and all examples in docstrings'
+	@echo 'make check    format, lint, types, examples in docstrings, tests'
+	@echo 'make verify   the long calibration of every program with every method that draws'
+	@echo 'make bench    speed beside other libraries; writes the numbers into the README'
+	@echo 'make tables   the tables of the README, made anew'
+	@echo 'make setup    what all of these do first: .venv with pinned packages'
+	@echo 'make clean    remove what the others made, except .venv'
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { \
+	  echo 'Python 3.12 or newer is needed: make PYTHON=/path/to/python3.12 ...' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+demo: setup
+	@$(BIN)/python -m experiments.demo
+
+# examples in docstrings are tests too, see pyproject.toml
+test: setup
+	$(BIN)/python -m pytest
+
+check: format lint types test
+
+format: setup
+	$(BIN)/ruff format --check .
+
+lint: setup
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy
+
+verify: setup
+	$(BIN)/python -m experiments.verification
+
+bench: setup
+	$(INSTALL) --quiet --editable '.[dev,peers]'
+	$(BIN)/python -m experiments.benchmarks
+	$(BIN)/python -m ppl_models.tables
+
+tables: setup
+	$(BIN)/python -m ppl_models.tables
+
+clean:
+	rm -rf out build .cache .pytest_cache .mypy_cache .ruff_cache
+	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +

@@ -1,0 +1,255 @@
+"""Simulation-based calibration: does a sampler draw from the posterior that it says it draws from?
+
+Global sites are drawn from the prior, data from the program, and posterior draws from the method.
+If all is right, the rank of a true value among its posterior draws is uniform (Cook, Gelman and
+Rubin 2006; Talts et al. 2018; with data-dependent quantities, Modrák et al. 2023). Mixtures are
+judged on quantities that the labels of the clusters do not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+import xarray as xr
+from jax import Array, lax, random
+from jax.scipy.special import logsumexp
+from numpyro import handlers
+from numpyro.infer import NUTS
+
+from .. import catalogue
+from ..errors import InputError
+from ..inference.fit import scope
+from ..inference.gibbs_kernel import StatisticsGibbs
+from ..inference.problem import Problem
+from ..inference.program import Globals, Model, Structure
+from ..inference.statistics import Chunks, sweep
+from ..inference.updates import conditional, conjugate_sites
+from ..inference.vector import constrained, log_joint, unconstrained
+
+METHODS = ("gibbs", "nuts", "exact")
+BATCH = 100  #: simulations side by side
+
+
+def calibrate(
+    program: str | Callable,
+    *,
+    rows: int,
+    seed: int,
+    method: str = "gibbs",
+    simulations: int = 1000,
+    draws: int = 50,
+    warmup: int = 200,
+    thinning: int = 10,
+    assumed: Mapping[str, Any] | None = None,
+    sizes: Mapping[str, Any] | None = None,
+    **arguments: Any,
+) -> xr.DataTree:
+    """Simulate, fit and rank, many times, in one compilation.
+
+    Args:
+        program: built-in name, ``path/to/file.py:function`` or function. Priors that are set from
+            the data by default must be given as arguments, for there are no data yet.
+        rows: rows (or sequences) of every simulation.
+        seed: of all random numbers.
+        method: "gibbs", "nuts" or "exact".
+        simulations: number of simulations.
+        draws: posterior draws that a true value is ranked among.
+        warmup: sweeps before them.
+        thinning: sweeps between them.
+        assumed: arguments that the fit assumes in place of the true ones, to see it fail.
+        sizes: further sizes of the data, such as ``{"features": 2}``.
+        **arguments: of the program.
+
+    Returns:
+        A tree with ``prior_sbc``: the probability integral transform of every quantity, dimensions
+        ``(chain, draw, ...)`` with a draw a simulation, as ``arviz.plot_ecdf_pit`` takes it; and
+        ``sbc_test``: chi-squared p-values of uniformity, with ``worst`` and ``quantities`` in the
+        attributes.
+
+    Raises:
+        InputError: a method that is not served.
+    """
+    if method not in METHODS:
+        raise InputError(f"method is {method!r}: calibration serves {', '.join(METHODS)}")
+    function = catalogue.program(program)
+    with scope("float64"):
+        source = Model(function, {}, {**arguments, **(sizes or {})}, {})
+        plate = {"sequences": rows} if _takes(function, "sequences") else {"rows": rows}
+        source = Model(function, {}, source.arguments | plate, {})
+        example = _simulate(source, random.key(seed + 1))
+        names = tuple(example)
+        fitted = Model(function, {}, {**arguments, **(assumed or {})}, {})
+        data = {n: np.asarray(example[n]) for n in _observed(function, names)}
+        model = fitted.with_data(data)
+        structure = model.structure()
+        problem = Problem(model, structure)
+        _ = problem.wiring, problem.chunks, problem.example  # read outside the compiled function
+        sampler = {"gibbs": _gibbs, "nuts": _nuts, "exact": _exact}[method]
+        plan = (problem, draws, warmup, thinning)
+
+        def one(key: Array) -> dict[str, Array]:
+            truth_key, sample_key, tie_key = random.split(key, 3)
+            drawn = _simulate(source, truth_key)
+            here = model.with_data({n: drawn[n] for n in data})
+            truth = {n: drawn[n] for n in structure.names}
+            found = sampler(sample_key, here, plan)
+            true = quantities(here, structure, truth)
+            mine = lax.map(partial(quantities, here, structure), found)
+            return _ranks(tie_key, true, mine)
+
+        keys = random.split(random.key(seed), simulations)
+        ranks = jax.jit(lambda k: lax.map(one, k, batch_size=min(BATCH, simulations)))(keys)
+    return _as_tree({n: np.asarray(v) for n, v in ranks.items()}, method, function)
+
+
+def _takes(function: Callable, name: str) -> bool:
+    import inspect
+
+    return name in inspect.signature(function).parameters
+
+
+def _observed(function: Callable, names: tuple[str, ...]) -> list[str]:
+    from ..inference.fit import data_parameters
+
+    return [n for n in data_parameters(function) if n in names]
+
+
+def _simulate(source: Model, key: Array) -> dict[str, Array]:
+    trace = handlers.trace(handlers.seed(source.run, key)).get_trace()
+    return {n: s["value"] for n, s in trace.items() if s["type"] == "sample"}
+
+
+def quantities(model: Model, structure: Structure, values: Globals) -> dict[str, Array]:
+    """What is ranked: label-free functions of global sites and data.
+
+    Sites that have a cluster axis are put into the order of the first one that is not the weights.
+    """
+    density = logsumexp(model.logits(values, structure), axis=0)
+    found = {"log_likelihood": density.sum(), "log_density_of_first_row": density[0]}
+    by_cluster = [s for s in structure.sites if s.dims and s.dims[0] == "cluster"]
+    if structure.assignment is None or not by_cluster:
+        return found | {n: v.reshape(-1)[:8] for n, v in values.items()}
+    key_site = next((s.name for s in by_cluster if s.name != "weights"), by_cluster[0].name)
+    key = values[key_site].reshape(structure.clusters, -1)[:, 0]
+    order = jnp.argsort(key)
+    for site in structure.sites:
+        value = values[site.name]
+        if site in by_cluster:
+            value = value[order].reshape(structure.clusters, -1)[:, :2]
+        found[site.name] = value.reshape(-1)[:8]
+    return found
+
+
+def _ranks(key: Array, true: dict[str, Array], draws: dict[str, Array]) -> dict[str, Array]:
+    """(number of draws below + a uniform share of the ties and of itself) / (draws + 1)."""
+    found = {}
+    for name, value in true.items():
+        key, own = random.split(key)
+        below = (draws[name] < value).sum(0)
+        equal = (draws[name] == value).sum(0)
+        tie = random.uniform(own, jnp.shape(value))
+        found[name] = (below + tie * (equal + 1)) / (draws[name].shape[0] + 1)
+    return found
+
+
+def _inside(problem: Problem, model: Model) -> Problem:
+    """The problem on simulated data: read once, its numbers replaced."""
+    inner = Problem(model, problem.structure)
+    arrays = {n: jnp.asarray(model.data[n])[None] for n in problem.families}
+    centres = {n: f.centre(arrays[n][0]) for n, f in problem.families.items()}
+    present = jnp.ones((1, problem.structure.rows), bool)
+    inner.__dict__["chunks"] = Chunks(arrays, present, centres, problem.chunks.missing)
+    inner.__dict__["wiring"] = problem.wiring
+    inner.__dict__["example"] = problem.example
+    return inner
+
+
+def _gibbs(key: Array, model: Model, plan: tuple) -> Globals:
+    problem, draws, warmup, thinning = plan
+    kernel = StatisticsGibbs(_inside(problem, model))
+    state = kernel.init(key, warmup, None, (), {})
+
+    def sweeps(count: int, state: Any) -> Any:
+        return lax.fori_loop(0, count, lambda _, s: kernel.sample(s, (), {}), state)
+
+    def keep(state: Any, _: None) -> tuple[Any, Globals]:
+        state = sweeps(thinning, state)
+        return state, state.z
+
+    return lax.scan(keep, sweeps(warmup, state), None, length=draws)[1]
+
+
+def _nuts(key: Array, model: Model, plan: tuple) -> Globals:
+    problem, draws, warmup, thinning = plan
+    structure = problem.structure
+    start_key, run_key = random.split(key)
+    start = unconstrained(model, structure, model.initial(start_key, structure))
+    kernel = NUTS(potential_fn=lambda v: -log_joint(model, structure, v))
+    state = kernel.init(run_key, warmup, start, (), {})
+
+    def sweeps(count: int, state: Any) -> Any:
+        return lax.fori_loop(0, count, lambda _, s: kernel.sample(s, (), {}), state)
+
+    def keep(state: Any, _: None) -> tuple[Any, Globals]:
+        state = sweeps(thinning, state)
+        return state, constrained(structure, state.z)[0]
+
+    return lax.scan(keep, sweeps(warmup, state), None, length=draws)[1]
+
+
+def _exact(key: Array, model: Model, plan: tuple) -> Globals:
+    problem, draws, _, _ = plan
+    inner = _inside(problem, model)
+    structure = problem.structure
+    wires, _ = conjugate_sites(problem.model, structure, problem.wiring, problem.chunks)
+    values = inner.model.initial(key, structure)
+    pieces = model.pieces(values, structure)
+    swept = sweep(pieces, structure, inner.chunks)
+
+    def draw(key: Array) -> Globals:
+        found = {}
+        for wire in wires:
+            key, own = random.split(key)
+            posterior = conditional(
+                wire, pieces, structure, swept, inner.chunks, values, flat=False
+            )
+            assert posterior is not None
+            found[wire.site] = posterior.sample(own)
+        return found
+
+    return lax.map(draw, random.split(key, draws))
+
+
+def _as_tree(ranks: dict[str, np.ndarray], method: str, function: Callable) -> xr.DataTree:
+    variables, tests = {}, {}
+    for name, value in ranks.items():
+        dims = tuple(f"{name}_index_{i}" for i in range(value.ndim - 1))
+        variables[name] = (("chain", "draw", *dims), value[None])
+        tests[name] = (dims, _uniformity(value))
+    worst = min(float(np.min(p)) for _, p in tests.values())
+    count = sum(np.size(p) for _, p in tests.values())
+    tree = xr.DataTree.from_dict({"prior_sbc": xr.Dataset(variables), "sbc_test": xr.Dataset(tests)})
+    tree.attrs = {
+        "program": catalogue.program_name(function), "method": method,
+        "simulations": len(next(iter(ranks.values()))), "worst": worst, "quantities": count,
+        "calibrated": bool(worst > 0.01 / count),
+    }
+    return tree
+
+
+def _uniformity(pit: np.ndarray, bins: int = 20) -> np.ndarray:
+    """Chi-squared p-value of uniformity over simulations, per quantity."""
+    flat = pit.reshape(len(pit), -1)
+    found = []
+    for column in flat.T:
+        counts = np.histogram(column, bins=bins, range=(0, 1))[0]
+        found.append(scipy.stats.chisquare(counts).pvalue)
+    return np.asarray(found).reshape(pit.shape[1:])
+
+

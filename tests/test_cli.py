@@ -1,0 +1,260 @@
+"""The command line gives what the calls from Python give, in files that can be read again."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import ppl_models
+from ppl_models import catalogue
+from ppl_models.cli import main, process
+from ppl_models.data import old_faithful, read_file
+from ppl_models.inference.fit import data_parameters
+from ppl_models.tables import TINY
+
+QUICK = ["--method", "em", "--set", "starts=2", "--set", "predictive=0"]
+
+
+def spoken(capsys: pytest.CaptureFixture[str], *words: str | Path, status: int = 0) -> str:
+    """Run a command that must end with a status; what it wrote to standard output."""
+    assert main([str(word) for word in words]) == status
+    return capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def faithful(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "faithful.csv"
+    old_faithful().iloc[:60].to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def fitted(faithful: Path) -> Path:
+    out = faithful.with_suffix(".nc")
+    words = ["fit", "gaussian_mixture", faithful, "--clusters", 2, "--seed", 3, "--out", out,
+             "--quiet", *QUICK]
+    assert main([str(word) for word in words]) == 0
+    return out
+
+
+@pytest.mark.parametrize("words", [["--help"], ["fit", "--help"]], ids=" ".join)
+def test_help_answers_in_a_third_of_a_second(words: list[str]) -> None:
+    best = np.inf
+    for _ in range(20):  # the machine may be busy: one quick answer shows that it can be quick
+        began = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "ppl_models", *words], capture_output=True)
+        best = min(best, time.perf_counter() - began)
+        assert done.returncode == 0 and done.stdout.startswith(b"usage: ppl-models")
+        if best < 0.3:
+            break
+    assert best < 0.3
+
+
+def test_help_tells_the_process_wide_switches(capsys: pytest.CaptureFixture[str]) -> None:
+    said = spoken(capsys, "--help")
+    assert "MPLBACKEND=Agg" in said and "JAX_COMPILATION_CACHE_DIR" in said
+
+
+def test_switches_leave_what_the_environment_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "pdf")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    process.prepare()
+    assert os.environ["MPLBACKEND"] == "pdf"
+    assert Path(os.environ["JAX_COMPILATION_CACHE_DIR"]) == Path("/somewhere/ppl_models/jax")
+
+
+def test_list_names_every_program_and_method(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line.split(maxsplit=1) for line in spoken(capsys, "list").splitlines() if line]
+    described = {words[0]: words[1] for words in lines if len(words) == 2}
+    for name in catalogue.model_names():
+        assert described[name] == catalogue.summary("models", name)
+    for name in catalogue.method_names():
+        assert described[name] == catalogue.summary("inference/methods", name)
+
+
+def test_list_of_one_name_shows_its_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = spoken(capsys, "list", "gaussian_mixture").splitlines()
+    assert "  clusters (required)" in lines and "  covariance='full'" in lines
+    assert "  starts=16" in spoken(capsys, "list", "em").splitlines()
+
+
+def test_fit_is_the_call_from_python(fitted: Path, faithful: Path) -> None:
+    tree = ppl_models.load(fitted)
+    same = ppl_models.fit("gaussian_mixture", pd.read_csv(faithful), method="em", seed=3,
+                          clusters=2, starts=2, predictive=0)
+    xr.testing.assert_identical(tree["posterior"].to_dataset(), same["posterior"].to_dataset())
+    for name in ("program", "method", "seed", "precision", "arguments", "configuration"):
+        assert tree.attrs[name] == same.attrs[name]
+
+
+def test_fit_says_whether_it_can_be_trusted(
+    faithful: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "fit.nc"
+    said = spoken(capsys, "fit", "gaussian_mixture", faithful, "--clusters", 1, "--out", out,
+                  "--precision", "float32", "--set", "covariance=diagonal", *QUICK)
+    assert said.splitlines()[0] == str(out)
+    assert "trust" in said or "with care" in said
+    tree = ppl_models.load(out)
+    assert tree.attrs["precision"] == "float32"
+    assert tree["posterior"]["scale"].sizes["feature"] == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["fit.nc"]
+
+
+def test_report_stands_beside_the_fit(fitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = fitted.with_suffix(".html")
+    assert spoken(capsys, "report", fitted).strip() == str(page)
+    assert page.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
+    spoken(capsys, "report", fitted, status=2)
+    spoken(capsys, "report", fitted, "--overwrite")
+
+
+def test_predict_is_the_call_from_python(
+    fitted: Path, faithful: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.read_csv(io.StringIO(spoken(capsys, "predict", fitted, faithful)))
+    expected = ppl_models.predict(ppl_models.load(fitted), pd.read_csv(faithful)).values
+    np.testing.assert_allclose(table[["probability_0", "probability_1"]], expected, atol=1e-12)
+    assert table["cluster"].tolist() == expected.argmax(1).tolist()
+    assert table["row"].tolist() == list(range(60))
+
+
+def test_generate_is_the_call_from_python(
+    fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = ppl_models.generate(ppl_models.load(fitted), 7, seed=5)["x"]
+    said = spoken(capsys, "generate", fitted, "--rows", 7, "--seed", 5)
+    table = pd.read_csv(io.StringIO(said))
+    assert list(table.columns) == expected["feature"].values.tolist()
+    np.testing.assert_allclose(table, expected.values, rtol=1e-12)
+    out = tmp_path / "new.csv"
+    assert spoken(capsys, "generate", fitted, "--rows", 7, "--seed", 5, "--out", out) == f"{out}\n"
+    assert out.read_text() == said
+    spoken(capsys, "generate", fitted, "--rows", 7, "--out", out, status=2)
+    assert out.read_text() == said
+
+
+@pytest.mark.parametrize("name", catalogue.model_names())
+def test_every_program_reads_what_it_generated(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = data_parameters(catalogue.program(name))
+    ((site, kind),) = kinds.items()
+    rows = TINY[kind.__name__]
+    if kind.__name__ == "Tokens":
+        data = tmp_path / "data.txt"
+        data.write_text("".join(f"{row}\n" for row in rows))
+    else:
+        data = tmp_path / "data.csv"
+        columns = [f"column {i}" for i in range(len(rows[0]))]
+        pd.DataFrame(rows, columns=columns).to_csv(data, index=False)
+    clusters = [] if name == "markov_chain" else ["--clusters", "2"]
+    fit = tmp_path / "fit.nc"
+    spoken(capsys, "fit", name, data, *clusters, "--out", fit, "--quiet", *QUICK)
+    like = {n: list(v) for n, v in
+            json.loads(ppl_models.load(fit).attrs["coordinate_labels"]).items()}
+    for new in (tmp_path / f"new{data.suffix}", tmp_path / "new table.csv"):
+        spoken(capsys, "generate", fit, "--rows", 20, "--out", new)
+        read = kind.read(read_file(new, kind=kind), site=site, like=like, fresh=False)
+        assert len(read.values) == 20
+        for dim in ("feature", "level", "token"):
+            assert list(map(str, read.coords.get(dim, []))) == list(map(str, like.get(dim, [])))
+
+
+def test_experiments_are_files_with_a_run(
+    fake_experiments: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(fake_experiments)
+    assert "does it run?" in spoken(capsys, "list")
+    assert "_helper" not in spoken(capsys, "list") and "folder" not in spoken(capsys, "list")
+    page = spoken(capsys, "experiment", "asked", "--smoke").strip()
+    assert page == "out/asked/asked.html" and Path(page).read_text() == "smoke=True"
+    spoken(capsys, "experiment", "asked", status=2)
+    assert Path(page).read_text() == "smoke=True"
+    spoken(capsys, "experiment", "asked", "--overwrite")
+    assert Path(page).read_text() == "smoke=False"
+    spoken(capsys, "experiment", "asked", "--out", "missing/folder", status=2)
+    spoken(capsys, "experiment", "failing", "--out", "elsewhere", status=2)
+    assert not Path("elsewhere").exists() and not list(Path().glob(".*part"))
+    assert sorted(p.name for p in Path("out").iterdir()) == ["asked"]
+
+
+@pytest.fixture
+def fake_experiments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of experiments instead of the real one."""
+    package = tmp_path / "somewhere" / "experiments"
+    package.joinpath("folder").mkdir(parents=True)
+    run = "def run(folder, *, smoke=False):\n    page = folder / 'asked.html'\n"
+    sources = {
+        "__init__": "", "_helper": run, "notes": '"""No run."""', "folder/__init__": run,
+        "asked": f'"""Asked: does it run?"""\n{run}    page.write_text(f"{{smoke=}}")\n'
+                 "    return page\n",
+        "failing": f'{run}    page.write_text("half")\n    raise OSError("the disk is full")\n',
+    }
+    for name, source in sources.items():
+        (package / f"{name}.py").write_text(source)
+    for name in [n for n in sys.modules if n.partition(".")[0] == "experiments"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(package.parent)
+    yield tmp_path
+    for name in [n for n in sys.modules if n.partition(".")[0] == "experiments"]:
+        del sys.modules[name]
+
+
+def test_ctrl_c_ends_even_what_does_not_listen(tmp_path: Path) -> None:
+    program = tmp_path / "sleeper.py"
+    program.write_text(
+        "import pathlib, time\npathlib.Path(__file__).with_name('begun').touch()\ntime.sleep(60)\n"
+    )
+    (tmp_path / "data.csv").write_text("a,b\n1,2\n3,5\n")
+    with subprocess.Popen(
+        [sys.executable, "-m", "ppl_models", "fit", f"{program}:none", "data.csv", "--out",
+         "fit.nc"], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    ) as running:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=20)
+    assert running.returncode == 130 and said == "ppl-models: stopped\n"
+    assert not (tmp_path / "fit.nc").exists()
+
+
+def test_a_reader_that_goes_away_is_no_error(fitted: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "ppl_models", "generate", fitted, "--rows", "20000"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as running:
+        assert running.stdout is not None and running.stderr is not None
+        assert running.stdout.readline() == "eruptions,waiting\n"
+        running.stdout.close()
+        said = running.stderr.read()
+    assert running.returncode == 141 and said == ""
+
+
+def test_a_defect_is_one_sentence_unless_asked(
+    faithful: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("of\nours")
+
+    monkeypatch.setattr("ppl_models.inference.fit.fit", broken)
+    words = ["fit", "gaussian_mixture", str(faithful), "--out", str(tmp_path / "fit.nc")]
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "unexpected ZeroDivisionError: of ours" in said
+    assert main(["--debug", *words]) == 1
+    assert "Traceback" in capsys.readouterr().err

@@ -1,0 +1,108 @@
+"""The README tells the truth: its tables are the code's, its examples and commands run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ppl_models import catalogue
+from ppl_models.cli import main
+from ppl_models.errors import InputError
+from ppl_models.tables import (
+    NO_RESULTS,
+    RESULTS,
+    benchmark_numbers,
+    between_markers,
+    filled,
+    refusal,
+    sections,
+    variants,
+)
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.mark.parametrize("name", list(sections(ROOT)))
+def test_generated_sections_are_up_to_date(name: str) -> None:
+    begin, end = between_markers(TEXT, name)
+    assert TEXT[begin:end].strip() == sections(ROOT)[name]().strip(), "run: make tables"
+
+
+def test_filling_changes_what_is_out_of_date_and_nothing_else() -> None:
+    begin, end = between_markers(TEXT, "methods")
+    assert filled(f"{TEXT[:begin]}old\n{TEXT[end:]}", ROOT) == filled(TEXT, ROOT)
+    with pytest.raises(InputError, match="begin methods"):
+        between_markers(TEXT.replace("<!-- begin methods -->", ""), "methods")
+
+
+def test_numbers_come_from_the_recorded_run(tmp_path: Path) -> None:
+    assert benchmark_numbers(tmp_path) == NO_RESULTS
+    (tmp_path / RESULTS).parent.mkdir(parents=True)
+    (tmp_path / RESULTS).write_text("12 times\n")
+    assert benchmark_numbers(tmp_path) == "12 times"
+
+
+def test_variants_are_the_choices_that_a_program_declares() -> None:
+    covariances = [arguments["covariance"] for _, arguments in variants("gaussian_mixture")]
+    assert covariances == ["spherical", "diagonal", "tied", "full"]
+    assert list(variants("markov_chain")) == [("markov_chain", {})]
+
+
+def test_known_refusals_are_seen() -> None:
+    sphere = {"clusters": 2, "covariance": "spherical"}
+    assert refusal("gaussian_mixture", "kmeans", sphere) is None
+    full = refusal("gaussian_mixture", "kmeans", {"clusters": 2, "covariance": "full"})
+    assert full is not None and "FullGaussian" in full
+    assert refusal("markov_chain", "hard", {}) is not None
+    assert refusal("bernoulli_mixture", "exact", {"clusters": 2}) is not None
+
+
+def test_the_first_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    example = blocks("python")[0]
+    assert len(example.strip().splitlines()) <= 25
+    exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
+    assert (tmp_path / "old_faithful.html").is_file() and (tmp_path / "old_faithful.nc").is_file()
+
+
+def test_the_program_in_a_file_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    program = blocks("python")[1]
+    name = re.match(r"# (\w+\.py)\n", program)
+    assert name is not None
+    Path(name[1]).write_text(program)
+    Path("answers.csv").write_text(
+        "swims,skis\n" + "1,0\n" * 15 + "0,1\n" * 5 + "1,1\n0,0\n1,\n"
+    )
+    commands = [line for block in blocks("sh") for line in block.splitlines() if name[1] in line]
+    assert len(commands) == 1
+    words = shlex.split(commands[0])
+    assert words[0] == "ppl-models"
+    assert main(words[1:]) == 0
+    assert Path(words[words.index("--out") + 1]).is_file()
+
+
+def test_commands_are_real() -> None:
+    for block in blocks("sh"):
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["make"]:
+                assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M), line
+            elif words:
+                assert words[0] == "ppl-models"
+                if words[1] == "fit" and ":" not in words[2]:
+                    assert words[2] in catalogue.model_names()
+
+
+def test_the_map_names_every_room() -> None:
+    rooms = [p for p in (ROOT / "ppl_models").iterdir() if p.is_dir() and p.name[0] not in "_."]
+    for room in rooms:
+        assert f"  {room.name}/" in TEXT, f"the map of the README lacks {room.name}/"
