@@ -234,12 +234,11 @@ def test_ctrl_c_ends_even_what_does_not_listen(tmp_path: Path) -> None:
 
 def test_a_reader_that_goes_away_is_no_error(fitted: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "ppl_models", "generate", fitted, "--rows", "20000"],
+        [sys.executable, "-m", "ppl_models", "generate", fitted, "--rows", "3"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as running:
         assert running.stdout is not None and running.stderr is not None
-        assert running.stdout.readline() == "eruptions,waiting\n"
-        running.stdout.close()
+        running.stdout.close()  # before the first row is ready
         said = running.stderr.read()
     assert running.returncode == 141 and said == ""
 

@@ -94,13 +94,25 @@ def _as_numbers(values: np.ndarray, *, where: str, labels: np.ndarray, do: str) 
         position = int(np.argmax(~np.isnat(values)))
         found = f"{values[position]!s:.19} at {row(labels, position)}"
         raise InputError(f"{where} holds dates or durations ({found}): {do}")
-    for position, cell in enumerate(values):
-        if cell is None or isinstance(cell, Real | Decimal | np.bool):
-            continue
+    wrong = [
+        position for position, cell in enumerate(values)
+        if not (cell is None or isinstance(cell, Real | Decimal | np.bool))
+    ]
+    if wrong:
+        # one word makes a whole column of a file text: name the word, not the numbers before it
+        position = next((p for p in wrong if not _reads_as_number(values[p])), wrong[0])
+        cell = values[position]
         held = "text" if isinstance(cell, str | bytes) else f"values of type {type(cell).__name__}"
         value = f"{cell!r}" if isinstance(cell, str | bytes) else f"{cell}"
         raise InputError(f"{where} holds {held} ({value} at {row(labels, position)}): {do}")
     return np.array([np.nan if cell is None else float(cell) for cell in values])
+
+
+def _reads_as_number(cell: object) -> bool:
+    try:
+        return isinstance(cell, str) and np.isfinite(float(cell))
+    except ValueError:
+        return False
 
 
 def refuse_cells(wrong: np.ndarray, matrix: np.ndarray, table: Table, site: str, do: str) -> None:

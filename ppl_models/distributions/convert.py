@@ -82,8 +82,7 @@ def _categorical(base: Any, whole: Any) -> ExponentialFamily | None:
     if not features:
         return None
     levels = probs.shape[-1]
-    if probs.ndim == 1:
-        probs = jnp.broadcast_to(probs, (*features, levels))
+    probs = jnp.broadcast_to(probs, jnp.broadcast_shapes(probs.shape, (*features, levels)))
     return CategoricalVector(probs.reshape(*probs.shape[:-2], -1), (levels,) * features[0])
 
 

@@ -32,16 +32,19 @@ def draw_clusters(key: Array, logits: Array) -> Array:
     [1, 0]
     """
     shares = jnp.exp(logits - logits.max(0))
-    target = random.uniform(key, (logits.shape[1],), logits.dtype) * shares.sum(0)
+    # below 1, so that what rounding leaves over does not fall to a last cluster without a share
+    uniform = random.uniform(key, (logits.shape[1],), logits.dtype)
+    target = uniform * (1 - 4 * jnp.finfo(logits.dtype).eps) * shares.sum(0)
     running, chosen = jnp.zeros_like(target), jnp.zeros(logits.shape[1], jnp.int32)
-    for k in range(logits.shape[0] - 1):  # the last cluster takes what rounding leaves over
+    for k in range(logits.shape[0] - 1):
         running = running + shares[k]
         chosen = chosen + (running <= target)
     return chosen
 
 
 def draw_sweep(
-    key: Array, pieces: Pieces, structure: Structure, chunks: Chunks, *, keep: bool = False
+    key: Array, pieces: Pieces, structure: Structure, chunks: Chunks, *, keep: bool = False,
+    active: Array | None = None,
 ) -> tuple[Pass, Array | None]:
     """Draw every row's assignment and sum the statistics up.
 
@@ -51,6 +54,7 @@ def draw_sweep(
         structure: what was read off the program.
         chunks: the data.
         keep: return the assignments too.
+        active: ``(cluster,)``, the clusters that may have rows (default: all).
 
     Returns:
         Counts and statistics (the log-normaliser is left at zero), assignments ``(row,)``.
@@ -61,6 +65,8 @@ def draw_sweep(
     def chunk(key: Array, arrays: Mapping[str, Array], present: Array) -> tuple[Pass, Any]:
         clusters_key, *cell_keys = random.split(key, 1 + len(families))
         logits = chunk_logits(pieces, families, structure, arrays, chunks.centres, missing)
+        if active is not None:
+            logits = jnp.where(active[:, None], logits, -jnp.inf)
         chosen = draw_clusters(clusters_key, logits)
         one_hot = (chosen[None, :] == jnp.arange(structure.clusters)[:, None]) & present
         weights = one_hot.astype(logits.dtype)

@@ -96,6 +96,8 @@ class Result:
         starts: name -> (dims, array), of point methods.
         path: site -> ``(iteration, ...)``, of the kept start of point methods.
         assignment: ``(chain, draw, row)`` where the method draws or fixes assignments.
+        exchangeable: whether clusters mean the same in all draws but for their order, so that
+            relabelling makes sense.
         notes: sentences for the reader: collapsed components, starts that disagree, ...
     """
 
@@ -105,4 +107,5 @@ class Result:
     starts: Mapping[str, tuple[tuple[str, ...], np.ndarray]] = field(default_factory=dict)
     path: Mapping[str, np.ndarray] = field(default_factory=dict)
     assignment: np.ndarray | None = None
+    exchangeable: bool = True
     notes: list[str] = field(default_factory=list)

@@ -290,6 +290,17 @@ def _dims(name: str, site: Mapping[str, Any], value_ndim: int) -> tuple[str, ...
     return (*batch, *event)
 
 
+def _derived_dims(name: str, site: Mapping[str, Any], clusters: int) -> tuple[str, ...]:
+    """Names of a deterministic site's axes; one as long as there are clusters is theirs."""
+    shape = jnp.shape(site["value"])
+    dims = list(_dims(name, site, len(shape)))
+    unnamed = [i for i, d in enumerate(dims) if d.startswith(f"{name}_axis")]
+    mine = [i for i in unnamed if shape[i] == clusters]
+    if "cluster" not in dims and mine:
+        dims[mine[0]] = "cluster"
+    return tuple(dims)
+
+
 def _structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
     """Sort the sites of a trace."""
     samples = {n: s for n, s in trace.items() if s["type"] == "sample"}
@@ -346,7 +357,7 @@ def _structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
     )
     event_dims = tuple((n, _dims(n, s, jnp.ndim(s["value"]))[1:]) for n, s in emissions.items())
     derived = tuple(
-        (n, _dims(n, s, jnp.ndim(s["value"]))) for n, s in trace.items()
+        (n, _derived_dims(n, s, clusters if assignment else 0)) for n, s in trace.items()
         if s["type"] == "deterministic" and plate not in _plates(s).values()
     )
     return Structure(

@@ -10,12 +10,14 @@ import numpyro.distributions as dist
 
 from ..data.kinds import Bits
 from ..distributions import BernoulliVector
+from ._weights import mixture_weights
 
 
 def bernoulli_mixture(
     x: Annotated[Any, Bits] = None,
     *,
     clusters: int,
+    weights: str = "dirichlet",
     concentration: float = 1.0,
     ones: float = 1.0,
     zeros: float = 1.0,
@@ -34,7 +36,9 @@ def bernoulli_mixture(
     Args:
         x: ``(row, feature)`` of zeros and ones; gaps are NaN; None generates ``rows`` rows.
         clusters: K.
-        concentration: of the Dirichlet prior of the weights; a number or ``(cluster,)``.
+        weights: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
+            cut off at K clusters.
+        concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
         ones: pseudo-count of ones, a number or ``(feature,)``.
         zeros: pseudo-count of zeros, a number or ``(feature,)``.
         rows: number of rows where there are no data.
@@ -50,11 +54,7 @@ def bernoulli_mixture(
     """
     if x is not None:
         rows, features = jnp.shape(x)
-    weights = numpyro.sample(
-        "weights",
-        dist.Dirichlet(jnp.broadcast_to(jnp.asarray(concentration, float), (clusters,))),
-        infer={"event_dims": ["cluster"]},
-    )
+    shares = mixture_weights(clusters, concentration, weights)
     with numpyro.plate("cluster", clusters):
         probs = numpyro.sample(
             "probs",
@@ -62,7 +62,7 @@ def bernoulli_mixture(
             infer={"event_dims": ["feature"]},
         )
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
         return numpyro.sample(
             "x", BernoulliVector(probs[z]), obs=x, infer={"event_dims": ["feature"]}
         )

@@ -10,6 +10,7 @@ import numpyro.distributions as dist
 
 from ..data.kinds import Categories
 from ..distributions import BlockDirichlet, CategoricalVector
+from ._weights import mixture_weights
 
 
 def categorical_mixture(
@@ -17,6 +18,7 @@ def categorical_mixture(
     *,
     clusters: int,
     levels: tuple[int, ...],
+    weights: str = "dirichlet",
     concentration: float = 1.0,
     level_concentration: float = 1.0,
     rows: int | None = None,
@@ -35,7 +37,9 @@ def categorical_mixture(
         x: ``(row, feature)`` of codes from 0; gaps are NaN; None generates ``rows`` rows.
         clusters: K.
         levels: number of levels of every feature.
-        concentration: of the Dirichlet prior of the weights; a number or ``(cluster,)``.
+        weights: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
+            cut off at K clusters.
+        concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
         level_concentration: of the Dirichlet priors of the levels; a number or ``(level,)``.
         rows: number of rows where there are no data.
 
@@ -50,11 +54,7 @@ def categorical_mixture(
     """
     if x is not None:
         rows = jnp.shape(x)[0]
-    weights = numpyro.sample(
-        "weights",
-        dist.Dirichlet(jnp.broadcast_to(jnp.asarray(concentration, float), (clusters,))),
-        infer={"event_dims": ["cluster"]},
-    )
+    shares = mixture_weights(clusters, concentration, weights)
     with numpyro.plate("cluster", clusters):
         probs = numpyro.sample(
             "probs",
@@ -62,7 +62,7 @@ def categorical_mixture(
             infer={"event_dims": ["level"]},
         )
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
         return numpyro.sample(
             "x", CategoricalVector(probs[z], levels), obs=x, infer={"event_dims": ["feature"]}
         )

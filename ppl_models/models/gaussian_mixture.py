@@ -19,6 +19,7 @@ from ..distributions import (
 )
 from ..errors import InputError
 from ._scale import DataScale, data_scale
+from ._weights import mixture_weights
 
 COVARIANCES = ("spherical", "diagonal", "tied", "full")
 
@@ -28,6 +29,7 @@ def gaussian_mixture(
     *,
     clusters: int,
     covariance: str = "full",
+    weights: str = "dirichlet",
     concentration: float = 1.0,
     loc_mean: Any = None,
     loc_scale: Any = None,
@@ -55,7 +57,9 @@ def gaussian_mixture(
         x: ``(row, feature)`` or ``(row,)``; gaps are NaN; None generates ``rows`` rows.
         clusters: K.
         covariance: "spherical", "diagonal", "tied" or "full".
-        concentration: of the Dirichlet prior of the weights; a number or ``(cluster,)``.
+        weights: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
+            cut off at K clusters.
+        concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
         loc_mean: prior mean of the locations (default: the data's mean).
         loc_scale: prior standard deviation of the locations (default: twice the data's).
         scale_concentration: a of the inverse gamma.
@@ -85,18 +89,14 @@ def gaussian_mixture(
     scale = data_scale(x)
     mean = scale.mean if loc_mean is None else loc_mean
     spread = 2 * scale.deviation if loc_scale is None else loc_scale
-    weights = numpyro.sample(
-        "weights",
-        dist.Dirichlet(jnp.broadcast_to(jnp.asarray(concentration, float), (clusters,))),
-        infer={"event_dims": ["cluster"]},
-    )
+    shares = mixture_weights(clusters, concentration, weights)
     if features is None or (x is None and features == 1):
         rate = scale.deviation**2 / clusters**2 if scale_rate is None else scale_rate
         with numpyro.plate("cluster", clusters):
             loc = numpyro.sample("loc", dist.Normal(mean, spread))
             deviation = numpyro.sample("scale", InverseGammaScale(scale_concentration, rate))
         with numpyro.plate("row", rows):
-            z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+            z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
             return numpyro.sample("x", UnivariateGaussian(loc[z], deviation[z]), obs=x)
 
     share = clusters ** (-2 / features)
@@ -122,7 +122,7 @@ def gaussian_mixture(
                 "covariance", prior.matrix(), infer={"event_dims": ["feature", "feature_other"]}
             )
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
         if covariance == "spherical":
             emission = SphericalGaussian(loc[z], deviation[z])
         elif covariance == "diagonal":

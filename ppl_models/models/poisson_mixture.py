@@ -11,12 +11,14 @@ import numpyro.distributions as dist
 from ..data.kinds import Counts
 from ..distributions import PoissonVector
 from ._scale import data_scale
+from ._weights import mixture_weights
 
 
 def poisson_mixture(
     x: Annotated[Any, Counts] = None,
     *,
     clusters: int,
+    weights: str = "dirichlet",
     concentration: float = 1.0,
     rate_concentration: float = 1.5,
     rate_mean: Any = None,
@@ -36,7 +38,9 @@ def poisson_mixture(
     Args:
         x: ``(row, feature)`` or ``(row,)`` of counts; gaps are NaN; None generates ``rows`` rows.
         clusters: K.
-        concentration: of the Dirichlet prior of the weights; a number or ``(cluster,)``.
+        weights: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
+            cut off at K clusters.
+        concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
         rate_concentration: shape of the gamma prior; above 1 keeps the rates off zero.
         rate_mean: prior mean of the rates (default: the data's mean, at least 0.1).
         rows: number of rows where there are no data.
@@ -56,11 +60,7 @@ def poisson_mixture(
     mean: Any = rate_mean
     if mean is None:
         mean = 1.0 if x is None else jnp.clip(data_scale(jnp.asarray(x, float)).mean, 0.1)
-    weights = numpyro.sample(
-        "weights",
-        dist.Dirichlet(jnp.broadcast_to(jnp.asarray(concentration, float), (clusters,))),
-        infer={"event_dims": ["cluster"]},
-    )
+    shares = mixture_weights(clusters, concentration, weights)
     prior = dist.Gamma(rate_concentration, rate_concentration / jnp.asarray(mean))
     with numpyro.plate("cluster", clusters):
         if univariate:
@@ -70,7 +70,7 @@ def poisson_mixture(
                 "rate", prior.expand((features,)).to_event(1), infer={"event_dims": ["feature"]}
             )
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
         emission = PoissonVector(rate[z], univariate=univariate)
         dims = {} if univariate else {"event_dims": ["feature"]}
         return numpyro.sample("x", emission, obs=x, infer=dims)

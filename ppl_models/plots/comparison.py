@@ -70,7 +70,7 @@ def plot_comparison(
     wrap = min(len(wanted), 3)
     lines = -(-len(wanted) // wrap)
     made = plot_collection or new_panels(
-        {"criterion": wanted}, size=({1: 6.6, 2: 9.4}.get(wrap, 11.4), 3.6 * lines),
+        {"criterion": wanted}, size=({1: 6.6, 2: 9.4}.get(wrap, 11.4), 3.6 * lines + 0.3),
         columns=["criterion"], wrap=wrap, backend=backend,
     )  # fmt: skip
     families = _families(frame)
@@ -79,7 +79,9 @@ def plot_comparison(
         _draw_criterion(panel(made, criterion=name), frame, families, name, largest=best)
     if len(families) > 1:
         handles, labels = panel(made, criterion=wanted[0]).get_legend_handles_labels()
-        made.viz["figure"].item().legend(handles, labels, loc="outside right upper")
+        made.viz["figure"].item().legend(
+            handles, labels, loc="outside lower center", ncols=min(6, len(labels))
+        )
     return made
 
 
@@ -142,7 +144,7 @@ def _zoom(target: Axes, values: np.ndarray, largest: bool) -> str:
         return ""
     ends = np.array([good[0] - 0.15 * np.ptp(good), good[-1] + 0.25 * np.ptp(good)])
     target.set_ylim(*sorted(-ends if largest else ends))
-    return "; far worse ones are outside"
+    return "; the worst are cut off"
 
 
 def _mark(target: Axes, x: float, y: float) -> None:

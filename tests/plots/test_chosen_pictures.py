@@ -124,7 +124,7 @@ def test_far_worse_fits_do_not_press_the_others_together():
     table = pd.DataFrame({"clusters": range(1, 11), "bic": [1e6, 1e5, *range(10, 2, -1)]})
     axes = plot_comparison(table).viz["plot"].item()
     assert axes.get_ylim()[1] < 20
-    assert any("outside" in text.get_text() for text in axes.texts)
+    assert any("cut off" in text.get_text() for text in axes.texts)
 
 
 def test_a_table_without_clusters_is_refused():

@@ -1,0 +1,194 @@
+"""The telescoping sampler: a mixture of finite mixtures, the number of clusters unknown.
+
+K has a prior of its own and is drawn given the partition; clusters without rows are drawn from the
+prior. Frühwirth-Schnatter, Malsiner-Walli and Grün (2021), the dynamic variant: weights are
+Dirichlet(α / K), K - 1 ~ BetaNegativeBinomial(1, 4, 3), α ~ F(6, 3).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax, random
+from jax.scipy.special import betaln, gammaln
+
+from ...data.progress import progress_bar
+from ...errors import InputError, UnsupportedError
+from ..drawing import draw_sweep
+from ..problem import Problem, Result
+from ..program import Globals, Model, Structure
+from ..starts import starting_values
+from ..statistics import Chunks
+from ..updates import conditional, conjugate_sites
+from ..wiring import Wire
+
+BLOCK = 200  #: sweeps between looks at the clock
+ALPHA_STEP = 1.0  #: standard deviation of the random walk of log α
+
+
+def check(problem: Problem) -> None:
+    """Every site conjugate, the weights a Dirichlet."""
+    problem.need_statistics("telescoping")
+    problem.need_assignment("telescoping")
+    wires, free = conjugate_sites(
+        problem.model, problem.structure, problem.wiring, problem.chunks
+    )
+    if free or not any(w.emission == problem.structure.assignment for w in wires):
+        name = free[0] if free else problem.structure.assignment
+        raise UnsupportedError(
+            f"site '{name}' has no closed form given the assignments, which clusters without rows "
+            "need: use method='gibbs' with weights='stick_breaking'"
+        )
+
+
+def telescoping(
+    problem: Problem,
+    key: Array,
+    *,
+    chains: int = 4,
+    warmup: int = 1000,
+    draws: int = 2000,
+    thinning: int = 1,
+    assignments: bool = False,
+) -> Result:
+    """Draw the number of clusters, their shares and their parameters.
+
+    The program's ``clusters`` is the most that K can be; its prior of the weights is replaced by
+    Dirichlet(α / K).
+
+    Args:
+        problem: program and data.
+        key: random key.
+        chains: number of chains.
+        warmup: sweeps a chain that are not kept.
+        draws: draws a chain that are kept.
+        thinning: sweeps a kept draw.
+        assignments: keep the assignments of every draw.
+
+    Returns:
+        Draws; ``components`` (K), ``filled`` (clusters that have rows) and ``alpha`` are in the
+        sample statistics. Clusters without a share are draws from the prior.
+
+    Raises:
+        InputError: options out of range.
+    """
+    if min(chains, warmup, draws, thinning) < 1:
+        raise InputError(
+            f"chains ({chains}), warmup ({warmup}), draws ({draws}) and thinning ({thinning}) "
+            "must be at least 1"
+        )
+    start_key, run_key = random.split(key)
+    wires, _ = conjugate_sites(problem.model, problem.structure, problem.wiring, problem.chunks)
+    values, _ = starting_values(problem, wires, (), start_key, chains, flat=False)
+    most = problem.structure.clusters
+    state = (values, jnp.full(chains, most), jnp.ones(chains), random.split(run_key, chains))
+    kept: list[Any] = []
+    total = warmup + draws * thinning
+    with progress_bar(total, "telescoping", problem.progress) as bar:
+        for first in range(0, total, BLOCK):
+            state, found = _block(
+                problem.model, problem.chunks, state, structure=problem.structure, wires=wires,
+                keep=assignments,
+            )
+            kept.append(jax.tree.map(np.asarray, found))
+            bar.update(min(BLOCK, total - first))
+    whole = jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
+    chosen = slice(warmup + thinning - 1, total, thinning)
+    whole = jax.tree.map(lambda v: v[chosen].swapaxes(0, 1), whole)
+    stats = {n: whole[n] for n in ("components", "filled", "alpha")}
+    assignment = whole["assignment"].astype(np.int16) if assignments else None
+    return Result(whole["values"], "draws", stats, assignment=assignment, exchangeable=False)
+
+
+@partial(jax.jit, static_argnames=("structure", "wires", "keep"))
+def _block(
+    model: Model, chunks: Chunks, state: Any, *, structure: Structure, wires: tuple[Wire, ...],
+    keep: bool,
+) -> tuple[Any, Any]:
+    step = partial(_sweep, model, chunks, structure, wires, keep)
+    return lax.scan(lambda s, _: jax.vmap(step)(*s), state, None, length=BLOCK)
+
+
+def _sweep(
+    model: Model, chunks: Chunks, structure: Structure, wires: tuple[Wire, ...], keep: bool,
+    values: Globals, components: Array, alpha: Array, key: Array,
+) -> tuple[Any, Any]:
+    """Assignments; parameters; K; α; weights."""
+    most = structure.clusters
+    key, sweep_key, count_key, alpha_key, weight_key, *site_keys = random.split(
+        key, 5 + len(wires)
+    )
+    pieces = model.pieces(values, structure)
+    active = jnp.arange(most) < components
+    swept, assignment = draw_sweep(
+        sweep_key, pieces, structure, chunks, keep=keep, active=active
+    )
+    order = jnp.argsort(~(swept.counts > 0), stable=True)  # clusters that have rows first
+    component_sites = {w.site for w in wires if not w.shared}
+    values = {n: v[order] if n in component_sites else v for n, v in values.items()}
+    swept = jax.tree.map(lambda s: s[order] if s.shape[:1] == (most,) else s, swept)
+    for site_key, wire in zip(site_keys, wires, strict=True):
+        if wire.emission == structure.assignment:
+            weights_site = wire.site
+            continue
+        pieces = model.pieces(values, structure)
+        posterior = conditional(wire, pieces, structure, swept, chunks, values, flat=False)
+        assert posterior is not None
+        values[wire.site] = posterior.sample(site_key)
+    counts = swept.counts
+    components = draw_components(count_key, counts, alpha)
+    alpha = draw_alpha(alpha_key, counts, components, alpha)
+    active = jnp.arange(most) < components
+    gamma = random.loggamma(weight_key, jnp.where(active, counts + alpha / components, 1))
+    values[weights_site] = jax.nn.softmax(jnp.where(active, gamma, -jnp.inf))
+    filled = (counts > 0).sum()
+    found = {"values": values, "components": components, "filled": filled, "alpha": alpha}
+    if keep:
+        found["assignment"] = jnp.argsort(order)[assignment]
+    return (values, components, alpha, key), found
+
+
+def log_prior_components(most: int) -> Array:
+    """log P(K) for K = 1 … most: K - 1 is beta-negative-binomial(1, 4, 3)."""
+    k = jnp.arange(most)  # K - 1
+    return gammaln(1 + k) - gammaln(1) - gammaln(k + 1.0) + betaln(1 + 4.0, k + 3.0) - betaln(4.0, 3.0)
+
+
+def log_partition(counts: Array, components: Array, alpha: Array) -> Array:
+    """log of the partition's probability given K and α, up to what depends on neither."""
+    share = alpha / components
+    filled = counts > 0
+    blocks = jnp.where(filled, gammaln(counts + share) - gammaln(1 + share), 0).sum(-1)
+    number = filled.sum(-1)
+    return (
+        number * (jnp.log(alpha) - jnp.log(components)) + gammaln(components + 1.0)
+        - gammaln(jnp.clip(components - number, 0) + 1.0) + blocks
+        + gammaln(alpha) - gammaln(alpha + counts.sum(-1))
+    )
+
+
+def draw_components(key: Array, counts: Array, alpha: Array) -> Array:
+    """K given the partition and α."""
+    most = counts.shape[-1]
+    candidates = jnp.arange(1, most + 1)
+    score = jax.vmap(lambda k: log_partition(counts, k, alpha))(candidates.astype(counts.dtype))
+    score = score + log_prior_components(most)
+    possible = candidates >= (counts > 0).sum()
+    return candidates[random.categorical(key, jnp.where(possible, score, -jnp.inf))]
+
+
+def draw_alpha(key: Array, counts: Array, components: Array, alpha: Array) -> Array:
+    """One Metropolis step of log α; α ~ F(6, 3)."""
+    move_key, accept_key = random.split(key)
+    proposal = alpha * jnp.exp(ALPHA_STEP * random.normal(move_key, (), alpha.dtype))
+
+    def score(a: Array) -> Array:
+        log_f = (6 / 2 - 1) * jnp.log(a) - (6 + 3) / 2 * jnp.log1p(6 / 3 * a)
+        return log_f + log_partition(counts, components.astype(a.dtype), a) + jnp.log(a)
+
+    accept = jnp.log(random.uniform(accept_key, (), alpha.dtype)) < score(proposal) - score(alpha)
+    return jnp.where(accept, proposal, alpha)
