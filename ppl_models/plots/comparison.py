@@ -18,11 +18,14 @@ from ppl_models.plots.style import INK, cluster_colors, headline, styled
 
 NAMES = {
     "bic": "BIC", "aic": "AIC", "icl": "ICL", "elpd": "ELPD", "elpd_loo": "ELPD (LOO)",
-    "elpd_kfold": "ELPD (K-fold)", "held_out": "held-out log density",
+    "elpd_kfold": "ELPD (K-fold)", "heldout": "held-out log density",
     "log_likelihood": "log-likelihood", "inertia": "J (inertia)",
 }  # fmt: skip
-HIGHER_IS_BETTER = ("elpd", "elpd_loo", "elpd_kfold", "held_out", "log_likelihood")
-ERRORS = {"elpd": "se", "elpd_loo": "se", "elpd_kfold": "se", "held_out": "held_out_se"}
+#: Drawn only when asked for: they always prefer more clusters, so their best says nothing.
+ON_REQUEST = ("log_likelihood", "inertia")
+HIGHER_IS_BETTER = ("elpd", "elpd_loo", "elpd_kfold", "heldout", "log_likelihood")
+ERRORS = {"elpd": "se", "elpd_loo": "se", "elpd_kfold": "se"}
+FAMILIES = ("covariance", "family", "model", "program")
 MARKERS = "osD^vP*X"
 
 
@@ -41,9 +44,11 @@ def plot_comparison(
     `plot_compare`: ELPD with standard errors of the differences.
 
     Args:
-        table: a column or index level `clusters`, if wanted one named `covariance` (or `model`),
-            and columns of criteria (`bic`, `aic`, `icl`, `elpd_loo` with `se`, `held_out`, ...).
-        criteria: which columns to draw; without it those with a known name.
+        table: a column or index level `clusters`, what else was varied (the other names in
+            `table.attrs["best"]`, or columns named `covariance`, `family`, `model`, `program`),
+            and columns of criteria (`bic`, `aic`, `icl`, `elpd` with `se`, `heldout`, ...).
+            Fits marked in a column `collapsed` are never the best.
+        criteria: which columns to draw; without it those with a known name and values.
         higher_is_better: criteria whose largest value is the best; of others the smallest is.
         plot_collection: a collection over the dim `criterion`.
         backend: only "matplotlib".
@@ -59,9 +64,10 @@ def plot_comparison(
     frame = table.to_dataframe() if isinstance(table, xr.Dataset) else table
     if "elpd_diff" in frame and "clusters" not in (*frame.columns, *frame.index.names):
         return _compare(frame, backend)
+    varied = [str(name).lower() for name in frame.attrs.get("best", {}) if name != "clusters"]
     frame = frame.reset_index() if set(frame.index.names) != {None} else frame
     frame = frame.rename(columns=lambda name: str(name).lower())
-    wanted = [name.lower() for name in criteria] if criteria else [n for n in NAMES if n in frame]
+    wanted = [name.lower() for name in criteria] if criteria else _known(frame)
     if "clusters" not in frame or not wanted or not set(wanted) <= set(frame.columns):
         raise InputError(
             "plot_comparison needs a column 'clusters' and columns of criteria (such as bic or "
@@ -73,7 +79,7 @@ def plot_comparison(
         {"criterion": wanted}, size=({1: 6.6, 2: 9.4}.get(wrap, 11.4), 3.6 * lines + 0.3),
         columns=["criterion"], wrap=wrap, backend=backend,
     )  # fmt: skip
-    families = _families(frame)
+    families = _families(frame, varied)
     for name in wanted:
         best = name in [other.lower() for other in higher_is_better]
         _draw_criterion(panel(made, criterion=name), frame, families, name, largest=best)
@@ -100,12 +106,17 @@ def _compare(frame: pd.DataFrame, backend: str) -> PlotCollection:
     return made
 
 
-def _families(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows of each covariance family (one unnamed family where there is no such column)."""
-    for column in ("covariance", "model", "program"):
-        if column in frame:
-            return {str(name): part for name, part in frame.groupby(column, sort=False)}
-    return {"": frame}
+def _known(frame: pd.DataFrame) -> list[str]:
+    names = [name for name in NAMES if name in frame and name not in ON_REQUEST]
+    return [name for name in names if np.isfinite(frame[name].to_numpy(float)).any()]
+
+
+def _families(frame: pd.DataFrame, varied: list[str]) -> dict[str, pd.DataFrame]:
+    """The rows of each family (one unnamed family where nothing but the clusters varies)."""
+    columns = [name for name in varied or FAMILIES if name in frame]
+    if not columns:
+        return {"": frame}
+    return {", ".join(map(str, names)): part for names, part in frame.groupby(columns, sort=False)}
 
 
 def _draw_criterion(
@@ -127,13 +138,23 @@ def _draw_criterion(
     target.xaxis.set_major_locator(MaxNLocator(integer=True))
     target.set_xlabel("clusters")
     note = "no finite value"
-    if np.isfinite(frame[name].to_numpy(float)).any():
-        best = frame.loc[frame[name].idxmax() if largest else frame[name].idxmin()]
+    sound = {family: _sound(part, name) for family, part in families.items()}
+    able = {family: part for family, part in sound.items() if len(part)}
+    if able:
+        pick = "idxmax" if largest else "idxmin"
+        tops = {family: part.loc[getattr(part[name], pick)()] for family, part in able.items()}
+        family = (max if largest else min)(tops, key=lambda family: float(tops[family][name]))
+        best = tops[family]
         _mark(target, float(best["clusters"]), float(best[name]))
-        named = next((str(best[c]) for c in ("covariance", "model", "program") if c in frame), "")
-        note = f"best: {int(best['clusters'])} clusters" + (f", {named}" if named else "")
+        note = f"best: {int(best['clusters'])} clusters" + (f", {family}" if family else "")
         note += _zoom(target, frame[name].to_numpy(float), largest)
     headline(target, f"{title} ({'higher' if largest else 'lower'} is better)", note)
+
+
+def _sound(part: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The fits that may be the best: with a finite value, and not collapsed."""
+    part = part[np.isfinite(part[name].to_numpy(float))]
+    return part[~part["collapsed"].astype(bool)] if "collapsed" in part else part
 
 
 def _zoom(target: Axes, values: np.ndarray, largest: bool) -> str:

@@ -61,8 +61,9 @@ def plot_similarity(
 
     Args:
         similarity: co-assignment probabilities (row, row), or a tree with a group `similarity`
-            that holds them (and, if it has one, the variable `partition (row)`).
-        partition: the block of every row; without one rows are ordered by average linkage.
+            that holds them.
+        partition: the block of every row; without one, that of the tree's group `partition`, and
+            without that rows are ordered by average linkage.
         max_rows: of more rows than this, evenly spaced ones of the ordered rows are shown.
         plot_collection: draw into this one-panel collection.
         backend: only "matplotlib".
@@ -106,12 +107,14 @@ def _read(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     if isinstance(similarity, xr.DataTree):
         dataset = group(similarity, "similarity", "plot_similarity")
-        if partition is None and "partition" in dataset:
-            partition = dataset["partition"]
         square = [name for name in dataset.data_vars if dataset[name].ndim == 2]
         if not square:
             raise InputError("The group 'similarity' holds no matrix (row, row): compute it again.")
-        similarity = dataset["similarity" if "similarity" in square else square[0]]
+        tree, similarity = (
+            similarity,
+            dataset["similarity" if "similarity" in square else square[0]],
+        )
+        partition = _partition_of(tree, similarity) if partition is None else partition
     matrix = np.asarray(similarity)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise InputError(f"A similarity matrix must be (row, row), not {matrix.shape}.")
@@ -123,6 +126,16 @@ def _read(
             f"The partition has {partition.size} labels for {len(matrix)} rows: give one a row."
         )
     return matrix, partition
+
+
+def _partition_of(tree: xr.DataTree, similarity: xr.DataArray) -> xr.DataArray | None:
+    """The labels of the group `partition` for the rows that the matrix holds."""
+    if "partition" not in tree.children or "labels" not in tree["partition"].data_vars:
+        return None
+    labels, dim = tree["partition"].to_dataset()["labels"], similarity.dims[0]
+    if dim in labels.coords and dim in similarity.coords:
+        return labels.sel({dim: similarity[dim].values})
+    return labels if labels.size == similarity.shape[0] else None
 
 
 def _draw_blocks(target: Axes, labels: np.ndarray) -> str:

@@ -78,7 +78,7 @@ def recall(
         array = posterior[name].transpose("chain", "draw", ...).values
         values[name] = array.reshape(-1, *array.shape[2:])
     shape = (posterior.sizes["chain"], posterior.sizes["draw"])
-    temperature = 0 if attributes["method"] in ("hard", "kmeans") else 1
+    temperature = 0 if attributes["method"] in ("dp_means", "hard", "kmeans") else 1
     return Recalled(Problem(model, structure), values, shape, observed, structure.plate or "row",
                     temperature)
 

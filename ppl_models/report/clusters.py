@@ -25,6 +25,11 @@ from ppl_models.plots.similarity import plot_similarity
 from ppl_models.report.page import Block
 from ppl_models.report.parameters import INTERVAL, parameter_blocks
 
+PARTITION = (
+    "The partition of the rows that is nearest to all draws on average; it needs no labels and "
+    "chooses its own number of groups. A row's certainty is its mean probability of being with "
+    "the others of its group."
+)
 CAPTIONS = {
     "clusters": "The data in the colours of the clusters, with what the fit believes about each.",
     "profiles": "What the clusters are like, feature by feature.",
@@ -95,10 +100,24 @@ def who_where(tree: xr.DataTree) -> Iterator[Block]:
     doubtful = doubtful_table(tree)
     if len(doubtful):
         yield Block("The least certain rows", table=doubtful, level=3)
+    if "partition" in tree.children and "labels" in tree["partition"].data_vars:
+        yield Block("One partition for all draws", PARTITION, table=partition_table(tree), level=3)
     if "similarity" in tree.children:
         caption = "The probability that two rows share a cluster, in the partition's order."
         yield Block("Which rows belong together", figures=(plot_similarity(tree),),
                     captions=(caption,), level=3)  # fmt: skip
+
+
+def partition_table(tree: xr.DataTree) -> pd.DataFrame:
+    """Sizes and certainty of the groups of the point partition."""
+    found = tree["partition"].to_dataset()
+    labels = found["labels"].values
+    groups, counts = np.unique(labels, return_counts=True)
+    table = pd.DataFrame({"rows": counts, "share": counts / len(labels)}, index=groups)
+    if "certainty" in found:
+        certain = found["certainty"].values
+        table["mean certainty"] = [certain[labels == name].mean() for name in groups]
+    return table.rename_axis("group")
 
 
 def size_table(tree: xr.DataTree) -> pd.DataFrame:

@@ -95,9 +95,12 @@ def test_the_picture_of_similarity_shows_the_ordered_matrix_and_its_blocks():
 def test_a_tree_with_similarity_and_partition_is_read(fits):
     matrix, labels = blocks((4, 7))
     tree = fits.gaussian_fit()
-    tree["similarity"] = xr.DataTree(
-        xr.Dataset({"similarity": (("row", "row_other"), matrix), "partition": ("row", labels)})
-    )
+    rows = np.arange(100, 111)
+    pairs = xr.Dataset({"similarity": (("row", "row_other"), matrix)}, {"row": rows})
+    every = np.full(200, 9)
+    every[rows] = labels
+    tree["similarity"] = xr.DataTree(pairs)
+    tree["partition"] = xr.DataTree(xr.Dataset({"labels": ("row", every)}, {"row": range(200)}))
     axes = plot_similarity(tree).viz["plot"].item()
     assert any("2 blocks" in text.get_text() for text in axes.texts)
 

@@ -106,6 +106,19 @@ def test_the_best_of_a_criterion_is_ringed(index):
     np.testing.assert_allclose(errors[0].get_segments()[0][:, 1], [-3.0, 1.0])
 
 
+def test_a_collapsed_fit_is_never_the_best_and_what_was_varied_names_the_lines():
+    table = criteria()[["covariance", "clusters", "bic"]].rename(columns={"covariance": "kind"})
+    table["collapsed"] = (table["clusters"] == 3) & (table["kind"] == "tied")
+    table["log_likelihood"], table["heldout"] = 1.0, np.nan
+    table.attrs["best"] = {"kind": "tied", "clusters": 2}
+    picture = plot_comparison(table)
+    assert picture.viz["criterion"].values.tolist() == ["bic"]
+    axes = picture.viz["plot"].item()
+    (ring,) = [line for line in axes.lines if line.get_markersize() == 12]
+    assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (2.0, 96.0)
+    assert axes.get_legend_handles_labels()[1] == ["full", "tied"]
+
+
 def test_a_dataset_serves_as_a_table():
     table = criteria().query("covariance == 'full'").set_index("clusters")[["bic"]]
     assert plot_comparison(table.to_xarray()).viz["plot"].sizes["criterion"] == 1

@@ -15,7 +15,7 @@ from scipy import stats
 from ppl_models.errors import InputError
 from ppl_models.plots.choose import choose_plots
 from ppl_models.report import write_report
-from ppl_models.report.clusters import doubtful_table, size_table, weight_table
+from ppl_models.report.clusters import doubtful_table, partition_table, size_table, weight_table
 from ppl_models.report.numbers import free_parameters, point_numbers, python_call
 from ppl_models.report.parameters import (
     cluster_values,
@@ -147,6 +147,20 @@ def test_a_comparison_in_the_tree_answers_how_many(fits, diagnosed, tmp_path):
     tree["comparison"] = xr.DataTree(comparison)
     text = write_report(tree, tmp_path / "r.html").read_text(encoding="utf-8")
     assert "the best is ringed" in text
+
+
+def test_a_partition_and_a_similarity_in_the_tree_are_shown(fits, diagnosed, tmp_path):
+    tree = fits.as_point(fits.gaussian_fit(rows=60))
+    labels = tree["responsibilities"]["responsibilities"].values.argmax(1)
+    matrix = (labels[:, None] == labels).astype(float)
+    tree["similarity"] = xr.DataTree(xr.Dataset({"similarity": (("row", "row_other"), matrix)}))
+    tree["partition"] = xr.DataTree(
+        xr.Dataset({"labels": ("row", labels), "certainty": ("row", np.ones(60))})
+    )
+    table = partition_table(tree)
+    assert table["rows"].tolist() == np.unique(labels, return_counts=True)[1].tolist()
+    text = write_report(tree, tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "One partition for all draws" in text and "Which rows belong together" in text
 
 
 def test_sizes_add_up_and_doubtful_rows_come_first(fits):

@@ -1,0 +1,129 @@
+"""DP-means: k-means that opens a cluster where a row is too far from all.
+
+The limit of a Dirichlet-process mixture of spheres as their scale goes to zero (Kulis and Jordan
+2012): minimise J(Q, μ) + λ K, where λ is the squared distance beyond which a row is worth a cluster
+of its own. Each step either opens a cluster at the farthest row or is a step of k-means, so that
+the objective never rises.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ...errors import InputError
+from ..problem import Problem, Result
+from .kmeans import _log_density
+from .kmeans import check as check_kmeans
+
+__all__ = ["check", "dp_means"]
+
+
+def check(problem: Problem) -> None:
+    """As k-means: a spherical Gaussian emission, complete data."""
+    check_kmeans(problem)
+
+
+def dp_means(
+    problem: Problem, key: Array, *, penalty: float | None = None, iterations: int = 300
+) -> Result:
+    """Minimise J + λ K; the program's ``clusters`` is the most that K can be.
+
+    Args:
+        problem: program and data.
+        key: random key (unused: the path is determined by the data).
+        penalty: λ (default: the mean squared distance of the rows from their mean, a scale of the
+            data and no choice of K).
+        iterations: most iterations.
+
+    Returns:
+        One point; ``components`` in the sample statistics is K. Clusters that were not opened have
+        no share.
+
+    Raises:
+        InputError: options out of range.
+    """
+    (name, family), = problem.families.items()
+    data = np.asarray(problem.model.data[name])
+    rows = data.reshape(len(data), -1)
+    if penalty is None:
+        penalty = float(((rows - rows.mean(0)) ** 2).sum(1).mean())
+    if penalty <= 0 or iterations < 1:
+        raise InputError(f"penalty ({penalty}) and iterations ({iterations}) must be above 0")
+    most = problem.structure.clusters
+    centres = np.full((most, *data.shape[1:]), np.inf, data.dtype)
+    centres[0] = data.mean(0)
+    opened, objective, path = 1, [], []
+    converged = False
+    for _ in range(iterations):
+        distance = _distances(family, centres[:opened], data, problem)
+        nearest = distance.argmin(0)
+        least = distance[nearest, np.arange(len(data))]
+        objective.append(-(float(least.sum()) + penalty * opened))
+        path.append(centres.copy())
+        if len(objective) > 1 and objective[-1] <= objective[-2] + 1e-12 * abs(objective[-2]):
+            converged = True
+            break
+        far = int(least.argmax())
+        if least[far] > penalty and opened < most:
+            centres[opened] = data[far]
+            opened += 1
+            continue
+        for k in range(opened):
+            if (nearest == k).any():
+                centres[k] = data[nearest == k].mean(0)
+    order = np.argsort(-np.bincount(nearest, minlength=most), kind="stable")
+    values = _values(problem, centres[order], np.bincount(nearest, minlength=most)[order], least)
+    notes = [] if converged else ["the path did not converge: raise iterations"]
+    if opened == most:
+        notes.append(f"all {most} clusters were opened: raise clusters or penalty")
+    return Result(
+        values, "point",
+        {"inertia": np.full((1, 1), float(least.sum())), "components": np.full((1, 1), opened),
+         "penalty": np.full((1, 1), penalty)},
+        {
+            "objective": (("start", "iteration"), np.array([objective])),
+            "final": (("start",), np.array(objective[-1:])),
+            "iterations": (("start",), np.array([len(objective)])),
+            "converged": (("start",), np.array([converged])),
+            "kept": (("start",), np.array([True])),
+        },
+        {}, np.argsort(order)[nearest][None, None], notes,
+    )
+
+
+def _distances(
+    family: object, centres: np.ndarray, data: np.ndarray, problem: Problem
+) -> np.ndarray:
+    """Squared distances ``(cluster, row)``, from the unit sphere's log-density."""
+    (name,) = problem.families
+    sphere = family.replace(  # type: ignore[attr-defined]
+        loc=jnp.asarray(centres), scale=jnp.ones(len(centres), data.dtype)
+    )
+    log_density = np.asarray(_log_density(sphere, data, problem.chunks.centres[name]))
+    dimension = max(1, int(np.prod(data.shape[1:])))
+    return np.clip(-2 * log_density - dimension * np.log(2 * np.pi), 0, None)
+
+
+def _values(
+    problem: Problem, loc: np.ndarray, counts: np.ndarray, least: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The limit as a point of the program; clusters that were not opened lie at the data's mean."""
+    dimension = max(1, int(np.prod(loc.shape[1:])))
+    filled = np.isfinite(loc).reshape(len(loc), -1).all(1)
+    middle = loc[filled].mean(0)
+    by_parameter = {
+        "loc": np.where(np.isfinite(loc), loc, middle),
+        "scale": np.sqrt(max(least.mean() / dimension, np.finfo(float).tiny)),
+        "probs": counts / counts.sum(),
+    }
+    values = {}
+    for wire in problem.wiring.wires:
+        site = next(s for s in problem.structure.sites if s.name == wire.site)
+        values[wire.site] = np.broadcast_to(
+            by_parameter[wire.parameter], site.shape
+        )[None, None].copy()
+    return values
+
+

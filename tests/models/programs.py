@@ -1,0 +1,210 @@
+"""Every built-in program: data, arguments, and the same program with NumPyro's distributions.
+
+A new program needs one row here, else ``test_programs.py`` fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+
+from ppl_models.distributions import BlockDirichlet, InverseGammaScale
+
+CLUSTERS = 2
+_generator = np.random.default_rng(11)
+_cluster = np.arange(14) % CLUSTERS
+X = _generator.normal(size=(14, 2)) * [1.0, 0.5] + np.array([[0.0, 1.0], [5.0, -2.0]])[_cluster]
+BITS = _generator.binomial(1, np.array([[0.9, 0.8, 0.2], [0.2, 0.1, 0.7]])[_cluster])
+LEVELS = (2, 3)
+CODES = np.column_stack([
+    _generator.binomial(1, np.array([0.9, 0.2])[_cluster]),
+    _generator.binomial(2, np.array([0.8, 0.1])[_cluster]),
+])
+COUNTS = _generator.poisson(np.array([[2.0, 6.0], [9.0, 1.0]])[_cluster])
+TOKENS = np.array([
+    [0, 1, 2, 3, 3], [1, 1, 3, 3, 3], [2, 0, 0, 1, 3], [0, 3, 3, 3, 3], [2, 2, 1, 3, 3],
+    [1, 0, 3, 3, 3], [0, 0, 2, 1, 3], [2, 3, 3, 3, 3],
+])
+SEQUENCES = ["abc", "bb", "caab", "a", "ccb", "ba", "aacb", "c"]
+
+
+@dataclass(frozen=True)
+class Program:
+    """One row of the table.
+
+    Args:
+        name: of the program in the catalogue.
+        variant: what is special about the row.
+        data: as the program receives them.
+        arguments: of the program.
+        site: name of the data site.
+        standard: the same program with NumPyro's own distributions.
+        absent: further arguments with which the program generates without data.
+        generated: shape of one generated data set.
+        sites: names of the global sites.
+        given: data as a person gives them to ``fit`` (default: the same).
+    """
+
+    name: str
+    variant: str
+    data: np.ndarray
+    arguments: dict[str, Any]
+    standard: Callable
+    absent: dict[str, Any]
+    generated: tuple[int, ...]
+    sites: tuple[str, ...]
+    site: str = "x"
+    given: Any = None
+    fit_arguments: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Name and variant."""
+        return f"{self.name} {self.variant}".strip()
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Everything that the program is called with, data included."""
+        return {self.site: self.data, **self.arguments}
+
+    @property
+    def to_fit(self) -> Any:
+        """The data for ``fit``."""
+        return self.data if self.given is None else self.given
+
+
+def _weights(clusters: int, concentration: float = 1.0) -> Any:
+    return numpyro.sample("weights", dist.Dirichlet(jnp.full(clusters, concentration)))
+
+
+def _assignment(weights: Any) -> Any:
+    return numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+
+
+def _gaussian(x: Any, *, clusters: int, covariance: str = "full") -> None:
+    """As ``gaussian_mixture``, its default priors written out."""
+    x = jnp.asarray(x)
+    mean, variance = x.mean(0), x.var(0)
+    weights = _weights(clusters)
+    if x.ndim == 1:
+        with numpyro.plate("cluster", clusters):
+            loc = numpyro.sample("loc", dist.Normal(mean, 2 * jnp.sqrt(variance)))
+            scale = numpyro.sample("scale", InverseGammaScale(2.0, variance / clusters**2))
+        with numpyro.plate("row", len(x)):
+            z = _assignment(weights)
+            numpyro.sample("x", dist.Normal(loc[z], scale[z]), obs=x)
+        return
+    features = x.shape[1]
+    share = variance * clusters ** (-2 / features)
+    wishart = dist.InverseWishart(features + 2.0, scale_matrix=jnp.diag(share))
+    if covariance == "tied":
+        tied = numpyro.sample("covariance", wishart)
+    with numpyro.plate("cluster", clusters):
+        loc = numpyro.sample("loc", dist.Normal(mean, 2 * jnp.sqrt(variance)).to_event(1))
+        if covariance == "spherical":
+            scale = numpyro.sample("scale", InverseGammaScale(2.0, share.mean()))
+        elif covariance == "diagonal":
+            scale = numpyro.sample("scale", InverseGammaScale(2.0, share).to_event(1))
+        elif covariance == "full":
+            full = numpyro.sample("covariance", wishart)
+    with numpyro.plate("row", len(x)):
+        z = _assignment(weights)
+        if covariance == "spherical":
+            emission = dist.Normal(loc[z], scale[z][..., None]).to_event(1)
+        elif covariance == "diagonal":
+            emission = dist.Normal(loc[z], scale[z]).to_event(1)
+        elif covariance == "tied":
+            emission = dist.MultivariateNormal(loc[z], tied)
+        else:
+            emission = dist.MultivariateNormal(loc[z], full[z])
+        numpyro.sample("x", emission, obs=x)
+
+
+def _bernoulli(x: Any, *, clusters: int) -> None:
+    weights = _weights(clusters)
+    with numpyro.plate("cluster", clusters):
+        probs = numpyro.sample("probs", dist.Beta(1.0, 1.0).expand((x.shape[1],)).to_event(1))
+    with numpyro.plate("row", len(x)):
+        z = _assignment(weights)
+        numpyro.sample("x", dist.Bernoulli(probs[z]).to_event(1), obs=x)
+
+
+def _categorical(x: Any, *, clusters: int, levels: tuple[int, ...]) -> None:
+    weights = _weights(clusters)
+    with numpyro.plate("cluster", clusters):
+        probs = numpyro.sample("probs", BlockDirichlet(jnp.ones(sum(levels)), levels))
+    with numpyro.plate("row", len(x)):
+        z = _assignment(weights)
+        first, second = probs[z][..., : levels[0]], probs[z][..., levels[0] :]
+        numpyro.sample("x first", dist.Categorical(first), obs=x[:, 0])
+        numpyro.sample("x second", dist.Categorical(second), obs=x[:, 1])
+
+
+def _poisson(x: Any, *, clusters: int) -> None:
+    weights = _weights(clusters)
+    mean = jnp.asarray(x, float).mean(0)
+    prior = dist.Gamma(1.5, 1.5 / mean)
+    with numpyro.plate("cluster", clusters):
+        rate = numpyro.sample("rate", prior if x.ndim == 1 else prior.to_event(1))
+    with numpyro.plate("row", len(x)):
+        z = _assignment(weights)
+        emission = dist.Poisson(rate[z])
+        numpyro.sample("x", emission if x.ndim == 1 else emission.to_event(1), obs=x)
+
+
+def _chain(tokens: Any, *, vocabulary: int) -> None:
+    initial = numpyro.sample("initial", dist.Dirichlet(jnp.ones(vocabulary)))
+    with numpyro.plate("token", vocabulary):
+        transition = numpyro.sample("transition", dist.Dirichlet(jnp.ones(vocabulary + 1)))
+    with numpyro.plate("sequence", len(tokens)):
+        numpyro.sample("first", dist.Categorical(initial), obs=tokens[:, 0])
+        for t in range(1, tokens.shape[1]):
+            before = tokens[:, t - 1]
+            step = dist.Categorical(transition[jnp.minimum(before, vocabulary - 1)])
+            numpyro.sample(f"step {t}", step.mask(before < vocabulary), obs=tokens[:, t])
+
+
+def _gaussian_row(covariance: str, scatter: str) -> Program:
+    return Program(
+        "gaussian_mixture", covariance, X, {"clusters": CLUSTERS, "covariance": covariance},
+        _gaussian, {"rows": 5, "features": 3}, (5, 3), ("weights", "loc", scatter),
+    )
+
+
+PROGRAMS = [
+    _gaussian_row("full", "covariance"),
+    _gaussian_row("tied", "covariance"),
+    _gaussian_row("diagonal", "scale"),
+    _gaussian_row("spherical", "scale"),
+    Program(
+        "gaussian_mixture", "univariate", X[:, 0], {"clusters": CLUSTERS}, _gaussian,
+        {"rows": 5, "features": 1}, (5,), ("weights", "loc", "scale"),
+    ),
+    Program(
+        "bernoulli_mixture", "", BITS, {"clusters": CLUSTERS}, _bernoulli,
+        {"rows": 5, "features": 3}, (5, 3), ("weights", "probs"),
+    ),
+    Program(
+        "categorical_mixture", "", CODES, {"clusters": CLUSTERS, "levels": LEVELS}, _categorical,
+        {"rows": 5}, (5, 2), ("weights", "probs"), fit_arguments={"clusters": CLUSTERS},
+    ),
+    Program(
+        "poisson_mixture", "", COUNTS, {"clusters": CLUSTERS}, _poisson,
+        {"rows": 5, "features": 3}, (5, 3), ("weights", "rate"),
+    ),
+    Program(
+        "poisson_mixture", "univariate", COUNTS[:, 0], {"clusters": CLUSTERS}, _poisson,
+        {"rows": 5, "features": 1}, (5,), ("weights", "rate"),
+    ),
+    Program(
+        "markov_chain", "", TOKENS, {"vocabulary": 3}, _chain,
+        {"sequences": 5, "positions": 9}, (5, 9), ("initial", "transition"), site="tokens",
+        given=SEQUENCES, fit_arguments={},
+    ),
+]

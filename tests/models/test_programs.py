@@ -1,0 +1,154 @@
+"""Every built-in program is plain NumPyro: it runs there as it is, and means the same."""
+
+from __future__ import annotations
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import random
+from jax.scipy.special import logsumexp
+from numpyro import handlers
+from numpyro.contrib.funsor import config_enumerate, enum, log_density
+from numpyro.infer import MCMC, NUTS, Predictive
+
+from ppl_models import catalogue
+from ppl_models.errors import InputError
+from ppl_models.inference.fit import data_parameters
+from ppl_models.inference.program import Model
+
+
+def _function(row):
+    return catalogue.program(row.name)
+
+
+def _model(row, **changed):
+    return Model(_function(row), {row.site: row.data}, {**row.arguments, **changed}, {})
+
+
+def _values(row, count=3):
+    """Random values of the global sites ``(draw, ...)``, and the program's structure."""
+    model = _model(row)
+    structure = model.structure()
+    draw = jax.jit(jax.vmap(lambda key: model.initial(key, structure)))
+    return draw(random.split(random.key(5), count)), model, structure
+
+
+def test_every_program_of_the_catalogue_has_a_row(programs):
+    assert {row.name for row in programs} == set(catalogue.model_names())
+
+
+def test_docstring_tells_the_generative_story(model):
+    text = inspect.getdoc(_function(model))
+    story = [line for line in text.splitlines() if "~" in line]
+    assert len(story) >= 3
+    for section in ("Args:", "Returns:", ">>> "):
+        assert section in text
+    parameters = inspect.signature(_function(model)).parameters
+    assert all(f"{name}:" in text for name in parameters)
+
+
+def test_signature_is_data_first_then_arguments_by_name(model):
+    function = _function(model)
+    assert list(data_parameters(function)) == [model.site]
+    parameters = inspect.signature(function).parameters
+    assert parameters[model.site].default is None
+    others = [p for n, p in parameters.items() if n != model.site]
+    assert others and all(p.kind is p.KEYWORD_ONLY for p in others)
+
+
+def test_sites_and_plates_are_read_off_the_trace(program):
+    _, _, structure = _values(program, 1)
+    assert set(structure.names) == set(program.sites)
+    assert structure.emissions == (program.site,)
+    assert structure.rows == len(program.data)
+    assert structure.clusters == program.arguments.get("clusters", 1)
+    assert structure.plate == ("sequence" if program.site == "tokens" else "row")
+    for site in structure.sites:
+        assert len(site.dims) == len(site.shape)
+        assert not any("_dim_" in name or "_axis_" in name for name in site.dims)
+
+
+def test_density_equals_numpyros_enumeration_of_the_standard_program(program):
+    values, model, structure = _values(program)
+
+    def ours(values):
+        joint = logsumexp(model.logits(values, structure), axis=0).sum()
+        return joint + model.pieces(values, structure).log_prior
+
+    def enumerated(function):
+        prepared = enum(config_enumerate(function), first_available_dim=-2)
+        kwargs = {**program.arguments, program.site: jnp.asarray(program.data)}
+        return lambda values: log_density(prepared, (), kwargs, values)[0]
+
+    roads = ours, enumerated(program.standard), enumerated(_function(program))
+    found, standard, itself = jax.jit(lambda v: [
+        jnp.stack([road({n: x[i] for n, x in v.items()}) for i in range(3)]) for road in roads
+    ])(values)
+    np.testing.assert_allclose(found, standard, rtol=1e-10)
+    np.testing.assert_allclose(itself, standard, rtol=1e-10)
+
+
+def test_bare_nuts_samples_the_program(model):
+    kernel = NUTS(_function(model), max_tree_depth=3)
+    sampler = MCMC(kernel, num_warmup=3, num_samples=4, progress_bar=False)
+    sampler.run(random.key(0), **model.kwargs)
+    samples = sampler.get_samples()
+    assert set(samples) == set(model.sites)
+    assert all(np.isfinite(v).all() and len(v) == 4 for v in samples.values())
+
+
+def test_predictive_without_data_generates(program):
+    arguments = {n: v for n, v in program.arguments.items()} | program.absent
+    drawn = Predictive(_function(program), num_samples=3)(random.key(0), **arguments)
+    assert drawn[program.site].shape == (3, *program.generated)
+    assert set(program.sites) <= set(drawn)
+    kind = "f" if program.data.dtype.kind == "f" else "i"
+    assert drawn[program.site].dtype.kind == kind
+
+
+def _log_prior(row, data, values):
+    model = Model(_function(row), {row.site: data}, row.arguments, {})
+    structure = model.structure()
+    return np.array([
+        model.pieces({n: v[i] for n, v in values.items()}, structure).log_prior for i in range(3)
+    ])
+
+
+@pytest.mark.parametrize("variant", ["full", "spherical", "univariate"])
+def test_default_priors_move_and_stretch_with_the_data(programs, variant):
+    """In other units the prior is the same prior: its density differs by a constant only."""
+    row = next(r for r in programs if (r.name, r.variant) == ("gaussian_mixture", variant))
+    values, _, _ = _values(row)
+    unit, shift = 1000.0, -3e4
+    moved = {
+        "weights": values["weights"], "loc": unit * values["loc"] + shift,
+        **{n: unit**p * values[n] for n, p in (("scale", 1), ("covariance", 2)) if n in values},
+    }
+    differences = _log_prior(row, unit * row.data + shift, moved) - _log_prior(
+        row, row.data, values
+    )
+    np.testing.assert_allclose(differences, differences[0], rtol=1e-8)
+
+
+def test_every_prior_is_an_argument(model):
+    """Each hyper-parameter that is a number changes the density of the globals."""
+    function = _function(model)
+    values, base, structure = _values(model, 1)
+    at = {n: v[0] for n, v in values.items()}
+    sizes = {"clusters", "vocabulary", "rows", "features", "sequences", "positions"}
+    tried = 0
+    for name, parameter in inspect.signature(function).parameters.items():
+        if isinstance(parameter.default, float) and name not in sizes:
+            changed = _model(model, **{name: parameter.default + 0.5})
+            one, other = (m.pieces(at, structure).log_prior for m in (base, changed))
+            assert not np.isclose(one, other), name
+            tried += 1
+    assert tried >= 2
+
+
+def test_unknown_covariance_is_refused(programs):
+    with pytest.raises(InputError, match="covariance is 'round': choose one of spherical"):
+        handlers.seed(_function(programs[0]), 0)(clusters=2, rows=3, features=2, covariance="round")
