@@ -14,6 +14,7 @@ from numpyro.distributions.transforms import IdentityTransform
 
 from ..errors import UnsupportedError
 from .methods.em import em
+from .compiling import QUICK
 from .problem import Problem
 from .program import Globals, Model, Structure, random_values
 
@@ -59,7 +60,7 @@ def dispersed_starts(
     return initial, reported, notes
 
 
-@partial(jax.jit, static_argnames=("chains", "structure"))
+@partial(jax.jit, static_argnames=("chains", "structure"), compiler_options=QUICK)
 def _move(
     model: Model, mode: Globals, inside: Globals, key: Array, dispersion: Any,
     *, chains: int, structure: Structure,

@@ -26,6 +26,7 @@ from numpyro.primitives import Messenger
 from ..distributions.convert import as_family, unwrap
 from ..distributions.exponential_family import ExponentialFamily
 from ..errors import InputError, UnsupportedError
+from .compiling import QUICK
 
 Globals = dict[str, Array]
 
@@ -250,13 +251,13 @@ class Model:
                 if s.name in values}
 
 
-@partial(jax.jit, static_argnames=("structure",))
+@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
 def evaluate(model: Model, values: Globals, *, structure: Structure) -> Pieces:
     """:meth:`Model.pieces`, compiled once for all values."""
     return model.pieces(values, structure)
 
 
-@partial(jax.jit, static_argnames=("structure", "radius"))
+@partial(jax.jit, static_argnames=("structure", "radius"), compiler_options=QUICK)
 def random_values(
     model: Model, key: Array, *, structure: Structure, radius: float = 1.0
 ) -> Globals:

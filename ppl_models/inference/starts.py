@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax, random
 
+from .compiling import QUICK
 from .problem import Problem
 from .program import Globals, Model, Structure
 from .statistics import Chunks, Pass
@@ -62,7 +63,7 @@ def plus_plus(key: Array, points: Array, clusters: int) -> Array:
     return jnp.append(first, rest)
 
 
-@partial(jax.jit, static_argnames=("clusters", "starts"))
+@partial(jax.jit, static_argnames=("clusters", "starts"), compiler_options=QUICK)
 def seeds(key: Array, points: Array, clusters: int, starts: int) -> Array:
     """Seeds of several starts ``(start, cluster)``: the first half by k-means++, then random."""
     keys = random.split(key, starts)
@@ -102,7 +103,10 @@ def starting_values(
     return values, ["k-means++"] * spread + ["random"] * (starts - spread)
 
 
-@partial(jax.jit, static_argnames=("structure", "wires", "free", "flat", "missing"))
+@partial(
+    jax.jit, static_argnames=("structure", "wires", "free", "flat", "missing"),
+    compiler_options=QUICK,
+)
 def _from_seeds(
     model: Model, arrays: dict[str, Array], points: Array, chosen: Array,
     centres: dict[str, Array], key: Array, usable: Array | None = None, *, structure: Structure, wires: tuple[Wire, ...],

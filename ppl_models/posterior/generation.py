@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array, random
 from numpyro import handlers
 
+from ..inference.compiling import QUICK
 from ..inference.problem import Problem
 from ..inference.program import Model, Structure
 
@@ -66,7 +67,7 @@ def draw_data(
     return {n: np.asarray(v) for n, v in drawn.items()}
 
 
-@partial(jax.jit, static_argnames=("names",))
+@partial(jax.jit, static_argnames=("names",), compiler_options=QUICK)
 def _draw(
     model: Model, values: Mapping[str, Array], keys: Array, *, names: tuple[str, ...]
 ) -> dict[str, Array]:
@@ -98,7 +99,7 @@ def prior_draws(
     )
 
 
-@partial(jax.jit, static_argnames=("names",))
+@partial(jax.jit, static_argnames=("names",), compiler_options=QUICK)
 def _prior(model: Model, keys: Array, *, names: tuple[str, ...]) -> dict[str, Array]:
     def one(key: Array) -> dict[str, Array]:
         program = handlers.substitute(handlers.uncondition(model.run), data=model.fixed)
