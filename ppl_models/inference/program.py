@@ -43,6 +43,11 @@ class Site:
     def __hash__(self) -> int:
         return hash((self.name, self.dims, self.shape))
 
+    @property
+    def freedom(self) -> int:
+        """Number of free coordinates: a simplex of K has K - 1."""
+        return int(np.prod(biject_to(self.support).inverse_shape(self.shape)))
+
 
 @dataclass(frozen=True)
 class Structure:

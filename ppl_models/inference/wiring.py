@@ -13,9 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 from jax import random
-from numpyro.distributions import biject_to
 
-from .program import Globals, Model, Pieces, Site, Structure, evaluate, random_values
+from .program import Globals, Model, Pieces, Structure, evaluate, random_values
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,8 @@ def wiring(model: Model, structure: Structure) -> Wiring:
     base = evaluate(model, start, structure=structure)
     wires, free = [], []
     dependent: set[str] = set()
-    for site in (s.name for s in structure.sites if _can_vary(s)):
+    # (the weights of one cluster have no freedom, and nothing to be found)
+    for site in (s.name for s in structure.sites if s.freedom):
         moved_globals = {**start, site: other[site]}
         moved = evaluate(model, moved_globals, structure=structure)
         changed = [n for n in base.priors if not _same(base.priors[n], moved.priors[n])]
@@ -69,11 +69,6 @@ def wiring(model: Model, structure: Structure) -> Wiring:
         else:
             wires.append(wire)
     return Wiring(tuple(wires), tuple(free), tuple(sorted(dependent)))
-
-
-def _can_vary(site: Site) -> bool:
-    """Whether the site has any freedom (the weights of one cluster have none)."""
-    return 0 not in biject_to(site.support).inverse_shape(site.shape)
 
 
 def _find(

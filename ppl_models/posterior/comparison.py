@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from jax import Array, random
 from jax.scipy.special import logsumexp
-from numpyro.distributions import biject_to
 
 from .. import catalogue
 from ..errors import InputError
@@ -208,10 +207,7 @@ def parameter_count(problem: Problem, clusters: int) -> int:
     """Free parameters of the program with a number of clusters."""
     arguments = {**problem.model.arguments, "clusters": clusters}
     model = Model(problem.model.function, problem.model.data, arguments, problem.model.fixed)
-    return sum(
-        int(np.prod(biject_to(s.support).inverse_shape(s.shape)))
-        for s in model.structure().sites
-    )
+    return sum(site.freedom for site in model.structure().sites)
 
 
 def _masked(model: Model, values: Any, active: Array, structure: Structure) -> Array:

@@ -82,7 +82,7 @@ def build_tree(
             )
         if "lp" not in stats:
             stats["lp"] = (("chain", "draw"), found.total + log_prior_of_draws(problem, result))
-    groups["sample_stats"] = xr.Dataset(stats)
+    groups["sample_stats"] = axes.dataset(stats)
     groups |= _predictive_groups(problem, result, observed, key, predictive, axes, notes)
     if result.starts:
         groups["starts"] = xr.Dataset(
@@ -101,6 +101,7 @@ def build_tree(
         "data_site": problem.structure.emissions[0],
         "plate": problem.structure.plate,
         "clusters": problem.structure.clusters if problem.structure.assignment else 0,
+        "parameters": sum(site.freedom for site in problem.structure.sites),
         "coordinate_labels": to_json(
             {
                 n: np.asarray(c).tolist()

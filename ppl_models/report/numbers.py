@@ -92,6 +92,8 @@ def free_parameters(tree: xr.DataTree) -> int | None:
 
     A symmetric matrix counts its triangle, probabilities that add up to one count one less.
     """
+    if "parameters" in tree.attrs:  # counted from the program's own sites
+        return int(tree.attrs["parameters"])
     kind = family(tree)
     if kind == "other":
         return None

@@ -84,25 +84,45 @@ def test_density_equals_numpyros_enumeration_of_the_standard_program(program):
         return lambda values: log_density(prepared, (), kwargs, values)[0]
 
     roads = ours, enumerated(program.standard), enumerated(_function(program))
-    found, standard, itself = jax.jit(lambda v: [
-        jnp.stack([road({n: x[i] for n, x in v.items()}) for i in range(3)]) for road in roads
-    ])(values)
+    found, standard, itself = jax.jit(lambda v: [jax.lax.map(road, v) for road in roads])(values)
     np.testing.assert_allclose(found, standard, rtol=1e-10)
     np.testing.assert_allclose(itself, standard, rtol=1e-10)
 
 
 def test_bare_nuts_samples_the_program(model):
-    kernel = NUTS(_function(model), max_tree_depth=3)
-    sampler = MCMC(kernel, num_warmup=3, num_samples=4, progress_bar=False)
-    sampler.run(random.key(0), **model.kwargs)
-    samples = sampler.get_samples()
-    assert set(samples) == set(model.sites)
-    assert all(np.isfinite(v).all() and len(v) == 4 for v in samples.values())
+    """NumPyro's kernel, as ``MCMC`` drives it, in one compilation."""
+    kernel = NUTS(_function(model), max_tree_depth=2)
+
+    @jax.jit
+    def run(key):
+        state = kernel.init(key, 2, None, (), model.kwargs)
+        states = []
+        for _ in range(2):
+            state = jax.lax.fori_loop(
+                0, 2, lambda _, s: kernel.sample(s, (), model.kwargs), state
+            )
+            states.append(kernel.postprocess_fn((), model.kwargs)(state.z))
+        return states
+
+    first, second = run(random.key(0))
+    assert set(first) == set(model.sites)
+    assert all(np.isfinite(v).all() for v in (*first.values(), *second.values()))
+    assert any((first[n] != second[n]).any() for n in first)
+
+
+def test_bare_mcmc_runs_whole(programs):
+    row = next(r for r in programs if r.label == "poisson_mixture univariate")
+    sampler = MCMC(
+        NUTS(_function(row), max_tree_depth=2), num_warmup=3, num_samples=4, progress_bar=False
+    )
+    sampler.run(random.key(0), **row.kwargs)
+    assert sampler.get_samples()["rate"].shape == (4, 2)
 
 
 def test_predictive_without_data_generates(program):
     arguments = {n: v for n, v in program.arguments.items()} | program.absent
-    drawn = Predictive(_function(program), num_samples=3)(random.key(0), **arguments)
+    predictive = Predictive(_function(program), num_samples=3)
+    drawn = jax.jit(lambda key: predictive(key, **arguments))(random.key(0))
     assert drawn[program.site].shape == (3, *program.generated)
     assert set(program.sites) <= set(drawn)
     kind = "f" if program.data.dtype.kind == "f" else "i"
@@ -112,9 +132,7 @@ def test_predictive_without_data_generates(program):
 def _log_prior(row, data, values):
     model = Model(_function(row), {row.site: data}, row.arguments, {})
     structure = model.structure()
-    return np.array([
-        model.pieces({n: v[i] for n, v in values.items()}, structure).log_prior for i in range(3)
-    ])
+    return jax.jit(jax.vmap(lambda v: model.pieces(v, structure).log_prior))(values)
 
 
 @pytest.mark.parametrize("variant", ["full", "spherical", "univariate"])
@@ -133,20 +151,27 @@ def test_default_priors_move_and_stretch_with_the_data(programs, variant):
     np.testing.assert_allclose(differences, differences[0], rtol=1e-8)
 
 
-def test_every_prior_is_an_argument(model):
-    """Each hyper-parameter that is a number changes the density of the globals."""
-    function = _function(model)
-    values, base, structure = _values(model, 1)
-    at = {n: v[0] for n, v in values.items()}
+def test_every_prior_is_an_argument(model, programs):
+    """Each hyper-parameter that is a number changes the density of the globals of some variant."""
     sizes = {"clusters", "vocabulary", "rows", "features", "sequences", "positions"}
-    tried = 0
-    for name, parameter in inspect.signature(function).parameters.items():
-        if isinstance(parameter.default, float) and name not in sizes:
-            changed = _model(model, **{name: parameter.default + 0.5})
-            one, other = (m.pieces(at, structure).log_prior for m in (base, changed))
-            assert not np.isclose(one, other), name
-            tried += 1
-    assert tried >= 2
+    wanted = {
+        n: p.default + 0.5 for n, p in inspect.signature(_function(model)).parameters.items()
+        if isinstance(p.default, float) and n not in sizes
+    }
+    assert len(wanted) >= 2
+    felt = set()
+    for row in (r for r in programs if r.name == model.name):
+        values, base, structure = _values(row, 1)
+        models = {None: base} | {n: _model(row, **{n: v}) for n, v in wanted.items()}
+
+        @jax.jit
+        def priors(values, models=models, structure=structure):
+            at = {n: v[0] for n, v in values.items()}
+            return {n: m.pieces(at, structure).log_prior for n, m in models.items()}
+
+        found = priors(values)
+        felt |= {n for n in wanted if not np.isclose(found[n], found[None])}
+    assert felt == set(wanted)
 
 
 def test_unknown_covariance_is_refused(programs):
