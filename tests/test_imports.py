@@ -95,3 +95,8 @@ sys.exit(f"imported {{heavy}}" if heavy else 0)
 def test_data_are_read_without_jax() -> None:
     code = "import sys, ppl_models.data; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("name", ppl_models.__all__)
+def test_public_names_are_there(name: str) -> None:
+    assert callable(getattr(ppl_models, name)) and name in dir(ppl_models)

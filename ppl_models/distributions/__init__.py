@@ -1,5 +1,9 @@
 """Emissions as exponential families whose log-density is a matrix product, and their priors."""
 
+# NumPyro whole, before any of its parts: ArviZ, imported earlier, leaves it as a lazy module, and
+# a part that wakes it would be imported twice, its own parts missing from the second copy.
+import numpyro  # noqa: F401
+
 from .bernoulli import BernoulliVector
 from .categorical import CategoricalVector
 from .exponential_family import ExponentialFamily

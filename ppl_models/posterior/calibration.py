@@ -8,6 +8,7 @@ judged on quantities that the labels of the clusters do not change.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -24,7 +25,7 @@ from numpyro.infer import NUTS
 
 from .. import catalogue
 from ..errors import InputError
-from ..inference.fit import scope
+from ..inference.fit import data_parameters, scope
 from ..inference.gibbs_kernel import StatisticsGibbs
 from ..inference.problem import Problem
 from ..inference.program import Globals, Model, Structure
@@ -109,14 +110,10 @@ def calibrate(
 
 
 def _takes(function: Callable, name: str) -> bool:
-    import inspect
-
     return name in inspect.signature(function).parameters
 
 
 def _observed(function: Callable, names: tuple[str, ...]) -> list[str]:
-    from ..inference.fit import data_parameters
-
     return [n for n in data_parameters(function) if n in names]
 
 
@@ -234,7 +231,8 @@ def _as_tree(ranks: dict[str, np.ndarray], method: str, function: Callable) -> x
         tests[name] = (dims, _uniformity(value))
     worst = min(float(np.min(p)) for _, p in tests.values())
     count = sum(np.size(p) for _, p in tests.values())
-    tree = xr.DataTree.from_dict({"prior_sbc": xr.Dataset(variables), "sbc_test": xr.Dataset(tests)})
+    groups = {"prior_sbc": xr.Dataset(variables), "sbc_test": xr.Dataset(tests)}
+    tree = xr.DataTree.from_dict(groups)
     tree.attrs = {
         "program": catalogue.program_name(function), "method": method,
         "simulations": len(next(iter(ranks.values()))), "worst": worst, "quantities": count,

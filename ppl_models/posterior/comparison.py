@@ -87,7 +87,8 @@ def choose_clusters(
             f"criterion {criterion!r} does not go with method {method!r}: 'loo' needs draws "
             "('gibbs', 'nuts'), all others need 'em'"
         )
-    varied = [dict(zip(over or {}, values, strict=True)) for values in product(*(over or {}).values())]
+    over = over or {}
+    varied = [dict(zip(over, chosen, strict=True)) for chosen in product(*over.values())]
     function = catalogue.program(program)
     if method != "em":
         from .loo import compare_draws
@@ -110,7 +111,7 @@ def choose_clusters(
         ["collapsed", criterion], ascending=[True, not CRITERIA[criterion]], kind="stable"
     ).reset_index(drop=True)
     best = ordered.iloc[0]
-    ordered.attrs["best"] = {n: best[n] for n in (over or {})} | {"clusters": int(best["clusters"])}
+    ordered.attrs["best"] = {n: best[n] for n in over} | {"clusters": int(best["clusters"])}
     ordered.attrs["criterion"] = criterion
     return ordered
 

@@ -89,7 +89,7 @@ def dp_means(
             "converged": (("start",), np.array([converged])),
             "kept": (("start",), np.array([True])),
         },
-        {}, np.argsort(order)[nearest][None, None], notes,
+        {}, np.argsort(order)[nearest][None, None], notes=notes,
     )
 
 

@@ -97,7 +97,7 @@ def kmeans(
             "kept": (("start",), np.arange(len(runs)) == best),
         },
         {"loc": centre_path[:, order], "objective": -objective},
-        rank[assignment][None, None], notes,
+        rank[assignment][None, None], notes=notes,
     )
 
 

@@ -1,0 +1,91 @@
+"""The number of clusters as an unknown: telescoping, stick breaking, DP-means."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import random
+from scipy.special import gammaln
+
+from ppl_models import fit, predict
+from ppl_models.errors import InputError
+from ppl_models.inference.fit import scope
+from ppl_models.inference.methods.telescoping import (
+    draw_components,
+    log_partition,
+    log_prior_components,
+)
+
+OPTIONS = {"loc_mean": 0.0, "loc_scale": 6.0, "scale_rate": 1.0, "predictive": 1}
+
+
+@pytest.fixture(scope="module")
+def rows() -> np.ndarray:
+    generator = np.random.default_rng(1)
+    return np.concatenate([generator.normal(m, 0.5, 40) for m in (-8, 0, 8)])
+
+
+def test_partition_probability_is_that_of_dirichlet_weights():
+    """Sum over labelled assignments of the Dirichlet-multinomial, by brute force."""
+    alpha, clusters, rows = 0.7, 3, 4
+    share = alpha / clusters
+    total = 0.0
+    wanted = (0, 0, 1, 0)  # the partition {0, 1, 3}, {2}
+    for labels in product(range(clusters), repeat=rows):
+        same = all((labels[i] == labels[j]) == (wanted[i] == wanted[j])
+                   for i in range(rows) for j in range(rows))
+        if not same:
+            continue
+        counts = np.bincount(labels, minlength=clusters)
+        total += np.exp(gammaln(alpha) - gammaln(alpha + rows)
+                        + (gammaln(counts + share) - gammaln(share)).sum())
+    with scope("float64"):
+        counts = jnp.array([3.0, 1.0, 0.0])
+        found = float(log_partition(counts, jnp.asarray(3.0), jnp.asarray(alpha)))
+    # log_partition leaves out K!-free constants only: compare K = 3 with the exact value
+    assert np.isclose(found, np.log(total), atol=1e-10)
+
+
+def test_number_of_components_is_never_below_the_filled():
+    with scope("float64"):
+        counts = jnp.array([5.0, 2.0, 1.0, 0.0, 0.0])
+        drawn = [int(draw_components(random.key(s), counts, jnp.asarray(1.0))) for s in range(40)]
+        prior = np.exp(np.asarray(log_prior_components(5000)))
+    assert min(drawn) >= 3 and max(drawn) <= 5
+    assert np.isclose(prior.sum(), 1, atol=1e-3) and (np.diff(prior) < 0).all()
+
+
+def test_telescoping_finds_three_clusters(rows):
+    tree = fit("gaussian_mixture", rows, method="telescoping", seed=0, clusters=8, warmup=400,
+               draws=600, chains=2, **OPTIONS)
+    filled = tree["sample_stats/filled"].values
+    assert (filled == 3).mean() > 0.8
+    assert "labels" not in tree.children
+
+
+def test_stick_breaking_empties_what_is_not_needed(rows):
+    tree = fit("gaussian_mixture", rows, method="gibbs", seed=0, clusters=5, chains=2, warmup=200,
+               draws=200, weights="stick_breaking", concentration=0.5, **OPTIONS)
+    weights = np.sort(tree["posterior/weights"].mean(("chain", "draw")).values)[::-1]
+    assert weights[:3].sum() > 0.9 and weights[2] > 0.2
+    assert np.allclose(tree["posterior/weights"].sum("cluster"), 1)
+
+
+def test_dp_means_opens_as_many_as_the_penalty_pays_for(rows):
+    tree = fit("gaussian_mixture", rows, method="dp_means", seed=0, clusters=8, penalty=16.0,
+               covariance="spherical", predictive=1)
+    assert int(tree["sample_stats/components"].values.item()) == 3
+    objective = tree["starts/objective"].values[0]
+    assert (np.diff(objective) >= -1e-9).all()
+    labels = predict(tree).values.argmax(1)
+    truth = np.repeat([0, 1, 2], 40)
+    assert len({(a, b) for a, b in zip(labels, truth, strict=True)}) == 3
+
+
+def test_dp_means_refuses_a_penalty_of_nothing(rows):
+    with pytest.raises(InputError, match="penalty"):
+        fit("gaussian_mixture", rows, method="dp_means", seed=0, clusters=3, penalty=0.0,
+            covariance="spherical")

@@ -1,0 +1,38 @@
+"""Simulation-based calibration passes a right sampler and fails broken ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ppl_models.errors import InputError
+from ppl_models.posterior.calibration import calibrate
+
+PRIORS = {"clusters": 2, "loc_mean": 0.0, "loc_scale": 3.0, "scale_rate": 1.0,
+          "scale_concentration": 3.0}
+OPTIONS = {"rows": 40, "simulations": 200, "seed": 0}
+
+
+def test_gibbs_is_calibrated():
+    found = calibrate("gaussian_mixture", **OPTIONS, **PRIORS)
+    assert found.attrs["calibrated"], found["sbc_test"]
+    pit = found["prior_sbc/log_likelihood"].values
+    assert pit.shape == (1, 200) and 0 <= pit.min() and pit.max() <= 1
+    assert abs(pit.mean() - 0.5) < 5 * np.sqrt(1 / 12 / 200)
+
+
+@pytest.mark.parametrize("broken", [{"loc_scale": 0.7}, {"scale_rate": 4.0}])
+def test_a_wrong_prior_is_found_out(broken):
+    found = calibrate("gaussian_mixture", **OPTIONS, **PRIORS, assumed=broken)
+    assert not found.attrs["calibrated"]
+
+
+def test_exact_draws_are_calibrated():
+    found = calibrate("markov_chain", method="exact", rows=8, simulations=200, seed=1,
+                      vocabulary=2, sizes={"positions": 15})
+    assert found.attrs["calibrated"], found["sbc_test"]
+
+
+def test_a_method_without_draws_is_refused():
+    with pytest.raises(InputError, match="calibration serves"):
+        calibrate("gaussian_mixture", method="em", **OPTIONS, **PRIORS)
