@@ -49,7 +49,7 @@ def plain_prior(prior: Any, shape: tuple[int, ...]) -> Any:
         return dist.InverseWishart(jnp.broadcast_to(base.concentration, target), scale_matrix=scale)
     arguments = {}
     for name, value in base.get_args().items():
-        value = jnp.asarray(value)
+        value = jnp.asarray(value, jnp.result_type(value, float))  # dist.Normal(0, 2) is of integers
         own_event = value.ndim - len(base.batch_shape) if value.ndim > len(base.batch_shape) else 0
         tail = value.shape[value.ndim - own_event :] if own_event else ()
         arguments[name] = jnp.broadcast_to(value, target + tail)

@@ -1,0 +1,143 @@
+"""What is read off a user's own program, and that methods then serve it."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from ppl_models import fit
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.program import Model
+from ppl_models.inference.wiring import Wire
+
+_generator = np.random.default_rng(8)
+_kind = _generator.integers(0, 2, 60)
+LINE = np.where(_kind == 0, -2.0, 3.0) + _generator.normal(0, 0.8, 60)
+PLANE = np.array([[-2.0, 0.0], [3.0, 4.0]])[_kind] + _generator.normal(0, 0.8, (60, 2))
+VISITS = _generator.poisson(np.where(_kind == 0, 2.0, 9.0))
+
+#: program -> data, sites, emissions, wires (site -> emission, parameter, shared), free sites
+TABLE = {
+    "hierarchical": {
+        "data": {"x": LINE}, "plate": "person", "assignment": "kind", "emissions": ("x",),
+        "wires": {"shares": ("kind", "probs", False), "place": ("x", "loc", False),
+                  "width": ("x", "scale", True)},
+        "free": {"middle", "spread"}, "dims": {"place": ("component",), "shares": ("shares_dim_0",)},
+        "deterministics": {"gap", "twice"},
+    },
+    "two_sites": {
+        "data": {"height": LINE, "visits": VISITS}, "plate": "visitor", "assignment": "z",
+        "emissions": ("height", "visits"),
+        "wires": {"loc": ("height", "loc", False), "scale": ("height", "scale", False),
+                  "rate": ("visits", "rate", False)},
+        "free": {"score"}, "dims": {"loc": ("type",), "rate": ("type",)}, "deterministics": set(),
+    },
+    "shared_scale": {
+        "data": {"x": PLANE}, "plate": "row", "assignment": "z", "emissions": ("x",),
+        "wires": {"loc": ("x", "loc", False), "scale": ("x", "scale", True)}, "free": set(),
+        "dims": {"loc": ("component", "loc_dim_0")}, "deterministics": {"variance"},
+    },
+    "no_assignment": {
+        "data": {"x": LINE}, "plate": "row", "assignment": None, "emissions": ("x",),
+        "wires": {"loc": ("x", "loc", True)}, "free": set(), "dims": {"loc": ()},
+        "deterministics": set(),
+    },
+}
+
+
+def _problem(own, name):
+    model = Model(getattr(own, name), TABLE[name]["data"], {}, {})
+    return Problem(model, model.structure())
+
+
+@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.usefixtures("double_precision")
+def test_structure_and_wires(own, name):
+    wanted, problem = TABLE[name], _problem(own, name)
+    structure = problem.structure
+    assert structure.plate == wanted["plate"]
+    assert structure.rows == 60
+    assert structure.assignment == wanted["assignment"]
+    assert structure.clusters == (2 if wanted["assignment"] else 1)
+    assert structure.emissions == wanted["emissions"]
+    assert {n for n, _ in structure.deterministics} == wanted["deterministics"]
+    assert set(structure.names) == set(wanted["wires"]) | wanted["free"]
+    dims = {site.name: site.dims for site in structure.sites}
+    assert {n: dims[n] for n in wanted["dims"]} == wanted["dims"]
+    found = problem.wiring
+    assert set(found.wires) == {Wire(s, *w) for s, w in wanted["wires"].items()}
+    assert set(found.free) == wanted["free"]
+
+
+@pytest.fixture(scope="module")
+def modes(own):
+    """EM's answers to the table."""
+    return {
+        name: fit(getattr(own, name), dict(row["data"]), method="em", seed=0, predictive=0,
+                  tolerance=1e-13, starts=4)
+        for name, row in TABLE.items()
+    }
+
+
+@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.usefixtures("double_precision")
+def test_em_ends_where_the_log_joint_density_is_flat(own, modes, name):
+    tree, problem = modes[name], _problem(own, name)
+    model, structure = problem.model, problem.structure
+    values = {n: np.asarray(tree["posterior"][n].values[0, 0]) for n in structure.names}
+
+    @jax.jit
+    def slope(values):
+        free = model.unconstrain(values, structure)
+
+        def height(free):
+            values = model.constrain(free, structure)
+            rows = jax.scipy.special.logsumexp(model.logits(values, structure), axis=0)
+            return rows.sum() + model.pieces(values, structure).log_prior
+
+        return height(free), jax.grad(height)(free)
+
+    height, gradient = slope(values)
+    np.testing.assert_allclose(tree["sample_stats/lp"].values[0, 0], height, rtol=1e-9)
+    for site, g in gradient.items():
+        np.testing.assert_allclose(g, 0, atol=2e-3, err_msg=site)
+
+
+def test_the_axis_that_the_assignment_indexes_is_called_cluster(modes):
+    posterior = modes["hierarchical"]["posterior"]
+    assert posterior["place"].dims == ("chain", "draw", "cluster")
+    assert posterior["shares"].dims == ("chain", "draw", "cluster")
+    assert posterior["middle"].dims == ("chain", "draw")
+    assert posterior["gap"].dims == ("chain", "draw")
+    np.testing.assert_allclose(
+        posterior["gap"].values, np.ptp(posterior["place"].values, axis=-1), rtol=1e-12
+    )
+    assert modes["two_sites"]["posterior"]["rate"].dims == ("chain", "draw", "cluster")
+    variance = modes["shared_scale"]["posterior"]["variance"].values
+    np.testing.assert_allclose(variance, modes["shared_scale"]["posterior"]["scale"].values ** 2)
+
+
+def test_em_finds_the_two_kinds(modes):
+    for name, site in (("hierarchical", "x"), ("two_sites", "height"), ("shared_scale", "x")):
+        tree = modes[name]
+        hard = tree["responsibilities/responsibilities"].values.argmax(1)
+        agreement = (hard == _kind).mean()
+        assert max(agreement, 1 - agreement) > 0.95, name
+        assert site in tree["observed_data"]
+
+
+@pytest.mark.parametrize("name", ["hierarchical", "two_sites"])
+def test_nuts_serves_it(own, modes, name):
+    tree = fit(
+        getattr(own, name), dict(TABLE[name]["data"]), method="nuts", seed=0, predictive=0,
+        chains=1, warmup=150, draws=150, starts=2,
+    )
+    posterior, mode = tree["posterior"], modes[name]["posterior"]
+    place = "place" if name == "hierarchical" else "loc"
+    drawn = np.sort(posterior[place].values[0], -1)
+    found = np.sort(mode[place].values[0, 0])
+    # the posterior of 60 rows is next to normal about its mode
+    assert (np.abs(drawn.mean(0) - found) < 1.5 * drawn.std(0)).all()
+    assert tree["log_likelihood"].sizes[TABLE[name]["plate"]] == 60
+    assert tree["sample_stats/diverging"].mean() < 0.05
