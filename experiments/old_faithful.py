@@ -43,3 +43,262 @@ References
     - Vehtari, A., Gelman, A. and Gabry, J. (2017). Practical Bayesian model evaluation using
       leave-one-out cross-validation and WAIC. Statistics and Computing 27, 1413-1432.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import arviz
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from experiments._modes import count_modes
+from experiments._page import Outcome, command, publish, stage
+from ppl_models import fit
+from ppl_models.data import old_faithful
+from ppl_models.plots import plot_clusters, plot_comparison, plot_path, plot_responsibilities
+from ppl_models.report import Block
+
+Kind = tuple[str, int]
+MCLUST = {"spherical": "VII", "diagonal": "VVI", "tied": "EEE", "full": "VVV"}
+#: Log-likelihoods by others: the first printed in Scrucca et al. (2016), the other ones found by
+#: an independent program (for K = 1 they are a formula).
+PUBLISHED: dict[Kind, float] = {("tied", 3): -1126.326}
+INDEPENDENT: dict[Kind, float] = {
+    ("full", 2): -1130.26407, ("diagonal", 2): -1147.80635, ("tied", 2): -1140.18676,
+    ("full", 1): -1289.79675, ("tied", 1): -1289.79675,
+}  # fmt: skip
+#: BIC and ICL of EEE with three components, as printed there.
+PRINTED = {"bic": -2314.316, "icl": -2357.824}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is done."""
+
+    covariances: tuple[str, ...] = tuple(MCLUST)
+    clusters: tuple[int, ...] = (1, 2, 3, 4)
+    starts: int = 32
+    contenders: tuple[Kind, ...] = (("tied", 2), ("tied", 3), ("full", 2), ("full", 3))
+    warmup: int = 500
+    draws: int = 1000
+
+
+FULL = Size()
+DEMO = Size(covariances=("tied", "full"), clusters=(2, 3), starts=8,
+            contenders=(("tied", 3), ("full", 2)), warmup=300, draws=300)  # fmt: skip
+SMOKE = Size(covariances=("tied",), clusters=(2, 3), starts=4,
+             contenders=(("tied", 2), ("tied", 3)), warmup=60, draws=60)  # fmt: skip
+SEED = 1990
+
+
+def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
+    """Fit every mixture by EM and the contenders by NUTS, compare, count modes.
+
+    Args:
+        folder: where the page goes.
+        smoke: few mixtures and draws.
+        size: another size altogether.
+
+    Returns:
+        The page's path.
+    """
+    size = size or (SMOKE if smoke else FULL)
+    x = old_faithful()
+    points, sampled = {}, {}
+    for covariance in size.covariances:
+        with stage(f"em, {covariance} covariance"):
+            for clusters in size.clusters:
+                points[covariance, clusters] = fit(
+                    "gaussian_mixture", x, method="em", seed=SEED, clusters=clusters,
+                    covariance=covariance, priors="flat", starts=size.starts, predictive=0,
+                )  # fmt: skip
+    for covariance, clusters in size.contenders:
+        with stage(f"nuts, {covariance} covariance, {clusters} clusters"):
+            sampled[covariance, clusters] = fit(
+                "gaussian_mixture", x, method="nuts", seed=SEED, clusters=clusters,
+                covariance=covariance, warmup=size.warmup, draws=size.draws, predictive=0,
+            )  # fmt: skip
+    spread = x.std().to_numpy()
+    table = criteria(points, len(x), spread)
+    posterior = cross_validation(sampled, spread)
+    return publish(_outcome(points, sampled, table, posterior), folder)
+
+
+def degrees_of_freedom(covariance: str, clusters: int, features: int) -> int:
+    """Free parameters: weights, centres and covariances.
+
+    >>> degrees_of_freedom("tied", 3, 2), degrees_of_freedom("full", 2, 2)
+    (11, 11)
+    """
+    half = features * (features + 1) // 2
+    scatter = {"spherical": clusters, "diagonal": clusters * features, "tied": half,
+               "full": clusters * half}  # fmt: skip
+    return clusters - 1 + clusters * features + scatter[covariance]
+
+
+def criteria(points: Mapping[Kind, xr.DataTree], rows: int, spread: np.ndarray) -> pd.DataFrame:
+    """Log-likelihood, BIC, ICL and number of modes of every mixture fitted by EM."""
+    lines = {}
+    for (covariance, clusters), tree in points.items():
+        likelihood = float(tree["log_likelihood"]["x"].sum())
+        freedom = degrees_of_freedom(covariance, clusters, len(spread))
+        bic = 2 * likelihood - freedom * np.log(rows)
+        largest = tree["responsibilities"]["responsibilities"].max("cluster")
+        starts = tree["starts"]["final"].values
+        best = float(starts[tree["starts"]["kept"].values].max())
+        lines[covariance, clusters] = {
+            "mclust": MCLUST[covariance],
+            "log_likelihood": likelihood,
+            "by others": (PUBLISHED | INDEPENDENT).get((covariance, clusters), np.nan),
+            "df": freedom,
+            "bic": bic,
+            "icl": bic + 2 * float(np.log(largest).sum()),
+            "modes": int(count_modes(tree, spread)[0]),
+            "smallest weight": float(tree["posterior"]["weights"].min()),
+            "starts at best": int((starts >= best - 1e-6 * abs(best)).sum()),
+        }
+    return pd.DataFrame(lines).T.infer_objects().rename_axis(["covariance", "clusters"])
+
+
+def cross_validation(sampled: Mapping[Kind, xr.DataTree], spread: np.ndarray) -> pd.DataFrame:
+    """LOO of the contenders, best first, with what tells whether to trust it, and their modes."""
+    named = {label(kind): tree for kind, tree in sampled.items()}
+    table = arviz.compare(named, round_to="none")
+    lines = {}
+    for name, tree in named.items():
+        trusted = arviz.loo(tree, pointwise=True)
+        stats = tree["sample_stats"].dataset
+        modes = count_modes(tree, spread)
+        lines[name] = {
+            "largest Pareto k": float(trusted.pareto_k.max()),
+            "R-hat of lp": float(arviz.rhat(stats[["lp"]])["lp"]),
+            "ESS of lp": float(arviz.ess(stats[["lp"]])["lp"]),
+            "divergences": int(stats["diverging"].sum()),
+            "one mode": float((modes == 1).mean()),
+            "two modes": float((modes == 2).mean()),
+            "three modes": float((modes == 3).mean()),
+        }
+    kept = table[["elpd", "se", "p", "elpd_diff", "dse"]].astype(float)
+    return kept.join(pd.DataFrame(lines).T)
+
+
+def label(kind: Kind) -> str:
+    """A mixture's name in tables and pictures.
+
+    >>> label(("tied", 3))
+    '3 tied'
+    """
+    return f"{kind[1]} {kind[0]}"
+
+
+def gather(table: pd.DataFrame, posterior: pd.DataFrame) -> dict:
+    """The numbers of the answer."""
+    by_name = {label((str(c), int(k))): line for (c, k), line in table.to_dict("index").items()}
+    reference = table.dropna(subset=["by others"])
+    return {
+        "em": by_name,
+        "loo": posterior.to_dict("index"),
+        "best_bic": label(table["bic"].astype(float).idxmax()),
+        "best_icl": label(table["icl"].astype(float).idxmax()),
+        "best_loo": str(posterior["elpd"].idxmax()),
+        "worst_against_others": float(
+            (reference["log_likelihood"] - reference["by others"]).astype(float).min()
+        ),
+        "printed": PRINTED,
+    }
+
+
+def answer(numbers: dict) -> str:
+    """The numbers in words."""
+    bic, icl, loo = (numbers[f"best_{name}"] for name in ("bic", "icl", "loo"))
+    em, posterior = numbers["em"], numbers["loo"]
+    others = {name: line for name, line in posterior.items() if name != loo}
+    second = max(others, key=lambda name: others[name]["elpd"])
+    gaps = "; ".join(
+        f"{name} {abs(line['elpd_diff']):.1f} ± {line['dse']:.1f} lower"
+        for name, line in others.items()
+    )
+    near = [n for n, line in others.items() if abs(line["elpd_diff"]) < 2 * max(line["dse"], 2.0)]
+    decided = (
+        f"It cannot tell the best from {' or '.join(near)}: the differences are within two "
+        "standard errors, or below four."
+        if near else f"The next, {second}, is clearly worse."
+    )  # fmt: skip
+    three = {n: line for n, line in posterior.items() if n.startswith("3")}
+    modes = " and ".join(f"{line['two modes']:.0%} ({name})" for name, line in three.items())
+    regimes = [line["two modes"] > 0.5 for line in three.values()]
+    verdict = (
+        "Two regimes, described by three ellipses" if all(regimes) and bic.startswith("3")
+        else "Two regimes" if all(regimes) else "The data do not settle it"
+    )  # fmt: skip
+    return (
+        f"{verdict}. BIC favours {bic} clusters ({em[bic]['bic']:.1f} in mclust's sign), but ICL, "
+        f"which charges for rows that could be in either of two clusters, favours {icl} "
+        f"({em[icl]['icl']:.1f} against {em[bic]['icl']:.1f}). Of the posteriors with three "
+        f"components, the density has only two bumps with a probability of {modes}: the third "
+        "component mends the shape of a bump and is not a regime of its own.\n\n"
+        f"LOO ranks {loo} clusters first; {gaps}. {decided}\n\n"
+        f"Against what others found, the lowest of our log-likelihoods is off by "
+        f"{numbers['worst_against_others']:+.4f}" + _printed(numbers) + "."
+    )
+
+
+def _printed(numbers: dict) -> str:
+    """Our BIC and ICL beside the printed ones."""
+    ours = numbers["em"].get("3 tied")
+    if ours is None:
+        return ""
+    return (
+        f"; for mclust's choice, EEE with three components, whose likelihood is nearly flat at "
+        f"its top, BIC is {ours['bic']:.3f} "
+        f"({PRINTED['bic']:.3f} printed) and ICL {ours['icl']:.3f} ({PRINTED['icl']:.3f} printed)"
+    )
+
+
+def _outcome(
+    points: Mapping[Kind, xr.DataTree], sampled: Mapping[Kind, xr.DataTree], table: pd.DataFrame,
+    posterior: pd.DataFrame,
+) -> Outcome:
+    numbers = gather(table, posterior)
+    kinds = {label(kind): kind for kind in (*points, *sampled)}
+    key = kinds["3 tied"] if ("tied", 3) in sampled else next(iter(sampled))
+    rivals = [kind for kind in sampled if kind != key]
+    pictures = tuple(plot_clusters(sampled[kind], draws=40) for kind in rivals)
+    names = tuple(f"{label(kind)} clusters; thin lines are draws." for kind in rivals)
+    shown = table.reset_index()
+    evidence = [
+        Block("How many components: BIC and ICL", "Larger is better, as mclust has it. `by others` "
+              "is the log-likelihood that mclust printed (EEE with three components) or that an "
+              "independent program found; `modes` are the bumps of the fitted density.",
+              table=table.rename(columns={"log_likelihood": "log-likelihood"}),
+              figures=(plot_comparison(shown, criteria=["bic", "icl"],
+                                       higher_is_better=("bic", "icl")),)),
+        Block("How many components: LOO", "`elpd` is the expected log predictive density of 272 "
+              "new eruptions; the probabilities of one, two and three modes of the density are "
+              "posterior probabilities.", table=posterior,
+              figures=(plot_comparison(_compared(posterior)),)),
+        Block("The rivals", figures=pictures, captions=names),
+        Block("Who is in which cluster", figures=(plot_responsibilities(sampled[key]),),
+              captions=(f"{label(key)} clusters, by NUTS.",)),
+        Block("EM's way", figures=(plot_path(points[key]),),
+              captions=("The log-likelihood of every start, and the kept start's centres.",)),
+    ]  # fmt: skip
+    caption = (f"{label(key)} clusters by NUTS: the ellipses of 40 draws (50% and 95% of each "
+               "cluster) over the eruptions.")  # fmt: skip
+    return Outcome("old_faithful", __doc__ or "", answer(numbers), numbers,
+                   plot_clusters(sampled[key], draws=40), caption, evidence)  # fmt: skip
+
+
+def _compared(posterior: pd.DataFrame) -> pd.DataFrame:
+    """The table as ArviZ's `compare` returns it, for its picture."""
+    table = posterior[["elpd", "se", "p", "elpd_diff", "dse"]].copy()
+    table.insert(0, "rank", np.arange(len(table)))
+    return table
+
+
+if __name__ == "__main__":
+    raise SystemExit(command(run, __doc__ or ""))

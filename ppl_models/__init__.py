@@ -29,7 +29,14 @@ _PLACES = {
 }
 
 __all__ = [
-    "fit", "generate", "impute", "load", "log_density", "predict", "save", "write_report",
+    "fit",
+    "generate",
+    "impute",
+    "load",
+    "log_density",
+    "predict",
+    "save",
+    "write_report",
 ]
 
 

@@ -55,9 +55,7 @@ def method(name: str) -> Any:
         InputError: no method of that name.
     """
     if name not in method_names():
-        raise InputError(
-            f"there is no method {name!r}: choose one of {', '.join(method_names())}"
-        )
+        raise InputError(f"there is no method {name!r}: choose one of {', '.join(method_names())}")
     return importlib.import_module(f"ppl_models.inference.methods.{name}")
 
 

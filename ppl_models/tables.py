@@ -40,12 +40,19 @@ def variants(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     function = catalogue.program(name)
     constants = vars(importlib.import_module(function.__module__)).values()
-    choices = [c for c in constants if isinstance(c, tuple) and c
-               and all(isinstance(text, str) for text in c)]
+    choices = [
+        c
+        for c in constants
+        if isinstance(c, tuple) and c and all(isinstance(text, str) for text in c)
+    ]
     parameters = inspect.signature(function).parameters
     clusters: dict[str, Any] = {"clusters": 2} if "clusters" in parameters else {}
-    found = [(n, choice) for n, p in parameters.items() for choice in choices
-             if isinstance(p.default, str) and p.default in choice]
+    found = [
+        (n, choice)
+        for n, p in parameters.items()
+        for choice in choices
+        if isinstance(p.default, str) and p.default in choice
+    ]
     if not found:
         yield name, clusters
     for argument, choice in found:

@@ -6,10 +6,10 @@ import sys
 from datetime import date
 from pathlib import Path
 
-from . import density, em, kmeans
+from . import density, em, gibbs, kmeans
 from .timing import HEADER, machine
 
-PARTS = {"density": density.run, "em": em.run, "kmeans": kmeans.run}
+PARTS = {"density": density.run, "em": em.run, "kmeans": kmeans.run, "gibbs": gibbs.run}
 
 
 def main(chosen: list[str]) -> None:
@@ -20,10 +20,16 @@ def main(chosen: list[str]) -> None:
             lines.append(row.markdown())
             print(lines[-1], flush=True)
     if not chosen:
-        text = "\n".join([
-            "`make bench`, medians of paired runs in one process each side in turn, float32, "
-            f"compile time apart; {date.today()}; {machine()}.", "", HEADER, *lines, "",
-        ])
+        text = "\n".join(
+            [
+                "`make bench`, medians of paired runs in one process each side in turn, float32, "
+                f"compile time apart; {date.today()}; {machine()}.",
+                "",
+                HEADER,
+                *lines,
+                "",
+            ]
+        )
         (Path(__file__).parent / "results.md").write_text(text, encoding="utf-8")
         print(text)
 

@@ -70,8 +70,21 @@ def run(repeats: int = 10) -> list[Row]:
 
             return call
 
-        row = paired(f"value and gradient, spherical, {count:,} × {features}, K={clusters}",
-                     repeat(ours), repeat(theirs), f"≥ {aim}")
-        rows.append(Row(row.what, row.ours / repeats, row.theirs / repeats, row.ratio, row.low,
-                        row.high, row.aim))
+        row = paired(
+            f"value and gradient, spherical, {count:,} × {features}, K={clusters}",
+            repeat(ours),
+            repeat(theirs),
+            f"≥ {aim}",
+        )
+        rows.append(
+            Row(
+                row.what,
+                row.ours / repeats,
+                row.theirs / repeats,
+                row.ratio,
+                row.low,
+                row.high,
+                row.aim,
+            )
+        )
     return rows

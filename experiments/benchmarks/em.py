@@ -43,8 +43,12 @@ def iterator(x: np.ndarray, centres: np.ndarray, covariance: str) -> Callable[[]
     problem = Problem(model, model.structure())
     wires, free = conjugate_sites(model, problem.structure, problem.wiring, problem.chunks)
     plan = Plan(problem.structure, wires, free, problem.wiring.dependent, False, soft, False, False)
-    scatter = {"spherical": np.ones(clusters), "diagonal": np.ones(centres.shape),
-               "tied": np.eye(x.shape[1]), "full": np.tile(np.eye(x.shape[1]), (clusters, 1, 1))}
+    scatter = {
+        "spherical": np.ones(clusters),
+        "diagonal": np.ones(centres.shape),
+        "tied": np.eye(x.shape[1]),
+        "full": np.tile(np.eye(x.shape[1]), (clusters, 1, 1)),
+    }
     name = "scale" if covariance in ("spherical", "diagonal") else "covariance"
     start = {"weights": np.full(clusters, 1 / clusters), "loc": centres, name: scatter[covariance]}
     values = {n: jnp.asarray(v, jnp.float32)[None] for n, v in start.items()}
@@ -63,8 +67,13 @@ def peer(x: np.ndarray, centres: np.ndarray, covariance: str) -> Callable[[], fl
 
     def seconds(iterations: int) -> float:
         mixture = GaussianMixture(
-            len(centres), covariance_type=PEER_NAMES[covariance], max_iter=iterations, tol=0,
-            means_init=centres, init_params="random_from_data", random_state=0,
+            len(centres),
+            covariance_type=PEER_NAMES[covariance],
+            max_iter=iterations,
+            tol=0,
+            means_init=centres,
+            init_params="random_from_data",
+            random_state=0,
         )
         started = time.perf_counter()
         with warnings.catch_warnings():
@@ -84,8 +93,13 @@ def run() -> list[Row]:
     for count, features, clusters in SIZES:
         x, centres = data(count, features, clusters)
         for covariance, aim in AIMS.items():
-            rows.append(paired(
-                f"EM iteration, {covariance}, {count:,} × {features}, K={clusters}",
-                iterator(x, centres, covariance), peer(x, centres, covariance), aim, pairs=3,
-            ))
+            rows.append(
+                paired(
+                    f"EM iteration, {covariance}, {count:,} × {features}, K={clusters}",
+                    iterator(x, centres, covariance),
+                    peer(x, centres, covariance),
+                    aim,
+                    pairs=3,
+                )
+            )
     return rows

@@ -26,8 +26,9 @@ def run() -> list[Row]:
         x = middle[generator.integers(0, clusters, count)]
         x = (x + generator.normal(size=(count, features))).astype(np.float32)
         start = x[generator.choice(count, clusters, replace=False)]
-        model = Model(gaussian_mixture, {"x": x},
-                      {"clusters": clusters, "covariance": "spherical"}, {})
+        model = Model(
+            gaussian_mixture, {"x": x}, {"clusters": clusters, "covariance": "spherical"}, {}
+        )
         problem = Problem(model, model.structure())
         _ = problem.wiring, problem.chunks
         inertia: dict[str, float] = {}
@@ -38,15 +39,18 @@ def run() -> list[Row]:
             inertia["iterations"] = int(found.starts["iterations"][1][0])
 
         def theirs(x=x, start=start, clusters=clusters, inertia=inertia) -> None:  # type: ignore
-            peer = KMeans(clusters, init=start, n_init=1, algorithm="lloyd", tol=0,
-                          max_iter=MOST_ITERATIONS).fit(x)
+            peer = KMeans(
+                clusters, init=start, n_init=1, algorithm="lloyd", tol=0, max_iter=MOST_ITERATIONS
+            ).fit(x)
             inertia["theirs"] = float(peer.inertia_)
             inertia["peer_iterations"] = int(peer.n_iter_)
 
-        row = paired(f"k-means, {count:,} × {features}, K={clusters}", ours, theirs, "≥ 1",
-                     pairs=3)
-        note = (f"{row.what} (J {inertia['ours']:.6g} in {inertia['iterations']} iterations; "
-                f"peer {inertia['theirs']:.6g} in {inertia['peer_iterations']})")
-        rows.append(Row(note, *[getattr(row, f) for f in
-                                ("ours", "theirs", "ratio", "low", "high", "aim")]))
+        row = paired(f"k-means, {count:,} × {features}, K={clusters}", ours, theirs, "≥ 1", pairs=3)
+        note = (
+            f"{row.what} (J {inertia['ours']:.6g} in {inertia['iterations']} iterations; "
+            f"peer {inertia['theirs']:.6g} in {inertia['peer_iterations']})"
+        )
+        rows.append(
+            Row(note, *[getattr(row, f) for f in ("ours", "theirs", "ratio", "low", "high", "aim")])
+        )
     return rows

@@ -40,7 +40,10 @@ HEADER = (
 
 
 def paired(
-    what: str, ours: Callable[[], float | None], theirs: Callable[[], float | None], aim: str,
+    what: str,
+    ours: Callable[[], float | None],
+    theirs: Callable[[], float | None],
+    aim: str,
     pairs: int = 5,
 ) -> Row:
     """Time two functions in turn, after one warm-up each.
@@ -57,8 +60,9 @@ def paired(
     times = np.array([[_seconds(ours), _seconds(theirs)] for _ in range(pairs)])
     ratios = times[:, 1] / times[:, 0]
     middle = np.median(times, axis=0)
-    return Row(what, middle[0], middle[1], float(np.median(ratios)), ratios.min(), ratios.max(),
-               aim)
+    return Row(
+        what, middle[0], middle[1], float(np.median(ratios)), ratios.min(), ratios.max(), aim
+    )
 
 
 def _seconds(run: Callable[[], float | None]) -> float:

@@ -29,9 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     prepare()
-    return guarded(
-        lambda: _run(words), debug="--debug" in words[:1], may_exit=arguments is None
-    )
+    return guarded(lambda: _run(words), debug="--debug" in words[:1], may_exit=arguments is None)
 
 
 def _run(words: list[str]) -> None:

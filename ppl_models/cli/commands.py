@@ -37,8 +37,13 @@ def fit(given: argparse.Namespace) -> None:
     arguments = checked(settings, program, method, fit_program)
     data = _read(program, given.data)
     tree = fit_program(
-        program, data, method=given.method, seed=seed, precision=given.precision,
-        progress=not given.quiet and sys.stderr.isatty(), **arguments,
+        program,
+        data,
+        method=given.method,
+        seed=seed,
+        precision=given.precision,
+        progress=not given.quiet and sys.stderr.isatty(),
+        **arguments,
     )
     save(tree, out, overwrite=given.overwrite)
     if not given.quiet:
@@ -139,8 +144,10 @@ def _print_summary(tree: xr.DataTree) -> None:
     from ..posterior.diagnosis import diagnose
 
     attributes = tree.attrs
-    print(f"{attributes['program']} by {attributes['method']}, "
-          f"{float(attributes['wall_time_seconds']):.1f} s")
+    print(
+        f"{attributes['program']} by {attributes['method']}, "
+        f"{float(attributes['wall_time_seconds']):.1f} s"
+    )
     diagnosis = diagnose(tree)
     print(diagnosis.verdict)
     for severity in ("problem", "warning"):

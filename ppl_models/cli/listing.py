@@ -45,12 +45,16 @@ def arguments_of(name: str) -> str:
       draws=1000
     """
     for names, kind in (
-        (catalogue.model_names(), "models"), (catalogue.method_names(), "inference/methods")
+        (catalogue.model_names(), "models"),
+        (catalogue.method_names(), "inference/methods"),
     ):
         if name in names:
             source = (catalogue.PACKAGE / kind / f"{name}.py").read_text(encoding="utf-8")
-            found = [n for n in ast.parse(source).body
-                     if isinstance(n, ast.FunctionDef) and n.name == name]
+            found = [
+                n
+                for n in ast.parse(source).body
+                if isinstance(n, ast.FunctionDef) and n.name == name
+            ]
             lines = [f"{name}: {catalogue.summary(kind, name)}", *map(_shown, _options(found[0]))]
             return "\n".join(lines)
     known = ", ".join([*catalogue.model_names(), *catalogue.method_names()])
@@ -59,9 +63,7 @@ def arguments_of(name: str) -> str:
 
 def _options(function: ast.FunctionDef) -> list[tuple[str, ast.expr | None]]:
     arguments = function.args
-    return [
-        (a.arg, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    ]
+    return [(a.arg, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
 
 
 def _shown(option: tuple[str, ast.expr | None]) -> str:

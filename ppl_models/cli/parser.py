@@ -56,29 +56,41 @@ def _command(commands_of: Any, name: str, what: str, run: Any) -> Parser:
 
 
 def _list(commands_of: Any) -> None:
-    parser = _command(
-        commands_of, "list", "List programs, methods and experiments.", listing.run
+    parser = _command(commands_of, "list", "List programs, methods and experiments.", listing.run)
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?",
+        help="show the arguments of this program or method instead",
     )
-    parser.add_argument("name", metavar="NAME", nargs="?",
-                        help="show the arguments of this program or method instead")
 
 
 def _fit(commands_of: Any) -> None:
     parser = _command(commands_of, "fit", "Fit a program to data.", commands.fit)
     parser.add_argument("program", metavar="PROGRAM", help=PROGRAMS)
     parser.add_argument("data", metavar="DATA", help=DATA)
-    parser.add_argument("--clusters", type=int, metavar="K",
-                        help="number of clusters, the same as --set clusters=K")
-    parser.add_argument("--method", default="nuts", metavar="M",
-                        help="see ppl-models list (default: nuts)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S",
-                        help="of all random numbers (default: 0)")
+    parser.add_argument(
+        "--clusters", type=int, metavar="K", help="number of clusters, the same as --set clusters=K"
+    )
+    parser.add_argument(
+        "--method", default="nuts", metavar="M", help="see ppl-models list (default: nuts)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="of all random numbers (default: 0)"
+    )
     parser.add_argument("--out", required=True, metavar="FILE.nc", help="where the fit is written")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
-                        help="any other argument of the program or the method (see ppl-models "
-                        "list NAME); VALUE is read as JSON, else as text; may be repeated")
-    parser.add_argument("--precision", default="float64", metavar="P",
-                        help="float64 (default) or float32")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="settings",
+        help="any other argument of the program or the method (see ppl-models "
+        "list NAME); VALUE is read as JSON, else as text; may be repeated",
+    )
+    parser.add_argument(
+        "--precision", default="float64", metavar="P", help="float64 (default) or float32"
+    )
     _overwrite(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
 
@@ -93,19 +105,22 @@ def _report(commands_of: Any) -> None:
 
 
 def _generate(commands_of: Any) -> None:
-    parser = _command(commands_of, "generate", "Draw new rows or sequences from a fit.",
-                      commands.generate)
+    parser = _command(
+        commands_of, "generate", "Draw new rows or sequences from a fit.", commands.generate
+    )
     _fitted(parser)
     parser.add_argument("--rows", type=int, required=True, metavar="N", help="how many")
-    parser.add_argument("--seed", type=int, default=0, metavar="S",
-                        help="of the random numbers (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="of the random numbers (default: 0)"
+    )
     parser.add_argument("--out", metavar="FILE.csv", help="default: standard output")
     _overwrite(parser)
 
 
 def _predict(commands_of: Any) -> None:
-    parser = _command(commands_of, "predict", "Say which cluster each row of a file belongs to.",
-                      commands.predict)
+    parser = _command(
+        commands_of, "predict", "Say which cluster each row of a file belongs to.", commands.predict
+    )
     _fitted(parser)
     parser.add_argument("data", metavar="DATA", help=DATA)
     parser.add_argument("--out", metavar="FILE.csv", help="default: standard output")
@@ -113,8 +128,9 @@ def _predict(commands_of: Any) -> None:
 
 
 def _experiment(commands_of: Any) -> None:
-    parser = _command(commands_of, "experiment", "Answer one question, with a page of pictures.",
-                      experiments.run)
+    parser = _command(
+        commands_of, "experiment", "Answer one question, with a page of pictures.", experiments.run
+    )
     parser.add_argument("name", metavar="NAME", help="see ppl-models list")
     parser.add_argument("--out", metavar="DIR", help="folder of its files (default: out/NAME)")
     parser.add_argument("--smoke", action="store_true", help="as small as it runs at all")
@@ -126,5 +142,6 @@ def _fitted(parser: Parser) -> None:
 
 
 def _overwrite(parser: Parser) -> None:
-    parser.add_argument("--overwrite", action="store_true",
-                        help="replace output that exists (otherwise it is kept)")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace output that exists (otherwise it is kept)"
+    )

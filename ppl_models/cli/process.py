@@ -98,9 +98,7 @@ def _quietly(work: Callable[[], None]) -> None:
     with warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
-            warnings.filterwarnings(
-                "default", category=UserWarning, module=r"ppl_models|_program_"
-            )
+            warnings.filterwarnings("default", category=UserWarning, module=r"ppl_models|_program_")
         warnings.showwarning = _show_warning
         work()
         if sys.stdout is not None:

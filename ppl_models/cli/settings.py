@@ -12,10 +12,19 @@ import numpy as np
 from ..errors import InputError
 
 #: Arguments of fit that have an option of their own.
-RESERVED = {"program": "PROGRAM", "data": "DATA", "method": "--method", "seed": "--seed",
-            "precision": "--precision", "progress": "--quiet"}
+RESERVED = {
+    "program": "PROGRAM",
+    "data": "DATA",
+    "method": "--method",
+    "seed": "--seed",
+    "precision": "--precision",
+    "progress": "--quiet",
+}
 KINDS: dict[Any, str] = {
-    int: "a whole number", float: "a number", str: "text", bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
     type(None): "null",
 }
 
@@ -82,8 +91,9 @@ def _annotations(function: Callable) -> dict[str, Any]:
         signature = inspect.signature(function, eval_str=True)
     except NameError:  # annotations that only a type checker can read
         return {}
-    return {n: Any if p.annotation is p.empty else p.annotation
-            for n, p in signature.parameters.items()}
+    return {
+        n: Any if p.annotation is p.empty else p.annotation for n, p in signature.parameters.items()
+    }
 
 
 def _as(name: str, value: Any, annotation: Any) -> Any:
@@ -123,7 +133,7 @@ def _array(value: Any) -> Any:
 
 def _fixed(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InputError('fixed takes site names and values, as in --set fixed=\'{"scale": 1}\'')
+        raise InputError("fixed takes site names and values, as in --set fixed='{\"scale\": 1}'")
     for name, entry in value.items():
         if type(entry) not in (int, float) and not _is_numeric(entry):
             raise InputError(f"fixed holds {json.dumps(entry)} for '{name}': it takes numbers")

@@ -95,7 +95,8 @@ def _as_numbers(values: np.ndarray, *, where: str, labels: np.ndarray, do: str) 
         found = f"{values[position]!s:.19} at {row(labels, position)}"
         raise InputError(f"{where} holds dates or durations ({found}): {do}")
     wrong = [
-        position for position, cell in enumerate(values)
+        position
+        for position, cell in enumerate(values)
         if not (cell is None or isinstance(cell, Real | Decimal | np.bool))
     ]
     if wrong:

@@ -78,8 +78,13 @@ class BernoulliVector(ExponentialFamily):
         return {"probs": statistics["ones"] / count}
 
     def conditional(
-        self, parameter: str, prior: Distribution | None, statistics: Statistics, centre: Array,
-        *, shared: bool,
+        self,
+        parameter: str,
+        prior: Distribution | None,
+        statistics: Statistics,
+        centre: Array,
+        *,
+        shared: bool,
     ) -> Any | None:
         """Beta."""
         if prior is not None and not isinstance(prior, Beta):

@@ -56,8 +56,9 @@ class CategoricalVector(ExponentialFamily):
     def _indicators(self, value: Array, dtype: Any) -> Array:
         """One column a level: one where the cell has it; a gap (NaN) has none."""
         level = np.concatenate([np.arange(k) for k in self.levels])
-        repeated = jnp.repeat(value, np.asarray(self.levels), axis=-1,
-                              total_repeat_length=int(sum(self.levels)))
+        repeated = jnp.repeat(
+            value, np.asarray(self.levels), axis=-1, total_repeat_length=int(sum(self.levels))
+        )
         return (repeated == level).astype(dtype)
 
     def contract(self, value: Array, *, missing: bool, centre: Array) -> Array:
@@ -83,8 +84,13 @@ class CategoricalVector(ExponentialFamily):
         return {"probs": BlockDirichletConditional(1 + statistics["counts"], self.levels).mode()}
 
     def conditional(
-        self, parameter: str, prior: Distribution | None, statistics: Statistics, centre: Array,
-        *, shared: bool,
+        self,
+        parameter: str,
+        prior: Distribution | None,
+        statistics: Statistics,
+        centre: Array,
+        *,
+        shared: bool,
     ) -> Any | None:
         """Dirichlets side by side."""
         concentration: Any = 1.0
@@ -102,8 +108,12 @@ class CategoricalVector(ExponentialFamily):
         indicators = self._indicators(value, jnp.result_type(self.probs, float))
         if not jnp.issubdtype(value.dtype, jnp.floating):
             return indicators
-        absent = jnp.repeat(jnp.isnan(value), np.asarray(self.levels), axis=-1,
-                            total_repeat_length=int(sum(self.levels)))
+        absent = jnp.repeat(
+            jnp.isnan(value),
+            np.asarray(self.levels),
+            axis=-1,
+            total_repeat_length=int(sum(self.levels)),
+        )
         return jnp.where(absent, jnp.nan, indicators)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:

@@ -68,8 +68,13 @@ class ExponentialFamily(Distribution):
         raise NotImplementedError
 
     def conditional(
-        self, parameter: str, prior: Distribution | None, statistics: Statistics, centre: Array,
-        *, shared: bool,
+        self,
+        parameter: str,
+        prior: Distribution | None,
+        statistics: Statistics,
+        centre: Array,
+        *,
+        shared: bool,
     ) -> Any | None:
         """The posterior of one parameter given the others, or None where it is not conjugate.
 

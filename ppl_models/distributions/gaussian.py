@@ -109,8 +109,13 @@ class FactorisedGaussian(ExponentialFamily):
         return mean
 
     def conditional(
-        self, parameter: str, prior: Distribution | None, statistics: Statistics, centre: Array,
-        *, shared: bool,
+        self,
+        parameter: str,
+        prior: Distribution | None,
+        statistics: Statistics,
+        centre: Array,
+        *,
+        shared: bool,
     ) -> Any | None:
         """Normal for the location, inverse-gamma for the squared scale."""
         loc, scale = self._parameters()
@@ -149,8 +154,12 @@ class FactorisedGaussian(ExponentialFamily):
 
 
 def _location(
-    prior: Distribution | None, scale: Array, statistics: Statistics, centre: Array,
-    shared: bool, shape_like: Any,
+    prior: Distribution | None,
+    scale: Array,
+    statistics: Statistics,
+    centre: Array,
+    shared: bool,
+    shape_like: Any,
 ) -> NormalConditional | None:
     """Normal posterior of a location given scales that broadcast to (component, feature)."""
     if prior is not None and not isinstance(prior, Normal):
@@ -174,7 +183,8 @@ class DiagonalGaussian(FactorisedGaussian):
         loc: ``batch + (feature,)``.
         scale: standard deviations, ``batch + (feature,)``.
 
-    >>> DiagonalGaussian(jnp.zeros((3, 1, 2)), jnp.ones((3, 1, 2))).log_prob(jnp.zeros((5, 2))).shape
+    >>> emission = DiagonalGaussian(jnp.zeros((3, 1, 2)), jnp.ones((3, 1, 2)))
+    >>> emission.log_prob(jnp.zeros((5, 2))).shape
     (3, 5)
     """
 
@@ -218,7 +228,8 @@ class SphericalGaussian(FactorisedGaussian):
 
     parameter_dims = {"loc": 1, "scale": 0}
     arg_constraints: ClassVar[dict[str, Any]] = {
-        "loc": constraints.real_vector, "scale": constraints.positive,
+        "loc": constraints.real_vector,
+        "scale": constraints.positive,
     }
     support = constraints.real_vector
 
@@ -300,7 +311,8 @@ class UnivariateGaussian(FactorisedGaussian):
 
     parameter_dims = {"loc": 0, "scale": 0}
     arg_constraints: ClassVar[dict[str, Any]] = {
-        "loc": constraints.real, "scale": constraints.positive,
+        "loc": constraints.real,
+        "scale": constraints.positive,
     }
     support = constraints.real
 

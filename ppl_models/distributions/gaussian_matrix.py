@@ -42,11 +42,13 @@ def _row_log_density(value: Array, loc: Array, covariance: Array) -> Array:
     """Marginal log-density of the observed cells of one row."""
     residual, reduced, seen = _observed_part(value, loc, covariance)
     inverse, log_determinant = _inverse_factor(reduced)
-    return -0.5 * ((inverse @ residual) ** 2).sum() - log_determinant - 0.5 * LOG_TWO_PI * seen.sum()
+    return (
+        -0.5 * ((inverse @ residual) ** 2).sum() - log_determinant - 0.5 * LOG_TWO_PI * seen.sum()
+    )
 
 
 def _row_conditional(value: Array, loc: Array, covariance: Array) -> tuple[Array, Array]:
-    """Mean (observed cells as they are) and covariance (zero for them) of one row given its cells."""
+    """Mean and covariance of one row given its observed cells (as they are, with variance 0)."""
     residual, reduced, seen = _observed_part(value, loc, covariance)
     cross = jnp.where(seen[None, :] & ~seen[:, None], covariance, 0)
     gain = jnp.linalg.solve(reduced, cross.T).T
@@ -61,7 +63,8 @@ class MatrixGaussian(ExponentialFamily):
     factorises = False
     support = constraints.real_vector
     arg_constraints: ClassVar[dict[str, Any]] = {
-        "loc": constraints.real_vector, "covariance": constraints.positive_definite,
+        "loc": constraints.real_vector,
+        "covariance": constraints.positive_definite,
     }
 
     def __init__(self, loc: Any, covariance: Any, *, validate_args: bool | None = None):
@@ -113,8 +116,13 @@ class MatrixGaussian(ExponentialFamily):
         return s["second"] - cross - jnp.swapaxes(cross, -1, -2) + outer
 
     def conditional(
-        self, parameter: str, prior: Distribution | None, statistics: Statistics, centre: Array,
-        *, shared: bool,
+        self,
+        parameter: str,
+        prior: Distribution | None,
+        statistics: Statistics,
+        centre: Array,
+        *,
+        shared: bool,
     ) -> Any | None:
         """Normal for the location, inverse-Wishart for the covariance."""
         if parameter == "covariance":
@@ -289,7 +297,7 @@ class TiedGaussian(MatrixGaussian):
         return s["second"] - cross - cross.T + (s["count"][:, None] * mu).T @ mu
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
-        """``(component,)``; only the sum over components is meaningful, the scatter being shared."""
+        """``(component,)``; only its sum is meaningful, the scatter being shared."""
         inverse, log_determinant = _inverse_factor(self.covariance)
         scatter = self._scatter(statistics, self.loc - centre)
         squares = jnp.einsum("ij,jl,il->", inverse, scatter, inverse)

@@ -103,8 +103,13 @@ class PoissonVector(ExponentialFamily):
         return {"rate": rate[..., 0] if self.univariate else rate}
 
     def conditional(
-        self, parameter: str, prior: Distribution | None, statistics: Statistics, centre: Array,
-        *, shared: bool,
+        self,
+        parameter: str,
+        prior: Distribution | None,
+        statistics: Statistics,
+        centre: Array,
+        *,
+        shared: bool,
     ) -> Any | None:
         """Gamma."""
         if prior is not None and not isinstance(prior, Gamma):

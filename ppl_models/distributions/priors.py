@@ -25,7 +25,8 @@ class InverseGammaScale(Distribution):
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {
-        "concentration": constraints.positive, "rate": constraints.positive,
+        "concentration": constraints.positive,
+        "rate": constraints.positive,
     }
     support = constraints.positive
 
@@ -65,6 +66,7 @@ class _SimplexBlocks(constraints._SingletonConstraint):
         return jnp.stack(good, -1).all(-1)
 
     def feasible_like(self, prototype: Array) -> Array:
+        """Equal shares."""
         parts = [jnp.full_like(p, 1 / p.shape[-1]) for p in split_blocks(prototype, self.blocks)]
         return jnp.concatenate(parts, -1)
 

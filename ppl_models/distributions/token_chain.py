@@ -139,8 +139,13 @@ class TokenChain(ExponentialFamily):
         return {n: DirichletConditional(1 + statistics[n]).mode() for n in self.parameter_dims}
 
     def conditional(
-        self, parameter: str, prior: Distribution | None, statistics: Statistics, centre: Array,
-        *, shared: bool,
+        self,
+        parameter: str,
+        prior: Distribution | None,
+        statistics: Statistics,
+        centre: Array,
+        *,
+        shared: bool,
     ) -> Any | None:
         """Dirichlets."""
         if prior is not None and not isinstance(prior, Dirichlet):

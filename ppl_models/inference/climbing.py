@@ -52,9 +52,17 @@ class Climb:
 
 
 def climb(
-    problem: Problem, start: Globals, *, wires: tuple[Wire, ...], free: tuple[str, ...],
-    iterations: int, tolerance: float, flat: bool = False, assign: Assign = soft,
-    label: str = "em", active: Array | None = None,
+    problem: Problem,
+    start: Globals,
+    *,
+    wires: tuple[Wire, ...],
+    free: tuple[str, ...],
+    iterations: int,
+    tolerance: float,
+    flat: bool = False,
+    assign: Assign = soft,
+    label: str = "em",
+    active: Array | None = None,
 ) -> Climb:
     """Iterate every start until the objective gains less than ``tolerance``, relatively.
 
@@ -74,7 +82,13 @@ def climb(
     cells = count * problem.structure.clusters * problem.structure.rows
     numbers = sum(np.size(v) for v in start.values()) * BLOCK
     plan = Plan(
-        problem.structure, wires, free, problem.wiring.dependent, flat, assign, cells <= TOGETHER_CELLS,
+        problem.structure,
+        wires,
+        free,
+        problem.wiring.dependent,
+        flat,
+        assign,
+        cells <= TOGETHER_CELLS,
         numbers <= PATH_CELLS,
     )
     values, done = start, jnp.zeros(count, bool)
@@ -93,15 +107,25 @@ def climb(
     objective = np.concatenate(objectives).T
     path = {n: np.concatenate([p[n] for p in paths]).swapaxes(0, 1) for n in paths[0]}
     return Climb(
-        {n: np.asarray(v) for n, v in values.items()}, objective,
-        np.isfinite(objective).sum(1), np.asarray(done), path,
+        {n: np.asarray(v) for n, v in values.items()},
+        objective,
+        np.isfinite(objective).sum(1),
+        np.asarray(done),
+        path,
     )
 
 
 @partial(jax.jit, static_argnames=("plan",))
 def _block(
-    model: Model, chunks: Chunks, values: Globals, last: Array, done: Array, tolerance: Any,
-    usable: Array | None = None, *, plan: Plan,
+    model: Model,
+    chunks: Chunks,
+    values: Globals,
+    last: Array,
+    done: Array,
+    tolerance: Any,
+    usable: Array | None = None,
+    *,
+    plan: Plan,
 ) -> tuple[Globals, Array, Array, Array, dict[str, Array]]:
     first = jax.tree.map(lambda v: v[0], values)
     priors = model.pieces(first, plan.structure).priors
@@ -113,7 +137,14 @@ def _block(
         swept = sweep(pieces, plan.structure, chunks, plan.assign, active)
         objective = swept.log_normaliser + (0.0 if plan.flat else pieces.log_prior)
         moved = maximise(
-            model, plan.structure, plan.wires, plan.free, values, swept, chunks, flat=plan.flat,
+            model,
+            plan.structure,
+            plan.wires,
+            plan.free,
+            values,
+            swept,
+            chunks,
+            flat=plan.flat,
             known=known,
         )
         gain = objective - last

@@ -13,8 +13,8 @@ from numpyro.distributions import biject_to
 from numpyro.distributions.transforms import IdentityTransform
 
 from ..errors import UnsupportedError
-from .methods.em import em
 from .compiling import QUICK
+from .methods.em import em
 from .problem import Problem
 from .program import Globals, Model, Structure, random_values
 
@@ -62,8 +62,14 @@ def dispersed_starts(
 
 @partial(jax.jit, static_argnames=("chains", "structure"), compiler_options=QUICK)
 def _move(
-    model: Model, mode: Globals, inside: Globals, key: Array, dispersion: Any,
-    *, chains: int, structure: Structure,
+    model: Model,
+    mode: Globals,
+    inside: Globals,
+    key: Array,
+    dispersion: Any,
+    *,
+    chains: int,
+    structure: Structure,
 ) -> tuple[Globals, Globals]:
     """Starts about the mode, unconstrained and as they are."""
     free = {s.name: _inside(mode[s.name], inside[s.name], s.support) for s in structure.sites}

@@ -43,7 +43,12 @@ def draw_clusters(key: Array, logits: Array) -> Array:
 
 
 def draw_sweep(
-    key: Array, pieces: Pieces, structure: Structure, chunks: Chunks, *, keep: bool = False,
+    key: Array,
+    pieces: Pieces,
+    structure: Structure,
+    chunks: Chunks,
+    *,
+    keep: bool = False,
     active: Array | None = None,
 ) -> tuple[Pass, Array | None]:
     """Draw every row's assignment and sum the statistics up.

@@ -94,8 +94,7 @@ def fit(
             "configuration": to_json(_defaults(run) | options),
             "wall_time_seconds": time.perf_counter() - started,
         }
-        tree = build_tree(problem, result, observed, random.fold_in(key, 1), attributes,
-                          predictive)
+        tree = build_tree(problem, result, observed, random.fold_in(key, 1), attributes, predictive)
     if relabel is None or result.kind != "draws" or not result.exchangeable:
         return tree
     if structure.clusters == 1 or structure.locals:
@@ -161,13 +160,17 @@ def read_data(
         data = {required[0]: data}
     return {
         name: kinds[name].read(value, site=name, like=like, fresh=fresh)
-        for name, value in data.items() if value is not None
+        for name, value in data.items()
+        if value is not None
     }
 
 
 def read_program(
-    function: Callable, observed: Mapping[str, Observed], arguments: Mapping[str, Any],
-    fixed: Mapping[str, Any], precision: str,
+    function: Callable,
+    observed: Mapping[str, Observed],
+    arguments: Mapping[str, Any],
+    fixed: Mapping[str, Any],
+    precision: str,
 ) -> tuple[Model, Any]:
     """The model and its structure; arguments that the data determine are filled in."""
     arguments = dict(arguments)
@@ -178,8 +181,10 @@ def read_program(
             if wanted and name not in arguments:
                 arguments[name] = value
     for name, parameter in signature.items():
-        required = (parameter.kind is parameter.KEYWORD_ONLY
-                    and parameter.default is inspect.Parameter.empty)
+        required = (
+            parameter.kind is parameter.KEYWORD_ONLY
+            and parameter.default is inspect.Parameter.empty
+        )
         if required and name not in arguments:
             raise InputError(f"the program needs {name}=: give it to fit (--{name} or --set)")
     _refuse_clusters(arguments, observed)
@@ -304,7 +309,8 @@ def _split(
 
 def _defaults(run: Callable) -> dict[str, Any]:
     return {
-        n: p.default for n, p in inspect.signature(run).parameters.items()
+        n: p.default
+        for n, p in inspect.signature(run).parameters.items()
         if p.kind is p.KEYWORD_ONLY
     }
 

@@ -59,7 +59,10 @@ class StatisticsGibbs(MCMCKernel):
     sample_field = "z"
 
     def __init__(
-        self, problem: Problem, *, sites: tuple[str, ...] | None = None,
+        self,
+        problem: Problem,
+        *,
+        sites: tuple[str, ...] | None = None,
         keep_assignments: bool = False,
     ):
         problem.need_statistics("gibbs")
@@ -78,7 +81,11 @@ class StatisticsGibbs(MCMCKernel):
         return ("z", "assignment") if self.keep_assignments else ("z",)
 
     def init(
-        self, rng_key: Array, num_warmup: int, init_params: Any, model_args: Any,
+        self,
+        rng_key: Array,
+        num_warmup: int,
+        init_params: Any,
+        model_args: Any,
         model_kwargs: Any,
     ) -> GibbsState:
         """Start at ``init_params`` (constrained values), or at random."""
@@ -92,8 +99,12 @@ class StatisticsGibbs(MCMCKernel):
             hmc = self._hmc_init(hmc_key, self._vector(values))
         rows = jnp.zeros(self.problem.structure.rows, jnp.int32)
         return GibbsState(
-            values, hmc, jnp.ones(()), rows if self.keep_assignments else None,
-            jnp.zeros((), jnp.int32), rng_key,
+            values,
+            hmc,
+            jnp.ones(()),
+            rows if self.keep_assignments else None,
+            jnp.zeros((), jnp.int32),
+            rng_key,
         )
 
     def sample(self, state: GibbsState, model_args: Any, model_kwargs: Any) -> GibbsState:
@@ -158,5 +169,3 @@ class StatisticsGibbs(MCMCKernel):
     def get_diagnostics_str(self, state: GibbsState) -> str:
         """Acceptance of the Hamiltonian steps, where there are any."""
         return f"acc. prob={jnp.mean(state.accept_prob):.2f}" if self.free else "exact draws"
-
-

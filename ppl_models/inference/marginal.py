@@ -15,7 +15,7 @@ from ..distributions.convert import as_family, unwrap
 from ..errors import UnsupportedError
 from .problem import Problem
 from .program import Model, Structure
-from .statistics import Pass, expected_log_joint, sweep
+from .statistics import Pass, sweep
 
 
 class _Rows(Messenger):
@@ -27,9 +27,10 @@ class _Rows(Messenger):
         self.found: dict[str, Any] = {}
 
     def process_message(self, message: dict[str, Any]) -> None:
-        name = message.get("name")
+        name = str(message.get("name"))
         if message["type"] != "sample" or name not in (
-            self.structure.assignment, *self.structure.emissions
+            self.structure.assignment,
+            *self.structure.emissions,
         ):
             return
         self.found[name] = unwrap(message["fn"])

@@ -57,7 +57,7 @@ class Structure:
     assignment: str | None
     clusters: int
     cluster_dim: str
-    plate: str | None
+    plate: str
     rows: int
     emissions: tuple[str, ...]
     event_dims: tuple[tuple[str, tuple[str, ...]], ...]
@@ -137,8 +137,9 @@ class Model:
     def tree_flatten(self) -> tuple[tuple, tuple]:
         """Arrays are leaves."""
         dynamic = {k: v for k, v in self.arguments.items() if _is_array(v)}
-        static = tuple(sorted((k, _hashable(v)) for k, v in self.arguments.items()
-                              if not _is_array(v)))
+        static = tuple(
+            sorted((k, _hashable(v)) for k, v in self.arguments.items() if not _is_array(v))
+        )
         return (self.data, dynamic, self.fixed), (self.function, static)
 
     @classmethod
@@ -192,7 +193,9 @@ class Model:
         return handlers.trace(handlers.seed(program, random.key(0))).get_trace()
 
     def pieces(
-        self, values: Mapping[str, Array], structure: Structure,
+        self,
+        values: Mapping[str, Array],
+        structure: Structure,
         known: Mapping[str, Any] | None = None,
     ) -> Pieces:
         """Priors, weights and emissions with the global sites at ``values``.
@@ -247,13 +250,17 @@ class Model:
 
     def constrain(self, free: Mapping[str, Array], structure: Structure) -> Globals:
         """From the unconstrained space."""
-        return {s.name: biject_to(s.support)(free[s.name]) for s in structure.sites
-                if s.name in free}
+        return {
+            s.name: biject_to(s.support)(free[s.name]) for s in structure.sites if s.name in free
+        }
 
     def unconstrain(self, values: Mapping[str, Array], structure: Structure) -> Globals:
         """To the unconstrained space."""
-        return {s.name: biject_to(s.support).inv(values[s.name]) for s in structure.sites
-                if s.name in values}
+        return {
+            s.name: biject_to(s.support).inv(values[s.name])
+            for s in structure.sites
+            if s.name in values
+        }
 
 
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
@@ -359,14 +366,24 @@ def _structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
     in_rows = [n for n, s in hidden.items() if plate in _plates(s).values()]
     sites = tuple(
         Site(n, _dims(n, s, jnp.ndim(s["value"])), jnp.shape(s["value"]), s["fn"].support)
-        for n, s in hidden.items() if n not in in_rows and n != assignment
+        for n, s in hidden.items()
+        if n not in in_rows and n != assignment
     )
     event_dims = tuple((n, _dims(n, s, jnp.ndim(s["value"]))[1:]) for n, s in emissions.items())
     derived = tuple(
-        (n, _derived_dims(n, s, clusters if assignment else 0)) for n, s in trace.items()
+        (n, _derived_dims(n, s, clusters if assignment else 0))
+        for n, s in trace.items()
         if s["type"] == "deterministic" and plate not in _plates(s).values()
     )
     return Structure(
-        sites, assignment, clusters, "cluster", plate, rows, tuple(emissions), event_dims,
-        derived, tuple(n for n in in_rows if n != assignment),
+        sites,
+        assignment,
+        clusters,
+        "cluster",
+        plate,
+        rows,
+        tuple(emissions),
+        event_dims,
+        derived,
+        tuple(n for n in in_rows if n != assignment),
     )

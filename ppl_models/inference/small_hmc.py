@@ -34,7 +34,10 @@ def small_hmc(warmup: int) -> tuple[Callable, Callable]:
         warmup: iterations in which step size and mass are adapted.
     """
     setup, update = warmup_adapter(
-        warmup, adapt_step_size=True, adapt_mass_matrix=True, dense_mass=False,
+        warmup,
+        adapt_step_size=True,
+        adapt_mass_matrix=True,
+        dense_mass=False,
         target_accept_prob=TARGET_ACCEPT,
     )
 

@@ -14,7 +14,7 @@ from jax import Array, lax, random
 from .compiling import QUICK
 from .problem import Problem
 from .program import Globals, Model, Structure
-from .statistics import Chunks, Pass
+from .statistics import Chunks, Pass, hard
 from .updates import maximise
 from .wiring import Wire
 
@@ -77,8 +77,14 @@ def seeds(key: Array, points: Array, clusters: int, starts: int) -> Array:
 
 
 def starting_values(
-    problem: Problem, wires: tuple[Wire, ...], free: tuple[str, ...], key: Array, starts: int,
-    *, flat: bool, active: Array | None = None,
+    problem: Problem,
+    wires: tuple[Wire, ...],
+    free: tuple[str, ...],
+    key: Array,
+    starts: int,
+    *,
+    flat: bool,
+    active: Array | None = None,
 ) -> tuple[Globals, list[str]]:
     """Global sites of several starts, ``(start, ...)``, and what kind of start each is.
 
@@ -95,22 +101,42 @@ def starting_values(
     points, arrays = seed_points(problem, pick_key)
     chosen = seeds(seed_key, points, problem.structure.clusters, starts)
     values = _from_seeds(
-        problem.model, arrays, points, chosen, problem.chunks.centres, value_key,
-        structure=problem.structure, wires=wires, free=free, flat=flat,
-        missing=problem.chunks.missing, usable=active,
+        problem.model,
+        arrays,
+        points,
+        chosen,
+        problem.chunks.centres,
+        value_key,
+        structure=problem.structure,
+        wires=wires,
+        free=free,
+        flat=flat,
+        missing=problem.chunks.missing,
+        usable=active,
     )
     spread = (starts + 1) // 2
     return values, ["k-means++"] * spread + ["random"] * (starts - spread)
 
 
 @partial(
-    jax.jit, static_argnames=("structure", "wires", "free", "flat", "missing"),
+    jax.jit,
+    static_argnames=("structure", "wires", "free", "flat", "missing"),
     compiler_options=QUICK,
 )
 def _from_seeds(
-    model: Model, arrays: dict[str, Array], points: Array, chosen: Array,
-    centres: dict[str, Array], key: Array, usable: Array | None = None, *, structure: Structure, wires: tuple[Wire, ...],
-    free: tuple[str, ...], flat: bool, missing: tuple[tuple[str, bool], ...],
+    model: Model,
+    arrays: dict[str, Array],
+    points: Array,
+    chosen: Array,
+    centres: dict[str, Array],
+    key: Array,
+    usable: Array | None = None,
+    *,
+    structure: Structure,
+    wires: tuple[Wire, ...],
+    free: tuple[str, ...],
+    flat: bool,
+    missing: tuple[tuple[str, bool], ...],
 ) -> Globals:
     """Assign every row to its nearest seed, softened, and maximise."""
     rows = points.shape[0]
@@ -124,8 +150,8 @@ def _from_seeds(
         distance = (centres_at**2).sum(-1)[:, None] - 2 * centres_at @ points.T
         if active is not None:
             distance = jnp.where(active[:, None], distance, jnp.inf)
-        nearest = (distance == distance.min(0)).astype(points.dtype)
-        weights = nearest / nearest.sum(0)
+        # not by equality with the minimum: a compiled distance may differ from itself in a bit
+        weights, _ = hard(-distance, jnp.ones(rows, points.dtype))
         weights = (1 - SMOOTHING) * weights + SMOOTHING / structure.clusters
         if active is not None:
             weights = jnp.where(active[:, None], weights, 0)

@@ -76,8 +76,11 @@ def cut(
     for name in sorted(families):
         value = np.asarray(data[name])
         centres[name] = families[name].centre(jnp.asarray(value))
-        gaps = has_missing(value) or bool(np.issubdtype(value.dtype, np.integer)
-                                          and families[name].event_dim and (value < 0).any())
+        gaps = has_missing(value) or bool(
+            np.issubdtype(value.dtype, np.integer)
+            and families[name].event_dim
+            and (value < 0).any()
+        )
         missing.append((name, gaps))
         if padding:
             value = np.concatenate([value, np.repeat(value[:1], padding, axis=0)])
@@ -108,7 +111,10 @@ def hard(logits: Array, present: Array) -> tuple[Array, Array]:
 
 
 def sweep(
-    pieces: Pieces, structure: Structure, chunks: Chunks, assign: Assign = soft,
+    pieces: Pieces,
+    structure: Structure,
+    chunks: Chunks,
+    assign: Assign = soft,
     active: Array | None = None,
 ) -> Pass:
     """One pass over all rows.
@@ -152,15 +158,17 @@ def sweep(
 
 
 def chunk_logits(
-    pieces: Pieces, families: Mapping[str, ExponentialFamily], structure: Structure,
-    arrays: Mapping[str, Array], centres: Mapping[str, Array], missing: Mapping[str, bool],
+    pieces: Pieces,
+    families: Mapping[str, ExponentialFamily],
+    structure: Structure,
+    arrays: Mapping[str, Array],
+    centres: Mapping[str, Array],
+    missing: Mapping[str, bool],
 ) -> Array:
     """``log p(z = k, x_n)`` of one chunk, ``(cluster, row)``."""
     total: Any = 0.0 if pieces.log_weights is None else pieces.log_weights
     for name, family in families.items():
-        total = total + family.contract(
-            arrays[name], missing=missing[name], centre=centres[name]
-        )
+        total = total + family.contract(arrays[name], missing=missing[name], centre=centres[name])
     return total
 
 

@@ -25,8 +25,13 @@ from .wiring import Wire, Wiring
 
 NEWTON_STEPS = 20
 CONJUGATE_PRIORS = (
-    dist.Beta, dist.Dirichlet, dist.Gamma, dist.InverseWishart, dist.Normal,
-    BlockDirichlet, InverseGammaScale,
+    dist.Beta,
+    dist.Dirichlet,
+    dist.Gamma,
+    dist.InverseWishart,
+    dist.Normal,
+    BlockDirichlet,
+    InverseGammaScale,
 )
 
 
@@ -47,9 +52,11 @@ def plain_prior(prior: Any, shape: tuple[int, ...]) -> Any:
     if isinstance(base, dist.InverseWishart):
         scale = jnp.broadcast_to(base.scale_matrix, shape)
         return dist.InverseWishart(jnp.broadcast_to(base.concentration, target), scale_matrix=scale)
-    arguments = {}
+    arguments: dict[str, Any] = {}
     for name, value in base.get_args().items():
-        value = jnp.asarray(value, jnp.result_type(value, float))  # dist.Normal(0, 2) is of integers
+        value = jnp.asarray(
+            value, jnp.result_type(value, float)
+        )  # dist.Normal(0, 2) is of integers
         own_event = value.ndim - len(base.batch_shape) if value.ndim > len(base.batch_shape) else 0
         tail = value.shape[value.ndim - own_event :] if own_event else ()
         arguments[name] = jnp.broadcast_to(value, target + tail)
@@ -58,8 +65,14 @@ def plain_prior(prior: Any, shape: tuple[int, ...]) -> Any:
 
 
 def conditional(
-    wire: Wire, pieces: Pieces, structure: Structure, swept: Pass, chunks: Chunks,
-    values: Globals, *, flat: bool,
+    wire: Wire,
+    pieces: Pieces,
+    structure: Structure,
+    swept: Pass,
+    chunks: Chunks,
+    values: Globals,
+    *,
+    flat: bool,
 ) -> Conditional | None:
     """The conditional posterior of a wired site, or None where it is not conjugate."""
     prior = None
@@ -70,7 +83,10 @@ def conditional(
             return None
         return DirichletConditional((1.0 if prior is None else prior.concentration) + swept.counts)
     return pieces.families()[wire.emission].conditional(
-        wire.parameter, prior, swept.statistics[wire.emission], chunks.centres[wire.emission],
+        wire.parameter,
+        prior,
+        swept.statistics[wire.emission],
+        chunks.centres[wire.emission],
         shared=wire.shared,
     )
 
@@ -104,8 +120,15 @@ def conjugate_sites(
 
 
 def maximise(
-    model: Model, structure: Structure, wires: tuple[Wire, ...], free: tuple[str, ...],
-    values: Globals, swept: Pass, chunks: Chunks, *, flat: bool = False,
+    model: Model,
+    structure: Structure,
+    wires: tuple[Wire, ...],
+    free: tuple[str, ...],
+    values: Globals,
+    swept: Pass,
+    chunks: Chunks,
+    *,
+    flat: bool = False,
     known: Mapping[str, Any] | None = None,
 ) -> Globals:
     """Raise the expected log joint density: the mode of each conditional in turn, then the rest.
@@ -126,8 +149,14 @@ def maximise(
 
 
 def _climb(
-    model: Model, structure: Structure, free: tuple[str, ...], values: Globals, swept: Pass,
-    chunks: Chunks, flat: bool, known: Mapping[str, Any] | None,
+    model: Model,
+    structure: Structure,
+    free: tuple[str, ...],
+    values: Globals,
+    swept: Pass,
+    chunks: Chunks,
+    flat: bool,
+    known: Mapping[str, Any] | None,
 ) -> Globals:
     """Sites without a closed form: quasi-Newton steps in the unconstrained space, never down."""
     start = model.unconstrain({n: values[n] for n in free}, structure)

@@ -111,4 +111,3 @@ def _equal(parameter: Any, site: Any) -> bool:
 def _fits(site: Any, parameter: Any) -> bool:
     """Whether the site is the parameter without its component axis."""
     return np.shape(parameter)[1:] == np.shape(site)
-

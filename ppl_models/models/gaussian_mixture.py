@@ -100,8 +100,9 @@ def gaussian_mixture(
             return numpyro.sample("x", UnivariateGaussian(loc[z], deviation[z]), obs=x)
 
     share = clusters ** (-2 / features)
-    prior = _Scatter(scale, features, share, scale_concentration, scale_rate,
-                     degrees_of_freedom, scale_matrix)
+    prior = _Scatter(
+        scale, features, share, scale_concentration, scale_rate, degrees_of_freedom, scale_matrix
+    )
     if covariance == "tied":
         tied = numpyro.sample(
             "covariance", prior.matrix(), infer={"event_dims": ["feature", "feature_other"]}
@@ -138,8 +139,14 @@ class _Scatter:
     """The priors of the clusters' scatter."""
 
     def __init__(
-        self, scale: DataScale, features: int, share: float, concentration: float, rate: Any,
-        freedom: float | None, matrix: Any,
+        self,
+        scale: DataScale,
+        features: int,
+        share: float,
+        concentration: float,
+        rate: Any,
+        freedom: float | None,
+        matrix: Any,
     ):
         self.variance = scale.deviation**2 * share + jnp.zeros(features)
         self.concentration, self.rate = concentration, rate

@@ -234,8 +234,11 @@ def _as_tree(ranks: dict[str, np.ndarray], method: str, function: Callable) -> x
     groups = {"prior_sbc": xr.Dataset(variables), "sbc_test": xr.Dataset(tests)}
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = {
-        "program": catalogue.program_name(function), "method": method,
-        "simulations": len(next(iter(ranks.values()))), "worst": worst, "quantities": count,
+        "program": catalogue.program_name(function),
+        "method": method,
+        "simulations": len(next(iter(ranks.values()))),
+        "worst": worst,
+        "quantities": count,
         "calibrated": bool(worst > 0.01 / count),
     }
     return tree
@@ -249,5 +252,3 @@ def _uniformity(pit: np.ndarray, bins: int = 20) -> np.ndarray:
         counts = np.histogram(column, bins=bins, range=(0, 1))[0]
         found.append(scipy.stats.chisquare(counts).pvalue)
     return np.asarray(found).reshape(pit.shape[1:])
-
-

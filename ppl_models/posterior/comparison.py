@@ -94,17 +94,29 @@ def choose_clusters(
         from .loo import compare_draws
 
         fits = {
-            _label(v, k): fit(function, data, method=method, seed=seed, clusters=k,
-                              progress=progress, predictive=1, **arguments, **v)
-            for v in varied for k in candidates
+            _label(v, k): fit(
+                function,
+                data,
+                method=method,
+                seed=seed,
+                clusters=k,
+                progress=progress,
+                predictive=1,
+                **arguments,
+                **v,
+            )
+            for v in varied
+            for k in candidates
         }
         names = {_label(v, k): {**v, "clusters": k} for v in varied for k in candidates}
         return compare_draws(fits, names)
     with scope("float64"):
         rows = [
-            row for v in varied
-            for row in _climb_all(function, data, candidates, {**arguments, **v}, v, seed, starts,
-                                  heldout, progress)
+            row
+            for v in varied
+            for row in _climb_all(
+                function, data, candidates, {**arguments, **v}, v, seed, starts, heldout, progress
+            )
         ]
     table = pd.DataFrame(rows)
     ordered = table.sort_values(
@@ -121,8 +133,15 @@ def _label(varied: Mapping[str, Any], clusters: int) -> str:
 
 
 def _climb_all(
-    function: Callable, data: Any, candidates: list[int], arguments: Mapping[str, Any],
-    varied: Mapping[str, Any], seed: int, starts: int, heldout: float, progress: bool,
+    function: Callable,
+    data: Any,
+    candidates: list[int],
+    arguments: Mapping[str, Any],
+    varied: Mapping[str, Any],
+    seed: int,
+    starts: int,
+    heldout: float,
+    progress: bool,
 ) -> list[dict[str, Any]]:
     """Rows of the table for one family: all numbers of clusters in one climb."""
     largest = candidates[-1]
@@ -144,11 +163,19 @@ def _climb_all(
         problem, wires, free, random.fold_in(key, 1), len(each), flat=True, active=active
     )
     found = climb(
-        problem, values, wires=wires, free=free, iterations=ITERATIONS, tolerance=TOLERANCE,
-        flat=True, active=active, label="choose_clusters",
+        problem,
+        values,
+        wires=wires,
+        free=free,
+        iterations=ITERATIONS,
+        tolerance=TOLERANCE,
+        flat=True,
+        active=active,
+        label="choose_clusters",
     )
-    final = np.array([r[np.isfinite(r)][-1] if np.isfinite(r).any() else -np.inf
-                      for r in found.objective])
+    final = np.array(
+        [r[np.isfinite(r)][-1] if np.isfinite(r).any() else -np.inf for r in found.objective]
+    )
     shrunk = np.asarray(_shrunk(problem, found.values)) & np.asarray(active)
     return [
         _row(problem, found, final, shrunk.any(1), each, k, varied, kept_out, active)
@@ -179,22 +206,34 @@ def _shrunk(problem: Problem, values: Mapping[str, np.ndarray]) -> Array:
 
 
 def _row(
-    problem: Problem, found: Any, final: np.ndarray, shrunk: np.ndarray, each: np.ndarray,
-    clusters: int, varied: Mapping[str, Any], kept_out: Any, active: Array,
+    problem: Problem,
+    found: Any,
+    final: np.ndarray,
+    shrunk: np.ndarray,
+    each: np.ndarray,
+    clusters: int,
+    varied: Mapping[str, Any],
+    kept_out: Any,
+    active: Array,
 ) -> dict[str, Any]:
     mine = np.flatnonzero(each == clusters)
     usable = mine[~shrunk[mine]]
-    best = int((usable if len(usable) else mine)[np.argmax(
-        final[usable if len(usable) else mine])])
+    best = int((usable if len(usable) else mine)[np.argmax(final[usable if len(usable) else mine])])
     values = {n: jnp.asarray(v[best]) for n, v in found.values.items()}
     rows, count = problem.structure.rows, parameter_count(problem, clusters)
     log_likelihood = float(final[best])
     entropy = float(_entropy(problem.model, values, active[best], structure=problem.structure))
     bic = -2 * log_likelihood + count * np.log(rows)
     row = {
-        **varied, "clusters": clusters, "log_likelihood": log_likelihood, "parameters": count,
-        "bic": bic, "aic": -2 * log_likelihood + 2 * count, "icl": bic + 2 * entropy,
-        "converged": bool(found.converged[best]), "collapsed": not len(usable),
+        **varied,
+        "clusters": clusters,
+        "log_likelihood": log_likelihood,
+        "parameters": count,
+        "bic": bic,
+        "aic": -2 * log_likelihood + 2 * count,
+        "icl": bic + 2 * entropy,
+        "converged": bool(found.converged[best]),
+        "collapsed": not len(usable),
         "starts_at_best": int((final[mine] > log_likelihood - 1e-3).sum()),
     }
     if kept_out is not None:

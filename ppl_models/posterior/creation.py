@@ -24,9 +24,7 @@ from .recall import Recalled, recall
 CELLS = 4_000_000  #: numbers drawn at once
 
 
-def generate(
-    tree: xr.DataTree, rows: int, *, seed: int, length: int = 100
-) -> xr.Dataset:
+def generate(tree: xr.DataTree, rows: int, *, seed: int, length: int = 100) -> xr.Dataset:
     """New rows (or sequences), each from a draw of the posterior of its own.
 
     Args:
@@ -61,9 +59,7 @@ def generate(
     return _as_dataset(drawn, found, rows)
 
 
-def impute(
-    tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: int
-) -> xr.Dataset:
+def impute(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: int) -> xr.Dataset:
     """Fill missing cells in with draws given the observed ones.
 
     For every draw of the posterior: the assignment given the row's observed cells, then the
@@ -93,8 +89,9 @@ def impute(
         for first in range(0, structure.rows, size):
             part = model.with_data({n: v[first : first + size] for n, v in model.data.items()})
             here = part.structure()
-            filled = _fill(part, values, random.split(random.fold_in(key, first + 2), draws),
-                           structure=here)
+            filled = _fill(
+                part, values, random.split(random.fold_in(key, first + 2), draws), structure=here
+            )
             pieces.append({n: np.asarray(v) for n, v in filled.items()})
     filled = {n: np.concatenate([p[n] for p in pieces], axis=1) for n in pieces[0]}
     variables = {
@@ -122,9 +119,7 @@ def _resampled(found: Recalled, key: Array, count: int) -> Globals:
 
 
 @partial(jax.jit, static_argnames=("structure",))
-def _fill(
-    model: Model, values: Globals, keys: Array, *, structure: Structure
-) -> dict[str, Array]:
+def _fill(model: Model, values: Globals, keys: Array, *, structure: Structure) -> dict[str, Array]:
     def one(pair: tuple[Array, Globals]) -> dict[str, Array]:
         key, held = pair
         assign_key, *site_keys = random.split(key, 1 + len(structure.emissions))
@@ -180,7 +175,8 @@ def _as_dataset(drawn: Mapping[str, np.ndarray], found: Recalled, rows: int) -> 
             if cut:
                 warnings.warn(
                     f"{cut} of {rows} sequences were cut at {value.shape[1]} positions before "
-                    "<end>: raise length", stacklevel=3,
+                    "<end>: raise length",
+                    stacklevel=3,
                 )
     return _with_coords(dataset, found.observed)
 

@@ -49,7 +49,7 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
 
 def draw_data(
     problem: Problem,
-    values: Mapping[str, np.ndarray],
+    values: Mapping[str, Any],
     key: Array,
     count: int,
     rows: int | None = None,

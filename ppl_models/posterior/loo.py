@@ -95,8 +95,13 @@ def _moment_match(tree: xr.DataTree, found: Any, site: str) -> Any:
             return _apply(upars, partial(_log_row, one, structure=structure))
 
         return az.loo_moment_match(
-            tree, found, log_prob_upars_fn=joint, log_lik_i_upars_fn=row, upars=draws,
-            var_name=site, pointwise=True,
+            tree,
+            found,
+            log_prob_upars_fn=joint,
+            log_lik_i_upars_fn=row,
+            upars=draws,
+            var_name=site,
+            pointwise=True,
         )
 
 
@@ -121,19 +126,24 @@ def _log_row(model: Model, vectors: Array, *, structure: Structure) -> Array:
 def _refit(tree: xr.DataTree, found: Any, bad: np.ndarray) -> Any:
     """Replace the score of bad rows by their log-density under fits without their fold."""
     site, plate = tree.attrs["data_site"], tree.attrs["plate"]
-    data = tree["observed_data"][site]
+    data = tree["observed_data"].dataset[site]
     folds = np.arange(data.sizes[plate]) % FOLDS
     configuration = from_json(tree.attrs["configuration"])
     arguments = from_json(tree.attrs["arguments"])
     for fold in np.unique(folds[bad]):
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero((folds == fold) & bad)
         other = fit(
-            tree.attrs["program"], _container(tree, data.values[inside]),
-            method=tree.attrs["method"], seed=int(tree.attrs["seed"]) + 1,
-            precision=tree.attrs["precision"], predictive=0, relabel=None,
-            **arguments, **configuration,
+            tree.attrs["program"],
+            _container(tree, data.values[inside]),
+            method=tree.attrs["method"],
+            seed=int(tree.attrs["seed"]) + 1,
+            precision=tree.attrs["precision"],
+            predictive=0,
+            relabel=None,
+            **arguments,
+            **configuration,
         )
-        scores = log_density(other, _container(tree, data.values[outside])).values
+        scores = log_density(other, _container(tree, np.asarray(data)[outside])).values
         found.elpd_i.values[outside] = scores
         found.pareto_k.values[outside] = 0.0
     found.elpd = float(found.elpd_i.sum())

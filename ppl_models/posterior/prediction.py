@@ -94,7 +94,7 @@ def predict(
             )
         count = len(_first(found))
         shape = (structure.rows, structure.clusters)
-        table = np.zeros((count, *shape) if by_draw else shape)
+        table: np.ndarray = np.zeros((count, *shape) if by_draw else shape)
         blocks = logits_in_blocks(found.problem.model, structure, found.values)
         for draw_slice, row_slice, logits in blocks:
             share = _share(logits, found.temperature)

@@ -60,8 +60,9 @@ def recall(
     if data is None:
         observed = stored_data(tree)
     else:
-        observed = read_data(function, data, like={n: list(v) for n, v in like.items()},
-                             fresh=False)
+        observed = read_data(
+            function, data, like={n: list(v) for n, v in like.items()}, fresh=False
+        )
     free = {n: v for n, v in arguments.items() if n != "clusters"}
     clusters = {"clusters": arguments["clusters"]} if "clusters" in arguments else {}
     model, structure = _read(function, observed, free, clusters, fixed, attributes["precision"])
@@ -79,13 +80,18 @@ def recall(
         values[name] = array.reshape(-1, *array.shape[2:])
     shape = (posterior.sizes["chain"], posterior.sizes["draw"])
     temperature = 0 if attributes["method"] in ("dp_means", "hard", "kmeans") else 1
-    return Recalled(Problem(model, structure), values, shape, observed, structure.plate or "row",
-                    temperature)
+    return Recalled(
+        Problem(model, structure), values, shape, observed, structure.plate, temperature
+    )
 
 
 def _read(
-    function: Any, observed: Mapping[str, Observed], arguments: Mapping[str, Any],
-    clusters: Mapping[str, Any], fixed: Mapping[str, Any], precision: str,
+    function: Any,
+    observed: Mapping[str, Observed],
+    arguments: Mapping[str, Any],
+    clusters: Mapping[str, Any],
+    fixed: Mapping[str, Any],
+    precision: str,
 ) -> Any:
     """Read the program; a single new row is fine however many clusters there are."""
     if clusters and min(len(o.values) for o in observed.values()) < clusters["clusters"]:

@@ -141,7 +141,7 @@ class Axes:
                 return self.renamed(known.dims)
         found = dict(structure.deterministics).get(site)
         if found is None:
-            return (structure.plate or "row",)
+            return (structure.plate,)
         return self.renamed(found)
 
     def by_draw(self, site: str, value: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:

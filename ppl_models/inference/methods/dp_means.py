@@ -44,7 +44,7 @@ def dp_means(
     Raises:
         InputError: options out of range.
     """
-    (name, family), = problem.families.items()
+    ((name, family),) = problem.families.items()
     data = np.asarray(problem.model.data[name])
     rows = data.reshape(len(data), -1)
     if penalty is None:
@@ -79,9 +79,13 @@ def dp_means(
     if opened == most:
         notes.append(f"all {most} clusters were opened: raise clusters or penalty")
     return Result(
-        values, "point",
-        {"inertia": np.full((1, 1), float(least.sum())), "components": np.full((1, 1), opened),
-         "penalty": np.full((1, 1), penalty)},
+        values,
+        "point",
+        {
+            "inertia": np.full((1, 1), float(least.sum())),
+            "components": np.full((1, 1), opened),
+            "penalty": np.full((1, 1), penalty),
+        },
         {
             "objective": (("start", "iteration"), np.array([objective])),
             "final": (("start",), np.array(objective[-1:])),
@@ -89,7 +93,9 @@ def dp_means(
             "converged": (("start",), np.array([converged])),
             "kept": (("start",), np.array([True])),
         },
-        {}, np.argsort(order)[nearest][None, None], notes=notes,
+        {},
+        np.argsort(order)[nearest][None, None],
+        notes=notes,
     )
 
 
@@ -121,9 +127,7 @@ def _values(
     values = {}
     for wire in problem.wiring.wires:
         site = next(s for s in problem.structure.sites if s.name == wire.site)
-        values[wire.site] = np.broadcast_to(
-            by_parameter[wire.parameter], site.shape
-        )[None, None].copy()
+        values[wire.site] = np.broadcast_to(by_parameter[wire.parameter], site.shape)[
+            None, None
+        ].copy()
     return values
-
-

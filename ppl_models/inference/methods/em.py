@@ -55,14 +55,27 @@ def em(
         InputError: options out of range.
     """
     return ascend(
-        problem, key, starts=starts, iterations=iterations, tolerance=tolerance, priors=priors,
-        assign=soft, label="em",
+        problem,
+        key,
+        starts=starts,
+        iterations=iterations,
+        tolerance=tolerance,
+        priors=priors,
+        assign=soft,
+        label="em",
     )
 
 
 def ascend(
-    problem: Problem, key: Array, *, starts: int, iterations: int, tolerance: float | None,
-    priors: str, assign: Assign, label: str,
+    problem: Problem,
+    key: Array,
+    *,
+    starts: int,
+    iterations: int,
+    tolerance: float | None,
+    priors: str,
+    assign: Assign,
+    label: str,
 ) -> Result:
     """EM with a given treatment of the assignments (soft: EM; hard: classification EM)."""
     if priors not in ("program", "flat"):
@@ -81,26 +94,41 @@ def ascend(
         raise InputError("every global site is fixed: there is nothing to maximise")
     values, origins = starting_values(problem, wires, free, key, starts, flat=flat)
     found = climb(
-        problem, values, wires=wires, free=free, iterations=iterations, tolerance=tolerance,
-        flat=flat, assign=assign, label=label,
+        problem,
+        values,
+        wires=wires,
+        free=free,
+        iterations=iterations,
+        tolerance=tolerance,
+        flat=flat,
+        assign=assign,
+        label=label,
     )
     return keep_best(problem, found, origins)
 
 
 def keep_best(problem: Problem, found: Climb, origins: list[str]) -> Result:
     """The best start that did not collapse, its clusters in order of weight."""
-    final = np.array([row[np.isfinite(row)][-1] if np.isfinite(row).any() else -np.inf
-                      for row in found.objective])
+    final = np.array(
+        [
+            row[np.isfinite(row)][-1] if np.isfinite(row).any() else -np.inf
+            for row in found.objective
+        ]
+    )
     shrunk = np.array([_collapsed(problem, found, i) for i in range(len(final))])
     ranked = np.where(shrunk, -np.inf, final)
     notes = []
     if shrunk.all():
         ranked = final
-        notes.append("every start collapsed a component onto too few rows: use fewer clusters, "
-                     "or priors='program'")
+        notes.append(
+            "every start collapsed a component onto too few rows: use fewer clusters, "
+            "or priors='program'"
+        )
     elif shrunk.any():
-        notes.append(f"{shrunk.sum()} of {len(final)} starts collapsed a component onto too "
-                     "few rows and were set aside")
+        notes.append(
+            f"{shrunk.sum()} of {len(final)} starts collapsed a component onto too "
+            "few rows and were set aside"
+        )
     best = int(np.argmax(ranked))
     if not found.converged[best]:
         notes.append("the kept start did not converge: raise iterations")
@@ -121,8 +149,12 @@ def keep_best(problem: Problem, found: Climb, origins: list[str]) -> Result:
         "origin": (("start",), np.array(origins)),
     }
     return Result(
-        {n: v[None, None] for n, v in values.items()}, "point",
-        {"lp": np.full((1, 1), final[best])}, starts, path, notes=notes,
+        {n: v[None, None] for n, v in values.items()},
+        "point",
+        {"lp": np.full((1, 1), final[best])},
+        starts,
+        path,
+        notes=notes,
     )
 
 
@@ -130,8 +162,9 @@ def _collapsed(problem: Problem, found: Climb, start: int) -> bool:
     values = {n: jnp.asarray(v[start]) for n, v in found.values.items()}
     if not all(np.isfinite(v[start]).all() for v in found.values.values()):
         return True
-    return bool(collapsed(problem.model, values, problem.deviations,
-                          structure=problem.structure).any())
+    return bool(
+        collapsed(problem.model, values, problem.deviations, structure=problem.structure).any()
+    )
 
 
 @partial(jax.jit, static_argnames=("structure",))
@@ -161,5 +194,3 @@ def _reorder(
     )
     # every cluster-wise site must be known as one, or the order of none may change
     return np.take(value, order, axis) if by_cluster and not problem.wiring.free else value
-
-

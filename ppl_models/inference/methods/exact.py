@@ -23,8 +23,9 @@ def check(problem: Problem) -> None:
             f"site '{structure.assignment}' is hidden, so that there is no closed form: "
             "use method='gibbs', 'nuts' or 'em'"
         )
-    gaps = [n for n, missing in problem.chunks.missing
-            if missing and not problem.families[n].factorises]
+    gaps = [
+        n for n, missing in problem.chunks.missing if missing and not problem.families[n].factorises
+    ]
     if gaps:
         raise UnsupportedError(
             f"site '{gaps[0]}' has missing cells that its family cannot leave out, so that there "
@@ -32,9 +33,7 @@ def check(problem: Problem) -> None:
         )
     wires, free = conjugate_sites(problem.model, structure, problem.wiring, problem.chunks)
     if free:
-        raise UnsupportedError(
-            f"the prior of site '{free[0]}' is not conjugate: use method='nuts'"
-        )
+        raise UnsupportedError(f"the prior of site '{free[0]}' is not conjugate: use method='nuts'")
     one, other = (_posteriors(problem, wires, seed) for seed in (1, 2))
     for wire, a, b in zip(wires, one, other, strict=True):
         same = jax.tree.map(lambda x, y: bool(np.allclose(x, y)), a, b)
@@ -63,9 +62,7 @@ def exact(problem: Problem, key: Array, *, chains: int = 4, draws: int = 1000) -
     """
     if min(chains, draws) < 1:
         raise InputError(f"chains ({chains}) and draws ({draws}) must be at least 1")
-    wires, _ = conjugate_sites(
-        problem.model, problem.structure, problem.wiring, problem.chunks
-    )
+    wires, _ = conjugate_sites(problem.model, problem.structure, problem.wiring, problem.chunks)
     posteriors = _posteriors(problem, wires, 1)
     keys = random.split(key, (len(wires), chains * draws))
     values = {}
@@ -81,6 +78,5 @@ def _posteriors(problem: Problem, wires: tuple, seed: int) -> list:
     pieces = model.pieces(values, structure)
     swept = sweep(pieces, structure, problem.chunks)
     return [
-        conditional(w, pieces, structure, swept, problem.chunks, values, flat=False)
-        for w in wires
+        conditional(w, pieces, structure, swept, problem.chunks, values, flat=False) for w in wires
     ]

@@ -68,8 +68,12 @@ def gibbs(
     points = jax.vmap(lambda u: model.constrain(u, structure))(initial)
     kernel = StatisticsGibbs(problem, keep_assignments=assignments)
     sampler = MCMC(
-        kernel, num_warmup=warmup, num_samples=draws * thinning, thinning=thinning,
-        num_chains=chains, chain_method=jax.vmap if chains > 1 else "sequential",
+        kernel,
+        num_warmup=warmup,
+        num_samples=draws * thinning,
+        thinning=thinning,
+        num_chains=chains,
+        chain_method=jax.vmap if chains > 1 else "sequential",
         progress_bar=problem.progress,
     )
     if chains == 1:

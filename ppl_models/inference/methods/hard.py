@@ -13,7 +13,6 @@ from ..statistics import hard as assign_hard
 from .em import ascend
 
 
-
 def check(problem: Problem) -> None:
     """Needs statistics and something to assign."""
     problem.need_statistics("hard")
@@ -43,6 +42,12 @@ def hard(
         One point, the best start's.
     """
     return ascend(
-        problem, key, starts=starts, iterations=iterations, tolerance=tolerance, priors=priors,
-        assign=assign_hard, label="hard",
+        problem,
+        key,
+        starts=starts,
+        iterations=iterations,
+        tolerance=tolerance,
+        priors=priors,
+        assign=assign_hard,
+        label="hard",
     )

@@ -34,8 +34,10 @@ def check(problem: Problem) -> None:
     problem.need_assignment("kmeans")
     families = problem.families
     if len(families) != 1:
-        raise UnsupportedError("k-means is the limit of one emission: use method='hard' for several")
-    (name, family), = families.items()
+        raise UnsupportedError(
+            "k-means is the limit of one emission: use method='hard' for several"
+        )
+    ((name, family),) = families.items()
     if not isinstance(family, SphericalGaussian | UnivariateGaussian):
         raise UnsupportedError(
             f"k-means is the limit of a spherical Gaussian mixture, and site '{name}' emits from "
@@ -72,7 +74,7 @@ def kmeans(
     """
     if starts < 1 or iterations < 1:
         raise InputError(f"starts ({starts}) and iterations ({iterations}) must be at least 1")
-    (name, family), = problem.families.items()
+    ((name, family),) = problem.families.items()
     initial = _initial_centres(problem, key, starts, centres)
     runs = [_run(problem, family, name, c, iterations) for c in initial]
     best = int(np.argmin([r[1][-1] for r in runs]))
@@ -87,7 +89,8 @@ def kmeans(
         row[: len(run[1])] = -run[1]
     notes = [] if converged else ["the kept start did not converge: raise iterations"]
     return Result(
-        _values(problem, loc[order], inertia), "point",
+        _values(problem, loc[order], inertia),
+        "point",
         {"inertia": np.full((1, 1), inertia)},
         {
             "objective": (("start", "iteration"), table),
@@ -97,7 +100,8 @@ def kmeans(
             "kept": (("start",), np.arange(len(runs)) == best),
         },
         {"loc": centre_path[:, order], "objective": -objective},
-        rank[assignment][None, None], notes=notes,
+        rank[assignment][None, None],
+        notes=notes,
     )
 
 
@@ -138,8 +142,14 @@ def _run(
 
 @partial(jax.jit, static_argnames=("structure", "name"))
 def _lloyd(
-    family: ExponentialFamily, chunks: Chunks, centres: Array, best: Array, done: Array,
-    *, structure: Structure, name: str,
+    family: ExponentialFamily,
+    chunks: Chunks,
+    centres: Array,
+    best: Array,
+    done: Array,
+    *,
+    structure: Structure,
+    name: str,
 ) -> tuple[Array, Array, Array, Array, Array]:
     """A block of alternating minimisation."""
 
@@ -205,7 +215,9 @@ def _values(problem: Problem, loc: np.ndarray, inertia: float) -> dict[str, np.n
     clusters = problem.structure.clusters
     cells = problem.structure.rows * max(1, int(np.prod(loc.shape[1:])))
     by_parameter = {
-        "loc": loc, "scale": np.sqrt(inertia / cells), "probs": np.full(clusters, 1 / clusters)
+        "loc": loc,
+        "scale": np.sqrt(inertia / cells),
+        "probs": np.full(clusters, 1 / clusters),
     }
     values = {}
     for wire in problem.wiring.wires:

@@ -66,13 +66,21 @@ def nuts(
         raise InputError(f"chains ({chains}), warmup ({warmup}) and draws ({draws}) must be >= 1")
     start_key, run_key = random.split(key)
     initial, reported, notes = _starts(problem, start_key, chains, starts, dispersion)
+    if initial is not None and chains == 1:  # NumPyro wants no chain axis then
+        initial = {n: v[0] for n, v in initial.items()}
     kernel = NUTS(
-        marginal_program(problem), target_accept_prob=target_accept,
-        max_tree_depth=max_tree_depth, init_strategy=init_to_uniform(radius=1),
+        marginal_program(problem),
+        target_accept_prob=target_accept,
+        max_tree_depth=max_tree_depth,
+        init_strategy=init_to_uniform(radius=1),
     )
     sampler = MCMC(
-        kernel, num_warmup=warmup, num_samples=draws, num_chains=chains,
-        chain_method="vectorized", progress_bar=problem.progress,
+        kernel,
+        num_warmup=warmup,
+        num_samples=draws,
+        num_chains=chains,
+        chain_method="vectorized",
+        progress_bar=problem.progress,
     )
     sampler.run(run_key, init_params=initial, extra_fields=tuple(FIELDS))
     samples = sampler.get_samples(group_by_chain=True)
@@ -88,7 +96,7 @@ def nuts(
 def _starts(
     problem: Problem, key: Array, chains: int, starts: int, dispersion: float
 ) -> tuple[dict[str, Array] | None, dict[str, Any], list[str]]:
-    """Starts of the global sites; NumPyro starts everything where rows have latents of their own."""
+    """Starts of the global sites; NumPyro starts programs in which rows have latents."""
     if problem.structure.locals:
         return None, {}, []
     return dispersed_starts(problem, key, chains, starts, dispersion)

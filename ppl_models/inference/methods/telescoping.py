@@ -34,9 +34,7 @@ def check(problem: Problem) -> None:
     """Every site conjugate, the weights a Dirichlet."""
     problem.need_statistics("telescoping")
     problem.need_assignment("telescoping")
-    wires, free = conjugate_sites(
-        problem.model, problem.structure, problem.wiring, problem.chunks
-    )
+    wires, free = conjugate_sites(problem.model, problem.structure, problem.wiring, problem.chunks)
     if free or not any(w.emission == problem.structure.assignment for w in wires):
         name = free[0] if free else problem.structure.assignment
         raise UnsupportedError(
@@ -91,7 +89,11 @@ def telescoping(
     with progress_bar(total, "telescoping", problem.progress) as bar:
         for first in range(0, total, BLOCK):
             state, found = _block(
-                problem.model, problem.chunks, state, structure=problem.structure, wires=wires,
+                problem.model,
+                problem.chunks,
+                state,
+                structure=problem.structure,
+                wires=wires,
                 keep=assignments,
             )
             kept.append(jax.tree.map(np.asarray, found))
@@ -106,7 +108,12 @@ def telescoping(
 
 @partial(jax.jit, static_argnames=("structure", "wires", "keep"))
 def _block(
-    model: Model, chunks: Chunks, state: Any, *, structure: Structure, wires: tuple[Wire, ...],
+    model: Model,
+    chunks: Chunks,
+    state: Any,
+    *,
+    structure: Structure,
+    wires: tuple[Wire, ...],
     keep: bool,
 ) -> tuple[Any, Any]:
     step = partial(_sweep, model, chunks, structure, wires, keep)
@@ -114,19 +121,22 @@ def _block(
 
 
 def _sweep(
-    model: Model, chunks: Chunks, structure: Structure, wires: tuple[Wire, ...], keep: bool,
-    values: Globals, components: Array, alpha: Array, key: Array,
+    model: Model,
+    chunks: Chunks,
+    structure: Structure,
+    wires: tuple[Wire, ...],
+    keep: bool,
+    values: Globals,
+    components: Array,
+    alpha: Array,
+    key: Array,
 ) -> tuple[Any, Any]:
     """Assignments; parameters; K; α; weights."""
     most = structure.clusters
-    key, sweep_key, count_key, alpha_key, weight_key, *site_keys = random.split(
-        key, 5 + len(wires)
-    )
+    key, sweep_key, count_key, alpha_key, weight_key, *site_keys = random.split(key, 5 + len(wires))
     pieces = model.pieces(values, structure)
     active = jnp.arange(most) < components
-    swept, assignment = draw_sweep(
-        sweep_key, pieces, structure, chunks, keep=keep, active=active
-    )
+    swept, assignment = draw_sweep(sweep_key, pieces, structure, chunks, keep=keep, active=active)
     order = jnp.argsort(~(swept.counts > 0), stable=True)  # clusters that have rows first
     component_sites = {w.site for w in wires if not w.shared}
     values = {n: v[order] if n in component_sites else v for n, v in values.items()}
@@ -155,7 +165,9 @@ def _sweep(
 def log_prior_components(most: int) -> Array:
     """log P(K) for K = 1 … most: K - 1 is beta-negative-binomial(1, 4, 3)."""
     k = jnp.arange(most)  # K - 1
-    return gammaln(1 + k) - gammaln(1) - gammaln(k + 1.0) + betaln(1 + 4.0, k + 3.0) - betaln(4.0, 3.0)
+    return (
+        gammaln(1 + k) - gammaln(1) - gammaln(k + 1.0) + betaln(1 + 4.0, k + 3.0) - betaln(4.0, 3.0)
+    )
 
 
 def log_partition(counts: Array, components: Array, alpha: Array) -> Array:
@@ -165,9 +177,12 @@ def log_partition(counts: Array, components: Array, alpha: Array) -> Array:
     blocks = jnp.where(filled, gammaln(counts + share) - gammaln(1 + share), 0).sum(-1)
     number = filled.sum(-1)
     return (
-        number * (jnp.log(alpha) - jnp.log(components)) + gammaln(components + 1.0)
-        - gammaln(jnp.clip(components - number, 0) + 1.0) + blocks
-        + gammaln(alpha) - gammaln(alpha + counts.sum(-1))
+        number * (jnp.log(alpha) - jnp.log(components))
+        + gammaln(components + 1.0)
+        - gammaln(jnp.clip(components - number, 0) + 1.0)
+        + blocks
+        + gammaln(alpha)
+        - gammaln(alpha + counts.sum(-1))
     )
 
 

@@ -1,0 +1,132 @@
+"""``python -m experiments.verification``: simulation-based calibration of programs and samplers.
+
+Every program with every method that draws; what is found is printed and kept in ``results.md``.
+Broken fits, which assume a wrong prior, must be found out.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from experiments.benchmarks.timing import machine
+from ppl_models.posterior.calibration import calibrate
+
+GAUSSIAN = {"rows": 60, "clusters": 3, "loc_mean": 0.0, "loc_scale": 3.0}
+SCALES = {"scale_rate": 1.0, "scale_concentration": 3.0}
+MATRIX: dict[str, Any] = {"degrees_of_freedom": 6.0, "sizes": {"features": 2}}
+
+CASES: dict[str, dict[str, Any]] = {
+    "gaussian_mixture, univariate": {"program": "gaussian_mixture", **GAUSSIAN, **SCALES},
+    "gaussian_mixture, spherical": {
+        "program": "gaussian_mixture",
+        "covariance": "spherical",
+        "sizes": {"features": 2},
+        **GAUSSIAN,
+        **SCALES,
+    },
+    "gaussian_mixture, diagonal": {
+        "program": "gaussian_mixture",
+        "covariance": "diagonal",
+        "sizes": {"features": 2},
+        **GAUSSIAN,
+        **SCALES,
+    },
+    "gaussian_mixture, tied": {
+        "program": "gaussian_mixture",
+        "covariance": "tied",
+        **GAUSSIAN,
+        **MATRIX,
+    },
+    "gaussian_mixture, full": {
+        "program": "gaussian_mixture",
+        "covariance": "full",
+        **GAUSSIAN,
+        **MATRIX,
+    },
+    "bernoulli_mixture": {
+        "program": "bernoulli_mixture",
+        "rows": 60,
+        "clusters": 2,
+        "sizes": {"features": 4},
+    },
+    "categorical_mixture": {
+        "program": "categorical_mixture",
+        "rows": 60,
+        "clusters": 2,
+        "levels": (2, 3, 2),
+    },
+    "poisson_mixture": {
+        "program": "poisson_mixture",
+        "rows": 60,
+        "clusters": 2,
+        "rate_mean": 5.0,
+        "sizes": {"features": 2},
+    },
+    "gaussian_mixture, stick breaking": {
+        "program": "gaussian_mixture",
+        "weights": "stick_breaking",
+        **GAUSSIAN,
+        **SCALES,
+    },
+}
+BROKEN: dict[str, dict[str, Any]] = {
+    "wrong scale of the locations": {"assumed": {"loc_scale": 1.0}},
+    "wrong prior of the scales": {"assumed": {"scale_rate": 3.0}},
+    "wrong prior of the weights": {"assumed": {"concentration": 10.0}},
+}
+HEADER = (
+    "| program | method | simulations | quantities | smallest p-value of uniformity | calibrated "
+    "| seconds |\n|---|---|---:|---:|---:|---|---:|"
+)
+
+
+def line(name: str, method: str, simulations: int, **case: Any) -> str:
+    """Run one case; a line of the table."""
+    started = time.perf_counter()
+    found = calibrate(method=method, simulations=simulations, seed=20, **case).attrs
+    seconds = time.perf_counter() - started
+    return (
+        f"| {name} | {method} | {simulations} | {found['quantities']} | {found['worst']:.2g} "
+        f"| {'yes' if found['calibrated'] else 'NO'} | {seconds:.0f} |"
+    )
+
+
+def main(chosen: list[str]) -> None:
+    """Run all cases, or those whose name contains a word that was given."""
+    jobs = [(name, "gibbs", 1000, case) for name, case in CASES.items()]
+    jobs += [
+        (name, "nuts", 300, {**case, "thinning": 3, "warmup": 300}) for name, case in CASES.items()
+    ]
+    jobs.append(
+        (
+            "markov_chain",
+            "exact",
+            1000,
+            {"program": "markov_chain", "rows": 10, "vocabulary": 3, "sizes": {"positions": 30}},
+        )
+    )
+    univariate = CASES["gaussian_mixture, univariate"]
+    jobs += [
+        (f"BROKEN: {name}", "gibbs", 1000, {**univariate, **case}) for name, case in BROKEN.items()
+    ]
+    lines = []
+    for name, method, simulations, case in jobs:
+        if chosen and not any(word in f"{name} {method}" for word in chosen):
+            continue
+        lines.append(line(name, method, simulations, **case))
+        print(lines[-1], flush=True)
+    if not chosen:
+        note = (
+            f"`make verify`, {date.today()}; {machine()}. Seconds include compilation. A method is "
+            "called calibrated if the smallest p-value is above 0.01 / quantities."
+        )
+        text = "\n".join([note, "", HEADER, *lines, ""])
+        (Path(__file__).parent / "results.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
