@@ -64,6 +64,7 @@ DEMO = Size(clusters=(20, 40), starts=4, fillings=100)
 SMOKE = Size(clusters=(2, 4), starts=2, rows=300, fillings=20, generated=10)
 SEED = 8
 PARTS = {"fitted": 0.6, "chosen by": 0.2, "judged by": 0.2}
+EYE = 20  #: as many kinds as a sheet of prototypes should show
 #: Which pixels are erased, by name of the half.
 HALVES = {"lower half": np.arange(64) >= 32, "right half": np.arange(64) % 8 >= 4}
 
@@ -116,9 +117,10 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
         "better_pictures": float((gain > 0).mean()),
         "halves": halves.to_dict("index"), **purity(tree, parts["fitted"], test),
     }  # fmt: skip
+    few = fits[min(size.clusters, key=lambda k: abs(k - EYE))]
     drawn = generate(tree, size.generated, seed=SEED + 2)["x"].values
     sheets = [half_sheet(test, filled[half], mask) for half, mask in HALVES.items()]
-    return publish(_outcome(tree, numbers, table, halves, drawn, sheets, size), folder)
+    return publish(_outcome(few, numbers, table, halves, drawn, sheets, size), folder)
 
 
 def split(rows: int | None) -> dict[str, Pictures]:
@@ -198,8 +200,9 @@ def answer(numbers: dict) -> str:
     verdict = "is far better described" if sure else "is not surely better described"
     largest = max(nats)
     more = (
-        " It is the largest number that was tried, and more might be better still."
-        if kinds == largest else ""
+        " That is the largest number tried and the best: handwriting is not of a few kinds, and "
+        "more of them might describe it better still."
+        if kinds == largest else f" That was the best of {', '.join(map(str, sorted(nats)))}."
     )  # fmt: skip
     yes = "Yes" if min(lower["saved"] - 3 * lower["saved_error"],
                        right["saved"] - 3 * right["saved_error"]) > 0 else "Not surely"  # fmt: skip
@@ -253,7 +256,7 @@ def size_picture(table: pd.DataFrame) -> Figure:
 
 
 def _outcome(
-    tree: xr.DataTree, numbers: dict, table: pd.DataFrame, halves: pd.DataFrame,
+    few: xr.DataTree, numbers: dict, table: pd.DataFrame, halves: pd.DataFrame,
     drawn: np.ndarray, sheets: list[tuple[np.ndarray, np.ndarray, list[str]]], size: Size,
 ) -> Outcome:
     shown = len(sheets[0][0]) // len(sheets[0][2])
@@ -268,8 +271,9 @@ def _outcome(
               table=halves.rename(columns={"saved_error": "standard error"}),
               figures=(pictures[1],),
               captions=("The same pictures with the other half missing.",)),
-        Block("The kinds", f"The probability of every pixel in each of {numbers['kinds']} kinds, "
-              "and how common the kind is.", figures=(plot_prototypes(tree),)),
+        Block("The kinds", "The probability of every pixel in each kind, and how common the kind "
+              f"is, in the fit with {few['posterior'].sizes['cluster']} kinds, which the eye can "
+              "take in.", figures=(plot_prototypes(few),)),
         Block("Pictures that nobody drew", "Bits drawn from the fitted mixture: pixels are "
               "independent given the kind, so that strokes are frayed.",
               figures=(plot_images(drawn, columns=10),)),

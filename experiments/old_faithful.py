@@ -231,9 +231,12 @@ def answer(numbers: dict) -> str:
     three = {n: line for n, line in posterior.items() if n.startswith("3")}
     modes = " and ".join(f"{line['two modes']:.0%} ({name})" for name, line in three.items())
     regimes = [line["two modes"] > 0.5 for line in three.values()]
+    open_still = loo.startswith("2") or any(name.startswith("2") for name in near)
     verdict = (
-        "Two regimes, described by three ellipses" if all(regimes) and bic.startswith("3")
-        else "Two regimes" if all(regimes) else "The data do not settle it"
+        "The data do not settle it" if not all(regimes)
+        else "Two regimes" if bic.startswith("2")
+        else "Two regimes; BIC wants three ellipses to describe them, LOO does not insist"
+        if open_still else "Two regimes, described by three ellipses"
     )  # fmt: skip
     return (
         f"{verdict}. BIC favours {bic} clusters ({em[bic]['bic']:.1f} in mclust's sign), but ICL, "
@@ -242,8 +245,8 @@ def answer(numbers: dict) -> str:
         f"components, the density has only two bumps with a probability of {modes}: the third "
         "component mends the shape of a bump and is not a regime of its own.\n\n"
         f"LOO ranks {loo} clusters first; {gaps}. {decided}\n\n"
-        f"Against what others found, the lowest of our log-likelihoods is off by "
-        f"{numbers['worst_against_others']:+.4f}" + _printed(numbers) + "."
+        f"No log-likelihood falls short of what others found by more than "
+        f"{max(0.0, -numbers['worst_against_others']):.0e}" + _printed(numbers) + "."
     )
 
 
@@ -269,11 +272,12 @@ def _outcome(
     rivals = [kind for kind in sampled if kind != key]
     pictures = tuple(plot_clusters(sampled[kind], draws=40) for kind in rivals)
     names = tuple(f"{label(kind)} clusters; thin lines are draws." for kind in rivals)
-    shown = table.reset_index()
+    shown = table[table["bic"] > table["bic"].max() - 100].reset_index()
     evidence = [
         Block("How many components: BIC and ICL", "Larger is better, as mclust has it. `by others` "
               "is the log-likelihood that mclust printed (EEE with three components) or that an "
-              "independent program found; `modes` are the bumps of the fitted density.",
+              "independent program found; `modes` are the bumps of the fitted density. What is "
+              "more than 100 below the best is not drawn.",
               table=table.rename(columns={"log_likelihood": "log-likelihood"}),
               figures=(plot_comparison(shown, criteria=["bic", "icl"],
                                        higher_is_better=("bic", "icl")),)),

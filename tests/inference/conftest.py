@@ -63,11 +63,8 @@ def fitted() -> Callable:
 
         key = (row.label, method, *sorted(options.items()))
         if key not in made:
-            arguments = row.arguments if row.fit_arguments == {} else row.fit_arguments
-            if row.site == "tokens":
-                arguments = {}
             made[key] = fit(
-                row.name, row.to_fit, method=method, seed=0, predictive=0, **arguments, **options
+                row.name, row.to_fit, method=method, seed=0, predictive=0, **row.options, **options
             )
         return made[key]
 

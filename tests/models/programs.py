@@ -49,6 +49,8 @@ class Program:
         generated: shape of one generated data set.
         sites: names of the global sites.
         given: data as a person gives them to ``fit`` (default: the same).
+        fit_arguments: arguments of ``fit`` (default: the program's).
+        interior: hyper-parameters that keep posterior modes off the boundary.
     """
 
     name: str
@@ -61,7 +63,8 @@ class Program:
     sites: tuple[str, ...]
     site: str = "x"
     given: Any = None
-    fit_arguments: dict[str, Any] = field(default_factory=dict)
+    fit_arguments: dict[str, Any] | None = None
+    interior: dict[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -72,6 +75,12 @@ class Program:
     def kwargs(self) -> dict[str, Any]:
         """Everything that the program is called with, data included."""
         return {self.site: self.data, **self.arguments}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The program's arguments as ``fit`` is given them."""
+        chosen = self.arguments if self.fit_arguments is None else self.fit_arguments
+        return {**chosen, **self.interior}
 
     @property
     def to_fit(self) -> Any:
@@ -174,6 +183,7 @@ def _gaussian_row(covariance: str, scatter: str) -> Program:
     return Program(
         "gaussian_mixture", covariance, X, {"clusters": CLUSTERS, "covariance": covariance},
         _gaussian, {"rows": 5, "features": 3}, (5, 3), ("weights", "loc", scatter),
+        interior={"concentration": 2.0},
     )
 
 
@@ -185,26 +195,31 @@ PROGRAMS = [
     Program(
         "gaussian_mixture", "univariate", X[:, 0], {"clusters": CLUSTERS}, _gaussian,
         {"rows": 5, "features": 1}, (5,), ("weights", "loc", "scale"),
+        interior={"concentration": 2.0},
     ),
     Program(
         "bernoulli_mixture", "", BITS, {"clusters": CLUSTERS}, _bernoulli,
         {"rows": 5, "features": 3}, (5, 3), ("weights", "probs"),
+        interior={"concentration": 2.0, "ones": 2.0, "zeros": 1.5},
     ),
     Program(
         "categorical_mixture", "", CODES, {"clusters": CLUSTERS, "levels": LEVELS}, _categorical,
         {"rows": 5}, (5, 2), ("weights", "probs"), fit_arguments={"clusters": CLUSTERS},
+        interior={"concentration": 2.0, "level_concentration": 1.5},
     ),
     Program(
         "poisson_mixture", "", COUNTS, {"clusters": CLUSTERS}, _poisson,
         {"rows": 5, "features": 3}, (5, 3), ("weights", "rate"),
+        interior={"concentration": 2.0},
     ),
     Program(
         "poisson_mixture", "univariate", COUNTS[:, 0], {"clusters": CLUSTERS}, _poisson,
         {"rows": 5, "features": 1}, (5,), ("weights", "rate"),
+        interior={"concentration": 2.0},
     ),
     Program(
         "markov_chain", "", TOKENS, {"vocabulary": 3}, _chain,
         {"sequences": 5, "positions": 9}, (5, 9), ("initial", "transition"), site="tokens",
-        given=SEQUENCES, fit_arguments={},
+        given=SEQUENCES, fit_arguments={}, interior={"initial_concentration": 2.0, "concentration": 1.5},
     ),
 ]

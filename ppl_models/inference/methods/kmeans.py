@@ -8,24 +8,20 @@ becomes alternating minimisation of J(Q, μ) = Σ_n Σ_k Q_nk |x_n - μ_k|² (Ll
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from ...data.progress import progress_bar
 from ...distributions import SphericalGaussian, UnivariateGaussian
 from ...distributions.exponential_family import ExponentialFamily
 from ...errors import InputError, UnsupportedError
+from ..alternating import alternate
 from ..problem import Problem, Result
-from ..program import Pieces, Structure
 from ..starts import seed_points, seeds
-from ..statistics import Chunks, hard, sweep
-
-BLOCK = 20  #: iterations between looks at the clock
 
 
 def check(problem: Problem) -> None:
@@ -76,7 +72,7 @@ def kmeans(
         raise InputError(f"starts ({starts}) and iterations ({iterations}) must be at least 1")
     ((name, family),) = problem.families.items()
     initial = _initial_centres(problem, key, starts, centres)
-    runs = [_run(problem, family, name, c, iterations) for c in initial]
+    runs = [_run(problem, name, c, iterations) for c in initial]
     best = int(np.argmin([r[1][-1] for r in runs]))
     centre_path, objective, converged = runs[best]
     loc = centre_path[-1]
@@ -120,72 +116,16 @@ def _initial_centres(problem: Problem, key: Array, starts: int, centres: Any) ->
 
 
 def _run(
-    problem: Problem, family: ExponentialFamily, name: str, centres: Array, iterations: int
+    problem: Problem, name: str, centres: Array, iterations: int
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Centres and J by iteration, and whether J stopped to fall."""
-    paths, objectives = [], []
-    best, done = jnp.asarray(jnp.inf), jnp.asarray(False)
+    """Centres and J by iteration, and whether rows stopped to change."""
+    data = np.asarray(problem.model.data[name])
+    rows = data.reshape(len(data), -1)
+    start = np.asarray(centres).reshape(len(centres), -1)
     with progress_bar(iterations, "kmeans", problem.progress) as bar:
-        for _ in range(0, iterations, BLOCK):
-            centres, best, done, path, objective = _lloyd(
-                family, problem.chunks, centres, best, done, structure=problem.structure, name=name
-            )
-            paths.append(np.asarray(path))
-            objectives.append(np.asarray(objective))
-            bar.update(BLOCK)
-            if bool(done):
-                break
-    objective = np.concatenate(objectives)
-    length = int(np.isfinite(objective).sum())
-    return np.concatenate(paths)[:length], objective[:length], bool(done)
-
-
-@partial(jax.jit, static_argnames=("structure", "name"))
-def _lloyd(
-    family: ExponentialFamily,
-    chunks: Chunks,
-    centres: Array,
-    best: Array,
-    done: Array,
-    *,
-    structure: Structure,
-    name: str,
-) -> tuple[Array, Array, Array, Array, Array]:
-    """A block of alternating minimisation."""
-
-    def step(state: tuple[Array, Array, Array], _: None) -> tuple[Any, Any]:
-        def move(state: tuple[Array, Array, Array]) -> tuple[Any, Any]:
-            centres, best, _ = state
-            sphere = family.replace(loc=centres, scale=jnp.ones(len(centres), centres.dtype))
-            by_row = family.replace(
-                loc=centres[:, None], scale=jnp.ones((len(centres), 1), centres.dtype)
-            )
-            pieces = Pieces({}, jnp.zeros(()), None, None, {name: by_row})
-            swept = sweep(pieces, structure, chunks, hard)
-            statistics = swept.statistics[name]
-            squares = _distance(swept, sphere, chunks)
-            found = sphere.maximum_likelihood(statistics, chunks.centres[name])["loc"]
-            held = swept.counts.reshape(-1, *[1] * (centres.ndim - 1)) > 0
-            moved = jnp.where(held, found, centres)
-            stopped = ~(squares < best)
-            return (jnp.where(stopped, centres, moved), squares, stopped), (centres, squares)
-
-        def rest(state: tuple[Array, Array, Array]) -> tuple[Any, Any]:
-            return state, (state[0], jnp.asarray(jnp.nan, state[1].dtype))
-
-        return lax.cond(state[2], rest, move, state)
-
-    (centres, best, done), (path, objective) = lax.scan(
-        step, (centres, best, done), None, length=BLOCK
-    )
-    return centres, best, done, path, objective
-
-
-def _distance(swept: Any, sphere: ExponentialFamily, chunks: Chunks) -> Array:
-    """J from the largest log-densities, whose constant is that of the unit sphere."""
-    dimension = max(1, sphere.loc.shape[-1] if sphere.event_dim else 1)
-    rows = chunks.present.sum()
-    return -2 * swept.log_normaliser - rows * dimension * jnp.log(2 * jnp.pi)
+        found = alternate(rows, start, iterations, bar.update)
+    path = np.stack(found.centres).reshape(-1, *np.shape(centres))
+    return path, np.asarray(found.objective), found.converged
 
 
 def _assign(

@@ -1,0 +1,45 @@
+"""The limit of hard assignment: it never steps back, and ends where nothing would move."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ppl_models import predict
+
+
+def _steps(tree):
+    objective = tree["starts/objective"].values
+    return np.diff(objective, axis=1), 1e-9 * (1 + np.abs(objective[:, 1:]))
+
+
+def test_never_steps_back(mixture, fitted):
+    tree = fitted(mixture, "hard", starts=4)
+    steps, slack = _steps(tree)
+    assert ((steps >= -slack) | np.isnan(steps)).all()
+    share = tree["responsibilities/responsibilities"].values
+    assert set(np.unique(share)) <= {0.0, 1.0}
+    assert (share.sum(1) == 1).all()
+    np.testing.assert_array_equal(predict(tree).values, share)
+
+
+def test_bernoulli_ends_at_a_fixed_point_by_hand(built_ins, fitted):
+    row = built_ins["bernoulli_mixture"]
+    tree = fitted(row, "hard", starts=4)
+    weights, probs = (tree["posterior"][n].values[0, 0] for n in ("weights", "probs"))
+    x, alpha = row.data, row.interior["concentration"]
+    ones, zeros = row.interior["ones"], row.interior["zeros"]
+    logits = x @ np.log(probs).T + (1 - x) @ np.log(1 - probs).T + np.log(weights)
+    share = np.eye(2)[logits.argmax(1)]
+    np.testing.assert_array_equal(tree["responsibilities/responsibilities"].values, share)
+    counts = share.sum(0)
+    np.testing.assert_allclose(weights, (counts + alpha - 1) / (len(x) + 2 * (alpha - 1)))
+    expected = (share.T @ x + ones - 1) / (counts[:, None] + ones + zeros - 2)
+    np.testing.assert_allclose(probs, expected)
+
+
+def test_temperature_zero_is_never_above_temperature_one(built_ins, fitted):
+    """The best assignment is one term of the sum over all."""
+    for label in ("gaussian_mixture full", "bernoulli_mixture", "poisson_mixture"):
+        soft = fitted(built_ins[label], "em", starts=4, tolerance=1e-13)
+        hard = fitted(built_ins[label], "hard", starts=4)
+        assert float(hard["starts/final"].max()) <= float(soft["starts/final"].max()) + 1e-9

@@ -1,0 +1,134 @@
+"""Methods that draw, against closed forms and numerical integration."""
+
+from __future__ import annotations
+
+import arviz as az
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from ppl_models import fit
+
+
+def _counts(tokens, vocabulary):
+    """First tokens and steps, counted by hand."""
+    initial, transition = np.zeros(vocabulary), np.zeros((vocabulary, vocabulary + 1))
+    for row in tokens:
+        initial[row[0]] += 1
+        for before, after in zip(row[:-1], row[1:], strict=True):
+            if before < vocabulary:
+                transition[before, after] += 1
+    return initial, transition
+
+
+def _known(row):
+    initial, transition = _counts(row.data, 3)
+    return {
+        "initial": initial + row.interior["initial_concentration"],
+        "transition": transition + row.interior["concentration"],
+    }
+
+
+def _moments(concentration):
+    total = concentration.sum(-1, keepdims=True)
+    mean = concentration / total
+    return mean, mean * (1 - mean) / (total + 1)
+
+
+def test_exact_draws_have_the_dirichlet_posterior(built_ins, fitted):
+    row = built_ins["markov_chain"]
+    tree = fitted(row, "exact")
+    for name, concentration in _known(row).items():
+        draws = tree["posterior"][name].values
+        count = draws.shape[0] * draws.shape[1]
+        assert count == 4000
+        flat = draws.reshape(count, *draws.shape[2:])
+        mean, variance = _moments(concentration)
+        assert (np.abs(flat.mean(0) - mean) < 5 * np.sqrt(variance / count)).all()
+        squares = (flat - mean) ** 2
+        assert (np.abs(squares.mean(0) - variance) < 5 * squares.std(0) / np.sqrt(count)).all()
+        # independent draws: no correlation from one to the next
+        step = np.corrcoef(flat[:-1, ..., 0].reshape(count - 1, -1)[:, 0],
+                           flat[1:, ..., 0].reshape(count - 1, -1)[:, 0])[0, 1]
+        assert abs(step) < 5 / np.sqrt(count)
+    rows = tree["posterior/transition"].values.sum(-1)
+    np.testing.assert_allclose(rows, 1, rtol=1e-12)
+
+
+def test_nuts_agrees_with_the_exact_posterior(built_ins, fitted):
+    row = built_ins["markov_chain"]
+    tree = fitted(row, "nuts", chains=2, warmup=200, draws=500)
+    for name, concentration in _known(row).items():
+        draws = tree["posterior"][name]
+        ess = az.ess(tree["posterior"].dataset[[name]])[name].values
+        assert ess.min() > 200
+        mean, variance = _moments(concentration)
+        found = draws.mean(("chain", "draw")).values
+        assert (np.abs(found - mean) < 5 * np.sqrt(variance / ess)).all()
+        # a standard deviation has about sd / sqrt(2 ess) of error
+        ratio = draws.std(("chain", "draw")).values / np.sqrt(variance)
+        assert (np.abs(ratio - 1) < 5 / np.sqrt(2 * ess)).all()
+
+
+@pytest.fixture(scope="module")
+def shares(own):
+    """Unknown shares of two known normals: rows, and 2,000 draws."""
+    generator = np.random.default_rng(4)
+    x = np.where(generator.random(25) < 0.3, -1.0, 2.0) + generator.normal(0, 1.5, 25)
+    tree = fit(own.known_places, x, method="nuts", seed=1, predictive=0, chains=2, warmup=200,
+               draws=1000, starts=2)
+    return x, tree
+
+
+def test_nuts_agrees_with_numerical_integration(shares):
+    x, tree = shares
+    one, two = stats.norm(-1.0, 1.5).pdf(x), stats.norm(2.0, 1.5).pdf(x)
+
+    def density(w):
+        return w * np.exp(np.log(w * one + (1 - w) * two).sum() + 40)  # prior: Beta(2, 1)
+
+    total = integrate.quad(density, 0, 1)[0]
+    mean = integrate.quad(lambda w: w * density(w), 0, 1)[0] / total
+    square = integrate.quad(lambda w: w**2 * density(w), 0, 1)[0] / total
+    draws = tree["posterior/weights"].values[..., 0]
+    ess = float(az.ess(draws))
+    assert ess > 300
+    deviation = np.sqrt(square - mean**2)
+    assert abs(draws.mean() - mean) < 5 * deviation / np.sqrt(ess)
+    assert abs(draws.std() / deviation - 1) < 5 / np.sqrt(2 * ess)
+    for q in (0.1, 0.5, 0.9):  # the share of draws below the true quantile
+        below = _quantile(density, total, q)
+        assert abs((draws < below).mean() - q) < 5 * np.sqrt(q * (1 - q) / ess)
+
+
+def _quantile(density, total, q):
+    grid = np.linspace(1e-6, 1 - 1e-6, 4001)
+    cumulative = integrate.cumulative_simpson([density(w) for w in grid], x=grid, initial=0)
+    return np.interp(q, cumulative / total, grid)
+
+
+def test_nuts_reports_starts_and_statistics(shares):
+    _, tree = shares
+    assert tree["starts/chain_weights"].shape == (2, 2)
+    assert (tree["starts/chain_weights"].values[0] != tree["starts/chain_weights"].values[1]).any()
+    assert {"objective", "kept", "converged"} <= set(tree["starts"].data_vars)
+    stats_group = tree["sample_stats"]
+    for name in ("lp", "diverging", "n_steps", "acceptance_rate", "energy", "step_size",
+                 "tree_depth"):
+        assert stats_group[name].dims == ("chain", "draw"), name
+    assert int(stats_group["diverging"].sum()) == 0
+    assert tree.attrs["kind"] == "draws"
+
+
+def test_nuts_serves_rows_with_latents_of_their_own(own):
+    """Normal means with normal noise: the marginal posterior of the centre is known."""
+    x = np.random.default_rng(5).normal(0.7, 1.1, 20)
+    tree = fit(own.latent_for_every_row, x, method="nuts", seed=0, predictive=0, chains=2,
+               warmup=200, draws=500)
+    precision = 1 + len(x) / 1.25  # x_n ~ Normal(loc, sqrt(1 + 0.25)), loc ~ Normal(0, 1)
+    mean, deviation = x.sum() / 1.25 / precision, precision**-0.5
+    draws = tree["posterior/loc"].values
+    ess = float(az.ess(draws))
+    assert ess > 100
+    assert abs(draws.mean() - mean) < 5 * deviation / np.sqrt(ess)
+    assert tree["posterior/true"].sizes["row"] == 20
