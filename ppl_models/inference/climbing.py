@@ -95,9 +95,10 @@ def climb(
     last = jnp.full(count, -jnp.inf)
     objectives, paths = [], []
     with progress_bar(iterations, f"{label}, {count} starts", problem.progress) as bar:
-        for _ in range(0, iterations, BLOCK):
+        for begin in range(0, iterations, BLOCK):
+            left = iterations - begin
             values, last, done, objective, path = _block(
-                problem.model, problem.chunks, values, last, done, tolerance, active, plan=plan
+                problem.model, problem.chunks, values, last, done, tolerance, left, active, plan=plan
             )
             objectives.append(np.asarray(objective))
             paths.append(jax.tree.map(np.asarray, path))
@@ -123,6 +124,7 @@ def _block(
     last: Array,
     done: Array,
     tolerance: Any,
+    left: Any,
     usable: Array | None = None,
     *,
     plan: Plan,
@@ -154,7 +156,7 @@ def _block(
         recorded = jnp.where(done, jnp.nan, objective)
         return kept, jnp.where(done, last, objective), now_done, recorded
 
-    def iteration(state: Any, _: None) -> tuple[Any, Any]:
+    def iteration(state: Any, index: Array) -> tuple[Any, Any]:
         def active(state: Any) -> Any:
             together = jax.vmap(one) if plan.side_by_side else partial(lax.map, one)
             return together((*state, usable))
@@ -162,11 +164,13 @@ def _block(
         def idle(state: Any) -> Any:
             return (*state, jnp.full_like(state[1], jnp.nan))
 
-        values, last, done, recorded = lax.cond(state[2].all(), idle, active, state)
+        values, last, done, recorded = lax.cond(
+            state[2].all() | (index >= left), idle, active, state
+        )
         path = state[0] if plan.record else {}
         return (values, last, done), (recorded, path)
 
     (values, last, done), (objective, path) = lax.scan(
-        iteration, (values, last, done), None, length=BLOCK
+        iteration, (values, last, done), jnp.arange(BLOCK)
     )
     return values, last, done, objective, path

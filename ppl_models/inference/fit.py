@@ -97,7 +97,7 @@ def fit(
         tree = build_tree(problem, result, observed, random.fold_in(key, 1), attributes, predictive)
     if relabel is None or result.kind != "draws" or not result.exchangeable:
         return tree
-    if structure.clusters == 1 or structure.locals:
+    if structure.clusters == 1 or structure.locals or not problem.exchangeable:
         return tree
     from ..posterior.labels.relabel import relabel as bring_into_order
 

@@ -15,7 +15,7 @@ from ..distributions.exponential_family import ExponentialFamily
 from ..errors import UnsupportedError
 from .program import Model, Pieces, Structure, evaluate, random_values
 from .statistics import Chunks, cut
-from .wiring import Wiring, wiring
+from .wiring import Wiring, exchangeable, wiring
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,14 @@ class Problem:
     def wiring(self) -> Wiring:
         """Which site is which parameter."""
         return wiring(self.model, self.structure)
+
+    @cached_property
+    def exchangeable(self) -> bool:
+        """Whether clusters may change places without a change of the density."""
+        try:
+            return exchangeable(self.model, self.structure, self.wiring)
+        except UnsupportedError:  # emissions that are no families
+            return False
 
     @cached_property
     def deviations(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ prior are conjugate. All others are left to an optimiser or a sampler on the sam
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,3 +112,54 @@ def _equal(parameter: Any, site: Any) -> bool:
 def _fits(site: Any, parameter: Any) -> bool:
     """Whether the site is the parameter without its component axis."""
     return np.shape(parameter)[1:] == np.shape(site)
+
+
+def cluster_axes(structure: Structure, found: Wiring) -> dict[str, tuple[int, ...]]:
+    """The axes of every site that the assignment indexes (the plate's name may be any)."""
+    dims = {site.name: site.dims for site in structure.sites}
+    indexed = {
+        dims[w.site][0]
+        for w in found.wires
+        if (not w.shared or w.emission == structure.assignment) and dims[w.site]
+    }
+    return {n: tuple(i for i, d in enumerate(ds) if d in indexed) for n, ds in dims.items()}
+
+
+def permute_clusters(
+    values: Mapping[str, Any], axes: Mapping[str, tuple[int, ...]], order: np.ndarray
+) -> dict[str, Any]:
+    """Global sites with their clusters in another order."""
+    moved = dict(values)
+    for name, value in values.items():
+        for axis in axes.get(name, ()):
+            value = value.take(order, axis)
+        moved[name] = value
+    return moved
+
+
+def exchangeable(model: Model, structure: Structure, found: Wiring) -> bool:
+    """Whether clusters may change places: all densities change places with them.
+
+    Not so where a prior, a constant of the program or a site that is held tells clusters apart.
+    """
+    axes = cluster_axes(structure, found)
+    clusters = structure.clusters
+    if structure.assignment is None or clusters == 1 or not any(axes.values()):
+        return False
+    values = random_values(model, random.key(1), structure=structure)
+    here = evaluate(model, values, structure=structure)
+    swapped = np.r_[1, 0, np.arange(2, clusters)]
+    for order in (swapped, np.roll(np.arange(clusters), 1)):  # these two generate all orders
+        moved = permute_clusters(values, axes, order)
+        there = evaluate(model, moved, structure=structure)
+        if not np.isclose(here.log_prior, there.log_prior, rtol=1e-5):
+            return False
+        pairs = [(here.log_weights, there.log_weights)]
+        before, after = _parameters(here, structure), _parameters(there, structure)
+        pairs += [(before[key], after[key]) for key in before]
+        for a, b in pairs:
+            a = np.asarray(a)
+            expected = a[order] if len(a) == clusters else a
+            if not np.allclose(expected, b, rtol=1e-5):
+                return False
+    return True

@@ -43,7 +43,7 @@ def test_equals_scikit_learns_lloyd_from_the_same_start(rows, first, shift):
     reference, tree = _lloyd(x, start), _ours(x, start, **SPHERES)
     loc = tree["posterior/loc"].values[0, 0]
     np.testing.assert_allclose(_sorted(loc), _sorted(reference.cluster_centers_), atol=1e-6)
-    inertia = float(tree["sample_stats/inertia"])
+    inertia = tree["sample_stats/inertia"].values.item()
     tolerance = 1e-10 if shift == 0 else 1e-9  # scikit-learn's own sum loses digits far out
     np.testing.assert_allclose(inertia, reference.inertia_, rtol=tolerance)
     assignment = tree["posterior/assignment"].values[0, 0]
@@ -57,7 +57,7 @@ def test_one_dimension_too(rows):
     reference, tree = _lloyd(x[:, None], start[:, None]), _ours(x, start, clusters=CLUSTERS)
     loc = np.sort(tree["posterior/loc"].values[0, 0])
     np.testing.assert_allclose(loc, np.sort(reference.cluster_centers_[:, 0]), atol=1e-6)
-    np.testing.assert_allclose(float(tree["sample_stats/inertia"]), reference.inertia_, rtol=1e-10)
+    np.testing.assert_allclose(tree["sample_stats/inertia"].values.item(), reference.inertia_, rtol=1e-10)
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +71,9 @@ def test_distance_never_rises_and_the_best_start_is_kept(rows, best):
     steps = np.diff(objective, axis=1)
     assert ((steps <= 1e-12 * objective[:, 1:]) | np.isnan(steps)).all()
     assert best["starts/kept"].values[np.nanmin(objective, 1).argmin()]
-    assert float(best["sample_stats/inertia"]) == pytest.approx(np.nanmin(objective), rel=1e-10)
+    assert best["sample_stats/inertia"].values.item() == pytest.approx(np.nanmin(objective), rel=1e-10)
     reference = KMeans(CLUSTERS, n_init=20, random_state=0).fit(rows).inertia_
-    assert float(best["sample_stats/inertia"]) <= reference * (1 + 1e-9)
+    assert best["sample_stats/inertia"].values.item() <= reference * (1 + 1e-9)
 
 
 def test_the_point_is_a_point_of_the_program(rows, best):
@@ -81,7 +81,7 @@ def test_the_point_is_a_point_of_the_program(rows, best):
     distance = ((rows[:, None] - posterior["loc"]) ** 2).sum(-1)
     np.testing.assert_array_equal(posterior["assignment"], distance.argmin(1))
     inertia = distance.min(1).sum()
-    np.testing.assert_allclose(float(best["sample_stats/inertia"]), inertia, rtol=1e-12)
+    np.testing.assert_allclose(best["sample_stats/inertia"].values.item(), inertia, rtol=1e-12)
     np.testing.assert_allclose(posterior["weights"], 1 / CLUSTERS)
     np.testing.assert_allclose(posterior["scale"], np.sqrt(inertia / rows.size))
     share = best["responsibilities/responsibilities"].values
@@ -118,7 +118,7 @@ def test_empty_clusters_and_equal_centres_stay_finite(rows):
     start = np.array([rows[0], rows[0], [1e3, 1e3], rows[5]])
     tree = _ours(rows, start, **SPHERES)
     assert np.isfinite(tree["posterior/loc"].values).all()
-    assert np.isfinite(float(tree["sample_stats/inertia"]))
+    assert np.isfinite(tree["sample_stats/inertia"].values.item())
 
 
 def test_inertia_on_old_faithful_and_iris():
@@ -128,7 +128,7 @@ def test_inertia_on_old_faithful_and_iris():
     for x, clusters, inertia in ((faithful, 2, 8901.768721), (flowers, 3, 78.851441)):
         tree = fit("gaussian_mixture", x, method="kmeans", seed=0, predictive=0,
                    clusters=clusters, covariance="spherical")
-        assert float(tree["sample_stats/inertia"]) == pytest.approx(inertia, rel=1e-7)
+        assert tree["sample_stats/inertia"].values.item() == pytest.approx(inertia, rel=1e-7)
 
 
 #: inertia of the best k-means partitions (Gagolewski's clustering benchmarks)
@@ -143,4 +143,4 @@ def test_inertia_on_the_fundamental_clustering_problems(reference, name):
         x = np.loadtxt(file)
     tree = fit("gaussian_mixture", x, method="kmeans", seed=0, predictive=0, clusters=clusters,
                covariance="spherical", starts=20)
-    assert float(tree["sample_stats/inertia"]) <= inertia * (1 + 1e-3)
+    assert tree["sample_stats/inertia"].values.item() <= inertia * (1 + 1e-3)

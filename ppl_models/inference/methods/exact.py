@@ -9,8 +9,10 @@ import numpy as np
 from jax import Array, random
 
 from ...errors import InputError, UnsupportedError
+from ..compiling import QUICK
 from ..problem import Problem, Result
-from ..statistics import sweep
+from ..program import Globals, Model, Structure, random_values
+from ..statistics import Chunks, sweep
 from ..updates import conditional, conjugate_sites
 
 
@@ -74,9 +76,14 @@ def exact(problem: Problem, key: Array, *, chains: int = 4, draws: int = 1000) -
 
 def _posteriors(problem: Problem, wires: tuple, seed: int) -> list:
     model, structure = problem.model, problem.structure
-    values = model.initial(random.key(seed), structure)
+    values = random_values(model, random.key(seed), structure=structure)
+    return _conditionals(model, values, problem.chunks, structure=structure, wires=wires)
+
+
+@partial(jax.jit, static_argnames=("structure", "wires"), compiler_options=QUICK)
+def _conditionals(
+    model: Model, values: Globals, chunks: Chunks, *, structure: Structure, wires: tuple
+) -> list:
     pieces = model.pieces(values, structure)
-    swept = sweep(pieces, structure, problem.chunks)
-    return [
-        conditional(w, pieces, structure, swept, problem.chunks, values, flat=False) for w in wires
-    ]
+    swept = sweep(pieces, structure, chunks)
+    return [conditional(w, pieces, structure, swept, chunks, values, flat=False) for w in wires]

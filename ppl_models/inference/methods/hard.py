@@ -6,9 +6,16 @@ mixtures with flat weights; for the spherical mixture's limit see ``kmeans``.
 
 from __future__ import annotations
 
-from jax import Array
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
 
 from ..problem import Problem, Result
+from ..program import Globals, Model, Structure
+from ..statistics import Chunks, chunk_logits
 from ..statistics import hard as assign_hard
 from .em import ascend
 
@@ -39,9 +46,9 @@ def hard(
         priors: "program", or "flat" to leave the priors out.
 
     Returns:
-        One point, the best start's.
+        One point, the best start's; ``assignment`` are its rows' best clusters.
     """
-    return ascend(
+    result = ascend(
         problem,
         key,
         starts=starts,
@@ -51,3 +58,20 @@ def hard(
         assign=assign_hard,
         label="hard",
     )
+    values = {n: jnp.asarray(v[0, 0]) for n, v in result.values.items()}
+    winners = _winners(problem.model, values, problem.chunks, structure=problem.structure)
+    result.assignment = np.asarray(winners)[None, None, : problem.structure.rows]
+    return result
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _winners(model: Model, values: Globals, chunks: Chunks, *, structure: Structure) -> Array:
+    """The best cluster of every row, the first of equals."""
+    pieces = model.pieces(values, structure)
+    families, missing = pieces.families(), dict(chunks.missing)
+
+    def of_chunk(arrays: dict[str, Array]) -> Array:
+        logits = chunk_logits(pieces, families, structure, arrays, chunks.centres, missing)
+        return jnp.broadcast_to(logits, (structure.clusters, logits.shape[1])).argmax(0)
+
+    return lax.map(of_chunk, chunks.arrays).reshape(-1)
