@@ -17,6 +17,7 @@ from ppl_models.data.columns import is_a, labels_from_index
 from ppl_models.errors import InputError
 
 END = "<end>"
+MISSING = -1  #: position of a token that is not known (None in a list of tokens)
 ADVICE = "give a list of strings, or of lists of tokens"
 
 
@@ -27,7 +28,7 @@ class Flat:
     Attributes:
         distinct: the distinct tokens as strings, sorted (numbers by size).
         positions: where each token is in `distinct`, (token,), for all sequences one after
-            the other.
+            the other; -1 where it is not known.
         lengths: tokens per sequence, (sequence,).
         labels: names of the sequences, (sequence,).
     """
@@ -48,7 +49,8 @@ def flatten(data: Any, *, site: str = "x") -> Flat:
 
     Args:
         data: a list, tuple, array or series of sequences.  A sequence is a string (of
-            characters) or a list, tuple or 1-D array of strings or whole numbers.
+            characters) or a list, tuple or 1-D array of strings or whole numbers, in which
+            None is a token that is not known.
         site: name for the data in messages.
 
     Raises:
@@ -121,10 +123,14 @@ def _tokens(
 ) -> tuple[tuple[str, ...], np.ndarray]:
     count = int(lengths.sum())
     values = np.fromiter(chain.from_iterable(sequences), dtype=object, count=count)
-    inferred = pd.api.types.infer_dtype(values, skipna=False)
+    known = np.fromiter((token is not None for token in values), dtype=bool, count=count)
+    if not known.any():
+        raise InputError(f"{site} holds no token that is known: {ADVICE}")
+    inferred = pd.api.types.infer_dtype(values[known], skipna=False)
     if inferred not in {"string", "integer"}:
         _refuse_tokens(values, lengths, labels, site)
-    positions, distinct = pd.factorize(values, sort=True)
+    positions = np.full(count, MISSING)
+    positions[known], distinct = pd.factorize(values[known], sort=True)
     names = tuple(str(token) for token in distinct)
     if END in names:
         position = int(np.argmax(positions == names.index(END)))
@@ -138,10 +144,11 @@ def _tokens(
 
 def _refuse_tokens(values: np.ndarray, lengths: np.ndarray, labels: np.ndarray, site: str) -> None:
     """Name the first token that is not of the kind that most of them should be."""
-    wanted = str if isinstance(values[0], str) else (int, np.integer)
+    first = next(token for token in values if token is not None)
+    wanted = str if isinstance(first, str) else (int, np.integer)
     ends = np.cumsum(lengths)
     for position, token in enumerate(values):
-        if not isinstance(token, wanted) or isinstance(token, bool):
+        if token is not None and (not isinstance(token, wanted) or isinstance(token, bool)):
             label = labels[int(np.searchsorted(ends, position, side="right"))]
             raise InputError(
                 f"sequence {label} of {site} holds {token!r:.40} ({type(token).__name__}): tokens "

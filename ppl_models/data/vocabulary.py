@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ppl_models.data.flat import END, Flat, flatten
+from ppl_models.data.flat import END, Flat, MISSING, flatten
 from ppl_models.errors import InputError
 
 MOST_CELLS = 2**31
@@ -82,11 +82,13 @@ class Vocabulary:
             )
         dtype = np.int16 if len(self) < np.iinfo(np.int16).max else np.int32
         padded = np.full(shape, len(self), dtype=dtype)
-        padded[np.arange(shape[1]) < flat.lengths[:, None]] = codes[flat.positions]
+        inside = np.arange(shape[1]) < flat.lengths[:, None]
+        padded[inside] = np.where(flat.positions == MISSING, MISSING, codes[flat.positions])
         return padded
 
     def _refuse_unknown(self, flat: Flat, codes: np.ndarray, site: str) -> None:
-        position = int(np.argmax(codes[flat.positions] < 0))
+        unknown = (codes[flat.positions] < 0) & (flat.positions != MISSING)
+        position = int(np.argmax(unknown))
         token = flat.distinct[flat.positions[position]]
         known = ", ".join(f"'{token}'" for token in self.tokens[:10])
         more = "" if len(self) <= 10 else f", ... ({len(self)} in all)"

@@ -139,8 +139,8 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: [np.ones((2, 2))], "^sequence 0 of x is array"),
     (lambda: [{"a", "b"}], "^sequence 0 of x is {.*not a sequence"),
     (
-        lambda: [["a", "b"], ["a", None]],
-        r"^sequence 1 of x holds None \(NoneType\): tokens are all",
+        lambda: [["a", "b"], ["a", 1.5]],
+        r"^sequence 1 of x holds 1.5 \(float\): tokens are all",
     ),
     (lambda: [["a"], ["b", 1]], r"^sequence 1 of x holds 1 \(int\)"),
     (lambda: [[1, 2], [1.5]], r"^sequence 1 of x holds 1.5 \(float\)"),
@@ -185,3 +185,10 @@ def test_end_inside_is_not_seen_across_two_strings() -> None:
 def test_unknown_tokens_are_refused(data: list, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Tokens.read(data, like={"token": ["a", "b"]}, fresh=False)
+
+
+def test_none_is_a_token_that_is_not_known() -> None:
+    read = Tokens.read([["a", None, "b"], ["b"]])
+    assert read.values.tolist() == [[0, -1, 1, 2], [1, 2, 2, 2]]
+    with pytest.raises(InputError, match="no token that is known"):
+        Tokens.read([[None]])
