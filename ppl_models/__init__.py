@@ -12,30 +12,52 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .inference.fit import fit
+    from .posterior.calibration import calibrate
+    from .posterior.comparison import choose_clusters
     from .posterior.creation import generate, impute
+    from .posterior.diagnosis import diagnose
+    from .posterior.labels.relabel import relabel, unrelabel
+    from .posterior.loo import loo
+    from .posterior.partition.of_tree import coassignment, partition
     from .posterior.prediction import log_density, predict
     from .posterior.storage import load, save
     from .report import write_report
 
 _PLACES = {
+    "calibrate": "posterior.calibration",
+    "choose_clusters": "posterior.comparison",
+    "coassignment": "posterior.partition.of_tree",
+    "diagnose": "posterior.diagnosis",
     "fit": "inference.fit",
     "generate": "posterior.creation",
     "impute": "posterior.creation",
     "load": "posterior.storage",
     "log_density": "posterior.prediction",
+    "loo": "posterior.loo",
+    "partition": "posterior.partition.of_tree",
     "predict": "posterior.prediction",
+    "relabel": "posterior.labels.relabel",
     "save": "posterior.storage",
+    "unrelabel": "posterior.labels.relabel",
     "write_report": "report",
 }
 
 __all__ = [
+    "calibrate",
+    "choose_clusters",
+    "coassignment",
+    "diagnose",
     "fit",
     "generate",
     "impute",
     "load",
     "log_density",
+    "loo",
+    "partition",
     "predict",
+    "relabel",
     "save",
+    "unrelabel",
     "write_report",
 ]
 
