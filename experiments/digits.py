@@ -60,7 +60,7 @@ class Size:
 
 
 FULL = Size()
-DEMO = Size(clusters=(20, 40), starts=4, fillings=100)
+DEMO = Size(clusters=(20, 40), starts=4, fillings=100, generated=30)
 SMOKE = Size(clusters=(2, 4), starts=2, rows=300, fillings=20, generated=10)
 SEED = 8
 PARTS = {"fitted": 0.6, "chosen by": 0.2, "judged by": 0.2}
@@ -231,7 +231,7 @@ def half_sheet(
     """Pictures of a sheet line by line, what of them was erased, and the names of the lines."""
     chosen = np.concatenate([np.flatnonzero(test.digit == d)[:1] for d in range(10)])
     seen, draws = erased(test.bits[chosen], mask), filled.values[:, chosen]
-    lines = [seen, draws.mean(0), *draws[: 3], test.bits[chosen]]
+    lines = [seen, draws.mean(0), *draws[:3], test.bits[chosen]]
     names = ["seen", "mean filling", "draw 1", "draw 2", "draw 3", "the truth"]
     hidden = np.broadcast_to(mask, seen.shape)
     masks = [hidden] * (len(lines) - 1) + [np.zeros_like(hidden)]
@@ -256,16 +256,26 @@ def size_picture(table: pd.DataFrame) -> Figure:
 
 
 def _outcome(
-    few: xr.DataTree, numbers: dict, table: pd.DataFrame, halves: pd.DataFrame,
-    drawn: np.ndarray, sheets: list[tuple[np.ndarray, np.ndarray, list[str]]], size: Size,
+    few: xr.DataTree,
+    numbers: dict,
+    table: pd.DataFrame,
+    halves: pd.DataFrame,
+    drawn: np.ndarray,
+    sheets: list[tuple[np.ndarray, np.ndarray, list[str]]],
+    size: Size,
 ) -> Outcome:
     shown = len(sheets[0][0]) // len(sheets[0][2])
     pictures = [
         plot_images(images, missing=mask, columns=shown, titles=names, title=f"The {half} erased")
         for (images, mask, names), half in zip(sheets, HALVES, strict=True)
     ]
-    labels = {"fitted": "fitted", "held_out": "chosen by", "held_out_se": "standard error",
-              "judged": "judged by", "judged_se": "standard error "}
+    labels = {
+        "fitted": "fitted",
+        "held_out": "chosen by",
+        "held_out_se": "standard error",
+        "judged": "judged by",
+        "judged_se": "standard error ",
+    }
     evidence = [
         Block("The right half erased",
               table=halves.rename(columns={"saved_error": "standard error"}),

@@ -202,17 +202,17 @@ def score_table(numbers: dict) -> pd.DataFrame:
     return pd.DataFrame(lines).T
 
 
-def _outcome(
-    scores: pd.DataFrame, shown: dict[str, tuple], numbers: dict
-) -> Outcome:
+def _outcome(scores: pd.DataFrame, shown: dict[str, tuple], numbers: dict) -> Outcome:
     evidence = [
         Block("Adjusted Rand index", f"Mean ± standard deviation over {numbers['seeds']} data sets "
               f"of {numbers['rows']} rows.", table=score_table(numbers),
               figures=(score_picture(scores, numbers),)),
     ]  # fmt: skip
-    caption = ("The first data set of each case: true clusters, k-means (its cells tinted), and the "
-               "mixture with the right covariance (ellipses hold 95% of a cluster); colours are "
-               "matched to the true ones.")  # fmt: skip
+    caption = (
+        "The first data set of each case: true clusters, k-means (its cells tinted), and the "
+        "mixture with the right covariance (ellipses hold 95% of a cluster); colours are matched "
+        "to the true ones."
+    )
     return Outcome("kmeans_fails", __doc__ or "", answer(numbers), numbers,
                    side_by_side(shown), caption, evidence)  # fmt: skip
 

@@ -184,7 +184,11 @@ def distinct(centres: np.ndarray, apart: float = 0.02) -> int:
 
 
 def gather(
-    table: pd.DataFrame, x: pd.DataFrame, inertia: float, peer: KMeans, limit: xr.DataTree,
+    table: pd.DataFrame,
+    x: pd.DataFrame,
+    inertia: float,
+    peer: KMeans,
+    limit: xr.DataTree,
     size: Size,
 ) -> dict:
     """The numbers of the answer."""
@@ -229,7 +233,8 @@ def answer(numbers: dict) -> str:
         f"data) J is {numbers['J_coldest']:.6f}, the best of k-means {numbers['J_kmeans']:.6f} "
         f"(scikit-learn: {numbers['J_scikit_learn']:.6f}), and no centre is more than "
         f"{numbers['centres_off_coldest']:.1e} away from its own of k-means; "
-        f"{numbers['certain_coldest']:.0%} of the rows are assigned with more than 99%. {bound}.\n\n"
+        f"{numbers['certain_coldest']:.0%} of the rows are assigned with more than 99%. {bound}."
+        "\n\n"
         f"The way down goes in steps. While σ is large the {numbers['clusters']} "
         f"centres are one, the mean. The theory lets the first split happen at σ = "
         f"{numbers['critical']:.3f}; on the path the centre was whole at "
@@ -254,8 +259,10 @@ def _outcome(
         Block("All numbers", "`F` is the log-likelihood on the scale of J; `bound` is the most by "
               "which J may exceed the least.", table=table),
     ]  # fmt: skip
-    caption = ("Left: J at EM's centres, and how far they are from those of k-means, by σ. Right: "
-               "where EM's centres are, from the mean (ring) as σ falls to k-means (cross).")  # fmt: skip
+    caption = (
+        "Left: J at EM's centres, and how far they are from those of k-means, by σ. Right: where "
+        "EM's centres are, from the mean (ring) as σ falls to k-means (cross)."
+    )
     return Outcome("kmeans_limit", __doc__ or "", answer(numbers), numbers,
                    path_picture(table, steps, limit, x, numbers), caption, evidence)  # fmt: skip
 

@@ -64,7 +64,7 @@ class Size:
 
 
 FULL = Size()
-DEMO = Size(draws=250, generated=2000, predictive=20, shown=40)
+DEMO = Size(draws=250, generated=2000, predictive=8, shown=40)
 SMOKE = Size(names=400, draws=100, generated=200, predictive=5, shown=12)
 SEED = 1990
 

@@ -98,7 +98,15 @@ def climb(
         for begin in range(0, iterations, BLOCK):
             left = iterations - begin
             values, last, done, objective, path = _block(
-                problem.model, problem.chunks, values, last, done, tolerance, left, active, plan=plan
+                problem.model,
+                problem.chunks,
+                values,
+                last,
+                done,
+                tolerance,
+                left,
+                active,
+                plan=plan,
             )
             objectives.append(np.asarray(objective))
             paths.append(jax.tree.map(np.asarray, path))

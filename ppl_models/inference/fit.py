@@ -95,9 +95,8 @@ def fit(
             "wall_time_seconds": time.perf_counter() - started,
         }
         tree = build_tree(problem, result, observed, random.fold_in(key, 1), attributes, predictive)
-    if relabel is None or result.kind != "draws" or not result.exchangeable:
-        return tree
-    if structure.clusters == 1 or structure.locals or not problem.exchangeable:
+        may_move = result.exchangeable and not structure.locals and problem.exchangeable
+    if relabel is None or result.kind != "draws" or not may_move:
         return tree
     from ..posterior.labels.relabel import relabel as bring_into_order
 

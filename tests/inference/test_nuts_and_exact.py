@@ -35,22 +35,28 @@ def _moments(concentration):
     return mean, mean * (1 - mean) / (total + 1)
 
 
+def assert_moments(draws, mean, variance, enough=200):
+    """Mean and variance of draws ``(chain, draw, ...)``, by their own effective sizes."""
+    draws = np.asarray(draws).reshape(*np.shape(draws)[:2], -1)
+    pairs = zip(draws.transpose(2, 0, 1), np.ravel(mean), np.ravel(variance), strict=True)
+    for each, centre, square in pairs:
+        for found, expected in ((each, centre), ((each - centre) ** 2, square)):
+            ess = float(az.ess(found, method="mean"))
+            assert ess > enough
+            assert abs(found.mean() - expected) < 5 * found.std() / np.sqrt(ess)
+
+
 def test_exact_draws_have_the_dirichlet_posterior(built_ins, fitted):
     row = built_ins["markov_chain"]
     tree = fitted(row, "exact")
     for name, concentration in _known(row).items():
         draws = tree["posterior"][name].values
-        count = draws.shape[0] * draws.shape[1]
-        assert count == 4000
-        flat = draws.reshape(count, *draws.shape[2:])
-        mean, variance = _moments(concentration)
-        assert (np.abs(flat.mean(0) - mean) < 5 * np.sqrt(variance / count)).all()
-        squares = (flat - mean) ** 2
-        assert (np.abs(squares.mean(0) - variance) < 5 * squares.std(0) / np.sqrt(count)).all()
+        assert_moments(draws, *_moments(concentration), enough=2000)
+        flat = draws.reshape(-1, *draws.shape[2:])
         # independent draws: no correlation from one to the next
-        step = np.corrcoef(flat[:-1, ..., 0].reshape(count - 1, -1)[:, 0],
-                           flat[1:, ..., 0].reshape(count - 1, -1)[:, 0])[0, 1]
-        assert abs(step) < 5 / np.sqrt(count)
+        column = flat.reshape(len(flat), -1)[:, 0]
+        step = np.corrcoef(column[:-1], column[1:])[0, 1]
+        assert abs(step) < 5 / np.sqrt(len(flat))
     rows = tree["posterior/transition"].values.sum(-1)
     np.testing.assert_allclose(rows, 1, rtol=1e-12)
 
@@ -59,15 +65,7 @@ def test_nuts_agrees_with_the_exact_posterior(built_ins, fitted):
     row = built_ins["markov_chain"]
     tree = fitted(row, "nuts", chains=2, warmup=200, draws=500)
     for name, concentration in _known(row).items():
-        draws = tree["posterior"][name]
-        ess = az.ess(tree["posterior"].dataset[[name]])[name].values
-        assert ess.min() > 200
-        mean, variance = _moments(concentration)
-        found = draws.mean(("chain", "draw")).values
-        assert (np.abs(found - mean) < 5 * np.sqrt(variance / ess)).all()
-        # a standard deviation has about sd / sqrt(2 ess) of error
-        ratio = draws.std(("chain", "draw")).values / np.sqrt(variance)
-        assert (np.abs(ratio - 1) < 5 / np.sqrt(2 * ess)).all()
+        assert_moments(tree["posterior"][name].values, *_moments(concentration))
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +89,8 @@ def test_nuts_agrees_with_numerical_integration(shares):
     mean = integrate.quad(lambda w: w * density(w), 0, 1)[0] / total
     square = integrate.quad(lambda w: w**2 * density(w), 0, 1)[0] / total
     draws = tree["posterior/weights"].values[..., 0]
+    assert_moments(draws, mean, square - mean**2)
     ess = float(az.ess(draws))
-    assert ess > 300
-    deviation = np.sqrt(square - mean**2)
-    assert abs(draws.mean() - mean) < 5 * deviation / np.sqrt(ess)
-    assert abs(draws.std() / deviation - 1) < 5 / np.sqrt(2 * ess)
     for q in (0.1, 0.5, 0.9):  # the share of draws below the true quantile
         below = _quantile(density, total, q)
         assert abs((draws < below).mean() - q) < 5 * np.sqrt(q * (1 - q) / ess)
@@ -127,8 +122,5 @@ def test_nuts_serves_rows_with_latents_of_their_own(own):
                warmup=200, draws=500)
     precision = 1 + len(x) / 1.25  # x_n ~ Normal(loc, sqrt(1 + 0.25)), loc ~ Normal(0, 1)
     mean, deviation = x.sum() / 1.25 / precision, precision**-0.5
-    draws = tree["posterior/loc"].values
-    ess = float(az.ess(draws))
-    assert ess > 100
-    assert abs(draws.mean() - mean) < 5 * deviation / np.sqrt(ess)
+    assert_moments(tree["posterior/loc"].values, mean, deviation**2, enough=100)
     assert tree["posterior/true"].sizes["row"] == 20

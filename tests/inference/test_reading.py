@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from ppl_models import fit
+from ppl_models import catalogue, fit
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.program import Model
 from ppl_models.inference.wiring import Wire
@@ -23,7 +23,8 @@ TABLE = {
         "data": {"x": LINE}, "plate": "person", "assignment": "kind", "emissions": ("x",),
         "wires": {"shares": ("kind", "probs", False), "place": ("x", "loc", False),
                   "width": ("x", "scale", True)},
-        "free": {"middle", "spread"}, "dims": {"place": ("component",), "shares": ("shares_dim_0",)},
+        "free": {"middle", "spread"},
+        "dims": {"place": ("component",), "shares": ("shares_dim_0",)},
         "deterministics": {"gap", "twice"},
     },
     "two_sites": {
@@ -37,6 +38,11 @@ TABLE = {
         "data": {"x": PLANE}, "plate": "row", "assignment": "z", "emissions": ("x",),
         "wires": {"loc": ("x", "loc", False), "scale": ("x", "scale", True)}, "free": set(),
         "dims": {"loc": ("component", "loc_dim_0")}, "deterministics": {"variance"},
+    },
+    "known_places": {
+        "data": {"x": LINE}, "plate": "row", "assignment": "z", "emissions": ("x",),
+        "wires": {"weights": ("z", "probs", False)}, "free": set(),
+        "dims": {"weights": ("weights_dim_0",)}, "deterministics": set(),
     },
     "no_assignment": {
         "data": {"x": LINE}, "plate": "row", "assignment": None, "emissions": ("x",),
@@ -68,6 +74,30 @@ def test_structure_and_wires(own, name):
     found = problem.wiring
     assert set(found.wires) == {Wire(s, *w) for s, w in wanted["wires"].items()}
     assert set(found.free) == wanted["free"]
+
+
+#: whether clusters may change places: not where constants or priors tell them apart
+EXCHANGEABLE = {"hierarchical": True, "two_sites": False, "shared_scale": False,
+                "no_assignment": False, "known_places": False, "heavy_tails": False}
+
+
+@pytest.mark.parametrize("name", EXCHANGEABLE)
+@pytest.mark.usefixtures("double_precision")
+def test_clusters_that_mean_something_keep_their_places(own, name):
+    data = TABLE[name]["data"] if name in TABLE else {"x": LINE}
+    model = Model(getattr(own, name), data, {}, {})
+    assert Problem(model, model.structure()).exchangeable is EXCHANGEABLE[name]
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_built_in_clusters_may_change_places_unless_a_site_is_held(mixture):
+    data, function = {mixture.site: mixture.data}, catalogue.program(mixture.name)
+    free = Model(function, data, mixture.arguments, {})
+    assert Problem(free, free.structure()).exchangeable
+    held = Model(function, data, mixture.arguments, {"weights": np.array([0.3, 0.7])})
+    assert not Problem(held, held.structure()).exchangeable
+    uneven = Model(function, data, {**mixture.arguments, "concentration": np.array([1.0, 3.0])}, {})
+    assert not Problem(uneven, uneven.structure()).exchangeable
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from ..program import Globals, Model, Structure
 from ..starts import starting_values
 from ..statistics import Assign, soft
 from ..updates import conjugate_sites
+from ..wiring import cluster_axes, permute_clusters
 
 
 def check(problem: Problem) -> None:
@@ -133,9 +134,12 @@ def keep_best(problem: Problem, found: Climb, origins: list[str]) -> Result:
     if not found.converged[best]:
         notes.append("the kept start did not converge: raise iterations")
     order = cluster_order(problem, {n: v[best] for n, v in found.values.items()})
-    values = {n: _reorder(problem, n, v[best], order) for n, v in found.values.items()}
+    axes = cluster_axes(problem.structure, problem.wiring)
+    values = permute_clusters({n: v[best] for n, v in found.values.items()}, axes, order)
     length = int(found.iterations[best])
-    path = {n: _reorder(problem, n, v[best, :length], order, 1) for n, v in found.path.items()}
+    later = {n: tuple(i + 1 for i in each) for n, each in axes.items()}
+    path = {n: v[best, :length] for n, v in found.path.items()}
+    path = permute_clusters(path, later, order)
     if path:
         path["objective"] = found.objective[best, :length]
     longest = int(found.iterations.max())
@@ -177,20 +181,8 @@ def collapsed(
 
 
 def cluster_order(problem: Problem, values: dict[str, np.ndarray]) -> np.ndarray:
-    """Clusters in descending order of weight."""
+    """Clusters in descending order of weight, where they may change places."""
     wire = [w for w in problem.wiring.wires if w.emission == problem.structure.assignment]
-    if not wire:
+    if not wire or not problem.exchangeable:
         return np.arange(problem.structure.clusters)
     return np.argsort(-values[wire[0].site], kind="stable")
-
-
-def _reorder(
-    problem: Problem, site: str, value: np.ndarray, order: np.ndarray, axis: int = 0
-) -> np.ndarray:
-    """Permute the cluster axis of a site that has one."""
-    wire = next((w for w in problem.wiring.wires if w.site == site), None)
-    by_cluster = wire is not None and (
-        not wire.shared or wire.emission == problem.structure.assignment
-    )
-    # every cluster-wise site must be known as one, or the order of none may change
-    return np.take(value, order, axis) if by_cluster and not problem.wiring.free else value

@@ -1,0 +1,370 @@
+"""Every experiment runs, and its small version already gives the answer that it should.
+
+The numbers are checked against closed forms, published values and brute force, not against
+earlier runs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import arviz
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.ndimage import maximum_filter
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+from experiments import demo, digits, kmeans_fails, kmeans_limit, names, old_faithful
+from experiments._modes import climb, count_modes, distinct
+from experiments._page import essay_blocks, plain
+from ppl_models.data import first_names, unequal
+
+EXPERIMENTS = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (digits, kmeans_fails, kmeans_limit, names, old_faithful)
+}
+PARTS = ["Question", "Model", "What would count as an answer", "References"]
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], SimpleNamespace]:
+    """The smoke run of an experiment, run once: its page and what its JSON file holds."""
+    folder, found = tmp_path_factory.mktemp("out"), {}
+
+    def of(name: str) -> SimpleNamespace:
+        if name not in found:
+            page = EXPERIMENTS[name].run(folder, smoke=True)
+            text = (folder / f"{name}.json").read_text(encoding="utf-8")
+            found[name] = SimpleNamespace(page=page, folder=folder, **json.loads(text))
+        return found[name]
+
+    return of
+
+
+class Page(HTMLParser):
+    """Headings, images and links of a page."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attributes: list) -> None:
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str, attribute: str) -> list[str]:
+        return [found[attribute] for name, found in self.tags if name == tag and attribute in found]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_page_holds_answer_pictures_and_essay(name: str, outcome: Callable) -> None:
+    found = outcome(name)
+    page = Page(found.page)
+    assert found.page == found.folder / f"{name}.html"
+    pictures = page.all("img", "src")
+    assert len(pictures) >= 2 and all(p.startswith("data:image/png;base64,") for p in pictures)
+    assert all(link.startswith("#") for link in page.all("a", "href"))  # complete in itself
+    assert [block.heading for block in essay_blocks(EXPERIMENTS[name].__doc__)] == PARTS
+    words = " ".join(page.text.split())
+    for paragraph in found.answer.split("\n\n"):
+        assert " ".join(paragraph.split()) in words
+    assert (found.folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_answers_are_computed_from_the_numbers(name: str, outcome: Callable) -> None:
+    assert not re.search(r"\d[.,]\d", EXPERIMENTS[name].answer.__doc__ or "")
+    found = outcome(name)
+    assert EXPERIMENTS[name].answer(found.numbers) == found.answer
+
+
+# ---- names ---------------------------------------------------------------------------------------
+
+
+def test_names_agree_with_counting(outcome: Callable) -> None:
+    numbers = outcome("names").numbers
+    train, test = names.split(first_names(), names.SMOKE)
+    assert not set(train) & set(test) and len(train) + len(test) == names.SMOKE.names
+    letters = sorted(set("".join(train)))
+    pairs = Counter(pair for n in train for pair in zip(n, [*n[1:], ">"], strict=True))
+    first = Counter(n[0] for n in train)
+    before = Counter("".join(train))
+    total = 0.0
+    for name in test:
+        total += np.log((first[name[0]] + 1) / (len(train) + len(letters)))
+        inside: Counter = Counter()
+        for pair in zip(name, [*name[1:], ">"], strict=True):
+            already = sum(n for (a, _), n in inside.items() if a == pair[0])
+            count = pairs[pair] + inside[pair] + 1
+            total += np.log(count / (before[pair[0]] + already + len(letters) + 1))
+            inside[pair] += 1
+    steps = sum(len(n) + 1 for n in test)
+    assert numbers["closed_form_nats"] == pytest.approx(-total / steps, abs=1e-9)
+    drawn = numbers["nats_per_transition"]["Markov chain"]
+    assert drawn == pytest.approx(-total / steps, abs=0.01)
+    assert numbers["bits_per_letter"]["Markov chain"] == pytest.approx(
+        drawn * steps / sum(map(len, test)) / np.log(2)
+    )
+
+
+def test_names_draws_are_the_closed_form_posterior(outcome: Callable) -> None:
+    numbers = outcome("names").numbers
+    # mean square of about 600 standardised deviations, nearly independent: 1 ± 0.06
+    assert 0.7 < numbers["mean_square_standardised"] < 1.3
+    assert numbers["largest_standardised"] < 6
+
+
+def test_names_know_more_with_the_letter_before(outcome: Callable) -> None:
+    numbers = outcome("names").numbers
+    bits = numbers["bits_per_letter"]
+    assert bits["Markov chain"] < bits["independent letters"] - 0.3
+    assert bits["independent letters"] < bits["all letters alike"] - 0.3
+    assert numbers["length"]["made_sd"] > 1.5 * numbers["length"]["real_sd"]
+    assert not set(numbers["examples"]) & set(first_names()[:0])
+    assert all(re.fullmatch("[a-z]+", name) for name in numbers["examples"])
+
+
+def test_baselines_are_distributions() -> None:
+    train = ["a", "ab", "bba"]
+    every = [x for n in range(1, 13) for x in _words("ab", n)]
+    for total in (
+        np.exp(names.alike(every, 2)).sum(),
+        np.exp(names.independent(train, every, 2)).sum(),
+    ):
+        assert 0.95 < total < 1.0
+
+
+def _words(alphabet: str, length: int) -> list[str]:
+    words = [""]
+    for _ in range(length):
+        words = [word + letter for word in words for letter in alphabet]
+    return words
+
+
+# ---- digits --------------------------------------------------------------------------------------
+
+
+def test_product_of_bernoullis_by_its_formula(outcome: Callable) -> None:
+    numbers = outcome("digits").numbers
+    parts = digits.split(digits.SMOKE.rows)
+    bits, test = parts["fitted"].bits, parts["judged by"].bits
+    average = (bits.sum(0) + 1) / (len(bits) + 2)
+    share = (bits.sum(0) + average) / (len(bits) + 1)  # the mode of Beta(1 + a + n₁, 2 - a + n₀)
+    cell = np.where(test == 1, np.log(share), np.log1p(-share))
+    assert numbers["nats"]["1"] == pytest.approx(-cell.sum(1).mean(), rel=1e-6)
+    for half, mask in digits.HALVES.items():
+        product = numbers["halves"][half]["nats per pixel, product"]
+        assert product == pytest.approx(-cell[:, mask].mean(), rel=1e-6)
+
+
+def test_mixture_knows_the_other_half(outcome: Callable) -> None:
+    numbers = outcome("digits").numbers
+    assert numbers["gain"] > 4 * numbers["gain_error"] > 0
+    assert numbers["nats"][str(numbers["kinds"])] == pytest.approx(
+        numbers["nats"]["1"] - numbers["gain"]
+    )
+    for half in numbers["halves"].values():
+        assert half["saved"] > 3 * half["saved_error"]
+        assert half["right pixels, mixture"] > half["right pixels, product"]
+    assert numbers["told_by_kind"] > 0.2  # by chance: 0.1
+
+
+def test_parts_of_the_digits_are_apart() -> None:
+    parts = digits.split(None)
+    assert sum(len(part.bits) for part in parts.values()) == 1797
+    assert [len(part.digit) for part in parts.values()] == [1078, 360, 359]
+
+
+# ---- k-means -------------------------------------------------------------------------------------
+
+
+def test_mixture_walks_to_kmeans(outcome: Callable) -> None:
+    numbers = outcome("kmeans_limit").numbers
+    assert numbers["J_kmeans"] <= numbers["J_scikit_learn"] * (1 + 1e-9)
+    assert numbers["J_coldest"] == pytest.approx(numbers["J_kmeans"], rel=1e-6)
+    assert numbers["centres_off_coldest"] < 1e-3 < numbers["centres_off"][0]
+    assert numbers["within_bound"]
+    assert (np.array(numbers["F"]) <= np.array(numbers["J"]) + 1e-9).all()
+    gap = np.array(numbers["J"]) - np.array(numbers["F"])
+    assert (gap <= np.array(numbers["bound"]) + 1e-9).all()
+
+
+def test_first_split_is_where_theory_puts_it(outcome: Callable) -> None:
+    numbers = outcome("kmeans_limit").numbers
+    x = kmeans_limit.scaled(kmeans_limit.old_faithful().iloc[:: kmeans_limit.SMOKE.every])
+    largest = np.linalg.svd(x.to_numpy(), compute_uv=False)[0] / np.sqrt(len(x))
+    assert numbers["critical"] == pytest.approx(largest)
+    assert numbers["hottest_split"] <= largest <= numbers["coldest_single"]
+
+
+def test_right_mixture_beats_kmeans(outcome: Callable) -> None:
+    numbers = outcome("kmeans_fails").numbers
+    for name in kmeans_fails.SMOKE.cases:
+        found = numbers["cases"][name]
+        mean = found["mean"]
+        assert mean[found["right"]] > mean["k-means"] + 0.15
+        assert found["wins"] == numbers["seeds"] and found["losses"] == 0
+        assert mean["told"] > 0.9 and mean[found["right"]] <= 1
+    assert numbers["cases"]["oddly shaped"]["mean"]["diagonal"] < 0.7  # the wrong shape
+
+
+def test_told_labels_and_matching() -> None:
+    x, truth = unequal(5, 400)
+    assert (kmeans_fails.told(x.to_numpy(), truth) == truth).mean() > 0.97
+    renamed = np.array([2, 0, 1])[truth]
+    assert (kmeans_fails.matched(truth, renamed)[renamed] == truth).all()
+
+
+# ---- Old Faithful --------------------------------------------------------------------------------
+
+
+def test_old_faithful_reaches_published_values(outcome: Callable) -> None:
+    found = outcome("old_faithful").numbers
+    for (covariance, clusters), value in (
+        old_faithful.PUBLISHED | old_faithful.INDEPENDENT
+    ).items():
+        line = found["em"].get(old_faithful.label((covariance, clusters)))
+        if line is not None:
+            assert line["log_likelihood"] >= value - 1e-3
+    three = found["em"]["3 tied"]
+    assert three["bic"] >= old_faithful.PRINTED["bic"] - 1e-2
+    assert three["icl"] == pytest.approx(old_faithful.PRINTED["icl"], abs=1.0)
+    assert three["bic"] == pytest.approx(2 * three["log_likelihood"] - 11 * np.log(272))
+    assert found["best_bic"] == "3 tied" and found["best_icl"] == "2 tied"
+
+
+def test_three_components_are_two_regimes(outcome: Callable) -> None:
+    found = outcome("old_faithful").numbers
+    assert found["em"]["3 tied"]["modes"] == found["em"]["2 tied"]["modes"] == 2
+    sampled = found["loo"]["3 tied"]
+    assert sampled["two modes"] > 0.75
+    assert sampled["one mode"] + sampled["two modes"] + sampled["three modes"] == pytest.approx(1)
+    assert sampled["largest Pareto k"] < 0.7
+    # a mixture of three loses its own penalty out of sample, not more than a few nats
+    assert -1150 < sampled["elpd"] < found["em"]["3 tied"]["log_likelihood"]
+
+
+def test_loo_ranks_the_generating_mixture_first() -> None:
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(-3, 1, (80, 2)), rng.normal(3, 1, (80, 2))])
+    right = _drawn(x, np.array([0.5, 0.5]), np.array([[-3.0, -3.0], [3.0, 3.0]]), rng)
+    wrong = _drawn(x, np.array([0.5, 0.5]), np.array([[-1.0, -1.0], [1.0, 1.0]]), rng)
+    table = old_faithful.cross_validation({("tied", 2): wrong, ("full", 3): right}, x.std(0))
+    assert list(table.index) == ["3 full", "2 tied"]
+    gap = table.loc["2 tied", "elpd_diff"]
+    assert gap == pytest.approx(table.loc["2 tied", "elpd"] - table.loc["3 full", "elpd"])
+    assert gap < -3 * table.loc["2 tied", "dse"] < 0
+    assert table.loc["3 full", "two modes"] == 1
+    assert old_faithful.within_error(table.to_dict("index"), "3 full") == []
+
+
+def _drawn(
+    x: np.ndarray, weights: np.ndarray, centres: np.ndarray, rng: np.random.Generator
+) -> xr.DataTree:
+    """Draws of a mixture of unit spheres whose centres shake a little, and their likelihoods."""
+    loc = centres + 0.02 * rng.standard_normal((4, 50, *centres.shape))
+    density = [
+        np.log(weights[k]) - 0.5 * ((x - loc[:, :, None, k]) ** 2).sum(-1) - np.log(2 * np.pi)
+        for k in range(2)
+    ]
+    likelihood = logsumexp(density, axis=0)
+    draws = {
+        "weights": (("chain", "draw", "cluster"), np.broadcast_to(weights, (4, 50, 2))),
+        "loc": (("chain", "draw", "cluster", "feature"), loc),
+        "scale": (("chain", "draw", "cluster"), np.ones((4, 50, 2))),
+    }
+    stats = {
+        "lp": (("chain", "draw"), likelihood.sum(-1)),
+        "diverging": (("chain", "draw"), np.zeros((4, 50), bool)),
+    }
+    coords = {"chain": range(4), "draw": range(50)}
+    return xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset(draws, coords),
+            "sample_stats": xr.Dataset(stats, coords),
+            "log_likelihood": xr.Dataset({"x": (("chain", "draw", "row"), likelihood)}, coords),
+        }
+    )
+
+
+@pytest.mark.parametrize(("distance", "modes"), [(1.9, 1), (2.1, 2), (6.0, 2)])
+def test_two_equal_gaussians_part_at_two_deviations(distance: float, modes: int) -> None:
+    loc = np.array([[[-distance / 2], [distance / 2]]])
+    ends = climb(np.array([[0.5, 0.5]]), loc, np.ones((1, 2, 1, 1)))[0]
+    assert distinct(np.abs(ends - ends.T)) == modes
+
+
+def test_modes_are_those_of_a_grid() -> None:
+    rng = np.random.default_rng(3)
+    step = np.linspace(-6, 6, 481)
+    grid = np.stack(np.meshgrid(step, step, indexing="ij"), -1)
+    for _ in range(4):
+        weights, loc = rng.dirichlet(np.ones(3)), rng.uniform(-3, 3, (3, 2))
+        scale = rng.uniform(0.5, 1.2, (3, 2))
+        posterior = {
+            "weights": (("chain", "draw", "cluster"), weights[None, None]),
+            "loc": (("chain", "draw", "cluster", "feature"), loc[None, None]),
+            "scale": (("chain", "draw", "cluster", "feature"), scale[None, None]),
+        }
+        tree = xr.DataTree.from_dict({"posterior": xr.Dataset(posterior)})
+        density = sum(
+            w * multivariate_normal(m, np.diag(s**2)).pdf(grid)
+            for w, m, s in zip(weights, loc, scale, strict=True)
+        )
+        brute = int((density == maximum_filter(density, 3)).sum())
+        assert count_modes(tree, np.ones(2))[0] == brute
+
+
+# ---- pages, demo and command line ----------------------------------------------------------------
+
+
+def test_plain_numbers() -> None:
+    given = {"a": np.float32(0.5), 2: [np.int64(3), float("inf")], "c": {"d": np.ones(2)}}
+    assert json.loads(json.dumps(plain(given), allow_nan=False)) == {
+        "a": 0.5, "2": [3, None], "c": {"d": [1.0, 1.0]},
+    }  # fmt: skip
+
+
+def test_demo_index_shows_every_answer(outcome: Callable, tmp_path: Path) -> None:
+    found = {name: outcome(name) for name in demo.SELECTION}
+    folder = next(iter(found.values())).folder
+    (tmp_path / "index.html").write_text(demo.index_page(folder, list(found), 1.0), "utf-8")
+    page = Page(tmp_path / "index.html")
+    assert len(page.all("img", "src")) == len(found)
+    assert all(source.startswith("data:") for source in page.all("img", "src"))
+    assert set(page.all("a", "href")) == {f"{name}.html" for name in found}
+    for name, one in found.items():
+        assert (folder / f"{name}.html").is_file()
+        assert one.answer.split("\n\n")[0] in page.text
+
+
+def test_demo_ends_with_the_path_of_its_index(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.demo", "--smoke", "--out", str(tmp_path / "d")],
+        capture_output=True, text=True, cwd=Path(demo.__file__).parent.parent, check=True,
+    )  # fmt: skip
+    index = Path(done.stdout.splitlines()[-1])
+    assert index == (tmp_path / "d" / "index.html").resolve() and index.is_file()
+    assert "[1/1] names" in done.stderr
+
+
+def test_arviz_reads_the_draws_that_loo_is_taken_of() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((50, 2))
+    tree = _drawn(x, np.array([0.5, 0.5]), np.zeros((2, 2)), rng)
+    assert arviz.loo(tree).elpd == pytest.approx(tree["log_likelihood"]["x"].mean(
+        ["chain", "draw"]).sum().item(), abs=1.0)  # fmt: skip

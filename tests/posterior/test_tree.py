@@ -1,0 +1,230 @@
+"""The one result: names of dims, coordinates, groups and attributes, and its likelihoods."""
+
+from __future__ import annotations
+
+import json
+
+import arviz as az
+import jax
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+import xarray as xr
+
+from ppl_models import fit, log_density
+
+SAMPLE = ("chain", "draw")
+#: dims of the posterior's variables after chain and draw
+DIMS = {
+    "gaussian_mixture full": {
+        "weights": ("cluster",), "loc": ("cluster", "feature"),
+        "covariance": ("cluster", "feature", "feature_other"),
+    },
+    "gaussian_mixture tied": {
+        "weights": ("cluster",), "loc": ("cluster", "feature"),
+        "covariance": ("feature", "feature_other"),
+    },
+    "gaussian_mixture diagonal": {
+        "weights": ("cluster",), "loc": ("cluster", "feature"), "scale": ("cluster", "feature"),
+    },
+    "gaussian_mixture spherical": {
+        "weights": ("cluster",), "loc": ("cluster", "feature"), "scale": ("cluster",),
+    },
+    "gaussian_mixture univariate": {
+        "weights": ("cluster",), "loc": ("cluster",), "scale": ("cluster",),
+    },
+    "bernoulli_mixture": {"weights": ("cluster",), "probs": ("cluster", "feature")},
+    "categorical_mixture": {"weights": ("cluster",), "probs": ("cluster", "level")},
+    "poisson_mixture": {"weights": ("cluster",), "rate": ("cluster", "feature")},
+    "poisson_mixture univariate": {"weights": ("cluster",), "rate": ("cluster",)},
+    "markov_chain": {"initial": ("token",), "transition": ("token", "next_token")},
+}
+GROUPS = {"posterior", "sample_stats", "log_likelihood", "observed_data", "posterior_predictive",
+          "prior", "prior_predictive"}
+
+
+def test_dims_are_named_in_every_group(built_in, trees):
+    tree, wanted = trees(built_in), DIMS[built_in.label]
+    for group in ("posterior", "prior"):
+        dataset = tree[group].dataset
+        assert {n: v.dims for n, v in dataset.data_vars.items()} == {
+            n: (*SAMPLE, *dims) for n, dims in wanted.items()
+        }
+    path = {n: v.dims for n, v in tree["path"].data_vars.items()}
+    assert path == {"objective": ("iteration",)} | {
+        n: ("iteration", *dims) for n, dims in wanted.items()
+    }
+    data_dims = tree["observed_data"][built_in.site].dims
+    for group in ("posterior_predictive", "prior_predictive"):
+        found = tree[group][built_in.site]
+        assert found.dims == (*SAMPLE, *data_dims)
+        assert found.sizes["draw"] == 6
+        assert found.dtype.kind == built_in.data.dtype.kind
+    plate = data_dims[0]
+    assert tree["log_likelihood"][built_in.site].dims == (*SAMPLE, plate)
+    if "clusters" in built_in.arguments:
+        table = tree["responsibilities/responsibilities"]
+        assert table.dims == (plate, "cluster")
+        np.testing.assert_allclose(table.values.sum(1), 1, rtol=1e-12)
+
+
+def test_groups_are_those_that_arviz_knows_and_ours(built_in, trees):
+    tree = trees(built_in)
+    mixture = "clusters" in built_in.arguments
+    ours = {"starts", "path"} | ({"responsibilities"} if mixture else set())
+    assert set(tree.children) == GROUPS | ours
+
+
+def test_coordinates_are_the_names_that_the_data_came_with(built_in, trees, named):
+    tree = trees(built_in)
+    posterior = tree["posterior"]
+    if built_in.site == "tokens":
+        assert posterior["token"].values.tolist() == ["a", "b", "c"]
+        assert posterior["next_token"].values.tolist() == ["a", "b", "c", "<end>"]
+        np.testing.assert_array_equal(tree["observed_data/tokens"].values, built_in.data)
+        return
+    np.testing.assert_array_equal(posterior["cluster"].values, [0, 1])
+    given = named(built_in)
+    np.testing.assert_array_equal(tree["observed_data/x"]["row"].values, given.index)
+    np.testing.assert_array_equal(tree["observed_data/x"].values, built_in.data)
+    features = posterior.dims if built_in.name != "categorical_mixture" else {}
+    if "feature" in features:
+        assert posterior["feature"].values.tolist() == list(given.columns)
+    if "level" in posterior.dims:
+        assert posterior["level"].values.tolist() == [
+            "width=0", "width=1", "height=0", "height=1", "height=2"
+        ]
+
+
+def test_a_point_is_one_chain_of_one_draw(built_in, trees):
+    tree = trees(built_in)
+    assert tree.attrs["kind"] == "point"
+    assert dict(tree["sample_stats"].sizes) == {"chain": 1, "draw": 1}
+    # the mode's height: likelihood of all rows and prior of the globals
+    total = float(tree["log_likelihood"][built_in.site].sum())
+    assert np.isfinite(tree["sample_stats/lp"].values.item() - total)
+
+
+def test_attributes_say_how_it_was_made(built_in, trees):
+    attributes = trees(built_in).attrs
+    assert attributes["program"] == built_in.name
+    assert attributes["method"] == "em"
+    assert attributes["seed"] == 0
+    assert attributes["precision"] == "float64"
+    assert attributes["data_site"] == built_in.site
+    assert attributes["wall_time_seconds"] > 0
+    arguments = json.loads(attributes["arguments"])
+    for name, value in built_in.interior.items():
+        assert arguments[name] == value
+    assert json.loads(attributes["configuration"])["starts"] == 4
+    assert {"numpyro", "jax", "arviz"} <= set(json.loads(attributes["versions"]))
+    assert isinstance(json.loads(attributes["notes"])["notes"], list)
+
+
+def test_observed_data_keep_their_gaps(built_ins, named):
+    row = built_ins["gaussian_mixture diagonal"]
+    x = row.data.copy()
+    x[2, 1] = np.nan
+    tree = fit(row.name, named(row, x), method="em", seed=0, predictive=0, starts=4, **row.options)
+    np.testing.assert_array_equal(np.isnan(tree["observed_data/x"].values), np.isnan(x))
+    assert set(tree.children) == GROUPS - {"posterior_predictive", "prior", "prior_predictive"} | {
+        "starts", "path", "responsibilities"
+    }
+
+
+def test_draws_of_a_chain_in_closed_form(built_ins, trees):
+    row = built_ins["markov_chain"]
+    tree = trees(row, "exact", chains=2, draws=100)
+    assert set(tree.children) == GROUPS
+    assert tree.attrs["kind"] == "draws"
+    assert tree["posterior/transition"].dims == (*SAMPLE, "token", "next_token")
+    assert tree["log_likelihood/tokens"].shape == (2, 100, 8)
+    # a sequence's log-likelihood is that of the whole sequence
+    initial, transition = (
+        np.log(tree["posterior"][n].values[0, 0]) for n in ("initial", "transition")
+    )
+    for n, sequence in enumerate(row.data):
+        total = initial[sequence[0]]
+        for before, after in zip(sequence[:-1], sequence[1:], strict=True):
+            total += transition[before, after] if before < 3 else 0.0
+        np.testing.assert_allclose(tree["log_likelihood/tokens"].values[0, 0, n], total)
+
+
+def _by_hand(tree):
+    """Marginal log-likelihoods of the univariate mixture, by NumPyro's own mixture."""
+    posterior, x = tree["posterior"], tree["observed_data/x"].values
+    with jax.enable_x64(True):
+        mixture = dist.MixtureSameFamily(
+            dist.Categorical(posterior["weights"].values[..., None, :]),
+            dist.Normal(posterior["loc"].values[..., None, :],
+                        posterior["scale"].values[..., None, :]),
+        )
+        return np.asarray(mixture.log_prob(x))
+
+
+def test_loo_equals_that_of_the_mixture_marginalised_by_hand(drawn):
+    found = _by_hand(drawn)
+    np.testing.assert_allclose(drawn["log_likelihood/x"].values, found, rtol=1e-9)
+    hand = xr.DataTree.from_dict({
+        "posterior": drawn["posterior"].to_dataset(),
+        "log_likelihood": xr.Dataset({"x": ((*SAMPLE, "row"), found)}),
+    })
+    ours, theirs = az.loo(drawn), az.loo(hand)
+    np.testing.assert_allclose(ours.elpd, theirs.elpd, rtol=1e-9)
+    np.testing.assert_allclose(ours.se, theirs.se, rtol=1e-9)
+    assert ours.n_data_points == 14
+
+
+def test_draws_by_nuts_read_as_they_are(drawn):
+    assert GROUPS | {"responsibilities", "starts"} <= set(drawn.children)
+    assert drawn.attrs["kind"] == "draws"
+    summary = az.summary(drawn, var_names=["weights", "loc"])
+    assert len(summary) == 4
+    for name in ("lp", "diverging", "energy", "step_size"):
+        assert drawn["sample_stats"][name].shape == (2, 150)
+    # responsibilities are means over all draws, components in the order of the draws
+    posterior, x = drawn["posterior"].dataset, drawn["observed_data/x"].values[:, None]
+    z = (x - posterior["loc"].values[..., None, :]) / posterior["scale"].values[..., None, :]
+    logits = -0.5 * z**2 - np.log(posterior["scale"].values[..., None, :])
+    density = np.exp(logits) * posterior["weights"].values[..., None, :]
+    share = (density / density.sum(-1, keepdims=True)).mean((0, 1))
+    np.testing.assert_allclose(
+        drawn["responsibilities/responsibilities"].values, share, rtol=1e-6
+    )
+
+
+def test_lp_is_the_log_joint_density_of_every_draw(drawn, built_ins):
+    row = built_ins["gaussian_mixture univariate"]
+    point = {n: drawn["posterior"][n].values[1, 7] for n in row.sites}
+    mean, variance = row.data.mean(), row.data.var()
+    alpha = np.full(2, row.interior["concentration"])
+    prior = float(dist.Dirichlet(alpha).log_prob(point["weights"]))
+    from scipy import stats
+
+    prior = stats.dirichlet(alpha).logpdf(point["weights"] / point["weights"].sum())
+    prior += stats.norm(mean, 2 * np.sqrt(variance)).logpdf(point["loc"]).sum()
+    square = stats.invgamma(2.0, scale=variance / 4).logpdf(point["scale"] ** 2)
+    prior += (square + np.log(2 * point["scale"])).sum()
+    total = drawn["log_likelihood/x"].values[1, 7].sum() + prior
+    np.testing.assert_allclose(drawn["sample_stats/lp"].values[1, 7], total, rtol=1e-9)
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_precision_is_of_the_call_and_nothing_is_left_switched(built_ins, outside, trees):
+    row = built_ins["gaussian_mixture diagonal"]
+    with jax.enable_x64(outside):
+        single = fit(row.name, row.data, method="em", seed=0, precision="float32", predictive=2,
+                     starts=4, **row.options)
+        assert jax.config.jax_enable_x64 is outside
+        density = log_density(single)
+        assert jax.config.jax_enable_x64 is outside
+    for group in ("posterior", "prior", "posterior_predictive", "observed_data", "path"):
+        for name, variable in single[group].data_vars.items():
+            if name != "objective":
+                assert variable.dtype == np.float32, (group, name)
+    double = trees(row)
+    assert double["posterior/loc"].dtype == np.float64
+    np.testing.assert_allclose(
+        single["posterior/loc"].values, double["posterior/loc"].values, rtol=1e-2, atol=1e-2
+    )
+    np.testing.assert_allclose(density.values, log_density(double).values, atol=1e-2)
