@@ -112,7 +112,7 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
     gain = density - log_density(alone, test.bits).values
     numbers = {
         "fitted": len(bits), "judged": len(test.bits), "kinds": best,
-        "nats": {int(k): -float(v) for k, v in table["judged"].items()},
+        "nats": {str(k): -float(v) for k, v in table["judged"].items()},
         "gain": float(gain.mean()), "gain_error": standard_error(gain),
         "better_pictures": float((gain > 0).mean()),
         "halves": halves.to_dict("index"), **purity(tree, parts["fitted"], test),
@@ -195,14 +195,14 @@ def purity(tree: xr.DataTree, train: Pictures, test: Pictures) -> dict[str, floa
 def answer(numbers: dict) -> str:
     """The numbers in words."""
     lower, right = numbers["halves"]["lower half"], numbers["halves"]["right half"]
-    kinds, nats = numbers["kinds"], numbers["nats"]
+    kinds, nats = numbers["kinds"], {int(k): value for k, value in numbers["nats"].items()}
     sure = numbers["gain"] > 3 * numbers["gain_error"]
     verdict = "is far better described" if sure else "is not surely better described"
-    largest = max(nats)
+    tried = sorted(nats)[1:]
     more = (
         " That is the largest number tried and the best: handwriting is not of a few kinds, and "
         "more of them might describe it better still."
-        if kinds == largest else f" That was the best of {', '.join(map(str, sorted(nats)))}."
+        if kinds == tried[-1] else f" That was the best of {', '.join(map(str, tried))}."
     )  # fmt: skip
     yes = "Yes" if min(lower["saved"] - 3 * lower["saved_error"],
                        right["saved"] - 3 * right["saved_error"]) > 0 else "Not surely"  # fmt: skip

@@ -16,14 +16,26 @@ from ppl_models.errors import InputError
 GOOD = "a,b\n" + "".join(f"{i},{i * i % 7}\n" for i in range(12))
 BITS = "a,b\n1,0\n0,1\n1,1\n"
 FILES = {
-    "good.csv": GOOD, "bits.csv": BITS, "names.txt": "ab\nba\nb\n",
-    "empty.csv": "", "header.csv": "a,b\n", "text.csv": "a,b\n1,2\n3,high\n5,6\n",
-    "infinite.csv": "a,b\n1,2\ninf,4\n5,6\n", "missing.csv": "a,b\n1,\n2,\n3,\n",
-    "constant.csv": "a,b\n1,4\n2,4\n3,4\n", "twos.csv": "a,b\n1,0\n2,1\n",
-    "negative.csv": "a,b\n1,4\n-2,3\n", "fractions.csv": "a,b\n1,4\n2.5,3\n",
-    "numbers.csv": "7,2\n3,4\n5,6\n", "ragged.csv": "a,b\n1,2\n3,4,5\n6,7\n",
-    "blank.txt": "ab\n\nba\n", "empty.txt": "", "binary.csv": "a,b\n\udcff\udcfe,1\n",
-    "unknown.txt": "ab\nazb\n", "other.csv": "a,c\n1,2\n3,5\n", "notes.nc": "not a fit",
+    "good.csv": GOOD,
+    "bits.csv": BITS,
+    "names.txt": "ab\nba\nb\n",
+    "empty.csv": "",
+    "header.csv": "a,b\n",
+    "text.csv": "a,b\n1,2\n3,high\n5,6\n",
+    "infinite.csv": "a,b\n1,2\ninf,4\n5,6\n",
+    "missing.csv": "a,b\n1,\n2,\n3,\n",
+    "constant.csv": "a,b\n1,4\n2,4\n3,4\n",
+    "twos.csv": "a,b\n1,0\n2,1\n",
+    "negative.csv": "a,b\n1,4\n-2,3\n",
+    "fractions.csv": "a,b\n1,4\n2.5,3\n",
+    "numbers.csv": "7,2\n3,4\n5,6\n",
+    "ragged.csv": "a,b\n1,2\n3,4,5\n6,7\n",
+    "blank.txt": "ab\n\nba\n",
+    "empty.txt": "",
+    "binary.csv": "a,b\n\udcff\udcfe,1\n",
+    "unknown.txt": "ab\nazb\n",
+    "other.csv": "a,c\n1,2\n3,5\n",
+    "notes.nc": "not a fit",
     "programs.py": """
 import numpyro
 import numpyro.distributions as dist

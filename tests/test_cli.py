@@ -42,8 +42,19 @@ def faithful(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def fitted(faithful: Path) -> Path:
     out = faithful.with_suffix(".nc")
-    words = ["fit", "gaussian_mixture", faithful, "--clusters", 2, "--seed", 3, "--out", out,
-             "--quiet", *QUICK]
+    words = [
+        "fit",
+        "gaussian_mixture",
+        faithful,
+        "--clusters",
+        2,
+        "--seed",
+        3,
+        "--out",
+        out,
+        "--quiet",
+        *QUICK,
+    ]
     assert main([str(word) for word in words]) == 0
     return out
 
@@ -92,8 +103,15 @@ def test_list_of_one_name_shows_its_arguments(capsys: pytest.CaptureFixture[str]
 
 def test_fit_is_the_call_from_python(fitted: Path, faithful: Path) -> None:
     tree = ppl_models.load(fitted)
-    same = ppl_models.fit("gaussian_mixture", pd.read_csv(faithful), method="em", seed=3,
-                          clusters=2, starts=2, predictive=0)
+    same = ppl_models.fit(
+        "gaussian_mixture",
+        pd.read_csv(faithful),
+        method="em",
+        seed=3,
+        clusters=2,
+        starts=2,
+        predictive=0,
+    )
     xr.testing.assert_identical(tree["posterior"].to_dataset(), same["posterior"].to_dataset())
     for name in ("program", "method", "seed", "precision", "arguments", "configuration"):
         assert tree.attrs[name] == same.attrs[name]
@@ -103,8 +121,21 @@ def test_fit_says_whether_it_can_be_trusted(
     faithful: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "fit.nc"
-    said = spoken(capsys, "fit", "gaussian_mixture", faithful, "--clusters", 1, "--out", out,
-                  "--precision", "float32", "--set", "covariance=diagonal", *QUICK)
+    said = spoken(
+        capsys,
+        "fit",
+        "gaussian_mixture",
+        faithful,
+        "--clusters",
+        1,
+        "--out",
+        out,
+        "--precision",
+        "float32",
+        "--set",
+        "covariance=diagonal",
+        *QUICK,
+    )
     assert said.splitlines()[0] == str(out)
     assert "trust" in said or "with care" in said
     tree = ppl_models.load(out)
@@ -163,8 +194,9 @@ def test_every_program_reads_what_it_generated(
     clusters = [] if name == "markov_chain" else ["--clusters", "2"]
     fit = tmp_path / "fit.nc"
     spoken(capsys, "fit", name, data, *clusters, "--out", fit, "--quiet", *QUICK)
-    like = {n: list(v) for n, v in
-            json.loads(ppl_models.load(fit).attrs["coordinate_labels"]).items()}
+    like = {
+        n: list(v) for n, v in json.loads(ppl_models.load(fit).attrs["coordinate_labels"]).items()
+    }
     for new in (tmp_path / f"new{data.suffix}", tmp_path / "new table.csv"):
         spoken(capsys, "generate", fit, "--rows", 20, "--out", new)
         read = kind.read(read_file(new, kind=kind), site=site, like=like, fresh=False)
@@ -198,9 +230,12 @@ def fake_experiments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     package.joinpath("folder").mkdir(parents=True)
     run = "def run(folder, *, smoke=False):\n    page = folder / 'asked.html'\n"
     sources = {
-        "__init__": "", "_helper": run, "notes": '"""No run."""', "folder/__init__": run,
+        "__init__": "",
+        "_helper": run,
+        "notes": '"""No run."""',
+        "folder/__init__": run,
         "asked": f'"""Asked: does it run?"""\n{run}    page.write_text(f"{{smoke=}}")\n'
-                 "    return page\n",
+        "    return page\n",
         "failing": f'{run}    page.write_text("half")\n    raise OSError("the disk is full")\n',
     }
     for name, source in sources.items():
@@ -220,8 +255,19 @@ def test_ctrl_c_ends_even_what_does_not_listen(tmp_path: Path) -> None:
     )
     (tmp_path / "data.csv").write_text("a,b\n1,2\n3,5\n")
     with subprocess.Popen(
-        [sys.executable, "-m", "ppl_models", "fit", f"{program}:none", "data.csv", "--out",
-         "fit.nc"], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        [
+            sys.executable,
+            "-m",
+            "ppl_models",
+            "fit",
+            f"{program}:none",
+            "data.csv",
+            "--out",
+            "fit.nc",
+        ],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as running:
         deadline = time.monotonic() + 60
         while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
@@ -235,7 +281,9 @@ def test_ctrl_c_ends_even_what_does_not_listen(tmp_path: Path) -> None:
 def test_a_reader_that_goes_away_is_no_error(fitted: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "ppl_models", "generate", fitted, "--rows", "3"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as running:
         assert running.stdout is not None and running.stderr is not None
         running.stdout.close()  # before the first row is ready
@@ -244,7 +292,9 @@ def test_a_reader_that_goes_away_is_no_error(fitted: Path) -> None:
 
 
 def test_a_defect_is_one_sentence_unless_asked(
-    faithful: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    faithful: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def broken(*_: object, **__: object) -> None:

@@ -40,7 +40,8 @@ def rooms_imported_at_the_top(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in modules() if p.relative_to(PACKAGE).parts[0] in ROOMS],
+    "path",
+    [p for p in modules() if p.relative_to(PACKAGE).parts[0] in ROOMS],
     ids=lambda path: str(path.relative_to(PACKAGE)),
 )
 def test_a_room_imports_only_from_rooms_to_its_left(path: Path) -> None:
@@ -75,9 +76,18 @@ assert not jax.live_arrays(), jax.live_arrays()
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["fit", "--help"], ["report", "--help"], ["generate", "--help"],
-     ["predict", "--help"], ["experiment", "--help"], ["list", "--help"], ["list"],
-     ["list", "gaussian_mixture"], ["fit", "gaussian_mixture", "no.csv", "--out", "fit.nc"]],
+    [
+        ["--help"],
+        ["fit", "--help"],
+        ["report", "--help"],
+        ["generate", "--help"],
+        ["predict", "--help"],
+        ["experiment", "--help"],
+        ["list", "--help"],
+        ["list"],
+        ["list", "gaussian_mixture"],
+        ["fit", "gaussian_mixture", "no.csv", "--out", "fit.nc"],
+    ],
     ids=" ".join,
 )
 def test_nothing_heavy_is_imported_to_understand_a_command(words: list[str]) -> None:

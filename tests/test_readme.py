@@ -79,9 +79,7 @@ def test_the_program_in_a_file_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     name = re.match(r"# (\w+\.py)\n", program)
     assert name is not None
     Path(name[1]).write_text(program)
-    Path("answers.csv").write_text(
-        "swims,skis\n" + "1,0\n" * 15 + "0,1\n" * 5 + "1,1\n0,0\n1,\n"
-    )
+    Path("answers.csv").write_text("swims,skis\n" + "1,0\n" * 15 + "0,1\n" * 5 + "1,1\n0,0\n1,\n")
     commands = [line for block in blocks("sh") for line in block.splitlines() if name[1] in line]
     assert len(commands) == 1
     words = shlex.split(commands[0])

@@ -98,6 +98,7 @@ class StickBreakingBlocks(Transform):
         return tuple(b - 1 for b in self.blocks)
 
     def __call__(self, x: Array) -> Array:
+        """Break the sticks of every block."""
         transform = StickBreakingTransform()
         return jnp.concatenate([transform(p) for p in split_blocks(x, self._free)], -1)
 

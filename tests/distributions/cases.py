@@ -37,10 +37,12 @@ RATE = _generator.uniform(0.5, 6, (CLUSTERS, FEATURES))
 COUNTS = _generator.poisson(3, (ROWS, FEATURES))
 INITIAL = _generator.dirichlet(np.ones(2), CLUSTERS)
 TRANSITION = _generator.dirichlet(np.ones(3), (CLUSTERS, 2))
-TOKENS = np.array([[0, 1, 1, 2], [1, 2, 2, 2], [0, 0, 2, 2], [1, 1, 0, 1], [0, 2, 2, 2],
-                   [1, 0, 1, 2]])
-TOKEN_GAPS = np.array([[-1, 1, -1, 2], [1, 2, 2, 2], [-1, -1, 2, 2], [1, -1, -1, -1],
-                       [-1, 2, 2, 2], [1, 0, 1, 2]])
+TOKENS = np.array(
+    [[0, 1, 1, 2], [1, 2, 2, 2], [0, 0, 2, 2], [1, 1, 0, 1], [0, 2, 2, 2], [1, 0, 1, 2]]
+)
+TOKEN_GAPS = np.array(
+    [[-1, 1, -1, 2], [1, 2, 2, 2], [-1, -1, 2, 2], [1, -1, -1, -1], [-1, 2, 2, 2], [1, 0, 1, 2]]
+)
 
 Parameters = dict[str, np.ndarray]
 
@@ -196,51 +198,97 @@ def _block_dirichlet() -> Array:
 
 CASES = [
     Case(
-        "univariate", families.UnivariateGaussian,
-        {"loc": LOC[:, 0], "scale": SCALE[:, 0]}, X[:, 0], _univariate(X), _gaussian,
+        "univariate",
+        families.UnivariateGaussian,
+        {"loc": LOC[:, 0], "scale": SCALE[:, 0]},
+        X[:, 0],
+        _univariate(X),
+        _gaussian,
         priors={"loc": _normal(()), "scale": _inverse_gamma(())},
     ),
     Case(
-        "spherical", families.SphericalGaussian,
-        {"loc": LOC, "scale": SCALE[:, 0]}, X, GAPS, _gaussian,
+        "spherical",
+        families.SphericalGaussian,
+        {"loc": LOC, "scale": SCALE[:, 0]},
+        X,
+        GAPS,
+        _gaussian,
         priors={"loc": _normal((3,)), "scale": _inverse_gamma(())},
     ),
     Case(
-        "diagonal", families.DiagonalGaussian,
-        {"loc": LOC, "scale": SCALE}, X, GAPS, _gaussian,
+        "diagonal",
+        families.DiagonalGaussian,
+        {"loc": LOC, "scale": SCALE},
+        X,
+        GAPS,
+        _gaussian,
         priors={"loc": _normal((3,)), "scale": _inverse_gamma((3,))},
     ),
     Case(
-        "tied", families.TiedGaussian,
-        {"loc": LOC, "covariance": COVARIANCE[0]}, X, GAPS, _gaussian,
+        "tied",
+        families.TiedGaussian,
+        {"loc": LOC, "covariance": COVARIANCE[0]},
+        X,
+        GAPS,
+        _gaussian,
         priors={"loc": _normal((3,)), "covariance": _wishart},
     ),
     Case(
-        "full", families.FullGaussian,
-        {"loc": LOC, "covariance": COVARIANCE}, X, GAPS, _gaussian,
+        "full",
+        families.FullGaussian,
+        {"loc": LOC, "covariance": COVARIANCE},
+        X,
+        GAPS,
+        _gaussian,
         priors={"loc": _normal((3,)), "covariance": _wishart},
     ),
     Case(
-        "bernoulli", families.BernoulliVector, {"probs": PROBS}, BITS, _with_gaps(BITS),
-        _bernoulli, priors={"probs": lambda: dist.Beta(np.full(3, 2.0), np.full(3, 1.5))},
+        "bernoulli",
+        families.BernoulliVector,
+        {"probs": PROBS},
+        BITS,
+        _with_gaps(BITS),
+        _bernoulli,
+        priors={"probs": lambda: dist.Beta(np.full(3, 2.0), np.full(3, 1.5))},
     ),
     Case(
-        "categorical", families.CategoricalVector, {"probs": SHARES}, CODES, _with_gaps(CODES),
-        _categorical, static={"levels": LEVELS}, priors={"probs": _block_dirichlet},
+        "categorical",
+        families.CategoricalVector,
+        {"probs": SHARES},
+        CODES,
+        _with_gaps(CODES),
+        _categorical,
+        static={"levels": LEVELS},
+        priors={"probs": _block_dirichlet},
         spaces={"probs": _block_dirichlet().support},
     ),
     Case(
-        "poisson", families.PoissonVector, {"rate": RATE}, COUNTS, _with_gaps(COUNTS), _poisson,
+        "poisson",
+        families.PoissonVector,
+        {"rate": RATE},
+        COUNTS,
+        _with_gaps(COUNTS),
+        _poisson,
         priors={"rate": lambda: dist.Gamma(np.full(3, 2.0), np.full(3, 0.7))},
     ),
     Case(
-        "poisson univariate", families.PoissonVector, {"rate": RATE[:, 0]}, COUNTS[:, 0],
-        _univariate(COUNTS), _poisson, static={"univariate": True},
+        "poisson univariate",
+        families.PoissonVector,
+        {"rate": RATE[:, 0]},
+        COUNTS[:, 0],
+        _univariate(COUNTS),
+        _poisson,
+        static={"univariate": True},
         priors={"rate": lambda: dist.Gamma(np.array(2.0), np.array(0.7))},
     ),
     Case(
-        "token chain", families.TokenChain, {"initial": INITIAL, "transition": TRANSITION},
-        TOKENS, TOKEN_GAPS, _chain, static={"positions": 4},
+        "token chain",
+        families.TokenChain,
+        {"initial": INITIAL, "transition": TRANSITION},
+        TOKENS,
+        TOKEN_GAPS,
+        _chain,
+        static={"positions": 4},
         priors={
             "initial": lambda: dist.Dirichlet(np.array([2.0, 1.5])),
             "transition": lambda: dist.Dirichlet(np.full((2, 3), 1.7)),

@@ -28,50 +28,91 @@ def _categorical(table):
 
 #: name -> (the distribution, as a program writes it; data; the family that it should be)
 TABLE = {
-    "normal": lambda t: (
-        dist.Normal(t.LOC[:, :1], t.SCALE[:, :1]), t.X[:, 0], UnivariateGaussian),
+    "normal": lambda t: (dist.Normal(t.LOC[:, :1], t.SCALE[:, :1]), t.X[:, 0], UnivariateGaussian),
     "normal, one scale": lambda t: (dist.Normal(t.LOC[:, :1], 0.7), t.X[:, 0], UnivariateGaussian),
     "normals": lambda t: (
-        dist.Normal(t.LOC[:, None], t.SCALE[:, None]).to_event(1), t.X, DiagonalGaussian),
+        dist.Normal(t.LOC[:, None], t.SCALE[:, None]).to_event(1),
+        t.X,
+        DiagonalGaussian,
+    ),
     "normals, scales shared": lambda t: (
-        dist.Normal(t.LOC[:, None], t.SCALE[0]).to_event(1), t.X, DiagonalGaussian),
+        dist.Normal(t.LOC[:, None], t.SCALE[0]).to_event(1),
+        t.X,
+        DiagonalGaussian,
+    ),
     "normals, scale a cluster": lambda t: (
-        dist.Normal(t.LOC[:, None], t.SCALE[:, :1, None]).to_event(1), t.X, SphericalGaussian),
+        dist.Normal(t.LOC[:, None], t.SCALE[:, :1, None]).to_event(1),
+        t.X,
+        SphericalGaussian,
+    ),
     "normals, one scale": lambda t: (
-        dist.Normal(t.LOC[:, None], 0.7).to_event(1), t.X, SphericalGaussian),
+        dist.Normal(t.LOC[:, None], 0.7).to_event(1),
+        t.X,
+        SphericalGaussian,
+    ),
     "normals, one loc": lambda t: (
-        dist.Normal(0.3, t.SCALE[:, None]).to_event(1), t.X, DiagonalGaussian),
+        dist.Normal(0.3, t.SCALE[:, None]).to_event(1),
+        t.X,
+        DiagonalGaussian,
+    ),
     "normals, expanded": lambda t: (
-        dist.Normal(0.0, 1.0).expand((3, 1, 3)).to_event(1), t.X, SphericalGaussian),
+        dist.Normal(0.0, 1.0).expand((3, 1, 3)).to_event(1),
+        t.X,
+        SphericalGaussian,
+    ),
     "multivariate normal": lambda t: (
-        dist.MultivariateNormal(t.LOC[:, None], t.COVARIANCE[:, None]), t.X, FullGaussian),
+        dist.MultivariateNormal(t.LOC[:, None], t.COVARIANCE[:, None]),
+        t.X,
+        FullGaussian,
+    ),
     "multivariate normal, tied": lambda t: (
-        dist.MultivariateNormal(t.LOC[:, None], t.COVARIANCE[0]), t.X, TiedGaussian),
+        dist.MultivariateNormal(t.LOC[:, None], t.COVARIANCE[0]),
+        t.X,
+        TiedGaussian,
+    ),
     "multivariate normal, by its factor": lambda t: (
         dist.MultivariateNormal(t.LOC[:, None], scale_tril=np.linalg.cholesky(t.COVARIANCE[0])),
-        t.X, TiedGaussian),
-    "bernoulli": lambda t: (
-        dist.Bernoulli(t.PROBS[:, None]).to_event(1), t.BITS, BernoulliVector),
+        t.X,
+        TiedGaussian,
+    ),
+    "bernoulli": lambda t: (dist.Bernoulli(t.PROBS[:, None]).to_event(1), t.BITS, BernoulliVector),
     "bernoulli, logits": lambda t: (
-        dist.Bernoulli(logits=t.LOC[:, None]).to_event(1), t.BITS, BernoulliVector),
+        dist.Bernoulli(logits=t.LOC[:, None]).to_event(1),
+        t.BITS,
+        BernoulliVector,
+    ),
     "bernoulli, one probability": lambda t: (
-        dist.Bernoulli(t.PROBS[:, :1, None]).expand((3, 1, 3)).to_event(1), t.BITS,
-        BernoulliVector),
+        dist.Bernoulli(t.PROBS[:, :1, None]).expand((3, 1, 3)).to_event(1),
+        t.BITS,
+        BernoulliVector,
+    ),
     "categorical": lambda t: (
-        dist.Categorical(_categorical(t)[0]).to_event(1), _categorical(t)[1], CategoricalVector),
+        dist.Categorical(_categorical(t)[0]).to_event(1),
+        _categorical(t)[1],
+        CategoricalVector,
+    ),
     "categorical, logits": lambda t: (
-        dist.Categorical(logits=np.log(_categorical(t)[0]) + 3).to_event(1), _categorical(t)[1],
-        CategoricalVector),
+        dist.Categorical(logits=np.log(_categorical(t)[0]) + 3).to_event(1),
+        _categorical(t)[1],
+        CategoricalVector,
+    ),
     "categorical, same for all features": lambda t: (
         dist.Categorical(_categorical(t)[0][:, :, :1]).expand((3, 1, 3)).to_event(1),
-        _categorical(t)[1], CategoricalVector),
+        _categorical(t)[1],
+        CategoricalVector,
+    ),
     "categorical, same for all": lambda t: (
         dist.Categorical(_categorical(t)[0][0, 0, 0]).expand((3, 1, 3)).to_event(1),
-        _categorical(t)[1], CategoricalVector),
+        _categorical(t)[1],
+        CategoricalVector,
+    ),
     "poisson": lambda t: (dist.Poisson(t.RATE[:, :1]), t.COUNTS[:, 0], PoissonVector),
     "poissons": lambda t: (dist.Poisson(t.RATE[:, None]).to_event(1), t.COUNTS, PoissonVector),
     "poissons, one rate": lambda t: (
-        dist.Poisson(t.RATE[:, :1, None]).expand((3, 1, 3)).to_event(1), t.COUNTS, PoissonVector),
+        dist.Poisson(t.RATE[:, :1, None]).expand((3, 1, 3)).to_event(1),
+        t.COUNTS,
+        PoissonVector,
+    ),
 }
 
 
@@ -110,12 +151,15 @@ def test_plates_are_looked_through_and_families_are_themselves(table):
     assert unwrap(dist.Normal(0.0, 1.0).expand((2,)).expand((4, 2))).batch_shape == ()
 
 
-@pytest.mark.parametrize("given", [
-    lambda: dist.StudentT(3.0, 0.0, 1.0),
-    lambda: dist.Gamma(jnp.ones(3), 1.0).to_event(1),
-    lambda: dist.Normal(0.0, 1.0).mask(False),
-    lambda: dist.Categorical(jnp.ones(3) / 3),
-    lambda: dist.Normal(jnp.zeros((2, 3)), 1.0).to_event(2),
-])
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda: dist.StudentT(3.0, 0.0, 1.0),
+        lambda: dist.Gamma(jnp.ones(3), 1.0).to_event(1),
+        lambda: dist.Normal(0.0, 1.0).mask(False),
+        lambda: dist.Categorical(jnp.ones(3) / 3),
+        lambda: dist.Normal(jnp.zeros((2, 3)), 1.0).to_event(2),
+    ],
+)
 def test_all_else_is_no_family(given):
     assert as_family(given()) is None

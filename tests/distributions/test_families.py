@@ -46,8 +46,10 @@ def test_enumerated_log_density_equals_the_other_program(case, rows):
 def test_textbook_formula_equals_the_contraction(case, rows):
     value = jnp.asarray(getattr(case, rows))
     np.testing.assert_allclose(
-        jax.jit(lambda v: case.enumerated().pointwise(v))(value), case.expected(np.asarray(value)),
-        rtol=1e-10, atol=1e-10,
+        jax.jit(lambda v: case.enumerated().pointwise(v))(value),
+        case.expected(np.asarray(value)),
+        rtol=1e-10,
+        atol=1e-10,
     )
 
 
@@ -91,10 +93,12 @@ def test_gradients_equal_finite_differences(case, rows):
 
     def total(parameters):  # of the contraction, and of the textbook formula
         by_row = {n: v if case.shared(n) else v[chosen] for n, v in parameters.items()}
-        return jnp.stack([
-            case.enumerated(parameters).log_prob(value).sum(),
-            case.build(by_row).log_prob(value).sum(),
-        ])
+        return jnp.stack(
+            [
+                case.enumerated(parameters).log_prob(value).sum(),
+                case.build(by_row).log_prob(value).sum(),
+            ]
+        )
 
     direction = {n: _direction(v, 3) for n, v in case.parameters.items()}
     _assert_slope(total, case.parameters, direction)

@@ -133,8 +133,7 @@ def _log_density(kind, parts, point):
     matrices = zip(parts[1].reshape(-1, 3, 3), point.reshape(-1, 3, 3), strict=True)
     freedom = np.broadcast_to(parts[0], len(parts[1].reshape(-1, 3, 3)))
     return sum(
-        stats.invwishart(nu, psi).logpdf(x)
-        for nu, (psi, x) in zip(freedom, matrices, strict=True)
+        stats.invwishart(nu, psi).logpdf(x) for nu, (psi, x) in zip(freedom, matrices, strict=True)
     )
 
 
@@ -152,7 +151,8 @@ MATRIX = np.array([[2.0, 0.5], [0.5, 1.0]])
 FORMS = {
     "dirichlet": lambda: (
         forms.DirichletConditional(jnp.array([2.0, 0.7, 4.0])),
-        stats.dirichlet([2.0, 0.7, 4.0]).mean(), stats.dirichlet([2.0, 0.7, 4.0]).var(),
+        stats.dirichlet([2.0, 0.7, 4.0]).mean(),
+        stats.dirichlet([2.0, 0.7, 4.0]).var(),
     ),
     "blocks": lambda: (
         forms.BlockDirichletConditional(jnp.array([2.0, 0.7, 4.0, 1.0, 3.0]), (3, 2)),
@@ -161,21 +161,25 @@ FORMS = {
     ),
     "beta": lambda: (
         forms.BetaConditional(jnp.array([2.0, 0.5]), jnp.array([3.0, 1.5])),
-        stats.beta([2.0, 0.5], [3.0, 1.5]).mean(), stats.beta([2.0, 0.5], [3.0, 1.5]).var(),
+        stats.beta([2.0, 0.5], [3.0, 1.5]).mean(),
+        stats.beta([2.0, 0.5], [3.0, 1.5]).var(),
     ),
     "gamma": lambda: (
         forms.GammaConditional(jnp.array([2.0, 0.5]), jnp.array([3.0, 0.2])),
-        np.array([2 / 3, 2.5]), np.array([2 / 9, 12.5]),
+        np.array([2 / 3, 2.5]),
+        np.array([2 / 9, 12.5]),
     ),
     "normal": lambda: (
         forms.NormalConditional(jnp.array([2.0, -1.0]), jnp.array([4.0, 0.25])),
-        np.array([2.0, -1.0]), np.array([0.25, 4.0]),
+        np.array([2.0, -1.0]),
+        np.array([0.25, 4.0]),
     ),
     "multivariate normal": lambda: (
         forms.MultivariateNormalConditional(
             jnp.array([1.0, 2.0]), jnp.asarray(np.linalg.inv(MATRIX)), jnp.array([10.0, 20.0])
         ),
-        MATRIX @ [1.0, 2.0] + [10.0, 20.0], np.diag(MATRIX),
+        MATRIX @ [1.0, 2.0] + [10.0, 20.0],
+        np.diag(MATRIX),
     ),
     "inverse gamma scale": lambda: (
         forms.InverseGammaScaleConditional(jnp.array([3.0, 8.0]), jnp.array([1.0, 20.0])),
@@ -183,7 +187,8 @@ FORMS = {
     ),
     "inverse Wishart": lambda: (
         forms.InverseWishartConditional(jnp.array(12.0), jnp.asarray(MATRIX)),
-        stats.invwishart(12, MATRIX).mean(), stats.invwishart(12, MATRIX).var(),
+        stats.invwishart(12, MATRIX).mean(),
+        stats.invwishart(12, MATRIX).var(),
     ),
 }
 
@@ -229,8 +234,9 @@ def test_mode_of_a_scale_is_what_an_optimiser_finds(prior):
         weight = 0.0 if law is None else law.logpdf(scale**2) + np.log(2 * scale)
         return -stats.norm(1.0, scale).logpdf(value).sum() - weight
 
-    best = optimize.minimize_scalar(negative, bounds=(0.1, 9), method="bounded",
-                                    options={"xatol": 1e-10})
+    best = optimize.minimize_scalar(
+        negative, bounds=(0.1, 9), method="bounded", options={"xatol": 1e-10}
+    )
     np.testing.assert_allclose(conditional.mode(), best.x, rtol=1e-6)
 
 

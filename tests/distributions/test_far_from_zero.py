@@ -18,8 +18,9 @@ def _rounded(value):
 
 def _shifted(case, shift, dtype=np.float64):
     """The family and data on the grain, both moved."""
-    parameters = {n: np.asarray(_rounded(v) if n == "loc" else v, dtype)
-                  for n, v in case.parameters.items()}
+    parameters = {
+        n: np.asarray(_rounded(v) if n == "loc" else v, dtype) for n, v in case.parameters.items()
+    }
     parameters["loc"] = (parameters["loc"] + dtype(shift)).astype(dtype)
     return parameters, (_rounded(case.data) + shift).astype(dtype)
 
@@ -36,9 +37,7 @@ def _examine(case, parameters, value, gaps=False):
     statistics = emission.expected_statistics(weights, value, missing=gaps, centre=centre)
     density = emission.expected_log_density(statistics, centre)
     enumerated = case.enumerated({n: jnp.asarray(v) for n, v in parameters.items()})
-    return (
-        enumerated.log_prob(value), density, emission.maximum_likelihood(statistics, centre)
-    )
+    return (enumerated.log_prob(value), density, emission.maximum_likelihood(statistics, centre))
 
 
 @pytest.mark.parametrize("gaps", [False, True], ids=["complete", "gaps"])

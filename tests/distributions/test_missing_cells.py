@@ -21,16 +21,25 @@ def test_a_row_without_any_cell_has_density_one(case):
 def test_leaving_a_feature_out_is_marginalising_it(case):
     """Equal to the family without the feature, by its own code."""
     if not case.family.factorises or case.data.ndim == 1 or case.name == "categorical":
-        assert case.name in ("univariate", "tied", "full", "poisson univariate", "token chain",
-                             "categorical")  # against other programs in test_families.py
+        assert case.name in (
+            "univariate",
+            "tied",
+            "full",
+            "poisson univariate",
+            "token chain",
+            "categorical",
+        )  # against other programs in test_families.py
         return
     value = case.data.astype(float)
     value[:, 1] = np.nan
     kept = [0, 2]
     smaller = {n: v[:, kept] if v.shape[1:] == (3,) else v for n, v in case.parameters.items()}
-    found, expected = jax.jit(lambda: (
-        case.enumerated().log_prob(value), case.enumerated(smaller).log_prob(case.data[:, kept])
-    ))()
+    found, expected = jax.jit(
+        lambda: (
+            case.enumerated().log_prob(value),
+            case.enumerated(smaller).log_prob(case.data[:, kept]),
+        )
+    )()
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
@@ -42,8 +51,10 @@ def filled():
     def of(case):
         if case.name not in made:
             rows = len(case.gaps)
-            each = {n: v if case.shared(n) else np.repeat(v[:, None], rows, 1)
-                    for n, v in case.parameters.items()}
+            each = {
+                n: v if case.shared(n) else np.repeat(v[:, None], rows, 1)
+                for n, v in case.parameters.items()
+            }
             value = np.broadcast_to(case.gaps, (3, *case.gaps.shape))
 
             @jax.jit
@@ -130,9 +141,11 @@ def test_statistics_of_incomplete_gaussians_hold_expected_moments(cases):
     """Gaps enter at their conditional expectations, not at zero and not at the mean."""
     for case in (c for c in cases if c.name in ("tied", "full")):
         weights = np.random.default_rng(0).dirichlet(np.ones(3), len(case.gaps)).T
-        found = jax.jit(lambda case=case, weights=weights: case.build().expected_statistics(
-            jnp.asarray(weights), jnp.asarray(case.gaps), missing=True, centre=jnp.zeros(3)
-        ))()
+        found = jax.jit(
+            lambda case=case, weights=weights: case.build().expected_statistics(
+                jnp.asarray(weights), jnp.asarray(case.gaps), missing=True, centre=jnp.zeros(3)
+            )
+        )()
         first, second = np.zeros((3, 3)), np.zeros((3, 3, 3))
         for k in range(3):
             for w, row in zip(weights[k], case.gaps, strict=True):

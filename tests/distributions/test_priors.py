@@ -1,4 +1,4 @@
-"""Priors that NumPyro lacks: densities, integrals, draws, and the way to the unconstrained space."""
+"""Priors that NumPyro lacks: densities, integrals, draws and unconstrained images."""
 
 from __future__ import annotations
 
@@ -77,9 +77,11 @@ def test_way_to_the_unconstrained_space_and_back():
     @jax.jit
     def examine(free):
         value = transform(free)
-        heads = jax.vmap(jax.jacfwd(  # the last entry of every block is determined by the others
-            lambda u: jnp.concatenate([p[:-1] for p in split_blocks(transform(u), BLOCKS)])
-        ))(free)
+        heads = jax.vmap(
+            jax.jacfwd(  # the last entry of every block is determined by the others
+                lambda u: jnp.concatenate([p[:-1] for p in split_blocks(transform(u), BLOCKS)])
+            )
+        )(free)
         return value, transform.inv(value), transform.log_abs_det_jacobian(free, value), heads
 
     value, back, found, jacobian = examine(free)

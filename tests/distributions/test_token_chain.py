@@ -17,7 +17,8 @@ def _rows(tokens, positions):
     """All rows of codes: sequences that end in time, then those that are cut."""
     ended = [
         [*sequence, *[tokens] * (positions - length)]
-        for length in range(1, positions) for sequence in product(range(tokens), repeat=length)
+        for length in range(1, positions)
+        for sequence in product(range(tokens), repeat=length)
     ]
     return np.array(ended), np.array(list(product(range(tokens), repeat=positions)))
 
@@ -42,7 +43,8 @@ def test_length_does_not_change_a_probability(table):
     parameters = {"initial": table.INITIAL[0], "transition": table.TRANSITION[0]}
     np.testing.assert_allclose(
         TokenChain(**parameters, positions=3).log_prob(short),
-        TokenChain(**parameters, positions=6).log_prob(long), rtol=1e-14,
+        TokenChain(**parameters, positions=6).log_prob(long),
+        rtol=1e-14,
     )
 
 

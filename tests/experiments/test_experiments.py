@@ -16,7 +16,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
-import arviz
 import numpy as np
 import pytest
 import xarray as xr
@@ -87,9 +86,9 @@ def test_page_holds_answer_pictures_and_essay(name: str, outcome: Callable) -> N
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_answers_are_computed_from_the_numbers(name: str, outcome: Callable) -> None:
-    assert not re.search(r"\d[.,]\d", EXPERIMENTS[name].answer.__doc__ or "")
     found = outcome(name)
     assert EXPERIMENTS[name].answer(found.numbers) == found.answer
+    assert len(re.findall(r"\d+[.]\d+|\d+%", found.answer)) >= 5
 
 
 # ---- names ---------------------------------------------------------------------------------------
@@ -134,7 +133,8 @@ def test_names_know_more_with_the_letter_before(outcome: Callable) -> None:
     assert bits["Markov chain"] < bits["independent letters"] - 0.3
     assert bits["independent letters"] < bits["all letters alike"] - 0.3
     assert numbers["length"]["made_sd"] > 1.5 * numbers["length"]["real_sd"]
-    assert not set(numbers["examples"]) & set(first_names()[:0])
+    train, test = names.split(first_names(), names.SMOKE)
+    assert not {*train, *test} & set(numbers["examples"])
     assert all(re.fullmatch("[a-z]+", name) for name in numbers["examples"])
 
 
@@ -360,11 +360,3 @@ def test_demo_ends_with_the_path_of_its_index(tmp_path: Path) -> None:
     index = Path(done.stdout.splitlines()[-1])
     assert index == (tmp_path / "d" / "index.html").resolve() and index.is_file()
     assert "[1/1] names" in done.stderr
-
-
-def test_arviz_reads_the_draws_that_loo_is_taken_of() -> None:
-    rng = np.random.default_rng(1)
-    x = rng.standard_normal((50, 2))
-    tree = _drawn(x, np.array([0.5, 0.5]), np.zeros((2, 2)), rng)
-    assert arviz.loo(tree).elpd == pytest.approx(tree["log_likelihood"]["x"].mean(
-        ["chain", "draw"]).sum().item(), abs=1.0)  # fmt: skip

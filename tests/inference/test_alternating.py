@@ -44,8 +44,17 @@ def test_equals_scikit_learn_from_the_same_start():
     x = x.to_numpy()
     start = x[:6]
     peer = KMeans(6, init=start, n_init=1, algorithm="lloyd", tol=0, max_iter=500).fit(x)
-    tree = fit("gaussian_mixture", x, method="kmeans", seed=0, clusters=6, covariance="spherical",
-               centres=start, iterations=500, predictive=1)
+    tree = fit(
+        "gaussian_mixture",
+        x,
+        method="kmeans",
+        seed=0,
+        clusters=6,
+        covariance="spherical",
+        centres=start,
+        iterations=500,
+        predictive=1,
+    )
     order = np.argsort(-np.bincount(peer.labels_, minlength=6), kind="stable")
     centres = tree["posterior/loc"].values[0, 0]
     assert np.abs(centres - peer.cluster_centers_[order]).max() < 1e-6
@@ -57,11 +66,26 @@ def test_equals_scikit_learn_from_the_same_start():
 def test_equals_the_hard_limit_of_the_program():
     """Flat weights and one held scale: the program itself, at temperature 0."""
     x, _ = blobs(5, 300, clusters=3, features=2)
-    limit = fit("gaussian_mixture", x, method="kmeans", seed=0, clusters=3,
-                covariance="spherical", predictive=1)
-    hard = fit("gaussian_mixture", x, method="hard", seed=0, clusters=3, covariance="spherical",
-               priors="flat", predictive=1,
-               fixed={"weights": np.full(3, 1 / 3), "scale": np.full(3, 1e-2)})
+    limit = fit(
+        "gaussian_mixture",
+        x,
+        method="kmeans",
+        seed=0,
+        clusters=3,
+        covariance="spherical",
+        predictive=1,
+    )
+    hard = fit(
+        "gaussian_mixture",
+        x,
+        method="hard",
+        seed=0,
+        clusters=3,
+        covariance="spherical",
+        priors="flat",
+        predictive=1,
+        fixed={"weights": np.full(3, 1 / 3), "scale": np.full(3, 1e-2)},
+    )
     a = np.sort(limit["posterior/loc"].values.reshape(3, 2), axis=0)
     b = np.sort(hard["posterior/loc"].values.reshape(3, 2), axis=0)
     assert np.allclose(a, b, atol=1e-8)

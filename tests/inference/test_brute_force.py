@@ -41,7 +41,8 @@ def test_sums_and_maxima_over_all_assignments(mixture):
         pieces = model.pieces(values, structure)
         passes = [
             sweep(pieces, structure, chunks, assign)
-            for chunks in (whole, pieces_of_two) for assign in (soft, hard)
+            for chunks in (whole, pieces_of_two)
+            for assign in (soft, hard)
         ]
 
         def joint(z):  # by NumPyro, with its own distributions
@@ -61,7 +62,8 @@ def test_sums_and_maxima_over_all_assignments(mixture):
     for one, other in (passes[::2], passes[1::2]):
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9),
-            one.statistics, other.statistics,
+            one.statistics,
+            other.statistics,
         )
 
 

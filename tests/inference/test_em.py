@@ -106,8 +106,18 @@ def flat_faithful():
     """Maximum likelihood on Old Faithful by covariance family, two clusters."""
     x = np.asarray(old_faithful(), float)
     return x, {
-        covariance: fit("gaussian_mixture", x, method="em", seed=0, clusters=2, predictive=0,
-                        covariance=covariance, priors="flat", starts=8, tolerance=1e-12)
+        covariance: fit(
+            "gaussian_mixture",
+            x,
+            method="em",
+            seed=0,
+            clusters=2,
+            predictive=0,
+            covariance=covariance,
+            priors="flat",
+            starts=8,
+            tolerance=1e-12,
+        )
         for covariance in SKLEARN
     }
 
@@ -121,19 +131,28 @@ def test_maximum_likelihood_is_no_worse_than_scikit_learns(flat_faithful, covari
     x, trees = flat_faithful
     tree = trees[covariance]
     ours = float(tree["log_likelihood/x"].sum())
-    options = {"covariance_type": SKLEARN[covariance], "reg_covar": 1e-12, "tol": 1e-12,
-               "max_iter": 5000}
+    options = {
+        "covariance_type": SKLEARN[covariance],
+        "reg_covar": 1e-12,
+        "tol": 1e-12,
+        "max_iter": 5000,
+    }
     theirs = GaussianMixture(2, n_init=5, random_state=0, **options).fit(x)
     assert ours >= theirs.score(x) * len(x) - 1e-6
     assert ours >= MCLUST.get(covariance, -np.inf) - 1e-3
     # and theirs, started at ours, has nowhere to go
     posterior = {n: v.values[0, 0] for n, v in tree["posterior"].dataset.items()}
-    precision = posterior["scale"] ** -2.0 if "scale" in posterior else np.linalg.inv(
-        posterior["covariance"]
+    precision = (
+        posterior["scale"] ** -2.0
+        if "scale" in posterior
+        else np.linalg.inv(posterior["covariance"])
     )
     held = GaussianMixture(
-        2, weights_init=posterior["weights"], means_init=posterior["loc"],
-        precisions_init=precision, **options,
+        2,
+        weights_init=posterior["weights"],
+        means_init=posterior["loc"],
+        precisions_init=precision,
+        **options,
     ).fit(x)
     np.testing.assert_allclose(held.score(x) * len(x), ours, rtol=1e-9)
     np.testing.assert_allclose(held.means_, posterior["loc"], rtol=1e-3)
@@ -181,8 +200,16 @@ def test_missing_bits(built_ins):
 
 def test_collapsing_components_are_reported_and_never_nan():
     x = np.concatenate([np.zeros(6), np.random.default_rng(0).normal(5, 1, 8)])
-    tree = fit("gaussian_mixture", x, method="em", seed=0, clusters=2, priors="flat", starts=4,
-               predictive=0)
+    tree = fit(
+        "gaussian_mixture",
+        x,
+        method="em",
+        seed=0,
+        clusters=2,
+        priors="flat",
+        starts=4,
+        predictive=0,
+    )
     for variable in tree["posterior"].data_vars.values():
         assert np.isfinite(variable.values).all()
     collapsed = tree["starts/collapsed"].values
@@ -223,8 +250,16 @@ def test_same_seed_same_numbers_and_nothing_compiles_twice(built_ins):
 @pytest.mark.parametrize("method", ["em", "hard"])
 def test_iterations_are_a_limit(built_ins, method):
     row = built_ins["gaussian_mixture full"]
-    tree = fit(row.name, row.data, method=method, seed=0, predictive=0, starts=4, iterations=2,
-               **row.options)
+    tree = fit(
+        row.name,
+        row.data,
+        method=method,
+        seed=0,
+        predictive=0,
+        starts=4,
+        iterations=2,
+        **row.options,
+    )
     assert tree["starts/iterations"].values.max() <= 2
     if not tree["starts/converged"].values[tree["starts/kept"].values].all():
         assert "did not converge" in tree.attrs["notes"]

@@ -41,14 +41,14 @@ PUBLISHED = [
 
 
 @pytest.mark.parametrize(
-    ("source", "program", "arguments", "published"), PUBLISHED,
+    ("source", "program", "arguments", "published"),
+    PUBLISHED,
     ids=[f"{getattr(s, '__name__', s)}-{a['clusters']}" for s, _, a, _ in PUBLISHED],
 )
-def test_log_likelihood_reaches_the_published_one(
-    reference, source, program, arguments, published
-):
+def test_log_likelihood_reaches_the_published_one(reference, source, program, arguments, published):
     data = source(reference) if callable(source) else pd.read_csv(reference / source)
-    tree = fit(program, data, method="em", seed=0, priors="flat", predictive=0, starts=16,
-               **arguments)
+    tree = fit(
+        program, data, method="em", seed=0, priors="flat", predictive=0, starts=16, **arguments
+    )
     assert float(tree["log_likelihood/x"].sum()) >= published - 1e-3
     assert not tree["starts/collapsed"].values[tree["starts/kept"].values].any()

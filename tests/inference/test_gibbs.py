@@ -76,10 +76,12 @@ def test_a_block_of_numpyros_gibbs_gives_the_same_posterior(rows):
         def program():
             gaussian_mixture(rows, clusters=2)
 
-        kernel = Gibbs([
-            (StatisticsGibbs(problem, sites=("weights", "loc")), ("weights", "loc")),
-            (NUTS(program), ("scale",)),
-        ])
+        kernel = Gibbs(
+            [
+                (StatisticsGibbs(problem, sites=("weights", "loc")), ("weights", "loc")),
+                (NUTS(program), ("scale",)),
+            ]
+        )
         sampler = MCMC(kernel, num_warmup=200, num_samples=1500, progress_bar=False)
         sampler.run(random.key(0))
         block = np.sort(np.asarray(sampler.get_samples()["loc"]), axis=1)
@@ -104,8 +106,9 @@ def test_gaps_of_correlated_features_are_drawn_too():
     generator = np.random.default_rng(0)
     x = generator.multivariate_normal([0, 0], [[1, 0.9], [0.9, 1]], 150)
     x[:40, 1] = np.nan
-    tree = fit("gaussian_mixture", x, method="gibbs", seed=0, clusters=1, predictive=1,
-               loc_scale=10.0)
+    tree = fit(
+        "gaussian_mixture", x, method="gibbs", seed=0, clusters=1, predictive=1, loc_scale=10.0
+    )
     drawn = tree["posterior/loc"].values.reshape(-1, 2)
     # complete-data regression gives the likelihood's answer for the second mean
     seen = x[40:]
@@ -115,8 +118,17 @@ def test_gaps_of_correlated_features_are_drawn_too():
 
 
 def test_assignments_are_kept_on_request(rows):
-    tree = fit("gaussian_mixture", rows, method="gibbs", seed=0, clusters=2, predictive=1,
-               draws=200, warmup=100, assignments=True)
+    tree = fit(
+        "gaussian_mixture",
+        rows,
+        method="gibbs",
+        seed=0,
+        clusters=2,
+        predictive=1,
+        draws=200,
+        warmup=100,
+        assignments=True,
+    )
     assignment = tree["posterior/assignment"]
     assert assignment.dims == ("chain", "draw", "row")
     share = (assignment == 0).mean(("chain", "draw")).values

@@ -26,8 +26,9 @@ def _lloyd(x, start):
 
 
 def _ours(x, start, **options):
-    return fit("gaussian_mixture", x, method="kmeans", seed=0, predictive=0, centres=start,
-               **options)
+    return fit(
+        "gaussian_mixture", x, method="kmeans", seed=0, predictive=0, centres=start, **options
+    )
 
 
 def _sorted(centres):
@@ -57,7 +58,9 @@ def test_one_dimension_too(rows):
     reference, tree = _lloyd(x[:, None], start[:, None]), _ours(x, start, clusters=CLUSTERS)
     loc = np.sort(tree["posterior/loc"].values[0, 0])
     np.testing.assert_allclose(loc, np.sort(reference.cluster_centers_[:, 0]), atol=1e-6)
-    np.testing.assert_allclose(tree["sample_stats/inertia"].values.item(), reference.inertia_, rtol=1e-10)
+    np.testing.assert_allclose(
+        tree["sample_stats/inertia"].values.item(), reference.inertia_, rtol=1e-10
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,9 @@ def test_distance_never_rises_and_the_best_start_is_kept(rows, best):
     steps = np.diff(objective, axis=1)
     assert ((steps <= 1e-12 * objective[:, 1:]) | np.isnan(steps)).all()
     assert best["starts/kept"].values[np.nanmin(objective, 1).argmin()]
-    assert best["sample_stats/inertia"].values.item() == pytest.approx(np.nanmin(objective), rel=1e-10)
+    assert best["sample_stats/inertia"].values.item() == pytest.approx(
+        np.nanmin(objective), rel=1e-10
+    )
     reference = KMeans(CLUSTERS, n_init=20, random_state=0).fit(rows).inertia_
     assert best["sample_stats/inertia"].values.item() <= reference * (1 + 1e-9)
 
@@ -96,8 +101,18 @@ def test_mixture_walks_to_the_centres_as_its_scale_goes_down(rows, best):
     gaps = []
     for scale in (1.0, 0.3, 0.1, 0.003):
         fixed = {"weights": np.full(CLUSTERS, 1 / CLUSTERS), "scale": np.full(CLUSTERS, scale)}
-        tree = fit("gaussian_mixture", rows, method="em", seed=0, predictive=0, fixed=fixed,
-                   priors="flat", tolerance=1e-14, starts=16, **SPHERES)
+        tree = fit(
+            "gaussian_mixture",
+            rows,
+            method="em",
+            seed=0,
+            predictive=0,
+            fixed=fixed,
+            priors="flat",
+            tolerance=1e-14,
+            starts=16,
+            **SPHERES,
+        )
         gaps.append(np.abs(_sorted(tree["posterior/loc"].values[0, 0]) - centres).max())
     assert (np.diff(gaps) < 0).all()
     assert gaps[0] > 0.05
@@ -106,10 +121,20 @@ def test_mixture_walks_to_the_centres_as_its_scale_goes_down(rows, best):
 
 def test_hard_assignment_at_any_held_scale_is_k_means(rows, best):
     fixed = {"weights": np.full(CLUSTERS, 1 / CLUSTERS), "scale": np.full(CLUSTERS, 0.7)}
-    tree = fit("gaussian_mixture", rows, method="hard", seed=0, predictive=0, fixed=fixed,
-               priors="flat", starts=16, **SPHERES)
+    tree = fit(
+        "gaussian_mixture",
+        rows,
+        method="hard",
+        seed=0,
+        predictive=0,
+        fixed=fixed,
+        priors="flat",
+        starts=16,
+        **SPHERES,
+    )
     np.testing.assert_allclose(
-        _sorted(tree["posterior/loc"].values[0, 0]), _sorted(best["posterior/loc"].values[0, 0]),
+        _sorted(tree["posterior/loc"].values[0, 0]),
+        _sorted(best["posterior/loc"].values[0, 0]),
         atol=1e-9,
     )
 
@@ -126,14 +151,25 @@ def test_inertia_on_old_faithful_and_iris():
     table = iris()
     flowers = np.asarray((table[0] if isinstance(table, tuple) else table).iloc[:, :4], float)
     for x, clusters, inertia in ((faithful, 2, 8901.768721), (flowers, 3, 78.851441)):
-        tree = fit("gaussian_mixture", x, method="kmeans", seed=0, predictive=0,
-                   clusters=clusters, covariance="spherical")
+        tree = fit(
+            "gaussian_mixture",
+            x,
+            method="kmeans",
+            seed=0,
+            predictive=0,
+            clusters=clusters,
+            covariance="spherical",
+        )
         assert tree["sample_stats/inertia"].values.item() == pytest.approx(inertia, rel=1e-7)
 
 
 #: inertia of the best k-means partitions (Gagolewski's clustering benchmarks)
-FCPS = {"chainlink": (2, 719.28601), "hepta": (7, 106.14765), "tetra": (4, 229.04880),
-        "wingnut": (2, 966.60010)}
+FCPS = {
+    "chainlink": (2, 719.28601),
+    "hepta": (7, 106.14765),
+    "tetra": (4, 229.04880),
+    "wingnut": (2, 966.60010),
+}
 
 
 @pytest.mark.parametrize("name", FCPS)
@@ -141,6 +177,14 @@ def test_inertia_on_the_fundamental_clustering_problems(reference, name):
     clusters, inertia = FCPS[name]
     with gzip.open(reference / "kmeans" / f"{name}.data.gz") as file:
         x = np.loadtxt(file)
-    tree = fit("gaussian_mixture", x, method="kmeans", seed=0, predictive=0, clusters=clusters,
-               covariance="spherical", starts=20)
+    tree = fit(
+        "gaussian_mixture",
+        x,
+        method="kmeans",
+        seed=0,
+        predictive=0,
+        clusters=clusters,
+        covariance="spherical",
+        starts=20,
+    )
     assert tree["sample_stats/inertia"].values.item() <= inertia * (1 + 1e-3)

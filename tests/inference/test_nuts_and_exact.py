@@ -73,8 +73,17 @@ def shares(own):
     """Unknown shares of two known normals: rows, and 2,000 draws."""
     generator = np.random.default_rng(4)
     x = np.where(generator.random(25) < 0.3, -1.0, 2.0) + generator.normal(0, 1.5, 25)
-    tree = fit(own.known_places, x, method="nuts", seed=1, predictive=0, chains=2, warmup=200,
-               draws=1000, starts=2)
+    tree = fit(
+        own.known_places,
+        x,
+        method="nuts",
+        seed=1,
+        predictive=0,
+        chains=2,
+        warmup=200,
+        draws=1000,
+        starts=2,
+    )
     return x, tree
 
 
@@ -108,8 +117,15 @@ def test_nuts_reports_starts_and_statistics(shares):
     assert (tree["starts/chain_weights"].values[0] != tree["starts/chain_weights"].values[1]).any()
     assert {"objective", "kept", "converged"} <= set(tree["starts"].data_vars)
     stats_group = tree["sample_stats"]
-    for name in ("lp", "diverging", "n_steps", "acceptance_rate", "energy", "step_size",
-                 "tree_depth"):
+    for name in (
+        "lp",
+        "diverging",
+        "n_steps",
+        "acceptance_rate",
+        "energy",
+        "step_size",
+        "tree_depth",
+    ):
         assert stats_group[name].dims == ("chain", "draw"), name
     assert int(stats_group["diverging"].sum()) == 0
     assert tree.attrs["kind"] == "draws"
@@ -118,8 +134,16 @@ def test_nuts_reports_starts_and_statistics(shares):
 def test_nuts_serves_rows_with_latents_of_their_own(own):
     """Normal means with normal noise: the marginal posterior of the centre is known."""
     x = np.random.default_rng(5).normal(0.7, 1.1, 20)
-    tree = fit(own.latent_for_every_row, x, method="nuts", seed=0, predictive=0, chains=2,
-               warmup=200, draws=500)
+    tree = fit(
+        own.latent_for_every_row,
+        x,
+        method="nuts",
+        seed=0,
+        predictive=0,
+        chains=2,
+        warmup=200,
+        draws=500,
+    )
     precision = 1 + len(x) / 1.25  # x_n ~ Normal(loc, sqrt(1 + 0.25)), loc ~ Normal(0, 1)
     mean, deviation = x.sum() / 1.25 / precision, precision**-0.5
     assert_moments(tree["posterior/loc"].values, mean, deviation**2, enough=100)

@@ -20,33 +20,61 @@ VISITS = _generator.poisson(np.where(_kind == 0, 2.0, 9.0))
 #: program -> data, sites, emissions, wires (site -> emission, parameter, shared), free sites
 TABLE = {
     "hierarchical": {
-        "data": {"x": LINE}, "plate": "person", "assignment": "kind", "emissions": ("x",),
-        "wires": {"shares": ("kind", "probs", False), "place": ("x", "loc", False),
-                  "width": ("x", "scale", True)},
+        "data": {"x": LINE},
+        "plate": "person",
+        "assignment": "kind",
+        "emissions": ("x",),
+        "wires": {
+            "shares": ("kind", "probs", False),
+            "place": ("x", "loc", False),
+            "width": ("x", "scale", True),
+        },
         "free": {"middle", "spread"},
         "dims": {"place": ("component",), "shares": ("shares_dim_0",)},
         "deterministics": {"gap", "twice"},
     },
     "two_sites": {
-        "data": {"height": LINE, "visits": VISITS}, "plate": "visitor", "assignment": "z",
+        "data": {"height": LINE, "visits": VISITS},
+        "plate": "visitor",
+        "assignment": "z",
         "emissions": ("height", "visits"),
-        "wires": {"loc": ("height", "loc", False), "scale": ("height", "scale", False),
-                  "rate": ("visits", "rate", False)},
-        "free": {"score"}, "dims": {"loc": ("type",), "rate": ("type",)}, "deterministics": set(),
+        "wires": {
+            "loc": ("height", "loc", False),
+            "scale": ("height", "scale", False),
+            "rate": ("visits", "rate", False),
+        },
+        "free": {"score"},
+        "dims": {"loc": ("type",), "rate": ("type",)},
+        "deterministics": set(),
     },
     "shared_scale": {
-        "data": {"x": PLANE}, "plate": "row", "assignment": "z", "emissions": ("x",),
-        "wires": {"loc": ("x", "loc", False), "scale": ("x", "scale", True)}, "free": set(),
-        "dims": {"loc": ("component", "loc_dim_0")}, "deterministics": {"variance"},
+        "data": {"x": PLANE},
+        "plate": "row",
+        "assignment": "z",
+        "emissions": ("x",),
+        "wires": {"loc": ("x", "loc", False), "scale": ("x", "scale", True)},
+        "free": set(),
+        "dims": {"loc": ("component", "loc_dim_0")},
+        "deterministics": {"variance"},
     },
     "known_places": {
-        "data": {"x": LINE}, "plate": "row", "assignment": "z", "emissions": ("x",),
-        "wires": {"weights": ("z", "probs", False)}, "free": set(),
-        "dims": {"weights": ("weights_dim_0",)}, "deterministics": set(),
+        "data": {"x": LINE},
+        "plate": "row",
+        "assignment": "z",
+        "emissions": ("x",),
+        "wires": {"weights": ("z", "probs", False)},
+        "free": set(),
+        "dims": {"weights": ("weights_dim_0",)},
+        "deterministics": set(),
     },
     "no_assignment": {
-        "data": {"x": LINE}, "plate": "row", "assignment": None, "emissions": ("x",),
-        "wires": {"loc": ("x", "loc", True)}, "free": set(), "dims": {"loc": ()},
+        "data": {"x": LINE},
+        "plate": "row",
+        "assignment": None,
+        "emissions": ("x",),
+        "wires": {"loc": ("x", "loc", True)},
+        "free": set(),
+        "dims": {"loc": ()},
         "deterministics": set(),
     },
 }
@@ -77,8 +105,14 @@ def test_structure_and_wires(own, name):
 
 
 #: whether clusters may change places: not where constants or priors tell them apart
-EXCHANGEABLE = {"hierarchical": True, "two_sites": False, "shared_scale": False,
-                "no_assignment": False, "known_places": False, "heavy_tails": False}
+EXCHANGEABLE = {
+    "hierarchical": True,
+    "two_sites": False,
+    "shared_scale": False,
+    "no_assignment": False,
+    "known_places": False,
+    "heavy_tails": False,
+}
 
 
 @pytest.mark.parametrize("name", EXCHANGEABLE)
@@ -104,8 +138,15 @@ def test_built_in_clusters_may_change_places_unless_a_site_is_held(mixture):
 def modes(own):
     """EM's answers to the table."""
     return {
-        name: fit(getattr(own, name), dict(row["data"]), method="em", seed=0, predictive=0,
-                  tolerance=1e-13, starts=4)
+        name: fit(
+            getattr(own, name),
+            dict(row["data"]),
+            method="em",
+            seed=0,
+            predictive=0,
+            tolerance=1e-13,
+            starts=4,
+        )
         for name, row in TABLE.items()
     }
 
@@ -160,8 +201,15 @@ def test_em_finds_the_two_kinds(modes):
 @pytest.mark.parametrize("name", ["hierarchical", "two_sites"])
 def test_nuts_serves_it(own, modes, name):
     tree = fit(
-        getattr(own, name), dict(TABLE[name]["data"]), method="nuts", seed=0, predictive=0,
-        chains=1, warmup=150, draws=150, starts=2,
+        getattr(own, name),
+        dict(TABLE[name]["data"]),
+        method="nuts",
+        seed=0,
+        predictive=0,
+        chains=1,
+        warmup=150,
+        draws=150,
+        starts=2,
     )
     posterior, mode = tree["posterior"], modes[name]["posterior"]
     place = "place" if name == "hierarchical" else "loc"

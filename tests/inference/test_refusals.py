@@ -37,8 +37,9 @@ OWN = [
 ]
 
 
-@pytest.mark.parametrize(("name", "method", "error", "sentence"), OWN,
-                         ids=[f"{row[0]}-{row[1]}" for row in OWN])
+@pytest.mark.parametrize(
+    ("name", "method", "error", "sentence"), OWN, ids=[f"{row[0]}-{row[1]}" for row in OWN]
+)
 def test_programs_that_cannot_be_served(own, name, method, error, sentence):
     with pytest.raises(error, match=sentence) as caught:
         fit(getattr(own, name), X, method=method, seed=0)
@@ -50,8 +51,13 @@ def test_programs_that_cannot_be_served(own, name, method, error, sentence):
 #: built-in program, data, method, options, what the sentence says
 BUILT_IN = [
     ("gaussian_mixture", PLANE, "kmeans", {"clusters": 2}, "emits from FullGaussian: give covar"),
-    ("gaussian_mixture", HOLED, "kmeans", {"clusters": 2, "covariance": "spherical"},
-     "site 'x' has missing cells, which have no distance: use method='em'"),
+    (
+        "gaussian_mixture",
+        HOLED,
+        "kmeans",
+        {"clusters": 2, "covariance": "spherical"},
+        "site 'x' has missing cells, which have no distance: use method='em'",
+    ),
     ("gaussian_mixture", PLANE, "exact", {"clusters": 2}, "site 'z' is hidden"),
     ("gaussian_mixture", PLANE, "em", {}, "the program needs clusters="),
     ("gaussian_mixture", PLANE, "em", {"clusters": 0}, "clusters is 0: give a whole number"),
@@ -65,13 +71,21 @@ BUILT_IN = [
     ("gaussian_mixture", PLANE, "em", {"clusters": 2, "precision": "half"}, "precision is 'half'"),
     ("gaussian_mixture", PLANE, "sorcery", {"clusters": 2}, "no method 'sorcery': choose one of"),
     ("gaussian_mixtures", PLANE, "em", {"clusters": 2}, "no program 'gaussian_mixtures'"),
-    ("gaussian_mixture", PLANE, "kmeans",
-     {"clusters": 2, "covariance": "spherical", "centres": np.zeros((3, 2))}, "centres have shape"),
+    (
+        "gaussian_mixture",
+        PLANE,
+        "kmeans",
+        {"clusters": 2, "covariance": "spherical", "centres": np.zeros((3, 2))},
+        "centres have shape",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("program", "data", "method", "options", "sentence"), BUILT_IN,
-                         ids=[row[-1][:40] for row in BUILT_IN])
+@pytest.mark.parametrize(
+    ("program", "data", "method", "options", "sentence"),
+    BUILT_IN,
+    ids=[row[-1][:40] for row in BUILT_IN],
+)
 def test_arguments_that_cannot_be_served(program, data, method, options, sentence):
     with pytest.raises(InputError, match=sentence) as caught:
         fit(program, data, method=method, seed=0, **options)

@@ -35,13 +35,19 @@ def test_partition_probability_is_that_of_dirichlet_weights():
     total = 0.0
     wanted = (0, 0, 1, 0)  # the partition {0, 1, 3}, {2}
     for labels in product(range(clusters), repeat=rows):
-        same = all((labels[i] == labels[j]) == (wanted[i] == wanted[j])
-                   for i in range(rows) for j in range(rows))
+        same = all(
+            (labels[i] == labels[j]) == (wanted[i] == wanted[j])
+            for i in range(rows)
+            for j in range(rows)
+        )
         if not same:
             continue
         counts = np.bincount(labels, minlength=clusters)
-        total += np.exp(gammaln(alpha) - gammaln(alpha + rows)
-                        + (gammaln(counts + share) - gammaln(share)).sum())
+        total += np.exp(
+            gammaln(alpha)
+            - gammaln(alpha + rows)
+            + (gammaln(counts + share) - gammaln(share)).sum()
+        )
     with scope("float64"):
         counts = jnp.array([3.0, 1.0, 0.0])
         found = float(log_partition(counts, jnp.asarray(3.0), jnp.asarray(alpha)))
@@ -59,24 +65,52 @@ def test_number_of_components_is_never_below_the_filled():
 
 
 def test_telescoping_finds_three_clusters(rows):
-    tree = fit("gaussian_mixture", rows, method="telescoping", seed=0, clusters=8, warmup=400,
-               draws=600, chains=2, **OPTIONS)
+    tree = fit(
+        "gaussian_mixture",
+        rows,
+        method="telescoping",
+        seed=0,
+        clusters=8,
+        warmup=400,
+        draws=600,
+        chains=2,
+        **OPTIONS,
+    )
     filled = tree["sample_stats/filled"].values
     assert (filled == 3).mean() > 0.8
     assert "labels" not in tree.children
 
 
 def test_stick_breaking_empties_what_is_not_needed(rows):
-    tree = fit("gaussian_mixture", rows, method="gibbs", seed=0, clusters=5, chains=2, warmup=200,
-               draws=200, weights="stick_breaking", concentration=0.5, **OPTIONS)
+    tree = fit(
+        "gaussian_mixture",
+        rows,
+        method="gibbs",
+        seed=0,
+        clusters=5,
+        chains=2,
+        warmup=200,
+        draws=200,
+        weights="stick_breaking",
+        concentration=0.5,
+        **OPTIONS,
+    )
     weights = np.sort(tree["posterior/weights"].mean(("chain", "draw")).values)[::-1]
     assert weights[:3].sum() > 0.9 and weights[2] > 0.2
     assert np.allclose(tree["posterior/weights"].sum("cluster"), 1)
 
 
 def test_dp_means_opens_as_many_as_the_penalty_pays_for(rows):
-    tree = fit("gaussian_mixture", rows, method="dp_means", seed=0, clusters=8, penalty=16.0,
-               covariance="spherical", predictive=1)
+    tree = fit(
+        "gaussian_mixture",
+        rows,
+        method="dp_means",
+        seed=0,
+        clusters=8,
+        penalty=16.0,
+        covariance="spherical",
+        predictive=1,
+    )
     assert int(tree["sample_stats/components"].values.item()) == 3
     objective = tree["starts/objective"].values[0]
     assert (np.diff(objective) >= -1e-9).all()
@@ -87,5 +121,12 @@ def test_dp_means_opens_as_many_as_the_penalty_pays_for(rows):
 
 def test_dp_means_refuses_a_penalty_of_nothing(rows):
     with pytest.raises(InputError, match="penalty"):
-        fit("gaussian_mixture", rows, method="dp_means", seed=0, clusters=3, penalty=0.0,
-            covariance="spherical")
+        fit(
+            "gaussian_mixture",
+            rows,
+            method="dp_means",
+            seed=0,
+            clusters=3,
+            penalty=0.0,
+            covariance="spherical",
+        )

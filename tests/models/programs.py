@@ -22,15 +22,25 @@ _cluster = np.arange(14) % CLUSTERS
 X = _generator.normal(size=(14, 2)) * [1.0, 0.5] + np.array([[0.0, 1.0], [5.0, -2.0]])[_cluster]
 BITS = _generator.binomial(1, np.array([[0.9, 0.8, 0.2], [0.2, 0.1, 0.7]])[_cluster])
 LEVELS = (2, 3)
-CODES = np.column_stack([
-    _generator.binomial(1, np.array([0.9, 0.2])[_cluster]),
-    _generator.binomial(2, np.array([0.8, 0.1])[_cluster]),
-])
+CODES = np.column_stack(
+    [
+        _generator.binomial(1, np.array([0.9, 0.2])[_cluster]),
+        _generator.binomial(2, np.array([0.8, 0.1])[_cluster]),
+    ]
+)
 COUNTS = _generator.poisson(np.array([[2.0, 6.0], [9.0, 1.0]])[_cluster])
-TOKENS = np.array([
-    [0, 1, 2, 3, 3], [1, 1, 3, 3, 3], [2, 0, 0, 1, 3], [0, 3, 3, 3, 3], [2, 2, 1, 3, 3],
-    [1, 0, 3, 3, 3], [0, 0, 2, 1, 3], [2, 3, 3, 3, 3],
-])
+TOKENS = np.array(
+    [
+        [0, 1, 2, 3, 3],
+        [1, 1, 3, 3, 3],
+        [2, 0, 0, 1, 3],
+        [0, 3, 3, 3, 3],
+        [2, 2, 1, 3, 3],
+        [1, 0, 3, 3, 3],
+        [0, 0, 2, 1, 3],
+        [2, 3, 3, 3, 3],
+    ]
+)
 SEQUENCES = ["abc", "bb", "caab", "a", "ccb", "ba", "aacb", "c"]
 
 
@@ -181,8 +191,14 @@ def _chain(tokens: Any, *, vocabulary: int) -> None:
 
 def _gaussian_row(covariance: str, scatter: str) -> Program:
     return Program(
-        "gaussian_mixture", covariance, X, {"clusters": CLUSTERS, "covariance": covariance},
-        _gaussian, {"rows": 5, "features": 3}, (5, 3), ("weights", "loc", scatter),
+        "gaussian_mixture",
+        covariance,
+        X,
+        {"clusters": CLUSTERS, "covariance": covariance},
+        _gaussian,
+        {"rows": 5, "features": 3},
+        (5, 3),
+        ("weights", "loc", scatter),
         interior={"concentration": 2.0},
     )
 
@@ -193,33 +209,73 @@ PROGRAMS = [
     _gaussian_row("diagonal", "scale"),
     _gaussian_row("spherical", "scale"),
     Program(
-        "gaussian_mixture", "univariate", X[:, 0], {"clusters": CLUSTERS}, _gaussian,
-        {"rows": 5, "features": 1}, (5,), ("weights", "loc", "scale"),
+        "gaussian_mixture",
+        "univariate",
+        X[:, 0],
+        {"clusters": CLUSTERS},
+        _gaussian,
+        {"rows": 5, "features": 1},
+        (5,),
+        ("weights", "loc", "scale"),
         interior={"concentration": 2.0},
     ),
     Program(
-        "bernoulli_mixture", "", BITS, {"clusters": CLUSTERS}, _bernoulli,
-        {"rows": 5, "features": 3}, (5, 3), ("weights", "probs"),
+        "bernoulli_mixture",
+        "",
+        BITS,
+        {"clusters": CLUSTERS},
+        _bernoulli,
+        {"rows": 5, "features": 3},
+        (5, 3),
+        ("weights", "probs"),
         interior={"concentration": 2.0, "ones": 2.0, "zeros": 1.5},
     ),
     Program(
-        "categorical_mixture", "", CODES, {"clusters": CLUSTERS, "levels": LEVELS}, _categorical,
-        {"rows": 5}, (5, 2), ("weights", "probs"), fit_arguments={"clusters": CLUSTERS},
+        "categorical_mixture",
+        "",
+        CODES,
+        {"clusters": CLUSTERS, "levels": LEVELS},
+        _categorical,
+        {"rows": 5},
+        (5, 2),
+        ("weights", "probs"),
+        fit_arguments={"clusters": CLUSTERS},
         interior={"concentration": 2.0, "level_concentration": 1.5},
     ),
     Program(
-        "poisson_mixture", "", COUNTS, {"clusters": CLUSTERS}, _poisson,
-        {"rows": 5, "features": 3}, (5, 3), ("weights", "rate"),
+        "poisson_mixture",
+        "",
+        COUNTS,
+        {"clusters": CLUSTERS},
+        _poisson,
+        {"rows": 5, "features": 3},
+        (5, 3),
+        ("weights", "rate"),
         interior={"concentration": 2.0},
     ),
     Program(
-        "poisson_mixture", "univariate", COUNTS[:, 0], {"clusters": CLUSTERS}, _poisson,
-        {"rows": 5, "features": 1}, (5,), ("weights", "rate"),
+        "poisson_mixture",
+        "univariate",
+        COUNTS[:, 0],
+        {"clusters": CLUSTERS},
+        _poisson,
+        {"rows": 5, "features": 1},
+        (5,),
+        ("weights", "rate"),
         interior={"concentration": 2.0},
     ),
     Program(
-        "markov_chain", "", TOKENS, {"vocabulary": 3}, _chain,
-        {"sequences": 5, "positions": 9}, (5, 9), ("initial", "transition"), site="tokens",
-        given=SEQUENCES, fit_arguments={}, interior={"initial_concentration": 2.0, "concentration": 1.5},
+        "markov_chain",
+        "",
+        TOKENS,
+        {"vocabulary": 3},
+        _chain,
+        {"sequences": 5, "positions": 9},
+        (5, 9),
+        ("initial", "transition"),
+        site="tokens",
+        given=SEQUENCES,
+        fit_arguments={},
+        interior={"initial_concentration": 2.0, "concentration": 1.5},
     ),
 ]

@@ -140,7 +140,8 @@ def test_default_priors_move_and_stretch_with_the_data(programs, variant):
     values, _, _ = _values(row)
     unit, shift = 1000.0, -3e4
     moved = {
-        "weights": values["weights"], "loc": unit * values["loc"] + shift,
+        "weights": values["weights"],
+        "loc": unit * values["loc"] + shift,
         **{n: unit**p * values[n] for n, p in (("scale", 1), ("covariance", 2)) if n in values},
     }
     differences = _log_prior(row, unit * row.data + shift, moved) - _log_prior(
@@ -153,7 +154,8 @@ def test_every_prior_is_an_argument(model, programs):
     """Each hyper-parameter that is a number changes the density of the globals of some variant."""
     sizes = {"clusters", "vocabulary", "rows", "features", "sequences", "positions"}
     wanted = {
-        n: p.default + 0.5 for n, p in inspect.signature(_function(model)).parameters.items()
+        n: p.default + 0.5
+        for n, p in inspect.signature(_function(model)).parameters.items()
         if isinstance(p.default, float) and n not in sizes
     }
     assert len(wanted) >= 2

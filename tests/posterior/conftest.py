@@ -69,7 +69,10 @@ def trees(named: Callable) -> Callable:
         if key not in made:
             chosen = {"starts": 4, "tolerance": 1e-13} if method == "em" else {}
             made[key] = fit(
-                row.name, named(row), method=method, seed=0,
+                row.name,
+                named(row),
+                method=method,
+                seed=0,
                 **{"predictive": 6, **row.options, **chosen, **options},
             )
         return made[key]

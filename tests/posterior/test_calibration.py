@@ -8,8 +8,13 @@ import pytest
 from ppl_models.errors import InputError
 from ppl_models.posterior.calibration import calibrate
 
-PRIORS = {"clusters": 2, "loc_mean": 0.0, "loc_scale": 3.0, "scale_rate": 1.0,
-          "scale_concentration": 3.0}
+PRIORS = {
+    "clusters": 2,
+    "loc_mean": 0.0,
+    "loc_scale": 3.0,
+    "scale_rate": 1.0,
+    "scale_concentration": 3.0,
+}
 OPTIONS = {"rows": 40, "simulations": 200, "seed": 0}
 
 
@@ -28,8 +33,15 @@ def test_a_wrong_prior_is_found_out(broken):
 
 
 def test_exact_draws_are_calibrated():
-    found = calibrate("markov_chain", method="exact", rows=8, simulations=200, seed=1,
-                      vocabulary=2, sizes={"positions": 15})
+    found = calibrate(
+        "markov_chain",
+        method="exact",
+        rows=8,
+        simulations=200,
+        seed=1,
+        vocabulary=2,
+        sizes={"positions": 15},
+    )
     assert found.attrs["calibrated"], found["sbc_test"]
 
 

@@ -14,15 +14,28 @@ from ppl_models.posterior.comparison import choose_clusters
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
-    return choose_clusters("gaussian_mixture", old_faithful(), range(1, 5), seed=0,
-                           over={"covariance": ["full"]}, heldout=0.0)
+    return choose_clusters(
+        "gaussian_mixture",
+        old_faithful(),
+        range(1, 5),
+        seed=0,
+        over={"covariance": ["full"]},
+        heldout=0.0,
+    )
 
 
 def test_every_row_is_the_maximum_likelihood_fit_of_its_own(table):
     for clusters in (1, 2):
         row = table[table.clusters == clusters].iloc[0]
-        tree = fit("gaussian_mixture", old_faithful(), method="em", seed=1, clusters=clusters,
-                   priors="flat", predictive=1)
+        tree = fit(
+            "gaussian_mixture",
+            old_faithful(),
+            method="em",
+            seed=1,
+            clusters=clusters,
+            priors="flat",
+            predictive=1,
+        )
         own = float(tree["log_likelihood/x"].sum())
         assert abs(row.log_likelihood - own) < 1e-4
         assert row.parameters == tree.attrs["parameters"]
@@ -48,8 +61,9 @@ def test_latent_classes_are_counted_right():
 
 
 def test_held_out_density_is_that_of_rows_not_seen():
-    chosen = choose_clusters("gaussian_mixture", old_faithful(), (1, 2), seed=0, heldout=0.25,
-                             criterion="heldout")
+    chosen = choose_clusters(
+        "gaussian_mixture", old_faithful(), (1, 2), seed=0, heldout=0.25, criterion="heldout"
+    )
     assert chosen.attrs["best"] == {"clusters": 2}
     assert chosen.heldout.between(-6, -3).all()
 
@@ -72,8 +86,17 @@ def test_what_cannot_be_compared_is_refused(options, message):
 
 def test_draws_are_compared_by_leave_one_out():
     data = old_faithful().iloc[:80]
-    chosen = choose_clusters("gaussian_mixture", data, (1, 2), seed=0, criterion="loo",
-                             method="gibbs", chains=2, draws=400, warmup=200)
+    chosen = choose_clusters(
+        "gaussian_mixture",
+        data,
+        (1, 2),
+        seed=0,
+        criterion="loo",
+        method="gibbs",
+        chains=2,
+        draws=400,
+        warmup=200,
+    )
     assert chosen.attrs["best"] == {"clusters": 2}
     assert chosen.loc["K=1", "elpd_diff"] < -10
     assert np.isclose(chosen.weight.sum(), 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from ppl_models import generate, impute
+from ppl_models import fit, generate, impute
 from ppl_models.errors import InputError
 
 ROWS, DRAWS = 4000, 4000
@@ -35,7 +35,7 @@ def test_generated_data_look_like_the_observed(built_in, trees):
     assert found.dims == observed.dims
     wanted = (7, 9) if built_in.site == "tokens" else (7, *observed.shape[1:])
     assert found.shape == wanted
-    assert found.dtype.kind == observed.dtype.kind
+    assert (found.dtype.kind == "f") == (observed.dtype.kind == "f")
     if "feature" in found.dims:
         np.testing.assert_array_equal(found["feature"].values, observed["feature"].values)
     again, other = generate(tree, 7, seed=1, length=9), generate(tree, 7, seed=2, length=9)
@@ -57,8 +57,9 @@ def test_moments_of_a_gaussian_mixture(built_ins, trees):
     _close(product, covariance[0, 1])
 
 
-@pytest.mark.parametrize(("label", "site"), [("bernoulli_mixture", "probs"),
-                                             ("poisson_mixture", "rate")])
+@pytest.mark.parametrize(
+    ("label", "site"), [("bernoulli_mixture", "probs"), ("poisson_mixture", "rate")]
+)
 def test_moments_of_bits_and_counts(built_ins, trees, label, site):
     tree = trees(built_ins[label])
     point = _point(tree)
@@ -147,8 +148,11 @@ def test_fillings_of_a_gaussian_mixture_have_the_conditional_moments(built_ins, 
         logits, means, variances = [], [], []
         for k in range(2):
             loc, s = point["loc"][k], point["covariance"][k]
-            logits.append(np.log(point["weights"][k]) - 0.5 * np.log(s[0, 0])
-                          - 0.5 * (value - loc[0]) ** 2 / s[0, 0])
+            logits.append(
+                np.log(point["weights"][k])
+                - 0.5 * np.log(s[0, 0])
+                - 0.5 * (value - loc[0]) ** 2 / s[0, 0]
+            )
             means.append(loc[1] + s[1, 0] / s[0, 0] * (value - loc[0]))
             variances.append(s[1, 1] - s[1, 0] ** 2 / s[0, 0])
         share = np.exp(logits - logsumexp(logits))
@@ -172,8 +176,6 @@ def test_fillings_of_bits_have_the_conditional_probability(built_ins, trees):
 
 
 def test_gaps_of_the_fitted_rows_by_default(built_ins, named):
-    from ppl_models import fit
-
     row = built_ins["gaussian_mixture diagonal"]
     x = row.data.copy()
     x[2, 1] = np.nan
@@ -182,4 +184,4 @@ def test_gaps_of_the_fitted_rows_by_default(built_ins, named):
     assert made.shape == (20, *x.shape)
     assert made["feature"].values.tolist() == ["width", "height"]
     assert made.values[:, 2, 1].std() > 0
-    assert (made.std("draw").values > 0).sum() == 1
+    assert (made.values != made.values[0]).any(0).sum() == 1

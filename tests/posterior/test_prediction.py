@@ -126,8 +126,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("label", "data", "sentence"), REFUSED,
-                         ids=[f"{row[0]}, {row[2]}" for row in REFUSED])
+@pytest.mark.parametrize(
+    ("label", "data", "sentence"), REFUSED, ids=[f"{row[0]}, {row[2]}" for row in REFUSED]
+)
 def test_rows_that_do_not_fit_are_refused(built_ins, trees, label, data, sentence):
     with pytest.raises(InputError, match=sentence) as caught:
         log_density(trees(built_ins[label]), data)

@@ -9,7 +9,7 @@ import xarray as xr
 from ppl_models import fit, generate, load, log_density, save
 from ppl_models.errors import InputError
 
-PROGRAM = '''
+PROGRAM = """
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
@@ -22,7 +22,7 @@ def mine(x=None, *, width=2.0):
     with numpyro.plate("row", len(x)):
         z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         numpyro.sample("x", dist.Normal(loc[z], width), obs=x)
-'''
+"""
 
 
 def _assert_same(one, other):

@@ -38,8 +38,11 @@ def example(name: str) -> tuple[object, dict]:
 @pytest.fixture(scope="module", params=catalogue.model_names())
 def fitted(request) -> tuple[str, object, xr.DataTree]:
     data, arguments = example(request.param)
-    return request.param, data, fit(request.param, data, method="em", seed=0, starts=2,
-                                    predictive=7, **arguments)
+    return (
+        request.param,
+        data,
+        fit(request.param, data, method="em", seed=0, starts=2, predictive=7, **arguments),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +52,31 @@ def geyser() -> xr.DataTree:
 
 def test_every_group_has_named_dimensions(fitted):
     name, _, tree = fitted
-    assert set(tree.children) >= {"posterior", "sample_stats", "log_likelihood", "observed_data",
-                                  "posterior_predictive", "prior", "prior_predictive", "starts"}
+    assert set(tree.children) >= {
+        "posterior",
+        "sample_stats",
+        "log_likelihood",
+        "observed_data",
+        "posterior_predictive",
+        "prior",
+        "prior_predictive",
+        "starts",
+    }
     for group in ("posterior", "prior", "posterior_predictive", "log_likelihood"):
         for variable in tree[group].dataset.data_vars.values():
             assert variable.dims[:2] == ("chain", "draw")
             assert not any("_dim_" in d or "_axis_" in d for d in variable.dims), (name, variable)
     assert tree["posterior_predictive"].sizes["draw"] == 7
-    for attribute in ("program", "method", "seed", "versions", "configuration",
-                      "wall_time_seconds", "kind", "parameters"):
+    for attribute in (
+        "program",
+        "method",
+        "seed",
+        "versions",
+        "configuration",
+        "wall_time_seconds",
+        "kind",
+        "parameters",
+    ):
         assert attribute in tree.attrs
     assert tree.attrs["kind"] == "point" and tree["posterior"].sizes["draw"] == 1
     site, plate = tree.attrs["data_site"], tree.attrs["plate"]
@@ -112,10 +131,12 @@ def test_clusters_follow_bayes_rule(geyser):
         geyser["posterior"][n].values[0, 0] for n in ("weights", "loc", "covariance")
     )
     new = np.array([[2.0, 55.0], [3.2, 70.0]])
-    joint = np.array([
-        np.log(weights[k]) + scipy.stats.multivariate_normal(loc[k], covariance[k]).logpdf(new)
-        for k in range(2)
-    ])
+    joint = np.array(
+        [
+            np.log(weights[k]) + scipy.stats.multivariate_normal(loc[k], covariance[k]).logpdf(new)
+            for k in range(2)
+        ]
+    )
     assert np.allclose(log_density(geyser, new.tolist()).values, logsumexp(joint, axis=0))
     shares = np.exp(joint - logsumexp(joint, axis=0)).T
     found = predict(geyser, pd.DataFrame(new, columns=["eruptions", "waiting"]))
@@ -160,16 +181,27 @@ def test_gaps_of_bits_are_filled_with_the_mixture():
 
 def test_leave_one_out_is_that_of_the_mixture_marginalised_by_hand():
     x = old_faithful().iloc[:, 0].to_numpy()[:60]
-    tree = fit("gaussian_mixture", x, method="gibbs", seed=0, clusters=2, chains=2, draws=300,
-               warmup=200, predictive=1)
+    tree = fit(
+        "gaussian_mixture",
+        x,
+        method="gibbs",
+        seed=0,
+        clusters=2,
+        chains=2,
+        draws=300,
+        warmup=200,
+        predictive=1,
+    )
     draws = {n: tree["posterior"][n].values[..., None, :] for n in ("weights", "loc", "scale")}
     each = np.log(draws["weights"]) + scipy.stats.norm(draws["loc"], draws["scale"]).logpdf(
         x[:, None]
     )
-    by_hand = az.from_dict({
-        "posterior": {"loc": tree["posterior/loc"].values},
-        "log_likelihood": {"x": logsumexp(each, axis=-1)},
-    })
+    by_hand = az.from_dict(
+        {
+            "posterior": {"loc": tree["posterior/loc"].values},
+            "log_likelihood": {"x": logsumexp(each, axis=-1)},
+        }
+    )
     mine, theirs = az.loo(tree), az.loo(by_hand)
     assert np.isclose(mine.elpd, theirs.elpd, rtol=1e-3)
     assert np.allclose(tree["log_likelihood/x"].values, logsumexp(each, axis=-1))
@@ -180,8 +212,15 @@ def test_leave_one_out_is_that_of_the_mixture_marginalised_by_hand():
 
 def test_precision_is_of_the_call_alone():
     before = jax.config.jax_enable_x64
-    tree = fit("poisson_mixture", [1, 2, 3, 9, 8, 9], method="em", seed=0, clusters=1,
-               precision="float32", predictive=1)
+    tree = fit(
+        "poisson_mixture",
+        [1, 2, 3, 9, 8, 9],
+        method="em",
+        seed=0,
+        clusters=1,
+        precision="float32",
+        predictive=1,
+    )
     assert tree["posterior/rate"].dtype == np.float32
     assert jax.config.jax_enable_x64 == before and jnp.zeros(1).dtype == jnp.float32
 
@@ -224,8 +263,9 @@ def test_missing_tokens_are_summed_out_and_drawn():
     letters = tree["posterior"].token.values.tolist()
     completions = [f"a{letter}n" for letter in letters]
     each = log_density(tree, completions, by_draw=True).values
-    assert np.allclose(log_density(tree, [gap], by_draw=True).values[..., 0],
-                       logsumexp(each, axis=-1))
+    assert np.allclose(
+        log_density(tree, [gap], by_draw=True).values[..., 0], logsumexp(each, axis=-1)
+    )
     drawn = impute(tree, [gap], draws=2000, seed=0).tokens.values[:, 0]
     known = letters.index("a"), letters.index("n"), len(letters)
     assert (drawn[:, [0, 2, 3]] == known).all()
