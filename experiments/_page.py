@@ -138,6 +138,8 @@ def command(run: Callable[..., Path], essay: str) -> int:
     parser.add_argument("--smoke", action="store_true", help="tiny data, to see whether it runs")
     chosen = parser.parse_args()
     try:
+        if chosen.out.exists() and not chosen.out.is_dir():  # before the work, not after it
+            raise InputError(f"{chosen.out} is a file: give the path of a folder")
         print(run(chosen.out, smoke=chosen.smoke).resolve())
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

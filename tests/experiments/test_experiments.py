@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from scipy.stats import multivariate_normal
 
 from experiments import demo, digits, kmeans_fails, kmeans_limit, names, old_faithful
 from experiments._modes import climb, count_modes, distinct
-from experiments._page import essay_blocks, plain
+from experiments._page import command, essay_blocks, plain
 from ppl_models.data import first_names, unequal
 
 EXPERIMENTS = {
@@ -216,9 +215,9 @@ def test_right_mixture_beats_kmeans(outcome: Callable) -> None:
     for name in kmeans_fails.SMOKE.cases:
         found = numbers["cases"][name]
         mean = found["mean"]
-        assert mean[found["right"]] > mean["k-means"] + 0.15
+        assert mean[found["right"]] > mean["k-means"] + 0.1
         assert found["wins"] == numbers["seeds"] and found["losses"] == 0
-        assert mean["told"] > 0.9 and mean[found["right"]] <= 1
+        assert abs(mean["told"] - mean[found["right"]]) < 0.1
     assert numbers["cases"]["oddly shaped"]["mean"]["diagonal"] < 0.7  # the wrong shape
 
 
@@ -352,11 +351,24 @@ def test_demo_index_shows_every_answer(outcome: Callable, tmp_path: Path) -> Non
         assert one.answer.split("\n\n")[0] in page.text
 
 
-def test_demo_ends_with_the_path_of_its_index(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.demo", "--smoke", "--out", str(tmp_path / "d")],
-        capture_output=True, text=True, cwd=Path(demo.__file__).parent.parent, check=True,
-    )  # fmt: skip
-    index = Path(done.stdout.splitlines()[-1])
+def test_demo_ends_with_the_path_of_its_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["demo", "--smoke", "--out", str(tmp_path / "d")])
+    assert demo.main() == 0
+    said = capsys.readouterr()
+    index = Path(said.out.splitlines()[-1])
     assert index == (tmp_path / "d" / "index.html").resolve() and index.is_file()
-    assert "[1/1] names" in done.stderr
+    assert "[1/1] names" in said.err
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_command_line_refuses_a_file_as_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").write_text("mine", "utf-8")
+    monkeypatch.setattr(sys, "argv", [name, "--smoke", "--out", str(tmp_path / "taken")])
+    assert command(EXPERIMENTS[name].run, EXPERIMENTS[name].__doc__) == 2
+    said = capsys.readouterr()
+    assert "is a file" in said.err and not said.out
+    assert (tmp_path / "taken").read_text("utf-8") == "mine"
