@@ -56,7 +56,7 @@ def iterator(x: np.ndarray, centres: np.ndarray, covariance: str) -> Callable[[]
 
     def run() -> float:
         started = time.perf_counter()
-        jax.block_until_ready(_block(model, problem.chunks, *state, -1.0, plan=plan))
+        jax.block_until_ready(_block(model, problem.chunks, *state, -1.0, BLOCK, plan=plan))
         return (time.perf_counter() - started) / BLOCK
 
     return run
@@ -99,7 +99,7 @@ def run() -> list[Row]:
                     iterator(x, centres, covariance),
                     peer(x, centres, covariance),
                     aim,
-                    pairs=3,
+                    pairs=2,
                 )
             )
     return rows

@@ -45,7 +45,7 @@ def run() -> list[Row]:
             inertia["theirs"] = float(peer.inertia_)
             inertia["peer_iterations"] = int(peer.n_iter_)
 
-        row = paired(f"k-means, {count:,} × {features}, K={clusters}", ours, theirs, "≥ 1", pairs=3)
+        row = paired(f"k-means, {count:,} × {features}, K={clusters}", ours, theirs, "≥ 1", pairs=2)
         note = (
             f"{row.what} (J {inertia['ours']:.6g} in {inertia['iterations']} iterations; "
             f"peer {inertia['theirs']:.6g} in {inertia['peer_iterations']})"
