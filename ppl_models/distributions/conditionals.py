@@ -160,7 +160,7 @@ class InverseWishartConditional(NamedTuple):
         """``Psi / (nu + p + 1)``."""
         dimension = self.scale_matrix.shape[-1]
         divisor = jnp.clip(self.concentration + dimension + 1, 1e-12)
-        return self.scale_matrix / jnp.asarray(divisor)[..., None, None]
+        return _symmetric(self.scale_matrix / jnp.asarray(divisor)[..., None, None])
 
     def sample(self, key: Array) -> Array:
         """One draw by Bartlett's decomposition of the Wishart of the precision."""
@@ -176,4 +176,9 @@ class InverseWishartConditional(NamedTuple):
         # Sigma = (L B^-T)(L B^-T)^T, where Psi = L L^T and the precision is L^-T B B^T L^-1
         factor = jnp.linalg.cholesky(self.scale_matrix)
         left = linalg.solve_triangular(bartlett, jnp.swapaxes(factor, -1, -2), lower=True)
-        return jnp.swapaxes(left, -1, -2) @ left
+        return _symmetric(jnp.swapaxes(left, -1, -2) @ left)
+
+
+def _symmetric(matrix: Array) -> Array:
+    """Exactly symmetric: NumPyro gives a matrix that rounding left askew no density in float32."""
+    return 0.5 * (matrix + jnp.swapaxes(matrix, -1, -2))
