@@ -171,6 +171,8 @@ def cross_validation(sampled: Mapping[Kind, xr.DataTree], spread: np.ndarray) ->
     for name, tree in named.items():
         loo = arviz.loo(tree, pointwise=True)
         stats = tree["sample_stats"].dataset
+        least = tree["posterior"].dataset["weights"].min("cluster")
+        judged = xr.Dataset({"lp": stats["lp"], "least": least})
         modes = count_modes(tree, spread)
         lines[name] = {
             "elpd": float(loo.elpd),
@@ -179,8 +181,9 @@ def cross_validation(sampled: Mapping[Kind, xr.DataTree], spread: np.ndarray) ->
             "elpd_diff": 0.0,
             "dse": 0.0,
             "largest Pareto k": float(loo.pareto_k.max()),
-            "R-hat of lp": float(arviz.rhat(stats[["lp"]])["lp"]),
-            "ESS of lp": float(arviz.ess(stats[["lp"]])["lp"]),
+            "R-hat of lp": float(arviz.rhat(judged)["lp"]),
+            "R-hat of least weight": float(arviz.rhat(judged)["least"]),
+            "least ESS": float(arviz.ess(judged).to_array().min()),
             "divergences": int(stats["diverging"].sum()),
             "one mode": float((modes == 1).mean()),
             "two modes": float((modes == 2).mean()),
@@ -274,14 +277,24 @@ def _ranking(posterior: Mapping[str, dict], best: str, near: list[str]) -> str:
 
 
 def _trust(posterior: Mapping[str, dict]) -> str:
-    """Whether the chains agree, in words."""
-    worst = max(line["R-hat of lp"] for line in posterior.values())
-    least = min(line["ESS of lp"] for line in posterior.values())
+    """Whether the chains agree, in words; both numbers that are looked at know no labels."""
+    doubtful = {
+        name: max(line["R-hat of lp"], line["R-hat of least weight"])
+        for name, line in posterior.items()
+        if max(line["R-hat of lp"], line["R-hat of least weight"]) > 1.02 or line["least ESS"] < 200
+    }
     strayed = sum(line["divergences"] for line in posterior.values())
-    verdict = "agree" if worst < 1.02 and least > 200 else "do not agree well enough to be trusted"
+    least = min(line["least ESS"] for line in posterior.values())
+    if not doubtful:
+        return (
+            "NUTS's chains agree: of the log density and of the least weight R-hat is 1.02 at most "
+            f"and the effective sample size {least:.0f} at least, with {strayed:.0f} divergences."
+        )
+    named = ", ".join(f"{name} (R-hat {value:.2f})" for name, value in doubtful.items())
     return (
-        f"NUTS's chains {verdict}: of the log density R-hat is {worst:.3f} at most and the "
-        f"effective sample size {least:.0f} at least, with {strayed:.0f} divergences."
+        f"Of NUTS's chains not all agree on the log density and the least weight: {named}. Such a "
+        "posterior has several modes, between which the chains seldom move, and its numbers are "
+        f"rougher than their errors say. There were {strayed:.0f} divergences."
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,6 +31,14 @@ class Observed:
     dims: tuple[str, ...]
     coords: dict[str, np.ndarray]
     arguments: dict[str, object]
+
+    def along(self, plate: str) -> Observed:
+        """The same data, the dimension of their rows named as the program's plate is."""
+        first = self.dims[0]
+        if plate == first:
+            return self
+        coords = {plate if n == first else n: labels for n, labels in self.coords.items()}
+        return replace(self, dims=(plate, *self.dims[1:]), coords=coords)
 
     @property
     def has_missing(self) -> bool:

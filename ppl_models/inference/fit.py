@@ -77,6 +77,7 @@ def fit(
         model, structure = read_program(
             function, observed, program_arguments, fixed or {}, precision
         )
+        observed = {n: o.along(structure.plate) for n, o in observed.items()}
         problem = Problem(model, structure, progress)
         refuse_unsuitable(problem, observed)
         refuse_priors(problem)

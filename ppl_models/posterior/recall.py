@@ -66,6 +66,7 @@ def recall(
     free = {n: v for n, v in arguments.items() if n != "clusters"}
     clusters = {"clusters": arguments["clusters"]} if "clusters" in arguments else {}
     model, structure = _read(function, observed, free, clusters, fixed, attributes["precision"])
+    observed = {n: o.along(structure.plate) for n, o in observed.items()}
     if need_sites and structure.locals:
         raise InputError(
             f"site '{structure.locals[0]}' is latent for every row, so that new rows have no "

@@ -107,7 +107,7 @@ def build_tree(
                 n: np.asarray(c).tolist()
                 for o in observed.values()
                 for n, c in o.coords.items()
-                if n not in ("row", "sequence")
+                if n != problem.structure.plate
             }
         ),
         "versions": to_json({n: version(n) for n in VERSIONS}),

@@ -88,7 +88,8 @@ def _assert_posterior(case, value, parameter, prior, shared):
         best, unravel = ravel_pytree(transform.inv(mode))
         near = best + directions[:, : len(best)]
         points = jax.vmap(lambda u: transform(unravel(u)))(near)
-        return tuple(conditional), mode, log_density(mode), points, jax.vmap(log_density)(points)
+        heights = jax.vmap(log_density)(jnp.concatenate([mode[None], points]))
+        return tuple(conditional), mode, heights[0], points, heights[1:]
 
     sizes = np.repeat([0.01, 0.3], POINTS // 2)[:, None]
     directions = sizes * np.random.default_rng(0).normal(size=(POINTS, 64))

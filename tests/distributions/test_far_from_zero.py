@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,65 +27,69 @@ def _shifted(case, shift, dtype=np.float64):
     return parameters, (_rounded(case.data) + shift).astype(dtype)
 
 
-def _examine(case, parameters, value, gaps=False):
-    """Log-densities, expected log-densities and maxima."""
-    value = jnp.asarray(value)
+def _examine(case, gaps, parameters, value):
+    """Log-densities by both roads, expected log-densities and maxima."""
     if gaps:
-        value = jnp.where(jnp.isnan(jnp.asarray(case.gaps)), jnp.nan, value).astype(value.dtype)
-    dtype = value.dtype
-    emission = case.build({n: jnp.asarray(v) for n, v in parameters.items()})
-    weights = jnp.asarray(np.random.default_rng(0).dirichlet(np.ones(3), len(value)).T, dtype)
+        value = jnp.where(np.isnan(case.gaps), jnp.nan, value).astype(value.dtype)
+    weights = np.random.default_rng(0).dirichlet(np.ones(3), len(value)).T
+    weights = jnp.asarray(weights, value.dtype)
+    emission, enumerated = case.build(parameters), case.enumerated(parameters)
     centre = emission.centre(value)
     statistics = emission.expected_statistics(weights, value, missing=gaps, centre=centre)
-    density = emission.expected_log_density(statistics, centre)
-    enumerated = case.enumerated({n: jnp.asarray(v) for n, v in parameters.items()})
-    return (enumerated.log_prob(value), density, emission.maximum_likelihood(statistics, centre))
+    return (
+        enumerated.log_prob(value),
+        enumerated.pointwise(value),
+        emission.expected_log_density(statistics, centre),
+        emission.maximum_likelihood(statistics, centre),
+    )
+
+
+@pytest.fixture(scope="module")
+def examine():
+    """``examine(case, gaps, parameters, value)``, compiled once a case."""
+    made = {}
+
+    def of(case, gaps, parameters, value):
+        if (case.name, gaps) not in made:
+            made[case.name, gaps] = jax.jit(partial(_examine, case, gaps))
+        return jax.tree.map(np.asarray, made[case.name, gaps](parameters, value))
+
+    return of
+
+
+def _scatter(parameters):
+    return parameters["covariance" if "covariance" in parameters else "scale"]
 
 
 @pytest.mark.parametrize("gaps", [False, True], ids=["complete", "gaps"])
-def test_double_precision_equals_the_shifted_problem(case, gaps):
+def test_double_precision_equals_the_shifted_problem(case, gaps, examine):
     if not case.continuous:
         assert "loc" not in case.parameters
         return
-    near = jax.jit(lambda: _examine(case, *_shifted(case, 0.0), gaps))()
-    far = jax.jit(lambda: _examine(case, *_shifted(case, FAR), gaps))()
-    np.testing.assert_allclose(far[0], near[0], rtol=1e-9)
+    near = examine(case, gaps, *_shifted(case, 0.0))
+    far = examine(case, gaps, *_shifted(case, FAR))
+    for found, expected in zip(far[:2], near[:2], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
     if gaps and not case.family.factorises:
         return
-    np.testing.assert_allclose(far[1], near[1], rtol=1e-9)
-    np.testing.assert_allclose(far[2]["loc"] - FAR, near[2]["loc"], atol=1e-9)
-    scatter = "covariance" if "covariance" in near[2] else "scale"
-    np.testing.assert_allclose(far[2][scatter], near[2][scatter], rtol=1e-9)
+    np.testing.assert_allclose(far[2], near[2], rtol=1e-9)
+    np.testing.assert_allclose(far[3]["loc"] - FAR, near[3]["loc"], atol=1e-9)
+    np.testing.assert_allclose(_scatter(far[3]), _scatter(near[3]), rtol=1e-9)
 
 
-def test_single_precision_is_close_to_double_on_the_same_numbers(case):
+def test_single_precision_is_close_to_double_on_the_same_numbers(case, examine):
     if not case.continuous:
         return
     parameters, value = _shifted(case, FAR, np.float32)
     with jax.enable_x64(False):
-        single = jax.jit(lambda: _examine(case, parameters, value))()
-        assert single[0].dtype == single[1].dtype == jnp.float32
-        single = jax.tree.map(np.asarray, single)
+        single = examine(case, False, parameters, value)
     doubled = {n: v.astype(np.float64) for n, v in parameters.items()}
-    double = jax.jit(lambda: _examine(case, doubled, value.astype(np.float64)))()
-    np.testing.assert_allclose(single[0], double[0], rtol=1e-5, atol=1e-4)
-    np.testing.assert_allclose(single[1], double[1], rtol=1e-5, atol=1e-4)
-    np.testing.assert_allclose(single[2]["loc"], double[2]["loc"], atol=GRAIN)
-    scatter = "covariance" if "covariance" in single[2] else "scale"
-    np.testing.assert_allclose(single[2][scatter], double[2][scatter], rtol=1e-4, atol=1e-4)
-
-
-def test_single_precision_textbook_formula_too(case):
-    if not case.continuous:
-        return
-    parameters, value = _shifted(case, FAR, np.float32)
-    with jax.enable_x64(False):
-        emission = case.enumerated({n: jnp.asarray(v) for n, v in parameters.items()})
-        single = np.asarray(jax.jit(emission.pointwise)(jnp.asarray(value)))
-        assert single.dtype == np.float32
-    doubled = {n: v.astype(np.float64) for n, v in parameters.items()}
-    double = case.enumerated(doubled).log_prob(value.astype(np.float64))
-    np.testing.assert_allclose(single, double, rtol=1e-5, atol=1e-4)
+    double = examine(case, False, doubled, value.astype(np.float64))
+    for found, expected in zip(single[:3], double[:3], strict=True):
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(single[3]["loc"], double[3]["loc"], atol=GRAIN)
+    np.testing.assert_allclose(_scatter(single[3]), _scatter(double[3]), rtol=1e-4, atol=1e-4)
 
 
 def test_large_counts_in_double_precision(cases):

@@ -271,6 +271,17 @@ def test_loo_ranks_the_generating_mixture_first() -> None:
     assert old_faithful.within_error(table.to_dict("index"), "3 full") == []
 
 
+def test_chains_in_different_modes_are_told() -> None:
+    rng = np.random.default_rng(2)
+    tree = _drawn(rng.standard_normal((60, 2)), np.array([0.3, 0.7]), np.zeros((2, 2)), rng)
+    agreed = old_faithful.cross_validation({("tied", 2): tree}, np.ones(2))
+    tree["posterior"]["weights"][0] = [0.45, 0.55]  # one chain somewhere else
+    parted = old_faithful.cross_validation({("tied", 2): tree}, np.ones(2))
+    rhat = [float(t["R-hat of least weight"].iloc[0]) for t in (agreed, parted)]
+    assert rhat[0] < 1.1 < 1.5 < rhat[1]
+    assert agreed["R-hat of lp"].iloc[0] == parted["R-hat of lp"].iloc[0]
+
+
 def _drawn(
     x: np.ndarray, weights: np.ndarray, centres: np.ndarray, rng: np.random.Generator
 ) -> xr.DataTree:
@@ -281,8 +292,9 @@ def _drawn(
         for k in range(2)
     ]
     likelihood = logsumexp(density, axis=0)
+    shares = weights + 0.01 * rng.standard_normal((4, 50, 1)) * [1, -1]
     draws = {
-        "weights": (("chain", "draw", "cluster"), np.broadcast_to(weights, (4, 50, 2))),
+        "weights": (("chain", "draw", "cluster"), shares),
         "loc": (("chain", "draw", "cluster", "feature"), loc),
         "scale": (("chain", "draw", "cluster"), np.ones((4, 50, 2))),
     }

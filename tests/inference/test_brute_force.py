@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 
 import jax
@@ -35,7 +36,7 @@ def test_sums_and_maxima_over_all_assignments(mixture):
     whole = problem.chunks
     pieces_of_two = cut(model.data, problem.families, chunk_rows=2)  # the last chunk is padded
 
-    @jax.jit
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def both(key):
         values = model.initial(key, structure)
         pieces = model.pieces(values, structure)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ppl_models import fit
+from ppl_models import catalogue, fit
 from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.program import Model
 
 X = np.random.default_rng(0).normal(size=12)
 PLANE = np.random.default_rng(1).normal(size=(12, 2))
@@ -46,6 +48,23 @@ def test_programs_that_cannot_be_served(own, name, method, error, sentence):
     message = str(caught.value)
     assert "\n" not in message
     assert len(message) < 300
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_every_method_serves_a_program_or_says_what_does(built_in):
+    """Found by themselves: a new method or program is asked too."""
+    model = Model(catalogue.program(built_in.name), {built_in.site: built_in.data},
+                  {**built_in.arguments, **built_in.interior}, {})
+    problem = Problem(model, model.structure())
+    served = []
+    for name in catalogue.method_names():
+        try:
+            catalogue.method(name).check(problem)
+            served.append(name)
+        except UnsupportedError as refusal:
+            assert "use method=" in str(refusal) or "give " in str(refusal), name
+            assert "\n" not in str(refusal), name
+    assert {"em", "nuts"} <= set(served)
 
 
 #: built-in program, data, method, options, what the sentence says
