@@ -17,6 +17,14 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 import pytest  # noqa: E402
 
 
+@pytest.fixture(scope="module", autouse=True)
+def room() -> None:
+    """One process compiles for hundreds of tests, most of which never call ``fit``."""
+    from ppl_models.inference.compiling import make_room
+
+    make_room()
+
+
 @pytest.fixture(scope="session")
 def reference() -> Path:
     """The folder of published numbers beside the checkout; without it the test is skipped."""

@@ -9,7 +9,14 @@ from jax import Array, random
 from numpyro.distributions import Beta, Distribution, constraints
 
 from .conditionals import BetaConditional
-from .exponential_family import ExponentialFamily, Statistics, broadcast_batch, observed_cells
+from .exponential_family import (
+    StackedFamily,
+    Statistics,
+    broadcast_batch,
+    observed_cells,
+    ones,
+    stack,
+)
 
 
 def safe_log(probability: Array) -> Array:
@@ -17,7 +24,7 @@ def safe_log(probability: Array) -> Array:
     return jnp.log(jnp.clip(probability, jnp.finfo(probability.dtype).tiny))
 
 
-class BernoulliVector(ExponentialFamily):
+class BernoulliVector(StackedFamily):
     """Rows of independent bits.
 
     Args:
@@ -42,30 +49,30 @@ class BernoulliVector(ExponentialFamily):
     def _bits(self, value: Array) -> Array:
         return value.astype(jnp.result_type(self.probs, float))
 
-    def contract(self, value: Array, *, missing: bool, centre: Array) -> Array:
-        """Log-densities ``(component, row)``."""
-        x, one, zero = self._bits(value), safe_log(self.probs), safe_log(1 - self.probs)
+    def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
+        """The ones, and which cells are observed (or one 1: all are)."""
+        x = self._bits(value)
         if missing:
             x, mask = observed_cells(x)
-            return one @ x.T + zero @ (mask - x).T
-        return (one - zero) @ x.T + zero.sum(-1)[:, None]
+            return stack(x, mask)
+        return stack(x, ones(x, x.dtype))
+
+    def natural(self, *, missing: bool, centre: Array) -> Array:
+        """Log-odds, and the logarithms of the probabilities of a zero."""
+        one, zero = safe_log(self.probs), safe_log(1 - self.probs)
+        constant = zero if missing else zero.sum(-1, keepdims=True)
+        return jnp.concatenate([one - zero, constant], -1)
+
+    def unstack(self, sums: Array, *, missing: bool) -> Statistics:
+        """``ones`` and ``count`` of observed cells, ``(component, feature)``."""
+        found, count = jnp.split(sums, [self.probs.shape[-1]], axis=-1)
+        return {"ones": found, "count": jnp.broadcast_to(count, found.shape)}
 
     def pointwise(self, value: Array) -> Array:
         """Log-density by the textbook formula."""
         x = self._bits(value)
         cell = jnp.where(x > 0.5, safe_log(self.probs), safe_log(1 - self.probs))
         return jnp.where(jnp.isnan(x), 0, cell).sum(-1)
-
-    def expected_statistics(
-        self, weights: Array, value: Array, *, missing: bool, centre: Array
-    ) -> Statistics:
-        """``ones`` and ``count`` of observed cells, ``(component, feature)``."""
-        x = value.astype(weights.dtype)
-        if not missing:
-            count = jnp.broadcast_to(weights.sum(-1)[:, None], (len(weights), x.shape[1]))
-            return {"ones": weights @ x, "count": count}
-        x, mask = observed_cells(x)
-        return {"ones": weights @ x, "count": weights @ mask}
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``."""

@@ -11,11 +11,11 @@ from numpyro.distributions import Dirichlet, Distribution, constraints
 
 from .bernoulli import safe_log
 from .conditionals import BlockDirichletConditional
-from .exponential_family import ExponentialFamily, Statistics, broadcast_batch
+from .exponential_family import StackedFamily, Statistics, broadcast_batch
 from .priors import BlockDirichlet, split_blocks
 
 
-class CategoricalVector(ExponentialFamily):
+class CategoricalVector(StackedFamily):
     """Rows of independent categories.
 
     The level probabilities of all features lie side by side on one axis, each feature's adding up
@@ -61,19 +61,21 @@ class CategoricalVector(ExponentialFamily):
         )
         return (repeated == level).astype(dtype)
 
-    def contract(self, value: Array, *, missing: bool, centre: Array) -> Array:
-        """Log-densities ``(component, row)``."""
-        return safe_log(self.probs) @ self._indicators(value, self.probs.dtype).T
+    def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
+        """Indicators of the levels; a gap has none."""
+        return self._indicators(value, self.probs.dtype).T
+
+    def natural(self, *, missing: bool, centre: Array) -> Array:
+        """Logarithms of the probabilities."""
+        return safe_log(self.probs)
+
+    def unstack(self, sums: Array, *, missing: bool) -> Statistics:
+        """``counts (component, level)`` of all features side by side."""
+        return {"counts": sums}
 
     def pointwise(self, value: Array) -> Array:
         """Log-density by summing the chosen levels' logarithms."""
         return (self._indicators(value, self.probs.dtype) * safe_log(self.probs)).sum(-1)
-
-    def expected_statistics(
-        self, weights: Array, value: Array, *, missing: bool, centre: Array
-    ) -> Statistics:
-        """``counts (component, level)`` of all features side by side."""
-        return {"counts": weights @ self._indicators(value, weights.dtype)}
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``."""

@@ -14,7 +14,14 @@ from jax import Array, random
 from numpyro.distributions import Distribution, Normal, constraints
 
 from .conditionals import InverseGammaScaleConditional, NormalConditional
-from .exponential_family import ExponentialFamily, Statistics, broadcast_batch, observed_cells
+from .exponential_family import (
+    StackedFamily,
+    Statistics,
+    broadcast_batch,
+    observed_cells,
+    ones,
+    stack,
+)
 from .priors import InverseGammaScale
 
 LOG_TWO_PI = float(np.log(2 * np.pi))
@@ -29,7 +36,7 @@ def location_centre(value: Array) -> Array:
     return total / jnp.clip(observed.sum(0), 1)
 
 
-class FactorisedGaussian(ExponentialFamily):
+class FactorisedGaussian(StackedFamily):
     """What the three families share; ``loc (..., feature)``, ``scale`` broadcast to it."""
 
     parameter_dims = {"loc": 1, "scale": 1}
@@ -42,18 +49,34 @@ class FactorisedGaussian(ExponentialFamily):
         """Location and scale as ``(component, feature)``."""
         return self.loc, self.scale
 
-    def contract(self, value: Array, *, missing: bool, centre: Array) -> Array:
-        """Log-densities ``(component, row)``."""
-        loc, scale = self._parameters()
-        x, mu = self._matrix(value - centre), loc - jnp.atleast_1d(centre)
-        precision = jnp.broadcast_to(scale**-2, mu.shape)
-        cell = -0.5 * (precision * mu**2 + LOG_TWO_PI) - jnp.log(jnp.broadcast_to(scale, mu.shape))
+    def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
+        """``x`` and ``x²`` of every cell, and which are observed (or one 1: all are)."""
+        x = self._matrix(value - centre)
         if missing:
             x, mask = observed_cells(x)
-            constant = cell @ mask.T
-        else:
-            constant = cell.sum(-1)[:, None]
-        return (precision * mu) @ x.T - 0.5 * precision @ (x**2).T + constant
+            return stack(x, x**2, mask)
+        return stack(x, x**2, ones(x, x.dtype))
+
+    def natural(self, *, missing: bool, centre: Array) -> Array:
+        """``μ/σ²``, ``-1/2σ²`` and what is constant in ``x``."""
+        linear, precision, constant = self._natural_cells(centre)
+        if not missing:
+            constant = constant.sum(-1, keepdims=True)
+        return jnp.concatenate([linear, -0.5 * precision, constant], -1)
+
+    def _natural_cells(self, centre: Array) -> tuple[Array, Array, Array]:
+        """``μ/σ²``, ``1/σ²`` and the constant of every component and feature."""
+        loc, scale = self._parameters()
+        mu = loc - jnp.atleast_1d(centre)
+        scale = jnp.broadcast_to(scale, mu.shape)
+        precision = scale**-2
+        return precision * mu, precision, -0.5 * (precision * mu**2 + LOG_TWO_PI) - jnp.log(scale)
+
+    def unstack(self, sums: Array, *, missing: bool) -> Statistics:
+        """``count``, ``first`` and ``second`` moments, each ``(component, feature)``."""
+        dimension = self._parameters()[0].shape[-1]
+        first, second, count = jnp.split(sums, [dimension, 2 * dimension], axis=-1)
+        return {"count": count, "first": first, "second": second}
 
     def pointwise(self, value: Array) -> Array:
         """Log-density by the textbook formula."""
@@ -64,18 +87,6 @@ class FactorisedGaussian(ExponentialFamily):
         x, mask = observed_cells(value)  # not even the gradient may meet a NaN
         z = (x - self.loc) / self.scale
         return mask * (-0.5 * (z**2 + LOG_TWO_PI) - jnp.log(self.scale))
-
-    def expected_statistics(
-        self, weights: Array, value: Array, *, missing: bool, centre: Array
-    ) -> Statistics:
-        """``count``, ``first`` and ``second`` moments, each ``(component, feature)``."""
-        x = self._matrix(value - centre)
-        if missing:
-            x, mask = observed_cells(x)
-            count = weights @ mask
-        else:
-            count = weights.sum(-1)[:, None]
-        return {"count": count, "first": weights @ x, "second": weights @ x**2}
 
     def _squares(self, statistics: Statistics, mu: Array) -> Array:
         """Weighted squared distances from ``mu``, per component and feature."""
@@ -241,31 +252,30 @@ class SphericalGaussian(FactorisedGaussian):
     def _parameters(self) -> tuple[Array, Array]:
         return self.loc, self.scale[..., None]
 
-    def contract(self, value: Array, *, missing: bool, centre: Array) -> Array:
-        """Log-densities ``(component, row)``: without gaps, one product and a norm a row."""
+    def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
+        """Without gaps ``x``, ``|x|²`` and 1; with gaps as the diagonal family's."""
         if missing:
-            return super().contract(value, missing=True, centre=centre)
-        x, mu = value - centre, self.loc - centre
-        precision = self.scale**-2
-        norms = (x**2).sum(-1)
-        dimension = x.shape[-1]
-        constant = precision * (mu**2).sum(-1) + dimension * (LOG_TWO_PI + 2 * jnp.log(self.scale))
-        product = (precision[:, None] * mu) @ x.T
-        return product - 0.5 * (precision[:, None] * norms + constant[:, None])
+            return super().prepare(value, missing=True, centre=centre)
+        x = value - centre
+        return stack(x, (x**2).sum(-1), ones(x, x.dtype))
+
+    def natural(self, *, missing: bool, centre: Array) -> Array:
+        """As the diagonal family's; without gaps one precision serves all features."""
+        if missing:
+            return super().natural(missing=True, centre=centre)
+        linear, precision, constant = self._natural_cells(centre)
+        constant = constant.sum(-1, keepdims=True)
+        return jnp.concatenate([linear, -0.5 * precision[:, :1], constant], -1)
+
+    def unstack(self, sums: Array, *, missing: bool) -> Statistics:
+        """As the diagonal family's; without gaps ``second (component, 1)`` is summed already."""
+        if missing:
+            return super().unstack(sums, missing=True)
+        return {"first": sums[:, :-2], "second": sums[:, -2:-1], "count": sums[:, -1:]}
 
     def pointwise(self, value: Array) -> Array:
         """Log-density by the textbook formula."""
         return DiagonalGaussian(self.loc, self.scale[..., None]).pointwise(value)
-
-    def expected_statistics(
-        self, weights: Array, value: Array, *, missing: bool, centre: Array
-    ) -> Statistics:
-        """As the diagonal family's; without gaps ``second (component, 1)`` is summed already."""
-        if missing:
-            return super().expected_statistics(weights, value, missing=True, centre=centre)
-        x = value - centre
-        second = weights @ (x**2).sum(-1, keepdims=True)
-        return {"count": weights.sum(-1)[:, None], "first": weights @ x, "second": second}
 
     def _squares(self, statistics: Statistics, mu: Array) -> Array:
         cross = -2 * mu * statistics["first"] + statistics["count"] * mu**2

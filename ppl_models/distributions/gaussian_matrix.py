@@ -6,6 +6,8 @@ which stays accurate for strongly correlated features where ``x' P x`` would can
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any, ClassVar
 
 import jax
@@ -18,6 +20,8 @@ from .conditionals import InverseWishartConditional, MultivariateNormalCondition
 from .exponential_family import ExponentialFamily, Statistics, broadcast_batch
 from .gaussian import FLOOR, LOG_TWO_PI, location_centre
 
+BAND = 8  #: features whose products are taken together
+
 
 def _inverse_factor(covariance: Array) -> tuple[Array, Array]:
     """``L^-1`` of ``covariance = L L'`` and ``log |L|``."""
@@ -25,6 +29,45 @@ def _inverse_factor(covariance: Array) -> tuple[Array, Array]:
     identity = jnp.broadcast_to(jnp.eye(factor.shape[-1], dtype=factor.dtype), factor.shape)
     inverse = solve_triangular(factor, identity, lower=True)
     return inverse, jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)).sum(-1)
+
+
+def _bands(dimension: int) -> list[tuple[int, int]]:
+    """Bands of rows that a lower triangle is computed in, so that little above it is."""
+    edges = [*range(0, dimension, BAND), dimension]
+    return list(itertools.pairwise(edges))
+
+
+def _whitened_squares(inverse: Array, shift: Array, x: Array) -> Array:
+    """``|L^-1 x - shift|²`` of every component and row, ``(component, row)``.
+
+    Args:
+        inverse: lower triangular ``(component, feature, feature)``.
+        shift: ``(component, feature)``.
+        x: ``(feature, row)``.
+    """
+    total: Any = 0.0
+    for first, last in _bands(x.shape[0]):
+        band = inverse[:, first:last, :last].reshape(-1, last) @ x[:last]
+        band = band.reshape(inverse.shape[0], last - first, -1) - shift[:, first:last, None]
+        total = total + (band**2).sum(1)
+    return total
+
+
+def _second_moments(weights: Array, x: Array) -> Array:
+    """``sum_n w x x'`` of every component, ``(component, feature, feature)``.
+
+    Args:
+        weights: ``(component, row)``.
+        x: ``(feature, row)``.
+    """
+    count, dimension = weights.shape[0], x.shape[0]
+    bands = []
+    for first, last in _bands(dimension):
+        weighted = (weights[:, None] * x[None, first:last]).reshape(-1, x.shape[1])
+        band = (weighted @ x[:last].T).reshape(count, last - first, last)
+        bands.append(jnp.pad(band, ((0, 0), (0, 0), (0, dimension - last))))
+    lower = jnp.tril(jnp.concatenate(bands, 1))
+    return lower + jnp.swapaxes(jnp.tril(lower, -1), -1, -2)
 
 
 def _observed_part(value: Array, loc: Array, covariance: Array) -> tuple[Array, Array, Array]:
@@ -87,18 +130,21 @@ class MatrixGaussian(ExponentialFamily):
         each = each.reshape(-1, dimension, dimension)
         return jax.vmap(_row_log_density)(rows, loc, each).reshape(shape)
 
+    def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
+        """Rows relative to the centre, ``(feature, row)``; rows with gaps as they are."""
+        return value if missing else (value - centre).T
+
+    def cells(self, value: Array, *, missing: bool) -> int:
+        """A band of features of every component beside the row itself."""
+        return value.shape[1] + math.prod(self.batch_shape) * (min(BAND, value.shape[1]) + 2)
+
     def _contract_missing(self, value: Array, covariance: Array) -> Array:
         by_row = jax.vmap(_row_log_density, in_axes=(0, None, None))
         return jax.vmap(by_row, in_axes=(None, 0, 0))(value, self.loc, covariance)
 
-    def _moments(
-        self, weights: Array, value: Array, missing: bool, centre: Array
-    ) -> tuple[Array, Array]:
+    def _moments_missing(self, weights: Array, value: Array, centre: Array) -> tuple[Array, Array]:
         """``sum_n w x`` and ``sum_n w x x'`` per component, gaps at their expectations."""
         x = value - centre
-        if not missing:
-            second = jax.lax.map(lambda w: (w[:, None] * x).T @ x, weights)
-            return weights @ x, second
 
         def component(arguments: tuple[Array, Array, Array]) -> tuple[Array, Array]:
             w, loc, covariance = arguments
@@ -218,28 +264,24 @@ class FullGaussian(MatrixGaussian):
 
     parameter_dims = {"loc": 1, "covariance": 2}
 
-    def contract(self, value: Array, *, missing: bool, centre: Array) -> Array:
+    def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
         """Log-densities ``(component, row)``: one whitening product a component."""
         if missing:
-            return self._contract_missing(value, self.covariance)
+            return self._contract_missing(prepared, self.covariance)
         inverse, log_determinant = _inverse_factor(self.covariance)
-        x = (value - centre).T
         shift = (inverse @ (self.loc - centre)[..., None])[..., 0]
-        dimension = x.shape[0]
-
-        def component(arguments: tuple[Array, Array]) -> Array:
-            whitener, origin = arguments
-            return ((whitener @ x - origin[:, None]) ** 2).sum(0)
-
-        squares = jax.lax.map(component, (inverse, shift))
+        squares = _whitened_squares(inverse, shift, prepared)
+        dimension = prepared.shape[0]
         return -0.5 * (squares + dimension * LOG_TWO_PI) - log_determinant[:, None]
 
-    def expected_statistics(
-        self, weights: Array, value: Array, *, missing: bool, centre: Array
-    ) -> Statistics:
+    def sums(self, weights: Array, prepared: Array, *, missing: bool, centre: Array) -> Statistics:
         """``count (k,)``, ``first (k, d)``, ``second (k, d, d)``."""
-        first, second = self._moments(weights, value, missing, centre)
-        return {"count": weights.sum(-1), "first": first, "second": second}
+        count = weights.sum(-1)
+        if missing:
+            first, second = self._moments_missing(weights, prepared, centre)
+        else:
+            first, second = weights @ prepared.T, _second_moments(weights, prepared)
+        return {"count": count, "first": first, "second": second}
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``."""
@@ -271,25 +313,23 @@ class TiedGaussian(MatrixGaussian):
     parameter_dims = {"loc": 1, "covariance": 2}
     shared_parameters = ("covariance",)
 
-    def contract(self, value: Array, *, missing: bool, centre: Array) -> Array:
+    def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
         """Log-densities ``(component, row)``: whiten once, then as a unit sphere."""
         if missing:
-            return self._contract_missing(value, self._each())
+            return self._contract_missing(prepared, self._each())
         inverse, log_determinant = _inverse_factor(self.covariance)
-        x, mu = inverse @ (value - centre).T, (self.loc - centre) @ inverse.T
+        x, mu = inverse @ prepared, (self.loc - centre) @ inverse.T
         constant = 0.5 * ((mu**2).sum(-1) + mu.shape[-1] * LOG_TWO_PI) + log_determinant
         return mu @ x - 0.5 * (x**2).sum(0) - constant[:, None]
 
-    def expected_statistics(
-        self, weights: Array, value: Array, *, missing: bool, centre: Array
-    ) -> Statistics:
+    def sums(self, weights: Array, prepared: Array, *, missing: bool, centre: Array) -> Statistics:
         """``count (k,)``, ``first (k, d)``, ``second (d, d)`` summed over components."""
+        count = weights.sum(-1)
         if missing:
-            first, second = self._moments(weights, value, missing, centre)
-            return {"count": weights.sum(-1), "first": first, "second": second.sum(0)}
-        x = value - centre
-        second = (weights.sum(0)[:, None] * x).T @ x
-        return {"count": weights.sum(-1), "first": weights @ x, "second": second}
+            first, second = self._moments_missing(weights, prepared, centre)
+            return {"count": count, "first": first, "second": second.sum(0)}
+        second = (prepared * weights.sum(0)) @ prepared.T
+        return {"count": count, "first": weights @ prepared.T, "second": second}
 
     def _scatter(self, statistics: Statistics, mu: Array) -> Array:
         s = statistics

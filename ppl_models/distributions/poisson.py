@@ -11,10 +11,17 @@ from numpyro.distributions import Distribution, Gamma, constraints
 
 from .bernoulli import safe_log
 from .conditionals import GammaConditional
-from .exponential_family import ExponentialFamily, Statistics, broadcast_batch, observed_cells
+from .exponential_family import (
+    StackedFamily,
+    Statistics,
+    broadcast_batch,
+    observed_cells,
+    ones,
+    stack,
+)
 
 
-class PoissonVector(ExponentialFamily):
+class PoissonVector(StackedFamily):
     """Rows of independent counts, or of one count each.
 
     Args:
@@ -58,37 +65,35 @@ class PoissonVector(ExponentialFamily):
     def _matrix(self, value: Array, dtype: Any) -> Array:
         return (value[:, None] if self.univariate else value).astype(dtype)
 
-    def contract(self, value: Array, *, missing: bool, centre: Array) -> Array:
-        """Log-densities ``(component, row)``."""
-        rate = self._rate()
-        x = self._matrix(value, rate.dtype)
-        total: Array = rate.sum(-1)[:, None]
-        base = gammaln(x + 1)
+    def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
+        """The counts, -Σ log x! of the row, and which cells are observed (or one 1: all are)."""
+        x = self._matrix(value, self.rate.dtype)
+        base = -gammaln(x + 1)
         if missing:
             base = jnp.where(jnp.isnan(x), 0, base)
             x, mask = observed_cells(x)
-            total = rate @ mask.T
-        return safe_log(rate) @ x.T - total - base.sum(-1)
+            return stack(x, base.sum(-1), mask)
+        return stack(x, base.sum(-1), ones(x, x.dtype))
+
+    def natural(self, *, missing: bool, centre: Array) -> Array:
+        """Logarithms of the rates, 1 and the rates."""
+        rate = self._rate()
+        constant = -rate if missing else -rate.sum(-1, keepdims=True)
+        return jnp.concatenate([safe_log(rate), jnp.ones_like(rate[:, :1]), constant], -1)
+
+    def unstack(self, sums: Array, *, missing: bool) -> Statistics:
+        """``total`` and ``count`` of observed cells, and ``base`` = sum of -log x!."""
+        dimension = self._rate().shape[-1]
+        total, base, count = jnp.split(sums, [dimension, dimension + 1], axis=-1)
+        return {
+            "total": total, "count": jnp.broadcast_to(count, total.shape), "base": base[:, 0]
+        }  # fmt: skip
 
     def pointwise(self, value: Array) -> Array:
         """Log-density by the textbook formula."""
         x, mask = observed_cells(value.astype(self.rate.dtype))
         cell = mask * (x * safe_log(self.rate) - self.rate - gammaln(x + 1))
         return cell if self.univariate else cell.sum(-1)
-
-    def expected_statistics(
-        self, weights: Array, value: Array, *, missing: bool, centre: Array
-    ) -> Statistics:
-        """``total`` and ``count`` of observed cells, and ``base`` = sum of -log x!."""
-        x = self._matrix(value, weights.dtype)
-        base = -gammaln(x + 1)
-        if missing:
-            base = jnp.where(jnp.isnan(x), 0, base)
-            x, mask = observed_cells(x)
-            count = weights @ mask
-        else:
-            count = jnp.broadcast_to(weights.sum(-1)[:, None], (len(weights), x.shape[1]))
-        return {"total": weights @ x, "count": count, "base": weights @ base.sum(-1)}
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``."""

@@ -29,12 +29,13 @@ class TokenChain(ExponentialFamily):
         positions: number of positions of a datum, ``<end>`` included.
 
     >>> chain = TokenChain(jnp.array([0.3, 0.7]), jnp.full((2, 3), 1 / 3), positions=3)
-    >>> float(jnp.exp(chain.log_prob(jnp.array([0, 2, 2]))))  # 0.3 * 1/3
-    0.1...
+    >>> round(float(jnp.exp(chain.log_prob(jnp.array([0, 2, 2])))), 4)  # 0.3 * 1/3
+    0.1
     """
 
     parameter_dims = {"initial": 1, "transition": 2}
     factorises = False
+    expects_missing = False  # a step from or to a missing token is left out
     data_description = "sequences of tokens"
     pytree_aux_fields = ("positions",)
     arg_constraints: ClassVar[dict[str, Any]] = {
@@ -76,8 +77,9 @@ class TokenChain(ExponentialFamily):
             return logits.reshape(self.batch_shape[:-1] + (value.shape[0],))
         return self.pointwise(value)
 
-    def contract(self, value: Array, *, missing: bool, centre: Array) -> Array:
+    def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
         """Log-probabilities ``(component, sequence)``."""
+        value = prepared
         known = lambda: self._known(value)  # noqa: E731
         if not missing:
             return known()
@@ -109,11 +111,9 @@ class TokenChain(ExponentialFamily):
         transition = jnp.broadcast_to(self.transition, (*shape, v, v + 1)).reshape(-1, v, v + 1)
         return jax.vmap(_forward)(initial, transition, rows).reshape(shape)
 
-    def expected_statistics(
-        self, weights: Array, value: Array, *, missing: bool, centre: Array
-    ) -> Statistics:
+    def sums(self, weights: Array, prepared: Array, *, missing: bool, centre: Array) -> Statistics:
         """Counts ``initial (component, V)`` and ``transition (component, V, V + 1)``."""
-        v = self.tokens
+        v, value = self.tokens, prepared
         rows, positions = value.shape
         before, after = value[:, :-1].reshape(-1), value[:, 1:].reshape(-1)
         # steps after <end>, and those from or to a token that is not known, fall off the table

@@ -33,7 +33,6 @@ class Plan:
     structure: Structure
     wires: tuple[Wire, ...]
     free: tuple[str, ...]
-    dependent: tuple[str, ...]
     flat: bool
     assign: Assign
     side_by_side: bool
@@ -85,7 +84,6 @@ def climb(
         problem.structure,
         wires,
         free,
-        problem.wiring.dependent,
         flat,
         assign,
         cells <= TOGETHER_CELLS,
@@ -105,6 +103,7 @@ def climb(
                 done,
                 tolerance,
                 left,
+                problem.known_priors,
                 active,
                 plan=plan,
             )
@@ -133,14 +132,11 @@ def _block(
     done: Array,
     tolerance: Any,
     left: Any,
+    known: dict[str, Any],
     usable: Array | None = None,
     *,
     plan: Plan,
 ) -> tuple[Globals, Array, Array, Array, dict[str, Array]]:
-    first = jax.tree.map(lambda v: v[0], values)
-    priors = model.pieces(first, plan.structure).priors
-    known = {n: p for n, p in priors.items() if n not in plan.dependent}
-
     def one(state: tuple[Globals, Array, Array, Any]) -> tuple[Globals, Array, Array, Array]:
         values, last, done, active = state
         pieces = model.pieces(values, plan.structure, known)
@@ -164,21 +160,35 @@ def _block(
         recorded = jnp.where(done, jnp.nan, objective)
         return kept, jnp.where(done, last, objective), now_done, recorded
 
-    def iteration(state: Any, index: Array) -> tuple[Any, Any]:
-        def active(state: Any) -> Any:
-            together = jax.vmap(one) if plan.side_by_side else partial(lax.map, one)
-            return together((*state, usable))
+    # a start of its own is not mapped over: a loop more would copy the data at every iteration
+    alone = done.shape[0] == 1
 
-        def idle(state: Any) -> Any:
-            return (*state, jnp.full_like(state[1], jnp.nan))
+    def all_starts(state: Any) -> Any:
+        if alone:
+            found = one(jax.tree.map(lambda v: v[0], state))
+            return jax.tree.map(lambda v: v[None], found)
+        return (jax.vmap(one) if plan.side_by_side else partial(lax.map, one))(state)
 
-        values, last, done, recorded = lax.cond(
-            state[2].all() | (index >= left), idle, active, state
-        )
-        path = state[0] if plan.record else {}
-        return (values, last, done), (recorded, path)
+    def going(state: Any) -> Array:
+        index, (_, _, done), _ = state
+        return (index < jnp.minimum(BLOCK, left)) & ~done.all()
 
-    (values, last, done), (objective, path) = lax.scan(
-        iteration, (values, last, done), jnp.arange(BLOCK)
+    def iteration(state: Any) -> Any:
+        index, (values, last, done), kept = state
+        *now, recorded = all_starts((values, last, done, usable))
+        seen = (recorded, values if plan.record else {})
+        kept = jax.tree.map(lambda all, new: all.at[index].set(new), kept, seen)
+        return index + 1, tuple(now), kept
+
+    blank = (jnp.full((BLOCK, *last.shape), jnp.nan, last.dtype), values if plan.record else {})
+    blank = (blank[0], jax.tree.map(lambda v: jnp.zeros((BLOCK, *v.shape), v.dtype), blank[1]))
+    index, (values, last, done), (objective, path) = lax.while_loop(
+        going, iteration, (0, (values, last, done), blank)
+    )
+    unused = jnp.arange(BLOCK) >= index
+    path = jax.tree.map(
+        lambda all, end: jnp.where(unused.reshape(-1, *[1] * end.ndim), end, all),
+        path,
+        values if plan.record else {},
     )
     return values, last, done, objective, path

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-from jax import Array, lax, random
+from jax import Array, random
 
 from ..distributions.exponential_family import ExponentialFamily
 from .program import Pieces, Structure
-from .statistics import Chunks, Pass, chunk_logits
+from .statistics import Chunks, Pass, chunk_logits, over_chunks
 
 
 def draw_clusters(key: Array, logits: Array) -> Array:
@@ -67,7 +66,7 @@ def draw_sweep(
     families = pieces.families()
     missing = dict(chunks.missing)
 
-    def chunk(key: Array, arrays: Mapping[str, Array], present: Array) -> tuple[Pass, Any]:
+    def chunk(arrays: Mapping[str, Array], present: Array, key: Array) -> tuple[Pass, Any]:
         clusters_key, *cell_keys = random.split(key, 1 + len(families))
         logits = chunk_logits(pieces, families, structure, arrays, chunks.centres, missing)
         if active is not None:
@@ -77,28 +76,16 @@ def draw_sweep(
         weights = one_hot.astype(logits.dtype)
         statistics = {}
         for cell_key, (name, family) in zip(cell_keys, families.items(), strict=True):
-            value, gaps = arrays[name], missing[name]
+            value, gaps, centre = arrays[name], missing[name], chunks.centres[name]
             if gaps and not family.factorises:  # gaps that do not drop out are drawn too
                 value, gaps = _of_rows(family, chosen).complete(cell_key, value), False
-            statistics[name] = family.expected_statistics(
-                weights, value, missing=gaps, centre=chunks.centres[name]
-            )
+                value = family.prepare(value, missing=False, centre=centre)
+            statistics[name] = family.sums(weights, value, missing=gaps, centre=centre)
         swept = Pass(jnp.zeros((), logits.dtype), weights.sum(-1), statistics)
         return swept, chosen if keep else None
 
-    count = chunks.present.shape[0]
-    if count == 1:
-        swept, chosen = chunk(key, {n: a[0] for n, a in chunks.arrays.items()}, chunks.present[0])
-        return swept, chosen
-
-    def add(total: Pass, piece: tuple[Array, Mapping[str, Array], Array]) -> tuple[Pass, Any]:
-        swept, chosen = chunk(*piece)
-        return jax.tree.map(jnp.add, total, swept), chosen
-
-    first = {n: a[0] for n, a in chunks.arrays.items()}
-    shapes = jax.eval_shape(chunk, key, first, chunks.present[0])[0]
-    zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    swept, chosen = lax.scan(add, zero, (random.split(key, count), chunks.arrays, chunks.present))
+    keys = random.split(key, chunks.present.shape[0])
+    swept, chosen = over_chunks(chunk, chunks, keys)
     return swept, chosen.reshape(-1)[: structure.rows] if keep else None
 
 

@@ -18,6 +18,7 @@ from jax import random
 from .. import catalogue
 from ..data.kinds import Kind, Observed, Reals
 from ..errors import InputError
+from .compiling import make_room
 from .problem import Problem
 from .program import Model
 
@@ -72,6 +73,7 @@ def fit(
     run = getattr(module, method)
     program_arguments, options = _split(function, run, arguments, method)
     started = time.perf_counter()
+    make_room()
     with scope(precision):
         observed = read_data(function, data)
         model, structure = read_program(

@@ -1,21 +1,41 @@
-"""The program with its assignments summed out, as a program again, for NumPyro's samplers."""
+"""The program with its assignments summed out, as a program again, for NumPyro's samplers.
+
+The gradient of Σ_n log p(x_n | θ) is that of Σ_k <S_k, η_k> - N_k A(η_k) + N_k log π_k with the
+statistics S, N expected at θ (Fisher's identity). One pass over the rows therefore gives value and
+gradient at once, and nothing of the size of the data is kept for a way back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 from jax import Array
 from jax.scipy.special import logsumexp
 from numpyro.primitives import Messenger
 
 from ..distributions.convert import as_family, unwrap
+from ..distributions.exponential_family import ExponentialFamily, StackedFamily
 from ..errors import UnsupportedError
 from .problem import Problem
-from .program import Model, Structure
-from .statistics import Pass, sweep
+from .program import Globals, Model, Pieces, Structure, evaluate
+from .statistics import (
+    Chunks,
+    Coefficients,
+    Nearby,
+    Pass,
+    coefficients,
+    expected_log_joint,
+    row_normalisers,
+    sweep,
+)
+
+Families = dict[str, ExponentialFamily]
 
 
 class _Rows(Messenger):
@@ -39,24 +59,135 @@ class _Rows(Messenger):
             message["value"] = jnp.arange(self.structure.clusters)[:, None]
 
 
-def marginal_program(problem: Problem) -> Callable[[], None]:
+def marginal_program(problem: Problem, origin: Origin | None = None) -> Callable[[], None]:
     """The same global sites, and one factor: the log-density of all rows, assignments summed out.
 
     Where nothing is assigned and the emissions are exponential families, the rows enter through
     their statistics, summed once, and a step costs the same whatever their number.
+
+    Args:
+        problem: program and data.
+        origin: where the rows' log-densities are measured from (default: zero).
     """
     model, structure = problem.model, problem.structure
-    swept = _statistics(problem)
+    rows_factor = _factor(problem, origin)
 
     def program() -> None:
         rows = _Rows(model._held(), structure)
         rows()
-        if swept is None:
-            numpyro.factor("rows", _by_row(rows.found, model, structure).sum())
-        else:
-            numpyro.factor("rows", _from_statistics(rows.found, swept, problem))
+        numpyro.factor("rows", rows_factor(rows.found))
 
     return program
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A point that the rows' log-densities are measured from.
+
+    A sum of a million log-densities has no room for its last digits in single precision, and
+    proposals would be accepted by rounding error. A sum of differences from a nearby point has.
+    """
+
+    coefficients: Coefficients  #: in double precision, (cluster, statistic)
+    rows: Array  #: log-densities there, (chunk, row)
+
+    @property
+    def total(self) -> float:
+        """Log-density of all rows there."""
+        return float(np.asarray(self.rows, np.float64).sum())
+
+
+def origin_at(problem: Problem, values: Mapping[str, Any]) -> Origin | None:
+    """Measure from the global sites' ``values``.
+
+    None where it is not needed, in double precision, or not possible: for emissions that keep no
+    statistics side by side (correlated features, chains).
+    """
+    if jnp.result_type(float) == jnp.float64 or not _one_pass(problem):
+        return None
+    if not all(isinstance(f, StackedFamily) for f in problem.families.values()):
+        return None
+    sites: Globals = {n: jnp.asarray(values[n]) for n in problem.structure.names}
+    pieces = evaluate(problem.model, sites, structure=problem.structure)
+    exact = coefficients(pieces.log_weights, pieces.families(), problem.chunks)
+    point = jax.tree.map(lambda c: c.astype(jnp.float32), exact)
+    return Origin(exact, jax.jit(row_normalisers)(point, problem.chunks))
+
+
+def _nearby(origin: Origin, log_weights: Array, families: Families, chunks: Chunks) -> Nearby:
+    """The step from the origin, rounded after it was taken."""
+    exact = coefficients(log_weights, families, chunks)
+    with jax.enable_x64(True):
+        point = jax.tree.map(lambda c: c.astype(jnp.float32), origin.coefficients)
+        rounded = jax.tree.map(lambda c: c.astype(jnp.float64), point)
+        step = jax.tree.map(lambda a, b: (a - b).astype(jnp.float32), exact, rounded)
+    return Nearby(point, step, origin.rows)
+
+
+def _one_pass(problem: Problem) -> bool:
+    """Whether rows are assigned and statistics sum them up."""
+    try:
+        problem.need_statistics("nuts")
+    except UnsupportedError:
+        return False
+    gaps = [problem.families[n] for n, missing in problem.chunks.missing if missing]
+    return problem.structure.assignment is not None and all(f.expects_missing for f in gaps)
+
+
+def _factor(problem: Problem, origin: Origin | None) -> Callable[[dict[str, Any]], Array]:
+    """From the distributions that a run of the program found to the rows' log-density."""
+    structure = problem.structure
+    if _one_pass(problem):
+        density = one_pass_density(problem, origin)
+
+        def by_pass(found: dict[str, Any]) -> Array:
+            values = jnp.arange(structure.clusters)[:, None]
+            log_weights = found[structure.assignment].log_prob(values)
+            log_weights = log_weights.reshape(structure.clusters, -1)
+            return density(log_weights, _families(found, structure))
+
+        return by_pass
+    swept = _statistics(problem)
+    if swept is not None:
+        return lambda found: _from_statistics(_families(found, structure), swept, problem)
+    return lambda found: _by_row(found, problem.model, structure).sum()
+
+
+def one_pass_density(
+    problem: Problem, origin: Origin | None = None
+) -> Callable[[Array, Families], Array]:
+    """Σ_n log p(x_n) as a function of log-weights ``(cluster, 1)`` and emission families."""
+    structure, chunks = problem.structure, problem.chunks
+
+    def pieces(log_weights: Array, families: Families) -> Pieces:
+        return Pieces({}, jnp.zeros(()), log_weights, None, families)
+
+    def forward(log_weights: Array, families: Families) -> tuple[Array, tuple]:
+        nearby = None if origin is None else _nearby(origin, log_weights, families, chunks)
+        swept = sweep(pieces(log_weights, families), structure, chunks, nearby=nearby)
+        return swept.log_normaliser, (log_weights, families, swept)
+
+    def backward(kept: tuple, slope: Array) -> tuple:
+        log_weights, families, swept = kept
+
+        def joint(log_weights: Array, families: Families) -> Array:
+            return expected_log_joint(pieces(log_weights, families), swept, chunks)
+
+        return jax.vjp(joint, log_weights, families)[1](slope)
+
+    density = jax.custom_vjp(lambda log_weights, families: forward(log_weights, families)[0])
+    density.defvjp(forward, backward)
+    return density
+
+
+def _families(found: dict[str, Any], structure: Structure) -> Families:
+    """Emissions as families, ``(cluster, 1)``."""
+    families = {}
+    for name in structure.emissions:
+        family = as_family(found[name])
+        assert family is not None
+        families[name] = family
+    return families
 
 
 def _statistics(problem: Problem) -> Pass | None:
@@ -73,14 +204,11 @@ def _statistics(problem: Problem) -> Pass | None:
     return sweep(problem.example, problem.structure, problem.chunks)
 
 
-def _from_statistics(found: dict[str, Any], swept: Pass, problem: Problem) -> Array:
+def _from_statistics(families: Families, swept: Pass, problem: Problem) -> Array:
     total = jnp.zeros(())
-    for name in problem.structure.emissions:
-        family = as_family(found[name])
-        assert family is not None
-        centre = problem.chunks.centres[name]
-        density = family.components().expected_log_density(swept.statistics[name], centre)
-        total = total + density.sum()
+    for name, family in families.items():
+        centre, statistics = problem.chunks.centres[name], swept.statistics[name]
+        total = total + family.components().expected_log_density(statistics, centre).sum()
     return total
 
 

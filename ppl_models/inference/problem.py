@@ -54,6 +54,11 @@ class Problem:
         return wiring(self.model, self.structure)
 
     @cached_property
+    def known_priors(self) -> dict[str, Any]:
+        """The priors that do not depend on other sites: read once, for any number of passes."""
+        return {n: p for n, p in self.example.priors.items() if n not in self.wiring.dependent}
+
+    @cached_property
     def exchangeable(self) -> bool:
         """Whether clusters may change places without a change of the density."""
         try:

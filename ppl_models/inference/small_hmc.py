@@ -18,6 +18,7 @@ from numpyro.infer.hmc_util import warmup_adapter
 LEAPFROGS = 8
 TARGET_ACCEPT = 0.8
 FIRST_STEP = 0.05
+JITTER = (0.1, 1.0)  #: share of the adapted step that a trajectory's steps have
 
 
 class HmcState(NamedTuple):
@@ -48,9 +49,11 @@ def small_hmc(warmup: int) -> tuple[Callable, Callable]:
     def step(
         key: Array, state: HmcState, vector: Array, log_density: Callable, iteration: Array
     ) -> tuple[HmcState, Array]:
-        momentum_key, accept_key = random.split(key)
+        momentum_key, accept_key, length_key = random.split(key, 3)
         inverse_mass = state.adapt.inverse_mass_matrix
-        size = state.adapt.step_size
+        # a trajectory of one length would come back to where it started from, time and again
+        jitter = random.uniform(length_key, (), vector.dtype, *JITTER)
+        size = jitter * state.adapt.step_size
         value_and_slope = jax.value_and_grad(log_density)
         before, slope = value_and_slope(vector)
         momentum = random.normal(momentum_key, vector.shape, vector.dtype)

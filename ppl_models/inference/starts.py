@@ -140,10 +140,8 @@ def _from_seeds(
 ) -> Globals:
     """Assign every row to its nearest seed, softened, and maximise."""
     rows = points.shape[0]
-    chunks = Chunks(
-        {n: a[None] for n, a in arrays.items()}, jnp.ones((1, rows), bool), centres, missing
-    )
     gaps = dict(missing)
+    chunks = Chunks({}, jnp.ones((1, rows), bool), centres, missing)
 
     def one(key: Array, chosen: Array, active: Array | None) -> Globals:
         centres_at = points[chosen]

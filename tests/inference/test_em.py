@@ -210,8 +210,16 @@ def test_collapsing_components_are_reported_and_never_nan():
     assert "collapsed" in tree.attrs["notes"]
     assert not collapsed[tree["starts/kept"].values].all() or collapsed.all()
     # the program's priors keep every start off the six equal rows
-    kept = fit("gaussian_mixture", x, method="em", seed=0, clusters=2, starts=4, predictive=0,
-               concentration=2.0)
+    kept = fit(
+        "gaussian_mixture",
+        x,
+        method="em",
+        seed=0,
+        clusters=2,
+        starts=4,
+        predictive=0,
+        concentration=2.0,
+    )
     assert not kept["starts/collapsed"].values.any()
 
 

@@ -203,8 +203,15 @@ def test_em_finds_the_two_kinds(modes):
 
 def test_nuts_serves_two_sites_and_weights_by_softmax(own, modes):
     tree = fit(
-        own.two_sites, dict(TABLE["two_sites"]["data"]), method="nuts", seed=0, predictive=0,
-        chains=1, warmup=150, draws=150, starts=4,
+        own.two_sites,
+        dict(TABLE["two_sites"]["data"]),
+        method="nuts",
+        seed=0,
+        predictive=0,
+        chains=1,
+        warmup=150,
+        draws=150,
+        starts=4,
     )
     posterior, mode = tree["posterior"], modes["two_sites"]["posterior"]
     drawn = np.sort(posterior["loc"].values[0], -1)

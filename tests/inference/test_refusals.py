@@ -53,8 +53,12 @@ def test_programs_that_cannot_be_served(own, name, method, error, sentence):
 @pytest.mark.usefixtures("double_precision")
 def test_every_method_serves_a_program_or_says_what_does(built_in):
     """Found by themselves: a new method or program is asked too."""
-    model = Model(catalogue.program(built_in.name), {built_in.site: built_in.data},
-                  {**built_in.arguments, **built_in.interior}, {})
+    model = Model(
+        catalogue.program(built_in.name),
+        {built_in.site: built_in.data},
+        {**built_in.arguments, **built_in.interior},
+        {},
+    )
     problem = Problem(model, model.structure())
     served = []
     for name in catalogue.method_names():

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 from numpyro.infer import MCMC, NUTS, init_to_uniform
 
 from ...errors import InputError
 from ..dispersed import dispersed_starts
-from ..marginal import marginal_program
+from ..marginal import marginal_program, origin_at
 from ..problem import Problem, Result
+
+MANY = 50_000  #: rows whose log-density single precision cannot tell from a neighbour's
 
 #: NumPyro's names of what is recorded -> ArviZ's
 FIELDS = {
@@ -66,10 +69,16 @@ def nuts(
         raise InputError(f"chains ({chains}), warmup ({warmup}) and draws ({draws}) must be >= 1")
     start_key, run_key = random.split(key)
     initial, reported, notes = _starts(problem, start_key, chains, starts, dispersion)
+    first = None if initial is None else {n: v[0] for n, v in initial.items()}
+    origin = None
+    if first is not None:
+        origin = origin_at(problem, problem.model.constrain(first, problem.structure))
+    if origin is None:
+        notes = [*notes, *_doubts(problem)]
     if initial is not None and chains == 1:  # NumPyro wants no chain axis then
-        initial = {n: v[0] for n, v in initial.items()}
+        initial = first
     kernel = NUTS(
-        marginal_program(problem),
+        marginal_program(problem, origin),
         target_accept_prob=target_accept,
         max_tree_depth=max_tree_depth,
         init_strategy=init_to_uniform(radius=1),
@@ -86,11 +95,23 @@ def nuts(
     samples = sampler.get_samples(group_by_chain=True)
     extra = sampler.get_extra_fields(group_by_chain=True)
     stats = {name: np.asarray(extra[field]) for field, name in FIELDS.items()}
+    if origin is not None:  # what was taken off the log density comes back
+        stats["energy"] = stats["energy"] - origin.total
     stats["tree_depth"] = np.log2(stats["n_steps"] + 1).astype(int)
     stats["reached_max_treedepth"] = stats["tree_depth"] >= max_tree_depth
     names = (*problem.structure.names, *problem.structure.locals)
     values = {n: np.asarray(samples[n]) for n in names}
     return Result(values, "draws", stats, reported, notes=notes)
+
+
+def _doubts(problem: Problem) -> list[str]:
+    """A sentence where a log-density of many rows is summed up in single precision."""
+    if jnp.result_type(float) == jnp.float64 or problem.structure.rows < MANY:
+        return []
+    return [
+        f"the log density of {problem.structure.rows:,} rows was summed up in single precision, "
+        "whose rounding decides on some proposals: use precision='float64'"
+    ]
 
 
 def _starts(
