@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
@@ -28,6 +29,7 @@ LOG_TWO_PI = float(np.log(2 * np.pi))
 FLOOR = 1e-6  #: least scale under a flat prior, relative to the data's standard deviation
 
 
+@jax.jit
 def location_centre(value: Array) -> Array:
     """Mean of some rows spread over the data, without missing cells: ``(feature,)`` or ``()``."""
     rows = value[:: max(1, value.shape[0] // 64)].astype(jnp.result_type(value, float))

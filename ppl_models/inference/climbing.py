@@ -90,7 +90,8 @@ def climb(
         numbers <= PATH_CELLS,
     )
     values, done = start, jnp.zeros(count, bool)
-    last = jnp.full(count, -jnp.inf)
+    # of a stated type, or the second block would be compiled anew
+    last = jnp.full(count, -jnp.inf, jnp.result_type(float))
     objectives, paths = [], []
     with progress_bar(iterations, f"{label}, {count} starts", problem.progress) as bar:
         for begin in range(0, iterations, BLOCK):

@@ -239,11 +239,13 @@ def refuse_priors(problem: Problem) -> None:
         while hasattr(prior, "base_dist"):
             prior = prior.base_dist
         for argument, constraint in prior.arg_constraints.items():
-            value = getattr(prior, argument, None)
-            if value is None or argument in vars(type(prior)) or constraint.is_discrete:
+            if argument in vars(type(prior)) or constraint.is_discrete:
                 continue  # derived from another argument, or no number
+            value = getattr(prior, argument, None)
+            if value is None:
+                continue
             try:
-                inside = np.all(constraint(value))
+                inside = np.all(constraint(np.asarray(value)))
             except ValueError:
                 continue  # a range that depends on another argument
             if not inside:

@@ -51,15 +51,22 @@ def density_of_draws(problem: Problem, result: Result, most_cells: int) -> Densi
     total = np.zeros(count)
     mean = np.zeros((rows, structure.clusters)) if structure.assignment else None
     for draw_slice, row_slice, logits in logits_in_blocks(problem.model, structure, flat):
-        density = np.asarray(logsumexp(logits, axis=1))
+        density, shares = (np.asarray(v) for v in _summed_out(logits))
         total[draw_slice] += density.sum(1, dtype=np.float64)
         wanted = place[draw_slice]
         kept[wanted[wanted >= 0], row_slice] = density[wanted >= 0]
         if mean is not None:
-            mean[row_slice] += np.asarray(jnp.exp(logits - density[:, None]).sum(0)).T / count
+            mean[row_slice] += shares.T / count
     if result.assignment is not None and result.kind == "point" and mean is not None:
         mean = np.eye(structure.clusters)[result.assignment[0, 0]]
     return Densities(kept.reshape(chains, -1, rows), total.reshape(chains, draws), mean, every)
+
+
+@jax.jit
+def _summed_out(logits: Array) -> tuple[Array, Array]:
+    """Log-densities ``(draw, row)``, responsibilities summed over draws ``(cluster, row)``."""
+    density = logsumexp(logits, axis=1)
+    return density, jnp.exp(logits - density[:, None]).sum(0)
 
 
 def logits_in_blocks(
