@@ -24,7 +24,7 @@ INWARD = 5e-3  #: share by which a mode on a boundary is moved towards the insid
 
 def dispersed_starts(
     problem: Problem, key: Array, chains: int, starts: int, dispersion: float
-) -> tuple[Globals, dict[str, Any], list[str]]:
+) -> tuple[Globals, Globals, dict[str, Any], list[str]]:
     """One start a chain.
 
     Args:
@@ -35,7 +35,7 @@ def dispersed_starts(
         dispersion: standard deviation of the starts about the mode, in the unconstrained space.
 
     Returns:
-        Unconstrained values ``(chain, ...)``, a report of every start, and notes.
+        Values ``(chain, ...)``, the same unconstrained, a report of every start, and notes.
     """
     model, structure = problem.model, problem.structure
     em_key, inside_key, move_key = random.split(key, 3)
@@ -57,7 +57,7 @@ def dispersed_starts(
     for site in structure.sites:
         dims = tuple("cluster" if d == "cluster" else d for d in site.dims)
         reported[f"chain_{site.name}"] = (("chain", *dims), np.asarray(points[site.name]))
-    return initial, reported, notes
+    return points, initial, reported, notes
 
 
 @partial(jax.jit, static_argnames=("chains", "structure"), compiler_options=QUICK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -138,8 +139,12 @@ def _share(logits: Any, temperature: int) -> np.ndarray:
     if temperature == 0:
         winner = np.asarray(logits).argmax(1)
         return np.eye(logits.shape[1])[winner]
-    share = jnp.exp(logits - logsumexp(logits, axis=1, keepdims=True))
-    return np.asarray(share).swapaxes(1, 2)
+    return np.asarray(_soft_share(logits)).swapaxes(1, 2)
+
+
+@jax.jit
+def _soft_share(logits: Any) -> Any:
+    return jnp.exp(logits - logsumexp(logits, axis=1, keepdims=True))
 
 
 def _first(found: Recalled) -> np.ndarray:

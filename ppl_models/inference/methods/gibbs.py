@@ -63,9 +63,8 @@ def gibbs(
             "must be at least 1"
         )
     start_key, run_key = random.split(key)
-    initial, reported, notes = dispersed_starts(problem, start_key, chains, starts, dispersion)
-    model, structure = problem.model, problem.structure
-    points = jax.vmap(lambda u: model.constrain(u, structure))(initial)
+    points, _, reported, notes = dispersed_starts(problem, start_key, chains, starts, dispersion)
+    structure = problem.structure
     kernel = StatisticsGibbs(problem, keep_assignments=assignments)
     sampler = MCMC(
         kernel,

@@ -6,17 +6,23 @@ Hoffman and Gelman (2014).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 from numpyro.infer import MCMC, NUTS, init_to_uniform
+from numpyro.infer.util import potential_energy
 
 from ...errors import InputError
+from ..compiling import QUICK
 from ..dispersed import dispersed_starts
-from ..marginal import marginal_program, origin_at
+from ..marginal import Origin, marginal_program, origin_at
 from ..problem import Problem, Result
+from ..program import Globals, Model, Structure
 
 MANY = 50_000  #: rows whose log-density single precision cannot tell from a neighbour's
 
@@ -67,36 +73,32 @@ def nuts(
     """
     if min(chains, warmup, draws) < 1:
         raise InputError(f"chains ({chains}), warmup ({warmup}) and draws ({draws}) must be >= 1")
+    tuning = {"target_accept_prob": target_accept, "max_tree_depth": max_tree_depth}
     start_key, run_key = random.split(key)
-    initial, reported, notes = _starts(problem, start_key, chains, starts, dispersion)
-    first = None if initial is None else {n: v[0] for n, v in initial.items()}
-    origin = None
-    if first is not None:
-        origin = origin_at(problem, problem.model.constrain(first, problem.structure))
-    if origin is None:
-        notes = [*notes, *_doubts(problem)]
-    if initial is not None and chains == 1:  # NumPyro wants no chain axis then
-        initial = first
-    kernel = NUTS(
-        marginal_program(problem, origin),
-        target_accept_prob=target_accept,
-        max_tree_depth=max_tree_depth,
-        init_strategy=init_to_uniform(radius=1),
-    )
-    sampler = MCMC(
-        kernel,
-        num_warmup=warmup,
-        num_samples=draws,
-        num_chains=chains,
-        chain_method="vectorized",
-        progress_bar=problem.progress,
-    )
-    sampler.run(run_key, init_params=initial, extra_fields=tuple(FIELDS))
-    samples = sampler.get_samples(group_by_chain=True)
+    if problem.structure.locals:  # NumPyro starts programs in which rows have latents
+        program = marginal_program(problem)
+        sampler = _sampler({"model": program}, problem, chains, warmup, draws, **tuning)
+        sampler.run(run_key, extra_fields=tuple(FIELDS))
+        samples = sampler.get_samples(group_by_chain=True)
+        reported, notes, offset = {}, [], 0.0
+    else:
+        points, initial, reported, notes = dispersed_starts(
+            problem, start_key, chains, starts, dispersion
+        )
+        origin = origin_at(problem, {n: v[0] for n, v in points.items()})
+        if origin is None:
+            notes = [*notes, *_doubts(problem)]
+        energy = {"potential_fn": _potential(problem, origin)}
+        sampler = _sampler(energy, problem, chains, warmup, draws, **tuning)
+        if chains == 1:  # NumPyro wants no chain axis then
+            initial = {n: v[0] for n, v in initial.items()}
+        sampler.run(run_key, init_params=initial, extra_fields=tuple(FIELDS))
+        free = sampler.get_samples(group_by_chain=True)
+        samples = _constrain(problem.model, free, structure=problem.structure)
+        offset = 0.0 if origin is None else origin.total
     extra = sampler.get_extra_fields(group_by_chain=True)
     stats = {name: np.asarray(extra[field]) for field, name in FIELDS.items()}
-    if origin is not None:  # what was taken off the log density comes back
-        stats["energy"] = stats["energy"] - origin.total
+    stats["energy"] = stats["energy"] - offset  # what was taken off the log density comes back
     stats["tree_depth"] = np.log2(stats["n_steps"] + 1).astype(int)
     stats["reached_max_treedepth"] = stats["tree_depth"] >= max_tree_depth
     names = (*problem.structure.names, *problem.structure.locals)
@@ -114,10 +116,36 @@ def _doubts(problem: Problem) -> list[str]:
     ]
 
 
-def _starts(
-    problem: Problem, key: Array, chains: int, starts: int, dispersion: float
-) -> tuple[dict[str, Array] | None, dict[str, Any], list[str]]:
-    """Starts of the global sites; NumPyro starts programs in which rows have latents."""
-    if problem.structure.locals:
-        return None, {}, []
-    return dispersed_starts(problem, key, chains, starts, dispersion)
+def _sampler(
+    density: dict[str, Callable],
+    problem: Problem,
+    chains: int,
+    warmup: int,
+    draws: int,
+    **tuning: Any,
+) -> MCMC:
+    """NumPyro's sampler of a program or of a potential energy."""
+    return MCMC(
+        NUTS(**density, init_strategy=init_to_uniform(radius=1), **tuning),
+        num_warmup=warmup,
+        num_samples=draws,
+        num_chains=chains,
+        chain_method="vectorized",
+        progress_bar=problem.progress,
+    )
+
+
+def _potential(problem: Problem, origin: Origin | None) -> Callable[[Globals], Array]:
+    """Minus the log-density of unconstrained global sites.
+
+    Compiled: NumPyro evaluates it at the starts before it compiles anything, operation by
+    operation, each of which would be compiled for itself.
+    """
+    program = marginal_program(problem, origin)
+    return jax.jit(lambda free: potential_energy(program, (), {}, free))
+
+
+@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+def _constrain(model: Model, free: Globals, *, structure: Structure) -> Globals:
+    """From unconstrained draws ``(chain, draw, ...)``."""
+    return jax.vmap(jax.vmap(lambda u: model.constrain(u, structure)))(free)
