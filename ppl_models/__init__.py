@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .inference.fit import fit
     from .posterior.calibration import calibrate
+    from .posterior.checks import loo_pit, sensitivity
     from .posterior.comparison import choose_clusters
     from .posterior.creation import generate, impute
     from .posterior.diagnosis import diagnose
@@ -34,10 +35,12 @@ _PLACES = {
     "load": "posterior.storage",
     "log_density": "posterior.prediction",
     "loo": "posterior.loo",
+    "loo_pit": "posterior.checks",
     "partition": "posterior.partition.of_tree",
     "predict": "posterior.prediction",
     "relabel": "posterior.labels.relabel",
     "save": "posterior.storage",
+    "sensitivity": "posterior.checks",
     "unrelabel": "posterior.labels.relabel",
     "write_report": "report",
 }
@@ -53,10 +56,12 @@ __all__ = [
     "load",
     "log_density",
     "loo",
+    "loo_pit",
     "partition",
     "predict",
     "relabel",
     "save",
+    "sensitivity",
     "unrelabel",
     "write_report",
 ]

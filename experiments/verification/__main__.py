@@ -1,7 +1,8 @@
 """``python -m experiments.verification``: simulation-based calibration of programs and samplers.
 
 Every program with every method that draws; what is found is printed and kept in ``results.md``.
-Broken fits, which assume a wrong prior, must be found out.
+Broken fits, which assume a wrong prior, must be found out. With the word ``references`` alone: the
+posteriors that others have drawn too, see ``references.py``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks.timing import machine
+from experiments.verification import references
 from ppl_models.posterior.calibration import calibrate
 
 GAUSSIAN = {"rows": 60, "clusters": 3, "loc_mean": 0.0, "loc_scale": 3.0}
@@ -97,6 +99,12 @@ def line(name: str, method: str, simulations: int, **case: Any) -> str:
 
 def main(chosen: list[str]) -> None:
     """Run all cases, or those whose name contains a word that was given."""
+    if not chosen or chosen == ["references"]:
+        compared = references.table() if references.FOLDER.is_dir() else []
+        if not compared:
+            print(f"no {references.FOLDER}: posteriordb's data are not there")
+        if chosen:
+            return
     jobs = [(name, "gibbs", 1000, case) for name, case in CASES.items()]
     jobs += [
         (name, "nuts", 300, {**case, "thinning": 3, "warmup": 300}) for name, case in CASES.items()
@@ -124,7 +132,7 @@ def main(chosen: list[str]) -> None:
             f"`make verify`, {date.today()}; {machine()}. Seconds include compilation. A method is "
             "called calibrated if the smallest p-value is above 0.01 / quantities."
         )
-        text = "\n".join([note, "", HEADER, *lines, ""])
+        text = "\n".join([note, "", HEADER, *lines, "", references.HEADER, *compared, ""])
         (Path(__file__).parent / "results.md").write_text(text, encoding="utf-8")
 
 

@@ -104,17 +104,18 @@ def _logits(model: Model, values: Globals, *, structure: Structure) -> Array:
     return jax.lax.map(lambda v: model.logits(v, structure), values, batch_size=16)
 
 
-def log_prior_of_draws(problem: Problem, result: Result) -> np.ndarray:
-    """Log prior density of the global sites at every draw, ``(chain, draw)``."""
+def log_prior_of_draws(problem: Problem, result: Result) -> dict[str, np.ndarray]:
+    """Log prior density of every global site at every draw, ``(chain, draw)``."""
     shape = next(iter(result.values.values())).shape[:2]
     flat = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])) for n, v in result.values.items()}
     found = _log_prior(problem.model, flat, structure=problem.structure)
-    return np.asarray(found).reshape(shape)
+    return {n: np.asarray(v).reshape(shape) for n, v in found.items()}
 
 
 @partial(jax.jit, static_argnames=("structure",))
-def _log_prior(model: Model, values: Globals, *, structure: Structure) -> Array:
+def _log_prior(model: Model, values: Globals, *, structure: Structure) -> dict[str, Array]:
     def one(values: Globals) -> Any:
-        return model.pieces(values, structure).log_prior
+        priors = model.pieces(values, structure).priors
+        return {n: prior.log_prob(values[n]).sum() for n, prior in priors.items()}
 
     return jax.lax.map(one, values, batch_size=100)

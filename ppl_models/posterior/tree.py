@@ -1,8 +1,9 @@
 """The one exit: what a method found becomes an ``xarray.DataTree`` that ArviZ reads as it is.
 
 Groups: ``posterior``, ``sample_stats``, ``log_likelihood`` (the marginal of every row or whole
-sequence), ``observed_data``, ``responsibilities``, ``posterior_predictive``, ``prior``,
-``prior_predictive``, and for point methods ``starts`` and ``path``. Dimensions are named by the
+sequence), ``log_prior`` (of every site), ``observed_data``, ``responsibilities``,
+``posterior_predictive``, ``prior``, ``prior_predictive``, and for point methods ``starts`` and
+``path``. Dimensions are named by the
 program's plates and ``event_dims``; the axis that the assignment indexes is called ``cluster``.
 """
 
@@ -81,7 +82,11 @@ def build_tree(
                 {"responsibilities": ((problem.structure.plate, "cluster"), found.responsibilities)}
             )
         if "lp" not in stats:
-            stats["lp"] = (("chain", "draw"), found.total + log_prior_of_draws(problem, result))
+            prior = log_prior_of_draws(problem, result)
+            stats["lp"] = (("chain", "draw"), found.total + sum(prior.values()))
+            groups["log_prior"] = axes.dataset(
+                {n: (("chain", "draw"), v) for n, v in prior.items()}
+            )
     groups["sample_stats"] = axes.dataset(stats)
     groups |= _predictive_groups(problem, result, observed, key, predictive, axes, notes)
     if result.starts:

@@ -9,6 +9,7 @@ import xarray as xr
 
 from ppl_models.errors import InputError
 from ppl_models.plots.style import house_style
+from ppl_models.report.checks import checks
 from ppl_models.report.clusters import how_many, what_like, who_where
 from ppl_models.report.numbers import comparison_numbers, reproduce
 from ppl_models.report.page import Block, checked_path, write_page
@@ -16,8 +17,8 @@ from ppl_models.report.sampling import new_data, path_or_sampling
 from ppl_models.report.trust import facts, trust
 
 SECTIONS: tuple[Callable[[xr.DataTree], Iterator[Block]], ...] = (
-    facts, trust, how_many, who_where, what_like, new_data, path_or_sampling, comparison_numbers,
-    reproduce,
+    facts, trust, how_many, who_where, what_like, new_data, checks, path_or_sampling,
+    comparison_numbers, reproduce,
 )  # fmt: skip
 
 
@@ -27,7 +28,8 @@ def write_report(
     """Write everything a reader asks of a fit into one self-contained HTML file.
 
     The questions: can it be trusted, how many clusters are there, who is in which, what are they
-    like, what would new data look like; then how it was sampled or found, numbers to compare it
+    like, what would new data look like; then whether rows that were left out are predicted, how
+    much the prior decides, how it was sampled or found, numbers to compare it
     with other fits, and how to do it again. What the tree does not hold is left out.
 
     Args:

@@ -17,7 +17,8 @@ from ppl_models import fit, log_density
 from ppl_models.inference.statistics import CHUNK_ROWS, EXCHANGE
 
 rows = 2 * EXCHANGE * CHUNK_ROWS[1] + 11
-x = np.random.default_rng(0).normal(size=rows) + np.repeat([0.0, 8.0], [rows // 2, rows - rows // 2])
+first = np.arange(rows) < rows // 2
+x = np.random.default_rng(0).normal(size=rows) + np.where(first, 0.0, 8.0)
 options = {"seed": 0, "clusters": 2, "predictive": 0, "relabel": None}
 em = fit("gaussian_mixture", x, method="em", starts=1, iterations=5, **options)
 gibbs = fit("gaussian_mixture", x, method="gibbs", starts=1, chains=2, warmup=5, draws=20,

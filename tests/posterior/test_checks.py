@@ -1,0 +1,63 @@
+"""Leave-one-out places and prior sensitivity: uniform where the model is right, told where not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+from ppl_models import fit, loo_pit, sensitivity
+from ppl_models.errors import InputError
+
+OPTIONS = {"method": "gibbs", "seed": 0, "chains": 2, "draws": 400, "warmup": 200, "starts": 2,
+           "predictive": 0, "relabel": None}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rows():
+    generator = np.random.default_rng(0)
+    return np.concatenate([generator.normal(-4, 1, 100), generator.normal(4, 1, 100)])
+
+
+@pytest.fixture(scope="module")
+def right(rows):
+    return fit("gaussian_mixture", rows, clusters=2, **OPTIONS)
+
+
+def test_places_are_uniform_under_the_right_model_only(rows, right):
+    places = loo_pit(right)["x"]
+    assert places.dims == ("row",)
+    assert ((places > 0) & (places < 1)).all()
+    assert kstest(places, "uniform").pvalue > 0.01
+    wrong = fit("gaussian_mixture", rows, clusters=1, **OPTIONS)
+    assert kstest(loo_pit(wrong)["x"], "uniform").pvalue < 1e-4
+
+
+def test_places_of_counts_with_gaps():
+    generator = np.random.default_rng(1)
+    x = generator.poisson([3.0, 12.0], size=(120, 2)).astype(float)
+    x[5, 1] = np.nan
+    places = loo_pit(fit("poisson_mixture", x, clusters=1, **OPTIONS))["x"].values
+    assert np.isnan(places[5, 1]) and np.isnan(places).sum() == 1
+    for column in places.T:
+        assert kstest(column[~np.isnan(column)], "uniform").pvalue > 0.01
+
+
+def test_a_strong_prior_is_told_from_a_weak_one(rows, right):
+    weak = sensitivity(right)
+    strong = sensitivity(
+        fit("gaussian_mixture", rows, clusters=2, loc_mean=0.0, loc_scale=0.2, **OPTIONS)
+    )
+    assert weak.loc["total_log_likelihood", "prior"] < 0.05
+    assert strong["prior"].max() > 0.05 > weak["prior"].drop("entropy", errors="ignore").max()
+
+
+def test_what_has_no_places_is_refused(rows):
+    point = fit("gaussian_mixture", rows, method="em", seed=0, clusters=2, predictive=0, starts=2)
+    for ask in (loo_pit, sensitivity):
+        with pytest.raises(InputError, match="draws"):
+            ask(point)
+    chain = fit("markov_chain", [["a", "b"], ["b"], ["a"]] * 5, method="exact", seed=0,
+                predictive=0, draws=50)  # fmt: skip
+    with pytest.raises(InputError, match="order"):
+        loo_pit(chain)
