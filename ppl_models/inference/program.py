@@ -180,7 +180,11 @@ class Model:
 
     def _held(self) -> Callable:
         """The program with fixed sites held."""
-        return handlers.condition(self.run, data=self.fixed) if self.fixed else self.run
+        if not self.fixed:
+            return self.run
+        # a program may index them by an assignment, which NumPy's arrays do not take in a trace
+        held = {n: jnp.asarray(v) for n, v in self.fixed.items()}
+        return handlers.condition(self.run, data=held)
 
     def trace_at(
         self, values: Mapping[str, Array], structure: Structure, assignment: Any = None
