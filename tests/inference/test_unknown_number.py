@@ -93,6 +93,7 @@ def test_stick_breaking_empties_what_is_not_needed(rows):
         draws=200,
         weights="stick_breaking",
         concentration=0.5,
+        starts=2,
         **OPTIONS,
     )
     weights = np.sort(tree["posterior/weights"].mean(("chain", "draw")).values)[::-1]
