@@ -248,6 +248,14 @@ def fake_experiments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         del sys.modules[name]
 
 
+def test_cores_are_counted_from_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "x.csv"
+    data.write_text("a\n1\n2\n5\n")
+    words = ["fit", "gaussian_mixture", str(data), "--out", str(tmp_path / "fit.nc")]
+    assert main([*words, "--devices", "0"]) == 2
+    assert "--devices is 0" in capsys.readouterr().err
+
+
 def test_ctrl_c_ends_even_what_does_not_listen(tmp_path: Path) -> None:
     program = tmp_path / "sleeper.py"
     program.write_text(

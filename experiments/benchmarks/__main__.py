@@ -6,6 +6,8 @@ import sys
 from datetime import date
 from pathlib import Path
 
+import jax
+
 from . import density, em, gibbs, kmeans
 from .timing import HEADER, machine
 
@@ -23,7 +25,8 @@ def main(chosen: list[str]) -> None:
         text = "\n".join(
             [
                 "`make bench`, medians of paired runs in one process each side in turn, float32, "
-                f"compile time apart; {date.today()}; {machine()}.",
+                f"compile time apart, {jax.local_device_count()} JAX devices; {date.today()}; "
+                f"{machine()}.",
                 "",
                 HEADER,
                 *lines,

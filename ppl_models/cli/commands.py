@@ -20,6 +20,7 @@ LARGEST_SEED = 2**32 - 1
 def fit(given: argparse.Namespace) -> None:
     """Fit, save, and say whether the fit can be trusted."""
     from .output import free_path
+    from .process import share
     from .settings import checked, read_settings
 
     # cheap refusals first: compiling takes seconds, sampling minutes
@@ -28,6 +29,8 @@ def fit(given: argparse.Namespace) -> None:
     _refuse_missing(given.data)
     seed = _seed(given.seed)
     out = free_path(given.out, given.data, overwrite=given.overwrite)
+
+    share(given.devices)
 
     from ..inference.fit import fit as fit_program
     from ..posterior.storage import save

@@ -91,6 +91,10 @@ def _fit(commands_of: Any) -> None:
     parser.add_argument(
         "--precision", default="float64", metavar="P", help="float64 (default) or float32"
     )
+    parser.add_argument(
+        "--devices", type=int, default=1, metavar="N",
+        help="cores that share the rows of large data (default: 1)",
+    )  # fmt: skip
     _overwrite(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
 

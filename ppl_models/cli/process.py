@@ -27,6 +27,14 @@ def prepare() -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
+def share(devices: int) -> None:
+    """Make JAX devices of so many cores; JAX counts them when it is imported."""
+    if devices < 1:
+        raise InputError(f"--devices is {devices}: give the number of cores, 1 or more")
+    if devices > 1:
+        os.environ["JAX_NUM_CPU_DEVICES"] = str(devices)
+
+
 def cache_folder() -> Path:
     """Where compiled programs are kept between runs."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
