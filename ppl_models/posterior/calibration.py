@@ -25,6 +25,7 @@ from numpyro.infer import NUTS
 
 from .. import catalogue
 from ..errors import InputError
+from ..inference.compiling import QUICK
 from ..inference.fit import data_parameters, scope
 from ..inference.gibbs_kernel import StatisticsGibbs
 from ..inference.problem import Problem
@@ -105,7 +106,10 @@ def calibrate(
             return _ranks(tie_key, true, mine)
 
         keys = random.split(random.key(seed), simulations)
-        ranks = jax.jit(lambda k: lax.map(one, k, batch_size=min(BATCH, simulations)))(keys)
+        simulate = jax.jit(
+            lambda k: lax.map(one, k, batch_size=min(BATCH, simulations)), compiler_options=QUICK
+        )
+        ranks = simulate(keys)
     return _as_tree({n: np.asarray(v) for n, v in ranks.items()}, method, function)
 
 
@@ -158,8 +162,13 @@ def _ranks(key: Array, true: dict[str, Array], draws: dict[str, Array]) -> dict[
 def _inside(problem: Problem, model: Model) -> Problem:
     """The problem on simulated data: read once, its numbers replaced."""
     inner = Problem(model, problem.structure)
-    arrays = {n: jnp.asarray(model.data[n])[None] for n in problem.families}
-    centres = {n: f.centre(arrays[n][0]) for n, f in problem.families.items()}
+    missing = dict(problem.chunks.missing)
+    data = {n: jnp.asarray(model.data[n]) for n in problem.families}
+    centres = {n: f.centre(data[n]) for n, f in problem.families.items()}
+    arrays = {
+        n: f.prepare(data[n], missing=missing[n], centre=centres[n])[None]
+        for n, f in problem.families.items()
+    }
     present = jnp.ones((1, problem.structure.rows), bool)
     inner.__dict__["chunks"] = Chunks(arrays, present, centres, problem.chunks.missing)
     inner.__dict__["wiring"] = problem.wiring

@@ -6,6 +6,7 @@ earlier runs.
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import sys
@@ -25,11 +26,14 @@ from scipy.stats import multivariate_normal
 from experiments import demo, digits, kmeans_fails, kmeans_limit, names, old_faithful
 from experiments._modes import climb, count_modes, distinct
 from experiments._page import command, essay_blocks, plain
+from ppl_models.cli import experiments as found_experiments
 from ppl_models.data import first_names, unequal
 
+#: All there are: a new file is found by itself.
 EXPERIMENTS = {
-    module.__name__.rpartition(".")[2]: module
-    for module in (digits, kmeans_fails, kmeans_limit, names, old_faithful)
+    name: importlib.import_module(f"experiments.{name}")
+    for name in found_experiments.names()
+    if name != "demo"  # shows the others
 }
 PARTS = ["Question", "Model", "What would count as an answer", "References"]
 
