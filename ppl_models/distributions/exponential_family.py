@@ -94,7 +94,7 @@ class ExponentialFamily(Distribution):
         """
         return None
 
-    def cells(self, value: Array, *, missing: bool) -> int:
+    def cells(self, value: Any, *, missing: bool) -> int:
         """Numbers that a pass has at hand for each row, to cut chunks that fit a cache."""
         prepared = jax.eval_shape(
             lambda v: self.prepare(v, missing=missing, centre=self.centre(v)),

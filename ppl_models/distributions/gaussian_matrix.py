@@ -134,7 +134,7 @@ class MatrixGaussian(ExponentialFamily):
         """Rows relative to the centre, ``(feature, row)``; rows with gaps as they are."""
         return value if missing else (value - centre).T
 
-    def cells(self, value: Array, *, missing: bool) -> int:
+    def cells(self, value: Any, *, missing: bool) -> int:
         """A band of features of every component beside the row itself."""
         return value.shape[1] + math.prod(self.batch_shape) * (min(BAND, value.shape[1]) + 2)
 

@@ -142,7 +142,7 @@ def _factor(problem: Problem, origin: Origin | None) -> Callable[[dict[str, Any]
 
         def by_pass(found: dict[str, Any]) -> Array:
             values = jnp.arange(structure.clusters)[:, None]
-            log_weights = found[structure.assignment].log_prob(values)
+            log_weights = found[str(structure.assignment)].log_prob(values)
             log_weights = log_weights.reshape(structure.clusters, -1)
             return density(log_weights, _families(found, structure))
 

@@ -80,7 +80,9 @@ def nuts(
         sampler = _sampler({"model": program}, problem, chains, warmup, draws, **tuning)
         sampler.run(run_key, extra_fields=tuple(FIELDS))
         samples = sampler.get_samples(group_by_chain=True)
-        reported, notes, offset = {}, [], 0.0
+        reported: dict[str, Any] = {}
+        notes: list[str] = []
+        offset = 0.0
     else:
         points, initial, reported, notes = dispersed_starts(
             problem, start_key, chains, starts, dispersion
