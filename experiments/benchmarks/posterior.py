@@ -1,0 +1,58 @@
+"""Seconds of what is done with draws, and of choosing K, for which there is no peer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppl_models import choose_clusters, fit, partition, relabel
+from ppl_models.data import old_faithful
+
+HEADER = "| what | seconds | aim |\n|---|---:|---|"
+ROWS, CLUSTERS = 10_000, 10
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One thing done once, in seconds."""
+
+    what: str
+    seconds: float
+    aim: str
+
+    def markdown(self) -> str:
+        """A line of the table."""
+        return f"| {self.what} | {self.seconds:.1f} | {self.aim} |"
+
+
+def timed(what: str, work: Callable[[], object], aim: str) -> Timed:
+    """Do it once."""
+    started = time.perf_counter()
+    work()
+    return Timed(what, time.perf_counter() - started, aim)
+
+
+def run() -> list[Timed]:
+    """Choosing K on a cold process first, then relabelling and partition of many rows."""
+    found = [
+        timed(
+            "choose_clusters, K = 1 … 10, Old Faithful, EM, compilation included",
+            lambda: choose_clusters("gaussian_mixture", old_faithful(), range(1, 11), seed=0),
+            "< 15",
+        )
+    ]
+    generator = np.random.default_rng(0)
+    centres = generator.normal(size=(CLUSTERS, 2)) * 4
+    x = centres[generator.integers(0, CLUSTERS, ROWS)] + generator.normal(size=(ROWS, 2))
+    tree = fit("gaussian_mixture", x, method="gibbs", seed=0, clusters=CLUSTERS, warmup=200,
+               covariance="diagonal", starts=4, predictive=0, relabel=None)  # fmt: skip
+    size = f"4 × 1,000 draws, {ROWS:,} rows, K={CLUSTERS}"
+    for method in ("ecr", "ecr-iterative", "stephens"):
+        found.append(
+            timed(f"relabel, {method}, {size}", lambda m=method: relabel(tree, method=m), "< 5")
+        )
+    found.append(timed(f"partition, {size}", lambda: partition(tree), "< 30"))
+    return found
