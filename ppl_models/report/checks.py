@@ -26,8 +26,8 @@ def checks(tree: xr.DataTree) -> Iterator[Block]:
     """The section on leave-one-out predictions and on the prior, for fits with draws."""
     from ppl_models.posterior.checks import loo_pit, sensitivity
 
-    if is_point(tree) or "program" not in tree.attrs:
-        return
+    if is_point(tree) or not {"program", "arguments", "fixed"} <= set(tree.attrs):
+        return  # no draws, or no program to ask
     try:
         places = loo_pit(tree)
     except InputError:  # sequences, or rows with latents of their own

@@ -81,26 +81,6 @@ def test_telescoping_finds_three_clusters(rows):
     assert "labels" not in tree.children
 
 
-def test_stick_breaking_empties_what_is_not_needed(rows):
-    tree = fit(
-        "gaussian_mixture",
-        rows,
-        method="gibbs",
-        seed=0,
-        clusters=5,
-        chains=2,
-        warmup=1500,
-        draws=500,
-        weights="stick_breaking",
-        concentration=0.5,
-        starts=2,
-        **OPTIONS,
-    )
-    weights = np.sort(tree["posterior/weights"].mean(("chain", "draw")).values)[::-1]
-    assert weights[:3].sum() > 0.9 and weights[2] > 0.2
-    assert np.allclose(tree["posterior/weights"].sum("cluster"), 1)
-
-
 def test_dp_means_opens_as_many_as_the_penalty_pays_for(rows):
     tree = fit(
         "gaussian_mixture",
