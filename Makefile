@@ -53,7 +53,7 @@ verify: setup
 
 bench: setup
 	$(INSTALL) --quiet --editable '.[dev,peers]'
-	env -u OPENBLAS_CORETYPE JAX_NUM_CPU_DEVICES=$$(nproc) $(BIN)/python -m experiments.benchmarks
+	env -u OPENBLAS_CORETYPE $(BIN)/python -m experiments.benchmarks
 	$(BIN)/python -m ppl_models.tables
 
 tables: setup

@@ -65,7 +65,11 @@ def paired(
     )
 
 
+REST = 0.3  #: seconds after which no library's threads still spin in wait of more work
+
+
 def _seconds(run: Callable[[], float | None]) -> float:
+    time.sleep(REST)
     started = time.perf_counter()
     own = run()
     return time.perf_counter() - started if own is None else own
