@@ -27,6 +27,7 @@ from .program import Globals, Model, Pieces, Structure, evaluate
 from .statistics import (
     Chunks,
     Coefficients,
+    Families,
     Nearby,
     Pass,
     coefficients,
@@ -34,8 +35,6 @@ from .statistics import (
     row_normalisers,
     sweep,
 )
-
-Families = dict[str, ExponentialFamily]
 
 
 class _Rows(Messenger):
@@ -182,7 +181,7 @@ def one_pass_density(
 
 def _families(found: dict[str, Any], structure: Structure) -> Families:
     """Emissions as families, ``(cluster, 1)``."""
-    families = {}
+    families: dict[str, ExponentialFamily] = {}
     for name in structure.emissions:
         family = as_family(found[name])
         assert family is not None

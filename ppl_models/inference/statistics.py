@@ -76,7 +76,7 @@ class Chunks:
 
 def cut(
     data: Mapping[str, Any],
-    families: Mapping[str, ExponentialFamily],
+    families: Families,
     chunk_rows: int | None = None,
 ) -> Chunks:
     """Cut concrete data into chunks.
