@@ -8,7 +8,6 @@ emission alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -24,7 +23,7 @@ from ppl_models.inference.marginal import marginal_program
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.program import Model
 
-from .timing import Row, paired
+from .timing import Row, a_call, paired
 
 SIZES = ((20_000, 16, 8, "10"), (20_000, 64, 16, "50"))
 
@@ -59,7 +58,7 @@ def summed_out(x: np.ndarray, clusters: int) -> Callable:
     return marginal_program(Problem(model, model.structure()))
 
 
-def run(repeats: int = 10) -> list[Row]:
+def run() -> list[Row]:
     """All sizes, float32."""
     rows = []
     for count, features, clusters, aim in SIZES:
@@ -75,12 +74,8 @@ def run(repeats: int = 10) -> list[Row]:
             "NumPyro's enumeration": evaluator(program, x, clusters, SphericalGaussian)[0],
         }
 
-        def repeat(function: Callable, at: Any = at) -> Callable[[], None]:
-            def call() -> None:
-                for _ in range(repeats):
-                    jax.block_until_ready(function(at))
-
-            return call
+        def repeat(function: Callable, at: Any = at) -> Callable[[], float]:
+            return lambda: a_call(lambda: jax.block_until_ready(function(at)))
 
         for name, ours in sides.items():
             value, expected = float(ours(at)[0]), float(theirs(at)[0])
@@ -91,5 +86,5 @@ def run(repeats: int = 10) -> list[Row]:
                 repeat(theirs),
                 f"≥ {aim}",
             )
-            rows.append(replace(row, ours=row.ours / repeats, theirs=row.theirs / repeats))
+            rows.append(row)
     return rows

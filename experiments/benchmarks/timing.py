@@ -65,6 +65,18 @@ def paired(
     )
 
 
+SPAN = 0.5  #: least seconds of a measurement: a fit makes thousands of such calls, one by one
+
+
+def a_call(function: Callable[[], object]) -> float:
+    """Seconds a call of a function that is called again and again, as in a fit."""
+    calls, started = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < SPAN:
+        function()
+        calls += 1
+    return elapsed / calls
+
+
 REST = 0.3  #: seconds after which no library's threads still spin in wait of more work
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from jax import Array
 
 PIECE = 32_768  #: rows whose distances are computed at once
+AHEAD = 8  #: steps of the present size for which rows near a border are listed
 
 
 @dataclass
@@ -82,6 +83,7 @@ class _Rows:
         self.total = float(self.norms.sum(dtype=np.float64))
         # what rounding may do to a squared distance that is expanded into products
         self.slack = 8 * np.finfo(x.dtype).eps * float(self.norms.max(initial=0))
+        self.margin = 8 * np.finfo(x.dtype).eps * float(np.sqrt(self.norms.max(initial=0)))
         self.labels = np.zeros(0, np.int32)
         self.previous: np.ndarray | None = None
 
@@ -98,37 +100,69 @@ class _Rows:
         labels, upper, lower = self._nearest(suspects, centres)
         changed = labels != self.labels[suspects]
         self._correct_sums(suspects[changed], labels[changed])
-        self.labels[suspects], self.upper[suspects], self.lower[suspects] = labels, upper, lower
+        self.labels[suspects] = labels
+        self._keep_bounds(suspects, upper, lower)
         return int(changed.sum())
 
     def _first(self, centres: np.ndarray) -> None:
         self.labels, self.upper, self.lower = self._nearest(None, centres)
+        self.gap = self.lower - self.upper
+        self.own, self.other = np.zeros(len(centres)), np.zeros(len(centres))
+        self.horizon, self.age = np.full(len(centres), -np.inf), 0
         self.counts = np.bincount(self.labels, minlength=len(centres)).astype(np.float64)
         self.sums = _sums(self.labels, self.x, len(centres))
 
     def _loosen(self, moved: np.ndarray) -> None:
-        """Move the bounds by how far the centres moved."""
-        dtype = self.x.dtype
+        """Move the bounds by how far the centres moved: all of a cluster's rows at once.
+
+        A row's bounds are kept less the way of its cluster, ``own`` and ``other``, since the first
+        step, so that a step touches the ways alone.
+        """
         most = int(moved.argmax())
         rest = float(np.delete(moved, most).max(initial=0))
         others = np.full(len(moved), moved[most])
         others[most] = rest  # a row's own centre does not come nearer to it as another
-        self.upper += moved.astype(dtype)[self.labels]
-        self.lower -= others.astype(dtype)[self.labels]
+        self.own += moved
+        self.other += others
+        self.step = moved + others
+
+    def _keep_bounds(self, rows: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> None:
+        """Bounds of rows as they are now."""
+        labels = self.labels[rows]
+        self.upper[rows] = upper - self.own[labels]
+        self.lower[rows] = lower + self.other[labels]
+        self.gap[rows] = self.lower[rows] - self.upper[rows]
+
+    def _crossed(self) -> np.ndarray:
+        """Rows whose upper bound is no longer below their lower bound.
+
+        Few rows come near to it in one step: those that could in the next ``AHEAD`` are listed,
+        and the others are not looked at until the centres have moved so far.
+        """
+        way = self.own + self.other + self.margin
+        self.age += 1
+        if self.age > AHEAD or (way > self.horizon).any():
+            self.age = 0
+            self.horizon = way + AHEAD * self.step.max(initial=0)
+            reach = self.horizon.astype(self.x.dtype)[self.labels]
+            self.watched = np.flatnonzero(self.gap <= reach)
+        return self.watched[self.gap[self.watched] <= way[self.labels[self.watched]]]
 
     def _suspects(self, centres: np.ndarray) -> np.ndarray:
         """Rows whose nearest centre may have changed."""
         gaps = ((centres[:, None] - centres[None]) ** 2).sum(-1)
         np.fill_diagonal(gaps, np.inf)
-        half = (0.5 * np.sqrt(gaps.min(1))).astype(self.x.dtype)
-        bound = np.maximum(half[self.labels], self.lower)
-        rows = np.flatnonzero(self.upper >= bound)
+        half = 0.5 * np.sqrt(gaps.min(1))
+        rows = self._crossed()
         if len(rows) == 0:
             return rows
-        offset = self.x[rows] - centres.astype(self.x.dtype)[self.labels[rows]]
+        labels = self.labels[rows]
+        offset = self.x[rows] - centres.astype(self.x.dtype)[labels]
         exact = np.sqrt(np.einsum("nd,nd->n", offset, offset) + self.slack)
-        self.upper[rows] = exact
-        return rows[exact >= bound[rows]]
+        # no other centre is nearer than it is to the row's own, less the row's way to that
+        lower = np.maximum(self.lower[rows] - self.other[labels], 2 * half[labels] - exact)
+        self._keep_bounds(rows, exact, lower)
+        return rows[exact + self.margin >= lower]
 
     def _nearest(
         self, rows: np.ndarray | None, centres: np.ndarray

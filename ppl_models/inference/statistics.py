@@ -30,7 +30,7 @@ from ..distributions.exponential_family import (
 from .compiling import QUICK
 from .program import Pieces, Structure
 
-CHUNK_BYTES = 600_000  #: of what a pass has at hand: it stays in a core's own cache
+CHUNK_BYTES = 200_000  #: of what a pass has at hand: it stays in a core's own cache
 EXCHANGE = 8  #: chunks a device from which on it pays to wait for the others' sums
 CHUNK_ROWS = (500, 20_000)  #: fewest and most rows of a chunk
 
