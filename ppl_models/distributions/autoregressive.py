@@ -1,0 +1,128 @@
+"""One contract for everything that is written token by token: P(x₁) P(x₂ | x₁) … up to ``<end>``.
+
+A Markov chain, a hidden Markov model over tokens, a recurrent network and a raster scan of pixels
+differ in what they remember of the tokens read; what they do with it is the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax, random
+
+State = Any  #: what is remembered of the tokens read: a pytree of arrays, leading axes ``shape``
+
+
+class Autoregressive:
+    """What a distribution of sequences serves besides NumPyro's interface.
+
+    A sequence is a row of codes 0 … V-1, then V (``<end>``) to the end of the row. With ``ends``
+    false there is no ``<end>``: every row has all its ``positions`` (pixels).
+    """
+
+    tokens: int  #: V
+    positions: int  #: of a row, ``<end>`` included
+    ends: bool = True
+
+    def begin(self, shape: tuple[int, ...]) -> State:
+        """Nothing read yet, for ``shape`` sequences."""
+        raise NotImplementedError
+
+    def following(self, state: State) -> Array:
+        """Log-probabilities of the next token, ``shape + (V + 1,)``; ``(V,)`` without an end.
+
+        The first token is never ``<end>`` where empty sequences have no probability.
+        """
+        raise NotImplementedError
+
+    def read(self, state: State, token: Array) -> State:
+        """One token further: codes 0 … V-1, ``shape``."""
+        raise NotImplementedError
+
+    def following_each(self, value: Array) -> Array:
+        """Log-probabilities at every position given all before, ``(row, position, V + 1)``.
+
+        Positions after ``<end>`` hold what would follow if ``<end>`` were the last token again.
+        Programs that see all positions at once (networks) should do better than this loop.
+        """
+        last = self.tokens - 1
+
+        def step(state: State, token: Array) -> tuple[State, Array]:
+            return self.read(state, jnp.clip(token, 0, last)), self.following(state)
+
+        return jnp.moveaxis(lax.scan(step, self.begin(value.shape[:1]), value.T)[1], 0, 1)
+
+    def write(
+        self,
+        key: Array,
+        shape: tuple[int, ...],
+        change: Any = lambda log_probs: log_probs,
+        prefix: Array | None = None,
+    ) -> Array:
+        """Draw ``shape + (positions,)`` codes.
+
+        Args:
+            key: random key.
+            shape: of the sequences.
+            change: what becomes of the log-probabilities before a token is drawn.
+            prefix: codes ``(n,)`` or ``shape + (n,)`` that all sequences begin with.
+        """
+        state = self.begin(shape)
+        given = 0 if prefix is None else prefix.shape[-1]
+        fixed = [] if prefix is None else [jnp.broadcast_to(prefix, (*shape, given))]
+        for place in range(given):
+            state = self.read(state, fixed[0][..., place])
+        end = self.tokens if self.ends else self.tokens + 1
+
+        def step(carry: tuple[State, Array], key: Array) -> tuple[tuple[State, Array], Array]:
+            state, over = carry
+            token = random.categorical(key, change(self.following(state)))
+            token = jnp.where(over, end, token)
+            over = over | (token == end)
+            return (self.read(state, jnp.clip(token, 0, self.tokens - 1)), over), token
+
+        keys = random.split(key, self.positions - given)
+        rest = lax.scan(step, (state, jnp.zeros(shape, bool)), keys)[1]
+        return jnp.concatenate([*fixed, jnp.moveaxis(rest, 0, -1)], -1).astype(jnp.int32)
+
+
+def steps_taken(log_probs: Array, value: Array, tokens: int) -> Array:
+    """Log-probability of every token of rows, 0 after ``<end>``: ``(row, position)``.
+
+    Args:
+        log_probs: ``(row, position, V + 1)``, see ``following_each``.
+        value: codes ``(row, position)``.
+        tokens: V.
+    """
+    taken = jnp.take_along_axis(log_probs, value[..., None], axis=-1)[..., 0]
+    before = jnp.concatenate([jnp.zeros_like(value[:, :1]), value[:, :-1]], axis=1)
+    return jnp.where(before < tokens, taken, 0)
+
+
+def tempered(temperature: float, top: int | None, nucleus: float | None) -> Any:
+    """Change log-probabilities ``(..., V + 1)``: sharper, or without their tail.
+
+    Args:
+        temperature: of the softmax; 0 keeps the most probable token alone.
+        top: keep so many tokens.
+        nucleus: keep the fewest tokens whose probabilities add up to at least this.
+    """
+
+    def change(log_probs: Array) -> Array:
+        if temperature == 0:
+            best = log_probs.argmax(-1, keepdims=True)
+            return jnp.where(jnp.arange(log_probs.shape[-1]) == best, 0.0, -jnp.inf)
+        log_probs = jax.nn.log_softmax(log_probs / temperature)
+        if top is not None and top < log_probs.shape[-1]:
+            least = lax.top_k(log_probs, top)[0][..., -1:]
+            log_probs = jnp.where(log_probs >= least, log_probs, -jnp.inf)
+        if nucleus is not None:
+            ranked = -jnp.sort(-jax.nn.softmax(log_probs), axis=-1)
+            kept = (jnp.cumsum(ranked, -1) - ranked < nucleus).sum(-1, keepdims=True)
+            least = jnp.take_along_axis(ranked, kept - 1, -1)
+            log_probs = jnp.where(jax.nn.softmax(log_probs) >= least, log_probs, -jnp.inf)
+        return log_probs
+
+    return change
