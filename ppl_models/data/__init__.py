@@ -21,8 +21,10 @@ from ppl_models.data.kinds import (
     Kind,
     Observed,
     Reals,
+    Series,
     Tokens,
 )
+from ppl_models.data.series import as_sequences
 from ppl_models.data.synthetic import (
     blobs,
     gaussian_clusters,
@@ -42,9 +44,11 @@ __all__ = [
     "Kind",
     "Observed",
     "Reals",
+    "Series",
     "Table",
     "Tokens",
     "Vocabulary",
+    "as_sequences",
     "as_table",
     "blobs",
     "characters",

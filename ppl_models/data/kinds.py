@@ -6,7 +6,8 @@ from ppl_models.data.categories import Categories
 from ppl_models.data.numeric import Bits, Counts, Reals
 from ppl_models.data.observed import Kind, Observed
 from ppl_models.data.sequences import Tokens
+from ppl_models.data.series import Series
 
-KINDS: tuple[type[Kind], ...] = (Reals, Bits, Counts, Categories, Tokens)
+KINDS: tuple[type[Kind], ...] = (Reals, Bits, Counts, Categories, Tokens, Series)
 
-__all__ = ["KINDS", "Bits", "Categories", "Counts", "Kind", "Observed", "Reals", "Tokens"]
+__all__ = ["KINDS", "Bits", "Categories", "Counts", "Kind", "Observed", "Reals", "Series", "Tokens"]

@@ -42,12 +42,14 @@ class ExponentialFamily(Distribution):
     factorises: ClassVar[bool] = True
     #: whether the statistics of rows with missing cells are what is expected of them
     expects_missing: ClassVar[bool] = True
+    #: whether a datum hides something itself (a path), so that its statistics are expected ones
+    latent: ClassVar[bool] = False
     #: what the data must be, for messages
     data_description: ClassVar[str] = "real numbers"
 
     # ---- what a family writes ----------------------------------------------------------------
 
-    def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
+    def prepare(self, value: Array, *, missing: bool, centre: Array) -> Any:
         """What every pass over ``value (row, ...)`` needs, whatever the parameters.
 
         The fewer numbers a pass has to make anew, the nearer it comes to its two products.
@@ -61,6 +63,31 @@ class ExponentialFamily(Distribution):
     def sums(self, weights: Array, prepared: Array, *, missing: bool, centre: Array) -> Statistics:
         """:meth:`expected_statistics` of :meth:`prepare`'s rows."""
         raise NotImplementedError
+
+    def look(
+        self,
+        prepared: Any,
+        *,
+        missing: bool,
+        centre: Array,
+        how: str = "mean",
+        key: Array | None = None,
+    ) -> tuple[Array, Any]:
+        """:meth:`logits`, and what :meth:`sums` takes: a family that hides nothing takes the rows.
+
+        Args:
+            prepared: rows.
+            missing: whether cells are missing.
+            centre: the shift of the rows.
+            how: what becomes of what is hidden: "mean", "best" or "draw".
+            key: random key of draws.
+        """
+        return self.logits(prepared, missing=missing, centre=centre), prepared
+
+    def gaps(self, value: Any) -> bool:
+        """Whether cells of concrete data are missing: NaN, or a negative code among integers."""
+        codes = np.issubdtype(np.asarray(value).dtype, np.integer) and self.event_dim
+        return has_missing(value) or bool(codes and (np.asarray(value) < 0).any())
 
     def pointwise(self, value: Array) -> Array:
         """Log-density by the textbook formula, with NumPy broadcasting of batch axes."""

@@ -14,7 +14,7 @@ from jax import Array, random
 
 from ..distributions.exponential_family import ExponentialFamily
 from .program import Pieces, Structure
-from .statistics import Chunks, Pass, chunk_logits, over_chunks
+from .statistics import Chunks, Pass, look, over_chunks
 
 
 def draw_clusters(key: Array, logits: Array) -> Array:
@@ -66,9 +66,9 @@ def draw_sweep(
     families = pieces.families()
     missing = dict(chunks.missing)
 
-    def chunk(arrays: Mapping[str, Array], present: Array, key: Array) -> tuple[Pass, Any]:
+    def chunk(arrays: Mapping[str, Any], present: Array, key: Array) -> tuple[Pass, Any]:
         clusters_key, *cell_keys = random.split(key, 1 + len(families))
-        logits = chunk_logits(pieces, families, structure, arrays, chunks.centres, missing)
+        logits, arrays = look(pieces, families, arrays, chunks, "draw", cell_keys)
         if active is not None:
             logits = jnp.where(active[:, None], logits, -jnp.inf)
         chosen = draw_clusters(clusters_key, logits)

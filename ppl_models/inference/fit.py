@@ -272,7 +272,9 @@ def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> Non
         values = np.asarray(problem.model.data[name])
         seen = ~np.isnan(values) if values.dtype.kind == "f" else values >= 0
         whole = emission.support
-        single = getattr(whole, "base_constraint", whole)
+        single = whole
+        while hasattr(single, "base_constraint"):
+            single = single.base_constraint
         if single.is_discrete is False and not seen.any():
             raise InputError(f"'{name}' has no observed cell: give it data")
         try:

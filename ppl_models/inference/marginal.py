@@ -130,7 +130,8 @@ def _one_pass(problem: Problem) -> bool:
     except UnsupportedError:
         return False
     gaps = [problem.families[n] for n, missing in problem.chunks.missing if missing]
-    return problem.structure.assignment is not None and all(f.expects_missing for f in gaps)
+    hidden = problem.structure.assignment is not None or problem.latent
+    return hidden and all(f.expects_missing for f in gaps)
 
 
 def _factor(problem: Problem, origin: Origin | None) -> Callable[[dict[str, Any]], Array]:
@@ -140,9 +141,11 @@ def _factor(problem: Problem, origin: Origin | None) -> Callable[[dict[str, Any]
         density = one_pass_density(problem, origin)
 
         def by_pass(found: dict[str, Any]) -> Array:
-            values = jnp.arange(structure.clusters)[:, None]
-            log_weights = found[str(structure.assignment)].log_prob(values)
-            log_weights = log_weights.reshape(structure.clusters, -1)
+            log_weights = jnp.zeros((1, 1))
+            if structure.assignment is not None:
+                values = jnp.arange(structure.clusters)[:, None]
+                log_weights = found[structure.assignment].log_prob(values)
+                log_weights = log_weights.reshape(structure.clusters, -1)
             return density(log_weights, _families(found, structure))
 
         return by_pass
@@ -191,7 +194,7 @@ def _families(found: dict[str, Any], structure: Structure) -> Families:
 
 def _statistics(problem: Problem) -> Pass | None:
     """The rows' statistics where they are all that the density needs."""
-    if problem.structure.assignment is not None or problem.structure.locals:
+    if problem.structure.assignment is not None or problem.structure.locals or problem.latent:
         return None
     try:
         families = problem.families

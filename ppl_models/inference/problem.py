@@ -43,6 +43,14 @@ class Problem:
         """The emission families; refuses a program whose emissions are none."""
         return self.example.families()
 
+    @property
+    def latent(self) -> bool:
+        """Whether an emission hides something of its own: a path of states."""
+        try:
+            return any(f.latent for f in self.families.values())
+        except UnsupportedError:
+            return False
+
     @cached_property
     def chunks(self) -> Chunks:
         """The data, cut into chunks."""
@@ -89,9 +97,9 @@ class Problem:
                 f"method='{method}' does not serve: use method='nuts'"
             )
 
-    def need_assignment(self, method: str) -> None:
-        """Refuse a program without a discrete site to assign."""
-        if self.structure.assignment is None:
+    def need_assignment(self, method: str, *, hidden: bool = False) -> None:
+        """Refuse a program without a discrete site to assign (``hidden``: or hidden paths)."""
+        if self.structure.assignment is None and not (hidden and self.latent):
             raise UnsupportedError(
                 f"the program assigns nothing (it has no discrete hidden site), so that "
                 f"method='{method}' has nothing to do: use method='exact', 'em' or 'nuts'"

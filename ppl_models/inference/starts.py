@@ -35,6 +35,13 @@ def seed_points(problem: Problem, key: Array) -> tuple[Array, dict[str, Array]]:
     return _standardise(jnp.concatenate(points, -1)), arrays
 
 
+def seed_count(problem: Problem) -> int:
+    """Seeds of a start: a cluster's, or a hidden state's where the rows hide paths."""
+    if problem.structure.assignment is not None:
+        return problem.structure.clusters
+    return max((getattr(f, "states", 1) for f in problem.families.values()), default=1)
+
+
 @jax.jit
 def _standardise(points: Array) -> Array:
     points = points.astype(jnp.result_type(points, float))
@@ -99,7 +106,7 @@ def starting_values(
     """
     pick_key, seed_key, value_key = random.split(key, 3)
     points, arrays = seed_points(problem, pick_key)
-    chosen = seeds(seed_key, points, problem.structure.clusters, starts)
+    chosen = seeds(seed_key, points, seed_count(problem), starts)
     values = _from_seeds(
         problem.model,
         arrays,
@@ -150,20 +157,24 @@ def _from_seeds(
             distance = jnp.where(active[:, None], distance, jnp.inf)
         # not by equality with the minimum: a compiled distance may differ from itself in a bit
         weights, _ = hard(-distance, jnp.ones(rows, points.dtype))
-        weights = (1 - SMOOTHING) * weights + SMOOTHING / structure.clusters
+        weights = (1 - SMOOTHING) * weights + SMOOTHING / len(chosen)
         if active is not None:
             weights = jnp.where(active[:, None], weights, 0)
         values = model.initial(key, structure, radius=0.1)
 
         def improve(_: int, values: Globals) -> Globals:
             families = model.pieces(values, structure).families()
+            by_state = structure.assignment is None
             statistics = {
-                n: f.expected_statistics(
+                n: (f.seeded if f.latent and by_state else f.expected_statistics)(
                     weights, arrays[n], missing=gaps[n], centre=chunks.centres[n]
                 )
                 for n, f in families.items()
             }
-            swept = Pass(jnp.zeros(()), weights.sum(-1), statistics)
+            counts = weights.sum(-1)
+            if by_state:
+                counts = counts.sum(keepdims=True)
+            swept = Pass(jnp.zeros(()), counts, statistics)
             return maximise(model, structure, wires, free, values, swept, chunks, flat=flat)
 
         return lax.fori_loop(0, SWEEPS, improve, values)

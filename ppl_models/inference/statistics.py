@@ -9,7 +9,7 @@ of which only the sums are exchanged; ``JAX_NUM_CPU_DEVICES=4`` makes devices of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,7 +25,6 @@ from ..distributions.exponential_family import (
     ExponentialFamily,
     StackedFamily,
     Statistics,
-    has_missing,
 )
 from .compiling import QUICK
 from .program import Pieces, Structure
@@ -87,7 +86,7 @@ def cut(
         chunk_rows: most rows of a chunk (default: as many as fit a cache).
     """
     rows = len(next(iter(data.values())))
-    gaps = {n: _has_gaps(np.asarray(data[n]), family) for n, family in families.items()}
+    gaps = {n: family.gaps(np.asarray(data[n])) for n, family in families.items()}
     if chunk_rows is None:
         cells = sum(f.cells(np.asarray(data[n]), missing=gaps[n]) for n, f in families.items())
         number = jnp.result_type(float).itemsize
@@ -110,14 +109,8 @@ def cut(
     return Chunks(arrays, present, centres, tuple(sorted(gaps.items())), mesh)
 
 
-def _has_gaps(value: np.ndarray, family: ExponentialFamily) -> bool:
-    """Whether cells are missing: NaN, or a negative code among integers."""
-    codes = np.issubdtype(value.dtype, np.integer) and family.event_dim
-    return has_missing(value) or bool(codes and (value < 0).any())
-
-
 @partial(jax.jit, static_argnames=("missing",), compiler_options=QUICK)
-def _prepare(family: ExponentialFamily, value: Array, centre: Array, missing: bool) -> Array:
+def _prepare(family: ExponentialFamily, value: Array, centre: Array, missing: bool) -> Any:
     """A site's rows as passes need them, chunk by chunk."""
     return lax.map(lambda v: family.prepare(v, missing=missing, centre=centre), value)
 
@@ -130,9 +123,9 @@ def _devices(count: int) -> Mesh | None:
     return Mesh(np.array(devices), ("chunk",))
 
 
-def _place(value: Any, mesh: Mesh | None) -> Array:
+def _place(value: Any, mesh: Mesh | None) -> Any:
     if mesh is None:
-        return jnp.asarray(value)
+        return jax.tree.map(jnp.asarray, value)
     return jax.device_put(value, NamedSharding(mesh, PartitionSpec("chunk")))
 
 
@@ -180,10 +173,11 @@ def sweep(
     """
     families = pieces.families()
     missing = dict(chunks.missing)
+    how = "best" if assign is hard else "mean"
 
-    def chunk(arrays: Mapping[str, Array], present: Array, *known: Array) -> tuple[Pass, None]:
+    def chunk(arrays: Mapping[str, Any], present: Array, *known: Array) -> tuple[Pass, None]:
         if nearby is None:
-            logits = chunk_logits(pieces, families, structure, arrays, chunks.centres, missing)
+            logits, arrays = look(pieces, families, arrays, chunks, how)
         else:
             logits = _add_up(nearby.point, arrays) - known[0] + _add_up(nearby.step, arrays)
         if active is not None:
@@ -292,6 +286,38 @@ def over_chunks(
         check_vma=False,
     )
     return shared(pieces)
+
+
+def look(
+    pieces: Pieces,
+    families: Families,
+    arrays: Mapping[str, Any],
+    chunks: Chunks,
+    how: str,
+    keys: Sequence[Array] | None = None,
+) -> tuple[Array, dict[str, Any]]:
+    """``log p(z = k, x_n)`` of one chunk, and the chunk with what was found out about its rows.
+
+    Args:
+        pieces: the program's densities.
+        families: its emissions.
+        arrays: the chunk's rows.
+        chunks: centres and gaps.
+        how: what becomes of what an emission hides: "mean", "best" or "draw".
+        keys: random keys of draws, one a site.
+    """
+    total: Any = 0.0 if pieces.log_weights is None else pieces.log_weights
+    missing, found = dict(chunks.missing), dict(arrays)
+    for place, (name, family) in enumerate(families.items()):
+        logits, found[name] = family.look(
+            arrays[name],
+            missing=missing[name],
+            centre=chunks.centres[name],
+            how=how,
+            key=None if keys is None else keys[place],
+        )
+        total = total + logits
+    return total, found
 
 
 def chunk_logits(

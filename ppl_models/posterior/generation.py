@@ -40,10 +40,11 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
         return model.with_data(blank)
     sizes: dict[str, Any] = {size: rows}
     shape = next(np.shape(v) for v in model.data.values())
-    if "features" in accepted and len(shape) == 2:
-        sizes["features"] = shape[1]
     if "positions" in accepted:
         sizes["positions"] = length or shape[1]
+        shape = (shape[0], *shape[2:])
+    if "features" in accepted and len(shape) == 2:
+        sizes["features"] = shape[1]
     return Model(model.function, {}, {**model.arguments, **sizes}, model.fixed)
 
 

@@ -89,7 +89,7 @@ def ascend(
     wires, free = conjugate_sites(
         problem.model, problem.structure, problem.wiring, problem.chunks, flat=flat
     )
-    if problem.structure.assignment is None:
+    if problem.structure.assignment is None and not problem.latent:
         starts = 1
     if not problem.structure.sites:
         raise InputError("every global site is fixed: there is nothing to maximise")

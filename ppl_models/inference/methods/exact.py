@@ -25,6 +25,11 @@ def check(problem: Problem) -> None:
             f"site '{structure.assignment}' is hidden, so that there is no closed form: "
             "use method='gibbs', 'nuts' or 'em'"
         )
+    if problem.latent:
+        raise UnsupportedError(
+            f"site '{structure.emissions[0]}' hides a path of states, so that there is no closed "
+            "form: use method='gibbs', 'nuts' or 'em'"
+        )
     gaps = [
         n for n, missing in problem.chunks.missing if missing and not problem.families[n].factorises
     ]
