@@ -234,22 +234,26 @@ def best(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Array]:
     states, steps, sequences = logits.shape
     log_step, log_end = _safe_log(chain.step), _safe_log(chain.end)
     start = _safe_log(chain.initial)[:, None] + logits[:, 0]
-    stay = jnp.broadcast_to(jnp.arange(states)[:, None], (states, sequences))
+    stay = jnp.broadcast_to(jnp.arange(states, dtype=jnp.int32)[:, None], (states, sequences))
 
     def step(score: Array, given: tuple) -> tuple[Array, Array]:
         here, active = given
-        value, origin = score[0][None] + log_step[0][:, None], jnp.zeros_like(stay)
-        for i in range(1, states):  # a running comparison: argmax is slow on CPUs
-            other = score[i][None] + log_step[i][:, None]
-            origin = jnp.where(other > value, i, origin)
-            value = jnp.maximum(other, value)
+        value, origin = _largest([score[i][None] + log_step[i][:, None] for i in range(states)])
         return jnp.where(active, value + here, score), jnp.where(active, origin, stay)
 
     active = jnp.arange(1, steps)[:, None] < lengths
     score, origins = lax.scan(step, start, (jnp.moveaxis(logits[:, 1:], 1, 0), active))
-    final = score + log_end[:, None]
-    last = final.argmax(0)
-    return final.max(0), _follow(origins, last)
+    final, last = _largest(list(score + log_end[:, None]))
+    return final, _follow(origins, last)
+
+
+def _largest(values: list[Array]) -> tuple[Array, Array]:
+    """The largest of arrays and which it is, by a running comparison: argmax is slow on CPUs."""
+    best, place = values[0], jnp.zeros(values[0].shape, jnp.int32)
+    for i, value in enumerate(values[1:], start=1):
+        place = jnp.where(value > best, i, place)
+        best = jnp.maximum(value, best)
+    return best, place
 
 
 def _follow(origins: Array, last: Array) -> Array:
