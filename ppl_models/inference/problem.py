@@ -15,7 +15,7 @@ from ..distributions.exponential_family import ExponentialFamily
 from ..errors import UnsupportedError
 from .program import Model, Pieces, Structure, evaluate, random_values
 from .statistics import Chunks, cut
-from .wiring import Wiring, exchangeable, wiring
+from .wiring import Wiring, exchangeable, exchangeable_states, wiring
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,13 @@ class Problem:
             return False
 
     @cached_property
+    def states(self) -> int:
+        """Number of states of the hidden paths of a program that assigns nothing else; else 0."""
+        if self.structure.assignment is not None or not self.latent:
+            return 0
+        return max(getattr(f, "states", 0) for f in self.families.values())
+
+    @cached_property
     def chunks(self) -> Chunks:
         """The data, cut into chunks."""
         return cut(self.model.data, self.families)
@@ -70,6 +77,8 @@ class Problem:
     def exchangeable(self) -> bool:
         """Whether clusters may change places without a change of the density."""
         try:
+            if self.states:
+                return exchangeable_states(self.model, self.structure, self.wiring, self.states)
             return exchangeable(self.model, self.structure, self.wiring)
         except UnsupportedError:  # emissions that are no families
             return False

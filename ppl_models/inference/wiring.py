@@ -125,6 +125,32 @@ def cluster_axes(structure: Structure, found: Wiring) -> dict[str, tuple[int, ..
     return {n: tuple(i for i, d in enumerate(ds) if d in indexed) for n, ds in dims.items()}
 
 
+def state_axes(
+    structure: Structure, found: Wiring, states: int
+) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+    """The axes of every site that run over the states of hidden paths, and what they are called.
+
+    A transition matrix, found by its wire (or by the name of its axes), names the axis of the
+    states and that of the following ones; every other site with the former runs over states too.
+    """
+    dims = {site.name: site.dims for site in structure.sites}
+    shapes = {site.name: site.shape for site in structure.sites}
+    rows = [dims[w.site] for w in found.wires if w.parameter == "transition"]
+    rows += [d for d in dims.values() if d[:1] == ("state",) and "next_state" in d]
+    if not rows:
+        return {}
+    here, after = rows[0][0], rows[0][-1]
+    names = {here: "state", after: "next_state"}
+    axes = {}
+    for name, own in dims.items():
+        chosen = tuple(
+            i for i, d in enumerate(own) if d in names and shapes[name][i] in (states, states + 1)
+        )
+        if chosen:
+            axes[name] = (chosen, tuple(names[own[i]] for i in chosen))
+    return axes
+
+
 def permute_clusters(
     values: Mapping[str, Any], axes: Mapping[str, tuple[int, ...]], order: np.ndarray
 ) -> dict[str, Any]:
@@ -132,9 +158,37 @@ def permute_clusters(
     moved = dict(values)
     for name, value in values.items():
         for axis in axes.get(name, ()):
-            value = value.take(order, axis)
+            rest = np.arange(len(order), value.shape[axis])  # the column of an end stays last
+            value = value.take(np.concatenate([order, rest]), axis)
         moved[name] = value
     return moved
+
+
+def exchangeable_states(model: Model, structure: Structure, found: Wiring, states: int) -> bool:
+    """Whether the states of hidden paths may change places."""
+    axes = {n: a for n, (a, _) in state_axes(structure, found, states).items()}
+    if structure.assignment is not None or states == 1 or not axes:
+        return False
+    values = random_values(model, random.key(1), structure=structure)
+    here = evaluate(model, values, structure=structure)
+    before = _parameters(here, structure)
+    tied = {
+        (name, parameter)
+        for name, family in here.families().items()
+        for parameter in family.shared_parameters
+    }
+    swapped = np.r_[1, 0, np.arange(2, states)]
+    for order in (swapped, np.roll(np.arange(states), 1)):
+        there = evaluate(model, permute_clusters(values, axes, order), structure=structure)
+        if not np.isclose(here.log_prior, there.log_prior, rtol=1e-5):
+            return False
+        after = _parameters(there, structure)
+        for key, value in before.items():
+            moves = () if key in tied else ((1, 2) if key[1] == "transition" else (1,))
+            expected = permute_clusters({"p": value}, {"p": moves}, order)["p"]
+            if not np.allclose(expected, after[key], rtol=1e-5, atol=1e-7):
+                return False
+    return True
 
 
 def exchangeable(model: Model, structure: Structure, found: Wiring) -> bool:
