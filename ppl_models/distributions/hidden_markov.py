@@ -154,13 +154,17 @@ class HiddenMarkov(ExponentialFamily):
         event = tuple(range(2, value.ndim))
         cells = self._seen(value)
         seen = cells.any(event).T
-        lengths = jnp.max(jnp.where(seen, jnp.arange(1, len(seen) + 1)[:, None], 0), axis=0)
+        lengths = self._lengths_of(value, seen)
         steps, observed = self._steps(value), self._steps(cells)
         inner = missing and self.emission.factorises
         if not inner:
             steps = jnp.where(observed, steps, jnp.zeros((), steps.dtype))
         prepared = self.emission.prepare(steps, missing=inner, centre=centre)
         return {"steps": prepared, "seen": seen, "lengths": lengths}
+
+    def _lengths_of(self, value: Array, seen: Array) -> Array:
+        """Steps of every sequence: up to its last one with an observed cell."""
+        return jnp.max(jnp.where(seen, jnp.arange(1, len(seen) + 1)[:, None], 0), axis=0)
 
     def cells(self, value: Any, *, missing: bool) -> int:
         """Numbers that a pass has at hand for each sequence."""
@@ -252,7 +256,7 @@ class HiddenMarkov(ExponentialFamily):
         flat = self.components()
         centre = jax.lax.stop_gradient(flat.centre(value))
         # known only where the data are: cells of a step may be missing one by one
-        missing = self.gaps(value) if not isinstance(value, jax.core.Tracer) else self._in_part()
+        missing = self._in_part() if isinstance(value, jax.core.Tracer) else self.gaps(value)
         logits = flat.contract(value, missing=missing, centre=centre)
         return logits.reshape(self.batch_shape[:-1] + (len(value),))
 
@@ -283,25 +287,18 @@ class HiddenMarkov(ExponentialFamily):
         """Log-density with any batch of parameters."""
         batch = jnp.broadcast_shapes(value.shape[: -self.event_dim], self.batch_shape)
         rows = jnp.broadcast_to(value, (*batch, *self.event_shape)).reshape(-1, *self.event_shape)
-        initial = jnp.broadcast_to(self.initial, (*batch, *self.initial.shape[-1:]))
-        step = jnp.broadcast_to(self.transition, (*batch, *self.transition.shape[-2:]))
-        emission = self.emission
-        steps = jnp.moveaxis(
-            jnp.broadcast_to(value, (*batch, *self.event_shape)), len(batch), 0
-        )  # (position, batch, event)
-        each = emission.log_prob(jnp.expand_dims(steps, -1 - emission.event_dim))
-        seen = self._seen(steps).reshape(*steps.shape[: 1 + len(batch)], -1).any(-1)
-        each = jnp.where(seen[..., None], each, 0)  # (position, batch, state)
-        logits = jnp.moveaxis(each, -1, 0).reshape(self.states, self.positions, -1)
-        place = jnp.arange(1, self.positions + 1)[:, None]
-        lengths = jnp.max(jnp.where(seen.reshape(self.positions, -1), place, 0), axis=0)
-        chains = self.replace(initial=initial, transition=step)._chains()
-        chains = Chain(*(v.reshape(len(rows), *v.shape[len(batch) :]) for v in chains))
+        own, over = {}, {}
+        for name, dims in self.parameter_dims.items():
+            parameter, shared = getattr(self, name), name in self.shared_parameters
+            event = parameter.shape[parameter.ndim - dims :]
+            if not shared:
+                parameter = jnp.broadcast_to(parameter, (*batch, *event)).reshape(-1, *event)
+            own[name], over[name] = parameter, None if shared else 0
 
-        def one(chain: Chain, logits: Array, length: Array) -> Array:
-            return hidden_paths.log_likelihood(chain, logits[..., None], length[None])[0]
+        def one(parameters: dict[str, Array], row: Array) -> Array:
+            return self.replace(**parameters).log_prob(row[None])[0]
 
-        return jax.vmap(one, (0, -1, 0))(chains, logits, lengths).reshape(batch)
+        return jax.vmap(one, (over, 0))(own, rows).reshape(batch)
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``."""
