@@ -378,15 +378,8 @@ class HiddenMarkov(ExponentialFamily):
         keys = random.split(step_key, self.positions - 1)
         _, rest = jax.lax.scan(step, first, keys)
         path = jnp.concatenate([first[None], rest])  # (position, shape)
-        emitted = self.emission.sample(emit_key, (self.positions, *sample_shape))
-        index = jnp.clip(path, 0, states - 1).reshape(
-            *path.shape, 1, *[1] * self.emission.event_dim
-        )
-        emitted = jnp.broadcast_to(
-            emitted, (self.positions, *shape, states, *self.emission.event_shape)
-        )
-        chosen = jnp.take_along_axis(emitted, index, axis=len(path.shape))
-        chosen = chosen.reshape(*path.shape, *self.emission.event_shape)
+        inside = jnp.clip(path, 0, states - 1)
+        chosen = self._emissions_at(inside, components=len(self.batch_shape)).sample(emit_key)
         over = (path == states).reshape(*path.shape, *[1] * self.emission.event_dim)
         if self.ends:
             absent = jnp.nan if jnp.issubdtype(chosen.dtype, jnp.floating) else -1
@@ -429,11 +422,19 @@ class HiddenMarkov(ExponentialFamily):
         keys = random.split(random.key(0) if key is None else key, len(rows))
         return jax.vmap(one, (over, 0, 0), 1)(own, rows, keys)
 
-    def _emissions_at(self, path: Array) -> ExponentialFamily:
-        """Every step's own state's emission, for ``path (step, sequence)``."""
-        flat, states = self._flat(), self.states
-        several = math.prod(self.batch_shape) > 1
-        index = path + (jnp.arange(path.shape[1]) * states if several else 0)
+    def _emissions_at(self, path: Array, components: int = 1) -> ExponentialFamily:
+        """Every step's own state's emission.
+
+        Args:
+            path: states ``(..., component axes)``.
+            components: how many of the last axes are the chain's own batch; chains of one
+                component serve any path.
+        """
+        flat, count = self._flat(), math.prod(self.batch_shape)
+        index = path
+        if count > 1:
+            own = self.batch_shape if components == len(self.batch_shape) else (count,)
+            index = path + self.states * jnp.arange(count).reshape(own)
         shared = self.emission.shared_parameters
         return self.emission.replace(
             **{
