@@ -452,6 +452,10 @@ class HiddenMarkov(ExponentialFamily):
         paths = flat.look(prepared, missing=True, centre=centre)[1]["paths"]
         return jnp.moveaxis(paths.states[0], 0, -1).swapaxes(0, 1)
 
+    def draw_path(self, key: Array, value: Array) -> Array:
+        """A path of every sequence from its posterior, ``(sequence, position)``."""
+        return self._paths(value.reshape(-1, *self.event_shape), "draw", key).T
+
     def best_path(self, value: Array) -> Array:
         """The most probable path of every sequence, ``(sequence, position)``; -1 after its end."""
         rows = value.reshape(-1, *self.event_shape)
