@@ -381,12 +381,11 @@ class HiddenMarkov(ExponentialFamily):
         keys = random.split(step_key, self.positions - 1)
         _, rest = jax.lax.scan(step, first, keys)
         path = jnp.concatenate([first[None], rest])  # (position, shape)
-        emitted = self.emission.sample(emit_key, (self.positions, *sample_shape))
+        # expanded: chains that share their emission still draw from it each for itself
+        each = self.emission.expand((*self.batch_shape, states))
+        emitted = each.sample(emit_key, (self.positions, *sample_shape))
         index = jnp.clip(path, 0, states - 1).reshape(
             *path.shape, 1, *[1] * self.emission.event_dim
-        )
-        emitted = jnp.broadcast_to(
-            emitted, (self.positions, *shape, states, *self.emission.event_shape)
         )
         chosen = jnp.take_along_axis(emitted, index, axis=len(path.shape))
         chosen = chosen.reshape(*path.shape, *self.emission.event_shape)
@@ -454,9 +453,34 @@ class HiddenMarkov(ExponentialFamily):
         paths = flat.look(prepared, missing=True, centre=centre)[1]["paths"]
         return jnp.moveaxis(paths.states[0], 0, -1).swapaxes(0, 1)
 
+    def inside(self, value: Array) -> Array:
+        """Which steps there are, ``(sequence, position)``: those up to a sequence's end."""
+        rows = value.reshape(-1, *self.event_shape)
+        return jnp.arange(self.positions) < self._lengths(rows)[:, None]
+
     def best_path(self, value: Array) -> Array:
         """The most probable path of every sequence, ``(sequence, position)``; -1 after its end."""
         rows = value.reshape(-1, *self.event_shape)
-        path = self._paths(rows, "best")
-        inside = jnp.arange(self.positions)[:, None] < self._lengths(rows)
-        return jnp.where(inside, path, -1).T
+        return jnp.where(self.inside(rows), self._paths(rows, "best").T, -1)
+
+    def draw_path(self, key: Array, value: Array) -> Array:
+        """A path of every sequence given its steps, ``(sequence, position)``; -1 after its end."""
+        rows = value.reshape(-1, *self.event_shape)
+        return jnp.where(self.inside(rows), self._paths(rows, "draw", key).T, -1)
+
+    def draw_ahead(self, key: Array, path: Array, steps: int) -> tuple[Array, Array]:
+        """What follows paths ``(sequence, position)``: ``(sequence, steps, ...)`` and its states.
+
+        Args:
+            key: random key.
+            path: see :meth:`draw_path`.
+            steps: how many.
+        """
+        flat = self.components()
+        last = jnp.take_along_axis(path, (path >= 0).sum(-1, keepdims=True) - 1, -1)
+        known = (last == jnp.arange(self.states)).astype(flat.initial.dtype)
+        chain = HiddenMarkov(
+            known, flat.transition, flat.emission, positions=steps + 1, validate_args=False
+        )
+        drawn, states = chain.sample_with_path(key)
+        return drawn[:, 1:], states[:, 1:]

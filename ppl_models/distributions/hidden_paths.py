@@ -200,8 +200,8 @@ def expected(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Paths]
 
     given = (filtered, cut.likelihood, cut.active, cut.more)
     _, (states, after) = lax.scan(back, right, given, reverse=True)
-    whole = [cut.whole(v, steps) for v in (states, filtered, after)]
-    return total, Paths(*whole, chain.step)
+    shares, before, later = (cut.whole(v, steps) for v in (states, filtered, after))
+    return total, Paths(shares, before, later, chain.step)
 
 
 def filtered_states(chain: Chain, logits: Array, lengths: Array) -> Array:
