@@ -20,16 +20,20 @@ if TYPE_CHECKING:
     from .posterior.labels.relabel import relabel, unrelabel
     from .posterior.loo import loo
     from .posterior.partition.of_tree import coassignment, partition
+    from .posterior.paths import best_paths, draw_paths, forecast, state_probabilities
     from .posterior.prediction import log_density, predict
     from .posterior.storage import load, save
     from .report import write_report
 
 _PLACES = {
+    "best_paths": "posterior.paths",
     "calibrate": "posterior.calibration",
     "choose_clusters": "posterior.comparison",
     "coassignment": "posterior.partition.of_tree",
     "diagnose": "posterior.diagnosis",
+    "draw_paths": "posterior.paths",
     "fit": "inference.fit",
+    "forecast": "posterior.paths",
     "generate": "posterior.creation",
     "impute": "posterior.creation",
     "load": "posterior.storage",
@@ -41,16 +45,20 @@ _PLACES = {
     "relabel": "posterior.labels.relabel",
     "save": "posterior.storage",
     "sensitivity": "posterior.checks",
+    "state_probabilities": "posterior.paths",
     "unrelabel": "posterior.labels.relabel",
     "write_report": "report",
 }
 
 __all__ = [
+    "best_paths",
     "calibrate",
     "choose_clusters",
     "coassignment",
     "diagnose",
+    "draw_paths",
     "fit",
+    "forecast",
     "generate",
     "impute",
     "load",
@@ -62,6 +70,7 @@ __all__ = [
     "relabel",
     "save",
     "sensitivity",
+    "state_probabilities",
     "unrelabel",
     "write_report",
 ]

@@ -430,7 +430,8 @@ class HiddenMarkov(ExponentialFamily):
             components: how many of the last axes are the chain's own batch; chains of one
                 component serve any path.
         """
-        flat, count = self._flat(), math.prod(self.batch_shape)
+        # chains that share their emission still have it each for itself
+        flat, count = self.components()._flat(), math.prod(self.batch_shape)
         index = path
         if count > 1:
             own = self.batch_shape if components == len(self.batch_shape) else (count,)
@@ -456,9 +457,34 @@ class HiddenMarkov(ExponentialFamily):
         """A path of every sequence from its posterior, ``(sequence, position)``."""
         return self._paths(value.reshape(-1, *self.event_shape), "draw", key).T
 
+    def inside(self, value: Array) -> Array:
+        """Which steps there are, ``(sequence, position)``: those up to a sequence's end."""
+        rows = value.reshape(-1, *self.event_shape)
+        return jnp.arange(self.positions) < self._lengths(rows)[:, None]
+
     def best_path(self, value: Array) -> Array:
         """The most probable path of every sequence, ``(sequence, position)``; -1 after its end."""
         rows = value.reshape(-1, *self.event_shape)
-        path = self._paths(rows, "best")
-        inside = jnp.arange(self.positions)[:, None] < self._lengths(rows)
-        return jnp.where(inside, path, -1).T
+        return jnp.where(self.inside(rows), self._paths(rows, "best").T, -1)
+
+    def draw_path(self, key: Array, value: Array) -> Array:
+        """A path of every sequence given its steps, ``(sequence, position)``; -1 after its end."""
+        rows = value.reshape(-1, *self.event_shape)
+        return jnp.where(self.inside(rows), self._paths(rows, "draw", key).T, -1)
+
+    def draw_ahead(self, key: Array, path: Array, steps: int) -> tuple[Array, Array]:
+        """What follows paths ``(sequence, position)``: ``(sequence, steps, ...)`` and its states.
+
+        Args:
+            key: random key.
+            path: see :meth:`draw_path`.
+            steps: how many.
+        """
+        flat = self.components()
+        last = jnp.take_along_axis(path, (path >= 0).sum(-1, keepdims=True) - 1, -1)
+        known = (last == jnp.arange(self.states)).astype(flat.initial.dtype)
+        chain = HiddenMarkov(
+            known, flat.transition, flat.emission, positions=steps + 1, validate_args=False
+        )
+        drawn, states = chain.sample_with_path(key)
+        return drawn[:, 1:], states[:, 1:]

@@ -44,7 +44,7 @@ def generate(tree: xr.DataTree, rows: int, *, seed: int, length: int = 100) -> x
     with scope(tree.attrs.get("precision", "float64")):
         found = recall(tree)
         key = random.key(seed)
-        values = _resampled(found, key, rows)
+        values = resampled(found, key, rows)
         pieces = []
         per_row = max(int(np.prod(np.shape(next(iter(found.problem.model.data.values())))[1:])), 1)
         at_once = max(1, CELLS // per_row)
@@ -82,7 +82,7 @@ def impute(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: int) 
     with scope(tree.attrs.get("precision", "float64")):
         found = recall(tree, data)
         key = random.key(seed)
-        values = _resampled(found, key, draws)
+        values = resampled(found, key, draws)
         model, structure = found.problem.model, found.problem.structure
         size = max(1, CELLS // (structure.clusters * draws))
         pieces = []
@@ -108,7 +108,7 @@ def _restore(filled: np.ndarray, observed: Observed) -> np.ndarray:
     return np.where(absent, filled, values)
 
 
-def _resampled(found: Recalled, key: Array, count: int) -> Globals:
+def resampled(found: Recalled, key: Array, count: int) -> Globals:
     """Global sites of ``count`` draws: all in turn where that is enough, else at random."""
     total = found.shape[0] * found.shape[1]
     if count <= total:

@@ -23,7 +23,10 @@ def _module(name: str) -> ModuleType:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that takes ``case`` runs once a family."""
+    """A test that takes ``case`` runs once a family, one with ``emission`` once a chain's."""
+    if "emission" in metafunc.fixturenames:
+        emissions = _module("hidden_cases").EMISSIONS
+        metafunc.parametrize("emission", emissions, ids=[e.name for e in emissions])
     if "case" in metafunc.fixturenames:
         chosen = _module("cases").CASES
         metafunc.parametrize("case", chosen, ids=[case.name for case in chosen])
@@ -39,6 +42,12 @@ def cases() -> list:
 def table() -> ModuleType:
     """The module of the table, for its other oracles."""
     return _module("cases")
+
+
+@pytest.fixture(scope="session")
+def hidden() -> ModuleType:
+    """The module of hidden chains' emissions, and their brute force."""
+    return _module("hidden_cases")
 
 
 @pytest.fixture(autouse=True)

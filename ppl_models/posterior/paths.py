@@ -1,0 +1,281 @@
+"""Hidden paths given whole sequences: each step's states, the best path, paths drawn, and ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax import Array, lax, random
+
+from ..distributions.convert import as_family
+from ..errors import InputError, UnsupportedError
+from ..inference.compiling import QUICK
+from ..inference.fit import scope
+from ..inference.program import Globals, Model, Structure
+from .creation import resampled
+from .recall import Recalled, recall
+
+CELLS = 4_000_000  #: sequence × position × state at once
+
+
+def state_probabilities(
+    tree: xr.DataTree, data: Any = None, *, by_draw: bool = False, draws: int | None = None
+) -> xr.DataArray:
+    """P(state | whole sequence) of every step, the mean over draws.
+
+    Where draws number states differently their mean says nothing: ``relabel`` first.
+
+    Args:
+        tree: a fit of a program with hidden paths.
+        data: sequences in any container that ``fit`` takes (default: the fitted ones).
+        by_draw: one table a draw instead of their mean.
+        draws: use at most this many draws a chain.
+
+    Returns:
+        ``(sequence, position, state)``, NaN after a sequence's end; chain and draw before it if
+        ``by_draw``.
+
+    Raises:
+        InputError: a program without paths, or sequences that do not fit.
+        UnsupportedError: sequences that are assigned to clusters, each with states of its own.
+
+    >>> from ppl_models import fit
+    >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], method="em", seed=0, states=2)
+    >>> state_probabilities(tree).round(2)[1, :, 0].values.tolist()
+    [0.0, 0.0, nan]
+    """
+    with scope(tree.attrs.get("precision", "float64")):
+        found = _recalled(tree, data, draws)
+        pieces = []
+        for model, structure in _in_blocks(found, _count(found) if by_draw else 1):
+            shares, inside = _shares(model, found.values, structure=structure, by_draw=by_draw)
+            pieces.append(np.where(inside[..., None], np.asarray(shares), np.nan))
+    table = np.concatenate(pieces, axis=-3)
+    dims: tuple[str, ...] = (found.plate, "position", "state")
+    if by_draw:
+        table, dims = table.reshape(*found.shape, *table.shape[1:]), ("chain", "draw", *dims)
+    return xr.DataArray(table, _coords(found, table.shape[-1]), dims, name="state_probabilities")
+
+
+def best_paths(tree: xr.DataTree, data: Any = None) -> xr.DataArray:
+    """The most probable path of every sequence (Viterbi), given the parameters.
+
+    The parameters are those of the draw with the highest posterior density: one draw numbers its
+    states in one way, and its path is possible, which a path made up of each step's most probable
+    state need not be.
+
+    Args:
+        tree: a fit of a program with hidden paths.
+        data: sequences (default: the fitted ones).
+
+    Returns:
+        ``(sequence, position)``, -1 after a sequence's end.
+
+    Raises:
+        InputError: a program without paths, or sequences that do not fit.
+        UnsupportedError: sequences that are assigned to clusters, each with states of its own.
+
+    >>> from ppl_models import fit
+    >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], method="em", seed=0, states=2)
+    >>> best_paths(tree).values.tolist()
+    [[0, 0, 1], [1, 1, -1]]
+    """
+    with scope(tree.attrs.get("precision", "float64")):
+        found = _recalled(tree, data, None)
+        top = int(tree["sample_stats"]["lp"].transpose("chain", "draw").values.argmax())
+        values = {n: v[top] for n, v in found.values.items()}
+        blocks = _in_blocks(found, 1)
+        pieces = [np.asarray(_best(m, values, structure=s)) for m, s in blocks]
+    dims = (found.plate, "position")
+    return xr.DataArray(np.concatenate(pieces), _coords(found), dims, name="best_paths")
+
+
+def draw_paths(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: int) -> xr.DataArray:
+    """Paths drawn given the sequences, each from another draw of the posterior.
+
+    Args:
+        tree: a fit of a program with hidden paths.
+        data: sequences (default: the fitted ones).
+        draws: how many paths of every sequence.
+        seed: of the random numbers.
+
+    Returns:
+        ``(draw, sequence, position)``, -1 after a sequence's end.
+
+    Raises:
+        InputError: fewer than one draw, a program without paths, or sequences that do not fit.
+        UnsupportedError: sequences that are assigned to clusters, each with states of its own.
+
+    >>> from ppl_models import fit
+    >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], method="em", seed=0, states=2)
+    >>> draw_paths(tree, draws=3, seed=0).shape
+    (3, 2, 3)
+    """
+    _at_least_one("draws", draws)
+    with scope(tree.attrs.get("precision", "float64")):
+        found = _recalled(tree, data, None)
+        key = random.key(seed)
+        values = resampled(found, key, draws)
+        pieces = []
+        for place, (model, structure) in enumerate(_in_blocks(found, draws)):
+            keys = random.split(random.fold_in(key, place + 1), draws)
+            pieces.append(np.asarray(_drawn(model, values, keys, structure=structure)))
+    dims = ("draw", found.plate, "position")
+    return xr.DataArray(np.concatenate(pieces, axis=1), _coords(found), dims, name="paths")
+
+
+def forecast(
+    tree: xr.DataTree, steps: int, data: Any = None, *, draws: int = 1000, seed: int
+) -> xr.Dataset:
+    """What follows the sequences: each draw goes on from a last state of its own.
+
+    A draw of the posterior, the last state given the sequence, then states and steps from there:
+    what is not known of parameters, of the state and of chance is all in the spread.
+
+    Args:
+        tree: a fit of a program with hidden paths.
+        steps: how many steps ahead.
+        data: sequences (default: the fitted ones).
+        draws: continuations of every sequence.
+        seed: of the random numbers.
+
+    Returns:
+        The data site ``(draw, sequence, ahead, ...)`` and ``state (draw, sequence, ahead)``;
+        ``ahead`` counts from 1. After an end: missing, and -1.
+
+    Raises:
+        InputError: fewer than one step or draw, a program without paths, or sequences that do not
+            fit.
+        UnsupportedError: sequences that are assigned to clusters, each with states of its own.
+
+    >>> from ppl_models import fit
+    >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], method="em", seed=0, states=2)
+    >>> dict(forecast(tree, 5, draws=20, seed=0)["x"].sizes)
+    {'draw': 20, 'sequence': 2, 'ahead': 5, 'feature': 1}
+    """
+    _at_least_one("steps", steps)
+    _at_least_one("draws", draws)
+    with scope(tree.attrs.get("precision", "float64")):
+        found = _recalled(tree, data, None)
+        key = random.key(seed)
+        values = resampled(found, key, draws)
+        pieces = []
+        for place, (model, structure) in enumerate(_in_blocks(found, draws)):
+            keys = random.split(random.fold_in(key, place + 1), draws)
+            ahead = _ahead(model, values, keys, structure=structure, steps=steps)
+            pieces.append([np.asarray(v) for v in ahead])
+    drawn, states = (np.concatenate(parts, axis=1) for parts in zip(*pieces, strict=True))
+    name = found.problem.structure.emissions[0]
+    event = found.observed[name].dims[2:]
+    dims = ("draw", found.plate, "ahead")
+    coords = {n: c for n, c in _coords(found).items() if n != "position"}
+    coords |= {n: c for n, c in found.observed[name].coords.items() if n in event}
+    return xr.Dataset(
+        {name: ((*dims, *event), drawn), "state": (dims, states)},
+        coords | {"ahead": np.arange(1, steps + 1)},
+    )
+
+
+def _at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise InputError(f"{name} is {value}: ask for at least one")
+
+
+def _recalled(tree: xr.DataTree, data: Any, draws: int | None) -> Recalled:
+    found = recall(tree, data, draws=draws)
+    if not found.problem.latent:
+        raise InputError(
+            f"the program {tree.attrs['program']} has no hidden paths: use predict for the "
+            "clusters of rows"
+        )
+    if found.problem.structure.assignment is not None:
+        raise UnsupportedError(
+            f"sequences of {tree.attrs['program']} are assigned to clusters whose states are their "
+            "own: use predict for the clusters, and fit the sequences of one cluster for its states"
+        )
+    return found
+
+
+def _count(found: Recalled) -> int:
+    return found.shape[0] * found.shape[1]
+
+
+def _in_blocks(found: Recalled, times: int) -> Iterator[tuple[Model, Structure]]:
+    """The sequences in blocks, so that ``times`` tables of them are at hand at once."""
+    model, structure = found.problem.model, found.problem.structure
+    family = found.problem.families[structure.emissions[0]]
+    each = family.positions * family.states * times  # type: ignore[attr-defined]
+    size = max(1, CELLS // each)
+    for first in range(0, structure.rows, size):
+        part = model.with_data({n: v[first : first + size] for n, v in model.data.items()})
+        yield part, part.structure()
+
+
+def _chain(model: Model, values: Globals, structure: Structure) -> tuple[Any, Array]:
+    """The family of chains at given global sites, and its data."""
+    name = structure.emissions[0]
+    return as_family(model.trace_at(values, structure)[name]["fn"]), jnp.asarray(model.data[name])
+
+
+@partial(jax.jit, static_argnames=("structure", "by_draw"))
+def _shares(
+    model: Model, values: Globals, *, structure: Structure, by_draw: bool
+) -> tuple[Array, Array]:
+    """Shares ``([draw,] sequence, position, state)``, and which steps there are."""
+
+    def one(held: Globals) -> tuple[Array, Array]:
+        chain, data = _chain(model, held, structure)
+        return chain.state_shares(data), chain.inside(data)
+
+    first = jax.tree.map(lambda v: v[0], values)
+    inside = one(first)[1]
+    if by_draw:
+        return lax.map(lambda held: one(held)[0], values), inside
+    count = len(jax.tree.leaves(values)[0])
+
+    def add(total: Array, held: Globals) -> tuple[Array, None]:
+        return total + one(held)[0] / count, None
+
+    shape = jax.eval_shape(lambda: one(first)[0])
+    return lax.scan(add, jnp.zeros(shape.shape, shape.dtype), values)[0], inside
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _best(model: Model, values: Globals, *, structure: Structure) -> Array:
+    chain, data = _chain(model, values, structure)
+    return chain.best_path(data)
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _drawn(model: Model, values: Globals, keys: Array, *, structure: Structure) -> Array:
+    def one(pair: tuple[Array, Globals]) -> Array:
+        chain, data = _chain(model, pair[1], structure)
+        return chain.draw_path(pair[0], data)
+
+    return lax.map(one, (keys, values))
+
+
+@partial(jax.jit, static_argnames=("structure", "steps"), compiler_options=QUICK)
+def _ahead(
+    model: Model, values: Globals, keys: Array, *, structure: Structure, steps: int
+) -> tuple[Array, Array]:
+    def one(pair: tuple[Array, Globals]) -> tuple[Array, Array]:
+        path_key, step_key = random.split(pair[0])
+        chain, data = _chain(model, pair[1], structure)
+        return chain.draw_ahead(step_key, chain.draw_path(path_key, data), steps)
+
+    return lax.map(one, (keys, values))
+
+
+def _coords(found: Recalled, states: int | None = None) -> dict[str, Any]:
+    reading = next(iter(found.observed.values()))
+    sizes = dict(zip(reading.dims, reading.values.shape, strict=True))
+    known = {
+        n: np.asarray(reading.coords.get(n, np.arange(sizes[n]))) for n in (found.plate, "position")
+    }
+    return known if states is None else known | {"state": np.arange(states)}

@@ -1,0 +1,225 @@
+"""Passes over hidden paths against the sum, the largest and the frequencies of all of them."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import random
+
+from ppl_models.distributions import hidden_paths
+from ppl_models.distributions.hidden_paths import Chain
+
+STATES, STEPS = 3, 5
+LENGTHS = np.array([5, 1, 3, 4])
+DRAWS = 4000
+
+
+def _chain(ends):
+    generator = np.random.default_rng(5)
+    initial = generator.dirichlet(np.ones(STATES))
+    table = generator.dirichlet(np.ones(STATES + 1), STATES)
+    end = table[:, -1] if ends else np.ones(STATES)
+    step = table[:, :-1] if ends else table[:, :-1] / table[:, :-1].sum(1, keepdims=True)
+    return Chain(initial, step, end)
+
+
+def _logits():
+    return np.random.default_rng(6).normal(-1, 1.5, (STATES, STEPS, len(LENGTHS)))
+
+
+def _every_path(chain, logits, length):
+    """All paths of one sequence, ``(path, step)``, and their joint probabilities with the data."""
+    paths = np.array(list(product(range(STATES), repeat=int(length))))
+    joint = np.empty(len(paths))
+    for n, path in enumerate(paths):
+        weight = chain.initial[path[0]] * chain.end[path[-1]]
+        for before, after in zip(path[:-1], path[1:], strict=True):
+            weight *= chain.step[before, after]
+        joint[n] = weight * np.exp(sum(logits[state, t] for t, state in enumerate(path)))
+    return paths, joint
+
+
+@pytest.fixture(params=[False, True], ids=["cut by its observer", "ends by itself"])
+def ends(request):
+    """Whether the chain ends by itself."""
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["one by one", "in blocks"])
+def blocks(request, monkeypatch):
+    """Whether the steps are cut into blocks."""
+    if request.param:
+        monkeypatch.setattr(hidden_paths, "SHORT", 2)
+    assert hidden_paths.blocks_of(STEPS, len(LENGTHS)) == (3 if request.param else 1)
+    return request.param
+
+
+def _passes(chain, logits, lengths, keys):
+    """Everything that is looked at, in one compilation."""
+
+    def total(chain, logits):
+        return hidden_paths.log_likelihood(chain, logits, lengths).sum()
+
+    weights = jnp.arange(1.0, 1.0 + len(lengths))
+    likelihood, paths = hidden_paths.expected(chain, logits, lengths)
+    return {
+        "likelihood": hidden_paths.log_likelihood(chain, logits, lengths),
+        "likelihood again": likelihood,
+        "states": paths.states,
+        "steps": hidden_paths.transitions(paths, weights),
+        "endings": hidden_paths.endings(paths, weights, lengths),
+        "filtered": hidden_paths.filtered_states(chain, logits, lengths),
+        "best": hidden_paths.best(chain, logits, lengths),
+        "slopes": jax.grad(total, (0, 1))(chain, logits),
+        "drawn": jax.vmap(lambda key: hidden_paths.drawn(key, chain, logits, lengths)[1])(keys),
+    }
+
+
+@pytest.fixture(scope="module")
+def passed():
+    """``passed(ends, blocks)``: everything that the passes find, computed once."""
+    made = {}
+
+    def of(ends, blocks):
+        if (ends, blocks) not in made:
+            chain = Chain(*map(jnp.asarray, _chain(ends)))
+            keys = random.split(random.key(0), DRAWS)
+            # a function of its own: the number of blocks is fixed when it is traced
+            look = jax.jit(lambda *given: _passes(*given))
+            found = look(chain, jnp.asarray(_logits()), jnp.asarray(LENGTHS), keys)
+            made[ends, blocks] = jax.tree.map(np.asarray, found)
+        return made[ends, blocks]
+
+    return of
+
+
+def test_sums_over_paths_equal_brute_force(ends, blocks, passed):
+    chain, logits, found = _chain(ends), _logits(), passed(ends, blocks)
+    steps, endings = np.zeros((STATES, STATES)), np.zeros(STATES)
+    for n, length in enumerate(LENGTHS):
+        paths, joint = _every_path(chain, logits[..., n], length)
+        share = joint / joint.sum()
+        np.testing.assert_allclose(found["likelihood"][n], np.log(joint.sum()), rtol=1e-12)
+        np.testing.assert_allclose(found["likelihood again"][n], np.log(joint.sum()), rtol=1e-12)
+        for state in range(STATES):
+            expected = np.zeros(STEPS)
+            expected[:length] = share @ (paths == state)
+            np.testing.assert_allclose(found["states"][state, :, n], expected, atol=1e-12)
+        for path, weight in zip(paths, (n + 1) * share, strict=True):
+            np.add.at(steps, (path[:-1], path[1:]), weight)
+            endings[path[-1]] += weight
+    np.testing.assert_allclose(found["steps"], steps, rtol=1e-10)
+    np.testing.assert_allclose(found["endings"], endings, rtol=1e-10)
+
+
+def test_filtered_states_know_the_past_only(ends, blocks, passed):
+    chain, logits, found = _chain(ends), _logits(), passed(ends, blocks)
+    open_end = chain._replace(end=np.ones(STATES))
+    for n, length in enumerate(LENGTHS):
+        for t in range(length):
+            paths, joint = _every_path(open_end, logits[..., n], t + 1)
+            expected = [joint[paths[:, -1] == state].sum() for state in range(STATES)]
+            np.testing.assert_allclose(
+                found["filtered"][:, t, n], np.array(expected) / joint.sum(), rtol=1e-10
+            )
+
+
+def test_best_path_is_the_best(ends, blocks, passed):
+    chain, logits = _chain(ends), _logits()
+    score, path = passed(ends, blocks)["best"]
+    for n, length in enumerate(LENGTHS):
+        paths, joint = _every_path(chain, logits[..., n], length)
+        np.testing.assert_allclose(score[n], np.log(joint.max()), rtol=1e-12)
+        np.testing.assert_array_equal(path[:length, n], paths[joint.argmax()])
+        assert (path[length:, n] == path[length - 1, n]).all()
+
+
+def test_slopes_are_expected_statistics(ends, blocks, passed):
+    """Fisher's identity: the slope of the log-likelihood is the expected number of uses."""
+    chain, found = _chain(ends), passed(ends, blocks)
+    by_chain, by_logits = found["slopes"]
+    np.testing.assert_allclose(by_logits, found["states"], atol=1e-12)
+    first = found["states"][:, 0].sum(-1)
+    np.testing.assert_allclose(by_chain.initial * chain.initial, first, rtol=1e-10)
+    steps, endings = np.zeros((STATES, STATES)), np.zeros(STATES)
+    for n, length in enumerate(LENGTHS):
+        paths, joint = _every_path(chain, _logits()[..., n], length)
+        for path, weight in zip(paths, joint / joint.sum(), strict=True):
+            np.add.at(steps, (path[:-1], path[1:]), weight)
+            endings[path[-1]] += weight
+    np.testing.assert_allclose(by_chain.step * chain.step, steps, rtol=1e-10)
+    np.testing.assert_allclose(by_chain.end * chain.end, endings, rtol=1e-10)
+
+
+def test_draws_are_as_frequent_as_their_paths_are_probable(ends, blocks, passed):
+    chain, logits, drawn = _chain(ends), _logits(), passed(ends, blocks)["drawn"]
+    for n, length in enumerate(LENGTHS):
+        paths, joint = _every_path(chain, logits[..., n], length)
+        share = joint / joint.sum()
+        code = STATES ** np.arange(length)[::-1]  # the order in which all paths are listed
+        counts = np.bincount(drawn[:, :length, n] @ code, minlength=len(paths))
+        error = np.sqrt(share * (1 - share) / DRAWS)
+        assert (np.abs(counts / DRAWS - share) < 5 * error + 2 / DRAWS).all()
+
+
+def test_impossible_sequences_have_no_probability_and_are_no_nan(blocks):
+    chain = Chain(jnp.array([1.0, 0.0]), jnp.eye(2), jnp.ones(2))
+    logits = np.zeros((2, STEPS, 4))
+    logits[0, 1, 0] = -np.inf  # the only state that can be there
+    logits[:, 2, 1] = -np.inf  # both
+    logits[0, 4, 2] = -np.inf  # the last step
+    logits[1, :, 3] = -np.inf  # the state that cannot be there anyway
+    lengths = jnp.full(4, STEPS)
+
+    @jax.jit
+    def look(logits):
+        likelihood, paths = hidden_paths.expected(chain, logits, lengths)
+        best, _ = hidden_paths.best(chain, logits, lengths)
+        drawn = hidden_paths.drawn(random.key(0), chain, logits, lengths)[0]
+        return likelihood, best, drawn, paths
+
+    *totals, paths = look(jnp.asarray(logits))
+    for total in totals:
+        np.testing.assert_array_equal(total, [-np.inf, -np.inf, -np.inf, 0.0])
+    assert all(np.isfinite(v).all() for v in paths)
+    np.testing.assert_array_equal(paths.states[:, :, 3], [[1.0] * STEPS, [0.0] * STEPS])
+
+
+def test_a_hundred_thousand_steps_in_single_precision():
+    """Nothing underflows, the sum keeps its digits, and the slope is finite."""
+    steps = 100_000
+    generator = np.random.default_rng(8)
+    chain = Chain(np.array([0.3, 0.7]), np.array([[0.99, 0.01], [0.02, 0.98]]), np.ones(2))
+    logits = generator.normal(-40.0, 8.0, (2, steps, 1))
+    lengths = jnp.array([steps - 7])
+    assert hidden_paths.blocks_of(steps, 1) > 100
+
+    @jax.jit
+    def look(chain, logits):
+        def total(logits):
+            return hidden_paths.log_likelihood(chain, logits, lengths).sum()
+
+        _, paths = hidden_paths.expected(chain, logits, lengths)
+        path = hidden_paths.drawn(random.key(0), chain, logits, lengths)[1]
+        return *jax.value_and_grad(total)(logits), paths.states, path
+
+    def at(dtype):
+        given = jax.tree.map(lambda v: jnp.asarray(v, dtype), (chain, logits))
+        return [np.asarray(v) for v in look(*given)]
+
+    total, slope, states, path = at(jnp.float32)
+    exact, _, exact_states, _ = at(jnp.float64)
+    assert total.dtype == states.dtype == np.float32
+    np.testing.assert_allclose(total, exact, rtol=1e-6)
+    np.testing.assert_allclose(states, exact_states, atol=2e-5)
+    np.testing.assert_allclose(slope, states, atol=2e-4)
+    assert np.isin(path, (0, 1)).all()
+    inside = path[: steps - 7, 0]
+    share = exact_states[1, : steps - 7, 0]
+    # variances of neighbouring steps add up within a run of one state, at most some 100 steps
+    error = np.sqrt(100 * (share * (1 - share)).mean() / len(share))
+    assert abs(inside.mean() - share.mean()) < 5 * error
