@@ -453,10 +453,6 @@ class HiddenMarkov(ExponentialFamily):
         paths = flat.look(prepared, missing=True, centre=centre)[1]["paths"]
         return jnp.moveaxis(paths.states[0], 0, -1).swapaxes(0, 1)
 
-    def draw_path(self, key: Array, value: Array) -> Array:
-        """A path of every sequence from its posterior, ``(sequence, position)``."""
-        return self._paths(value.reshape(-1, *self.event_shape), "draw", key).T
-
     def inside(self, value: Array) -> Array:
         """Which steps there are, ``(sequence, position)``: those up to a sequence's end."""
         rows = value.reshape(-1, *self.event_shape)
