@@ -89,17 +89,23 @@ def _everywhere(share: Array, steps: _Steps) -> Array:
 def _forward(chain: Chain, steps: _Steps) -> tuple[Array, Array]:
     """Filtered states ``(step, state, sequence)`` and log-likelihoods ``(sequence,)``."""
 
-    def step(carry: tuple[Array, Array], given: tuple) -> tuple[tuple[Array, Array], Array]:
-        incoming, total = carry
+    def step(carry: tuple[Array, Array, Array], given: tuple) -> tuple[tuple, Array]:
+        incoming, total, lost = carry
         likelihood, top, active, more = given
         joint = jnp.where(active, likelihood * incoming, incoming)
         scale = joint.sum(0)
         filtered = joint / _safe(scale)
         moved = jnp.where(more, _apply(chain.step.T, filtered), filtered)
-        return (moved, total + jnp.log(scale) + jnp.where(active, top, 0)), filtered
+        # a long sum has no room for the last digits of what is added: they are carried along
+        # (Kahan 1965)
+        added = jnp.log(_safe(scale)) + jnp.where(active, top, 0) - lost
+        sum_now = total + added
+        lost = jnp.where(jnp.isfinite(sum_now), (sum_now - total) - added, 0)
+        return (moved, jnp.where(scale > 0, sum_now, -jnp.inf), lost), filtered
 
     first = _everywhere(chain.initial, steps)
-    (out, total), filtered = lax.scan(step, (first, jnp.zeros_like(first[0])), steps)
+    zero = jnp.zeros_like(first[0])
+    (out, total, _), filtered = lax.scan(step, (first, zero, zero), steps)
     return filtered, total + jnp.log((out * chain.end[:, None]).sum(0))
 
 
