@@ -85,7 +85,7 @@ def _cut(logits: Array, lengths: Array) -> _Cut:
     padded = jnp.pad(logits, ((0, 0), (0, blocks * inner - steps), (0, 0)))
     place = jnp.arange(blocks * inner)[:, None]
     active, more = place < lengths, place < lengths - 1
-    top = padded.max(0)
+    top = lax.stop_gradient(padded.max(0))  # it cancels
     safe = jnp.where(jnp.isfinite(top), top, 0)
 
     def lay(value: Array) -> Array:  # (..., step, sequence) -> (step in block, ..., lane)
