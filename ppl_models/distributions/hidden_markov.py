@@ -249,14 +249,14 @@ class HiddenMarkov(ExponentialFamily):
 
     def log_prob(self, value: Any, intermediates: list[Any] | None = None) -> Array:
         """Log-density of whole sequences, paths and missing steps summed out."""
-        value = jnp.asarray(value)
         one_for_all = not self.batch_shape or self.batch_shape[-1] == 1
-        if value.ndim != self.event_dim + 1 or not one_for_all:
-            return self.pointwise(value)
-        flat = self.components()
-        centre = jax.lax.stop_gradient(flat.centre(value))
+        if jnp.ndim(value) != self.event_dim + 1 or not one_for_all:
+            return self.pointwise(jnp.asarray(value))
         # known only where the data are: cells of a step may be missing one by one
         missing = self._in_part() if isinstance(value, jax.core.Tracer) else self.gaps(value)
+        value = jnp.asarray(value)
+        flat = self.components()
+        centre = jax.lax.stop_gradient(flat.centre(value))
         logits = flat.contract(value, missing=missing, centre=centre)
         return logits.reshape(self.batch_shape[:-1] + (len(value),))
 
@@ -271,7 +271,8 @@ class HiddenMarkov(ExponentialFamily):
         """
         if not self.emission.event_dim:
             return False
-        seen = np.asarray(self._seen(jnp.asarray(value)))
+        cells = np.asarray(value)  # not by JAX: within a trace it would know no values
+        seen = ~np.isnan(cells) if np.issubdtype(cells.dtype, np.floating) else cells >= 0
         event = tuple(range(2, seen.ndim))
         part = seen.any(event) & ~seen.all(event)
         if part.any() and not self.emission.factorises:

@@ -91,7 +91,8 @@ def hidden_markov(
             infer={"event_dims": ["state"]},
         )
     else:
-        initial = numpyro.deterministic("initial", stationary(transition))
+        with numpyro.plate("state", states):  # names the axis
+            initial = numpyro.deterministic("initial", stationary(transition))
     step = emitted(emission, states, features, scale, covariance=covariance, levels=levels)
     with numpyro.plate("sequence", sequences):
         chain = HiddenMarkov(initial, transition, step, positions=positions)

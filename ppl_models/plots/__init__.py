@@ -11,6 +11,7 @@ from ppl_models.plots.predictive import plot_predictive
 from ppl_models.plots.profiles import plot_profiles
 from ppl_models.plots.responsibilities import plot_responsibilities
 from ppl_models.plots.similarity import plot_similarity
+from ppl_models.plots.state_paths import plot_state_paths
 from ppl_models.plots.style import PALETTE, cluster_colors, house_style
 from ppl_models.plots.transitions import plot_transitions
 
@@ -31,6 +32,7 @@ __all__ = [
     "plot_prototypes",
     "plot_responsibilities",
     "plot_similarity",
+    "plot_state_paths",
     "plot_transitions",
     "png",
 ]

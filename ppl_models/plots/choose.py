@@ -13,9 +13,10 @@ from ppl_models.plots.images import plot_prototypes, square_shape
 from ppl_models.plots.path import plot_path
 from ppl_models.plots.predictive import plot_predictive
 from ppl_models.plots.profiles import plot_profiles
-from ppl_models.plots.reading import family, is_point, observed
+from ppl_models.plots.reading import family, is_point, observed, series
 from ppl_models.plots.responsibilities import plot_responsibilities
 from ppl_models.plots.similarity import plot_similarity
+from ppl_models.plots.state_paths import plot_state_paths
 from ppl_models.plots.transitions import plot_transitions
 
 Picture = Callable[[xr.DataTree], PlotCollection]
@@ -54,6 +55,10 @@ def _cluster_pictures(tree: xr.DataTree) -> list[tuple[str, Picture]]:
     kind = family(tree)
     if kind in ("gaussian", "univariate", "centres"):
         return [("clusters", plot_clusters)]
+    if kind == "hidden":
+        shown: list[tuple[str, Picture]] = [("transitions", plot_transitions)]
+        asked = series(tree) is not None and "program" in tree.attrs
+        return [("states", plot_state_paths), *shown] if asked else shown
     if kind == "chain":
         return [("transitions", plot_transitions)]
     if kind == "bernoulli" and _looks_like_images(tree):
@@ -76,9 +81,14 @@ def _draw_pictures(tree: xr.DataTree) -> list[tuple[str, Picture]]:
     continuous = family(tree) in ("gaussian", "univariate")
     if continuous and data is not None and "posterior_predictive" in tree.children:
         chosen.append(("ppc", ppc))
-    if "log_likelihood" in tree.children and _many_draws(tree):
+    if "log_likelihood" in tree.children and _many_draws(tree) and _several_units(tree):
         chosen.append(("khat", khat))
     return chosen
+
+
+def _several_units(tree: xr.DataTree) -> bool:
+    """Whether there is anything left when one row, or one whole sequence, is left out."""
+    return tree["log_likelihood"].sizes.get(tree.attrs.get("plate", "row"), 2) > 1
 
 
 def _many_draws(tree: xr.DataTree) -> bool:

@@ -10,8 +10,9 @@ import xarray as xr
 from ppl_models.errors import InputError
 
 Family = Literal[
-    "gaussian", "univariate", "centres", "bernoulli", "categorical", "poisson", "chain", "other"
-]
+    "gaussian", "univariate", "centres", "bernoulli", "categorical", "poisson", "chain", "hidden",
+    "other",
+]  # fmt: skip
 
 
 def group(tree: xr.DataTree, name: str, purpose: str) -> xr.Dataset:
@@ -42,6 +43,8 @@ def family(tree: xr.DataTree) -> Family:
     """
     posterior = tree["posterior"].to_dataset() if "posterior" in tree.children else xr.Dataset()
     names = set(posterior.data_vars)
+    if "transition" in names and "state" in posterior["transition"].dims:
+        return "hidden"
     if {"initial", "transition"} <= names:
         return "chain"
     if "loc" in names and "cluster" in posterior["loc"].dims:
@@ -66,7 +69,8 @@ def _gaussian_family(posterior: xr.Dataset) -> Family:
 def observed(tree: xr.DataTree) -> xr.DataArray | None:
     """The data: `x (row, feature)`, `x (row)` or `tokens (sequence, position)`; None if absent.
 
-    Whole numbers have no NaN: a negative one stands for a missing cell, and becomes NaN here.
+    Of sequences of vectors every step is a row. Whole numbers have no NaN: a negative one stands
+    for a missing cell, and becomes NaN here.
     """
     found = _site(tree, "observed_data")
     if found is None or found.dtype.kind not in "iu" or "position" in found.dims:
@@ -87,7 +91,39 @@ def _site(tree: xr.DataTree, name: str) -> xr.DataArray | None:
         return None
     dataset, site = tree[name].to_dataset(), str(tree.attrs.get("data_site", "x"))
     values = dataset[site if site in dataset else next(iter(dataset.data_vars))]
+    if {"position", "feature"} <= set(values.dims):
+        return _steps(tree, values)
     return values if "position" in values.dims else _with_rows(tree, values)
+
+
+def series(tree: xr.DataTree) -> xr.DataArray | None:
+    """Sequences of vectors, `x (sequence, position, feature)`, NaN after their end; else None."""
+    if "observed_data" not in tree.children:
+        return None
+    for values in tree["observed_data"].to_dataset().data_vars.values():
+        if {"position", "feature"} <= set(values.dims):
+            return values.rename({values.dims[0]: "sequence"}).astype(float)
+    return None
+
+
+def sequence_steps(values: xr.DataArray) -> np.ndarray:
+    """Number of steps of every sequence of `values` (sequence, position, feature): (sequence)."""
+    seen = values.notnull().any("feature").transpose("sequence", "position").values
+    return np.where(seen, np.arange(1, seen.shape[1] + 1), 0).max(1)
+
+
+def _steps(tree: xr.DataTree, values: xr.DataArray) -> xr.DataArray:
+    """Sequences of vectors with every step that the observed sequences have as a row."""
+    plate = next(dim for dim in values.dims if dim in ("sequence", tree.attrs.get("plate")))
+    plain = values.drop_vars([plate, "position"], errors="ignore")
+    rows = plain.stack(row=(plate, "position"), create_index=False)
+    data = series(tree)
+    if data is not None and (data.sizes["sequence"], data.sizes["position"]) == (
+        values.sizes[plate], values.sizes["position"],
+    ):  # fmt: skip
+        inside = np.arange(data.sizes["position"]) < sequence_steps(data)[:, None]
+        rows = rows.isel(row=np.flatnonzero(inside))
+    return rows.transpose(..., "row", "feature")
 
 
 def _with_rows(tree: xr.DataTree, values: xr.DataArray) -> xr.DataArray:

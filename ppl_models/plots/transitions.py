@@ -1,4 +1,4 @@
-"""Which token follows which, as a heat map from the start of a sequence to its end."""
+"""Which token or hidden state follows which, as a heat map from a sequence's start to its end."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ def plot_transitions(
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
-    """Posterior mean probability of the next token given the present one.
+    """Posterior mean probability of the next token, or hidden state, given the present one.
 
     The first row is how a sequence begins, the last column that it ends. The colour scale rises as
     the square root, so that rare transitions can be told from impossible ones.
 
     Args:
-        tree: a fit with `transition (token, next_token)`, and `initial (token)` if it has one.
+        tree: a fit with `transition (token, next_token)`, or of states, and `initial (token)` if
+            it has one.
         max_tokens: of more tokens than this, those that follow most often are shown.
         plot_collection: draw into this one-panel collection.
         backend: only "matplotlib".
@@ -53,13 +54,14 @@ def plot_transitions(
     made = plot_collection or new_panels(size=(side + 0.8, side), backend=backend)
     target = panel(made)
     labels = [[shorten(readable(name), 12) for name in names] for names in (rows, columns)]
+    what = str(posterior["transition"].dims[-2])
     draw_heat(
         target, matrix, *labels, norm=PowerNorm(0.5, 0.0, float(np.nanmax(matrix))),
-        label="probability", at_most=max_tokens + 2,
+        label="probability", at_most=max_tokens + 2, annotate=len(columns) <= 8,
     )  # fmt: skip
-    target.set(xlabel="next token", ylabel="token")
-    note = "" if len(rows) == total else f"the most frequent of {total} tokens"
-    headline(target, "Which token follows which", note)
+    target.set(xlabel=f"next {what}", ylabel=what)
+    note = "" if len(rows) == total else f"the most frequent of {total} {what}s"
+    headline(target, f"Which {what} follows which", note)
     return made
 
 
@@ -70,9 +72,10 @@ def transition_table(posterior: xr.Dataset) -> tuple[np.ndarray, list[str], list
         Probabilities (token, next token) with NaN where nothing is defined, row and column names.
     """
     mean = posterior.mean(["chain", "draw"])
-    matrix = mean["transition"].transpose("token", "next_token").values
-    rows = feature_names(mean["transition"], "token")
-    columns = feature_names(mean["transition"], "next_token")
+    what, following = map(str, posterior["transition"].dims[-2:])
+    matrix = mean["transition"].transpose(what, following).values
+    rows = feature_names(mean["transition"], what)
+    columns = feature_names(mean["transition"], following)
     if "initial" in mean:
         first = np.full((1, matrix.shape[1]), np.nan)
         first[0, : mean["initial"].size] = mean["initial"].values

@@ -177,7 +177,8 @@ class Axes:
             for d, size in dataset.sizes.items()
             if d in self.coords and len(self.coords[d]) == size
         }
-        known |= {d: np.arange(dataset.sizes[d]) for d in ("chain", "draw") if d in dataset.sizes}
+        counted = {"chain", "draw", "state", "next_state"} & set(dataset.sizes) - set(known)
+        known |= {d: np.arange(dataset.sizes[d]) for d in counted}
         return dataset.assign_coords(known)
 
 

@@ -34,7 +34,8 @@ CAPTIONS = {
     "clusters": "The data in the colours of the clusters, with what the fit believes about each.",
     "profiles": "What the clusters are like, feature by feature.",
     "prototypes": "Each cluster's probability of ink, pixel by pixel, titled with its weight.",
-    "transitions": "How probable each next token is, from the start of a sequence to its end.",
+    "states": "The series in the colours of its hidden states, and how probable each of them is.",
+    "transitions": "How probable each next one is, from the start of a sequence to its end.",
 }
 
 
@@ -169,7 +170,7 @@ def doubtful_table(tree: xr.DataTree, *, at_most: int = 10) -> pd.DataFrame:
 def what_like(tree: xr.DataTree) -> Iterator[Block]:
     """The section on parameters, with the pictures of clusters (or of transitions)."""
     pictures = [(name, draw) for name, draw in choose_plots(tree) if name in CAPTIONS]
-    several = "cluster" in tree["posterior"].dims
+    several = bool({"cluster", "state"} & set(tree["posterior"].dims))
     yield Block(
         "What are they like?" if several else "What is it like?",
         figures=tuple(draw(tree) for _, draw in pictures),

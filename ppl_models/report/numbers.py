@@ -12,7 +12,7 @@ from arviz_stats.utils import ELPDData
 from ppl_models.plots.arviz_views import khat, leave_one_out, likelihood_name
 from ppl_models.plots.choose import choose_plots
 from ppl_models.plots.profiles import level_blocks
-from ppl_models.plots.reading import family, feature_names, is_point
+from ppl_models.plots.reading import family, feature_names, is_point, observed
 from ppl_models.report.page import Block
 from ppl_models.report.tables import number
 from ppl_models.report.trust import attribute
@@ -74,7 +74,7 @@ def point_numbers(tree: xr.DataTree) -> pd.DataFrame:
         numbers["log joint density"] = float(statistics["lp"].mean())
     if "log_likelihood" in tree.children and family(tree) != "centres":
         values = tree["log_likelihood"][likelihood_name(tree)]
-        total, units = float(values.sum()), values.size
+        total, units = float(values.sum()), _units(tree, values.size)
         numbers["log-likelihood"] = total
         free = free_parameters(tree)
         if free is not None:
@@ -85,6 +85,14 @@ def point_numbers(tree: xr.DataTree) -> pd.DataFrame:
             }
     texts = [number(value, 3).removesuffix(".000") for value in numbers.values()]
     return pd.DataFrame({"value": texts}, index=list(numbers))
+
+
+def _units(tree: xr.DataTree, sequences: int) -> int:
+    """Observations in BIC: rows, or steps that were observed of sequences of numbers."""
+    data = observed(tree)
+    if family(tree) != "hidden" or data is None or "feature" not in data.dims:
+        return sequences
+    return int(np.isfinite(data.values.astype(float)).any(-1).sum())
 
 
 def free_parameters(tree: xr.DataTree) -> int | None:

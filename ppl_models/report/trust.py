@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from ppl_models.plots.predictive_tokens import sequence_lengths
-from ppl_models.plots.reading import is_point, observed
+from ppl_models.plots.reading import is_point, observed, sequence_steps, series
 from ppl_models.report.page import Block, Tone
 from ppl_models.report.tables import number
 
@@ -60,6 +60,16 @@ def describe_data(tree: xr.DataTree) -> str:
     data = observed(tree)
     if data is None:
         return "not kept in the tree"
+    whole = series(tree)
+    if whole is not None:
+        steps, features = sequence_steps(whole), whole.sizes["feature"]
+        count = f"{len(steps):,} sequences" if len(steps) > 1 else "1 sequence"
+        missing = float(np.isnan(data.values.astype(float)).mean())
+        return (
+            f"{count} of {steps.min():,} to {steps.max():,} steps ({steps.sum():,} in all) × "
+            f"{features:,} features" if len(steps) > 1 else
+            f"{count} of {steps.max():,} steps × {features:,} features"
+        ) + (f", {missing:.1%} of the cells missing" if missing else "")  # fmt: skip
     if "position" in data.dims:
         codes = data.transpose("sequence", "position").values
         tokens = tree["posterior"].sizes.get("token", int(codes.max()))

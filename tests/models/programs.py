@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from numpyro.contrib.control_flow import scan
 
 from ppl_models.distributions import BlockDirichlet, InverseGammaScale
 
@@ -41,6 +42,11 @@ TOKENS = np.array(
         [2, 3, 3, 3, 3],
     ]
 )
+_state = np.array([[0, 0, 1, 1, 1], [1, 1, 0, 0, 0], [1, 0, 0, 0, 1], [0, 0, 0, 1, 1]])
+SERIES = _generator.normal(size=(4, 5, 2)) + np.array([[0.0, 1.0], [5.0, -2.0]])[_state]
+SERIES[1, 4] = SERIES[2, 2:] = np.nan  # shorter sequences
+SERIES[0, 2] = np.nan  # a step that is missing
+COUNT_SERIES = _generator.poisson(np.array([[2.0], [9.0]])[_state])
 SEQUENCES = ["abc", "bb", "caab", "a", "ccb", "ba", "aacb", "c"]
 
 
@@ -189,6 +195,38 @@ def _chain(tokens: Any, *, vocabulary: int) -> None:
             numpyro.sample(f"step {t}", step.mask(before < vocabulary), obs=tokens[:, t])
 
 
+def _hidden(x: Any, *, states: int, emission: str = "gaussian", start: str = "free") -> None:
+    """As ``hidden_markov``, with the path written out by NumPyro's ``scan``."""
+    steps = np.asarray(x, float).reshape(-1, x.shape[-1])
+    mean, variance = np.nanmean(steps, 0), np.nanvar(steps, 0)
+    with numpyro.plate("state", states):
+        transition = numpyro.sample("transition", dist.Dirichlet(jnp.ones(states)))
+        if emission == "poisson":
+            rate = numpyro.sample("rate", dist.Gamma(1.5, 1.5 / mean).to_event(1))
+        else:
+            share = variance * states ** (-2 / x.shape[-1])
+            loc = numpyro.sample("loc", dist.Normal(mean, 2 * np.sqrt(variance)).to_event(1))
+            scale = numpyro.sample("scale", InverseGammaScale(2.0, share).to_event(1))
+    if start == "free":
+        initial = numpyro.sample("initial", dist.Dirichlet(jnp.ones(states)))
+    else:  # long after it began
+        initial = jnp.linalg.matrix_power(transition, 2**14)[0]
+    table = jnp.concatenate([transition, initial[None]])  # the first state's row is the last
+
+    def step(before: Any, given: Any) -> tuple[Any, None]:
+        with numpyro.plate("sequence", len(x)):
+            z = numpyro.sample("z", dist.Categorical(table[before]))
+            if emission == "poisson":
+                emitted = dist.Poisson(rate[z]).to_event(1)
+            else:
+                emitted = dist.Normal(loc[z], scale[z]).to_event(1)
+            with numpyro.handlers.mask(mask=~jnp.isnan(given).any(-1)):
+                numpyro.sample("x", emitted, obs=jnp.nan_to_num(given))
+        return z, None
+
+    scan(step, jnp.full(len(x), states), jnp.asarray(x, float).swapaxes(0, 1))
+
+
 def _gaussian_row(covariance: str, scatter: str) -> Program:
     return Program(
         "gaussian_mixture",
@@ -262,6 +300,28 @@ PROGRAMS = [
         {"rows": 5, "features": 1},
         (5,),
         ("weights", "rate"),
+        interior={"concentration": 2.0},
+    ),
+    Program(
+        "hidden_markov",
+        "",
+        SERIES,
+        {"states": 2},
+        _hidden,
+        {"sequences": 5, "positions": 9, "features": 3},
+        (5, 9, 3),
+        ("initial", "transition", "loc", "scale"),
+        interior={"concentration": 2.0, "initial_concentration": 2.0},
+    ),
+    Program(
+        "hidden_markov",
+        "stationary",
+        COUNT_SERIES,
+        {"states": 2, "emission": "poisson", "start": "stationary"},
+        _hidden,
+        {"sequences": 5, "positions": 9, "features": 3},
+        (5, 9, 3),
+        ("transition", "rate"),
         interior={"concentration": 2.0},
     ),
     Program(

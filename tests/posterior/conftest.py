@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import jax
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -47,7 +48,7 @@ def named() -> Callable:
 
     def of(row: Any, data: Any = None) -> Any:
         data = row.to_fit if data is None else data
-        if row.site == "tokens":
+        if row.site == "tokens" or np.ndim(data) == 3:
             return data
         labels = [chr(ord("a") + i) for i in range(len(data))]
         if data.ndim == 1:

@@ -46,6 +46,17 @@ DIMS = {
     "categorical_mixture": {"weights": ("cluster",), "probs": ("cluster", "level")},
     "poisson_mixture": {"weights": ("cluster",), "rate": ("cluster", "feature")},
     "poisson_mixture univariate": {"weights": ("cluster",), "rate": ("cluster",)},
+    "hidden_markov": {
+        "initial": ("state",),
+        "transition": ("state", "next_state"),
+        "loc": ("state", "feature"),
+        "scale": ("state", "feature"),
+    },
+    "hidden_markov stationary": {
+        "initial": ("state",),
+        "transition": ("state", "next_state"),
+        "rate": ("state", "feature"),
+    },
     "markov_chain": {"initial": ("token",), "transition": ("token", "next_token")},
 }
 GROUPS = {
@@ -61,14 +72,15 @@ GROUPS = {
 
 def test_dims_are_named_in_every_group(built_in, trees):
     tree, wanted = trees(built_in), DIMS[built_in.label]
-    for group in ("posterior", "prior"):
+    sampled = {n: dims for n, dims in wanted.items() if n in built_in.sites}
+    for group, names in (("posterior", wanted), ("prior", sampled)):
         dataset = tree[group].dataset
         assert {n: v.dims for n, v in dataset.data_vars.items()} == {
-            n: (*SAMPLE, *dims) for n, dims in wanted.items()
+            n: (*SAMPLE, *dims) for n, dims in names.items()
         }
     path = {n: v.dims for n, v in tree["path"].data_vars.items()}
     assert path == {"objective": ("iteration",)} | {
-        n: ("iteration", *dims) for n, dims in wanted.items()
+        n: ("iteration", *dims) for n, dims in sampled.items()
     }
     data_dims = tree["observed_data"][built_in.site].dims
     for group in ("posterior_predictive", "prior_predictive"):
@@ -98,6 +110,11 @@ def test_coordinates_are_the_names_that_the_data_came_with(built_in, trees, name
         assert posterior["token"].values.tolist() == ["a", "b", "c"]
         assert posterior["next_token"].values.tolist() == ["a", "b", "c", "<end>"]
         np.testing.assert_array_equal(tree["observed_data/tokens"].values, built_in.data)
+        return
+    if "states" in built_in.arguments:
+        np.testing.assert_array_equal(tree["observed_data/x"]["sequence"].values, range(4))
+        np.testing.assert_array_equal(tree["observed_data/x"]["position"].values, range(5))
+        np.testing.assert_array_equal(tree["observed_data/x"].values, built_in.data)
         return
     np.testing.assert_array_equal(posterior["cluster"].values, [0, 1])
     given = named(built_in)
