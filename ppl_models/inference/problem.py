@@ -13,6 +13,7 @@ import numpy as np
 
 from ..distributions.exponential_family import ExponentialFamily
 from ..errors import UnsupportedError
+from .label_moves import LabelMoves, label_moves
 from .program import Model, Pieces, Structure, evaluate, random_values
 from .statistics import Chunks, cut
 from .wiring import Wiring, exchangeable, wiring
@@ -65,6 +66,13 @@ class Problem:
             return exchangeable(self.model, self.structure, self.wiring)
         except UnsupportedError:  # emissions that are no families
             return False
+
+    @cached_property
+    def label_moves(self) -> LabelMoves | None:
+        """How clusters that are not exchangeable trade labels, if there is need of it."""
+        if self.structure.assignment is None or self.exchangeable:
+            return None
+        return label_moves(self.model, self.structure, self.wiring, self.example.priors)
 
     @cached_property
     def deviations(self) -> dict[str, Any]:
