@@ -119,6 +119,7 @@ class Result:
         assignment: ``(chain, draw, row)`` where the method draws or fixes assignments.
         exchangeable: whether clusters mean the same in all draws but for their order, so that
             relabelling makes sense.
+        log_prior: site -> ``(chain, draw)``, of sites whose prior the method replaces.
         notes: sentences for the reader: collapsed components, starts that disagree, ...
     """
 
@@ -129,4 +130,5 @@ class Result:
     path: Mapping[str, np.ndarray] = field(default_factory=dict)
     assignment: np.ndarray | None = None
     exchangeable: bool = True
+    log_prior: Mapping[str, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
