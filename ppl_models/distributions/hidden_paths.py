@@ -56,7 +56,7 @@ class _Steps(NamedTuple):
 
 def _steps(logits: Array, lengths: Array) -> _Steps:
     place = jnp.arange(logits.shape[1])[:, None]
-    top = logits.max(0)
+    top = lax.stop_gradient(logits.max(0))  # it cancels
     safe = jnp.where(jnp.isfinite(top), top, 0)
     likelihood = jnp.moveaxis(jnp.exp(logits - safe), 1, 0)
     return _Steps(likelihood, top, place < lengths, place < lengths - 1)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..distributions.exponential_family import ExponentialFamily
 from ..errors import UnsupportedError
+from .label_moves import LabelMoves, label_moves
 from .program import Model, Pieces, Structure, evaluate, random_values
 from .statistics import Chunks, cut
 from .wiring import Wiring, exchangeable, exchangeable_states, wiring
@@ -84,6 +85,13 @@ class Problem:
             return False
 
     @cached_property
+    def label_moves(self) -> LabelMoves | None:
+        """How clusters that are not exchangeable trade labels, if there is need of it."""
+        if self.structure.assignment is None or self.exchangeable:
+            return None
+        return label_moves(self.model, self.structure, self.wiring, self.example.priors)
+
+    @cached_property
     def deviations(self) -> dict[str, Any]:
         """Standard deviation of every feature of real-valued data."""
         return {
@@ -128,6 +136,7 @@ class Result:
         assignment: ``(chain, draw, row)`` where the method draws or fixes assignments.
         exchangeable: whether clusters mean the same in all draws but for their order, so that
             relabelling makes sense.
+        log_prior: site -> ``(chain, draw)``, of sites whose prior the method replaces.
         notes: sentences for the reader: collapsed components, starts that disagree, ...
     """
 
@@ -138,4 +147,5 @@ class Result:
     path: Mapping[str, np.ndarray] = field(default_factory=dict)
     assignment: np.ndarray | None = None
     exchangeable: bool = True
+    log_prior: Mapping[str, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

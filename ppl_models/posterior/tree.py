@@ -83,7 +83,7 @@ def build_tree(
                 {"responsibilities": ((problem.structure.plate, "cluster"), found.responsibilities)}
             )
         if "lp" not in stats:
-            prior = log_prior_of_draws(problem, result)
+            prior = {**log_prior_of_draws(problem, result), **result.log_prior}
             stats["lp"] = (("chain", "draw"), found.total + sum(prior.values()))
             groups["log_prior"] = axes.dataset(
                 {n: (("chain", "draw"), v) for n, v in prior.items()}
