@@ -4,6 +4,7 @@
 # a part that wakes it would be imported twice, its own parts missing from the second copy.
 import numpyro  # noqa: F401
 
+from .autoregressive import Autoregressive
 from .bernoulli import BernoulliVector
 from .categorical import CategoricalVector
 from .exponential_family import ExponentialFamily
@@ -11,9 +12,10 @@ from .gaussian import DiagonalGaussian, SphericalGaussian, UnivariateGaussian
 from .gaussian_matrix import FullGaussian, TiedGaussian
 from .poisson import PoissonVector
 from .priors import BlockDirichlet, InverseGammaScale
-from .token_chain import TokenChain
+from .token_chain import TokenChain, context_count
 
 __all__ = [
+    "Autoregressive",
     "BernoulliVector",
     "BlockDirichlet",
     "CategoricalVector",
@@ -26,4 +28,5 @@ __all__ = [
     "TiedGaussian",
     "TokenChain",
     "UnivariateGaussian",
+    "context_count",
 ]
