@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .posterior.loo import loo
     from .posterior.partition.of_tree import coassignment, partition
     from .posterior.prediction import log_density, predict
+    from .posterior.sequences import perplexity, token_probabilities
     from .posterior.storage import load, save
     from .report import write_report
 
@@ -37,10 +38,12 @@ _PLACES = {
     "loo": "posterior.loo",
     "loo_pit": "posterior.checks",
     "partition": "posterior.partition.of_tree",
+    "perplexity": "posterior.sequences",
     "predict": "posterior.prediction",
     "relabel": "posterior.labels.relabel",
     "save": "posterior.storage",
     "sensitivity": "posterior.checks",
+    "token_probabilities": "posterior.sequences",
     "unrelabel": "posterior.labels.relabel",
     "write_report": "report",
 }
@@ -58,10 +61,12 @@ __all__ = [
     "loo",
     "loo_pit",
     "partition",
+    "perplexity",
     "predict",
     "relabel",
     "save",
     "sensitivity",
+    "token_probabilities",
     "unrelabel",
     "write_report",
 ]

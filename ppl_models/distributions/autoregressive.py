@@ -54,6 +54,14 @@ class Autoregressive:
 
         return jnp.moveaxis(lax.scan(step, self.begin(value.shape[:1]), value.T)[1], 0, 1)
 
+    def taken_each(self, value: Array) -> Array:
+        """Log-probability of every token given all before, 0 after ``<end>``: ``(row, position)``.
+
+        They add up to the log-probability of the row. Programs that need no table of all tokens
+        for it should do better.
+        """
+        return steps_taken(self.following_each(value), value, self.tokens)
+
     def write(
         self,
         key: Array,

@@ -113,14 +113,10 @@ class TokenChain(ExponentialFamily, Autoregressive):
     def following(self, state: Array) -> Array:
         """Log-probabilities of the next token; ``state`` has the batch axes last."""
         initial, transition = self.initial, self.transition
-        if not self.batch_shape:
-            later = transition[jnp.clip(state - 1, 0)]
-        else:
+        if self.batch_shape:
             initial = jnp.broadcast_to(initial, self.batch_shape + initial.shape[-1:])
-            flat = jnp.broadcast_to(transition, self.batch_shape + transition.shape[-2:])
-            flat = flat.reshape(-1, *transition.shape[-2:])
-            mine = jnp.arange(flat.shape[0]).reshape(self.batch_shape)
-            later = flat[jnp.broadcast_to(mine, state.shape), jnp.clip(state - 1, 0)]
+            transition = jnp.broadcast_to(transition, self.batch_shape + transition.shape[-2:])
+        later = self._look_up(transition, jnp.clip(state - 1, 0)[..., None])[..., 0, :]
         start = jnp.concatenate([initial, jnp.zeros_like(initial[..., :1])], -1)
         return jnp.log(jnp.where((state == 0)[..., None], start, later))
 
@@ -130,16 +126,27 @@ class TokenChain(ExponentialFamily, Autoregressive):
         A batch of parameters goes before the position: ``batch + (position, V + 1)``, the batch
         broadcast with the rows of ``value (row, position)``.
         """
-        contexts = self.contexts(value)
-        table = jnp.log(self._table())
+        return self._look_up(jnp.log(self._table()), self.contexts(value))
+
+    def taken_each(self, value: Array) -> Array:
+        """Log-probability of every token given all before, 0 after ``<end>``.
+
+        Shaped as :meth:`following_each`, without its last axis.
+        """
+        cells = self.prepare(value, missing=False, centre=jnp.zeros(()))
+        table = jnp.log(self._table()).reshape(*self.batch_shape, -1)
+        return self._look_up(jnp.concatenate([table, jnp.zeros_like(table[..., :1])], -1), cells)
+
+    def _look_up(self, table: Array, places: Array) -> Array:
+        """``table`` (the batch, then the place, then any axes) at ``places (row, position)``."""
         if not self.batch_shape:
-            return table[contexts]
-        shape = lax.broadcast_shapes(value.shape[:-1], self.batch_shape)
-        flat = jnp.broadcast_to(table, self.batch_shape + table.shape[-2:])
-        flat = flat.reshape(-1, *table.shape[-2:])
+            return table[places]
+        shape = lax.broadcast_shapes(places.shape[:-1], self.batch_shape)
+        event = table.shape[len(self.batch_shape) :]
+        flat = jnp.broadcast_to(table, self.batch_shape + event).reshape(-1, *event)
         mine = jnp.arange(flat.shape[0]).reshape(self.batch_shape)
         mine = jnp.broadcast_to(mine, shape)[..., None]
-        return flat[mine, jnp.broadcast_to(contexts, (*shape, value.shape[-1]))]
+        return flat[mine, jnp.broadcast_to(places, (*shape, places.shape[-1]))]
 
     def contexts(self, value: Array) -> Array:
         """The context before every position, as :meth:`read` numbers them; shape of ``value``."""
@@ -194,7 +201,7 @@ class TokenChain(ExponentialFamily, Autoregressive):
     def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
         """Log-probabilities ``(component, sequence)``."""
         if missing:
-            each = lambda pair: _with_gaps(*pair, prepared, self.order)  # noqa: E731
+            each = lambda p: _with_gaps(p[0], p[1], prepared, self.order)  # noqa: E731
             return lax.map(each, (self.initial, self.transition))
         table = safe_log(self._table()).reshape(self.initial.shape[0], -1)
         table = jnp.pad(table, ((0, 0), (0, 1)))

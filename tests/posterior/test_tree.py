@@ -47,6 +47,12 @@ DIMS = {
     "poisson_mixture": {"weights": ("cluster",), "rate": ("cluster", "feature")},
     "poisson_mixture univariate": {"weights": ("cluster",), "rate": ("cluster",)},
     "markov_chain": {"initial": ("token",), "transition": ("token", "next_token")},
+    "ordered_chain": {"initial": ("token",), "transition": ("context", "next_token")},
+    "chain_mixture": {
+        "weights": ("cluster",),
+        "initial": ("cluster", "token"),
+        "transition": ("cluster", "token", "next_token"),
+    },
 }
 GROUPS = {
     "posterior",
