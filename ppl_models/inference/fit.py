@@ -100,6 +100,7 @@ def fit(
             "fixed": to_json(model.fixed),
             "configuration": to_json(_defaults(run) | options),
             "wall_time_seconds": time.perf_counter() - started,
+            **result.attributes,
         }
         tree = build_tree(problem, result, observed, random.fold_in(key, 1), attributes, predictive)
         may_move = result.exchangeable and not structure.locals and problem.exchangeable

@@ -112,6 +112,7 @@ class Result:
         exchangeable: whether clusters mean the same in all draws but for their order, so that
             relabelling makes sense.
         notes: sentences for the reader: collapsed components, starts that disagree, ...
+        attributes: numbers that belong to the fit as a whole, such as ``log_evidence``.
     """
 
     values: Mapping[str, np.ndarray]
@@ -122,3 +123,4 @@ class Result:
     assignment: np.ndarray | None = None
     exchangeable: bool = True
     notes: list[str] = field(default_factory=list)
+    attributes: Mapping[str, float] = field(default_factory=dict)

@@ -10,8 +10,9 @@ import xarray as xr
 from ppl_models.errors import InputError
 
 Family = Literal[
-    "gaussian", "univariate", "centres", "bernoulli", "categorical", "poisson", "chain", "other"
-]
+    "gaussian", "univariate", "centres", "bernoulli", "categorical", "poisson", "chain", "chains",
+    "other",
+]  # fmt: skip
 
 
 def group(tree: xr.DataTree, name: str, purpose: str) -> xr.Dataset:
@@ -42,8 +43,8 @@ def family(tree: xr.DataTree) -> Family:
     """
     posterior = tree["posterior"].to_dataset() if "posterior" in tree.children else xr.Dataset()
     names = set(posterior.data_vars)
-    if {"initial", "transition"} <= names:
-        return "chain"
+    if {"initial", "transition"} <= names and "token" in posterior["transition"].dims:
+        return "chains" if "cluster" in posterior["transition"].dims else "chain"
     if "loc" in names and "cluster" in posterior["loc"].dims:
         if tree.attrs.get("method") == "kmeans":
             return "centres"
