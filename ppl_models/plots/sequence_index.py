@@ -102,14 +102,14 @@ def draw_index(
     order = np.lexsort(codes.T[::-1]) if len(codes) else np.arange(0)
     shown = codes[order][kept_rows(len(codes), at_most)]
     if len(shown):
-        # <end> and all after it are white, tokens that are not known very light
-        cells = np.where(shown < 0, tokens, np.where(shown >= tokens, tokens + 1, shown))
-        image = np.append(color_of, [len(color_of)] * 2)[cells]
-        image = np.where(cells == tokens, color_of.max() + 1, image)
-        image = np.where(cells == tokens + 1, color_of.max() + 2, image)
-        palette = ListedColormap([*_palette(int(color_of.max()) + 1), UNKNOWN, "white"])
-        target.imshow(image, cmap=palette, vmin=-0.5, vmax=palette.N - 0.5, aspect="auto",
-                      interpolation="nearest")  # fmt: skip
+        colors = _palette(int(color_of.max()) + 1)
+        palette = ListedColormap([*colors, UNKNOWN, "white"])
+        # after the tokens' colours one for tokens that are not known, and white after the end
+        looked_up = np.append(color_of, [len(colors), len(colors) + 1])
+        cells = np.where(shown < 0, tokens, np.minimum(shown, tokens + 1))
+        cells = np.where(shown == tokens, tokens + 1, cells)
+        target.imshow(looked_up[cells], cmap=palette, vmin=-0.5, vmax=palette.N - 0.5,
+                      aspect="auto", interpolation="nearest")  # fmt: skip
     target.set(xlabel="position", yticks=[])
     places = np.arange(0, codes.shape[1], max(1, codes.shape[1] // 6))
     target.set_xticks(places, [str(place + 1) for place in places])

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from arviz_plots import PlotCollection
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import Circle, FancyArrowPatch
 
 from ppl_models.errors import InputError
 from ppl_models.plots.panels import given_panels, new_panels, panel
@@ -22,27 +22,28 @@ from ppl_models.plots.style import (
     styled,
 )
 
-RADIUS = 1.0
-SELDOM = 0.01  #: tokens with a smaller share of all visits have no arrows: their rows are the prior
+LOOP = 0.2  #: radius of the ring that stands for a step from a token to itself
 
 
 @styled
 def plot_transition_graph(
     tree: xr.DataTree,
     *,
-    least: float = 0.1,
+    least: float = 0.015,
     max_tokens: int = 16,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
-    """Tokens on a circle, with an arrow to each token that follows often enough.
+    """Tokens on a circle, with arrows for the steps that are taken often enough.
 
-    An arrow's width is the posterior mean probability of the step, a disc's area how often a
-    sequence visits the token on average (until it ends), the outer mark how often it begins there.
+    An arrow's width is the step's share of all steps that a sequence takes on average (so that
+    what follows a token that is never seen does not show), a ring beside a token a step from it
+    to itself, a disc's area the token's share of all tokens; a black rim says how often sequences
+    begin there. All by the posterior mean of the transitions.
 
     Args:
         tree: a fit with `initial (token)` and `transition (token, next_token)`, by cluster or not.
-        least: the smallest probability that gets an arrow.
+        least: the smallest share of all steps that gets an arrow.
         max_tokens: of more tokens than this, the most visited are shown.
         plot_collection: draw into this collection, over the dim `cluster` if there are clusters.
         backend: only "matplotlib".
@@ -62,10 +63,10 @@ def plot_transition_graph(
     shown = _most_visited(visits, max_tokens)
     if plot_collection is None:
         coords = {"cluster": list(range(count))} if clustered else {}
-        wide = min(count, 3)
+        wide = 2 if count == 4 else min(count, 3)
         tall = -(-count // wide)
-        made = new_panels(coords, columns=list(coords), wrap=3 if clustered else None,
-                          size=(4.4 * wide, 4.6 * tall), backend=backend)  # fmt: skip
+        made = new_panels(coords, columns=list(coords), wrap=wide if clustered else None,
+                          size=(4.6 * wide, 4.3 * tall), backend=backend)  # fmt: skip
     else:
         made = given_panels(plot_collection, range(count) if clustered else None)
     colors = cluster_colors(count) if clustered else [POSTERIOR]
@@ -88,7 +89,11 @@ def chains_of(
         InputError: when the posterior has no transitions from token to token.
     """
     found = posterior.get("transition")
-    if found is None or not {"token", "next_token"} <= set(found.dims) or "initial" not in posterior:
+    if (
+        found is None
+        or not {"token", "next_token"} <= set(found.dims)
+        or "initial" not in posterior
+    ):
         raise InputError(
             f"The program {tree.attrs.get('program', '?')!r} has no `initial (token)` and "
             f"`transition (token, next_token)`: {purpose} draws chains of order 1."
@@ -129,48 +134,57 @@ def draw_graph(
     end = len(names) - 1
     nodes = [*shown.tolist(), end]
     angle = np.pi / 2 - 2 * np.pi * np.arange(len(nodes)) / len(nodes)
-    place = {node: RADIUS * np.array([np.cos(a), np.sin(a)])
+    place = {node: np.array([np.cos(a), np.sin(a)])
              for node, a in zip(nodes, angle, strict=True)}  # fmt: skip
     share = visits / visits.sum()
-    for before in shown:
-        if share[before] < SELDOM:
-            continue
+    loops = set()
+    for before in shown.tolist():
         for after in nodes:
-            probability = transition[before, after]
-            if probability >= least:
-                _arrow(target, place[before], place[after], probability, color)
+            flow = share[before] * transition[before, after]
+            if flow < least:
+                continue
+            if before == after:
+                loops.add(before)
+                _loop(target, place[before], flow, color)
+            else:
+                _arrow(target, place[before], place[after], flow, color)
     for node in nodes:
         x, y = place[node]
         if node == end:
             target.scatter(x, y, s=150, marker="s", color=MUTED, zorder=4)
         else:
-            size = 60 + 1600 * share[node]
+            size = 40 + 1400 * share[node]
             target.scatter(x, y, s=size, color=color, edgecolors="white", zorder=4)
-            if initial[node] > 0.05:  # a ring says where sequences begin
-                target.scatter(x, y, s=size + 160, facecolors="none", edgecolors=INK, zorder=5,
-                               linewidths=0.5 + 4 * initial[node])  # fmt: skip
-        outwards = 1.25 * place[node]
-        ha = "center" if abs(outwards[0]) < 0.35 else ("left" if outwards[0] > 0 else "right")
-        target.text(outwards[0] * 0.98, outwards[1], shorten(readable(names[node]), 12), ha=ha,
-                    va="center", fontsize=9, zorder=6)  # fmt: skip
-    target.set(xlim=(-1.9, 1.9), ylim=(-1.6, 1.6), aspect="equal", xticks=[], yticks=[])
+            if initial[node] > 0.05:  # a rim says where sequences begin
+                target.scatter(x, y, s=size + 120, facecolors="none", edgecolors=INK, zorder=5,
+                               linewidths=0.5 + 3.5 * initial[node])  # fmt: skip
+        x, y = (1.25 + 2 * LOOP * (node in loops)) * place[node]
+        ha = "center" if abs(x) < 0.35 else ("left" if x > 0 else "right")
+        target.text(x, y, shorten(readable(names[node]), 12), ha=ha, va="center", fontsize=9,
+                    zorder=6)  # fmt: skip
+    target.set(xlim=(-2.1, 2.1), ylim=(-1.75, 1.75), aspect="equal", xticks=[], yticks=[])
     for spine in target.spines.values():
         spine.set_visible(False)
 
 
-def _arrow(
-    target: Axes, start: np.ndarray, stop: np.ndarray, probability: float, color: str
-) -> None:
-    """An arrow from one place to another; a loop outside the circle from a place to itself."""
-    width, strength = 0.6 + 5 * probability, 0.25 + 0.7 * probability
-    style = f"-|>,head_length={3 + 4 * probability:.1f},head_width={1.5 + 2.5 * probability:.1f}"
-    if (start == stop).all():
-        side = np.array([-start[1], start[0]]) * 0.1
-        start, stop, bend = start * 1.04 + side, start * 1.04 - side, -2.2
-    else:
-        bend = 0.18
+def _width(flow: float) -> float:
+    return 0.6 + 24 * flow
+
+
+def _arrow(target: Axes, start: np.ndarray, stop: np.ndarray, flow: float, color: str) -> None:
+    """An arrow from one place to another, bent so that the way back is another."""
+    head = 4 + 14 * flow
+    style = f"-|>,head_length={head:.1f},head_width={0.6 * head:.1f}"
     arrow = FancyArrowPatch(
-        tuple(start), tuple(stop), arrowstyle=style, color=color, linewidth=width,
-        alpha=strength, connectionstyle=f"arc3,rad={bend}", shrinkA=9, shrinkB=11, zorder=2,
+        tuple(start), tuple(stop), arrowstyle=style, color=color, linewidth=_width(flow),
+        alpha=0.6, connectionstyle="arc3,rad=0.18", shrinkA=10, shrinkB=13, zorder=2,
+        mutation_scale=1.0,
     )  # fmt: skip
     target.add_patch(arrow)
+
+
+def _loop(target: Axes, place: np.ndarray, flow: float, color: str) -> None:
+    """A ring outside the circle, behind the token."""
+    ring = Circle(tuple((1 + LOOP) * place), LOOP, fill=False, edgecolor=color, alpha=0.6,
+                  linewidth=_width(flow), zorder=2)  # fmt: skip
+    target.add_patch(ring)
