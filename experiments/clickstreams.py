@@ -273,7 +273,7 @@ def _outcome(tree: xr.DataTree, named: xr.DataTree, table: pd.DataFrame, numbers
     columns = ["clusters", "log_likelihood", "parameters", "bic", "icl"]
     evidence = [
         Block("The visits", "Drawn from known chains, not recorded.",
-              figures=(plot_sequence_index(tree, max_positions=30),),
+              figures=(plot_sequence_index(tree),),
               captions=("Each line is a visit, in the panel of its most probable kind.",)),
         Block("How many kinds", table=table[columns].set_index("clusters").sort_index()),
         Block("How well the kinds are found", table=rand),

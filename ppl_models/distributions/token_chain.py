@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from typing import Any, ClassVar
 
 import jax
@@ -331,6 +333,21 @@ def context_count(tokens: int, order: int) -> int:
     (26, 14)
     """
     return sum(tokens**length for length in range(1, order + 1))
+
+
+def context_names(tokens: Sequence[str], contexts: int) -> list[str]:
+    """Names of so many contexts in their order: the tokens one after the other.
+
+    >>> context_names(["a", "b"], 6)
+    ['a', 'b', 'aa', 'ab', 'ba', 'bb']
+    """
+    between = "" if all(len(token) == 1 for token in tokens) else " "
+    names: list[str] = []
+    length = 1
+    while len(names) < contexts:
+        names += [between.join(parts) for parts in product(tokens, repeat=length)]
+        length += 1
+    return names
 
 
 def _pieces(cells: Array, spare: int) -> Array:

@@ -11,7 +11,7 @@ from matplotlib.colors import ListedColormap, to_hex
 from matplotlib.patches import Patch
 
 from ppl_models.errors import InputError
-from ppl_models.plots.panels import figure_of, given_panels, new_panels, panel
+from ppl_models.plots.panels import across, figure_of, given_panels, new_panels, panel
 from ppl_models.plots.reading import kept_rows, observed, responsibilities
 from ppl_models.plots.style import PALE, cluster_colors, headline, readable, shorten, styled
 
@@ -24,7 +24,7 @@ def plot_sequence_index(
     tree: xr.DataTree,
     *,
     max_sequences: int = 150,
-    max_positions: int = 60,
+    max_positions: int | None = None,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
@@ -36,7 +36,8 @@ def plot_sequence_index(
     Args:
         tree: a fit of sequences of tokens, by cluster or not.
         max_sequences: of more sequences in a panel than this, some are shown, evenly chosen.
-        max_positions: the first so many tokens are shown.
+        max_positions: the first so many tokens are shown (default: as many as 98% of the
+            sequences have, at most 100).
         plot_collection: draw into this collection, over the dim `cluster` if there are clusters.
         backend: only "matplotlib".
 
@@ -52,16 +53,19 @@ def plot_sequence_index(
             f"The data of {tree.attrs.get('program', '?')!r} are no sequences of tokens: "
             "plot_sequence_index draws (sequence, position)."
         )
-    codes = data.transpose(..., "position").values[:, :max_positions]
-    names = token_names(tree)
+    codes, names = data.transpose(..., "position").values, token_names(tree)
+    if max_positions is None:
+        lengths = (codes < len(names)).sum(1)
+        max_positions = int(np.clip(np.ceil(np.quantile(lengths, 0.98)), 2, 100))
+    codes = codes[:, :max_positions]
     clustered = "responsibilities" in tree.children
     probability = responsibilities(tree).values if clustered else np.ones((len(codes), 1))
     best, count = probability.argmax(1), probability.shape[1]
     if plot_collection is None:
         coords = {"cluster": list(range(count))} if clustered else {}
-        wide = min(count, 3)
+        wide = across(count)
         size = (0.6 + 4.0 * wide, 0.9 + 3.4 * -(-count // wide))
-        made = new_panels(coords, columns=list(coords), wrap=3 if clustered else None, size=size,
+        made = new_panels(coords, columns=list(coords), wrap=wide if clustered else None, size=size,
                           backend=backend)  # fmt: skip
     else:
         made = given_panels(plot_collection, range(count) if clustered else None)

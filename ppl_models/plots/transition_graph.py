@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyArrowPatch
 
 from ppl_models.errors import InputError
-from ppl_models.plots.panels import given_panels, new_panels, panel
+from ppl_models.plots.panels import across, given_panels, new_panels, panel
 from ppl_models.plots.reading import feature_names, group, mean_weights
 from ppl_models.plots.style import (
     INK,
@@ -63,10 +63,10 @@ def plot_transition_graph(
     shown = _most_visited(visits, max_tokens)
     if plot_collection is None:
         coords = {"cluster": list(range(count))} if clustered else {}
-        wide = 2 if count == 4 else min(count, 3)
+        wide = across(count)
         tall = -(-count // wide)
         made = new_panels(coords, columns=list(coords), wrap=wide if clustered else None,
-                          size=(4.6 * wide, 4.3 * tall), backend=backend)  # fmt: skip
+                          size=(4.4 * wide, 4.25 * tall), backend=backend)  # fmt: skip
     else:
         made = given_panels(plot_collection, range(count) if clustered else None)
     colors = cluster_colors(count) if clustered else [POSTERIOR]
@@ -162,18 +162,18 @@ def draw_graph(
         ha = "center" if abs(x) < 0.35 else ("left" if x > 0 else "right")
         target.text(x, y, shorten(readable(names[node]), 12), ha=ha, va="center", fontsize=9,
                     zorder=6)  # fmt: skip
-    target.set(xlim=(-2.1, 2.1), ylim=(-1.75, 1.75), aspect="equal", xticks=[], yticks=[])
+    target.set(xlim=(-2.1, 2.1), ylim=(-1.75, 1.75), xticks=[], yticks=[])
     for spine in target.spines.values():
         spine.set_visible(False)
 
 
 def _width(flow: float) -> float:
-    return 0.6 + 24 * flow
+    return 0.6 + min(16 * flow, 7.0)
 
 
 def _arrow(target: Axes, start: np.ndarray, stop: np.ndarray, flow: float, color: str) -> None:
     """An arrow from one place to another, bent so that the way back is another."""
-    head = 4 + 14 * flow
+    head = 4 + min(10 * flow, 4.0)
     style = f"-|>,head_length={head:.1f},head_width={0.6 * head:.1f}"
     arrow = FancyArrowPatch(
         tuple(start), tuple(stop), arrowstyle=style, color=color, linewidth=_width(flow),

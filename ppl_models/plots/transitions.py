@@ -9,7 +9,7 @@ from matplotlib.colors import PowerNorm
 
 from ppl_models.errors import InputError
 from ppl_models.plots.heat import draw_heat
-from ppl_models.plots.panels import given_panels, new_panels, panel
+from ppl_models.plots.panels import across, given_panels, new_panels, panel
 from ppl_models.plots.reading import feature_names, group, mean_weights
 from ppl_models.plots.style import headline, readable, shorten, styled
 
@@ -85,11 +85,11 @@ def _by_cluster(
     kept = np.ix_([tables[0][1].index(r) for r in rows], [tables[0][2].index(c) for c in columns])
     top = max(float(np.nanmax(matrix)) for matrix, _, _ in tables)
     if plot_collection is None:
-        wide = min(count, 3)
+        wide = across(count)
         side = float(np.clip(2.0 + 0.2 * len(columns), 3.6, 7.0))
         size = ((side + 0.9) * wide, (side + 0.4) * -(-count // wide))
-        made = new_panels({"cluster": list(range(count))}, columns=["cluster"], wrap=3, size=size,
-                          backend=backend)  # fmt: skip
+        made = new_panels({"cluster": list(range(count))}, columns=["cluster"], wrap=wide,
+                          size=size, backend=backend)  # fmt: skip
     else:
         made = given_panels(plot_collection, range(count))
     labels = [[shorten(readable(name), 12) for name in names] for names in (rows, columns)]

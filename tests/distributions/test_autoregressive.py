@@ -164,7 +164,7 @@ PROBS = jnp.array([[0.5, 0.3, 0.15, 0.05], [0.1, 0.2, 0.3, 0.4]])
         ((0.0, None, None), [[1, 0, 0, 0], [0, 0, 0, 1]]),
         ((0.5, None, None), PROBS**2 / (PROBS**2).sum(-1, keepdims=True)),
         ((1e9, None, None), np.full((2, 4), 0.25)),
-        ((1.0, 3, 0.6), [[10 / 19, 6 / 19, 0, 0][:2] + [0, 0], [0, 0, 3 / 9, 4 / 9]]),
+        ((1.0, 3, 0.6), [[5 / 8, 3 / 8, 0, 0], [0, 0, 3 / 7, 4 / 7]]),
     ],
 )
 def test_tails_are_cut_and_the_rest_keeps_its_proportions(arguments, expected):
@@ -172,6 +172,12 @@ def test_tails_are_cut_and_the_rest_keeps_its_proportions(arguments, expected):
     expected = np.asarray(expected, float)
     found = found / found.sum(-1, keepdims=True)
     np.testing.assert_allclose(found, expected / expected.sum(-1, keepdims=True), atol=1e-8)
+
+
+def test_of_equally_probable_tokens_no_more_are_kept_than_asked():
+    even = jnp.zeros(4)
+    for arguments in ((1.0, 2, None), (1.0, None, 0.5)):
+        assert np.isfinite(tempered(*arguments)(even)).tolist() == [True, True, False, False]
 
 
 def test_impossible_tokens_stay_impossible_at_any_temperature():
