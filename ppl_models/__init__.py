@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .posterior.partition.of_tree import coassignment, partition
     from .posterior.paths import best_paths, draw_paths, forecast, state_probabilities
     from .posterior.prediction import log_density, predict
+    from .posterior.sequences import perplexity, token_probabilities
     from .posterior.storage import load, save
     from .report import write_report
 
@@ -41,11 +42,13 @@ _PLACES = {
     "loo": "posterior.loo",
     "loo_pit": "posterior.checks",
     "partition": "posterior.partition.of_tree",
+    "perplexity": "posterior.sequences",
     "predict": "posterior.prediction",
     "relabel": "posterior.labels.relabel",
     "save": "posterior.storage",
     "sensitivity": "posterior.checks",
     "state_probabilities": "posterior.paths",
+    "token_probabilities": "posterior.sequences",
     "unrelabel": "posterior.labels.relabel",
     "write_report": "report",
 }
@@ -66,11 +69,13 @@ __all__ = [
     "loo",
     "loo_pit",
     "partition",
+    "perplexity",
     "predict",
     "relabel",
     "save",
     "sensitivity",
     "state_probabilities",
+    "token_probabilities",
     "unrelabel",
     "write_report",
 ]

@@ -4,10 +4,12 @@ The leftmost room: it imports nothing of the package but its errors, and neither
 NumPyro, so that the command line can judge a file before anything heavy is loaded.
 """
 
+from ppl_models.data.click_streams import click_streams
 from ppl_models.data.examples import (
     digits,
     earthquakes,
     first_names,
+    first_names_by_sex,
     galaxies,
     iris,
     old_faithful,
@@ -52,10 +54,12 @@ __all__ = [
     "as_table",
     "blobs",
     "characters",
+    "click_streams",
     "decode",
     "digits",
     "earthquakes",
     "first_names",
+    "first_names_by_sex",
     "galaxies",
     "gaussian_clusters",
     "iris",

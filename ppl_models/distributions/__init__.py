@@ -4,6 +4,7 @@
 # a part that wakes it would be imported twice, its own parts missing from the second copy.
 import numpyro  # noqa: F401
 
+from .autoregressive import Autoregressive
 from .bernoulli import BernoulliVector
 from .categorical import CategoricalVector
 from .exponential_family import ExponentialFamily
@@ -13,9 +14,10 @@ from .hidden_markov import HiddenMarkov
 from .hidden_token_chain import HiddenTokenChain
 from .poisson import PoissonVector
 from .priors import BlockDirichlet, InverseGammaScale
-from .token_chain import TokenChain
+from .token_chain import TokenChain, context_count
 
 __all__ = [
+    "Autoregressive",
     "BernoulliVector",
     "BlockDirichlet",
     "CategoricalVector",
@@ -30,4 +32,5 @@ __all__ = [
     "TiedGaussian",
     "TokenChain",
     "UnivariateGaussian",
+    "context_count",
 ]

@@ -54,6 +54,14 @@ class Autoregressive:
 
         return jnp.moveaxis(lax.scan(step, self.begin(value.shape[:1]), value.T)[1], 0, 1)
 
+    def taken_each(self, value: Array) -> Array:
+        """Log-probability of every token given all before, 0 after ``<end>``: ``(row, position)``.
+
+        They add up to the log-probability of the row. Programs that need no table of all tokens
+        for it should do better.
+        """
+        return steps_taken(self.following_each(value), value, self.tokens)
+
     def write(
         self,
         key: Array,
@@ -115,14 +123,15 @@ def tempered(temperature: float, top: int | None, nucleus: float | None) -> Any:
             best = log_probs.argmax(-1, keepdims=True)
             return jnp.where(jnp.arange(log_probs.shape[-1]) == best, 0.0, -jnp.inf)
         log_probs = jax.nn.log_softmax(log_probs / temperature)
-        if top is not None and top < log_probs.shape[-1]:
-            least = lax.top_k(log_probs, top)[0][..., -1:]
-            log_probs = jnp.where(log_probs >= least, log_probs, -jnp.inf)
+        rank = jnp.argsort(
+            jnp.argsort(-log_probs, axis=-1), axis=-1
+        )  # of equals the first is first
+        if top is not None:
+            log_probs = jnp.where(rank < top, log_probs, -jnp.inf)
         if nucleus is not None:
             ranked = -jnp.sort(-jax.nn.softmax(log_probs), axis=-1)
             kept = (jnp.cumsum(ranked, -1) - ranked < nucleus).sum(-1, keepdims=True)
-            least = jnp.take_along_axis(ranked, kept - 1, -1)
-            log_probs = jnp.where(jax.nn.softmax(log_probs) >= least, log_probs, -jnp.inf)
+            log_probs = jnp.where(rank < kept, log_probs, -jnp.inf)
         return log_probs
 
     return change

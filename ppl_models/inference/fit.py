@@ -17,6 +17,8 @@ from jax import random
 
 from .. import catalogue
 from ..data.kinds import Kind, Observed, Reals
+from ..data.sequences import coordinates
+from ..data.vocabulary import Vocabulary
 from ..errors import InputError
 from .compiling import make_room
 from .problem import Problem
@@ -52,7 +54,8 @@ def fit(
         predictive: draws of prior and posterior predictive data that are kept.
         relabel: how the clusters of draws are brought into one order ("ecr", "ecr-iterative",
             "stephens"), so that each cluster means the same in every draw; None leaves them.
-        **arguments: the program's and the method's own, each by its name.
+        **arguments: the program's and the method's own, each by its name. ``vocabulary`` may be a
+            ``Vocabulary``, which the sequences are read in; without it their own tokens are.
 
     Returns:
         The one result, see ``ppl_models.posterior.tree``.
@@ -72,10 +75,11 @@ def fit(
     module = catalogue.method(method)
     run = getattr(module, method)
     program_arguments, options = _split(function, run, arguments, method)
+    program_arguments, like = take_vocabulary(program_arguments)
     started = time.perf_counter()
     make_room()
     with scope(precision):
-        observed = read_data(function, data)
+        observed = read_data(function, data, like)
         model, structure = read_program(
             function, observed, program_arguments, fixed or {}, precision
         )
@@ -96,6 +100,7 @@ def fit(
             "fixed": to_json(model.fixed),
             "configuration": to_json(_defaults(run) | options),
             "wall_time_seconds": time.perf_counter() - started,
+            **result.attributes,
         }
         tree = build_tree(problem, result, observed, random.fold_in(key, 1), attributes, predictive)
         may_move = result.exchangeable and not structure.locals and problem.exchangeable
@@ -117,6 +122,16 @@ def scope(precision: str) -> Any:
         raise InputError(f"precision is {precision!r}: choose one of {', '.join(PRECISIONS)}")
     with jax.enable_x64(precision == "float64"):
         yield
+
+
+def take_vocabulary(
+    arguments: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, list[str]] | None]:
+    """A ``Vocabulary`` among a program's arguments: its size for it, its tokens for the data."""
+    given = arguments.get("vocabulary")
+    if not isinstance(given, Vocabulary):
+        return dict(arguments), None
+    return {**arguments, "vocabulary": len(given)}, coordinates(given)
 
 
 def data_parameters(function: Callable) -> dict[str, type[Kind]]:

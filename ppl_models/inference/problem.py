@@ -138,6 +138,7 @@ class Result:
             relabelling makes sense.
         log_prior: site -> ``(chain, draw)``, of sites whose prior the method replaces.
         notes: sentences for the reader: collapsed components, starts that disagree, ...
+        attributes: numbers that belong to the fit as a whole, such as ``log_evidence``.
     """
 
     values: Mapping[str, np.ndarray]
@@ -149,3 +150,4 @@ class Result:
     exchangeable: bool = True
     log_prior: Mapping[str, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    attributes: Mapping[str, float] = field(default_factory=dict)

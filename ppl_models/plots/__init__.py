@@ -10,9 +10,11 @@ from ppl_models.plots.path import plot_path
 from ppl_models.plots.predictive import plot_predictive
 from ppl_models.plots.profiles import plot_profiles
 from ppl_models.plots.responsibilities import plot_responsibilities
+from ppl_models.plots.sequence_index import plot_sequence_index
 from ppl_models.plots.similarity import plot_similarity
 from ppl_models.plots.state_paths import plot_state_paths
 from ppl_models.plots.style import PALETTE, cluster_colors, house_style
+from ppl_models.plots.transition_graph import plot_transition_graph
 from ppl_models.plots.transitions import plot_transitions
 
 __all__ = [
@@ -31,8 +33,10 @@ __all__ = [
     "plot_profiles",
     "plot_prototypes",
     "plot_responsibilities",
+    "plot_sequence_index",
     "plot_similarity",
     "plot_state_paths",
+    "plot_transition_graph",
     "plot_transitions",
     "png",
 ]

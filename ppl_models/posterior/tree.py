@@ -19,6 +19,7 @@ import xarray as xr
 from jax import Array
 
 from ..data.kinds import Observed
+from ..distributions.token_chain import context_names
 from ..errors import InputError
 from ..inference.fit import to_json
 from ..inference.problem import Problem, Result
@@ -131,6 +132,11 @@ class Axes:
         self.coords = {n: c for o in observed.values() for n, c in o.coords.items()}
         if "feature" in self.coords:
             self.coords["feature_other"] = self.coords["feature"]
+        for site in problem.structure.sites:
+            if "context" in site.dims and "token" in self.coords:
+                contexts = site.shape[site.dims.index("context")]
+                tokens = [str(token) for token in self.coords["token"]]
+                self.coords["context"] = np.array(context_names(tokens, contexts))
         self.rename = _cluster_names(problem)
         self.states = {}
         if problem.states:

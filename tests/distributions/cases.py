@@ -37,6 +37,7 @@ RATE = _generator.uniform(0.5, 6, (CLUSTERS, FEATURES))
 COUNTS = _generator.poisson(3, (ROWS, FEATURES))
 INITIAL = _generator.dirichlet(np.ones(2), CLUSTERS)
 TRANSITION = _generator.dirichlet(np.ones(3), (CLUSTERS, 2))
+PAIRS = _generator.dirichlet(np.ones(3), (CLUSTERS, 6))
 TOKENS = np.array(
     [[0, 1, 1, 2], [1, 2, 2, 2], [0, 0, 2, 2], [1, 1, 0, 1], [0, 2, 2, 2], [1, 0, 1, 2]]
 )
@@ -160,8 +161,11 @@ def chain_probability(parameters: Parameters, row: np.ndarray) -> float:
     initial, transition = parameters["initial"], parameters["transition"]
     end = len(initial)
     probability = initial[row[0]] if row[0] < end else 0.0
-    for before, after in zip(row[:-1], row[1:], strict=True):
-        probability *= transition[before, after] if before < end else float(after == end)
+    for place, (before, after) in enumerate(zip(row[:-1], row[1:], strict=True)):
+        context = before
+        if len(transition) > end and place > 0:  # two tokens, after the contexts of one
+            context = end + row[place - 1] * end + before
+        probability *= transition[context, after] if before < end else float(after == end)
     return float(probability)
 
 
@@ -295,3 +299,14 @@ CASES = [
         },
     ),
 ]
+
+#: Two tokens back: beside the table, whose tests a second chain would only make slower.
+ORDERED = Case(
+    "token chain of order 2",
+    families.TokenChain,
+    {"initial": INITIAL, "transition": PAIRS},
+    TOKENS,
+    TOKEN_GAPS,
+    _chain,
+    static={"positions": 4, "order": 2},
+)

@@ -227,6 +227,38 @@ def _hidden(x: Any, *, states: int, emission: str = "gaussian", start: str = "fr
     scan(step, jnp.full(len(x), states), jnp.asarray(x, float).swapaxes(0, 1))
 
 
+def _ordered(tokens: Any, *, vocabulary: int, order: int) -> None:
+    """As ``ordered_chain`` of order 2, every context a row of its own in a table of pairs."""
+    assert order == 2
+    initial = numpyro.sample("initial", dist.Dirichlet(jnp.ones(vocabulary)))
+    with numpyro.plate("context", vocabulary + vocabulary**2):
+        transition = numpyro.sample("transition", dist.Dirichlet(jnp.ones(vocabulary + 1)))
+    pairs = transition[vocabulary:].reshape(vocabulary, vocabulary, vocabulary + 1)
+    inside = jnp.minimum(tokens, vocabulary - 1)
+    with numpyro.plate("sequence", len(tokens)):
+        numpyro.sample("first", dist.Categorical(initial), obs=tokens[:, 0])
+        for t in range(1, tokens.shape[1]):
+            here = inside[:, t - 1]
+            rows = transition[here] if t == 1 else pairs[inside[:, t - 2], here]
+            step = dist.Categorical(rows).mask(tokens[:, t - 1] < vocabulary)
+            numpyro.sample(f"step {t}", step, obs=tokens[:, t])
+
+
+def _chains(tokens: Any, *, clusters: int, vocabulary: int) -> None:
+    weights = _weights(clusters)
+    with numpyro.plate("cluster", clusters):
+        initial = numpyro.sample("initial", dist.Dirichlet(jnp.ones(vocabulary)))
+        rows = dist.Dirichlet(jnp.ones((vocabulary, vocabulary + 1))).to_event(1)
+        transition = numpyro.sample("transition", rows)
+    with numpyro.plate("sequence", len(tokens)):
+        z = _assignment(weights)
+        numpyro.sample("first", dist.Categorical(initial[z]), obs=tokens[:, 0])
+        for t in range(1, tokens.shape[1]):
+            before = tokens[:, t - 1]
+            step = dist.Categorical(transition[z, jnp.minimum(before, vocabulary - 1)])
+            numpyro.sample(f"step {t}", step.mask(before < vocabulary), obs=tokens[:, t])
+
+
 def _gaussian_row(covariance: str, scatter: str) -> Program:
     return Program(
         "gaussian_mixture",
@@ -337,5 +369,37 @@ PROGRAMS = [
         given=SEQUENCES,
         fit_arguments={},
         interior={"initial_concentration": 2.0, "concentration": 1.5},
+    ),
+    Program(
+        "ordered_chain",
+        "",
+        TOKENS,
+        {"vocabulary": 3, "order": 2},
+        _ordered,
+        {"sequences": 5, "positions": 9},
+        (5, 9),
+        ("initial", "transition"),
+        site="tokens",
+        given=SEQUENCES,
+        fit_arguments={"order": 2},
+        interior={"initial_concentration": 2.0, "concentration": 1.5},
+    ),
+    Program(
+        "chain_mixture",
+        "",
+        TOKENS,
+        {"clusters": CLUSTERS, "vocabulary": 3},
+        _chains,
+        {"sequences": 5, "positions": 9},
+        (5, 9),
+        ("weights", "initial", "transition"),
+        site="tokens",
+        given=SEQUENCES,
+        fit_arguments={"clusters": CLUSTERS},
+        interior={
+            "concentration": 2.0,
+            "initial_concentration": 2.0,
+            "transition_concentration": 1.5,
+        },
     ),
 ]

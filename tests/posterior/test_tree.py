@@ -58,6 +58,12 @@ DIMS = {
         "rate": ("state", "feature"),
     },
     "markov_chain": {"initial": ("token",), "transition": ("token", "next_token")},
+    "ordered_chain": {"initial": ("token",), "transition": ("context", "next_token")},
+    "chain_mixture": {
+        "weights": ("cluster",),
+        "initial": ("cluster", "token"),
+        "transition": ("cluster", "token", "next_token"),
+    },
 }
 GROUPS = {
     "posterior",
