@@ -184,9 +184,7 @@ class NgramChain(Autoregressive, Distribution):
         return token
 
 
-def smoothed(
-    seen: Ngrams, tables: Any, discount: Any, concentration: Any
-) -> tuple[Array, Array]:
+def smoothed(seen: Ngrams, tables: Any, discount: Any, concentration: Any) -> tuple[Array, Array]:
     """What `NgramChain` keeps and passes on, from who sits where.
 
         kept[u, w] = (c_uw - d t_uw) / (θ + c_u),   backoff[u] = (θ + d t_u) / (θ + c_u)

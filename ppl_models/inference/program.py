@@ -248,7 +248,7 @@ class Model:
         for site in structure.sites:
             key, draw = random.split(key)
             if site.support.is_discrete:
-                values[site.name] = site.support.feasible_like(jnp.zeros(site.shape, jnp.int32))
+                values[site.name] = site.support.feasible_like(jnp.zeros(site.shape, int))
                 continue
             transform = biject_to(site.support)
             shape = transform.inverse_shape(site.shape)
@@ -338,12 +338,8 @@ def _structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
             )
     hidden = {n: s for n, s in samples.items() if not s["is_observed"] and n not in fixed}
     # whole numbers outside all plates that cannot be listed are global: nothing sums them out
-    discrete = [
-        n
-        for n, s in hidden.items()
-        if s["fn"].support.is_discrete
-        and (s["cond_indep_stack"] or s["fn"].has_enumerate_support)
-    ]
+    whole = {n: s for n, s in hidden.items() if s["fn"].support.is_discrete}
+    discrete = [n for n, s in whole.items() if _plates(s) or s["fn"].has_enumerate_support]
     if len(discrete) > 1:
         raise UnsupportedError(
             f"sites {', '.join(map(repr, discrete))} are all discrete and hidden, and one is "

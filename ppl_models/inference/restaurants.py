@@ -27,7 +27,11 @@ from scipy.special import gammaln
 
 from ..distributions.ngrams import Ngrams
 
-MOST_MOVES = 300  #: customers of one entry that a sweep moves at most, at random where there are more
+MOST_MOVES = (
+    100  #: customers of one entry that a sweep moves at most, at random where there are more
+)
+TRIES = 8  #: tables that a waiting customer looks at in one go, when few are waiting
+FEW = 500  #: customers that are few
 
 
 @dataclass
@@ -67,7 +71,7 @@ class Level:
 
 
 class Franchise:
-    """All levels, shortest contexts first, each entry's customers at one table to begin with."""
+    """All levels, shortest contexts first; to begin with, one table for every entry."""
 
     def __init__(self, seen: Ngrams, generator: np.random.Generator):
         self.seen, self.generator = seen, generator
@@ -130,7 +134,6 @@ class Franchise:
         seating.move()
         occupied = np.flatnonzero(seating.size)
         of_seat = np.zeros(len(seating.size), np.int64)
-        of_seat[seats[order]] = 0  # (seats are renamed below)
         owner = np.zeros(len(seating.size), np.int64)
         owner[seating.seat] = seating.entry
         by_entry = occupied[np.argsort(owner[occupied], kind="stable")]
@@ -310,11 +313,14 @@ class _Seating:
         waiting = np.flatnonzero(~opens & ~stays)
         while len(waiting):
             # a table with weight size - d: that of another customer, refused with chance d / size
-            other = (self.draw.random(len(waiting)) * (count[waiting] - 1)).astype(np.int64)
+            tries = (TRIES if len(waiting) < FEW else 1, len(waiting))
+            other = (self.draw.random(tries) * (count[waiting] - 1)).astype(np.int64)
             other += other >= place[waiting]
             table = self.seat[begin[waiting] + other]
-            taken = self.draw.random(len(waiting)) * self.size[table] >= self.discount
-            seat[waiting[taken]] = table[taken]
-            waiting = waiting[~taken]
+            taken = self.draw.random(tries) * self.size[table] >= self.discount
+            first = taken.argmax(0)
+            done = taken.any(0)
+            seat[waiting] = table[first, np.arange(len(waiting))]
+            waiting = waiting[~done]
         self.seat[who] = seat
         self.size[seat] += 1

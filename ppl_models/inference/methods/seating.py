@@ -20,6 +20,10 @@ from ..problem import Problem, Result
 from ..restaurants import Franchise
 
 PRIORS = {"discount": Beta, "concentration": Gamma}
+IN_SAMPLE = (
+    "log_likelihood is that of sequences given a seating in which they sit themselves: it is too "
+    "good for leaving one out, so judge prediction by sequences kept aside"
+)
 ROOM = 1e-9  #: discounts stay so far from 0 and 1, which are limits
 
 
@@ -85,7 +89,7 @@ def seating(
                         kept[name].append(value)
     stacked = {n: np.stack(v).reshape(chains, draws, *np.shape(v[0])) for n, v in kept.items()}
     free = {n: stacked[n] for n in problem.structure.names}
-    return Result(free, "draws", {"lp": stacked["lp"]}, exchangeable=False)
+    return Result(free, "draws", {"lp": stacked["lp"]}, exchangeable=False, notes=[IN_SAMPLE])
 
 
 class _Chain:
@@ -97,7 +101,10 @@ class _Chain:
         fixed = {name: held(problem, name) for name in SITES}
         self.free = {name: fixed[name] is None for name in SITES}
         order, draw = franchise.seen.order, franchise.generator
-        begin = {"discount": draw.uniform(0.2, 0.8, order), "concentration": draw.gamma(1, 1, order)}
+        begin = {
+            "discount": draw.uniform(0.2, 0.8, order),
+            "concentration": draw.gamma(1, 1, order),
+        }
         self.shapes = [np.broadcast_to(v, order) for v in self._arguments()]
         values = {n: begin[n] if v is None else np.array(v) for n, v in fixed.items()}
         self.discount, self.concentration = values["discount"], values["concentration"]
