@@ -103,7 +103,6 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
     table, trees = ladder(train, test, size.orders, size)
     longest = max(size.orders)
     made = {name: invented(trees[name, longest], size.shown) for name in METHODS}
-    known = {tuple(s) for s in train}
     numbers = {
         "train": len(train), "test": len(test), "orders": list(size.orders),
         "train_words": sum(len(s) + 1 for s in train), "test_words": sum(len(s) + 1 for s in test),
@@ -111,7 +110,6 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
         "unknown": float(np.mean([w == UNKNOWN for s in test for w in s])),
         "perplexity": {name: table[name].to_dict() for name in METHODS},
         "discount": trees[PITMAN_YOR, longest]["posterior/discount"].mean(("chain", "draw")).values,
-        "copied": {n: float(np.mean([tuple(s) in known for s in made[n]])) for n in METHODS},
     }  # fmt: skip
     return publish(_outcome(table, numbers, made), folder)
 
@@ -222,12 +220,12 @@ def answer(numbers: dict) -> str:
         f"{numbers['vocabulary'] + 1:,}). At order {last} the hierarchical Pitman-Yor process has "
         f"{ours[last]:.2f}, modified Kneser-Ney {peer[last]:.2f}, interpolated Kneser-Ney "
         f"{table[KNESER_NEY][last]:.2f} and the hierarchical Dirichlet process "
-        f"{dirichlet[last]:.2f}: the posterior's is {abs(gap):.1%} {relation} than that of the "
-        f"best smoothing formula. It is no worse at {better} of {len(orders)} orders.\n\n"
+        f"{dirichlet[last]:.2f}: the first is {abs(gap):.1%} {relation} than the second, and no "
+        f"higher at {better} of {len(orders)} orders.\n\n"
         f"What matters is the discount. Held at zero, it costs "
         f"{dirichlet[last] / ours[last] - 1:.1%}; drawn, it is "
         f"{', '.join(f'{d:.2f}' for d in discount)} for contexts of 0 to {len(discount) - 1} "
-        "words: words come by power laws, and every entry is worth less than its count.\n\n"
+        "words: most of what a context will be followed by has not followed it yet.\n\n"
         f"{numbers['train']:,} sentences ({numbers['train_words']:,} words with ends) were fitted "
         f"and {numbers['test']:,} ({numbers['test_words']:,}) kept aside; {numbers['unknown']:.1%} "
         "of the words of the latter are unknown."

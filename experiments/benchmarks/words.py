@@ -39,7 +39,8 @@ def text(tokens: int) -> tuple[np.ndarray, np.ndarray, int]:
     probabilities = smoothed(seen, np.ones(len(seen.repeated)), discounts(seen, 1), np.zeros(3))
     chain = NgramChain(seen, *probabilities, positions=POSITIONS)
     each = np.mean([len(s) + 1 for s in sentences])
-    rows = np.asarray(chain.sample(random.key(0), (int(1.3 * tokens / each),)))
+    count = int(1.8 * tokens / each)  # long sentences are dropped
+    rows = np.asarray(jax.jit(lambda key: chain.sample(key, (count,)))(random.key(0)))
     rows = rows[(rows[:, -1] == len(vocabulary)) & (rows[:, 0] < len(vocabulary))]
     upto = np.cumsum((rows < len(vocabulary)).sum(1) + 1)
     fitted = int(np.searchsorted(upto, tokens))

@@ -176,12 +176,15 @@ class Franchise:
         ends = np.cumsum(np.bincount(lower.tables, minlength=len(lower.restaurant)))
         high = np.cumsum(weights)
         edges = np.concatenate([[0.0], high])[np.concatenate([[0], ends])]
-        entry = level.shorter[level.tables]
+        free = np.flatnonzero(~kept)
+        entry = level.shorter[level.tables[free]]
         span = edges[entry + 1] - edges[entry]
         drawn = edges[entry] + self.generator.random(len(entry)) * span
         seat = np.searchsorted(high, drawn, side="right")
-        seat = np.clip(seat, ends[entry] - np.bincount(lower.tables)[entry], ends[entry] - 1)
-        return np.where(kept, before, seat)
+        first = np.concatenate([[0], ends])[entry]
+        seats = before.copy()
+        seats[free] = np.clip(seat, first, ends[entry] - 1)  # should rounding lead beyond
+        return seats
 
     def _rename_seats(self, at: int, renamed: np.ndarray) -> None:
         level = self.levels[at]
