@@ -16,6 +16,7 @@ import xarray as xr
 from jax import random
 
 from .. import catalogue
+from ..data.derived import derive, derived_arguments
 from ..data.kinds import Kind, Observed, Reals
 from ..data.sequences import coordinates
 from ..data.vocabulary import Vocabulary
@@ -96,7 +97,7 @@ def fit(
             "seed": seed,
             "precision": precision,
             "kind": result.kind,
-            "arguments": to_json(model.arguments),
+            "arguments": to_json(_given(function, model.arguments)),
             "fixed": to_json(model.fixed),
             "configuration": to_json(_defaults(run) | options),
             "wall_time_seconds": time.perf_counter() - started,
@@ -188,8 +189,18 @@ def read_program(
     arguments: Mapping[str, Any],
     fixed: Mapping[str, Any],
     precision: str,
+    fitted: Mapping[str, Observed] | None = None,
 ) -> tuple[Model, Any]:
-    """The model and its structure; arguments that the data determine are filled in."""
+    """The model and its structure; arguments that the data determine are filled in.
+
+    Args:
+        function: the program.
+        observed: the data that it is asked about.
+        arguments: of the program.
+        fixed: global site -> value that it is held at.
+        precision: of floating-point data.
+        fitted: the data that it was fitted to, where these are others.
+    """
     arguments = dict(arguments)
     signature = inspect.signature(function).parameters
     for reading in observed.values():
@@ -206,10 +217,18 @@ def read_program(
             raise InputError(f"the program needs {name}=: give it to fit (--{name} or --set)")
     _refuse_clusters(arguments, observed)
     data = {n: cast(o.values, precision) for n, o in observed.items()}
+    seen = {n: o.values for n, o in (observed if fitted is None else fitted).items()}
+    arguments |= derive(function, seen, arguments)
     model = Model(function, data, {n: _plain(v, precision) for n, v in arguments.items()}, {})
     if fixed:
         model = replace(model, fixed=_held(model, fixed, precision))
     return model, model.structure()
+
+
+def _given(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments without those that are computed from the fitted data whenever needed."""
+    derived = derived_arguments(function)
+    return {n: v for n, v in arguments.items() if n not in derived}
 
 
 def _refuse_clusters(arguments: Mapping[str, Any], observed: Mapping[str, Observed]) -> None:

@@ -99,8 +99,18 @@ class Problem:
             for name in self.families
         }
 
+    def need_continuous(self, method: str) -> None:
+        """Refuse a program with global sites that are whole numbers."""
+        for site in self.structure.sites:
+            if site.support.is_discrete:
+                raise UnsupportedError(
+                    f"site '{site.name}' holds whole numbers for all rows, which "
+                    f"method='{method}' cannot draw: use method='seating' or 'kneser_ney'"
+                )
+
     def need_statistics(self, method: str) -> None:
         """Refuse a program whose rows no statistics sum up."""
+        self.need_continuous(method)
         if self.structure.locals:
             raise UnsupportedError(
                 f"site '{self.structure.locals[0]}' is continuous and one for every row, which "

@@ -25,6 +25,7 @@ from ..inference.fit import to_json
 from ..inference.problem import Problem, Result
 from ..inference.wiring import state_axes
 from .generation import draw_data, prior_draws
+from .recall import HIDDEN
 from .rows import density_of_draws, log_prior_of_draws
 
 PREDICTIVE_CELLS = 2_000_000  #: most numbers of predictive data that a tree keeps
@@ -58,7 +59,11 @@ def build_tree(
     if result.assignment is not None:
         dims = ("chain", "draw", problem.structure.plate)
         posterior["assignment"] = (dims, result.assignment)
+    whole = [s.name for s in problem.structure.sites if s.support.is_discrete]
+    hidden = {n: posterior.pop(n) for n in whole if n in posterior}
     groups: dict[str, xr.Dataset] = {"posterior": axes.dataset(posterior)}
+    if hidden:
+        groups[HIDDEN] = axes.dataset(hidden)
     groups["observed_data"] = axes.dataset({n: (o.dims, o.values) for n, o in observed.items()})
     stats = {n: (("chain", "draw"), v) for n, v in result.sample_stats.items()}
     if not problem.structure.locals:
