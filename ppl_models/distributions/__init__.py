@@ -11,6 +11,7 @@ from .gaussian import DiagonalGaussian, SphericalGaussian, UnivariateGaussian
 from .gaussian_matrix import FullGaussian, TiedGaussian
 from .poisson import PoissonVector
 from .priors import BlockDirichlet, InverseGammaScale
+from .recurrent_chain import RecurrentChain
 from .token_chain import TokenChain
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "FullGaussian",
     "InverseGammaScale",
     "PoissonVector",
+    "RecurrentChain",
     "SphericalGaussian",
     "TiedGaussian",
     "TokenChain",
