@@ -7,6 +7,7 @@ point; with no random site it is the point alone, and its objective the log join
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from jax import Array, random
 from jax.flatten_util import ravel_pytree
 from numpyro.distributions import biject_to
 
+from .compiling import QUICK
 from .program import Globals, Structure
 
 Params = dict[str, Array]
@@ -105,7 +107,11 @@ class Guide:
         return ravel_pytree(blank)[1](vector)
 
 
-def draws(guide: Guide, params: Params, key: Array, count: int) -> Globals:
-    """``count`` draws of the global sites."""
-    keys = random.split(key, count)
-    return jax.jit(lambda p, k: jax.lax.map(lambda each: guide.values(p, each)[0], k))(params, keys)
+def draws_of(guide: Guide, params: Params, key: Array, count: int) -> Globals:
+    """``count`` draws of the global sites, ``(draw, ...)``."""
+    return _draws(params, random.split(key, count), guide=guide)
+
+
+@partial(jax.jit, static_argnames=("guide",), compiler_options=QUICK)
+def _draws(params: Params, keys: Array, *, guide: Guide) -> Globals:
+    return jax.lax.map(lambda key: guide.values(params, key)[0], keys)

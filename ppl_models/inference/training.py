@@ -28,7 +28,7 @@ from .program import Globals, evaluate, random_values
 from .stochastic import State, Training, advance, optimiser, row_total
 
 ROUNDS = 20  #: looks at the rows kept aside, and checkpoints, a fit
-STEADY = 1e-4  #: relative change of the objective over the last round that counts as none
+STEADY = 1e-4  #: relative gain of the last round over the three before that counts as none
 
 
 @dataclass
@@ -152,6 +152,25 @@ def _split(problem: Problem, plan: Training, key: Array) -> tuple[np.ndarray, np
     return np.sort(order[aside:]), np.sort(order[:aside])
 
 
+def courses(found: list[Trained], final: np.ndarray) -> dict[str, Any]:
+    """Every start's objective round by round, its last value that of all rows."""
+    longest = max(len(trained.objective) for trained in found) + 1
+    objective = np.full((len(found), longest), np.nan)
+    aside = np.full((len(found), longest), np.nan)
+    for i, trained in enumerate(found):
+        length = len(trained.objective)
+        objective[i, :length], aside[i, :length] = trained.objective, trained.kept_aside
+        objective[i, length] = final[i]
+    report: dict[str, Any] = {
+        "objective": (("start", "iteration"), objective),
+        "final": (("start",), final),
+        "iterations": (("start",), np.array([trained.steps for trained in found])),
+    }
+    if np.isfinite(aside).any():
+        report["kept_aside"] = (("start", "iteration"), aside)
+    return report
+
+
 def _about(problem: Problem, guide: Guide, plan: Training, key: Array) -> dict[str, Any]:
     """What makes a run the same run."""
     model = problem.model
@@ -225,8 +244,8 @@ class _Course:
 
     def finish(self) -> Trained:
         """The best round's parameters where rows are kept aside, else the last's."""
-        last = self.objective[-2:]
-        steady = len(last) == 2 and abs(last[1] - last[0]) <= STEADY * (1 + abs(last[1]))
+        *before, last = self.objective
+        steady = bool(before) and last <= max(before[-3:]) + STEADY * (1 + abs(last))
         return Trained(
             self.best,
             np.array(self.objective),

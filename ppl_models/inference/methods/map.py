@@ -7,7 +7,6 @@ rows are too many to be passed over at every step. Robbins and Monro (1951); Kin
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jax import Array, random
@@ -17,7 +16,7 @@ from ..guides import Guide
 from ..origins import origins
 from ..problem import Problem, Result
 from ..stochastic import Training
-from ..training import Trained, log_joint_at, refuse_latent_rows, train
+from ..training import Trained, courses, log_joint_at, refuse_latent_rows, train
 from ..wiring import cluster_axes, permute_clusters
 from .em import cluster_order
 
@@ -113,30 +112,11 @@ def _best(
             f"fit: log density a row there {np.nanmax(found[best].kept_aside):.4f}"
         )
     point = {n: np.asarray(v) for n, v in points[best].items()}
-    order = cluster_order(problem, point) if problem.structure.assignment else None
-    if order is not None:
+    if problem.exchangeable:
+        order = cluster_order(problem, point)
         point = permute_clusters(point, cluster_axes(problem.structure, problem.wiring), order)
     starts = courses(found, final)
     starts["converged"] = (("start",), np.array([trained.converged for trained in found]))
     starts["kept"] = (("start",), np.arange(len(found)) == best)
     starts["origin"] = (("start",), np.array(kinds))
     return Result({n: v[None, None] for n, v in point.items()}, "point", {}, starts, notes=notes)
-
-
-def courses(found: list[Trained], final: np.ndarray) -> dict[str, Any]:
-    """Every start's objective round by round, its last value that of all rows."""
-    longest = max(len(trained.objective) for trained in found) + 1
-    objective = np.full((len(found), longest), np.nan)
-    aside = np.full((len(found), longest), np.nan)
-    for i, trained in enumerate(found):
-        length = len(trained.objective)
-        objective[i, :length], aside[i, :length] = trained.objective, trained.kept_aside
-        objective[i, length] = final[i]
-    report: dict[str, Any] = {
-        "objective": (("start", "iteration"), objective),
-        "final": (("start",), final),
-        "iterations": (("start",), np.array([trained.steps for trained in found])),
-    }
-    if np.isfinite(aside).any():
-        report["kept_aside"] = (("start", "iteration"), aside)
-    return report
