@@ -9,6 +9,7 @@ from .categorical import CategoricalVector
 from .exponential_family import ExponentialFamily
 from .gaussian import DiagonalGaussian, SphericalGaussian, UnivariateGaussian
 from .gaussian_matrix import FullGaussian, TiedGaussian
+from .pixels import LogisticScan, Nade
 from .poisson import PoissonVector
 from .priors import BlockDirichlet, InverseGammaScale
 from .recurrent_chain import RecurrentChain
@@ -22,6 +23,8 @@ __all__ = [
     "ExponentialFamily",
     "FullGaussian",
     "InverseGammaScale",
+    "LogisticScan",
+    "Nade",
     "PoissonVector",
     "RecurrentChain",
     "SphericalGaussian",

@@ -11,6 +11,7 @@ from numpyro.distributions import Distribution, constraints
 
 from .autoregressive import Autoregressive, State, steps_taken
 from .cells import CELLS, Memory, run
+from .gaps import fill_gaps, known_cells
 
 #: Tokens that are looked up by a product with indicators: up to here faster than a scatter back.
 PRODUCT_TOKENS = 256
@@ -57,6 +58,7 @@ class RecurrentChain(Distribution, Autoregressive):
         name: constraints.independent(constraints.real, axes) for name, axes in WEIGHTS.items()
     }
     pytree_aux_fields = ("cell", "positions", "ends")
+    needs_whole_rows = True
     data_description = "sequences of tokens"
 
     def __init__(
@@ -127,7 +129,17 @@ class RecurrentChain(Distribution, Autoregressive):
             *(weights[n] for n in WEIGHTS), cell=self.cell, positions=self.positions, ends=self.ends
         )
 
+    def complete(self, key: Array, value: Array) -> Array:
+        """Draw missing tokens given all that are known; exact where they are the last ones."""
+        return fill_gaps(self, key, value)[0]
+
     def _log_prob_rows(self, value: Array) -> Array:
+        """Of rows ``(row, position)``, without a batch; NaN where a token is missing."""
+        known = known_cells(value)
+        found = self._log_prob_codes(jnp.where(known, value, 0).astype(jnp.int32))
+        return jnp.where(known.all(-1), found, jnp.nan)
+
+    def _log_prob_codes(self, value: Array) -> Array:
         log_probs = self.following_each(value)
         if self.ends:
             return steps_taken(log_probs, value, self.tokens).sum(-1)

@@ -14,6 +14,7 @@ import xarray as xr
 from jax import Array, random
 
 from ..data.kinds import Observed
+from ..distributions.autoregressive import Autoregressive
 from ..distributions.token_chain import MISSING_TOKEN
 from ..errors import InputError
 from ..inference.fit import scope
@@ -138,8 +139,11 @@ def _fill(model: Model, values: Globals, keys: Array, *, structure: Structure) -
 
 def _rowwise(distribution: Any) -> Any:
     """The emission as a family with one component a row."""
-    from ..distributions.convert import as_family
+    from ..distributions.convert import as_family, unwrap
 
+    whole = unwrap(distribution)
+    if isinstance(whole, Autoregressive) and whole.needs_whole_rows:
+        return whole  # (one for all rows)
     family = as_family(distribution)
     if family is None:
         raise InputError(

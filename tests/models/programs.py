@@ -231,6 +231,66 @@ def _recurrent(
                 h = o * jnp.tanh(c)
 
 
+def _bits_of(x: Any, logits: Callable) -> None:
+    """Each bit given those before; ``logits(d)`` of all rows."""
+    with numpyro.plate("row", len(x)):
+        for d in range(x.shape[1]):
+            numpyro.sample(f"bit {d}", dist.Bernoulli(logits=logits(d)), obs=x[:, d])
+
+
+def _logistic_scan(x: Any) -> None:
+    count = x.shape[1]
+    coupling = numpyro.sample(
+        "coupling", dist.Normal().expand((count * (count - 1) // 2,)).to_event(1)
+    )
+    bias = numpyro.sample("bias", dist.Normal(0.0, 2.0).expand((count,)).to_event(1))
+    first = [d * (d - 1) // 2 for d in range(count)]
+    _bits_of(x, lambda d: bias[d] + (x[:, :d] - 0.5) @ coupling[first[d] : first[d] + d])
+
+
+def _nade(x: Any, *, hidden: int) -> None:
+    def normal(name: str, scale: float, *shape: int) -> Any:
+        return numpyro.sample(name, dist.Normal(0.0, scale).expand(shape).to_event(len(shape)))
+
+    count = x.shape[1]
+    inward, bias = normal("inward", 1.0, count, hidden), normal("bias", 2.0, hidden)
+    outward, outward_bias = (
+        normal("outward", 1.0, count, hidden),
+        normal("outward_bias", 2.0, count),
+    )
+
+    def logits(d: int) -> Any:
+        total = bias + (x[:, :d] - 0.5) @ inward[:d]
+        return outward_bias[d] + (1 / (1 + jnp.exp(-total))) @ outward[d]
+
+    _bits_of(x, logits)
+
+
+def _pixel_recurrent(x: Any, *, embedding: int, hidden: int) -> None:
+    def normal(name: str, inputs: int, *shape: int) -> Any:
+        prior = dist.Normal(0.0, inputs**-0.5).expand(shape)
+        return numpyro.sample(name, prior.to_event(len(shape)))
+
+    table, start = normal("embedding", 1, 2, embedding), normal("start", 1, hidden)
+    inward = normal("input", embedding, embedding, 3, hidden)
+    back = normal("recurrent", hidden, hidden, 3, hidden)
+    bias = normal("bias", 1, 3, hidden)
+    output, output_bias = normal("output", hidden, hidden, 2), normal("output_bias", 1, 2)
+    h = [jnp.tanh(start)[None]]
+    for d in range(x.shape[1]):
+        e = table[x[:, d]]
+        a, u = ([v @ w[:, g] for g in range(3)] for v, w in ((e, inward), (h[-1], back)))
+        r, z = (1 / (1 + jnp.exp(-a[g] - bias[g] - u[g])) for g in (0, 1))
+        h.append((1 - z) * jnp.tanh(a[2] + bias[2] + r * u[2]) + z * h[-1])
+    scores = [h[d] @ output + output_bias for d in range(x.shape[1])]
+    _bits_of(x, lambda d: scores[d][..., 1] - scores[d][..., 0])
+
+
+def _pixel_row(name: str, arguments: dict[str, Any], standard: Callable, sites: tuple) -> Program:
+    absent = {"rows": 5, "features": 3}
+    return Program(name, "", BITS, arguments, standard, absent, (5, 3), sites, point="map")
+
+
 RECURRENT_SITES = ("embedding", "start", "input", "recurrent", "bias", "output", "output_bias")
 
 
@@ -342,4 +402,7 @@ PROGRAMS = [
     ),
     _recurrent_row("gru"),
     _recurrent_row("lstm"),
+    _pixel_row("pixel_logistic", {}, _logistic_scan, ("coupling", "bias")),
+    _pixel_row("nade", {"hidden": 2}, _nade, ("inward", "bias", "outward", "outward_bias")),
+    _pixel_row("pixel_recurrent", {"embedding": 2, "hidden": 2}, _pixel_recurrent, RECURRENT_SITES),
 ]

@@ -58,6 +58,14 @@ _recurrent = {
     "output_bias": ("next_token",),
 }
 DIMS |= {f"recurrent_chain {cell}": _recurrent for cell in ("gru", "lstm")}
+DIMS["pixel_recurrent"] = {**_recurrent, "output": ("unit", "token"), "output_bias": ("token",)}
+DIMS["pixel_logistic"] = {"coupling": ("pair",), "bias": ("feature",)}
+DIMS["nade"] = {
+    "inward": ("feature", "unit"),
+    "bias": ("unit",),
+    "outward": ("feature", "unit"),
+    "outward_bias": ("feature",),
+}
 GROUPS = {
     "posterior",
     "sample_stats",
