@@ -24,7 +24,7 @@ def known_cells(value: Array) -> Array:
 
 
 def fill_gaps(
-    chain: Autoregressive, key: Array, value: Array, particles: int = 64
+    chain: Autoregressive, key: Array, value: Array, particles: int = 32
 ) -> tuple[Array, Array]:
     """Fill every gap in, and estimate the log-probability of what is known.
 

@@ -85,7 +85,7 @@ def test_gaps_are_filled_in_given_all_that_is_known(scan, where):
     assert (made[:, ~np.isnan(row)] == row[~np.isnan(row)]).all()
     shares = np.array([(made == np.asarray(r)).all(1).mean() for r in ROWS])
     probs = joint / joint.sum()
-    # 400 independent fillings, by 64 particles each
+    # 400 independent fillings, by 32 particles each
     assert (np.abs(shares - probs) < 5 * np.sqrt(probs * (1 - probs) / copies) + 0.01).all()
     spread = np.exp(total).std() / np.sqrt(copies)
     assert abs(np.exp(total).mean() - joint.sum()) < 5 * spread + 1e-12
