@@ -12,8 +12,10 @@ from .gaussian import DiagonalGaussian, SphericalGaussian, UnivariateGaussian
 from .gaussian_matrix import FullGaussian, TiedGaussian
 from .hidden_markov import HiddenMarkov
 from .hidden_token_chain import HiddenTokenChain
+from .pixels import LogisticScan, Nade
 from .poisson import PoissonVector
 from .priors import BlockDirichlet, InverseGammaScale
+from .recurrent_chain import RecurrentChain
 from .token_chain import TokenChain, context_count
 
 __all__ = [
@@ -27,7 +29,10 @@ __all__ = [
     "HiddenMarkov",
     "HiddenTokenChain",
     "InverseGammaScale",
+    "LogisticScan",
+    "Nade",
     "PoissonVector",
+    "RecurrentChain",
     "SphericalGaussian",
     "TiedGaussian",
     "TokenChain",

@@ -25,6 +25,7 @@ class Autoregressive:
     tokens: int  #: V
     positions: int  #: of a row, ``<end>`` included
     ends: bool = True
+    needs_whole_rows: bool = False  #: whether a row with a gap has no density
 
     def begin(self, shape: tuple[int, ...]) -> State:
         """Nothing read yet, for ``shape`` sequences."""

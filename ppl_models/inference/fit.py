@@ -20,6 +20,7 @@ from ..data.derived import derive, derived_arguments
 from ..data.kinds import Kind, Observed, Reals
 from ..data.sequences import coordinates
 from ..data.vocabulary import Vocabulary
+from ..distributions.autoregressive import Autoregressive
 from ..errors import InputError
 from .compiling import make_room
 from .problem import Problem
@@ -305,6 +306,12 @@ def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> Non
     for name, emission in problem.example.emissions.items():
         values = np.asarray(problem.model.data[name])
         seen = ~np.isnan(values) if values.dtype.kind == "f" else values >= 0
+        if isinstance(emission, Autoregressive) and emission.needs_whole_rows and not seen.all():
+            place = tuple(int(i) for i in np.argwhere(~seen)[0])
+            raise InputError(
+                f"'{name}' lacks the cell at row {place[0]}, column {place[1]}, and "
+                f"{type(emission).__name__} has no density of a row with gaps: leave the row out"
+            )
         whole = emission.support
         single = whole
         while hasattr(single, "base_constraint"):

@@ -257,8 +257,11 @@ def _fill_best(model: Model, values: Globals, *, structure: Structure) -> dict[s
 
 def _rowwise(distribution: Any, rows: int | None = None) -> Any:
     """The emission as a family with one component a row."""
-    from ..distributions.convert import as_family
+    from ..distributions.convert import as_family, unwrap
 
+    whole = unwrap(distribution)
+    if isinstance(whole, Autoregressive) and whole.needs_whole_rows:
+        return whole  # (one for all rows)
     family = as_family(distribution)
     if family is None:
         raise InputError(

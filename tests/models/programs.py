@@ -67,6 +67,7 @@ class Program:
         given: data as a person gives them to ``fit`` (default: the same).
         fit_arguments: arguments of ``fit`` (default: the program's).
         interior: hyper-parameters that keep posterior modes off the boundary.
+        point: the method that finds a mode.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Program:
     given: Any = None
     fit_arguments: dict[str, Any] | None = None
     interior: dict[str, Any] = field(default_factory=dict)
+    point: str = "em"
 
     @property
     def label(self) -> str:
@@ -259,6 +261,126 @@ def _chains(tokens: Any, *, clusters: int, vocabulary: int) -> None:
             numpyro.sample(f"step {t}", step.mask(before < vocabulary), obs=tokens[:, t])
 
 
+def _recurrent(
+    tokens: Any, *, vocabulary: int, embedding: int, hidden: int, cell: str = "gru"
+) -> None:
+    """As ``recurrent_chain``, one gate after the other and one token after the other."""
+    gates = {"gru": 3, "lstm": 4}[cell]
+
+    def normal(name: str, shape: tuple[int, ...], inputs: int = 1, loc: Any = 0.0) -> Any:
+        prior = dist.Normal(loc, inputs**-0.5).expand(shape)
+        return numpyro.sample(name, prior.to_event(len(shape)))
+
+    table = normal("embedding", (vocabulary, embedding))
+    start = normal("start", (hidden,))
+    inward = normal("input", (embedding, gates, hidden), embedding)
+    back = normal("recurrent", (hidden, gates, hidden), hidden)
+    centre = jnp.zeros((gates, hidden)).at[1].set(float(cell == "lstm"))
+    bias = normal("bias", (gates, hidden), loc=centre)
+    output = normal("output", (hidden, vocabulary + 1), hidden)
+    output_bias = normal("output_bias", (vocabulary + 1,))
+    with numpyro.plate("sequence", len(tokens)):
+        h, c = jnp.tanh(start)[None], start[None]
+        open_row = jnp.ones(len(tokens), bool)
+        for t in range(tokens.shape[1]):
+            logits = h @ output + output_bias
+            if t == 0:
+                logits = logits.at[..., vocabulary].set(-jnp.inf)
+            step = dist.Categorical(logits=logits).mask(open_row)
+            numpyro.sample(f"step {t}", step, obs=tokens[:, t])
+            open_row = open_row & (tokens[:, t] < vocabulary)
+            e = table[jnp.minimum(tokens[:, t], vocabulary - 1)]
+            a = [e @ inward[:, g] + bias[g] for g in range(gates)]
+            u = [h @ back[:, g] for g in range(gates)]
+            if cell == "gru":
+                r, z = 1 / (1 + jnp.exp(-a[0] - u[0])), 1 / (1 + jnp.exp(-a[1] - u[1]))
+                h = (1 - z) * jnp.tanh(a[2] + r * u[2]) + z * h
+            else:
+                i, f, o = (1 / (1 + jnp.exp(-a[g] - u[g])) for g in range(3))
+                c = f * c + i * jnp.tanh(a[3] + u[3])
+                h = o * jnp.tanh(c)
+
+
+def _bits_of(x: Any, logits: Callable) -> None:
+    """Each bit given those before; ``logits(d)`` of all rows."""
+    with numpyro.plate("row", len(x)):
+        for d in range(x.shape[1]):
+            numpyro.sample(f"bit {d}", dist.Bernoulli(logits=logits(d)), obs=x[:, d])
+
+
+def _logistic_scan(x: Any) -> None:
+    count = x.shape[1]
+    coupling = numpyro.sample(
+        "coupling", dist.Normal().expand((count * (count - 1) // 2,)).to_event(1)
+    )
+    bias = numpyro.sample("bias", dist.Normal(0.0, 2.0).expand((count,)).to_event(1))
+    first = [d * (d - 1) // 2 for d in range(count)]
+    _bits_of(x, lambda d: bias[d] + (x[:, :d] - 0.5) @ coupling[first[d] : first[d] + d])
+
+
+def _nade(x: Any, *, hidden: int) -> None:
+    def normal(name: str, scale: float, *shape: int) -> Any:
+        return numpyro.sample(name, dist.Normal(0.0, scale).expand(shape).to_event(len(shape)))
+
+    count = x.shape[1]
+    inward, bias = normal("inward", 1.0, count, hidden), normal("bias", 2.0, hidden)
+    outward, outward_bias = (
+        normal("outward", 1.0, count, hidden),
+        normal("outward_bias", 2.0, count),
+    )
+
+    def logits(d: int) -> Any:
+        total = bias + (x[:, :d] - 0.5) @ inward[:d]
+        return outward_bias[d] + (1 / (1 + jnp.exp(-total))) @ outward[d]
+
+    _bits_of(x, logits)
+
+
+def _pixel_recurrent(x: Any, *, embedding: int, hidden: int) -> None:
+    def normal(name: str, inputs: int, *shape: int) -> Any:
+        prior = dist.Normal(0.0, inputs**-0.5).expand(shape)
+        return numpyro.sample(name, prior.to_event(len(shape)))
+
+    table, start = normal("embedding", 1, 2, embedding), normal("start", 1, hidden)
+    inward = normal("input", embedding, embedding, 3, hidden)
+    back = normal("recurrent", hidden, hidden, 3, hidden)
+    bias = normal("bias", 1, 3, hidden)
+    output, output_bias = normal("output", hidden, hidden, 2), normal("output_bias", 1, 2)
+    h = [jnp.tanh(start)[None]]
+    for d in range(x.shape[1]):
+        e = table[x[:, d]]
+        a, u = ([v @ w[:, g] for g in range(3)] for v, w in ((e, inward), (h[-1], back)))
+        r, z = (1 / (1 + jnp.exp(-a[g] - bias[g] - u[g])) for g in (0, 1))
+        h.append((1 - z) * jnp.tanh(a[2] + bias[2] + r * u[2]) + z * h[-1])
+    scores = [h[d] @ output + output_bias for d in range(x.shape[1])]
+    _bits_of(x, lambda d: scores[d][..., 1] - scores[d][..., 0])
+
+
+def _pixel_row(name: str, arguments: dict[str, Any], standard: Callable, sites: tuple) -> Program:
+    absent = {"rows": 5, "features": 3}
+    return Program(name, "", BITS, arguments, standard, absent, (5, 3), sites, point="map")
+
+
+RECURRENT_SITES = ("embedding", "start", "input", "recurrent", "bias", "output", "output_bias")
+
+
+def _recurrent_row(cell: str) -> Program:
+    return Program(
+        "recurrent_chain",
+        cell,
+        TOKENS,
+        {"vocabulary": 3, "embedding": 2, "hidden": 2, "cell": cell},
+        _recurrent,
+        {"sequences": 5, "positions": 9},
+        (5, 9),
+        RECURRENT_SITES,
+        site="tokens",
+        given=SEQUENCES,
+        fit_arguments={"embedding": 2, "hidden": 2, "cell": cell},
+        point="map",
+    )
+
+
 def _gaussian_row(covariance: str, scatter: str) -> Program:
     return Program(
         "gaussian_mixture",
@@ -402,4 +524,9 @@ PROGRAMS = [
             "transition_concentration": 1.5,
         },
     ),
+    _recurrent_row("gru"),
+    _recurrent_row("lstm"),
+    _pixel_row("pixel_logistic", {}, _logistic_scan, ("coupling", "bias")),
+    _pixel_row("nade", {"hidden": 2}, _nade, ("inward", "bias", "outward", "outward_bias")),
+    _pixel_row("pixel_recurrent", {"embedding": 2, "hidden": 2}, _pixel_recurrent, RECURRENT_SITES),
 ]
