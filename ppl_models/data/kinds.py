@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ppl_models.data.categories import Categories
+from ppl_models.data.graph_kind import Graphs
 from ppl_models.data.numeric import Bits, Counts, Reals
 from ppl_models.data.observed import Kind, Observed
 from ppl_models.data.sequences import Tokens
 
-KINDS: tuple[type[Kind], ...] = (Reals, Bits, Counts, Categories, Tokens)
+KINDS: tuple[type[Kind], ...] = (Reals, Bits, Counts, Categories, Tokens, Graphs)
 
-__all__ = ["KINDS", "Bits", "Categories", "Counts", "Kind", "Observed", "Reals", "Tokens"]
+__all__ = ["KINDS", "Bits", "Categories", "Counts", "Graphs", "Kind", "Observed", "Reals", "Tokens"]

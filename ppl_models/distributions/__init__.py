@@ -9,6 +9,7 @@ from .categorical import CategoricalVector
 from .exponential_family import ExponentialFamily
 from .gaussian import DiagonalGaussian, SphericalGaussian, UnivariateGaussian
 from .gaussian_matrix import FullGaussian, TiedGaussian
+from .graph_chain import GraphChain
 from .poisson import PoissonVector
 from .priors import BlockDirichlet, InverseGammaScale
 from .token_chain import TokenChain
@@ -20,6 +21,7 @@ __all__ = [
     "DiagonalGaussian",
     "ExponentialFamily",
     "FullGaussian",
+    "GraphChain",
     "InverseGammaScale",
     "PoissonVector",
     "SphericalGaussian",
