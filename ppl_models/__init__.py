@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .posterior.comparison import choose_clusters
     from .posterior.creation import generate, impute
     from .posterior.diagnosis import diagnose
+    from .posterior.graph_generation import generate_graphs
+    from .posterior.graph_statistics import graph_discrepancy
     from .posterior.labels.relabel import relabel, unrelabel
     from .posterior.loo import loo
     from .posterior.partition.of_tree import coassignment, partition
@@ -31,6 +33,8 @@ _PLACES = {
     "diagnose": "posterior.diagnosis",
     "fit": "inference.fit",
     "generate": "posterior.creation",
+    "generate_graphs": "posterior.graph_generation",
+    "graph_discrepancy": "posterior.graph_statistics",
     "impute": "posterior.creation",
     "load": "posterior.storage",
     "log_density": "posterior.prediction",
@@ -52,6 +56,8 @@ __all__ = [
     "diagnose",
     "fit",
     "generate",
+    "generate_graphs",
+    "graph_discrepancy",
     "impute",
     "load",
     "log_density",

@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ppl_models.data.flat import END
-from ppl_models.data.graphs import BITS, breadth_first, encode
+from ppl_models.data.graphs import (
+    BITS,
+    CHOICES,
+    EDGE_STATISTICS,
+    END_STATISTICS,
+    breadth_first,
+    encode,
+)
 from ppl_models.data.observed import Kind, Observed
 
 
@@ -58,6 +65,9 @@ class Graphs(Kind):
                 "next_token": np.array([*BITS, END]),
                 "offset": np.arange(1, width + 1),
                 "size": np.asarray(sizes),
+                "choice": np.array(CHOICES),
+                "statistic": np.array(EDGE_STATISTICS),
+                "end_statistic": np.array(END_STATISTICS),
             },
             arguments={
                 "width": width,

@@ -10,8 +10,10 @@ from .exponential_family import ExponentialFamily
 from .gaussian import DiagonalGaussian, SphericalGaussian, UnivariateGaussian
 from .gaussian_matrix import FullGaussian, TiedGaussian
 from .graph_chain import GraphChain
+from .logistic_graph_chain import LogisticGraphChain
 from .poisson import PoissonVector
 from .priors import BlockDirichlet, InverseGammaScale
+from .recurrent_graph_chain import RecurrentGraphChain
 from .token_chain import TokenChain
 
 __all__ = [
@@ -23,7 +25,9 @@ __all__ = [
     "FullGaussian",
     "GraphChain",
     "InverseGammaScale",
+    "LogisticGraphChain",
     "PoissonVector",
+    "RecurrentGraphChain",
     "SphericalGaussian",
     "TiedGaussian",
     "TokenChain",

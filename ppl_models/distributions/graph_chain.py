@@ -41,9 +41,7 @@ class GraphChain(GraphRows, StackedFamily):
         "end": constraints.independent(constraints.unit_interval, 1),
     }
 
-    def __init__(
-        self, edge: Any, end: Any, *, positions: int, validate_args: bool | None = None
-    ):
+    def __init__(self, edge: Any, end: Any, *, positions: int, validate_args: bool | None = None):
         self.edge, self.end = jnp.asarray(edge), jnp.asarray(end)
         self.positions = int(positions)
         batch = broadcast_batch((self.edge, 1), (self.end, 1))

@@ -12,6 +12,7 @@ from .graph_rows import GraphRows
 from .graph_window import (
     Window,
     edge_statistics,
+    edges_before,
     empty_window,
     end_statistics,
     moved_on,
@@ -31,8 +32,9 @@ class LogisticGraphChain(GraphRows, Distribution):
         width: M, bits a row.
         positions: number of positions of a datum, ``<end>`` included.
 
-    >>> chain = LogisticGraphChain(jnp.zeros((2, 14)), jnp.zeros(5), width=2, positions=5)
-    >>> round(float(jnp.exp(chain.log_prob(jnp.array([0, 1, 1, 0, 2])))), 4)  # four coins
+    >>> import jax
+    >>> chain = LogisticGraphChain(jnp.zeros((2, 16)), jnp.zeros(5), width=2, positions=5)
+    >>> round(float(jax.jit(lambda v: jnp.exp(chain.log_prob(v)))(jnp.array([0, 1, 1, 0, 2]))), 4)
     0.0625
     """
 
@@ -67,7 +69,7 @@ class LogisticGraphChain(GraphRows, Distribution):
 
     def look(self, memory: Window, bits: Array, row: Array, lowest: Array) -> Any:
         """Statistics of every candidate, whether the row has an edge before, those of the end."""
-        further = jnp.cumsum(bits, -1) > bits
+        further = edges_before(bits, bits.dtype).sum(-1) > 0
         statistics = edge_statistics(memory, bits, row, lowest)
         return statistics, further, end_statistics(memory, row, lowest)
 

@@ -7,14 +7,14 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from numpyro.distributions import Distribution, constraints
+from numpyro.distributions import Distribution
 
+from ..data.graphs import EDGE_STATISTICS, END_STATISTICS
 from .graph_rows import GraphRows
 from .graph_window import (
-    EDGE_STATISTICS,
-    END_STATISTICS,
     Window,
     edge_statistics,
+    edges_before,
     empty_window,
     end_statistics,
     moved_on,
@@ -70,7 +70,7 @@ class RecurrentGraphChain(GraphRows, Distribution):
     >>> shapes = weight_shapes(width=2, hidden=3)
     >>> zeros = {name: jnp.zeros(shape) for name, (_, shape) in shapes.items()}
     >>> chain = RecurrentGraphChain(zeros, width=2, positions=5)
-    >>> round(float(jnp.exp(chain.log_prob(jnp.array([0, 1, 1, 0, 2])))), 4)  # four coins
+    >>> round(float(jax.jit(lambda v: jnp.exp(chain.log_prob(v)))(jnp.array([0, 1, 1, 0, 2]))), 4)
     0.0625
     """
 
@@ -122,8 +122,7 @@ class RecurrentGraphChain(GraphRows, Distribution):
         """Log-odds of an edge to every candidate."""
         statistics, bits, _, hidden = view
         w = self.weights
-        effect = bits[..., None] * w["edge_before"]
-        before = jnp.cumsum(effect, axis=-2) - effect
+        before = edges_before(bits, hidden.dtype) @ w["edge_before"]
         seen = statistics @ w["edge_statistic"] + (hidden @ w["edge_state"])[..., None, :]
         unit = jnp.tanh(seen + before + w["edge_slot"])
         return unit @ w["edge_output"] + statistics @ w["edge_linear"]
