@@ -13,6 +13,7 @@ from .graph_chain import GraphChain
 from .logistic_graph_chain import LogisticGraphChain
 from .poisson import PoissonVector
 from .priors import BlockDirichlet, InverseGammaScale
+from .recurrent_chain import RecurrentChain
 from .recurrent_graph_chain import RecurrentGraphChain
 from .token_chain import TokenChain
 
@@ -27,6 +28,7 @@ __all__ = [
     "InverseGammaScale",
     "LogisticGraphChain",
     "PoissonVector",
+    "RecurrentChain",
     "RecurrentGraphChain",
     "SphericalGaussian",
     "TiedGaussian",

@@ -61,6 +61,7 @@ class Program:
         given: data as a person gives them to ``fit`` (default: the same).
         fit_arguments: arguments of ``fit`` (default: the program's).
         interior: hyper-parameters that keep posterior modes off the boundary.
+        point: the method that finds a mode.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Program:
     given: Any = None
     fit_arguments: dict[str, Any] | None = None
     interior: dict[str, Any] = field(default_factory=dict)
+    point: str = "em"
 
     @property
     def label(self) -> str:
@@ -189,6 +191,66 @@ def _chain(tokens: Any, *, vocabulary: int) -> None:
             numpyro.sample(f"step {t}", step.mask(before < vocabulary), obs=tokens[:, t])
 
 
+def _recurrent(
+    tokens: Any, *, vocabulary: int, embedding: int, hidden: int, cell: str = "gru"
+) -> None:
+    """As ``recurrent_chain``, one gate after the other and one token after the other."""
+    gates = {"gru": 3, "lstm": 4}[cell]
+
+    def normal(name: str, shape: tuple[int, ...], inputs: int = 1, loc: Any = 0.0) -> Any:
+        prior = dist.Normal(loc, inputs**-0.5).expand(shape)
+        return numpyro.sample(name, prior.to_event(len(shape)))
+
+    table = normal("embedding", (vocabulary, embedding))
+    start = normal("start", (hidden,))
+    inward = normal("input", (embedding, gates, hidden), embedding)
+    back = normal("recurrent", (hidden, gates, hidden), hidden)
+    centre = jnp.zeros((gates, hidden)).at[1].set(float(cell == "lstm"))
+    bias = normal("bias", (gates, hidden), loc=centre)
+    output = normal("output", (hidden, vocabulary + 1), hidden)
+    output_bias = normal("output_bias", (vocabulary + 1,))
+    with numpyro.plate("sequence", len(tokens)):
+        h, c = jnp.tanh(start)[None], start[None]
+        open_row = jnp.ones(len(tokens), bool)
+        for t in range(tokens.shape[1]):
+            logits = h @ output + output_bias
+            if t == 0:
+                logits = logits.at[..., vocabulary].set(-jnp.inf)
+            step = dist.Categorical(logits=logits).mask(open_row)
+            numpyro.sample(f"step {t}", step, obs=tokens[:, t])
+            open_row = open_row & (tokens[:, t] < vocabulary)
+            e = table[jnp.minimum(tokens[:, t], vocabulary - 1)]
+            a = [e @ inward[:, g] + bias[g] for g in range(gates)]
+            u = [h @ back[:, g] for g in range(gates)]
+            if cell == "gru":
+                r, z = 1 / (1 + jnp.exp(-a[0] - u[0])), 1 / (1 + jnp.exp(-a[1] - u[1]))
+                h = (1 - z) * jnp.tanh(a[2] + r * u[2]) + z * h
+            else:
+                i, f, o = (1 / (1 + jnp.exp(-a[g] - u[g])) for g in range(3))
+                c = f * c + i * jnp.tanh(a[3] + u[3])
+                h = o * jnp.tanh(c)
+
+
+RECURRENT_SITES = ("embedding", "start", "input", "recurrent", "bias", "output", "output_bias")
+
+
+def _recurrent_row(cell: str) -> Program:
+    return Program(
+        "recurrent_chain",
+        cell,
+        TOKENS,
+        {"vocabulary": 3, "embedding": 2, "hidden": 2, "cell": cell},
+        _recurrent,
+        {"sequences": 5, "positions": 9},
+        (5, 9),
+        RECURRENT_SITES,
+        site="tokens",
+        given=SEQUENCES,
+        fit_arguments={"embedding": 2, "hidden": 2, "cell": cell},
+        point="map",
+    )
+
+
 def _gaussian_row(covariance: str, scatter: str) -> Program:
     return Program(
         "gaussian_mixture",
@@ -278,4 +340,6 @@ PROGRAMS = [
         fit_arguments={},
         interior={"initial_concentration": 2.0, "concentration": 1.5},
     ),
+    _recurrent_row("gru"),
+    _recurrent_row("lstm"),
 ]
