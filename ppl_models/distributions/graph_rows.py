@@ -11,6 +11,7 @@ no edge reaches farther back than M nodes add up to one, unless a graph may grow
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -75,6 +76,20 @@ def free_slots(bits: Array, lowest: Array) -> tuple[Array, Array]:
     return (slot >= lowest[..., None]) & ~must, must
 
 
+@partial(jax.jit, static_argnames=("width",))
+def _possible(value: Array, width: int) -> Array:
+    rows = rows_of(value, width)
+    bits = (rows == EDGE).astype(jnp.int32)
+    free, must = free_slots(bits, lowest_slots(bits))
+    over = jnp.cumsum(rows[..., 0] == END, -1) > 0
+    begun = jnp.arange(rows.shape[-2]) > 0  # the first row is always there
+    inside = (rows == 0) | (rows == EDGE)
+    good = jnp.where(
+        over[..., None], (rows == END) & begun[:, None], inside & (free | (bits == must))
+    )
+    return good.reshape(*value.shape[:-1], -1)[..., : value.shape[-1]]
+
+
 class GraphConstraint(constraints.Constraint):
     """Which cells ``(..., position)`` can be what they are in a graph of rows of `width` bits."""
 
@@ -86,19 +101,7 @@ class GraphConstraint(constraints.Constraint):
 
     def __call__(self, x: Any) -> Array:
         """One truth a cell."""
-        value = jnp.asarray(x)
-        rows = rows_of(value, self.width)
-        bits = (rows == EDGE).astype(jnp.int32)
-        free, must = free_slots(bits, lowest_slots(bits))
-        over = jnp.cumsum(rows[..., 0] == END, -1) > 0
-        begun = jnp.arange(rows.shape[-2]) > 0  # the first row is always there
-        inside = (rows == 0) | (rows == EDGE)
-        good = jnp.where(
-            over[..., None],
-            (rows == END) & begun[:, None],
-            inside & (free | (bits == must)),
-        )
-        return good.reshape(*value.shape[:-1], -1)[..., : value.shape[-1]]
+        return _possible(jnp.asarray(x), self.width)
 
     def tree_flatten(self) -> tuple[tuple, tuple]:
         """Nothing that JAX may change."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from numpyro.distributions import Distribution
 
 from ..data.graphs import EDGE_STATISTICS, END_STATISTICS
-from .graph_rows import GraphRows
+from .cells import CELLS
+from .graph_rows import GraphRows, lowest_after
 from .graph_window import (
     Window,
     edge_statistics,
@@ -20,7 +20,7 @@ from .graph_window import (
     moved_on,
 )
 
-GATES = 3  #: reset, update, candidate
+GRU = CELLS["gru"]
 
 
 class Memory(NamedTuple):
@@ -30,27 +30,36 @@ class Memory(NamedTuple):
     hidden: Array
 
 
-def weight_shapes(width: int, hidden: int) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
-    """Names, axes and shapes of the weights.
+class Weight(NamedTuple):
+    """Axes and shape of an array of weights, and how many of them a unit adds up."""
 
-    >>> weight_shapes(width=4, hidden=8)["edge_output"]
-    (('unit',), (8,))
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    inputs: int
+
+
+def weight_shapes(width: int, hidden: int) -> dict[str, Weight]:
+    """The weights by name.
+
+    >>> weight_shapes(width=4, hidden=8)["edge_output"].shape
+    (8,)
     """
-    inputs = width + len(END_STATISTICS)
+    edge, end = len(EDGE_STATISTICS), len(END_STATISTICS)
+    read = width + end
     return {
-        "gate_input": (("gate", "input", "unit"), (GATES, inputs, hidden)),
-        "gate_state": (("gate", "unit_before", "unit"), (GATES, hidden, hidden)),
-        "gate_bias": (("gate", "unit"), (GATES, hidden)),
-        "edge_statistic": (("statistic", "unit"), (len(EDGE_STATISTICS), hidden)),
-        "edge_state": (("unit_before", "unit"), (hidden, hidden)),
-        "edge_slot": (("slot", "unit"), (width, hidden)),
-        "edge_before": (("slot", "unit"), (width, hidden)),
-        "edge_output": (("unit",), (hidden,)),
-        "edge_linear": (("statistic",), (len(EDGE_STATISTICS),)),
-        "end_state": (("unit_before", "unit"), (hidden, hidden)),
-        "end_statistic": (("end_statistic", "unit"), (len(END_STATISTICS), hidden)),
-        "end_output": (("unit",), (hidden,)),
-        "end_linear": (("end_statistic",), (len(END_STATISTICS),)),
+        "gate_input": Weight(("input", "gate", "unit"), (read, GRU.gates, hidden), read),
+        "gate_state": Weight(("before", "gate", "unit"), (hidden, GRU.gates, hidden), hidden),
+        "gate_bias": Weight(("gate", "unit"), (GRU.gates, hidden), 1),
+        "edge_input": Weight(("statistic", "unit"), (edge, hidden), edge),
+        "edge_state": Weight(("before", "unit"), (hidden, hidden), hidden),
+        "edge_slot": Weight(("slot", "unit"), (width, hidden), 1),
+        "edge_before": Weight(("slot", "unit"), (width, hidden), width),
+        "edge_output": Weight(("unit",), (hidden,), hidden),
+        "edge_linear": Weight(("statistic",), (edge,), 1),
+        "end_input": Weight(("end_statistic", "unit"), (end, hidden), end),
+        "end_state": Weight(("before", "unit"), (hidden, hidden), hidden),
+        "end_output": Weight(("unit",), (hidden,), hidden),
+        "end_linear": Weight(("end_statistic",), (end,), 1),
     }
 
 
@@ -67,8 +76,9 @@ class RecurrentGraphChain(GraphRows, Distribution):
         width: M, bits a row.
         positions: number of positions of a datum, ``<end>`` included.
 
+    >>> import jax
     >>> shapes = weight_shapes(width=2, hidden=3)
-    >>> zeros = {name: jnp.zeros(shape) for name, (_, shape) in shapes.items()}
+    >>> zeros = {name: jnp.zeros(weight.shape) for name, weight in shapes.items()}
     >>> chain = RecurrentGraphChain(zeros, width=2, positions=5)
     >>> round(float(jax.jit(lambda v: jnp.exp(chain.log_prob(v)))(jnp.array([0, 1, 1, 0, 2]))), 4)
     0.0625
@@ -101,16 +111,10 @@ class RecurrentGraphChain(GraphRows, Distribution):
         """The network reads the row and how much is left to do (Cho et al. 2014)."""
         w, hidden = self.weights, memory.hidden
         window = moved_on(memory.window, bits)
-        width = bits.shape[-1]
-        parent = jnp.clip(jnp.argmax(bits > 0, axis=-1) - 1, 0)
-        state = end_statistics(window, row + 1, parent)
+        state = end_statistics(window, row + 1, lowest_after(bits, row))
         line = jnp.concatenate([bits.astype(hidden.dtype), state], -1)
-        reset, update, candidate = (line @ w["gate_input"][g] + w["gate_bias"][g] for g in range(3))
-        reset = jax.nn.sigmoid(reset + hidden @ w["gate_state"][0])
-        update = jax.nn.sigmoid(update + hidden @ w["gate_state"][1])
-        candidate = jnp.tanh(candidate + reset * (hidden @ w["gate_state"][2]))
-        assert line.shape[-1] == width + len(END_STATISTICS)
-        return Memory(window, update * hidden + (1 - update) * candidate)
+        token = line @ _flat(w["gate_input"]) + w["gate_bias"].reshape(-1)
+        return Memory(window, GRU.advance(token, hidden @ _flat(w["gate_state"]), (hidden,))[0])
 
     def look(self, memory: Memory, bits: Array, row: Array, lowest: Array) -> Any:
         """Statistics of every candidate, the row, those of the end, the hidden state."""
@@ -123,7 +127,7 @@ class RecurrentGraphChain(GraphRows, Distribution):
         statistics, bits, _, hidden = view
         w = self.weights
         before = edges_before(bits, hidden.dtype) @ w["edge_before"]
-        seen = statistics @ w["edge_statistic"] + (hidden @ w["edge_state"])[..., None, :]
+        seen = statistics @ w["edge_input"] + (hidden @ w["edge_state"])[..., None, :]
         unit = jnp.tanh(seen + before + w["edge_slot"])
         return unit @ w["edge_output"] + statistics @ w["edge_linear"]
 
@@ -131,5 +135,10 @@ class RecurrentGraphChain(GraphRows, Distribution):
         """Log-odds of the end."""
         _, _, ending, hidden = view
         w = self.weights
-        unit = jnp.tanh(ending @ w["end_statistic"] + hidden @ w["end_state"])
+        unit = jnp.tanh(ending @ w["end_input"] + hidden @ w["end_state"])
         return unit @ w["end_output"] + ending @ w["end_linear"]
+
+
+def _flat(weights: Array) -> Array:
+    """Gates side by side, ``(input, gate * unit)``."""
+    return weights.reshape(len(weights), -1)

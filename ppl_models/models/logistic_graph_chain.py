@@ -56,9 +56,9 @@ def logistic_graph_chain(
     """
     if x is not None:
         graphs, positions = jnp.shape(x)
-    with numpyro.plate("choice", len(CHOICES), dim=-2):
-        with numpyro.plate("statistic", len(EDGE_STATISTICS), dim=-1):
-            edge = numpyro.sample("edge", dist.Normal(0.0, edge_scale))
+    with numpyro.plate("choice", len(CHOICES)):
+        prior = dist.Normal(0.0, edge_scale).expand((len(EDGE_STATISTICS),)).to_event(1)
+        edge = numpyro.sample("edge", prior, infer={"event_dims": ["statistic"]})
     with numpyro.plate("end_statistic", len(END_STATISTICS)):
         end = numpyro.sample("end", dist.Normal(0.0, end_scale))
     with numpyro.plate("graph", graphs):

@@ -58,15 +58,11 @@ def recurrent_graph_chain(
     if x is not None:
         graphs, positions = jnp.shape(x)
     weights = {}
-    for name, (dims, shape) in weight_shapes(width, hidden).items():
+    for name, weight in weight_shapes(width, hidden).items():
         linear = name.endswith("_linear")
-        # the axis before the last is what a unit's weights run over
-        inputs = shape[-2] if len(shape) > 1 and name != "gate_bias" else shape[-1]
-        scale = linear_scale if linear else weight_scale / jnp.sqrt(inputs)
-        weights[name] = numpyro.sample(
-            name, dist.Normal(0.0, scale).expand(shape).to_event(len(shape)),
-            infer={"event_dims": list(dims)},
-        )  # fmt: skip
+        scale = linear_scale if linear else weight_scale / weight.inputs**0.5
+        prior = dist.Normal(0.0, scale).expand(weight.shape).to_event(len(weight.shape))
+        weights[name] = numpyro.sample(name, prior, infer={"event_dims": list(weight.dims)})
     with numpyro.plate("graph", graphs):
         chain = RecurrentGraphChain(weights, width=width, positions=positions)
         return numpyro.sample("x", chain, obs=x, infer={"event_dims": ["position"]})
