@@ -11,7 +11,18 @@ from numpyro.distributions import Beta, Distribution, constraints
 from .bernoulli import safe_log
 from .conditionals import BetaConditional
 from .exponential_family import StackedFamily, Statistics, broadcast_batch, stack
-from .graph_rows import EDGE, END, GraphRows, free_slots, lowest_slots, rows_of
+from .graph_rows import (
+    EDGE,
+    END,
+    GraphConstraint,
+    GraphRows,
+    free_slots,
+    lowest_slots,
+    rows_of,
+)
+
+#: names of the statistics
+COUNTS = ("edge_1", "edge_0", "end_1", "end_0", "impossible")
 
 
 class GraphChain(GraphRows, StackedFamily):
@@ -89,7 +100,7 @@ class GraphChain(GraphRows, StackedFamily):
         return stack(*self._counts(value))
 
     def _counts(self, value: Array) -> list[Array]:
-        """Edges and gaps ``(..., M)``, ends and goings-on ``(..., S)``."""
+        """Edges, gaps ``(..., M)``; ends, goings-on ``(..., S)``; impossible cells ``(..., 1)``."""
         dtype = jnp.result_type(self.edge, float)
         rows = rows_of(value, self.width)
         bits = (rows == EDGE).astype(jnp.int32)
@@ -108,18 +119,25 @@ class GraphChain(GraphRows, StackedFamily):
         sizes = self.end.shape[-1]
         size = jnp.clip(jnp.arange(rows.shape[-2] - 1), 0, sizes - 1)
         one_hot = (size[:, None] == jnp.arange(sizes)).astype(dtype)
-        return [edges, gaps, ended.astype(dtype) @ one_hot, went_on.astype(dtype) @ one_hot]
+        impossible = (~GraphConstraint(self.width)(value)).sum(-1, keepdims=True).astype(dtype)
+        ends, others = ended.astype(dtype) @ one_hot, went_on.astype(dtype) @ one_hot
+        return [edges, gaps, ends, others, impossible]
+
+    def _logarithms(self) -> list[Array]:
+        """Of the probabilities of what :meth:`_counts` counts; next to none of the impossible."""
+        parts = [f(getattr(self, n)) for n in self.parameter_dims for f in (_log, _log_not)]
+        nothing = jnp.zeros((*parts[0].shape[:-1], 1), parts[0].dtype)
+        return [*parts, nothing + jnp.log(jnp.finfo(nothing.dtype).tiny)]
 
     def natural(self, *, missing: bool, centre: Array) -> Array:
         """Logarithms of the probabilities."""
-        parts = [safe_log(self.edge), safe_log(1 - self.edge)]
-        return jnp.concatenate([*parts, safe_log(self.end), safe_log(1 - self.end)], -1)
+        return jnp.concatenate(self._logarithms(), -1)
 
     def unstack(self, sums: Array, *, missing: bool) -> Statistics:
-        """``edge_1``, ``edge_0 (component, M)`` and ``end_1``, ``end_0 (component, S)``."""
+        """``edge_1``, ``edge_0 (component, M)``; ``end_1``, ``end_0 (component, S)``; rest."""
         m, s = self.width, self.end.shape[-1]
-        parts = jnp.split(sums, [m, 2 * m, 2 * m + s], axis=-1)
-        return dict(zip(("edge_1", "edge_0", "end_1", "end_0"), parts, strict=True))
+        parts = jnp.split(sums, [m, 2 * m, 2 * m + s, 2 * m + 2 * s], axis=-1)
+        return dict(zip(COUNTS, parts, strict=True))
 
     def log_prob(self, value: Any, intermediates: list[Any] | None = None) -> Array:
         """Log-probability of graphs in the given orders."""
@@ -127,19 +145,13 @@ class GraphChain(GraphRows, StackedFamily):
 
     def pointwise(self, value: Array) -> Array:
         """Log-probability with any batch of parameters."""
-        counts = self._counts(jnp.asarray(value))
-        logs = [safe_log(self.edge), safe_log(1 - self.edge), safe_log(self.end),
-                safe_log(1 - self.end)]  # fmt: skip
-        return sum((c * p).sum(-1) for c, p in zip(counts, logs, strict=True)) + jnp.zeros(())
+        pairs = zip(self._counts(jnp.asarray(value)), self._logarithms(), strict=True)
+        return jnp.sum(jnp.stack([(count * log).sum(-1) for count, log in pairs]), 0)
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``."""
-        total = jnp.zeros(())
-        for name in self.parameter_dims:
-            probability = getattr(self, name)
-            total = total + (statistics[f"{name}_1"] * safe_log(probability)).sum(-1)
-            total = total + (statistics[f"{name}_0"] * safe_log(1 - probability)).sum(-1)
-        return total
+        pairs = zip(COUNTS, self._logarithms(), strict=True)
+        return jnp.sum(jnp.stack([(statistics[name] * log).sum(-1) for name, log in pairs]), 0)
 
     def maximum_likelihood(self, statistics: Statistics, centre: Array) -> dict[str, Array]:
         """Shares of the counts; one half where there is none."""
@@ -172,3 +184,11 @@ class GraphChain(GraphRows, StackedFamily):
         """Nodes and edges of every graph."""
         rows = rows_of(value, self.width)
         return jnp.stack([(rows[..., 0] < END).sum(-1), (rows == EDGE).sum((-1, -2))], -1) * 1.0
+
+
+def _log(probability: Array) -> Array:
+    return safe_log(probability)
+
+
+def _log_not(probability: Array) -> Array:
+    return safe_log(1 - probability)

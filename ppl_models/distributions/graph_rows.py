@@ -184,7 +184,7 @@ class GraphRows(Autoregressive):
     def following_each(self, value: Array) -> Array:
         """Log-probabilities at every position, ``(graph, position, 3)``: one pass over rows."""
         rows = rows_of(value, self.width)
-        bits = (rows == EDGE).astype(jnp.int32)
+        bits = (rows > 0).astype(jnp.int32)  # after <end> as if edges were read, see the contract
         lowest = lowest_slots(bits)
         index = jnp.broadcast_to(jnp.arange(rows.shape[1])[:, None], rows.shape[1::-1])
 

@@ -123,4 +123,4 @@ def _draw(target: Axes, graph: nx.Graph, centre: np.ndarray, given: int | None) 
     points = np.array([places[node] for node in graph])
     inside = "#222222" if given is not None else PALETTE[0]
     fill = [inside if node in first or given is None else PALETTE[1] for node in graph]
-    target.scatter(*points.T, s=11, c=fill, linewidths=0, zorder=2)
+    target.scatter(points[:, 0], points[:, 1], s=11, c=fill, linewidths=0, zorder=2)
