@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .posterior.comparison import choose_clusters
     from .posterior.creation import generate, impute
     from .posterior.diagnosis import diagnose
+    from .posterior.graph_generation import generate_graphs
+    from .posterior.graph_statistics import graph_discrepancy
     from .posterior.labels.relabel import relabel, unrelabel
     from .posterior.loo import loo
     from .posterior.partition.of_tree import coassignment, partition
@@ -36,6 +38,8 @@ _PLACES = {
     "fit": "inference.fit",
     "forecast": "posterior.paths",
     "generate": "posterior.creation",
+    "generate_graphs": "posterior.graph_generation",
+    "graph_discrepancy": "posterior.graph_statistics",
     "impute": "posterior.creation",
     "load": "posterior.storage",
     "log_density": "posterior.prediction",
@@ -63,6 +67,8 @@ __all__ = [
     "fit",
     "forecast",
     "generate",
+    "generate_graphs",
+    "graph_discrepancy",
     "impute",
     "load",
     "log_density",

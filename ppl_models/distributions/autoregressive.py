@@ -81,8 +81,9 @@ class Autoregressive:
         state = self.begin(shape)
         given = 0 if prefix is None else prefix.shape[-1]
         fixed = [] if prefix is None else [jnp.broadcast_to(prefix, (*shape, given))]
-        for place in range(given):
-            state = self.read(state, fixed[0][..., place])
+        if given:  # a loop, however long it is
+            places = jnp.moveaxis(fixed[0], -1, 0)
+            state = lax.scan(lambda s, token: (self.read(s, token), None), state, places)[0]
         end = self.tokens if self.ends else self.tokens + 1
 
         def step(carry: tuple[State, Array], key: Array) -> tuple[tuple[State, Array], Array]:

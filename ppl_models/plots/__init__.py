@@ -3,6 +3,7 @@
 from ppl_models.plots.choose import choose_plots
 from ppl_models.plots.clusters import plot_clusters
 from ppl_models.plots.comparison import plot_comparison
+from ppl_models.plots.graph_sheet import plot_graphs
 from ppl_models.plots.images import plot_images, plot_prototypes
 from ppl_models.plots.labels import plot_labels
 from ppl_models.plots.panels import close, figure_of, png
@@ -26,6 +27,7 @@ __all__ = [
     "house_style",
     "plot_clusters",
     "plot_comparison",
+    "plot_graphs",
     "plot_images",
     "plot_labels",
     "plot_path",

@@ -5,8 +5,11 @@ A new program needs one row here, else ``test_programs.py`` fails.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax.numpy as jnp
@@ -47,6 +50,19 @@ SERIES = _generator.normal(size=(4, 5, 2)) + np.array([[0.0, 1.0], [5.0, -2.0]])
 SERIES[1, 4] = SERIES[2, 2:] = np.nan  # shorter sequences
 SERIES[0, 2] = np.nan  # a step that is missing
 COUNT_SERIES = _generator.poisson(np.array([[2.0], [9.0]])[_state])
+
+
+def _beside(name: str) -> ModuleType:
+    """A module of this folder, which is no package."""
+    path = Path(__file__).with_name(f"{name}.py")
+    specification = importlib.util.spec_from_file_location(f"model_{name}", path)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+graphs = _beside("graph_programs")
 SEQUENCES = ["abc", "bb", "caab", "a", "ccb", "ba", "aacb", "c"]
 
 
@@ -68,6 +84,7 @@ class Program:
         fit_arguments: arguments of ``fit`` (default: the program's).
         interior: hyper-parameters that keep posterior modes off the boundary.
         point: the method that finds a mode.
+        plate: over the rows (default: "sequence" for tokens, else "row").
     """
 
     name: str
@@ -83,6 +100,7 @@ class Program:
     fit_arguments: dict[str, Any] | None = None
     interior: dict[str, Any] = field(default_factory=dict)
     point: str = "em"
+    plate: str = ""
 
     @property
     def label(self) -> str:
@@ -381,6 +399,24 @@ def _recurrent_row(cell: str) -> Program:
     )
 
 
+def _graph_row(
+    name: str, standard: Callable, sites: tuple[str, ...], arguments: dict, **more: Any
+) -> Program:
+    return Program(
+        name,
+        "",
+        graphs.DATA,
+        {"width": graphs.WIDTH, **arguments},
+        standard,
+        {"graphs": 5, "positions": 9},
+        (5, 9),
+        sites,
+        given=graphs.GRAPHS,
+        plate="graph",
+        **more,
+    )
+
+
 def _gaussian_row(covariance: str, scatter: str) -> Program:
     return Program(
         "gaussian_mixture",
@@ -529,4 +565,28 @@ PROGRAMS = [
     _pixel_row("pixel_logistic", {}, _logistic_scan, ("coupling", "bias")),
     _pixel_row("nade", {"hidden": 2}, _nade, ("inward", "bias", "outward", "outward_bias")),
     _pixel_row("pixel_recurrent", {"embedding": 2, "hidden": 2}, _pixel_recurrent, RECURRENT_SITES),
+    _graph_row(
+        "graph_chain",
+        graphs.chain,
+        ("edge", "end"),
+        {"nodes": graphs.NODES},
+        fit_arguments={},
+        interior={"edge_ones": 2.0, "edge_zeros": 1.5, "end_ones": 2.0, "end_zeros": 1.5},
+    ),
+    _graph_row(
+        "logistic_graph_chain",
+        graphs.logistic,
+        ("edge", "end"),
+        {},
+        fit_arguments={},
+        point="map",
+    ),
+    _graph_row(
+        "recurrent_graph_chain",
+        graphs.recurrent,
+        graphs.RECURRENT_SITES,
+        {"hidden": 2},
+        fit_arguments={"hidden": 2},
+        point="map",
+    ),
 ]

@@ -73,7 +73,8 @@ def test_sites_and_plates_are_read_off_the_trace(program):
     assert structure.emissions == (program.site,)
     assert structure.rows == len(program.data)
     assert structure.clusters == program.arguments.get("clusters", 1)
-    assert structure.plate == ("sequence" if "sequences" in program.absent else "row")
+    usual = "sequence" if "sequences" in program.absent else "row"
+    assert structure.plate == (program.plate or usual)
     for site in structure.sites:
         assert len(site.dims) == len(site.shape)
         assert not any("_dim_" in name or "_axis_" in name for name in site.dims)
