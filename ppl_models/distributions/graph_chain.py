@@ -77,7 +77,7 @@ class GraphChain(GraphRows, StackedFamily):
         """Nothing."""
         return ()
 
-    def look(self, memory: Any, bits: Array, row: Array, lowest: Array) -> Any:
+    def view(self, memory: Any, bits: Array, row: Array, lowest: Array) -> Any:
         """The number of the row."""
         return row
 

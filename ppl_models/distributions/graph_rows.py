@@ -141,7 +141,7 @@ class GraphRows(Autoregressive):
         """The memory after a row."""
         raise NotImplementedError
 
-    def look(self, memory: Any, bits: Array, row: Array, lowest: Array) -> Any:
+    def view(self, memory: Any, bits: Array, row: Array, lowest: Array) -> Any:
         """What the log-odds of a row need: a pytree of arrays, leading axes ``shape``."""
         raise NotImplementedError
 
@@ -163,7 +163,7 @@ class GraphRows(Autoregressive):
 
     def following(self, state: GraphState) -> Array:
         """Log-probabilities of no edge, an edge and ``<end>``, ``shape + (3,)``."""
-        view = self.look(state.memory, state.bits, state.row, state.lowest)
+        view = self.view(state.memory, state.bits, state.row, state.lowest)
         table = self._table(view, state.bits, state.row, state.lowest)
         return jnp.take_along_axis(table, state.slot[..., None, None], axis=-2)[..., 0, :]
 
@@ -190,7 +190,7 @@ class GraphRows(Autoregressive):
 
         def step(memory: Any, line: tuple[Array, Array, Array]) -> tuple[Any, Any]:
             bits, row, lowest = line
-            return self.remember(memory, bits, row), self.look(memory, bits, row, lowest)
+            return self.remember(memory, bits, row), self.view(memory, bits, row, lowest)
 
         lines = (jnp.moveaxis(bits, 1, 0), index, lowest.T)
         _, views = lax.scan(step, self.start(value.shape[:1]), lines)

@@ -67,7 +67,7 @@ class LogisticGraphChain(GraphRows, Distribution):
         """The last M nodes."""
         return moved_on(memory, bits)
 
-    def look(self, memory: Window, bits: Array, row: Array, lowest: Array) -> Any:
+    def view(self, memory: Window, bits: Array, row: Array, lowest: Array) -> Any:
         """Statistics of every candidate, whether the row has an edge before, those of the end."""
         further = edges_before(bits, bits.dtype).sum(-1) > 0
         statistics = edge_statistics(memory, bits, row, lowest)

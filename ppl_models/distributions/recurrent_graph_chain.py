@@ -116,7 +116,7 @@ class RecurrentGraphChain(GraphRows, Distribution):
         token = line @ _flat(w["gate_input"]) + w["gate_bias"].reshape(-1)
         return Memory(window, GRU.advance(token, hidden @ _flat(w["gate_state"]), (hidden,))[0])
 
-    def look(self, memory: Memory, bits: Array, row: Array, lowest: Array) -> Any:
+    def view(self, memory: Memory, bits: Array, row: Array, lowest: Array) -> Any:
         """Statistics of every candidate, the row, those of the end, the hidden state."""
         statistics = edge_statistics(memory.window, bits, row, lowest)
         ending = end_statistics(memory.window, row, lowest)
