@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import ppl_models
 from ppl_models import catalogue
 from ppl_models.cli import main
 from ppl_models.errors import InputError
@@ -34,6 +35,11 @@ def blocks(language: str) -> list[str]:
 def test_generated_sections_are_up_to_date(name: str) -> None:
     begin, end = between_markers(TEXT, name)
     assert TEXT[begin:end].strip() == sections(ROOT)[name]().strip(), "run: make tables"
+
+
+def test_every_public_function_is_named() -> None:
+    absent = [name for name in ppl_models.__all__ if not re.search(rf"\b{name}\(", TEXT)]
+    assert not absent
 
 
 def test_filling_changes_what_is_out_of_date_and_nothing_else() -> None:

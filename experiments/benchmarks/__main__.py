@@ -20,6 +20,7 @@ PARTS = {
     "density": {"JAX_NUM_CPU_DEVICES": "1"},
     "em": {"JAX_NUM_CPU_DEVICES": CORES},
     "kmeans": {"JAX_NUM_CPU_DEVICES": "1"},
+    "hidden_markov": {"JAX_NUM_CPU_DEVICES": "1"},
     "posterior": {"JAX_NUM_CPU_DEVICES": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"},
     "gibbs": {"JAX_NUM_CPU_DEVICES": "1"},
 }

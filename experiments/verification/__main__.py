@@ -19,7 +19,11 @@ from ppl_models.posterior.calibration import calibrate
 
 GAUSSIAN = {"rows": 60, "clusters": 3, "loc_mean": 0.0, "loc_scale": 3.0}
 SCALES = {"scale_rate": 1.0, "scale_concentration": 3.0}
-MATRIX: dict[str, Any] = {"degrees_of_freedom": 6.0, "sizes": {"features": 2}}
+MATRIX: dict[str, Any] = {
+    "degrees_of_freedom": 6.0,
+    "scale_matrix": ((1.0, 0.0), (0.0, 1.0)),
+    "sizes": {"features": 2},
+}
 
 CASES: dict[str, dict[str, Any]] = {
     "gaussian_mixture, univariate": {"program": "gaussian_mixture", **GAUSSIAN, **SCALES},

@@ -121,11 +121,10 @@ def _header(path: Path) -> list[str]:
     """
     first = _read_csv(path, header=None, nrows=1, dtype=str, skipinitialspace=True)
     names = [str(name) for name in first.iloc[0]]
-    labels = names if names[0] != "" else names[1:]
-    counted = [[str(d + first) for d in range(len(labels))] for first in (0, 1)]
-    if labels not in counted and all(map(_is_number, labels)):
+    # pandas numbers columns without names; beside row labels that cannot be a row of data
+    if names[0] != "" and all(map(_is_number, names)):
         raise InputError(
-            f"the first line of {path} holds numbers ({', '.join(labels[:4])}), not column "
+            f"the first line of {path} holds numbers ({', '.join(names[:4])}), not column "
             "names: add a line of names"
         )
     for position, name in enumerate(names):

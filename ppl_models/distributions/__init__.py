@@ -10,6 +10,7 @@ from .exponential_family import ExponentialFamily
 from .gaussian import DiagonalGaussian, SphericalGaussian, UnivariateGaussian
 from .gaussian_matrix import FullGaussian, TiedGaussian
 from .hidden_markov import HiddenMarkov
+from .hidden_token_chain import HiddenTokenChain
 from .poisson import PoissonVector
 from .priors import BlockDirichlet, InverseGammaScale
 from .token_chain import TokenChain
@@ -22,6 +23,7 @@ __all__ = [
     "ExponentialFamily",
     "FullGaussian",
     "HiddenMarkov",
+    "HiddenTokenChain",
     "InverseGammaScale",
     "PoissonVector",
     "SphericalGaussian",

@@ -154,13 +154,17 @@ class HiddenMarkov(ExponentialFamily):
         event = tuple(range(2, value.ndim))
         cells = self._seen(value)
         seen = cells.any(event).T
-        lengths = jnp.max(jnp.where(seen, jnp.arange(1, len(seen) + 1)[:, None], 0), axis=0)
+        lengths = self._lengths_of(value, seen)
         steps, observed = self._steps(value), self._steps(cells)
         inner = missing and self.emission.factorises
         if not inner:
             steps = jnp.where(observed, steps, jnp.zeros((), steps.dtype))
         prepared = self.emission.prepare(steps, missing=inner, centre=centre)
         return {"steps": prepared, "seen": seen, "lengths": lengths}
+
+    def _lengths_of(self, value: Array, seen: Array) -> Array:
+        """Steps of every sequence: up to its last one with an observed cell."""
+        return jnp.max(jnp.where(seen, jnp.arange(1, len(seen) + 1)[:, None], 0), axis=0)
 
     def cells(self, value: Any, *, missing: bool) -> int:
         """Numbers that a pass has at hand for each sequence."""
@@ -284,25 +288,18 @@ class HiddenMarkov(ExponentialFamily):
         """Log-density with any batch of parameters."""
         batch = jnp.broadcast_shapes(value.shape[: -self.event_dim], self.batch_shape)
         rows = jnp.broadcast_to(value, (*batch, *self.event_shape)).reshape(-1, *self.event_shape)
-        initial = jnp.broadcast_to(self.initial, (*batch, *self.initial.shape[-1:]))
-        step = jnp.broadcast_to(self.transition, (*batch, *self.transition.shape[-2:]))
-        emission = self.emission
-        steps = jnp.moveaxis(
-            jnp.broadcast_to(value, (*batch, *self.event_shape)), len(batch), 0
-        )  # (position, batch, event)
-        each = emission.log_prob(jnp.expand_dims(steps, -1 - emission.event_dim))
-        seen = self._seen(steps).reshape(*steps.shape[: 1 + len(batch)], -1).any(-1)
-        each = jnp.where(seen[..., None], each, 0)  # (position, batch, state)
-        logits = jnp.moveaxis(each, -1, 0).reshape(self.states, self.positions, -1)
-        place = jnp.arange(1, self.positions + 1)[:, None]
-        lengths = jnp.max(jnp.where(seen.reshape(self.positions, -1), place, 0), axis=0)
-        chains = self.replace(initial=initial, transition=step)._chains()
-        chains = Chain(*(v.reshape(len(rows), *v.shape[len(batch) :]) for v in chains))
+        own, over = {}, {}
+        for name, dims in self.parameter_dims.items():
+            parameter, shared = getattr(self, name), name in self.shared_parameters
+            event = parameter.shape[parameter.ndim - dims :]
+            if not shared:
+                parameter = jnp.broadcast_to(parameter, (*batch, *event)).reshape(-1, *event)
+            own[name], over[name] = parameter, None if shared else 0
 
-        def one(chain: Chain, logits: Array, length: Array) -> Array:
-            return hidden_paths.log_likelihood(chain, logits[..., None], length[None])[0]
+        def one(parameters: dict[str, Array], row: Array) -> Array:
+            return self.replace(**parameters).log_prob(row[None])[0]
 
-        return jax.vmap(one, (0, -1, 0))(chains, logits, lengths).reshape(batch)
+        return jax.vmap(one, (over, 0))(own, rows).reshape(batch)
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``."""
@@ -382,14 +379,8 @@ class HiddenMarkov(ExponentialFamily):
         keys = random.split(step_key, self.positions - 1)
         _, rest = jax.lax.scan(step, first, keys)
         path = jnp.concatenate([first[None], rest])  # (position, shape)
-        # expanded: chains that share their emission still draw from it each for itself
-        each = self.emission.expand((*self.batch_shape, states))
-        emitted = each.sample(emit_key, (self.positions, *sample_shape))
-        index = jnp.clip(path, 0, states - 1).reshape(
-            *path.shape, 1, *[1] * self.emission.event_dim
-        )
-        chosen = jnp.take_along_axis(emitted, index, axis=len(path.shape))
-        chosen = chosen.reshape(*path.shape, *self.emission.event_shape)
+        inside = jnp.clip(path, 0, states - 1)
+        chosen = self._emissions_at(inside, components=len(self.batch_shape)).sample(emit_key)
         over = (path == states).reshape(*path.shape, *[1] * self.emission.event_dim)
         if self.ends:
             absent = jnp.nan if jnp.issubdtype(chosen.dtype, jnp.floating) else -1
@@ -432,11 +423,20 @@ class HiddenMarkov(ExponentialFamily):
         keys = random.split(random.key(0) if key is None else key, len(rows))
         return jax.vmap(one, (over, 0, 0), 1)(own, rows, keys)
 
-    def _emissions_at(self, path: Array) -> ExponentialFamily:
-        """Every step's own state's emission, for ``path (step, sequence)``."""
-        flat, states = self._flat(), self.states
-        several = math.prod(self.batch_shape) > 1
-        index = path + (jnp.arange(path.shape[1]) * states if several else 0)
+    def _emissions_at(self, path: Array, components: int = 1) -> ExponentialFamily:
+        """Every step's own state's emission.
+
+        Args:
+            path: states ``(..., component axes)``.
+            components: how many of the last axes are the chain's own batch; chains of one
+                component serve any path.
+        """
+        # chains that share their emission still have it each for itself
+        flat, count = self.components()._flat(), math.prod(self.batch_shape)
+        index = path
+        if count > 1:
+            own = self.batch_shape if components == len(self.batch_shape) else (count,)
+            index = path + self.states * jnp.arange(count).reshape(own)
         shared = self.emission.shared_parameters
         return self.emission.replace(
             **{

@@ -1,26 +1,23 @@
 """Passes over hidden paths: all of them summed, the best one, or one drawn.
 
-A pass over T steps one by one leaves a processor idle: each step is a few numbers. Steps are
-therefore cut into blocks that are passed over side by side. First each block's transfer matrix is
-found, from every state at its beginning to every state at its end; a short pass over the blocks
-then gives what comes into each from the left and from the right; last, all blocks are passed over
-again with that. Probabilities are scaled at every step, so that nothing underflows however long
-the sequence (Rabiner 1989); rows of transfer matrices each keep a scale of their own.
+Steps are passed over one by one, all sequences side by side. Probabilities are scaled at every
+step, so that nothing underflows however long the sequence (Rabiner 1989). What comes back along
+the sequence, the posterior shares of states and of steps, needs no second pass over the emissions.
 
-States are the first axis and sequences (and blocks of them) the last, along which vectors run.
+States are the first axis and sequences the last, along which vectors run. (Cutting sequences into
+blocks that are passed over side by side, by their transfer matrices, was measured: it costs a
+factor of the number of states more work, and was slower from five states on.)
 """
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-LANES = 512  #: sequences × blocks at which a pass is no longer worth cutting
-SHORT = 48  #: steps below which it never is
+FEW = 8  #: states up to which products are written out
 
 
 class Chain(NamedTuple):
@@ -48,125 +45,68 @@ class Paths(NamedTuple):
     weigh: Array
 
 
-def blocks_of(steps: int, sequences: int) -> int:
-    """Number of blocks that a pass is cut into."""
-    if steps < SHORT or sequences >= LANES:
-        return 1
-    return int(min(math.ceil(LANES / sequences), math.ceil(math.sqrt(steps))))
+class _Steps(NamedTuple):
+    """Emissions and masks, steps first: ``(step, [state,] sequence)``."""
+
+    likelihood: Array  #: scaled, so that the likeliest state of every step has 1
+    top: Array  #: logarithm of the scale
+    active: Array  #: whether the sequence has the step
+    more: Array  #: whether it has one after it
 
 
-class _Cut(NamedTuple):
-    """Emissions and masks as passes need them: ``(step in block, [state,] block × sequence)``."""
-
-    likelihood: Array
-    top: Array
-    active: Array
-    more: Array
-    blocks: int
-    sequences: int
-
-    def lanes(self, value: Array) -> Array:
-        """Per-sequence values for every block."""
-        shape = (*value.shape[:-1], self.blocks, self.sequences)
-        return jnp.broadcast_to(value[..., None, :], shape).reshape(*value.shape[:-1], -1)
-
-    def whole(self, value: Array, steps: int) -> Array:
-        """From ``(step in block, state, lane)`` to ``(state, step, sequence)``."""
-        inner, states = value.shape[:2]
-        value = value.reshape(inner, states, self.blocks, self.sequences)
-        value = jnp.moveaxis(value, (1, 2, 0), (0, 1, 2))
-        return value.reshape(states, -1, self.sequences)[:, :steps]
-
-
-def _cut(logits: Array, lengths: Array) -> _Cut:
-    states, steps, sequences = logits.shape
-    blocks = blocks_of(steps, sequences)
-    inner = -(-steps // blocks)
-    padded = jnp.pad(logits, ((0, 0), (0, blocks * inner - steps), (0, 0)))
-    place = jnp.arange(blocks * inner)[:, None]
-    active, more = place < lengths, place < lengths - 1
-    top = lax.stop_gradient(padded.max(0))  # it cancels
+def _steps(logits: Array, lengths: Array) -> _Steps:
+    place = jnp.arange(logits.shape[1])[:, None]
+    top = lax.stop_gradient(logits.max(0))  # it cancels
     safe = jnp.where(jnp.isfinite(top), top, 0)
+    likelihood = jnp.moveaxis(jnp.exp(logits - safe), 1, 0)
+    return _Steps(likelihood, top, place < lengths, place < lengths - 1)
 
-    def lay(value: Array) -> Array:  # (..., step, sequence) -> (step in block, ..., lane)
-        value = value.reshape(*value.shape[:-2], blocks, inner, sequences)
-        value = jnp.moveaxis(value, -2, 0)
-        return value.reshape(*value.shape[:-2], -1)
 
-    return _Cut(lay(jnp.exp(padded - safe)), lay(top), lay(active), lay(more), blocks, sequences)
+def _apply(matrix: Array, vectors: Array) -> Array:
+    """``matrix (state, state)`` times ``vectors (state, lane)``.
+
+    Of few states the product is written out: a call of a library, at every step, costs more.
+    """
+    states = matrix.shape[1]
+    if states > FEW:
+        return matrix @ vectors
+    total = matrix[:, 0, None] * vectors[0]
+    for i in range(1, states):
+        total = total + matrix[:, i, None] * vectors[i]
+    return total
 
 
 def _safe(total: Array) -> Array:
     return jnp.where(total > 0, total, 1)
 
 
-def _boundaries(chain: Chain, cut: _Cut) -> tuple[Array, Array]:
-    """What comes into every block from the left and from the right, ``(state, lane)``, scaled."""
-    states, lanes = chain.initial.shape[0], cut.blocks * cut.sequences
-    dtype = cut.likelihood.dtype
-    identity = jnp.broadcast_to(jnp.eye(states, dtype=dtype)[..., None], (states, states, lanes))
-
-    def transfer(carry: tuple[Array, Array], step: tuple) -> tuple[tuple[Array, Array], None]:
-        matrix, scale = carry  # (to, from, lane), (from, lane)
-        likelihood, active, more = step
-        seen = jnp.where(active, likelihood[:, None] * matrix, matrix)
-        total = seen.sum(0)
-        seen = seen / _safe(total)
-        moved = (chain.step.T @ seen.reshape(states, -1)).reshape(seen.shape)
-        return (jnp.where(more, moved, seen), scale + jnp.log(total)), None
-
-    start = (identity, jnp.zeros((states, lanes), dtype))
-    steps = (cut.likelihood, cut.active, cut.more)
-    (matrix, scale), _ = lax.scan(transfer, start, steps)
-    scale = jnp.exp(scale - jnp.where(jnp.isfinite(scale.max(0)), scale.max(0), 0))
-    matrix = (matrix * scale).reshape(states, states, cut.blocks, cut.sequences)
-    matrix = jnp.moveaxis(matrix, 2, 0)
-
-    def forward(incoming: Array, matrix: Array) -> tuple[Array, Array]:
-        out = (matrix * incoming).sum(1)
-        return out / _safe(out.sum(0)), incoming
-
-    def backward(incoming: Array, matrix: Array) -> tuple[Array, Array]:
-        out = (matrix * incoming[:, None]).sum(0)
-        return out / _safe(out.sum(0)), incoming
-
-    shape = (states, cut.sequences)
-    first = jnp.broadcast_to(chain.initial[:, None].astype(dtype), shape)
-    last = jnp.broadcast_to(chain.end[:, None].astype(dtype), shape)
-    left = lax.scan(forward, first, matrix)[1]
-    right = lax.scan(backward, last, matrix, reverse=True)[1]
-    return tuple(jnp.moveaxis(v, 0, 1).reshape(states, lanes) for v in (left, right))  # type: ignore
+def _everywhere(share: Array, steps: _Steps) -> Array:
+    """What holds of every state, for every sequence: ``(state, sequence)``."""
+    shape = (share.shape[0], steps.top.shape[1])
+    return jnp.broadcast_to(share[:, None].astype(steps.likelihood.dtype), shape)
 
 
-def _forward(chain: Chain, cut: _Cut, left: Array) -> tuple[Array, Array]:
-    """Filtered states ``(step, state, lane)`` and log-likelihoods ``(sequence,)``."""
+def _forward(chain: Chain, steps: _Steps) -> tuple[Array, Array]:
+    """Filtered states ``(step, state, sequence)`` and log-likelihoods ``(sequence,)``."""
 
-    def step(carry: tuple[Array, Array], given: tuple) -> tuple[tuple[Array, Array], Array]:
-        incoming, total = carry
+    def step(carry: tuple[Array, Array, Array], given: tuple) -> tuple[tuple, Array]:
+        incoming, total, lost = carry
         likelihood, top, active, more = given
         joint = jnp.where(active, likelihood * incoming, incoming)
         scale = joint.sum(0)
         filtered = joint / _safe(scale)
-        moved = jnp.where(more, chain.step.T @ filtered, filtered)
-        return (moved, total + jnp.log(scale) + jnp.where(active, top, 0)), filtered
+        moved = jnp.where(more, _apply(chain.step.T, filtered), filtered)
+        # a long sum has no room for the last digits of what is added: they are carried along
+        # (Kahan 1965)
+        added = jnp.log(_safe(scale)) + jnp.where(active, top, 0) - lost
+        sum_now = total + added
+        lost = jnp.where(jnp.isfinite(sum_now), (sum_now - total) - added, 0)
+        return (moved, jnp.where(scale > 0, sum_now, -jnp.inf), lost), filtered
 
-    zero = jnp.zeros(left.shape[1], left.dtype)
-    (out, total), filtered = lax.scan(
-        step, (left, zero), (cut.likelihood, cut.top, cut.active, cut.more)
-    )
-    by_block = (cut.blocks, cut.sequences)
-    mass = out.sum(0).reshape(by_block)
-    ending = (out * chain.end[:, None]).sum(0).reshape(by_block)
-    mass = mass.at[-1].set(ending[-1])
-    return filtered, total.reshape(by_block).sum(0) + jnp.log(mass).sum(0)
-
-
-def _sides(chain: Chain, cut: _Cut) -> tuple[Array, Array]:
-    if cut.blocks > 1:
-        return _boundaries(chain, cut)
-    first = jnp.broadcast_to(chain.initial[:, None], (chain.initial.shape[0], cut.sequences))
-    last = jnp.broadcast_to(chain.end[:, None], first.shape)
-    return first.astype(cut.likelihood.dtype), last.astype(cut.likelihood.dtype)
+    first = _everywhere(chain.initial, steps)
+    zero = jnp.zeros_like(first[0])
+    (out, total, _), filtered = lax.scan(step, (first, zero, zero), steps)
+    return filtered, total + jnp.log((out * chain.end[:, None]).sum(0))
 
 
 def log_likelihood(chain: Chain, logits: Array, lengths: Array) -> Array:
@@ -177,20 +117,17 @@ def log_likelihood(chain: Chain, logits: Array, lengths: Array) -> Array:
         logits: log-densities of the emissions, ``(state, step, sequence)``.
         lengths: steps of every sequence, ``(sequence,)``.
     """
-    cut = _cut(logits, lengths)
-    return _forward(chain, cut, _sides(chain, cut)[0])[1]
+    return _forward(chain, _steps(logits, lengths))[1]
 
 
 def expected(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Paths]:
     """All paths summed: log-likelihoods, and posterior shares of states and of steps."""
-    steps = logits.shape[1]
-    cut = _cut(logits, lengths)
-    left, right = _sides(chain, cut)
-    filtered, total = _forward(chain, cut, left)
+    steps = _steps(logits, lengths)
+    filtered, total = _forward(chain, steps)
 
     def back(incoming: Array, given: tuple) -> tuple[Array, tuple[Array, Array]]:
         filtered, likelihood, active, more = given
-        ahead = jnp.where(more, chain.step @ incoming, incoming)
+        ahead = jnp.where(more, _apply(chain.step, incoming), incoming)
         joint = filtered * ahead
         norm = _safe(joint.sum(0))
         states = jnp.where(active, joint / norm, 0)
@@ -198,17 +135,15 @@ def expected(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Paths]
         out = jnp.where(active, likelihood * ahead, incoming)
         return out / _safe(out.sum(0)), (states, after)
 
-    given = (filtered, cut.likelihood, cut.active, cut.more)
-    _, (states, after) = lax.scan(back, right, given, reverse=True)
-    shares, before, later = (cut.whole(v, steps) for v in (states, filtered, after))
+    given = (filtered, steps.likelihood, steps.active, steps.more)
+    _, (states, after) = lax.scan(back, _everywhere(chain.end, steps), given, reverse=True)
+    shares, before, later = (jnp.moveaxis(v, 0, 1) for v in (states, filtered, after))
     return total, Paths(shares, before, later, chain.step)
 
 
 def filtered_states(chain: Chain, logits: Array, lengths: Array) -> Array:
     """P(state | all up to the step), ``(state, step, sequence)``."""
-    cut = _cut(logits, lengths)
-    filtered, _ = _forward(chain, cut, _sides(chain, cut)[0])
-    return cut.whole(filtered, logits.shape[1])
+    return jnp.moveaxis(_forward(chain, _steps(logits, lengths))[0], 0, 1)
 
 
 def _safe_log(value: Array) -> Array:
@@ -278,9 +213,8 @@ def drawn(key: Array, chain: Chain, logits: Array, lengths: Array) -> tuple[Arra
         Log-likelihoods ``(sequence,)`` and paths ``(step, sequence)``.
     """
     states, steps, sequences = logits.shape
-    cut = _cut(logits, lengths)
-    filtered, total = _forward(chain, cut, _sides(chain, cut)[0])
-    whole = cut.whole(filtered, steps)
+    filtered, total = _forward(chain, _steps(logits, lengths))
+    whole = jnp.moveaxis(filtered, 0, 1)
     uniform = random.uniform(key, (steps, sequences), logits.dtype)
     uniform = uniform * (1 - 4 * jnp.finfo(logits.dtype).eps)
     after = jnp.arange(steps)[:, None] < lengths - 1

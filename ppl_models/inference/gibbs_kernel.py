@@ -12,6 +12,7 @@ from numpyro.infer.gibbs import GIBBS_SITES_KWARG
 from numpyro.infer.mcmc import MCMCKernel
 
 from .drawing import draw_sweep
+from .label_moves import LabelMoves, trade_labels, without_sticks
 from .problem import Problem
 from .program import Globals
 from .small_hmc import HmcState, small_hmc
@@ -34,8 +35,9 @@ class StatisticsGibbs(MCMCKernel):
     """Draw assignments in one pass over the data, then global sites from the statistics alone.
 
     Sites with a conjugate conditional are drawn from it; all others move together by a few
-    Hamiltonian steps on the statistics' density. The kernel works under ``MCMC`` (several chains
-    by ``chain_method=jax.vmap``) and as a block of NumPyro's ``Gibbs``, where it owns some of the
+    Hamiltonian steps on the statistics' density. Where labels matter, clusters trade them, see
+    :mod:`.label_moves`. The kernel works under ``MCMC`` (several chains by
+    ``chain_method=jax.vmap``) and as a block of NumPyro's ``Gibbs``, where it owns some of the
     global sites and holds the others at their current values.
 
     Args:
@@ -73,7 +75,17 @@ class StatisticsGibbs(MCMCKernel):
             problem.model, problem.structure, problem.wiring, problem.chunks
         )
         self.wires = tuple(w for w in wires if w.site in self.sites)
-        self.free = tuple(n for n in free if n in self.sites)
+        self.moves = self._label_moves()
+        self.sticks = None if self.moves is None else self.moves.sticks
+        self.free = tuple(n for n in free if n in self.sites and n != self.sticks)
+
+    def _label_moves(self) -> LabelMoves | None:
+        """Those of the problem, if all that goes where its cluster goes is the kernel's own."""
+        moves = self.problem.label_moves
+        if moves is None or not set(moves.axes) <= set(self.sites):
+            return None
+        sticks = moves.sticks if moves.sticks in self.sites else None
+        return LabelMoves(moves.axes, sticks)
 
     @property
     def default_fields(self) -> tuple[str, ...]:
@@ -112,7 +124,8 @@ class StatisticsGibbs(MCMCKernel):
         """One sweep."""
         model, structure = self.problem.model, self.problem.structure
         chunks = self.problem.chunks
-        key, sweep_key, hmc_key, *site_keys = random.split(state.rng_key, 3 + len(self.wires))
+        count = 4 + len(self.wires)
+        key, sweep_key, hmc_key, *site_keys, label_key = random.split(state.rng_key, count)
         held = dict((model_kwargs or {}).get(GIBBS_SITES_KWARG, {}))
         held = {n: v for n, v in held.items() if n in structure.names}
         values = {**held, **state.z}
@@ -130,6 +143,13 @@ class StatisticsGibbs(MCMCKernel):
             hmc, moved = self._move(hmc_key, state, values, swept)
             values.update(moved)
             accept = hmc.accept_prob
+        if self.moves is not None:
+            values, order = trade_labels(
+                label_key, self.moves, model, structure, values, swept.counts
+            )
+            assignment = (
+                None if assignment is None else jnp.argsort(order).astype(jnp.int32)[assignment]
+            )
         return GibbsState(
             {n: values[n] for n in self.sites}, hmc, accept, assignment, state.i + 1, key
         )
@@ -150,7 +170,11 @@ class StatisticsGibbs(MCMCKernel):
                 trial[name] = transform(free[name])
                 volume += transform.log_abs_det_jacobian(free[name], trial[name]).sum()
             pieces = model.pieces(trial, structure)
-            return expected_log_joint(pieces, swept, self.problem.chunks) + volume
+            density = expected_log_joint(pieces, swept, self.problem.chunks) + volume
+            if self.sticks is None:
+                return density
+            prior = pieces.priors[self.sticks]
+            return density + without_sticks(prior, values[self.sticks], swept.counts)
 
         hmc, moved = self._hmc_step(key, state.hmc, vector, log_density, state.i)
         free = unravel(moved)

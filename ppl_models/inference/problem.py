@@ -13,9 +13,10 @@ import numpy as np
 
 from ..distributions.exponential_family import ExponentialFamily
 from ..errors import UnsupportedError
+from .label_moves import LabelMoves, label_moves
 from .program import Model, Pieces, Structure, evaluate, random_values
 from .statistics import Chunks, cut
-from .wiring import Wiring, exchangeable, wiring
+from .wiring import Wiring, exchangeable, exchangeable_states, wiring
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,13 @@ class Problem:
             return False
 
     @cached_property
+    def states(self) -> int:
+        """Number of states of the hidden paths of a program that assigns nothing else; else 0."""
+        if self.structure.assignment is not None or not self.latent:
+            return 0
+        return max(getattr(f, "states", 0) for f in self.families.values())
+
+    @cached_property
     def chunks(self) -> Chunks:
         """The data, cut into chunks."""
         return cut(self.model.data, self.families)
@@ -70,9 +78,18 @@ class Problem:
     def exchangeable(self) -> bool:
         """Whether clusters may change places without a change of the density."""
         try:
+            if self.states:
+                return exchangeable_states(self.model, self.structure, self.wiring, self.states)
             return exchangeable(self.model, self.structure, self.wiring)
         except UnsupportedError:  # emissions that are no families
             return False
+
+    @cached_property
+    def label_moves(self) -> LabelMoves | None:
+        """How clusters that are not exchangeable trade labels, if there is need of it."""
+        if self.structure.assignment is None or self.exchangeable:
+            return None
+        return label_moves(self.model, self.structure, self.wiring, self.example.priors)
 
     @cached_property
     def deviations(self) -> dict[str, Any]:
@@ -119,6 +136,7 @@ class Result:
         assignment: ``(chain, draw, row)`` where the method draws or fixes assignments.
         exchangeable: whether clusters mean the same in all draws but for their order, so that
             relabelling makes sense.
+        log_prior: site -> ``(chain, draw)``, of sites whose prior the method replaces.
         notes: sentences for the reader: collapsed components, starts that disagree, ...
     """
 
@@ -129,4 +147,5 @@ class Result:
     path: Mapping[str, np.ndarray] = field(default_factory=dict)
     assignment: np.ndarray | None = None
     exchangeable: bool = True
+    log_prior: Mapping[str, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import random
+from jax import Array, random
 
 from .program import Globals, Model, Pieces, Structure, evaluate, random_values
 
@@ -30,11 +30,15 @@ class Wire:
 
 @dataclass(frozen=True)
 class Wiring:
-    """Sites that are parameters, sites that are anything else, and priors that depend on sites."""
+    """Sites that are parameters, sites that are anything else, and priors that depend on sites.
+
+    ``sticks`` is the free site that the weights are broken off by, if there is one.
+    """
 
     wires: tuple[Wire, ...]
     free: tuple[str, ...]
     dependent: tuple[str, ...] = ()
+    sticks: str | None = None
 
     def of(self, emission: str) -> tuple[Wire, ...]:
         """The wires that end at an emission."""
@@ -56,6 +60,7 @@ def wiring(model: Model, structure: Structure) -> Wiring:
     base = evaluate(model, start, structure=structure)
     wires, free = [], []
     dependent: set[str] = set()
+    sticks = None
     # (the weights of one cluster have no freedom, and nothing to be found)
     for site in (s.name for s in structure.sites if s.freedom):
         moved_globals = {**start, site: other[site]}
@@ -67,9 +72,12 @@ def wiring(model: Model, structure: Structure) -> Wiring:
             wire = _find(site, structure, base, moved, start, moved_globals)
         if wire is None:
             free.append(site)
+            pairs = [(base, start[site]), (moved, other[site])]
+            if not changed and all(_breaks(p, structure, v) for p, v in pairs):
+                sticks = site
         else:
             wires.append(wire)
-    return Wiring(tuple(wires), tuple(free), tuple(sorted(dependent)))
+    return Wiring(tuple(wires), tuple(free), tuple(sorted(dependent)), sticks)
 
 
 def _find(
@@ -86,6 +94,15 @@ def _find(
     if all(_fits(s, p) and _equal(p, np.broadcast_to(s, np.shape(p))) for p, s in pairs):
         return Wire(site, emission, parameter, shared=True)
     return None
+
+
+def _breaks(pieces: Pieces, structure: Structure, sticks: Any) -> bool:
+    """Whether the weights are v_k prod_{j<k} (1 - v_j) of the sticks v, the last one's being 1."""
+    probs = getattr(pieces.weights, "probs", None)
+    if probs is None or np.shape(sticks) != (structure.clusters - 1,):
+        return False
+    left = np.append(1.0, np.cumprod(1 - np.asarray(sticks)))
+    return np.allclose(np.ravel(probs), np.append(sticks, 1.0) * left, rtol=1e-5)
 
 
 def _parameters(pieces: Pieces, structure: Structure) -> dict[tuple[str, str], np.ndarray]:
@@ -125,16 +142,88 @@ def cluster_axes(structure: Structure, found: Wiring) -> dict[str, tuple[int, ..
     return {n: tuple(i for i, d in enumerate(ds) if d in indexed) for n, ds in dims.items()}
 
 
+def state_axes(
+    structure: Structure, found: Wiring, states: int
+) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+    """The axes of every site that run over the states of hidden paths, and what they are called.
+
+    A transition matrix, found by its wire (or by the name of its axes), names the axis of the
+    states and that of the following ones; every other site with the former runs over states too.
+    """
+    dims = {site.name: site.dims for site in structure.sites}
+    shapes = {site.name: site.shape for site in structure.sites}
+    rows = [dims[w.site] for w in found.wires if w.parameter == "transition"]
+    rows += [d for d in dims.values() if d[:1] == ("state",) and "next_state" in d]
+    if not rows:
+        return {}
+    here, after = rows[0][0], rows[0][-1]
+    names = {here: "state", after: "next_state"}
+    axes = {}
+    for name, own in dims.items():
+        chosen = tuple(
+            i for i, d in enumerate(own) if d in names and shapes[name][i] in (states, states + 1)
+        )
+        if chosen:
+            axes[name] = (chosen, tuple(names[own[i]] for i in chosen))
+    return axes
+
+
 def permute_clusters(
-    values: Mapping[str, Any], axes: Mapping[str, tuple[int, ...]], order: np.ndarray
+    values: Mapping[str, Any], axes: Mapping[str, tuple[int, ...]], order: np.ndarray | Array
 ) -> dict[str, Any]:
     """Global sites with their clusters in another order."""
     moved = dict(values)
     for name, value in values.items():
         for axis in axes.get(name, ()):
-            value = value.take(order, axis)
+            rest = np.arange(len(order), value.shape[axis])  # the column of an end stays last
+            value = value.take(np.concatenate([order, rest]) if len(rest) else order, axis)
         moved[name] = value
     return moved
+
+
+def exchangeable_states(model: Model, structure: Structure, found: Wiring, states: int) -> bool:
+    """Whether the states of hidden paths may change places."""
+    axes = {n: a for n, (a, _) in state_axes(structure, found, states).items()}
+    if structure.assignment is not None or states == 1 or not axes:
+        return False
+    values = random_values(model, random.key(1), structure=structure)
+    here = evaluate(model, values, structure=structure)
+    before = _parameters(here, structure)
+    tied = {
+        (name, parameter)
+        for name, family in here.families().items()
+        for parameter in family.shared_parameters
+    }
+    swapped = np.r_[1, 0, np.arange(2, states)]
+    for order in (swapped, np.roll(np.arange(states), 1)):
+        there = evaluate(model, permute_clusters(values, axes, order), structure=structure)
+        if not np.isclose(here.log_prior, there.log_prior, rtol=1e-5):
+            return False
+        after = _parameters(there, structure)
+        for key, value in before.items():
+            moves = () if key in tied else ((1, 2) if key[1] == "transition" else (1,))
+            expected = permute_clusters({"p": value}, {"p": moves}, order)["p"]
+            if not np.allclose(expected, after[key], rtol=1e-5, atol=1e-7):
+                return False
+    return True
+
+
+def components_move(model: Model, structure: Structure, found: Wiring) -> bool:
+    """Whether the emissions' components change places when the sites' clusters do.
+
+    Not so where a constant of the program or a site that is held tells components apart.
+    """
+    axes = cluster_axes(structure, found)
+    values = random_values(model, random.key(1), structure=structure)
+    here = _parameters(evaluate(model, values, structure=structure), structure)
+    order = np.roll(np.arange(structure.clusters), 1)
+    moved = permute_clusters(values, axes, order)
+    there = _parameters(evaluate(model, moved, structure=structure), structure)
+    return all(
+        np.allclose(a[order] if len(a) == structure.clusters else a, there[key], rtol=1e-5)
+        for key, a in here.items()
+        if key[0] != structure.assignment
+    )
 
 
 def exchangeable(model: Model, structure: Structure, found: Wiring) -> bool:

@@ -73,7 +73,7 @@ def gaussian_mixture(
         The rows.
 
     Raises:
-        InputError: unknown covariance.
+        InputError: unknown covariance, or too few degrees of freedom.
 
     >>> import numpy as np
     >>> from jax import random
@@ -162,4 +162,10 @@ class _Scatter:
         return InverseGammaScale(self.concentration, rate).to_event(1)
 
     def matrix(self) -> dist.Distribution:
+        least = len(self.variance) - 1
+        if not self.freedom > least:
+            raise InputError(
+                f"degrees_of_freedom is {self.freedom:g}: with {least + 1} features an inverse "
+                f"Wishart needs more than {least}"
+            )
         return dist.InverseWishart(self.freedom, scale_matrix=self.scale_matrix)

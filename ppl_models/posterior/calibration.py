@@ -29,7 +29,7 @@ from ..inference.compiling import QUICK
 from ..inference.fit import data_parameters, scope
 from ..inference.gibbs_kernel import StatisticsGibbs
 from ..inference.problem import Problem
-from ..inference.program import Globals, Model, Structure
+from ..inference.program import Globals, Model, Structure, evaluate, random_values
 from ..inference.statistics import Chunks, sweep
 from ..inference.updates import conditional, conjugate_sites
 from ..inference.vector import constrained, log_joint, unconstrained
@@ -75,7 +75,7 @@ def calibrate(
         attributes.
 
     Raises:
-        InputError: a method that is not served.
+        InputError: a method that is not served, or a prior that is set from the data.
     """
     if method not in METHODS:
         raise InputError(f"method is {method!r}: calibration serves {', '.join(METHODS)}")
@@ -91,7 +91,10 @@ def calibrate(
         model = fitted.with_data(data)
         structure = model.structure()
         problem = Problem(model, structure)
-        _ = problem.wiring, problem.chunks, problem.example  # read outside the compiled function
+        # read outside the compiled function
+        _ = problem.wiring, problem.chunks, problem.example, problem.label_moves
+        again = _simulate(source, random.key(seed + 2))
+        _refuse_data_priors(problem, model.with_data({n: np.asarray(again[n]) for n in data}))
         sampler = {"gibbs": _gibbs, "nuts": _nuts, "exact": _exact}[method]
         plan = (problem, draws, warmup, thinning)
 
@@ -111,6 +114,21 @@ def calibrate(
         )
         ranks = simulate(keys)
     return _as_tree({n: np.asarray(v) for n, v in ranks.items()}, method, function)
+
+
+def _refuse_data_priors(problem: Problem, other: Model) -> None:
+    """Truths are drawn from one prior: a fit whose prior follows each simulation assumes others."""
+    structure = problem.structure
+    values = random_values(problem.model, random.key(0), structure=structure)
+    here = evaluate(problem.model, values, structure=structure).priors
+    there = evaluate(other, values, structure=structure).priors
+    for name in here:
+        pairs = zip(jax.tree.leaves(here[name]), jax.tree.leaves(there[name]), strict=True)
+        if not all(np.array_equal(a, b) for a, b in pairs):
+            raise InputError(
+                f"the prior of site '{name}' is set from the data, which differ from simulation "
+                "to simulation: give calibrate() the program's arguments that set it"
+            )
 
 
 def _takes(function: Callable, name: str) -> bool:
@@ -173,6 +191,7 @@ def _inside(problem: Problem, model: Model) -> Problem:
     inner.__dict__["chunks"] = Chunks(arrays, present, centres, problem.chunks.missing)
     inner.__dict__["wiring"] = problem.wiring
     inner.__dict__["example"] = problem.example
+    inner.__dict__["label_moves"] = problem.label_moves
     return inner
 
 

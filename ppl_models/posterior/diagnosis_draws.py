@@ -20,6 +20,7 @@ from ppl_models.posterior.labels.allocations import (
     ASSIGNMENT,
     Responsibilities,
     cluster_count,
+    component_count,
     dataset_of,
     drawn_assignments,
     responsibility_function,
@@ -59,7 +60,7 @@ def examine_draws(
     sizes = dataset_of(tree, "posterior").sizes
     chains, draws = sizes["chain"], sizes["draw"]
     label_free = table[table["kind"] != "component"]
-    if label_free.empty and not cluster_count(tree):
+    if label_free.empty and not component_count(tree):
         label_free = table
     findings = _not_finite(tree) + sampler_findings(tree)
     agreement = _agreement(tree, quantities, label_free, chains, draws)
@@ -77,7 +78,7 @@ def _invariants(
 ) -> xr.Dataset:
     """Invariants, with those of responsibilities where the program can be had from the tree."""
     function: Callable[..., np.ndarray] | None = responsibilities
-    if function is None and "program" in tree.attrs and cluster_count(tree):
+    if function is None and "program" in tree.attrs and component_count(tree):
         try:
             return invariants(tree, responsibilities=responsibility_function(None), seed=seed)
         except (ImportError, InputError, KeyError, OSError):

@@ -20,6 +20,7 @@ from ppl_models.posterior.labels.allocations import (
     ResponsibilityBlocks,
     choose_rows,
     cluster_count,
+    component_count,
     dataset_of,
     drawn_assignments,
     unit_dimension,
@@ -65,7 +66,7 @@ def invariants(
         found["sorted_weights"] = xr.DataArray(weights, dims=("chain", "draw", "rank"))
     if ASSIGNMENT in posterior:
         found["assignment_agreement"] = _agreement(tree)
-    if responsibilities is not None and cluster_count(tree):
+    if responsibilities is not None and component_count(tree):
         found |= _of_responsibilities(tree, responsibilities, seed)
     return xr.Dataset(found)
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jax import Array
 from jax.scipy.special import logsumexp
 
+from ..distributions import HiddenMarkov
 from ..errors import InputError
 from ..inference.fit import scope
+from ..inference.problem import Problem
+from ..inference.program import Globals, Model, Structure
 from .recall import Recalled, recall
 from .rows import logits_in_blocks
+
+STEP_CELLS = 4_000_000  #: draw × step × state at once
 
 
 def log_density(
@@ -115,6 +122,9 @@ def responsibilities(
 ) -> np.ndarray:
     """Responsibilities of fitted rows at every draw, ``(chain * draw, row, cluster)``.
 
+    Where nothing is assigned but paths are hidden, the shares of the states at every step of every
+    sequence, ``(chain * draw, sequence × position, state)``; zeros after a sequence's end.
+
     Args:
         tree: a fit.
         rows: positions of rows (default: all).
@@ -124,6 +134,8 @@ def responsibilities(
         found = recall(tree)
         model, structure = found.problem.model, found.problem.structure
         values = found.values if draws is None else {n: v[draws] for n, v in found.values.items()}
+        if found.problem.states:
+            return _of_steps(found.problem, values, rows)
         if rows is not None:
             model = model.with_data({n: np.asarray(v)[rows] for n, v in model.data.items()})
             structure = model.structure()
@@ -132,6 +144,39 @@ def responsibilities(
         for draw_slice, row_slice, logits in logits_in_blocks(model, structure, values):
             table[draw_slice, row_slice] = _share(logits, found.temperature)
     return table
+
+
+def _of_steps(
+    problem: Problem, values: dict[str, np.ndarray], steps: np.ndarray | None
+) -> np.ndarray:
+    """Shares of hidden states, ``(draw, step, state)``."""
+    count = len(next(iter(values.values())))
+    positions = np.shape(next(iter(problem.model.data.values())))[1]
+    chosen = np.arange(problem.structure.rows * positions) if steps is None else steps
+    needed, where = np.unique(chosen // positions, return_inverse=True)
+    model = problem.model.with_data(
+        {n: np.asarray(v)[needed] for n, v in problem.model.data.items()}
+    )
+    structure = model.structure()
+    table = np.empty((count, len(chosen), problem.states), np.float32)
+    at_once = max(1, STEP_CELLS // (len(needed) * positions * problem.states))
+    for first in range(0, count, at_once):
+        block = {n: jnp.asarray(v[first : first + at_once]) for n, v in values.items()}
+        shares = np.asarray(_state_shares(model, block, structure=structure))
+        table[first : first + at_once] = shares[:, where, chosen % positions]
+    return table
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _state_shares(model: Model, values: Globals, *, structure: Structure) -> Array:
+    """``(draw, sequence, position, state)``."""
+
+    def one(held: Globals) -> Array:
+        families = model.pieces(held, structure).families()
+        name, family = next((n, f) for n, f in families.items() if isinstance(f, HiddenMarkov))
+        return family.state_shares(jnp.asarray(model.data[name]))
+
+    return jax.lax.map(one, values)
 
 
 def _share(logits: Any, temperature: int) -> np.ndarray:

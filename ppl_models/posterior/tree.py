@@ -22,6 +22,7 @@ from ..data.kinds import Observed
 from ..errors import InputError
 from ..inference.fit import to_json
 from ..inference.problem import Problem, Result
+from ..inference.wiring import state_axes
 from .generation import draw_data, prior_draws
 from .rows import density_of_draws, log_prior_of_draws
 
@@ -82,7 +83,7 @@ def build_tree(
                 {"responsibilities": ((problem.structure.plate, "cluster"), found.responsibilities)}
             )
         if "lp" not in stats:
-            prior = log_prior_of_draws(problem, result)
+            prior = {**log_prior_of_draws(problem, result), **result.log_prior}
             stats["lp"] = (("chain", "draw"), found.total + sum(prior.values()))
             groups["log_prior"] = axes.dataset(
                 {n: (("chain", "draw"), v) for n, v in prior.items()}
@@ -131,6 +132,10 @@ class Axes:
         if "feature" in self.coords:
             self.coords["feature_other"] = self.coords["feature"]
         self.rename = _cluster_names(problem)
+        self.states = {}
+        if problem.states:
+            self.states = state_axes(problem.structure, problem.wiring, problem.states)
+            self.coords |= {n: np.arange(problem.states) for n in ("state", "next_state")}
         if problem.structure.assignment is not None:
             self.coords["cluster"] = np.arange(problem.structure.clusters)
 
@@ -143,7 +148,10 @@ class Axes:
         structure = self.problem.structure
         for known in structure.sites:
             if known.name == site:
-                return self.renamed(known.dims)
+                axes, names = self.states.get(site, ((), ()))
+                named = dict(zip(axes, names, strict=True))
+                dims = tuple(named.get(i, d) for i, d in enumerate(known.dims))
+                return self.renamed(dims)
         found = dict(structure.deterministics).get(site)
         if found is None:
             return (structure.plate,)
@@ -152,6 +160,11 @@ class Axes:
     def by_draw(self, site: str, value: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
         """A site's draws with their dimensions."""
         dims = self.of(site)
+        sizes = dict(zip(dims, value.shape[2:], strict=False))
+        dims = tuple(
+            "state" if d.startswith(f"{site}_axis") and sizes[d] == self.problem.states else d
+            for d in dims
+        )
         missing = value.ndim - 2 - len(dims)
         dims = dims + tuple(f"{site}_dim_{i}" for i in range(missing))
         return ("chain", "draw", *dims), value

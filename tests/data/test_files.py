@@ -48,10 +48,10 @@ def test_a_first_column_without_a_name_labels_the_rows(tmp_path: Path, first: st
 
 def test_what_pandas_wrote_comes_back(tmp_path: Path) -> None:
     frame = pd.DataFrame([[0.5, 2.0], [1.5, 3.0]])
-    for index in (True, False):
-        frame.to_csv(tmp_path / "frame.csv", index=index)
+    for named, index in ((frame, True), (frame.rename(columns={0: "a", 1: "b"}), False)):
+        named.to_csv(tmp_path / "frame.csv", index=index)
         read = Reals.read(read_file(tmp_path / "frame.csv", kind=Reals))
-        assert read.coords["feature"].tolist() == ["0", "1"]
+        assert read.coords["feature"].tolist() == [str(c) for c in named.columns]
         assert read.values.tolist() == frame.to_numpy().tolist()
 
 
@@ -105,6 +105,8 @@ REFUSED: list[tuple[type[Kind], str, str | bytes, str]] = [
         "3.6,79\n1.8,54\n",
         r"the first line of data.csv holds numbers \(3.6, 79\)",
     ),
+    (Bits, "data.csv", "0,1\n1,1\n0,0\n", r"the first line of data.csv holds numbers \(0, 1\)"),
+    (Reals, "data.csv", "1,2,3\n4,5,6\n", r"the first line of data.csv holds numbers \(1, 2, 3\)"),
     (Bits, "data.csv", "1,1,0\n0,1,0\n", r"the first line of data.csv holds numbers \(1, 1, 0\)"),
     (Reals, "data.csv", "a,b\n0,2,3\n1,4,5\n", "data.csv has rows with more cells than its first"),
     (Tokens, "names.csv", "name\nanna,f\n", "names.csv has rows with more cells"),

@@ -49,12 +49,11 @@ def ends(request):
     return request.param
 
 
-@pytest.fixture(params=[False, True], ids=["one by one", "in blocks"])
-def blocks(request, monkeypatch):
-    """Whether the steps are cut into blocks."""
+@pytest.fixture(params=[False, True], ids=["written out", "by library"])
+def library(request, monkeypatch):
+    """How the products with the transition matrix are made."""
     if request.param:
-        monkeypatch.setattr(hidden_paths, "SHORT", 2)
-    assert hidden_paths.blocks_of(STEPS, len(LENGTHS)) == (3 if request.param else 1)
+        monkeypatch.setattr(hidden_paths, "FEW", 0)
     return request.param
 
 
@@ -81,24 +80,24 @@ def _passes(chain, logits, lengths, keys):
 
 @pytest.fixture(scope="module")
 def passed():
-    """``passed(ends, blocks)``: everything that the passes find, computed once."""
+    """``passed(ends, library)``: everything that the passes find, computed once."""
     made = {}
 
-    def of(ends, blocks):
-        if (ends, blocks) not in made:
+    def of(ends, library):
+        if (ends, library) not in made:
             chain = Chain(*map(jnp.asarray, _chain(ends)))
             keys = random.split(random.key(0), DRAWS)
-            # a function of its own: the number of blocks is fixed when it is traced
+            # a function of its own: what is written out is fixed when it is traced
             look = jax.jit(lambda *given: _passes(*given))
             found = look(chain, jnp.asarray(_logits()), jnp.asarray(LENGTHS), keys)
-            made[ends, blocks] = jax.tree.map(np.asarray, found)
-        return made[ends, blocks]
+            made[ends, library] = jax.tree.map(np.asarray, found)
+        return made[ends, library]
 
     return of
 
 
-def test_sums_over_paths_equal_brute_force(ends, blocks, passed):
-    chain, logits, found = _chain(ends), _logits(), passed(ends, blocks)
+def test_sums_over_paths_equal_brute_force(ends, library, passed):
+    chain, logits, found = _chain(ends), _logits(), passed(ends, library)
     steps, endings = np.zeros((STATES, STATES)), np.zeros(STATES)
     for n, length in enumerate(LENGTHS):
         paths, joint = _every_path(chain, logits[..., n], length)
@@ -116,8 +115,8 @@ def test_sums_over_paths_equal_brute_force(ends, blocks, passed):
     np.testing.assert_allclose(found["endings"], endings, rtol=1e-10)
 
 
-def test_filtered_states_know_the_past_only(ends, blocks, passed):
-    chain, logits, found = _chain(ends), _logits(), passed(ends, blocks)
+def test_filtered_states_know_the_past_only(ends, library, passed):
+    chain, logits, found = _chain(ends), _logits(), passed(ends, library)
     open_end = chain._replace(end=np.ones(STATES))
     for n, length in enumerate(LENGTHS):
         for t in range(length):
@@ -128,9 +127,9 @@ def test_filtered_states_know_the_past_only(ends, blocks, passed):
             )
 
 
-def test_best_path_is_the_best(ends, blocks, passed):
+def test_best_path_is_the_best(ends, library, passed):
     chain, logits = _chain(ends), _logits()
-    score, path = passed(ends, blocks)["best"]
+    score, path = passed(ends, library)["best"]
     for n, length in enumerate(LENGTHS):
         paths, joint = _every_path(chain, logits[..., n], length)
         np.testing.assert_allclose(score[n], np.log(joint.max()), rtol=1e-12)
@@ -138,9 +137,9 @@ def test_best_path_is_the_best(ends, blocks, passed):
         assert (path[length:, n] == path[length - 1, n]).all()
 
 
-def test_slopes_are_expected_statistics(ends, blocks, passed):
+def test_slopes_are_expected_statistics(ends, library, passed):
     """Fisher's identity: the slope of the log-likelihood is the expected number of uses."""
-    chain, found = _chain(ends), passed(ends, blocks)
+    chain, found = _chain(ends), passed(ends, library)
     by_chain, by_logits = found["slopes"]
     np.testing.assert_allclose(by_logits, found["states"], atol=1e-12)
     first = found["states"][:, 0].sum(-1)
@@ -155,8 +154,8 @@ def test_slopes_are_expected_statistics(ends, blocks, passed):
     np.testing.assert_allclose(by_chain.end * chain.end, endings, rtol=1e-10)
 
 
-def test_draws_are_as_frequent_as_their_paths_are_probable(ends, blocks, passed):
-    chain, logits, drawn = _chain(ends), _logits(), passed(ends, blocks)["drawn"]
+def test_draws_are_as_frequent_as_their_paths_are_probable(ends, library, passed):
+    chain, logits, drawn = _chain(ends), _logits(), passed(ends, library)["drawn"]
     for n, length in enumerate(LENGTHS):
         paths, joint = _every_path(chain, logits[..., n], length)
         share = joint / joint.sum()
@@ -166,7 +165,7 @@ def test_draws_are_as_frequent_as_their_paths_are_probable(ends, blocks, passed)
         assert (np.abs(counts / DRAWS - share) < 5 * error + 2 / DRAWS).all()
 
 
-def test_impossible_sequences_have_no_probability_and_are_no_nan(blocks):
+def test_impossible_sequences_have_no_probability_and_are_no_nan(library):
     chain = Chain(jnp.array([1.0, 0.0]), jnp.eye(2), jnp.ones(2))
     logits = np.zeros((2, STEPS, 4))
     logits[0, 1, 0] = -np.inf  # the only state that can be there
@@ -196,7 +195,6 @@ def test_a_hundred_thousand_steps_in_single_precision():
     chain = Chain(np.array([0.3, 0.7]), np.array([[0.99, 0.01], [0.02, 0.98]]), np.ones(2))
     logits = generator.normal(-40.0, 8.0, (2, steps, 1))
     lengths = jnp.array([steps - 7])
-    assert hidden_paths.blocks_of(steps, 1) > 100
 
     @jax.jit
     def look(chain, logits):

@@ -75,6 +75,20 @@ def test_every_method_serves_a_program_or_says_what_does(built_in):
 BUILT_IN = [
     ("gaussian_mixture", PLANE, "kmeans", {"clusters": 2}, "emits from FullGaussian: give covar"),
     (
+        "bernoulli_mixture",
+        np.eye(6, 3),
+        "kmeans",
+        {"clusters": 2},
+        "site 'x' emits from BernoulliVector: use method='hard'$",
+    ),
+    (
+        "gaussian_mixture",
+        PLANE,
+        "em",
+        {"clusters": 2, "covariance": "tied", "degrees_of_freedom": 1.0},
+        "degrees_of_freedom is 1: with 2 features an inverse Wishart needs more than 1",
+    ),
+    (
         "gaussian_mixture",
         HOLED,
         "kmeans",

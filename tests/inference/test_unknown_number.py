@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jax import random
 from scipy.special import gammaln
+from scipy.stats import dirichlet, f
 
 from ppl_models import fit, predict
 from ppl_models.errors import InputError
@@ -17,6 +18,7 @@ from ppl_models.inference.methods.telescoping import (
     draw_components,
     log_partition,
     log_prior_components,
+    log_prior_weights,
 )
 
 OPTIONS = {"loc_mean": 0.0, "loc_scale": 6.0, "scale_rate": 1.0, "predictive": 1}
@@ -79,6 +81,20 @@ def test_telescoping_finds_three_clusters(rows):
     filled = tree["sample_stats/filled"].values
     assert (filled == 3).mean() > 0.8
     assert "labels" not in tree.children
+    assert (tree["posterior/weights"].values == 0).any()  # of clusters that are not there
+    assert np.isfinite(tree["sample_stats/lp"].values).all()
+    assert np.isfinite(tree["log_prior/weights"].values).all()
+
+
+def test_prior_of_the_weights_is_that_of_the_clusters_that_there_are():
+    alpha, weights = 1.5, np.array([0.2, 0.7, 0.1])
+    expected = dirichlet.logpdf(weights, np.full(3, alpha / 3)) + f.logpdf(alpha, 6, 3)
+    with scope("float64"):
+        log_weights = jnp.append(jnp.log(weights), -jnp.inf)
+        found = log_prior_weights(log_weights, jnp.asarray(3), jnp.asarray(alpha))
+        expected += float(log_prior_components(3)[2])
+    constant = f.logpdf(1.0, 6, 3) + 4.5 * np.log(3)  # of F(6, 3), left out
+    assert np.isclose(float(found), expected - constant, atol=1e-10)
 
 
 def test_dp_means_opens_as_many_as_the_penalty_pays_for(rows):

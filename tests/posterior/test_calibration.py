@@ -48,3 +48,9 @@ def test_exact_draws_are_calibrated():
 def test_a_method_without_draws_is_refused():
     with pytest.raises(InputError, match="calibration serves"):
         calibrate("gaussian_mixture", method="em", **OPTIONS, **PRIORS)
+
+
+def test_a_prior_that_follows_the_data_is_refused():
+    priors = {n: v for n, v in PRIORS.items() if n != "scale_rate"}
+    with pytest.raises(InputError, match="prior of site 'scale' is set from the data"):
+        calibrate("gaussian_mixture", **OPTIONS, **priors)

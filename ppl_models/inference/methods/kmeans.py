@@ -8,6 +8,7 @@ becomes alternating minimisation of J(Q, μ) = Σ_n Σ_k Q_nk |x_n - μ_k|² (Ll
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import jax
@@ -35,9 +36,11 @@ def check(problem: Problem) -> None:
         )
     ((name, family),) = families.items()
     if not isinstance(family, SphericalGaussian | UnivariateGaussian):
+        chosen = "covariance" in inspect.signature(problem.model.function).parameters
+        advice = "give covariance='spherical', or use method='hard'"
         raise UnsupportedError(
             f"k-means is the limit of a spherical Gaussian mixture, and site '{name}' emits from "
-            f"{type(family).__name__}: give covariance='spherical', or use method='hard'"
+            f"{type(family).__name__}: {advice if chosen else "use method='hard'"}"
         )
     if dict(problem.chunks.missing)[name]:
         raise UnsupportedError(

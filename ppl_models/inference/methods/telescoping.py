@@ -69,7 +69,8 @@ def telescoping(
 
     Returns:
         Draws; ``components`` (K), ``filled`` (clusters that have rows) and ``alpha`` are in the
-        sample statistics. Clusters without a share are draws from the prior.
+        sample statistics. Clusters without a share are draws from the prior. The log prior of the
+        weights is that of K, α and the K weights together.
 
     Raises:
         InputError: options out of range.
@@ -103,7 +104,15 @@ def telescoping(
     whole = jax.tree.map(lambda v: v[chosen].swapaxes(0, 1), whole)
     stats = {n: whole[n] for n in ("components", "filled", "alpha")}
     assignment = whole["assignment"].astype(np.int16) if assignments else None
-    return Result(whole["values"], "draws", stats, assignment=assignment, exchangeable=False)
+    (weights,) = (w.site for w in wires if w.emission == problem.structure.assignment)
+    return Result(
+        whole["values"],
+        "draws",
+        stats,
+        assignment=assignment,
+        exchangeable=False,
+        log_prior={weights: whole["log_prior"]},
+    )
 
 
 @partial(jax.jit, static_argnames=("structure", "wires", "keep"))
@@ -154,9 +163,11 @@ def _sweep(
     alpha = draw_alpha(alpha_key, counts, components, alpha)
     active = jnp.arange(most) < components
     gamma = random.loggamma(weight_key, jnp.where(active, counts + alpha / components, 1))
-    values[weights_site] = jax.nn.softmax(jnp.where(active, gamma, -jnp.inf))
+    log_weights = jax.nn.log_softmax(jnp.where(active, gamma, -jnp.inf))
+    values[weights_site] = jnp.exp(log_weights)
     filled = (counts > 0).sum()
     found = {"values": values, "components": components, "filled": filled, "alpha": alpha}
+    found["log_prior"] = log_prior_weights(log_weights, components, alpha)
     if keep:
         found["assignment"] = jnp.argsort(order)[assignment]
     return (values, components, alpha, key), found
@@ -167,6 +178,28 @@ def log_prior_components(most: int) -> Array:
     k = jnp.arange(most)  # K - 1
     return (
         gammaln(1 + k) - gammaln(1) - gammaln(k + 1.0) + betaln(1 + 4.0, k + 3.0) - betaln(4.0, 3.0)
+    )
+
+
+def log_prior_alpha(alpha: Array) -> Array:
+    """log p(α) up to a constant: α ~ F(6, 3)."""
+    return (6 / 2 - 1) * jnp.log(alpha) - (6 + 3) / 2 * jnp.log1p(6 / 3 * alpha)
+
+
+def log_prior_weights(log_weights: Array, components: Array, alpha: Array) -> Array:
+    """log p(K) + log p(α) + log Dirichlet(π; α / K) of the K clusters that there are.
+
+    In logarithms, for the smallest shares are zero as numbers.
+    """
+    most = log_weights.shape[-1]
+    active = jnp.arange(most) < components
+    share = alpha / components
+    density = jnp.where(active, (share - 1) * log_weights - gammaln(share), 0).sum()
+    return (
+        log_prior_components(most)[components - 1]
+        + log_prior_alpha(alpha)
+        + gammaln(alpha)
+        + density
     )
 
 
@@ -202,8 +235,9 @@ def draw_alpha(key: Array, counts: Array, components: Array, alpha: Array) -> Ar
     proposal = alpha * jnp.exp(ALPHA_STEP * random.normal(move_key, (), alpha.dtype))
 
     def score(a: Array) -> Array:
-        log_f = (6 / 2 - 1) * jnp.log(a) - (6 + 3) / 2 * jnp.log1p(6 / 3 * a)
-        return log_f + log_partition(counts, components.astype(a.dtype), a) + jnp.log(a)
+        return (
+            log_prior_alpha(a) + log_partition(counts, components.astype(a.dtype), a) + jnp.log(a)
+        )
 
     accept = jnp.log(random.uniform(accept_key, (), alpha.dtype)) < score(proposal) - score(alpha)
     return jnp.where(accept, proposal, alpha)

@@ -21,6 +21,7 @@ from ppl_models.errors import InputError
 Responsibilities = Callable[..., np.ndarray]
 
 CLUSTER = "cluster"
+STATE = "state"
 ASSIGNMENT = "assignment"
 #: Working memory of one block of responsibilities, in bytes.
 BLOCK_BYTES = 64_000_000
@@ -59,8 +60,13 @@ def cluster_count(tree: xr.DataTree) -> int:
     return dataset_of(tree, "posterior").sizes.get(CLUSTER, 0)
 
 
+def component_count(tree: xr.DataTree) -> int:
+    """Clusters, or the states of hidden paths where nothing else is assigned."""
+    return cluster_count(tree) or dataset_of(tree, "posterior").sizes.get(STATE, 0)
+
+
 def unit_dimension(tree: xr.DataTree) -> tuple[str, int]:
-    """Name and size of the axis of exchangeable units: ``row`` or ``sequence``.
+    """Name and size of the axis of what is assigned: rows, sequences, or steps of hidden paths.
 
     Raises:
         InputError: when no group tells it.
@@ -69,6 +75,9 @@ def unit_dimension(tree: xr.DataTree) -> tuple[str, int]:
         variable = dataset_of(tree, "posterior")[ASSIGNMENT]
         chains, draws = sample_shape(tree)
         return str(variable.dims[-1]), variable.size // (chains * draws)
+    if not cluster_count(tree) and component_count(tree) and "observed_data" in tree.children:
+        values = next(iter(dataset_of(tree, "observed_data").data_vars.values()))
+        return "step", values.shape[0] * values.shape[1]  # states are of steps, not of sequences
     for group in ("log_likelihood", "responsibilities", "observed_data"):
         if group not in tree.children:
             continue
@@ -137,7 +146,7 @@ class ResponsibilityBlocks:
         chains, per_chain = sample_shape(tree)
         self.tree, self.rows, self.function = tree, rows, function
         self.draws = np.arange(chains * per_chain) if draws is None else draws
-        draw_bytes = 4 * max(1, len(rows)) * max(1, cluster_count(tree))
+        draw_bytes = 4 * max(1, len(rows)) * max(1, component_count(tree))
         self.size = max(1, BLOCK_BYTES // draw_bytes)
         self.keep = draw_bytes * len(self.draws) <= cache_bytes
         self.kept: list[np.ndarray] = []

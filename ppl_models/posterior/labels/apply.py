@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from ppl_models.posterior.labels.allocations import ASSIGNMENT, CLUSTER
+from ppl_models.posterior.labels.allocations import ASSIGNMENT, CLUSTER, STATE
 from ppl_models.posterior.labels.permutations import map_assignments, permute
 
 #: Axes that run over components: a transition between components has both.
 COMPONENT_DIMS = (CLUSTER, "cluster_next")
+#: The same of the states of hidden paths, where nothing else is assigned.
+STATE_DIMS = (STATE, "next_state")
 #: Groups whose chains and draws are not the posterior's, whatever their coordinates say.
 FOREIGN_GROUPS = ("prior", "prior_predictive", "labels")
 
@@ -18,7 +20,13 @@ def is_component_wise(variable: xr.DataArray) -> bool:
     """Whether a variable of draws changes when components are renumbered."""
     if not {"chain", "draw"} <= set(variable.dims):
         return False
-    return variable.name == ASSIGNMENT or any(dim in variable.dims for dim in COMPONENT_DIMS)
+    return variable.name == ASSIGNMENT or bool(_component_dims(variable))
+
+
+def _component_dims(variable: xr.DataArray) -> list[str]:
+    """The axes that run over components; over states where there are no components."""
+    own = [dim for dim in COMPONENT_DIMS if dim in variable.dims]
+    return own or [dim for dim in STATE_DIMS if dim in variable.dims]
 
 
 def permute_variable(variable: xr.DataArray, permutation: xr.DataArray) -> xr.DataArray:
@@ -34,9 +42,11 @@ def permute_variable(variable: xr.DataArray, permutation: xr.DataArray) -> xr.Da
     values = first.values.reshape(len(flat), *first.shape[2:])
     if variable.name == ASSIGNMENT:
         values = map_assignments(values.reshape(len(flat), -1), flat)
-    for dim in COMPONENT_DIMS:
-        if dim in first.dims:
-            values = permute(values, flat, axis=first.dims.index(dim) - 1)
+    for dim in _component_dims(first):
+        axis = first.dims.index(dim) - 1
+        rest = np.arange(flat.shape[1], values.shape[axis])  # an end after the states stays
+        whole = np.concatenate([flat, np.broadcast_to(rest, (len(flat), len(rest)))], axis=1)
+        values = permute(values, whole, axis=axis)
     return first.copy(data=values.reshape(first.shape)).transpose(*variable.dims)
 
 

@@ -22,9 +22,10 @@ import xarray as xr
 from ppl_models.errors import InputError
 from ppl_models.posterior.labels.allocations import (
     CLUSTER,
+    STATE,
     Responsibilities,
     ResponsibilityBlocks,
-    cluster_count,
+    component_count,
     dataset_of,
     drawn_assignments,
     responsibility_function,
@@ -112,7 +113,7 @@ def _iterative(evidence: Evidence) -> Relabelling:
     best = evidence.best_draw() or 0
     assignments = evidence.assignments()
     if assignments is not None:
-        clusters = cluster_count(evidence.tree)
+        clusters = component_count(evidence.tree)
         start = best_permutations(-agreement(assignments, clusters, assignments[best]))
         _, pivot = ecr_iterative(assignments, clusters, start=start)
         return _judge_hard(evidence, assignments, pivot)
@@ -152,7 +153,7 @@ METHODS: dict[str, Callable[[Evidence], Relabelling]] = {
 
 def _judge_hard(evidence: Evidence, assignments: np.ndarray, pivot: np.ndarray) -> Relabelling:
     """Permutations and doubts from drawn assignments."""
-    table = agreement(assignments, cluster_count(evidence.tree), pivot)
+    table = agreement(assignments, component_count(evidence.tree), pivot)
     return _judge_rows(table, table.sum(axis=1))
 
 
@@ -176,11 +177,11 @@ def _ordering_values(evidence: Evidence) -> np.ndarray:
                 f"{', '.join(map(str, posterior.data_vars))}."
             )
         variable = posterior[variable]
-    if set(variable.dims) != {"chain", "draw", CLUSTER}:
+    if set(variable.dims) not in ({"chain", "draw", CLUSTER}, {"chain", "draw", STATE}):
         raise InputError(
             f"Ordering needs one number a component, but {variable.name!r} has dims "
             f"{', '.join(map(str, variable.dims))}: select along the others, as in "
             "variable=tree['posterior']['loc'].sel(feature=...)."
         )
-    values = variable.transpose("chain", "draw", CLUSTER).values
+    values = variable.transpose("chain", "draw", ...).values
     return values.reshape(-1, values.shape[-1])

@@ -17,7 +17,7 @@ from ppl_models.posterior.labels.allocations import (
     Responsibilities,
     ResponsibilityBlocks,
     choose_rows,
-    cluster_count,
+    component_count,
     dataset_of,
     drawn_assignments,
     require_draws,
@@ -82,7 +82,7 @@ def relabel(
         raise InputError(
             f"There is no relabelling method {method!r}: choose one of {', '.join(METHODS)}."
         )
-    if not cluster_count(tree):
+    if not component_count(tree):
         result = tree.copy()
         result.attrs["labels"] = "no dim 'cluster': nothing to relabel"
         return result

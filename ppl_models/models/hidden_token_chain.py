@@ -1,0 +1,77 @@
+"""Sequences of tokens written along a hidden Markov chain of states, up to `<end>`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+
+from ..data.kinds import Tokens
+from ..distributions import HiddenTokenChain
+
+
+def hidden_token_chain(
+    tokens: Annotated[Any, Tokens] = None,
+    *,
+    states: int,
+    vocabulary: int,
+    initial_concentration: float = 1.0,
+    transition_concentration: float = 1.0,
+    concentration: float = 1.0,
+    sequences: int | None = None,
+    positions: int = 100,
+) -> Any:
+    """Sequences of tokens written along a hidden Markov chain, up to ``<end>``.
+
+        π₀ ~ Dirichlet(initial_concentration)        the first state
+        A_s ~ Dirichlet(transition_concentration)    what follows state s: a state or <end>
+        p_s ~ Dirichlet(concentration)               the tokens of state s
+        z_1 ~ Categorical(π₀),  z_t+1 | z_t = s ~ Categorical(A_s)  until <end>
+        x_t | z_t = s ~ Categorical(p_s)
+
+    The path z is summed out; over all finite sequences of at least one token the probabilities add
+    up to one. Rabiner (1989).
+
+    Args:
+        tokens: ``(sequence, position)`` codes 0 … V-1, then V (``<end>``) to the end of the row;
+            -1 is a token that is not known; None generates ``sequences`` sequences.
+        states: number of states.
+        vocabulary: V, the number of tokens without ``<end>``.
+        initial_concentration: of the Dirichlet prior of the first state.
+        transition_concentration: of the Dirichlet priors of the transitions.
+        concentration: of the Dirichlet priors of the tokens.
+        sequences: number of sequences where there are no data.
+        positions: longest row that is generated, ``<end>`` included.
+
+    Returns:
+        The rows of codes.
+
+    >>> from jax import random
+    >>> from numpyro import handlers
+    >>> program = handlers.seed(hidden_token_chain, random.key(0))
+    >>> program(states=2, vocabulary=3, sequences=5, positions=9).shape
+    (5, 9)
+    """
+    if tokens is not None:
+        sequences, positions = jnp.shape(tokens)
+    initial = numpyro.sample(
+        "initial",
+        dist.Dirichlet(initial_concentration + jnp.zeros(states)),
+        infer={"event_dims": ["state"]},
+    )
+    with numpyro.plate("state", states):
+        transition = numpyro.sample(
+            "transition",
+            dist.Dirichlet(transition_concentration + jnp.zeros(states + 1)),
+            infer={"event_dims": ["next_state"]},
+        )
+        probs = numpyro.sample(
+            "probs",
+            dist.Dirichlet(concentration + jnp.zeros(vocabulary)),
+            infer={"event_dims": ["token"]},
+        )
+    with numpyro.plate("sequence", sequences):
+        chain = HiddenTokenChain(initial, transition, probs, positions=positions)
+        return numpyro.sample("tokens", chain, obs=tokens, infer={"event_dims": ["position"]})
