@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from .posterior.comparison import choose_clusters
     from .posterior.creation import generate, impute
     from .posterior.diagnosis import diagnose
+    from .posterior.graph_generation import generate_graphs
+    from .posterior.graph_statistics import graph_discrepancy
     from .posterior.labels.relabel import relabel, unrelabel
     from .posterior.loo import loo
     from .posterior.partition.of_tree import coassignment, partition
     from .posterior.paths import best_paths, draw_paths, forecast, state_probabilities
     from .posterior.prediction import log_density, predict
+    from .posterior.sequences import perplexity, token_probabilities
     from .posterior.storage import load, save
     from .report import write_report
 
@@ -35,17 +38,21 @@ _PLACES = {
     "fit": "inference.fit",
     "forecast": "posterior.paths",
     "generate": "posterior.creation",
+    "generate_graphs": "posterior.graph_generation",
+    "graph_discrepancy": "posterior.graph_statistics",
     "impute": "posterior.creation",
     "load": "posterior.storage",
     "log_density": "posterior.prediction",
     "loo": "posterior.loo",
     "loo_pit": "posterior.checks",
     "partition": "posterior.partition.of_tree",
+    "perplexity": "posterior.sequences",
     "predict": "posterior.prediction",
     "relabel": "posterior.labels.relabel",
     "save": "posterior.storage",
     "sensitivity": "posterior.checks",
     "state_probabilities": "posterior.paths",
+    "token_probabilities": "posterior.sequences",
     "unrelabel": "posterior.labels.relabel",
     "write_report": "report",
 }
@@ -60,17 +67,21 @@ __all__ = [
     "fit",
     "forecast",
     "generate",
+    "generate_graphs",
+    "graph_discrepancy",
     "impute",
     "load",
     "log_density",
     "loo",
     "loo_pit",
     "partition",
+    "perplexity",
     "predict",
     "relabel",
     "save",
     "sensitivity",
     "state_probabilities",
+    "token_probabilities",
     "unrelabel",
     "write_report",
 ]

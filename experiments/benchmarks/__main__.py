@@ -23,7 +23,9 @@ PARTS = {
     "hidden_markov": {"JAX_NUM_CPU_DEVICES": "1"},
     "posterior": {"JAX_NUM_CPU_DEVICES": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"},
     "gibbs": {"JAX_NUM_CPU_DEVICES": "1"},
+    "words": {"JAX_NUM_CPU_DEVICES": "1"},
 }
+IN_SECONDS = ("posterior", "words")  #: parts without a peer
 
 
 def one(name: str) -> None:
@@ -69,9 +71,10 @@ def write(found: dict[str, list[str]], seconds: str) -> None:
         "`make bench`, float32, compile time apart, medians of paired runs, each side in turn; the "
         f"rows of em are shared between {CORES} JAX devices. {date.today()}; {machine()}."
     )
-    lines = [line for name, part in found.items() if name != "posterior" for line in part]
+    lines = [line for name, part in found.items() if name not in IN_SECONDS for line in part]
+    alone = [line for name in IN_SECONDS for line in found.get(name, [])]
     text = [note, "", HEADER, *lines, "", "In double precision, compile time included where said:",
-            "", seconds, *found.get("posterior", []), ""]  # fmt: skip
+            "", seconds, *alone, ""]  # fmt: skip
     (Path(__file__).parent / "results.md").write_text("\n".join(text), encoding="utf-8")
 
 

@@ -4,20 +4,25 @@ The leftmost room: it imports nothing of the package but its errors, and neither
 NumPyro, so that the command line can judge a file before anything heavy is loaded.
 """
 
+from ppl_models.data.click_streams import click_streams
 from ppl_models.data.examples import (
     digits,
     earthquakes,
     first_names,
+    first_names_by_sex,
     galaxies,
     iris,
     old_faithful,
 )
 from ppl_models.data.files import read_file
+from ppl_models.data.graph_families import GRAPH_FAMILIES, graph_family
+from ppl_models.data.graphs import OrderedGraph, breadth_first, decode_graphs
 from ppl_models.data.kinds import (
     KINDS,
     Bits,
     Categories,
     Counts,
+    Graphs,
     Kind,
     Observed,
     Reals,
@@ -37,12 +42,15 @@ from ppl_models.data.tables import Table, as_table
 from ppl_models.data.vocabulary import Vocabulary, characters, decode, words
 
 __all__ = [
+    "GRAPH_FAMILIES",
     "KINDS",
     "Bits",
     "Categories",
     "Counts",
+    "Graphs",
     "Kind",
     "Observed",
+    "OrderedGraph",
     "Reals",
     "Series",
     "Table",
@@ -51,13 +59,18 @@ __all__ = [
     "as_sequences",
     "as_table",
     "blobs",
+    "breadth_first",
     "characters",
+    "click_streams",
     "decode",
+    "decode_graphs",
     "digits",
     "earthquakes",
     "first_names",
+    "first_names_by_sex",
     "galaxies",
     "gaussian_clusters",
+    "graph_family",
     "iris",
     "latent_classes",
     "oddly_shaped",

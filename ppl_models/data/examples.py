@@ -136,13 +136,39 @@ def first_names() -> list[str]:
         >>> first_names()[:3]
         ['aaron', 'abbey', 'abbie']
     """
+    return sorted({name for names in _census().values() for name in names})
+
+
+def first_names_by_sex() -> tuple[list[str], np.ndarray]:
+    """The names of `first_names` that only women or only men had, and whose each is.
+
+    Returns:
+        The names, sorted, and "female" or "male" for each (name,).
+
+    Raises:
+        InputError: the package `names` is not installed.
+
+    Example:
+        >>> names, sex = first_names_by_sex()
+        >>> len(names), str(sex[names.index("anna")])
+        (4832, 'female')
+    """
+    lists = _census()
+    both = lists["female"] & lists["male"]
+    pairs = sorted((name, sex) for sex, names in lists.items() for name in names - both)
+    return [name for name, _ in pairs], np.array([sex for _, sex in pairs])
+
+
+def _census() -> dict[str, set[str]]:
+    """Female and male first names, lower case."""
     try:
         # By distribution rather than by import: a script may itself be called names.py.
         package = metadata.distribution("names")
     except metadata.PackageNotFoundError:
         raise InputError("the first names come with the package `names`: install it") from None
-    names: set[str] = set()
-    for file in ("dist.female.first", "dist.male.first"):
-        text = Path(str(package.locate_file(f"names/{file}"))).read_text(encoding="ascii")
-        names.update(line.split()[0].lower() for line in text.splitlines())
-    return sorted(names)
+    found = {}
+    for sex in ("female", "male"):
+        path = Path(str(package.locate_file(f"names/dist.{sex}.first")))
+        lines = path.read_text(encoding="ascii").splitlines()
+        found[sex] = {line.split()[0].lower() for line in lines}
+    return found

@@ -11,6 +11,18 @@ from ppl_models.data.flat import END, flatten
 from ppl_models.data.observed import Kind, Observed
 from ppl_models.data.vocabulary import Vocabulary
 
+UNKNOWN = "unknown_token"  #: coordinate that names the token for all that the vocabulary lacks
+
+
+def coordinates(vocabulary: Vocabulary) -> dict[str, list[str]]:
+    """What ``like`` has to hold for data to be read in a given vocabulary.
+
+    >>> coordinates(Vocabulary(("a", "<unk>"), "<unk>"))
+    {'token': ['a', '<unk>'], 'unknown_token': ['<unk>']}
+    """
+    named = {} if vocabulary.unknown is None else {UNKNOWN: [vocabulary.unknown]}
+    return {"token": list(vocabulary.tokens), **named}
+
 
 class Tokens(Kind):
     """Sequences as codes (sequence, position), filled up with the code V of ``<end>``."""
@@ -26,8 +38,9 @@ class Tokens(Kind):
     ) -> Observed:
         """Read a list of sequences, each a string of characters or a list of tokens.
 
-        Tokens are text or whole numbers, sorted, unless ``like["token"]`` gives them; every
-        sequence ends with at least one ``<end>``.  Nothing more is asked of data to fit.
+        Tokens are text or whole numbers, sorted, unless ``like["token"]`` gives them; then
+        ``like["unknown_token"]`` may name the one for all others.  Every sequence ends with at
+        least one ``<end>``, so that data without ends cannot come to be.
 
         Raises:
             InputError: no sequences, an empty one, an element that is not a sequence, a token
@@ -43,11 +56,13 @@ class Tokens(Kind):
         flat = flatten(data, site=site)
         if like is not None and "token" in like:
             known = [str(token) for token in np.asarray(like["token"]).ravel()]
-            vocabulary = Vocabulary(tuple(token for token in known if token != END))
+            unknown = str(np.ravel(like[UNKNOWN])[0]) if UNKNOWN in like else None
+            vocabulary = Vocabulary(tuple(token for token in known if token != END), unknown)
         else:
             vocabulary = Vocabulary(flat.distinct)
         codes = vocabulary.encode_flat(flat, site=site)
         tokens = vocabulary.tokens
+        named = {} if vocabulary.unknown is None else {UNKNOWN: np.array([vocabulary.unknown])}
         return Observed(
             values=codes,
             dims=("sequence", "position"),
@@ -56,6 +71,7 @@ class Tokens(Kind):
                 "position": np.arange(codes.shape[1]),
                 "token": np.array(tokens, dtype=str),
                 "next_token": np.array([*tokens, END], dtype=str),
+                **named,
             },
             arguments={
                 "vocabulary": len(vocabulary),

@@ -21,8 +21,16 @@ MOST_CELLS = 2**31
 class Vocabulary:
     """Distinct tokens; a token's code is its place, and ``<end>`` has the code after the last.
 
+    ``encode`` puts at least one ``<end>`` after every sequence, so that data without ends cannot
+    come to be: a program never sees a corpus from which it could not learn when to stop. Tokens
+    outside the vocabulary are refused, unless a token for them was asked for.
+
+    Args:
+        tokens: in the order of their codes.
+        unknown: the one of them that stands for every token that is none of them (default: none).
+
     Raises:
-        InputError: no tokens, a repeated or empty one, or "<end>" among them.
+        InputError: no tokens, a repeated or empty one, "<end>" among them, or `unknown` not.
 
     Example:
         >>> vocabulary = Vocabulary.from_sequences(["ab", "b"])
@@ -34,6 +42,7 @@ class Vocabulary:
     """
 
     tokens: tuple[str, ...]
+    unknown: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse tokens that could not be told apart."""
@@ -46,15 +55,53 @@ class Vocabulary:
                     f"a vocabulary holds {token!r}: give distinct, non-empty strings without {END}"
                 )
             seen.add(token)
+        if self.unknown is not None and self.unknown not in seen:
+            raise InputError(
+                f"the token for unknown ones is {self.unknown!r}, which the vocabulary lacks: add "
+                "it to the tokens"
+            )
 
     def __len__(self) -> int:
         """The number of tokens V, without ``<end>``; also the code of ``<end>``."""
         return len(self.tokens)
 
     @classmethod
-    def from_sequences(cls, sequences: Any, *, site: str = "x") -> Vocabulary:
-        """The distinct tokens of sequences, sorted; see `flatten` for what sequences may be."""
-        return cls(flatten(sequences, site=site).distinct)
+    def from_sequences(
+        cls, sequences: Any, *, unknown: str | None = None, least: int = 1, site: str = "x"
+    ) -> Vocabulary:
+        """The distinct tokens of sequences, sorted; see `flatten` for what sequences may be.
+
+        Args:
+            sequences: to take the tokens from.
+            unknown: add this token, for all that the vocabulary lacks.
+            least: leave tokens out that are seen less often than this; needs `unknown`.
+            site: name of the data, for messages.
+
+        Raises:
+            InputError: what `flatten` refuses, `least` without `unknown`, or an `unknown` that is
+                a token of the sequences.
+
+        Example:
+            >>> some = Vocabulary.from_sequences(["abba", "ac"], unknown="<unk>", least=2)
+            >>> some.tokens, some.decode(some.encode(["acdc"]))
+            (('a', 'b', '<unk>'), [['a', '<unk>', '<unk>', '<unk>']])
+        """
+        flat = flatten(sequences, site=site)
+        if unknown is None:
+            if least != 1:
+                raise InputError(
+                    f"least is {least}, and tokens that are left out need a token to stand for "
+                    'them: give unknown="<unk>"'
+                )
+            return cls(flat.distinct)
+        if unknown in flat.distinct:
+            raise InputError(
+                f"{site} holds the token {unknown!r} that is to stand for unknown ones: give "
+                "another unknown="
+            )
+        counts = np.bincount(flat.positions[flat.positions >= 0], minlength=len(flat.distinct))
+        kept = [t for t, n in zip(flat.distinct, counts, strict=True) if n >= least]
+        return cls((*kept, unknown), unknown)
 
     def encode(self, sequences: Any, *, site: str = "x") -> np.ndarray:
         """Codes (sequence, position), each row filled up with the code of ``<end>``.
@@ -63,14 +110,16 @@ class Vocabulary:
         with at least one ``<end>``.
 
         Raises:
-            InputError: an unknown token (with its sequence), or what `flatten` refuses.
+            InputError: an unknown token (with its sequence) where there is no token for such, or
+                what `flatten` refuses: no sequences, an empty one, ...
         """
         return self.encode_flat(flatten(sequences, site=site), site=site)
 
     def encode_flat(self, flat: Flat, *, site: str = "x") -> np.ndarray:
         """Codes (sequence, position) of sequences that are already laid end to end."""
         code_of = {token: code for code, token in enumerate(self.tokens)}
-        codes = np.array([code_of.get(token, -1) for token in flat.distinct])
+        other = -1 if self.unknown is None else code_of[self.unknown]
+        codes = np.array([code_of.get(token, other) for token in flat.distinct])
         if (codes < 0).any():
             self._refuse_unknown(flat, codes, site)
         shape = (len(flat.lengths), int(flat.lengths.max()) + 1)
@@ -103,7 +152,10 @@ class Vocabulary:
 
     def save(self, path: str | Path) -> None:
         """Write the tokens as JSON."""
-        text = json.dumps({"tokens": list(self.tokens), "end": END}, ensure_ascii=False)
+        content: dict[str, Any] = {"tokens": list(self.tokens), "end": END}
+        if self.unknown is not None:
+            content["unknown"] = self.unknown
+        text = json.dumps(content, ensure_ascii=False)
         Path(path).write_text(text, encoding="utf-8", errors="surrogatepass")
 
     @classmethod
@@ -115,13 +167,13 @@ class Vocabulary:
         """
         try:
             read = json.loads(Path(path).read_text(encoding="utf-8", errors="surrogatepass"))
-            tokens = tuple(read["tokens"])
+            tokens, unknown = tuple(read["tokens"]), read.get("unknown")
         except OSError as error:
             reason = error.strerror or "not readable"
             raise InputError(f"the vocabulary {path} cannot be read: {reason}") from None
         except (ValueError, KeyError, TypeError):
             raise InputError(f"{path} is not a vocabulary that `save` wrote") from None
-        return cls(tokens)
+        return cls(tokens, unknown)
 
 
 def decode(codes: Any, tokens: Sequence[str] | np.ndarray) -> list[str] | list[list[str]]:

@@ -25,6 +25,7 @@ class Autoregressive:
     tokens: int  #: V
     positions: int  #: of a row, ``<end>`` included
     ends: bool = True
+    needs_whole_rows: bool = False  #: whether a row with a gap has no density
 
     def begin(self, shape: tuple[int, ...]) -> State:
         """Nothing read yet, for ``shape`` sequences."""
@@ -54,6 +55,14 @@ class Autoregressive:
 
         return jnp.moveaxis(lax.scan(step, self.begin(value.shape[:1]), value.T)[1], 0, 1)
 
+    def taken_each(self, value: Array) -> Array:
+        """Log-probability of every token given all before, 0 after ``<end>``: ``(row, position)``.
+
+        They add up to the log-probability of the row. Programs that need no table of all tokens
+        for it should do better.
+        """
+        return steps_taken(self.following_each(value), value, self.tokens)
+
     def write(
         self,
         key: Array,
@@ -72,8 +81,9 @@ class Autoregressive:
         state = self.begin(shape)
         given = 0 if prefix is None else prefix.shape[-1]
         fixed = [] if prefix is None else [jnp.broadcast_to(prefix, (*shape, given))]
-        for place in range(given):
-            state = self.read(state, fixed[0][..., place])
+        if given:  # a loop, however long it is
+            places = jnp.moveaxis(fixed[0], -1, 0)
+            state = lax.scan(lambda s, token: (self.read(s, token), None), state, places)[0]
         end = self.tokens if self.ends else self.tokens + 1
 
         def step(carry: tuple[State, Array], key: Array) -> tuple[tuple[State, Array], Array]:
@@ -115,14 +125,15 @@ def tempered(temperature: float, top: int | None, nucleus: float | None) -> Any:
             best = log_probs.argmax(-1, keepdims=True)
             return jnp.where(jnp.arange(log_probs.shape[-1]) == best, 0.0, -jnp.inf)
         log_probs = jax.nn.log_softmax(log_probs / temperature)
-        if top is not None and top < log_probs.shape[-1]:
-            least = lax.top_k(log_probs, top)[0][..., -1:]
-            log_probs = jnp.where(log_probs >= least, log_probs, -jnp.inf)
+        rank = jnp.argsort(
+            jnp.argsort(-log_probs, axis=-1), axis=-1
+        )  # of equals the first is first
+        if top is not None:
+            log_probs = jnp.where(rank < top, log_probs, -jnp.inf)
         if nucleus is not None:
             ranked = -jnp.sort(-jax.nn.softmax(log_probs), axis=-1)
             kept = (jnp.cumsum(ranked, -1) - ranked < nucleus).sum(-1, keepdims=True)
-            least = jnp.take_along_axis(ranked, kept - 1, -1)
-            log_probs = jnp.where(jax.nn.softmax(log_probs) >= least, log_probs, -jnp.inf)
+            log_probs = jnp.where(rank < kept, log_probs, -jnp.inf)
         return log_probs
 
     return change

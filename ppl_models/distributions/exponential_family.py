@@ -44,6 +44,8 @@ class ExponentialFamily(Distribution):
     expects_missing: ClassVar[bool] = True
     #: whether a datum hides something itself (a path), so that its statistics are expected ones
     latent: ClassVar[bool] = False
+    #: whether missing cells can be filled in with their most probable values
+    fills_in: ClassVar[bool] = False
     #: what the data must be, for messages
     data_description: ClassVar[str] = "real numbers"
 
@@ -138,6 +140,10 @@ class ExponentialFamily(Distribution):
         """
         drawn = self.sample(key)
         return jnp.where(jnp.isnan(value), drawn, value)
+
+    def most_probable(self, value: Array) -> Array:
+        """Fill in the most probable missing cells of ``value``, as :meth:`complete` draws them."""
+        raise NotImplementedError
 
     def collapsed(self, deviation: Array) -> Array:
         """Whether a component has shrunk onto a row or a plane, ``(component,)``.

@@ -16,7 +16,11 @@ import xarray as xr
 from jax import random
 
 from .. import catalogue
+from ..data.derived import derive, derived_arguments
 from ..data.kinds import Kind, Observed, Reals
+from ..data.sequences import coordinates
+from ..data.vocabulary import Vocabulary
+from ..distributions.autoregressive import Autoregressive
 from ..errors import InputError
 from .compiling import make_room
 from .problem import Problem
@@ -52,7 +56,8 @@ def fit(
         predictive: draws of prior and posterior predictive data that are kept.
         relabel: how the clusters of draws are brought into one order ("ecr", "ecr-iterative",
             "stephens"), so that each cluster means the same in every draw; None leaves them.
-        **arguments: the program's and the method's own, each by its name.
+        **arguments: the program's and the method's own, each by its name. ``vocabulary`` may be a
+            ``Vocabulary``, which the sequences are read in; without it their own tokens are.
 
     Returns:
         The one result, see ``ppl_models.posterior.tree``.
@@ -72,10 +77,11 @@ def fit(
     module = catalogue.method(method)
     run = getattr(module, method)
     program_arguments, options = _split(function, run, arguments, method)
+    program_arguments, like = take_vocabulary(program_arguments)
     started = time.perf_counter()
     make_room()
     with scope(precision):
-        observed = read_data(function, data)
+        observed = read_data(function, data, like)
         model, structure = read_program(
             function, observed, program_arguments, fixed or {}, precision
         )
@@ -92,10 +98,11 @@ def fit(
             "seed": seed,
             "precision": precision,
             "kind": result.kind,
-            "arguments": to_json(model.arguments),
+            "arguments": to_json(_given(function, model.arguments)),
             "fixed": to_json(model.fixed),
             "configuration": to_json(_defaults(run) | options),
             "wall_time_seconds": time.perf_counter() - started,
+            **result.attributes,
         }
         tree = build_tree(problem, result, observed, random.fold_in(key, 1), attributes, predictive)
         may_move = result.exchangeable and not structure.locals and problem.exchangeable
@@ -117,6 +124,16 @@ def scope(precision: str) -> Any:
         raise InputError(f"precision is {precision!r}: choose one of {', '.join(PRECISIONS)}")
     with jax.enable_x64(precision == "float64"):
         yield
+
+
+def take_vocabulary(
+    arguments: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, list[str]] | None]:
+    """A ``Vocabulary`` among a program's arguments: its size for it, its tokens for the data."""
+    given = arguments.get("vocabulary")
+    if not isinstance(given, Vocabulary):
+        return dict(arguments), None
+    return {**arguments, "vocabulary": len(given)}, coordinates(given)
 
 
 def data_parameters(function: Callable) -> dict[str, type[Kind]]:
@@ -173,8 +190,18 @@ def read_program(
     arguments: Mapping[str, Any],
     fixed: Mapping[str, Any],
     precision: str,
+    fitted: Mapping[str, Observed] | None = None,
 ) -> tuple[Model, Any]:
-    """The model and its structure; arguments that the data determine are filled in."""
+    """The model and its structure; arguments that the data determine are filled in.
+
+    Args:
+        function: the program.
+        observed: the data that it is asked about.
+        arguments: of the program.
+        fixed: global site -> value that it is held at.
+        precision: of floating-point data.
+        fitted: the data that it was fitted to, where these are others.
+    """
     arguments = dict(arguments)
     signature = inspect.signature(function).parameters
     for reading in observed.values():
@@ -191,10 +218,18 @@ def read_program(
             raise InputError(f"the program needs {name}=: give it to fit (--{name} or --set)")
     _refuse_clusters(arguments, observed)
     data = {n: cast(o.values, precision) for n, o in observed.items()}
+    seen = {n: o.values for n, o in (observed if fitted is None else fitted).items()}
+    arguments |= derive(function, seen, arguments)
     model = Model(function, data, {n: _plain(v, precision) for n, v in arguments.items()}, {})
     if fixed:
         model = replace(model, fixed=_held(model, fixed, precision))
     return model, model.structure()
+
+
+def _given(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments without those that are computed from the fitted data whenever needed."""
+    derived = derived_arguments(function)
+    return {n: v for n, v in arguments.items() if n not in derived}
 
 
 def _refuse_clusters(arguments: Mapping[str, Any], observed: Mapping[str, Observed]) -> None:
@@ -271,6 +306,12 @@ def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> Non
     for name, emission in problem.example.emissions.items():
         values = np.asarray(problem.model.data[name])
         seen = ~np.isnan(values) if values.dtype.kind == "f" else values >= 0
+        if isinstance(emission, Autoregressive) and emission.needs_whole_rows and not seen.all():
+            place = tuple(int(i) for i in np.argwhere(~seen)[0])
+            raise InputError(
+                f"'{name}' lacks the cell at row {place[0]}, column {place[1]}, and "
+                f"{type(emission).__name__} has no density of a row with gaps: leave the row out"
+            )
         whole = emission.support
         single = whole
         while hasattr(single, "base_constraint"):

@@ -101,8 +101,18 @@ class Problem:
             found[name] = jnp.asarray(np.nanstd(value, axis=(0, 1) if steps else 0))
         return found
 
+    def need_continuous(self, method: str) -> None:
+        """Refuse a program with global sites that are whole numbers."""
+        for site in self.structure.sites:
+            if site.support.is_discrete:
+                raise UnsupportedError(
+                    f"site '{site.name}' holds whole numbers for all rows, which "
+                    f"method='{method}' cannot draw: use method='seating' or 'kneser_ney'"
+                )
+
     def need_statistics(self, method: str) -> None:
         """Refuse a program whose rows no statistics sum up."""
+        self.need_continuous(method)
         if self.structure.locals:
             raise UnsupportedError(
                 f"site '{self.structure.locals[0]}' is continuous and one for every row, which "
@@ -140,6 +150,7 @@ class Result:
             relabelling makes sense.
         log_prior: site -> ``(chain, draw)``, of sites whose prior the method replaces.
         notes: sentences for the reader: collapsed components, starts that disagree, ...
+        attributes: numbers that belong to the fit as a whole, such as ``log_evidence``.
     """
 
     values: Mapping[str, np.ndarray]
@@ -151,3 +162,4 @@ class Result:
     exchangeable: bool = True
     log_prior: Mapping[str, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    attributes: Mapping[str, float] = field(default_factory=dict)

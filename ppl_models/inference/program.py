@@ -11,7 +11,7 @@ assignment held at every value at once, it tells everything that a method needs:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -45,7 +45,9 @@ class Site:
 
     @property
     def freedom(self) -> int:
-        """Number of free coordinates: a simplex of K has K - 1."""
+        """Number of free coordinates: a simplex of K has K - 1, whole numbers have none."""
+        if self.support.is_discrete:
+            return 0
         return int(np.prod(biject_to(self.support).inverse_shape(self.shape)))
 
 
@@ -245,6 +247,9 @@ class Model:
         values = {}
         for site in structure.sites:
             key, draw = random.split(key)
+            if site.support.is_discrete:
+                values[site.name] = site.support.feasible_like(jnp.zeros(site.shape, int))
+                continue
             transform = biject_to(site.support)
             shape = transform.inverse_shape(site.shape)
             values[site.name] = transform(
@@ -282,7 +287,7 @@ def random_values(
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, jax.Array | np.ndarray)
+    return isinstance(value, jax.Array | np.ndarray) or is_dataclass(value)
 
 
 def _hashable(value: Any) -> Any:
@@ -332,7 +337,9 @@ def _structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
                 "in pieces here"
             )
     hidden = {n: s for n, s in samples.items() if not s["is_observed"] and n not in fixed}
-    discrete = [n for n, s in hidden.items() if s["fn"].support.is_discrete]
+    # whole numbers outside all plates that cannot be listed are global: nothing sums them out
+    whole = {n: s for n, s in hidden.items() if s["fn"].support.is_discrete}
+    discrete = [n for n, s in whole.items() if _plates(s) or s["fn"].has_enumerate_support]
     if len(discrete) > 1:
         raise UnsupportedError(
             f"sites {', '.join(map(repr, discrete))} are all discrete and hidden, and one is "

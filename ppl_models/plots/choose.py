@@ -15,8 +15,10 @@ from ppl_models.plots.predictive import plot_predictive
 from ppl_models.plots.profiles import plot_profiles
 from ppl_models.plots.reading import family, is_point, observed, series
 from ppl_models.plots.responsibilities import plot_responsibilities
+from ppl_models.plots.sequence_index import plot_sequence_index
 from ppl_models.plots.similarity import plot_similarity
 from ppl_models.plots.state_paths import plot_state_paths
+from ppl_models.plots.transition_graph import plot_transition_graph
 from ppl_models.plots.transitions import plot_transitions
 
 Picture = Callable[[xr.DataTree], PlotCollection]
@@ -61,6 +63,9 @@ def _cluster_pictures(tree: xr.DataTree) -> list[tuple[str, Picture]]:
         return [("states", plot_state_paths), *shown] if asked else shown
     if kind == "chain":
         return [("transitions", plot_transitions)]
+    if kind == "chains":
+        return [("transition graph", plot_transition_graph), ("transitions", plot_transitions),
+                ("sequence index", plot_sequence_index)]  # fmt: skip
     if kind == "bernoulli" and _looks_like_images(tree):
         return [("prototypes", plot_prototypes), ("profiles", plot_profiles)]
     if kind in ("bernoulli", "categorical", "poisson"):

@@ -60,6 +60,15 @@ def new_panels(
     return PlotCollection.grid(data, cols=columns, rows=rows, backend=backend, **kwargs)
 
 
+def across(count: int) -> int:
+    """How many of so many panels stand side by side.
+
+    >>> [across(count) for count in (1, 2, 3, 4, 5)]
+    [1, 2, 3, 2, 3]
+    """
+    return 2 if count == 4 else min(count, 3)
+
+
 def given_panels(collection: PlotCollection, clusters: Sequence[int] | None) -> PlotCollection:
     """A collection that the caller made, with the colour of every cluster added if it lacks one."""
     if clusters is not None and "color" not in collection.aes_set:

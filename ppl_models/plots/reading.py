@@ -10,7 +10,8 @@ import xarray as xr
 from ppl_models.errors import InputError
 
 Family = Literal[
-    "gaussian", "univariate", "centres", "bernoulli", "categorical", "poisson", "chain", "hidden",
+    "gaussian", "univariate", "centres", "bernoulli", "categorical", "poisson", "chain", "chains",
+    "hidden",
     "other",
 ]  # fmt: skip
 
@@ -45,8 +46,8 @@ def family(tree: xr.DataTree) -> Family:
     names = set(posterior.data_vars)
     if "transition" in names and "state" in posterior["transition"].dims:
         return "hidden"
-    if {"initial", "transition"} <= names:
-        return "chain"
+    if {"initial", "transition"} <= names and "token" in posterior["transition"].dims:
+        return "chains" if "cluster" in posterior["transition"].dims else "chain"
     if "loc" in names and "cluster" in posterior["loc"].dims:
         if tree.attrs.get("method") == "kmeans":
             return "centres"

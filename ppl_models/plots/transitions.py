@@ -9,8 +9,8 @@ from matplotlib.colors import PowerNorm
 
 from ppl_models.errors import InputError
 from ppl_models.plots.heat import draw_heat
-from ppl_models.plots.panels import new_panels, panel
-from ppl_models.plots.reading import feature_names, group
+from ppl_models.plots.panels import across, given_panels, new_panels, panel
+from ppl_models.plots.reading import feature_names, group, mean_weights
 from ppl_models.plots.style import headline, readable, shorten, styled
 
 
@@ -29,7 +29,7 @@ def plot_transitions(
 
     Args:
         tree: a fit with `transition (token, next_token)`, or of states, and `initial (token)` if
-            it has one.
+            it has one; by cluster, a panel each, if they have a dim `cluster`.
         max_tokens: of more tokens than this, those that follow most often are shown.
         plot_collection: draw into this one-panel collection.
         backend: only "matplotlib".
@@ -41,11 +41,13 @@ def plot_transitions(
         >>> plot_transitions(tree).savefig("transitions.png")  # doctest: +SKIP
     """
     posterior = group(tree, "posterior", "plot_transitions")
-    if "transition" not in posterior:
+    if "transition" not in posterior or "token" not in posterior["transition"].dims:
         raise InputError(
             f"The program {tree.attrs.get('program', '?')!r} has no `transition (token, "
             "next_token)`: plot_transitions draws Markov chains."
         )
+    if "cluster" in posterior["transition"].dims:
+        return _by_cluster(tree, posterior, max_tokens, plot_collection, backend)
     matrix, rows, columns = transition_table(posterior)
     total = len(rows)
     if total > max_tokens:
@@ -62,6 +64,45 @@ def plot_transitions(
     target.set(xlabel=f"next {what}", ylabel=what)
     note = "" if len(rows) == total else f"the most frequent of {total} {what}s"
     headline(target, f"Which {what} follows which", note)
+    return made
+
+
+def _by_cluster(
+    tree: xr.DataTree,
+    posterior: xr.Dataset,
+    max_tokens: int,
+    plot_collection: PlotCollection | None,
+    backend: str,
+) -> PlotCollection:
+    """A panel a cluster, all on one scale and of the same tokens."""
+    count = posterior.sizes["cluster"]
+    names = [n for n in ("initial", "transition") if n in posterior]
+    tables = [transition_table(posterior[names].isel(cluster=k)) for k in range(count)]
+    whole = np.mean([matrix for matrix, _, _ in tables], axis=0)
+    _, rows, columns = tables[0]
+    total = len(rows)
+    if total > max_tokens:
+        _, rows, columns = _most_frequent(whole, rows, columns, max_tokens)
+    kept = np.ix_([tables[0][1].index(r) for r in rows], [tables[0][2].index(c) for c in columns])
+    top = max(float(np.nanmax(matrix)) for matrix, _, _ in tables)
+    if plot_collection is None:
+        wide = across(count)
+        side = float(np.clip(2.0 + 0.2 * len(columns), 3.6, 7.0))
+        size = ((side + 0.9) * wide, (side + 0.4) * -(-count // wide))
+        made = new_panels({"cluster": list(range(count))}, columns=["cluster"], wrap=wide,
+                          size=size, backend=backend)  # fmt: skip
+    else:
+        made = given_panels(plot_collection, range(count))
+    labels = [[shorten(readable(name), 12) for name in names] for names in (rows, columns)]
+    weights = mean_weights(tree)
+    for k, (matrix, _, _) in enumerate(tables):
+        target = panel(made, cluster=k)
+        draw_heat(
+            target, matrix[kept], *labels, norm=PowerNorm(0.5, 0.0, top), label="probability",
+            at_most=max_tokens + 2,
+        )  # fmt: skip
+        target.set(xlabel="next token", ylabel="token")
+        headline(target, f"cluster {k}", "" if weights is None else f"{weights[k]:.0%}")
     return made
 
 

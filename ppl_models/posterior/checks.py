@@ -122,7 +122,7 @@ def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
         ``likelihood``, and ArviZ's ``diagnosis``.
 
     Raises:
-        InputError: a point, or a tree without log prior densities.
+        InputError: a point, a tree without log prior densities, or priors that are all flat.
 
     >>> from ppl_models import fit
     >>> x = np.random.default_rng(0).normal(size=50)
@@ -134,6 +134,9 @@ def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
     missing = {"log_prior", "log_likelihood"} - set(tree.children)
     if missing:
         raise InputError(f"the tree has no group '{sorted(missing)[0]}': fit again")
+    weighed = tree["log_prior"].to_dataset().to_dataarray().sum("variable")
+    if float(weighed.max() - weighed.min()) < 1e-9 * (1 + float(abs(weighed).max())):
+        raise InputError("all priors are flat: weighing them more or less would change nothing")
     likelihood = tree["log_likelihood"].to_dataset()
     units = {str(tree.attrs.get("plate", "row"))}
     posterior = tree["posterior"].to_dataset()

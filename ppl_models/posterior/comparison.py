@@ -16,7 +16,14 @@ from jax.scipy.special import logsumexp
 from .. import catalogue
 from ..errors import InputError
 from ..inference.climbing import climb
-from ..inference.fit import fit, read_data, read_program, refuse_unsuitable, scope
+from ..inference.fit import (
+    fit,
+    read_data,
+    read_program,
+    refuse_unsuitable,
+    scope,
+    take_vocabulary,
+)
 from ..inference.methods.em import collapsed
 from ..inference.problem import Problem
 from ..inference.program import Model, Structure
@@ -145,7 +152,8 @@ def _climb_all(
 ) -> list[dict[str, Any]]:
     """Rows of the table for one family: all numbers of clusters in one climb."""
     largest = candidates[-1]
-    observed = read_data(function, data)
+    arguments, like = take_vocabulary(arguments)
+    observed = read_data(function, data, like)
     model, structure = read_program(
         function, observed, {**arguments, "clusters": largest}, {}, "float64"
     )

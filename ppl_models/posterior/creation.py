@@ -14,52 +14,132 @@ import xarray as xr
 from jax import Array, random
 
 from ..data.kinds import Observed
+from ..distributions.autoregressive import Autoregressive
 from ..distributions.token_chain import MISSING_TOKEN
 from ..errors import InputError
-from ..inference.fit import scope
+from ..inference.fit import from_json, scope
 from ..inference.program import Globals, Model, Structure
 from .generation import draw_data
 from .recall import Recalled, recall
+from .sequences import sequence_writer
+from .writing import Style, codes_of, write_sequences
 
 CELLS = 4_000_000  #: numbers drawn at once
 
 
-def generate(tree: xr.DataTree, rows: int, *, seed: int, length: int = 100) -> xr.Dataset:
+def generate(
+    tree: xr.DataTree,
+    rows: int,
+    *,
+    seed: int,
+    length: int = 100,
+    prefix: Any = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    nucleus: float | None = None,
+) -> xr.Dataset:
     """New rows (or sequences), each from a draw of the posterior of its own.
 
     Args:
         tree: a fit.
         rows: how many.
         seed: of the random numbers.
-        length: longest sequence, ``<end>`` included; a warning says how many were cut.
+        length: longest sequence, ``<end>`` included; a warning says how many were cut, and the
+            coordinate ``cut`` of the result which.
+        prefix: tokens that all sequences begin with, a string or a list. Draws and clusters are
+            chosen by how probable they make it, so that what follows has its probability given
+            the prefix.
+        temperature: of the choice of each token: below 1 the probable ones become more so; 0
+            takes the most probable.
+        top_k: choose among so many most probable tokens.
+        nucleus: choose among the fewest tokens whose probabilities add up to at least this.
 
     Returns:
         The data sites, ``(row, ...)`` as the observed data are named.
 
     Raises:
-        InputError: fewer than one row.
+        InputError: fewer than one row, a choice of tokens that makes no sense, or one where the
+            program writes no sequences.
     """
     if rows < 1:
         raise InputError(f"rows is {rows}: ask for at least one")
+    style = Style(temperature, top_k, nucleus).check()
     with scope(tree.attrs.get("precision", "float64")):
         found = recall(tree)
         key = random.key(seed)
-        values = resampled(found, key, rows)
-        pieces = []
-        per_row = max(int(np.prod(np.shape(next(iter(found.problem.model.data.values())))[1:])), 1)
-        at_once = max(1, CELLS // per_row)
-        for first in range(0, rows, at_once):
-            count = min(at_once, rows - first)
-            part = {n: v[first : first + count] for n, v in values.items()}
-            drawn = draw_data(
-                found.problem, part, random.fold_in(key, first + 1), count, rows=1, length=length
+        written = sequence_writer(found)
+        if written is None and (prefix is not None or style != Style()):
+            raise InputError(
+                f"the program {tree.attrs['program']} does not write sequences token by token: "
+                "leave prefix, temperature, top_k and nucleus out"
             )
-            pieces.append({n: v[:, 0] for n, v in drawn.items()})
-    drawn = {n: np.concatenate([p[n] for p in pieces]) for n in pieces[0]}
-    return _as_dataset(drawn, found, rows)
+        if written is None:
+            return _as_dataset(_rows(found, key, rows, length), found)
+        site, writer = written
+        drawn = _sequences(tree, found, site, writer, key, rows, length, prefix, style)
+    made = _as_dataset({site: drawn}, found)
+    if not writer.ends:
+        return made
+    cut = drawn[:, -1] != writer.tokens
+    if cut.any():
+        warnings.warn(
+            f"{cut.sum()} of {rows} sequences were cut at {drawn.shape[1]} positions before <end>: "
+            "raise length",
+            stacklevel=2,
+        )
+    return made.assign_coords(cut=(made[site].dims[0], cut))
 
 
-def impute(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: int) -> xr.Dataset:
+def _sequences(
+    tree: xr.DataTree,
+    found: Recalled,
+    site: str,
+    writer: Autoregressive,
+    key: Array,
+    rows: int,
+    length: int,
+    prefix: Any,
+    style: Style,
+) -> np.ndarray:
+    """Sequences written token by token, ``(row, length)``."""
+    if not writer.ends:
+        length = writer.positions
+    if length < 2 and writer.ends:
+        raise InputError(f"length is {length}: a token and <end> need at least 2")
+    begun, values = None, {n: jnp.asarray(v) for n, v in found.values.items()}
+    if prefix is not None:
+        begun = codes_of(prefix, from_json(tree.attrs["coordinate_labels"]), writer, length)
+    else:
+        values = resampled(found, key, rows)
+    return write_sequences(
+        found, site, key, rows, length=length, style=style, prefix=begun, values=values
+    )
+
+
+def _rows(found: Recalled, key: Array, rows: int, length: int) -> dict[str, np.ndarray]:
+    """Rows by a run of the program, each at a draw of its own."""
+    values = resampled(found, key, rows)
+    pieces = []
+    per_row = max(int(np.prod(np.shape(next(iter(found.problem.model.data.values())))[1:])), 1)
+    at_once = max(1, CELLS // per_row)
+    for first in range(0, rows, at_once):
+        count = min(at_once, rows - first)
+        part = {n: v[first : first + count] for n, v in values.items()}
+        drawn = draw_data(
+            found.problem, part, random.fold_in(key, first + 1), count, rows=1, length=length
+        )
+        pieces.append({n: v[:, 0] for n, v in drawn.items()})
+    return {n: np.concatenate([p[n] for p in pieces]) for n in pieces[0]}
+
+
+def impute(
+    tree: xr.DataTree,
+    data: Any = None,
+    *,
+    draws: int | None = None,
+    seed: int,
+    most_probable: bool = False,
+) -> xr.Dataset:
     """Fill missing cells in with draws given the observed ones.
 
     For every draw of the posterior: the assignment given the row's observed cells, then the
@@ -68,15 +148,21 @@ def impute(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: int) 
     Args:
         tree: a fit.
         data: rows with missing cells (default: the fitted ones).
-        draws: how many fillings, each from another draw of the posterior.
+        draws: how many fillings, each from another draw of the posterior (default: 100; 1 for
+            the most probable filling of a point, which has no other).
         seed: of the random numbers.
+        most_probable: at each draw of the posterior the one most probable filling of a row, all
+            its gaps together and with its cluster, instead of a draw; for chains of tokens.
 
     Returns:
         The data sites ``(draw, row, ...)``; observed cells are as they were.
 
     Raises:
-        InputError: rows that do not have the fit's features, levels or tokens.
+        InputError: rows that do not have the fit's features, levels or tokens, or a family that
+            knows no most probable filling.
     """
+    if draws is None:
+        draws = 1 if most_probable and tree.attrs.get("kind") == "point" else 100
     if draws < 1:
         raise InputError(f"draws is {draws}: ask for at least one")
     with scope(tree.attrs.get("precision", "float64")):
@@ -89,9 +175,11 @@ def impute(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: int) 
         for first in range(0, structure.rows, size):
             part = model.with_data({n: v[first : first + size] for n, v in model.data.items()})
             here = part.structure()
-            filled = _fill(
-                part, values, random.split(random.fold_in(key, first + 2), draws), structure=here
-            )
+            if most_probable:
+                filled = _fill_best(part, values, structure=here)
+            else:
+                keys = random.split(random.fold_in(key, first + 2), draws)
+                filled = _fill(part, values, keys, structure=here)
             pieces.append({n: np.asarray(v) for n, v in filled.items()})
     filled = {n: np.concatenate([p[n] for p in pieces], axis=1) for n in pieces[0]}
     variables = {
@@ -136,17 +224,51 @@ def _fill(model: Model, values: Globals, keys: Array, *, structure: Structure) -
     return jax.lax.map(one, (keys, values), batch_size=8)
 
 
-def _rowwise(distribution: Any) -> Any:
-    """The emission as a family with one component a row."""
-    from ..distributions.convert import as_family
+@partial(jax.jit, static_argnames=("structure",))
+def _fill_best(model: Model, values: Globals, *, structure: Structure) -> dict[str, Array]:
+    """The most probable filling of every row, with its cluster: the best of each cluster's best."""
 
+    def of_cluster(held: Globals, cluster: Array | None) -> tuple[dict[str, Array], Array]:
+        trace = model.trace_at(held, structure, assignment=cluster)
+        filled, score = {}, jnp.zeros(structure.rows)
+        for name in structure.emissions:
+            emission = _rowwise(trace[name]["fn"], structure.rows)
+            if not emission.fills_in:
+                raise InputError(
+                    f"cells of {type(emission).__name__} have no most probable filling here: "
+                    "leave most_probable out"
+                )
+            filled[name] = emission.most_probable(_gaps(model.data[name], emission))
+            score = score + emission.log_prob(filled[name])
+        return filled, score
+
+    def one(held: Globals) -> dict[str, Array]:
+        if structure.assignment is None:
+            return of_cluster(held, None)[0]
+        log_weights = model.pieces(held, structure).log_weights
+        clusters = jnp.arange(structure.clusters)
+        filled, score = jax.lax.map(lambda k: of_cluster(held, k), clusters)
+        best = (score + log_weights).argmax(0)
+        rows = jnp.arange(structure.rows)
+        return {n: v[best, rows] for n, v in filled.items()}
+
+    return jax.lax.map(one, values) if values else jax.tree.map(lambda v: v[None], one({}))
+
+
+def _rowwise(distribution: Any, rows: int | None = None) -> Any:
+    """The emission as a family with one component a row."""
+    from ..distributions.convert import as_family, unwrap
+
+    whole = unwrap(distribution)
+    if isinstance(whole, Autoregressive) and whole.needs_whole_rows:
+        return whole  # (one for all rows)
     family = as_family(distribution)
     if family is None:
         raise InputError(
             f"cells of {type(distribution).__name__} cannot be filled in: write the emission "
             "with a family of ppl_models.distributions"
         )
-    rows = distribution.batch_shape[-1]
+    rows = distribution.batch_shape[-1] if rows is None else rows
     arguments = {}
     for name, dims in family.parameter_dims.items():
         parameter = jnp.asarray(getattr(family, name))
@@ -165,19 +287,9 @@ def _gaps(value: Any, family: Any) -> Array:
     return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
 
 
-def _as_dataset(drawn: Mapping[str, np.ndarray], found: Recalled, rows: int) -> xr.Dataset:
+def _as_dataset(drawn: Mapping[str, np.ndarray], found: Recalled) -> xr.Dataset:
     dims = {n: o.dims for n, o in found.observed.items()}
     dataset = xr.Dataset({n: (dims[n], v) for n, v in drawn.items()})
-    for name, value in drawn.items():
-        if dims[name][-1] == "position":
-            end = len(found.observed[name].coords["token"])
-            cut = int((value[:, -1] != end).sum())
-            if cut:
-                warnings.warn(
-                    f"{cut} of {rows} sequences were cut at {value.shape[1]} positions before "
-                    "<end>: raise length",
-                    stacklevel=3,
-                )
     return _with_coords(dataset, found.observed)
 
 

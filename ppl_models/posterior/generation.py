@@ -90,6 +90,8 @@ def prior_draws(
     Raises:
         NotImplementedError: a prior that cannot be drawn from (an improper one).
     """
+    if any(site.support.is_discrete for site in problem.structure.sites):
+        raise NotImplementedError("whole numbers that are drawn given the data have no prior draws")
     keys = random.split(key, count)
     names = problem.structure.names
     drawn = _prior(problem.model, keys, names=(*names, *problem.structure.emissions))

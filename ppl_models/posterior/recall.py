@@ -10,10 +10,13 @@ import numpy as np
 import xarray as xr
 
 from .. import catalogue
+from ..data.derived import derived_arguments
 from ..data.kinds import Observed
 from ..errors import InputError
 from ..inference.fit import from_json, read_data, read_program
 from ..inference.problem import Problem
+
+HIDDEN = "hidden"  #: group of the draws of whole numbers, which prediction needs and nobody reads
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,10 @@ def recall(
         )
     free = {n: v for n, v in arguments.items() if n != "clusters"}
     clusters = {"clusters": arguments["clusters"]} if "clusters" in arguments else {}
-    model, structure = _read(function, observed, free, clusters, fixed, attributes["precision"])
+    fitted = stored_data(tree) if derived_arguments(function) else None
+    model, structure = _read(
+        function, observed, free, clusters, fixed, attributes["precision"], fitted
+    )
     observed = {n: o.along(structure.plate) for n, o in observed.items()}
     if need_sites and structure.locals:
         raise InputError(
@@ -75,9 +81,14 @@ def recall(
     posterior = tree["posterior"].dataset
     every = 1 if draws is None else max(1, posterior.sizes["draw"] // draws)
     posterior = posterior.isel(draw=slice(None, None, every))
+    hidden = xr.Dataset()
+    if HIDDEN in tree.children:
+        hidden = tree[HIDDEN].dataset.isel(draw=slice(None, None, every))
     values = {}
     for name in structure.names:
-        array = posterior[name].transpose("chain", "draw", ...).values
+        # whole numbers have a group of their own, see ``tree``
+        source = posterior if name in posterior else hidden
+        array = source[name].transpose("chain", "draw", ...).values
         values[name] = array.reshape(-1, *array.shape[2:])
     shape = (posterior.sizes["chain"], posterior.sizes["draw"])
     temperature = 0 if attributes["method"] in ("dp_means", "hard", "kmeans") else 1
@@ -93,6 +104,7 @@ def _read(
     clusters: Mapping[str, Any],
     fixed: Mapping[str, Any],
     precision: str,
+    fitted: Mapping[str, Observed] | None,
 ) -> Any:
     """Read the program; a single new row is fine however many clusters there are."""
     if clusters and min(len(o.values) for o in observed.values()) < clusters["clusters"]:
@@ -102,7 +114,7 @@ def _read(
         held = {n: np.asarray(v) for n, v in fixed.items()}
         model = Model(function, data, {**arguments, **clusters}, held)
         return model, model.structure()
-    return read_program(function, observed, {**arguments, **clusters}, fixed, precision)
+    return read_program(function, observed, {**arguments, **clusters}, fixed, precision, fitted)
 
 
 def stored_data(tree: xr.DataTree) -> dict[str, Observed]:

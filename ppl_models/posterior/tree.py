@@ -19,11 +19,13 @@ import xarray as xr
 from jax import Array
 
 from ..data.kinds import Observed
+from ..distributions.token_chain import context_names
 from ..errors import InputError
 from ..inference.fit import to_json
 from ..inference.problem import Problem, Result
 from ..inference.wiring import state_axes
 from .generation import draw_data, prior_draws
+from .recall import HIDDEN
 from .rows import density_of_draws, log_prior_of_draws
 
 PREDICTIVE_CELLS = 2_000_000  #: most numbers of predictive data that a tree keeps
@@ -57,7 +59,11 @@ def build_tree(
     if result.assignment is not None:
         dims = ("chain", "draw", problem.structure.plate)
         posterior["assignment"] = (dims, result.assignment)
+    whole = [s.name for s in problem.structure.sites if s.support.is_discrete]
+    hidden = {n: posterior.pop(n) for n in whole if n in posterior}
     groups: dict[str, xr.Dataset] = {"posterior": axes.dataset(posterior)}
+    if hidden:
+        groups[HIDDEN] = axes.dataset(hidden)
     groups["observed_data"] = axes.dataset({n: (o.dims, o.values) for n, o in observed.items()})
     stats = {n: (("chain", "draw"), v) for n, v in result.sample_stats.items()}
     if not problem.structure.locals:
@@ -131,6 +137,11 @@ class Axes:
         self.coords = {n: c for o in observed.values() for n, c in o.coords.items()}
         if "feature" in self.coords:
             self.coords["feature_other"] = self.coords["feature"]
+        for site in problem.structure.sites:
+            if "context" in site.dims and "token" in self.coords:
+                contexts = site.shape[site.dims.index("context")]
+                tokens = [str(token) for token in self.coords["token"]]
+                self.coords["context"] = np.array(context_names(tokens, contexts))
         self.rename = _cluster_names(problem)
         self.states = {}
         if problem.states:

@@ -36,6 +36,9 @@ def checks(tree: xr.DataTree) -> Iterator[Block]:
         yield Block("Are rows predicted well that were left out?", figures=(plot_loo_pit(places),),
                     captions=(PIT,))  # fmt: skip
     if "log_prior" in tree.children and "log_likelihood" in tree.children:
-        table = sensitivity(tree)
+        try:
+            table = sensitivity(tree)
+        except InputError:  # flat priors, which decide nothing
+            return
         shown = table.sort_values("prior", ascending=False, kind="stable").head(MOST)
         yield Block("How much does the prior decide?", PRIOR, table=shown)

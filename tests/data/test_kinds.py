@@ -10,16 +10,27 @@ import polars as pl
 import pytest
 import xarray as xr
 
-from ppl_models.data import KINDS, Bits, Categories, Counts, Kind, Observed, Reals, Tokens
+from ppl_models.data import (
+    KINDS,
+    Bits,
+    Categories,
+    Counts,
+    Graphs,
+    Kind,
+    Observed,
+    Reals,
+    Tokens,
+)
 from ppl_models.errors import InputError
 
-TABLES = [kind for kind in KINDS if kind is not Tokens]
+TABLES = [kind for kind in KINDS if kind not in (Tokens, Graphs)]
 SAMPLES: dict[type[Kind], object] = {
     Reals: {"a": [0.5, 1.5, -2.0], "b": [1.0, np.nan, 3.0]},
     Bits: {"a": [0, 1, 1], "b": [1, None, 0]},
     Counts: {"a": [3, 0, 7], "b": [1, None, 0]},
     Categories: {"a": ["x", "y", "x"], "b": [1, None, 3]},
     Tokens: ["ab", "b", "cab"],
+    Graphs: [[[0, 1, 0], [1, 0, 1], [0, 1, 0]], [[0, 1], [1, 0]]],
 }
 ALIKE = [pytest.param(kind, id=kind.__name__) for kind in KINDS]
 

@@ -37,11 +37,25 @@ RATE = _generator.uniform(0.5, 6, (CLUSTERS, FEATURES))
 COUNTS = _generator.poisson(3, (ROWS, FEATURES))
 INITIAL = _generator.dirichlet(np.ones(2), CLUSTERS)
 TRANSITION = _generator.dirichlet(np.ones(3), (CLUSTERS, 2))
+PAIRS = _generator.dirichlet(np.ones(3), (CLUSTERS, 6))
 TOKENS = np.array(
     [[0, 1, 1, 2], [1, 2, 2, 2], [0, 0, 2, 2], [1, 1, 0, 1], [0, 2, 2, 2], [1, 0, 1, 2]]
 )
 TOKEN_GAPS = np.array(
     [[-1, 1, -1, 2], [1, 2, 2, 2], [-1, -1, 2, 2], [1, -1, -1, -1], [-1, 2, 2, 2], [1, 0, 1, 2]]
+)
+
+GRAPH_EDGE = _generator.uniform(0.2, 0.8, (CLUSTERS, 2))
+GRAPH_END = _generator.uniform(0.2, 0.8, (CLUSTERS, 2))
+GRAPHS = np.array(
+    [
+        [0, 1, 2, 2, 2, 2, 2],
+        [0, 1, 1, 1, 2, 2, 2],
+        [0, 1, 1, 0, 2, 2, 2],
+        [0, 1, 1, 0, 1, 1, 2],
+        [0, 1, 0, 1, 0, 1, 2],
+        [0, 1, 1, 1, 0, 1, 2],
+    ]
 )
 
 Parameters = dict[str, np.ndarray]
@@ -61,6 +75,7 @@ class Case:
         static: further arguments of the constructor.
         priors: parameter -> conjugate prior of one component's value.
         spaces: parameter -> the space it lives in, where that is narrower than the constraint.
+        complete: why no cell may be missing, where none may.
     """
 
     name: str
@@ -72,6 +87,7 @@ class Case:
     static: dict[str, Any] = field(default_factory=dict)
     priors: dict[str, Callable[[], Any]] = field(default_factory=dict)
     spaces: dict[str, Any] = field(default_factory=dict)
+    complete: str = ""
 
     def build(self, parameters: dict[str, Any] | None = None) -> Any:
         """The family with one batch axis: the component."""
@@ -160,14 +176,43 @@ def chain_probability(parameters: Parameters, row: np.ndarray) -> float:
     initial, transition = parameters["initial"], parameters["transition"]
     end = len(initial)
     probability = initial[row[0]] if row[0] < end else 0.0
-    for before, after in zip(row[:-1], row[1:], strict=True):
-        probability *= transition[before, after] if before < end else float(after == end)
+    for place, (before, after) in enumerate(zip(row[:-1], row[1:], strict=True)):
+        context = before
+        if len(transition) > end and place > 0:  # two tokens, after the contexts of one
+            context = end + row[place - 1] * end + before
+        probability *= transition[context, after] if before < end else float(after == end)
     return float(probability)
 
 
 def _chain(parameters: Parameters, row: np.ndarray) -> float:
     tokens = len(parameters["initial"])
     return float(np.log(sum(chain_probability(parameters, r) for r in completions(row, tokens))))
+
+
+def graph_choices(row: np.ndarray, sizes: int, width: int = 2) -> list[tuple[str, int, int]]:
+    """What was a choice in one ordered graph, node by node: (parameter, index, how it went)."""
+    found: list[tuple[str, int, int]] = []
+    parent, node, bits = 0, 1, [int(code) for code in row]
+    while bits and bits[0] < 2:
+        if node > 1:
+            found.append(("end", min(node - 2, sizes - 1), 0))
+        ties: list[int] = []
+        for other, bit in zip(range(node - width, node), bits, strict=False):
+            possible = other >= max(parent, 0)
+            if possible and (ties or other < node - 1):
+                found.append(("edge", node - other - 1, bit))
+            else:  # no choice: the last bit of a row without an edge, or before the parent
+                assert bit == possible
+            ties += [other] * bit
+        parent, node, bits = min(ties, default=0), node + 1, bits[width:]  # none: it was cut
+    return [*found, ("end", min(node - 2, sizes - 1), 1)] if bits else found
+
+
+def _graph(parameters: Parameters, row: np.ndarray) -> float:
+    probability = 1.0
+    for name, index, bit in graph_choices(row, len(parameters["end"])):
+        probability *= parameters[name][index] if bit else 1 - parameters[name][index]
+    return float(np.log(probability))
 
 
 def _with_gaps(data: np.ndarray) -> np.ndarray:
@@ -294,4 +339,29 @@ CASES = [
             "transition": lambda: dist.Dirichlet(np.full((2, 3), 1.7)),
         },
     ),
+    Case(
+        "graph chain",
+        families.GraphChain,
+        {"edge": GRAPH_EDGE, "end": GRAPH_END},
+        GRAPHS,
+        GRAPHS,
+        _graph,
+        static={"positions": 7},
+        priors={
+            "edge": lambda: dist.Beta(np.full(2, 2.0), np.full(2, 1.5)),
+            "end": lambda: dist.Beta(np.full(2, 2.0), np.full(2, 1.5)),
+        },
+        complete="a missing edge changes which others are a choice",
+    ),
 ]
+
+#: Two tokens back: beside the table, whose tests a second chain would only make slower.
+ORDERED = Case(
+    "token chain of order 2",
+    families.TokenChain,
+    {"initial": INITIAL, "transition": PAIRS},
+    TOKENS,
+    TOKEN_GAPS,
+    _chain,
+    static={"positions": 4, "order": 2},
+)

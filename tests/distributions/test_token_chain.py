@@ -11,6 +11,7 @@ import pytest
 from jax import random
 
 from ppl_models.distributions import TokenChain
+from ppl_models.errors import InputError
 
 
 def _rows(tokens, positions):
@@ -81,3 +82,90 @@ def test_statistics_count_the_first_tokens_and_the_steps():
     found = chain.expected_statistics(weights, value, missing=False, centre=jnp.zeros(()))
     np.testing.assert_allclose(found["initial"], [[1.5, 2.0]])
     np.testing.assert_allclose(found["transition"], [[[1.5, 1.0, 0.0], [0.0, 1.0, 3.0]]])
+
+
+@pytest.fixture(params=[1, 2], ids=["order 1", "order 2"])
+def gapped(request, cases, table):
+    first = next(c for c in cases if c.name == "token chain")
+    return first if request.param == 1 else table.ORDERED
+
+
+def _with_gaps(case, table):
+    """Every row's possible completions with their probabilities, for component 0."""
+    found = []
+    for row in case.gaps:
+        possible = np.array(table.completions(row, 2))
+        found.append(
+            (possible, np.array([table.chain_probability(case.component(0), r) for r in possible]))
+        )
+    return found
+
+
+def test_expected_counts_are_those_of_all_completions(gapped, table):
+    """Under P(completion | known tokens), enumerated."""
+    weights = np.linspace(0.5, 2, len(gapped.gaps))[None]
+    chain = gapped.build({n: v[:1] for n, v in gapped.parameters.items()})
+    options = {"missing": True, "centre": jnp.zeros(())}
+    found = chain.expected_statistics(jnp.asarray(weights), jnp.asarray(gapped.gaps), **options)
+    expected = {n: np.zeros_like(v) for n, v in found.items()}
+    for w, (possible, probability) in zip(weights[0], _with_gaps(gapped, table), strict=True):
+        share = w * probability / probability.sum()
+        counts = chain.expected_statistics(
+            jnp.asarray(share[None]), jnp.asarray(possible), missing=False, centre=jnp.zeros(())
+        )
+        expected = {n: expected[n] + np.asarray(v) for n, v in counts.items()}
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-10, atol=1e-12)
+
+
+def test_the_most_probable_tokens_are_the_best_of_all_completions(gapped, table):
+    chain = gapped.build(gapped.component(0))
+    found = np.asarray(chain.most_probable(jnp.asarray(gapped.gaps)))
+    for row, (possible, probability) in zip(found, _with_gaps(gapped, table), strict=True):
+        best = np.sort(probability)[::-1]
+        assert len(best) == 1 or best[0] > best[1]  # no two alike
+        assert (row == possible[probability.argmax()]).all()
+
+
+def test_densities_of_order_two_are_products_of_steps(table):
+    case = table.ORDERED
+    for rows in (case.data, case.gaps):
+        found = case.enumerated().log_prob(jnp.asarray(rows))
+        np.testing.assert_allclose(found, case.expected(rows), rtol=1e-12)
+
+
+def test_a_drawn_gap_of_order_two_has_the_conditional_distribution(table):
+    case = table.ORDERED
+    chain, draws = case.build(case.component(0)), 20_000
+    rows = jnp.asarray(case.gaps[[0, 2, 3]])
+    keys = random.split(random.key(1), draws)
+    drawn = np.asarray(jax.jit(jax.vmap(lambda key: chain.complete(key, rows)))(keys))
+    for n, (possible, probability) in enumerate(
+        np.array(_with_gaps(case, table), object)[[0, 2, 3]]
+    ):
+        share = probability / probability.sum()
+        for candidate, p in zip(possible, share, strict=True):
+            seen = (drawn[:, n] == candidate).all(1).mean()
+            assert abs(seen - p) < 5 * np.sqrt(p * (1 - p) / draws) + 1e-9
+
+
+def test_a_wrong_number_of_contexts_is_refused():
+    with pytest.raises(InputError, match="2 contexts: a chain of order 2 over 2 tokens has 6"):
+        TokenChain(np.full(2, 0.5), np.full((2, 3), 1 / 3), positions=3, order=2)
+
+
+def test_one_long_sequence_and_many_short_ones_are_passed_over_in_pieces():
+    """Steps are looked up in pieces: none may be lost or counted twice."""
+    generator = np.random.default_rng(0)
+    long = np.append(generator.integers(0, 3, 70_001), 3)
+    chain = TokenChain(np.full((1, 3), 1 / 3), generator.dirichlet(np.ones(4), (1, 3)),
+                       positions=70_002)  # fmt: skip
+    expected = np.log(1 / 3) + np.log(np.asarray(chain.transition)[0, long[:-1], long[1:]]).sum()
+    value = jnp.asarray(np.stack([long, long]), jnp.int32)
+    options = {"missing": False, "centre": jnp.zeros(())}
+    np.testing.assert_allclose(chain.contract(value, **options)[0], expected, rtol=1e-12)
+    counts = chain.expected_statistics(jnp.array([[1.0, 0.5]]), value, **options)
+    table = np.zeros((3, 4))
+    np.add.at(table, (long[:-1], long[1:]), 1.5)
+    np.testing.assert_allclose(counts["transition"][0], table)
+    assert counts["initial"][0, long[0]] == 1.5

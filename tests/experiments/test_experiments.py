@@ -23,7 +23,16 @@ from scipy.ndimage import maximum_filter
 from scipy.special import gammaln, logsumexp
 from scipy.stats import multivariate_normal
 
-from experiments import demo, digits, earthquakes, kmeans_fails, kmeans_limit, names, old_faithful
+from experiments import (
+    demo,
+    digits,
+    earthquakes,
+    kmeans_fails,
+    kmeans_limit,
+    names,
+    old_faithful,
+    words,
+)
 from experiments._modes import climb, count_modes, distinct
 from experiments._page import command, essay_blocks, plain
 from ppl_models.cli import experiments as found_experiments
@@ -187,6 +196,35 @@ def _words(alphabet: str, length: int) -> list[str]:
     for _ in range(length):
         words = [word + letter for word in words for letter in alphabet]
     return words
+
+
+# ---- words ---------------------------------------------------------------------------------------
+
+
+def test_words_perplexity_of_single_words_is_counting(outcome: Callable) -> None:
+    found = outcome("words").numbers
+    train, test = words.split(words.manual(), words.SMOKE)
+    everything = list(map(tuple, words.manual()))
+    assert len(set(everything)) == len(everything)  # no sentence on both sides
+    assert len(train) + len(test) == words.SMOKE.sentences
+    counts = Counter(w for s in train for w in [*s, "<end>"])
+    often = Counter(counts.values())
+    few = often[1] + 2 * often[2]
+    discount = often[1] / few if few else 0.5  # the stand-in where nothing occurs once or twice
+    total, size = sum(counts.values()), len(counts)  # every word of the vocabulary was seen
+    share = {w: (c - discount + discount * len(counts) / size) / total for w, c in counts.items()}
+    logs = [np.log(share[w]) for s in test for w in [*s, "<end>"]]
+    one = found["perplexity"][words.KNESER_NEY]["1"]
+    assert one == pytest.approx(np.exp(-np.mean(logs)), rel=1e-9)
+
+
+def test_words_need_contexts_and_discounts(outcome: Callable) -> None:
+    perplexity = outcome("words").numbers["perplexity"]
+    for by_order in perplexity.values():
+        assert by_order["3"] < by_order["1"] / 2
+    ours = perplexity[words.PITMAN_YOR]["3"]
+    assert ours < perplexity[words.DIRICHLET]["3"] / 1.05
+    assert ours < perplexity[words.MODIFIED]["3"] * 1.02  # short runs on few words
 
 
 # ---- digits --------------------------------------------------------------------------------------

@@ -24,10 +24,13 @@ def _module(name: str, path: Path) -> ModuleType:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """``built_in``: every built-in program; ``mixture``: those that assign."""
+    """``built_in``: every program; ``climbed``: those that EM serves; ``mixture``: that assign."""
     rows = _module("model_programs", HERE.parent / "models" / "programs.py").PROGRAMS
     if "built_in" in metafunc.fixturenames:
         metafunc.parametrize("built_in", rows, ids=[row.label for row in rows])
+    if "climbed" in metafunc.fixturenames:
+        chosen = [row for row in rows if row.point == "em"]
+        metafunc.parametrize("climbed", chosen, ids=[row.label for row in chosen])
     if "mixture" in metafunc.fixturenames:
         chosen = [row for row in rows if "clusters" in row.arguments]
         metafunc.parametrize("mixture", chosen, ids=[row.label for row in chosen])

@@ -55,12 +55,12 @@ def assert_flat(program, data, arguments, tree, tolerance=2e-3):
         np.testing.assert_allclose(gradient, 0, atol=tolerance, err_msg=site)
 
 
-def test_soft_never_steps_back_and_ends_where_it_is_flat(built_in, fitted):
-    tree = fitted(built_in, "em", **PRECISE)
+def test_soft_never_steps_back_and_ends_where_it_is_flat(climbed, fitted):
+    tree = fitted(climbed, "em", **PRECISE)
     assert_never_down(tree)
     assert tree["starts/converged"].values.any()
-    arguments = {**built_in.arguments, **built_in.interior}
-    assert_flat(built_in.name, {built_in.site: built_in.data}, arguments, tree)
+    arguments = {**climbed.arguments, **climbed.interior}
+    assert_flat(climbed.name, {climbed.site: climbed.data}, arguments, tree)
 
 
 def test_every_start_is_reported_and_the_best_kept(built_ins, fitted):

@@ -5,8 +5,11 @@ A new program needs one row here, else ``test_programs.py`` fails.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax.numpy as jnp
@@ -47,6 +50,19 @@ SERIES = _generator.normal(size=(4, 5, 2)) + np.array([[0.0, 1.0], [5.0, -2.0]])
 SERIES[1, 4] = SERIES[2, 2:] = np.nan  # shorter sequences
 SERIES[0, 2] = np.nan  # a step that is missing
 COUNT_SERIES = _generator.poisson(np.array([[2.0], [9.0]])[_state])
+
+
+def _beside(name: str) -> ModuleType:
+    """A module of this folder, which is no package."""
+    path = Path(__file__).with_name(f"{name}.py")
+    specification = importlib.util.spec_from_file_location(f"model_{name}", path)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+graphs = _beside("graph_programs")
 SEQUENCES = ["abc", "bb", "caab", "a", "ccb", "ba", "aacb", "c"]
 
 
@@ -67,6 +83,8 @@ class Program:
         given: data as a person gives them to ``fit`` (default: the same).
         fit_arguments: arguments of ``fit`` (default: the program's).
         interior: hyper-parameters that keep posterior modes off the boundary.
+        point: the method that finds a mode.
+        plate: over the rows (default: "sequence" for tokens, else "row").
     """
 
     name: str
@@ -81,6 +99,8 @@ class Program:
     given: Any = None
     fit_arguments: dict[str, Any] | None = None
     interior: dict[str, Any] = field(default_factory=dict)
+    point: str = "em"
+    plate: str = ""
 
     @property
     def label(self) -> str:
@@ -227,6 +247,176 @@ def _hidden(x: Any, *, states: int, emission: str = "gaussian", start: str = "fr
     scan(step, jnp.full(len(x), states), jnp.asarray(x, float).swapaxes(0, 1))
 
 
+def _ordered(tokens: Any, *, vocabulary: int, order: int) -> None:
+    """As ``ordered_chain`` of order 2, every context a row of its own in a table of pairs."""
+    assert order == 2
+    initial = numpyro.sample("initial", dist.Dirichlet(jnp.ones(vocabulary)))
+    with numpyro.plate("context", vocabulary + vocabulary**2):
+        transition = numpyro.sample("transition", dist.Dirichlet(jnp.ones(vocabulary + 1)))
+    pairs = transition[vocabulary:].reshape(vocabulary, vocabulary, vocabulary + 1)
+    inside = jnp.minimum(tokens, vocabulary - 1)
+    with numpyro.plate("sequence", len(tokens)):
+        numpyro.sample("first", dist.Categorical(initial), obs=tokens[:, 0])
+        for t in range(1, tokens.shape[1]):
+            here = inside[:, t - 1]
+            rows = transition[here] if t == 1 else pairs[inside[:, t - 2], here]
+            step = dist.Categorical(rows).mask(tokens[:, t - 1] < vocabulary)
+            numpyro.sample(f"step {t}", step, obs=tokens[:, t])
+
+
+def _chains(tokens: Any, *, clusters: int, vocabulary: int) -> None:
+    weights = _weights(clusters)
+    with numpyro.plate("cluster", clusters):
+        initial = numpyro.sample("initial", dist.Dirichlet(jnp.ones(vocabulary)))
+        rows = dist.Dirichlet(jnp.ones((vocabulary, vocabulary + 1))).to_event(1)
+        transition = numpyro.sample("transition", rows)
+    with numpyro.plate("sequence", len(tokens)):
+        z = _assignment(weights)
+        numpyro.sample("first", dist.Categorical(initial[z]), obs=tokens[:, 0])
+        for t in range(1, tokens.shape[1]):
+            before = tokens[:, t - 1]
+            step = dist.Categorical(transition[z, jnp.minimum(before, vocabulary - 1)])
+            numpyro.sample(f"step {t}", step.mask(before < vocabulary), obs=tokens[:, t])
+
+
+def _recurrent(
+    tokens: Any, *, vocabulary: int, embedding: int, hidden: int, cell: str = "gru"
+) -> None:
+    """As ``recurrent_chain``, one gate after the other and one token after the other."""
+    gates = {"gru": 3, "lstm": 4}[cell]
+
+    def normal(name: str, shape: tuple[int, ...], inputs: int = 1, loc: Any = 0.0) -> Any:
+        prior = dist.Normal(loc, inputs**-0.5).expand(shape)
+        return numpyro.sample(name, prior.to_event(len(shape)))
+
+    table = normal("embedding", (vocabulary, embedding))
+    start = normal("start", (hidden,))
+    inward = normal("input", (embedding, gates, hidden), embedding)
+    back = normal("recurrent", (hidden, gates, hidden), hidden)
+    centre = jnp.zeros((gates, hidden)).at[1].set(float(cell == "lstm"))
+    bias = normal("bias", (gates, hidden), loc=centre)
+    output = normal("output", (hidden, vocabulary + 1), hidden)
+    output_bias = normal("output_bias", (vocabulary + 1,))
+    with numpyro.plate("sequence", len(tokens)):
+        h, c = jnp.tanh(start)[None], start[None]
+        open_row = jnp.ones(len(tokens), bool)
+        for t in range(tokens.shape[1]):
+            logits = h @ output + output_bias
+            if t == 0:
+                logits = logits.at[..., vocabulary].set(-jnp.inf)
+            step = dist.Categorical(logits=logits).mask(open_row)
+            numpyro.sample(f"step {t}", step, obs=tokens[:, t])
+            open_row = open_row & (tokens[:, t] < vocabulary)
+            e = table[jnp.minimum(tokens[:, t], vocabulary - 1)]
+            a = [e @ inward[:, g] + bias[g] for g in range(gates)]
+            u = [h @ back[:, g] for g in range(gates)]
+            if cell == "gru":
+                r, z = 1 / (1 + jnp.exp(-a[0] - u[0])), 1 / (1 + jnp.exp(-a[1] - u[1]))
+                h = (1 - z) * jnp.tanh(a[2] + r * u[2]) + z * h
+            else:
+                i, f, o = (1 / (1 + jnp.exp(-a[g] - u[g])) for g in range(3))
+                c = f * c + i * jnp.tanh(a[3] + u[3])
+                h = o * jnp.tanh(c)
+
+
+def _bits_of(x: Any, logits: Callable) -> None:
+    """Each bit given those before; ``logits(d)`` of all rows."""
+    with numpyro.plate("row", len(x)):
+        for d in range(x.shape[1]):
+            numpyro.sample(f"bit {d}", dist.Bernoulli(logits=logits(d)), obs=x[:, d])
+
+
+def _logistic_scan(x: Any) -> None:
+    count = x.shape[1]
+    coupling = numpyro.sample(
+        "coupling", dist.Normal().expand((count * (count - 1) // 2,)).to_event(1)
+    )
+    bias = numpyro.sample("bias", dist.Normal(0.0, 2.0).expand((count,)).to_event(1))
+    first = [d * (d - 1) // 2 for d in range(count)]
+    _bits_of(x, lambda d: bias[d] + (x[:, :d] - 0.5) @ coupling[first[d] : first[d] + d])
+
+
+def _nade(x: Any, *, hidden: int) -> None:
+    def normal(name: str, scale: float, *shape: int) -> Any:
+        return numpyro.sample(name, dist.Normal(0.0, scale).expand(shape).to_event(len(shape)))
+
+    count = x.shape[1]
+    inward, bias = normal("inward", 1.0, count, hidden), normal("bias", 2.0, hidden)
+    outward, outward_bias = (
+        normal("outward", 1.0, count, hidden),
+        normal("outward_bias", 2.0, count),
+    )
+
+    def logits(d: int) -> Any:
+        total = bias + (x[:, :d] - 0.5) @ inward[:d]
+        return outward_bias[d] + (1 / (1 + jnp.exp(-total))) @ outward[d]
+
+    _bits_of(x, logits)
+
+
+def _pixel_recurrent(x: Any, *, embedding: int, hidden: int) -> None:
+    def normal(name: str, inputs: int, *shape: int) -> Any:
+        prior = dist.Normal(0.0, inputs**-0.5).expand(shape)
+        return numpyro.sample(name, prior.to_event(len(shape)))
+
+    table, start = normal("embedding", 1, 2, embedding), normal("start", 1, hidden)
+    inward = normal("input", embedding, embedding, 3, hidden)
+    back = normal("recurrent", hidden, hidden, 3, hidden)
+    bias = normal("bias", 1, 3, hidden)
+    output, output_bias = normal("output", hidden, hidden, 2), normal("output_bias", 1, 2)
+    h = [jnp.tanh(start)[None]]
+    for d in range(x.shape[1]):
+        e = table[x[:, d]]
+        a, u = ([v @ w[:, g] for g in range(3)] for v, w in ((e, inward), (h[-1], back)))
+        r, z = (1 / (1 + jnp.exp(-a[g] - bias[g] - u[g])) for g in (0, 1))
+        h.append((1 - z) * jnp.tanh(a[2] + bias[2] + r * u[2]) + z * h[-1])
+    scores = [h[d] @ output + output_bias for d in range(x.shape[1])]
+    _bits_of(x, lambda d: scores[d][..., 1] - scores[d][..., 0])
+
+
+def _pixel_row(name: str, arguments: dict[str, Any], standard: Callable, sites: tuple) -> Program:
+    absent = {"rows": 5, "features": 3}
+    return Program(name, "", BITS, arguments, standard, absent, (5, 3), sites, point="map")
+
+
+RECURRENT_SITES = ("embedding", "start", "input", "recurrent", "bias", "output", "output_bias")
+
+
+def _recurrent_row(cell: str) -> Program:
+    return Program(
+        "recurrent_chain",
+        cell,
+        TOKENS,
+        {"vocabulary": 3, "embedding": 2, "hidden": 2, "cell": cell},
+        _recurrent,
+        {"sequences": 5, "positions": 9},
+        (5, 9),
+        RECURRENT_SITES,
+        site="tokens",
+        given=SEQUENCES,
+        fit_arguments={"embedding": 2, "hidden": 2, "cell": cell},
+        point="map",
+    )
+
+
+def _graph_row(
+    name: str, standard: Callable, sites: tuple[str, ...], arguments: dict, **more: Any
+) -> Program:
+    return Program(
+        name,
+        "",
+        graphs.DATA,
+        {"width": graphs.WIDTH, **arguments},
+        standard,
+        {"graphs": 5, "positions": 9},
+        (5, 9),
+        sites,
+        given=graphs.GRAPHS,
+        plate="graph",
+        **more,
+    )
+
+
 def _gaussian_row(covariance: str, scatter: str) -> Program:
     return Program(
         "gaussian_mixture",
@@ -337,5 +527,66 @@ PROGRAMS = [
         given=SEQUENCES,
         fit_arguments={},
         interior={"initial_concentration": 2.0, "concentration": 1.5},
+    ),
+    Program(
+        "ordered_chain",
+        "",
+        TOKENS,
+        {"vocabulary": 3, "order": 2},
+        _ordered,
+        {"sequences": 5, "positions": 9},
+        (5, 9),
+        ("initial", "transition"),
+        site="tokens",
+        given=SEQUENCES,
+        fit_arguments={"order": 2},
+        interior={"initial_concentration": 2.0, "concentration": 1.5},
+    ),
+    Program(
+        "chain_mixture",
+        "",
+        TOKENS,
+        {"clusters": CLUSTERS, "vocabulary": 3},
+        _chains,
+        {"sequences": 5, "positions": 9},
+        (5, 9),
+        ("weights", "initial", "transition"),
+        site="tokens",
+        given=SEQUENCES,
+        fit_arguments={"clusters": CLUSTERS},
+        interior={
+            "concentration": 2.0,
+            "initial_concentration": 2.0,
+            "transition_concentration": 1.5,
+        },
+    ),
+    _recurrent_row("gru"),
+    _recurrent_row("lstm"),
+    _pixel_row("pixel_logistic", {}, _logistic_scan, ("coupling", "bias")),
+    _pixel_row("nade", {"hidden": 2}, _nade, ("inward", "bias", "outward", "outward_bias")),
+    _pixel_row("pixel_recurrent", {"embedding": 2, "hidden": 2}, _pixel_recurrent, RECURRENT_SITES),
+    _graph_row(
+        "graph_chain",
+        graphs.chain,
+        ("edge", "end"),
+        {"nodes": graphs.NODES},
+        fit_arguments={},
+        interior={"edge_ones": 2.0, "edge_zeros": 1.5, "end_ones": 2.0, "end_zeros": 1.5},
+    ),
+    _graph_row(
+        "logistic_graph_chain",
+        graphs.logistic,
+        ("edge", "end"),
+        {},
+        fit_arguments={},
+        point="map",
+    ),
+    _graph_row(
+        "recurrent_graph_chain",
+        graphs.recurrent,
+        graphs.RECURRENT_SITES,
+        {"hidden": 2},
+        fit_arguments={"hidden": 2},
+        point="map",
     ),
 ]

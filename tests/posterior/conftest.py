@@ -58,17 +58,22 @@ def named() -> Callable:
     return of
 
 
+#: how points are looked for here
+POINTS = {"em": {"starts": 4, "tolerance": 1e-13}, "map": {"starts": 4, "steps": 40}}
+
+
 @pytest.fixture(scope="session")
 def trees(named: Callable) -> Callable:
     """``trees(row, method, **options)``: a fit to named data, made once."""
     made: dict[Any, Any] = {}
 
-    def of(row: Any, method: str = "em", **options: Any) -> Any:
+    def of(row: Any, method: str | None = None, **options: Any) -> Any:
         from ppl_models import fit
 
+        method = method or row.point
         key = (row.label, method, *sorted(options.items()))
         if key not in made:
-            chosen = {"starts": 4, "tolerance": 1e-13} if method == "em" else {}
+            chosen = POINTS.get(method, {})
             made[key] = fit(
                 row.name,
                 named(row),

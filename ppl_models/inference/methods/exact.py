@@ -1,19 +1,28 @@
-"""The posterior in closed form, drawn directly: conjugate programs in which nothing is hidden."""
+"""The posterior in closed form, drawn directly: conjugate programs in which nothing is hidden.
+
+Where all that is unknown are probabilities with Dirichlet priors, so is the evidence: each prior
+contributes B(concentration + counts) / B(concentration).
+"""
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import jax
 import numpy as np
 from jax import Array, random
 
+from ...distributions.conditionals import DirichletConditional
+from ...distributions.token_chain import TokenChain
 from ...errors import InputError, UnsupportedError
 from ..compiling import QUICK
 from ..problem import Problem, Result
 from ..program import Globals, Model, Structure, random_values
 from ..statistics import Chunks, sweep
-from ..updates import conditional, conjugate_sites
+from ..updates import conditional, conjugate_sites, plain_prior
+
+MOST_NUMBERS = 500_000_000  #: of all draws together: 4 GB in double precision
 
 
 def check(problem: Problem) -> None:
@@ -61,14 +70,21 @@ def exact(problem: Problem, key: Array, *, chains: int = 4, draws: int = 1000) -
         draws: draws a chain.
 
     Returns:
-        Independent draws.
+        Independent draws; ``log_evidence``, the logarithm of the probability of the data with the
+        parameters integrated out, is an attribute where it is known (chains of tokens).
 
     Raises:
-        InputError: options out of range.
+        InputError: options out of range, or more draws than memory holds.
         UnsupportedError: the posterior has no closed form.
     """
     if min(chains, draws) < 1:
         raise InputError(f"chains ({chains}) and draws ({draws}) must be at least 1")
+    size = sum(math.prod(site.shape) for site in problem.structure.sites)
+    if chains * draws * size > MOST_NUMBERS:
+        raise InputError(
+            f"{chains} × {draws} draws of {size:,} numbers are too many to hold: ask for at most "
+            f"{max(1, MOST_NUMBERS // (chains * size))} draws a chain"
+        )
     wires, _ = conjugate_sites(problem.model, problem.structure, problem.wiring, problem.chunks)
     posteriors = _posteriors(problem, wires, 1)
     keys = random.split(key, (len(wires), chains * draws))
@@ -76,7 +92,26 @@ def exact(problem: Problem, key: Array, *, chains: int = 4, draws: int = 1000) -
     for wire, posterior, k in zip(wires, posteriors, keys, strict=True):
         drawn = jax.jit(partial(jax.lax.map, posterior.sample, batch_size=100))(k)
         values[wire.site] = np.asarray(drawn).reshape(chains, draws, *drawn.shape[1:])
-    return Result(values, "draws", {})
+    evidence = _log_evidence(problem, wires, posteriors)
+    known = {} if evidence is None else {"log_evidence": evidence}
+    return Result(values, "draws", {}, attributes=known)
+
+
+def _log_evidence(problem: Problem, wires: tuple, posteriors: list) -> float | None:
+    """log P(data), None where a part of it has no closed form here."""
+    total = 0.0
+    if not all(isinstance(f, TokenChain) for f in problem.families.values()):
+        return None
+    if {w.site for w in wires} != set(problem.structure.names):
+        return None  # a site without freedom, or one that is held
+    for wire, posterior in zip(wires, posteriors, strict=True):
+        shape = next(s.shape for s in problem.structure.sites if s.name == wire.site)
+        prior = plain_prior(problem.example.priors[wire.site], shape)
+        if prior is None or not isinstance(posterior, DirichletConditional):
+            return None
+        before = DirichletConditional(prior.concentration)
+        total += float(posterior.log_normaliser() - before.log_normaliser())
+    return total
 
 
 def _posteriors(problem: Problem, wires: tuple, seed: int) -> list:

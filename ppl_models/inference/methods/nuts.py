@@ -38,6 +38,7 @@ FIELDS = {
 
 def check(problem: Problem) -> None:
     """Serves every program; discrete sites beyond one assignment are refused by the reading."""
+    problem.need_continuous("nuts")
 
 
 def nuts(

@@ -1,0 +1,60 @@
+"""Arguments of a program that are computed from the data that it is fitted to."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class FromData:
+    """Marks an argument that `fit` computes, so that new rows are asked about with the old data.
+
+    A program that predicts from what it has seen (counts, neighbours) declares
+    ``seen: Annotated[Any, FromData(count)] = None``. What is computed is not stored in a fit: it
+    is computed again from the observed data that the fit carries.
+
+    Args:
+        make: called with the data's values and, by their names, those of the program's arguments
+            that it takes; gives an array or a registered dataclass of arrays.
+    """
+
+    make: Callable[..., Any]
+
+
+def derived_arguments(function: Callable) -> dict[str, FromData]:
+    """The program's arguments that are marked.
+
+    >>> from ppl_models.models.markov_chain import markov_chain
+    >>> derived_arguments(markov_chain)
+    {}
+    """
+    found = {}
+    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        for mark in get_args(parameter.annotation)[1:]:
+            if isinstance(mark, FromData):
+                found[name] = mark
+    return found
+
+
+def derive(
+    function: Callable, data: Mapping[str, np.ndarray], arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Compute the marked arguments.
+
+    Args:
+        function: the program.
+        data: the values that it is (or was) fitted to, by data parameter.
+        arguments: the program's other arguments; its defaults stand in for those not given.
+    """
+    defaults = {n: p.default for n, p in inspect.signature(function).parameters.items()}
+    found = {}
+    for name, mark in derived_arguments(function).items():
+        wanted = set(inspect.signature(mark.make).parameters)
+        given = {n: v for n, v in {**defaults, **arguments}.items() if n in wanted}
+        found[name] = mark.make(**{**given, **{n: v for n, v in data.items() if n in wanted}})
+    return found

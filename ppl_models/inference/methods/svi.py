@@ -1,0 +1,108 @@
+"""Variational inference: a normal distribution as near to the posterior as gradients bring it.
+
+The evidence lower bound E[log p(x, θ)] + entropy is climbed with one draw of the globals and one
+mini-batch a step, in the unconstrained space. Hoffman et al. (2013); Kucukelbir et al. (2017);
+of some sites alone, the rest a point (a network's last layer), Kristiadi et al. (2020).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax import Array, random
+
+from ...errors import InputError
+from ..guides import SHAPES, Guide, draws_of
+from ..origins import origins
+from ..problem import Problem, Result
+from ..stochastic import Training
+from ..training import courses, refuse_latent_rows, train
+
+
+def check(problem: Problem) -> None:
+    """Serves every program without a continuous latent for every row."""
+    refuse_latent_rows(problem, "svi")
+
+
+def svi(
+    problem: Problem,
+    key: Array,
+    *,
+    guide: str = "mean_field",
+    rank: int = 10,
+    sites: tuple[str, ...] | None = None,
+    steps: int = 4000,
+    batch: int = 256,
+    rate: float = 0.01,
+    clip: float = 10.0,
+    held_out: float = 0.0,
+    patience: int = 4,
+    chains: int = 4,
+    draws: int = 250,
+    checkpoint: str | Path | None = None,
+) -> Result:
+    """Fit a normal distribution to the posterior of the unconstrained global sites, and draw.
+
+    Args:
+        problem: program and data.
+        key: random key.
+        guide: "mean_field" (independent coordinates, too narrow where the posterior is
+            correlated), "low_rank" (a few directions more) or "full_rank" (for small programs).
+        rank: directions of a low-rank guide.
+        sites: the sites that are random; the others are held at the best point. Default: all.
+            ``("output", "output_bias")`` is the last layer of a network.
+        steps: most steps; the learning rate falls to zero towards the last.
+        batch: rows of a batch; sequences of similar length share one.
+        rate: largest learning rate.
+        clip: largest norm of the gradient of the bound per row.
+        held_out: share of the rows that is kept aside: training stops when they are predicted
+            worse, and the best round is kept.
+        patience: rounds, of 20, without a gain on the rows kept aside before it stops.
+        chains: number of chains (independent, as all draws are).
+        draws: draws a chain.
+        checkpoint: file that every round is written to, and that a run cut short goes on from.
+
+    Returns:
+        Independent draws of the fitted distribution; its bound's course in ``starts``.
+
+    Raises:
+        InputError: options out of range, or a checkpoint of another run.
+    """
+    structure = problem.structure
+    if min(chains, draws, rank) < 1:
+        raise InputError(f"chains ({chains}), draws ({draws}) and rank ({rank}) must be >= 1")
+    if guide not in SHAPES:
+        raise InputError(f"guide is {guide!r}: choose one of {', '.join(SHAPES)}")
+    names = structure.names
+    chosen = names if sites is None else (sites,) if isinstance(sites, str) else tuple(sites)
+    unknown = [n for n in chosen if n not in names]
+    if unknown or not chosen:
+        wrong = f"'{unknown[0]}', which is no free site" if unknown else "no site"
+        raise InputError(f"sites names {wrong}: choose among {', '.join(names) or 'none'}")
+    plan = Training(steps, batch, rate, clip, held_out, patience)
+    shape = Guide(structure, tuple(n for n in names if n in chosen), guide, rank)
+    origin_key, train_key, draw_key = random.split(key, 3)
+    values, _ = origins(problem, origin_key, 1)
+    found = train(
+        problem, shape, values[0], train_key, plan, checkpoint=checkpoint, label=f"svi, {guide}"
+    )
+    drawn = draws_of(shape, found.params, draw_key, chains * draws)
+    if not all(np.isfinite(v).all() for v in jax.tree.leaves(drawn)):
+        raise InputError("svi ended without a number: lower rate or clip")
+    notes = [] if found.converged else ["the bound still moved at the end: raise steps"]
+    notes.append(
+        "draws are of a normal distribution near the posterior, whose spread it understates where "
+        "the guide cannot bend: method='nuts' has no such limit"
+    )
+    if len(chosen) < len(names):
+        notes.append(f"only {', '.join(chosen)} vary; the other sites are held at a point")
+    report = courses([found], found.objective[-1:])
+    return Result(
+        {n: np.asarray(v).reshape(chains, draws, *v.shape[1:]) for n, v in drawn.items()},
+        "draws",
+        {},
+        report,
+        notes=notes,
+    )

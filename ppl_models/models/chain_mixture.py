@@ -1,0 +1,81 @@
+"""Sequences of tokens from hidden kinds, each with a chain of its own: click-streams."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+
+from ..data.kinds import Tokens
+from ..distributions import TokenChain
+from ._weights import mixture_weights
+
+
+def chain_mixture(
+    tokens: Annotated[Any, Tokens] = None,
+    *,
+    clusters: int,
+    vocabulary: int,
+    weights: str = "dirichlet",
+    concentration: float = 1.0,
+    initial_concentration: float = 1.0,
+    transition_concentration: float = 1.0,
+    sequences: int | None = None,
+    positions: int = 100,
+) -> Any:
+    """Sequences of tokens from hidden kinds, each with a chain of its own: click-streams.
+
+        π ~ Dirichlet(concentration)                    how common the kinds are
+        B_k ~ Dirichlet(initial_concentration)          how sequences of kind k begin
+        A_kv ~ Dirichlet(transition_concentration)      what follows token v: a token or <end>
+        z_n ~ Categorical(π)                            which kind sequence n is of
+        x_n1 ~ Categorical(B_z),  x_n,t+1 | x_nt = v ~ Categorical(A_zv)  until <end>
+
+    Cadez, Heckerman, Meek, Smyth and White (2003).
+
+    Args:
+        tokens: ``(sequence, position)`` codes 0 … V-1, then V (``<end>``) to the end of the row;
+            -1 is a token that is not known; None generates ``sequences`` sequences.
+        clusters: K.
+        vocabulary: V, the number of tokens without ``<end>``.
+        weights: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
+            cut off at K clusters.
+        concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
+        initial_concentration: of the Dirichlet priors of the first token; a number or
+            ``(token,)``.
+        transition_concentration: of the Dirichlet priors of the transitions; a number or
+            ``(next_token,)``.
+        sequences: number of sequences where there are no data.
+        positions: longest row that is generated, ``<end>`` included.
+
+    Returns:
+        The rows of codes.
+
+    >>> from jax import random
+    >>> from numpyro import handlers
+    >>> program = handlers.seed(chain_mixture, random.key(0))
+    >>> program(clusters=2, vocabulary=3, sequences=5, positions=9).shape
+    (5, 9)
+    """
+    if tokens is not None:
+        sequences, positions = jnp.shape(tokens)
+    shares = mixture_weights(clusters, concentration, weights)
+    with numpyro.plate("cluster", clusters):
+        initial = numpyro.sample(
+            "initial",
+            dist.Dirichlet(initial_concentration + jnp.zeros(vocabulary)),
+            infer={"event_dims": ["token"]},
+        )
+        transition = numpyro.sample(
+            "transition",
+            dist.Dirichlet(
+                transition_concentration + jnp.zeros((vocabulary, vocabulary + 1))
+            ).to_event(1),
+            infer={"event_dims": ["token", "next_token"]},
+        )
+    with numpyro.plate("sequence", sequences):
+        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
+        chain = TokenChain(initial[z], transition[z], positions=positions)
+        return numpyro.sample("tokens", chain, obs=tokens, infer={"event_dims": ["position"]})

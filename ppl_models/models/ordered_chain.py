@@ -1,0 +1,95 @@
+"""Sequences of tokens in which each depends on the last few, up to `<end>`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+
+from ..data.kinds import Tokens
+from ..distributions import TokenChain, context_count
+from ..errors import InputError
+
+MOST_CELLS = 4_000_000  #: numbers that the table of transitions may have
+
+
+def ordered_chain(
+    tokens: Annotated[Any, Tokens] = None,
+    *,
+    vocabulary: int,
+    order: int = 2,
+    initial_concentration: float = 1.0,
+    concentration: float = 1.0,
+    sequences: int | None = None,
+    positions: int = 100,
+) -> Any:
+    """Sequences of tokens in which each depends on the last few, up to ``<end>``.
+
+        π₀ ~ Dirichlet(initial_concentration)       how sequences begin
+        A_c ~ Dirichlet(concentration)              what follows context c: a token or <end>
+        x_1 ~ Categorical(π₀),  x_t+1 | context c_t ~ Categorical(A_c)  until <end>
+
+    The context is the last ``order`` tokens, fewer near the beginning, where no more have been
+    read: V + V² + … + V^order contexts. With ``order=1`` this is ``markov_chain``. What follows a
+    context that was never seen is its prior; ``method="exact"`` gives the log evidence, by which
+    orders can be compared.
+
+    Args:
+        tokens: ``(sequence, position)`` codes 0 … V-1, then V (``<end>``) to the end of the row;
+            -1 is a token that is not known; None generates ``sequences`` sequences.
+        vocabulary: V, the number of tokens without ``<end>``.
+        order: how many tokens are looked back at.
+        initial_concentration: of the Dirichlet prior of the first token; a number or ``(token,)``.
+        concentration: of the Dirichlet priors of the transitions; a number or ``(next_token,)``.
+        sequences: number of sequences where there are no data.
+        positions: longest row that is generated, ``<end>`` included.
+
+    Returns:
+        The rows of codes.
+
+    Raises:
+        InputError: no order, or one with more transitions than a table can hold.
+
+    >>> from jax import random
+    >>> from numpyro import handlers
+    >>> program = handlers.seed(ordered_chain, random.key(0))
+    >>> program(vocabulary=3, order=2, sequences=5, positions=9).shape
+    (5, 9)
+    """
+    if tokens is not None:
+        sequences, positions = jnp.shape(tokens)
+    contexts = _contexts(vocabulary, order)
+    initial = numpyro.sample(
+        "initial",
+        dist.Dirichlet(initial_concentration + jnp.zeros(vocabulary)),
+        infer={"event_dims": ["token"]},
+    )
+    with numpyro.plate("token" if order == 1 else "context", contexts):
+        transition = numpyro.sample(
+            "transition",
+            dist.Dirichlet(concentration + jnp.zeros(vocabulary + 1)),
+            infer={"event_dims": ["next_token"]},
+        )
+    with numpyro.plate("sequence", sequences):
+        chain = TokenChain(initial, transition, positions=positions, order=order)
+        return numpyro.sample("tokens", chain, obs=tokens, infer={"event_dims": ["position"]})
+
+
+def _contexts(vocabulary: int, order: int) -> int:
+    """How many contexts there are.
+
+    Raises:
+        InputError: no order, or more transitions than a table can hold.
+    """
+    if isinstance(order, bool) or not isinstance(order, int) or order < 1:
+        raise InputError(f"order is {order!r}: give a whole number from 1 up")
+    contexts = context_count(vocabulary, order) if order < 64 else MOST_CELLS
+    if contexts * (vocabulary + 1) > MOST_CELLS:
+        raise InputError(
+            f"a chain of order {order} over {vocabulary} tokens would have "
+            f"{contexts * (vocabulary + 1):,} transitions: give a lower order, or use the program "
+            "pitman_yor_chain, which keeps only contexts that were seen"
+        )
+    return contexts

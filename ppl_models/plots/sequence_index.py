@@ -1,0 +1,141 @@
+"""Sequences one under the other, a colour a token, a panel a cluster: the sequence index plot."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from arviz_plots import PlotCollection
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, to_hex
+from matplotlib.patches import Patch
+
+from ppl_models.errors import InputError
+from ppl_models.plots.panels import across, figure_of, given_panels, new_panels, panel
+from ppl_models.plots.reading import kept_rows, observed, responsibilities
+from ppl_models.plots.style import PALE, cluster_colors, headline, readable, shorten, styled
+
+COLORS = 20  #: tokens that get a colour of their own
+UNKNOWN = "#F2F2F2"
+
+
+@styled
+def plot_sequence_index(
+    tree: xr.DataTree,
+    *,
+    max_sequences: int = 150,
+    max_positions: int | None = None,
+    plot_collection: PlotCollection | None = None,
+    backend: str = "matplotlib",
+) -> PlotCollection:
+    """The data themselves, sorted so that alike lies beside alike (Scherer 2001).
+
+    Each line is a sequence, each cell a token, white what comes after its end. Sequences stand in
+    the panel of the cluster that they most probably are of, sorted by their first tokens.
+
+    Args:
+        tree: a fit of sequences of tokens, by cluster or not.
+        max_sequences: of more sequences in a panel than this, some are shown, evenly chosen.
+        max_positions: the first so many tokens are shown (default: as many as 98% of the
+            sequences have, at most 100).
+        plot_collection: draw into this collection, over the dim `cluster` if there are clusters.
+        backend: only "matplotlib".
+
+    Raises:
+        InputError: when the data are no sequences of tokens.
+
+    Example:
+        >>> plot_sequence_index(tree).savefig("index.png")  # doctest: +SKIP
+    """
+    data = observed(tree)
+    if data is None or "position" not in data.dims:
+        raise InputError(
+            f"The data of {tree.attrs.get('program', '?')!r} are no sequences of tokens: "
+            "plot_sequence_index draws (sequence, position)."
+        )
+    codes, names = data.transpose(..., "position").values, token_names(tree)
+    if max_positions is None:
+        lengths = (codes < len(names)).sum(1)
+        max_positions = int(np.clip(np.ceil(np.quantile(lengths, 0.98)), 2, 100))
+    codes = codes[:, :max_positions]
+    clustered = "responsibilities" in tree.children
+    probability = responsibilities(tree).values if clustered else np.ones((len(codes), 1))
+    best, count = probability.argmax(1), probability.shape[1]
+    if plot_collection is None:
+        coords = {"cluster": list(range(count))} if clustered else {}
+        wide = across(count)
+        size = (0.6 + 4.0 * wide, 0.9 + 3.4 * -(-count // wide))
+        made = new_panels(coords, columns=list(coords), wrap=wide if clustered else None, size=size,
+                          backend=backend)  # fmt: skip
+    else:
+        made = given_panels(plot_collection, range(count) if clustered else None)
+    color_of, entries = _token_colors(codes, names)
+    inside = (codes >= 0) & (codes < len(names))
+    longest = max(1, int(inside.sum(1).max()))
+    for k in range(count):
+        target = panel(made, cluster=k) if clustered else panel(made)
+        mine = codes[best == k][:, :longest]
+        sure = probability[best == k, k].mean() if (best == k).any() else np.nan
+        draw_index(target, mine, len(names), color_of, max_sequences)
+        share = f"{len(mine):,} sequences, {len(mine) / len(codes):.0%}"
+        note = f"{share}; {sure:.0%} sure" if clustered and len(mine) else share
+        headline(target, f"cluster {k}" if clustered else "The sequences", note)
+        if clustered:
+            target.spines["left"].set(color=cluster_colors(count)[k], linewidth=4, visible=True)
+    handles = [Patch(facecolor=color, label=label) for label, color in entries]
+    figure_of(made).legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8))
+    return made
+
+
+def token_names(tree: xr.DataTree) -> list[str]:
+    """The tokens in the order of their codes, without <end>."""
+    posterior = tree["posterior"].to_dataset() if "posterior" in tree.children else xr.Dataset()
+    for dim in ("token", "next_token"):
+        if dim in posterior.coords:
+            names = [str(name) for name in posterior[dim].values]
+            return names if dim == "token" else names[:-1]
+    data = observed(tree)
+    assert data is not None
+    return [str(code) for code in range(int(data.max()))]
+
+
+def draw_index(
+    target: Axes, codes: np.ndarray, tokens: int, color_of: np.ndarray, at_most: int
+) -> None:
+    """One panel: sequences sorted by their first tokens, at most so many of them."""
+    order = np.lexsort(codes.T[::-1]) if len(codes) else np.arange(0)
+    shown = codes[order][kept_rows(len(codes), at_most)]
+    if len(shown):
+        colors = _palette(int(color_of.max()) + 1)
+        palette = ListedColormap([*colors, UNKNOWN, "white"])
+        # after the tokens' colours one for tokens that are not known, and white after the end
+        looked_up = np.append(color_of, [len(colors), len(colors) + 1])
+        cells = np.where(shown < 0, tokens, np.minimum(shown, tokens + 1))
+        cells = np.where(shown == tokens, tokens + 1, cells)
+        target.imshow(looked_up[cells], cmap=palette, vmin=-0.5, vmax=palette.N - 0.5,
+                      aspect="auto", interpolation="nearest")  # fmt: skip
+    target.set(xlabel="position", yticks=[])
+    places = np.arange(0, codes.shape[1], max(1, codes.shape[1] // 6))
+    target.set_xticks(places, [str(place + 1) for place in places])
+
+
+def _palette(count: int) -> list[str]:
+    """Colours of tokens, of another family than those of clusters; the last of many is grey."""
+    pairs = colormaps["tab20"].colors  # type: ignore[attr-defined]
+    colors = [to_hex(color) for color in (*pairs[::2], *pairs[1::2])]
+    return colors[:count] if count <= COLORS else [*colors[:COLORS], PALE]
+
+
+def _token_colors(codes: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[tuple[str, str]]]:
+    """Which colour each token has ``(token,)``, and the legend's entries."""
+    inside = codes[(codes >= 0) & (codes < len(names))].astype(int)
+    counts = np.bincount(inside, minlength=len(names))
+    ranked = np.argsort(-counts, kind="stable")
+    color_of = np.full(len(names), min(len(names), COLORS), int)
+    own = np.sort(ranked[:COLORS])
+    color_of[own] = np.arange(len(own))
+    palette = _palette(len(names) if len(names) <= COLORS else COLORS + 1)
+    entries = [(shorten(readable(names[t]), 14), palette[color_of[t]]) for t in own]
+    if len(names) > COLORS:
+        entries.append(("all others", palette[-1]))
+    return color_of, entries

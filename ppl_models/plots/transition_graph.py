@@ -1,0 +1,190 @@
+"""Which token follows which, as arrows between the tokens, a panel a cluster."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from arviz_plots import PlotCollection
+from matplotlib.axes import Axes
+from matplotlib.patches import Circle, FancyArrowPatch
+
+from ppl_models.errors import InputError
+from ppl_models.plots.panels import across, given_panels, new_panels, panel
+from ppl_models.plots.reading import feature_names, group, mean_weights
+from ppl_models.plots.style import (
+    INK,
+    MUTED,
+    POSTERIOR,
+    cluster_colors,
+    headline,
+    readable,
+    shorten,
+    styled,
+)
+
+LOOP = 0.2  #: radius of the ring that stands for a step from a token to itself
+
+
+@styled
+def plot_transition_graph(
+    tree: xr.DataTree,
+    *,
+    least: float = 0.015,
+    max_tokens: int = 16,
+    plot_collection: PlotCollection | None = None,
+    backend: str = "matplotlib",
+) -> PlotCollection:
+    """Tokens on a circle, with arrows for the steps that are taken often enough.
+
+    An arrow's width is the step's share of all steps that a sequence takes on average (so that
+    what follows a token that is never seen does not show), a ring beside a token a step from it
+    to itself, a disc's area the token's share of all tokens; a black rim says how often sequences
+    begin there. All by the posterior mean of the transitions.
+
+    Args:
+        tree: a fit with `initial (token)` and `transition (token, next_token)`, by cluster or not.
+        least: the smallest share of all steps that gets an arrow.
+        max_tokens: of more tokens than this, the most visited are shown.
+        plot_collection: draw into this collection, over the dim `cluster` if there are clusters.
+        backend: only "matplotlib".
+
+    Raises:
+        InputError: when the posterior has no transitions from token to token.
+
+    Example:
+        >>> plot_transition_graph(tree).savefig("graph.png")  # doctest: +SKIP
+    """
+    posterior = group(tree, "posterior", "plot_transition_graph")
+    initial, transition = chains_of(posterior, tree, "plot_transition_graph")
+    names = feature_names(posterior["transition"], "next_token")
+    visits = np.stack([expected_visits(i, t) for i, t in zip(initial, transition, strict=True)])
+    clustered = "cluster" in posterior["transition"].dims
+    count = len(initial)
+    shown = _most_visited(visits, max_tokens)
+    if plot_collection is None:
+        coords = {"cluster": list(range(count))} if clustered else {}
+        wide = across(count)
+        tall = -(-count // wide)
+        made = new_panels(coords, columns=list(coords), wrap=wide if clustered else None,
+                          size=(4.4 * wide, 4.25 * tall), backend=backend)  # fmt: skip
+    else:
+        made = given_panels(plot_collection, range(count) if clustered else None)
+    colors = cluster_colors(count) if clustered else [POSTERIOR]
+    weights = mean_weights(tree) if clustered else None
+    for k in range(count):
+        target = panel(made, cluster=k) if clustered else panel(made)
+        draw_graph(target, initial[k], transition[k], visits[k], names, shown, colors[k], least)
+        title = f"cluster {k}" if clustered else "Which token follows which"
+        share = "" if weights is None else f"{weights[k]:.0%} of the sequences; "
+        headline(target, title, f"{share}{visits[k].sum():.1f} tokens on average")
+    return made
+
+
+def chains_of(
+    posterior: xr.Dataset, tree: xr.DataTree, purpose: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior means of `initial (cluster, token)` and `transition (cluster, token, next)`.
+
+    Raises:
+        InputError: when the posterior has no transitions from token to token.
+    """
+    found = posterior.get("transition")
+    if (
+        found is None
+        or not {"token", "next_token"} <= set(found.dims)
+        or "initial" not in posterior
+    ):
+        raise InputError(
+            f"The program {tree.attrs.get('program', '?')!r} has no `initial (token)` and "
+            f"`transition (token, next_token)`: {purpose} draws chains of order 1."
+        )
+    mean = posterior[["initial", "transition"]].mean(["chain", "draw"])
+    if "cluster" not in mean.dims:
+        mean = mean.expand_dims("cluster")
+    mean = mean.transpose("cluster", "token", "next_token")
+    return mean["initial"].values, mean["transition"].values
+
+
+def expected_visits(initial: np.ndarray, transition: np.ndarray) -> np.ndarray:
+    """How often a sequence comes by each token before it ends, on average, ``(token,)``.
+
+    >>> expected_visits(np.array([1.0]), np.array([[0.5, 0.5]]))
+    array([2.])
+    """
+    among = transition[:, :-1]
+    return np.linalg.solve(np.eye(len(among)) - among.T, initial)
+
+
+def _most_visited(visits: np.ndarray, count: int) -> np.ndarray:
+    share = (visits / visits.sum(1, keepdims=True)).max(0)
+    return np.sort(np.argsort(-share, kind="stable")[:count])
+
+
+def draw_graph(
+    target: Axes,
+    initial: np.ndarray,
+    transition: np.ndarray,
+    visits: np.ndarray,
+    names: list[str],
+    shown: np.ndarray,
+    color: str,
+    least: float,
+) -> None:
+    """One chain's graph: discs, arrows, and a square for <end>."""
+    end = len(names) - 1
+    nodes = [*shown.tolist(), end]
+    angle = np.pi / 2 - 2 * np.pi * np.arange(len(nodes)) / len(nodes)
+    place = {node: np.array([np.cos(a), np.sin(a)])
+             for node, a in zip(nodes, angle, strict=True)}  # fmt: skip
+    share = visits / visits.sum()
+    loops = set()
+    for before in shown.tolist():
+        for after in nodes:
+            flow = share[before] * transition[before, after]
+            if flow < least:
+                continue
+            if before == after:
+                loops.add(before)
+                _loop(target, place[before], flow, color)
+            else:
+                _arrow(target, place[before], place[after], flow, color)
+    for node in nodes:
+        x, y = place[node]
+        if node == end:
+            target.scatter(x, y, s=150, marker="s", color=MUTED, zorder=4)
+        else:
+            size = 40 + 1400 * share[node]
+            target.scatter(x, y, s=size, color=color, edgecolors="white", zorder=4)
+            if initial[node] > 0.05:  # a rim says where sequences begin
+                target.scatter(x, y, s=size + 120, facecolors="none", edgecolors=INK, zorder=5,
+                               linewidths=0.5 + 3.5 * initial[node])  # fmt: skip
+        x, y = (1.25 + 2 * LOOP * (node in loops)) * place[node]
+        ha = "center" if abs(x) < 0.35 else ("left" if x > 0 else "right")
+        target.text(x, y, shorten(readable(names[node]), 12), ha=ha, va="center", fontsize=9,
+                    zorder=6)  # fmt: skip
+    target.set(xlim=(-2.1, 2.1), ylim=(-1.75, 1.75), xticks=[], yticks=[])
+    for spine in target.spines.values():
+        spine.set_visible(False)
+
+
+def _width(flow: float) -> float:
+    return 0.6 + min(16 * flow, 7.0)
+
+
+def _arrow(target: Axes, start: np.ndarray, stop: np.ndarray, flow: float, color: str) -> None:
+    """An arrow from one place to another, bent so that the way back is another."""
+    head = 4 + min(10 * flow, 4.0)
+    style = f"-|>,head_length={head:.1f},head_width={0.6 * head:.1f}"
+    arrow = FancyArrowPatch(
+        tuple(start), tuple(stop), arrowstyle=style, color=color, linewidth=_width(flow),
+        alpha=0.6, connectionstyle="arc3,rad=0.18", shrinkA=10, shrinkB=13, zorder=2,
+        mutation_scale=1.0,
+    )  # fmt: skip
+    target.add_patch(arrow)
+
+
+def _loop(target: Axes, place: np.ndarray, flow: float, color: str) -> None:
+    """A ring outside the circle, behind the token."""
+    ring = Circle(tuple((1 + LOOP) * place), LOOP, fill=False, edgecolor=color, alpha=0.6,
+                  linewidth=_width(flow), zorder=2)  # fmt: skip
+    target.add_patch(ring)

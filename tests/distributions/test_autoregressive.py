@@ -1,0 +1,186 @@
+"""The contract of everything that is written token by token, kept by every distribution here.
+
+A new subclass of ``Autoregressive`` needs one row in ``CASES``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import random
+
+import ppl_models.distributions as package
+from ppl_models.distributions import Autoregressive, TokenChain
+from ppl_models.distributions.autoregressive import steps_taken, tempered
+
+_generator = np.random.default_rng(7)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table.
+
+    Args:
+        name: of the row.
+        kind: the class.
+        build: the distribution without a batch: few tokens, few positions.
+    """
+
+    name: str
+    kind: type
+    build: Callable[[], Any]
+
+
+def _chain(tokens: int, order: int, positions: int) -> Callable[[], TokenChain]:
+    contexts = sum(tokens**length for length in range(1, order + 1))
+    initial = _generator.dirichlet(np.ones(tokens))
+    transition = _generator.dirichlet(np.ones(tokens + 1), contexts)
+    return lambda: TokenChain(initial, transition, positions=positions, order=order)
+
+
+CASES = [
+    Case("chain of order 1", TokenChain, _chain(3, 1, 4)),
+    Case("chain of order 2", TokenChain, _chain(2, 2, 5)),
+    Case("chain of order 3, shorter rows", TokenChain, _chain(2, 3, 2)),
+]
+
+
+@pytest.fixture(params=CASES, ids=[case.name for case in CASES])
+def writer(request: pytest.FixtureRequest) -> Any:
+    return request.param.build()
+
+
+def rows_of(writer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Every row of codes: sequences that end in time, and those that are cut."""
+    v, positions = writer.tokens, writer.positions
+    cut = np.array(list(product(range(v), repeat=positions)))
+    ended = [
+        [*sequence, *[v] * (positions - length)]
+        for length in range(positions if writer.ends else 0)
+        for sequence in product(range(v), repeat=length)
+    ]
+    return np.array(ended, int).reshape(-1, positions), cut
+
+
+def _subclasses(kind: type) -> set[type]:
+    return {kind}.union(*(_subclasses(s) for s in kind.__subclasses__()))
+
+
+def test_every_sequence_distribution_has_a_row():
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+    here = {
+        s for s in _subclasses(Autoregressive) if s.__module__.startswith(f"{package.__name__}.")
+    }
+    assert here - {Autoregressive} == {case.kind for case in CASES}
+
+
+def test_every_sequence_has_its_probability_and_all_add_up_to_one(writer):
+    ended, cut = rows_of(writer)
+    every = jnp.asarray(np.concatenate([ended, cut]))
+    table = writer.following_each(every)
+    taken = writer.taken_each(every)
+    np.testing.assert_allclose(taken, steps_taken(table, every, writer.tokens), rtol=1e-12)
+    probability = np.exp(np.asarray(taken).sum(1))
+    # sequences that were cut have the probability of all that begin so
+    np.testing.assert_allclose(probability.sum(), 1, rtol=1e-10)
+    np.testing.assert_allclose(np.exp(writer.log_prob(every)), probability, rtol=1e-10, atol=1e-290)
+    step_by_step = Autoregressive.following_each(writer, every)
+    np.testing.assert_allclose(np.exp(table), np.exp(step_by_step), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(np.exp(table).sum(-1), 1, rtol=1e-10)
+    if writer.ends:
+        assert table.shape[-1] == writer.tokens + 1
+        assert (np.exp(table[:, 0, -1]) == 0).all()  # no sequence is empty
+
+
+def test_what_is_written_has_the_distribution_of_the_log_probabilities(writer):
+    draws = 20_000
+    drawn = np.asarray(jax.jit(lambda key: writer.write(key, (draws,)))(random.key(3)))
+    assert drawn.shape == (draws, writer.positions) and drawn.dtype == np.int32
+    every = np.concatenate(rows_of(writer))
+    probability = np.exp(writer.log_prob(jnp.asarray(every)))
+    base = (writer.tokens + 1) ** np.arange(writer.positions)
+    seen = np.array([(drawn @ base == row @ base).mean() for row in every])
+    assert seen.sum() == pytest.approx(1)
+    error = np.sqrt(probability * (1 - probability) / draws)
+    assert (np.abs(seen - probability) < 5 * error + 1e-9).all()
+
+
+def test_given_tokens_stay_and_zero_temperature_takes_the_best(writer):
+    prefix = jnp.array([writer.tokens - 1])
+    greedy = writer.write(random.key(0), (3,), tempered(0.0, None, None), prefix)
+    assert (greedy == greedy[0]).all() and (greedy[:, 0] == prefix[0]).all()
+    table = np.asarray(writer.following_each(greedy))[0]
+    end = writer.tokens if writer.ends else writer.tokens + 1
+    row = np.asarray(greedy)[0]
+    for place in range(1, writer.positions):
+        over = (row[:place] == end).any()
+        assert row[place] == (end if over else table[place].argmax())
+
+
+def test_a_batch_of_chains_is_as_many_chains():
+    """Parameters ``(cluster, 1)``, as enumeration has them, and one chain a sequence."""
+    initial = _generator.dirichlet(np.ones(2), (3, 1))
+    transition = _generator.dirichlet(np.ones(3), (3, 1, 6))
+    several = TokenChain(initial, transition, positions=5, order=2)
+    alone = [
+        TokenChain(i, t, positions=5, order=2)
+        for i, t in zip(initial[:, 0], transition[:, 0], strict=True)
+    ]
+    rows = jnp.asarray(np.concatenate(rows_of(several))[::11])
+    for name in ("following_each", "taken_each"):
+        found = getattr(several, name)(rows)
+        expected = np.stack([np.asarray(getattr(c, name)(rows)) for c in alone])
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    state = several.read(several.begin((4, 3, 1)), jnp.ones((4, 3, 1), int))
+    expected = [c.following(c.read(c.begin(()), jnp.ones((), int))) for c in alone]
+    np.testing.assert_allclose(several.following(state)[2, :, 0], np.stack(expected), rtol=1e-12)
+    by_row = TokenChain(initial[[0, 1, 2], 0], transition[[0, 1, 2], 0], positions=5, order=2)
+    expected = [c.following_each(r[None])[0] for c, r in zip(alone, rows[:3], strict=True)]
+    np.testing.assert_allclose(by_row.following_each(rows[:3]), np.stack(expected), rtol=1e-12)
+
+
+PROBS = jnp.array([[0.5, 0.3, 0.15, 0.05], [0.1, 0.2, 0.3, 0.4]])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((1.0, None, None), PROBS),
+        ((1.0, 2, None), [[5 / 8, 3 / 8, 0, 0], [0, 0, 3 / 7, 4 / 7]]),
+        ((1.0, 9, None), PROBS),
+        ((1.0, None, 0.75), [[5 / 8, 3 / 8, 0, 0], [0, 2 / 9, 3 / 9, 4 / 9]]),
+        ((1.0, None, 0.5), [[1, 0, 0, 0], [0, 0, 3 / 7, 4 / 7]]),
+        ((1.0, None, 1.0), PROBS),
+        ((0.0, None, None), [[1, 0, 0, 0], [0, 0, 0, 1]]),
+        ((0.5, None, None), PROBS**2 / (PROBS**2).sum(-1, keepdims=True)),
+        ((1e9, None, None), np.full((2, 4), 0.25)),
+        ((1.0, 3, 0.6), [[5 / 8, 3 / 8, 0, 0], [0, 0, 3 / 7, 4 / 7]]),
+    ],
+)
+def test_tails_are_cut_and_the_rest_keeps_its_proportions(arguments, expected):
+    found = np.asarray(jnp.exp(tempered(*arguments)(jnp.log(PROBS))))
+    expected = np.asarray(expected, float)
+    found = found / found.sum(-1, keepdims=True)
+    np.testing.assert_allclose(found, expected / expected.sum(-1, keepdims=True), atol=1e-8)
+
+
+def test_of_equally_probable_tokens_no_more_are_kept_than_asked():
+    even = jnp.zeros(4)
+    for arguments in ((1.0, 2, None), (1.0, None, 0.5)):
+        assert np.isfinite(tempered(*arguments)(even)).tolist() == [True, True, False, False]
+
+
+def test_impossible_tokens_stay_impossible_at_any_temperature():
+    log_probs = jnp.log(jnp.array([0.0, 0.4, 0.6]))
+    for arguments in ((0.0, None, None), (100.0, None, None), (1.0, 3, None), (1.0, None, 1.0)):
+        assert tempered(*arguments)(log_probs)[0] == -jnp.inf
