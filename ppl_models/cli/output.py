@@ -81,8 +81,8 @@ def _frame(values: xr.DataArray, kind: Any, dataset: xr.Dataset, tree: xr.DataTr
     import pandas as pd
 
     from ..data import Bits, Categories, Counts, Tokens, decode
-    from ..data.series import COLUMN, Series, as_sequences
     from ..data.categories import known_levels
+    from ..data.series import COLUMN, Series, as_sequences
     from ..inference.fit import from_json
 
     labels = from_json(tree.attrs["coordinate_labels"])
