@@ -279,10 +279,12 @@ def _outcome(
 def hidden_picture(counts: pd.Series, years: np.ndarray, drawn: np.ndarray) -> Figure:
     """Counts by year, and intervals for those that were hidden."""
     low, middle, high = np.quantile(drawn, [0.05, 0.5, 0.95], axis=0)
+    shown = counts.astype(float)
+    shown.iloc[years] = np.nan
     with house_style():
         figure = Figure(figsize=(9.6, 3.4))
         axes = figure.subplots()
-        axes.plot(counts.index, counts, "o-", color="#8A8A8A", markersize=3, linewidth=0.8,
+        axes.plot(counts.index, shown, "o-", color="#8A8A8A", markersize=3, linewidth=0.8,
                   label="counted, and shown to the fit")  # fmt: skip
         across = counts.index.to_numpy()[years]
         axes.vlines(across, low, high, color=PALETTE[0], linewidth=2.2, alpha=0.6)
@@ -291,7 +293,7 @@ def hidden_picture(counts: pd.Series, years: np.ndarray, drawn: np.ndarray) -> F
                   label="counted, but hidden from the fit")  # fmt: skip
         axes.set(ylabel="earthquakes", xlim=(counts.index[0] - 1, counts.index[-1] + 1))
         axes.legend(loc="upper right", ncols=3)
-        axes.set_title("Hidden years, filled in from the others", pad=24)
+        axes.set_title("Hidden years, filled in from the others")
         axes.set_ylim(top=1.18 * float(max(counts.max(), high.max())))
     return figure
 
@@ -313,7 +315,7 @@ def ahead_picture(counts: pd.Series, ahead: np.ndarray) -> Figure:
                      label="mean of all years")  # fmt: skip
         axes.set(ylabel="earthquakes", ylim=(0, None))
         axes.set_title("The years after 2006, as the fit sees them")
-        axes.legend(loc="upper left")
+        axes.legend(loc="upper center")
     return figure
 
 
