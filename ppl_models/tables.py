@@ -25,6 +25,7 @@ TINY: dict[str, Any] = {
     "Bits": [[0, 1], [1, 1], [1, 0], [0, 0]],
     "Counts": [[0, 3], [5, 1], [2, 2], [1, 9]],
     "Categories": [["a", "x"], ["b", "y"], ["b", "x"], ["c", "y"]],
+    "Series": [[[0.0, 1.0], [1.0, 3.0], [5.0, 5.5]], [[6.0, 4.0], [7.0, 7.0]]],
     "Tokens": ["ab", "b", "bba"],
     "Graphs": [[[0, 1, 0], [1, 0, 1], [0, 1, 0]], [[0, 1, 1], [1, 0, 1], [1, 1, 0]]],
 }
@@ -47,7 +48,7 @@ def variants(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if isinstance(c, tuple) and c and all(isinstance(text, str) for text in c)
     ]
     parameters = inspect.signature(function).parameters
-    clusters: dict[str, Any] = {"clusters": 2} if "clusters" in parameters else {}
+    clusters: dict[str, Any] = {n: 2 for n in ("clusters", "states") if n in parameters}
     found = [
         (n, choice)
         for n, p in parameters.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
@@ -187,11 +188,16 @@ def test_every_program_reads_what_it_generated(
     if kind.__name__ == "Tokens":
         data = tmp_path / "data.txt"
         data.write_text("".join(f"{row}\n" for row in rows))
+    elif kind.__name__ == "Series":
+        data = tmp_path / "data.csv"
+        steps = [(*step, label) for label, piece in zip("ab", rows, strict=True) for step in piece]
+        pd.DataFrame(steps, columns=["left", "right", "sequence"]).to_csv(data, index=False)
     else:
         data = tmp_path / "data.csv"
         columns = [f"column {i}" for i in range(len(rows[0]))]
         pd.DataFrame(rows, columns=columns).to_csv(data, index=False)
-    clusters = [] if name == "markov_chain" else ["--clusters", "2"]
+    parameters = inspect.signature(catalogue.program(name)).parameters
+    clusters = [f"--set={n}=2" for n in ("clusters", "states") if n in parameters]
     fit = tmp_path / "fit.nc"
     spoken(capsys, "fit", name, data, *clusters, "--out", fit, "--quiet", *QUICK)
     like = {

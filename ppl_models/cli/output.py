@@ -77,10 +77,12 @@ def data_text(dataset: xr.Dataset, tree: xr.DataTree, *, as_table: bool) -> str:
 
 def _frame(values: xr.DataArray, kind: Any, dataset: xr.Dataset, tree: xr.DataTree) -> pd.DataFrame:
     """One data site as a table whose cells are what its file would hold."""
+    import numpy as np
     import pandas as pd
 
     from ..data import Bits, Categories, Counts, Tokens, decode
     from ..data.categories import known_levels
+    from ..data.series import COLUMN, Series, as_sequences
     from ..inference.fit import from_json
 
     labels = from_json(tree.attrs["coordinate_labels"])
@@ -90,6 +92,11 @@ def _frame(values: xr.DataArray, kind: Any, dataset: xr.Dataset, tree: xr.DataTr
             {values.name: [s if isinstance(s, str) else " ".join(s) for s in sequences]}
         )
     names = [str(n) for n in labels.get("feature", ())]
+    if issubclass(kind, Series):
+        pieces = as_sequences(values.values.astype(float))
+        owner = np.repeat(np.arange(len(pieces)), [len(piece) for piece in pieces])
+        steps = pd.DataFrame(np.concatenate(pieces).astype(values.dtype), columns=names)
+        return steps.assign(**{COLUMN: owner})
     matrix = values.values.reshape(len(values), -1)
     if len(names) != matrix.shape[1]:
         names = [f"{values.name}_{i}" for i in range(matrix.shape[1])]

@@ -344,8 +344,7 @@ class HiddenMarkov(ExponentialFamily):
 
     def collapsed(self, deviation: Array) -> Array:
         """Whether a state has shrunk onto a step or a plane."""
-        spread = jnp.sqrt(jnp.mean(jnp.asarray(deviation) ** 2, axis=0))
-        return self._by_state(self._flat().collapsed(spread)).any(-1)
+        return self._by_state(self._flat().collapsed(deviation)).any(-1)
 
     def features(self, value: Array) -> Array:
         """Steps as points, ``(position × sequence, coordinate)``."""

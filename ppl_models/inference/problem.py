@@ -93,11 +93,13 @@ class Problem:
 
     @cached_property
     def deviations(self) -> dict[str, Any]:
-        """Standard deviation of every feature of real-valued data."""
-        return {
-            name: jnp.asarray(np.nanstd(np.asarray(self.model.data[name], float), axis=0))
-            for name in self.families
-        }
+        """Standard deviation of every feature of real-valued data, over rows or over all steps."""
+        found = {}
+        for name, family in self.families.items():
+            value = np.asarray(self.model.data[name], float)
+            steps = family.latent and value.ndim > 2
+            found[name] = jnp.asarray(np.nanstd(value, axis=(0, 1) if steps else 0))
+        return found
 
     def need_continuous(self, method: str) -> None:
         """Refuse a program with global sites that are whole numbers."""

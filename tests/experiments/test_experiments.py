@@ -20,10 +20,19 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy.ndimage import maximum_filter
-from scipy.special import logsumexp
+from scipy.special import gammaln, logsumexp
 from scipy.stats import multivariate_normal
 
-from experiments import demo, digits, kmeans_fails, kmeans_limit, names, old_faithful, words
+from experiments import (
+    demo,
+    digits,
+    earthquakes,
+    kmeans_fails,
+    kmeans_limit,
+    names,
+    old_faithful,
+    words,
+)
 from experiments._modes import climb, count_modes, distinct
 from experiments._page import command, essay_blocks, plain
 from ppl_models.cli import experiments as found_experiments
@@ -92,6 +101,37 @@ def test_answers_are_computed_from_the_numbers(name: str, outcome: Callable) -> 
     found = outcome(name)
     assert EXPERIMENTS[name].answer(found.numbers) == found.answer
     assert len(re.findall(r"\d+[.]\d+|\d+%", found.answer)) >= 5
+
+
+# ---- earthquakes --------------------------------------------------------------------------------
+
+
+def test_earthquakes_reach_the_published_maxima(outcome: Callable) -> None:
+    numbers = outcome("earthquakes").numbers
+    table = numbers["table"]
+    for states, published in earthquakes.PUBLISHED.items():
+        if str(states) in table["published"]:
+            assert table["−log-likelihood"][str(states)] < published + 1e-3
+    found, price = table["−log-likelihood"]["2"], table["parameters"]["2"]
+    assert table["BIC"]["2"] == pytest.approx(2 * found + price * np.log(107))
+    assert numbers["best"] == 2  # of one and two
+    low, high = numbers["states"]["earthquakes a year"]
+    assert abs(low - 15.5) < 2 and abs(high - 26.1) < 3
+
+
+def test_hidden_earthquakes_are_better_known_with_states(outcome: Callable) -> None:
+    numbers = outcome("earthquakes").numbers
+    assert numbers["table"]["hidden years"]["2"] > numbers["table"]["hidden years"]["1"]
+    counts = earthquakes.earthquakes()["count"]
+    masked, years = earthquakes.hide(counts, earthquakes.SMOKE.hidden)
+    assert masked.isna().sum() == len(years) == numbers["hidden"]["years"]
+    # independent years: the predictive density of the posterior Gamma, in closed form
+    shown = masked.dropna()
+    a, b = 1.5 + shown.sum(), 1.5 / shown.mean() + len(shown)
+    hidden = counts.iloc[years]
+    exact = gammaln(a + hidden.sum()) - gammaln(a) - gammaln(hidden + 1).sum()
+    exact += a * np.log(b) - (a + hidden.sum()) * np.log(b + len(hidden))
+    assert numbers["table"]["hidden years"]["1"] == pytest.approx(exact, abs=0.15)
 
 
 # ---- names ---------------------------------------------------------------------------------------
