@@ -85,7 +85,7 @@ class Size:
 
 
 FULL = Size()
-SMOKE = Size(samplers=(BARE,), warmup=300, draws=1000, thinning=2)
+SMOKE = Size(samplers=(BARE,), warmup=200, draws=400, thinning=2)
 
 
 @dataclass(frozen=True)

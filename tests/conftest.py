@@ -1,9 +1,15 @@
-"""What every test may count on: no windows, compiled programs kept, references or a clear skip."""
+"""What every test may count on: no windows, compiled programs kept, references or a clear skip.
+
+And the table of built-in programs, ``models/programs.py``, as parameters and fixtures.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 
@@ -15,6 +21,43 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import pytest  # noqa: E402
+
+
+def _programs() -> list[Any]:
+    """The rows of the table of built-in programs."""
+    name = "model_programs"
+    if name not in sys.modules:
+        path = Path(__file__).parent / "models" / "programs.py"
+        specification = importlib.util.spec_from_file_location(name, path)
+        sys.modules[name] = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(sys.modules[name])
+    return sys.modules[name].PROGRAMS
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``built_in``: every row of the table; ``mixture``: those that assign;
+    ``climbed``: those that EM serves.
+
+    In ``models`` these are called ``program``, and ``model`` is one row a program.
+    """
+    chosen: dict[str, Any] = {
+        "built_in": lambda: _programs(),
+        "climbed": lambda: [row for row in _programs() if row.point == "em"],
+        "mixture": lambda: [row for row in _programs() if "clusters" in row.arguments],
+    }
+    if metafunc.definition.path.parent.name == "models":
+        chosen["program"] = chosen["built_in"]
+        chosen["model"] = lambda: list({row.name: row for row in reversed(_programs())}.values())
+    for name, rows in chosen.items():
+        if name in metafunc.fixturenames:
+            ids = [row.name if name == "model" else row.label for row in rows()]
+            metafunc.parametrize(name, rows(), ids=ids)
+
+
+@pytest.fixture(scope="session")
+def built_ins() -> dict[str, Any]:
+    """All built-in programs by their labels."""
+    return {row.label: row for row in _programs()}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,4 +1,10 @@
-"""Where point methods start: rows spread by k-means++, or taken at random, as seeds of clusters."""
+"""Where point methods start: rows spread by k-means++, or taken at random, as seeds of clusters.
+
+Answers in categories have few distinct rows, so that clusters seeded by one row each are all of a
+kind: from random rows three starts in a hundred led to the maximum of four latent classes (1,202
+rows, 33 of them distinct), from probabilities that were drawn themselves one in three. So a quarter
+of the starts is by k-means++ there, and three quarters are drawn.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax, random
 
+from ..distributions.categorical import CategoricalVector
+from ..distributions.conditionals import BlockDirichletConditional
 from .compiling import QUICK
 from .problem import Problem
 from .program import Globals, Model, Structure
@@ -122,7 +130,38 @@ def starting_values(
         usable=active,
     )
     spread = (starts + 1) // 2
+    if all(isinstance(family, CategoricalVector) for family in problem.families.values()):
+        spread = (starts + 3) // 4
+        own_key = random.fold_in(value_key, starts)
+        values = _drawn_categories(problem, wires, own_key, values, spread, active)
     return values, ["k-means++"] * spread + ["random"] * (starts - spread)
+
+
+def _drawn_categories(
+    problem: Problem,
+    wires: tuple[Wire, ...],
+    key: Array,
+    values: Globals,
+    first: int,
+    active: Array | None,
+) -> Globals:
+    """From a first start on, probabilities of categories from all that there are, equal weights."""
+    values = dict(values)
+    for wire in wires:
+        old = values[wire.site]
+        if wire.emission == problem.structure.assignment:
+            used = jnp.ones_like(old) if active is None else active.astype(old.dtype)
+            drawn = (used / used.sum(-1, keepdims=True))[first:]
+        elif wire.shared:
+            continue
+        else:
+            family = problem.families[wire.emission]
+            assert isinstance(family, CategoricalVector)
+            key, own = random.split(key)
+            flat = BlockDirichletConditional(jnp.ones_like(old[first:]), family.levels)
+            drawn = flat.sample(own).astype(old.dtype)
+        values[wire.site] = jnp.concatenate([old[:first], drawn])
+    return values
 
 
 @partial(

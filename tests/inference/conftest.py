@@ -1,4 +1,4 @@
-"""The built-in programs as the parameter ``built_in``, programs of a user's own, and their fits."""
+"""Programs of a user's own, and fits of the built-in ones."""
 
 from __future__ import annotations
 
@@ -12,41 +12,15 @@ from typing import Any
 import jax
 import pytest
 
-HERE = Path(__file__).parent
-
-
-def _module(name: str, path: Path) -> ModuleType:
-    if name not in sys.modules:
-        specification = importlib.util.spec_from_file_location(name, path)
-        sys.modules[name] = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """``built_in``: every program; ``climbed``: those that EM serves; ``mixture``: that assign."""
-    rows = _module("model_programs", HERE.parent / "models" / "programs.py").PROGRAMS
-    if "built_in" in metafunc.fixturenames:
-        metafunc.parametrize("built_in", rows, ids=[row.label for row in rows])
-    if "climbed" in metafunc.fixturenames:
-        chosen = [row for row in rows if row.point == "em"]
-        metafunc.parametrize("climbed", chosen, ids=[row.label for row in chosen])
-    if "mixture" in metafunc.fixturenames:
-        chosen = [row for row in rows if "clusters" in row.arguments]
-        metafunc.parametrize("mixture", chosen, ids=[row.label for row in chosen])
-
-
-@pytest.fixture(scope="session")
-def built_ins() -> dict[str, Any]:
-    """All built-in programs by their labels."""
-    rows = _module("model_programs", HERE.parent / "models" / "programs.py").PROGRAMS
-    return {row.label: row for row in rows}
-
 
 @pytest.fixture(scope="session")
 def own() -> ModuleType:
     """Programs of a user's own."""
-    return _module("own_programs", HERE / "own_programs.py")
+    path = Path(__file__).with_name("own_programs.py")
+    specification = importlib.util.spec_from_file_location("own_programs", path)
+    sys.modules["own_programs"] = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(sys.modules["own_programs"])
+    return sys.modules["own_programs"]
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from ppl_models.inference.methods.telescoping import (
     log_prior_weights,
 )
 
-OPTIONS = {"loc_mean": 0.0, "loc_scale": 6.0, "scale_rate": 1.0, "predictive": 1}
+OPTIONS = {"loc_mean": 0.0, "loc_scale": 6.0, "scale_rate": 1.0, "predictive": 0}
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +73,8 @@ def test_telescoping_finds_three_clusters(rows):
         method="telescoping",
         seed=0,
         clusters=8,
-        warmup=400,
-        draws=600,
+        warmup=200,
+        draws=400,
         chains=2,
         **OPTIONS,
     )

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -15,31 +11,6 @@ import pandas as pd
 import pytest
 
 NAMES = ["width", "height", "depth"]
-
-
-def _table() -> ModuleType:
-    if "model_programs" not in sys.modules:
-        path = Path(__file__).parents[1] / "models" / "programs.py"
-        specification = importlib.util.spec_from_file_location("model_programs", path)
-        sys.modules["model_programs"] = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(sys.modules["model_programs"])
-    return sys.modules["model_programs"]
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """``built_in``: every built-in program; ``mixture``: those that assign."""
-    rows = _table().PROGRAMS
-    if "built_in" in metafunc.fixturenames:
-        metafunc.parametrize("built_in", rows, ids=[row.label for row in rows])
-    if "mixture" in metafunc.fixturenames:
-        chosen = [row for row in rows if "clusters" in row.arguments]
-        metafunc.parametrize("mixture", chosen, ids=[row.label for row in chosen])
-
-
-@pytest.fixture(scope="session")
-def built_ins() -> dict[str, Any]:
-    """All built-in programs by their labels."""
-    return {row.label: row for row in _table().PROGRAMS}
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,8 @@ def em(
     Args:
         problem: program and data.
         key: random key.
-        starts: number of starts, half by k-means++ and half from random rows.
+        starts: number of starts, half by k-means++ and half from random rows (of categories a
+            quarter by k-means++, the rest from random probabilities).
         iterations: most iterations of a start.
         tolerance: least relative gain that an iteration is worth (default 1e-9 in float64, 1e-6
             in float32).
