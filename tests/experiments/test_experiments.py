@@ -22,12 +22,14 @@ import xarray as xr
 from scipy.ndimage import maximum_filter
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
+from sklearn.metrics import adjusted_rand_score
 
-from experiments import demo, digits, kmeans_fails, kmeans_limit, names, old_faithful
+from experiments import clickstreams, demo, digits, kmeans_fails, kmeans_limit, names, old_faithful
 from experiments._modes import climb, count_modes, distinct
 from experiments._page import command, essay_blocks, plain
 from ppl_models.cli import experiments as found_experiments
-from ppl_models.data import first_names, unequal
+from ppl_models.data import click_streams, first_names, unequal
+from ppl_models.data.click_streams import KINDS, PAGES, SHARES, chain
 
 #: All there are: a new file is found by itself.
 EXPERIMENTS = {
@@ -92,6 +94,43 @@ def test_answers_are_computed_from_the_numbers(name: str, outcome: Callable) -> 
     found = outcome(name)
     assert EXPERIMENTS[name].answer(found.numbers) == found.answer
     assert len(re.findall(r"\d+[.]\d+|\d+%", found.answer)) >= 5
+
+
+# ---- clickstreams --------------------------------------------------------------------------------
+
+
+def test_clickstreams_finds_the_kinds_that_differ_in_order_alone(outcome: Callable) -> None:
+    numbers = outcome("clickstreams").numbers
+    assert numbers["clusters"] == numbers["kinds"] == 4
+    for where in ("fitted", "kept aside"):
+        rand = numbers["rand"][where]
+        assert rand[clickstreams.COUNTS] + 0.1 < rand[clickstreams.CHOSEN]
+        assert rand[clickstreams.CHOSEN] > rand[clickstreams.TRUTH] - 0.15
+    bits = numbers["bits"]
+    assert bits[clickstreams.TRUTH] < bits[clickstreams.CHOSEN] < bits["one chain"] - 0.2
+    first, later = (numbers["by_position"][n] for n in (clickstreams.CHOSEN, "one chain"))
+    assert abs(first[0] - later[0]) < 0.1 and np.mean(first[4:]) < np.mean(later[4:]) - 0.2
+    visits, kind = click_streams(clickstreams.SEED, 550)
+    codes = clickstreams.true_logits(visits[400:]).argmax(1)
+    assert numbers["rand"]["kept aside"][clickstreams.TRUTH] == pytest.approx(
+        adjusted_rand_score(kind[400:], codes)
+    )
+
+
+def test_click_streams_are_drawn_from_their_chains() -> None:
+    visits, kind = click_streams(1, 3000)
+    for k, name in enumerate(KINDS):
+        initial, transition = chain(name)
+        mine = [[PAGES.index(p) for p in v] for v, z in zip(visits, kind, strict=True) if z == k]
+        assert abs(len(mine) / 3000 - SHARES[k]) < 5 * np.sqrt(SHARES[k] / 3000)
+        first = np.bincount([v[0] for v in mine], minlength=9) / len(mine)
+        assert (np.abs(first - initial) < 5 * np.sqrt(initial / len(mine)) + 1e-9).all()
+        counts = np.zeros((9, 10))
+        for visit in mine:
+            np.add.at(counts, (visit, [*visit[1:], 9]), 1)
+        left = counts.sum(1, keepdims=True)
+        error = np.sqrt(transition / np.maximum(left, 1))
+        assert (np.abs(counts - left * transition) < 5 * left * error + 1e-9).all()
 
 
 # ---- names ---------------------------------------------------------------------------------------
