@@ -104,16 +104,17 @@ def test_clickstreams_finds_the_kinds_that_differ_in_order_alone(outcome: Callab
     assert numbers["clusters"] == numbers["kinds"] == 4
     for where in ("fitted", "kept aside"):
         rand = numbers["rand"][where]
-        assert rand[clickstreams.COUNTS] + 0.1 < rand[clickstreams.CHOSEN]
+        assert rand[clickstreams.COUNTS] + 0.05 < rand[clickstreams.CHOSEN]
         assert rand[clickstreams.CHOSEN] > rand[clickstreams.TRUTH] - 0.15
     bits = numbers["bits"]
     assert bits[clickstreams.TRUTH] < bits[clickstreams.CHOSEN] < bits["one chain"] - 0.2
     first, later = (numbers["by_position"][n] for n in (clickstreams.CHOSEN, "one chain"))
     assert abs(first[0] - later[0]) < 0.1 and np.mean(first[4:]) < np.mean(later[4:]) - 0.2
-    visits, kind = click_streams(clickstreams.SEED, 550)
-    codes = clickstreams.true_logits(visits[400:]).argmax(1)
+    fitted, aside = clickstreams.SMOKE.visits, clickstreams.SMOKE.aside
+    visits, kind = click_streams(clickstreams.SEED, fitted + aside)
+    best = clickstreams.true_logits(visits[fitted:]).argmax(1)
     assert numbers["rand"]["kept aside"][clickstreams.TRUTH] == pytest.approx(
-        adjusted_rand_score(kind[400:], codes)
+        adjusted_rand_score(kind[fitted:], best)
     )
 
 
@@ -128,9 +129,10 @@ def test_click_streams_are_drawn_from_their_chains() -> None:
         counts = np.zeros((9, 10))
         for visit in mine:
             np.add.at(counts, (visit, [*visit[1:], 9]), 1)
-        left = counts.sum(1, keepdims=True)
-        error = np.sqrt(transition / np.maximum(left, 1))
-        assert (np.abs(counts - left * transition) < 5 * left * error + 1e-9).all()
+        expected = counts.sum(1, keepdims=True) * transition
+        often = expected >= 10  # where the normal approximation holds
+        assert often.sum() >= 10
+        assert (np.abs(counts - expected) < 5 * np.sqrt(expected))[often].all()
 
 
 # ---- names ---------------------------------------------------------------------------------------

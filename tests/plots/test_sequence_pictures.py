@@ -111,7 +111,7 @@ def test_heat_maps_stand_side_by_side_on_one_scale(tree):
         np.testing.assert_allclose(shown[0, :3], INITIAL[k])
     assert images[0].norm.vmax == images[1].norm.vmax == 1.0
     few = plot_transitions(tree, max_tokens=2)
-    assert panel(few, cluster=0).images[0].get_array().shape == (3, 2)
+    assert panel(few, cluster=0).images[0].get_array().shape[1] == 2
 
 
 def test_chains_without_clusters_have_one_panel(single):
