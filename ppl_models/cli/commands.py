@@ -77,10 +77,25 @@ def generate(given: argparse.Namespace) -> None:
     path = _out(given, given.fitted)
     from .. import generate as generate_rows
     from .. import load
+    from ..inference.fit import from_json
 
     tree = load(given.fitted)
     as_table = path is not None and path.suffix.lower() == ".csv"
-    write_text(data_text(generate_rows(tree, given.rows, seed=seed), tree, as_table=as_table), path)
+    prefix = given.prefix
+    tokens = from_json(tree.attrs["coordinate_labels"]).get("token", ())
+    if prefix is not None and any(len(str(token)) > 1 for token in tokens):
+        prefix = prefix.split()
+    made = generate_rows(
+        tree,
+        given.rows,
+        seed=seed,
+        length=given.length,
+        prefix=prefix,
+        temperature=given.temperature,
+        top_k=given.top_k,
+        nucleus=given.nucleus,
+    )
+    write_text(data_text(made, tree, as_table=as_table), path)
 
 
 def predict(given: argparse.Namespace) -> None:

@@ -117,6 +117,23 @@ def _generate(commands_of: Any) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="of the random numbers (default: 0)"
     )
+    parser.add_argument(
+        "--length", type=int, default=100, metavar="N", help="longest sequence (default: 100)"
+    )
+    parser.add_argument(
+        "--prefix", metavar="TEXT", help="what sequences begin with; tokens between spaces"
+    )
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="T",
+        help="of tokens; 0: the most probable",
+    )
+    parser.add_argument("--top-k", type=int, metavar="N", help="among so many most probable tokens")
+    parser.add_argument(
+        "--nucleus", type=float, metavar="P", help="among the tokens that make up this probability"
+    )
     parser.add_argument("--out", metavar="FILE.csv", help="default: standard output")
     _overwrite(parser)
 

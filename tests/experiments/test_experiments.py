@@ -22,8 +22,10 @@ import xarray as xr
 from scipy.ndimage import maximum_filter
 from scipy.special import gammaln, logsumexp
 from scipy.stats import multivariate_normal
+from sklearn.metrics import adjusted_rand_score
 
 from experiments import (
+    clickstreams,
     demo,
     digits,
     earthquakes,
@@ -36,7 +38,7 @@ from experiments import (
 from experiments._modes import climb, count_modes, distinct
 from experiments._page import command, essay_blocks, plain
 from ppl_models.cli import experiments as found_experiments
-from ppl_models.data import first_names, unequal
+from ppl_models.data import click_streams, first_names, unequal
 
 #: All there are: a new file is found by itself.
 EXPERIMENTS = {
@@ -132,6 +134,29 @@ def test_hidden_earthquakes_are_better_known_with_states(outcome: Callable) -> N
     exact = gammaln(a + hidden.sum()) - gammaln(a) - gammaln(hidden + 1).sum()
     exact += a * np.log(b) - (a + hidden.sum()) * np.log(b + len(hidden))
     assert numbers["table"]["hidden years"]["1"] == pytest.approx(exact, abs=0.15)
+
+
+# ---- clickstreams --------------------------------------------------------------------------------
+
+
+def test_clickstreams_finds_the_kinds_that_differ_in_order_alone(outcome: Callable) -> None:
+    numbers = outcome("clickstreams").numbers
+    assert numbers["clusters"] == numbers["kinds"] == 4
+    for where in ("fitted", "kept aside"):
+        rand = numbers["rand"][where]
+        assert rand[clickstreams.COUNTS] + 0.05 < rand[clickstreams.CHOSEN]
+        # a thousand visits do not tell the chains as the true ones do
+        assert rand[clickstreams.CHOSEN] > rand[clickstreams.TRUTH] - 0.25
+    bits = numbers["bits"]
+    assert bits[clickstreams.TRUTH] < bits[clickstreams.CHOSEN] < bits["one chain"] - 0.2
+    first, later = (numbers["by_position"][n] for n in (clickstreams.CHOSEN, "one chain"))
+    assert abs(first[0] - later[0]) < 0.1 and np.mean(first[4:]) < np.mean(later[4:]) - 0.2
+    fitted, aside = clickstreams.SMOKE.visits, clickstreams.SMOKE.aside
+    visits, kind = click_streams(clickstreams.SEED, fitted + aside)
+    best = clickstreams.true_logits(visits[fitted:]).argmax(1)
+    assert numbers["rand"]["kept aside"][clickstreams.TRUTH] == pytest.approx(
+        adjusted_rand_score(kind[fitted:], best)
+    )
 
 
 # ---- names ---------------------------------------------------------------------------------------
