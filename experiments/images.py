@@ -61,7 +61,7 @@ class Size:
     clusters: tuple[int, ...] = (40, 80, 160)
     starts: int = 8
     steps: int = 2000
-    recurrent_steps: int = 600
+    recurrent_steps: int = 400
     hidden: int = 96
     recurrent_hidden: int = 64
     rows: int | None = None

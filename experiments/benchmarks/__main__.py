@@ -22,6 +22,7 @@ PARTS = {
     "kmeans": {"JAX_NUM_CPU_DEVICES": "1"},
     "posterior": {"JAX_NUM_CPU_DEVICES": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"},
     "gibbs": {"JAX_NUM_CPU_DEVICES": "1"},
+    "recurrent": {"JAX_NUM_CPU_DEVICES": "1"},
 }
 
 
