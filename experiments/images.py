@@ -193,20 +193,20 @@ def answer(numbers: dict) -> str:
     verdict = f"surely {better}" if sure else "not surely better or worse"
     told, whole = numbers["right_digit"], numbers["right_digit_whole"]
     order = sorted(nats, key=lambda name: nats[name])
-    ladder = ", ".join(f"`{name}` {nats[name]:.2f} ± {error[name]:.2f}" for name in order)
+    ladder = ", ".join(f"{name} {nats[name]:.2f} ± {error[name]:.2f}" for name in order)
     return (
         f"Nats per unseen picture, fewest first: {ladder} (the mixture has {numbers['kinds']} "
         f"kinds; {numbers['fitted']:,} pictures fitted, {numbers['judged']:,} judged). The best "
-        f"scan, `{best}`, is {verdict} than the mixture: {numbers['gain']:.2f} ± "
+        f"scan, {best}, is {verdict} than the mixture: {numbers['gain']:.2f} ± "
         f"{numbers['gain_error']:.2f} nats a picture.\n\n"
-        f"With its lower half drawn by `{best}` given the upper half, a picture is nearest to a "
+        f"With its lower half drawn by {best} given the upper half, a picture is nearest to a "
         f"fitted one of the right digit in {told[best]:.0%} of the cases, with the mixture in "
         f"{told[MIXTURE]:.0%}; with the true lower half in {whole:.0%}. (Many upper halves fit "
         f"several digits, so that even a perfect completion would not reach that.)\n\n"
-        f"A picture that `{best}` draws differs from the nearest fitted one in "
+        f"A picture that {best} draws differs from the nearest fitted one in "
         f"{numbers['distance'][best]:.1f} pixels on average, one that the mixture draws in "
         f"{numbers['distance'][MIXTURE]:.1f}, a real unseen one in {numbers['distance_real']:.1f}. "
-        f"Exact copies of fitted pictures are {numbers['copied'][best]:.1%} of `{best}`'s, "
+        f"Exact copies of fitted pictures are {numbers['copied'][best]:.1%} of {best}'s, "
         f"{numbers['copied'][MIXTURE]:.1%} of the mixture's and {numbers['copied_real']:.1%} of "
         "the real ones."
     )
