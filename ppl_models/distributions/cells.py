@@ -18,8 +18,6 @@ from jax import Array, lax
 
 Memory = tuple[Array, ...]  #: what a cell remembers, each ``(..., unit)``; the first is read out
 
-UNROLL = 4  #: steps a turn of the loop
-
 
 class Cell(NamedTuple):
     """A kind of recurrent cell.
@@ -32,28 +30,36 @@ class Cell(NamedTuple):
     advance: Callable[[Array, Array, Memory], Memory]
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _parts(gates: Array, count: int) -> tuple[Array, ...]:
+    """The gates apart. Back, they are laid side by side, where slices would be padded and added."""
+    return tuple(jnp.split(gates, count, axis=-1))
+
+
+_parts.defvjp(
+    lambda gates, count: (_parts(gates, count), None),
+    lambda count, _, slopes: (jnp.concatenate(slopes, axis=-1),),
+)
+
+
 def _gru(token: Array, recurrent: Array, memory: Memory) -> Memory:
     """Gated recurrent unit, gates reset, update, candidate; Cho et al. (2014).
 
     The reset gate acts after the recurrent product, so that a step needs one product alone.
     """
     (hidden,) = memory
-    units = hidden.shape[-1]
-    both = jax.nn.sigmoid(token[..., : 2 * units] + recurrent[..., : 2 * units])
-    reset, update = both[..., :units], both[..., units:]
-    candidate = jnp.tanh(token[..., 2 * units :] + reset * recurrent[..., 2 * units :])
+    (reset, update, candidate), (r, z, n) = _parts(token, 3), _parts(recurrent, 3)
+    reset, update = jax.nn.sigmoid(reset + r), jax.nn.sigmoid(update + z)
+    candidate = jnp.tanh(candidate + reset * n)
     return (candidate + update * (hidden - candidate),)
 
 
 def _lstm(token: Array, recurrent: Array, memory: Memory) -> Memory:
     """Long short-term memory, gates input, forget, output, candidate; Gers et al. (2000)."""
     hidden, cell = memory
-    units = hidden.shape[-1]
-    total = token + recurrent
-    gates = jax.nn.sigmoid(total[..., : 3 * units])
-    candidate = jnp.tanh(total[..., 3 * units :])
-    cell = gates[..., units : 2 * units] * cell + gates[..., :units] * candidate
-    return gates[..., 2 * units :] * jnp.tanh(cell), cell
+    enter, keep, show, candidate = _parts(token + recurrent, 4)
+    cell = jax.nn.sigmoid(keep) * cell + jax.nn.sigmoid(enter) * jnp.tanh(candidate)
+    return jax.nn.sigmoid(show) * jnp.tanh(cell), cell
 
 
 CELLS = {"gru": Cell(3, 1, _gru), "lstm": Cell(4, 2, _lstm)}
@@ -85,7 +91,7 @@ def _forward(cell: str, tokens: Array, recurrent: Array, memory: Memory) -> tupl
         product = memory[0] @ recurrent
         return advance(token, product, memory), (memory, product)
 
-    last, (before, products) = lax.scan(step, memory, tokens, unroll=UNROLL)
+    last, (before, products) = lax.scan(step, memory, tokens)
     hidden = jnp.concatenate([before[0], last[0][None]])
     return hidden, (tokens, recurrent, before, products)
 
@@ -103,9 +109,8 @@ def _backward(cell: str, kept: tuple, slope: Array) -> tuple[Array, Array, Memor
         return (hidden, *of_memory[1:]), (of_token, of_product)
 
     last = (slope[-1], *(jnp.zeros_like(m[0]) for m in before[1:]))
-    first, (of_tokens, of_products) = lax.scan(
-        step, last, (tokens, products, before, slope[:-1]), reverse=True, unroll=UNROLL
-    )
+    each = (tokens, products, before, slope[:-1])
+    first, (of_tokens, of_products) = lax.scan(step, last, each, reverse=True)
     units, gates = recurrent.shape
     of_recurrent = before[0].reshape(-1, units).T @ of_products.reshape(-1, gates)
     return of_tokens, of_recurrent, first

@@ -1,0 +1,90 @@
+"""A step of training a recurrent chain against PyTorch's GRU, float32.
+
+The same sizes, batch, loss and optimiser (Adam, the gradient's norm bounded), on rows of one
+length. Both sides have as many threads as there are cores; ours includes the prior's gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+
+from ppl_models.inference.batches import RUN
+from ppl_models.inference.guides import Guide
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.program import Model
+from ppl_models.inference.stochastic import State, Training, advance, optimiser
+from ppl_models.inference.training import constant_priors
+from ppl_models.models.recurrent_chain import recurrent_chain
+
+from .timing import Row, a_call, paired
+
+#: hidden units, rows of a batch, positions of a row
+SIZES = ((64, 128, 8), (128, 256, 8), (128, 128, 32), (256, 128, 32))
+TOKENS, EMBEDDING = 26, 16
+
+
+def rows_of(batch: int, positions: int) -> np.ndarray:
+    """Rows of letters, the last position ``<end>``."""
+    codes = np.random.default_rng(0).integers(0, TOKENS, (batch, positions))
+    codes[:, -1] = TOKENS
+    return codes.astype(np.int32)
+
+
+def stepper(hidden: int, codes: np.ndarray) -> Callable[[], float]:
+    """Ours: seconds a step of method "map"."""
+    arguments = {"vocabulary": TOKENS, "embedding": EMBEDDING, "hidden": hidden}
+    model = Model(recurrent_chain, {"tokens": jnp.asarray(codes)}, arguments, {})
+    problem = Problem(model, model.structure())
+    plan = Training(10_000, len(codes), 0.005, 1.0, 0.0, 1)
+    guide = Guide(problem.structure)
+    params = guide.initial(random.key(1), model.initial(random.key(0), problem.structure))
+    state = State(params, optimiser(plan).init(params), jnp.zeros((), jnp.int32))
+    rows = jnp.asarray(np.tile(np.arange(len(codes)), (RUN, 1)), jnp.int32)
+    weights = jnp.ones((RUN, len(codes)), jnp.float32)
+    priors = constant_priors(problem)
+
+    def run() -> None:
+        nonlocal state
+        state, _ = advance(model, priors, random.key(2), 1.0, state, model.data, rows, weights,
+                           RUN, guide=guide, plan=plan)  # fmt: skip
+        jax.block_until_ready(state)
+
+    return lambda: a_call(run) / RUN
+
+
+def peer(hidden: int, codes: np.ndarray) -> Callable[[], float]:
+    """PyTorch: seconds a step of an embedding, a GRU and a linear layer."""
+    import torch
+
+    start = np.full((len(codes), 1), TOKENS)
+    read = torch.as_tensor(np.concatenate([start, codes[:, :-1]], 1), dtype=torch.long)
+    wanted = torch.as_tensor(codes.reshape(-1), dtype=torch.long)
+    embedding = torch.nn.Embedding(TOKENS + 1, EMBEDDING)
+    cell = torch.nn.GRU(EMBEDDING, hidden, batch_first=True)
+    output = torch.nn.Linear(hidden, TOKENS + 1)
+    weights = [w for part in (embedding, cell, output) for w in part.parameters()]
+    adam = torch.optim.Adam(weights, lr=0.005)
+
+    def step() -> None:
+        adam.zero_grad(set_to_none=True)
+        logits = output(cell(embedding(read))[0]).reshape(-1, TOKENS + 1)
+        torch.nn.functional.cross_entropy(logits, wanted).backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        adam.step()
+
+    return lambda: a_call(step)
+
+
+def run() -> list[Row]:
+    """All sizes."""
+    found = []
+    for hidden, batch, positions in SIZES:
+        codes = rows_of(batch, positions)
+        what = f"GRU training step, {batch} × {positions} letters, {hidden} units"
+        found.append(paired(what, stepper(hidden, codes), peer(hidden, codes), "≥ 1", pairs=3))
+    return found
