@@ -24,6 +24,10 @@ What would count as an answer
     (count + 1) / (total + V + 1), of a first letter (count + 1) / (names + V). The largest
     deviation is given in Monte Carlo standard errors, which are known exactly here.
 
+    Beside it a ladder of longer memories: Dirichlet rows of order 2, sparse n-grams of orders 1
+    to 5 (Pitman-Yor, hierarchical Dirichlet, Kneser-Ney), a hidden Markov chain over letters, and
+    a recurrent network, all by the same bits per letter of the same names.
+
     And the chain is told nothing about length: whether names of its making are as long as real
     ones is a fair test of the assumption that the last letter is all that matters.
 
@@ -38,12 +42,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+from experiments import _names_ladder as ladder
 from experiments._page import Outcome, command, publish, stage
 from ppl_models import fit, generate, log_density
 from ppl_models.data import decode, first_names
@@ -61,11 +67,13 @@ class Size:
     generated: int = 4000
     predictive: int = 40
     shown: int = 60
+    rungs: ladder.Rungs | None = ladder.FULL
 
 
 FULL = Size()
-DEMO = Size(draws=250, generated=2000, predictive=8, shown=40)
-SMOKE = Size(names=400, draws=100, generated=200, predictive=5, shown=12)
+DEMO = Size(draws=250, generated=2000, predictive=8, shown=40, rungs=None)
+SMOKE = Size(names=400, draws=100, generated=200, predictive=5, shown=12,
+             rungs=ladder.SMOKE)  # fmt: skip
 SEED = 1990
 
 
@@ -100,7 +108,10 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
         "length": lengths(test, invented),
         "examples": [n for n in dict.fromkeys(invented) if n not in {*train, *test}][: size.shown],
     }  # fmt: skip
-    return publish(_outcome(tree, train, numbers, scores, invented), folder)
+    climbed = None if size.rungs is None else ladder.climb(train, test, size.rungs, SEED)
+    if climbed is not None:
+        numbers["ladder"] = climbed.table.to_dict()
+    return publish(_outcome(tree, train, numbers, scores, invented, climbed), folder)
 
 
 def split(names: list[str], size: Size) -> tuple[list[str], list[str]]:
@@ -263,11 +274,32 @@ def answer(numbers: dict) -> str:
         f"({numbers['largest_deviation']:.1e}), the mean square is "
         f"{numbers['mean_square_standardised']:.2f} where 1 is expected; the nats per transition "
         f"by the closed form are {numbers['closed_form_nats']:.4f}, by the draws {nats:.4f}."
+        + ladder_answer(numbers)
+    )
+
+
+def ladder_answer(numbers: dict) -> str:
+    """What longer memories are worth, in words."""
+    if "ladder" not in numbers:
+        return ""
+    nats = numbers["ladder"]["nats per transition"]
+    bits = numbers["ladder"]["bits per letter"]
+    ranked = sorted(nats, key=nats.get)
+    return (
+        f"\n\nUp the ladder, on the same names: {ranked[0]} pays least, {bits[ranked[0]]:.2f} bits "
+        f"per letter ({nats[ranked[0]]:.3f} nats per transition), then {ranked[1]} "
+        f"({bits[ranked[1]]:.2f}) and {ranked[2]} ({bits[ranked[2]]:.2f}); {ranked[-1]} pays most "
+        f"({bits[ranked[-1]]:.2f})."
     )
 
 
 def _outcome(
-    tree: xr.DataTree, train: list[str], numbers: dict, scores: pd.DataFrame, invented: list[str]
+    tree: xr.DataTree,
+    train: list[str],
+    numbers: dict,
+    scores: pd.DataFrame,
+    invented: list[str],
+    climbed: Any,
 ) -> Outcome:
     evidence = [
         Block("How well unseen names are predicted", table=scores),
@@ -285,6 +317,21 @@ def _outcome(
             captions=("Lengths and letters of replicated lists of names against the real list.",),
         ),
     ]
+    if climbed is not None:
+        side_by_side = pd.DataFrame(
+            {"names of its making": {n: ", ".join(made) for n, made in climbed.names.items()}}
+        )
+        evidence[1:1] = [
+            Block(
+                "The ladder: what longer memories are worth",
+                "Every model on the same names. Leave-one-out is not shown: what is kept aside "
+                "judges all rungs alike, point estimates and networks too.",
+                table=climbed.table.sort_values("bits per letter"),
+                figures=(ladder.picture(climbed.table),),
+                captions=("Bits per letter of names kept aside, by how far back a chain looks.",),
+            ),
+            Block("Names side by side", table=side_by_side.rename_axis("model")),
+        ]
     caption = "Posterior mean of the transitions: rows are the letter before, <start> the first."
     return Outcome("names", __doc__ or "", answer(numbers), numbers, plot_transitions(tree),
                    caption, evidence)  # fmt: skip
