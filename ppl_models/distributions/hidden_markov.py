@@ -127,6 +127,18 @@ class HiddenMarkov(ExponentialFamily):
         ones = jnp.ones_like(self.initial)
         return Chain(self.initial, self.transition[..., : self.states], end if self.ends else ones)
 
+    def _cut(self, prepared: Any) -> Array:
+        """Sequences of which it was not seen how they end: none, for all data end."""
+        return jnp.zeros(prepared["lengths"].shape, bool)
+
+    def _chains_of(self, prepared: Any) -> Chain:
+        """Chains that have ended where their sequences have: an empty one has not."""
+        chains, lengths = self._chains(), prepared["lengths"]
+        if not self.ends:
+            return chains
+        end = jnp.where(self._cut(prepared), 1, chains.end[..., None])
+        return chains._replace(end=jnp.where(lengths > 0, end, 0))
+
     def _flat(self) -> ExponentialFamily:
         """The emission with components and states on one axis."""
         return self.emission.components()
@@ -192,7 +204,7 @@ class HiddenMarkov(ExponentialFamily):
     ) -> tuple[Array, Any]:
         """Log-densities ``(component, sequence)``, and what is known of the paths."""
         logits = self._step_logits(prepared, missing, centre)
-        chains, lengths = self._chains(), prepared["lengths"]
+        chains, lengths = self._chains_of(prepared), prepared["lengths"]
         if how == "mean":
             total, paths = jax.vmap(hidden_paths.expected, (0, 0, None))(chains, logits, lengths)
             return total, prepared | {"paths": paths}
@@ -210,7 +222,7 @@ class HiddenMarkov(ExponentialFamily):
         """Log-densities ``(component, sequence)``, paths summed out."""
         logits = self._step_logits(prepared, missing, centre)
         summed = jax.vmap(hidden_paths.log_likelihood, (0, 0, None))
-        return summed(self._chains(), logits, prepared["lengths"])
+        return summed(self._chains_of(prepared), logits, prepared["lengths"])
 
     def sums(self, weights: Array, prepared: Any, *, missing: bool, centre: Array) -> Statistics:
         """Expected first states, steps from state to state, and the emission's statistics."""
@@ -220,7 +232,7 @@ class HiddenMarkov(ExponentialFamily):
         moves = jax.vmap(hidden_paths.transitions)(paths, weights)
         if self.ends:
             ended = jax.vmap(hidden_paths.endings, (0, 0, None))
-            last = ended(paths, weights, prepared["lengths"])
+            last = ended(paths, weights * ~self._cut(prepared), prepared["lengths"])
             moves = jnp.concatenate([moves, last[..., None]], axis=-1)
         shares = paths.states * weights[:, None, None]
         statistics = self._emitted(shares, prepared, missing, centre)

@@ -21,10 +21,10 @@ FEW = 8  #: states up to which products are written out
 
 
 class Chain(NamedTuple):
-    """A hidden chain: ``initial (state,)``, ``step (state, state)``, ``end (state,)``.
+    """A hidden chain: ``initial (state,)``, ``step (state, state)``, ``end (state[, sequence])``.
 
     ``end`` is the probability of ending after a state, and ``step`` sums to one less that; ones
-    for a chain that does not end by itself but is cut by its observer.
+    for a chain that does not end by itself, or for sequences that are cut by their observer.
     """
 
     initial: Array
@@ -83,7 +83,8 @@ def _safe(total: Array) -> Array:
 def _everywhere(share: Array, steps: _Steps) -> Array:
     """What holds of every state, for every sequence: ``(state, sequence)``."""
     shape = (share.shape[0], steps.top.shape[1])
-    return jnp.broadcast_to(share[:, None].astype(steps.likelihood.dtype), shape)
+    each = share.reshape(share.shape[0], -1)
+    return jnp.broadcast_to(each.astype(steps.likelihood.dtype), shape)
 
 
 def _forward(chain: Chain, steps: _Steps) -> tuple[Array, Array]:
@@ -106,7 +107,7 @@ def _forward(chain: Chain, steps: _Steps) -> tuple[Array, Array]:
     first = _everywhere(chain.initial, steps)
     zero = jnp.zeros_like(first[0])
     (out, total, _), filtered = lax.scan(step, (first, zero, zero), steps)
-    return filtered, total + jnp.log((out * chain.end[:, None]).sum(0))
+    return filtered, total + jnp.log((out * _everywhere(chain.end, steps)).sum(0))
 
 
 def log_likelihood(chain: Chain, logits: Array, lengths: Array) -> Array:
@@ -167,7 +168,7 @@ def best(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Array]:
         after the end repeat the last state.
     """
     states, steps, sequences = logits.shape
-    log_step, log_end = _safe_log(chain.step), _safe_log(chain.end)
+    log_step, log_end = _safe_log(chain.step), _safe_log(chain.end.reshape(states, -1))
     start = _safe_log(chain.initial)[:, None] + logits[:, 0]
     stay = jnp.broadcast_to(jnp.arange(states, dtype=jnp.int32)[:, None], (states, sequences))
 
@@ -178,7 +179,7 @@ def best(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Array]:
 
     active = jnp.arange(1, steps)[:, None] < lengths
     score, origins = lax.scan(step, start, (jnp.moveaxis(logits[:, 1:], 1, 0), active))
-    final, last = _largest(list(score + log_end[:, None]))
+    final, last = _largest(list(score + log_end))
     return final, _follow(origins, last)
 
 
@@ -230,7 +231,7 @@ def drawn(key: Array, chain: Chain, logits: Array, lengths: Array) -> tuple[Arra
 
     origins = jnp.stack([choose(whole * chain.step[:, j, None, None]) for j in range(states)])
     origins = jnp.where(after, origins, stay)
-    ending = choose(whole * chain.end[:, None, None])
+    ending = choose(whole * chain.end.reshape(states, 1, -1))
     last = jnp.take_along_axis(ending, jnp.clip(lengths - 1, 0)[None], axis=0)[0]
     # the last step's own origins move a state nowhere
     path = _follow(jnp.moveaxis(origins, 1, 0), last)[:-1]

@@ -93,6 +93,10 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
     def _lengths_of(self, value: Array, seen: Array) -> Array:
         return (value != self.tokens).sum(-1)
 
+    def _cut(self, prepared: Any) -> Array:
+        """Rows without ``<end>``: they have the probability of all that begin so."""
+        return prepared["lengths"] == prepared["seen"].shape[0]
+
     def features(self, value: Array) -> Array:
         """Steps as indicators of their tokens."""
         return jax.nn.one_hot(self._steps(value)[:, 0], self.tokens)
@@ -123,7 +127,8 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
     def following(self, state: Belief) -> Array:
         """Log-probabilities of the next token or ``<end>``."""
         tokens = state.states @ self.probs
-        return safe_log(jnp.concatenate([tokens, state.end[..., None]], -1))
+        whole = jnp.concatenate([tokens, state.end[..., None]], -1)
+        return jnp.where(whole > 0, safe_log(whole), -jnp.inf)
 
     def read(self, state: Belief, token: Array) -> Belief:
         """Weigh the states by the token, and step."""

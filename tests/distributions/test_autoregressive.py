@@ -10,6 +10,7 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,7 +20,14 @@ import pytest
 from jax import random
 
 import ppl_models.distributions as package
-from ppl_models.distributions import Autoregressive, TokenChain
+from ppl_models.distributions import (
+    Autoregressive,
+    HiddenTokenChain,
+    LogisticScan,
+    Nade,
+    RecurrentChain,
+    TokenChain,
+)
 from ppl_models.distributions.autoregressive import steps_taken, tempered
 
 _generator = np.random.default_rng(7)
@@ -47,11 +55,42 @@ def _chain(tokens: int, order: int, positions: int) -> Callable[[], TokenChain]:
     return lambda: TokenChain(initial, transition, positions=positions, order=order)
 
 
+def _hidden() -> HiddenTokenChain:
+    generator = np.random.default_rng(8)
+    initial, transition, probs = (
+        generator.dirichlet(np.ones(n), k) for n, k in ((2, None), (3, 2), (3, 2))
+    )
+    return HiddenTokenChain(initial, transition, probs, positions=4)
+
+
+def _weights(*shapes: tuple[int, ...]) -> list[np.ndarray]:
+    generator = np.random.default_rng(9)
+    return [generator.normal(size=shape) for shape in shapes]
+
+
+def _recurrent() -> RecurrentChain:
+    shapes = [(2, 2), (2,), (2, 3, 2), (2, 3, 2), (3, 2), (2, 3), (3,)]
+    return RecurrentChain(*_weights(*shapes), positions=4)
+
+
 CASES = [
     Case("chain of order 1", TokenChain, _chain(3, 1, 4)),
     Case("chain of order 2", TokenChain, _chain(2, 2, 5)),
     Case("chain of order 3, shorter rows", TokenChain, _chain(2, 3, 2)),
+    Case("hidden chain", HiddenTokenChain, _hidden),
+    Case("recurrent chain", RecurrentChain, _recurrent),
+    Case("pixels, logistic", LogisticScan, lambda: LogisticScan(*_weights((4, 4), (4,)))),
+    Case("pixels, network", Nade, lambda: Nade(*_weights((4, 2), (2,), (4, 2), (4,)))),
 ]
+#: What two classes of their kind have in common.
+ABSTRACT = {"GraphRows", "PixelScan"}
+#: Rows that are no sequence have no probability, or empty ones have some: files of their own.
+ELSEWHERE = {
+    "GraphChain": "models/test_graph_programs.py",
+    "LogisticGraphChain": "models/test_graph_programs.py",
+    "RecurrentGraphChain": "models/test_graph_programs.py",
+    "NgramChain": "distributions/test_ngram_chain.py",
+}
 
 
 @pytest.fixture(params=CASES, ids=[case.name for case in CASES])
@@ -81,7 +120,11 @@ def test_every_sequence_distribution_has_a_row():
     here = {
         s for s in _subclasses(Autoregressive) if s.__module__.startswith(f"{package.__name__}.")
     }
-    assert here - {Autoregressive} == {case.kind for case in CASES}
+    named = {case.kind.__name__ for case in CASES}
+    assert {s.__name__ for s in here} - ABSTRACT - {"Autoregressive"} == named | set(ELSEWHERE)
+    for name, file in ELSEWHERE.items():
+        text = (Path(__file__).parent.parent / file).read_text(encoding="utf-8")
+        assert name in text and "add up to one" in text.replace("_", " ")
 
 
 def test_every_sequence_has_its_probability_and_all_add_up_to_one(writer):
