@@ -35,7 +35,7 @@ class NgramChain(Autoregressive, Distribution):
     >>> from ppl_models.distributions.ngrams import count_ngrams
     >>> seen = count_ngrams(jnp.array([[0, 1, 2], [0, 2, 2]]), vocabulary=2, order=1)
     >>> chain = NgramChain(seen, *smoothed(seen, jnp.ones(2), [0.0], [0.0]), positions=3)
-    >>> jnp.exp(chain.log_prob(jnp.array([0, 1, 2]))).round(3).item()  # 2/5 · 1/5 · 2/5
+    >>> round(float(jnp.exp(chain.log_prob(jnp.array([0, 1, 2])))), 3)  # 2/5 · 1/5 · 2/5
     0.032
     """
 

@@ -108,7 +108,7 @@ def _steps(x: Any) -> Any:
 def stationary(transition: Array) -> Array:
     """The distribution that a transition matrix ``(state, state)`` leaves as it is.
 
-    >>> stationary(jnp.array([[0.5, 0.5], [0.25, 0.75]])).round(4).tolist()
+    >>> [round(float(p), 4) for p in stationary(jnp.array([[0.5, 0.5], [0.25, 0.75]]))]
     [0.3333, 0.6667]
     """
     states = transition.shape[-1]

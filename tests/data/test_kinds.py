@@ -19,17 +19,19 @@ from ppl_models.data import (
     Kind,
     Observed,
     Reals,
+    Series,
     Tokens,
 )
 from ppl_models.errors import InputError
 
-TABLES = [kind for kind in KINDS if kind not in (Tokens, Graphs)]
+TABLES = [kind for kind in KINDS if kind not in (Tokens, Graphs, Series)]
 SAMPLES: dict[type[Kind], object] = {
     Reals: {"a": [0.5, 1.5, -2.0], "b": [1.0, np.nan, 3.0]},
     Bits: {"a": [0, 1, 1], "b": [1, None, 0]},
     Counts: {"a": [3, 0, 7], "b": [1, None, 0]},
     Categories: {"a": ["x", "y", "x"], "b": [1, None, 3]},
     Tokens: ["ab", "b", "cab"],
+    Series: [[[1.0, 0.5], [2.0, np.nan]], [[3.0, -1.0]]],
     Graphs: [[[0, 1, 0], [1, 0, 1], [0, 1, 0]], [[0, 1], [1, 0]]],
 }
 ALIKE = [pytest.param(kind, id=kind.__name__) for kind in KINDS]

@@ -247,6 +247,26 @@ def _hidden(x: Any, *, states: int, emission: str = "gaussian", start: str = "fr
     scan(step, jnp.full(len(x), states), jnp.asarray(x, float).swapaxes(0, 1))
 
 
+def _hidden_tokens(tokens: Any, *, states: int, vocabulary: int) -> None:
+    """As ``hidden_token_chain``: the end is a state that is not left and writes ``<end>``."""
+    initial = numpyro.sample("initial", dist.Dirichlet(jnp.ones(states)))
+    with numpyro.plate("state", states):
+        transition = numpyro.sample("transition", dist.Dirichlet(jnp.ones(states + 1)))
+        probs = numpyro.sample("probs", dist.Dirichlet(jnp.ones(vocabulary)))
+    end = jnp.zeros((1, states + 1)).at[0, states].set(1)
+    table = jnp.concatenate([transition, end, jnp.append(initial, 0)[None]])
+    written = jnp.zeros((states + 1, vocabulary + 1)).at[:states, :vocabulary].set(probs)
+    written = written.at[states, vocabulary].set(1)
+
+    def step(before: Any, here: Any) -> tuple[Any, None]:
+        with numpyro.plate("sequence", len(tokens)):
+            z = numpyro.sample("z", dist.Categorical(table[before]))
+            numpyro.sample("tokens", dist.Categorical(written[z]), obs=here)
+        return z, None
+
+    scan(step, jnp.full(len(tokens), states + 1), jnp.asarray(tokens).T)
+
+
 def _ordered(tokens: Any, *, vocabulary: int, order: int) -> None:
     """As ``ordered_chain`` of order 2, every context a row of its own in a table of pairs."""
     assert order == 2
@@ -527,6 +547,24 @@ PROGRAMS = [
         given=SEQUENCES,
         fit_arguments={},
         interior={"initial_concentration": 2.0, "concentration": 1.5},
+    ),
+    Program(
+        "hidden_token_chain",
+        "",
+        TOKENS,
+        {"states": 2, "vocabulary": 3},
+        _hidden_tokens,
+        {"sequences": 5, "positions": 9},
+        (5, 9),
+        ("initial", "transition", "probs"),
+        site="tokens",
+        given=SEQUENCES,
+        fit_arguments={"states": 2},
+        interior={
+            "initial_concentration": 2.0,
+            "transition_concentration": 2.0,
+            "concentration": 1.5,
+        },
     ),
     Program(
         "ordered_chain",

@@ -19,7 +19,7 @@ def named() -> Callable:
 
     def of(row: Any, data: Any = None) -> Any:
         data = row.to_fit if data is None else data
-        if row.site == "tokens" or np.ndim(data) == 3:
+        if isinstance(data, list) or row.site == "tokens" or np.ndim(data) == 3:
             return data
         labels = [chr(ord("a") + i) for i in range(len(data))]
         if data.ndim == 1:

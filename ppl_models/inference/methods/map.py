@@ -24,6 +24,7 @@ from .em import cluster_order
 def check(problem: Problem) -> None:
     """Serves every program without a continuous latent for every row."""
     refuse_latent_rows(problem, "map")
+    problem.need_continuous("map")
 
 
 def map(  # noqa: A001

@@ -24,6 +24,7 @@ from ..training import courses, refuse_latent_rows, train
 def check(problem: Problem) -> None:
     """Serves every program without a continuous latent for every row."""
     refuse_latent_rows(problem, "svi")
+    problem.need_continuous("svi")
 
 
 def svi(
