@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 
 from .timing import HEADER, machine
@@ -62,6 +63,9 @@ def main(chosen: list[str]) -> None:
 
     found: dict[str, list[str]] = {}
     for name in PARTS:
+        if name == "recurrent" and find_spec("torch") is None:
+            print("recurrent is left out: it needs PyTorch (pip install '.[torch]')")
+            continue
         found[name] = apart(name)
         write(found, SECONDS)
 
