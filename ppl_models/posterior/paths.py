@@ -45,7 +45,8 @@ def state_probabilities(
         UnsupportedError: sequences that are assigned to clusters, each with states of its own.
 
     >>> from ppl_models import fit
-    >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], method="em", seed=0, states=2)
+    >>> options = {"method": "em", "seed": 0, "states": 2, "starts": 1, "predictive": 0}
+    >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], **options)
     >>> state_probabilities(tree).round(2)[1, :, 0].values.tolist()
     [0.0, 0.0, nan]
     """
@@ -81,7 +82,8 @@ def best_paths(tree: xr.DataTree, data: Any = None) -> xr.DataArray:
         UnsupportedError: sequences that are assigned to clusters, each with states of its own.
 
     >>> from ppl_models import fit
-    >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], method="em", seed=0, states=2)
+    >>> options = {"method": "em", "seed": 0, "states": 2, "starts": 1, "predictive": 0}
+    >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], **options)
     >>> best_paths(tree).values.tolist()
     [[0, 0, 1], [1, 1, -1]]
     """
@@ -112,7 +114,8 @@ def draw_paths(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: i
         UnsupportedError: sequences that are assigned to clusters, each with states of its own.
 
     >>> from ppl_models import fit
-    >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], method="em", seed=0, states=2)
+    >>> options = {"method": "em", "seed": 0, "states": 2, "starts": 1, "predictive": 0}
+    >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], **options)
     >>> draw_paths(tree, draws=3, seed=0).shape
     (3, 2, 3)
     """
@@ -154,7 +157,8 @@ def forecast(
         UnsupportedError: sequences that are assigned to clusters, each with states of its own.
 
     >>> from ppl_models import fit
-    >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], method="em", seed=0, states=2)
+    >>> options = {"method": "em", "seed": 0, "states": 2, "starts": 1, "predictive": 0}
+    >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], **options)
     >>> dict(forecast(tree, 5, draws=20, seed=0)["x"].sizes)
     {'draw': 20, 'sequence': 2, 'ahead': 5, 'feature': 1}
     """

@@ -73,8 +73,10 @@ def test_missing_steps_and_cells_are_summed_out(hidden, emission):
         np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
-def test_density_of_components_of_rows_and_of_one_row(hidden, emission):
+@pytest.mark.parametrize("name", ["tied", "categorical"])
+def test_density_of_components_of_rows_and_of_one_row(hidden, name):
     """Chains of every batch: a component for all rows, a component a row, and a single row."""
+    emission = next(e for e in hidden.EMISSIONS if e.name == name)
     other = {n: v if n == "covariance" else v[::-1] for n, v in emission.parameters.items()}
     rows = hidden.ragged(emission.data, steps=True)
     tied = emission.name == "tied"
@@ -144,7 +146,9 @@ def test_expected_statistics_have_the_slope_of_the_density(hidden, emission):
     np.testing.assert_allclose(statistics["transition"][..., -1].sum(), weights.sum())
 
 
-def test_maxima_under_the_statistics_climb_the_density(hidden, emission):
+@pytest.mark.parametrize("name", ["tied", "categorical"])
+def test_maxima_under_the_statistics_climb_the_density(hidden, name):
+    emission = next(e for e in hidden.EMISSIONS if e.name == name)
     rows = hidden.ragged(emission.data, steps=True)
 
     @jax.jit

@@ -62,7 +62,7 @@ def test_draws_that_end_are_missing_from_there_on(hidden):
         assert abs((~over[:, t]).mean() - share.sum()) < 5 * np.sqrt(0.25 / DRAWS)
 
 
-@pytest.mark.parametrize("name", ["diagonal", "full", "bernoulli"])
+@pytest.mark.parametrize("name", ["full", "bernoulli"])
 def test_filled_cells_follow_their_posterior(hidden, name):
     """Cells are mixtures over the states that the whole sequence leaves to their step."""
     emission = next(e for e in hidden.EMISSIONS if e.name == name)

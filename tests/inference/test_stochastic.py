@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from itertools import combinations
 
-import arviz as az
 import jax
 import numpy as np
 import pytest
-import xarray as xr
 from jax import random
-from numpyro import handlers
 
 from ppl_models import fit, log_density
 from ppl_models.errors import InputError, UnsupportedError
@@ -21,6 +18,8 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.program import Model
 from ppl_models.inference.stochastic import row_densities
 from ppl_models.models.recurrent_chain import recurrent_chain
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 _generator = np.random.default_rng(3)
 LENGTHS = np.minimum(_generator.geometric(0.2, 150), 19)
@@ -210,34 +209,6 @@ def test_sites_outside_the_guide_are_held():
     assert {n for n, s in spread.items() if s > 0} == {"output", "output_bias"}
     assert tree["log_likelihood"].sizes["draw"] == 5
     assert "other sites are held at a point" in tree.attrs["notes"]
-
-
-@pytest.mark.usefixtures("double_precision")
-def test_nuts_samples_the_weights_of_a_small_network():
-    """How probable four names are on average, against importance sampling from the prior."""
-    words, sizes = ["ab", "ab", "b", "abab"], {"embedding": 1, "hidden": 2}
-    tree = fit(
-        "recurrent_chain", words, method="nuts", seed=0, predictive=0, chains=2, warmup=200,
-        draws=400, **sizes,
-    )  # fmt: skip
-    found = tree["log_likelihood/tokens"].sum("sequence").values
-    data = np.array([["ab".index(c) for c in w] + [2] * (5 - len(w)) for w in words])
-    model = Model(recurrent_chain, {"tokens": data}, {"vocabulary": 2, **sizes}, {})
-    structure = model.structure()
-
-    def drawn(key):
-        trace = handlers.trace(handlers.seed(model.run, key)).get_trace()
-        values = {n: trace[n]["value"] for n in structure.names}
-        return row_densities(model, structure, values, model.data).sum()
-
-    heights = np.asarray(jax.jit(jax.vmap(drawn))(random.split(random.key(1), 100_000)))
-    share = np.exp(heights - heights.max())
-    share /= share.sum()
-    wanted = share @ heights
-    error = np.sqrt(share**2 @ (heights - wanted) ** 2)
-    steps = float(az.ess(xr.DataArray(found, dims=("chain", "draw")).to_dataset(name="x"))["x"])
-    assert 1 / (share**2).sum() > 500 and steps > 100
-    assert abs(found.mean() - wanted) < 5 * np.hypot(found.std() / np.sqrt(steps), error)
 
 
 @pytest.mark.parametrize(

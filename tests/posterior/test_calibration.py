@@ -8,6 +8,8 @@ import pytest
 from ppl_models.errors import InputError
 from ppl_models.posterior.calibration import calibrate
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 PRIORS = {
     "clusters": 2,
     "loc_mean": 0.0,
@@ -26,9 +28,8 @@ def test_gibbs_is_calibrated():
     assert abs(pit.mean() - 0.5) < 5 * np.sqrt(1 / 12 / 200)
 
 
-@pytest.mark.parametrize("broken", [{"loc_scale": 0.7}, {"scale_rate": 4.0}])
-def test_a_wrong_prior_is_found_out(broken):
-    found = calibrate("gaussian_mixture", **OPTIONS, **PRIORS, assumed=broken)
+def test_a_wrong_prior_is_found_out():
+    found = calibrate("gaussian_mixture", **OPTIONS, **PRIORS, assumed={"scale_rate": 4.0})
     assert not found.attrs["calibrated"]
 
 
