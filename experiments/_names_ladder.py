@@ -33,10 +33,12 @@ class Rungs:
     steps: int = 3000
     draws: int = 50
     shown: int = 8
+    sampler: words.Size = words.FULL  #: its warmup, draws and thinning
 
 
 FULL = Rungs()
-SMOKE = Rungs((1,), (2,), states=2, starts=1, iterations=5, hidden=4, steps=20, draws=5, shown=3)
+SMOKE = Rungs((1,), (2,), states=2, starts=1, iterations=5, hidden=4, steps=20, draws=5, shown=3,
+              sampler=words.SMOKE)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def climb(train: list[str], test: list[str], rungs: Rungs, seed: int) -> Ladder:
             tree = fit("ordered_chain", train, method="exact", seed=seed, order=order, chains=1,
                        draws=rungs.draws, predictive=0)  # fmt: skip
         _judge(f"{DIRICHLET}, {order} back", tree, test, rungs, seed, nats, made)
-    table, trees = words.ladder(train, test, rungs.sparse, words.FULL)
+    table, trees = words.ladder(train, test, rungs.sparse, rungs.sampler)
     for order in rungs.sparse:
         for name in words.METHODS:
             nats[f"{name}, {order - 1} back"] = float(np.log(table.loc[order, name]))
@@ -106,9 +108,8 @@ def _judge(
 def _written(tree: xr.DataTree, count: int, seed: int) -> list[str]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "[^\n]* sequences were cut")
-        drawn = generate(tree, count, seed=seed + 1, length=30)["tokens"].values
-    tokens = [str(t) for t in tree["observed_data"]["token"].values]
-    return ["".join(letters) for letters in decode(drawn, tokens)]
+        drawn = generate(tree, count, seed=seed + 1, length=30)
+    return ["".join(letters) for letters in decode(drawn["tokens"].values, drawn.attrs["token"])]
 
 
 def picture(table: pd.DataFrame) -> Figure:

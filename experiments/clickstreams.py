@@ -74,20 +74,38 @@ TRUTH = "the true chains"
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done."""
+    """How much is done.
+
+    Attributes:
+        visits: visits fitted.
+        aside: visits kept aside.
+        most: largest number of kinds.
+        drawn: draw the posterior of the mixture; else find its mode.
+        draws: draws a chain.
+        warmup: sweeps a chain that are not kept.
+        starts: of EM.
+        hard: compare with hard assignment.
+        names: first names (None: all; 0: leave them out).
+        positions: clicks shown.
+    """
 
     visits: int = 2000
     aside: int = 500
     most: int = 7
+    drawn: bool = True
     draws: int = 300
     warmup: int = 200
     starts: int = 8
+    hard: bool = True
     names: int | None = None
     positions: int = 12
 
 
 FULL = Size()
-SMOKE = Size(visits=1000, aside=200, most=5, draws=25, warmup=25, starts=3, names=1000, positions=8)
+SMOKE = Size(visits=1000, aside=200, most=5, drawn=False, draws=25, starts=3, hard=False, names=0,
+             positions=8)  # fmt: skip
+#: Away from probabilities of zero, which a mode under flat priors has for what it has not seen.
+INSIDE = {"concentration": 2.0, "initial_concentration": 1.5, "transition_concentration": 1.5}
 SEED = 2003
 
 
@@ -96,7 +114,7 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
 
     Args:
         folder: where the page goes.
-        smoke: a few hundred visits only.
+        smoke: fewer visits, no draws, no names.
         size: another size altogether.
 
     Returns:
@@ -111,9 +129,10 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
                                 starts=size.starts, vocabulary=pages)  # fmt: skip
     clusters = table.attrs["best"]["clusters"]
     with stage(f"posterior of {clusters} kinds, {len(train):,} visits"):
-        tree = fit("chain_mixture", train, method="gibbs", seed=SEED, clusters=clusters,
-                   vocabulary=pages, draws=size.draws, warmup=size.warmup, chains=2,
-                   starts=size.starts, predictive=0)  # fmt: skip
+        sampler = {"method": "gibbs", "draws": size.draws, "warmup": size.warmup, "chains": 2}
+        tree = fit("chain_mixture", train, seed=SEED, clusters=clusters, vocabulary=pages,
+                   starts=size.starts, predictive=0,
+                   **(sampler if size.drawn else {"method": "em", **INSIDE}))  # fmt: skip
     with stage("hard assignment, counts of pages, one chain, two clicks back"):
         fits = others(train, pages, clusters, size)
     numbers = {
@@ -123,8 +142,10 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
         "bits": bits(tree, fits, test, pages),
         "by_position": by_position(tree, fits["one chain"], test, size.positions),
     }  # fmt: skip
-    with stage("first names"):
-        numbers["names"], named = first_names(size)
+    named = None
+    if size.names != 0:
+        with stage("first names"):
+            numbers["names"], named = first_names(size)
     return publish(_outcome(tree, named, table, numbers), folder)
 
 
@@ -133,10 +154,11 @@ def others(
 ) -> dict[str, xr.DataTree]:
     """The models that the mixture is compared with."""
     options = {"seed": SEED, "vocabulary": pages, "predictive": 0}
-    return {
-        HARD: fit("chain_mixture", train, method="hard", clusters=clusters, starts=size.starts,
-                  concentration=2.0, initial_concentration=1.5, transition_concentration=1.5,
-                  **options),  # under flat priors its chains forbid what they have not seen
+    found = {}
+    if size.hard:
+        found[HARD] = fit("chain_mixture", train, method="hard", clusters=clusters,
+                          starts=size.starts, **INSIDE, **options)  # fmt: skip
+    return found | {
         COUNTS: fit("poisson_mixture", counts(train), method="em", clusters=clusters,
                     starts=size.starts, seed=SEED, predictive=0),
         "one chain": fit("markov_chain", train, method="exact", draws=size.draws, **options),
@@ -176,7 +198,7 @@ def partitions(
                                 ("kept aside", test, kind[len(train):])):  # fmt: skip
         best = {
             CHOSEN: predict(tree, visits).values.argmax(1),
-            HARD: predict(fits[HARD], visits).values.argmax(1),
+            **{n: predict(fits[n], visits).values.argmax(1) for n in (HARD,) if n in fits},
             COUNTS: predict(fits[COUNTS], counts(visits)).values.argmax(1),
             TRUTH: true_logits(visits).argmax(1),
         }
@@ -191,7 +213,7 @@ def bits(
     models = {
         "one chain": fits["one chain"],
         "two clicks back": fits["two clicks back"],
-        HARD: fits[HARD],
+        **{name: fits[name] for name in (HARD,) if name in fits},
         CHOSEN: tree,
     }
     found = {n: float(perplexity(t, test).bits_per_token) for n, t in models.items()}
@@ -222,8 +244,7 @@ def first_names(size: Size) -> tuple[dict, xr.DataTree]:
     train, test = [names[i] for i in order[aside:]], [names[i] for i in order[:aside]]
     options = {"seed": SEED, "vocabulary": letters, "predictive": 0}
     mixture = fit("chain_mixture", train, method="em", clusters=2, starts=size.starts,
-                  concentration=2.0, initial_concentration=1.5, transition_concentration=1.5,
-                  **options)  # fmt: skip
+                  **INSIDE, **options)  # fmt: skip
     single = fit("markov_chain", train, method="em", initial_concentration=1.5, concentration=1.5,
                  **options)  # fmt: skip
     best, true = predict(mixture, train).values.argmax(1), sex[order[aside:]]
@@ -242,25 +263,34 @@ def first_names(size: Size) -> tuple[dict, xr.DataTree]:
 
 def answer(numbers: dict) -> str:
     """The numbers in words."""
-    rand, cost, named = numbers["rand"]["kept aside"], numbers["bits"], numbers["names"]
+    rand, cost = numbers["rand"]["kept aside"], numbers["bits"]
     late, single = numbers["by_position"][CHOSEN], numbers["by_position"]["one chain"]
     true = numbers["clusters"] == numbers["kinds"]
     right = "the number that they were drawn from" if true else f"not the {numbers['kinds']} drawn"
-    low, high = sorted(named["female_by_cluster"])
-    sexes = "The two kinds that it finds are hardly the sexes" if named["rand"] < 0.2 else (
-        "The two kinds that it finds are much like the sexes")  # fmt: skip
-    return (
+    hard = f"Hard assignment reaches {rand[HARD]:.2f}, a" if HARD in rand else "A"
+    reached = "" if HARD in rand else "reaches "
+    said = (
         f"BIC chooses {numbers['clusters']} kinds, {right}. Of {numbers['aside']:,} visits that "
         f"were kept aside the mixture of chains finds the kinds with an adjusted Rand index of "
         f"{rand[CHOSEN]:.2f}; whoever knew the true chains would reach {rand[TRUTH]:.2f}, for "
-        f"short visits stay doubtful. Hard assignment reaches {rand[HARD]:.2f}, a mixture that "
-        f"only sees how often each page was visited {rand[COUNTS]:.2f}: the order of the clicks is "
-        "what tells those who compare from those who read.\n\n"
+        f"short visits stay doubtful. {hard} mixture that "
+        f"only sees how often each page was visited {reached}{rand[COUNTS]:.2f}: the order of the "
+        "clicks is what tells those who compare from those who read.\n\n"
         f"A click costs {cost['one chain']:.3f} bits with one chain for everybody, "
         f"{cost['two clicks back']:.3f} if it looks two clicks back, {cost[CHOSEN]:.3f} with the "
         f"mixture and {cost[TRUTH]:.3f} with the true chains. The first click costs the mixture "
         f"{late[0]:.2f} bits and one chain {single[0]:.2f}; the sixth {late[5]:.2f} and "
-        f"{single[5]:.2f}, for by then the mixture has seen whose visit it is.\n\n"
+        f"{single[5]:.2f}, for by then the mixture has seen whose visit it is."
+    )
+    return f"{said}\n\n{names_answer(numbers['names'])}" if "names" in numbers else said
+
+
+def names_answer(named: dict) -> str:
+    """The numbers of the names in words."""
+    low, high = sorted(named["female_by_cluster"])
+    sexes = "The two kinds that it finds are hardly the sexes" if named["rand"] < 0.2 else (
+        "The two kinds that it finds are much like the sexes")  # fmt: skip
+    return (
         f"Of first names it is told nothing but the letters. {sexes}: women's names are "
         f"{low:.0%} of one kind and {high:.0%} of the other, {named['female']:.0%} of all; the "
         f"adjusted Rand index is {named['rand']:.2f}. Letters cost {named['bits_mixture']:.3f} "
@@ -269,7 +299,9 @@ def answer(numbers: dict) -> str:
     )
 
 
-def _outcome(tree: xr.DataTree, named: xr.DataTree, table: pd.DataFrame, numbers: dict) -> Outcome:
+def _outcome(
+    tree: xr.DataTree, named: xr.DataTree | None, table: pd.DataFrame, numbers: dict
+) -> Outcome:
     rand = pd.DataFrame(numbers["rand"]).rename_axis("adjusted Rand index")
     cost = pd.DataFrame({"bits per click": numbers["bits"]}).rename_axis("model")
     columns = ["clusters", "log_likelihood", "parameters", "bic", "icl"]
@@ -284,10 +316,13 @@ def _outcome(tree: xr.DataTree, named: xr.DataTree, table: pd.DataFrame, numbers
               captions=("Mean bits of each click of the visits kept aside that have one.",)),
         Block("Which page follows which", figures=(plot_transitions(tree),),
               captions=("Posterior mean of the transitions by kind.",)),
-        Block("Two kinds of first names", names_text(numbers["names"]),
-              figures=(plot_transitions(named),),
-              captions=("Which letter follows which, by kind of name.",)),
     ]  # fmt: skip
+    if named is not None:
+        evidence.append(
+            Block("Two kinds of first names", names_text(numbers["names"]),
+                  figures=(plot_transitions(named),),
+                  captions=("Which letter follows which, by kind of name.",))
+        )  # fmt: skip
     caption = ("The chains of the kinds: wide arrows are frequent steps (a ring: from a page to "
                "itself), large discs pages that are often seen, black rims pages on which visits "
                "begin.")  # fmt: skip

@@ -61,7 +61,7 @@ class Size:
 
 FULL = Size()
 DEMO = Size(clusters=(20, 40), starts=4, fillings=100, generated=30)
-SMOKE = Size(clusters=(2, 4), starts=2, rows=300, fillings=20, generated=10)
+SMOKE = Size(clusters=(4,), starts=2, rows=300, fillings=20, generated=10)
 SEED = 8
 PARTS = {"fitted": 0.6, "chosen by": 0.2, "judged by": 0.2}
 EYE = 20  #: as many kinds as a sheet of prototypes should show

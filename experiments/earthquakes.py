@@ -56,19 +56,33 @@ PUBLISHED = {1: 391.9189, 2: 342.3183, 3: 329.4603, 4: 327.8316}
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done."""
+    """How much is done.
+
+    Attributes:
+        states: numbers of states.
+        starts: of EM.
+        draws: draws a chain.
+        warmup: sweeps a chain that are not kept.
+        searches: starts of EM that look for where chains begin; 0: they begin at random.
+        hidden: years that are hidden.
+        again: sample once more, with all years shown; else the draws without them stand for it.
+        fillings: of the hidden years, and continuations.
+        ahead: years of a continuation.
+    """
 
     states: tuple[int, ...] = (1, 2, 3, 4)
     starts: int = 40
     draws: int = 1000
     warmup: int = 1000
+    searches: int = 8
     hidden: int = 20
+    again: bool = True
     fillings: int = 2000
     ahead: int = 10
 
 
 FULL = Size()
-SMOKE = Size(states=(1, 2), starts=6, draws=150, warmup=150, fillings=300)
+SMOKE = Size(states=(1, 2), starts=6, draws=150, warmup=150, searches=0, again=False, fillings=300)
 SEED = 1906
 MODEL = {"emission": "poisson", "start": "stationary"}
 
@@ -96,7 +110,7 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
     best = int(table["BIC"].idxmin())
     filled = impute(partial[best], masked.to_frame(), draws=size.fillings, seed=SEED)
     with stage(f"posterior of {best} states on all years"):
-        tree = ordered(sampled(counts, best, size))
+        tree = ordered(sampled(counts, best, size) if size.again else partial[best])
     ahead = forecast(tree, size.ahead, draws=size.fillings, seed=SEED + 1)["x"].values[:, 0, :, 0]
     shares = state_probabilities(tree)
     inside = filled["x"].values[:, 0, years, 0]
@@ -121,7 +135,8 @@ def maximum(counts: pd.Series, states: int, size: Size) -> xr.DataTree:
 def sampled(counts: pd.Series, states: int, size: Size) -> xr.DataTree:
     """Draws of the posterior."""
     return fit("hidden_markov", counts.to_frame(), method="gibbs", seed=SEED, states=states,
-               **MODEL, draws=size.draws, warmup=size.warmup, predictive=0)  # fmt: skip
+               **MODEL, draws=size.draws, warmup=size.warmup, starts=size.searches,
+               predictive=0)  # fmt: skip
 
 
 def comparison(points: dict[int, xr.DataTree], counts: pd.Series) -> pd.DataFrame:

@@ -120,7 +120,7 @@ class Size:
 
 FULL = Size()
 SMOKE = Size(clusters=(2, 3), starts=4, most=8, rates=(1.2, 4.0), warmup=50, draws=50, others=(),
-             equal=False, peak=False, penalties=4, classes=(2, 3), slides=False)  # fmt: skip
+             equal=False, peak=False, penalties=2, classes=(2, 3), slides=False)  # fmt: skip
 SEED = 82
 FIXED_RATE = 1.2  #: C0 of the samplers that are run at one C0 only
 SLIDES = Path(__file__).resolve().parents[2] / "shared/reference/latent_class/carcinoma.csv"

@@ -85,7 +85,7 @@ class Size:
 
 
 FULL = Size()
-SMOKE = Size(samplers=(BARE,), warmup=200, draws=400, thinning=2)
+SMOKE = Size(samplers=(BARE,), warmup=100, draws=150, thinning=1)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,107 @@
+"""The smoke run of every experiment, once, and what holds of every page."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from experiments._page import essay_blocks
+from ppl_models.cli import experiments as found_experiments
+
+#: All there are: a new file is found by itself.
+EXPERIMENTS = {
+    name: importlib.import_module(f"experiments.{name}")
+    for name in found_experiments.names()
+    if name != "demo"  # shows the others
+}
+#: Those of ``test_more_experiments``; ``test_experiments`` has all others.
+MORE = {"clickstreams", "earthquakes", "graphs", "how_many", "images", "words"}
+PARTS = ["Question", "Model", "What would count as an answer", "References"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``name``: every experiment of this file's half; ``every``: all of them."""
+    if "name" in metafunc.fixturenames:
+        more = metafunc.definition.path.stem == "test_more_experiments"
+        metafunc.parametrize("name", [name for name in EXPERIMENTS if (name in MORE) == more])
+    if "every" in metafunc.fixturenames:
+        metafunc.parametrize("every", EXPERIMENTS)
+
+
+@pytest.fixture(scope="session")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], SimpleNamespace]:
+    """The smoke run of an experiment, run once: its page and what its JSON file holds."""
+    folder, found = tmp_path_factory.mktemp("out"), {}
+
+    def of(name: str) -> SimpleNamespace:
+        if name not in found:
+            page = EXPERIMENTS[name].run(folder, smoke=True)
+            text = (folder / f"{name}.json").read_text(encoding="utf-8")
+            found[name] = SimpleNamespace(page=page, folder=folder, **json.loads(text))
+        return found[name]
+
+    return of
+
+
+class Page(HTMLParser):
+    """Headings, images and links of a page."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attributes: list) -> None:
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str, attribute: str) -> list[str]:
+        return [found[attribute] for name, found in self.tags if name == tag and attribute in found]
+
+
+@pytest.fixture
+def parsed() -> type[Page]:
+    """What reads a page."""
+    return Page
+
+
+@pytest.fixture
+def page_is_whole(outcome: Callable[[str], SimpleNamespace]) -> Callable[[str], None]:
+    """A check of the named experiment."""
+
+    def check(name: str) -> None:
+        found = outcome(name)
+        page = Page(found.page)
+        assert found.page == found.folder / f"{name}.html"
+        pictures = page.all("img", "src")
+        assert len(pictures) >= 2 and all(p.startswith("data:image/png;base64,") for p in pictures)
+        assert all(link.startswith("#") for link in page.all("a", "href"))  # complete in itself
+        assert [block.heading for block in essay_blocks(EXPERIMENTS[name].__doc__)] == PARTS
+        words = " ".join(page.text.split())
+        for paragraph in found.answer.split("\n\n"):
+            assert " ".join(paragraph.split()) in words
+        assert (found.folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+    return check
+
+
+@pytest.fixture
+def answer_is_computed(outcome: Callable[[str], SimpleNamespace]) -> Callable[[str], None]:
+    """A check of the named experiment."""
+
+    def check(name: str) -> None:
+        found = outcome(name)
+        assert EXPERIMENTS[name].answer(found.numbers) == found.answer
+        assert len(re.findall(r"\d+[.]\d+|\d+%", found.answer)) >= 5
+
+    return check
