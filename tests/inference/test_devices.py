@@ -22,12 +22,18 @@ first = np.arange(rows) < rows // 2
 x = np.random.default_rng(0).normal(size=rows) + np.where(first, 0.0, 8.0)
 options = {"seed": 0, "clusters": 2, "predictive": 0, "relabel": None}
 em = fit("gaussian_mixture", x, method="em", starts=1, iterations=5, **options)
-gibbs = fit("gaussian_mixture", x, method="gibbs", starts=1, chains=2, warmup=5, draws=20,
-            assignments=True, **options)
-print(json.dumps({
+found = {
     "devices": jax.local_device_count(),
     "log_likelihood": float(em["log_likelihood/x"].sum()),
     "em": em["posterior/loc"].values.ravel().tolist(),
+}
+if found["devices"] == 1:
+    print(json.dumps(found))
+    raise SystemExit
+gibbs = fit("gaussian_mixture", x, method="gibbs", starts=1, chains=2, warmup=5, draws=20,
+            assignments=True, **options)
+print(json.dumps({
+    **found,
     "gibbs": gibbs["posterior/loc"].values.mean((0, 1)).tolist(),
     "first": gibbs["posterior/assignment"].values[0, -1, : rows // 2].mean(),
     "last": gibbs["posterior/assignment"].values[0, -1, rows // 2 :].mean(),
@@ -60,8 +66,8 @@ def test_em_is_the_same(found):
     assert two["em"] == pytest.approx(one["em"], rel=1e-6)
 
 
-def test_gibbs_draws_of_the_same_posterior_and_rows_keep_their_places(found):
-    one, two = found
-    assert sorted(two["gibbs"]) == pytest.approx(sorted(one["gibbs"]), abs=0.3)
-    for result in found:
-        assert abs(result["first"] - result["last"]) > 0.99
+def test_gibbs_draws_of_the_posterior_and_rows_keep_their_places(found):
+    """Two devices; the posterior of 400 rows a cluster is narrow about 0 and 8."""
+    two = found[1]
+    assert sorted(two["gibbs"]) == pytest.approx([0.0, 8.0], abs=0.3)
+    assert abs(two["first"] - two["last"]) > 0.99

@@ -17,7 +17,7 @@ PRIORS = {
     "scale_rate": 1.0,
     "scale_concentration": 3.0,
 }
-OPTIONS = {"rows": 40, "simulations": 200, "seed": 0}
+OPTIONS = {"rows": 40, "simulations": 200, "draws": 25, "thinning": 8, "seed": 0}
 
 
 def test_gibbs_is_calibrated():
