@@ -151,7 +151,7 @@ def _safe_log(value: Array) -> Array:
     return jnp.where(value > 0, jnp.log(jnp.where(value > 0, value, 1)), -jnp.inf)
 
 
-def _as_paths(path: Array, states: int, lengths: Array, dtype: jnp.dtype) -> Paths:
+def one_path(path: Array, states: int, lengths: Array, dtype: jnp.dtype) -> Paths:
     """A path ``(step, sequence)`` as shares that are zero or one."""
     place = jnp.arange(path.shape[0])[:, None]
     code = jnp.arange(states)[:, None, None]
@@ -236,11 +236,6 @@ def drawn(key: Array, chain: Chain, logits: Array, lengths: Array) -> tuple[Arra
     # the last step's own origins move a state nowhere
     path = _follow(jnp.moveaxis(origins, 1, 0), last)[:-1]
     return total, path
-
-
-def one_path(path: Array, states: int, lengths: Array, dtype: jnp.dtype) -> Paths:
-    """A path as shares, so that it leaves statistics as all paths do."""
-    return _as_paths(path, states, lengths, dtype)
 
 
 def transitions(paths: Paths, weights: Array) -> Array:
