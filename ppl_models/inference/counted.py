@@ -22,8 +22,8 @@ def need_franchise(problem: Problem, method: str) -> None:
     for name, emission in problem.example.emissions.items():
         if not isinstance(unwrap(emission), NgramChain):
             raise UnsupportedError(
-                f"site '{name}' emits from {type(unwrap(emission)).__name__} and "
-                f"method='{method}' serves sequences from NgramChain alone: use method='nuts'"
+                f"method='{method}' is for sparse n-grams alone, and site '{name}' emits from "
+                f"{type(unwrap(emission)).__name__}: use method='nuts'"
             )
     known = {*structure.names, *problem.model.fixed}
     tables = [n for n, p in problem.example.priors.items() if isinstance(unwrap(p), Tables)]
