@@ -28,9 +28,13 @@ class Row:
     def markdown(self) -> str:
         """A line of the table."""
         return (
-            f"| {self.what} | {1e3 * self.ours:,.1f} | {1e3 * self.theirs:,.1f} "
+            f"| {self.what} | {_milliseconds(self.ours)} | {_milliseconds(self.theirs)} "
             f"| **{self.ratio:.1f}** ({self.low:.1f}–{self.high:.1f}) | {self.aim} |"
         )
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:,.{1 if seconds > 0.01 else 2}f}"
 
 
 HEADER = (

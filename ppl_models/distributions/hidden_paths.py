@@ -11,6 +11,9 @@ factor of the number of states more work, and was slower from five states on.)
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
 from typing import NamedTuple
 
 import jax
@@ -46,7 +49,7 @@ class Paths(NamedTuple):
 
 
 class _Steps(NamedTuple):
-    """Emissions and masks, steps first: ``(step, [state,] sequence)``."""
+    """Emissions ``(state, step, sequence)`` and masks ``(step, sequence)``."""
 
     likelihood: Array  #: scaled, so that the likeliest state of every step has 1
     top: Array  #: logarithm of the scale
@@ -56,28 +59,65 @@ class _Steps(NamedTuple):
 
 def _steps(logits: Array, lengths: Array) -> _Steps:
     place = jnp.arange(logits.shape[1])[:, None]
-    top = lax.stop_gradient(logits.max(0))  # it cancels
+    parts = _parts(lax.stop_gradient(logits))  # the scale cancels
+    top = functools.reduce(jnp.maximum, parts) if len(parts) > 1 else parts[0].max(0)
+    top = lax.optimization_barrier(top)  # else it is found again for every state
     safe = jnp.where(jnp.isfinite(top), top, 0)
-    likelihood = jnp.moveaxis(jnp.exp(logits - safe), 1, 0)
-    return _Steps(likelihood, top, place < lengths, place < lengths - 1)
-
-
-def _apply(matrix: Array, vectors: Array) -> Array:
-    """``matrix (state, state)`` times ``vectors (state, lane)``.
-
-    Of few states the product is written out: a call of a library, at every step, costs more.
-    """
-    states = matrix.shape[1]
-    if states > FEW:
-        return matrix @ vectors
-    total = matrix[:, 0, None] * vectors[0]
-    for i in range(1, states):
-        total = total + matrix[:, i, None] * vectors[i]
-    return total
+    return _Steps(jnp.exp(logits - safe), top, place < lengths, place < lengths - 1)
 
 
 def _safe(total: Array) -> Array:
     return jnp.where(total > 0, total, 1)
+
+
+def _parts(values: Array) -> tuple[Array, ...]:
+    """The first axis, states, taken apart where they are few.
+
+    Few are written out one by one: vectors run along the sequences of one state, and a call of a
+    library at every step would cost more than the product.
+    """
+    return tuple(values) if 1 < len(values) <= FEW else (values,)
+
+
+def _sum(values: Array | tuple[Array, ...]) -> Array:
+    """Over states."""
+    parts = values if isinstance(values, tuple) else _parts(values)
+    return functools.reduce(jnp.add, parts) if len(parts) > 1 else parts[0].sum(0)
+
+
+def _apply(matrix: Array, parts: tuple[Array, ...]) -> tuple[Array, ...]:
+    """``matrix (state, state)`` times vectors in parts."""
+    if len(parts) == 1:
+        return (matrix @ parts[0],)
+    return tuple(_sum(tuple(map(operator.mul, row, parts))) for row in matrix)
+
+
+def _arriving(matrix: Array, start: Array, likelihood: Array, back: Array | None = None) -> Array:
+    """What arrives at every step before its own emission, ``(state, step, sequence)``.
+
+    What arrives is weighed by the emission, scaled so that it adds up to one, and moved on.
+
+    Args:
+        matrix: to state from state.
+        start: what arrives at the first step, ``(state, sequence)``.
+        likelihood: of the emissions, ``(state, step, sequence)``.
+        back: go from the last step to the first, and move on only where this mask
+            ``(step, sequence)`` is true.
+    """
+
+    def step(arriving: tuple[Array, ...], given: tuple) -> tuple[tuple, tuple]:
+        weight, moves = given
+        joint = tuple(map(operator.mul, arriving, weight))
+        scale = 1 / _safe(_sum(joint))
+        after = tuple(value * scale for value in _apply(matrix, joint))
+        if moves is not None:
+            after = tuple(jnp.where(moves, *both) for both in zip(after, arriving, strict=True))
+        return after, arriving
+
+    apart = len(_parts(start)) > 1
+    weights = _parts(likelihood) if apart else (jnp.moveaxis(likelihood, 1, 0),)
+    _, out = lax.scan(step, _parts(start), (weights, back), reverse=back is not None)
+    return jnp.stack(out) if apart else jnp.moveaxis(out[0], 0, 1)
 
 
 def _everywhere(share: Array, steps: _Steps) -> Array:
@@ -88,26 +128,22 @@ def _everywhere(share: Array, steps: _Steps) -> Array:
 
 
 def _forward(chain: Chain, steps: _Steps) -> tuple[Array, Array]:
-    """Filtered states ``(step, state, sequence)`` and log-likelihoods ``(sequence,)``."""
+    """Joint with each step's emission ``(state, step, sequence)``; log-likelihoods."""
+    start, end = (_everywhere(share, steps) for share in (chain.initial, chain.end))
+    joint = _arriving(chain.step.T, start, steps.likelihood) * steps.likelihood
+    scale = _sum(joint)
+    scale = jnp.where(steps.more, scale, _sum(joint * end[:, None]))
+    added = jnp.where(scale > 0, jnp.log(_safe(scale)) + steps.top, -jnp.inf)
+    total = _long_sum(jnp.where(steps.active, added, 0))
+    empty = ~steps.active[0]
+    return joint, total + jnp.where(empty, _safe_log(_sum(start * end)), 0)
 
-    def step(carry: tuple[Array, Array, Array], given: tuple) -> tuple[tuple, Array]:
-        incoming, total, lost = carry
-        likelihood, top, active, more = given
-        joint = jnp.where(active, likelihood * incoming, incoming)
-        scale = joint.sum(0)
-        filtered = joint / _safe(scale)
-        moved = jnp.where(more, _apply(chain.step.T, filtered), filtered)
-        # a long sum has no room for the last digits of what is added: they are carried along
-        # (Kahan 1965)
-        added = jnp.log(_safe(scale)) + jnp.where(active, top, 0) - lost
-        sum_now = total + added
-        lost = jnp.where(jnp.isfinite(sum_now), (sum_now - total) - added, 0)
-        return (moved, jnp.where(scale > 0, sum_now, -jnp.inf), lost), filtered
 
-    first = _everywhere(chain.initial, steps)
-    zero = jnp.zeros_like(first[0])
-    (out, total, _), filtered = lax.scan(step, (first, zero, zero), steps)
-    return filtered, total + jnp.log((out * _everywhere(chain.end, steps)).sum(0))
+def _long_sum(values: Array) -> Array:
+    """Over the first axis, in blocks: a long sum has no room for the last digits of its terms."""
+    size = max(1, math.isqrt(len(values)))
+    padded = jnp.pad(values, ((0, -len(values) % size), (0, 0)))
+    return padded.reshape(-1, size, padded.shape[1]).sum(1).sum(0)
 
 
 def log_likelihood(chain: Chain, logits: Array, lengths: Array) -> Array:
@@ -124,27 +160,20 @@ def log_likelihood(chain: Chain, logits: Array, lengths: Array) -> Array:
 def expected(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Paths]:
     """All paths summed: log-likelihoods, and posterior shares of states and of steps."""
     steps = _steps(logits, lengths)
-    filtered, total = _forward(chain, steps)
-
-    def back(incoming: Array, given: tuple) -> tuple[Array, tuple[Array, Array]]:
-        filtered, likelihood, active, more = given
-        ahead = jnp.where(more, _apply(chain.step, incoming), incoming)
-        joint = filtered * ahead
-        norm = _safe(joint.sum(0))
-        states = jnp.where(active, joint / norm, 0)
-        after = jnp.where(more, incoming / norm, 0)
-        out = jnp.where(active, likelihood * ahead, incoming)
-        return out / _safe(out.sum(0)), (states, after)
-
-    given = (filtered, steps.likelihood, steps.active, steps.more)
-    _, (states, after) = lax.scan(back, _everywhere(chain.end, steps), given, reverse=True)
-    shares, before, later = (jnp.moveaxis(v, 0, 1) for v in (states, filtered, after))
-    return total, Paths(shares, before, later, chain.step)
+    joint, total = _forward(chain, steps)
+    end = _everywhere(chain.end, steps)
+    ahead = _arriving(chain.step, end, steps.likelihood, steps.active)
+    shares, after = joint * ahead, steps.likelihood * ahead
+    norm = 1 / _safe(_sum(shares))
+    scale = jnp.where(steps.more, norm, 0)[:-1] / _safe(_sum(after))[1:]
+    states = shares * jnp.where(steps.active, norm, 0)
+    return total, Paths(states, joint[:, :-1], after[:, 1:] * scale, chain.step)
 
 
 def filtered_states(chain: Chain, logits: Array, lengths: Array) -> Array:
     """P(state | all up to the step), ``(state, step, sequence)``."""
-    return jnp.moveaxis(_forward(chain, _steps(logits, lengths))[0], 0, 1)
+    joint = _forward(chain, _steps(logits, lengths))[0]
+    return joint / _safe(_sum(joint))
 
 
 def _safe_log(value: Array) -> Array:
@@ -214,8 +243,7 @@ def drawn(key: Array, chain: Chain, logits: Array, lengths: Array) -> tuple[Arra
         Log-likelihoods ``(sequence,)`` and paths ``(step, sequence)``.
     """
     states, steps, sequences = logits.shape
-    filtered, total = _forward(chain, _steps(logits, lengths))
-    whole = jnp.moveaxis(filtered, 0, 1)
+    whole, total = _forward(chain, _steps(logits, lengths))
     uniform = random.uniform(key, (steps, sequences), logits.dtype)
     uniform = uniform * (1 - 4 * jnp.finfo(logits.dtype).eps)
     after = jnp.arange(steps)[:, None] < lengths - 1
