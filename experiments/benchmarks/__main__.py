@@ -73,8 +73,9 @@ def main(chosen: list[str]) -> None:
 def write(found: dict[str, list[str]], seconds: str) -> None:
     """The file that is kept in the repository and shown in the README."""
     note = (
-        "`make bench`, float32 but where said, compile time apart, medians of paired runs, each side in turn; the "
-        f"rows of em are shared between {CORES} JAX devices. {date.today()}; {machine()}."
+        "`make bench`, float32 but where said, compile time apart, medians of paired runs, each "
+        f"side in turn; the rows of em are shared between {CORES} JAX devices. {date.today()}; "
+        f"{machine()}."
     )
     lines = [line for name, part in found.items() if name not in IN_SECONDS for line in part]
     alone = [line for name in IN_SECONDS for line in found.get(name, [])]

@@ -168,7 +168,9 @@ def gradients(x: np.ndarray) -> Row:
     value, expected = (float(function(at)[0]) for function, _ in both)
     assert abs(value - expected) < 1e-4 * abs(expected), (value, expected)
     calls = [lambda f=f: a_call(lambda: jax.block_until_ready(f(at))) for f, _ in both]
-    return paired(f"hidden Markov, value and gradient, NumPyro's scan, {SIZE}", *calls, "≥ 10")
+    return paired(
+        f"hidden Markov, value and gradient, float64, NumPyro's scan, {SIZE}", *calls, "≥ 10"
+    )
 
 
 def paths(x: np.ndarray, start: np.ndarray) -> Row:
@@ -189,7 +191,7 @@ def paths(x: np.ndarray, start: np.ndarray) -> Row:
     found = initialize_model(key, enumerated, model_args=(rows,), validate_grad=False)
     theirs, at = jax.jit(found.potential_fn), found.param_info.z
     return paired(
-        f"hidden Markov, a draw of all paths, the value of NumPyro's scan, {SIZE}",
+        f"hidden Markov, a draw of all paths, float64, the value of NumPyro's scan, {SIZE}",
         lambda: a_call(lambda: jax.block_until_ready(mine(key, rows))),
         lambda: a_call(lambda: jax.block_until_ready(theirs(at))),
         "≥ 10",
