@@ -79,6 +79,61 @@ CASES: dict[str, dict[str, Any]] = {
         **SCALES,
     },
 }
+SEQUENCES: dict[str, dict[str, Any]] = {
+    "chain_mixture": {
+        "program": "chain_mixture",
+        "rows": 30,
+        "clusters": 2,
+        "vocabulary": 2,
+        "sizes": {"positions": 20},
+    },
+    "hidden_markov, gaussian": {
+        "program": "hidden_markov",
+        "rows": 3,
+        "states": 2,
+        "loc_mean": 0.0,
+        "loc_scale": 3.0,
+        **SCALES,
+        "sizes": {"positions": 25, "features": 1},
+    },
+    "hidden_markov, bernoulli, stationary": {
+        "program": "hidden_markov",
+        "rows": 3,
+        "states": 2,
+        "emission": "bernoulli",
+        "start": "stationary",
+        "sizes": {"positions": 25, "features": 3},
+    },
+    "hidden_token_chain": {
+        "program": "hidden_token_chain",
+        "rows": 10,
+        "states": 2,
+        "vocabulary": 2,
+        "sizes": {"positions": 20},
+    },
+}
+CHAINS: dict[str, dict[str, Any]] = {
+    "markov_chain": {
+        "program": "markov_chain",
+        "rows": 10,
+        "vocabulary": 3,
+        "sizes": {"positions": 30},
+    },
+    "ordered_chain": {
+        "program": "ordered_chain",
+        "rows": 10,
+        "vocabulary": 2,
+        "order": 2,
+        "sizes": {"positions": 30},
+    },
+    "graph_chain": {
+        "program": "graph_chain",
+        "rows": 5,
+        "width": 3,
+        "nodes": 6,
+        "sizes": {"positions": 30},
+    },
+}
 BROKEN: dict[str, dict[str, Any]] = {
     "wrong scale of the locations": {"assumed": {"loc_scale": 1.0}},
     "wrong prior of the scales": {"assumed": {"scale_rate": 3.0}},
@@ -103,15 +158,15 @@ def line(name: str, method: str, simulations: int, **case: Any) -> str:
 
 def jobs() -> list[tuple[str, str, int, dict[str, Any]]]:
     """Name, method, simulations and arguments of every case."""
-    chain = {"program": "markov_chain", "rows": 10, "vocabulary": 3, "sizes": {"positions": 30}}
+    hidden = CASES | SEQUENCES
     univariate = CASES["gaussian_mixture, univariate"]
     return [
-        *((name, "gibbs", 1000, case) for name, case in CASES.items()),
-        ("markov_chain", "exact", 1000, chain),
+        *((name, "gibbs", 1000, case) for name, case in (hidden | CHAINS).items()),
+        *((name, "exact", 1000, case) for name, case in CHAINS.items()),
         *((f"BROKEN: {n}", "gibbs", 1000, {**univariate, **case}) for n, case in BROKEN.items()),
         *(
             (name, "nuts", 300, {**case, "thinning": 3, "warmup": 300})
-            for name, case in CASES.items()
+            for name, case in hidden.items()
         ),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpyro
@@ -14,18 +14,33 @@ from ..distributions import (
     CategoricalVector,
     DiagonalGaussian,
     FullGaussian,
-    InverseGammaScale,
     PoissonVector,
     SphericalGaussian,
     TiedGaussian,
 )
 from ..errors import InputError
 from ._scale import DataScale
+from ._scatter import COVARIANCES, Scatter
 
-COVARIANCES = ("spherical", "diagonal", "tied", "full")
 EMISSIONS = ("gaussian", "poisson", "bernoulli", "categorical")
 FEATURE = {"event_dims": ["feature"]}
 MATRIX = {"event_dims": ["feature", "feature_other"]}
+
+
+class Priors(NamedTuple):
+    """Of the emissions' parameters, as in the mixtures of the same emission; None: from data."""
+
+    loc_mean: Any
+    loc_scale: Any
+    scale_concentration: float
+    scale_rate: Any
+    degrees_of_freedom: float | None
+    scale_matrix: Any
+    rate_concentration: float
+    rate_mean: Any
+    ones: float
+    zeros: float
+    level_concentration: float
 
 
 def emitted(
@@ -33,6 +48,7 @@ def emitted(
     states: int,
     features: int,
     scale: DataScale,
+    priors: Priors,
     *,
     covariance: str,
     levels: tuple[int, ...] | None,
@@ -44,30 +60,35 @@ def emitted(
         states: number of states.
         features: number of features of a step.
         scale: location and spread of the data.
+        priors: of the parameters.
         covariance: of Gaussians.
         levels: of categories, one number a feature.
 
     Raises:
-        InputError: unknown emission or covariance, or categories without levels.
+        InputError: unknown emission or covariance, categories without levels, or too few degrees
+            of freedom.
     """
     if emission not in EMISSIONS:
         raise InputError(f"emission is {emission!r}: choose one of {', '.join(EMISSIONS)}")
     if emission == "gaussian":
-        return _gaussian(states, features, scale, covariance)
+        return _gaussian(states, features, scale, priors, covariance)
     if emission == "categorical":
         if levels is None or len(levels) != features:
             raise InputError(
                 f"levels is {levels}: give the number of levels of each of the {features} "
                 "features, as levels=(3, 2)"
             )
-        block = BlockDirichlet(jnp.ones(sum(levels)), blocks=tuple(levels))
+        shares = jnp.full(sum(levels), priors.level_concentration)
+        block = BlockDirichlet(shares, blocks=tuple(levels))
         with numpyro.plate("state", states):
             probs = numpyro.sample("probs", block, infer={"event_dims": ["level"]})
         return CategoricalVector(probs, tuple(levels))
-    prior: Any = dist.Beta(1.0, 1.0)
+    prior: Any = dist.Beta(priors.ones, priors.zeros)
     if emission == "poisson":
-        mean = jnp.clip(jnp.asarray(scale.mean) + jnp.zeros(features), 0.1)
-        prior = dist.Gamma(1.5, 1.5 / mean)
+        mean: Any = priors.rate_mean
+        mean = jnp.clip(jnp.asarray(scale.mean), 0.1) if mean is None else jnp.asarray(mean)
+        shape = priors.rate_concentration
+        prior = dist.Gamma(shape, shape / (mean + jnp.zeros(features)))
     name = "rate" if emission == "poisson" else "probs"
     with numpyro.plate("state", states):
         expanded = prior.expand((features,)).to_event(1)
@@ -75,28 +96,34 @@ def emitted(
     return PoissonVector(value) if emission == "poisson" else BernoulliVector(value)
 
 
-def _gaussian(states: int, features: int, scale: DataScale, covariance: str) -> Any:
+def _gaussian(states: int, features: int, scale: DataScale, priors: Priors, covariance: str) -> Any:
     if covariance not in COVARIANCES:
         raise InputError(f"covariance is {covariance!r}: choose one of {', '.join(COVARIANCES)}")
-    share = states ** (-2 / features)
-    mean = jnp.asarray(scale.mean) + jnp.zeros(features)
-    deviation = jnp.asarray(scale.deviation) + jnp.zeros(features)
-    variance = deviation**2 * share
-    matrix = dist.InverseWishart(features + 2.0, scale_matrix=jnp.diag(variance))
+    each = jnp.zeros(features)
+    mean = scale.mean if priors.loc_mean is None else jnp.asarray(priors.loc_mean)
+    spread = 2 * scale.deviation if priors.loc_scale is None else jnp.asarray(priors.loc_scale)
+    scatter = Scatter(
+        scale,
+        features,
+        states ** (-2 / features),
+        priors.scale_concentration,
+        priors.scale_rate,
+        priors.degrees_of_freedom,
+        priors.scale_matrix,
+    )
     if covariance == "tied":
-        tied = numpyro.sample("covariance", matrix, infer=MATRIX)
+        tied = numpyro.sample("covariance", scatter.matrix(), infer=MATRIX)
     with numpyro.plate("state", states):
-        loc = numpyro.sample("loc", dist.Normal(mean, 2 * deviation).to_event(1), infer=FEATURE)
+        where = dist.Normal(mean + each, spread + each).to_event(1)
+        loc = numpyro.sample("loc", where, infer=FEATURE)
         if covariance == "spherical":
-            spread = numpyro.sample("scale", InverseGammaScale(2.0, variance.mean()))
+            deviation = numpyro.sample("scale", scatter.sphere())
         elif covariance == "diagonal":
-            spread = numpyro.sample(
-                "scale", InverseGammaScale(2.0, variance).to_event(1), infer=FEATURE
-            )
+            deviation = numpyro.sample("scale", scatter.axes(), infer=FEATURE)
         elif covariance == "full":
-            full = numpyro.sample("covariance", matrix, infer=MATRIX)
+            full = numpyro.sample("covariance", scatter.matrix(), infer=MATRIX)
     if covariance == "tied":
         return TiedGaussian(loc, tied)
     if covariance == "full":
         return FullGaussian(loc, full)
-    return (SphericalGaussian if covariance == "spherical" else DiagonalGaussian)(loc, spread)
+    return (SphericalGaussian if covariance == "spherical" else DiagonalGaussian)(loc, deviation)

@@ -18,10 +18,9 @@ from ..distributions import (
     UnivariateGaussian,
 )
 from ..errors import InputError
-from ._scale import DataScale, data_scale
+from ._scale import data_scale
+from ._scatter import COVARIANCES, Scatter
 from ._weights import mixture_weights
-
-COVARIANCES = ("spherical", "diagonal", "tied", "full")
 
 
 def gaussian_mixture(
@@ -100,7 +99,7 @@ def gaussian_mixture(
             return numpyro.sample("x", UnivariateGaussian(loc[z], deviation[z]), obs=x)
 
     share = clusters ** (-2 / features)
-    prior = _Scatter(
+    prior = Scatter(
         scale, features, share, scale_concentration, scale_rate, degrees_of_freedom, scale_matrix
     )
     if covariance == "tied":
@@ -133,39 +132,3 @@ def gaussian_mixture(
         else:
             emission = FullGaussian(loc[z], full[z])
         return numpyro.sample("x", emission, obs=x, infer={"event_dims": ["feature"]})
-
-
-class _Scatter:
-    """The priors of the clusters' scatter."""
-
-    def __init__(
-        self,
-        scale: DataScale,
-        features: int,
-        share: float,
-        concentration: float,
-        rate: Any,
-        freedom: float | None,
-        matrix: Any,
-    ):
-        self.variance = scale.deviation**2 * share + jnp.zeros(features)
-        self.concentration, self.rate = concentration, rate
-        self.freedom = features + 2.0 if freedom is None else float(freedom)
-        self.scale_matrix = jnp.diag(self.variance) if matrix is None else jnp.asarray(matrix)
-
-    def sphere(self) -> dist.Distribution:
-        rate = self.variance.mean() if self.rate is None else self.rate
-        return InverseGammaScale(self.concentration, rate)
-
-    def axes(self) -> dist.Distribution:
-        rate = self.variance if self.rate is None else self.rate + jnp.zeros_like(self.variance)
-        return InverseGammaScale(self.concentration, rate).to_event(1)
-
-    def matrix(self) -> dist.Distribution:
-        least = len(self.variance) - 1
-        if not self.freedom > least:
-            raise InputError(
-                f"degrees_of_freedom is {self.freedom:g}: with {least + 1} features an inverse "
-                f"Wishart needs more than {least}"
-            )
-        return dist.InverseWishart(self.freedom, scale_matrix=self.scale_matrix)

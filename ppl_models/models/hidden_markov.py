@@ -15,7 +15,7 @@ from ..data.kinds import Series
 from ..distributions import HiddenMarkov
 from ..errors import InputError
 from ._scale import data_scale
-from ._states import emitted
+from ._states import Priors, emitted
 
 STARTS = ("free", "stationary")
 
@@ -31,6 +31,17 @@ def hidden_markov(
     concentration: float = 1.0,
     stickiness: float = 0.0,
     initial_concentration: float = 1.0,
+    loc_mean: Any = None,
+    loc_scale: Any = None,
+    scale_concentration: float = 2.0,
+    scale_rate: Any = None,
+    degrees_of_freedom: float | None = None,
+    scale_matrix: Any = None,
+    rate_concentration: float = 1.5,
+    rate_mean: Any = None,
+    ones: float = 1.0,
+    zeros: float = 1.0,
+    level_concentration: float = 1.0,
     sequences: int | None = None,
     positions: int = 100,
     features: int | None = None,
@@ -41,9 +52,9 @@ def hidden_markov(
         A_s ~ Dirichlet(concentration + stickiness at s)          what follows state s
         z_1 ~ Categorical(π₀),  z_t+1 | z_t = s ~ Categorical(A_s)
         gaussian:    x_t | z_t = s ~ Normal(μ_s, σ_s² or Σ_s)     priors as gaussian_mixture's
-        poisson:     x_td ~ Poisson(λ_sd),   λ_sd ~ Gamma(1.5, 1.5 / mean_d)
-        bernoulli:   x_td ~ Bernoulli(p_sd), p_sd ~ Beta(1, 1)
-        categorical: x_td ~ Categorical(p_sd), p_sd ~ Dirichlet(1)
+        poisson:     x_td ~ Poisson(λ_sd),        λ_sd ~ Gamma(a, a / rate_mean_d)
+        bernoulli:   x_td ~ Bernoulli(p_sd),      p_sd ~ Beta(ones, zeros)
+        categorical: x_td ~ Categorical(p_sd),    p_sd ~ Dirichlet(level_concentration)
 
     The path z is summed out. Rabiner (1989); Zucchini, MacDonald and Langrock (2016).
 
@@ -57,6 +68,17 @@ def hidden_markov(
         concentration: of the Dirichlet priors of the transitions.
         stickiness: what a state's own row has more at itself.
         initial_concentration: of the Dirichlet prior of the first state.
+        loc_mean: prior mean of Gaussian locations (default: the data's mean).
+        loc_scale: prior standard deviation of them (default: twice the data's).
+        scale_concentration: of the inverse gamma prior of Gaussian variances.
+        scale_rate: rate of it (default: the data's variance / K^(2/D), of K states).
+        degrees_of_freedom: of the inverse Wishart prior of covariances (default: D + 2).
+        scale_matrix: of it (default: diagonal, the data's variances / K^(2/D)).
+        rate_concentration: a, the shape of the gamma prior of Poisson rates.
+        rate_mean: prior mean of the rates (default: the data's mean, at least 0.1).
+        ones: of the beta prior of the bits' probabilities.
+        zeros: likewise.
+        level_concentration: of the Dirichlet prior of the categories' probabilities.
         sequences: number of sequences where there are no data.
         positions: steps of a generated sequence.
         features: number of features where there are no data.
@@ -65,7 +87,8 @@ def hidden_markov(
         The sequences.
 
     Raises:
-        InputError: unknown emission, covariance or start; categories without levels.
+        InputError: unknown emission, covariance or start; categories without levels; too few
+            degrees of freedom.
 
     >>> from jax import random
     >>> from numpyro import handlers
@@ -93,7 +116,20 @@ def hidden_markov(
     else:
         with numpyro.plate("state", states):  # names the axis
             initial = numpyro.deterministic("initial", stationary(transition))
-    step = emitted(emission, states, features, scale, covariance=covariance, levels=levels)
+    priors = Priors(
+        loc_mean,
+        loc_scale,
+        scale_concentration,
+        scale_rate,
+        degrees_of_freedom,
+        scale_matrix,
+        rate_concentration,
+        rate_mean,
+        ones,
+        zeros,
+        level_concentration,
+    )
+    step = emitted(emission, states, features, scale, priors, covariance=covariance, levels=levels)
     with numpyro.plate("sequence", sequences):
         chain = HiddenMarkov(initial, transition, step, positions=positions)
         return numpyro.sample("x", chain, obs=x, infer={"event_dims": ["position", "feature"]})

@@ -33,8 +33,13 @@ from ..inference.program import Globals, Model, Structure, evaluate, random_valu
 from ..inference.statistics import Chunks, sweep
 from ..inference.updates import conditional, conjugate_sites
 from ..inference.vector import constrained, log_joint, unconstrained
+from ..inference.wiring import state_axes
 
 METHODS = ("gibbs", "nuts", "exact")
+#: Sites that say how common clusters or states are, not what they are like.
+SHARES = ("weights", "initial", "transition")
+#: What programs call the number of their rows.
+PLATES = ("sequences", "graphs", "rows")
 BATCH = 100  #: simulations side by side
 
 
@@ -82,7 +87,7 @@ def calibrate(
     function = catalogue.program(program)
     with scope("float64"):
         source = Model(function, {}, {**arguments, **(sizes or {})}, {})
-        plate = {"sequences": rows} if _takes(function, "sequences") else {"rows": rows}
+        plate = {next((n for n in PLATES if _takes(function, n)), "rows"): rows}
         source = Model(function, {}, source.arguments | plate, {})
         example = _simulate(source, random.key(seed + 1))
         names = tuple(example)
@@ -93,6 +98,7 @@ def calibrate(
         problem = Problem(model, structure)
         # read outside the compiled function
         _ = problem.wiring, problem.chunks, problem.example, problem.label_moves
+        axes = label_axes(problem)
         again = _simulate(source, random.key(seed + 2))
         _refuse_data_priors(problem, model.with_data({n: np.asarray(again[n]) for n in data}))
         sampler = {"gibbs": _gibbs, "nuts": _nuts, "exact": _exact}[method]
@@ -104,8 +110,8 @@ def calibrate(
             here = model.with_data({n: drawn[n] for n in data})
             truth = {n: drawn[n] for n in structure.names}
             found = sampler(sample_key, here, plan)
-            true = quantities(here, structure, truth)
-            mine = lax.map(partial(quantities, here, structure), found)
+            true = quantities(here, structure, truth, axes)
+            mine = lax.map(partial(quantities, here, structure, axes=axes), found)
             return _ranks(tie_key, true, mine)
 
         keys = random.split(random.key(seed), simulations)
@@ -144,24 +150,44 @@ def _simulate(source: Model, key: Array) -> dict[str, Array]:
     return {n: s["value"] for n, s in trace.items() if s["type"] == "sample"}
 
 
-def quantities(model: Model, structure: Structure, values: Globals) -> dict[str, Array]:
+def label_axes(problem: Problem) -> dict[str, tuple[int, ...]]:
+    """The axes of every site along which labels may change: of clusters, or of hidden states."""
+    structure = problem.structure
+    if structure.assignment is not None:
+        return {s.name: (0,) for s in structure.sites if s.dims and s.dims[0] == "cluster"}
+    if not problem.states or not problem.exchangeable:
+        return {}
+    axes = state_axes(structure, problem.wiring, problem.states)
+    return {name: own for name, (own, _) in axes.items()}
+
+
+def quantities(
+    model: Model, structure: Structure, values: Globals, axes: Mapping[str, tuple[int, ...]]
+) -> dict[str, Array]:
     """What is ranked: label-free functions of global sites and data.
 
-    Sites that have a cluster axis are put into the order of the first one that is not the weights.
+    Sites are put into the order of the first one that has labels and is no share or probability.
+
+    Args:
+        model: program and data.
+        structure: of the program.
+        values: of the global sites.
+        axes: see :func:`label_axes`.
     """
     density = logsumexp(model.logits(values, structure), axis=0)
     found = {"log_likelihood": density.sum(), "log_density_of_first_row": density[0]}
-    by_cluster = [s for s in structure.sites if s.dims and s.dims[0] == "cluster"]
-    if structure.assignment is None or not by_cluster:
+    if not axes:
         return found | {n: v.reshape(-1)[:8] for n, v in values.items()}
-    key_site = next((s.name for s in by_cluster if s.name != "weights"), by_cluster[0].name)
-    key = values[key_site].reshape(structure.clusters, -1)[:, 0]
-    order = jnp.argsort(key)
-    for site in structure.sites:
-        value = values[site.name]
-        if site in by_cluster:
-            value = value[order].reshape(structure.clusters, -1)[:, :2]
-        found[site.name] = value.reshape(-1)[:8]
+    key_site = next((n for n in axes if n not in SHARES), next(iter(axes)))
+    count = values[key_site].shape[0]
+    order = jnp.argsort(values[key_site].reshape(count, -1)[:, 0])
+    for name, value in values.items():
+        for axis in axes.get(name, ()):
+            rest = jnp.arange(count, value.shape[axis])  # an end after the states stays
+            value = jnp.take(value, jnp.concatenate([order, rest]), axis)
+        if name in axes:
+            value = value.reshape(count, -1)[:, :2]
+        found[name] = value.reshape(-1)[:8]
     return found
 
 
@@ -183,10 +209,11 @@ def _inside(problem: Problem, model: Model) -> Problem:
     missing = dict(problem.chunks.missing)
     data = {n: jnp.asarray(model.data[n]) for n in problem.families}
     centres = {n: f.centre(data[n]) for n, f in problem.families.items()}
-    arrays = {
-        n: f.prepare(data[n], missing=missing[n], centre=centres[n])[None]
+    prepared = {
+        n: f.prepare(data[n], missing=missing[n], centre=centres[n])
         for n, f in problem.families.items()
     }
+    arrays = jax.tree.map(lambda v: v[None], prepared)  # one chunk
     present = jnp.ones((1, problem.structure.rows), bool)
     inner.__dict__["chunks"] = Chunks(arrays, present, centres, problem.chunks.missing)
     inner.__dict__["wiring"] = problem.wiring
