@@ -10,6 +10,7 @@ assignment held at every value at once, it tells everything that a method needs:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
@@ -244,18 +245,22 @@ class Model:
 
     def initial(self, key: Array, structure: Structure, radius: float = 1.0) -> Globals:
         """Values spread uniformly within ``radius`` in the unconstrained space."""
-        values = {}
-        for site in structure.sites:
-            key, draw = random.split(key)
-            if site.support.is_discrete:
-                values[site.name] = site.support.feasible_like(jnp.zeros(site.shape, int))
-                continue
-            transform = biject_to(site.support)
-            shape = transform.inverse_shape(site.shape)
-            values[site.name] = transform(
-                random.uniform(draw, shape, minval=-radius, maxval=radius)
-            )
-        return values
+        continuous = [site for site in structure.sites if not site.support.is_discrete]
+        shapes = [biject_to(site.support).inverse_shape(site.shape) for site in continuous]
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        # one draw for all: every call of a generator is a long program to compile
+        drawn = random.uniform(key, (int(ends[-1]) if len(ends) else 0,), minval=-1, maxval=1)
+        pieces = jnp.split(radius * drawn, ends[:-1]) if len(ends) else []
+        spread = {
+            site.name: biject_to(site.support)(piece.reshape(shape))
+            for site, shape, piece in zip(continuous, shapes, pieces, strict=True)
+        }
+        return {
+            site.name: spread[site.name]
+            if site.name in spread
+            else site.support.feasible_like(jnp.zeros(site.shape, int))
+            for site in structure.sites
+        }
 
     def constrain(self, free: Mapping[str, Array], structure: Structure) -> Globals:
         """From the unconstrained space."""
