@@ -14,12 +14,15 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 
-# before anything imports matplotlib or JAX
+# before anything imports matplotlib or JAX; most tests compile for longer than they run, so that
+# compiling well would cost time, not save it (see the fixture thorough_compilation)
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 # a fit is many small compilations: keep these too
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import pytest  # noqa: E402
 
@@ -55,6 +58,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(name, rows(), ids=ids)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share what is dear to make run in one process (``pytest -n 2 --dist loadgroup``).
+
+    Those of a file do, and all files that ask for the fits of the built-in programs.
+    """
+    fits = {item.path for item in items if "trees" in getattr(item, "fixturenames", ())}
+    for item in items:
+        group = "fits" if item.path in fits else str(item.path.relative_to(ROOT))
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def built_ins() -> dict[str, Any]:
     """All built-in programs by their labels."""
@@ -79,11 +93,11 @@ def reference() -> Path:
 
 
 @pytest.fixture(scope="module")
-def quick_compilation() -> Iterator[None]:
-    """For modules of many small fits: compiling them well would cost, not save, time."""
+def thorough_compilation() -> Iterator[None]:
+    """For modules of long runs: compiling them well pays."""
     import jax
 
     before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", before)

@@ -93,13 +93,13 @@ class Pieces:
                 kind = type(unwrap(emission)).__name__
                 raise UnsupportedError(
                     f"site '{name}' emits from {kind}, which is not one of the exponential "
-                    "families here: use method='nuts', or write it with a family of "
+                    "families here: use method='nuts' or 'map', or write it with a family of "
                     "ppl_models.distributions"
                 )
             if family.batch_shape and family.batch_shape[-1] != 1:
                 raise UnsupportedError(
                     f"the parameters of site '{name}' differ from row to row, so that no "
-                    "statistics sum its rows up: use method='nuts'"
+                    "statistics sum its rows up: use method='nuts' or 'map'"
                 )
             found[name] = family.components()
         return found

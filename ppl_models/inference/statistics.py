@@ -137,8 +137,8 @@ def soft(logits: Array, present: Array) -> tuple[Array, Array]:
     return shifted * (present / total), (top + jnp.log(total)) * present
 
 
-def hard(logits: Array, present: Array) -> tuple[Array, Array]:
-    """All weight on the best cluster (the first of equals): temperature 0.
+def winners(logits: Array) -> tuple[Array, Array]:
+    """The highest value over clusters and whose it is, the first of equals.
 
     A running comparison over clusters is one fused pass; ``argmax`` is slow on CPUs.
     """
@@ -146,6 +146,12 @@ def hard(logits: Array, present: Array) -> tuple[Array, Array]:
     for k in range(1, logits.shape[0]):
         better = logits[k] > best
         best, winner = jnp.where(better, logits[k], best), jnp.where(better, k, winner)
+    return best, winner
+
+
+def hard(logits: Array, present: Array) -> tuple[Array, Array]:
+    """All weight on the best cluster: temperature 0."""
+    best, winner = winners(logits)
     one_hot = winner[None, :] == jnp.arange(logits.shape[0])[:, None]
     return one_hot * present, best * present
 

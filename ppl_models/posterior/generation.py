@@ -92,14 +92,11 @@ def prior_draws(
     """
     if any(site.support.is_discrete for site in problem.structure.sites):
         raise NotImplementedError("whole numbers that are drawn given the data have no prior draws")
-    keys = random.split(key, count)
-    names = problem.structure.names
-    drawn = _prior(problem.model, keys, names=(*names, *problem.structure.emissions))
-    host = {n: np.asarray(v) for n, v in drawn.items()}
-    return (
-        {n: host[n] for n in names},
-        {n: host[n] for n in problem.structure.emissions},
-    )
+    site_key, data_key = random.split(key)
+    keys = random.split(site_key, count)
+    drawn = _prior(problem.model, keys, names=problem.structure.names)
+    # the data by what draws them at the posterior's sites, which is compiled already
+    return {n: np.asarray(v) for n, v in drawn.items()}, draw_data(problem, drawn, data_key, count)
 
 
 @partial(jax.jit, static_argnames=("names",), compiler_options=QUICK)

@@ -55,12 +55,3 @@ def double_precision() -> Iterator[None]:
     """Oracles are in double precision."""
     with jax.enable_x64(True):
         yield
-
-
-@pytest.fixture(scope="package", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """Hundreds of tiny functions run once each: compiling them well would cost, not save, time."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)

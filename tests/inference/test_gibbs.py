@@ -20,8 +20,6 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.program import Model
 from ppl_models.models.gaussian_mixture import gaussian_mixture
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
 def rows() -> np.ndarray:

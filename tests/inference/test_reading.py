@@ -14,8 +14,6 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.program import Model
 from ppl_models.inference.wiring import Wire
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 _generator = np.random.default_rng(8)
 _kind = _generator.integers(0, 2, 60)
 LINE = np.where(_kind == 0, -2.0, 3.0) + _generator.normal(0, 0.8, 60)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from scipy.stats import multivariate_normal
 
 from ppl_models import fit
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_correlated_features_climb_in_single_precision():
     generator = np.random.default_rng(0)
     centres, kind = generator.normal(size=(2, 6)) * 3, generator.integers(0, 2, 3000)

@@ -19,8 +19,6 @@ from ppl_models.inference.program import Model
 from ppl_models.inference.stochastic import row_densities
 from ppl_models.models.recurrent_chain import recurrent_chain
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 _generator = np.random.default_rng(3)
 LENGTHS = np.minimum(_generator.geometric(0.2, 150), 19)
 WORDS = ["".join(_generator.choice(list("abc"), n)) for n in LENGTHS]

@@ -8,8 +8,6 @@ import pytest
 from ppl_models.errors import InputError
 from ppl_models.posterior.calibration import calibrate
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 PRIORS = {
     "clusters": 2,
     "loc_mean": 0.0,

@@ -9,8 +9,6 @@ from scipy.stats import kstest
 from ppl_models import fit, loo_pit, sensitivity
 from ppl_models.errors import InputError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 OPTIONS = {"method": "gibbs", "seed": 0, "chains": 2, "draws": 400, "warmup": 200, "starts": 2,
            "predictive": 0, "relabel": None}  # fmt: skip
 

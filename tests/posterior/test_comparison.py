@@ -12,8 +12,6 @@ from ppl_models.data import latent_classes, old_faithful
 from ppl_models.errors import InputError
 from ppl_models.posterior.comparison import choose_clusters
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:

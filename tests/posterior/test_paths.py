@@ -11,8 +11,6 @@ from scipy import stats
 from ppl_models import best_paths, draw_paths, forecast, state_probabilities
 from ppl_models.errors import InputError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 LABEL = "hidden_markov stationary"
 DRAWS = 2000
 

@@ -12,8 +12,6 @@ from ppl_models import fit, generate, impute, log_density, perplexity, token_pro
 from ppl_models.data import Vocabulary
 from ppl_models.errors import InputError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 LETTERS = "abc"
 
 

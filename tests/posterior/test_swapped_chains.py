@@ -11,8 +11,6 @@ from numpyro.infer import MCMC, NUTS, init_to_uniform
 from ppl_models import diagnose, fit
 from ppl_models.models.gaussian_mixture import gaussian_mixture
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SITES = ["weights", "loc", "scale"]
 SIZE = {"chains": 4, "warmup": 300, "draws": 600}
 

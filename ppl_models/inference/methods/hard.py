@@ -15,7 +15,7 @@ from jax import Array, lax
 
 from ..problem import Problem, Result
 from ..program import Globals, Model, Structure
-from ..statistics import Chunks, chunk_logits
+from ..statistics import Chunks, chunk_logits, winners
 from ..statistics import hard as assign_hard
 from .em import ascend
 
@@ -61,8 +61,8 @@ def hard(
     if problem.structure.assignment is None:
         return result  # hidden paths: the best ones of the point found are read off it
     values = {n: jnp.asarray(v[0, 0]) for n, v in result.values.items()}
-    winners = _winners(problem.model, values, problem.chunks, structure=problem.structure)
-    result.assignment = np.asarray(winners)[None, None, : problem.structure.rows]
+    best = _winners(problem.model, values, problem.chunks, structure=problem.structure)
+    result.assignment = np.asarray(best)[None, None, : problem.structure.rows]
     return result
 
 
@@ -74,6 +74,6 @@ def _winners(model: Model, values: Globals, chunks: Chunks, *, structure: Struct
 
     def of_chunk(arrays: dict[str, Array]) -> Array:
         logits = chunk_logits(pieces, families, structure, arrays, chunks.centres, missing)
-        return jnp.broadcast_to(logits, (structure.clusters, logits.shape[1])).argmax(0)
+        return winners(jnp.broadcast_to(logits, (structure.clusters, logits.shape[1])))[1]
 
     return lax.map(of_chunk, chunks.arrays).reshape(-1)
