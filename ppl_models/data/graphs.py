@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BITS = ("0", "1")  #: the tokens: no edge, an edge
 END_OF_GRAPH = 2  #: code of ``<end>``
+MOST_CELLS = 2**31
 ATTEMPTS = 200  #: random orders that are tried for one whose rows are narrow enough
 #: what the log-odds of an edge to a candidate may depend on, where a model has weights for it
 EDGE_STATISTICS = (
@@ -281,7 +282,7 @@ def encode(graphs: Sequence[OrderedGraph], width: int) -> np.ndarray:
     bits of nodes that are not there are 0. Every graph ends with at least one 2, ``<end>``.
 
     Raises:
-        InputError: a graph that is wider.
+        InputError: a graph that is wider, or more cells than a computer holds.
 
     Example:
         >>> import networkx as nx
@@ -290,6 +291,11 @@ def encode(graphs: Sequence[OrderedGraph], width: int) -> np.ndarray:
                [0, 1, 2, 2, 2]], dtype=int16)
     """
     most = max(len(graph.nodes) for graph in graphs) - 1
+    if len(graphs) * most * width > MOST_CELLS:
+        raise InputError(
+            f"{len(graphs):,} graphs of up to {most + 1:,} nodes in rows of {width:,} bits need "
+            "too much memory: leave the widest out, as those with a hub of very many edges"
+        )
     rows = np.zeros((len(graphs), most, width), np.int16)
     for index, graph in enumerate(graphs):
         if graph.width > width:
