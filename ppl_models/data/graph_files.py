@@ -36,7 +36,7 @@ def graphs_from_lines(lines: Sequence[str], path: str | Path) -> list[nx.Graph]:
 
     Example:
         >>> [sorted(graph.edges) for graph in graphs_from_lines(["Bo", "A_"], "two.g6")]
-        [[(0, 2), (1, 2)], [(0, 1)]]
+        [[(0, 1), (0, 2)], [(0, 1)]]
     """
     import networkx as nx
 
