@@ -35,6 +35,15 @@ FILES = {
     "binary.csv": "a,b\n\udcff\udcfe,1\n",
     "unknown.txt": "ab\nazb\n",
     "other.csv": "a,c\n1,2\n3,5\n",
+    "ends.txt": "ab\nb<end>a\n",
+    "no_ends.csv": "text\nab\n\nba\n",
+    "grey.csv": "top,bottom\n0,0.5\n1,0.25\n",
+    "graphs.g6": "Bo\nBw\nCF\n",
+    "wrong.g6": "Bo\nab\n",
+    "apart.g6": "Bo\nC`\n",
+    "single.g6": "Bo\n@\n",
+    "loop.csv": "graph,from,to\n0,a,b\n0,b,b\n",
+    "twice.csv": "graph,from,to\n0,a,b\n1,a,b\n1,b,a\n",
     "notes.nc": "not a fit",
     "programs.py": """
 import numpyro
@@ -50,6 +59,7 @@ number = 3
     "broken.py": "def (:\n",
 }
 FIT = "--out fit.nc --method em --clusters 2"
+EXACT = "--out fit.nc --method exact"
 
 
 @pytest.fixture
@@ -110,8 +120,23 @@ def refused(capsys: pytest.CaptureFixture[str], words: str | list[str]) -> str:
         (f"fit bernoulli_mixture twos.csv {FIT}", "column 'a' of x holds 2 at row 1"),
         (f"fit poisson_mixture negative.csv {FIT}", "column 'a' of x holds -2 at row 1"),
         (f"fit poisson_mixture fractions.csv {FIT}", "column 'a' of x holds 2.5 at row 1"),
-        ("fit markov_chain blank.txt --out fit.nc --method exact", "line 2 of blank.txt"),
-        ("fit markov_chain empty.txt --out fit.nc --method exact", "empty.txt is empty"),
+        (f"fit markov_chain blank.txt {EXACT}", "line 2 of blank.txt"),
+        (f"fit markov_chain empty.txt {EXACT}", "empty.txt is empty"),
+        (f"fit markov_chain ends.txt {EXACT}", "sequence 1 of tokens holds '<end"),
+        (f"fit markov_chain no_ends.csv {EXACT}", "sequence 1 of tokens is empty"),
+        (f"fit bernoulli_mixture grey.csv {FIT}", "column 'bottom' of x holds 0.5 at row 0: bits"),
+        ("fit pixel_logistic grey.csv --out fit.nc --method map", "compare grey values with a thr"),
+        # graphs
+        (f"fit graph_chain absent.g6 {EXACT}", "absent.g6 does not exist"),
+        (f"fit graph_chain empty.txt {EXACT}", "empty.txt is empty"),
+        (f"fit graph_chain wrong.g6 {EXACT}", "line 2 of wrong.g6 is no graph6"),
+        (f"fit graph_chain names.txt {EXACT}", "line 1 of names.txt is no graph6"),
+        (f"fit graph_chain good.csv {EXACT}", "good.csv has the columns a, b"),
+        (f"fit graph_chain loop.csv {EXACT}", "line 3 of loop.csv is an edge of"),
+        (f"fit graph_chain twice.csv {EXACT}", "line 4 of twice.csv gives the ed"),
+        (f"fit graph_chain apart.g6 {EXACT}", "graph 1 of x (line 2) is not con"),
+        (f"fit graph_chain single.g6 {EXACT}", "graph 1 of x (line 2) has one no"),
+        ("fit graph_chain graphs.g6 --out fit.nc --clusters 2", "no argument 'clusters'"),
         ("fit gaussian_mixture bits.csv --out fit.nc --clusters 4", "3 rows and 4 clusters"),
         ("fit gaussian_mixture good.csv --out fit.nc --clusters 0", "clusters is 0"),
         # arguments
@@ -165,6 +190,19 @@ def test_new_rows_must_fit_the_fit(folder: Path, capsys: pytest.CaptureFixture[s
     assert main([*chain, *quick]) == 0
     assert "unknown token 'z'" in refused(capsys, "predict m.nc unknown.txt")
     assert "assigns nothing" in refused(capsys, "predict m.nc names.txt")
+
+
+def test_new_graphs_must_fit_the_fit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit = "fit graph_chain graphs.g6 --method em --out g.nc --quiet --set predictive=0"
+    assert main(fit.split()) == 0
+    assert "--prefix is for sequences of tokens" in refused(
+        capsys, "generate g.nc --rows 2 --prefix a"
+    )
+    assert "--top-k is for" in refused(capsys, "generate g.nc --rows 2 --top-k 3")
+    assert "nodes is 1: a graph has 2" in refused(capsys, "generate g.nc --rows 2 --length 1")
+    assert "temperature is -1" in refused(capsys, "generate g.nc --rows 2 --temperature -1")
+    assert "assigns nothing" in refused(capsys, "predict g.nc graphs.g6")
+    assert "line 2 of wrong.g6" in refused(capsys, "predict g.nc wrong.g6")
 
 
 def test_output_is_looked_at_before_the_work(

@@ -68,19 +68,30 @@ def report(given: argparse.Namespace) -> None:
 
 def generate(given: argparse.Namespace) -> None:
     """Write new rows as they could have been read."""
-    from .output import data_text, write_text
+    from .output import write_text
 
     _refuse_missing(given.fitted)
     if given.rows < 1:
         raise InputError(f"--rows is {given.rows}: ask for at least one")
     seed = _seed(given.seed)
     path = _out(given, given.fitted)
-    from .. import generate as generate_rows
     from .. import load
-    from ..inference.fit import from_json
+    from ..data import Graphs
+    from ..inference.fit import data_parameters
 
     tree = load(given.fitted)
     as_table = path is not None and path.suffix.lower() == ".csv"
+    kinds = data_parameters(catalogue.program(tree.attrs["program"])).values()
+    write = _graphs if any(issubclass(kind, Graphs) for kind in kinds) else _rows
+    write_text(write(tree, given, seed, as_table=as_table), path)
+
+
+def _rows(tree: xr.DataTree, given: argparse.Namespace, seed: int, *, as_table: bool) -> str:
+    """Generated rows or sequences as text."""
+    from .. import generate as generate_rows
+    from ..inference.fit import from_json
+    from .output import data_text
+
     prefix = given.prefix
     tokens = from_json(tree.attrs["coordinate_labels"]).get("token", ())
     if prefix is not None and any(len(str(token)) > 1 for token in tokens):
@@ -89,13 +100,27 @@ def generate(given: argparse.Namespace) -> None:
         tree,
         given.rows,
         seed=seed,
-        length=given.length,
         prefix=prefix,
         temperature=given.temperature,
         top_k=given.top_k,
         nucleus=given.nucleus,
+        **({} if given.length is None else {"length": given.length}),
     )
-    write_text(data_text(made, tree, as_table=as_table), path)
+    return data_text(made, tree, as_table=as_table)
+
+
+def _graphs(tree: xr.DataTree, given: argparse.Namespace, seed: int, *, as_table: bool) -> str:
+    """Generated graphs as text."""
+    from .. import generate_graphs
+    from ..data import graphs_text
+
+    for name in ("prefix", "top_k", "nucleus"):
+        if getattr(given, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')} is for sequences of tokens: leave it out")
+    made = generate_graphs(
+        tree, given.rows, seed=seed, nodes=given.length, temperature=given.temperature
+    )
+    return graphs_text(made, as_table=as_table)
 
 
 def predict(given: argparse.Namespace) -> None:

@@ -20,7 +20,8 @@ Exit status: 0 done; 2 wrong input, with one sentence on standard error; 130 sto
 PROGRAMS = "a built-in name (see ppl-models list), or path/to/file.py:function"
 DATA = (
     "a CSV or TSV file with a line of column names; for programs over tokens a text file, one "
-    "sequence a line"
+    "sequence a line; for programs over graphs one graph6 a line, or a CSV file with a column "
+    "'graph' and two more, the ends of an edge"
 )
 
 
@@ -110,7 +111,7 @@ def _report(commands_of: Any) -> None:
 
 def _generate(commands_of: Any) -> None:
     parser = _command(
-        commands_of, "generate", "Draw new rows or sequences from a fit.", commands.generate
+        commands_of, "generate", "Draw new rows, sequences or graphs from a fit.", commands.generate
     )
     _fitted(parser)
     parser.add_argument("--rows", type=int, required=True, metavar="N", help="how many")
@@ -118,8 +119,9 @@ def _generate(commands_of: Any) -> None:
         "--seed", type=int, default=0, metavar="S", help="of the random numbers (default: 0)"
     )
     parser.add_argument(
-        "--length", type=int, default=100, metavar="N", help="longest sequence (default: 100)"
-    )
+        "--length", type=int, metavar="N",
+        help="longest sequence (default: 100); most nodes of a graph (default: twice the fit's)",
+    )  # fmt: skip
     parser.add_argument(
         "--prefix", metavar="TEXT", help="what sequences begin with; tokens between spaces"
     )
@@ -128,7 +130,7 @@ def _generate(commands_of: Any) -> None:
         type=float,
         default=1.0,
         metavar="T",
-        help="of tokens; 0: the most probable",
+        help="of tokens and edges; 0: the most probable",
     )
     parser.add_argument("--top-k", type=int, metavar="N", help="among so many most probable tokens")
     parser.add_argument(

@@ -16,6 +16,7 @@ from ppl_models.data.examples import (
 )
 from ppl_models.data.files import read_file
 from ppl_models.data.graph_families import GRAPH_FAMILIES, graph_family
+from ppl_models.data.graph_files import graphs_text
 from ppl_models.data.graphs import OrderedGraph, breadth_first, decode_graphs
 from ppl_models.data.kinds import (
     KINDS,
@@ -71,6 +72,7 @@ __all__ = [
     "galaxies",
     "gaussian_clusters",
     "graph_family",
+    "graphs_text",
     "iris",
     "latent_classes",
     "oddly_shaped",

@@ -1,37 +1,43 @@
-"""Data from files: tables from CSV or TSV, sequences from lines of text."""
+"""Data from files: tables from CSV or TSV, sequences and graphs from lines of text."""
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ppl_models.data.graph_files import graphs_from_edges, graphs_from_lines
+from ppl_models.data.graph_kind import Graphs
 from ppl_models.data.observed import Kind
 from ppl_models.data.sequences import Tokens
 from ppl_models.errors import InputError
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 SEPARATORS = {".tsv": "\t", ".tab": "\t"}
 # Not "None" and "null", which pandas would add: they can be answers in a questionnaire.
 MISSING = ["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "<NA>"]
 
 
-def read_file(path: str | Path, *, kind: type[Kind]) -> pd.DataFrame | list[str]:
+def read_file(path: str | Path, *, kind: type[Kind]) -> pd.DataFrame | list[str] | list[nx.Graph]:
     """Read a file for a kind of data, whose `read` takes what comes back.
 
     Args:
         path: CSV, or TSV by its ending, with a line of column names; a first column without a
             name or called "rownames" labels the rows.  For `Tokens` any file whose ending is
-            not that of a table: one sequence a line.
+            not that of a table: one sequence a line.  For `Graphs` a table of edges with a
+            column "graph" and two more, or any other file: one graph6 a line.
         kind: the kind that the data will be read as.
 
     Returns:
-        A frame, or for `Tokens` a list of strings.
+        A frame, for `Tokens` a list of strings, for `Graphs` one of networkx graphs.
 
     Raises:
-        InputError: no such file, a directory, no data, not text, not a table, or a first line
-            of numbers where column names should be.
+        InputError: no such file, a directory, no data, not text, not a table, a first line of
+            numbers where column names should be, or what is no simple graph.
     """
     path = Path(path)
     if path.is_dir():
@@ -42,6 +48,13 @@ def read_file(path: str | Path, *, kind: type[Kind]) -> pd.DataFrame | list[str]
     try:
         if issubclass(kind, Tokens):
             return _column_of_text(path) if is_table else _lines(path)
+        if issubclass(kind, Graphs):
+            if not is_table:
+                lines = path.read_text(encoding="utf-8-sig").splitlines()
+                return graphs_from_lines(lines, path)
+            _header(path)
+            # a node may be called "NA"; a blank line is no edge
+            return graphs_from_edges(_read_csv(path, dtype=str, skipinitialspace=True), path)
         return _frame(path)
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8: save it as such") from None

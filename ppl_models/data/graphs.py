@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BITS = ("0", "1")  #: the tokens: no edge, an edge
 END_OF_GRAPH = 2  #: code of ``<end>``
+MOST_CELLS = 2**31
 ATTEMPTS = 200  #: random orders that are tried for one whose rows are narrow enough
 #: what the log-odds of an edge to a candidate may depend on, where a model has weights for it
 EDGE_STATISTICS = (
@@ -56,6 +57,13 @@ class OrderedGraph:
     def width(self) -> int:
         """M: how many nodes back the farthest edge reaches."""
         return int((self.edges[:, 0] - self.edges[:, 1]).max())
+
+    @property
+    def breadth_first(self) -> bool:
+        """Whether every node has an earlier neighbour, the earliest never before that before."""
+        later, where = np.unique(self.edges[:, 0], return_index=True)  # by the earliest neighbour
+        parents = self.edges[where, 1]
+        return len(later) == len(self.nodes) - 1 and bool((np.diff(parents) >= 0).all())
 
     def first(self, nodes: int) -> OrderedGraph:
         """The graph of the first nodes alone (in breadth-first order it is connected too).
@@ -134,24 +142,35 @@ def _too_wide(label: int, site: str, found: int, width: int) -> InputError:
 def _narrow(
     nodes: tuple, neighbours: list, generator: np.random.Generator, width: int | None
 ) -> OrderedGraph:
-    """A random order; with a width, the first that is narrow enough, else the narrowest."""
+    """A random order; with a width, the first that is narrow enough, else the narrowest.
+
+    The order in which the nodes are given is the last to be tried: it is the narrow one of a graph
+    that a fit has written.
+    """
     best = None
     for _ in range(1 if width is None else ATTEMPTS):
-        order = _traverse(neighbours, generator.permutation(len(nodes)))
-        place = np.empty(len(nodes), int)
-        place[order] = np.arange(len(nodes))
-        pairs = np.array(
-            [(place[v], place[u]) for v, around in enumerate(neighbours) for u in around]
+        drawn = _in_order(
+            _traverse(neighbours, generator.permutation(len(nodes))), nodes, neighbours
         )
-        pairs = pairs[pairs[:, 0] > pairs[:, 1]]
-        pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
-        drawn = OrderedGraph(pairs, tuple(nodes[v] for v in order))
         if best is None or drawn.width < best.width:
             best = drawn
         if width is not None and best.width <= width:
-            break
+            return best
     assert best is not None
+    given = _in_order(list(range(len(nodes))), nodes, neighbours)
+    if width is not None and given.width <= width and given.breadth_first:
+        return given
     return best
+
+
+def _in_order(order: list[int], nodes: tuple, neighbours: list) -> OrderedGraph:
+    """The graph with its nodes in this order."""
+    place = np.empty(len(nodes), int)
+    place[order] = np.arange(len(nodes))
+    pairs = np.array([(place[v], place[u]) for v, around in enumerate(neighbours) for u in around])
+    pairs = pairs[pairs[:, 0] > pairs[:, 1]]
+    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    return OrderedGraph(pairs, tuple(nodes[v] for v in order))
 
 
 def _traverse(neighbours: list, preference: np.ndarray) -> list[int]:
@@ -198,6 +217,7 @@ def _read(graph: Any, label: int, site: str) -> tuple[tuple, list[list[int]]]:
     """Labels and neighbours of a simple connected graph."""
     name = f"graph {label} of {site}"
     if is_a(graph, "networkx", "Graph"):
+        name += f" ({graph.name})" if graph.name else ""
         nodes, neighbours = _from_networkx(graph, name)
     else:
         nodes, neighbours = _from_matrix(graph, name)
@@ -262,7 +282,7 @@ def encode(graphs: Sequence[OrderedGraph], width: int) -> np.ndarray:
     bits of nodes that are not there are 0. Every graph ends with at least one 2, ``<end>``.
 
     Raises:
-        InputError: a graph that is wider.
+        InputError: a graph that is wider, or more cells than a computer holds.
 
     Example:
         >>> import networkx as nx
@@ -271,6 +291,11 @@ def encode(graphs: Sequence[OrderedGraph], width: int) -> np.ndarray:
                [0, 1, 2, 2, 2]], dtype=int16)
     """
     most = max(len(graph.nodes) for graph in graphs) - 1
+    if len(graphs) * most * width > MOST_CELLS:
+        raise InputError(
+            f"{len(graphs):,} graphs of up to {most + 1:,} nodes in rows of {width:,} bits need "
+            "too much memory: leave the widest out, as those with a hub of very many edges"
+        )
     rows = np.zeros((len(graphs), most, width), np.int16)
     for index, graph in enumerate(graphs):
         if graph.width > width:

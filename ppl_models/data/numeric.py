@@ -73,7 +73,8 @@ class Bits(Kind):
         matrix = checks.numeric_matrix(table, site=site, remedy=remedy)
         missing = np.isnan(matrix)
         wrong = ~((matrix == 0) | (matrix == 1) | missing)
-        checks.refuse_cells(wrong, matrix, table, site, "bits are 0 or 1, or False or True")
+        remedy = "bits are 0 or 1, or False or True; compare grey values with a threshold first"
+        checks.refuse_cells(wrong, matrix, table, site, remedy)
         if fresh:
             checks.refuse_empty_columns(matrix, table, site)
         values = matrix if missing.any() else matrix.astype(np.uint8)

@@ -6,7 +6,7 @@ differ in what they remember of the tokens read; what they do with it is the sam
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ class Autoregressive:
     positions: int  #: of a row, ``<end>`` included
     ends: bool = True
     needs_whole_rows: bool = False  #: whether a row with a gap has no density
+    fills_in: ClassVar[bool] = False  #: whether the most probable filling of gaps is known
 
     def begin(self, shape: tuple[int, ...]) -> State:
         """Nothing read yet, for ``shape`` sequences."""

@@ -11,6 +11,7 @@ from numpyro.distributions import Distribution, constraints
 from numpyro.util import is_prng_key
 
 from .autoregressive import Autoregressive, State
+from .ngram_gaps import as_table, fill_by_particles, fits_a_table
 from .ngrams import Ngrams
 
 BEFORE = -1  #: what is remembered of the time before a sequence began
@@ -23,8 +24,9 @@ class NgramChain(Autoregressive, Distribution):
         P(w | u) = kept[u, w] + backoff[u] P(w | u without its token furthest back),
 
     and 1 / (V + 1) below the empty context; a context that was never seen passes on to the shorter
-    one. A sequence may be empty. Kneser-Ney smoothing and the predictive distribution of a
-    hierarchical Pitman-Yor process both have this form.
+    one. Kneser-Ney smoothing and the predictive distribution of a hierarchical Pitman-Yor process
+    both have this form. The probabilities of all finite sequences add up to one, the empty one
+    being among them: ``<end>`` backs off from ``<start>`` as any other token does.
 
     Args:
         seen: contexts and entries.
@@ -43,6 +45,7 @@ class NgramChain(Autoregressive, Distribution):
     pytree_data_fields = ("seen", "kept", "backoff")
     pytree_aux_fields = ("positions",)
     data_description = "sequences of tokens"
+    needs_whole_rows = True
 
     def __init__(
         self,
@@ -102,6 +105,23 @@ class NgramChain(Autoregressive, Distribution):
         size = value.shape[-1]
         shifts = [line[..., back - 1 - i : back - 1 - i + size] for i in range(back)]
         return jnp.stack(shifts, -1) if shifts else jnp.zeros((*value.shape, 0), jnp.int32)
+
+    # ---- gaps --------------------------------------------------------------------------------
+
+    @property
+    def fills_in(self) -> bool:  # type: ignore[override]
+        """Whether most probable fillings are known: where a table holds all contexts."""
+        return fits_a_table(self.tokens, self.seen.order)
+
+    def complete(self, key: Array, value: Array) -> Array:
+        """Draw missing tokens of ``(row, position)`` given all others: exact, or by particles."""
+        if self.fills_in:
+            return as_table(self).complete(key, value)
+        return fill_by_particles(self, key, value)
+
+    def most_probable(self, value: Array) -> Array:
+        """The most probable missing tokens given all others, together."""
+        return as_table(self).most_probable(value)
 
     # ---- one token after the other -----------------------------------------------------------
 

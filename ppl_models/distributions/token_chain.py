@@ -295,26 +295,33 @@ class TokenChain(ExponentialFamily, Autoregressive):
 
     def complete(self, key: Array, value: Array) -> Array:
         """Draw missing tokens given all others."""
-        initial, transition, rows = self._by_row(value, value.shape[:-1])
 
-        def draw(key: Array, initial: Array, transition: Array, tokens: Array) -> Array:
+        def draw(given: tuple[Array, ...]) -> Array:
+            initial, transition, tokens, key = given
+
             def choose(place: Array, log_probs: Array) -> Array:
                 return random.categorical(random.fold_in(key, place), log_probs)
 
             return fill(initial, transition, tokens, self.order, choose)
 
-        keys = random.split(key, rows.shape[0])
-        return jax.vmap(draw)(keys, initial, transition, rows).reshape(value.shape)
+        rows = self._by_row(value, value.shape[:-1])
+        keys = random.split(key, rows[-1].shape[0])
+        return self._filled(draw, (*rows, keys)).reshape(value.shape)
 
     def most_probable(self, value: Array) -> Array:
         """The most probable missing tokens given all others, together (Viterbi 1967)."""
-        initial, transition, rows = self._by_row(value, value.shape[:-1])
 
-        def best(initial: Array, transition: Array, tokens: Array) -> Array:
+        def best(given: tuple[Array, ...]) -> Array:
+            initial, transition, tokens = given
             choose = lambda place, log_probs: log_probs.argmax()  # noqa: E731
             return fill(initial, transition, tokens, self.order, choose, jnp.max)
 
-        return jax.vmap(best)(initial, transition, rows).reshape(value.shape)
+        return self._filled(best, self._by_row(value, value.shape[:-1])).reshape(value.shape)
+
+    def _filled(self, one: Any, rows: tuple[Array, ...]) -> Array:
+        """Row by row, as many at once as their recursions may hold."""
+        size = max(1, GAP_CELLS // (self.positions * self.tokens**self.order))
+        return lax.map(one, rows, batch_size=size)
 
     def features(self, value: Array) -> Array:
         """Shares of the tokens in every sequence."""

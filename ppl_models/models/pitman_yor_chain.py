@@ -49,6 +49,11 @@ def pitman_yor_chain(
     draws all three; ``method="kneser_ney"`` sets every number of tables to one. Discounts held at
     zero (``fixed={"discount": 0}``) make the hierarchical Dirichlet process. Teh (2006).
 
+    The empty sequence is one of those whose probabilities add up to one, unlike in the other
+    chains: a first token is drawn as every other, and may be <end>. As no data are empty, it
+    becomes improbable with their number, but may be written; and it is what keeps the seating of
+    customers exact, which a condition on the first token would not.
+
     Args:
         tokens: ``(sequence, position)`` codes 0 … V-1, then V (``<end>``) to the end of the row;
             None generates ``sequences`` sequences.

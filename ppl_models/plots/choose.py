@@ -81,7 +81,10 @@ def _looks_like_images(tree: xr.DataTree) -> bool:
 def _draw_pictures(tree: xr.DataTree) -> list[tuple[str, Picture]]:
     chosen: list[tuple[str, Picture]] = []
     if shown_parameters(tree, 30).data_vars:
-        chosen += [("trace", trace), ("rank", rank), ("forest", forest)]
+        chosen.append(("trace", trace))
+        if tree["posterior"].sizes.get("chain", 1) > 1:  # ranks compare chains
+            chosen.append(("rank", rank))
+        chosen.append(("forest", forest))
     data = observed(tree)
     continuous = family(tree) in ("gaussian", "univariate")
     if continuous and data is not None and "posterior_predictive" in tree.children:

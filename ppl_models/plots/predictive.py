@@ -9,6 +9,7 @@ import xarray as xr
 from arviz_plots import PlotCollection
 
 from ppl_models.errors import InputError
+from ppl_models.plots.graph_counts import bits_a_row, graph_counts
 from ppl_models.plots.panels import new_panels, panel
 from ppl_models.plots.predictive_counts import draw_frequencies, draw_shares, value_range
 from ppl_models.plots.predictive_density import draw_densities
@@ -39,7 +40,8 @@ def plot_predictive(
     Continuous features: densities (one thin line a replicated data set; the prior as one dotted
     line). Bits: the share of ones of every feature with 94% intervals. Levels and counts: how often
     each value occurs, with 94% intervals; counts on a square-root scale (a rootogram). Tokens: the
-    lengths of sequences and how often each token occurs.
+    lengths of sequences and how often each token occurs. Graphs: counts of their nodes, edges and
+    triangles.
 
     Args:
         tree: a fit with `observed_data` and `posterior_predictive` (`prior_predictive` if wanted).
@@ -62,6 +64,11 @@ def plot_predictive(
             "plot_predictive needs `observed_data` and `posterior_predictive` or "
             "`prior_predictive` in the tree: fit again with predictive draws."
         )
+    width = bits_a_row(tree)
+    if width is not None:
+        data = graph_counts(data, width)
+        replicated = {which: graph_counts(v, width) for which, v in replicated.items()}
+        return _by_feature(tree, "counts", data, replicated, plot_collection, backend, "graphs")
     if "position" in data.dims:
         return _tokens(tree, data, replicated, plot_collection, backend)
     kind = data_kind(family(tree), data)
@@ -70,8 +77,8 @@ def plot_predictive(
     data = data.sel(feature=names)
     replicated = {which: values.sel(feature=names) for which, values in replicated.items()}
     if kind == "bits":
-        width = float(np.clip(2.5 + 0.3 * len(names), 6.4, 12.0))
-        made = plot_collection or new_panels(size=(width, 4.0), backend=backend)
+        wide = float(np.clip(2.5 + 0.3 * len(names), 6.4, 12.0))
+        made = plot_collection or new_panels(size=(wide, 4.0), backend=backend)
         draw_shares(panel(made), data, replicated)
         return made
     return _by_feature(tree, kind, data, replicated, plot_collection, backend)
@@ -123,6 +130,7 @@ def _by_feature(
     replicated: dict[str, xr.DataArray],
     collection: PlotCollection | None,
     backend: str,
+    unit: str = "rows",
 ) -> PlotCollection:
     names = list(data["feature"].values)
     wrap = min(len(names), 4 if len(names) != 3 else 3)
@@ -146,7 +154,7 @@ def _by_feature(
         if index == 0:
             headline(target, "Predicted and observed, by feature")
         if index % wrap == 0:
-            target.set_ylabel("density" if kind == "continuous" else "rows")
+            target.set_ylabel("density" if kind == "continuous" else unit)
     _legend(made, kind)
     return made
 

@@ -19,6 +19,7 @@ from ..inference.problem import Problem
 from ..inference.program import Globals, Model, Structure
 from .recall import Recalled, recall
 from .rows import logits_in_blocks
+from .sequences import sequence_writer
 
 STEP_CELLS = 4_000_000  #: draw × step × state at once
 
@@ -31,7 +32,7 @@ def log_density(
     Args:
         tree: a fit.
         data: new rows in any container that ``fit`` takes (default: the fitted ones); missing
-            cells are marginalised.
+            cells are marginalised, where the program can do that.
         by_draw: one value a draw, ``(chain, draw, row)``, instead of the posterior predictive
             density, which is the mean over draws of the density itself.
         draws: use at most this many draws a chain.
@@ -40,7 +41,8 @@ def log_density(
         ``(row,)`` or ``(sequence,)``; with chain and draw before it if ``by_draw``.
 
     Raises:
-        InputError: rows that do not have the fit's features, levels or tokens.
+        InputError: rows that do not have the fit's features, levels or tokens, or that have gaps
+            which a network or a chain of n-grams cannot sum out.
 
     >>> from ppl_models import fit
     >>> tree = fit("poisson_mixture", [1, 2, 3, 9, 8, 9], method="em", seed=0, clusters=1)
@@ -49,6 +51,7 @@ def log_density(
     """
     with scope(tree.attrs.get("precision", "float64")):
         found = recall(tree, data, draws=draws)
+        _refuse_gaps(found)
         rows = found.problem.structure.rows
         every = np.empty((len(_first(found)), rows)) if by_draw else None
         best, scaled = np.full(rows, -np.inf), np.zeros(rows)
@@ -72,6 +75,21 @@ def log_density(
     with np.errstate(divide="ignore"):
         mean = best + np.log(scaled) - np.log(len(_first(found)))
     return xr.DataArray(mean, coords, (found.plate,), name="log_density")
+
+
+def _refuse_gaps(found: Recalled) -> None:
+    """Refuse rows with gaps of which the program has no density."""
+    for site, reading in found.observed.items():
+        values = reading.values
+        gaps = np.isnan(values) if values.dtype.kind == "f" else values < 0
+        if not gaps.any() or (written := sequence_writer(found)) is None:
+            continue
+        if written[1].needs_whole_rows:
+            row = int(gaps.reshape(len(gaps), -1).any(1).argmax())
+            raise InputError(
+                f"{reading.dims[0]} {row} of {site} has a gap, and {type(written[1]).__name__} has "
+                "no density of a row with gaps: fill it in with impute"
+            )
 
 
 def predict(

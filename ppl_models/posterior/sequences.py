@@ -140,9 +140,10 @@ def _sequences(
     site, writer = written
     unknown = (found.observed[site].values < 0).any(1)
     if unknown.any():
+        other = "" if writer.needs_whole_rows else ", or use log_density, which sums them out"
         raise InputError(
             f"sequence {int(unknown.argmax())} of {site} has tokens that are not known: fill them "
-            "in with impute, or use log_density, which sums them out"
+            f"in with impute{other}"
         )
     return found, site, writer
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ppl_models.plots.graph_counts import bits_a_row, graph_counts
 from ppl_models.plots.predictive_tokens import sequence_lengths
 from ppl_models.plots.reading import is_point, observed, sequence_steps, series
 from ppl_models.report.page import Block, Tone
@@ -70,6 +71,14 @@ def describe_data(tree: xr.DataTree) -> str:
             f"{features:,} features" if len(steps) > 1 else
             f"{count} of {steps.max():,} steps × {features:,} features"
         ) + (f", {missing:.1%} of the cells missing" if missing else "")  # fmt: skip
+    width = bits_a_row(tree)
+    if width is not None:
+        counts = graph_counts(data, width)
+        nodes, edges = (counts.sel(feature=name).values for name in ("nodes", "edges"))
+        return (
+            f"{len(nodes):,} graphs of {nodes.min()} to {nodes.max()} nodes, {edges.mean():.1f} "
+            f"edges on average, in breadth-first order in rows of {width} bits"
+        )
     if "position" in data.dims:
         codes = data.transpose("sequence", "position").values
         tokens = tree["posterior"].sizes.get("token", int(codes.max()))

@@ -141,6 +141,13 @@ def test_numbers_out_of_range_are_refused() -> None:
         encode(breadth_first([nx.complete_graph(3)]), 1)
 
 
+def test_graphs_that_no_memory_holds_are_refused() -> None:
+    spokes = np.stack([np.arange(1, 60_001), np.zeros(60_000, int)], 1)
+    star = OrderedGraph(spokes, tuple(range(60_001)))
+    with pytest.raises(InputError, match="1 graphs of up to 60,001 nodes in rows of 60,000 bits"):
+        encode([star], star.width)
+
+
 @pytest.mark.parametrize("family", GRAPH_FAMILIES)
 def test_families_are_what_they_are_called(family: str) -> None:
     graphs = graph_family(family, 20, seed=1)

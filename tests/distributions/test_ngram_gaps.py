@@ -1,0 +1,114 @@
+"""Gaps of chains of n-grams, against all fillings that there are."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import random
+
+from ppl_models.distributions import ngram_chain as module
+from ppl_models.distributions.ngram_chain import NgramChain, smoothed
+from ppl_models.distributions.ngram_gaps import as_table, fits_a_table
+from ppl_models.distributions.ngrams import count_ngrams
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+V, POSITIONS = 3, 7
+GAPS = [
+    [0, -1, 2, 1, 3, 3, 3],
+    [-1, -1, 0, -1, -1, 2, 3],  # side by side, at the beginning too
+    [1, 0, -1, 3, 3, 3, 3],  # the last token
+    [-1, 3, 3, 3, 3, 3, 3],  # nothing known but the length
+    [2, 0, 1, 2, 3, 3, 3],
+]
+
+
+def chain_of(order: int) -> NgramChain:
+    generator = np.random.default_rng(order)
+    rows = np.full((12, POSITIONS), V)
+    for row in rows:
+        length = generator.integers(1, POSITIONS)
+        row[:length] = generator.integers(0, 2, length)  # token 2 is never seen
+    seen = count_ngrams(rows, vocabulary=V, order=order)
+    tables = np.ones(len(seen.repeated))
+    parts = smoothed(seen, tables, np.linspace(0.4, 0.8, order), np.linspace(0.5, 1.5, order))
+    return NgramChain(seen, *parts, positions=POSITIONS)
+
+
+def fillings(row: list[int]) -> np.ndarray:
+    """All rows that it may be."""
+    return np.array(list(product(*(range(V) if token < 0 else [token] for token in row))))
+
+
+@pytest.fixture(scope="module", params=[1, 2, 4], ids="order {}".format)
+def known(request: pytest.FixtureRequest) -> tuple:
+    """A chain, and of every row with gaps all fillings and their log-probabilities."""
+    every = [fillings(row) for row in GAPS]
+    with jax.enable_x64(True):
+        chain = chain_of(request.param)
+        whole = np.asarray(jax.jit(chain.log_prob)(np.concatenate(every)))
+    cuts = np.cumsum([len(rows) for rows in every])[:-1]
+    return chain, every, np.split(whole, cuts)
+
+
+def test_the_table_is_the_chain_without_the_empty_sequence(known: tuple) -> None:
+    chain, _, each = known
+    log_prob = jax.jit(lambda rows: as_table(chain).log_prob(rows))(jnp.array(GAPS))
+    expected = np.array([np.logaddexp.reduce(one) for one in each])
+    empty = float(chain.log_prob(jnp.full(POSITIONS, V)))
+    np.testing.assert_allclose(log_prob, expected - np.log1p(-np.exp(empty)), rtol=1e-10)
+
+
+def test_the_most_probable_filling_is_the_best_of_all(known: tuple) -> None:
+    chain, every, each = known
+    assert chain.fills_in
+    found = np.asarray(jax.jit(chain.most_probable)(jnp.array(GAPS)))
+    for row, rows, log_probs in zip(found, every, each, strict=True):
+        place = (rows == row).all(1).argmax()
+        assert (rows[place] == row).all()
+        assert log_probs[place] == pytest.approx(log_probs.max(), abs=1e-12)
+
+
+def off(drawn: np.ndarray, every: list, each: list) -> float:
+    """How many standard errors a filling's share of the draws is off, at most.
+
+    Args:
+        drawn: rows, as many of each of the rows with gaps, one after the other.
+        every: the fillings of each.
+        each: their log-probabilities.
+    """
+    base, worst = (V + 1) ** np.arange(POSITIONS), 0.0
+    for mine, rows, log_probs in zip(np.split(drawn, len(every)), every, each, strict=True):
+        share = np.array([(mine @ base == row @ base).mean() for row in rows])
+        assert share.sum() == pytest.approx(1)
+        expected = np.exp(log_probs - np.logaddexp.reduce(log_probs))
+        rare = expected * len(mine) < 10  # together: a count of one or two is not normal
+        share, expected = (
+            np.append(values[~rare], values[rare].sum()) for values in (share, expected)
+        )
+        error = np.sqrt(expected * (1 - expected) / len(mine)) + 1e-9
+        worst = max(worst, float((np.abs(share - expected) / error).max()))
+    return worst
+
+
+def test_fillings_are_drawn_by_their_probability(known: tuple) -> None:
+    chain, every, each = known
+    tiled = jnp.repeat(jnp.array(GAPS), 1500, axis=0)
+    assert off(np.asarray(jax.jit(chain.complete)(random.key(5), tiled)), every, each) < 5
+
+
+def test_particles_draw_where_no_table_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "fits_a_table", lambda vocabulary, order: False)
+    chain, every = chain_of(2), [fillings(row) for row in (GAPS[0], GAPS[2])]
+    assert not chain.fills_in
+    each = [np.asarray(chain.log_prob(jnp.asarray(rows))) for rows in every]
+    tiled = jnp.repeat(jnp.array([GAPS[0], GAPS[2]]), 200, axis=0)
+    assert off(np.asarray(jax.jit(chain.complete)(random.key(6), tiled)), every, each) < 5
+
+
+def test_tables_are_made_of_few_contexts_only() -> None:
+    assert fits_a_table(2000, 2) and not fits_a_table(2001, 2)
+    assert fits_a_table(2000, 1)  # of which the table has rows all the same

@@ -1,0 +1,49 @@
+"""Tokens that are not known, in fits of chains that cannot sum them out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ppl_models import fit, impute, log_density, perplexity
+from ppl_models.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+NAMES = ["anna", "bob", "hanna", "nab", "oban", "ann"]
+GAP = ["a", None, "n"]
+
+
+@pytest.fixture(scope="module")
+def tree():
+    return fit("pitman_yor_chain", NAMES, method="kneser_ney", seed=0, predictive=0, order=3)
+
+
+def test_gaps_are_filled_given_both_sides(tree):
+    found = impute(tree, [GAP, "bob"], seed=0, draws=2000)
+    letters = found.attrs["token"]
+    each = log_density(tree, [f"a{letter}n" for letter in letters]).values
+    expected = np.exp(each - np.logaddexp.reduce(each))
+    drawn = found.tokens.values
+    assert (drawn[:, 0, [0, 2]] == [letters.index("a"), letters.index("n")]).all()
+    assert (drawn[:, 1] == [letters.index(c) for c in "bob"] + [len(letters)]).all()
+    share = np.bincount(drawn[:, 0, 1], minlength=len(letters)) / 2000
+    assert (np.abs(share - expected) < 5 * np.sqrt(expected / 2000) + 1e-3).all()
+    best = impute(tree, [GAP], seed=0, most_probable=True).tokens.values
+    assert best.shape[0] == 1 and best[0, 0, 1] == expected.argmax()
+
+
+def test_what_has_no_density_is_refused_and_told_what_to_do(tree):
+    with pytest.raises(InputError, match="sequence 1 of tokens has a gap, .* fill it in with imp"):
+        log_density(tree, ["bob", GAP])
+    with pytest.raises(InputError, match="sequence 0 of tokens has tokens .* with impute$"):
+        perplexity(tree, [GAP])
+    with pytest.raises(InputError, match="sequence 0 of the tokens has a token that is not known"):
+        fit("pitman_yor_chain", [GAP], method="kneser_ney", seed=0)
+
+
+def test_a_network_knows_no_most_probable_filling(tree):
+    network = fit("recurrent_chain", NAMES, method="map", seed=0, predictive=0, steps=2, hidden=2)
+    with pytest.raises(InputError, match="no most probable filling here: leave most_probable out"):
+        impute(network, [GAP], seed=0, most_probable=True)
+    with pytest.raises(InputError, match="sequence 0 of tokens has a gap, and RecurrentChain"):
+        log_density(network, [GAP])
