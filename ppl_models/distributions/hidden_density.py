@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from numpyro.distributions import constraints
 
-from ..errors import UnsupportedError
+from ..errors import InputError, UnsupportedError
 from . import hidden_paths
 from .convert import as_family
 from .exponential_family import ExponentialFamily
@@ -23,10 +23,11 @@ class HiddenDensity(ExponentialFamily):
 
     latent = True
     factorises = True
-    pytree_data_fields = ("initial", "transition", "emission")
+    pytree_data_fields = ("initial", "initial_transition", "transition", "emission")
     pytree_aux_fields = ("positions",)
     arg_constraints: ClassVar[dict[str, Any]] = {
         "initial": constraints.simplex,
+        "initial_transition": constraints.independent(constraints.simplex, 1),
         "transition": constraints.independent(constraints.simplex, 1),
     }
 
@@ -37,6 +38,7 @@ class HiddenDensity(ExponentialFamily):
         emission: Any,
         *,
         positions: int,
+        initial_transition: Any = None,
         validate_args: bool | None = None,
     ):
         family = as_family(emission)
@@ -44,7 +46,12 @@ class HiddenDensity(ExponentialFamily):
             raise TypeError(f"{type(emission).__name__} is not one of the exponential families")
         self.initial, self.transition = jnp.asarray(initial), jnp.asarray(transition)
         self.emission, self.positions = family, int(positions)
-        shapes = (self.initial.shape[:-1], self.transition.shape[:-2], family.batch_shape[:-1])
+        self.initial_transition = (
+            None if initial_transition is None else jnp.asarray(initial_transition)
+        )
+        shapes = [self.initial.shape[:-1], family.batch_shape[:-1]]
+        shapes += [getattr(self, n).shape[: -self._chain_dims[n]] for n in self._chain_dims]
+        self._check_shapes()
         event = (self.positions, *family.event_shape)
         super().__init__(jnp.broadcast_shapes(*shapes), event, validate_args=validate_args)
 
@@ -57,12 +64,38 @@ class HiddenDensity(ExponentialFamily):
 
     # ---- what it is made of ------------------------------------------------------------------
 
+    def _check_shapes(self) -> None:
+        if self.initial_transition is None:
+            return
+        first, later = self.initial_transition.shape, self.transition.shape
+        if first[-2] != self.states or later[-3:] != (self.states, *first[-2:]):
+            raise InputError(
+                f"initial_transition has shape {first} and transition {later}: a chain of second "
+                f"order over {self.states} states has (state, next) and (state, state, next)"
+            )
+
+    def get_args(self) -> dict[str, Any]:
+        """Parameters to validate: a chain of first order has no ``initial_transition``."""
+        return {n: v for n, v in super().get_args().items() if v is not None}
+
+    @property
+    def order(self) -> int:
+        """How many states the next one depends on."""
+        return 1 if self.initial_transition is None else 2
+
+    @property
+    def _chain_dims(self) -> dict[str, int]:
+        """The chain's own parameters, and how many axes each has."""
+        if self.order == 1:
+            return {"initial": 1, "transition": 2}
+        return {"initial": 1, "initial_transition": 2, "transition": 3}
+
     @property
     def parameter_dims(self) -> dict[str, int]:  # type: ignore[override]
         """Chain and emission; an emission's parameter has the state's axis more."""
         shared = self.emission.shared_parameters
         emission = {n: d + (n not in shared) for n, d in self.emission.parameter_dims.items()}
-        return {"initial": 1, "transition": 2, **emission}
+        return {**self._chain_dims, **emission}
 
     @property
     def shared_parameters(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -95,15 +128,27 @@ class HiddenDensity(ExponentialFamily):
 
     def replace(self, **parameters: Array) -> HiddenDensity:
         """The same chain with other parameters."""
-        own = {n: parameters.pop(n, getattr(self, n)) for n in ("initial", "transition")}
+        own = {n: parameters.pop(n, getattr(self, n)) for n in self._chain_dims}
         emission = self.emission.replace(**parameters) if parameters else self.emission
         return type(self)(**own, emission=emission, positions=self.positions, validate_args=False)
 
     def _chains(self) -> Chain:
         """One chain a component."""
-        end = self.transition[..., self.states :].sum(-1)
-        ones = jnp.ones_like(self.initial)
-        return Chain(self.initial, self.transition[..., : self.states], end if self.ends else ones)
+        initial, table = self.initial, self.transition
+        if self.initial_transition is not None:
+            k, batch = self.states, self.batch_shape
+            first = jnp.broadcast_to(
+                self.initial_transition, batch + self.initial_transition.shape[-2:]
+            )[..., None, :, :]
+            table = jnp.broadcast_to(table, batch + table.shape[-3:])
+            table = jnp.concatenate([table, first], -3)
+            initial = jnp.broadcast_to(initial, (*batch, k))
+            initial = jnp.concatenate([jnp.zeros((*batch, k * k), initial.dtype), initial], -1)
+        end = table[..., self.states :].sum(-1)
+        end = end if self.order == 1 else end.reshape(initial.shape)
+        return Chain(
+            initial, table[..., : self.states], end if self.ends else jnp.ones_like(initial)
+        )
 
     def _cut(self, prepared: Any) -> Array:
         """Sequences of which it was not seen how they end: none, for all data end."""
@@ -158,16 +203,21 @@ class HiddenDensity(ExponentialFamily):
 
     def cells(self, value: Any, *, missing: bool) -> int:
         """Numbers that a pass has at hand for each sequence."""
-        numbers = math.prod(self.batch_shape) * self.states * self.positions
+        paths = self.states * (1 if self.order == 1 else self.states + 1)
+        numbers = math.prod(self.batch_shape) * paths * self.positions
         return math.prod(value.shape[1:]) * 2 + 6 * numbers
 
     def _step_logits(self, prepared: Any, missing: bool, centre: Array) -> Array:
-        """Log-densities of the steps, ``(component, state, step, sequence)``."""
+        """Log-densities of the steps, ``(component, state, step, sequence)``.
+
+        Of second order a state is a pair, of which the last one emits.
+        """
         seen = prepared["seen"]
         inner = missing and self.emission.factorises
         flat = self._flat().logits(prepared["steps"], missing=inner, centre=centre)
         logits = self._by_state(flat).reshape(-1, self.states, *seen.shape)
-        return jnp.where(seen, logits, 0)
+        logits = jnp.where(seen, logits, 0)
+        return logits if self.order == 1 else jnp.tile(logits, (1, self.states + 1, 1, 1))
 
     def features(self, value: Array) -> Array:
         """Steps as points, ``(position × sequence, coordinate)``."""

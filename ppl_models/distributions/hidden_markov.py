@@ -18,6 +18,10 @@ class HiddenMarkov(HiddenStatistics):
 
         p(x) = Σ_z initial[z₁] Π_t transition[z_t, z_t+1] Π_t p(x_t | z_t)
 
+    With ``initial_transition`` B the chain is of second order: the next state depends on two.
+
+        p(x) = Σ_z initial[z₁] B[z₁, z₂] Π_t transition[z_t-1, z_t, z_t+1] Π_t p(x_t | z_t)
+
     A datum is ``(position, ...)``: an emission's datum at every step. A sequence ends with its
     last step that has an observed cell; steps within it may be missing (NaN; -1 among codes),
     wholly or, where the emission factorises, in part.
@@ -25,9 +29,14 @@ class HiddenMarkov(HiddenStatistics):
     Args:
         initial: ``batch + (state,)``.
         transition: ``batch + (state, state)``; or ``(state, state + 1)``, whose last column is
-            the probability of ending after the state.
+            the probability of ending after the state. Of second order one axis of states more.
         emission: a distribution whose last batch axis is the state.
         positions: number of positions of a datum.
+        initial_transition: of second order, what follows the first state: ``batch + (state,
+            state)``, or with as many columns as ``transition`` has.
+
+    Raises:
+        InputError: ``initial_transition`` and ``transition`` that do not fit.
 
     >>> from .gaussian import UnivariateGaussian
     >>> states = UnivariateGaussian(jnp.array([0.0, 5.0]), jnp.ones(2))
@@ -49,20 +58,25 @@ class HiddenMarkov(HiddenStatistics):
         shape = (*sample_shape, *self.batch_shape)
         start_key, step_key, emit_key = random.split(key, 3)
         chains, states = self._chains(), self.states
+        pairs = self.order == 2
         table = jnp.concatenate([chains.step, (1 - chains.step.sum(-1, keepdims=True)).clip(0)], -1)
         if not self.ends:
             table = table.at[..., -1].set(0)
-        table = jnp.broadcast_to(safe_log(table), (*shape, states, states + 1))
+        table = table.reshape(*table.shape[: -1 - self.order], -1, states + 1)
+        table = jnp.broadcast_to(safe_log(table), (*shape, *table.shape[-2:]))
         first = random.categorical(start_key, safe_log(self.initial), shape=shape)
 
-        def step(state: Array, key: Array) -> tuple[Array, Array]:
-            row = jnp.take_along_axis(table, jnp.clip(state, 0, states - 1)[..., None, None], -2)
+        def step(carry: tuple[Array, Array], key: Array) -> tuple[tuple[Array, Array], Array]:
+            before, state = carry
+            here = jnp.clip(state, 0, states - 1)
+            index = before * states + here if pairs else here
+            row = jnp.take_along_axis(table, index[..., None, None], -2)
             after = random.categorical(key, row[..., 0, :])
             after = jnp.where(state == states, states, after)
-            return after, after
+            return (here, after), after
 
         keys = random.split(step_key, self.positions - 1)
-        _, rest = jax.lax.scan(step, first, keys)
+        _, rest = jax.lax.scan(step, (jnp.full_like(first, states), first), keys)
         path = jnp.concatenate([first[None], rest])  # (position, shape)
         inside = jnp.clip(path, 0, states - 1)
         chosen = self._emissions_at(inside, components=len(self.batch_shape)).sample(emit_key)
@@ -137,7 +151,7 @@ class HiddenMarkov(HiddenStatistics):
         centre = flat.centre(rows)
         prepared = flat.prepare(rows, missing=True, centre=centre)
         paths = flat.look(prepared, missing=True, centre=centre)[1]["paths"]
-        return jnp.moveaxis(paths.states[0], 0, -1).swapaxes(0, 1)
+        return jnp.moveaxis(flat._of_states(paths.states)[0], 0, -1).swapaxes(0, 1)
 
     def inside(self, value: Array) -> Array:
         """Which steps there are, ``(sequence, position)``: those up to a sequence's end."""
@@ -163,10 +177,21 @@ class HiddenMarkov(HiddenStatistics):
             steps: how many.
         """
         flat = self.components()
-        last = jnp.take_along_axis(path, (path >= 0).sum(-1, keepdims=True) - 1, -1)
+        lengths = (path >= 0).sum(-1, keepdims=True)
+        last = jnp.take_along_axis(path, lengths - 1, -1)
         known = (last == jnp.arange(self.states)).astype(flat.initial.dtype)
+        second = None
+        if self.order == 2:  # the first step from here on has a state before it, if there is one
+            before = jnp.take_along_axis(path, jnp.clip(lengths - 2, 0), -1)[:, 0]
+            alone = (lengths < 2)[..., None]
+            second = jnp.where(alone, flat.initial_transition[0], flat.transition[0][before])
         chain = HiddenMarkov(
-            known, flat.transition, flat.emission, positions=steps + 1, validate_args=False
+            known,
+            flat.transition,
+            flat.emission,
+            positions=steps + 1,
+            initial_transition=second,
+            validate_args=False,
         )
         drawn, states = chain.sample_with_path(key)
         return drawn[:, 1:], states[:, 1:]
