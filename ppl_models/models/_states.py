@@ -51,12 +51,12 @@ def steps(name: str, prior: Any, states: int, *, pairs: bool = False) -> Any:
         states: number of states.
         pairs: of pairs of states.
     """
-    following = {"event_dims": ["next_state"]}
     if not pairs:
         with numpyro.plate("state", states):
-            return numpyro.sample(name, prior, infer=following)
-    with numpyro.plate("previous_state", states, dim=-2), numpyro.plate("state", states, dim=-1):
-        return numpyro.sample(name, prior, infer=following)
+            return numpyro.sample(name, prior, infer={"event_dims": ["next_state"]})
+    rows = prior.expand((states,)).to_event(1)
+    with numpyro.plate("previous_state", states):
+        return numpyro.sample(name, rows, infer={"event_dims": ["state", "next_state"]})
 
 
 def emitted(
