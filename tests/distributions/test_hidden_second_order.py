@@ -196,6 +196,49 @@ def test_what_comes_next_follows_the_last_two_states(looked):
         _as_frequent(np.where(then < 0, states, then), np.append(share, 0))
 
 
+#: two steps in a state, two in the other: the last state alone does not tell what comes next
+TURNS = np.array([[[0.05, 0.95], [0.1, 0.9]], [[0.9, 0.1], [0.95, 0.05]]])
+
+
+def _climbed(chain: HiddenMarkov, rows: jnp.ndarray) -> HiddenMarkov:
+    """EM, all updates in closed form."""
+    flat, centre = chain.components(), jnp.zeros(())
+    prepared = flat.prepare(rows, missing=False, centre=centre)
+
+    def step(_: int, flat: HiddenMarkov) -> HiddenMarkov:
+        total, looked = flat.look(prepared, missing=False, centre=centre)
+        found = flat.sums(jnp.ones_like(total), looked, missing=False, centre=centre)
+        return flat.replace(**flat.maximum_likelihood(found, centre))
+
+    return jax.lax.fori_loop(0, 60, step, flat)
+
+
+def test_a_world_of_second_order_is_found_by_the_second_order_alone():
+    """It predicts sequences that it never saw; a chain of first order does not know what comes."""
+    generator = np.random.default_rng(0)
+    path = generator.integers(0, 2, (40, 40))
+    for t in range(2, 40):
+        path[:, t] = generator.random(40) < TURNS[path[:, t - 2], path[:, t - 1], 1]
+    data = jnp.asarray(generator.normal(3.0 * path))
+    old, new = data[:20], data[20:]
+    emission = UnivariateGaussian(np.array([0.5, 2.0]), np.full(2, 2.0))
+    share, table = np.array([0.5, 0.5]), generator.dirichlet(np.ones(2), (2, 2))
+    one = HiddenMarkov(share, table[0], emission, positions=40)
+    two = HiddenMarkov(share, table, emission, positions=40, initial_transition=table[0])
+
+    @jax.jit
+    def look() -> tuple:
+        chains = [_climbed(chain, old) for chain in (one, two)]
+        return [c.log_prob(new) for c in chains], chains[1].transition[0], chains[1].best_path(old)
+
+    (first, second), transition, found = jax.tree.map(np.asarray, look())
+    gain = second - first
+    assert gain.mean() > 5 and gain.mean() > 5 * gain.std() / np.sqrt(len(gain))
+    # some 190 steps start from every pair of states
+    np.testing.assert_allclose(transition, TURNS, atol=5 * np.sqrt(0.09 / 190))
+    assert (found == path[:20]).mean() > 0.95
+
+
 def test_what_does_not_depend_on_the_state_before_last_is_of_first_order():
     world, rows = _world(2, True), jnp.asarray(_rows())
     step = world["initial_transition"]
