@@ -108,8 +108,10 @@ def _apply_to_pairs(step: Array, parts: tuple[Array, ...], back: bool) -> tuple[
     if len(parts) == 1:
         pairs = parts[0].reshape(before, here, -1)
         if back:
-            return (jnp.einsum("pik,ikn->pin", step, pairs[:here]).reshape(parts[0].shape),)
-        moved = jnp.einsum("pik,pin->ikn", step, pairs)
+            terms = (step[:, :, k, None] * pairs[:here, k] for k in range(here))
+            return (functools.reduce(operator.add, terms).reshape(parts[0].shape),)
+        terms = (step[p, ..., None] * pairs[p, :, None] for p in range(before))
+        moved = functools.reduce(operator.add, terms)
         return (jnp.pad(moved.reshape(here * here, -1), ((0, here), (0, 0))),)
 
     def total(terms: Iterator[Array]) -> Array:
