@@ -162,7 +162,8 @@ def choose_clusters(
         ["collapsed", criterion], ascending=[True, not CRITERIA[criterion]], kind="stable"
     ).reset_index(drop=True)
     best = ordered.iloc[0]
-    ordered.attrs["best"] = {n: best[n] for n in over} | {size: int(best[size])}
+    plain = {n: getattr(best[n], "item", lambda n=n: best[n])() for n in (*over, size)}
+    ordered.attrs["best"] = plain
     ordered.attrs["criterion"] = criterion
     ordered.attrs["notes"] = remarks
     return ordered
