@@ -45,7 +45,15 @@ from matplotlib.figure import Figure
 from scipy.special import logsumexp
 
 from experiments._page import Outcome, command, publish, stage
-from ppl_models import best_paths, fit, forecast, impute, log_density, state_probabilities
+from ppl_models import (
+    best_paths,
+    choose_clusters,
+    fit,
+    forecast,
+    impute,
+    log_density,
+    state_probabilities,
+)
 from ppl_models.data import earthquakes
 from ppl_models.plots import PALETTE, cluster_colors, house_style, plot_state_paths
 from ppl_models.report import Block
@@ -101,8 +109,7 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
     size = size or (SMOKE if smoke else FULL)
     counts = earthquakes()["count"]
     with stage(f"maximum likelihood of {counts.size} years"):
-        points = {m: maximum(counts, m, size) for m in size.states}
-    table = comparison(points, counts)
+        table = comparison(counts, size)
     masked, years = hide(counts, size.hidden)
     with stage(f"posteriors without {len(years)} years"):
         partial = {m: sampled(masked, m, size) for m in size.states}
@@ -126,12 +133,6 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
     return publish(_outcome(tree, counts, years, table, numbers, shares, inside, ahead), folder)
 
 
-def maximum(counts: pd.Series, states: int, size: Size) -> xr.DataTree:
-    """Maximum likelihood."""
-    return fit("hidden_markov", counts.to_frame(), method="em", seed=SEED, states=states, **MODEL,
-               priors="flat", starts=size.starts, predictive=0)  # fmt: skip
-
-
 def sampled(counts: pd.Series, states: int, size: Size) -> xr.DataTree:
     """Draws of the posterior."""
     return fit("hidden_markov", counts.to_frame(), method="gibbs", seed=SEED, states=states,
@@ -139,20 +140,19 @@ def sampled(counts: pd.Series, states: int, size: Size) -> xr.DataTree:
                predictive=0)  # fmt: skip
 
 
-def comparison(points: dict[int, xr.DataTree], counts: pd.Series) -> pd.DataFrame:
+def comparison(counts: pd.Series, size: Size) -> pd.DataFrame:
     """−log-likelihood beside the published one, AIC and BIC, by number of states."""
-    found = {m: -float(log_density(tree).sum()) for m, tree in points.items()}
-    table = pd.DataFrame(
+    found = choose_clusters("hidden_markov", counts.to_frame(), size.states, seed=SEED,
+                            starts=size.starts, **MODEL)  # fmt: skip
+    found = found.set_index("states").sort_index()
+    return pd.DataFrame(
         {
-            "−log-likelihood": found,
-            "published": {m: PUBLISHED[m] for m in points},
-            "parameters": {m: m * m for m in points},  # m rates, and m (m - 1) transitions
+            "−log-likelihood": -found["log_likelihood"],
+            "published": {m: PUBLISHED[m] for m in size.states},
+            "parameters": found["parameters"],  # m rates, and m (m - 1) transitions
+            "AIC": found["aic"],
+            "BIC": found["bic"],
         }
-    ).rename_axis("states")
-    price = table["parameters"]
-    return table.assign(
-        AIC=2 * table["−log-likelihood"] + 2 * price,
-        BIC=2 * table["−log-likelihood"] + np.log(counts.size) * price,
     )
 
 

@@ -7,6 +7,10 @@ the sequence, the posterior shares of states and of steps, needs no second pass 
 States are the first axis and sequences the last, along which vectors run. (Cutting sequences into
 blocks that are passed over side by side, by their transfer matrices, was measured: it costs a
 factor of the number of states more work, and was slower from five states on.)
+
+A chain of second order is one over pairs (before, here) of states, where "before" may also be
+"none", which comes last: so the first step is a step as all others. From (before, here) only pairs
+(here, after) can be reached, and passes sum over "before" alone: K³ products and not K⁴.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -28,6 +33,9 @@ class Chain(NamedTuple):
 
     ``end`` is the probability of ending after a state, and ``step`` sums to one less that; ones
     for a chain that does not end by itself, or for sequences that are cut by their observer.
+
+    Of second order, ``step`` is ``(before, here, after)`` with one more "before" than states, and
+    a "state" is a pair: number ``before × K + here`` of K (K + 1).
     """
 
     initial: Array
@@ -85,20 +93,53 @@ def _sum(values: Array | tuple[Array, ...]) -> Array:
     return functools.reduce(jnp.add, parts) if len(parts) > 1 else parts[0].sum(0)
 
 
-def _apply(matrix: Array, parts: tuple[Array, ...]) -> tuple[Array, ...]:
-    """``matrix (state, state)`` times vectors in parts."""
+def _apply(chain_step: Array, parts: tuple[Array, ...], back: bool) -> tuple[Array, ...]:
+    """Vectors in parts moved one step on along the chain, or back."""
+    if chain_step.ndim == 3:
+        return _apply_to_pairs(chain_step, parts, back)
+    matrix = chain_step if back else chain_step.T
     if len(parts) == 1:
         return (matrix @ parts[0],)
     return tuple(_sum(tuple(map(operator.mul, row, parts))) for row in matrix)
 
 
-def _arriving(matrix: Array, start: Array, likelihood: Array, back: Array | None = None) -> Array:
+def _apply_to_pairs(step: Array, parts: tuple[Array, ...], back: bool) -> tuple[Array, ...]:
+    before, here = step.shape[:2]
+    if len(parts) == 1:
+        pairs = parts[0].reshape(before, here, -1)
+        if back:
+            terms = (step[:, :, k, None] * pairs[:here, k] for k in range(here))
+            return (functools.reduce(operator.add, terms).reshape(parts[0].shape),)
+        terms = (step[p, ..., None] * pairs[p, :, None] for p in range(before))
+        moved = functools.reduce(operator.add, terms)
+        return (jnp.pad(moved.reshape(here * here, -1), ((0, here), (0, 0))),)
+
+    def total(terms: Iterator[Array]) -> Array:
+        return functools.reduce(operator.add, terms)
+
+    if back:
+        return tuple(
+            total(step[p, i, k] * parts[i * here + k] for k in range(here))
+            for p in range(before)
+            for i in range(here)
+        )
+    moves = tuple(
+        total(step[p, i, k] * parts[p * here + i] for p in range(before))
+        for i in range(here)
+        for k in range(here)
+    )
+    return moves + (jnp.zeros_like(parts[0]),) * here  # none comes before the first step alone
+
+
+def _arriving(
+    chain_step: Array, start: Array, likelihood: Array, back: Array | None = None
+) -> Array:
     """What arrives at every step before its own emission, ``(state, step, sequence)``.
 
     What arrives is weighed by the emission, scaled so that it adds up to one, and moved on.
 
     Args:
-        matrix: to state from state.
+        chain_step: see :class:`Chain`.
         start: what arrives at the first step, ``(state, sequence)``.
         likelihood: of the emissions, ``(state, step, sequence)``.
         back: go from the last step to the first, and move on only where this mask
@@ -109,7 +150,7 @@ def _arriving(matrix: Array, start: Array, likelihood: Array, back: Array | None
         weight, moves = given
         joint = tuple(map(operator.mul, arriving, weight))
         scale = 1 / _safe(_sum(joint))
-        after = tuple(value * scale for value in _apply(matrix, joint))
+        after = tuple(value * scale for value in _apply(chain_step, joint, back is not None))
         if moves is not None:
             after = tuple(jnp.where(moves, *both) for both in zip(after, arriving, strict=True))
         return after, arriving
@@ -130,7 +171,7 @@ def _everywhere(share: Array, steps: _Steps) -> Array:
 def _forward(chain: Chain, steps: _Steps) -> tuple[Array, Array]:
     """Joint with each step's emission ``(state, step, sequence)``; log-likelihoods."""
     start, end = (_everywhere(share, steps) for share in (chain.initial, chain.end))
-    joint = _arriving(chain.step.T, start, steps.likelihood) * steps.likelihood
+    joint = _arriving(chain.step, start, steps.likelihood) * steps.likelihood
     scale = _sum(joint)
     scale = jnp.where(steps.more, scale, _sum(joint * end[:, None]))
     added = jnp.where(scale > 0, jnp.log(_safe(scale)) + steps.top, -jnp.inf)
@@ -180,13 +221,13 @@ def _safe_log(value: Array) -> Array:
     return jnp.where(value > 0, jnp.log(jnp.where(value > 0, value, 1)), -jnp.inf)
 
 
-def one_path(path: Array, states: int, lengths: Array, dtype: jnp.dtype) -> Paths:
+def one_path(path: Array, chain: Chain, lengths: Array, dtype: jnp.dtype) -> Paths:
     """A path ``(step, sequence)`` as shares that are zero or one."""
     place = jnp.arange(path.shape[0])[:, None]
-    code = jnp.arange(states)[:, None, None]
+    code = jnp.arange(len(chain.initial))[:, None, None]
     shares = ((path == code) & (place < lengths)).astype(dtype)
     after = jnp.concatenate([shares[:, 1:], jnp.zeros_like(shares[:, :1])], axis=1)
-    return Paths(shares, shares, after, jnp.ones((states, states), dtype))
+    return Paths(shares, shares, after, jnp.ones(chain.step.shape, dtype))
 
 
 def best(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Array]:
@@ -203,13 +244,26 @@ def best(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Array]:
 
     def step(score: Array, given: tuple) -> tuple[Array, Array]:
         here, active = given
-        value, origin = _largest([score[i][None] + log_step[i][:, None] for i in range(states)])
+        value, origin = _best_origins(score, log_step)
         return jnp.where(active, value + here, score), jnp.where(active, origin, stay)
 
     active = jnp.arange(1, steps)[:, None] < lengths
     score, origins = lax.scan(step, start, (jnp.moveaxis(logits[:, 1:], 1, 0), active))
     final, last = _largest(list(score + log_end))
     return final, _follow(origins, last)
+
+
+def _best_origins(score: Array, log_step: Array) -> tuple[Array, Array]:
+    """The best score with which every state is reached, and from which state it is."""
+    if log_step.ndim == 2:
+        return _largest([s[None] + row[:, None] for s, row in zip(score, log_step, strict=True)])
+    before, here = log_step.shape[:2]
+    pairs = score.reshape(before, here, 1, -1)
+    value, origin = _largest([pairs[p] + log_step[p][..., None] for p in range(before)])
+    origin = origin * here + jnp.arange(here, dtype=jnp.int32)[:, None, None]
+    value, origin = (v.reshape(here * here, -1) for v in (value, origin))
+    wider = (0, here), (0, 0)
+    return jnp.pad(value, wider, constant_values=-jnp.inf), jnp.pad(origin, wider)
 
 
 def _largest(values: list[Array]) -> tuple[Array, Array]:
@@ -252,12 +306,22 @@ def drawn(key: Array, chain: Chain, logits: Array, lengths: Array) -> tuple[Arra
     def choose(shares: Array) -> Array:  # (state from, ...) by inversion
         target = uniform * shares.sum(0)
         running, chosen = jnp.zeros_like(target), jnp.zeros(target.shape, jnp.int32)
-        for i in range(states - 1):
+        for i in range(len(shares) - 1):
             running = running + shares[i]
             chosen = chosen + (running <= target)
         return chosen
 
-    origins = jnp.stack([choose(whole * chain.step[:, j, None, None]) for j in range(states)])
+    if chain.step.ndim == 2:
+        origins = jnp.stack([choose(whole * chain.step[:, j, None, None]) for j in range(states)])
+    else:
+        before, here = chain.step.shape[:2]
+        pairs = whole.reshape(before, here, steps, sequences)
+        found = [
+            choose(pairs[:, i] * chain.step[:, i, k, None, None]) * here + i
+            for i in range(here)
+            for k in range(here)
+        ]
+        origins = jnp.stack(found + [jnp.zeros_like(found[0])] * here)
     origins = jnp.where(after, origins, stay)
     ending = choose(whole * chain.end.reshape(states, 1, -1))
     last = jnp.take_along_axis(ending, jnp.clip(lengths - 1, 0)[None], axis=0)[0]
@@ -267,14 +331,19 @@ def drawn(key: Array, chain: Chain, logits: Array, lengths: Array) -> tuple[Arra
 
 
 def transitions(paths: Paths, weights: Array) -> Array:
-    """Weighted number of steps from state to state, ``(state, state)``.
+    """Weighted number of steps from state to state, ``(state, state)`` or as of :class:`Chain`.
 
     Args:
         paths: what is known of them.
         weights: of the sequences, ``(sequence,)``.
     """
-    left = paths.left.reshape(paths.left.shape[0], -1)
-    right = (paths.right * weights).reshape(paths.right.shape[0], -1)
+    right = paths.right * weights
+    if paths.weigh.ndim == 3:
+        before, here = paths.weigh.shape[:2]
+        left = paths.left.reshape(before, here, -1)
+        right = right.reshape(before, here, -1)[:here]
+        return paths.weigh * jnp.einsum("pit,ikt->pik", left, right)
+    left, right = (v.reshape(len(v), -1) for v in (paths.left, right))
     return paths.weigh * (left @ right.T)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,10 @@ from .hidden_markov import HiddenMarkov
 
 
 class Belief(NamedTuple):
-    """Of the next step: states ``shape + (state,)`` and the end ``shape``, adding up to one."""
+    """Of the next step: states ``shape + (state,)`` and the end ``shape``, adding up to one.
+
+    Of second order a state is a pair ``before × K + here``, with ``before`` K if there is none.
+    """
 
     states: Array
     end: Array
@@ -34,6 +37,11 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
         transition: ``batch + (state, state + 1)``; the last column is the probability of ending.
         probs: of the tokens, ``batch + (state, V)``.
         positions: number of positions of a datum, ``<end>`` included.
+        initial_transition: of second order, what follows the first state, ``batch + (state,
+            state + 1)``; ``transition`` then has one axis of states more.
+
+    Raises:
+        InputError: ``initial_transition`` and ``transition`` that do not fit.
 
     >>> chain = HiddenTokenChain(
     ...     jnp.array([1.0, 0.0]), jnp.array([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5]]), jnp.eye(2),
@@ -44,10 +52,6 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
     """
 
     data_description = "sequences of tokens"
-    arg_constraints: ClassVar[dict[str, Any]] = {
-        "initial": constraints.simplex,
-        "transition": constraints.independent(constraints.simplex, 1),
-    }
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
         probs: Any,
         *,
         positions: int,
+        initial_transition: Any = None,
         validate_args: bool | None = None,
     ):
         levels = (jnp.shape(probs)[-1],)
@@ -64,6 +69,7 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
             transition,
             CategoricalVector(probs, levels, validate_args=False),
             positions=positions,
+            initial_transition=initial_transition,
             validate_args=validate_args,
         )
         self._event_shape = (self.positions,)
@@ -121,18 +127,36 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
 
     def begin(self, shape: tuple[int, ...]) -> Belief:
         """Nothing read: the first state's distribution."""
-        states = jnp.broadcast_to(self.initial, (*shape, self.states))
+        states = self._chains().initial
+        states = jnp.broadcast_to(states, (*shape, *states.shape[-1:]))
         return Belief(states, jnp.zeros(shape, states.dtype))
 
     def following(self, state: Belief) -> Array:
         """Log-probabilities of the next token or ``<end>``."""
-        tokens = state.states @ self.probs
+        tokens = self._here(state.states) @ self.probs
         whole = jnp.concatenate([tokens, state.end[..., None]], -1)
         return jnp.where(whole > 0, safe_log(whole), -jnp.inf)
 
     def read(self, state: Belief, token: Array) -> Belief:
         """Weigh the states by the token, and step."""
-        joint = state.states * jnp.moveaxis(self.probs, -1, 0)[token]
+        written = jnp.moveaxis(self.probs, -1, 0)[token]
+        if self.order == 2:
+            written = jnp.tile(written, self.states + 1)
+        joint = state.states * written
         total = joint.sum(-1, keepdims=True)
-        after = (joint / jnp.where(total > 0, total, 1)) @ self.transition
-        return Belief(after[..., :-1], after[..., -1])
+        joint = joint / jnp.where(total > 0, total, 1)
+        if self.order == 1:
+            after = joint @ self.transition
+            return Belief(after[..., :-1], after[..., -1])
+        chain = self._chains()
+        pairs = joint.reshape(*joint.shape[:-1], self.states + 1, self.states)
+        after = jnp.einsum("...pi,pik->...ik", pairs, chain.step)
+        after = after.reshape(*joint.shape[:-1], self.states**2)
+        none = jnp.zeros((*joint.shape[:-1], self.states), after.dtype)
+        return Belief(jnp.concatenate([after, none], -1), joint @ chain.end)
+
+    def _here(self, states: Array) -> Array:
+        """Shares ``(..., state)``; of pairs those of their last states."""
+        if self.order == 1:
+            return states
+        return states.reshape(*states.shape[:-1], self.states + 1, self.states).sum(-2)

@@ -142,22 +142,29 @@ def cluster_axes(structure: Structure, found: Wiring) -> dict[str, tuple[int, ..
     return {n: tuple(i for i, d in enumerate(ds) if d in indexed) for n, ds in dims.items()}
 
 
+#: names of a transition table's axes, the last one first
+STATE_AXES = ("next_state", "state", "previous_state")
+#: parameters of a hidden chain all of whose axes run over states
+CHAIN = ("initial", "initial_transition", "transition")
+
+
 def state_axes(
     structure: Structure, found: Wiring, states: int
 ) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
     """The axes of every site that run over the states of hidden paths, and what they are called.
 
     A transition matrix, found by its wire (or by the name of its axes), names the axis of the
-    states and that of the following ones; every other site with the former runs over states too.
+    states and that of the following ones, and of second order the axis of those before; every other
+    site with the first of these runs over states too.
     """
     dims = {site.name: site.dims for site in structure.sites}
     shapes = {site.name: site.shape for site in structure.sites}
     rows = [dims[w.site] for w in found.wires if w.parameter == "transition"]
-    rows += [d for d in dims.values() if d[:1] == ("state",) and "next_state" in d]
+    known = [d for d in dims.values() if d[-2:] == ("state", "next_state")]
+    rows += sorted(known, key=len, reverse=True)  # a transition before what only starts the chain
     if not rows:
         return {}
-    here, after = rows[0][0], rows[0][-1]
-    names = {here: "state", after: "next_state"}
+    names = dict(zip(rows[0][::-1], STATE_AXES, strict=False))
     axes = {}
     for name, own in dims.items():
         chosen = tuple(
@@ -201,7 +208,8 @@ def exchangeable_states(model: Model, structure: Structure, found: Wiring, state
             return False
         after = _parameters(there, structure)
         for key, value in before.items():
-            moves = () if key in tied else ((1, 2) if key[1] == "transition" else (1,))
+            moves = tuple(range(1, value.ndim)) if key[1] in CHAIN else (1,)
+            moves = () if key in tied else moves
             expected = permute_clusters({"p": value}, {"p": moves}, order)["p"]
             if not np.allclose(expected, after[key], rtol=1e-5, atol=1e-7):
                 return False

@@ -25,6 +25,37 @@ from ._scatter import COVARIANCES, Scatter
 EMISSIONS = ("gaussian", "poisson", "bernoulli", "categorical")
 FEATURE = {"event_dims": ["feature"]}
 MATRIX = {"event_dims": ["feature", "feature_other"]}
+ORDERS = (1, 2)
+
+
+def check_order(order: int) -> None:
+    """Refuse an order of a hidden chain other than one and two.
+
+    Raises:
+        InputError: another order.
+    """
+    if order not in ORDERS:
+        raise InputError(
+            f"order is {order!r}: a hidden state depends on the last one or the last two, so "
+            "choose 1 or 2"
+        )
+
+
+def steps(name: str, prior: Any, states: int, *, pairs: bool = False) -> Any:
+    """Sample what follows each state, or each pair of states: ``([state,] state, next)``.
+
+    Args:
+        name: of the site.
+        prior: of what follows a state: a Dirichlet, one for all states or one a state.
+        states: number of states.
+        pairs: of pairs of states.
+    """
+    if not pairs:
+        with numpyro.plate("state", states):
+            return numpyro.sample(name, prior, infer={"event_dims": ["next_state"]})
+    rows = prior.expand((states,)).to_event(1)
+    with numpyro.plate("previous_state", states):
+        return numpyro.sample(name, rows, infer={"event_dims": ["state", "next_state"]})
 
 
 class Priors(NamedTuple):

@@ -15,7 +15,7 @@ from ..data.kinds import Series
 from ..distributions import HiddenMarkov
 from ..errors import InputError
 from ._scale import data_scale
-from ._states import Priors, emitted
+from ._states import Priors, check_order, emitted, steps
 
 STARTS = ("free", "stationary")
 
@@ -24,6 +24,7 @@ def hidden_markov(
     x: Annotated[Any, Series] = None,
     *,
     states: int,
+    order: int = 1,
     emission: str = "gaussian",
     covariance: str = "diagonal",
     levels: tuple[int, ...] | None = None,
@@ -56,11 +57,22 @@ def hidden_markov(
         bernoulli:   x_td ~ Bernoulli(p_sd),      p_sd ~ Beta(ones, zeros)
         categorical: x_td ~ Categorical(p_sd),    p_sd ~ Dirichlet(level_concentration)
 
-    The path z is summed out. Rabiner (1989); Zucchini, MacDonald and Langrock (2016).
+    With ``order=2`` the next state depends on the last two, and the second one on the first:
+
+        A_rs ~ Dirichlet(concentration + stickiness at s)         what follows r and then s
+        B_s ~ Dirichlet(concentration + stickiness at s)          what follows z_1 = s
+        z_2 | z_1 = s ~ Categorical(B_s),  z_t+1 | z_t-1 = r, z_t = s ~ Categorical(A_rs)
+        stationary: π₀ and B are those of the pairs' own long-run distribution
+
+    A is the site ``transition`` (previous_state, state, next_state), B ``initial_transition``.
+
+    The path z is summed out. Rabiner (1989); Zucchini, MacDonald and Langrock (2016), of higher
+    order §10.3.
 
     Args:
         x: ``(sequence, position, feature)``; gaps, and what follows a sequence's end, are NaN.
         states: number of states.
+        order: 1, or 2 where the next state depends on the last two.
         emission: "gaussian", "poisson", "bernoulli" or "categorical".
         covariance: of Gaussians: "spherical", "diagonal", "tied" or "full".
         levels: of categories (codes from 0), the number of each feature's.
@@ -88,7 +100,7 @@ def hidden_markov(
 
     Raises:
         InputError: unknown emission, covariance or start; categories without levels; too few
-            degrees of freedom.
+            degrees of freedom; an order other than 1 and 2.
 
     >>> from jax import random
     >>> from numpyro import handlers
@@ -98,24 +110,30 @@ def hidden_markov(
     """
     if start not in STARTS:
         raise InputError(f"start is {start!r}: choose one of {', '.join(STARTS)}")
+    check_order(order)
     if x is not None:
         sequences, positions, features = jnp.shape(x)
     features = features or 1
     scale = data_scale(None if x is None else _steps(x))
-    rows = concentration + stickiness * jnp.eye(states)
-    with numpyro.plate("state", states):
-        transition = numpyro.sample(
-            "transition", dist.Dirichlet(rows), infer={"event_dims": ["next_state"]}
-        )
+    rows = dist.Dirichlet(concentration + stickiness * jnp.eye(states))
+    transition = steps("transition", rows, states, pairs=order == 2)
+    second = None
     if start == "free":
         initial = numpyro.sample(
             "initial",
             dist.Dirichlet(initial_concentration + jnp.zeros(states)),
             infer={"event_dims": ["state"]},
         )
-    else:
+        second = steps("initial_transition", rows, states) if order == 2 else None
+    elif order == 1:
         with numpyro.plate("state", states):  # names the axis
             initial = numpyro.deterministic("initial", stationary(transition))
+    else:
+        first, then = stationary_pairs(transition)
+        with numpyro.plate("state", states):
+            initial = numpyro.deterministic("initial", first)
+        with numpyro.plate("state", states, dim=-2), numpyro.plate("next_state", states, dim=-1):
+            second = numpyro.deterministic("initial_transition", then)
     priors = Priors(
         loc_mean,
         loc_scale,
@@ -131,7 +149,9 @@ def hidden_markov(
     )
     step = emitted(emission, states, features, scale, priors, covariance=covariance, levels=levels)
     with numpyro.plate("sequence", sequences):
-        chain = HiddenMarkov(initial, transition, step, positions=positions)
+        chain = HiddenMarkov(
+            initial, transition, step, positions=positions, initial_transition=second
+        )
         return numpyro.sample("x", chain, obs=x, infer={"event_dims": ["position", "feature"]})
 
 
@@ -151,3 +171,24 @@ def stationary(transition: Array) -> Array:
     # π (I - A + 1) = 1 (Zucchini, MacDonald and Langrock 2016, §1.3)
     system = jnp.eye(states) - transition + 1
     return jnp.linalg.solve(system.T, jnp.ones(states))
+
+
+def stationary_pairs(transition: Array) -> tuple[Array, Array]:
+    """What a transition table ``(state, state, state)`` leaves as it is, of pairs of states.
+
+    Returns:
+        How often each state is the first of a pair, and what follows it: ``(state,)`` and
+        ``(state, state)``.
+
+    >>> first, then = stationary_pairs(jnp.array([[[0.5, 0.5], [0.25, 0.75]]] * 2))
+    >>> [round(float(p), 4) for p in first], [round(float(p), 4) for p in then[1]]
+    ([0.3333, 0.6667], [0.25, 0.75])
+    """
+    states = transition.shape[-1]
+    # from (r, s) to (s', t) where s' is s
+    step = transition[:, :, None, :] * jnp.eye(states)[None, :, :, None]
+    pairs = stationary(step.reshape(states**2, -1)).reshape(states, states)
+    first = pairs.sum(-1)
+    seen = (first > 0)[:, None]
+    then = jnp.where(seen, pairs / jnp.where(seen, first[:, None], 1), 1 / states)
+    return first, then

@@ -10,6 +10,7 @@ import numpyro.distributions as dist
 
 from ..data.kinds import Tokens
 from ..distributions import HiddenTokenChain
+from ._states import check_order, steps
 
 
 def hidden_token_chain(
@@ -17,6 +18,7 @@ def hidden_token_chain(
     *,
     states: int,
     vocabulary: int,
+    order: int = 1,
     initial_concentration: float = 1.0,
     transition_concentration: float = 1.0,
     concentration: float = 1.0,
@@ -30,6 +32,8 @@ def hidden_token_chain(
         p_s ~ Dirichlet(concentration)               the tokens of state s
         z_1 ~ Categorical(π₀),  z_t+1 | z_t = s ~ Categorical(A_s)  until <end>
         x_t | z_t = s ~ Categorical(p_s)
+        order 2: z_t+1 | z_t-1 = r, z_t = s ~ Categorical(A_rs),  z_2 | z_1 = s ~ Categorical(B_s),
+            with priors of A_rs and of B_s (``initial_transition``) like those of A_s
 
     The path z is summed out; over all finite sequences of at least one token the probabilities add
     up to one. Rabiner (1989).
@@ -39,6 +43,7 @@ def hidden_token_chain(
             -1 is a token that is not known; None generates ``sequences`` sequences.
         states: number of states.
         vocabulary: V, the number of tokens without ``<end>``.
+        order: 1, or 2 where the next state depends on the last two.
         initial_concentration: of the Dirichlet prior of the first state.
         transition_concentration: of the Dirichlet priors of the transitions.
         concentration: of the Dirichlet priors of the tokens.
@@ -48,12 +53,16 @@ def hidden_token_chain(
     Returns:
         The rows of codes.
 
+    Raises:
+        InputError: an order other than 1 and 2.
+
     >>> from jax import random
     >>> from numpyro import handlers
     >>> program = handlers.seed(hidden_token_chain, random.key(0))
     >>> program(states=2, vocabulary=3, sequences=5, positions=9).shape
     (5, 9)
     """
+    check_order(order)
     if tokens is not None:
         sequences, positions = jnp.shape(tokens)
     initial = numpyro.sample(
@@ -61,17 +70,17 @@ def hidden_token_chain(
         dist.Dirichlet(initial_concentration + jnp.zeros(states)),
         infer={"event_dims": ["state"]},
     )
+    prior = dist.Dirichlet(transition_concentration + jnp.zeros(states + 1))
+    transition = steps("transition", prior, states, pairs=order == 2)
+    second = steps("initial_transition", prior, states) if order == 2 else None
     with numpyro.plate("state", states):
-        transition = numpyro.sample(
-            "transition",
-            dist.Dirichlet(transition_concentration + jnp.zeros(states + 1)),
-            infer={"event_dims": ["next_state"]},
-        )
         probs = numpyro.sample(
             "probs",
             dist.Dirichlet(concentration + jnp.zeros(vocabulary)),
             infer={"event_dims": ["token"]},
         )
     with numpyro.plate("sequence", sequences):
-        chain = HiddenTokenChain(initial, transition, probs, positions=positions)
+        chain = HiddenTokenChain(
+            initial, transition, probs, positions=positions, initial_transition=second
+        )
         return numpyro.sample("tokens", chain, obs=tokens, infer={"event_dims": ["position"]})

@@ -1,4 +1,4 @@
-"""How many clusters, and of which kind: criteria by number of clusters, and predictive density."""
+"""How many clusters or states, and of which kind: criteria by number, and predictive density."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ NAMES = {
 ON_REQUEST = ("log_likelihood", "inertia")
 HIGHER_IS_BETTER = ("elpd", "elpd_loo", "elpd_kfold", "heldout", "log_likelihood")
 ERRORS = {"elpd": "se", "elpd_loo": "se", "elpd_kfold": "se"}
+SIZES = ("clusters", "states")  #: what the number of candidates is called
 FAMILIES = ("covariance", "family", "model", "program")
 MARKERS = "osD^vP*X"
 
@@ -39,6 +40,8 @@ def plot_comparison(
     backend: str = "matplotlib",
 ) -> PlotCollection:
     """Criteria by number of clusters, one line a covariance family, the best marked by a ring.
+
+    A column `states` instead of `clusters` is the number of hidden states.
 
     A table of `arviz.compare` (with `elpd_diff` and no `clusters`) is drawn by ArviZ's own
     `plot_compare`: ELPD with standard errors of the differences.
@@ -62,16 +65,18 @@ def plot_comparison(
         Frozen({'criterion': 1})
     """
     frame = table.to_dataframe() if isinstance(table, xr.Dataset) else table
-    if "elpd_diff" in frame and "clusters" not in (*frame.columns, *frame.index.names):
+    sizes = {*frame.columns, *frame.index.names} & set(SIZES)
+    if "elpd_diff" in frame and not sizes:
         return _compare(frame, backend)
-    varied = [str(name).lower() for name in frame.attrs.get("best", {}) if name != "clusters"]
+    varied = [str(name).lower() for name in frame.attrs.get("best", {}) if name not in SIZES]
     frame = frame.reset_index() if set(frame.index.names) != {None} else frame
     frame = frame.rename(columns=lambda name: str(name).lower())
     wanted = [name.lower() for name in criteria] if criteria else _known(frame)
-    if "clusters" not in frame or not wanted or not set(wanted) <= set(frame.columns):
+    size = next((name for name in SIZES if name in frame), None)
+    if size is None or not wanted or not set(wanted) <= set(frame.columns):
         raise InputError(
-            "plot_comparison needs a column 'clusters' and columns of criteria (such as bic or "
-            f"elpd_loo); the table has {', '.join(map(str, frame.columns))}."
+            "plot_comparison needs a column 'clusters' (or 'states') and columns of criteria "
+            f"(such as bic or elpd_loo); the table has {', '.join(map(str, frame.columns))}."
         )
     wrap = min(len(wanted), 3)
     lines = -(-len(wanted) // wrap)
@@ -82,7 +87,7 @@ def plot_comparison(
     families = _families(frame, varied)
     for name in wanted:
         best = name in [other.lower() for other in higher_is_better]
-        _draw_criterion(panel(made, criterion=name), frame, families, name, largest=best)
+        _draw_criterion(panel(made, criterion=name), frame, families, name, size, largest=best)
     if len(families) > 1:
         handles, labels = panel(made, criterion=wanted[0]).get_legend_handles_labels()
         made.viz["figure"].item().legend(
@@ -120,15 +125,21 @@ def _families(frame: pd.DataFrame, varied: list[str]) -> dict[str, pd.DataFrame]
 
 
 def _draw_criterion(
-    target: Axes, frame: pd.DataFrame, families: dict[str, pd.DataFrame], name: str, largest: bool
+    target: Axes,
+    frame: pd.DataFrame,
+    families: dict[str, pd.DataFrame],
+    name: str,
+    size: str,
+    *,
+    largest: bool,
 ) -> None:
     error = ERRORS.get(name, f"{name}_se")
     error = error if error in frame else f"{name}_se"
     for index, (family, color) in enumerate(
         zip(families, cluster_colors(len(families)), strict=True)
     ):
-        part = families[family].sort_values("clusters")
-        x, y = part["clusters"].to_numpy(float), part[name].to_numpy(float)
+        part = families[family].sort_values(size)
+        x, y = part[size].to_numpy(float), part[name].to_numpy(float)
         target.plot(x, y, color=color, marker=MARKERS[index % len(MARKERS)], markersize=4.5,
                     linewidth=1.5, label=family)  # fmt: skip
         if error in part:
@@ -136,7 +147,7 @@ def _draw_criterion(
             target.vlines(x, y - spread, y + spread, color=color, linewidth=1.0, alpha=0.7)
     title = NAMES.get(name, name)
     target.xaxis.set_major_locator(MaxNLocator(integer=True))
-    target.set_xlabel("clusters")
+    target.set_xlabel(size)
     note = "no finite value"
     sound = {family: _sound(part, name) for family, part in families.items()}
     able = {family: part for family, part in sound.items() if len(part)}
@@ -145,8 +156,8 @@ def _draw_criterion(
         tops = {family: part.loc[getattr(part[name], pick)()] for family, part in able.items()}
         family = (max if largest else min)(tops, key=lambda family: float(tops[family][name]))
         best = tops[family]
-        _mark(target, float(best["clusters"]), float(best[name]))
-        note = f"best: {int(best['clusters'])} clusters" + (f", {family}" if family else "")
+        _mark(target, float(best[size]), float(best[name]))
+        note = f"best: {int(best[size])} {size}" + (f", {family}" if family else "")
         note += _zoom(target, frame[name].to_numpy(float), largest)
     headline(target, f"{title} ({'higher' if largest else 'lower'} is better)", note)
 

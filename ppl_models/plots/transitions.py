@@ -25,7 +25,8 @@ def plot_transitions(
     """Posterior mean probability of the next token, or hidden state, given the present one.
 
     The first row is how a sequence begins, the last column that it ends. The colour scale rises as
-    the square root, so that rare transitions can be told from impossible ones.
+    the square root, so that rare transitions can be told from impossible ones. Where the next
+    state depends on the last two, each pair of them is a row.
 
     Args:
         tree: a fit with `transition (token, next_token)`, or of states, and `initial (token)` if
@@ -41,7 +42,8 @@ def plot_transitions(
         >>> plot_transitions(tree).savefig("transitions.png")  # doctest: +SKIP
     """
     posterior = group(tree, "posterior", "plot_transitions")
-    if "transition" not in posterior or "token" not in posterior["transition"].dims:
+    dims = posterior["transition"].dims if "transition" in posterior else ()
+    if not {"token", "state"} & set(dims):
         raise InputError(
             f"The program {tree.attrs.get('program', '?')!r} has no `transition (token, "
             "next_token)`: plot_transitions draws Markov chains."
@@ -56,12 +58,13 @@ def plot_transitions(
     made = plot_collection or new_panels(size=(side + 0.8, side), backend=backend)
     target = panel(made)
     labels = [[shorten(readable(name), 12) for name in names] for names in (rows, columns)]
-    what = str(posterior["transition"].dims[-2])
+    what = str(dims[-2])
     draw_heat(
         target, matrix, *labels, norm=PowerNorm(0.5, 0.0, float(np.nanmax(matrix))),
         label="probability", at_most=max_tokens + 2, annotate=len(columns) <= 8,
     )  # fmt: skip
-    target.set(xlabel=f"next {what}", ylabel=what)
+    pairs = "previous_state" in dims
+    target.set(xlabel=f"next {what}", ylabel="the last two states" if pairs else what)
     note = "" if len(rows) == total else f"the most frequent of {total} {what}s"
     headline(target, f"Which {what} follows which", note)
     return made
@@ -114,9 +117,17 @@ def transition_table(posterior: xr.Dataset) -> tuple[np.ndarray, list[str], list
     """
     mean = posterior.mean(["chain", "draw"])
     what, following = map(str, posterior["transition"].dims[-2:])
-    matrix = mean["transition"].transpose(what, following).values
     rows = feature_names(mean["transition"], what)
     columns = feature_names(mean["transition"], following)
+    if what == "state" and len(columns) > len(rows):
+        columns[-1] = "<end>"
+    if "previous_state" in mean["transition"].dims:
+        table = mean["transition"].transpose("previous_state", what, following)
+        second = mean["initial_transition"].transpose(what, following).values
+        matrix = np.concatenate([second, table.values.reshape(-1, len(columns))])
+        rows = [f"{before}, {here}" for before in ("<start>", *rows) for here in rows]
+    else:
+        matrix = mean["transition"].transpose(what, following).values
     if "initial" in mean:
         first = np.full((1, matrix.shape[1]), np.nan)
         first[0, : mean["initial"].size] = mean["initial"].values

@@ -1,8 +1,10 @@
-"""How many clusters, and of what shape: every candidate fitted, in one table."""
+"""How many clusters or hidden states, and of what shape: every candidate fitted, in one table."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from inspect import signature
 from itertools import product
 from typing import Any
 
@@ -29,6 +31,8 @@ from ..inference.problem import Problem
 from ..inference.program import Model, Structure
 from ..inference.starts import starting_values
 from ..inference.updates import conjugate_sites
+from .candidates import criteria, hold_out, parameter_count
+from .comparison_states import climb_states, need_several, notes
 
 #: criterion -> whether more is better
 CRITERIA = {"bic": False, "aic": False, "icl": False, "heldout": True, "loo": True}
@@ -50,33 +54,41 @@ def choose_clusters(
     progress: bool = False,
     **arguments: Any,
 ) -> pd.DataFrame:
-    """Fit every number of clusters, and compare.
+    """Fit every number of clusters, or of hidden states, and compare.
 
     With ``method="em"`` all numbers of clusters are climbed at once by maximum likelihood, in one
     compilation a family: smaller mixtures are the largest one with clusters switched off. With a
     method that draws, every candidate is a fit of its own, compared by PSIS-LOO.
 
+    A program with an argument ``states`` and none called ``clusters`` (a hidden Markov model) is
+    compared by its number of states, a climb for each. What is held out, and left out by LOO, is
+    a whole sequence then, so that both need several of them; ``table.attrs["notes"]`` says so.
+
     Args:
-        program: a mixture: built-in name, ``path/to/file.py:function`` or function.
+        program: a mixture or a hidden Markov model: built-in name, ``path/to/file.py:function`` or
+            function.
         data: as ``fit`` takes them.
-        clusters: numbers of clusters.
+        clusters: numbers of clusters, or of states.
         seed: of all random numbers.
         criterion: "bic", "aic", "icl" (less is better), "heldout" or "loo" (more is better).
         method: "em", or a method that draws ("gibbs", "nuts").
         over: arguments of the program to vary besides, e.g. ``{"covariance": ["full", "tied"]}``.
-        heldout: share of the rows that are kept out of the fit and scored ("heldout").
+        heldout: share of the rows, or sequences, kept out of the fit and scored ("heldout").
         starts: starts of EM for every candidate.
         progress: show progress bars.
         **arguments: of the program and of a method that draws.
 
     Returns:
-        A table, best candidate first: the varied arguments, ``clusters``, ``log_likelihood``,
-        ``parameters``, ``bic`` = -2 log L + p log n, ``aic``, ``icl`` = bic + 2 × entropy of the
-        assignments, ``heldout`` (log-density a row) and ``converged``; or ArviZ's comparison.
-        ``table.attrs["best"]`` holds the arguments of the best.
+        A table, best candidate first: the varied arguments, ``clusters`` (or ``states``),
+        ``log_likelihood``, ``parameters``, ``bic`` = -2 log L + p log n, with n rows or, of hidden
+        Markov models, observed steps, ``aic``, ``icl`` = bic - 2 log of the probability of the most
+        probable assignments (or paths), ``heldout`` (log-density a row, or sequence) and
+        ``converged``; or ArviZ's comparison. ``table.attrs["best"]`` holds the arguments of the
+        best.
 
     Raises:
-        InputError: unknown criterion, or one that the method cannot give.
+        InputError: unknown criterion, one that the method cannot give, a program with neither
+            clusters nor states, or a single sequence that would have to be left out.
 
     >>> x = np.concatenate([np.linspace(-1, 1, 20), np.linspace(9, 11, 20)])
     >>> choose_clusters("gaussian_mixture", x, range(1, 4), seed=0).attrs["best"]
@@ -97,6 +109,14 @@ def choose_clusters(
     over = over or {}
     varied = [dict(zip(over, chosen, strict=True)) for chosen in product(*over.values())]
     function = catalogue.program(program)
+    size = _size_argument(function)
+    remarks = []
+    if size == "states":
+        observed = read_data(function, data, take_vocabulary(arguments)[1])
+        count = len(next(iter(observed.values())).values)
+        remarks = notes(count)
+        if criterion == "loo" or heldout > 0:
+            need_several(count, "leave-one-out" if criterion == "loo" else "heldout=")
     if method != "em":
         from .loo import compare_draws
 
@@ -106,23 +126,35 @@ def choose_clusters(
                 data,
                 method=method,
                 seed=seed,
-                clusters=k,
                 progress=progress,
                 predictive=1,
                 **arguments,
                 **v,
+                **dict[str, Any]({size: k}),
             )
             for v in varied
             for k in candidates
         }
-        names = {_label(v, k): {**v, "clusters": k} for v in varied for k in candidates}
-        return compare_draws(fits, names)
+        names = {_label(v, k): {**v, size: k} for v in varied for k in candidates}
+        compared = compare_draws(fits, names)
+        compared.attrs["notes"] = remarks
+        return compared
     with scope("float64"):
         rows = [
             row
             for v in varied
-            for row in _climb_all(
-                function, data, candidates, {**arguments, **v}, v, seed, starts, heldout, progress
+            for row in (_climb_all if size == "clusters" else climb_states)(
+                function,
+                data,
+                candidates,
+                {**arguments, **v},
+                v,
+                seed=seed,
+                starts=starts,
+                heldout=heldout,
+                iterations=ITERATIONS,
+                tolerance=TOLERANCE,
+                progress=progress,
             )
         ]
     table = pd.DataFrame(rows)
@@ -130,9 +162,23 @@ def choose_clusters(
         ["collapsed", criterion], ascending=[True, not CRITERIA[criterion]], kind="stable"
     ).reset_index(drop=True)
     best = ordered.iloc[0]
-    ordered.attrs["best"] = {n: best[n] for n in over} | {"clusters": int(best["clusters"])}
+    plain = {n: getattr(best[n], "item", lambda n=n: best[n])() for n in (*over, size)}
+    ordered.attrs["best"] = plain
     ordered.attrs["criterion"] = criterion
+    ordered.attrs["notes"] = remarks
     return ordered
+
+
+def _size_argument(function: Callable) -> str:
+    """What the number of candidates is called: clusters, or hidden states."""
+    parameters = signature(function).parameters
+    found = [name for name in ("clusters", "states") if name in parameters]
+    if not found:
+        raise InputError(
+            f"{getattr(function, '__name__', 'the program')} has neither an argument 'clusters' "
+            "nor 'states': there is no number to choose"
+        )
+    return found[0]
 
 
 def _label(varied: Mapping[str, Any], clusters: int) -> str:
@@ -145,9 +191,12 @@ def _climb_all(
     candidates: list[int],
     arguments: Mapping[str, Any],
     varied: Mapping[str, Any],
+    *,
     seed: int,
     starts: int,
     heldout: float,
+    iterations: int,
+    tolerance: float,
     progress: bool,
 ) -> list[dict[str, Any]]:
     """Rows of the table for one family: all numbers of clusters in one climb."""
@@ -158,7 +207,7 @@ def _climb_all(
         function, observed, {**arguments, "clusters": largest}, {}, "float64"
     )
     key = random.key(seed)
-    model, kept_out = _hold_out(model, structure.rows, heldout, key)
+    model, kept_out = hold_out(model, structure.rows, heldout, key)
     structure = model.structure()
     problem = Problem(model, structure, progress)
     refuse_unsuitable(problem, observed)
@@ -175,8 +224,8 @@ def _climb_all(
         values,
         wires=wires,
         free=free,
-        iterations=ITERATIONS,
-        tolerance=TOLERANCE,
+        iterations=iterations,
+        tolerance=tolerance,
         flat=True,
         active=active,
         label="choose_clusters",
@@ -189,19 +238,6 @@ def _climb_all(
         _row(problem, found, final, shrunk.any(1), each, k, varied, kept_out, active)
         for k in candidates
     ]
-
-
-def _hold_out(model: Model, rows: int, share: float, key: Array) -> tuple[Model, Any]:
-    """The model on the kept rows, and the data of the others."""
-    if share <= 0:
-        return model, None
-    order = np.asarray(random.permutation(key, rows))
-    cut = round(share * rows)
-    out, kept = np.sort(order[:cut]), np.sort(order[cut:])
-    return (
-        model.with_data({n: np.asarray(v)[kept] for n, v in model.data.items()}),
-        {n: np.asarray(v)[out] for n, v in model.data.items()},
-    )
 
 
 def _shrunk(problem: Problem, values: Mapping[str, np.ndarray]) -> Array:
@@ -228,18 +264,14 @@ def _row(
     usable = mine[~shrunk[mine]]
     best = int((usable if len(usable) else mine)[np.argmax(final[usable if len(usable) else mine])])
     values = {n: jnp.asarray(v[best]) for n, v in found.values.items()}
-    rows, count = problem.structure.rows, parameter_count(problem, clusters)
+    arguments = {**problem.model.arguments, "clusters": clusters}
+    own = replace(problem.model, arguments=arguments).structure()
     log_likelihood = float(final[best])
     entropy = float(_entropy(problem.model, values, active[best], structure=problem.structure))
-    bic = -2 * log_likelihood + count * np.log(rows)
     row = {
         **varied,
         "clusters": clusters,
-        "log_likelihood": log_likelihood,
-        "parameters": count,
-        "bic": bic,
-        "aic": -2 * log_likelihood + 2 * count,
-        "icl": bic + 2 * entropy,
+        **criteria(log_likelihood, parameter_count(own), own.rows, entropy),
         "converged": bool(found.converged[best]),
         "collapsed": not len(usable),
         "starts_at_best": int((final[mine] > log_likelihood - 1e-3).sum()),
@@ -249,13 +281,6 @@ def _row(
         density = _density(other, values, active[best], structure=other.structure())
         row["heldout"] = float(density.mean())
     return row
-
-
-def parameter_count(problem: Problem, clusters: int) -> int:
-    """Free parameters of the program with a number of clusters."""
-    arguments = {**problem.model.arguments, "clusters": clusters}
-    model = Model(problem.model.function, problem.model.data, arguments, problem.model.fixed)
-    return sum(site.freedom for site in model.structure().sites)
 
 
 def _masked(model: Model, values: Any, active: Array, structure: Structure) -> Array:

@@ -23,7 +23,7 @@ from ..distributions.token_chain import context_names
 from ..errors import InputError
 from ..inference.fit import to_json
 from ..inference.problem import Problem, Result
-from ..inference.wiring import state_axes
+from ..inference.wiring import STATE_AXES, state_axes
 from .generation import draw_data, prior_draws
 from .recall import HIDDEN
 from .rows import density_of_draws, log_prior_of_draws
@@ -146,7 +146,7 @@ class Axes:
         self.states = {}
         if problem.states:
             self.states = state_axes(problem.structure, problem.wiring, problem.states)
-            self.coords |= {n: np.arange(problem.states) for n in ("state", "next_state")}
+            self.coords |= {n: np.arange(problem.states) for n in STATE_AXES}
         if problem.structure.assignment is not None:
             self.coords["cluster"] = np.arange(problem.structure.clusters)
 
@@ -188,7 +188,7 @@ class Axes:
             for d, size in dataset.sizes.items()
             if d in self.coords and len(self.coords[d]) == size
         }
-        counted = {"chain", "draw", "state", "next_state"} & set(dataset.sizes) - set(known)
+        counted = {"chain", "draw", *STATE_AXES} & set(dataset.sizes) - set(known)
         known |= {d: np.arange(dataset.sizes[d]) for d in counted}
         return dataset.assign_coords(known)
 

@@ -88,10 +88,13 @@ def point_numbers(tree: xr.DataTree) -> pd.DataFrame:
 
 
 def _units(tree: xr.DataTree, sequences: int) -> int:
-    """Observations in BIC: rows, or steps that were observed of sequences of numbers."""
+    """Observations in BIC: rows, or steps that were observed of sequences with hidden states."""
     data = observed(tree)
-    if family(tree) != "hidden" or data is None or "feature" not in data.dims:
+    if family(tree) != "hidden" or data is None:
         return sequences
+    if "feature" not in data.dims:  # tokens; what comes after them is <end>
+        end = tree["posterior"].sizes.get("token", np.inf)
+        return int(((data.values >= 0) & (data.values < end)).sum())
     return int(np.isfinite(data.values.astype(float)).any(-1).sum())
 
 

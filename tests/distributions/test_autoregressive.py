@@ -63,6 +63,14 @@ def _hidden() -> HiddenTokenChain:
     return HiddenTokenChain(initial, transition, probs, positions=4)
 
 
+def _hidden_pairs() -> HiddenTokenChain:
+    generator = np.random.default_rng(3)
+    initial, second, transition, probs = (
+        generator.dirichlet(np.ones(n), k) for n, k in ((2, None), (3, 2), (3, (2, 2)), (2, 2))
+    )
+    return HiddenTokenChain(initial, transition, probs, positions=4, initial_transition=second)
+
+
 def _weights(*shapes: tuple[int, ...]) -> list[np.ndarray]:
     generator = np.random.default_rng(9)
     return [generator.normal(size=shape) for shape in shapes]
@@ -78,6 +86,7 @@ CASES = [
     Case("chain of order 2", TokenChain, _chain(2, 2, 5)),
     Case("chain of order 3, shorter rows", TokenChain, _chain(2, 3, 2)),
     Case("hidden chain", HiddenTokenChain, _hidden),
+    Case("hidden chain of order 2", HiddenTokenChain, _hidden_pairs),
     Case("recurrent chain", RecurrentChain, _recurrent),
     Case("pixels, logistic", LogisticScan, lambda: LogisticScan(*_weights((4, 4), (4,)))),
     Case("pixels, network", Nade, lambda: Nade(*_weights((4, 2), (2,), (4, 2), (4,)))),

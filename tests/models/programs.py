@@ -247,6 +247,24 @@ def _hidden(x: Any, *, states: int, emission: str = "gaussian", start: str = "fr
     scan(step, jnp.full(len(x), states), jnp.asarray(x, float).swapaxes(0, 1))
 
 
+def _hidden_pairs(x: Any, *, states: int, emission: str, order: int) -> None:
+    """As ``hidden_markov`` of second order over counts, all steps of all paths written out."""
+    assert (emission, order) == ("poisson", 2)
+    initial = numpyro.sample("initial", dist.Dirichlet(jnp.ones(states)))
+    rows = dist.Dirichlet(jnp.ones(states))
+    with numpyro.plate("state", states):
+        second = numpyro.sample("initial_transition", rows)
+        rate = numpyro.sample("rate", dist.Gamma(1.5, 1.5 / x.mean((0, 1))).to_event(1))
+    with numpyro.plate("before", states):
+        transition = numpyro.sample("transition", rows.expand((states,)).to_event(1))
+    with numpyro.plate("sequence", len(x)):
+        path: list[Any] = []
+        for t in range(x.shape[1]):
+            table = initial if t == 0 else second[path[0]] if t == 1 else transition[*path[-2:]]
+            path.append(numpyro.sample(f"z{t}", dist.Categorical(table)))
+            numpyro.sample(f"x{t}", dist.Poisson(rate[path[t], 0]), obs=x[:, t, 0])
+
+
 def _hidden_tokens(tokens: Any, *, states: int, vocabulary: int) -> None:
     """As ``hidden_token_chain``: the end is a state that is not left and writes ``<end>``."""
     initial = numpyro.sample("initial", dist.Dirichlet(jnp.ones(states)))
@@ -533,6 +551,17 @@ PROGRAMS = [
         (5, 9, 3),
         ("transition", "rate"),
         interior={"concentration": 2.0},
+    ),
+    Program(
+        "hidden_markov",
+        "second order",
+        COUNT_SERIES,
+        {"states": 2, "emission": "poisson", "order": 2},
+        _hidden_pairs,
+        {"sequences": 5, "positions": 9, "features": 3},
+        (5, 9, 3),
+        ("initial", "initial_transition", "transition", "rate"),
+        interior={"concentration": 2.0, "initial_concentration": 2.0},
     ),
     Program(
         "markov_chain",

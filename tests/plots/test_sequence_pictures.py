@@ -131,3 +131,30 @@ def test_what_is_no_chain_is_refused(fits):
         plot_transition_graph(other)
     with pytest.raises(InputError, match="are no sequences of tokens"):
         plot_sequence_index(other)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_states_that_follow_each_other_are_drawn_from_the_start_to_the_end(order):
+    """Of second order each pair of states is a row, and so is each first state."""
+    generator = np.random.default_rng(0)
+    sample, axes = ("chain", "draw"), ("state", "next_state")
+    first, step, pairs = (
+        generator.dirichlet(np.ones(n), (1, 2, *k)) for n, k in ((2, ()), (3, (2,)), (3, (2, 2)))
+    )
+    posterior = {"initial": ((*sample, "state"), first), "transition": ((*sample, *axes), step)}
+    if order == 2:
+        posterior["initial_transition"] = posterior["transition"]
+        posterior["transition"] = (*sample, "previous_state", *axes), pairs
+    sizes = {"state": 2, "previous_state": 2, "next_state": 3}
+    coords = {n: np.arange(k) for n, k in sizes.items() if n != "previous_state" or order == 2}
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(posterior, coords)})
+    axes = plot_transitions(tree).viz["plot"].item()
+    (image,) = axes.images
+    expected = [np.append(first.mean((0, 1)), np.nan), *step.mean((0, 1))]
+    rows = ["<start>", "0", "1"]
+    if order == 2:
+        expected += list(pairs.mean((0, 1)).reshape(4, 3))
+        rows = ["<start>", "<start>, 0", "<start>, 1", "0, 0", "0, 1", "1, 0", "1, 1"]
+    np.testing.assert_allclose(np.ma.filled(image.get_array(), np.nan), expected)
+    assert [label.get_text() for label in axes.get_yticklabels()] == rows
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1", "<end>"]

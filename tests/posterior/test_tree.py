@@ -58,6 +58,12 @@ DIMS = {
         "transition": ("state", "next_state"),
         "rate": ("state", "feature"),
     },
+    "hidden_markov second order": {
+        "initial": ("state",),
+        "initial_transition": ("state", "next_state"),
+        "transition": ("previous_state", "state", "next_state"),
+        "rate": ("state", "feature"),
+    },
     "markov_chain": {"initial": ("token",), "transition": ("token", "next_token")},
     "ordered_chain": {"initial": ("token",), "transition": ("context", "next_token")},
     "chain_mixture": {

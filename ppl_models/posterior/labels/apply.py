@@ -11,7 +11,7 @@ from ppl_models.posterior.labels.permutations import map_assignments, permute
 #: Axes that run over components: a transition between components has both.
 COMPONENT_DIMS = (CLUSTER, "cluster_next")
 #: The same of the states of hidden paths, where nothing else is assigned.
-STATE_DIMS = (STATE, "next_state")
+STATE_DIMS = (STATE, "next_state", "previous_state")
 #: Groups whose chains and draws are not the posterior's, whatever their coordinates say.
 FOREIGN_GROUPS = ("prior", "prior_predictive", "labels")
 
