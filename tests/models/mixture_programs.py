@@ -1,0 +1,90 @@
+"""The mixtures once more, with NumPyro's own distributions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+
+from ppl_models.distributions import BlockDirichlet, InverseGammaScale
+
+
+def _weights(clusters: int, concentration: float = 1.0) -> Any:
+    return numpyro.sample("weights", dist.Dirichlet(jnp.full(clusters, concentration)))
+
+
+def _assignment(weights: Any) -> Any:
+    return numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+
+
+def gaussian(x: Any, *, clusters: int, covariance: str = "full") -> None:
+    """As ``gaussian_mixture``, its default priors written out."""
+    x = jnp.asarray(x)
+    mean, variance = x.mean(0), x.var(0)
+    weights = _weights(clusters)
+    if x.ndim == 1:
+        with numpyro.plate("cluster", clusters):
+            loc = numpyro.sample("loc", dist.Normal(mean, 2 * jnp.sqrt(variance)))
+            scale = numpyro.sample("scale", InverseGammaScale(2.0, variance / clusters**2))
+        with numpyro.plate("row", len(x)):
+            z = _assignment(weights)
+            numpyro.sample("x", dist.Normal(loc[z], scale[z]), obs=x)
+        return
+    features = x.shape[1]
+    share = variance * clusters ** (-2 / features)
+    wishart = dist.InverseWishart(features + 2.0, scale_matrix=jnp.diag(share))
+    if covariance == "tied":
+        tied = numpyro.sample("covariance", wishart)
+    with numpyro.plate("cluster", clusters):
+        loc = numpyro.sample("loc", dist.Normal(mean, 2 * jnp.sqrt(variance)).to_event(1))
+        if covariance == "spherical":
+            scale = numpyro.sample("scale", InverseGammaScale(2.0, share.mean()))
+        elif covariance == "diagonal":
+            scale = numpyro.sample("scale", InverseGammaScale(2.0, share).to_event(1))
+        elif covariance == "full":
+            full = numpyro.sample("covariance", wishart)
+    with numpyro.plate("row", len(x)):
+        z = _assignment(weights)
+        if covariance == "spherical":
+            emission = dist.Normal(loc[z], scale[z][..., None]).to_event(1)
+        elif covariance == "diagonal":
+            emission = dist.Normal(loc[z], scale[z]).to_event(1)
+        elif covariance == "tied":
+            emission = dist.MultivariateNormal(loc[z], tied)
+        else:
+            emission = dist.MultivariateNormal(loc[z], full[z])
+        numpyro.sample("x", emission, obs=x)
+
+
+def bernoulli(x: Any, *, clusters: int) -> None:
+    weights = _weights(clusters)
+    with numpyro.plate("cluster", clusters):
+        probs = numpyro.sample("probs", dist.Beta(1.0, 1.0).expand((x.shape[1],)).to_event(1))
+    with numpyro.plate("row", len(x)):
+        z = _assignment(weights)
+        numpyro.sample("x", dist.Bernoulli(probs[z]).to_event(1), obs=x)
+
+
+def categorical(x: Any, *, clusters: int, levels: tuple[int, ...]) -> None:
+    weights = _weights(clusters)
+    with numpyro.plate("cluster", clusters):
+        probs = numpyro.sample("probs", BlockDirichlet(jnp.ones(sum(levels)), levels))
+    with numpyro.plate("row", len(x)):
+        z = _assignment(weights)
+        first, second = probs[z][..., : levels[0]], probs[z][..., levels[0] :]
+        numpyro.sample("x first", dist.Categorical(first), obs=x[:, 0])
+        numpyro.sample("x second", dist.Categorical(second), obs=x[:, 1])
+
+
+def poisson(x: Any, *, clusters: int) -> None:
+    weights = _weights(clusters)
+    mean = jnp.asarray(x, float).mean(0)
+    prior = dist.Gamma(1.5, 1.5 / mean)
+    with numpyro.plate("cluster", clusters):
+        rate = numpyro.sample("rate", prior if x.ndim == 1 else prior.to_event(1))
+    with numpyro.plate("row", len(x)):
+        z = _assignment(weights)
+        emission = dist.Poisson(rate[z])
+        numpyro.sample("x", emission if x.ndim == 1 else emission.to_event(1), obs=x)
