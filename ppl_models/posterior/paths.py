@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from jax import Array, lax, random
 
+from ..distributions.autoregressive import Autoregressive
 from ..distributions.convert import as_family
 from ..errors import InputError, UnsupportedError
 from ..inference.compiling import QUICK
@@ -154,7 +155,8 @@ def forecast(
     Raises:
         InputError: fewer than one step or draw, a program without paths, or sequences that do not
             fit.
-        UnsupportedError: sequences that are assigned to clusters, each with states of its own.
+        UnsupportedError: sequences that are assigned to clusters, each with states of its own; or
+            tokens, whose sequences have ended.
 
     >>> from ppl_models import fit
     >>> options = {"method": "em", "seed": 0, "states": 2, "starts": 1, "predictive": 0}
@@ -166,6 +168,11 @@ def forecast(
     _at_least_one("draws", draws)
     with scope(tree.attrs.get("precision", "float64")):
         found = _recalled(tree, data, None)
+        if any(isinstance(f, Autoregressive) for f in found.problem.families.values()):
+            raise UnsupportedError(
+                f"sequences of {tree.attrs['program']} have ended, so that nothing follows them: "
+                "use generate with prefix= for what may follow their first tokens"
+            )
         key = random.key(seed)
         values = resampled(found, key, draws)
         pieces = []

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from ppl_models import best_paths, draw_paths, forecast, state_probabilities
-from ppl_models.errors import InputError
+from ppl_models.errors import InputError, UnsupportedError
 
 LABEL = "hidden_markov stationary"
 DRAWS = 2000
@@ -104,6 +104,8 @@ def test_what_has_no_paths_is_refused(tree, built_ins, trees):
         draw_paths(tree, draws=0, seed=0)
     with pytest.raises(InputError, match="steps is 0: ask for at least one"):
         forecast(tree, 0, seed=0)
+    with pytest.raises(UnsupportedError, match="have ended, so that nothing follows .* prefix="):
+        forecast(trees(built_ins["hidden_token_chain"]), 2, seed=0)
 
 
 def test_a_gap_within_a_sequence_is_known_by_its_neighbours(tree):

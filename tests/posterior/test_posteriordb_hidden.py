@@ -23,6 +23,8 @@ from ppl_models.inference.marginal import marginal_program
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.program import Model
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 NAME = "hmm_example-hmm_example"
 
 
@@ -76,7 +78,7 @@ def test_gibbs_draws_the_posterior_that_posteriordb_holds(folder, data):
     dims = ("chain", "draw")
     theirs = xr.Dataset({n: (dims, np.array([c[n] for c in chains])) for n in names})
     tree = fit(hmm_example, data, method="gibbs", seed=3, chains=4, starts=4, predictive=0,
-               relabel=None, draws=1000, warmup=200)  # fmt: skip
+               relabel=None, draws=500, warmup=100)  # fmt: skip
     found = tree["posterior"].to_dataset()
     ours = xr.Dataset({
         n: (dims, (found["loc"] if n.startswith("mu") else found["transition"]).values[..., *place])
