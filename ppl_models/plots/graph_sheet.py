@@ -14,6 +14,7 @@ from ppl_models.errors import InputError
 from ppl_models.plots.panels import new_panels, panel
 from ppl_models.plots.style import MUTED, PALETTE, styled
 
+INCHES = 0.93  #: width of a graph
 ROOM = 1.28  #: from the centre of one graph to the next, in widths of a graph
 
 
@@ -54,18 +55,18 @@ def plot_graphs(
         raise InputError(f"There are {len(graphs)} graphs and {len(given)} numbers of given nodes.")
     columns = min(columns, len(graphs))
     lines = -(-len(graphs) // columns)
+    left = 1.7 if titles else 0.6
+    across, down = (columns - 1) * ROOM + left + 0.6, (lines - 1) * ROOM + 1.2
     made = plot_collection or new_panels(
-        size=(1.15 * columns + (1.3 if titles else 0.2), 1.15 * lines + (0.45 if title else 0.15)),
-        backend=backend,
+        size=(INCHES * across + 0.1, INCHES * down + (0.5 if title else 0.1)), backend=backend
     )
     target = panel(made)
     target.set_axis_off()
     for index, graph in enumerate(graphs):
-        down, across = divmod(index, columns)
+        line, place = divmod(index, columns)
         known = None if given is None else given[index]
-        _draw(target, graph, np.array([across, -down]) * ROOM, known)
-    left = -1.7 if titles else -0.6
-    target.set(xlim=(left, (columns - 1) * ROOM + 0.6), ylim=(-(lines - 1) * ROOM - 0.6, 0.6))
+        _draw(target, graph, np.array([place, -line]) * ROOM, known)
+    target.set(xlim=(-left, across - left), ylim=(0.6 - down, 0.6))
     target.set_aspect("equal")
     for line, name in enumerate(titles or ()):
         target.text(-0.7, -line * ROOM, name, ha="right", va="center", fontsize=9)
