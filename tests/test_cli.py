@@ -25,7 +25,6 @@ from ppl_models.data import graphs_text, old_faithful, read_file
 from ppl_models.inference.fit import data_parameters
 from ppl_models.tables import TINY
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 QUICK = ["--method", "em", "--set", "starts=2", "--set", "predictive=0"]
 MAP = ["--method", "map", "--set", "steps=5", "--set", "predictive=0"]
 BY_COUNTS = ["--method", "kneser_ney", "--set", "predictive=0"]

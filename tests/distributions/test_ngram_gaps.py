@@ -15,7 +15,6 @@ from ppl_models.distributions.ngram_chain import NgramChain, smoothed
 from ppl_models.distributions.ngram_gaps import as_table, fits_a_table
 from ppl_models.distributions.ngrams import count_ngrams
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 V, POSITIONS = 3, 7
 GAPS = [
     [0, -1, 2, 1, 3, 3, 3],

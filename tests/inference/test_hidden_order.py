@@ -16,8 +16,6 @@ from ppl_models.models.hidden_markov import hidden_markov, stationary_pairs
 from ppl_models.models.hidden_token_chain import hidden_token_chain
 from ppl_models.posterior.labels.apply import permute_variable
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def test_states_change_places_in_all_axes():
     """Priors and every parameter of the chain go with them: draws can be relabelled."""

@@ -15,8 +15,6 @@ from ppl_models.plots import plot_comparison
 from ppl_models.posterior.comparison import choose_clusters
 from ppl_models.posterior.comparison_states import notes
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 STEPS = 4
 
 

@@ -8,7 +8,6 @@ import pytest
 from ppl_models import fit, impute, log_density, perplexity
 from ppl_models.errors import InputError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 NAMES = ["anna", "bob", "hanna", "nab", "oban", "ann"]
 GAP = ["a", None, "n"]
 

@@ -23,8 +23,6 @@ from ppl_models.inference.marginal import marginal_program
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.program import Model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 NAME = "hmm_example-hmm_example"
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from ppl_models import fit, impute, log_density, perplexity, predict, token_probabilities
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 FLAT = {"method": "em", "priors": "flat", "seed": 0, "predictive": 0}
 LOWEST = np.log(np.finfo(float).tiny)  #: what an impossible event counts, in place of -inf
 CASES = {
