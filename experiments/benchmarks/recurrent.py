@@ -45,13 +45,13 @@ def stepper(hidden: int, codes: np.ndarray) -> Callable[[], float]:
     params = guide.initial(random.key(1), model.initial(random.key(0), problem.structure))
     state = State(params, optimiser(plan).init(params), jnp.zeros((), jnp.int32))
     rows = jnp.asarray(np.tile(np.arange(len(codes)), (RUN, 1)), jnp.int32)
-    weights = jnp.ones((RUN, len(codes)), jnp.float32)
     priors = constant_priors(problem)
 
     def run() -> None:
         nonlocal state
-        state, _ = advance(model, priors, random.key(2), 1.0, state, model.data, rows, weights,
-                           RUN, guide=guide, plan=plan)  # fmt: skip
+        state, _ = advance(
+            model, priors, random.key(2), state, (model.data,), (rows,), RUN, guide=guide, plan=plan
+        )
         jax.block_until_ready(state)
 
     return lambda: a_call(run) / RUN

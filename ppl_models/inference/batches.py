@@ -1,14 +1,15 @@
-"""Rows in mini-batches: of few shapes, so that few are compiled, and none longer than it needs.
+"""Rows in mini-batches: of few shapes, so that few are compiled, and few cells are wasted.
 
 Rows that end (sequences) are sorted into buckets by length, each as wide as its longest; the edges
-are those that waste the fewest cells. A batch has rows of one bucket.
+are those that waste the fewest cells. Every batch has rows of every bucket, in the proportion of
+all rows: batches of one length each would pull what says where sequences end to and fro.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import count, islice
+from functools import lru_cache
 from typing import Any
 
 import jax.numpy as jnp
@@ -18,11 +19,10 @@ from jax import Array
 from ..distributions.autoregressive import Autoregressive
 from .problem import Problem
 
-BUCKETS = 6  #: most widths
+BUCKETS = 4  #: most widths
 CANDIDATES = 64  #: most lengths that are tried as edges
-FEWEST = 4  #: batches that a bucket should hold to be worth a compilation
+FEWEST = 16  #: rows of a bucket that a batch should have to be worth a width of its own
 RUN = 16  #: most steps that are taken in one call
-GROUP = 4  #: batches of a bucket that come one after the other, so that calls are few
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,12 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Run:
-    """Steps that one call takes, all in one bucket.
+    """Steps that one call takes.
 
-    ``rows`` and ``weights`` are ``(RUN, batch)``; a weight of 0 marks padding, and only the first
-    ``count`` batches are meant.
+    ``rows`` are ``(RUN, rows of a batch)`` for every bucket; only the first ``count`` are meant.
     """
 
-    bucket: int
-    rows: np.ndarray
-    weights: np.ndarray
+    rows: tuple[np.ndarray, ...]
     count: int
 
 
@@ -53,7 +50,7 @@ class Batches:
 
     Args:
         buckets: the rows.
-        size: rows of a batch.
+        size: rows of a batch, about.
         seed: of the order.
     """
 
@@ -67,50 +64,38 @@ class Batches:
         return sum(bucket.rows for bucket in self.buckets)
 
     @property
-    def an_epoch(self) -> int:
-        """Batches in which all rows come once."""
-        return sum(-(-bucket.rows // self.size) for bucket in self.buckets)
+    def shares(self) -> tuple[int, ...]:
+        """Rows of every bucket in a batch."""
+        return tuple(max(1, round(self.size * b.rows / self.rows)) for b in self.buckets)
 
     def runs(self, first: int, last: int) -> Iterator[Run]:
-        """The runs of steps ``first`` to ``last``."""
-        together: list[np.ndarray] = []
-        current = -1
-        for bucket, rows in islice(self._from(first), last - first):
-            if together and (bucket != current or len(together) == RUN):
-                yield self._run(current, together)
-                together = []
-            current = bucket
-            together.append(rows)
-        if together:
-            yield self._run(current, together)
+        """The runs of steps ``first`` to ``last``, the same steps wherever one begins."""
+        for begin in range(first, last, RUN):
+            steps = range(begin, min(begin + RUN, last))
+            found = []
+            for index, share in enumerate(self.shares):
+                rows = np.zeros((RUN, share), np.int32)
+                for place, step in enumerate(steps):
+                    rows[place] = self._rows(index, step * share, share)
+                found.append(rows)
+            yield Run(tuple(found), len(steps))
 
-    def _from(self, step: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Batches ``(bucket, rows)`` from a step on, the same wherever one begins."""
-        epoch, offset = divmod(step, self.an_epoch)
-        for number in count(epoch):
-            yield from self._epoch(number)[offset:]
-            offset = 0
+    def _rows(self, index: int, first: int, count: int) -> np.ndarray:
+        """Rows of a bucket: all of them in one order, then all in another, and so on."""
+        rows, found = self.buckets[index].rows, []
+        if count == rows:
+            return np.arange(rows)
+        while count:
+            epoch, offset = divmod(first, rows)
+            piece = _order(self.seed, index, epoch, rows)[offset : offset + count]
+            found.append(piece)
+            first, count = first + len(piece), count - len(piece)
+        return np.concatenate(found)
 
-    def _epoch(self, epoch: int) -> list[tuple[int, np.ndarray]]:
-        """Batches ``(bucket, rows)`` of an epoch; a few of a bucket come one after the other."""
-        if self.an_epoch == 1:
-            return [(0, np.arange(self.rows))]
-        generator = np.random.default_rng([self.seed, epoch])
-        runs = []
-        for index, bucket in enumerate(self.buckets):
-            order = generator.permutation(bucket.rows)
-            cuts = [order[i : i + self.size] for i in range(0, bucket.rows, self.size)]
-            runs += [[(index, c) for c in cuts[i : i + GROUP]] for i in range(0, len(cuts), GROUP)]
-        generator.shuffle(runs)
-        return [batch for run in runs for batch in run]
 
-    def _run(self, bucket: int, batches: list[np.ndarray]) -> Run:
-        rows = np.zeros((RUN, self.size), np.int32)
-        weights = np.zeros((RUN, self.size), np.float32)
-        for place, batch in enumerate(batches):
-            rows[place, : len(batch)] = batch
-            weights[place, : len(batch)] = 1
-        return Run(bucket, rows, weights, len(batches))
+@lru_cache(maxsize=2 * BUCKETS)
+def _order(seed: int, index: int, epoch: int, rows: int) -> np.ndarray:
+    return np.random.default_rng([seed, index, epoch]).permutation(rows)
 
 
 def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> Batches:
@@ -119,7 +104,7 @@ def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> 
     Args:
         problem: program and data.
         chosen: indices of the rows that are meant.
-        size: rows of a batch.
+        size: rows of a batch, about.
         seed: of the order in which they are drawn.
     """
     data = {n: np.asarray(v)[chosen] for n, v in problem.model.data.items()}
@@ -129,7 +114,7 @@ def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> 
         for name, emission in problem.example.emissions.items()
         if isinstance(emission, Autoregressive) and emission.ends
     }
-    most = min(BUCKETS, len(chosen) // (FEWEST * size))
+    most = min(BUCKETS, size // FEWEST) if size < len(chosen) else 1
     if not ragged or most < 2:
         return Batches((_bucket(data, np.arange(len(chosen)), ragged),), size, seed)
     lengths = np.max([_lengths(data[n], end) for n, end in ragged.items()], axis=0)

@@ -85,34 +85,44 @@ def advance(
     model: Model,
     known: Mapping[str, Any],
     key: Array,
-    scale: Any,
     state: State,
-    bucket: Mapping[str, Array],
-    rows: Array,
-    weights: Array,
+    buckets: tuple[Mapping[str, Array], ...],
+    rows: tuple[Array, ...],
     count: Any,
     *,
     guide: Guide,
     plan: Training,
 ) -> tuple[State, Array]:
-    """Take a run of steps; the objective's estimates per row, summed over them."""
+    """Take a run of steps; the objective's estimates per row, summed over them.
+
+    Args:
+        model: the program with data.
+        known: priors that no site moves.
+        key: random key.
+        state: where training stands.
+        buckets: rows of similar length.
+        rows: see :class:`Run`.
+        count: steps to take.
+        guide: what is trained.
+        plan: how.
+    """
     structure = guide.structure
     total_rows = structure.rows
 
-    def loss(params: Params, key: Array, data: Mapping[str, Array], weights: Array) -> Array:
+    def loss(params: Params, key: Array, place: Any) -> Array:
         values, volume = guide.values(params, key)
-        densities = row_densities(model, structure, values, data)
-        # (an infinite density of a padded row must not become a number that is none)
-        fitted = jnp.where(weights > 0, densities, 0).sum() * scale
+        fitted = jnp.zeros(())
+        for bucket, chosen in zip(buckets, rows, strict=True):
+            data = {n: v[chosen[place]] for n, v in bucket.items()}
+            scale = len(next(iter(bucket.values()))) / chosen.shape[1]
+            fitted = fitted + scale * row_densities(model, structure, values, data).sum()
         prior = model.pieces(values, structure, known).log_prior
         return -(fitted + prior + volume + guide.entropy(params)) / total_rows
 
     def step(place: Any, carry: tuple[State, Array]) -> tuple[State, Array]:
         state, total = carry
         here = random.fold_in(key, state.step)
-        chosen, present = rows[place], weights[place]
-        data = {n: v[chosen] for n, v in bucket.items()}
-        value, slope = jax.value_and_grad(loss)(state.params, here, data, present)
+        value, slope = jax.value_and_grad(loss)(state.params, here, place)
         moves, moments = optimiser(plan).update(slope, state.moments, state.params)
         params = optax.apply_updates(state.params, moves)
         return State(params, moments, state.step + 1), total - value

@@ -95,16 +95,16 @@ def train(
     if checkpoint:
         course.resume(load(checkpoint, about))
     model = jax.tree.map(jnp.asarray, problem.model)
-    shared = (model, constant_priors(problem), step_key, float(batches.an_epoch))
+    shared = (model, constant_priors(problem), step_key)
+    data = tuple(bucket.data for bucket in batches.buckets)
     with progress_bar(plan.steps, label, problem.progress) as bar:
         bar.update(int(course.state.step))
         while course.going:
             begin, end = course.next_round
             total, state = 0.0, course.state
             for run in batches.runs(begin, end):
-                bucket = batches.buckets[run.bucket].data
                 state, gained = advance(
-                    *shared, state, bucket, run.rows, run.weights, run.count, guide=guide, plan=plan
+                    *shared, state, data, run.rows, run.count, guide=guide, plan=plan
                 )
                 total = total + gained
                 bar.update(run.count)

@@ -45,31 +45,33 @@ def _coded(words):
 
 
 @pytest.mark.usefixtures("double_precision")
-def test_batches_of_an_epoch_are_the_data():
-    """Every row once; cut to its bucket; the densities add up to those of the whole table."""
+def test_batches_stand_for_the_data():
+    """All rows of a bucket before any comes again; every batch has its share of every bucket."""
     data = _coded(WORDS)
     arguments = {"vocabulary": 3, "embedding": 2, "hidden": 2}
     model = Model(recurrent_chain, {"tokens": data}, arguments, {})
     problem = Problem(model, model.structure())
-    batches = make_batches(problem, np.arange(150), 16, seed=1)
+    batches = make_batches(problem, np.arange(150), 32, seed=1)
     assert len(batches.buckets) == 2 and batches.rows == 150
     assert sum(b.data["tokens"].size for b in batches.buckets) < 0.75 * data.size
+    for bucket, share in zip(batches.buckets, batches.shares, strict=True):
+        assert abs(share - 32 * bucket.rows / 150) <= 0.5
+    runs = [*batches.runs(0, 47)]
+    for index, bucket in enumerate(batches.buckets):
+        stream = np.concatenate([run.rows[index][: run.count].ravel() for run in runs])
+        whole = stream[: len(stream) // bucket.rows * bucket.rows].reshape(-1, bucket.rows)
+        assert len(whole) > 2 and (whole[0] != whole[1]).any()
+        assert (np.sort(whole, 1) == np.arange(bucket.rows)).all()
     values = model.initial(random.key(0), problem.structure)
     densities = jax.jit(row_densities, static_argnums=1)
     whole = densities(model, problem.structure, values, model.data)
-    total, seen = 0.0, [np.zeros(b.rows, int) for b in batches.buckets]
-    by_bucket = [
-        np.asarray(densities(model, problem.structure, values, b.data)) for b in batches.buckets
-    ]
-    for run in batches.runs(0, batches.an_epoch):
-        for rows, weights in zip(run.rows[: run.count], run.weights[: run.count], strict=True):
-            seen[run.bucket][rows[weights > 0]] += 1
-            total += (by_bucket[run.bucket][rows] * weights).sum()
-    assert all((count == 1).all() for count in seen)
-    np.testing.assert_allclose(total, np.asarray(whole).sum(), rtol=1e-10)
-    steps = [(r.bucket, row.tolist()) for r in batches.runs(0, 47) for row in r.rows[: r.count]]
-    parted = [*batches.runs(0, 20), *batches.runs(20, 47)]
-    assert steps == [(r.bucket, row.tolist()) for r in parted for row in r.rows[: r.count]]
+    parts = [densities(model, problem.structure, values, b.data).sum() for b in batches.buckets]
+    np.testing.assert_allclose(sum(parts), np.asarray(whole).sum(), rtol=1e-10)
+
+    def steps(runs: list) -> list:
+        return [[rows[i].tolist() for rows in run.rows] for run in runs for i in range(run.count)]
+
+    assert steps(runs) == steps([*batches.runs(0, 20), *batches.runs(20, 47)])
 
 
 def test_map_ends_where_em_does(built_ins, fitted):
