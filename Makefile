@@ -32,10 +32,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	@$(BIN)/python -m experiments.demo
 
-# examples in docstrings are tests too, see pyproject.toml; tests that share their fits are a group
-# (see tests/conftest.py), and groups are spread over two processes
+# examples in docstrings are tests too, see pyproject.toml; a file's tests share their fits, so
+# that files, not tests, are spread over two processes
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: format lint types test
 

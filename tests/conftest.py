@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,16 +59,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(name, rows(), ids=ids)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share what is dear to make run in one process (``pytest -n 2 --dist loadgroup``).
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests that share what is dear to make run in one process.
 
     Those of a file do, and all files that ask for the fits of the built-in programs.
     """
-    fits = {item.path for item in items if "trees" in getattr(item, "fixturenames", ())}
-    for item in items:
-        group = "fits" if item.path in fits else str(item.path.relative_to(ROOT))
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadFileScheduling
+
+    class SharedFits(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "fits" if file in sharing else file
+
+    files = (ROOT / "tests").rglob("test_*.py")
+    # as the name of a fixture, among the arguments of a test
+    asks = re.compile(r"^ *def [^)]*\btrees\b", re.MULTILINE)
+    sharing = {
+        str(file.relative_to(config.rootpath)) for file in files if asks.search(file.read_text())
+    }
+    return SharedFits(config, log)
 
 
 @pytest.fixture(scope="session")
