@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
@@ -183,7 +184,7 @@ def permute_clusters(
     for name, value in values.items():
         for axis in axes.get(name, ()):
             rest = np.arange(len(order), value.shape[axis])  # the column of an end stays last
-            value = value.take(np.concatenate([order, rest]) if len(rest) else order, axis)
+            value = value.take(jnp.concatenate([order, rest]) if len(rest) else order, axis)
         moved[name] = value
     return moved
 

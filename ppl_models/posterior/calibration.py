@@ -33,7 +33,7 @@ from ..inference.program import Globals, Model, Structure, evaluate, random_valu
 from ..inference.statistics import Chunks, sweep
 from ..inference.updates import conditional, conjugate_sites
 from ..inference.vector import constrained, log_joint, unconstrained
-from ..inference.wiring import state_axes
+from ..inference.wiring import permute_clusters, state_axes
 
 METHODS = ("gibbs", "nuts", "exact")
 #: Sites that say how common clusters or states are, not what they are like.
@@ -181,10 +181,7 @@ def quantities(
     key_site = next((n for n in axes if n not in SHARES), next(iter(axes)))
     count = values[key_site].shape[0]
     order = jnp.argsort(values[key_site].reshape(count, -1)[:, 0])
-    for name, value in values.items():
-        for axis in axes.get(name, ()):
-            rest = jnp.arange(count, value.shape[axis])  # an end after the states stays
-            value = jnp.take(value, jnp.concatenate([order, rest]), axis)
+    for name, value in permute_clusters(values, axes, order).items():
         if name in axes:
             value = value.reshape(count, -1)[:, :2]
         found[name] = value.reshape(-1)[:8]
