@@ -24,6 +24,11 @@ def safe_log(probability: Array) -> Array:
     return jnp.log(jnp.clip(probability, jnp.finfo(probability.dtype).tiny))
 
 
+def is_log_of_zero(logarithm: Array) -> Array:
+    """Whether :func:`safe_log` was given no probability at all."""
+    return logarithm <= jnp.log(jnp.finfo(logarithm.dtype).tiny)
+
+
 class BernoulliVector(StackedFamily):
     """Rows of independent bits.
 
@@ -67,6 +72,12 @@ class BernoulliVector(StackedFamily):
         """``ones`` and ``count`` of observed cells, ``(component, feature)``."""
         found, count = jnp.split(sums, [self.probs.shape[-1]], axis=-1)
         return {"ones": found, "count": jnp.broadcast_to(count, found.shape)}
+
+    def vanishes(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
+        """A one where there are none, or a zero where there are only ones."""
+        x, observed = jnp.split(prepared, [self.probs.shape[-1]])
+        never, always = ((self.probs == p).astype(x.dtype) for p in (0, 1))
+        return never @ x + always @ (observed - x) > 0
 
     def pointwise(self, value: Array) -> Array:
         """Log-density by the textbook formula."""

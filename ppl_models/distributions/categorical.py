@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array, random
 from numpyro.distributions import Dirichlet, Distribution, constraints
 
-from .bernoulli import safe_log
+from .bernoulli import is_log_of_zero, safe_log
 from .conditionals import BlockDirichletConditional
 from .exponential_family import StackedFamily, Statistics, broadcast_batch
 from .priors import BlockDirichlet, split_blocks
@@ -68,6 +68,11 @@ class CategoricalVector(StackedFamily):
     def natural(self, *, missing: bool, centre: Array) -> Array:
         """Logarithms of the probabilities."""
         return safe_log(self.probs)
+
+    def vanishes(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
+        """A level that does not occur."""
+        never = is_log_of_zero(self.natural(missing=missing, centre=centre))
+        return never.astype(prepared.dtype) @ prepared > 0
 
     def unstack(self, sums: Array, *, missing: bool) -> Statistics:
         """``counts (component, level)`` of all features side by side."""

@@ -86,6 +86,14 @@ class ExponentialFamily(Distribution):
         """
         return self.logits(prepared, missing=missing, centre=centre), prepared
 
+    def vanishes(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
+        """Where the probability is zero, ``(component, row)``; None: nowhere.
+
+        :meth:`logits` take the logarithm of the smallest number for that of zero, so that nothing
+        times nothing is nothing.
+        """
+        return None
+
     def gaps(self, value: Any) -> bool:
         """Whether cells of concrete data are missing: NaN, or a negative code among integers."""
         codes = np.issubdtype(np.asarray(value).dtype, np.integer) and self.event_dim

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from numpyro.distributions import Beta, Distribution, constraints
 
-from .bernoulli import safe_log
+from .bernoulli import is_log_of_zero, safe_log
 from .conditionals import BetaConditional
 from .exponential_family import StackedFamily, Statistics, broadcast_batch, stack
 from .graph_rows import (
@@ -132,6 +132,11 @@ class GraphChain(GraphRows, StackedFamily):
     def natural(self, *, missing: bool, centre: Array) -> Array:
         """Logarithms of the probabilities."""
         return jnp.concatenate(self._logarithms(), -1)
+
+    def vanishes(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
+        """Something was counted that cannot be."""
+        never = is_log_of_zero(self.natural(missing=missing, centre=centre))
+        return never.astype(prepared.dtype) @ prepared > 0
 
     def unstack(self, sums: Array, *, missing: bool) -> Statistics:
         """``edge_1``, ``edge_0 (component, M)``; ``end_1``, ``end_0 (component, S)``; rest."""

@@ -207,14 +207,21 @@ class HiddenDensity(ExponentialFamily):
         numbers = math.prod(self.batch_shape) * paths * self.positions
         return math.prod(value.shape[1:]) * 2 + 6 * numbers
 
-    def _step_logits(self, prepared: Any, missing: bool, centre: Array) -> Array:
+    def _step_logits(
+        self, prepared: Any, missing: bool, centre: Array, exact: bool = False
+    ) -> Array:
         """Log-densities of the steps, ``(component, state, step, sequence)``.
 
-        Of second order a state is a pair, of which the last one emits.
+        Of second order a state is a pair, of which the last one emits. If ``exact``, those of the
+        impossible are ``-inf``, which has no gradient.
         """
         seen = prepared["seen"]
         inner = missing and self.emission.factorises
-        flat = self._flat().logits(prepared["steps"], missing=inner, centre=centre)
+        family = self._flat()
+        flat = family.logits(prepared["steps"], missing=inner, centre=centre)
+        if exact:
+            never = family.vanishes(prepared["steps"], missing=inner, centre=centre)
+            flat = flat if never is None else jnp.where(never, -jnp.inf, flat)
         logits = self._by_state(flat).reshape(-1, self.states, *seen.shape)
         logits = jnp.where(seen, logits, 0)
         return logits if self.order == 1 else jnp.tile(logits, (1, self.states + 1, 1, 1))
@@ -230,6 +237,12 @@ class HiddenDensity(ExponentialFamily):
         logits = self._step_logits(prepared, missing, centre)
         summed = jax.vmap(hidden_paths.log_likelihood, (0, 0, None))
         return summed(self._chains_of(prepared), logits, prepared["lengths"])
+
+    def vanishes(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
+        """No path that is possible has steps that are."""
+        logits = self._step_logits(prepared, missing, centre, exact=True)
+        summed = jax.vmap(hidden_paths.log_likelihood, (0, 0, None))
+        return jnp.isneginf(summed(self._chains_of(prepared), logits, prepared["lengths"]))
 
     def log_prob(self, value: Any, intermediates: list[Any] | None = None) -> Array:
         """Log-density of whole sequences, paths and missing steps summed out."""

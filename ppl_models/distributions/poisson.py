@@ -89,6 +89,13 @@ class PoissonVector(StackedFamily):
             "total": total, "count": jnp.broadcast_to(count, total.shape), "base": base[:, 0]
         }  # fmt: skip
 
+    def vanishes(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
+        """A count where there are none."""
+        rate = self._rate()
+        # the mode of a rate without counts is the smallest number
+        none = rate <= jnp.finfo(rate.dtype).tiny
+        return none.astype(rate.dtype) @ prepared[: rate.shape[-1]] > 0
+
     def pointwise(self, value: Array) -> Array:
         """Log-density by the textbook formula."""
         x, mask = observed_cells(value.astype(self.rate.dtype))

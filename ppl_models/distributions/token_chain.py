@@ -215,6 +215,13 @@ class TokenChain(ExponentialFamily, Autoregressive):
 
         return lax.map(component, table)
 
+    def vanishes(self, prepared: Array, *, missing: bool, centre: Array) -> Array | None:
+        """A token, or an end, that does not occur where it stands."""
+        # what may occur counts 1, so that the logarithm of a sequence that may is not negative
+        marked = {n: (getattr(self, n) > 0).astype(self.initial.dtype) for n in self.parameter_dims}
+        logits = self.replace(**marked).logits(prepared, missing=missing, centre=centre)
+        return logits < jnp.log(jnp.finfo(logits.dtype).tiny) / 2
+
     def pointwise(self, value: Array) -> Array:
         """Log-probability with any batch of parameters, by the recursion."""
         shape = lax.broadcast_shapes(value.shape[:-1], self.batch_shape)

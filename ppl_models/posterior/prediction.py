@@ -121,7 +121,7 @@ def predict(
         count = len(_first(found))
         shape = (structure.rows, structure.clusters)
         table: np.ndarray = np.zeros((count, *shape) if by_draw else shape)
-        blocks = logits_in_blocks(found.problem.model, structure, found.values)
+        blocks = logits_in_blocks(found.problem.model, structure, found.values, shares=True)
         for draw_slice, row_slice, logits in blocks:
             share = _share(logits, found.temperature)
             if by_draw:
@@ -159,7 +159,9 @@ def responsibilities(
             structure = model.structure()
         count = len(next(iter(values.values())))
         table = np.empty((count, structure.rows, structure.clusters), np.float32)
-        for draw_slice, row_slice, logits in logits_in_blocks(model, structure, values):
+        for draw_slice, row_slice, logits in logits_in_blocks(
+            model, structure, values, shares=True
+        ):
             table[draw_slice, row_slice] = _share(logits, found.temperature)
     return table
 

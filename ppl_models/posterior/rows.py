@@ -15,6 +15,7 @@ from jax.scipy.special import logsumexp
 
 from ..inference.problem import Problem, Result
 from ..inference.program import Globals, Model, Structure
+from ..inference.vanishing import with_impossible
 
 CHUNK_CELLS = 8_000_000  #: draw x cluster x row at once
 CHUNK_ROWS = 20_000
@@ -66,11 +67,12 @@ def density_of_draws(problem: Problem, result: Result, most_cells: int) -> Densi
 def _summed_out(logits: Array) -> tuple[Array, Array]:
     """Log-densities ``(draw, row)``, responsibilities summed over draws ``(cluster, row)``."""
     density = logsumexp(logits, axis=1)
-    return density, jnp.exp(logits - density[:, None]).sum(0)
+    possible = jnp.where(jnp.isneginf(density), 0, density)
+    return density, jnp.exp(logits - possible[:, None]).sum(0)
 
 
 def logits_in_blocks(
-    model: Model, structure: Structure, values: Mapping[str, np.ndarray]
+    model: Model, structure: Structure, values: Mapping[str, np.ndarray], *, shares: bool = False
 ) -> Iterator[tuple[slice, slice, Array]]:
     """``log p(z = k, x_n)`` as ``(draw, cluster, row)`` blocks of draws and rows.
 
@@ -78,6 +80,8 @@ def logits_in_blocks(
         model: the program with the data whose rows are meant.
         structure: its structure.
         values: global sites ``(draw, ...)``.
+        shares: what is asked is which cluster a row is of. One that no cluster can have made
+            is then of those that it contradicts least, in place of ``-inf`` for all.
     """
     count = len(next(iter(values.values()))) if values else 1
     for begin in range(0, structure.rows, CHUNK_ROWS):
@@ -88,7 +92,11 @@ def logits_in_blocks(
         for first in range(0, count, at_once):
             draws = slice(first, min(first + at_once, count))
             block = {n: jnp.asarray(v[draws]) for n, v in values.items()}
-            yield draws, rows, _logits(part, block, structure=part_structure)
+            logits = _logits(part, block, structure=part_structure)
+            exact, never = with_impossible(logits, part, block, part_structure)
+            if shares:
+                exact = jnp.where(never.all(1, keepdims=True), logits, exact)
+            yield draws, rows, exact
 
 
 def _with_rows(structure: Structure, rows: int) -> Structure:

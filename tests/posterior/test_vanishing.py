@@ -1,6 +1,8 @@
-"""What a fit holds impossible: said by a number as low as numbers go, never by one that is none."""
+"""What a fit holds impossible: ``-inf`` is said, never a number that is none, nor a low one."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -9,26 +11,70 @@ import pytest
 from ppl_models import fit, impute, log_density, perplexity, predict, token_probabilities
 
 FLAT = {"method": "em", "priors": "flat", "seed": 0, "predictive": 0}
-LOWEST = np.log(np.finfo(float).tiny)  #: what an impossible event counts, in place of -inf
-CASES = {
-    "markov_chain": (["ab", "abab"], ["ba", "ab"]),
-    "bernoulli_mixture": ([[0, 1, 0], [0, 1, 0], [1, 0, 0], [1, 0, 0]], [[0, 1, 1], [0, 1, 0]]),
-    "graph_chain": ([nx.cycle_graph(3), nx.cycle_graph(4)], [nx.path_graph(3), nx.cycle_graph(3)]),
-}
+#: program: arguments, data, an impossible row and a possible one
+CASES: dict[str, tuple[dict[str, Any], list, list]] = {
+    "markov_chain": ({}, ["ab", "abab"], ["ba", "ab"]),
+    "hidden_token_chain": ({"states": 2}, ["ab", "abab", "ababab"], ["bb", "ab"]),
+    "bernoulli_mixture": (
+        {"clusters": 2},
+        [[0, 1, 0], [0, 1, 0], [1, 0, 0], [1, 0, 0]],
+        [[0, 1, 1], [0, 1, 0]],
+    ),
+    "categorical_mixture": (
+        {"clusters": 2},
+        [[0, 1], [0, 1], [1, 0], [1, 0]],
+        [[0, 0], [0, 1]],
+    ),
+    "poisson_mixture": (
+        {"clusters": 2},
+        [[0, 3], [0, 4], [2, 0], [3, 0]],
+        [[1, 1], [0, 4]],
+    ),
+    "graph_chain": (
+        {},
+        [nx.cycle_graph(3), nx.cycle_graph(4)],
+        [nx.path_graph(3), nx.cycle_graph(3)],
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_impossible_is_as_improbable_as_can_be_and_the_possible_is_not(name: str) -> None:
-    data, new = CASES[name]
-    clusters = {"clusters": 2} if name == "bernoulli_mixture" else {}
-    tree = fit(name, data, **FLAT, **clusters)
+def test_the_impossible_is_said_to_be_so_and_the_possible_is_not(name: str) -> None:
+    arguments, data, new = CASES[name]
+    tree = fit(name, data, **FLAT, **arguments)
     for by_draw in (False, True):
         impossible, possible = log_density(tree, new, by_draw=by_draw).values.ravel()
-        assert impossible <= LOWEST + 1 and -10 < possible <= 0
-    if clusters:
+        assert impossible == -np.inf and -10 < possible <= 0
+    if "clusters" in arguments:
         np.testing.assert_allclose(predict(tree, new).sum("cluster"), 1)
     if name == "markov_chain":
         assert perplexity(tree, new[:1])["perplexity"] == np.inf
         assert token_probabilities(tree, new[:1]).values[0, 0] == 0
         # known tokens that cannot be: whatever is drawn between them is a token
         assert set(np.unique(impute(tree, [["b", None, "b"]], seed=0).tokens)) <= {0, 1, 2}
+
+
+def test_an_impossible_cluster_counts_for_nothing_beside_an_improbable_one() -> None:
+    # 400 bits that one cluster holds very improbable, and of which the other excludes a single one
+    loaded = np.full((2, 400), 0.001)
+    loaded[1] = 0.5
+    loaded[1, 0] = 0.0
+    noise = np.random.default_rng(0).integers(0, 2, (5, 400))
+    data = np.concatenate([np.zeros((5, 400), int), noise])
+    tree = fit("bernoulli_mixture", data, **FLAT, clusters=2, fixed={"probs": loaded})
+    first, second = np.log(tree["posterior"]["weights"].values[0, 0])
+    everything = np.ones((1, 400), int)
+    found = log_density(tree, everything).values
+    np.testing.assert_allclose(found, [first + 400 * np.log(0.001)], rtol=1e-12)
+    np.testing.assert_allclose(predict(tree, everything).values, [[1, 0]])
+    gap = np.where(np.arange(400) == 0, np.nan, 1.0)[None]  # what excluded it is not known
+    want = np.logaddexp(first + 399 * np.log(0.001), second + 399 * np.log(0.5))
+    np.testing.assert_allclose(log_density(tree, gap).values, [want], rtol=1e-12)
+
+
+def test_a_cluster_without_weight_makes_nothing() -> None:
+    held = {"weights": np.array([1.0, 0.0])}
+    tree = fit("bernoulli_mixture", [[0, 1], [0, 0]], **FLAT, clusters=2, fixed=held)
+    assert tree["posterior"]["probs"].values[0, 0, 0].tolist() == [0, 0.5]
+    found = log_density(tree, [[1, 1], [0, 1]]).values
+    np.testing.assert_allclose(found, [-np.inf, np.log(0.5)])
