@@ -86,6 +86,10 @@ class ExponentialFamily(Distribution):
         """
         return self.logits(prepared, missing=missing, centre=centre), prepared
 
+    def lengths(self, value: np.ndarray) -> np.ndarray | None:
+        """Positions of every row that a pass needs, ``(row,)``; None: rows do not end."""
+        return None
+
     def vanishes(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
         """Where the probability is zero, ``(component, row)``; None: nowhere.
 

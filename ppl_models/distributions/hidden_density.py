@@ -184,11 +184,13 @@ class HiddenDensity(ExponentialFamily):
         """Which cells are observed."""
         return ~jnp.isnan(value) if jnp.issubdtype(value.dtype, jnp.floating) else value >= 0
 
+    def seen_steps(self, value: Array) -> Array:
+        """Steps with an observed cell, ``(position, sequence)``."""
+        return self._seen(value).any(tuple(range(2, value.ndim))).T
+
     def prepare(self, value: Array, *, missing: bool, centre: Array) -> Any:
         """Steps as the emission needs them, which are seen, and lengths."""
-        event = tuple(range(2, value.ndim))
-        cells = self._seen(value)
-        seen = cells.any(event).T
+        cells, seen = self._seen(value), self.seen_steps(value)
         lengths = self._lengths_of(value, seen)
         steps, observed = self._steps(value), self._steps(cells)
         inner = missing and self.emission.factorises
@@ -197,6 +199,12 @@ class HiddenDensity(ExponentialFamily):
         prepared = self.emission.prepare(steps, missing=inner, centre=centre)
         return {"steps": prepared, "seen": seen, "lengths": lengths}
 
+    def lengths(self, value: np.ndarray) -> np.ndarray | None:
+        """Up to the last step with an observed cell."""
+        gone = np.isnan(value) if value.dtype.kind == "f" else value < 0
+        seen = ~gone.all(tuple(range(2, value.ndim)))
+        return np.maximum(value.shape[1] - seen[:, ::-1].argmax(1), 1) * seen.any(1) + ~seen.any(1)
+
     def _lengths_of(self, value: Array, seen: Array) -> Array:
         """Steps of every sequence: up to its last one with an observed cell."""
         return jnp.max(jnp.where(seen, jnp.arange(1, len(seen) + 1)[:, None], 0), axis=0)
@@ -204,7 +212,7 @@ class HiddenDensity(ExponentialFamily):
     def cells(self, value: Any, *, missing: bool) -> int:
         """Numbers that a pass has at hand for each sequence."""
         paths = self.states * (1 if self.order == 1 else self.states + 1)
-        numbers = math.prod(self.batch_shape) * paths * self.positions
+        numbers = math.prod(self.batch_shape) * paths * value.shape[1]
         return math.prod(value.shape[1:]) * 2 + 6 * numbers
 
     def _step_logits(

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, random
 from numpyro.distributions import constraints
 
@@ -95,6 +96,10 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
 
     def _seen(self, value: Array) -> Array:
         return (value >= 0) & (value < self.tokens)
+
+    def lengths(self, value: np.ndarray) -> np.ndarray | None:
+        """Tokens of every sequence and one ``<end>``, if there is one."""
+        return np.minimum((value != self.tokens).sum(1) + 1, value.shape[1])
 
     def _lengths_of(self, value: Array, seen: Array) -> Array:
         return (value != self.tokens).sum(-1)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax, random
 from numpyro.distributions import Dirichlet, Distribution, constraints
 
@@ -185,6 +186,10 @@ class TokenChain(ExponentialFamily, Autoregressive):
     def _spare(self) -> int:
         """The cell of steps that are none."""
         return (context_count(self.tokens, self.order) + 1) * (self.tokens + 1)
+
+    def lengths(self, value: np.ndarray) -> np.ndarray | None:
+        """Tokens of every sequence and one ``<end>``, if there is one."""
+        return np.minimum((value != self.tokens).sum(1) + 1, value.shape[1])
 
     def _has_missing(self, value: Any) -> bool | Array:
         return (value == MISSING_TOKEN).any()

@@ -17,10 +17,10 @@ import numpy as np
 from jax import Array
 
 from ..distributions.autoregressive import Autoregressive
+from .lengths import edges
 from .problem import Problem
 
 BUCKETS = 4  #: most widths
-CANDIDATES = 64  #: most lengths that are tried as edges
 FEWEST = 16  #: rows of a bucket that a batch should have to be worth a width of its own
 RUN = 16  #: most steps that are taken in one call
 
@@ -136,37 +136,3 @@ def _bucket(data: Mapping[str, Any], members: np.ndarray, ragged: Mapping[str, i
             value = value[:, : _lengths(value, ragged[name]).max()]
         found[name] = jnp.asarray(value)
     return Bucket(found, len(members))
-
-
-def edges(lengths: np.ndarray, most: int) -> np.ndarray:
-    """Widths of at most ``most`` buckets that together have the fewest cells.
-
-    Args:
-        lengths: of the rows.
-        most: buckets.
-
-    Returns:
-        Increasing widths, the last the longest row's.
-
-    >>> edges(np.array([3, 3, 3, 4, 9, 10]), 2).tolist()
-    [4, 10]
-    """
-    candidates = np.unique(np.quantile(lengths, np.linspace(0, 1, CANDIDATES), method="higher"))
-    rows = np.searchsorted(np.sort(lengths), candidates, side="right")
-    count = len(candidates)
-    # cells[i, j]: of a bucket that holds what is longer than candidate i - 1, up to candidate j
-    before = np.concatenate([[0], rows[:-1]])
-    cells = (rows[None, :] - before[:, None]) * candidates[None, :].astype(float)
-    cells[np.tri(count, k=-1, dtype=bool)] = np.inf
-    best, origin = cells[0].copy(), np.zeros((1, count), int)
-    for _ in range(1, min(most, count)):
-        total = np.concatenate([[0.0], best[:-1]])[:, None] + cells
-        origin = np.vstack([origin, total.argmin(0)])
-        best = total.min(0)
-    widths, place = [], count - 1
-    for level in range(len(origin) - 1, -1, -1):
-        if place < 0:
-            break
-        widths.append(candidates[place])
-        place = origin[level][place] - 1
-    return np.array(widths[::-1])

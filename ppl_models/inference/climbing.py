@@ -15,9 +15,10 @@ import numpy as np
 from jax import Array, lax
 
 from ..data.progress import progress_bar
+from .chunks import Chunks
 from .problem import Problem
 from .program import Globals, Model, Structure
-from .statistics import Assign, Chunks, soft, sweep
+from .statistics import Assign, soft, sweep
 from .updates import maximise
 from .wiring import Wire
 

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jax import Array, random
 
 from ..distributions.exponential_family import ExponentialFamily
+from .chunks import Chunks, over_chunks
 from .program import Pieces, Structure
-from .statistics import Chunks, Pass, look, over_chunks
+from .statistics import Pass, look
 
 
 def draw_clusters(key: Array, logits: Array) -> Array:
@@ -84,9 +85,13 @@ def draw_sweep(
         swept = Pass(jnp.zeros((), logits.dtype), weights.sum(-1), statistics)
         return swept, chosen if keep else None
 
-    keys = random.split(key, chunks.present.shape[0])
-    swept, chosen = over_chunks(chunk, chunks, keys)
-    return swept, chosen.reshape(-1)[: structure.rows] if keep else None
+    keys, by_part = random.split(key, chunks.count), []
+    for part in chunks.parts:
+        count = part.present.shape[0]
+        by_part.append(keys[:count])
+        keys = keys[count:]
+    swept, chosen = over_chunks(chunk, chunks, by_part)
+    return swept, chunks.in_order(chosen) if keep else None
 
 
 def _of_rows(family: ExponentialFamily, chosen: Array) -> ExponentialFamily:

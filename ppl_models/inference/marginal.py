@@ -22,12 +22,11 @@ from numpyro.primitives import Messenger
 from ..distributions.convert import as_family, unwrap
 from ..distributions.exponential_family import ExponentialFamily, StackedFamily
 from ..errors import UnsupportedError
+from .chunks import Chunks, Families
 from .problem import Problem
 from .program import Globals, Model, Pieces, Structure, evaluate
 from .statistics import (
-    Chunks,
     Coefficients,
-    Families,
     Nearby,
     Pass,
     coefficients,
@@ -88,12 +87,12 @@ class Origin:
     """
 
     coefficients: Coefficients  #: in double precision, (cluster, statistic)
-    rows: Array  #: log-densities there, (chunk, row)
+    rows: list[Array]  #: log-densities there by part, (chunk, row)
 
     @property
     def total(self) -> float:
         """Log-density of all rows there."""
-        return float(np.asarray(self.rows, np.float64).sum())
+        return sum(float(np.asarray(part, np.float64).sum()) for part in self.rows)
 
 
 def origin_at(problem: Problem, values: Mapping[str, Any]) -> Origin | None:

@@ -13,9 +13,9 @@ import numpy as np
 
 from ..distributions.exponential_family import ExponentialFamily
 from ..errors import UnsupportedError
+from .chunks import Chunks, cut
 from .label_moves import LabelMoves, label_moves
 from .program import Model, Pieces, Structure, evaluate, random_values
-from .statistics import Chunks, cut
 from .wiring import Wiring, exchangeable, exchangeable_states, wiring
 
 

@@ -8,6 +8,7 @@ of the starts is by k-means++ there, and three quarters are drawn.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -19,28 +20,60 @@ from jax import Array, lax, random
 
 from ..distributions.categorical import CategoricalVector
 from ..distributions.conditionals import BlockDirichletConditional
+from ..distributions.hidden_markov import HiddenMarkov
+from .chunks import Chunks, by_length
 from .compiling import QUICK
 from .problem import Problem
 from .program import Globals, Model, Structure
-from .statistics import Chunks, Pass, hard
+from .statistics import Pass, hard
 from .updates import maximise
 from .wiring import Wire
 
 SEED_ROWS = 10_000  #: rows that seeds are looked for among
+LONG = 2.0  #: of sequences, so many times the mean length: what is beyond is left out there
 SMOOTHING = 0.1  #: share of each row that is spread over all clusters at the start
 SWEEPS = 3
 
 
 def seed_points(problem: Problem, key: Array) -> tuple[Array, dict[str, Array]]:
-    """Rows as standardised points, at most ``SEED_ROWS`` of them, and the same rows' data."""
+    """Rows as standardised points, at most ``SEED_ROWS`` of them, and the same rows' data.
+
+    Where rows hide paths the points are their steps.
+    """
     rows = problem.structure.rows
     data: Mapping[str, Any] = problem.model.data
     if rows > SEED_ROWS:
         chosen = np.sort(np.asarray(random.choice(key, rows, (SEED_ROWS,), replace=False)))
         data = {name: np.asarray(value)[chosen] for name, value in data.items()}
+    if problem.states:
+        data = {name: _not_too_long(problem, name, np.asarray(v)) for name, v in data.items()}
     arrays = {name: jnp.asarray(data[name]) for name in problem.families}
     points = [f.features(arrays[n]) for n, f in problem.families.items()]
     return _standardise(jnp.concatenate(points, -1)), arrays
+
+
+def _not_too_long(problem: Problem, name: str, value: np.ndarray) -> np.ndarray:
+    """Sequences without what is beyond most of them, where all would mostly be padding."""
+    family = problem.families[name]
+    if len(by_length({name: family}, {name: value})) == 1:
+        return value
+    lengths = family.lengths(value)
+    return value[:, : math.ceil(LONG * lengths.mean())] if lengths is not None else value
+
+
+def _find_seeds(
+    problem: Problem, key: Array, points: Array, arrays: Mapping[str, Array], starts: int
+) -> Array:
+    """Seeds ``(start, cluster)`` among the points that were observed."""
+    count = seed_count(problem)
+    if not problem.states:
+        return seeds(key, points, count, starts)
+    seen = np.ones(len(points), bool)
+    for name, family in problem.families.items():
+        if isinstance(family, HiddenMarkov):
+            seen &= np.asarray(family.seen_steps(arrays[name])).reshape(-1)
+    observed = np.flatnonzero(seen)
+    return jnp.asarray(observed)[seeds(key, points[observed], count, starts)]
 
 
 def seed_count(problem: Problem) -> int:
@@ -114,7 +147,7 @@ def starting_values(
     """
     pick_key, seed_key, value_key = random.split(key, 3)
     points, arrays = seed_points(problem, pick_key)
-    chosen = seeds(seed_key, points, seed_count(problem), starts)
+    chosen = _find_seeds(problem, seed_key, points, arrays, starts)
     values = _from_seeds(
         problem.model,
         arrays,
@@ -187,7 +220,7 @@ def _from_seeds(
     """Assign every row to its nearest seed, softened, and maximise."""
     rows = points.shape[0]
     gaps = dict(missing)
-    chunks = Chunks({}, jnp.ones((1, rows), bool), centres, missing)
+    chunks = Chunks((), jnp.arange(rows), centres, missing)
 
     def one(key: Array, chosen: Array, active: Array | None) -> Globals:
         centres_at = points[chosen]

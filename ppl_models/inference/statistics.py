@@ -1,39 +1,26 @@
 """One pass over the data: assignments are summed out, maximised or drawn; statistics remain.
 
-Rows are taken in chunks that fit a processor's cache, by a scan, so that memory is bounded
-whatever the number of rows. Logits are kept as (cluster, row): maxima, exponentials and sums then
-run along rows. Statistics add up, so that the chunks of long data are shared between JAX's devices,
-of which only the sums are exchanged; ``JAX_NUM_CPU_DEVICES=4`` makes devices of four cores.
+Logits are kept as (cluster, row): maxima, exponentials and sums then run along rows. What is left
+of the rows adds up over chunks, see ``chunks.py``.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 from jax.scipy.special import logsumexp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ..distributions.exponential_family import (
     ExponentialFamily,
     StackedFamily,
     Statistics,
 )
-from .compiling import QUICK
+from .chunks import Chunks, Families, over_chunks
 from .program import Pieces, Structure
-
-CHUNK_BYTES = 200_000  #: of what a pass has at hand: it stays in a core's own cache
-EXCHANGE = 8  #: chunks a device from which on it pays to wait for the others' sums
-CHUNK_ROWS = (500, 20_000)  #: fewest and most rows of a chunk
-
-Families = Mapping[str, ExponentialFamily]
 
 #: logits (cluster, row) -> weights (cluster, row), log-normaliser (row,)
 Assign = Callable[[Array, Array], tuple[Array, Array]]
@@ -45,88 +32,6 @@ class Pass(NamedTuple):
     log_normaliser: Array  #: summed over rows: log p(x) (soft) or the largest log p(z, x) (hard)
     counts: Array  #: rows a cluster, (cluster,)
     statistics: dict[str, Statistics]  #: by emission site
-
-
-@jax.tree_util.register_pytree_node_class
-@dataclass(frozen=True)
-class Chunks:
-    """Data cut into chunks: ``arrays[site]`` is ``(chunk, ...)``, rows as passes need them.
-
-    ``present (chunk, row)`` is 1 for a row, 0 for the padding of the last chunk. ``missing`` says
-    whether a site has gaps, ``centres`` holds a point amid every site's data. Chunks of long data
-    lie on the devices of a ``mesh``, None where there is one device or little data.
-    """
-
-    arrays: dict[str, Array]
-    present: Array
-    centres: dict[str, Array]
-    missing: tuple[tuple[str, bool], ...]
-    mesh: Mesh | None = None
-
-    def tree_flatten(self) -> tuple[tuple, tuple]:
-        """Arrays are leaves; which sites have gaps, and the devices, are static."""
-        return (self.arrays, self.present, self.centres), (self.missing, self.mesh)
-
-    @classmethod
-    def tree_unflatten(cls, static: tuple, leaves: tuple) -> Chunks:
-        """Inverse of flatten."""
-        return cls(*leaves, *static)
-
-
-def cut(
-    data: Mapping[str, Any],
-    families: Families,
-    chunk_rows: int | None = None,
-) -> Chunks:
-    """Cut concrete data into chunks.
-
-    Args:
-        data: site name -> ``(row, ...)``.
-        families: the emission family of every site, for its centre.
-        chunk_rows: most rows of a chunk (default: as many as fit a cache).
-    """
-    rows = len(next(iter(data.values())))
-    gaps = {n: family.gaps(np.asarray(data[n])) for n, family in families.items()}
-    if chunk_rows is None:
-        cells = sum(f.cells(np.asarray(data[n]), missing=gaps[n]) for n, f in families.items())
-        number = jnp.result_type(float).itemsize
-        chunk_rows = int(np.clip(CHUNK_BYTES // (number * cells), *CHUNK_ROWS))
-    count = max(1, math.ceil(rows / chunk_rows))
-    mesh = _devices(count)
-    if mesh is not None:
-        count = math.ceil(count / mesh.size) * mesh.size
-    size = math.ceil(rows / count)
-    padding = count * size - rows
-    arrays, centres = {}, {}
-    for name in sorted(families):
-        value = np.asarray(data[name])
-        centres[name] = families[name].centre(jnp.asarray(value))
-        if padding:
-            value = np.concatenate([value, np.repeat(value[:1], padding, axis=0)])
-        chunked = value.reshape(count, size, *value.shape[1:])
-        arrays[name] = _place(_prepare(families[name], chunked, centres[name], gaps[name]), mesh)
-    present = _place((np.arange(count * size) < rows).reshape(count, size), mesh)
-    return Chunks(arrays, present, centres, tuple(sorted(gaps.items())), mesh)
-
-
-@partial(jax.jit, static_argnames=("missing",), compiler_options=QUICK)
-def _prepare(family: ExponentialFamily, value: Array, centre: Array, missing: bool) -> Any:
-    """A site's rows as passes need them, chunk by chunk."""
-    return lax.map(lambda v: family.prepare(v, missing=missing, centre=centre), value)
-
-
-def _devices(count: int) -> Mesh | None:
-    """The devices that share so many chunks."""
-    devices = jax.local_devices()
-    if len(devices) < 2 or count < EXCHANGE * len(devices):
-        return None
-    return Mesh(np.array(devices), ("chunk",))
-
-
-def _place(value: Any, mesh: Mesh | None) -> Any:
-    if mesh is None:
-        return jax.tree.map(jnp.asarray, value)
-    return jax.device_put(value, NamedSharding(mesh, PartitionSpec("chunk")))
 
 
 def soft(logits: Array, present: Array) -> tuple[Array, Array]:
@@ -216,7 +121,7 @@ class Nearby(NamedTuple):
 
     point: Coefficients
     step: Coefficients
-    rows: Array  #: log-densities of the rows at the point, (chunk, row)
+    rows: list[Array]  #: log-densities of the rows at the point by part, (chunk, row)
 
 
 def _add_up(coefficients: Coefficients, arrays: Mapping[str, Array]) -> Array:
@@ -241,57 +146,14 @@ def coefficients(log_weights: Array, families: Families, chunks: Chunks) -> Coef
         return Coefficients(log_weights, natural)
 
 
-def row_normalisers(point: Coefficients, chunks: Chunks) -> Array:
-    """The log-normaliser of every row by chunk, ``(chunk, row)``; 0 for padding."""
+def row_normalisers(point: Coefficients, chunks: Chunks) -> list[Array]:
+    """The log-normaliser of every row by part, ``(chunk, row)``; 0 for padding."""
 
     def chunk(arrays: Mapping[str, Array], present: Array) -> tuple[tuple[()], Array]:
         logits = _add_up(point, arrays)
         return (), soft(logits, present.astype(logits.dtype))[1]
 
     return over_chunks(chunk, chunks)[1]
-
-
-def over_chunks(
-    chunk: Callable[..., tuple[Any, Any]], chunks: Chunks, *extra: Array
-) -> tuple[Any, Any]:
-    """Sums, and what is kept by chunk, of a function of every chunk.
-
-    Args:
-        chunk: ``(arrays, present, *extra) -> (added up over chunks, stacked by chunk)``.
-        chunks: the data.
-        *extra: more arrays with a leading chunk axis.
-    """
-    pieces = (chunks.arrays, chunks.present, *extra)
-
-    def add(total: Any, piece: tuple) -> tuple[Any, Any]:
-        added, kept = chunk(*piece)
-        return jax.tree.map(jnp.add, total, added), kept
-
-    def all_of(pieces: tuple) -> tuple[Any, Any]:
-        first = jax.tree.map(lambda a: a[0], pieces)
-        if pieces[1].shape[0] == 1:
-            added, kept = chunk(*first)
-            return added, jax.tree.map(lambda a: a[None], kept)
-        shapes = jax.eval_shape(chunk, *first)[0]
-        zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        return lax.scan(add, zero, pieces)
-
-    if chunks.mesh is None:
-        return all_of(pieces)
-
-    def of_device(pieces: tuple) -> tuple[Any, Any]:
-        added, kept = all_of(pieces)
-        return lax.psum(added, "chunk"), kept
-
-    by_chunk = PartitionSpec("chunk")
-    shared = jax.shard_map(
-        of_device,
-        mesh=chunks.mesh,
-        in_specs=(by_chunk,),
-        out_specs=(PartitionSpec(), by_chunk),
-        check_vma=False,
-    )
-    return shared(pieces)
 
 
 def look(

@@ -19,8 +19,9 @@ from jax.scipy.optimize import minimize
 
 from ..distributions.conditionals import Conditional, DirichletConditional
 from ..distributions.priors import BlockDirichlet, InverseGammaScale
+from .chunks import Chunks
 from .program import Globals, Model, Pieces, Structure
-from .statistics import Chunks, Pass, expected_log_joint, sweep
+from .statistics import Pass, expected_log_joint, sweep
 from .wiring import Wire, Wiring
 
 NEWTON_STEPS = 20

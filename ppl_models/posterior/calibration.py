@@ -25,12 +25,13 @@ from numpyro.infer import NUTS
 
 from .. import catalogue
 from ..errors import InputError
+from ..inference.chunks import Chunks, Part
 from ..inference.compiling import QUICK
 from ..inference.fit import data_parameters, scope
 from ..inference.gibbs_kernel import StatisticsGibbs
 from ..inference.problem import Problem
 from ..inference.program import Globals, Model, Structure, evaluate, random_values
-from ..inference.statistics import Chunks, sweep
+from ..inference.statistics import sweep
 from ..inference.updates import conditional, conjugate_sites
 from ..inference.vector import constrained, log_joint, unconstrained
 from ..inference.wiring import permute_clusters, state_axes
@@ -212,7 +213,9 @@ def _inside(problem: Problem, model: Model) -> Problem:
     }
     arrays = jax.tree.map(lambda v: v[None], prepared)  # one chunk
     present = jnp.ones((1, problem.structure.rows), bool)
-    inner.__dict__["chunks"] = Chunks(arrays, present, centres, problem.chunks.missing)
+    order = jnp.arange(problem.structure.rows)
+    parts = (Part(arrays, present),)
+    inner.__dict__["chunks"] = Chunks(parts, order, centres, problem.chunks.missing)
     inner.__dict__["wiring"] = problem.wiring
     inner.__dict__["example"] = problem.example
     inner.__dict__["label_moves"] = problem.label_moves

@@ -55,19 +55,19 @@ def log_density(
         rows = found.problem.structure.rows
         every = np.empty((len(_first(found)), rows)) if by_draw else None
         best, scaled = np.full(rows, -np.inf), np.zeros(rows)
-        blocks = logits_in_blocks(found.problem.model, found.problem.structure, found.values)
-        for draw_slice, row_slice, logits in blocks:
+        blocks = logits_in_blocks(found.problem, found.values)
+        for draw_slice, rows_here, logits in blocks:
             density = np.asarray(logsumexp(logits, axis=1), np.float64)
             if every is not None:
-                every[draw_slice, row_slice] = density
+                every[draw_slice, rows_here] = density
                 continue
             # a running log-sum-exp over draws
-            top = np.maximum(best[row_slice], density.max(0))
+            top = np.maximum(best[rows_here], density.max(0))
             safe = np.where(np.isfinite(top), top, 0)
-            scaled[row_slice] = scaled[row_slice] * np.exp(best[row_slice] - safe) + np.exp(
+            scaled[rows_here] = scaled[rows_here] * np.exp(best[rows_here] - safe) + np.exp(
                 density - safe
             ).sum(0)
-            best[row_slice] = top
+            best[rows_here] = top
     coords = _row_coords(found)
     if every is not None:
         shaped = every.reshape(*found.shape, rows)
@@ -121,13 +121,13 @@ def predict(
         count = len(_first(found))
         shape = (structure.rows, structure.clusters)
         table: np.ndarray = np.zeros((count, *shape) if by_draw else shape)
-        blocks = logits_in_blocks(found.problem.model, structure, found.values, shares=True)
-        for draw_slice, row_slice, logits in blocks:
+        blocks = logits_in_blocks(found.problem, found.values, shares=True)
+        for draw_slice, rows_here, logits in blocks:
             share = _share(logits, found.temperature)
             if by_draw:
-                table[draw_slice, row_slice] = share
+                table[draw_slice, rows_here] = share
             else:
-                table[row_slice] += share.sum(0) / count
+                table[rows_here] += share.sum(0) / count
     coords = _row_coords(found) | {"cluster": np.arange(structure.clusters)}
     dims: tuple[str, ...] = (found.plate, "cluster")
     if by_draw:
@@ -154,15 +154,15 @@ def responsibilities(
         values = found.values if draws is None else {n: v[draws] for n, v in found.values.items()}
         if found.problem.states:
             return _of_steps(found.problem, values, rows)
+        problem = found.problem
         if rows is not None:
             model = model.with_data({n: np.asarray(v)[rows] for n, v in model.data.items()})
             structure = model.structure()
+            problem = Problem(model, structure)
         count = len(next(iter(values.values())))
         table = np.empty((count, structure.rows, structure.clusters), np.float32)
-        for draw_slice, row_slice, logits in logits_in_blocks(
-            model, structure, values, shares=True
-        ):
-            table[draw_slice, row_slice] = _share(logits, found.temperature)
+        for draw_slice, rows_here, logits in logits_in_blocks(problem, values, shares=True):
+            table[draw_slice, rows_here] = _share(logits, found.temperature)
     return table
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,12 +14,15 @@ import numpy as np
 from jax import Array
 from jax.scipy.special import logsumexp
 
+from ..errors import UnsupportedError
+from ..inference.chunks import FEW_CELLS, Families, by_length
 from ..inference.problem import Problem, Result
 from ..inference.program import Globals, Model, Structure
 from ..inference.vanishing import with_impossible
 
 CHUNK_CELLS = 8_000_000  #: draw x cluster x row at once
 CHUNK_ROWS = 20_000
+ABREAST = 16  #: draws side by side
 
 
 @dataclass
@@ -51,13 +55,13 @@ def density_of_draws(problem: Problem, result: Result, most_cells: int) -> Densi
     place[keep.ravel()] = np.arange(keep.size)
     total = np.zeros(count)
     mean = np.zeros((rows, structure.clusters)) if structure.assignment else None
-    for draw_slice, row_slice, logits in logits_in_blocks(problem.model, structure, flat):
+    for draw_slice, rows_here, logits in logits_in_blocks(problem, flat):
         density, shares = (np.asarray(v) for v in _summed_out(logits))
         total[draw_slice] += density.sum(1, dtype=np.float64)
         wanted = place[draw_slice]
-        kept[wanted[wanted >= 0], row_slice] = density[wanted >= 0]
+        kept[np.ix_(wanted[wanted >= 0], rows_here)] = density[wanted >= 0]
         if mean is not None:
-            mean[row_slice] += shares.T / count
+            mean[rows_here] += shares.T / count
     if result.assignment is not None and result.kind == "point" and mean is not None:
         mean = np.eye(structure.clusters)[result.assignment[0, 0]]
     return Densities(kept.reshape(chains, -1, rows), total.reshape(chains, draws), mean, every)
@@ -72,44 +76,60 @@ def _summed_out(logits: Array) -> tuple[Array, Array]:
 
 
 def logits_in_blocks(
-    model: Model, structure: Structure, values: Mapping[str, np.ndarray], *, shares: bool = False
-) -> Iterator[tuple[slice, slice, Array]]:
-    """``log p(z = k, x_n)`` as ``(draw, cluster, row)`` blocks of draws and rows.
+    problem: Problem, values: Mapping[str, np.ndarray], *, shares: bool = False
+) -> Iterator[tuple[slice, np.ndarray, Array]]:
+    """``log p(z = k, x_n)`` as ``(draw, cluster, row)`` blocks: which draws, which rows, and these.
 
     Args:
-        model: the program with the data whose rows are meant.
-        structure: its structure.
+        problem: the program with the data whose rows are meant.
         values: global sites ``(draw, ...)``.
         shares: what is asked is which cluster a row is of. One that no cluster can have made
             is then of those that it contradicts least, in place of ``-inf`` for all.
     """
+    structure = problem.structure
     count = len(next(iter(values.values()))) if values else 1
-    for begin in range(0, structure.rows, CHUNK_ROWS):
-        rows = slice(begin, min(begin + CHUNK_ROWS, structure.rows))
-        part = model.with_data({n: v[rows] for n, v in model.data.items()})
-        part_structure = _with_rows(structure, rows.stop - rows.start)
-        at_once = max(1, CHUNK_CELLS // (structure.clusters * (rows.stop - rows.start)))
+    for rows, part, abreast in _blocks(problem):
+        mine = replace(structure, rows=len(rows))
+        at_once = max(1, CHUNK_CELLS // (structure.clusters * len(rows)))
         for first in range(0, count, at_once):
             draws = slice(first, min(first + at_once, count))
             block = {n: jnp.asarray(v[draws]) for n, v in values.items()}
-            logits = _logits(part, block, structure=part_structure)
-            exact, never = with_impossible(logits, part, block, part_structure)
+            logits = _logits(part, block, structure=mine, abreast=abreast)
+            exact, never = with_impossible(logits, part, block, mine)
             if shares:
                 exact = jnp.where(never.all(1, keepdims=True), logits, exact)
             yield draws, rows, exact
 
 
-def _with_rows(structure: Structure, rows: int) -> Structure:
-    from dataclasses import replace
+def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int]]:
+    """Rows at once, the program with their data, and how many draws go abreast.
 
-    return replace(structure, rows=rows)
+    Where rows end those at once are of similar length.
+    """
+    data = {n: np.asarray(v) for n, v in problem.model.data.items()}
+    families: Families = {}
+    if sum(v.size for v in data.values()) > FEW_CELLS:  # else all fit, whatever they are
+        with suppress(UnsupportedError):  # emissions that are no families have no lengths
+            families = problem.families
+    whole = [(np.arange(problem.structure.rows), None)]
+    for rows, width in by_length(families, data) if families else whole:
+        here = {n: v if width is None else v[:, :width] for n, v in data.items()}
+        most, abreast = CHUNK_ROWS, ABREAST
+        if families and problem.latent:
+            cells = sum(f.cells(here[n], missing=False) for n, f in families.items())
+            most = max(1, min(CHUNK_ROWS, CHUNK_CELLS // cells))
+            abreast = max(1, min(ABREAST, CHUNK_CELLS // (cells * min(most, len(rows)))))
+        for first in range(0, len(rows), most):
+            chosen = rows[first : first + most]
+            part = problem.model.with_data({n: v[chosen] for n, v in here.items()})
+            yield chosen, part, abreast
 
 
-@partial(jax.jit, static_argnames=("structure",))
-def _logits(model: Model, values: Globals, *, structure: Structure) -> Array:
+@partial(jax.jit, static_argnames=("structure", "abreast"))
+def _logits(model: Model, values: Globals, *, structure: Structure, abreast: int) -> Array:
     if not values:
         return model.logits({}, structure)[None]
-    return jax.lax.map(lambda v: model.logits(v, structure), values, batch_size=16)
+    return jax.lax.map(lambda v: model.logits(v, structure), values, batch_size=abreast)
 
 
 def log_prior_of_draws(problem: Problem, result: Result) -> dict[str, np.ndarray]:

@@ -15,10 +15,11 @@ from numpyro import handlers
 from numpyro.infer.util import log_density as joint_density
 
 from ppl_models import catalogue
+from ppl_models.inference.chunks import cut
 from ppl_models.inference.marginal import marginal_program
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.program import Model
-from ppl_models.inference.statistics import cut, hard, soft, sweep
+from ppl_models.inference.statistics import hard, soft, sweep
 
 ROWS = 5
 pytestmark = pytest.mark.usefixtures("double_precision")

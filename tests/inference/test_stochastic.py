@@ -12,8 +12,9 @@ from jax import random
 from ppl_models import fit, log_density
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference import training
-from ppl_models.inference.batches import edges, make_batches
+from ppl_models.inference.batches import make_batches
 from ppl_models.inference.guides import Guide
+from ppl_models.inference.lengths import edges
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.program import Model
 from ppl_models.inference.stochastic import row_densities

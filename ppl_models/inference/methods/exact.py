@@ -16,10 +16,11 @@ from jax import Array, random
 from ...distributions.conditionals import DirichletConditional
 from ...distributions.token_chain import TokenChain
 from ...errors import InputError, UnsupportedError
+from ..chunks import Chunks
 from ..compiling import QUICK
 from ..problem import Problem, Result
 from ..program import Globals, Model, Structure, random_values
-from ..statistics import Chunks, sweep
+from ..statistics import sweep
 from ..updates import conditional, conjugate_sites, plain_prior
 
 MOST_NUMBERS = 500_000_000  #: of all draws together: 4 GB in double precision

@@ -11,11 +11,12 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
+from ..chunks import Chunks, over_chunks
 from ..problem import Problem, Result
 from ..program import Globals, Model, Structure
-from ..statistics import Chunks, chunk_logits, winners
+from ..statistics import chunk_logits, winners
 from ..statistics import hard as assign_hard
 from .em import ascend
 
@@ -62,7 +63,7 @@ def hard(
         return result  # hidden paths: the best ones of the point found are read off it
     values = {n: jnp.asarray(v[0, 0]) for n, v in result.values.items()}
     best = _winners(problem.model, values, problem.chunks, structure=problem.structure)
-    result.assignment = np.asarray(best)[None, None, : problem.structure.rows]
+    result.assignment = np.asarray(best)[None, None]
     return result
 
 
@@ -72,8 +73,8 @@ def _winners(model: Model, values: Globals, chunks: Chunks, *, structure: Struct
     pieces = model.pieces(values, structure)
     families, missing = pieces.families(), dict(chunks.missing)
 
-    def of_chunk(arrays: dict[str, Array]) -> Array:
+    def of_chunk(arrays: dict[str, Array], present: Array) -> tuple[tuple[()], Array]:
         logits = chunk_logits(pieces, families, structure, arrays, chunks.centres, missing)
-        return winners(jnp.broadcast_to(logits, (structure.clusters, logits.shape[1])))[1]
+        return (), winners(jnp.broadcast_to(logits, (structure.clusters, logits.shape[1])))[1]
 
-    return lax.map(of_chunk, chunks.arrays).reshape(-1)
+    return chunks.in_order(over_chunks(of_chunk, chunks)[1])

@@ -18,11 +18,11 @@ from jax.scipy.special import betaln, gammaln
 
 from ...data.progress import progress_bar
 from ...errors import InputError, UnsupportedError
+from ..chunks import Chunks
 from ..drawing import draw_sweep
 from ..problem import Problem, Result
 from ..program import Globals, Model, Structure
 from ..starts import starting_values
-from ..statistics import Chunks
 from ..updates import conditional, conjugate_sites
 from ..wiring import Wire
 

@@ -1,0 +1,102 @@
+"""Chunks: data of unequal length in parts are the same data, and cost what they need."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+from jax import random
+
+from ppl_models import catalogue, fit, log_density
+from ppl_models.inference import chunks as chunks_module
+from ppl_models.inference.chunks import by_length, cut
+from ppl_models.inference.drawing import draw_sweep
+from ppl_models.inference.fit import read_data, read_program, scope
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.statistics import hard, soft, sweep
+from ppl_models.posterior import rows as rows_module
+
+LENGTHS = (3, 40, 7, 12, 1, 40, 5)
+
+
+def _series() -> list[np.ndarray]:
+    numbers = np.random.default_rng(0)
+    states = [numbers.random(n).round() for n in LENGTHS]
+    found = [numbers.normal(size=(len(s), 2)) + 8 * s[:, None] for s in states]
+    found[3][2:5] = np.nan  # steps within a sequence that were not seen
+    return found
+
+
+def _tokens() -> list[str]:
+    numbers = np.random.default_rng(1)
+    return ["".join(numbers.choice(list("abc"), n)) for n in LENGTHS]
+
+
+CASES = {
+    "hidden_markov": (_series(), {"states": 2}),
+    "hidden_token_chain": (_tokens(), {"states": 2}),
+    "chain_mixture": (_tokens(), {"clusters": 2}),
+}
+
+
+def _problem(name: str) -> Problem:
+    data, arguments = CASES[name]
+    function = catalogue.program(name)
+    observed = read_data(function, data)
+    return Problem(*read_program(function, observed, arguments, {}, "float64"))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_parts_have_the_statistics_and_the_order_of_the_whole(name: str) -> None:
+    with scope("float64"):
+        problem = _problem(name)
+        data, families, structure = problem.model.data, problem.families, problem.structure
+        whole, parts = (cut(data, families, parts=count) for count in (1, 3))
+        assert len(whole.parts) == 1 and len(parts.parts) == 3
+        widths = [len(rows) * width for rows, width in by_length(families, data, 3)]
+        assert sum(widths) < 0.6 * len(LENGTHS) * max(LENGTHS)
+        pieces = problem.example
+        for assign in (soft, hard):
+            here, there = (sweep(pieces, structure, c, assign) for c in (whole, parts))
+            for a, b in zip(jax.tree.leaves(here), jax.tree.leaves(there), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+        if structure.assignment is None:
+            return
+        values = problem.model.initial(random.key(0), structure)
+        at, logits = (
+            problem.model.pieces(values, structure),
+            problem.model.logits(values, structure),
+        )
+        drawn = np.array(
+            [draw_sweep(random.key(i), at, structure, parts, keep=True)[1] for i in range(100)]
+        )
+        share = jax.nn.softmax(logits, axis=0)[1]
+        error = 4.5 * np.sqrt(share * (1 - share) / len(drawn))
+        assert (np.abs(drawn.mean(0) - share) < error + 1e-9).all()
+
+
+def test_a_long_sequence_among_short_ones_does_not_widen_them() -> None:
+    numbers = np.random.default_rng(2)
+    series = [numbers.normal(size=(n, 1)) for n in [20_000] + [20] * 300]
+    with scope("float64"):
+        function = catalogue.program("hidden_markov")
+        observed = read_data(function, series)
+        problem = Problem(*read_program(function, observed, {"states": 2}, {}, "float64"))
+        held = sum(part.arrays["x"]["steps"].size for part in problem.chunks.parts)
+        needed = problem.chunks.parts[0].arrays["x"]["steps"].shape[1] * 26_000
+    assert held < 1.05 * needed
+
+
+def test_fit_and_density_are_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, arguments = CASES["hidden_markov"]
+    keep = {"method": "em", "seed": 0, "predictive": 0, "starts": 2, "tolerance": 1e-12}
+    whole = fit("hidden_markov", data, **arguments, **keep)
+    for module in (chunks_module, rows_module):
+        monkeypatch.setattr(module, "FEW_CELLS", 10)
+    parts = fit("hidden_markov", data, **arguments, **keep)
+    for group in ("posterior", "log_likelihood"):
+        for name, value in whole[group].data_vars.items():
+            np.testing.assert_allclose(parts[group][name], value, rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(
+        log_density(parts, data[::-1]), log_density(whole, data)[::-1], rtol=1e-5
+    )
