@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 #: For functions that run once on few numbers: their compilation costs far more than their run, and
 #: the whole optimiser saves nothing.
@@ -13,6 +16,31 @@ QUICK = {"xla_backend_optimization_level": 0}
 
 MAPS = Path("/proc/self/maps")
 MOST_MAPS = Path("/proc/sys/vm/max_map_count")
+
+
+def in_batches(function: Callable[[Any], Any], values: Any, most: int) -> Any:
+    """``lax.map`` in batches of at most ``most``, all of one size, so that one is compiled.
+
+    ``lax.map`` itself compiles the function a second time for what its batches leave over. Here
+    the first values are gone through again to fill the last batch, and what comes of them is
+    thrown away.
+
+    Args:
+        function: of one value.
+        values: arrays with a leading axis to map over.
+        most: values at once.
+
+    >>> in_batches(lambda v: 2 * v, jnp.arange(7), 3).tolist()
+    [0, 2, 4, 6, 8, 10, 12]
+    """
+    count = len(jax.tree.leaves(values)[0])
+    batches = max(1, -(-count // most))
+    size = -(-count // batches)
+    lacking = batches * size - count
+    if lacking:
+        values = jax.tree.map(lambda v: jnp.concatenate([v, v[:lacking]]), values)
+    found = jax.lax.map(function, values, batch_size=size)
+    return jax.tree.map(lambda v: v[:count], found) if lacking else found
 
 
 def make_room() -> bool:

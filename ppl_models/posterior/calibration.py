@@ -26,7 +26,7 @@ from numpyro.infer import NUTS
 from .. import catalogue
 from ..errors import InputError
 from ..inference.chunks import Chunks, Part
-from ..inference.compiling import QUICK
+from ..inference.compiling import QUICK, in_batches
 from ..inference.fit import data_parameters, scope
 from ..inference.gibbs_kernel import StatisticsGibbs
 from ..inference.problem import Problem
@@ -90,7 +90,7 @@ def calibrate(
         source = Model(function, {}, {**arguments, **(sizes or {})}, {})
         plate = {next((n for n in PLATES if _takes(function, n)), "rows"): rows}
         source = Model(function, {}, source.arguments | plate, {})
-        example = _simulate(source, random.key(seed + 1))
+        example = _simulation(source, random.key(seed + 1))
         names = tuple(example)
         fitted = Model(function, {}, {**arguments, **(assumed or {})}, {})
         data = {n: np.asarray(example[n]) for n in _observed(function, names)}
@@ -100,7 +100,7 @@ def calibrate(
         # read outside the compiled function
         _ = problem.wiring, problem.chunks, problem.example, problem.label_moves
         axes = label_axes(problem)
-        again = _simulate(source, random.key(seed + 2))
+        again = _simulation(source, random.key(seed + 2))
         _refuse_data_priors(problem, model.with_data({n: np.asarray(again[n]) for n in data}))
         sampler = {"gibbs": _gibbs, "nuts": _nuts, "exact": _exact}[method]
         plan = (problem, draws, warmup, thinning)
@@ -116,9 +116,7 @@ def calibrate(
             return _ranks(tie_key, true, mine)
 
         keys = random.split(random.key(seed), simulations)
-        simulate = jax.jit(
-            lambda k: lax.map(one, k, batch_size=min(BATCH, simulations)), compiler_options=QUICK
-        )
+        simulate = jax.jit(lambda k: in_batches(one, k, BATCH), compiler_options=QUICK)
         ranks = simulate(keys)
     return _as_tree({n: np.asarray(v) for n, v in ranks.items()}, method, function)
 
@@ -149,6 +147,10 @@ def _observed(function: Callable, names: tuple[str, ...]) -> list[str]:
 def _simulate(source: Model, key: Array) -> dict[str, Array]:
     trace = handlers.trace(handlers.seed(source.run, key)).get_trace()
     return {n: s["value"] for n, s in trace.items() if s["type"] == "sample"}
+
+
+#: Outside other compiled functions; operation by operation each would be compiled for itself.
+_simulation = jax.jit(_simulate, compiler_options=QUICK)
 
 
 def label_axes(problem: Problem) -> dict[str, tuple[int, ...]]:
@@ -223,36 +225,32 @@ def _inside(problem: Problem, model: Model) -> Problem:
 
 
 def _gibbs(key: Array, model: Model, plan: tuple) -> Globals:
-    problem, draws, warmup, thinning = plan
+    problem, _, warmup, _ = plan
     kernel = StatisticsGibbs(_inside(problem, model))
     state = kernel.init(key, warmup, None, (), {})
+    return _sampled(kernel, state, plan, lambda state: state.z)
 
-    def sweeps(count: int, state: Any) -> Any:
-        return lax.fori_loop(0, count, lambda _, s: kernel.sample(s, (), {}), state)
 
-    def keep(state: Any, _: None) -> tuple[Any, Globals]:
-        state = sweeps(thinning, state)
-        return state, state.z
+def _sampled(kernel: Any, state: Any, plan: tuple, read: Callable[[Any], Globals]) -> Globals:
+    """The draws that are kept. One loop goes through warmup too, or it would be compiled twice."""
+    _, draws, warmup, thinning = plan
 
-    return lax.scan(keep, sweeps(warmup, state), None, length=draws)[1]
+    def keep(state: Any, count: Array) -> tuple[Any, Globals]:
+        state = lax.fori_loop(0, count, lambda _, s: kernel.sample(s, (), {}), state)
+        return state, read(state)
+
+    sweeps = jnp.full(draws, thinning).at[0].add(warmup)
+    return lax.scan(keep, state, sweeps)[1]
 
 
 def _nuts(key: Array, model: Model, plan: tuple) -> Globals:
-    problem, draws, warmup, thinning = plan
+    problem, _, warmup, _ = plan
     structure = problem.structure
     start_key, run_key = random.split(key)
     start = unconstrained(model, structure, model.initial(start_key, structure))
     kernel = NUTS(potential_fn=lambda v: -log_joint(model, structure, v))
     state = kernel.init(run_key, warmup, start, (), {})
-
-    def sweeps(count: int, state: Any) -> Any:
-        return lax.fori_loop(0, count, lambda _, s: kernel.sample(s, (), {}), state)
-
-    def keep(state: Any, _: None) -> tuple[Any, Globals]:
-        state = sweeps(thinning, state)
-        return state, constrained(structure, state.z)[0]
-
-    return lax.scan(keep, sweeps(warmup, state), None, length=draws)[1]
+    return _sampled(kernel, state, plan, lambda state: constrained(structure, state.z)[0])
 
 
 def _exact(key: Array, model: Model, plan: tuple) -> Globals:

@@ -17,6 +17,7 @@ from ..data.kinds import Observed
 from ..distributions.autoregressive import Autoregressive
 from ..distributions.token_chain import MISSING_TOKEN
 from ..errors import InputError
+from ..inference.compiling import in_batches
 from ..inference.fit import from_json, scope
 from ..inference.program import Globals, Model, Structure
 from .generation import draw_data
@@ -221,7 +222,7 @@ def _fill(model: Model, values: Globals, keys: Array, *, structure: Structure) -
             filled[name] = emission.complete(site_key, _gaps(model.data[name], emission))
         return filled
 
-    return jax.lax.map(one, (keys, values), batch_size=8)
+    return in_batches(one, (keys, values), 8)
 
 
 @partial(jax.jit, static_argnames=("structure",))

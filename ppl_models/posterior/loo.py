@@ -21,7 +21,7 @@ from jax import Array
 from jax.scipy.special import logsumexp
 
 from ..inference.fit import fit, from_json, scope
-from ..inference.program import Model, Structure
+from ..inference.program import Globals, Model, Structure
 from ..inference.vector import constrained, log_joints, unconstrained
 from .prediction import log_density
 from .recall import recall
@@ -81,7 +81,7 @@ def _moment_match(tree: xr.DataTree, found: Any, site: str) -> Any:
         recalled = recall(tree)
         model, structure = recalled.problem.model, recalled.problem.structure
         values = {n: jnp.asarray(v) for n, v in recalled.values.items()}
-        free = jax.jit(jax.vmap(partial(unconstrained, model, structure)))(values)
+        free = _unconstrained(model, values, structure=structure)
         shape = recalled.shape
         draws = xr.DataArray(
             np.asarray(free).reshape(*shape, -1), dims=("chain", "draw", "coordinate")
@@ -103,6 +103,11 @@ def _moment_match(tree: xr.DataTree, found: Any, site: str) -> Any:
             var_name=site,
             pointwise=True,
         )
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _unconstrained(model: Model, values: Globals, *, structure: Structure) -> Array:
+    return jax.vmap(partial(unconstrained, model, structure))(values)
 
 
 def _apply(upars: xr.DataArray, function: Any) -> xr.DataArray:

@@ -16,6 +16,7 @@ from jax.scipy.special import logsumexp
 
 from ..errors import UnsupportedError
 from ..inference.chunks import FEW_CELLS, Families, by_length
+from ..inference.compiling import in_batches
 from ..inference.problem import Problem, Result
 from ..inference.program import Globals, Model, Structure
 from ..inference.vanishing import with_impossible
@@ -129,7 +130,7 @@ def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int]]:
 def _logits(model: Model, values: Globals, *, structure: Structure, abreast: int) -> Array:
     if not values:
         return model.logits({}, structure)[None]
-    return jax.lax.map(lambda v: model.logits(v, structure), values, batch_size=abreast)
+    return in_batches(lambda v: model.logits(v, structure), values, abreast)
 
 
 def log_prior_of_draws(problem: Problem, result: Result) -> dict[str, np.ndarray]:
@@ -146,4 +147,4 @@ def _log_prior(model: Model, values: Globals, *, structure: Structure) -> dict[s
         priors = model.pieces(values, structure).priors
         return {n: prior.log_prob(values[n]).sum() for n, prior in priors.items()}
 
-    return jax.lax.map(one, values, batch_size=100)
+    return in_batches(one, values, 100)

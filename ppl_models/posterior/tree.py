@@ -10,6 +10,7 @@ program's plates and ``event_dims``; the axis that the assignment indexes is cal
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -21,8 +22,10 @@ from jax import Array
 from ..data.kinds import Observed
 from ..distributions.token_chain import context_names
 from ..errors import InputError
+from ..inference.compiling import in_batches
 from ..inference.fit import to_json
 from ..inference.problem import Problem, Result
+from ..inference.program import Globals, Model, Structure
 from ..inference.wiring import STATE_AXES, state_axes
 from .generation import draw_data, prior_draws
 from .recall import HIDDEN
@@ -216,18 +219,21 @@ def _derived(problem: Problem, result: Result, axes: Axes) -> dict[str, Any]:
     names = [n for n, _ in problem.structure.deterministics]
     if not names:
         return {}
-    model, structure = problem.model, problem.structure
-
-    def one(values: dict[str, Array]) -> dict[str, Array]:
-        trace = model.trace_at(values, structure)
-        return {n: trace[n]["value"] for n in names}
-
     shape = next(iter(result.values.values())).shape[:2]
     flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()}
-    found = jax.jit(lambda v: jax.lax.map(one, v, batch_size=100))(flat)
+    found = _deterministics(problem.model, flat, structure=problem.structure)
     return {
-        n: axes.by_draw(n, np.asarray(v).reshape(*shape, *v.shape[1:])) for n, v in found.items()
+        n: axes.by_draw(n, np.asarray(found[n]).reshape(*shape, *found[n].shape[1:])) for n in names
     }
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _deterministics(model: Model, values: Globals, *, structure: Structure) -> dict[str, Array]:
+    def one(values: Globals) -> dict[str, Array]:
+        trace = model.trace_at(values, structure)
+        return {n: trace[n]["value"] for n, _ in structure.deterministics}
+
+    return in_batches(one, values, 100)
 
 
 def _predictive_groups(

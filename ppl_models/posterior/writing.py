@@ -16,6 +16,7 @@ from ..data.vocabulary import Vocabulary
 from ..distributions.autoregressive import Autoregressive, tempered
 from ..distributions.convert import unwrap
 from ..errors import InputError
+from ..inference.compiling import in_batches
 from ..inference.program import Globals, Model, Structure
 from .generation import generative
 from .recall import Recalled
@@ -139,7 +140,7 @@ def _clusters(model: Model, values: Globals, keys: Array, *, structure: Structur
         assert log_weights is not None
         return random.categorical(pair[0], log_weights[:, 0])
 
-    return lax.map(one, (keys, values), batch_size=TOGETHER)
+    return in_batches(one, (keys, values), TOGETHER)
 
 
 @partial(jax.jit, static_argnames=("structure", "site"))
@@ -188,4 +189,4 @@ def _write(
         writer = _writer(model, held, cluster, structure, site)
         return writer.write(key, (), change, prefix)
 
-    return lax.map(one, (values, clusters, keys), batch_size=TOGETHER)
+    return in_batches(one, (values, clusters, keys), TOGETHER)

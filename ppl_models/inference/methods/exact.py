@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,7 +18,7 @@ from ...distributions.conditionals import DirichletConditional
 from ...distributions.token_chain import TokenChain
 from ...errors import InputError, UnsupportedError
 from ..chunks import Chunks
-from ..compiling import QUICK
+from ..compiling import QUICK, in_batches
 from ..problem import Problem, Result
 from ..program import Globals, Model, Structure, random_values
 from ..statistics import sweep
@@ -91,11 +92,16 @@ def exact(problem: Problem, key: Array, *, chains: int = 4, draws: int = 1000) -
     keys = random.split(key, (len(wires), chains * draws))
     values = {}
     for wire, posterior, k in zip(wires, posteriors, keys, strict=True):
-        drawn = jax.jit(partial(jax.lax.map, posterior.sample, batch_size=100))(k)
+        drawn = _drawn(posterior, k)
         values[wire.site] = np.asarray(drawn).reshape(chains, draws, *drawn.shape[1:])
     evidence = _log_evidence(problem, wires, posteriors)
     known = {} if evidence is None else {"log_evidence": evidence}
     return Result(values, "draws", {}, attributes=known)
+
+
+@jax.jit
+def _drawn(posterior: Any, keys: Array) -> Array:
+    return in_batches(posterior.sample, keys, 100)
 
 
 def _log_evidence(problem: Problem, wires: tuple, posteriors: list) -> float | None:
