@@ -26,6 +26,7 @@ class Rungs:
 
     dirichlet: tuple[int, ...] = (1, 2)
     sparse: tuple[int, ...] = (1, 2, 3, 4, 5)
+    methods: tuple[str, ...] = tuple(words.METHODS)  #: of the sparse ones; names by the first
     states: int = 40
     starts: int = 4
     iterations: int = 300
@@ -37,8 +38,8 @@ class Rungs:
 
 
 FULL = Rungs()
-SMOKE = Rungs((1,), (2,), states=2, starts=1, iterations=5, hidden=4, steps=20, draws=5, shown=3,
-              sampler=words.SMOKE)  # fmt: skip
+SMOKE = Rungs((1,), (2,), (words.KNESER_NEY,), states=2, starts=1, iterations=5, hidden=4, steps=20,
+              draws=5, shown=3, sampler=words.SMOKE)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,12 @@ def climb(train: list[str], test: list[str], rungs: Rungs, seed: int) -> Ladder:
             tree = fit("ordered_chain", train, method="exact", seed=seed, order=order, chains=1,
                        draws=rungs.draws, predictive=0)  # fmt: skip
         _judge(f"{DIRICHLET}, {order} back", tree, test, rungs, seed, nats, made)
-    table, trees = words.ladder(train, test, rungs.sparse, rungs.sampler)
+    table, trees = words.ladder(train, test, rungs.sparse, rungs.sampler, rungs.methods)
     for order in rungs.sparse:
-        for name in words.METHODS:
+        for name in rungs.methods:
             nats[f"{name}, {order - 1} back"] = float(np.log(table.loc[order, name]))
-    last = f"{words.PITMAN_YOR}, {rungs.sparse[-1] - 1} back"
-    made[last] = _written(trees[words.PITMAN_YOR, rungs.sparse[-1]], rungs.shown, seed)
+    last = f"{rungs.methods[0]}, {rungs.sparse[-1] - 1} back"
+    made[last] = _written(trees[rungs.methods[0], rungs.sparse[-1]], rungs.shown, seed)
     with stage(f"hidden Markov chain of {rungs.states} states"):
         tree = fit("hidden_token_chain", train, method="em", seed=seed, states=rungs.states,
                    starts=rungs.starts, iterations=rungs.iterations, concentration=1.1,

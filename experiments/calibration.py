@@ -63,8 +63,9 @@ from ppl_models import calibrate
 from ppl_models.plots import PALETTE, house_style
 from ppl_models.report import Block
 
+#: The scale that is judged is an array: one compiled program serves its right and wrong values.
 MIXTURE: dict[str, Any] = {
-    "program": "gaussian_mixture", "method": "gibbs", "loc_mean": 0.0, "loc_scale": 3.0,
+    "program": "gaussian_mixture", "method": "gibbs", "loc_mean": 0.0, "loc_scale": np.array(3.0),
     "scale_rate": 1.0, "scale_concentration": 3.0,
 }  # fmt: skip
 CHAIN: dict[str, Any] = {
@@ -84,8 +85,10 @@ class Case:
 CASES = {
     "mixture, Gibbs": Case(MIXTURE),
     "Markov chain, exact": Case(CHAIN),
-    "BROKEN: wrong scale": Case(MIXTURE | {"assumed": {"loc_scale": 1.0}}, broken=True),
-    "BROKEN: prior dropped": Case(MIXTURE | {"assumed": {"loc_scale": 300.0}}, broken=True),
+    "BROKEN: wrong scale": Case(MIXTURE | {"assumed": {"loc_scale": np.array(1.0)}}, broken=True),
+    "BROKEN: prior dropped": Case(
+        MIXTURE | {"assumed": {"loc_scale": np.array(300.0)}}, broken=True
+    ),
 }
 
 

@@ -79,6 +79,7 @@ class Size:
     Attributes:
         visits: visits fitted.
         aside: visits kept aside.
+        least: smallest number of kinds.
         most: largest number of kinds.
         drawn: draw the posterior of the mixture; else find its mode.
         draws: draws a chain.
@@ -91,6 +92,7 @@ class Size:
 
     visits: int = 2000
     aside: int = 500
+    least: int = 1
     most: int = 7
     drawn: bool = True
     draws: int = 300
@@ -102,8 +104,8 @@ class Size:
 
 
 FULL = Size()
-SMOKE = Size(visits=1000, aside=200, most=5, drawn=False, draws=25, starts=3, hard=False, names=0,
-             positions=8)  # fmt: skip
+SMOKE = Size(visits=1000, aside=200, least=3, most=5, drawn=False, draws=25, starts=3,
+             hard=False, names=0, positions=8)  # fmt: skip
 #: Away from probabilities of zero, which a mode under flat priors has for what it has not seen.
 INSIDE = {"concentration": 2.0, "initial_concentration": 1.5, "transition_concentration": 1.5}
 SEED = 2003
@@ -124,8 +126,8 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
     visits, kind = click_streams(SEED, size.visits + size.aside)
     train, test = visits[: size.visits], visits[size.visits :]
     pages = Vocabulary(PAGES)
-    with stage(f"number of kinds, 1 to {size.most}"):
-        table = choose_clusters("chain_mixture", train, range(1, size.most + 1), seed=SEED,
+    with stage(f"number of kinds, {size.least} to {size.most}"):
+        table = choose_clusters("chain_mixture", train, range(size.least, size.most + 1), seed=SEED,
                                 starts=size.starts, vocabulary=pages)  # fmt: skip
     clusters = table.attrs["best"]["clusters"]
     with stage(f"posterior of {clusters} kinds, {len(train):,} visits"):

@@ -83,8 +83,8 @@ class Size:
 
 
 FULL = Size()
-SMOKE = Size(("graph_chain",), ("tree",), fitted=30, held_out=15, orders=4, draws=20, shown=4,
-             finished=8)  # fmt: skip
+SMOKE = Size(("graph_chain",), ("tree",), fitted=20, held_out=10, orders=4, draws=20, shown=4,
+             finished=4)  # fmt: skip
 SEED = 2018
 PROGRAMS = {
     "graph_chain": "distance alone",

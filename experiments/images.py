@@ -73,7 +73,7 @@ class Size:
 FULL = Size()
 DEMO = Size(clusters=(40, 80), starts=2, steps=1200, recurrent_steps=150, hidden=64,
             recurrent_hidden=32, fillings=5, generated=100)  # fmt: skip
-SMOKE = Size(clusters=(4,), starts=2, steps=150, hidden=8, programs=("nade",),
+SMOKE = Size(clusters=(4,), starts=2, steps=60, hidden=8, programs=("nade",),
              rows=300, fillings=2, generated=30)  # fmt: skip
 SEED = 8
 MIXTURE = "mixture"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+import jax
 import jax.numpy as jnp
 import jax.scipy.linalg as linalg
 from jax import Array, random
@@ -73,6 +74,14 @@ class BlockDirichletConditional(NamedTuple):
         keys = random.split(key, len(blocks))
         draws = [random.dirichlet(k, c) for k, c in zip(keys, blocks, strict=True)]
         return jnp.concatenate(draws, -1)
+
+
+# lengths are shapes: in an argument of a compiled function they must stay the numbers they are
+jax.tree_util.register_pytree_node(
+    BlockDirichletConditional,
+    lambda whole: ((whole.concentration,), whole.blocks),
+    lambda blocks, leaves: BlockDirichletConditional(*leaves, blocks),
+)
 
 
 class BetaConditional(NamedTuple):

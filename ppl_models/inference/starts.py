@@ -191,10 +191,15 @@ def _drawn_categories(
             family = problem.families[wire.emission]
             assert isinstance(family, CategoricalVector)
             key, own = random.split(key)
-            flat = BlockDirichletConditional(jnp.ones_like(old[first:]), family.levels)
-            drawn = flat.sample(own).astype(old.dtype)
+            drawn = _any_shares(own, old[first:], levels=family.levels)
         values[wire.site] = jnp.concatenate([old[:first], drawn])
     return values
+
+
+@partial(jax.jit, static_argnames=("levels",), compiler_options=QUICK)
+def _any_shares(key: Array, like: Array, *, levels: tuple[int, ...]) -> Array:
+    flat = BlockDirichletConditional(jnp.ones_like(like), levels)
+    return flat.sample(key).astype(like.dtype)
 
 
 @partial(

@@ -70,7 +70,9 @@ def calibrate(
         draws: posterior draws that a true value is ranked among.
         warmup: sweeps before them.
         thinning: sweeps between them.
-        assumed: arguments that the fit assumes in place of the true ones, to see it fail.
+        assumed: arguments that the fit assumes in place of the true ones, to see it fail. What is
+            given as an array is no part of the compiled program: JAX's cache on disk serves other
+            values of it.
         sizes: further sizes of the data, such as ``{"features": 2}``.
         **arguments: of the program.
 
@@ -105,10 +107,10 @@ def calibrate(
         sampler = {"gibbs": _gibbs, "nuts": _nuts, "exact": _exact}[method]
         plan = (problem, draws, warmup, thinning)
 
-        def one(key: Array) -> dict[str, Array]:
+        def one(source: Model, fitted: Model, key: Array) -> dict[str, Array]:
             truth_key, sample_key, tie_key = random.split(key, 3)
             drawn = _simulate(source, truth_key)
-            here = model.with_data({n: drawn[n] for n in data})
+            here = fitted.with_data({n: drawn[n] for n in data})
             truth = {n: drawn[n] for n in structure.names}
             found = sampler(sample_key, here, plan)
             true = quantities(here, structure, truth, axes)
@@ -116,8 +118,11 @@ def calibrate(
             return _ranks(tie_key, true, mine)
 
         keys = random.split(random.key(seed), simulations)
-        simulate = jax.jit(lambda k: in_batches(one, k, BATCH), compiler_options=QUICK)
-        ranks = simulate(keys)
+        simulate = jax.jit(
+            lambda source, fitted, keys: in_batches(partial(one, source, fitted), keys, BATCH),
+            compiler_options=QUICK,
+        )
+        ranks = simulate(source, fitted, keys)
     return _as_tree({n: np.asarray(v) for n, v in ranks.items()}, method, function)
 
 

@@ -233,20 +233,21 @@ def _climb_all(
     final = np.array(
         [r[np.isfinite(r)][-1] if np.isfinite(r).any() else -np.inf for r in found.objective]
     )
-    shrunk = np.asarray(_shrunk(problem, found.values)) & np.asarray(active)
+    each_value = {n: jnp.asarray(v) for n, v in found.values.items()}
+    shrunk = _shrunk(problem.model, each_value, problem.deviations, structure=structure)
+    shrunk = np.asarray(shrunk) & np.asarray(active)
     return [
         _row(problem, found, final, shrunk.any(1), each, k, varied, kept_out, active)
         for k in candidates
     ]
 
 
-def _shrunk(problem: Problem, values: Mapping[str, np.ndarray]) -> Array:
+@jax.jit(static_argnames=("structure",))
+def _shrunk(
+    model: Model, values: Any, deviations: dict[str, Array], *, structure: Structure
+) -> Array:
     """Which components of every start have collapsed, ``(start, cluster)``."""
-    each = {n: jnp.asarray(v) for n, v in values.items()}
-    return jax.lax.map(
-        lambda v: collapsed(problem.model, v, problem.deviations, structure=problem.structure),
-        each,
-    )
+    return jax.lax.map(lambda v: collapsed(model, v, deviations, structure=structure), values)
 
 
 def _row(

@@ -12,7 +12,7 @@ PRIORS = {
     "clusters": 2,
     "loc_mean": 0.0,
     "loc_scale": 3.0,
-    "scale_rate": 1.0,
+    "scale_rate": np.array(1.0),  # an array: one compiled program serves two values
     "scale_concentration": 3.0,
 }
 OPTIONS = {"rows": 40, "simulations": 200, "draws": 25, "thinning": 8, "seed": 0}
@@ -27,7 +27,9 @@ def test_gibbs_is_calibrated():
 
 
 def test_a_wrong_prior_is_found_out():
-    found = calibrate("gaussian_mixture", **OPTIONS, **PRIORS, assumed={"scale_rate": 4.0})
+    found = calibrate(
+        "gaussian_mixture", **OPTIONS, **PRIORS, assumed={"scale_rate": np.array(4.0)}
+    )
     assert not found.attrs["calibrated"]
 
 
