@@ -14,10 +14,10 @@ import json
 import jax
 import numpy as np
 from ppl_models import fit, log_density
-from ppl_models.inference import statistics
+from ppl_models.inference import chunks
 
-statistics.CHUNK_ROWS = (10, 50)  # a little data are much then
-rows = 2 * statistics.EXCHANGE * 50 + 11
+chunks.CHUNK_ROWS = (10, 50)  # a little data are much then
+rows = 2 * chunks.EXCHANGE * 50 + 11
 first = np.arange(rows) < rows // 2
 x = np.random.default_rng(0).normal(size=rows) + np.where(first, 0.0, 8.0)
 options = {"seed": 0, "clusters": 2, "predictive": 0, "relabel": None}
