@@ -134,6 +134,20 @@ CHAINS: dict[str, dict[str, Any]] = {
         "sizes": {"positions": 30},
     },
 }
+UNKNOWN: dict[str, Any] = {
+    "program": "gaussian_mixture",
+    **GAUSSIAN,
+    **SCALES,
+    "rows": 40,
+    "clusters": 8,
+}
+BACK_OFF: dict[str, Any] = {
+    "program": "pitman_yor_chain",
+    "rows": 10,
+    "vocabulary": 3,
+    "order": 2,
+    "sizes": {"positions": 30},
+}
 BROKEN: dict[str, dict[str, Any]] = {
     "wrong scale of the locations": {"assumed": {"loc_scale": 1.0}},
     "wrong prior of the scales": {"assumed": {"scale_rate": 3.0}},
@@ -163,6 +177,8 @@ def jobs() -> list[tuple[str, str, int, dict[str, Any]]]:
     return [
         *((name, "gibbs", 1000, case) for name, case in (hidden | CHAINS).items()),
         *((name, "exact", 1000, case) for name, case in CHAINS.items()),
+        ("gaussian_mixture, number unknown", "telescoping", 1000, {**UNKNOWN, "thinning": 20}),
+        ("pitman_yor_chain", "seating", 300, {**BACK_OFF, "thinning": 25}),
         *((f"BROKEN: {n}", "gibbs", 1000, {**univariate, **case}) for n, case in BROKEN.items()),
         *(
             (name, "nuts", 300, {**case, "thinning": 3, "warmup": 300})

@@ -20,23 +20,17 @@ import scipy.stats
 import xarray as xr
 from jax import Array, lax, random
 from jax.scipy.special import logsumexp
-from numpyro import handlers
-from numpyro.infer import NUTS
 
 from .. import catalogue
 from ..errors import InputError
-from ..inference.chunks import Chunks, Part
 from ..inference.compiling import QUICK, in_batches
 from ..inference.fit import data_parameters, scope
-from ..inference.gibbs_kernel import StatisticsGibbs
 from ..inference.problem import Problem
 from ..inference.program import Globals, Model, Structure, evaluate, random_values
-from ..inference.statistics import sweep
-from ..inference.updates import conditional, conjugate_sites
-from ..inference.vector import constrained, log_joint, unconstrained
 from ..inference.wiring import permute_clusters, state_axes
+from .calibration_samplers import SAMPLERS, Plan, simulate
+from .calibration_seating import seating_ranks
 
-METHODS = ("gibbs", "nuts", "exact")
 #: Sites that say how common clusters or states are, not what they are like.
 SHARES = ("weights", "initial", "transition")
 #: What programs call the number of their rows.
@@ -65,7 +59,7 @@ def calibrate(
             the data by default must be given as arguments, for there are no data yet.
         rows: rows (or sequences) of every simulation.
         seed: of all random numbers.
-        method: "gibbs", "nuts" or "exact".
+        method: "gibbs", "nuts", "exact", "telescoping" or "seating".
         simulations: number of simulations.
         draws: posterior draws that a true value is ranked among.
         warmup: sweeps before them.
@@ -85,9 +79,23 @@ def calibrate(
     Raises:
         InputError: a method that is not served, or a prior that is set from the data.
     """
-    if method not in METHODS:
-        raise InputError(f"method is {method!r}: calibration serves {', '.join(METHODS)}")
+    if method not in (*SAMPLERS, "seating"):
+        served = ", ".join((*SAMPLERS, "seating"))
+        raise InputError(f"method is {method!r}: calibration serves {served}")
     function = catalogue.program(program)
+    if method == "seating":
+        found = seating_ranks(
+            rows=rows,
+            positions=(sizes or {}).get("positions", 100),
+            seed=seed,
+            simulations=simulations,
+            draws=draws,
+            warmup=warmup,
+            thinning=thinning,
+            arguments=arguments,
+            assumed=assumed or {},
+        )
+        return _as_tree(found, method, function)
     with scope("float64"):
         source = Model(function, {}, {**arguments, **(sizes or {})}, {})
         plate = {next((n for n in PLATES if _takes(function, n)), "rows"): rows}
@@ -101,28 +109,29 @@ def calibrate(
         problem = Problem(model, structure)
         # read outside the compiled function
         _ = problem.wiring, problem.chunks, problem.example, problem.label_moves
-        axes = label_axes(problem)
+        axes: Mapping[str, tuple[int, ...]] | None = label_axes(problem)
         again = _simulation(source, random.key(seed + 2))
         _refuse_data_priors(problem, model.with_data({n: np.asarray(again[n]) for n in data}))
-        sampler = {"gibbs": _gibbs, "nuts": _nuts, "exact": _exact}[method]
-        plan = (problem, draws, warmup, thinning)
+        sampler, plan = SAMPLERS[method], Plan(problem, draws, warmup, thinning)
+        if method == "telescoping":
+            axes = None  # clusters that have no rows are among the draws: no order of them tells
 
         def one(source: Model, fitted: Model, key: Array) -> dict[str, Array]:
             truth_key, sample_key, tie_key = random.split(key, 3)
-            drawn = _simulate(source, truth_key)
+            drawn, true_more = sampler.simulate(source, plan, truth_key)
             here = fitted.with_data({n: drawn[n] for n in data})
             truth = {n: drawn[n] for n in structure.names}
-            found = sampler(sample_key, here, plan)
+            found, more = sampler.draw(sample_key, here, plan)
             true = quantities(here, structure, truth, axes)
             mine = lax.map(partial(quantities, here, structure, axes=axes), found)
-            return _ranks(tie_key, true, mine)
+            return _ranks(tie_key, true | true_more, mine | more)
 
         keys = random.split(random.key(seed), simulations)
-        simulate = jax.jit(
+        run = jax.jit(
             lambda source, fitted, keys: in_batches(partial(one, source, fitted), keys, BATCH),
             compiler_options=QUICK,
         )
-        ranks = simulate(source, fitted, keys)
+        ranks = run(source, fitted, keys)
     return _as_tree({n: np.asarray(v) for n, v in ranks.items()}, method, function)
 
 
@@ -149,13 +158,8 @@ def _observed(function: Callable, names: tuple[str, ...]) -> list[str]:
     return [n for n in data_parameters(function) if n in names]
 
 
-def _simulate(source: Model, key: Array) -> dict[str, Array]:
-    trace = handlers.trace(handlers.seed(source.run, key)).get_trace()
-    return {n: s["value"] for n, s in trace.items() if s["type"] == "sample"}
-
-
 #: Outside other compiled functions; operation by operation each would be compiled for itself.
-_simulation = jax.jit(_simulate, compiler_options=QUICK)
+_simulation = jax.jit(simulate, compiler_options=QUICK)
 
 
 def label_axes(problem: Problem) -> dict[str, tuple[int, ...]]:
@@ -170,7 +174,10 @@ def label_axes(problem: Problem) -> dict[str, tuple[int, ...]]:
 
 
 def quantities(
-    model: Model, structure: Structure, values: Globals, axes: Mapping[str, tuple[int, ...]]
+    model: Model,
+    structure: Structure,
+    values: Globals,
+    axes: Mapping[str, tuple[int, ...]] | None,
 ) -> dict[str, Array]:
     """What is ranked: label-free functions of global sites and data.
 
@@ -180,10 +187,12 @@ def quantities(
         model: program and data.
         structure: of the program.
         values: of the global sites.
-        axes: see :func:`label_axes`.
+        axes: see :func:`label_axes`; None: functions of the density alone.
     """
     density = logsumexp(model.logits(values, structure), axis=0)
     found = {"log_likelihood": density.sum(), "log_density_of_first_row": density[0]}
+    if axes is None:
+        return found
     if not axes:
         return found | {n: v.reshape(-1)[:8] for n, v in values.items()}
     key_site = next((n for n in axes if n not in SHARES), next(iter(axes)))
@@ -206,79 +215,6 @@ def _ranks(key: Array, true: dict[str, Array], draws: dict[str, Array]) -> dict[
         tie = random.uniform(own, jnp.shape(value))
         found[name] = (below + tie * (equal + 1)) / (draws[name].shape[0] + 1)
     return found
-
-
-def _inside(problem: Problem, model: Model) -> Problem:
-    """The problem on simulated data: read once, its numbers replaced."""
-    inner = Problem(model, problem.structure)
-    missing = dict(problem.chunks.missing)
-    data = {n: jnp.asarray(model.data[n]) for n in problem.families}
-    centres = {n: f.centre(data[n]) for n, f in problem.families.items()}
-    prepared = {
-        n: f.prepare(data[n], missing=missing[n], centre=centres[n])
-        for n, f in problem.families.items()
-    }
-    arrays = jax.tree.map(lambda v: v[None], prepared)  # one chunk
-    present = jnp.ones((1, problem.structure.rows), bool)
-    order = jnp.arange(problem.structure.rows)
-    parts = (Part(arrays, present),)
-    inner.__dict__["chunks"] = Chunks(parts, order, centres, problem.chunks.missing)
-    inner.__dict__["wiring"] = problem.wiring
-    inner.__dict__["example"] = problem.example
-    inner.__dict__["label_moves"] = problem.label_moves
-    return inner
-
-
-def _gibbs(key: Array, model: Model, plan: tuple) -> Globals:
-    problem, _, warmup, _ = plan
-    kernel = StatisticsGibbs(_inside(problem, model))
-    state = kernel.init(key, warmup, None, (), {})
-    return _sampled(kernel, state, plan, lambda state: state.z)
-
-
-def _sampled(kernel: Any, state: Any, plan: tuple, read: Callable[[Any], Globals]) -> Globals:
-    """The draws that are kept. One loop goes through warmup too, or it would be compiled twice."""
-    _, draws, warmup, thinning = plan
-
-    def keep(state: Any, count: Array) -> tuple[Any, Globals]:
-        state = lax.fori_loop(0, count, lambda _, s: kernel.sample(s, (), {}), state)
-        return state, read(state)
-
-    sweeps = jnp.full(draws, thinning).at[0].add(warmup)
-    return lax.scan(keep, state, sweeps)[1]
-
-
-def _nuts(key: Array, model: Model, plan: tuple) -> Globals:
-    problem, _, warmup, _ = plan
-    structure = problem.structure
-    start_key, run_key = random.split(key)
-    start = unconstrained(model, structure, model.initial(start_key, structure))
-    kernel = NUTS(potential_fn=lambda v: -log_joint(model, structure, v))
-    state = kernel.init(run_key, warmup, start, (), {})
-    return _sampled(kernel, state, plan, lambda state: constrained(structure, state.z)[0])
-
-
-def _exact(key: Array, model: Model, plan: tuple) -> Globals:
-    problem, draws, _, _ = plan
-    inner = _inside(problem, model)
-    structure = problem.structure
-    wires, _ = conjugate_sites(problem.model, structure, problem.wiring, problem.chunks)
-    values = inner.model.initial(key, structure)
-    pieces = model.pieces(values, structure)
-    swept = sweep(pieces, structure, inner.chunks)
-
-    def draw(key: Array) -> Globals:
-        found = {}
-        for wire in wires:
-            key, own = random.split(key)
-            posterior = conditional(
-                wire, pieces, structure, swept, inner.chunks, values, flat=False
-            )
-            assert posterior is not None
-            found[wire.site] = posterior.sample(own)
-        return found
-
-    return lax.map(draw, random.split(key, draws))
 
 
 def _as_tree(ranks: dict[str, np.ndarray], method: str, function: Callable) -> xr.DataTree:

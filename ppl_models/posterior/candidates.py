@@ -2,12 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jax import Array, random
 
+from ..inference.fit import read_data, read_program, refuse_unsuitable, take_vocabulary
+from ..inference.problem import Problem
 from ..inference.program import Model, Structure
+
+ITERATIONS = 1000
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is climbed for every candidate of one family.
+
+    Args:
+        function: the program.
+        data: as ``fit`` takes them.
+        candidates: numbers of clusters or of states, increasing.
+        arguments: of the program.
+        varied: those of them that differ between families.
+        seed: of all random numbers.
+        starts: of EM, for every candidate.
+        heldout: share of the rows, or sequences, that are kept out.
+        progress: show progress bars.
+    """
+
+    function: Callable
+    data: Any
+    candidates: list[int]
+    arguments: Mapping[str, Any]
+    varied: Mapping[str, Any]
+    seed: int
+    starts: int
+    heldout: float
+    progress: bool
+
+    @property
+    def key(self) -> Array:
+        """The random key of all of it."""
+        return random.key(self.seed)
+
+    def problem(self, size: str, number: int) -> tuple[Problem, Any]:
+        """The program with so many clusters or states on the rows that are kept; the others.
+
+        Args:
+            size: the argument that the number is of.
+            number: of clusters or states.
+
+        Raises:
+            UnsupportedError: a program that EM does not serve.
+        """
+        arguments, like = take_vocabulary(dict(self.arguments))
+        observed = read_data(self.function, self.data, like)
+        given = {**arguments, size: number}
+        model, structure = read_program(self.function, observed, given, {}, "float64")
+        model, kept_out = hold_out(model, structure.rows, self.heldout, self.key)
+        problem = Problem(model, model.structure(), self.progress)
+        refuse_unsuitable(problem, observed)
+        problem.need_statistics("em")
+        problem.need_assignment("em", hidden=size == "states")
+        return problem, kept_out
 
 
 def hold_out(model: Model, rows: int, share: float, key: Array) -> tuple[Model, Any]:

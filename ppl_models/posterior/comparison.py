@@ -21,8 +21,6 @@ from ..inference.climbing import climb
 from ..inference.fit import (
     fit,
     read_data,
-    read_program,
-    refuse_unsuitable,
     scope,
     take_vocabulary,
 )
@@ -31,13 +29,11 @@ from ..inference.problem import Problem
 from ..inference.program import Model, Structure
 from ..inference.starts import starting_values
 from ..inference.updates import conjugate_sites
-from .candidates import criteria, hold_out, parameter_count
+from .candidates import ITERATIONS, TOLERANCE, Search, criteria, parameter_count
 from .comparison_states import climb_states, need_several, notes
 
 #: criterion -> whether more is better
 CRITERIA = {"bic": False, "aic": False, "icl": False, "heldout": True, "loo": True}
-ITERATIONS = 1000
-TOLERANCE = 1e-9
 
 
 def choose_clusters(
@@ -140,21 +136,22 @@ def choose_clusters(
         compared.attrs["notes"] = remarks
         return compared
     with scope("float64"):
+        climb_family = _climb_all if size == "clusters" else climb_states
         rows = [
             row
             for v in varied
-            for row in (_climb_all if size == "clusters" else climb_states)(
-                function,
-                data,
-                candidates,
-                {**arguments, **v},
-                v,
-                seed=seed,
-                starts=starts,
-                heldout=heldout,
-                iterations=ITERATIONS,
-                tolerance=TOLERANCE,
-                progress=progress,
+            for row in climb_family(
+                Search(
+                    function,
+                    data,
+                    candidates,
+                    {**arguments, **v},
+                    v,
+                    seed=seed,
+                    starts=starts,
+                    heldout=heldout,
+                    progress=progress,
+                )
             )
         ]
     table = pd.DataFrame(rows)
@@ -185,47 +182,25 @@ def _label(varied: Mapping[str, Any], clusters: int) -> str:
     return " ".join([*map(str, varied.values()), f"K={clusters}"])
 
 
-def _climb_all(
-    function: Callable,
-    data: Any,
-    candidates: list[int],
-    arguments: Mapping[str, Any],
-    varied: Mapping[str, Any],
-    *,
-    seed: int,
-    starts: int,
-    heldout: float,
-    iterations: int,
-    tolerance: float,
-    progress: bool,
-) -> list[dict[str, Any]]:
+def _climb_all(search: Search) -> list[dict[str, Any]]:
     """Rows of the table for one family: all numbers of clusters in one climb."""
+    candidates, starts = search.candidates, search.starts
     largest = candidates[-1]
-    arguments, like = take_vocabulary(arguments)
-    observed = read_data(function, data, like)
-    model, structure = read_program(
-        function, observed, {**arguments, "clusters": largest}, {}, "float64"
-    )
-    key = random.key(seed)
-    model, kept_out = hold_out(model, structure.rows, heldout, key)
-    structure = model.structure()
-    problem = Problem(model, structure, progress)
-    refuse_unsuitable(problem, observed)
-    problem.need_statistics("em")
-    problem.need_assignment("em")
+    problem, kept_out = search.problem("clusters", largest)
+    model, structure = problem.model, problem.structure
     each = np.repeat(candidates, starts)
     active = jnp.asarray(np.arange(largest)[None, :] < each[:, None])
     wires, free = conjugate_sites(model, structure, problem.wiring, problem.chunks, flat=True)
     values, _ = starting_values(
-        problem, wires, free, random.fold_in(key, 1), len(each), flat=True, active=active
+        problem, wires, free, random.fold_in(search.key, 1), len(each), flat=True, active=active
     )
     found = climb(
         problem,
         values,
         wires=wires,
         free=free,
-        iterations=iterations,
-        tolerance=tolerance,
+        iterations=ITERATIONS,
+        tolerance=TOLERANCE,
         flat=True,
         active=active,
         label="choose_clusters",
@@ -237,7 +212,7 @@ def _climb_all(
     shrunk = _shrunk(problem.model, each_value, problem.deviations, structure=structure)
     shrunk = np.asarray(shrunk) & np.asarray(active)
     return [
-        _row(problem, found, final, shrunk.any(1), each, k, varied, kept_out, active)
+        _row(problem, found, final, shrunk.any(1), each, k, search.varied, kept_out, active)
         for k in candidates
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,12 +11,11 @@ from jax import Array, random
 from jax.scipy.special import logsumexp
 
 from ..errors import InputError
-from ..inference.fit import read_data, read_program, refuse_unsuitable, take_vocabulary
 from ..inference.methods.em import ascend
 from ..inference.problem import Problem
 from ..inference.program import Globals, Model, Structure
 from ..inference.statistics import soft
-from .candidates import criteria, hold_out, parameter_count
+from .candidates import ITERATIONS, TOLERANCE, Search, criteria, parameter_count
 
 FEW = 10  #: below so many sequences, errors over them say little
 
@@ -50,59 +48,25 @@ def notes(count: int) -> list[str]:
     return []
 
 
-def climb_states(
-    function: Callable,
-    data: Any,
-    candidates: list[int],
-    arguments: Mapping[str, Any],
-    varied: Mapping[str, Any],
-    *,
-    seed: int,
-    starts: int,
-    heldout: float,
-    iterations: int,
-    tolerance: float,
-    progress: bool,
-) -> list[dict[str, Any]]:
+def climb_states(search: Search) -> list[dict[str, Any]]:
     """Rows of the table for one family: a climb for every number of states.
 
     Unlike clusters, states that are switched off would still be walked through, and what is not in
     closed form (a stationary start) would move them: each number of states is a program of its own.
 
-    Args:
-        function: the program, with an argument ``states``.
-        data: as ``fit`` takes them.
-        candidates: numbers of states.
-        arguments: of the program.
-        varied: those of them that differ between families.
-        seed: of all random numbers.
-        starts: of EM, for every candidate.
-        heldout: share of the sequences that are kept out.
-        iterations: most iterations.
-        tolerance: least relative gain that an iteration is worth.
-        progress: show progress bars.
-
     Raises:
         UnsupportedError: a program that EM does not serve, or without hidden paths.
     """
-    arguments, like = take_vocabulary(arguments)
-    observed = read_data(function, data, like)
-    key = random.key(seed)
     rows = []
-    for states in candidates:
-        given = {**arguments, "states": states}
-        model, structure = read_program(function, observed, given, {}, "float64")
-        model, kept_out = hold_out(model, structure.rows, heldout, key)
-        problem = Problem(model, model.structure(), progress)
-        refuse_unsuitable(problem, observed)
-        problem.need_statistics("em")
-        problem.need_assignment("em", hidden=True)
+    for states in search.candidates:
+        problem, kept_out = search.problem("states", states)
+        model = problem.model
         found = ascend(
             problem,
-            random.fold_in(key, states),
-            starts=starts,
-            iterations=iterations,
-            tolerance=tolerance,
+            random.fold_in(search.key, states),
+            starts=search.starts,
+            iterations=ITERATIONS,
+            tolerance=TOLERANCE,
             priors="flat",
             assign=soft,
             label=f"choose_clusters, {states} states",
@@ -117,7 +81,7 @@ def climb_states(
             )
         )
         row = {
-            **varied,
+            **search.varied,
             "states": states,
             **criteria(
                 log_likelihood, parameter_count(problem.structure), _steps(problem), entropy

@@ -6,6 +6,7 @@ A sweep moves customers at all lengths of context, all restaurants side by side 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -76,11 +77,13 @@ def seating(
             f"({warmup}) at least 0"
         )
     seen = seen_of(problem)
+    priors = {n: p for n, p in problem.example.priors.items() if n in SITES}
+    fixed = {name: value for name in SITES if (value := held(problem, name)) is not None}
     kept: dict[str, list] = {"discount": [], "concentration": [], "tables": [], "lp": []}
     with progress_bar(chains * (warmup + draws * thin), "seating", problem.progress) as bar:
         for chain_key in random.split(key, chains):
             seed = np.asarray(random.key_data(chain_key)).tolist()
-            chain = _Chain(problem, Franchise(seen, np.random.default_rng(seed)))
+            chain = Chain(Franchise(seen, np.random.default_rng(seed)), priors, fixed)
             for sweep in range(warmup + draws * thin):
                 chain.sweep()
                 bar.update()
@@ -92,21 +95,27 @@ def seating(
     return Result(free, "draws", {"lp": stacked["lp"]}, exchangeable=False, notes=[IN_SAMPLE])
 
 
-class _Chain:
-    """A franchise and its parameters."""
+class Chain:
+    """A franchise and its parameters.
 
-    def __init__(self, problem: Problem, franchise: Franchise):
-        self.franchise = franchise
-        self.priors = {n: p for n, p in problem.example.priors.items() if n in SITES}
-        fixed = {name: held(problem, name) for name in SITES}
-        self.free = {name: fixed[name] is None for name in SITES}
+    Args:
+        franchise: who sits where.
+        priors: of discounts and concentrations.
+        fixed: values of those that are held.
+    """
+
+    def __init__(
+        self, franchise: Franchise, priors: Mapping[str, Any], fixed: Mapping[str, np.ndarray]
+    ):
+        self.franchise, self.priors = franchise, priors
+        self.free = {name: name not in fixed for name in SITES}
         order, draw = franchise.seen.order, franchise.generator
         begin = {
             "discount": draw.uniform(0.2, 0.8, order),
             "concentration": draw.gamma(1, 1, order),
         }
         self.shapes = [np.broadcast_to(v, order) for v in self._arguments()]
-        values = {n: begin[n] if v is None else np.array(v) for n, v in fixed.items()}
+        values = {n: np.array(fixed.get(n, v)) for n, v in begin.items()}
         self.discount, self.concentration = values["discount"], values["concentration"]
 
     def _arguments(self) -> tuple[Any, Any, Any, Any]:

@@ -125,11 +125,11 @@ def _block(
     wires: tuple[Wire, ...],
     keep: bool,
 ) -> tuple[Any, Any]:
-    step = partial(_sweep, model, chunks, structure, wires, keep)
+    step = partial(telescope, model, chunks, structure, wires, keep)
     return lax.scan(lambda s, _: jax.vmap(step)(*s), state, None, length=BLOCK)
 
 
-def _sweep(
+def telescope(
     model: Model,
     chunks: Chunks,
     structure: Structure,
@@ -140,7 +140,7 @@ def _sweep(
     alpha: Array,
     key: Array,
 ) -> tuple[Any, Any]:
-    """Assignments; parameters; K; α; weights."""
+    """One sweep: assignments; parameters; K; α; weights."""
     most = structure.clusters
     key, sweep_key, count_key, alpha_key, weight_key, *site_keys = random.split(key, 5 + len(wires))
     pieces = model.pieces(values, structure)
@@ -171,6 +171,17 @@ def _sweep(
     if keep:
         found["assignment"] = jnp.argsort(order)[assignment]
     return (values, components, alpha, key), found
+
+
+def draw_prior(key: Array, most: int) -> tuple[Array, Array, Array]:
+    """K, α and the shares of ``most`` clusters, of which all but the first K have none."""
+    count_key, up_key, down_key, share_key = random.split(key, 4)
+    components = 1 + random.categorical(count_key, log_prior_components(most))
+    # F(6, 3): of two chi-squares, each over its degrees of freedom
+    alpha = (random.gamma(up_key, 3.0) / 3) / (random.gamma(down_key, 1.5) / 1.5)
+    active = jnp.arange(most) < components
+    gamma = random.loggamma(share_key, jnp.where(active, alpha / components, 1.0))
+    return components, alpha, jax.nn.softmax(jnp.where(active, gamma, -jnp.inf))
 
 
 def log_prior_components(most: int) -> Array:
