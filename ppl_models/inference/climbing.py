@@ -17,8 +17,9 @@ from jax import Array, lax
 from ..data.progress import progress_bar
 from .chunks import Chunks
 from .problem import Problem
-from .program import Globals, Model, Structure
+from .program import Globals, Model
 from .statistics import Assign, soft, sweep
+from .structure import Structure
 from .updates import maximise
 from .wiring import Wire
 

@@ -16,7 +16,8 @@ from ..errors import UnsupportedError
 from .compiling import QUICK
 from .methods.em import em
 from .problem import Problem
-from .program import Globals, Model, Structure, random_values
+from .program import Globals, Model, random_values
+from .structure import Structure
 
 EXTREME = 12.0  #: an unconstrained coordinate beyond this is at a boundary, where nothing moves
 INWARD = 5e-3  #: share by which a mode on a boundary is moved towards the inside

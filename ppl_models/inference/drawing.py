@@ -14,8 +14,9 @@ from jax import Array, random
 
 from ..distributions.exponential_family import ExponentialFamily
 from .chunks import Chunks, over_chunks
-from .program import Pieces, Structure
+from .program import Pieces
 from .statistics import Pass, look
+from .structure import Structure
 
 
 def draw_clusters(key: Array, logits: Array) -> Array:

@@ -17,7 +17,8 @@ from jax.flatten_util import ravel_pytree
 from numpyro.distributions import biject_to
 
 from .compiling import QUICK
-from .program import Globals, Structure
+from .program import Globals
+from .structure import Structure
 
 Params = dict[str, Array]
 WIDTH = 0.02  #: standard deviations at the start, in the unconstrained space

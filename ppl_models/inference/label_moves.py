@@ -21,7 +21,8 @@ from jax import Array, lax, random
 from jax.scipy.special import betaln
 
 from ..distributions.conditionals import BetaConditional
-from .program import Globals, Model, Structure
+from .program import Globals, Model
+from .structure import Structure
 from .wiring import Wiring, cluster_axes, components_move, permute_clusters
 
 

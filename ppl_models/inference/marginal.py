@@ -24,7 +24,7 @@ from ..distributions.exponential_family import ExponentialFamily, StackedFamily
 from ..errors import UnsupportedError
 from .chunks import Chunks, Families
 from .problem import Problem
-from .program import Globals, Model, Pieces, Structure, evaluate
+from .program import Globals, Model, Pieces, evaluate
 from .statistics import (
     Coefficients,
     Nearby,
@@ -34,6 +34,7 @@ from .statistics import (
     row_normalisers,
     sweep,
 )
+from .structure import Structure
 
 
 class _Rows(Messenger):

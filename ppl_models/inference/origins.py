@@ -14,9 +14,10 @@ from numpyro.distributions import biject_to
 from ..errors import UnsupportedError
 from .compiling import QUICK
 from .problem import Problem
-from .program import Globals, Model, Structure, random_values
+from .program import Globals, Model, random_values
 from .starts import starting_values
 from .stochastic import row_densities
+from .structure import Structure
 from .updates import conjugate_sites
 
 TRIES = 8  #: draws of the prior, of which the best is the start

@@ -15,7 +15,8 @@ from ..distributions.exponential_family import ExponentialFamily
 from ..errors import UnsupportedError
 from .chunks import Chunks, cut
 from .label_moves import LabelMoves, label_moves
-from .program import Model, Pieces, Structure, evaluate, random_values
+from .program import Model, Pieces, evaluate, random_values
+from .structure import Structure
 from .wiring import Wiring, exchangeable, exchangeable_states, wiring
 
 

@@ -24,8 +24,9 @@ from ..distributions.hidden_markov import HiddenMarkov
 from .chunks import Chunks, by_length
 from .compiling import QUICK
 from .problem import Problem
-from .program import Globals, Model, Structure
+from .program import Globals, Model
 from .statistics import Pass, hard
+from .structure import Structure
 from .updates import maximise
 from .wiring import Wire
 

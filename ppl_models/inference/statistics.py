@@ -20,7 +20,8 @@ from ..distributions.exponential_family import (
     Statistics,
 )
 from .chunks import Chunks, Families, over_chunks
-from .program import Pieces, Structure
+from .program import Pieces
+from .structure import Structure
 
 #: logits (cluster, row) -> weights (cluster, row), log-normaliser (row,)
 Assign = Callable[[Array, Array], tuple[Array, Array]]

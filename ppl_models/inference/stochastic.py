@@ -18,7 +18,8 @@ from ..errors import InputError
 from .batches import Batches
 from .guides import Guide, Params
 from .problem import Problem
-from .program import Globals, Model, Structure
+from .program import Globals, Model
+from .structure import Structure
 
 
 @dataclass(frozen=True)

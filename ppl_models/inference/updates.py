@@ -20,8 +20,9 @@ from jax.scipy.optimize import minimize
 from ..distributions.conditionals import Conditional, DirichletConditional
 from ..distributions.priors import BlockDirichlet, InverseGammaScale
 from .chunks import Chunks
-from .program import Globals, Model, Pieces, Structure
+from .program import Globals, Model, Pieces
 from .statistics import Pass, expected_log_joint, sweep
+from .structure import Structure
 from .wiring import Wire, Wiring
 
 NEWTON_STEPS = 20

@@ -14,7 +14,8 @@ import numpy as np
 from jax import Array
 
 from ..distributions.convert import as_family
-from .program import Globals, Model, Structure
+from .program import Globals, Model
+from .structure import Structure
 
 
 def with_impossible(

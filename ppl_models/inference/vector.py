@@ -11,7 +11,8 @@ from jax.flatten_util import ravel_pytree
 from jax.scipy.special import logsumexp
 from numpyro.distributions import biject_to
 
-from .program import Globals, Model, Structure
+from .program import Globals, Model
+from .structure import Structure
 
 
 def constrained(structure: Structure, vector: Array) -> tuple[Globals, Array]:

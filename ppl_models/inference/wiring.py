@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
-from .program import Globals, Model, Pieces, Structure, evaluate, random_values
+from .program import Globals, Model, Pieces, evaluate, random_values
+from .structure import Structure
 
 
 @dataclass(frozen=True)

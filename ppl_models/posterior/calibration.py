@@ -26,7 +26,8 @@ from ..errors import InputError
 from ..inference.compiling import QUICK, in_batches
 from ..inference.fit import data_parameters, scope
 from ..inference.problem import Problem
-from ..inference.program import Globals, Model, Structure, evaluate, random_values
+from ..inference.program import Globals, Model, evaluate, random_values
+from ..inference.structure import Structure
 from ..inference.wiring import permute_clusters, state_axes
 from .calibration_samplers import SAMPLERS, Plan, simulate
 from .calibration_seating import seating_ranks

@@ -11,7 +11,8 @@ from jax import Array, random
 
 from ..inference.fit import read_data, read_program, refuse_unsuitable, take_vocabulary
 from ..inference.problem import Problem
-from ..inference.program import Model, Structure
+from ..inference.program import Model
+from ..inference.structure import Structure
 
 ITERATIONS = 1000
 TOLERANCE = 1e-9

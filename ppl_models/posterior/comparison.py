@@ -26,8 +26,9 @@ from ..inference.fit import (
 )
 from ..inference.methods.em import collapsed
 from ..inference.problem import Problem
-from ..inference.program import Model, Structure
+from ..inference.program import Model
 from ..inference.starts import starting_values
+from ..inference.structure import Structure
 from ..inference.updates import conjugate_sites
 from .candidates import ITERATIONS, TOLERANCE, Search, criteria, parameter_count
 from .comparison_states import climb_states, need_several, notes

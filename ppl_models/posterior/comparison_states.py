@@ -13,8 +13,9 @@ from jax.scipy.special import logsumexp
 from ..errors import InputError
 from ..inference.methods.em import ascend
 from ..inference.problem import Problem
-from ..inference.program import Globals, Model, Structure
+from ..inference.program import Globals, Model
 from ..inference.statistics import soft
+from ..inference.structure import Structure
 from .candidates import ITERATIONS, TOLERANCE, Search, criteria, parameter_count
 
 FEW = 10  #: below so many sequences, errors over them say little

@@ -19,7 +19,8 @@ from ..distributions.token_chain import MISSING_TOKEN
 from ..errors import InputError
 from ..inference.compiling import in_batches
 from ..inference.fit import from_json, scope
-from ..inference.program import Globals, Model, Structure
+from ..inference.program import Globals, Model
+from ..inference.structure import Structure
 from .generation import draw_data
 from .recall import Recalled, recall
 from .sequences import sequence_writer

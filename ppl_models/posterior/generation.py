@@ -15,7 +15,8 @@ from numpyro import handlers
 
 from ..inference.compiling import QUICK
 from ..inference.problem import Problem
-from ..inference.program import Model, Structure
+from ..inference.program import Model
+from ..inference.structure import Structure
 
 
 def generative(model: Model, structure: Structure, rows: int, length: int | None = None) -> Model:

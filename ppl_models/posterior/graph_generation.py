@@ -19,7 +19,8 @@ from ..distributions.convert import unwrap
 from ..distributions.graph_rows import GraphRows
 from ..errors import InputError
 from ..inference.fit import scope
-from ..inference.program import Globals, Model, Structure
+from ..inference.program import Globals, Model
+from ..inference.structure import Structure
 from .generation import generative
 from .recall import recall
 

@@ -21,7 +21,8 @@ from jax import Array
 from jax.scipy.special import logsumexp
 
 from ..inference.fit import fit, from_json, scope
-from ..inference.program import Globals, Model, Structure
+from ..inference.program import Globals, Model
+from ..inference.structure import Structure
 from ..inference.vector import constrained, log_joints, unconstrained
 from .prediction import log_density
 from .recall import recall

@@ -17,7 +17,8 @@ from ..distributions.convert import as_family
 from ..errors import InputError, UnsupportedError
 from ..inference.compiling import QUICK
 from ..inference.fit import scope
-from ..inference.program import Globals, Model, Structure
+from ..inference.program import Globals, Model
+from ..inference.structure import Structure
 from .creation import resampled
 from .recall import Recalled, recall
 

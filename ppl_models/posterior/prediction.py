@@ -16,7 +16,8 @@ from ..distributions import HiddenMarkov
 from ..errors import InputError
 from ..inference.fit import scope
 from ..inference.problem import Problem
-from ..inference.program import Globals, Model, Structure
+from ..inference.program import Globals, Model
+from ..inference.structure import Structure
 from .recall import Recalled, recall
 from .rows import logits_in_blocks
 from .sequences import sequence_writer

@@ -18,7 +18,8 @@ from ..errors import UnsupportedError
 from ..inference.chunks import FEW_CELLS, Families, by_length
 from ..inference.compiling import in_batches
 from ..inference.problem import Problem, Result
-from ..inference.program import Globals, Model, Structure
+from ..inference.program import Globals, Model
+from ..inference.structure import Structure
 from ..inference.vanishing import with_impossible
 
 CHUNK_CELLS = 8_000_000  #: draw x cluster x row at once

@@ -15,7 +15,8 @@ from ..distributions.autoregressive import Autoregressive
 from ..distributions.convert import unwrap
 from ..errors import InputError
 from ..inference.fit import scope
-from ..inference.program import Globals, Model, Structure
+from ..inference.program import Globals, Model
+from ..inference.structure import Structure
 from .recall import Recalled, recall
 
 CELLS = 4_000_000  #: sequence x position (x token) at once

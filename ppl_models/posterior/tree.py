@@ -25,7 +25,8 @@ from ..errors import InputError
 from ..inference.compiling import in_batches
 from ..inference.fit import to_json
 from ..inference.problem import Problem, Result
-from ..inference.program import Globals, Model, Structure
+from ..inference.program import Globals, Model
+from ..inference.structure import Structure
 from ..inference.wiring import STATE_AXES, state_axes
 from .generation import draw_data, prior_draws
 from .recall import HIDDEN

@@ -17,7 +17,8 @@ from ..distributions.autoregressive import Autoregressive, tempered
 from ..distributions.convert import unwrap
 from ..errors import InputError
 from ..inference.compiling import in_batches
-from ..inference.program import Globals, Model, Structure
+from ..inference.program import Globals, Model
+from ..inference.structure import Structure
 from .generation import generative
 from .recall import Recalled
 

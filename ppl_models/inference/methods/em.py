@@ -17,9 +17,10 @@ from jax import Array
 from ...errors import InputError
 from ..climbing import Climb, climb
 from ..problem import Problem, Result
-from ..program import Globals, Model, Structure
+from ..program import Globals, Model
 from ..starts import starting_values
 from ..statistics import Assign, soft
+from ..structure import Structure
 from ..updates import conjugate_sites
 from ..wiring import cluster_axes, permute_clusters
 

@@ -20,8 +20,9 @@ from ...errors import InputError, UnsupportedError
 from ..chunks import Chunks
 from ..compiling import QUICK, in_batches
 from ..problem import Problem, Result
-from ..program import Globals, Model, Structure, random_values
+from ..program import Globals, Model, random_values
 from ..statistics import sweep
+from ..structure import Structure
 from ..updates import conditional, conjugate_sites, plain_prior
 
 MOST_NUMBERS = 500_000_000  #: of all draws together: 4 GB in double precision

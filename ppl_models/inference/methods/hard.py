@@ -15,9 +15,10 @@ from jax import Array
 
 from ..chunks import Chunks, over_chunks
 from ..problem import Problem, Result
-from ..program import Globals, Model, Structure
+from ..program import Globals, Model
 from ..statistics import chunk_logits, winners
 from ..statistics import hard as assign_hard
+from ..structure import Structure
 from .em import ascend
 
 

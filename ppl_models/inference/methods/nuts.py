@@ -22,7 +22,8 @@ from ..compiling import QUICK
 from ..dispersed import dispersed_starts
 from ..marginal import Origin, marginal_program, origin_at
 from ..problem import Problem, Result
-from ..program import Globals, Model, Structure
+from ..program import Globals, Model
+from ..structure import Structure
 
 MANY = 50_000  #: rows whose log-density single precision cannot tell from a neighbour's
 

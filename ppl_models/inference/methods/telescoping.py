@@ -21,8 +21,9 @@ from ...errors import InputError, UnsupportedError
 from ..chunks import Chunks
 from ..drawing import draw_sweep
 from ..problem import Problem, Result
-from ..program import Globals, Model, Structure
+from ..program import Globals, Model
 from ..starts import starting_values
+from ..structure import Structure
 from ..updates import conditional, conjugate_sites
 from ..wiring import Wire
 
