@@ -189,16 +189,19 @@ def test_a_batch_of_chains_is_as_many_chains():
         for i, t in zip(initial[:, 0], transition[:, 0], strict=True)
     ]
     rows = jnp.asarray(np.concatenate(rows_of(several))[::11])
-    for name in ("following_each", "taken_each"):
-        found = getattr(several, name)(rows)
-        expected = np.stack([np.asarray(getattr(c, name)(rows)) for c in alone])
-        np.testing.assert_allclose(found, expected, rtol=1e-12)
-    state = several.read(several.begin((4, 3, 1)), jnp.ones((4, 3, 1), int))
-    expected = [c.following(c.read(c.begin(()), jnp.ones((), int))) for c in alone]
-    np.testing.assert_allclose(several.following(state)[2, :, 0], np.stack(expected), rtol=1e-12)
     by_row = TokenChain(initial[[0, 1, 2], 0], transition[[0, 1, 2], 0], positions=5, order=2)
-    expected = [c.following_each(r[None])[0] for c, r in zip(alone, rows[:3], strict=True)]
-    np.testing.assert_allclose(by_row.following_each(rows[:3]), np.stack(expected), rtol=1e-12)
+
+    def both(rows):
+        for name in ("following_each", "taken_each"):
+            yield getattr(several, name)(rows), [getattr(c, name)(rows) for c in alone]
+        state = several.read(several.begin((4, 3, 1)), jnp.ones((4, 3, 1), int))
+        expected = [c.following(c.read(c.begin(()), jnp.ones((), int))) for c in alone]
+        yield several.following(state)[2, :, 0], expected
+        expected = [c.following_each(r[None])[0] for c, r in zip(alone, rows[:3], strict=True)]
+        yield by_row.following_each(rows[:3]), expected
+
+    for found, expected in jax.jit(lambda rows: list(both(rows)))(rows):
+        np.testing.assert_allclose(found, np.stack(expected), rtol=1e-12)
 
 
 PROBS = jnp.array([[0.5, 0.3, 0.15, 0.05], [0.1, 0.2, 0.3, 0.4]])

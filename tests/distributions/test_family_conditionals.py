@@ -72,35 +72,52 @@ def _spread(belief, shape):
     return type(belief)(**arguments)
 
 
-@pytest.mark.parametrize(("prior", "shared"), KINDS)
-def test_conditional_is_prior_times_likelihood_and_its_mode_the_top(case, sample, prior, shared):
-    for parameter in case.parameters:
-        _assert_posterior(case, sample(case), parameter, prior, shared or case.shared(parameter))
+@pytest.fixture(scope="module")
+def examined(sample):
+    """``examined(case)``: all conditionals of a family and the heights about their modes.
 
-
-def _assert_posterior(case, value, parameter, prior, shared):
-    transform = biject_to(case.space(parameter))
-
-    @jax.jit
-    def examine(directions):
-        conditional, log_density = _read(case, value, parameter, prior, shared)
-        mode = conditional.mode()
-        best, unravel = ravel_pytree(transform.inv(mode))
-        near = best + directions[:, : len(best)]
-        points = jax.vmap(lambda u: transform(unravel(u)))(near)
-        heights = jax.vmap(log_density)(jnp.concatenate([mode[None], points]))
-        return tuple(conditional), mode, heights[0], points, heights[1:]
-
+    By parameter, prior and whether components share, in one compilation.
+    """
+    made = {}
     sizes = np.repeat([0.01, 0.3], POINTS // 2)[:, None]
     directions = sizes * np.random.default_rng(0).normal(size=(POINTS, 64))
-    parts, mode, top, points, heights = jax.tree.map(np.asarray, examine(directions))
-    one = np.shape(case.component(0)[parameter])
-    assert mode.shape == (one if shared else (3, *one)), parameter
-    assert (heights < top).all(), parameter
-    kind = type(jax.eval_shape(lambda: _read(case, value, parameter, prior, shared)[0]))
-    known = np.array([_log_density(kind.__name__, parts, point) for point in points])
-    constant = known - heights
-    np.testing.assert_allclose(constant, constant[0], rtol=1e-9, atol=1e-8, err_msg=parameter)
+
+    def of(case):
+        if case.name in made:
+            return made[case.name]
+        kinds, value = {}, sample(case)
+
+        def about(parameter, prior, shared, directions):
+            conditional, log_density = _read(case, value, parameter, prior, shared)
+            kinds[parameter, prior, shared] = type(conditional).__name__
+            transform = biject_to(case.space(parameter))
+            mode = conditional.mode()
+            best, unravel = ravel_pytree(transform.inv(mode))
+            near = best + directions[:, : len(best)]
+            points = jax.vmap(lambda u: transform(unravel(u)))(near)
+            heights = jax.vmap(log_density)(jnp.concatenate([mode[None], points]))
+            return tuple(conditional), mode, heights[0], points, heights[1:]
+
+        wanted = {(n, p, s or case.shared(n)) for n in case.parameters for p, s in KINDS}
+        everything = jax.jit(lambda d: {one: about(*one, d) for one in wanted})
+        found = jax.tree.map(np.asarray, everything(directions))
+        made[case.name] = {one: (kinds[one], *found[one]) for one in wanted}
+        return made[case.name]
+
+    return of
+
+
+@pytest.mark.parametrize(("prior", "shared"), KINDS)
+def test_conditional_is_prior_times_likelihood_and_its_mode_the_top(case, examined, prior, shared):
+    for parameter in case.parameters:
+        of_all = shared or case.shared(parameter)
+        kind, parts, mode, top, points, heights = examined(case)[parameter, prior, of_all]
+        one = np.shape(case.component(0)[parameter])
+        assert mode.shape == (one if of_all else (3, *one)), parameter
+        assert (heights < top).all(), parameter
+        known = np.array([_log_density(kind, parts, point) for point in points])
+        constant = known - heights
+        np.testing.assert_allclose(constant, constant[0], rtol=1e-9, atol=1e-8, err_msg=parameter)
 
 
 def _log_density(kind, parts, point):

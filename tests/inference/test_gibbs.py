@@ -32,7 +32,7 @@ OPTIONS = {"seed": 0, "clusters": 2, "predictive": 0, "starts": 4}
 
 @pytest.fixture(scope="module")
 def gibbs(rows):
-    return fit("gaussian_mixture", rows, method="gibbs", **OPTIONS)
+    return fit("gaussian_mixture", rows, method="gibbs", assignments=True, **OPTIONS)
 
 
 def partly_conjugate(x=None, *, rows=None):
@@ -128,23 +128,11 @@ def test_gaps_of_correlated_features_are_drawn_too():
     assert abs(drawn[:, 1].mean() - expected) < 0.03
 
 
-def test_assignments_are_kept_on_request(rows):
-    tree = fit(
-        "gaussian_mixture",
-        rows,
-        method="gibbs",
-        seed=0,
-        clusters=2,
-        predictive=0,
-        starts=4,
-        draws=200,
-        warmup=100,
-        assignments=True,
-    )
-    assignment = tree["posterior/assignment"]
+def test_assignments_are_kept_on_request(gibbs):
+    assignment = gibbs["posterior/assignment"]
     assert assignment.dims == ("chain", "draw", "row")
     share = (assignment == 0).mean(("chain", "draw")).values
-    expected = tree["responsibilities/responsibilities"].sel(cluster=0).values
+    expected = gibbs["responsibilities/responsibilities"].sel(cluster=0).values
     assert np.abs(share - expected).max() < 5 * 0.5 / np.sqrt(100)
 
 

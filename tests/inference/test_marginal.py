@@ -98,9 +98,14 @@ def test_rows_of_chunks_come_back_in_their_order(built_ins):
         catalogue.program(row.name), {row.site: row.data}, {**row.arguments, **row.interior}, {}
     )
     problem = Problem(model, model.structure())
-    values = model.initial(random.key(0), problem.structure)
-    pieces = model.pieces(values, problem.structure)
-    point = coefficients(pieces.log_weights, pieces.families(), problem.chunks)
-    found = jax.jit(row_normalisers)(point, problem.chunks)
-    expected = logsumexp(model.logits(values, problem.structure), axis=0)
+
+    @jax.jit
+    def both(key, chunks):
+        values = model.initial(key, problem.structure)
+        pieces = model.pieces(values, problem.structure)
+        point = coefficients(pieces.log_weights, pieces.families(), chunks)
+        expected = logsumexp(model.logits(values, problem.structure), axis=0)
+        return row_normalisers(point, chunks), expected
+
+    found, expected = both(random.key(0), problem.chunks)
     np.testing.assert_allclose(problem.chunks.in_order(found), expected, rtol=1e-12)
