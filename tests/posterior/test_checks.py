@@ -19,15 +19,21 @@ def rows():
     return np.concatenate([generator.normal(-4, 1, 100), generator.normal(4, 1, 100)])
 
 
+def under(rows, loc_scale):
+    """The posterior under a prior of the centres; an array, so that both are compiled once."""
+    return fit("gaussian_mixture", rows, clusters=2, loc_mean=0.0, loc_scale=np.array(loc_scale),
+               **OPTIONS)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def right(rows):
-    return fit("gaussian_mixture", rows, clusters=2, **OPTIONS)
+    return under(rows, 8.0)
 
 
 @pytest.fixture(scope="module")
 def pulled(rows):
     """A prior that pulls both clusters far off their rows."""
-    return fit("gaussian_mixture", rows, clusters=2, loc_mean=0.0, loc_scale=0.1, **OPTIONS)
+    return under(rows, 0.1)
 
 
 def test_places_are_uniform_under_the_right_model_only(right, pulled):
