@@ -38,7 +38,7 @@ class Rungs:
 
 
 FULL = Rungs()
-SMOKE = Rungs((1,), (2,), (words.KNESER_NEY,), states=2, starts=1, iterations=5, hidden=4, steps=20,
+SMOKE = Rungs((), (2,), (words.KNESER_NEY,), states=2, starts=1, iterations=5, hidden=4, steps=20,
               draws=5, shown=3, sampler=words.SMOKE)  # fmt: skip
 
 

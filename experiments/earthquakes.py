@@ -90,7 +90,7 @@ class Size:
 
 
 FULL = Size()
-SMOKE = Size(states=(1, 2), starts=6, draws=150, warmup=150, searches=0, again=False, fillings=300)
+SMOKE = Size(states=(1, 2), starts=4, draws=150, warmup=150, searches=0, again=False, fillings=300)
 SEED = 1906
 MODEL = {"emission": "poisson", "start": "stationary"}
 

@@ -124,7 +124,7 @@ def choose_clusters(
                 method=method,
                 seed=seed,
                 progress=progress,
-                predictive=1,
+                predictive=0,
                 **arguments,
                 **v,
                 **dict[str, Any]({size: k}),

@@ -23,7 +23,7 @@ from scipy.ndimage import maximum_filter
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from experiments import demo, digits, kmeans_fails, kmeans_limit, names, old_faithful
+from experiments import demo, digits, images, kmeans_fails, kmeans_limit, names, old_faithful
 from experiments._modes import climb, count_modes, distinct
 from experiments._page import command, plain
 from ppl_models.data import first_names, unequal
@@ -133,6 +133,30 @@ def test_parts_of_the_digits_are_apart() -> None:
     parts = digits.split(None)
     assert sum(len(part.bits) for part in parts.values()) == 1797
     assert [len(part.digit) for part in parts.values()] == [1078, 360, 359]
+
+
+# ---- images --------------------------------------------------------------------------------------
+
+
+def test_images_are_told_by_the_nearest_fitted_one() -> None:
+    bits = np.random.default_rng(0).integers(0, 2, (6, 64))
+    brute = [[(a != b).sum() for b in bits] for a in bits[:3]]
+    np.testing.assert_array_equal(images.nearest(bits[:3], bits), brute)
+    fitted = digits.Pictures(bits[:3], np.array([7, 1, 4]))
+    close = bits[[2, 0]].copy()
+    close[:, 0] ^= 1
+    asked = digits.Pictures(close, np.array([4, 1]))
+    assert images.right_digit(np.stack([close, close]), fitted, asked) == 0.5
+
+
+def test_images_compare_probabilities(outcome: Callable) -> None:
+    """All programs beat a coin for every pixel; a difference is that of the table."""
+    numbers = outcome("images").numbers
+    nats, best = numbers["nats"], numbers["best"]
+    assert set(nats) == {"mixture", *images.SMOKE.programs}
+    assert all(0 < value < 64 * np.log(2) for value in nats.values())
+    assert numbers["gain"] == pytest.approx(nats["mixture"] - nats[best], abs=1e-3)
+    assert numbers["right_digit_whole"] > max(numbers["right_digit"].values())
 
 
 # ---- k-means -------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 from scipy.special import gammaln
 from sklearn.metrics import adjusted_rand_score
 
-from experiments import clickstreams, digits, earthquakes, images, words
+from experiments import clickstreams, earthquakes, words
 from ppl_models.data import click_streams
 
 
@@ -78,30 +78,6 @@ def test_hidden_earthquakes_are_better_known_with_states(outcome: Callable) -> N
     exact = gammaln(a + hidden.sum()) - gammaln(a) - gammaln(hidden + 1).sum()
     exact += a * np.log(b) - (a + hidden.sum()) * np.log(b + len(hidden))
     assert numbers["table"]["hidden years"]["1"] == pytest.approx(exact, abs=0.15)
-
-
-# ---- images --------------------------------------------------------------------------------------
-
-
-def test_images_are_told_by_the_nearest_fitted_one() -> None:
-    bits = np.random.default_rng(0).integers(0, 2, (6, 64))
-    brute = [[(a != b).sum() for b in bits] for a in bits[:3]]
-    np.testing.assert_array_equal(images.nearest(bits[:3], bits), brute)
-    fitted = digits.Pictures(bits[:3], np.array([7, 1, 4]))
-    close = bits[[2, 0]].copy()
-    close[:, 0] ^= 1
-    asked = digits.Pictures(close, np.array([4, 1]))
-    assert images.right_digit(np.stack([close, close]), fitted, asked) == 0.5
-
-
-def test_images_compare_probabilities(outcome: Callable) -> None:
-    """All programs beat a coin for every pixel; a difference is that of the table."""
-    numbers = outcome("images").numbers
-    nats, best = numbers["nats"], numbers["best"]
-    assert set(nats) == {"mixture", *images.SMOKE.programs}
-    assert all(0 < value < 64 * np.log(2) for value in nats.values())
-    assert numbers["gain"] == pytest.approx(nats["mixture"] - nats[best], abs=1e-3)
-    assert numbers["right_digit_whole"] > max(numbers["right_digit"].values())
 
 
 # ---- words ---------------------------------------------------------------------------------------
