@@ -92,7 +92,7 @@ FULL = Size()
 DEMO = Size(covariances=("tied", "full"), clusters=(2, 3), starts=8,
             contenders=(("tied", 3),), warmup=300, draws=300)  # fmt: skip
 SMOKE = Size(covariances=("tied",), clusters=(2, 3), starts=4, contenders=(("tied", 3),),
-             warmup=60, draws=60, searches=0)  # fmt: skip
+             warmup=70, draws=100, searches=0)  # fmt: skip
 SEED = 1990
 
 
