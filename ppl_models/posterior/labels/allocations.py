@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import cast
 
 import numpy as np
@@ -161,6 +162,16 @@ class ResponsibilityBlocks:
             if self.keep:
                 self.kept.append(block)
             yield block
+
+    def one(self, draw: int) -> np.ndarray:
+        """Responsibilities ``(row, cluster)`` of one draw.
+
+        From its block, where that is kept: a block of its own would be compiled for one draw.
+        """
+        if not self.keep:
+            return self.of(np.array([draw]))[0]
+        index, inside = divmod(int(np.flatnonzero(self.draws == draw)[0]), self.size)
+        return next(islice(self, index, None))[inside]
 
     def of(self, draws: np.ndarray) -> np.ndarray:
         """Responsibilities ``(draw, row, cluster)`` of some draws."""

@@ -104,7 +104,7 @@ def _by_pivot(evidence: Evidence) -> Relabelling:
     if assignments is not None:
         return _judge_hard(evidence, assignments, assignments[best])
     blocks = evidence.blocks()
-    pivot = blocks.of(np.array([best]))[0].argmax(axis=-1)
+    pivot = blocks.one(best).argmax(axis=-1)
     return _judge_rows(*soft_agreement(blocks, pivot))
 
 
@@ -118,7 +118,7 @@ def _iterative(evidence: Evidence) -> Relabelling:
         _, pivot = ecr_iterative(assignments, clusters, start=start)
         return _judge_hard(evidence, assignments, pivot)
     blocks = evidence.blocks()
-    pivot = blocks.of(np.array([best]))[0].argmax(axis=-1)
+    pivot = blocks.one(best).argmax(axis=-1)
     _, pivot = ecr_iterative_soft(blocks, start=ecr_soft(blocks, pivot))
     return _judge_rows(*soft_agreement(blocks, pivot))
 
@@ -126,7 +126,7 @@ def _iterative(evidence: Evidence) -> Relabelling:
 def _kullback_leibler(evidence: Evidence) -> Relabelling:
     """Stephens' algorithm, started from the best draw's responsibilities (or the first's)."""
     blocks = evidence.blocks()
-    reference = blocks.of(np.array([evidence.best_draw() or 0]))[0].astype(np.float64)
+    reference = blocks.one(evidence.best_draw() or 0).astype(np.float64)
     found = stephens(blocks, reference=reference)
     sizes = np.concatenate([block.sum(axis=1, dtype=np.float64) for block in blocks])
     changes = cheapest_changes(found.cost, found.permutation)
