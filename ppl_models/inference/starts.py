@@ -97,8 +97,8 @@ def _standardise(points: Array) -> Array:
 @partial(jax.jit, static_argnames=("clusters",))
 def plus_plus(key: Array, points: Array, clusters: int) -> Array:
     """Seeds by k-means++ (Arthur and Vassilvitskii 2007): indices ``(cluster,)`` of rows."""
-    first_key, *keys = random.split(key, clusters)
-    first = random.randint(first_key, (), 0, points.shape[0])
+    keys = random.split(key, clusters)  # kept whole: each taken out is an operation to compile
+    first = random.randint(keys[0], (), 0, points.shape[0])
 
     def squared(row: Array) -> Array:
         return ((points - points[row]) ** 2).sum(-1)
@@ -108,9 +108,9 @@ def plus_plus(key: Array, points: Array, clusters: int) -> Array:
         row = random.categorical(key, jnp.log(far))
         return jnp.minimum(nearest, squared(row)), row
 
-    if not keys:
+    if clusters == 1:
         return first[None]
-    _, rest = lax.scan(choose, squared(first), jnp.stack(keys))
+    _, rest = lax.scan(choose, squared(first), keys[1:])
     return jnp.append(first, rest)
 
 
