@@ -48,7 +48,8 @@ def test_places_of_counts_with_gaps():
     generator = np.random.default_rng(1)
     x = generator.poisson([3.0, 12.0], size=(120, 2)).astype(float)
     x[5, 1] = np.nan
-    places = loo_pit(fit("poisson_mixture", x, clusters=1, **OPTIONS))["x"].values
+    tree = fit("poisson_mixture", x, clusters=1, **OPTIONS | {"starts": 0})
+    places = loo_pit(tree)["x"].values
     assert np.isnan(places[5, 1]) and np.isnan(places).sum() == 1
     for column in places.T:
         assert kstest(column[~np.isnan(column)], "uniform").pvalue > 0.01
