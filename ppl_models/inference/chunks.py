@@ -29,8 +29,7 @@ CHUNK_ROWS = (500, 20_000)  #: fewest and most rows of a chunk
 LONG_BYTES = 1_000_000_000  #: of what a pass has at hand: fewer rows than that if they need more
 EXCHANGE = 8  #: chunks a device from which on it pays to wait for the others' sums
 PARTS = 4  #: most parts by length: each is compiled for itself
-WASTE = 1.5  #: cells for one that is needed, above which parts pay
-FEW_CELLS = 500_000  #: cells of which none are worth saving
+WASTE = 100_000_000  #: bytes of padding that a pass would have at hand, above which parts pay
 
 Families = Mapping[str, ExponentialFamily]
 
@@ -140,9 +139,11 @@ def by_length(
     lengths = families[name].lengths(arrays[name])
     if lengths is None or parts == 1:
         return whole
-    dense = count * lengths.max()
-    if parts is None and (dense < FEW_CELLS or dense < WASTE * lengths.sum()):
-        return whole
+    if parts is None:
+        held = count * families[name].cells(arrays[name], missing=False)
+        padding = 1 - lengths.sum() / (count * arrays[name].shape[1])
+        if jnp.result_type(float).itemsize * held * padding < WASTE:
+            return whole
     widths = edges(lengths, parts or PARTS)
     place = np.searchsorted(widths, lengths)
     members = [np.flatnonzero(place == i) for i in range(len(widths))]

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 from numpyro import handlers
+from numpyro.distributions import Distribution
 
 from ..inference.compiling import QUICK
 from ..inference.problem import Problem
@@ -94,10 +95,20 @@ def prior_draws(
     if any(site.support.is_discrete for site in problem.structure.sites):
         raise NotImplementedError("whole numbers that are drawn given the data have no prior draws")
     site_key, data_key = random.split(key)
-    keys = random.split(site_key, count)
-    drawn = _prior(problem.model, keys, names=problem.structure.names)
+    names = problem.structure.names
+    priors = problem.known_priors if "wiring" in vars(problem) else {}
+    if set(priors) == set(names):  # each for itself: compiled once for data of all sizes
+        keys = random.split(site_key, len(names))
+        drawn = {n: _sample(priors[n], key, count) for n, key in zip(names, keys, strict=True)}
+    else:
+        drawn = _prior(problem.model, random.split(site_key, count), names=names)
     # the data by what draws them at the posterior's sites, which is compiled already
     return {n: np.asarray(v) for n, v in drawn.items()}, draw_data(problem, drawn, data_key, count)
+
+
+@partial(jax.jit, static_argnums=2, compiler_options=QUICK)
+def _sample(prior: Distribution, key: Array, count: int) -> Array:
+    return prior.sample(key, (count,))
 
 
 @partial(jax.jit, static_argnames=("names",), compiler_options=QUICK)

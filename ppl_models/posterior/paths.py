@@ -50,7 +50,7 @@ def state_probabilities(
     >>> options = {"method": "em", "seed": 0, "states": 2, "starts": 1, "predictive": 0}
     >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], **options)
     >>> state_probabilities(tree).round(2)[1, :, 0].values.tolist()
-    [0.0, 0.0, nan]
+    [1.0, 1.0, nan]
     """
     with scope(tree.attrs.get("precision", "float64")):
         found = _recalled(tree, data, draws)
@@ -87,7 +87,7 @@ def best_paths(tree: xr.DataTree, data: Any = None) -> xr.DataArray:
     >>> options = {"method": "em", "seed": 0, "states": 2, "starts": 1, "predictive": 0}
     >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], **options)
     >>> best_paths(tree).values.tolist()
-    [[0, 0, 1], [1, 1, -1]]
+    [[1, 1, 0], [0, 0, -1]]
     """
     with scope(tree.attrs.get("precision", "float64")):
         found = _recalled(tree, data, None)

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.scipy.special import logsumexp
+from numpyro.distributions import Distribution
 
 from ..errors import UnsupportedError
-from ..inference.chunks import FEW_CELLS, Families, by_length
-from ..inference.compiling import in_batches
+from ..inference.chunks import Families, by_length
+from ..inference.compiling import QUICK, in_batches
 from ..inference.problem import Problem, Result
 from ..inference.program import Globals, Model
 from ..inference.structure import Structure
@@ -25,6 +26,7 @@ from ..inference.vanishing import with_impossible
 CHUNK_CELLS = 8_000_000  #: draw x cluster x row at once
 CHUNK_ROWS = 20_000
 ABREAST = 16  #: draws side by side
+FEW_CELLS = 500_000  #: data of which so few cells are all taken at once
 
 
 @dataclass
@@ -138,8 +140,17 @@ def log_prior_of_draws(problem: Problem, result: Result) -> dict[str, np.ndarray
     """Log prior density of every global site at every draw, ``(chain, draw)``."""
     shape = next(iter(result.values.values())).shape[:2]
     flat = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])) for n, v in result.values.items()}
-    found = _log_prior(problem.model, flat, structure=problem.structure)
+    priors = problem.known_priors if "wiring" in vars(problem) else {}
+    if set(priors) == set(flat):  # each for itself: compiled once for data of all sizes
+        found = {n: _log_density_of_site(priors[n], v) for n, v in flat.items()}
+    else:
+        found = _log_prior(problem.model, flat, structure=problem.structure)
     return {n: np.asarray(v).reshape(shape) for n, v in found.items()}
+
+
+@partial(jax.jit, compiler_options=QUICK)
+def _log_density_of_site(prior: Distribution, values: Array) -> Array:
+    return jax.vmap(lambda v: prior.log_prob(v).sum())(values)
 
 
 @partial(jax.jit, static_argnames=("structure",))
