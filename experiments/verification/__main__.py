@@ -143,10 +143,10 @@ UNKNOWN: dict[str, Any] = {
 }
 BACK_OFF: dict[str, Any] = {
     "program": "pitman_yor_chain",
-    "rows": 10,
-    "vocabulary": 3,
+    "rows": 6,
+    "vocabulary": 6,
     "order": 2,
-    "sizes": {"positions": 30},
+    "sizes": {"positions": 12},
 }
 BROKEN: dict[str, dict[str, Any]] = {
     "wrong scale of the locations": {"assumed": {"loc_scale": 1.0}},
@@ -178,7 +178,7 @@ def jobs() -> list[tuple[str, str, int, dict[str, Any]]]:
         *((name, "gibbs", 1000, case) for name, case in (hidden | CHAINS).items()),
         *((name, "exact", 1000, case) for name, case in CHAINS.items()),
         ("gaussian_mixture, number unknown", "telescoping", 1000, {**UNKNOWN, "thinning": 20}),
-        ("pitman_yor_chain", "seating", 300, {**BACK_OFF, "thinning": 25}),
+        ("pitman_yor_chain", "seating", 300, {**BACK_OFF, "thinning": 20}),
         *((f"BROKEN: {n}", "gibbs", 1000, {**univariate, **case}) for n, case in BROKEN.items()),
         *(
             (name, "nuts", 300, {**case, "thinning": 3, "warmup": 300})
