@@ -22,7 +22,7 @@ def plot_loo_pit(places: xr.Dataset) -> PlotCollection:
             first are shown.
 
     Returns:
-        A panel a feature, with the band in which uniform numbers stay.
+        A panel a feature, with the p-value of uniformity.
     """
     panels = {}
     for name, values in places.data_vars.items():

@@ -63,10 +63,17 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
         replicated = draw_data(found.problem, found.values, jax.random.key(seed), count)
         density = _density(found)
     weights, shapes = _weights(density)
-    return xr.Dataset({
+    places = {
         name: _place(data.values, replicated[name], weights, shapes, data.dims, seed)
         for name, data in found.observed.items()
-    })  # fmt: skip
+    }
+    named = {
+        dim: labels
+        for data in found.observed.values()
+        for dim, labels in data.coords.items()
+        if dim in data.dims
+    }
+    return xr.Dataset(places).assign_coords(named)
 
 
 def _density(found: Recalled) -> xr.DataArray:

@@ -13,7 +13,8 @@ from ppl_models.report.page import Block
 
 PIT = (
     "Every observed cell's place among predictions that were made without its row. A well "
-    "calibrated fit gives uniform places, whose curve stays in the band."
+    "calibrated fit gives uniform places, whose curve stays near zero; p is the probability of one "
+    "at least so far from it, if they are uniform."
 )
 PRIOR = (
     "How far each quantity's posterior moves when the prior, or the likelihood, is weighed a "
