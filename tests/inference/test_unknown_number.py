@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from itertools import product
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import random
 from scipy.special import gammaln
-from scipy.stats import dirichlet, f
+from scipy.stats import chisquare, dirichlet, f, kstest
 
 from ppl_models import fit, predict
 from ppl_models.errors import InputError
 from ppl_models.inference.fit import scope
 from ppl_models.inference.methods.telescoping import (
     draw_components,
+    draw_prior,
     log_partition,
     log_prior_components,
     log_prior_weights,
@@ -95,6 +97,22 @@ def test_prior_of_the_weights_is_that_of_the_clusters_that_there_are():
         expected += float(log_prior_components(3)[2])
     constant = f.logpdf(1.0, 6, 3) + 4.5 * np.log(3)  # of F(6, 3), left out
     assert np.isclose(float(found), expected - constant, atol=1e-10)
+
+
+def test_draws_of_the_prior_are_those_of_its_density():
+    with scope("float64"):
+        draw = jax.jit(jax.vmap(lambda key: draw_prior(key, 5)))
+        components, alpha, shares = (np.asarray(v) for v in draw(random.split(random.key(0), 4000)))
+        expected = np.exp(np.asarray(log_prior_components(5)))
+    expected = 4000 * expected / expected.sum()  # at most five here
+    assert chisquare(np.bincount(components, minlength=6)[1:], expected).pvalue > 1e-3
+    assert kstest(alpha, f(6, 3).cdf).pvalue > 1e-3
+    np.testing.assert_allclose(shares.sum(1), 1)
+    assert ((shares > 0).sum(1) <= components).all()
+    two = shares[components == 2]
+    # of Dirichlet(α / 2, α / 2): variance 1 / (4 (α + 1))
+    standard = (two[:, 0] - 0.5) * 2 * np.sqrt(alpha[components == 2] + 1)
+    assert abs((standard**2).mean() - 1) < 5 * (standard**2).std() / np.sqrt(len(two))
 
 
 def test_dp_means_opens_as_many_as_the_penalty_pays_for(rows):

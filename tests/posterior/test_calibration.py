@@ -55,3 +55,23 @@ def test_a_prior_that_follows_the_data_is_refused():
     priors = {n: v for n, v in PRIORS.items() if n != "scale_rate"}
     with pytest.raises(InputError, match="prior of site 'scale' is set from the data"):
         calibrate("gaussian_mixture", **OPTIONS, **priors)
+
+
+def test_seating_is_calibrated_and_a_wrong_prior_found_out():
+    program = {"rows": 4, "vocabulary": 4, "order": 2, "sizes": {"positions": 8}}
+    options = {"method": "seating", "seed": 0, "simulations": 60, "draws": 19}
+    short = {"warmup": 40, "thinning": 4}
+    right = calibrate("pitman_yor_chain", **options, **short, **program)
+    assert right.attrs["calibrated"], right["sbc_test"]
+    assert right["prior_sbc/tables"].shape == (1, 60, 2)
+    wrong = calibrate(
+        "pitman_yor_chain", **options, **short, **program, assumed={"discount_zeros": 30.0}
+    )
+    assert not wrong.attrs["calibrated"]
+
+
+def test_seating_refuses_arguments_that_it_does_not_simulate():
+    with pytest.raises(InputError, match="see discounts"):
+        calibrate("pitman_yor_chain", method="seating", rows=4, seed=0, vocabulary=4, discounts=3)
+    with pytest.raises(InputError, match="see vocabulary"):
+        calibrate("pitman_yor_chain", method="seating", rows=4, seed=0)
