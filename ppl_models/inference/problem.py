@@ -75,6 +75,15 @@ class Problem:
         """The priors that do not depend on other sites: read once, for any number of passes."""
         return {n: p for n, p in self.example.priors.items() if n not in self.wiring.dependent}
 
+    def independent_priors(self) -> dict[str, Any] | None:
+        """The priors of all global sites where none depends on another site; else None.
+
+        None too where the wiring was not needed so far: to read it costs more than this saves.
+        """
+        if "wiring" not in vars(self) or set(self.known_priors) != set(self.structure.names):
+            return None
+        return self.known_priors
+
     @cached_property
     def exchangeable(self) -> bool:
         """Whether clusters may change places without a change of the density."""

@@ -96,8 +96,8 @@ def prior_draws(
         raise NotImplementedError("whole numbers that are drawn given the data have no prior draws")
     site_key, data_key = random.split(key)
     names = problem.structure.names
-    priors = problem.known_priors if "wiring" in vars(problem) else {}
-    if set(priors) == set(names):  # each for itself: compiled once for data of all sizes
+    priors = problem.independent_priors()
+    if priors is not None:  # each for itself: compiled once for data of all sizes
         keys = random.split(site_key, len(names))
         drawn = {n: _sample(priors[n], key, count) for n, key in zip(names, keys, strict=True)}
     else:

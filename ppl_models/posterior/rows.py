@@ -140,9 +140,9 @@ def log_prior_of_draws(problem: Problem, result: Result) -> dict[str, np.ndarray
     """Log prior density of every global site at every draw, ``(chain, draw)``."""
     shape = next(iter(result.values.values())).shape[:2]
     flat = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])) for n, v in result.values.items()}
-    priors = problem.known_priors if "wiring" in vars(problem) else {}
-    if set(priors) == set(flat):  # each for itself: compiled once for data of all sizes
-        found = {n: _log_density_of_site(priors[n], v) for n, v in flat.items()}
+    priors = problem.independent_priors()
+    if priors is not None:  # each for itself: compiled once for data of all sizes
+        found = {n: _log_density_of_site(prior, flat[n]) for n, prior in priors.items()}
     else:
         found = _log_prior(problem.model, flat, structure=problem.structure)
     return {n: np.asarray(v).reshape(shape) for n, v in found.items()}
