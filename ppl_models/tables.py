@@ -68,8 +68,9 @@ def refusal(program: str | Callable, method: str, arguments: dict[str, Any]) -> 
     >>> refusal("markov_chain", "exact", {}) is None
     True
     """
-    from .inference.fit import data_parameters, read_data, read_program, scope
+    from .inference.fit import read_data, read_program, scope
     from .inference.problem import Problem
+    from .inference.signature import data_parameters
 
     function = catalogue.program(program)
     kinds = data_parameters(function)

@@ -5,6 +5,7 @@ And the table of built-in programs, ``models/programs.py``, as parameters and fi
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import re
@@ -30,6 +31,9 @@ os.environ.setdefault(
     "--xla_cpu_parallel_codegen_split_count=1 "
     "--xla_disable_hlo_passes=while-loop-invariant-code-motion,while-loop-constant-sinking",
 )
+
+# tracing makes objects by the million, of which few are garbage that is held in circles
+gc.set_threshold(100_000, 20, 100)
 
 import pytest  # noqa: E402
 

@@ -42,7 +42,7 @@ def stepper(hidden: int, codes: np.ndarray) -> Callable[[], float]:
     problem = Problem(model, model.structure())
     plan = Training(10_000, len(codes), 0.005, 1.0, 0.0, 1)
     guide = Guide(problem.structure)
-    params = guide.initial(random.key(1), model.initial(random.key(0), problem.structure))
+    params = guide.initial(random.key(1), problem.structure.initial(random.key(0)))
     state = State(params, optimiser(plan).init(params), jnp.zeros((), jnp.int32))
     rows = jnp.asarray(np.tile(np.arange(len(codes)), (RUN, 1)), jnp.int32)
     priors = constant_priors(problem)

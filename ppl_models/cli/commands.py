@@ -77,7 +77,7 @@ def generate(given: argparse.Namespace) -> None:
     path = _out(given, given.fitted)
     from .. import load
     from ..data import Graphs
-    from ..inference.fit import data_parameters
+    from ..inference.signature import data_parameters
 
     tree = load(given.fitted)
     as_table = path is not None and path.suffix.lower() == ".csv"
@@ -170,7 +170,7 @@ def _seed(seed: int) -> int:
 def _read(program: Callable, path: str) -> Any:
     """A file as the kind of data that the program takes."""
     from ..data import read_file
-    from ..inference.fit import data_parameters
+    from ..inference.signature import data_parameters
 
     kinds = data_parameters(program)
     if len(kinds) > 1:

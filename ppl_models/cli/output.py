@@ -64,7 +64,7 @@ def data_text(dataset: xr.Dataset, tree: xr.DataTree, *, as_table: bool) -> str:
 
     from .. import catalogue
     from ..data import Tokens
-    from ..inference.fit import data_parameters
+    from ..inference.signature import data_parameters
 
     kinds = data_parameters(catalogue.program(tree.attrs["program"]))
     frames = {str(n): _frame(v, kinds[str(n)], dataset, tree) for n, v in dataset.items()}

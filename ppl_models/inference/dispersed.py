@@ -16,7 +16,7 @@ from ..errors import UnsupportedError
 from .compiling import QUICK
 from .methods.em import em
 from .problem import Problem
-from .program import Globals, Model, random_values
+from .program import Globals, Model
 from .structure import Structure
 
 EXTREME = 12.0  #: an unconstrained coordinate beyond this is at a boundary, where nothing moves
@@ -40,7 +40,7 @@ def dispersed_starts(
     """
     model, structure = problem.model, problem.structure
     em_key, inside_key, move_key = random.split(key, 3)
-    inside = random_values(model, inside_key, structure=structure, radius=0.5)
+    inside = structure.initial(inside_key, radius=0.5)
     reported: dict[str, Any] = {}
     notes: list[str] = []
     mode, dispersion_used = inside, 1.0

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ from jax import random
 
 from .. import catalogue
 from ..data.derived import derive, derived_arguments
-from ..data.kinds import Kind, Observed, Reals
+from ..data.kinds import Observed
 from ..data.sequences import coordinates
 from ..data.vocabulary import Vocabulary
 from ..distributions.autoregressive import Autoregressive
@@ -25,6 +25,7 @@ from ..errors import InputError
 from .compiling import make_room
 from .problem import Problem
 from .program import Model
+from .signature import arguments_of, data_parameters, defaults, split
 
 PRECISIONS = ("float64", "float32")
 
@@ -76,7 +77,7 @@ def fit(
     function = catalogue.program(program)
     module = catalogue.method(method)
     run = getattr(module, method)
-    program_arguments, options = _split(function, run, arguments, method)
+    program_arguments, options = split(function, run, arguments, method)
     program_arguments, like = take_vocabulary(program_arguments)
     started = time.perf_counter()
     make_room()
@@ -100,7 +101,7 @@ def fit(
             "kind": result.kind,
             "arguments": to_json(_given(function, model.arguments)),
             "fixed": to_json(model.fixed),
-            "configuration": to_json(_defaults(run) | options),
+            "configuration": to_json(defaults(run) | options),
             "wall_time_seconds": time.perf_counter() - started,
             **result.attributes,
         }
@@ -134,27 +135,6 @@ def take_vocabulary(
     if not isinstance(given, Vocabulary):
         return dict(arguments), None
     return {**arguments, "vocabulary": len(given)}, coordinates(given)
-
-
-def data_parameters(function: Callable) -> dict[str, type[Kind]]:
-    """The program's data parameters (those before the ``*``) and what kind of data each takes."""
-    signature = inspect.signature(function, eval_str=True)
-    found = {}
-    for name, parameter in signature.parameters.items():
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            found[name] = _kind(parameter.annotation)
-    if not found:
-        raise InputError(
-            f"{getattr(function, '__name__', 'the program')} takes no data: its data are the "
-            "parameters before the *, as in def program(x=None, *, clusters)"
-        )
-    return found
-
-
-def _kind(annotation: Any) -> type[Kind]:
-    candidates = get_args(annotation)[1:] if get_origin(annotation) is Annotated else [annotation]
-    kinds = [c for c in candidates if isinstance(c, type) and issubclass(c, Kind)]
-    return kinds[0] if kinds else Reals
 
 
 def read_data(
@@ -209,12 +189,8 @@ def read_program(
             wanted = name in signature and signature[name].default is inspect.Parameter.empty
             if wanted and name not in arguments:
                 arguments[name] = value
-    for name, parameter in signature.items():
-        required = (
-            parameter.kind is parameter.KEYWORD_ONLY
-            and parameter.default is inspect.Parameter.empty
-        )
-        if required and name not in arguments:
+    for name, parameter in arguments_of(function).items():
+        if parameter.default is inspect.Parameter.empty and name not in arguments:
             raise InputError(f"the program needs {name}=: give it to fit (--{name} or --set)")
     _refuse_clusters(arguments, observed)
     data = {n: cast(o.values, precision) for n, o in observed.items()}
@@ -331,35 +307,6 @@ def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> Non
             f"site '{name}' emits {wanted}, and {where} is {values[place]}: "
             "recode the data or choose another program"
         )
-
-
-def _split(
-    function: Callable, run: Callable, arguments: Mapping[str, Any], method: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Sort arguments into the program's and the method's."""
-    mine = {
-        n for n, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY
-    }
-    others = set(_defaults(run))
-    unknown = set(arguments) - mine - others
-    if unknown:
-        raise InputError(
-            f"there is no argument '{sorted(unknown)[0]}': the program takes "
-            f"{', '.join(sorted(mine)) or 'none'}; method '{method}' takes "
-            f"{', '.join(sorted(others)) or 'none'}"
-        )
-    return (
-        {n: v for n, v in arguments.items() if n in mine},
-        {n: v for n, v in arguments.items() if n not in mine},
-    )
-
-
-def _defaults(run: Callable) -> dict[str, Any]:
-    return {
-        n: p.default
-        for n, p in inspect.signature(run).parameters.items()
-        if p.kind is p.KEYWORD_ONLY
-    }
 
 
 def to_json(values: Mapping[str, Any]) -> str:

@@ -104,7 +104,7 @@ class StatisticsGibbs(MCMCKernel):
         start_key, hmc_key, rng_key = random.split(rng_key, 3)
         values = dict(init_params or {})
         if not set(self.sites) <= set(values):
-            values = {**self.problem.model.initial(start_key, self.problem.structure), **values}
+            values = {**self.problem.structure.initial(start_key), **values}
         values = {n: v for n, v in values.items() if n in self.sites}
         hmc = None
         self._hmc_init, self._hmc_step = small_hmc(num_warmup)

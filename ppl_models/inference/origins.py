@@ -14,7 +14,7 @@ from numpyro.distributions import biject_to
 from ..errors import UnsupportedError
 from .compiling import QUICK
 from .problem import Problem
-from .program import Globals, Model, random_values
+from .program import Globals, Model
 from .starts import starting_values
 from .stochastic import row_densities
 from .structure import Structure
@@ -58,7 +58,7 @@ def origins(problem: Problem, key: Array, starts: int) -> tuple[list[Globals], l
             best = int(np.nanargmax(np.where(np.isfinite(height), height, np.nan)))
             found.append({n: v[best] for n, v in values.items()})
         else:
-            found.append(random_values(model, each, structure=structure))
+            found.append(structure.initial(each))
     return found, ["prior" if np.isfinite(height).any() else "random"] * starts
 
 

@@ -15,7 +15,7 @@ from ..distributions.exponential_family import ExponentialFamily
 from ..errors import UnsupportedError
 from .chunks import Chunks, cut
 from .label_moves import LabelMoves, label_moves
-from .program import Model, Pieces, evaluate, random_values
+from .program import Model, Pieces, evaluate
 from .structure import Structure
 from .wiring import Wiring, exchangeable, exchangeable_states, wiring
 
@@ -37,7 +37,7 @@ class Problem:
     @cached_property
     def example(self) -> Pieces:
         """The program's densities at arbitrary values of the global sites."""
-        values = random_values(self.model, jax.random.key(0), structure=self.structure)
+        values = self.structure.initial(jax.random.key(0))
         return evaluate(self.model, values, structure=self.structure)
 
     @cached_property

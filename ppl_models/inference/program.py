@@ -10,7 +10,6 @@ assignment held at every value at once, it tells everything that a method needs:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
@@ -203,25 +202,6 @@ class Model:
 
     # ---- the space of the global sites -------------------------------------------------------
 
-    def initial(self, key: Array, structure: Structure, radius: float = 1.0) -> Globals:
-        """Values spread uniformly within ``radius`` in the unconstrained space."""
-        continuous = [site for site in structure.sites if not site.support.is_discrete]
-        shapes = [biject_to(site.support).inverse_shape(site.shape) for site in continuous]
-        ends = np.cumsum([math.prod(shape) for shape in shapes])
-        # one draw for all: every call of a generator is a long program to compile
-        drawn = random.uniform(key, (int(ends[-1]) if len(ends) else 0,), minval=-1, maxval=1)
-        pieces = jnp.split(radius * drawn, ends[:-1]) if len(ends) else []
-        spread = {
-            site.name: biject_to(site.support)(piece.reshape(shape))
-            for site, shape, piece in zip(continuous, shapes, pieces, strict=True)
-        }
-        return {
-            site.name: spread[site.name]
-            if site.name in spread
-            else site.support.feasible_like(jnp.zeros(site.shape, int))
-            for site in structure.sites
-        }
-
     def constrain(self, free: Mapping[str, Array], structure: Structure) -> Globals:
         """From the unconstrained space."""
         return {
@@ -241,14 +221,6 @@ class Model:
 def evaluate(model: Model, values: Globals, *, structure: Structure) -> Pieces:
     """:meth:`Model.pieces`, compiled once for all values."""
     return model.pieces(values, structure)
-
-
-@partial(jax.jit, static_argnames=("structure", "radius"), compiler_options=QUICK)
-def random_values(
-    model: Model, key: Array, *, structure: Structure, radius: float = 1.0
-) -> Globals:
-    """:meth:`Model.initial`, compiled once for all keys."""
-    return model.initial(key, structure, radius)
 
 
 def _is_array(value: Any) -> bool:

@@ -241,7 +241,7 @@ def _from_seeds(
         weights = (1 - SMOOTHING) * weights + SMOOTHING / len(chosen)
         if active is not None:
             weights = jnp.where(active[:, None], weights, 0)
-        values = model.initial(key, structure, radius=0.1)
+        values = structure.initial(key, radius=0.1)
 
         def improve(_: int, values: Globals) -> Globals:
             families = model.pieces(values, structure).families()

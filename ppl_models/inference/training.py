@@ -24,7 +24,7 @@ from .checkpoints import fingerprint, load, save
 from .fit import to_json
 from .guides import Guide, Params
 from .problem import Problem
-from .program import Globals, evaluate, random_values
+from .program import Globals, evaluate
 from .stochastic import State, Training, advance, optimiser, row_total
 
 ROUNDS = 20  #: looks at the rows kept aside, and checkpoints, a fit
@@ -128,10 +128,7 @@ def constant_priors(problem: Problem) -> dict[str, Any]:
     """Priors that no site moves: read once, from all rows, also where data set their scale."""
     model, structure = problem.model, problem.structure
     one, other = (
-        evaluate(
-            model, random_values(model, random.key(i), structure=structure), structure=structure
-        )
-        for i in (1, 2)
+        evaluate(model, structure.initial(random.key(i)), structure=structure) for i in (1, 2)
     )
     return {
         name: prior

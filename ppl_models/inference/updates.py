@@ -108,7 +108,7 @@ def conjugate_sites(
     served: list[Wire] = []
 
     def probe(model: Model, chunks: Chunks) -> None:
-        values = model.initial(jax.random.key(0), structure)
+        values = structure.initial(jax.random.key(0))
         pieces = model.pieces(values, structure)
         swept = sweep(pieces, structure, chunks)
         for wire in wiring.wires:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
-from .program import Globals, Model, Pieces, evaluate, random_values
+from .program import Globals, Model, Pieces, evaluate
 from .structure import Structure
 
 
@@ -57,8 +57,8 @@ def wiring(model: Model, structure: Structure) -> Wiring:
     Returns:
         The wires, and the names of the sites that are none.
     """
-    start = random_values(model, random.key(1), structure=structure)
-    other = random_values(model, random.key(2), structure=structure)
+    start = structure.initial(random.key(1))
+    other = structure.initial(random.key(2))
     base = evaluate(model, start, structure=structure)
     wires, free = [], []
     dependent: set[str] = set()
@@ -195,7 +195,7 @@ def exchangeable_states(model: Model, structure: Structure, found: Wiring, state
     axes = {n: a for n, (a, _) in state_axes(structure, found, states).items()}
     if structure.assignment is not None or states == 1 or not axes:
         return False
-    values = random_values(model, random.key(1), structure=structure)
+    values = structure.initial(random.key(1))
     here = evaluate(model, values, structure=structure)
     before = _parameters(here, structure)
     tied = {
@@ -224,7 +224,7 @@ def components_move(model: Model, structure: Structure, found: Wiring) -> bool:
     Not so where a constant of the program or a site that is held tells components apart.
     """
     axes = cluster_axes(structure, found)
-    values = random_values(model, random.key(1), structure=structure)
+    values = structure.initial(random.key(1))
     here = _parameters(evaluate(model, values, structure=structure), structure)
     order = np.roll(np.arange(structure.clusters), 1)
     moved = permute_clusters(values, axes, order)
@@ -245,7 +245,7 @@ def exchangeable(model: Model, structure: Structure, found: Wiring) -> bool:
     clusters = structure.clusters
     if structure.assignment is None or clusters == 1 or not any(axes.values()):
         return False
-    values = random_values(model, random.key(1), structure=structure)
+    values = structure.initial(random.key(1))
     here = evaluate(model, values, structure=structure)
     swapped = np.r_[1, 0, np.arange(2, clusters)]
     for order in (swapped, np.roll(np.arange(clusters), 1)):  # these two generate all orders

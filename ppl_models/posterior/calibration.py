@@ -24,9 +24,10 @@ from jax.scipy.special import logsumexp
 from .. import catalogue
 from ..errors import InputError
 from ..inference.compiling import QUICK, in_batches
-from ..inference.fit import data_parameters, scope
+from ..inference.fit import scope
 from ..inference.problem import Problem
-from ..inference.program import Globals, Model, evaluate, random_values
+from ..inference.program import Globals, Model, evaluate
+from ..inference.signature import data_parameters
 from ..inference.structure import Structure
 from ..inference.wiring import permute_clusters, state_axes
 from .calibration_samplers import SAMPLERS, Plan, simulate
@@ -139,7 +140,7 @@ def calibrate(
 def _refuse_data_priors(problem: Problem, other: Model) -> None:
     """Truths are drawn from one prior: a fit whose prior follows each simulation assumes others."""
     structure = problem.structure
-    values = random_values(problem.model, random.key(0), structure=structure)
+    values = structure.initial(random.key(0))
     here = evaluate(problem.model, values, structure=structure).priors
     there = evaluate(other, values, structure=structure).priors
     for name in here:

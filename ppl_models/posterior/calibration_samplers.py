@@ -23,6 +23,10 @@ from ..inference.vector import constrained, log_joint, unconstrained
 
 More = dict[str, Array]  #: further quantities that are ranked
 
+#: doublings of a trajectory of NUTS at most. Side by side, every trajectory takes as long as the
+#: longest of all simulations; cut short, it leaves the posterior as it is all the same
+DOUBLINGS = 6
+
 
 class Plan(NamedTuple):
     """What is read outside the compiled function."""
@@ -96,8 +100,8 @@ def _gibbs(key: Array, model: Model, plan: Plan) -> tuple[Globals, More]:
 def _nuts(key: Array, model: Model, plan: Plan) -> tuple[Globals, More]:
     structure = plan.problem.structure
     start_key, run_key = random.split(key)
-    start = unconstrained(model, structure, model.initial(start_key, structure))
-    kernel = NUTS(potential_fn=lambda v: -log_joint(model, structure, v))
+    start = unconstrained(model, structure, structure.initial(start_key))
+    kernel = NUTS(potential_fn=lambda v: -log_joint(model, structure, v), max_tree_depth=DOUBLINGS)
     state = kernel.init(run_key, plan.warmup, start, (), {})
 
     def read(state: Any) -> Globals:
@@ -111,7 +115,7 @@ def _exact(key: Array, model: Model, plan: Plan) -> tuple[Globals, More]:
     inner = _inside(problem, model)
     structure = problem.structure
     wires, _ = conjugate_sites(problem.model, structure, problem.wiring, problem.chunks)
-    values = inner.model.initial(key, structure)
+    values = structure.initial(key)
     pieces = model.pieces(values, structure)
     swept = sweep(pieces, structure, inner.chunks)
 
@@ -135,7 +139,7 @@ def _telescoping(key: Array, model: Model, plan: Plan) -> tuple[Globals, More]:
     wires, _ = conjugate_sites(problem.model, structure, problem.wiring, problem.chunks)
     step = partial(telescoping.telescope, model, inner.chunks, structure, wires, False)
     start_key, run_key = random.split(key)
-    begin = model.initial(start_key, structure), jnp.array(structure.clusters), jnp.ones(())
+    begin = structure.initial(start_key), jnp.array(structure.clusters), jnp.ones(())
 
     def once(state: tuple) -> tuple:
         return step(*state[0])

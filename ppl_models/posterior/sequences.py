@@ -119,7 +119,7 @@ def sequence_writer(found: Recalled) -> tuple[str, Autoregressive] | None:
     emissions: dict[str, Any] = {}
 
     def trace(model: Model, key: Array) -> None:
-        run = model.trace_at(model.initial(key, structure), structure)
+        run = model.trace_at(structure.initial(key), structure)
         emissions.update({n: unwrap(run[n]["fn"]) for n in structure.emissions})
 
     jax.eval_shape(trace, model, jax.random.key(0))

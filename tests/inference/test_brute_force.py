@@ -39,7 +39,7 @@ def test_sums_and_maxima_over_all_assignments(mixture):
 
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def both(key):
-        values = model.initial(key, structure)
+        values = structure.initial(key)
         pieces = model.pieces(values, structure)
         passes = [
             sweep(pieces, structure, chunks, assign)
@@ -79,7 +79,7 @@ def test_program_for_samplers_has_the_marginal_density(built_ins, label):
 
     @jax.jit
     def both(key):
-        values = model.initial(key, structure)
+        values = structure.initial(key)
         expected = logsumexp(model.logits(values, structure), axis=0).sum()
         prior = model.pieces(values, structure).log_prior
         return joint_density(program, (), {}, values)[0], expected + prior

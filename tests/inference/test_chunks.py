@@ -70,7 +70,7 @@ def test_parts_have_the_statistics_and_the_order_of_the_whole(name: str) -> None
 
         @jax.jit
         def drawn(keys: Array) -> tuple[Array, Array]:
-            values = problem.model.initial(random.key(0), structure)
+            values = structure.initial(random.key(0))
             pieces = problem.model.pieces(values, structure)
             share = jax.nn.softmax(problem.model.logits(values, structure), axis=0)[1]
             draw = partial(draw_sweep, pieces=pieces, structure=structure, chunks=parts, keep=True)

@@ -45,7 +45,7 @@ def test_gradient_is_that_of_the_density_written_out(built_ins, label, gaps):
 
     @jax.jit
     def both(key):
-        free = model.unconstrain(model.initial(key, structure), structure)
+        free = model.unconstrain(structure.initial(key), structure)
         return jax.value_and_grad(by_one_pass)(free), jax.value_and_grad(written_out)(free)
 
     found, expected = both(random.key(2))
@@ -101,7 +101,7 @@ def test_rows_of_chunks_come_back_in_their_order(built_ins):
 
     @jax.jit
     def both(key, chunks):
-        values = model.initial(key, problem.structure)
+        values = problem.structure.initial(key)
         pieces = model.pieces(values, problem.structure)
         point = coefficients(pieces.log_weights, pieces.families(), chunks)
         expected = logsumexp(model.logits(values, problem.structure), axis=0)

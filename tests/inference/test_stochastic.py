@@ -16,7 +16,7 @@ from ppl_models.inference.batches import make_batches
 from ppl_models.inference.guides import Guide
 from ppl_models.inference.lengths import edges
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model, random_values
+from ppl_models.inference.program import Model
 from ppl_models.inference.stochastic import row_densities
 from ppl_models.models.recurrent_chain import recurrent_chain
 
@@ -63,7 +63,7 @@ def test_batches_stand_for_the_data():
         whole = stream[: len(stream) // bucket.rows * bucket.rows].reshape(-1, bucket.rows)
         assert len(whole) > 2 and (whole[0] != whole[1]).any()
         assert (np.sort(whole, 1) == np.arange(bucket.rows)).all()
-    values = random_values(model, random.key(0), structure=problem.structure)
+    values = problem.structure.initial(random.key(0))
     densities = jax.jit(row_densities, static_argnums=1)
     whole = densities(model, problem.structure, values, model.data)
     parts = [densities(model, problem.structure, values, b.data).sum() for b in batches.buckets]

@@ -17,9 +17,9 @@ from numpyro.infer import Predictive
 from ppl_models import catalogue
 from ppl_models.distributions.ngrams import count_ngrams
 from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.inference.fit import data_parameters
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.program import Model
+from ppl_models.inference.signature import data_parameters
 from ppl_models.models.pitman_yor_chain import pitman_yor_chain
 
 CODES = np.array([[0, 0, 1, 2, 2], [0, 0, 2, 2, 2], [1, 0, 0, 2, 2]])

@@ -21,8 +21,8 @@ from numpyro.infer.util import initialize_model
 from ppl_models import catalogue
 from ppl_models.errors import InputError
 from ppl_models.inference.compiling import QUICK
-from ppl_models.inference.fit import data_parameters
 from ppl_models.inference.program import Model
+from ppl_models.inference.signature import data_parameters
 
 #: programs that EM and NUTS do not serve, and the tests that take the place of those here
 ELSEWHERE = {"pitman_yor_chain": "models/test_pitman_yor_chain.py"}
@@ -44,7 +44,7 @@ def _values(row):
     if row.label not in _drawn:
         model = _model(row)
         structure = model.structure()
-        draw = jax.jit(jax.vmap(lambda key: model.initial(key, structure)))
+        draw = jax.jit(jax.vmap(lambda key: structure.initial(key)))
         _drawn[row.label] = draw(random.split(random.key(5), 3)), model, structure
     return _drawn[row.label]
 

@@ -20,7 +20,7 @@ from ...errors import InputError, UnsupportedError
 from ..chunks import Chunks
 from ..compiling import QUICK, in_batches
 from ..problem import Problem, Result
-from ..program import Globals, Model, random_values
+from ..program import Globals, Model
 from ..statistics import sweep
 from ..structure import Structure
 from ..updates import conditional, conjugate_sites, plain_prior
@@ -124,7 +124,7 @@ def _log_evidence(problem: Problem, wires: tuple, posteriors: list) -> float | N
 
 def _posteriors(problem: Problem, wires: tuple, seed: int) -> list:
     model, structure = problem.model, problem.structure
-    values = random_values(model, random.key(seed), structure=structure)
+    values = structure.initial(random.key(seed))
     return _conditionals(model, values, problem.chunks, structure=structure, wires=wires)
 
 
