@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -159,27 +160,28 @@ def one_pass_density(
     problem: Problem, origin: Origin | None = None
 ) -> Callable[[Array, Families], Array]:
     """Σ_n log p(x_n) as a function of log-weights ``(cluster, 1)`` and emission families."""
-    structure, chunks = problem.structure, problem.chunks
+    structure = problem.structure
 
     def pieces(log_weights: Array, families: Families) -> Pieces:
         return Pieces({}, jnp.zeros(()), log_weights, None, families)
 
-    def forward(log_weights: Array, families: Families) -> tuple[Array, tuple]:
+    def forward(chunks: Chunks, log_weights: Array, families: Families) -> tuple[Array, tuple]:
         nearby = None if origin is None else _nearby(origin, log_weights, families, chunks)
         swept = sweep(pieces(log_weights, families), structure, chunks, nearby=nearby)
-        return swept.log_normaliser, (log_weights, families, swept)
+        return swept.log_normaliser, (chunks, log_weights, families, swept)
 
     def backward(kept: tuple, slope: Array) -> tuple:
-        log_weights, families, swept = kept
+        chunks, log_weights, families, swept = kept
 
         def joint(log_weights: Array, families: Families) -> Array:
             return expected_log_joint(pieces(log_weights, families), swept, chunks)
 
-        return jax.vjp(joint, log_weights, families)[1](slope)
+        return None, *jax.vjp(joint, log_weights, families)[1](slope)
 
-    density = jax.custom_vjp(lambda log_weights, families: forward(log_weights, families)[0])
+    # the rows as an argument: what is traced may not be closed over
+    density = jax.custom_vjp(lambda *given: forward(*given)[0])
     density.defvjp(forward, backward)
-    return density
+    return partial(density, problem.chunks)
 
 
 def _families(found: dict[str, Any], structure: Structure) -> Families:

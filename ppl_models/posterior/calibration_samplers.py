@@ -14,12 +14,11 @@ from numpyro.infer import NUTS
 
 from ..inference.chunks import Chunks, Part
 from ..inference.gibbs_kernel import StatisticsGibbs
-from ..inference.methods import telescoping
+from ..inference.methods import nuts, telescoping
 from ..inference.problem import Problem
 from ..inference.program import Globals, Model
 from ..inference.statistics import sweep
 from ..inference.updates import conditional, conjugate_sites
-from ..inference.vector import constrained, log_joint, unconstrained
 
 More = dict[str, Array]  #: further quantities that are ranked
 
@@ -100,12 +99,13 @@ def _gibbs(key: Array, model: Model, plan: Plan) -> tuple[Globals, More]:
 def _nuts(key: Array, model: Model, plan: Plan) -> tuple[Globals, More]:
     structure = plan.problem.structure
     start_key, run_key = random.split(key)
-    start = unconstrained(model, structure, structure.initial(start_key))
-    kernel = NUTS(potential_fn=lambda v: -log_joint(model, structure, v), max_tree_depth=DOUBLINGS)
+    start = model.unconstrain(structure.initial(start_key), structure)
+    energy = nuts.potential(_inside(plan.problem, model))
+    kernel = NUTS(potential_fn=energy, max_tree_depth=DOUBLINGS)
     state = kernel.init(run_key, plan.warmup, start, (), {})
 
     def read(state: Any) -> Globals:
-        return constrained(structure, state.z)[0]
+        return model.constrain(state.z, structure)
 
     return _sampled(lambda s: kernel.sample(s, (), {}), state, plan, read), {}
 

@@ -92,7 +92,7 @@ def nuts(
         origin = origin_at(problem, {n: v[0] for n, v in points.items()})
         if origin is None:
             notes = [*notes, *_doubts(problem)]
-        energy = {"potential_fn": _potential(problem, origin)}
+        energy = {"potential_fn": potential(problem, origin)}
         sampler = _sampler(energy, problem, chains, warmup, draws, **tuning)
         if chains == 1:  # NumPyro wants no chain axis then
             initial = {n: v[0] for n, v in initial.items()}
@@ -139,7 +139,7 @@ def _sampler(
     )
 
 
-def _potential(problem: Problem, origin: Origin | None) -> Callable[[Globals], Array]:
+def potential(problem: Problem, origin: Origin | None = None) -> Callable[[Globals], Array]:
     """Minus the log-density of unconstrained global sites.
 
     Compiled: NumPyro evaluates it at the starts before it compiles anything, operation by
