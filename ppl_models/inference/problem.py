@@ -99,7 +99,10 @@ class Problem:
         """How clusters that are not exchangeable trade labels, if there is need of it."""
         if self.structure.assignment is None or self.exchangeable:
             return None
-        return label_moves(self.model, self.structure, self.wiring, self.example.priors)
+        try:
+            return label_moves(self.model, self.structure, self.wiring, self.example.priors)
+        except UnsupportedError:  # emissions that are no families
+            return None
 
     @cached_property
     def deviations(self) -> dict[str, Any]:

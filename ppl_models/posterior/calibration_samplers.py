@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 from numpyro import handlers
-from numpyro.infer import NUTS
 
 from ..inference.chunks import Chunks, Part
 from ..inference.gibbs_kernel import StatisticsGibbs
@@ -100,8 +99,7 @@ def _nuts(key: Array, model: Model, plan: Plan) -> tuple[Globals, More]:
     structure = plan.problem.structure
     start_key, run_key = random.split(key)
     start = model.unconstrain(structure.initial(start_key), structure)
-    energy = nuts.potential(_inside(plan.problem, model))
-    kernel = NUTS(potential_fn=energy, max_tree_depth=DOUBLINGS)
+    kernel = nuts.no_u_turns(_inside(plan.problem, model), max_tree_depth=DOUBLINGS)
     state = kernel.init(run_key, plan.warmup, start, (), {})
 
     def read(state: Any) -> Globals:

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax, random
+from jax.flatten_util import ravel_pytree
 from scipy.special import betaln
 
 from ppl_models.inference.fit import scope
 from ppl_models.inference.gibbs_kernel import StatisticsGibbs
+from ppl_models.inference.methods.nuts import no_u_turns
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.program import Model
 from ppl_models.models.gaussian_mixture import gaussian_mixture
@@ -56,6 +58,30 @@ def _sizes_by_label(problem):
     return sizes, values
 
 
+def _sizes_by_nuts(problem):
+    """The same, by trajectories whose labels are traded."""
+    structure = problem.structure
+    kernel = no_u_turns(problem, max_tree_depth=4)
+    start = {
+        "loc": jnp.array([0.0, 1000.0, 2000.0]),
+        "scale": jnp.ones(3),
+        "sticks": jnp.array([0.5, 0.5]),
+    }
+    state = kernel.init(random.key(0), 200, problem.model.unconstrain(start, structure), (), {})
+
+    @jax.jit
+    def run(state):
+        def step(state, _):
+            state = kernel.sample(state, (), {})
+            return state, state.z["loc"]
+
+        return lax.scan(step, state, None, length=200 + SWEEPS)[1]
+
+    group = np.asarray(run(state))[200:] / 1000
+    assert np.abs(group - group.round()).max() < 0.1
+    return np.array(SIZES)[group.round().astype(int)]
+
+
 def _expected(log_density):
     """Probability of every order of the groups, by their log-density."""
     orders = list(itertools.permutations(SIZES))
@@ -85,6 +111,29 @@ def test_labels_of_sticks_have_their_posterior():
     first = (sizes == np.array(SIZES)).all(1)  # there v_1 ~ Beta(1 + 5, 2 + 3)
     drawn = np.asarray(values["sticks"])[first, 0]
     assert abs(drawn.mean() - 6 / 11) < 5 * drawn.std() / np.sqrt(len(drawn) / 5)
+    with scope("float64"):
+        sizes = _sizes_by_nuts(problem)
+    _compare(sizes, _expected(log_density))
+
+
+def test_the_volume_of_a_trade_is_that_of_its_map():
+    with scope("float64"):
+        problem = _problem({}, weights="stick_breaking")
+        structure = problem.structure
+        kernel = no_u_turns(problem)
+        free = problem.model.unconstrain(structure.initial(random.key(3)), structure)
+        flat, unravel = ravel_pytree(free)
+        for order in itertools.permutations(range(3)):
+            there, volume = kernel._moved(free, jnp.array(order))
+            back, returned = kernel._moved(there, jnp.argsort(jnp.array(order)))
+            np.testing.assert_allclose(ravel_pytree(back)[0], flat, rtol=1e-10)
+            slopes = jax.jacobian(
+                lambda v, order=order: ravel_pytree(kernel._moved(unravel(v), jnp.array(order))[0])[
+                    0
+                ]
+            )(flat)
+            np.testing.assert_allclose(volume, jnp.linalg.slogdet(slopes)[1], atol=1e-10)
+            np.testing.assert_allclose(volume, -returned, atol=1e-10)
 
 
 def test_labels_of_held_weights_have_their_posterior():

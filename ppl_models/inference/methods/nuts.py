@@ -6,7 +6,6 @@ Hoffman and Gelman (2014).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,6 +23,7 @@ from ..marginal import Origin, marginal_program, origin_at
 from ..problem import Problem, Result
 from ..program import Globals, Model
 from ..structure import Structure
+from ..trading_nuts import TradingNuts
 
 MANY = 50_000  #: rows whose log-density single precision cannot tell from a neighbour's
 
@@ -79,7 +79,8 @@ def nuts(
     start_key, run_key = random.split(key)
     if problem.structure.locals:  # NumPyro starts programs in which rows have latents
         program = marginal_program(problem)
-        sampler = _sampler({"model": program}, problem, chains, warmup, draws, **tuning)
+        kernel = NUTS(program, init_strategy=init_to_uniform(radius=1), **tuning)
+        sampler = _sampler(kernel, problem, chains, warmup, draws)
         sampler.run(run_key, extra_fields=tuple(FIELDS))
         samples = sampler.get_samples(group_by_chain=True)
         reported: dict[str, Any] = {}
@@ -92,8 +93,8 @@ def nuts(
         origin = origin_at(problem, {n: v[0] for n, v in points.items()})
         if origin is None:
             notes = [*notes, *_doubts(problem)]
-        energy = {"potential_fn": potential(problem, origin)}
-        sampler = _sampler(energy, problem, chains, warmup, draws, **tuning)
+        kernel = no_u_turns(problem, origin, **tuning)
+        sampler = _sampler(kernel, problem, chains, warmup, draws)
         if chains == 1:  # NumPyro wants no chain axis then
             initial = {n: v[0] for n, v in initial.items()}
         sampler.run(run_key, init_params=initial, extra_fields=tuple(FIELDS))
@@ -120,17 +121,9 @@ def _doubts(problem: Problem) -> list[str]:
     ]
 
 
-def _sampler(
-    density: dict[str, Callable],
-    problem: Problem,
-    chains: int,
-    warmup: int,
-    draws: int,
-    **tuning: Any,
-) -> MCMC:
-    """NumPyro's sampler of a program or of a potential energy."""
+def _sampler(kernel: NUTS, problem: Problem, chains: int, warmup: int, draws: int) -> MCMC:
     return MCMC(
-        NUTS(**density, init_strategy=init_to_uniform(radius=1), **tuning),
+        kernel,
         num_warmup=warmup,
         num_samples=draws,
         num_chains=chains,
@@ -139,14 +132,17 @@ def _sampler(
     )
 
 
-def potential(problem: Problem, origin: Origin | None = None) -> Callable[[Globals], Array]:
-    """Minus the log-density of unconstrained global sites.
+def no_u_turns(problem: Problem, origin: Origin | None = None, **tuning: Any) -> NUTS:
+    """NumPyro's kernel on the unconstrained global sites, assignments summed out.
 
-    Compiled: NumPyro evaluates it at the starts before it compiles anything, operation by
-    operation, each of which would be compiled for itself.
+    Its energy is compiled: NumPyro evaluates it at the starts before it compiles anything,
+    operation by operation, each of which would be compiled for itself.
     """
     program = marginal_program(problem, origin)
-    return jax.jit(lambda free: potential_energy(program, (), {}, free))
+    energy = jax.jit(lambda free: potential_energy(program, (), {}, free))
+    if problem.label_moves is None:
+        return NUTS(potential_fn=energy, **tuning)
+    return TradingNuts(energy, problem.label_moves, problem.structure, **tuning)
 
 
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
