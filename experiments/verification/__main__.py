@@ -181,7 +181,7 @@ def jobs() -> list[tuple[str, str, int, dict[str, Any]]]:
         ("pitman_yor_chain", "seating", 300, {**BACK_OFF, "thinning": 20}),
         *((f"BROKEN: {n}", "gibbs", 1000, {**univariate, **case}) for n, case in BROKEN.items()),
         *(
-            (name, "nuts", 100, {**case, "thinning": 3, "warmup": 300})
+            (name, "nuts", 300, {**case, "thinning": 3, "warmup": 300})
             for name, case in hidden.items()
         ),
     ]

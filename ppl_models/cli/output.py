@@ -71,7 +71,8 @@ def data_text(dataset: xr.Dataset, tree: xr.DataTree, *, as_table: bool) -> str:
     (first, frame), *more = frames.items()
     if issubclass(kinds[first], Tokens) and not more and not as_table:
         return "".join(f"{line}\n" for line in frame[first])
-    table = pd.concat(frames.values(), axis=1) if more else frame
+    named = [f.add_prefix(f"{site}_") for site, f in frames.items()]
+    table = pd.concat(named, axis=1) if more else frame
     return table.to_csv(index=False)
 
 
@@ -83,9 +84,10 @@ def _frame(values: xr.DataArray, kind: Any, dataset: xr.Dataset, tree: xr.DataTr
     from ..data import Bits, Categories, Counts, Tokens, decode
     from ..data.categories import known_levels
     from ..data.series import COLUMN, Series, as_sequences
+    from ..data.several import own_labels
     from ..inference.fit import from_json
 
-    labels = from_json(tree.attrs["coordinate_labels"])
+    labels = own_labels(from_json(tree.attrs["coordinate_labels"]), str(values.name))
     if issubclass(kind, Tokens):
         sequences = decode(values.values, dataset.attrs["token"])
         return pd.DataFrame(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,8 +18,9 @@ from jax import random
 
 from .. import catalogue
 from ..data.derived import derive, derived_arguments
-from ..data.kinds import Observed
+from ..data.kinds import Kind, Observed
 from ..data.sequences import coordinates
+from ..data.several import read_together
 from ..data.vocabulary import Vocabulary
 from ..distributions.autoregressive import Autoregressive
 from ..errors import InputError
@@ -157,11 +159,18 @@ def read_data(
                 f"the program takes data {', '.join(required)}: give a dict with these names"
             )
         data = {required[0]: data}
-    return {
-        name: kinds[name].read(value, site=name, like=like, fresh=fresh)
+    readers = {
+        name: partial(_read, kinds[name], value, name, fresh)
         for name, value in data.items()
         if value is not None
     }
+    return read_together(readers, like)
+
+
+def _read(
+    kind: type[Kind], value: Any, site: str, fresh: bool, like: Mapping[str, Any] | None
+) -> Observed:
+    return kind.read(value, site=site, like=like, fresh=fresh)
 
 
 def read_program(

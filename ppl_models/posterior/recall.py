@@ -66,6 +66,12 @@ def recall(
         observed = read_data(
             function, data, like={n: list(v) for n, v in like.items()}, fresh=False
         )
+    lacking = sorted(set(tree["observed_data"].dataset.data_vars) - set(observed))
+    if lacking:
+        raise InputError(
+            f"the fit has data {lacking[0]}, which are not given: give them too, as missing cells "
+            "(NaN) where they are not known"
+        )
     free = {n: v for n, v in arguments.items() if n != "clusters"}
     clusters = {"clusters": arguments["clusters"]} if "clusters" in arguments else {}
     fitted = stored_data(tree) if derived_arguments(function) else None

@@ -1,0 +1,72 @@
+"""Data of several kinds for one program: axes of one name that differ are told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .observed import Observed
+
+Read = Callable[[Mapping[str, Any] | None], Observed]
+
+
+def read_together(
+    readers: Mapping[str, Read], like: Mapping[str, Any] | None
+) -> dict[str, Observed]:
+    """Read what belongs to each data parameter of a program.
+
+    A second parameter's axis that has other labels than the first's of its name (features of
+    measurements, and of answers) is called by the parameter and the axis: ``answers_feature``.
+
+    Args:
+        readers: parameter -> reading of its data, told the coordinates that they must have.
+        like: coordinates of an earlier reading.
+
+    Raises:
+        InputError: not the same number of rows everywhere.
+    """
+    found: dict[str, Observed] = {}
+    taken: dict[str, list[Any]] = {}
+    for site, read in readers.items():
+        reading = read(None if like is None else own_labels(like, site))
+        labels = _labels(reading)
+        differ = {n for n, v in labels.items() if taken.get(n, v) != v}
+        differ |= {n for n in labels if f"{site}_{n}" in (like or {})}
+        reading = _renamed(reading, {n: f"{site}_{n}" for n in differ})
+        taken |= {n: v for n, v in _labels(reading).items() if n not in taken}
+        found[site] = reading
+    rows = {site: len(reading.values) for site, reading in found.items()}
+    if len(set(rows.values())) > 1:
+        told = " and ".join(f"{count} of {site}" for site, count in rows.items())
+        raise InputError(f"there are {told}: give all of them the same rows")
+    return found
+
+
+def own_labels(like: Mapping[str, Any], site: str) -> dict[str, Any]:
+    """Coordinates by the names that the parameter's own kind gives them.
+
+    >>> own_labels({"feature": ["age"], "answers_feature": ["q1", "q2"]}, "answers")["feature"]
+    ['q1', 'q2']
+    """
+    own = {n.removeprefix(f"{site}_"): v for n, v in like.items() if n.startswith(f"{site}_")}
+    return {**like, **own}
+
+
+def _labels(reading: Observed) -> dict[str, list[Any]]:
+    """Labels of every axis but the rows'; of an axis without any, its places."""
+    sizes = dict(zip(reading.dims, reading.values.shape, strict=True))
+    places = {n: list(range(size)) for n, size in sizes.items()}
+    named = {n: np.asarray(labels).tolist() for n, labels in reading.coords.items()}
+    return {n: v for n, v in (places | named).items() if n != reading.dims[0]}
+
+
+def _renamed(reading: Observed, names: Mapping[str, str]) -> Observed:
+    return replace(
+        reading,
+        dims=tuple(names.get(n, n) for n in reading.dims),
+        coords={names.get(n, n): labels for n, labels in reading.coords.items()},
+    )
