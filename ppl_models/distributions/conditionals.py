@@ -7,11 +7,13 @@ distribution allows; hence these small classes and not NumPyro's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import jax.scipy.linalg as linalg
+import numpy as np
 from jax import Array, random
 from jax.scipy.special import gammaln
 
@@ -70,10 +72,35 @@ class BlockDirichletConditional(NamedTuple):
 
     def sample(self, key: Array) -> Array:
         """One draw of every block."""
-        blocks = self._by_block()
-        keys = random.split(key, len(blocks))
-        draws = [random.dirichlet(k, c) for k, c in zip(keys, blocks, strict=True)]
-        return jnp.concatenate(draws, -1)
+        return jnp.concatenate(draw_dirichlets(key, self._by_block()), -1)
+
+
+def draw_dirichlets(
+    key: Array, concentrations: Sequence[Array], shape: tuple[int, ...] | None = None
+) -> list[Array]:
+    """A draw of each of several Dirichlets, which may differ in length and in nothing else.
+
+    Those of one length are drawn by one sampler, which is a long program to compile; each has a
+    key of its own all the same, so that what is drawn does not depend on the others.
+
+    Args:
+        key: random key.
+        concentrations: of each, ``(..., length)``.
+        shape: of the draws without their last axis (default: that of the concentrations).
+
+    >>> two, three = draw_dirichlets(random.key(0), [jnp.ones(2), jnp.ones(3)], (5,))
+    >>> two.shape, three.shape
+    ((5, 2), (5, 3))
+    """
+    keys = random.split(key, len(concentrations))
+    lengths = np.array([c.shape[-1] for c in concentrations])
+    drawn: dict[int, Array] = {}
+    for length in np.unique(lengths):
+        alike = np.flatnonzero(lengths == length)
+        stacked = jnp.stack([concentrations[i] for i in alike])
+        found = jax.vmap(lambda k, c: random.dirichlet(k, c, shape))(keys[alike], stacked)
+        drawn |= dict(zip(alike.tolist(), found, strict=True))
+    return [drawn[i] for i in range(len(concentrations))]
 
 
 # lengths are shapes: in an argument of a compiled function they must stay the numbers they are

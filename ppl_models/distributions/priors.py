@@ -12,6 +12,8 @@ from jax.scipy.special import gammaln
 from numpyro.distributions import Distribution, biject_to, constraints
 from numpyro.distributions.transforms import StickBreakingTransform, Transform
 
+from .conditionals import draw_dirichlets
+
 
 class InverseGammaScale(Distribution):
     r"""A positive scale σ with σ² ~ InverseGamma(concentration a, rate b).
@@ -164,11 +166,7 @@ class BlockDirichlet(Distribution):
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws ``sample_shape + batch + (sum of blocks,)``."""
         parts = split_blocks(self.concentration, self.blocks)
-        keys = random.split(key, len(parts))
-        shape = sample_shape + self.batch_shape
-        return jnp.concatenate(
-            [random.dirichlet(k, p, shape) for k, p in zip(keys, parts, strict=True)], -1
-        )
+        return jnp.concatenate(draw_dirichlets(key, parts, sample_shape + self.batch_shape), -1)
 
     def log_prob(self, value: Any, intermediates: list[Any] | None = None) -> Array:
         """Sum of the Dirichlets' log-densities."""
