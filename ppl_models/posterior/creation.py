@@ -203,6 +203,8 @@ def resampled(found: Recalled, key: Array, count: int) -> Globals:
     total = found.shape[0] * found.shape[1]
     if count <= total:
         chosen = np.linspace(0, total - 1, count).astype(int)
+    elif total == 1:  # a point: nothing to choose, and no generator to compile
+        chosen = np.zeros(count, int)
     else:
         chosen = np.asarray(random.randint(key, (count,), 0, total))
     return {n: jnp.asarray(v[chosen]) for n, v in found.values.items()}
