@@ -93,13 +93,13 @@ def draw_dirichlets(
     ((5, 2), (5, 3))
     """
     keys = random.split(key, len(concentrations))
-    lengths = np.array([c.shape[-1] for c in concentrations])
+    lengths = [c.shape[-1] for c in concentrations]
     drawn: dict[int, Array] = {}
-    for length in np.unique(lengths):
-        alike = np.flatnonzero(lengths == length)
+    for length in sorted(set(lengths)):
+        alike = [i for i, other in enumerate(lengths) if other == length]
         stacked = jnp.stack([concentrations[i] for i in alike])
-        found = jax.vmap(lambda k, c: random.dirichlet(k, c, shape))(keys[alike], stacked)
-        drawn |= dict(zip(alike.tolist(), found, strict=True))
+        each = jax.vmap(lambda k, c: random.dirichlet(k, c, shape))
+        drawn |= dict(zip(alike, each(keys[np.array(alike)], stacked), strict=True))
     return [drawn[i] for i in range(len(concentrations))]
 
 
