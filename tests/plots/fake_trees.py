@@ -77,11 +77,12 @@ def gaussian_log_density(x: np.ndarray, parameters: Arrays) -> np.ndarray:
     else:
         scale = parameters["scale"].reshape(draws, clusters, -1)
         shape = np.eye(features) * (scale**2 * np.ones(features))[..., None]
-    out = np.empty((draws, len(x), clusters))
-    for s in range(draws):
-        for k in range(clusters):
-            out[s, :, k] = stats.multivariate_normal(loc[s, k], shape[s, k]).logpdf(x)
-    return out + np.log(parameters["weights"])[:, None, :]
+    factor = np.linalg.cholesky(shape)
+    apart = np.swapaxes(x - loc[:, :, None], -1, -2)  # (draw, cluster, feature, row)
+    square = (np.linalg.solve(factor, apart) ** 2).sum(-2)
+    spread = np.log(np.diagonal(factor, axis1=-2, axis2=-1)).sum(-1)[..., None]
+    density = -0.5 * square - spread - 0.5 * features * np.log(2 * np.pi)
+    return np.swapaxes(density, -1, -2) + np.log(parameters["weights"])[:, None, :]
 
 
 def count_draws(

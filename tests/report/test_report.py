@@ -15,7 +15,14 @@ from scipy import stats
 from ppl_models.errors import InputError
 from ppl_models.plots.choose import choose_plots
 from ppl_models.report import write_report
-from ppl_models.report.clusters import doubtful_table, partition_table, size_table, weight_table
+from ppl_models.report.clusters import (
+    doubtful_table,
+    how_many,
+    partition_table,
+    size_table,
+    weight_table,
+    who_where,
+)
 from ppl_models.report.numbers import free_parameters, point_numbers, python_call
 from ppl_models.report.parameters import (
     cluster_values,
@@ -24,11 +31,17 @@ from ppl_models.report.parameters import (
     summary_table,
 )
 from ppl_models.report.sampling import generated_sequences
-from ppl_models.report.trust import describe_data, describe_time, final_objective
+from ppl_models.report.trust import describe_data, describe_time, facts, final_objective, trust
 
 OF_ALL = ("What was fitted", "Can it be trusted?", "What would new data look like?",
           "Numbers for comparison", "How to reproduce it")  # fmt: skip
 OF_CLUSTERS = ("How many clusters?", "Who is in which?", "What are they like?")
+
+
+@pytest.fixture
+def only(monkeypatch):
+    """Pages of one section, where nothing else is asked about: pictures take long to draw."""
+    return lambda section: monkeypatch.setattr("ppl_models.report.write.SECTIONS", (section,))
 
 
 def headings(path: Path) -> list[str]:
@@ -90,14 +103,16 @@ def test_a_chain_has_names_in_place_of_clusters(fits, diagnosed, tmp_path):
     assert all(f"<li><code>{name}</code></li>" in text for name in generated)
 
 
-def test_a_fit_that_cannot_be_trusted_says_so_in_red(fits, diagnosed, tmp_path):
+def test_a_fit_that_cannot_be_trusted_says_so_in_red(fits, diagnosed, only, tmp_path):
+    only(trust)
     diagnosed(trustworthy=False, verdict="Do not trust this fit: chains disagree.")
     tree = fits.as_point(fits.gaussian_fit())
     text = write_report(tree, tmp_path / "r.html").read_text(encoding="utf-8")
     assert "<div class='note problem'><p>Do not trust this fit: chains disagree.</p></div>" in text
 
 
-def test_the_real_diagnosis_is_asked(fits, tmp_path):
+def test_the_real_diagnosis_is_asked(fits, only, tmp_path):
+    only(trust)
     tree = fits.as_point(fits.gaussian_fit())
     del tree.attrs["program"]
     text = write_report(tree, tmp_path / "r.html").read_text(encoding="utf-8")
@@ -133,7 +148,8 @@ def test_a_tree_without_posterior_has_no_report(tmp_path):
         write_report(xr.DataTree(), tmp_path / "r.html")
 
 
-def test_a_title_can_be_given(fits, diagnosed, tmp_path):
+def test_a_title_can_be_given(fits, diagnosed, only, tmp_path):
+    only(facts)
     tree = fits.as_point(fits.gaussian_fit())
     text = write_report(tree, tmp_path / "a.html", title="Geysers").read_text(encoding="utf-8")
     assert "<title>Geysers</title>" in text
@@ -141,7 +157,8 @@ def test_a_title_can_be_given(fits, diagnosed, tmp_path):
     assert "<h1>gaussian_mixture, fitted by em</h1>" in text
 
 
-def test_a_comparison_in_the_tree_answers_how_many(fits, diagnosed, tmp_path):
+def test_a_comparison_in_the_tree_answers_how_many(fits, diagnosed, only, tmp_path):
+    only(how_many)
     tree = fits.as_point(fits.gaussian_fit())
     comparison = xr.Dataset({"bic": ("clusters", [30.0, 10.0, 20.0])}, {"clusters": [1, 2, 3]})
     tree["comparison"] = xr.DataTree(comparison)
@@ -149,7 +166,8 @@ def test_a_comparison_in_the_tree_answers_how_many(fits, diagnosed, tmp_path):
     assert "the best is ringed" in text
 
 
-def test_a_partition_and_a_similarity_in_the_tree_are_shown(fits, diagnosed, tmp_path):
+def test_a_partition_and_a_similarity_in_the_tree_are_shown(fits, diagnosed, only, tmp_path):
+    only(who_where)
     tree = fits.as_point(fits.gaussian_fit(rows=60))
     labels = tree["responsibilities"]["responsibilities"].values.argmax(1)
     matrix = (labels[:, None] == labels).astype(float)
