@@ -61,7 +61,7 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
         if cells * count > CELLS and draws > 25:
             return loo_pit(tree, draws=max(25, draws * CELLS // (cells * count)), seed=seed)
         replicated = draw_data(found.problem, found.values, jax.random.key(seed), count)
-        density = _density(found)
+        density = _density(tree, found, draws)
     weights, shapes = _weights(density)
     places = {
         name: _place(data.values, replicated[name], weights, shapes, data.dims, seed)
@@ -76,8 +76,14 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
     return xr.Dataset(places).assign_coords(named)
 
 
-def _density(found: Recalled) -> xr.DataArray:
-    """Log-density ``(chain, draw, row)`` of the fitted rows."""
+def _density(tree: xr.DataTree, found: Recalled, draws: int) -> xr.DataArray:
+    """Log-density ``(chain, draw, row)`` of the fitted rows: the fit's own, if of all draws."""
+    total = tree["posterior"].sizes["draw"]
+    if "log_likelihood" in tree.children and tree["log_likelihood"].sizes["draw"] == total:
+        (held,) = tree["log_likelihood"].dataset.data_vars.values()
+        used = np.arange(total)[:: max(1, total // draws)]  # as ``recall`` takes them
+        kept = held.transpose("chain", "draw", ...).isel(draw=used).values
+        return xr.DataArray(kept, dims=("chain", "draw", "row"))
     shaped = {n: v.reshape(*found.shape, *v.shape[1:]) for n, v in found.values.items()}
     result = Result(shaped, "draws", {})
     density = density_of_draws(found.problem, result, CELLS * 10).log_density
