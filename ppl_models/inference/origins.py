@@ -69,7 +69,8 @@ def _prior_draws(
     """Draws of the prior ``(try, ...)`` and the log joint density that some rows give them."""
 
     def one(key: Array) -> tuple[Globals, Array]:
-        program = handlers.substitute(handlers.uncondition(model.run), data=model.fixed)
+        # (the data stay observed: how to draw them would be compiled for nothing)
+        program = handlers.substitute(model.run, data=model.fixed)
         trace = handlers.trace(handlers.seed(program, key)).get_trace()
         values = {n: trace[n]["value"] for n in structure.names}
         prior = sum(trace[n]["fn"].log_prob(values[n]).sum() for n in structure.names)
