@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -92,9 +93,9 @@ def logits_in_blocks(
     """
     structure = problem.structure
     count = len(next(iter(values.values()))) if values else 1
-    for rows, part, abreast in _blocks(problem):
-        mine = replace(structure, rows=len(rows))
-        at_once = max(1, CHUNK_CELLS // (structure.clusters * len(rows)))
+    for rows, part, held, abreast in _blocks(problem):
+        mine = replace(structure, rows=held)
+        at_once = max(1, CHUNK_CELLS // (structure.clusters * held))
         for first in range(0, count, at_once):
             draws = slice(first, min(first + at_once, count))
             block = {n: jnp.asarray(v[draws]) for n, v in values.items()}
@@ -102,13 +103,14 @@ def logits_in_blocks(
             exact, never = with_impossible(logits, part, block, mine)
             if shares:
                 exact = jnp.where(never.all(1, keepdims=True), logits, exact)
-            yield draws, rows, exact
+            yield draws, rows, exact if held == len(rows) else exact[..., : len(rows)]
 
 
-def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int]]:
-    """Rows at once, the program with their data, and how many draws go abreast.
+def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]:
+    """Rows at once, the program with their data, of how many rows, and how many draws go abreast.
 
-    Where rows end those at once are of similar length.
+    Where rows end those at once are of similar length. Of these all blocks are of one size, so
+    that one is compiled: the last is filled up with rows that were there before.
     """
     data = {n: np.asarray(v) for n, v in problem.model.data.items()}
     families: Families = {}
@@ -123,10 +125,12 @@ def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int]]:
             cells = sum(f.cells(here[n], missing=False) for n, f in families.items())
             most = max(1, min(CHUNK_ROWS, CHUNK_CELLS // cells))
             abreast = max(1, min(ABREAST, CHUNK_CELLS // (cells * min(most, len(rows)))))
-        for first in range(0, len(rows), most):
-            chosen = rows[first : first + most]
-            part = problem.model.with_data({n: v[chosen] for n, v in here.items()})
-            yield chosen, part, abreast
+        size = math.ceil(len(rows) / max(1, math.ceil(len(rows) / most)))
+        for first in range(0, len(rows), size or 1):
+            chosen = rows[first : first + size]
+            filled = np.concatenate([chosen, rows[: size - len(chosen)]])
+            part = problem.model.with_data({n: v[filled] for n, v in here.items()})
+            yield chosen, part, size, abreast
 
 
 @partial(jax.jit, static_argnames=("structure", "abreast"))
