@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,20 +68,30 @@ def refusal(program: str | Callable, method: str, arguments: dict[str, Any]) -> 
     >>> refusal("markov_chain", "exact", {}) is None
     True
     """
+    return refusals(program, [method], arguments)[0]
+
+
+def refusals(
+    program: str | Callable, methods: Sequence[str], arguments: dict[str, Any]
+) -> list[str | None]:
+    """What :func:`refusal` says of every method; the program is read once."""
     from .inference.fit import read_data, read_program, scope
     from .inference.problem import Problem
     from .inference.signature import data_parameters
 
     function = catalogue.program(program)
     kinds = data_parameters(function)
+    found: list[str | None] = []
     with scope("float64"):
         observed = read_data(function, {n: TINY[kind.__name__] for n, kind in kinds.items()})
-        model, structure = read_program(function, observed, arguments, {}, "float64")
-        try:
-            catalogue.method(method).check(Problem(model, structure))
-        except UnsupportedError as error:
-            return str(error)
-    return None
+        problem = Problem(*read_program(function, observed, arguments, {}, "float64"))
+        for method in methods:
+            try:
+                catalogue.method(method).check(problem)
+                found.append(None)
+            except UnsupportedError as error:
+                found.append(str(error))
+    return found
 
 
 def models_by_methods() -> str:
@@ -97,7 +107,7 @@ def models_by_methods() -> str:
     ]
     for name in catalogue.model_names():
         for label, arguments in variants(name):
-            cells = [_cell(refusal(name, m, arguments), reasons) for m in methods]
+            cells = [_cell(said, reasons) for said in refusals(name, methods, arguments)]
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
     notes = [f"{number}. {gist}." for number, gist in enumerate(reasons, start=1)]
     return "\n".join([*lines, "", *notes]).rstrip()
