@@ -15,7 +15,7 @@ from jax import random
 from jax.scipy.special import logsumexp
 from numpyro import handlers
 from numpyro.contrib.funsor import config_enumerate, enum, log_density
-from numpyro.infer import MCMC, NUTS, Predictive
+from numpyro.infer import NUTS, Predictive
 from numpyro.infer.util import initialize_model
 
 from ppl_models import catalogue
@@ -128,8 +128,9 @@ def test_numpyro_has_the_slope_of_the_program(built_ins, label):
         assert (found.z_grad[name] != 0).any()
 
 
-#: unlike programs: a scan over steps and its sum over paths, regression, a graph; with the mixture
-#: below. Others differ from them in their densities alone, which are compared with NumPyro's above
+#: unlike programs: a scan over steps and its sum over paths, regression, a graph; a mixture is
+#: sampled by ``MCMC`` in ``posterior/test_swapped_chains.py``. Others differ from them in their
+#: densities alone, which are compared with NumPyro's above
 SAMPLED = ("hidden_markov", "pixel_logistic", "graph_chain")
 
 
@@ -152,15 +153,6 @@ def test_bare_nuts_samples_the_program(built_ins, label):
     for name in model.sites:
         assert np.isfinite(draws[name]).all()
         assert (draws[name][0] != draws[name][-1]).any()
-
-
-def test_bare_mcmc_runs_whole(programs):
-    row = next(r for r in programs if r.label == "poisson_mixture univariate")
-    sampler = MCMC(
-        NUTS(_function(row), max_tree_depth=2), num_warmup=3, num_samples=4, progress_bar=False
-    )
-    sampler.run(random.key(0), **row.kwargs)
-    assert sampler.get_samples()["rate"].shape == (4, 2)
 
 
 def test_predictive_without_data_generates(model):
