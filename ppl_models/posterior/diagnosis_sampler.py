@@ -46,7 +46,7 @@ def _divergences(statistics: xr.Dataset, low: list[int]) -> list[Finding]:
             "problem" if share > DIVERGENT_SHARE or low else "warning",
             f"{count} transitions ({share:.2%}) diverged{shape}: the sampler does not reach some "
             "part of the posterior.",
-            "Raise target_accept_prob to 0.95 or 0.99; if that does not help, reparameterise, or "
+            "Raise target_accept to 0.95 or 0.99; if that does not help, reparameterise, or "
             "keep scales away from zero by their prior.",
         )
     ]
