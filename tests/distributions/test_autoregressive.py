@@ -139,14 +139,20 @@ def test_every_sequence_distribution_has_a_row():
 def test_every_sequence_has_its_probability_and_all_add_up_to_one(writer):
     ended, cut = rows_of(writer)
     every = jnp.asarray(np.concatenate([ended, cut]))
-    table = writer.following_each(every)
-    taken = writer.taken_each(every)
-    np.testing.assert_allclose(taken, steps_taken(table, every, writer.tokens), rtol=1e-12)
+
+    @jax.jit
+    def look():
+        table = writer.following_each(every)
+        step_by_step = Autoregressive.following_each(writer, every)
+        steps = steps_taken(table, every, writer.tokens)
+        return table, writer.taken_each(every), steps, writer.log_prob(every), step_by_step
+
+    table, taken, steps, log_prob, step_by_step = look()
+    np.testing.assert_allclose(taken, steps, rtol=1e-12)
     probability = np.exp(np.asarray(taken).sum(1))
     # sequences that were cut have the probability of all that begin so
     np.testing.assert_allclose(probability.sum(), 1, rtol=1e-10)
-    np.testing.assert_allclose(np.exp(writer.log_prob(every)), probability, rtol=1e-10, atol=1e-290)
-    step_by_step = Autoregressive.following_each(writer, every)
+    np.testing.assert_allclose(np.exp(log_prob), probability, rtol=1e-10, atol=1e-290)
     np.testing.assert_allclose(np.exp(table), np.exp(step_by_step), rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(np.exp(table).sum(-1), 1, rtol=1e-10)
     if writer.ends:
@@ -156,10 +162,15 @@ def test_every_sequence_has_its_probability_and_all_add_up_to_one(writer):
 
 def test_what_is_written_has_the_distribution_of_the_log_probabilities(writer):
     draws = 20_000
-    drawn = np.asarray(jax.jit(lambda key: writer.write(key, (draws,)))(random.key(3)))
-    assert drawn.shape == (draws, writer.positions) and drawn.dtype == np.int32
     every = np.concatenate(rows_of(writer))
-    probability = np.exp(writer.log_prob(jnp.asarray(every)))
+
+    @jax.jit
+    def look(key):
+        return writer.write(key, (draws,)), writer.log_prob(jnp.asarray(every))
+
+    drawn, log_prob = map(np.asarray, look(random.key(3)))
+    assert drawn.shape == (draws, writer.positions) and drawn.dtype == np.int32
+    probability = np.exp(log_prob)
     base = (writer.tokens + 1) ** np.arange(writer.positions)
     seen = np.array([(drawn @ base == row @ base).mean() for row in every])
     assert seen.sum() == pytest.approx(1)
@@ -169,9 +180,15 @@ def test_what_is_written_has_the_distribution_of_the_log_probabilities(writer):
 
 def test_given_tokens_stay_and_zero_temperature_takes_the_best(writer):
     prefix = jnp.array([writer.tokens - 1])
-    greedy = writer.write(random.key(0), (3,), tempered(0.0, None, None), prefix)
+
+    @jax.jit
+    def look(key):
+        greedy = writer.write(key, (3,), tempered(0.0, None, None), prefix)
+        return greedy, writer.following_each(greedy)
+
+    greedy, table = look(random.key(0))
     assert (greedy == greedy[0]).all() and (greedy[:, 0] == prefix[0]).all()
-    table = np.asarray(writer.following_each(greedy))[0]
+    table = np.asarray(table)[0]
     end = writer.tokens if writer.ends else writer.tokens + 1
     row = np.asarray(greedy)[0]
     for place in range(1, writer.positions):

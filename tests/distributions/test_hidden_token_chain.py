@@ -38,25 +38,29 @@ def _by_paths(tokens) -> float:
     return total
 
 
-def test_probabilities_are_sums_over_paths(chain):
+def test_probabilities_are_sums_over_paths_of_an_empty_sequence_none_of_a_cut_one_all(chain):
+    """A sequence that was cut has the probability of all that begin so."""
     rows = [t for n in (1, 2, 3) for t in product(range(V), repeat=n)]
-    found = np.exp(chain.log_prob(jnp.array([_row(t) for t in rows])))
-    np.testing.assert_allclose(found, [_by_paths(t) for t in rows], rtol=1e-10)
-
-
-def test_an_empty_sequence_has_no_probability_and_a_cut_one_that_of_all_that_begin_so(chain):
-    assert chain.log_prob(jnp.array([_row([]), _row([0])]))[0] == -jnp.inf
-    ended = sum(_by_paths(t) for n in (1, 2, 3) for t in product(range(V), repeat=n))
-    cut = jnp.array(list(product(range(V), repeat=POSITIONS)))
-    np.testing.assert_allclose(np.exp(chain.log_prob(cut)).sum(), 1 - ended, rtol=1e-10)
+    cut = list(product(range(V), repeat=POSITIONS))
+    every = jnp.array([_row(t) for t in ((), *rows, *cut)])
+    found = np.asarray(jax.jit(lambda: chain.log_prob(every))())
+    assert found[0] == -np.inf
+    ended, survived = np.split(np.exp(found[1:]), [len(rows)])
+    np.testing.assert_allclose(ended, [_by_paths(t) for t in rows], rtol=1e-10)
+    np.testing.assert_allclose(survived.sum(), 1 - ended.sum(), rtol=1e-10)
 
 
 def test_missing_tokens_are_summed_out_and_drawn_in_their_shares(chain):
     gap = jnp.array([[0, -1, 1, V]])
     shares = np.array([_by_paths((0, t, 1)) for t in range(V)])
-    np.testing.assert_allclose(np.exp(chain.log_prob(gap)), shares.sum(), rtol=1e-10)
-    keys = random.split(random.key(0), 4000)
-    drawn = np.asarray(jax.vmap(lambda key: chain.complete(key, gap))(keys))[:, 0]
+
+    @jax.jit
+    def look(keys):
+        return chain.log_prob(gap), jax.vmap(lambda key: chain.complete(key, gap))(keys)
+
+    log_prob, drawn = look(random.split(random.key(0), 4000))
+    np.testing.assert_allclose(np.exp(log_prob), shares.sum(), rtol=1e-10)
+    drawn = np.asarray(drawn)[:, 0]
     assert (drawn[:, [0, 2, 3]] == [0, 1, V]).all()
     expected = shares[1] / shares.sum()
     error = np.sqrt(expected * (1 - expected) / len(drawn))
@@ -67,4 +71,5 @@ def test_states_that_are_tokens_make_a_markov_chain():
     hidden = HiddenTokenChain(INITIAL, TRANSITION, np.eye(2), positions=POSITIONS)
     plain = TokenChain(INITIAL, TRANSITION, positions=POSITIONS)
     rows = jnp.array([_row(t) for n in (1, 2, 3) for t in product(range(V), repeat=n)])
-    np.testing.assert_allclose(hidden.log_prob(rows), plain.log_prob(rows), rtol=1e-10)
+    found, expected = jax.jit(lambda: [c.log_prob(rows) for c in (hidden, plain)])()
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
