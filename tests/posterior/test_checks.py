@@ -62,13 +62,12 @@ def test_a_strong_prior_is_told_from_a_weak_one(right, pulled):
     assert strong["prior"].max() > 0.05
 
 
-def test_what_has_no_places_is_refused(right):
+def test_what_has_no_places_is_refused(right, built_ins, trees):
     point = right.copy()
     point.attrs["kind"] = "point"
     for ask in (loo_pit, sensitivity):
         with pytest.raises(InputError, match="draws"):
             ask(point)
-    chain = fit("markov_chain", [["a", "b"], ["b"], ["a"]] * 5, method="exact", seed=0,
-                predictive=0, draws=50)  # fmt: skip
+    chain = trees(built_ins["markov_chain"], "exact", chains=2, draws=100)
     with pytest.raises(InputError, match="order"):
         loo_pit(chain)

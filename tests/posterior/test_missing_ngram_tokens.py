@@ -40,9 +40,9 @@ def test_what_has_no_density_is_refused_and_told_what_to_do(tree):
         fit("pitman_yor_chain", [GAP], method="kneser_ney", seed=0)
 
 
-def test_a_network_knows_no_most_probable_filling(tree):
-    network = fit("recurrent_chain", NAMES, method="map", seed=0, predictive=0, steps=2, hidden=2)
+def test_a_network_knows_no_most_probable_filling(built_ins, trees):
+    network, gap = trees(built_ins["recurrent_chain gru"]), ["a", None, "b"]
     with pytest.raises(InputError, match="no most probable filling here: leave most_probable out"):
-        impute(network, [GAP], seed=0, most_probable=True)
+        impute(network, [gap], seed=0, most_probable=True)
     with pytest.raises(InputError, match="sequence 0 of tokens has a gap, and RecurrentChain"):
-        log_density(network, [GAP])
+        log_density(network, [gap])

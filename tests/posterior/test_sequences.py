@@ -73,13 +73,6 @@ def test_perplexity_counts_the_end_and_averages_draws_before_the_logarithm(drawn
     np.testing.assert_allclose(found["perplexity"], np.exp(nats), rtol=1e-10)
 
 
-def test_what_is_impossible_costs_infinitely_much():
-    tree = fit("markov_chain", ["ab", "aab"], method="em", priors="flat", seed=0, predictive=0)
-    assert perplexity(tree, ["ba"])["perplexity"] == np.inf
-    row = token_probabilities(tree, ["ab", "ba"]).values[1]
-    assert row[0] == 0 and np.isnan(row[1:]).all()
-
-
 def test_what_cannot_be_predicted_is_refused(drawn, built_ins, trees):
     for predict in (perplexity, token_probabilities):
         with pytest.raises(InputError, match="sequence 1 of tokens has tokens that are not known"):
