@@ -61,13 +61,6 @@ def test_exact_draws_have_the_dirichlet_posterior(built_ins, fitted):
     np.testing.assert_allclose(rows, 1, rtol=1e-12)
 
 
-def test_nuts_agrees_with_the_exact_posterior(built_ins, fitted):
-    row = built_ins["markov_chain"]
-    tree = fitted(row, "nuts", chains=2, warmup=200, draws=500)
-    for name, concentration in _known(row).items():
-        assert_moments(tree["posterior"][name].values, *_moments(concentration))
-
-
 @pytest.fixture(scope="module")
 def shares(own):
     """Unknown shares of two known normals: rows, and 2,000 draws."""
