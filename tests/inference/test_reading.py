@@ -127,13 +127,20 @@ def test_clusters_that_mean_something_keep_their_places(own, name):
 
 
 @pytest.mark.usefixtures("double_precision")
-def test_built_in_clusters_may_change_places_unless_a_site_is_held(mixture):
+def test_built_in_clusters_may_change_places(mixture):
     data, function = {mixture.site: mixture.data}, catalogue.program(mixture.name)
     free = Model(function, data, mixture.arguments, {})
     assert Problem(free, free.structure()).exchangeable
-    held = Model(function, data, mixture.arguments, {"weights": np.array([0.3, 0.7])})
+
+
+@pytest.mark.parametrize("label", ["gaussian_mixture univariate", "categorical_mixture"])
+@pytest.mark.usefixtures("double_precision")
+def test_built_in_clusters_of_unequal_weights_keep_their_places(built_ins, label):
+    row = built_ins[label]
+    data, function = {row.site: row.data}, catalogue.program(row.name)
+    held = Model(function, data, row.arguments, {"weights": np.array([0.3, 0.7])})
     assert not Problem(held, held.structure()).exchangeable
-    uneven = Model(function, data, {**mixture.arguments, "concentration": np.array([1.0, 3.0])}, {})
+    uneven = Model(function, data, {**row.arguments, "concentration": np.array([1.0, 3.0])}, {})
     assert not Problem(uneven, uneven.structure()).exchangeable
 
 
