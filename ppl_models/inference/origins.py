@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -51,33 +52,69 @@ def origins(problem: Problem, key: Array, starts: int) -> tuple[list[Globals], l
     for each in random.split(key, starts):
         keys = random.split(each, TRIES)
         try:
-            values, height = _prior_draws(model, keys, sample, share, structure=structure)
+            drawn = draw_prior(model, keys, structure.names)
+            height = np.asarray(_heights(model, drawn, sample, share, structure=structure))
         except NotImplementedError:  # a prior that cannot be drawn from
-            values, height = {}, np.full(1, np.nan)
+            drawn, height = {}, np.full(1, np.nan)
         if np.isfinite(height).any():
             best = int(np.nanargmax(np.where(np.isfinite(height), height, np.nan)))
-            found.append({n: v[best] for n, v in values.items()})
+            found.append({n: jnp.asarray(v[best]) for n, v in drawn.items()})
         else:
             found.append(structure.initial(each))
     return found, ["prior" if np.isfinite(height).any() else "random"] * starts
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
-def _prior_draws(
-    model: Model, keys: Array, sample: dict[str, Array], share: float, *, structure: Structure
-) -> tuple[Globals, Array]:
-    """Draws of the prior ``(try, ...)`` and the log joint density that some rows give them."""
+def draw_prior(model: Model, keys: Array, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Draws of the prior ``(key, ...)``, in blocks of one size: any number is compiled once.
 
-    def one(key: Array) -> tuple[Globals, Array]:
+    Args:
+        model: the program.
+        keys: a random key for every draw.
+        names: global sites that are wanted.
+
+    Raises:
+        NotImplementedError: a prior that cannot be drawn from.
+    """
+    numbers, kind = np.asarray(random.key_data(keys)), random.key_impl(keys)
+    count = len(numbers)
+    padded = np.concatenate([numbers, np.repeat(numbers[:1], -count % TRIES, axis=0)])
+    blocks = [
+        _prior(model, padded[first : first + TRIES], names=names, kind=kind)
+        for first in range(0, len(padded), TRIES)
+    ]
+    return {n: np.concatenate([np.asarray(b[n]) for b in blocks])[:count] for n in names}
+
+
+@partial(jax.jit, static_argnames=("names", "kind"), compiler_options=QUICK)
+def _prior(model: Model, numbers: Array, *, names: tuple[str, ...], kind: Any) -> Globals:
+    def one(key: Array) -> Globals:
         # (the data stay observed: how to draw them would be compiled for nothing)
         program = handlers.substitute(model.run, data=model.fixed)
         trace = handlers.trace(handlers.seed(program, key)).get_trace()
-        values = {n: trace[n]["value"] for n in structure.names}
-        prior = sum(trace[n]["fn"].log_prob(values[n]).sum() for n in structure.names)
-        height = prior + share * row_densities(model, structure, values, sample).sum()
+        return {n: trace[n]["value"] for n in names}
+
+    return jax.lax.map(one, random.wrap_key_data(numbers, impl=kind))
+
+
+# apart from the draws: generators that are fused with what reads their numbers are compiled
+# once for every reader
+@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+def _heights(
+    model: Model,
+    draws: dict[str, Any],
+    sample: dict[str, Array],
+    share: float,
+    *,
+    structure: Structure,
+) -> Array:
+    """The log joint density that some rows give every draw."""
+
+    def one(values: Globals) -> Array:
+        height = model.pieces(values, structure).log_prior
+        height += share * row_densities(model, structure, values, sample).sum()
         for site in structure.sites:  # a draw that rounding put onto the boundary has no image
             image = biject_to(site.support).inv(values[site.name])
             height = jnp.where(jnp.isfinite(image).all(), height, jnp.nan)
-        return values, height
+        return height
 
-    return jax.lax.map(one, keys)
+    return jax.lax.map(one, draws)

@@ -15,6 +15,7 @@ from numpyro import handlers
 from numpyro.distributions import Distribution
 
 from ..inference.compiling import QUICK
+from ..inference.origins import draw_prior
 from ..inference.problem import Problem
 from ..inference.program import Model
 from ..inference.structure import Structure
@@ -101,7 +102,7 @@ def prior_draws(
         keys = random.split(site_key, len(names))
         drawn = {n: _sample(priors[n], key, count) for n, key in zip(names, keys, strict=True)}
     else:
-        drawn = _prior(problem.model, random.split(site_key, count), names=names)
+        drawn = draw_prior(problem.model, random.split(site_key, count), names)
     # the data by what draws them at the posterior's sites, which is compiled already
     return {n: np.asarray(v) for n, v in drawn.items()}, draw_data(problem, drawn, data_key, count)
 
@@ -109,13 +110,3 @@ def prior_draws(
 @partial(jax.jit, static_argnums=2, compiler_options=QUICK)
 def _sample(prior: Distribution, key: Array, count: int) -> Array:
     return prior.sample(key, (count,))
-
-
-@partial(jax.jit, static_argnames=("names",), compiler_options=QUICK)
-def _prior(model: Model, keys: Array, *, names: tuple[str, ...]) -> dict[str, Array]:
-    def one(key: Array) -> dict[str, Array]:
-        program = handlers.substitute(handlers.uncondition(model.run), data=model.fixed)
-        trace = handlers.trace(handlers.seed(program, key)).get_trace()
-        return {n: trace[n]["value"] for n in names}
-
-    return jax.lax.map(one, keys)
