@@ -190,10 +190,11 @@ def test_the_guide_agrees_with_the_exact_posterior(built_ins, fitted):
     assert bound[-1] > bound[0]
 
 
-def test_sites_outside_the_guide_are_held():
+def test_sites_outside_the_guide_are_held(built_ins):
+    row = built_ins["recurrent_chain gru"]
     tree = fit(
-        "recurrent_chain",
-        WORDS[:20],
+        row.name,
+        row.to_fit,
         method="svi",
         seed=0,
         predictive=0,
@@ -203,8 +204,7 @@ def test_sites_outside_the_guide_are_held():
         steps=40,
         draws=5,
         chains=2,
-        embedding=2,
-        hidden=2,
+        **row.options,
     )
     spread = {n: np.ptp(v.values, axis=(0, 1)).max() for n, v in tree["posterior"].items()}
     assert {n for n, s in spread.items() if s > 0} == {"output", "output_bias"}
