@@ -208,7 +208,15 @@ def read_program(
     model = Model(function, data, {n: _plain(v, precision) for n, v in arguments.items()}, {})
     if fixed:
         model = replace(model, fixed=_held(model, fixed, precision))
-    return model, model.structure()
+    structure = model.structure()
+    for name, values in data.items():
+        gone = np.isnan(values) if values.dtype.kind == "f" else np.zeros(1, bool)
+        if name not in structure.emissions and gone.any():
+            raise InputError(
+                f"'{name}' lacks a cell in row {np.argwhere(gone)[0][0]}, and no site emits it, so "
+                "that nothing can be said of it: leave the row out"
+            )
+    return model, structure
 
 
 def _given(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from numpyro.primitives import Messenger
 
 from ..distributions.convert import as_family, unwrap
 from ..distributions.exponential_family import ExponentialFamily
+from ..distributions.priors import prior_density
 from ..errors import InputError, UnsupportedError
 from .compiling import QUICK
 from .structure import Structure, read_structure
@@ -123,10 +124,14 @@ class Model:
     def structure(self) -> Structure:
         """Read the program's sites (by abstract evaluation: nothing is computed)."""
         found: dict[str, Any] = {}
+        given: dict[str, str] = {}  # observed site -> parameter whose very data it observes
 
         def trace(model: Model) -> None:
             seeded = handlers.seed(model._held(), random.key(0))
             found.update(handlers.trace(seeded).get_trace())
+            given.update(
+                (n, p) for n, s in found.items() for p, v in model.data.items() if s["value"] is v
+            )
 
         try:
             jax.eval_shape(trace, self)
@@ -138,7 +143,40 @@ class Model:
                 f"{name} could not be run on these data: {type(error).__name__}: "
                 f"{str(error).splitlines()[0] if str(error) else ''}"
             ) from error
-        return read_structure(found, set(self.fixed))
+        structure = read_structure(found, set(self.fixed))
+        if self.data:
+            self._refuse_other_data(structure, given)
+        return structure
+
+    def _refuse_other_data(self, structure: Structure, given: Mapping[str, str]) -> None:
+        """An observed site's data are the parameter of its name, as they are."""
+        for site in structure.emissions:
+            if given.get(site) == site:
+                continue
+            if site in self.data and self._observes(site):
+                continue
+            if site in given:
+                raise UnsupportedError(
+                    f"site '{site}' observes the data of parameter '{given[site]}': call both by "
+                    "one name"
+                )
+            raise UnsupportedError(
+                f"site '{site}' observes something else than a parameter of this name: give the "
+                "program's data as they are observed, transformed before and not within it"
+            )
+
+    def _observes(self, site: str) -> bool:
+        """Whether a site that observes an image of its parameter observes the same numbers."""
+
+        @jax.jit
+        def observed(model: Model) -> Array:
+            seeded = handlers.seed(model._held(), random.key(0))
+            return handlers.trace(seeded).get_trace()[site]["value"]
+
+        value, data = np.asarray(observed(self)), np.asarray(self.data[site])
+        # (a cast to single precision is no other data)
+        same = partial(np.allclose, rtol=1e-6, atol=0, equal_nan=True)
+        return value.shape == data.shape and same(value.astype(float), data.astype(float))
 
     def _held(self) -> Callable:
         """The program with fixed sites held."""
@@ -179,7 +217,7 @@ class Model:
                 continue
             if name not in self.fixed:
                 priors.setdefault(name, site["fn"])
-                log_prior = log_prior + priors[name].log_prob(site["value"]).sum()
+                log_prior += prior_density(priors[name], site["value"]).sum()
         log_weights, weights = None, None
         if structure.assignment is not None:
             weights = unwrap(trace[structure.assignment]["fn"])

@@ -10,15 +10,18 @@ from typing import Annotated, Any, get_args, get_origin
 from ..data.kinds import Kind, Reals
 from ..errors import InputError
 
+#: what a program that generates is told: never data, wherever it stands
+SIZES = ("rows", "sequences", "graphs", "features", "positions")
 NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 def data_parameters(function: Callable) -> dict[str, type[Kind]]:
     """The program's data parameters and what kind of data each takes.
 
-    Data stand before the ``*`` and are None, or have no default, where the program generates them.
+    Data stand before the ``*`` and are None, or have no default, where the program generates them;
+    sizes such as ``rows`` are arguments anywhere.
 
-    >>> def program(x=None, clusters=2, *, rows=None): ...
+    >>> def program(x=None, clusters=2, rows=None): ...
     >>> list(data_parameters(program)), list(arguments_of(program))
     (['x'], ['clusters', 'rows'])
     """
@@ -73,6 +76,7 @@ def split(
 def _holds_data(parameter: Parameter) -> bool:
     positional = parameter.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
     # by identity: a default may be an array
+    positional &= parameter.name not in SIZES
     return positional and (parameter.default is None or parameter.default is Parameter.empty)
 
 

@@ -46,7 +46,7 @@ def choose_plots(tree: xr.DataTree) -> list[tuple[str, Picture]]:
         chosen.append(("similarity", plot_similarity))
     if observed(tree) is not None and "posterior_predictive" in tree.children:
         chosen.append(("predictive", plot_predictive))
-    if "starts" in tree.children:
+    if "starts" in tree.children and "objective" in tree["starts"]:
         chosen.append(("path", plot_path))
     if not is_point(tree) and "posterior" in tree.children:
         chosen += _draw_pictures(tree)

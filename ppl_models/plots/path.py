@@ -10,6 +10,7 @@ from arviz_plots import PlotCollection
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from ppl_models.errors import InputError
 from ppl_models.plots.panels import given_panels, new_panels, panel
 from ppl_models.plots.reading import (
     feature_names,
@@ -58,6 +59,8 @@ def plot_path(
         >>> plot_path(tree).savefig("path.png")  # doctest: +SKIP
     """
     starts = group(tree, "starts", "plot_path")
+    if "objective" not in starts:
+        raise InputError("plot_path draws how EM climbed: these chains started without it")
     moving = _has_centres(tree)
     panels = ["objective", "centres"] if moving else ["objective"]
     clusters = range(tree["posterior"].sizes["cluster"]) if moving else None

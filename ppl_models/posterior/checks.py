@@ -66,6 +66,7 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
     places = {
         name: _place(data.values, replicated[name], weights, shapes, data.dims, seed)
         for name, data in found.observed.items()
+        if name in replicated
     }
     named = {
         dim: labels

@@ -18,11 +18,11 @@ from ..distributions.autoregressive import Autoregressive
 from ..distributions.token_chain import MISSING_TOKEN
 from ..errors import InputError
 from ..inference.compiling import in_batches
-from ..inference.fit import from_json, scope
+from ..inference.fit import cast, from_json, scope
 from ..inference.program import Globals, Model
 from ..inference.structure import Structure
-from .generation import draw_data
-from .recall import Recalled, recall
+from .generation import covariates, draw_data
+from .recall import Recalled, new_rows, recall
 from .sequences import sequence_writer
 from .writing import Style, codes_of, write_sequences
 
@@ -39,6 +39,7 @@ def generate(
     temperature: float = 1.0,
     top_k: int | None = None,
     nucleus: float | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """New rows (or sequences), each from a draw of the posterior of its own.
 
@@ -55,6 +56,8 @@ def generate(
             takes the most probable.
         top_k: choose among so many most probable tokens.
         nucleus: choose among the fewest tokens whose probabilities add up to at least this.
+        given: data of the new rows that the program takes and does not emit, such as the predictors
+            of a regression, by parameter (default: those of the fitted rows).
 
     Returns:
         The data sites, ``(row, ...)`` as the observed data are named.
@@ -76,7 +79,8 @@ def generate(
                 "leave prefix, temperature, top_k and nucleus out"
             )
         if written is None:
-            return _as_dataset(_rows(found, key, rows, length), found)
+            others = _covariates(tree, found, rows, given)
+            return _as_dataset(_rows(found, key, rows, length, others), found)
         site, writer = written
         drawn = _sequences(tree, found, site, writer, key, rows, length, prefix, style)
     made = _as_dataset({site: drawn}, found)
@@ -118,7 +122,30 @@ def _sequences(
     )
 
 
-def _rows(found: Recalled, key: Array, rows: int, length: int) -> dict[str, np.ndarray]:
+def _covariates(
+    tree: xr.DataTree, found: Recalled, rows: int, given: Mapping[str, Any] | None
+) -> dict[str, np.ndarray]:
+    """What the program is given of new rows and does not emit, ``(row, ...)``."""
+    problem = found.problem
+    wanted = covariates(problem.model, problem.structure)
+    if given is None and (not wanted or rows == problem.structure.rows):
+        return {n: np.asarray(v) for n, v in wanted.items()}
+    if given is None or set(given) != set(wanted):
+        raise InputError(
+            f"the rows of {tree.attrs['program']} depend on {', '.join(wanted) or 'no data'}, and "
+            f"given holds {', '.join(given or {}) or 'nothing'}: give just what they depend on, of "
+            f"{rows} rows"
+        )
+    read = new_rows(tree, dict(given))
+    count = len(next(iter(read.values())).values)
+    if count != rows:
+        raise InputError(f"given holds {count} rows, and {rows} are asked for: give as many")
+    return {n: cast(o.values, tree.attrs["precision"]) for n, o in read.items()}
+
+
+def _rows(
+    found: Recalled, key: Array, rows: int, length: int, given: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Rows by a run of the program, each at a draw of its own."""
     values = resampled(found, key, rows)
     pieces = []
@@ -127,9 +154,9 @@ def _rows(found: Recalled, key: Array, rows: int, length: int) -> dict[str, np.n
     for first in range(0, rows, at_once):
         count = min(at_once, rows - first)
         part = {n: v[first : first + count] for n, v in values.items()}
-        drawn = draw_data(
-            found.problem, part, random.fold_in(key, first + 1), count, rows=1, length=length
-        )
+        own = {n: v[first : first + count, None] for n, v in given.items()}
+        part_key = random.fold_in(key, first + 1)
+        drawn = draw_data(found.problem, part, part_key, count, 1, length, own)
         pieces.append({n: v[:, 0] for n, v in drawn.items()})
     return {n: np.concatenate([p[n] for p in pieces]) for n in pieces[0]}
 

@@ -25,7 +25,8 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
     """The program with no data, told how many rows to generate.
 
     A program that takes ``rows=`` (its plate's name in the plural) is told; any other is given
-    zeros in the shape of its data, which :func:`draw_data` then lets it draw anew.
+    zeros in the shape of its data, which :func:`draw_data` then lets it draw anew. What it is given
+    but does not emit it keeps, if there are as many rows as before.
 
     Args:
         model: the program with some data, for their shapes.
@@ -35,20 +36,26 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
     """
     accepted = inspect.signature(model.function).parameters
     size = f"{structure.plate}s"
+    emitted = {n: v for n, v in model.data.items() if n in structure.emissions}
+    given = covariates(model, structure) if rows == structure.rows else {}
     if size not in accepted:
         blank = {
-            n: np.zeros((rows, *np.shape(v)[1:]), np.asarray(v).dtype)
-            for n, v in model.data.items()
+            n: np.zeros((rows, *np.shape(v)[1:]), np.asarray(v).dtype) for n, v in emitted.items()
         }
-        return model.with_data(blank)
+        return model.with_data({**blank, **given})
     sizes: dict[str, Any] = {size: rows}
-    shape = next(np.shape(v) for v in model.data.values())
+    shape = next(np.shape(v) for v in emitted.values())
     if "positions" in accepted:
         sizes["positions"] = length or shape[1]
         shape = (shape[0], *shape[2:])
     if "features" in accepted and len(shape) == 2:
         sizes["features"] = shape[1]
-    return Model(model.function, {}, {**model.arguments, **sizes}, model.fixed)
+    return Model(model.function, given, {**model.arguments, **sizes}, model.fixed)
+
+
+def covariates(model: Model, structure: Structure) -> dict[str, Any]:
+    """Data that the program is given and does not emit, ``(row, ...)``."""
+    return {n: v for n, v in model.data.items() if n not in structure.emissions}
 
 
 def draw_data(
@@ -58,13 +65,18 @@ def draw_data(
     count: int,
     rows: int | None = None,
     length: int | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Data ``(draw, row, ...)`` of every emission site at each of ``count`` draws."""
+    """Data ``(draw, row, ...)`` of every emission site at each of ``count`` draws.
+
+    ``given`` are the program's covariates ``(draw, row, ...)``, if they are not those of the fit.
+    """
     model = generative(problem.model, problem.structure, rows or problem.structure.rows, length)
     keys = random.split(key, count)
     drawn = _draw(
         model,
         {n: jnp.asarray(v) for n, v in values.items()},
+        {n: jnp.asarray(v) for n, v in (given or {}).items()},
         keys,
         names=problem.structure.emissions,
     )
@@ -73,16 +85,22 @@ def draw_data(
 
 @partial(jax.jit, static_argnames=("names",), compiler_options=QUICK)
 def _draw(
-    model: Model, values: Mapping[str, Array], keys: Array, *, names: tuple[str, ...]
+    model: Model,
+    values: Mapping[str, Array],
+    given: Mapping[str, Array],
+    keys: Array,
+    *,
+    names: tuple[str, ...],
 ) -> dict[str, Array]:
-    def one(pair: tuple[Array, Mapping[str, Array]]) -> dict[str, Array]:
-        key, held = pair
-        program = handlers.uncondition(model.run) if model.data else model.run
+    def one(each: tuple[Array, Mapping[str, Array], Mapping[str, Array]]) -> dict[str, Array]:
+        key, held, own = each
+        here = model.with_data({**model.data, **own})
+        program = handlers.uncondition(here.run) if here.data else here.run
         program = handlers.substitute(program, data={**model.fixed, **held})
         trace = handlers.trace(handlers.seed(program, key)).get_trace()
         return {n: trace[n]["value"] for n in names}
 
-    return jax.lax.map(one, (keys, dict(values)))
+    return jax.lax.map(one, (keys, dict(values), dict(given)))
 
 
 def prior_draws(

@@ -20,12 +20,14 @@ import xarray as xr
 from jax import Array
 from jax.scipy.special import logsumexp
 
+from ..data.kinds import Observed
+from ..data.several import own_labels
 from ..inference.fit import fit, from_json, scope
 from ..inference.program import Globals, Model
 from ..inference.structure import Structure
 from ..inference.vector import constrained, log_joints, unconstrained
 from .prediction import log_density
-from .recall import recall
+from .recall import recall, stored_data
 
 FOLDS = 10
 
@@ -131,16 +133,15 @@ def _log_row(model: Model, vectors: Array, *, structure: Structure) -> Array:
 
 def _refit(tree: xr.DataTree, found: Any, bad: np.ndarray) -> Any:
     """Replace the score of bad rows by their log-density under fits without their fold."""
-    site, plate = tree.attrs["data_site"], tree.attrs["plate"]
-    data = tree["observed_data"].dataset[site]
-    folds = np.arange(data.sizes[plate]) % FOLDS
+    data = stored_data(tree)
+    folds = np.arange(len(next(iter(data.values())).values)) % FOLDS
     configuration = from_json(tree.attrs["configuration"])
     arguments = from_json(tree.attrs["arguments"])
     for fold in np.unique(folds[bad]):
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero((folds == fold) & bad)
         other = fit(
             tree.attrs["program"],
-            _container(tree, data.values[inside]),
+            _containers(tree, data, inside),
             method=tree.attrs["method"],
             seed=int(tree.attrs["seed"]) + 1,
             precision=tree.attrs["precision"],
@@ -149,7 +150,7 @@ def _refit(tree: xr.DataTree, found: Any, bad: np.ndarray) -> Any:
             **arguments,
             **configuration,
         )
-        scores = log_density(other, _container(tree, np.asarray(data)[outside])).values
+        scores = log_density(other, _containers(tree, data, outside)).values
         found.elpd_i.values[outside] = scores
         found.pareto_k.values[outside] = 0.0
     found.elpd = float(found.elpd_i.sum())
@@ -157,9 +158,12 @@ def _refit(tree: xr.DataTree, found: Any, bad: np.ndarray) -> Any:
     return found
 
 
-def _container(tree: xr.DataTree, values: np.ndarray) -> Any:
-    """Rows in a container that ``fit`` reads with the same features."""
+def _containers(tree: xr.DataTree, data: Mapping[str, Observed], rows: np.ndarray) -> Any:
+    """Rows in containers that ``fit`` reads with the same features."""
     labels = from_json(tree.attrs["coordinate_labels"])
-    if values.ndim == 2 and "feature" in labels and len(labels["feature"]) == values.shape[1]:
-        return pd.DataFrame(values, columns=list(labels["feature"]))
-    return values
+    found: dict[str, Any] = {}
+    for site, reading in data.items():
+        values, names = reading.values[rows], own_labels(labels, site).get("feature", ())
+        named = values.ndim == 2 and len(names) == values.shape[1]
+        found[site] = pd.DataFrame(values, columns=list(names)) if named else values
+    return found

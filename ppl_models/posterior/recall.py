@@ -59,14 +59,8 @@ def recall(
         raise InputError("this tree is no fit of ppl_models: it lacks a program or a posterior")
     function = catalogue.program(attributes["program"])
     arguments, fixed = from_json(attributes["arguments"]), from_json(attributes["fixed"])
-    like = from_json(attributes["coordinate_labels"])
-    if data is None:
-        observed = stored_data(tree)
-    else:
-        observed = read_data(
-            function, data, like={n: list(v) for n, v in like.items()}, fresh=False
-        )
-    lacking = sorted(set(tree["observed_data"].dataset.data_vars) - set(observed))
+    observed = stored_data(tree) if data is None else new_rows(tree, data)
+    lacking = sorted(set(stored_data(tree)) - set(observed))
     if lacking:
         raise InputError(
             f"the fit has data {lacking[0]}, which are not given: give them too, as missing cells "
@@ -123,9 +117,17 @@ def _read(
     return read_program(function, observed, {**arguments, **clusters}, fixed, precision, fitted)
 
 
+def new_rows(tree: xr.DataTree, data: Any) -> dict[str, Observed]:
+    """New rows in any container that ``fit`` takes, with the coordinates of the fit."""
+    like = from_json(tree.attrs["coordinate_labels"])
+    function = catalogue.program(tree.attrs["program"])
+    return read_data(function, data, like={n: list(v) for n, v in like.items()}, fresh=False)
+
+
 def stored_data(tree: xr.DataTree) -> dict[str, Observed]:
-    """The data that a tree was fitted to."""
-    dataset = tree["observed_data"].dataset
+    """The data that a tree was fitted to, those that it does not emit too."""
+    groups = [n for n in ("observed_data", "constant_data") if n in tree.children]
+    dataset = xr.merge([tree[n].to_dataset() for n in groups], join="exact")
     coords = {str(n): np.asarray(c) for n, c in dataset.coords.items()}
     labels = from_json(tree.attrs["coordinate_labels"])
     coords |= {n: np.asarray(v) for n, v in labels.items() if n not in coords}

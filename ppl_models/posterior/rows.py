@@ -16,6 +16,7 @@ from jax import Array
 from jax.scipy.special import logsumexp
 from numpyro.distributions import Distribution
 
+from ..distributions.priors import prior_density
 from ..errors import UnsupportedError
 from ..inference.chunks import Families, by_length
 from ..inference.compiling import QUICK, in_batches
@@ -154,13 +155,13 @@ def log_prior_of_draws(problem: Problem, result: Result) -> dict[str, np.ndarray
 
 @partial(jax.jit, compiler_options=QUICK)
 def _log_density_of_site(prior: Distribution, values: Array) -> Array:
-    return jax.vmap(lambda v: prior.log_prob(v).sum())(values)
+    return jax.vmap(lambda v: prior_density(prior, v).sum())(values)
 
 
 @partial(jax.jit, static_argnames=("structure",))
 def _log_prior(model: Model, values: Globals, *, structure: Structure) -> dict[str, Array]:
     def one(values: Globals) -> Any:
         priors = model.pieces(values, structure).priors
-        return {n: prior.log_prob(values[n]).sum() for n, prior in priors.items()}
+        return {n: prior_density(p, values[n]).sum() for n, p in priors.items()}
 
     return in_batches(one, values, 100)

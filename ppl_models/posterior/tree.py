@@ -70,7 +70,11 @@ def build_tree(
     groups: dict[str, xr.Dataset] = {"posterior": axes.dataset(posterior)}
     if hidden:
         groups[HIDDEN] = axes.dataset(hidden)
-    groups["observed_data"] = axes.dataset({n: (o.dims, o.values) for n, o in observed.items()})
+    data = {n: (o.dims, o.values) for n, o in observed.items()}
+    emitted = {n: v for n, v in data.items() if n in problem.structure.emissions}
+    groups["observed_data"] = axes.dataset(emitted)
+    if len(emitted) < len(data):
+        groups["constant_data"] = axes.dataset({n: data[n] for n in data if n not in emitted})
     stats = {n: (("chain", "draw"), v) for n, v in result.sample_stats.items()}
     if not problem.structure.locals:
         found = density_of_draws(problem, result, LOG_LIKELIHOOD_CELLS)
