@@ -73,12 +73,15 @@ def climb(
         wires: sites with a closed form.
         free: sites without.
         iterations: most iterations.
-        tolerance: least relative gain of the objective that an iteration is worth.
+        tolerance: least relative gain of the objective that an iteration is worth, at least four
+            units in the last place.
         flat: leave the priors out.
         assign: soft or hard assignment.
         label: of the progress bar.
         active: ``(start, cluster)``, the clusters that each start may use (default: all).
     """
+    # the last digit of a sum may go to and fro for ever
+    tolerance = max(tolerance, 4 * float(jnp.finfo(jnp.result_type(float)).eps))
     count = len(next(iter(start.values())))
     cells = count * problem.structure.clusters * problem.structure.rows
     numbers = sum(np.size(v) for v in start.values()) * BLOCK
@@ -121,7 +124,8 @@ def climb(
         {n: np.asarray(v) for n, v in values.items()},
         objective,
         np.isfinite(objective).sum(1),
-        np.asarray(done),
+        # one that came where there is no density stands still too
+        np.asarray(done) & np.isfinite(np.asarray(last)),
         path,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ppl_models import predict
+from ppl_models import fit, predict
 
 
 def _steps(tree):
@@ -43,3 +43,21 @@ def test_temperature_zero_is_never_above_temperature_one(built_ins, fitted):
         soft = fitted(built_ins[label], "em", starts=4, tolerance=1e-13)
         hard = fitted(built_ins[label], "hard", starts=4)
         assert float(hard["starts/final"].max()) <= float(soft["starts/final"].max()) + 1e-9
+
+
+def test_what_was_never_seen_gets_no_probability_and_stops_nothing():
+    """All sequences begin in one state; under flat Dirichlets the other's share is 0 exactly."""
+    generator = np.random.default_rng(0)
+    state = np.arange(24) // 6 % 2
+    x = [np.where(state, 5.0, -5.0) + generator.normal(size=24) for _ in range(3)]
+    tree = fit("hidden_markov", x, method="hard", seed=0, states=2, starts=2, predictive=0)
+    posterior = tree["posterior"].isel(chain=0, draw=0)
+    assert sorted(posterior["initial"].values) == [0, 1]
+    steps, slack = _steps(tree)
+    assert np.isfinite(steps[:, 0]).all() and ((steps >= -slack) | np.isnan(steps)).all()
+    assert tree["starts/converged"].values.all()
+    rows = np.concatenate([row[state == state[0]] for row in x])
+    first = posterior["loc"].values.ravel()[posterior["initial"].values.argmax()]
+    assert abs(first - rows.mean()) < 0.02  # a wide prior, 36 steps
+    moves = posterior["transition"].values[posterior["initial"].values.argmax()]
+    np.testing.assert_allclose(sorted(moves), [2 / 12, 10 / 12])  # 10 of 12 steps stay

@@ -118,6 +118,11 @@ def keep_best(problem: Problem, found: Climb, origins: list[str]) -> Result:
             for row in found.objective
         ]
     )
+    if np.isneginf(final).all():
+        raise InputError(
+            "no start came where the data have a finite density: look for a prior or an emission "
+            "that excludes some rows or values"
+        )
     shrunk = np.array([_collapsed(problem, found, i) for i in range(len(final))])
     ranked = np.where(shrunk, -np.inf, final)
     notes = []
