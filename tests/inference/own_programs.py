@@ -95,6 +95,18 @@ def subsampled(x=None):
         numpyro.sample("x", dist.Normal(loc, 1.0), obs=x[:3])
 
 
+def another_name(data=None):
+    loc = numpyro.sample("loc", dist.Normal(0.0, 1.0))
+    with numpyro.plate("row", len(data)):
+        numpyro.sample("x", dist.Normal(loc, 1.0), obs=data)
+
+
+def of_squares(x=None):
+    loc = numpyro.sample("loc", dist.Normal(0.0, 1.0))
+    with numpyro.plate("row", len(x)):
+        numpyro.sample("x", dist.Normal(loc, 1.0), obs=x**2)
+
+
 def regression(x=None, *, slope=None):
     """The mean differs from row to row."""
     effect = numpyro.sample("effect", dist.Normal(0.0, 1.0))

@@ -23,6 +23,13 @@ OWN = [
     ("two_discrete_sites", "nuts", UnsupportedError, "sites 'a', 'b' are all discrete and hidden"),
     ("with_a_param", "nuts", UnsupportedError, "site 'loc' is a numpyro.param: give it a prior"),
     ("subsampled", "em", UnsupportedError, "plate 'row' takes a subsample"),
+    (
+        "another_name",
+        "em",
+        UnsupportedError,
+        "'x' observes the data of parameter 'data': call both",
+    ),
+    ("of_squares", "em", UnsupportedError, "'x' observes something else than a parameter of this"),
     ("regression", "em", UnsupportedError, "site 'x' differ from row to row.*use method='nuts'"),
     ("regression", "hard", UnsupportedError, "site 'x' differ from row to row"),
     ("weights_by_row", "em", UnsupportedError, "weights of site 'z' differ from row to row"),
