@@ -8,12 +8,13 @@ INSTALL := $(BIN)/python -m pip install --constraint constraints.txt
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
-.PHONY: help setup demo test check format lint types verify bench tables clean
+.PHONY: help setup demo test long check format lint types verify bench tables clean
 
 help:
 	@echo 'make demo     a selection of the experiments; ends with the path of a page'
-	@echo 'make test     all tests and all examples in docstrings'
-	@echo 'make check    format, lint, types, examples in docstrings, tests'
+	@echo 'make test     tests, and all examples in docstrings'
+	@echo 'make long     tests of samplers against samplers, and of published posteriors'
+	@echo 'make check    format, lint, types, all tests, the long ones too'
 	@echo 'make verify   the long calibration of every program with every method that draws'
 	@echo 'make bench    speed beside other libraries; writes the numbers into the README'
 	@echo 'make tables   the tables of the README, made anew'
@@ -35,9 +36,13 @@ demo: setup
 # examples in docstrings are tests too, see pyproject.toml; a file's tests share their fits, so
 # that files, not tests, are spread over two processes
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not long'
 
-check: format lint types test
+# samplers against samplers, and published posteriors
+long: setup
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
+
+check: format lint types test long
 
 format: setup
 	$(BIN)/ruff format --check .

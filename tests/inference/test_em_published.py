@@ -54,6 +54,7 @@ CLASSES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CLASSES)
 def test_numbers_of_classes_reach_the_published_log_likelihoods(reference, name):
     data, wanted = pd.read_csv(reference / "latent_class" / f"{name}.csv"), CLASSES[name]

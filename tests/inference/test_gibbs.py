@@ -61,6 +61,7 @@ def agree(one, other, names) -> None:
         assert np.allclose(spread[0], spread[1], rtol=5 / np.sqrt(min(e.min() for e in ess)))
 
 
+@pytest.mark.long
 def test_agrees_with_nuts_where_not_conjugate(rows):
     options = {"seed": 0, "predictive": 0, "starts": 0}
     gibbs = fit(partly_conjugate, rows, method="gibbs", draws=2000, **options)
@@ -69,6 +70,7 @@ def test_agrees_with_nuts_where_not_conjugate(rows):
     assert 0.5 < float(gibbs["sample_stats/acceptance_rate"].mean()) <= 1
 
 
+@pytest.mark.long
 def test_a_block_of_numpyros_gibbs_gives_the_same_posterior(rows, gibbs):
     with scope("float64"):
         model = Model(gaussian_mixture, {"x": rows}, {"clusters": 2}, {})

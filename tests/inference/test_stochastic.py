@@ -175,6 +175,7 @@ def _order_key(seed):
     return random.split(of_start, 3)[0]
 
 
+@pytest.mark.long
 def test_the_guide_agrees_with_the_exact_posterior(built_ins, fitted):
     """Log-odds of Dirichlets are next to normal; the error of both means is Monte Carlo's."""
     row = built_ins["markov_chain"]

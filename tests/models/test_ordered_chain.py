@@ -64,6 +64,7 @@ def test_log_evidence_is_that_of_predicting_one_after_the_other(order):
         assert contexts[:5] == ["a", "b", "c", "aa", "ab"] and len(contexts) == 12
 
 
+@pytest.mark.long
 def test_orders_of_the_published_names(names):
     """Maximum likelihood by counting; the evidence with <end> among the first letters too."""
     fits = {

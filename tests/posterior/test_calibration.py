@@ -57,6 +57,7 @@ def test_a_prior_that_follows_the_data_is_refused():
         calibrate("gaussian_mixture", **OPTIONS, **priors)
 
 
+@pytest.mark.long
 def test_seating_is_calibrated_and_a_wrong_prior_found_out():
     program = {"rows": 4, "vocabulary": 4, "order": 2, "sizes": {"positions": 8}}
     options = {"method": "seating", "seed": 0, "simulations": 60, "draws": 19}

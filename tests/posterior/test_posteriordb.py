@@ -45,6 +45,7 @@ def test_log_density_is_stans_up_to_a_constant(reference, name):
     np.testing.assert_allclose(ours - ours[0], theirs - theirs[0], rtol=1e-10, atol=1e-7)
 
 
+@pytest.mark.long
 def test_gibbs_draws_the_posterior_that_posteriordb_holds(reference):
     assert reference.is_dir()
     off, found = references.compare("low_dim_gauss_mix", "gibbs", chains=4, draws=2000, warmup=500)

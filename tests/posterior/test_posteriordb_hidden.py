@@ -70,6 +70,7 @@ def test_log_density_is_stans_up_to_a_constant(folder, data):
     np.testing.assert_allclose(ours - ours[0], theirs - theirs[0], rtol=1e-10, atol=1e-7)
 
 
+@pytest.mark.long
 def test_gibbs_draws_the_posterior_that_posteriordb_holds(folder, data):
     chains = json.loads((folder / NAME / "reference_draws.json").read_text())
     names = {"theta1[1]": (0, 0), "theta2[1]": (1, 0), "mu[1]": 0, "mu[2]": 1}

@@ -29,6 +29,7 @@ def repaired(rows):
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_chains_disagree_in_numpyro_alone_and_agree_here(rows, repaired):
     sampler = MCMC(
         NUTS(gaussian_mixture, init_strategy=init_to_uniform(radius=3)),
@@ -44,6 +45,7 @@ def test_chains_disagree_in_numpyro_alone_and_agree_here(rows, repaired):
     assert diagnose(repaired).trustworthy
 
 
+@pytest.mark.long
 def test_a_chain_in_another_mode_is_still_told(rows, repaired):
     """Its clusters are others whatever they are called: two share what is one, one has two."""
     held = {"loc": np.array([-2.0, 4.3, 5.7])}
