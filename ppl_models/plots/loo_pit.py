@@ -27,7 +27,8 @@ def plot_loo_pit(places: xr.Dataset) -> PlotCollection:
     panels = {}
     for name, values in places.data_vars.items():
         columns = values.values.reshape(values.shape[0], -1)[:, :MOST]
-        labels = values["feature"].values if "feature" in values.coords else range(MOST)
+        features = values.dims[-1]  # those of a second kind of data have the site's name before
+        labels = values[features].values if features in values.coords else range(MOST)
         for i, column in enumerate(columns.T):
             seen = column[~np.isnan(column)]
             label = str(name) if columns.shape[1] == 1 else str(labels[i])
