@@ -38,15 +38,19 @@ gc.set_threshold(100_000, 20, 100)
 import pytest  # noqa: E402
 
 
-def _programs() -> list[Any]:
-    """The rows of the table of built-in programs."""
+def _table() -> Any:
+    """The table of built-in programs."""
     name = "model_programs"
     if name not in sys.modules:
         path = Path(__file__).parent / "models" / "programs.py"
         specification = importlib.util.spec_from_file_location(name, path)
         sys.modules[name] = importlib.util.module_from_spec(specification)
         specification.loader.exec_module(sys.modules[name])
-    return sys.modules[name].PROGRAMS
+    return sys.modules[name]
+
+
+def _programs() -> list[Any]:
+    return _table().PROGRAMS
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -66,7 +70,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name, rows in chosen.items():
         if name in metafunc.fixturenames:
             ids = [row.name if name == "model" else row.label for row in rows()]
-            metafunc.parametrize(name, rows(), ids=ids)
+            long = _table().LONG if name != "model" else ()
+            values = [
+                pytest.param(row, marks=pytest.mark.long) if row.label in long else row
+                for row in rows()
+            ]
+            metafunc.parametrize(name, values, ids=ids)
 
 
 @pytest.hookimpl(optionalhook=True)

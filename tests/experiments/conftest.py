@@ -24,6 +24,8 @@ EXPERIMENTS = {
 #: Those of ``test_more_experiments``; ``test_experiments`` has all others. Digits and images are in
 #: one half, for the fits that they share are compiled once.
 MORE = {"clickstreams", "earthquakes", "graphs", "how_many", "labels", "words"}
+#: Many fits of many shapes: run by ``make long``.
+LONG = {"clickstreams", "earthquakes", "how_many", "labels"}
 PARTS = ["Question", "Model", "What would count as an answer", "References"]
 
 
@@ -31,7 +33,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """``name``: every experiment of this file's half; ``every``: all of them."""
     if "name" in metafunc.fixturenames:
         more = metafunc.definition.path.stem == "test_more_experiments"
-        metafunc.parametrize("name", [name for name in EXPERIMENTS if (name in MORE) == more])
+        names = [name for name in EXPERIMENTS if (name in MORE) == more]
+        long = pytest.mark.long
+        metafunc.parametrize(
+            "name", [pytest.param(n, marks=long) if n in LONG else n for n in names]
+        )
     if "every" in metafunc.fixturenames:
         metafunc.parametrize("every", EXPERIMENTS)
 

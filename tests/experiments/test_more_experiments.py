@@ -29,6 +29,7 @@ def test_answers_are_computed_from_the_numbers(name: str, answer_is_computed: Ca
 # ---- clickstreams --------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_clickstreams_finds_the_kinds_that_differ_in_order_alone(outcome: Callable) -> None:
     numbers = outcome("clickstreams").numbers
     assert numbers["clusters"] == numbers["kinds"] == 4
@@ -52,6 +53,7 @@ def test_clickstreams_finds_the_kinds_that_differ_in_order_alone(outcome: Callab
 # ---- earthquakes --------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_earthquakes_reach_the_published_maxima(outcome: Callable) -> None:
     numbers = outcome("earthquakes").numbers
     table = numbers["table"]
@@ -65,6 +67,7 @@ def test_earthquakes_reach_the_published_maxima(outcome: Callable) -> None:
     assert abs(low - 15.5) < 2 and abs(high - 26.1) < 3
 
 
+@pytest.mark.long
 def test_hidden_earthquakes_are_better_known_with_states(outcome: Callable) -> None:
     numbers = outcome("earthquakes").numbers
     assert numbers["table"]["hidden years"]["2"] > numbers["table"]["hidden years"]["1"]

@@ -63,6 +63,18 @@ sequences = _beside("sequence_programs")
 SEQUENCES = ["abc", "bb", "caab", "a", "ccb", "ba", "aacb", "c"]
 
 
+#: Rows of programs that have another row: all that is asked of every program is asked of these by
+#: ``make long``.
+LONG = {
+    "gaussian_mixture spherical",
+    "gaussian_mixture tied",
+    "hidden_markov second order",
+    "hidden_markov stationary",
+    "poisson_mixture univariate",
+    "recurrent_chain lstm",
+}
+
+
 @dataclass(frozen=True)
 class Program:
     """One row of the table.
