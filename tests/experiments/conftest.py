@@ -25,7 +25,7 @@ EXPERIMENTS = {
 #: one half, for the fits that they share are compiled once.
 MORE = {"clickstreams", "earthquakes", "graphs", "how_many", "labels", "words"}
 #: Many fits of many shapes: run by ``make long``.
-LONG = {"clickstreams", "earthquakes", "how_many", "labels"}
+LONG = {"clickstreams", "earthquakes", "graphs", "how_many", "labels", "words"}
 PARTS = ["Question", "Model", "What would count as an answer", "References"]
 
 

@@ -86,6 +86,7 @@ def test_hidden_earthquakes_are_better_known_with_states(outcome: Callable) -> N
 # ---- words ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_words_perplexity_of_single_words_is_counting(outcome: Callable) -> None:
     found = outcome("words").numbers
     train, test = words.split(words.manual(), words.SMOKE)
@@ -103,6 +104,7 @@ def test_words_perplexity_of_single_words_is_counting(outcome: Callable) -> None
     assert one == pytest.approx(np.exp(-np.mean(logs)), rel=1e-9)
 
 
+@pytest.mark.long
 def test_words_need_contexts_and_discounts(outcome: Callable) -> None:
     perplexity = outcome("words").numbers["perplexity"]
     for by_order in perplexity.values():

@@ -35,6 +35,7 @@ PUBLISHED = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("source", "program", "arguments", "published"),
     PUBLISHED,

@@ -104,6 +104,7 @@ def test_drawn_clusters_have_the_shares_of_the_logits():
     assert np.all(np.abs(found - shares) < 5 * np.sqrt(shares * (1 - shares) / len(drawn)) + 1e-12)
 
 
+@pytest.mark.long
 def test_gaps_of_correlated_features_are_drawn_too():
     generator = np.random.default_rng(0)
     x = generator.multivariate_normal([0, 0], [[1, 0.9], [0.9, 1]], 150)

@@ -89,6 +89,11 @@ def _expected(log_density):
     return dict(zip(orders, density / density.sum(), strict=True))
 
 
+def _of_sticks(sizes):
+    later = np.cumsum(sizes[::-1])[::-1][1:]
+    return betaln(1 + sizes[:-1], STRENGTH + later).sum()
+
+
 def _compare(sizes, expected):
     for order, share in expected.items():
         here = (sizes == np.array(order)).all(1)
@@ -99,21 +104,21 @@ def _compare(sizes, expected):
 
 
 def test_labels_of_sticks_have_their_posterior():
-    def log_density(sizes):
-        later = np.cumsum(sizes[::-1])[::-1][1:]
-        return betaln(1 + sizes[:-1], STRENGTH + later).sum()
-
     with scope("float64"):
         problem = _problem({"strength": STRENGTH}, weights="stick_breaking")
         assert problem.wiring.sticks == "sticks"
         sizes, values = _sizes_by_label(problem)
-    _compare(sizes, _expected(log_density))
+    _compare(sizes, _expected(_of_sticks))
     first = (sizes == np.array(SIZES)).all(1)  # there v_1 ~ Beta(1 + 5, 2 + 3)
     drawn = np.asarray(values["sticks"])[first, 0]
     assert abs(drawn.mean() - 6 / 11) < 5 * drawn.std() / np.sqrt(len(drawn) / 5)
+
+
+@pytest.mark.long
+def test_labels_of_sticks_have_their_posterior_by_trajectories_too():
     with scope("float64"):
-        sizes = _sizes_by_nuts(problem)
-    _compare(sizes, _expected(log_density))
+        sizes = _sizes_by_nuts(_problem({"strength": STRENGTH}, weights="stick_breaking"))
+    _compare(sizes, _expected(_of_sticks))
 
 
 def test_the_volume_of_a_trade_is_that_of_its_map():

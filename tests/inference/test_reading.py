@@ -210,6 +210,7 @@ def test_em_finds_the_two_kinds(modes):
         assert site in tree["observed_data"]
 
 
+@pytest.mark.long
 def test_nuts_serves_two_sites_and_weights_by_softmax(own, modes):
     tree = fit(
         own.two_sites,

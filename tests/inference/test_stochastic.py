@@ -75,6 +75,7 @@ def test_batches_stand_for_the_data():
     assert steps(runs) == steps([*batches.runs(0, 20), *batches.runs(20, 47)])
 
 
+@pytest.mark.long
 def test_map_ends_where_em_does(built_ins, fitted):
     row = built_ins["gaussian_mixture univariate"]
     em, found = fitted(row, "em", starts=4), fitted(row, "map", starts=2, steps=1500, rate=0.02)

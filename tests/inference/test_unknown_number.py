@@ -74,6 +74,7 @@ def test_number_of_components_is_never_below_the_filled():
     assert np.isclose(prior.sum(), 1, atol=1e-3) and (np.diff(prior) < 0).all()
 
 
+@pytest.mark.long
 def test_telescoping_finds_three_clusters(rows):
     tree = fit(
         "gaussian_mixture",

@@ -66,6 +66,7 @@ SEQUENCES = ["abc", "bb", "caab", "a", "ccb", "ba", "aacb", "c"]
 #: Rows of programs that have another row: all that is asked of every program is asked of these by
 #: ``make long``.
 LONG = {
+    "gaussian_mixture diagonal",
     "gaussian_mixture spherical",
     "gaussian_mixture tied",
     "hidden_markov second order",

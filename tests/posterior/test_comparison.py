@@ -89,6 +89,7 @@ def test_what_cannot_be_compared_is_refused(options, message):
         choose_clusters("gaussian_mixture", old_faithful(), **arguments)
 
 
+@pytest.mark.long
 def test_draws_are_compared_by_leave_one_out():
     data = old_faithful().iloc[:80, 1].to_numpy()
     chosen = choose_clusters(

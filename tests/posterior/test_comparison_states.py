@@ -37,6 +37,7 @@ def table(counts) -> pd.DataFrame:
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_two_states_are_found_and_their_parameters_counted(table):
     assert table.attrs["best"] == {"order": 1, "states": 2}
     assert table.attrs["notes"] == [] and np.isfinite(table["heldout"]).all()
