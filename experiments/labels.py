@@ -80,7 +80,7 @@ class Size:
     samplers: tuple[str, ...] = (BARE, "nuts", "gibbs")
     rows: int = 150
     warmup: int = 500
-    draws: int = 2000
+    draws: int = 4000
     thinning: int = 10
 
 
