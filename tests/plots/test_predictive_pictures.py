@@ -9,7 +9,7 @@ from matplotlib.collections import LineCollection
 from scipy import stats
 
 from ppl_models.errors import InputError
-from ppl_models.plots import plot_path, plot_predictive
+from ppl_models.plots import choose_plots, plot_path, plot_predictive
 from ppl_models.plots.predictive_counts import bin_counts, value_range
 from ppl_models.plots.predictive_density import windowed_density
 from ppl_models.plots.predictive_tokens import sequence_lengths, token_shares
@@ -181,3 +181,11 @@ def test_without_centres_only_the_objective_is_shown(fits):
 def test_a_path_needs_starts(fits):
     with pytest.raises(InputError, match="'starts'"):
         plot_path(fits.gaussian_fit())
+
+
+def test_chains_that_started_without_em_have_no_climb(fits):
+    tree = fits.gaussian_fit(rows=60, draws=20)
+    tree["starts"] = xr.DataTree(xr.Dataset({"chain_loc": (("chain",), np.zeros(4))}))
+    assert "path" not in dict(choose_plots(tree))
+    with pytest.raises(InputError, match="these chains started without it"):
+        plot_path(tree)
