@@ -58,10 +58,10 @@ def own_labels(like: Mapping[str, Any], site: str) -> dict[str, Any]:
 
 def _labels(reading: Observed) -> dict[str, list[Any]]:
     """Labels of every axis but the rows'; of an axis without any, its places."""
-    sizes = dict(zip(reading.dims, reading.values.shape, strict=True))
-    places = {n: list(range(size)) for n, size in sizes.items()}
-    named = {n: np.asarray(labels).tolist() for n, labels in reading.coords.items()}
-    return {n: v for n, v in (places | named).items() if n != reading.dims[0]}
+    rows, *dims = reading.dims
+    places = {n: list(range(size)) for n, size in zip(dims, reading.values.shape[1:], strict=True)}
+    named = {n: np.asarray(v).tolist() for n, v in reading.coords.items() if n != rows}
+    return places | named
 
 
 def _renamed(reading: Observed, names: Mapping[str, str]) -> Observed:

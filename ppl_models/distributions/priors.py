@@ -23,6 +23,13 @@ from numpyro.distributions.transforms import StickBreakingTransform, Transform
 from .conditionals import draw_dirichlets
 
 
+def plain(prior: Any) -> Any:
+    """The prior of one number or vector, without the axes that are put around it."""
+    while isinstance(prior, ExpandedDistribution | Independent):
+        prior = prior.base_dist
+    return prior
+
+
 def prior_density(prior: Any, value: Array) -> Array:
     """Log-density of a prior, where a value lies on the edge of its support too.
 
@@ -33,12 +40,10 @@ def prior_density(prior: Any, value: Array) -> Array:
     >>> round(float(prior_density(Dirichlet(jnp.ones(3)), jnp.array([0.5, 0.5, 0.0]))), 3)
     0.693
     """
-    plain = prior
-    while isinstance(plain, ExpandedDistribution | Independent):
-        plain = plain.base_dist
-    if not isinstance(plain, Dirichlet | Gamma):
+    one = plain(prior)
+    if not isinstance(one, Dirichlet | Gamma):
         return prior.log_prob(value)
-    flat = (value == 0) & (plain.concentration == 1)
+    flat = (value == 0) & (one.concentration == 1)
     return prior.log_prob(jnp.where(flat, jnp.finfo(value.dtype).tiny, value))
 
 

@@ -21,6 +21,7 @@ from jax import Array, lax, random
 from jax.scipy.special import betaln
 
 from ..distributions.conditionals import BetaConditional
+from ..distributions.priors import plain
 from .program import Globals, Model
 from .structure import Structure
 from .wiring import Wiring, cluster_axes, components_move, permute_clusters
@@ -52,15 +53,9 @@ def label_moves(
     if structure.clusters == 1 or not axes or not components_move(model, structure, found):
         return None
     sticks = found.sticks
-    if sticks is not None and not isinstance(_plain(priors[sticks]), dist.Beta):
+    if sticks is not None and not isinstance(plain(priors[sticks]), dist.Beta):
         sticks = None
     return LabelMoves(axes, sticks)
-
-
-def _plain(prior: Any) -> Any:
-    while isinstance(prior, dist.Independent | dist.ExpandedDistribution):
-        prior = prior.base_dist
-    return prior
 
 
 def stick_conditional(prior: Any, counts: Array) -> BetaConditional:
@@ -68,7 +63,7 @@ def stick_conditional(prior: Any, counts: Array) -> BetaConditional:
 
     v_k ~ Beta(a + N_k, b + N_(k+1) + ... + N_K).  Ishwaran and James (2001), section 5.2.
     """
-    beta = _plain(prior)
+    beta = plain(prior)
     later = jnp.cumsum(counts[::-1])[::-1][1:]
     return BetaConditional(beta.concentration1 + counts[:-1], beta.concentration0 + later)
 

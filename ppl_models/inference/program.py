@@ -167,13 +167,7 @@ class Model:
 
     def _observes(self, site: str) -> bool:
         """Whether a site that observes an image of its parameter observes the same numbers."""
-
-        @jax.jit
-        def observed(model: Model) -> Array:
-            seeded = handlers.seed(model._held(), random.key(0))
-            return handlers.trace(seeded).get_trace()[site]["value"]
-
-        value, data = np.asarray(observed(self)), np.asarray(self.data[site])
+        value, data = np.asarray(_observed(self, site)), np.asarray(self.data[site])
         # (a cast to single precision is no other data)
         same = partial(np.allclose, rtol=1e-6, atol=0, equal_nan=True)
         return value.shape == data.shape and same(value.astype(float), data.astype(float))
@@ -259,6 +253,13 @@ class Model:
 def evaluate(model: Model, values: Globals, *, structure: Structure) -> Pieces:
     """:meth:`Model.pieces`, compiled once for all values."""
     return model.pieces(values, structure)
+
+
+@partial(jax.jit, static_argnames=("site",), compiler_options=QUICK)
+def _observed(model: Model, site: str) -> Array:
+    """What a site observes."""
+    seeded = handlers.seed(model._held(), random.key(0))
+    return handlers.trace(seeded).get_trace()[site]["value"]
 
 
 def _is_array(value: Any) -> bool:

@@ -78,9 +78,14 @@ def generate(
                 f"the program {tree.attrs['program']} does not write sequences token by token: "
                 "leave prefix, temperature, top_k and nucleus out"
             )
+        others = _covariates(tree, found, rows, given)
         if written is None:
-            others = _covariates(tree, found, rows, given)
             return _as_dataset(_rows(found, key, rows, length, others), found)
+        if others:
+            raise InputError(
+                f"the sequences of {tree.attrs['program']} depend on {', '.join(others)}, and are "
+                "written token by token, which knows no such data: run the program itself"
+            )
         site, writer = written
         drawn = _sequences(tree, found, site, writer, key, rows, length, prefix, style)
     made = _as_dataset({site: drawn}, found)

@@ -59,8 +59,9 @@ def recall(
         raise InputError("this tree is no fit of ppl_models: it lacks a program or a posterior")
     function = catalogue.program(attributes["program"])
     arguments, fixed = from_json(attributes["arguments"]), from_json(attributes["fixed"])
-    observed = stored_data(tree) if data is None else new_rows(tree, data)
-    lacking = sorted(set(stored_data(tree)) - set(observed))
+    stored = stored_data(tree)
+    observed = stored if data is None else new_rows(tree, data)
+    lacking = sorted(set(stored) - set(observed))
     if lacking:
         raise InputError(
             f"the fit has data {lacking[0]}, which are not given: give them too, as missing cells "
@@ -68,7 +69,7 @@ def recall(
         )
     free = {n: v for n, v in arguments.items() if n != "clusters"}
     clusters = {"clusters": arguments["clusters"]} if "clusters" in arguments else {}
-    fitted = stored_data(tree) if derived_arguments(function) else None
+    fitted = stored if derived_arguments(function) else None
     model, structure = _read(
         function, observed, free, clusters, fixed, attributes["precision"], fitted
     )
