@@ -18,8 +18,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -57,127 +56,125 @@ class Paths(NamedTuple):
 
 
 class _Steps(NamedTuple):
-    """Emissions ``(state, step, sequence)`` and masks ``(step, sequence)``."""
+    """Emissions ``(state, place)`` and masks ``(place,)``; a place is a step of a sequence.
 
-    likelihood: Array  #: scaled, so that the likeliest state of every step has 1
+    Places are one axis, sequences within steps: what is done at every place then runs along one
+    long vector, where an axis of a few sequences would leave most of a register empty.
+    """
+
+    likelihood: Array  #: scaled, so that the likeliest state of every place has 1
     top: Array  #: logarithm of the scale
     active: Array  #: whether the sequence has the step
     more: Array  #: whether it has one after it
 
 
 def _steps(logits: Array, lengths: Array) -> _Steps:
-    place = jnp.arange(logits.shape[1])[:, None]
-    parts = _parts(lax.stop_gradient(logits))  # the scale cancels
-    top = functools.reduce(jnp.maximum, parts) if len(parts) > 1 else parts[0].max(0)
+    count = jnp.arange(logits.shape[1])[:, None]
+    logits = logits.reshape(len(logits), -1)
+    top = logits.max(0) if len(logits) > FEW else functools.reduce(jnp.maximum, logits)
     top = lax.optimization_barrier(top)  # else it is found again for every state
     safe = jnp.where(jnp.isfinite(top), top, 0)
-    return _Steps(jnp.exp(logits - safe), top, place < lengths, place < lengths - 1)
+    active, more = ((count < last).reshape(-1) for last in (lengths, lengths - 1))
+    return _Steps(jnp.exp(logits - safe), top, active, more)
 
 
 def _safe(total: Array) -> Array:
     return jnp.where(total > 0, total, 1)
 
 
-def _parts(values: Array) -> tuple[Array, ...]:
-    """The first axis, states, taken apart where they are few.
+def _sum(values: Array) -> Array:
+    """Over the first axis, states: few are written out, so that vectors run along sequences."""
+    if len(values) > FEW:
+        return values.sum(0)
+    return functools.reduce(operator.add, values)
 
-    Few are written out one by one: vectors run along the sequences of one state, and a call of a
-    library at every step would cost more than the product.
+
+def _sum_of_products(left: Array, right: Array) -> Array:
+    """Over states, without an array of the products."""
+    if len(left) > FEW:
+        return (left * right).sum(0)
+    return functools.reduce(operator.add, map(operator.mul, left, right))
+
+
+def _apply(step: Array, values: Array, back: bool) -> Array:
+    """Vectors ``(state, sequence)`` moved one step on along the chain, or back.
+
+    Few states are written out: a call of a library at every step would cost more than the product.
     """
-    return tuple(values) if 1 < len(values) <= FEW else (values,)
+    if step.ndim == 3:
+        return _apply_to_pairs(step, values, back)
+    matrix = step if back else step.T
+    if len(values) > FEW:
+        return matrix @ values
+    return functools.reduce(operator.add, (matrix[:, i, None] * v for i, v in enumerate(values)))
 
 
-def _sum(values: Array | tuple[Array, ...]) -> Array:
-    """Over states."""
-    parts = values if isinstance(values, tuple) else _parts(values)
-    return functools.reduce(jnp.add, parts) if len(parts) > 1 else parts[0].sum(0)
-
-
-def _apply(chain_step: Array, parts: tuple[Array, ...], back: bool) -> tuple[Array, ...]:
-    """Vectors in parts moved one step on along the chain, or back."""
-    if chain_step.ndim == 3:
-        return _apply_to_pairs(chain_step, parts, back)
-    matrix = chain_step if back else chain_step.T
-    if len(parts) == 1:
-        return (matrix @ parts[0],)
-    return tuple(_sum(tuple(map(operator.mul, row, parts))) for row in matrix)
-
-
-def _apply_to_pairs(step: Array, parts: tuple[Array, ...], back: bool) -> tuple[Array, ...]:
+def _apply_to_pairs(step: Array, values: Array, back: bool) -> Array:
     before, here = step.shape[:2]
-    if len(parts) == 1:
-        pairs = parts[0].reshape(before, here, -1)
-        if back:
-            terms = (step[:, :, k, None] * pairs[:here, k] for k in range(here))
-            return (functools.reduce(operator.add, terms).reshape(parts[0].shape),)
-        terms = (step[p, ..., None] * pairs[p, :, None] for p in range(before))
-        moved = functools.reduce(operator.add, terms)
-        return (jnp.pad(moved.reshape(here * here, -1), ((0, here), (0, 0))),)
-
-    def total(terms: Iterator[Array]) -> Array:
-        return functools.reduce(operator.add, terms)
-
+    pairs = values.reshape(before, here, -1)
     if back:
-        return tuple(
-            total(step[p, i, k] * parts[i * here + k] for k in range(here))
-            for p in range(before)
-            for i in range(here)
-        )
-    moves = tuple(
-        total(step[p, i, k] * parts[p * here + i] for p in range(before))
-        for i in range(here)
-        for k in range(here)
-    )
-    return moves + (jnp.zeros_like(parts[0]),) * here  # none comes before the first step alone
+        terms = (step[:, :, k, None] * pairs[:here, k] for k in range(here))
+        return functools.reduce(operator.add, terms).reshape(values.shape)
+    terms = (step[p, ..., None] * pairs[p, :, None] for p in range(before))
+    moved = functools.reduce(operator.add, terms).reshape(here * here, -1)
+    return jnp.pad(moved, ((0, here), (0, 0)))  # none comes before the first step alone
 
 
-def _arriving(
-    chain_step: Array, start: Array, likelihood: Array, back: Array | None = None
-) -> Array:
-    """What arrives at every step before its own emission, ``(state, step, sequence)``.
+def _pass(step: Array, start: Array, likelihood: Array, back: Array | None = None) -> Array:
+    """One pass along all sequences, ``(state, place)``.
 
-    What arrives is weighed by the emission, scaled so that it adds up to one, and moved on.
+    What arrives at a step is weighed by its emission, scaled so that it adds up to one, and moved
+    on. Forward, what is kept of a step is what arrived, weighed; back, it is what arrived.
+
+    Results are written in place: ``lax.scan`` would need an array with the steps first, and copies
+    to it and from it take longer than the pass.
 
     Args:
-        chain_step: see :class:`Chain`.
+        step: see :class:`Chain`.
         start: what arrives at the first step, ``(state, sequence)``.
-        likelihood: of the emissions, ``(state, step, sequence)``.
-        back: go from the last step to the first, and move on only where this mask
-            ``(step, sequence)`` is true.
+        likelihood: of the emissions, ``(state, place)``.
+        back: go from the last step to the first, and move on only where this mask ``(place,)`` is
+            true.
     """
+    sequences = start.shape[1]
+    steps = likelihood.shape[1] // sequences
 
-    def step(arriving: tuple[Array, ...], given: tuple) -> tuple[tuple, tuple]:
-        weight, moves = given
-        joint = tuple(map(operator.mul, arriving, weight))
-        scale = 1 / _safe(_sum(joint))
-        after = tuple(value * scale for value in _apply(chain_step, joint, back is not None))
-        if moves is not None:
-            after = tuple(jnp.where(moves, *both) for both in zip(after, arriving, strict=True))
-        return after, arriving
+    def one(count: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        arriving, kept = state
+        place = (count if back is None else steps - 1 - count) * sequences
+        joint = arriving * lax.dynamic_slice_in_dim(likelihood, place, sequences, 1)
+        after = _apply(step, joint, back is not None) * (1 / _safe(_sum(joint)))
+        found = joint
+        if back is not None:
+            moves = lax.dynamic_slice_in_dim(back, place, sequences)
+            after, found = jnp.where(moves, after, arriving), arriving
+        return after, lax.dynamic_update_slice_in_dim(kept, found, place, 1)
 
-    apart = len(_parts(start)) > 1
-    weights = _parts(likelihood) if apart else (jnp.moveaxis(likelihood, 1, 0),)
-    _, out = lax.scan(step, _parts(start), (weights, back), reverse=back is not None)
-    return jnp.stack(out) if apart else jnp.moveaxis(out[0], 0, 1)
+    return lax.fori_loop(0, steps, one, (start, jnp.zeros_like(likelihood)))[1]
 
 
-def _everywhere(share: Array, steps: _Steps) -> Array:
+def _everywhere(share: Array, sequences: int) -> Array:
     """What holds of every state, for every sequence: ``(state, sequence)``."""
-    shape = (share.shape[0], steps.top.shape[1])
-    each = share.reshape(share.shape[0], -1)
-    return jnp.broadcast_to(each.astype(steps.likelihood.dtype), shape)
+    return jnp.broadcast_to(share.reshape(len(share), -1), (len(share), sequences))
 
 
-def _forward(chain: Chain, steps: _Steps) -> tuple[Array, Array]:
-    """Joint with each step's emission ``(state, step, sequence)``; log-likelihoods."""
-    start, end = (_everywhere(share, steps) for share in (chain.initial, chain.end))
-    joint = _arriving(chain.step, start, steps.likelihood) * steps.likelihood
+def _last(values: Array, lengths: Array) -> Array:
+    """Of places ``(state, place)`` those of the last steps, ``(state, sequence)``."""
+    sequences = len(lengths)
+    place = jnp.clip(lengths - 1, 0) * sequences + jnp.arange(sequences)
+    return values[:, place]
+
+
+def _forward(chain: Chain, steps: _Steps, lengths: Array) -> tuple[Array, Array]:
+    """Joint with each step's emission ``(state, place)``; log-likelihoods ``(sequence,)``."""
+    start, end = (_everywhere(share, len(lengths)) for share in (chain.initial, chain.end))
+    joint = _pass(chain.step, start, steps.likelihood)
     scale = _sum(joint)
-    scale = jnp.where(steps.more, scale, _sum(joint * end[:, None]))
     added = jnp.where(scale > 0, jnp.log(_safe(scale)) + steps.top, -jnp.inf)
-    total = _long_sum(jnp.where(steps.active, added, 0))
-    empty = ~steps.active[0]
-    return joint, total + jnp.where(empty, _safe_log(_sum(start * end)), 0)
+    total = _long_sum(jnp.where(steps.active, added, 0).reshape(-1, len(lengths)))
+    last = jnp.where(lengths > 0, _last(joint, lengths), start)
+    ended = jnp.where(lengths > 0, _sum(last * end) / _safe(_sum(last)), _sum(last * end))
+    return joint, total + _safe_log(ended)
 
 
 def _long_sum(values: Array) -> Array:
@@ -187,34 +184,73 @@ def _long_sum(values: Array) -> Array:
     return padded.reshape(-1, size, padded.shape[1]).sum(1).sum(0)
 
 
+@jax.custom_vjp
 def log_likelihood(chain: Chain, logits: Array, lengths: Array) -> Array:
     """All paths summed, ``(sequence,)``; ``-inf`` where no path is possible.
+
+    Its gradient is what :func:`expected` finds: it has no forward mode.
 
     Args:
         chain: the hidden chain.
         logits: log-densities of the emissions, ``(state, step, sequence)``.
         lengths: steps of every sequence, ``(sequence,)``.
     """
-    return _forward(chain, _steps(logits, lengths))[1]
+    return _forward(chain, _steps(logits, lengths), lengths)[1]
+
+
+def _with_slopes(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Any]:
+    total, paths, slopes = _expected(chain, logits, lengths)
+    return total, (chain, paths, slopes)
+
+
+def _pull_back(found: Any, weights: Array) -> tuple[Chain, Array, None]:
+    chain, paths, slopes = found
+    pull = jax.vjp(
+        lambda *shares: tuple(_everywhere(share, len(weights)) for share in shares),
+        chain.initial,
+        chain.end,
+    )[1]
+    initial, end = pull(tuple(slope * weights for slope in slopes))
+    step = transitions(paths._replace(weigh=jnp.ones_like(chain.step)), weights)
+    return Chain(initial, step, end), paths.states * weights, None
+
+
+log_likelihood.defvjp(_with_slopes, _pull_back)
 
 
 def expected(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Paths]:
     """All paths summed: log-likelihoods, and posterior shares of states and of steps."""
+    return _expected(chain, logits, lengths)[:2]
+
+
+def _expected(
+    chain: Chain, logits: Array, lengths: Array
+) -> tuple[Array, Paths, tuple[Array, Array]]:
+    """And derivatives by the shares of a sequence's first state and of its end."""
+    sequences = len(lengths)
     steps = _steps(logits, lengths)
-    joint, total = _forward(chain, steps)
-    end = _everywhere(chain.end, steps)
-    ahead = _arriving(chain.step, end, steps.likelihood, steps.active)
-    shares, after = joint * ahead, steps.likelihood * ahead
-    norm = 1 / _safe(_sum(shares))
-    scale = jnp.where(steps.more, norm, 0)[:-1] / _safe(_sum(after))[1:]
-    states = shares * jnp.where(steps.active, norm, 0)
-    return total, Paths(states, joint[:, :-1], after[:, 1:] * scale, chain.step)
+    joint, total = _forward(chain, steps, lengths)
+    start, end = (_everywhere(share, sequences) for share in (chain.initial, chain.end))
+    ahead = _pass(chain.step, end, steps.likelihood, steps.active)
+    norm = 1 / _safe(_sum_of_products(joint, ahead))
+    states = joint * ahead * lax.optimization_barrier(jnp.where(steps.active, norm, 0))
+    scale = jnp.where(steps.more, norm, 0)[:-sequences]
+    scale = scale / _safe(_sum_of_products(steps.likelihood, ahead))[sequences:]
+    scale = lax.optimization_barrier(scale)  # else it is found again for every state
+    after = steps.likelihood * ahead
+    paths = Paths(states, joint[:, :-sequences], after[:, sequences:] * scale, chain.step)
+    paths = Paths(*(v.reshape(len(v), -1, sequences) for v in paths[:3]), chain.step)
+    has = lengths > 0
+    first = jnp.where(has, after[:, :sequences] * norm[:sequences], end)
+    last = jnp.where(has, _last(joint, lengths), start)
+    whole = _safe(_sum(last * end))
+    return total, paths, (jnp.where(has, first, first / whole), last / whole)
 
 
 def filtered_states(chain: Chain, logits: Array, lengths: Array) -> Array:
     """P(state | all up to the step), ``(state, step, sequence)``."""
-    joint = _forward(chain, _steps(logits, lengths))[0]
-    return joint / _safe(_sum(joint))
+    joint = _forward(chain, _steps(logits, lengths), lengths)[0]
+    return (joint / _safe(_sum(joint))).reshape(logits.shape)
 
 
 def _safe_log(value: Array) -> Array:
@@ -297,7 +333,8 @@ def drawn(key: Array, chain: Chain, logits: Array, lengths: Array) -> tuple[Arra
         Log-likelihoods ``(sequence,)`` and paths ``(step, sequence)``.
     """
     states, steps, sequences = logits.shape
-    whole, total = _forward(chain, _steps(logits, lengths))
+    whole, total = _forward(chain, _steps(logits, lengths), lengths)
+    whole = whole.reshape(logits.shape)
     uniform = random.uniform(key, (steps, sequences), logits.dtype)
     uniform = uniform * (1 - 4 * jnp.finfo(logits.dtype).eps)
     after = jnp.arange(steps)[:, None] < lengths - 1
@@ -337,14 +374,21 @@ def transitions(paths: Paths, weights: Array) -> Array:
         paths: what is known of them.
         weights: of the sequences, ``(sequence,)``.
     """
-    right = paths.right * weights
+    steps = paths.left.shape[1]
+    left, right = (v.reshape(len(v), -1) for v in (paths.left, paths.right))
+    right = right * at_all_steps(weights, steps)
     if paths.weigh.ndim == 3:
         before, here = paths.weigh.shape[:2]
-        left = paths.left.reshape(before, here, -1)
+        left = left.reshape(before, here, -1)
         right = right.reshape(before, here, -1)[:here]
-        return paths.weigh * jnp.einsum("pit,ikt->pik", left, right)
-    left, right = (v.reshape(len(v), -1) for v in (paths.left, right))
-    return paths.weigh * (left @ right.T)
+        return paths.weigh * jnp.einsum("pin,ikn->pik", left, right)
+    return paths.weigh * jnp.einsum("in,jn->ij", left, right)
+
+
+def at_all_steps(weights: Array, steps: int) -> Array:
+    """Of sequences ``(sequence,)`` or steps ``(step, sequence)``, for every place: ``(place,)``."""
+    whole = jnp.broadcast_to(weights, (steps, weights.shape[-1]))
+    return lax.optimization_barrier(whole).reshape(-1)  # else indices are divided at every place
 
 
 def endings(paths: Paths, weights: Array, lengths: Array) -> Array:

@@ -64,18 +64,23 @@ class HiddenStatistics(HiddenDensity):
             ended = jax.vmap(hidden_paths.endings, (0, 0, None))
             last = ended(paths, weights * ~self._cut(prepared), prepared["lengths"])
             moves = jnp.concatenate([moves, last.reshape(*moves.shape[:-1], 1)], axis=-1)
-        shares = self._of_states(paths.states) * weights[:, None, None]
-        statistics = self._emitted(shares, prepared, missing, centre)
+        shares = self._of_states(paths.states)
+        statistics = self._emitted(shares, weights, prepared, missing, centre)
         # of pairs the last "before" is none: what follows it is the second state
         steps = {"transition": moves}
         if self.order == 2:
             steps = {"initial_transition": moves[:, -1], "transition": moves[:, :-1]}
-        return {"initial": shares[:, :, 0].sum(-1), **steps, **statistics}
+        initial = (shares[:, :, 0] * weights[:, None]).sum(-1)
+        return {"initial": initial, **steps, **statistics}
 
-    def _emitted(self, shares: Array, prepared: Any, missing: bool, centre: Array) -> Statistics:
+    def _emitted(
+        self, shares: Array, weights: Array, prepared: Any, missing: bool, centre: Array
+    ) -> Statistics:
         """The emission's statistics under shares ``(component, state, step, sequence)``."""
-        inner = missing and self.emission.factorises
-        shares = (shares * prepared["seen"]).reshape(-1, prepared["seen"].size)
+        inner, seen = missing and self.emission.factorises, prepared["seen"]
+        places = jax.vmap(lambda w: hidden_paths.at_all_steps(w * seen, len(seen)))(weights)
+        shares = shares.reshape(*shares.shape[:2], -1) * places[:, None]
+        shares = shares.reshape(-1, seen.size)
         return self._flat().sums(shares, prepared["steps"], missing=inner, centre=centre)
 
     def seeded(self, weights: Array, value: Array, *, missing: bool, centre: Array) -> Statistics:
