@@ -124,7 +124,7 @@ def _pass(step: Array, start: Array, likelihood: Array, back: Array | None = Non
     """One pass along all sequences, ``(state, place)``.
 
     What arrives at a step is weighed by its emission, scaled so that it adds up to one, and moved
-    on. Forward, what is kept of a step is what arrived, weighed; back, it is what arrived.
+    on. Forward, what arrived is kept; back, it is kept weighed, and a step of zeros comes last.
 
     Results are written in place: ``lax.scan`` would need an array with the steps first, and copies
     to it and from it take longer than the pass.
@@ -144,13 +144,15 @@ def _pass(step: Array, start: Array, likelihood: Array, back: Array | None = Non
         place = (count if back is None else steps - 1 - count) * sequences
         joint = arriving * lax.dynamic_slice_in_dim(likelihood, place, sequences, 1)
         after = _apply(step, joint, back is not None) * (1 / _safe(_sum(joint)))
-        found = joint
+        found = arriving
         if back is not None:
             moves = lax.dynamic_slice_in_dim(back, place, sequences)
-            after, found = jnp.where(moves, after, arriving), arriving
+            after, found = jnp.where(moves, after, arriving), joint
         return after, lax.dynamic_update_slice_in_dim(kept, found, place, 1)
 
-    return lax.fori_loop(0, steps, one, (start, jnp.zeros_like(likelihood)))[1]
+    places = (steps + (back is not None)) * sequences
+    kept = jnp.zeros((len(start), places), likelihood.dtype)
+    return lax.fori_loop(0, steps, one, (start, kept))[1]
 
 
 def _everywhere(share: Array, sequences: int) -> Array:
@@ -158,23 +160,23 @@ def _everywhere(share: Array, sequences: int) -> Array:
     return jnp.broadcast_to(share.reshape(len(share), -1), (len(share), sequences))
 
 
-def _last(values: Array, lengths: Array) -> Array:
-    """Of places ``(state, place)`` those of the last steps, ``(state, sequence)``."""
-    sequences = len(lengths)
-    place = jnp.clip(lengths - 1, 0) * sequences + jnp.arange(sequences)
-    return values[:, place]
-
-
 def _forward(chain: Chain, steps: _Steps, lengths: Array) -> tuple[Array, Array]:
-    """Joint with each step's emission ``(state, place)``; log-likelihoods ``(sequence,)``."""
+    """What arrives at every step ``(state, place)``; log-likelihoods ``(sequence,)``."""
     start, end = (_everywhere(share, len(lengths)) for share in (chain.initial, chain.end))
-    joint = _pass(chain.step, start, steps.likelihood)
-    scale = _sum(joint)
+    arriving = _pass(chain.step, start, steps.likelihood)
+    scale = _sum_of_products(arriving, steps.likelihood)
     added = jnp.where(scale > 0, jnp.log(_safe(scale)) + steps.top, -jnp.inf)
     total = _long_sum(jnp.where(steps.active, added, 0).reshape(-1, len(lengths)))
-    last = jnp.where(lengths > 0, _last(joint, lengths), start)
+    last = _at_last(arriving, steps.likelihood, start, lengths)
     ended = jnp.where(lengths > 0, _sum(last * end) / _safe(_sum(last)), _sum(last * end))
-    return joint, total + _safe_log(ended)
+    return arriving, total + _safe_log(ended)
+
+
+def _at_last(arriving: Array, likelihood: Array, start: Array, lengths: Array) -> Array:
+    """Shares of the states before the end, ``(state, sequence)``, not scaled."""
+    sequences = len(lengths)
+    place = jnp.clip(lengths - 1, 0) * sequences + jnp.arange(sequences)
+    return jnp.where(lengths > 0, arriving[:, place] * likelihood[:, place], start)
 
 
 def _long_sum(values: Array) -> Array:
@@ -229,27 +231,26 @@ def _expected(
     """And derivatives by the shares of a sequence's first state and of its end."""
     sequences = len(lengths)
     steps = _steps(logits, lengths)
-    joint, total = _forward(chain, steps, lengths)
+    arriving, total = _forward(chain, steps, lengths)
     start, end = (_everywhere(share, sequences) for share in (chain.initial, chain.end))
     ahead = _pass(chain.step, end, steps.likelihood, steps.active)
-    norm = 1 / _safe(_sum_of_products(joint, ahead))
-    states = joint * ahead * lax.optimization_barrier(jnp.where(steps.active, norm, 0))
-    scale = jnp.where(steps.more, norm, 0)[:-sequences]
-    scale = scale / _safe(_sum_of_products(steps.likelihood, ahead))[sequences:]
-    scale = lax.optimization_barrier(scale)  # else it is found again for every state
-    after = steps.likelihood * ahead
-    paths = Paths(states, joint[:, :-sequences], after[:, sequences:] * scale, chain.step)
-    paths = Paths(*(v.reshape(len(v), -1, sequences) for v in paths[:3]), chain.step)
-    has = lengths > 0
-    first = jnp.where(has, after[:, :sequences] * norm[:sequences], end)
-    last = jnp.where(has, _last(joint, lengths), start)
+    here, after = ahead[:, :-sequences], ahead[:, sequences:]
+    norm = 1 / _safe(_sum_of_products(arriving, here))
+    states = arriving * here * lax.optimization_barrier(jnp.where(steps.active, norm, 0))
+    scale = jnp.where(steps.more, norm, 0) / _safe(_sum(after))
+    right = after * lax.optimization_barrier(scale)  # else it is found again for every state
+    shape = -1, len(steps.top) // sequences, sequences
+    found = (v.reshape(shape) for v in (states, arriving * steps.likelihood, right))
+    last = _at_last(arriving, steps.likelihood, start, lengths)
     whole = _safe(_sum(last * end))
-    return total, paths, (jnp.where(has, first, first / whole), last / whole)
+    first = jnp.where(lengths > 0, here[:, :sequences] * norm[:sequences], end / whole)
+    return total, Paths(*found, chain.step), (first, last / whole)
 
 
 def filtered_states(chain: Chain, logits: Array, lengths: Array) -> Array:
     """P(state | all up to the step), ``(state, step, sequence)``."""
-    joint = _forward(chain, _steps(logits, lengths), lengths)[0]
+    steps = _steps(logits, lengths)
+    joint = _forward(chain, steps, lengths)[0] * steps.likelihood
     return (joint / _safe(_sum(joint))).reshape(logits.shape)
 
 
@@ -333,8 +334,9 @@ def drawn(key: Array, chain: Chain, logits: Array, lengths: Array) -> tuple[Arra
         Log-likelihoods ``(sequence,)`` and paths ``(step, sequence)``.
     """
     states, steps, sequences = logits.shape
-    whole, total = _forward(chain, _steps(logits, lengths), lengths)
-    whole = whole.reshape(logits.shape)
+    given = _steps(logits, lengths)
+    arriving, total = _forward(chain, given, lengths)
+    whole = (arriving * given.likelihood).reshape(logits.shape)
     uniform = random.uniform(key, (steps, sequences), logits.dtype)
     uniform = uniform * (1 - 4 * jnp.finfo(logits.dtype).eps)
     after = jnp.arange(steps)[:, None] < lengths - 1
