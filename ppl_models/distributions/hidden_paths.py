@@ -89,6 +89,22 @@ def _sum(values: Array) -> Array:
     return functools.reduce(operator.add, values)
 
 
+def _scaling(total: Array) -> Array:
+    """The power of two that brings a positive number between one and two, finite for zero."""
+    info = jnp.finfo(total.dtype)
+    bits = lax.bitcast_convert_type(total, jnp.int32 if info.bits == 32 else jnp.int64)
+    bias, place = info.maxexp - 1, info.nmant
+    found = ((2 * bias) << place) - ((bits >> place) << place)
+    return lax.bitcast_convert_type(found, total.dtype)
+
+
+def _exponent(total: Array) -> Array:
+    """Minus the logarithm of :func:`_scaling` to base two."""
+    info = jnp.finfo(total.dtype)
+    bits = lax.bitcast_convert_type(total, jnp.int32 if info.bits == 32 else jnp.int64)
+    return (bits >> info.nmant) - (info.maxexp - 1)
+
+
 def _sum_of_products(left: Array, right: Array) -> Array:
     """Over states, without an array of the products."""
     if len(left) > FEW:
@@ -143,7 +159,7 @@ def _pass(step: Array, start: Array, likelihood: Array, back: Array | None = Non
         arriving, kept = state
         place = (count if back is None else steps - 1 - count) * sequences
         joint = arriving * lax.dynamic_slice_in_dim(likelihood, place, sequences, 1)
-        after = _apply(step, joint, back is not None) * (1 / _safe(_sum(joint)))
+        after = _apply(step, joint, back is not None) * _scaling(_sum(joint))
         found = arriving
         if back is not None:
             moves = lax.dynamic_slice_in_dim(back, place, sequences)
@@ -164,12 +180,11 @@ def _forward(chain: Chain, steps: _Steps, lengths: Array) -> tuple[Array, Array]
     """What arrives at every step ``(state, place)``; log-likelihoods ``(sequence,)``."""
     start, end = (_everywhere(share, len(lengths)) for share in (chain.initial, chain.end))
     arriving = _pass(chain.step, start, steps.likelihood)
-    scale = _sum_of_products(arriving, steps.likelihood)
-    added = jnp.where(scale > 0, jnp.log(_safe(scale)) + steps.top, -jnp.inf)
-    total = _long_sum(jnp.where(steps.active, added, 0).reshape(-1, len(lengths)))
+    moved = jnp.where(steps.more, _exponent(_sum_of_products(arriving, steps.likelihood)), 0)
+    exponents = moved.reshape(-1, len(lengths)).sum(0)
+    tops = _long_sum(jnp.where(steps.active, steps.top, 0).reshape(-1, len(lengths)))
     last = _at_last(arriving, steps.likelihood, start, lengths)
-    ended = jnp.where(lengths > 0, _sum(last * end) / _safe(_sum(last)), _sum(last * end))
-    return arriving, total + _safe_log(ended)
+    return arriving, _safe_log(_sum(last * end)) + math.log(2) * exponents + tops
 
 
 def _at_last(arriving: Array, likelihood: Array, start: Array, lengths: Array) -> Array:
@@ -237,7 +252,7 @@ def _expected(
     here, after = ahead[:, :-sequences], ahead[:, sequences:]
     norm = 1 / _safe(_sum_of_products(arriving, here))
     states = arriving * here * lax.optimization_barrier(jnp.where(steps.active, norm, 0))
-    scale = jnp.where(steps.more, norm, 0) / _safe(_sum(after))
+    scale = jnp.where(steps.more, norm, 0) * _scaling(_sum(after))
     right = after * lax.optimization_barrier(scale)  # else it is found again for every state
     shape = -1, len(steps.top) // sequences, sequences
     found = (v.reshape(shape) for v in (states, arriving * steps.likelihood, right))
