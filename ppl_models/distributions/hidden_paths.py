@@ -189,9 +189,12 @@ def _forward(chain: Chain, steps: _Steps, lengths: Array) -> tuple[Array, Array]
 
 def _at_last(arriving: Array, likelihood: Array, start: Array, lengths: Array) -> Array:
     """Shares of the states before the end, ``(state, sequence)``, not scaled."""
-    sequences = len(lengths)
-    place = jnp.clip(lengths - 1, 0) * sequences + jnp.arange(sequences)
+    place = _last_place(lengths)
     return jnp.where(lengths > 0, arriving[:, place] * likelihood[:, place], start)
+
+
+def _last_place(lengths: Array) -> Array:
+    return jnp.clip(lengths - 1, 0) * len(lengths) + jnp.arange(len(lengths))
 
 
 def _long_sum(values: Array) -> Array:
@@ -348,40 +351,41 @@ def drawn(key: Array, chain: Chain, logits: Array, lengths: Array) -> tuple[Arra
     Returns:
         Log-likelihoods ``(sequence,)`` and paths ``(step, sequence)``.
     """
-    states, steps, sequences = logits.shape
-    given = _steps(logits, lengths)
-    arriving, total = _forward(chain, given, lengths)
-    whole = (arriving * given.likelihood).reshape(logits.shape)
-    uniform = random.uniform(key, (steps, sequences), logits.dtype)
+    states, _, sequences = logits.shape
+    steps = _steps(logits, lengths)
+    arriving, total = _forward(chain, steps, lengths)
+    uniform = random.uniform(key, steps.top.shape, logits.dtype)
     uniform = uniform * (1 - 4 * jnp.finfo(logits.dtype).eps)
-    after = jnp.arange(steps)[:, None] < lengths - 1
-    stay = jnp.broadcast_to(jnp.arange(states)[:, None, None], (states, steps, sequences))
-
-    def choose(shares: Array) -> Array:  # (state from, ...) by inversion
-        target = uniform * shares.sum(0)
-        running, chosen = jnp.zeros_like(target), jnp.zeros(target.shape, jnp.int32)
-        for i in range(len(shares) - 1):
-            running = running + shares[i]
-            chosen = chosen + (running <= target)
-        return chosen
-
+    start, end = (_everywhere(share, sequences) for share in (chain.initial, chain.end))
+    ending = _at_last(arriving, steps.likelihood, start, lengths) * end
+    last = _by_inversion(ending, uniform[_last_place(lengths)])
+    whole = arriving * steps.likelihood
     if chain.step.ndim == 2:
-        origins = jnp.stack([choose(whole * chain.step[:, j, None, None]) for j in range(states)])
+        found = [_by_inversion(whole * chain.step[:, j, None], uniform) for j in range(states)]
     else:
         before, here = chain.step.shape[:2]
-        pairs = whole.reshape(before, here, steps, sequences)
+        pairs = whole.reshape(before, here, -1)
         found = [
-            choose(pairs[:, i] * chain.step[:, i, k, None, None]) * here + i
+            _by_inversion(pairs[:, i] * chain.step[:, i, k, None], uniform) * here + i
             for i in range(here)
             for k in range(here)
         ]
-        origins = jnp.stack(found + [jnp.zeros_like(found[0])] * here)
-    origins = jnp.where(after, origins, stay)
-    ending = choose(whole * chain.end.reshape(states, 1, -1))
-    last = jnp.take_along_axis(ending, jnp.clip(lengths - 1, 0)[None], axis=0)[0]
+        found += [jnp.zeros_like(found[0])] * here
+    # after the end a state stays where it is
+    origins = [jnp.where(steps.more, origin, i) for i, origin in enumerate(found)]
+    origins = jnp.stack([origin.reshape(-1, sequences) for origin in origins], axis=1)
     # the last step's own origins move a state nowhere
-    path = _follow(jnp.moveaxis(origins, 1, 0), last)[:-1]
-    return total, path
+    return total, _follow(origins, last)[:-1]
+
+
+def _by_inversion(shares: Array, uniform: Array) -> Array:
+    """Which of the first axis, drawn by a uniform number each."""
+    target = uniform * _sum(shares)
+    running, chosen = jnp.zeros_like(target), jnp.zeros(target.shape, jnp.int32)
+    for share in shares[:-1]:
+        running = running + share
+        chosen = chosen + (running <= target)
+    return chosen
 
 
 def transitions(paths: Paths, weights: Array) -> Array:
