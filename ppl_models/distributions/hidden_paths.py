@@ -1,12 +1,14 @@
-"""Passes over hidden paths: all of them summed, the best one, or one drawn.
+"""Passes over hidden paths, all of them summed.
 
 Steps are passed over one by one, all sequences side by side. Probabilities are scaled at every
-step, so that nothing underflows however long the sequence (Rabiner 1989). What comes back along
-the sequence, the posterior shares of states and of steps, needs no second pass over the emissions.
+step, so that nothing underflows however long the sequence (Rabiner 1989): by powers of two, which
+is exact, needs no division, and leaves exponents to add up as integers. What comes back along the
+sequence, the posterior shares of states and of steps, is the gradient too.
 
-States are the first axis and sequences the last, along which vectors run. (Cutting sequences into
-blocks that are passed over side by side, by their transfer matrices, was measured: it costs a
-factor of the number of states more work, and was slower from five states on.)
+States are the first axis, and places, all steps of all sequences, the last: what is done at every
+place runs along one long vector. (Cutting sequences into blocks that are passed over side by side,
+by their transfer matrices, was measured: it costs a factor of the number of states more work, and
+was slower from five states on. So were both directions in one loop.)
 
 A chain of second order is one over pairs (before, here) of states, where "before" may also be
 "none", which comes last: so the first step is a step as all others. From (before, here) only pairs
@@ -22,7 +24,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax, random
+from jax import Array, lax
 
 FEW = 8  #: states up to which products are written out
 
@@ -56,11 +58,7 @@ class Paths(NamedTuple):
 
 
 class _Steps(NamedTuple):
-    """Emissions ``(state, place)`` and masks ``(place,)``; a place is a step of a sequence.
-
-    Places are one axis, sequences within steps: what is done at every place then runs along one
-    long vector, where an axis of a few sequences would leave most of a register empty.
-    """
+    """Emissions ``(state, place)`` and masks ``(place,)``; sequences vary fastest."""
 
     likelihood: Array  #: scaled, so that the likeliest state of every place has 1
     top: Array  #: logarithm of the scale
@@ -68,7 +66,8 @@ class _Steps(NamedTuple):
     more: Array  #: whether it has one after it
 
 
-def _steps(logits: Array, lengths: Array) -> _Steps:
+def scaled_steps(logits: Array, lengths: Array) -> _Steps:
+    """Emissions of ``logits (state, step, sequence)`` as passes need them."""
     count = jnp.arange(logits.shape[1])[:, None]
     logits = logits.reshape(len(logits), -1)
     top = logits.max(0) if len(logits) > FEW else functools.reduce(jnp.maximum, logits)
@@ -82,7 +81,7 @@ def _safe(total: Array) -> Array:
     return jnp.where(total > 0, total, 1)
 
 
-def _sum(values: Array) -> Array:
+def over_states(values: Array) -> Array:
     """Over the first axis, states: few are written out, so that vectors run along sequences."""
     if len(values) > FEW:
         return values.sum(0)
@@ -139,8 +138,8 @@ def _apply_to_pairs(step: Array, values: Array, back: bool) -> Array:
 def _pass(step: Array, start: Array, likelihood: Array, back: Array | None = None) -> Array:
     """One pass along all sequences, ``(state, place)``.
 
-    What arrives at a step is weighed by its emission, scaled so that it adds up to one, and moved
-    on. Forward, what arrived is kept; back, it is kept weighed, and a step of zeros comes last.
+    What arrives at a step is weighed by its emission, scaled, and moved on. Forward, what arrived
+    is kept; back, it is kept weighed, and a step of zeros comes last.
 
     Results are written in place: ``lax.scan`` would need an array with the steps first, and copies
     to it and from it take longer than the pass.
@@ -159,7 +158,7 @@ def _pass(step: Array, start: Array, likelihood: Array, back: Array | None = Non
         arriving, kept = state
         place = (count if back is None else steps - 1 - count) * sequences
         joint = arriving * lax.dynamic_slice_in_dim(likelihood, place, sequences, 1)
-        after = _apply(step, joint, back is not None) * _scaling(_sum(joint))
+        after = _apply(step, joint, back is not None) * _scaling(over_states(joint))
         found = arriving
         if back is not None:
             moves = lax.dynamic_slice_in_dim(back, place, sequences)
@@ -171,29 +170,30 @@ def _pass(step: Array, start: Array, likelihood: Array, back: Array | None = Non
     return lax.fori_loop(0, steps, one, (start, kept))[1]
 
 
-def _everywhere(share: Array, sequences: int) -> Array:
+def everywhere(share: Array, sequences: int) -> Array:
     """What holds of every state, for every sequence: ``(state, sequence)``."""
     return jnp.broadcast_to(share.reshape(len(share), -1), (len(share), sequences))
 
 
-def _forward(chain: Chain, steps: _Steps, lengths: Array) -> tuple[Array, Array]:
+def forward(chain: Chain, steps: _Steps, lengths: Array) -> tuple[Array, Array]:
     """What arrives at every step ``(state, place)``; log-likelihoods ``(sequence,)``."""
-    start, end = (_everywhere(share, len(lengths)) for share in (chain.initial, chain.end))
+    start, end = (everywhere(share, len(lengths)) for share in (chain.initial, chain.end))
     arriving = _pass(chain.step, start, steps.likelihood)
     moved = jnp.where(steps.more, _exponent(_sum_of_products(arriving, steps.likelihood)), 0)
     exponents = moved.reshape(-1, len(lengths)).sum(0)
     tops = _long_sum(jnp.where(steps.active, steps.top, 0).reshape(-1, len(lengths)))
-    last = _at_last(arriving, steps.likelihood, start, lengths)
-    return arriving, _safe_log(_sum(last * end)) + math.log(2) * exponents + tops
+    last = at_last(arriving, steps.likelihood, start, lengths)
+    return arriving, exact_log(over_states(last * end)) + math.log(2) * exponents + tops
 
 
-def _at_last(arriving: Array, likelihood: Array, start: Array, lengths: Array) -> Array:
+def at_last(arriving: Array, likelihood: Array, start: Array, lengths: Array) -> Array:
     """Shares of the states before the end, ``(state, sequence)``, not scaled."""
-    place = _last_place(lengths)
+    place = last_place(lengths)
     return jnp.where(lengths > 0, arriving[:, place] * likelihood[:, place], start)
 
 
-def _last_place(lengths: Array) -> Array:
+def last_place(lengths: Array) -> Array:
+    """Where every sequence's last step is, ``(sequence,)``."""
     return jnp.clip(lengths - 1, 0) * len(lengths) + jnp.arange(len(lengths))
 
 
@@ -215,7 +215,7 @@ def log_likelihood(chain: Chain, logits: Array, lengths: Array) -> Array:
         logits: log-densities of the emissions, ``(state, step, sequence)``.
         lengths: steps of every sequence, ``(sequence,)``.
     """
-    return _forward(chain, _steps(logits, lengths), lengths)[1]
+    return forward(chain, scaled_steps(logits, lengths), lengths)[1]
 
 
 def _with_slopes(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Any]:
@@ -226,7 +226,7 @@ def _with_slopes(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, An
 def _pull_back(found: Any, weights: Array) -> tuple[Chain, Array, None]:
     chain, paths, slopes = found
     pull = jax.vjp(
-        lambda *shares: tuple(_everywhere(share, len(weights)) for share in shares),
+        lambda *shares: tuple(everywhere(share, len(weights)) for share in shares),
         chain.initial,
         chain.end,
     )[1]
@@ -248,144 +248,34 @@ def _expected(
 ) -> tuple[Array, Paths, tuple[Array, Array]]:
     """And derivatives by the shares of a sequence's first state and of its end."""
     sequences = len(lengths)
-    steps = _steps(logits, lengths)
-    arriving, total = _forward(chain, steps, lengths)
-    start, end = (_everywhere(share, sequences) for share in (chain.initial, chain.end))
+    steps = scaled_steps(logits, lengths)
+    arriving, total = forward(chain, steps, lengths)
+    start, end = (everywhere(share, sequences) for share in (chain.initial, chain.end))
     ahead = _pass(chain.step, end, steps.likelihood, steps.active)
     here, after = ahead[:, :-sequences], ahead[:, sequences:]
     norm = 1 / _safe(_sum_of_products(arriving, here))
     states = arriving * here * lax.optimization_barrier(jnp.where(steps.active, norm, 0))
-    scale = jnp.where(steps.more, norm, 0) * _scaling(_sum(after))
+    scale = jnp.where(steps.more, norm, 0) * _scaling(over_states(after))
     right = after * lax.optimization_barrier(scale)  # else it is found again for every state
-    shape = -1, len(steps.top) // sequences, sequences
-    found = (v.reshape(shape) for v in (states, arriving * steps.likelihood, right))
-    last = _at_last(arriving, steps.likelihood, start, lengths)
-    whole = _safe(_sum(last * end))
+    states, left, right = (
+        values.reshape(logits.shape) for values in (states, arriving * steps.likelihood, right)
+    )
+    last = at_last(arriving, steps.likelihood, start, lengths)
+    whole = _safe(over_states(last * end))
     first = jnp.where(lengths > 0, here[:, :sequences] * norm[:sequences], end / whole)
-    return total, Paths(*found, chain.step), (first, last / whole)
+    return total, Paths(states, left, right, chain.step), (first, last / whole)
 
 
 def filtered_states(chain: Chain, logits: Array, lengths: Array) -> Array:
     """P(state | all up to the step), ``(state, step, sequence)``."""
-    steps = _steps(logits, lengths)
-    joint = _forward(chain, steps, lengths)[0] * steps.likelihood
-    return (joint / _safe(_sum(joint))).reshape(logits.shape)
+    steps = scaled_steps(logits, lengths)
+    joint = forward(chain, steps, lengths)[0] * steps.likelihood
+    return (joint / _safe(over_states(joint))).reshape(logits.shape)
 
 
-def _safe_log(value: Array) -> Array:
+def exact_log(value: Array) -> Array:
+    """``-inf`` for zero, without a division by it in the gradient."""
     return jnp.where(value > 0, jnp.log(jnp.where(value > 0, value, 1)), -jnp.inf)
-
-
-def one_path(path: Array, chain: Chain, lengths: Array, dtype: jnp.dtype) -> Paths:
-    """A path ``(step, sequence)`` as shares that are zero or one."""
-    place = jnp.arange(path.shape[0])[:, None]
-    code = jnp.arange(len(chain.initial))[:, None, None]
-    shares = ((path == code) & (place < lengths)).astype(dtype)
-    after = jnp.concatenate([shares[:, 1:], jnp.zeros_like(shares[:, :1])], axis=1)
-    return Paths(shares, shares, after, jnp.ones(chain.step.shape, dtype))
-
-
-def best(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Array]:
-    """The most probable path (Viterbi 1967).
-
-    Returns:
-        Log joint densities of path and data ``(sequence,)``, and paths ``(step, sequence)``; steps
-        after the end repeat the last state.
-    """
-    states, steps, sequences = logits.shape
-    log_step, log_end = _safe_log(chain.step), _safe_log(chain.end.reshape(states, -1))
-    start = _safe_log(chain.initial)[:, None] + logits[:, 0]
-    stay = jnp.broadcast_to(jnp.arange(states, dtype=jnp.int32)[:, None], (states, sequences))
-
-    def step(score: Array, given: tuple) -> tuple[Array, Array]:
-        here, active = given
-        value, origin = _best_origins(score, log_step)
-        return jnp.where(active, value + here, score), jnp.where(active, origin, stay)
-
-    active = jnp.arange(1, steps)[:, None] < lengths
-    score, origins = lax.scan(step, start, (jnp.moveaxis(logits[:, 1:], 1, 0), active))
-    final, last = _largest(list(score + log_end))
-    return final, _follow(origins, last)
-
-
-def _best_origins(score: Array, log_step: Array) -> tuple[Array, Array]:
-    """The best score with which every state is reached, and from which state it is."""
-    if log_step.ndim == 2:
-        return _largest([s[None] + row[:, None] for s, row in zip(score, log_step, strict=True)])
-    before, here = log_step.shape[:2]
-    pairs = score.reshape(before, here, 1, -1)
-    value, origin = _largest([pairs[p] + log_step[p][..., None] for p in range(before)])
-    origin = origin * here + jnp.arange(here, dtype=jnp.int32)[:, None, None]
-    value, origin = (v.reshape(here * here, -1) for v in (value, origin))
-    wider = (0, here), (0, 0)
-    return jnp.pad(value, wider, constant_values=-jnp.inf), jnp.pad(origin, wider)
-
-
-def _largest(values: list[Array]) -> tuple[Array, Array]:
-    """The largest of arrays and which it is, by a running comparison: argmax is slow on CPUs."""
-    best, place = values[0], jnp.zeros(values[0].shape, jnp.int32)
-    for i, value in enumerate(values[1:], start=1):
-        place = jnp.where(value > best, i, place)
-        best = jnp.maximum(value, best)
-    return best, place
-
-
-def _follow(origins: Array, last: Array) -> Array:
-    """Back along ``origins (step, state, sequence)`` from the last state: ``(step, sequence)``."""
-
-    def back(state: Array, origin: Array) -> tuple[Array, Array]:
-        before = jnp.take_along_axis(origin, state[None], axis=0)[0]
-        return before, before
-
-    last = last.astype(origins.dtype)
-    _, path = lax.scan(back, last, origins, reverse=True)
-    return jnp.concatenate([path, last[None]])
-
-
-def drawn(key: Array, chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Array]:
-    """Draw a path from its posterior: filter forward, draw backward (Frühwirth-Schnatter 1994).
-
-    For every step one uniform number decides from which state each following state would have
-    come; that is done for all steps at once, and only then is the path followed back.
-
-    Returns:
-        Log-likelihoods ``(sequence,)`` and paths ``(step, sequence)``.
-    """
-    states, _, sequences = logits.shape
-    steps = _steps(logits, lengths)
-    arriving, total = _forward(chain, steps, lengths)
-    uniform = random.uniform(key, steps.top.shape, logits.dtype)
-    uniform = uniform * (1 - 4 * jnp.finfo(logits.dtype).eps)
-    start, end = (_everywhere(share, sequences) for share in (chain.initial, chain.end))
-    ending = _at_last(arriving, steps.likelihood, start, lengths) * end
-    last = _by_inversion(ending, uniform[_last_place(lengths)])
-    whole = arriving * steps.likelihood
-    if chain.step.ndim == 2:
-        found = [_by_inversion(whole * chain.step[:, j, None], uniform) for j in range(states)]
-    else:
-        before, here = chain.step.shape[:2]
-        pairs = whole.reshape(before, here, -1)
-        found = [
-            _by_inversion(pairs[:, i] * chain.step[:, i, k, None], uniform) * here + i
-            for i in range(here)
-            for k in range(here)
-        ]
-        found += [jnp.zeros_like(found[0])] * here
-    # after the end a state stays where it is
-    origins = [jnp.where(steps.more, origin, i) for i, origin in enumerate(found)]
-    origins = jnp.stack([origin.reshape(-1, sequences) for origin in origins], axis=1)
-    # the last step's own origins move a state nowhere
-    return total, _follow(origins, last)[:-1]
-
-
-def _by_inversion(shares: Array, uniform: Array) -> Array:
-    """Which of the first axis, drawn by a uniform number each."""
-    target = uniform * _sum(shares)
-    running, chosen = jnp.zeros_like(target), jnp.zeros(target.shape, jnp.int32)
-    for share in shares[:-1]:
-        running = running + share
-        chosen = chosen + (running <= target)
-    return chosen
 
 
 def transitions(paths: Paths, weights: Array) -> Array:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array, random
 from numpyro.distributions import Dirichlet, Distribution
 
-from . import hidden_paths
+from . import hidden_one_path, hidden_paths
 from .bernoulli import safe_log
 from .conditionals import DirichletConditional
 from .exponential_family import Statistics
@@ -38,12 +38,12 @@ class HiddenStatistics(HiddenDensity):
             total, paths = jax.vmap(hidden_paths.expected, (0, 0, None))(chains, logits, lengths)
             return total, prepared | {"paths": paths}
         if how == "best":
-            total, path = jax.vmap(hidden_paths.best, (0, 0, None))(chains, logits, lengths)
+            total, path = jax.vmap(hidden_one_path.best, (0, 0, None))(chains, logits, lengths)
         else:
             keys = random.split(key, len(logits))  # type: ignore[arg-type]
-            draw = jax.vmap(hidden_paths.drawn, (0, 0, 0, None))
+            draw = jax.vmap(hidden_one_path.drawn, (0, 0, 0, None))
             total, path = draw(keys, chains, logits, lengths)
-        as_shares = jax.vmap(hidden_paths.one_path, (0, 0, None, None))
+        as_shares = jax.vmap(hidden_one_path.one_path, (0, 0, None, None))
         paths = as_shares(path, chains, lengths, logits.dtype)
         path = path if self.order == 1 else path % self.states
         return total, prepared | {"paths": paths, "path": path}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax import random
 
-from ppl_models.distributions import hidden_paths
+from ppl_models.distributions import hidden_one_path, hidden_paths
 from ppl_models.distributions.hidden_paths import Chain
 
 STATES, STEPS = 3, 5
@@ -72,9 +72,9 @@ def _passes(chain, logits, lengths, keys):
         "steps": hidden_paths.transitions(paths, weights),
         "endings": hidden_paths.endings(paths, weights, lengths),
         "filtered": hidden_paths.filtered_states(chain, logits, lengths),
-        "best": hidden_paths.best(chain, logits, lengths),
+        "best": hidden_one_path.best(chain, logits, lengths),
         "slopes": jax.grad(total, (0, 1))(chain, logits),
-        "drawn": jax.vmap(lambda key: hidden_paths.drawn(key, chain, logits, lengths)[1])(keys),
+        "drawn": jax.vmap(lambda key: hidden_one_path.drawn(key, chain, logits, lengths)[1])(keys),
     }
 
 
@@ -177,8 +177,8 @@ def test_impossible_sequences_have_no_probability_and_are_no_nan(library):
     @jax.jit
     def look(logits):
         likelihood, paths = hidden_paths.expected(chain, logits, lengths)
-        best, _ = hidden_paths.best(chain, logits, lengths)
-        drawn = hidden_paths.drawn(random.key(0), chain, logits, lengths)[0]
+        best, _ = hidden_one_path.best(chain, logits, lengths)
+        drawn = hidden_one_path.drawn(random.key(0), chain, logits, lengths)[0]
         return likelihood, best, drawn, paths
 
     *totals, paths = look(jnp.asarray(logits))
@@ -202,7 +202,7 @@ def test_a_hundred_thousand_steps_in_single_precision():
             return hidden_paths.log_likelihood(chain, logits, lengths).sum()
 
         _, paths = hidden_paths.expected(chain, logits, lengths)
-        path = hidden_paths.drawn(random.key(0), chain, logits, lengths)[1]
+        path = hidden_one_path.drawn(random.key(0), chain, logits, lengths)[1]
         return *jax.value_and_grad(total)(logits), paths.states, path
 
     def at(dtype):

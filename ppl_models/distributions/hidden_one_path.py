@@ -1,0 +1,130 @@
+"""One hidden path: the best, or one drawn from its posterior."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import Array, lax, random
+
+from .hidden_paths import (
+    Chain,
+    Paths,
+    at_last,
+    everywhere,
+    exact_log,
+    forward,
+    last_place,
+    over_states,
+    scaled_steps,
+)
+
+
+def one_path(path: Array, chain: Chain, lengths: Array, dtype: jnp.dtype) -> Paths:
+    """A path ``(step, sequence)`` as shares that are zero or one."""
+    place = jnp.arange(path.shape[0])[:, None]
+    code = jnp.arange(len(chain.initial))[:, None, None]
+    shares = ((path == code) & (place < lengths)).astype(dtype)
+    after = jnp.concatenate([shares[:, 1:], jnp.zeros_like(shares[:, :1])], axis=1)
+    return Paths(shares, shares, after, jnp.ones(chain.step.shape, dtype))
+
+
+def best(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Array]:
+    """The most probable path (Viterbi 1967).
+
+    Returns:
+        Log joint densities of path and data ``(sequence,)``, and paths ``(step, sequence)``; steps
+        after the end repeat the last state.
+    """
+    states, steps, sequences = logits.shape
+    log_step, log_end = exact_log(chain.step), exact_log(chain.end.reshape(states, -1))
+    start = exact_log(chain.initial)[:, None] + logits[:, 0]
+    stay = jnp.broadcast_to(jnp.arange(states, dtype=jnp.int32)[:, None], (states, sequences))
+
+    def step(score: Array, given: tuple) -> tuple[Array, Array]:
+        here, active = given
+        value, origin = _best_origins(score, log_step)
+        return jnp.where(active, value + here, score), jnp.where(active, origin, stay)
+
+    active = jnp.arange(1, steps)[:, None] < lengths
+    score, origins = lax.scan(step, start, (jnp.moveaxis(logits[:, 1:], 1, 0), active))
+    final, last = _largest(list(score + log_end))
+    return final, _follow(origins, last)
+
+
+def _best_origins(score: Array, log_step: Array) -> tuple[Array, Array]:
+    """The best score with which every state is reached, and from which state it is."""
+    if log_step.ndim == 2:
+        return _largest([s[None] + row[:, None] for s, row in zip(score, log_step, strict=True)])
+    before, here = log_step.shape[:2]
+    pairs = score.reshape(before, here, 1, -1)
+    value, origin = _largest([pairs[p] + log_step[p][..., None] for p in range(before)])
+    origin = origin * here + jnp.arange(here, dtype=jnp.int32)[:, None, None]
+    value, origin = (v.reshape(here * here, -1) for v in (value, origin))
+    wider = (0, here), (0, 0)
+    return jnp.pad(value, wider, constant_values=-jnp.inf), jnp.pad(origin, wider)
+
+
+def _largest(values: list[Array]) -> tuple[Array, Array]:
+    """The largest of arrays and which it is, by a running comparison: argmax is slow on CPUs."""
+    best, place = values[0], jnp.zeros(values[0].shape, jnp.int32)
+    for i, value in enumerate(values[1:], start=1):
+        place = jnp.where(value > best, i, place)
+        best = jnp.maximum(value, best)
+    return best, place
+
+
+def _follow(origins: Array, last: Array) -> Array:
+    """Back along ``origins (step, state, sequence)`` from the last state: ``(step, sequence)``."""
+
+    def back(state: Array, origin: Array) -> tuple[Array, Array]:
+        before = jnp.take_along_axis(origin, state[None], axis=0)[0]
+        return before, before
+
+    last = last.astype(origins.dtype)
+    _, path = lax.scan(back, last, origins, reverse=True)
+    return jnp.concatenate([path, last[None]])
+
+
+def drawn(key: Array, chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Array]:
+    """Draw a path from its posterior: filter forward, draw backward (Frühwirth-Schnatter 1994).
+
+    For every step one uniform number decides from which state each following state would have
+    come; that is done for all steps at once, and only then is the path followed back.
+
+    Returns:
+        Log-likelihoods ``(sequence,)`` and paths ``(step, sequence)``.
+    """
+    states, _, sequences = logits.shape
+    steps = scaled_steps(logits, lengths)
+    arriving, total = forward(chain, steps, lengths)
+    uniform = random.uniform(key, steps.top.shape, logits.dtype)
+    uniform = uniform * (1 - 4 * jnp.finfo(logits.dtype).eps)
+    start, end = (everywhere(share, sequences) for share in (chain.initial, chain.end))
+    ending = at_last(arriving, steps.likelihood, start, lengths) * end
+    last = _by_inversion(ending, uniform[last_place(lengths)])
+    whole = arriving * steps.likelihood
+    if chain.step.ndim == 2:
+        found = [_by_inversion(whole * chain.step[:, j, None], uniform) for j in range(states)]
+    else:
+        before, here = chain.step.shape[:2]
+        pairs = whole.reshape(before, here, -1)
+        found = [
+            _by_inversion(pairs[:, i] * chain.step[:, i, k, None], uniform) * here + i
+            for i in range(here)
+            for k in range(here)
+        ]
+        found += [jnp.zeros_like(found[0])] * here
+    # after the end a state stays where it is
+    found = [jnp.where(steps.more, origin, i) for i, origin in enumerate(found)]
+    origins = jnp.stack([origin.reshape(-1, sequences) for origin in found], axis=1)
+    # the last step's own origins move a state nowhere
+    return total, _follow(origins, last)[:-1]
+
+
+def _by_inversion(shares: Array, uniform: Array) -> Array:
+    """Which of the first axis, drawn by a uniform number each."""
+    target = uniform * over_states(shares)
+    running, chosen = jnp.zeros_like(target), jnp.zeros(target.shape, jnp.int32)
+    for share in shares[:-1]:
+        running = running + share
+        chosen = chosen + (running <= target)
+    return chosen
