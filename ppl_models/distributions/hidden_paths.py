@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-FEW = 8  #: states up to which products are written out
+FEW = 16  #: states up to which products are written out
 
 
 class Chain(NamedTuple):
