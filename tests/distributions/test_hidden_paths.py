@@ -221,3 +221,19 @@ def test_a_hundred_thousand_steps_in_single_precision():
     # variances of neighbouring steps add up within a run of one state, at most some 100 steps
     error = np.sqrt(100 * (share * (1 - share)).mean() / len(share))
     assert abs(inside.mean() - share.mean()) < 5 * error
+
+
+def test_an_empty_sequence_begins_and_ends():
+    """Its probability is that of ending where it began, and so are the slopes."""
+    chain = Chain(*map(jnp.asarray, _chain(True)))
+    logits, lengths = jnp.zeros((STATES, STEPS, 1)), jnp.array([0])
+
+    def total(chain, logits):
+        return hidden_paths.log_likelihood(chain, logits, lengths)[0]
+
+    value, (by_chain, by_logits) = jax.value_and_grad(total, (0, 1))(chain, logits)
+    share = chain.initial * chain.end
+    np.testing.assert_allclose(value, np.log(share.sum()), rtol=1e-12)
+    np.testing.assert_allclose(by_chain.initial, chain.end / share.sum(), rtol=1e-12)
+    np.testing.assert_allclose(by_chain.end, chain.initial / share.sum(), rtol=1e-12)
+    assert not by_chain.step.any() and not by_logits.any()
