@@ -62,9 +62,18 @@ class ExponentialFamily(Distribution):
         """Log-densities ``(component, row)`` of :meth:`prepare`'s rows, by matrix products."""
         raise NotImplementedError
 
+    def added_up(self, weights: Array, prepared: Array, *, missing: bool, centre: Array) -> Any:
+        """What adds up over rows and chunks of rows: no more than :meth:`whole` needs."""
+        raise NotImplementedError
+
+    def whole(self, added: Any, *, missing: bool) -> Statistics:
+        """The statistics of what was added up."""
+        return added
+
     def sums(self, weights: Array, prepared: Array, *, missing: bool, centre: Array) -> Statistics:
         """:meth:`expected_statistics` of :meth:`prepare`'s rows."""
-        raise NotImplementedError
+        added = self.added_up(weights, prepared, missing=missing, centre=centre)
+        return self.whole(added, missing=missing)
 
     def look(
         self,
@@ -258,11 +267,14 @@ class StackedFamily(ExponentialFamily):
         """Log-densities ``(component, row)``."""
         return self.natural(missing=missing, centre=centre) @ prepared
 
-    def sums(self, weights: Array, prepared: Array, *, missing: bool, centre: Array) -> Statistics:
-        """Statistics summed over rows."""
+    def added_up(self, weights: Array, prepared: Array, *, missing: bool, centre: Array) -> Array:
+        """``(statistic, component)``."""
         # this order of the factors is the faster one on CPUs
-        product = lax.dot_general(prepared, weights, (((1,), (1,)), ((), ())))
-        return self.unstack(product.T, missing=missing)
+        return lax.dot_general(prepared, weights, (((1,), (1,)), ((), ())))
+
+    def whole(self, added: Array, *, missing: bool) -> Statistics:
+        """Each statistic by its name."""
+        return self.unstack(added.T, missing=missing)
 
 
 def stack(*parts: Array) -> Array:

@@ -54,7 +54,9 @@ class HiddenStatistics(HiddenDensity):
             return shares
         return shares.reshape(len(shares), -1, self.states, *shares.shape[2:]).sum(1)
 
-    def sums(self, weights: Array, prepared: Any, *, missing: bool, centre: Array) -> Statistics:
+    def added_up(
+        self, weights: Array, prepared: Any, *, missing: bool, centre: Array
+    ) -> Statistics:
         """Expected first states, steps from state to state, and the emission's statistics."""
         if "paths" not in prepared:
             prepared = self.look(prepared, missing=missing, centre=centre)[1]

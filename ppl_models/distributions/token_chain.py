@@ -242,7 +242,9 @@ class TokenChain(ExponentialFamily, Autoregressive):
             for a, n in parts
         )
 
-    def sums(self, weights: Array, prepared: Array, *, missing: bool, centre: Array) -> Statistics:
+    def added_up(
+        self, weights: Array, prepared: Array, *, missing: bool, centre: Array
+    ) -> Statistics:
         """Counts ``initial (component, V)`` and ``transition (component, context, V + 1)``.
 
         Steps from and to tokens that are not known count as often as is expected of them, given

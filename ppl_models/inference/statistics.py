@@ -95,15 +95,20 @@ def sweep(
         if active is not None:
             logits = jnp.where(active[:, None], logits, -jnp.inf)
         weights, normaliser = assign(logits, present.astype(logits.dtype))
-        statistics = {
-            name: family.sums(
+        added = {
+            name: family.added_up(
                 weights, arrays[name], missing=missing[name], centre=chunks.centres[name]
             )
             for name, family in families.items()
         }
-        return Pass(normaliser.sum(), weights.sum(-1), statistics), None
+        return Pass(normaliser.sum(), weights.sum(-1), added), None
 
-    return over_chunks(chunk, chunks, *([] if nearby is None else [nearby.rows]))[0]
+    swept = over_chunks(chunk, chunks, *([] if nearby is None else [nearby.rows]))[0]
+    statistics = {
+        name: family.whole(swept.statistics[name], missing=missing[name])
+        for name, family in families.items()
+    }
+    return swept._replace(statistics=statistics)
 
 
 class Coefficients(NamedTuple):
