@@ -15,7 +15,7 @@ from jax import Array, random
 from ..distributions.exponential_family import ExponentialFamily
 from .chunks import Chunks, over_chunks
 from .program import Pieces
-from .statistics import Pass, look
+from .statistics import Pass, look, whole
 from .structure import Structure
 
 
@@ -82,7 +82,7 @@ def draw_sweep(
             if gaps and not family.factorises:  # gaps that do not drop out are drawn too
                 value, gaps = _of_rows(family, chosen).complete(cell_key, value), False
                 value = family.prepare(value, missing=False, centre=centre)
-            statistics[name] = family.sums(weights, value, missing=gaps, centre=centre)
+            statistics[name] = family.added_up(weights, value, missing=gaps, centre=centre)
         swept = Pass(jnp.zeros((), logits.dtype), weights.sum(-1), statistics)
         return swept, chosen if keep else None
 
@@ -92,6 +92,8 @@ def draw_sweep(
         by_part.append(keys[:count])
         keys = keys[count:]
     swept, chosen = over_chunks(chunk, chunks, by_part)
+    left_out = {name: missing[name] and family.factorises for name, family in families.items()}
+    swept = whole(swept, families, left_out)
     return swept, chunks.in_order(chosen) if keep else None
 
 

@@ -104,11 +104,16 @@ def sweep(
         return Pass(normaliser.sum(), weights.sum(-1), added), None
 
     swept = over_chunks(chunk, chunks, *([] if nearby is None else [nearby.rows]))[0]
+    return whole(swept, families, missing)
+
+
+def whole(added: Pass, families: Families, missing: Mapping[str, bool]) -> Pass:
+    """A pass of which all chunks are added up, with the statistics of every family by name."""
     statistics = {
-        name: family.whole(swept.statistics[name], missing=missing[name])
+        name: family.whole(added.statistics[name], missing=missing[name])
         for name, family in families.items()
     }
-    return swept._replace(statistics=statistics)
+    return added._replace(statistics=statistics)
 
 
 class Coefficients(NamedTuple):
