@@ -95,7 +95,7 @@ def drawn(key: Array, chain: Chain, logits: Array, lengths: Array) -> tuple[Arra
     """
     states, _, sequences = logits.shape
     steps = scaled_steps(logits, lengths)
-    arriving, total = forward(chain, steps, lengths)
+    arriving, _, total = forward(chain, steps, lengths)
     uniform = random.uniform(key, steps.top.shape, logits.dtype)
     uniform = uniform * (1 - 4 * jnp.finfo(logits.dtype).eps)
     start, end = (everywhere(share, sequences) for share in (chain.initial, chain.end))

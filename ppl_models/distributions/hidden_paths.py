@@ -90,17 +90,15 @@ def over_states(values: Array) -> Array:
 
 def _scaling(total: Array) -> Array:
     """The power of two that brings a positive number between one and two, finite for zero."""
-    info = jnp.finfo(total.dtype)
-    bits = lax.bitcast_convert_type(total, jnp.int32 if info.bits == 32 else jnp.int64)
-    bias, place = info.maxexp - 1, info.nmant
-    found = ((2 * bias) << place) - ((bits >> place) << place)
+    bias, place = jnp.finfo(total.dtype).maxexp - 1, jnp.finfo(total.dtype).nmant
+    found = (bias - _exponent(total)) << place
     return lax.bitcast_convert_type(found, total.dtype)
 
 
-def _exponent(total: Array) -> Array:
-    """Minus the logarithm of :func:`_scaling` to base two."""
-    info = jnp.finfo(total.dtype)
-    bits = lax.bitcast_convert_type(total, jnp.int32 if info.bits == 32 else jnp.int64)
+def _exponent(value: Array) -> Array:
+    """The logarithm of a positive number to base two, rounded down."""
+    info = jnp.finfo(value.dtype)
+    bits = lax.bitcast_convert_type(value, jnp.int32 if info.bits == 32 else jnp.int64)
     return (bits >> info.nmant) - (info.maxexp - 1)
 
 
@@ -135,11 +133,15 @@ def _apply_to_pairs(step: Array, values: Array, back: bool) -> Array:
     return jnp.pad(moved, ((0, here), (0, 0)))  # none comes before the first step alone
 
 
-def _pass(step: Array, start: Array, likelihood: Array, back: Array | None = None) -> Array:
-    """One pass along all sequences, ``(state, place)``.
+def _pass(
+    step: Array, start: Array, likelihood: Array, back: Array | None = None
+) -> tuple[Array, Array]:
+    """One pass along all sequences, ``(state, place)``, and by what it was scaled, ``(place,)``.
 
-    What arrives at a step is weighed by its emission, scaled, and moved on. Forward, what arrived
-    is kept; back, it is kept weighed, and a step of zeros comes last.
+    What arrives at a step is scaled, weighed by its emission, and moved on. Forward, what arrived
+    is kept; back, it is kept weighed, and a step of zeros comes last. A scale is handed to the next
+    step as a number: made anew from the same terms, a sum next to a power of two could be rounded
+    to its other side.
 
     Results are written in place: ``lax.scan`` would need an array with the steps first, and copies
     to it and from it take longer than the pass.
@@ -154,20 +156,28 @@ def _pass(step: Array, start: Array, likelihood: Array, back: Array | None = Non
     sequences = start.shape[1]
     steps = likelihood.shape[1] // sequences
 
-    def one(count: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
-        arriving, kept = state
+    def one(count: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        arriving, scale, kept, scales = state
         place = (count if back is None else steps - 1 - count) * sequences
-        joint = arriving * lax.dynamic_slice_in_dim(likelihood, place, sequences, 1)
-        after = _apply(step, joint, back is not None) * _scaling(over_states(joint))
-        found = arriving
+        here = arriving * scale
+        joint = here * lax.dynamic_slice_in_dim(likelihood, place, sequences, 1)
+        after, following, found = (
+            _apply(step, joint, back is not None),
+            _scaling(over_states(joint)),
+            here,
+        )
         if back is not None:
             moves = lax.dynamic_slice_in_dim(back, place, sequences)
-            after, found = jnp.where(moves, after, arriving), joint
-        return after, lax.dynamic_update_slice_in_dim(kept, found, place, 1)
+            after, following = jnp.where(moves, after, arriving), jnp.where(moves, following, scale)
+            found = joint
+        kept = lax.dynamic_update_slice_in_dim(kept, found, place, 1)
+        scales = lax.dynamic_update_slice_in_dim(scales, scale, place, 0)
+        return after, following, kept, scales
 
-    places = (steps + (back is not None)) * sequences
-    kept = jnp.zeros((len(start), places), likelihood.dtype)
-    return lax.fori_loop(0, steps, one, (start, kept))[1]
+    dtype, places = likelihood.dtype, (steps + (back is not None)) * sequences
+    kept, scales = jnp.zeros((len(start), places), dtype), jnp.zeros(steps * sequences, dtype)
+    begun = start, jnp.ones(sequences, dtype), kept, scales
+    return lax.fori_loop(0, steps, one, begun)[2:]
 
 
 def everywhere(share: Array, sequences: int) -> Array:
@@ -175,15 +185,15 @@ def everywhere(share: Array, sequences: int) -> Array:
     return jnp.broadcast_to(share.reshape(len(share), -1), (len(share), sequences))
 
 
-def forward(chain: Chain, steps: _Steps, lengths: Array) -> tuple[Array, Array]:
-    """What arrives at every step ``(state, place)``; log-likelihoods ``(sequence,)``."""
+def forward(chain: Chain, steps: _Steps, lengths: Array) -> tuple[Array, Array, Array]:
+    """What arrives ``(state, place)``, its scales ``(place,)``; log-likelihoods ``(sequence,)``."""
     start, end = (everywhere(share, len(lengths)) for share in (chain.initial, chain.end))
-    arriving = _pass(chain.step, start, steps.likelihood)
-    moved = jnp.where(steps.more, _exponent(_sum_of_products(arriving, steps.likelihood)), 0)
-    exponents = moved.reshape(-1, len(lengths)).sum(0)
+    arriving, scales = _pass(chain.step, start, steps.likelihood)
+    scaled = jnp.where(steps.active, _exponent(scales), 0).reshape(-1, len(lengths)).sum(0)
     tops = _long_sum(jnp.where(steps.active, steps.top, 0).reshape(-1, len(lengths)))
     last = at_last(arriving, steps.likelihood, start, lengths)
-    return arriving, exact_log(over_states(last * end)) + math.log(2) * exponents + tops
+    total = exact_log(over_states(last * end)) - math.log(2) * scaled + tops
+    return arriving, scales, total
 
 
 def at_last(arriving: Array, likelihood: Array, start: Array, lengths: Array) -> Array:
@@ -215,7 +225,7 @@ def log_likelihood(chain: Chain, logits: Array, lengths: Array) -> Array:
         logits: log-densities of the emissions, ``(state, step, sequence)``.
         lengths: steps of every sequence, ``(sequence,)``.
     """
-    return forward(chain, scaled_steps(logits, lengths), lengths)[1]
+    return forward(chain, scaled_steps(logits, lengths), lengths)[2]
 
 
 def _with_slopes(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Any]:
@@ -249,13 +259,14 @@ def _expected(
     """And derivatives by the shares of a sequence's first state and of its end."""
     sequences = len(lengths)
     steps = scaled_steps(logits, lengths)
-    arriving, total = forward(chain, steps, lengths)
+    arriving, scales, total = forward(chain, steps, lengths)
     start, end = (everywhere(share, sequences) for share in (chain.initial, chain.end))
-    ahead = _pass(chain.step, end, steps.likelihood, steps.active)
+    ahead, _ = _pass(chain.step, end, steps.likelihood, steps.active)
     here, after = ahead[:, :-sequences], ahead[:, sequences:]
     norm = 1 / _safe(_sum_of_products(arriving, here))
     states = arriving * here * lax.optimization_barrier(jnp.where(steps.active, norm, 0))
-    scale = jnp.where(steps.more, norm, 0) * _scaling(over_states(after))
+    # a step from here to the next is scaled as what arrives there is
+    scale = jnp.pad(jnp.where(steps.active, norm * scales, 0)[sequences:], (0, sequences))
     right = after * lax.optimization_barrier(scale)  # else it is found again for every state
     states, left, right = (
         values.reshape(logits.shape) for values in (states, arriving * steps.likelihood, right)

@@ -237,3 +237,21 @@ def test_an_empty_sequence_begins_and_ends():
     np.testing.assert_allclose(by_chain.initial, chain.end / share.sum(), rtol=1e-12)
     np.testing.assert_allclose(by_chain.end, chain.initial / share.sum(), rtol=1e-12)
     assert not by_chain.step.any() and not by_logits.any()
+
+
+@pytest.mark.parametrize("states", [5, 20])
+def test_sums_next_to_a_power_of_two_are_scaled_once(states):
+    """Where no step is seen all paths add up to one, and every sum is one but for rounding."""
+    steps, sequences = 500, 20
+    generator = np.random.default_rng(0)
+    initial = generator.dirichlet(np.ones(states))
+    table = generator.dirichlet(np.ones(states), states)
+    chain = Chain(*(jnp.asarray(v, jnp.float32) for v in (initial, table, np.ones(states))))
+    logits = jnp.zeros((states, steps, sequences), jnp.float32)
+    lengths = jnp.full(sequences, steps)
+    total, paths = jax.jit(hidden_paths.expected)(chain, logits, lengths)
+    np.testing.assert_allclose(total, 0, atol=1e-4)
+    moved = hidden_paths.transitions(paths, jnp.ones(sequences)).sum()
+    np.testing.assert_allclose(moved, sequences * (steps - 1), rtol=1e-4)
+    value = jax.jit(hidden_paths.log_likelihood)(chain, logits, lengths)
+    np.testing.assert_allclose(value, 0, atol=1e-4)
