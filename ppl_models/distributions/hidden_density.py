@@ -14,7 +14,7 @@ from numpyro.distributions import constraints
 from ..errors import InputError, UnsupportedError
 from . import hidden_paths
 from .convert import as_family
-from .exponential_family import ExponentialFamily
+from .exponential_family import ExponentialFamily, StackedFamily
 from .hidden_paths import Chain
 
 
@@ -197,7 +197,14 @@ class HiddenDensity(ExponentialFamily):
         if not inner:
             steps = jnp.where(observed, steps, jnp.zeros((), steps.dtype))
         prepared = self.emission.prepare(steps, missing=inner, centre=centre)
+        if self._blank_unseen:
+            prepared = prepared * seen.reshape(-1)
         return {"steps": prepared, "seen": seen, "lengths": lengths}
+
+    @property
+    def _blank_unseen(self) -> bool:
+        """Whether steps that are not seen have no statistics, so that they are passed over."""
+        return isinstance(self.emission, StackedFamily)
 
     def lengths(self, value: np.ndarray) -> np.ndarray | None:
         """Up to the last step with an observed cell."""
@@ -231,7 +238,8 @@ class HiddenDensity(ExponentialFamily):
             never = family.vanishes(prepared["steps"], missing=inner, centre=centre)
             flat = flat if never is None else jnp.where(never, -jnp.inf, flat)
         logits = self._by_state(flat).reshape(-1, self.states, *seen.shape)
-        logits = jnp.where(seen, logits, 0)
+        if not self._blank_unseen:
+            logits = jnp.where(seen, logits, 0)
         return logits if self.order == 1 else jnp.tile(logits, (1, self.states + 1, 1, 1))
 
     def features(self, value: Array) -> Array:

@@ -150,7 +150,8 @@ class HiddenMarkov(HiddenStatistics):
         flat = self.components()
         centre = flat.centre(rows)
         prepared = flat.prepare(rows, missing=True, centre=centre)
-        paths = flat.look(prepared, missing=True, centre=centre)[1]["paths"]
+        looked = flat.look(prepared, missing=True, centre=centre)[1]
+        paths = flat._paths_of(looked, jnp.ones((1, len(rows)), flat.initial.dtype))
         return jnp.moveaxis(flat._of_states(paths.states)[0], 0, -1).swapaxes(0, 1)
 
     def inside(self, value: Array) -> Array:

@@ -8,23 +8,23 @@ from jax import Array, lax, random
 from .hidden_paths import (
     Chain,
     Paths,
-    at_last,
+    active,
     everywhere,
     exact_log,
     forward,
     last_place,
     over_states,
-    scaled_steps,
 )
 
 
-def one_path(path: Array, chain: Chain, lengths: Array, dtype: jnp.dtype) -> Paths:
-    """A path ``(step, sequence)`` as shares that are zero or one."""
+def one_path(path: Array, chain: Chain, lengths: Array, weights: Array) -> Paths:
+    """A path ``(step, sequence)`` as shares that are zero or the weight of the sequence."""
     place = jnp.arange(path.shape[0])[:, None]
     code = jnp.arange(len(chain.initial))[:, None, None]
-    shares = ((path == code) & (place < lengths)).astype(dtype)
+    there = ((path == code) & (place < lengths)).astype(weights.dtype)
+    shares = there * weights
     after = jnp.concatenate([shares[:, 1:], jnp.zeros_like(shares[:, :1])], axis=1)
-    return Paths(shares, shares, after, jnp.ones(chain.step.shape, dtype))
+    return Paths(shares, there, after, jnp.ones(chain.step.shape, weights.dtype))
 
 
 def best(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Array]:
@@ -93,15 +93,13 @@ def drawn(key: Array, chain: Chain, logits: Array, lengths: Array) -> tuple[Arra
     Returns:
         Log-likelihoods ``(sequence,)`` and paths ``(step, sequence)``.
     """
-    states, _, sequences = logits.shape
-    steps = scaled_steps(logits, lengths)
-    arriving, _, total = forward(chain, steps, lengths)
-    uniform = random.uniform(key, steps.top.shape, logits.dtype)
+    states, steps, sequences = logits.shape
+    total, filtered = forward(chain, logits, lengths)
+    whole = filtered.joint
+    uniform = random.uniform(key, whole.shape[1:], logits.dtype)
     uniform = uniform * (1 - 4 * jnp.finfo(logits.dtype).eps)
-    start, end = (everywhere(share, sequences) for share in (chain.initial, chain.end))
-    ending = at_last(arriving, steps.likelihood, start, lengths) * end
+    ending = filtered.last * everywhere(chain.end, sequences)
     last = _by_inversion(ending, uniform[last_place(lengths)])
-    whole = arriving * steps.likelihood
     if chain.step.ndim == 2:
         found = [_by_inversion(whole * chain.step[:, j, None], uniform) for j in range(states)]
     else:
@@ -114,7 +112,8 @@ def drawn(key: Array, chain: Chain, logits: Array, lengths: Array) -> tuple[Arra
         ]
         found += [jnp.zeros_like(found[0])] * here
     # after the end a state stays where it is
-    found = [jnp.where(steps.more, origin, i) for i, origin in enumerate(found)]
+    more = active(lengths - 1, steps)
+    found = [jnp.where(more, origin, i) for i, origin in enumerate(found)]
     origins = jnp.stack([origin.reshape(-1, sequences) for origin in found], axis=1)
     # the last step's own origins move a state nowhere
     return total, _follow(origins, last)[:-1]

@@ -2,8 +2,10 @@
 
 Steps are passed over one by one, all sequences side by side. Probabilities are scaled at every
 step, so that nothing underflows however long the sequence (Rabiner 1989): by powers of two, which
-is exact, needs no division, and leaves exponents to add up as integers. What comes back along the
-sequence, the posterior shares of states and of steps, is the gradient too.
+is exact, needs no division, and leaves exponents to add up as integers. The pass back is scaled as
+the pass forward was, so that the two multiplied are the posterior shares of states, and those of
+steps, as they stand. Weighted by sequence they are what the log-likelihood's gradient is made of,
+and what statistics are summed from: whoever asks for either has the weights by then.
 
 States are the first axis, and places, all steps of all sequences, the last: what is done at every
 place runs along one long vector. (Cutting sequences into blocks that are passed over side by side,
@@ -45,7 +47,7 @@ class Chain(NamedTuple):
 
 
 class Paths(NamedTuple):
-    """What is known of the paths: ``states (state, step, sequence)`` are their shares.
+    """What is known of the paths: ``states (state, step, sequence)`` are their weighted shares.
 
     Steps from state i to state j, summed over all steps, are ``weigh[i, j]`` times the product of
     ``left (state, step, sequence)`` and ``right`` over steps and sequences.
@@ -57,24 +59,27 @@ class Paths(NamedTuple):
     weigh: Array
 
 
-class _Steps(NamedTuple):
-    """Emissions ``(state, place)`` and masks ``(place,)``; sequences vary fastest."""
+class Filtered(NamedTuple):
+    """What a pass forward leaves, by place: step after step, of which sequences vary fastest."""
 
-    likelihood: Array  #: scaled, so that the likeliest state of every place has 1
-    top: Array  #: logarithm of the scale
-    active: Array  #: whether the sequence has the step
-    more: Array  #: whether it has one after it
+    likelihood: Array  #: emissions, of which the likeliest state's has 1, ``(state, place)``
+    joint: Array  #: shares of states given all up to the step, scaled, ``(state, place)``
+    scales: Array  #: by how much more than those before it, ``(place,)``
+    last: Array  #: shares before the end, ``(state, sequence)``
 
 
-def scaled_steps(logits: Array, lengths: Array) -> _Steps:
-    """Emissions of ``logits (state, step, sequence)`` as passes need them."""
-    count = jnp.arange(logits.shape[1])[:, None]
+def _scaled(logits: Array) -> tuple[Array, Array]:
+    """Likelihoods of ``logits (state, step, sequence)``, and the logarithm of their scale."""
     logits = logits.reshape(len(logits), -1)
     top = logits.max(0) if len(logits) > FEW else functools.reduce(jnp.maximum, logits)
     top = lax.optimization_barrier(top)  # else it is found again for every state
     safe = jnp.where(jnp.isfinite(top), top, 0)
-    active, more = ((count < last).reshape(-1) for last in (lengths, lengths - 1))
-    return _Steps(jnp.exp(logits - safe), top, active, more)
+    return jnp.exp(logits - safe), top
+
+
+def active(lengths: Array, steps: int) -> Array:
+    """Which steps sequences have, ``(place,)``."""
+    return (jnp.arange(steps)[:, None] < lengths).reshape(-1)
 
 
 def _safe(total: Array) -> Array:
@@ -102,13 +107,6 @@ def _exponent(value: Array) -> Array:
     return (bits >> info.nmant) - (info.maxexp - 1)
 
 
-def _sum_of_products(left: Array, right: Array) -> Array:
-    """Over states, without an array of the products."""
-    if len(left) > FEW:
-        return (left * right).sum(0)
-    return functools.reduce(operator.add, map(operator.mul, left, right))
-
-
 def _apply(step: Array, values: Array, back: bool) -> Array:
     """Vectors ``(state, sequence)`` moved one step on along the chain, or back.
 
@@ -133,51 +131,105 @@ def _apply_to_pairs(step: Array, values: Array, back: bool) -> Array:
     return jnp.pad(moved, ((0, here), (0, 0)))  # none comes before the first step alone
 
 
-def _pass(
-    step: Array, start: Array, likelihood: Array, back: Array | None = None
+@jax.custom_batching.custom_vmap
+def _put(into: Array, values: Array, place: Any) -> Array:
+    """``values (..., sequence)`` written into ``(..., place)``."""
+    return lax.dynamic_update_slice_in_dim(into, values, place, -1)
+
+
+@_put.def_vmap
+def _put_each(size: int, batched: list, into: Array, values: Array, place: Any) -> tuple:
+    """Side by side, in one piece: JAX's own rule makes a scatter of it, cell by cell."""
+    into, values = (
+        v if there else jnp.broadcast_to(v, (size, *v.shape))
+        for v, there in zip((into, values), batched, strict=False)
+    )
+    return _put(into, values, place), True
+
+
+@jax.custom_batching.custom_vmap
+def _at(values: Array, place: Any, like: Array) -> Array:
+    """The steps ``(..., sequence)`` of ``values (..., place)`` from a place on, as many as others."""
+    return lax.dynamic_slice_in_dim(values, place, like.shape[-1], -1)
+
+
+@_at.def_vmap
+def _at_each(size: int, batched: list, values: Array, place: Any, like: Array) -> tuple:
+    like = like[0] if batched[2] else like
+    return _at(values, place, like), batched[0]
+
+
+def _forward(
+    step: Array, start: Array, likelihood: Array, over: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    """One pass along all sequences, ``(state, place)``, and by what it was scaled, ``(place,)``.
+    """Shares of states given all up to the step, scaled, and by what: :class:`Filtered`.
 
-    What arrives at a step is scaled, weighed by its emission, and moved on. Forward, what arrived
-    is kept; back, it is kept weighed, and a step of zeros comes last. A scale is handed to the next
-    step as a number: made anew from the same terms, a sum next to a power of two could be rounded
-    to its other side.
-
-    Results are written in place: ``lax.scan`` would need an array with the steps first, and copies
-    to it and from it take longer than the pass.
+    A scale is handed to the next step as a number: made anew from the same terms, a sum next to a
+    power of two could be rounded to its other side. Results are written in place: ``lax.scan``
+    would need an array with the steps first, and copies to it and from it take longer than the
+    pass.
 
     Args:
         step: see :class:`Chain`.
         start: what arrives at the first step, ``(state, sequence)``.
         likelihood: of the emissions, ``(state, place)``.
-        back: go from the last step to the first, and move on only where this mask ``(place,)`` is
-            true.
+        over: arrays of the results' shapes that nobody needs any more, to be written over.
     """
-    sequences = start.shape[1]
-    steps = likelihood.shape[1] // sequences
+    sequences, steps = start.shape[1], likelihood.shape[1] // start.shape[1]
 
     def one(count: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
         arriving, scale, kept, scales = state
-        place = (count if back is None else steps - 1 - count) * sequences
-        here = arriving * scale
-        joint = here * lax.dynamic_slice_in_dim(likelihood, place, sequences, 1)
-        after, following, found = (
-            _apply(step, joint, back is not None),
-            _scaling(over_states(joint)),
-            here,
-        )
-        if back is not None:
-            moves = lax.dynamic_slice_in_dim(back, place, sequences)
-            after, following = jnp.where(moves, after, arriving), jnp.where(moves, following, scale)
-            found = joint
-        kept = lax.dynamic_update_slice_in_dim(kept, found, place, 1)
-        scales = lax.dynamic_update_slice_in_dim(scales, scale, place, 0)
-        return after, following, kept, scales
+        place = count * sequences
+        joint = arriving * scale * _at(likelihood, place, scale)
+        kept, scales = _put(kept, joint, place), _put(scales, scale, place)
+        return _apply(step, joint, False), _scaling(over_states(joint)), kept, scales
 
-    dtype, places = likelihood.dtype, (steps + (back is not None)) * sequences
-    kept, scales = jnp.zeros((len(start), places), dtype), jnp.zeros(steps * sequences, dtype)
-    begun = start, jnp.ones(sequences, dtype), kept, scales
+    begun = start, jnp.ones(sequences, likelihood.dtype), *over
     return lax.fori_loop(0, steps, one, begun)[2:]
+
+
+def _backward(
+    step: Array, ending: Array, filtered: Filtered, seen: Array, weights: Array
+) -> tuple[Array, Array, Array]:
+    """Weighted shares of states ``(state, place)``, and what they are made of.
+
+    Args:
+        step: see :class:`Chain`.
+        ending: what arrives at the end, such that shares add up to one, ``(state, sequence)``.
+        filtered: what the pass forward left.
+        seen: which steps sequences have, ``(place,)``.
+        weights: ``(sequence,)``.
+
+    Returns:
+        The shares; ``right`` of :class:`Paths`; and what belongs to the first steps,
+        ``(state, sequence)``.
+    """
+    sequences, places = ending.shape[1], filtered.joint.shape[1]
+    steps, most = places // sequences, jnp.finfo(filtered.joint.dtype).max / 64
+
+    def one(passed: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        ahead, _, kept, right = state
+        count = steps - 1 - passed
+        likelihood, joint, scale, there = (
+            _at(values, count * sequences, weights)
+            for values in (filtered.likelihood, filtered.joint, filtered.scales, seen)
+        )
+        shares = joint * ahead
+        # beyond any number is what only a state that cannot be there would give
+        arriving = jnp.minimum(ahead * (likelihood * scale), most)
+        # shares add up to one but for the rounding of all later steps, which one step of Newton's
+        # for its inverse takes away without a division
+        weight = jnp.where(there, weights * (2 - over_states(shares)), 0)
+        after = jnp.where(there, _apply(step, arriving, True), ahead)
+        weighted = arriving * weight
+        # what arrives at the first step comes from none: nothing is left in the last one's place
+        place, moved = jnp.where(count > 0, count - 1, steps - 1), jnp.where(count > 0, weighted, 0)
+        kept = _put(kept, shares * weight, count * sequences)
+        return after, weighted, kept, _put(right, moved, place * sequences)
+
+    begun = ending, ending, jnp.ones_like(filtered.joint), jnp.zeros_like(filtered.joint)
+    _, first, kept, right = lax.fori_loop(0, steps, one, begun)
+    return kept, right, first
 
 
 def everywhere(share: Array, sequences: int) -> Array:
@@ -185,21 +237,26 @@ def everywhere(share: Array, sequences: int) -> Array:
     return jnp.broadcast_to(share.reshape(len(share), -1), (len(share), sequences))
 
 
-def forward(chain: Chain, steps: _Steps, lengths: Array) -> tuple[Array, Array, Array]:
-    """What arrives ``(state, place)``, its scales ``(place,)``; log-likelihoods ``(sequence,)``."""
-    start, end = (everywhere(share, len(lengths)) for share in (chain.initial, chain.end))
-    arriving, scales = _pass(chain.step, start, steps.likelihood)
-    scaled = jnp.where(steps.active, _exponent(scales), 0).reshape(-1, len(lengths)).sum(0)
-    tops = _long_sum(jnp.where(steps.active, steps.top, 0).reshape(-1, len(lengths)))
-    last = at_last(arriving, steps.likelihood, start, lengths)
-    total = exact_log(over_states(last * end)) - math.log(2) * scaled + tops
-    return arriving, scales, total
+def forward(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Filtered]:
+    """Log-likelihoods ``(sequence,)``, all paths summed, and what the pass leaves.
 
-
-def at_last(arriving: Array, likelihood: Array, start: Array, lengths: Array) -> Array:
-    """Shares of the states before the end, ``(state, sequence)``, not scaled."""
-    place = last_place(lengths)
-    return jnp.where(lengths > 0, arriving[:, place] * likelihood[:, place], start)
+    Args:
+        chain: the hidden chain.
+        logits: log-densities of the emissions, ``(state, step, sequence)``.
+        lengths: steps of every sequence, ``(sequence,)``.
+    """
+    sequences = len(lengths)
+    likelihood, top = _scaled(logits)
+    seen = active(lengths, logits.shape[1])
+    start = everywhere(chain.initial, sequences)
+    over = logits.reshape(likelihood.shape), top
+    joint, scales = _forward(chain.step, start, likelihood, over)
+    scaled = jnp.where(seen, _exponent(scales), 0).reshape(-1, sequences).sum(0)
+    tops = _long_sum(jnp.where(seen, top, 0).reshape(-1, sequences))
+    last = jnp.where(lengths > 0, joint[:, last_place(lengths)], start)
+    whole = over_states(last * everywhere(chain.end, sequences))
+    total = exact_log(whole) - math.log(2) * scaled + tops
+    return total, Filtered(likelihood, joint, scales, last)
 
 
 def last_place(lengths: Array) -> Array:
@@ -214,73 +271,62 @@ def _long_sum(values: Array) -> Array:
     return padded.reshape(-1, size, padded.shape[1]).sum(1).sum(0)
 
 
+def backward(chain: Chain, filtered: Filtered, lengths: Array, weights: Array) -> Paths:
+    """The posterior of all paths, weighted by sequence, ``weights (sequence,)``."""
+    return _backward_and_ends(chain, filtered, lengths, weights)[0]
+
+
+def _backward_and_ends(
+    chain: Chain, filtered: Filtered, lengths: Array, weights: Array
+) -> tuple[Paths, Array, Array]:
+    """And weighted slopes by the shares of a sequence's first state and of its end."""
+    sequences, last = len(lengths), filtered.last
+    seen = active(lengths, filtered.joint.shape[1] // sequences)
+    end = everywhere(chain.end, sequences)
+    whole = over_states(last * end)
+    weights = jnp.where(whole > 0, weights, 0)  # what cannot be has no paths
+    each = 1 / _safe(whole)
+    ending = jnp.minimum(end * each, jnp.finfo(end.dtype).max / 64)
+    shares, right, first = _backward(chain.step, ending, filtered, seen, weights)
+    shape = (len(last), -1, sequences)
+    paths = Paths(*(v.reshape(shape) for v in (shares, filtered.joint, right)), chain.step)
+    first = jnp.where(lengths > 0, first, end * (each * weights))
+    return paths, first, last * (each * weights)
+
+
 @jax.custom_vjp
 def log_likelihood(chain: Chain, logits: Array, lengths: Array) -> Array:
     """All paths summed, ``(sequence,)``; ``-inf`` where no path is possible.
 
-    Its gradient is what :func:`expected` finds: it has no forward mode.
-
-    Args:
-        chain: the hidden chain.
-        logits: log-densities of the emissions, ``(state, step, sequence)``.
-        lengths: steps of every sequence, ``(sequence,)``.
+    Its gradient is what :func:`backward` finds: it has no forward mode. See :func:`forward`.
     """
-    return forward(chain, scaled_steps(logits, lengths), lengths)[2]
+    return forward(chain, logits, lengths)[0]
 
 
-def _with_slopes(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Any]:
-    total, paths, slopes = _expected(chain, logits, lengths)
-    return total, (chain, paths, slopes)
+def _and_filtered(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Any]:
+    total, filtered = forward(chain, logits, lengths)
+    return total, (chain, filtered, lengths)
 
 
 def _pull_back(found: Any, weights: Array) -> tuple[Chain, Array, None]:
-    chain, paths, slopes = found
+    chain, _, lengths = found
+    paths, *ends = _backward_and_ends(*found, weights)
     pull = jax.vjp(
-        lambda *shares: tuple(everywhere(share, len(weights)) for share in shares),
+        lambda *shares: tuple(everywhere(share, len(lengths)) for share in shares),
         chain.initial,
         chain.end,
     )[1]
-    initial, end = pull(tuple(slope * weights for slope in slopes))
-    step = transitions(paths._replace(weigh=jnp.ones_like(chain.step)), weights)
-    return Chain(initial, step, end), paths.states * weights, None
+    initial, end = pull(tuple(ends))
+    step = transitions(paths._replace(weigh=jnp.ones_like(chain.step)))
+    return Chain(initial, step, end), paths.states, None
 
 
-log_likelihood.defvjp(_with_slopes, _pull_back)
-
-
-def expected(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Paths]:
-    """All paths summed: log-likelihoods, and posterior shares of states and of steps."""
-    return _expected(chain, logits, lengths)[:2]
-
-
-def _expected(
-    chain: Chain, logits: Array, lengths: Array
-) -> tuple[Array, Paths, tuple[Array, Array]]:
-    """And derivatives by the shares of a sequence's first state and of its end."""
-    sequences = len(lengths)
-    steps = scaled_steps(logits, lengths)
-    arriving, scales, total = forward(chain, steps, lengths)
-    start, end = (everywhere(share, sequences) for share in (chain.initial, chain.end))
-    ahead, _ = _pass(chain.step, end, steps.likelihood, steps.active)
-    here, after = ahead[:, :-sequences], ahead[:, sequences:]
-    norm = 1 / _safe(_sum_of_products(arriving, here))
-    states = arriving * here * lax.optimization_barrier(jnp.where(steps.active, norm, 0))
-    # a step from here to the next is scaled as what arrives there is
-    scale = jnp.pad(jnp.where(steps.active, norm * scales, 0)[sequences:], (0, sequences))
-    right = after * lax.optimization_barrier(scale)  # else it is found again for every state
-    states, left, right = (
-        values.reshape(logits.shape) for values in (states, arriving * steps.likelihood, right)
-    )
-    last = at_last(arriving, steps.likelihood, start, lengths)
-    whole = _safe(over_states(last * end))
-    first = jnp.where(lengths > 0, here[:, :sequences] * norm[:sequences], end / whole)
-    return total, Paths(states, left, right, chain.step), (first, last / whole)
+log_likelihood.defvjp(_and_filtered, _pull_back)
 
 
 def filtered_states(chain: Chain, logits: Array, lengths: Array) -> Array:
     """P(state | all up to the step), ``(state, step, sequence)``."""
-    steps = scaled_steps(logits, lengths)
-    joint = forward(chain, steps, lengths)[0] * steps.likelihood
+    joint = forward(chain, logits, lengths)[1].joint
     return (joint / _safe(over_states(joint))).reshape(logits.shape)
 
 
@@ -289,16 +335,9 @@ def exact_log(value: Array) -> Array:
     return jnp.where(value > 0, jnp.log(jnp.where(value > 0, value, 1)), -jnp.inf)
 
 
-def transitions(paths: Paths, weights: Array) -> Array:
-    """Weighted number of steps from state to state, ``(state, state)`` or as of :class:`Chain`.
-
-    Args:
-        paths: what is known of them.
-        weights: of the sequences, ``(sequence,)``.
-    """
-    steps = paths.left.shape[1]
+def transitions(paths: Paths) -> Array:
+    """Weighted number of steps from state to state, ``(state, state)`` or as of :class:`Chain`."""
     left, right = (v.reshape(len(v), -1) for v in (paths.left, paths.right))
-    right = right * at_all_steps(weights, steps)
     if paths.weigh.ndim == 3:
         before, here = paths.weigh.shape[:2]
         left = left.reshape(before, here, -1)
@@ -307,15 +346,8 @@ def transitions(paths: Paths, weights: Array) -> Array:
     return paths.weigh * jnp.einsum("in,jn->ij", left, right)
 
 
-def at_all_steps(weights: Array, steps: int) -> Array:
-    """Of sequences ``(sequence,)`` or steps ``(step, sequence)``, for every place: ``(place,)``."""
-    whole = jnp.broadcast_to(weights, (steps, weights.shape[-1]))
-    return lax.optimization_barrier(whole).reshape(-1)  # else indices are divided at every place
-
-
-def endings(paths: Paths, weights: Array, lengths: Array) -> Array:
-    """Weighted number of sequences that ended in each state, ``(state,)``."""
-    last = jax.vmap(lambda shares, place: shares[:, place], (2, 0), 1)(
+def endings(paths: Paths, lengths: Array) -> Array:
+    """Weighted number of sequences that ended in each state, ``(state, sequence)``."""
+    return jax.vmap(lambda shares, place: shares[:, place], (2, 0), 1)(
         paths.states, jnp.clip(lengths - 1, 0)
     )
-    return (last * weights).sum(-1)

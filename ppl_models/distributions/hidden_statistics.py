@@ -35,18 +35,26 @@ class HiddenStatistics(HiddenDensity):
         logits = self._step_logits(prepared, missing, centre)
         chains, lengths = self._chains_of(prepared), prepared["lengths"]
         if how == "mean":
-            total, paths = jax.vmap(hidden_paths.expected, (0, 0, None))(chains, logits, lengths)
-            return total, prepared | {"paths": paths}
+            passed = jax.vmap(hidden_paths.forward, (0, 0, None))
+            total, filtered = passed(chains, logits, lengths)
+            return total, prepared | {"filtered": filtered}
         if how == "best":
             total, path = jax.vmap(hidden_one_path.best, (0, 0, None))(chains, logits, lengths)
         else:
             keys = random.split(key, len(logits))  # type: ignore[arg-type]
             draw = jax.vmap(hidden_one_path.drawn, (0, 0, 0, None))
             total, path = draw(keys, chains, logits, lengths)
-        as_shares = jax.vmap(hidden_one_path.one_path, (0, 0, None, None))
-        paths = as_shares(path, chains, lengths, logits.dtype)
-        path = path if self.order == 1 else path % self.states
-        return total, prepared | {"paths": paths, "path": path}
+        states = path if self.order == 1 else path % self.states
+        return total, prepared | {"pairs": path, "path": states}
+
+    def _paths_of(self, looked: Any, weights: Array) -> Paths:
+        """What :meth:`look` found of the paths, under ``weights (component, sequence)``."""
+        chains, lengths = self._chains_of(looked), looked["lengths"]
+        if "filtered" in looked:
+            back = jax.vmap(hidden_paths.backward, (0, 0, None, 0))
+            return back(chains, looked["filtered"], lengths, weights)
+        as_shares = jax.vmap(hidden_one_path.one_path, (0, 0, None, 0))
+        return as_shares(looked["pairs"], chains, lengths, weights)
 
     def _of_states(self, shares: Array) -> Array:
         """``(component, state, step, sequence)``, of pairs those of their last states."""
@@ -58,30 +66,30 @@ class HiddenStatistics(HiddenDensity):
         self, weights: Array, prepared: Any, *, missing: bool, centre: Array
     ) -> Statistics:
         """Expected first states, steps from state to state, and the emission's statistics."""
-        if "paths" not in prepared:
+        if not {"filtered", "pairs"} & prepared.keys():
             prepared = self.look(prepared, missing=missing, centre=centre)[1]
-        paths: Paths = prepared["paths"]
-        moves = jax.vmap(hidden_paths.transitions)(paths, weights)
+        return self._summed(self._paths_of(prepared, weights), prepared, missing, centre)
+
+    def _summed(self, paths: Paths, prepared: Any, missing: bool, centre: Array) -> Statistics:
+        """Statistics of weighted paths."""
+        moves = jax.vmap(hidden_paths.transitions)(paths)
         if self.ends:
-            ended = jax.vmap(hidden_paths.endings, (0, 0, None))
-            last = ended(paths, weights * ~self._cut(prepared), prepared["lengths"])
+            ended = jax.vmap(hidden_paths.endings, (0, None))(paths, prepared["lengths"])
+            last = (ended * ~self._cut(prepared)).sum(-1)
             moves = jnp.concatenate([moves, last.reshape(*moves.shape[:-1], 1)], axis=-1)
         shares = self._of_states(paths.states)
-        statistics = self._emitted(shares, weights, prepared, missing, centre)
         # of pairs the last "before" is none: what follows it is the second state
         steps = {"transition": moves}
         if self.order == 2:
             steps = {"initial_transition": moves[:, -1], "transition": moves[:, :-1]}
-        initial = (shares[:, :, 0] * weights[:, None]).sum(-1)
-        return {"initial": initial, **steps, **statistics}
+        emitted = self._emitted(shares, prepared, missing, centre)
+        return {"initial": shares[:, :, 0].sum(-1), **steps, **emitted}
 
-    def _emitted(
-        self, shares: Array, weights: Array, prepared: Any, missing: bool, centre: Array
-    ) -> Statistics:
+    def _emitted(self, shares: Array, prepared: Any, missing: bool, centre: Array) -> Statistics:
         """The emission's statistics under shares ``(component, state, step, sequence)``."""
         inner, seen = missing and self.emission.factorises, prepared["seen"]
-        places = jax.vmap(lambda w: hidden_paths.at_all_steps(w * seen, len(seen)))(weights)
-        shares = shares.reshape(*shares.shape[:2], -1) * places[:, None]
+        if not self._blank_unseen:
+            shares = shares * seen
         shares = shares.reshape(-1, seen.size)
         return self._flat().sums(shares, prepared["steps"], missing=inner, centre=centre)
 
@@ -97,8 +105,7 @@ class HiddenStatistics(HiddenDensity):
             shares, after = _of_pairs(shares), jnp.tile(after, (self.states + 1, 1, 1))
         ones = jnp.ones(flat._chains().step.shape[1:], weights.dtype)
         paths = jax.tree.map(lambda v: v[None], Paths(shares, shares, after, ones))
-        count = jnp.ones((1, shape[1]), weights.dtype)
-        return flat.sums(count, prepared | {"paths": paths}, missing=missing, centre=centre)
+        return flat._summed(paths, prepared, missing, centre)
 
     # ---- updates -----------------------------------------------------------------------------
 

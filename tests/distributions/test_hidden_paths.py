@@ -57,6 +57,13 @@ def library(request, monkeypatch):
     return request.param
 
 
+def _expected(chain, logits, lengths, weights=None):
+    """Log-likelihoods, and the posterior of the paths."""
+    total, filtered = hidden_paths.forward(chain, logits, lengths)
+    weights = jnp.ones(len(lengths), total.dtype) if weights is None else weights
+    return total, hidden_paths.backward(chain, filtered, lengths, weights)
+
+
 def _passes(chain, logits, lengths, keys):
     """Everything that is looked at, in one compilation."""
 
@@ -64,13 +71,14 @@ def _passes(chain, logits, lengths, keys):
         return hidden_paths.log_likelihood(chain, logits, lengths).sum()
 
     weights = jnp.arange(1.0, 1.0 + len(lengths))
-    likelihood, paths = hidden_paths.expected(chain, logits, lengths)
+    likelihood, paths = _expected(chain, logits, lengths)
+    weighted = _expected(chain, logits, lengths, weights)[1]
     return {
         "likelihood": hidden_paths.log_likelihood(chain, logits, lengths),
         "likelihood again": likelihood,
         "states": paths.states,
-        "steps": hidden_paths.transitions(paths, weights),
-        "endings": hidden_paths.endings(paths, weights, lengths),
+        "steps": hidden_paths.transitions(weighted),
+        "endings": hidden_paths.endings(weighted, lengths).sum(-1),
         "filtered": hidden_paths.filtered_states(chain, logits, lengths),
         "best": hidden_one_path.best(chain, logits, lengths),
         "slopes": jax.grad(total, (0, 1))(chain, logits),
@@ -176,7 +184,7 @@ def test_impossible_sequences_have_no_probability_and_are_no_nan(library):
 
     @jax.jit
     def look(logits):
-        likelihood, paths = hidden_paths.expected(chain, logits, lengths)
+        likelihood, paths = _expected(chain, logits, lengths)
         best, _ = hidden_one_path.best(chain, logits, lengths)
         drawn = hidden_one_path.drawn(random.key(0), chain, logits, lengths)[0]
         return likelihood, best, drawn, paths
@@ -201,7 +209,7 @@ def test_a_hundred_thousand_steps_in_single_precision():
         def total(logits):
             return hidden_paths.log_likelihood(chain, logits, lengths).sum()
 
-        _, paths = hidden_paths.expected(chain, logits, lengths)
+        _, paths = _expected(chain, logits, lengths)
         path = hidden_one_path.drawn(random.key(0), chain, logits, lengths)[1]
         return *jax.value_and_grad(total)(logits), paths.states, path
 
@@ -249,9 +257,9 @@ def test_sums_next_to_a_power_of_two_are_scaled_once(states):
     chain = Chain(*(jnp.asarray(v, jnp.float32) for v in (initial, table, np.ones(states))))
     logits = jnp.zeros((states, steps, sequences), jnp.float32)
     lengths = jnp.full(sequences, steps)
-    total, paths = jax.jit(hidden_paths.expected)(chain, logits, lengths)
+    total, paths = jax.jit(_expected)(chain, logits, lengths)
     np.testing.assert_allclose(total, 0, atol=1e-4)
-    moved = hidden_paths.transitions(paths, jnp.ones(sequences)).sum()
+    moved = hidden_paths.transitions(paths).sum()
     np.testing.assert_allclose(moved, sequences * (steps - 1), rtol=1e-4)
     value = jax.jit(hidden_paths.log_likelihood)(chain, logits, lengths)
     np.testing.assert_allclose(value, 0, atol=1e-4)
