@@ -14,7 +14,9 @@ contract test finds it by itself.
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -25,6 +27,8 @@ from jax import Array, lax
 from numpyro.distributions import Distribution
 
 Statistics = dict[str, Array]
+#: Numbers of a product that is written out, to be fused with what is done with it.
+FEW = 40
 
 
 class ExponentialFamily(Distribution):
@@ -265,7 +269,11 @@ class StackedFamily(ExponentialFamily):
 
     def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
         """Log-densities ``(component, row)``."""
-        return self.natural(missing=missing, centre=centre) @ prepared
+        natural = self.natural(missing=missing, centre=centre)
+        if natural.size > FEW:
+            return natural @ prepared
+        prepared = lax.optimization_barrier(prepared)  # else it is made anew for every component
+        return functools.reduce(operator.add, map(operator.mul, natural.T[..., None], prepared))
 
     def added_up(self, weights: Array, prepared: Array, *, missing: bool, centre: Array) -> Array:
         """``(statistic, component)``."""

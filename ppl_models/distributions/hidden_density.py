@@ -251,14 +251,16 @@ class HiddenDensity(ExponentialFamily):
     def logits(self, prepared: Any, *, missing: bool, centre: Array) -> Array:
         """Log-densities ``(component, sequence)``, paths summed out."""
         logits = self._step_logits(prepared, missing, centre)
-        summed = jax.vmap(hidden_paths.log_likelihood, (0, 0, None))
-        return summed(self._chains_of(prepared), logits, prepared["lengths"])
+        return self._summed_out(logits, prepared)
 
     def vanishes(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
         """No path that is possible has steps that are."""
         logits = self._step_logits(prepared, missing, centre, exact=True)
-        summed = jax.vmap(hidden_paths.log_likelihood, (0, 0, None))
-        return jnp.isneginf(summed(self._chains_of(prepared), logits, prepared["lengths"]))
+        return jnp.isneginf(self._summed_out(logits, prepared))
+
+    def _summed_out(self, logits: Array, prepared: Any) -> Array:
+        chains, lengths = self._chains_of(prepared), prepared["lengths"]
+        return jax.vmap(hidden_paths.log_likelihood, (0, 0, None))(chains, logits, lengths)
 
     def log_prob(self, value: Any, intermediates: list[Any] | None = None) -> Array:
         """Log-density of whole sequences, paths and missing steps summed out."""

@@ -17,7 +17,7 @@ from .hidden_paths import (
 )
 
 
-def one_path(path: Array, chain: Chain, lengths: Array, weights: Array) -> Paths:
+def one_path(chain: Chain, path: Array, weights: Array, lengths: Array) -> Paths:
     """A path ``(step, sequence)`` as shares that are zero or the weight of the sequence."""
     place = jnp.arange(path.shape[0])[:, None]
     code = jnp.arange(len(chain.initial))[:, None, None]

@@ -131,32 +131,31 @@ def _apply_to_pairs(step: Array, values: Array, back: bool) -> Array:
     return jnp.pad(moved, ((0, here), (0, 0)))  # none comes before the first step alone
 
 
-@jax.custom_batching.custom_vmap
-def _put(into: Array, values: Array, place: Any) -> Array:
+def _write(into: Array, values: Array, place: Any) -> Array:
     """``values (..., sequence)`` written into ``(..., place)``."""
     return lax.dynamic_update_slice_in_dim(into, values, place, -1)
 
 
+_put = jax.custom_batching.custom_vmap(_write)
+
+
 @_put.def_vmap
-def _put_each(size: int, batched: list, into: Array, values: Array, place: Any) -> tuple:
-    """Side by side, in one piece: JAX's own rule makes a scatter of it, cell by cell."""
+def _put_side_by_side(
+    size: int, batched: list, into: Array, values: Array, place: Any
+) -> tuple[Array, bool]:
+    """In one piece: JAX's own rule makes a scatter of it, cell by cell."""
+    if not any(batched[:2]):
+        return _write(into, values, place), False
     into, values = (
         v if there else jnp.broadcast_to(v, (size, *v.shape))
         for v, there in zip((into, values), batched, strict=False)
     )
-    return _put(into, values, place), True
+    return _write(into, values, place), True
 
 
-@jax.custom_batching.custom_vmap
-def _at(values: Array, place: Any, like: Array) -> Array:
-    """The steps ``(..., sequence)`` of ``values (..., place)`` from a place on, as many as others."""
-    return lax.dynamic_slice_in_dim(values, place, like.shape[-1], -1)
-
-
-@_at.def_vmap
-def _at_each(size: int, batched: list, values: Array, place: Any, like: Array) -> tuple:
-    like = like[0] if batched[2] else like
-    return _at(values, place, like), batched[0]
+def _at(values: Array, place: Any, sequences: int) -> Array:
+    """One step of all sequences, ``(..., sequence)`` of ``(..., place)``."""
+    return lax.dynamic_slice_in_dim(values, place, sequences, -1)
 
 
 def _forward(
@@ -180,7 +179,7 @@ def _forward(
     def one(count: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
         arriving, scale, kept, scales = state
         place = count * sequences
-        joint = arriving * scale * _at(likelihood, place, scale)
+        joint = arriving * scale * _at(likelihood, place, sequences)
         kept, scales = _put(kept, joint, place), _put(scales, scale, place)
         return _apply(step, joint, False), _scaling(over_states(joint)), kept, scales
 
@@ -211,7 +210,7 @@ def _backward(
         ahead, _, kept, right = state
         count = steps - 1 - passed
         likelihood, joint, scale, there = (
-            _at(values, count * sequences, weights)
+            _at(values, count * sequences, sequences)
             for values in (filtered.likelihood, filtered.joint, filtered.scales, seen)
         )
         shares = joint * ahead
@@ -251,11 +250,11 @@ def forward(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, Filtere
     start = everywhere(chain.initial, sequences)
     over = logits.reshape(likelihood.shape), top
     joint, scales = _forward(chain.step, start, likelihood, over)
-    scaled = jnp.where(seen, _exponent(scales), 0).reshape(-1, sequences).sum(0)
-    tops = _long_sum(jnp.where(seen, top, 0).reshape(-1, sequences))
+    logs = top - math.log(2) * _exponent(scales).astype(top.dtype)
+    scaled = _by_sequence(jnp.where(seen, logs, 0), sequences)
     last = jnp.where(lengths > 0, joint[:, last_place(lengths)], start)
     whole = over_states(last * everywhere(chain.end, sequences))
-    total = exact_log(whole) - math.log(2) * scaled + tops
+    total = exact_log(whole) + scaled
     return total, Filtered(likelihood, joint, scales, last)
 
 
@@ -264,20 +263,26 @@ def last_place(lengths: Array) -> Array:
     return jnp.clip(lengths - 1, 0) * len(lengths) + jnp.arange(len(lengths))
 
 
-def _long_sum(values: Array) -> Array:
-    """Over the first axis, in blocks: a long sum has no room for the last digits of its terms."""
-    size = max(1, math.isqrt(len(values)))
-    padded = jnp.pad(values, ((0, -len(values) % size), (0, 0)))
-    return padded.reshape(-1, size, padded.shape[1]).sum(1).sum(0)
+def _by_sequence(values: Array, sequences: int) -> Array:
+    """Sums ``(sequence,)`` of ``(place,)``, in blocks of steps.
+
+    A long sum has no room for the last digits of its terms, and a short axis none for a vector.
+    """
+    steps = len(values) // sequences
+    size = math.isqrt(steps)
+    blocks = values[: steps // size * size * sequences].reshape(-1, size * sequences).sum(0)
+    rest = values[steps // size * size * sequences :]
+    whole = jnp.concatenate([blocks, rest]) if len(rest) else blocks
+    return whole.reshape(-1, sequences).sum(0)
 
 
-def backward(chain: Chain, filtered: Filtered, lengths: Array, weights: Array) -> Paths:
+def backward(chain: Chain, filtered: Filtered, weights: Array, lengths: Array) -> Paths:
     """The posterior of all paths, weighted by sequence, ``weights (sequence,)``."""
-    return _backward_and_ends(chain, filtered, lengths, weights)[0]
+    return _backward_and_ends(chain, filtered, weights, lengths)[0]
 
 
 def _backward_and_ends(
-    chain: Chain, filtered: Filtered, lengths: Array, weights: Array
+    chain: Chain, filtered: Filtered, weights: Array, lengths: Array
 ) -> tuple[Paths, Array, Array]:
     """And weighted slopes by the shares of a sequence's first state and of its end."""
     sequences, last = len(lengths), filtered.last
@@ -288,8 +293,9 @@ def _backward_and_ends(
     each = 1 / _safe(whole)
     ending = jnp.minimum(end * each, jnp.finfo(end.dtype).max / 64)
     shares, right, first = _backward(chain.step, ending, filtered, seen, weights)
-    shape = (len(last), -1, sequences)
-    paths = Paths(*(v.reshape(shape) for v in (shares, filtered.joint, right)), chain.step)
+    left = filtered.joint
+    states, left, right = (v.reshape(len(v), -1, sequences) for v in (shares, left, right))
+    paths = Paths(states, left, right, chain.step)
     first = jnp.where(lengths > 0, first, end * (each * weights))
     return paths, first, last * (each * weights)
 
@@ -309,8 +315,8 @@ def _and_filtered(chain: Chain, logits: Array, lengths: Array) -> tuple[Array, A
 
 
 def _pull_back(found: Any, weights: Array) -> tuple[Chain, Array, None]:
-    chain, _, lengths = found
-    paths, *ends = _backward_and_ends(*found, weights)
+    chain, filtered, lengths = found
+    paths, *ends = _backward_and_ends(chain, filtered, weights, lengths)
     pull = jax.vjp(
         lambda *shares: tuple(everywhere(share, len(lengths)) for share in shares),
         chain.initial,

@@ -50,11 +50,12 @@ class HiddenStatistics(HiddenDensity):
     def _paths_of(self, looked: Any, weights: Array) -> Paths:
         """What :meth:`look` found of the paths, under ``weights (component, sequence)``."""
         chains, lengths = self._chains_of(looked), looked["lengths"]
+        over = (0, 0, 0, None)
         if "filtered" in looked:
-            back = jax.vmap(hidden_paths.backward, (0, 0, None, 0))
-            return back(chains, looked["filtered"], lengths, weights)
-        as_shares = jax.vmap(hidden_one_path.one_path, (0, 0, None, 0))
-        return as_shares(looked["pairs"], chains, lengths, weights)
+            back = jax.vmap(hidden_paths.backward, over)
+            return back(chains, looked["filtered"], weights, lengths)
+        as_shares = jax.vmap(hidden_one_path.one_path, over)
+        return as_shares(chains, looked["pairs"], weights, lengths)
 
     def _of_states(self, shares: Array) -> Array:
         """``(component, state, step, sequence)``, of pairs those of their last states."""

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ..distributions.exponential_family import ExponentialFamily
@@ -207,7 +208,8 @@ def over_chunks(
 
     def of_device(pieces: tuple) -> tuple[Any, Any]:
         added, kept = all_of(pieces)
-        return lax.psum(added, "chunk"), kept
+        one, apart = ravel_pytree(added)  # devices wait for each other once for every array
+        return apart(lax.psum(one, "chunk")), kept
 
     of_part = all_of
     if chunks.mesh is not None:

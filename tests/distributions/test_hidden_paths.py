@@ -61,7 +61,7 @@ def _expected(chain, logits, lengths, weights=None):
     """Log-likelihoods, and the posterior of the paths."""
     total, filtered = hidden_paths.forward(chain, logits, lengths)
     weights = jnp.ones(len(lengths), total.dtype) if weights is None else weights
-    return total, hidden_paths.backward(chain, filtered, lengths, weights)
+    return total, hidden_paths.backward(chain, filtered, weights, lengths)
 
 
 def _passes(chain, logits, lengths, keys):
@@ -263,3 +263,38 @@ def test_sums_next_to_a_power_of_two_are_scaled_once(states):
     np.testing.assert_allclose(moved, sequences * (steps - 1), rtol=1e-4)
     value = jax.jit(hidden_paths.log_likelihood)(chain, logits, lengths)
     np.testing.assert_allclose(value, 0, atol=1e-4)
+
+
+def test_slopes_have_slopes(ends):
+    """Hessians, side by side too, as differences of slopes; there is no reverse mode of slopes."""
+    logits, lengths = jnp.asarray(_logits()), jnp.asarray(LENGTHS)
+
+    def total(table):
+        chain = Chain(table[0], table[1:], jnp.full(STATES, 0.5 if ends else 1.0))
+        return hidden_paths.log_likelihood(chain, logits, lengths).sum()
+
+    tables = np.random.default_rng(1).dirichlet(np.ones(STATES), (2, STATES + 1))
+    found = jax.jit(jax.vmap(jax.hessian(total)))(jnp.asarray(tables))
+    slope, small = jax.jit(jax.grad(total)), 1e-6
+    for table, hessian in zip(tables, found, strict=True):
+        for place in np.ndindex(table.shape):
+            step = np.zeros_like(table)
+            step[place] = small
+            difference = (slope(table + step) - slope(table - step)) / (2 * small)
+            np.testing.assert_allclose(hessian[..., *place], difference, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_states_that_only_the_future_makes_probable(dtype):
+    """Neither past nor future alone would have chosen the state; nothing overflows."""
+    chain = Chain(np.array([0.5, 0.5]), np.eye(2), np.ones(2))  # once in a state, always
+    lean = 0.9 * np.log(np.finfo(dtype).max) / 8
+    logits = np.zeros((2, 17, 1))
+    logits[0, :8], logits[1, 8:16] = lean, lean  # first for one state, then for the other
+    logits[1, 16] = 3.0
+    chain, logits = jax.tree.map(lambda v: jnp.asarray(v, dtype), (chain, logits))
+    total, paths = jax.jit(_expected)(chain, logits, jnp.array([17]))
+    share = 1 / (1 + np.exp(-3.0))
+    np.testing.assert_allclose(paths.states[1, :, 0], share, rtol=1e-4)
+    np.testing.assert_allclose(hidden_paths.transitions(paths).sum(), 16, rtol=1e-4)
+    np.testing.assert_allclose(total, 8 * lean + np.log(0.5 + 0.5 * np.exp(3.0)), rtol=1e-6)
