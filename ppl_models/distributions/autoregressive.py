@@ -27,6 +27,7 @@ class Autoregressive:
     ends: bool = True
     needs_whole_rows: bool = False  #: whether a row with a gap has no density
     fills_in: ClassVar[bool] = False  #: whether the most probable filling of gaps is known
+    memory: int | None = None  #: how many tokens the next one depends on at most; None: on all
 
     def begin(self, shape: tuple[int, ...]) -> State:
         """Nothing read yet, for ``shape`` sequences."""
@@ -38,6 +39,13 @@ class Autoregressive:
         The first token is never ``<end>`` where empty sequences have no probability.
         """
         raise NotImplementedError
+
+    def following_one(self, state: State, token: Array) -> Array:
+        """Log-probability of one next token, ``<end>`` being one, ``shape``.
+
+        Programs that need no table of all tokens for it should do better.
+        """
+        return jnp.take_along_axis(self.following(state), token[..., None], -1)[..., 0]
 
     def read(self, state: State, token: Array) -> State:
         """One token further: codes 0 … V-1, ``shape``."""

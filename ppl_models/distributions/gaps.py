@@ -17,6 +17,9 @@ from jax.scipy.special import logsumexp
 
 from .autoregressive import Autoregressive
 
+PARTICLES = 128  #: of a row, where combinations of gaps are too many
+PARTICLE_CELLS = 4_000_000  #: row x particle x token at once
+
 
 def known_cells(value: Array) -> Array:
     """Which cells are known: a gap is NaN, or a negative code."""
@@ -77,6 +80,16 @@ def fill_gaps(
     last = random.categorical(last_key, weight)
     total = total + logsumexp(weight, -1) - jnp.log(particles)
     return jnp.take_along_axis(written, last[:, None, None], 1)[:, 0], total
+
+
+def fill_by_particles(chain: Autoregressive, key: Array, value: Array) -> Array:
+    """Rows ``(row, position)`` with their gaps filled in, as many at once as memory allows."""
+    at_once = max(1, PARTICLE_CELLS // (PARTICLES * (chain.tokens + 1)))
+
+    def fill(pair: tuple[Array, Array]) -> Array:
+        return fill_gaps(chain, pair[0], pair[1][None], PARTICLES)[0][0]
+
+    return lax.map(fill, (random.split(key, len(value)), value), batch_size=at_once)
 
 
 def _systematic(key: Array, share: Array) -> Array:

@@ -10,8 +10,17 @@ from jax import Array, lax, random
 from numpyro.distributions import Distribution, constraints
 from numpyro.util import is_prng_key
 
+from ..errors import InputError
 from .autoregressive import Autoregressive, State
-from .ngram_gaps import as_table, fill_by_particles, fits_a_table
+from .gap_combinations import (
+    MOST_COMBINATIONS,
+    Reach,
+    combinations,
+    fill_combinations,
+    map_rows,
+    reach,
+)
+from .gaps import fill_by_particles
 from .ngrams import Ngrams
 
 BEFORE = -1  #: what is remembered of the time before a sequence began
@@ -46,6 +55,7 @@ class NgramChain(Autoregressive, Distribution):
     pytree_aux_fields = ("positions",)
     data_description = "sequences of tokens"
     needs_whole_rows = True
+    fills_in = True
 
     def __init__(
         self,
@@ -84,13 +94,7 @@ class NgramChain(Autoregressive, Distribution):
             value: codes ``(..., position)``.
         """
         value = value.astype(jnp.int32)
-        recent = self._recent(value)
-        probability = jnp.full(value.shape, 1 / (self.tokens + 1), self.kept.dtype)
-        for context in self.seen.contexts(recent):
-            entry = self.seen.entry(context, value)
-            kept = jnp.where(entry < 0, 0, self.kept[entry])
-            shorter = self.backoff[jnp.clip(context, 0)] * probability
-            probability = jnp.where(context < 0, probability, kept + shorter)
+        probability = self._probability(self._recent(value), value)
         before = jnp.concatenate([jnp.zeros_like(value[..., :1]), value[..., :-1]], -1)
         missing = jnp.where(value < 0, jnp.nan, 0)
         return jnp.where(before < self.tokens, jnp.log(probability) + missing, 0)
@@ -109,19 +113,40 @@ class NgramChain(Autoregressive, Distribution):
     # ---- gaps --------------------------------------------------------------------------------
 
     @property
-    def fills_in(self) -> bool:  # type: ignore[override]
-        """Whether most probable fillings are known: where a table holds all contexts."""
-        return fits_a_table(self.tokens, self.seen.order)
+    def memory(self) -> int:  # type: ignore[override]
+        """How many tokens the next one depends on."""
+        return self.seen.order - 1
 
-    def complete(self, key: Array, value: Array) -> Array:
-        """Draw missing tokens of ``(row, position)`` given all others: exact, or by particles."""
-        if self.fills_in:
-            return as_table(self).complete(key, value)
-        return fill_by_particles(self, key, value)
+    def complete(self, key: Array, value: Array, found: Reach | None = None) -> Array:
+        """Draw missing tokens of ``(row, position)`` given all others.
 
-    def most_probable(self, value: Array) -> Array:
-        """The most probable missing tokens given all others, together."""
-        return as_table(self).most_probable(value)
+        Exact, but for so many gaps side by side that their combinations are beyond counting: there
+        by particles.
+        """
+        found = found or reach(value, self.memory)
+        if combinations(self, found) > MOST_COMBINATIONS:
+            return fill_by_particles(self, key, value)
+        return self._filled(value, found, key)
+
+    def most_probable(self, value: Array, found: Reach | None = None) -> Array:
+        """The most probable missing tokens given all others, together.
+
+        Raises:
+            InputError: too many gaps side by side.
+        """
+        found = found or reach(value, self.memory)
+        if combinations(self, found) > MOST_COMBINATIONS:
+            raise InputError(
+                f"{max(found)} unknown tokens within {self.seen.order} have "
+                f"{self.tokens:,}^{max(found)} combinations, too many to look for the most "
+                "probable one: leave most_probable out"
+            )
+        return self._filled(value, found)
+
+    def _filled(self, value: Array, found: Reach, key: Array | None = None) -> Array:
+        rows = (value,) if key is None else (value, random.split(key, len(value)))
+        fill = lambda row: fill_combinations(self, row[0], found, *row[1:])[0]  # noqa: E731
+        return map_rows(fill, rows, self.positions * combinations(self, found))
 
     # ---- one token after the other -----------------------------------------------------------
 
@@ -134,6 +159,20 @@ class NgramChain(Autoregressive, Distribution):
         """One token further."""
         token = token.astype(jnp.int32)[..., None]
         return jnp.concatenate([token, state], -1)[..., : self.seen.order - 1]
+
+    def following_one(self, state: State, token: Array) -> Array:
+        """Log-probability of one next token, ``shape``."""
+        return jnp.log(self._probability(state, token))
+
+    def _probability(self, recent: Array, token: Array) -> Array:
+        """Of tokens after those before them ``(..., order - 1)``, the nearest first."""
+        probability = jnp.full(token.shape, 1 / (self.tokens + 1), self.kept.dtype)
+        for context in self.seen.contexts(recent):
+            entry = self.seen.entry(context, token)
+            kept = jnp.where(entry < 0, 0, self.kept[entry])
+            shorter = self.backoff[jnp.clip(context, 0)] * probability
+            probability = jnp.where(context < 0, probability, kept + shorter)
+        return probability
 
     def following(self, state: State) -> Array:
         """Log-probabilities of the next token, ``shape + (V + 1,)``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
 from typing import Any, ClassVar
@@ -15,9 +16,10 @@ from numpyro.distributions import Dirichlet, Distribution, constraints
 from ..errors import InputError
 from .autoregressive import Autoregressive
 from .bernoulli import safe_log
-from .chain_gaps import MISSING_TOKEN, fill, log_likelihood
+from .chain_gaps import MISSING_TOKEN, log_likelihood
 from .conditionals import DirichletConditional
 from .exponential_family import ExponentialFamily, Statistics, broadcast_batch
+from .gap_combinations import Reach, combinations, fill_combinations, map_rows, reach
 
 AT_ONCE = 65_536  #: steps that a pass looks up at once: they stay in a core's own cache
 GAP_CELLS = 2_000_000  #: sequence x context that the recursion over gaps holds at once
@@ -307,35 +309,44 @@ class TokenChain(ExponentialFamily, Autoregressive):
 
     # ---- gaps and draws ------------------------------------------------------------------------
 
-    def complete(self, key: Array, value: Array) -> Array:
+    @property
+    def memory(self) -> int:  # type: ignore[override]
+        """How many tokens the next one depends on."""
+        return self.order
+
+    def complete(self, key: Array, value: Array, found: Reach | None = None) -> Array:
         """Draw missing tokens given all others."""
+        return self._filled(value, found, key)
 
-        def draw(given: tuple[Array, ...]) -> Array:
-            initial, transition, tokens, key = given
+    def most_probable(self, value: Array, found: Reach | None = None) -> Array:
+        """The most probable missing tokens given all others, together."""
+        return self._filled(value, found)
 
-            def choose(place: Array, log_probs: Array) -> Array:
-                return random.categorical(random.fold_in(key, place), log_probs)
+    def _filled(self, value: Array, found: Reach | None, key: Array | None = None) -> Array:
+        """Row by row, under parameters that all rows share or each has for itself."""
+        found = found or reach(value, self.order)
+        shape = value.shape[:-1]
+        alone = math.prod(self.batch_shape) == 1
+        whole = self.components()
+        parts = (whole.initial[0], whole.transition[0]) if alone else self._by_row(value, shape)[:2]
+        rows = {"value": value.reshape(-1, self.positions)}
+        if key is not None:
+            rows["key"] = random.split(key, len(rows["value"]))
+        if not alone:
+            rows |= {"initial": parts[0], "transition": parts[1]}
 
-            return fill(initial, transition, tokens, self.order, choose)
+        def fill(row: dict[str, Array]) -> Array:
+            own = (row["initial"], row["transition"]) if not alone else parts
+            chain = TokenChain(*own, **self.static_arguments(), validate_args=False)
+            return fill_combinations(chain, row["value"], found, row.get("key"))[0]
 
-        rows = self._by_row(value, value.shape[:-1])
-        keys = random.split(key, rows[-1].shape[0])
-        return self._filled(draw, (*rows, keys)).reshape(value.shape)
+        return map_rows(fill, rows, self.positions * combinations(self, found)).reshape(value.shape)
 
-    def most_probable(self, value: Array) -> Array:
-        """The most probable missing tokens given all others, together (Viterbi 1967)."""
-
-        def best(given: tuple[Array, ...]) -> Array:
-            initial, transition, tokens = given
-            choose = lambda place, log_probs: log_probs.argmax()  # noqa: E731
-            return fill(initial, transition, tokens, self.order, choose, jnp.max)
-
-        return self._filled(best, self._by_row(value, value.shape[:-1])).reshape(value.shape)
-
-    def _filled(self, one: Any, rows: tuple[Array, ...]) -> Array:
-        """Row by row, as many at once as their recursions may hold."""
-        size = max(1, GAP_CELLS // (self.positions * self.tokens**self.order))
-        return lax.map(one, rows, batch_size=size)
+    def following_one(self, state: Array, token: Array) -> Array:
+        """Log-probability of one next token."""
+        if self.batch_shape:
+            return super().following_one(state, token)
+        return jnp.log(self._table()[state, token])
 
     def features(self, value: Array) -> Array:
         """Shares of the tokens in every sequence."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from functools import partial
@@ -15,7 +16,9 @@ from jax import Array, random
 
 from ..data.kinds import Observed
 from ..distributions.autoregressive import Autoregressive
-from ..distributions.token_chain import MISSING_TOKEN
+from ..distributions.convert import as_family, unwrap
+from ..distributions.gap_combinations import Reach, reach
+from ..distributions.token_chain import MISSING_TOKEN, TokenChain
 from ..errors import InputError
 from ..inference.compiling import in_batches
 from ..inference.fit import cast, from_json, scope
@@ -205,15 +208,15 @@ def impute(
         values = resampled(found, key, draws)
         model, structure = found.problem.model, found.problem.structure
         size = max(1, CELLS // (structure.clusters * draws))
-        pieces = []
+        reaches, pieces = _reaches(found), []
         for first in range(0, structure.rows, size):
             part = model.with_data({n: v[first : first + size] for n, v in model.data.items()})
             here = part.structure()
             if most_probable:
-                filled = _fill_best(part, values, structure=here)
+                filled = _fill_best(part, values, structure=here, reaches=reaches)
             else:
                 keys = random.split(random.fold_in(key, first + 2), draws)
-                filled = _fill(part, values, keys, structure=here)
+                filled = _fill(part, values, keys, structure=here, reaches=reaches)
             pieces.append({n: np.asarray(v) for n, v in filled.items()})
     filled = {n: np.concatenate([p[n] for p in pieces], axis=1) for n in pieces[0]}
     variables = {
@@ -242,8 +245,25 @@ def resampled(found: Recalled, key: Array, count: int) -> Globals:
     return {n: jnp.asarray(v[chosen]) for n, v in found.values.items()}
 
 
-@partial(jax.jit, static_argnames=("structure",))
-def _fill(model: Model, values: Globals, keys: Array, *, structure: Structure) -> dict[str, Array]:
+Reaches = tuple[tuple[str, Reach], ...]  #: by site, of sequences whose tokens depend on few
+
+
+def _reaches(found: Recalled) -> Reaches:
+    """What is to be known of the gaps before anything is compiled."""
+    emissions = {n: unwrap(e) for n, e in found.problem.example.emissions.items()}
+    return tuple(
+        (name, reach(found.problem.model.data[name], emission.memory))
+        for name, emission in emissions.items()
+        if isinstance(emission, Autoregressive) and emission.memory is not None
+    )
+
+
+@partial(jax.jit, static_argnames=("structure", "reaches"))
+def _fill(
+    model: Model, values: Globals, keys: Array, *, structure: Structure, reaches: Reaches
+) -> dict[str, Array]:
+    known = dict(reaches)
+
     def one(pair: tuple[Array, Globals]) -> dict[str, Array]:
         key, held = pair
         assign_key, *site_keys = random.split(key, 1 + len(structure.emissions))
@@ -254,15 +274,20 @@ def _fill(model: Model, values: Globals, keys: Array, *, structure: Structure) -
         filled = {}
         for site_key, name in zip(site_keys, structure.emissions, strict=True):
             emission = _rowwise(trace[name]["fn"])
-            filled[name] = emission.complete(site_key, _gaps(model.data[name], emission))
+            more = (known[name],) if name in known else ()
+            gaps = _gaps(model.data[name], emission)
+            filled[name] = emission.complete(site_key, gaps, *more)
         return filled
 
     return in_batches(one, (keys, values), 8)
 
 
-@partial(jax.jit, static_argnames=("structure",))
-def _fill_best(model: Model, values: Globals, *, structure: Structure) -> dict[str, Array]:
+@partial(jax.jit, static_argnames=("structure", "reaches"))
+def _fill_best(
+    model: Model, values: Globals, *, structure: Structure, reaches: Reaches
+) -> dict[str, Array]:
     """The most probable filling of every row, with its cluster: the best of each cluster's best."""
+    known = dict(reaches)
 
     def of_cluster(held: Globals, cluster: Array | None) -> tuple[dict[str, Array], Array]:
         trace = model.trace_at(held, structure, assignment=cluster)
@@ -274,7 +299,8 @@ def _fill_best(model: Model, values: Globals, *, structure: Structure) -> dict[s
                     f"cells of {type(emission).__name__} have no most probable filling here: "
                     "leave most_probable out"
                 )
-            filled[name] = emission.most_probable(_gaps(model.data[name], emission))
+            more = (known[name],) if name in known else ()
+            filled[name] = emission.most_probable(_gaps(model.data[name], emission), *more)
             score = score + emission.log_prob(filled[name])
         return filled, score
 
@@ -293,8 +319,6 @@ def _fill_best(model: Model, values: Globals, *, structure: Structure) -> dict[s
 
 def _rowwise(distribution: Any, rows: int | None = None) -> Any:
     """The emission as a family with one component a row."""
-    from ..distributions.convert import as_family, unwrap
-
     whole = unwrap(distribution)
     if isinstance(whole, Autoregressive) and whole.needs_whole_rows:
         return whole  # (one for all rows)
@@ -304,6 +328,8 @@ def _rowwise(distribution: Any, rows: int | None = None) -> Any:
             f"cells of {type(distribution).__name__} cannot be filled in: write the emission "
             "with a family of ppl_models.distributions"
         )
+    if isinstance(family, TokenChain) and math.prod(family.batch_shape) == 1:
+        return family  # a table of all contexts is too large to be had once a row
     rows = distribution.batch_shape[-1] if rows is None else rows
     arguments = {}
     for name, dims in family.parameter_dims.items():

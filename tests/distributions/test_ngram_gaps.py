@@ -11,9 +11,10 @@ import pytest
 from jax import random
 
 from ppl_models.distributions import ngram_chain as module
+from ppl_models.distributions.gap_combinations import Reach, fill_combinations, reach
 from ppl_models.distributions.ngram_chain import NgramChain, smoothed
-from ppl_models.distributions.ngram_gaps import as_table, fits_a_table
 from ppl_models.distributions.ngrams import count_ngrams
+from ppl_models.errors import InputError
 
 V, POSITIONS = 3, 7
 GAPS = [
@@ -53,17 +54,25 @@ def known(request: pytest.FixtureRequest) -> tuple:
     return chain, every, np.split(whole, cuts)
 
 
-def test_the_table_is_the_chain_without_the_empty_sequence(known: tuple) -> None:
+def test_what_is_known_has_the_sum_and_the_largest_of_all_fillings(known: tuple) -> None:
     chain, _, each = known
-    log_prob = jax.jit(lambda rows: as_table(chain).log_prob(rows))(jnp.array(GAPS))
-    expected = np.array([np.logaddexp.reduce(one) for one in each])
-    empty = float(chain.log_prob(jnp.full(POSITIONS, V)))
-    np.testing.assert_allclose(log_prob, expected - np.log1p(-np.exp(empty)), rtol=1e-10)
+    rows = jnp.array(GAPS)
+    # how far gaps reach is known of the rows, or is the worst that could be
+    for found in (reach(GAPS, chain.memory), Reach(max(1, chain.memory), chain.memory + 1)):
+
+        @jax.jit
+        def totals(rows: jnp.ndarray, found: Reach = found) -> list:
+            sums = jax.vmap(lambda row: fill_combinations(chain, row, found, random.key(0))[1])
+            best = jax.vmap(lambda row: fill_combinations(chain, row, found)[1])
+            return [sums(rows), best(rows)]
+
+        sums, best = totals(rows)
+        np.testing.assert_allclose(sums, [np.logaddexp.reduce(one) for one in each], rtol=1e-10)
+        np.testing.assert_allclose(best, [one.max() for one in each], rtol=1e-10)
 
 
 def test_the_most_probable_filling_is_the_best_of_all(known: tuple) -> None:
     chain, every, each = known
-    assert chain.fills_in
     found = np.asarray(jax.jit(chain.most_probable)(jnp.array(GAPS)))
     for row, rows, log_probs in zip(found, every, each, strict=True):
         place = (rows == row).all(1).argmax()
@@ -99,15 +108,18 @@ def test_fillings_are_drawn_by_their_probability(known: tuple) -> None:
     assert off(np.asarray(jax.jit(chain.complete)(random.key(5), tiled)), every, each) < 5
 
 
-def test_particles_draw_where_no_table_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "fits_a_table", lambda vocabulary, order: False)
+def test_gaps_far_apart_need_few_combinations_however_long_the_memory() -> None:
+    """Those that reach less far: one at a time for a memory of one token."""
+    apart = [[0, -1, 2, -1, 0, -1, 3]]
+    assert [max(reach(apart, memory)) for memory in (0, 1, 2, 3, 9)] == [1, 1, 2, 2, 3]
+    assert reach([[0, 1, 3]], 2) == (1, 0)
+
+
+def test_particles_draw_where_combinations_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_COMBINATIONS", V - 1)
     chain, every = chain_of(2), [fillings(row) for row in (GAPS[0], GAPS[2])]
-    assert not chain.fills_in
+    with pytest.raises(InputError, match=r"1 unknown tokens within 2 have 3\^1 combinations"):
+        chain.most_probable(jnp.array([GAPS[0]]))
     each = [np.asarray(chain.log_prob(jnp.asarray(rows))) for rows in every]
     tiled = jnp.repeat(jnp.array([GAPS[0], GAPS[2]]), 200, axis=0)
     assert off(np.asarray(jax.jit(chain.complete)(random.key(6), tiled)), every, each) < 5
-
-
-def test_tables_are_made_of_few_contexts_only() -> None:
-    assert fits_a_table(2000, 2) and not fits_a_table(2001, 2)
-    assert fits_a_table(2000, 1)  # of which the table has rows all the same
