@@ -62,21 +62,25 @@ class HiddenMarkov(HiddenStatistics):
         table = jnp.concatenate([chains.step, (1 - chains.step.sum(-1, keepdims=True)).clip(0)], -1)
         if not self.ends:
             table = table.at[..., -1].set(0)
-        table = table.reshape(*table.shape[: -1 - self.order], -1, states + 1)
-        table = jnp.broadcast_to(safe_log(table), (*shape, *table.shape[-2:]))
+        # a uniform number falls between two of a row's running sums, the last being one
+        upto = jnp.cumsum(table, -1)
+        upto = (upto / upto[..., -1:])[..., :-1].reshape(
+            *table.shape[: -1 - self.order], -1, states
+        )
+        upto = jnp.broadcast_to(upto, (*shape, *upto.shape[-2:]))
         first = random.categorical(start_key, safe_log(self.initial), shape=shape)
 
-        def step(carry: tuple[Array, Array], key: Array) -> tuple[tuple[Array, Array], Array]:
+        def step(carry: tuple[Array, Array], uniform: Array) -> tuple[tuple[Array, Array], Array]:
             before, state = carry
             here = jnp.clip(state, 0, states - 1)
             index = before * states + here if pairs else here
-            row = jnp.take_along_axis(table, index[..., None, None], -2)
-            after = random.categorical(key, row[..., 0, :])
+            row = jnp.take_along_axis(upto, index[..., None, None], -2)[..., 0, :]
+            after = (row <= uniform[..., None]).sum(-1, dtype=state.dtype)
             after = jnp.where(state == states, states, after)
             return (here, after), after
 
-        keys = random.split(step_key, self.positions - 1)
-        _, rest = jax.lax.scan(step, (jnp.full_like(first, states), first), keys)
+        uniforms = random.uniform(step_key, (self.positions - 1, *shape), upto.dtype)
+        _, rest = jax.lax.scan(step, (jnp.full_like(first, states), first), uniforms)
         path = jnp.concatenate([first[None], rest])  # (position, shape)
         inside = jnp.clip(path, 0, states - 1)
         chosen = self._emissions_at(inside, components=len(self.batch_shape)).sample(emit_key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -19,6 +20,9 @@ from ..inference.origins import draw_prior
 from ..inference.problem import Problem
 from ..inference.program import Model
 from ..inference.structure import Structure
+
+
+MUCH = 1_000_000  #: cells from which on it pays to optimise what draws them
 
 
 def generative(model: Model, structure: Structure, rows: int, length: int | None = None) -> Model:
@@ -71,9 +75,11 @@ def draw_data(
 
     ``given`` are the program's covariates ``(draw, row, ...)``, if they are not those of the fit.
     """
-    model = generative(problem.model, problem.structure, rows or problem.structure.rows, length)
+    rows = rows or problem.structure.rows
+    model = generative(problem.model, problem.structure, rows, length)
     keys = random.split(key, count)
-    drawn = _draw(
+    of_row = sum(math.prod(np.shape(v)[1:]) for v in problem.model.data.values())
+    drawn = (_draw_much if count * rows * of_row > MUCH else _draw)(
         model,
         {n: jnp.asarray(v) for n, v in values.items()},
         {n: jnp.asarray(v) for n, v in (given or {}).items()},
@@ -83,8 +89,7 @@ def draw_data(
     return {n: np.asarray(v) for n, v in drawn.items()}
 
 
-@partial(jax.jit, static_argnames=("names",), compiler_options=QUICK)
-def _draw(
+def _drawn(
     model: Model,
     values: Mapping[str, Array],
     given: Mapping[str, Array],
@@ -101,6 +106,10 @@ def _draw(
         return {n: trace[n]["value"] for n in names}
 
     return jax.lax.map(one, (keys, dict(values), dict(given)))
+
+
+_draw = jax.jit(_drawn, static_argnames=("names",), compiler_options=QUICK)
+_draw_much = jax.jit(_drawn, static_argnames=("names",))
 
 
 def prior_draws(
