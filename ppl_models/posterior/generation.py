@@ -13,14 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 from numpyro import handlers
-from numpyro.distributions import Distribution
+from numpyro.distributions import Dirichlet, Distribution
 
+from ..distributions.conditionals import DirichletConditional
 from ..inference.compiling import QUICK
 from ..inference.origins import draw_prior
 from ..inference.problem import Problem
 from ..inference.program import Model
 from ..inference.structure import Structure
-
+from ..inference.updates import plain_prior
 
 MUCH = 1_000_000  #: cells from which on it pays to optimise what draws them
 
@@ -127,11 +128,20 @@ def prior_draws(
     priors = problem.independent_priors()
     if priors is not None:  # each for itself: compiled once for data of all sizes
         keys = random.split(site_key, len(names))
-        drawn = {n: _sample(priors[n], key, count) for n, key in zip(names, keys, strict=True)}
+        drawn = {n: _draws_of(priors[n], key, count) for n, key in zip(names, keys, strict=True)}
     else:
         drawn = draw_prior(problem.model, random.split(site_key, count), names)
     # the data by what draws them at the posterior's sites, which is compiled already
     return {n: np.asarray(v) for n, v in drawn.items()}, draw_data(problem, drawn, data_key, count)
+
+
+def _draws_of(prior: Distribution, key: Array, count: int) -> np.ndarray | Array:
+    shape = (*prior.batch_shape, *prior.event_shape)
+    plain = plain_prior(prior, shape)
+    if isinstance(plain, Dirichlet) and count * math.prod(shape) > MUCH // 10:  # large tables
+        generator = np.random.default_rng(np.asarray(random.key_data(key)))
+        return DirichletConditional(plain.concentration).sample_many(generator, count)
+    return _sample(prior, key, count)
 
 
 @partial(jax.jit, static_argnums=2, compiler_options=QUICK)

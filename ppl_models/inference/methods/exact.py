@@ -90,18 +90,24 @@ def exact(problem: Problem, key: Array, *, chains: int = 4, draws: int = 1000) -
         )
     wires, _ = conjugate_sites(problem.model, problem.structure, problem.wiring, problem.chunks)
     posteriors = _posteriors(problem, wires, 1)
-    keys = random.split(key, (len(wires), chains * draws))
+    keys = random.split(key, len(wires))
     values = {}
     for wire, posterior, k in zip(wires, posteriors, keys, strict=True):
-        drawn = _drawn(posterior, k)
+        drawn = _drawn(posterior, k, chains * draws)
         values[wire.site] = np.asarray(drawn).reshape(chains, draws, *drawn.shape[1:])
     evidence = _log_evidence(problem, wires, posteriors)
     known = {} if evidence is None else {"log_evidence": evidence}
     return Result(values, "draws", {}, attributes=known)
 
 
+def _drawn(posterior: Any, key: Array, count: int) -> np.ndarray | Array:
+    if isinstance(posterior, DirichletConditional):
+        return posterior.sample_many(np.random.default_rng(np.asarray(random.key_data(key))), count)
+    return _drawn_each(posterior, random.split(key, count))
+
+
 @jax.jit
-def _drawn(posterior: Any, keys: Array) -> Array:
+def _drawn_each(posterior: Any, keys: Array) -> Array:
     return in_batches(posterior.sample, keys, 100)
 
 
