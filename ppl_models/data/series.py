@@ -17,6 +17,7 @@ from ppl_models.errors import InputError
 
 COLUMN = "sequence"  #: the column of a table that says which sequence a row belongs to
 MOST_CELLS = 2**31
+MOST_EMPTY = 2**27  #: cells after the ends of sequences: a gigabyte, and a fit needs some ten of it
 
 
 class Series(Kind):
@@ -117,7 +118,8 @@ def _frame(data: Any) -> pd.DataFrame | None:
 def _observed(matrices: list[np.ndarray], labels: np.ndarray, names: list[str]) -> Observed:
     longest = max(len(m) for m in matrices)
     features = len(names)
-    if len(matrices) * longest * features > MOST_CELLS:
+    cells = len(matrices) * longest * features
+    if cells > MOST_CELLS or cells - sum(m.size for m in matrices) > MOST_EMPTY:
         number = int(np.argmax([len(m) for m in matrices]))
         raise InputError(
             f"the data would need {len(matrices):,} × {longest:,} × {features} cells: split the "

@@ -16,6 +16,8 @@ from numpyro import handlers
 from numpyro.distributions import Dirichlet, Distribution
 
 from ..distributions.conditionals import DirichletConditional
+from ..errors import UnsupportedError
+from ..inference.chunks import by_length
 from ..inference.compiling import QUICK
 from ..inference.origins import draw_prior
 from ..inference.problem import Problem
@@ -90,6 +92,41 @@ def draw_data(
     return {n: np.asarray(v) for n, v in drawn.items()}
 
 
+def draw_again(
+    problem: Problem, values: Mapping[str, Any], key: Array, count: int
+) -> dict[str, np.ndarray]:
+    """Data ``(draw, row, ...)`` as those of the fit: as many rows, and of the same lengths.
+
+    Sequences that do not end by themselves have NaN where the observed one has ended. Those whose
+    lengths differ much are drawn in parts by length.
+    """
+    try:
+        ((name, family),) = problem.families.items()
+    except (UnsupportedError, ValueError):
+        return draw_data(problem, values, key, count)
+    if not family.latent or getattr(family, "ends", True):
+        return draw_data(problem, values, key, count)
+    model = problem.model
+    data = np.asarray(model.data[name])
+    lengths = family.lengths(data)
+    assert lengths is not None
+    if (lengths == data.shape[1]).all():
+        return draw_data(problem, values, key, count)
+    of_any_length = {"positions", f"{problem.structure.plate}s"} <= set(
+        inspect.signature(model.function).parameters
+    )
+    parts: list[tuple[np.ndarray, int | None]] = [(np.arange(len(data)), None)]
+    if of_any_length and not covariates(model, problem.structure):
+        parts = by_length(problem.families, {name: data})
+    whole = np.full((count, *data.shape), np.nan, np.result_type(data.dtype, np.float32))
+    for number, (rows, width) in enumerate(parts):
+        part_key = random.fold_in(key, number)
+        drawn = draw_data(problem, values, part_key, count, len(rows), width)
+        whole[:, rows, :width] = drawn[name]
+    whole[:, np.arange(data.shape[1]) >= lengths[:, None]] = np.nan
+    return {name: whole}
+
+
 def _drawn(
     model: Model,
     values: Mapping[str, Array],
@@ -128,11 +165,14 @@ def prior_draws(
     priors = problem.independent_priors()
     if priors is not None:  # each for itself: compiled once for data of all sizes
         keys = random.split(site_key, len(names))
-        drawn = {n: _draws_of(priors[n], key, count) for n, key in zip(names, keys, strict=True)}
+        drawn: Mapping[str, Any] = {
+            n: _draws_of(priors[n], key, count) for n, key in zip(names, keys, strict=True)
+        }
     else:
         drawn = draw_prior(problem.model, random.split(site_key, count), names)
     # the data by what draws them at the posterior's sites, which is compiled already
-    return {n: np.asarray(v) for n, v in drawn.items()}, draw_data(problem, drawn, data_key, count)
+    sites: dict[str, np.ndarray] = {n: np.asarray(v) for n, v in drawn.items()}
+    return sites, draw_again(problem, sites, data_key, count)
 
 
 def _draws_of(prior: Distribution, key: Array, count: int) -> np.ndarray | Array:

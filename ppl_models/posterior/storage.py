@@ -9,6 +9,8 @@ import xarray as xr
 
 from ..errors import InputError
 
+PACK_BYTES = 1_000_000  #: of a variable, from which on it is packed
+
 
 def save(tree: xr.DataTree, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write a fit to a NetCDF file, whole or not at all.
@@ -28,11 +30,22 @@ def save(tree: xr.DataTree, path: str | Path, *, overwrite: bool = False) -> Pat
     refuse_existing(path, overwrite)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        tree.to_netcdf(beside, engine="h5netcdf")
+        packed = {f"/{g}": _packed(node) for g, node in tree.children.items()}
+        tree.to_netcdf(beside, engine="h5netcdf", encoding=packed)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
     return path
+
+
+def _packed(node: xr.DataTree) -> dict[str, dict[str, object]]:
+    """How sequences are written: what follows their ends takes no room."""
+    found: dict[str, dict[str, object]] = {}
+    for name, variable in node.data_vars.items():
+        if "position" not in variable.dims or variable.nbytes < PACK_BYTES:
+            continue
+        found[str(name)] = {"zlib": True, "complevel": 1, "shuffle": True}
+    return found
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:

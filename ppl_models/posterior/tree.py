@@ -29,7 +29,7 @@ from ..inference.problem import Problem, Result
 from ..inference.program import Globals, Model
 from ..inference.structure import Structure
 from ..inference.wiring import STATE_AXES, state_axes
-from .generation import draw_data, prior_draws
+from .generation import draw_again, prior_draws
 from .recall import HIDDEN
 from .rows import density_of_draws, log_prior_of_draws
 
@@ -264,7 +264,7 @@ def _predictive_groups(
     total = len(next(iter(flat.values()))) if flat else 1
     # a point predicts as often as draws do: each predictive draw is new data from it
     chosen = np.linspace(0, total - 1, count).astype(int)
-    drawn = draw_data(problem, {n: v[chosen] for n, v in flat.items()}, first, count)
+    drawn = draw_again(problem, {n: v[chosen] for n, v in flat.items()}, first, count)
     dims = {n: ("chain", "draw", *o.dims) for n, o in observed.items()}
     groups = {
         "posterior_predictive": axes.dataset({n: (dims[n], v[None]) for n, v in drawn.items()})

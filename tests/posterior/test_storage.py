@@ -120,3 +120,15 @@ def test_files_that_hold_no_fit(tmp_path):
     )
     with pytest.raises(InputError, match="holds no fit of ppl_models"):
         load(tmp_path / "other.nc")
+
+
+def test_what_follows_the_ends_of_sequences_takes_no_room(tmp_path):
+    values = np.full((200, 2_000, 1), np.nan)
+    values[0] = np.random.default_rng(0).normal(size=(2_000, 1))
+    values[1:, :3] = 1.0
+    data = xr.Dataset({"x": (("sequence", "position", "feature"), values)})
+    tree = xr.DataTree.from_dict({"observed_data": data})
+    tree.attrs["program"] = "hidden_markov"
+    path = save(tree, tmp_path / "ragged.nc")
+    assert path.stat().st_size < values.nbytes / 20
+    xr.testing.assert_identical(load(path)["observed_data"].to_dataset(), data)

@@ -14,6 +14,7 @@ from scipy import stats
 
 from ppl_models import fit, log_density
 from ppl_models.distributions.recurrent_graph_chain import weight_shapes
+from ppl_models.inference import chunks
 
 SAMPLE = ("chain", "draw")
 #: dims of the posterior's variables after chain and draw
@@ -320,3 +321,27 @@ def test_precision_is_of_the_call_and_nothing_is_left_switched(built_ins, outsid
         single["posterior/loc"].values, double["posterior/loc"].values, rtol=1e-2, atol=1e-2
     )
     np.testing.assert_allclose(density.values, log_density(double).values, atol=1e-2)
+
+
+def test_predicted_sequences_are_as_long_as_the_observed_ones(monkeypatch):
+    """All at once, or in parts by length where they differ much: nothing follows their ends."""
+    series = [[1.0, 2.0, 1.5, 7.0, 8.0, 7.5, 6.9], [2.0, 1.0], [7.0, np.nan, 8.0]]
+    lengths = [len(s) for s in series]
+
+    def predicted() -> dict:
+        tree = fit(
+            "hidden_markov", series, method="em", seed=0, states=2, starts=1, iterations=5,
+            predictive=40, progress=False,
+        )  # fmt: skip
+        groups = ("posterior_predictive", "prior_predictive")
+        return {g: tree[g]["x"].values[0, ..., 0] for g in groups}
+
+    for waste in (chunks.WASTE, 0):
+        monkeypatch.setattr(chunks, "WASTE", waste)
+        found = predicted()
+        for values in found.values():
+            assert (np.isfinite(values).sum(-1) == lengths).all()
+            assert np.isfinite(values[:, 1, :2]).all()
+        # a step of a sequence comes from one of two clusters of numbers, wherever it is drawn
+        drawn = found["posterior_predictive"]
+        assert abs(np.nanmean(drawn) - 4.5) < 2
