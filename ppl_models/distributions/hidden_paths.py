@@ -226,6 +226,7 @@ def _backward(
         kept = _put(kept, shares * weight, count * sequences)
         return after, weighted, kept, _put(right, moved, place * sequences)
 
+    # (of different numbers: buffers that began alike would be one, and copied)
     begun = ending, ending, jnp.ones_like(filtered.joint), jnp.zeros_like(filtered.joint)
     _, first, kept, right = lax.fori_loop(0, steps, one, begun)
     return kept, right, first
@@ -304,7 +305,9 @@ def _backward_and_ends(
 def log_likelihood(chain: Chain, logits: Array, lengths: Array) -> Array:
     """All paths summed, ``(sequence,)``; ``-inf`` where no path is possible.
 
-    Its gradient is what :func:`backward` finds: it has no forward mode. See :func:`forward`.
+    Its gradient is what :func:`backward` finds. It has no forward mode, and its gradient has no
+    reverse one: a Hessian is the forward mode of the gradient, as of ``jax.hessian``. See
+    :func:`forward`.
     """
     return forward(chain, logits, lengths)[0]
 
