@@ -20,10 +20,15 @@ import xarray as xr
 from jax import Array
 from jax.scipy.special import logsumexp
 
-from ..data.kinds import Observed
+from ..catalogue import program
+from ..data.kinds import Graphs, Kind, Observed, Tokens
+from ..data.sequences import UNKNOWN
 from ..data.several import own_labels
+from ..data.vocabulary import Vocabulary
+from ..errors import InputError
 from ..inference.fit import fit, from_json, scope
 from ..inference.program import Globals, Model
+from ..inference.signature import data_parameters
 from ..inference.structure import Structure
 from ..inference.vector import constrained, log_joints, unconstrained
 from .prediction import log_density
@@ -42,7 +47,16 @@ def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
 
     Returns:
         ArviZ's ``ELPDData``, pointwise.
+
+    Raises:
+        InputError: a fit whose draws hold the data themselves, or data that cannot be refitted.
     """
+    if "log_likelihood" not in tree.children:
+        raise InputError(
+            f"draws of {tree.attrs.get('program')} by method='{tree.attrs.get('method')}' depend "
+            "on every sequence that they were fitted to, so that none can be left out: compare "
+            "log_density of sequences that were kept aside"
+        )
     site = tree.attrs["data_site"]
     found = az.loo(tree, pointwise=True, var_name=site)
     if mend and _bad(found).any():
@@ -147,8 +161,7 @@ def _refit(tree: xr.DataTree, found: Any, bad: np.ndarray) -> Any:
             precision=tree.attrs["precision"],
             predictive=0,
             relabel=None,
-            **arguments,
-            **configuration,
+            **{**arguments, **configuration, **_vocabulary(tree)},
         )
         scores = log_density(other, _containers(tree, data, outside)).values
         found.elpd_i.values[outside] = scores
@@ -158,9 +171,31 @@ def _refit(tree: xr.DataTree, found: Any, bad: np.ndarray) -> Any:
     return found
 
 
+def _vocabulary(tree: xr.DataTree) -> dict[str, Vocabulary]:
+    """That of sequences of tokens: a fold may lack some."""
+    labels = from_json(tree.attrs["coordinate_labels"])
+    if not issubclass(_kind(tree), Tokens):
+        return {}
+    unknown = labels.get(UNKNOWN, [None])
+    return {"vocabulary": Vocabulary(tuple(map(str, labels["token"])), unknown[0])}
+
+
+def _kind(tree: xr.DataTree) -> type[Kind]:
+    return next(iter(data_parameters(program(tree.attrs["program"])).values()))
+
+
 def _containers(tree: xr.DataTree, data: Mapping[str, Observed], rows: np.ndarray) -> Any:
     """Rows in containers that ``fit`` reads with the same features."""
     labels = from_json(tree.attrs["coordinate_labels"])
+    if issubclass(_kind(tree), Tokens):
+        (reading,) = data.values()
+        tokens = np.array([*map(str, labels["token"]), None], dtype=object)  # -1 is not known
+        ends = (reading.values != len(tokens) - 1).sum(1)
+        return [tokens[reading.values[row, : ends[row]]].tolist() for row in rows]
+    if issubclass(_kind(tree), Graphs):
+        raise InputError(
+            "graphs are as wide as the widest of them, which a part may lack: leave refit out"
+        )
     found: dict[str, Any] = {}
     for site, reading in data.items():
         values, names = reading.values[rows], own_labels(labels, site).get("feature", ())

@@ -91,7 +91,8 @@ def build_tree(
         likelihood = likelihood.assign_coords(
             draw=np.arange(likelihood.sizes["draw"]) * found.every
         )
-        groups["log_likelihood"] = likelihood
+        if not (hidden and result.kind == "draws"):  # draws hold what these very data did: seats
+            groups["log_likelihood"] = likelihood
         if found.responsibilities is not None and found.responsibilities.size > TABLE_CELLS:
             notes.append("responsibilities are left out, being too many: predict gives them")
         elif found.responsibilities is not None:

@@ -22,8 +22,8 @@ from ..restaurants import Franchise
 
 PRIORS = {"discount": Beta, "concentration": Gamma}
 IN_SAMPLE = (
-    "log_likelihood is that of sequences given a seating in which they sit themselves: it is too "
-    "good for leaving one out, so judge prediction by sequences kept aside"
+    "there is no log_likelihood: given a seating in which they sit themselves, sequences are too "
+    "probable for leaving one out, so judge prediction by log_density of sequences kept aside"
 )
 ROOM = 1e-9  #: discounts stay so far from 0 and 1, which are limits
 
