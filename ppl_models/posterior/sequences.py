@@ -12,6 +12,7 @@ import xarray as xr
 from jax import Array, lax
 
 from ..distributions.autoregressive import Autoregressive
+from ..distributions.bernoulli import is_log_of_zero
 from ..distributions.convert import unwrap
 from ..errors import InputError
 from ..inference.fit import scope
@@ -173,6 +174,11 @@ def _by_blocks(found: Recalled, site: str, writer: Autoregressive, what: str) ->
     return np.concatenate(pieces) - np.log(count)
 
 
+def _exact(log_probs: Array) -> Array:
+    """What is impossible as such, and not as the smallest number's logarithm."""
+    return jnp.where(is_log_of_zero(log_probs), -jnp.inf, log_probs)
+
+
 @partial(jax.jit, static_argnames=("structure", "site", "what"))
 def _read_draws(
     model: Model, values: Globals, *, structure: Structure, site: str, what: str
@@ -186,14 +192,14 @@ def _read_draws(
 
     def component(held: Globals, cluster: Array | None, log_weight: Array) -> Array:
         writer = unwrap(model.trace_at(held, structure, assignment=cluster)[site]["fn"])
-        steps = writer.taken_each(value)
+        steps = _exact(writer.taken_each(value))
         if what == "sequence":
             return log_weight + steps.sum(1)
         if what == "token":
             return log_weight[:, None] + jnp.cumsum(steps, axis=1)
         read = jnp.cumsum(steps, axis=1)
         before = jnp.concatenate([jnp.zeros_like(read[:, :1]), read[:, :-1]], axis=1)
-        return (log_weight[:, None] + before)[..., None] + writer.following_each(value)
+        return (log_weight[:, None] + before)[..., None] + _exact(writer.following_each(value))
 
     def draw(total: Array, held: Globals) -> tuple[Array, None]:
         if structure.assignment is None:
