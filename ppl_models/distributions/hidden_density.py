@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from numpyro.distributions import constraints
 
-from ..errors import InputError, UnsupportedError
+from ..errors import InputError
 from . import hidden_paths
 from .convert import as_family
 from .exponential_family import ExponentialFamily, StackedFamily
@@ -193,10 +193,9 @@ class HiddenDensity(ExponentialFamily):
         cells, seen = self._seen(value), self.seen_steps(value)
         lengths = self._lengths_of(value, seen)
         steps, observed = self._steps(value), self._steps(cells)
-        inner = missing and self.emission.factorises
-        if not inner:
+        if not missing:
             steps = jnp.where(observed, steps, jnp.zeros((), steps.dtype))
-        prepared = self.emission.prepare(steps, missing=inner, centre=centre)
+        prepared = self.emission.prepare(steps, missing=missing, centre=centre)
         if self._blank_unseen:
             prepared = prepared * seen.reshape(-1)
         return {"steps": prepared, "seen": seen, "lengths": lengths}
@@ -231,11 +230,10 @@ class HiddenDensity(ExponentialFamily):
         impossible are ``-inf``, which has no gradient.
         """
         seen = prepared["seen"]
-        inner = missing and self.emission.factorises
         family = self._flat()
-        flat = family.logits(prepared["steps"], missing=inner, centre=centre)
+        flat = family.logits(prepared["steps"], missing=missing, centre=centre)
         if exact:
-            never = family.vanishes(prepared["steps"], missing=inner, centre=centre)
+            never = family.vanishes(prepared["steps"], missing=missing, centre=centre)
             flat = flat if never is None else jnp.where(never, -jnp.inf, flat)
         logits = self._by_state(flat).reshape(-1, self.states, *seen.shape)
         if not self._blank_unseen:
@@ -267,37 +265,30 @@ class HiddenDensity(ExponentialFamily):
         one_for_all = not self.batch_shape or self.batch_shape[-1] == 1
         if jnp.ndim(value) != self.event_dim + 1 or not one_for_all:
             return self.pointwise(jnp.asarray(value))
-        # known only where the data are: cells of a step may be missing one by one
-        missing = self._in_part() if isinstance(value, jax.core.Tracer) else self.gaps(value)
+        flat, known = self.components(), None
+        if not isinstance(value, jax.core.Tracer):
+            known = self.gaps(value)
         value = jnp.asarray(value)
-        flat = self.components()
         centre = jax.lax.stop_gradient(flat.centre(value))
-        logits = flat.contract(value, missing=missing, centre=centre)
+
+        def contract(missing: bool) -> Array:
+            return flat.contract(value, missing=missing, centre=centre)
+
+        if known is not None or not self.emission.event_dim:
+            logits = contract(bool(known))
+        elif self.emission.factorises:  # cells that are missing cost little
+            logits = contract(True)
+        else:
+            part = _in_part(self._seen(value))
+            logits = jax.lax.cond(part, lambda: contract(True), lambda: contract(False))
         return logits.reshape(self.batch_shape[:-1] + (len(value),))
 
-    def _in_part(self) -> bool:
-        return bool(self.emission.event_dim and self.emission.factorises)
-
     def gaps(self, value: Any) -> bool:
-        """Whether steps are missing in part (those that are missing as a whole are left out).
-
-        Raises:
-            UnsupportedError: steps in part where the emission does not factorise over features.
-        """
+        """Whether steps are missing in part (those that are missing as a whole are left out)."""
         if not self.emission.event_dim:
             return False
         cells = np.asarray(value)  # not by JAX: within a trace it would know no values
-        seen = ~np.isnan(cells) if np.issubdtype(cells.dtype, np.floating) else cells >= 0
-        event = tuple(range(2, seen.ndim))
-        part = seen.any(event) & ~seen.all(event)
-        if part.any() and not self.emission.factorises:
-            row, step = np.argwhere(part)[0]
-            raise UnsupportedError(
-                f"sequence {row} is missing some features of step {step}, which cannot be left out "
-                "where features are correlated: use covariance='diagonal', or leave the whole step "
-                "out"
-            )
-        return bool(part.any())
+        return bool(_in_part(~np.isnan(cells) if cells.dtype.kind == "f" else cells >= 0))
 
     def pointwise(self, value: Array) -> Array:
         """Log-density with any batch of parameters."""
@@ -315,3 +306,9 @@ class HiddenDensity(ExponentialFamily):
             return self.replace(**parameters).log_prob(row[None])[0]
 
         return jax.vmap(one, (over, 0))(own, rows).reshape(batch)
+
+
+def _in_part(seen: Any) -> Any:
+    """Whether some features of a step ``(sequence, position, ...)`` are observed and others not."""
+    event = tuple(range(2, seen.ndim))
+    return (seen.any(event) & ~seen.all(event)).any()

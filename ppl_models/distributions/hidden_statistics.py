@@ -47,6 +47,19 @@ class HiddenStatistics(HiddenDensity):
         states = path if self.order == 1 else path % self.states
         return total, prepared | {"pairs": path, "path": states}
 
+    def with_drawn_cells(self, key: Array, looked: Any, centre: Array) -> Any:
+        """Rows with drawn paths, of whose steps the missing cells are drawn too.
+
+        Needed where features are correlated: what is expected of a cell that is missing is no draw.
+        """
+        flat, path = self._flat(), looked["path"].reshape(-1)
+        own = {
+            n: getattr(flat, n) if n in flat.shared_parameters else getattr(flat, n)[path]
+            for n in flat.parameter_dims
+        }
+        whole = flat.replace(**own).complete(key, looked["steps"])
+        return looked | {"steps": flat.prepare(whole, missing=False, centre=centre)}
+
     def _paths_of(self, looked: Any, weights: Array) -> Paths:
         """What :meth:`look` found of the paths, under ``weights (component, sequence)``."""
         chains, lengths = self._chains_of(looked), looked["lengths"]
@@ -88,11 +101,11 @@ class HiddenStatistics(HiddenDensity):
 
     def _emitted(self, shares: Array, prepared: Any, missing: bool, centre: Array) -> Statistics:
         """The emission's statistics under shares ``(component, state, step, sequence)``."""
-        inner, seen = missing and self.emission.factorises, prepared["seen"]
+        seen = prepared["seen"]
         if not self._blank_unseen:
             shares = shares * seen
         shares = shares.reshape(-1, seen.size)
-        return self._flat().sums(shares, prepared["steps"], missing=inner, centre=centre)
+        return self._flat().sums(shares, prepared["steps"], missing=missing, centre=centre)
 
     def seeded(self, weights: Array, value: Array, *, missing: bool, centre: Array) -> Statistics:
         """Statistics under given shares of the states, ``(state, step × sequence)``."""

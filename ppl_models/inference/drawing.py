@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array, random
 
 from ..distributions.exponential_family import ExponentialFamily
+from ..distributions.hidden_statistics import HiddenStatistics
 from .chunks import Chunks, over_chunks
 from .program import Pieces
 from .statistics import Pass, look, whole
@@ -82,6 +83,11 @@ def draw_sweep(
             if gaps and not family.factorises:  # gaps that do not drop out are drawn too
                 value, gaps = _of_rows(family, chosen).complete(cell_key, value), False
                 value = family.prepare(value, missing=False, centre=centre)
+            elif gaps and isinstance(family, HiddenStatistics) and not family.emission.factorises:
+                value, gaps = (
+                    family.with_drawn_cells(random.fold_in(cell_key, 1), value, centre),
+                    False,
+                )
             statistics[name] = family.added_up(weights, value, missing=gaps, centre=centre)
         swept = Pass(jnp.zeros((), logits.dtype), weights.sum(-1), statistics)
         return swept, chosen if keep else None

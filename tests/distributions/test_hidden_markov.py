@@ -13,7 +13,6 @@ from numpyro.contrib.funsor import config_enumerate, enum, log_density
 from numpyro.handlers import mask
 
 from ppl_models.distributions import HiddenMarkov
-from ppl_models.errors import UnsupportedError
 
 
 def test_log_density_equals_numpyros_enumeration(hidden, emission):
@@ -49,12 +48,7 @@ def test_log_density_equals_numpyros_enumeration(hidden, emission):
 
 
 def test_missing_steps_and_cells_are_summed_out(hidden, emission):
-    whole = emission.name in ("tied", "full")
-    steps, both = (hidden.ragged(emission.data, steps=True, cells=c) for c in (False, True))
-    if whole:
-        with pytest.raises(UnsupportedError, match="sequence 0 is missing some features of step 0"):
-            hidden.chain(emission).log_prob(both)
-    chosen = [steps] if whole else [steps, both]
+    chosen = [hidden.ragged(emission.data, steps=True, cells=c) for c in (False, True)]
 
     @jax.jit
     def look(traced):
@@ -112,7 +106,7 @@ def test_density_of_components_of_rows_and_of_one_row(hidden, name):
 
 def test_expected_statistics_have_the_slope_of_the_density(hidden, emission):
     """Fisher's identity, at weights that differ from sequence to sequence."""
-    rows = hidden.ragged(emission.data, steps=True, cells=emission.name not in ("tied", "full"))
+    rows = hidden.ragged(emission.data, steps=True, cells=True)
     weights = jnp.arange(1.0, 6.0)
     missing = hidden.chain(emission).gaps(rows)
     given = jax.tree.map(jnp.asarray, (hidden.INITIAL, hidden.ENDING, emission.parameters))

@@ -86,3 +86,33 @@ def test_filled_cells_follow_their_posterior(hidden, name):
             error = products.std() / np.sqrt(DRAWS)
             assert abs(products.mean() - share @ second) < 5 * error
     assert np.isnan(filled[:, 1, 2:]).all()  # after the end of a sequence nothing is filled in
+
+
+@pytest.mark.parametrize("name", ["tied", "full"])
+def test_statistics_of_drawn_paths_and_cells_are_those_that_were_expected(hidden, name):
+    """On average; what is expected of correlated cells that are missing is no draw of them."""
+    emission = next(e for e in hidden.EMISSIONS if e.name == name)
+    rows = jnp.asarray(hidden.ragged(emission.data, steps=True, cells=True))
+    flat = hidden.chain(
+        emission, initial=hidden.INITIAL[None], transition=hidden.TRANSITION[None]
+    ).components()
+    centre, ones = jnp.full(hidden.FEATURES, 0.3), jnp.ones((1, len(rows)))
+
+    @jax.jit
+    def look(keys):
+        prepared = flat.prepare(rows, missing=True, centre=centre)
+
+        def drawn(key):
+            path_key, cell_key = random.split(key)
+            found = flat.look(prepared, missing=True, centre=centre, how="draw", key=path_key)[1]
+            found = flat.with_drawn_cells(cell_key, found, centre)
+            return flat.sums(ones, found, missing=False, centre=centre)
+
+        return jax.vmap(drawn)(keys), flat.sums(ones, prepared, missing=True, centre=centre)
+
+    drawn, expected = look(random.split(random.key(0), 4_000))
+    assert set(drawn) == set(expected)
+    for statistic, values in drawn.items():
+        error = np.asarray(values.std(0)) / np.sqrt(len(values))
+        off = np.abs(np.asarray(values.mean(0) - expected[statistic]))
+        assert (off < 5 * error + 1e-9).all(), statistic

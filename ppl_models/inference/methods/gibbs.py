@@ -13,15 +13,25 @@ import numpy as np
 from jax import Array, random
 from numpyro.infer import MCMC
 
-from ...errors import InputError
+from ...distributions.hidden_statistics import HiddenStatistics
+from ...errors import InputError, UnsupportedError
 from ..dispersed import dispersed_starts
 from ..gibbs_kernel import StatisticsGibbs
 from ..problem import Problem, Result
 
 
 def check(problem: Problem) -> None:
-    """Needs statistics."""
+    """Needs statistics, and of hidden chains side by side cells that can be left out."""
     problem.need_statistics("gibbs")
+    for name, gaps in problem.chunks.missing:
+        family = problem.families[name]
+        several = isinstance(family, HiddenStatistics) and problem.structure.assignment is not None
+        if gaps and several and not family.emission.factorises:
+            raise UnsupportedError(
+                f"site '{name}' is missing some features of a step, which are drawn for one hidden "
+                "chain and not for one of every cluster: use method='em' or 'nuts', or "
+                "covariance='diagonal'"
+            )
     if problem.structure.assignment is None:
         _ = problem.wiring  # nothing to assign: the sweep only draws the globals
 
