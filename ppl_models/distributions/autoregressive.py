@@ -12,6 +12,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
+from ..errors import InputError
+from .gap_combinations import Reach, combinations, fill_rows, reach
+from .gaps import fill_by_particles
+
 State = Any  #: what is remembered of the tokens read: a pytree of arrays, leading axes ``shape``
 
 
@@ -26,8 +30,11 @@ class Autoregressive:
     positions: int  #: of a row, ``<end>`` included
     ends: bool = True
     needs_whole_rows: bool = False  #: whether a row with a gap has no density
-    fills_in: ClassVar[bool] = False  #: whether the most probable filling of gaps is known
     memory: int | None = None  #: how many tokens the next one depends on at most; None: on all
+    fills_in: ClassVar[bool] = True  #: whether gaps have a most probable filling
+    #: of unknown tokens that are remembered together: beyond so many, particles draw fillings
+    most_combinations: ClassVar[int] = 20_000
+    particles: ClassVar[int] = 32  #: of a row
 
     def begin(self, shape: tuple[int, ...]) -> State:
         """Nothing read yet, for ``shape`` sequences."""
@@ -50,6 +57,41 @@ class Autoregressive:
     def read(self, state: State, token: Array) -> State:
         """One token further: codes 0 … V-1, ``shape``."""
         raise NotImplementedError
+
+    # ---- gaps --------------------------------------------------------------------------------
+
+    def complete(self, key: Array, value: Array, found: Reach | None = None) -> Array:
+        """Draw missing tokens given all that are known.
+
+        Exact where the gaps' combinations can be counted, or where nothing known follows them; by
+        particles else.
+
+        Args:
+            key: random key.
+            value: codes ``(row, position)``, gaps NaN or negative.
+            found: how far the gaps reach, where the rows are not known yet.
+        """
+        found = found or reach(value, self.memory)
+        if combinations(self, found) > self.most_combinations:
+            return fill_by_particles(self, key, value)
+        return fill_rows(self, value, found, key)
+
+    def most_probable(self, value: Array, found: Reach | None = None) -> Array:
+        """The most probable missing tokens given all that are known, together.
+
+        Raises:
+            InputError: too many combinations.
+        """
+        found = found or reach(value, self.memory)
+        if combinations(self, found) > self.most_combinations:
+            raise InputError(
+                f"{max(found)} gaps that {type(self).__name__} remembers together have "
+                f"{self.tokens:,}^{max(found)} fillings, of which the most probable is not to be "
+                "found by looking at each: leave most_probable out"
+            )
+        return fill_rows(self, value, found)
+
+    # ---- whole rows --------------------------------------------------------------------------
 
     def following_each(self, value: Array) -> Array:
         """Log-probabilities at every position given all before, ``(row, position, V + 1)``.

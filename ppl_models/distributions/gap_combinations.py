@@ -1,8 +1,9 @@
-"""Gaps of rows whose tokens depend on few before them: all combinations of unknown tokens at once.
+"""Gaps of rows that are written token by token: all combinations of unknown tokens at once.
 
 A chain with a memory of m tokens has forgotten a gap m tokens later. What has to be kept apart are
 the values of the gaps that it still remembers, and with gaps far apart that is one: V combinations,
-however long the memory. A gap that is forgotten is summed out, and it is drawn at once what it was
+however long the memory. What remembers all (a network, a hidden chain) has one for each filling of
+all gaps of a row. A gap that is forgotten is summed out, and it is drawn at once what it was
 given each combination of the others, so that one walk back fills all gaps in; with the largest for
 the sum that is Viterbi's (1967) search.
 """
@@ -10,7 +11,7 @@ the sum that is Viterbi's (1967) search.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +19,9 @@ import numpy as np
 from jax import Array, lax, random
 from jax.scipy.special import logsumexp
 
-from .autoregressive import Autoregressive
+if TYPE_CHECKING:
+    from .autoregressive import Autoregressive
 
-MOST_COMBINATIONS = 4_000_000  #: of the gaps that a token depends on, itself being one
 AT_ONCE = 4_000_000  #: row × position × combination
 
 
@@ -31,19 +32,21 @@ class Reach(NamedTuple):
     together: int  #: among these and the one that follows
 
 
-def reach(value: Any, memory: int) -> Reach:
+def reach(value: Any, memory: int | None) -> Reach:
     """What a chain that remembers ``memory`` tokens has in mind of rows with gaps.
 
     Args:
-        value: codes ``(row, position)``, gaps -1; where they are not known yet, all may be gaps.
-        memory: tokens.
+        value: codes ``(row, position)``, gaps NaN or negative; where they are not known yet, all
+            may be gaps.
+        memory: tokens; None: all.
 
     >>> reach(np.array([[0, -1, 2, 1, -1, 0]]), memory=2), reach(np.array([[0, -1, -1]]), memory=2)
     (Reach(held=1, together=1), Reach(held=2, together=2))
     """
+    memory = np.shape(value)[-1] if memory is None else memory
     if isinstance(value, jax.core.Tracer):
         return Reach(max(1, memory), memory + 1)
-    gaps = np.asarray(value).reshape(-1, np.shape(value)[-1]) < 0
+    gaps = ~(np.asarray(value).reshape(-1, np.shape(value)[-1]) >= 0)
     total = np.pad(np.cumsum(gaps, 1), ((0, 0), (1, 0)))
 
     def most(window: int) -> int:
@@ -129,7 +132,37 @@ def fill_combinations(
     return filled.astype(value.dtype), total
 
 
-def map_rows(function: Callable[[Any], Array], rows: Any, cells: int) -> Array:
-    """A function of a row, over a tree of rows: as many at once as hold ``AT_ONCE`` cells."""
-    count = len(jax.tree.leaves(rows)[0])
-    return lax.map(function, rows, batch_size=max(1, min(AT_ONCE // cells, count)))
+def fill_rows(chain: Autoregressive, value: Array, found: Reach, key: Array | None = None) -> Array:
+    """Rows ``(..., position)`` filled in, as many at once as memory allows.
+
+    Args:
+        chain: without batch axes; or a family with parameters for all rows, or for each its own.
+        value: codes, gaps NaN or negative.
+        found: of all rows.
+        key: of draws; None: the most probable tokens together.
+    """
+    codes = jnp.where(value >= 0, value, -1).astype(jnp.int32)
+    rows: dict[str, Any] = {"value": codes.reshape(-1, value.shape[-1])}
+    count = len(rows["value"])
+    if key is not None:
+        rows["key"] = random.split(key, count)
+    one, rows["own"] = _one_a_row(chain)
+
+    def fill(row: dict[str, Any]) -> Array:
+        return fill_combinations(one(row["own"]), row["value"], found, row.get("key"))[0]
+
+    cells = value.shape[-1] * combinations(chain, found)
+    filled = lax.map(fill, rows, batch_size=max(1, min(AT_ONCE // cells, count)))
+    return filled.reshape(value.shape)
+
+
+def _one_a_row(chain: Any) -> tuple[Callable[[Any], Autoregressive], Any]:
+    """How a row's chain is made of its own parameters, and these ``(row, ...)``."""
+    if not chain.batch_shape:
+        return lambda _: chain, ()
+    flat = chain.components()
+    parts = {n: getattr(flat, n) for n in flat.parameter_dims}
+    if flat.batch_shape == (1,):
+        alone = flat.replace(**{n: part[0] for n, part in parts.items()})
+        return lambda _: alone, ()
+    return lambda own: flat.replace(**own), parts

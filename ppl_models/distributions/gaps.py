@@ -8,16 +8,16 @@ exactly. Gordon, Salmond and Smith (1993).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 from jax.scipy.special import logsumexp
 
-from .autoregressive import Autoregressive
+if TYPE_CHECKING:
+    from .autoregressive import Autoregressive
 
-PARTICLES = 128  #: of a row, where combinations of gaps are too many
 PARTICLE_CELLS = 4_000_000  #: row x particle x token at once
 
 
@@ -84,10 +84,11 @@ def fill_gaps(
 
 def fill_by_particles(chain: Autoregressive, key: Array, value: Array) -> Array:
     """Rows ``(row, position)`` with their gaps filled in, as many at once as memory allows."""
-    at_once = max(1, PARTICLE_CELLS // (PARTICLES * (chain.tokens + 1)))
+    particles = chain.particles
+    at_once = max(1, PARTICLE_CELLS // (particles * (chain.tokens + 1)))
 
     def fill(pair: tuple[Array, Array]) -> Array:
-        return fill_gaps(chain, pair[0], pair[1][None], PARTICLES)[0][0]
+        return fill_gaps(chain, pair[0], pair[1][None], particles)[0][0]
 
     return lax.map(fill, (random.split(key, len(value)), value), batch_size=at_once)
 

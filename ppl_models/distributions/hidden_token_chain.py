@@ -13,6 +13,7 @@ from numpyro.distributions import constraints
 from .autoregressive import Autoregressive
 from .bernoulli import safe_log
 from .categorical import CategoricalVector
+from .gap_combinations import Reach
 from .hidden_markov import HiddenMarkov
 
 
@@ -53,6 +54,9 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
     """
 
     data_description = "sequences of tokens"
+
+    fills_in = True
+    most_probable = Autoregressive.most_probable
 
     def __init__(
         self,
@@ -119,7 +123,7 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
         drawn = self.sample_with_path(key, sample_shape)[0][..., 0]
         return jnp.where(drawn < 0, self.tokens, drawn).astype(jnp.int32)
 
-    def complete(self, key: Array, value: Array) -> Array:
+    def complete(self, key: Array, value: Array, found: Reach | None = None) -> Array:
         """Draw missing tokens given all others: a path by backward sampling, then tokens."""
         path_key, cell_key = random.split(key)
         rows = value.reshape(-1, self.positions)

@@ -10,17 +10,7 @@ from jax import Array, lax, random
 from numpyro.distributions import Distribution, constraints
 from numpyro.util import is_prng_key
 
-from ..errors import InputError
 from .autoregressive import Autoregressive, State
-from .gap_combinations import (
-    MOST_COMBINATIONS,
-    Reach,
-    combinations,
-    fill_combinations,
-    map_rows,
-    reach,
-)
-from .gaps import fill_by_particles
 from .ngrams import Ngrams
 
 BEFORE = -1  #: what is remembered of the time before a sequence began
@@ -55,7 +45,8 @@ class NgramChain(Autoregressive, Distribution):
     pytree_aux_fields = ("positions",)
     data_description = "sequences of tokens"
     needs_whole_rows = True
-    fills_in = True
+    most_combinations = 4_000_000
+    particles = 128
 
     def __init__(
         self,
@@ -110,43 +101,10 @@ class NgramChain(Autoregressive, Distribution):
         shifts = [line[..., back - 1 - i : back - 1 - i + size] for i in range(back)]
         return jnp.stack(shifts, -1) if shifts else jnp.zeros((*value.shape, 0), jnp.int32)
 
-    # ---- gaps --------------------------------------------------------------------------------
-
     @property
     def memory(self) -> int:  # type: ignore[override]
         """How many tokens the next one depends on."""
         return self.seen.order - 1
-
-    def complete(self, key: Array, value: Array, found: Reach | None = None) -> Array:
-        """Draw missing tokens of ``(row, position)`` given all others.
-
-        Exact, but for so many gaps side by side that their combinations are beyond counting: there
-        by particles.
-        """
-        found = found or reach(value, self.memory)
-        if combinations(self, found) > MOST_COMBINATIONS:
-            return fill_by_particles(self, key, value)
-        return self._filled(value, found, key)
-
-    def most_probable(self, value: Array, found: Reach | None = None) -> Array:
-        """The most probable missing tokens given all others, together.
-
-        Raises:
-            InputError: too many gaps side by side.
-        """
-        found = found or reach(value, self.memory)
-        if combinations(self, found) > MOST_COMBINATIONS:
-            raise InputError(
-                f"{max(found)} unknown tokens within {self.seen.order} have "
-                f"{self.tokens:,}^{max(found)} combinations, too many to look for the most "
-                "probable one: leave most_probable out"
-            )
-        return self._filled(value, found)
-
-    def _filled(self, value: Array, found: Reach, key: Array | None = None) -> Array:
-        rows = (value,) if key is None else (value, random.split(key, len(value)))
-        fill = lambda row: fill_combinations(self, row[0], found, *row[1:])[0]  # noqa: E731
-        return map_rows(fill, rows, self.positions * combinations(self, found))
 
     # ---- one token after the other -----------------------------------------------------------
 

@@ -10,7 +10,6 @@ from jax import Array, lax
 from numpyro.distributions import Distribution, constraints
 
 from .autoregressive import Autoregressive, State
-from .gaps import fill_gaps
 
 GROUP = 16  #: pixels between which a pass back keeps what it needs
 
@@ -48,10 +47,6 @@ class PixelScan(Distribution, Autoregressive):
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws ``sample_shape + (positions,)``."""
         return self.write(key, sample_shape + self.batch_shape)
-
-    def complete(self, key: Array, value: Array) -> Array:
-        """Draw missing bits given all that are known; exact where they are the last ones."""
-        return fill_gaps(self, key, value)[0]
 
 
 def _both(logits: Array) -> Array:

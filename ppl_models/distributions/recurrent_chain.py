@@ -11,7 +11,7 @@ from numpyro.distributions import Distribution, constraints
 
 from .autoregressive import Autoregressive, State, steps_taken
 from .cells import CELLS, Memory, run
-from .gaps import fill_gaps, known_cells
+from .gaps import known_cells
 
 #: Tokens that are looked up by a product with indicators: up to here faster than a scatter back.
 PRODUCT_TOKENS = 256
@@ -128,10 +128,6 @@ class RecurrentChain(Distribution, Autoregressive):
         return RecurrentChain(
             *(weights[n] for n in WEIGHTS), cell=self.cell, positions=self.positions, ends=self.ends
         )
-
-    def complete(self, key: Array, value: Array) -> Array:
-        """Draw missing tokens given all that are known; exact where they are the last ones."""
-        return fill_gaps(self, key, value)[0]
 
     def _log_prob_rows(self, value: Array) -> Array:
         """Of rows ``(row, position)``, without a batch; NaN where a token is missing."""

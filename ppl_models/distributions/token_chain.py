@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import product
 from typing import Any, ClassVar
@@ -10,7 +9,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax, random
+from jax import Array, lax
 from numpyro.distributions import Dirichlet, Distribution, constraints
 
 from ..errors import InputError
@@ -19,13 +18,12 @@ from .bernoulli import safe_log
 from .chain_gaps import MISSING_TOKEN, log_likelihood
 from .conditionals import DirichletConditional
 from .exponential_family import ExponentialFamily, Statistics, broadcast_batch
-from .gap_combinations import Reach, combinations, fill_combinations, map_rows, reach
 
 AT_ONCE = 65_536  #: steps that a pass looks up at once: they stay in a core's own cache
 GAP_CELLS = 2_000_000  #: sequence x context that the recursion over gaps holds at once
 
 
-class TokenChain(ExponentialFamily, Autoregressive):
+class TokenChain(Autoregressive, ExponentialFamily):
     """Whole sequences: P(x) = initial[x_1] · Π transition[context_t, x_t+1], the last to ``<end>``.
 
     The context is the last token or, with ``order`` m, the last m tokens (fewer near the
@@ -59,7 +57,7 @@ class TokenChain(ExponentialFamily, Autoregressive):
 
     parameter_dims = {"initial": 1, "transition": 2}
     factorises = False
-    fills_in = True
+    most_combinations = 4_000_000  # as many as a table has numbers
     data_description = "sequences of tokens"
     pytree_aux_fields = ("positions", "order")
     arg_constraints: ClassVar[dict[str, Any]] = {
@@ -307,40 +305,12 @@ class TokenChain(ExponentialFamily, Autoregressive):
         counts = statistics[parameter].sum(0) if shared else statistics[parameter]
         return DirichletConditional((1.0 if prior is None else prior.concentration) + counts)
 
-    # ---- gaps and draws ------------------------------------------------------------------------
+    # ---- tokens one by one, and draws ---------------------------------------------------------
 
     @property
     def memory(self) -> int:  # type: ignore[override]
         """How many tokens the next one depends on."""
         return self.order
-
-    def complete(self, key: Array, value: Array, found: Reach | None = None) -> Array:
-        """Draw missing tokens given all others."""
-        return self._filled(value, found, key)
-
-    def most_probable(self, value: Array, found: Reach | None = None) -> Array:
-        """The most probable missing tokens given all others, together."""
-        return self._filled(value, found)
-
-    def _filled(self, value: Array, found: Reach | None, key: Array | None = None) -> Array:
-        """Row by row, under parameters that all rows share or each has for itself."""
-        found = found or reach(value, self.order)
-        shape = value.shape[:-1]
-        alone = math.prod(self.batch_shape) == 1
-        whole = self.components()
-        parts = (whole.initial[0], whole.transition[0]) if alone else self._by_row(value, shape)[:2]
-        rows = {"value": value.reshape(-1, self.positions)}
-        if key is not None:
-            rows["key"] = random.split(key, len(rows["value"]))
-        if not alone:
-            rows |= {"initial": parts[0], "transition": parts[1]}
-
-        def fill(row: dict[str, Array]) -> Array:
-            own = (row["initial"], row["transition"]) if not alone else parts
-            chain = TokenChain(*own, **self.static_arguments(), validate_args=False)
-            return fill_combinations(chain, row["value"], found, row.get("key"))[0]
-
-        return map_rows(fill, rows, self.positions * combinations(self, found)).reshape(value.shape)
 
     def following_one(self, state: Array, token: Array) -> Array:
         """Log-probability of one next token."""

@@ -17,7 +17,7 @@ from jax import Array, random
 from ..data.kinds import Observed
 from ..distributions.autoregressive import Autoregressive
 from ..distributions.convert import as_family, unwrap
-from ..distributions.gap_combinations import Reach, reach
+from ..distributions.gap_combinations import Reach, combinations, reach
 from ..distributions.token_chain import MISSING_TOKEN, TokenChain
 from ..errors import InputError
 from ..inference.compiling import in_batches
@@ -25,6 +25,7 @@ from ..inference.fit import cast, from_json, scope
 from ..inference.program import Globals, Model
 from ..inference.structure import Structure
 from .generation import covariates, draw_data
+from .possible import refuse_impossible
 from .recall import Recalled, new_rows, recall
 from .sequences import sequence_writer
 from .writing import Style, codes_of, write_sequences
@@ -204,6 +205,7 @@ def impute(
         raise InputError(f"draws is {draws}: ask for at least one")
     with scope(tree.attrs.get("precision", "float64")):
         found = recall(tree, data)
+        refuse_impossible(tree, data, found)
         key = random.key(seed)
         values = resampled(found, key, draws)
         model, structure = found.problem.model, found.problem.structure
@@ -250,12 +252,16 @@ Reaches = tuple[tuple[str, Reach], ...]  #: by site, of sequences whose tokens d
 
 def _reaches(found: Recalled) -> Reaches:
     """What is to be known of the gaps before anything is compiled."""
-    emissions = {n: unwrap(e) for n, e in found.problem.example.emissions.items()}
-    return tuple(
-        (name, reach(found.problem.model.data[name], emission.memory))
-        for name, emission in emissions.items()
-        if isinstance(emission, Autoregressive) and emission.memory is not None
-    )
+    reaches = []
+    for name, emission in found.problem.example.emissions.items():
+        chain = unwrap(emission)
+        if isinstance(chain, Autoregressive):
+            value = found.problem.model.data[name]
+            here = reach(value, chain.memory)
+            if combinations(chain, here) > chain.most_combinations:  # one compilation for all these
+                here = Reach(value.shape[-1], value.shape[-1])
+            reaches.append((name, here))
+    return tuple(reaches)
 
 
 @partial(jax.jit, static_argnames=("structure", "reaches"))

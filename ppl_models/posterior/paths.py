@@ -20,6 +20,7 @@ from ..inference.fit import scope
 from ..inference.program import Globals, Model
 from ..inference.structure import Structure
 from .creation import resampled
+from .possible import refuse_impossible
 from .recall import Recalled, recall
 
 CELLS = 4_000_000  #: sequence × position × state at once
@@ -210,6 +211,7 @@ def _recalled(tree: xr.DataTree, data: Any, draws: int | None) -> Recalled:
             f"sequences of {tree.attrs['program']} are assigned to clusters whose states are their "
             "own: use predict for the clusters, and fit the sequences of one cluster for its states"
         )
+    refuse_impossible(tree, data, found)
     return found
 
 

@@ -115,6 +115,11 @@ def write_sequences(
         clusters = _clusters(model, values, random.split(choose_key, rows), structure=structure)
     else:
         scores = _scores(model, values, prefix, structure=structure, site=site)
+        if not np.isfinite(np.asarray(scores)).any():
+            raise InputError(
+                "prefix is impossible under the fit, so that nothing follows it: give another, or "
+                "fit with priors that hold everything possible"
+            )
         flat = random.categorical(choose_key, scores.reshape(-1), shape=(rows,))
         values = {n: v[flat // scores.shape[1]] for n, v in values.items()}
         clusters = flat % scores.shape[1]

@@ -29,6 +29,8 @@ from ppl_models.distributions import (
     TokenChain,
 )
 from ppl_models.distributions.autoregressive import steps_taken, tempered
+from ppl_models.distributions.exponential_family import ExponentialFamily
+from ppl_models.errors import InputError
 
 _generator = np.random.default_rng(7)
 
@@ -194,6 +196,47 @@ def test_given_tokens_stay_and_zero_temperature_takes_the_best(writer):
     for place in range(1, writer.positions):
         over = (row[:place] == end).any()
         assert row[place] == (end if over else table[place].argmax())
+
+
+def test_gaps_are_filled_as_all_fillings_are_probable(writer):
+    """The most probable one, and draws; with parameters for all rows, or for each its own."""
+    draws, ended = 4_000, rows_of(writer)[0 if writer.ends else 1]
+    length = writer.positions - 1 if writer.ends else writer.positions
+    whole = ended[(ended < writer.tokens).sum(1) == length][1]
+    row = whole.copy()
+    row[[0, length - 1]] = -1  # the first and the last token
+    every = product(*(range(writer.tokens) if token < 0 else [token] for token in row))
+    fillings = np.array(list(every))
+
+    @jax.jit
+    def look(key):
+        rows = jnp.tile(jnp.asarray(row), (draws, 1))
+        return writer.log_prob(jnp.asarray(fillings)), writer.complete(key, rows)
+
+    log_prob, drawn = map(np.asarray, look(random.key(4)))
+    best = np.asarray(writer.most_probable(jnp.asarray(row)[None]))[0]
+    np.testing.assert_array_equal(best, fillings[log_prob.argmax()])
+    expected = np.exp(log_prob - np.logaddexp.reduce(log_prob))
+    share = np.array([(drawn == filling).all(1).mean() for filling in fillings])
+    assert share.sum() == pytest.approx(1)
+    assert (np.abs(share - expected) < 5 * np.sqrt(expected / draws) + 1e-3).all()
+    if isinstance(writer, ExponentialFamily):
+        parts = {n: np.asarray(getattr(writer, n)) for n in writer.parameter_dims}
+        two = writer.replace(**{n: np.stack([p, p[::-1]]) for n, p in parts.items()})
+        other = writer.replace(**{n: p[::-1] for n, p in parts.items()})
+        each = [w.most_probable(jnp.asarray(row)[None])[0] for w in (writer, other)]
+        np.testing.assert_array_equal(two.most_probable(jnp.asarray([row, row])), each)
+
+
+def test_gaps_that_are_too_many_have_particles_and_no_best(monkeypatch):
+    network = _recurrent()
+    monkeypatch.setattr(RecurrentChain, "most_combinations", 3)
+    row = jnp.array([[-1, 1, -1, network.tokens]])
+    with pytest.raises(InputError, match=r"2 gaps that RecurrentChain remembers together have 2"):
+        network.most_probable(row)
+    assert (
+        np.asarray(network.complete(random.key(0), row))[0, [1, 3]] == [1, network.tokens]
+    ).all()
 
 
 def test_a_batch_of_chains_is_as_many_chains():

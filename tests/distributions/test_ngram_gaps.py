@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from jax import random
 
-from ppl_models.distributions import ngram_chain as module
 from ppl_models.distributions.gap_combinations import Reach, fill_combinations, reach
 from ppl_models.distributions.ngram_chain import NgramChain, smoothed
 from ppl_models.distributions.ngrams import count_ngrams
@@ -116,9 +115,11 @@ def test_gaps_far_apart_need_few_combinations_however_long_the_memory() -> None:
 
 
 def test_particles_draw_where_combinations_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_COMBINATIONS", V - 1)
+    monkeypatch.setattr(NgramChain, "most_combinations", V - 1)
     chain, every = chain_of(2), [fillings(row) for row in (GAPS[0], GAPS[2])]
-    with pytest.raises(InputError, match=r"1 unknown tokens within 2 have 3\^1 combinations"):
+    with pytest.raises(
+        InputError, match=r"1 gaps that NgramChain remembers together have 3\^1 fill"
+    ):
         chain.most_probable(jnp.array([GAPS[0]]))
     each = [np.asarray(chain.log_prob(jnp.asarray(rows))) for rows in every]
     tiled = jnp.repeat(jnp.array([GAPS[0], GAPS[2]]), 200, axis=0)

@@ -8,7 +8,17 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from ppl_models import fit, impute, log_density, perplexity, predict, token_probabilities
+from ppl_models import (
+    best_paths,
+    fit,
+    generate,
+    impute,
+    log_density,
+    perplexity,
+    predict,
+    token_probabilities,
+)
+from ppl_models.errors import InputError
 
 FLAT = {"method": "em", "priors": "flat", "seed": 0, "predictive": 0, "starts": 1}
 #: program: arguments, data, an impossible row and a possible one
@@ -51,8 +61,14 @@ def test_the_impossible_is_said_to_be_so_and_the_possible_is_not(name: str) -> N
         assert perplexity(tree, new[:1])["perplexity"] == np.inf
         row = token_probabilities(tree, new[::-1]).values[1]
         assert row[0] == 0 and np.isnan(row[1:]).all()
-        # known tokens that cannot be: whatever is drawn between them is a token
-        assert set(np.unique(impute(tree, [["b", None, "b"]], seed=0).tokens)) <= {0, 1, 2}
+        # known tokens that cannot be have nothing between them, and nothing follows them
+        with pytest.raises(InputError, match="sequence 1 is impossible under the fit"):
+            impute(tree, [["a", None], ["b", None, "b"]], seed=0)
+        with pytest.raises(InputError, match="prefix is impossible under the fit"):
+            generate(tree, 2, seed=0, prefix="bb")
+    if name == "hidden_token_chain":
+        with pytest.raises(InputError, match="sequence 0 is impossible under the fit"):
+            best_paths(tree, new)
 
 
 def test_an_impossible_cluster_counts_for_nothing_beside_an_improbable_one() -> None:
