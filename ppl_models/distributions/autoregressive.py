@@ -137,15 +137,25 @@ class Autoregressive:
             state = lax.scan(lambda s, token: (self.read(s, token), None), state, places)[0]
         end = self.tokens if self.ends else self.tokens + 1
 
-        def step(carry: tuple[State, Array], key: Array) -> tuple[tuple[State, Array], Array]:
-            state, over = carry
-            token = random.categorical(key, change(self.following(state)))
-            token = jnp.where(over, end, token)
-            over = over | (token == end)
-            return (self.read(state, jnp.clip(token, 0, self.tokens - 1)), over), token
+        places = self.positions - given
+        keys = random.split(key, places)
 
-        keys = random.split(key, self.positions - given)
-        rest = lax.scan(step, (state, jnp.zeros(shape, bool)), keys)[1]
+        def going(carry: tuple[Array, State, Array, Array]) -> Array:
+            place, _, over, _ = carry
+            return (place < places) & ~over.all()
+
+        def step(carry: tuple[Array, State, Array, Array]) -> tuple[Array, State, Array, Array]:
+            place, state, over, written = carry
+            token = random.categorical(keys[place], change(self.following(state)))
+            token = jnp.where(over, end, token).astype(jnp.int32)
+            over = over | (token == end)
+            state = self.read(state, jnp.clip(token, 0, self.tokens - 1))
+            return place + 1, state, over, written.at[place].set(token)
+
+        # nothing is done any more when all have ended, long before the last position perhaps
+        blank = jnp.full((places, *shape), end, jnp.int32)
+        begun = jnp.zeros((), jnp.int32), state, jnp.zeros(shape, bool), blank
+        rest = lax.while_loop(going, step, begun)[3]
         return jnp.concatenate([*fixed, jnp.moveaxis(rest, 0, -1)], -1).astype(jnp.int32)
 
 
