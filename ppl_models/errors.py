@@ -1,5 +1,12 @@
 """What a person is told when something that they gave cannot be used."""
 
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+LARGEST = 2**63 - 1  #: what random keys and arrays count up to
+
 
 class InputError(ValueError):
     """The input is wrong: the message says what, where, and what to do, in one sentence.
@@ -10,3 +17,29 @@ class InputError(ValueError):
 
 class UnsupportedError(InputError):
     """A method cannot serve a program: the message names the site and the way out."""
+
+
+def whole_number(name: str, value: Any, *, least: int | None = 1) -> int:
+    """A whole number that somebody gave, in Python's own type.
+
+    Args:
+        name: of the argument, for the message.
+        value: what was given.
+        least: the smallest that may be; None where any may.
+
+    Raises:
+        InputError: a fraction, text, a truth value, nothing, or a number out of range.
+
+    >>> whole_number("rows", 3), whole_number("seed", 0, least=0)
+    (3, 0)
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or (least is not None and number < least):
+        wanted = "" if least is None else f" from {least} up"
+        raise InputError(f"{name} is {value!r:.40}: give a whole number{wanted}")
+    if number > LARGEST:
+        raise InputError(f"{name} is {value!r:.40}: give a whole number of at most {LARGEST}")
+    return number

@@ -23,11 +23,12 @@ from ..data.sequences import coordinates
 from ..data.several import read_together
 from ..data.vocabulary import Vocabulary
 from ..distributions.autoregressive import Autoregressive
-from ..errors import InputError
+from ..errors import InputError, whole_number
 from .compiling import make_room
 from .problem import Problem
 from .program import Model
 from .signature import arguments_of, data_parameters, defaults, split
+from .sizes import refuse_other_sizes, whole_arguments
 
 PRECISIONS = ("float64", "float32")
 
@@ -80,6 +81,9 @@ def fit(
     module = catalogue.method(method)
     run = getattr(module, method)
     program_arguments, options = split(function, run, arguments, method)
+    options = whole_arguments(run, options)
+    whole_number("seed", seed, least=0)
+    whole_number("predictive", predictive, least=0)
     program_arguments, like = take_vocabulary(program_arguments)
     started = time.perf_counter()
     make_room()
@@ -201,7 +205,8 @@ def read_program(
     for name, parameter in arguments_of(function).items():
         if parameter.default is inspect.Parameter.empty and name not in arguments:
             raise InputError(f"the program needs {name}=: give it to fit (--{name} or --set)")
-    _refuse_clusters(arguments, observed)
+    arguments = whole_arguments(function, arguments)
+    refuse_other_sizes(arguments, observed)
     data = {n: cast(o.values, precision) for n, o in observed.items()}
     seen = {n: o.values for n, o in (observed if fitted is None else fitted).items()}
     arguments |= derive(function, seen, arguments)
@@ -223,19 +228,6 @@ def _given(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments without those that are computed from the fitted data whenever needed."""
     derived = derived_arguments(function)
     return {n: v for n, v in arguments.items() if n not in derived}
-
-
-def _refuse_clusters(arguments: Mapping[str, Any], observed: Mapping[str, Observed]) -> None:
-    clusters = arguments.get("clusters")
-    if clusters is None:
-        return
-    if isinstance(clusters, bool) or not isinstance(clusters, int | np.integer) or clusters < 1:
-        raise InputError(f"clusters is {clusters!r}: give a whole number from 1 up")
-    rows = min(len(o.values) for o in observed.values())
-    if clusters > rows:
-        raise InputError(
-            f"there are {rows} rows and {clusters} clusters: give at most as many clusters as rows"
-        )
 
 
 def _held(model: Model, fixed: Mapping[str, Any], precision: str) -> dict[str, np.ndarray]:

@@ -106,8 +106,8 @@ def emitted(
     if emission == "categorical":
         if levels is None or len(levels) != features:
             raise InputError(
-                f"levels is {levels}: give the number of levels of each of the {features} "
-                "features, as levels=(3, 2)"
+                f"levels is {levels}: give the number of levels of every feature ({features} "
+                "here), as levels=(3,) for one and (3, 2) for two"
             )
         shares = jnp.full(sum(levels), priors.level_concentration)
         block = BlockDirichlet(shares, blocks=tuple(levels))

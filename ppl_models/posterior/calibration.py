@@ -22,12 +22,13 @@ from jax import Array, lax, random
 from jax.scipy.special import logsumexp
 
 from .. import catalogue
-from ..errors import InputError
+from ..errors import InputError, whole_number
 from ..inference.compiling import QUICK, in_batches
 from ..inference.fit import scope
 from ..inference.problem import Problem
 from ..inference.program import Globals, Model, evaluate
 from ..inference.signature import data_parameters
+from ..inference.sizes import whole_arguments
 from ..inference.structure import Structure
 from ..inference.wiring import permute_clusters, state_axes
 from .calibration_samplers import SAMPLERS, Plan, simulate
@@ -79,12 +80,19 @@ def calibrate(
         attributes.
 
     Raises:
-        InputError: a method that is not served, or a prior that is set from the data.
+        InputError: a method that is not served, a number out of range, or a prior that is set
+            from the data.
     """
     if method not in (*SAMPLERS, "seating"):
         served = ", ".join((*SAMPLERS, "seating"))
         raise InputError(f"method is {method!r}: calibration serves {served}")
+    counts = {"rows": rows, "simulations": simulations, "draws": draws, "thinning": thinning}
+    for name, value in counts.items():
+        whole_number(name, value)
+    whole_number("seed", seed, least=0)
+    whole_number("warmup", warmup, least=0)
     function = catalogue.program(program)
+    arguments = whole_arguments(function, arguments)
     if method == "seating":
         found = seating_ranks(
             rows=rows,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import networkx as nx
 import numpy as np
 import pytest
 
@@ -15,6 +16,10 @@ X = np.random.default_rng(0).normal(size=12)
 PLANE = np.random.default_rng(1).normal(size=(12, 2))
 HOLED = PLANE.copy()
 HOLED[3, 1] = np.nan
+STEPS = [[1, 2, 0], [0, 1]]
+WORDS = ["abc", "b"]
+PATHS = [nx.path_graph(2)]
+CATEGORIES = {"states": 2, "emission": "categorical"}
 
 #: own program, method, the error, what its sentence says
 OWN = [
@@ -125,6 +130,93 @@ BUILT_IN = [
         {"clusters": 2, "covariance": "spherical", "centres": np.zeros((3, 2))},
         "centres have shape",
     ),
+    (
+        "gaussian_mixture",
+        PLANE,
+        "em",
+        {"clusters": 2, "starts": 1.5},
+        "starts is 1.5: give a whole",
+    ),
+    (
+        "gaussian_mixture",
+        PLANE,
+        "nuts",
+        {"clusters": 2, "max_tree_depth": 0},
+        "max_tree_depth is 0",
+    ),
+    (
+        "gaussian_mixture",
+        PLANE,
+        "em",
+        {"clusters": 2, "predictive": -1},
+        "predictive is -1: give a",
+    ),
+    ("hidden_markov", STEPS, "em", {"states": 0}, "states is 0: give a whole number from 1 up"),
+    ("hidden_markov", STEPS, "em", {"states": 1.5}, "states is 1.5: give a whole number from 1 up"),
+    ("hidden_markov", STEPS, "em", {"states": 2, "order": 0}, "order is 0: .* choose 1 or 2"),
+    (
+        "hidden_markov",
+        STEPS,
+        "em",
+        CATEGORIES | {"levels": 3},
+        r"levels is 3: give a tuple .*=\(3,",
+    ),
+    (
+        "hidden_markov",
+        STEPS,
+        "em",
+        CATEGORIES | {"levels": (2.5,)},
+        r"levels is \(2.5,\): give a tu",
+    ),
+    (
+        "hidden_markov",
+        STEPS,
+        "em",
+        CATEGORIES | {"levels": (0,)},
+        r"levels is \(0,\): give a tuple",
+    ),
+    ("hidden_markov", STEPS, "em", CATEGORIES | {"levels": (2, 2)}, r"of every feature \(1 here\)"),
+    ("hidden_markov", STEPS, "em", CATEGORIES, r"levels is None: give the number of levels of eve"),
+    (
+        "categorical_mixture",
+        [["a"], ["b"]],
+        "em",
+        {"clusters": 1, "levels": 2},
+        "levels is 2: give a",
+    ),
+    (
+        "hidden_token_chain",
+        WORDS,
+        "em",
+        {"states": 0},
+        "states is 0: give a whole number from 1 up",
+    ),
+    ("chain_mixture", WORDS, "em", {"clusters": 0}, "clusters is 0: give a whole number from 1 up"),
+    (
+        "markov_chain",
+        WORDS,
+        "em",
+        {"vocabulary": 2},
+        "vocabulary is 2, and tokens holds 3 different",
+    ),
+    (
+        "markov_chain",
+        WORDS,
+        "em",
+        {"vocabulary": 0},
+        "vocabulary is 0: give a whole number from 1 up",
+    ),
+    ("ordered_chain", WORDS, "em", {"order": 0}, "order is 0: give a whole number from 1 up"),
+    (
+        "pitman_yor_chain",
+        WORDS,
+        "kneser_ney",
+        {"discounts": 0},
+        "discounts is 0: give a whole number",
+    ),
+    ("recurrent_chain", WORDS, "map", {"hidden": 0}, "hidden is 0: give a whole number from 1 up"),
+    ("nade", np.eye(4, 3), "map", {"hidden": 1.5}, "hidden is 1.5: give a whole number from 1 up"),
+    ("graph_chain", PATHS, "em", {"width": 3}, "width is 3, and the rows of x are 1 wide: leave"),
 ]
 
 
@@ -137,3 +229,10 @@ def test_arguments_that_cannot_be_served(program, data, method, options, sentenc
     with pytest.raises(InputError, match=sentence) as caught:
         fit(program, data, method=method, seed=0, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_levels_may_be_an_array():
+    """As the command line makes one of --set levels=[3]."""
+    options = CATEGORIES | {"method": "em", "seed": 0, "starts": 1, "predictive": 0}
+    tree = fit("hidden_markov", STEPS, levels=np.array([3.0]), **options)
+    assert tree["posterior"].sizes["level"] == 3
