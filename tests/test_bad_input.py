@@ -199,7 +199,9 @@ def test_new_graphs_must_fit_the_fit(folder: Path, capsys: pytest.CaptureFixture
         capsys, "generate g.nc --rows 2 --prefix a"
     )
     assert "--top-k is for" in refused(capsys, "generate g.nc --rows 2 --top-k 3")
-    assert "nodes is 1: a graph has 2" in refused(capsys, "generate g.nc --rows 2 --length 1")
+    assert "nodes is 1: give a whole number from 2 up" in refused(
+        capsys, "generate g.nc --rows 2 --length 1"
+    )
     assert "temperature is -1" in refused(capsys, "generate g.nc --rows 2 --temperature -1")
     assert "assigns nothing" in refused(capsys, "predict g.nc graphs.g6")
     assert "line 2 of wrong.g6" in refused(capsys, "predict g.nc wrong.g6")

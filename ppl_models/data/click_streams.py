@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ppl_models.errors import InputError
+from ppl_models.errors import whole_number
 
 PAGES = ("home", "search", "product", "reviews", "cart", "checkout", "account", "orders", "help")
 KINDS = ("comparing", "reading", "buying", "following up")
@@ -61,8 +61,8 @@ def click_streams(seed: int, visits: int = 2000) -> tuple[list[list[str]], np.nd
         >>> len(visits), sorted(set(kind.tolist())), set(visits[0]) <= set(PAGES)
         (100, [0, 1, 2, 3], True)
     """
-    if visits < 1:
-        raise InputError(f"{visits} visits are asked for: give 1 or more")
+    whole_number("visits", visits)
+    whole_number("seed", seed, least=0)
     generator = np.random.default_rng(seed)
     kind = generator.choice(len(KINDS), size=visits, p=SHARES)
     tables = [chain(name) for name in KINDS]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ppl_models.errors import InputError
+from ppl_models.errors import InputError, whole_number
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -88,7 +88,7 @@ def graph_family(name: str, count: int, *, seed: int) -> list[nx.Graph]:
     """
     if name not in _FAMILIES:
         raise InputError(f"there is no family {name!r}: choose one of {', '.join(_FAMILIES)}")
-    if count < 1:
-        raise InputError(f"{count} graphs are asked for: give 1 or more")
+    whole_number("count", count)
+    whole_number("seed", seed, least=0)
     generator = np.random.default_rng(seed)
     return [_FAMILIES[name](generator) for _ in range(count)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ppl_models.data.columns import is_a
-from ppl_models.errors import InputError
+from ppl_models.errors import InputError, whole_number
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -113,8 +113,8 @@ def breadth_first(
         >>> [g.width for g in breadth_first([nx.star_graph(3)], orders=4)]  # root or not
         [2, 2, 2, 3]
     """
-    if orders < 1:
-        raise InputError(f"orders is {orders}: give 1 or more for each graph")
+    whole_number("orders", orders)
+    whole_number("seed", seed, least=0)
     generator = np.random.default_rng(seed)
     found = []
     for label, graph in enumerate(as_list(graphs, site)):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ppl_models.errors import InputError
+from ppl_models.errors import InputError, whole_number
 
 Drawn = tuple[pd.DataFrame, np.ndarray]
 
@@ -186,8 +186,8 @@ def _assignments(
     seed: int, rows: int, weights: ArrayLike
 ) -> tuple[np.random.Generator, np.ndarray]:
     shares = np.asarray(weights, dtype=float)
-    if rows < 1:
-        raise InputError(f"{rows} rows are asked for: give 1 or more")
+    whole_number("rows", rows)
+    whole_number("seed", seed, least=0)
     if shares.ndim != 1 or shares.size == 0 or not (shares >= 0).all() or shares.sum() <= 0:
         raise InputError(f"the weights {shares} cannot be used: give one number from 0 a cluster")
     generator = np.random.default_rng(seed)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ppl_models.errors import InputError
+from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.fit import scope
 from ppl_models.inference.problem import Result
 from ppl_models.posterior.generation import draw_data
@@ -51,6 +51,8 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
     >>> loo_pit(tree)["x"].dims
     ('row',)
     """
+    whole_number("seed", seed, least=0)
+    whole_number("draws", draws)
     require_draws(tree, "leave-one-out prediction")
     with scope(tree.attrs.get("precision", "float64")):
         found = recall(tree, draws=draws)

@@ -16,7 +16,7 @@ from jax import Array, random
 from jax.scipy.special import logsumexp
 
 from .. import catalogue
-from ..errors import InputError
+from ..errors import InputError, whole_number
 from ..inference.climbing import climb
 from ..inference.fit import (
     fit,
@@ -91,10 +91,14 @@ def choose_clusters(
     >>> choose_clusters("gaussian_mixture", x, range(1, 4), seed=0).attrs["best"]
     {'clusters': 2}
     """
-    candidates = sorted({int(k) for k in clusters})
+    if not isinstance(clusters, Iterable) or isinstance(clusters, str):
+        raise InputError(f"clusters is {clusters!r}: give several numbers, as range(1, 10)")
+    candidates = sorted({whole_number("a number of clusters", k) for k in clusters})
+    whole_number("seed", seed, least=0)
+    whole_number("starts", starts)
     if criterion not in CRITERIA:
         raise InputError(f"criterion is {criterion!r}: choose one of {', '.join(CRITERIA)}")
-    if not candidates or candidates[0] < 1:
+    if not candidates:
         raise InputError("give numbers of clusters from 1 up")
     if criterion == "heldout" and not 0 < heldout < 1:
         raise InputError("criterion 'heldout' needs heldout=, a share of the rows such as 0.2")

@@ -19,7 +19,7 @@ from ..distributions.autoregressive import Autoregressive
 from ..distributions.convert import as_family, unwrap
 from ..distributions.gap_combinations import Reach, combinations, reach
 from ..distributions.token_chain import MISSING_TOKEN, TokenChain
-from ..errors import InputError
+from ..errors import InputError, whole_number
 from ..inference.compiling import in_batches
 from ..inference.fit import cast, from_json, scope
 from ..inference.program import Globals, Model
@@ -67,11 +67,12 @@ def generate(
         The data sites, ``(row, ...)`` as the observed data are named.
 
     Raises:
-        InputError: fewer than one row, a choice of tokens that makes no sense, or one where the
+        InputError: a number out of range, a choice of tokens that makes no sense, or one where the
             program writes no sequences.
     """
-    if rows < 1:
-        raise InputError(f"rows is {rows}: ask for at least one")
+    whole_number("rows", rows)
+    whole_number("length", length)
+    whole_number("seed", seed, least=0)
     style = Style(temperature, top_k, nucleus).check()
     with scope(tree.attrs.get("precision", "float64")):
         found = recall(tree)
@@ -196,13 +197,13 @@ def impute(
         The data sites ``(draw, row, ...)``; observed cells are as they were.
 
     Raises:
-        InputError: rows that do not have the fit's features, levels or tokens, or a family that
-            knows no most probable filling.
+        InputError: a number out of range, rows that do not have the fit's features, levels or
+            tokens, or a family that knows no most probable filling.
     """
     if draws is None:
         draws = 1 if most_probable and tree.attrs.get("kind") == "point" else 100
-    if draws < 1:
-        raise InputError(f"draws is {draws}: ask for at least one")
+    whole_number("draws", draws)
+    whole_number("seed", seed, least=0)
     with scope(tree.attrs.get("precision", "float64")):
         found = recall(tree, data)
         refuse_impossible(tree, data, found)

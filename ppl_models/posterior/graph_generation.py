@@ -17,7 +17,7 @@ from ..data.graphs import OrderedGraph, breadth_first, decode_graphs, encode
 from ..distributions.autoregressive import tempered
 from ..distributions.convert import unwrap
 from ..distributions.graph_rows import GraphRows
-from ..errors import InputError
+from ..errors import InputError, whole_number
 from ..inference.fit import scope
 from ..inference.program import Globals, Model
 from ..inference.structure import Structure
@@ -62,8 +62,10 @@ def generate_graphs(
     >>> [nx.is_connected(graph) for graph in generate_graphs(tree, 2, seed=0)]
     [True, True]
     """
-    if count < 1:
-        raise InputError(f"{count} graphs are asked for: give 1 or more")
+    whole_number("count", count)
+    whole_number("seed", seed, least=0)
+    if nodes is not None:
+        whole_number("nodes", nodes, least=2)
     if not temperature >= 0:
         raise InputError(f"temperature is {temperature}: give 0 or more")
     with scope(tree.attrs.get("precision", "float64")):
@@ -77,8 +79,6 @@ def generate_graphs(
         width, largest = len(data.coords["offset"]), int(data.coords["size"][-1])
         most = 2 * largest if nodes is None else nodes
         prefix = None if begin is None else _prefix(begin, width, most)
-        if most < 2:
-            raise InputError(f"nodes is {most}: a graph has 2 or more")
         total = found.shape[0] * found.shape[1]
         draws = min(total, count, MOST_DRAWS)
         chosen = np.linspace(0, total - 1, draws).astype(int)

@@ -14,7 +14,7 @@ from jax import Array, lax, random
 
 from ..distributions.autoregressive import Autoregressive
 from ..distributions.convert import as_family
-from ..errors import InputError, UnsupportedError
+from ..errors import InputError, UnsupportedError, whole_number
 from ..inference.compiling import QUICK
 from ..inference.fit import scope
 from ..inference.program import Globals, Model
@@ -113,7 +113,7 @@ def draw_paths(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: i
         ``(draw, sequence, position)``, -1 after a sequence's end.
 
     Raises:
-        InputError: fewer than one draw, a program without paths, or sequences that do not fit.
+        InputError: a number out of range, a program without paths, or sequences that do not fit.
         UnsupportedError: sequences that are assigned to clusters, each with states of its own.
 
     >>> from ppl_models import fit
@@ -122,7 +122,8 @@ def draw_paths(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: i
     >>> draw_paths(tree, draws=3, seed=0).shape
     (3, 2, 3)
     """
-    _at_least_one("draws", draws)
+    whole_number("draws", draws)
+    whole_number("seed", seed, least=0)
     with scope(tree.attrs.get("precision", "float64")):
         found = _recalled(tree, data, None)
         key = random.key(seed)
@@ -155,8 +156,7 @@ def forecast(
         ``ahead`` counts from 1. After an end: missing, and -1.
 
     Raises:
-        InputError: fewer than one step or draw, a program without paths, or sequences that do not
-            fit.
+        InputError: a number out of range, a program without paths, or sequences that do not fit.
         UnsupportedError: sequences that are assigned to clusters, each with states of its own; or
             tokens, whose sequences have ended.
 
@@ -166,8 +166,9 @@ def forecast(
     >>> dict(forecast(tree, 5, draws=20, seed=0)["x"].sizes)
     {'draw': 20, 'sequence': 2, 'ahead': 5, 'feature': 1}
     """
-    _at_least_one("steps", steps)
-    _at_least_one("draws", draws)
+    whole_number("steps", steps)
+    whole_number("draws", draws)
+    whole_number("seed", seed, least=0)
     with scope(tree.attrs.get("precision", "float64")):
         found = _recalled(tree, data, None)
         if any(isinstance(f, Autoregressive) for f in found.problem.families.values()):
@@ -192,11 +193,6 @@ def forecast(
         {name: ((*dims, *event), drawn), "state": (dims, states)},
         coords | {"ahead": np.arange(1, steps + 1)},
     )
-
-
-def _at_least_one(name: str, value: int) -> None:
-    if value < 1:
-        raise InputError(f"{name} is {value}: ask for at least one")
 
 
 def _recalled(tree: xr.DataTree, data: Any, draws: int | None) -> Recalled:

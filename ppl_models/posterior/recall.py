@@ -12,7 +12,7 @@ import xarray as xr
 from .. import catalogue
 from ..data.derived import derived_arguments
 from ..data.kinds import Observed
-from ..errors import InputError
+from ..errors import InputError, whole_number
 from ..inference.fit import from_json, read_data, read_program
 from ..inference.problem import Problem
 
@@ -52,8 +52,11 @@ def recall(
         need_sites: refuse programs with a latent variable for every row.
 
     Raises:
-        InputError: not a fit, or rows that do not fit its features, levels or tokens.
+        InputError: not a fit, rows that do not fit its features, levels or tokens, or fewer than
+            one draw.
     """
+    if draws is not None:
+        whole_number("draws", draws)
     attributes = tree.attrs
     if "program" not in attributes or "posterior" not in tree.children:
         raise InputError("this tree is no fit of ppl_models: it lacks a program or a posterior")

@@ -35,5 +35,5 @@ def test_comparing_and_reading_differ_in_order_alone() -> None:
 
 
 def test_no_visits_are_refused() -> None:
-    with pytest.raises(InputError, match="0 visits are asked for"):
+    with pytest.raises(InputError, match="visits is 0: give a whole number from 1 up"):
         click_streams(0, 0)

@@ -133,7 +133,7 @@ def test_numbers_out_of_range_are_refused() -> None:
         ordered.first(4)
     with pytest.raises(InputError, match="no family 'forest': choose one of community, grid"):
         graph_family("forest", 2, seed=0)
-    with pytest.raises(InputError, match="0 graphs are asked for"):
+    with pytest.raises(InputError, match="count is 0: give a whole number from 1 up"):
         graph_family("tree", 0, seed=0)
     with pytest.raises(InputError, match="the code 3 is no token"):
         decode_graphs([[0, 3]], width=1)

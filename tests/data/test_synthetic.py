@@ -101,7 +101,7 @@ def test_neighbouring_blobs_are_as_far_apart_as_asked() -> None:
 
 SURE = np.eye(2)
 REFUSED: list[tuple[Callable[[], object], str]] = [
-    (lambda: blobs(0, 0), "0 rows are asked for"),
+    (lambda: blobs(0, 0), "rows is 0: give a whole number from 1 up"),
     (lambda: blobs(0, 5, features=1), "4 clusters in 1 features"),
     (lambda: blobs(0, 5, clusters=0), "0 clusters in 2 features"),
     (lambda: latent_classes(0, 5, weights=[], probs=[]), "the weights .* cannot be used"),

@@ -51,7 +51,7 @@ def test_graphs_that_are_too_large_are_cut_and_said_to_be(tree):
 
 
 def test_what_cannot_be_generated_is_refused(tree):
-    with pytest.raises(InputError, match="0 graphs are asked for"):
+    with pytest.raises(InputError, match="count is 0: give a whole number from 1 up"):
         generate_graphs(tree, 0, seed=0)
     with pytest.raises(InputError, match="nodes is 1"):
         generate_graphs(tree, 1, seed=0, nodes=1)

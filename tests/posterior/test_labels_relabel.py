@@ -295,7 +295,7 @@ def without(group):
         (lambda: relabel(plain_tree(), "order", variable="mean"), "no variable 'mean'"),
         (lambda: relabel(plain_tree(), "order", variable="loc"), "one number a component"),
         (lambda: relabel(without("sample_stats")), "ecr-iterative"),
-        (lambda: relabel(plain_tree(), rows_used=0), "at least one row"),
+        (lambda: relabel(plain_tree(), rows_used=0), "rows_used is 0"),
     ],
 )
 def test_wrong_input_is_named(call, words):

@@ -125,7 +125,7 @@ def point():
     [
         (lambda: partition(point()), "needs draws"),
         (lambda: coassignment(point()), "needs draws"),
-        (lambda: partition(tree_of(example()[1]), draws=0), "at least one"),
+        (lambda: partition(tree_of(example()[1]), draws=0), "draws is 0"),
         (lambda: coassignment(tree_of(example()[1]), np.zeros(10_001, int)), "at most 10000"),
         (
             lambda: partition(

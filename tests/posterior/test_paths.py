@@ -100,9 +100,9 @@ def test_new_sequences_of_any_length(tree):
 def test_what_has_no_paths_is_refused(tree, built_ins, trees):
     with pytest.raises(InputError, match="poisson_mixture has no hidden paths: use predict"):
         state_probabilities(trees(built_ins["poisson_mixture univariate"]))
-    with pytest.raises(InputError, match="draws is 0: ask for at least one"):
+    with pytest.raises(InputError, match="draws is 0: give a whole number from 1 up"):
         draw_paths(tree, draws=0, seed=0)
-    with pytest.raises(InputError, match="steps is 0: ask for at least one"):
+    with pytest.raises(InputError, match="steps is 0: give a whole number from 1 up"):
         forecast(tree, 0, seed=0)
     with pytest.raises(UnsupportedError, match="have ended, so that nothing follows .* prefix="):
         forecast(trees(built_ins["hidden_token_chain"]), 2, seed=0)

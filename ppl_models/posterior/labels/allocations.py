@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 import xarray as xr
 
-from ppl_models.errors import InputError
+from ppl_models.errors import InputError, whole_number
 
 #: ``responsibilities(tree, rows=indices, draws=slice or indices) -> (draw, row, cluster)``, where
 #: draws are counted through chains: chain 0's first, then chain 1's.
@@ -111,8 +111,7 @@ def choose_rows(count: int, rows_used: int, seed: int) -> np.ndarray:
         >>> choose_rows(3, 10, seed=0)
         array([0, 1, 2])
     """
-    if rows_used < 1:
-        raise InputError(f"rows_used is {rows_used}: use at least one row.")
+    whole_number("rows_used", rows_used)
     if count <= rows_used:
         return np.arange(count)
     chosen = np.random.default_rng(seed).choice(count, rows_used, replace=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from ppl_models.errors import InputError
+from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.labels.allocations import (
     ASSIGNMENT,
     CLUSTER,
@@ -77,6 +77,8 @@ def relabel(
         InputError: for a tree of a point method, an unknown method or variable, or a tree that
             lacks what the method needs.
     """
+    whole_number("seed", seed, least=0)
+    whole_number("rows_used", rows_used)
     require_draws(tree, "relabelling")
     if method not in METHODS:
         raise InputError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from ppl_models.errors import InputError
+from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.labels.allocations import (
     ASSIGNMENT,
     Responsibilities,
@@ -70,6 +70,8 @@ def partition(
     Raises:
         InputError: for a tree of a point method or without components, or an unknown loss.
     """
+    whole_number("seed", seed, least=0)
+    _several_draws(draws)
     dim, assignments = assignments_of(tree, draws, seed, responsibilities)
     point = point_partition(
         assignments, loss=loss, starts=starts, max_clusters=max_clusters, seed=seed
@@ -123,6 +125,8 @@ def coassignment(
     Raises:
         InputError: for a tree of a point method or without components, or more than 10,000 rows.
     """
+    whole_number("seed", seed, least=0)
+    _several_draws(draws)
     _require_components(tree)
     dim, count = unit_dimension(tree)
     rows = choose_rows(count, ROWS, seed) if rows is None else np.asarray(rows)
@@ -199,12 +203,15 @@ def _require_components(tree: xr.DataTree) -> None:
         )
 
 
+def _several_draws(draws: int | None) -> None:
+    if draws is not None:
+        whole_number("draws", draws)
+
+
 def _spaced_draws(tree: xr.DataTree, draws: int | None, rows: int) -> np.ndarray:
     """Evenly spaced draws, counted through chains."""
     if draws is None:
         draws = max(1, min(DRAWS, CELLS // max(1, rows)))
-    if draws < 1:
-        raise InputError(f"draws is {draws}: use at least one.")
     count = int(np.prod(sample_shape(tree)))
     return np.unique(np.linspace(0, count - 1, min(count, draws)).astype(int))
 
