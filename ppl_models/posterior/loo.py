@@ -31,6 +31,7 @@ from ..inference.program import Globals, Model
 from ..inference.signature import data_parameters
 from ..inference.structure import Structure
 from ..inference.vector import constrained, log_joints, unconstrained
+from .labels.allocations import require_draws
 from .prediction import log_density
 from .recall import recall, stored_data
 
@@ -49,8 +50,10 @@ def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
         ArviZ's ``ELPDData``, pointwise.
 
     Raises:
-        InputError: a fit whose draws hold the data themselves, or data that cannot be refitted.
+        InputError: a point, which has no posterior that a row could be left out of; a fit whose
+            draws hold the data themselves; or data that cannot be refitted.
     """
+    require_draws(tree, "leaving rows out of the posterior")
     if "log_likelihood" not in tree.children:
         raise InputError(
             f"draws of {tree.attrs.get('program')} by method='{tree.attrs.get('method')}' depend "

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from ppl_models import fit, loo_pit, sensitivity
+from ppl_models import fit, loo, loo_pit, sensitivity
 from ppl_models.errors import InputError
 
 OPTIONS = {"method": "gibbs", "seed": 0, "chains": 2, "draws": 400, "warmup": 200, "starts": 2,
@@ -65,8 +65,8 @@ def test_a_strong_prior_is_told_from_a_weak_one(right, pulled):
 def test_what_has_no_places_is_refused(right, built_ins, trees):
     point = right.copy()
     point.attrs["kind"] = "point"
-    for ask in (loo_pit, sensitivity):
-        with pytest.raises(InputError, match="draws"):
+    for ask in (loo, loo_pit, sensitivity):
+        with pytest.raises(InputError, match="needs draws, fit with a method that samples"):
             ask(point)
     chain = trees(built_ins["markov_chain"], "exact", chains=2, draws=100)
     with pytest.raises(InputError, match="order"):
