@@ -105,8 +105,8 @@ def breadth_first(
         site: name of the graphs in messages.
 
     Raises:
-        InputError: what is no simple connected graph of two nodes or more, or one that is wider
-            than `width` in every order tried.
+        InputError: what is no simple connected graph of two nodes or more (weights other than 1
+            too), or one that is wider than `width` in every order tried.
 
     Example:
         >>> import networkx as nx
@@ -240,12 +240,17 @@ def _from_networkx(graph: Any, name: str) -> tuple[tuple, list[list[int]]]:
     place = {node: i for i, node in enumerate(nodes)}
     neighbours: list[list[int]] = [[] for _ in nodes]
     seen = set()
-    for u, v in graph.edges():
+    for u, v, weight in graph.edges(data="weight", default=1):
         pair = frozenset((place[u], place[v]))
         if len(pair) == 1:
             raise InputError(f"{name} has an edge from node {u!r} to itself: remove it")
         if pair in seen:
             raise InputError(f"{name} has several edges between {u!r} and {v!r}: give nx.Graph(g)")
+        if weight != 1:
+            raise InputError(
+                f"{name} has an edge of weight {weight!r:.20} between {u!r} and {v!r}, and an edge "
+                "is there or not: leave weights out, as nx.Graph(list(graph.edges)) does"
+            )
         seen.add(pair)
         neighbours[place[u]].append(place[v])
         neighbours[place[v]].append(place[u])

@@ -96,6 +96,14 @@ def test_new_graphs_are_read_with_the_rows_of_the_fit() -> None:
 
 
 PATH = nx.path_graph(3)
+
+
+def weighted(weight: object) -> nx.Graph:
+    graph = nx.path_graph(3)
+    nx.set_edge_attributes(graph, weight, "weight")
+    return graph
+
+
 REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: PATH, r"x is one graph: give a list, as in \[graph\]"),
     (lambda: np.eye(3), "x is one matrix: give a list"),
@@ -113,6 +121,8 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: [[[0, float("nan")], [1, 0]]], "graph 0 of x has an edge of weight nan"),
     (lambda: [[[0, 1], [0, 0]]], "graph 0 of x has an edge from node 0 to node 1 .* directed"),
     (lambda: [[[1, 1], [1, 0]]], "graph 0 of x has an edge from node 0 to itself"),
+    (lambda: [weighted(1), weighted(2.5)], "1 of x has an edge of weight 2.5 between 0 and 1"),
+    (lambda: [weighted(None)], "graph 0 of x has an edge of weight None between 0 and 1"),
     (lambda: [object()], "graph 0 of x is a object: give a list"),
 ]  # fmt: skip
 
