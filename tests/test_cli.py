@@ -175,6 +175,31 @@ def test_predict_is_the_call_from_python(
     assert table["row"].tolist() == list(range(60))
 
 
+@pytest.mark.parametrize(
+    ("program", "name", "text"),
+    [
+        ("hidden_markov", "x.csv", "height,sequence\n0.1,b\n0.2,b\n8.5,b\n9.0,b\n8.8,a\n0.3,a\n"),
+        ("hidden_token_chain", "x.txt", "aab\nb\n"),
+    ],
+)
+def test_predict_writes_hidden_paths(
+    program: str, name: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, fit = tmp_path / name, tmp_path / "fit.nc"
+    data.write_text(text)
+    spoken(capsys, "fit", program, data, "--set=states=2", "--out", fit, "--quiet", *QUICK)
+    table = pd.read_csv(io.StringIO(spoken(capsys, "predict", fit, data)))
+    tree = ppl_models.load(fit)
+    paths, shares = ppl_models.best_paths(tree), ppl_models.state_probabilities(tree)
+    inside = paths.values >= 0
+    labels = paths["sequence"].values.repeat(inside.sum(1))
+    assert table["sequence"].tolist() == labels.tolist()
+    assert table["position"].tolist() == np.nonzero(inside)[1].tolist()
+    assert table["state"].tolist() == paths.values[inside].tolist()
+    columns = ["probability_0", "probability_1"]
+    np.testing.assert_allclose(table[columns], shares.values[inside], atol=1e-9)
+
+
 def test_generate_is_the_call_from_python(
     fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -124,18 +124,23 @@ def _graphs(tree: xr.DataTree, given: argparse.Namespace, seed: int, *, as_table
 
 
 def predict(given: argparse.Namespace) -> None:
-    """Write the assignment probabilities of a file's rows."""
-    from .output import prediction_text, write_text
+    """Write the clusters of a file's rows, or the hidden states of its sequences' steps."""
+    from .output import paths_text, prediction_text, write_text
 
     _refuse_missing(given.fitted)
     _refuse_missing(given.data)
     path = _out(given, given.fitted, given.data)
-    from .. import load
+    from .. import best_paths, load, state_probabilities
     from .. import predict as predict_rows
+    from ..posterior.paths import hides_paths
 
     tree = load(given.fitted)
     data = _read(catalogue.program(tree.attrs["program"]), given.data)
-    write_text(prediction_text(predict_rows(tree, data)), path)
+    if hides_paths(tree, data):
+        text = paths_text(best_paths(tree, data), state_probabilities(tree, data))
+    else:
+        text = prediction_text(predict_rows(tree, data))
+    write_text(text, path)
 
 
 def _out(given: argparse.Namespace, *inputs: str) -> Path | None:

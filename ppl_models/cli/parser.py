@@ -141,9 +141,8 @@ def _generate(commands_of: Any) -> None:
 
 
 def _predict(commands_of: Any) -> None:
-    parser = _command(
-        commands_of, "predict", "Say which cluster each row of a file belongs to.", commands.predict
-    )
+    what = "Say which cluster each row of a file belongs to, or which hidden state each step."
+    parser = _command(commands_of, "predict", what, commands.predict)
     _fitted(parser)
     parser.add_argument("data", metavar="DATA", help=DATA)
     parser.add_argument("--out", metavar="FILE.csv", help="default: standard output")

@@ -195,13 +195,24 @@ def forecast(
     )
 
 
+def hides_paths(tree: xr.DataTree, data: Any = None) -> bool:
+    """Whether what is hidden are paths of states, and nothing is assigned.
+
+    Args:
+        tree: a fit.
+        data: sequences that will be asked about (default: the fitted ones).
+    """
+    with scope(tree.attrs.get("precision", "float64")):
+        problem = recall(tree, data).problem
+        return problem.structure.assignment is None and problem.latent
+
+
 def _recalled(tree: xr.DataTree, data: Any, draws: int | None) -> Recalled:
     found = recall(tree, data, draws=draws)
     if not found.problem.latent:
-        raise InputError(
-            f"the program {tree.attrs['program']} has no hidden paths: use predict for the "
-            "clusters of rows"
-        )
+        assigned = found.problem.structure.assignment is not None
+        served = "predict for the clusters of rows" if assigned else "log_density"
+        raise InputError(f"the program {tree.attrs['program']} has no hidden paths: use {served}")
     if found.problem.structure.assignment is not None:
         raise UnsupportedError(
             f"sequences of {tree.attrs['program']} are assigned to clusters whose states are their "
