@@ -117,7 +117,7 @@ def predict(
         if structure.assignment is None:
             raise InputError(
                 f"the program {tree.attrs['program']} assigns nothing, so that there is no "
-                "cluster to predict: use log_density, generate or impute"
+                f"cluster to predict: use {_what_serves(found)}"
             )
         count = len(_first(found))
         shape = (structure.rows, structure.clusters)
@@ -134,6 +134,15 @@ def predict(
     if by_draw:
         table, dims = table.reshape(*found.shape, *shape), ("chain", "draw", *dims)
     return xr.DataArray(table, coords, dims, name="responsibilities")
+
+
+def _what_serves(found: Recalled) -> str:
+    """What can be asked of a program that assigns nothing."""
+    if found.problem.latent:
+        return "state_probabilities or best_paths for the states of its hidden paths"
+    if any("offset" in reading.coords for reading in found.observed.values()):
+        return "log_density or generate_graphs"
+    return "log_density, generate or impute"
 
 
 def responsibilities(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ppl_models import best_paths, draw_paths, forecast, state_probabilities
+from ppl_models import best_paths, draw_paths, forecast, predict, state_probabilities
 from ppl_models.errors import InputError, UnsupportedError
 
 LABEL = "hidden_markov stationary"
@@ -100,6 +100,10 @@ def test_new_sequences_of_any_length(tree):
 def test_what_has_no_paths_is_refused(tree, built_ins, trees):
     with pytest.raises(InputError, match="poisson_mixture has no hidden paths: use predict"):
         state_probabilities(trees(built_ins["poisson_mixture univariate"]))
+    with pytest.raises(InputError, match="markov_chain has no hidden paths: use log_density"):
+        best_paths(trees(built_ins["markov_chain"]))
+    with pytest.raises(InputError, match="no cluster to predict: use state_probabilities or best_"):
+        predict(tree)
     with pytest.raises(InputError, match="draws is 0: give a whole number from 1 up"):
         draw_paths(tree, draws=0, seed=0)
     with pytest.raises(InputError, match="steps is 0: give a whole number from 1 up"):
