@@ -22,6 +22,7 @@ def fit(given: argparse.Namespace) -> None:
     from .output import free_path
     from .process import share
     from .settings import checked, read_settings
+    from .tokens import ATTRIBUTE, note_spaces, refuse_options, vocabulary_option
 
     # cheap refusals first: compiling takes seconds, sampling minutes
     settings = read_settings(given.settings, given.clusters)
@@ -36,9 +37,13 @@ def fit(given: argparse.Namespace) -> None:
     from ..posterior.storage import save
 
     program = catalogue.program(given.program)
+    refuse_options(given, program)
     method = getattr(catalogue.method(given.method), given.method)
     arguments = checked(settings, program, method, fit_program)
-    data = _read(program, given.data)
+    data = _read(program, given.data, words=given.words)
+    arguments |= vocabulary_option(given, data, "vocabulary" in arguments)
+    if not given.quiet:
+        note_spaces(data)
     tree = fit_program(
         program,
         data,
@@ -48,6 +53,8 @@ def fit(given: argparse.Namespace) -> None:
         progress=not given.quiet and sys.stderr.isatty(),
         **arguments,
     )
+    if given.words:
+        tree.attrs[ATTRIBUTE] = 1
     save(tree, out, overwrite=given.overwrite)
     if not given.quiet:
         print(out)
@@ -89,12 +96,11 @@ def generate(given: argparse.Namespace) -> None:
 def _rows(tree: xr.DataTree, given: argparse.Namespace, seed: int, *, as_table: bool) -> str:
     """Generated rows or sequences as text."""
     from .. import generate as generate_rows
-    from ..inference.fit import from_json
     from .output import data_text
+    from .tokens import of_words
 
     prefix = given.prefix
-    tokens = from_json(tree.attrs["coordinate_labels"]).get("token", ())
-    if prefix is not None and any(len(str(token)) > 1 for token in tokens):
+    if prefix is not None and of_words(tree):
         prefix = prefix.split()
     made = generate_rows(
         tree,
@@ -133,9 +139,10 @@ def predict(given: argparse.Namespace) -> None:
     from .. import best_paths, load, state_probabilities
     from .. import predict as predict_rows
     from ..posterior.paths import hides_paths
+    from .tokens import of_words
 
     tree = load(given.fitted)
-    data = _read(catalogue.program(tree.attrs["program"]), given.data)
+    data = _read(catalogue.program(tree.attrs["program"]), given.data, words=of_words(tree))
     if hides_paths(tree, data):
         text = paths_text(best_paths(tree, data), state_probabilities(tree, data))
     else:
@@ -172,7 +179,7 @@ def _seed(seed: int) -> int:
     return seed
 
 
-def _read(program: Callable, path: str) -> Any:
+def _read(program: Callable, path: str, *, words: bool) -> Any:
     """A file as the kind of data that the program takes."""
     from ..data import read_file
     from ..inference.signature import data_parameters
@@ -184,7 +191,7 @@ def _read(program: Callable, path: str) -> Any:
             "call ppl_models.fit from Python with a dict of these names"
         )
     (kind,) = kinds.values()
-    return read_file(path, kind=kind)
+    return read_file(path, kind=kind, words=words)
 
 
 def _print_summary(tree: xr.DataTree) -> None:

@@ -86,13 +86,13 @@ def _frame(values: xr.DataArray, kind: Any, dataset: xr.Dataset, tree: xr.DataTr
     from ..data.series import COLUMN, Series, as_sequences
     from ..data.several import own_labels
     from ..inference.fit import from_json
+    from .tokens import of_words
 
     labels = own_labels(from_json(tree.attrs["coordinate_labels"]), str(values.name))
     if issubclass(kind, Tokens):
         sequences = decode(values.values, dataset.attrs["token"])
-        return pd.DataFrame(
-            {values.name: [s if isinstance(s, str) else " ".join(s) for s in sequences]}
-        )
+        between = " " if of_words(tree) else ""
+        return pd.DataFrame({values.name: [between.join(s) for s in sequences]})
     names = [str(n) for n in labels.get("feature", ())]
     if issubclass(kind, Series):
         pieces = as_sequences(values.values.astype(float))

@@ -20,8 +20,9 @@ Exit status: 0 done; 2 wrong input, with one sentence on standard error; 130 sto
 PROGRAMS = "a built-in name (see ppl-models list), or path/to/file.py:function"
 DATA = (
     "a CSV or TSV file with a line of column names; for programs over tokens a text file, one "
-    "sequence a line; for programs over graphs one graph6 a line, or a CSV file with a column "
-    "'graph' and two more, the ends of an edge"
+    "sequence a line, of characters or (fit --words) of what stands between spaces; for programs "
+    "over graphs one graph6 a line, or a CSV file with a column 'graph' and two more, the ends of "
+    "an edge"
 )
 
 
@@ -89,6 +90,19 @@ def _fit(commands_of: Any) -> None:
         help="any other argument of the program or the method (see ppl-models "
         "list NAME); VALUE is read as JSON, else as text; may be repeated",
     )
+    parser.add_argument(
+        "--words", action="store_true",
+        help="tokens are what stands between spaces (default: every character); the fit's other "
+        "commands then read and write words too",
+    )  # fmt: skip
+    parser.add_argument(
+        "--unknown", metavar="TOKEN",
+        help="a further token for all that are not in the data, or too rare for --least",
+    )  # fmt: skip
+    parser.add_argument(
+        "--least", type=int, default=1, metavar="N",
+        help="tokens seen less often than this become --unknown (default: 1)",
+    )  # fmt: skip
     parser.add_argument(
         "--precision", default="float64", metavar="P", help="float64 (default) or float32"
     )

@@ -22,7 +22,9 @@ SEPARATORS = {".tsv": "\t", ".tab": "\t"}
 MISSING = ["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "<NA>"]
 
 
-def read_file(path: str | Path, *, kind: type[Kind]) -> pd.DataFrame | list[str] | list[nx.Graph]:
+def read_file(
+    path: str | Path, *, kind: type[Kind], words: bool = False
+) -> pd.DataFrame | list[str] | list[list[str]] | list[nx.Graph]:
     """Read a file for a kind of data, whose `read` takes what comes back.
 
     Args:
@@ -31,9 +33,11 @@ def read_file(path: str | Path, *, kind: type[Kind]) -> pd.DataFrame | list[str]
             not that of a table: one sequence a line.  For `Graphs` a table of edges with a
             column "graph" and two more, or any other file: one graph6 a line.
         kind: the kind that the data will be read as.
+        words: for `Tokens`, whether tokens are what stands between spaces, instead of characters.
 
     Returns:
-        A frame, for `Tokens` a list of strings, for `Graphs` one of networkx graphs.
+        A frame, for `Tokens` a list of strings (of lists of them, if `words`), for `Graphs` one of
+        networkx graphs.
 
     Raises:
         InputError: no such file, a directory, no data, not text, not a table, a first line of
@@ -47,7 +51,8 @@ def read_file(path: str | Path, *, kind: type[Kind]) -> pd.DataFrame | list[str]
     is_table = path.suffix.lower() in {".csv", *SEPARATORS}
     try:
         if issubclass(kind, Tokens):
-            return _column_of_text(path) if is_table else _lines(path)
+            texts = _column_of_text(path) if is_table else _lines(path)
+            return [text.split() for text in texts] if words else texts
         if issubclass(kind, Graphs):
             if not is_table:
                 lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -38,6 +38,15 @@ def test_tables(tmp_path: Path, name: str, content: str | bytes) -> None:
     np.testing.assert_array_equal(Reals.read(frame, fresh=False).values, [[1, 2.5], [3, np.nan]])
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("data.txt", "home  news\nb\tcart\n"), ("data.csv", "x\nhome news\nb cart\n")],
+)
+def test_words_stand_between_spaces(tmp_path: Path, name: str, content: str) -> None:
+    read = read_file(written(tmp_path, content, name), kind=Tokens, words=True)
+    assert read == [["home", "news"], ["b", "cart"]]
+
+
 @pytest.mark.parametrize("first", ["", '""', "rownames", "Unnamed: 0"])
 def test_a_first_column_without_a_name_labels_the_rows(tmp_path: Path, first: str) -> None:
     path = written(tmp_path, f"{first},a,b\nAnna,1,2\nBert,3,4\n")

@@ -1,0 +1,84 @@
+"""What the tokens of a file are: its characters, or the words between its spaces."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+ATTRIBUTE = "words"  #: of a fit whose tokens were words, even if each of them is a single character
+
+
+def refuse_options(given: argparse.Namespace, program: Callable) -> None:
+    """Refuse options of tokens that make no sense, alone or for the program.
+
+    Args:
+        given: of the command ``fit``.
+        program: that is fitted.
+
+    Raises:
+        InputError: data that are no tokens, ``--least`` without ``--unknown``, or an unknown token
+            that could not be told from several.
+    """
+    from ..data import Tokens
+    from ..inference.signature import data_parameters
+
+    options = {"--words": given.words, "--unknown": given.unknown is not None}
+    options["--least"] = given.least != 1
+    asked = [option for option, is_given in options.items() if is_given]
+    if asked and not any(issubclass(k, Tokens) for k in data_parameters(program).values()):
+        raise InputError(f"{asked[0]} is for sequences of tokens: leave it out")
+    if given.least < 1:
+        raise InputError(f"--least is {given.least}: give a whole number from 1 up")
+    if given.least > 1 and given.unknown is None:
+        raise InputError(
+            f"--least is {given.least}, and rare tokens need one to stand for them: give --unknown"
+        )
+    if given.unknown is None:
+        return
+    if given.unknown.split() != [given.unknown] or not (given.words or len(given.unknown) == 1):
+        wanted = "one word" if given.words else "one character (or --words)"
+        raise InputError(f"--unknown is {given.unknown!r}: give {wanted}")
+
+
+def vocabulary_option(given: argparse.Namespace, data: Any, taken: bool) -> dict[str, Any]:
+    """The argument ``vocabulary`` that ``--unknown`` and ``--least`` ask for, if they do.
+
+    Args:
+        given: of the command ``fit``.
+        data: sequences.
+        taken: whether the vocabulary is among the other arguments.
+    """
+    from ..data import Vocabulary
+
+    if given.unknown is None:
+        return {}
+    if taken:
+        raise InputError("--unknown sets the vocabulary: leave --set vocabulary=... out")
+    made = Vocabulary.from_sequences(data, unknown=given.unknown, least=given.least, site="data")
+    return {"vocabulary": made}
+
+
+def note_spaces(data: Any) -> None:
+    """Say that characters were read where words may have been meant."""
+    if isinstance(data, list) and all(isinstance(s, str) and " " in s.strip() for s in data):
+        warnings.warn(
+            "the tokens are single characters, spaces too: --words takes what stands between them",
+            stacklevel=2,
+        )
+
+
+def of_words(tree: xr.DataTree) -> bool:
+    """Whether a fit's tokens are words: it says so, or one of them is longer than a character."""
+    from ..inference.fit import from_json
+
+    labels = from_json(tree.attrs["coordinate_labels"])
+    unknown = set(labels.get("unknown_token", ()))
+    tokens = (str(t) for t in labels.get("token", ()) if t not in unknown)
+    return ATTRIBUTE in tree.attrs or any(len(token) > 1 for token in tokens)
