@@ -63,12 +63,12 @@ def plot_path(
         raise InputError("plot_path draws how EM climbed: these chains started without it")
     moving = _has_centres(tree)
     panels = ["objective", "centres"] if moving else ["objective"]
-    clusters = range(tree["posterior"].sizes["cluster"]) if moving else None
+    centres = range(_by_centre(tree["path"].to_dataset()["loc"]).shape[0]) if moving else None
     if plot_collection is None:
         size = (10.4, 4.4) if moving else (6.4, 4.4)
         made = new_panels({"panel": panels}, columns=["panel"], size=size, backend=backend)
     else:
-        made = given_panels(plot_collection, clusters)
+        made = given_panels(plot_collection, centres)
     draw_objective(panel(made, panel="objective"), starts, str(tree.attrs.get("method", "")))
     if moving:
         names = kept_features(tree, features, at_most=2)
@@ -78,7 +78,15 @@ def plot_path(
 
 def _has_centres(tree: xr.DataTree) -> bool:
     path = tree["path"].to_dataset() if "path" in tree.children else xr.Dataset()
-    return "loc" in path and path["loc"].sizes.get("feature", 1) > 1
+    if "loc" not in path or path["loc"].sizes.get("feature", 1) < 2:
+        return False
+    return len(set(path["loc"].dims) - {"iteration", "feature"}) == 1
+
+
+def _by_centre(loc: xr.DataArray) -> np.ndarray:
+    """Places (centre, iteration, feature) of the clusters, or of the states of hidden paths."""
+    (of,) = set(loc.dims) - {"iteration", "feature"}
+    return loc.transpose(of, "iteration", "feature").values
 
 
 def draw_objective(target: Axes, starts: xr.Dataset, method: str) -> None:
@@ -136,7 +144,7 @@ def _steps(objective: np.ndarray, kept: np.ndarray) -> tuple[float, float]:
 
 
 def draw_centres(target: Axes, tree: xr.DataTree, names: list[str], max_rows: int) -> None:
-    """Rows in grey, every cluster's centre as a line from its first place to its last."""
+    """Rows in grey, every cluster's or state's centre as a line from its first place to its last."""
     data = observed(tree)
     if data is not None:
         data = data.assign_coords(feature=feature_names(data)).sel(feature=names)
@@ -145,7 +153,7 @@ def draw_centres(target: Axes, tree: xr.DataTree, names: list[str], max_rows: in
         target.scatter(across, up, s=8, color=PALE, linewidths=0, zorder=1)
     loc = tree["path"].to_dataset()["loc"]
     loc = loc.assign_coords(feature=feature_names(loc)).sel(feature=names)
-    places = loc.transpose("cluster", "iteration", "feature").values
+    places = _by_centre(loc)
     for k, (way, color) in enumerate(zip(places, cluster_colors(len(places)), strict=True)):
         way = way[np.isfinite(way).all(1)]
         target.plot(way[:, 0], way[:, 1], "-", color=color, linewidth=1.4, zorder=3)

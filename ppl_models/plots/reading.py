@@ -242,7 +242,8 @@ def kept_features(tree: xr.DataTree, wanted: list[str] | None, at_most: int) -> 
         return list(wanted)
     if len(names) <= at_most:
         return names
-    between = loc.mean(["chain", "draw"]).var("cluster").values
+    centres = loc.mean(["chain", "draw"])
+    between = centres.var([dim for dim in centres.dims if dim != "feature"]).values
     data = observed(tree)
     total = between if data is None else between / (data.var("row", skipna=True).values + 1e-300)
     best = np.sort(np.argsort(-total, kind="stable")[:at_most])

@@ -159,6 +159,15 @@ def test_centres_walk_from_their_start_to_their_number(fits):
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("length 2", "length 0")
 
 
+@pytest.mark.parametrize("features", [2, 3])
+def test_the_means_of_hidden_states_move_as_centres_do(fits, features):
+    tree = fits.as_point(fits.gaussian_fit(features=features, covariance="diagonal"))
+    for name in ("posterior", "path"):
+        tree[name] = tree[name].to_dataset().rename(cluster="state")
+    axes = plot_path(tree).viz["plot"].sel(panel="centres").item()
+    assert {"0", "1", "2"} <= {text.get_text() for text in axes.texts}
+
+
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_kmeans_shows_j_falling_whatever_its_sign_in_the_tree(fits, sign):
     tree = fits.as_point(fits.gaussian_fit(), "kmeans")
