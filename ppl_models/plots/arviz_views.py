@@ -19,6 +19,8 @@ from ppl_models.plots.reading import observed
 from ppl_models.plots.style import INK, cluster_colors, headline, styled
 
 FIRST = ("weights", "loc", "scale", "rate", "probs", "initial", "transition", "covariance")
+FOREST_ORDER = ("loc", "rate", "probs", "initial", "weights", "scale", "transition", "covariance")
+TRACED, RANKED, FOREST = 7, 11, 30  #: panels of traces, panels of ranks, lines of a forest
 UNITS = {"row", "sequence", "position"}
 CHAINS = ("#1A1A1A", "#6E6E6E", "#A3A3A3", "#C9A66B")
 
@@ -29,24 +31,44 @@ def shown_parameters(tree: xr.DataTree, at_most: int, order: Sequence[str] = FIR
     Args:
         tree: a fit with draws.
         at_most: how many single numbers (elements of variables) to keep.
-        order: which variables come first; unknown ones come before them.
+        order: which variables come first; unknown ones come before them, small before large.
 
     Returns:
         Variables (chain, draw, ...), large ones cut to their first features (the same for all).
     """
     posterior = tree["posterior"].to_dataset()
-    units = UNITS | {str(tree.attrs.get("plate", "row"))}
-    names = [name for name in posterior.data_vars if not units & set(posterior[name].dims)]
-    names.sort(key=lambda name: order.index(name) if name in order else -1)
+    names = parameters(tree)
+    # of a network the few biases and scales are read, hardly the first of its many weights
+    sizes = {name: _numbers(posterior[name]) for name in names}
+    names.sort(key=lambda name: (order.index(name), 0) if name in order else (-1, sizes[name]))
     kept: dict[str, xr.DataArray] = {}
     lengths: dict[str, int] = {}
     for name in names:
         free = at_most - sum(_numbers(array) for array in kept.values())
         values = _cut(posterior[name], free, lengths)
         if values is not None and bool((values.std(["chain", "draw"]) > 0).all()):
-            kept[str(name)] = values
+            kept[name] = values
             lengths |= {str(dim): size for dim, size in values.sizes.items()}
     return xr.Dataset(kept)
+
+
+def parameters(tree: xr.DataTree) -> list[str]:
+    """Variables of the posterior that are no rows' (assignments and the like)."""
+    posterior = tree["posterior"].to_dataset()
+    units = UNITS | {str(tree.attrs.get("plate", "row"))}
+    return [str(name) for name in posterior.data_vars if not units & set(posterior[name].dims)]
+
+
+def shown_and_all(tree: xr.DataTree, picture: str) -> tuple[int, int]:
+    """How many numbers of the posterior "trace", "rank" or "forest" shows, and how many it has."""
+    posterior = tree["posterior"].to_dataset()
+    if picture == "forest":
+        shown = _legible(shown_parameters(tree, FOREST, FOREST_ORDER))
+    else:
+        per_panel = posterior.sizes.get("cluster", 1)
+        shown = shown_parameters(tree, TRACED * per_panel if picture == "trace" else RANKED)
+    total = sum(_numbers(posterior[name]) for name in parameters(tree))
+    return sum(_numbers(values) for values in shown.data_vars.values()), total
 
 
 def _numbers(values: xr.DataArray) -> int:
@@ -79,8 +101,8 @@ def _shown_tree(tree: xr.DataTree, at_most: int) -> xr.DataTree:
 
 
 def _counted(dataset: xr.Dataset) -> xr.Dataset:
-    """Chains and draws labelled 0, 1, ...: ArviZ's traces select by these labels."""
-    missing = [dim for dim in ("chain", "draw") if dim not in dataset.coords]
+    """Axes without labels labelled 0, 1, ...: ArviZ's pictures select by these."""
+    missing = [dim for dim in dataset.dims if dim not in dataset.coords]
     return dataset.assign_coords({dim: np.arange(dataset.sizes[dim]) for dim in missing})
 
 
@@ -89,7 +111,7 @@ def _inches(width: float, height: float) -> dict[str, object]:
 
 
 @styled
-def trace(tree: xr.DataTree, *, panels: int = 7) -> PlotCollection:
+def trace(tree: xr.DataTree, *, panels: int = TRACED) -> PlotCollection:
     """ArviZ's traces and marginal densities of the log density and the foremost parameters.
 
     Clusters share a panel and have their colours; every line is a chain.
@@ -123,7 +145,7 @@ def trace(tree: xr.DataTree, *, panels: int = 7) -> PlotCollection:
 
 
 @styled
-def rank(tree: xr.DataTree, *, at_most: int = 11) -> PlotCollection:
+def rank(tree: xr.DataTree, *, at_most: int = RANKED) -> PlotCollection:
     """ArviZ's rank curves of the log density and at most so many parameters; grey lines: chains."""
     shown = _shown_tree(tree, at_most)
     total = sum(_numbers(values) for values in shown["posterior"].data_vars.values())
@@ -137,10 +159,9 @@ def rank(tree: xr.DataTree, *, at_most: int = 11) -> PlotCollection:
 
 
 @styled
-def forest(tree: xr.DataTree, *, at_most: int = 30) -> PlotCollection:
+def forest(tree: xr.DataTree, *, at_most: int = FOREST) -> PlotCollection:
     """ArviZ's forest of intervals, of parameters that can be read off one common axis."""
-    order = ("loc", "rate", "probs", "initial", "weights", "scale", "transition", "covariance")
-    dataset = _legible(shown_parameters(tree, at_most, order))
+    dataset = _legible(shown_parameters(tree, at_most, FOREST_ORDER))
     total = sum(_numbers(values) for values in dataset.data_vars.values())
     return arviz_plots.plot_forest(
         xr.DataTree.from_dict({"posterior": dataset}), combined=True, backend="matplotlib",

@@ -144,7 +144,7 @@ def _steps(objective: np.ndarray, kept: np.ndarray) -> tuple[float, float]:
 
 
 def draw_centres(target: Axes, tree: xr.DataTree, names: list[str], max_rows: int) -> None:
-    """Rows in grey, every cluster's or state's centre as a line from its first place to its last."""
+    """Rows in grey, every centre as a line from its first place to its last."""
     data = observed(tree)
     if data is not None:
         data = data.assign_coords(feature=feature_names(data)).sel(feature=names)

@@ -9,7 +9,6 @@ program's plates and ``event_dims``; the axis that the assignment indexes is cal
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
@@ -36,7 +35,6 @@ from .rows import density_of_draws, log_prior_of_draws
 PREDICTIVE_CELLS = 2_000_000  #: most numbers of predictive data that a tree keeps
 LOG_LIKELIHOOD_CELLS = 40_000_000  #: most numbers of pointwise log-likelihood that it keeps
 TABLE_CELLS = 20_000_000  #: most numbers of responsibilities that it keeps
-NAMELESS = re.compile(r"_(dim|axis)_\d+$")  #: axes that the program gives no name
 VERSIONS = ("numpyro", "jax", "arviz", "numpy", "xarray")
 
 
@@ -199,11 +197,9 @@ class Axes:
             for d, size in dataset.sizes.items()
             if d in self.coords and len(self.coords[d]) == size
         }
-        # ArviZ's pictures choose by coordinate, of axes that the program leaves nameless too
-        nameless = {str(d) for d in dataset.sizes if NAMELESS.search(str(d))}
-        counted = {"chain", "draw", *STATE_AXES, *nameless} & set(dataset.sizes) - set(known)
-        known |= {d: np.arange(dataset.sizes[d]) for d in counted}
-        return dataset.assign_coords(known)
+        # ArviZ's pictures choose by coordinate, of axes too that have nothing but places
+        counted = {d: np.arange(size) for d, size in dataset.sizes.items() if d not in known}
+        return dataset.assign_coords(known | counted)
 
 
 def _cluster_names(problem: Problem) -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ppl_models.plots.arviz_views import FIRST, UNITS, shown_parameters
+from ppl_models.plots.arviz_views import FIRST, parameters, shown_parameters
 from ppl_models.plots.reading import family, feature_names, is_point
 from ppl_models.plots.style import readable
 from ppl_models.plots.transitions import transition_table
@@ -34,19 +34,18 @@ def parameter_blocks(tree: xr.DataTree) -> Iterator[Block]:
     else:
         table = summary_table(tree)
         posterior = tree["posterior"].to_dataset()
-        total = sum(_size(posterior[name]) for name in parameters(tree))
+        total = sum(_size(posterior[name]) for name in foremost(tree))
         text = f"Posterior mean, standard deviation and {INTERVAL:.0%} interval."
         if total > MOST_NUMBERS:
             text += f" There are {total:,} numbers; the foremost are shown."
         yield Block("Parameters", text, table=table, level=3)
 
 
-def parameters(tree: xr.DataTree) -> list[str]:
-    """Variables of the posterior that are no rows' (assignments and the like), weights first."""
-    posterior = tree["posterior"].to_dataset()
-    units = UNITS | {str(tree.attrs.get("plate", "row"))}
-    names = [str(name) for name in posterior.data_vars if not units & set(posterior[name].dims)]
-    return sorted(names, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+def foremost(tree: xr.DataTree) -> list[str]:
+    """The parameters, weights first."""
+    return sorted(
+        parameters(tree), key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST)
+    )
 
 
 def _size(values: xr.DataArray) -> int:
@@ -87,7 +86,7 @@ def cluster_values(tree: xr.DataTree) -> pd.DataFrame:
     """The values of a point by cluster, one column a feature."""
     posterior = tree["posterior"].to_dataset().isel(chain=0, draw=0)
     columns: dict[str, np.ndarray] = {}
-    for name in parameters(tree):
+    for name in foremost(tree):
         values = posterior[name]
         if values.dims[:1] == ("cluster",):
             flat = values.values.reshape(values.sizes["cluster"], -1)
@@ -102,7 +101,7 @@ def other_values(tree: xr.DataTree) -> pd.DataFrame:
     posterior = tree["posterior"].to_dataset().isel(chain=0, draw=0)
     numbers = {
         f"{name}{label}": float(posterior[name].values.flat[i])
-        for name in parameters(tree)
+        for name in foremost(tree)
         if "cluster" not in posterior[name].dims
         for i, label in _entries(posterior[name])
     }

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 from arviz_plots import PlotCollection
 
+from ppl_models.plots.arviz_views import shown_and_all
 from ppl_models.plots.choose import choose_plots
 from ppl_models.plots.graph_counts import bits_a_row, first_graphs
 from ppl_models.plots.graph_sheet import plot_graphs
@@ -132,7 +133,16 @@ def path_or_sampling(tree: xr.DataTree) -> Iterator[Block]:
             # short chains make density estimates of ArviZ warn; the picture is drawn all the same
             warnings.simplefilter("ignore", UserWarning)
             figure = draw(tree)
-        yield Block("", figures=(figure,), captions=(SAMPLING[name],))
+        yield Block("", figures=(figure,), captions=(SAMPLING[name] + _left_out(tree, name),))
+
+
+def _left_out(tree: xr.DataTree, picture: str) -> str:
+    """How many numbers a picture of draws has no room for, in one sentence."""
+    if picture == "path":
+        return ""
+    shown, total = shown_and_all(tree, picture)
+    kept = f" Shown are {shown:,} of the posterior's {total:,} numbers; {total - shown:,} are left "
+    return f"{kept}out." if shown < total else ""
 
 
 def _energy(tree: xr.DataTree) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from arviz_plots import PlotCollection
 
 from ppl_models.errors import InputError
 from ppl_models.plots import choose_plots, close, plot_comparison, png
-from ppl_models.plots.arviz_views import shown_parameters
+from ppl_models.plots.arviz_views import rank, shown_and_all, shown_parameters, trace
 
 OF_DRAWS = {"trace", "rank", "forest", "khat"}
 #: ArviZ's own take seconds each; those of Gaussians and of chains are drawn in their reports
@@ -79,6 +80,34 @@ def test_few_parameters_are_shown_and_none_is_cut_in_two_ways(fits):
         count = sum(values.isel(chain=0, draw=0).size for values in shown.data_vars.values())
         assert 0 < count <= at_most
         assert not any(values.isnull().any() for values in shown.data_vars.values())
+
+
+def network(hidden: int) -> xr.DataTree:
+    """Draws of the weights of a network whose axes have no labels, and of one scale."""
+    generator = np.random.default_rng(0)
+    shapes = {"input": (5, hidden), "bias": (hidden,), "scale_of_all": ()}
+    dims = {"input": ("feature", "unit"), "bias": ("unit",), "scale_of_all": ()}
+    posterior = {
+        name: (("chain", "draw", *dims[name]), generator.normal(size=(2, 30, *shape)))
+        for name, shape in shapes.items()
+    }
+    statistics = {"lp": (("chain", "draw"), generator.normal(size=(2, 30)))}
+    groups = {"posterior": xr.Dataset(posterior), "sample_stats": xr.Dataset(statistics)}
+    return xr.DataTree.from_dict(groups)
+
+
+def test_of_a_network_the_small_quantities_are_shown_before_the_weights():
+    tree = network(4)
+    shown = shown_parameters(tree, 11)
+    assert list(shown.data_vars) == ["scale_of_all", "bias", "input"]
+    assert shown_and_all(tree, "rank") == (1 + 4 + 4, 1 + 4 + 20)
+    assert list(shown_parameters(network(300), 11).data_vars) == ["scale_of_all", "bias"]
+
+
+def test_axes_without_labels_are_counted_in_traces_and_ranks():
+    tree = network(4)
+    assert rank(tree).viz["plot"]["bias"].sizes == {"unit": 4}
+    assert "input" in trace(tree, panels=9).viz["plot"]
 
 
 def criteria() -> pd.DataFrame:

@@ -137,6 +137,12 @@ def test_dims_are_named_in_every_group(built_in, trees):
         np.testing.assert_allclose(table.values.sum(1), 1, rtol=1e-12)
 
 
+def test_every_axis_has_a_coordinate(built_in, trees):
+    for group in GROUPS:
+        dataset = trees(built_in)[group].dataset
+        assert set(dataset.dims) <= set(dataset.coords), group
+
+
 def test_groups_are_those_that_arviz_knows_and_ours(built_in, trees):
     tree = trees(built_in)
     mixture = "clusters" in built_in.arguments
