@@ -21,6 +21,7 @@ from ppl_models.plots.reading import (
     level_labels,
     observed,
     predictive,
+    token_names,
 )
 from ppl_models.plots.style import headline, shorten, styled
 
@@ -173,10 +174,8 @@ def _tokens(
     collection: PlotCollection | None,
     backend: str,
 ) -> PlotCollection:
-    posterior = tree["posterior"].to_dataset() if "posterior" in tree.children else xr.Dataset()
     coords = {"panel": ["lengths", "tokens"]}
-    names = [str(token) for token in posterior["token"].values] if "token" in posterior else []
-    names = names or [str(code) for code in range(int(data.max()))]
+    names = token_names(tree)
     width = float(np.clip(4.0 + 0.26 * len(names), 7.0, 11.0))
     made = collection or new_panels(
         coords, size=(4.2 + width, 4.0), columns=["panel"], backend=backend,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 import numpy as np
@@ -214,6 +215,24 @@ def feature_names(array: xr.DataArray, dim: str = "feature") -> list[str]:
     if dim in array.coords:
         return [str(name) for name in array[dim].values]
     return [f"{dim} {index}" for index in range(array.sizes[dim])]
+
+
+def token_names(tree: xr.DataTree) -> list[str]:
+    """The tokens in the order of their codes, without <end>; counted where they have no names.
+
+    Programs without a site over tokens have their names from the labels that the data were read
+    with.
+    """
+    posterior = tree["posterior"].to_dataset() if "posterior" in tree.children else xr.Dataset()
+    labels = json.loads(tree.attrs.get("coordinate_labels", "{}"))
+    for source in (posterior.coords, labels):
+        for dim, ends in (("token", 0), ("next_token", 1)):
+            if dim in source:
+                names = [str(name) for name in np.asarray(source[dim])]
+                return names[: len(names) - ends]
+    data = observed(tree)
+    data = predictive(tree, "posterior") if data is None else data
+    return [] if data is None else [str(code) for code in range(int(data.max()))]
 
 
 def kept_rows(rows: int, at_most: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from ppl_models.errors import InputError
 from ppl_models.plots.panels import across, figure_of, given_panels, new_panels, panel
-from ppl_models.plots.reading import kept_rows, observed, responsibilities
+from ppl_models.plots.reading import kept_rows, observed, responsibilities, token_names
 from ppl_models.plots.style import PALE, cluster_colors, headline, readable, shorten, styled
 
 COLORS = 20  #: tokens that get a colour of their own
@@ -85,18 +85,6 @@ def plot_sequence_index(
     handles = [Patch(facecolor=color, label=label) for label, color in entries]
     figure_of(made).legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8))
     return made
-
-
-def token_names(tree: xr.DataTree) -> list[str]:
-    """The tokens in the order of their codes, without <end>."""
-    posterior = tree["posterior"].to_dataset() if "posterior" in tree.children else xr.Dataset()
-    for dim in ("token", "next_token"):
-        if dim in posterior.coords:
-            names = [str(name) for name in posterior[dim].values]
-            return names if dim == "token" else names[:-1]
-    data = observed(tree)
-    assert data is not None
-    return [str(code) for code in range(int(data.max()))]
 
 
 def draw_index(

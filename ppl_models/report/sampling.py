@@ -24,6 +24,7 @@ from ppl_models.plots.reading import (
     is_point,
     observed,
     predictive,
+    token_names,
 )
 from ppl_models.report.page import Block
 
@@ -76,15 +77,12 @@ def _large(drawn: xr.DataArray) -> bool:
 
 def generated_sequences(tree: xr.DataTree, drawn: xr.DataArray, *, at_most: int = 20) -> list[str]:
     """Decoded sequences of the first generated data sets, each different one once."""
-    posterior = tree["posterior"].to_dataset()
-    tokens = [str(token) for token in posterior["token"].values] if "token" in posterior else []
+    names = token_names(tree)
     codes = drawn.transpose("sample", "sequence", "position").values
     codes = codes.reshape(-1, codes.shape[-1])
-    end = len(tokens) or int(codes.max())
-    names = tokens or [str(code) for code in range(end)]
     joint = "" if all(len(name) == 1 for name in names) else " "
     texts: dict[str, None] = {}
-    for row, length in zip(codes, sequence_lengths(codes, end), strict=True):
+    for row, length in zip(codes, sequence_lengths(codes, len(names)), strict=True):
         text = joint.join(names[int(code)] for code in row[:length])
         if text.strip():
             ended = "" if length < len(row) else "…"

@@ -11,7 +11,7 @@ import xarray as xr
 
 from ppl_models.plots.graph_counts import bits_a_row, graph_counts
 from ppl_models.plots.predictive_tokens import sequence_lengths
-from ppl_models.plots.reading import is_point, observed, sequence_steps, series
+from ppl_models.plots.reading import is_point, observed, sequence_steps, series, token_names
 from ppl_models.report.page import Block, Tone
 from ppl_models.report.tables import number
 
@@ -81,7 +81,7 @@ def describe_data(tree: xr.DataTree) -> str:
         )
     if "position" in data.dims:
         codes = data.transpose("sequence", "position").values
-        tokens = tree["posterior"].sizes.get("token", int(codes.max()))
+        tokens = len(token_names(tree))
         lengths = sequence_lengths(codes, tokens)
         return (
             f"{len(codes):,} sequences of {lengths.min()} to {lengths.max()} tokens "

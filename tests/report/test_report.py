@@ -13,6 +13,7 @@ import xarray as xr
 from scipy import stats
 
 from ppl_models.errors import InputError
+from ppl_models.plots import close, plot_predictive
 from ppl_models.plots.choose import choose_plots
 from ppl_models.report import write_report
 from ppl_models.report.clusters import (
@@ -101,6 +102,20 @@ def test_a_chain_has_names_in_place_of_clusters(fits, diagnosed, tmp_path):
     text = path.read_text(encoding="utf-8")
     assert len(generated) == 20
     assert all(f"<li><code>{name}</code></li>" in text for name in generated)
+
+
+def test_tokens_have_their_names_where_no_site_is_over_tokens(fits):
+    tree = fits.markov_fit(("abab", "ab", "b"))
+    drawn = tree["posterior_predictive"]["tokens"].stack(sample=("chain", "draw"))
+    tree["posterior"] = xr.Dataset({"discount": (("chain", "draw"), np.ones((4, 50)))})
+    assert set("".join(generated_sequences(tree, drawn))) <= set("01…")
+    tree.attrs["coordinate_labels"] = json.dumps({"token": ["a", "b"]})
+    assert set("".join(generated_sequences(tree, drawn))) <= set("ab…")
+    made = plot_predictive(tree)
+    shares = made.viz["plot"].sel(panel="tokens").item()
+    assert [label.get_text() for label in shares.get_xticklabels()] == ["a", "b"]
+    assert describe_data(tree).endswith("2 distinct tokens")
+    close(made)
 
 
 def test_a_fit_that_cannot_be_trusted_says_so_in_red(fits, diagnosed, only, tmp_path):
