@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -23,10 +27,19 @@ HARD_METHODS = ("kmeans", "hard")
 def examine_point(tree: xr.DataTree) -> tuple[list[Finding], pd.DataFrame]:
     """All findings about a point, and the table of starts."""
     table = starts_table(tree)
-    findings = _starts(table) + _converged(table) + _empty(tree)
+    options = _options(tree)
+    alone = len(table) == 1 and bool(tree.attrs.get("closed_form", 0))
+    findings = [] if alone else _starts(table, options)
+    findings += _converged(table, options) + _empty(tree)
     if tree.attrs.get("method") not in HARD_METHODS:
         findings += _collapsed(tree) or _collapsed_start(table)
     return findings, table
+
+
+def _options(tree: xr.DataTree) -> Mapping[str, Any]:
+    """The method's options, by name, for advice must not name what the method has not."""
+    options = json.loads(tree.attrs.get("configuration", "{}"))
+    return options or dict.fromkeys(("starts", "iterations", "tolerance"))
 
 
 def starts_table(tree: xr.DataTree) -> pd.DataFrame:
@@ -50,7 +63,7 @@ def starts_table(tree: xr.DataTree) -> pd.DataFrame:
     return table
 
 
-def _starts(table: pd.DataFrame) -> list[Finding]:
+def _starts(table: pd.DataFrame, options: Mapping[str, Any]) -> list[Finding]:
     """How many starts reached the kept one's objective."""
     if table.empty or "kept" not in table or not table["kept"].any():
         return []
@@ -69,7 +82,7 @@ def _starts(table: pd.DataFrame) -> list[Finding]:
     agreeing, count = int(close.sum()), len(table)
     if count == 1:
         what = "There was only one start, so nothing tells whether it found the best optimum."
-        return [*findings, Finding("warning", what, "Fit with starts=20.")]
+        return [*findings, Finding("warning", what, _more_starts(options))]
     if agreeing == 1:
         what = f"Only one of {count} starts reached the best objective, {best:.6g}."
         advice = "Fit with more starts, until the best is reached several times."
@@ -78,20 +91,28 @@ def _starts(table: pd.DataFrame) -> list[Finding]:
     return [*findings, Finding("ok", what)]
 
 
-def _converged(table: pd.DataFrame) -> list[Finding]:
+def _more_starts(options: Mapping[str, Any]) -> str:
+    """How to have another start than the one there was."""
+    if "starts" not in options:  # DP-means starts from the mean of all rows
+        return "Compare it with method='kmeans', of as many clusters and with starts=20."
+    if options.get("centres") is not None:
+        return "Leave centres out, and fit with starts=20."
+    if (options["starts"] or 1) > 1:  # which the method would not take
+        return "The method takes one start for this program: compare it with method='map'."
+    return "Fit with starts=20."
+
+
+def _converged(table: pd.DataFrame, options: Mapping[str, Any]) -> list[Finding]:
     """Whether the kept start converged."""
     if table.empty or "converged" not in table or "kept" not in table or not table["kept"].any():
         return []
     kept = table[table["kept"]].iloc[0]
+    unit = "steps" if "steps" in options else "iterations"
     if kept["converged"]:
-        return [Finding("ok", f"The kept start converged in {kept['iterations']} iterations.")]
-    return [
-        Finding(
-            "problem",
-            f"The kept start had not converged after {kept['iterations']} iterations.",
-            "Allow more iterations, or a larger tolerance.",
-        )
-    ]
+        return [Finding("ok", f"The kept start converged in {kept['iterations']} {unit}.")]
+    what = f"The kept start had not converged after {kept['iterations']} {unit}."
+    advice = f"Allow more {unit}{', or a larger tolerance' if 'tolerance' in options else ''}."
+    return [Finding("problem", what, advice)]
 
 
 def _empty(tree: xr.DataTree) -> list[Finding]:

@@ -157,9 +157,11 @@ def starts_table(tree: xr.DataTree) -> Iterator[Block]:
     table = pd.DataFrame(columns, index=pd.RangeIndex(len(final), name="start"))
     table = table.sort_values("objective", ascending=False)
     together = "1 start" if len(final) == 1 else f"{len(final)} starts"
-    text = (
-        f"Of {together}, {reached} reached the best objective, {number(best, 3)}. The more of them "
-        "agree, the less likely it is that a better one was missed."
+    text = f"Of {together}, {reached} reached the best objective, {number(best, 3)}. "
+    text += (
+        "It is the only optimum, which the method has in closed form."
+        if tree.attrs.get("closed_form", 0)
+        else "The more of them agree, the less likely it is that a better one was missed."
     )
     yield Block("Starts", text, table=table, level=3)
 

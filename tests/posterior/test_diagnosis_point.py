@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from ppl_models import catalogue
+from ppl_models.inference.fit import to_json
+from ppl_models.inference.signature import defaults
 from ppl_models.posterior.diagnosis import diagnose
 
 
@@ -82,6 +85,39 @@ def test_a_start_that_did_not_converge_matters_when_kept():
     diagnosis = diagnose(point(converged=(False, True, True)))
     assert not diagnosis.trustworthy
     assert severities(diagnosis, "had not converged") == ["problem"]
+
+
+def test_an_optimum_in_closed_form_needs_no_other_start(built_ins, trees):
+    assert trees(built_ins["markov_chain"]).attrs["closed_form"] == 1
+    assert "closed_form" not in trees(built_ins["gaussian_mixture full"]).attrs
+    tree = point((-100.0,))
+    tree.attrs["closed_form"] = 1
+    diagnosis = diagnose(tree)
+    assert diagnosis.verdict == "This fit can be trusted."
+    assert severities(diagnosis, "start reached") == severities(diagnosis, "one start") == []
+
+
+@pytest.mark.parametrize("method", ["em", "map", "kmeans", "dp_means"])
+def test_advice_names_options_that_the_method_has(method):
+    tree = point((-100.0,), converged=(False,), method=method)
+    options = defaults(getattr(catalogue.method(method), method))
+    options |= {"starts": 1} if "starts" in options else {}
+    tree.attrs["configuration"] = to_json(options)
+    advice = " ".join(finding.advice for finding in diagnose(tree).findings)
+    named = [n for n in ("iterations", "steps", "tolerance") if n in advice]
+    assert named and set(named) <= set(options)
+    assert ("Fit with starts=20" in advice) == ("starts" in options)
+
+
+def test_more_starts_are_not_asked_for_where_they_were_not_taken():
+    tree = point((-100.0,))
+    for options, advice in (
+        ({"starts": 16}, "method='map'"),
+        ({"starts": 9, "centres": []}, "out"),
+    ):
+        tree.attrs["configuration"] = to_json(options)
+        (finding,) = diagnose(tree).of("warning")
+        assert advice in finding.advice and "Fit with" not in finding.advice
 
 
 def test_an_empty_component():

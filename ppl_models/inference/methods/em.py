@@ -7,6 +7,7 @@ with priors, Green (1990); one conditional after another, Meng and Rubin (1993).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -107,7 +108,12 @@ def ascend(
         assign=assign,
         label=label,
     )
-    return keep_best(problem, found, origins)
+    result = keep_best(problem, found, origins)
+    gaps = any(missing for _, missing in problem.chunks.missing)
+    if problem.structure.assignment is None and not (problem.latent or free or gaps):
+        # there is one optimum only, wherever one starts
+        return replace(result, attributes={"closed_form": 1})
+    return result
 
 
 def keep_best(problem: Problem, found: Climb, origins: list[str]) -> Result:
