@@ -10,8 +10,8 @@ import pytest
 import xarray as xr
 
 from ppl_models.cli import main
-from ppl_models.cli.settings import checked, read_settings
 from ppl_models.errors import InputError
+from ppl_models.inference.settings import checked, read_settings
 
 GOOD = "a,b\n" + "".join(f"{i},{i * i % 7}\n" for i in range(12))
 BITS = "a,b\n1,0\n0,1\n1,1\n"

@@ -19,9 +19,9 @@ LARGEST_SEED = 2**32 - 1
 
 def fit(given: argparse.Namespace) -> None:
     """Fit, save, and say whether the fit can be trusted."""
+    from ..inference.settings import checked, read_settings
     from .output import free_path
     from .process import share
-    from .settings import checked, read_settings
     from .tokens import ATTRIBUTE, note_spaces, refuse_options, vocabulary_option
 
     # cheap refusals first: compiling takes seconds, sampling minutes

@@ -108,6 +108,9 @@ def fit(
             "arguments": to_json(_given(function, model.arguments)),
             "fixed": to_json(model.fixed),
             "configuration": to_json(defaults(run) | options),
+            "given": to_json(
+                {"names": list(arguments), "predictive": predictive, "relabel": relabel}
+            ),
             "wall_time_seconds": time.perf_counter() - started,
             **result.attributes,
         }

@@ -1,4 +1,4 @@
-"""Numbers that compare this fit with others, and how to do it again."""
+"""Numbers that compare this fit with others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from ppl_models.plots.profiles import level_blocks
 from ppl_models.plots.reading import family, feature_names, is_point, observed
 from ppl_models.report.page import Block
 from ppl_models.report.tables import number
-from ppl_models.report.trust import attribute
 
 HEADING = "Numbers for comparison"
 
@@ -128,45 +127,3 @@ def _free_probabilities(probs: xr.DataArray) -> int:
         return probs.size
     levels = feature_names(probs, "level")
     return probs.sizes["cluster"] * (len(levels) - len(level_blocks(levels)))
-
-
-def reproduce(tree: xr.DataTree) -> Iterator[Block]:
-    """The section that says how to do it again."""
-    yield Block(
-        "How to reproduce it",
-        "The same program, data, seed and versions give the same fit.",
-        code=f"{command_line(tree)}\n\n{python_call(tree)}",
-    )
-
-
-def command_line(tree: xr.DataTree) -> str:
-    """The command of the command line."""
-    attributes, arguments = tree.attrs, attribute(tree, "arguments")
-    parts = [f"ppl-models fit {attributes.get('program', 'PROGRAM')} DATA.csv"]
-    if "clusters" in arguments:
-        parts.append(f"--clusters {arguments['clusters']}")
-    parts.append(f"--method {attributes.get('method', 'METHOD')}")
-    parts.append(f"--seed {attributes.get('seed', 0)} --out FILE.nc")
-    return " ".join(parts)
-
-
-def python_call(tree: xr.DataTree) -> str:
-    """The call from Python, with all arguments of program and method."""
-    attributes = tree.attrs
-    given = {**attribute(tree, "arguments"), **attribute(tree, "configuration")}
-    parts = [
-        repr(attributes.get("program", "PROGRAM")), "data",
-        f"method={attributes.get('method', 'METHOD')!r}", f"seed={attributes.get('seed', 0)}",
-    ]  # fmt: skip
-    if "precision" in attributes:
-        parts.append(f"precision={attributes['precision']!r}")
-    if attribute(tree, "fixed"):
-        parts.append(f"fixed={_short(attribute(tree, 'fixed'))}")
-    parts += [f"{name}={_short(value)}" for name, value in given.items()]
-    lines = ",\n    ".join(parts)
-    return f"ppl_models.fit(\n    {lines},\n)"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

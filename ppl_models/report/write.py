@@ -11,8 +11,9 @@ from ppl_models.errors import InputError
 from ppl_models.plots.style import house_style
 from ppl_models.report.checks import checks
 from ppl_models.report.clusters import how_many, what_like, who_where
-from ppl_models.report.numbers import comparison_numbers, reproduce
+from ppl_models.report.numbers import comparison_numbers
 from ppl_models.report.page import Block, checked_path, write_page
+from ppl_models.report.reproduction import reproduce
 from ppl_models.report.sampling import new_data, path_or_sampling
 from ppl_models.report.trust import facts, trust
 

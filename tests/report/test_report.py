@@ -24,7 +24,7 @@ from ppl_models.report.clusters import (
     weight_table,
     who_where,
 )
-from ppl_models.report.numbers import free_parameters, point_numbers, python_call
+from ppl_models.report.numbers import free_parameters, point_numbers
 from ppl_models.report.parameters import (
     cluster_values,
     next_tokens,
@@ -294,14 +294,6 @@ def test_data_and_time_are_described(fits):
     assert describe_data(tree) == "40 rows × 3 features, 5.0% of the cells missing"
     assert describe_data(fits.markov_fit(("ab", "bab"))).startswith("2 sequences of 2 to 3 tokens")
     assert describe_time(7.26) == "7.3 seconds"
-
-
-def test_the_call_that_reproduces_the_fit_is_python(fits):
-    tree = fits.as_point(fits.gaussian_fit())
-    tree.attrs["arguments"] = json.dumps({"clusters": 3, "covariance": "full"})
-    call = python_call(tree)
-    compile(call, "call", "eval")
-    assert "clusters=3" in call and "covariance='full'" in call and "method='em'" in call
 
 
 def test_khat_reads_the_same_loo_as_arviz(fits):

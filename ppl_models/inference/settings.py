@@ -97,6 +97,10 @@ def _annotations(function: Callable) -> dict[str, Any]:
 
 
 def _as(name: str, value: Any, annotation: Any) -> Any:
+    if isinstance(value, list) and any(
+        get_origin(part) is tuple for part in (annotation, *get_args(annotation))
+    ):
+        return tuple(value)
     kinds = _kinds(annotation)
     if kinds is None or type(value) in kinds:
         return _array(value)

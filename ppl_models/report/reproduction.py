@@ -1,0 +1,196 @@
+"""How to do a fit again: the command of the shell, the call from Python, and what neither can say.
+
+Whatever the shell is told it must read as what it was, so that every value is read back before it
+is written; what it would read otherwise is said in words.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ppl_models import catalogue
+from ppl_models.data.sequences import UNKNOWN
+from ppl_models.data.vocabulary import Vocabulary
+from ppl_models.errors import InputError
+from ppl_models.inference.fit import fit, from_json
+from ppl_models.inference.settings import checked, read_settings
+from ppl_models.plots.graph_counts import bits_a_row
+from ppl_models.report.page import Block
+from ppl_models.report.trust import attribute
+
+LONGEST = 160  #: characters of a value that a command or a call may hold
+NO_MATTER = ("checkpoint",)  #: options that leave the result as it is
+
+
+def reproduce(tree: xr.DataTree) -> Iterator[Block]:
+    """The section that says how to do it again."""
+    values = given(tree)
+    unsaid = {n: what for n, v in values.items() if (what := _without_text(tree, n, v))}
+    text = ["The same program, data, seed and versions give the same fit."]
+    text += [f"- `{name}` is {what}." for name, what in unsaid.items()]
+    refusal = shell_refusal(tree)
+    by_hand = [n for n, v in values.items() if _shell_text(tree, n, v) is None]
+    if refusal:
+        text.append(f"- {refusal}")
+    elif by_hand:
+        names = ", ".join(f"`{name}`" for name in by_hand)
+        text.append(f"- The command line cannot be given {names} as in this fit: use Python.")
+    shown = [python_call(tree)] if refusal or by_hand else [command_line(tree), python_call(tree)]
+    yield Block("How to reproduce it", "\n".join(text), code="\n\n".join(shown))
+
+
+def given(tree: xr.DataTree) -> dict[str, Any]:
+    """What ``fit`` was given by name: for the program, the method, and itself.
+
+    What was not given is left out, for it is found from the data or has its default again. A
+    ``Vocabulary`` is one again, unless it is the data's own.
+    """
+    attributes = tree.attrs
+    read = {n: from_json(attributes.get(n, "{}")) for n in ("arguments", "configuration", "fixed")}
+    known = {**read["arguments"], **read["configuration"]}
+    asked = attribute(tree, "given")
+    found = {n: known.get(n) for n in asked.get("names", known) if n not in NO_MATTER}
+    if "vocabulary" in found:
+        del found["vocabulary"]
+        vocabulary = _vocabulary(tree, known["vocabulary"])
+        found |= {} if vocabulary is None else {"vocabulary": vocabulary}
+    if read["fixed"]:
+        found["fixed"] = read["fixed"]
+    usual = inspect.signature(fit).parameters
+    of_fit = {n: asked[n] for n in ("predictive", "relabel") if n in asked}
+    return found | {n: v for n, v in of_fit.items() if v != usual[n].default}
+
+
+def _vocabulary(tree: xr.DataTree, size: Any) -> Vocabulary | None:
+    """The vocabulary that the data were read in, None for what they give by themselves."""
+    labels = attribute(tree, "coordinate_labels")
+    tokens = tuple(map(str, labels.get("token", ())))
+    if not tokens:
+        return None
+    unknown = labels.get(UNKNOWN, [None])[0]
+    codes = tree["observed_data"].to_dataset()[tree.attrs["data_site"]].values
+    seen = np.unique(codes[(codes >= 0) & (codes < len(tokens))])
+    own = unknown is None and len(seen) == len(tokens) and list(tokens) == sorted(tokens)
+    return None if own else Vocabulary(tokens, unknown)
+
+
+def shell_refusal(tree: xr.DataTree) -> str:
+    """Why the command line cannot fit this program at all; empty where it can."""
+    program = str(tree.attrs.get("program", "PROGRAM"))
+    if program not in catalogue.model_names() and ".py:" not in program:
+        return f"The command line does not find `{program}`, which is in no file: use Python."
+    groups = [tree[n].data_vars for n in ("observed_data", "constant_data") if n in tree.children]
+    sites = [str(site) for group in groups for site in group]
+    if len(sites) > 1:
+        names = ", ".join(f"`{site}`" for site in sites)
+        return f"The data are a dict of {names}, and the command line reads one file: use Python."
+    return ""
+
+
+def command_line(tree: xr.DataTree) -> str:
+    """The command of the shell, with all that was given and that it can read."""
+    attributes, values = tree.attrs, given(tree)
+    words = ["ppl-models", "fit", str(attributes.get("program", "PROGRAM")), _file(tree)]
+    if "clusters" in values:
+        words += ["--clusters", str(values.pop("clusters"))]
+    words += ["--method", str(attributes.get("method", "METHOD"))]
+    words += ["--seed", str(attributes.get("seed", 0))]
+    if attributes.get("precision", "float64") != "float64":
+        words += ["--precision", str(attributes["precision"])]
+    for name, value in values.items():
+        text = _shell_text(tree, name, value)
+        words += [] if text is None else ["--set", f"{name}={text}"]
+    return shlex.join([*words, "--out", "FILE.nc"])
+
+
+def _file(tree: xr.DataTree) -> str:
+    """A file of the kind that the command line reads such data from."""
+    if bits_a_row(tree) is not None:
+        return "DATA.g6"
+    return "DATA.txt" if "token" in attribute(tree, "coordinate_labels") else "DATA.csv"
+
+
+def _shell_text(tree: xr.DataTree, name: str, value: Any) -> str | None:
+    """The value as ``--set`` reads it; None where it would read something else."""
+    listed = plain(value)
+    try:
+        text = listed if isinstance(listed, str) else json.dumps(listed)
+        texts = [text, json.dumps(listed)]
+    except TypeError:  # a vocabulary
+        return None
+    return next((t for t in texts if len(t) <= LONGEST and _reads(tree, name, t, listed)), None)
+
+
+def _reads(tree: xr.DataTree, name: str, text: str, listed: Any) -> bool:
+    """Whether the command line reads the text as the value."""
+    attributes = tree.attrs
+    try:
+        program = catalogue.program(attributes["program"])
+        method = getattr(catalogue.method(attributes["method"]), attributes["method"])
+        read = checked(read_settings([f"{name}={text}"], None), program, method, fit)
+    except (InputError, KeyError):
+        return False
+    return bool(plain(read[name]) == listed)
+
+
+def plain(value: Any) -> Any:
+    """Arrays and tuples as lists."""
+    if isinstance(value, dict):
+        return {name: plain(entry) for name, entry in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return [plain(entry) for entry in value] if isinstance(value, tuple | list) else value
+
+
+def python_call(tree: xr.DataTree) -> str:
+    """The call from Python; what is too long for it stands there by its name."""
+    attributes = tree.attrs
+    parts = [
+        repr(attributes.get("program", "PROGRAM")), "data",
+        f"method={attributes.get('method', 'METHOD')!r}", f"seed={attributes.get('seed', 0)}",
+    ]  # fmt: skip
+    if "precision" in attributes:
+        parts.append(f"precision={attributes['precision']!r}")
+    for name, value in given(tree).items():
+        parts.append(f"{name}={name if _without_text(tree, name, value) else _text(value)}")
+    lines = ",\n    ".join(parts)
+    return f"ppl_models.fit(\n    {lines},\n)"
+
+
+def _text(value: Any) -> str:
+    """A value as it is written in Python."""
+    if isinstance(value, np.ndarray):
+        return f"np.array({value.tolist()!r})" if value.ndim else repr(value.item())
+    if isinstance(value, Vocabulary):
+        return f"ppl_models.data.{value!r}"
+    if isinstance(value, dict):
+        entries = ", ".join(f"{name!r}: {_text(entry)}" for name, entry in value.items())
+        return f"{{{entries}}}"
+    return repr(value)
+
+
+def _without_text(tree: xr.DataTree, name: str, value: Any) -> str:
+    """What a value is, in words, that is too long to be written or was not kept; else nothing."""
+    kept = name in ("fixed", "vocabulary", "predictive", "relabel") or any(
+        name in attribute(tree, group) for group in ("arguments", "configuration")
+    )
+    if not kept:
+        return "what was given to the fit, which does not keep it"
+    if len(_text(value)) <= LONGEST:
+        return ""
+    if isinstance(value, Vocabulary):
+        others = "" if value.unknown is None else f", of which `{value.unknown}` stands for others"
+        return (
+            f"`Vocabulary(tokens, unknown)` of the fit's {len(value):,} tokens{others}; they are "
+            "in its attribute `coordinate_labels`"
+        )
+    shape = f"array of shape {value.shape}" if isinstance(value, np.ndarray) else "value"
+    attributes = "`fixed`" if name == "fixed" else "`arguments` or `configuration`"
+    return f"the {shape} that the fit has in its attribute {attributes}"
