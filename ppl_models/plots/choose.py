@@ -89,7 +89,7 @@ def _draw_pictures(tree: xr.DataTree) -> list[tuple[str, Picture]]:
     continuous = family(tree) in ("gaussian", "univariate")
     if continuous and data is not None and "posterior_predictive" in tree.children:
         chosen.append(("ppc", ppc))
-    if "log_likelihood" in tree.children and _many_draws(tree) and _several_units(tree):
+    if "log_likelihood" in tree.children and many_draws(tree) and _several_units(tree):
         chosen.append(("khat", khat))
     return chosen
 
@@ -99,6 +99,7 @@ def _several_units(tree: xr.DataTree) -> bool:
     return tree["log_likelihood"].sizes.get(tree.attrs.get("plate", "row"), 2) > 1
 
 
-def _many_draws(tree: xr.DataTree) -> bool:
+def many_draws(tree: xr.DataTree) -> bool:
+    """Whether there are enough draws to smooth the tail of importance weights by."""
     sizes = tree["log_likelihood"].sizes
     return sizes.get("chain", 1) * sizes.get("draw", 1) >= 25

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import xarray as xr
 
 from ppl_models.errors import InputError
+from ppl_models.plots.choose import many_draws
 from ppl_models.plots.loo_pit import plot_loo_pit
 from ppl_models.plots.reading import is_point
 from ppl_models.report.page import Block
@@ -29,6 +30,8 @@ def checks(tree: xr.DataTree) -> Iterator[Block]:
 
     if is_point(tree) or not {"program", "arguments", "fixed"} <= set(tree.attrs):
         return  # no draws, or no program to ask
+    if "log_likelihood" in tree.children and not many_draws(tree):
+        return
     try:
         places = loo_pit(tree)
     except InputError:  # sequences, or rows with latents of their own

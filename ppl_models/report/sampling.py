@@ -8,18 +8,15 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_plots import PlotCollection
 
 from ppl_models.plots.arviz_views import shown_and_all
 from ppl_models.plots.choose import choose_plots
 from ppl_models.plots.graph_counts import bits_a_row, first_graphs
 from ppl_models.plots.graph_sheet import plot_graphs
-from ppl_models.plots.images import plot_images, square_shape
 from ppl_models.plots.predictive import plot_predictive
 from ppl_models.plots.predictive_tokens import sequence_lengths
 from ppl_models.plots.reading import (
     decoded,
-    family,
     feature_names,
     is_point,
     observed,
@@ -27,6 +24,7 @@ from ppl_models.plots.reading import (
     token_names,
 )
 from ppl_models.report.page import Block
+from ppl_models.report.pictures import are_pictures, picture_sheet
 
 GRAPHS = 8  #: graphs side by side
 SAMPLING = {
@@ -59,9 +57,8 @@ def new_data(tree: xr.DataTree) -> Iterator[Block]:
     elif "position" in drawn.dims:
         generated = generated_sequences(tree, drawn)
         yield Block("Generated examples", "\n".join(f"- `{text}`" for text in generated), level=3)
-    elif family(tree) == "bernoulli" and square_shape(drawn.sizes["feature"]) and _large(drawn):
-        caption = "The first rows of one generated data set, as images."
-        yield Block("Generated examples", figures=(_images(drawn),), captions=(caption,), level=3)
+    elif are_pictures(tree, drawn):
+        yield picture_sheet(tree, drawn)
     else:
         yield Block("Generated examples", table=generated_rows(tree, drawn), level=3)
 
@@ -69,10 +66,6 @@ def new_data(tree: xr.DataTree) -> Iterator[Block]:
 def _predictive_caption(tree: xr.DataTree) -> str:
     prior = " and of the prior alone" if "prior_predictive" in tree.children else ""
     return f"Predictions of the fit{prior} against the data; the data should not stand out."
-
-
-def _large(drawn: xr.DataArray) -> bool:
-    return drawn.sizes["feature"] >= 49
 
 
 def generated_sequences(tree: xr.DataTree, drawn: xr.DataArray, *, at_most: int = 20) -> list[str]:
@@ -101,11 +94,6 @@ def _graphs(tree: xr.DataTree, drawn: xr.DataArray, width: int) -> Block:
     sheet = plot_graphs(every, columns=len(lines["generated"]), titles=list(lines))
     caption = "The first graphs of the data, and the first of one generated data set, unchosen."
     return Block("Generated examples", figures=(sheet,), captions=(caption,), level=3)
-
-
-def _images(drawn: xr.DataArray) -> PlotCollection:
-    rows = drawn.isel(sample=0).transpose("row", "feature").values[:20]
-    return plot_images(rows, columns=10)
 
 
 def generated_rows(tree: xr.DataTree, drawn: xr.DataArray, *, at_most: int = 6) -> pd.DataFrame:
