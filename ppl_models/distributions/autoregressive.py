@@ -137,12 +137,12 @@ class Autoregressive:
             state = lax.scan(lambda s, token: (self.read(s, token), None), state, places)[0]
         end = self.tokens if self.ends else self.tokens + 1
 
-        places = self.positions - given
-        keys = random.split(key, places)
+        left = self.positions - given
+        keys = random.split(key, left)
 
         def going(carry: tuple[Array, State, Array, Array]) -> Array:
             place, _, over, _ = carry
-            return (place < places) & ~over.all()
+            return (place < left) & ~over.all()
 
         def step(carry: tuple[Array, State, Array, Array]) -> tuple[Array, State, Array, Array]:
             place, state, over, written = carry
@@ -153,7 +153,7 @@ class Autoregressive:
             return place + 1, state, over, written.at[place].set(token)
 
         # nothing is done any more when all have ended, long before the last position perhaps
-        blank = jnp.full((places, *shape), end, jnp.int32)
+        blank = jnp.full((left, *shape), end, jnp.int32)
         begun = jnp.zeros((), jnp.int32), state, jnp.zeros(shape, bool), blank
         rest = lax.while_loop(going, step, begun)[3]
         return jnp.concatenate([*fixed, jnp.moveaxis(rest, 0, -1)], -1).astype(jnp.int32)
