@@ -22,7 +22,7 @@ def fit(given: argparse.Namespace) -> None:
     from ..inference.settings import checked, read_settings
     from .output import free_path
     from .process import share
-    from .tokens import ATTRIBUTE, note_spaces, refuse_options, vocabulary_option
+    from .tokens import note_spaces, refuse_options, vocabulary_option
 
     # cheap refusals first: compiling takes seconds, sampling minutes
     settings = read_settings(given.settings, given.clusters)
@@ -34,6 +34,7 @@ def fit(given: argparse.Namespace) -> None:
     share(given.devices)
 
     from ..inference.fit import fit as fit_program
+    from ..posterior.sequences import WORDS
     from ..posterior.storage import save
 
     program = catalogue.program(given.program)
@@ -54,7 +55,7 @@ def fit(given: argparse.Namespace) -> None:
         **arguments,
     )
     if given.words:
-        tree.attrs[ATTRIBUTE] = 1
+        tree.attrs[WORDS] = 1
     save(tree, out, overwrite=given.overwrite)
     if not given.quiet:
         print(out)
@@ -96,8 +97,8 @@ def generate(given: argparse.Namespace) -> None:
 def _rows(tree: xr.DataTree, given: argparse.Namespace, seed: int, *, as_table: bool) -> str:
     """Generated rows or sequences as text."""
     from .. import generate as generate_rows
+    from ..posterior.sequences import of_words
     from .output import data_text
-    from .tokens import of_words
 
     prefix = given.prefix
     if prefix is not None and of_words(tree):
@@ -139,7 +140,7 @@ def predict(given: argparse.Namespace) -> None:
     from .. import best_paths, load, state_probabilities
     from .. import predict as predict_rows
     from ..posterior.paths import hides_paths
-    from .tokens import of_words
+    from ..posterior.sequences import of_words
 
     tree = load(given.fitted)
     data = _read(catalogue.program(tree.attrs["program"]), given.data, words=of_words(tree))

@@ -86,7 +86,7 @@ def _frame(values: xr.DataArray, kind: Any, dataset: xr.Dataset, tree: xr.DataTr
     from ..data.series import COLUMN, Series, as_sequences
     from ..data.several import own_labels
     from ..inference.fit import from_json
-    from .tokens import of_words
+    from ..posterior.sequences import of_words
 
     labels = own_labels(from_json(tree.attrs["coordinate_labels"]), str(values.name))
     if issubclass(kind, Tokens):

@@ -5,14 +5,9 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import InputError
-
-if TYPE_CHECKING:
-    import xarray as xr
-
-ATTRIBUTE = "words"  #: of a fit whose tokens were words, even if each of them is a single character
 
 
 def refuse_options(given: argparse.Namespace, program: Callable) -> None:
@@ -72,13 +67,3 @@ def note_spaces(data: Any) -> None:
             "the tokens are single characters, spaces too: --words takes what stands between them",
             stacklevel=2,
         )
-
-
-def of_words(tree: xr.DataTree) -> bool:
-    """Whether a fit's tokens are words: it says so, or one of them is longer than a character."""
-    from ..inference.fit import from_json
-
-    labels = from_json(tree.attrs["coordinate_labels"])
-    unknown = set(labels.get("unknown_token", ()))
-    tokens = (str(t) for t in labels.get("token", ()) if t not in unknown)
-    return ATTRIBUTE in tree.attrs or any(len(token) > 1 for token in tokens)

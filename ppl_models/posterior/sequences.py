@@ -11,16 +11,18 @@ import numpy as np
 import xarray as xr
 from jax import Array, lax
 
+from ..data.sequences import UNKNOWN
 from ..distributions.autoregressive import Autoregressive
 from ..distributions.bernoulli import is_log_of_zero
 from ..distributions.convert import unwrap
 from ..errors import InputError
-from ..inference.fit import scope
+from ..inference.fit import from_json, scope
 from ..inference.program import Globals, Model
 from ..inference.structure import Structure
 from .recall import Recalled, recall
 
 CELLS = 4_000_000  #: sequence x position (x token) at once
+WORDS = "words"  #: attribute of a fit whose tokens were words, even if of one character each
 
 
 def perplexity(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) -> xr.Dataset:
@@ -108,6 +110,14 @@ def token_probabilities(
         n: np.asarray(c) for n, c in reading.coords.items() if sizes.get(n) == len(np.asarray(c))
     }
     return xr.DataArray(table, coords, dims, name="probability")
+
+
+def of_words(tree: xr.DataTree) -> bool:
+    """Whether a fit's tokens are words: it says so, or one of them is longer than a character."""
+    labels = from_json(tree.attrs["coordinate_labels"])
+    unknown = set(labels.get(UNKNOWN, ()))
+    tokens = (str(t) for t in labels.get("token", ()) if t not in unknown)
+    return WORDS in tree.attrs or any(len(token) > 1 for token in tokens)
 
 
 def sequence_writer(found: Recalled) -> tuple[str, Autoregressive] | None:

@@ -22,6 +22,7 @@ from ppl_models.errors import InputError
 from ppl_models.inference.fit import fit, from_json
 from ppl_models.inference.settings import checked, read_settings
 from ppl_models.plots.graph_counts import bits_a_row
+from ppl_models.posterior.sequences import of_words
 from ppl_models.report.page import Block
 from ppl_models.report.trust import attribute
 
@@ -98,6 +99,8 @@ def command_line(tree: xr.DataTree) -> str:
     """The command of the shell, with all that was given and that it can read."""
     attributes, values = tree.attrs, given(tree)
     words = ["ppl-models", "fit", str(attributes.get("program", "PROGRAM")), _file(tree)]
+    if of_words(tree):
+        words.append("--words")
     if "clusters" in values:
         words += ["--clusters", str(values.pop("clusters"))]
     words += ["--method", str(attributes.get("method", "METHOD"))]

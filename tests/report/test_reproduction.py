@@ -104,6 +104,12 @@ def test_what_the_data_determine_is_not_given_again():
     assert command_line(tree).startswith("ppl-models fit markov_chain DATA.txt --method em")
 
 
+def test_words_are_asked_for_again():
+    clicks = [["home", "cart"], ["home", "home"]]
+    tree = ppl_models.fit("markov_chain", clicks, method="em", seed=0, predictive=0)
+    assert "DATA.txt --words --method em" in command_line(tree)
+
+
 def test_long_arrays_and_programs_of_no_file_are_told_in_words():
     tree = made("kinds:mine", "em", {"ones": np.linspace(0, 1, 90)}, {})
     (block,) = reproduce(tree)
