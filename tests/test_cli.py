@@ -23,7 +23,6 @@ from ppl_models import catalogue
 from ppl_models.cli import main, process
 from ppl_models.data import graphs_text, old_faithful, read_file
 from ppl_models.inference.signature import data_parameters
-from ppl_models.posterior.sequences import of_words
 from ppl_models.tables import TINY
 
 QUICK = ["--method", "em", "--set", "starts=2", "--set", "predictive=0"]

@@ -114,7 +114,7 @@ def token_probabilities(
 
 def of_words(tree: xr.DataTree) -> bool:
     """Whether a fit's tokens are words: it says so, or one of them is longer than a character."""
-    labels = from_json(tree.attrs["coordinate_labels"])
+    labels = from_json(tree.attrs.get("coordinate_labels", "{}"))
     unknown = set(labels.get(UNKNOWN, ()))
     tokens = (str(t) for t in labels.get("token", ()) if t not in unknown)
     return WORDS in tree.attrs or any(len(token) > 1 for token in tokens)
