@@ -95,7 +95,7 @@ def choose_clusters(
         raise InputError(f"clusters is {clusters!r}: give several numbers, as range(1, 10)")
     candidates = sorted({whole_number("a number of clusters", k) for k in clusters})
     whole_number("seed", seed, least=0)
-    whole_number("starts", starts)
+    whole_number("starts", starts, least=1 if method == "em" else 0)  # (draws may start without)
     if criterion not in CRITERIA:
         raise InputError(f"criterion is {criterion!r}: choose one of {', '.join(CRITERIA)}")
     if not candidates:
