@@ -2,8 +2,9 @@
 
 A cell sees what the token contributes to its gates and what the hidden units do, both already
 multiplied by their weights; the rest is element by element. The pass forward therefore makes one
-small matrix product a step, and the pass back leaves the gradient of the recurrent weights to one
-large product over all steps at the end, where differentiating the scan would add up one a step.
+small matrix product a step and keeps what its gradient needs of the rest, so that no hyperbolic
+tangent is computed twice; the pass back leaves the gradient of the recurrent weights to one large
+product over all steps at the end, where differentiating the scan would add up one a step.
 """
 
 from __future__ import annotations
@@ -42,6 +43,11 @@ _parts.defvjp(
 )
 
 
+def _sigmoid(x: Array) -> Array:
+    """By the hyperbolic tangent: a third of the time of an exponential and a division."""
+    return 0.5 * jnp.tanh(0.5 * x) + 0.5
+
+
 def _gru(token: Array, recurrent: Array, memory: Memory) -> Memory:
     """Gated recurrent unit, gates reset, update, candidate; Cho et al. (2014).
 
@@ -49,7 +55,7 @@ def _gru(token: Array, recurrent: Array, memory: Memory) -> Memory:
     """
     (hidden,) = memory
     (reset, update, candidate), (r, z, n) = _parts(token, 3), _parts(recurrent, 3)
-    reset, update = jax.nn.sigmoid(reset + r), jax.nn.sigmoid(update + z)
+    reset, update = _sigmoid(reset + r), _sigmoid(update + z)
     candidate = jnp.tanh(candidate + reset * n)
     return (candidate + update * (hidden - candidate),)
 
@@ -58,8 +64,8 @@ def _lstm(token: Array, recurrent: Array, memory: Memory) -> Memory:
     """Long short-term memory, gates input, forget, output, candidate; Gers et al. (2000)."""
     hidden, cell = memory
     enter, keep, show, candidate = _parts(token + recurrent, 4)
-    cell = jax.nn.sigmoid(keep) * cell + jax.nn.sigmoid(enter) * jnp.tanh(candidate)
-    return jax.nn.sigmoid(show) * jnp.tanh(cell), cell
+    cell = _sigmoid(keep) * cell + _sigmoid(enter) * jnp.tanh(candidate)
+    return _sigmoid(show) * jnp.tanh(cell), cell
 
 
 CELLS = {"gru": Cell(3, 1, _gru), "lstm": Cell(4, 2, _lstm)}
@@ -81,35 +87,41 @@ def run(cell: str, tokens: Array, recurrent: Array, memory: Memory) -> Array:
     >>> run("gru", jnp.zeros((5, 2, 9)), jnp.zeros((3, 9)), (jnp.ones((2, 3)),))[:, 0, 0]
     Array([1. , 0.5 , 0.25 , 0.125 , 0.0625 , 0.03125], dtype=float32)
     """
-    return _forward(cell, tokens, recurrent, memory)[0]
+    advance = CELLS[cell].advance
+
+    def step(memory: Memory, token: Array) -> tuple[Memory, Array]:
+        return advance(token, memory[0] @ recurrent, memory), memory[0]
+
+    last, before = lax.scan(step, memory, tokens)
+    return jnp.concatenate([before, last[0][None]])
 
 
 def _forward(cell: str, tokens: Array, recurrent: Array, memory: Memory) -> tuple[Array, tuple]:
+    """:func:`run`, and what its gradient needs."""
     advance = CELLS[cell].advance
 
-    def step(memory: Memory, token: Array) -> tuple[Memory, tuple[Memory, Array]]:
+    def step(memory: Memory, token: Array) -> tuple[Memory, tuple[Memory, Callable]]:
         product = memory[0] @ recurrent
-        return advance(token, product, memory), (memory, product)
+        after, transpose = jax.vjp(advance, token, product, memory)
+        return after, (memory, transpose)
 
-    last, (before, products) = lax.scan(step, memory, tokens)
+    last, (before, transposes) = lax.scan(step, memory, tokens)
     hidden = jnp.concatenate([before[0], last[0][None]])
-    return hidden, (tokens, recurrent, before, products)
+    return hidden, (recurrent, before, transposes)
 
 
 def _backward(cell: str, kept: tuple, slope: Array) -> tuple[Array, Array, Memory]:
-    tokens, recurrent, before, products = kept
-    advance = CELLS[cell].advance
+    recurrent, before, transposes = kept
     back = recurrent.T
 
     def step(after: Memory, at: tuple) -> tuple[Memory, tuple[Array, Array]]:
-        token, product, memory, slope = at
-        _, transpose = jax.vjp(advance, token, product, memory)
+        transpose, slope = at
         of_token, of_product, of_memory = transpose(after)
         hidden = of_memory[0] + of_product @ back + slope
         return (hidden, *of_memory[1:]), (of_token, of_product)
 
     last = (slope[-1], *(jnp.zeros_like(m[0]) for m in before[1:]))
-    each = (tokens, products, before, slope[:-1])
+    each = (transposes, slope[:-1])
     first, (of_tokens, of_products) = lax.scan(step, last, each, reverse=True)
     units, gates = recurrent.shape
     of_recurrent = before[0].reshape(-1, units).T @ of_products.reshape(-1, gates)
