@@ -67,7 +67,7 @@ def fill_combinations(
     """Fill the gaps of one row given all that is known; vmap for more.
 
     Args:
-        chain: without batch axes; it remembers few tokens.
+        chain: without batch axes.
         value: codes ``(position,)``, gaps -1. A gap is never ``<end>``.
         found: of all rows.
         key: random key of a draw; None: the most probable tokens together.

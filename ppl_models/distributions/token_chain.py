@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from itertools import product
 from typing import Any, ClassVar
@@ -57,7 +58,7 @@ class TokenChain(Autoregressive, ExponentialFamily):
 
     parameter_dims = {"initial": 1, "transition": 2}
     factorises = False
-    most_combinations = 4_000_000  # as many as a table has numbers
+    most_combinations = sys.maxsize  # the table of transitions is as large as they are many
     data_description = "sequences of tokens"
     pytree_aux_fields = ("positions", "order")
     arg_constraints: ClassVar[dict[str, Any]] = {

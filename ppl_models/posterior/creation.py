@@ -248,7 +248,7 @@ def resampled(found: Recalled, key: Array, count: int) -> Globals:
     return {n: jnp.asarray(v[chosen]) for n, v in found.values.items()}
 
 
-Reaches = tuple[tuple[str, Reach], ...]  #: by site, of sequences whose tokens depend on few
+Reaches = tuple[tuple[str, Reach], ...]  #: by site, of what is written token by token
 
 
 def _reaches(found: Recalled) -> Reaches:

@@ -172,3 +172,17 @@ def test_one_long_sequence_and_many_short_ones_are_passed_over_in_pieces():
     np.add.at(table, (long[:-1], long[1:]), 1.5)
     np.testing.assert_allclose(counts["transition"][0], table)
     assert counts["initial"][0, long[0]] == 1.5
+
+
+def test_gaps_side_by_side_over_thousands_of_tokens_are_filled_exactly():
+    """As many combinations as the table has numbers, of which none is left to chance."""
+    v, generator = 2_100, np.random.default_rng(0)
+    table = generator.random((v, v + 1)) ** 8
+    table /= table.sum(1, keepdims=True)
+    chain = TokenChain(np.full((1, v), 1 / v), table[None], positions=5)
+    row = np.array([[7, -1, -1, 9, v]])
+    (found,) = np.asarray(chain.most_probable(jnp.asarray(row)))
+    both = table[7, :v, None] * table[:, :v] * table[None, :, 9]
+    assert tuple(found[1:3]) == np.unravel_index(both.argmax(), both.shape)
+    (drawn,) = np.asarray(chain.complete(random.key(0), jnp.asarray(row)))
+    assert (drawn[[0, 3, 4]] == row[0, [0, 3, 4]]).all() and (drawn >= 0).all()
