@@ -28,7 +28,7 @@ def count_modes(tree: xr.DataTree, spread: np.ndarray, draws: int = 400) -> np.n
         Counts (draw,).
     """
     weights, loc, covariance = components(tree, draws)
-    ends = climb(weights, loc / spread, covariance / np.outer(spread, spread))
+    ends = run_em(weights, loc / spread, covariance / np.outer(spread, spread))
     distance = np.linalg.norm(ends[:, :, None] - ends[:, None], axis=-1)
     return np.array([distinct(table) for table in distance])
 
@@ -61,7 +61,7 @@ def components(tree: xr.DataTree, draws: int) -> tuple[np.ndarray, np.ndarray, n
     return weights, loc, np.broadcast_to(covariance, shape)
 
 
-def climb(weights: np.ndarray, loc: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+def run_em(weights: np.ndarray, loc: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """Where one ends who climbs the density from every centre, (draw, cluster, feature).
 
     >>> ends = climb(np.array([[0.5, 0.5]]), np.array([[[-0.5], [0.5]]]), np.ones((1, 2, 1, 1)))

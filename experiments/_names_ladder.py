@@ -55,7 +55,7 @@ class Ladder:
     names: dict[str, list[str]]
 
 
-def climb(train: list[str], test: list[str], rungs: Rungs, seed: int) -> Ladder:
+def run_em(train: list[str], test: list[str], rungs: Rungs, seed: int) -> Ladder:
     """Fit every rung to the same names and judge it on the same others.
 
     Args:

@@ -60,8 +60,8 @@ import xarray as xr
 from experiments._page import Outcome, command, publish, stage
 from ppl_models import fit, generate_graphs, graph_discrepancy, log_density
 from ppl_models.data import OrderedGraph, breadth_first, graph_family
+from ppl_models.evaluation.graph_statistics import random_graphs_like
 from ppl_models.plots import plot_graphs
-from ppl_models.posterior.graph_statistics import random_graphs_like
 from ppl_models.report import Block
 
 

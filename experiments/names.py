@@ -108,7 +108,7 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
         "length": lengths(test, invented),
         "examples": [n for n in dict.fromkeys(invented) if n not in {*train, *test}][: size.shown],
     }  # fmt: skip
-    climbed = None if size.rungs is None else ladder.climb(train, test, size.rungs, SEED)
+    climbed = None if size.rungs is None else ladder.run_em(train, test, size.rungs, SEED)
     if climbed is not None:
         numbers["ladder"] = climbed.table.to_dict()
     return publish(_outcome(tree, train, numbers, scores, invented, climbed), folder)

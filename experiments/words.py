@@ -11,7 +11,7 @@ Model
     Pitman-Yor process whose base is what follows the context without its first word, down to the
     empty context and the uniform distribution (Teh 2006). Discounts and concentrations, one of
     each for every length of context, have flat and exponential priors and are drawn together with
-    the seating of all words by `method="seating"`.
+    the seating of all words by `method="pitman_yor_gibbs"`.
 
     Two limits stand beside it. With discounts held at zero it is the hierarchical Dirichlet
     process (MacKay and Peto 1995), in which the chance of something new falls off as fast as a
@@ -62,8 +62,8 @@ KNESER_NEY, MODIFIED = "interpolated Kneser-Ney", "modified Kneser-Ney"
 PITMAN_YOR, DIRICHLET = "hierarchical Pitman-Yor", "hierarchical Dirichlet"
 #: arguments of fit
 METHODS: dict[str, dict[str, Any]] = {
-    PITMAN_YOR: {"method": "seating"},
-    DIRICHLET: {"method": "seating", "fixed": {"discount": 0.0}},
+    PITMAN_YOR: {"method": "pitman_yor_gibbs"},
+    DIRICHLET: {"method": "pitman_yor_gibbs", "fixed": {"discount": 0.0}},
     MODIFIED: {"method": "kneser_ney", "discounts": 3},
     KNESER_NEY: {"method": "kneser_ney"},
 }
@@ -179,7 +179,7 @@ def ladder(
         for name in methods:
             options = METHODS[name]
             sampler = {"chains": 1, "warmup": size.warmup, "draws": size.draws, "thin": size.thin}
-            chosen = {**options, **(sampler if options["method"] == "seating" else {})}
+            chosen = {**options, **(sampler if options["method"] == "pitman_yor_gibbs" else {})}
             with stage(f"{name}, order {order}"):
                 tree = fit(
                     "pitman_yor_chain", train, seed=SEED, predictive=0, order=order, **chosen

@@ -11,48 +11,48 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .inference.fit import fit
-    from .posterior.calibration import calibrate
-    from .posterior.checks import loo_pit, sensitivity
-    from .posterior.comparison import choose_clusters
-    from .posterior.creation import generate, impute
-    from .posterior.diagnosis import diagnose
-    from .posterior.graph_generation import generate_graphs
-    from .posterior.graph_statistics import graph_discrepancy
-    from .posterior.labels.relabel import relabel, unrelabel
-    from .posterior.loo import loo
-    from .posterior.partition.of_tree import coassignment, partition
-    from .posterior.paths import best_paths, draw_paths, forecast, state_probabilities
-    from .posterior.prediction import log_density, predict
-    from .posterior.sequences import perplexity, token_probabilities
-    from .posterior.storage import load, save
-    from .report import write_report
+    from ppl_models.diagnostics.checks import loo_pit, sensitivity
+    from ppl_models.diagnostics.diagnose import diagnose
+    from ppl_models.evaluation.calibration import calibrate
+    from ppl_models.evaluation.choose_clusters import choose_clusters
+    from ppl_models.evaluation.graph_statistics import graph_discrepancy
+    from ppl_models.evaluation.loo import loo
+    from ppl_models.fitting import fit
+    from ppl_models.posterior.density.prediction import log_density, predict
+    from ppl_models.posterior.density.sequences import perplexity, token_probabilities
+    from ppl_models.posterior.labels.relabel import relabel, unrelabel
+    from ppl_models.posterior.partition.of_tree import coassignment, partition
+    from ppl_models.posterior.paths import best_paths, draw_paths, forecast, state_probabilities
+    from ppl_models.posterior.result.storage import load, save
+    from ppl_models.posterior.simulate.generate import generate, impute
+    from ppl_models.posterior.simulate.graph_generation import generate_graphs
+    from ppl_models.report import write_report
 
 _PLACES = {
     "best_paths": "posterior.paths",
-    "calibrate": "posterior.calibration",
-    "choose_clusters": "posterior.comparison",
+    "calibrate": "evaluation.calibration",
+    "choose_clusters": "evaluation.choose_clusters",
     "coassignment": "posterior.partition.of_tree",
-    "diagnose": "posterior.diagnosis",
+    "diagnose": "diagnostics.diagnose",
     "draw_paths": "posterior.paths",
-    "fit": "inference.fit",
+    "fit": "fitting",
     "forecast": "posterior.paths",
-    "generate": "posterior.creation",
-    "generate_graphs": "posterior.graph_generation",
-    "graph_discrepancy": "posterior.graph_statistics",
-    "impute": "posterior.creation",
-    "load": "posterior.storage",
-    "log_density": "posterior.prediction",
-    "loo": "posterior.loo",
-    "loo_pit": "posterior.checks",
+    "generate": "posterior.simulate.generate",
+    "generate_graphs": "posterior.simulate.graph_generation",
+    "graph_discrepancy": "evaluation.graph_statistics",
+    "impute": "posterior.simulate.generate",
+    "load": "posterior.result.storage",
+    "log_density": "posterior.density.prediction",
+    "loo": "evaluation.loo",
+    "loo_pit": "diagnostics.checks",
     "partition": "posterior.partition.of_tree",
-    "perplexity": "posterior.sequences",
-    "predict": "posterior.prediction",
+    "perplexity": "posterior.density.sequences",
+    "predict": "posterior.density.prediction",
     "relabel": "posterior.labels.relabel",
-    "save": "posterior.storage",
-    "sensitivity": "posterior.checks",
+    "save": "posterior.result.storage",
+    "sensitivity": "diagnostics.checks",
     "state_probabilities": "posterior.paths",
-    "token_probabilities": "posterior.sequences",
+    "token_probabilities": "posterior.density.sequences",
     "unrelabel": "posterior.labels.relabel",
     "write_report": "report",
 }

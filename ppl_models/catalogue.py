@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from ppl_models.errors import InputError
 
 PACKAGE = Path(__file__).parent
 _from_files: dict[tuple[str, float], Any] = {}

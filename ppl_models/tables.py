@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import catalogue
-from .errors import InputError, UnsupportedError
+from ppl_models import catalogue
+from ppl_models.errors import InputError, UnsupportedError
 
 README = Path(__file__).parent.parent / "README.md"
 RESULTS = Path("experiments") / "benchmarks" / "results.md"
@@ -75,9 +75,10 @@ def refusals(
     program: str | Callable, methods: Sequence[str], arguments: dict[str, Any]
 ) -> list[str | None]:
     """What :func:`refusal` says of every method; the program is read once."""
-    from .inference.fit import read_data, read_program, scope
-    from .inference.problem import Problem
-    from .inference.signature import data_parameters
+    from ppl_models.inference.problem import Problem
+    from ppl_models.program.precision import scope
+    from ppl_models.program.reading import read_data, read_program
+    from ppl_models.program.signature import data_parameters
 
     function = catalogue.program(program)
     kinds = data_parameters(function)

@@ -109,7 +109,7 @@ def built_ins() -> dict[str, Any]:
 @pytest.fixture(scope="module", autouse=True)
 def room() -> None:
     """One process compiles for hundreds of tests, most of which never call ``fit``."""
-    from ppl_models.inference.compiling import make_room
+    from ppl_models.program.compiling import make_room
 
     make_room()
 

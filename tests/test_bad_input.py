@@ -11,7 +11,7 @@ import xarray as xr
 
 from ppl_models.cli import main
 from ppl_models.errors import InputError
-from ppl_models.inference.settings import checked, read_settings
+from ppl_models.program.arguments import checked, read_settings
 
 GOOD = "a,b\n" + "".join(f"{i},{i * i % 7}\n" for i in range(12))
 BITS = "a,b\n1,0\n0,1\n1,1\n"
@@ -221,7 +221,7 @@ def test_output_is_looked_at_before_the_work(
     def long_work(*_: object, **__: object) -> None:
         raise AssertionError("the work began")
 
-    monkeypatch.setattr("ppl_models.inference.fit.fit", long_work)
+    monkeypatch.setattr("ppl_models.fitting.fit", long_work)
     monkeypatch.setattr("ppl_models.load", long_work, raising=False)
     refused(capsys, "fit gaussian_mixture good.csv --clusters 2 --out bits.csv")
     refused(capsys, "report notes.nc --out bits.csv")

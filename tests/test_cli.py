@@ -22,7 +22,7 @@ import ppl_models
 from ppl_models import catalogue
 from ppl_models.cli import main, process
 from ppl_models.data import graphs_text, old_faithful, read_file
-from ppl_models.inference.signature import data_parameters
+from ppl_models.program.signature import data_parameters
 from ppl_models.tables import TINY
 
 QUICK = ["--method", "em", "--set", "starts=2", "--set", "predictive=0"]
@@ -351,7 +351,7 @@ def test_a_defect_is_one_sentence_unless_asked(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("of\nours")
 
-    monkeypatch.setattr("ppl_models.inference.fit.fit", broken)
+    monkeypatch.setattr("ppl_models.fitting.fit", broken)
     words = ["fit", "gaussian_mixture", str(faithful), "--out", str(tmp_path / "fit.nc")]
     assert main(words) == 1
     said = capsys.readouterr().err

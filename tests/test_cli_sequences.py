@@ -13,7 +13,7 @@ import xarray as xr
 
 import ppl_models
 from ppl_models.cli import main
-from ppl_models.posterior.sequences import of_words
+from ppl_models.posterior.density.sequences import of_words
 
 QUICK = ["--method", "em", "--set", "starts=2", "--set", "predictive=0"]
 

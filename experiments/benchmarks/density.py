@@ -19,9 +19,9 @@ from jax import random
 from numpyro.infer.util import initialize_model
 
 from ppl_models.distributions import SphericalGaussian
-from ppl_models.inference.marginal import marginal_program
+from ppl_models.inference.mcmc.marginal_density import marginal_program
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
+from ppl_models.program.model import Model
 
 from .timing import Row, a_call, paired
 

@@ -12,12 +12,12 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from ppl_models.inference.climbing import BLOCK, Plan, _block
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
-from ppl_models.inference.statistics import soft
-from ppl_models.inference.updates import conjugate_sites
+from ppl_models.inference.statistics.e_step import soft
+from ppl_models.inference.statistics.em_loop import BLOCK, Plan, _block
+from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.models.gaussian_mixture import gaussian_mixture
+from ppl_models.program.model import Model
 
 from .timing import Row, a_call, paired
 
@@ -41,8 +41,8 @@ def iterator(x: np.ndarray, centres: np.ndarray, covariance: str) -> Callable[[]
     clusters = len(centres)
     model = Model(gaussian_mixture, {"x": x}, {"clusters": clusters, "covariance": covariance}, {})
     problem = Problem(model, model.structure())
-    wires, free = conjugate_sites(model, problem.structure, problem.wiring, problem.chunks)
-    plan = Plan(problem.structure, wires, free, False, soft, False, False)
+    links, free = conjugate_sites(model, problem.structure, problem.parameter_map, problem.chunks)
+    plan = Plan(problem.structure, links, free, False, soft, False, False)
     scatter = {
         "spherical": np.ones(clusters),
         "diagonal": np.ones(centres.shape),

@@ -22,9 +22,9 @@ from jax.scipy.special import logsumexp
 from numpyro.infer import MCMC, NUTS, init_to_value
 
 from ppl_models.distributions import InverseGammaScale, SphericalGaussian
-from ppl_models.inference.gibbs_kernel import StatisticsGibbs
+from ppl_models.inference.mcmc.gibbs_kernel import StatisticsGibbs
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
+from ppl_models.program.model import Model
 
 from .timing import Row
 

@@ -18,13 +18,13 @@ from numpyro.contrib.control_flow import scan
 from numpyro.infer.util import initialize_model
 
 from ppl_models.distributions import DiagonalGaussian, HiddenMarkov
-from ppl_models.inference.climbing import BLOCK, Plan, _block
-from ppl_models.inference.marginal import marginal_program
+from ppl_models.inference.mcmc.marginal_density import marginal_program
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
-from ppl_models.inference.statistics import soft
-from ppl_models.inference.updates import conjugate_sites
+from ppl_models.inference.statistics.e_step import soft
+from ppl_models.inference.statistics.em_loop import BLOCK, Plan, _block
+from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.models.hidden_markov import hidden_markov
+from ppl_models.program.model import Model
 
 from .timing import Row, a_call, paired
 
@@ -51,8 +51,8 @@ def ours(x: np.ndarray, start: np.ndarray) -> Callable[[], float]:
     """Seconds an iteration of EM of one start, priors included."""
     model = Model(hidden_markov, {"x": x}, {"states": STATES}, {})
     problem = Problem(model, model.structure())
-    wires, free = conjugate_sites(model, problem.structure, problem.wiring, problem.chunks)
-    plan = Plan(problem.structure, wires, free, False, soft, False, False)
+    links, free = conjugate_sites(model, problem.structure, problem.parameter_map, problem.chunks)
+    plan = Plan(problem.structure, links, free, False, soft, False, False)
     even = np.full((STATES, STATES), 1 / STATES)
     values = {"initial": even[0], "transition": even, "loc": start, "scale": np.ones_like(start)}
     state = {n: jnp.asarray(v, jnp.result_type(float))[None] for n, v in values.items()}

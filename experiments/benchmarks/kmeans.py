@@ -8,8 +8,8 @@ from sklearn.cluster import KMeans
 
 from ppl_models.inference.methods.kmeans import kmeans
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
 from ppl_models.models.gaussian_mixture import gaussian_mixture
+from ppl_models.program.model import Model
 
 from .timing import Row, paired
 
@@ -30,7 +30,7 @@ def run() -> list[Row]:
             gaussian_mixture, {"x": x}, {"clusters": clusters, "covariance": "spherical"}, {}
         )
         problem = Problem(model, model.structure())
-        _ = problem.wiring, problem.chunks
+        _ = problem.parameter_map, problem.chunks
         inertia: dict[str, float] = {}
 
         def ours(problem=problem, start=start, inertia=inertia) -> None:  # type: ignore

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 
-from ppl_models.inference.batches import RUN
-from ppl_models.inference.guides import Guide
+from ppl_models.inference.gradient.batches import RUN
+from ppl_models.inference.gradient.guides import Guide
+from ppl_models.inference.gradient.objective import State, Training, advance, optimiser
+from ppl_models.inference.gradient.training import constant_priors
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
-from ppl_models.inference.stochastic import State, Training, advance, optimiser
-from ppl_models.inference.training import constant_priors
 from ppl_models.models.recurrent_chain import recurrent_chain
+from ppl_models.program.model import Model
 
 from .timing import Row, a_call, paired
 

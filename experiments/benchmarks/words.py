@@ -15,10 +15,10 @@ from jax import Array, random
 
 from experiments.words import manual, ready
 from ppl_models.data import Vocabulary
-from ppl_models.distributions.ngram_chain import NgramChain, smoothed
-from ppl_models.distributions.ngrams import Ngrams, count_ngrams
+from ppl_models.distributions.sequences.ngram_chain import NgramChain, smoothed
+from ppl_models.distributions.sequences.ngrams import Ngrams, count_ngrams
 from ppl_models.inference.methods.kneser_ney import closed_form, frequencies
-from ppl_models.inference.restaurants import Franchise
+from ppl_models.inference.pitman_yor.franchise import Franchise
 
 from .posterior import Timed
 
@@ -86,7 +86,7 @@ def run() -> list[Timed]:
         franchise = Franchise(seen, np.random.default_rng(0))
         d, theta = np.full(ORDER, 0.7), np.ones(ORDER)
         for _ in range(SWEEPS):
-            franchise.sweep(d, theta)
+            franchise.e_step(d, theta)
             for at in range(ORDER):
                 d[at], theta[at] = franchise.draw_parameters(at, d[at], theta[at], 1, 1, 1, 1)
         found = (franchise.repeated_tables(), d, theta)

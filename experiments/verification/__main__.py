@@ -15,7 +15,7 @@ from typing import Any
 
 from experiments.benchmarks.timing import machine
 from experiments.verification import references
-from ppl_models.posterior.calibration import calibrate
+from ppl_models.evaluation.calibration import calibrate
 
 GAUSSIAN = {"rows": 60, "clusters": 3, "loc_mean": 0.0, "loc_scale": 3.0}
 SCALES = {"scale_rate": 1.0, "scale_concentration": 3.0}
@@ -180,7 +180,7 @@ def jobs() -> list[tuple[str, str, int, dict[str, Any]]]:
         *((name, "gibbs", 1000, case) for name, case in (hidden | CHAINS).items()),
         *((name, "exact", 1000, case) for name, case in CHAINS.items()),
         ("gaussian_mixture, number unknown", "telescoping", 1000, {**UNKNOWN, "thinning": 20}),
-        ("pitman_yor_chain", "seating", 300, {**BACK_OFF, "thinning": 20}),
+        ("pitman_yor_chain", "pitman_yor_gibbs", 300, {**BACK_OFF, "thinning": 20}),
         *((f"BROKEN: {n}", "gibbs", 1000, {**univariate, **case}) for n, case in BROKEN.items()),
         *(
             (name, "nuts", 300, {**case, "thinning": THINNING.get(name, 3), "warmup": 300})

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from .parser import build_parser
-from .process import guarded, prepare
+from ppl_models.cli.parser import build_parser
+from ppl_models.cli.process import guarded, prepare
 
 __all__ = ["main"]
 

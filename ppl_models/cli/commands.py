@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import catalogue
-from ..errors import InputError
+from ppl_models import catalogue
+from ppl_models.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -19,10 +19,10 @@ LARGEST_SEED = 2**32 - 1
 
 def fit(given: argparse.Namespace) -> None:
     """Fit, save, and say whether the fit can be trusted."""
-    from ..inference.settings import checked, read_settings
-    from .output import free_path
-    from .process import share
-    from .tokens import note_spaces, refuse_options, vocabulary_option
+    from ppl_models.cli.output import free_path
+    from ppl_models.cli.process import share
+    from ppl_models.cli.tokens import note_spaces, refuse_options, vocabulary_option
+    from ppl_models.program.arguments import checked, read_settings
 
     # cheap refusals first: compiling takes seconds, sampling minutes
     settings = read_settings(given.settings, given.clusters)
@@ -33,9 +33,9 @@ def fit(given: argparse.Namespace) -> None:
 
     share(given.devices)
 
-    from ..inference.fit import fit as fit_program
-    from ..posterior.sequences import WORDS
-    from ..posterior.storage import save
+    from ppl_models.fitting import fit as fit_program
+    from ppl_models.posterior.density.sequences import WORDS
+    from ppl_models.posterior.result.storage import save
 
     program = catalogue.program(given.program)
     refuse_options(given, program)
@@ -64,28 +64,28 @@ def fit(given: argparse.Namespace) -> None:
 
 def report(given: argparse.Namespace) -> None:
     """Write the page of a fit."""
-    from .output import free_path
+    from ppl_models.cli.output import free_path
 
     _refuse_missing(given.fitted)
     out = given.out or Path(given.fitted).with_suffix(".html")
     path = free_path(out, given.fitted, overwrite=given.overwrite)
-    from .. import load, write_report
+    from ppl_models import load, write_report
 
     print(write_report(load(given.fitted), path, overwrite=given.overwrite))
 
 
 def generate(given: argparse.Namespace) -> None:
     """Write new rows as they could have been read."""
-    from .output import write_text
+    from ppl_models.cli.output import write_text
 
     _refuse_missing(given.fitted)
     if given.rows < 1:
         raise InputError(f"--rows is {given.rows}: ask for at least one")
     seed = _seed(given.seed)
     path = _out(given, given.fitted)
-    from .. import load
-    from ..data import Graphs
-    from ..inference.signature import data_parameters
+    from ppl_models import load
+    from ppl_models.data import Graphs
+    from ppl_models.program.signature import data_parameters
 
     tree = load(given.fitted)
     as_table = path is not None and path.suffix.lower() == ".csv"
@@ -96,9 +96,9 @@ def generate(given: argparse.Namespace) -> None:
 
 def _rows(tree: xr.DataTree, given: argparse.Namespace, seed: int, *, as_table: bool) -> str:
     """Generated rows or sequences as text."""
-    from .. import generate as generate_rows
-    from ..posterior.sequences import of_words
-    from .output import data_text
+    from ppl_models import generate as generate_rows
+    from ppl_models.cli.output import data_text
+    from ppl_models.posterior.density.sequences import of_words
 
     prefix = given.prefix
     if prefix is not None and of_words(tree):
@@ -118,8 +118,8 @@ def _rows(tree: xr.DataTree, given: argparse.Namespace, seed: int, *, as_table: 
 
 def _graphs(tree: xr.DataTree, given: argparse.Namespace, seed: int, *, as_table: bool) -> str:
     """Generated graphs as text."""
-    from .. import generate_graphs
-    from ..data import graphs_text
+    from ppl_models import generate_graphs
+    from ppl_models.data import graphs_text
 
     for name in ("prefix", "top_k", "nucleus"):
         if getattr(given, name) is not None:
@@ -132,15 +132,15 @@ def _graphs(tree: xr.DataTree, given: argparse.Namespace, seed: int, *, as_table
 
 def predict(given: argparse.Namespace) -> None:
     """Write the clusters of a file's rows, or the hidden states of its sequences' steps."""
-    from .output import paths_text, prediction_text, write_text
+    from ppl_models.cli.output import paths_text, prediction_text, write_text
 
     _refuse_missing(given.fitted)
     _refuse_missing(given.data)
     path = _out(given, given.fitted, given.data)
-    from .. import best_paths, load, state_probabilities
-    from .. import predict as predict_rows
-    from ..posterior.paths import hides_paths
-    from ..posterior.sequences import of_words
+    from ppl_models import best_paths, load, state_probabilities
+    from ppl_models import predict as predict_rows
+    from ppl_models.posterior.density.sequences import of_words
+    from ppl_models.posterior.paths import hides_paths
 
     tree = load(given.fitted)
     data = _read(catalogue.program(tree.attrs["program"]), given.data, words=of_words(tree))
@@ -153,7 +153,7 @@ def predict(given: argparse.Namespace) -> None:
 
 def _out(given: argparse.Namespace, *inputs: str) -> Path | None:
     """The output's path, None for standard output."""
-    from .output import free_path
+    from ppl_models.cli.output import free_path
 
     return free_path(given.out, *inputs, overwrite=given.overwrite) if given.out else None
 
@@ -182,8 +182,8 @@ def _seed(seed: int) -> int:
 
 def _read(program: Callable, path: str, *, words: bool) -> Any:
     """A file as the kind of data that the program takes."""
-    from ..data import read_file
-    from ..inference.signature import data_parameters
+    from ppl_models.data import read_file
+    from ppl_models.program.signature import data_parameters
 
     kinds = data_parameters(program)
     if len(kinds) > 1:
@@ -197,7 +197,7 @@ def _read(program: Callable, path: str, *, words: bool) -> Any:
 
 def _print_summary(tree: xr.DataTree) -> None:
     """What was done, and whether it can be trusted."""
-    from ..posterior.diagnosis import diagnose
+    from ppl_models.diagnostics.diagnose import diagnose
 
     attributes = tree.attrs
     print(

@@ -10,7 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
-from ..errors import InputError
+from ppl_models.errors import InputError
 
 
 def folder() -> Path | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import ast
 
-from .. import catalogue
-from ..errors import InputError
-from . import experiments
+from ppl_models import catalogue
+from ppl_models.cli import experiments
+from ppl_models.errors import InputError
 
 
 def run(given: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ppl_models.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ def free_path(given: str | Path, *inputs: str, overwrite: bool) -> Path:
     Raises:
         InputError: the file exists, or is an input, or its folder is missing or closed.
     """
-    from ..posterior.storage import refuse_existing
+    from ppl_models.posterior.result.storage import refuse_existing
 
     path = Path(given)
     if path.exists() and any(path.samefile(name) for name in inputs):
@@ -62,9 +62,9 @@ def data_text(dataset: xr.Dataset, tree: xr.DataTree, *, as_table: bool) -> str:
     """
     import pandas as pd
 
-    from .. import catalogue
-    from ..data import Tokens
-    from ..inference.signature import data_parameters
+    from ppl_models import catalogue
+    from ppl_models.data import Tokens
+    from ppl_models.program.signature import data_parameters
 
     kinds = data_parameters(catalogue.program(tree.attrs["program"]))
     frames = {str(n): _frame(v, kinds[str(n)], dataset, tree) for n, v in dataset.items()}
@@ -81,12 +81,12 @@ def _frame(values: xr.DataArray, kind: Any, dataset: xr.Dataset, tree: xr.DataTr
     import numpy as np
     import pandas as pd
 
-    from ..data import Bits, Categories, Counts, Tokens, decode
-    from ..data.categories import known_levels
-    from ..data.series import COLUMN, Series, as_sequences
-    from ..data.several import own_labels
-    from ..inference.fit import from_json
-    from ..posterior.sequences import of_words
+    from ppl_models.data import Bits, Categories, Counts, Tokens, decode
+    from ppl_models.data.categories import known_levels
+    from ppl_models.data.series import COLUMN, Series, as_sequences
+    from ppl_models.data.several import own_labels
+    from ppl_models.posterior.density.sequences import of_words
+    from ppl_models.program.json_text import from_json
 
     labels = own_labels(from_json(tree.attrs["coordinate_labels"]), str(values.name))
     if issubclass(kind, Tokens):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from ..errors import InputError
-from . import commands, experiments, listing
+from ppl_models.cli import commands, experiments, listing
+from ppl_models.errors import InputError
 
 PROCESS = """\
 Process-wide switches, set unless the environment has them: MPLBACKEND=Agg (no windows), and JAX's

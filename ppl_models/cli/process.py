@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ppl_models.errors import InputError
 
 DEFECT, WRONG_INPUT, STOPPED, READER_GONE = 1, 2, 130, 141
 GRACE = 1.0  #: seconds in which interrupted work may clean up

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import InputError
+from ppl_models.errors import InputError
 
 
 def refuse_options(given: argparse.Namespace, program: Callable) -> None:
@@ -21,8 +21,8 @@ def refuse_options(given: argparse.Namespace, program: Callable) -> None:
         InputError: data that are no tokens, ``--least`` without ``--unknown``, or an unknown token
             that could not be told from several.
     """
-    from ..data import Tokens
-    from ..inference.signature import data_parameters
+    from ppl_models.data import Tokens
+    from ppl_models.program.signature import data_parameters
 
     options = {"--words": given.words, "--unknown": given.unknown is not None}
     options["--least"] = given.least != 1
@@ -50,7 +50,7 @@ def vocabulary_option(given: argparse.Namespace, data: Any, taken: bool) -> dict
         data: sequences.
         taken: whether the vocabulary is among the other arguments.
     """
-    from ..data import Vocabulary
+    from ppl_models.data import Vocabulary
 
     if given.unknown is None:
         return {}

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from .observed import Observed
+from ppl_models.data.observed import Observed
+from ppl_models.errors import InputError
 
 Read = Callable[[Mapping[str, Any] | None], Observed]
 

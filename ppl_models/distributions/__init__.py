@@ -4,22 +4,26 @@
 # a part that wakes it would be imported twice, its own parts missing from the second copy.
 import numpyro  # noqa: F401
 
-from .autoregressive import Autoregressive
-from .bernoulli import BernoulliVector
-from .categorical import CategoricalVector
-from .exponential_family import ExponentialFamily
-from .gaussian import DiagonalGaussian, SphericalGaussian, UnivariateGaussian
-from .gaussian_matrix import FullGaussian, TiedGaussian
-from .graph_chain import GraphChain
-from .hidden_markov import HiddenMarkov
-from .hidden_token_chain import HiddenTokenChain
-from .logistic_graph_chain import LogisticGraphChain
-from .pixels import LogisticScan, Nade
-from .poisson import PoissonVector
-from .priors import BlockDirichlet, InverseGammaScale
-from .recurrent_chain import RecurrentChain
-from .recurrent_graph_chain import RecurrentGraphChain
-from .token_chain import TokenChain, context_count
+from ppl_models.distributions.exponential.bernoulli import BernoulliVector
+from ppl_models.distributions.exponential.categorical import CategoricalVector
+from ppl_models.distributions.exponential.family import ExponentialFamily
+from ppl_models.distributions.exponential.gaussian import (
+    DiagonalGaussian,
+    SphericalGaussian,
+    UnivariateGaussian,
+)
+from ppl_models.distributions.exponential.gaussian_matrix import FullGaussian, TiedGaussian
+from ppl_models.distributions.exponential.poisson import PoissonVector
+from ppl_models.distributions.graphs.graph_chain import GraphChain
+from ppl_models.distributions.graphs.logistic_graph_chain import LogisticGraphChain
+from ppl_models.distributions.graphs.recurrent_graph_chain import RecurrentGraphChain
+from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
+from ppl_models.distributions.hmm.hidden_token_chain import HiddenTokenChain
+from ppl_models.distributions.priors import BlockDirichlet, InverseGammaScale
+from ppl_models.distributions.sequences.autoregressive import Autoregressive
+from ppl_models.distributions.sequences.pixels import LogisticScan, Nade
+from ppl_models.distributions.sequences.recurrent_chain import RecurrentChain
+from ppl_models.distributions.sequences.token_chain import TokenChain, context_count
 
 __all__ = [
     "Autoregressive",

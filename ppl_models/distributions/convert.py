@@ -14,12 +14,16 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax import Array
 
-from .bernoulli import BernoulliVector
-from .categorical import CategoricalVector
-from .exponential_family import ExponentialFamily
-from .gaussian import DiagonalGaussian, SphericalGaussian, UnivariateGaussian
-from .gaussian_matrix import FullGaussian, TiedGaussian
-from .poisson import PoissonVector
+from ppl_models.distributions.exponential.bernoulli import BernoulliVector
+from ppl_models.distributions.exponential.categorical import CategoricalVector
+from ppl_models.distributions.exponential.family import ExponentialFamily
+from ppl_models.distributions.exponential.gaussian import (
+    DiagonalGaussian,
+    SphericalGaussian,
+    UnivariateGaussian,
+)
+from ppl_models.distributions.exponential.gaussian_matrix import FullGaussian, TiedGaussian
+from ppl_models.distributions.exponential.poisson import PoissonVector
 
 
 def unwrap(distribution: Any) -> Any:

@@ -20,7 +20,7 @@ from numpyro.distributions import (
 )
 from numpyro.distributions.transforms import StickBreakingTransform, Transform
 
-from .conditionals import draw_dirichlets
+from ppl_models.distributions.conditionals import draw_dirichlets
 
 
 def plain(prior: Any) -> Any:

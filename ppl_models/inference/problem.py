@@ -11,13 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..distributions.exponential_family import ExponentialFamily
-from ..errors import UnsupportedError
-from .chunks import Chunks, cut
-from .label_moves import LabelMoves, label_moves
-from .program import Model, Pieces, evaluate
-from .structure import Structure
-from .wiring import Wiring, exchangeable, exchangeable_states, wiring
+from ppl_models.distributions.exponential.family import ExponentialFamily
+from ppl_models.errors import UnsupportedError
+from ppl_models.inference.mcmc.label_swaps import LabelSwaps, label_swaps
+from ppl_models.inference.statistics.chunks import Chunks, cut
+from ppl_models.program.model import Model, Pieces, evaluate
+from ppl_models.program.parameter_map import (
+    ParameterMap,
+    exchangeable,
+    exchangeable_states,
+    parameter_map,
+)
+from ppl_models.program.structure import Structure
 
 
 @dataclass(frozen=True)
@@ -66,21 +71,23 @@ class Problem:
         return cut(self.model.data, self.families)
 
     @cached_property
-    def wiring(self) -> Wiring:
+    def parameter_map(self) -> ParameterMap:
         """Which site is which parameter."""
-        return wiring(self.model, self.structure)
+        return parameter_map(self.model, self.structure)
 
     @cached_property
     def known_priors(self) -> dict[str, Any]:
         """The priors that do not depend on other sites: read once, for any number of passes."""
-        return {n: p for n, p in self.example.priors.items() if n not in self.wiring.dependent}
+        return {
+            n: p for n, p in self.example.priors.items() if n not in self.parameter_map.dependent
+        }
 
     def independent_priors(self) -> dict[str, Any] | None:
         """The priors of all global sites where none depends on another site; else None.
 
         None too where the wiring was not needed so far: to read it costs more than this saves.
         """
-        if "wiring" not in vars(self) or set(self.known_priors) != set(self.structure.names):
+        if "parameter_map" not in vars(self) or set(self.known_priors) != set(self.structure.names):
             return None
         return self.known_priors
 
@@ -89,18 +96,20 @@ class Problem:
         """Whether clusters may change places without a change of the density."""
         try:
             if self.states:
-                return exchangeable_states(self.model, self.structure, self.wiring, self.states)
-            return exchangeable(self.model, self.structure, self.wiring)
+                return exchangeable_states(
+                    self.model, self.structure, self.parameter_map, self.states
+                )
+            return exchangeable(self.model, self.structure, self.parameter_map)
         except UnsupportedError:  # emissions that are no families
             return False
 
     @cached_property
-    def label_moves(self) -> LabelMoves | None:
+    def label_swaps(self) -> LabelSwaps | None:
         """How clusters that are not exchangeable trade labels, if there is need of it."""
         if self.structure.assignment is None or self.exchangeable:
             return None
         try:
-            return label_moves(self.model, self.structure, self.wiring, self.example.priors)
+            return label_swaps(self.model, self.structure, self.parameter_map, self.example.priors)
         except UnsupportedError:  # emissions that are no families
             return None
 
@@ -120,7 +129,7 @@ class Problem:
             if site.support.is_discrete:
                 raise UnsupportedError(
                     f"site '{site.name}' holds whole numbers for all rows, which "
-                    f"method='{method}' cannot draw: use method='seating' or 'kneser_ney'"
+                    f"method='{method}' cannot draw: use method='pitman_yor_gibbs' or 'kneser_ney'"
                 )
 
     def need_statistics(self, method: str) -> None:

@@ -7,8 +7,8 @@ import numpyro
 import numpyro.distributions as dist
 from jax import Array
 
-from ..distributions.cells import CELLS
-from ..errors import InputError
+from ppl_models.distributions.sequences.recurrent_cells import CELLS
+from ppl_models.errors import InputError
 
 
 def recurrent_weights(

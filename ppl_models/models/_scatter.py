@@ -7,9 +7,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from ..distributions import InverseGammaScale
-from ..errors import InputError
-from ._scale import DataScale
+from ppl_models.distributions import InverseGammaScale
+from ppl_models.errors import InputError
+from ppl_models.models._scale import DataScale
 
 COVARIANCES = ("spherical", "diagonal", "tied", "full")
 

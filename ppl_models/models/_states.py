@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from ..distributions import (
+from ppl_models.distributions import (
     BernoulliVector,
     BlockDirichlet,
     CategoricalVector,
@@ -18,9 +18,9 @@ from ..distributions import (
     SphericalGaussian,
     TiedGaussian,
 )
-from ..errors import InputError
-from ._scale import DataScale
-from ._scatter import COVARIANCES, Scatter
+from ppl_models.errors import InputError
+from ppl_models.models._scale import DataScale
+from ppl_models.models._scatter import COVARIANCES, Scatter
 
 EMISSIONS = ("gaussian", "poisson", "bernoulli", "categorical")
 FEATURE = {"event_dims": ["feature"]}

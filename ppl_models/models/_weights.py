@@ -9,7 +9,7 @@ import numpyro
 import numpyro.distributions as dist
 from jax import Array
 
-from ..errors import InputError
+from ppl_models.errors import InputError
 
 WEIGHT_PRIORS = ("dirichlet", "stick_breaking")
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from ..data.kinds import Bits
-from ..distributions import BernoulliVector
-from ._weights import mixture_weights
+from ppl_models.data.kinds import Bits
+from ppl_models.distributions import BernoulliVector
+from ppl_models.models._weights import mixture_weights
 
 
 def bernoulli_mixture(

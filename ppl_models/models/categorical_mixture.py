@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from ..data.kinds import Categories
-from ..distributions import BlockDirichlet, CategoricalVector
-from ._weights import mixture_weights
+from ppl_models.data.kinds import Categories
+from ppl_models.distributions import BlockDirichlet, CategoricalVector
+from ppl_models.models._weights import mixture_weights
 
 
 def categorical_mixture(

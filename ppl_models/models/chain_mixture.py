@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from ..data.kinds import Tokens
-from ..distributions import TokenChain
-from ._weights import mixture_weights
+from ppl_models.data.kinds import Tokens
+from ppl_models.distributions import TokenChain
+from ppl_models.models._weights import mixture_weights
 
 
 def chain_mixture(

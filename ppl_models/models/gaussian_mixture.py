@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from ..data.kinds import Reals
-from ..distributions import (
+from ppl_models.data.kinds import Reals
+from ppl_models.distributions import (
     DiagonalGaussian,
     FullGaussian,
     InverseGammaScale,
@@ -17,10 +17,10 @@ from ..distributions import (
     TiedGaussian,
     UnivariateGaussian,
 )
-from ..errors import InputError
-from ._scale import data_scale
-from ._scatter import COVARIANCES, Scatter
-from ._weights import mixture_weights
+from ppl_models.errors import InputError
+from ppl_models.models._scale import data_scale
+from ppl_models.models._scatter import COVARIANCES, Scatter
+from ppl_models.models._weights import mixture_weights
 
 
 def gaussian_mixture(

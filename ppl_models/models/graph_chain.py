@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from ..data.kinds import Graphs
-from ..distributions import GraphChain
+from ppl_models.data.kinds import Graphs
+from ppl_models.distributions import GraphChain
 
 
 def graph_chain(

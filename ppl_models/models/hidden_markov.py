@@ -11,11 +11,11 @@ import numpyro
 import numpyro.distributions as dist
 from jax import Array
 
-from ..data.kinds import Series
-from ..distributions import HiddenMarkov
-from ..errors import InputError
-from ._scale import data_scale
-from ._states import Priors, check_order, emitted, steps
+from ppl_models.data.kinds import Series
+from ppl_models.distributions import HiddenMarkov
+from ppl_models.errors import InputError
+from ppl_models.models._scale import data_scale
+from ppl_models.models._states import Priors, check_order, emitted, steps
 
 STARTS = ("free", "stationary")
 

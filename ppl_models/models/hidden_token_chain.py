@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from ..data.kinds import Tokens
-from ..distributions import HiddenTokenChain
-from ._states import check_order, steps
+from ppl_models.data.kinds import Tokens
+from ppl_models.distributions import HiddenTokenChain
+from ppl_models.models._states import check_order, steps
 
 
 def hidden_token_chain(

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from ..data.graphs import CHOICES, EDGE_STATISTICS, END_STATISTICS
-from ..data.kinds import Graphs
-from ..distributions import LogisticGraphChain
+from ppl_models.data.graphs import CHOICES, EDGE_STATISTICS, END_STATISTICS
+from ppl_models.data.kinds import Graphs
+from ppl_models.distributions import LogisticGraphChain
 
 
 def logistic_graph_chain(

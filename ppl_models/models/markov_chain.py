@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from ..data.kinds import Tokens
-from ..distributions import TokenChain
+from ppl_models.data.kinds import Tokens
+from ppl_models.distributions import TokenChain
 
 
 def markov_chain(

@@ -9,8 +9,8 @@ import numpyro
 import numpyro.distributions as dist
 from jax import Array
 
-from ..data.kinds import Bits
-from ..distributions import Nade
+from ppl_models.data.kinds import Bits
+from ppl_models.distributions import Nade
 
 
 def nade(

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from ..data.kinds import Tokens
-from ..distributions import TokenChain, context_count
-from ..errors import InputError
+from ppl_models.data.kinds import Tokens
+from ppl_models.distributions import TokenChain, context_count
+from ppl_models.errors import InputError
 
 MOST_CELLS = 4_000_000  #: numbers that the table of transitions may have
 

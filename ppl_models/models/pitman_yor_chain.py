@@ -9,12 +9,12 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from ..data.derived import FromData
-from ..data.kinds import Tokens
-from ..distributions.ngram_chain import NgramChain, smoothed
-from ..distributions.ngrams import Ngrams, count_ngrams
-from ..distributions.seats import Tables
-from ..errors import InputError
+from ppl_models.data.derived import FromData
+from ppl_models.data.kinds import Tokens
+from ppl_models.distributions.sequences.ngram_chain import NgramChain, smoothed
+from ppl_models.distributions.sequences.ngrams import Ngrams, count_ngrams
+from ppl_models.distributions.sequences.table_counts import Tables
+from ppl_models.errors import InputError
 
 
 def _count(tokens: Any, vocabulary: int, order: int) -> Ngrams:
@@ -45,9 +45,10 @@ def pitman_yor_chain(
 
     The G are summed out: what is kept of them is ``tables``, how often each token after each
     context was taken from the shorter context when the sequences ``seen`` came about, and the site
-    ``tokens`` is the predictive distribution of one more sequence given those. ``method="seating"``
-    draws all three; ``method="kneser_ney"`` sets every number of tables to one. Discounts held at
-    zero (``fixed={"discount": 0}``) make the hierarchical Dirichlet process. Teh (2006).
+    ``tokens`` is the predictive distribution of one more sequence given those.
+    ``method="pitman_yor_gibbs"`` draws all three; ``method="kneser_ney"`` sets every number of
+    tables to one. Discounts held at zero (``fixed={"discount": 0}``) make the hierarchical
+    Dirichlet process. Teh (2006).
 
     The empty sequence is one of those whose probabilities add up to one, unlike in the other
     chains: a first token is drawn as every other, and may be <end>. As no data are empty, it

@@ -9,8 +9,8 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from ..data.kinds import Bits
-from ..distributions import LogisticScan
+from ppl_models.data.kinds import Bits
+from ppl_models.distributions import LogisticScan
 
 
 def pixel_logistic(

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import jax.numpy as jnp
 import numpyro
 
-from ..data.kinds import Bits
-from ..distributions import RecurrentChain
-from ._recurrent import recurrent_weights
+from ppl_models.data.kinds import Bits
+from ppl_models.distributions import RecurrentChain
+from ppl_models.models._recurrent import recurrent_weights
 
 
 def pixel_recurrent(

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from ..data.kinds import Counts
-from ..distributions import PoissonVector
-from ._scale import data_scale
-from ._weights import mixture_weights
+from ppl_models.data.kinds import Counts
+from ppl_models.distributions import PoissonVector
+from ppl_models.models._scale import data_scale
+from ppl_models.models._weights import mixture_weights
 
 
 def poisson_mixture(

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from ..data.kinds import Graphs
-from ..distributions import RecurrentGraphChain
-from ..distributions.recurrent_graph_chain import weight_shapes
+from ppl_models.data.kinds import Graphs
+from ppl_models.distributions import RecurrentGraphChain
+from ppl_models.distributions.graphs.recurrent_graph_chain import weight_shapes
 
 
 def recurrent_graph_chain(

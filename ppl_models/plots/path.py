@@ -12,13 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ppl_models.errors import InputError
 from ppl_models.plots.panels import given_panels, new_panels, panel
-from ppl_models.plots.reading import (
-    feature_names,
-    group,
-    kept_features,
-    kept_rows,
-    observed,
-)
+from ppl_models.plots.reading import feature_names, group, kept_features, kept_rows, observed
 from ppl_models.plots.style import (
     INK,
     MUTED,

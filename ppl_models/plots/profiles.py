@@ -15,13 +15,7 @@ from ppl_models.errors import InputError
 from ppl_models.plots.cluster_parts import add_cluster_legend
 from ppl_models.plots.heat import draw_heat, turn_long_labels
 from ppl_models.plots.panels import given_panels, new_panels, panel
-from ppl_models.plots.reading import (
-    family,
-    feature_names,
-    group,
-    is_point,
-    mean_weights,
-)
+from ppl_models.plots.reading import family, feature_names, group, is_point, mean_weights
 from ppl_models.plots.style import PALE, headline, shorten, styled
 
 VALUES = {

@@ -12,16 +12,16 @@ import numpy as np
 import xarray as xr
 from jax import Array, lax, random
 
-from ..distributions.autoregressive import Autoregressive
-from ..distributions.convert import as_family
-from ..errors import InputError, UnsupportedError, whole_number
-from ..inference.compiling import QUICK
-from ..inference.fit import scope
-from ..inference.program import Globals, Model
-from ..inference.structure import Structure
-from .creation import resampled
-from .possible import refuse_impossible
-from .recall import Recalled, recall
+from ppl_models.distributions.convert import as_family
+from ppl_models.distributions.sequences.autoregressive import Autoregressive
+from ppl_models.errors import InputError, UnsupportedError, whole_number
+from ppl_models.posterior.density.possible import refuse_impossible
+from ppl_models.posterior.result.restore import RestoredFit, restore
+from ppl_models.posterior.simulate.generate import resampled
+from ppl_models.program.compiling import QUICK
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.precision import scope
+from ppl_models.program.structure import Structure
 
 CELLS = 4_000_000  #: sequence × position × state at once
 
@@ -203,12 +203,12 @@ def hides_paths(tree: xr.DataTree, data: Any = None) -> bool:
         data: sequences that will be asked about (default: the fitted ones).
     """
     with scope(tree.attrs.get("precision", "float64")):
-        problem = recall(tree, data).problem
+        problem = restore(tree, data).problem
         return problem.structure.assignment is None and problem.latent
 
 
-def _recalled(tree: xr.DataTree, data: Any, draws: int | None) -> Recalled:
-    found = recall(tree, data, draws=draws)
+def _recalled(tree: xr.DataTree, data: Any, draws: int | None) -> RestoredFit:
+    found = restore(tree, data, draws=draws)
     if not found.problem.latent:
         assigned = found.problem.structure.assignment is not None
         served = "predict for the clusters of rows" if assigned else "log_density"
@@ -222,11 +222,11 @@ def _recalled(tree: xr.DataTree, data: Any, draws: int | None) -> Recalled:
     return found
 
 
-def _count(found: Recalled) -> int:
+def _count(found: RestoredFit) -> int:
     return found.shape[0] * found.shape[1]
 
 
-def _in_blocks(found: Recalled, times: int) -> Iterator[tuple[Model, Structure]]:
+def _in_blocks(found: RestoredFit, times: int) -> Iterator[tuple[Model, Structure]]:
     """The sequences in blocks, so that ``times`` tables of them are at hand at once."""
     model, structure = found.problem.model, found.problem.structure
     family = found.problem.families[structure.emissions[0]]
@@ -293,7 +293,7 @@ def _ahead(
     return lax.map(one, (keys, values))
 
 
-def _coords(found: Recalled, states: int | None = None) -> dict[str, Any]:
+def _coords(found: RestoredFit, states: int | None = None) -> dict[str, Any]:
     reading = next(iter(found.observed.values()))
     sizes = dict(zip(reading.dims, reading.values.shape, strict=True))
     known = {

@@ -26,7 +26,7 @@ MOST = 20
 
 def checks(tree: xr.DataTree) -> Iterator[Block]:
     """The section on leave-one-out predictions and on the prior, for fits with draws."""
-    from ppl_models.posterior.checks import loo_pit, sensitivity
+    from ppl_models.diagnostics.checks import loo_pit, sensitivity
 
     if is_point(tree) or not {"program", "arguments", "fixed"} <= set(tree.attrs):
         return  # no draws, or no program to ask

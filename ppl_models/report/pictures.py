@@ -75,7 +75,7 @@ def completed(tree: xr.DataTree, seen: np.ndarray) -> np.ndarray | None:
 
     It cannot without the program, nor where the program fills no gaps.
     """
-    from ppl_models.posterior.creation import impute
+    from ppl_models.posterior.simulate.generate import impute
 
     if not {"program", "arguments", "fixed", "coordinate_labels"} <= set(tree.attrs):
         return None

@@ -108,7 +108,7 @@ def describe_draws(tree: xr.DataTree) -> str:
 
 def trust(tree: xr.DataTree) -> Iterator[Block]:
     """The section that says in words whether the fit can be trusted."""
-    from ppl_models.posterior.diagnosis import diagnose
+    from ppl_models.diagnostics.diagnose import diagnose
 
     found = diagnose(tree)
     severities = [finding.severity for finding in found.findings]

@@ -9,13 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from ppl_models.data import (
-    GRAPH_FAMILIES,
-    Graphs,
-    breadth_first,
-    decode_graphs,
-    graph_family,
-)
+from ppl_models.data import GRAPH_FAMILIES, Graphs, breadth_first, decode_graphs, graph_family
 from ppl_models.data.graphs import OrderedGraph, encode
 from ppl_models.errors import InputError
 

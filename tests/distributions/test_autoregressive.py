@@ -28,8 +28,8 @@ from ppl_models.distributions import (
     RecurrentChain,
     TokenChain,
 )
-from ppl_models.distributions.autoregressive import steps_taken, tempered
-from ppl_models.distributions.exponential_family import ExponentialFamily
+from ppl_models.distributions.exponential.family import ExponentialFamily
+from ppl_models.distributions.sequences.autoregressive import steps_taken, tempered
 from ppl_models.errors import InputError
 
 _generator = np.random.default_rng(7)

@@ -146,7 +146,7 @@ def test_maxima_under_the_statistics_climb_the_density(hidden, name):
     rows = hidden.ragged(emission.data, steps=True)
 
     @jax.jit
-    def climb(chain):
+    def run_em(chain):
         def step(chain, _):
             flat = chain.components()
             centre = flat.centre(jnp.asarray(rows))
@@ -163,7 +163,7 @@ def test_maxima_under_the_statistics_climb_the_density(hidden, name):
 
     # full covariances of so few steps collapse after a few more
     totals = np.asarray(
-        climb(
+        run_em(
             hidden.chain(emission, initial=hidden.INITIAL[None], transition=hidden.TRANSITION[None])
         )
     )

@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 from jax import random
 
-from ppl_models.distributions import hidden_one_path, hidden_paths
-from ppl_models.distributions.hidden_paths import Chain
+from ppl_models.distributions.hmm import (
+    forward_backward as hidden_paths,
+)
+from ppl_models.distributions.hmm import (
+    viterbi as hidden_one_path,
+)
+from ppl_models.distributions.hmm.forward_backward import Chain
 
 STATES, STEPS = 3, 5
 LENGTHS = np.array([5, 1, 3, 4])

@@ -13,8 +13,8 @@ from jax import random
 from nltk.lm import KneserNeyInterpolated
 from nltk.util import everygrams
 
-from ppl_models.distributions.ngram_chain import NgramChain, smoothed
-from ppl_models.distributions.ngrams import count_ngrams
+from ppl_models.distributions.sequences.ngram_chain import NgramChain, smoothed
+from ppl_models.distributions.sequences.ngrams import count_ngrams
 from ppl_models.errors import InputError
 from ppl_models.inference.methods.kneser_ney import closed_form, frequencies
 

@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 from jax import random
 
-from ppl_models.distributions.gap_combinations import Reach, fill_combinations, reach
-from ppl_models.distributions.ngram_chain import NgramChain, smoothed
-from ppl_models.distributions.ngrams import count_ngrams
+from ppl_models.distributions.sequences.infilling_combinations import (
+    Reach,
+    fill_combinations,
+    reach,
+)
+from ppl_models.distributions.sequences.ngram_chain import NgramChain, smoothed
+from ppl_models.distributions.sequences.ngrams import count_ngrams
 from ppl_models.errors import InputError
 
 V, POSITIONS = 3, 7

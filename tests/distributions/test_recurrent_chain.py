@@ -12,8 +12,8 @@ import pytest
 from jax import random
 
 from ppl_models.distributions import RecurrentChain
-from ppl_models.distributions.cells import CELLS, run
-from ppl_models.distributions.recurrent_chain import WEIGHTS
+from ppl_models.distributions.sequences.recurrent_cells import CELLS, run
+from ppl_models.distributions.sequences.recurrent_chain import WEIGHTS
 
 V, E, H = 2, 2, 3
 
@@ -105,7 +105,7 @@ def test_many_tokens_are_looked_up_the_other_way(monkeypatch):
     chain = RecurrentChain(**_weights("gru"), positions=4)
     rows = _all_rows(4)
     few = chain.log_prob(rows)
-    monkeypatch.setattr("ppl_models.distributions.recurrent_chain.PRODUCT_TOKENS", 1)
+    monkeypatch.setattr("ppl_models.distributions.sequences.recurrent_chain.PRODUCT_TOKENS", 1)
     np.testing.assert_allclose(chain.log_prob(rows), few, rtol=1e-12)
 
 

@@ -24,7 +24,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from experiments import demo, digits, images, kmeans_fails, kmeans_limit, names, old_faithful
-from experiments._modes import climb, count_modes, distinct
+from experiments._modes import count_modes, distinct, run_em
 from experiments._page import command, plain
 from ppl_models.data import first_names, unequal
 
@@ -286,7 +286,7 @@ def _drawn(
 @pytest.mark.parametrize(("distance", "modes"), [(1.9, 1), (2.1, 2), (6.0, 2)])
 def test_two_equal_gaussians_part_at_two_deviations(distance: float, modes: int) -> None:
     loc = np.array([[[-distance / 2], [distance / 2]]])
-    ends = climb(np.array([[0.5, 0.5]]), loc, np.ones((1, 2, 1, 1)))[0]
+    ends = run_em(np.array([[0.5, 0.5]]), loc, np.ones((1, 2, 1, 1)))[0]
     assert distinct(np.abs(ends - ends.T)) == modes
 
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.cluster import KMeans
 
 from ppl_models.data import blobs
-from ppl_models.inference.alternating import alternate
+from ppl_models.inference.hamerly import hamerly
 
 
 def lloyd(x, centres, iterations):
@@ -27,7 +27,7 @@ def test_every_step_is_lloyds(seed, clusters):
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(400, 3)) * generator.gamma(2, size=3) + 1e3 * (seed % 2)
     start = x[generator.choice(len(x), clusters, replace=False)]
-    found = alternate(x, start, 200)
+    found = hamerly(x, start, 200)
     assert found.converged
     steps = list(lloyd(x, start, len(found.centres)))
     for mine, (theirs, _) in zip(found.centres, steps, strict=True):
@@ -43,7 +43,7 @@ def test_equals_scikit_learn_from_the_same_start():
     x = x.to_numpy()
     start = x[:6]
     peer = KMeans(6, init=start, n_init=1, algorithm="lloyd", tol=0, max_iter=500).fit(x)
-    found = alternate(x, start, 500)
+    found = hamerly(x, start, 500)
     assert np.abs(found.centres[-1] - peer.cluster_centers_).max() < 1e-6
     assert abs(found.objective[-1] - peer.inertia_) < 1e-10 * peer.inertia_
     assert (found.labels == peer.labels_).all()
@@ -52,6 +52,6 @@ def test_equals_scikit_learn_from_the_same_start():
 def test_single_precision_finds_the_double_answer():
     x, _ = blobs(7, 20_000, clusters=5, features=3)
     x = x.to_numpy()
-    one = alternate(x, x[:5], 300)
-    other = alternate(x.astype(np.float32), x[:5].astype(np.float32), 300)
+    one = hamerly(x, x[:5], 300)
+    other = hamerly(x.astype(np.float32), x[:5].astype(np.float32), 300)
     assert np.isclose(one.objective[-1], other.objective[-1], rtol=1e-5)

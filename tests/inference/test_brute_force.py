@@ -15,11 +15,11 @@ from numpyro import handlers
 from numpyro.infer.util import log_density as joint_density
 
 from ppl_models import catalogue
-from ppl_models.inference.chunks import cut
-from ppl_models.inference.marginal import marginal_program
+from ppl_models.inference.mcmc.marginal_density import marginal_program
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
-from ppl_models.inference.statistics import hard, soft, sweep
+from ppl_models.inference.statistics.chunks import cut
+from ppl_models.inference.statistics.e_step import e_step, hard, soft
+from ppl_models.program.model import Model
 
 ROWS = 5
 pytestmark = pytest.mark.usefixtures("double_precision")
@@ -42,7 +42,7 @@ def test_sums_and_maxima_over_all_assignments(mixture):
         values = structure.initial(key)
         pieces = model.pieces(values, structure)
         passes = [
-            sweep(pieces, structure, chunks, assign)
+            e_step(pieces, structure, chunks, assign)
             for chunks in (whole, pieces_of_two)
             for assign in (soft, hard)
         ]

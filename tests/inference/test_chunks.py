@@ -12,14 +12,15 @@ import pytest
 from jax import Array, random
 
 from ppl_models import catalogue, log_density
-from ppl_models.inference import chunks as chunks_module
-from ppl_models.inference.chunks import Chunks, by_length, cut
-from ppl_models.inference.drawing import draw_sweep
-from ppl_models.inference.fit import read_data, read_program, scope
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
-from ppl_models.inference.statistics import hard, soft, sweep
-from ppl_models.posterior import rows as rows_module
+from ppl_models.inference.statistics import chunks as chunks_module
+from ppl_models.inference.statistics.assignment_draws import draw_and_sum
+from ppl_models.inference.statistics.chunks import Chunks, by_length, cut
+from ppl_models.inference.statistics.e_step import e_step, hard, soft
+from ppl_models.posterior.density import rows as rows_module
+from ppl_models.program.model import Model
+from ppl_models.program.precision import scope
+from ppl_models.program.reading import read_data, read_program
 
 LENGTHS = (3, 40, 7, 12, 1, 40, 5)
 
@@ -62,10 +63,10 @@ def test_parts_have_the_statistics_and_the_order_of_the_whole(name: str) -> None
         assert sum(widths) < 0.6 * len(LENGTHS) * max(LENGTHS)
 
         @jax.jit
-        def swept(chunks: Chunks) -> Any:
-            return [sweep(problem.example, structure, chunks, how) for how in (soft, hard)]
+        def expected(chunks: Chunks) -> Any:
+            return [e_step(problem.example, structure, chunks, how) for how in (soft, hard)]
 
-        for a, b in zip(*(jax.tree.leaves(swept(c)) for c in (whole, parts)), strict=True):
+        for a, b in zip(*(jax.tree.leaves(expected(c)) for c in (whole, parts)), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
         if structure.assignment is None:
             return
@@ -75,7 +76,9 @@ def test_parts_have_the_statistics_and_the_order_of_the_whole(name: str) -> None
             values = structure.initial(random.key(0))
             pieces = problem.model.pieces(values, structure)
             share = jax.nn.softmax(problem.model.logits(values, structure), axis=0)[1]
-            draw = partial(draw_sweep, pieces=pieces, structure=structure, chunks=parts, keep=True)
+            draw = partial(
+                draw_and_sum, pieces=pieces, structure=structure, chunks=parts, keep=True
+            )
             return jax.lax.map(lambda key: draw(key)[1], keys), share
 
         found, share = drawn(random.split(random.key(1), 100))

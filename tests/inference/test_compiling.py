@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from ppl_models.inference import compiling
+from ppl_models.program import compiling
 
 
 def test_compiled_programs_are_forgotten_when_maps_run_short(tmp_path, monkeypatch):

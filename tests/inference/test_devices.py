@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ppl_models import fit
-from ppl_models.inference import chunks
+from ppl_models.inference.statistics import chunks
 
 SCRIPT = """
 import json

@@ -14,7 +14,7 @@ from sklearn.mixture import GaussianMixture
 from ppl_models import catalogue, fit, log_density
 from ppl_models.data import old_faithful
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
+from ppl_models.program.model import Model
 
 PRECISE = {"starts": 4, "tolerance": 1e-13}
 SKLEARN = {"spherical": "spherical", "diagonal": "diag", "tied": "tied", "full": "full"}

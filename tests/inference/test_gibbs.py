@@ -13,12 +13,12 @@ from jax import random
 from numpyro.infer import MCMC, NUTS, Gibbs
 
 from ppl_models import fit
-from ppl_models.inference.drawing import draw_clusters
-from ppl_models.inference.fit import scope
-from ppl_models.inference.gibbs_kernel import StatisticsGibbs
+from ppl_models.inference.mcmc.gibbs_kernel import StatisticsGibbs
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
+from ppl_models.inference.statistics.assignment_draws import draw_clusters
 from ppl_models.models.gaussian_mixture import gaussian_mixture
+from ppl_models.program.model import Model
+from ppl_models.program.precision import scope
 
 
 @pytest.fixture(scope="module")
@@ -146,11 +146,11 @@ def test_one_sweep_is_traced_once(rows):
         state = kernel.init(random.key(0), 10, None, (), {})
         count = []
 
-        def sweep(state):
+        def e_step(state):
             count.append(1)
             return kernel.sample(state, (), {})
 
-        compiled = jax.jit(sweep)
+        compiled = jax.jit(e_step)
         for _ in range(3):
             state = compiled(state)
     assert len(count) == 1

@@ -10,11 +10,11 @@ from numpyro import handlers
 
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
-from ppl_models.inference.wiring import state_axes
 from ppl_models.models.hidden_markov import hidden_markov, stationary_pairs
 from ppl_models.models.hidden_token_chain import hidden_token_chain
 from ppl_models.posterior.labels.apply import permute_variable
+from ppl_models.program.model import Model
+from ppl_models.program.parameter_map import state_axes
 
 
 def test_states_change_places_in_all_axes():
@@ -23,7 +23,7 @@ def test_states_change_places_in_all_axes():
     model = Model(hidden_markov, data, {"states": 3, "order": 2}, {})
     problem = Problem(model, model.structure())
     assert problem.states == 3 and problem.exchangeable
-    found = state_axes(problem.structure, problem.wiring, 3)
+    found = state_axes(problem.structure, problem.parameter_map, 3)
     assert found["transition"] == ((0, 1, 2), ("previous_state", "state", "next_state"))
     assert found["initial_transition"] == ((0, 1), ("state", "next_state"))
 

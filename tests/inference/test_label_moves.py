@@ -12,12 +12,12 @@ from jax import lax, random
 from jax.flatten_util import ravel_pytree
 from scipy.special import betaln
 
-from ppl_models.inference.fit import scope
-from ppl_models.inference.gibbs_kernel import StatisticsGibbs
+from ppl_models.inference.mcmc.gibbs_kernel import StatisticsGibbs
 from ppl_models.inference.methods.nuts import no_u_turns
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
 from ppl_models.models.gaussian_mixture import gaussian_mixture
+from ppl_models.program.model import Model
+from ppl_models.program.precision import scope
 
 STRENGTH = 2.0
 SIZES = (5, 2, 1)
@@ -44,11 +44,11 @@ def _sizes_by_label(problem):
 
     @jax.jit
     def run(state):
-        def sweep(state, _):
+        def e_step(state, _):
             state = kernel.sample(state, (), {})
             return state, (state.z, state.assignment)
 
-        return lax.scan(sweep, state, None, length=SWEEPS)[1]
+        return lax.scan(e_step, state, None, length=SWEEPS)[1]
 
     values, assignment = run(state)
     # the assignment moves with the locations that it means
@@ -106,7 +106,7 @@ def _compare(sizes, expected):
 def test_labels_of_sticks_have_their_posterior():
     with scope("float64"):
         problem = _problem({"strength": STRENGTH}, weights="stick_breaking")
-        assert problem.wiring.sticks == "sticks"
+        assert problem.parameter_map.sticks == "sticks"
         sizes, values = _sizes_by_label(problem)
     _compare(sizes, _expected(_of_sticks))
     first = (sizes == np.array(SIZES)).all(1)  # there v_1 ~ Beta(1 + 5, 2 + 3)
@@ -145,7 +145,7 @@ def test_labels_of_held_weights_have_their_posterior():
     weights = np.array([0.5, 0.3, 0.2])
     with scope("float64"):
         problem = _problem({"weights": weights})
-        assert problem.label_moves is not None
+        assert problem.label_swaps is not None
         sizes, _ = _sizes_by_label(problem)
     _compare(sizes, _expected(lambda sizes: (sizes * np.log(weights)).sum()))
 
@@ -157,4 +157,4 @@ def test_labels_of_held_weights_have_their_posterior():
 )
 def test_labels_stay_where_no_move_is_needed_or_possible(fixed):
     with scope("float64"):
-        assert _problem(fixed).label_moves is None
+        assert _problem(fixed).label_swaps is None

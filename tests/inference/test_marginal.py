@@ -11,11 +11,11 @@ from jax.scipy.special import logsumexp
 from numpyro.infer.util import log_density as joint_density
 
 from ppl_models import catalogue
-from ppl_models.inference.marginal import marginal_program, origin_at
+from ppl_models.inference.mcmc.marginal_density import marginal_program, origin_at
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
-from ppl_models.inference.statistics import coefficients, row_normalisers
+from ppl_models.inference.statistics.e_step import coefficients, row_normalisers
 from ppl_models.models.gaussian_mixture import gaussian_mixture
+from ppl_models.program.model import Model
 
 
 @pytest.mark.usefixtures("double_precision")

@@ -11,8 +11,8 @@ import pytest
 
 from ppl_models import catalogue, fit, log_density
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
-from ppl_models.inference.wiring import Wire
+from ppl_models.program.model import Model
+from ppl_models.program.parameter_map import ParameterLink
 
 _generator = np.random.default_rng(8)
 _kind = _generator.integers(0, 2, 60)
@@ -27,7 +27,7 @@ TABLE = {
         "plate": "person",
         "assignment": "kind",
         "emissions": ("x",),
-        "wires": {
+        "links": {
             "shares": ("kind", "probs", False),
             "place": ("x", "loc", False),
             "width": ("x", "scale", True),
@@ -41,7 +41,7 @@ TABLE = {
         "plate": "visitor",
         "assignment": "z",
         "emissions": ("height", "visits"),
-        "wires": {
+        "links": {
             "loc": ("height", "loc", False),
             "scale": ("height", "scale", False),
             "rate": ("visits", "rate", False),
@@ -55,7 +55,7 @@ TABLE = {
         "plate": "row",
         "assignment": "z",
         "emissions": ("x",),
-        "wires": {"loc": ("x", "loc", False), "scale": ("x", "scale", True)},
+        "links": {"loc": ("x", "loc", False), "scale": ("x", "scale", True)},
         "free": set(),
         "dims": {"loc": ("component", "loc_dim_0")},
         "deterministics": {"variance"},
@@ -65,7 +65,7 @@ TABLE = {
         "plate": "row",
         "assignment": "z",
         "emissions": ("x",),
-        "wires": {"weights": ("z", "probs", False)},
+        "links": {"weights": ("z", "probs", False)},
         "free": set(),
         "dims": {"weights": ("weights_dim_0",)},
         "deterministics": set(),
@@ -75,7 +75,7 @@ TABLE = {
         "plate": "row",
         "assignment": None,
         "emissions": ("x",),
-        "wires": {"loc": ("x", "loc", True)},
+        "links": {"loc": ("x", "loc", True)},
         "free": set(),
         "dims": {"loc": ()},
         "deterministics": set(),
@@ -99,11 +99,11 @@ def test_structure_and_wires(own, name):
     assert structure.clusters == (2 if wanted["assignment"] else 1)
     assert structure.emissions == wanted["emissions"]
     assert {n for n, _ in structure.deterministics} == wanted["deterministics"]
-    assert set(structure.names) == set(wanted["wires"]) | wanted["free"]
+    assert set(structure.names) == set(wanted["links"]) | wanted["free"]
     dims = {site.name: site.dims for site in structure.sites}
     assert {n: dims[n] for n in wanted["dims"]} == wanted["dims"]
-    found = problem.wiring
-    assert set(found.wires) == {Wire(s, *w) for s, w in wanted["wires"].items()}
+    found = problem.parameter_map
+    assert set(found.links) == {ParameterLink(s, *w) for s, w in wanted["links"].items()}
     assert set(found.free) == wanted["free"]
 
 

@@ -10,7 +10,7 @@ from ppl_models import catalogue, fit
 from ppl_models.distributions.convert import as_family
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
+from ppl_models.program.model import Model
 
 X = np.random.default_rng(0).normal(size=12)
 PLANE = np.random.default_rng(1).normal(size=(12, 2))

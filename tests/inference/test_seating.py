@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from ppl_models import fit, generate, load, log_density, loo, save
-from ppl_models.distributions.ngrams import count_ngrams
+from ppl_models.distributions.sequences.ngrams import count_ngrams
 from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.inference.restaurants import Franchise
+from ppl_models.inference.pitman_yor.franchise import Franchise
 
 
 def _oracle():
@@ -81,7 +81,7 @@ def test_tables_and_predictions_are_those_of_all_seatings(case):
     franchise = Franchise(seen, np.random.default_rng(0))
     draws = []
     for _ in range(2000):
-        franchise.sweep(np.array(discount), np.array(concentration))
+        franchise.e_step(np.array(discount), np.array(concentration))
         tables = np.concatenate([level.count() for level in franchise.levels])
         served = np.asarray(seen.direct).copy()
         longer = np.asarray(seen.length)[seen.within] > 0
@@ -102,7 +102,7 @@ def test_parameters_given_a_seating_are_those_of_a_grid():
     seen = count_ngrams(rows(sequences.tolist(), 6), vocabulary=6, order=2)
     franchise = Franchise(seen, np.random.default_rng(1))
     for _ in range(20):
-        franchise.sweep(np.array([0.5, 0.5]), np.array([1.0, 1.0]))
+        franchise.e_step(np.array([0.5, 0.5]), np.array([1.0, 1.0]))
     prior = (1.5, 2.0, 2.0, 1.5)  # Beta(1.5, 2), Gamma(2, 1.5)
     d, theta, draws = 0.5, 1.0, []
     for _ in range(4000):
@@ -132,7 +132,7 @@ OPTIONS = {"order": 3, "chains": 2, "warmup": 5, "draws": 4, "thin": 1}
 
 @pytest.fixture(scope="module")
 def tree():
-    return fit("pitman_yor_chain", TEXT, method="seating", seed=0, predictive=2, **OPTIONS)
+    return fit("pitman_yor_chain", TEXT, method="pitman_yor_gibbs", seed=0, predictive=2, **OPTIONS)
 
 
 def test_a_fit_names_its_parts_and_keeps_tables_apart(tree):
@@ -195,7 +195,7 @@ def test_one_table_and_no_concentration_is_kneser_ney(tree):
 
 
 def test_discounts_can_be_held_at_zero():
-    tree = fit("pitman_yor_chain", TEXT, method="seating", seed=0, predictive=0,
+    tree = fit("pitman_yor_chain", TEXT, method="pitman_yor_gibbs", seed=0, predictive=0,
                fixed={"discount": 0.0}, **OPTIONS)  # fmt: skip
     assert set(tree["posterior"].data_vars) == {"concentration"}
     assert np.isfinite(log_density(tree, ["abc", "cc"])).all()
@@ -203,6 +203,6 @@ def test_discounts_can_be_held_at_zero():
 
 def test_three_discounts_have_no_seating():
     with pytest.raises(UnsupportedError, match="3 discounts .*use method='kneser_ney'"):
-        fit("pitman_yor_chain", TEXT, method="seating", seed=0, discounts=3)
+        fit("pitman_yor_chain", TEXT, method="pitman_yor_gibbs", seed=0, discounts=3)
     with pytest.raises(UnsupportedError, match="site 'tokens' emits from TokenChain"):
-        fit("markov_chain", TEXT, method="seating", seed=0)
+        fit("markov_chain", TEXT, method="pitman_yor_gibbs", seed=0)

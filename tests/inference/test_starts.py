@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 
-from ppl_models.inference.fit import scope
+from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
-from ppl_models.inference.starts import starting_values
-from ppl_models.inference.updates import conjugate_sites
+from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.models.categorical_mixture import categorical_mixture
+from ppl_models.program.model import Model
+from ppl_models.program.precision import scope
 
 LEVELS = (2, 3)
 STARTS = 80
@@ -22,12 +22,14 @@ def test_answers_in_categories_start_from_drawn_probabilities():
     with scope("float64"):
         model = Model(categorical_mixture, {"x": rows}, {"clusters": 3, "levels": LEVELS}, {})
         problem = Problem(model, model.structure())
-        wires, free = conjugate_sites(model, problem.structure, problem.wiring, problem.chunks)
-        active = jnp.arange(3) < jnp.array([[2]] * STARTS)
-        values, origins = starting_values(
-            problem, wires, free, random.key(0), STARTS, flat=True, active=active
+        links, free = conjugate_sites(
+            model, problem.structure, problem.parameter_map, problem.chunks
         )
-    drawn = np.array(origins) == "random"
+        active = jnp.arange(3) < jnp.array([[2]] * STARTS)
+        values, gradient_starts = starting_values(
+            problem, links, free, random.key(0), STARTS, flat=True, active=active
+        )
+    drawn = np.array(gradient_starts) == "random"
     assert drawn.sum() == STARTS * 3 // 4
     probs = np.asarray(values["probs"])
     np.testing.assert_allclose([probs[..., :2].sum(-1), probs[..., 2:].sum(-1)], 1)

@@ -11,14 +11,14 @@ from jax import random
 
 from ppl_models import fit, log_density
 from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.inference import training
-from ppl_models.inference.batches import make_batches
-from ppl_models.inference.guides import Guide
-from ppl_models.inference.lengths import edges
+from ppl_models.inference.gradient import training
+from ppl_models.inference.gradient.batches import make_batches
+from ppl_models.inference.gradient.guides import Guide
+from ppl_models.inference.gradient.objective import row_densities
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
-from ppl_models.inference.stochastic import row_densities
+from ppl_models.inference.statistics.lengths import edges
 from ppl_models.models.recurrent_chain import recurrent_chain
+from ppl_models.program.model import Model
 
 _generator = np.random.default_rng(3)
 LENGTHS = np.minimum(_generator.geometric(0.2, 150), 19)

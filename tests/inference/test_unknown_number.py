@@ -14,7 +14,6 @@ from scipy.stats import chisquare, dirichlet, f, kstest
 
 from ppl_models import fit, predict
 from ppl_models.errors import InputError
-from ppl_models.inference.fit import scope
 from ppl_models.inference.methods.telescoping import (
     draw_components,
     draw_prior,
@@ -22,6 +21,7 @@ from ppl_models.inference.methods.telescoping import (
     log_prior_components,
     log_prior_weights,
 )
+from ppl_models.program.precision import scope
 
 OPTIONS = {"loc_mean": 0.0, "loc_scale": 6.0, "scale_rate": 1.0, "predictive": 0}
 

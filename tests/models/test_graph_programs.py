@@ -14,7 +14,7 @@ from jax import random
 from ppl_models.data import GRAPH_FAMILIES, breadth_first, graph_family
 from ppl_models.data.graphs import encode
 from ppl_models.distributions import GraphChain, LogisticGraphChain, RecurrentGraphChain
-from ppl_models.distributions.recurrent_graph_chain import weight_shapes
+from ppl_models.distributions.graphs.recurrent_graph_chain import weight_shapes
 
 WIDTH, POSITIONS = 2, 7
 

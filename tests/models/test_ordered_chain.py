@@ -11,9 +11,9 @@ from scipy.special import gammaln
 
 from ppl_models import fit, perplexity
 from ppl_models.errors import InputError
-from ppl_models.inference.program import Model
 from ppl_models.models.markov_chain import markov_chain
 from ppl_models.models.ordered_chain import ordered_chain
+from ppl_models.program.model import Model
 
 NAMES = Path(__file__).parents[3] / "shared" / "reference" / "tokens" / "names.txt"
 SEQUENCES = ["abc", "bb", "caab", "a", "ccb", "ba", "aacb", "c"]

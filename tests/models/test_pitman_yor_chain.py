@@ -15,12 +15,12 @@ from numpyro import handlers
 from numpyro.infer import Predictive
 
 from ppl_models import catalogue
-from ppl_models.distributions.ngrams import count_ngrams
+from ppl_models.distributions.sequences.ngrams import count_ngrams
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
-from ppl_models.inference.signature import data_parameters
 from ppl_models.models.pitman_yor_chain import pitman_yor_chain
+from ppl_models.program.model import Model
+from ppl_models.program.signature import data_parameters
 
 CODES = np.array([[0, 0, 1, 2, 2], [0, 0, 2, 2, 2], [1, 0, 0, 2, 2]])
 V, ORDER = 2, 2
@@ -131,6 +131,8 @@ def test_methods_that_cannot_draw_tables_say_what_can(franchise):
             catalogue.method(name).check(problem)
             served.append(name)
         except UnsupportedError as refusal:
-            assert "site 'tables'" in str(refusal) and "use method='seating'" in str(refusal)
+            assert "site 'tables'" in str(refusal) and "use method='pitman_yor_gibbs'" in str(
+                refusal
+            )
             assert "\n" not in str(refusal)
-    assert served == ["kneser_ney", "seating"]
+    assert served == ["kneser_ney", "pitman_yor_gibbs"]

@@ -20,9 +20,9 @@ from numpyro.infer.util import initialize_model
 
 from ppl_models import catalogue
 from ppl_models.errors import InputError
-from ppl_models.inference.compiling import QUICK
-from ppl_models.inference.program import Model
-from ppl_models.inference.signature import data_parameters
+from ppl_models.program.compiling import QUICK
+from ppl_models.program.model import Model
+from ppl_models.program.signature import data_parameters
 
 #: programs that EM and NUTS do not serve, and the tests that take the place of those here
 ELSEWHERE = {"pitman_yor_chain": "models/test_pitman_yor_chain.py"}

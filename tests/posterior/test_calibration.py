@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ppl_models.errors import InputError
-from ppl_models.posterior.calibration import calibrate
+from ppl_models.evaluation.calibration import calibrate
 
 PRIORS = {
     "clusters": 2,
@@ -60,7 +60,7 @@ def test_a_prior_that_follows_the_data_is_refused():
 @pytest.mark.long
 def test_seating_is_calibrated_and_a_wrong_prior_found_out():
     program = {"rows": 4, "vocabulary": 4, "order": 2, "sizes": {"positions": 8}}
-    options = {"method": "seating", "seed": 0, "simulations": 60, "draws": 19}
+    options = {"method": "pitman_yor_gibbs", "seed": 0, "simulations": 60, "draws": 19}
     short = {"warmup": 40, "thinning": 4}
     right = calibrate("pitman_yor_chain", **options, **short, **program)
     assert right.attrs["calibrated"], right["sbc_test"]
@@ -74,6 +74,8 @@ def test_seating_is_calibrated_and_a_wrong_prior_found_out():
 
 def test_seating_refuses_arguments_that_it_does_not_simulate():
     with pytest.raises(InputError, match="see discounts"):
-        calibrate("pitman_yor_chain", method="seating", rows=4, seed=0, vocabulary=4, discounts=3)
+        calibrate(
+            "pitman_yor_chain", method="pitman_yor_gibbs", rows=4, seed=0, vocabulary=4, discounts=3
+        )
     with pytest.raises(InputError, match="see vocabulary"):
-        calibrate("pitman_yor_chain", method="seating", rows=4, seed=0)
+        calibrate("pitman_yor_chain", method="pitman_yor_gibbs", rows=4, seed=0)

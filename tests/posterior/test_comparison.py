@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 from ppl_models import fit
 from ppl_models.data import latent_classes, old_faithful
 from ppl_models.errors import InputError
-from ppl_models.posterior.comparison import choose_clusters
+from ppl_models.evaluation.choose_clusters import choose_clusters
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from scipy import stats
 
 from ppl_models.data import earthquakes
 from ppl_models.errors import InputError
+from ppl_models.evaluation.choose_clusters import choose_clusters
+from ppl_models.evaluation.choose_states import notes
 from ppl_models.plots import plot_comparison
-from ppl_models.posterior.comparison import choose_clusters
-from ppl_models.posterior.comparison_states import notes
 
 STEPS = 4
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from ppl_models.diagnostics.diagnose import diagnose
+from ppl_models.diagnostics.label_invariants import convergence_table, invariants
 from ppl_models.errors import InputError
-from ppl_models.posterior.diagnosis import diagnose
-from ppl_models.posterior.invariants import convergence_table, invariants
 
 CHAINS, DRAWS, ROWS = 4, 500, 100
 SAMPLE = ("chain", "draw")

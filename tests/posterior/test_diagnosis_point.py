@@ -5,9 +5,9 @@ import pytest
 import xarray as xr
 
 from ppl_models import catalogue
-from ppl_models.inference.fit import to_json
-from ppl_models.inference.signature import defaults
-from ppl_models.posterior.diagnosis import diagnose
+from ppl_models.diagnostics.diagnose import diagnose
+from ppl_models.program.json_text import to_json
+from ppl_models.program.signature import defaults
 
 
 def point(

@@ -11,7 +11,7 @@ from scipy.stats import wasserstein_distance
 
 from ppl_models.data import graph_family
 from ppl_models.errors import InputError
-from ppl_models.posterior.graph_statistics import (
+from ppl_models.evaluation.graph_statistics import (
     ORBITS,
     clustering_shares,
     degree_shares,

@@ -10,7 +10,7 @@ import pytest
 from ppl_models import fit, log_density
 from ppl_models.data import Vocabulary
 from ppl_models.errors import InputError
-from ppl_models.posterior import loo as module
+from ppl_models.evaluation import loo as module
 
 TEXT = [*(["a", "b", "b"], ["b", "a"], ["a"], ["b", "b"]) * 5, ["a", "z", "b"]]
 OPTIONS = {"method": "exact", "seed": 0, "draws": 4000, "chains": 1, "predictive": 0}

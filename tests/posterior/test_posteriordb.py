@@ -11,9 +11,9 @@ import xarray as xr
 from numpyro.infer.util import log_density
 
 from experiments.verification import references
-from ppl_models.inference.marginal import marginal_program
+from ppl_models.inference.mcmc.marginal_density import marginal_program
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
+from ppl_models.program.model import Model
 
 NAMES = ("low_dim_gauss_mix", "normal_2")
 

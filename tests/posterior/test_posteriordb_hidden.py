@@ -19,9 +19,9 @@ from experiments.verification import references
 from ppl_models import fit
 from ppl_models.data.kinds import Series
 from ppl_models.distributions import HiddenMarkov, SphericalGaussian
-from ppl_models.inference.marginal import marginal_program
+from ppl_models.inference.mcmc.marginal_density import marginal_program
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.program import Model
+from ppl_models.program.model import Model
 
 NAME = "hmm_example-hmm_example"
 

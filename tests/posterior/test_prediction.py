@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from ppl_models import log_density, predict
 from ppl_models.errors import InputError
-from ppl_models.posterior import rows as blocks
+from ppl_models.posterior.density import rows as blocks
 
 NEW = np.array([[0.3, 1.2], [5.5, -2.2], [2.0, 0.0]])
 

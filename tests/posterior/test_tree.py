@@ -13,8 +13,8 @@ import xarray as xr
 from scipy import stats
 
 from ppl_models import fit, log_density
-from ppl_models.distributions.recurrent_graph_chain import weight_shapes
-from ppl_models.inference import chunks
+from ppl_models.distributions.graphs.recurrent_graph_chain import weight_shapes
+from ppl_models.inference.statistics import chunks
 
 SAMPLE = ("chain", "draw")
 #: dims of the posterior's variables after chain and draw

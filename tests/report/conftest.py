@@ -36,7 +36,7 @@ def diagnosed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         found = SimpleNamespace(
             trustworthy=trustworthy, verdict=verdict, findings=findings, table=table
         )
-        module = ModuleType("ppl_models.posterior.diagnosis")
+        module = ModuleType("ppl_models.diagnostics.diagnose")
         module.diagnose = lambda tree: found
         monkeypatch.setitem(sys.modules, module.__name__, module)
 

@@ -25,12 +25,7 @@ from ppl_models.report.clusters import (
     who_where,
 )
 from ppl_models.report.numbers import free_parameters, point_numbers
-from ppl_models.report.parameters import (
-    cluster_values,
-    next_tokens,
-    other_values,
-    summary_table,
-)
+from ppl_models.report.parameters import cluster_values, next_tokens, other_values, summary_table
 from ppl_models.report.sampling import generated_sequences
 from ppl_models.report.trust import describe_data, describe_time, facts, final_objective, trust
 
@@ -131,7 +126,7 @@ def test_the_real_diagnosis_is_asked(fits, only, tmp_path):
     tree = fits.as_point(fits.gaussian_fit())
     del tree.attrs["program"]
     text = write_report(tree, tmp_path / "r.html").read_text(encoding="utf-8")
-    from ppl_models.posterior.diagnosis import diagnose
+    from ppl_models.diagnostics.diagnose import diagnose
 
     found = diagnose(tree)
     assert html.escape(found.verdict) in text

@@ -14,8 +14,8 @@ import ppl_models
 from ppl_models import catalogue
 from ppl_models.cli.parser import build_parser
 from ppl_models.data import Vocabulary
-from ppl_models.inference.fit import to_json
-from ppl_models.inference.settings import checked, read_settings
+from ppl_models.program.arguments import checked, read_settings
+from ppl_models.program.json_text import to_json
 from ppl_models.report.reproduction import command_line, given, plain, python_call, reproduce
 
 WORDS = ["abba", "ab", "ba"]

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ...errors import InputError
-from ..problem import Problem, Result
-from .kmeans import _log_density
-from .kmeans import check as check_kmeans
+from ppl_models.errors import InputError
+from ppl_models.inference.methods.kmeans import _log_density
+from ppl_models.inference.methods.kmeans import check as check_kmeans
+from ppl_models.inference.problem import Problem, Result
 
 __all__ = ["check", "dp_means"]
 
@@ -125,9 +125,9 @@ def _values(
         "probs": counts / counts.sum(),
     }
     values = {}
-    for wire in problem.wiring.wires:
-        site = next(s for s in problem.structure.sites if s.name == wire.site)
-        values[wire.site] = np.broadcast_to(by_parameter[wire.parameter], site.shape)[
+    for link in problem.parameter_map.links:
+        site = next(s for s in problem.structure.sites if s.name == link.site)
+        values[link.site] = np.broadcast_to(by_parameter[link.parameter], site.shape)[
             None, None
         ].copy()
     return values

@@ -15,15 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ...errors import InputError
-from ..climbing import Climb, climb
-from ..problem import Problem, Result
-from ..program import Globals, Model
-from ..starts import starting_values
-from ..statistics import Assign, soft
-from ..structure import Structure
-from ..updates import conjugate_sites
-from ..wiring import cluster_axes, permute_clusters
+from ppl_models.errors import InputError
+from ppl_models.inference.initial.starts import starting_values
+from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.statistics.e_step import Assign, soft
+from ppl_models.inference.statistics.em_loop import EMRuns, run_em
+from ppl_models.inference.statistics.m_step import conjugate_sites
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.parameter_map import cluster_axes, permute_clusters
+from ppl_models.program.structure import Structure
 
 
 def check(problem: Problem) -> None:
@@ -89,18 +89,18 @@ def ascend(
     flat = priors == "flat"
     if tolerance is None:
         tolerance = 1e-9 if jnp.zeros(()).dtype == jnp.float64 else 1e-6
-    wires, free = conjugate_sites(
-        problem.model, problem.structure, problem.wiring, problem.chunks, flat=flat
+    links, free = conjugate_sites(
+        problem.model, problem.structure, problem.parameter_map, problem.chunks, flat=flat
     )
     if problem.structure.assignment is None and not problem.latent:
         starts = 1
     if not problem.structure.sites:
         raise InputError("every global site is fixed: there is nothing to maximise")
-    values, origins = starting_values(problem, wires, free, key, starts, flat=flat)
-    found = climb(
+    values, gradient_starts = starting_values(problem, links, free, key, starts, flat=flat)
+    found = run_em(
         problem,
         values,
-        wires=wires,
+        links=links,
         free=free,
         iterations=iterations,
         tolerance=tolerance,
@@ -108,7 +108,7 @@ def ascend(
         assign=assign,
         label=label,
     )
-    result = keep_best(problem, found, origins)
+    result = keep_best(problem, found, gradient_starts)
     gaps = any(missing for _, missing in problem.chunks.missing)
     if problem.structure.assignment is None and not (problem.latent or free or gaps):
         # there is one optimum only, wherever one starts
@@ -116,7 +116,7 @@ def ascend(
     return result
 
 
-def keep_best(problem: Problem, found: Climb, origins: list[str]) -> Result:
+def keep_best(problem: Problem, found: EMRuns, gradient_starts: list[str]) -> Result:
     """The best start that did not collapse, its clusters in order of weight."""
     final = np.array(
         [
@@ -147,7 +147,7 @@ def keep_best(problem: Problem, found: Climb, origins: list[str]) -> Result:
     if not found.converged[best]:
         notes.append("the kept start did not converge: raise iterations")
     order = cluster_order(problem, {n: v[best] for n, v in found.values.items()})
-    axes = cluster_axes(problem.structure, problem.wiring)
+    axes = cluster_axes(problem.structure, problem.parameter_map)
     values = permute_clusters({n: v[best] for n, v in found.values.items()}, axes, order)
     length = int(found.iterations[best])
     later = {n: tuple(i + 1 for i in each) for n, each in axes.items()}
@@ -163,7 +163,7 @@ def keep_best(problem: Problem, found: Climb, origins: list[str]) -> Result:
         "converged": (("start",), found.converged),
         "collapsed": (("start",), shrunk),
         "kept": (("start",), np.arange(len(final)) == best),
-        "origin": (("start",), np.array(origins)),
+        "origin": (("start",), np.array(gradient_starts)),
     }
     return Result(
         {n: v[None, None] for n, v in values.items()},
@@ -175,7 +175,7 @@ def keep_best(problem: Problem, found: Climb, origins: list[str]) -> Result:
     )
 
 
-def _collapsed(problem: Problem, found: Climb, start: int) -> bool:
+def _collapsed(problem: Problem, found: EMRuns, start: int) -> bool:
     values = {n: jnp.asarray(v[start]) for n, v in found.values.items()}
     if not all(np.isfinite(v[start]).all() for v in found.values.values()):
         return True
@@ -195,7 +195,7 @@ def collapsed(
 
 def cluster_order(problem: Problem, values: dict[str, np.ndarray]) -> np.ndarray:
     """Clusters in descending order of weight, where they may change places."""
-    wire = [w for w in problem.wiring.wires if w.emission == problem.structure.assignment]
-    if not wire or not problem.exchangeable:
+    link = [w for w in problem.parameter_map.links if w.emission == problem.structure.assignment]
+    if not link or not problem.exchangeable:
         return np.arange(problem.structure.clusters)
-    return np.argsort(-values[wire[0].site], kind="stable")
+    return np.argsort(-values[link[0].site], kind="stable")

@@ -14,16 +14,16 @@ import jax
 import numpy as np
 from jax import Array, random
 
-from ...distributions.conditionals import DirichletConditional
-from ...distributions.token_chain import TokenChain
-from ...errors import InputError, UnsupportedError
-from ..chunks import Chunks
-from ..compiling import QUICK, in_batches
-from ..problem import Problem, Result
-from ..program import Globals, Model
-from ..statistics import sweep
-from ..structure import Structure
-from ..updates import conditional, conjugate_sites, plain_prior
+from ppl_models.distributions.conditionals import DirichletConditional
+from ppl_models.distributions.sequences.token_chain import TokenChain
+from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.statistics.chunks import Chunks
+from ppl_models.inference.statistics.e_step import e_step
+from ppl_models.inference.statistics.m_step import conditional, conjugate_sites, plain_prior
+from ppl_models.program.compiling import QUICK, in_batches
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.structure import Structure
 
 MOST_NUMBERS = 500_000_000  #: of all draws together: 4 GB in double precision
 
@@ -50,15 +50,15 @@ def check(problem: Problem) -> None:
             f"site '{gaps[0]}' has missing cells that its family cannot leave out, so that there "
             "is no closed form: use method='nuts'"
         )
-    wires, free = conjugate_sites(problem.model, structure, problem.wiring, problem.chunks)
+    links, free = conjugate_sites(problem.model, structure, problem.parameter_map, problem.chunks)
     if free:
         raise UnsupportedError(f"the prior of site '{free[0]}' is not conjugate: use method='nuts'")
-    one, other = (_posteriors(problem, wires, seed) for seed in (1, 2))
-    for wire, a, b in zip(wires, one, other, strict=True):
+    one, other = (_posteriors(problem, links, seed) for seed in (1, 2))
+    for link, a, b in zip(links, one, other, strict=True):
         same = jax.tree.map(lambda x, y: bool(np.allclose(x, y)), a, b)
         if not all(jax.tree.leaves(same)):
             raise UnsupportedError(
-                f"the posterior of site '{wire.site}' depends on other sites, so that there is "
+                f"the posterior of site '{link.site}' depends on other sites, so that there is "
                 "no closed form of all: use method='nuts'"
             )
 
@@ -88,14 +88,16 @@ def exact(problem: Problem, key: Array, *, chains: int = 4, draws: int = 1000) -
             f"{chains} × {draws} draws of {size:,} numbers are too many to hold: ask for at most "
             f"{max(1, MOST_NUMBERS // (chains * size))} draws a chain"
         )
-    wires, _ = conjugate_sites(problem.model, problem.structure, problem.wiring, problem.chunks)
-    posteriors = _posteriors(problem, wires, 1)
-    keys = random.split(key, len(wires))
+    links, _ = conjugate_sites(
+        problem.model, problem.structure, problem.parameter_map, problem.chunks
+    )
+    posteriors = _posteriors(problem, links, 1)
+    keys = random.split(key, len(links))
     values = {}
-    for wire, posterior, k in zip(wires, posteriors, keys, strict=True):
+    for link, posterior, k in zip(links, posteriors, keys, strict=True):
         drawn = _drawn(posterior, k, chains * draws)
-        values[wire.site] = np.asarray(drawn).reshape(chains, draws, *drawn.shape[1:])
-    evidence = _log_evidence(problem, wires, posteriors)
+        values[link.site] = np.asarray(drawn).reshape(chains, draws, *drawn.shape[1:])
+    evidence = _log_evidence(problem, links, posteriors)
     known = {} if evidence is None else {"log_evidence": evidence}
     return Result(values, "draws", {}, attributes=known)
 
@@ -111,16 +113,16 @@ def _drawn_each(posterior: Any, keys: Array) -> Array:
     return in_batches(posterior.sample, keys, 100)
 
 
-def _log_evidence(problem: Problem, wires: tuple, posteriors: list) -> float | None:
+def _log_evidence(problem: Problem, links: tuple, posteriors: list) -> float | None:
     """log P(data), None where a part of it has no closed form here."""
     total = 0.0
     if not all(isinstance(f, TokenChain) for f in problem.families.values()):
         return None
-    if {w.site for w in wires} != set(problem.structure.names):
+    if {w.site for w in links} != set(problem.structure.names):
         return None  # a site without freedom, or one that is held
-    for wire, posterior in zip(wires, posteriors, strict=True):
-        shape = next(s.shape for s in problem.structure.sites if s.name == wire.site)
-        prior = plain_prior(problem.example.priors[wire.site], shape)
+    for link, posterior in zip(links, posteriors, strict=True):
+        shape = next(s.shape for s in problem.structure.sites if s.name == link.site)
+        prior = plain_prior(problem.example.priors[link.site], shape)
         if prior is None or not isinstance(posterior, DirichletConditional):
             return None
         before = DirichletConditional(prior.concentration)
@@ -128,16 +130,16 @@ def _log_evidence(problem: Problem, wires: tuple, posteriors: list) -> float | N
     return total
 
 
-def _posteriors(problem: Problem, wires: tuple, seed: int) -> list:
+def _posteriors(problem: Problem, links: tuple, seed: int) -> list:
     model, structure = problem.model, problem.structure
     values = structure.initial(random.key(seed))
-    return _conditionals(model, values, problem.chunks, structure=structure, wires=wires)
+    return _conditionals(model, values, problem.chunks, structure=structure, links=links)
 
 
-@partial(jax.jit, static_argnames=("structure", "wires"), compiler_options=QUICK)
+@partial(jax.jit, static_argnames=("structure", "links"), compiler_options=QUICK)
 def _conditionals(
-    model: Model, values: Globals, chunks: Chunks, *, structure: Structure, wires: tuple
+    model: Model, values: Globals, chunks: Chunks, *, structure: Structure, links: tuple
 ) -> list:
     pieces = model.pieces(values, structure)
-    swept = sweep(pieces, structure, chunks)
-    return [conditional(w, pieces, structure, swept, chunks, values, flat=False) for w in wires]
+    expected = e_step(pieces, structure, chunks)
+    return [conditional(w, pieces, structure, expected, chunks, values, flat=False) for w in links]

@@ -13,11 +13,11 @@ import numpy as np
 from jax import Array, random
 from numpyro.infer import MCMC
 
-from ...distributions.hidden_statistics import HiddenStatistics
-from ...errors import InputError, UnsupportedError
-from ..dispersed import dispersed_starts
-from ..gibbs_kernel import StatisticsGibbs
-from ..problem import Problem, Result
+from ppl_models.distributions.hmm.statistics import HiddenStatistics
+from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.inference.initial.chain_starts import dispersed_starts
+from ppl_models.inference.mcmc.gibbs_kernel import StatisticsGibbs
+from ppl_models.inference.problem import Problem, Result
 
 
 def check(problem: Problem) -> None:
@@ -33,7 +33,7 @@ def check(problem: Problem) -> None:
                 "covariance='diagonal'"
             )
     if problem.structure.assignment is None:
-        _ = problem.wiring  # nothing to assign: the sweep only draws the globals
+        _ = problem.parameter_map  # nothing to assign: the sweep only draws the globals
 
 
 def gibbs(

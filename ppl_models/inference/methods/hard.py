@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..chunks import Chunks, over_chunks
-from ..problem import Problem, Result
-from ..program import Globals, Model
-from ..statistics import chunk_logits, winners
-from ..statistics import hard as assign_hard
-from ..structure import Structure
-from .em import ascend
+from ppl_models.inference.methods.em import ascend
+from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.statistics.chunks import Chunks, over_chunks
+from ppl_models.inference.statistics.e_step import hard as assign_hard
+from ppl_models.inference.statistics.e_step import log_joint_by_cluster, winners
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.structure import Structure
 
 
 def check(problem: Problem) -> None:
@@ -75,7 +75,7 @@ def _winners(model: Model, values: Globals, chunks: Chunks, *, structure: Struct
     families, missing = pieces.families(), dict(chunks.missing)
 
     def of_chunk(arrays: dict[str, Array], present: Array) -> tuple[tuple[()], Array]:
-        logits = chunk_logits(pieces, families, structure, arrays, chunks.centres, missing)
+        logits = log_joint_by_cluster(pieces, families, structure, arrays, chunks.centres, missing)
         return (), winners(jnp.broadcast_to(logits, (structure.clusters, logits.shape[1])))[1]
 
     return chunks.in_order(over_chunks(of_chunk, chunks)[1])

@@ -16,13 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ...data.progress import progress_bar
-from ...distributions import SphericalGaussian, UnivariateGaussian
-from ...distributions.exponential_family import ExponentialFamily
-from ...errors import InputError, UnsupportedError
-from ..alternating import alternate
-from ..problem import Problem, Result
-from ..starts import seed_points, seeds
+from ppl_models.data.progress import progress_bar
+from ppl_models.distributions import SphericalGaussian, UnivariateGaussian
+from ppl_models.distributions.exponential.family import ExponentialFamily
+from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.inference.hamerly import hamerly
+from ppl_models.inference.initial.starts import seed_points, seeds
+from ppl_models.inference.problem import Problem, Result
 
 
 def check(problem: Problem) -> None:
@@ -126,7 +126,7 @@ def _run(
     rows = data.reshape(len(data), -1)
     start = np.asarray(centres).reshape(len(centres), -1)
     with progress_bar(iterations, "kmeans", problem.progress) as bar:
-        found = alternate(rows, start, iterations, bar.update)
+        found = hamerly(rows, start, iterations, bar.update)
     path = np.stack(found.centres).reshape(-1, *np.shape(centres))
     return path, np.asarray(found.objective), found.converged
 
@@ -163,8 +163,8 @@ def _values(problem: Problem, loc: np.ndarray, inertia: float) -> dict[str, np.n
         "probs": np.full(clusters, 1 / clusters),
     }
     values = {}
-    for wire in problem.wiring.wires:
-        value = by_parameter[wire.parameter]
-        site = next(s for s in problem.structure.sites if s.name == wire.site)
-        values[wire.site] = np.broadcast_to(value, site.shape)[None, None].copy()
+    for link in problem.parameter_map.links:
+        value = by_parameter[link.parameter]
+        site = next(s for s in problem.structure.sites if s.name == link.site)
+        values[link.site] = np.broadcast_to(value, site.shape)[None, None].copy()
     return values

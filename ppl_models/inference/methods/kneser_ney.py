@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 from jax import Array
 
-from ...distributions.ngrams import Ngrams
-from ..counted import held, need_franchise, seen_of
-from ..problem import Problem, Result
+from ppl_models.distributions.sequences.ngrams import Ngrams
+from ppl_models.inference.pitman_yor.counts import held, need_franchise, seen_of
+from ppl_models.inference.problem import Problem, Result
 
 FALLBACK = (0.5, 1.0, 1.5)  #: KenLM's discounts where the counts give none
 

@@ -11,14 +11,20 @@ from pathlib import Path
 import numpy as np
 from jax import Array, random
 
-from ...errors import InputError
-from ..guides import Guide
-from ..origins import origins
-from ..problem import Problem, Result
-from ..stochastic import Training
-from ..training import Trained, courses, log_joint_at, refuse_latent_rows, train
-from ..wiring import cluster_axes, permute_clusters
-from .em import cluster_order
+from ppl_models.errors import InputError
+from ppl_models.inference.gradient.guides import Guide
+from ppl_models.inference.gradient.objective import Training
+from ppl_models.inference.gradient.training import (
+    Trained,
+    courses,
+    log_joint_at,
+    refuse_latent_rows,
+    train,
+)
+from ppl_models.inference.initial.gradient_starts import gradient_starts
+from ppl_models.inference.methods.em import cluster_order
+from ppl_models.inference.problem import Problem, Result
+from ppl_models.program.parameter_map import cluster_axes, permute_clusters
 
 
 def check(problem: Problem) -> None:
@@ -70,7 +76,7 @@ def map(  # noqa: A001
     plan = Training(steps, batch, rate, clip, held_out, patience)
     guide = Guide(problem.structure)
     origin_key, train_key = random.split(key)
-    values, kinds = origins(problem, origin_key, starts)
+    values, kinds = gradient_starts(problem, origin_key, starts)
     found = [
         train(
             problem,
@@ -115,7 +121,9 @@ def _best(
     point = {n: np.asarray(v) for n, v in points[best].items()}
     if problem.exchangeable:
         order = cluster_order(problem, point)
-        point = permute_clusters(point, cluster_axes(problem.structure, problem.wiring), order)
+        point = permute_clusters(
+            point, cluster_axes(problem.structure, problem.parameter_map), order
+        )
     starts = courses(found, final)
     starts["converged"] = (("start",), np.array([trained.converged for trained in found]))
     starts["kept"] = (("start",), np.arange(len(found)) == best)

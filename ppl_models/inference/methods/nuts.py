@@ -16,14 +16,14 @@ from jax import Array, random
 from numpyro.infer import MCMC, NUTS, init_to_uniform
 from numpyro.infer.util import potential_energy
 
-from ...errors import InputError
-from ..compiling import QUICK
-from ..dispersed import dispersed_starts
-from ..marginal import Origin, marginal_program, origin_at
-from ..problem import Problem, Result
-from ..program import Globals, Model
-from ..structure import Structure
-from ..trading_nuts import TradingNuts
+from ppl_models.errors import InputError
+from ppl_models.inference.initial.chain_starts import dispersed_starts
+from ppl_models.inference.mcmc.marginal_density import Origin, marginal_program, origin_at
+from ppl_models.inference.mcmc.nuts_label_swaps import LabelSwapNUTS
+from ppl_models.inference.problem import Problem, Result
+from ppl_models.program.compiling import QUICK
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.structure import Structure
 
 MANY = 50_000  #: rows whose log-density single precision cannot tell from a neighbour's
 
@@ -140,9 +140,9 @@ def no_u_turns(problem: Problem, origin: Origin | None = None, **tuning: Any) ->
     """
     program = marginal_program(problem, origin)
     energy = jax.jit(lambda free: potential_energy(program, (), {}, free))
-    if problem.label_moves is None:
+    if problem.label_swaps is None:
         return NUTS(potential_fn=energy, **tuning)
-    return TradingNuts(energy, problem.label_moves, problem.structure, **tuning)
+    return LabelSwapNUTS(energy, problem.label_swaps, problem.structure, **tuning)
 
 
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)

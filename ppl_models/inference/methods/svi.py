@@ -13,12 +13,12 @@ import jax
 import numpy as np
 from jax import Array, random
 
-from ...errors import InputError
-from ..guides import SHAPES, Guide, draws_of
-from ..origins import origins
-from ..problem import Problem, Result
-from ..stochastic import Training
-from ..training import courses, refuse_latent_rows, train
+from ppl_models.errors import InputError
+from ppl_models.inference.gradient.guides import SHAPES, Guide, draws_of
+from ppl_models.inference.gradient.objective import Training
+from ppl_models.inference.gradient.training import courses, refuse_latent_rows, train
+from ppl_models.inference.initial.gradient_starts import gradient_starts
+from ppl_models.inference.problem import Problem, Result
 
 
 def check(problem: Problem) -> None:
@@ -85,7 +85,7 @@ def svi(
     plan = Training(steps, batch, rate, clip, held_out, patience)
     shape = Guide(structure, tuple(n for n in names if n in chosen), guide, rank)
     origin_key, train_key, draw_key = random.split(key, 3)
-    values, _ = origins(problem, origin_key, 1)
+    values, _ = gradient_starts(problem, origin_key, 1)
     found = train(
         problem, shape, values[0], train_key, plan, checkpoint=checkpoint, label=f"svi, {guide}"
     )

@@ -16,16 +16,16 @@ import numpy as np
 from jax import Array, lax, random
 from jax.scipy.special import betaln, gammaln
 
-from ...data.progress import progress_bar
-from ...errors import InputError, UnsupportedError
-from ..chunks import Chunks
-from ..drawing import draw_sweep
-from ..problem import Problem, Result
-from ..program import Globals, Model
-from ..starts import starting_values
-from ..structure import Structure
-from ..updates import conditional, conjugate_sites
-from ..wiring import Wire
+from ppl_models.data.progress import progress_bar
+from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.inference.initial.starts import starting_values
+from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.statistics.assignment_draws import draw_and_sum
+from ppl_models.inference.statistics.chunks import Chunks
+from ppl_models.inference.statistics.m_step import conditional, conjugate_sites
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.parameter_map import ParameterLink
+from ppl_models.program.structure import Structure
 
 BLOCK = 200  #: sweeps between looks at the clock
 ALPHA_STEP = 1.0  #: standard deviation of the random walk of log α
@@ -35,8 +35,10 @@ def check(problem: Problem) -> None:
     """Every site conjugate, the weights a Dirichlet."""
     problem.need_statistics("telescoping")
     problem.need_assignment("telescoping")
-    wires, free = conjugate_sites(problem.model, problem.structure, problem.wiring, problem.chunks)
-    if free or not any(w.emission == problem.structure.assignment for w in wires):
+    links, free = conjugate_sites(
+        problem.model, problem.structure, problem.parameter_map, problem.chunks
+    )
+    if free or not any(w.emission == problem.structure.assignment for w in links):
         name = free[0] if free else problem.structure.assignment
         raise UnsupportedError(
             f"site '{name}' has no closed form given the assignments, which clusters without rows "
@@ -82,8 +84,10 @@ def telescoping(
             "must be at least 1"
         )
     start_key, run_key = random.split(key)
-    wires, _ = conjugate_sites(problem.model, problem.structure, problem.wiring, problem.chunks)
-    values, _ = starting_values(problem, wires, (), start_key, chains, flat=False)
+    links, _ = conjugate_sites(
+        problem.model, problem.structure, problem.parameter_map, problem.chunks
+    )
+    values, _ = starting_values(problem, links, (), start_key, chains, flat=False)
     most = problem.structure.clusters
     state = (values, jnp.full(chains, most), jnp.ones(chains), random.split(run_key, chains))
     kept: list[Any] = []
@@ -95,7 +99,7 @@ def telescoping(
                 problem.chunks,
                 state,
                 structure=problem.structure,
-                wires=wires,
+                links=links,
                 keep=assignments,
             )
             kept.append(jax.tree.map(np.asarray, found))
@@ -105,7 +109,7 @@ def telescoping(
     whole = jax.tree.map(lambda v: v[chosen].swapaxes(0, 1), whole)
     stats = {n: whole[n] for n in ("components", "filled", "alpha")}
     assignment = whole["assignment"].astype(np.int16) if assignments else None
-    (weights,) = (w.site for w in wires if w.emission == problem.structure.assignment)
+    (weights,) = (w.site for w in links if w.emission == problem.structure.assignment)
     return Result(
         whole["values"],
         "draws",
@@ -116,17 +120,17 @@ def telescoping(
     )
 
 
-@partial(jax.jit, static_argnames=("structure", "wires", "keep"))
+@partial(jax.jit, static_argnames=("structure", "links", "keep"))
 def _block(
     model: Model,
     chunks: Chunks,
     state: Any,
     *,
     structure: Structure,
-    wires: tuple[Wire, ...],
+    links: tuple[ParameterLink, ...],
     keep: bool,
 ) -> tuple[Any, Any]:
-    step = partial(telescope, model, chunks, structure, wires, keep)
+    step = partial(telescope, model, chunks, structure, links, keep)
     return lax.scan(lambda s, _: jax.vmap(step)(*s), state, None, length=BLOCK)
 
 
@@ -134,7 +138,7 @@ def telescope(
     model: Model,
     chunks: Chunks,
     structure: Structure,
-    wires: tuple[Wire, ...],
+    links: tuple[ParameterLink, ...],
     keep: bool,
     values: Globals,
     components: Array,
@@ -143,23 +147,25 @@ def telescope(
 ) -> tuple[Any, Any]:
     """One sweep: assignments; parameters; K; α; weights."""
     most = structure.clusters
-    key, sweep_key, count_key, alpha_key, weight_key, *site_keys = random.split(key, 5 + len(wires))
+    key, sweep_key, count_key, alpha_key, weight_key, *site_keys = random.split(key, 5 + len(links))
     pieces = model.pieces(values, structure)
     active = jnp.arange(most) < components
-    swept, assignment = draw_sweep(sweep_key, pieces, structure, chunks, keep=keep, active=active)
-    order = jnp.argsort(~(swept.counts > 0), stable=True)  # clusters that have rows first
-    component_sites = {w.site for w in wires if not w.shared}
+    expected, assignment = draw_and_sum(
+        sweep_key, pieces, structure, chunks, keep=keep, active=active
+    )
+    order = jnp.argsort(~(expected.counts > 0), stable=True)  # clusters that have rows first
+    component_sites = {w.site for w in links if not w.shared}
     values = {n: v[order] if n in component_sites else v for n, v in values.items()}
-    swept = jax.tree.map(lambda s: s[order] if s.shape[:1] == (most,) else s, swept)
-    for site_key, wire in zip(site_keys, wires, strict=True):
-        if wire.emission == structure.assignment:
-            weights_site = wire.site
+    expected = jax.tree.map(lambda s: s[order] if s.shape[:1] == (most,) else s, expected)
+    for site_key, link in zip(site_keys, links, strict=True):
+        if link.emission == structure.assignment:
+            weights_site = link.site
             continue
         pieces = model.pieces(values, structure)
-        posterior = conditional(wire, pieces, structure, swept, chunks, values, flat=False)
+        posterior = conditional(link, pieces, structure, expected, chunks, values, flat=False)
         assert posterior is not None
-        values[wire.site] = posterior.sample(site_key)
-    counts = swept.counts
+        values[link.site] = posterior.sample(site_key)
+    counts = expected.counts
     components = draw_components(count_key, counts, alpha)
     alpha = draw_alpha(alpha_key, counts, components, alpha)
     active = jnp.arange(most) < components

@@ -122,7 +122,7 @@ def responsibility_function(given: Responsibilities | None) -> Responsibilities:
     """The function given, or the one that reads the program from the tree (imported only here)."""
     if given is not None:
         return given
-    prediction = importlib.import_module("ppl_models.posterior.prediction")
+    prediction = importlib.import_module("ppl_models.posterior.density.prediction")
     return cast(Responsibilities, prediction.responsibilities)
 
 

@@ -38,11 +38,7 @@ from ppl_models.posterior.labels.ecr import (
     soft_agreement,
 )
 from ppl_models.posterior.labels.ordering import by_order, gaps
-from ppl_models.posterior.labels.permutations import (
-    best_permutations,
-    cheapest_changes,
-    permute,
-)
+from ppl_models.posterior.labels.permutations import best_permutations, cheapest_changes, permute
 from ppl_models.posterior.labels.stephens import stephens
 
 #: Agreement with a pivot is clear from so many times sqrt(rows of the component).

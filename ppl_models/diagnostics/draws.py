@@ -1,0 +1,311 @@
+"""What is wrong with a set of chains: the checks behind :func:`~.diagnosis.diagnose`.
+
+Thresholds and their sources are the constants below. A quantity is flagged at R-hat 1.01 only
+when there are enough draws to tell 1.01 from chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ppl_models.diagnostics.diagnose import Finding
+from ppl_models.diagnostics.label_invariants import convergence_table, invariants, numbers
+from ppl_models.diagnostics.sampler import sampler_findings
+from ppl_models.errors import InputError
+from ppl_models.posterior.labels.allocations import (
+    ASSIGNMENT,
+    Responsibilities,
+    cluster_count,
+    component_count,
+    dataset_of,
+    drawn_assignments,
+    responsibility_function,
+    unit_dimension,
+)
+
+#: Rank-normalised split R-hat above this is a warning: Vehtari, Gelman, Simpson, Carpenter and
+#: Buerkner (2021), Rank-normalization, folding, and localization, Bayesian Analysis 16, section 4.
+R_HAT_WARNING = 1.01
+#: Above this it is a problem: half-way (in the excess) to the 1.1 of Gelman and Rubin (1992).
+R_HAT_PROBLEM = 1.05
+#: With fewer draws a chain, 1.05 is within chance, and only this is a problem.
+R_HAT_PROBLEM_FEW_DRAWS = 1.3
+ENOUGH_DRAWS = 100
+#: Effective draws a chain below which there is a warning: the 400 for four chains of Vehtari et
+#: al. (2021), section 4.
+ESS_PER_CHAIN = 100
+#: Effective draws in all below which there is a problem: a mean is then off by a tenth of a
+#: posterior standard deviation.
+ESS_PROBLEM = 100
+#: Chains whose means are so many within-chain standard deviations apart sit in different modes.
+MODE_GAP = 2.0
+#: A component whose weight times the number of rows is below EMPTY_ROWS in more than EMPTY_SHARE
+#: of the draws is empty.
+EMPTY_ROWS = 1.0
+EMPTY_SHARE = 0.5
+#: More draws than this whose relabelling is not clear-cut are worth a warning.
+UNCLEAR_SHARE = 0.1
+
+
+def examine_draws(
+    tree: xr.DataTree, responsibilities: Responsibilities | None, seed: int
+) -> tuple[list[Finding], pd.DataFrame]:
+    """All findings about a tree of draws, and the table of R-hat and ESS."""
+    quantities = _invariants(tree, responsibilities, seed)
+    table = convergence_table(tree, quantities)
+    sizes = dataset_of(tree, "posterior").sizes
+    chains, draws = sizes["chain"], sizes["draw"]
+    label_free = table[table["kind"] != "component"]
+    if label_free.empty and not component_count(tree):
+        label_free = table
+    findings = _not_finite(tree) + sampler_findings(tree)
+    agreement = _agreement(tree, quantities, label_free, chains, draws)
+    findings += agreement
+    disagree = any(finding.severity == "problem" for finding in agreement)
+    if not disagree:
+        findings += _effective_draws(table, chains)
+        findings += _labels(tree, table, draws)
+    findings += _relabelling(tree) + _empty(tree)
+    return findings, table
+
+
+def _invariants(
+    tree: xr.DataTree, responsibilities: Responsibilities | None, seed: int
+) -> xr.Dataset:
+    """Invariants, with those of responsibilities where the program can be had from the tree."""
+    function: Callable[..., np.ndarray] | None = responsibilities
+    if function is None and "program" in tree.attrs and component_count(tree):
+        try:
+            return invariants(tree, responsibilities=responsibility_function(None), seed=seed)
+        except (ImportError, InputError, KeyError, OSError):
+            # The program may be gone, or the tree another's: the other invariants still stand.
+            function = None
+    return invariants(tree, responsibilities=function, seed=seed)
+
+
+def _not_finite(tree: xr.DataTree) -> list[Finding]:
+    """Draws that are not numbers."""
+    for name, variable in dataset_of(tree, "posterior").data_vars.items():
+        if variable.dtype.kind == "f":
+            values = variable.transpose("chain", "draw", ...).values
+            finite = np.isfinite(values).reshape(values.shape[0] * values.shape[1], -1)
+            bad = int((~finite.all(axis=1)).sum())
+            if bad:
+                return [
+                    Finding(
+                        "problem",
+                        f"{bad} draws of {name} are not finite.",
+                        "Give the prior less room, or fit in float64.",
+                    )
+                ]
+    return []
+
+
+def _agreement(
+    tree: xr.DataTree, quantities: xr.Dataset, table: pd.DataFrame, chains: int, draws: int
+) -> list[Finding]:
+    """Whether chains agree on what does not depend on labels."""
+    if chains < 2:
+        return [
+            Finding(
+                "warning",
+                "There is only one chain, so nothing tells whether it has found all modes.",
+                "Fit with chains=4.",
+            )
+        ]
+    r_hat = table["r_hat"].dropna()
+    if r_hat.empty:
+        return []
+    worst, value = str(r_hat.idxmax()), float(r_hat.max())
+    enough = draws >= ENOUGH_DRAWS
+    if value > (R_HAT_PROBLEM if enough else R_HAT_PROBLEM_FEW_DRAWS):
+        suspects = r_hat[r_hat > R_HAT_PROBLEM]
+        stuck = _apart(numbers(tree, quantities), suspects, MODE_GAP + 4 / np.sqrt(draws))
+        if stuck is not None:
+            return [stuck]
+        if enough:
+            return [_unmixed(worst, value)]
+    if not enough and value > R_HAT_PROBLEM:
+        # So few draws differ by chance alone; there is a finding about too few draws.
+        return []
+    if value > R_HAT_WARNING and enough:
+        return [
+            Finding(
+                "warning",
+                f"The chains have not fully mixed: R-hat of {worst} is {value:.3f}.",
+                "Draw more, twice as many to begin with.",
+            )
+        ]
+    return [Finding("ok", f"All {chains} chains agree: R-hat is at most {value:.3f} ({worst}).")]
+
+
+def _apart(
+    every: Iterable[tuple[str, str, np.ndarray]], r_hat: pd.Series, least: float
+) -> Finding | None:
+    """Chains that stand apart, named, by ``lp`` if it shows them, else by what shows them best.
+
+    Apart means ``least`` within-chain standard deviations, which has room for the means' errors.
+    """
+    gaps = {}
+    for name, _, values in every:
+        if name in r_hat.index:
+            gaps[name] = _gap(values)
+    wide = {name: gap for name, gap in gaps.items() if gap[0] > least}
+    if not wide:
+        return None
+    name = "lp" if "lp" in wide else max(wide, key=lambda key: wide[key][0])
+    _, apart, others, low, high = wide[name]
+    noun, verb = ("Chain", "sits") if len(apart) == 1 else ("Chains", "sit")
+    return Finding(
+        "problem",
+        f"{noun} {', '.join(map(str, apart))} {verb} in another mode than "
+        f"{', '.join(map(str, others))}: the mean of {name} is {low:.6g} against {high:.6g} "
+        f"(R-hat {r_hat[name]:.2f}).",
+        "The draws cannot be pooled. Start chains from the best of many EM starts, run longer, or "
+        "compare the modes by lp and report them apart.",
+    )
+
+
+def _gap(values: np.ndarray) -> tuple[float, list[int], list[int], float, float]:
+    """Where the means of ``(chain, draw)`` fall into two groups: how far apart, and which chains.
+
+    The gap is in within-chain standard deviations; the smaller group comes first, then its mean
+    and the other's.
+    """
+    means, spread = values.mean(axis=1), float(values.std(axis=1).mean())
+    order = np.argsort(means, kind="stable")
+    gaps = np.diff(means[order])
+    cut = int(gaps.argmax()) + 1
+    apart, others = sorted([sorted(order[:cut].tolist()), sorted(order[cut:].tolist())], key=len)
+    width = float(gaps.max()) / spread if spread > 0 else np.inf
+    return width, apart, others, float(means[apart].mean()), float(means[others].mean())
+
+
+def _unmixed(name: str, r_hat: float) -> Finding:
+    """Chains that overlap but have not mixed."""
+    return Finding(
+        "problem",
+        f"The chains have not mixed: R-hat of {name} is {r_hat:.2f}.",
+        "Draw at least four times as many, with more warm-up; if R-hat stays, simplify the model "
+        "or give it more informative priors.",
+    )
+
+
+def _effective_draws(table: pd.DataFrame, chains: int) -> list[Finding]:
+    """Whether there are enough effective draws, of what does not depend on labels first."""
+    label_free = table[table["kind"] != "component"]
+    judged = label_free if len(label_free) else table
+    if judged.empty:
+        return []
+    if judged[["ess_bulk", "ess_tail"]].isna().all(axis=None):
+        return [
+            Finding(
+                "problem",
+                "There are too few draws for R-hat or an effective sample size.",
+                "Draw at least 1,000 a chain.",
+            )
+        ]
+    sizes = judged[["ess_bulk", "ess_tail"]].min(axis=1)
+    worst, value = sizes.idxmin(), float(sizes.min())
+    what = f"{worst} has {value:.0f} effective draws"
+    if value >= ESS_PER_CHAIN * chains:
+        return [Finding("ok", f"There are enough draws: {what} at least.")]
+    severity = "problem" if value < ESS_PROBLEM else "warning"
+    factor = int(np.ceil(ESS_PER_CHAIN * chains / max(value, 1)))
+    return [
+        Finding(
+            severity,
+            f"There are too few draws: {what}, fewer than {ESS_PER_CHAIN * chains}.",
+            f"Draw about {max(2, min(factor, 100))} times as many.",
+        )
+    ]
+
+
+def _labels(tree: xr.DataTree, table: pd.DataFrame, draws: int) -> list[Finding]:
+    """Component parameters that differ between chains that otherwise agree."""
+    r_hat = table.loc[table["kind"] == "component", "r_hat"].dropna()
+    if r_hat.empty:
+        return []
+    worst, value = r_hat.idxmax(), float(r_hat.max())
+    enough = draws >= ENOUGH_DRAWS
+    relabelled = "labels" in tree.children
+    if value > (R_HAT_PROBLEM if enough else R_HAT_PROBLEM_FEW_DRAWS):
+        if not relabelled:
+            return [
+                Finding(
+                    "warning",
+                    f"Labels have switched: R-hat of {worst} is {value:.2f} although the chains "
+                    "agree on all that does not depend on labels.",
+                    "Call relabel(tree) before reading anything by component.",
+                )
+            ]
+        return [
+            Finding(
+                "warning",
+                f"Relabelling has not resolved the components: R-hat of {worst} is {value:.2f} "
+                "although the chains agree on all that does not depend on labels.",
+                "Report label-free quantities (partition, co-assignment, density), try "
+                "relabel(tree, 'stephens'), or fit fewer clusters.",
+            )
+        ]
+    if value > R_HAT_WARNING and enough:
+        return [
+            Finding(
+                "warning",
+                f"Components have not fully mixed: R-hat of {worst} is {value:.3f}.",
+                "Draw more, or read by component with care.",
+            )
+        ]
+    return [Finding("ok", f"Components keep their labels: R-hat is at most {value:.3f}.")]
+
+
+def _relabelling(tree: xr.DataTree) -> list[Finding]:
+    """Whether many draws could as well have been relabelled otherwise."""
+    if "labels" not in tree.children:
+        return []
+    attributes = dataset_of(tree, "labels").attrs
+    share = float(attributes.get("share_unclear", 0.0))
+    if share <= UNCLEAR_SHARE:
+        return [Finding("ok", f"Relabelling is clear-cut for {1 - share:.1%} of the draws.")]
+    what = f"Relabelling is not clear-cut for {share:.1%} of the draws: some components can hardly"
+    if attributes.get("method") == "order":
+        advice = "Order by a variable that tells components apart, or call relabel(tree, 'ecr')."
+        return [Finding("warning", f"{what} be ordered.", advice)]
+    advice = "Report label-free quantities, or fit fewer clusters."
+    return [Finding("warning", f"{what} be told apart.", advice)]
+
+
+def _empty(tree: xr.DataTree) -> list[Finding]:
+    """Components to which most draws give no row."""
+    clusters = cluster_count(tree)
+    if not clusters:
+        return []
+    posterior = dataset_of(tree, "posterior")
+    drawn = drawn_assignments(tree)
+    if "weights" in posterior and posterior["weights"].dims[2:] == ("cluster",):
+        try:
+            rows = unit_dimension(tree)[1]
+        except InputError:
+            return []
+        counts = np.sort(posterior["weights"].values.reshape(-1, clusters), axis=1) * rows
+    elif drawn is not None and ASSIGNMENT in posterior:
+        counts = np.array([np.bincount(row[row >= 0], minlength=clusters) for row in drawn])
+        counts = np.sort(counts, axis=1)
+    else:
+        return []
+    empty = int(((counts < EMPTY_ROWS).mean(axis=0) > EMPTY_SHARE).sum())
+    if not empty:
+        return [Finding("ok", f"All {clusters} components are in use.")]
+    noun, verb = ("component", "is") if empty == 1 else ("components", "are")
+    return [
+        Finding(
+            "warning",
+            f"{empty} of {clusters} {noun} {verb} empty: less than one row is expected there in "
+            "most draws.",
+            f"Fit with {clusters - empty} clusters, unless spare components are meant to be empty.",
+        )
+    ]

@@ -1,0 +1,148 @@
+"""Vectors of independent categories, features with unequal numbers of levels."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, random
+from numpyro.distributions import Dirichlet, Distribution, constraints
+
+from ppl_models.distributions.conditionals import BlockDirichletConditional
+from ppl_models.distributions.exponential.bernoulli import is_log_of_zero, safe_log
+from ppl_models.distributions.exponential.family import StackedFamily, Statistics, broadcast_batch
+from ppl_models.distributions.priors import BlockDirichlet, split_blocks
+
+
+class CategoricalVector(StackedFamily):
+    """Rows of independent categories.
+
+    The level probabilities of all features lie side by side on one axis, each feature's adding up
+    to one; a datum is a level's code, ``0 .. levels - 1``, for every feature.
+
+    Args:
+        probs: ``batch + (sum of levels,)``.
+        levels: number of levels of every feature.
+
+    >>> emission = CategoricalVector(jnp.array([[[0.5, 0.5, 0.2, 0.3, 0.5]]]), levels=(2, 3))
+    >>> emission.log_prob(jnp.array([[0, 2], [1, 1]])).shape
+    (1, 2)
+    """
+
+    parameter_dims = {"probs": 1}
+    data_description = "codes of levels"
+    pytree_aux_fields = ("levels",)
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "probs": constraints.independent(constraints.unit_interval, 1)
+    }
+
+    def __init__(self, probs: Any, levels: tuple[int, ...], *, validate_args: bool | None = None):
+        self.probs, self.levels = jnp.asarray(probs), tuple(int(k) for k in levels)
+        batch = broadcast_batch((self.probs, 1))
+        super().__init__(batch, (len(self.levels),), validate_args=validate_args)
+
+    @property
+    def support(self) -> Any:
+        """Codes below every feature's number of levels."""
+        return constraints.independent(
+            constraints.integer_interval(0, np.asarray(self.levels) - 1), 1
+        )
+
+    def static_arguments(self) -> dict[str, Any]:
+        """The numbers of levels."""
+        return {"levels": self.levels}
+
+    def _indicators(self, value: Array, dtype: Any) -> Array:
+        """One column a level: one where the cell has it; a gap (NaN) has none."""
+        level = np.concatenate([np.arange(k) for k in self.levels])
+        repeated = jnp.repeat(
+            value, np.asarray(self.levels), axis=-1, total_repeat_length=int(sum(self.levels))
+        )
+        return (repeated == level).astype(dtype)
+
+    def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
+        """Indicators of the levels; a gap has none."""
+        return self._indicators(value, self.probs.dtype).T
+
+    def natural(self, *, missing: bool, centre: Array) -> Array:
+        """Logarithms of the probabilities."""
+        return safe_log(self.probs)
+
+    def vanishes(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
+        """A level that does not occur."""
+        never = is_log_of_zero(self.natural(missing=missing, centre=centre))
+        return never.astype(prepared.dtype) @ prepared > 0
+
+    def unstack(self, sums: Array, *, missing: bool) -> Statistics:
+        """``counts (component, level)`` of all features side by side."""
+        return {"counts": sums}
+
+    def pointwise(self, value: Array) -> Array:
+        """Log-density by summing the chosen levels' logarithms."""
+        return (self._indicators(value, self.probs.dtype) * safe_log(self.probs)).sum(-1)
+
+    def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
+        """``(component,)``."""
+        return (statistics["counts"] * safe_log(self.probs)).sum(-1)
+
+    def maximum_likelihood(self, statistics: Statistics, centre: Array) -> dict[str, Array]:
+        """Weighted shares; equal where a feature was never observed."""
+        return {"probs": BlockDirichletConditional(1 + statistics["counts"], self.levels).mode()}
+
+    def conditional(
+        self,
+        parameter: str,
+        prior: Distribution | None,
+        statistics: Statistics,
+        centre: Array,
+        *,
+        shared: bool,
+    ) -> Any | None:
+        """Dirichlets side by side."""
+        concentration: Any = 1.0
+        if isinstance(prior, BlockDirichlet) and prior.blocks == self.levels:
+            concentration = prior.concentration
+        elif isinstance(prior, Dirichlet) and len(self.levels) == 1:
+            concentration = prior.concentration
+        elif prior is not None:
+            return None
+        counts = statistics["counts"].sum(0) if shared else statistics["counts"]
+        return BlockDirichletConditional(concentration + counts, self.levels)
+
+    def features(self, value: Array) -> Array:
+        """Indicators of the levels, gaps kept as NaN."""
+        indicators = self._indicators(value, jnp.result_type(self.probs, float))
+        if not jnp.issubdtype(value.dtype, jnp.floating):
+            return indicators
+        absent = jnp.repeat(
+            jnp.isnan(value),
+            np.asarray(self.levels),
+            axis=-1,
+            total_repeat_length=int(sum(self.levels)),
+        )
+        return jnp.where(absent, jnp.nan, indicators)
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draws ``sample_shape + batch + (feature,)`` of codes."""
+        shape = sample_shape + self.batch_shape
+        parts = split_blocks(self.probs, self.levels)
+        keys = random.split(key, len(parts))
+        columns = [
+            random.categorical(k, safe_log(p), shape=shape)
+            for k, p in zip(keys, parts, strict=True)
+        ]
+        return jnp.stack(columns, -1).astype(jnp.int32)
+
+    @property
+    def mean(self) -> Array:
+        """Mean code of every feature."""
+        parts = split_blocks(self.probs, self.levels)
+        return jnp.stack([p @ jnp.arange(p.shape[-1], dtype=p.dtype) for p in parts], -1)
+
+    @property
+    def variance(self) -> Array:
+        """Variance of every feature's code."""
+        parts = split_blocks(self.probs, self.levels)
+        second = [p @ jnp.arange(p.shape[-1], dtype=p.dtype) ** 2 for p in parts]
+        return jnp.stack(second, -1) - self.mean**2

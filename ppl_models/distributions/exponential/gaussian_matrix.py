@@ -1,0 +1,376 @@
+"""Gaussian emissions with correlated features: one covariance for all (tied), or one each (full).
+
+Distances are computed as ``|L^-1 x - L^-1 mu|^2`` with the Cholesky factor L of the covariance,
+which stays accurate for strongly correlated features where ``x' P x`` would cancel.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax, random
+from jax.scipy.linalg import solve_triangular
+from numpyro.distributions import Distribution, InverseWishart, Normal, constraints
+
+from ppl_models.distributions.conditionals import (
+    InverseWishartConditional,
+    MultivariateNormalConditional,
+)
+from ppl_models.distributions.exponential.family import (
+    ExponentialFamily,
+    Statistics,
+    broadcast_batch,
+)
+from ppl_models.distributions.exponential.gaussian import FLOOR, LOG_TWO_PI, location_centre
+
+BAND = 4  #: fewest features whose products are taken together
+BANDS = 8  #: most bands: each is a product of its own to compile
+
+
+def _inverse_factor(covariance: Array) -> tuple[Array, Array]:
+    """``L^-1`` of ``covariance = L L'`` and ``log |L|``."""
+    factor = jnp.linalg.cholesky(covariance)
+    identity = jnp.broadcast_to(jnp.eye(factor.shape[-1], dtype=factor.dtype), factor.shape)
+    inverse = solve_triangular(factor, identity, lower=True)
+    return inverse, jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)).sum(-1)
+
+
+def _bands(dimension: int) -> list[tuple[int, int]]:
+    """Bands of rows that a lower triangle is computed in, so that little above it is."""
+    edges = [*range(0, dimension, max(BAND, -(-dimension // BANDS))), dimension]
+    return list(itertools.pairwise(edges))
+
+
+def _whitened_squares(inverse: Array, shift: Array, x: Array) -> Array:
+    """``|L^-1 x - shift|²`` of every component and row, ``(component, row)``.
+
+    Args:
+        inverse: lower triangular ``(component, feature, feature)``.
+        shift: ``(component, feature)``.
+        x: ``(feature, row)``.
+    """
+    total: Any = 0.0
+    for first, last in _bands(x.shape[0]):
+        band = inverse[:, first:last, :last].reshape(-1, last) @ x[:last]
+        band = band.reshape(inverse.shape[0], last - first, -1) - shift[:, first:last, None]
+        total = total + (band**2).sum(1)
+    return total
+
+
+def _second_moments(weights: Array, x: Array) -> tuple[Array, ...]:
+    """``sum_n w x x'`` in bands, ``(feature, component, row of the band)``.
+
+    Args:
+        weights: ``(component, row)``.
+        x: ``(feature, row)``.
+    """
+    count, bands = len(weights), []
+    for first, last in _bands(len(x)):
+        weighted = (weights[:, None] * x[None, first:last]).reshape(-1, x.shape[1])
+        # this order of the factors is the faster one on CPUs
+        band = lax.dot_general(x[:last], weighted, (((1,), (1,)), ((), ())))
+        bands.append(band.reshape(last, count, last - first))
+    return tuple(bands)
+
+
+def _from_bands(bands: tuple[Array, ...]) -> Array:
+    """The symmetric matrices of which these are bands, ``(component, feature, feature)``."""
+    dimension = len(bands[-1])
+    wide = [jnp.pad(b, ((0, dimension - len(b)), (0, 0), (0, 0))) for b in bands]
+    lower = jnp.tril(jnp.moveaxis(jnp.concatenate(wide, -1), 0, -1))
+    return lower + jnp.swapaxes(jnp.tril(lower, -1), -1, -2)
+
+
+def _observed_part(value: Array, loc: Array, covariance: Array) -> tuple[Array, Array, Array]:
+    """Residual and covariance of one row in which missing cells are replaced by standard normals.
+
+    The Gaussian of the observed cells then is the whole one less those cells' own densities.
+    """
+    seen = ~jnp.isnan(value)
+    both = seen[:, None] & seen[None, :]
+    residual = jnp.where(seen, value - loc, 0)
+    return residual, jnp.where(both, covariance, jnp.eye(value.shape[0])), seen
+
+
+def _row_log_density(value: Array, loc: Array, covariance: Array) -> Array:
+    """Marginal log-density of the observed cells of one row."""
+    residual, reduced, seen = _observed_part(value, loc, covariance)
+    inverse, log_determinant = _inverse_factor(reduced)
+    return (
+        -0.5 * ((inverse @ residual) ** 2).sum() - log_determinant - 0.5 * LOG_TWO_PI * seen.sum()
+    )
+
+
+def _row_conditional(value: Array, loc: Array, covariance: Array) -> tuple[Array, Array]:
+    """Mean and covariance of one row given its observed cells (as they are, with variance 0)."""
+    residual, reduced, seen = _observed_part(value, loc, covariance)
+    cross = jnp.where(seen[None, :] & ~seen[:, None], covariance, 0)
+    gain = jnp.linalg.solve(reduced, cross.T).T
+    mean = jnp.where(seen, value, loc + gain @ residual)
+    absent = ~seen[:, None] & ~seen[None, :]
+    return mean, jnp.where(absent, covariance - gain @ cross.T, 0)
+
+
+class MatrixGaussian(ExponentialFamily):
+    """What tied and full covariances share."""
+
+    factorises = False
+    support = constraints.real_vector
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "loc": constraints.real_vector,
+        "covariance": constraints.positive_definite,
+    }
+
+    def __init__(self, loc: Any, covariance: Any, *, validate_args: bool | None = None):
+        self.loc, self.covariance = jnp.asarray(loc), jnp.asarray(covariance)
+        batch = broadcast_batch((self.loc, 1), (self.covariance, 2))
+        super().__init__(batch, self.loc.shape[-1:], validate_args=validate_args)
+
+    def _each(self) -> Array:
+        """Covariances ``(component, feature, feature)``."""
+        dimension = self.loc.shape[-1]
+        return jnp.broadcast_to(self.covariance, (*self.batch_shape, dimension, dimension))
+
+    def pointwise(self, value: Array) -> Array:
+        """Log-density by one Cholesky factor a row."""
+        shape = jax.lax.broadcast_shapes(value.shape[:-1], self.batch_shape)
+        dimension = self.loc.shape[-1]
+        rows = jnp.broadcast_to(value, (*shape, dimension)).reshape(-1, dimension)
+        loc = jnp.broadcast_to(self.loc, (*shape, dimension)).reshape(-1, dimension)
+        each = jnp.broadcast_to(self.covariance, (*shape, dimension, dimension))
+        each = each.reshape(-1, dimension, dimension)
+        return jax.vmap(_row_log_density)(rows, loc, each).reshape(shape)
+
+    def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
+        """Rows relative to the centre, ``(feature, row)``; rows with gaps as they are."""
+        return value if missing else (value - centre).T
+
+    def cells(self, value: Any, *, missing: bool) -> int:
+        """A band of features of every component beside the row itself."""
+        return value.shape[1] + math.prod(self.batch_shape) * (min(BAND, value.shape[1]) + 2)
+
+    def _contract_missing(self, value: Array, covariance: Array) -> Array:
+        by_row = jax.vmap(_row_log_density, in_axes=(0, None, None))
+        return jax.vmap(by_row, in_axes=(None, 0, 0))(value, self.loc, covariance)
+
+    def _moments_missing(self, weights: Array, value: Array, centre: Array) -> tuple[Array, Array]:
+        """``sum_n w x`` and ``sum_n w x x'`` per component, gaps at their expectations."""
+        x = value - centre
+
+        def component(arguments: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+            w, loc, covariance = arguments
+            mean, spread = jax.vmap(_row_conditional, in_axes=(0, None, None))(x, loc, covariance)
+            scatter = (w[:, None] * mean).T @ mean + jnp.einsum("n,nij->ij", w, spread)
+            return w @ mean, scatter
+
+        return jax.lax.map(component, (weights, self.loc - centre, self._each()))
+
+    def _scatter(self, statistics: Statistics, mu: Array) -> Array:
+        """Scatter about ``mu``, per component."""
+        s = statistics
+        cross = jnp.einsum("ki,kj->kij", s["first"], mu)
+        outer = jnp.einsum("k,ki,kj->kij", s["count"], mu, mu)
+        return s["second"] - cross - jnp.swapaxes(cross, -1, -2) + outer
+
+    def conditional(
+        self,
+        parameter: str,
+        prior: Distribution | None,
+        statistics: Statistics,
+        centre: Array,
+        *,
+        shared: bool,
+    ) -> Any | None:
+        """Normal for the location, inverse-Wishart for the covariance."""
+        if parameter == "covariance":
+            if prior is not None and not isinstance(prior, InverseWishart):
+                return None
+            dimension = self.loc.shape[-1]
+            scatter, count = self._scatter(statistics, self.loc - centre), statistics["count"]
+            if shared or scatter.ndim == 2:
+                scatter, count = scatter.reshape(-1, dimension, dimension).sum(0), count.sum()
+            if prior is None:  # no prior keeps a component off a subspace, so a floor must
+                floor = jnp.asarray(count)[..., None, None] * self._floor(statistics)
+                return InverseWishartConditional(count - (dimension + 1.0), scatter + floor)
+            return InverseWishartConditional(
+                prior.concentration + count, prior.scale_matrix + scatter
+            )
+        if prior is not None and not isinstance(prior, Normal):
+            return None
+        inverse, _ = _inverse_factor(self._each())
+        precision = jnp.swapaxes(inverse, -1, -2) @ inverse
+        linear = (precision @ statistics["first"][..., None])[..., 0]
+        precision = statistics["count"][:, None, None] * precision
+        if shared:
+            linear, precision = linear.sum(0), precision.sum(0)
+        if prior is not None:
+            prior_precision = jnp.broadcast_to(prior.scale**-2, linear.shape)
+            linear = linear + (prior.loc - centre) * prior_precision
+            precision = precision + prior_precision[..., None] * jnp.eye(linear.shape[-1])
+        return MultivariateNormalConditional(linear, precision, centre)
+
+    def _floor(self, statistics: Statistics) -> Array:
+        """A diagonal far below the variances of all rows together."""
+        total = statistics["count"].sum()
+        second = statistics["second"].reshape(-1, *statistics["second"].shape[-2:]).sum(0)
+        mean = statistics["first"].sum(0) / jnp.clip(total, 1)
+        variance = jnp.diagonal(second) / jnp.clip(total, 1) - mean**2
+        relative = max(FLOOR**2, 10 * float(jnp.finfo(variance.dtype).eps))
+        return jnp.diag(relative * jnp.clip(variance, 0))
+
+    def collapsed(self, deviation: Array) -> Array:
+        """Whether a component is next to flat in some direction: ``(component,)``."""
+        relative = self._each() / deviation[:, None] / deviation[None, :]
+        least = jnp.linalg.eigvalsh(relative)[..., 0]
+        return ~(least > max((10 * FLOOR) ** 2, 100 * float(jnp.finfo(least.dtype).eps)))
+
+    def complete(self, key: Array, value: Array) -> Array:
+        """Draw missing cells from the conditional Gaussian given the row's observed ones."""
+        dimension = value.shape[-1]
+        rows = value.reshape(-1, dimension)
+        loc = jnp.broadcast_to(self.loc, value.shape).reshape(-1, dimension)
+        each = jnp.broadcast_to(self.covariance, (*value.shape, dimension))
+        mean, spread = jax.vmap(_row_conditional)(rows, loc, each.reshape(-1, dimension, dimension))
+        seen = ~jnp.isnan(rows)
+        safe = spread + jnp.eye(dimension) * seen[:, :, None]
+        factor = jnp.linalg.cholesky(safe)
+        noise = random.normal(key, rows.shape, mean.dtype)
+        noise = jnp.where(seen, 0, noise)
+        drawn = mean + jnp.einsum("nij,nj->ni", factor, noise)
+        return jnp.where(seen, rows, drawn).reshape(value.shape)
+
+    def centre(self, value: Array) -> Array:
+        """A point amid the data."""
+        return location_centre(value)
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draws ``sample_shape + batch + (feature,)``."""
+        noise = random.normal(key, self.shape(sample_shape), jnp.result_type(self.loc, float))
+        factor = jnp.linalg.cholesky(self.covariance)
+        return self.loc + (factor @ noise[..., None])[..., 0]
+
+    @property
+    def mean(self) -> Array:
+        """The location."""
+        return jnp.broadcast_to(self.loc, self.shape())
+
+    @property
+    def variance(self) -> Array:
+        """The diagonal of the covariance."""
+        diagonal = jnp.diagonal(self.covariance, axis1=-2, axis2=-1)
+        return jnp.broadcast_to(diagonal, self.shape())
+
+
+class FullGaussian(MatrixGaussian):
+    """Rows of correlated normals, a covariance for every component.
+
+    Args:
+        loc: ``batch + (feature,)``.
+        covariance: positive definite, ``batch + (feature, feature)``.
+
+    >>> emission = FullGaussian(jnp.zeros((3, 1, 2)), jnp.eye(2) * jnp.ones((3, 1, 1, 1)))
+    >>> emission.log_prob(jnp.zeros((5, 2))).shape
+    (3, 5)
+    """
+
+    parameter_dims = {"loc": 1, "covariance": 2}
+
+    def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
+        """Log-densities ``(component, row)``: one whitening product a component."""
+        if missing:
+            return self._contract_missing(prepared, self.covariance)
+        inverse, log_determinant = _inverse_factor(self.covariance)
+        shift = (inverse @ (self.loc - centre)[..., None])[..., 0]
+        squares = _whitened_squares(inverse, shift, prepared)
+        dimension = prepared.shape[0]
+        return -0.5 * (squares + dimension * LOG_TWO_PI) - log_determinant[:, None]
+
+    def chunk_statistics(
+        self, weights: Array, prepared: Array, *, missing: bool, centre: Array
+    ) -> Any:
+        """``count (k,)``, ``first (k, d)``, and second moments, of complete rows in bands."""
+        first: Array
+        second: Any
+        if missing:
+            first, second = self._moments_missing(weights, prepared, centre)
+        else:
+            first, second = weights @ prepared.T, _second_moments(weights, prepared)
+        return {"count": weights.sum(-1), "first": first, "second": second}
+
+    def whole(self, added: Any, *, missing: bool) -> Statistics:
+        """``count``, ``first`` and ``second (k, d, d)``."""
+        return added if missing else added | {"second": _from_bands(added["second"])}
+
+    def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
+        """``(component,)``."""
+        inverse, log_determinant = _inverse_factor(self.covariance)
+        scatter = self._scatter(statistics, self.loc - centre)
+        squares = jnp.einsum("kij,kjl,kil->k", inverse, scatter, inverse)
+        constant = log_determinant + 0.5 * self.loc.shape[-1] * LOG_TWO_PI
+        return -0.5 * squares - statistics["count"] * constant
+
+    def maximum_likelihood(self, statistics: Statistics, centre: Array) -> dict[str, Array]:
+        """Weighted mean and covariance."""
+        count = jnp.clip(statistics["count"], jnp.finfo(statistics["first"].dtype).tiny)
+        mean = statistics["first"] / count[:, None]
+        scatter = self._scatter(statistics, mean)
+        return {"loc": mean + centre, "covariance": scatter / count[:, None, None]}
+
+
+class TiedGaussian(MatrixGaussian):
+    """Rows of correlated normals, one covariance for all components.
+
+    Args:
+        loc: ``batch + (feature,)``.
+        covariance: positive definite, ``(feature, feature)``.
+
+    >>> TiedGaussian(jnp.zeros((3, 1, 2)), jnp.eye(2)).log_prob(jnp.zeros((5, 2))).shape
+    (3, 5)
+    """
+
+    parameter_dims = {"loc": 1, "covariance": 2}
+    shared_parameters = ("covariance",)
+
+    def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
+        """Log-densities ``(component, row)``: whiten once, then as a unit sphere."""
+        if missing:
+            return self._contract_missing(prepared, self._each())
+        inverse, log_determinant = _inverse_factor(self.covariance)
+        x, mu = inverse @ prepared, (self.loc - centre) @ inverse.T
+        constant = 0.5 * ((mu**2).sum(-1) + mu.shape[-1] * LOG_TWO_PI) + log_determinant
+        return mu @ x - 0.5 * (x**2).sum(0) - constant[:, None]
+
+    def chunk_statistics(
+        self, weights: Array, prepared: Array, *, missing: bool, centre: Array
+    ) -> Statistics:
+        """``count (k,)``, ``first (k, d)``, ``second (d, d)`` summed over components."""
+        count = weights.sum(-1)
+        if missing:
+            first, second = self._moments_missing(weights, prepared, centre)
+            return {"count": count, "first": first, "second": second.sum(0)}
+        second = (prepared * weights.sum(0)) @ prepared.T
+        return {"count": count, "first": weights @ prepared.T, "second": second}
+
+    def _scatter(self, statistics: Statistics, mu: Array) -> Array:
+        s = statistics
+        cross = s["first"].T @ mu
+        return s["second"] - cross - cross.T + (s["count"][:, None] * mu).T @ mu
+
+    def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
+        """``(component,)``; only its sum is meaningful, the scatter being shared."""
+        inverse, log_determinant = _inverse_factor(self.covariance)
+        scatter = self._scatter(statistics, self.loc - centre)
+        squares = jnp.einsum("ij,jl,il->", inverse, scatter, inverse)
+        constant = log_determinant + 0.5 * self.loc.shape[-1] * LOG_TWO_PI
+        count = statistics["count"]
+        return -0.5 * squares / count.shape[0] - count * constant
+
+    def maximum_likelihood(self, statistics: Statistics, centre: Array) -> dict[str, Array]:
+        """Weighted means and the pooled covariance."""
+        count = jnp.clip(statistics["count"], jnp.finfo(statistics["first"].dtype).tiny)
+        mean = statistics["first"] / count[:, None]
+        return {"loc": mean + centre, "covariance": self._scatter(statistics, mean) / count.sum()}

@@ -1,0 +1,258 @@
+"""Simulation-based calibration: does a sampler draw from the posterior that it says it draws from?
+
+Global sites are drawn from the prior, data from the program, and posterior draws from the method.
+If all is right, the rank of a true value among its posterior draws is uniform (Cook, Gelman and
+Rubin 2006; Talts et al. 2018; with data-dependent quantities, Modrák et al. 2023). Mixtures are
+judged on quantities that the labels of the clusters do not change.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+import xarray as xr
+from jax import Array, lax, random
+from jax.scipy.special import logsumexp
+
+from ppl_models import catalogue
+from ppl_models.errors import InputError, whole_number
+from ppl_models.evaluation.calibration_pitman_yor import seating_ranks
+from ppl_models.evaluation.calibration_samplers import SAMPLERS, Plan, simulate
+from ppl_models.inference.problem import Problem
+from ppl_models.program.compiling import QUICK, in_batches
+from ppl_models.program.model import Globals, Model, evaluate
+from ppl_models.program.parameter_map import permute_clusters, state_axes
+from ppl_models.program.precision import scope
+from ppl_models.program.signature import data_parameters
+from ppl_models.program.sizes import whole_arguments
+from ppl_models.program.structure import Structure
+
+#: Sites that say how common clusters or states are, not what they are like.
+SHARES = ("weights", "initial", "transition")
+#: What programs call the number of their rows.
+PLATES = ("sequences", "graphs", "rows")
+BATCH = 100  #: simulations side by side
+
+
+def calibrate(
+    program: str | Callable,
+    *,
+    rows: int,
+    seed: int,
+    method: str = "gibbs",
+    simulations: int = 1000,
+    draws: int = 50,
+    warmup: int = 200,
+    thinning: int = 10,
+    assumed: Mapping[str, Any] | None = None,
+    sizes: Mapping[str, Any] | None = None,
+    **arguments: Any,
+) -> xr.DataTree:
+    """Simulate, fit and rank, many times, in one compilation.
+
+    Args:
+        program: built-in name, ``path/to/file.py:function`` or function. Priors that are set from
+            the data by default must be given as arguments, for there are no data yet.
+        rows: rows (or sequences) of every simulation.
+        seed: of all random numbers.
+        method: "gibbs", "nuts", "exact", "telescoping" or "pitman_yor_gibbs".
+        simulations: number of simulations.
+        draws: posterior draws that a true value is ranked among.
+        warmup: sweeps before them.
+        thinning: sweeps between them.
+        assumed: arguments that the fit assumes in place of the true ones, to see it fail. What is
+            given as an array is no part of the compiled program: JAX's cache on disk serves other
+            values of it.
+        sizes: further sizes of the data, such as ``{"features": 2}``.
+        **arguments: of the program.
+
+    Returns:
+        A tree with ``prior_sbc``: the probability integral transform of every quantity, dimensions
+        ``(chain, draw, ...)`` with a draw a simulation, as ``arviz.plot_ecdf_pit`` takes it; and
+        ``sbc_test``: chi-squared p-values of uniformity, with ``worst`` and ``quantities`` in the
+        attributes.
+
+    Raises:
+        InputError: a method that is not served, a number out of range, or a prior that is set
+            from the data.
+    """
+    if method not in (*SAMPLERS, "pitman_yor_gibbs"):
+        served = ", ".join((*SAMPLERS, "pitman_yor_gibbs"))
+        raise InputError(f"method is {method!r}: calibration serves {served}")
+    counts = {"rows": rows, "simulations": simulations, "draws": draws, "thinning": thinning}
+    for name, value in counts.items():
+        whole_number(name, value)
+    whole_number("seed", seed, least=0)
+    whole_number("warmup", warmup, least=0)
+    function = catalogue.program(program)
+    arguments = whole_arguments(function, arguments)
+    if method == "pitman_yor_gibbs":
+        found = seating_ranks(
+            rows=rows,
+            positions=(sizes or {}).get("positions", 100),
+            seed=seed,
+            simulations=simulations,
+            draws=draws,
+            warmup=warmup,
+            thinning=thinning,
+            arguments=arguments,
+            assumed=assumed or {},
+        )
+        return _as_tree(found, method, function)
+    with scope("float64"):
+        source = Model(function, {}, {**arguments, **(sizes or {})}, {})
+        plate = {next((n for n in PLATES if _takes(function, n)), "rows"): rows}
+        source = Model(function, {}, source.arguments | plate, {})
+        example = _simulation(source, random.key(seed + 1))
+        names = tuple(example)
+        fitted = Model(function, {}, {**arguments, **(assumed or {})}, {})
+        data = {n: np.asarray(example[n]) for n in _observed(function, names)}
+        model = fitted.with_data(data)
+        structure = model.structure()
+        problem = Problem(model, structure)
+        # read outside the compiled function
+        _ = problem.parameter_map, problem.chunks, problem.example, problem.label_swaps
+        axes: Mapping[str, tuple[int, ...]] | None = label_axes(problem)
+        again = _simulation(source, random.key(seed + 2))
+        _refuse_data_priors(problem, model.with_data({n: np.asarray(again[n]) for n in data}))
+        sampler, plan = SAMPLERS[method], Plan(problem, draws, warmup, thinning)
+        if method == "telescoping":
+            axes = None  # clusters that have no rows are among the draws: no order of them tells
+
+        def one(source: Model, fitted: Model, key: Array) -> dict[str, Array]:
+            truth_key, sample_key, tie_key = random.split(key, 3)
+            drawn, true_more = sampler.simulate(source, plan, truth_key)
+            here = fitted.with_data({n: drawn[n] for n in data})
+            truth = {n: drawn[n] for n in structure.names}
+            found, more = sampler.draw(sample_key, here, plan)
+            true = quantities(here, structure, truth, axes)
+            mine = lax.map(partial(quantities, here, structure, axes=axes), found)
+            return _ranks(tie_key, true | true_more, mine | more)
+
+        keys = random.split(random.key(seed), simulations)
+        run = jax.jit(
+            lambda source, fitted, keys: in_batches(partial(one, source, fitted), keys, BATCH),
+            compiler_options=QUICK,
+        )
+        ranks = run(source, fitted, keys)
+    return _as_tree({n: np.asarray(v) for n, v in ranks.items()}, method, function)
+
+
+def _refuse_data_priors(problem: Problem, other: Model) -> None:
+    """Truths are drawn from one prior: a fit whose prior follows each simulation assumes others."""
+    structure = problem.structure
+    values = structure.initial(random.key(0))
+    here = evaluate(problem.model, values, structure=structure).priors
+    there = evaluate(other, values, structure=structure).priors
+    for name in here:
+        pairs = zip(jax.tree.leaves(here[name]), jax.tree.leaves(there[name]), strict=True)
+        if not all(np.array_equal(a, b) for a, b in pairs):
+            raise InputError(
+                f"the prior of site '{name}' is set from the data, which differ from simulation "
+                "to simulation: give calibrate() the program's arguments that set it"
+            )
+
+
+def _takes(function: Callable, name: str) -> bool:
+    return name in inspect.signature(function).parameters
+
+
+def _observed(function: Callable, names: tuple[str, ...]) -> list[str]:
+    return [n for n in data_parameters(function) if n in names]
+
+
+#: Outside other compiled functions; operation by operation each would be compiled for itself.
+_simulation = jax.jit(simulate, compiler_options=QUICK)
+
+
+def label_axes(problem: Problem) -> dict[str, tuple[int, ...]]:
+    """The axes of every site along which labels may change: of clusters, or of hidden states."""
+    structure = problem.structure
+    if structure.assignment is not None:
+        return {s.name: (0,) for s in structure.sites if s.dims and s.dims[0] == "cluster"}
+    if not problem.states or not problem.exchangeable:
+        return {}
+    axes = state_axes(structure, problem.parameter_map, problem.states)
+    return {name: own for name, (own, _) in axes.items()}
+
+
+def quantities(
+    model: Model,
+    structure: Structure,
+    values: Globals,
+    axes: Mapping[str, tuple[int, ...]] | None,
+) -> dict[str, Array]:
+    """What is ranked: label-free functions of global sites and data.
+
+    Sites are put into the order of the first one that has labels and is no share or probability.
+
+    Args:
+        model: program and data.
+        structure: of the program.
+        values: of the global sites.
+        axes: see :func:`label_axes`; None: functions of the density alone.
+    """
+    density = logsumexp(model.logits(values, structure), axis=0)
+    found = {"log_likelihood": density.sum(), "log_density_of_first_row": density[0]}
+    if axes is None:
+        return found
+    if not axes:
+        return found | {n: v.reshape(-1)[:8] for n, v in values.items()}
+    key_site = next((n for n in axes if n not in SHARES), next(iter(axes)))
+    count = values[key_site].shape[0]
+    order = jnp.argsort(values[key_site].reshape(count, -1)[:, 0])
+    for name, value in permute_clusters(values, axes, order).items():
+        if name in axes:
+            value = value.reshape(count, -1)[:, :2]
+        found[name] = value.reshape(-1)[:8]
+    return found
+
+
+def _ranks(key: Array, true: dict[str, Array], draws: dict[str, Array]) -> dict[str, Array]:
+    """(number of draws below + a uniform share of the ties and of itself) / (draws + 1)."""
+    found = {}
+    for name, value in true.items():
+        key, own = random.split(key)
+        below = (draws[name] < value).sum(0)
+        equal = (draws[name] == value).sum(0)
+        tie = random.uniform(own, jnp.shape(value))
+        found[name] = (below + tie * (equal + 1)) / (draws[name].shape[0] + 1)
+    return found
+
+
+def _as_tree(ranks: dict[str, np.ndarray], method: str, function: Callable) -> xr.DataTree:
+    variables, tests = {}, {}
+    for name, value in ranks.items():
+        dims = tuple(f"{name}_index_{i}" for i in range(value.ndim - 1))
+        variables[name] = (("chain", "draw", *dims), value[None])
+        tests[name] = (dims, _uniformity(value))
+    worst = min(float(np.min(p)) for _, p in tests.values())
+    count = sum(np.size(p) for _, p in tests.values())
+    groups = {"prior_sbc": xr.Dataset(variables), "sbc_test": xr.Dataset(tests)}
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = {
+        "program": catalogue.program_name(function),
+        "method": method,
+        "simulations": len(next(iter(ranks.values()))),
+        "worst": worst,
+        "quantities": count,
+        "calibrated": bool(worst > 0.01 / count),
+    }
+    return tree
+
+
+def _uniformity(pit: np.ndarray, bins: int = 20) -> np.ndarray:
+    """Chi-squared p-value of uniformity over simulations, per quantity."""
+    flat = pit.reshape(len(pit), -1)
+    found = []
+    for column in flat.T:
+        counts = np.histogram(column, bins=bins, range=(0, 1))[0]
+        found.append(scipy.stats.chisquare(counts).pvalue)
+    return np.asarray(found).reshape(pit.shape[1:])

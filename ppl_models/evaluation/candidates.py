@@ -1,0 +1,121 @@
+"""What all comparisons of fitted candidates share: rows kept out, parameters counted, criteria."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jax import Array, random
+
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.suitability import refuse_unsuitable
+from ppl_models.program.model import Model
+from ppl_models.program.reading import read_data, read_program, take_vocabulary
+from ppl_models.program.structure import Structure
+
+ITERATIONS = 1000
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is climbed for every candidate of one family.
+
+    Args:
+        function: the program.
+        data: as ``fit`` takes them.
+        candidates: numbers of clusters or of states, increasing.
+        arguments: of the program.
+        varied: those of them that differ between families.
+        seed: of all random numbers.
+        starts: of EM, for every candidate.
+        heldout: share of the rows, or sequences, that are kept out.
+        progress: show progress bars.
+    """
+
+    function: Callable
+    data: Any
+    candidates: list[int]
+    arguments: Mapping[str, Any]
+    varied: Mapping[str, Any]
+    seed: int
+    starts: int
+    heldout: float
+    progress: bool
+
+    @property
+    def key(self) -> Array:
+        """The random key of all of it."""
+        return random.key(self.seed)
+
+    def problem(self, size: str, number: int) -> tuple[Problem, Any]:
+        """The program with so many clusters or states on the rows that are kept; the others.
+
+        Args:
+            size: the argument that the number is of.
+            number: of clusters or states.
+
+        Raises:
+            UnsupportedError: a program that EM does not serve.
+        """
+        arguments, like = take_vocabulary(dict(self.arguments))
+        observed = read_data(self.function, self.data, like)
+        given = {**arguments, size: number}
+        model, structure = read_program(self.function, observed, given, {}, "float64")
+        model, kept_out = hold_out(model, structure.rows, self.heldout, self.key)
+        problem = Problem(model, model.structure(), self.progress)
+        refuse_unsuitable(problem, observed)
+        problem.need_statistics("em")
+        problem.need_assignment("em", hidden=size == "states")
+        return problem, kept_out
+
+
+def hold_out(model: Model, rows: int, share: float, key: Array) -> tuple[Model, Any]:
+    """The model on the kept rows, and the data of the others (at least one on each side).
+
+    Args:
+        model: a program with its data.
+        rows: how many there are.
+        share: of them that is kept out; 0 keeps all.
+        key: random key.
+    """
+    if share <= 0:
+        return model, None
+    order = np.asarray(random.permutation(key, rows))
+    cut = min(max(round(share * rows), 1), rows - 1)
+    out, kept = np.sort(order[:cut]), np.sort(order[cut:])
+    return (
+        model.with_data({n: np.asarray(v)[kept] for n, v in model.data.items()}),
+        {n: np.asarray(v)[out] for n, v in model.data.items()},
+    )
+
+
+def parameter_count(structure: Structure) -> int:
+    """Free parameters of a program: a row of probabilities has one less than it has cells."""
+    return sum(site.freedom for site in structure.sites)
+
+
+def criteria(
+    log_likelihood: float, parameters: int, count: int, entropy: float
+) -> dict[str, float]:
+    """A candidate's criteria.
+
+    Args:
+        log_likelihood: at its maximum.
+        parameters: free ones.
+        count: of what was observed.
+        entropy: -Σ log of the most probable assignment's probability.
+
+    >>> criteria(-10.0, 2, 1, 0.5)["icl"]
+    21.0
+    """
+    bic = -2 * log_likelihood + parameters * float(np.log(count))
+    return {
+        "log_likelihood": log_likelihood,
+        "parameters": parameters,
+        "bic": bic,
+        "aic": -2 * log_likelihood + 2 * parameters,
+        "icl": bic + 2 * entropy,
+    }

@@ -1,0 +1,285 @@
+"""How many clusters or hidden states, and of what shape: every candidate fitted, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from inspect import signature
+from itertools import product
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jax import Array, random
+from jax.scipy.special import logsumexp
+
+from ppl_models import catalogue
+from ppl_models.errors import InputError, whole_number
+from ppl_models.evaluation.candidates import (
+    ITERATIONS,
+    TOLERANCE,
+    Search,
+    criteria,
+    parameter_count,
+)
+from ppl_models.evaluation.choose_states import climb_states, need_several, notes
+from ppl_models.fitting import fit
+from ppl_models.inference.initial.starts import starting_values
+from ppl_models.inference.methods.em import collapsed
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.statistics.em_loop import run_em
+from ppl_models.inference.statistics.m_step import conjugate_sites
+from ppl_models.program.model import Model
+from ppl_models.program.precision import scope
+from ppl_models.program.reading import read_data, take_vocabulary
+from ppl_models.program.structure import Structure
+
+#: criterion -> whether more is better
+CRITERIA = {"bic": False, "aic": False, "icl": False, "heldout": True, "loo": True}
+
+
+def choose_clusters(
+    program: str | Callable,
+    data: Any,
+    clusters: Iterable[int] = range(1, 10),
+    *,
+    seed: int,
+    criterion: str = "bic",
+    method: str = "em",
+    over: Mapping[str, Sequence[Any]] | None = None,
+    heldout: float = 0.0,
+    starts: int = 8,
+    progress: bool = False,
+    **arguments: Any,
+) -> pd.DataFrame:
+    """Fit every number of clusters, or of hidden states, and compare.
+
+    With ``method="em"`` all numbers of clusters are climbed at once by maximum likelihood, in one
+    compilation a family: smaller mixtures are the largest one with clusters switched off. With a
+    method that draws, every candidate is a fit of its own, compared by PSIS-LOO.
+
+    A program with an argument ``states`` and none called ``clusters`` (a hidden Markov model) is
+    compared by its number of states, a climb for each. What is held out, and left out by LOO, is
+    a whole sequence then, so that both need several of them; ``table.attrs["notes"]`` says so.
+
+    Args:
+        program: a mixture or a hidden Markov model: built-in name, ``path/to/file.py:function`` or
+            function.
+        data: as ``fit`` takes them.
+        clusters: numbers of clusters, or of states.
+        seed: of all random numbers.
+        criterion: "bic", "aic", "icl" (less is better), "heldout" or "loo" (more is better).
+        method: "em", or a method that draws ("gibbs", "nuts").
+        over: arguments of the program to vary besides, e.g. ``{"covariance": ["full", "tied"]}``.
+        heldout: share of the rows, or sequences, kept out of the fit and scored ("heldout").
+        starts: starts of EM for every candidate.
+        progress: show progress bars.
+        **arguments: of the program and of a method that draws.
+
+    Returns:
+        A table, best candidate first: the varied arguments, ``clusters`` (or ``states``),
+        ``log_likelihood``, ``parameters``, ``bic`` = -2 log L + p log n, with n rows or, of hidden
+        Markov models, observed steps, ``aic``, ``icl`` = bic - 2 log of the probability of the most
+        probable assignments (or paths), ``heldout`` (log-density a row, or sequence) and
+        ``converged``; or ArviZ's comparison. ``table.attrs["best"]`` holds the arguments of the
+        best.
+
+    Raises:
+        InputError: unknown criterion, one that the method cannot give, a program with neither
+            clusters nor states, or a single sequence that would have to be left out.
+
+    >>> x = np.concatenate([np.linspace(-1, 1, 20), np.linspace(9, 11, 20)])
+    >>> choose_clusters("gaussian_mixture", x, range(1, 4), seed=0).attrs["best"]
+    {'clusters': 2}
+    """
+    if not isinstance(clusters, Iterable) or isinstance(clusters, str):
+        raise InputError(f"clusters is {clusters!r}: give several numbers, as range(1, 10)")
+    candidates = sorted({whole_number("a number of clusters", k) for k in clusters})
+    whole_number("seed", seed, least=0)
+    whole_number("starts", starts, least=1 if method == "em" else 0)  # (draws may start without)
+    if criterion not in CRITERIA:
+        raise InputError(f"criterion is {criterion!r}: choose one of {', '.join(CRITERIA)}")
+    if not candidates:
+        raise InputError("give numbers of clusters from 1 up")
+    if criterion == "heldout" and not 0 < heldout < 1:
+        raise InputError("criterion 'heldout' needs heldout=, a share of the rows such as 0.2")
+    if (method == "em") == (criterion == "loo"):
+        raise InputError(
+            f"criterion {criterion!r} does not go with method {method!r}: 'loo' needs draws "
+            "('gibbs', 'nuts'), all others need 'em'"
+        )
+    over = over or {}
+    varied = [dict(zip(over, chosen, strict=True)) for chosen in product(*over.values())]
+    function = catalogue.program(program)
+    size = _size_argument(function)
+    remarks = []
+    if size == "states":
+        observed = read_data(function, data, take_vocabulary(arguments)[1])
+        count = len(next(iter(observed.values())).values)
+        remarks = notes(count)
+        if criterion == "loo" or heldout > 0:
+            need_several(count, "leave-one-out" if criterion == "loo" else "heldout=")
+    if method != "em":
+        from ppl_models.evaluation.loo import compare_draws
+
+        fits = {
+            _label(v, k): fit(
+                function,
+                data,
+                method=method,
+                seed=seed,
+                progress=progress,
+                predictive=0,
+                **arguments,
+                **v,
+                **dict[str, Any]({size: k}),
+            )
+            for v in varied
+            for k in candidates
+        }
+        names = {_label(v, k): {**v, size: k} for v in varied for k in candidates}
+        compared = compare_draws(fits, names)
+        compared.attrs["notes"] = remarks
+        return compared
+    with scope("float64"):
+        climb_family = _climb_all if size == "clusters" else climb_states
+        rows = [
+            row
+            for v in varied
+            for row in climb_family(
+                Search(
+                    function,
+                    data,
+                    candidates,
+                    {**arguments, **v},
+                    v,
+                    seed=seed,
+                    starts=starts,
+                    heldout=heldout,
+                    progress=progress,
+                )
+            )
+        ]
+    table = pd.DataFrame(rows)
+    ordered = table.sort_values(
+        ["collapsed", criterion], ascending=[True, not CRITERIA[criterion]], kind="stable"
+    ).reset_index(drop=True)
+    best = ordered.iloc[0]
+    plain = {n: getattr(best[n], "item", lambda n=n: best[n])() for n in (*over, size)}
+    ordered.attrs["best"] = plain
+    ordered.attrs["criterion"] = criterion
+    ordered.attrs["notes"] = remarks
+    return ordered
+
+
+def _size_argument(function: Callable) -> str:
+    """What the number of candidates is called: clusters, or hidden states."""
+    parameters = signature(function).parameters
+    found = [name for name in ("clusters", "states") if name in parameters]
+    if not found:
+        raise InputError(
+            f"{getattr(function, '__name__', 'the program')} has neither an argument 'clusters' "
+            "nor 'states': there is no number to choose"
+        )
+    return found[0]
+
+
+def _label(varied: Mapping[str, Any], clusters: int) -> str:
+    return " ".join([*map(str, varied.values()), f"K={clusters}"])
+
+
+def _climb_all(search: Search) -> list[dict[str, Any]]:
+    """Rows of the table for one family: all numbers of clusters in one climb."""
+    candidates, starts = search.candidates, search.starts
+    largest = candidates[-1]
+    problem, kept_out = search.problem("clusters", largest)
+    model, structure = problem.model, problem.structure
+    each = np.repeat(candidates, starts)
+    active = jnp.asarray(np.arange(largest)[None, :] < each[:, None])
+    links, free = conjugate_sites(
+        model, structure, problem.parameter_map, problem.chunks, flat=True
+    )
+    values, _ = starting_values(
+        problem, links, free, random.fold_in(search.key, 1), len(each), flat=True, active=active
+    )
+    found = run_em(
+        problem,
+        values,
+        links=links,
+        free=free,
+        iterations=ITERATIONS,
+        tolerance=TOLERANCE,
+        flat=True,
+        active=active,
+        label="choose_clusters",
+    )
+    final = np.array(
+        [r[np.isfinite(r)][-1] if np.isfinite(r).any() else -np.inf for r in found.objective]
+    )
+    each_value = {n: jnp.asarray(v) for n, v in found.values.items()}
+    shrunk = _shrunk(problem.model, each_value, problem.deviations, structure=structure)
+    shrunk = np.asarray(shrunk) & np.asarray(active)
+    return [
+        _row(problem, found, final, shrunk.any(1), each, k, search.varied, kept_out, active)
+        for k in candidates
+    ]
+
+
+@jax.jit(static_argnames=("structure",))
+def _shrunk(
+    model: Model, values: Any, deviations: dict[str, Array], *, structure: Structure
+) -> Array:
+    """Which components of every start have collapsed, ``(start, cluster)``."""
+    return jax.lax.map(lambda v: collapsed(model, v, deviations, structure=structure), values)
+
+
+def _row(
+    problem: Problem,
+    found: Any,
+    final: np.ndarray,
+    shrunk: np.ndarray,
+    each: np.ndarray,
+    clusters: int,
+    varied: Mapping[str, Any],
+    kept_out: Any,
+    active: Array,
+) -> dict[str, Any]:
+    mine = np.flatnonzero(each == clusters)
+    usable = mine[~shrunk[mine]]
+    best = int((usable if len(usable) else mine)[np.argmax(final[usable if len(usable) else mine])])
+    values = {n: jnp.asarray(v[best]) for n, v in found.values.items()}
+    arguments = {**problem.model.arguments, "clusters": clusters}
+    own = replace(problem.model, arguments=arguments).structure()
+    log_likelihood = float(final[best])
+    entropy = float(_entropy(problem.model, values, active[best], structure=problem.structure))
+    row = {
+        **varied,
+        "clusters": clusters,
+        **criteria(log_likelihood, parameter_count(own), own.rows, entropy),
+        "converged": bool(found.converged[best]),
+        "collapsed": not len(usable),
+        "starts_at_best": int((final[mine] > log_likelihood - 1e-3).sum()),
+    }
+    if kept_out is not None:
+        other = problem.model.with_data(kept_out)
+        density = _density(other, values, active[best], structure=other.structure())
+        row["heldout"] = float(density.mean())
+    return row
+
+
+def _masked(model: Model, values: Any, active: Array, structure: Structure) -> Array:
+    return jnp.where(active[:, None], model.logits(values, structure), -jnp.inf)
+
+
+@jax.jit(static_argnames=("structure",))
+def _entropy(model: Model, values: Any, active: Array, *, structure: Structure) -> Array:
+    """-Σ log of the most probable cluster's responsibility, as mclust's ICL takes it."""
+    logits = _masked(model, values, active, structure)
+    return -(logits.max(0) - logsumexp(logits, axis=0)).sum()
+
+
+@jax.jit(static_argnames=("structure",))
+def _density(model: Model, values: Any, active: Array, *, structure: Structure) -> Array:
+    return logsumexp(_masked(model, values, active, structure), axis=0)

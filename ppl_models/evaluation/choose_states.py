@@ -1,0 +1,138 @@
+"""How many hidden states: every number of them fitted by maximum likelihood."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, random
+from jax.scipy.special import logsumexp
+
+from ppl_models.errors import InputError
+from ppl_models.evaluation.candidates import (
+    ITERATIONS,
+    TOLERANCE,
+    Search,
+    criteria,
+    parameter_count,
+)
+from ppl_models.inference.methods.em import ascend
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.statistics.e_step import soft
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.structure import Structure
+
+FEW = 10  #: below so many sequences, errors over them say little
+
+
+def need_several(count: int, what: str) -> None:
+    """Refuse to leave out the only sequence.
+
+    Raises:
+        InputError: there is one.
+    """
+    if count < 2:
+        raise InputError(
+            f"the data are one sequence, and {what} judges whole sequences by the others: use "
+            "criterion='bic' or 'aic', or hide steps and compare log_density with and without them"
+        )
+
+
+def notes(count: int) -> list[str]:
+    """What a table of so many sequences cannot tell."""
+    if count == 1:
+        return [
+            "the data are one sequence: held-out density and leave-one-out, which judge whole "
+            "sequences by the others, do not apply"
+        ]
+    if count < FEW:
+        return [
+            f"there are {count} sequences: held-out density and leave-one-out over so few say "
+            "little"
+        ]
+    return []
+
+
+def climb_states(search: Search) -> list[dict[str, Any]]:
+    """Rows of the table for one family: a climb for every number of states.
+
+    Unlike clusters, states that are switched off would still be walked through, and what is not in
+    closed form (a stationary start) would move them: each number of states is a program of its own.
+
+    Raises:
+        UnsupportedError: a program that EM does not serve, or without hidden paths.
+    """
+    rows = []
+    for states in search.candidates:
+        problem, kept_out = search.problem("states", states)
+        model = problem.model
+        found = ascend(
+            problem,
+            random.fold_in(search.key, states),
+            starts=search.starts,
+            iterations=ITERATIONS,
+            tolerance=TOLERANCE,
+            priors="flat",
+            assign=soft,
+            label=f"choose_clusters, {states} states",
+        )
+        values = {n: jnp.asarray(v[0, 0]) for n, v in found.values.items()}
+        final, kept = (found.starts[n][1] for n in ("final", "kept"))
+        log_likelihood = float(final[kept][0])
+        chunks = problem.chunks
+        entropy = float(
+            _path_entropy(
+                model, values, chunks.centres, structure=problem.structure, missing=chunks.missing
+            )
+        )
+        row = {
+            **search.varied,
+            "states": states,
+            **criteria(
+                log_likelihood, parameter_count(problem.structure), _steps(problem), entropy
+            ),
+            "converged": bool(found.starts["converged"][1][kept][0]),
+            "collapsed": bool(found.starts["collapsed"][1].all()),
+            "starts_at_best": int((final > log_likelihood - 1e-3).sum()),
+        }
+        if kept_out is not None:
+            other = model.with_data(kept_out)
+            density = _density(other, values, structure=other.structure())
+            row["heldout"] = float(density.mean())
+        rows.append(row)
+    return rows
+
+
+def _steps(problem: Problem) -> int:
+    """Observed steps of all sequences: what BIC counts."""
+    name = problem.structure.emissions[0]
+    missing, centre = dict(problem.chunks.missing)[name], problem.chunks.centres[name]
+    value = jnp.asarray(problem.model.data[name])
+    prepared = problem.families[name].prepare(value, missing=missing, centre=centre)
+    return int(prepared["seen"].sum())
+
+
+@partial(jax.jit, static_argnames=("structure", "missing"))
+def _path_entropy(
+    model: Model,
+    values: Globals,
+    centres: dict[str, Array],
+    *,
+    structure: Structure,
+    missing: tuple[tuple[str, bool], ...],
+) -> Array:
+    """-Σ log of the most probable path's probability given its sequence."""
+    total, gaps = jnp.zeros(()), dict(missing)
+    for name, family in model.pieces(values, structure).families().items():
+        given: dict[str, Any] = {"missing": gaps[name], "centre": centres[name]}
+        prepared = family.prepare(jnp.asarray(model.data[name]), **given)
+        whole, best = (family.look(prepared, **given, how=how)[0] for how in ("mean", "best"))
+        total = total + (whole - best).sum()
+    return total
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _density(model: Model, values: Globals, *, structure: Structure) -> Array:
+    return logsumexp(model.logits(values, structure), axis=0)

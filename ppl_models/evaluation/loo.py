@@ -1,0 +1,209 @@
+"""Leave-one-out comparison of fits, mended where importance sampling fails.
+
+PSIS-LOO is ArviZ's. Rows whose Pareto k is too large are moment-matched on the program's own
+density (Paananen et al. 2021); rows that stay bad are scored by refitting without their fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import arviz as az
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jax import Array
+from jax.scipy.special import logsumexp
+
+from ppl_models.catalogue import program
+from ppl_models.data.kinds import Graphs, Kind, Observed, Tokens
+from ppl_models.data.sequences import UNKNOWN
+from ppl_models.data.several import own_labels
+from ppl_models.data.vocabulary import Vocabulary
+from ppl_models.errors import InputError
+from ppl_models.fitting import fit
+from ppl_models.inference.mcmc.unconstrained import constrained, log_joints, unconstrained
+from ppl_models.posterior.density.prediction import log_density
+from ppl_models.posterior.labels.allocations import require_draws
+from ppl_models.posterior.result.restore import restore, stored_data
+from ppl_models.program.json_text import from_json
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.precision import scope
+from ppl_models.program.signature import data_parameters
+from ppl_models.program.structure import Structure
+
+FOLDS = 10
+
+
+def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
+    """PSIS-LOO of a fit, with bad rows mended.
+
+    Args:
+        tree: a fit by a method that draws.
+        mend: moment-match rows whose Pareto k is too large.
+        refit: score rows that stay bad by fits that leave their fold out.
+
+    Returns:
+        ArviZ's ``ELPDData``, pointwise.
+
+    Raises:
+        InputError: a point, which has no posterior that a row could be left out of; a fit whose
+            draws hold the data themselves; or data that cannot be refitted.
+    """
+    require_draws(tree, "leaving rows out of the posterior")
+    if "log_likelihood" not in tree.children:
+        raise InputError(
+            f"draws of {tree.attrs.get('program')} by method='{tree.attrs.get('method')}' depend "
+            "on every sequence that they were fitted to, so that none can be left out: compare "
+            "log_density of sequences that were kept aside"
+        )
+    site = tree.attrs["data_site"]
+    found = az.loo(tree, pointwise=True, var_name=site)
+    if mend and _bad(found).any():
+        found = _moment_match(tree, found, site)
+    if refit and _bad(found).any():
+        found = _refit(tree, found, _bad(found))
+    return found
+
+
+def compare_draws(
+    fits: Mapping[str, xr.DataTree], names: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """ArviZ's comparison of several fits, with the arguments of each.
+
+    Args:
+        fits: label -> fit.
+        names: label -> arguments that were varied.
+
+    Returns:
+        The table, best first: rank, elpd, p, elpd_diff, dse, weight (stacking), ``bad_k`` (rows
+        whose Pareto k stays too large) and the varied arguments.
+    """
+    scored = {label: loo(tree) for label, tree in fits.items()}
+    table = az.compare(scored, round_to="none")
+    table.insert(0, "bad_k", [int(_bad(scored[label]).sum()) for label in table.index])
+    for name in next(iter(names.values())):
+        table.insert(0, name, [names[label][name] for label in table.index])
+    table.attrs["best"] = dict(names[table.index[0]])
+    table.attrs["criterion"] = "loo"
+    return table
+
+
+def _bad(found: Any) -> np.ndarray:
+    return np.asarray(found.pareto_k.values > found.good_k)
+
+
+def _moment_match(tree: xr.DataTree, found: Any, site: str) -> Any:
+    with scope(tree.attrs["precision"]):
+        restored = restore(tree)
+        model, structure = restored.problem.model, restored.problem.structure
+        values = {n: jnp.asarray(v) for n, v in restored.values.items()}
+        free = _unconstrained(model, values, structure=structure)
+        shape = restored.shape
+        draws = xr.DataArray(
+            np.asarray(free).reshape(*shape, -1), dims=("chain", "draw", "coordinate")
+        )
+
+        def joint(upars: xr.DataArray) -> xr.DataArray:
+            return _apply(upars, partial(log_joints, model, structure=structure))
+
+        def row(upars: xr.DataArray, index: int) -> xr.DataArray:
+            one = model.with_data({n: np.asarray(v)[[index]] for n, v in model.data.items()})
+            return _apply(upars, partial(_log_row, one, structure=structure))
+
+        return az.loo_moment_match(
+            tree,
+            found,
+            log_prob_upars_fn=joint,
+            log_lik_i_upars_fn=row,
+            upars=draws,
+            var_name=site,
+            pointwise=True,
+        )
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _unconstrained(model: Model, values: Globals, *, structure: Structure) -> Array:
+    return jax.vmap(partial(unconstrained, model, structure))(values)
+
+
+def _apply(upars: xr.DataArray, function: Any) -> xr.DataArray:
+    ordered = upars.transpose("chain", "draw", ...)
+    shape = ordered.shape[:2]
+    found = np.asarray(function(ordered.values.reshape(-1, ordered.shape[-1])))
+    return xr.DataArray(found.reshape(shape), dims=("chain", "draw"))
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _log_row(model: Model, vectors: Array, *, structure: Structure) -> Array:
+    single = replace(structure, rows=1)
+
+    def one(vector: Array) -> Array:
+        values, _ = constrained(structure, vector)
+        return logsumexp(model.logits(values, single), axis=0)[0]
+
+    return jax.lax.map(one, vectors)
+
+
+def _refit(tree: xr.DataTree, found: Any, bad: np.ndarray) -> Any:
+    """Replace the score of bad rows by their log-density under fits without their fold."""
+    data = stored_data(tree)
+    folds = np.arange(len(next(iter(data.values())).values)) % FOLDS
+    configuration = from_json(tree.attrs["configuration"])
+    arguments = from_json(tree.attrs["arguments"])
+    for fold in np.unique(folds[bad]):
+        inside, outside = np.flatnonzero(folds != fold), np.flatnonzero((folds == fold) & bad)
+        other = fit(
+            tree.attrs["program"],
+            _containers(tree, data, inside),
+            method=tree.attrs["method"],
+            seed=int(tree.attrs["seed"]) + 1,
+            precision=tree.attrs["precision"],
+            predictive=0,
+            relabel=None,
+            **{**arguments, **configuration, **_vocabulary(tree)},
+        )
+        scores = log_density(other, _containers(tree, data, outside)).values
+        found.elpd_i.values[outside] = scores
+        found.pareto_k.values[outside] = 0.0
+    found.elpd = float(found.elpd_i.sum())
+    found.se = float(np.sqrt(len(folds) * found.elpd_i.values.var()))
+    return found
+
+
+def _vocabulary(tree: xr.DataTree) -> dict[str, Vocabulary]:
+    """That of sequences of tokens: a fold may lack some."""
+    labels = from_json(tree.attrs["coordinate_labels"])
+    if not issubclass(_kind(tree), Tokens):
+        return {}
+    unknown = labels.get(UNKNOWN, [None])
+    return {"vocabulary": Vocabulary(tuple(map(str, labels["token"])), unknown[0])}
+
+
+def _kind(tree: xr.DataTree) -> type[Kind]:
+    return next(iter(data_parameters(program(tree.attrs["program"])).values()))
+
+
+def _containers(tree: xr.DataTree, data: Mapping[str, Observed], rows: np.ndarray) -> Any:
+    """Rows in containers that ``fit`` reads with the same features."""
+    labels = from_json(tree.attrs["coordinate_labels"])
+    if issubclass(_kind(tree), Tokens):
+        (reading,) = data.values()
+        tokens = np.array([*map(str, labels["token"]), None], dtype=object)  # -1 is not known
+        ends = (reading.values != len(tokens) - 1).sum(1)
+        return [tokens[reading.values[row, : ends[row]]].tolist() for row in rows]
+    if issubclass(_kind(tree), Graphs):
+        raise InputError(
+            "graphs are as wide as the widest of them, which a part may lack: leave refit out"
+        )
+    found: dict[str, Any] = {}
+    for site, reading in data.items():
+        values, names = reading.values[rows], own_labels(labels, site).get("feature", ())
+        named = values.ndim == 2 and len(names) == values.shape[1]
+        found[site] = pd.DataFrame(values, columns=list(names)) if named else values
+    return found

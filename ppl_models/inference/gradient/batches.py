@@ -1,0 +1,138 @@
+"""Rows in mini-batches: of few shapes, so that few are compiled, and few cells are wasted.
+
+Rows that end (sequences) are sorted into buckets by length, each as wide as its longest; the edges
+are those that waste the fewest cells. Every batch has rows of every bucket, in the proportion of
+all rows: batches of one length each would pull what says where sequences end to and fro.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ppl_models.distributions.sequences.autoregressive import Autoregressive
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.statistics.lengths import edges
+
+BUCKETS = 4  #: most widths
+FEWEST = 16  #: rows of a bucket that a batch should have to be worth a width of its own
+RUN = 16  #: most steps that are taken in one call
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Rows of similar length: data by site, cut to the longest of them."""
+
+    data: dict[str, Array]
+    rows: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """Steps that one call takes.
+
+    ``rows`` are ``(RUN, rows of a batch)`` for every bucket; only the first ``count`` are meant.
+    """
+
+    rows: tuple[np.ndarray, ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Buckets, and how their rows are drawn.
+
+    Args:
+        buckets: the rows.
+        size: rows of a batch, about.
+        seed: of the order.
+    """
+
+    buckets: tuple[Bucket, ...]
+    size: int
+    seed: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of all buckets."""
+        return sum(bucket.rows for bucket in self.buckets)
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """Rows of every bucket in a batch."""
+        return tuple(max(1, round(self.size * b.rows / self.rows)) for b in self.buckets)
+
+    def runs(self, first: int, last: int) -> Iterator[Run]:
+        """The runs of steps ``first`` to ``last``, the same steps wherever one begins."""
+        for begin in range(first, last, RUN):
+            steps = range(begin, min(begin + RUN, last))
+            found = []
+            for index, share in enumerate(self.shares):
+                rows = np.zeros((RUN, share), np.int32)
+                for place, step in enumerate(steps):
+                    rows[place] = self._rows(index, step * share, share)
+                found.append(rows)
+            yield Run(tuple(found), len(steps))
+
+    def _rows(self, index: int, first: int, count: int) -> np.ndarray:
+        """Rows of a bucket: all of them in one order, then all in another, and so on."""
+        rows, found = self.buckets[index].rows, []
+        if count == rows:
+            return np.arange(rows)
+        while count:
+            epoch, offset = divmod(first, rows)
+            piece = _order(self.seed, index, epoch, rows)[offset : offset + count]
+            found.append(piece)
+            first, count = first + len(piece), count - len(piece)
+        return np.concatenate(found)
+
+
+@lru_cache(maxsize=2 * BUCKETS)
+def _order(seed: int, index: int, epoch: int, rows: int) -> np.ndarray:
+    return np.random.default_rng([seed, index, epoch]).permutation(rows)
+
+
+def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> Batches:
+    """Sort rows into buckets.
+
+    Args:
+        problem: program and data.
+        chosen: indices of the rows that are meant.
+        size: rows of a batch, about.
+        seed: of the order in which they are drawn.
+    """
+    data = {n: np.asarray(v)[chosen] for n, v in problem.model.data.items()}
+    size = min(size, len(chosen))
+    ragged = {
+        name: emission.tokens
+        for name, emission in problem.example.emissions.items()
+        if isinstance(emission, Autoregressive) and emission.ends
+    }
+    most = min(BUCKETS, size // FEWEST) if size < len(chosen) else 1
+    if not ragged or most < 2:
+        return Batches((_bucket(data, np.arange(len(chosen)), ragged),), size, seed)
+    lengths = np.max([_lengths(data[n], end) for n, end in ragged.items()], axis=0)
+    place = np.searchsorted(edges(lengths, most), lengths)
+    members = [np.flatnonzero(place == i) for i in range(place.max() + 1)]
+    return Batches(tuple(_bucket(data, m, ragged) for m in members if len(m)), size, seed)
+
+
+def _lengths(value: np.ndarray, end: int) -> np.ndarray:
+    """Positions of every row, one ``<end>`` included."""
+    return np.minimum((value != end).sum(1) + 1, value.shape[1])
+
+
+def _bucket(data: Mapping[str, Any], members: np.ndarray, ragged: Mapping[str, int]) -> Bucket:
+    found = {}
+    for name, value in data.items():
+        value = value[members]
+        if name in ragged:
+            value = value[:, : _lengths(value, ragged[name]).max()]
+        found[name] = jnp.asarray(value)
+    return Bucket(found, len(members))

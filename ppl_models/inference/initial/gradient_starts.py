@@ -1,0 +1,120 @@
+"""Where stochastic gradients start: at seeds spread over the rows, or at a draw of the prior."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, random
+from numpyro import handlers
+from numpyro.distributions import biject_to
+
+from ppl_models.errors import UnsupportedError
+from ppl_models.inference.gradient.objective import row_densities
+from ppl_models.inference.initial.starts import starting_values
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.statistics.m_step import conjugate_sites
+from ppl_models.program.compiling import QUICK
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.structure import Structure
+
+TRIES = 8  #: draws of the prior, of which the best is the start
+SAMPLE = 500  #: rows that they are judged by
+
+
+def gradient_starts(problem: Problem, key: Array, starts: int) -> tuple[list[Globals], list[str]]:
+    """Values of the global sites at several starts, and what kind of start each is.
+
+    Where rows are assigned and statistics sum them up, EM's: clusters that a start by chance
+    leaves empty are found by no gradient. Else the best of a few draws of the prior.
+
+    Args:
+        problem: program and data.
+        key: random key.
+        starts: number of starts.
+    """
+    model, structure = problem.model, problem.structure
+    if structure.assignment is not None:
+        try:
+            problem.need_statistics("map")
+            links, free = conjugate_sites(model, structure, problem.parameter_map, problem.chunks)
+            values, kinds = starting_values(problem, links, free, key, starts, flat=False)
+            return [{n: v[i] for n, v in values.items()} for i in range(starts)], kinds
+        except UnsupportedError:
+            pass
+    chosen = np.sort(np.random.default_rng(0).permutation(structure.rows)[:SAMPLE])
+    sample = {n: jnp.asarray(np.asarray(v)[chosen]) for n, v in model.data.items()}
+    share = structure.rows / len(chosen)
+    found = []
+    for each in random.split(key, starts):
+        keys = random.split(each, TRIES)
+        try:
+            drawn = draw_prior(model, keys, structure.names)
+            height = np.asarray(_heights(model, drawn, sample, share, structure=structure))
+        except NotImplementedError:  # a prior that cannot be drawn from
+            drawn, height = {}, np.full(1, np.nan)
+        if np.isfinite(height).any():
+            best = int(np.nanargmax(np.where(np.isfinite(height), height, np.nan)))
+            found.append({n: jnp.asarray(v[best]) for n, v in drawn.items()})
+        else:
+            found.append(structure.initial(each))
+    return found, ["prior" if np.isfinite(height).any() else "random"] * starts
+
+
+def draw_prior(model: Model, keys: Array, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Draws of the prior ``(key, ...)``, in blocks of one size: any number is compiled once.
+
+    Args:
+        model: the program.
+        keys: a random key for every draw.
+        names: global sites that are wanted.
+
+    Raises:
+        NotImplementedError: a prior that cannot be drawn from.
+    """
+    numbers, kind = np.asarray(random.key_data(keys)), random.key_impl(keys)
+    count = len(numbers)
+    padded = np.concatenate([numbers, np.repeat(numbers[:1], -count % TRIES, axis=0)])
+    blocks = [
+        _prior(model, padded[first : first + TRIES], names=names, kind=kind)
+        for first in range(0, len(padded), TRIES)
+    ]
+    return {n: np.concatenate([np.asarray(b[n]) for b in blocks])[:count] for n in names}
+
+
+@partial(jax.jit, static_argnames=("names", "kind"), compiler_options=QUICK)
+def _prior(model: Model, numbers: Array, *, names: tuple[str, ...], kind: Any) -> Globals:
+    def one(key: Array) -> Globals:
+        # (the data stay observed: how to draw them would be compiled for nothing)
+        program = handlers.substitute(model.run, data=model.fixed)
+        trace = handlers.trace(handlers.seed(program, key)).get_trace()
+        return {n: trace[n]["value"] for n in names}
+
+    return jax.lax.map(one, random.wrap_key_data(numbers, impl=kind))
+
+
+# apart from the draws: generators that are fused with what reads their numbers are compiled
+# once for every reader
+@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+def _heights(
+    model: Model,
+    draws: dict[str, Any],
+    sample: dict[str, Array],
+    share: float,
+    *,
+    structure: Structure,
+) -> Array:
+    """The log joint density that some rows give every draw."""
+
+    def one(values: Globals) -> Array:
+        height = model.pieces(values, structure).log_prior
+        height += share * row_densities(model, structure, values, sample).sum()
+        for site in structure.sites:  # a draw that rounding put onto the boundary has no image
+            image = biject_to(site.support).inv(values[site.name])
+            height = jnp.where(jnp.isfinite(image).all(), height, jnp.nan)
+        return height
+
+    return jax.lax.map(one, draws)

@@ -1,0 +1,196 @@
+"""Gibbs sampling on sufficient statistics, as a NumPyro kernel."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array, random
+from jax.flatten_util import ravel_pytree
+from numpyro.distributions import biject_to
+from numpyro.infer.gibbs import GIBBS_SITES_KWARG
+from numpyro.infer.mcmc import MCMCKernel
+
+from ppl_models.inference.mcmc.hmc_step import HmcState, hmc_step
+from ppl_models.inference.mcmc.label_swaps import LabelSwaps, swap_labels, without_sticks
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.statistics.assignment_draws import draw_and_sum
+from ppl_models.inference.statistics.e_step import Expectations, expected_log_joint
+from ppl_models.inference.statistics.m_step import conditional, conjugate_sites
+from ppl_models.program.model import Globals
+
+
+class GibbsState(NamedTuple):
+    """Global sites, the adaptation of those without a closed form, and assignments if kept."""
+
+    z: Globals
+    hmc: HmcState | None
+    accept_prob: Array
+    assignment: Array | None
+    i: Array
+    rng_key: Array
+
+
+class StatisticsGibbs(MCMCKernel):
+    """Draw assignments in one pass over the data, then global sites from the statistics alone.
+
+    Sites with a conjugate conditional are drawn from it; all others move together by a few
+    Hamiltonian steps on the statistics' density. Where labels matter, clusters trade them, see
+    :mod:`.label_moves`. The kernel works under ``MCMC`` (several chains by
+    ``chain_method=jax.vmap``) and as a block of NumPyro's ``Gibbs``, where it owns some of the
+    global sites and holds the others at their current values.
+
+    Args:
+        problem: program and data.
+        sites: the global sites that the kernel moves (default: all).
+        keep_assignments: put every sweep's assignments into the state.
+
+    >>> import numpy as np
+    >>> from numpyro.infer import MCMC
+    >>> from ppl_models.inference.problem import Problem
+    >>> from ppl_models.program.model import Model
+    >>> from ppl_models.models.poisson_mixture import poisson_mixture
+    >>> model = Model(poisson_mixture, {"x": np.array([1, 2, 9, 8])}, {"clusters": 2}, {})
+    >>> kernel = StatisticsGibbs(Problem(model, model.structure()))
+    >>> sampler = MCMC(kernel, num_warmup=5, num_samples=5, progress_bar=False)
+    >>> sampler.run(random.key(0))
+    >>> sampler.get_samples()["rate"].shape
+    (5, 2)
+    """
+
+    sample_field = "z"
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        sites: tuple[str, ...] | None = None,
+        keep_assignments: bool = False,
+    ):
+        problem.need_statistics("gibbs")
+        self.problem = problem
+        self.sites = problem.structure.names if sites is None else tuple(sites)
+        self.keep_assignments = keep_assignments
+        links, free = conjugate_sites(
+            problem.model, problem.structure, problem.parameter_map, problem.chunks
+        )
+        self.links = tuple(w for w in links if w.site in self.sites)
+        self.moves = self._label_moves()
+        self.sticks = None if self.moves is None else self.moves.sticks
+        self.free = tuple(n for n in free if n in self.sites and n != self.sticks)
+
+    def _label_moves(self) -> LabelSwaps | None:
+        """Those of the problem, if all that goes where its cluster goes is the kernel's own."""
+        moves = self.problem.label_swaps
+        if moves is None or not set(moves.axes) <= set(self.sites):
+            return None
+        sticks = moves.sticks if moves.sticks in self.sites else None
+        return LabelSwaps(moves.axes, sticks)
+
+    @property
+    def default_fields(self) -> tuple[str, ...]:
+        """What ``MCMC`` collects."""
+        return ("z", "assignment") if self.keep_assignments else ("z",)
+
+    def init(
+        self,
+        rng_key: Array,
+        num_warmup: int,
+        init_params: Any,
+        model_args: Any,
+        model_kwargs: Any,
+    ) -> GibbsState:
+        """Start at ``init_params`` (constrained values), or at random."""
+        start_key, hmc_key, rng_key = random.split(rng_key, 3)
+        values = dict(init_params or {})
+        if not set(self.sites) <= set(values):
+            values = {**self.problem.structure.initial(start_key), **values}
+        values = {n: v for n, v in values.items() if n in self.sites}
+        hmc = None
+        self._hmc_init, self._hmc_step = hmc_step(num_warmup)
+        if self.free:
+            hmc = self._hmc_init(hmc_key, self._vector(values))
+        rows = jnp.zeros(self.problem.structure.rows, jnp.int32)
+        return GibbsState(
+            values,
+            hmc,
+            jnp.ones(()),
+            rows if self.keep_assignments else None,
+            jnp.zeros((), jnp.int32),
+            rng_key,
+        )
+
+    def sample(self, state: GibbsState, model_args: Any, model_kwargs: Any) -> GibbsState:
+        """One sweep."""
+        model, structure = self.problem.model, self.problem.structure
+        chunks = self.problem.chunks
+        count = 4 + len(self.links)
+        key, sweep_key, hmc_key, *site_keys, label_key = random.split(state.rng_key, count)
+        held = dict((model_kwargs or {}).get(GIBBS_SITES_KWARG, {}))
+        held = {n: v for n, v in held.items() if n in structure.names}
+        values = {**held, **state.z}
+        pieces = model.pieces(values, structure)
+        expected, assignment = draw_and_sum(
+            sweep_key, pieces, structure, chunks, keep=self.keep_assignments
+        )
+        for site_key, link in zip(site_keys, self.links, strict=True):
+            pieces = model.pieces(values, structure)
+            posterior = conditional(link, pieces, structure, expected, chunks, values, flat=False)
+            assert posterior is not None
+            values[link.site] = posterior.sample(site_key).astype(values[link.site].dtype)
+        hmc, accept = state.hmc, state.accept_prob
+        if self.free:
+            hmc, moved = self._move(hmc_key, state, values, expected)
+            values.update(moved)
+            accept = hmc.accept_prob
+        if self.moves is not None:
+            values, order = swap_labels(
+                label_key, self.moves, model, structure, values, expected.counts
+            )
+            assignment = (
+                None if assignment is None else jnp.argsort(order).astype(jnp.int32)[assignment]
+            )
+        return GibbsState(
+            {n: values[n] for n in self.sites}, hmc, accept, assignment, state.i + 1, key
+        )
+
+    def _move(
+        self, key: Array, state: GibbsState, values: Globals, expected: Expectations
+    ) -> tuple[HmcState, Globals]:
+        """Hamiltonian steps of the sites without a closed form."""
+        model, structure = self.problem.model, self.problem.structure
+        start = {n: biject_to(self._support(n)).inv(values[n]) for n in self.free}
+        vector, unravel = ravel_pytree(start)
+
+        def log_density(vector: Array) -> Array:
+            free = unravel(vector)
+            trial, volume = dict(values), jnp.zeros(())
+            for name in self.free:
+                transform = biject_to(self._support(name))
+                trial[name] = transform(free[name])
+                volume += transform.log_abs_det_jacobian(free[name], trial[name]).sum()
+            pieces = model.pieces(trial, structure)
+            density = expected_log_joint(pieces, expected, self.problem.chunks) + volume
+            if self.sticks is None:
+                return density
+            prior = pieces.priors[self.sticks]
+            return density + without_sticks(prior, values[self.sticks], expected.counts)
+
+        hmc, moved = self._hmc_step(key, state.hmc, vector, log_density, state.i)
+        free = unravel(moved)
+        return hmc, {n: biject_to(self._support(n))(free[n]) for n in self.free}
+
+    def _vector(self, values: Globals) -> Array:
+        start = {n: biject_to(self._support(n)).inv(values[n]) for n in self.free}
+        return ravel_pytree(start)[0]
+
+    def _support(self, name: str) -> Any:
+        return next(s.support for s in self.problem.structure.sites if s.name == name)
+
+    def refresh(self, state: GibbsState, model_args: Any, model_kwargs: Any) -> GibbsState:
+        """Nothing of the state depends on what the kernel is conditioned on."""
+        return state
+
+    def get_diagnostics_str(self, state: GibbsState) -> str:
+        """Acceptance of the Hamiltonian steps, where there are any."""
+        return f"acc. prob={jnp.mean(state.accept_prob):.2f}" if self.free else "exact draws"

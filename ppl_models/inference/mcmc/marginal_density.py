@@ -1,0 +1,229 @@
+"""The program with its assignments summed out, as a program again, for NumPyro's samplers.
+
+The gradient of Σ_n log p(x_n | θ) is that of Σ_k <S_k, η_k> - N_k A(η_k) + N_k log π_k with the
+statistics S, N expected at θ (Fisher's identity). One pass over the rows therefore gives value and
+gradient at once, and nothing of the size of the data is kept for a way back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+from jax import Array
+from jax.scipy.special import logsumexp
+from numpyro.primitives import Messenger
+
+from ppl_models.distributions.convert import as_family, unwrap
+from ppl_models.distributions.exponential.family import ExponentialFamily, StackedFamily
+from ppl_models.errors import UnsupportedError
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.statistics.chunks import Chunks, Families
+from ppl_models.inference.statistics.e_step import (
+    Coefficients,
+    Expectations,
+    Nearby,
+    coefficients,
+    e_step,
+    expected_log_joint,
+    row_normalisers,
+)
+from ppl_models.program.model import Globals, Model, Pieces, evaluate
+from ppl_models.program.structure import Structure
+
+
+class _Rows(Messenger):
+    """Give the assignment all its values at once; keep it and the emissions from outer handlers."""
+
+    def __init__(self, fn: Callable, structure: Structure):
+        super().__init__(fn)
+        self.structure = structure
+        self.found: dict[str, Any] = {}
+
+    def process_message(self, message: dict[str, Any]) -> None:
+        name = str(message.get("name"))
+        if message["type"] != "sample" or name not in (
+            self.structure.assignment,
+            *self.structure.emissions,
+        ):
+            return
+        self.found[name] = unwrap(message["fn"])
+        message["stop"] = True
+        if name == self.structure.assignment:
+            message["value"] = jnp.arange(self.structure.clusters)[:, None]
+
+
+def marginal_program(problem: Problem, origin: Origin | None = None) -> Callable[[], None]:
+    """The same global sites, and one factor: the log-density of all rows, assignments summed out.
+
+    Where nothing is assigned and the emissions are exponential families, the rows enter through
+    their statistics, summed once, and a step costs the same whatever their number.
+
+    Args:
+        problem: program and data.
+        origin: where the rows' log-densities are measured from (default: zero).
+    """
+    model, structure = problem.model, problem.structure
+    rows_factor = _factor(problem, origin)
+
+    def program() -> None:
+        rows = _Rows(model._held(), structure)
+        rows()
+        numpyro.factor("rows", rows_factor(rows.found))
+
+    return program
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A point that the rows' log-densities are measured from.
+
+    A sum of a million log-densities has no room for its last digits in single precision, and
+    proposals would be accepted by rounding error. A sum of differences from a nearby point has.
+    """
+
+    coefficients: Coefficients  #: in double precision, (cluster, statistic)
+    rows: list[Array]  #: log-densities there by part, (chunk, row)
+
+    @property
+    def total(self) -> float:
+        """Log-density of all rows there."""
+        return sum(float(np.asarray(part, np.float64).sum()) for part in self.rows)
+
+
+def origin_at(problem: Problem, values: Mapping[str, Any]) -> Origin | None:
+    """Measure from the global sites' ``values``.
+
+    None where it is not needed, in double precision, or not possible: for emissions that keep no
+    statistics side by side (correlated features, chains).
+    """
+    if jnp.result_type(float) == jnp.float64 or not _one_pass(problem):
+        return None
+    if not all(isinstance(f, StackedFamily) for f in problem.families.values()):
+        return None
+    sites: Globals = {n: jnp.asarray(values[n]) for n in problem.structure.names}
+    pieces = evaluate(problem.model, sites, structure=problem.structure)
+    exact = coefficients(pieces.log_weights, pieces.families(), problem.chunks)
+    point = jax.tree.map(lambda c: c.astype(jnp.float32), exact)
+    return Origin(exact, jax.jit(row_normalisers)(point, problem.chunks))
+
+
+def _nearby(origin: Origin, log_weights: Array, families: Families, chunks: Chunks) -> Nearby:
+    """The step from the origin, rounded after it was taken."""
+    exact = coefficients(log_weights, families, chunks)
+    with jax.enable_x64(True):
+        point = jax.tree.map(lambda c: c.astype(jnp.float32), origin.coefficients)
+        rounded = jax.tree.map(lambda c: c.astype(jnp.float64), point)
+        step = jax.tree.map(lambda a, b: (a - b).astype(jnp.float32), exact, rounded)
+    return Nearby(point, step, origin.rows)
+
+
+def _one_pass(problem: Problem) -> bool:
+    """Whether rows are assigned and statistics sum them up."""
+    try:
+        problem.need_statistics("nuts")
+    except UnsupportedError:
+        return False
+    gaps = [problem.families[n] for n, missing in problem.chunks.missing if missing]
+    hidden = problem.structure.assignment is not None or problem.latent
+    return hidden and all(f.expects_missing for f in gaps)
+
+
+def _factor(problem: Problem, origin: Origin | None) -> Callable[[dict[str, Any]], Array]:
+    """From the distributions that a run of the program found to the rows' log-density."""
+    structure = problem.structure
+    if _one_pass(problem):
+        density = one_pass_density(problem, origin)
+
+        def by_pass(found: dict[str, Any]) -> Array:
+            log_weights = jnp.zeros((1, 1))
+            if structure.assignment is not None:
+                values = jnp.arange(structure.clusters)[:, None]
+                log_weights = found[structure.assignment].log_prob(values)
+                log_weights = log_weights.reshape(structure.clusters, -1)
+            return density(log_weights, _families(found, structure))
+
+        return by_pass
+    expected = _statistics(problem)
+    if expected is not None:
+        return lambda found: _from_statistics(_families(found, structure), expected, problem)
+    return lambda found: _by_row(found, problem.model, structure).sum()
+
+
+def one_pass_density(
+    problem: Problem, origin: Origin | None = None
+) -> Callable[[Array, Families], Array]:
+    """Σ_n log p(x_n) as a function of log-weights ``(cluster, 1)`` and emission families."""
+    structure = problem.structure
+
+    def pieces(log_weights: Array, families: Families) -> Pieces:
+        return Pieces({}, jnp.zeros(()), log_weights, None, families)
+
+    def forward(chunks: Chunks, log_weights: Array, families: Families) -> tuple[Array, tuple]:
+        nearby = None if origin is None else _nearby(origin, log_weights, families, chunks)
+        expected = e_step(pieces(log_weights, families), structure, chunks, nearby=nearby)
+        return expected.log_normaliser, (chunks, log_weights, families, expected)
+
+    def backward(kept: tuple, slope: Array) -> tuple:
+        chunks, log_weights, families, expected = kept
+
+        def joint(log_weights: Array, families: Families) -> Array:
+            return expected_log_joint(pieces(log_weights, families), expected, chunks)
+
+        return None, *jax.vjp(joint, log_weights, families)[1](slope)
+
+    # the rows as an argument: what is traced may not be closed over
+    density = jax.custom_vjp(lambda *given: forward(*given)[0])
+    density.defvjp(forward, backward)
+    return partial(density, problem.chunks)
+
+
+def _families(found: dict[str, Any], structure: Structure) -> Families:
+    """Emissions as families, ``(cluster, 1)``."""
+    families: dict[str, ExponentialFamily] = {}
+    for name in structure.emissions:
+        family = as_family(found[name])
+        assert family is not None
+        families[name] = family
+    return families
+
+
+def _statistics(problem: Problem) -> Expectations | None:
+    """The rows' statistics where they are all that the density needs."""
+    if problem.structure.assignment is not None or problem.structure.locals or problem.latent:
+        return None
+    try:
+        families = problem.families
+    except UnsupportedError:
+        return None
+    gaps = any(missing for _, missing in problem.chunks.missing)
+    if gaps and not all(f.factorises for f in families.values()):
+        return None
+    return e_step(problem.example, problem.structure, problem.chunks)
+
+
+def _from_statistics(families: Families, expected: Expectations, problem: Problem) -> Array:
+    total = jnp.zeros(())
+    for name, family in families.items():
+        centre, statistics = problem.chunks.centres[name], expected.statistics[name]
+        total = total + family.components().expected_log_density(statistics, centre).sum()
+    return total
+
+
+def _by_row(found: dict[str, Any], model: Model, structure: Structure) -> Array:
+    """Log-density of every row."""
+    logits: Any = 0.0
+    if structure.assignment is not None:
+        values = jnp.arange(structure.clusters)[:, None]
+        logits = found[structure.assignment].log_prob(values)
+    for name in structure.emissions:
+        family = as_family(found[name])
+        emission = found[name] if family is None else family
+        logits = logits + emission.log_prob(model.data[name])
+    return logsumexp(logits, axis=0) if structure.assignment is not None else logits

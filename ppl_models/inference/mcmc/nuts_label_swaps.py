@@ -1,0 +1,137 @@
+"""The no-U-turn sampler where it matters which label a cluster has: clusters trade labels.
+
+Where clusters are told apart by their prior alone (stick breaking, for one), the posterior has a
+mode for each labelling of the same clusters, with masses of their own, and trajectories never get
+from one to another. So after each trajectory clusters propose to change places, as often as there
+are clusters, by Metropolis steps on the density itself; see :mod:`.label_moves` for the same among
+drawn assignments. Sticks are moved so that the weights they make change places.
+
+The mass matrix is that of one labelling, adapted while no labels are traded (over all labellings a
+location varies by as much as clusters lie apart), and goes with the clusters afterwards. Which
+cluster is where is known from the trades alone, so that trajectories are those of a fixed matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax, random
+from jax.flatten_util import ravel_pytree
+from numpyro.distributions import biject_to
+from numpyro.infer import NUTS
+
+from ppl_models.inference.mcmc.label_swaps import LabelSwaps
+from ppl_models.program.model import Globals
+from ppl_models.program.parameter_map import permute_clusters
+from ppl_models.program.structure import Structure
+
+
+class LabelSwapNUTS(NUTS):
+    """NUTS whose every trajectory is followed by proposals to trade labels.
+
+    Args:
+        energy: minus the log-density of unconstrained sites.
+        moves: the sites that go where their cluster goes, and the sticks.
+        structure: what was read off the program.
+        **tuning: of NUTS.
+    """
+
+    def __init__(
+        self,
+        energy: Callable[[Globals], Array],
+        moves: LabelSwaps,
+        structure: Structure,
+        **tuning: Any,
+    ):
+        super().__init__(potential_fn=energy, **tuning)
+        self._energy, self._moves, self._structure = energy, moves, structure
+
+    def init(
+        self, rng_key: Array, num_warmup: int, init_params: Any, model_args: Any, model_kwargs: Any
+    ) -> Any:
+        """As NUTS."""
+        self._warmup = num_warmup
+        return super().init(rng_key, num_warmup, init_params, model_args, model_kwargs)
+
+    def sample(self, state: Any, model_args: Any, model_kwargs: Any) -> Any:
+        """One trajectory, and labels traded; several chains side by side, or one."""
+        state = super().sample(state, model_args, model_kwargs)
+        several = jnp.ndim(state.potential_energy) > 0
+        return (jax.vmap(self._trade) if several else self._trade)(state)
+
+    def _trade(self, state: Any) -> Any:
+        clusters, adapted = self._structure.clusters, state.i >= self._warmup
+
+        def propose(carry: tuple, key: Array) -> tuple[tuple, None]:
+            free, energy, places = carry
+            first_key, second_key, accept_key = random.split(key, 3)
+            first = random.randint(first_key, (), 0, clusters)
+            second = (first + random.randint(second_key, (), 1, clusters)) % clusters
+            order = jnp.arange(clusters).at[first].set(second).at[second].set(first)
+            there, volume = self._moved(free, order)
+            height = self._energy(there)
+            chance = random.uniform(accept_key, (), energy.dtype)
+            # not a number, where a support has no room for the order: never accepted
+            accepted = adapted & (jnp.log(chance) < energy - height + volume)
+            pairs = (there, height, places[order]), carry
+            return jax.tree.map(lambda a, b: jnp.where(accepted, a, b), *pairs), None
+
+        key, *keys = random.split(state.rng_key, 1 + clusters)
+        start = (state.z, state.potential_energy, jnp.arange(clusters))
+        free, _, places = lax.scan(propose, start, jnp.stack(keys))[0]
+        energy, slope = jax.value_and_grad(self._energy)(free)
+        adaptation = self._with_clusters(state.adapt_state, free, places)
+        return state._replace(
+            z=free, potential_energy=energy, z_grad=slope, adapt_state=adaptation, rng_key=key
+        )
+
+    def _with_clusters(self, adaptation: Any, free: Globals, places: Array) -> Any:
+        """The mass matrix, a diagonal, where the clusters have gone."""
+        unravel = ravel_pytree(free)[1]
+        shapes = {n: v.shape for n, v in free.items()}
+        axes = {
+            n: tuple(a for a in found if shapes[n][a : a + 1] == (len(places),))
+            for n, found in self._moves.axes.items()
+        }
+
+        def moved(diagonal: Array) -> Array:
+            return ravel_pytree(permute_clusters(unravel(diagonal), axes, places))[0]
+
+        names = ("inverse_mass_matrix", "mass_matrix_sqrt", "mass_matrix_sqrt_inv")
+        return adaptation._replace(**{n: moved(getattr(adaptation, n)) for n in names})
+
+    def _moved(self, free: Globals, order: Array) -> tuple[Globals, Array]:
+        """Unconstrained sites with clusters in another order; the log volume of the move."""
+        transforms = {s.name: biject_to(s.support) for s in self._structure.sites}
+        values = {n: transforms[n](v) for n, v in free.items()}
+        moved = permute_clusters(values, self._moves.axes, order)
+        volume = jnp.zeros(())
+        sticks = self._moves.sticks
+        if sticks is not None:
+            moved[sticks], volume = _sticks_in_order(values[sticks], order)
+        there = {n: transforms[n].inv(v) for n, v in moved.items()}
+        for name, transform in transforms.items():
+            before = transform.log_abs_det_jacobian(free[name], values[name]).sum()
+            volume += before - transform.log_abs_det_jacobian(there[name], moved[name]).sum()
+        return there, volume
+
+
+def _sticks_in_order(sticks: Array, order: Array) -> tuple[Array, Array]:
+    """Sticks of the same weights in another order, and the log volume of the move.
+
+    >>> moved, _ = _sticks_in_order(jnp.array([0.5, 0.5]), jnp.array([1, 0, 2]))
+    >>> [round(float(stick), 3) for stick in moved]  # of the weights 0.25, 0.5 and 0.25
+    [0.25, 0.667]
+    """
+    one = jnp.ones(1, sticks.dtype)
+    left = jnp.concatenate([one, jnp.cumprod(1 - sticks)])  # before each cluster
+    weights = (left * jnp.concatenate([sticks, one]))[order]
+    after = jnp.cumsum(weights[::-1])[::-1][:-1]
+    moved = weights[:-1] / after
+    limits = jnp.finfo(sticks.dtype)
+    # a stick that rounding takes to its end would have no finite logarithm
+    moved = jnp.clip(moved, limits.tiny, 1 - limits.epsneg)
+    return moved, jnp.log(left[:-1]).sum() - jnp.log(after).sum()

@@ -1,0 +1,112 @@
+"""One pass over the data in which assignments, and cells that need it, are drawn.
+
+One uniform number a row is compared with the running sum of the clusters' shares: a fused pass,
+where a Gumbel number for every row and cluster would cost several times as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array, random
+
+from ppl_models.distributions.exponential.family import ExponentialFamily
+from ppl_models.distributions.hmm.statistics import HiddenStatistics
+from ppl_models.inference.statistics.chunks import Chunks, over_chunks
+from ppl_models.inference.statistics.e_step import Expectations, look, whole
+from ppl_models.program.model import Pieces
+from ppl_models.program.structure import Structure
+
+
+def draw_clusters(key: Array, logits: Array) -> Array:
+    """Draw a cluster for every row.
+
+    Args:
+        key: random key.
+        logits: ``(cluster, row)``, not normalised.
+
+    Returns:
+        ``(row,)`` of integers.
+
+    >>> draw_clusters(random.key(0), jnp.log(jnp.array([[0.0, 1.0], [1.0, 0.0]]))).tolist()
+    [1, 0]
+    """
+    shares = jnp.exp(logits - logits.max(0))
+    # below 1, so that what rounding leaves over does not fall to a last cluster without a share
+    uniform = random.uniform(key, (logits.shape[1],), logits.dtype)
+    target = uniform * (1 - 4 * jnp.finfo(logits.dtype).eps) * shares.sum(0)
+    running, chosen = jnp.zeros_like(target), jnp.zeros(logits.shape[1], jnp.int32)
+    for k in range(logits.shape[0] - 1):
+        running = running + shares[k]
+        chosen = chosen + (running <= target)
+    return chosen
+
+
+def draw_and_sum(
+    key: Array,
+    pieces: Pieces,
+    structure: Structure,
+    chunks: Chunks,
+    *,
+    keep: bool = False,
+    active: Array | None = None,
+) -> tuple[Expectations, Array | None]:
+    """Draw every row's assignment and sum the statistics up.
+
+    Args:
+        key: random key.
+        pieces: the program's densities at the current values of the global sites.
+        structure: what was read off the program.
+        chunks: the data.
+        keep: return the assignments too.
+        active: ``(cluster,)``, the clusters that may have rows (default: all).
+
+    Returns:
+        Counts and statistics (the log-normaliser is left at zero), assignments ``(row,)``.
+    """
+    families = pieces.families()
+    missing = dict(chunks.missing)
+
+    def chunk(arrays: Mapping[str, Any], present: Array, key: Array) -> tuple[Expectations, Any]:
+        clusters_key, *cell_keys = random.split(key, 1 + len(families))
+        logits, arrays = look(pieces, families, arrays, chunks, "draw", cell_keys)
+        if active is not None:
+            logits = jnp.where(active[:, None], logits, -jnp.inf)
+        chosen = draw_clusters(clusters_key, logits)
+        one_hot = (chosen[None, :] == jnp.arange(structure.clusters)[:, None]) & present
+        weights = one_hot.astype(logits.dtype)
+        statistics = {}
+        for cell_key, (name, family) in zip(cell_keys, families.items(), strict=True):
+            value, gaps, centre = arrays[name], missing[name], chunks.centres[name]
+            if gaps and not family.factorises:  # gaps that do not drop out are drawn too
+                value, gaps = _of_rows(family, chosen).complete(cell_key, value), False
+                value = family.prepare(value, missing=False, centre=centre)
+            elif gaps and isinstance(family, HiddenStatistics) and not family.emission.factorises:
+                value, gaps = (
+                    family.with_drawn_cells(random.fold_in(cell_key, 1), value, centre),
+                    False,
+                )
+            statistics[name] = family.chunk_statistics(weights, value, missing=gaps, centre=centre)
+        expected = Expectations(jnp.zeros((), logits.dtype), weights.sum(-1), statistics)
+        return expected, chosen if keep else None
+
+    keys, by_part = random.split(key, chunks.count), []
+    for part in chunks.parts:
+        count = part.present.shape[0]
+        by_part.append(keys[:count])
+        keys = keys[count:]
+    expected, chosen = over_chunks(chunk, chunks, by_part)
+    left_out = {name: missing[name] and family.factorises for name, family in families.items()}
+    expected = whole(expected, families, left_out)
+    return expected, chunks.in_order(chosen) if keep else None
+
+
+def _of_rows(family: ExponentialFamily, chosen: Array) -> ExponentialFamily:
+    """The family with every row's own component's parameters."""
+    picked = {
+        n: getattr(family, n) if n in family.shared_parameters else getattr(family, n)[chosen]
+        for n in family.parameter_dims
+    }
+    return family.replace(**picked)

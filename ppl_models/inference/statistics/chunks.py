@@ -1,0 +1,229 @@
+"""The data cut into chunks, over which a pass adds up.
+
+Rows are taken in chunks that fit a processor's cache, by a scan, so that memory is bounded whatever
+the number of rows. Rows that end (sequences) whose lengths differ much come in parts by length,
+each as wide as its longest row. The chunks of long data are shared between JAX's devices, of which
+only the sums are exchanged; ``JAX_NUM_CPU_DEVICES=4`` makes devices of four cores.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from ppl_models.distributions.exponential.family import ExponentialFamily
+from ppl_models.inference.statistics.lengths import edges
+from ppl_models.program.compiling import QUICK
+
+CHUNK_BYTES = 200_000  #: of what a pass has at hand: it stays in a core's own cache
+CHUNK_ROWS = (500, 20_000)  #: fewest and most rows of a chunk
+LONG_BYTES = 1_000_000_000  #: of what a pass has at hand: fewer rows than that if they need more
+EXCHANGE = 8  #: chunks a device from which on it pays to wait for the others' sums
+PARTS = 4  #: most parts by length: each is compiled for itself
+WASTE = 100_000_000  #: bytes of padding that a pass would have at hand, above which parts pay
+
+Families = Mapping[str, ExponentialFamily]
+
+
+class Part(NamedTuple):
+    """Rows of similar length: ``arrays[site] (chunk, ...)``, and which rows are no padding."""
+
+    arrays: dict[str, Any]
+    present: Array  #: (chunk, row)
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True)
+class Chunks:
+    """Data cut into chunks, rows as passes need them.
+
+    Args:
+        parts: of the data, by length; one where rows do not end, or are much alike.
+        order: where every row lies among all rows of all chunks, padding included, ``(row,)``.
+        centres: a point amid every site's data.
+        missing: whether a site has gaps.
+        mesh: devices on which chunks of long data lie; None: one device, or little data.
+    """
+
+    parts: tuple[Part, ...]
+    order: Array
+    centres: dict[str, Array]
+    missing: tuple[tuple[str, bool], ...]
+    mesh: Mesh | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of chunks."""
+        return sum(part.present.shape[0] for part in self.parts)
+
+    def in_order(self, kept: Sequence[Array]) -> Array:
+        """What was kept of every row by part, ``(chunk, row)``, as the rows are ordered."""
+        return jnp.concatenate([k.reshape(-1) for k in kept])[self.order]
+
+    def tree_flatten(self) -> tuple[tuple, tuple]:
+        """Arrays are leaves; which sites have gaps, and the devices, are static."""
+        return (self.parts, self.order, self.centres), (self.missing, self.mesh)
+
+    @classmethod
+    def tree_unflatten(cls, static: tuple, leaves: tuple) -> Chunks:
+        """Inverse of flatten."""
+        return cls(*leaves, *static)
+
+
+def cut(
+    data: Mapping[str, Any],
+    families: Families,
+    chunk_rows: int | None = None,
+    parts: int | None = None,
+) -> Chunks:
+    """Cut concrete data into chunks.
+
+    Args:
+        data: site name -> ``(row, ...)``.
+        families: the emission family of every site, for its centre.
+        chunk_rows: most rows of a chunk (default: as many as fit a cache).
+        parts: most parts by length (default: few, and one where that wastes little).
+    """
+    arrays = {n: np.asarray(data[n]) for n in sorted(families)}
+    gaps = {n: family.gaps(arrays[n]) for n, family in families.items()}
+    centres = {n: families[n].centre(jnp.asarray(v)) for n, v in arrays.items()}
+    pieces = []
+    for rows, width in by_length(families, arrays, parts):
+        mine = {n: v[rows] if width is None else v[rows, :width] for n, v in arrays.items()}
+        pieces.append((rows, mine, chunk_rows or _most_rows(mine, families, gaps)))
+    counts = [math.ceil(len(rows) / most) for rows, _, most in pieces]
+    mesh = _devices(max(counts))
+    if mesh is not None:
+        counts = [math.ceil(count / mesh.size) * mesh.size for count in counts]
+    found, cells, order = [], 0, np.empty(len(next(iter(arrays.values()))), np.int32)
+    for (rows, mine, _), count in zip(pieces, counts, strict=True):
+        size = math.ceil(len(rows) / count)
+        prepared = {}
+        for name, value in mine.items():
+            padding = np.repeat(value[:1], count * size - len(rows), axis=0)
+            padded = np.concatenate([value, padding]) if len(padding) else value
+            chunked = padded.reshape(count, size, *value.shape[1:])
+            ready = _prepare(families[name], chunked, centres[name], gaps[name])
+            prepared[name] = _place(ready, mesh)
+        present = _place((np.arange(count * size) < len(rows)).reshape(count, size), mesh)
+        found.append(Part(prepared, present))
+        order[rows] = cells + np.arange(len(rows))
+        cells += count * size
+    return Chunks(tuple(found), jnp.asarray(order), centres, tuple(sorted(gaps.items())), mesh)
+
+
+def by_length(
+    families: Families, arrays: Mapping[str, np.ndarray], parts: int | None = None
+) -> list[tuple[np.ndarray, int | None]]:
+    """Rows of every part, and the positions that they need (None: all).
+
+    Args:
+        families: the emission family of every site.
+        arrays: the data.
+        parts: most parts (default: few, and one where that wastes little).
+    """
+    count = len(next(iter(arrays.values())))
+    whole: list[tuple[np.ndarray, int | None]] = [(np.arange(count), None)]
+    if len(families) > 1:
+        return whole  # sites may differ in their lengths
+    (name,) = families
+    lengths = families[name].lengths(arrays[name])
+    if lengths is None or parts == 1:
+        return whole
+    if parts is None:
+        held = count * families[name].cells(arrays[name], missing=False)
+        padding = 1 - lengths.sum() / (count * arrays[name].shape[1])
+        if jnp.result_type(float).itemsize * held * padding < WASTE:
+            return whole
+    widths = edges(lengths, parts or PARTS)
+    place = np.searchsorted(widths, lengths)
+    members = [np.flatnonzero(place == i) for i in range(len(widths))]
+    return [(rows, int(w)) for rows, w in zip(members, widths, strict=True) if len(rows)]
+
+
+def _most_rows(data: Mapping[str, np.ndarray], families: Families, gaps: Mapping[str, bool]) -> int:
+    """Most rows of a chunk."""
+    cells = sum(families[n].cells(v, missing=gaps[n]) for n, v in data.items())
+    of_row = jnp.result_type(float).itemsize * cells
+    fitting = int(np.clip(CHUNK_BYTES // of_row, *CHUNK_ROWS))
+    return max(1, min(fitting, LONG_BYTES // of_row))
+
+
+@partial(jax.jit, static_argnames=("missing",), compiler_options=QUICK)
+def _prepare(family: ExponentialFamily, value: Array, centre: Array, missing: bool) -> Any:
+    """A site's rows as passes need them, chunk by chunk."""
+    return lax.map(lambda v: family.prepare(v, missing=missing, centre=centre), value)
+
+
+def _devices(count: int) -> Mesh | None:
+    """The devices that share so many chunks."""
+    devices = jax.local_devices()
+    if len(devices) < 2 or count < EXCHANGE * len(devices):
+        return None
+    return Mesh(np.array(devices), ("chunk",))
+
+
+def _place(value: Any, mesh: Mesh | None) -> Any:
+    if mesh is None:
+        return jax.tree.map(jnp.asarray, value)
+    return jax.device_put(value, NamedSharding(mesh, PartitionSpec("chunk")))
+
+
+def over_chunks(
+    chunk: Callable[..., tuple[Any, Any]], chunks: Chunks, *extra: Sequence[Array]
+) -> tuple[Any, list[Any]]:
+    """Sums, and what is kept by chunk, of a function of every chunk.
+
+    Args:
+        chunk: ``(arrays, present, *extra) -> (added up over chunks, stacked by chunk)``.
+        chunks: the data.
+        *extra: more arrays by part, with a leading chunk axis.
+
+    Returns:
+        The sums over all chunks; what was kept by part, ``(chunk, ...)``.
+    """
+
+    def add(total: Any, piece: tuple) -> tuple[Any, Any]:
+        added, kept = chunk(*piece)
+        return jax.tree.map(jnp.add, total, added), kept
+
+    def all_of(pieces: tuple) -> tuple[Any, Any]:
+        first = jax.tree.map(lambda a: a[0], pieces)
+        if pieces[1].shape[0] == 1:
+            added, kept = chunk(*first)
+            return added, jax.tree.map(lambda a: a[None], kept)
+        shapes = jax.eval_shape(chunk, *first)[0]
+        zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        return lax.scan(add, zero, pieces)
+
+    def of_device(pieces: tuple) -> tuple[Any, Any]:
+        added, kept = all_of(pieces)
+        one, apart = ravel_pytree(added)  # devices wait for each other once for every array
+        return apart(lax.psum(one, "chunk")), kept
+
+    of_part = all_of
+    if chunks.mesh is not None:
+        by_chunk = PartitionSpec("chunk")
+        of_part = jax.shard_map(
+            of_device,
+            mesh=chunks.mesh,
+            in_specs=(by_chunk,),
+            out_specs=(PartitionSpec(), by_chunk),
+            check_vma=False,
+        )
+    by_part = zip(chunks.parts, *extra, strict=True) if extra else ((p,) for p in chunks.parts)
+    found = [of_part((*part, *more)) for part, *more in by_part]
+    total = found[0][0]
+    for added, _ in found[1:]:
+        total = jax.tree.map(jnp.add, total, added)
+    return total, [kept for _, kept in found]

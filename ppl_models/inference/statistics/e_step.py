@@ -1,0 +1,228 @@
+"""One pass over the data: assignments are summed out, maximised or drawn; statistics remain.
+
+Logits are kept as (cluster, row): maxima, exponentials and sums then run along rows. What is left
+of the rows adds up over chunks, see ``chunks.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.scipy.special import logsumexp
+
+from ppl_models.distributions.exponential.family import ExponentialFamily, StackedFamily, Statistics
+from ppl_models.inference.statistics.chunks import Chunks, Families, over_chunks
+from ppl_models.program.model import Pieces
+from ppl_models.program.structure import Structure
+
+#: logits (cluster, row) -> weights (cluster, row), log-normaliser (row,)
+Assign = Callable[[Array, Array], tuple[Array, Array]]
+
+
+class Expectations(NamedTuple):
+    """What a pass over the data leaves."""
+
+    log_normaliser: Array  #: summed over rows: log p(x) (soft) or the largest log p(z, x) (hard)
+    counts: Array  #: rows a cluster, (cluster,)
+    statistics: dict[str, Statistics]  #: by emission site
+
+
+def soft(logits: Array, present: Array) -> tuple[Array, Array]:
+    """Responsibilities and log-normalisers: temperature 1."""
+    top = lax.stop_gradient(logits.max(0))
+    shifted = jnp.exp(logits - top)
+    total = shifted.sum(0)
+    return shifted * (present / total), (top + jnp.log(total)) * present
+
+
+def winners(logits: Array) -> tuple[Array, Array]:
+    """The highest value over clusters and whose it is, the first of equals.
+
+    A running comparison over clusters is one fused pass; ``argmax`` is slow on CPUs.
+    """
+    best, winner = logits[0], jnp.zeros(logits.shape[1], jnp.int32)
+    for k in range(1, logits.shape[0]):
+        better = logits[k] > best
+        best, winner = jnp.where(better, logits[k], best), jnp.where(better, k, winner)
+    return best, winner
+
+
+def hard(logits: Array, present: Array) -> tuple[Array, Array]:
+    """All weight on the best cluster: temperature 0."""
+    best, winner = winners(logits)
+    one_hot = winner[None, :] == jnp.arange(logits.shape[0])[:, None]
+    return one_hot * present, best * present
+
+
+def e_step(
+    pieces: Pieces,
+    structure: Structure,
+    chunks: Chunks,
+    assign: Assign = soft,
+    active: Array | None = None,
+    nearby: Nearby | None = None,
+) -> Expectations:
+    """One pass over all rows.
+
+    Args:
+        pieces: the program's densities at given values of the global sites.
+        structure: what was read off the program.
+        chunks: the data.
+        assign: what becomes of the assignments.
+        active: ``(cluster,)``, the clusters that may have rows (default: all).
+        nearby: a point that log-densities are measured from.
+
+    Returns:
+        Log-normaliser, counts and statistics, summed over rows.
+    """
+    families = pieces.families()
+    missing = dict(chunks.missing)
+    how = "best" if assign is hard else "mean"
+
+    def chunk(
+        arrays: Mapping[str, Any], present: Array, *known: Array
+    ) -> tuple[Expectations, None]:
+        if nearby is None:
+            logits, arrays = look(pieces, families, arrays, chunks, how)
+        else:
+            logits = _add_up(nearby.point, arrays) - known[0] + _add_up(nearby.step, arrays)
+        if active is not None:
+            logits = jnp.where(active[:, None], logits, -jnp.inf)
+        weights, normaliser = assign(logits, present.astype(logits.dtype))
+        added = {
+            name: family.chunk_statistics(
+                weights, arrays[name], missing=missing[name], centre=chunks.centres[name]
+            )
+            for name, family in families.items()
+        }
+        return Expectations(normaliser.sum(), weights.sum(-1), added), None
+
+    expected = over_chunks(chunk, chunks, *([] if nearby is None else [nearby.rows]))[0]
+    return whole(expected, families, missing)
+
+
+def whole(added: Expectations, families: Families, missing: Mapping[str, bool]) -> Expectations:
+    """A pass of which all chunks are added up, with the statistics of every family by name."""
+    statistics = {
+        name: family.whole(added.statistics[name], missing=missing[name])
+        for name, family in families.items()
+    }
+    return added._replace(statistics=statistics)
+
+
+class Coefficients(NamedTuple):
+    """What logits are made of, where all families keep their statistics side by side."""
+
+    log_weights: Array  #: (cluster, 1)
+    natural: dict[str, Array]  #: by site, (cluster, statistic)
+
+
+class Nearby(NamedTuple):
+    """A point that log-densities are measured from, and the step from it to where they are asked.
+
+    A step's coefficients are as small as the step is, and so are their rounding errors, which are
+    the same in every row and would otherwise add up over all of them.
+    """
+
+    point: Coefficients
+    step: Coefficients
+    rows: list[Array]  #: log-densities of the rows at the point by part, (chunk, row)
+
+
+def _add_up(coefficients: Coefficients, arrays: Mapping[str, Array]) -> Array:
+    return coefficients.log_weights + sum(c @ arrays[n] for n, c in coefficients.natural.items())
+
+
+def coefficients(log_weights: Array, families: Families, chunks: Chunks) -> Coefficients:
+    """In double precision, whatever the precision of the parameters."""
+    missing = dict(chunks.missing)
+    with jax.enable_x64(True):
+        log_weights = log_weights.astype(jnp.float64)
+        log_weights = log_weights - logsumexp(log_weights)
+        natural = {}
+        for name, family in families.items():
+            assert isinstance(family, StackedFamily)
+            flat = family.components()
+            exact = flat.replace(
+                **{n: getattr(flat, n).astype(jnp.float64) for n in flat.parameter_dims}
+            )
+            centre = chunks.centres[name].astype(jnp.float64)
+            natural[name] = exact.natural(missing=missing[name], centre=centre)
+        return Coefficients(log_weights, natural)
+
+
+def row_normalisers(point: Coefficients, chunks: Chunks) -> list[Array]:
+    """The log-normaliser of every row by part, ``(chunk, row)``; 0 for padding."""
+
+    def chunk(arrays: Mapping[str, Array], present: Array) -> tuple[tuple[()], Array]:
+        logits = _add_up(point, arrays)
+        return (), soft(logits, present.astype(logits.dtype))[1]
+
+    return over_chunks(chunk, chunks)[1]
+
+
+def look(
+    pieces: Pieces,
+    families: Families,
+    arrays: Mapping[str, Any],
+    chunks: Chunks,
+    how: str,
+    keys: Sequence[Array] | None = None,
+) -> tuple[Array, dict[str, Any]]:
+    """``log p(z = k, x_n)`` of one chunk, and the chunk with what was found out about its rows.
+
+    Args:
+        pieces: the program's densities.
+        families: its emissions.
+        arrays: the chunk's rows.
+        chunks: centres and gaps.
+        how: what becomes of what an emission hides: "mean", "best" or "draw".
+        keys: random keys of draws, one a site.
+    """
+    total: Any = 0.0 if pieces.log_weights is None else pieces.log_weights
+    missing, found = dict(chunks.missing), dict(arrays)
+    for place, (name, family) in enumerate(families.items()):
+        logits, found[name] = family.look(
+            arrays[name],
+            missing=missing[name],
+            centre=chunks.centres[name],
+            how=how,
+            key=None if keys is None else keys[place],
+        )
+        total = total + logits
+    return total, found
+
+
+def log_joint_by_cluster(
+    pieces: Pieces,
+    families: Mapping[str, ExponentialFamily],
+    structure: Structure,
+    arrays: Mapping[str, Array],
+    centres: Mapping[str, Array],
+    missing: Mapping[str, bool],
+) -> Array:
+    """``log p(z = k, x_n)`` of one chunk, ``(cluster, row)``."""
+    total: Any = 0.0 if pieces.log_weights is None else pieces.log_weights
+    for name, family in families.items():
+        total = total + family.logits(arrays[name], missing=missing[name], centre=centres[name])
+    return total
+
+
+def expected_log_joint(pieces: Pieces, expected: Expectations, chunks: Chunks) -> Array:
+    """Log joint density of globals, assignments and data that the statistics imply.
+
+    log prior(θ) + Σ_k N_k log π_k + Σ_k <S_k, η_k> - N_k A(η_k): a function of the globals that
+    costs the same whatever the number of rows.
+    """
+    total = pieces.log_prior
+    if pieces.log_weights is not None:
+        tiny = jnp.log(jnp.finfo(expected.counts.dtype).tiny)
+        total = total + (expected.counts * jnp.clip(pieces.log_weights[:, 0], tiny)).sum()
+    for name, family in pieces.families().items():
+        density = family.expected_log_density(expected.statistics[name], chunks.centres[name])
+        total = total + density.sum()
+    return total

@@ -1,0 +1,201 @@
+"""The loop that EM and its hard-assignment limit share: sweep, maximise, until nothing is gained.
+
+All starts move in one compiled block of iterations; a start that has converged stands still.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from ppl_models.data.progress import progress_bar
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.statistics.chunks import Chunks
+from ppl_models.inference.statistics.e_step import Assign, e_step, soft
+from ppl_models.inference.statistics.m_step import maximise
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.parameter_map import ParameterLink
+from ppl_models.program.structure import Structure
+
+BLOCK = 25  #: iterations between looks at the clock
+PATH_CELLS = 2_000_000  #: most numbers that the recorded path of one block may hold
+TOGETHER_CELLS = 1_000_000  #: starts run side by side where start x cluster x row is below this
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one iteration does; static, so that equal plans share a compiled block."""
+
+    structure: Structure
+    links: tuple[ParameterLink, ...]
+    free: tuple[str, ...]
+    flat: bool
+    assign: Assign
+    side_by_side: bool
+    record: bool
+
+
+@dataclass
+class EMRuns:
+    """The finished climb of all starts."""
+
+    values: dict[str, np.ndarray]  #: (start, ...)
+    objective: np.ndarray  #: (start, iteration), NaN after convergence
+    iterations: np.ndarray
+    converged: np.ndarray
+    path: dict[str, np.ndarray]  #: (start, iteration, ...), empty where too large
+
+
+def run_em(
+    problem: Problem,
+    start: Globals,
+    *,
+    links: tuple[ParameterLink, ...],
+    free: tuple[str, ...],
+    iterations: int,
+    tolerance: float,
+    flat: bool = False,
+    assign: Assign = soft,
+    label: str = "em",
+    active: Array | None = None,
+) -> EMRuns:
+    """Iterate every start until the objective gains less than ``tolerance``, relatively.
+
+    Args:
+        problem: program and data.
+        start: global sites ``(start, ...)``.
+        wires: sites with a closed form.
+        free: sites without.
+        iterations: most iterations.
+        tolerance: least relative gain of the objective that an iteration is worth, at least four
+            units in the last place.
+        flat: leave the priors out.
+        assign: soft or hard assignment.
+        label: of the progress bar.
+        active: ``(start, cluster)``, the clusters that each start may use (default: all).
+    """
+    # the last digit of a sum may go to and fro for ever
+    tolerance = max(tolerance, 4 * float(jnp.finfo(jnp.result_type(float)).eps))
+    count = len(next(iter(start.values())))
+    cells = count * problem.structure.clusters * problem.structure.rows
+    numbers = sum(np.size(v) for v in start.values()) * BLOCK
+    plan = Plan(
+        problem.structure,
+        links,
+        free,
+        flat,
+        assign,
+        cells <= TOGETHER_CELLS,
+        numbers <= PATH_CELLS,
+    )
+    values, done = start, jnp.zeros(count, bool)
+    # of a stated type, or the second block would be compiled anew
+    last = jnp.full(count, -jnp.inf, jnp.result_type(float))
+    objectives, paths = [], []
+    with progress_bar(iterations, f"{label}, {count} starts", problem.progress) as bar:
+        for begin in range(0, iterations, BLOCK):
+            left = iterations - begin
+            values, last, done, objective, path = _block(
+                problem.model,
+                problem.chunks,
+                values,
+                last,
+                done,
+                tolerance,
+                left,
+                problem.known_priors,
+                active,
+                plan=plan,
+            )
+            objectives.append(np.asarray(objective))
+            paths.append(jax.tree.map(np.asarray, path))
+            bar.update(BLOCK)
+            if bool(done.all()):
+                break
+    objective = np.concatenate(objectives).T
+    path = {n: np.concatenate([p[n] for p in paths]).swapaxes(0, 1) for n in paths[0]}
+    return EMRuns(
+        {n: np.asarray(v) for n, v in values.items()},
+        objective,
+        np.isfinite(objective).sum(1),
+        # one that came where there is no density stands still too
+        np.asarray(done) & np.isfinite(np.asarray(last)),
+        path,
+    )
+
+
+@partial(jax.jit, static_argnames=("plan",))
+def _block(
+    model: Model,
+    chunks: Chunks,
+    values: Globals,
+    last: Array,
+    done: Array,
+    tolerance: Any,
+    left: Any,
+    known: dict[str, Any],
+    usable: Array | None = None,
+    *,
+    plan: Plan,
+) -> tuple[Globals, Array, Array, Array, dict[str, Array]]:
+    def one(state: tuple[Globals, Array, Array, Any]) -> tuple[Globals, Array, Array, Array]:
+        values, last, done, active = state
+        pieces = model.pieces(values, plan.structure, known)
+        expected = e_step(pieces, plan.structure, chunks, plan.assign, active)
+        objective = expected.log_normaliser + (0.0 if plan.flat else pieces.log_prior)
+        moved = maximise(
+            model,
+            plan.structure,
+            plan.links,
+            plan.free,
+            values,
+            expected,
+            chunks,
+            flat=plan.flat,
+            known=known,
+        )
+        gain = objective - last
+        now_done = done | (jnp.abs(gain) <= tolerance * (1 + jnp.abs(objective)))
+        now_done |= ~jnp.isfinite(objective)
+        kept = jax.tree.map(lambda a, b: jnp.where(now_done, a, b), values, moved)
+        recorded = jnp.where(done, jnp.nan, objective)
+        return kept, jnp.where(done, last, objective), now_done, recorded
+
+    # a start of its own is not mapped over: a loop more would copy the data at every iteration
+    alone = done.shape[0] == 1
+
+    def all_starts(state: Any) -> Any:
+        if alone:
+            found = one(jax.tree.map(lambda v: v[0], state))
+            return jax.tree.map(lambda v: v[None], found)
+        return (jax.vmap(one) if plan.side_by_side else partial(lax.map, one))(state)
+
+    def going(state: Any) -> Array:
+        index, (_, _, done), _ = state
+        return (index < jnp.minimum(BLOCK, left)) & ~done.all()
+
+    def iteration(state: Any) -> Any:
+        index, (values, last, done), kept = state
+        *now, recorded = all_starts((values, last, done, usable))
+        seen = (recorded, values if plan.record else {})
+        kept = jax.tree.map(lambda all, new: all.at[index].set(new), kept, seen)
+        return index + 1, tuple(now), kept
+
+    blank = (jnp.full((BLOCK, *last.shape), jnp.nan, last.dtype), values if plan.record else {})
+    blank = (blank[0], jax.tree.map(lambda v: jnp.zeros((BLOCK, *v.shape), v.dtype), blank[1]))
+    index, (values, last, done), (objective, path) = lax.while_loop(
+        going, iteration, (0, (values, last, done), blank)
+    )
+    unused = jnp.arange(BLOCK) >= index
+    path = jax.tree.map(
+        lambda all, end: jnp.where(unused.reshape(-1, *[1] * end.ndim), end, all),
+        path,
+        values if plan.record else {},
+    )
+    return values, last, done, objective, path

@@ -1,0 +1,194 @@
+"""Updates of the global sites from the statistics alone.
+
+Each wired site has a conditional posterior where family and prior are conjugate: its mode serves
+EM, its draw serves Gibbs. Sites without one are moved on the tiny log joint density of
+:func:`.statistics.expected_log_joint`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jax import Array, lax
+from jax.flatten_util import ravel_pytree
+from jax.scipy.optimize import minimize
+
+from ppl_models.distributions.conditionals import Conditional, DirichletConditional
+from ppl_models.distributions.priors import BlockDirichlet, InverseGammaScale
+from ppl_models.inference.statistics.chunks import Chunks
+from ppl_models.inference.statistics.e_step import Expectations, e_step, expected_log_joint
+from ppl_models.program.model import Globals, Model, Pieces
+from ppl_models.program.parameter_map import ParameterLink, ParameterMap
+from ppl_models.program.structure import Structure
+
+NEWTON_STEPS = 20
+CONJUGATE_PRIORS = (
+    dist.Beta,
+    dist.Dirichlet,
+    dist.Gamma,
+    dist.InverseWishart,
+    dist.Normal,
+    BlockDirichlet,
+    InverseGammaScale,
+)
+
+
+def plain_prior(prior: Any, shape: tuple[int, ...]) -> Any:
+    """The prior without plates and ``to_event``, its parameters as large as the site.
+
+    Returns None for a flat prior.
+    """
+    base = prior
+    while isinstance(base, dist.Independent | dist.ExpandedDistribution):
+        base = base.base_dist
+    if isinstance(base, dist.ImproperUniform | dist.Unit):
+        return None
+    event = base.event_dim
+    target = shape[: len(shape) - event]
+    if not isinstance(base, CONJUGATE_PRIORS):
+        return base
+    if isinstance(base, dist.InverseWishart):
+        scale = jnp.broadcast_to(base.scale_matrix, shape)
+        return dist.InverseWishart(jnp.broadcast_to(base.concentration, target), scale_matrix=scale)
+    arguments: dict[str, Any] = {}
+    for name, value in base.get_args().items():
+        value = jnp.asarray(
+            value, jnp.result_type(value, float)
+        )  # dist.Normal(0, 2) is of integers
+        own_event = value.ndim - len(base.batch_shape) if value.ndim > len(base.batch_shape) else 0
+        tail = value.shape[value.ndim - own_event :] if own_event else ()
+        arguments[name] = jnp.broadcast_to(value, target + tail)
+    static = {n: getattr(base, n) for n in ("blocks",) if hasattr(base, n)}
+    return type(base)(**arguments, **static)
+
+
+def conditional(
+    link: ParameterLink,
+    pieces: Pieces,
+    structure: Structure,
+    expected: Expectations,
+    chunks: Chunks,
+    values: Globals,
+    *,
+    flat: bool,
+) -> Conditional | None:
+    """The conditional posterior of a wired site, or None where it is not conjugate."""
+    prior = None
+    if not flat:
+        prior = plain_prior(pieces.priors[link.site], jnp.shape(values[link.site]))
+    if link.emission == structure.assignment:
+        if prior is not None and not isinstance(prior, dist.Dirichlet):
+            return None
+        return DirichletConditional(
+            (1.0 if prior is None else prior.concentration) + expected.counts
+        )
+    return pieces.families()[link.emission].conditional(
+        link.parameter,
+        prior,
+        expected.statistics[link.emission],
+        chunks.centres[link.emission],
+        shared=link.shared,
+    )
+
+
+def conjugate_sites(
+    model: Model,
+    structure: Structure,
+    parameter_map: ParameterMap,
+    chunks: Chunks,
+    *,
+    flat: bool = False,
+) -> tuple[tuple[ParameterLink, ...], tuple[str, ...]]:
+    """Wires with a conditional in closed form, and the names of all other sites.
+
+    Args:
+        model: the program.
+        structure: its structure.
+        wiring: its wires.
+        chunks: the data.
+        flat: leave the priors out.
+    """
+    served: list[ParameterLink] = []
+
+    def probe(model: Model, chunks: Chunks) -> None:
+        values = structure.initial(jax.random.key(0))
+        pieces = model.pieces(values, structure)
+        expected = e_step(pieces, structure, chunks)
+        for link in parameter_map.links:
+            if (
+                conditional(link, pieces, structure, expected, chunks, values, flat=flat)
+                is not None
+            ):
+                served.append(link)
+
+    jax.eval_shape(probe, model, chunks)
+    names = {w.site for w in served}
+    candidates = [w.site for w in parameter_map.links] + list(parameter_map.free)
+    return tuple(served), tuple(n for n in candidates if n not in names)
+
+
+def maximise(
+    model: Model,
+    structure: Structure,
+    links: tuple[ParameterLink, ...],
+    free: tuple[str, ...],
+    values: Globals,
+    expected: Expectations,
+    chunks: Chunks,
+    *,
+    flat: bool = False,
+    known: Mapping[str, Any] | None = None,
+) -> Globals:
+    """Raise the expected log joint density: the mode of each conditional in turn, then the rest.
+
+    With ``flat`` the priors are left out, so that the likelihood alone is raised. A component
+    that no row is assigned to keeps its parameters where the data say nothing about them.
+    """
+    values = dict(values)
+    for link in links:
+        pieces = model.pieces(values, structure, known)
+        found = conditional(link, pieces, structure, expected, chunks, values, flat=flat)
+        assert found is not None
+        mode = found.mode()
+        values[link.site] = jnp.where(jnp.isfinite(mode), mode, values[link.site])
+    if free:
+        values.update(_quasi_newton(model, structure, free, values, expected, chunks, flat, known))
+    return values
+
+
+def _quasi_newton(
+    model: Model,
+    structure: Structure,
+    free: tuple[str, ...],
+    values: Globals,
+    expected: Expectations,
+    chunks: Chunks,
+    flat: bool,
+    known: Mapping[str, Any] | None,
+) -> Globals:
+    """Sites without a closed form: quasi-Newton steps in the unconstrained space, never down."""
+    start = model.unconstrain({n: values[n] for n in free}, structure)
+    vector, unravel = ravel_pytree(start)
+
+    def loss(vector: Array) -> Array:
+        trial = {**values, **model.constrain(unravel(vector), structure)}
+        pieces = model.pieces(trial, structure, known)
+        gain = expected_log_joint(pieces, expected, chunks)
+        return -(gain - pieces.log_prior if flat else gain) / (1 + expected.counts.sum())
+
+    before = loss(vector)
+    found = _bfgs(loss, vector)
+    after = loss(found)
+    better = jnp.isfinite(after) & (after <= before)
+    chosen = jnp.where(better, found, vector)
+    trial = model.constrain(unravel(chosen), structure)
+    # untouched values come back exactly, not through a round trip of the transform
+    return {n: lax.select(better, trial[n], values[n]) for n in free}
+
+
+def _bfgs(loss: Any, vector: Array) -> Array:
+    return minimize(loss, vector, method="BFGS", options={"maxiter": NEWTON_STEPS}).x

@@ -1,0 +1,66 @@
+"""Refusals before a method runs: priors out of range, data outside the support of an emission."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ppl_models.data.kinds import Observed
+from ppl_models.distributions.sequences.autoregressive import Autoregressive
+from ppl_models.errors import InputError
+from ppl_models.inference.problem import Problem
+
+
+def refuse_priors(problem: Problem) -> None:
+    """Refuse priors whose arguments are outside their range, which would only give NaN."""
+    for name, prior in problem.example.priors.items():
+        while hasattr(prior, "base_dist"):
+            prior = prior.base_dist
+        for argument, constraint in prior.arg_constraints.items():
+            if argument in vars(type(prior)) or constraint.is_discrete:
+                continue  # derived from another argument, or no number
+            value = getattr(prior, argument, None)
+            if value is None:
+                continue
+            try:
+                inside = np.all(constraint(np.asarray(value)))
+            except ValueError:
+                continue  # a range that depends on another argument
+            if not inside:
+                raise InputError(
+                    f"the prior of site '{name}' has {argument}={np.asarray(value).tolist()}: "
+                    f"give values in {getattr(constraint, 'base_constraint', constraint)}"
+                )
+
+
+def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> None:
+    """Refuse data outside the support of the program's emissions."""
+    for name, emission in problem.example.emissions.items():
+        values = np.asarray(problem.model.data[name])
+        seen = ~np.isnan(values) if values.dtype.kind == "f" else values >= 0
+        if isinstance(emission, Autoregressive) and emission.needs_whole_rows and not seen.all():
+            place = tuple(int(i) for i in np.argwhere(~seen)[0])
+            raise InputError(
+                f"'{name}' lacks the cell at row {place[0]}, column {place[1]}, and "
+                f"{type(emission).__name__} has no density of a row with gaps: leave the row out"
+            )
+        whole = emission.support
+        single = whole
+        while hasattr(single, "base_constraint"):
+            single = single.base_constraint
+        if single.is_discrete is False and not seen.any():
+            raise InputError(f"'{name}' has no observed cell: give it data")
+        try:
+            good = np.asarray(single(np.where(seen, values, 0))) | ~seen
+        except (TypeError, ValueError):
+            continue  # a support of whole vectors cannot be judged cell by cell
+        if good.shape != values.shape or good.all():
+            continue
+        place = tuple(int(i) for i in np.argwhere(~good)[0])
+        wanted = getattr(emission, "data_description", f"values in {whole}")
+        where = f"row {place[0]}" + (f", column {place[1]}" if len(place) > 1 else "")
+        raise InputError(
+            f"site '{name}' emits {wanted}, and {where} is {values[place]}: "
+            "recode the data or choose another program"
+        )

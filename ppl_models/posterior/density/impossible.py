@@ -1,0 +1,69 @@
+"""What a program holds impossible: rows whose probability is zero under a cluster.
+
+Densities on which inference runs take the logarithm of the smallest number for that of zero (see
+``distributions.bernoulli.safe_log``). What a user is told is ``-inf``.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ppl_models.distributions.convert import as_family
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.structure import Structure
+
+
+def with_impossible(
+    logits: Array, model: Model, values: Globals, structure: Structure
+) -> tuple[Array, Array]:
+    """Log-densities with ``-inf`` for what is impossible, and which of them that are.
+
+    Args:
+        logits: ``log p(z = k, x_n)``, ``(draw, cluster, row)``.
+        model: the program and the rows.
+        values: of the global sites, ``(draw, ...)``.
+        structure: of the program.
+
+    Returns:
+        Both ``(draw, cluster, row)``.
+    """
+    lowest = np.log(np.finfo(logits.dtype).tiny)
+    if not bool((logits.max(1) <= lowest).any()):  # nothing that is impossible is seen above it
+        return logits, jnp.zeros(logits.shape, bool)
+    missing = tuple(sorted(n for n, v in model.data.items() if _gaps(v)))
+    never = _impossible(model, values, structure=structure, missing=missing)
+    return jnp.where(never, -jnp.inf, logits), never
+
+
+def _gaps(value: object) -> bool:
+    array = np.asarray(value)
+    return bool(np.isnan(array).any() if array.dtype.kind == "f" else (array < 0).any())
+
+
+@partial(jax.jit, static_argnames=("structure", "missing"))
+def _impossible(
+    model: Model, values: Globals, *, structure: Structure, missing: tuple[str, ...]
+) -> Array:
+    def one(held: Globals) -> Array:
+        pieces = model.pieces(held, structure)
+        never = jnp.zeros((structure.clusters, structure.rows), bool)
+        if pieces.log_weights is not None:
+            lowest = jnp.log(jnp.finfo(pieces.log_weights.dtype).tiny)
+            never |= pieces.log_weights < lowest + 1
+        for name, emission in pieces.emissions.items():
+            family = as_family(emission)
+            if family is None or (family.batch_shape and family.batch_shape[-1] != 1):
+                continue  # its own log-densities are not clipped
+            family, value, gaps = family.components(), model.data[name], name in missing
+            centre = family.centre(value)
+            prepared = family.prepare(value, missing=gaps, centre=centre)
+            found = family.vanishes(prepared, missing=gaps, centre=centre)
+            never |= False if found is None else found
+        return never
+
+    return jax.lax.map(one, values) if values else one({})[None]

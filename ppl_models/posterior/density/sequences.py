@@ -1,0 +1,236 @@
+"""How well sequences are predicted, token by token: perplexity, and the probability of each."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax import Array, lax
+
+from ppl_models.data.sequences import UNKNOWN
+from ppl_models.distributions.convert import unwrap
+from ppl_models.distributions.exponential.bernoulli import is_log_of_zero
+from ppl_models.distributions.sequences.autoregressive import Autoregressive
+from ppl_models.errors import InputError
+from ppl_models.posterior.result.restore import RestoredFit, restore
+from ppl_models.program.json_text import from_json
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.precision import scope
+from ppl_models.program.structure import Structure
+
+CELLS = 4_000_000  #: sequence x position (x token) at once
+WORDS = "words"  #: attribute of a fit whose tokens were words, even if of one character each
+
+
+def perplexity(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) -> xr.Dataset:
+    """How well sequences are predicted, per token, ``<end>`` being one.
+
+    The probability of a whole sequence is its posterior predictive probability, as in
+    ``log_density``: the mean over draws, clusters summed out.
+
+    Args:
+        tree: a fit of a program that writes sequences.
+        data: sequences (default: the fitted ones).
+        draws: use at most this many draws a chain.
+
+    Returns:
+        ``nats_per_token``, ``bits_per_token``, ``perplexity`` (the exponential of the nats) and
+        ``tokens``, how many were predicted; infinite where a sequence is impossible.
+
+    Raises:
+        InputError: a program that writes no sequences, tokens that are not known, or tokens that
+            the fit's vocabulary lacks.
+
+    >>> from ppl_models import fit
+    >>> tree = fit("markov_chain", ["ab", "abab"], method="em", priors="flat", seed=0)
+    >>> float(perplexity(tree).bits_per_token.round(3))  # b ends the sequence in 2 of 3 cases
+    0.344
+    """
+    with scope(tree.attrs.get("precision", "float64")):
+        found, site, writer = _sequences(tree, data, draws)
+        total = _by_blocks(found, site, writer, "sequence").sum()
+        count = int(_inside(found.observed[site].values, writer).sum())
+    nats = -float(total) / count
+    return xr.Dataset(
+        {
+            "nats_per_token": nats,
+            "bits_per_token": nats / np.log(2),
+            "perplexity": np.exp(nats),
+            "tokens": count,
+        }
+    )
+
+
+def token_probabilities(
+    tree: xr.DataTree, data: Any = None, *, every: bool = False, draws: int | None = None
+) -> xr.DataArray:
+    """Predictive probability of every token given all before it in its sequence.
+
+    Draws and clusters are weighed by how well they predicted the tokens read so far, so that the
+    probabilities of a sequence's tokens, ``<end>`` included, multiply to the sequence's own.
+
+    Args:
+        tree: a fit of a program that writes sequences.
+        data: sequences (default: the fitted ones).
+        every: the probability of every token that might have stood there, not only of the one
+            that does.
+        draws: use at most this many draws a chain.
+
+    Returns:
+        ``(sequence, position)``, NaN after ``<end>`` (and after a token that was impossible);
+        with ``every`` ``(sequence, position, next_token)``.
+
+    Raises:
+        InputError: as :func:`perplexity`.
+
+    >>> from ppl_models import fit
+    >>> tree = fit("markov_chain", ["ab", "abab"], method="em", priors="flat", seed=0)
+    >>> token_probabilities(tree, ["ab"]).values.round(2).tolist()
+    [[1.0, 1.0, 0.67]]
+    """
+    with scope(tree.attrs.get("precision", "float64")):
+        found, site, writer = _sequences(tree, data, draws)
+        joint = _by_blocks(found, site, writer, "table" if every else "token")
+        reading = found.observed[site]
+        inside = _inside(reading.values, writer)
+    with np.errstate(invalid="ignore"):
+        if every:
+            top = joint.max(-1, keepdims=True)
+            share = np.exp(joint - top)
+            table = share / share.sum(-1, keepdims=True)
+        else:
+            table = np.exp(np.diff(joint, axis=1, prepend=0.0))
+    table[~inside] = np.nan
+    dims = (*reading.dims, "next_token")[: table.ndim]
+    sizes = dict(zip(dims, table.shape, strict=True))
+    coords = {
+        n: np.asarray(c) for n, c in reading.coords.items() if sizes.get(n) == len(np.asarray(c))
+    }
+    return xr.DataArray(table, coords, dims, name="probability")
+
+
+def of_words(tree: xr.DataTree) -> bool:
+    """Whether a fit's tokens are words: it says so, or one of them is longer than a character."""
+    labels = from_json(tree.attrs.get("coordinate_labels", "{}"))
+    unknown = set(labels.get(UNKNOWN, ()))
+    tokens = (str(t) for t in labels.get("token", ()) if t not in unknown)
+    return WORDS in tree.attrs or any(len(token) > 1 for token in tokens)
+
+
+def sequence_writer(found: RestoredFit) -> tuple[str, Autoregressive] | None:
+    """The program's site that is written token by token, and its distribution's sizes.
+
+    Nothing is computed: of the distribution only what is static can be asked. None where the
+    program has no such site, or others beside it.
+    """
+    model, structure = found.problem.model, found.problem.structure
+    emissions: dict[str, Any] = {}
+
+    def trace(model: Model, key: Array) -> None:
+        run = model.trace_at(structure.initial(key), structure)
+        emissions.update({n: unwrap(run[n]["fn"]) for n in structure.emissions})
+
+    jax.eval_shape(trace, model, jax.random.key(0))
+    (site, emission), *more = emissions.items()
+    return (site, emission) if isinstance(emission, Autoregressive) and not more else None
+
+
+def _sequences(
+    tree: xr.DataTree, data: Any, draws: int | None
+) -> tuple[RestoredFit, str, Autoregressive]:
+    """The fit with sequences that are known throughout, their site and distribution."""
+    found = restore(tree, data, draws=draws)
+    written = sequence_writer(found)
+    if written is None:
+        raise InputError(
+            f"the program {tree.attrs['program']} does not write sequences token by token: use "
+            "log_density"
+        )
+    site, writer = written
+    unknown = (found.observed[site].values < 0).any(1)
+    if unknown.any():
+        other = "" if writer.needs_whole_rows else ", or use log_density, which sums them out"
+        raise InputError(
+            f"sequence {int(unknown.argmax())} of {site} has tokens that are not known: fill them "
+            f"in with impute{other}"
+        )
+    return found, site, writer
+
+
+def _inside(codes: np.ndarray, writer: Autoregressive) -> np.ndarray:
+    """Which positions hold a token or the first ``<end>``."""
+    if not writer.ends:
+        return np.ones(codes.shape, bool)
+    ended = codes >= writer.tokens
+    return np.cumsum(ended, axis=1) <= ended
+
+
+def _by_blocks(found: RestoredFit, site: str, writer: Autoregressive, what: str) -> np.ndarray:
+    """Logarithm of the mean over draws of what :func:`_read_draws` sums, all sequences."""
+    model = found.problem.model
+    codes = np.asarray(model.data[site])
+    cells = codes.shape[1] * (writer.tokens + 1 if what == "table" else 1)
+    size = max(1, CELLS // cells)
+    values = {n: jnp.asarray(v) for n, v in found.values.items()}
+    count = len(next(iter(values.values()))) if values else 1
+    pieces = []
+    for first in range(0, len(codes), size):
+        part = model.with_data({n: v[first : first + size] for n, v in model.data.items()})
+        summed = _read_draws(part, values, structure=part.structure(), site=site, what=what)
+        pieces.append(np.asarray(summed, np.float64))
+    return np.concatenate(pieces) - np.log(count)
+
+
+def _exact(log_probs: Array) -> Array:
+    """What is impossible as such, and not as the smallest number's logarithm."""
+    return jnp.where(is_log_of_zero(log_probs), -jnp.inf, log_probs)
+
+
+@partial(jax.jit, static_argnames=("structure", "site", "what"))
+def _read_draws(
+    model: Model, values: Globals, *, structure: Structure, site: str, what: str
+) -> Array:
+    """log Σ over draws and clusters of P(draw's cluster) P(what was read).
+
+    "sequence": whole sequences ``(row,)``; "token": all up to each position ``(row, position)``;
+    "table": all before each position and each token there ``(row, position, V + 1)``.
+    """
+    value = jnp.asarray(model.data[site], jnp.int32)
+
+    def component(held: Globals, cluster: Array | None, log_weight: Array) -> Array:
+        writer = unwrap(model.trace_at(held, structure, assignment=cluster)[site]["fn"])
+        steps = _exact(writer.taken_each(value))
+        if what == "sequence":
+            return log_weight + steps.sum(1)
+        if what == "token":
+            return log_weight[:, None] + jnp.cumsum(steps, axis=1)
+        read = jnp.cumsum(steps, axis=1)
+        before = jnp.concatenate([jnp.zeros_like(read[:, :1]), read[:, :-1]], axis=1)
+        return (log_weight[:, None] + before)[..., None] + _exact(writer.following_each(value))
+
+    def draw(total: Array, held: Globals) -> tuple[Array, None]:
+        if structure.assignment is None:
+            return jnp.logaddexp(total, component(held, None, jnp.zeros(structure.rows))), None
+        weights = model.pieces(held, structure).log_weights
+        assert weights is not None
+        log_weights = jnp.broadcast_to(weights, (structure.clusters, structure.rows))
+
+        def add(total: Array, pair: tuple[Array, Array]) -> tuple[Array, None]:
+            return jnp.logaddexp(total, component(held, *pair)), None
+
+        return lax.scan(add, total, (jnp.arange(structure.clusters), log_weights))
+
+    def first_of(values: Globals) -> Array:
+        held = {n: v[0] for n, v in values.items()}
+        cluster = None if structure.assignment is None else jnp.zeros((), int)
+        return component(held, cluster, jnp.zeros(structure.rows))
+
+    shape = jax.eval_shape(first_of, values)
+    nothing = jnp.full(shape.shape, -jnp.inf, shape.dtype)
+    if not values:
+        return draw(nothing, {})[0]
+    return lax.scan(draw, nothing, values)[0]

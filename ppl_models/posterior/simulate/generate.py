@@ -1,0 +1,375 @@
+"""New data, and missing cells filled in, from a fit."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax import Array, random
+
+from ppl_models.data.kinds import Observed
+from ppl_models.distributions.convert import as_family, unwrap
+from ppl_models.distributions.sequences.autoregressive import Autoregressive
+from ppl_models.distributions.sequences.infilling_combinations import Reach, combinations, reach
+from ppl_models.distributions.sequences.token_chain import MISSING_TOKEN, TokenChain
+from ppl_models.errors import InputError, whole_number
+from ppl_models.posterior.density.possible import refuse_impossible
+from ppl_models.posterior.density.sequences import sequence_writer
+from ppl_models.posterior.result.restore import RestoredFit, new_rows, restore
+from ppl_models.posterior.simulate.predictive import covariates, draw_data
+from ppl_models.posterior.simulate.sequence_sampling import Style, codes_of, write_sequences
+from ppl_models.program.compiling import in_batches
+from ppl_models.program.json_text import from_json
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.precision import cast, scope
+from ppl_models.program.structure import Structure
+
+CELLS = 4_000_000  #: numbers drawn at once
+
+
+def generate(
+    tree: xr.DataTree,
+    rows: int,
+    *,
+    seed: int,
+    length: int = 100,
+    prefix: Any = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    nucleus: float | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """New rows (or sequences), each from a draw of the posterior of its own.
+
+    Args:
+        tree: a fit.
+        rows: how many.
+        seed: of the random numbers.
+        length: longest sequence, ``<end>`` included; a warning says how many were cut, and the
+            coordinate ``cut`` of the result which.
+        prefix: tokens that all sequences begin with, a string or a list. Draws and clusters are
+            chosen by how probable they make it, so that what follows has its probability given
+            the prefix.
+        temperature: of the choice of each token: below 1 the probable ones become more so; 0
+            takes the most probable.
+        top_k: choose among so many most probable tokens.
+        nucleus: choose among the fewest tokens whose probabilities add up to at least this.
+        given: data of the new rows that the program takes and does not emit, such as the predictors
+            of a regression, by parameter (default: those of the fitted rows).
+
+    Returns:
+        The data sites, ``(row, ...)`` as the observed data are named.
+
+    Raises:
+        InputError: a number out of range, a choice of tokens that makes no sense, or one where the
+            program writes no sequences.
+    """
+    whole_number("rows", rows)
+    whole_number("length", length)
+    whole_number("seed", seed, least=0)
+    style = Style(temperature, top_k, nucleus).check()
+    with scope(tree.attrs.get("precision", "float64")):
+        found = restore(tree)
+        key = random.key(seed)
+        written = sequence_writer(found)
+        if written is None and (prefix is not None or style != Style()):
+            raise InputError(
+                f"the program {tree.attrs['program']} does not write sequences token by token: "
+                "leave prefix, temperature, top_k and nucleus out"
+            )
+        others = _covariates(tree, found, rows, given)
+        if written is None:
+            return _as_dataset(_rows(found, key, rows, length, others), found)
+        if others:
+            raise InputError(
+                f"the sequences of {tree.attrs['program']} depend on {', '.join(others)}, and are "
+                "written token by token, which knows no such data: run the program itself"
+            )
+        site, writer = written
+        drawn = _sequences(tree, found, site, writer, key, rows, length, prefix, style)
+    made = _as_dataset({site: drawn}, found)
+    if not writer.ends:
+        return made
+    cut = drawn[:, -1] != writer.tokens
+    if cut.any():
+        warnings.warn(
+            f"{cut.sum()} of {rows} sequences were cut at {drawn.shape[1]} positions before <end>: "
+            "raise length",
+            stacklevel=2,
+        )
+    return made.assign_coords(cut=(made[site].dims[0], cut))
+
+
+def _sequences(
+    tree: xr.DataTree,
+    found: RestoredFit,
+    site: str,
+    writer: Autoregressive,
+    key: Array,
+    rows: int,
+    length: int,
+    prefix: Any,
+    style: Style,
+) -> np.ndarray:
+    """Sequences written token by token, ``(row, length)``."""
+    if not writer.ends:
+        length = writer.positions
+    if length < 2 and writer.ends:
+        raise InputError(f"length is {length}: a token and <end> need at least 2")
+    begun, values = None, {n: jnp.asarray(v) for n, v in found.values.items()}
+    if prefix is not None:
+        begun = codes_of(prefix, from_json(tree.attrs["coordinate_labels"]), writer, length)
+    else:
+        values = resampled(found, key, rows)
+    return write_sequences(
+        found, site, key, rows, length=length, style=style, prefix=begun, values=values
+    )
+
+
+def _covariates(
+    tree: xr.DataTree, found: RestoredFit, rows: int, given: Mapping[str, Any] | None
+) -> dict[str, np.ndarray]:
+    """What the program is given of new rows and does not emit, ``(row, ...)``."""
+    problem = found.problem
+    wanted = covariates(problem.model, problem.structure)
+    if given is None and (not wanted or rows == problem.structure.rows):
+        return {n: np.asarray(v) for n, v in wanted.items()}
+    if given is None or set(given) != set(wanted):
+        raise InputError(
+            f"the rows of {tree.attrs['program']} depend on {', '.join(wanted) or 'no data'}, and "
+            f"given holds {', '.join(given or {}) or 'nothing'}: give just what they depend on, of "
+            f"{rows} rows"
+        )
+    read = new_rows(tree, dict(given))
+    count = len(next(iter(read.values())).values)
+    if count != rows:
+        raise InputError(f"given holds {count} rows, and {rows} are asked for: give as many")
+    return {n: cast(o.values, tree.attrs["precision"]) for n, o in read.items()}
+
+
+def _rows(
+    found: RestoredFit, key: Array, rows: int, length: int, given: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Rows by a run of the program, each at a draw of its own."""
+    values = resampled(found, key, rows)
+    pieces = []
+    per_row = max(int(np.prod(np.shape(next(iter(found.problem.model.data.values())))[1:])), 1)
+    at_once = max(1, CELLS // per_row)
+    for first in range(0, rows, at_once):
+        count = min(at_once, rows - first)
+        part = {n: v[first : first + count] for n, v in values.items()}
+        own = {n: v[first : first + count, None] for n, v in given.items()}
+        part_key = random.fold_in(key, first + 1)
+        drawn = draw_data(found.problem, part, part_key, count, 1, length, own)
+        pieces.append({n: v[:, 0] for n, v in drawn.items()})
+    return {n: np.concatenate([p[n] for p in pieces]) for n in pieces[0]}
+
+
+def impute(
+    tree: xr.DataTree,
+    data: Any = None,
+    *,
+    draws: int | None = None,
+    seed: int,
+    most_probable: bool = False,
+) -> xr.Dataset:
+    """Fill missing cells in with draws given the observed ones.
+
+    For every draw of the posterior: the assignment given the row's observed cells, then the
+    missing cells given assignment and observed cells.
+
+    Args:
+        tree: a fit.
+        data: rows with missing cells (default: the fitted ones).
+        draws: how many fillings, each from another draw of the posterior (default: 100; 1 for
+            the most probable filling of a point, which has no other).
+        seed: of the random numbers.
+        most_probable: at each draw of the posterior the one most probable filling of a row, all
+            its gaps together and with its cluster, instead of a draw; for chains of tokens.
+
+    Returns:
+        The data sites ``(draw, row, ...)``; observed cells are as they were.
+
+    Raises:
+        InputError: a number out of range, rows that do not have the fit's features, levels or
+            tokens, or a family that knows no most probable filling.
+    """
+    if draws is None:
+        draws = 1 if most_probable and tree.attrs.get("kind") == "point" else 100
+    whole_number("draws", draws)
+    whole_number("seed", seed, least=0)
+    with scope(tree.attrs.get("precision", "float64")):
+        found = restore(tree, data)
+        refuse_impossible(tree, data, found)
+        key = random.key(seed)
+        values = resampled(found, key, draws)
+        model, structure = found.problem.model, found.problem.structure
+        size = max(1, CELLS // (structure.clusters * draws))
+        reaches, pieces = _reaches(found), []
+        for first in range(0, structure.rows, size):
+            part = model.with_data({n: v[first : first + size] for n, v in model.data.items()})
+            here = part.structure()
+            if most_probable:
+                filled = _fill_best(part, values, structure=here, reaches=reaches)
+            else:
+                keys = random.split(random.fold_in(key, first + 2), draws)
+                filled = _fill(part, values, keys, structure=here, reaches=reaches)
+            pieces.append({n: np.asarray(v) for n, v in filled.items()})
+    filled = {n: np.concatenate([p[n] for p in pieces], axis=1) for n in pieces[0]}
+    variables = {
+        n: (("draw", *found.observed[n].dims), _restore(v, found.observed[n]))
+        for n, v in filled.items()
+    }
+    return _with_coords(xr.Dataset(variables), found.observed)
+
+
+def _restore(filled: np.ndarray, observed: Observed) -> np.ndarray:
+    """Observed cells exactly as they were given."""
+    values = observed.values
+    absent = np.isnan(values) if values.dtype.kind == "f" else values == MISSING_TOKEN
+    return np.where(absent, filled, values)
+
+
+def resampled(found: RestoredFit, key: Array, count: int) -> Globals:
+    """Global sites of ``count`` draws: all in turn where that is enough, else at random."""
+    total = found.shape[0] * found.shape[1]
+    if count <= total:
+        chosen = np.linspace(0, total - 1, count).astype(int)
+    elif total == 1:  # a point: nothing to choose, and no generator to compile
+        chosen = np.zeros(count, int)
+    else:
+        chosen = np.asarray(random.randint(key, (count,), 0, total))
+    return {n: jnp.asarray(v[chosen]) for n, v in found.values.items()}
+
+
+Reaches = tuple[tuple[str, Reach], ...]  #: by site, of what is written token by token
+
+
+def _reaches(found: RestoredFit) -> Reaches:
+    """What is to be known of the gaps before anything is compiled."""
+    reaches = []
+    for name, emission in found.problem.example.emissions.items():
+        chain = unwrap(emission)
+        if isinstance(chain, Autoregressive):
+            value = found.problem.model.data[name]
+            here = reach(value, chain.memory)
+            if combinations(chain, here) > chain.most_combinations:  # one compilation for all these
+                here = Reach(value.shape[-1], value.shape[-1])
+            reaches.append((name, here))
+    return tuple(reaches)
+
+
+@partial(jax.jit, static_argnames=("structure", "reaches"))
+def _fill(
+    model: Model, values: Globals, keys: Array, *, structure: Structure, reaches: Reaches
+) -> dict[str, Array]:
+    known = dict(reaches)
+
+    def one(pair: tuple[Array, Globals]) -> dict[str, Array]:
+        key, held = pair
+        assign_key, *site_keys = random.split(key, 1 + len(structure.emissions))
+        chosen = None
+        if structure.assignment is not None:
+            chosen = random.categorical(assign_key, model.logits(held, structure), axis=0)
+        trace = model.trace_at(held, structure, assignment=chosen)
+        filled = {}
+        for site_key, name in zip(site_keys, structure.emissions, strict=True):
+            emission = _rowwise(trace[name]["fn"])
+            more = (known[name],) if name in known else ()
+            gaps = _gaps(model.data[name], emission)
+            filled[name] = emission.complete(site_key, gaps, *more)
+        return filled
+
+    return in_batches(one, (keys, values), 8)
+
+
+@partial(jax.jit, static_argnames=("structure", "reaches"))
+def _fill_best(
+    model: Model, values: Globals, *, structure: Structure, reaches: Reaches
+) -> dict[str, Array]:
+    """The most probable filling of every row, with its cluster: the best of each cluster's best."""
+    known = dict(reaches)
+
+    def of_cluster(held: Globals, cluster: Array | None) -> tuple[dict[str, Array], Array]:
+        trace = model.trace_at(held, structure, assignment=cluster)
+        filled, score = {}, jnp.zeros(structure.rows)
+        for name in structure.emissions:
+            emission = _rowwise(trace[name]["fn"], structure.rows)
+            if not emission.fills_in:
+                raise InputError(
+                    f"cells of {type(emission).__name__} have no most probable filling here: "
+                    "leave most_probable out"
+                )
+            more = (known[name],) if name in known else ()
+            filled[name] = emission.most_probable(_gaps(model.data[name], emission), *more)
+            score = score + emission.log_prob(filled[name])
+        return filled, score
+
+    def one(held: Globals) -> dict[str, Array]:
+        if structure.assignment is None:
+            return of_cluster(held, None)[0]
+        log_weights = model.pieces(held, structure).log_weights
+        clusters = jnp.arange(structure.clusters)
+        filled, score = jax.lax.map(lambda k: of_cluster(held, k), clusters)
+        best = (score + log_weights).argmax(0)
+        rows = jnp.arange(structure.rows)
+        return {n: v[best, rows] for n, v in filled.items()}
+
+    return jax.lax.map(one, values) if values else jax.tree.map(lambda v: v[None], one({}))
+
+
+def _rowwise(distribution: Any, rows: int | None = None) -> Any:
+    """The emission as a family with one component a row."""
+    whole = unwrap(distribution)
+    if isinstance(whole, Autoregressive) and whole.needs_whole_rows:
+        return whole  # (one for all rows)
+    family = as_family(distribution)
+    if family is None:
+        raise InputError(
+            f"cells of {type(distribution).__name__} cannot be filled in: write the emission "
+            "with a family of ppl_models.distributions"
+        )
+    if isinstance(family, TokenChain) and math.prod(family.batch_shape) == 1:
+        return family  # a table of all contexts is too large to be had once a row
+    rows = distribution.batch_shape[-1] if rows is None else rows
+    arguments = {}
+    for name, dims in family.parameter_dims.items():
+        parameter = jnp.asarray(getattr(family, name))
+        event = parameter.shape[parameter.ndim - dims :]
+        if name not in family.shared_parameters:
+            parameter = jnp.broadcast_to(parameter, (rows, *event))
+        arguments[name] = parameter
+    return family.replace(**arguments)
+
+
+def _gaps(value: Any, family: Any) -> Array:
+    """Data as ``complete`` takes them: floating-point, unless gaps are marked by a code."""
+    array = jnp.asarray(value)
+    if family.event_dim and getattr(family, "positions", None):
+        return array
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
+
+
+def _as_dataset(drawn: Mapping[str, np.ndarray], found: RestoredFit) -> xr.Dataset:
+    dims = {n: o.dims for n, o in found.observed.items()}
+    dataset = xr.Dataset({n: (dims[n], v) for n, v in drawn.items()})
+    return _with_coords(dataset, found.observed)
+
+
+def _with_coords(dataset: xr.Dataset, observed: Mapping[str, Observed]) -> xr.Dataset:
+    """Names of features, levels and tokens; rows of the dataset's own."""
+    known: dict[str, Any] = {}
+    for reading in observed.values():
+        for name, labels in reading.coords.items():
+            if name in dataset.sizes and len(labels) == dataset.sizes[name]:
+                known[name] = np.asarray(labels)
+        if "token" in reading.coords:
+            dataset.attrs["token"] = [str(t) for t in reading.coords["token"]]
+    return dataset.assign_coords(known)

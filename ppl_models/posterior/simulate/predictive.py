@@ -1,0 +1,189 @@
+"""New data from a program: its global sites held at draws, everything else drawn."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, random
+from numpyro import handlers
+from numpyro.distributions import Dirichlet, Distribution
+
+from ppl_models.distributions.conditionals import DirichletConditional
+from ppl_models.errors import UnsupportedError
+from ppl_models.inference.initial.gradient_starts import draw_prior
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.statistics.chunks import by_length
+from ppl_models.inference.statistics.m_step import plain_prior
+from ppl_models.program.compiling import QUICK
+from ppl_models.program.model import Model
+from ppl_models.program.structure import Structure
+
+MUCH = 1_000_000  #: cells from which on it pays to optimise what draws them
+
+
+def generative(model: Model, structure: Structure, rows: int, length: int | None = None) -> Model:
+    """The program with no data, told how many rows to generate.
+
+    A program that takes ``rows=`` (its plate's name in the plural) is told; any other is given
+    zeros in the shape of its data, which :func:`draw_data` then lets it draw anew. What it is given
+    but does not emit it keeps, if there are as many rows as before.
+
+    Args:
+        model: the program with some data, for their shapes.
+        structure: its structure.
+        rows: number of rows.
+        length: number of positions of a sequence.
+    """
+    accepted = inspect.signature(model.function).parameters
+    size = f"{structure.plate}s"
+    emitted = {n: v for n, v in model.data.items() if n in structure.emissions}
+    given = covariates(model, structure) if rows == structure.rows else {}
+    if size not in accepted:
+        blank = {
+            n: np.zeros((rows, *np.shape(v)[1:]), np.asarray(v).dtype) for n, v in emitted.items()
+        }
+        return model.with_data({**blank, **given})
+    sizes: dict[str, Any] = {size: rows}
+    shape = next(np.shape(v) for v in emitted.values())
+    if "positions" in accepted:
+        sizes["positions"] = length or shape[1]
+        shape = (shape[0], *shape[2:])
+    if "features" in accepted and len(shape) == 2:
+        sizes["features"] = shape[1]
+    return Model(model.function, given, {**model.arguments, **sizes}, model.fixed)
+
+
+def covariates(model: Model, structure: Structure) -> dict[str, Any]:
+    """Data that the program is given and does not emit, ``(row, ...)``."""
+    return {n: v for n, v in model.data.items() if n not in structure.emissions}
+
+
+def draw_data(
+    problem: Problem,
+    values: Mapping[str, Any],
+    key: Array,
+    count: int,
+    rows: int | None = None,
+    length: int | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> dict[str, np.ndarray]:
+    """Data ``(draw, row, ...)`` of every emission site at each of ``count`` draws.
+
+    ``given`` are the program's covariates ``(draw, row, ...)``, if they are not those of the fit.
+    """
+    rows = rows or problem.structure.rows
+    model = generative(problem.model, problem.structure, rows, length)
+    keys = random.split(key, count)
+    of_row = sum(math.prod(np.shape(v)[1:]) for v in problem.model.data.values())
+    drawn = (_draw_much if count * rows * of_row > MUCH else _draw)(
+        model,
+        {n: jnp.asarray(v) for n, v in values.items()},
+        {n: jnp.asarray(v) for n, v in (given or {}).items()},
+        keys,
+        names=problem.structure.emissions,
+    )
+    return {n: np.asarray(v) for n, v in drawn.items()}
+
+
+def draw_again(
+    problem: Problem, values: Mapping[str, Any], key: Array, count: int
+) -> dict[str, np.ndarray]:
+    """Data ``(draw, row, ...)`` as those of the fit: as many rows, and of the same lengths.
+
+    Sequences that do not end by themselves have NaN where the observed one has ended. Those whose
+    lengths differ much are drawn in parts by length.
+    """
+    try:
+        ((name, family),) = problem.families.items()
+    except (UnsupportedError, ValueError):
+        return draw_data(problem, values, key, count)
+    if not family.latent or getattr(family, "ends", True):
+        return draw_data(problem, values, key, count)
+    model = problem.model
+    data = np.asarray(model.data[name])
+    lengths = family.lengths(data)
+    assert lengths is not None
+    if (lengths == data.shape[1]).all():
+        return draw_data(problem, values, key, count)
+    of_any_length = {"positions", f"{problem.structure.plate}s"} <= set(
+        inspect.signature(model.function).parameters
+    )
+    parts: list[tuple[np.ndarray, int | None]] = [(np.arange(len(data)), None)]
+    if of_any_length and not covariates(model, problem.structure):
+        parts = by_length(problem.families, {name: data})
+    whole = np.full((count, *data.shape), np.nan, np.result_type(data.dtype, np.float32))
+    for number, (rows, width) in enumerate(parts):
+        part_key = random.fold_in(key, number)
+        drawn = draw_data(problem, values, part_key, count, len(rows), width)
+        whole[:, rows, :width] = drawn[name]
+    whole[:, np.arange(data.shape[1]) >= lengths[:, None]] = np.nan
+    return {name: whole}
+
+
+def _drawn(
+    model: Model,
+    values: Mapping[str, Array],
+    given: Mapping[str, Array],
+    keys: Array,
+    *,
+    names: tuple[str, ...],
+) -> dict[str, Array]:
+    def one(each: tuple[Array, Mapping[str, Array], Mapping[str, Array]]) -> dict[str, Array]:
+        key, held, own = each
+        here = model.with_data({**model.data, **own})
+        program = handlers.uncondition(here.run) if here.data else here.run
+        program = handlers.substitute(program, data={**model.fixed, **held})
+        trace = handlers.trace(handlers.seed(program, key)).get_trace()
+        return {n: trace[n]["value"] for n in names}
+
+    return jax.lax.map(one, (keys, dict(values), dict(given)))
+
+
+_draw = jax.jit(_drawn, static_argnames=("names",), compiler_options=QUICK)
+_draw_much = jax.jit(_drawn, static_argnames=("names",))
+
+
+def prior_draws(
+    problem: Problem, key: Array, count: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Global sites and data drawn from the prior, the data's scale being that of the data.
+
+    Raises:
+        NotImplementedError: a prior that cannot be drawn from (an improper one).
+    """
+    if any(site.support.is_discrete for site in problem.structure.sites):
+        raise NotImplementedError("whole numbers that are drawn given the data have no prior draws")
+    site_key, data_key = random.split(key)
+    names = problem.structure.names
+    priors = problem.independent_priors()
+    if priors is not None:  # each for itself: compiled once for data of all sizes
+        keys = random.split(site_key, len(names))
+        drawn: Mapping[str, Any] = {
+            n: _draws_of(priors[n], key, count) for n, key in zip(names, keys, strict=True)
+        }
+    else:
+        drawn = draw_prior(problem.model, random.split(site_key, count), names)
+    # the data by what draws them at the posterior's sites, which is compiled already
+    sites: dict[str, np.ndarray] = {n: np.asarray(v) for n, v in drawn.items()}
+    return sites, draw_again(problem, sites, data_key, count)
+
+
+def _draws_of(prior: Distribution, key: Array, count: int) -> np.ndarray | Array:
+    shape = (*prior.batch_shape, *prior.event_shape)
+    plain = plain_prior(prior, shape)
+    if isinstance(plain, Dirichlet) and count * math.prod(shape) > MUCH // 10:  # large tables
+        generator = np.random.default_rng(np.asarray(random.key_data(key)))
+        return DirichletConditional(plain.concentration).sample_many(generator, count)
+    return _sample(prior, key, count)
+
+
+@partial(jax.jit, static_argnums=2, compiler_options=QUICK)
+def _sample(prior: Distribution, key: Array, count: int) -> Array:
+    return prior.sample(key, (count,))

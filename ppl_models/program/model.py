@@ -1,0 +1,270 @@
+"""Reading a program: what is global, what is assigned, what is emitted, and along which plates.
+
+A :class:`Model` is a program together with its data and arguments. Run under a trace with the
+assignment held at every value at once, it tells everything that a method needs:
+
+    priors(globals)      the prior of every global site
+    log_weights          log P(z = k), (cluster,)
+    emissions            p(x | z = k) of every emission site, one component a cluster
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, is_dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, random
+from numpyro import handlers
+from numpyro.distributions import biject_to
+from numpyro.primitives import Messenger
+
+from ppl_models.distributions.convert import as_family, unwrap
+from ppl_models.distributions.exponential.family import ExponentialFamily
+from ppl_models.distributions.priors import prior_density
+from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.program.compiling import QUICK
+from ppl_models.program.structure import Structure, read_structure
+
+Globals = dict[str, Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Pieces:
+    """The densities that a program is made of, at given values of its global sites."""
+
+    priors: Mapping[str, Any]
+    log_prior: Array
+    log_weights: Array | None
+    weights: Any
+    emissions: Mapping[str, Any]
+
+    def families(self) -> dict[str, ExponentialFamily]:
+        """Emissions as exponential families, one batch axis: the component."""
+        found = {}
+        for name, emission in self.emissions.items():
+            family = as_family(emission)
+            if family is None:
+                kind = type(unwrap(emission)).__name__
+                raise UnsupportedError(
+                    f"site '{name}' emits from {kind}, which is not one of the exponential "
+                    "families here: use method='nuts' or 'map', or write it with a family of "
+                    "ppl_models.distributions"
+                )
+            if family.batch_shape and family.batch_shape[-1] != 1:
+                raise UnsupportedError(
+                    f"the parameters of site '{name}' differ from row to row, so that no "
+                    "statistics sum its rows up: use method='nuts' or 'map'"
+                )
+            found[name] = family.components()
+        return found
+
+
+class _AllValues(Messenger):
+    """Give an assignment site all its values at once, on an axis to the left of its plate."""
+
+    def __init__(self, fn: Callable, site: str | None, values: Array | None):
+        super().__init__(fn)
+        self.site, self.values = site, values
+
+    def process_message(self, message: dict[str, Any]) -> None:
+        if message["type"] == "sample" and message["name"] == self.site:
+            message["value"] = self.values
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True)
+class Model:
+    """A program with its data, its arguments and the global sites that are held fixed.
+
+    Array-valued data, arguments and fixed values are leaves, all else is static: a compiled
+    function serves every model that differs in numbers only.
+
+    Args:
+        function: the program.
+        data: site name -> data, as the program's own parameters are called.
+        arguments: the program's other arguments.
+        fixed: global site -> value that it is held at.
+    """
+
+    function: Callable
+    data: dict[str, Any]
+    arguments: dict[str, Any]
+    fixed: dict[str, Any]
+
+    def tree_flatten(self) -> tuple[tuple, tuple]:
+        """Arrays are leaves."""
+        dynamic = {k: v for k, v in self.arguments.items() if _is_array(v)}
+        static = tuple(
+            sorted((k, _hashable(v)) for k, v in self.arguments.items() if not _is_array(v))
+        )
+        return (self.data, dynamic, self.fixed), (self.function, static)
+
+    @classmethod
+    def tree_unflatten(cls, static: tuple, leaves: tuple) -> Model:
+        """Inverse of flatten."""
+        data, dynamic, fixed = leaves
+        return cls(static[0], data, dict(static[1]) | dynamic, fixed)
+
+    def with_data(self, data: Mapping[str, Any]) -> Model:
+        """The same program on other rows."""
+        return replace(self, data=dict(data))
+
+    def run(self, **handled: Any) -> Any:
+        """Call the program."""
+        return self.function(**self.data, **self.arguments)
+
+    # ---- reading -----------------------------------------------------------------------------
+
+    def structure(self) -> Structure:
+        """Read the program's sites (by abstract evaluation: nothing is computed)."""
+        found: dict[str, Any] = {}
+        given: dict[str, str] = {}  # observed site -> parameter whose very data it observes
+
+        def trace(model: Model) -> None:
+            seeded = handlers.seed(model._held(), random.key(0))
+            found.update(handlers.trace(seeded).get_trace())
+            given.update(
+                (n, p) for n, s in found.items() for p, v in model.data.items() if s["value"] is v
+            )
+
+        try:
+            jax.eval_shape(trace, self)
+        except InputError:
+            raise
+        except Exception as error:
+            name = getattr(self.function, "__name__", "the program")
+            raise InputError(
+                f"{name} could not be run on these data: {type(error).__name__}: "
+                f"{str(error).splitlines()[0] if str(error) else ''}"
+            ) from error
+        structure = read_structure(found, set(self.fixed))
+        if self.data:
+            self._refuse_other_data(structure, given)
+        return structure
+
+    def _refuse_other_data(self, structure: Structure, given: Mapping[str, str]) -> None:
+        """An observed site's data are the parameter of its name, as they are."""
+        for site in structure.emissions:
+            if given.get(site) == site:
+                continue
+            if site in self.data and self._observes(site):
+                continue
+            if site in given:
+                raise UnsupportedError(
+                    f"site '{site}' observes the data of parameter '{given[site]}': call both by "
+                    "one name"
+                )
+            raise UnsupportedError(
+                f"site '{site}' observes something else than a parameter of this name: give the "
+                "program's data as they are observed, transformed before and not within it"
+            )
+
+    def _observes(self, site: str) -> bool:
+        """Whether a site that observes an image of its parameter observes the same numbers."""
+        value, data = np.asarray(_observed(self, site)), np.asarray(self.data[site])
+        # (a cast to single precision is no other data)
+        same = partial(np.allclose, rtol=1e-6, atol=0, equal_nan=True)
+        return value.shape == data.shape and same(value.astype(float), data.astype(float))
+
+    def _held(self) -> Callable:
+        """The program with fixed sites held."""
+        if not self.fixed:
+            return self.run
+        # a program may index them by an assignment, which NumPy's arrays do not take in a trace
+        held = {n: jnp.asarray(v) for n, v in self.fixed.items()}
+        return handlers.condition(self.run, data=held)
+
+    def trace_at(
+        self, values: Mapping[str, Array], structure: Structure, assignment: Any = None
+    ) -> dict[str, Any]:
+        """Trace with global sites at ``values`` and the assignment at all values (or as given)."""
+        if assignment is None and structure.assignment is not None:
+            assignment = jnp.arange(structure.clusters)[:, None]
+        program = handlers.substitute(self._held(), data=dict(values))
+        program = _AllValues(program, structure.assignment, assignment)
+        return handlers.trace(handlers.seed(program, random.key(0))).get_trace()
+
+    def pieces(
+        self,
+        values: Mapping[str, Array],
+        structure: Structure,
+        known: Mapping[str, Any] | None = None,
+    ) -> Pieces:
+        """Priors, weights and emissions with the global sites at ``values``.
+
+        Args:
+            values: of the global sites.
+            structure: what was read off the program.
+            known: priors that were read before and do not depend on other sites. Inside a loop
+                they spare the passes over the data that the program sets its priors by.
+        """
+        trace = self.trace_at(values, structure)
+        priors, log_prior = dict(known or {}), jnp.zeros(())
+        for name, site in trace.items():
+            if site["type"] != "sample" or name in (structure.assignment, *structure.emissions):
+                continue
+            if name not in self.fixed:
+                priors.setdefault(name, site["fn"])
+                log_prior += prior_density(priors[name], site["value"]).sum()
+        log_weights, weights = None, None
+        if structure.assignment is not None:
+            weights = unwrap(trace[structure.assignment]["fn"])
+            log_weights = weights.log_prob(jnp.arange(structure.clusters)[:, None])
+            log_weights = log_weights.reshape(structure.clusters, -1)
+        emissions = {name: unwrap(trace[name]["fn"]) for name in structure.emissions}
+        return Pieces(priors, log_prior, log_weights, weights, emissions)
+
+    def logits(self, values: Mapping[str, Array], structure: Structure) -> Array:
+        """``log p(z_n = k, x_n)`` of the data's rows, ``(cluster, row)``."""
+        pieces = self.pieces(values, structure)
+        total = jnp.zeros((structure.clusters, 1))
+        if pieces.log_weights is not None:
+            total = total + pieces.log_weights
+        for name, emission in pieces.emissions.items():
+            family = as_family(emission)
+            emission = emission if family is None else family
+            total = total + emission.log_prob(self.data[name])
+        return jnp.broadcast_to(total, (structure.clusters, structure.rows))
+
+    # ---- the space of the global sites -------------------------------------------------------
+
+    def constrain(self, free: Mapping[str, Array], structure: Structure) -> Globals:
+        """From the unconstrained space."""
+        return {
+            s.name: biject_to(s.support)(free[s.name]) for s in structure.sites if s.name in free
+        }
+
+    def unconstrain(self, values: Mapping[str, Array], structure: Structure) -> Globals:
+        """To the unconstrained space."""
+        return {
+            s.name: biject_to(s.support).inv(values[s.name])
+            for s in structure.sites
+            if s.name in values
+        }
+
+
+@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+def evaluate(model: Model, values: Globals, *, structure: Structure) -> Pieces:
+    """:meth:`Model.pieces`, compiled once for all values."""
+    return model.pieces(values, structure)
+
+
+@partial(jax.jit, static_argnames=("site",), compiler_options=QUICK)
+def _observed(model: Model, site: str) -> Array:
+    """What a site observes."""
+    seeded = handlers.seed(model._held(), random.key(0))
+    return handlers.trace(seeded).get_trace()[site]["value"]
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, jax.Array | np.ndarray) or is_dataclass(value)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(_hashable(v) for v in value) if isinstance(value, list | tuple) else value

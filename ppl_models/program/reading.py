@@ -1,0 +1,149 @@
+"""Reading data and a program: from what a user gives to a :class:`Model` and its structure."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from ppl_models.data.derived import derive, derived_arguments
+from ppl_models.data.kinds import Kind, Observed
+from ppl_models.data.sequences import coordinates
+from ppl_models.data.several import read_together
+from ppl_models.data.vocabulary import Vocabulary
+from ppl_models.errors import InputError
+from ppl_models.program.model import Model
+from ppl_models.program.precision import cast
+from ppl_models.program.signature import arguments_of, data_parameters
+from ppl_models.program.sizes import refuse_other_sizes, whole_arguments
+
+
+def take_vocabulary(
+    arguments: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, list[str]] | None]:
+    """A ``Vocabulary`` among a program's arguments: its size for it, its tokens for the data."""
+    given = arguments.get("vocabulary")
+    if not isinstance(given, Vocabulary):
+        return dict(arguments), None
+    return {**arguments, "vocabulary": len(given)}, coordinates(given)
+
+
+def read_data(
+    function: Callable, data: Any, like: Mapping[str, Any] | None = None, fresh: bool = True
+) -> dict[str, Observed]:
+    """Read data for every data parameter.
+
+    Args:
+        function: the program.
+        data: see :func:`fit`.
+        like: coordinates of an earlier reading that these data must have.
+        fresh: whether the data are to be fitted (all checks) or new rows.
+    """
+    kinds = data_parameters(function)
+    by_site = isinstance(data, dict) and set(data) <= set(kinds) and len(data) > 0
+    if not by_site:
+        required = list(kinds)
+        if len(required) > 1:
+            raise InputError(
+                f"the program takes data {', '.join(required)}: give a dict with these names"
+            )
+        data = {required[0]: data}
+    readers = {
+        name: partial(_read, kinds[name], value, name, fresh)
+        for name, value in data.items()
+        if value is not None
+    }
+    return read_together(readers, like)
+
+
+def _read(
+    kind: type[Kind], value: Any, site: str, fresh: bool, like: Mapping[str, Any] | None
+) -> Observed:
+    return kind.read(value, site=site, like=like, fresh=fresh)
+
+
+def read_program(
+    function: Callable,
+    observed: Mapping[str, Observed],
+    arguments: Mapping[str, Any],
+    fixed: Mapping[str, Any],
+    precision: str,
+    fitted: Mapping[str, Observed] | None = None,
+) -> tuple[Model, Any]:
+    """The model and its structure; arguments that the data determine are filled in.
+
+    Args:
+        function: the program.
+        observed: the data that it is asked about.
+        arguments: of the program.
+        fixed: global site -> value that it is held at.
+        precision: of floating-point data.
+        fitted: the data that it was fitted to, where these are others.
+    """
+    arguments = dict(arguments)
+    signature = inspect.signature(function).parameters
+    for reading in observed.values():
+        for name, value in reading.arguments.items():
+            wanted = name in signature and signature[name].default is inspect.Parameter.empty
+            if wanted and name not in arguments:
+                arguments[name] = value
+    for name, parameter in arguments_of(function).items():
+        if parameter.default is inspect.Parameter.empty and name not in arguments:
+            raise InputError(f"the program needs {name}=: give it to fit (--{name} or --set)")
+    arguments = whole_arguments(function, arguments)
+    refuse_other_sizes(arguments, observed)
+    data = {n: cast(o.values, precision) for n, o in observed.items()}
+    seen = {n: o.values for n, o in (observed if fitted is None else fitted).items()}
+    arguments |= derive(function, seen, arguments)
+    model = Model(function, data, {n: _plain(v, precision) for n, v in arguments.items()}, {})
+    if fixed:
+        model = replace(model, fixed=_held(model, fixed, precision))
+    structure = model.structure()
+    for name, values in data.items():
+        gone = np.isnan(values) if values.dtype.kind == "f" else np.zeros(1, bool)
+        if name not in structure.emissions and gone.any():
+            raise InputError(
+                f"'{name}' lacks a cell in row {np.argwhere(gone)[0][0]}, and no site emits it, so "
+                "that nothing can be said of it: leave the row out"
+            )
+    return model, structure
+
+
+def given_arguments(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments without those that are computed from the fitted data whenever needed."""
+    derived = derived_arguments(function)
+    return {n: v for n, v in arguments.items() if n not in derived}
+
+
+def _held(model: Model, fixed: Mapping[str, Any], precision: str) -> dict[str, np.ndarray]:
+    """Values that sites are held at, in the shapes of the sites."""
+    sites = {site.name: site for site in model.structure().sites}
+    held = {}
+    for name, value in fixed.items():
+        if name not in sites:
+            raise InputError(f"fixed names '{name}', which is no site of the program")
+        array, wanted = np.asarray(value, np.dtype(precision)), sites[name].shape
+        try:
+            held[name] = np.broadcast_to(array, wanted)
+        except ValueError:
+            raise InputError(
+                f"fixed gives '{name}' the shape {array.shape}: the site has {wanted}"
+            ) from None
+        try:
+            inside = np.all(sites[name].support(held[name]))
+        except jax.errors.UnexpectedTracerError:
+            continue  # a support that depends on other sites is not known yet
+        if not inside:
+            raise InputError(f"fixed holds '{name}' at {value}, outside {sites[name].support}")
+    return held
+
+
+def _plain(value: Any, precision: str) -> Any:
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return value.astype(precision)
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,86 @@
+"""What a program's signature says: which parameters are data, and which arguments it takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from inspect import Parameter
+from typing import Annotated, Any, get_args, get_origin
+
+from ppl_models.data.kinds import Kind, Reals
+from ppl_models.errors import InputError
+
+#: what a program that generates is told: never data, wherever it stands
+SIZES = ("rows", "sequences", "graphs", "features", "positions")
+NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+
+
+def data_parameters(function: Callable) -> dict[str, type[Kind]]:
+    """The program's data parameters and what kind of data each takes.
+
+    Data stand before the ``*`` and are None, or have no default, where the program generates them;
+    sizes such as ``rows`` are arguments anywhere.
+
+    >>> def program(x=None, clusters=2, rows=None): ...
+    >>> list(data_parameters(program)), list(arguments_of(program))
+    (['x'], ['clusters', 'rows'])
+    """
+    parameters = inspect.signature(function, eval_str=True).parameters
+    found = {n: _kind(p.annotation) for n, p in parameters.items() if _holds_data(p)}
+    if not found:
+        raise InputError(
+            f"{getattr(function, '__name__', 'the program')} takes no data: its data are the "
+            "parameters before the *, as in def program(x=None, *, clusters)"
+        )
+    return found
+
+
+def arguments_of(function: Callable) -> dict[str, Parameter]:
+    """All other parameters of the program, by name."""
+    parameters = inspect.signature(function).parameters
+    return {n: p for n, p in parameters.items() if p.kind in NAMED and not _holds_data(p)}
+
+
+def defaults(run: Callable) -> dict[str, Any]:
+    """The options of a method: what stands behind its ``*``, with defaults."""
+    parameters = inspect.signature(run).parameters
+    return {n: p.default for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+
+
+def split(
+    function: Callable, run: Callable, given: Mapping[str, Any], method: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sort what was given by name into the program's and the method's.
+
+    Raises:
+        InputError: a name that neither takes.
+    """
+    mine, others = set(arguments_of(function)), set(defaults(run))
+    for name in sorted(set(given) - mine - others):
+        if name in data_parameters(function):
+            raise InputError(
+                f"'{name}' stands among the program's data, before the * and without a default: "
+                f"make it an argument, as in def program(x=None, *, {name})"
+            )
+        raise InputError(
+            f"there is no argument '{name}': the program takes "
+            f"{', '.join(sorted(mine)) or 'none'}; method '{method}' takes "
+            f"{', '.join(sorted(others)) or 'none'}"
+        )
+    return (
+        {n: v for n, v in given.items() if n in mine},
+        {n: v for n, v in given.items() if n not in mine},
+    )
+
+
+def _holds_data(parameter: Parameter) -> bool:
+    positional = parameter.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    # by identity: a default may be an array
+    positional &= parameter.name not in SIZES
+    return positional and (parameter.default is None or parameter.default is Parameter.empty)
+
+
+def _kind(annotation: Any) -> type[Kind]:
+    candidates = get_args(annotation)[1:] if get_origin(annotation) is Annotated else [annotation]
+    kinds = [c for c in candidates if isinstance(c, type) and issubclass(c, Kind)]
+    return kinds[0] if kinds else Reals

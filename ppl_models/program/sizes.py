@@ -1,0 +1,101 @@
+"""Arguments that a signature calls whole numbers, looked at before a program stumbles over them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
+import numpy as np
+
+from ppl_models.data.kinds import Observed
+from ppl_models.errors import InputError, whole_number
+
+#: arguments of which none makes no sense; others may be 0 or have words of their own for it
+COUNTS = (
+    "clusters", "discounts", "embedding", "hidden", "max_tree_depth", "nodes", "states",
+    "vocabulary", "width",
+)  # fmt: skip
+WHOLE = (int, tuple[int, ...])
+
+
+def whole_arguments(function: Callable, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, those annotated ``int`` or ``tuple[int, ...]`` as such.
+
+    Args:
+        function: a program or a method.
+        given: arguments by name.
+
+    Raises:
+        InputError: one of them is something else.
+
+    >>> def program(x=None, *, levels: tuple[int, ...], scale: float = 1.0): ...
+    >>> whole_arguments(program, {"levels": np.array([3.0, 2.0]), "scale": 0.5})
+    {'levels': (3, 2), 'scale': 0.5}
+    """
+    try:
+        parameters = inspect.signature(function, eval_str=True).parameters
+    except NameError:  # annotations that only a type checker can read
+        return dict(given)
+    return {
+        n: _whole(n, v, parameters[n].annotation) if n in parameters else v
+        for n, v in given.items()
+    }
+
+
+def _whole(name: str, value: Any, annotation: Any) -> Any:
+    union = isinstance(annotation, type(int | None))
+    kinds = set(get_args(annotation) if union else (annotation,))
+    if value is None and type(None) in kinds:
+        return value
+    kinds -= {type(None)}
+    if kinds == {WHOLE[0]}:
+        return whole_number(name, value, least=1 if name in COUNTS else None)
+    return _several(name, value) if kinds == {WHOLE[1]} else value
+
+
+def _several(name: str, value: Any) -> tuple[int, ...]:
+    try:
+        array = np.asarray(value)
+        fine = array.ndim == 1 and array.dtype.kind in "iuf" and bool((array >= 1).all())
+    except ValueError:  # ragged
+        fine = False
+    if not fine or (array != np.floor(array)).any():
+        raise InputError(
+            f"{name} is {value!r:.40}: give a tuple of whole numbers from 1 up, as {name}=(3, 2), "
+            f"or {name}=(3,) for a single one"
+        )
+    return tuple(int(number) for number in array)
+
+
+def refuse_other_sizes(arguments: Mapping[str, Any], observed: Mapping[str, Observed]) -> None:
+    """Refuse more clusters than rows, fewer tokens than the data have, and rows of other bits.
+
+    Args:
+        arguments: of the program.
+        observed: its data.
+
+    Raises:
+        InputError: which size does not go with the data.
+    """
+    clusters, vocabulary = arguments.get("clusters"), arguments.get("vocabulary")
+    if clusters is not None:
+        rows = min(len(o.values) for o in observed.values())
+        if whole_number("clusters", clusters) > rows:
+            raise InputError(
+                f"there are {rows} rows and {clusters} clusters: give at most as many clusters as "
+                "rows"
+            )
+    width = arguments.get("width")
+    for site, reading in observed.items():
+        wide = reading.arguments.get("width", width)
+        if width != wide:
+            raise InputError(
+                f"width is {width}, and the rows of {site} are {wide} wide: leave width out"
+            )
+        tokens = reading.arguments.get("vocabulary")
+        if vocabulary is not None and isinstance(tokens, int) and vocabulary < tokens:
+            raise InputError(
+                f"vocabulary is {vocabulary}, and {site} holds {tokens} different tokens: leave "
+                "vocabulary out, or give Vocabulary.from_sequences(...) with unknown= for the rest"
+            )

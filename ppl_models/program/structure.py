@@ -1,0 +1,201 @@
+"""What is read off a program's trace: which sites are global, assigned and emitted, their axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, random
+from numpyro.distributions import biject_to
+
+from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.program.compiling import QUICK
+
+
+@dataclass(frozen=True)
+class Site:
+    """A global site: its shape, the names of its axes and the space it lives in."""
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    support: Any
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.dims, self.shape))
+
+    @property
+    def freedom(self) -> int:
+        """Number of free coordinates: a simplex of K has K - 1, whole numbers have none."""
+        if self.support.is_discrete:
+            return 0
+        return int(np.prod(biject_to(self.support).inverse_shape(self.shape)))
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What was read off the program's trace."""
+
+    sites: tuple[Site, ...]
+    assignment: str | None
+    clusters: int
+    cluster_dim: str
+    plate: str
+    rows: int
+    emissions: tuple[str, ...]
+    event_dims: tuple[tuple[str, tuple[str, ...]], ...]
+    deterministics: tuple[tuple[str, tuple[str, ...]], ...]
+    locals: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the global sites."""
+        return tuple(site.name for site in self.sites)
+
+    def initial(self, key: Array, radius: float = 1.0) -> dict[str, Array]:
+        """Values of the global sites, spread uniformly within ``radius`` in unconstrained space."""
+        spread = _spread if isinstance(key, jax.core.Tracer) else _compiled
+        return spread(self.sites, key, radius)
+
+
+def _spread(sites: tuple[Site, ...], key: Array, radius: float) -> dict[str, Array]:
+    continuous = [site for site in sites if not site.support.is_discrete]
+    shapes = [biject_to(site.support).inverse_shape(site.shape) for site in continuous]
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    # one draw for all: every call of a generator is a long program to compile
+    drawn = random.uniform(key, (int(ends[-1]) if len(ends) else 0,), minval=-1, maxval=1)
+    pieces = jnp.split(radius * drawn, ends[:-1]) if len(ends) else []
+    spread = {
+        site.name: biject_to(site.support)(piece.reshape(shape))
+        for site, shape, piece in zip(continuous, shapes, pieces, strict=True)
+    }
+    return {
+        site.name: spread[site.name]
+        if site.name in spread
+        else site.support.feasible_like(jnp.zeros(site.shape, int))
+        for site in sites
+    }
+
+
+# the sites alone are asked, so that it is compiled once for all data
+_compiled = jax.jit(_spread, static_argnums=0, compiler_options=QUICK)
+
+
+def _plates(site: Mapping[str, Any]) -> dict[int, str]:
+    return {frame.dim: frame.name for frame in site["cond_indep_stack"]}
+
+
+def _dims(name: str, site: Mapping[str, Any], value_ndim: int) -> tuple[str, ...]:
+    """Names of a site's axes: plates for the batch axes, ``event_dims`` for the others."""
+    plates = _plates(site)
+    event = tuple(site.get("infer", {}).get("event_dims", ()))
+    batch_count = value_ndim - len(event)
+    if site["type"] == "sample":
+        event_ndim = site["fn"].event_dim
+        batch_count = value_ndim - event_ndim
+        if len(event) != event_ndim:
+            event = tuple(f"{name}_dim_{i}" for i in range(event_ndim))
+    batch = [plates.get(i - batch_count, f"{name}_axis_{i}") for i in range(batch_count)]
+    return (*batch, *event)
+
+
+def _derived_dims(name: str, site: Mapping[str, Any], clusters: int) -> tuple[str, ...]:
+    """Names of a deterministic site's axes; one as long as there are clusters is theirs."""
+    shape = jnp.shape(site["value"])
+    dims = list(_dims(name, site, len(shape)))
+    unnamed = [i for i, d in enumerate(dims) if d.startswith(f"{name}_axis")]
+    mine = [i for i in unnamed if shape[i] == clusters]
+    if "cluster" not in dims and mine:
+        dims[mine[0]] = "cluster"
+    return tuple(dims)
+
+
+def read_structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
+    """Sort the sites of a trace.
+
+    Args:
+        trace: of a run of the program with its data.
+        fixed: names of the sites that are held.
+
+    Raises:
+        UnsupportedError: a program that no method here can serve, and what to write in its place.
+        InputError: a program that emits nothing.
+    """
+    samples = {n: s for n, s in trace.items() if s["type"] == "sample"}
+    for name, site in trace.items():
+        if site["type"] == "param":
+            raise UnsupportedError(
+                f"site '{name}' is a numpyro.param: give it a prior with numpyro.sample"
+            )
+        if site["type"] == "plate" and site["args"][1] not in (None, site["args"][0]):
+            raise UnsupportedError(
+                f"plate '{name}' takes a subsample: give it all its rows, they are passed over "
+                "in pieces here"
+            )
+    hidden = {n: s for n, s in samples.items() if not s["is_observed"] and n not in fixed}
+    # whole numbers outside all plates that cannot be listed are global: nothing sums them out
+    whole = {n: s for n, s in hidden.items() if s["fn"].support.is_discrete}
+    discrete = [n for n, s in whole.items() if _plates(s) or s["fn"].has_enumerate_support]
+    if len(discrete) > 1:
+        raise UnsupportedError(
+            f"sites {', '.join(map(repr, discrete))} are all discrete and hidden, and one is "
+            "summed out here: write them as one site over their combinations"
+        )
+    assignment = discrete[0] if discrete else None
+    emissions = {n: s for n, s in samples.items() if s["is_observed"] and n not in fixed}
+    if not emissions:
+        raise InputError(
+            "the program emits nothing: it needs an observed site, "
+            "numpyro.sample(name, ..., obs=data), within a plate over the rows"
+        )
+    outside = [n for n, s in emissions.items() if not s["cond_indep_stack"]]
+    if outside:
+        raise UnsupportedError(
+            f"site '{outside[0]}' is observed outside any plate: put it in a plate over the rows"
+        )
+    anchor = samples[assignment] if assignment else next(iter(emissions.values()))
+    plates = _plates(anchor)
+    if list(plates) != [-1]:
+        raise UnsupportedError(
+            f"site '{anchor['name']}' must be in exactly one plate, the last (dim=-1), over the "
+            f"rows; it is in {len(plates)}"
+        )
+    plate = plates[-1]
+    rows = next(f.size for f in anchor["cond_indep_stack"])
+    clusters = 1
+    if assignment is not None:
+        if not samples[assignment]["fn"].has_enumerate_support:
+            raise UnsupportedError(
+                f"site '{assignment}' takes infinitely many values: give it a finite "
+                "distribution such as Categorical"
+            )
+        clusters = samples[assignment]["fn"].enumerate_support(expand=False).shape[0]
+    in_rows = [n for n, s in hidden.items() if plate in _plates(s).values()]
+    sites = tuple(
+        Site(n, _dims(n, s, jnp.ndim(s["value"])), jnp.shape(s["value"]), s["fn"].support)
+        for n, s in hidden.items()
+        if n not in in_rows and n != assignment
+    )
+    event_dims = tuple((n, _dims(n, s, jnp.ndim(s["value"]))[1:]) for n, s in emissions.items())
+    derived = tuple(
+        (n, _derived_dims(n, s, clusters if assignment else 0))
+        for n, s in trace.items()
+        if s["type"] == "deterministic" and plate not in _plates(s).values()
+    )
+    return Structure(
+        sites,
+        assignment,
+        clusters,
+        "cluster",
+        plate,
+        rows,
+        tuple(emissions),
+        event_dims,
+        derived,
+        tuple(n for n in in_rows if n != assignment),
+    )
