@@ -1,0 +1,176 @@
+"""What a fit knows about its program, written once by ``build_tree`` and read by everybody.
+
+The attribute ``facts`` of a fitted ``xarray.DataTree`` holds a :class:`FitFacts` as JSON. Plots,
+reports, diagnosis, restoring and comparison read it; nobody guesses from names of sites, variables
+or methods. Values of emission parameters are read by :func:`emission_parameters`, whatever the
+program calls its sites.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import xarray as xr
+
+from ppl_models.errors import InputError
+
+FACTS = "facts"  #: attribute of the root
+PARAMETERS = "emission_parameters"  #: group of parameters that are no global site as they stand
+
+Assignments = Literal["none", "soft", "hard"]
+Direction = Literal["maximise", "minimise"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What an optimising method optimises: a name for axes and tables, and the better direction.
+
+    Args:
+        name: for instance "log posterior density", "log-likelihood", "evidence lower bound",
+            "within-cluster sum of squares".
+        direction: "maximise" or "minimise".
+    """
+
+    name: str
+    direction: Direction = "maximise"
+
+
+@dataclass(frozen=True)
+class ParameterFacts:
+    """One parameter of an emission.
+
+    Args:
+        site: the global site that is the parameter as it stands; None where the parameter is
+            computed from sites or is a constant, so that its values are in the group
+            ``emission_parameters`` under ``"<emission>.<parameter>"``.
+        shared: whether all components have the same value.
+        dims: names of its axes after ``chain`` and ``draw``.
+    """
+
+    site: str | None
+    shared: bool
+    dims: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EmissionFacts:
+    """One observed site.
+
+    Args:
+        site: name of the observed site.
+        family: class of the emission as ``"module:ClassName"``; see
+            ``distributions.registry.family_class``.
+        component_family: where the emission composes another (what a hidden state emits), the
+            class of that one.
+        kind: data kind, the name of a class of ``data.kinds``: "Reals", "Bits", "Counts",
+            "Categories", "Tokens", ...
+        dims: names of the axes of the data, the unit's (row, sequence) first.
+        component_dim: the axis of the parameters that tells components apart: "cluster", "state",
+            or None where there is one component.
+        parameters: parameter of the family -> what is known of it.
+    """
+
+    site: str
+    family: str
+    kind: str
+    dims: tuple[str, ...]
+    component_dim: str | None = None
+    component_family: str | None = None
+    parameters: Mapping[str, ParameterFacts] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FitFacts:
+    """What a fit knows about its program and its method.
+
+    Args:
+        unit: dimension of the exchangeable units (the data plate): "row", "sequence", ...
+        assignment: the discrete site that assigns units to clusters, or None.
+        weights: the global site that is the cluster weights, or None.
+        clusters: number of clusters; 0 where nothing is assigned.
+        states: number of hidden states of paths; 0 where there are none.
+        assignments: whether the method treats assignments (or state paths) as "soft"
+            (probabilities) or "hard" (the best one counts wholly); "none" where there are none.
+        objective: of optimising methods, else None.
+        emissions: the observed sites, the first of them the main one.
+    """
+
+    unit: str
+    assignment: str | None
+    weights: str | None
+    clusters: int
+    states: int
+    assignments: Assignments
+    objective: Objective | None
+    emissions: tuple[EmissionFacts, ...]
+
+    @property
+    def emission(self) -> EmissionFacts:
+        """The main observed site."""
+        return self.emissions[0]
+
+
+def write_facts(facts: FitFacts) -> str:
+    """Facts as JSON text.
+
+    >>> read = FitFacts("row", "z", "weights", 2, 0, "soft", Objective("log-likelihood"), ())
+    >>> parse_facts(write_facts(read)) == read
+    True
+    """
+    return json.dumps(asdict(facts))
+
+
+def parse_facts(text: str) -> FitFacts:
+    """Inverse of :func:`write_facts`."""
+    read = json.loads(text)
+    emissions = tuple(_emission(each) for each in read.pop("emissions"))
+    objective = read.pop("objective")
+    return FitFacts(
+        **read, objective=None if objective is None else Objective(**objective), emissions=emissions
+    )
+
+
+def _emission(read: dict[str, Any]) -> EmissionFacts:
+    parameters = {
+        name: ParameterFacts(each["site"], each["shared"], tuple(each["dims"]))
+        for name, each in read.pop("parameters").items()
+    }
+    return EmissionFacts(**{**read, "dims": tuple(read["dims"])}, parameters=parameters)
+
+
+def facts_of(tree: xr.DataTree) -> FitFacts:
+    """The facts of a fit.
+
+    Raises:
+        InputError: the tree is no fit of ppl_models.
+    """
+    if FACTS not in tree.attrs:
+        raise InputError("this tree is no fit of ppl_models: it has no attribute 'facts'")
+    return parse_facts(tree.attrs[FACTS])
+
+
+def emission_parameters(tree: xr.DataTree, site: str | None = None) -> xr.Dataset:
+    """Parameters of an emission at every draw, named as the family names them.
+
+    Args:
+        tree: a fit.
+        site: the observed site (default: the main one).
+
+    Returns:
+        Variables ``(chain, draw, ...)`` such as ``loc``, ``scale``, ``probs``, ``transition``.
+    """
+    facts = facts_of(tree)
+    by_site = {each.site: each for each in facts.emissions}
+    emission = facts.emission if site is None else by_site[site]
+    found = {}
+    for name, parameter in emission.parameters.items():
+        if parameter.site is not None and parameter.site in tree["posterior"]:
+            found[name] = tree["posterior"].to_dataset()[parameter.site]
+        elif PARAMETERS in tree.children:
+            stored = tree[PARAMETERS].to_dataset()
+            if f"{emission.site}.{name}" in stored:
+                found[name] = stored[f"{emission.site}.{name}"]
+    return xr.Dataset({name: values.rename(name) for name, values in found.items()})
