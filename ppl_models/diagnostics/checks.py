@@ -17,6 +17,7 @@ import xarray as xr
 
 from ppl_models.diagnostics.label_invariants import invariants
 from ppl_models.errors import InputError, whole_number
+from ppl_models.inference.method import Method
 from ppl_models.inference.problem import Result
 from ppl_models.posterior.density.rows import density_of_draws
 from ppl_models.posterior.labels.allocations import require_draws
@@ -88,7 +89,7 @@ def _density(tree: xr.DataTree, found: RestoredFit, draws: int) -> xr.DataArray:
         kept = held.transpose("chain", "draw", ...).isel(draw=used).values
         return xr.DataArray(kept, dims=("chain", "draw", "row"))
     shaped = {n: v.reshape(*found.shape, *v.shape[1:]) for n, v in found.values.items()}
-    result = Result(shaped, "draws", {})
+    result = Result(shaped, Method("draws"), {})
     density = density_of_draws(found.problem, result, CELLS * 10).log_density
     return xr.DataArray(density, dims=("chain", "draw", "row"))
 

@@ -20,7 +20,6 @@ from ppl_models.evaluation.candidates import (
 )
 from ppl_models.inference.methods.em import ascend
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.statistics.e_step import soft
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
@@ -75,7 +74,7 @@ def climb_states(search: Search) -> list[dict[str, Any]]:
             iterations=ITERATIONS,
             tolerance=TOLERANCE,
             priors="flat",
-            assign=soft,
+            assignments="soft",
             label=f"choose_clusters, {states} states",
         )
         values = {n: jnp.asarray(v[0, 0]) for n, v in found.values.items()}

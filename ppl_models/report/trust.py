@@ -168,8 +168,6 @@ def starts_table(tree: xr.DataTree) -> Iterator[Block]:
 
 def final_objective(starts: xr.Dataset) -> np.ndarray:
     """The last objective of every start (start), signed so that larger is better."""
-    if "final" in starts:
-        return starts["final"].values.astype(float)
     objective = starts["objective"].transpose("start", "iteration").values
     last = np.array([row[np.isfinite(row)][-1] if np.isfinite(row).any() else np.nan
                      for row in objective])  # fmt: skip

@@ -71,7 +71,7 @@ def best(rows):
 
 
 def test_distance_never_rises_and_the_best_start_is_kept(rows, best):
-    objective = -best["starts/objective"].values  # J by iteration
+    objective = best["starts/objective"].values  # J by iteration
     steps = np.diff(objective, axis=1)
     assert ((steps <= 1e-12 * objective[:, 1:]) | np.isnan(steps)).all()
     assert best["starts/kept"].values[np.nanmin(objective, 1).argmin()]

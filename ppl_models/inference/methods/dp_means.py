@@ -13,11 +13,15 @@ import numpy as np
 from jax import Array
 
 from ppl_models.errors import InputError
+from ppl_models.inference.method import Method
 from ppl_models.inference.methods.kmeans import _log_density
 from ppl_models.inference.methods.kmeans import check as check_kmeans
+from ppl_models.inference.objective import DP_MEANS_COST
 from ppl_models.inference.problem import Problem, Result
 
 __all__ = ["check", "dp_means"]
+
+METHOD = Method("point", "hard", DP_MEANS_COST)
 
 
 def check(problem: Problem) -> None:
@@ -60,9 +64,9 @@ def dp_means(
         distance = _distances(family, centres[:opened], data, problem)
         nearest = distance.argmin(0)
         least = distance[nearest, np.arange(len(data))]
-        objective.append(-(float(least.sum()) + penalty * opened))
+        objective.append(float(least.sum()) + penalty * opened)
         path.append(centres.copy())
-        if len(objective) > 1 and objective[-1] <= objective[-2] + 1e-12 * abs(objective[-2]):
+        if len(objective) > 1 and objective[-1] >= objective[-2] - 1e-12 * abs(objective[-2]):
             converged = True
             break
         far = int(least.argmax())
@@ -80,7 +84,7 @@ def dp_means(
         notes.append(f"all {most} clusters were opened: raise clusters or penalty")
     return Result(
         values,
-        "point",
+        METHOD,
         {
             "inertia": np.full((1, 1), float(least.sum())),
             "components": np.full((1, 1), opened),

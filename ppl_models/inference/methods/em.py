@@ -17,13 +17,29 @@ from jax import Array
 
 from ppl_models.errors import InputError
 from ppl_models.inference.initial.starts import starting_values
+from ppl_models.inference.method import Method, Treatment
+from ppl_models.inference.objective import (
+    CLASSIFICATION,
+    LOG_JOINT,
+    LOG_LIKELIHOOD,
+    LOG_POSTERIOR,
+)
 from ppl_models.inference.problem import Problem, Result
-from ppl_models.inference.statistics.e_step import Assign, soft
+from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.inference.statistics.em_loop import EMRuns, run_em
 from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import cluster_axes, permute_clusters
 from ppl_models.program.structure import Structure
+
+#: treatment of assignments, priors -> what is maximised
+OBJECTIVES = {
+    ("soft", "program"): LOG_POSTERIOR,
+    ("soft", "flat"): LOG_LIKELIHOOD,
+    ("hard", "program"): LOG_JOINT,
+    ("hard", "flat"): CLASSIFICATION,
+}
+METHOD = Method("point", "soft", LOG_POSTERIOR)
 
 
 def check(problem: Problem) -> None:
@@ -65,7 +81,7 @@ def em(
         iterations=iterations,
         tolerance=tolerance,
         priors=priors,
-        assign=soft,
+        assignments="soft",
         label="em",
     )
 
@@ -78,7 +94,7 @@ def ascend(
     iterations: int,
     tolerance: float | None,
     priors: str,
-    assign: Assign,
+    assignments: Treatment,
     label: str,
 ) -> Result:
     """EM with a given treatment of the assignments (soft: EM; hard: classification EM)."""
@@ -105,10 +121,11 @@ def ascend(
         iterations=iterations,
         tolerance=tolerance,
         flat=flat,
-        assign=assign,
+        assign=soft if assignments == "soft" else hard,
         label=label,
     )
-    result = keep_best(problem, found, gradient_starts)
+    method = Method("point", assignments, OBJECTIVES[assignments, priors])
+    result = keep_best(problem, found, gradient_starts, method)
     gaps = any(missing for _, missing in problem.chunks.missing)
     if problem.structure.assignment is None and not (problem.latent or free or gaps):
         # there is one optimum only, wherever one starts
@@ -116,7 +133,9 @@ def ascend(
     return result
 
 
-def keep_best(problem: Problem, found: EMRuns, gradient_starts: list[str]) -> Result:
+def keep_best(
+    problem: Problem, found: EMRuns, gradient_starts: list[str], method: Method
+) -> Result:
     """The best start that did not collapse, its clusters in order of weight."""
     final = np.array(
         [
@@ -167,7 +186,7 @@ def keep_best(problem: Problem, found: EMRuns, gradient_starts: list[str]) -> Re
     }
     return Result(
         {n: v[None, None] for n, v in values.items()},
-        "point",
+        method,
         {"lp": np.full((1, 1), final[best])},
         starts,
         path,

@@ -17,6 +17,7 @@ from jax import Array, random
 from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.distributions.sequences.token_chain import TokenChain
 from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.inference.method import Method
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import e_step
@@ -26,6 +27,8 @@ from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
 MOST_NUMBERS = 500_000_000  #: of all draws together: 4 GB in double precision
+
+METHOD = Method("draws")
 
 
 def check(problem: Problem) -> None:
@@ -99,7 +102,7 @@ def exact(problem: Problem, key: Array, *, chains: int = 4, draws: int = 1000) -
         values[link.site] = np.asarray(drawn).reshape(chains, draws, *drawn.shape[1:])
     evidence = _log_evidence(problem, links, posteriors)
     known = {} if evidence is None else {"log_evidence": evidence}
-    return Result(values, "draws", {}, attributes=known)
+    return Result(values, METHOD, {}, attributes=known)
 
 
 def _drawn(posterior: Any, key: Array, count: int) -> np.ndarray | Array:

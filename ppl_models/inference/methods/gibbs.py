@@ -17,7 +17,11 @@ from ppl_models.distributions.hmm.statistics import HiddenStatistics
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.initial.chain_starts import dispersed_starts
 from ppl_models.inference.mcmc.gibbs_kernel import StatisticsGibbs
+from ppl_models.inference.method import Method
+from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
+
+METHOD = Method("draws")
 
 
 def check(problem: Problem) -> None:
@@ -101,4 +105,7 @@ def gibbs(
     if assignments:
         drawn = np.asarray(sampler._states["assignment"]).astype(np.int16)
         drawn = drawn.reshape(chains, draws, structure.rows)
-    return Result(values, "draws", stats, reported, assignment=drawn, notes=notes)
+    searched = LOG_POSTERIOR if "objective" in reported else None
+    return Result(
+        values, METHOD, stats, reported, assignment=drawn, notes=notes, objective=searched
+    )

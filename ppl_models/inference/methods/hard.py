@@ -13,13 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ppl_models.inference.method import Method
 from ppl_models.inference.methods.em import ascend
+from ppl_models.inference.objective import LOG_JOINT
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.chunks import Chunks, over_chunks
-from ppl_models.inference.statistics.e_step import hard as assign_hard
 from ppl_models.inference.statistics.e_step import log_joint_by_cluster, winners
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
+
+METHOD = Method("point", "hard", LOG_JOINT)
 
 
 def check(problem: Problem) -> None:
@@ -57,7 +60,7 @@ def hard(
         iterations=iterations,
         tolerance=tolerance,
         priors=priors,
-        assign=assign_hard,
+        assignments="hard",
         label="hard",
     )
     if problem.structure.assignment is None:

@@ -22,7 +22,11 @@ from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.hamerly import hamerly
 from ppl_models.inference.initial.starts import seed_points, seeds
+from ppl_models.inference.method import Method
+from ppl_models.inference.objective import SUM_OF_SQUARES
 from ppl_models.inference.problem import Problem, Result
+
+METHOD = Method("point", "hard", SUM_OF_SQUARES)
 
 
 def check(problem: Problem) -> None:
@@ -85,20 +89,20 @@ def kmeans(
     longest = max(len(r[1]) for r in runs)
     table = np.full((len(runs), longest), np.nan)
     for row, run in zip(table, runs, strict=True):
-        row[: len(run[1])] = -run[1]
+        row[: len(run[1])] = run[1]
     notes = [] if converged else ["the kept start did not converge: raise iterations"]
     return Result(
         _values(problem, loc[order], inertia),
-        "point",
+        METHOD,
         {"inertia": np.full((1, 1), inertia)},
         {
             "objective": (("start", "iteration"), table),
-            "final": (("start",), np.array([-r[1][-1] for r in runs])),
+            "final": (("start",), np.array([r[1][-1] for r in runs])),
             "iterations": (("start",), np.array([len(r[1]) for r in runs])),
             "converged": (("start",), np.array([r[2] for r in runs])),
             "kept": (("start",), np.arange(len(runs)) == best),
         },
-        {"loc": centre_path[:, order], "objective": -objective},
+        {"loc": centre_path[:, order], "objective": objective},
         rank[assignment][None, None],
         notes=notes,
     )

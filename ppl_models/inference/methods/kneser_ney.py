@@ -13,10 +13,13 @@ import numpy as np
 from jax import Array
 
 from ppl_models.distributions.sequences.ngrams import Ngrams
+from ppl_models.inference.method import Method
 from ppl_models.inference.pitman_yor.counts import held, need_franchise, seen_of
 from ppl_models.inference.problem import Problem, Result
 
 FALLBACK = (0.5, 1.0, 1.5)  #: KenLM's discounts where the counts give none
+
+METHOD = Method("point")
 
 
 def check(problem: Problem) -> None:
@@ -46,7 +49,7 @@ def kneser_ney(problem: Problem, key: Array) -> Result:
     values["tables"] = np.ones(len(seen.repeated), np.int32)
     return Result(
         {n: v[None, None] for n, v in values.items()},
-        "point",
+        METHOD,
         {"lp": np.full((1, 1), np.nan)},
         exchangeable=False,
         notes=notes,

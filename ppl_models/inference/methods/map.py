@@ -22,9 +22,13 @@ from ppl_models.inference.gradient.training import (
     train,
 )
 from ppl_models.inference.initial.gradient_starts import gradient_starts
+from ppl_models.inference.method import Method
 from ppl_models.inference.methods.em import cluster_order
+from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.program.parameter_map import cluster_axes, permute_clusters
+
+METHOD = Method("point", "soft", LOG_POSTERIOR)
 
 
 def check(problem: Problem) -> None:
@@ -128,4 +132,4 @@ def _best(
     starts["converged"] = (("start",), np.array([trained.converged for trained in found]))
     starts["kept"] = (("start",), np.arange(len(found)) == best)
     starts["origin"] = (("start",), np.array(kinds))
-    return Result({n: v[None, None] for n, v in point.items()}, "point", {}, starts, notes=notes)
+    return Result({n: v[None, None] for n, v in point.items()}, METHOD, {}, starts, notes=notes)

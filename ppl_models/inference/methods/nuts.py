@@ -20,6 +20,8 @@ from ppl_models.errors import InputError
 from ppl_models.inference.initial.chain_starts import dispersed_starts
 from ppl_models.inference.mcmc.marginal_density import Origin, marginal_program, origin_at
 from ppl_models.inference.mcmc.nuts_label_swaps import LabelSwapNUTS
+from ppl_models.inference.method import Method
+from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model
@@ -35,6 +37,8 @@ FIELDS = {
     "energy": "energy",
     "adapt_state.step_size": "step_size",
 }
+
+METHOD = Method("draws")
 
 
 def check(problem: Problem) -> None:
@@ -108,7 +112,8 @@ def nuts(
     stats["reached_max_treedepth"] = stats["tree_depth"] >= max_tree_depth
     names = (*problem.structure.names, *problem.structure.locals)
     values = {n: np.asarray(samples[n]) for n in names}
-    return Result(values, "draws", stats, reported, notes=notes)
+    searched = LOG_POSTERIOR if "objective" in reported else None
+    return Result(values, METHOD, stats, reported, notes=notes, objective=searched)
 
 
 def _doubts(problem: Problem) -> list[str]:

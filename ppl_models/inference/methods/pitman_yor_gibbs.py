@@ -16,6 +16,7 @@ from numpyro.distributions import Beta, Gamma
 from ppl_models.data.progress import progress_bar
 from ppl_models.distributions.convert import unwrap
 from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.inference.method import Method
 from ppl_models.inference.pitman_yor.counts import SITES, held, need_franchise, seen_of
 from ppl_models.inference.pitman_yor.franchise import Franchise
 from ppl_models.inference.problem import Problem, Result
@@ -26,6 +27,8 @@ IN_SAMPLE = (
     "probable for leaving one out, so judge prediction by log_density of sequences kept aside"
 )
 ROOM = 1e-9  #: discounts stay so far from 0 and 1, which are limits
+
+METHOD = Method("draws")
 
 
 def check(problem: Problem) -> None:
@@ -95,7 +98,7 @@ def pitman_yor_gibbs(
                         kept[name].append(value)
     stacked = {n: np.stack(v).reshape(chains, draws, *np.shape(v[0])) for n, v in kept.items()}
     free = {n: stacked[n] for n in problem.structure.names}
-    return Result(free, "draws", {"lp": stacked["lp"]}, exchangeable=False, notes=[IN_SAMPLE])
+    return Result(free, METHOD, {"lp": stacked["lp"]}, exchangeable=False, notes=[IN_SAMPLE])
 
 
 class Chain:

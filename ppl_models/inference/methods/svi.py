@@ -18,7 +18,11 @@ from ppl_models.inference.gradient.guides import SHAPES, Guide, draws_of
 from ppl_models.inference.gradient.objective import Training
 from ppl_models.inference.gradient.training import courses, refuse_latent_rows, train
 from ppl_models.inference.initial.gradient_starts import gradient_starts
+from ppl_models.inference.method import Method
+from ppl_models.inference.objective import EVIDENCE_BOUND
 from ppl_models.inference.problem import Problem, Result
+
+METHOD = Method("draws", "soft", EVIDENCE_BOUND)
 
 
 def check(problem: Problem) -> None:
@@ -102,7 +106,7 @@ def svi(
     report = courses([found], found.objective[-1:])
     return Result(
         {n: np.asarray(v).reshape(chains, draws, *v.shape[1:]) for n, v in drawn.items()},
-        "draws",
+        METHOD,
         {},
         report,
         notes=notes,

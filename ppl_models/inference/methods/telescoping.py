@@ -19,6 +19,7 @@ from jax.scipy.special import betaln, gammaln
 from ppl_models.data.progress import progress_bar
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.initial.starts import starting_values
+from ppl_models.inference.method import Method
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.assignment_draws import draw_and_sum
 from ppl_models.inference.statistics.chunks import Chunks
@@ -29,6 +30,8 @@ from ppl_models.program.structure import Structure
 
 BLOCK = 200  #: sweeps between looks at the clock
 ALPHA_STEP = 1.0  #: standard deviation of the random walk of log α
+
+METHOD = Method("draws")
 
 
 def check(problem: Problem) -> None:
@@ -112,7 +115,7 @@ def telescoping(
     (weights,) = (w.site for w in links if w.emission == problem.structure.assignment)
     return Result(
         whole["values"],
-        "draws",
+        METHOD,
         stats,
         assignment=assignment,
         exchangeable=False,

@@ -16,26 +16,12 @@ from typing import Any, Literal
 import xarray as xr
 
 from ppl_models.errors import InputError
+from ppl_models.inference.objective import Objective
 
 FACTS = "facts"  #: attribute of the root
 PARAMETERS = "emission_parameters"  #: group of parameters that are no global site as they stand
 
 Assignments = Literal["none", "soft", "hard"]
-Direction = Literal["maximise", "minimise"]
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What an optimising method optimises: a name for axes and tables, and the better direction.
-
-    Args:
-        name: for instance "log posterior density", "log-likelihood", "evidence lower bound",
-            "within-cluster sum of squares".
-        direction: "maximise" or "minimise".
-    """
-
-    name: str
-    direction: Direction = "maximise"
 
 
 @dataclass(frozen=True)
