@@ -64,7 +64,7 @@ def components(tree: xr.DataTree, draws: int) -> tuple[np.ndarray, np.ndarray, n
 def run_em(weights: np.ndarray, loc: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """Where one ends who climbs the density from every centre, (draw, cluster, feature).
 
-    >>> ends = climb(np.array([[0.5, 0.5]]), np.array([[[-0.5], [0.5]]]), np.ones((1, 2, 1, 1)))
+    >>> ends = run_em(np.array([[0.5, 0.5]]), np.array([[[-0.5], [0.5]]]), np.ones((1, 2, 1, 1)))
     >>> bool(np.abs(ends).max() < 1e-3)
     True
     """

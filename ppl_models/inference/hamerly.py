@@ -53,7 +53,7 @@ def hamerly(
         tell: called with 1 after every iteration.
 
     >>> x = np.array([[0.0], [1.0], [9.0], [11.0]])
-    >>> found = alternate(x, np.array([[0.0], [1.0]]), 20)
+    >>> found = hamerly(x, np.array([[0.0], [1.0]]), 20)
     >>> found.labels.tolist(), found.objective[-1], found.converged
     ([0, 0, 1, 1], 2.5, True)
     """

@@ -19,7 +19,7 @@ import json
 import jax
 import numpy as np
 from ppl_models import fit
-from ppl_models.inference import chunks
+from ppl_models.inference.statistics import chunks
 
 chunks.CHUNK_ROWS = (10, 50)  # a little data are much then
 x = np.array(json.loads(input()))

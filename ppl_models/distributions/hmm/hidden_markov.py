@@ -38,7 +38,7 @@ class HiddenMarkov(HiddenStatistics):
     Raises:
         InputError: ``initial_transition`` and ``transition`` that do not fit.
 
-    >>> from .gaussian import UnivariateGaussian
+    >>> from ppl_models.distributions.exponential.gaussian import UnivariateGaussian
     >>> states = UnivariateGaussian(jnp.array([0.0, 5.0]), jnp.ones(2))
     >>> chain = HiddenMarkov(jnp.array([1.0, 0.0]), jnp.full((2, 2), 0.5), states, positions=2)
     >>> round(float(chain.log_prob(jnp.array([0.0, 5.0]))), 3)
