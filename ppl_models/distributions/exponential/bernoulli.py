@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, random
 from numpyro.distributions import Beta, Distribution, constraints
 
 from ppl_models.distributions.conditionals import BetaConditional
+from ppl_models.distributions.described import by_feature
 from ppl_models.distributions.exponential.family import (
     StackedFamily,
     Statistics,
@@ -41,6 +44,9 @@ class BernoulliVector(StackedFamily):
 
     parameter_dims = {"probs": 1}
     data_description = "zeros and ones"
+    component_picture = "profile"
+    profile_parameter = "probs"
+    profile_label = "probability of a one"
     arg_constraints: ClassVar[dict[str, Any]] = {
         "probs": constraints.independent(constraints.unit_interval, 1)
     }
@@ -112,6 +118,14 @@ class BernoulliVector(StackedFamily):
             ones, zeros = ones.sum(0), zeros.sum(0)
         a, b = (prior.concentration1, prior.concentration0) if prior is not None else (1.0, 1.0)
         return BetaConditional(a + ones, b + jnp.clip(zeros, 0))
+
+    @classmethod
+    def summarise(
+        cls, parameters: Mapping[str, np.ndarray], component: int, features: Sequence[str]
+    ) -> str:
+        """The probability of a one, feature by feature."""
+        probs = np.asarray(parameters["probs"])[component]
+        return f"probability of a one: {by_feature(features, [f'{p:.2f}' for p in probs])}"
 
     def features(self, value: Array) -> Array:
         """The bits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from jax import Array, random
 from numpyro.distributions import Dirichlet, Distribution, constraints
 
 from ppl_models.distributions.conditionals import BlockDirichletConditional
+from ppl_models.distributions.described import by_feature
 from ppl_models.distributions.exponential.bernoulli import is_log_of_zero, safe_log
 from ppl_models.distributions.exponential.family import StackedFamily, Statistics, broadcast_batch
 from ppl_models.distributions.priors import BlockDirichlet, split_blocks
@@ -32,6 +34,9 @@ class CategoricalVector(StackedFamily):
 
     parameter_dims = {"probs": 1}
     data_description = "codes of levels"
+    component_picture = "levels"
+    profile_parameter = "probs"
+    profile_label = "probability of the level"
     pytree_aux_fields = ("levels",)
     arg_constraints: ClassVar[dict[str, Any]] = {
         "probs": constraints.independent(constraints.unit_interval, 1)
@@ -109,6 +114,19 @@ class CategoricalVector(StackedFamily):
             return None
         counts = statistics["counts"].sum(0) if shared else statistics["counts"]
         return BlockDirichletConditional(concentration + counts, self.levels)
+
+    @classmethod
+    def summarise(
+        cls, parameters: Mapping[str, np.ndarray], component: int, features: Sequence[str]
+    ) -> str:
+        """The most probable level of every feature, by labels "feature=level"."""
+        best: dict[str, tuple[str, float]] = {}
+        for label, p in zip(features, np.asarray(parameters["probs"])[component], strict=True):
+            feature, _, level = label.rpartition("=")
+            if feature not in best or p > best[feature][1]:
+                best[feature] = (level, float(p))
+        values = [f"{level} ({p:.0%})" for level, p in best.values()]
+        return f"most probable: {by_feature(list(best), values)}"
 
     def features(self, value: Array) -> Array:
         """Indicators of the levels, gaps kept as NaN."""

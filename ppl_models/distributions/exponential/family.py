@@ -26,12 +26,14 @@ import numpy as np
 from jax import Array, lax
 from numpyro.distributions import Distribution
 
+from ppl_models.distributions.described import Described
+
 Statistics = dict[str, Array]
 #: Numbers of a product that is written out, to be fused with what is done with it.
 FEW = 40
 
 
-class ExponentialFamily(Distribution):
+class ExponentialFamily(Described, Distribution):
     """A family with natural parameters, sufficient statistics and a log-normaliser.
 
     A family is written for parameters with one batch axis, the component, and data with one, the

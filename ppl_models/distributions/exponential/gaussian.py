@@ -6,6 +6,7 @@ so both are taken relative to a point amid the data before squares are expanded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -15,6 +16,7 @@ from jax import Array, random
 from numpyro.distributions import Distribution, Normal, constraints
 
 from ppl_models.distributions.conditionals import InverseGammaScaleConditional, NormalConditional
+from ppl_models.distributions.described import means_in_words
 from ppl_models.distributions.exponential.family import (
     StackedFamily,
     Statistics,
@@ -42,7 +44,31 @@ class FactorisedGaussian(StackedFamily):
     """What the three families share; ``loc (..., feature)``, ``scale`` broadcast to it."""
 
     parameter_dims = {"loc": 1, "scale": 1}
+    component_picture = "ellipses"
     reparametrized_params: ClassVar[list[str]] = ["loc", "scale"]
+
+    @classmethod
+    def component_moments(
+        cls, parameters: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The locations, and the squared scales on the diagonal."""
+        loc, scale = np.asarray(parameters["loc"]), np.asarray(parameters["scale"])
+        if cls.parameter_dims["loc"] == 0:
+            loc = loc[..., None]
+        if cls.parameter_dims["scale"] == 0:
+            scale = scale[..., None]
+        variance = np.broadcast_to(scale**2, loc.shape)
+        return loc, variance[..., None] * np.eye(loc.shape[-1])
+
+    @classmethod
+    def summarise(
+        cls, parameters: Mapping[str, np.ndarray], component: int, features: Sequence[str]
+    ) -> str:
+        """Mean and standard deviation of every feature."""
+        mean, covariance = cls.component_moments(parameters)
+        return means_in_words(
+            mean[component], None if covariance is None else covariance[component], features
+        )
 
     def _matrix(self, value: Array) -> Array:
         return value

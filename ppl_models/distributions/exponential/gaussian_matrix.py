@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax, random
 from jax.scipy.linalg import solve_triangular
 from numpyro.distributions import Distribution, InverseWishart, Normal, constraints
@@ -20,6 +22,7 @@ from ppl_models.distributions.conditionals import (
     InverseWishartConditional,
     MultivariateNormalConditional,
 )
+from ppl_models.distributions.described import means_in_words
 from ppl_models.distributions.exponential.family import (
     ExponentialFamily,
     Statistics,
@@ -119,6 +122,7 @@ class MatrixGaussian(ExponentialFamily):
     """What tied and full covariances share."""
 
     factorises = False
+    component_picture = "ellipses"
     support = constraints.real_vector
     arg_constraints: ClassVar[dict[str, Any]] = {
         "loc": constraints.real_vector,
@@ -129,6 +133,26 @@ class MatrixGaussian(ExponentialFamily):
         self.loc, self.covariance = jnp.asarray(loc), jnp.asarray(covariance)
         batch = broadcast_batch((self.loc, 1), (self.covariance, 2))
         super().__init__(batch, self.loc.shape[-1:], validate_args=validate_args)
+
+    @classmethod
+    def component_moments(
+        cls, parameters: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The locations and covariances, a tied one repeated for every component."""
+        loc, covariance = np.asarray(parameters["loc"]), np.asarray(parameters["covariance"])
+        if "covariance" in cls.shared_parameters:
+            covariance = covariance[..., None, :, :]
+        return loc, np.broadcast_to(covariance, (*loc.shape, loc.shape[-1]))
+
+    @classmethod
+    def summarise(
+        cls, parameters: Mapping[str, np.ndarray], component: int, features: Sequence[str]
+    ) -> str:
+        """Mean and standard deviation of every feature."""
+        mean, covariance = cls.component_moments(parameters)
+        return means_in_words(
+            mean[component], None if covariance is None else covariance[component], features
+        )
 
     def _each(self) -> Array:
         """Covariances ``(component, feature, feature)``."""

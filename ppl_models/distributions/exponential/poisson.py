@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, random
 from jax.scipy.special import gammaln
 from numpyro.distributions import Distribution, Gamma, constraints
 
 from ppl_models.distributions.conditionals import GammaConditional
+from ppl_models.distributions.described import by_feature
 from ppl_models.distributions.exponential.bernoulli import safe_log
 from ppl_models.distributions.exponential.family import (
     StackedFamily,
@@ -35,6 +38,9 @@ class PoissonVector(StackedFamily):
     """
 
     data_description = "counts (whole numbers from 0 up)"
+    component_picture = "profile"
+    profile_parameter = "rate"
+    profile_label = "mean count"
     pytree_aux_fields = ("univariate",)
     arg_constraints: ClassVar[dict[str, Any]] = {"rate": constraints.positive}
 
@@ -133,6 +139,17 @@ class PoissonVector(StackedFamily):
             total, count = total.sum(0), count.sum(0)
         a, b = (prior.concentration, prior.rate) if prior is not None else (1.0, 0.0)
         return GammaConditional(a + total, b + count)
+
+    @classmethod
+    def summarise(
+        cls, parameters: Mapping[str, np.ndarray], component: int, features: Sequence[str]
+    ) -> str:
+        """The mean count, feature by feature."""
+        rate = np.atleast_1d(np.asarray(parameters["rate"])[component])
+        counts = [f"{r:.3g}" for r in rate]
+        return (
+            f"mean count: {by_feature(features, counts)}" if features else f"mean count {counts[0]}"
+        )
 
     def features(self, value: Array) -> Array:
         """Square roots of the counts, whose spread does not grow with the mean."""
