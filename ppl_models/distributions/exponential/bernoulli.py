@@ -43,6 +43,7 @@ class BernoulliVector(StackedFamily):
     """
 
     parameter_dims = {"probs": 1}
+    parameter_axes = {"probs": ("feature",)}
     data_description = "zeros and ones"
     component_picture = "profile"
     profile_parameter = "probs"

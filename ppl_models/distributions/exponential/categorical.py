@@ -33,6 +33,7 @@ class CategoricalVector(StackedFamily):
     """
 
     parameter_dims = {"probs": 1}
+    parameter_axes = {"probs": ("level",)}
     data_description = "codes of levels"
     component_picture = "levels"
     profile_parameter = "probs"

@@ -42,6 +42,8 @@ class ExponentialFamily(Described, Distribution):
 
     #: parameter name -> number of event axes of that parameter
     parameter_dims: ClassVar[Mapping[str, int]]
+    #: parameter name -> names of its event axes in a result; axes without names are counted
+    parameter_axes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     #: parameters that a component cannot have for itself (a tied covariance)
     shared_parameters: ClassVar[tuple[str, ...]] = ()
     #: whether the density factorises over features, so that a missing cell drops out

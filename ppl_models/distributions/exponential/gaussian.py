@@ -45,6 +45,7 @@ class FactorisedGaussian(StackedFamily):
 
     parameter_dims = {"loc": 1, "scale": 1}
     component_picture = "ellipses"
+    parameter_axes = {"loc": ("feature",), "scale": ("feature",)}
     reparametrized_params: ClassVar[list[str]] = ["loc", "scale"]
 
     @classmethod
@@ -266,6 +267,7 @@ class SphericalGaussian(FactorisedGaussian):
     """
 
     parameter_dims = {"loc": 1, "scale": 0}
+    parameter_axes = {"loc": ("feature",), "scale": ()}
     arg_constraints: ClassVar[dict[str, Any]] = {
         "loc": constraints.real_vector,
         "scale": constraints.positive,
@@ -348,6 +350,7 @@ class UnivariateGaussian(FactorisedGaussian):
     """
 
     parameter_dims = {"loc": 0, "scale": 0}
+    parameter_axes = {"loc": (), "scale": ()}
     arg_constraints: ClassVar[dict[str, Any]] = {
         "loc": constraints.real,
         "scale": constraints.positive,

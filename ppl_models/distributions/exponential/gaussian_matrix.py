@@ -302,6 +302,7 @@ class FullGaussian(MatrixGaussian):
     """
 
     parameter_dims = {"loc": 1, "covariance": 2}
+    parameter_axes = {"loc": ("feature",), "covariance": ("feature", "feature_other")}
 
     def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
         """Log-densities ``(component, row)``: one whitening product a component."""
@@ -357,6 +358,7 @@ class TiedGaussian(MatrixGaussian):
     """
 
     parameter_dims = {"loc": 1, "covariance": 2}
+    parameter_axes = {"loc": ("feature",), "covariance": ("feature", "feature_other")}
     shared_parameters = ("covariance",)
 
     def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:

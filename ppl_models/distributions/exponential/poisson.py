@@ -57,6 +57,11 @@ class PoissonVector(StackedFamily):
         return {"rate": 0 if self.univariate else 1}
 
     @property
+    def parameter_axes(self) -> dict[str, tuple[str, ...]]:  # type: ignore[override]
+        """A vector has one rate a feature."""
+        return {"rate": () if self.univariate else ("feature",)}
+
+    @property
     def support(self) -> Any:
         """Non-negative integers."""
         return constraints.independent(constraints.nonnegative_integer, self.event_dim)

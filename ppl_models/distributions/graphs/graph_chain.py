@@ -49,6 +49,7 @@ class GraphChain(GraphRows, StackedFamily):
     """
 
     parameter_dims = {"edge": 1, "end": 1}
+    parameter_axes = {"edge": ("offset",), "end": ("size",)}
     factorises = False
     data_description = "graphs as rows of bits in breadth-first order"
     pytree_aux_fields = ("positions",)

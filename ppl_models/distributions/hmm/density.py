@@ -98,6 +98,18 @@ class HiddenDensity(ExponentialFamily):
         return {**self._chain_dims, **emission}
 
     @property
+    def parameter_axes(self) -> dict[str, tuple[str, ...]]:  # type: ignore[override]
+        """Chain and emission; an emission's parameter has the state's axis first."""
+        steps = ("previous_state", "state", "next_state")
+        chain = {n: steps[1:] if d == 2 else steps for n, d in self._chain_dims.items()}
+        shared = self.emission.shared_parameters
+        emission = {
+            n: axes if n in shared else ("state", *axes)
+            for n, axes in self.emission.parameter_axes.items()
+        }
+        return {**chain, "initial": ("state",), **emission}
+
+    @property
     def shared_parameters(self) -> tuple[str, ...]:  # type: ignore[override]
         """Those of the emission."""
         return self.emission.shared_parameters

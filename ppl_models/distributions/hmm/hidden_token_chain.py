@@ -85,6 +85,11 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
         return self.emission.levels[0]
 
     @property
+    def parameter_axes(self) -> dict[str, tuple[str, ...]]:  # type: ignore[override]
+        """The levels that a state emits are tokens."""
+        return {**super().parameter_axes, "probs": ("state", "token")}
+
+    @property
     def support(self) -> Any:
         """Codes of tokens and of ``<end>``."""
         return constraints.independent(constraints.integer_interval(0, self.tokens), 1)

@@ -91,6 +91,12 @@ class TokenChain(Autoregressive, ExponentialFamily):
         super().__init__(batch, (self.positions,), validate_args=validate_args)
 
     @property
+    def parameter_axes(self) -> dict[str, tuple[str, ...]]:  # type: ignore[override]
+        """A context of one token is that token."""
+        context = "token" if self.order == 1 else "context"
+        return {"initial": ("token",), "transition": (context, "next_token")}
+
+    @property
     def tokens(self) -> int:  # type: ignore[override]
         """V, the size of the vocabulary without ``<end>``."""
         return self.initial.shape[-1]

@@ -14,10 +14,9 @@ from ppl_models.data.derived import derived_arguments
 from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.problem import Problem
+from ppl_models.posterior.result.schema import HIDDEN, facts_of
 from ppl_models.program.json_text import from_json
 from ppl_models.program.reading import read_data, read_program
-
-HIDDEN = "hidden"  #: group of the draws of whole numbers, which prediction needs and nobody reads
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def restore(
         array = source[name].transpose("chain", "draw", ...).values
         values[name] = array.reshape(-1, *array.shape[2:])
     shape = (posterior.sizes["chain"], posterior.sizes["draw"])
-    temperature = 0 if attributes["method"] in ("dp_means", "hard", "kmeans") else 1
+    temperature = 0 if facts_of(tree).assignments == "hard" else 1
     return RestoredFit(
         Problem(model, structure), values, shape, observed, structure.plate, temperature
     )

@@ -19,7 +19,11 @@ from ppl_models.errors import InputError
 from ppl_models.inference.objective import Objective
 
 FACTS = "facts"  #: attribute of the root
+HIDDEN = "hidden"  #: group of draws of whole numbers, which prediction needs and nobody reads
 PARAMETERS = "emission_parameters"  #: group of parameters that are no global site as they stand
+
+SAMPLE = ("chain", "draw")  #: axes that every variable of draws begins with
+WEIGHTS = "probs"  #: the parameter of an assignment that are the cluster weights
 
 Assignments = Literal["none", "soft", "hard"]
 
@@ -33,7 +37,8 @@ class ParameterFacts:
             computed from sites or is a constant, so that its values are in the group
             ``emission_parameters`` under ``"<emission>.<parameter>"``.
         shared: whether all components have the same value.
-        dims: names of its axes after ``chain`` and ``draw``.
+        dims: names of its axes after ``chain`` and ``draw``, as the family calls them: a site may
+            have others where its program names them, in the same order.
     """
 
     site: str | None
@@ -139,24 +144,51 @@ def facts_of(tree: xr.DataTree) -> FitFacts:
 
 
 def emission_parameters(tree: xr.DataTree, site: str | None = None) -> xr.Dataset:
-    """Parameters of an emission at every draw, named as the family names them.
+    """Parameters of an emission at every draw, named as the family names them and their axes.
 
     Args:
         tree: a fit.
         site: the observed site (default: the main one).
 
     Returns:
-        Variables ``(chain, draw, ...)`` such as ``loc``, ``scale``, ``probs``, ``transition``.
+        Variables ``(chain, draw, ...)`` such as ``loc``, ``scale``, ``probs``, ``transition``, of
+        the draws that all of them have.
     """
     facts = facts_of(tree)
     by_site = {each.site: each for each in facts.emissions}
     emission = facts.emission if site is None else by_site[site]
-    found = {}
+    variables = {}
     for name, parameter in emission.parameters.items():
-        if parameter.site is not None and parameter.site in tree["posterior"]:
-            found[name] = tree["posterior"].to_dataset()[parameter.site]
-        elif PARAMETERS in tree.children:
-            stored = tree[PARAMETERS].to_dataset()
-            if f"{emission.site}.{name}" in stored:
-                found[name] = stored[f"{emission.site}.{name}"]
-    return xr.Dataset({name: values.rename(name) for name, values in found.items()})
+        stored = _parameter_variable(tree, emission.site, name, parameter)
+        own = [str(d) for d in stored.dims if d not in SAMPLE]
+        names = {o: d for o, d in zip(own, parameter.dims, strict=True) if o != d}
+        stored = stored.drop_vars([o for o in names if o in stored.coords])
+        variables[name] = stored.rename(names).rename(name)
+    if not variables:
+        return xr.Dataset()
+    aligned = xr.align(*variables.values(), join="inner", exclude=_plain_axes(variables))
+    return xr.merge(aligned, compat="override", join="override")
+
+
+def _plain_axes(variables: Mapping[str, xr.DataArray]) -> set[str]:
+    return {str(d) for v in variables.values() for d in v.dims} - set(SAMPLE)
+
+
+def _parameter_variable(
+    tree: xr.DataTree, emission: str, name: str, parameter: ParameterFacts
+) -> xr.DataArray:
+    if parameter.site is not None:
+        return tree["posterior"].to_dataset()[parameter.site]
+    return tree[PARAMETERS].to_dataset()[f"{emission}.{name}"]
+
+
+def cluster_weights(tree: xr.DataTree) -> xr.DataArray | None:
+    """Weights of the clusters ``(chain, draw, cluster)``.
+
+    None where nothing is assigned, or where every row has weights of its own.
+    """
+    facts = facts_of(tree)
+    if facts.weights is not None:
+        return tree["posterior"].to_dataset()[facts.weights]
+    stored = tree[PARAMETERS].to_dataset() if PARAMETERS in tree.children else xr.Dataset()
+    return stored.get(f"{facts.assignment}.{WEIGHTS}")

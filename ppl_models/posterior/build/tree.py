@@ -1,0 +1,277 @@
+"""A method's result as an ``xarray.DataTree`` that ArviZ reads as it is.
+
+Groups: ``posterior``, ``emission_parameters`` (parameters that are no site as they stand),
+``sample_stats``, ``log_likelihood`` (the marginal of every row or sequence), ``log_prior`` (of
+every site), ``observed_data``, ``constant_data``, ``responsibilities``, ``posterior_predictive``,
+``prior``, ``prior_predictive``, and of optimising methods ``starts`` and ``path``. The attribute
+``facts`` says what they mean (see ``posterior.result.schema``). Axes are named by the program's
+plates and ``event_dims``; the axis that the assignment indexes is called ``cluster``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+from jax import Array
+
+from ppl_models.data.kinds import Observed
+from ppl_models.inference.problem import Problem, Result
+from ppl_models.posterior.build.axes import Axes, Variable
+from ppl_models.posterior.build.facts import (
+    ComputedParameters,
+    computed_parameters,
+    parameter_sites,
+    read_facts,
+)
+from ppl_models.posterior.density.rows import density_of_draws, log_prior_of_draws
+from ppl_models.posterior.result.schema import (
+    FACTS,
+    HIDDEN,
+    PARAMETERS,
+    Assignments,
+    FitFacts,
+    Objective,
+    write_facts,
+)
+from ppl_models.posterior.simulate.predictive import draw_again, prior_draws
+from ppl_models.program.compiling import in_batches
+from ppl_models.program.json_text import to_json
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.structure import Structure
+
+PREDICTIVE_CELLS = 2_000_000  #: most numbers of predictive data that a tree keeps
+LOG_LIKELIHOOD_CELLS = 40_000_000  #: most numbers of pointwise log-likelihood that it keeps
+TABLE_CELLS = 20_000_000  #: most numbers of responsibilities that it keeps
+VERSIONS = ("numpyro", "jax", "arviz", "numpy", "xarray")
+Groups = dict[str, xr.Dataset]
+
+
+def build_tree(
+    problem: Problem,
+    result: Result,
+    observed: Mapping[str, Observed],
+    key: Array,
+    attributes: Mapping[str, Any],
+    predictive: int,
+    *,
+    assignments: Assignments,
+    objective: Objective | None,
+) -> xr.DataTree:
+    """Gather a method's result, its likelihoods and its predictions.
+
+    Args:
+        problem: program and data.
+        result: of the method.
+        observed: the data as they were read, with coordinates.
+        key: random key of the predictive draws.
+        attributes: of the root.
+        predictive: predictive draws to keep.
+        assignments: how the method treats assignments: "soft" or "hard".
+        objective: what the method optimises, if it does.
+    """
+    notes = list(result.notes)
+    derived = _deterministic_sites(problem, result)
+    computed = computed_parameters(problem, result.values)
+    sites = parameter_sites(problem, computed, derived)
+    facts = read_facts(problem, observed, sites, assignments, objective)
+    axes = Axes(problem, observed, facts)
+    groups = _posterior_groups(problem, result, derived, axes)
+    groups |= _parameter_group(computed, facts, axes, notes)
+    groups |= _data_groups(observed, problem.structure, axes)
+    groups |= _density_groups(problem, result, axes, notes)
+    groups |= _predictive_groups(problem, result, observed, key, predictive, axes, notes)
+    groups |= _optimisation_groups(result, axes)
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = {
+        **attributes,
+        FACTS: write_facts(facts),
+        "data_site": problem.structure.emissions[0],
+        "plate": problem.structure.plate,
+        "clusters": problem.structure.clusters if problem.structure.assignment else 0,
+        "parameters": sum(site.freedom for site in problem.structure.sites),
+        "coordinate_labels": _coordinate_labels(observed, problem.structure.plate),
+        "versions": to_json({n: version(n) for n in VERSIONS}),
+        "notes": to_json({"notes": notes}),
+        "creation_library": "ppl_models",
+    }
+    return tree
+
+
+def _coordinate_labels(observed: Mapping[str, Observed], plate: str) -> str:
+    """Labels of all axes but the rows', as JSON; also those that no variable of the data has."""
+    return to_json(
+        {
+            n: np.asarray(labels).tolist()
+            for reading in observed.values()
+            for n, labels in reading.coords.items()
+            if n != plate
+        }
+    )
+
+
+def _posterior_groups(
+    problem: Problem, result: Result, derived: Mapping[str, np.ndarray], axes: Axes
+) -> Groups:
+    """Draws of all sites; whole numbers, which only prediction needs, have a group of their own."""
+    posterior = {n: axes.by_draw(n, v) for n, v in {**result.values, **derived}.items()}
+    if result.assignment is not None:
+        dims = ("chain", "draw", problem.structure.plate)
+        posterior["assignment"] = (dims, result.assignment)
+    discrete = _discrete_sites(problem.structure)
+    hidden = {n: posterior.pop(n) for n in discrete if n in posterior}
+    groups = {"posterior": axes.dataset(posterior)}
+    if hidden:
+        groups[HIDDEN] = axes.dataset(hidden)
+    return groups
+
+
+def _discrete_sites(structure: Structure) -> list[str]:
+    return [site.name for site in structure.sites if site.support.is_discrete]
+
+
+def _parameter_group(
+    computed: ComputedParameters, facts: FitFacts, axes: Axes, notes: list[str]
+) -> Groups:
+    """Parameters that are no site as they stand."""
+    variables: dict[str, Variable] = {}
+    for emission in facts.emissions:
+        for name, parameter in emission.parameters.items():
+            if parameter.site is None:
+                array = computed.values[emission.site, name]
+                dims = ("chain", "draw", *parameter.dims)
+                variables[f"{emission.site}.{name}"] = (dims, array)
+    for (site, name), array in computed.values.items():
+        if site == facts.assignment and facts.weights is None:
+            variables[f"{site}.{name}"] = (("chain", "draw", "cluster"), array)
+    if not variables:
+        return {}
+    if computed.every > 1:
+        notes.append(f"{PARAMETERS} holds every {computed.every}th draw")
+    return {PARAMETERS: _thinned(axes.dataset(variables), computed.every)}
+
+
+def _thinned(dataset: xr.Dataset, every: int) -> xr.Dataset:
+    """Draws numbered as in the posterior, of which they are every so-many-th."""
+    return dataset.assign_coords(draw=np.arange(dataset.sizes["draw"]) * every)
+
+
+def _data_groups(
+    observed: Mapping[str, Observed], structure: Structure, axes: Axes
+) -> Groups:
+    """The data that the program emits, and apart from them those that it does not."""
+    data = {n: (o.dims, o.values) for n, o in observed.items()}
+    emitted = {n: v for n, v in data.items() if n in structure.emissions}
+    groups = {"observed_data": axes.dataset(emitted)}
+    if len(emitted) < len(data):
+        groups["constant_data"] = axes.dataset({n: data[n] for n in data if n not in emitted})
+    return groups
+
+
+def _density_groups(problem: Problem, result: Result, axes: Axes, notes: list[str]) -> Groups:
+    """Log-likelihoods, responsibilities, log priors and what the sampler says of itself."""
+    stats: dict[str, Variable] = {n: (("chain", "draw"), v) for n, v in result.sample_stats.items()}
+    structure, groups = problem.structure, {}
+    if not structure.locals:
+        density = density_of_draws(problem, result, LOG_LIKELIHOOD_CELLS)
+        if density.every > 1:
+            notes.append(f"log_likelihood holds every {density.every}th draw")
+        # draws of whole numbers hold what these very data did, so that none can be left out
+        if not (_discrete_sites(structure) and result.kind == "draws"):
+            dims = ("chain", "draw", structure.plate)
+            likelihood = axes.dataset({structure.emissions[0]: (dims, density.log_density)})
+            groups["log_likelihood"] = _thinned(likelihood, density.every)
+        groups |= _responsibility_group(density.responsibilities, structure, axes, notes)
+        if "lp" not in stats:
+            prior = {**log_prior_of_draws(problem, result), **result.log_prior}
+            stats["lp"] = (("chain", "draw"), density.total + sum(prior.values()))
+            groups["log_prior"] = axes.dataset(
+                {n: (("chain", "draw"), v) for n, v in prior.items()}
+            )
+    return groups | {"sample_stats": axes.dataset(stats)}
+
+
+def _responsibility_group(
+    responsibilities: np.ndarray | None, structure: Structure, axes: Axes, notes: list[str]
+) -> Groups:
+    if responsibilities is None:
+        return {}
+    if responsibilities.size > TABLE_CELLS:
+        notes.append("responsibilities are left out, being too many: predict gives them")
+        return {}
+    dims = (structure.plate, "cluster")
+    return {"responsibilities": axes.dataset({"responsibilities": (dims, responsibilities)})}
+
+
+def _optimisation_groups(result: Result, axes: Axes) -> Groups:
+    """Every start's objective, and the values along the kept start's iterations."""
+    groups = {}
+    if result.starts:
+        starts = {n: (axes.renamed(d), v) for n, (d, v) in result.starts.items()}
+        groups["starts"] = xr.Dataset(starts)
+    if result.path:
+        path = {
+            n: (("iteration", *(() if n == "objective" else axes.of(n))), v)
+            for n, v in result.path.items()
+        }
+        groups["path"] = axes.dataset(path)
+    return groups
+
+
+def _deterministic_sites(problem: Problem, result: Result) -> dict[str, np.ndarray]:
+    """Deterministic sites at every draw, ``(chain, draw, ...)``."""
+    names = [n for n, _ in problem.structure.deterministics]
+    if not names:
+        return {}
+    shape = next(iter(result.values.values())).shape[:2]
+    flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()}
+    values = _deterministics(problem.model, flat, structure=problem.structure)
+    return {n: np.asarray(values[n]).reshape(*shape, *values[n].shape[1:]) for n in names}
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _deterministics(model: Model, values: Globals, *, structure: Structure) -> dict[str, Array]:
+    def one(values: Globals) -> dict[str, Array]:
+        trace = model.trace_at(values, structure)
+        return {n: trace[n]["value"] for n, _ in structure.deterministics}
+
+    return in_batches(one, values, 100)
+
+
+def _predictive_groups(
+    problem: Problem,
+    result: Result,
+    observed: Mapping[str, Observed],
+    key: Array,
+    count: int,
+    axes: Axes,
+    notes: list[str],
+) -> Groups:
+    """Data drawn from the posterior and from the prior, and the prior's global sites."""
+    cells = sum(o.values.size for o in observed.values())
+    count = min(count, max(1, PREDICTIVE_CELLS // max(cells, 1)))
+    if count < 1 or problem.structure.locals:
+        return {}
+    first, second = jax.random.split(key)
+    flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()}
+    total = len(next(iter(flat.values()))) if flat else 1
+    # a point predicts as often as draws do: each predictive draw is new data from it
+    chosen = np.linspace(0, total - 1, count).astype(int)
+    drawn = draw_again(problem, {n: v[chosen] for n, v in flat.items()}, first, count)
+    dims = {n: ("chain", "draw", *o.dims) for n, o in observed.items()}
+    groups = {
+        "posterior_predictive": axes.dataset({n: (dims[n], v[None]) for n, v in drawn.items()})
+    }
+    try:
+        sites, data = prior_draws(problem, second, count)
+    except NotImplementedError:
+        notes.append("no prior draws: a prior of the program cannot be drawn from")
+        return groups
+    groups["prior"] = axes.dataset({n: axes.by_draw(n, v[None]) for n, v in sites.items()})
+    groups["prior_predictive"] = axes.dataset({n: (dims[n], v[None]) for n, v in data.items()})
+    return groups
