@@ -13,23 +13,12 @@ from ppl_models import catalogue
 from ppl_models.errors import whole_number
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.suitability import refuse_priors, refuse_unsuitable
-from ppl_models.posterior.result.schema import Objective
 from ppl_models.program.compiling import make_room
 from ppl_models.program.json_text import to_json
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import given_arguments, read_data, read_program, take_vocabulary
 from ppl_models.program.signature import defaults, split
 from ppl_models.program.sizes import whole_arguments
-
-_HARD = ("dp_means", "hard", "kmeans")
-_OBJECTIVES = {
-    "em": Objective("log posterior density"),
-    "map": Objective("log posterior density"),
-    "hard": Objective("log joint density of assignments and parameters"),
-    "svi": Objective("evidence lower bound"),
-    "dp_means": Objective("DP-means cost", "minimise"),
-    "kmeans": Objective("within-cluster sum of squares", "minimise"),
-}
 
 
 def fit(
@@ -113,16 +102,7 @@ def fit(
             "wall_time_seconds": time.perf_counter() - started,
             **result.attributes,
         }
-        tree = build_tree(
-            problem,
-            result,
-            observed,
-            random.fold_in(key, 1),
-            attributes,
-            predictive,
-            assignments="hard" if method in _HARD else "soft",
-            objective=_OBJECTIVES.get(method, _OBJECTIVES["em"] if result.starts else None),
-        )
+        tree = build_tree(problem, result, observed, random.fold_in(key, 1), attributes, predictive)
         may_move = result.exchangeable and not structure.locals and problem.exchangeable
     if relabel is None or result.kind != "draws" or not may_move:
         return tree

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ppl_models.posterior.result.restore import restore
 from ppl_models.posterior.result.schema import emission_parameters, facts_of
 from ppl_models.posterior.result.validation import validate
-from ppl_models.posterior.result.restore import restore
 
 
 def test_facts_of_built_in_programs(built_in: Any, trees: Callable) -> None:

@@ -15,6 +15,7 @@ from scipy import stats
 from ppl_models import fit, log_density
 from ppl_models.distributions.graphs.recurrent_graph_chain import weight_shapes
 from ppl_models.inference.statistics import chunks
+from ppl_models.posterior.result.schema import facts_of
 
 SAMPLE = ("chain", "draw")
 #: dims of the posterior's variables after chain and draw
@@ -148,6 +149,8 @@ def test_groups_are_those_that_arviz_knows_and_ours(built_in, trees):
     mixture = "clusters" in built_in.arguments
     ours = {"starts", "path" if built_in.point == "em" else "log_prior"}
     ours |= {"responsibilities"} if mixture else set()
+    parameters = facts_of(tree).emission.parameters.values()
+    ours |= {"emission_parameters"} if any(p.site is None for p in parameters) else set()
     assert set(tree.children) == GROUPS | ours
 
 

@@ -34,9 +34,7 @@ from ppl_models.posterior.result.schema import (
     FACTS,
     HIDDEN,
     PARAMETERS,
-    Assignments,
     FitFacts,
-    Objective,
     write_facts,
 )
 from ppl_models.posterior.simulate.predictive import draw_again, prior_draws
@@ -59,9 +57,6 @@ def build_tree(
     key: Array,
     attributes: Mapping[str, Any],
     predictive: int,
-    *,
-    assignments: Assignments,
-    objective: Objective | None,
 ) -> xr.DataTree:
     """Gather a method's result, its likelihoods and its predictions.
 
@@ -72,14 +67,12 @@ def build_tree(
         key: random key of the predictive draws.
         attributes: of the root.
         predictive: predictive draws to keep.
-        assignments: how the method treats assignments: "soft" or "hard".
-        objective: what the method optimises, if it does.
     """
     notes = list(result.notes)
     derived = _deterministic_sites(problem, result)
     computed = computed_parameters(problem, result.values)
     sites = parameter_sites(problem, computed, derived)
-    facts = read_facts(problem, observed, sites, assignments, objective)
+    facts = read_facts(problem, observed, sites, result.assignments, result.objective)
     axes = Axes(problem, observed, facts)
     groups = _posterior_groups(problem, result, derived, axes)
     groups |= _parameter_group(computed, facts, axes, notes)

@@ -11,11 +11,11 @@ from typing import get_args
 import xarray as xr
 
 from ppl_models.errors import InputError
+from ppl_models.inference.objective import Direction
 from ppl_models.posterior.result.schema import (
     PARAMETERS,
     SAMPLE,
     Assignments,
-    Direction,
     EmissionFacts,
     FitFacts,
     ParameterFacts,
