@@ -127,7 +127,9 @@ def _path_entropy(
     for name, family in model.pieces(values, structure).families().items():
         given: dict[str, Any] = {"missing": gaps[name], "centre": centres[name]}
         prepared = family.prepare(jnp.asarray(model.data[name]), **given)
-        whole, best = (family.look(prepared, **given, how=how)[0] for how in ("mean", "best"))
+        whole, best = (
+            family.infer_latents(prepared, **given, how=how)[0] for how in ("mean", "best")
+        )
         total = total + (whole - best).sum()
     return total
 

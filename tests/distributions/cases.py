@@ -129,6 +129,18 @@ class Case:
         return self.data.dtype.kind == "f"
 
 
+def maximum_likelihood(emission: Any, statistics: Any, centre: Any) -> Any:
+    """The emission at the maximum of its likelihood: the mode of every conditional in turn.
+
+    The conditionals are those of flat priors, in the order in which EM takes them.
+    """
+    for name in emission.parameter_dims:
+        shared = name in emission.shared_parameters
+        posterior = emission.conditional(name, None, statistics, centre, shared=shared)
+        emission = emission.replace(**{name: posterior.mode()})
+    return emission
+
+
 def _gaussian(parameters: Parameters, row: np.ndarray) -> float:
     loc = np.atleast_1d(parameters["loc"])
     row = np.atleast_1d(row)

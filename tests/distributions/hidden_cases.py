@@ -63,6 +63,20 @@ class Emission:
     data: np.ndarray
 
 
+def maximum_likelihood(chain: HiddenMarkov, statistics: Any, centre: Any) -> HiddenMarkov:
+    """The chain at the maximum of its likelihood: the mode of every conditional in turn.
+
+    The conditionals are those of flat priors, in the order in which EM takes them.
+    """
+    own = ("initial", "initial_transition", "transition")
+    for name in chain.parameter_dims:
+        posterior = chain.conditional(name, None, statistics, centre, shared=name not in own)
+        mode = posterior.mode()
+        tied = name in own or name in chain.shared_parameters
+        chain = chain.replace(**{name: mode if tied else mode[None]})
+    return chain
+
+
 def _gaussian(parameters, state, step):
     covariance = parameters.get("covariance")
     if covariance is None:

@@ -27,7 +27,7 @@ def _shifted(case, shift, dtype=np.float64):
     return parameters, (_rounded(case.data) + shift).astype(dtype)
 
 
-def _examine(case, gaps, parameters, value):
+def _examine(case, maximum_likelihood, gaps, parameters, value):
     """Log-densities by both roads, expected log-densities and maxima."""
     if gaps:
         value = jnp.where(np.isnan(case.gaps), jnp.nan, value).astype(value.dtype)
@@ -36,22 +36,23 @@ def _examine(case, gaps, parameters, value):
     emission, enumerated = case.build(parameters), case.enumerated(parameters)
     centre = emission.centre(value)
     statistics = emission.expected_statistics(weights, value, missing=gaps, centre=centre)
+    best = maximum_likelihood(emission, statistics, centre)
     return (
         enumerated.log_prob(value),
         enumerated.pointwise(value),
         emission.expected_log_density(statistics, centre),
-        emission.maximum_likelihood(statistics, centre),
+        {n: getattr(best, n) for n in best.parameter_dims},
     )
 
 
 @pytest.fixture(scope="module")
-def examine():
+def examine(table):
     """``examine(case, gaps, parameters, value)``, compiled once a case."""
     made = {}
 
     def of(case, gaps, parameters, value):
         if (case.name, gaps) not in made:
-            made[case.name, gaps] = jax.jit(partial(_examine, case, gaps))
+            made[case.name, gaps] = jax.jit(partial(_examine, case, table.maximum_likelihood, gaps))
         return jax.tree.map(np.asarray, made[case.name, gaps](parameters, value))
 
     return of
@@ -89,7 +90,9 @@ def test_single_precision_is_close_to_double_on_the_same_numbers(case, examine):
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
     np.testing.assert_allclose(single[3]["loc"], double[3]["loc"], atol=GRAIN)
-    np.testing.assert_allclose(_scatter(single[3]), _scatter(double[3]), rtol=1e-4, atol=1e-4)
+    # the scatter is taken about the location, which single precision rounds to the grain
+    rounding = (GRAIN / 2) ** 2
+    np.testing.assert_allclose(_scatter(single[3]), _scatter(double[3]), rtol=1e-4, atol=rounding)
 
 
 def test_large_counts_in_double_precision(cases):

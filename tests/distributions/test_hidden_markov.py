@@ -108,7 +108,7 @@ def test_expected_statistics_have_the_slope_of_the_density(hidden, emission):
     """Fisher's identity, at weights that differ from sequence to sequence."""
     rows = hidden.ragged(emission.data, steps=True, cells=True)
     weights = jnp.arange(1.0, 6.0)
-    missing = hidden.chain(emission).gaps(rows)
+    missing = hidden.chain(emission).has_missing_cells(rows)
     given = jax.tree.map(jnp.asarray, (hidden.INITIAL, hidden.ENDING, emission.parameters))
 
     @jax.jit
@@ -150,14 +150,13 @@ def test_maxima_under_the_statistics_climb_the_density(hidden, name):
         def step(chain, _):
             flat = chain.components()
             centre = flat.centre(jnp.asarray(rows))
-            total, looked = flat.look(
+            total, looked = flat.infer_latents(
                 flat.prepare(jnp.asarray(rows), missing=False, centre=centre),
                 missing=False, centre=centre,
             )  # fmt: skip
             weights = jnp.ones_like(total)
-            statistics = flat.sums(weights, looked, missing=False, centre=centre)
-            best = flat.maximum_likelihood(statistics, centre)
-            return flat.replace(**best), total.sum()
+            statistics = flat.prepared_statistics(weights, looked, missing=False, centre=centre)
+            return hidden.maximum_likelihood(flat, statistics, centre), total.sum()
 
         return jax.lax.scan(step, chain.components(), None, length=4)[1]
 

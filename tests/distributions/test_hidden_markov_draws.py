@@ -104,11 +104,15 @@ def test_statistics_of_drawn_paths_and_cells_are_those_that_were_expected(hidden
 
         def drawn(key):
             path_key, cell_key = random.split(key)
-            found = flat.look(prepared, missing=True, centre=centre, how="draw", key=path_key)[1]
+            found = flat.infer_latents(
+                prepared, missing=True, centre=centre, how="draw", key=path_key
+            )[1]
             found = flat.with_drawn_cells(cell_key, found, centre)
-            return flat.sums(ones, found, missing=False, centre=centre)
+            return flat.prepared_statistics(ones, found, missing=False, centre=centre)
 
-        return jax.vmap(drawn)(keys), flat.sums(ones, prepared, missing=True, centre=centre)
+        return jax.vmap(drawn)(keys), flat.prepared_statistics(
+            ones, prepared, missing=True, centre=centre
+        )
 
     drawn, expected = look(random.split(random.key(0), 4_000))
     assert set(drawn) == set(expected)

@@ -200,20 +200,20 @@ def test_what_comes_next_follows_the_last_two_states(looked):
 TURNS = np.array([[[0.05, 0.95], [0.1, 0.9]], [[0.9, 0.1], [0.95, 0.05]]])
 
 
-def _climbed(chain: HiddenMarkov, rows: jnp.ndarray) -> HiddenMarkov:
+def _climbed(hidden, chain: HiddenMarkov, rows: jnp.ndarray) -> HiddenMarkov:
     """EM, all updates in closed form."""
     flat, centre = chain.components(), jnp.zeros(())
     prepared = flat.prepare(rows, missing=False, centre=centre)
 
     def step(_: int, flat: HiddenMarkov) -> HiddenMarkov:
-        total, looked = flat.look(prepared, missing=False, centre=centre)
-        found = flat.sums(jnp.ones_like(total), looked, missing=False, centre=centre)
-        return flat.replace(**flat.maximum_likelihood(found, centre))
+        total, looked = flat.infer_latents(prepared, missing=False, centre=centre)
+        found = flat.prepared_statistics(jnp.ones_like(total), looked, missing=False, centre=centre)
+        return hidden.maximum_likelihood(flat, found, centre)
 
     return jax.lax.fori_loop(0, 60, step, flat)
 
 
-def test_a_world_of_second_order_is_found_by_the_second_order_alone():
+def test_a_world_of_second_order_is_found_by_the_second_order_alone(hidden):
     """It predicts sequences that it never saw; a chain of first order does not know what comes."""
     generator = np.random.default_rng(0)
     path = generator.integers(0, 2, (40, 40))
@@ -228,7 +228,7 @@ def test_a_world_of_second_order_is_found_by_the_second_order_alone():
 
     @jax.jit
     def look() -> tuple:
-        chains = [_climbed(chain, old) for chain in (one, two)]
+        chains = [_climbed(hidden, chain, old) for chain in (one, two)]
         return [c.log_prob(new) for c in chains], chains[1].transition[0], chains[1].best_path(old)
 
     (first, second), transition, found = jax.tree.map(np.asarray, look())

@@ -29,7 +29,7 @@ def test_rain_and_sun():
     np.testing.assert_array_equal(chain.best_path(days), [[1, 0, 0]])
     flat = chain.components()
     prepared = flat.prepare(days, missing=False, centre=jnp.zeros(()))
-    best, _ = flat.look(prepared, missing=False, centre=jnp.zeros(()), how="best")
+    best, _ = flat.infer_latents(prepared, missing=False, centre=jnp.zeros(()), how="best")
     np.testing.assert_allclose(np.exp(best), [[0.01344]], rtol=1e-10)
     np.testing.assert_allclose(np.exp(chain.log_prob(days)), [0.033612], rtol=1e-10)
     shares = [[0.2317, 0.7683], [0.6241, 0.3759], [0.8640, 0.1360]]

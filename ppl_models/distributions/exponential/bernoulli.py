@@ -69,7 +69,7 @@ class BernoulliVector(StackedFamily):
             return stack(x, mask)
         return stack(x, ones(x, x.dtype))
 
-    def natural(self, *, missing: bool, centre: Array) -> Array:
+    def coefficients(self, *, missing: bool, centre: Array) -> Array:
         """Log-odds, and the logarithms of the probabilities of a zero."""
         one, zero = safe_log(self.probs), safe_log(1 - self.probs)
         constant = zero if missing else zero.sum(-1, keepdims=True)
@@ -80,7 +80,7 @@ class BernoulliVector(StackedFamily):
         found, count = jnp.split(sums, [self.probs.shape[-1]], axis=-1)
         return {"ones": found, "count": jnp.broadcast_to(count, found.shape)}
 
-    def vanishes(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
+    def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
         """A one where there are none, or a zero where there are only ones."""
         x, observed = jnp.split(prepared, [self.probs.shape[-1]])
         never, always = ((self.probs == p).astype(x.dtype) for p in (0, 1))
@@ -96,11 +96,6 @@ class BernoulliVector(StackedFamily):
         """``(component,)``."""
         ones, zeros = statistics["ones"], statistics["count"] - statistics["ones"]
         return (ones * safe_log(self.probs) + zeros * safe_log(1 - self.probs)).sum(-1)
-
-    def maximum_likelihood(self, statistics: Statistics, centre: Array) -> dict[str, Array]:
-        """Weighted share of ones."""
-        count = jnp.clip(statistics["count"], jnp.finfo(statistics["ones"].dtype).tiny)
-        return {"probs": statistics["ones"] / count}
 
     def conditional(
         self,
@@ -128,7 +123,7 @@ class BernoulliVector(StackedFamily):
         probs = np.asarray(parameters["probs"])[component]
         return f"probability of a one: {by_feature(features, [f'{p:.2f}' for p in probs])}"
 
-    def features(self, value: Array) -> Array:
+    def start_points(self, value: Array) -> Array:
         """The bits."""
         return self._bits(value)
 

@@ -71,13 +71,13 @@ class CategoricalVector(StackedFamily):
         """Indicators of the levels; a gap has none."""
         return self._indicators(value, self.probs.dtype).T
 
-    def natural(self, *, missing: bool, centre: Array) -> Array:
+    def coefficients(self, *, missing: bool, centre: Array) -> Array:
         """Logarithms of the probabilities."""
         return safe_log(self.probs)
 
-    def vanishes(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
+    def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
         """A level that does not occur."""
-        never = is_log_of_zero(self.natural(missing=missing, centre=centre))
+        never = is_log_of_zero(self.coefficients(missing=missing, centre=centre))
         return never.astype(prepared.dtype) @ prepared > 0
 
     def unstack(self, sums: Array, *, missing: bool) -> Statistics:
@@ -91,10 +91,6 @@ class CategoricalVector(StackedFamily):
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``."""
         return (statistics["counts"] * safe_log(self.probs)).sum(-1)
-
-    def maximum_likelihood(self, statistics: Statistics, centre: Array) -> dict[str, Array]:
-        """Weighted shares; equal where a feature was never observed."""
-        return {"probs": BlockDirichletConditional(1 + statistics["counts"], self.levels).mode()}
 
     def conditional(
         self,
@@ -129,7 +125,7 @@ class CategoricalVector(StackedFamily):
         values = [f"{level} ({p:.0%})" for level, p in best.values()]
         return f"most probable: {by_feature(list(best), values)}"
 
-    def features(self, value: Array) -> Array:
+    def start_points(self, value: Array) -> Array:
         """Indicators of the levels, gaps kept as NaN."""
         indicators = self._indicators(value, jnp.result_type(self.probs, float))
         if not jnp.issubdtype(value.dtype, jnp.floating):

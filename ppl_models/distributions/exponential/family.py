@@ -73,19 +73,21 @@ class ExponentialFamily(Described, Distribution):
     def chunk_statistics(
         self, weights: Array, prepared: Array, *, missing: bool, centre: Array
     ) -> Any:
-        """What adds up over rows and chunks of rows: no more than :meth:`whole` needs."""
+        """Statistics of one chunk of rows, to be summed over chunks and passed to `finalize`."""
         raise NotImplementedError
 
-    def whole(self, added: Any, *, missing: bool) -> Statistics:
-        """The statistics of what was added up."""
+    def finalize(self, added: Any, *, missing: bool) -> Statistics:
+        """Statistics by name from the sum of :meth:`chunk_statistics` over all chunks."""
         return added
 
-    def sums(self, weights: Array, prepared: Array, *, missing: bool, centre: Array) -> Statistics:
-        """:meth:`expected_statistics` of :meth:`prepare`'s rows."""
+    def prepared_statistics(
+        self, weights: Array, prepared: Array, *, missing: bool, centre: Array
+    ) -> Statistics:
+        """:meth:`expected_statistics` of rows that are prepared already."""
         added = self.chunk_statistics(weights, prepared, missing=missing, centre=centre)
-        return self.whole(added, missing=missing)
+        return self.finalize(added, missing=missing)
 
-    def look(
+    def infer_latents(
         self,
         prepared: Any,
         *,
@@ -94,13 +96,17 @@ class ExponentialFamily(Described, Distribution):
         how: str = "mean",
         key: Array | None = None,
     ) -> tuple[Array, Any]:
-        """:meth:`logits`, and what :meth:`sums` takes: a family that hides nothing takes the rows.
+        """Log-densities ``(component, row)``, and the rows with the posterior of what they hide.
+
+        The rows that are returned are those that :meth:`prepared_statistics` takes. A family
+        without latent variables of its own (``latent``) returns them as they are.
 
         Args:
-            prepared: rows.
+            prepared: rows, see :meth:`prepare`.
             missing: whether cells are missing.
             centre: the shift of the rows.
-            how: what becomes of what is hidden: "mean", "best" or "draw".
+            how: what becomes of the latent variables: "mean" sums them out, "best" takes the most
+                probable values, "draw" draws them.
             key: random key of draws.
         """
         return self.logits(prepared, missing=missing, centre=centre), prepared
@@ -109,7 +115,7 @@ class ExponentialFamily(Described, Distribution):
         """Positions of every row that a pass needs, ``(row,)``; None: rows do not end."""
         return None
 
-    def vanishes(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
+    def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
         """Where the probability is zero, ``(component, row)``; None: nowhere.
 
         :meth:`logits` take the logarithm of the smallest number for that of zero, so that nothing
@@ -117,7 +123,7 @@ class ExponentialFamily(Described, Distribution):
         """
         return None
 
-    def gaps(self, value: Any) -> bool:
+    def has_missing_cells(self, value: Any) -> bool:
         """Whether cells of concrete data are missing: NaN, or a negative code among integers."""
         codes = np.issubdtype(np.asarray(value).dtype, np.integer) and self.event_dim
         return has_missing(value) or bool(codes and (np.asarray(value) < 0).any())
@@ -128,10 +134,6 @@ class ExponentialFamily(Described, Distribution):
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``sum_n weights[k, n] log p(x_n | k)`` as ``(component,)``, from the statistics."""
-        raise NotImplementedError
-
-    def maximum_likelihood(self, statistics: Statistics, centre: Array) -> dict[str, Array]:
-        """Parameters ``(component, ...)`` that maximise :meth:`expected_log_density`."""
         raise NotImplementedError
 
     def conditional(
@@ -154,7 +156,7 @@ class ExponentialFamily(Described, Distribution):
         """
         return None
 
-    def cells(self, value: Any, *, missing: bool) -> int:
+    def numbers_per_row(self, value: Any, *, missing: bool) -> int:
         """Numbers that a pass has at hand for each row, to cut chunks that fit a cache."""
         prepared = jax.eval_shape(
             lambda v: self.prepare(v, missing=missing, centre=self.centre(v)),
@@ -188,7 +190,7 @@ class ExponentialFamily(Described, Distribution):
         """A point amid the data that both data and locations may be shifted by (default: none)."""
         return jnp.zeros(())
 
-    def features(self, value: Array) -> Array:
+    def start_points(self, value: Array) -> Array:
         """Rows as points ``(row, coordinate)`` among which starts can be spread (NaN: missing)."""
         return value.reshape(value.shape[0], -1)
 
@@ -204,7 +206,7 @@ class ExponentialFamily(Described, Distribution):
     ) -> Statistics:
         """Sufficient statistics summed over rows under ``weights (component, row)``."""
         prepared = self.prepare(value, missing=missing, centre=centre)
-        return self.sums(weights, prepared, missing=missing, centre=centre)
+        return self.prepared_statistics(weights, prepared, missing=missing, centre=centre)
 
     def components(self) -> ExponentialFamily:
         """The same family with all batch axes flattened into one, the component."""
@@ -265,7 +267,7 @@ class StackedFamily(ExponentialFamily):
         """``T(x)`` as ``(statistic, row)``."""
         raise NotImplementedError
 
-    def natural(self, *, missing: bool, centre: Array) -> Array:
+    def coefficients(self, *, missing: bool, centre: Array) -> Array:
         """Coefficients ``(component, statistic)`` of ``T(x)`` in the log-density."""
         raise NotImplementedError
 
@@ -275,7 +277,7 @@ class StackedFamily(ExponentialFamily):
 
     def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
         """Log-densities ``(component, row)``."""
-        natural = self.natural(missing=missing, centre=centre)
+        natural = self.coefficients(missing=missing, centre=centre)
         if natural.size > FEW:
             return natural @ prepared
         prepared = lax.optimization_barrier(prepared)  # else it is made anew for every component
@@ -288,7 +290,7 @@ class StackedFamily(ExponentialFamily):
         # this order of the factors is the faster one on CPUs
         return lax.dot_general(prepared, weights, (((1,), (1,)), ((), ())))
 
-    def whole(self, added: Array, *, missing: bool) -> Statistics:
+    def finalize(self, added: Array, *, missing: bool) -> Statistics:
         """Each statistic by its name."""
         return self.unstack(added.T, missing=missing)
 

@@ -86,7 +86,7 @@ class FactorisedGaussian(StackedFamily):
             return stack(x, x**2, mask)
         return stack(x, x**2, ones(x, x.dtype))
 
-    def natural(self, *, missing: bool, centre: Array) -> Array:
+    def coefficients(self, *, missing: bool, centre: Array) -> Array:
         """``μ/σ²``, ``-1/2σ²`` and what is constant in ``x``."""
         linear, precision, constant = self._natural_cells(centre)
         if not missing:
@@ -133,17 +133,6 @@ class FactorisedGaussian(StackedFamily):
     def _pool_scale(self, squares: Array, count: Array) -> tuple[Array, Array]:
         """Squares and counts that share one scale (diagonal: none are shared)."""
         return squares, jnp.broadcast_to(count, squares.shape)
-
-    def maximum_likelihood(self, statistics: Statistics, centre: Array) -> dict[str, Array]:
-        """Weighted mean and root mean square deviation."""
-        count = jnp.clip(statistics["count"], jnp.finfo(statistics["first"].dtype).tiny)
-        mean = statistics["first"] / count
-        squares, pooled = self._pool_scale(self._squares(statistics, mean), statistics["count"])
-        tiny = jnp.finfo(mean.dtype).tiny
-        return {
-            "loc": self._like_loc(mean + centre),
-            "scale": jnp.sqrt(squares / jnp.clip(pooled, tiny)),
-        }
 
     def _like_loc(self, mean: Array) -> Array:
         return mean
@@ -289,10 +278,10 @@ class SphericalGaussian(FactorisedGaussian):
         x = value - centre
         return stack(x, (x**2).sum(-1), ones(x, x.dtype))
 
-    def natural(self, *, missing: bool, centre: Array) -> Array:
+    def coefficients(self, *, missing: bool, centre: Array) -> Array:
         """As the diagonal family's; without gaps one precision serves all features."""
         if missing:
-            return super().natural(missing=True, centre=centre)
+            return super().coefficients(missing=True, centre=centre)
         linear, precision, constant = self._natural_cells(centre)
         constant = constant.sum(-1, keepdims=True)
         return jnp.concatenate([linear, -0.5 * precision[:, :1], constant], -1)

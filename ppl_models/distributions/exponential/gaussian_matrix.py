@@ -173,7 +173,7 @@ class MatrixGaussian(ExponentialFamily):
         """Rows relative to the centre, ``(feature, row)``; rows with gaps as they are."""
         return value if missing else (value - centre).T
 
-    def cells(self, value: Any, *, missing: bool) -> int:
+    def numbers_per_row(self, value: Any, *, missing: bool) -> int:
         """A band of features of every component beside the row itself."""
         return value.shape[1] + math.prod(self.batch_shape) * (min(BAND, value.shape[1]) + 2)
 
@@ -326,7 +326,7 @@ class FullGaussian(MatrixGaussian):
             first, second = weights @ prepared.T, _second_moments(weights, prepared)
         return {"count": weights.sum(-1), "first": first, "second": second}
 
-    def whole(self, added: Any, *, missing: bool) -> Statistics:
+    def finalize(self, added: Any, *, missing: bool) -> Statistics:
         """``count``, ``first`` and ``second (k, d, d)``."""
         return added if missing else added | {"second": _from_bands(added["second"])}
 
@@ -337,13 +337,6 @@ class FullGaussian(MatrixGaussian):
         squares = jnp.einsum("kij,kjl,kil->k", inverse, scatter, inverse)
         constant = log_determinant + 0.5 * self.loc.shape[-1] * LOG_TWO_PI
         return -0.5 * squares - statistics["count"] * constant
-
-    def maximum_likelihood(self, statistics: Statistics, centre: Array) -> dict[str, Array]:
-        """Weighted mean and covariance."""
-        count = jnp.clip(statistics["count"], jnp.finfo(statistics["first"].dtype).tiny)
-        mean = statistics["first"] / count[:, None]
-        scatter = self._scatter(statistics, mean)
-        return {"loc": mean + centre, "covariance": scatter / count[:, None, None]}
 
 
 class TiedGaussian(MatrixGaussian):

@@ -86,7 +86,7 @@ class PoissonVector(StackedFamily):
             return stack(x, base.sum(-1), mask)
         return stack(x, base.sum(-1), ones(x, x.dtype))
 
-    def natural(self, *, missing: bool, centre: Array) -> Array:
+    def coefficients(self, *, missing: bool, centre: Array) -> Array:
         """Logarithms of the rates, 1 and the rates."""
         rate = self._rate()
         constant = -rate if missing else -rate.sum(-1, keepdims=True)
@@ -100,7 +100,7 @@ class PoissonVector(StackedFamily):
             "total": total, "count": jnp.broadcast_to(count, total.shape), "base": base[:, 0]
         }  # fmt: skip
 
-    def vanishes(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
+    def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
         """A count where there are none."""
         rate = self._rate()
         # the mode of a rate without counts is the smallest number
@@ -118,12 +118,6 @@ class PoissonVector(StackedFamily):
         rate = self._rate()
         cells = statistics["total"] * safe_log(rate) - statistics["count"] * rate
         return cells.sum(-1) + statistics["base"]
-
-    def maximum_likelihood(self, statistics: Statistics, centre: Array) -> dict[str, Array]:
-        """Weighted mean count."""
-        count = jnp.clip(statistics["count"], jnp.finfo(statistics["total"].dtype).tiny)
-        rate = statistics["total"] / count
-        return {"rate": rate[..., 0] if self.univariate else rate}
 
     def conditional(
         self,
@@ -156,7 +150,7 @@ class PoissonVector(StackedFamily):
             f"mean count: {by_feature(features, counts)}" if features else f"mean count {counts[0]}"
         )
 
-    def features(self, value: Array) -> Array:
+    def start_points(self, value: Array) -> Array:
         """Square roots of the counts, whose spread does not grow with the mean."""
         return jnp.sqrt(self._matrix(value, jnp.result_type(self.rate, float)))
 

@@ -135,13 +135,13 @@ class GraphChain(GraphRows, StackedFamily):
         nothing = jnp.zeros((*parts[0].shape[:-1], 1), parts[0].dtype)
         return [*parts, nothing + jnp.log(jnp.finfo(nothing.dtype).tiny)]
 
-    def natural(self, *, missing: bool, centre: Array) -> Array:
+    def coefficients(self, *, missing: bool, centre: Array) -> Array:
         """Logarithms of the probabilities."""
         return jnp.concatenate(self._logarithms(), -1)
 
-    def vanishes(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
+    def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
         """Something was counted that cannot be."""
-        never = is_log_of_zero(self.natural(missing=missing, centre=centre))
+        never = is_log_of_zero(self.coefficients(missing=missing, centre=centre))
         return never.astype(prepared.dtype) @ prepared > 0
 
     def unstack(self, sums: Array, *, missing: bool) -> Statistics:
@@ -163,10 +163,6 @@ class GraphChain(GraphRows, StackedFamily):
         """``(component,)``."""
         pairs = zip(COUNTS, self._logarithms(), strict=True)
         return jnp.sum(jnp.stack([(statistics[name] * log).sum(-1) for name, log in pairs]), 0)
-
-    def maximum_likelihood(self, statistics: Statistics, centre: Array) -> dict[str, Array]:
-        """Shares of the counts; one half where there is none."""
-        return {n: self._posterior(n, None, statistics, False).mode() for n in self.parameter_dims}
 
     def conditional(
         self,
@@ -191,7 +187,7 @@ class GraphChain(GraphRows, StackedFamily):
         a, b = (1.0, 1.0) if prior is None else (prior.concentration1, prior.concentration0)
         return BetaConditional(a + ones, b + zeros)
 
-    def features(self, value: Array) -> Array:
+    def start_points(self, value: Array) -> Array:
         """Nodes and edges of every graph."""
         rows = rows_of(value, self.width)
         return jnp.stack([(rows[..., 0] < END).sum(-1), (rows == EDGE).sum((-1, -2))], -1) * 1.0

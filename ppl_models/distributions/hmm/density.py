@@ -227,7 +227,7 @@ class HiddenDensity(ExponentialFamily):
         """Steps of every sequence: up to its last one with an observed cell."""
         return jnp.max(jnp.where(seen, jnp.arange(1, len(seen) + 1)[:, None], 0), axis=0)
 
-    def cells(self, value: Any, *, missing: bool) -> int:
+    def numbers_per_row(self, value: Any, *, missing: bool) -> int:
         """Numbers that a pass has at hand for each sequence."""
         paths = self.states * (1 if self.order == 1 else self.states + 1)
         numbers = math.prod(self.batch_shape) * paths * value.shape[1]
@@ -245,16 +245,16 @@ class HiddenDensity(ExponentialFamily):
         family = self._flat()
         flat = family.logits(prepared["steps"], missing=missing, centre=centre)
         if exact:
-            never = family.vanishes(prepared["steps"], missing=missing, centre=centre)
+            never = family.impossible(prepared["steps"], missing=missing, centre=centre)
             flat = flat if never is None else jnp.where(never, -jnp.inf, flat)
         logits = self._by_state(flat).reshape(-1, self.states, *seen.shape)
         if not self._blank_unseen:
             logits = jnp.where(seen, logits, 0)
         return logits if self.order == 1 else jnp.tile(logits, (1, self.states + 1, 1, 1))
 
-    def features(self, value: Array) -> Array:
+    def start_points(self, value: Array) -> Array:
         """Steps as points, ``(position × sequence, coordinate)``."""
-        return self.emission.features(self._steps(value))
+        return self.emission.start_points(self._steps(value))
 
     # ---- densities ---------------------------------------------------------------------------
 
@@ -263,7 +263,7 @@ class HiddenDensity(ExponentialFamily):
         logits = self._step_logits(prepared, missing, centre)
         return self._summed_out(logits, prepared)
 
-    def vanishes(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
+    def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
         """No path that is possible has steps that are."""
         logits = self._step_logits(prepared, missing, centre, exact=True)
         return jnp.isneginf(self._summed_out(logits, prepared))
@@ -279,7 +279,7 @@ class HiddenDensity(ExponentialFamily):
             return self.pointwise(jnp.asarray(value))
         flat, known = self.components(), None
         if not isinstance(value, jax.core.Tracer):
-            known = self.gaps(value)
+            known = self.has_missing_cells(value)
         value = jnp.asarray(value)
         centre = jax.lax.stop_gradient(flat.centre(value))
 
@@ -295,7 +295,7 @@ class HiddenDensity(ExponentialFamily):
             logits = jax.lax.cond(part, lambda: contract(True), lambda: contract(False))
         return logits.reshape(self.batch_shape[:-1] + (len(value),))
 
-    def gaps(self, value: Any) -> bool:
+    def has_missing_cells(self, value: Any) -> bool:
         """Whether steps are missing in part (those that are missing as a whole are left out)."""
         if not self.emission.event_dim:
             return False

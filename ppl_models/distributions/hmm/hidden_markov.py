@@ -114,7 +114,9 @@ class HiddenMarkov(HiddenStatistics):
             flat = self.components()
             centre = flat.centre(rows)
             prepared = flat.prepare(rows, missing=True, centre=centre)
-            return flat.look(prepared, missing=True, centre=centre, how=how, key=key)[1]["path"][0]
+            return flat.infer_latents(prepared, missing=True, centre=centre, how=how, key=key)[1][
+                "path"
+            ][0]
 
         flat = self.components()
         own = {n: getattr(flat, n) for n in self.parameter_dims}
@@ -154,7 +156,7 @@ class HiddenMarkov(HiddenStatistics):
         flat = self.components()
         centre = flat.centre(rows)
         prepared = flat.prepare(rows, missing=True, centre=centre)
-        looked = flat.look(prepared, missing=True, centre=centre)[1]
+        looked = flat.infer_latents(prepared, missing=True, centre=centre)[1]
         paths = flat._paths_of(looked, jnp.ones((1, len(rows)), flat.initial.dtype))
         return jnp.moveaxis(flat._of_states(paths.states)[0], 0, -1).swapaxes(0, 1)
 

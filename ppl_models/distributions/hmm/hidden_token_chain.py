@@ -99,7 +99,7 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
         own = {n: parameters.get(n, getattr(self, n)) for n in self.parameter_dims}
         return HiddenTokenChain(**own, positions=self.positions, validate_args=False)
 
-    def gaps(self, value: Any) -> bool:
+    def has_missing_cells(self, value: Any) -> bool:
         """A step has one token: it is missing as a whole or not at all."""
         return False
 
@@ -117,7 +117,7 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
         """Rows without ``<end>``: they have the probability of all that begin so."""
         return prepared["lengths"] == prepared["seen"].shape[0]
 
-    def features(self, value: Array) -> Array:
+    def start_points(self, value: Array) -> Array:
         """Steps as indicators of their tokens."""
         return jax.nn.one_hot(self._steps(value)[:, 0], self.tokens)
 

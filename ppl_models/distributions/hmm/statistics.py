@@ -27,7 +27,7 @@ class HiddenStatistics(HiddenDensity):
 
     # ---- paths -------------------------------------------------------------------------------
 
-    def look(
+    def infer_latents(
         self,
         prepared: Any,
         *,
@@ -66,7 +66,7 @@ class HiddenStatistics(HiddenDensity):
         return looked | {"steps": flat.prepare(whole, missing=False, centre=centre)}
 
     def _paths_of(self, looked: Any, weights: Array) -> Paths:
-        """What :meth:`look` found of the paths, under ``weights (component, sequence)``."""
+        """Paths as :meth:`infer_latents` left them, under ``weights (component, sequence)``."""
         chains, lengths = self._chains_of(looked), looked["lengths"]
         over = (0, 0, 0, None)
         if "filtered" in looked:
@@ -86,7 +86,7 @@ class HiddenStatistics(HiddenDensity):
     ) -> Statistics:
         """Expected first states, steps from state to state, and the emission's statistics."""
         if not {"filtered", "pairs"} & prepared.keys():
-            prepared = self.look(prepared, missing=missing, centre=centre)[1]
+            prepared = self.infer_latents(prepared, missing=missing, centre=centre)[1]
         return self._summed(self._paths_of(prepared, weights), prepared, missing, centre)
 
     def _summed(self, paths: Paths, prepared: Any, missing: bool, centre: Array) -> Statistics:
@@ -110,9 +110,13 @@ class HiddenStatistics(HiddenDensity):
         if not self._blank_unseen:
             shares = shares * seen
         shares = shares.reshape(-1, seen.size)
-        return self._flat().sums(shares, prepared["steps"], missing=missing, centre=centre)
+        return self._flat().prepared_statistics(
+            shares, prepared["steps"], missing=missing, centre=centre
+        )
 
-    def seeded(self, weights: Array, value: Array, *, missing: bool, centre: Array) -> Statistics:
+    def seed_statistics(
+        self, weights: Array, value: Array, *, missing: bool, centre: Array
+    ) -> Statistics:
         """Statistics under given shares of the states, ``(state, step × sequence)``."""
         prepared = self.prepare(value, missing=missing, centre=centre)
         shape = prepared["seen"].shape
@@ -139,13 +143,6 @@ class HiddenStatistics(HiddenDensity):
 
     def _inner(self, statistics: Statistics) -> Statistics:
         return {n: v for n, v in statistics.items() if n not in self._chain_dims}
-
-    def maximum_likelihood(self, statistics: Statistics, centre: Array) -> dict[str, Array]:
-        """Shares of the steps, and the emission's own."""
-        own = {n: DirichletConditional(1 + statistics[n]).mode() for n in self._chain_dims}
-        emission = self._flat().maximum_likelihood(self._inner(statistics), centre)
-        shared = self.shared_parameters
-        return own | {n: v if n in shared else self._by_state(v) for n, v in emission.items()}
 
     def conditional(
         self,

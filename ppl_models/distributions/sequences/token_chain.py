@@ -231,7 +231,7 @@ class TokenChain(Autoregressive, ExponentialFamily):
 
         return lax.map(component, table)
 
-    def vanishes(self, prepared: Array, *, missing: bool, centre: Array) -> Array | None:
+    def impossible(self, prepared: Array, *, missing: bool, centre: Array) -> Array | None:
         """A token, or an end, that does not occur where it stands."""
         # what may occur counts 1, so that the logarithm of a sequence that may is not negative
         marked = {n: (getattr(self, n) > 0).astype(self.initial.dtype) for n in self.parameter_dims}
@@ -287,19 +287,15 @@ class TokenChain(Autoregressive, ExponentialFamily):
         found = lax.map(component, (self.initial, self.transition, weights))
         return dict(zip(self.parameter_dims, found, strict=True))
 
-    def cells(self, value: Any, *, missing: bool) -> int:
+    def numbers_per_row(self, value: Any, *, missing: bool) -> int:
         """Numbers that a pass has at hand for each sequence."""
-        held = super().cells(value, missing=missing)
+        held = super().numbers_per_row(value, missing=missing)
         return held + missing * value.shape[1] * self.tokens**self.order
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``."""
         start = (statistics["initial"] * safe_log(self.initial)).sum(-1)
         return start + (statistics["transition"] * safe_log(self.transition)).sum((-1, -2))
-
-    def maximum_likelihood(self, statistics: Statistics, centre: Array) -> dict[str, Array]:
-        """Shares of the counts; equal in a row that was never left."""
-        return {n: DirichletConditional(1 + statistics[n]).mode() for n in self.parameter_dims}
 
     def conditional(
         self,
@@ -329,7 +325,7 @@ class TokenChain(Autoregressive, ExponentialFamily):
             return super().following_one(state, token)
         return jnp.log(self._table()[state, token])
 
-    def features(self, value: Array) -> Array:
+    def start_points(self, value: Array) -> Array:
         """Shares of the tokens in every sequence."""
         counts = jax.nn.one_hot(value, self.tokens).sum(1)
         return counts / jnp.clip(counts.sum(-1, keepdims=True), 1)

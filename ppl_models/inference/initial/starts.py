@@ -49,7 +49,7 @@ def seed_points(problem: Problem, key: Array) -> tuple[Array, dict[str, Array]]:
     if problem.states:
         data = {name: _not_too_long(problem, name, np.asarray(v)) for name, v in data.items()}
     arrays = {name: jnp.asarray(data[name]) for name in problem.families}
-    points = [f.features(arrays[n]) for n, f in problem.families.items()]
+    points = [f.start_points(arrays[n]) for n, f in problem.families.items()]
     return _standardise(jnp.concatenate(points, -1)), arrays
 
 
@@ -247,7 +247,7 @@ def _from_seeds(
             families = model.pieces(values, structure).families()
             by_state = structure.assignment is None
             statistics = {
-                n: (f.seeded if f.latent and by_state else f.expected_statistics)(
+                n: (f.seed_statistics if f.latent and by_state else f.expected_statistics)(
                     weights, arrays[n], missing=gaps[n], centre=chunks.centres[n]
                 )
                 for n, f in families.items()

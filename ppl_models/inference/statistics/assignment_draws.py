@@ -15,7 +15,7 @@ from jax import Array, random
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.distributions.hmm.statistics import HiddenStatistics
 from ppl_models.inference.statistics.chunks import Chunks, over_chunks
-from ppl_models.inference.statistics.e_step import Expectations, look, whole
+from ppl_models.inference.statistics.e_step import Expectations, finalize, log_joint_and_latents
 from ppl_models.program.model import Pieces
 from ppl_models.program.structure import Structure
 
@@ -71,7 +71,7 @@ def draw_and_sum(
 
     def chunk(arrays: Mapping[str, Any], present: Array, key: Array) -> tuple[Expectations, Any]:
         clusters_key, *cell_keys = random.split(key, 1 + len(families))
-        logits, arrays = look(pieces, families, arrays, chunks, "draw", cell_keys)
+        logits, arrays = log_joint_and_latents(pieces, families, arrays, chunks, "draw", cell_keys)
         if active is not None:
             logits = jnp.where(active[:, None], logits, -jnp.inf)
         chosen = draw_clusters(clusters_key, logits)
@@ -99,7 +99,7 @@ def draw_and_sum(
         keys = keys[count:]
     expected, chosen = over_chunks(chunk, chunks, by_part)
     left_out = {name: missing[name] and family.factorises for name, family in families.items()}
-    expected = whole(expected, families, left_out)
+    expected = finalize(expected, families, left_out)
     return expected, chunks.in_order(chosen) if keep else None
 
 

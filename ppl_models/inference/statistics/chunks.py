@@ -95,7 +95,7 @@ def cut(
         parts: most parts by length (default: few, and one where that wastes little).
     """
     arrays = {n: np.asarray(data[n]) for n in sorted(families)}
-    gaps = {n: family.gaps(arrays[n]) for n, family in families.items()}
+    gaps = {n: family.has_missing_cells(arrays[n]) for n, family in families.items()}
     centres = {n: families[n].centre(jnp.asarray(v)) for n, v in arrays.items()}
     pieces = []
     for rows, width in by_length(families, arrays, parts):
@@ -141,7 +141,7 @@ def by_length(
     if lengths is None or parts == 1:
         return whole
     if parts is None:
-        held = count * families[name].cells(arrays[name], missing=False)
+        held = count * families[name].numbers_per_row(arrays[name], missing=False)
         padding = 1 - lengths.sum() / (count * arrays[name].shape[1])
         if jnp.result_type(float).itemsize * held * padding < WASTE:
             return whole
@@ -153,7 +153,7 @@ def by_length(
 
 def _most_rows(data: Mapping[str, np.ndarray], families: Families, gaps: Mapping[str, bool]) -> int:
     """Most rows of a chunk."""
-    cells = sum(families[n].cells(v, missing=gaps[n]) for n, v in data.items())
+    cells = sum(families[n].numbers_per_row(v, missing=gaps[n]) for n, v in data.items())
     of_row = jnp.result_type(float).itemsize * cells
     fitting = int(np.clip(CHUNK_BYTES // of_row, *CHUNK_ROWS))
     return max(1, min(fitting, LONG_BYTES // of_row))

@@ -87,7 +87,7 @@ def e_step(
         arrays: Mapping[str, Any], present: Array, *known: Array
     ) -> tuple[Expectations, None]:
         if nearby is None:
-            logits, arrays = look(pieces, families, arrays, chunks, how)
+            logits, arrays = log_joint_and_latents(pieces, families, arrays, chunks, how)
         else:
             logits = _add_up(nearby.point, arrays) - known[0] + _add_up(nearby.step, arrays)
         if active is not None:
@@ -102,13 +102,13 @@ def e_step(
         return Expectations(normaliser.sum(), weights.sum(-1), added), None
 
     expected = over_chunks(chunk, chunks, *([] if nearby is None else [nearby.rows]))[0]
-    return whole(expected, families, missing)
+    return finalize(expected, families, missing)
 
 
-def whole(added: Expectations, families: Families, missing: Mapping[str, bool]) -> Expectations:
+def finalize(added: Expectations, families: Families, missing: Mapping[str, bool]) -> Expectations:
     """A pass of which all chunks are added up, with the statistics of every family by name."""
     statistics = {
-        name: family.whole(added.statistics[name], missing=missing[name])
+        name: family.finalize(added.statistics[name], missing=missing[name])
         for name, family in families.items()
     }
     return added._replace(statistics=statistics)
@@ -151,7 +151,7 @@ def coefficients(log_weights: Array, families: Families, chunks: Chunks) -> Coef
                 **{n: getattr(flat, n).astype(jnp.float64) for n in flat.parameter_dims}
             )
             centre = chunks.centres[name].astype(jnp.float64)
-            natural[name] = exact.natural(missing=missing[name], centre=centre)
+            natural[name] = exact.coefficients(missing=missing[name], centre=centre)
         return Coefficients(log_weights, natural)
 
 
@@ -165,7 +165,7 @@ def row_normalisers(point: Coefficients, chunks: Chunks) -> list[Array]:
     return over_chunks(chunk, chunks)[1]
 
 
-def look(
+def log_joint_and_latents(
     pieces: Pieces,
     families: Families,
     arrays: Mapping[str, Any],
@@ -186,7 +186,7 @@ def look(
     total: Any = 0.0 if pieces.log_weights is None else pieces.log_weights
     missing, found = dict(chunks.missing), dict(arrays)
     for place, (name, family) in enumerate(families.items()):
-        logits, found[name] = family.look(
+        logits, found[name] = family.infer_latents(
             arrays[name],
             missing=missing[name],
             centre=chunks.centres[name],

@@ -62,7 +62,7 @@ def _impossible(
             family, value, gaps = family.components(), model.data[name], name in missing
             centre = family.centre(value)
             prepared = family.prepare(value, missing=gaps, centre=centre)
-            found = family.vanishes(prepared, missing=gaps, centre=centre)
+            found = family.impossible(prepared, missing=gaps, centre=centre)
             never |= False if found is None else found
         return never
 

@@ -123,7 +123,7 @@ def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]:
         here = {n: v if width is None else v[:, :width] for n, v in data.items()}
         most, abreast = CHUNK_ROWS, ABREAST
         if families and problem.latent:
-            cells = sum(f.cells(here[n], missing=False) for n, f in families.items())
+            cells = sum(f.numbers_per_row(here[n], missing=False) for n, f in families.items())
             most = max(1, min(CHUNK_ROWS, CHUNK_CELLS // cells))
             abreast = max(1, min(ABREAST, CHUNK_CELLS // (cells * min(most, len(rows)))))
         size = math.ceil(len(rows) / max(1, math.ceil(len(rows) / most)))

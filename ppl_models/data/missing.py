@@ -1,0 +1,35 @@
+"""Missing cells: NaN among real numbers, a negative code among whole numbers.
+
+The one predicate of the package, for NumPy's arrays and for JAX's, traced ones included.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+MISSING_CODE = -1  #: of a category or a token that is not known
+
+
+def missing_cells(array: Any) -> Any:
+    """Which cells are missing: booleans of the array's shape, by the array's own library.
+
+    >>> missing_cells(np.array([1.0, np.nan])), missing_cells(np.array([2, -1]))
+    (array([False,  True]), array([False,  True]))
+    """
+    library = array.__array_namespace__()
+    if library.isdtype(array.dtype, "real floating"):
+        return library.isnan(array)
+    if library.isdtype(array.dtype, "signed integer"):
+        return array < 0
+    return library.zeros(array.shape, dtype=bool)
+
+
+def has_missing(array: Any) -> bool:
+    """Whether a cell of concrete data is missing.
+
+    >>> has_missing([[1.0, float("nan")]]), has_missing([1, 2])
+    (True, False)
+    """
+    return bool(missing_cells(np.asarray(array)).any())
