@@ -38,15 +38,18 @@ gc.set_threshold(100_000, 20, 100)
 import pytest  # noqa: E402
 
 
-def _table() -> Any:
-    """The table of built-in programs."""
-    name = "model_programs"
+def _module(name: str, path: Path) -> Any:
+    """A file of the tests as a module."""
     if name not in sys.modules:
-        path = Path(__file__).parent / "models" / "programs.py"
         specification = importlib.util.spec_from_file_location(name, path)
         sys.modules[name] = importlib.util.module_from_spec(specification)
         specification.loader.exec_module(sys.modules[name])
     return sys.modules[name]
+
+
+def _table() -> Any:
+    """The table of built-in programs."""
+    return _module("model_programs", Path(__file__).parent / "models" / "programs.py")
 
 
 def _programs() -> list[Any]:
@@ -104,6 +107,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def built_ins() -> dict[str, Any]:
     """All built-in programs by their labels."""
     return {row.label: row for row in _programs()}
+
+
+@pytest.fixture(scope="session")
+def own() -> Any:
+    """Programs of a user's own."""
+    return _module("own_programs", Path(__file__).parent / "program" / "own_programs.py")
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    """Oracles are in double precision."""
+    import jax
+
+    with jax.enable_x64(True):
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -26,9 +26,9 @@ from ppl_models.errors import InputError, whole_number
 from ppl_models.evaluation.calibration_pitman_yor import seating_ranks
 from ppl_models.evaluation.calibration_samplers import SAMPLERS, Plan, simulate
 from ppl_models.inference.problem import Problem
+from ppl_models.program.axes import permute_clusters, state_axes
 from ppl_models.program.compiling import QUICK, in_batches
 from ppl_models.program.model import Globals, Model, evaluate
-from ppl_models.program.parameter_map import permute_clusters, state_axes
 from ppl_models.program.precision import scope
 from ppl_models.program.signature import data_parameters
 from ppl_models.program.sizes import whole_arguments

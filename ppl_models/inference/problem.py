@@ -13,17 +13,17 @@ import numpy as np
 
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.errors import UnsupportedError
-from ppl_models.inference.mcmc.label_swaps import LabelSwaps, label_swaps
 from ppl_models.inference.method import Kind, Method, Treatment
 from ppl_models.inference.objective import Objective
 from ppl_models.inference.statistics.chunks import Chunks, cut
-from ppl_models.program.model import Model, Pieces, evaluate
-from ppl_models.program.parameter_map import (
-    ParameterMap,
-    exchangeable,
-    exchangeable_states,
-    parameter_map,
+from ppl_models.program.exchangeability import (
+    LabelSwaps,
+    clusters_exchangeable,
+    label_swaps,
+    states_exchangeable,
 )
+from ppl_models.program.model import Model, Pieces, evaluate
+from ppl_models.program.parameter_map import ParameterMap, read_parameter_map
 from ppl_models.program.structure import Structure
 
 
@@ -75,7 +75,7 @@ class Problem:
     @cached_property
     def parameter_map(self) -> ParameterMap:
         """Which site is which parameter."""
-        return parameter_map(self.model, self.structure)
+        return read_parameter_map(self.model, self.structure)
 
     @cached_property
     def known_priors(self) -> dict[str, Any]:
@@ -95,25 +95,17 @@ class Problem:
 
     @cached_property
     def exchangeable(self) -> bool:
-        """Whether clusters may change places without a change of the density."""
-        try:
-            if self.states:
-                return exchangeable_states(
-                    self.model, self.structure, self.parameter_map, self.states
-                )
-            return exchangeable(self.model, self.structure, self.parameter_map)
-        except UnsupportedError:  # emissions that are no families
-            return False
+        """Whether clusters, or states, may change places without a change of the density."""
+        if self.states:
+            return states_exchangeable(self.model, self.structure, self.parameter_map, self.states)
+        return clusters_exchangeable(self.model, self.structure, self.parameter_map)
 
     @cached_property
     def label_swaps(self) -> LabelSwaps | None:
         """How clusters that are not exchangeable trade labels, if there is need of it."""
         if self.structure.assignment is None or self.exchangeable:
             return None
-        try:
-            return label_swaps(self.model, self.structure, self.parameter_map, self.example.priors)
-        except UnsupportedError:  # emissions that are no families
-            return None
+        return label_swaps(self.model, self.structure, self.parameter_map, self.example.priors)
 
     @cached_property
     def deviations(self) -> dict[str, Any]:

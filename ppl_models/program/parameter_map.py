@@ -1,28 +1,35 @@
-"""Which global site is which parameter of which emission, found by varying one at a time.
+"""Which global site is which parameter of which emission, by moving one site at a time.
 
-A site that is an emission's parameter as it stands (one value a cluster, or one for all) and on
-which nothing else depends has a posterior in closed form given the statistics, wherever family and
-prior are conjugate. All others are left to an optimiser or a sampler on the same statistics.
+A site that is an emission's parameter as it stands (one value a component, or one for all) and on
+which nothing else depends has a conditional posterior in closed form given the statistics, wherever
+family and prior are conjugate. All others are left to an optimiser or a sampler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array, random
+from jax import random
 
 from ppl_models.program.model import Globals, Model, Pieces, evaluate
+from ppl_models.program.parameters import ParameterValue, named_parameters
 from ppl_models.program.structure import Structure
 
 
 @dataclass(frozen=True)
 class ParameterLink:
-    """A site that is a parameter of an emission (of the assignment: parameter "probs")."""
+    """A site that is a parameter of an emission (of the assignment: parameter "probs").
+
+    Args:
+        site: the global site.
+        emission: the observed site, or the assignment.
+        parameter: name of the parameter.
+        shared: whether the site is the parameter of all components at once.
+    """
 
     site: str
     emission: str
@@ -32,9 +39,13 @@ class ParameterLink:
 
 @dataclass(frozen=True)
 class ParameterMap:
-    """Sites that are parameters, sites that are anything else, and priors that depend on sites.
+    """Sites that are parameters, and those that are anything else.
 
-    ``sticks`` is the free site that the weights are broken off by, if there is one.
+    Args:
+        links: the sites that are a parameter.
+        free: the other sites.
+        dependent: sites whose prior depends on another site.
+        sticks: the free site whose sticks the weights are broken off by, or None.
     """
 
     links: tuple[ParameterLink, ...]
@@ -43,19 +54,19 @@ class ParameterMap:
     sticks: str | None = None
 
     def of(self, emission: str) -> tuple[ParameterLink, ...]:
-        """The wires that end at an emission."""
-        return tuple(w for w in self.links if w.emission == emission)
+        """The links to an emission's parameters."""
+        return tuple(link for link in self.links if link.emission == emission)
 
 
-def parameter_map(model: Model, structure: Structure) -> ParameterMap:
-    """Find the wires by evaluating the program at a few random points.
+def read_parameter_map(model: Model, structure: Structure) -> ParameterMap:
+    """Match sites to parameters by evaluating the program at a few random points.
 
     Args:
         model: the program with its data.
         structure: what was read off its trace.
 
     Returns:
-        The wires, and the names of the sites that are none.
+        The links, and the names of the sites that are no parameter.
     """
     start = structure.initial(random.key(1))
     other = structure.initial(random.key(2))
@@ -63,15 +74,15 @@ def parameter_map(model: Model, structure: Structure) -> ParameterMap:
     links, free = [], []
     dependent: set[str] = set()
     sticks = None
-    # (the weights of one cluster have no freedom, and nothing to be found)
+    # (the weights of one cluster have no freedom, and nothing to match)
     for site in (s.name for s in structure.sites if s.freedom):
-        moved_globals = {**start, site: other[site]}
-        moved = evaluate(model, moved_globals, structure=structure)
+        moved_sites = {**start, site: other[site]}
+        moved = evaluate(model, moved_sites, structure=structure)
         changed = [n for n in base.priors if not _same(base.priors[n], moved.priors[n])]
         dependent.update(changed)
         link = None
         if not changed:
-            link = _find(site, structure, base, moved, start, moved_globals)
+            link = _link(site, structure, base, moved, start, moved_sites)
         if link is None:
             free.append(site)
             pairs = [(base, start[site]), (moved, other[site])]
@@ -82,20 +93,49 @@ def parameter_map(model: Model, structure: Structure) -> ParameterMap:
     return ParameterMap(tuple(links), tuple(free), tuple(sorted(dependent)), sticks)
 
 
-def _find(
+def _link(
     site: str, structure: Structure, base: Pieces, moved: Pieces, start: Globals, end: Globals
 ) -> ParameterLink | None:
-    before, after = _parameters(base, structure), _parameters(moved, structure)
-    changed = [key for key in before if not np.array_equal(before[key], after[key])]
-    if len(changed) != 1:
+    """The one parameter that moves with the site, if it has the site's values."""
+    before, after = all_parameters(base, structure), all_parameters(moved, structure)
+    changed = [k for k in before if not np.array_equal(before[k].value, after[k].value)]
+    if len(changed) != 1 or before[changed[0]].rows:
         return None
-    emission, parameter = changed[0]
-    pairs = [(before[changed[0]], start[site]), (after[changed[0]], end[site])]
+    emission, parameter = key = changed[0]
+    pairs = [(before[key].value, start[site]), (after[key].value, end[site])]
+    shared = matches(pairs)
+    return None if shared is None else ParameterLink(site, emission, parameter, shared)
+
+
+def matches(pairs: Sequence[tuple[Any, Any]]) -> bool | None:
+    """Whether a site is a parameter as it stands: of each component (False), of all (True).
+
+    Args:
+        pairs: values of the parameter ``(component, ...)`` and of the site, at several points.
+
+    Returns:
+        None if it is not.
+
+    >>> matches([(np.ones((2, 3)), np.ones(3))]), matches([(np.ones(2), np.zeros(2))])
+    (True, None)
+    """
     if all(_equal(p, s) for p, s in pairs):
-        return ParameterLink(site, emission, parameter, shared=False)
+        return False
     if all(_fits(s, p) and _equal(p, np.broadcast_to(s, np.shape(p))) for p, s in pairs):
-        return ParameterLink(site, emission, parameter, shared=True)
+        return True
     return None
+
+
+def all_parameters(pieces: Pieces, structure: Structure) -> dict[tuple[str, str], ParameterValue]:
+    """Every parameter of every emission, and the assignment's probabilities."""
+    parameters = {}
+    for site, emission in pieces.emissions.items():
+        for name, found in named_parameters(emission, structure.clusters).items():
+            parameters[site, name] = ParameterValue(np.asarray(found.value), found.rows)
+    if structure.assignment is not None and hasattr(pieces.weights, "probs"):
+        probs = np.asarray(pieces.weights.probs)
+        parameters[structure.assignment, "probs"] = ParameterValue(probs, rows=False)
+    return parameters
 
 
 def _breaks(pieces: Pieces, structure: Structure, sticks: Any) -> bool:
@@ -103,20 +143,10 @@ def _breaks(pieces: Pieces, structure: Structure, sticks: Any) -> bool:
     probs = getattr(pieces.weights, "probs", None)
     if probs is None or np.shape(sticks) != (structure.clusters - 1,):
         return False
+    if np.size(probs) != structure.clusters:
+        return False  # weights that differ from row to row
     left = np.append(1.0, np.cumprod(1 - np.asarray(sticks)))
     return np.allclose(np.ravel(probs), np.append(sticks, 1.0) * left, rtol=1e-5)
-
-
-def _parameters(pieces: Pieces, structure: Structure) -> dict[tuple[str, str], np.ndarray]:
-    """Every parameter of every emission, ``(component, ...)``, one component for tied ones."""
-    found: dict[tuple[str, str], np.ndarray] = {}
-    for name, family in pieces.families().items():
-        for parameter in family.parameter_dims:
-            value = np.asarray(getattr(family, parameter))
-            found[name, parameter] = value[None] if parameter in family.shared_parameters else value
-    if structure.assignment is not None and hasattr(pieces.weights, "probs"):
-        found[structure.assignment, "probs"] = np.asarray(pieces.weights.probs)
-    return found
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -131,136 +161,3 @@ def _equal(parameter: Any, site: Any) -> bool:
 def _fits(site: Any, parameter: Any) -> bool:
     """Whether the site is the parameter without its component axis."""
     return np.shape(parameter)[1:] == np.shape(site)
-
-
-def cluster_axes(structure: Structure, found: ParameterMap) -> dict[str, tuple[int, ...]]:
-    """The axes of every site that the assignment indexes (the plate's name may be any)."""
-    dims = {site.name: site.dims for site in structure.sites}
-    indexed = {
-        dims[w.site][0]
-        for w in found.links
-        if (not w.shared or w.emission == structure.assignment) and dims[w.site]
-    }
-    return {n: tuple(i for i, d in enumerate(ds) if d in indexed) for n, ds in dims.items()}
-
-
-#: names of a transition table's axes, the last one first
-STATE_AXES = ("next_state", "state", "previous_state")
-#: parameters of a hidden chain all of whose axes run over states
-CHAIN = ("initial", "initial_transition", "transition")
-
-
-def state_axes(
-    structure: Structure, found: ParameterMap, states: int
-) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
-    """The axes of every site that run over the states of hidden paths, and what they are called.
-
-    A transition matrix, found by its wire (or by the name of its axes), names the axis of the
-    states and that of the following ones, and of second order the axis of those before; every other
-    site with the first of these runs over states too.
-    """
-    dims = {site.name: site.dims for site in structure.sites}
-    shapes = {site.name: site.shape for site in structure.sites}
-    rows = [dims[w.site] for w in found.links if w.parameter == "transition"]
-    known = [d for d in dims.values() if d[-2:] == ("state", "next_state")]
-    rows += sorted(known, key=len, reverse=True)  # a transition before what only starts the chain
-    if not rows:
-        return {}
-    names = dict(zip(rows[0][::-1], STATE_AXES, strict=False))
-    axes = {}
-    for name, own in dims.items():
-        chosen = tuple(
-            i for i, d in enumerate(own) if d in names and shapes[name][i] in (states, states + 1)
-        )
-        if chosen:
-            axes[name] = (chosen, tuple(names[own[i]] for i in chosen))
-    return axes
-
-
-def permute_clusters(
-    values: Mapping[str, Any], axes: Mapping[str, tuple[int, ...]], order: np.ndarray | Array
-) -> dict[str, Any]:
-    """Global sites with their clusters in another order."""
-    moved = dict(values)
-    for name, value in values.items():
-        for axis in axes.get(name, ()):
-            rest = np.arange(len(order), value.shape[axis])  # the column of an end stays last
-            value = value.take(jnp.concatenate([order, rest]) if len(rest) else order, axis)
-        moved[name] = value
-    return moved
-
-
-def exchangeable_states(
-    model: Model, structure: Structure, found: ParameterMap, states: int
-) -> bool:
-    """Whether the states of hidden paths may change places."""
-    axes = {n: a for n, (a, _) in state_axes(structure, found, states).items()}
-    if structure.assignment is not None or states == 1 or not axes:
-        return False
-    values = structure.initial(random.key(1))
-    here = evaluate(model, values, structure=structure)
-    before = _parameters(here, structure)
-    tied = {
-        (name, parameter)
-        for name, family in here.families().items()
-        for parameter in family.shared_parameters
-    }
-    swapped = np.r_[1, 0, np.arange(2, states)]
-    for order in (swapped, np.roll(np.arange(states), 1)):
-        there = evaluate(model, permute_clusters(values, axes, order), structure=structure)
-        if not np.isclose(here.log_prior, there.log_prior, rtol=1e-5):
-            return False
-        after = _parameters(there, structure)
-        for key, value in before.items():
-            moves = tuple(range(1, value.ndim)) if key[1] in CHAIN else (1,)
-            moves = () if key in tied else moves
-            expected = permute_clusters({"p": value}, {"p": moves}, order)["p"]
-            if not np.allclose(expected, after[key], rtol=1e-5, atol=1e-7):
-                return False
-    return True
-
-
-def components_move(model: Model, structure: Structure, found: ParameterMap) -> bool:
-    """Whether the emissions' components change places when the sites' clusters do.
-
-    Not so where a constant of the program or a site that is held tells components apart.
-    """
-    axes = cluster_axes(structure, found)
-    values = structure.initial(random.key(1))
-    here = _parameters(evaluate(model, values, structure=structure), structure)
-    order = np.roll(np.arange(structure.clusters), 1)
-    moved = permute_clusters(values, axes, order)
-    there = _parameters(evaluate(model, moved, structure=structure), structure)
-    return all(
-        np.allclose(a[order] if len(a) == structure.clusters else a, there[key], rtol=1e-5)
-        for key, a in here.items()
-        if key[0] != structure.assignment
-    )
-
-
-def exchangeable(model: Model, structure: Structure, found: ParameterMap) -> bool:
-    """Whether clusters may change places: all densities change places with them.
-
-    Not so where a prior, a constant of the program or a site that is held tells clusters apart.
-    """
-    axes = cluster_axes(structure, found)
-    clusters = structure.clusters
-    if structure.assignment is None or clusters == 1 or not any(axes.values()):
-        return False
-    values = structure.initial(random.key(1))
-    here = evaluate(model, values, structure=structure)
-    swapped = np.r_[1, 0, np.arange(2, clusters)]
-    for order in (swapped, np.roll(np.arange(clusters), 1)):  # these two generate all orders
-        moved = permute_clusters(values, axes, order)
-        there = evaluate(model, moved, structure=structure)
-        if not np.isclose(here.log_prior, there.log_prior, rtol=1e-5):
-            return False
-        pairs = [(here.log_weights, there.log_weights)]
-        before, after = _parameters(here, structure), _parameters(there, structure)
-        pairs += [(before[key], after[key]) for key in before]
-        for a, b in pairs:
-            a = np.asarray(a)
-            expected = a[order] if len(a) == clusters else a
-            if not np.allclose(expected, b, rtol=1e-5):
-                return False
-    return True

@@ -1,33 +1,11 @@
-"""Programs of a user's own, and fits of the built-in ones."""
+"""Fits of the built-in programs."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any
 
-import jax
 import pytest
-
-
-@pytest.fixture(scope="session")
-def own() -> ModuleType:
-    """Programs of a user's own."""
-    path = Path(__file__).with_name("own_programs.py")
-    specification = importlib.util.spec_from_file_location("own_programs", path)
-    sys.modules["own_programs"] = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(sys.modules["own_programs"])
-    return sys.modules["own_programs"]
-
-
-@pytest.fixture
-def double_precision() -> Iterator[None]:
-    """Oracles are in double precision."""
-    with jax.enable_x64(True):
-        yield
 
 
 @pytest.fixture(scope="session")

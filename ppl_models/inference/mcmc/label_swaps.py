@@ -11,56 +11,18 @@ out of the step and drawn after it, which lets nearly all of the steps through.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
-import numpyro.distributions as dist
 from jax import Array, lax, random
 from jax.scipy.special import betaln
 
 from ppl_models.distributions.conditionals import BetaConditional
 from ppl_models.distributions.priors import plain
+from ppl_models.program.axes import permute_clusters
+from ppl_models.program.exchangeability import LabelSwaps
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.parameter_map import (
-    ParameterMap,
-    cluster_axes,
-    components_move,
-    permute_clusters,
-)
 from ppl_models.program.structure import Structure
-
-
-@dataclass(frozen=True)
-class LabelSwaps:
-    """Sites that go where their cluster goes, ``axes``, and the sticks that the weights are of."""
-
-    axes: Mapping[str, tuple[int, ...]]
-    sticks: str | None
-
-
-def label_swaps(
-    model: Model, structure: Structure, found: ParameterMap, priors: Mapping[str, Any]
-) -> LabelSwaps | None:
-    """The moves that a program with a preference among labels allows.
-
-    Args:
-        model: the program with its data.
-        structure: what was read off its trace.
-        found: its wiring.
-        priors: of its sites, at any values.
-
-    Returns:
-        None where a cluster's emission cannot take another label: what tells them apart is held.
-    """
-    axes = {n: a for n, a in cluster_axes(structure, found).items() if a}
-    if structure.clusters == 1 or not axes or not components_move(model, structure, found):
-        return None
-    sticks = found.sticks
-    if sticks is not None and not isinstance(plain(priors[sticks]), dist.Beta):
-        sticks = None
-    return LabelSwaps(axes, sticks)
 
 
 def stick_conditional(prior: Any, counts: Array) -> BetaConditional:

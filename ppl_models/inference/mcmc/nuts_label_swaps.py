@@ -23,9 +23,9 @@ from jax.flatten_util import ravel_pytree
 from numpyro.distributions import biject_to
 from numpyro.infer import NUTS
 
-from ppl_models.inference.mcmc.label_swaps import LabelSwaps
+from ppl_models.program.axes import permute_clusters
+from ppl_models.program.exchangeability import LabelSwaps
 from ppl_models.program.model import Globals
-from ppl_models.program.parameter_map import permute_clusters
 from ppl_models.program.structure import Structure
 
 

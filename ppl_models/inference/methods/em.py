@@ -28,8 +28,8 @@ from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.inference.statistics.em_loop import EMRuns, run_em
 from ppl_models.inference.statistics.m_step import conjugate_sites
+from ppl_models.program.axes import cluster_axes, permute_clusters
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.parameter_map import cluster_axes, permute_clusters
 from ppl_models.program.structure import Structure
 
 #: treatment of assignments, priors -> what is maximised

@@ -26,7 +26,7 @@ from ppl_models.inference.method import Method
 from ppl_models.inference.methods.em import cluster_order
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
-from ppl_models.program.parameter_map import cluster_axes, permute_clusters
+from ppl_models.program.axes import cluster_axes, permute_clusters
 
 METHOD = Method("point", "soft", LOG_POSTERIOR)
 

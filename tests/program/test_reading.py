@@ -115,13 +115,17 @@ EXCHANGEABLE = {
     "no_assignment": False,
     "known_places": False,
     "heavy_tails": False,
+    "heavy_tailed_mixture": True,
+    "zero_inflated": True,
+    "derived_variance": False,
 }
 
 
 @pytest.mark.parametrize("name", EXCHANGEABLE)
 @pytest.mark.usefixtures("double_precision")
 def test_clusters_that_mean_something_keep_their_places(own, name):
-    data = TABLE[name]["data"] if name in TABLE else {"x": LINE}
+    others = {"zero_inflated": VISITS, "derived_variance": PLANE}
+    data = TABLE[name]["data"] if name in TABLE else {"x": others.get(name, LINE)}
     model = Model(getattr(own, name), data, {}, {})
     assert Problem(model, model.structure()).exchangeable is EXCHANGEABLE[name]
 

@@ -134,6 +134,38 @@ def heavy_tails(x=None):
         numpyro.sample("x", dist.StudentT(4.0, loc[z], 1.0), obs=x)
 
 
+def heavy_tailed_mixture(x=None, *, groups=2):
+    """Student's t in every cluster, under names of the user's own; no exponential family."""
+    shares = numpyro.sample("shares", dist.Dirichlet(jnp.ones(groups)))
+    width = numpyro.sample("width", dist.HalfNormal(2.0))
+    with numpyro.plate("component", groups):
+        place = numpyro.sample("place", dist.Normal(0.0, 5.0))
+    with numpyro.plate("row", len(x)):
+        kind = numpyro.sample("kind", dist.Categorical(shares), infer=PARALLEL)
+        numpyro.sample("x", dist.StudentT(4.0, place[kind], width), obs=x)
+
+
+def derived_variance(x=None, *, groups=2):
+    """The emission's scale is the root of a site, twice as large in the second cluster."""
+    variance = numpyro.sample("variance", dist.Gamma(2.0, 1.0))
+    with numpyro.plate("component", groups):
+        place = numpyro.sample("place", dist.Normal(0.0, 5.0).expand((2,)).to_event(1))
+    scale = jnp.sqrt(variance) * jnp.arange(1, groups + 1)
+    with numpyro.plate("row", len(x)):
+        kind = numpyro.sample("kind", dist.Categorical(jnp.ones(groups) / groups), infer=PARALLEL)
+        numpyro.sample("x", dist.Normal(place[kind], scale[kind][..., None]).to_event(1), obs=x)
+
+
+def zero_inflated(x=None, *, groups=2):
+    """A distribution that is built on another: the parameters of both."""
+    gate = numpyro.sample("gate", dist.Beta(1.0, 3.0))
+    with numpyro.plate("component", groups):
+        rate = numpyro.sample("mean_count", dist.Gamma(2.0, 0.5))
+    with numpyro.plate("row", len(x)):
+        kind = numpyro.sample("kind", dist.Categorical(jnp.ones(groups) / groups), infer=PARALLEL)
+        numpyro.sample("x", dist.ZeroInflatedPoisson(gate, rate[kind]), obs=x)
+
+
 def latent_for_every_row(x=None):
     """A continuous hidden site for every row."""
     loc = numpyro.sample("loc", dist.Normal(0.0, 1.0))
