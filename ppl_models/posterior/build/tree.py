@@ -154,9 +154,7 @@ def _thinned(dataset: xr.Dataset, every: int) -> xr.Dataset:
     return dataset.assign_coords(draw=np.arange(dataset.sizes["draw"]) * every)
 
 
-def _data_groups(
-    observed: Mapping[str, Observed], structure: Structure, axes: Axes
-) -> Groups:
+def _data_groups(observed: Mapping[str, Observed], structure: Structure, axes: Axes) -> Groups:
     """The data that the program emits, and apart from them those that it does not."""
     data = {n: (o.dims, o.values) for n, o in observed.items()}
     emitted = {n: v for n, v in data.items() if n in structure.emissions}
