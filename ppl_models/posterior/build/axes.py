@@ -1,0 +1,132 @@
+"""Names and coordinates of the axes of everything in a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ppl_models.data.kinds import Observed
+from ppl_models.distributions.sequences.token_chain import context_names
+from ppl_models.errors import UnsupportedError
+from ppl_models.inference.problem import Problem
+from ppl_models.posterior.result.schema import FitFacts
+from ppl_models.program.axes import STATE_AXES, state_axes
+from ppl_models.program.structure import Site
+
+Variable = tuple[tuple[str, ...], Any]  #: names of the axes, and the array
+
+
+class Axes:
+    """Names and coordinates of every variable's axes.
+
+    The axis that the assignment indexes is called ``cluster`` and those of hidden states ``state``,
+    ``next_state`` and ``previous_state``, whatever the program's plates are called. Event axes that
+    the program does not name have the names of the parameter that the site is.
+
+    Args:
+        problem: program and data.
+        observed: the data as they were read.
+        facts: what is known of the program's emissions.
+    """
+
+    def __init__(self, problem: Problem, observed: Mapping[str, Observed], facts: FitFacts):
+        self.problem = problem
+        self.sites = {site.name: site for site in problem.structure.sites}
+        self.coords = _coordinates(problem, observed)
+        self.clusters = _cluster_names(problem)
+        self.states = {}
+        if problem.states:
+            self.states = state_axes(problem.structure, problem.parameter_map, problem.states)
+        self.parameters = {
+            parameter.site: parameter.dims
+            for emission in facts.emissions
+            for parameter in emission.parameters.values()
+            if parameter.site is not None
+        }
+
+    def renamed(self, dims: tuple[str, ...]) -> tuple[str, ...]:
+        """Dimensions with the axis that the assignment indexes called ``cluster``."""
+        return tuple(self.clusters.get(d, d) for d in dims)
+
+    def of(self, site: str) -> tuple[str, ...]:
+        """Names of the axes of a site."""
+        if site in self.sites:
+            return self._of_global(self.sites[site])
+        derived = dict(self.problem.structure.deterministics).get(site)
+        if derived is None:  # a latent site of the rows
+            return (self.problem.structure.plate,)
+        return self.renamed(derived)
+
+    def _of_global(self, site: Site) -> tuple[str, ...]:
+        axes, names = self.states.get(site.name, ((), ()))
+        named = dict(zip(axes, names, strict=True))
+        dims = self.renamed(tuple(named.get(i, d) for i, d in enumerate(site.dims)))
+        known = self.parameters.get(site.name, ())
+        if len(known) != len(dims):
+            return dims
+        return tuple(
+            k if d.startswith((f"{site.name}_dim", f"{site.name}_axis")) and k not in dims else d
+            for d, k in zip(dims, known, strict=True)
+        )
+
+    def by_draw(self, site: str, value: np.ndarray) -> Variable:
+        """A site's draws ``(chain, draw, ...)`` with the names of their axes."""
+        dims = self.of(site)
+        sizes = dict(zip(dims, value.shape[2:], strict=False))
+        dims = tuple(
+            "state" if d.startswith(f"{site}_axis") and sizes[d] == self.problem.states else d
+            for d in dims
+        )
+        missing = value.ndim - 2 - len(dims)
+        dims = dims + tuple(f"{site}_dim_{i}" for i in range(missing))
+        return ("chain", "draw", *dims), value
+
+    def dataset(self, variables: Mapping[str, Variable]) -> xr.Dataset:
+        """Variables with the coordinates of their dimensions."""
+        dataset = xr.Dataset(dict(variables))
+        known = {
+            d: self.coords[d]
+            for d, size in dataset.sizes.items()
+            if d in self.coords and len(self.coords[d]) == size
+        }
+        # ArviZ's pictures select by coordinate, so that axes without names are numbered
+        counted = {d: np.arange(size) for d, size in dataset.sizes.items() if d not in known}
+        return dataset.assign_coords(known | counted)
+
+
+def _coordinates(problem: Problem, observed: Mapping[str, Observed]) -> dict[str, np.ndarray]:
+    """Labels by dimension: those of the data, and of clusters, states and contexts."""
+    coords = {n: c for o in observed.values() for n, c in o.coords.items()}
+    if "feature" in coords:
+        coords["feature_other"] = coords["feature"]
+    for site in problem.structure.sites:
+        if "context" in site.dims and "token" in coords:
+            contexts = site.shape[site.dims.index("context")]
+            tokens = [str(token) for token in coords["token"]]
+            coords["context"] = np.array(context_names(tokens, contexts))
+    if problem.states:
+        coords |= {n: np.arange(problem.states) for n in STATE_AXES}
+    if problem.structure.assignment is not None:
+        coords["cluster"] = np.arange(problem.structure.clusters)
+    return coords
+
+
+def _cluster_names(problem: Problem) -> dict[str, str]:
+    """Names that a program gives to the axis that its assignment indexes."""
+    structure = problem.structure
+    if structure.assignment is None:
+        return {}
+    try:
+        links = problem.parameter_map.links
+    except UnsupportedError:  # emissions that are no families: go by the plate's name
+        return {}
+    dims = {s.name: s.dims for s in structure.sites}
+    indexed = {
+        dims[link.site][0]
+        for link in links
+        if (not link.shared or link.emission == structure.assignment) and dims[link.site]
+    }
+    return dict.fromkeys(indexed, "cluster")
