@@ -312,7 +312,7 @@ def _outcome(numbers: dict, pictures: dict, size: Size) -> Outcome:
             "what was added. Four in a row begin alike.",
             figures=(
                 plot_graphs(
-                    finished, columns=shown, given=given, titles=[NAMES[f] for f in pictures]
+                    finished, columns=shown, given_nodes=given, titles=[NAMES[f] for f in pictures]
                 ),
             ),
             captions=("Held-out graphs, finished.",),

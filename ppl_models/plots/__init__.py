@@ -1,44 +1,67 @@
-"""Pictures of a fit: every function reads a tree and returns an ArviZ `PlotCollection`."""
+"""Pictures of fits: a function of a tree (or of a table, labels, images) to an ArviZ collection.
 
-from ppl_models.plots.choose import choose_plots
-from ppl_models.plots.clusters import plot_clusters
-from ppl_models.plots.comparison import plot_comparison
-from ppl_models.plots.graph_sheet import plot_graphs
-from ppl_models.plots.images import plot_images, plot_prototypes
-from ppl_models.plots.labels import plot_labels
-from ppl_models.plots.panels import close, figure_of, png
-from ppl_models.plots.path import plot_path
-from ppl_models.plots.predictive import plot_predictive
-from ppl_models.plots.profiles import plot_profiles
-from ppl_models.plots.responsibilities import plot_responsibilities
-from ppl_models.plots.sequence_index import plot_sequence_index
-from ppl_models.plots.similarity import plot_similarity
-from ppl_models.plots.state_paths import plot_state_paths
-from ppl_models.plots.style import PALETTE, cluster_colors, house_style
-from ppl_models.plots.transition_graph import plot_transition_graph
-from ppl_models.plots.transitions import plot_transitions
+A plot is one file. ``plot_NAME`` is the function of the file ``NAME.py`` of this room: its name is
+found by the name of the file and imported when it is first used. Helpers are in ``drawing``.
+
+>>> import ppl_models.plots
+>>> "plot_clusters" in dir(ppl_models.plots)
+True
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ppl_models.plots.choose import ChosenPlot, choose_plots
+    from ppl_models.plots.declaration import Plot, register_plot
+    from ppl_models.plots.drawing.panels import close, figure_of, png
+    from ppl_models.plots.drawing.style import PALETTE, cluster_colors, house_style
+
+_PLACES = {
+    "ChosenPlot": "choose",
+    "PALETTE": "drawing.style",
+    "Plot": "declaration",
+    "choose_plots": "choose",
+    "close": "drawing.panels",
+    "cluster_colors": "drawing.style",
+    "figure_of": "drawing.panels",
+    "house_style": "drawing.style",
+    "png": "drawing.panels",
+    "register_plot": "declaration",
+}
 
 __all__ = [
     "PALETTE",
+    "ChosenPlot",
+    "Plot",
     "choose_plots",
     "close",
     "cluster_colors",
     "figure_of",
     "house_style",
-    "plot_clusters",
-    "plot_comparison",
-    "plot_graphs",
-    "plot_images",
-    "plot_labels",
-    "plot_path",
-    "plot_predictive",
-    "plot_profiles",
-    "plot_prototypes",
-    "plot_responsibilities",
-    "plot_sequence_index",
-    "plot_similarity",
-    "plot_state_paths",
-    "plot_transition_graph",
-    "plot_transitions",
     "png",
+    "register_plot",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
+    if name.startswith("plot_"):
+        from ppl_models.plots.choose import plot_modules
+        from ppl_models.plots.declaration import registered_plots
+
+        if name in (modules := plot_modules()):
+            return getattr(importlib.import_module(modules[name]), name)
+        for plot in registered_plots().values():
+            if plot.draw.__name__ == name:
+                return plot.draw
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    from ppl_models.plots.choose import plot_modules
+
+    return sorted([*__all__, *plot_modules()])

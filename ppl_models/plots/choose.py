@@ -1,105 +1,106 @@
-"""Which pictures a tree can show: ours by the kind of fit, ArviZ's by the groups it holds."""
+"""Which pictures a fit can show: those whose declaration says that they serve it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import xarray as xr
 from arviz_plots import PlotCollection
 
-from ppl_models.plots.arviz_views import forest, khat, ppc, rank, shown_parameters, trace
-from ppl_models.plots.clusters import plot_clusters
-from ppl_models.plots.images import plot_prototypes, square_shape
-from ppl_models.plots.path import plot_path
-from ppl_models.plots.predictive import plot_predictive
-from ppl_models.plots.profiles import plot_profiles
-from ppl_models.plots.reading import family, is_point, observed, series
-from ppl_models.plots.responsibilities import plot_responsibilities
-from ppl_models.plots.sequence_index import plot_sequence_index
-from ppl_models.plots.similarity import plot_similarity
-from ppl_models.plots.state_paths import plot_state_paths
-from ppl_models.plots.transition_graph import plot_transition_graph
-from ppl_models.plots.transitions import plot_transitions
+from ppl_models.plots.declaration import Plot, registered_plots
+from ppl_models.posterior.result.schema import EmissionFacts, facts_of
 
-Picture = Callable[[xr.DataTree], PlotCollection]
+FOLDER = Path(__file__).parent
 
 
-def choose_plots(tree: xr.DataTree) -> list[tuple[str, Picture]]:
-    """The pictures that this tree can show, most telling first.
+@dataclass(frozen=True)
+class ChosenPlot:
+    """A plot and the fit, or the emission of a fit, that it draws.
 
-    A point (EM, k-means) never gets traces, ranks, forests or Pareto k: it has no draws.
+    Attributes:
+        name: the plot's name; of further emissions with the site's name.
+        plot: its declaration.
+        tree: the fit.
+        site: the observed site that is drawn; None where the plot is of the fit as a whole.
+    """
+
+    name: str
+    plot: Plot
+    tree: xr.DataTree
+    site: str | None = None
+
+    @property
+    def caption(self) -> str:
+        """What the picture shows."""
+        caption = self.plot.caption
+        return caption if isinstance(caption, str) else caption(self.tree)
+
+    def draw(self, **options: Any) -> PlotCollection:
+        """The picture; options are those of the plot's function."""
+        site = {} if self.site is None else {"site": self.site}
+        return self.plot.draw(self.tree, **site, **options)
+
+
+def choose_plots(tree: xr.DataTree) -> list[ChosenPlot]:
+    """The pictures that this fit can show, those of its components first.
+
+    A point (EM, k-means) has no draws, so it gets no traces, ranks, forests or Pareto k. An
+    emission gets the pictures that its family declares, whatever the program calls its sites.
 
     Args:
         tree: any fit.
 
     Returns:
-        Pairs of a name and a function of the tree.
+        Pictures in order, each with ``name``, ``caption`` and ``draw()``.
 
-    Example:
-        >>> for name, picture in choose_plots(tree):  # doctest: +SKIP
-        ...     picture(tree).savefig(f"{name}.png")
+    Raises:
+        InputError: the tree is no fit.
+
+    >>> from ppl_models import fit
+    >>> tree = fit("gaussian_mixture", [0.1, 0.3, 5.2, 4.9], method="em", seed=0, clusters=2,
+    ...            starts=2, predictive=0)
+    >>> [picture.name for picture in choose_plots(tree)]
+    ['clusters', 'responsibilities', 'path']
     """
-    chosen = _cluster_pictures(tree)
-    if "responsibilities" in tree.children:
-        chosen.append(("responsibilities", plot_responsibilities))
-    if "similarity" in tree.children:
-        chosen.append(("similarity", plot_similarity))
-    if observed(tree) is not None and "posterior_predictive" in tree.children:
-        chosen.append(("predictive", plot_predictive))
-    if "starts" in tree.children and "objective" in tree["starts"]:
-        chosen.append(("path", plot_path))
-    if not is_point(tree) and "posterior" in tree.children:
-        chosen += _draw_pictures(tree)
+    import_plots()
+    facts = facts_of(tree)
+    chosen = []
+    for plot in sorted(registered_plots().values(), key=lambda plot: plot.order):
+        emissions = facts.emissions if plot.each_emission else facts.emissions[:1]
+        for emission in emissions:
+            if plot.serves(tree, emission):
+                chosen.append(_chosen(plot, tree, emission, main=emission is facts.emission))
     return chosen
 
 
-def _cluster_pictures(tree: xr.DataTree) -> list[tuple[str, Picture]]:
-    kind = family(tree)
-    if kind in ("gaussian", "univariate", "centres"):
-        return [("clusters", plot_clusters)]
-    if kind == "hidden":
-        shown: list[tuple[str, Picture]] = [("transitions", plot_transitions)]
-        asked = series(tree) is not None and "program" in tree.attrs
-        return [("states", plot_state_paths), *shown] if asked else shown
-    if kind == "chain":
-        return [("transitions", plot_transitions)]
-    if kind == "chains":
-        return [("transition graph", plot_transition_graph), ("transitions", plot_transitions),
-                ("sequence index", plot_sequence_index)]  # fmt: skip
-    if kind == "bernoulli" and _looks_like_images(tree):
-        return [("prototypes", plot_prototypes), ("profiles", plot_profiles)]
-    if kind in ("bernoulli", "categorical", "poisson"):
-        return [("profiles", plot_profiles)]
-    return []
+def _chosen(plot: Plot, tree: xr.DataTree, emission: EmissionFacts, *, main: bool) -> ChosenPlot:
+    name = plot.name if main else f"{plot.name}: {emission.site}"
+    return ChosenPlot(name, plot, tree, emission.site if plot.each_emission else None)
 
 
-def _looks_like_images(tree: xr.DataTree) -> bool:
-    pixels = tree["posterior"]["probs"].sizes["feature"]
-    return pixels >= 49 and square_shape(pixels) is not None
+def plot_modules() -> Mapping[str, str]:
+    """The functions of this room's plots and their modules: ``plot_NAME`` of a file ``NAME.py``.
+
+    Read from the source, so that listing them imports nothing.
+
+    >>> plot_modules()["plot_clusters"]
+    'ppl_models.plots.clusters'
+    """
+    modules = {}
+    for path in sorted(FOLDER.rglob("*.py")):
+        function = f"plot_{path.stem}"
+        if re.search(rf"^def {function}\b", path.read_text(encoding="utf-8"), re.MULTILINE):
+            folders = path.relative_to(FOLDER).with_suffix("").parts
+            modules[function] = ".".join((__package__ or "ppl_models.plots", *folders))
+    return modules
 
 
-def _draw_pictures(tree: xr.DataTree) -> list[tuple[str, Picture]]:
-    chosen: list[tuple[str, Picture]] = []
-    if shown_parameters(tree, 30).data_vars:
-        chosen.append(("trace", trace))
-        if tree["posterior"].sizes.get("chain", 1) > 1:  # ranks compare chains
-            chosen.append(("rank", rank))
-        chosen.append(("forest", forest))
-    data = observed(tree)
-    continuous = family(tree) in ("gaussian", "univariate")
-    if continuous and data is not None and "posterior_predictive" in tree.children:
-        chosen.append(("ppc", ppc))
-    if "log_likelihood" in tree.children and many_draws(tree) and _several_units(tree):
-        chosen.append(("khat", khat))
-    return chosen
-
-
-def _several_units(tree: xr.DataTree) -> bool:
-    """Whether there is anything left when one row, or one whole sequence, is left out."""
-    return tree["log_likelihood"].sizes.get(tree.attrs.get("plate", "row"), 2) > 1
-
-
-def many_draws(tree: xr.DataTree) -> bool:
-    """Whether there are enough draws to smooth the tail of importance weights by."""
-    sizes = tree["log_likelihood"].sizes
-    return sizes.get("chain", 1) * sizes.get("draw", 1) >= 25
+def import_plots() -> None:
+    """Import the plots of this room, which registers them."""
+    for module in plot_modules().values():
+        importlib.import_module(module)

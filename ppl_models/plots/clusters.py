@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 from arviz_plots import PlotCollection
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 
-from ppl_models.errors import InputError
-from ppl_models.plots.cluster_density import draw_density_panel
-from ppl_models.plots.cluster_parts import (
+from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.cluster_strokes import (
     ClusterArrays,
     add_cluster_legend,
     cluster_arrays,
@@ -20,18 +20,31 @@ from ppl_models.plots.cluster_parts import (
     draw_number,
     draw_points,
 )
-from ppl_models.plots.ellipses import ellipse_curves
-from ppl_models.plots.panels import given_panels, new_panels, panel
-from ppl_models.plots.reading import family, kept_features
-from ppl_models.plots.style import MUTED, cluster_colors, headline, shorten, styled
+from ppl_models.plots.drawing.components import component_picture, separating_features
+from ppl_models.plots.drawing.densities import draw_density_panel
+from ppl_models.plots.drawing.ellipses import ellipse_curves
+from ppl_models.plots.drawing.panels import new_panels, panel, with_cluster_colors
+from ppl_models.plots.drawing.style import MUTED, cluster_colors, headline, shorten
+from ppl_models.posterior.result.schema import EmissionFacts
 
-DRAWN = ("gaussian", "univariate", "centres")
+
+def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
+    """Clusters that are ellipses: hidden states have their own picture, of their paths."""
+    return emission.component_dim == "cluster" and component_picture(emission) == "ellipses"
 
 
-@styled
+@register_plot(
+    section="components",
+    order=110,
+    caption="The data in the colours of the clusters, with the location and spread of each "
+    "cluster.",
+    serves=_serves,
+    each_emission=True,
+)
 def plot_clusters(
     tree: xr.DataTree,
     *,
+    site: str | None = None,
     features: Sequence[str] | None = None,
     draws: int = 40,
     probabilities: Sequence[float] = (0.5, 0.95),
@@ -39,47 +52,44 @@ def plot_clusters(
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
-    """Data coloured by most probable cluster, with what the fit believes about each cluster.
+    """Data coloured by most probable cluster, with the location and spread of every cluster.
 
-    One feature: histogram, the density of every cluster and of the whole mixture. Two: ellipses
-    that hold the given probabilities. More: all pairs of up to five features, those along which
-    the centres differ most. Thin lines are single posterior draws, so their spread is uncertainty.
-    Pale points are rows whose assignment is uncertain. k-means has no spread: its cells are tinted.
+    One feature: histogram, the density of every cluster and of the mixture. Two: ellipses that
+    hold the given probabilities. More: all pairs of up to five features, those along which the
+    means differ most. Thin lines are single posterior draws, so their spread is uncertainty. Pale
+    points are rows whose assignment is uncertain. Where the nearest mean decides, as in k-means,
+    there is no spread: the cells of the means are tinted.
 
     Args:
-        tree: a fit of a Gaussian mixture (any covariance family) or of k-means.
+        tree: a fit of a mixture whose emission declares ellipses, such as a Gaussian one.
+        site: which observed site (default: the main one).
         features: which features to show (and in which order).
         draws: how many posterior draws to draw.
-        probabilities: the share of a cluster inside each ellipse.
+        probabilities: the part of a cluster inside each ellipse.
         max_rows: more rows than this are thinned evenly.
         plot_collection: draw into this one (one panel, or a grid over `feature_y`, `feature_x`).
         backend: only "matplotlib".
 
     Raises:
-        InputError: for a fit without centres, or an unknown feature.
+        InputError: for an emission without means and covariances, or an unknown feature.
 
     Example:
-        >>> plot_clusters(tree, draws=20).savefig("clusters.png")  # doctest: +SKIP
+        >>> from ppl_models import fit
+        >>> x = [[0.1, 0.2], [0.3, 0.1], [0.2, 0.4], [5.2, 4.9], [4.9, 5.0], [5.1, 5.3]]
+        >>> tree = fit("gaussian_mixture", x, method="em", seed=0, clusters=2, starts=2,
+        ...            covariance="spherical", predictive=0)
+        >>> picture = plot_clusters(tree)
+        >>> picture.viz["plot"].item().get_title(loc="left")
+        '2 clusters'
     """
-    if family(tree) not in DRAWN:
-        raise InputError(
-            f"plot_clusters needs centres `loc (cluster, feature)`, which {_program(tree)} lacks: "
-            "use plot_profiles."
-        )
-    names = None
-    if family(tree) != "univariate" and "feature" in tree["posterior"]["loc"].dims:
-        names = kept_features(tree, None if features is None else list(features), at_most=5)
-    arrays = cluster_arrays(tree, names, draws, max_rows)
-    if len(arrays.names) == 1:
-        return _line(arrays, plot_collection, backend)
-    if len(arrays.names) == 2:
+    names = separating_features(tree, None if features is None else list(features), 5, site)
+    several = len(names) > 2
+    arrays = cluster_arrays(tree, names, min(draws, 15) if several else draws, max_rows, site)
+    if several:
+        return _pairs(arrays, probabilities, plot_collection, backend)
+    if len(names) == 2:
         return _plane(arrays, probabilities, plot_collection, backend)
-    arrays = cluster_arrays(tree, names, min(draws, 15), max_rows)
-    return _pairs(arrays, probabilities, plot_collection, backend)
-
-
-def _program(tree: xr.DataTree) -> str:
-    return repr(tree.attrs.get("program", "this program"))
+    return _line(arrays, plot_collection, backend)
 
 
 def _line(arrays: ClusterArrays, collection: PlotCollection | None, backend: str) -> PlotCollection:
@@ -88,9 +98,9 @@ def _line(arrays: ClusterArrays, collection: PlotCollection | None, backend: str
     draw_density_panel(target, arrays, 0)
     target.set(xlabel=shorten(arrays.names[0]), ylabel="density")
     target.margins(x=0.0)
-    _headline(target, arrays, "dashed: density of the whole mixture")
+    _headline(target, arrays, "dashed: density of the mixture")
     if collection is None:
-        add_cluster_legend(made, arrays.share)
+        add_cluster_legend(made, arrays.mean_weights)
     return made
 
 
@@ -107,7 +117,7 @@ def _plane(
     target.set(xlabel=shorten(arrays.names[0]), ylabel=shorten(arrays.names[1]))
     _headline(target, arrays, _regions(arrays, probabilities))
     if collection is None:
-        add_cluster_legend(made, arrays.share)
+        add_cluster_legend(made, arrays.mean_weights)
     return made
 
 
@@ -138,7 +148,7 @@ def _pairs(
     if collection is None:
         first = panel(made, feature_y=names[0], feature_x=names[0])
         _headline(first, arrays, _regions(arrays, probabilities))
-        add_cluster_legend(made, arrays.share)
+        add_cluster_legend(made, arrays.mean_weights)
     return made
 
 
@@ -152,7 +162,7 @@ def _collection(
 ) -> PlotCollection:
     clusters = range(arrays.clusters)
     if collection is not None:
-        return given_panels(collection, clusters)
+        return with_cluster_colors(collection, clusters)
     return new_panels(size=size, clusters=clusters, backend=backend, **layout)
 
 
@@ -166,9 +176,9 @@ def _draw_pairs(
     centre = {place: arrays.centre[:, list(pair)] for place, pair in pairs.items()}
     centres = _panel_data(arrays, centre, ("cluster", "axis"))
     collection.map(draw_points, "points", data=centres, arrays=arrays)
-    if arrays.covariance is None and arrays.point:
+    if arrays.covariance is None:
         if () in pairs:
-            _tint_cells(panel(collection), arrays.loc[0])
+            _tint_cells(panel(collection), arrays.centre)
     else:
         several = len(arrays.loc) > 1
         alpha, width = (
@@ -205,17 +215,12 @@ def _panel_data(
 def _curves(
     arrays: ClusterArrays, pair: tuple[int, int], probabilities: Sequence[float]
 ) -> np.ndarray:
-    """Ellipses (cluster, curve, point, axis); without a covariance, a cross at every centre."""
+    """Ellipses (cluster, curve, point, axis)."""
+    assert arrays.covariance is not None
     axes = list(pair)
-    if arrays.covariance is None:
-        reach = 0.01 * np.ptp(arrays.loc[..., axes], axis=(0, 1))
-        arms = np.array([[-1, 0], [1, 0], [np.nan, np.nan], [0, -1], [0, 1]]) * reach
-        values = arrays.loc[:, :, None, axes] + arms
-    else:
-        matrix = arrays.covariance[..., axes, :][..., axes]
-        each = [ellipse_curves(arrays.loc[..., axes], matrix, p) for p in probabilities]
-        values = np.concatenate(each, axis=0)
-    return np.swapaxes(values, 0, 1)
+    matrix = arrays.covariance[..., axes, :][..., axes]
+    each = [ellipse_curves(arrays.loc[..., axes], matrix, p) for p in probabilities]
+    return np.swapaxes(np.concatenate(each, axis=0), 0, 1)
 
 
 def _draw_grey_points(target: Axes, arrays: ClusterArrays, pair: tuple[int, int]) -> None:
@@ -226,19 +231,16 @@ def _draw_grey_points(target: Axes, arrays: ClusterArrays, pair: tuple[int, int]
 
 
 def _tint_cells(target: Axes, centres: np.ndarray) -> None:
-    """Tint each point of the panel by its nearest centre (the cells of k-means)."""
+    """Tint each point of the panel by its nearest mean (the cells of k-means)."""
     (left, right), (bottom, top) = target.get_xlim(), target.get_ylim()
     x, y = np.meshgrid(np.linspace(left, right, 300), np.linspace(bottom, top, 300))
     distance = (x[..., None] - centres[:, 0]) ** 2 + (y[..., None] - centres[:, 1]) ** 2
-    colors = np.array([_rgb(color) for color in cluster_colors(len(centres))])
+    colors = np.array([to_rgb(color) for color in cluster_colors(len(centres))])
+    nearest = np.nan_to_num(distance, nan=np.inf).argmin(-1)
     target.imshow(
-        colors[distance.argmin(-1)], extent=(left, right, bottom, top), origin="lower",
+        colors[nearest], extent=(left, right, bottom, top), origin="lower",
         aspect="auto", alpha=0.14, zorder=0,
     )  # fmt: skip
-
-
-def _rgb(color: str) -> tuple[float, ...]:
-    return tuple(int(color[i : i + 2], 16) / 255.0 for i in (1, 3, 5))
 
 
 def _label_pair(target: Axes, names: list[str], i: int, j: int) -> None:
@@ -256,7 +258,7 @@ def _label_pair(target: Axes, names: list[str], i: int, j: int) -> None:
 
 def _regions(arrays: ClusterArrays, probabilities: Sequence[float]) -> str:
     if arrays.covariance is None:
-        return "rows coloured by nearest centre"
+        return "cells: the points nearest to each mean"
     return "ellipses hold " + " and ".join(f"{p:.0%}" for p in probabilities) + " of each cluster"
 
 

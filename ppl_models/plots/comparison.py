@@ -13,8 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ppl_models.errors import InputError
-from ppl_models.plots.panels import new_panels, panel
-from ppl_models.plots.style import INK, cluster_colors, headline, styled
+from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.panels import new_panels, panel
+from ppl_models.plots.drawing.reading import group
+from ppl_models.plots.drawing.style import INK, cluster_colors, headline
 
 NAMES = {
     "bic": "BIC", "aic": "AIC", "icl": "ICL", "elpd": "ELPD", "elpd_loo": "ELPD (LOO)",
@@ -26,20 +28,25 @@ ON_REQUEST = ("log_likelihood", "inertia")
 HIGHER_IS_BETTER = ("elpd", "elpd_loo", "elpd_kfold", "heldout", "log_likelihood")
 ERRORS = {"elpd": "se", "elpd_loo": "se", "elpd_kfold": "se"}
 SIZES = ("clusters", "states")  #: what the number of candidates is called
-FAMILIES = ("covariance", "family", "model", "program")
+VARIED = ("covariance", "family", "model", "program")  #: what else candidates may differ in
 MARKERS = "osD^vP*X"
 
 
-@styled
+@register_plot(
+    section="number of clusters",
+    order=50,
+    caption="Criteria by number of clusters; the best is ringed.",
+    serves=lambda tree, emission: "comparison" in tree.children,
+)
 def plot_comparison(
-    table: pd.DataFrame | xr.Dataset,
+    table: pd.DataFrame | xr.Dataset | xr.DataTree,
     *,
     criteria: Sequence[str] | None = None,
     higher_is_better: Sequence[str] = HIGHER_IS_BETTER,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
-    """Criteria by number of clusters, one line a covariance family, the best marked by a ring.
+    """Criteria by number of clusters, one line a kind of covariance, the best marked by a ring.
 
     A column `states` instead of `clusters` is the number of hidden states.
 
@@ -47,7 +54,8 @@ def plot_comparison(
     `plot_compare`: ELPD with standard errors of the differences.
 
     Args:
-        table: a column or index level `clusters`, what else was varied (the other names in
+        table: a column or index level `clusters` (or a fit with such a table as its group
+            `comparison`), what else was varied (the other names in
             `table.attrs["best"]`, or columns named `covariance`, `family`, `model`, `program`),
             and columns of criteria (`bic`, `aic`, `icl`, `elpd` with `se`, `heldout`, ...).
             Fits marked in a column `collapsed` are never the best.
@@ -64,6 +72,8 @@ def plot_comparison(
         >>> plot_comparison(table).viz["plot"].sizes
         Frozen({'criterion': 1})
     """
+    if isinstance(table, xr.DataTree):
+        table = group(table, "comparison", "plot_comparison")
     frame = table.to_dataframe() if isinstance(table, xr.Dataset) else table
     sizes = {*frame.columns, *frame.index.names} & set(SIZES)
     if "elpd_diff" in frame and not sizes:
@@ -84,11 +94,11 @@ def plot_comparison(
         {"criterion": wanted}, size=({1: 6.6, 2: 9.4}.get(wrap, 11.4), 3.6 * lines + 0.3),
         columns=["criterion"], wrap=wrap, backend=backend,
     )  # fmt: skip
-    families = _families(frame, varied)
+    variants = _variants(frame, varied)
     for name in wanted:
         best = name in [other.lower() for other in higher_is_better]
-        _draw_criterion(panel(made, criterion=name), frame, families, name, size, largest=best)
-    if len(families) > 1:
+        _draw_criterion(panel(made, criterion=name), frame, variants, name, size, largest=best)
+    if len(variants) > 1:
         handles, labels = panel(made, criterion=wanted[0]).get_legend_handles_labels()
         made.viz["figure"].item().legend(
             handles, labels, loc="outside lower center", ncols=min(6, len(labels))
@@ -116,9 +126,9 @@ def _known(frame: pd.DataFrame) -> list[str]:
     return [name for name in names if np.isfinite(frame[name].to_numpy(float)).any()]
 
 
-def _families(frame: pd.DataFrame, varied: list[str]) -> dict[str, pd.DataFrame]:
-    """The rows of each family (one unnamed family where nothing but the clusters varies)."""
-    columns = [name for name in varied or FAMILIES if name in frame]
+def _variants(frame: pd.DataFrame, varied: list[str]) -> dict[str, pd.DataFrame]:
+    """The rows of each variant (one without a name where nothing but the clusters varies)."""
+    columns = [name for name in varied or VARIED if name in frame]
     if not columns:
         return {"": frame}
     return {", ".join(map(str, names)): part for names, part in frame.groupby(columns, sort=False)}
@@ -127,7 +137,7 @@ def _families(frame: pd.DataFrame, varied: list[str]) -> dict[str, pd.DataFrame]
 def _draw_criterion(
     target: Axes,
     frame: pd.DataFrame,
-    families: dict[str, pd.DataFrame],
+    variants: dict[str, pd.DataFrame],
     name: str,
     size: str,
     *,
@@ -135,13 +145,13 @@ def _draw_criterion(
 ) -> None:
     error = ERRORS.get(name, f"{name}_se")
     error = error if error in frame else f"{name}_se"
-    for index, (family, color) in enumerate(
-        zip(families, cluster_colors(len(families)), strict=True)
+    for index, (variant, color) in enumerate(
+        zip(variants, cluster_colors(len(variants)), strict=True)
     ):
-        part = families[family].sort_values(size)
+        part = variants[variant].sort_values(size)
         x, y = part[size].to_numpy(float), part[name].to_numpy(float)
         target.plot(x, y, color=color, marker=MARKERS[index % len(MARKERS)], markersize=4.5,
-                    linewidth=1.5, label=family)  # fmt: skip
+                    linewidth=1.5, label=variant)  # fmt: skip
         if error in part:
             spread = part[error].to_numpy(float)
             target.vlines(x, y - spread, y + spread, color=color, linewidth=1.0, alpha=0.7)
@@ -149,15 +159,15 @@ def _draw_criterion(
     target.xaxis.set_major_locator(MaxNLocator(integer=True))
     target.set_xlabel(size)
     note = "no finite value"
-    sound = {family: _sound(part, name) for family, part in families.items()}
-    able = {family: part for family, part in sound.items() if len(part)}
+    sound = {variant: _sound(part, name) for variant, part in variants.items()}
+    able = {variant: part for variant, part in sound.items() if len(part)}
     if able:
         pick = "idxmax" if largest else "idxmin"
-        tops = {family: part.loc[getattr(part[name], pick)()] for family, part in able.items()}
-        family = (max if largest else min)(tops, key=lambda family: float(tops[family][name]))
-        best = tops[family]
+        tops = {variant: part.loc[getattr(part[name], pick)()] for variant, part in able.items()}
+        variant = (max if largest else min)(tops, key=lambda variant: float(tops[variant][name]))
+        best = tops[variant]
         _mark(target, float(best[size]), float(best[name]))
-        note = f"best: {int(best[size])} {size}" + (f", {family}" if family else "")
+        note = f"best: {int(best[size])} {size}" + (f", {variant}" if variant else "")
         note += _zoom(target, frame[name].to_numpy(float), largest)
     headline(target, f"{title} ({'higher' if largest else 'lower'} is better)", note)
 

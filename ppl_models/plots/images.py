@@ -1,8 +1,7 @@
-"""Bits as images: the clusters' prototypes, and sheets of observed or filled-in pictures."""
+"""Sheets of images: observed, generated or completed ones, side by side."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,88 +9,11 @@ import xarray as xr
 from arviz_plots import PlotCollection
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.image import AxesImage
 
 from ppl_models.errors import InputError
-from ppl_models.plots.panels import new_panels, panel
-from ppl_models.plots.profiles import require_bits
-from ppl_models.plots.reading import mean_weights
-from ppl_models.plots.style import cluster_colors, styled
-
-
-def square_shape(pixels: int) -> tuple[int, int] | None:
-    """Height and width of a square image of so many pixels; None if there is none.
-
-    >>> square_shape(64), square_shape(60)
-    ((8, 8), None)
-    """
-    side = math.isqrt(pixels)
-    return (side, side) if side * side == pixels else None
-
-
-def _checked_shape(shape: tuple[int, int] | None, pixels: int) -> tuple[int, int]:
-    shape = shape or square_shape(pixels)
-    if shape is None or shape[0] * shape[1] != pixels:
-        raise InputError(
-            f"{pixels} pixels do not fill a shape of {shape or 'equal sides'}: give "
-            "shape=(height, width)."
-        )
-    return shape
-
-
-@styled
-def plot_prototypes(
-    tree: xr.DataTree,
-    *,
-    shape: tuple[int, int] | None = None,
-    plot_collection: PlotCollection | None = None,
-    backend: str = "matplotlib",
-) -> PlotCollection:
-    """The probability of every pixel, one image a cluster, titled with the cluster's weight.
-
-    Args:
-        tree: a fit of a Bernoulli mixture whose features are the pixels of an image, row by row.
-        shape: height and width; without it the image is a square.
-        plot_collection: a collection over the dim `cluster`.
-        backend: only "matplotlib".
-
-    Raises:
-        InputError: for a fit of another kind, or a shape that does not fit.
-
-    Example:
-        >>> plot_prototypes(tree, shape=(8, 8)).savefig("prototypes.png")  # doctest: +SKIP
-    """
-    probs = require_bits(tree, "plot_prototypes").mean(["chain", "draw"])
-    height, width = _checked_shape(shape, probs.sizes["feature"])
-    clusters = probs.sizes["cluster"]
-    weights = mean_weights(tree)
-    wrap = min(clusters, 5 if clusters <= 10 else 8)
-    lines = -(-clusters // wrap)
-    made = plot_collection or new_panels(
-        {"cluster": range(clusters)},
-        size=(max(3.0, 1.45 * wrap), 1.7 * lines * height / width + 0.3),
-        columns=["cluster"], wrap=wrap, backend=backend,
-    )  # fmt: skip
-    images = xr.Dataset(
-        {"images": (("cluster", "y", "x"), probs.values.reshape(clusters, height, width))},
-        {"cluster": np.arange(clusters)},
-    )
-    made.map(_draw_prototype, "images", data=images, ignore_aes="all")
-    for k, color in enumerate(cluster_colors(clusters)):
-        share = "" if weights is None else f": {weights[k]:.0%}"
-        panel(made, cluster=k).set_title(f"{k}{share}", color=color, loc="center", fontsize=10)
-    return made
-
-
-def _draw_prototype(da: xr.DataArray, target: Axes) -> AxesImage:
-    _bare(target)
-    return target.imshow(da.values, cmap="gray_r", vmin=0.0, vmax=1.0, interpolation="nearest")
-
-
-def _bare(target: Axes) -> None:
-    target.set(xticks=[], yticks=[])
-    for spine in target.spines.values():
-        spine.set(visible=True, color="#BBBBBB")
+from ppl_models.plots.drawing.panels import new_panels, panel
+from ppl_models.plots.drawing.pixels import image_shape
+from ppl_models.plots.drawing.style import cluster_colors, styled
 
 
 @styled
@@ -134,7 +56,7 @@ def plot_images(
             f"The mask of missing pixels has shape {np.shape(missing)}, the images {values.shape}: "
             "give one value a pixel."
         )
-    height, width = _checked_shape(shape, values.shape[1])
+    height, width = image_shape(shape, values.shape[1])
     columns = min(columns, len(values))
     lines = -(-len(values) // columns)
     tall = 0.85 * lines * (height + 1) / (width + 1)

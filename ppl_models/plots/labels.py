@@ -1,4 +1,4 @@
-"""Before and after relabelling: the same draws, once with labels that switch, once repaired."""
+"""The same draws before and after relabelling: traces and rank curves of each cluster."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from arviz_plots import PlotCollection
 from matplotlib.axes import Axes
 
 from ppl_models.errors import InputError
-from ppl_models.plots.cluster_parts import add_cluster_legend
-from ppl_models.plots.panels import given_panels, new_panels, panel
-from ppl_models.plots.reading import feature_names, group
-from ppl_models.plots.style import MUTED, cluster_colors, headline, shorten, styled
+from ppl_models.plots.drawing.cluster_strokes import add_cluster_legend
+from ppl_models.plots.drawing.panels import new_panels, panel, with_cluster_colors
+from ppl_models.plots.drawing.reading import axis_names, group, mean_weights
+from ppl_models.plots.drawing.style import MUTED, cluster_colors, headline, shorten, styled
 
 
 @styled
@@ -28,7 +28,7 @@ def plot_labels(
     """Traces and rank curves of one variable's clusters, before and after relabelling.
 
     Traces: the chains side by side, one colour a label; where labels switch, colours jump. Ranks:
-    for every chain and label, the share of draws up to each rank minus what it would be if all
+    for every chain and label, the fraction of draws up to each rank minus what it would be if all
     chains explored the same posterior; good chains stay near zero.
 
     Args:
@@ -55,7 +55,7 @@ def plot_labels(
         new_panels(coords, size=(11.0, 6.0), rows=["what"], columns=["when"], sharey="row",
                    clusters=range(clusters), backend=backend)
         if plot_collection is None
-        else given_panels(plot_collection, range(clusters))
+        else with_cluster_colors(plot_collection, range(clusters))
     )  # fmt: skip
     for when, (values, name) in drawn.items():
         trace, rank = (panel(made, what=what, when=when) for what in coords["what"])
@@ -65,9 +65,10 @@ def plot_labels(
         if when == "before":
             trace.set_ylabel(shorten(name))
             rank.set_ylabel("rank curve minus uniform")
-        rank.set_xlabel("rank among all draws, as a share")
+        rank.set_xlabel("rank among all draws (fraction)")
     if plot_collection is None:
-        add_cluster_legend(made, _shares(after_tree, clusters))
+        weights = mean_weights(after_tree)
+        add_cluster_legend(made, np.full(clusters, 1 / clusters) if weights is None else weights)
     return made
 
 
@@ -84,7 +85,7 @@ def component_draws(
         )
     values, name = posterior[variable], variable
     for dim in [dim for dim in values.dims if dim not in ("chain", "draw", "cluster")]:
-        labels = feature_names(values, str(dim))
+        labels = axis_names(values, str(dim))
         wanted = feature if feature in labels else labels[0]
         values, name = values.isel({dim: labels.index(wanted)}), f"{name}, {wanted}"
     return values.transpose("chain", "draw", "cluster"), name
@@ -114,7 +115,7 @@ def draw_trace(target: Axes, values: xr.DataArray) -> None:
 
 
 def rank_curves(values: np.ndarray) -> np.ndarray:
-    """Share of a chain's draws up to each rank minus the rank's share of all draws.
+    """Fraction of a chain's draws up to each rank minus the rank's fraction of all draws.
 
     Args:
         values: draws (chain, draw) of one quantity.
@@ -142,10 +143,3 @@ def draw_ranks(target: Axes, values: xr.DataArray) -> None:
             x = np.linspace(at[0], 1.0, len(curve))
             target.plot(x, curve, color=color, linewidth=0.9, alpha=0.8)
     target.axhline(0.0, color=MUTED, linewidth=0.8)
-
-
-def _shares(tree: xr.DataTree, clusters: int) -> np.ndarray:
-    posterior = tree["posterior"].to_dataset()
-    if "weights" in posterior:
-        return posterior["weights"].mean(["chain", "draw"]).values
-    return np.full(clusters, 1.0 / clusters)

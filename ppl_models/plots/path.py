@@ -1,4 +1,4 @@
-"""The way of EM or k-means: the objective of every start, and the centres walking over the data."""
+"""The course of an optimisation: the objective of every start, and the paths of the means."""
 
 from __future__ import annotations
 
@@ -11,9 +11,24 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ppl_models.errors import InputError
-from ppl_models.plots.panels import given_panels, new_panels, panel
-from ppl_models.plots.reading import feature_names, group, kept_features, kept_rows, observed
-from ppl_models.plots.style import (
+from ppl_models.inference.objective import Objective
+from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.components import (
+    by_component,
+    component_class,
+    component_picture,
+    moments_of,
+    separating_features,
+)
+from ppl_models.plots.drawing.panels import new_panels, panel, with_cluster_colors
+from ppl_models.plots.drawing.reading import (
+    emission_of,
+    feature_names,
+    group,
+    observed,
+    thinned_rows,
+)
+from ppl_models.plots.drawing.style import (
     INK,
     MUTED,
     PALE,
@@ -21,11 +36,21 @@ from ppl_models.plots.style import (
     cluster_colors,
     headline,
     shorten,
-    styled,
 )
+from ppl_models.posterior.result.schema import EmissionFacts, facts_of
 
 
-@styled
+def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
+    return "starts" in tree.children and "objective" in tree["starts"].data_vars
+
+
+@register_plot(
+    section="computation",
+    order=600,
+    caption="The objective of every start by iteration and, of Gaussian components, the path of "
+    "their means.",
+    serves=_serves,
+)
 def plot_path(
     tree: xr.DataTree,
     *,
@@ -34,14 +59,14 @@ def plot_path(
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
-    """The objective by iteration for all starts and, where there are centres, how they moved.
+    """The objective by iteration for all starts and, of Gaussian components, how means moved.
 
-    The kept start is dark, the others grey. Centres are drawn over two features (the two along
+    The kept start is dark, the others grey. Means are drawn over two features (the two along
     which they differ most, unless `features` names two); their last place is marked by the number.
 
     Args:
-        tree: a fit by a point method, with a group `starts` and, for the centres, `path`.
-        features: the two features over which centres are drawn.
+        tree: a fit by an optimising method, with a group `starts` and, for the means, `path`.
+        features: the two features over which means are drawn.
         max_rows: more rows than this are thinned evenly.
         plot_collection: a collection over the dim `panel` ("objective", and "centres").
         backend: only "matplotlib".
@@ -50,109 +75,126 @@ def plot_path(
         InputError: when the tree has no group `starts`, or a feature does not exist.
 
     Example:
-        >>> plot_path(tree).savefig("path.png")  # doctest: +SKIP
+        >>> from ppl_models import fit
+        >>> tree = fit("gaussian_mixture", [0.1, 0.3, 5.2, 4.9], method="em", seed=0, clusters=2,
+        ...            starts=2, predictive=0)
+        >>> plot_path(tree).viz["plot"].item().get_ylabel()
+        'log posterior density'
     """
     starts = group(tree, "starts", "plot_path")
     if "objective" not in starts:
-        raise InputError("plot_path draws how EM climbed: these chains started without it")
-    moving = _has_centres(tree)
-    panels = ["objective", "centres"] if moving else ["objective"]
-    centres = range(_by_centre(tree["path"].to_dataset()["loc"]).shape[0]) if moving else None
+        raise InputError(
+            "The group 'starts' has no objective, since these chains did not start from an "
+            "optimisation: there is no path to draw."
+        )
+    means = path_means(tree)
+    panels = ["objective"] if means is None else ["objective", "centres"]
     if plot_collection is None:
-        size = (10.4, 4.4) if moving else (6.4, 4.4)
+        size = (6.4, 4.4) if means is None else (10.4, 4.4)
         made = new_panels({"panel": panels}, columns=["panel"], size=size, backend=backend)
     else:
-        made = given_panels(plot_collection, centres)
-    draw_objective(panel(made, panel="objective"), starts, str(tree.attrs.get("method", "")))
-    if moving:
-        names = kept_features(tree, features, at_most=2)
-        draw_centres(panel(made, panel="centres"), tree, names[:2], max_rows)
+        made = with_cluster_colors(plot_collection, None if means is None else range(len(means)))
+    draw_objective(panel(made, panel="objective"), starts, objective_of(tree))
+    if means is not None:
+        names = separating_features(tree, features, at_most=2)[:2]
+        draw_means(panel(made, panel="centres"), tree, means, names, max_rows)
     return made
 
 
-def _has_centres(tree: xr.DataTree) -> bool:
-    path = tree["path"].to_dataset() if "path" in tree.children else xr.Dataset()
-    if "loc" not in path or path["loc"].sizes.get("feature", 1) < 2:
-        return False
-    return len(set(path["loc"].dims) - {"iteration", "feature"}) == 1
+def objective_of(tree: xr.DataTree) -> Objective:
+    """The objective that a fit states; of one that does not, an unnamed one that rises."""
+    return facts_of(tree).objective or Objective("objective")
 
 
-def _by_centre(loc: xr.DataArray) -> np.ndarray:
-    """Places (centre, iteration, feature) of the clusters, or of the states of hidden paths."""
-    (of,) = set(loc.dims) - {"iteration", "feature"}
-    return loc.transpose(of, "iteration", "feature").values
+def path_means(tree: xr.DataTree) -> np.ndarray | None:
+    """Means ``(component, iteration, feature)`` along the kept start; None where none are kept.
+
+    None for components that are no ellipses or have one feature, and where a parameter is no site.
+    """
+    emission = emission_of(tree)
+    if "path" not in tree.children or component_picture(emission) != "ellipses":
+        return None
+    samples = _path_parameters(tree, emission)
+    if samples is None:
+        return None
+    parameters = by_component(tree, emission, samples)
+    means, _ = moments_of(emission, {name: values.values for name, values in parameters.items()})
+    return np.swapaxes(means, 0, 1) if means.shape[-1] > 1 else None
 
 
-def draw_objective(target: Axes, starts: xr.Dataset, method: str) -> None:
+def _path_parameters(tree: xr.DataTree, emission: EmissionFacts) -> xr.Dataset | None:
+    """Parameters by iteration, the axis "sample"; those that the path lacks as they ended."""
+    path, posterior = tree["path"].to_dataset(), tree["posterior"].to_dataset()
+    parameters, moving = {}, False
+    for name in component_class(emission).parameter_dims:
+        facts = emission.parameters[name]
+        if facts.site is None:
+            return None
+        moving |= facts.site in path
+        values = path[facts.site] if facts.site in path else posterior[facts.site][0, 0]
+        values = values.drop_vars(["chain", "draw"], errors="ignore")
+        if "iteration" not in values.dims:
+            values = values.expand_dims(iteration=path.sizes["iteration"])
+        named = dict(zip(values.dims[1:], facts.dims, strict=True))
+        values = values.drop_vars([n for n in named if n in values.coords], errors="ignore")
+        parameters[name] = values.rename({"iteration": "sample", **named})
+    return xr.Dataset(parameters) if moving else None
+
+
+def draw_objective(target: Axes, starts: xr.Dataset, objective: Objective) -> None:
     """Objective (start, iteration) as one line a start, the kept one on top."""
-    objective = starts["objective"].transpose("start", "iteration").values
-    if method == "kmeans" and not (objective > 0).any():
-        objective = -objective  # the method climbs -J; people know J
-    count = len(objective)
+    values = starts["objective"].transpose("start", "iteration").values
+    count = len(values)
     kept = starts["kept"].values if "kept" in starts else np.arange(count) == 0
-    for values, best in sorted(zip(objective, kept, strict=True), key=lambda pair: bool(pair[1])):
+    for row, best in sorted(zip(values, kept, strict=True), key=lambda pair: bool(pair[1])):
         style: dict[str, Any] = (
             {"color": INK, "linewidth": 1.8} if best else {"color": MUTED, "alpha": 0.6}
         )
-        (line,) = target.plot(np.arange(len(values)), values, **style)
-        end = int(np.isfinite(values).sum()) - 1
+        (line,) = target.plot(np.arange(len(row)), row, **style)
+        end = int(np.isfinite(row).sum()) - 1
         if end >= 0:
-            target.plot(end, values[end], "o", color=line.get_color(), markersize=4, zorder=3)
-    target.set_ylim(*_limits(objective))
-    target.set_xlim(*_steps(objective, kept))
+            target.plot(end, row[end], "o", color=line.get_color(), markersize=4, zorder=3)
+    target.set_ylim(*_limits(values, objective))
+    target.set_xlim(*_steps(values, kept))
     target.xaxis.set_major_locator(MaxNLocator(integer=True))
-    falling = _falls(objective)
-    target.set(xlabel="iteration", ylabel=_objective_name(method, falling))
+    target.set(xlabel="iteration", ylabel=objective.name)
+    better = "higher" if objective.direction == "maximise" else "lower"
     plural = "start" if count == 1 else "starts"
-    headline(target, f"The way of {count} {plural}", "dark: the kept one")
+    headline(target, f"Objective of {count} {plural}", f"{better} is better; dark: the kept start")
 
 
-def _falls(objective: np.ndarray) -> bool:
-    """Whether the method makes its objective smaller (k-means' J) rather than larger."""
-    walked = [row[np.isfinite(row)] for row in objective]
-    return bool(sum(row[-1] - row[0] for row in walked if len(row)) < 0)
-
-
-def _objective_name(method: str, falling: bool) -> str:
-    if method == "kmeans":
-        return "J, sum of squared distances"
-    return "objective (lower is better)" if falling else "log joint density"
-
-
-def _limits(objective: np.ndarray) -> tuple[float, float]:
+def _limits(values: np.ndarray, objective: Objective) -> tuple[float, float]:
     """Limits that show the ends of all starts well, though the first steps may be far off."""
-    finite = objective[np.isfinite(objective)]
-    last = np.array([row[np.isfinite(row)][-1] for row in objective if np.isfinite(row).any()])
-    falling = _falls(objective)
-    early = np.quantile(finite, 0.8 if falling else 0.2)
+    finite = values[np.isfinite(values)]
+    last = np.array([row[np.isfinite(row)][-1] for row in values if np.isfinite(row).any()])
+    early = np.quantile(finite, 0.8 if objective.direction == "minimise" else 0.2)
     low, high = min(last.min(), early), max(last.max(), early)
     margin = 0.06 * (high - low) or max(1.0, abs(high)) * 1e-3
     return low - margin, high + margin
 
 
-def _steps(objective: np.ndarray, kept: np.ndarray) -> tuple[float, float]:
-    """Iterations that show the kept start whole; a few very slow others run out of the panel."""
-    used = np.isfinite(objective).sum(1)
+def _steps(values: np.ndarray, kept: np.ndarray) -> tuple[float, float]:
+    """Iterations that show the whole kept start; a few very slow others run out of the panel."""
+    used = np.isfinite(values).sum(1)
     last = max(used[kept].max(initial=1), np.quantile(used, 0.8))
     return -0.03 * last, 1.05 * last
 
 
-def draw_centres(target: Axes, tree: xr.DataTree, names: list[str], max_rows: int) -> None:
-    """Rows in grey, every centre as a line from its first place to its last."""
+def draw_means(
+    target: Axes, tree: xr.DataTree, means: np.ndarray, names: list[str], max_rows: int
+) -> None:
+    """Rows in grey, every component's mean as a line from its first place to its last."""
+    known = feature_names(tree, emission_of(tree), means.shape[-1])
+    chosen = [known.index(name) for name in names]
     data = observed(tree)
     if data is not None:
-        data = data.assign_coords(feature=feature_names(data)).sel(feature=names)
-        x = data.transpose("row", "feature").values
-        across, up = x[kept_rows(len(x), max_rows)].T
+        across, up = data.values[thinned_rows(len(data), max_rows)][:, chosen].T
         target.scatter(across, up, s=8, color=PALE, linewidths=0, zorder=1)
-    loc = tree["path"].to_dataset()["loc"]
-    loc = loc.assign_coords(feature=feature_names(loc)).sel(feature=names)
-    places = _by_centre(loc)
-    for k, (way, color) in enumerate(zip(places, cluster_colors(len(places)), strict=True)):
-        way = way[np.isfinite(way).all(1)]
-        target.plot(way[:, 0], way[:, 1], "-", color=color, linewidth=1.4, zorder=3)
-        target.plot(way[:, 0], way[:, 1], "o", color=color, markersize=3, zorder=3)
-        target.plot(*way[0], "o", markerfacecolor="white", markeredgecolor=color, markersize=6)
-        badge(target, way[-1, 0], way[-1, 1], str(k), color)
+    for k, (places, color) in enumerate(zip(means, cluster_colors(len(means)), strict=True)):
+        places = places[np.isfinite(places).all(1)][:, chosen]
+        target.plot(places[:, 0], places[:, 1], "-", color=color, linewidth=1.4, zorder=3)
+        target.plot(places[:, 0], places[:, 1], "o", color=color, markersize=3, zorder=3)
+        target.plot(*places[0], "o", markerfacecolor="white", markeredgecolor=color, markersize=6)
+        badge(target, places[-1, 0], places[-1, 1], str(k), color)
     target.set(xlabel=shorten(names[0]), ylabel=shorten(names[1]))
-    headline(target, "How the centres moved", "the kept start, from ring to number")
+    headline(target, "Paths of the means", "the kept start, from ring to number")

@@ -1,4 +1,4 @@
-"""What the clusters are like, feature by feature: shares of ones, levels, or mean counts."""
+"""What components are like, feature by feature: one value a feature, or the levels of each."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 
-from ppl_models.errors import InputError
-from ppl_models.plots.cluster_parts import add_cluster_legend
-from ppl_models.plots.heat import draw_heat, turn_long_labels
-from ppl_models.plots.panels import given_panels, new_panels, panel
-from ppl_models.plots.reading import family, feature_names, group, is_point, mean_weights
-from ppl_models.plots.style import PALE, headline, shorten, styled
-
-VALUES = {
-    "bernoulli": ("probs", "probability of a one"),
-    "categorical": ("probs", "probability of the level"),
-    "poisson": ("rate", "mean count"),
-}
+from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.cluster_strokes import add_cluster_legend
+from ppl_models.plots.drawing.components import (
+    component_class,
+    component_picture,
+    is_probability,
+    profile_values,
+)
+from ppl_models.plots.drawing.heat import draw_heat, turn_long_labels
+from ppl_models.plots.drawing.panels import new_panels, panel, with_cluster_colors
+from ppl_models.plots.drawing.reading import axis_names, emission_of, is_point, mean_weights
+from ppl_models.plots.drawing.style import PALE, headline, shorten
+from ppl_models.posterior.result.schema import EmissionFacts
 
 
 def level_blocks(levels: list[str]) -> list[tuple[str, int, int]]:
@@ -41,104 +42,132 @@ def level_blocks(levels: list[str]) -> list[tuple[str, int, int]]:
     return blocks
 
 
-@styled
+def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
+    declared = component_picture(emission) in ("profile", "levels")
+    return declared and emission.component_dim is not None
+
+
+@register_plot(
+    section="components",
+    order=130,
+    caption="The parameters of each component, feature by feature.",
+    serves=_serves,
+    each_emission=True,
+)
 def plot_profiles(
     tree: xr.DataTree,
     *,
+    site: str | None = None,
     kind: Literal["auto", "dots", "heat"] = "auto",
     probability: float = 0.94,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
-    """The clusters' parameters by feature: dots with intervals, or a heat map.
+    """The parameters of clusters, or of hidden states, by feature: dots with intervals, or heat.
 
     Args:
-        tree: a fit of a Bernoulli, categorical or Poisson mixture.
+        tree: a fit whose emission declares a profile, such as a Bernoulli, categorical or Poisson
+            mixture.
+        site: which observed site (default: the main one).
         kind: "dots" (mean and interval over draws), "heat" (means), or "auto": dots for at most 30
-            features or levels and 6 clusters.
-        probability: the share of draws inside an interval.
+            features or levels and 6 components.
+        probability: the part of the draws inside an interval.
         plot_collection: draw into this one-panel collection.
         backend: only "matplotlib".
 
     Raises:
-        InputError: for a fit of another kind.
+        InputError: for an emission that declares no profile.
 
     Example:
-        >>> plot_profiles(tree, kind="heat").savefig("profiles.png")  # doctest: +SKIP
+        >>> from ppl_models import fit
+        >>> answers = [[0, 0, 1], [0, 0, 1], [1, 1, 0], [1, 1, 0], [1, 0, 0]]
+        >>> tree = fit("bernoulli_mixture", answers, method="em", seed=0, clusters=2, starts=2,
+        ...            predictive=0)
+        >>> plot_profiles(tree).viz["plot"].item().get_ylabel()
+        'probability of a one'
     """
-    name, label = VALUES.get(family(tree), ("", ""))
-    if not name:
-        raise InputError(
-            "plot_profiles draws fits of Bernoulli, categorical and Poisson mixtures, not of "
-            f"{tree.attrs.get('program', 'this program')!r}: use plot_clusters."
-        )
-    values = group(tree, "posterior", "plot_profiles")[name]
-    dim = "level" if "level" in values.dims else "feature"
-    values = values.transpose("chain", "draw", "cluster", dim)
-    clusters, columns = values.sizes["cluster"], values.sizes[dim]
+    emission = emission_of(tree, site)
+    values = profile_values(tree, site)
+    dim = str(values.dims[-1])
+    label = component_class(emission).profile_label or component_class(emission).profile_parameter
+    count, columns = values.sizes["component"], values.sizes[dim]
     if kind == "auto":
-        kind = "dots" if columns <= 30 and clusters <= 6 else "heat"
+        kind = "dots" if columns <= 30 and count <= 6 else "heat"
     if plot_collection is None:
-        size = _size(kind, clusters, columns)
-        made = new_panels(size=size, clusters=range(clusters), backend=backend)
+        size = _size(kind, count, columns)
+        made = new_panels(size=size, clusters=range(count), backend=backend)
     else:
-        made = given_panels(plot_collection, range(clusters))
-    weights = mean_weights(tree)
-    weights = np.full(clusters, 1.0 / clusters) if weights is None else weights
+        made = with_cluster_colors(plot_collection, range(count))
+    weights = mean_weights(tree) if emission.component_dim == "cluster" else None
     if kind == "heat":
-        _heat(panel(made), values, dim, label, weights)
+        _heat(panel(made), values, label, weights, emission)
         return made
-    _dots(made, values, dim, label, probability, is_point(tree))
-    if plot_collection is None:
+    _dots(made, values, label, probability, is_point(tree), emission)
+    if plot_collection is None and weights is not None:
         add_cluster_legend(made, weights)
+    elif plot_collection is None:
+        made.add_legend("cluster", title=emission.component_dim or "component")
     return made
 
 
-def _size(kind: str, clusters: int, columns: int) -> tuple[float, float]:
+def _size(kind: str, count: int, columns: int) -> tuple[float, float]:
     width = float(np.clip(2.5 + 0.42 * columns, 6.4, 12.0))
-    return (width, 4.2) if kind == "dots" else (width, float(np.clip(1.8 + 0.36 * clusters, 3, 9)))
+    return (width, 4.2) if kind == "dots" else (width, float(np.clip(1.8 + 0.36 * count, 3, 9)))
 
 
-def _heat(target: Axes, values: xr.DataArray, dim: str, label: str, weights: np.ndarray) -> None:
-    mean = values.mean(["chain", "draw"]).values
-    names = [shorten(name, 18) for name in feature_names(values, dim)]
-    rows = [f"{k} ({share:.0%})" for k, share in enumerate(weights)]
-    top = 1.0 if values.name == "probs" else float(mean.max())
+def _title(count: int, what: str) -> str:
+    return f"Parameters of {count} {what}{'s' if count > 1 else ''}"
+
+
+def _heat(
+    target: Axes,
+    values: xr.DataArray,
+    label: str,
+    weights: np.ndarray | None,
+    emission: EmissionFacts,
+) -> None:
+    dim, mean = str(values.dims[-1]), values.mean("sample").values
+    what = emission.component_dim or "component"
+    names = [shorten(name, 18) for name in axis_names(values, dim)]
+    rows = [str(k) for k in range(len(mean))]
+    if weights is not None:
+        rows = [f"{k} ({weight:.0%})" for k, weight in enumerate(weights)]
+    low = min(0.0, float(mean.min()))
+    top = 1.0 if is_probability(emission) else float(mean.max())
     few = mean.size <= 120 and len(names) <= 20
-    draw_heat(target, mean, rows, names, norm=Normalize(0.0, top), label=label, annotate=few)
+    draw_heat(target, mean, rows, names, norm=Normalize(low, top), label=label, annotate=few)
     if dim == "level":
-        for _, start, _ in level_blocks(feature_names(values, dim))[1:]:
+        for _, start, _ in level_blocks(axis_names(values, dim))[1:]:
             target.axvline(start - 0.5, color="white", linewidth=2.5)
-    target.set(ylabel="cluster (weight)", xlabel=dim)
-    headline(target, f"What the {len(mean)} clusters are like")
+    target.set(ylabel=what if weights is None else f"{what} (weight)", xlabel=dim)
+    headline(target, _title(len(mean), what))
 
 
 def _dots(
     made: PlotCollection,
     values: xr.DataArray,
-    dim: str,
     label: str,
     probability: float,
     point: bool,
+    emission: EmissionFacts,
 ) -> None:
-    clusters = values.sizes["cluster"]
+    count, dim = values.sizes["component"], str(values.dims[-1])
     tail = (1.0 - probability) / 2.0
-    flat = values.values.reshape(-1, clusters, values.sizes[dim])
-    low, high = np.quantile(flat, [tail, 1.0 - tail], axis=0)
-    summary = xr.Dataset(
-        {"summary": (("cluster", dim, "end"), np.stack([low, flat.mean(0), high], axis=-1))},
-        {"cluster": np.arange(clusters)},
-    )
-    made.map(_draw_dots, "dots", data=summary, clusters=clusters)
+    low, high = np.quantile(values.values, [tail, 1.0 - tail], axis=0)
+    ends = np.stack([low, values.values.mean(0), high], axis=-1)
+    summary = xr.Dataset({"summary": (("cluster", dim, "end"), ends)},
+                         {"cluster": np.arange(count)})  # fmt: skip
+    made.map(_draw_dots, "dots", data=summary, clusters=count)
     target = panel(made)
-    names = feature_names(values, dim)
+    names = axis_names(values, dim)
     _ground(target, names, dim)
     target.set_xticks(np.arange(len(names)), [shorten(name, 16) for name in names])
     turn_long_labels(target)
     target.set(xlim=(-0.6, len(names) - 0.4), ylabel=label)
-    target.set_ylim(0.0, 1.02 if values.name == "probs" else None)
+    if low.min() >= 0.0:
+        target.set_ylim(0.0, 1.02 if is_probability(emission) else None)
     note = "" if point else f"posterior means and {probability:.0%} intervals"
-    headline(target, f"What the {clusters} clusters are like", note)
+    headline(target, _title(count, emission.component_dim or "component"), note)
 
 
 def _ground(target: Axes, names: list[str], dim: str) -> None:
@@ -158,17 +187,3 @@ def _draw_dots(da: xr.DataArray, target: Axes, *, clusters: int, color: str) -> 
     target.add_collection(made)
     target.plot(x, values[:, 1], "o", color=color, markersize=4.5, zorder=4)
     return made
-
-
-def require_bits(tree: xr.DataTree, purpose: str) -> xr.DataArray:
-    """`probs (chain, draw, cluster, feature)` of a Bernoulli mixture.
-
-    Raises:
-        InputError: for a fit of another kind.
-    """
-    if family(tree) != "bernoulli":
-        raise InputError(
-            f"{purpose} draws fits of a Bernoulli mixture, not of "
-            f"{tree.attrs.get('program', 'this program')!r}: use plot_profiles or plot_clusters."
-        )
-    return tree["posterior"]["probs"].transpose("chain", "draw", "cluster", "feature")

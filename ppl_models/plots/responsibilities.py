@@ -1,4 +1,4 @@
-"""Who is in which cluster, and how surely: every row as one thin column of probabilities."""
+"""Assignment probabilities: every row as one thin column in the clusters' colours."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from arviz_plots import PlotCollection
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 
-from ppl_models.plots.cluster_parts import add_cluster_legend
-from ppl_models.plots.panels import given_panels, new_panels, panel
-from ppl_models.plots.reading import kept_rows, mean_weights, responsibilities
-from ppl_models.plots.style import headline, styled
+from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.cluster_strokes import add_cluster_legend
+from ppl_models.plots.drawing.panels import new_panels, panel, with_cluster_colors
+from ppl_models.plots.drawing.reading import mean_weights, responsibilities, thinned_rows
+from ppl_models.plots.drawing.style import headline
 
 
 def row_order(probability: np.ndarray) -> np.ndarray:
@@ -41,7 +42,13 @@ def stacked(probability: np.ndarray) -> np.ndarray:
     return np.stack([low.T, (low + probability).T], axis=-1)
 
 
-@styled
+@register_plot(
+    section="assignments",
+    order=210,
+    caption="Every row as one thin column of assignment probabilities, in the colours of the "
+    "clusters, sorted by cluster and certainty.",
+    serves=lambda tree, emission: "responsibilities" in tree.children,
+)
 def plot_responsibilities(
     tree: xr.DataTree,
     *,
@@ -70,11 +77,11 @@ def plot_responsibilities(
     probability = responsibilities(tree).values
     rows, clusters = probability.shape
     order = row_order(probability)
-    shown = probability[order[kept_rows(rows, max_rows)]]
+    shown = probability[order[thinned_rows(rows, max_rows)]]
     made = (
         new_panels(size=(8.4, 3.6), clusters=range(clusters), backend=backend)
         if plot_collection is None
-        else given_panels(plot_collection, range(clusters))
+        else with_cluster_colors(plot_collection, range(clusters))
     )
     bands = xr.Dataset(
         {"bands": (("cluster", "row", "side"), stacked(shown))}, {"cluster": np.arange(clusters)}
@@ -88,7 +95,7 @@ def plot_responsibilities(
 
 
 def _draw_band(da: xr.DataArray, target: Axes, *, color: str, scale: float) -> PolyCollection:
-    """One cluster's share of every column; `da` (row, side) are its lower and upper ends."""
+    """One cluster's part of every column; `da` (row, side) are its lower and upper ends."""
     low, high = da.transpose("side", "row").values
     edges = np.arange(len(low) + 1) * scale
     return target.fill_between(
@@ -112,6 +119,6 @@ def _label(target: Axes, probability: np.ndarray) -> None:
     doubtful = int((probability.max(1) < 0.9).sum())
     headline(
         target,
-        f"Who is in which cluster: {rows:,} rows",
-        f"{doubtful:,} rows ({doubtful / rows:.0%}) belong to their cluster with less than 90%",
+        f"Assignment probabilities of {rows:,} rows",
+        f"{doubtful:,} rows ({doubtful / rows:.0%}) are assigned with a probability below 90%",
     )

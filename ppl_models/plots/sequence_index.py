@@ -11,18 +11,47 @@ from matplotlib.colors import ListedColormap, to_hex
 from matplotlib.patches import Patch
 
 from ppl_models.errors import InputError
-from ppl_models.plots.panels import across, figure_of, given_panels, new_panels, panel
-from ppl_models.plots.reading import kept_rows, observed, responsibilities, token_names
-from ppl_models.plots.style import PALE, cluster_colors, headline, readable, shorten, styled
+from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.panels import (
+    across,
+    figure_of,
+    new_panels,
+    panel,
+    with_cluster_colors,
+)
+from ppl_models.plots.drawing.reading import (
+    emission_of,
+    observed,
+    responsibilities,
+    thinned_rows,
+    token_names,
+)
+from ppl_models.plots.drawing.style import PALE, cluster_colors, headline, readable, shorten
+from ppl_models.posterior.result.schema import EmissionFacts
 
 COLORS = 20  #: tokens that get a colour of their own
 UNKNOWN = "#F2F2F2"
 
 
-@styled
+def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
+    """Tokens that are assigned to clusters: sequences of one cluster lie beside each other."""
+    data = tree["observed_data"].data_vars if "observed_data" in tree.children else {}
+    clustered = "responsibilities" in tree.children
+    return emission.kind == "Tokens" and clustered and emission.site in data
+
+
+@register_plot(
+    section="assignments",
+    order=230,
+    caption="The sequences themselves, one a line, a colour a token, in the panel of their most "
+    "probable cluster and sorted by their first tokens.",
+    serves=_serves,
+    each_emission=True,
+)
 def plot_sequence_index(
     tree: xr.DataTree,
     *,
+    site: str | None = None,
     max_sequences: int = 150,
     max_positions: int | None = None,
     plot_collection: PlotCollection | None = None,
@@ -35,6 +64,7 @@ def plot_sequence_index(
 
     Args:
         tree: a fit of sequences of tokens, by cluster or not.
+        site: which observed site (default: the main one).
         max_sequences: of more sequences in a panel than this, some are shown, evenly chosen.
         max_positions: the first so many tokens are shown (default: as many as 98% of the
             sequences have, at most 100).
@@ -47,13 +77,13 @@ def plot_sequence_index(
     Example:
         >>> plot_sequence_index(tree).savefig("index.png")  # doctest: +SKIP
     """
-    data = observed(tree)
-    if data is None or "position" not in data.dims:
+    data = observed(tree, site)
+    if data is None or emission_of(tree, site).kind != "Tokens":
         raise InputError(
-            f"The data of {tree.attrs.get('program', '?')!r} are no sequences of tokens: "
-            "plot_sequence_index draws (sequence, position)."
+            f"The data of {emission_of(tree, site).site!r} are no sequences of tokens: "
+            "plot_sequence_index draws those."
         )
-    codes, names = data.transpose(..., "position").values, token_names(tree)
+    codes, names = data.transpose("sequence", "position").values, token_names(tree, site)
     if max_positions is None:
         lengths = (codes < len(names)).sum(1)
         max_positions = int(np.clip(np.ceil(np.quantile(lengths, 0.98)), 2, 100))
@@ -68,17 +98,17 @@ def plot_sequence_index(
         made = new_panels(coords, columns=list(coords), wrap=wide if clustered else None, size=size,
                           backend=backend)  # fmt: skip
     else:
-        made = given_panels(plot_collection, range(count) if clustered else None)
+        made = with_cluster_colors(plot_collection, range(count) if clustered else None)
     color_of, entries = _token_colors(codes, names)
     inside = (codes >= 0) & (codes < len(names))
     longest = max(1, int(inside.sum(1).max()))
     for k in range(count):
         target = panel(made, cluster=k) if clustered else panel(made)
-        mine = codes[best == k][:, :longest]
+        members = codes[best == k][:, :longest]
         sure = probability[best == k, k].mean() if (best == k).any() else np.nan
-        draw_index(target, mine, len(names), color_of, max_sequences)
-        share = f"{len(mine):,} sequences, {len(mine) / len(codes):.0%}"
-        note = f"{share}; {sure:.0%} sure" if clustered and len(mine) else share
+        draw_index(target, members, len(names), color_of, max_sequences)
+        size = f"{len(members):,} sequences, {len(members) / len(codes):.0%}"
+        note = f"{size}; mean certainty {sure:.0%}" if clustered and len(members) else size
         headline(target, f"cluster {k}" if clustered else "The sequences", note)
         if clustered:
             target.spines["left"].set(color=cluster_colors(count)[k], linewidth=4, visible=True)
@@ -92,7 +122,7 @@ def draw_index(
 ) -> None:
     """One panel: sequences sorted by their first tokens, at most so many of them."""
     order = np.lexsort(codes.T[::-1]) if len(codes) else np.arange(0)
-    shown = codes[order][kept_rows(len(codes), at_most)]
+    shown = codes[order][thinned_rows(len(codes), at_most)]
     if len(shown):
         colors = _palette(int(color_of.max()) + 1)
         palette = ListedColormap([*colors, UNKNOWN, "white"])
@@ -108,7 +138,7 @@ def draw_index(
 
 
 def _palette(count: int) -> list[str]:
-    """Colours of tokens, of another family than those of clusters; the last of many is grey."""
+    """Colours of tokens, unlike those of clusters; the last of many is grey."""
     pairs = colormaps["tab20"].colors  # type: ignore[attr-defined]
     colors = [to_hex(color) for color in (*pairs[::2], *pairs[1::2])]
     return colors[:count] if count <= COLORS else [*colors[:COLORS], PALE]

@@ -13,9 +13,10 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from ppl_models.errors import InputError
-from ppl_models.plots.panels import new_panels, panel
-from ppl_models.plots.reading import group, kept_rows
-from ppl_models.plots.style import HEAT, INK, cluster_colors, headline, styled
+from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.panels import new_panels, panel
+from ppl_models.plots.drawing.reading import group, thinned_rows
+from ppl_models.plots.drawing.style import HEAT, INK, cluster_colors, headline
 
 
 def block_order(similarity: np.ndarray, partition: np.ndarray) -> np.ndarray:
@@ -48,7 +49,12 @@ def linkage_order(similarity: np.ndarray) -> np.ndarray:
     return leaves_list(linkage(squareform(np.clip(distance, 0.0, None), checks=False), "average"))
 
 
-@styled
+@register_plot(
+    section="assignments",
+    order=220,
+    caption="The probability that two rows are in the same cluster, rows ordered by the partition.",
+    serves=lambda tree, emission: "similarity" in tree.children,
+)
 def plot_similarity(
     similarity: xr.DataArray | xr.DataTree,
     *,
@@ -78,7 +84,7 @@ def plot_similarity(
     """
     matrix, partition = _read(similarity, partition)
     rows = len(matrix)
-    thinned = kept_rows(rows, max_rows)
+    thinned = thinned_rows(rows, max_rows)
     if partition is None:
         before = thinned
         order = before[linkage_order(matrix[np.ix_(before, before)])]
@@ -157,7 +163,7 @@ def _draw_blocks(target: Axes, labels: np.ndarray) -> str:
 def _block_colors(labels: np.ndarray, codes: np.ndarray) -> list[str]:
     """The colour of the cluster with the block's label, where labels count from 0."""
     firsts = [labels[np.flatnonzero(codes == code)[0]] for code in range(codes.max() + 1)]
-    whole = np.issubdtype(np.asarray(labels).dtype, np.integer) and min(firsts) >= 0
-    indices = [int(first) for first in firsts] if whole else range(len(firsts))
+    counted = np.issubdtype(np.asarray(labels).dtype, np.integer) and min(firsts) >= 0
+    indices = [int(first) for first in firsts] if counted else range(len(firsts))
     palette = cluster_colors(max(indices) + 1)
     return [palette[index] for index in indices]

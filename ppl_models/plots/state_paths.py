@@ -12,18 +12,48 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ppl_models.errors import InputError
-from ppl_models.plots.panels import given_panels, new_panels, panel
-from ppl_models.plots.reading import as_samples, feature_names, is_point, sequence_steps, series
-from ppl_models.plots.style import MUTED, cluster_colors, headline, shorten, styled
+from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.components import (
+    component_moments,
+    component_picture,
+    profile_values,
+)
+from ppl_models.plots.drawing.panels import new_panels, panel, with_cluster_colors
+from ppl_models.plots.drawing.reading import (
+    emission_of,
+    feature_names,
+    is_point,
+    is_restorable,
+    sequence_steps,
+    series,
+)
+from ppl_models.plots.drawing.style import MUTED, cluster_colors, headline, shorten
+from ppl_models.posterior.paths import state_probabilities
+from ppl_models.posterior.result.schema import EmissionFacts
 
-CENTRES = ("loc", "rate", "probs")  #: sites that say where a state's steps lie, feature by feature
 INTERVAL = 0.94
 
 
-@styled
+def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
+    """Series along one hidden chain, of a program that can be asked for its states."""
+    hidden = emission.component_dim == "state" and emission.kind == "Series"
+    return hidden and is_restorable(tree) and series(tree, emission.site) is not None
+
+
+@register_plot(
+    section="components",
+    order=160,
+    name="states",
+    caption="A series in the colours of its most probable hidden states, with the mean of each "
+    "state; below, the probability of each state at every step.",
+    serves=_serves,
+    each_emission=True,
+    computed=("probabilities",),
+)
 def plot_state_paths(
     tree: xr.DataTree,
     *,
+    site: str | None = None,
     sequence: int = 0,
     feature: str | None = None,
     labels: Sequence[Any] | None = None,
@@ -41,13 +71,14 @@ def plot_state_paths(
 
     Args:
         tree: a fit with hidden paths over a series of numbers.
+        site: which observed site (default: the main one).
         sequence: which sequence, counted from 0.
         feature: which feature (default: the one along which the states differ most).
         labels: numbers for the horizontal axis, one a step (years).
         first: the first step shown.
         max_steps: at most so many steps are shown.
         draws: at most so many draws a chain are averaged.
-        probabilities: what `state_probabilities` gave, if that is at hand.
+        probabilities: what `state_probabilities` gave, if that has been computed.
         plot_collection: a collection over the dim `panel` ("series" and "states").
         backend: only "matplotlib".
 
@@ -55,11 +86,13 @@ def plot_state_paths(
         InputError: no series in the tree, or no such sequence or feature.
 
     Example:
-        >>> plot_state_paths(tree).savefig("states.png")  # doctest: +SKIP
+        >>> from ppl_models import fit
+        >>> options = {"method": "em", "seed": 0, "states": 2, "starts": 1, "predictive": 0}
+        >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0, 9.3], [9.2, 9.1]], **options)
+        >>> plot_state_paths(tree, sequence=1).viz["plot"].sizes["panel"]
+        2
     """
-    from ppl_models.posterior.paths import state_probabilities
-
-    data = series(tree)
+    data = series(tree, site)
     if data is None:
         raise InputError("The tree holds no series of numbers: plot_state_paths draws those.")
     if not 0 <= sequence < data.sizes["sequence"]:
@@ -68,11 +101,11 @@ def plot_state_paths(
         )
     if probabilities is None:
         probabilities = state_probabilities(tree, draws=draws)
-    centres = state_centres(tree)
-    name = _chosen(data, centres, feature)
+    names = feature_names(tree, emission_of(tree, site), data.sizes["feature"])
+    means = state_means(tree, site)
+    column = _column(data, names, means, feature)
     steps = slice(first, min(first + max_steps, int(sequence_steps(data)[sequence])))
-    one = data.isel(sequence=sequence, position=steps)
-    values = one.assign_coords(feature=feature_names(data)).sel(feature=name).values
+    values = data.isel(sequence=sequence, position=steps, feature=column).values
     shares = probabilities.isel({probabilities.dims[0]: sequence, "position": steps}).values
     if len(values) == 0:
         raise InputError(f"first is {first}, after the end of sequence {sequence}: lower it.")
@@ -82,37 +115,39 @@ def plot_state_paths(
         made = new_panels({"panel": ["series", "states"]}, rows=["panel"], size=(9.6, 5.0),
                           backend=backend, height_ratios=[2.6, 1.0], sharex=True)  # fmt: skip
     else:
-        made = given_panels(plot_collection, range(states))
+        made = with_cluster_colors(plot_collection, range(states))
     colors = cluster_colors(states)
     _draw_series(panel(made, panel="series"), across, values, shares, colors)
-    named = {} if centres is None or name not in centres["feature"].values else _draw_centres(
-        panel(made, panel="series"), centres.sel(feature=name).values, colors, is_point(tree)
+    named = {} if means is None else _draw_means(
+        panel(made, panel="series"), means[:, :, column], colors, is_point(tree)
     )  # fmt: skip
     _draw_bands(panel(made, panel="states"), across, shares, colors)
-    _label(made, data, sequence, name, steps, named, colors, counted=labels is None)
+    _label(made, data, sequence, names[column], steps, named, colors, counted=labels is None)
     return made
 
 
-def state_centres(tree: xr.DataTree) -> xr.DataArray | None:
-    """Where each state's steps lie, (sample, state, feature); None where no site says so."""
-    posterior = tree["posterior"].to_dataset()
-    for site in CENTRES:
-        if site in posterior and {"state", "feature"} <= set(posterior[site].dims):
-            found = as_samples(posterior[[site]])[site].transpose("sample", "state", "feature")
-            return found.assign_coords(feature=feature_names(found))
+def state_means(tree: xr.DataTree, site: str | None = None) -> np.ndarray | None:
+    """Mean of each state's steps (sample, state, feature); None where its family has none."""
+    picture = component_picture(emission_of(tree, site))
+    if picture == "ellipses":
+        return component_moments(tree, site)[0]
+    if picture == "profile":  # the mean of a bit, or of a count
+        return profile_values(tree, site).values
     return None
 
 
-def _chosen(data: xr.DataArray, centres: xr.DataArray | None, wanted: str | None) -> str:
-    names = feature_names(data)
+def _column(
+    data: xr.DataArray, names: list[str], means: np.ndarray | None, wanted: str | None
+) -> int:
+    """Position of the wanted feature, else of the one along which the states differ most."""
     if wanted is not None:
         if wanted not in names:
             raise InputError(f"There is no feature {wanted!r}: choose from {', '.join(names)}.")
-        return wanted
-    if centres is None:
-        return names[0]
+        return names.index(wanted)
+    if means is None:
+        return 0
     spread = data.std(["sequence", "position"]).values + 1e-300
-    return names[int((centres.mean("sample").std("state").values / spread).argmax())]
+    return int((means.mean(0).std(0) / spread).argmax())
 
 
 def _draw_series(
@@ -122,13 +157,11 @@ def _draw_series(
     best = shares.argmax(1)
     size = 16 if len(values) <= 200 else 6
     for state, color in enumerate(colors):
-        mine = best == state
-        target.scatter(across[mine], values[mine], s=size, color=color, linewidths=0, zorder=3)
+        steps = best == state
+        target.scatter(across[steps], values[steps], s=size, color=color, linewidths=0, zorder=3)
 
 
-def _draw_centres(
-    target: Axes, draws: np.ndarray, colors: list[str], point: bool
-) -> dict[int, str]:
+def _draw_means(target: Axes, draws: np.ndarray, colors: list[str], point: bool) -> dict[int, str]:
     """A line with its interval for every state; what the legend says of it."""
     tail = (1 - INTERVAL) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
@@ -143,7 +176,7 @@ def _draw_centres(
 
 
 def _draw_bands(target: Axes, across: np.ndarray, shares: np.ndarray, colors: list[str]) -> None:
-    """Probabilities stacked to one, every step as wide as the way to its neighbours."""
+    """Probabilities stacked to one, every step as wide as the gap to its neighbours."""
     gap = np.diff(across).astype(float) if len(across) > 1 else np.ones(1)
     edges = np.append(across - np.append(gap[:1], gap) / 2, across[-1] + gap[-1] / 2)
     top = np.zeros(len(shares))

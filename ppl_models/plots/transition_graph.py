@@ -1,4 +1,4 @@
-"""Which token follows which, as arrows between the tokens, a panel a cluster."""
+"""Steps from token to token as arrows between the tokens, a panel a cluster."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyArrowPatch
 
 from ppl_models.errors import InputError
-from ppl_models.plots.panels import across, given_panels, new_panels, panel
-from ppl_models.plots.reading import feature_names, group, mean_weights
-from ppl_models.plots.style import (
+from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.components import transition_axes
+from ppl_models.plots.drawing.panels import across, new_panels, panel, with_cluster_colors
+from ppl_models.plots.drawing.reading import axis_names, emission_of, known_labels, mean_weights
+from ppl_models.plots.drawing.style import (
     INK,
     MUTED,
     POSTERIOR,
@@ -19,46 +21,70 @@ from ppl_models.plots.style import (
     headline,
     readable,
     shorten,
-    styled,
 )
+from ppl_models.plots.transitions import labelled_parameters
+from ppl_models.posterior.result.schema import EmissionFacts
 
 LOOP = 0.2  #: radius of the ring that stands for a step from a token to itself
+MOST_TOKENS = 16  #: that can be told apart around a circle
 
 
-@styled
+def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
+    """Chains of tokens: one for each cluster, or a single one of few tokens."""
+    if transition_axes(emission)[-2:] != ("token", "next_token"):
+        return False
+    few = len(known_labels(tree, emission).get("token", ())) in range(1, MOST_TOKENS + 1)
+    return emission.component_dim == "cluster" or few
+
+
+@register_plot(
+    section="components",
+    order=140,
+    caption="Steps from token to token, by cluster where there are clusters. An arrow is as wide "
+    "as its step is frequent, a disc as large as its token, a ring is a step from a token to "
+    "itself; a black rim marks tokens with which sequences begin.",
+    serves=_serves,
+    each_emission=True,
+)
 def plot_transition_graph(
     tree: xr.DataTree,
     *,
-    least: float = 0.015,
-    max_tokens: int = 16,
+    site: str | None = None,
+    min_frequency: float = 0.015,
+    max_tokens: int = MOST_TOKENS,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
     """Tokens on a circle, with arrows for the steps that are taken often enough.
 
-    An arrow's width is the step's share of all steps that a sequence takes on average (so that
-    what follows a token that is never seen does not show), a ring beside a token a step from it
-    to itself, a disc's area the token's share of all tokens; a black rim says how often sequences
-    begin there. All by the posterior mean of the transitions.
+    An arrow's width is the step's frequency among all steps that a sequence takes on average (so
+    that what follows a token that is never seen does not show), a ring beside a token a step from
+    it to itself, a disc's area the token's frequency; a black rim says how often sequences begin
+    there. All by the posterior mean of the transitions.
 
     Args:
-        tree: a fit with `initial (token)` and `transition (token, next_token)`, by cluster or not.
-        least: the smallest share of all steps that gets an arrow.
+        tree: a fit of a Markov chain of tokens of order 1, by cluster or not.
+        site: which observed site (default: the main one).
+        min_frequency: the smallest frequency among all steps that gets an arrow.
         max_tokens: of more tokens than this, the most visited are shown.
         plot_collection: draw into this collection, over the dim `cluster` if there are clusters.
         backend: only "matplotlib".
 
     Raises:
-        InputError: when the posterior has no transitions from token to token.
+        InputError: when the emission declares no transitions from token to token.
 
     Example:
-        >>> plot_transition_graph(tree).savefig("graph.png")  # doctest: +SKIP
+        >>> from ppl_models import fit
+        >>> tree = fit("markov_chain", ["ab", "abb"], method="em", seed=0, predictive=0)
+        >>> plot_transition_graph(tree).viz["plot"].size
+        1
     """
-    posterior = group(tree, "posterior", "plot_transition_graph")
-    initial, transition = chains_of(posterior, tree, "plot_transition_graph")
-    names = feature_names(posterior["transition"], "next_token")
+    emission = emission_of(tree, site)
+    parameters = labelled_parameters(tree, emission)
+    initial, transition = chains_of(emission, parameters)
+    names = axis_names(parameters["transition"], "next_token")
     visits = np.stack([expected_visits(i, t) for i, t in zip(initial, transition, strict=True)])
-    clustered = "cluster" in posterior["transition"].dims
+    clustered = "cluster" in parameters["transition"].dims
     count = len(initial)
     shown = _most_visited(visits, max_tokens)
     if plot_collection is None:
@@ -68,41 +94,42 @@ def plot_transition_graph(
         made = new_panels(coords, columns=list(coords), wrap=wide if clustered else None,
                           size=(4.4 * wide, 4.25 * tall), backend=backend)  # fmt: skip
     else:
-        made = given_panels(plot_collection, range(count) if clustered else None)
+        made = with_cluster_colors(plot_collection, range(count) if clustered else None)
     colors = cluster_colors(count) if clustered else [POSTERIOR]
     weights = mean_weights(tree) if clustered else None
     for k in range(count):
         target = panel(made, cluster=k) if clustered else panel(made)
-        draw_graph(target, initial[k], transition[k], visits[k], names, shown, colors[k], least)
-        title = f"cluster {k}" if clustered else "Which token follows which"
-        share = "" if weights is None else f"{weights[k]:.0%} of the sequences; "
-        headline(target, title, f"{share}{visits[k].sum():.1f} tokens on average")
+        draw_graph(target, initial[k], transition[k], visits[k], names, shown, colors[k],
+                   min_frequency)  # fmt: skip
+        title = f"cluster {k}" if clustered else "Steps from token to token"
+        weight = "" if weights is None else f"{weights[k]:.0%} of the sequences; "
+        headline(target, title, f"{weight}{visits[k].sum():.1f} tokens on average")
     return made
 
 
-def chains_of(
-    posterior: xr.Dataset, tree: xr.DataTree, purpose: str
-) -> tuple[np.ndarray, np.ndarray]:
+def chains_of(emission: EmissionFacts, parameters: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Posterior means of `initial (cluster, token)` and `transition (cluster, token, next)`.
 
     Raises:
-        InputError: when the posterior has no transitions from token to token.
+        InputError: when the emission declares no transitions from token to token.
     """
-    found = posterior.get("transition")
-    if (
-        found is None
-        or not {"token", "next_token"} <= set(found.dims)
-        or "initial" not in posterior
-    ):
+    if transition_axes(emission)[-2:] != ("token", "next_token"):
         raise InputError(
-            f"The program {tree.attrs.get('program', '?')!r} has no `initial (token)` and "
-            f"`transition (token, next_token)`: {purpose} draws chains of order 1."
+            f"The emission of {emission.site!r}, {emission.family.partition(':')[2]}, declares no "
+            "transitions from token to token: plot_transition_graph draws Markov chains of tokens "
+            "of order 1."
         )
-    mean = posterior[["initial", "transition"]].mean(["chain", "draw"])
-    if "cluster" not in mean.dims:
+    mean = parameters[["initial", "transition"]].mean(["chain", "draw"])
+    if "cluster" not in mean["transition"].dims:
         mean = mean.expand_dims("cluster")
-    mean = mean.transpose("cluster", "token", "next_token")
-    return mean["initial"].values, mean["transition"].values
+    clusters = mean.sizes["cluster"]
+    initial, transition = mean["initial"], mean["transition"]
+    if "cluster" not in initial.dims:  # one beginning for all clusters
+        initial = initial.expand_dims(cluster=clusters)
+    return (
+        initial.transpose("cluster", "token").values,
+        transition.transpose("cluster", "token", "next_token").values,
+    )
 
 
 def expected_visits(initial: np.ndarray, transition: np.ndarray) -> np.ndarray:
@@ -116,8 +143,8 @@ def expected_visits(initial: np.ndarray, transition: np.ndarray) -> np.ndarray:
 
 
 def _most_visited(visits: np.ndarray, count: int) -> np.ndarray:
-    share = (visits / visits.sum(1, keepdims=True)).max(0)
-    return np.sort(np.argsort(-share, kind="stable")[:count])
+    frequency = (visits / visits.sum(1, keepdims=True)).max(0)
+    return np.sort(np.argsort(-frequency, kind="stable")[:count])
 
 
 def draw_graph(
@@ -128,7 +155,7 @@ def draw_graph(
     names: list[str],
     shown: np.ndarray,
     color: str,
-    least: float,
+    min_frequency: float,
 ) -> None:
     """One chain's graph: discs, arrows, and a square for <end>."""
     end = len(names) - 1
@@ -136,12 +163,12 @@ def draw_graph(
     angle = np.pi / 2 - 2 * np.pi * np.arange(len(nodes)) / len(nodes)
     place = {node: np.array([np.cos(a), np.sin(a)])
              for node, a in zip(nodes, angle, strict=True)}  # fmt: skip
-    share = visits / visits.sum()
+    frequency = visits / visits.sum()
     loops = set()
     for before in shown.tolist():
         for after in nodes:
-            flow = share[before] * transition[before, after]
-            if flow < least:
+            flow = frequency[before] * transition[before, after]
+            if flow < min_frequency:
                 continue
             if before == after:
                 loops.add(before)
@@ -153,7 +180,7 @@ def draw_graph(
         if node == end:
             target.scatter(x, y, s=150, marker="s", color=MUTED, zorder=4)
         else:
-            size = 40 + 1400 * share[node]
+            size = 40 + 1400 * frequency[node]
             target.scatter(x, y, s=size, color=color, edgecolors="white", zorder=4)
             if initial[node] > 0.05:  # a rim says where sequences begin
                 target.scatter(x, y, s=size + 120, facecolors="none", edgecolors=INK, zorder=5,

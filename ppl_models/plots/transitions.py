@@ -1,4 +1,4 @@
-"""Which token or hidden state follows which, as a heat map from a sequence's start to its end."""
+"""Transition matrices of tokens or hidden states as heat maps."""
 
 from __future__ import annotations
 
@@ -8,16 +8,39 @@ from arviz_plots import PlotCollection
 from matplotlib.colors import PowerNorm
 
 from ppl_models.errors import InputError
-from ppl_models.plots.heat import draw_heat
-from ppl_models.plots.panels import across, given_panels, new_panels, panel
-from ppl_models.plots.reading import feature_names, group, mean_weights
-from ppl_models.plots.style import headline, readable, shorten, styled
+from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.components import transition_axes
+from ppl_models.plots.drawing.heat import draw_heat
+from ppl_models.plots.drawing.panels import across, new_panels, panel, with_cluster_colors
+from ppl_models.plots.drawing.reading import (
+    axis_names,
+    emission_of,
+    known_labels,
+    mean_weights,
+)
+from ppl_models.plots.drawing.style import headline, readable, shorten
+from ppl_models.posterior.result.schema import EmissionFacts, emission_parameters
+
+ENDS = ("next_state", "next_token")
 
 
-@styled
+def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
+    axes = transition_axes(emission)
+    return len(axes) > 1 and axes[-1] in ENDS and axes[-2] in ("state", "token")
+
+
+@register_plot(
+    section="components",
+    order=150,
+    caption="Probability of the next token or state given the present one, from the start of a "
+    "sequence (first row) to its end (last column).",
+    serves=_serves,
+    each_emission=True,
+)
 def plot_transitions(
     tree: xr.DataTree,
     *,
+    site: str | None = None,
     max_tokens: int = 60,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
@@ -29,28 +52,33 @@ def plot_transitions(
     state depends on the last two, each pair of them is a row.
 
     Args:
-        tree: a fit with `transition (token, next_token)`, or of states, and `initial (token)` if
-            it has one; by cluster, a panel each, if they have a dim `cluster`.
+        tree: a fit of a Markov chain of tokens, or of hidden states; by cluster, a panel each.
+        site: which observed site (default: the main one).
         max_tokens: of more tokens than this, those that follow most often are shown.
-        plot_collection: draw into this one-panel collection.
+        plot_collection: draw into this collection, of one panel or over the dim `cluster`.
         backend: only "matplotlib".
 
     Raises:
-        InputError: when the posterior has no transitions.
+        InputError: when the emission declares no transitions.
 
     Example:
-        >>> plot_transitions(tree).savefig("transitions.png")  # doctest: +SKIP
+        >>> from ppl_models import fit
+        >>> tree = fit("markov_chain", ["ab", "abb"], method="em", seed=0, predictive=0)
+        >>> plot_transitions(tree).viz["plot"].item().get_xlabel()
+        'next token'
     """
-    posterior = group(tree, "posterior", "plot_transitions")
-    dims = posterior["transition"].dims if "transition" in posterior else ()
-    if not {"token", "state"} & set(dims):
+    emission = emission_of(tree, site)
+    if not _serves(tree, emission):
         raise InputError(
-            f"The program {tree.attrs.get('program', '?')!r} has no `transition (token, "
-            "next_token)`: plot_transitions draws Markov chains."
+            f"The emission of {emission.site!r}, {emission.family.partition(':')[2]}, declares no "
+            "transitions from each token or state to the next: plot_transitions draws Markov "
+            "chains of order 1 and hidden Markov chains."
         )
-    if "cluster" in posterior["transition"].dims:
-        return _by_cluster(tree, posterior, max_tokens, plot_collection, backend)
-    matrix, rows, columns = transition_table(posterior)
+    parameters = labelled_parameters(tree, emission)
+    dims = parameters["transition"].dims
+    if "cluster" in dims:
+        return _by_cluster(tree, parameters, max_tokens, plot_collection, backend)
+    matrix, rows, columns = transition_table(parameters)
     total = len(rows)
     if total > max_tokens:
         matrix, rows, columns = _most_frequent(matrix, rows, columns, max_tokens)
@@ -66,27 +94,43 @@ def plot_transitions(
     pairs = "previous_state" in dims
     target.set(xlabel=f"next {what}", ylabel="the last two states" if pairs else what)
     note = "" if len(rows) == total else f"the most frequent of {total} {what}s"
-    headline(target, f"Which {what} follows which", note)
+    headline(target, f"Transitions between {what}s", note)
     return made
+
+
+def labelled_parameters(tree: xr.DataTree, emission: EmissionFacts) -> xr.Dataset:
+    """An emission's parameters with the names of the tokens on their axes."""
+    parameters = emission_parameters(tree, emission.site)
+    labels = known_labels(tree, emission)
+    if "token" in labels:
+        labels["next_token"] = [*labels["token"], "<end>"]
+    fitting = {
+        axis: names
+        for axis, names in labels.items()
+        if axis in ("token", "next_token") and parameters.sizes.get(axis) == len(names)
+    }
+    return parameters.assign_coords(fitting)
 
 
 def _by_cluster(
     tree: xr.DataTree,
-    posterior: xr.Dataset,
+    parameters: xr.Dataset,
     max_tokens: int,
     plot_collection: PlotCollection | None,
     backend: str,
 ) -> PlotCollection:
     """A panel a cluster, all on one scale and of the same tokens."""
-    count = posterior.sizes["cluster"]
-    names = [n for n in ("initial", "transition") if n in posterior]
-    tables = [transition_table(posterior[names].isel(cluster=k)) for k in range(count)]
-    whole = np.mean([matrix for matrix, _, _ in tables], axis=0)
+    count = parameters.sizes["cluster"]
+    tables = [transition_table(parameters.isel(cluster=k)) for k in range(count)]
+    average = np.mean([matrix for matrix, _, _ in tables], axis=0)
+    what = str(parameters["transition"].dims[-2])
     _, rows, columns = tables[0]
     total = len(rows)
     if total > max_tokens:
-        _, rows, columns = _most_frequent(whole, rows, columns, max_tokens)
-    kept = np.ix_([tables[0][1].index(r) for r in rows], [tables[0][2].index(c) for c in columns])
+        _, rows, columns = _most_frequent(average, rows, columns, max_tokens)
+    frequent = np.ix_(
+        [tables[0][1].index(r) for r in rows], [tables[0][2].index(c) for c in columns]
+    )
     top = max(float(np.nanmax(matrix)) for matrix, _, _ in tables)
     if plot_collection is None:
         wide = across(count)
@@ -95,32 +139,34 @@ def _by_cluster(
         made = new_panels({"cluster": list(range(count))}, columns=["cluster"], wrap=wide,
                           size=size, backend=backend)  # fmt: skip
     else:
-        made = given_panels(plot_collection, range(count))
+        made = with_cluster_colors(plot_collection, range(count))
     labels = [[shorten(readable(name), 12) for name in names] for names in (rows, columns)]
     weights = mean_weights(tree)
     for k, (matrix, _, _) in enumerate(tables):
         target = panel(made, cluster=k)
         draw_heat(
-            target, matrix[kept], *labels, norm=PowerNorm(0.5, 0.0, top), label="probability",
+            target, matrix[frequent], *labels, norm=PowerNorm(0.5, 0.0, top), label="probability",
             at_most=max_tokens + 2,
         )  # fmt: skip
-        target.set(xlabel="next token", ylabel="token")
+        target.set(xlabel=f"next {what}", ylabel=what)
         headline(target, f"cluster {k}", "" if weights is None else f"{weights[k]:.0%}")
     return made
 
 
-def transition_table(posterior: xr.Dataset) -> tuple[np.ndarray, list[str], list[str]]:
+def transition_table(parameters: xr.Dataset) -> tuple[np.ndarray, list[str], list[str]]:
     """Mean transitions with how sequences begin as the first row, and the names of both sides.
 
     Returns:
         Probabilities (token, next token) with NaN where nothing is defined, row and column names.
     """
-    mean = posterior.mean(["chain", "draw"])
-    what, following = map(str, posterior["transition"].dims[-2:])
-    rows = feature_names(mean["transition"], what)
-    columns = feature_names(mean["transition"], following)
-    if what == "state" and len(columns) > len(rows):
-        columns[-1] = "<end>"
+    names = [n for n in ("initial", "initial_transition", "transition") if n in parameters]
+    mean = parameters[names].mean(["chain", "draw"])
+    what, following = map(str, parameters["transition"].dims[-2:])
+    rows = axis_names(mean["transition"], what)
+    columns = axis_names(mean["transition"], following)
+    if what == "state":  # states are numbers; a further column is the end
+        rows = [str(k) for k in range(len(rows))]
+        columns = (rows + ["<end>"])[: len(columns)]
     if "previous_state" in mean["transition"].dims:
         table = mean["transition"].transpose("previous_state", what, following)
         second = mean["initial_transition"].transpose(what, following).values
@@ -140,5 +186,5 @@ def _most_frequent(
 ) -> tuple[np.ndarray, list[str], list[str]]:
     common = np.sort(np.argsort(-np.nanmean(matrix, axis=0), kind="stable")[:count])
     names = {columns[j] for j in common} | {"<start>"}
-    kept = [i for i, name in enumerate(rows) if name in names]
-    return matrix[np.ix_(kept, common)], [rows[i] for i in kept], [columns[j] for j in common]
+    shown = [i for i, name in enumerate(rows) if name in names]
+    return matrix[np.ix_(shown, common)], [rows[i] for i in shown], [columns[j] for j in common]

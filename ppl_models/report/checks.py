@@ -9,7 +9,7 @@ import xarray as xr
 from ppl_models.errors import InputError
 from ppl_models.plots.choose import many_draws
 from ppl_models.plots.loo_pit import plot_loo_pit
-from ppl_models.plots.reading import is_point
+from ppl_models.plots.drawing.reading import is_point
 from ppl_models.report.page import Block
 
 PIT = (

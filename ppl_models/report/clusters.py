@@ -10,7 +10,7 @@ import xarray as xr
 
 from ppl_models.plots.choose import choose_plots
 from ppl_models.plots.comparison import plot_comparison
-from ppl_models.plots.reading import (
+from ppl_models.plots.drawing.reading import (
     as_samples,
     decoded,
     family,

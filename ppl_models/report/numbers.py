@@ -12,7 +12,7 @@ from arviz_stats.utils import ELPDData
 from ppl_models.plots.arviz_views import khat, leave_one_out, likelihood_name
 from ppl_models.plots.choose import choose_plots
 from ppl_models.plots.profiles import level_blocks
-from ppl_models.plots.reading import family, feature_names, is_point, observed
+from ppl_models.plots.drawing.reading import family, feature_names, is_point, observed
 from ppl_models.report.page import Block
 from ppl_models.report.tables import number
 

@@ -21,7 +21,7 @@ from arviz_plots import PlotCollection
 from matplotlib.figure import Figure
 
 from ppl_models.errors import InputError
-from ppl_models.plots.panels import close, png
+from ppl_models.plots.drawing.panels import close, png
 from ppl_models.report.tables import table_html
 
 Tone = Literal["", "ok", "warning", "problem"]

@@ -10,8 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from ppl_models.plots.arviz_views import FIRST, parameters, shown_parameters
-from ppl_models.plots.reading import family, feature_names, is_point
-from ppl_models.plots.style import readable
+from ppl_models.plots.drawing.reading import family, feature_names, is_point
+from ppl_models.plots.drawing.style import readable
 from ppl_models.plots.transitions import transition_table
 from ppl_models.report.page import Block
 from ppl_models.report.tables import number

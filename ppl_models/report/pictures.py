@@ -9,7 +9,7 @@ import xarray as xr
 from ppl_models.errors import InputError
 from ppl_models.plots.images import plot_images, square_shape
 from ppl_models.plots.predictive import data_kind
-from ppl_models.plots.reading import family, observed
+from ppl_models.plots.drawing.reading import family, observed
 from ppl_models.report.page import Block
 
 SMALLEST = 49  #: pixels of what is looked at as a picture

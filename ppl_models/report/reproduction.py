@@ -20,7 +20,7 @@ from ppl_models.data.sequences import UNKNOWN
 from ppl_models.data.vocabulary import Vocabulary
 from ppl_models.errors import InputError
 from ppl_models.fitting import fit
-from ppl_models.plots.graph_counts import bits_a_row
+from ppl_models.plots.drawing.graph_counts import bits_a_row
 from ppl_models.posterior.density.sequences import of_words
 from ppl_models.program.arguments import checked, read_settings
 from ppl_models.program.json_text import from_json

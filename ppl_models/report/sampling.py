@@ -11,11 +11,11 @@ import xarray as xr
 
 from ppl_models.plots.arviz_views import shown_and_all
 from ppl_models.plots.choose import choose_plots
-from ppl_models.plots.graph_counts import bits_a_row, first_graphs
+from ppl_models.plots.drawing.graph_counts import bits_a_row, first_graphs
 from ppl_models.plots.graph_sheet import plot_graphs
 from ppl_models.plots.predictive import plot_predictive
-from ppl_models.plots.predictive_tokens import sequence_lengths
-from ppl_models.plots.reading import (
+from ppl_models.plots.drawing.predictive_tokens import sequence_lengths
+from ppl_models.plots.drawing.reading import (
     decoded,
     feature_names,
     is_point,

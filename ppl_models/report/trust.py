@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ppl_models.plots.graph_counts import bits_a_row, graph_counts
-from ppl_models.plots.predictive_tokens import sequence_lengths
-from ppl_models.plots.reading import is_point, observed, sequence_steps, series, token_names
+from ppl_models.plots.drawing.graph_counts import bits_a_row, graph_counts
+from ppl_models.plots.drawing.predictive_tokens import sequence_lengths
+from ppl_models.plots.drawing.reading import is_point, observed, sequence_steps, series, token_names
 from ppl_models.report.page import Block, Tone
 from ppl_models.report.tables import number
 

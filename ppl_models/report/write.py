@@ -8,7 +8,7 @@ from pathlib import Path
 import xarray as xr
 
 from ppl_models.errors import InputError
-from ppl_models.plots.style import house_style
+from ppl_models.plots.drawing.style import house_style
 from ppl_models.report.checks import checks
 from ppl_models.report.clusters import how_many, what_like, who_where
 from ppl_models.report.numbers import comparison_numbers

@@ -12,10 +12,10 @@ from scipy import stats
 
 from ppl_models.errors import InputError
 from ppl_models.plots import cluster_colors, plot_clusters
-from ppl_models.plots.cluster_density import component_densities
-from ppl_models.plots.cluster_parts import cluster_arrays
-from ppl_models.plots.ellipses import ellipse_curves
-from ppl_models.plots.panels import new_panels
+from ppl_models.plots.drawing.densities import component_densities
+from ppl_models.plots.drawing.cluster_strokes import cluster_arrays
+from ppl_models.plots.drawing.ellipses import ellipse_curves
+from ppl_models.plots.drawing.panels import new_panels
 
 FAMILIES = ("spherical", "diagonal", "tied", "full")
 

@@ -22,7 +22,7 @@ def test_nodes_of_a_grid_are_placed_as_a_grid() -> None:
 
 def test_every_graph_is_drawn_once_and_what_was_given_in_another_colour() -> None:
     graphs = [nx.path_graph(3), nx.cycle_graph(4), nx.Graph([(0, 1), (2, 3)])]
-    sheet = plot_graphs(graphs, columns=2, titles=["a", "b"], given=[2, 4, 2])
+    sheet = plot_graphs(graphs, columns=2, titles=["a", "b"], given_nodes=[2, 4, 2])
     axes = sheet.viz["plot"].item()
     lines, dots = axes.collections[::2], axes.collections[1::2]
     assert [len(found.get_segments()) for found in lines] == [2, 4, 2]
@@ -36,4 +36,4 @@ def test_nothing_to_draw_is_refused() -> None:
     with pytest.raises(InputError, match="There are no graphs"):
         plot_graphs([])
     with pytest.raises(InputError, match="1 graphs and 2 numbers"):
-        plot_graphs([nx.path_graph(2)], given=[1, 2])
+        plot_graphs([nx.path_graph(2)], given_nodes=[1, 2])

@@ -10,10 +10,10 @@ from scipy import stats
 
 from ppl_models.errors import InputError
 from ppl_models.plots import choose_plots, plot_path, plot_predictive
-from ppl_models.plots.predictive_counts import bin_counts, value_range
-from ppl_models.plots.predictive_density import windowed_density
-from ppl_models.plots.predictive_tokens import sequence_lengths, token_shares
-from ppl_models.plots.reading import observed
+from ppl_models.plots.drawing.predictive_counts import bin_counts, value_range
+from ppl_models.plots.drawing.predictive_density import windowed_density
+from ppl_models.plots.drawing.predictive_tokens import sequence_lengths, token_shares
+from ppl_models.plots.drawing.reading import observed
 
 
 def heights(axes: object) -> np.ndarray:

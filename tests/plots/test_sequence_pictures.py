@@ -16,7 +16,7 @@ from ppl_models.plots import (
     plot_transitions,
     png,
 )
-from ppl_models.plots.panels import panel
+from ppl_models.plots.drawing.panels import panel
 from ppl_models.plots.transition_graph import expected_visits
 
 NAMES = ["ant", "bee", "cat"]

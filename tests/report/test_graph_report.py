@@ -15,7 +15,7 @@ from ppl_models.data import breadth_first, graph_family
 from ppl_models.data.graphs import encode
 from ppl_models.plots import plot_predictive
 from ppl_models.plots.choose import choose_plots
-from ppl_models.plots.graph_counts import bits_a_row, first_graphs, graph_counts
+from ppl_models.plots.drawing.graph_counts import bits_a_row, first_graphs, graph_counts
 from ppl_models.report.trust import describe_data
 
 GRAPHS = graph_family("ego", 7, seed=2)

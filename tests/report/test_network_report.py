@@ -11,7 +11,7 @@ import xarray as xr
 
 from ppl_models import fit, write_report
 from ppl_models.plots import close
-from ppl_models.plots.reading import observed, predictive
+from ppl_models.plots.drawing.reading import observed, predictive
 from ppl_models.report.pictures import are_pictures, completed, picture_sheet
 
 LOWER = np.arange(49) >= 21

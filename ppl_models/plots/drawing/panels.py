@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ppl_models.errors import InputError
-from ppl_models.plots.style import cluster_colors
+from ppl_models.plots.drawing.style import cluster_colors
 
 
 def new_panels(
@@ -69,8 +69,10 @@ def across(count: int) -> int:
     return 2 if count == 4 else min(count, 3)
 
 
-def given_panels(collection: PlotCollection, clusters: Sequence[int] | None) -> PlotCollection:
-    """A collection that the caller made, with the colour of every cluster added if it lacks one."""
+def with_cluster_colors(
+    collection: PlotCollection, clusters: Sequence[int] | None
+) -> PlotCollection:
+    """A collection of the caller's, with the colour of every cluster added where it lacks them."""
     if clusters is not None and "color" not in collection.aes_set:
         colors = xr.DataArray(cluster_colors(len(clusters)), {"cluster": list(clusters)})
         collection.update_aes_from_dataset("color", xr.Dataset({"mapping": colors}))
@@ -88,14 +90,14 @@ def panel(collection: PlotCollection, **selection: Any) -> Axes:
     Raises:
         InputError: when the selection does not name exactly one panel.
     """
-    found = collection.viz["plot"]
-    found = found.sel({name: value for name, value in selection.items() if name in found.dims})
-    if found.size != 1:
+    panels = collection.viz["plot"]
+    panels = panels.sel({name: value for name, value in selection.items() if name in panels.dims})
+    if panels.size != 1:
         raise InputError(
-            f"The given plot_collection has {found.size} panels for {selection}: give one with "
+            f"The given plot_collection has {panels.size} panels for {selection}: give one with "
             "exactly one panel there, or leave plot_collection out."
         )
-    return found.item()
+    return panels.item()
 
 
 def png(plot: PlotCollection | Figure) -> bytes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from ppl_models.plots.heat import turn_long_labels
-from ppl_models.plots.predictive_counts import draw_intervals
-from ppl_models.plots.style import PALE, headline, readable, shorten
+from ppl_models.plots.drawing.heat import turn_long_labels
+from ppl_models.plots.drawing.predictive_counts import draw_intervals
+from ppl_models.plots.drawing.style import PALE, headline, readable, shorten
 
 
 def sequence_lengths(codes: np.ndarray, end: int) -> np.ndarray:
@@ -23,7 +23,7 @@ def sequence_lengths(codes: np.ndarray, end: int) -> np.ndarray:
     return np.cumprod(codes < end, axis=-1).sum(-1)
 
 
-def token_shares(codes: np.ndarray, end: int) -> np.ndarray:
+def token_frequencies(codes: np.ndarray, end: int) -> np.ndarray:
     """How often each token occurs among all tokens of `codes` (sequence, position): (token)."""
     inside = np.cumprod(codes < end, axis=-1).astype(bool)
     counts = np.bincount(codes[inside].astype(int), minlength=end)[:end]
@@ -33,7 +33,7 @@ def token_shares(codes: np.ndarray, end: int) -> np.ndarray:
 def draw_lengths(
     target: Axes, codes: np.ndarray, replicated: dict[str, np.ndarray], *, end: int
 ) -> None:
-    """The share of sequences of every length."""
+    """The fraction of sequences of every length."""
     observed = sequence_lengths(codes, end)
     drawn = {which: sequence_lengths(values, end) for which, values in replicated.items()}
     top = int(observed.max())
@@ -42,42 +42,40 @@ def draw_lengths(
     step = max(1, -(-(top + 1) // 40))
     edges = np.arange(0, top + step + 1, step) - 0.5
     x = (edges[:-1] + edges[1:]) / 2.0
-    target.bar(x, _shares(observed, edges), width=0.85 * step, color=PALE, label="data")
-    shares = {
-        which: np.stack([_shares(row, edges) for row in lengths])
+    target.bar(x, _frequencies(observed, edges), width=0.85 * step, color=PALE, label="data")
+    frequencies = {
+        which: np.stack([_frequencies(row, edges) for row in lengths])
         for which, lengths in drawn.items()
     }
-    draw_intervals(target, x, shares)
-    target.set(xlabel="tokens before the end", ylabel="share of sequences")
-    shown = [_shares(observed, edges), *shares.get("posterior", [])]
+    draw_intervals(target, x, frequencies)
+    target.set(xlabel="tokens before the end", ylabel="fraction of sequences")
+    shown = [_frequencies(observed, edges), *frequencies.get("posterior", [])]
     target.set_ylim(0.0, 1.15 * float(np.max(shown)))
     longest = codes.shape[-1]
     cut = any((lengths == longest).any() for lengths in drawn.values())
-    headline(
-        target, "How long sequences are", f"predictions end at {longest} tokens" if cut else ""
-    )
+    headline(target, "Lengths of sequences", f"predictions end at {longest} tokens" if cut else "")
 
 
-def _shares(lengths: np.ndarray, edges: np.ndarray) -> np.ndarray:
+def _frequencies(lengths: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.histogram(lengths, edges)[0] / len(lengths)
 
 
 def draw_tokens(
     target: Axes, codes: np.ndarray, replicated: dict[str, np.ndarray], names: list[str]
 ) -> None:
-    """The share of every token; of more than 60 tokens, the most frequent in the data."""
+    """The fraction of every token; of more than 60 tokens, the most frequent in the data."""
     end = len(names)
-    observed = token_shares(codes, end)
-    kept = np.sort(np.argsort(-observed, kind="stable")[:60])
-    x = np.arange(len(kept), dtype=float)
-    target.bar(x, observed[kept], width=0.85, color=PALE, label="data")
-    shares = {
-        which: np.stack([token_shares(sample, end)[kept] for sample in samples])
+    observed = token_frequencies(codes, end)
+    frequent = np.sort(np.argsort(-observed, kind="stable")[:60])
+    x = np.arange(len(frequent), dtype=float)
+    target.bar(x, observed[frequent], width=0.85, color=PALE, label="data")
+    frequencies = {
+        which: np.stack([token_frequencies(sample, end)[frequent] for sample in samples])
         for which, samples in replicated.items()
     }
-    draw_intervals(target, x, shares, width=2.2 if len(kept) <= 30 else 1.4)
-    target.set_xticks(x, [shorten(readable(names[k]), 10) for k in kept])
+    draw_intervals(target, x, frequencies, width=2.2 if len(frequent) <= 30 else 1.4)
+    target.set_xticks(x, [shorten(readable(names[k]), 10) for k in frequent])
     turn_long_labels(target)
-    target.set(xlim=(-0.7, len(kept) - 0.3), xlabel="token", ylabel="share of tokens")
+    target.set(xlim=(-0.7, len(frequent) - 0.3), xlabel="token", ylabel="fraction of tokens")
     target.set_ylim(bottom=0.0)
-    headline(target, "How often each token occurs", "" if len(kept) == end else "the most frequent")
+    headline(target, "Frequencies of tokens", "" if len(frequent) == end else "the most frequent")

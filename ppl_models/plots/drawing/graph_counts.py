@@ -1,25 +1,21 @@
-"""Numbers of whole graphs that are compared: nodes, edges, triangles."""
+"""Counts by which graphs are compared: nodes, edges, triangles."""
 
 from __future__ import annotations
-
-import json
 
 import networkx as nx
 import numpy as np
 import xarray as xr
 
 from ppl_models.data.graphs import END_OF_GRAPH, decode_graphs
+from ppl_models.plots.drawing.reading import known_labels
+from ppl_models.posterior.result.schema import EmissionFacts
 
 COUNTS = ("nodes", "edges", "triangles")
 
 
-def bits_a_row(tree: xr.DataTree) -> int | None:
-    """M, bits that a node has in a fit of graphs; None for a fit of other data.
-
-    >>> bits_a_row(xr.DataTree())
-    """
-    labels = json.loads(tree.attrs.get("coordinate_labels", "{}"))
-    return len(labels["offset"]) if "offset" in labels else None
+def bits_a_row(tree: xr.DataTree, emission: EmissionFacts) -> int:
+    """M, the bits that a node has in a fit of graphs."""
+    return len(known_labels(tree, emission)["offset"])
 
 
 def graph_counts(codes: xr.DataArray, width: int) -> xr.DataArray:
@@ -34,9 +30,9 @@ def graph_counts(codes: xr.DataArray, width: int) -> xr.DataArray:
     unit = next(str(d) for d in codes.dims if d not in ("chain", "draw", "sample", "position"))
     ordered = codes.transpose(..., unit, "position")
     values = ordered.values
-    found = [_counts(row, width) for row in values.reshape(-1, values.shape[-1])]
+    counts = [_counts(row, width) for row in values.reshape(-1, values.shape[-1])]
     dims = [d if d != unit else "row" for d in ordered.dims[:-1]]
-    shaped = np.array(found).reshape(*values.shape[:-1], len(COUNTS))
+    shaped = np.array(counts).reshape(*values.shape[:-1], len(COUNTS))
     return xr.DataArray(shaped, dims=(*dims, "feature"), coords={"feature": list(COUNTS)})
 
 

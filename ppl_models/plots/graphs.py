@@ -1,4 +1,4 @@
-"""A sheet of graphs side by side, so that one sees whether they are of a family."""
+"""A sheet of graphs side by side."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from ppl_models.errors import InputError
-from ppl_models.plots.panels import new_panels, panel
-from ppl_models.plots.style import MUTED, PALETTE, styled
+from ppl_models.plots.drawing.panels import new_panels, panel
+from ppl_models.plots.drawing.style import MUTED, PALETTE, styled
 
 INCHES = 0.93  #: width of a graph
 ROOM = 1.28  #: from the centre of one graph to the next, in widths of a graph
@@ -24,7 +24,7 @@ def plot_graphs(
     *,
     columns: int = 8,
     titles: Sequence[str] | None = None,
-    given: Sequence[int] | None = None,
+    given_nodes: Sequence[int] | None = None,
     title: str = "",
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
@@ -35,14 +35,14 @@ def plot_graphs(
         graphs: the graphs, line by line.
         columns: how many stand side by side.
         titles: a name for each line of the sheet, from above.
-        given: of each graph how many of its first nodes were given; they and the edges among them
-            are drawn dark, what was added to them in colour.
+        given_nodes: of each graph, how many of its first nodes it was completed from; they and the
+            edges among them are drawn dark, what was added to them in colour.
         title: the title of the sheet.
         plot_collection: draw into this one-panel collection.
         backend: only "matplotlib".
 
     Raises:
-        InputError: no graphs, or another number of `given` than of graphs.
+        InputError: no graphs, or another number of `given_nodes` than of graphs.
 
     Example:
         >>> sheet = plot_graphs([nx.path_graph(3), nx.cycle_graph(4)], title="two graphs")
@@ -51,8 +51,10 @@ def plot_graphs(
     """
     if not graphs:
         raise InputError("There are no graphs to draw: give at least one.")
-    if given is not None and len(given) != len(graphs):
-        raise InputError(f"There are {len(graphs)} graphs and {len(given)} numbers of given nodes.")
+    if given_nodes is not None and len(given_nodes) != len(graphs):
+        raise InputError(
+            f"There are {len(graphs)} graphs and {len(given_nodes)} numbers of given nodes."
+        )
     columns = min(columns, len(graphs))
     lines = -(-len(graphs) // columns)
     left = 1.7 if titles else 0.6
@@ -64,7 +66,7 @@ def plot_graphs(
     target.set_axis_off()
     for index, graph in enumerate(graphs):
         line, place = divmod(index, columns)
-        known = None if given is None else given[index]
+        known = None if given_nodes is None else given_nodes[index]
         _draw(target, graph, np.array([place, -line]) * ROOM, known)
     target.set(xlim=(-left, across - left), ylim=(0.6 - down, 0.6))
     target.set_aspect("equal")
@@ -86,8 +88,8 @@ def placed(graph: nx.Graph) -> dict:
     for part in sorted(parts, key=len, reverse=True):
         nodes = list(part)
         start = dict(zip(nodes, _unfolded(part), strict=True))
-        found = nx.kamada_kawai_layout(part, pos=start) if len(nodes) > 2 else start
-        points = np.array([found[node] for node in nodes])
+        layout = nx.kamada_kawai_layout(part, pos=start) if len(nodes) > 2 else start
+        points = np.array([layout[node] for node in nodes])
         points = points - points.mean(0)
         if len(nodes) > 2:  # turned so that it is wider than it is high
             points = points @ np.linalg.svd(points, full_matrices=False)[2].T
@@ -113,15 +115,15 @@ def _unfolded(graph: nx.Graph) -> np.ndarray:
     return np.pad(points, ((0, 0), (0, 2 - points.shape[1]))) + apart
 
 
-def _draw(target: Axes, graph: nx.Graph, centre: np.ndarray, given: int | None) -> None:
+def _draw(target: Axes, graph: nx.Graph, centre: np.ndarray, given_nodes: int | None) -> None:
     places = {node: point + centre for node, point in placed(graph).items()}
-    first = set(list(graph)[: given or 0])
-    dark, light = ("#444444", PALETTE[1]) if given is not None else (MUTED, MUTED)
+    first = set(list(graph)[: given_nodes or 0])
+    dark, light = ("#444444", PALETTE[1]) if given_nodes is not None else (MUTED, MUTED)
     edges = list(graph.edges)
     colors = [dark if u in first and v in first else light for u, v in edges]
     segments = [(places[u], places[v]) for u, v in edges]
     target.add_collection(LineCollection(segments, colors=colors, linewidths=0.9, zorder=1))
     points = np.array([places[node] for node in graph])
-    inside = "#222222" if given is not None else PALETTE[0]
-    fill = [inside if node in first or given is None else PALETTE[1] for node in graph]
+    inside = "#222222" if given_nodes is not None else PALETTE[0]
+    fill = [inside if node in first or given_nodes is None else PALETTE[1] for node in graph]
     target.scatter(points[:, 0], points[:, 1], s=11, c=fill, linewidths=0, zorder=2)

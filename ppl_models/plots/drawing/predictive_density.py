@@ -7,7 +7,7 @@ from arviz_stats.base import array_stats
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from ppl_models.plots.style import INK, POSTERIOR, PRIOR
+from ppl_models.plots.drawing.style import INK, POSTERIOR, PRIOR
 
 MOST_VALUES = 4000
 
@@ -27,7 +27,7 @@ def windowed_density(
         points: grid points.
 
     Returns:
-        Grid (points) and density (points), which integrates to the share of values in the window.
+        Grid (points) and density (points), which integrates to the fraction of values inside.
     """
     finite = values[np.isfinite(values)]
     grid = np.linspace(low, high, points)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.image import AxesImage
 
-from ppl_models.plots.style import HEAT, INK, thinned
+from ppl_models.plots.drawing.style import HEAT, INK, thinned
 
 
 def draw_heat(

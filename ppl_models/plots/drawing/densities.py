@@ -1,4 +1,4 @@
-"""One feature at a time: histogram, the density of every cluster, and the whole mixture's."""
+"""One feature at a time: histogram, the density of every cluster, and that of the mixture."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from ppl_models.errors import InputError
-from ppl_models.plots.cluster_parts import ClusterArrays
-from ppl_models.plots.style import INK, PALE, cluster_colors
+from ppl_models.plots.drawing.cluster_strokes import ClusterArrays
+from ppl_models.plots.drawing.style import INK, PALE, cluster_colors
 
 
 def component_densities(arrays: ClusterArrays, feature: int, grid: np.ndarray) -> np.ndarray:
@@ -34,7 +34,8 @@ def draw_density_panel(target: Axes, arrays: ClusterArrays, feature: int) -> Non
     colors = cluster_colors(arrays.clusters)
     if arrays.covariance is None:
         for k, color in enumerate(colors):
-            target.axvline(arrays.centre[k, feature], color=color, linewidth=2.0)
+            if np.isfinite(arrays.centre[k, feature]):
+                target.axvline(arrays.centre[k, feature], color=color, linewidth=2.0)
         return
     grid = _grid(values, arrays, feature)
     density = component_densities(arrays, feature, grid)

@@ -30,6 +30,7 @@ PALE = "#D9D9D9"
 POSTERIOR = "#0072B2"
 PRIOR = "#B58900"
 HEAT = "YlGnBu"
+CHAINS = ("#1A1A1A", "#6E6E6E", "#A3A3A3", "#C9A66B")  #: of MCMC chains, which are no clusters
 
 SETTINGS: dict[Any, Any] = {
     "figure.dpi": 110.0,

@@ -1,4 +1,4 @@
-"""Shares and frequencies of replicated data sets against the data's, for discrete features."""
+"""Fractions and frequencies of replicated data sets against the data's, for discrete features."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from ppl_models.plots.heat import turn_long_labels
-from ppl_models.plots.style import INK, PALE, POSTERIOR, PRIOR, headline, shorten, thinned
+from ppl_models.plots.drawing.heat import turn_long_labels
+from ppl_models.plots.drawing.style import INK, PALE, POSTERIOR, PRIOR, headline, shorten, thinned
 
 TAIL = 0.03
 COLORS = {"posterior": POSTERIOR, "prior": PRIOR}
@@ -37,22 +37,24 @@ def draw_intervals(
                     markersize=3.5, zorder=4)  # fmt: skip
 
 
-def draw_shares(target: Axes, data: xr.DataArray, replicated: dict[str, xr.DataArray]) -> None:
-    """The share of ones of every feature: `data` (row, feature) as bars, samples as intervals."""
+def draw_fractions_of_ones(
+    target: Axes, data: xr.DataArray, replicated: dict[str, xr.DataArray]
+) -> None:
+    """Fraction of ones of every feature: `data` (row, feature) as bars, samples as intervals."""
     names = [str(name) for name in data["feature"].values]
     x = np.arange(len(names), dtype=float)
-    shares = {which: values.mean("row").values for which, values in replicated.items()}
+    fractions = {which: values.mean("row").values for which, values in replicated.items()}
     target.bar(x, data.mean("row", skipna=True).values, width=0.85, color=PALE, label="data")
-    draw_intervals(target, x, shares, width=2.2 if len(names) <= 30 else 1.4)
+    draw_intervals(target, x, fractions, width=2.2 if len(names) <= 30 else 1.4)
     positions, labels = thinned([shorten(name, 14) for name in names], 32)
     target.set_xticks(positions, labels)
     turn_long_labels(target)
-    target.set(xlim=(-0.7, len(names) - 0.3), ylim=(0.0, 1.0), ylabel="share of ones")
-    headline(target, "Share of ones, predicted and observed")
+    target.set(xlim=(-0.7, len(names) - 0.3), ylim=(0.0, 1.0), ylabel="fraction of ones")
+    headline(target, "Fraction of ones, predicted and observed")
     target.figure.legend(*target.get_legend_handles_labels(), loc="outside lower left", ncols=3)
 
 
-def value_range(
+def value_edges(
     values: np.ndarray, replicated: dict[str, np.ndarray], labels: list[str] | None
 ) -> np.ndarray:
     """The edges of the bins of integer values: one value a bin unless there are too many.

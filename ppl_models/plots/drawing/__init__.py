@@ -1,0 +1,1 @@
+"""What plots are made of: reading a fit, panels, the house style, strokes of each kind."""

@@ -1,0 +1,148 @@
+"""A readable part of the posterior: which numbers traces, ranks, forests and tables show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ppl_models.distributions.registry import family_class
+from ppl_models.errors import InputError
+from ppl_models.plots.drawing.reading import is_point
+from ppl_models.posterior.result.schema import EmissionFacts, facts_of
+
+UNITS = {"row", "sequence", "position"}  #: axes of what each unit of the data has
+
+
+def foremost_sites(tree: xr.DataTree, *, weights_first: bool = True) -> list[str]:
+    """Sites that are cluster weights or parameters of emissions, the foremost first.
+
+    Args:
+        tree: a fit.
+        weights_first: whether the weights stand before the emissions' parameters or after them.
+    """
+    facts = facts_of(tree)
+    sites = [site for emission in facts.emissions for site in _parameter_sites(emission)]
+    weights = [] if facts.weights is None else [facts.weights]
+    return list(dict.fromkeys([*weights, *sites] if weights_first else [*sites, *weights]))
+
+
+def _parameter_sites(emission: EmissionFacts) -> list[str]:
+    """Sites of an emission's parameters; those of what a state emits before the chain's."""
+    inner = getattr(family_class(emission.component_family or ""), "parameter_dims", {})
+    names = sorted(emission.parameters, key=lambda name: name not in inner)
+    sites = (emission.parameters[name].site for name in names)
+    return [site for site in sites if site is not None]
+
+
+def global_variables(tree: xr.DataTree) -> list[str]:
+    """Variables of the posterior that are not a row's own, such as assignments."""
+    posterior = tree["posterior"].to_dataset()
+    units = UNITS | {facts_of(tree).unit}
+    return [str(name) for name in posterior.data_vars if not units & set(posterior[name].dims)]
+
+
+def shown_parameters(tree: xr.DataTree, at_most: int, *, weights_first: bool = True) -> xr.Dataset:
+    """A readable part of the posterior: at most so many numbers that vary, foremost first.
+
+    Args:
+        tree: a fit with draws.
+        at_most: how many single numbers (elements of variables) to keep.
+        weights_first: see :func:`foremost_sites`. Sites that are no parameter of an emission come
+            before all others, small before large.
+
+    Returns:
+        Variables (chain, draw, ...), large ones cut to their first features (the same for all).
+    """
+    posterior = tree["posterior"].to_dataset()
+    order, names = foremost_sites(tree, weights_first=weights_first), global_variables(tree)
+    # of a network the few biases and scales are read, hardly the first of its many weights
+    sizes = {name: number_count(posterior[name]) for name in names}
+    names.sort(key=lambda name: (order.index(name), 0) if name in order else (-1, sizes[name]))
+    shown: dict[str, xr.DataArray] = {}
+    lengths: dict[str, int] = {}
+    for name in names:
+        free = at_most - sum(number_count(array) for array in shown.values())
+        values = _cut(posterior[name], free, lengths)
+        if values is not None and bool((values.std(["chain", "draw"]) > 0).all()):
+            shown[name] = values
+            lengths |= {str(dim): size for dim, size in values.sizes.items()}
+    return xr.Dataset(shown)
+
+
+def number_count(values: xr.DataArray) -> int:
+    """How many numbers a variable has at each draw."""
+    return values.size // (values.sizes.get("chain", 1) * values.sizes.get("draw", 1))
+
+
+def total_count(dataset: xr.Dataset) -> int:
+    """How many numbers all variables of a dataset have at each draw."""
+    return sum(number_count(values) for values in dataset.data_vars.values())
+
+
+def with_left_out(caption: str, tree: xr.DataTree, shown: xr.Dataset) -> str:
+    """A caption that says how many of the posterior's numbers a picture has no room for."""
+    count, total = total_count(shown), total_count(tree["posterior"][global_variables(tree)])
+    if count >= total:
+        return caption
+    return f"{caption} Shown are {count:,} of the posterior's {total:,} numbers."
+
+
+def has_varying_draws(tree: xr.DataTree) -> bool:
+    """Whether there are draws, and a readable number among them that varies."""
+    if is_point(tree) or "posterior" not in tree.children:
+        return False
+    return bool(shown_parameters(tree, 30).data_vars)
+
+
+def _cut(values: xr.DataArray, free: int, lengths: dict[str, int]) -> xr.DataArray | None:
+    """The first entries of axes that no shown variable has, clusters last; None: it never fits."""
+    shared = {dim: slice(0, lengths[str(dim)]) for dim in values.dims if dim in lengths}
+    values = values.isel(shared)
+    able = [dim for dim in values.dims if dim not in ("chain", "draw") and dim not in lengths]
+    able.sort(key=lambda dim: (dim == "cluster", -values.dims.index(dim)))
+    for dim in able:
+        if number_count(values) > free:
+            others = number_count(values) // values.sizes[dim]
+            values = values.isel({dim: slice(0, max(1, free // others))})
+    return values if number_count(values) <= free else None
+
+
+def tree_of(tree: xr.DataTree, dataset: xr.Dataset) -> xr.DataTree:
+    """Parameters with the log density and the sampler's statistics, as ArviZ's plots read them.
+
+    Raises:
+        InputError: no parameter at all.
+    """
+    if not dataset.data_vars:
+        raise InputError("No parameter varies over the draws in so few numbers: allow more.")
+    groups = {"posterior": dataset}
+    if "sample_stats" in tree.children:
+        groups["sample_stats"] = tree["sample_stats"].to_dataset()
+        if "lp" in groups["sample_stats"]:
+            groups["posterior"] = dataset.assign(lp=groups["sample_stats"]["lp"])
+    return xr.DataTree.from_dict({name: _counted(values) for name, values in groups.items()})
+
+
+def _counted(dataset: xr.Dataset) -> xr.Dataset:
+    """Axes without labels labelled 0, 1, ...: ArviZ's plots select by these."""
+    missing = [dim for dim in dataset.dims if dim not in dataset.coords]
+    return dataset.assign_coords({dim: np.arange(dataset.sizes[dim]) for dim in missing})
+
+
+def legible(dataset: xr.Dataset) -> xr.Dataset:
+    """The variables whose intervals are not mere points on the axis that holds them all."""
+    names: list[str] = []
+    for name in map(str, dataset.data_vars):
+        ends = dataset[[*names, name]].quantile([0.03, 0.97], ["chain", "draw"])
+        low, high = (np.concatenate([v.sel(quantile=q).values.ravel() for v in ends.values()])
+                     for q in (0.03, 0.97))  # fmt: skip
+        if np.quantile(high - low, 0.25) > 0.005 * (high.max() - low.min()):
+            names.append(name)
+    return dataset[names or [str(next(iter(dataset.data_vars)))]]
+
+
+def inches(width: float, height: float) -> dict[str, Any]:
+    """The size of a figure as ArviZ's plots take it."""
+    return {"figsize": (width, height), "figsize_units": "inches"}

@@ -1,0 +1,1 @@
+"""Plots of posterior draws, drawn by ArviZ from a readable part of the posterior."""

@@ -1,0 +1,60 @@
+"""Posterior intervals of parameters on one axis."""
+
+from __future__ import annotations
+
+import arviz_plots
+import xarray as xr
+from arviz_plots import PlotCollection
+
+from ppl_models.errors import InputError
+from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.parameters import (
+    has_varying_draws,
+    inches,
+    legible,
+    shown_parameters,
+    total_count,
+    with_left_out,
+)
+
+LINES = 30
+
+
+def _caption(tree: xr.DataTree) -> str:
+    text = (
+        "Posterior intervals of the parameters: the thick line holds half of the draws, the thin "
+        "one 94%."
+    )
+    return with_left_out(text, tree, _shown(tree, LINES))
+
+
+def _shown(tree: xr.DataTree, lines: int) -> xr.Dataset:
+    return legible(shown_parameters(tree, lines, weights_first=False))
+
+
+@register_plot(
+    section="computation",
+    order=630,
+    caption=_caption,
+    serves=lambda tree, emission: has_varying_draws(tree),
+)
+def plot_forest(tree: xr.DataTree, *, lines: int = LINES) -> PlotCollection:
+    """ArviZ's forest of intervals, of parameters that can be read off one common axis.
+
+    Args:
+        tree: a fit with draws.
+        lines: at most so many numbers are shown.
+
+    Raises:
+        InputError: no parameter varies.
+
+    Example:
+        >>> plot_forest(tree).savefig("forest.png")  # doctest: +SKIP
+    """
+    if not shown_parameters(tree, lines).data_vars:
+        raise InputError("No parameter varies over the draws in so few numbers: allow more lines.")
+    dataset = _shown(tree, lines)
+    return arviz_plots.plot_forest(
+        xr.DataTree.from_dict({"posterior": dataset}), combined=True, backend="matplotlib",
+        figure_kwargs=inches(8.0, 0.32 * total_count(dataset) + 1.3),
+    )  # fmt: skip

@@ -1,0 +1,65 @@
+"""Pareto k of leave-one-out cross-validation: for which rows it can be relied upon."""
+
+from __future__ import annotations
+
+import warnings
+
+import arviz_plots
+import arviz_stats
+import xarray as xr
+from arviz_plots import PlotCollection
+from arviz_stats.utils import ELPDData
+
+from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.panels import figure_of
+from ppl_models.plots.drawing.parameters import inches
+from ppl_models.plots.drawing.reading import is_point
+from ppl_models.plots.drawing.style import cluster_colors, headline
+from ppl_models.posterior.result.schema import facts_of
+
+FEWEST = 25  #: draws by which the tail of importance weights can be smoothed
+
+
+def has_leave_one_out(tree: xr.DataTree) -> bool:
+    """Whether leave-one-out can be computed: several units, and draws enough of their density."""
+    if is_point(tree) or "log_likelihood" not in tree.children:
+        return False
+    sizes = tree["log_likelihood"].sizes
+    return sizes["chain"] * sizes["draw"] >= FEWEST and sizes[facts_of(tree).unit] > 1
+
+
+def estimate_loo(tree: xr.DataTree) -> ELPDData:
+    """ArviZ's LOO by row; what its warning would say, the Pareto k that it holds say better."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto")
+        return arviz_stats.loo(tree, pointwise=True, var_name=facts_of(tree).emission.site)
+
+
+@register_plot(
+    section="comparison",
+    order=710,
+    caption="Pareto k of each unit of the data. The estimate leans on the units with a large k.",
+    serves=lambda tree, emission: has_leave_one_out(tree),
+    computed=("loo",),
+)
+def plot_khat(tree: xr.DataTree, *, loo: ELPDData | None = None) -> PlotCollection:
+    """ArviZ's Pareto k of every row under leave-one-out; above 0.7 it cannot be relied upon.
+
+    Args:
+        tree: a fit with draws.
+        loo: ArviZ's result, if that has been computed.
+
+    Example:
+        >>> plot_khat(tree).savefig("khat.png")  # doctest: +SKIP
+    """
+    estimate = estimate_loo(tree) if loo is None else loo
+    made = arviz_plots.plot_khat(
+        estimate, backend="matplotlib", visuals={"hlines": True}, color=cluster_colors(1)[0],
+        figure_kwargs=inches(8.0, 3.6),
+    )  # fmt: skip
+    axes = figure_of(made).axes[0]
+    axes.set(xlabel=str(estimate.pareto_k.dims[0]), ylabel="Pareto k")
+    high = int((estimate.pareto_k > estimate.good_k).sum())
+    note = f"{high} of {estimate.n_data_points} are above {estimate.good_k:.2f}"
+    headline(axes, "Reliability of leave-one-out: Pareto k", note)
+    return made

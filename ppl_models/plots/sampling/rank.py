@@ -1,0 +1,61 @@
+"""Ranks of each chain's draws among all draws."""
+
+from __future__ import annotations
+
+import arviz_plots
+import xarray as xr
+from arviz_plots import PlotCollection
+
+from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.panels import figure_of
+from ppl_models.plots.drawing.parameters import (
+    has_varying_draws,
+    inches,
+    shown_parameters,
+    total_count,
+    tree_of,
+    with_left_out,
+)
+from ppl_models.plots.drawing.style import CHAINS
+
+PANELS = 11
+
+
+def _caption(tree: xr.DataTree) -> str:
+    text = (
+        "Rank distribution of each chain's draws among all draws, minus the uniform distribution "
+        "that chains of one posterior have. A curve far from zero (small p) is a chain that "
+        "sits elsewhere."
+    )
+    return with_left_out(text, tree, shown_parameters(tree, PANELS))
+
+
+@register_plot(
+    section="computation",
+    order=620,
+    caption=_caption,
+    # ranks compare chains
+    serves=lambda tree, _: has_varying_draws(tree) and tree["posterior"].sizes["chain"] > 1,
+)
+def plot_rank(tree: xr.DataTree, *, panels: int = PANELS) -> PlotCollection:
+    """ArviZ's rank curves of the log density and the foremost parameters; grey lines are chains.
+
+    Args:
+        tree: a fit with draws of several chains.
+        panels: at most so many numbers are shown.
+
+    Raises:
+        InputError: no parameter varies.
+
+    Example:
+        >>> plot_rank(tree).savefig("rank.png")  # doctest: +SKIP
+    """
+    shown = tree_of(tree, shown_parameters(tree, panels))
+    total = total_count(shown["posterior"].to_dataset())
+    made = arviz_plots.plot_rank(
+        shown, backend="matplotlib", col_wrap=4, color=list(CHAINS),
+        figure_kwargs=inches(11.0, 2.0 * -(-total // 4) + 0.3),
+    )  # fmt: skip
+    for axes in figure_of(made).axes:
+        axes.title.set_fontsize(9)
+    return made

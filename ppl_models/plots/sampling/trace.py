@@ -1,0 +1,84 @@
+"""Traces and marginal densities of posterior draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import arviz_plots
+import numpy as np
+import xarray as xr
+from arviz_plots import PlotCollection
+
+from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.panels import figure_of
+from ppl_models.plots.drawing.parameters import (
+    has_varying_draws,
+    inches,
+    shown_parameters,
+    tree_of,
+    with_left_out,
+)
+from ppl_models.plots.drawing.style import CHAINS, INK, cluster_colors
+
+PANELS = 7
+
+
+def _caption(tree: xr.DataTree) -> str:
+    text = (
+        "Left: the density of each parameter in every chain. Right: its values draw by draw. "
+        "Colours are clusters. Chains that lie on each other agree."
+    )
+    return with_left_out(text, tree, _shown(tree, PANELS))
+
+
+def _shown(tree: xr.DataTree, panels: int) -> xr.Dataset:
+    return shown_parameters(tree, panels * tree["posterior"].sizes.get("cluster", 1))
+
+
+@register_plot(
+    section="computation",
+    order=610,
+    caption=_caption,
+    serves=lambda tree, emission: has_varying_draws(tree),
+)
+def plot_trace(tree: xr.DataTree, *, panels: int = PANELS) -> PlotCollection:
+    """ArviZ's traces and marginal densities of the log density and the foremost parameters.
+
+    Clusters share a panel and have their colours; every line is a chain.
+
+    Args:
+        tree: a fit with draws.
+        panels: about how many parameters are shown.
+
+    Raises:
+        InputError: no parameter varies.
+
+    Example:
+        >>> plot_trace(tree).savefig("trace.png")  # doctest: +SKIP
+    """
+    shown = tree_of(tree, _shown(tree, panels))
+    posterior = shown["posterior"].to_dataset()
+    facets = [str(dim) for dim in posterior.dims if dim not in ("chain", "draw", "cluster")]
+    layout: dict[str, Any] = {"rows": ["__variable__", *facets]}
+    if "cluster" in posterior.dims:
+        plain = any("cluster" not in values.dims for values in posterior.data_vars.values())
+        colors = [*([INK] if plain else []), *cluster_colors(posterior.sizes["cluster"])]
+        aesthetics = {"color": ["cluster"], "overlay": ["chain"], "overlay_cluster": ["cluster"]}
+        layout |= {"aes": aesthetics, "color": colors}
+        layout["aes_by_visuals"] = {"divergence": ["overlay_cluster"]}
+    else:
+        layout |= {"aes": {"color": ["chain"]}, "color": list(CHAINS)}
+    lines = sum(
+        int(np.prod([values.sizes[dim] for dim in facets if dim in values.dims]))
+        for values in posterior.data_vars.values()
+    )
+    made = arviz_plots.plot_trace_dist(
+        shown, compact=False, combined=False, kind="kde", backend="matplotlib",
+        figure_kwargs=inches(10.0, 1.55 * lines + 0.4), **layout,
+    )  # fmt: skip
+    for axes in figure_of(made).axes:
+        axes.locator_params(axis="x", nbins=5)
+        axes.locator_params(axis="y", nbins=4)
+        axes.xaxis.label.set_fontsize(9)
+        axes.yaxis.label.set_fontsize(9)
+    return made
