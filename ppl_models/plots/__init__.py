@@ -63,5 +63,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     from ppl_models.plots.choose import plot_modules
+    from ppl_models.plots.declaration import registered_plots
 
-    return sorted([*__all__, *plot_modules()])
+    registered = (plot.draw.__name__ for plot in registered_plots().values())
+    return sorted({*__all__, *plot_modules(), *registered})

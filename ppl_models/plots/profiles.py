@@ -89,7 +89,11 @@ def plot_profiles(
     emission = emission_of(tree, site)
     values = profile_values(tree, site)
     dim = str(values.dims[-1])
-    label = component_class(emission).profile_label or component_class(emission).profile_parameter
+    family = component_class(emission)
+    label = family.profile_label or family.profile_parameter
+    if emission.kind == "Tokens":
+        label, values = "probability of the token", values.rename({dim: "token"})
+        dim = "token"
     count, columns = values.sizes["component"], values.sizes[dim]
     if kind == "auto":
         kind = "dots" if columns <= 30 and count <= 6 else "heat"

@@ -13,6 +13,7 @@ from ppl_models.plots.drawing.cluster_strokes import add_cluster_legend
 from ppl_models.plots.drawing.panels import new_panels, panel, with_cluster_colors
 from ppl_models.plots.drawing.reading import mean_weights, responsibilities, thinned_rows
 from ppl_models.plots.drawing.style import headline
+from ppl_models.posterior.result.schema import facts_of
 
 
 def row_order(probability: np.ndarray) -> np.ndarray:
@@ -87,7 +88,7 @@ def plot_responsibilities(
         {"bands": (("cluster", "row", "side"), stacked(shown))}, {"cluster": np.arange(clusters)}
     )
     made.map(_draw_band, "bands", data=bands, scale=rows / len(shown))
-    _label(panel(made), probability)
+    _label(panel(made), probability, facts_of(tree).unit)
     if plot_collection is None:
         weights = mean_weights(tree)
         add_cluster_legend(made, probability.mean(0) if weights is None else weights)
@@ -104,7 +105,7 @@ def _draw_band(da: xr.DataArray, target: Axes, *, color: str, scale: float) -> P
     )  # fmt: skip
 
 
-def _label(target: Axes, probability: np.ndarray) -> None:
+def _label(target: Axes, probability: np.ndarray, unit: str) -> None:
     rows, clusters = probability.shape
     sizes = np.bincount(probability.argmax(1), minlength=clusters)
     ends = np.concatenate([[0], np.cumsum(sizes)])
@@ -115,10 +116,10 @@ def _label(target: Axes, probability: np.ndarray) -> None:
     target.set_xticklabels([f"{k}\n{sizes[k]:,}" for k in wide])
     target.tick_params(axis="x", length=0)
     target.set(xlim=(0, rows), ylim=(0, 1), ylabel="probability")
-    target.set_xlabel("most probable cluster, and how many rows it holds")
+    target.set_xlabel(f"most probable cluster, and its number of {unit}s")
     doubtful = int((probability.max(1) < 0.9).sum())
     headline(
         target,
-        f"Assignment probabilities of {rows:,} rows",
-        f"{doubtful:,} rows ({doubtful / rows:.0%}) are assigned with a probability below 90%",
+        f"Assignment probabilities of {rows:,} {unit}s",
+        f"{doubtful:,} {unit}s ({doubtful / rows:.0%}) are assigned with a probability below 90%",
     )

@@ -107,8 +107,12 @@ def plot_sequence_index(
         members = codes[best == k][:, :longest]
         sure = probability[best == k, k].mean() if (best == k).any() else np.nan
         draw_index(target, members, len(names), color_of, max_sequences)
-        size = f"{len(members):,} sequences, {len(members) / len(codes):.0%}"
-        note = f"{size}; mean certainty {sure:.0%}" if clustered and len(members) else size
+        members_text = f"{len(members):,} sequences, {len(members) / len(codes):.0%}"
+        note = (
+            f"{members_text}; mean certainty {sure:.0%}"
+            if clustered and len(members)
+            else members_text
+        )
         headline(target, f"cluster {k}" if clustered else "The sequences", note)
         if clustered:
             target.spines["left"].set(color=cluster_colors(count)[k], linewidth=4, visible=True)

@@ -42,7 +42,7 @@ def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
 
 @register_plot(
     section="components",
-    order=160,
+    order=145,
     name="states",
     caption="A series in the colours of its most probable hidden states, with the mean of each "
     "state; below, the probability of each state at every step.",

@@ -9,6 +9,7 @@ from collections.abc import Hashable
 import numpy as np
 import pandas as pd
 
+INTERVAL = 0.94  #: of posterior intervals in tables
 NUMBER = re.compile(r"–|[−-]?[\d,]+(\.\d+)?(e[−+-]?\d+)?%?")
 SEVERITIES = {"ok": "✓ ok", "warning": "! warning", "problem": "✗ problem"}
 

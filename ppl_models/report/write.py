@@ -1,37 +1,44 @@
-"""The report of one fit, in the order of a reader's questions."""
+"""The report of one fit, section by section."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import xarray as xr
 
 from ppl_models.errors import InputError
 from ppl_models.plots.drawing.style import house_style
-from ppl_models.report.checks import checks
-from ppl_models.report.clusters import how_many, what_like, who_where
-from ppl_models.report.numbers import comparison_numbers
+from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block, checked_path, write_page
-from ppl_models.report.reproduction import reproduce
-from ppl_models.report.sampling import new_data, path_or_sampling
-from ppl_models.report.trust import facts, trust
+from ppl_models.report.section import ReportSection, section_blocks
+from ppl_models.report.sections.assignments import ASSIGNMENTS
+from ppl_models.report.sections.checks import CHECKS
+from ppl_models.report.sections.comparison import COMPARISON
+from ppl_models.report.sections.components import COMPONENTS
+from ppl_models.report.sections.computation import COMPUTATION
+from ppl_models.report.sections.number_of_clusters import NUMBER_OF_CLUSTERS
+from ppl_models.report.sections.overview import OVERVIEW
+from ppl_models.report.sections.predictions import PREDICTIONS
+from ppl_models.report.sections.reproduction import REPRODUCTION
+from ppl_models.report.sections.trust import TRUST
 
-SECTIONS: tuple[Callable[[xr.DataTree], Iterator[Block]], ...] = (
-    facts, trust, how_many, who_where, what_like, new_data, checks, path_or_sampling,
-    comparison_numbers, reproduce,
+SECTIONS: tuple[ReportSection, ...] = (
+    OVERVIEW, TRUST, NUMBER_OF_CLUSTERS, ASSIGNMENTS, COMPONENTS, PREDICTIONS, CHECKS, COMPUTATION,
+    COMPARISON, REPRODUCTION,
 )  # fmt: skip
 
 
 def write_report(
     tree: xr.DataTree, path: str | Path, *, title: str | None = None, overwrite: bool = False
 ) -> Path:
-    """Write everything a reader asks of a fit into one self-contained HTML file.
+    """Write a report of a fit as one self-contained HTML file.
 
-    The questions: can it be trusted, how many clusters are there, who is in which, what are they
-    like, what would new data look like; then whether rows that were left out are predicted, how
-    much the prior decides, how it was sampled or found, numbers to compare it
-    with other fits, and how to do it again. What the tree does not hold is left out.
+    Its sections: what was fitted, whether the fit can be trusted, how many clusters there are,
+    which cluster each row is in, what the clusters are like, what data the model predicts, whether
+    held-out rows are predicted and what the prior decides, how the posterior was sampled or the
+    optimum found, numbers for model comparison, and how to reproduce the fit. Sections for which
+    the tree holds nothing are left out; every picture of ``choose_plots`` is shown.
 
     Args:
         tree: a fit.
@@ -46,7 +53,13 @@ def write_report(
         InputError: when the tree has no posterior, or the file exists and `overwrite` is not set.
 
     Example:
-        >>> write_report(tree, "report.html")  # doctest: +SKIP
+        >>> import tempfile
+        >>> from ppl_models import fit
+        >>> tree = fit("gaussian_mixture", [0.1, 0.3, 5.2, 4.9], method="em", seed=0, clusters=1,
+        ...            starts=1, predictive=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_report(tree, f"{folder}/report.html").name
+        'report.html'
     """
     if "posterior" not in tree.children:
         raise InputError("The tree has no group 'posterior': a report is written of a fit.")
@@ -59,5 +72,6 @@ def write_report(
 
 
 def _blocks(tree: xr.DataTree) -> Iterator[Block]:
+    fit = FittedModel(tree)
     for section in SECTIONS:
-        yield from section(tree)
+        yield from section_blocks(section, fit)

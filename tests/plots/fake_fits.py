@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import xarray as xr
 from scipy import stats
+
+from ppl_models.inference.objective import LOG_POSTERIOR, SUM_OF_SQUARES
+from ppl_models.posterior.result.schema import FitFacts, ParameterFacts, facts_of
 
 
 def load_neighbour(name: str) -> ModuleType:
@@ -22,6 +26,20 @@ def load_neighbour(name: str) -> ModuleType:
 
 
 trees = load_neighbour("fake_trees")
+chains = load_neighbour("fake_chains")
+markov_fit, chains_fit, chain_fit = chains.markov_fit, chains.chains_fit, chains.chain_fit
+
+GAUSSIAN = {
+    "full": "gaussian_matrix:FullGaussian",
+    "tied": "gaussian_matrix:TiedGaussian",
+    "diagonal": "gaussian:DiagonalGaussian",
+    "spherical": "gaussian:SphericalGaussian",
+    "univariate": "gaussian:UnivariateGaussian",
+}
+COUNTED = {
+    "bernoulli": ("bernoulli:BernoulliVector", "Bits"),
+    "poisson": ("poisson:PoissonVector", "Counts"),
+}
 
 
 def gaussian_fit(
@@ -76,6 +94,8 @@ def gaussian_fit(
         dims,
         coords,
         program="gaussian_mixture",
+        family=GAUSSIAN[covariance],
+        kind="Reals",
         chains=chains,
         emit=emit,
     )
@@ -119,6 +139,8 @@ def count_fit(
         {"weights": ("cluster",), name: ("cluster", "feature")},
         {"cluster": np.arange(clusters), "feature": [f"item {d}" for d in range(data.shape[1])]},
         program=f"{family}_mixture",
+        family=COUNTED[family][0],
+        kind=COUNTED[family][1],
         chains=chains,
         emit=emit,
     )
@@ -166,145 +188,178 @@ def categorical_fit(
             ],  # fmt: skip
         },
         program="categorical_mixture",
+        family="categorical:CategoricalVector",
+        kind="Categories",
         chains=4,
         emit=emit,
     )
     for group in ("observed_data", "posterior_predictive", "prior_predictive"):
         tree[group] = xr.DataTree(tree[group].to_dataset().assign_coords(feature=names))
+    labels = json.loads(tree.attrs["coordinate_labels"]) | {"feature": names}
+    tree.attrs["coordinate_labels"] = json.dumps(labels)
     return tree
-
-
-def markov_fit(
-    words: tuple[str, ...] = trees.NAMES, *, draws: int = 200, seed: int = 0
-) -> xr.DataTree:
-    """Exact posterior draws of a Markov chain over the letters of names."""
-    generator = np.random.default_rng(seed)
-    tokens = sorted(set("".join(words)))
-    code = {token: index for index, token in enumerate(tokens)}
-    size, longest = len(tokens), max(map(len, words)) + 1
-    observed = np.full((len(words), longest), size)
-    initial, counts = np.ones(size), np.full((size, size + 1), 0.2)
-    for index, word in enumerate(words):
-        codes = [code[letter] for letter in word]
-        observed[index, : len(codes)] = codes
-        initial[codes[0]] += 1
-        np.add.at(counts, (codes, [*codes[1:], size]), 1)
-    first = generator.dirichlet(initial, draws)
-    following = np.stack([generator.dirichlet(row, draws) for row in counts], axis=1)
-    log_likelihood = np.stack(
-        [_chain_log_density(row, size, first, following) for row in observed], axis=1
-    )
-    names = np.array([*tokens, "<end>"])
-    shape = (4, draws // 4)
-    coords = {"token": tokens, "next_token": names}
-    generated = np.stack([_generate(first[s], following[s], observed.shape, generator)
-                          for s in range(20)])  # fmt: skip
-    flat = np.stack([_generate(np.ones(size) / size, np.ones((size, size + 1)) / (size + 1),
-                               observed.shape, generator) for _ in range(20)])  # fmt: skip
-    dims = ("chain", "draw", "sequence", "position")
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior": xr.Dataset(
-                {
-                    "initial": (("chain", "draw", "token"), first.reshape(*shape, -1)),
-                    "transition": (
-                        ("chain", "draw", "token", "next_token"),
-                        following.reshape(*shape, size, size + 1),
-                    ),
-                },
-                coords,
-            ),
-            "sample_stats": xr.Dataset(
-                {"lp": (("chain", "draw"), log_likelihood.sum(1).reshape(shape))}
-            ),
-            "log_likelihood": xr.Dataset(
-                {"tokens": (("chain", "draw", "sequence"), log_likelihood.reshape(*shape, -1))}
-            ),
-            "observed_data": xr.Dataset({"tokens": (("sequence", "position"), observed)}),
-            "posterior_predictive": xr.Dataset({"tokens": (dims, generated[None])}),
-            "prior_predictive": xr.Dataset({"tokens": (dims, flat[None])}),
-        }
-    )
-    tree = trees._with_attributes(tree, "markov_chain", seed)
-    tree.attrs |= {"method": "exact", "arguments": "{}", "configuration": "{}"}
-    return tree
-
-
-def _chain_log_density(
-    row: np.ndarray, size: int, first: np.ndarray, following: np.ndarray
-) -> np.ndarray:
-    codes = [*row[row < size], size]
-    out = np.log(first[:, codes[0]])
-    for current, after in zip(codes[:-1], codes[1:], strict=True):
-        out = out + np.log(following[:, current, after])
-    return out
-
-
-def _generate(
-    first: np.ndarray,
-    following: np.ndarray,
-    shape: tuple[int, int],
-    generator: np.random.Generator,
-) -> np.ndarray:
-    size = len(first)
-    out = np.full(shape, size)
-    for row in out:
-        current = generator.choice(size, p=first)
-        for position in range(shape[1]):
-            row[position] = current
-            current = generator.choice(size + 1, p=following[current])
-            if current == size:
-                break
-    return out
 
 
 def as_point(
-    tree: xr.DataTree, method: str = "em", *, starts: int = 6, iterations: int = 15, seed: int = 1
+    tree: xr.DataTree, *, starts: int = 6, iterations: int = 15, seed: int = 1
 ) -> xr.DataTree:
-    """The same fit as a point method returns it: one draw, with `starts` and `path`."""
-    generator = np.random.default_rng(seed)
+    """The same fit as EM returns it: one draw, with `starts` and `path`."""
     last = tree["posterior"].to_dataset().mean(["chain", "draw"])
-    drop = ["scale", "covariance"] if method == "kmeans" else []
-    last = last.drop_vars(drop, errors="ignore")
+    best = float(tree["log_likelihood"].to_dataset().to_array().mean(["chain", "draw"]).sum())
+    gap = np.concatenate([[0.0], np.random.default_rng(seed).choice([0.0, 8.0, 30.0], starts - 1)])
+    objective = _course(best - gap, -1.0, iterations, seed)
+    facts = replace(facts_of(tree), objective=LOG_POSTERIOR)
+    return _point(tree, last, list(last.data_vars), objective, facts, seed)
+
+
+def as_kmeans(tree: xr.DataTree, *, starts: int = 6, iterations: int = 15) -> xr.DataTree:
+    """A spherical Gaussian fit as k-means returns it: means, equal weights, one scale."""
+    loc = tree["posterior"]["loc"].mean(["chain", "draw"])
+    x = tree["observed_data"]["x"].transpose("row", "feature")
+    distance = ((x - loc) ** 2).sum("feature").transpose("row", "cluster").values
+    least, clusters = float(distance.min(1).sum()), loc.sizes["cluster"]
+    last = xr.Dataset({
+        "weights": ("cluster", np.full(clusters, 1 / clusters)), "loc": loc,
+        "scale": ("cluster", np.full(clusters, np.sqrt(least / x.size))),
+    })  # fmt: skip
+    gap = np.concatenate([[0.0], np.full(starts - 1, 0.1 * least)])
+    objective = _course(least + gap, 1.0, iterations, seed=1)
+    facts = replace(facts_of(tree), assignments="hard", objective=SUM_OF_SQUARES)
+    point = _point(tree, last, ["loc"], objective, facts, seed=1)
+    nearest = np.eye(clusters)[distance.argmin(1)]
+    point["responsibilities"]["responsibilities"].values[:] = nearest
+    inertia = {"inertia": (("chain", "draw"), [[least]])}
+    point["sample_stats"] = xr.DataTree(xr.Dataset(inertia))
+    point.attrs["method"] = "kmeans"
+    return point
+
+
+def _course(ends: np.ndarray, sign: float, iterations: int, seed: int) -> np.ndarray:
+    """Objectives (start, iteration) that come down to, or rise to, their ends; NaN afterwards."""
+    generator = np.random.default_rng(seed)
+    size = abs(ends[0]) * generator.uniform(0.2, 0.6, (len(ends), 1))
+    objective = ends[:, None] + sign * 0.5 ** np.arange(iterations) * size
+    used = generator.integers(8, iterations + 1, len(ends))
+    used[0] = iterations
+    return np.where(np.arange(iterations) < used[:, None], objective, np.nan)
+
+
+def _point(
+    tree: xr.DataTree,
+    last: xr.Dataset,
+    moving: list[str],
+    objective: np.ndarray,
+    facts: FitFacts,
+    seed: int,
+) -> xr.DataTree:
+    """One draw of a point, whose moving variables come from elsewhere."""
+    generator = np.random.default_rng(seed)
+    starts, iterations = objective.shape
     fade = 0.6 ** xr.DataArray(np.arange(iterations), dims="iteration")
-    path = last + fade * xr.apply_ufunc(lambda v: generator.normal(0, 1.5, v.shape), last)
-    for name in set(last.data_vars) - {"loc"}:
+    path = last[moving]
+    path = path + fade * xr.apply_ufunc(lambda v: generator.normal(0, 1.5, v.shape), path)
+    for name in set(moving) - {"loc"}:
         path[name] = last[name].expand_dims(iteration=iterations)
     path = path.transpose("iteration", ...)
-    best = float(tree["log_likelihood"].to_dataset().to_array().mean(["chain", "draw"]).sum())
-    sign = 1 if method != "kmeans" else -1
-    gap = np.concatenate([[0.0], generator.choice([0.0, 8.0, 30.0], starts - 1)])
-    rises = 0.5 ** np.arange(iterations) * abs(best) * generator.uniform(0.2, 0.6, (starts, 1))
-    objective = sign * (best - gap[:, None] - rises)
-    used = generator.integers(8, iterations + 1, starts)
-    used[0] = iterations
-    for start, count in enumerate(used):
-        objective[start, count:] = np.nan
     path["objective"] = ("iteration", objective[0])
     one = [tree["log_likelihood"].to_dataset().mean(["chain", "draw"]), last]
     one = [dataset.expand_dims(["chain", "draw"]) for dataset in one]
     point = tree.copy()
     point["log_likelihood"], point["posterior"] = map(xr.DataTree, one)
-    statistics = {"lp": (("chain", "draw"), [[best]])}
-    if method == "kmeans":
-        statistics["inertia"] = (("chain", "draw"), [[float(objective[0, -1])]])
+    statistics = {"lp": (("chain", "draw"), [[float(objective[0, -1])]])}
     point["sample_stats"] = xr.DataTree(xr.Dataset(statistics))
+    ends = np.nanmax(objective, 1) if facts.objective.sign > 0 else np.nanmin(objective, 1)
     point["starts"] = xr.DataTree(
         xr.Dataset(
             {
                 "objective": (("start", "iteration"), objective),
-                "iterations": ("start", used),
+                "final": ("start", ends),
+                "iterations": ("start", np.isfinite(objective).sum(1)),
                 "converged": ("start", np.ones(starts, bool)),
-                "log_likelihood": ("start", best - gap),
                 "kept": ("start", np.arange(starts) == 0),
             }
         )
     )
     point["path"] = xr.DataTree(path)
     point.attrs = tree.attrs | {
-        "method": method, "kind": "point", "configuration": json.dumps({"starts": starts}),
+        "method": "em", "kind": "point", "configuration": json.dumps({"starts": starts}),
     }  # fmt: skip
-    return point
+    return trees.with_facts(point, facts)
+
+
+def with_sites(tree: xr.DataTree, names: dict[str, str]) -> xr.DataTree:
+    """The same fit by a program that calls its sites otherwise."""
+    facts = facts_of(tree)
+    emissions = tuple(
+        replace(
+            emission,
+            site=names.get(emission.site, emission.site),
+            parameters={
+                n: replace(p, site=names.get(p.site, p.site))
+                for n, p in emission.parameters.items()
+            },
+        )
+        for emission in facts.emissions
+    )
+    weights = names.get(facts.weights, facts.weights)
+    groups = {}
+    for name, node in tree.children.items():
+        dataset = node.to_dataset()
+        renamed = {old: new for old, new in names.items() if old in dataset.data_vars}
+        groups[name] = dataset.rename_vars(renamed)
+    made = xr.DataTree.from_dict(groups)
+    made.attrs = dict(tree.attrs)
+    return trees.with_facts(made, replace(facts, weights=weights, emissions=emissions))
+
+
+def with_family(tree: xr.DataTree, family: str, parameters: dict[str, str]) -> xr.DataTree:
+    """The same posterior, of another emission.
+
+    Args:
+        tree: a fit.
+        family: ``module:ClassName``.
+        parameters: parameter -> its site.
+    """
+    facts, made = facts_of(tree), tree.copy()
+    posterior = tree["posterior"]
+    read = {
+        n: ParameterFacts(s, "cluster" not in posterior[s].dims, posterior[s].dims[2:])
+        for n, s in parameters.items()
+    }
+    emission = replace(facts.emission, family=family, parameters=read)
+    return trees.with_facts(made, replace(facts, emissions=(emission,)))
+
+
+def with_unit(tree: xr.DataTree, unit: str) -> xr.DataTree:
+    """The same fit by a program that calls its data plate otherwise."""
+    facts = facts_of(tree)
+    emissions = tuple(
+        replace(emission, dims=(unit, *emission.dims[1:])) for emission in facts.emissions
+    )
+    groups = {}
+    for name, node in tree.children.items():
+        dataset = node.to_dataset()
+        groups[name] = dataset.rename({"row": unit}) if "row" in dataset.dims else dataset
+    made = xr.DataTree.from_dict(groups)
+    made.attrs = dict(tree.attrs)
+    return trees.with_facts(made, replace(facts, unit=unit, emissions=emissions))
+
+
+def with_second_emission(tree: xr.DataTree, other: xr.DataTree) -> xr.DataTree:
+    """A point of one program with the observed sites of both; axes of a second are renamed."""
+    first, (second,) = facts_of(tree), facts_of(other).emissions
+    axis = f"{second.site}_feature"
+    groups = {name: node.to_dataset() for name, node in tree.children.items()}
+    for name in ("posterior", "observed_data", "posterior_predictive", "prior_predictive"):
+        added = other[name].to_dataset().rename(feature=axis)
+        groups[name] = groups[name].merge(added, compat="override", join="outer")
+    made = xr.DataTree.from_dict(groups)
+    labels = [json.loads(each.attrs["coordinate_labels"]) for each in (tree, other)]
+    made.attrs = dict(tree.attrs) | {
+        "coordinate_labels": json.dumps(labels[0] | {axis: labels[1]["feature"]})
+    }
+    second = replace(second, dims=("row", axis))
+    return trees.with_facts(made, replace(first, emissions=(first.emission, second)))
 
 
 def swap_labels(tree: xr.DataTree, seed: int = 0) -> xr.DataTree:

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 from scipy import stats
 from scipy.special import logsumexp
+
+from ppl_models.posterior.result.schema import (
+    EmissionFacts,
+    FitFacts,
+    ParameterFacts,
+    write_facts,
+)
+from ppl_models.posterior.result.validation import validate
 
 Arrays = dict[str, np.ndarray]
 NAMES = ("anna", "bob", "ada", "eva", "otto", "nina", "ben", "dora", "hannah", "noah")
@@ -111,6 +120,27 @@ def count_log_density(x: np.ndarray, parameters: Arrays) -> np.ndarray:
     return out + np.log(parameters["weights"])[:, None, :]
 
 
+def mixture_facts(family: str, kind: str, data: tuple[str, ...], dims: dict) -> FitFacts:
+    """Facts of a mixture whose sites are called as the family's parameters are.
+
+    Args:
+        family: module (below ``distributions.exponential``) and class.
+        kind: of the data.
+        data: axes of the data.
+        dims: axes of the sites, among them those of the weights.
+    """
+    parameters = {
+        name: ParameterFacts(name, "cluster" not in axes, axes)
+        for name, axes in dims.items()
+        if name != "weights"
+    }
+    emission = EmissionFacts(
+        "x", f"ppl_models.distributions.exponential.{family}", kind, data, "cluster", None,
+        parameters,
+    )  # fmt: skip
+    return FitFacts("row", "z", "weights", 1, 0, "soft", None, (emission,))
+
+
 def mixture_tree(
     x: np.ndarray,
     parameters: Arrays,
@@ -119,6 +149,8 @@ def mixture_tree(
     coords: dict[str, object],
     *,
     program: str,
+    family: str,
+    kind: str,
     chains: int,
     emit: Callable[[Arrays, int, np.random.Generator, np.ndarray], np.ndarray],
 ) -> xr.DataTree:
@@ -165,7 +197,14 @@ def mixture_tree(
         tree[group] = xr.Dataset(
             {"x": (("chain", "draw", *data_dims), array)}, row | _features(coords)
         )
-    return _with_attributes(xr.DataTree.from_dict(tree), program, len(chosen))
+    used = {name: axes for name, axes in dims.items() if name in parameters}
+    facts = replace(
+        mixture_facts(family, kind, data_dims, used), clusters=parameters["weights"].shape[1]
+    )
+    made = with_attributes(xr.DataTree.from_dict(tree), program, len(chosen), facts)
+    names = {n: [str(v) for v in coords[n]] for n in ("feature", "level") if n in coords}
+    made.attrs["coordinate_labels"] = json.dumps(names)
+    return made
 
 
 def _features(coords: dict[str, object]) -> dict[str, object]:
@@ -180,7 +219,8 @@ def _replicate(
     return emit(parameters, draw, generator, labels)
 
 
-def _with_attributes(tree: xr.DataTree, program: str, seed: int) -> xr.DataTree:
+def with_attributes(tree: xr.DataTree, program: str, seed: int, facts: FitFacts) -> xr.DataTree:
+    """The tree with the attributes of a fit, after a check that it is what ``fit`` writes."""
     tree.attrs = {
         "program": program,
         "method": "nuts",
@@ -189,10 +229,18 @@ def _with_attributes(tree: xr.DataTree, program: str, seed: int) -> xr.DataTree:
         "configuration": json.dumps({"chains": 4, "draws": 100}),
         "versions": json.dumps({"ppl_models": "0.1.0", "numpyro": "0.22.0"}),
         "wall_time_seconds": 12.34,
-        "data_site": "tokens" if program == "markov_chain" else "x",
         "kind": "draws",
         "precision": "float64",
     }
+    return with_facts(tree, facts)
+
+
+def with_facts(tree: xr.DataTree, facts: FitFacts) -> xr.DataTree:
+    """The tree with other facts, after a check that it is what ``fit`` writes."""
+    tree.attrs |= {
+        "facts": write_facts(facts), "data_site": facts.emission.site, "plate": facts.unit,
+    }  # fmt: skip
+    validate(tree)
     return tree
 
 

@@ -12,8 +12,8 @@ from scipy import stats
 
 from ppl_models.errors import InputError
 from ppl_models.plots import cluster_colors, plot_clusters
-from ppl_models.plots.drawing.densities import component_densities
 from ppl_models.plots.drawing.cluster_strokes import cluster_arrays
+from ppl_models.plots.drawing.densities import component_densities
 from ppl_models.plots.drawing.ellipses import ellipse_curves
 from ppl_models.plots.drawing.panels import new_panels
 
@@ -58,7 +58,7 @@ def test_drawn_ellipses_belong_to_the_draws_of_every_family(fits, covariance):
 @pytest.mark.parametrize("covariance", FAMILIES)
 def test_covariances_are_read_the_same_way_from_every_family(fits, covariance):
     tree = fits.gaussian_fit(covariance=covariance, features=3, draws=8, chains=2)
-    arrays = cluster_arrays(tree, None, 8, 100)
+    arrays = cluster_arrays(tree, [f"length {d}" for d in range(3)], 8, 100)
     posterior = tree["posterior"].to_dataset()
     expected = np.empty((8, 3, 3, 3))
     for s in range(8):
@@ -100,7 +100,7 @@ def test_a_point_fit_has_one_ellipse_a_probability(fits):
 
 
 def test_kmeans_has_cells_and_no_ellipses(fits):
-    tree = fits.as_point(fits.gaussian_fit(covariance="spherical"), "kmeans")
+    tree = fits.as_kmeans(fits.gaussian_fit(covariance="spherical"))
     picture = plot_clusters(tree)
     assert "ellipses" not in picture.viz.children
     axes = picture.viz["plot"].item()
@@ -110,7 +110,7 @@ def test_kmeans_has_cells_and_no_ellipses(fits):
 
 def test_one_feature_shows_densities_that_equal_the_normal_mixture(fits):
     tree = fits.gaussian_fit(covariance="univariate", clusters=2, draws=8)
-    arrays = cluster_arrays(tree, None, 8, 1000)
+    arrays = cluster_arrays(tree, ["x"], 8, 1000)
     grid = np.linspace(-20, 20, 50)
     posterior = tree["posterior"].to_dataset().isel(chain=1, draw=0)
     expected = posterior["weights"].values[:, None] * stats.norm(
@@ -188,7 +188,7 @@ def test_wrong_arguments_end_in_one_sentence(fits, arguments, message):
 
 
 def test_a_fit_without_centres_is_refused(fits):
-    with pytest.raises(InputError, match="use plot_profiles"):
+    with pytest.raises(InputError, match="Use plot_profiles"):
         plot_clusters(fits.count_fit("poisson"))
 
 

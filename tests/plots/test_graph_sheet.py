@@ -8,7 +8,7 @@ import pytest
 
 from ppl_models.errors import InputError
 from ppl_models.plots import close, plot_graphs
-from ppl_models.plots.graph_sheet import placed
+from ppl_models.plots.graphs import placed
 
 
 def test_nodes_of_a_grid_are_placed_as_a_grid() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -9,11 +11,18 @@ from matplotlib.collections import LineCollection
 from scipy import stats
 
 from ppl_models.errors import InputError
+from ppl_models.inference.objective import (
+    DP_MEANS_COST,
+    EVIDENCE_BOUND,
+    LOG_POSTERIOR,
+    Objective,
+)
 from ppl_models.plots import choose_plots, plot_path, plot_predictive
-from ppl_models.plots.drawing.predictive_counts import bin_counts, value_range
+from ppl_models.plots.drawing.predictive_counts import bin_counts, value_edges
 from ppl_models.plots.drawing.predictive_density import windowed_density
-from ppl_models.plots.drawing.predictive_tokens import sequence_lengths, token_shares
+from ppl_models.plots.drawing.predictive_tokens import sequence_lengths, token_frequencies
 from ppl_models.plots.drawing.reading import observed
+from ppl_models.posterior.result.schema import facts_of
 
 
 def heights(axes: object) -> np.ndarray:
@@ -94,7 +103,7 @@ def test_counts_show_a_rootogram(fits):
 
 def test_large_counts_are_binned():
     values = np.array([0.0, 250.0, 900.0])
-    edges = value_range(values, {}, None)
+    edges = value_edges(values, {}, None)
     assert len(edges) <= 43
     assert bin_counts(values, edges).sum() == 3
 
@@ -114,13 +123,13 @@ def test_tokens_show_lengths_and_frequencies(fits):
 def test_tokens_after_the_end_are_not_counted():
     codes = np.array([[0, 1, 2, 0], [2, 0, 0, 0]])
     assert sequence_lengths(codes, 2).tolist() == [2, 0]
-    assert token_shares(codes, 2).tolist() == [0.5, 0.5]
+    assert token_frequencies(codes, 2).tolist() == [0.5, 0.5]
 
 
 def test_univariate_data_and_a_plate_of_another_name_are_read(fits):
     tree = fits.gaussian_fit(covariance="univariate")
-    tree["observed_data"] = tree["observed_data"].to_dataset().rename(row="galaxy")
-    tree.attrs["plate"] = "galaxy"
+    tree = fits.with_unit(tree, "galaxy")
+    assert observed(tree).dims == ("row",)
     assert plot_predictive(tree).viz["plot"].sizes["feature"] == 1
 
 
@@ -168,18 +177,28 @@ def test_the_means_of_hidden_states_move_as_centres_do(fits, features):
     assert {"0", "1", "2"} <= {text.get_text() for text in axes.texts}
 
 
-@pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_kmeans_shows_j_falling_whatever_its_sign_in_the_tree(fits, sign):
-    tree = fits.as_point(fits.gaussian_fit(), "kmeans")
-    starts = tree["starts"].to_dataset()
-    starts["objective"] = sign * abs(starts["objective"])
-    tree["starts"] = xr.DataTree(starts)
+OBJECTIVES = [
+    (LOG_POSTERIOR, "higher"), (EVIDENCE_BOUND, "higher"), (DP_MEANS_COST, "lower"),
+    (Objective("free energy", "minimise"), "lower"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("objective", "better"), OBJECTIVES, ids=lambda value: str(value))
+def test_an_objective_has_the_name_and_direction_that_the_fit_states(fits, objective, better):
+    tree = fits.as_point(fits.gaussian_fit(covariance="spherical", rows=60, draws=8))
+    tree = fits.trees.with_facts(tree, replace(facts_of(tree), objective=objective))
     axes = plot_path(tree).viz["plot"].sel(panel="objective").item()
-    assert axes.get_ylabel().startswith("J")
+    assert axes.get_ylabel() == objective.name
+    assert any(f"{better} is better" in text.get_text() for text in axes.texts)
+
+
+def test_kmeans_shows_its_sum_of_squares_falling(fits):
+    tree = fits.as_kmeans(fits.gaussian_fit(covariance="spherical"))
+    axes = plot_path(tree).viz["plot"].sel(panel="objective").item()
+    assert axes.get_ylabel() == "within-cluster sum of squares"
     for line in axes.lines:
         values = line.get_ydata()[np.isfinite(line.get_ydata())]
-        assert (values > 0).all()
-    assert (np.diff(axes.lines[0].get_ydata()[:5]) < 0).all()
+        assert (values > 0).all() and (np.diff(values) <= 0).all()
 
 
 def test_without_centres_only_the_objective_is_shown(fits):
@@ -192,9 +211,9 @@ def test_a_path_needs_starts(fits):
         plot_path(fits.gaussian_fit())
 
 
-def test_chains_that_started_without_em_have_no_climb(fits):
+def test_chains_that_started_without_em_have_no_path(fits):
     tree = fits.gaussian_fit(rows=60, draws=20)
     tree["starts"] = xr.DataTree(xr.Dataset({"chain_loc": (("chain",), np.zeros(4))}))
-    assert "path" not in dict(choose_plots(tree))
-    with pytest.raises(InputError, match="these chains started without it"):
+    assert "path" not in [picture.name for picture in choose_plots(tree)]
+    with pytest.raises(InputError, match="did not start from an optimisation"):
         plot_path(tree)

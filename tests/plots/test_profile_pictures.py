@@ -8,7 +8,8 @@ import pytest
 from ppl_models.errors import InputError
 from ppl_models.plots import plot_images, plot_profiles, plot_prototypes, plot_transitions
 from ppl_models.plots.images import outline_segments
-from ppl_models.plots.transitions import transition_table
+from ppl_models.plots.transitions import labelled_parameters, transition_table
+from ppl_models.posterior.result.schema import facts_of
 
 
 def test_dots_are_means_and_lines_are_intervals(fits):
@@ -45,7 +46,7 @@ def test_levels_of_a_feature_stand_together(fits):
 
 
 def test_gaussian_fits_have_no_profiles(fits):
-    with pytest.raises(InputError, match="use plot_clusters"):
+    with pytest.raises(InputError, match="Use plot_clusters"):
         plot_profiles(fits.gaussian_fit())
 
 
@@ -73,7 +74,7 @@ def test_a_shape_must_hold_all_pixels(fits, shape):
 
 
 def test_prototypes_are_of_bits(fits):
-    with pytest.raises(InputError, match="Bernoulli"):
+    with pytest.raises(InputError, match="probabilities of ink"):
         plot_prototypes(fits.count_fit("poisson"))
 
 
@@ -134,7 +135,7 @@ def test_transitions_show_start_rows_and_end_column(fits):
 
 def test_of_many_tokens_the_most_frequent_are_shown(fits):
     tree = fits.markov_fit()
-    matrix, rows, columns = transition_table(tree["posterior"].to_dataset())
+    matrix, rows, columns = transition_table(labelled_parameters(tree, facts_of(tree).emission))
     axes = plot_transitions(tree, max_tokens=5).viz["plot"].item()
     shown = [label.get_text() for label in axes.get_xticklabels()]
     best = set(np.array(columns)[np.argsort(-np.nanmean(matrix, 0))[:5]])

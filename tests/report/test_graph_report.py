@@ -13,10 +13,10 @@ import xarray as xr
 from ppl_models import fit, write_report
 from ppl_models.data import breadth_first, graph_family
 from ppl_models.data.graphs import encode
-from ppl_models.plots import plot_predictive
-from ppl_models.plots.choose import choose_plots
+from ppl_models.plots import choose_plots, plot_predictive
 from ppl_models.plots.drawing.graph_counts import bits_a_row, first_graphs, graph_counts
-from ppl_models.report.trust import describe_data
+from ppl_models.posterior.result.schema import facts_of
+from ppl_models.report.sections.overview import describe_data
 
 GRAPHS = graph_family("ego", 7, seed=2)
 
@@ -41,7 +41,7 @@ def tree() -> xr.DataTree:
 
 def test_data_are_told_as_graphs(tree: xr.DataTree) -> None:
     width = tree["posterior"].sizes["offset"]
-    assert bits_a_row(tree) == width
+    assert bits_a_row(tree, facts_of(tree).emission) == width
     sizes, edges = [len(g) for g in GRAPHS], np.mean([g.number_of_edges() for g in GRAPHS])
     said = f"7 graphs of {min(sizes)} to {max(sizes)} nodes, {edges:.1f} edges on average, in"
     assert describe_data(tree).startswith(said)
@@ -60,9 +60,10 @@ def test_pictures_compare_nodes_edges_and_triangles(tree: xr.DataTree) -> None:
 
 def test_the_page_shows_graphs(tree: xr.DataTree, tmp_path: Path) -> None:
     page = write_report(tree, tmp_path / "page.html").read_text()
-    assert "7 graphs of" in page and "the first of one generated data set, unchosen" in page
+    assert "7 graphs of" in page and "the first of one generated data set, unselected" in page
     assert "tokens" not in page
 
 
 def test_one_chain_has_no_ranks_to_compare(tree: xr.DataTree) -> None:
-    assert "rank" not in dict(choose_plots(tree)) and "trace" in dict(choose_plots(tree))
+    names = [picture.name for picture in choose_plots(tree)]
+    assert "rank" not in names and "trace" in names

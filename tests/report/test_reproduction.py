@@ -14,11 +14,20 @@ import ppl_models
 from ppl_models import catalogue
 from ppl_models.cli.parser import build_parser
 from ppl_models.data import Vocabulary
+from ppl_models.posterior.result.schema import EmissionFacts, FitFacts, write_facts
 from ppl_models.program.arguments import checked, read_settings
 from ppl_models.program.json_text import to_json
-from ppl_models.report.reproduction import command_line, given, plain, python_call, reproduce
+from ppl_models.report.sections.reproduction import (
+    command_line,
+    fit_arguments,
+    plain,
+    python_call,
+    reproduce,
+)
 
 WORDS = ["abba", "ab", "ba"]
+TABLE = EmissionFacts("x", "somewhere:Something", "Reals", ("row", "feature"))
+FACTS = FitFacts("row", None, None, 0, 0, "none", None, (TABLE,))
 
 
 def made(program: str, method: str, arguments: dict, configuration: dict, **more: Any):
@@ -29,7 +38,7 @@ def made(program: str, method: str, arguments: dict, configuration: dict, **more
     tree.attrs = {
         "program": program, "method": method, "seed": 3, "data_site": "x",
         "arguments": to_json(arguments), "configuration": to_json(configuration),
-        "given": to_json({"names": names, **fit}), **more,
+        "given": to_json({"names": names, **fit}), "facts": write_facts(FACTS), **more,
     }  # fmt: skip
     return tree
 
@@ -73,7 +82,7 @@ CASES = [
 
 @pytest.mark.parametrize("tree", CASES, ids=lambda tree: tree.attrs["program"])
 def test_command_and_call_hold_all_that_was_given(tree):
-    wanted = given(tree)
+    wanted = fit_arguments(tree)
     assert set(read_by_the_shell(tree)) == set(wanted) and wanted
     in_python = called(tree)
     assert set(in_python) == {*wanted, "method", "seed"} | {"precision"} & set(tree.attrs)
@@ -94,13 +103,13 @@ def test_a_vocabulary_that_was_given_is_said_in_words_and_written_in_python(unkn
     tree = ppl_models.fit("markov_chain", WORDS, method="em", seed=3, vocabulary=vocabulary,
                           predictive=0)  # fmt: skip
     (block,) = reproduce(tree)
-    assert "cannot be given `vocabulary`" in block.text and "ppl-models fit" not in block.code
+    assert "cannot pass `vocabulary`" in block.text and "ppl-models fit" not in block.code
     assert called(tree)["vocabulary"] == vocabulary
 
 
 def test_what_the_data_determine_is_not_given_again():
     tree = ppl_models.fit("markov_chain", WORDS, method="em", seed=3, predictive=0)
-    assert given(tree) == {"predictive": 0}
+    assert fit_arguments(tree) == {"predictive": 0}
     assert command_line(tree).startswith("ppl-models fit markov_chain DATA.txt --method em")
 
 
@@ -120,5 +129,5 @@ def test_long_arrays_and_programs_of_no_file_are_told_in_words():
 def test_a_fit_of_before_names_were_kept_says_all(fits):
     tree = fits.as_point(fits.gaussian_fit(rows=30, draws=8))
     tree.attrs["arguments"] = json.dumps({"clusters": 3, "covariance": "full"})
-    assert given(tree) == {"clusters": 3, "covariance": "full", "starts": 6}
+    assert fit_arguments(tree) == {"clusters": 3, "covariance": "full", "starts": 6}
     assert "--clusters 3" in command_line(tree) and "covariance=full" in command_line(tree)

@@ -22,6 +22,7 @@ class HiddenDensity(ExponentialFamily):
     """Parameters, rows and density of `HiddenMarkov`."""
 
     latent = True
+    component_picture = "transitions"
     factorises = True
     pytree_data_fields = ("initial", "initial_transition", "transition", "emission")
     pytree_aux_fields = ("positions",)

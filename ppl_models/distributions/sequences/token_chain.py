@@ -61,6 +61,7 @@ class TokenChain(Autoregressive, ExponentialFamily):
     """
 
     parameter_dims = {"initial": 1, "transition": 2}
+    component_picture = "transitions"
     factorises = False
     most_combinations = sys.maxsize  # the table of transitions is as large as they are many
     data_description = "sequences of tokens"

@@ -33,8 +33,15 @@ def component_class(emission: EmissionFacts) -> Any:
 
 
 def component_picture(emission: EmissionFacts) -> str | None:
-    """How components are drawn ("ellipses", "profile", "levels", "transitions"); None: not."""
-    return getattr(component_class(emission), "component_picture", None)
+    """How components are drawn ("ellipses", "profile", "levels", "transitions"); None: not at all.
+
+    Where a parameter differs from row to row, as in a regression, components have no picture.
+    """
+    family = component_class(emission)
+    needed = getattr(family, "parameter_dims", {})
+    if not isinstance(needed, property) and not set(needed) <= set(emission.parameters):
+        return None
+    return getattr(family, "component_picture", None)
 
 
 def transition_axes(emission: EmissionFacts) -> tuple[str, ...]:
@@ -161,8 +168,8 @@ def profile_values(tree: xr.DataTree, site: str | None = None) -> xr.DataArray:
 def is_probability(emission: EmissionFacts) -> bool:
     """Whether the profile's parameter is a probability, by the constraint that its class states."""
     family = component_class(emission)
-    limits = getattr(family, "arg_constraints", {}).get(family.profile_parameter)
-    while isinstance(limits, type(constraints.real_vector)):  # independent(...)
+    limits: Any = getattr(family, "arg_constraints", {}).get(family.profile_parameter)
+    while hasattr(limits, "base_constraint"):  # independent(...)
         limits = limits.base_constraint
     return limits in (constraints.unit_interval, constraints.simplex)
 
@@ -188,3 +195,38 @@ def separating_features(
         between = between / (data.var("row", skipna=True).values + 1e-300)
     best = np.sort(np.argsort(-between, kind="stable")[:at_most])
     return [names[index] for index in best]
+
+
+def component_summaries(tree: xr.DataTree, site: str | None = None) -> list[str]:
+    """Each component in words, at the posterior means of the parameters.
+
+    Empty for distributions that declare nothing, and where parameters are tables, which no
+    sentence holds.
+    """
+    emission = emission_of(tree, site)
+    family = component_class(emission)
+    if family is None or isinstance(family.parameter_dims, property):
+        return []
+    if not set(family.parameter_dims) <= set(emission.parameters):
+        return []
+    drawn = component_parameters(tree, site)
+    means = {n: drawn[n].mean("sample").values for n in family.parameter_dims}
+    if component_picture(emission) is None and any(v.ndim > 2 for v in means.values()):
+        return []
+    if component_picture(emission) == "transitions":
+        return []
+    features = _summary_labels(tree, emission, drawn)
+    count = component_count(tree, emission)
+    return [family.summarise(means, component, features) for component in range(count)]
+
+
+def _summary_labels(
+    tree: xr.DataTree, emission: EmissionFacts, parameters: Mapping[str, xr.DataArray]
+) -> list[str]:
+    """Names of features, or of all levels; none where a datum is one number."""
+    if component_picture(emission) in ("profile", "levels"):
+        values = profile_values(tree, emission.site)
+        one = parameters[component_class(emission).profile_parameter].ndim == 2
+        return [] if one else [str(name) for name in values[values.dims[-1]].values]
+    widths = [v.sizes[v.dims[-1]] for v in parameters.values() if v.ndim > 2]
+    return feature_names(tree, emission, max(widths)) if widths else []

@@ -83,7 +83,10 @@ def total_count(dataset: xr.Dataset) -> int:
 
 def with_left_out(caption: str, tree: xr.DataTree, shown: xr.Dataset) -> str:
     """A caption that says how many of the posterior's numbers a picture has no room for."""
-    count, total = total_count(shown), total_count(tree["posterior"][global_variables(tree)])
+    count, total = (
+        total_count(shown),
+        total_count(tree["posterior"].to_dataset()[global_variables(tree)]),
+    )
     if count >= total:
         return caption
     return f"{caption} Shown are {count:,} of the posterior's {total:,} numbers."

@@ -1,4 +1,4 @@
-"""Tables of parameters: posterior summaries for draws, values by cluster for a point."""
+"""Tables of parameters: posterior summaries for draws, values by component for a point."""
 
 from __future__ import annotations
 
@@ -9,47 +9,41 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ppl_models.plots.arviz_views import FIRST, parameters, shown_parameters
-from ppl_models.plots.drawing.reading import family, feature_names, is_point
+from ppl_models.plots.drawing.components import transition_axes
+from ppl_models.plots.drawing.parameters import (
+    foremost_sites,
+    global_variables,
+    shown_parameters,
+    total_count,
+)
+from ppl_models.plots.drawing.reading import axis_names, emission_of, is_point
 from ppl_models.plots.drawing.style import readable
-from ppl_models.plots.transitions import transition_table
+from ppl_models.plots.transitions import labelled_parameters, transition_table
+from ppl_models.posterior.result.schema import facts_of
 from ppl_models.report.page import Block
-from ppl_models.report.tables import number
+from ppl_models.report.tables import INTERVAL, number
 
-INTERVAL = 0.94
 MOST_NUMBERS = 60
 MOST_COLUMNS = 16
 
 
 def parameter_blocks(tree: xr.DataTree) -> Iterator[Block]:
     """The tables of parameters that fit this tree."""
-    if family(tree) == "chain":
+    if transition_axes(emission_of(tree)) == ("token", "next_token"):
         yield Block("The most probable next tokens", table=next_tokens(tree), level=3)
     elif is_point(tree):
-        table, others = cluster_values(tree), other_values(tree)
+        table, others = component_values(tree), other_values(tree)
         if len(table.columns):
-            yield Block("Parameters by cluster", table=table, level=3)
+            yield Block(f"Parameters by {table.index.name}", table=table, level=3)
         if len(others):
             yield Block("Other parameters", table=others, level=3)
     else:
         table = summary_table(tree)
-        posterior = tree["posterior"].to_dataset()
-        total = sum(_size(posterior[name]) for name in foremost(tree))
+        total = total_count(tree["posterior"].to_dataset()[global_variables(tree)])
         text = f"Posterior mean, standard deviation and {INTERVAL:.0%} interval."
         if total > MOST_NUMBERS:
-            text += f" There are {total:,} numbers; the foremost are shown."
+            text += f" Shown are the foremost of {total:,} numbers."
         yield Block("Parameters", text, table=table, level=3)
-
-
-def foremost(tree: xr.DataTree) -> list[str]:
-    """The parameters, weights first."""
-    return sorted(
-        parameters(tree), key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST)
-    )
-
-
-def _size(values: xr.DataArray) -> int:
-    return values.size // (values.sizes.get("chain", 1) * values.sizes.get("draw", 1))
 
 
 def summary_table(tree: xr.DataTree) -> pd.DataFrame:
@@ -68,12 +62,18 @@ def summary_table(tree: xr.DataTree) -> pd.DataFrame:
     return pd.DataFrame(texts, index=table.index).assign(**others)
 
 
+def _is_symmetric(values: xr.DataArray) -> bool:
+    """Whether the last two axes are those of a matrix of features by features."""
+    first, last = (str(dim) for dim in ("", *values.dims)[-2:])
+    return last == f"{first}_other"
+
+
 def _mirrored(dataset: xr.Dataset) -> set[str]:
     """Labels of the entries above the diagonal of symmetric matrices, which tell nothing new."""
     labels = set()
     for name, values in dataset.data_vars.items():
-        if values.dims[-2:] == ("feature", "feature_other"):
-            rows, columns = (feature_names(values, str(dim)) for dim in values.dims[-2:])
+        if _is_symmetric(values):
+            rows, columns = (axis_names(values, str(dim)) for dim in values.dims[-2:])
             first = [""]
             if "cluster" in values.dims:
                 first = [f"{k}, " for k in values["cluster"].values]
@@ -82,53 +82,67 @@ def _mirrored(dataset: xr.Dataset) -> set[str]:
     return labels
 
 
-def cluster_values(tree: xr.DataTree) -> pd.DataFrame:
-    """The values of a point by cluster, one column a feature."""
+def _ordered(tree: xr.DataTree) -> list[str]:
+    """The parameters, weights and those of emissions first."""
+    order = foremost_sites(tree)
+    return sorted(
+        global_variables(tree), key=lambda name: order.index(name) if name in order else len(order)
+    )
+
+
+def _component_dim(tree: xr.DataTree) -> str:
+    return "state" if facts_of(tree).states and not facts_of(tree).clusters else "cluster"
+
+
+def component_values(tree: xr.DataTree) -> pd.DataFrame:
+    """The values of a point by cluster or hidden state, one column a feature."""
     posterior = tree["posterior"].to_dataset().isel(chain=0, draw=0)
+    dim = _component_dim(tree)
     columns: dict[str, np.ndarray] = {}
-    for name in foremost(tree):
+    for name in _ordered(tree):
         values = posterior[name]
-        if values.dims[:1] == ("cluster",):
-            flat = values.values.reshape(values.sizes["cluster"], -1)
-            columns |= {f"{name}{label}": flat[:, i] for i, label in _entries(values)}
-    kept = dict(list(columns.items())[:MOST_COLUMNS])
-    index = pd.RangeIndex(posterior.sizes.get("cluster", 0), name="cluster")
-    return pd.DataFrame(kept, index=index)
+        if values.dims[:1] == (dim,):
+            flat = values.values.reshape(values.sizes[dim], -1)
+            columns |= {f"{name}{label}": flat[:, i] for i, label in _entries(values, dim)}
+    shown = dict(list(columns.items())[:MOST_COLUMNS])
+    return pd.DataFrame(shown, index=pd.RangeIndex(posterior.sizes.get(dim, 0), name=dim))
 
 
 def other_values(tree: xr.DataTree) -> pd.DataFrame:
-    """The values of a point's variables that belong to no cluster, one a line."""
+    """The values of a point's variables that belong to no component, one a line."""
     posterior = tree["posterior"].to_dataset().isel(chain=0, draw=0)
+    dim = _component_dim(tree)
     numbers = {
         f"{name}{label}": float(posterior[name].values.flat[i])
-        for name in foremost(tree)
-        if "cluster" not in posterior[name].dims
-        for i, label in _entries(posterior[name])
+        for name in _ordered(tree)
+        if posterior[name].dims[:1] != (dim,)
+        for i, label in _entries(posterior[name], dim)
     }
     return pd.DataFrame({"value": pd.Series(numbers, dtype=float)})
 
 
-def _entries(values: xr.DataArray) -> list[tuple[int, str]]:
-    """Position and label, such as "[length, width]", of the numbers of one cluster.
+def _entries(values: xr.DataArray, component: str) -> list[tuple[int, str]]:
+    """Position and label, such as "[length, width]", of the numbers of one component.
 
     Of a symmetric matrix only the diagonal and what is below it.
     """
-    dims = [str(dim) for dim in values.dims if dim not in ("chain", "draw", "cluster")]
+    dims = [str(dim) for dim in values.dims]
+    dims = dims[1:] if dims[:1] == [component] else dims
     if not dims:
         return [(0, "")]
-    names = [feature_names(values, dim) for dim in dims]
+    names = [axis_names(values, dim) for dim in dims]
     index = np.indices([len(part) for part in names]).reshape(len(dims), -1).T
-    symmetric = dims == ["feature", "feature_other"]
+    symmetric = _is_symmetric(values)
     return [
         (position, f"[{', '.join(part[i] for part, i in zip(names, row, strict=True))}]")
         for position, row in enumerate(index)
-        if not symmetric or row[1] <= row[0]
+        if not symmetric or row[-1] <= row[-2]
     ]
 
 
 def next_tokens(tree: xr.DataTree, *, at_most: int = 4) -> pd.DataFrame:
     """For every token the most probable next ones with their probabilities."""
-    matrix, rows, columns = transition_table(tree["posterior"].to_dataset())
+    matrix, rows, columns = transition_table(labelled_parameters(tree, emission_of(tree)))
     table = {}
     for position, name in enumerate(rows):
         values = np.nan_to_num(matrix[position])

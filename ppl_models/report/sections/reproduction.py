@@ -1,7 +1,7 @@
 """How to do a fit again: the command of the shell, the call from Python, and what neither can say.
 
-Whatever the shell is told it must read as what it was, so that every value is read back before it
-is written; what it would read otherwise is said in words.
+The command line must read every value as the value that it was, so each is read back before it is
+written; one that it would read as something else is said in words.
 """
 
 from __future__ import annotations
@@ -20,21 +20,30 @@ from ppl_models.data.sequences import UNKNOWN
 from ppl_models.data.vocabulary import Vocabulary
 from ppl_models.errors import InputError
 from ppl_models.fitting import fit
-from ppl_models.plots.drawing.graph_counts import bits_a_row
 from ppl_models.posterior.density.sequences import of_words
+from ppl_models.posterior.result.schema import facts_of
 from ppl_models.program.arguments import checked, read_settings
 from ppl_models.program.json_text import from_json
+from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
-from ppl_models.report.trust import attribute
+from ppl_models.report.section import ReportSection
 
 LONGEST = 160  #: characters of a value that a command or a call may hold
-NO_MATTER = ("checkpoint",)  #: options that leave the result as it is
+NO_EFFECT = ("checkpoint",)  #: options that do not change the result
+
+
+def calls(fit: FittedModel) -> Iterator[Block]:
+    """The command and the call that make the fit again, and what neither can say."""
+    yield from reproduce(fit.tree)
+
+
+REPRODUCTION = ReportSection("reproduction", lambda fit: "How to reproduce it", calls)
 
 
 def reproduce(tree: xr.DataTree) -> Iterator[Block]:
-    """The section that says how to do it again."""
-    values = given(tree)
-    unsaid = {n: what for n, v in values.items() if (what := _without_text(tree, n, v))}
+    """The block that says how to do a fit again."""
+    values = fit_arguments(tree)
+    unsaid = {n: what for n, v in values.items() if (what := _in_words(tree, n, v))}
     text = ["The same program, data, seed and versions give the same fit."]
     text += [f"- `{name}` is {what}." for name, what in unsaid.items()]
     refusal = shell_refusal(tree)
@@ -43,36 +52,36 @@ def reproduce(tree: xr.DataTree) -> Iterator[Block]:
         text.append(f"- {refusal}")
     elif by_hand:
         names = ", ".join(f"`{name}`" for name in by_hand)
-        text.append(f"- The command line cannot be given {names} as in this fit: use Python.")
+        text.append(f"- The command line cannot pass {names} as this fit had them: use Python.")
     shown = [python_call(tree)] if refusal or by_hand else [command_line(tree), python_call(tree)]
-    yield Block("How to reproduce it", "\n".join(text), code="\n\n".join(shown))
+    yield Block("", "\n".join(text), code="\n\n".join(shown))
 
 
-def given(tree: xr.DataTree) -> dict[str, Any]:
-    """What ``fit`` was given by name: for the program, the method, and itself.
+def fit_arguments(tree: xr.DataTree) -> dict[str, Any]:
+    """The arguments of ``fit`` by name: those of the program, of the method, and its own.
 
-    What was not given is left out, for it is found from the data or has its default again. A
-    ``Vocabulary`` is one again, unless it is the data's own.
+    Arguments that were not passed are left out: they have their defaults again, or come from the
+    data. A ``Vocabulary`` is one again, unless it is that of the data.
     """
     attributes = tree.attrs
     read = {n: from_json(attributes.get(n, "{}")) for n in ("arguments", "configuration", "fixed")}
     known = {**read["arguments"], **read["configuration"]}
-    asked = attribute(tree, "given")
-    found = {n: known.get(n) for n in asked.get("names", known) if n not in NO_MATTER}
-    if "vocabulary" in found:
-        del found["vocabulary"]
-        vocabulary = _vocabulary(tree, known["vocabulary"])
-        found |= {} if vocabulary is None else {"vocabulary": vocabulary}
+    passed = from_json(attributes.get("given", "{}"))
+    values = {n: known.get(n) for n in passed.get("names", known) if n not in NO_EFFECT}
+    if "vocabulary" in values:
+        del values["vocabulary"]
+        vocabulary = _vocabulary(tree)
+        values |= {} if vocabulary is None else {"vocabulary": vocabulary}
     if read["fixed"]:
-        found["fixed"] = read["fixed"]
-    usual = inspect.signature(fit).parameters
-    of_fit = {n: asked[n] for n in ("predictive", "relabel") if n in asked}
-    return found | {n: v for n, v in of_fit.items() if v != usual[n].default}
+        values["fixed"] = read["fixed"]
+    defaults = inspect.signature(fit).parameters
+    of_fit = {n: passed[n] for n in ("predictive", "relabel") if n in passed}
+    return values | {n: v for n, v in of_fit.items() if v != defaults[n].default}
 
 
-def _vocabulary(tree: xr.DataTree, size: Any) -> Vocabulary | None:
-    """The vocabulary that the data were read in, None for what they give by themselves."""
-    labels = attribute(tree, "coordinate_labels")
+def _vocabulary(tree: xr.DataTree) -> Vocabulary | None:
+    """The vocabulary that the data were read in; None for the one that the data themselves have."""
+    labels = from_json(tree.attrs.get("coordinate_labels", "{}"))
     tokens = tuple(map(str, labels.get("token", ())))
     if not tokens:
         return None
@@ -97,8 +106,8 @@ def shell_refusal(tree: xr.DataTree) -> str:
 
 
 def command_line(tree: xr.DataTree) -> str:
-    """The command of the shell, with all that was given and that it can read."""
-    attributes, values = tree.attrs, given(tree)
+    """The command of the shell, with all arguments that it can read."""
+    attributes, values = tree.attrs, fit_arguments(tree)
     words = ["ppl-models", "fit", str(attributes.get("program", "PROGRAM")), _file(tree)]
     if of_words(tree):
         words.append("--words")
@@ -116,9 +125,7 @@ def command_line(tree: xr.DataTree) -> str:
 
 def _file(tree: xr.DataTree) -> str:
     """A file of the kind that the command line reads such data from."""
-    if bits_a_row(tree) is not None:
-        return "DATA.g6"
-    return "DATA.txt" if "token" in attribute(tree, "coordinate_labels") else "DATA.csv"
+    return {"Graphs": "DATA.g6", "Tokens": "DATA.txt"}.get(facts_of(tree).emission.kind, "DATA.csv")
 
 
 def _shell_text(tree: xr.DataTree, name: str, value: Any) -> str | None:
@@ -154,7 +161,7 @@ def plain(value: Any) -> Any:
 
 
 def python_call(tree: xr.DataTree) -> str:
-    """The call from Python; what is too long for it stands there by its name."""
+    """The call from Python; values that are too long for it stand there by name."""
     attributes = tree.attrs
     parts = [
         repr(attributes.get("program", "PROGRAM")), "data",
@@ -162,8 +169,8 @@ def python_call(tree: xr.DataTree) -> str:
     ]  # fmt: skip
     if "precision" in attributes:
         parts.append(f"precision={attributes['precision']!r}")
-    for name, value in given(tree).items():
-        parts.append(f"{name}={name if _without_text(tree, name, value) else _text(value)}")
+    for name, value in fit_arguments(tree).items():
+        parts.append(f"{name}={name if _in_words(tree, name, value) else _text(value)}")
     lines = ",\n    ".join(parts)
     return f"ppl_models.fit(\n    {lines},\n)"
 
@@ -180,13 +187,13 @@ def _text(value: Any) -> str:
     return repr(value)
 
 
-def _without_text(tree: xr.DataTree, name: str, value: Any) -> str:
-    """What a value is, in words, that is too long to be written or was not kept; else nothing."""
-    kept = name in ("fixed", "vocabulary", "predictive", "relabel") or any(
-        name in attribute(tree, group) for group in ("arguments", "configuration")
+def _in_words(tree: xr.DataTree, name: str, value: Any) -> str:
+    """What a value is, where it is too long to be written or was not stored; else nothing."""
+    stored = name in ("fixed", "vocabulary", "predictive", "relabel") or any(
+        name in from_json(tree.attrs.get(group, "{}")) for group in ("arguments", "configuration")
     )
-    if not kept:
-        return "what was given to the fit, which does not keep it"
+    if not stored:
+        return "an argument whose value the fit does not store"
     if len(_text(value)) <= LONGEST:
         return ""
     if isinstance(value, Vocabulary):

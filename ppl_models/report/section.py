@@ -1,0 +1,69 @@
+"""A section of a report: its own words and tables, and between them all of its pictures.
+
+The report shows every picture that was chosen for a fit: :func:`section_blocks` draws all those
+whose declaration names the section, or says on the page why one is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from ppl_models.errors import InputError
+from ppl_models.plots.declaration import Section
+from ppl_models.report.fitted import FittedModel
+from ppl_models.report.page import Block
+
+Blocks = Callable[[FittedModel], Iterator[Block]]
+
+
+def nothing(fit: FittedModel) -> Iterator[Block]:
+    """No blocks."""
+    yield from ()
+
+
+@dataclass(frozen=True)
+class ReportSection:
+    """One section; it is left out where it has neither blocks nor pictures.
+
+    Args:
+        name: by which plots name it.
+        heading: of the fit.
+        opening: blocks before the pictures, the first of them below the heading.
+        details: blocks after the pictures.
+    """
+
+    name: Section
+    heading: Callable[[FittedModel], str]
+    opening: Blocks = nothing
+    details: Blocks = nothing
+
+
+def section_blocks(section: ReportSection, fit: FittedModel) -> Iterator[Block]:
+    """The blocks of a section, the first of them with its heading."""
+    blocks = chain(section.opening(fit), pictures(section.name, fit), section.details(fit))
+    first = next(blocks, None)
+    if first is None:
+        return
+    heading = section.heading(fit)
+    if first.heading:
+        yield Block(heading)
+        yield first
+    else:
+        yield replace(first, heading=heading, level=2)
+    yield from blocks
+
+
+def pictures(name: Section, fit: FittedModel) -> Iterator[Block]:
+    """A block with its caption for each picture of a section, or why the picture is left out."""
+    for chosen in fit.plots:
+        if chosen.plot.section != name:
+            continue
+        try:
+            computed = {option: getattr(fit, option) for option in chosen.plot.computed}
+            figure = chosen.draw(**computed)
+        except InputError as error:
+            yield Block("", f"The picture `{chosen.name}` is left out: {error}", tone="warning")
+        else:
+            yield Block("", figures=(figure,), captions=(chosen.caption,))

@@ -1,0 +1,36 @@
+"""The section on what components are like: their pictures, in words, and tables of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from ppl_models.plots.drawing.components import component_summaries
+from ppl_models.report.fitted import FittedModel
+from ppl_models.report.page import Block
+from ppl_models.report.section import ReportSection
+from ppl_models.report.sections.parameters import parameter_blocks
+
+
+def heading(fit: FittedModel) -> str:
+    """What the components of the fit are called."""
+    if fit.facts.clusters:
+        return "What are the clusters like?"
+    return "What are the hidden states like?" if fit.facts.states else "What are the parameters?"
+
+
+def words_and_parameters(fit: FittedModel) -> Iterator[Block]:
+    """Every component in words, and tables of parameters."""
+    for emission in fit.facts.emissions:
+        words = component_summaries(fit.tree, emission.site)
+        if len(words) > 1:
+            index = pd.RangeIndex(len(words), name=emission.component_dim)
+            column = "parameters" if fit.is_point else "posterior means of the parameters"
+            of_site = f" of {emission.site}" if len(fit.facts.emissions) > 1 else ""
+            table = pd.DataFrame({column: words}, index=index)
+            yield Block(f"In words{of_site}", table=table, level=3)
+    yield from parameter_blocks(fit.tree)
+
+
+COMPONENTS = ReportSection("components", heading, details=words_and_parameters)

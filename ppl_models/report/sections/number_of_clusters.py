@@ -1,0 +1,71 @@
+"""The section on the number of clusters: a comparison if there is one, else the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ppl_models.plots.drawing.reading import as_samples, is_point, mean_weights, responsibilities
+from ppl_models.posterior.result.schema import cluster_weights, facts_of
+from ppl_models.report.fitted import FittedModel
+from ppl_models.report.page import Block
+from ppl_models.report.section import ReportSection
+from ppl_models.report.tables import INTERVAL
+
+
+def weights_or_comparison(fit: FittedModel) -> Iterator[Block]:
+    """The table of candidates where fits were compared, else the weights of this fit."""
+    if "comparison" in fit.tree.children:
+        table = fit.tree["comparison"].to_dataset().to_dataframe().reset_index()
+        yield Block("", "Fits with other numbers of clusters, side by side.", table=table)
+        return
+    table = weight_table(fit.tree)
+    if len(table):
+        yield Block("", _number(len(table)) + _empty(fit.tree), table=table)
+
+
+NUMBER_OF_CLUSTERS = ReportSection(
+    "number of clusters", lambda fit: "How many clusters?", weights_or_comparison
+)
+
+
+def _number(count: int) -> str:
+    fixed = "1 cluster" if count == 1 else f"{count} clusters"
+    return (
+        f"The model was fitted with {fixed}. Whether another number describes the data better is "
+        "answered by `choose_clusters`, which compares fits."
+    )
+
+
+def _empty(tree: xr.DataTree) -> str:
+    if "responsibilities" not in tree.children:
+        return ""
+    probability, unit = responsibilities(tree).values, facts_of(tree).unit
+    sizes = np.bincount(probability.argmax(1), minlength=probability.shape[1])
+    empty = [str(k) for k in np.flatnonzero(sizes == 0)]
+    if not empty:
+        return ""
+    which = "Cluster " if len(empty) == 1 else "Clusters "
+    verb = "is" if len(empty) == 1 else "are"
+    return f" {which}{', '.join(empty)} {verb} the most probable cluster of no {unit}."
+
+
+def weight_table(tree: xr.DataTree) -> pd.DataFrame:
+    """Weights of the clusters, with intervals where there are draws; empty without clusters."""
+    weights, facts = mean_weights(tree), facts_of(tree)
+    if weights is None:
+        return pd.DataFrame()
+    index = pd.RangeIndex(len(weights), name="cluster")
+    draws = cluster_weights(tree)
+    if is_point(tree) or draws is None or facts.assignments == "hard":
+        hard = facts.assignments == "hard"
+        return pd.DataFrame({f"share of {facts.unit}s" if hard else "weight": weights}, index=index)
+    sample = as_samples(draws.to_dataset(name="weights"))["weights"]
+    low, high = sample.quantile([(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], "sample").values
+    return pd.DataFrame(
+        {"weight": sample.mean("sample"), "sd": sample.std("sample"), "3%": low, "97%": high},
+        index=index,
+    )
