@@ -11,6 +11,7 @@ from jax import random
 
 from ppl_models import catalogue
 from ppl_models.errors import whole_number
+from ppl_models.inference.capabilities import require
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.suitability import refuse_priors, refuse_unsuitable
 from ppl_models.program.compiling import make_room
@@ -84,7 +85,7 @@ def fit(
         problem = Problem(model, structure, progress)
         refuse_unsuitable(problem, observed)
         refuse_priors(problem)
-        module.check(problem)
+        require(method, problem)
         key = random.key(seed)
         result = run(problem, random.fold_in(key, 0), **options)
         attributes = {

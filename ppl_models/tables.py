@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ppl_models import catalogue
-from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.errors import InputError
 
 README = Path(__file__).parent.parent / "README.md"
 RESULTS = Path("experiments") / "benchmarks" / "results.md"
@@ -62,19 +62,21 @@ def variants(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{name}, {value}", {**clusters, argument: value}
 
 
-def refusal(program: str | Callable, method: str, arguments: dict[str, Any]) -> str | None:
-    """Why a method does not serve a program, None if it does; asked on tiny data.
+def unmet_need(program: str | Callable, method: str, arguments: dict[str, Any]) -> str | None:
+    """What a method needs and a program does not offer, None if it is served; on tiny data.
 
-    >>> refusal("markov_chain", "exact", {}) is None
+    >>> unmet_need("markov_chain", "exact", {}) is None
     True
     """
-    return refusals(program, [method], arguments)[0]
+    return unmet_needs(program, [method], arguments)[0]
 
 
-def refusals(
+def unmet_needs(
     program: str | Callable, methods: Sequence[str], arguments: dict[str, Any]
 ) -> list[str | None]:
-    """What :func:`refusal` says of every method; the program is read once."""
+    """What :func:`unmet_need` says of every method; the program is read once."""
+    from ppl_models.inference.capabilities import lacking
+    from ppl_models.inference.method import declaration
     from ppl_models.inference.problem import Problem
     from ppl_models.program.precision import scope
     from ppl_models.program.reading import read_data, read_program
@@ -87,40 +89,36 @@ def refusals(
         observed = read_data(function, {n: TINY[kind.__name__] for n, kind in kinds.items()})
         problem = Problem(*read_program(function, observed, arguments, {}, "float64"))
         for method in methods:
-            try:
-                catalogue.method(method).check(problem)
-                found.append(None)
-            except UnsupportedError as error:
-                found.append(str(error))
+            capability = lacking(problem, declaration(method).needs)
+            found.append(None if capability is None else capability.name)
     return found
 
 
 def models_by_methods() -> str:
-    """Markdown: a row a program, a column a method; a number refers to the reason below.
+    """Markdown: a row a program, a column a method; a number refers to what is lacking.
 
-    Of a reason the part before the first comma is shown; ``fit`` says all of it.
+    ``fit`` says which site it is that lacks it, and what to do.
     """
     methods = catalogue.method_names()
-    reasons: list[str] = []
+    needs: list[str] = []
     lines = [
         "| program | " + " | ".join(methods) + " |",
         "|---|" + ":-:|" * len(methods),
     ]
     for name in catalogue.model_names():
         for label, arguments in variants(name):
-            cells = [_cell(said, reasons) for said in refusals(name, methods, arguments)]
+            cells = [_cell(need, needs) for need in unmet_needs(name, methods, arguments)]
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    notes = [f"{number}. {gist}." for number, gist in enumerate(reasons, start=1)]
+    notes = [f"{number}. The method needs {need}." for number, need in enumerate(needs, start=1)]
     return "\n".join([*lines, "", *notes]).rstrip()
 
 
-def _cell(reason: str | None, reasons: list[str]) -> str:
-    if reason is None:
+def _cell(need: str | None, needs: list[str]) -> str:
+    if need is None:
         return "yes"
-    gist = reason.partition(",")[0]
-    if gist not in reasons:
-        reasons.append(gist)
-    return f"no ({reasons.index(gist) + 1})"
+    if need not in needs:
+        needs.append(need)
+    return f"no ({needs.index(need) + 1})"
 
 
 def names_and_lines(kind: str, names: list[str]) -> str:

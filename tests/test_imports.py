@@ -38,21 +38,95 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
-def rooms_imported(path: Path) -> set[str]:
-    """Rooms of the package that a file imports, in functions too."""
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def names_imported(path: Path, *, typing: bool = True) -> set[str]:
+    """Full names that a file imports from the package, in functions too.
+
+    Args:
+        path: of the file.
+        typing: count what only a type checker imports.
+    """
     package = ("ppl_models", *path.relative_to(PACKAGE).parent.parts)
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names: list[str] = []
+    tree, found, left_out = ast.parse(path.read_text(encoding="utf-8")), set(), set()
+    for node in ast.walk(tree):
+        if not typing and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            left_out |= {id(inner) for each in node.body for inner in ast.walk(each)}
+        if id(node) in left_out:
+            continue
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
             start = ".".join([*base, *([node.module] if node.module else [])])
-            names = [f"{start}.{alias.name}" for alias in node.names]
-        parts = [name.split(".") for name in names]
-        found |= {p[1] for p in parts if p[0] == "ppl_models" and len(p) > 1}
-    return found
+            found |= {f"{start}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.split(".")[0] == "ppl_models"}
+
+
+def rooms_imported(path: Path) -> set[str]:
+    """Rooms of the package that a file imports."""
+    parts = [name.split(".") for name in names_imported(path)]
+    return {p[1] for p in parts if len(p) > 1}
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Module -> modules that it imports; of a name in a module, the module."""
+    paths = {module_name(path): path for path in modules()}
+
+    def module_of(name: str) -> str:
+        while name not in paths:
+            name = name.rpartition(".")[0]
+        return name
+
+    return {
+        m: {module_of(n) for n in names_imported(p, typing=False)} - {m} for m, p in paths.items()
+    }
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """The nodes of one circle, empty if there is none."""
+    done: set[str] = set()
+
+    def visit(node: str, path: list[str]) -> list[str]:
+        if node in path:
+            return [*path[path.index(node) :], node]
+        if node in done:
+            return []
+        for other in sorted(graph.get(node, ())):
+            if found := visit(other, [*path, node]):
+                return found
+        done.add(node)
+        return []
+
+    return next((found for node in sorted(graph) if (found := visit(node, []))), [])
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    assert circle(import_graph()) == []
+
+
+@pytest.mark.parametrize("room", [r for r in ROOMS if (PACKAGE / r).is_dir()])
+def test_folders_and_files_of_a_room_import_each_other_in_no_circle(room: str) -> None:
+    """A room's folders stand in an order, as the rooms do."""
+
+    def part(module: str) -> str | None:
+        names = module.split(".")
+        return names[2] if names[:2] == ["ppl_models", room] and len(names) > 2 else None
+
+    graph: dict[str, set[str]] = {}
+    for module, imported in import_graph().items():
+        if own := part(module):
+            others = {p for m in imported if (p := part(m))}
+            graph.setdefault(own, set()).update(others - {own})
+    assert graph and circle(graph) == []
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from ppl_models.tables import (
     benchmark_numbers,
     between_markers,
     filled,
-    refusal,
     sections,
+    unmet_need,
     variants,
 )
 
@@ -75,11 +75,11 @@ def test_variants_are_the_choices_that_a_program_declares() -> None:
 
 def test_known_refusals_are_seen() -> None:
     sphere = {"clusters": 2, "covariance": "spherical"}
-    assert refusal("gaussian_mixture", "kmeans", sphere) is None
-    full = refusal("gaussian_mixture", "kmeans", {"clusters": 2, "covariance": "full"})
-    assert full is not None and "FullGaussian" in full
-    assert refusal("markov_chain", "hard", {}) is not None
-    assert refusal("bernoulli_mixture", "exact", {"clusters": 2}) is not None
+    assert unmet_need("gaussian_mixture", "kmeans", sphere) is None
+    full = unmet_need("gaussian_mixture", "kmeans", {"clusters": 2, "covariance": "full"})
+    assert full is not None and "spherical Gaussian" in full
+    assert unmet_need("markov_chain", "hard", {}) is not None
+    assert unmet_need("bernoulli_mixture", "exact", {"clusters": 2}) is not None
 
 
 def test_the_first_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

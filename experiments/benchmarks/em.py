@@ -12,9 +12,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from ppl_models.inference.em.loop import BLOCK, Plan, _block
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import soft
-from ppl_models.inference.statistics.em_loop import BLOCK, Plan, _block
 from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.models.gaussian_mixture import gaussian_mixture
 from ppl_models.program.model import Model

@@ -18,10 +18,10 @@ from numpyro.contrib.control_flow import scan
 from numpyro.infer.util import initialize_model
 
 from ppl_models.distributions import DiagonalGaussian, HiddenMarkov
+from ppl_models.inference.em.loop import BLOCK, Plan, _block
 from ppl_models.inference.mcmc.marginal_density import marginal_program
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import soft
-from ppl_models.inference.statistics.em_loop import BLOCK, Plan, _block
 from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.models.hidden_markov import hidden_markov
 from ppl_models.program.model import Model

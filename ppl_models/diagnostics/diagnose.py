@@ -11,21 +11,12 @@ from dataclasses import dataclass, field
 import pandas as pd
 import xarray as xr
 
+from ppl_models.diagnostics.findings import SEVERITIES, Finding
 from ppl_models.errors import InputError
 from ppl_models.posterior.labels.allocations import Responsibilities
 
-SEVERITIES = ("problem", "warning", "ok")
 #: Rows of the table that the text shows.
 SHOWN = 8
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at: how severe (see ``SEVERITIES``), what, and what to do."""
-
-    severity: str
-    what: str
-    advice: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ppl_models.diagnostics.diagnose import Finding
+from ppl_models.diagnostics.findings import Finding
 from ppl_models.diagnostics.label_invariants import convergence_table, invariants, numbers
 from ppl_models.diagnostics.sampler import sampler_findings
 from ppl_models.errors import InputError

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ppl_models.diagnostics.diagnose import Finding
+from ppl_models.diagnostics.findings import Finding
 from ppl_models.errors import InputError
 from ppl_models.posterior.labels.allocations import cluster_count, dataset_of, unit_dimension
 

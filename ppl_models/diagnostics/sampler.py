@@ -8,7 +8,7 @@ import arviz_stats
 import numpy as np
 import xarray as xr
 
-from ppl_models.diagnostics.diagnose import Finding
+from ppl_models.diagnostics.findings import Finding
 from ppl_models.posterior.labels.allocations import dataset_of
 
 #: More divergent transitions than this share are a problem; any is a warning (Betancourt 2017, A

@@ -59,7 +59,6 @@ class Sampler(NamedTuple):
 
 def _inside(problem: Problem, model: Model) -> Problem:
     """The problem on simulated data: read once, its numbers replaced."""
-    inner = Problem(model, problem.structure)
     missing = dict(problem.chunks.missing)
     data = {n: jnp.asarray(model.data[n]) for n in problem.families}
     centres = {n: f.centre(data[n]) for n, f in problem.families.items()}
@@ -71,11 +70,7 @@ def _inside(problem: Problem, model: Model) -> Problem:
     present = jnp.ones((1, problem.structure.rows), bool)
     order = jnp.arange(problem.structure.rows)
     parts = (Part(arrays, present),)
-    inner.__dict__["chunks"] = Chunks(parts, order, centres, problem.chunks.missing)
-    inner.__dict__["parameter_map"] = problem.parameter_map
-    inner.__dict__["example"] = problem.example
-    inner.__dict__["label_swaps"] = problem.label_swaps
-    return inner
+    return problem.on_data(model, Chunks(parts, order, centres, problem.chunks.missing))
 
 
 def _sampled(step: Callable[[Any], Any], state: Any, plan: Plan, read: Callable) -> Any:

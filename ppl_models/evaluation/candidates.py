@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jax import Array, random
 
+from ppl_models.inference.capabilities import ASSIGNMENT, HIDDEN, STATISTICS, require
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.suitability import refuse_unsuitable
 from ppl_models.program.model import Model
@@ -67,8 +68,7 @@ class Search:
         model, kept_out = hold_out(model, structure.rows, self.heldout, self.key)
         problem = Problem(model, model.structure(), self.progress)
         refuse_unsuitable(problem, observed)
-        problem.need_statistics("em")
-        problem.need_assignment("em", hidden=size == "states")
+        require("em", problem, (*STATISTICS, HIDDEN if size == "states" else ASSIGNMENT))
         return problem, kept_out
 
 

@@ -26,10 +26,10 @@ from ppl_models.evaluation.candidates import (
 )
 from ppl_models.evaluation.choose_states import climb_states, need_several, notes
 from ppl_models.fitting import fit
+from ppl_models.inference.em.driver import collapsed_components
+from ppl_models.inference.em.loop import run_em
 from ppl_models.inference.initial.starts import starting_values
-from ppl_models.inference.methods.em import collapsed
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.statistics.em_loop import run_em
 from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
@@ -232,7 +232,9 @@ def _shrunk(
     model: Model, values: Any, deviations: dict[str, Array], *, structure: Structure
 ) -> Array:
     """Which components of every start have collapsed, ``(start, cluster)``."""
-    return jax.lax.map(lambda v: collapsed(model, v, deviations, structure=structure), values)
+    return jax.lax.map(
+        lambda v: collapsed_components(model, v, deviations, structure=structure), values
+    )
 
 
 def _row(

@@ -18,7 +18,7 @@ from ppl_models.evaluation.candidates import (
     criteria,
     parameter_count,
 )
-from ppl_models.inference.methods.em import ascend
+from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.problem import Problem
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
@@ -67,7 +67,7 @@ def climb_states(search: Search) -> list[dict[str, Any]]:
     for states in search.candidates:
         problem, kept_out = search.problem("states", states)
         model = problem.model
-        found = ascend(
+        found = em_from_starts(
             problem,
             random.fold_in(search.key, states),
             starts=search.starts,

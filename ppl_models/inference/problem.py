@@ -1,9 +1,9 @@
-"""What a method is given, and what it gives back."""
+"""What a method is asked, a program with data, and what it answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.exponential.family import ExponentialFamily
-from ppl_models.errors import UnsupportedError
-from ppl_models.inference.method import Kind, Method, Treatment
+from ppl_models.inference.method import Capability, Kind, Lack, Method, Treatment
 from ppl_models.inference.objective import Objective
 from ppl_models.inference.statistics.chunks import Chunks, cut
+from ppl_models.program.dependencies import prior_dependencies
 from ppl_models.program.exchangeability import (
     LabelSwaps,
     clusters_exchangeable,
@@ -29,126 +30,142 @@ from ppl_models.program.structure import Structure
 
 @dataclass(frozen=True)
 class Problem:
-    """A program, its data and what was read off it.
+    """A program, its data and what was read off it; each thing is read when first asked for.
 
     Args:
         model: the program with data, arguments and fixed sites.
         structure: what was read off its trace.
         progress: whether to show progress bars.
+        same_program: a problem of the same program with other data of the same shape, whose
+            reading is taken over.
+        prepared: the data cut into chunks, where somebody has cut them.
     """
 
     model: Model
     structure: Structure
     progress: bool = False
+    same_program: Problem | None = field(default=None, repr=False)
+    prepared: Chunks | None = field(default=None, repr=False)
+
+    def on_data(self, model: Model, chunks: Chunks) -> Problem:
+        """The same problem on other data, which may be traced: nothing is read anew."""
+        return replace(self, model=model, same_program=self, prepared=chunks)
+
+    # ---- what was read off the program -------------------------------------------------------
 
     @cached_property
     def example(self) -> Pieces:
         """The program's densities at arbitrary values of the global sites."""
+        if self.same_program is not None:
+            return self.same_program.example
         values = self.structure.initial(jax.random.key(0))
         return evaluate(self.model, values, structure=self.structure)
 
     @cached_property
-    def families(self) -> dict[str, ExponentialFamily]:
-        """The emission families; refuses a program whose emissions are none."""
-        return self.example.families()
-
-    @property
-    def latent(self) -> bool:
-        """Whether an emission hides something of its own: a path of states."""
-        try:
-            return any(f.latent for f in self.families.values())
-        except UnsupportedError:
-            return False
-
-    @cached_property
-    def states(self) -> int:
-        """Number of states of the hidden paths of a program that assigns nothing else; else 0."""
-        if self.structure.assignment is not None or not self.latent:
-            return 0
-        return max(getattr(f, "states", 0) for f in self.families.values())
-
-    @cached_property
-    def chunks(self) -> Chunks:
-        """The data, cut into chunks."""
-        return cut(self.model.data, self.families)
-
-    @cached_property
     def parameter_map(self) -> ParameterMap:
         """Which site is which parameter."""
+        if self.same_program is not None:
+            return self.same_program.parameter_map
         return read_parameter_map(self.model, self.structure)
-
-    @cached_property
-    def known_priors(self) -> dict[str, Any]:
-        """The priors that do not depend on other sites: read once, for any number of passes."""
-        return {
-            n: p for n, p in self.example.priors.items() if n not in self.parameter_map.dependent
-        }
-
-    def independent_priors(self) -> dict[str, Any] | None:
-        """The priors of all global sites where none depends on another site; else None.
-
-        None too where the wiring was not needed so far: to read it costs more than this saves.
-        """
-        if "parameter_map" not in vars(self) or set(self.known_priors) != set(self.structure.names):
-            return None
-        return self.known_priors
 
     @cached_property
     def exchangeable(self) -> bool:
         """Whether clusters, or states, may change places without a change of the density."""
+        if self.same_program is not None:
+            return self.same_program.exchangeable
         if self.states:
             return states_exchangeable(self.model, self.structure, self.parameter_map, self.states)
         return clusters_exchangeable(self.model, self.structure, self.parameter_map)
 
     @cached_property
     def label_swaps(self) -> LabelSwaps | None:
-        """How clusters that are not exchangeable trade labels, if there is need of it."""
+        """How clusters that are not exchangeable trade labels; None where they need not."""
+        if self.same_program is not None:
+            return self.same_program.label_swaps
         if self.structure.assignment is None or self.exchangeable:
             return None
         return label_swaps(self.model, self.structure, self.parameter_map, self.example.priors)
 
     @cached_property
+    def known_priors(self) -> dict[str, Any]:
+        """The priors that do not depend on other sites: read once, for any number of passes."""
+        depends = prior_dependencies(self.model, self.structure)
+        return {n: p for n, p in self.example.priors.items() if not depends.get(n)}
+
+    @property
+    def independent_priors(self) -> dict[str, Any] | None:
+        """The priors of all global sites where none depends on another site; else None."""
+        known = self.known_priors
+        return known if set(known) == set(self.structure.names) else None
+
+    # ---- emissions ---------------------------------------------------------------------------
+
+    @cached_property
+    def emission_families(self) -> dict[str, ExponentialFamily | None]:
+        """Emission -> its family, one batch axis: the component.
+
+        None where it is no exponential family, or where its parameters differ from row to row.
+        """
+        families: dict[str, ExponentialFamily | None] = {}
+        for name, emission in self.example.emissions.items():
+            family = as_family(emission)
+            by_row = family is not None and family.batch_shape[-1:] not in ((), (1,))
+            families[name] = None if family is None or by_row else family.components()
+        return families
+
+    @cached_property
+    def families(self) -> dict[str, ExponentialFamily]:
+        """The emission families.
+
+        Raises:
+            UnsupportedError: an emission that is none; see ``capabilities.FAMILIES``.
+        """
+        return self.example.families()
+
+    @cached_property
+    def latent(self) -> bool:
+        """Whether an emission hides something of its own: a path of states."""
+        return any(f is not None and f.latent for f in self.emission_families.values())
+
+    @cached_property
+    def states(self) -> int:
+        """Number of states of the hidden paths of a program that assigns nothing else; else 0."""
+        if self.structure.assignment is not None or not self.latent:
+            return 0
+        return max(getattr(f, "states", 0) for f in self.emission_families.values())
+
+    # ---- data --------------------------------------------------------------------------------
+
+    @cached_property
+    def chunks(self) -> Chunks:
+        """The data, cut into chunks."""
+        return cut(self.model.data, self.families) if self.prepared is None else self.prepared
+
+    @cached_property
     def deviations(self) -> dict[str, Any]:
         """Standard deviation of every feature of real-valued data, over rows or over all steps."""
-        found = {}
+        deviations = {}
         for name, family in self.families.items():
             value = np.asarray(self.model.data[name], float)
             steps = family.latent and value.ndim > 2
-            found[name] = jnp.asarray(np.nanstd(value, axis=(0, 1) if steps else 0))
-        return found
+            deviations[name] = jnp.asarray(np.nanstd(value, axis=(0, 1) if steps else 0))
+        return deviations
 
-    def need_continuous(self, method: str) -> None:
-        """Refuse a program with global sites that are whole numbers."""
-        for site in self.structure.sites:
-            if site.support.is_discrete:
-                raise UnsupportedError(
-                    f"site '{site.name}' holds whole numbers for all rows, which "
-                    f"method='{method}' cannot draw: use method='pitman_yor_gibbs' or 'kneser_ney'"
-                )
+    # ---- capabilities ------------------------------------------------------------------------
 
-    def need_statistics(self, method: str) -> None:
-        """Refuse a program whose rows no statistics sum up."""
-        self.need_continuous(method)
-        if self.structure.locals:
-            raise UnsupportedError(
-                f"site '{self.structure.locals[0]}' is continuous and one for every row, which "
-                f"method='{method}' cannot sum out: use method='nuts'"
-            )
-        _ = self.families
-        weights = self.example.log_weights
-        if weights is not None and weights.shape[1] != 1:
-            raise UnsupportedError(
-                f"the weights of site '{self.structure.assignment}' differ from row to row, which "
-                f"method='{method}' does not serve: use method='nuts'"
-            )
+    @cached_property
+    def _lacks(self) -> dict[Capability, Lack | None]:
+        return {}
 
-    def need_assignment(self, method: str, *, hidden: bool = False) -> None:
-        """Refuse a program without a discrete site to assign (``hidden``: or hidden paths)."""
-        if self.structure.assignment is None and not (hidden and self.latent):
-            raise UnsupportedError(
-                f"the program assigns nothing (it has no discrete hidden site), so that "
-                f"method='{method}' has nothing to do: use method='exact', 'em' or 'nuts'"
-            )
+    def lack(self, capability: Capability) -> Lack | None:
+        """Why a capability is not offered; None if it is. Found out once."""
+        if capability not in self._lacks:
+            self._lacks[capability] = capability.lack(self)
+        return self._lacks[capability]
+
+    def offers(self, *capabilities: Capability) -> bool:
+        """Whether all of these are offered, asked in their order."""
+        return all(self.lack(capability) is None for capability in capabilities)
 
 
 @dataclass

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 from jax import random
 
+from ppl_models.program.dependencies import prior_dependencies
 from ppl_models.program.model import Globals, Model, Pieces, evaluate
 from ppl_models.program.parameters import ParameterValue, named_parameters
 from ppl_models.program.structure import Structure
@@ -44,13 +44,11 @@ class ParameterMap:
     Args:
         links: the sites that are a parameter.
         free: the other sites.
-        dependent: sites whose prior depends on another site.
         sticks: the free site whose sticks the weights are broken off by, or None.
     """
 
     links: tuple[ParameterLink, ...]
     free: tuple[str, ...]
-    dependent: tuple[str, ...] = ()
     sticks: str | None = None
 
     def of(self, emission: str) -> tuple[ParameterLink, ...]:
@@ -72,25 +70,24 @@ def read_parameter_map(model: Model, structure: Structure) -> ParameterMap:
     other = structure.initial(random.key(2))
     base = evaluate(model, start, structure=structure)
     links, free = [], []
-    dependent: set[str] = set()
+    depends = prior_dependencies(model, structure)
+    parents = frozenset().union(*depends.values())
     sticks = None
     # (the weights of one cluster have no freedom, and nothing to match)
     for site in (s.name for s in structure.sites if s.freedom):
         moved_sites = {**start, site: other[site]}
         moved = evaluate(model, moved_sites, structure=structure)
-        changed = [n for n in base.priors if not _same(base.priors[n], moved.priors[n])]
-        dependent.update(changed)
         link = None
-        if not changed:
+        if site not in parents:
             link = _link(site, structure, base, moved, start, moved_sites)
         if link is None:
             free.append(site)
             pairs = [(base, start[site]), (moved, other[site])]
-            if not changed and all(_breaks(p, structure, v) for p, v in pairs):
+            if site not in parents and all(_breaks(p, structure, v) for p, v in pairs):
                 sticks = site
         else:
             links.append(link)
-    return ParameterMap(tuple(links), tuple(free), tuple(sorted(dependent)), sticks)
+    return ParameterMap(tuple(links), tuple(free), sticks)
 
 
 def _link(
@@ -147,11 +144,6 @@ def _breaks(pieces: Pieces, structure: Structure, sticks: Any) -> bool:
         return False  # weights that differ from row to row
     left = np.append(1.0, np.cumprod(1 - np.asarray(sticks)))
     return np.allclose(np.ravel(probs), np.append(sticks, 1.0) * left, rtol=1e-5)
-
-
-def _same(a: Any, b: Any) -> bool:
-    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    return all(np.array_equal(x, y) for x, y in pairs)
 
 
 def _equal(parameter: Any, site: Any) -> bool:

@@ -18,7 +18,7 @@ from jax import Array, random
 
 from ppl_models.catalogue import program_name
 from ppl_models.data.progress import progress_bar
-from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.errors import InputError
 from ppl_models.inference.gradient.batches import make_batches
 from ppl_models.inference.gradient.checkpoints import fingerprint, load, save
 from ppl_models.inference.gradient.guides import Guide, Params
@@ -48,15 +48,6 @@ class Trained:
     kept_aside: np.ndarray
     steps: int
     converged: bool
-
-
-def refuse_latent_rows(problem: Problem, method: str) -> None:
-    """Refuse a program with a continuous latent for every row, or with nothing to move."""
-    if problem.structure.locals:
-        raise UnsupportedError(
-            f"site '{problem.structure.locals[0]}' is continuous and one for every row, which "
-            f"method='{method}' cannot sum out: use method='nuts'"
-        )
 
 
 def train(
@@ -95,7 +86,7 @@ def train(
     if checkpoint:
         course.resume(load(checkpoint, about))
     model = jax.tree.map(jnp.asarray, problem.model)
-    shared = (model, constant_priors(problem), step_key)
+    shared = (model, problem.known_priors, step_key)
     data = tuple(bucket.data for bucket in batches.buckets)
     with progress_bar(plan.steps, label, problem.progress) as bar:
         bar.update(int(course.state.step))
@@ -122,19 +113,6 @@ def log_joint_at(problem: Problem, values: Globals, plan: Training) -> float:
     everything = make_batches(problem, np.arange(problem.structure.rows), 4 * plan.batch, 0)
     pieces = evaluate(problem.model, values, structure=problem.structure)
     return row_total(problem, values, everything) + float(pieces.log_prior)
-
-
-def constant_priors(problem: Problem) -> dict[str, Any]:
-    """Priors that no site moves: read once, from all rows, also where data set their scale."""
-    model, structure = problem.model, problem.structure
-    one, other = (
-        evaluate(model, structure.initial(random.key(i)), structure=structure) for i in (1, 2)
-    )
-    return {
-        name: prior
-        for name, prior in one.priors.items()
-        if all(map(np.array_equal, *map(jax.tree.leaves, (prior, other.priors[name]))))
-    }
 
 
 def _split(problem: Problem, plan: Training, key: Array) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from numpyro.distributions import biject_to
 from numpyro.infer.gibbs import GIBBS_SITES_KWARG
 from numpyro.infer.mcmc import MCMCKernel
 
+from ppl_models.inference.capabilities import STATISTICS, require
 from ppl_models.inference.mcmc.hmc_step import HmcState, hmc_step
 from ppl_models.inference.mcmc.label_swaps import swap_labels, without_sticks
 from ppl_models.inference.problem import Problem
@@ -47,11 +48,10 @@ class StatisticsGibbs(MCMCKernel):
             keep_assignments: put every sweep's assignments into the state.
 
         >>> import numpy as np
-        >>> from numpyro.infer import MCMC
-        >>> from ppl_models.inference.problem import Problem
-        >>> from ppl_models.program.exchangeability import LabelSwaps
-    from ppl_models.program.model import Model
-        >>> from ppl_models.models.poisson_mixture import poisson_mixture
+    >>> from numpyro.infer import MCMC
+    >>> from ppl_models.inference.problem import Problem
+    >>> from ppl_models.program.model import Model
+    >>> from ppl_models.models.poisson_mixture import poisson_mixture
         >>> model = Model(poisson_mixture, {"x": np.array([1, 2, 9, 8])}, {"clusters": 2}, {})
         >>> kernel = StatisticsGibbs(Problem(model, model.structure()))
         >>> sampler = MCMC(kernel, num_warmup=5, num_samples=5, progress_bar=False)
@@ -69,7 +69,7 @@ class StatisticsGibbs(MCMCKernel):
         sites: tuple[str, ...] | None = None,
         keep_assignments: bool = False,
     ):
-        problem.need_statistics("gibbs")
+        require("gibbs", problem, STATISTICS)
         self.problem = problem
         self.sites = problem.structure.names if sites is None else tuple(sites)
         self.keep_assignments = keep_assignments

@@ -22,7 +22,14 @@ from numpyro.primitives import Messenger
 
 from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.exponential.family import ExponentialFamily, StackedFamily
-from ppl_models.errors import UnsupportedError
+from ppl_models.inference.capabilities import (
+    DROPPABLE_CELLS,
+    FAMILIES,
+    HIDDEN,
+    NO_ROW_LATENTS,
+    NOTHING_HIDDEN,
+    STATISTICS,
+)
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks, Families
 from ppl_models.inference.statistics.e_step import (
@@ -125,14 +132,11 @@ def _nearby(origin: Origin, log_weights: Array, families: Families, chunks: Chun
 
 
 def _one_pass(problem: Problem) -> bool:
-    """Whether rows are assigned and statistics sum them up."""
-    try:
-        problem.need_statistics("nuts")
-    except UnsupportedError:
+    """Whether rows hide something and statistics sum them up."""
+    if not problem.offers(*STATISTICS, HIDDEN):
         return False
     gaps = [problem.families[n] for n, missing in problem.chunks.missing if missing]
-    hidden = problem.structure.assignment is not None or problem.latent
-    return hidden and all(f.expects_missing for f in gaps)
+    return all(f.expects_missing for f in gaps)
 
 
 def _factor(problem: Problem, origin: Origin | None) -> Callable[[dict[str, Any]], Array]:
@@ -196,14 +200,7 @@ def _families(found: dict[str, Any], structure: Structure) -> Families:
 
 def _statistics(problem: Problem) -> Expectations | None:
     """The rows' statistics where they are all that the density needs."""
-    if problem.structure.assignment is not None or problem.structure.locals or problem.latent:
-        return None
-    try:
-        families = problem.families
-    except UnsupportedError:
-        return None
-    gaps = any(missing for _, missing in problem.chunks.missing)
-    if gaps and not all(f.factorises for f in families.values()):
+    if not problem.offers(NO_ROW_LATENTS, FAMILIES, NOTHING_HIDDEN, DROPPABLE_CELLS):
         return None
     return e_step(problem.example, problem.structure, problem.chunks)
 

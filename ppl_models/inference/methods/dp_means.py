@@ -14,19 +14,11 @@ from jax import Array
 
 from ppl_models.errors import InputError
 from ppl_models.inference.method import Method
-from ppl_models.inference.methods.kmeans import _log_density
-from ppl_models.inference.methods.kmeans import check as check_kmeans
+from ppl_models.inference.methods.kmeans import SPHERES, _log_density
 from ppl_models.inference.objective import DP_MEANS_COST
 from ppl_models.inference.problem import Problem, Result
 
-__all__ = ["check", "dp_means"]
-
-METHOD = Method("point", "hard", DP_MEANS_COST)
-
-
-def check(problem: Problem) -> None:
-    """As k-means: a spherical Gaussian emission, complete data."""
-    check_kmeans(problem)
+METHOD = Method("point", "hard", DP_MEANS_COST, SPHERES)
 
 
 def dp_means(

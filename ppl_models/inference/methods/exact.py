@@ -16,8 +16,14 @@ from jax import Array, random
 
 from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.distributions.sequences.token_chain import TokenChain
-from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.inference.method import Method
+from ppl_models.errors import InputError
+from ppl_models.inference.capabilities import (
+    CONJUGATE,
+    DROPPABLE_CELLS,
+    NOTHING_HIDDEN,
+    STATISTICS,
+)
+from ppl_models.inference.method import Capability, Lack, Method
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import e_step
@@ -28,42 +34,24 @@ from ppl_models.program.structure import Structure
 
 MOST_NUMBERS = 500_000_000  #: of all draws together: 4 GB in double precision
 
-METHOD = Method("draws")
 
-
-def check(problem: Problem) -> None:
-    """Nothing may be hidden, no cell missing, and every site conjugate given the data alone."""
-    problem.need_statistics("exact")
-    structure = problem.structure
-    if structure.assignment is not None:
-        raise UnsupportedError(
-            f"site '{structure.assignment}' is hidden, so that there is no closed form: "
-            "use method='gibbs', 'nuts' or 'em'"
-        )
-    if problem.latent:
-        raise UnsupportedError(
-            f"site '{structure.emissions[0]}' hides a path of states, so that there is no closed "
-            "form: use method='gibbs', 'nuts' or 'em'"
-        )
-    gaps = [
-        n for n, missing in problem.chunks.missing if missing and not problem.families[n].factorises
-    ]
-    if gaps:
-        raise UnsupportedError(
-            f"site '{gaps[0]}' has missing cells that its family cannot leave out, so that there "
-            "is no closed form: use method='nuts'"
-        )
-    links, free = conjugate_sites(problem.model, structure, problem.parameter_map, problem.chunks)
-    if free:
-        raise UnsupportedError(f"the prior of site '{free[0]}' is not conjugate: use method='nuts'")
+def _posteriors_depend(problem: Problem) -> Lack | None:
+    """Each site may be conjugate given the others, and the posterior of all have no closed form."""
+    links, _ = conjugate_sites(
+        problem.model, problem.structure, problem.parameter_map, problem.chunks
+    )
     one, other = (_posteriors(problem, links, seed) for seed in (1, 2))
     for link, a, b in zip(links, one, other, strict=True):
         same = jax.tree.map(lambda x, y: bool(np.allclose(x, y)), a, b)
         if not all(jax.tree.leaves(same)):
-            raise UnsupportedError(
-                f"the posterior of site '{link.site}' depends on other sites, so that there is "
-                "no closed form of all: use method='nuts'"
-            )
+            return Lack(f"the posterior of site '{link.site}' depends on other sites")
+    return None
+
+
+CLOSED_FORM = Capability("posteriors that do not depend on each other", _posteriors_depend)
+METHOD = Method(
+    "draws", needs=(*STATISTICS, NOTHING_HIDDEN, DROPPABLE_CELLS, CONJUGATE, CLOSED_FORM)
+)
 
 
 def exact(problem: Problem, key: Array, *, chains: int = 4, draws: int = 1000) -> Result:

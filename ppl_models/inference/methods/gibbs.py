@@ -13,31 +13,15 @@ import numpy as np
 from jax import Array, random
 from numpyro.infer import MCMC
 
-from ppl_models.distributions.hmm.statistics import HiddenStatistics
-from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.inference.initial.chain_starts import dispersed_starts
+from ppl_models.errors import InputError
+from ppl_models.inference.capabilities import DRAWABLE_CELLS, STATISTICS
+from ppl_models.inference.mcmc.chain_starts import dispersed_starts
 from ppl_models.inference.mcmc.gibbs_kernel import StatisticsGibbs
 from ppl_models.inference.method import Method
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
 
-METHOD = Method("draws")
-
-
-def check(problem: Problem) -> None:
-    """Needs statistics, and of hidden chains side by side cells that can be left out."""
-    problem.need_statistics("gibbs")
-    for name, gaps in problem.chunks.missing:
-        family = problem.families[name]
-        several = isinstance(family, HiddenStatistics) and problem.structure.assignment is not None
-        if gaps and several and not family.emission.factorises:
-            raise UnsupportedError(
-                f"site '{name}' is missing some features of a step, which are drawn for one hidden "
-                "chain and not for one of every cluster: use method='em' or 'nuts', or "
-                "covariance='diagonal'"
-            )
-    if problem.structure.assignment is None:
-        _ = problem.parameter_map  # nothing to assign: the sweep only draws the globals
+METHOD = Method("draws", needs=(*STATISTICS, DRAWABLE_CELLS))
 
 
 def gibbs(

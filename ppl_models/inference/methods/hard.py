@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ppl_models.inference.capabilities import HIDDEN, STATISTICS
+from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.method import Method
-from ppl_models.inference.methods.em import ascend
 from ppl_models.inference.objective import LOG_JOINT
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.chunks import Chunks, over_chunks
@@ -22,13 +23,7 @@ from ppl_models.inference.statistics.e_step import log_joint_by_cluster, winners
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
-METHOD = Method("point", "hard", LOG_JOINT)
-
-
-def check(problem: Problem) -> None:
-    """Needs statistics and something to assign."""
-    problem.need_statistics("hard")
-    problem.need_assignment("hard", hidden=True)
+METHOD = Method("point", "hard", LOG_JOINT, (*STATISTICS, HIDDEN))
 
 
 def hard(
@@ -53,7 +48,7 @@ def hard(
     Returns:
         One point, the best start's; ``assignment`` are its rows' best clusters.
     """
-    result = ascend(
+    result = em_from_starts(
         problem,
         key,
         starts=starts,

@@ -17,40 +17,46 @@ import numpy as np
 from jax import Array
 
 from ppl_models.data.progress import progress_bar
-from ppl_models.distributions import SphericalGaussian, UnivariateGaussian
+from ppl_models.distributions import (
+    DiagonalGaussian,
+    FullGaussian,
+    SphericalGaussian,
+    TiedGaussian,
+    UnivariateGaussian,
+)
 from ppl_models.distributions.exponential.family import ExponentialFamily
-from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.errors import InputError
+from ppl_models.inference.capabilities import ASSIGNMENT, STATISTICS
 from ppl_models.inference.hamerly import hamerly
 from ppl_models.inference.initial.starts import seed_points, seeds
-from ppl_models.inference.method import Method
+from ppl_models.inference.method import Capability, Lack, Method
 from ppl_models.inference.objective import SUM_OF_SQUARES
 from ppl_models.inference.problem import Problem, Result
 
-METHOD = Method("point", "hard", SUM_OF_SQUARES)
+
+def _no_sphere(problem: Problem) -> Lack | None:
+    if len(problem.families) != 1:
+        return Lack(f"there are {len(problem.families)} observed sites")
+    ((name, family),) = problem.families.items()
+    if isinstance(family, SphericalGaussian | UnivariateGaussian):
+        return None
+    chosen = "covariance" in inspect.signature(problem.model.function).parameters
+    gaussian = isinstance(family, DiagonalGaussian | FullGaussian | TiedGaussian)
+    advice = "give covariance='spherical'" if chosen and gaussian else ""
+    return Lack(f"site '{name}' emits from {type(family).__name__}", advice)
 
 
-def check(problem: Problem) -> None:
-    """A spherical (or univariate) Gaussian emission, complete data."""
-    problem.need_statistics("kmeans")
-    problem.need_assignment("kmeans")
-    families = problem.families
-    if len(families) != 1:
-        raise UnsupportedError(
-            "k-means is the limit of one emission: use method='hard' for several"
-        )
-    ((name, family),) = families.items()
-    if not isinstance(family, SphericalGaussian | UnivariateGaussian):
-        chosen = "covariance" in inspect.signature(problem.model.function).parameters
-        advice = "give covariance='spherical', or use method='hard'"
-        raise UnsupportedError(
-            f"k-means is the limit of a spherical Gaussian mixture, and site '{name}' emits from "
-            f"{type(family).__name__}: {advice if chosen else "use method='hard'"}"
-        )
-    if dict(problem.chunks.missing)[name]:
-        raise UnsupportedError(
-            f"site '{name}' has missing cells, which have no distance: use method='em', which "
-            "leaves them out"
-        )
+def _missing_cells(problem: Problem) -> Lack | None:
+    for name, missing in problem.chunks.missing:
+        if missing:
+            return Lack(f"site '{name}' has missing cells, which have no distance")
+    return None
+
+
+SPHERE = Capability("one spherical Gaussian emission, whose limit it is", _no_sphere)
+COMPLETE_ROWS = Capability("complete rows", _missing_cells)
+SPHERES = (*STATISTICS, ASSIGNMENT, SPHERE, COMPLETE_ROWS)
+METHOD = Method("point", "hard", SUM_OF_SQUARES, SPHERES)
 
 
 def kmeans(
@@ -90,7 +96,7 @@ def kmeans(
     table = np.full((len(runs), longest), np.nan)
     for row, run in zip(table, runs, strict=True):
         row[: len(run[1])] = run[1]
-    notes = [] if converged else ["the kept start did not converge: raise iterations"]
+    notes = [] if converged else ["the best start did not converge: raise iterations"]
     return Result(
         _values(problem, loc[order], inertia),
         METHOD,

@@ -14,17 +14,12 @@ from jax import Array
 
 from ppl_models.distributions.sequences.ngrams import Ngrams
 from ppl_models.inference.method import Method
-from ppl_models.inference.pitman_yor.counts import held, need_franchise, seen_of
+from ppl_models.inference.pitman_yor.counts import FRANCHISE, NGRAM_COUNTS, held, seen_of
 from ppl_models.inference.problem import Problem, Result
 
 FALLBACK = (0.5, 1.0, 1.5)  #: KenLM's discounts where the counts give none
 
-METHOD = Method("point")
-
-
-def check(problem: Problem) -> None:
-    """A program of contexts that back off."""
-    need_franchise(problem, "kneser_ney")
+METHOD = Method("point", needs=(NGRAM_COUNTS, FRANCHISE))
 
 
 def kneser_ney(problem: Problem, key: Array) -> Result:

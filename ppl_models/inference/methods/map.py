@@ -12,29 +12,23 @@ import numpy as np
 from jax import Array, random
 
 from ppl_models.errors import InputError
+from ppl_models.inference.capabilities import CONTINUOUS_SITES, NO_ROW_LATENTS
+from ppl_models.inference.em.driver import cluster_order
 from ppl_models.inference.gradient.guides import Guide
 from ppl_models.inference.gradient.objective import Training
+from ppl_models.inference.gradient.starts import gradient_starts
 from ppl_models.inference.gradient.training import (
     Trained,
     courses,
     log_joint_at,
-    refuse_latent_rows,
     train,
 )
-from ppl_models.inference.initial.gradient_starts import gradient_starts
 from ppl_models.inference.method import Method
-from ppl_models.inference.methods.em import cluster_order
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.program.axes import cluster_axes, permute_clusters
 
-METHOD = Method("point", "soft", LOG_POSTERIOR)
-
-
-def check(problem: Problem) -> None:
-    """Serves every program without a continuous latent for every row."""
-    refuse_latent_rows(problem, "map")
-    problem.need_continuous("map")
+METHOD = Method("point", "soft", LOG_POSTERIOR, (NO_ROW_LATENTS, CONTINUOUS_SITES))
 
 
 def map(  # noqa: A001
@@ -116,7 +110,7 @@ def _best(
     if not np.isfinite(final[best]):
         notes.append("no start ended at a finite density: lower rate or clip")
     if not found[best].converged:
-        notes.append("the kept start still moved at the end: raise steps")
+        notes.append("the best start still moved at the end: raise steps")
     if plan.held_out:
         notes.append(
             f"{plan.held_out:.0%} of the rows were kept aside to stop by, and took no part in the "
@@ -131,5 +125,5 @@ def _best(
     starts = courses(found, final)
     starts["converged"] = (("start",), np.array([trained.converged for trained in found]))
     starts["kept"] = (("start",), np.arange(len(found)) == best)
-    starts["origin"] = (("start",), np.array(kinds))
+    starts["initialization"] = (("start",), np.array(kinds))
     return Result({n: v[None, None] for n, v in point.items()}, METHOD, {}, starts, notes=notes)

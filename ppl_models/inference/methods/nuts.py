@@ -17,7 +17,8 @@ from numpyro.infer import MCMC, NUTS, init_to_uniform
 from numpyro.infer.util import potential_energy
 
 from ppl_models.errors import InputError
-from ppl_models.inference.initial.chain_starts import dispersed_starts
+from ppl_models.inference.capabilities import CONTINUOUS_SITES
+from ppl_models.inference.mcmc.chain_starts import dispersed_starts
 from ppl_models.inference.mcmc.marginal_density import Origin, marginal_program, origin_at
 from ppl_models.inference.mcmc.nuts_label_swaps import LabelSwapNUTS
 from ppl_models.inference.method import Method
@@ -38,12 +39,7 @@ FIELDS = {
     "adapt_state.step_size": "step_size",
 }
 
-METHOD = Method("draws")
-
-
-def check(problem: Problem) -> None:
-    """Serves every program; discrete sites beyond one assignment are refused by the reading."""
-    problem.need_continuous("nuts")
+METHOD = Method("draws", needs=(CONTINUOUS_SITES,))
 
 
 def nuts(

@@ -15,9 +15,9 @@ from numpyro.distributions import Beta, Gamma
 
 from ppl_models.data.progress import progress_bar
 from ppl_models.distributions.convert import unwrap
-from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.inference.method import Method
-from ppl_models.inference.pitman_yor.counts import SITES, held, need_franchise, seen_of
+from ppl_models.errors import InputError
+from ppl_models.inference.method import Capability, Lack, Method
+from ppl_models.inference.pitman_yor.counts import FRANCHISE, NGRAM_COUNTS, SITES, held, seen_of
 from ppl_models.inference.pitman_yor.franchise import Franchise
 from ppl_models.inference.problem import Problem, Result
 
@@ -28,26 +28,31 @@ IN_SAMPLE = (
 )
 ROOM = 1e-9  #: discounts stay so far from 0 and 1, which are limits
 
-METHOD = Method("draws")
 
-
-def check(problem: Problem) -> None:
-    """A program of contexts that back off, with one discount each."""
-    need_franchise(problem, "pitman_yor_gibbs")
+def _several_discounts(problem: Problem) -> Lack | None:
     for site in problem.structure.sites:
         if site.name == "discount" and len(site.shape) > 1:
-            raise UnsupportedError(
-                f"site 'discount' has {site.shape[1]} discounts for every length of context and a "
-                "Pitman-Yor process has one: give discounts=1, or use method='kneser_ney'"
+            return Lack(
+                f"site 'discount' has {site.shape[1]} for every length of context",
+                "give discounts=1",
             )
+    return None
+
+
+def _other_priors(problem: Problem) -> Lack | None:
     for name, kind in PRIORS.items():
         prior = unwrap(problem.example.priors.get(name))
         if prior is not None and not isinstance(prior, kind):
-            raise UnsupportedError(
-                f"the prior of site '{name}' is {type(prior).__name__}, from which "
-                f"method='pitman_yor_gibbs' draws nothing: give {kind.__name__}, or hold the "
-                "site by fixed="
+            return Lack(
+                f"the prior of site '{name}' is {type(prior).__name__}",
+                f"give {kind.__name__}, or hold the site by fixed=",
             )
+    return None
+
+
+ONE_DISCOUNT = Capability("one discount, as a Pitman-Yor process has", _several_discounts)
+BETA_AND_GAMMA = Capability("Beta discounts and Gamma concentrations", _other_priors)
+METHOD = Method("draws", needs=(NGRAM_COUNTS, FRANCHISE, ONE_DISCOUNT, BETA_AND_GAMMA))
 
 
 def pitman_yor_gibbs(

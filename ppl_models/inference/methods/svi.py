@@ -14,21 +14,16 @@ import numpy as np
 from jax import Array, random
 
 from ppl_models.errors import InputError
+from ppl_models.inference.capabilities import CONTINUOUS_SITES, NO_ROW_LATENTS
 from ppl_models.inference.gradient.guides import SHAPES, Guide, draws_of
 from ppl_models.inference.gradient.objective import Training
-from ppl_models.inference.gradient.training import courses, refuse_latent_rows, train
-from ppl_models.inference.initial.gradient_starts import gradient_starts
+from ppl_models.inference.gradient.starts import gradient_starts
+from ppl_models.inference.gradient.training import courses, train
 from ppl_models.inference.method import Method
 from ppl_models.inference.objective import EVIDENCE_BOUND
 from ppl_models.inference.problem import Problem, Result
 
-METHOD = Method("draws", "soft", EVIDENCE_BOUND)
-
-
-def check(problem: Problem) -> None:
-    """Serves every program without a continuous latent for every row."""
-    refuse_latent_rows(problem, "svi")
-    problem.need_continuous("svi")
+METHOD = Method("draws", "soft", EVIDENCE_BOUND, (NO_ROW_LATENTS, CONTINUOUS_SITES))
 
 
 def svi(

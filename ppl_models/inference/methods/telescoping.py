@@ -17,9 +17,10 @@ from jax import Array, lax, random
 from jax.scipy.special import betaln, gammaln
 
 from ppl_models.data.progress import progress_bar
-from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.errors import InputError
+from ppl_models.inference.capabilities import ASSIGNMENT, CONJUGATE, DRAWABLE_CELLS, STATISTICS
 from ppl_models.inference.initial.starts import starting_values
-from ppl_models.inference.method import Method
+from ppl_models.inference.method import Capability, Lack, Method
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.assignment_draws import draw_and_sum
 from ppl_models.inference.statistics.chunks import Chunks
@@ -31,22 +32,21 @@ from ppl_models.program.structure import Structure
 BLOCK = 200  #: sweeps between looks at the clock
 ALPHA_STEP = 1.0  #: standard deviation of the random walk of log α
 
-METHOD = Method("draws")
+
+def _other_weights(problem: Problem) -> Lack | None:
+    """Weights are replaced by Dirichlet ones, which clusters without rows need too."""
+    assignment = problem.structure.assignment
+    if any(link.emission == assignment for link in problem.parameter_map.links):
+        return None
+    return Lack(f"the weights of site '{assignment}' are no site as they stand")
 
 
-def check(problem: Problem) -> None:
-    """Every site conjugate, the weights a Dirichlet."""
-    problem.need_statistics("telescoping")
-    problem.need_assignment("telescoping")
-    links, free = conjugate_sites(
-        problem.model, problem.structure, problem.parameter_map, problem.chunks
-    )
-    if free or not any(w.emission == problem.structure.assignment for w in links):
-        name = free[0] if free else problem.structure.assignment
-        raise UnsupportedError(
-            f"site '{name}' has no closed form given the assignments, which clusters without rows "
-            "need: use method='gibbs' with weights='stick_breaking'"
-        )
+DIRICHLET_WEIGHTS = Capability("weights with a Dirichlet prior", _other_weights)
+METHOD = Method(
+    "draws",
+    needs=(*STATISTICS, ASSIGNMENT, DRAWABLE_CELLS, CONJUGATE, DIRICHLET_WEIGHTS),
+    keeps_priors=False,
+)
 
 
 def telescoping(

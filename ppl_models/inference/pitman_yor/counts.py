@@ -10,28 +10,29 @@ from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.sequences.ngram_chain import NgramChain
 from ppl_models.distributions.sequences.ngrams import Ngrams
 from ppl_models.distributions.sequences.table_counts import Tables
-from ppl_models.errors import UnsupportedError
+from ppl_models.inference.method import Capability, Lack
 from ppl_models.inference.problem import Problem
 
 SITES = ("discount", "concentration")
 
 
-def need_franchise(problem: Problem, method: str) -> None:
-    """Refuse programs other than sequences that back off by discounts and concentrations."""
-    structure = problem.structure
+def _no_ngrams(problem: Problem) -> Lack | None:
     for name, emission in problem.example.emissions.items():
         if not isinstance(unwrap(emission), NgramChain):
-            raise UnsupportedError(
-                f"method='{method}' is for sparse n-grams alone, and site '{name}' emits from "
-                f"{type(unwrap(emission)).__name__}: use method='nuts'"
-            )
-    known = {*structure.names, *problem.model.fixed}
+            return Lack(f"site '{name}' emits from {type(unwrap(emission)).__name__}")
+    return None
+
+
+def _other_sites(problem: Problem) -> Lack | None:
+    known = {*problem.structure.names, *problem.model.fixed}
     tables = [n for n, p in problem.example.priors.items() if isinstance(unwrap(p), Tables)]
-    if tables != ["tables"] or not known <= {*SITES, "tables"} or not known >= set(SITES):
-        raise UnsupportedError(
-            f"method='{method}' serves programs whose global sites are {', '.join(SITES)} and "
-            f"tables, and this one has {', '.join(sorted(known))}: give 'pitman_yor_chain'"
-        )
+    if tables == ["tables"] and set(SITES) <= known <= {*SITES, "tables"}:
+        return None
+    return Lack(f"the sites are {', '.join(sorted(known))}", "give the program 'pitman_yor_chain'")
+
+
+NGRAM_COUNTS = Capability("sparse counts of n-grams", _no_ngrams)
+FRANCHISE = Capability(f"global sites that are {', '.join(SITES)} and tables", _other_sites)
 
 
 def seen_of(problem: Problem) -> Ngrams:

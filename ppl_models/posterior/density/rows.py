@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,7 +16,7 @@ from jax.scipy.special import logsumexp
 from numpyro.distributions import Distribution
 
 from ppl_models.distributions.priors import prior_density
-from ppl_models.errors import UnsupportedError
+from ppl_models.inference.capabilities import FAMILIES
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.chunks import Families, by_length
 from ppl_models.posterior.density.impossible import with_impossible
@@ -116,7 +115,7 @@ def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]:
     data = {n: np.asarray(v) for n, v in problem.model.data.items()}
     families: Families = {}
     if sum(v.size for v in data.values()) > FEW_CELLS:  # else all fit, whatever they are
-        with suppress(UnsupportedError):  # emissions that are no families have no lengths
+        if problem.offers(FAMILIES):  # others have no lengths
             families = problem.families
     whole = [(np.arange(problem.structure.rows), None)]
     for rows, width in by_length(families, data) if families else whole:
@@ -145,7 +144,7 @@ def log_prior_of_draws(problem: Problem, result: Result) -> dict[str, np.ndarray
     """Log prior density of every global site at every draw, ``(chain, draw)``."""
     shape = next(iter(result.values.values())).shape[:2]
     flat = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])) for n, v in result.values.items()}
-    priors = problem.independent_priors()
+    priors = problem.independent_priors
     if priors is not None:  # each for itself: compiled once for data of all sizes
         found = {n: _log_density_of_site(prior, flat[n]) for n, prior in priors.items()}
     else:

@@ -16,13 +16,12 @@ from numpyro import handlers
 from numpyro.distributions import Dirichlet, Distribution
 
 from ppl_models.distributions.conditionals import DirichletConditional
-from ppl_models.errors import UnsupportedError
-from ppl_models.inference.initial.gradient_starts import draw_prior
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import by_length
 from ppl_models.inference.statistics.m_step import plain_prior
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Model
+from ppl_models.program.prior_draws import draw_prior
 from ppl_models.program.structure import Structure
 
 MUCH = 1_000_000  #: cells from which on it pays to optimise what draws them
@@ -100,11 +99,9 @@ def draw_again(
     Sequences that do not end by themselves have NaN where the observed one has ended. Those whose
     lengths differ much are drawn in parts by length.
     """
-    try:
-        ((name, family),) = problem.families.items()
-    except (UnsupportedError, ValueError):
-        return draw_data(problem, values, key, count)
-    if not family.latent or getattr(family, "ends", True):
+    emissions = list(problem.emission_families.items())
+    name, family = emissions[0]
+    if len(emissions) > 1 or family is None or not family.latent or getattr(family, "ends", True):
         return draw_data(problem, values, key, count)
     model = problem.model
     data = np.asarray(model.data[name])
@@ -162,7 +159,7 @@ def prior_draws(
         raise NotImplementedError("whole numbers that are drawn given the data have no prior draws")
     site_key, data_key = random.split(key)
     names = problem.structure.names
-    priors = problem.independent_priors()
+    priors = problem.independent_priors
     if priors is not None:  # each for itself: compiled once for data of all sizes
         keys = random.split(site_key, len(names))
         drawn: Mapping[str, Any] = {

@@ -12,13 +12,14 @@ from jax import Array, random
 from numpyro.distributions import biject_to
 from numpyro.distributions.transforms import IdentityTransform
 
-from ppl_models.errors import UnsupportedError
-from ppl_models.inference.methods.em import em
+from ppl_models.inference.capabilities import STATISTICS, refusal
+from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.problem import Problem
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
+SEARCH_ITERATIONS = 300  #: of EM from each start that looks for the mode
 EXTREME = 12.0  #: an unconstrained coordinate beyond this is at a boundary, where nothing moves
 INWARD = 5e-3  #: share by which a mode on a boundary is moved towards the inside
 
@@ -44,14 +45,22 @@ def dispersed_starts(
     reported: dict[str, Any] = {}
     notes: list[str] = []
     mode, dispersion_used = inside, 1.0
-    if starts > 0:
-        try:
-            problem.need_statistics("em")
-            found = em(problem, em_key, starts=starts, iterations=300)
-            mode = {n: jnp.asarray(v[0, 0]) for n, v in found.values.items()}
-            reported, notes, dispersion_used = dict(found.starts), found.notes, dispersion
-        except UnsupportedError as error:
-            notes = [f"chains started at random, for em cannot look for a mode: {error}"]
+    if starts > 0 and problem.offers(*STATISTICS):
+        search = em_from_starts(
+            problem,
+            em_key,
+            starts=starts,
+            iterations=SEARCH_ITERATIONS,
+            tolerance=None,
+            priors="program",
+            assignments="soft",
+            label="em",
+        )
+        mode = {n: jnp.asarray(v[0, 0]) for n, v in search.values.items()}
+        reported, notes, dispersion_used = dict(search.starts), search.notes, dispersion
+    elif starts > 0:
+        why = refusal("em", problem, STATISTICS)
+        notes = [f"chains started at random, for EM cannot look for a mode: {why}"]
     initial, points = _move(
         model, mode, inside, move_key, dispersion_used, chains=chains, structure=structure
     )

@@ -9,16 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
-from numpyro import handlers
 from numpyro.distributions import biject_to
 
-from ppl_models.errors import UnsupportedError
+from ppl_models.inference.capabilities import ASSIGNMENT, STATISTICS
 from ppl_models.inference.gradient.objective import row_densities
 from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model
+from ppl_models.program.prior_draws import draw_prior
 from ppl_models.program.structure import Structure
 
 TRIES = 8  #: draws of the prior, of which the best is the start
@@ -37,14 +37,10 @@ def gradient_starts(problem: Problem, key: Array, starts: int) -> tuple[list[Glo
         starts: number of starts.
     """
     model, structure = problem.model, problem.structure
-    if structure.assignment is not None:
-        try:
-            problem.need_statistics("map")
-            links, free = conjugate_sites(model, structure, problem.parameter_map, problem.chunks)
-            values, kinds = starting_values(problem, links, free, key, starts, flat=False)
-            return [{n: v[i] for n, v in values.items()} for i in range(starts)], kinds
-        except UnsupportedError:
-            pass
+    if problem.offers(ASSIGNMENT, *STATISTICS):
+        links, free = conjugate_sites(model, structure, problem.parameter_map, problem.chunks)
+        values, kinds = starting_values(problem, links, free, key, starts, flat=False)
+        return [{n: v[i] for n, v in values.items()} for i in range(starts)], kinds
     chosen = np.sort(np.random.default_rng(0).permutation(structure.rows)[:SAMPLE])
     sample = {n: jnp.asarray(np.asarray(v)[chosen]) for n, v in model.data.items()}
     share = structure.rows / len(chosen)
@@ -62,38 +58,6 @@ def gradient_starts(problem: Problem, key: Array, starts: int) -> tuple[list[Glo
         else:
             found.append(structure.initial(each))
     return found, ["prior" if np.isfinite(height).any() else "random"] * starts
-
-
-def draw_prior(model: Model, keys: Array, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Draws of the prior ``(key, ...)``, in blocks of one size: any number is compiled once.
-
-    Args:
-        model: the program.
-        keys: a random key for every draw.
-        names: global sites that are wanted.
-
-    Raises:
-        NotImplementedError: a prior that cannot be drawn from.
-    """
-    numbers, kind = np.asarray(random.key_data(keys)), random.key_impl(keys)
-    count = len(numbers)
-    padded = np.concatenate([numbers, np.repeat(numbers[:1], -count % TRIES, axis=0)])
-    blocks = [
-        _prior(model, padded[first : first + TRIES], names=names, kind=kind)
-        for first in range(0, len(padded), TRIES)
-    ]
-    return {n: np.concatenate([np.asarray(b[n]) for b in blocks])[:count] for n in names}
-
-
-@partial(jax.jit, static_argnames=("names", "kind"), compiler_options=QUICK)
-def _prior(model: Model, numbers: Array, *, names: tuple[str, ...], kind: Any) -> Globals:
-    def one(key: Array) -> Globals:
-        # (the data stay observed: how to draw them would be compiled for nothing)
-        program = handlers.substitute(model.run, data=model.fixed)
-        trace = handlers.trace(handlers.seed(program, key)).get_trace()
-        return {n: trace[n]["value"] for n in names}
-
-    return jax.lax.map(one, random.wrap_key_data(numbers, impl=kind))
 
 
 # apart from the draws: generators that are fused with what reads their numbers are compiled

@@ -1,0 +1,16 @@
+"""One finding of a diagnosis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SEVERITIES = ("problem", "warning", "ok")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: how severe (see ``SEVERITIES``), what, and what to do."""
+
+    severity: str
+    what: str
+    advice: str = ""

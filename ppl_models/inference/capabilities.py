@@ -1,0 +1,175 @@
+"""What a program offers with its data, and the refusal of a method that needs what it does not.
+
+A capability is found out once for a problem, by what was read off the program, and kept there.
+Methods declare what they need; those that only one method needs are declared in its file.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+
+from ppl_models import catalogue
+from ppl_models.distributions.convert import as_family, unwrap
+from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
+from ppl_models.errors import UnsupportedError
+from ppl_models.inference.method import Capability, Lack, Method, declaration
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.statistics.m_step import conjugate_sites
+
+MOST_SUGGESTIONS = 3  #: methods that a refusal names at most
+
+
+def _discrete_globals(problem: Problem) -> Lack | None:
+    for site in problem.structure.sites:
+        if site.support.is_discrete:
+            return Lack(f"site '{site.name}' holds whole numbers for all rows together")
+    return None
+
+
+def _row_latents(problem: Problem) -> Lack | None:
+    if not problem.structure.locals:
+        return None
+    return Lack(
+        f"site '{problem.structure.locals[0]}' is continuous and one for every row, which no "
+        "statistics sum out"
+    )
+
+
+def _no_families(problem: Problem) -> Lack | None:
+    for name, family in problem.emission_families.items():
+        if family is not None:
+            continue
+        emission = problem.example.emissions[name]
+        if as_family(emission) is not None:
+            return Lack(f"the parameters of site '{name}' differ from row to row")
+        return Lack(f"site '{name}' emits from {type(unwrap(emission)).__name__}")
+    return None
+
+
+def _row_weights(problem: Problem) -> Lack | None:
+    weights = problem.example.log_weights
+    if weights is None or weights.shape[1] == 1:
+        return None
+    return Lack(f"the weights of site '{problem.structure.assignment}' differ from row to row")
+
+
+def _no_assignment(problem: Problem) -> Lack | None:
+    if problem.structure.assignment is not None:
+        return None
+    return Lack("the program assigns nothing (it has no discrete hidden site)")
+
+
+def _nothing_hidden(problem: Problem) -> Lack | None:
+    return None if problem.latent else _no_assignment(problem)
+
+
+def _something_hidden(problem: Problem) -> Lack | None:
+    structure = problem.structure
+    if structure.assignment is not None:
+        return Lack(f"site '{structure.assignment}' is hidden")
+    if problem.latent:
+        return Lack(f"site '{structure.emissions[0]}' hides a path of states")
+    return None
+
+
+def _missing_cells_that_stay(problem: Problem) -> Lack | None:
+    for name, missing in problem.chunks.missing:
+        if missing and not problem.families[name].factorises:
+            return Lack(f"site '{name}' has missing cells that its family cannot leave out")
+    return None
+
+
+def _cells_not_drawn(problem: Problem) -> Lack | None:
+    several = problem.structure.assignment is not None
+    for name, missing in problem.chunks.missing:
+        family = problem.families[name]
+        if several and missing and isinstance(family, HiddenMarkov):
+            if not family.emission.factorises:
+                return Lack(
+                    f"site '{name}' is missing some features of a step, which are drawn for one "
+                    "hidden chain and not for one of every cluster",
+                    "give covariance='diagonal'" if _takes(problem, "covariance") else "",
+                )
+    return None
+
+
+def _takes(problem: Problem, argument: str) -> bool:
+    return argument in inspect.signature(problem.model.function).parameters
+
+
+def _not_conjugate(problem: Problem) -> Lack | None:
+    _, free = conjugate_sites(
+        problem.model, problem.structure, problem.parameter_map, problem.chunks
+    )
+    return Lack(f"the prior of site '{free[0]}' is not conjugate") if free else None
+
+
+CONTINUOUS_SITES = Capability("global sites that are all continuous", _discrete_globals)
+NO_ROW_LATENTS = Capability("rows without a continuous latent variable", _row_latents)
+FAMILIES = Capability("exponential families whose parameters all rows share", _no_families)
+COMMON_WEIGHTS = Capability("weights that all rows share", _row_weights)
+#: sufficient statistics sum the rows up, whatever becomes of the assignments
+STATISTICS = (CONTINUOUS_SITES, NO_ROW_LATENTS, FAMILIES, COMMON_WEIGHTS)
+ASSIGNMENT = Capability("a discrete site that assigns rows", _no_assignment)
+HIDDEN = Capability("a discrete site that assigns rows, or hidden state paths", _nothing_hidden)
+NOTHING_HIDDEN = Capability("a program in which nothing is hidden", _something_hidden)
+DROPPABLE_CELLS = Capability("missing cells that can be left out", _missing_cells_that_stay)
+DRAWABLE_CELLS = Capability("missing cells that can be drawn", _cells_not_drawn)
+CONJUGATE = Capability("conjugate priors of all sites", _not_conjugate)
+
+
+def lacking(problem: Problem, needs: Sequence[Capability]) -> Capability | None:
+    """The first of these capabilities that a problem does not offer; None if it offers all."""
+    return next((each for each in needs if problem.lack(each) is not None), None)
+
+
+def refusal(name: str, problem: Problem, needs: Sequence[Capability] | None = None) -> str | None:
+    """Why a method does not serve a problem, and what to do; None if it does.
+
+    Args:
+        name: of the method.
+        problem: program and data.
+        needs: what is needed (default: what the method declares).
+    """
+    method = declaration(name)
+    capability = lacking(problem, method.needs if needs is None else needs)
+    if capability is None:
+        return None
+    lack = problem.lack(capability)
+    assert lack is not None
+    ways = [lack.advice, _instead(name, method, problem)]
+    advice = ", or ".join(way for way in ways if way) or "choose another program"
+    return f"method='{name}' needs {capability.name}, and {lack.reason}: {advice}"
+
+
+def require(name: str, problem: Problem, needs: Sequence[Capability] | None = None) -> None:
+    """Refuse a problem that a method does not serve; arguments as in :func:`refusal`.
+
+    Raises:
+        UnsupportedError: what is lacking, at which site, and a way out that works.
+    """
+    said = refusal(name, problem, needs)
+    if said is not None:
+        raise UnsupportedError(said)
+
+
+def _instead(name: str, method: Method, problem: Problem) -> str:
+    """The methods most like the refused one that serve the problem, the most special first."""
+    others = {n: declaration(n) for n in catalogue.method_names() if n != name}
+    alike = sorted(
+        (n for n, other in others.items() if other.keeps_priors),
+        key=lambda n: (
+            others[n].kind != method.kind,
+            others[n].assignments != method.assignments,
+            -len(others[n].needs),
+        ),
+    )
+    suggested: list[str] = []
+    for other in alike:
+        if len(suggested) < MOST_SUGGESTIONS and problem.offers(*others[other].needs):
+            suggested.append(f"'{other}'")
+    if not suggested:
+        return ""
+    *first, last = suggested
+    return f"use method={', '.join(first)} or {last}" if first else f"use method={last}"

@@ -1,0 +1,1 @@
+"""Expectation-maximisation: the loop over iterations, several starts, the best of them."""

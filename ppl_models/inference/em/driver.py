@@ -1,0 +1,192 @@
+"""EM from several starts: where they begin, which of them is the result, and what to tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ppl_models.errors import InputError
+from ppl_models.inference.em.loop import EMRuns, run_em
+from ppl_models.inference.initial.starts import starting_values
+from ppl_models.inference.method import Method, Treatment
+from ppl_models.inference.objective import (
+    CLASSIFICATION,
+    LOG_JOINT,
+    LOG_LIKELIHOOD,
+    LOG_POSTERIOR,
+)
+from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.statistics.e_step import hard, soft
+from ppl_models.inference.statistics.m_step import conjugate_sites
+from ppl_models.program.axes import cluster_axes, permute_clusters
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.structure import Structure
+
+#: treatment of assignments, priors -> what is maximised
+OBJECTIVES = {
+    ("soft", "program"): LOG_POSTERIOR,
+    ("soft", "flat"): LOG_LIKELIHOOD,
+    ("hard", "program"): LOG_JOINT,
+    ("hard", "flat"): CLASSIFICATION,
+}
+
+
+def em_from_starts(
+    problem: Problem,
+    key: Array,
+    *,
+    starts: int,
+    iterations: int,
+    tolerance: float | None,
+    priors: str,
+    assignments: Treatment,
+    label: str,
+) -> Result:
+    """EM with a given treatment of the assignments (soft: EM; hard: classification EM)."""
+    if priors not in ("program", "flat"):
+        raise InputError(f"priors is {priors!r}: choose 'program' or 'flat'")
+    if starts < 1 or iterations < 1:
+        raise InputError(f"starts ({starts}) and iterations ({iterations}) must be at least 1")
+    flat = priors == "flat"
+    if tolerance is None:
+        tolerance = 1e-9 if jnp.zeros(()).dtype == jnp.float64 else 1e-6
+    links, free = conjugate_sites(
+        problem.model, problem.structure, problem.parameter_map, problem.chunks, flat=flat
+    )
+    if problem.structure.assignment is None and not problem.latent:
+        starts = 1
+    if not problem.structure.sites:
+        raise InputError("every global site is fixed: there is nothing to maximise")
+    values, initializations = starting_values(problem, links, free, key, starts, flat=flat)
+    runs = run_em(
+        problem,
+        values,
+        links=links,
+        free=free,
+        iterations=iterations,
+        tolerance=tolerance,
+        flat=flat,
+        assign=soft if assignments == "soft" else hard,
+        label=label,
+    )
+    method = Method("point", assignments, OBJECTIVES[assignments, priors])
+    result = best_start(problem, runs, initializations, method)
+    gaps = any(missing for _, missing in problem.chunks.missing)
+    if problem.structure.assignment is None and not (problem.latent or free or gaps):
+        # there is one optimum only, wherever one starts
+        return replace(result, attributes={"closed_form": 1})
+    return result
+
+
+def best_start(
+    problem: Problem, runs: EMRuns, initializations: list[str], method: Method
+) -> Result:
+    """The best start that did not collapse, its clusters in order of weight.
+
+    Args:
+        problem: program and data.
+        runs: EM from every start.
+        initializations: how each was found.
+        method: the declaration of the method that asks.
+
+    Raises:
+        InputError: the data have no density at any start's end.
+    """
+    final = _final_objective(runs)
+    collapsed = np.array([_any_collapsed(problem, runs, i) for i in range(len(final))])
+    best = int(np.argmax(final if collapsed.all() else np.where(collapsed, -np.inf, final)))
+    ends = {n: v[best] for n, v in runs.values.items()}
+    order = cluster_order(problem, ends)
+    axes = cluster_axes(problem.structure, problem.parameter_map)
+    values = permute_clusters(ends, axes, order)
+    longest = int(runs.iterations.max())
+    starts = {
+        "objective": (("start", "iteration"), runs.objective[:, :longest]),
+        "final": (("start",), final),
+        "iterations": (("start",), runs.iterations),
+        "converged": (("start",), runs.converged),
+        "collapsed": (("start",), collapsed),
+        "kept": (("start",), np.arange(len(final)) == best),
+        "initialization": (("start",), np.array(initializations)),
+    }
+    return Result(
+        {n: v[None, None] for n, v in values.items()},
+        method,
+        {"lp": np.full((1, 1), final[best])},
+        starts,
+        _path_of(runs, best, axes, order),
+        notes=_notes(collapsed, bool(runs.converged[best])),
+    )
+
+
+def _final_objective(runs: EMRuns) -> np.ndarray:
+    """The last finite objective of every start, ``(start,)``."""
+    finite = [row[np.isfinite(row)] for row in runs.objective]
+    final = np.array([row[-1] if len(row) else -np.inf for row in finite])
+    if np.isneginf(final).all():
+        raise InputError(
+            "no start came where the data have a finite density: look for a prior or an emission "
+            "that excludes some rows or values"
+        )
+    return final
+
+
+def _path_of(
+    runs: EMRuns, start: int, axes: Mapping[str, tuple[int, ...]], order: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Global sites and objective of one start at each iteration; empty where not recorded."""
+    length = int(runs.iterations[start])
+    later = {n: tuple(i + 1 for i in each) for n, each in axes.items()}
+    path = permute_clusters({n: v[start, :length] for n, v in runs.path.items()}, later, order)
+    return path | {"objective": runs.objective[start, :length]} if path else {}
+
+
+def _notes(collapsed: np.ndarray, converged: bool) -> list[str]:
+    notes = []
+    if collapsed.all():
+        notes.append(
+            "every start collapsed a component onto too few rows: use fewer clusters, "
+            "or priors='program'"
+        )
+    elif collapsed.any():
+        notes.append(
+            f"{collapsed.sum()} of {len(collapsed)} starts collapsed a component onto too few rows "
+            "and were set aside"
+        )
+    if not converged:
+        notes.append("the best start did not converge: raise iterations")
+    return notes
+
+
+def _any_collapsed(problem: Problem, runs: EMRuns, start: int) -> bool:
+    values = {n: jnp.asarray(v[start]) for n, v in runs.values.items()}
+    if not all(np.isfinite(v[start]).all() for v in runs.values.values()):
+        return True
+    return bool(
+        collapsed_components(
+            problem.model, values, problem.deviations, structure=problem.structure
+        ).any()
+    )
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def collapsed_components(
+    model: Model, values: Globals, deviations: dict[str, Array], *, structure: Structure
+) -> Array:
+    """Which components have shrunk onto a row or a plane, ``(cluster,)``."""
+    families = model.pieces(values, structure).families()
+    return jnp.stack([f.collapsed(deviations[n]) for n, f in families.items()]).any(0)
+
+
+def cluster_order(problem: Problem, values: dict[str, np.ndarray]) -> np.ndarray:
+    """Clusters in descending order of weight, where they may change places."""
+    link = [w for w in problem.parameter_map.links if w.emission == problem.structure.assignment]
+    if not link or not problem.exchangeable:
+        return np.arange(problem.structure.clusters)
+    return np.argsort(-values[link[0].site], kind="stable")
