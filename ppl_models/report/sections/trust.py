@@ -68,7 +68,14 @@ def starts_table(fit: FittedModel) -> Iterator[Block]:
     best = float(np.nanmax(objective.sign * final)) * objective.sign
     reached = int((np.abs(final - best) <= SAME * max(1.0, abs(best))).sum())
     columns = {objective.name: final}
-    for name in ("log_likelihood", "iterations", "converged", "collapsed", "kept", "origin"):
+    for name in (
+        "log_likelihood",
+        "iterations",
+        "converged",
+        "collapsed",
+        "kept",
+        "initialization",
+    ):
         if name in starts and starts[name].dims == ("start",):
             columns[name.replace("_", "-")] = starts[name].values
     table = pd.DataFrame(columns, index=pd.RangeIndex(len(final), name="start"))
