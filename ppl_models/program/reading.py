@@ -20,7 +20,7 @@ from ppl_models.errors import InputError
 from ppl_models.program.model import Model
 from ppl_models.program.precision import cast
 from ppl_models.program.signature import arguments_of, data_parameters
-from ppl_models.program.sizes import refuse_other_sizes, whole_arguments
+from ppl_models.program.sizes import refuse_more_clusters, refuse_other_sizes, whole_arguments
 
 
 def take_vocabulary(
@@ -83,7 +83,8 @@ def read_program(
         arguments: of the program.
         fixed: global site -> value that it is held at.
         precision: of floating-point data.
-        fitted: the data that it was fitted to, where these are others.
+        fitted: the data that it was fitted to, where it was: of those asked about there may then
+            be fewer rows than clusters.
     """
     arguments = dict(arguments)
     signature = inspect.signature(function).parameters
@@ -96,6 +97,8 @@ def read_program(
         if parameter.default is inspect.Parameter.empty and name not in arguments:
             raise InputError(f"the program needs {name}=: give it to fit (--{name} or --set)")
     arguments = whole_arguments(function, arguments)
+    if fitted is None:
+        refuse_more_clusters(arguments, observed)
     refuse_other_sizes(arguments, observed)
     data = {n: cast(o.values, precision) for n, o in observed.items()}
     seen = {n: o.values for n, o in (observed if fitted is None else fitted).items()}

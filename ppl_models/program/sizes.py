@@ -68,8 +68,28 @@ def _several(name: str, value: Any) -> tuple[int, ...]:
     return tuple(int(number) for number in array)
 
 
+def refuse_more_clusters(
+    arguments: Mapping[str, Any], observed: Mapping[str, Observed]
+) -> None:
+    """Refuse to fit more clusters than there are rows.
+
+    Args:
+        arguments: of the program.
+        observed: the data that it is fitted to.
+
+    Raises:
+        InputError: both numbers.
+    """
+    clusters = arguments.get("clusters")
+    rows = min(len(o.values) for o in observed.values())
+    if clusters is not None and whole_number("clusters", clusters) > rows:
+        raise InputError(
+            f"there are {rows} rows and {clusters} clusters: give at most as many clusters as rows"
+        )
+
+
 def refuse_other_sizes(arguments: Mapping[str, Any], observed: Mapping[str, Observed]) -> None:
-    """Refuse more clusters than rows, fewer tokens than the data have, and rows of other bits.
+    """Refuse fewer tokens than the data have, and rows of another width.
 
     Args:
         arguments: of the program.
@@ -78,15 +98,7 @@ def refuse_other_sizes(arguments: Mapping[str, Any], observed: Mapping[str, Obse
     Raises:
         InputError: which size does not go with the data.
     """
-    clusters, vocabulary = arguments.get("clusters"), arguments.get("vocabulary")
-    if clusters is not None:
-        rows = min(len(o.values) for o in observed.values())
-        if whole_number("clusters", clusters) > rows:
-            raise InputError(
-                f"there are {rows} rows and {clusters} clusters: give at most as many clusters as "
-                "rows"
-            )
-    width = arguments.get("width")
+    width, vocabulary = arguments.get("width"), arguments.get("vocabulary")
     for site, reading in observed.items():
         wide = reading.arguments.get("width", width)
         if width != wide:

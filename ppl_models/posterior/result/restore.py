@@ -1,124 +1,217 @@
-"""From a tree back to its program, so that new rows can be asked about."""
+"""From a tree back to its program, so that rows can be asked about."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from ppl_models import catalogue
-from ppl_models.data.derived import derived_arguments
 from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.problem import Problem
-from ppl_models.posterior.result.schema import HIDDEN, facts_of
+from ppl_models.posterior.result.schema import FACTS, HIDDEN, FitFacts, facts_of
 from ppl_models.program.json_text import from_json
+from ppl_models.program.model import Model
+from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.structure import Structure
 
 
 @dataclass(frozen=True)
 class RestoredFit:
-    """A fit and the rows that it is asked about.
+    """A fit whose program has been read, and the rows that it is asked about.
+
+    Whoever has one hands it on: to read a program is to trace it, which takes longer than most of
+    what is asked afterwards.
 
     Args:
-        problem: the program with those rows.
-        values: global sites ``(chain * draw, ...)``.
+        tree: the fit.
+        facts: what it says of itself.
+        problem: the program with the rows.
+        observed: the rows as they were read, by data parameter.
+        values: global sites ``(sample, ...)``, the draws of one chain after the other's.
         shape: chains and draws.
-        observed: the rows as they were read.
-        plate: name of the rows' dimension.
-        temperature: 0 where assignments are hard, else 1.
+        fitted: whether the rows are those that the program was fitted to.
     """
 
+    tree: xr.DataTree
+    facts: FitFacts
     problem: Problem
+    observed: dict[str, Observed]
     values: dict[str, np.ndarray]
     shape: tuple[int, int]
-    observed: dict[str, Observed]
-    plate: str
-    temperature: int
+    fitted: bool = True
+
+    @property
+    def model(self) -> Model:
+        """The program with the rows."""
+        return self.problem.model
+
+    @property
+    def structure(self) -> Structure:
+        """What was read off the program's trace."""
+        return self.problem.structure
+
+    @property
+    def unit(self) -> str:
+        """Name of the rows' dimension."""
+        return self.facts.unit
+
+    @property
+    def samples(self) -> int:
+        """Draws of all chains; 1 where every site is fixed."""
+        return math.prod(self.shape) if self.values else 1
+
+    @property
+    def hard(self) -> bool:
+        """Whether a row is of its best cluster (and its best path) wholly."""
+        return self.facts.assignments == "hard"
+
+    @property
+    def program(self) -> str:
+        """Name of the program, for messages."""
+        return str(self.tree.attrs["program"])
+
+    def scope(self) -> AbstractContextManager[None]:
+        """The floating-point precision of the fit, within which all of it is computed."""
+        return precision_of(self.tree)
+
+    def at(self, samples: Any) -> dict[str, np.ndarray]:
+        """Global sites of some samples (positions or a slice); None: of all."""
+        if samples is None:
+            return self.values
+        return {n: v[samples] for n, v in self.values.items()}
+
+    def rows(self, rows: Any) -> tuple[Model, Structure]:
+        """The program with some of the rows (positions or a slice), not read anew."""
+        data = {n: np.asarray(v)[rows] for n, v in self.model.data.items()}
+        count = len(next(iter(data.values())))
+        return self.model.with_data(data), replace(self.structure, rows=count)
+
+    def row_coordinates(self) -> dict[str, np.ndarray]:
+        """Labels of the rows, numbers where they have none."""
+        labels = next(iter(self.observed.values())).coords.get(self.unit)
+        count = self.structure.rows
+        named = labels is not None and len(labels) == count
+        return {self.unit: labels if labels is not None and named else np.arange(count)}
 
 
-def restore(
-    tree: xr.DataTree, data: Any = None, *, draws: int | None = None, need_sites: bool = True
-) -> RestoredFit:
-    """Read the tree's program on new rows (default: on the data that it was fitted to).
+def precision_of(tree: xr.DataTree) -> AbstractContextManager[None]:
+    """The floating-point precision of a fit, for as long as a call takes."""
+    return scope(tree.attrs.get("precision", "float64"))
+
+
+@contextmanager
+def restored(
+    tree: xr.DataTree, data: Any = None, *, draws: int | None = None
+) -> Iterator[RestoredFit]:
+    """:func:`restore`, and the fit's precision for as long as the block takes.
+
+    What a public function ``f(tree, ...)`` does is this and a call with what it gets.
+
+    Args:
+        tree: a fit.
+        data: as of :func:`restore`.
+        draws: as of :func:`restore`.
+    """
+    with precision_of(tree):
+        yield restore(tree, data, draws=draws)
+
+
+def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) -> RestoredFit:
+    """Read the tree's program on new rows (default: on those that it was fitted to).
+
+    To be called within the fit's precision, as :func:`restored` does.
 
     Args:
         tree: a fit.
         data: rows in any container that ``fit`` takes.
         draws: use at most this many draws a chain, evenly spaced.
-        need_sites: refuse programs with a latent variable for every row.
 
     Raises:
-        InputError: not a fit, rows that do not fit its features, levels or tokens, or fewer than
-            one draw.
+        InputError: not a fit, a program with a latent variable for every row, rows that do not fit
+            its features, levels or tokens, or fewer than one draw.
     """
     if draws is not None:
         whole_number("draws", draws)
-    attributes = tree.attrs
-    if "program" not in attributes or "posterior" not in tree.children:
-        raise InputError("this tree is no fit of ppl_models: it lacks a program or a posterior")
-    function = catalogue.program(attributes["program"])
-    arguments, fixed = from_json(attributes["arguments"]), from_json(attributes["fixed"])
-    stored = stored_data(tree)
-    observed = stored if data is None else new_rows(tree, data)
-    lacking = sorted(set(stored) - set(observed))
+    if FACTS not in tree.attrs or "posterior" not in tree.children:
+        raise InputError("this tree is no fit of ppl_models: it lacks its facts or a posterior")
+    known = fitted_data(tree)
+    observed = known if data is None else _complete(new_rows(tree, data), known)
+    model, structure = _read(tree, observed, known)
+    if structure.locals:
+        raise InputError(
+            f"site '{structure.locals[0]}' is latent for every row, so that new rows have no "
+            "density of their own: integrate it out in the program"
+        )
+    values, shape = _values(tree, structure, draws)
+    return RestoredFit(
+        tree,
+        facts_of(tree),
+        Problem(model, structure),
+        {n: o.along(structure.plate) for n, o in observed.items()},
+        values,
+        shape,
+        data is None,
+    )
+
+
+def _read(
+    tree: xr.DataTree, observed: Mapping[str, Observed], known: Mapping[str, Observed]
+) -> tuple[Model, Structure]:
+    """The program with the observed data; arguments derived from data follow the fitted ones."""
+    return read_program(
+        catalogue.program(tree.attrs["program"]),
+        observed,
+        from_json(tree.attrs["arguments"]),
+        from_json(tree.attrs["fixed"]),
+        tree.attrs["precision"],
+        known,
+    )
+
+
+def _complete(rows: dict[str, Observed], known: Mapping[str, Observed]) -> dict[str, Observed]:
+    """Refuse rows that lack a kind of data."""
+    lacking = sorted(set(known) - set(rows))
     if lacking:
         raise InputError(
             f"the fit has data {lacking[0]}, which are not given: give them too, as missing cells "
             "(NaN) where they are not known"
         )
-    free = {n: v for n, v in arguments.items() if n != "clusters"}
-    clusters = {"clusters": arguments["clusters"]} if "clusters" in arguments else {}
-    fitted = stored if derived_arguments(function) else None
-    model, structure = _read(
-        function, observed, free, clusters, fixed, attributes["precision"], fitted
-    )
-    observed = {n: o.along(structure.plate) for n, o in observed.items()}
-    if need_sites and structure.locals:
-        raise InputError(
-            f"site '{structure.locals[0]}' is latent for every row, so that new rows have no "
-            "density of their own: integrate it out in the program"
-        )
+    return rows
+
+
+def _values(
+    tree: xr.DataTree, structure: Structure, draws: int | None
+) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
+    """Global sites ``(sample, ...)`` of evenly spaced draws; chains and draws."""
     posterior = tree["posterior"].dataset
-    every = 1 if draws is None else max(1, posterior.sizes["draw"] // draws)
+    every = thinning(posterior.sizes["draw"], draws)
     posterior = posterior.isel(draw=slice(None, None, every))
     hidden = xr.Dataset()
     if HIDDEN in tree.children:
         hidden = tree[HIDDEN].dataset.isel(draw=slice(None, None, every))
     values = {}
     for name in structure.names:
-        # whole numbers have a group of their own, see ``tree``
         source = posterior if name in posterior else hidden
         array = source[name].transpose("chain", "draw", ...).values
         values[name] = array.reshape(-1, *array.shape[2:])
-    shape = (posterior.sizes["chain"], posterior.sizes["draw"])
-    temperature = 0 if facts_of(tree).assignments == "hard" else 1
-    return RestoredFit(
-        Problem(model, structure), values, shape, observed, structure.plate, temperature
-    )
+    return values, (posterior.sizes["chain"], posterior.sizes["draw"])
 
 
-def _read(
-    function: Any,
-    observed: Mapping[str, Observed],
-    arguments: Mapping[str, Any],
-    clusters: Mapping[str, Any],
-    fixed: Mapping[str, Any],
-    precision: str,
-    fitted: Mapping[str, Observed] | None,
-) -> Any:
-    """Read the program; a single new row is fine however many clusters there are."""
-    if clusters and min(len(o.values) for o in observed.values()) < clusters["clusters"]:
-        from ppl_models.program.model import Model
+def thinning(count: int, draws: int | None) -> int:
+    """Every so-many-th of ``count`` draws is used where at most ``draws`` are asked for.
 
-        data = {n: o.values for n, o in observed.items()}
-        held = {n: np.asarray(v) for n, v in fixed.items()}
-        model = Model(function, data, {**arguments, **clusters}, held)
-        return model, model.structure()
-    return read_program(function, observed, {**arguments, **clusters}, fixed, precision, fitted)
+    >>> thinning(1000, 300), thinning(1000, None)
+    (3, 1)
+    """
+    return 1 if draws is None else max(1, count // draws)
 
 
 def new_rows(tree: xr.DataTree, data: Any) -> dict[str, Observed]:
@@ -128,8 +221,8 @@ def new_rows(tree: xr.DataTree, data: Any) -> dict[str, Observed]:
     return read_data(function, data, like={n: list(v) for n, v in like.items()}, fresh=False)
 
 
-def stored_data(tree: xr.DataTree) -> dict[str, Observed]:
-    """The data that a tree was fitted to, those that it does not emit too."""
+def fitted_data(tree: xr.DataTree) -> dict[str, Observed]:
+    """The data that a tree was fitted to, those that its program does not emit too."""
     groups = [n for n in ("observed_data", "constant_data") if n in tree.children]
     dataset = xr.merge([tree[n].to_dataset() for n in groups], join="exact")
     coords = {str(n): np.asarray(c) for n, c in dataset.coords.items()}
