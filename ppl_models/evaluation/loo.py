@@ -30,7 +30,7 @@ from ppl_models.fitting import fit
 from ppl_models.inference.mcmc.unconstrained import constrained, log_joints, unconstrained
 from ppl_models.posterior.density.prediction import log_density
 from ppl_models.posterior.labels.allocations import require_draws
-from ppl_models.posterior.result.restore import restore, stored_data
+from ppl_models.posterior.result.restore import fitted_data, restore
 from ppl_models.program.json_text import from_json
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.precision import scope
@@ -152,7 +152,7 @@ def _log_row(model: Model, vectors: Array, *, structure: Structure) -> Array:
 
 def _refit(tree: xr.DataTree, found: Any, bad: np.ndarray) -> Any:
     """Replace the score of bad rows by their log-density under fits without their fold."""
-    data = stored_data(tree)
+    data = fitted_data(tree)
     folds = np.arange(len(next(iter(data.values())).values)) % FOLDS
     configuration = from_json(tree.attrs["configuration"])
     arguments = from_json(tree.attrs["arguments"])

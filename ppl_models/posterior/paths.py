@@ -60,7 +60,7 @@ def state_probabilities(
             shares, inside = _shares(model, found.values, structure=structure, by_draw=by_draw)
             pieces.append(np.where(inside[..., None], np.asarray(shares), np.nan))
     table = np.concatenate(pieces, axis=-3)
-    dims: tuple[str, ...] = (found.plate, "position", "state")
+    dims: tuple[str, ...] = (found.unit, "position", "state")
     if by_draw:
         table, dims = table.reshape(*found.shape, *table.shape[1:]), ("chain", "draw", *dims)
     return xr.DataArray(table, _coords(found, table.shape[-1]), dims, name="state_probabilities")
@@ -96,7 +96,7 @@ def best_paths(tree: xr.DataTree, data: Any = None) -> xr.DataArray:
         values = {n: v[top] for n, v in found.values.items()}
         blocks = _in_blocks(found, 1)
         pieces = [np.asarray(_best(m, values, structure=s)) for m, s in blocks]
-    dims = (found.plate, "position")
+    dims = (found.unit, "position")
     return xr.DataArray(np.concatenate(pieces), _coords(found), dims, name="best_paths")
 
 
@@ -132,7 +132,7 @@ def draw_paths(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: i
         for place, (model, structure) in enumerate(_in_blocks(found, draws)):
             keys = random.split(random.fold_in(key, place + 1), draws)
             pieces.append(np.asarray(_drawn(model, values, keys, structure=structure)))
-    dims = ("draw", found.plate, "position")
+    dims = ("draw", found.unit, "position")
     return xr.DataArray(np.concatenate(pieces, axis=1), _coords(found), dims, name="paths")
 
 
@@ -186,7 +186,7 @@ def forecast(
     drawn, states = (np.concatenate(parts, axis=1) for parts in zip(*pieces, strict=True))
     name = found.problem.structure.emissions[0]
     event = found.observed[name].dims[2:]
-    dims = ("draw", found.plate, "ahead")
+    dims = ("draw", found.unit, "ahead")
     coords = {n: c for n, c in _coords(found).items() if n != "position"}
     coords |= {n: c for n, c in found.observed[name].coords.items() if n in event}
     return xr.Dataset(
@@ -297,6 +297,6 @@ def _coords(found: RestoredFit, states: int | None = None) -> dict[str, Any]:
     reading = next(iter(found.observed.values()))
     sizes = dict(zip(reading.dims, reading.values.shape, strict=True))
     known = {
-        n: np.asarray(reading.coords.get(n, np.arange(sizes[n]))) for n in (found.plate, "position")
+        n: np.asarray(reading.coords.get(n, np.arange(sizes[n]))) for n in (found.unit, "position")
     }
     return known if states is None else known | {"state": np.arange(states)}

@@ -68,9 +68,7 @@ def _several(name: str, value: Any) -> tuple[int, ...]:
     return tuple(int(number) for number in array)
 
 
-def refuse_more_clusters(
-    arguments: Mapping[str, Any], observed: Mapping[str, Observed]
-) -> None:
+def refuse_more_clusters(arguments: Mapping[str, Any], observed: Mapping[str, Observed]) -> None:
     """Refuse to fit more clusters than there are rows.
 
     Args:

@@ -21,7 +21,7 @@ def test_bad_sequences_are_scored_by_fits_that_never_saw_them():
     """In the vocabulary of the whole, of which a fold may lack tokens."""
     data = [*TEXT, ["b", "a", "a"]]
     tree = fit("markov_chain", data, **OPTIONS)
-    (kept,) = module.stored_data(tree).values()
+    (kept,) = module.fitted_data(tree).values()
     assert module._containers(tree, {"tokens": kept}, np.arange(len(data))) == data
     gap = replace(kept, values=np.array([[0, -1, 1, 3]]))  # one that is not known stays so
     assert module._containers(tree, {"tokens": gap}, np.arange(1)) == [["a", None, "b"]]
@@ -38,4 +38,4 @@ def test_bad_sequences_are_scored_by_fits_that_never_saw_them():
 def test_graphs_are_not_refitted(built_ins, trees):
     tree = trees(built_ins["graph_chain"])
     with pytest.raises(InputError, match="a part may lack: leave refit out"):
-        module._containers(tree, module.stored_data(tree), np.arange(2))
+        module._containers(tree, module.fitted_data(tree), np.arange(2))

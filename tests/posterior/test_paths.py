@@ -102,7 +102,7 @@ def test_what_has_no_paths_is_refused(tree, built_ins, trees):
         state_probabilities(trees(built_ins["poisson_mixture univariate"]))
     with pytest.raises(InputError, match="markov_chain has no hidden paths: use log_density"):
         best_paths(trees(built_ins["markov_chain"]))
-    with pytest.raises(InputError, match="no cluster to predict: use state_probabilities or best_"):
+    with pytest.raises(InputError, match="nothing to predict: use state_probabilities or best_"):
         predict(tree)
     with pytest.raises(InputError, match="draws is 0: give a whole number from 1 up"):
         draw_paths(tree, draws=0, seed=0)

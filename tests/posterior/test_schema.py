@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
 
-from ppl_models.posterior.result.restore import restore
-from ppl_models.posterior.result.schema import emission_parameters, facts_of
+from ppl_models.posterior.result.restore import restored
+from ppl_models.posterior.result.schema import emission_parameters
 from ppl_models.posterior.result.validation import validate
+from ppl_models.program.parameters import named_parameters
 
 
 def test_facts_of_built_in_programs(built_in: Any, trees: Callable) -> None:
@@ -25,14 +25,15 @@ def test_facts_of_built_in_programs(built_in: Any, trees: Callable) -> None:
 
 
 def test_parameters_are_those_of_the_program(built_in: Any, trees: Callable) -> None:
-    """The values are the family's own at the draws, whatever site they come from."""
+    """The values are the emission's own at the draws, whatever site they come from."""
     tree = trees(built_in)
-    restored = restore(tree)
-    if not facts_of(tree).emission.parameters:
-        pytest.skip("no exponential family")
-    values = {n: v[0] for n, v in restored.values.items()}
-    families = restored.problem.model.pieces(values, restored.problem.structure).families()
-    for name, array in emission_parameters(tree).items():
-        expected = np.asarray(getattr(families[built_in.site], str(name)))
-        given = array.isel(chain=0, draw=0).values
-        np.testing.assert_allclose(np.broadcast_to(given, expected.shape), expected, rtol=1e-5)
+    with restored(tree) as fitted:
+        pieces = fitted.model.pieces({n: v[0] for n, v in fitted.values.items()}, fitted.structure)
+        emission = pieces.emissions[built_in.site]
+        expected = named_parameters(emission, fitted.structure.clusters)
+    parameters = emission_parameters(tree)
+    assert set(parameters) == set(expected)
+    for name, array in parameters.items():
+        value = np.asarray(expected[str(name)].value)
+        own = np.broadcast_to(array.isel(chain=0, draw=0).values, value.shape)
+        np.testing.assert_allclose(own, value, rtol=1e-5)

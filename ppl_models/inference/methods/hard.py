@@ -19,7 +19,7 @@ from ppl_models.inference.method import Method
 from ppl_models.inference.objective import LOG_JOINT
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.chunks import Chunks, over_chunks
-from ppl_models.inference.statistics.e_step import log_joint_by_cluster, winners
+from ppl_models.inference.statistics.e_step import log_joint_and_latents, winners
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
@@ -68,12 +68,12 @@ def hard(
 
 @partial(jax.jit, static_argnames=("structure",))
 def _winners(model: Model, values: Globals, chunks: Chunks, *, structure: Structure) -> Array:
-    """The best cluster of every row, the first of equals."""
+    """The best cluster of every row, hidden states on their best path; the first of equals."""
     pieces = model.pieces(values, structure)
-    families, missing = pieces.families(), dict(chunks.missing)
+    families = pieces.families()
 
     def of_chunk(arrays: dict[str, Array], present: Array) -> tuple[tuple[()], Array]:
-        logits = log_joint_by_cluster(pieces, families, structure, arrays, chunks.centres, missing)
+        logits = log_joint_and_latents(pieces, families, arrays, chunks, "best")[0]
         return (), winners(jnp.broadcast_to(logits, (structure.clusters, logits.shape[1])))[1]
 
     return chunks.in_order(over_chunks(of_chunk, chunks)[1])

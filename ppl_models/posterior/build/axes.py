@@ -10,11 +10,9 @@ import xarray as xr
 
 from ppl_models.data.kinds import Observed
 from ppl_models.distributions.sequences.token_chain import context_names
-from ppl_models.errors import UnsupportedError
 from ppl_models.inference.problem import Problem
 from ppl_models.posterior.result.schema import FitFacts
-from ppl_models.program.axes import STATE_AXES, state_axes
-from ppl_models.program.structure import Site
+from ppl_models.program.axes import STATE_AXES, cluster_axes, site_dims
 
 Variable = tuple[tuple[str, ...], Any]  #: names of the axes, and the array
 
@@ -34,12 +32,15 @@ class Axes:
 
     def __init__(self, problem: Problem, observed: Mapping[str, Observed], facts: FitFacts):
         self.problem = problem
-        self.sites = {site.name: site for site in problem.structure.sites}
+        structure, parameter_map = problem.structure, problem.parameter_map
         self.coords = _coordinates(problem, observed)
-        self.clusters = _cluster_names(problem)
-        self.states = {}
-        if problem.states:
-            self.states = state_axes(problem.structure, problem.parameter_map, problem.states)
+        self.sites = site_dims(structure, parameter_map, problem.states)
+        by_site = cluster_axes(structure, parameter_map) if structure.assignment else {}
+        self.clusters = {
+            site.dims[axis]: "cluster"
+            for site in structure.sites
+            for axis in by_site.get(site.name, ())
+        }
         self.parameters = {
             parameter.site: parameter.dims
             for emission in facts.emissions
@@ -54,21 +55,18 @@ class Axes:
     def of(self, site: str) -> tuple[str, ...]:
         """Names of the axes of a site."""
         if site in self.sites:
-            return self._of_global(self.sites[site])
+            return self._of_global(site)
         derived = dict(self.problem.structure.deterministics).get(site)
         if derived is None:  # a latent site of the rows
             return (self.problem.structure.plate,)
         return self.renamed(derived)
 
-    def _of_global(self, site: Site) -> tuple[str, ...]:
-        axes, names = self.states.get(site.name, ((), ()))
-        named = dict(zip(axes, names, strict=True))
-        dims = self.renamed(tuple(named.get(i, d) for i, d in enumerate(site.dims)))
-        known = self.parameters.get(site.name, ())
+    def _of_global(self, site: str) -> tuple[str, ...]:
+        dims, known = self.sites[site], self.parameters.get(site, ())
         if len(known) != len(dims):
             return dims
         return tuple(
-            k if d.startswith((f"{site.name}_dim", f"{site.name}_axis")) and k not in dims else d
+            k if d.startswith((f"{site}_dim", f"{site}_axis")) and k not in dims else d
             for d, k in zip(dims, known, strict=True)
         )
 
@@ -112,21 +110,3 @@ def _coordinates(problem: Problem, observed: Mapping[str, Observed]) -> dict[str
     if problem.structure.assignment is not None:
         coords["cluster"] = np.arange(problem.structure.clusters)
     return coords
-
-
-def _cluster_names(problem: Problem) -> dict[str, str]:
-    """Names that a program gives to the axis that its assignment indexes."""
-    structure = problem.structure
-    if structure.assignment is None:
-        return {}
-    try:
-        links = problem.parameter_map.links
-    except UnsupportedError:  # emissions that are no families: go by the plate's name
-        return {}
-    dims = {s.name: s.dims for s in structure.sites}
-    indexed = {
-        dims[link.site][0]
-        for link in links
-        if (not link.shared or link.emission == structure.assignment) and dims[link.site]
-    }
-    return dict.fromkeys(indexed, "cluster")

@@ -23,17 +23,14 @@ from jax import Array
 from ppl_models.data.kinds import Observed
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.posterior.build.axes import Axes, Variable
-from ppl_models.posterior.build.facts import (
-    ComputedParameters,
-    computed_parameters,
-    parameter_sites,
-    read_facts,
-)
+from ppl_models.posterior.build.facts import ComputedParameters, read_facts
 from ppl_models.posterior.density.rows import density_of_draws, log_prior_of_draws
 from ppl_models.posterior.result.schema import (
     FACTS,
     HIDDEN,
     PARAMETERS,
+    SAMPLE,
+    WEIGHTS,
     FitFacts,
     write_facts,
 )
@@ -70,9 +67,7 @@ def build_tree(
     """
     notes = list(result.notes)
     derived = _deterministic_sites(problem, result)
-    computed = computed_parameters(problem, result.values)
-    sites = parameter_sites(problem, computed, derived)
-    facts = read_facts(problem, observed, sites, result.assignments, result.objective)
+    facts, computed = read_facts(problem, result, observed, derived)
     axes = Axes(problem, observed, facts)
     groups = _posterior_groups(problem, result, derived, axes)
     groups |= _parameter_group(computed, facts, axes, notes)
@@ -132,16 +127,12 @@ def _parameter_group(
     computed: ComputedParameters, facts: FitFacts, axes: Axes, notes: list[str]
 ) -> Groups:
     """Parameters that are no site as they stand."""
-    variables: dict[str, Variable] = {}
-    for emission in facts.emissions:
-        for name, parameter in emission.parameters.items():
-            if parameter.site is None:
-                array = computed.values[emission.site, name]
-                dims = ("chain", "draw", *parameter.dims)
-                variables[f"{emission.site}.{name}"] = (dims, array)
-    for (site, name), array in computed.values.items():
-        if site == facts.assignment and facts.weights is None:
-            variables[f"{site}.{name}"] = (("chain", "draw", "cluster"), array)
+    dims = {
+        f"{emission.site}.{name}": parameter.dims
+        for emission in facts.emissions
+        for name, parameter in emission.parameters.items()
+    } | {f"{facts.assignment}.{WEIGHTS}": ("cluster",)}
+    variables = {n: ((*SAMPLE, *dims[n]), v) for n, v in computed.values.items()}
     if not variables:
         return {}
     if computed.every > 1:

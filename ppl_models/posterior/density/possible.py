@@ -32,7 +32,7 @@ def refuse_impossible(tree: xr.DataTree, data: Any, found: RestoredFit) -> None:
     impossible = np.isneginf(log_density(tree, data).values)
     if impossible.any():
         raise InputError(
-            f"{found.plate} {int(impossible.argmax())} is impossible under the fit (its "
+            f"{found.unit} {int(impossible.argmax())} is impossible under the fit (its "
             "log_density is -inf), so that nothing can be said of what is hidden or missing in "
             "it: leave it out, or fit with priors that hold everything possible"
         )

@@ -20,6 +20,7 @@ from ppl_models.inference.capabilities import FAMILIES
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.chunks import Families, by_length
 from ppl_models.posterior.density.impossible import with_impossible
+from ppl_models.posterior.result.schema import Assignments
 from ppl_models.program.compiling import QUICK, in_batches
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
@@ -48,28 +49,35 @@ class Densities:
 
 
 def density_of_draws(problem: Problem, result: Result, most_cells: int) -> Densities:
-    """Log-densities of the data's rows at every draw of a result."""
+    """Log-densities of the data's rows at every draw of a result.
+
+    Args:
+        problem: program and data.
+        result: of the method.
+        most_cells: most numbers of pointwise log-densities that are kept; draws are thinned.
+    """
     structure = problem.structure
     chains, draws = next(iter(result.values.values())).shape[:2] if result.values else (1, 1)
-    flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()}
-    count, rows = chains * draws, structure.rows
-    every = int(np.ceil(count * rows / most_cells)) if result.kind == "draws" else 1
-    keep = np.arange(count).reshape(chains, draws)[:, ::every]
-    kept = np.empty((keep.size, rows), np.float64)
-    place = np.full(count, -1)
-    place[keep.ravel()] = np.arange(keep.size)
-    total = np.zeros(count)
+    values = {n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()}
+    samples, rows = chains * draws, structure.rows
+    every = int(np.ceil(samples * rows / most_cells)) if result.kind == "draws" else 1
+    kept = np.arange(samples).reshape(chains, draws)[:, ::every].ravel()
+    pointwise = np.empty((len(kept), rows), np.float64)
+    place = np.full(samples, -1)
+    place[kept] = np.arange(len(kept))
+    total = np.zeros(samples)
     mean = np.zeros((rows, structure.clusters)) if structure.assignment else None
-    for draw_slice, rows_here, logits in logits_in_blocks(problem, flat):
-        density, shares = (np.asarray(v) for v in _summed_out(logits))
-        total[draw_slice] += density.sum(1, dtype=np.float64)
-        wanted = place[draw_slice]
-        kept[np.ix_(wanted[wanted >= 0], rows_here)] = density[wanted >= 0]
+    for block, here, logits in logits_in_blocks(problem, values):
+        density, responsibilities = (np.asarray(v) for v in _summed_out(logits))
+        total[block] += density.sum(1, dtype=np.float64)
+        wanted = place[block]
+        pointwise[np.ix_(wanted[wanted >= 0], here)] = density[wanted >= 0]
         if mean is not None:
-            mean[rows_here] += shares.T / count
+            mean[here] += responsibilities.T / samples
     if result.assignment is not None and result.kind == "point" and mean is not None:
         mean = np.eye(structure.clusters)[result.assignment[0, 0]]
-    return Densities(kept.reshape(chains, -1, rows), total.reshape(chains, draws), mean, every)
+    total = total.reshape(chains, draws)
+    return Densities(pointwise.reshape(chains, -1, rows), total, mean, every)
 
 
 @jax.jit
@@ -81,35 +89,45 @@ def _summed_out(logits: Array) -> tuple[Array, Array]:
 
 
 def logits_in_blocks(
-    problem: Problem, values: Mapping[str, np.ndarray], *, shares: bool = False
+    problem: Problem,
+    values: Mapping[str, np.ndarray],
+    *,
+    assignments: Assignments | None = None,
 ) -> Iterator[tuple[slice, np.ndarray, Array]]:
-    """``log p(z = k, x_n)`` as ``(draw, cluster, row)`` blocks: which draws, which rows, and these.
+    """``log p(z = k, x_n)`` in blocks ``(draw, cluster, row)``.
 
     Args:
-        problem: the program with the data whose rows are meant.
+        problem: the program with the rows.
         values: global sites ``(draw, ...)``.
-        shares: what is asked is which cluster a row is of. One that no cluster can have made
-            is then of those that it contradicts least, in place of ``-inf`` for all.
+        assignments: given where the question is to which cluster a row belongs, as "soft" or "hard"
+            assignments have it. A row that no cluster can have made then belongs to those that it
+            contradicts least, in place of ``-inf`` for all; with "hard" a cluster's density of a
+            sequence is that of its best path of hidden states.
+
+    Yields:
+        Which draws, which rows, and the block.
     """
     structure = problem.structure
     count = len(next(iter(values.values()))) if values else 1
-    for rows, part, held, abreast in _blocks(problem):
-        mine = replace(structure, rows=held)
-        at_once = max(1, CHUNK_CELLS // (structure.clusters * held))
+    best_paths = assignments == "hard" and problem.latent
+    for rows, model, size, abreast in _blocks(problem):
+        part = replace(structure, rows=size)
+        missing = _with_missing(problem, model) if best_paths else None
+        at_once = max(1, CHUNK_CELLS // (structure.clusters * size))
         for first in range(0, count, at_once):
             draws = slice(first, min(first + at_once, count))
             block = {n: jnp.asarray(v[draws]) for n, v in values.items()}
-            logits = _logits(part, block, structure=mine, abreast=abreast)
-            exact, never = with_impossible(logits, part, block, mine)
-            if shares:
+            logits = _logits(model, block, structure=part, abreast=abreast, missing=missing)
+            exact, never = with_impossible(logits, model, block, part)
+            if assignments is not None:
                 exact = jnp.where(never.all(1, keepdims=True), logits, exact)
-            yield draws, rows, exact if held == len(rows) else exact[..., : len(rows)]
+            yield draws, rows, exact if size == len(rows) else exact[..., : len(rows)]
 
 
 def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]:
     """Rows at once, the program with their data, of how many rows, and how many draws go abreast.
 
-    Where rows end those at once are of similar length. Of these all blocks are of one size, so
+    Where rows end, those at once are of similar length. Of these all blocks are of one size, so
     that one is compiled: the last is filled up with rows that were there before.
     """
     data = {n: np.asarray(v) for n, v in problem.model.data.items()}
@@ -117,8 +135,8 @@ def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]:
     if sum(v.size for v in data.values()) > FEW_CELLS:  # else all fit, whatever they are
         if problem.offers(FAMILIES):  # others have no lengths
             families = problem.families
-    whole = [(np.arange(problem.structure.rows), None)]
-    for rows, width in by_length(families, data) if families else whole:
+    together = [(np.arange(problem.structure.rows), None)]
+    for rows, width in by_length(families, data) if families else together:
         here = {n: v if width is None else v[:, :width] for n, v in data.items()}
         most, abreast = CHUNK_ROWS, ABREAST
         if families and problem.latent:
@@ -129,15 +147,54 @@ def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]:
         for first in range(0, len(rows), size or 1):
             chosen = rows[first : first + size]
             filled = np.concatenate([chosen, rows[: size - len(chosen)]])
-            part = problem.model.with_data({n: v[filled] for n, v in here.items()})
-            yield chosen, part, size, abreast
+            model = problem.model.with_data({n: v[filled] for n, v in here.items()})
+            yield chosen, model, size, abreast
 
 
-@partial(jax.jit, static_argnames=("structure", "abreast"))
-def _logits(model: Model, values: Globals, *, structure: Structure, abreast: int) -> Array:
-    if not values:
-        return model.logits({}, structure)[None]
-    return in_batches(lambda v: model.logits(v, structure), values, abreast)
+def _with_missing(problem: Problem, model: Model) -> tuple[str, ...]:
+    """Emissions of whose data cells are missing."""
+    return tuple(n for n, f in problem.families.items() if f.has_missing_cells(model.data[n]))
+
+
+@partial(jax.jit, static_argnames=("structure", "abreast", "missing"))
+def _logits(
+    model: Model,
+    values: Globals,
+    *,
+    structure: Structure,
+    abreast: int,
+    missing: tuple[str, ...] | None,
+) -> Array:
+    """``(draw, cluster, row)``, paths of hidden states summed out; see :func:`_best_paths`."""
+
+    def one(values: Globals) -> Array:
+        if missing is None:
+            return model.logits(values, structure)
+        return _best_paths(model, values, structure, missing)
+
+    return in_batches(one, values, abreast) if values else one({})[None]
+
+
+def _best_paths(
+    model: Model, values: Globals, structure: Structure, missing: tuple[str, ...]
+) -> Array:
+    """``(cluster, row)``, each cluster with its best path, as a fit with hard assignments has it.
+
+    Args:
+        model: the program with its data.
+        values: global sites.
+        structure: of the program.
+        missing: emissions of whose data cells are missing.
+    """
+    pieces = model.pieces(values, structure)
+    total = jnp.zeros((structure.clusters, structure.rows))
+    if pieces.log_weights is not None:
+        total = total + pieces.log_weights
+    for name, family in pieces.families().items():
+        value = jnp.asarray(model.data[name])
+        given: dict[str, Any] = {"missing": name in missing, "centre": family.centre(value)}
+        total = total + family.infer_latents(family.prepare(value, **given), **given, how="best")[0]
+    return total
 
 
 def log_prior_of_draws(problem: Problem, result: Result) -> dict[str, np.ndarray]:

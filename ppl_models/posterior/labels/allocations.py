@@ -7,15 +7,15 @@ to exist.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import cast
 
 import numpy as np
 import xarray as xr
 
 from ppl_models.errors import InputError, whole_number
+from ppl_models.posterior.density.responsibilities import responsibilities
+from ppl_models.posterior.result.restore import restored
 
 #: ``responsibilities(tree, rows=indices, draws=slice or indices) -> (draw, row, cluster)``, where
 #: draws are counted through chains: chain 0's first, then chain 1's.
@@ -119,11 +119,15 @@ def choose_rows(count: int, rows_used: int, seed: int) -> np.ndarray:
 
 
 def responsibility_function(given: Responsibilities | None) -> Responsibilities:
-    """The function given, or the one that reads the program from the tree (imported only here)."""
-    if given is not None:
-        return given
-    prediction = importlib.import_module("ppl_models.posterior.density.prediction")
-    return cast(Responsibilities, prediction.responsibilities)
+    """The function given, or the one that reads the program from the tree."""
+    return _by_program if given is None else given
+
+
+def _by_program(
+    tree: xr.DataTree, rows: np.ndarray | None = None, draws: np.ndarray | None = None
+) -> np.ndarray:
+    with restored(tree) as fitted:
+        return responsibilities(fitted, rows, draws)
 
 
 class ResponsibilityBlocks:

@@ -1,0 +1,90 @@
+"""Probabilities of clusters, or of hidden states, at every draw (responsibilities)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.scipy.special import logsumexp
+
+from ppl_models.distributions import HiddenMarkov
+from ppl_models.inference.problem import Problem
+from ppl_models.posterior.density.rows import logits_in_blocks
+from ppl_models.posterior.result.restore import RestoredFit
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.structure import Structure
+
+STEP_CELLS = 4_000_000  #: draw × step × state at once
+
+
+def responsibilities(
+    fitted: RestoredFit, rows: np.ndarray | None = None, samples: Any = None
+) -> np.ndarray:
+    """Responsibilities of rows at every draw, ``(sample, row, cluster)``.
+
+    Where nothing is assigned but states are hidden, the probabilities of the states at every step
+    of every sequence, ``(sample, sequence × position, state)``; zeros after a sequence's end.
+
+    Args:
+        fitted: a fit with the rows.
+        rows: positions of rows, or of steps (default: all).
+        samples: positions of the draws of all chains, or a slice (default: all).
+    """
+    values = fitted.at(samples)
+    if fitted.problem.states:
+        return _state_probabilities(fitted, values, rows)
+    problem = fitted.problem if rows is None else Problem(*fitted.rows(rows))
+    structure = problem.structure
+    count = len(next(iter(values.values())))
+    table = np.empty((count, structure.rows, structure.clusters), np.float32)
+    assignments = fitted.facts.assignments
+    for block, here, logits in logits_in_blocks(problem, values, assignments=assignments):
+        table[block, here] = responsibilities_of(logits, hard=fitted.hard)
+    return table
+
+
+def responsibilities_of(logits: Array, *, hard: bool) -> np.ndarray:
+    """``(draw, row, cluster)`` from ``log p(z = k, x_n)``, ``(draw, cluster, row)``."""
+    if hard:
+        return np.eye(logits.shape[1])[np.asarray(logits).argmax(1)]
+    return np.asarray(_soft(logits)).swapaxes(1, 2)
+
+
+@jax.jit
+def _soft(logits: Any) -> Any:
+    return jnp.exp(logits - logsumexp(logits, axis=1, keepdims=True))
+
+
+def _state_probabilities(
+    fitted: RestoredFit, values: dict[str, np.ndarray], steps: np.ndarray | None
+) -> np.ndarray:
+    """Probabilities of hidden states, ``(sample, step, state)``."""
+    states = fitted.problem.states
+    count = len(next(iter(values.values())))
+    positions = np.shape(next(iter(fitted.model.data.values())))[1]
+    chosen = np.arange(fitted.structure.rows * positions) if steps is None else steps
+    sequences, where = np.unique(chosen // positions, return_inverse=True)
+    model, structure = fitted.rows(sequences)
+    table = np.empty((count, len(chosen), states), np.float32)
+    at_once = max(1, STEP_CELLS // (len(sequences) * positions * states))
+    for first in range(0, count, at_once):
+        block = {n: jnp.asarray(v[first : first + at_once]) for n, v in values.items()}
+        shares = np.asarray(_of_sequences(model, block, structure=structure))
+        table[first : first + at_once] = shares[:, where, chosen % positions]
+    return table
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _of_sequences(model: Model, values: Globals, *, structure: Structure) -> Array:
+    """``(draw, sequence, position, state)``."""
+
+    def one(held: Globals) -> Array:
+        families = model.pieces(held, structure).families()
+        name, family = next((n, f) for n, f in families.items() if isinstance(f, HiddenMarkov))
+        return family.state_shares(jnp.asarray(model.data[name]))
+
+    return jax.lax.map(one, values)
