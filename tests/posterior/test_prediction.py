@@ -136,7 +136,9 @@ def test_rows_that_do_not_fit_are_refused(built_ins, trees, label, data, sentenc
 
 
 def test_nothing_to_predict_where_nothing_is_assigned(built_ins, trees):
-    with pytest.raises(InputError, match="markov_chain assigns rows to no clusters.*use log_density"):
+    with pytest.raises(
+        InputError, match="markov_chain assigns rows to no clusters.*use log_density"
+    ):
         predict(trees(built_ins["markov_chain"]))
 
 
