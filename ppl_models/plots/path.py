@@ -44,11 +44,16 @@ def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
     return "starts" in tree.children and "objective" in tree["starts"].data_vars
 
 
+def _caption(tree: xr.DataTree) -> str:
+    if path_means(tree) is None:
+        return "The objective of every start by iteration."
+    return "Left: the objective of every start by iteration. Right: the path of the means."
+
+
 @register_plot(
     section="computation",
     order=600,
-    caption="The objective of every start by iteration and, of Gaussian components, the path of "
-    "their means.",
+    caption=_caption,
     serves=_serves,
 )
 def plot_path(

@@ -33,14 +33,15 @@ def decimals(values: np.ndarray) -> int:
 def number(value: float, places: int) -> str:
     """One number: a real minus sign, thousands apart, a dash where there is none.
 
-    >>> number(-1234.56, 1), number(float("nan"), 1), number(3e-9, 6)
-    ('−1,234.6', '–', '3.0e-09')
+    >>> number(-1234.56, 1), number(float("nan"), 1), number(3e-9, 6), number(-0.001, 2)
+    ('−1,234.6', '–', '3.0e-09', '0.00')
     """
     if not np.isfinite(value):
         return "–" if np.isnan(value) else ("∞" if value > 0 else "−∞")
     if places >= 6 and value != 0.0 and abs(value) < 0.05 * 10.0**-places:
         return f"{value:.1e}".replace("-", "−", 1) if value < 0 else f"{value:.1e}"
-    return f"{value:,.{places}f}".replace("-", "−")
+    text = f"{value:,.{places}f}"
+    return text.lstrip("-") if float(text.replace(",", "")) == 0.0 else text.replace("-", "−")
 
 
 def column_texts(values: pd.Series, name: Hashable) -> tuple[list[str], bool]:

@@ -227,6 +227,8 @@ def _summary_labels(
     if component_picture(emission) in ("profile", "levels"):
         values = profile_values(tree, emission.site)
         one = parameters[component_class(emission).profile_parameter].ndim == 2
-        return [] if one else [str(name) for name in values[values.dims[-1]].values]
+        names = [] if one else [str(name) for name in values[values.dims[-1]].values]
+        return [f"feature {name}" if name.isdigit() else name for name in names]
     widths = [v.sizes[v.dims[-1]] for v in parameters.values() if v.ndim > 2]
-    return feature_names(tree, emission, max(widths)) if widths else []
+    names = feature_names(tree, emission, max(widths)) if widths else []
+    return [f"feature {name}" if name.isdigit() else name for name in names]

@@ -13,8 +13,7 @@ from ppl_models.report.section import ReportSection
 
 PRIOR = (
     "How far the posterior of each quantity moves when the prior, or the likelihood, is given a "
-    "little more weight. The prior has a say in quantities whose value for the prior is above "
-    "0.05."
+    "little more weight. Quantities with a value above 0.05 for the prior depend on it."
 )
 MOST = 20  #: quantities shown
 
@@ -33,6 +32,6 @@ def prior_sensitivity(fit: FittedModel) -> Iterator[Block]:
 
 
 CHECKS = ReportSection(
-    "checks", lambda fit: "Are held-out rows predicted, and what does the prior decide?",
+    "checks", lambda fit: f"Held-out {fit.facts.unit}s and the prior",
     details=prior_sensitivity,
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pandas as pd
@@ -11,6 +12,8 @@ from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
 from ppl_models.report.section import ReportSection
 from ppl_models.report.sections.parameters import parameter_blocks
+
+MINUS = re.compile(r"(?<![\w.])-(?=[\d.])")  #: a hyphen that is a minus sign
 
 
 def heading(fit: FittedModel) -> str:
@@ -22,8 +25,8 @@ def heading(fit: FittedModel) -> str:
 
 def words_and_parameters(fit: FittedModel) -> Iterator[Block]:
     """Every component in words, and tables of parameters."""
-    for emission in fit.facts.emissions:
-        words = component_summaries(fit.tree, emission.site)
+    for emission in fit.facts.emissions if _has_density(fit) else ():
+        words = [MINUS.sub("−", text) for text in component_summaries(fit.tree, emission.site)]
         if len(words) > 1:
             index = pd.RangeIndex(len(words), name=emission.component_dim)
             column = "parameters" if fit.is_point else "posterior means of the parameters"
@@ -31,6 +34,11 @@ def words_and_parameters(fit: FittedModel) -> Iterator[Block]:
             table = pd.DataFrame({column: words}, index=index)
             yield Block(f"In words{of_site}", table=table, level=3)
     yield from parameter_blocks(fit.tree)
+
+
+def _has_density(fit: FittedModel) -> bool:
+    """Whether components have a density: where a cost of distances is minimised, they have not."""
+    return fit.facts.objective is None or fit.facts.objective.direction == "maximise"
 
 
 COMPONENTS = ReportSection("components", heading, details=words_and_parameters)

@@ -25,7 +25,7 @@ def summary(fit: FittedModel) -> Iterator[Block]:
         "Program": attributes.get("program", "unknown"),
         "Data": describe_data(fit.tree),
         "Method": f"{attributes.get('method', 'unknown')}, {describe_draws(fit.tree)}",
-        "Objective": "" if fit.facts.objective is None else fit.facts.objective.name,
+        "Objective": fit.facts.objective.name if fit.is_point and fit.facts.objective else "",
         "Seed": attributes.get("seed", "unknown"),
         "Precision": attributes.get("precision", "unknown"),
         "Time": "unknown" if seconds is None else describe_time(float(seconds)),

@@ -29,12 +29,16 @@ MOST_COLUMNS = 16
 
 def parameter_blocks(tree: xr.DataTree) -> Iterator[Block]:
     """The tables of parameters that fit this tree."""
-    if transition_axes(emission_of(tree)) == ("token", "next_token"):
-        yield Block("The most probable next tokens", table=next_tokens(tree), level=3)
+    if transition_axes(emission_of(tree))[-2:] == ("token", "next_token"):
+        text = "The most probable next tokens after each token, with their probabilities."
+        yield Block("Transitions", text, table=next_tokens(tree), level=3)
     elif is_point(tree):
         table, others = component_values(tree), other_values(tree)
         if len(table.columns):
-            yield Block(f"Parameters by {table.index.name}", table=table, level=3)
+            shown, text = table.iloc[:, :MOST_COLUMNS], ""
+            if len(shown.columns) < len(table.columns):
+                text = f"Shown are the first {MOST_COLUMNS} of {len(table.columns):,} columns."
+            yield Block(f"Parameters by {table.index.name}", text, table=shown, level=3)
         if len(others):
             yield Block("Other parameters", table=others, level=3)
     else:
@@ -104,8 +108,7 @@ def component_values(tree: xr.DataTree) -> pd.DataFrame:
         if values.dims[:1] == (dim,):
             flat = values.values.reshape(values.sizes[dim], -1)
             columns |= {f"{name}{label}": flat[:, i] for i, label in _entries(values, dim)}
-    shown = dict(list(columns.items())[:MOST_COLUMNS])
-    return pd.DataFrame(shown, index=pd.RangeIndex(posterior.sizes.get(dim, 0), name=dim))
+    return pd.DataFrame(columns, index=pd.RangeIndex(posterior.sizes.get(dim, 0), name=dim))
 
 
 def other_values(tree: xr.DataTree) -> pd.DataFrame:
@@ -141,13 +144,30 @@ def _entries(values: xr.DataArray, component: str) -> list[tuple[int, str]]:
 
 
 def next_tokens(tree: xr.DataTree, *, at_most: int = 4) -> pd.DataFrame:
-    """For every token the most probable next ones with their probabilities."""
-    matrix, rows, columns = transition_table(labelled_parameters(tree, emission_of(tree)))
-    table = {}
-    for position, name in enumerate(rows):
-        values = np.nan_to_num(matrix[position])
-        best = np.argsort(-values, kind="stable")[:at_most]
-        table[readable(name)] = [f"{readable(columns[j])} ({values[j]:.0%})" for j in best]
-    names = ["most probable", *(f"{place}." for place in range(2, at_most + 1))]
-    frame = pd.DataFrame.from_dict(table, orient="index")
-    return frame.set_axis(names[: frame.shape[1]], axis=1).rename_axis("token")
+    """For every token the most probable next ones with their probabilities, best first.
+
+    One column a place, or one column a cluster.
+    """
+    parameters = labelled_parameters(tree, emission_of(tree))
+    if "cluster" not in parameters["transition"].dims:
+        texts = _next_tokens(parameters, at_most)
+        names = ["most probable", *(f"{place}." for place in range(2, at_most + 1))]
+        frame = pd.DataFrame.from_dict(texts, orient="index")
+        return frame.set_axis(names[: frame.shape[1]], axis=1).rename_axis("token")
+    columns = {
+        f"cluster {k}": {t: ", ".join(after) for t, after in _next_tokens(chain, 3).items()}
+        for k, chain in enumerate(
+            parameters.isel(cluster=k) for k in range(parameters.sizes["cluster"])
+        )
+    }
+    return pd.DataFrame(columns).rename_axis("token")
+
+
+def _next_tokens(parameters: xr.Dataset, at_most: int) -> dict[str, list[str]]:
+    """Token -> the most probable next ones of one chain."""
+    matrix, rows, columns = transition_table(parameters)
+    texts = {}
+    for name, probabilities in zip(rows, np.nan_to_num(matrix), strict=True):
+        best = np.argsort(-probabilities, kind="stable")[:at_most]
+        texts[readable(name)] = [f"{readable(columns[j])} ({probabilities[j]:.0%})" for j in best]
+    return texts

@@ -15,6 +15,10 @@ from ppl_models.report.section import ReportSection
 from ppl_models.report.tables import number
 
 WORST = 20  #: numbers of the table of convergence
+COLUMNS = {
+    "r_hat": "R-hat", "ess_bulk": "ESS (bulk)", "ess_tail": "ESS (tail)",
+    "log_likelihood": "log-likelihood", "origin": "initial values",
+}  # fmt: skip
 SAME = 1e-6  #: objectives that differ by less, relatively, are the same optimum
 
 
@@ -43,7 +47,7 @@ def verdict(fit: FittedModel) -> Iterator[Block]:
             "number of independent draws with the same Monte Carlo error. "
             f"Shown are the {shown} worst of {len(diagnosis.table)} quantities."
         )
-        table = worst_first(diagnosis.table).head(WORST)
+        table = worst_first(diagnosis.table).head(WORST).rename(columns=COLUMNS)
         yield Block("Convergence by quantity", text, table=table, level=3)
 
 
@@ -77,7 +81,7 @@ def starts_table(fit: FittedModel) -> Iterator[Block]:
         "initialization",
     ):
         if name in starts and starts[name].dims == ("start",):
-            columns[name.replace("_", "-")] = starts[name].values
+            columns[COLUMNS.get(name, name)] = starts[name].values
     table = pd.DataFrame(columns, index=pd.RangeIndex(len(final), name="start"))
     table = table.sort_values(objective.name, ascending=objective.direction == "minimise")
     yield Block("Starts", _agreement(fit, objective, reached, len(final), best), table=table,
