@@ -265,3 +265,18 @@ def test_iterations_are_a_limit(built_ins, method):
     assert tree["starts/iterations"].values.max() <= 2
     if not tree["starts/converged"].values[tree["starts/kept"].values].all():
         assert "did not converge" in tree.attrs["notes"]
+
+
+def test_em_and_its_hard_limit_find_kinds_of_hidden_chains(own):
+    """Sequences of steps about 0 and 3 or about 5 and 9, in long stretches."""
+    generator = np.random.default_rng(4)
+    kind, state = np.arange(16) % 2, np.arange(20) // 5 % 2
+    means = np.array([[0.0, 3.0], [5.0, 9.0]])
+    x = means[kind][:, state] + generator.normal(size=(16, 20))
+    for method in ("em", "hard"):
+        options = {"method": method, "seed": 0, "starts": 4, "predictive": 0}
+        tree = fit(own.mixture_of_hidden_chains, x, **options)
+        best = tree["responsibilities/responsibilities"].values.argmax(1)
+        assert (best == kind).all() or (best != kind).all(), method
+        found = np.sort(tree["posterior/mean"].values[0, 0].ravel())
+        np.testing.assert_allclose(found, np.sort(means.ravel()), atol=0.5)

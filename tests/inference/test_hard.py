@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import norm
 
 from ppl_models import fit, predict
 
@@ -61,3 +62,18 @@ def test_what_was_never_seen_gets_no_probability_and_stops_nothing():
     assert abs(first - rows.mean()) < 0.02  # a wide prior, 36 steps
     moves = posterior["transition"].values[posterior["initial"].values.argmax()]
     np.testing.assert_allclose(sorted(moves), [2 / 12, 10 / 12])  # 10 of 12 steps stay
+
+
+def test_hard_clusters_of_hidden_chains_go_by_their_best_paths(own):
+    """Cluster 0 has 2^T paths of equal density, of which the best is one: summed, it wins."""
+    steps = 6
+    x = np.zeros((5, steps)) + np.linspace(-0.1, 0.1, 5)[:, None]
+    tree = fit(own.chains_of_many_paths, x, method="hard", seed=0, starts=2, predictive=0)
+    weights = tree["posterior/weights"].values[0, 0]
+    emitted = norm.logpdf(x[:, None, :], np.array([0.0, 0.6])[:, None]).sum(-1)
+    summed = np.log(weights) + emitted
+    best = summed + np.array([steps * np.log(0.5), 0.0])
+    assert (summed.argmax(1) != best.argmax(1)).any()
+    np.testing.assert_array_equal(tree["posterior/assignment"].values[0, 0], best.argmax(1))
+    share = tree["responsibilities/responsibilities"].values
+    np.testing.assert_array_equal(share.argmax(1), best.argmax(1))

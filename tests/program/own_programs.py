@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
+from ppl_models.distributions import HiddenMarkov, UnivariateGaussian
+
 PARALLEL = {"enumerate": "parallel"}
 
 
@@ -164,6 +166,33 @@ def zero_inflated(x=None, *, groups=2):
     with numpyro.plate("row", len(x)):
         kind = numpyro.sample("kind", dist.Categorical(jnp.ones(groups) / groups), infer=PARALLEL)
         numpyro.sample("x", dist.ZeroInflatedPoisson(gate, rate[kind]), obs=x)
+
+
+def chains_of_many_paths(x=None):
+    """Two known kinds of hidden chains: one with many paths of equal density, one with a single."""
+    weights = numpyro.sample("weights", dist.Dirichlet(jnp.array([3.0, 3.0])))
+    loc = jnp.array([[0.0, 0.0], [0.6, 9.0]])
+    initial = jnp.array([[0.5, 0.5], [1.0, 0.0]])
+    transition = jnp.stack([jnp.full((2, 2), 0.5), jnp.eye(2)])
+    with numpyro.plate("sequence", len(x)):
+        z = numpyro.sample("z", dist.Categorical(weights), infer=PARALLEL)
+        steps = UnivariateGaussian(loc[z], jnp.ones(2))
+        chain = HiddenMarkov(initial[z], transition[z], steps, positions=x.shape[1])
+        numpyro.sample("x", chain, obs=x)
+
+
+def mixture_of_hidden_chains(x=None):
+    """Sequences of two kinds, each a hidden chain of two states with means of its own."""
+    weights = numpyro.sample("weights", dist.Dirichlet(jnp.array([2.0, 2.0])))
+    initial = jnp.full(2, 0.5)
+    with numpyro.plate("kind", 2, dim=-2), numpyro.plate("state", 2, dim=-1):
+        mean = numpyro.sample("mean", dist.Normal(0.0, 10.0))
+        moves = numpyro.sample("moves", dist.Dirichlet(jnp.ones(2)))
+    with numpyro.plate("sequence", len(x)):
+        z = numpyro.sample("z", dist.Categorical(weights), infer=PARALLEL)
+        steps = UnivariateGaussian(mean[z], jnp.ones(2))
+        chain = HiddenMarkov(initial, moves[z], steps, positions=x.shape[1])
+        numpyro.sample("x", chain, obs=x)
 
 
 def latent_for_every_row(x=None):

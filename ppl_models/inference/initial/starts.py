@@ -20,6 +20,7 @@ from jax import Array, lax, random
 
 from ppl_models.distributions.conditionals import BlockDirichletConditional
 from ppl_models.distributions.exponential.categorical import CategoricalVector
+from ppl_models.distributions.exponential.family import ExponentialFamily, Statistics
 from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks, by_length
@@ -39,7 +40,8 @@ SWEEPS = 3
 def seed_points(problem: Problem, key: Array) -> tuple[Array, dict[str, Array]]:
     """Rows as standardised points, at most ``SEED_ROWS`` of them, and the same rows' data.
 
-    Where rows hide paths the points are their steps.
+    Where rows hide paths the points are their steps; where such rows are assigned to clusters, mean
+    and standard deviation of their steps.
     """
     rows = problem.structure.rows
     data: Mapping[str, Any] = problem.model.data
@@ -49,8 +51,18 @@ def seed_points(problem: Problem, key: Array) -> tuple[Array, dict[str, Array]]:
     if problem.states:
         data = {name: _not_too_long(problem, name, np.asarray(v)) for name, v in data.items()}
     arrays = {name: jnp.asarray(data[name]) for name in problem.families}
-    points = [f.start_points(arrays[n]) for n, f in problem.families.items()]
+    points = [
+        f.start_points(arrays[n]) if problem.states or not f.latent else _step_moments(f, arrays[n])
+        for n, f in problem.families.items()
+    ]
     return _standardise(jnp.concatenate(points, -1)), arrays
+
+
+def _step_moments(family: ExponentialFamily, value: Array) -> Array:
+    """Mean and standard deviation of the steps of every sequence, ``(sequence, coordinate)``."""
+    points = family.start_points(value)
+    steps = points.astype(jnp.result_type(points, float)).reshape(-1, len(value), points.shape[-1])
+    return jnp.concatenate([jnp.nanmean(steps, 0), jnp.nanstd(steps, 0)], -1)
 
 
 def _not_too_long(problem: Problem, name: str, value: np.ndarray) -> np.ndarray:
@@ -206,6 +218,45 @@ def _any_shares(key: Array, like: Array, *, levels: tuple[int, ...]) -> Array:
     return flat.sample(key).astype(like.dtype)
 
 
+def _seeded_chains(
+    key: Array, family: Any, weights: Array, value: Array, *, missing: bool, centre: Array
+) -> Statistics:
+    """Statistics of hidden chains, one a cluster, whose steps go to the nearest of drawn seeds.
+
+    From values that are next to equal for all states EM would hardly get away.
+
+    Args:
+        key: random key.
+        family: hidden chains, one a component.
+        weights: of the sequences, ``(cluster, sequence)``.
+        value: the sequences.
+        missing: whether steps are missing in part.
+        centre: the shift of the rows.
+    """
+    points, seen = _standardise(family.start_points(value)), family.seen_steps(value).reshape(-1)
+    shape = (len(weights), family.states)
+    chosen = random.choice(key, len(points), shape, p=seen / seen.sum())
+    one = family.replace(
+        **{
+            name: getattr(family, name)[:1]
+            for name in family.parameter_dims
+            if name not in family.shared_parameters
+        }
+    )
+
+    def of_cluster(chosen: Array, share: Array) -> Statistics:
+        centres_at = points[chosen]
+        distance = (centres_at**2).sum(-1)[:, None] - 2 * centres_at @ points.T
+        states, _ = hard(-distance, jnp.ones(len(points), points.dtype))
+        states = (1 - SMOOTHING) * states + SMOOTHING / len(chosen)
+        states = states * jnp.tile(share, len(points) // len(share))
+        return one.seed_statistics(states, value, missing=missing, centre=centre)
+
+    # the leading axis is the component's, or that of all states of all components
+    by_cluster = jax.vmap(of_cluster)(chosen, weights)
+    return jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:]), by_cluster)
+
+
 @partial(
     jax.jit,
     static_argnames=("structure", "links", "free", "flat", "missing"),
@@ -246,12 +297,16 @@ def _from_seeds(
         def improve(_: int, values: Globals) -> Globals:
             families = model.pieces(values, structure).families()
             by_state = structure.assignment is None
-            statistics = {
-                n: (f.seed_statistics if f.latent and by_state else f.expected_statistics)(
-                    weights, arrays[n], missing=gaps[n], centre=chunks.centres[n]
-                )
-                for n, f in families.items()
-            }
+            statistics = {}
+            for name, family in families.items():
+                given: dict[str, Any] = {"missing": gaps[name], "centre": chunks.centres[name]}
+                if not family.latent:
+                    found = family.expected_statistics(weights, arrays[name], **given)
+                elif by_state:
+                    found = family.seed_statistics(weights, arrays[name], **given)
+                else:
+                    found = _seeded_chains(key, family, weights, arrays[name], **given)
+                statistics[name] = found
             counts = weights.sum(-1)
             if by_state:
                 counts = counts.sum(keepdims=True)

@@ -59,7 +59,7 @@ def hard(
         label="hard",
     )
     if problem.structure.assignment is None:
-        return result  # hidden paths: the best ones of the point found are read off it
+        return result  # the best state paths at a point are read off it when they are asked for
     values = {n: jnp.asarray(v[0, 0]) for n, v in result.values.items()}
     best = _winners(problem.model, values, problem.chunks, structure=problem.structure)
     result.assignment = np.asarray(best)[None, None]
@@ -68,12 +68,12 @@ def hard(
 
 @partial(jax.jit, static_argnames=("structure",))
 def _winners(model: Model, values: Globals, chunks: Chunks, *, structure: Structure) -> Array:
-    """The best cluster of every row, hidden states on their best path; the first of equals."""
+    """The best cluster of every row, along the best path of states where it hides one."""
     pieces = model.pieces(values, structure)
     families = pieces.families()
 
     def of_chunk(arrays: dict[str, Array], present: Array) -> tuple[tuple[()], Array]:
-        logits = log_joint_and_latents(pieces, families, arrays, chunks, "best")[0]
+        logits, _ = log_joint_and_latents(pieces, families, arrays, chunks, "best")
         return (), winners(jnp.broadcast_to(logits, (structure.clusters, logits.shape[1])))[1]
 
     return chunks.in_order(over_chunks(of_chunk, chunks)[1])

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.scipy.special import logsumexp
 
-from ppl_models.distributions.exponential.family import ExponentialFamily, StackedFamily, Statistics
+from ppl_models.distributions.exponential.family import StackedFamily, Statistics
 from ppl_models.inference.statistics.chunks import Chunks, Families, over_chunks
 from ppl_models.program.model import Pieces
 from ppl_models.program.structure import Structure
@@ -195,21 +195,6 @@ def log_joint_and_latents(
         )
         total = total + logits
     return total, found
-
-
-def log_joint_by_cluster(
-    pieces: Pieces,
-    families: Mapping[str, ExponentialFamily],
-    structure: Structure,
-    arrays: Mapping[str, Array],
-    centres: Mapping[str, Array],
-    missing: Mapping[str, bool],
-) -> Array:
-    """``log p(z = k, x_n)`` of one chunk, ``(cluster, row)``."""
-    total: Any = 0.0 if pieces.log_weights is None else pieces.log_weights
-    for name, family in families.items():
-        total = total + family.logits(arrays[name], missing=missing[name], centre=centres[name])
-    return total
 
 
 def expected_log_joint(pieces: Pieces, expected: Expectations, chunks: Chunks) -> Array:
