@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
 import pytest
+import xarray as xr
 
 from ppl_models import fit, write_report
-from ppl_models.plots import choose_plots
+from ppl_models.plots import choose_plots, close
 from ppl_models.posterior.result.validation import validate
 
 COMPONENTS = {"clusters", "prototypes", "profiles", "transitions", "transition graph", "states"}
@@ -93,3 +95,57 @@ def test_a_numpyro_distribution_is_not_drawn_as_another(name, tmp_path: Path):
     assert not names & COMPONENTS and "predictive" in names
     page = html.unescape(write_report(tree, tmp_path / "page.html").read_text(encoding="utf-8"))
     assert "ellipses" not in page and "probability of a one" not in page
+
+
+def turnips(crop=None, leaves=None, *, rows=None):
+    """Weights and leaves of turnips, in the words of a grower."""
+    rows = rows if crop is None else len(crop)
+    beds = numpyro.sample("beds", dist.Dirichlet(jnp.ones(2)))
+    with numpyro.plate("sort", 2):
+        heft = numpyro.sample("heft", dist.Normal(0.0, 10.0).expand([2]).to_event(1))
+        lean = numpyro.sample("lean", dist.HalfNormal(3.0).expand([2]).to_event(1))
+        growth = numpyro.sample("growth", dist.Gamma(2.0, 0.2).expand([3]).to_event(1))
+    with numpyro.plate("turnip", rows):
+        sort = numpyro.sample("sort_of", dist.Categorical(beds), infer={"enumerate": "parallel"})
+        numpyro.sample("crop", dist.Normal(heft[sort], lean[sort]).to_event(1), obs=crop)
+        numpyro.sample("leaves", dist.Poisson(growth[sort]).to_event(1), obs=leaves)
+
+
+@pytest.fixture(scope="module")
+def field() -> xr.DataTree:
+    generator = np.random.default_rng(1)
+    half = np.arange(ROWS)[:, None] % 2
+    data = {
+        "crop": pd.DataFrame(
+            generator.normal(6.0 * half, 1.0, (ROWS, 2)), columns=["wide", "tall"]
+        ),
+        "leaves": pd.DataFrame(generator.poisson(3.0 + 9.0 * half, (ROWS, 3)), columns=list("abc")),
+    }
+    return fit(turnips, data, method="em", seed=0, starts=2, predictive=3)
+
+
+def test_sites_of_any_name_get_the_pictures_of_their_emissions(field):
+    names = [picture.name for picture in choose_plots(field)]
+    assert names == [
+        "clusters", "profiles: leaves", "responsibilities", "predictive", "predictive: leaves",
+        "path",
+    ]  # fmt: skip
+    clusters, leaves = (picture.draw() for picture in choose_plots(field)[:2])
+    axes = clusters.viz["plot"].item()
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("wide", "tall")
+    curves = clusters.get_viz("ellipses", "shown", cluster=0).get_paths()
+    middle = curves[0].vertices[:-1].mean(0)
+    np.testing.assert_allclose(middle, field["posterior"]["heft"].values[0, 0, 0], atol=1e-6)
+    dots = [line.get_ydata() for line in leaves.viz["plot"].item().lines]
+    np.testing.assert_allclose(dots, field["posterior"]["growth"].values[0, 0])
+    close(clusters)
+    close(leaves)
+
+
+def test_the_page_tells_both_kinds_of_data_and_every_component_in_words(field, tmp_path: Path):
+    page = html.unescape(write_report(field, tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert f"crop: {ROWS} rows × 2 features; leaves: {ROWS} rows × 3 features" in page
+    assert "In words of crop" in page and "In words of leaves" in page
+    heft = field["posterior"]["heft"].values[0, 0, 0]
+    assert f"wide {heft[0]:.3g} (" in page
+    assert "Which cluster is each turnip in?" in page

@@ -15,9 +15,12 @@ from ppl_models.report.section import ReportSection
 from ppl_models.report.tables import number
 
 WORST = 20  #: numbers of the table of convergence
+STATISTICS = (
+    "log_likelihood", "iterations", "converged", "collapsed", "kept", "initialization",
+)  # fmt: skip
 COLUMNS = {
     "r_hat": "R-hat", "ess_bulk": "ESS (bulk)", "ess_tail": "ESS (tail)",
-    "log_likelihood": "log-likelihood", "origin": "initial values",
+    "log_likelihood": "log-likelihood", "initialization": "initial values",
 }  # fmt: skip
 SAME = 1e-6  #: objectives that differ by less, relatively, are the same optimum
 
@@ -72,14 +75,7 @@ def starts_table(fit: FittedModel) -> Iterator[Block]:
     best = float(np.nanmax(objective.sign * final)) * objective.sign
     reached = int((np.abs(final - best) <= SAME * max(1.0, abs(best))).sum())
     columns = {objective.name: final}
-    for name in (
-        "log_likelihood",
-        "iterations",
-        "converged",
-        "collapsed",
-        "kept",
-        "initialization",
-    ):
+    for name in STATISTICS:
         if name in starts and starts[name].dims == ("start",):
             columns[COLUMNS.get(name, name)] = starts[name].values
     table = pd.DataFrame(columns, index=pd.RangeIndex(len(final), name="start"))
