@@ -15,9 +15,9 @@ from ppl_models.inference.objective import Objective
 from ppl_models.plots.declaration import register_plot
 from ppl_models.plots.drawing.components import (
     by_component,
-    component_class,
     component_picture,
     moments_of,
+    parameter_names,
     separating_features,
 )
 from ppl_models.plots.drawing.panels import new_panels, panel, with_cluster_colors
@@ -131,7 +131,7 @@ def _path_parameters(tree: xr.DataTree, emission: EmissionFacts) -> xr.Dataset |
     """Parameters by iteration, the axis "sample"; those that the path lacks as they ended."""
     path, posterior = tree["path"].to_dataset(), tree["posterior"].to_dataset()
     parameters, moving = {}, False
-    for name in component_class(emission).parameter_dims:
+    for name in parameter_names(emission):
         facts = emission.parameters[name]
         if facts.site is None:
             return None

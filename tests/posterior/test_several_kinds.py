@@ -64,8 +64,8 @@ def test_axes_of_one_name_are_told_apart(tree):
     assert observed["answers"].dims == ("row", "answers_feature")
     assert list(observed["answers_feature"].values) == ["a", "b", "c"]
     assert tree["posterior_predictive"]["answers"].dims[2:] == ("row", "answers_feature")
-    # axes that the program leaves nameless can be chosen by coordinate too
-    assert tree["posterior"]["probs"].sel(probs_dim_0=2).shape == (1, 1, 2)
+    # axes that the program leaves nameless are called as those of the data that they describe
+    assert tree["posterior"]["probs"].sel(answers_feature="c").shape == (1, 1, 2)
 
 
 def test_both_kinds_enter_the_density(tree, data, logits):

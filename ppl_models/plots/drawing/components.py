@@ -24,6 +24,7 @@ from ppl_models.plots.drawing.reading import (
     observed,
 )
 from ppl_models.posterior.result.schema import EmissionFacts, emission_parameters, facts_of
+from ppl_models.program.axes import CHAIN
 
 
 def component_class(emission: EmissionFacts) -> Any:
@@ -37,11 +38,21 @@ def component_picture(emission: EmissionFacts) -> str | None:
 
     Where a parameter differs from row to row, as in a regression, components have no picture.
     """
-    family = component_class(emission)
-    needed = getattr(family, "parameter_dims", {})
-    if not isinstance(needed, property) and not set(needed) <= set(emission.parameters):
+    if not set(parameter_names(emission)) <= set(emission.parameters):
         return None
-    return getattr(family, "component_picture", None)
+    return getattr(component_class(emission), "component_picture", None)
+
+
+def parameter_names(emission: EmissionFacts) -> tuple[str, ...]:
+    """Parameters of what one component emits; those of the fit where its class leaves them open.
+
+    Of hidden states they are without the chain's own (``initial``, ``transition``).
+    """
+    declared = getattr(component_class(emission), "parameter_dims", {})
+    if not isinstance(declared, property):
+        return tuple(declared)
+    chain = CHAIN if emission.component_family is not None else ()
+    return tuple(name for name in emission.parameters if name not in chain)
 
 
 def transition_axes(emission: EmissionFacts) -> tuple[str, ...]:
@@ -130,9 +141,8 @@ def moments_of(
     emission: EmissionFacts, parameters: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """``component_moments`` of the emission's class, of parameters ``(..., component, event)``."""
-    family = component_class(emission)
-    used = {n: v for n, v in parameters.items() if n in family.parameter_dims}
-    means, covariances = family.component_moments(used)
+    used = {n: parameters[n] for n in parameter_names(emission)}
+    means, covariances = component_class(emission).component_moments(used)
     return means, covariances
 
 
@@ -205,12 +215,11 @@ def component_summaries(tree: xr.DataTree, site: str | None = None) -> list[str]
     """
     emission = emission_of(tree, site)
     family = component_class(emission)
-    if family is None or isinstance(family.parameter_dims, property):
-        return []
-    if not set(family.parameter_dims) <= set(emission.parameters):
+    names = parameter_names(emission)
+    if family is None or not names or not set(names) <= set(emission.parameters):
         return []
     drawn = component_parameters(tree, site)
-    means = {n: drawn[n].mean("sample").values for n in family.parameter_dims}
+    means = {n: drawn[n].mean("sample").values for n in names}
     if component_picture(emission) is None and any(v.ndim > 2 for v in means.values()):
         return []
     if component_picture(emission) == "transitions":

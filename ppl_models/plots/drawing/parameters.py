@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ppl_models.distributions.registry import family_class
 from ppl_models.errors import InputError
 from ppl_models.plots.drawing.reading import is_point
 from ppl_models.posterior.result.schema import EmissionFacts, facts_of
+from ppl_models.program.axes import CHAIN
 
 UNITS = {"row", "sequence", "position"}  #: axes of what each unit of the data has
 
@@ -30,8 +30,8 @@ def foremost_sites(tree: xr.DataTree, *, weights_first: bool = True) -> list[str
 
 def _parameter_sites(emission: EmissionFacts) -> list[str]:
     """Sites of an emission's parameters; those of what a state emits before the chain's."""
-    inner = getattr(family_class(emission.component_family or ""), "parameter_dims", {})
-    names = sorted(emission.parameters, key=lambda name: name not in inner)
+    chain = CHAIN if emission.component_family is not None else ()
+    names = sorted(emission.parameters, key=lambda name: name in chain)
     sites = (emission.parameters[name].site for name in names)
     return [site for site in sites if site is not None]
 

@@ -11,7 +11,7 @@ import xarray as xr
 from ppl_models.data.kinds import Observed
 from ppl_models.distributions.sequences.token_chain import context_names
 from ppl_models.inference.problem import Problem
-from ppl_models.posterior.result.schema import FitFacts
+from ppl_models.posterior.result.schema import EmissionFacts, FitFacts, ParameterFacts
 from ppl_models.program.axes import STATE_AXES, cluster_axes, site_dims
 
 Variable = tuple[tuple[str, ...], Any]  #: names of the axes, and the array
@@ -42,11 +42,21 @@ class Axes:
             for axis in by_site.get(site.name, ())
         }
         self.parameters = {
-            parameter.site: parameter.dims
+            parameter.site: self.of_parameter(emission, parameter)
             for emission in facts.emissions
             for parameter in emission.parameters.values()
             if parameter.site is not None
         }
+
+    def of_parameter(self, emission: EmissionFacts, parameter: ParameterFacts) -> tuple[str, ...]:
+        """Names of a parameter's axes in a tree.
+
+        Where the data of two sites have axes of one name that differ, the second's has the site's
+        name before it (``answers_feature``), and so have its parameters' axes.
+        """
+        known = {*self.coords, *emission.dims}
+        own = {d: f"{emission.site}_{d}" for d in parameter.dims}
+        return tuple(own[d] if own[d] in known else d for d in parameter.dims)
 
     def renamed(self, dims: tuple[str, ...]) -> tuple[str, ...]:
         """Dimensions with the axis that the assignment indexes called ``cluster``."""

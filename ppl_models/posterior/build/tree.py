@@ -128,7 +128,7 @@ def _parameter_group(
 ) -> Groups:
     """Parameters that are no site as they stand."""
     dims = {
-        f"{emission.site}.{name}": parameter.dims
+        f"{emission.site}.{name}": axes.of_parameter(emission, parameter)
         for emission in facts.emissions
         for name, parameter in emission.parameters.items()
     } | {f"{facts.assignment}.{WEIGHTS}": ("cluster",)}
