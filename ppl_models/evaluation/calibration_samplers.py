@@ -93,12 +93,12 @@ def _gibbs(key: Array, model: Model, plan: Plan) -> tuple[Globals, More]:
 def _nuts(key: Array, model: Model, plan: Plan) -> tuple[Globals, More]:
     structure = plan.problem.structure
     start_key, run_key = random.split(key)
-    start = model.unconstrain(structure.initial(start_key), structure)
+    start = structure.space.unconstrain(structure.initial(start_key))
     kernel = nuts.no_u_turns(_inside(plan.problem, model), max_tree_depth=DOUBLINGS)
     state = kernel.init(run_key, plan.warmup, start, (), {})
 
     def read(state: Any) -> Globals:
-        return model.constrain(state.z, structure)
+        return structure.space.constrain(state.z)
 
     return _sampled(lambda s: kernel.sample(s, (), {}), state, plan, read), {}
 

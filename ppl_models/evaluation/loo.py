@@ -27,11 +27,11 @@ from ppl_models.data.several import own_labels
 from ppl_models.data.vocabulary import Vocabulary
 from ppl_models.errors import InputError
 from ppl_models.fitting import fit
-from ppl_models.inference.mcmc.unconstrained import constrained, log_joints, unconstrained
 from ppl_models.posterior.density.prediction import log_density
 from ppl_models.posterior.labels.allocations import require_draws
 from ppl_models.posterior.result.restore import fitted_data, restore
 from ppl_models.program.json_text import from_json
+from ppl_models.program.log_joint import unconstrained_log_joints
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.precision import scope
 from ppl_models.program.signature import data_parameters
@@ -110,7 +110,7 @@ def _moment_match(tree: xr.DataTree, found: Any, site: str) -> Any:
         )
 
         def joint(upars: xr.DataArray) -> xr.DataArray:
-            return _apply(upars, partial(log_joints, model, structure=structure))
+            return _apply(upars, partial(unconstrained_log_joints, model, structure=structure))
 
         def row(upars: xr.DataArray, index: int) -> xr.DataArray:
             one = model.with_data({n: np.asarray(v)[[index]] for n, v in model.data.items()})
@@ -129,7 +129,8 @@ def _moment_match(tree: xr.DataTree, found: Any, site: str) -> Any:
 
 @partial(jax.jit, static_argnames=("structure",))
 def _unconstrained(model: Model, values: Globals, *, structure: Structure) -> Array:
-    return jax.vmap(partial(unconstrained, model, structure))(values)
+    space = structure.space
+    return jax.vmap(lambda v: space.ravel(space.unconstrain(v)))(values)
 
 
 def _apply(upars: xr.DataArray, function: Any) -> xr.DataArray:
@@ -144,7 +145,7 @@ def _log_row(model: Model, vectors: Array, *, structure: Structure) -> Array:
     single = replace(structure, rows=1)
 
     def one(vector: Array) -> Array:
-        values, _ = constrained(structure, vector)
+        values = structure.space.constrain(structure.space.unravel(vector))
         return logsumexp(model.logits(values, single), axis=0)[0]
 
     return jax.lax.map(one, vectors)

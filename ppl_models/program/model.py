@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 from numpyro import handlers
-from numpyro.distributions import biject_to
 from numpyro.primitives import Messenger
 
 from ppl_models.distributions.convert import as_family, unwrap
@@ -231,22 +230,6 @@ class Model:
             emission = emission if family is None else family
             total = total + emission.log_prob(self.data[name])
         return jnp.broadcast_to(total, (structure.clusters, structure.rows))
-
-    # ---- the space of the global sites -------------------------------------------------------
-
-    def constrain(self, free: Mapping[str, Array], structure: Structure) -> Globals:
-        """From the unconstrained space."""
-        return {
-            s.name: biject_to(s.support)(free[s.name]) for s in structure.sites if s.name in free
-        }
-
-    def unconstrain(self, values: Mapping[str, Array], structure: Structure) -> Globals:
-        """To the unconstrained space."""
-        return {
-            s.name: biject_to(s.support).inv(values[s.name])
-            for s in structure.sites
-            if s.name in values
-        }
 
 
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)

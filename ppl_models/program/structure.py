@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import Array, random
-from numpyro.distributions import biject_to
+from jax import Array
 
 from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.program.compiling import QUICK
-
-
-@dataclass(frozen=True)
-class Site:
-    """A global site: its shape, the names of its axes and the space it lives in."""
-
-    name: str
-    dims: tuple[str, ...]
-    shape: tuple[int, ...]
-    support: Any
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.dims, self.shape))
-
-    @property
-    def freedom(self) -> int:
-        """Number of free coordinates: a simplex of K has K - 1, whole numbers have none."""
-        if self.support.is_discrete:
-            return 0
-        return int(np.prod(biject_to(self.support).inverse_shape(self.shape)))
+from ppl_models.program.sites import Site, UnconstrainedSpace, draw_near_zero
 
 
 @dataclass(frozen=True)
@@ -57,33 +33,14 @@ class Structure:
         """Names of the global sites."""
         return tuple(site.name for site in self.sites)
 
+    @property
+    def space(self) -> UnconstrainedSpace:
+        """The unconstrained space of the global sites."""
+        return UnconstrainedSpace(self.sites)
+
     def initial(self, key: Array, radius: float = 1.0) -> dict[str, Array]:
-        """Values of the global sites, spread uniformly within ``radius`` in unconstrained space."""
-        spread = _spread if isinstance(key, jax.core.Tracer) else _compiled
-        return spread(self.sites, key, radius)
-
-
-def _spread(sites: tuple[Site, ...], key: Array, radius: float) -> dict[str, Array]:
-    continuous = [site for site in sites if not site.support.is_discrete]
-    shapes = [biject_to(site.support).inverse_shape(site.shape) for site in continuous]
-    ends = np.cumsum([math.prod(shape) for shape in shapes])
-    # one draw for all: every call of a generator is a long program to compile
-    drawn = random.uniform(key, (int(ends[-1]) if len(ends) else 0,), minval=-1, maxval=1)
-    pieces = jnp.split(radius * drawn, ends[:-1]) if len(ends) else []
-    spread = {
-        site.name: biject_to(site.support)(piece.reshape(shape))
-        for site, shape, piece in zip(continuous, shapes, pieces, strict=True)
-    }
-    return {
-        site.name: spread[site.name]
-        if site.name in spread
-        else site.support.feasible_like(jnp.zeros(site.shape, int))
-        for site in sites
-    }
-
-
-# the sites alone are asked, so that it is compiled once for all data
-_compiled = jax.jit(_spread, static_argnums=0, compiler_options=QUICK)
+        """Values of the global sites, uniform within ``radius`` in the unconstrained space."""
+        return draw_near_zero(self.sites, key, radius)
 
 
 def _plates(site: Mapping[str, Any]) -> dict[int, str]:

@@ -39,10 +39,10 @@ def assert_flat(program, data, arguments, tree, tolerance=2e-3):
 
         @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
         def look(values):
-            free = model.unconstrain(values, structure)
+            free = structure.space.unconstrain(values)
 
             def height(free):
-                values = model.constrain(free, structure)
+                values = structure.space.constrain(free)
                 rows = jax.scipy.special.logsumexp(model.logits(values, structure), axis=0)
                 return rows.sum() + model.pieces(values, structure).log_prior
 

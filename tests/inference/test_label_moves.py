@@ -67,7 +67,7 @@ def _sizes_by_nuts(problem):
         "scale": jnp.ones(3),
         "sticks": jnp.array([0.5, 0.5]),
     }
-    state = kernel.init(random.key(0), 200, problem.model.unconstrain(start, structure), (), {})
+    state = kernel.init(random.key(0), 200, structure.space.unconstrain(start), (), {})
 
     @jax.jit
     def run(state):
@@ -126,7 +126,7 @@ def test_the_volume_of_a_trade_is_that_of_its_map():
         problem = _problem({}, weights="stick_breaking")
         structure = problem.structure
         kernel = no_u_turns(problem)
-        free = problem.model.unconstrain(structure.initial(random.key(3)), structure)
+        free = structure.space.unconstrain(structure.initial(random.key(3)))
         flat, unravel = ravel_pytree(free)
         for order in itertools.permutations(range(3)):
             there, volume = kernel._moved(free, jnp.array(order))

@@ -98,11 +98,11 @@ def test_map_serves_what_em_cannot(own, fitted):
         values = {n: np.asarray(found["posterior"][n].values[0, 0]) for n in structure.names}
 
         def height(free):
-            values = model.constrain(free, structure)
+            values = structure.space.constrain(free)
             rows = row_densities(model, structure, values, model.data).sum()
             return rows + model.pieces(values, structure).log_prior
 
-        slope = jax.jit(jax.grad(height))(model.unconstrain(values, structure))
+        slope = jax.jit(jax.grad(height))(structure.space.unconstrain(values))
         steepest = max(float(abs(g).max()) for g in jax.tree.leaves(slope))
     assert steepest < 0.05
 

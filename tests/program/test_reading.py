@@ -178,10 +178,10 @@ def test_em_ends_where_the_log_joint_density_is_flat(own, modes, name):
 
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def slope(values):
-        free = model.unconstrain(values, structure)
+        free = structure.space.unconstrain(values)
 
         def height(free):
-            values = model.constrain(free, structure)
+            values = structure.space.constrain(free)
             rows = jax.scipy.special.logsumexp(model.logits(values, structure), axis=0)
             return rows.sum() + model.pieces(values, structure).log_prior
 

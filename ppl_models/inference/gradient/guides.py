@@ -13,11 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax import Array, random
-from jax.flatten_util import ravel_pytree
-from numpyro.distributions import biject_to
 
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals
+from ppl_models.program.sites import UnconstrainedSpace
 from ppl_models.program.structure import Structure
 
 Params = dict[str, Array]
@@ -41,10 +40,21 @@ class Guide:
     shape: str = "mean_field"
     rank: int = 10
 
+    @property
+    def random_space(self) -> UnconstrainedSpace:
+        """The unconstrained space of the random sites."""
+        return self.structure.space.of(self.random_sites)
+
+    @property
+    def point_sites(self) -> tuple[str, ...]:
+        """The sites that are a point."""
+        return tuple(n for n in self.structure.names if n not in self.random_sites)
+
     def initial(self, key: Array, values: Globals) -> Params:
         """Parameters that start, narrowly, about values of the global sites."""
-        vector, _ = ravel_pytree(self._images(values, inside=True))
-        params = {f"point {n}": v for n, v in self._images(values, inside=False).items()}
+        vector = self.random_space.ravel(self.random_space.unconstrain(values))
+        points = self.structure.space.of(self.point_sites).unconstrain(values)
+        params = {f"point {n}": v for n, v in points.items()}
         if not self.random_sites:
             return params
         log_width = jnp.full(vector.shape, jnp.log(WIDTH), vector.dtype)
@@ -71,41 +81,20 @@ class Guide:
         """A draw of the global sites, and the log volume of the random ones' map."""
         free = {n[6:]: v for n, v in params.items() if n.startswith("point ")}
         if self.random_sites:
-            free |= self._unravel(self.normal(params).rsample(key, ()))
-        values, volume = {}, jnp.zeros(())
-        for site in self.structure.sites:
-            transform = biject_to(site.support)
-            values[site.name] = transform(free[site.name])
-            if site.name in self.random_sites:
-                found = transform.log_abs_det_jacobian(free[site.name], values[site.name])
-                volume = volume + found.sum()
-        return values, volume
+            free |= self.random_space.unravel(self.normal(params).rsample(key, ()))
+        values = self.structure.space.constrain(free)
+        return values, self.random_space.log_volume(free, values)
 
     def middle(self, params: Params) -> Globals:
         """The global sites at the centre of the guide."""
         free = {n[6:]: v for n, v in params.items() if n.startswith("point ")}
         if self.random_sites:
-            free |= self._unravel(params["loc"])
-        return {s.name: biject_to(s.support)(free[s.name]) for s in self.structure.sites}
+            free |= self.random_space.unravel(params["loc"])
+        return self.structure.space.constrain(free)
 
     def entropy(self, params: Params) -> Array:
         """Of the random sites' vector; 0 where none is random."""
         return self.normal(params).entropy() if self.random_sites else jnp.zeros(())
-
-    def _images(self, values: Globals, *, inside: bool) -> Globals:
-        return {
-            s.name: biject_to(s.support).inv(values[s.name])
-            for s in self.structure.sites
-            if (s.name in self.random_sites) == inside
-        }
-
-    def _unravel(self, vector: Array) -> Globals:
-        blank = {
-            s.name: jnp.zeros(biject_to(s.support).inverse_shape(s.shape), vector.dtype)
-            for s in self.structure.sites
-            if s.name in self.random_sites
-        }
-        return ravel_pytree(blank)[1](vector)
 
 
 def draws_of(guide: Guide, params: Params, key: Array, count: int) -> Globals:

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
-from numpyro.distributions import biject_to
 
 from ppl_models.inference.capabilities import ASSIGNMENT, STATISTICS
 from ppl_models.inference.gradient.objective import row_densities
@@ -76,9 +75,8 @@ def _heights(
     def one(values: Globals) -> Array:
         height = model.pieces(values, structure).log_prior
         height += share * row_densities(model, structure, values, sample).sum()
-        for site in structure.sites:  # a draw that rounding put onto the boundary has no image
-            image = biject_to(site.support).inv(values[site.name])
-            height = jnp.where(jnp.isfinite(image).all(), height, jnp.nan)
-        return height
+        # a draw that rounding put onto the boundary has no image
+        image = structure.space.ravel(structure.space.unconstrain(values))
+        return jnp.where(jnp.isfinite(image).all(), height, jnp.nan)
 
     return jax.lax.map(one, draws)

@@ -9,15 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
-from numpyro.distributions import biject_to
 from numpyro.distributions.transforms import IdentityTransform
 
 from ppl_models.inference.capabilities import STATISTICS, refusal
 from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.problem import Problem
 from ppl_models.program.compiling import QUICK
-from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.model import Globals
+from ppl_models.program.sites import Site, UnconstrainedSpace
 
 SEARCH_ITERATIONS = 300  #: of EM from each start that looks for the mode
 EXTREME = 12.0  #: an unconstrained coordinate beyond this is at a boundary, where nothing moves
@@ -39,7 +38,7 @@ def dispersed_starts(
     Returns:
         Values ``(chain, ...)``, the same unconstrained, a report of every start, and notes.
     """
-    model, structure = problem.model, problem.structure
+    structure = problem.structure
     em_key, inside_key, move_key = random.split(key, 3)
     inside = structure.initial(inside_key, radius=0.5)
     reported: dict[str, Any] = {}
@@ -61,41 +60,38 @@ def dispersed_starts(
     elif starts > 0:
         why = refusal("em", problem, STATISTICS)
         notes = [f"chains started at random, for EM cannot look for a mode: {why}"]
-    initial, points = _move(
-        model, mode, inside, move_key, dispersion_used, chains=chains, structure=structure
+    initial, points = _disperse(
+        mode, inside, move_key, dispersion_used, chains=chains, space=structure.space
     )
     for site in structure.sites:
-        dims = tuple("cluster" if d == "cluster" else d for d in site.dims)
-        reported[f"chain_{site.name}"] = (("chain", *dims), np.asarray(points[site.name]))
+        reported[f"chain_{site.name}"] = (("chain", *site.dims), np.asarray(points[site.name]))
     return points, initial, reported, notes
 
 
-@partial(jax.jit, static_argnames=("chains", "structure"), compiler_options=QUICK)
-def _move(
-    model: Model,
+@partial(jax.jit, static_argnames=("chains", "space"), compiler_options=QUICK)
+def _disperse(
     mode: Globals,
     inside: Globals,
     key: Array,
     dispersion: Any,
     *,
     chains: int,
-    structure: Structure,
+    space: UnconstrainedSpace,
 ) -> tuple[Globals, Globals]:
     """Starts about the mode, unconstrained and as they are."""
-    free = {s.name: _inside(mode[s.name], inside[s.name], s.support) for s in structure.sites}
+    free = {s.name: _off_boundary(s, mode[s.name], inside[s.name]) for s in space.sites}
     keys = random.split(key, max(len(free), 1))
     initial = {
         n: v + dispersion * random.normal(k, (chains, *v.shape), v.dtype)
         for k, (n, v) in zip(keys, free.items(), strict=False)
     }
-    return initial, jax.vmap(lambda u: model.constrain(u, structure))(initial)
+    return initial, jax.vmap(space.constrain)(initial)
 
 
-def _inside(value: Array, inside: Array, support: Any) -> Array:
-    """The unconstrained image of a value, off the boundary of its (convex) support."""
-    transform = biject_to(support)
-    image = transform.inv(value)
-    if isinstance(transform, IdentityTransform):
+def _off_boundary(site: Site, value: Array, inside: Array) -> Array:
+    """The unconstrained image of a value, moved off the boundary of its (convex) support."""
+    image = site.transform.inv(value)
+    if isinstance(site.transform, IdentityTransform):
         return image
-    moved = transform.inv((1 - INWARD) * value + INWARD * inside)
+    moved = site.transform.inv((1 - INWARD) * value + INWARD * inside)
     return jnp.where((jnp.abs(image) < EXTREME).all(), image, moved)

@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array, random
-from jax.flatten_util import ravel_pytree
-from numpyro.distributions import biject_to
 from numpyro.infer.gibbs import GIBBS_SITES_KWARG
 from numpyro.infer.mcmc import MCMCKernel
 
@@ -111,7 +109,8 @@ class StatisticsGibbs(MCMCKernel):
         hmc = None
         self._hmc_init, self._hmc_step = hmc_step(num_warmup)
         if self.free:
-            hmc = self._hmc_init(hmc_key, self._vector(values))
+            space = self.problem.structure.space.of(self.free)
+            hmc = self._hmc_init(hmc_key, space.ravel(space.unconstrain(values)))
         rows = jnp.zeros(self.problem.structure.rows, jnp.int32)
         return GibbsState(
             values,
@@ -161,33 +160,20 @@ class StatisticsGibbs(MCMCKernel):
     ) -> tuple[HmcState, Globals]:
         """Hamiltonian steps of the sites without a closed form."""
         model, structure = self.problem.model, self.problem.structure
-        start = {n: biject_to(self._support(n)).inv(values[n]) for n in self.free}
-        vector, unravel = ravel_pytree(start)
+        space = structure.space.of(self.free)
 
         def log_density(vector: Array) -> Array:
-            free = unravel(vector)
-            trial, volume = dict(values), jnp.zeros(())
-            for name in self.free:
-                transform = biject_to(self._support(name))
-                trial[name] = transform(free[name])
-                volume += transform.log_abs_det_jacobian(free[name], trial[name]).sum()
-            pieces = model.pieces(trial, structure)
+            moved, volume = space.constrain_with_volume(space.unravel(vector))
+            pieces = model.pieces({**values, **moved}, structure)
             density = expected_log_joint(pieces, expected, self.problem.chunks) + volume
             if self.sticks is None:
                 return density
             prior = pieces.priors[self.sticks]
             return density + without_sticks(prior, values[self.sticks], expected.counts)
 
-        hmc, moved = self._hmc_step(key, state.hmc, vector, log_density, state.i)
-        free = unravel(moved)
-        return hmc, {n: biject_to(self._support(n))(free[n]) for n in self.free}
-
-    def _vector(self, values: Globals) -> Array:
-        start = {n: biject_to(self._support(n)).inv(values[n]) for n in self.free}
-        return ravel_pytree(start)[0]
-
-    def _support(self, name: str) -> Any:
-        return next(s.support for s in self.problem.structure.sites if s.name == name)
+        vector = space.ravel(space.unconstrain(values))
+        hmc, vector = self._hmc_step(key, state.hmc, vector, log_density, state.i)
+        return hmc, space.constrain(space.unravel(vector))
 
     def refresh(self, state: GibbsState, model_args: Any, model_kwargs: Any) -> GibbsState:
         """Nothing of the state depends on what the kernel is conditioned on."""

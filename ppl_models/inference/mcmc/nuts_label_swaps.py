@@ -19,8 +19,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
-from jax.flatten_util import ravel_pytree
-from numpyro.distributions import biject_to
 from numpyro.infer import NUTS
 
 from ppl_models.program.axes import permute_clusters
@@ -90,7 +88,7 @@ class LabelSwapNUTS(NUTS):
 
     def _with_clusters(self, adaptation: Any, free: Globals, places: Array) -> Any:
         """The mass matrix, a diagonal, where the clusters have gone."""
-        unravel = ravel_pytree(free)[1]
+        space = self._structure.space
         shapes = {n: v.shape for n, v in free.items()}
         axes = {
             n: tuple(a for a in found if shapes[n][a : a + 1] == (len(places),))
@@ -98,25 +96,22 @@ class LabelSwapNUTS(NUTS):
         }
 
         def moved(diagonal: Array) -> Array:
-            return ravel_pytree(permute_clusters(unravel(diagonal), axes, places))[0]
+            return space.ravel(permute_clusters(space.unravel(diagonal), axes, places))
 
         names = ("inverse_mass_matrix", "mass_matrix_sqrt", "mass_matrix_sqrt_inv")
         return adaptation._replace(**{n: moved(getattr(adaptation, n)) for n in names})
 
     def _moved(self, free: Globals, order: Array) -> tuple[Globals, Array]:
         """Unconstrained sites with clusters in another order; the log volume of the move."""
-        transforms = {s.name: biject_to(s.support) for s in self._structure.sites}
-        values = {n: transforms[n](v) for n, v in free.items()}
+        space = self._structure.space
+        values = space.constrain(free)
         moved = permute_clusters(values, self._moves.axes, order)
         volume = jnp.zeros(())
         sticks = self._moves.sticks
         if sticks is not None:
             moved[sticks], volume = _sticks_in_order(values[sticks], order)
-        there = {n: transforms[n].inv(v) for n, v in moved.items()}
-        for name, transform in transforms.items():
-            before = transform.log_abs_det_jacobian(free[name], values[name]).sum()
-            volume += before - transform.log_abs_det_jacobian(there[name], moved[name]).sum()
-        return there, volume
+        there = space.unconstrain(moved)
+        return there, volume + space.log_volume(free, values) - space.log_volume(there, moved)
 
 
 def _sticks_in_order(sticks: Array, order: Array) -> tuple[Array, Array]:

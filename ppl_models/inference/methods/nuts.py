@@ -25,8 +25,8 @@ from ppl_models.inference.method import Method
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.program.compiling import QUICK
-from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.model import Globals
+from ppl_models.program.sites import UnconstrainedSpace
 
 MANY = 50_000  #: rows whose log-density single precision cannot tell from a neighbour's
 
@@ -99,7 +99,7 @@ def nuts(
             initial = {n: v[0] for n, v in initial.items()}
         sampler.run(run_key, init_params=initial, extra_fields=tuple(FIELDS))
         free = sampler.get_samples(group_by_chain=True)
-        samples = _constrain(problem.model, free, structure=problem.structure)
+        samples = _constrain(free, space=problem.structure.space)
         offset = 0.0 if origin is None else origin.total
     extra = sampler.get_extra_fields(group_by_chain=True)
     stats = {name: np.asarray(extra[field]) for field, name in FIELDS.items()}
@@ -146,7 +146,7 @@ def no_u_turns(problem: Problem, origin: Origin | None = None, **tuning: Any) ->
     return LabelSwapNUTS(energy, problem.label_swaps, problem.structure, **tuning)
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
-def _constrain(model: Model, free: Globals, *, structure: Structure) -> Globals:
+@partial(jax.jit, static_argnames=("space",), compiler_options=QUICK)
+def _constrain(free: Globals, *, space: UnconstrainedSpace) -> Globals:
     """From unconstrained draws ``(chain, draw, ...)``."""
-    return jax.vmap(jax.vmap(lambda u: model.constrain(u, structure)))(free)
+    return jax.vmap(jax.vmap(space.constrain))(free)

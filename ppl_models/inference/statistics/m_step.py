@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax import Array, lax
-from jax.flatten_util import ravel_pytree
 from jax.scipy.optimize import minimize
 
 from ppl_models.distributions.conditionals import Conditional, DirichletConditional
@@ -171,11 +170,11 @@ def _quasi_newton(
     known: Mapping[str, Any] | None,
 ) -> Globals:
     """Sites without a closed form: quasi-Newton steps in the unconstrained space, never down."""
-    start = model.unconstrain({n: values[n] for n in free}, structure)
-    vector, unravel = ravel_pytree(start)
+    space = structure.space.of(free)
+    vector = space.ravel(space.unconstrain(values))
 
     def loss(vector: Array) -> Array:
-        trial = {**values, **model.constrain(unravel(vector), structure)}
+        trial = {**values, **space.constrain(space.unravel(vector))}
         pieces = model.pieces(trial, structure, known)
         gain = expected_log_joint(pieces, expected, chunks)
         return -(gain - pieces.log_prior if flat else gain) / (1 + expected.counts.sum())
@@ -185,7 +184,7 @@ def _quasi_newton(
     after = loss(found)
     better = jnp.isfinite(after) & (after <= before)
     chosen = jnp.where(better, found, vector)
-    trial = model.constrain(unravel(chosen), structure)
+    trial = space.constrain(space.unravel(chosen))
     # untouched values come back exactly, not through a round trip of the transform
     return {n: lax.select(better, trial[n], values[n]) for n in free}
 
