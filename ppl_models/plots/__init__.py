@@ -1,4 +1,4 @@
-"""Pictures of fits: a function of a tree (or of a table, labels, images) to an ArviZ collection.
+"""Plots of fits: a function of a tree (or of a table, labels, images) to an ArviZ collection.
 
 A plot is one file. ``plot_NAME`` is the function of the file ``NAME.py`` of this room: its name is
 found by the name of the file and imported when it is first used. Helpers are in ``drawing``.

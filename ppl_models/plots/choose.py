@@ -1,4 +1,4 @@
-"""Which pictures a fit can show: those whose declaration says that they serve it."""
+"""Which plots a fit can show: those whose declaration says that they serve it."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ class ChosenPlot:
 
     @property
     def caption(self) -> str:
-        """What the picture shows."""
+        """What the plot shows."""
         caption = self.plot.caption
         return caption if isinstance(caption, str) else caption(self.tree)
 
     def draw(self, **options: Any) -> PlotCollection:
-        """The picture; options are those of the plot's function."""
+        """The plot; options are those of the plot's function."""
         site = {} if self.site is None else {"site": self.site}
         return self.plot.draw(self.tree, **site, **options)
 
 
 def choose_plots(tree: xr.DataTree) -> list[ChosenPlot]:
-    """The pictures that this fit can show, those of its components first.
+    """The plots that this fit can show, those of its components first.
 
     A point (EM, k-means) has no draws, so it gets no traces, ranks, forests or Pareto k. An
-    emission gets the pictures that its family declares, whatever the program calls its sites.
+    emission gets the plots that its family declares, whatever the program calls its sites.
 
     Args:
         tree: any fit.
 
     Returns:
-        Pictures in order, each with ``name``, ``caption`` and ``draw()``.
+        Plots in order, each with ``name``, ``caption`` and ``draw()``.
 
     Raises:
         InputError: the tree is no fit.

@@ -41,11 +41,11 @@ class Plot:
         name: what it is called where plots are listed.
         draw: the function: a tree and options by name to an ArviZ ``PlotCollection``.
         section: where the report shows it.
-        caption: what the picture shows and how to read it; a function of the tree where that
+        caption: what the plot shows and how to read it; a function of the tree where that
             depends on the fit.
         order: plots of a section, and of the whole list, stand by rising order.
         serves: whether a fit, and one of its emissions, can be drawn.
-        each_emission: whether every observed site gets a picture of its own, drawn with ``site=``;
+        each_emission: whether every observed site gets a plot of its own, drawn with ``site=``;
             else ``serves`` is asked about the main one, and there is at most one picture.
         computed: options of the function that the report computes once for the whole page and
             hands over: "loo", "places" (of leave-one-out transforms), "probabilities" (of states).

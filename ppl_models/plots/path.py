@@ -66,7 +66,7 @@ def plot_path(
 ) -> PlotCollection:
     """The objective by iteration for all starts and, of Gaussian components, how means moved.
 
-    The kept start is dark, the others grey. Means are drawn over two features (the two along
+    The selected start is dark, the others grey. Means are drawn over two features (the two along
     which they differ most, unless `features` names two); their last place is marked by the number.
 
     Args:
@@ -112,7 +112,7 @@ def objective_of(tree: xr.DataTree) -> Objective:
 
 
 def path_means(tree: xr.DataTree) -> np.ndarray | None:
-    """Means ``(component, iteration, feature)`` along the kept start; None where none are kept.
+    """Means ``(component, iteration, feature)`` along the selected start.
 
     None for components that are no ellipses or have one feature, and where a parameter is no site.
     """
@@ -147,11 +147,11 @@ def _path_parameters(tree: xr.DataTree, emission: EmissionFacts) -> xr.Dataset |
 
 
 def draw_objective(target: Axes, starts: xr.Dataset, objective: Objective) -> None:
-    """Objective (start, iteration) as one line a start, the kept one on top."""
+    """Objective (start, iteration) as one line a start, the selected one on top."""
     values = starts["objective"].transpose("start", "iteration").values
     count = len(values)
-    kept = starts["kept"].values if "kept" in starts else np.arange(count) == 0
-    for row, best in sorted(zip(values, kept, strict=True), key=lambda pair: bool(pair[1])):
+    selected = starts["kept"].values if "kept" in starts else np.arange(count) == 0
+    for row, best in sorted(zip(values, selected, strict=True), key=lambda pair: bool(pair[1])):
         style: dict[str, Any] = (
             {"color": INK, "linewidth": 1.8} if best else {"color": MUTED, "alpha": 0.6}
         )
@@ -160,12 +160,14 @@ def draw_objective(target: Axes, starts: xr.Dataset, objective: Objective) -> No
         if end >= 0:
             target.plot(end, row[end], "o", color=line.get_color(), markersize=4, zorder=3)
     target.set_ylim(*_limits(values, objective))
-    target.set_xlim(*_steps(values, kept))
+    target.set_xlim(*_steps(values, selected))
     target.xaxis.set_major_locator(MaxNLocator(integer=True))
     target.set(xlabel="iteration", ylabel=objective.name)
     better = "higher" if objective.direction == "maximise" else "lower"
     plural = "start" if count == 1 else "starts"
-    headline(target, f"Objective of {count} {plural}", f"{better} is better; dark: the kept start")
+    headline(
+        target, f"Objective of {count} {plural}", f"{better} is better; dark: the selected start"
+    )
 
 
 def _limits(values: np.ndarray, objective: Objective) -> tuple[float, float]:
@@ -178,10 +180,10 @@ def _limits(values: np.ndarray, objective: Objective) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _steps(values: np.ndarray, kept: np.ndarray) -> tuple[float, float]:
-    """Iterations that show the whole kept start; a few very slow others run out of the panel."""
+def _steps(values: np.ndarray, selected: np.ndarray) -> tuple[float, float]:
+    """Iterations up to the end of the selected start; a few slower starts leave the panel."""
     used = np.isfinite(values).sum(1)
-    last = max(used[kept].max(initial=1), np.quantile(used, 0.8))
+    last = max(used[selected].max(initial=1), np.quantile(used, 0.8))
     return -0.03 * last, 1.05 * last
 
 
@@ -202,4 +204,4 @@ def draw_means(
         target.plot(*places[0], "o", markerfacecolor="white", markeredgecolor=color, markersize=6)
         badge(target, places[-1, 0], places[-1, 1], str(k), color)
     target.set(xlabel=shorten(names[0]), ylabel=shorten(names[1]))
-    headline(target, "Paths of the means", "the kept start, from ring to number")
+    headline(target, "Paths of the means", "the selected start, from ring to number")

@@ -182,7 +182,7 @@ def _ground(target: Axes, names: list[str], dim: str) -> None:
 
 
 def _draw_dots(da: xr.DataArray, target: Axes, *, clusters: int, color: str) -> LineCollection:
-    """One cluster's means and intervals `da` (feature, end), set aside from the others'."""
+    """One cluster's means and intervals `da` (feature, end), shifted beside the others'."""
     values = da.transpose(..., "end").values
     shift = (int(da["cluster"]) - (clusters - 1) / 2.0) * min(0.8 / clusters, 0.18)
     x = np.arange(len(values)) + shift

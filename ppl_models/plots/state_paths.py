@@ -106,22 +106,22 @@ def plot_state_paths(
     column = _column(data, names, means, feature)
     steps = slice(first, min(first + max_steps, int(sequence_steps(data)[sequence])))
     values = data.isel(sequence=sequence, position=steps, feature=column).values
-    shares = probabilities.isel({probabilities.dims[0]: sequence, "position": steps}).values
+    by_step = probabilities.isel({probabilities.dims[0]: sequence, "position": steps}).values
     if len(values) == 0:
         raise InputError(f"first is {first}, after the end of sequence {sequence}: lower it.")
     across = np.arange(steps.start, steps.stop) if labels is None else np.asarray(labels)[steps]
-    states = shares.shape[1]
+    states = by_step.shape[1]
     if plot_collection is None:
         made = new_panels({"panel": ["series", "states"]}, rows=["panel"], size=(9.6, 5.0),
                           backend=backend, height_ratios=[2.6, 1.0], sharex=True)  # fmt: skip
     else:
         made = with_cluster_colors(plot_collection, range(states))
     colors = cluster_colors(states)
-    _draw_series(panel(made, panel="series"), across, values, shares, colors)
+    _draw_series(panel(made, panel="series"), across, values, by_step, colors)
     named = {} if means is None else _draw_means(
         panel(made, panel="series"), means[:, :, column], colors, is_point(tree)
     )  # fmt: skip
-    _draw_bands(panel(made, panel="states"), across, shares, colors)
+    _draw_bands(panel(made, panel="states"), across, by_step, colors)
     _label(made, data, sequence, names[column], steps, named, colors, counted=labels is None)
     return made
 
@@ -151,10 +151,10 @@ def _column(
 
 
 def _draw_series(
-    target: Axes, across: np.ndarray, values: np.ndarray, shares: np.ndarray, colors: list[str]
+    target: Axes, across: np.ndarray, values: np.ndarray, by_step: np.ndarray, colors: list[str]
 ) -> None:
     target.plot(across, values, color=MUTED, linewidth=0.8, zorder=2)
-    best = shares.argmax(1)
+    best = by_step.argmax(1)
     size = 16 if len(values) <= 200 else 6
     for state, color in enumerate(colors):
         steps = best == state
@@ -175,13 +175,13 @@ def _draw_means(target: Axes, draws: np.ndarray, colors: list[str], point: bool)
     return texts
 
 
-def _draw_bands(target: Axes, across: np.ndarray, shares: np.ndarray, colors: list[str]) -> None:
+def _draw_bands(target: Axes, across: np.ndarray, by_step: np.ndarray, colors: list[str]) -> None:
     """Probabilities stacked to one, every step as wide as the gap to its neighbours."""
     gap = np.diff(across).astype(float) if len(across) > 1 else np.ones(1)
     edges = np.append(across - np.append(gap[:1], gap) / 2, across[-1] + gap[-1] / 2)
-    top = np.zeros(len(shares))
-    for share, color in zip(shares.T, colors, strict=True):
-        low, top = top, top + share
+    top = np.zeros(len(by_step))
+    for values, color in zip(by_step.T, colors, strict=True):
+        low, top = top, top + values
         target.fill_between(edges, np.append(low, low[-1]), np.append(top, top[-1]), step="post",
                             color=color, linewidth=0)  # fmt: skip
     target.set(ylim=(0, 1), xlim=(edges[0], edges[-1]), ylabel="probability")

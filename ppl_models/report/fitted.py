@@ -46,7 +46,7 @@ class FittedModel:
 
     @cached_property
     def plots(self) -> list[ChosenPlot]:
-        """The pictures that the fit can show."""
+        """The plots that the fit can show."""
         return choose_plots(self.tree)
 
     @cached_property

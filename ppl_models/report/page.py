@@ -1,7 +1,7 @@
-"""One self-contained HTML page: headings, paragraphs, tables and pictures, nothing to load.
+"""One self-contained HTML page: headings, paragraphs, tables and plots.
 
-Pictures are PNG files in base64 inside the page, the style sheet is inside too, and there is no
-script, so the page can be mailed, archived and opened without a network.
+Plots are PNG files in base64 inside the page, the style sheet is inside too, and there is no
+script, so that the page can be mailed, archived and opened without a network.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Block:
         text: paragraphs apart by empty lines; lines that begin with "- " are a list; words in
             backticks are set as code.
         table: a data frame, its index as row heads.
-        figures: pictures; they are closed once the page holds them.
+        figures: plots, which are closed once they are in the page.
         captions: one a picture, or fewer.
         code: text in a fixed-width box.
         level: 2 for a heading that the contents list, 3 for one below it.
@@ -65,11 +65,11 @@ class Section:
 def write_page(
     title: str, blocks: Iterable[Block], path: str | Path, *, overwrite: bool = False
 ) -> Path:
-    """Write one page, whole or not at all.
+    """Write one page atomically: completely or not at all.
 
     Args:
         title: heading and title of the page.
-        blocks: what it holds; a generator is asked for one block at a time, so that few pictures
+        blocks: what it holds; a generator is asked for one block at a time, so that few plots
             are in memory at once.
         path: the HTML file.
         overwrite: whether a file that exists may be replaced.
@@ -145,7 +145,7 @@ def checked_path(path: str | Path, *, overwrite: bool) -> Path:
     if path.is_dir():
         raise InputError(f"{path} is a folder: give the name of an HTML file.")
     if path.exists() and not overwrite:
-        raise InputError(f"{path} exists and is kept: choose another name or ask to overwrite it.")
+        raise InputError(f"{path} exists: choose another name, or overwrite it by overwrite=True.")
     if not path.parent.is_dir():
         raise InputError(f"The folder {path.parent} does not exist: make it first.")
     return path
@@ -180,7 +180,7 @@ def _block_html(block: Block, anchor: str) -> str:
 
 
 def figure_html(figure: Figure | PlotCollection, caption: str, heading: str) -> str:
-    """A picture inside the page, with its caption as the text for those who cannot see it."""
+    """A plot inside the page; its caption is also its alternative text."""
     try:
         data = base64.b64encode(png(figure)).decode("ascii")
     finally:
@@ -210,7 +210,7 @@ def text_html(text: str) -> str:
 
 
 def _runs(lines: list[str]) -> list[tuple[bool, list[str]]]:
-    """Lines in runs of list items and of others."""
+    """Consecutive lines, grouped into list items and plain lines."""
     runs: list[tuple[bool, list[str]]] = []
     for line in lines:
         is_item = line.strip().startswith("- ")

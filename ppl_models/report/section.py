@@ -1,6 +1,6 @@
-"""A section of a report: its own words and tables, and between them all of its pictures.
+"""A section of a report: its own words and tables, and between them all of its plots.
 
-The report shows every picture that was chosen for a fit: :func:`section_blocks` draws all those
+The report shows every plot that was chosen for a fit: :func:`section_blocks` draws all those
 whose declaration names the section, or says on the page why one is left out.
 """
 
@@ -25,13 +25,13 @@ def nothing(fit: FittedModel) -> Iterator[Block]:
 
 @dataclass(frozen=True)
 class ReportSection:
-    """One section; it is left out where it has neither blocks nor pictures.
+    """One section; it is left out where it has neither blocks nor plots.
 
     Args:
         name: by which plots name it.
         heading: of the fit.
-        opening: blocks before the pictures, the first of them below the heading.
-        details: blocks after the pictures.
+        opening: blocks before the plots, the first of them below the heading.
+        details: blocks after the plots.
     """
 
     name: Section
@@ -42,7 +42,7 @@ class ReportSection:
 
 def section_blocks(section: ReportSection, fit: FittedModel) -> Iterator[Block]:
     """The blocks of a section, the first of them with its heading."""
-    blocks = chain(section.opening(fit), pictures(section.name, fit), section.details(fit))
+    blocks = chain(section.opening(fit), plot_blocks(section.name, fit), section.details(fit))
     first = next(blocks, None)
     if first is None:
         return
@@ -55,8 +55,8 @@ def section_blocks(section: ReportSection, fit: FittedModel) -> Iterator[Block]:
     yield from blocks
 
 
-def pictures(name: Section, fit: FittedModel) -> Iterator[Block]:
-    """A block with its caption for each picture of a section, or why the picture is left out."""
+def plot_blocks(name: Section, fit: FittedModel) -> Iterator[Block]:
+    """A block with its caption for each plot of a section, or why the plot is left out."""
     for chosen in fit.plots:
         if chosen.plot.section != name:
             continue
@@ -64,6 +64,6 @@ def pictures(name: Section, fit: FittedModel) -> Iterator[Block]:
             computed = {option: getattr(fit, option) for option in chosen.plot.computed}
             figure = chosen.draw(**computed)
         except InputError as error:
-            yield Block("", f"The picture `{chosen.name}` is left out: {error}", tone="warning")
+            yield Block("", f"The plot `{chosen.name}` is left out: {error}", tone="warning")
         else:
             yield Block("", figures=(figure,), captions=(chosen.caption,))

@@ -38,7 +38,7 @@ def write_report(
     which cluster each row is in, what the clusters are like, what data the model predicts, whether
     held-out rows are predicted and what the prior decides, how the posterior was sampled or the
     optimum found, numbers for model comparison, and how to reproduce the fit. Sections for which
-    the tree holds nothing are left out; every picture of ``choose_plots`` is shown.
+    the tree holds nothing are left out; every plot of ``choose_plots`` is shown.
 
     Args:
         tree: a fit.

@@ -138,7 +138,7 @@ def test_why_it_is_not_drawn_is_said_on_the_page(fits, section, tmp_path, monkey
 
     monkeypatch.setitem(globals(), "draw_teeth", refuse)
     text = write_report(workshop(fits), tmp_path / "r.html").read_text(encoding="utf-8")
-    assert "The picture <code>gear teeth</code> is left out: the gears &lt;jammed&gt;" in text
+    assert "The plot <code>gear teeth</code> is left out: the gears &lt;jammed&gt;" in text
 
 
 def test_a_section_that_no_report_has_is_refused():

@@ -104,7 +104,7 @@ def test_blocks_are_asked_for_one_at_a_time(tmp_path):
 def test_what_exists_is_kept_unless_asked(tmp_path):
     path = tmp_path / "page.html"
     path.write_text("mine")
-    with pytest.raises(InputError, match="exists and is kept"):
+    with pytest.raises(InputError, match="exists: choose another name"):
         write_page("t", [], path)
     assert path.read_text() == "mine"
     assert write_page("t", [], path, overwrite=True) == path

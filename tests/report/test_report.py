@@ -180,7 +180,7 @@ def test_an_existing_report_is_kept_before_anything_is_computed(fits, tmp_path, 
     path.write_text("mine")
     broken = ReportSection("overview", lambda fit: 1 / 0, lambda fit: 1 / 0)
     monkeypatch.setattr("ppl_models.report.write.SECTIONS", (broken,))
-    with pytest.raises(InputError, match="kept"):
+    with pytest.raises(InputError, match="exists: choose another name"):
         write_report(fits.gaussian_fit(), path)
     assert path.read_text() == "mine"
 

@@ -2,7 +2,7 @@
 
 The family of a component, ``component_picture`` and ``component_moments`` are declared by the
 emission's class (see ``distributions.described``). A distribution that declares nothing has no
-pictures of components, so that nothing is drawn that it is not.
+plots of components: none of them would be true of it.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def ellipse_curves(
     Args:
         loc: centres (..., 2).
         covariance: covariance matrices (..., 2, 2); a singular one gives a flat ellipse.
-        probability: the share inside, in (0, 1).
+        probability: the probability inside, in (0, 1).
         points: corners of the curve.
 
     Returns:

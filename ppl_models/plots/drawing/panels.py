@@ -101,7 +101,7 @@ def panel(collection: PlotCollection, **selection: Any) -> Axes:
 
 
 def png(plot: PlotCollection | Figure) -> bytes:
-    """The picture as a PNG file's bytes."""
+    """The plot as a PNG file's bytes."""
     buffer = io.BytesIO()
     figure_of(plot).savefig(buffer, format="png")
     return buffer.getvalue()

@@ -82,7 +82,7 @@ def total_count(dataset: xr.Dataset) -> int:
 
 
 def with_left_out(caption: str, tree: xr.DataTree, shown: xr.Dataset) -> str:
-    """A caption that says how many of the posterior's numbers a picture has no room for."""
+    """A caption that says how many of the posterior's numbers a plot has no room for."""
     count, total = (
         total_count(shown),
         total_count(tree["posterior"].to_dataset()[global_variables(tree)]),

@@ -154,7 +154,7 @@ def responsibilities(tree: xr.DataTree) -> xr.DataArray:
     Raises:
         InputError: when the tree has none.
     """
-    values = group(tree, "responsibilities", "a picture of assignments")["responsibilities"]
+    values = group(tree, "responsibilities", "a plot of assignments")["responsibilities"]
     unit = facts_of(tree).unit
     values = values if unit == "row" else values.rename({unit: "row"})
     return values.transpose("row", "cluster")

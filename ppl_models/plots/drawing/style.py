@@ -1,8 +1,8 @@
-"""One look for every picture: the colour of a cluster is the same wherever the cluster appears.
+"""The house style: a cluster has the same colour in every plot.
 
 Colours are told apart by colour-blind readers (Okabe and Ito 2008, then Paul Tol's muted set); more
-clusters than colours repeat them darker. Nothing here changes matplotlib's settings for others: the
-settings hold only while a picture is being drawn.
+clusters than colours repeat them darker. Matplotlib's settings are changed only while a
+plot is drawn.
 """
 
 from __future__ import annotations

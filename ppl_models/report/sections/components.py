@@ -1,4 +1,4 @@
-"""The section on what components are like: their pictures, in words, and tables of parameters."""
+"""The section on what components are like: their plots, in words, and tables of parameters."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def describe_data(tree: xr.DataTree) -> str:
 def _describe(tree: xr.DataTree, emission: EmissionFacts) -> str:
     data = observed(tree, emission.site)
     if data is None:
-        return "not kept in the tree"
+        return "not stored in the tree"
     if emission.kind == "Series":
         return _describe_series(tree, emission, data)
     if emission.kind == "Graphs":
