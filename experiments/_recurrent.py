@@ -45,9 +45,9 @@ def recurrent_writer(
     hidden: int = 128,
     prior_scale: float = 2.0,
     steps: int = 3000,
-    batch: int = 256,
-    rate: float = 0.005,
-    held_out: float = 0.0,
+    batch_size: int = 256,
+    learning_rate: float = 0.005,
+    validation_fraction: float = 0.0,
     generated: int = 1000,
 ) -> Writer:
     """Train a recurrent chain in single precision and judge it on names kept aside.
@@ -61,16 +61,16 @@ def recurrent_writer(
         hidden: units.
         prior_scale: of the weights.
         steps: of training.
-        batch: names of a step.
-        rate: largest learning rate.
-        held_out: share of the fitted names that training stops by; few names need it.
+        batch_size: names of a step.
+        learning_rate: the largest.
+        validation_fraction: share of the fitted names that training stops by; few names need it.
         generated: names to write.
     """
     started = time.perf_counter()
     tree = fit("recurrent_chain", list(train), method="map", seed=seed, precision="float32",
                predictive=0, cell=cell, embedding=embedding, hidden=hidden,
-               prior_scale=prior_scale, steps=steps, batch=batch, rate=rate,
-               held_out=held_out)  # fmt: skip
+               prior_scale=prior_scale, steps=steps, batch_size=batch_size,
+               learning_rate=learning_rate, validation_fraction=validation_fraction)  # fmt: skip
     seconds = time.perf_counter() - started
     density = log_density(tree, list(test)).values.astype(float)
     letters = sum(map(len, test))

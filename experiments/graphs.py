@@ -157,9 +157,9 @@ def options(program: str, size: Size) -> dict[str, Any]:
     """How each program is fitted."""
     if program == "graph_chain":
         return {"method": "exact", "draws": size.draws}
-    shared = {"method": "map", "precision": "float32", "batch": 128}
+    shared = {"method": "map", "precision": "float32", "batch_size": 128}
     if program == "logistic_graph_chain":
-        return shared | {"steps": size.logistic_steps, "rate": 0.05}
+        return shared | {"steps": size.logistic_steps, "learning_rate": 0.05}
     # a lattice's corners are rules without exceptions: log-odds of ten and more, which the default
     # priors hold back. A rate of 0.02 makes still more rectangles, but of too few sizes
     wide = {"weight_scale": 3.0, "linear_scale": 10.0}

@@ -206,16 +206,16 @@ def priors(x: pd.DataFrame, rate: float) -> dict[str, Any]:
 def telescoped(x: pd.DataFrame, rate: float, size: Size) -> Drawn:
     """The posterior of K at a fixed C0."""
     tree = fit("gaussian_mixture", x, method="telescoping", seed=SEED, clusters=size.most,
-               warmup=size.warmup, draws=size.draws, assignments=True, predictive=0, relabel=None,
-               **priors(x, rate))  # fmt: skip
+               warmup=size.warmup, draws=size.draws, keep_assignments=True, predictive=0,
+               relabel=None, **priors(x, rate))  # fmt: skip
     return Drawn.of(tree)
 
 
 def sparse(x: pd.DataFrame, size: Size) -> Drawn:
     """Ten clusters, of which the prior wants few."""
     tree = fit("gaussian_mixture", x, method="gibbs", seed=SEED, clusters=10, concentration=0.01,
-               warmup=size.warmup, draws=size.draws, assignments=True, predictive=0, relabel=None,
-               **priors(x, FIXED_RATE))  # fmt: skip
+               warmup=size.warmup, draws=size.draws, keep_assignments=True, predictive=0,
+               relabel=None, **priors(x, FIXED_RATE))  # fmt: skip
     return Drawn.of(tree)
 
 
@@ -223,7 +223,8 @@ def sticks(x: pd.DataFrame, size: Size) -> Drawn:
     """A Dirichlet process with concentration one, cut off at fifteen clusters."""
     tree = fit("gaussian_mixture", x, method="gibbs", seed=SEED, clusters=15,
                weights="stick_breaking", warmup=size.warmup, draws=size.draws // 4,
-               assignments=True, predictive=0, relabel=None, **priors(x, FIXED_RATE))  # fmt: skip
+               keep_assignments=True, predictive=0, relabel=None,
+               **priors(x, FIXED_RATE))  # fmt: skip
     return Drawn.of(tree)
 
 

@@ -134,10 +134,10 @@ def fitted(
     average = (bits.sum(0) + 1) / (len(bits) + 2)
     trained = {"method": "map", "precision": "float32"}
     plans: dict[str, dict[str, Any]] = {
-        "pixel_logistic": {"steps": size.steps, "rate": 0.02},
-        "nade": {"steps": size.steps, "rate": 0.02, "hidden": size.hidden},
-        "pixel_recurrent": {"steps": size.recurrent_steps, "rate": 0.01, "prior_scale": 2.0,
-                            "hidden": size.recurrent_hidden},
+        "pixel_logistic": {"steps": size.steps, "learning_rate": 0.02},
+        "nade": {"steps": size.steps, "learning_rate": 0.02, "hidden": size.hidden},
+        "pixel_recurrent": {"steps": size.recurrent_steps, "learning_rate": 0.01,
+                            "prior_scale": 2.0, "hidden": size.recurrent_hidden},
     }  # fmt: skip
     fits, seconds = {}, {}
     mixtures = []

@@ -79,14 +79,15 @@ class Size:
     vocabulary: int = 10_000
     warmup: int = 40
     draws: int = 6
-    thin: int = 5
+    thinning: int = 5
     shown: int = 6
     written: tuple[str, ...] = tuple(METHODS)
 
 
 FULL = Size()
 #: Half is kept aside: what reads as many sentences as were fitted is compiled already.
-SMOKE = Size(sentences=1000, orders=(1, 3), held_out=0.5, vocabulary=500, warmup=6, draws=2, thin=1,
+SMOKE = Size(sentences=1000, orders=(1, 3), held_out=0.5, vocabulary=500, warmup=6, draws=2,
+             thinning=1,
              shown=3, written=(PITMAN_YOR,))  # fmt: skip
 
 
@@ -178,7 +179,12 @@ def ladder(
     for order in orders:
         for name in methods:
             options = METHODS[name]
-            sampler = {"chains": 1, "warmup": size.warmup, "draws": size.draws, "thin": size.thin}
+            sampler = {
+                "chains": 1,
+                "warmup": size.warmup,
+                "draws": size.draws,
+                "thinning": size.thinning,
+            }
             chosen = {**options, **(sampler if options["method"] == "pitman_yor_gibbs" else {})}
             with stage(f"{name}, order {order}"):
                 tree = fit(

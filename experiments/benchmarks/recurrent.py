@@ -15,8 +15,12 @@ from jax import random
 
 from ppl_models.inference.gradient.batches import RUN
 from ppl_models.inference.gradient.guides import Guide
-from ppl_models.inference.gradient.objective import State, Training, advance, optimiser
-from ppl_models.inference.gradient.training import constant_priors
+from ppl_models.inference.gradient.steps import (
+    TrainingOptions,
+    TrainingState,
+    optimiser,
+    take_steps,
+)
 from ppl_models.inference.problem import Problem
 from ppl_models.models.recurrent_chain import recurrent_chain
 from ppl_models.program.model import Model
@@ -40,17 +44,25 @@ def stepper(hidden: int, codes: np.ndarray) -> Callable[[], float]:
     arguments = {"vocabulary": TOKENS, "embedding": EMBEDDING, "hidden": hidden}
     model = Model(recurrent_chain, {"tokens": jnp.asarray(codes)}, arguments, {})
     problem = Problem(model, model.structure())
-    plan = Training(10_000, len(codes), 0.005, 1.0, 0.0, 1)
+    options = TrainingOptions(10_000, len(codes), 0.005, 1.0, 0.0, 1)
     guide = Guide(problem.structure)
     params = guide.initial(random.key(1), problem.structure.initial(random.key(0)))
-    state = State(params, optimiser(plan).init(params), jnp.zeros((), jnp.int32))
+    state = TrainingState(params, optimiser(options).init(params), jnp.zeros((), jnp.int32))
     rows = jnp.asarray(np.tile(np.arange(len(codes)), (RUN, 1)), jnp.int32)
-    priors = constant_priors(problem)
+    priors = problem.known_priors
 
     def run() -> None:
         nonlocal state
-        state, _ = advance(
-            model, priors, random.key(2), state, (model.data,), (rows,), RUN, guide=guide, plan=plan
+        state, _ = take_steps(
+            model,
+            priors,
+            random.key(2),
+            state,
+            (model.data,),
+            (rows,),
+            RUN,
+            guide=guide,
+            options=options,
         )
         jax.block_until_ready(state)
 

@@ -28,7 +28,7 @@ assert rows > 2 * chunks.EXCHANGE * 50
 options = {"seed": 0, "clusters": 2, "predictive": 0, "relabel": None}
 em = fit("gaussian_mixture", x, method="em", starts=1, iterations=5, **options)
 gibbs = fit("gaussian_mixture", x, method="gibbs", starts=1, chains=2, warmup=5, draws=20,
-            assignments=True, **options)
+            keep_assignments=True, **options)
 print(json.dumps({
     "devices": jax.local_device_count(),
     "log_likelihood": float(em["log_likelihood/x"].sum()),

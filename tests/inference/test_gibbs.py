@@ -32,7 +32,7 @@ OPTIONS = {"seed": 0, "clusters": 2, "predictive": 0, "starts": 0}
 
 @pytest.fixture(scope="module")
 def gibbs(rows):
-    return fit("gaussian_mixture", rows, method="gibbs", assignments=True, **OPTIONS)
+    return fit("gaussian_mixture", rows, method="gibbs", keep_assignments=True, **OPTIONS)
 
 
 def partly_conjugate(x=None, *, rows=None):

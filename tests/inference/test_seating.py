@@ -127,7 +127,7 @@ def test_parameters_given_a_seating_are_those_of_a_grid():
 
 
 TEXT = [list(w) for w in ["abc", "abb", "bca", "a", "cab", "abca", "ab", "bcab"] * 3]
-OPTIONS = {"order": 3, "chains": 2, "warmup": 5, "draws": 4, "thin": 1}
+OPTIONS = {"order": 3, "chains": 2, "warmup": 5, "draws": 4, "thinning": 1}
 
 
 @pytest.fixture(scope="module")

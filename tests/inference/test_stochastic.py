@@ -14,7 +14,7 @@ from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.gradient import training
 from ppl_models.inference.gradient.batches import make_batches
 from ppl_models.inference.gradient.guides import Guide
-from ppl_models.inference.gradient.objective import row_densities
+from ppl_models.inference.gradient.steps import row_log_densities
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.lengths import edges
 from ppl_models.models.recurrent_chain import recurrent_chain
@@ -64,7 +64,7 @@ def test_batches_stand_for_the_data():
         assert len(whole) > 2 and (whole[0] != whole[1]).any()
         assert (np.sort(whole, 1) == np.arange(bucket.rows)).all()
     values = problem.structure.initial(random.key(0))
-    densities = jax.jit(row_densities, static_argnums=1)
+    densities = jax.jit(row_log_densities, static_argnums=1)
     whole = densities(model, problem.structure, values, model.data)
     parts = [densities(model, problem.structure, values, b.data).sum() for b in batches.buckets]
     np.testing.assert_allclose(sum(parts), np.asarray(whole).sum(), rtol=1e-10)
@@ -78,7 +78,10 @@ def test_batches_stand_for_the_data():
 @pytest.mark.long
 def test_map_ends_where_em_does(built_ins, fitted):
     row = built_ins["gaussian_mixture univariate"]
-    em, found = fitted(row, "em", starts=4), fitted(row, "map", starts=2, steps=1500, rate=0.02)
+    em, found = (
+        fitted(row, "em", starts=4),
+        fitted(row, "map", starts=2, steps=1500, learning_rate=0.02),
+    )
     assert found.attrs["kind"] == "point"
     for site in ("weights", "loc", "scale"):
         np.testing.assert_allclose(
@@ -91,7 +94,9 @@ def test_map_ends_where_em_does(built_ins, fitted):
 
 def test_map_serves_what_em_cannot(own, fitted):
     """Heavy tails: flat at the end, whatever the size of the batches."""
-    found = fit(own.heavy_tails, LINE, method="map", seed=0, predictive=0, batch=16, steps=3000)
+    found = fit(
+        own.heavy_tails, LINE, method="map", seed=0, predictive=0, batch_size=16, steps=3000
+    )
     model = Model(own.heavy_tails, {"x": LINE}, {}, {})
     structure = model.structure()
     with jax.enable_x64(True):
@@ -99,7 +104,7 @@ def test_map_serves_what_em_cannot(own, fitted):
 
         def height(free):
             values = structure.space.constrain(free)
-            rows = row_densities(model, structure, values, model.data).sum()
+            rows = row_log_densities(model, structure, values, model.data).sum()
             return rows + model.pieces(values, structure).log_prior
 
         slope = jax.jit(jax.grad(height))(structure.space.unconstrain(values))
@@ -112,7 +117,7 @@ class _Stop(Exception):
 
 
 def test_a_run_cut_short_goes_on_as_if_it_had_not(own, monkeypatch, tmp_path):
-    options = {"method": "map", "seed": 0, "predictive": 0, "batch": 16, "steps": 60}
+    options = {"method": "map", "seed": 0, "predictive": 0, "batch_size": 16, "steps": 60}
     whole = fit(own.no_assignment, LINE, **options, checkpoint=tmp_path / "whole.npz")
     saved, count = training.save, []
 
@@ -133,8 +138,8 @@ def test_a_run_cut_short_goes_on_as_if_it_had_not(own, monkeypatch, tmp_path):
         again["starts/objective"].values, whole["starts/objective"].values
     )
     monkeypatch.undo()
-    with pytest.raises(InputError, match=r"of another run \(rate is 0.01 there and 0.5 here\)"):
-        fit(own.no_assignment, LINE, **options, rate=0.5, checkpoint=path)
+    with pytest.raises(InputError, match=r"another run \(learning_rate is 0.01 there and 0.5 here"):
+        fit(own.no_assignment, LINE, **options, learning_rate=0.5, checkpoint=path)
     with pytest.raises(InputError, match="of another run .data is"):
         fit(own.no_assignment, LINE + 1, **options, checkpoint=path)
     path.write_bytes(b"nonsense")
@@ -142,7 +147,7 @@ def test_a_run_cut_short_goes_on_as_if_it_had_not(own, monkeypatch, tmp_path):
         fit(own.no_assignment, LINE, **options, checkpoint=path)
 
 
-def test_training_stops_where_rows_kept_aside_are_predicted_worse():
+def test_training_stops_where_validation_rows_are_predicted_worse():
     """A network that could learn forty random words by heart."""
     words = sorted(set(WORDS))[:40]
     tree = fit(
@@ -155,11 +160,11 @@ def test_training_stops_where_rows_kept_aside_are_predicted_worse():
         hidden=24,
         prior_scale=3.0,
         steps=400,
-        rate=0.03,
-        held_out=0.3,
+        learning_rate=0.03,
+        validation_fraction=0.3,
         patience=2,
     )
-    aside = tree["starts/kept_aside"].values[0]
+    aside = tree["starts/validation_log_density"].values[0]
     rounds = np.isfinite(aside).sum()
     assert int(np.nanargmax(aside)) == rounds - 3  # two without a gain, and no more
     assert tree["starts/iterations"].item() == rounds * 20 < 400
@@ -217,10 +222,10 @@ def test_sites_outside_the_guide_are_held(built_ins):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"method": "map", "rate": 0.0}, r"rate \(0.0\) and clip"),
-        ({"method": "map", "batch": 0}, r"batch \(0\)"),
-        ({"method": "map", "held_out": 1.0}, "held_out is 1.0: give a share"),
-        ({"method": "map", "held_out": 0.001}, "of 40 rows keeps 0 aside"),
+        ({"method": "map", "learning_rate": 0.0}, r"learning_rate \(0.0\) and clip"),
+        ({"method": "map", "batch_size": 0}, r"batch_size \(0\)"),
+        ({"method": "map", "validation_fraction": 1.0}, "validation_fraction is 1.0: give a sha"),
+        ({"method": "map", "validation_fraction": 0.001}, "leaves 40 to fit and 0 to validate by"),
         ({"method": "map", "starts": 0}, "starts is 0"),
         ({"method": "map", "fixed": {"loc": 1.0}}, "every global site is fixed"),
         ({"method": "svi", "guide": "flow"}, "guide is 'flow': choose one of mean_field"),

@@ -30,7 +30,9 @@ def data():
 
 @pytest.fixture(scope="module")
 def tree(data):
-    return fit(line, data, method="map", seed=0, steps=600, rate=0.3, batch=16, predictive=20)
+    return fit(
+        line, data, method="map", seed=0, steps=600, learning_rate=0.3, batch_size=16, predictive=20
+    )
 
 
 def test_what_is_not_emitted_is_constant_data(tree, data):

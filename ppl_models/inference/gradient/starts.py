@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array, random
 
 from ppl_models.inference.capabilities import ASSIGNMENT, STATISTICS
-from ppl_models.inference.gradient.objective import row_densities
+from ppl_models.inference.gradient.steps import row_log_densities
 from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.m_step import conjugate_sites
@@ -74,7 +74,7 @@ def _heights(
 
     def one(values: Globals) -> Array:
         height = model.pieces(values, structure).log_prior
-        height += share * row_densities(model, structure, values, sample).sum()
+        height += share * row_log_densities(model, structure, values, sample).sum()
         # a draw that rounding put onto the boundary has no image
         image = structure.space.ravel(structure.space.unconstrain(values))
         return jnp.where(jnp.isfinite(image).all(), height, jnp.nan)

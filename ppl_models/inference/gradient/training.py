@@ -1,8 +1,8 @@
 """Stochastic gradients: any program's log joint density, or its evidence bound, by mini-batches.
 
 A batch of B of N rows stands for all: log p(θ) + N / B Σ_batch log p(x_n | θ), assignments summed
-out. Steps are Adam's on the objective divided by N, the gradient's norm bounded, the rate rising
-for a moment and then falling to zero on a cosine, so that the noise of the batches dies away.
+out. Steps are Adam's on the objective divided by N, the gradient's norm bounded, the learning rate
+rising briefly and then falling to zero on a cosine, so that the noise of the batches dies away.
 """
 
 from __future__ import annotations
@@ -22,30 +22,36 @@ from ppl_models.errors import InputError
 from ppl_models.inference.gradient.batches import make_batches
 from ppl_models.inference.gradient.checkpoints import fingerprint, load, save
 from ppl_models.inference.gradient.guides import Guide, Params
-from ppl_models.inference.gradient.objective import State, Training, advance, optimiser, row_total
+from ppl_models.inference.gradient.steps import (
+    TrainingOptions,
+    TrainingState,
+    optimiser,
+    take_steps,
+    total_log_density,
+)
 from ppl_models.inference.problem import Problem
 from ppl_models.program.json_text import to_json
 from ppl_models.program.model import Globals, evaluate
 
-ROUNDS = 20  #: looks at the rows kept aside, and checkpoints, a fit
+ROUNDS = 20  #: rounds of a training; after each the validation rows are scored
 STEADY = 1e-4  #: relative gain of the last round over the three before that counts as none
 
 
 @dataclass
-class Trained:
+class TrainingResult:
     """The end of one training.
 
     Args:
         params: of the guide.
-        objective: ``(round,)``, mean of the batches' estimates, the log joint or evidence bound.
-        kept_aside: ``(round,)``, log-density a row kept aside; NaN where there is none.
+        objective: ``(round,)``, mean of the batches' estimates of the log joint or the bound.
+        validation: ``(round,)``, log-density per validation row; NaN where there is none.
         steps: steps taken.
-        converged: whether it stopped by the rows kept aside, or no longer moved.
+        converged: whether the validation rows stopped it, or the objective no longer rose.
     """
 
     params: Params
     objective: np.ndarray
-    kept_aside: np.ndarray
+    validation: np.ndarray
     steps: int
     converged: bool
 
@@ -55,11 +61,11 @@ def train(
     guide: Guide,
     start: Globals,
     key: Array,
-    plan: Training,
+    options: TrainingOptions,
     *,
     checkpoint: str | Path | None = None,
     label: str = "map",
-) -> Trained:
+) -> TrainingResult:
     """Train a guide from a start.
 
     Args:
@@ -67,86 +73,98 @@ def train(
         guide: of its global sites.
         start: values of the global sites.
         key: random key.
-        plan: how.
-        checkpoint: file to go on from, and to write every round.
+        options: how.
+        checkpoint: file to go on from, and to write after every round.
         label: of the progress bar.
 
     Raises:
-        InputError: fewer than two rows where some are kept aside; a checkpoint of another run.
+        InputError: no row to fit or to validate by; a checkpoint of another run.
     """
     order_key, guide_key, step_key = random.split(key, 3)
-    kept, aside = _split(problem, plan, order_key)
+    fitted, validation = _split(problem, options, order_key)
     seed = int(random.randint(order_key, (), 0, 2**31 - 1))
-    batches = make_batches(problem, kept, plan.batch, seed)
-    judge = make_batches(problem, aside, 4 * plan.batch, seed) if len(aside) else None
+    batches = make_batches(problem, fitted, options.batch_size, seed)
+    judges = None
+    if len(validation):
+        judges = make_batches(problem, validation, 4 * options.batch_size, seed)
     params = guide.initial(guide_key, start)
-    state = State(params, optimiser(plan).init(params), jnp.zeros((), jnp.int32))
-    course = _Course(plan, state)
-    about = _about(problem, guide, plan, key) if checkpoint else {}
+    state = TrainingState(params, optimiser(options).init(params), jnp.zeros((), jnp.int32))
+    rounds = _Rounds(options, state)
+    identity = _identity(problem, guide, options, key) if checkpoint else {}
     if checkpoint:
-        course.resume(load(checkpoint, about))
+        rounds.resume(load(checkpoint, identity))
     model = jax.tree.map(jnp.asarray, problem.model)
-    shared = (model, problem.known_priors, step_key)
     data = tuple(bucket.data for bucket in batches.buckets)
-    with progress_bar(plan.steps, label, problem.progress) as bar:
-        bar.update(int(course.state.step))
-        while course.going:
-            begin, end = course.next_round
-            total, state = 0.0, course.state
+    with progress_bar(options.steps, label, problem.progress) as bar:
+        bar.update(int(rounds.state.step))
+        while rounds.going:
+            begin, end = rounds.next_round
+            total, state = 0.0, rounds.state
             for run in batches.runs(begin, end):
-                state, gained = advance(
-                    *shared, state, data, run.rows, run.count, guide=guide, plan=plan
+                state, gained = take_steps(
+                    model,
+                    problem.known_priors,
+                    step_key,
+                    state,
+                    data,
+                    run.rows,
+                    run.count,
+                    guide=guide,
+                    options=options,
                 )
                 total = total + gained
                 bar.update(run.count)
             score = np.nan
-            if judge is not None:
-                score = row_total(problem, guide.middle(state.params), judge) / judge.rows
-            course.record(state, float(total) * problem.structure.rows / (end - begin), score)
+            if judges is not None:
+                score = total_log_density(problem, guide.middle(state.params), judges) / judges.rows
+            rounds.record(state, float(total) * problem.structure.rows / (end - begin), score)
             if checkpoint:
-                save(checkpoint, course.arrays(), about)
-    return course.finish()
+                save(checkpoint, rounds.arrays(), identity)
+    return rounds.result()
 
 
-def log_joint_at(problem: Problem, values: Globals, plan: Training) -> float:
-    """Log joint density of global sites and all rows, assignments summed out."""
-    everything = make_batches(problem, np.arange(problem.structure.rows), 4 * plan.batch, 0)
+def full_log_joint(problem: Problem, values: Globals, batch_size: int) -> float:
+    """Log joint density of global sites and all rows, in batches, assignments summed out."""
+    batches = make_batches(problem, np.arange(problem.structure.rows), 4 * batch_size, 0)
     pieces = evaluate(problem.model, values, structure=problem.structure)
-    return row_total(problem, values, everything) + float(pieces.log_prior)
+    return total_log_density(problem, values, batches) + float(pieces.log_prior)
 
 
-def _split(problem: Problem, plan: Training, key: Array) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that are fitted, and rows kept aside."""
+def _split(problem: Problem, options: TrainingOptions, key: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to fit, and rows to validate by."""
     rows = problem.structure.rows
     order = np.asarray(random.permutation(key, rows))
-    aside = round(plan.held_out * rows)
-    if plan.held_out and not 0 < aside < rows:
+    count = round(options.validation_fraction * rows)
+    if options.validation_fraction and not 0 < count < rows:
         raise InputError(
-            f"held_out ({plan.held_out}) of {rows} rows keeps {aside} aside: give another share"
+            f"validation_fraction ({options.validation_fraction}) of {rows} rows leaves "
+            f"{rows - count} to fit and {count} to validate by: give another share"
         )
-    return np.sort(order[aside:]), np.sort(order[:aside])
+    return np.sort(order[count:]), np.sort(order[:count])
 
 
-def courses(found: list[Trained], final: np.ndarray) -> dict[str, Any]:
+def starts_report(results: list[TrainingResult], final: np.ndarray) -> dict[str, Any]:
     """Every start's objective round by round, its last value that of all rows."""
-    longest = max(len(trained.objective) for trained in found) + 1
-    objective = np.full((len(found), longest), np.nan)
-    aside = np.full((len(found), longest), np.nan)
-    for i, trained in enumerate(found):
-        length = len(trained.objective)
-        objective[i, :length], aside[i, :length] = trained.objective, trained.kept_aside
+    longest = max(len(result.objective) for result in results) + 1
+    objective = np.full((len(results), longest), np.nan)
+    validation = np.full((len(results), longest), np.nan)
+    for i, result in enumerate(results):
+        length = len(result.objective)
+        objective[i, :length], validation[i, :length] = result.objective, result.validation
         objective[i, length] = final[i]
     report: dict[str, Any] = {
         "objective": (("start", "iteration"), objective),
         "final": (("start",), final),
-        "iterations": (("start",), np.array([trained.steps for trained in found])),
+        "iterations": (("start",), np.array([result.steps for result in results])),
     }
-    if np.isfinite(aside).any():
-        report["kept_aside"] = (("start", "iteration"), aside)
+    if np.isfinite(validation).any():
+        report["validation_log_density"] = (("start", "iteration"), validation)
     return report
 
 
-def _about(problem: Problem, guide: Guide, plan: Training, key: Array) -> dict[str, Any]:
+def _identity(
+    problem: Problem, guide: Guide, options: TrainingOptions, key: Array
+) -> dict[str, Any]:
     """What makes a run the same run."""
     model = problem.model
     return {
@@ -157,19 +175,19 @@ def _about(problem: Problem, guide: Guide, plan: Training, key: Array) -> dict[s
         "guide": [guide.shape, guide.rank, list(guide.random_sites)],
         "precision": str(jnp.result_type(float)),
         "key": random.key_data(key).tolist(),
-        **asdict(plan),
+        **asdict(options),
     }
 
 
 @dataclass
-class _Course:
-    """Training round by round: where it stands, where it was best, when it is over."""
+class _Rounds:
+    """Training round by round: its state, its best state, and whether it goes on."""
 
-    plan: Training
-    state: State
+    options: TrainingOptions
+    state: TrainingState
     best: Params = field(init=False)
     objective: list[float] = field(default_factory=list)
-    kept_aside: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.best = self.state.params
@@ -177,35 +195,43 @@ class _Course:
     @property
     def next_round(self) -> tuple[int, int]:
         """First and last step of the next round."""
-        rounds, done = min(ROUNDS, self.plan.steps), len(self.objective)
-        return self.plan.steps * done // rounds, self.plan.steps * (done + 1) // rounds
+        steps, done = self.options.steps, len(self.objective)
+        rounds = min(ROUNDS, steps)
+        return steps * done // rounds, steps * (done + 1) // rounds
 
     @property
     def going(self) -> bool:
-        """Whether there are steps left and the rows kept aside are predicted ever better."""
-        done = int(self.state.step) >= self.plan.steps
-        return not (done or self._stalled or (self.objective and np.isnan(self.objective[-1])))
+        """Whether there are steps left, and validation has not stopped gaining."""
+        done = int(self.state.step) >= self.options.steps
+        diverged = bool(self.objective) and np.isnan(self.objective[-1])
+        return not (done or self._stalled or diverged)
 
     @property
     def _stalled(self) -> bool:
-        scores = np.array(self.kept_aside)
-        if not self.plan.held_out or not len(scores):
+        scores = np.array(self.validation)
+        if not self.options.validation_fraction or not len(scores):
             return False
-        return len(scores) - 1 - int(np.argmax(scores)) >= self.plan.patience
+        return len(scores) - 1 - int(np.argmax(scores)) >= self.options.patience
 
-    def record(self, state: State, objective: float, score: float) -> None:
-        """A round is over."""
+    def record(self, state: TrainingState, objective: float, score: float) -> None:
+        """Note the end of a round.
+
+        Args:
+            state: after it.
+            objective: mean of its batches' estimates.
+            score: log-density per validation row, or NaN.
+        """
         self.state = state
         self.objective.append(objective)
-        self.kept_aside.append(score)
-        if not self.plan.held_out or score >= np.nanmax(self.kept_aside):
+        self.validation.append(score)
+        if not self.options.validation_fraction or score >= np.nanmax(self.validation):
             self.best = state.params
 
     def arrays(self) -> dict[str, Any]:
         """All of it as arrays by name."""
         leaves = jax.tree.leaves((self.state, self.best))
         named = {f"leaf {i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
-        return named | {"objective": self.objective, "kept_aside": self.kept_aside}
+        return named | {"objective": self.objective, "validation": self.validation}
 
     def resume(self, arrays: dict[str, np.ndarray] | None) -> None:
         """Go on from what :meth:`arrays` gave."""
@@ -215,16 +241,16 @@ class _Course:
         read = [jnp.asarray(arrays[f"leaf {i}"]) for i in range(len(leaves))]
         self.state, self.best = jax.tree.unflatten(structure, read)
         self.objective = arrays["objective"].tolist()
-        self.kept_aside = arrays["kept_aside"].tolist()
+        self.validation = arrays["validation"].tolist()
 
-    def finish(self) -> Trained:
-        """The best round's parameters where rows are kept aside, else the last's."""
+    def result(self) -> TrainingResult:
+        """The best round's parameters where there are validation rows, else the last's."""
         *before, last = self.objective
         steady = bool(before) and last <= max(before[-3:]) + STEADY * (1 + abs(last))
-        return Trained(
+        return TrainingResult(
             self.best,
             np.array(self.objective),
-            np.array(self.kept_aside),
+            np.array(self.validation),
             int(self.state.step),
             bool(steady or self._stalled),
         )

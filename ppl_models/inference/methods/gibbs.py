@@ -34,7 +34,7 @@ def gibbs(
     thinning: int = 1,
     dispersion: float = 0.1,
     starts: int = 8,
-    assignments: bool = False,
+    keep_assignments: bool = False,
 ) -> Result:
     """Draw the global sites (and assignments) from their posterior.
 
@@ -47,7 +47,7 @@ def gibbs(
         thinning: sweeps a kept draw.
         dispersion: standard deviation of the starts about EM's mode, in the unconstrained space.
         starts: starts of EM that look for the mode; 0 starts at random.
-        assignments: keep the assignments of every draw, ``assignment (chain, draw, row)``.
+        keep_assignments: keep the assignments of every draw, ``assignment (chain, draw, row)``.
 
     Returns:
         Draws; where each chain started is in ``starts``.
@@ -63,7 +63,7 @@ def gibbs(
     start_key, run_key = random.split(key)
     points, _, reported, notes = dispersed_starts(problem, start_key, chains, starts, dispersion)
     structure = problem.structure
-    kernel = StatisticsGibbs(problem, keep_assignments=assignments)
+    kernel = StatisticsGibbs(problem, keep_assignments=keep_assignments)
     sampler = MCMC(
         kernel,
         num_warmup=warmup,
@@ -86,7 +86,7 @@ def gibbs(
         extra = sampler.get_extra_fields(group_by_chain=True)
         stats["acceptance_rate"] = np.asarray(extra["accept_prob"])
     drawn = None
-    if assignments:
+    if keep_assignments:
         drawn = np.asarray(sampler._states["assignment"]).astype(np.int16)
         drawn = drawn.reshape(chains, draws, structure.rows)
     searched = LOG_POSTERIOR if "objective" in reported else None

@@ -15,18 +15,19 @@ from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import CONTINUOUS_SITES, NO_ROW_LATENTS
 from ppl_models.inference.em.driver import cluster_order
 from ppl_models.inference.gradient.guides import Guide
-from ppl_models.inference.gradient.objective import Training
 from ppl_models.inference.gradient.starts import gradient_starts
+from ppl_models.inference.gradient.steps import TrainingOptions
 from ppl_models.inference.gradient.training import (
-    Trained,
-    courses,
-    log_joint_at,
+    TrainingResult,
+    full_log_joint,
+    starts_report,
     train,
 )
 from ppl_models.inference.method import Method
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.program.axes import cluster_axes, permute_clusters
+from ppl_models.program.model import Globals
 
 METHOD = Method("point", "soft", LOG_POSTERIOR, (NO_ROW_LATENTS, CONTINUOUS_SITES))
 
@@ -36,10 +37,10 @@ def map(  # noqa: A001
     key: Array,
     *,
     steps: int = 2000,
-    batch: int = 256,
-    rate: float = 0.01,
-    clip: float = 1.0,
-    held_out: float = 0.0,
+    batch_size: int = 256,
+    learning_rate: float = 0.01,
+    clip_norm: float = 1.0,
+    validation_fraction: float = 0.0,
     patience: int = 4,
     starts: int | None = None,
     checkpoint: str | Path | None = None,
@@ -49,18 +50,18 @@ def map(  # noqa: A001
     Args:
         problem: program and data.
         key: random key.
-        steps: most steps; the learning rate falls to zero towards the last.
-        batch: rows of a batch; sequences of similar length share one.
-        rate: largest learning rate.
-        clip: largest norm of the gradient of the log joint density per row.
-        held_out: share of the rows that is kept aside: training stops when they are predicted
-            worse, and the best round is kept.
-        patience: rounds, of 20, without a gain on the rows kept aside before it stops.
+        steps: most steps.
+        batch_size: rows of a batch; sequences of similar length share one.
+        learning_rate: the largest; it falls to zero towards the last step.
+        clip_norm: largest norm of the gradient of the log joint density per row.
+        validation_fraction: share of the rows that is not fitted: training stops when they are
+            predicted worse, and goes back to the best round.
+        patience: rounds, of 20, without a gain on these rows before it stops.
         starts: number of starts (default 4 where rows are assigned, else 1).
-        checkpoint: file that every round is written to, and that a run cut short goes on from.
+        checkpoint: file that is written after every round, and that a run cut short goes on from.
 
     Returns:
-        One point, the best start's; every start's course in ``starts``.
+        One point, the best start's; every start's objective by round in ``starts``.
 
     Raises:
         InputError: options out of range, or a checkpoint of another run.
@@ -71,23 +72,27 @@ def map(  # noqa: A001
         raise InputError(f"starts is {starts}: ask for at least one")
     if not problem.structure.sites:
         raise InputError("every global site is fixed: there is nothing to maximise")
-    plan = Training(steps, batch, rate, clip, held_out, patience)
+    options = TrainingOptions(
+        steps, batch_size, learning_rate, clip_norm, validation_fraction, patience
+    )
     guide = Guide(problem.structure)
-    origin_key, train_key = random.split(key)
-    values, kinds = gradient_starts(problem, origin_key, starts)
-    found = [
+    start_key, train_key = random.split(key)
+    values, initializations = gradient_starts(problem, start_key, starts)
+    results = [
         train(
             problem,
             guide,
             start,
             random.fold_in(train_key, i),
-            plan,
+            options,
             checkpoint=_of_start(checkpoint, i),
             label=f"map, start {i + 1} of {starts}",
         )
         for i, start in enumerate(values)
     ]
-    return _best(problem, guide, found, kinds, plan)
+    points = [guide.middle(result.params) for result in results]
+    final = np.array([full_log_joint(problem, point, batch_size) for point in points])
+    return _best(problem, points, results, final, initializations)
 
 
 def _of_start(checkpoint: str | Path | None, start: int) -> Path | None:
@@ -99,22 +104,24 @@ def _of_start(checkpoint: str | Path | None, start: int) -> Path | None:
 
 
 def _best(
-    problem: Problem, guide: Guide, found: list[Trained], kinds: list[str], plan: Training
+    problem: Problem,
+    points: list[Globals],
+    results: list[TrainingResult],
+    final: np.ndarray,
+    initializations: list[str],
 ) -> Result:
     """The start with the highest log joint density of all rows, clusters in order of weight."""
-    points = [guide.middle(trained.params) for trained in found]
-    final = np.array([log_joint_at(problem, point, plan) for point in points])
-    ranked = np.where(np.isfinite(final), final, -np.inf)
-    best = int(np.argmax(ranked))
+    best = int(np.argmax(np.where(np.isfinite(final), final, -np.inf)))
     notes = []
     if not np.isfinite(final[best]):
-        notes.append("no start ended at a finite density: lower rate or clip")
-    if not found[best].converged:
+        notes.append("no start ended at a finite density: lower learning_rate or clip_norm")
+    if not results[best].converged:
         notes.append("the best start still moved at the end: raise steps")
-    if plan.held_out:
+    validation = results[best].validation
+    if np.isfinite(validation).any():
         notes.append(
-            f"{plan.held_out:.0%} of the rows were kept aside to stop by, and took no part in the "
-            f"fit: log density a row there {np.nanmax(found[best].kept_aside):.4f}"
+            "some rows were not fitted, but stopped the training: their log-density is "
+            f"{np.nanmax(validation):.4f} a row"
         )
     point = {n: np.asarray(v) for n, v in points[best].items()}
     if problem.exchangeable:
@@ -122,8 +129,8 @@ def _best(
         point = permute_clusters(
             point, cluster_axes(problem.structure, problem.parameter_map), order
         )
-    starts = courses(found, final)
-    starts["converged"] = (("start",), np.array([trained.converged for trained in found]))
-    starts["kept"] = (("start",), np.arange(len(found)) == best)
-    starts["initialization"] = (("start",), np.array(kinds))
+    starts = starts_report(results, final)
+    starts["converged"] = (("start",), np.array([result.converged for result in results]))
+    starts["kept"] = (("start",), np.arange(len(results)) == best)
+    starts["initialization"] = (("start",), np.array(initializations))
     return Result({n: v[None, None] for n, v in point.items()}, METHOD, {}, starts, notes=notes)

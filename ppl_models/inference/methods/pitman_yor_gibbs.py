@@ -62,7 +62,7 @@ def pitman_yor_gibbs(
     chains: int = 2,
     warmup: int = 100,
     draws: int = 50,
-    thin: int = 2,
+    thinning: int = 2,
 ) -> Result:
     """Draw seating, discounts and concentrations from their posterior.
 
@@ -72,7 +72,7 @@ def pitman_yor_gibbs(
         chains: number of chains.
         warmup: sweeps a chain that are not kept; each begins with one table an entry.
         draws: draws a chain that are kept; each holds the tables of all repeated entries.
-        thin: sweeps a draw.
+        thinning: sweeps a draw.
 
     Returns:
         Draws. ``lp`` is the joint log-density of sequences, seating and parameters.
@@ -80,25 +80,25 @@ def pitman_yor_gibbs(
     Raises:
         InputError: options out of range.
     """
-    if min(chains, draws, thin) < 1 or warmup < 0:
+    if min(chains, draws, thinning) < 1 or warmup < 0:
         raise InputError(
-            f"chains ({chains}), draws ({draws}) and thin ({thin}) must be at least 1, warmup "
-            f"({warmup}) at least 0"
+            f"chains ({chains}), draws ({draws}) and thinning ({thinning}) must be at least 1, "
+            f"warmup ({warmup}) at least 0"
         )
     seen = seen_of(problem)
     priors = {n: p for n, p in problem.example.priors.items() if n in SITES}
     fixed = {name: value for name in SITES if (value := held(problem, name)) is not None}
     kept: dict[str, list] = {"discount": [], "concentration": [], "tables": [], "lp": []}
     with progress_bar(
-        chains * (warmup + draws * thin), "pitman_yor_gibbs", problem.progress
+        chains * (warmup + draws * thinning), "pitman_yor_gibbs", problem.progress
     ) as bar:
         for chain_key in random.split(key, chains):
             seed = np.asarray(random.key_data(chain_key)).tolist()
             chain = Chain(Franchise(seen, np.random.default_rng(seed)), priors, fixed)
-            for e_step in range(warmup + draws * thin):
+            for e_step in range(warmup + draws * thinning):
                 chain.e_step()
                 bar.update()
-                if e_step >= warmup and (e_step - warmup + 1) % thin == 0:
+                if e_step >= warmup and (e_step - warmup + 1) % thinning == 0:
                     for name, value in chain.state().items():
                         kept[name].append(value)
     stacked = {n: np.stack(v).reshape(chains, draws, *np.shape(v[0])) for n, v in kept.items()}

@@ -1,6 +1,6 @@
 """Variational inference: a normal distribution as near to the posterior as gradients bring it.
 
-The evidence lower bound E[log p(x, θ)] + entropy is climbed with one draw of the globals and one
+The evidence lower bound E[log p(x, θ)] + entropy is maximised with one draw of the globals and one
 mini-batch a step, in the unconstrained space. Hoffman et al. (2013); Kucukelbir et al. (2017);
 of some sites alone, the rest a point (a network's last layer), Kristiadi et al. (2020).
 """
@@ -16,9 +16,9 @@ from jax import Array, random
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import CONTINUOUS_SITES, NO_ROW_LATENTS
 from ppl_models.inference.gradient.guides import SHAPES, Guide, draws_of
-from ppl_models.inference.gradient.objective import Training
 from ppl_models.inference.gradient.starts import gradient_starts
-from ppl_models.inference.gradient.training import courses, train
+from ppl_models.inference.gradient.steps import TrainingOptions
+from ppl_models.inference.gradient.training import starts_report, train
 from ppl_models.inference.method import Method
 from ppl_models.inference.objective import EVIDENCE_BOUND
 from ppl_models.inference.problem import Problem, Result
@@ -34,10 +34,10 @@ def svi(
     rank: int = 10,
     sites: tuple[str, ...] | None = None,
     steps: int = 4000,
-    batch: int = 256,
-    rate: float = 0.01,
-    clip: float = 10.0,
-    held_out: float = 0.0,
+    batch_size: int = 256,
+    learning_rate: float = 0.01,
+    clip_norm: float = 10.0,
+    validation_fraction: float = 0.0,
     patience: int = 4,
     chains: int = 4,
     draws: int = 250,
@@ -53,19 +53,19 @@ def svi(
         rank: directions of a low-rank guide.
         sites: the sites that are random; the others are held at the best point. Default: all.
             ``("output", "output_bias")`` is the last layer of a network.
-        steps: most steps; the learning rate falls to zero towards the last.
-        batch: rows of a batch; sequences of similar length share one.
-        rate: largest learning rate.
-        clip: largest norm of the gradient of the bound per row.
-        held_out: share of the rows that is kept aside: training stops when they are predicted
-            worse, and the best round is kept.
-        patience: rounds, of 20, without a gain on the rows kept aside before it stops.
+        steps: most steps.
+        batch_size: rows of a batch; sequences of similar length share one.
+        learning_rate: the largest; it falls to zero towards the last step.
+        clip_norm: largest norm of the gradient of the bound per row.
+        validation_fraction: share of the rows that is not fitted: training stops when they are
+            predicted worse, and goes back to the best round.
+        patience: rounds, of 20, without a gain on these rows before it stops.
         chains: number of chains (independent, as all draws are).
         draws: draws a chain.
-        checkpoint: file that every round is written to, and that a run cut short goes on from.
+        checkpoint: file that is written after every round, and that a run cut short goes on from.
 
     Returns:
-        Independent draws of the fitted distribution; its bound's course in ``starts``.
+        Independent draws of the fitted distribution; the bound by round in ``starts``.
 
     Raises:
         InputError: options out of range, or a checkpoint of another run.
@@ -81,24 +81,32 @@ def svi(
     if unknown or not chosen:
         wrong = f"'{unknown[0]}', which is no free site" if unknown else "no site"
         raise InputError(f"sites names {wrong}: choose among {', '.join(names) or 'none'}")
-    plan = Training(steps, batch, rate, clip, held_out, patience)
-    shape = Guide(structure, tuple(n for n in names if n in chosen), guide, rank)
-    origin_key, train_key, draw_key = random.split(key, 3)
-    values, _ = gradient_starts(problem, origin_key, 1)
-    found = train(
-        problem, shape, values[0], train_key, plan, checkpoint=checkpoint, label=f"svi, {guide}"
+    options = TrainingOptions(
+        steps, batch_size, learning_rate, clip_norm, validation_fraction, patience
     )
-    drawn = draws_of(shape, found.params, draw_key, chains * draws)
+    approximation = Guide(structure, tuple(n for n in names if n in chosen), guide, rank)
+    start_key, train_key, draw_key = random.split(key, 3)
+    values, _ = gradient_starts(problem, start_key, 1)
+    result = train(
+        problem,
+        approximation,
+        values[0],
+        train_key,
+        options,
+        checkpoint=checkpoint,
+        label=f"svi, {guide}",
+    )
+    drawn = draws_of(approximation, result.params, draw_key, chains * draws)
     if not all(np.isfinite(v).all() for v in jax.tree.leaves(drawn)):
-        raise InputError("svi ended without a number: lower rate or clip")
-    notes = [] if found.converged else ["the bound still moved at the end: raise steps"]
+        raise InputError("svi diverged (draws are not finite): lower learning_rate or clip_norm")
+    notes = [] if result.converged else ["the bound still moved at the end: raise steps"]
     notes.append(
-        "draws are of a normal distribution near the posterior, whose spread it understates where "
-        "the guide cannot bend: method='nuts' has no such limit"
+        "draws are of a normal distribution near the posterior; it understates the spread where "
+        "the posterior has another shape: method='nuts' has no such limit"
     )
     if len(chosen) < len(names):
         notes.append(f"only {', '.join(chosen)} vary; the other sites are held at a point")
-    report = courses([found], found.objective[-1:])
+    report = starts_report([result], result.objective[-1:])
     return Result(
         {n: np.asarray(v).reshape(chains, draws, *v.shape[1:]) for n, v in drawn.items()},
         METHOD,

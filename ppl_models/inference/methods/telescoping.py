@@ -57,7 +57,7 @@ def telescoping(
     warmup: int = 1000,
     draws: int = 2000,
     thinning: int = 1,
-    assignments: bool = False,
+    keep_assignments: bool = False,
 ) -> Result:
     """Draw the number of clusters, their shares and their parameters.
 
@@ -71,7 +71,7 @@ def telescoping(
         warmup: sweeps a chain that are not kept.
         draws: draws a chain that are kept.
         thinning: sweeps a kept draw.
-        assignments: keep the assignments of every draw.
+        keep_assignments: keep the assignments of every draw.
 
     Returns:
         Draws; ``components`` (K), ``filled`` (clusters that have rows) and ``alpha`` are in the
@@ -103,7 +103,7 @@ def telescoping(
                 state,
                 structure=problem.structure,
                 links=links,
-                keep=assignments,
+                keep=keep_assignments,
             )
             kept.append(jax.tree.map(np.asarray, found))
             bar.update(min(BLOCK, total - first))
@@ -111,7 +111,7 @@ def telescoping(
     chosen = slice(warmup + thinning - 1, total, thinning)
     whole = jax.tree.map(lambda v: v[chosen].swapaxes(0, 1), whole)
     stats = {n: whole[n] for n in ("components", "filled", "alpha")}
-    assignment = whole["assignment"].astype(np.int16) if assignments else None
+    assignment = whole["assignment"].astype(np.int16) if keep_assignments else None
     (weights,) = (w.site for w in links if w.emission == problem.structure.assignment)
     return Result(
         whole["values"],
