@@ -1,6 +1,6 @@
-"""Plots of fits: a function of a tree (or of a table, labels, images) to an ArviZ collection.
+"""Plots of fits: functions of a tree (or of a table, of images) that return an ArviZ collection.
 
-A plot is one file. ``plot_NAME`` is the function of the file ``NAME.py`` of this room: its name is
+A plot is one file. ``plot_NAME`` is the function of the file ``NAME.py`` of this folder: it is
 found by the name of the file and imported when it is first used. Helpers are in ``drawing``.
 
 >>> import ppl_models.plots

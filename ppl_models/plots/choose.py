@@ -1,4 +1,4 @@
-"""Which plots a fit can show: those whose declaration says that they serve it."""
+"""The plots that a fit can show, chosen by their declarations."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _chosen(plot: Plot, tree: xr.DataTree, emission: EmissionFacts, *, main: boo
 
 
 def plot_modules() -> Mapping[str, str]:
-    """The functions of this room's plots and their modules: ``plot_NAME`` of a file ``NAME.py``.
+    """Function names of the plots of this folder and their modules: ``plot_NAME`` of ``NAME.py``.
 
     Read from the source, so that listing them imports nothing.
 
@@ -101,6 +101,6 @@ def plot_modules() -> Mapping[str, str]:
 
 
 def import_plots() -> None:
-    """Import the plots of this room, which registers them."""
+    """Import the plots of this folder, which registers them."""
     for module in plot_modules().values():
         importlib.import_module(module)

@@ -29,7 +29,7 @@ from ppl_models.posterior.result.schema import EmissionFacts
 
 
 def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
-    """Clusters that are ellipses: hidden states have their own picture, of their paths."""
+    """Clusters with means and covariances; hidden states have a plot of their own."""
     return emission.component_dim == "cluster" and component_picture(emission) == "ellipses"
 
 

@@ -1,4 +1,4 @@
-"""How many clusters or states, and of which kind: criteria by number, and predictive density."""
+"""Criteria by number of clusters or states."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def plot_comparison(
 
 
 def _compare(frame: pd.DataFrame, backend: str) -> PlotCollection:
-    """ArviZ's comparison, with our headline in place of its title."""
+    """ArviZ's comparison with a headline in the house style."""
     size = (7.2, 1.4 + 0.45 * len(frame))
     made = arviz_plots.plot_compare(
         frame, backend=backend, figure_kwargs={"figsize": size, "figsize_units": "inches"},
@@ -179,7 +179,7 @@ def _sound(part: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _zoom(target: Axes, values: np.ndarray, largest: bool) -> str:
-    """Leave far worse values out of the panel, lest they press the good ones into one line."""
+    """Limit the axis to good values where far worse ones would flatten their differences."""
     worse = np.sort(values[np.isfinite(values)] * (-1.0 if largest else 1.0))
     good = worse[: max(2, int(np.ceil(0.7 * len(worse))))]
     if np.ptp(worse) <= 3.0 * np.ptp(good) or np.ptp(good) == 0.0:

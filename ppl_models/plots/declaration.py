@@ -1,12 +1,12 @@
-"""What a plot declares about itself, beside its function: one file is all that a plot is.
+"""The declaration of a plot, which stands beside its function: a plot is one file.
 
     @register_plot(section="components", order=10, caption="...", serves=...)
     def plot_something(tree, *, plot_collection=None, backend="matplotlib"):
         ...
 
-A file ``NAME.py`` of this room that defines ``plot_NAME`` is found by its name, and its function is
-``ppl_models.plots.plot_NAME``. A plot of a script, a notebook or a test is registered by the same
-call. The chooser and the report read nothing but these declarations.
+A file ``NAME.py`` of this folder that defines ``plot_NAME`` is found by its name, and its function
+is ``ppl_models.plots.plot_NAME``. A plot of a script, a notebook or a test is registered by the
+same call. The chooser and the report read nothing but these declarations.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def plot_graphs(
 
 
 def placed(graph: nx.Graph) -> dict:
-    """Places of the nodes in a square of side one about zero, their longest extent level.
+    """Node positions in the unit square about zero, with the longest extent horizontal.
 
     Distances on the page follow distances in the graph (Kamada and Kawai 1989); parts that are not
     connected lie side by side.
@@ -105,7 +105,7 @@ def placed(graph: nx.Graph) -> dict:
 
 
 def _unfolded(graph: nx.Graph) -> np.ndarray:
-    """Principal coordinates of the distances: from elsewhere a lattice may end up twisted."""
+    """Principal coordinates of graph distances, a start from which lattices are not twisted."""
     far = nx.floyd_warshall_numpy(graph) ** 2
     centred = far - far.mean(0) - far.mean(1)[:, None] + far.mean()
     values, vectors = np.linalg.eigh(-centred / 2)

@@ -59,7 +59,12 @@ def plot_prototypes(
         InputError: for emissions without a probability by feature, or a shape that does not fit.
 
     Example:
-        >>> plot_prototypes(tree, shape=(8, 8)).savefig("prototypes.png")  # doctest: +SKIP
+        >>> from ppl_models import fit
+        >>> images = [[0, 0, 1, 1], [0, 0, 1, 1], [1, 1, 0, 1], [1, 1, 0, 0]]
+        >>> tree = fit("bernoulli_mixture", images, method="em", seed=0, clusters=2, starts=2,
+        ...            predictive=0)
+        >>> plot_prototypes(tree, shape=(2, 2)).viz["plot"].sizes["cluster"]
+        2
     """
     probs = profile_values(tree, site)
     if "level" in probs.dims or not is_probability(emission_of(tree, site)):

@@ -73,7 +73,11 @@ def plot_responsibilities(
         InputError: when the tree has no responsibilities.
 
     Example:
-        >>> plot_responsibilities(tree).savefig("assignments.png")  # doctest: +SKIP
+        >>> from ppl_models import fit
+        >>> tree = fit("gaussian_mixture", [0.1, 0.3, 5.2, 4.9], method="em", seed=0, clusters=2,
+        ...            starts=2, predictive=0)
+        >>> plot_responsibilities(tree).viz["plot"].item().get_title(loc="left")
+        'Assignment probabilities of 4 rows'
     """
     probability = responsibilities(tree).values
     rows, clusters = probability.shape

@@ -34,7 +34,7 @@ UNKNOWN = "#F2F2F2"
 
 
 def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
-    """Tokens that are assigned to clusters: sequences of one cluster lie beside each other."""
+    """Sequences of tokens that are assigned to clusters."""
     data = tree["observed_data"].data_vars if "observed_data" in tree.children else {}
     clustered = "responsibilities" in tree.children
     return emission.kind == "Tokens" and clustered and emission.site in data
@@ -57,7 +57,7 @@ def plot_sequence_index(
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
-    """The data themselves, sorted so that alike lies beside alike (Scherer 2001).
+    """Sequence index plot: the sequences of each cluster, sorted by their tokens (Scherer 2001).
 
     Each line is a sequence, each cell a token, white what comes after its end. Sequences stand in
     the panel of the cluster that they most probably are of, sorted by their first tokens.
@@ -75,7 +75,11 @@ def plot_sequence_index(
         InputError: when the data are no sequences of tokens.
 
     Example:
-        >>> plot_sequence_index(tree).savefig("index.png")  # doctest: +SKIP
+        >>> from ppl_models import fit
+        >>> tree = fit("chain_mixture", ["ab", "ab", "bba", "bba"], method="em", seed=0,
+        ...            clusters=2, starts=2, predictive=0)
+        >>> plot_sequence_index(tree).viz["plot"].sizes["cluster"]
+        2
     """
     data = observed(tree, site)
     if data is None or emission_of(tree, site).kind != "Tokens":

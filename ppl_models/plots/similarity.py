@@ -1,4 +1,4 @@
-"""Which rows belong together: co-assignment probabilities with rows ordered into blocks."""
+"""Co-assignment probabilities of rows, ordered into blocks."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def block_order(similarity: np.ndarray, partition: np.ndarray) -> np.ndarray:
 
 
 def linkage_order(similarity: np.ndarray) -> np.ndarray:
-    """Rows in the order of an average-linkage tree, for want of a partition."""
+    """Rows in the order of an average-linkage tree, used without a partition."""
     distance = 1.0 - (similarity + similarity.T) / 2.0
     np.fill_diagonal(distance, 0.0)
     return leaves_list(linkage(squareform(np.clip(distance, 0.0, None), checks=False), "average"))

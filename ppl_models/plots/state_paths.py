@@ -1,4 +1,4 @@
-"""A series in the colours of its hidden states, and below it how probable each state is."""
+"""A series in the colours of its hidden states, and the probabilities of the states."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ INTERVAL = 0.94
 
 
 def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
-    """Series along one hidden chain, of a program that can be asked for its states."""
+    """Series along one hidden chain, of a program that can be restored."""
     hidden = emission.component_dim == "state" and emission.kind == "Series"
     return hidden and is_restorable(tree) and series(tree, emission.site) is not None
 

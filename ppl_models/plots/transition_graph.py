@@ -133,7 +133,7 @@ def chains_of(emission: EmissionFacts, parameters: xr.Dataset) -> tuple[np.ndarr
 
 
 def expected_visits(initial: np.ndarray, transition: np.ndarray) -> np.ndarray:
-    """How often a sequence comes by each token before it ends, on average, ``(token,)``.
+    """Expected number of visits to each token before a sequence ends, ``(token,)``.
 
     >>> expected_visits(np.array([1.0]), np.array([[0.5, 0.5]]))
     array([2.])
@@ -199,7 +199,7 @@ def _width(flow: float) -> float:
 
 
 def _arrow(target: Axes, start: np.ndarray, stop: np.ndarray, flow: float, color: str) -> None:
-    """An arrow from one place to another, bent so that the way back is another."""
+    """A bent arrow, so that the arrow back does not cover it."""
     head = 4 + min(10 * flow, 4.0)
     style = f"-|>,head_length={head:.1f},head_width={0.6 * head:.1f}"
     arrow = FancyArrowPatch(

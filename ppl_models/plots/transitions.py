@@ -154,7 +154,7 @@ def _by_cluster(
 
 
 def transition_table(parameters: xr.Dataset) -> tuple[np.ndarray, list[str], list[str]]:
-    """Mean transitions with how sequences begin as the first row, and the names of both sides.
+    """Mean transition matrix below the initial probabilities, and the labels of both sides.
 
     Returns:
         Probabilities (token, next token) with NaN where nothing is defined, row and column names.

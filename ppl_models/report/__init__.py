@@ -1,4 +1,4 @@
-"""Pages that anybody can open: one self-contained HTML file a fit, or a gallery of many."""
+"""Reports as self-contained HTML files: one of a fit, or a gallery of several."""
 
 from ppl_models.report.page import Block, Section, write_gallery, write_page
 from ppl_models.report.write import write_report

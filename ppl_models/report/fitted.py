@@ -1,4 +1,4 @@
-"""A fit as its report reads it: what several sections need is computed once for the whole page."""
+"""A fit and its derived quantities, each computed once for all sections of a report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A fit and what is computed from it when a section first asks.
+    """A fit and its derived quantities, computed when a section first asks for them.
 
     Args:
         tree: the fit.
@@ -31,7 +31,7 @@ class FittedModel:
 
     @cached_property
     def facts(self) -> FitFacts:
-        """What the fit states of its program and method."""
+        """The facts of the fit."""
         return facts_of(self.tree)
 
     @property

@@ -29,7 +29,7 @@ Tone = Literal["", "ok", "warning", "problem"]
 
 @dataclass(frozen=True)
 class Block:
-    """A heading with what stands under it, in this order: text, code, table, figures.
+    """A heading and its contents, in this order: text, code, table, figures.
 
     Attributes:
         heading: plain text; empty for a block that goes on with the one before.
@@ -152,7 +152,7 @@ def checked_path(path: str | Path, *, overwrite: bool) -> Path:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write beside the file, then put it in place at once, so that no reader sees half a page."""
+    """Write to a temporary file, then replace, so that no reader sees half a page."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         beside.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A section of a report: its own words and tables, and between them all of its plots.
+"""A section of a report: text and tables, and all plots that name the section.
 
 The report shows every plot that was chosen for a fit: :func:`section_blocks` draws all those
 whose declaration names the section, or says on the page why one is left out.

@@ -15,7 +15,7 @@ SEVERITIES = {"ok": "✓ ok", "warning": "! warning", "problem": "✗ problem"}
 
 
 def decimals(values: np.ndarray) -> int:
-    """How many decimals show a column of numbers with three figures, and how they differ.
+    """Decimals that show three figures of a column of numbers, and its differences.
 
     >>> decimals(np.array([0.4321, 0.1])), decimals(np.array([-1126.3, 3.5]))
     (3, 1)
@@ -45,7 +45,7 @@ def number(value: float, places: int) -> str:
 
 
 def column_texts(values: pd.Series, name: Hashable) -> tuple[list[str], bool]:
-    """The cells of one column as plain text, and whether they are numbers.
+    """The cells of one column as text, and whether they are numbers.
 
     Args:
         values: the column.

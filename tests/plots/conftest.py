@@ -1,4 +1,4 @@
-"""Fake fits for every test of the pictures; the figures are closed after each test."""
+"""Fake fits for every test of plots."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -22,12 +21,3 @@ def fits() -> ModuleType:
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
-
-
-@pytest.fixture(autouse=True)
-def close_figures() -> Iterator[None]:
-    """No figure outlives its test."""
-    yield
-    import matplotlib.pyplot as plt
-
-    plt.close("all")

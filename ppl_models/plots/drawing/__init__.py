@@ -1,1 +1,1 @@
-"""What plots are made of: reading a fit, panels, the house style, strokes of each kind."""
+"""Helpers of plots: reading a fit, panels, the house style, and what is drawn in panels."""

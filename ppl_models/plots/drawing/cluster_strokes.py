@@ -75,7 +75,7 @@ class ClusterArrays:
 def cluster_arrays(
     tree: xr.DataTree, names: list[str], draws: int, max_rows: int, site: str | None = None
 ) -> ClusterArrays:
-    """Read what a plot of clusters shows of the named features."""
+    """Arrays that a plot of clusters shows of the named features."""
     emission = emission_of(tree, site)
     every, _ = component_moments(tree, site)
     loc, covariance = component_moments(tree, site, draws)
@@ -179,7 +179,7 @@ def add_cluster_legend(collection: PlotCollection, weights: np.ndarray) -> None:
 def draw_points(
     da: xr.DataArray, target: Axes, *, arrays: ClusterArrays, color: str
 ) -> PathCollection:
-    """The rows whose most probable cluster is this one; the more certain, the stronger."""
+    """Scatter the rows of one cluster, the more certain ones in a stronger colour."""
     pair = [arrays.names.index(str(da[dim].item())) if dim in da.coords else position
             for position, dim in enumerate(("feature_x", "feature_y"))]  # fmt: skip
     members = arrays.best == int(da["cluster"])
@@ -195,7 +195,7 @@ def draw_points(
 def draw_curves(
     da: xr.DataArray, target: Axes, *, color: str, alpha: float, width: float
 ) -> LineCollection:
-    """Curves of `da` (..., point, axis) as lines; the panel grows to hold nine in ten of them."""
+    """Curves of `da` (..., point, axis) as lines; the axes' limits hold nine in ten of them."""
     curves = da.transpose(..., "point", "axis").values
     curves = curves.reshape(-1, *curves.shape[-2:])
     ends = np.nanmin(curves, axis=1), np.nanmax(curves, axis=1)

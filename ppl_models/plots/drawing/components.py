@@ -1,4 +1,4 @@
-"""Components of an emission as arrays, by the declarations of its family.
+"""Arrays of an emission's components, as its family declares them.
 
 The family of a component, ``component_picture`` and ``component_moments`` are declared by the
 emission's class (see ``distributions.described``). A distribution that declares nothing has no
@@ -28,7 +28,7 @@ from ppl_models.program.axes import CHAIN
 
 
 def component_class(emission: EmissionFacts) -> Any:
-    """The class of what one component emits: of hidden states that of a step; None if unknown."""
+    """The emission class of one component (of hidden states, of one step); None if unknown."""
     hidden = emission.component_dim == "state" and emission.component_family is not None
     return family_class(str(emission.component_family) if hidden else emission.family)
 
@@ -56,7 +56,7 @@ def parameter_names(emission: EmissionFacts) -> tuple[str, ...]:
 
 
 def transition_axes(emission: EmissionFacts) -> tuple[str, ...]:
-    """Axes of the transition matrix that an emission's family declares; none where there is none.
+    """Axes of an emission's transition matrix; empty where its family declares none.
 
     Of hidden chains they are ("state", "next_state"), with "previous_state" before them where the
     next state depends on two, of chains of tokens ("token", "next_token"), with "cluster" first
@@ -89,7 +89,7 @@ def component_parameters(
 def by_component(
     tree: xr.DataTree, emission: EmissionFacts, samples: xr.Dataset
 ) -> dict[str, xr.DataArray]:
-    """Parameters by name with axes "sample" and "component" first, as :func:`component_parameters`.
+    """Parameters by name with the axes "sample" and "component" first.
 
     Args:
         tree: a fit.

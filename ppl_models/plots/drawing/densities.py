@@ -48,7 +48,7 @@ def draw_density_panel(target: Axes, arrays: ClusterArrays, feature: int) -> Non
 def _draw_lines(
     target: Axes, grid: np.ndarray, curves: np.ndarray, color: str, style: str = "-"
 ) -> None:
-    """Thin lines for single draws under a strong line for their mean."""
+    """Draw thin lines for single draws and a thick one for their mean."""
     if len(curves) > 1:
         lines = np.stack([np.broadcast_to(grid, curves.shape), curves], axis=-1)
         target.add_collection(
@@ -58,7 +58,7 @@ def _draw_lines(
 
 
 def _bins(values: np.ndarray) -> int:
-    """The number of bins by Freedman and Diaconis' rule, kept within what can be seen."""
+    """The number of bins by Freedman and Diaconis' rule, between 20 and 60."""
     low, high = np.quantile(values, [0.25, 0.75])
     width = 2.0 * (high - low) / np.cbrt(len(values))
     return int(np.clip(np.ptp(values) / width, 20, 60)) if width > 0.0 else 20

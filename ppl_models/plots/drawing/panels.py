@@ -1,4 +1,4 @@
-"""Figures as ArviZ's `PlotCollection`, so that `.viz`, `.aes` and `.savefig` work on each."""
+"""Figures as ArviZ's `PlotCollection`, with panels laid out over named dims."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def png(plot: PlotCollection | Figure) -> bytes:
 
 
 def close(plot: PlotCollection | Figure) -> None:
-    """Forget a figure: pyplot keeps every open one in memory."""
+    """Close a figure, which pyplot otherwise keeps in memory."""
     import matplotlib.pyplot as plt
 
     plt.close(figure_of(plot))

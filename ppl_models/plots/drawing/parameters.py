@@ -100,7 +100,7 @@ def has_varying_draws(tree: xr.DataTree) -> bool:
 
 
 def _cut(values: xr.DataArray, free: int, lengths: dict[str, int]) -> xr.DataArray | None:
-    """The first entries of axes that no shown variable has, clusters last; None: it never fits."""
+    """A variable cut to its first entries, along clusters last; None if that does not suffice."""
     shared = {dim: slice(0, lengths[str(dim)]) for dim in values.dims if dim in lengths}
     values = values.isel(shared)
     able = [dim for dim in values.dims if dim not in ("chain", "draw") and dim not in lengths]
@@ -135,7 +135,7 @@ def _counted(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def legible(dataset: xr.Dataset) -> xr.Dataset:
-    """The variables whose intervals are not mere points on the axis that holds them all."""
+    """The variables whose intervals are wide enough to be seen on one common axis."""
     names: list[str] = []
     for name in map(str, dataset.data_vars):
         ends = dataset[[*names, name]].quantile([0.03, 0.97], ["chain", "draw"])

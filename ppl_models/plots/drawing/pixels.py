@@ -1,4 +1,4 @@
-"""Rows of pixels as images: their height and width."""
+"""Height and width of images whose pixels are stored as rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def square_shape(pixels: int) -> tuple[int, int] | None:
 
 
 def is_square_image(pixels: int) -> bool:
-    """Whether rows of so many bits fill a square that is large enough to be looked at.
+    """Whether so many bits fill a square that is large enough to be shown as an image.
 
     >>> is_square_image(64), is_square_image(4)
     (True, False)

@@ -57,7 +57,7 @@ def draw_fractions_of_ones(
 def value_edges(
     values: np.ndarray, replicated: dict[str, np.ndarray], labels: list[str] | None
 ) -> np.ndarray:
-    """The edges of the bins of integer values: one value a bin unless there are too many.
+    """Bin edges of integer values, one value a bin unless there are too many.
 
     The posterior predictive widens the range, the prior predictive does not.
     """

@@ -15,7 +15,7 @@ MOST_VALUES = 4000
 def windowed_density(
     values: np.ndarray, low: float, high: float, points: int = 200
 ) -> tuple[np.ndarray, np.ndarray]:
-    """ArviZ's kernel density of all values, evaluated on a window that may hold few of them.
+    """ArviZ's kernel density estimate, evaluated on a window that may hold few of the values.
 
     A prior predictive is often a thousand times as wide as the data; a grid over all of it would
     miss the window altogether.

@@ -1,4 +1,4 @@
-"""Data, predictions, assignments and names of a fit, read by its facts, whatever its sites' names.
+"""Data, predictions, assignments and labels of a fit, read by its facts.
 
 Axes have the same names in every plot: ``row`` and ``feature`` of tables, ``sequence`` and
 ``position`` of tokens and graphs, and ``feature`` besides of series of vectors.
@@ -37,7 +37,7 @@ def is_point(tree: xr.DataTree) -> bool:
 
 
 def is_restorable(tree: xr.DataTree) -> bool:
-    """Whether the tree names its program and what it was called with, so that it can be asked."""
+    """Whether the tree names its program and arguments, so that the program can be restored."""
     return {"program", "arguments", "fixed"} <= set(tree.attrs)
 
 
@@ -111,7 +111,7 @@ def _missing(values: xr.DataArray) -> xr.DataArray:
 
 
 def _canonical(values: xr.DataArray, emission: EmissionFacts) -> xr.DataArray:
-    """Axes by their names in plots; a program's plate may be called anything."""
+    """The array with its axes renamed as plots call them."""
     names = ("sequence", "position", "feature") if emission.kind in SEQUENCES else (
         "row", "feature",
     )  # fmt: skip
@@ -121,7 +121,7 @@ def _canonical(values: xr.DataArray, emission: EmissionFacts) -> xr.DataArray:
 
 
 def _steps(tree: xr.DataTree, emission: EmissionFacts, values: xr.DataArray) -> xr.DataArray:
-    """Sequences of vectors with every step that the observed sequences have as a row."""
+    """Steps of sequences of vectors as rows, as many as the observed sequences have."""
     plain = values.drop_vars(["sequence", "position"], errors="ignore")
     rows = plain.stack(row=("sequence", "position"), create_index=False)
     data = series(tree, emission.site)
@@ -189,7 +189,7 @@ def thinned_rows(rows: int, at_most: int) -> np.ndarray:
 
 
 def axis_names(array: xr.DataArray, dim: str = "feature") -> list[str]:
-    """The labels of an axis as strings, counted where it has none."""
+    """The labels of an axis as strings; numbered where it has none."""
     if dim in array.coords:
         return [str(name) for name in array[dim].values]
     return [f"{dim} {index}" for index in range(array.sizes[dim])]
@@ -202,7 +202,7 @@ def known_labels(tree: xr.DataTree, emission: EmissionFacts) -> dict[str, list[s
 
 
 def feature_names(tree: xr.DataTree, emission: EmissionFacts, count: int) -> list[str]:
-    """Names of the features of an emission, counted where the data have none."""
+    """Names of the features of an emission; numbered where the data have none."""
     names = known_labels(tree, emission).get("feature", [])
     if len(emission.dims) == 1:  # one number a row: its column's name, if it has one
         return names if len(names) == 1 and not names[0].isdigit() else [emission.site]

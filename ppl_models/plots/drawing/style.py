@@ -86,7 +86,7 @@ def faded(color: str, alpha: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Our settings while the block runs; the caller's settings afterwards."""
+    """Apply the settings of the house style while the block runs."""
     with matplotlib.rc_context(SETTINGS), arviz_rc_context({"plot.max_subplots": None}):
         yield
 
@@ -135,7 +135,7 @@ def thinned(labels: Sequence[str], at_most: int) -> tuple[np.ndarray, list[str]]
 
 
 def headline(target: Axes, title: str, note: str = "") -> None:
-    """A bold title that says what one sees, and under it, in grey, how to read it."""
+    """Set a bold title that says what is shown, and a grey note on how to read it."""
     target.set_title(title, pad=21.0 if note else 7.0)
     if note:
         written = target.annotate(
@@ -146,7 +146,7 @@ def headline(target: Axes, title: str, note: str = "") -> None:
 
 
 def badge(target: Axes, x: float, y: float, text: str, color: str) -> Text:
-    """A cluster's number on a disc in its colour, readable on any ground."""
+    """Write a cluster's number on a disc in its colour."""
     return target.text(
         x, y, text, color="white", ha="center", va="center", zorder=6, fontsize=8,
         fontweight="bold", clip_on=True,

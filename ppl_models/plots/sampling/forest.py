@@ -49,7 +49,11 @@ def plot_forest(tree: xr.DataTree, *, lines: int = LINES) -> PlotCollection:
         InputError: no parameter varies.
 
     Example:
-        >>> plot_forest(tree).savefig("forest.png")  # doctest: +SKIP
+        >>> from ppl_models import fit
+        >>> tree = fit("markov_chain", ["ab", "abb"], method="exact", seed=0, chains=2, draws=30,
+        ...            predictive=0)
+        >>> plot_forest(tree).viz["plot"]["column"].values.tolist()
+        ['labels', 'forest']
     """
     if not shown_parameters(tree, lines).data_vars:
         raise InputError("No parameter varies over the draws in so few numbers: allow more lines.")

@@ -21,7 +21,7 @@ FEWEST = 25  #: draws by which the tail of importance weights can be smoothed
 
 
 def has_leave_one_out(tree: xr.DataTree) -> bool:
-    """Whether leave-one-out can be computed: several units, and draws enough of their density."""
+    """Whether leave-one-out can be computed: several units, and enough draws of their density."""
     if is_point(tree) or "log_likelihood" not in tree.children:
         return False
     sizes = tree["log_likelihood"].sizes
@@ -29,7 +29,7 @@ def has_leave_one_out(tree: xr.DataTree) -> bool:
 
 
 def estimate_loo(tree: xr.DataTree) -> ELPDData:
-    """ArviZ's LOO by row; what its warning would say, the Pareto k that it holds say better."""
+    """ArviZ's leave-one-out estimate by row; its warning is left to Pareto k, which says more."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto")
         return arviz_stats.loo(tree, pointwise=True, var_name=facts_of(tree).emission.site)
@@ -50,7 +50,11 @@ def plot_khat(tree: xr.DataTree, *, loo: ELPDData | None = None) -> PlotCollecti
         loo: ArviZ's result, if that has been computed.
 
     Example:
-        >>> plot_khat(tree).savefig("khat.png")  # doctest: +SKIP
+        >>> from ppl_models import fit
+        >>> tree = fit("markov_chain", ["ab", "abb"], method="exact", seed=0, chains=2, draws=30,
+        ...            predictive=0)
+        >>> plot_khat(tree).viz["plot"].item().get_xlabel()
+        'sequence'
     """
     estimate = estimate_loo(tree) if loo is None else loo
     made = arviz_plots.plot_khat(

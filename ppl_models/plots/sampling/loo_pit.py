@@ -20,7 +20,7 @@ MOST = 6  #: features shown
 
 
 def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
-    """Draws enough of a program that can be asked, and data that have an order."""
+    """Enough draws of a program that can be restored, and data that have an order."""
     if is_point(tree) or not is_restorable(tree):
         return False
     sizes = tree["posterior"].sizes
@@ -40,7 +40,7 @@ def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
     computed=("places",),
 )
 def plot_loo_pit(tree: xr.DataTree, *, places: xr.Dataset | None = None) -> PlotCollection:
-    """ArviZ's difference between the distribution of leave-one-out transforms and uniform.
+    """ArviZ's plot of leave-one-out transforms: distribution function minus the uniform one.
 
     Args:
         tree: a fit with draws of numbers, bits, counts or categories.
@@ -53,7 +53,10 @@ def plot_loo_pit(tree: xr.DataTree, *, places: xr.Dataset | None = None) -> Plot
         InputError: the program cannot be asked, or has latent variables of its own for every row.
 
     Example:
-        >>> plot_loo_pit(tree).savefig("loo_pit.png")  # doctest: +SKIP
+        >>> places = xr.Dataset({"x": ("row", np.linspace(0.01, 0.99, 50))})
+        >>> picture = plot_loo_pit(xr.DataTree(), places=places)
+        >>> figure_of(picture).axes[0].get_xlabel()
+        'rank among predictions'
     """
     panels = _panels(loo_pit(tree) if places is None else places)
     count = min(len(seen) for seen in panels.values())  # gaps leave features of unequal lengths

@@ -48,7 +48,11 @@ def plot_rank(tree: xr.DataTree, *, panels: int = PANELS) -> PlotCollection:
         InputError: no parameter varies.
 
     Example:
-        >>> plot_rank(tree).savefig("rank.png")  # doctest: +SKIP
+        >>> from ppl_models import fit
+        >>> tree = fit("markov_chain", ["ab", "abb"], method="exact", seed=0, chains=2, draws=30,
+        ...            predictive=0)
+        >>> sorted(plot_rank(tree).viz["plot"].data_vars)
+        ['initial', 'lp', 'transition']
     """
     shown = tree_of(tree, shown_parameters(tree, panels))
     total = total_count(shown["posterior"].to_dataset())

@@ -54,7 +54,11 @@ def plot_trace(tree: xr.DataTree, *, panels: int = PANELS) -> PlotCollection:
         InputError: no parameter varies.
 
     Example:
-        >>> plot_trace(tree).savefig("trace.png")  # doctest: +SKIP
+        >>> from ppl_models import fit
+        >>> tree = fit("markov_chain", ["ab", "abb"], method="exact", seed=0, chains=2, draws=30,
+        ...            predictive=0)
+        >>> sorted(plot_trace(tree, panels=4).viz["plot"].data_vars)
+        ['initial', 'lp', 'transition']
     """
     shown = tree_of(tree, _shown(tree, panels))
     posterior = shown["posterior"].to_dataset()

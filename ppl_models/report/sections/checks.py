@@ -1,4 +1,4 @@
-"""The section on leave-one-out predictions, and on how much the prior decides."""
+"""The section on leave-one-out predictions and prior sensitivity."""
 
 from __future__ import annotations
 

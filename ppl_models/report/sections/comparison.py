@@ -1,4 +1,4 @@
-"""The section on numbers by which this fit is compared with others of the same data."""
+"""The section on numbers for the comparison with other fits of the same data."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ COMPARISON = ReportSection("comparison", lambda fit: "Numbers for model comparis
 
 
 def leave_one_out_tables(loo: ELPDData, unit: str = "row") -> tuple[pd.DataFrame, pd.DataFrame]:
-    """ArviZ's LOO as a table of numbers and one of how many rows have which Pareto k."""
+    """Tables of ArviZ's leave-one-out estimates and of the rows by Pareto k."""
     estimates = pd.DataFrame(
         {"value": [loo.elpd, loo.p], "standard error": [loo.se, np.nan]},
         index=["ELPD (LOO)", "effective number of parameters"],
@@ -58,7 +58,7 @@ def leave_one_out_tables(loo: ELPDData, unit: str = "row") -> tuple[pd.DataFrame
 
 
 def point_numbers(tree: xr.DataTree) -> pd.DataFrame:
-    """Objective, log-likelihood, free parameters, AIC and BIC of a point, as far as they exist.
+    """Objective, log-likelihood, free parameters, AIC and BIC of a point, where they exist.
 
     A cost that is minimised (k-means) is no density, so that there is no likelihood beside it.
     """
@@ -84,7 +84,7 @@ def point_numbers(tree: xr.DataTree) -> pd.DataFrame:
 
 
 def observation_count(tree: xr.DataTree, units: int) -> int:
-    """Observations in BIC: units, or of hidden paths the steps that were observed."""
+    """Number of observations in BIC: units, or observed steps of hidden Markov models."""
     facts, data = facts_of(tree), observed(tree)
     if not facts.states or data is None:
         return units

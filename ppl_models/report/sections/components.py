@@ -1,4 +1,4 @@
-"""The section on what components are like: their plots, in words, and tables of parameters."""
+"""The section on components: plots, summaries in words, and tables of parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MINUS = re.compile(r"(?<![\w.])-(?=[\d.])")  #: a hyphen that is a minus sign
 
 
 def heading(fit: FittedModel) -> str:
-    """What the components of the fit are called."""
+    """The heading, by what the components of the fit are."""
     if fit.facts.clusters:
         return "What are the clusters like?"
     return "What are the hidden states like?" if fit.facts.states else "What are the parameters?"
@@ -37,7 +37,7 @@ def words_and_parameters(fit: FittedModel) -> Iterator[Block]:
 
 
 def _has_density(fit: FittedModel) -> bool:
-    """Whether components have a density: where a cost of distances is minimised, they have not."""
+    """Whether components have a density; those of a cost of distances (k-means) have none."""
     return fit.facts.objective is None or fit.facts.objective.direction == "maximise"
 
 

@@ -12,7 +12,7 @@ from ppl_models.report.section import ReportSection
 
 
 def sampler_statistics(fit: FittedModel) -> Iterator[Block]:
-    """What the sampler reports about itself, in one sentence."""
+    """Divergences, acceptance rate and trajectory lengths of the sampler."""
     if fit.is_point or "sample_stats" not in fit.tree.children:
         return
     statistics = fit.tree["sample_stats"].to_dataset()

@@ -42,7 +42,7 @@ OVERVIEW = ReportSection("overview", lambda fit: "What was fitted", summary)
 
 
 def describe_time(seconds: float) -> str:
-    """A duration as people say it.
+    """A duration in words.
 
     >>> describe_time(12.34), describe_time(150.0)
     ('12.3 seconds', '2 min 30 s')

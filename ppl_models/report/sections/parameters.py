@@ -73,7 +73,7 @@ def _is_symmetric(values: xr.DataArray) -> bool:
 
 
 def _mirrored(dataset: xr.Dataset) -> set[str]:
-    """Labels of the entries above the diagonal of symmetric matrices, which tell nothing new."""
+    """Labels of the entries above the diagonal of symmetric matrices, which are redundant."""
     labels = set()
     for name, values in dataset.data_vars.items():
         if _is_symmetric(values):

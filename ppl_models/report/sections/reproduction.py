@@ -1,4 +1,4 @@
-"""How to do a fit again: the command of the shell, the call from Python, and what neither can say.
+"""How to reproduce a fit: the shell command, the Python call, and what neither can express.
 
 The command line must read every value as the value that it was, so each is read back before it is
 written; one that it would read as something else is said in words.
@@ -33,7 +33,7 @@ NO_EFFECT = ("checkpoint",)  #: options that do not change the result
 
 
 def calls(fit: FittedModel) -> Iterator[Block]:
-    """The command and the call that make the fit again, and what neither can say."""
+    """The shell command and the Python call, and what neither can express."""
     yield from reproduce(fit.tree)
 
 
@@ -41,7 +41,7 @@ REPRODUCTION = ReportSection("reproduction", lambda fit: "How to reproduce it", 
 
 
 def reproduce(tree: xr.DataTree) -> Iterator[Block]:
-    """The block that says how to do a fit again."""
+    """The block on how to reproduce a fit."""
     values = fit_arguments(tree)
     unsaid = {n: what for n, v in values.items() if (what := _in_words(tree, n, v))}
     text = ["The same program, data, seed and versions give the same fit."]

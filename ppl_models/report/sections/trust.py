@@ -26,7 +26,7 @@ SAME = 1e-6  #: objectives that differ by less, relatively, are the same optimum
 
 
 def verdict(fit: FittedModel) -> Iterator[Block]:
-    """The verdict, the findings behind it, and the table that they are read off."""
+    """The verdict, the findings behind it, and the table of starts or of convergence."""
     diagnosis = fit.diagnosis
     severities = [finding.severity for finding in diagnosis.findings]
     tone: Tone = "ok"
