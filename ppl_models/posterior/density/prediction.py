@@ -47,7 +47,7 @@ def log_density(
     with restored(tree, data, draws=draws) as fitted:
         refuse_missing(fitted)
         if by_draw:
-            return _log_densities(fitted)
+            return log_densities(fitted)
         return mean_log_density(fitted)
 
 
@@ -67,7 +67,7 @@ def mean_log_density(fitted: RestoredFit) -> xr.DataArray:
     return xr.DataArray(mean, fitted.row_coordinates(), (fitted.unit,), name="log_density")
 
 
-def _log_densities(fitted: RestoredFit) -> xr.DataArray:
+def log_densities(fitted: RestoredFit) -> xr.DataArray:
     """Log-densities ``(chain, draw, row)``."""
     rows = fitted.structure.rows
     table = np.empty((fitted.samples, rows))
