@@ -83,7 +83,13 @@ def relabel(
     >>> relabel(tree, "stephens")["labels"].attrs["share_unclear"]
     0.0
     """
+    whole_number("seed", seed, least=0)
+    whole_number("rows_used", rows_used)
     require_draws(tree, "relabelling")
+    if method not in METHODS:
+        raise InputError(
+            f"There is no relabelling method {method!r}: choose one of {', '.join(METHODS)}."
+        )
     allocations = Allocations(unrelabel(tree), responsibilities)
     return relabelled(allocations, method, variable=variable, rows_used=rows_used, seed=seed)
 
@@ -97,12 +103,6 @@ def relabelled(
     seed: int = 0,
 ) -> xr.DataTree:
     """:func:`relabel` of a fit's allocations with their original labels."""
-    whole_number("seed", seed, least=0)
-    whole_number("rows_used", rows_used)
-    if method not in METHODS:
-        raise InputError(
-            f"There is no relabelling method {method!r}: choose one of {', '.join(METHODS)}."
-        )
     if not allocations.components:
         result = allocations.tree.copy()
         result.attrs["labels"] = "the fit has no components: nothing to relabel"
