@@ -22,6 +22,7 @@ from ppl_models.distributions.conditionals import BlockDirichletConditional
 from ppl_models.distributions.exponential.categorical import CategoricalVector
 from ppl_models.distributions.exponential.family import ExponentialFamily, Statistics
 from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
+from ppl_models.distributions.hmm.sequence_format import observed_steps
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks, by_length
 from ppl_models.inference.statistics.e_step import Expectations, hard
@@ -86,7 +87,7 @@ def _find_seeds(
     seen = np.ones(len(points), bool)
     for name, family in problem.families.items():
         if isinstance(family, HiddenMarkov):
-            seen &= np.asarray(family.seen_steps(arrays[name])).reshape(-1)
+            seen &= np.asarray(observed_steps(family.sequences, arrays[name])).reshape(-1)
     observed = np.flatnonzero(seen)
     return jnp.asarray(observed)[seeds(key, points[observed], count, starts)]
 
@@ -233,7 +234,8 @@ def _seeded_chains(
         missing: whether steps are missing in part.
         centre: the shift of the rows.
     """
-    points, seen = _standardise(family.start_points(value)), family.seen_steps(value).reshape(-1)
+    points = _standardise(family.start_points(value))
+    seen = observed_steps(family.sequences, value).reshape(-1)
     shape = (len(weights), family.states)
     chosen = random.choice(key, len(points), shape, p=seen / seen.sum())
     one = family.replace(

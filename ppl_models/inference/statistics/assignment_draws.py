@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array, random
 
 from ppl_models.distributions.exponential.family import ExponentialFamily
-from ppl_models.distributions.hmm.statistics import HiddenStatistics
+from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
 from ppl_models.inference.statistics.chunks import Chunks, over_chunks
 from ppl_models.inference.statistics.e_step import Expectations, finalize, log_joint_and_latents
 from ppl_models.program.model import Pieces
@@ -83,7 +83,7 @@ def draw_and_sum(
             if gaps and not family.factorises:  # gaps that do not drop out are drawn too
                 value, gaps = _of_rows(family, chosen).complete(cell_key, value), False
                 value = family.prepare(value, missing=False, centre=centre)
-            elif gaps and isinstance(family, HiddenStatistics) and not family.emission.factorises:
+            elif gaps and isinstance(family, HiddenMarkov) and not family.emission.factorises:
                 value, gaps = (
                     family.with_drawn_cells(random.fold_in(cell_key, 1), value, centre),
                     False,
