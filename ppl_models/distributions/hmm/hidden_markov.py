@@ -290,7 +290,12 @@ class HiddenMarkov(ExponentialFamily):
         return looked | {"steps": steps}
 
     def path_posterior(self, looked: Any, weights: Array) -> PathPosterior:
-        """The posterior of the paths under ``weights (component, sequence)``; see :meth:`infer_latents`."""
+        """The posterior of the paths of what :meth:`infer_latents` returns.
+
+        Args:
+            looked: sequences, and what is inferred of their paths.
+            weights: ``(component, sequence)``.
+        """
         return posterior(self._factors(looked), looked, weights)
 
     def chunk_statistics(
