@@ -103,20 +103,13 @@ class HiddenMarkov(ExponentialFamily):
 
     @property
     def parameter_dims(self) -> dict[str, int]:  # type: ignore[override]
-        """Markov chain and emission; an emission's parameter has the state's axis more."""
-        shared = self.shared_parameters
-        emission = {n: d + (n not in shared) for n, d in self.emission.parameter_dims.items()}
-        return {**self.markov_chain.parameter_dims, **emission}
+        """Those of the Markov chain and of the emission."""
+        return {**self.markov_chain.parameter_dims, **self._emissions.parameter_dims}
 
     @property
     def parameter_axes(self) -> dict[str, tuple[str, ...]]:  # type: ignore[override]
-        """Markov chain and emission; an emission's parameter has the state's axis first."""
-        shared = self.shared_parameters
-        emission = {
-            n: axes if n in shared else ("state", *axes)
-            for n, axes in self.emission.parameter_axes.items()
-        }
-        return {**self.markov_chain.parameter_axes, **emission}
+        """Those of the Markov chain and of the emission."""
+        return {**self.markov_chain.parameter_axes, **self._emissions.parameter_axes}
 
     @property
     def shared_parameters(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -225,16 +218,9 @@ class HiddenMarkov(ExponentialFamily):
 
     def log_prob(self, value: Any, intermediates: list[Any] | None = None) -> Array:
         """Log-density of whole sequences, paths and missing steps summed out."""
-        return self._log_prob(value, "mean")
-
-    def best_path_log_prob(self, value: Any) -> Array:
-        """Log joint density of whole sequences and their best paths (Viterbi), as `log_prob`."""
-        return self._log_prob(value, "best")
-
-    def _log_prob(self, value: Any, how: str) -> Array:
         one_for_all = not self.batch_shape or self.batch_shape[-1] == 1
         if jnp.ndim(value) != self.event_dim + 1 or not one_for_all:
-            return by_row(self, jnp.asarray(value), lambda m, row: m._log_prob(row, how))
+            return by_row(self, jnp.asarray(value), HiddenMarkov.log_prob)
         flat, known = self.components(), None
         if not isinstance(value, jax.core.Tracer):
             known = self.has_missing_cells(value)
@@ -242,10 +228,7 @@ class HiddenMarkov(ExponentialFamily):
         centre = jax.lax.stop_gradient(flat.centre(value))
 
         def contract(missing: bool) -> Array:
-            prepared = flat.prepare(value, missing=missing, centre=centre)
-            if how == "best":
-                return flat.infer_latents(prepared, missing=missing, centre=centre, how=how)[0]
-            return flat.logits(prepared, missing=missing, centre=centre)
+            return flat.contract(value, missing=missing, centre=centre)
 
         if known is not None or not self.emission.event_dim:
             logits = contract(bool(known))
@@ -290,12 +273,7 @@ class HiddenMarkov(ExponentialFamily):
         return looked | {"steps": steps}
 
     def path_posterior(self, looked: Any, weights: Array) -> PathPosterior:
-        """The posterior of the paths of what :meth:`infer_latents` returns.
-
-        Args:
-            looked: sequences, and what is inferred of their paths.
-            weights: ``(component, sequence)``.
-        """
+        """The posterior of paths under ``weights (component, sequence)``; see `infer_latents`."""
         return posterior(self._factors(looked), looked, weights)
 
     def chunk_statistics(

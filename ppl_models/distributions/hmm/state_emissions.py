@@ -36,6 +36,19 @@ class StateEmissions:
         """The family with components and states on one axis."""
         return self.family.components()
 
+    @property
+    def parameter_dims(self) -> dict[str, int]:
+        """Parameters, and how many axes each has, the state's among them."""
+        shared = self.family.shared_parameters
+        return {n: d + (n not in shared) for n, d in self.family.parameter_dims.items()}
+
+    @property
+    def parameter_axes(self) -> dict[str, tuple[str, ...]]:
+        """Parameters, and the names of their axes, the state's first."""
+        shared = self.family.shared_parameters
+        axes = self.family.parameter_axes
+        return {n: own if n in shared else ("state", *own) for n, own in axes.items()}
+
     def by_state(self, values: Array) -> Array:
         """``(component × state, ...)`` as ``(component, state, ...)``."""
         return values.reshape(-1, self.states, *values.shape[1:])
