@@ -43,8 +43,8 @@ def draw_heat(
 def turn_long_labels(target: Axes) -> None:
     """Turn the labels of the horizontal axis upright where they would touch their neighbours."""
     labels = target.get_xticklabels()
-    figure = target.get_figure(root=True)
-    width = (figure.get_figwidth() if figure else 6.0) * target.get_position().width * 0.9
+    figure = target.figure.canvas.figure  # of a subfigure's axes too, with Matplotlib 3.9 as well
+    width = figure.get_figwidth() * target.get_position().width * 0.9
     room = width / max(1, len(labels))
     long = [label for label in labels if 0.085 * len(label.get_text()) > room]
     for label in labels if len(long) > 3 else long:

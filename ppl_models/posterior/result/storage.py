@@ -71,7 +71,8 @@ def load(path: str | Path) -> xr.DataTree:
     if not path.is_file():
         raise InputError(f"there is no file {path}")
     try:
-        tree = xr.load_datatree(path, engine="h5netcdf")
+        with xr.open_datatree(path, engine="h5netcdf") as opened:
+            tree = opened.load()
     except Exception as error:
         raise InputError(f"{path} is no NetCDF file that can be read: {error}") from error
     if "program" not in tree.attrs:
