@@ -56,7 +56,7 @@ from sklearn.metrics import adjusted_rand_score
 from experiments._page import Outcome, command, publish, stage
 from ppl_models import choose_clusters, fit, perplexity, predict, token_probabilities
 from ppl_models.data import Vocabulary, click_streams, first_names_by_sex
-from ppl_models.data.click_streams import KINDS, PAGES, SHARES, chain
+from ppl_models.data.examples.click_streams import KINDS, PAGES, SHARES, chain
 from ppl_models.plots import (
     PALETTE,
     house_style,

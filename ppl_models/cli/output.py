@@ -82,9 +82,9 @@ def _frame(values: xr.DataArray, kind: Any, dataset: xr.Dataset, tree: xr.DataTr
     import pandas as pd
 
     from ppl_models.data import Bits, Categories, Counts, Tokens, decode
-    from ppl_models.data.categories import known_levels
-    from ppl_models.data.series import COLUMN, Series, as_sequences
-    from ppl_models.data.several import own_labels
+    from ppl_models.data.kinds.categories import known_levels
+    from ppl_models.data.kinds.series import COLUMN, Series, as_sequences
+    from ppl_models.data.kinds.several import own_labels
     from ppl_models.posterior.density.sequences import of_words
     from ppl_models.program.json_text import from_json
 

@@ -4,8 +4,12 @@ The leftmost room: it imports nothing of the package but its errors, and neither
 NumPyro, so that the command line can judge a file before anything heavy is loaded.
 """
 
-from ppl_models.data.click_streams import click_streams
-from ppl_models.data.examples import (
+from ppl_models.data.containers.graphs import OrderedGraph, breadth_first, decode_graphs
+from ppl_models.data.containers.tables import Table, as_table
+from ppl_models.data.containers.vocabulary import Vocabulary, characters, decode, words
+from ppl_models.data.examples.click_streams import click_streams
+from ppl_models.data.examples.graph_families import GRAPH_FAMILIES, graph_family
+from ppl_models.data.examples.published import (
     digits,
     earthquakes,
     first_names,
@@ -14,10 +18,16 @@ from ppl_models.data.examples import (
     iris,
     old_faithful,
 )
-from ppl_models.data.files import read_file
-from ppl_models.data.graph_families import GRAPH_FAMILIES, graph_family
-from ppl_models.data.graph_files import graphs_text
-from ppl_models.data.graphs import OrderedGraph, breadth_first, decode_graphs
+from ppl_models.data.examples.synthetic import (
+    blobs,
+    gaussian_clusters,
+    latent_classes,
+    oddly_shaped,
+    overlapping,
+    unequal,
+)
+from ppl_models.data.files.graphs import graphs_text
+from ppl_models.data.files.read import read_file
 from ppl_models.data.kinds import (
     KINDS,
     Bits,
@@ -30,17 +40,7 @@ from ppl_models.data.kinds import (
     Series,
     Tokens,
 )
-from ppl_models.data.series import as_sequences
-from ppl_models.data.synthetic import (
-    blobs,
-    gaussian_clusters,
-    latent_classes,
-    oddly_shaped,
-    overlapping,
-    unequal,
-)
-from ppl_models.data.tables import Table, as_table
-from ppl_models.data.vocabulary import Vocabulary, characters, decode, words
+from ppl_models.data.kinds.series import as_sequences
 
 __all__ = [
     "GRAPH_FAMILIES",

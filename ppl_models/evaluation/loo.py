@@ -21,10 +21,10 @@ from jax import Array
 from jax.scipy.special import logsumexp
 
 from ppl_models.catalogue import program
+from ppl_models.data.containers.vocabulary import Vocabulary
 from ppl_models.data.kinds import Graphs, Kind, Observed, Tokens
-from ppl_models.data.sequences import UNKNOWN
-from ppl_models.data.several import own_labels
-from ppl_models.data.vocabulary import Vocabulary
+from ppl_models.data.kinds.several import own_labels
+from ppl_models.data.kinds.tokens import UNKNOWN
 from ppl_models.errors import InputError
 from ppl_models.fitting import fit
 from ppl_models.posterior.density.prediction import log_density

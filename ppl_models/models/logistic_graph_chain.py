@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from ppl_models.data.graphs import CHOICES, EDGE_STATISTICS, END_STATISTICS
+from ppl_models.data.containers.graphs import CHOICES, EDGE_STATISTICS, END_STATISTICS
 from ppl_models.data.kinds import Graphs
 from ppl_models.distributions import LogisticGraphChain
 

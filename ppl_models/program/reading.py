@@ -11,11 +11,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from ppl_models.data.containers.vocabulary import Vocabulary
 from ppl_models.data.derived import derive, derived_arguments
 from ppl_models.data.kinds import Kind, Observed
-from ppl_models.data.sequences import coordinates
-from ppl_models.data.several import read_together
-from ppl_models.data.vocabulary import Vocabulary
+from ppl_models.data.kinds.several import read_together
+from ppl_models.data.kinds.tokens import coordinates
 from ppl_models.errors import InputError
 from ppl_models.program.model import Model
 from ppl_models.program.precision import cast

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from ppl_models.data import Categories
-from ppl_models.data.categories import known_levels
+from ppl_models.data.kinds.categories import known_levels
 from ppl_models.errors import InputError
 
 GIVEN = pd.CategoricalDtype(["mid", "low", "high"], ordered=True)

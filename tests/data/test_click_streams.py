@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ppl_models.data import click_streams
-from ppl_models.data.click_streams import KINDS, PAGES, SHARES, chain
+from ppl_models.data.examples.click_streams import KINDS, PAGES, SHARES, chain
 from ppl_models.errors import InputError
 
 

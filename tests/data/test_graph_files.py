@@ -55,7 +55,7 @@ def test_a_graph_that_a_fit_wrote_is_read_in_the_order_in_which_it_was_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """From 28 of its 30 nodes a path needs two bits a row; as it was written, one."""
-    monkeypatch.setattr("ppl_models.data.graphs.ATTEMPTS", 1)
+    monkeypatch.setattr("ppl_models.data.containers.graphs.ATTEMPTS", 1)
     path = nx.path_graph(30)
     (read,) = breadth_first([path], width=1, seed=1)
     assert breadth_first([path], seed=1)[0].width == 2 and read.width == 1

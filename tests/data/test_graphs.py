@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse
 
 from ppl_models.data import GRAPH_FAMILIES, Graphs, breadth_first, decode_graphs, graph_family
-from ppl_models.data.graphs import OrderedGraph, encode
+from ppl_models.data.containers.graphs import OrderedGraph, encode
 from ppl_models.errors import InputError
 
 ATLAS = [g for g in nx.graph_atlas_g() if len(g) > 1 and nx.is_connected(g)]

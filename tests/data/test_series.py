@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ppl_models.data.series import MOST_EMPTY, Series, as_sequences
+from ppl_models.data.kinds.series import MOST_EMPTY, Series, as_sequences
 from ppl_models.errors import InputError
 
 

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from ppl_models.data import as_table
-from ppl_models.data.columns import labels_from_index, plain
+from ppl_models.data.containers.columns import labels_from_index, plain
 from ppl_models.errors import InputError
 
 

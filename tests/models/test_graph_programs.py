@@ -12,7 +12,7 @@ import pytest
 from jax import random
 
 from ppl_models.data import GRAPH_FAMILIES, breadth_first, graph_family
-from ppl_models.data.graphs import encode
+from ppl_models.data.containers.graphs import encode
 from ppl_models.distributions import GraphChain, LogisticGraphChain, RecurrentGraphChain
 from ppl_models.distributions.graphs.recurrent_graph_chain import weight_shapes
 

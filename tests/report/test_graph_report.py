@@ -12,7 +12,7 @@ import xarray as xr
 
 from ppl_models import fit, write_report
 from ppl_models.data import breadth_first, graph_family
-from ppl_models.data.graphs import encode
+from ppl_models.data.containers.graphs import encode
 from ppl_models.plots import choose_plots, plot_predictive
 from ppl_models.plots.drawing.graph_counts import bits_a_row, first_graphs, graph_counts
 from ppl_models.posterior.result.schema import facts_of

@@ -1,12 +1,13 @@
 """What all distributions of graphs in breadth-first order share: which bits are free, and the end.
 
 A graph is rows of M bits, a row a node but the first: the edges to the M nodes before it, from the
-farthest to the nearest, then ``<end>`` (see ``ppl_models.data.graphs``). An order is breadth-first
-if and only if every node but the first has an edge to an earlier one, and the earliest of these,
-its parent, is never earlier than the parent of the node before. Bits that this decides are no
-choices: they have probability one. All others, and the end before each row, have a log-odds that
-the subclasses say. So the probabilities of all graphs in all their breadth-first orders in which
-no edge reaches farther back than M nodes add up to one, unless a graph may grow for ever.
+farthest to the nearest, then ``<end>`` (see ``ppl_models.data.containers.graphs``). An order is
+breadth-first if and only if every node but the first has an edge to an earlier one, and the
+earliest of these, its parent, is never earlier than the parent of the node before. Bits that this
+decides are no choices: they have probability one. All others, and the end before each row, have a
+log-odds that the subclasses say. So the probabilities of all graphs in all their breadth-first
+orders in which no edge reaches farther back than M nodes add up to one, unless a graph may grow for
+ever.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def edges_before(bits: Array, dtype: Any) -> Array:
 def edge_statistics(window: Window, bits: Array, row: Array, lowest: Array) -> Array:
     """Statistics of every candidate given the bits before it in the row, ``(..., M, statistic)``.
 
-    In the order of ``ppl_models.data.graphs.EDGE_STATISTICS``.
+    In the order of ``ppl_models.data.containers.graphs.EDGE_STATISTICS``.
 
     Args:
         window: the nodes before the row's.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from numpyro.distributions import Distribution
 
-from ppl_models.data.graphs import EDGE_STATISTICS, END_STATISTICS
+from ppl_models.data.containers.graphs import EDGE_STATISTICS, END_STATISTICS
 from ppl_models.distributions.graphs.graph_rows import GraphRows, lowest_after
 from ppl_models.distributions.graphs.graph_window import (
     Window,

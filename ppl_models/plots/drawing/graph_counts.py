@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import xarray as xr
 
-from ppl_models.data.graphs import END_OF_GRAPH, decode_graphs
+from ppl_models.data.containers.graphs import END_OF_GRAPH, decode_graphs
 from ppl_models.plots.drawing.reading import known_labels
 from ppl_models.posterior.result.schema import EmissionFacts
 

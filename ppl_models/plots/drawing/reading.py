@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from ppl_models.data.kinds.several import own_labels
 from ppl_models.data.missing import missing_cells
-from ppl_models.data.several import own_labels
 from ppl_models.errors import InputError
 from ppl_models.posterior.result.schema import EmissionFacts, cluster_weights, facts_of
 

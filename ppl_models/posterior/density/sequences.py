@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from jax import Array, lax
 
-from ppl_models.data.sequences import UNKNOWN
+from ppl_models.data.kinds.tokens import UNKNOWN
 from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.exponential.bernoulli import is_log_of_zero
 from ppl_models.distributions.sequences.autoregressive import Autoregressive

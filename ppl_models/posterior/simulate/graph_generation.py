@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from jax import Array, random
 
-from ppl_models.data.graphs import OrderedGraph, breadth_first, decode_graphs, encode
+from ppl_models.data.containers.graphs import OrderedGraph, breadth_first, decode_graphs, encode
 from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.graphs.graph_rows import GraphRows
 from ppl_models.distributions.sequences.autoregressive import tempered

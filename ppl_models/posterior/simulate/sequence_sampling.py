@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax, random
 
-from ppl_models.data.vocabulary import Vocabulary
+from ppl_models.data.containers.vocabulary import Vocabulary
 from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.sequences.autoregressive import Autoregressive, tempered
 from ppl_models.errors import InputError

@@ -16,8 +16,8 @@ import numpy as np
 import xarray as xr
 
 from ppl_models import catalogue
-from ppl_models.data.sequences import UNKNOWN
-from ppl_models.data.vocabulary import Vocabulary
+from ppl_models.data.containers.vocabulary import Vocabulary
+from ppl_models.data.kinds.tokens import UNKNOWN
 from ppl_models.errors import InputError
 from ppl_models.fitting import fit
 from ppl_models.posterior.density.sequences import of_words

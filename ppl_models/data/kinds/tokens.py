@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ppl_models.data.flat import END, flatten
-from ppl_models.data.observed import Kind, Observed
-from ppl_models.data.vocabulary import Vocabulary
+from ppl_models.data.containers.flat_tokens import END, flatten
+from ppl_models.data.containers.vocabulary import Vocabulary
+from ppl_models.data.kinds.observed import Kind, Observed
 
 UNKNOWN = "unknown_token"  #: coordinate that names the token for all that the vocabulary lacks
 

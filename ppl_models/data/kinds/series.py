@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ppl_models.data import checks
-from ppl_models.data.columns import is_a
-from ppl_models.data.observed import Kind, Observed
-from ppl_models.data.tables import Table
+from ppl_models.data.containers.columns import is_a
+from ppl_models.data.containers.tables import Table
+from ppl_models.data.kinds import checks
+from ppl_models.data.kinds.observed import Kind, Observed
 from ppl_models.errors import InputError
 
 COLUMN = "sequence"  #: the column of a table that says which sequence a row belongs to

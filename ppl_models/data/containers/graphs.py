@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ppl_models.data.columns import is_a
+from ppl_models.data.containers.columns import is_a
 from ppl_models.errors import InputError, whole_number
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ppl_models.data import checks
-from ppl_models.data.observed import Kind, Observed
+from ppl_models.data.kinds import checks
+from ppl_models.data.kinds.observed import Kind, Observed
 
 
 class Reals(Kind):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ppl_models.data.columns import is_a, labels_from_index, objects, plain, plain_column
+from ppl_models.data.containers.columns import is_a, labels_from_index, objects, plain, plain_column
 from ppl_models.errors import InputError
 
 CONTAINERS = "an array, a list of rows, a dict of columns, or a pandas, polars or xarray object"

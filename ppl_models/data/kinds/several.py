@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ppl_models.data.observed import Observed
+from ppl_models.data.kinds.observed import Observed
 from ppl_models.errors import InputError
 
 Read = Callable[[Mapping[str, Any] | None], Observed]

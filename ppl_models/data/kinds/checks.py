@@ -10,8 +10,8 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ppl_models.data.observed import Observed
-from ppl_models.data.tables import Table, as_table
+from ppl_models.data.containers.tables import Table, as_table
+from ppl_models.data.kinds.observed import Observed
 from ppl_models.errors import InputError
 
 

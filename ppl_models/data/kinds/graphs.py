@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ppl_models.data.flat import END
-from ppl_models.data.graphs import (
+from ppl_models.data.containers.flat_tokens import END
+from ppl_models.data.containers.graphs import (
     BITS,
     CHOICES,
     EDGE_STATISTICS,
@@ -16,7 +16,7 @@ from ppl_models.data.graphs import (
     breadth_first,
     encode,
 )
-from ppl_models.data.observed import Kind, Observed
+from ppl_models.data.kinds.observed import Kind, Observed
 
 
 class Graphs(Kind):

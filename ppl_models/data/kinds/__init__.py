@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ppl_models.data.categories import Categories
-from ppl_models.data.graph_kind import Graphs
-from ppl_models.data.numeric import Bits, Counts, Reals
-from ppl_models.data.observed import Kind, Observed
-from ppl_models.data.sequences import Tokens
-from ppl_models.data.series import Series
+from ppl_models.data.kinds.categories import Categories
+from ppl_models.data.kinds.graphs import Graphs
+from ppl_models.data.kinds.numeric import Bits, Counts, Reals
+from ppl_models.data.kinds.observed import Kind, Observed
+from ppl_models.data.kinds.series import Series
+from ppl_models.data.kinds.tokens import Tokens
 
 KINDS: tuple[type[Kind], ...] = (Reals, Bits, Counts, Categories, Tokens, Series, Graphs)
 

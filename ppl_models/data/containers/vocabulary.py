@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ppl_models.data.flat import END, MISSING, Flat, flatten
+from ppl_models.data.containers.flat_tokens import END, MISSING, Flat, flatten
 from ppl_models.errors import InputError
 
 MOST_CELLS = 2**31

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ppl_models.data.columns import is_a, labels_from_index
+from ppl_models.data.containers.columns import is_a, labels_from_index
 from ppl_models.errors import InputError
 
 END = "<end>"

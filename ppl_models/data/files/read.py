@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ppl_models.data.graph_files import graphs_from_edges, graphs_from_lines
-from ppl_models.data.graph_kind import Graphs
-from ppl_models.data.observed import Kind
-from ppl_models.data.sequences import Tokens
+from ppl_models.data.files.graphs import graphs_from_edges, graphs_from_lines
+from ppl_models.data.kinds.graphs import Graphs
+from ppl_models.data.kinds.observed import Kind
+from ppl_models.data.kinds.tokens import Tokens
 from ppl_models.errors import InputError
 
 if TYPE_CHECKING:

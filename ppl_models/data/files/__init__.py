@@ -1,0 +1,1 @@
+"""Files of tables, sequences and graphs: read as a kind of data, and graphs written."""
