@@ -95,34 +95,37 @@ def plot_sequence_index(
     clustered = "responsibilities" in tree.children
     probability = responsibilities(tree).values if clustered else np.ones((len(codes), 1))
     best, count = probability.argmax(1), probability.shape[1]
-    if plot_collection is None:
-        coords = {"cluster": list(range(count))} if clustered else {}
-        wide = across(count)
-        size = (0.6 + 4.0 * wide, 0.9 + 3.4 * -(-count // wide))
-        made = new_panels(coords, columns=list(coords), wrap=wide if clustered else None, size=size,
-                          backend=backend)  # fmt: skip
-    else:
-        made = with_cluster_colors(plot_collection, range(count) if clustered else None)
+    made = _panels(plot_collection, count if clustered else None, backend)
     color_of, entries = _token_colors(codes, names)
     inside = (codes >= 0) & (codes < len(names))
     longest = max(1, int(inside.sum(1).max()))
     for k in range(count):
         target = panel(made, cluster=k) if clustered else panel(made)
         members = codes[best == k][:, :longest]
-        sure = probability[best == k, k].mean() if (best == k).any() else np.nan
         draw_index(target, members, len(names), color_of, max_sequences)
-        members_text = f"{len(members):,} sequences, {len(members) / len(codes):.0%}"
-        note = (
-            f"{members_text}; mean certainty {sure:.0%}"
-            if clustered and len(members)
-            else members_text
-        )
+        note = f"{len(members):,} sequences, {len(members) / len(codes):.0%}"
+        if clustered and len(members):
+            note += f"; mean certainty {probability[best == k, k].mean():.0%}"
         headline(target, f"cluster {k}" if clustered else "The sequences", note)
         if clustered:
             target.spines["left"].set(color=cluster_colors(count)[k], linewidth=4, visible=True)
     handles = [Patch(facecolor=color, label=label) for label, color in entries]
     figure_of(made).legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8))
     return made
+
+
+def _panels(
+    collection: PlotCollection | None, clusters: int | None, backend: str
+) -> PlotCollection:
+    """A panel for each cluster, or one where there are none."""
+    if collection is not None:
+        return with_cluster_colors(collection, None if clusters is None else range(clusters))
+    if clusters is None:
+        return new_panels(size=(4.6, 4.3), backend=backend)
+    wide = across(clusters)
+    size = (0.6 + 4.0 * wide, 0.9 + 3.4 * -(-clusters // wide))
+    return new_panels({"cluster": list(range(clusters))}, columns=["cluster"], wrap=wide,
+                      size=size, backend=backend)  # fmt: skip
 
 
 def draw_index(

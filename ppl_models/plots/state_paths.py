@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from ppl_models.errors import InputError
 from ppl_models.plots.declaration import register_plot
 from ppl_models.plots.drawing.components import (
+    component_class,
     component_moments,
     component_picture,
     profile_values,
@@ -119,7 +120,8 @@ def plot_state_paths(
     colors = cluster_colors(states)
     _draw_series(panel(made, panel="series"), across, values, by_step, colors)
     named = {} if means is None else _draw_means(
-        panel(made, panel="series"), means[:, :, column], colors, is_point(tree)
+        panel(made, panel="series"), means[:, :, column], colors, is_point(tree),
+        _mean_label(tree, site),
     )  # fmt: skip
     _draw_bands(panel(made, panel="states"), across, by_step, colors)
     _label(made, data, sequence, names[column], steps, named, colors, counted=labels is None)
@@ -161,14 +163,21 @@ def _draw_series(
         target.scatter(across[steps], values[steps], s=size, color=color, linewidths=0, zorder=3)
 
 
-def _draw_means(target: Axes, draws: np.ndarray, colors: list[str], point: bool) -> dict[int, str]:
+def _mean_label(tree: xr.DataTree, site: str | None) -> str:
+    """What a state's line is called: the mean, or the parameter that its family declares."""
+    return getattr(component_class(emission_of(tree, site)), "profile_label", None) or "mean"
+
+
+def _draw_means(
+    target: Axes, draws: np.ndarray, colors: list[str], point: bool, label: str
+) -> dict[int, str]:
     """A line with its interval for every state; what the legend says of it."""
     tail = (1 - INTERVAL) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
     texts = {}
     for state, (mean, color) in enumerate(zip(draws.mean(0), colors, strict=True)):
         target.axhline(mean, color=color, linewidth=1.2, alpha=0.8, zorder=1)
-        texts[state] = f"mean {mean:.3g}"
+        texts[state] = f"{label} {mean:.3g}"
         if not point:
             target.axhspan(low[state], high[state], color=color, alpha=0.15, linewidth=0, zorder=0)
             texts[state] += f" ({low[state]:.3g} to {high[state]:.3g})"
