@@ -53,3 +53,16 @@ def family_class(name: str) -> type | None:
         except (ImportError, ValueError):
             return None
     return _CLASSES.get(name)
+
+
+_EQUIVALENTS: dict[tuple[type, int], Any] = {}
+
+
+def register_equivalent(numpyro_class: type, event_dims: int, cls: Any) -> None:
+    """Let a family stand for a distribution of NumPyro's with that many ``to_event`` axes."""
+    _EQUIVALENTS[numpyro_class, event_dims] = cls
+
+
+def equivalent(numpyro_class: type, event_dims: int) -> Any | None:
+    """The exponential family that stands for a distribution of NumPyro's, or None."""
+    return _EQUIVALENTS.get((numpyro_class, event_dims))

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from ppl_models import catalogue
 from ppl_models.distributions.convert import as_family, unwrap
-from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.method import Capability, Lack, Method, declaration
 from ppl_models.inference.problem import Problem
@@ -84,13 +83,12 @@ def _cells_not_drawn(problem: Problem) -> Lack | None:
     several = problem.structure.assignment is not None
     for name, missing in problem.chunks.missing:
         family = problem.families[name]
-        if several and missing and isinstance(family, HiddenMarkov):
-            if not family.emission.factorises:
-                return Lack(
-                    f"site '{name}' is missing some features of a step, which are drawn for one "
-                    "hidden chain and not for one of every cluster",
-                    "give covariance='diagonal'" if _takes(problem, "covariance") else "",
-                )
+        if several and missing and family.latent and family.draws_missing:
+            return Lack(
+                f"site '{name}' is missing some features of a step, which are drawn for one "
+                "hidden chain and not for one of every cluster",
+                "give covariance='diagonal'" if _takes(problem, "covariance") else "",
+            )
     return None
 
 

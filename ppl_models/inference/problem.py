@@ -132,7 +132,7 @@ class Problem:
         """Number of states of the hidden paths of a program that assigns nothing else; else 0."""
         if self.structure.assignment is not None or not self.latent:
             return 0
-        return max(getattr(f, "states", 0) for f in self.emission_families.values())
+        return max((f.states for f in self.emission_families.values() if f is not None), default=0)
 
     # ---- data --------------------------------------------------------------------------------
 

@@ -7,32 +7,18 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 from jax import Array, random
-from numpyro.distributions import Beta, Distribution, constraints
+from numpyro.distributions import constraints
 
 from ppl_models.distributions.conditionals import BetaConditional
 from ppl_models.distributions.described import by_feature
-from ppl_models.distributions.exponential.family import (
-    StackedFamily,
-    Statistics,
-    broadcast_batch,
-    observed_cells,
-    ones,
-    stack,
-)
+from ppl_models.distributions.exponential.factorised import FactorisedFamily
+from ppl_models.distributions.exponential.family import Statistics
+from ppl_models.distributions.log_of_zero import safe_log
 
 
-def safe_log(probability: Array) -> Array:
-    """Logarithm with the smallest positive number in place of zero, so that 0 · log 0 = 0."""
-    return jnp.log(jnp.clip(probability, jnp.finfo(probability.dtype).tiny))
-
-
-def is_log_of_zero(logarithm: Array) -> Array:
-    """Whether :func:`safe_log` was given no probability at all."""
-    return logarithm <= jnp.log(jnp.finfo(logarithm.dtype).tiny)
-
-
-class BernoulliVector(StackedFamily):
+class BernoulliVector(FactorisedFamily):
     """Rows of independent bits.
 
     Args:
@@ -42,43 +28,32 @@ class BernoulliVector(StackedFamily):
     (3, 5)
     """
 
-    parameter_dims = {"probs": 1}
-    parameter_axes = {"probs": ("feature",)}
     data_description = "zeros and ones"
     component_picture = "profile"
     profile_parameter = "probs"
     profile_label = "probability of a one"
+    statistic_names = ("ones",)
+    numpyro_classes = ((dist.BernoulliProbs, 1), (dist.BernoulliLogits, 1))
+    conjugate_priors: ClassVar[Mapping[str, tuple[type, ...]]] = {"probs": (dist.Beta,)}
     arg_constraints: ClassVar[dict[str, Any]] = {
         "probs": constraints.independent(constraints.unit_interval, 1)
     }
     support = constraints.independent(constraints.boolean, 1)
 
     def __init__(self, probs: Any, *, validate_args: bool | None = None):
-        self.probs = jnp.asarray(probs)
-        batch = broadcast_batch((self.probs, 1))
-        super().__init__(batch, self.probs.shape[-1:], validate_args=validate_args)
+        super().__init__(probs, validate_args=validate_args)
 
-    def _bits(self, value: Array) -> Array:
-        return value.astype(jnp.result_type(self.probs, float))
+    def sufficient_statistics(self, x: Array) -> tuple[Array, ...]:
+        """The bit."""
+        return (x,)
 
-    def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
-        """The ones, and which cells are observed (or one 1: all are)."""
-        x = self._bits(value)
-        if missing:
-            x, mask = observed_cells(x)
-            return stack(x, mask)
-        return stack(x, ones(x, x.dtype))
+    def natural_parameters(self) -> tuple[Array, ...]:
+        """Log-odds."""
+        return (safe_log(self.probs) - safe_log(1 - self.probs),)
 
-    def coefficients(self, *, missing: bool, centre: Array) -> Array:
-        """Log-odds, and the logarithms of the probabilities of a zero."""
-        one, zero = safe_log(self.probs), safe_log(1 - self.probs)
-        constant = zero if missing else zero.sum(-1, keepdims=True)
-        return jnp.concatenate([one - zero, constant], -1)
-
-    def unstack(self, sums: Array, *, missing: bool) -> Statistics:
-        """``ones`` and ``count`` of observed cells, ``(component, feature)``."""
-        found, count = jnp.split(sums, [self.probs.shape[-1]], axis=-1)
-        return {"ones": found, "count": jnp.broadcast_to(count, found.shape)}
+    def log_normaliser(self) -> Array:
+        """Minus the logarithm of the probability of a zero."""
+        return -safe_log(1 - self.probs)
 
     def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
         """A one where there are none, or a zero where there are only ones."""
@@ -86,29 +61,21 @@ class BernoulliVector(StackedFamily):
         never, always = ((self.probs == p).astype(x.dtype) for p in (0, 1))
         return never @ x + always @ (observed - x) > 0
 
-    def pointwise(self, value: Array) -> Array:
-        """Log-density by the textbook formula."""
-        x = self._bits(value)
-        cell = jnp.where(x > 0.5, safe_log(self.probs), safe_log(1 - self.probs))
-        return jnp.where(jnp.isnan(x), 0, cell).sum(-1)
-
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
-        """``(component,)``."""
+        """``(component,)``: of ones and zeros apart, as log-odds cancel where one of them is 0."""
         ones, zeros = statistics["ones"], statistics["count"] - statistics["ones"]
         return (ones * safe_log(self.probs) + zeros * safe_log(1 - self.probs)).sum(-1)
 
-    def conditional(
+    def conjugate_update(
         self,
         parameter: str,
-        prior: Distribution | None,
+        prior: Any | None,
         statistics: Statistics,
         centre: Array,
         *,
         shared: bool,
-    ) -> Any | None:
+    ) -> BetaConditional:
         """Beta."""
-        if prior is not None and not isinstance(prior, Beta):
-            return None
         ones, zeros = statistics["ones"], statistics["count"] - statistics["ones"]
         if shared:
             ones, zeros = ones.sum(0), zeros.sum(0)
@@ -122,10 +89,6 @@ class BernoulliVector(StackedFamily):
         """The probability of a one, feature by feature."""
         probs = np.asarray(parameters["probs"])[component]
         return f"probability of a one: {by_feature(features, [f'{p:.2f}' for p in probs])}"
-
-    def start_points(self, value: Array) -> Array:
-        """The bits."""
-        return self._bits(value)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws ``sample_shape + batch + (feature,)`` of integers."""

@@ -7,13 +7,16 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 from jax import Array, random
-from numpyro.distributions import Dirichlet, Distribution, constraints
+from numpyro.distributions import constraints
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.conditionals import BlockDirichletConditional
 from ppl_models.distributions.described import by_feature
-from ppl_models.distributions.exponential.bernoulli import is_log_of_zero, safe_log
-from ppl_models.distributions.exponential.family import StackedFamily, Statistics, broadcast_batch
+from ppl_models.distributions.exponential.family import Statistics, broadcast_batch
+from ppl_models.distributions.exponential.stacked import StackedFamily
+from ppl_models.distributions.log_of_zero import is_log_of_zero, safe_log
 from ppl_models.distributions.priors import BlockDirichlet, split_blocks
 
 
@@ -32,12 +35,16 @@ class CategoricalVector(StackedFamily):
     (1, 2)
     """
 
-    parameter_dims = {"probs": 1}
     parameter_axes = {"probs": ("level",)}
     data_description = "codes of levels"
     component_picture = "levels"
     profile_parameter = "probs"
     profile_label = "probability of the level"
+    starts_from_rows = False  # answers are much alike: clusters seeded by one row are all of a kind
+    numpyro_classes = ((dist.CategoricalProbs, 1), (dist.CategoricalLogits, 1))
+    conjugate_priors: ClassVar[Mapping[str, tuple[type, ...]]] = {
+        "probs": (BlockDirichlet, dist.Dirichlet)
+    }
     pytree_aux_fields = ("levels",)
     arg_constraints: ClassVar[dict[str, Any]] = {
         "probs": constraints.independent(constraints.unit_interval, 1)
@@ -58,6 +65,14 @@ class CategoricalVector(StackedFamily):
     def static_arguments(self) -> dict[str, Any]:
         """The numbers of levels."""
         return {"levels": self.levels}
+
+    @classmethod
+    def from_numpyro(cls, distribution: Any, event_shape: tuple[int, ...]) -> Any | None:
+        """Features of as many levels each."""
+        probs = jnp.asarray(distribution.probs)
+        levels = probs.shape[-1]
+        probs = jnp.broadcast_to(probs, jnp.broadcast_shapes(probs.shape, (*event_shape, levels)))
+        return cls(probs.reshape(*probs.shape[:-2], -1), (levels,) * event_shape[0])
 
     def _indicators(self, value: Array, dtype: Any) -> Array:
         """One column a level: one where the cell has it; a gap (NaN) has none."""
@@ -92,23 +107,21 @@ class CategoricalVector(StackedFamily):
         """``(component,)``."""
         return (statistics["counts"] * safe_log(self.probs)).sum(-1)
 
-    def conditional(
+    def conjugate_update(
         self,
         parameter: str,
-        prior: Distribution | None,
+        prior: Any | None,
         statistics: Statistics,
         centre: Array,
         *,
         shared: bool,
     ) -> Any | None:
         """Dirichlets side by side."""
-        concentration: Any = 1.0
-        if isinstance(prior, BlockDirichlet) and prior.blocks == self.levels:
-            concentration = prior.concentration
-        elif isinstance(prior, Dirichlet) and len(self.levels) == 1:
-            concentration = prior.concentration
-        elif prior is not None:
-            return None
+        if prior is not None:
+            blocks = prior.blocks if isinstance(prior, BlockDirichlet) else prior.event_shape
+            if blocks != self.levels:
+                return None
+        concentration = 1.0 if prior is None else prior.concentration
         counts = statistics["counts"].sum(0) if shared else statistics["counts"]
         return BlockDirichletConditional(concentration + counts, self.levels)
 
@@ -128,15 +141,18 @@ class CategoricalVector(StackedFamily):
     def start_points(self, value: Array) -> Array:
         """Indicators of the levels, gaps kept as NaN."""
         indicators = self._indicators(value, jnp.result_type(self.probs, float))
-        if not jnp.issubdtype(value.dtype, jnp.floating):
-            return indicators
         absent = jnp.repeat(
-            jnp.isnan(value),
+            missing_cells(value),
             np.asarray(self.levels),
             axis=-1,
             total_repeat_length=int(sum(self.levels)),
         )
         return jnp.where(absent, jnp.nan, indicators)
+
+    def draw_start(self, parameter: str, key: Array, like: Array) -> Array:
+        """Probabilities of the levels from all that there are, equally likely."""
+        flat = BlockDirichletConditional(jnp.ones_like(like), self.levels)
+        return flat.sample(key).astype(like.dtype)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws ``sample_shape + batch + (feature,)`` of codes."""

@@ -8,15 +8,13 @@ so the log-densities of all rows under all components are one matrix product of 
 parameters with the sufficient statistics. The same statistics, weighted by responsibilities and
 summed over rows, are all that an update of the parameters ever needs to see.
 
-A new family is one file: subclass :class:`ExponentialFamily` and write the methods below; the
-contract test finds it by itself.
+A new family is one file beside this one. Where the features of a row are independent it subclasses
+:class:`.factorised.FactorisedFamily` and writes the functions of one cell; everything else follows.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -26,11 +24,11 @@ import numpy as np
 from jax import Array, lax
 from numpyro.distributions import Distribution
 
+from ppl_models.data.missing import has_missing, missing_cells
 from ppl_models.distributions.described import Described
+from ppl_models.distributions.registry import register_equivalent
 
 Statistics = dict[str, Array]
-#: Numbers of a product that is written out, to be fused with what is done with it.
-FEW = 40
 
 
 class ExponentialFamily(Described, Distribution):
@@ -40,38 +38,53 @@ class ExponentialFamily(Described, Distribution):
     row. :meth:`log_prob` takes any other broadcasting through :meth:`pointwise`.
     """
 
-    #: parameter name -> number of event axes of that parameter
+    #: parameter name -> number of its event axes (default: those of ``arg_constraints``)
     parameter_dims: ClassVar[Mapping[str, int]]
     #: parameter name -> names of its event axes in a result; axes without names are counted
     parameter_axes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     #: parameters that a component cannot have for itself (a tied covariance)
     shared_parameters: ClassVar[tuple[str, ...]] = ()
-    #: whether the density factorises over features, so that a missing cell drops out
+    #: parameter -> classes of its conjugate priors, see :meth:`conjugate_update`
+    conjugate_priors: ClassVar[Mapping[str, tuple[type, ...]]] = {}
+    #: NumPyro's distributions with the same density: (class, number of ``to_event`` axes)
+    numpyro_classes: ClassVar[tuple[tuple[type, int], ...]] = ()
+    #: whether features are independent given the component, so that a missing cell drops out
     factorises: ClassVar[bool] = True
-    #: whether the statistics of rows with missing cells are what is expected of them
-    expects_missing: ClassVar[bool] = True
-    #: whether a datum hides something itself (a path), so that its statistics are expected ones
+    #: whether a datum has latent variables of its own (a state path), whose statistics are expected
     latent: ClassVar[bool] = False
+    #: number of hidden states that a datum passes through; 0: none
+    states: int = 0
     #: whether missing cells can be filled in with their most probable values
     fills_in: ClassVar[bool] = False
-    #: what the data must be, for messages
-    data_description: ClassVar[str] = "real numbers"
+    #: a scale in whose limit 0 log-densities are squared distances from ``loc`` (k-means)
+    distance_scale: ClassVar[str | None] = None
+    #: whether a single row is a good first guess of a component
+    starts_from_rows: ClassVar[bool] = True
 
-    # ---- what a family writes ----------------------------------------------------------------
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        if "arg_constraints" in own and "parameter_dims" not in own:
+            cls.parameter_dims = {n: c.event_dim for n, c in cls.arg_constraints.items()}
+        for numpyro_class, event_dims in own.get("numpyro_classes", ()):
+            register_equivalent(numpyro_class, event_dims, cls)
+
+    # ---- densities and statistics ------------------------------------------------------------
 
     def prepare(self, value: Array, *, missing: bool, centre: Array) -> Any:
         """What every pass over ``value (row, ...)`` needs, whatever the parameters.
 
-        The fewer numbers a pass has to make anew, the nearer it comes to its two products.
+        Done once: what is computed here is not computed again in every iteration. A family that
+        does not factorise prepares rows with missing cells as they are.
         """
         return value
 
-    def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
-        """Log-densities ``(component, row)`` of :meth:`prepare`'s rows, by matrix products."""
+    def logits(self, prepared: Any, *, missing: bool, centre: Array) -> Array:
+        """Log-densities ``(component, row)`` of prepared rows, by matrix products."""
         raise NotImplementedError
 
     def chunk_statistics(
-        self, weights: Array, prepared: Array, *, missing: bool, centre: Array
+        self, weights: Array, prepared: Any, *, missing: bool, centre: Array
     ) -> Any:
         """Statistics of one chunk of rows, to be summed over chunks and passed to `finalize`."""
         raise NotImplementedError
@@ -80,12 +93,21 @@ class ExponentialFamily(Described, Distribution):
         """Statistics by name from the sum of :meth:`chunk_statistics` over all chunks."""
         return added
 
-    def prepared_statistics(
-        self, weights: Array, prepared: Array, *, missing: bool, centre: Array
-    ) -> Statistics:
-        """:meth:`expected_statistics` of rows that are prepared already."""
-        added = self.chunk_statistics(weights, prepared, missing=missing, centre=centre)
-        return self.finalize(added, missing=missing)
+    def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
+        """``sum_n weights[k, n] log p(x_n | k)`` as ``(component,)``, from the statistics."""
+        raise NotImplementedError
+
+    def pointwise(self, value: Array) -> Array:
+        """Log-density by the textbook formula, with NumPy broadcasting of batch axes."""
+        raise NotImplementedError
+
+    def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
+        """Where the probability is zero, ``(component, row)``; None: nowhere.
+
+        :meth:`logits` take the logarithm of the smallest number for that of zero, so that zero
+        times it is zero.
+        """
+        return None
 
     def infer_latents(
         self,
@@ -111,30 +133,7 @@ class ExponentialFamily(Described, Distribution):
         """
         return self.logits(prepared, missing=missing, centre=centre), prepared
 
-    def lengths(self, value: np.ndarray) -> np.ndarray | None:
-        """Positions of every row that a pass needs, ``(row,)``; None: rows do not end."""
-        return None
-
-    def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
-        """Where the probability is zero, ``(component, row)``; None: nowhere.
-
-        :meth:`logits` take the logarithm of the smallest number for that of zero, so that nothing
-        times nothing is nothing.
-        """
-        return None
-
-    def has_missing_cells(self, value: Any) -> bool:
-        """Whether cells of concrete data are missing: NaN, or a negative code among integers."""
-        codes = np.issubdtype(np.asarray(value).dtype, np.integer) and self.event_dim
-        return has_missing(value) or bool(codes and (np.asarray(value) < 0).any())
-
-    def pointwise(self, value: Array) -> Array:
-        """Log-density by the textbook formula, with NumPy broadcasting of batch axes."""
-        raise NotImplementedError
-
-    def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
-        """``sum_n weights[k, n] log p(x_n | k)`` as ``(component,)``, from the statistics."""
-        raise NotImplementedError
+    # ---- updates of the parameters -----------------------------------------------------------
 
     def conditional(
         self,
@@ -154,29 +153,25 @@ class ExponentialFamily(Described, Distribution):
             centre: the shift under which the statistics were taken.
             shared: whether all components have the same value.
         """
-        return None
+        priors = self.conjugate_priors.get(parameter, ())
+        if not priors or not (prior is None or isinstance(prior, priors)):
+            return None
+        return self.conjugate_update(parameter, prior, statistics, centre, shared=shared)
 
-    def numbers_per_row(self, value: Any, *, missing: bool) -> int:
-        """Numbers that a pass has at hand for each row, to cut chunks that fit a cache."""
-        prepared = jax.eval_shape(
-            lambda v: self.prepare(v, missing=missing, centre=self.centre(v)),
-            jnp.asarray(value[:1]),
-        )
-        return math.prod(prepared.shape) + 2 * math.prod(self.batch_shape)
+    def conjugate_update(
+        self,
+        parameter: str,
+        prior: Any | None,
+        statistics: Statistics,
+        centre: Array,
+        *,
+        shared: bool,
+    ) -> Any | None:
+        """:meth:`conditional` under one of the parameter's ``conjugate_priors``, or a flat prior.
 
-    def complete(self, key: Array, value: Array) -> Array:
-        """Draw the missing cells (NaN) of ``value`` given the observed ones.
-
-        Args:
-            key: random key.
-            value: ``batch_shape + event_shape``.
+        A family without any is maximised by quasi-Newton steps and drawn by Hamiltonian ones.
         """
-        drawn = self.sample(key)
-        return jnp.where(jnp.isnan(value), drawn, value)
-
-    def most_probable(self, value: Array) -> Array:
-        """Fill in the most probable missing cells of ``value``, as :meth:`complete` draws them."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} declares conjugate priors without update")
 
     def collapsed(self, deviation: Array) -> Array:
         """Whether a component has shrunk onto a row or a plane, ``(component,)``.
@@ -186,13 +181,82 @@ class ExponentialFamily(Described, Distribution):
         """
         return jnp.zeros(self.batch_shape, bool)
 
+    # ---- data --------------------------------------------------------------------------------
+
+    def lengths(self, value: np.ndarray) -> np.ndarray | None:
+        """Positions of every row that a pass needs, ``(row,)``; None: rows do not end."""
+        return None
+
+    def has_missing_cells(self, value: Any) -> bool:
+        """Whether passes over concrete data must provide for missing cells."""
+        return has_missing(value)
+
+    def numbers_per_row(self, value: Any, *, missing: bool) -> int:
+        """Numbers that a pass has at hand for each row, to cut chunks that fit a cache."""
+        prepared = jax.eval_shape(
+            lambda v: self.prepare(v, missing=missing, centre=self.centre(v)),
+            jnp.asarray(value[:1]),
+        )
+        return math.prod(prepared.shape) + 2 * math.prod(self.batch_shape)
+
     def centre(self, value: Array) -> Array:
         """A point amid the data that both data and locations may be shifted by (default: none)."""
         return jnp.zeros(())
 
+    # ---- missing cells -----------------------------------------------------------------------
+
+    def complete(self, key: Array, value: Array) -> Array:
+        """Draw the missing cells of ``value`` given the observed ones.
+
+        Args:
+            key: random key.
+            value: ``batch_shape + event_shape``.
+        """
+        return jnp.where(missing_cells(value), self.sample(key), value)
+
+    def most_probable(self, value: Array) -> Array:
+        """Fill in the most probable missing cells of ``value``, as :meth:`complete` draws them."""
+        raise NotImplementedError
+
+    @property
+    def draws_missing(self) -> bool:
+        """Whether a Gibbs sweep draws missing cells, because they do not drop out."""
+        return not self.factorises
+
+    def with_drawn_cells(self, key: Array, prepared: Any, chosen: Array, centre: Array) -> Any:
+        """Prepared rows, complete: missing cells drawn where :attr:`draws_missing` says so.
+
+        Args:
+            key: random key.
+            prepared: rows with missing cells, as :meth:`infer_latents` returned them.
+            chosen: the component of every row, ``(row,)``.
+            centre: the shift of the rows.
+        """
+        drawn = self.of_rows(chosen).complete(key, prepared)
+        return self.prepare(drawn, missing=False, centre=centre)
+
+    # ---- initial values ----------------------------------------------------------------------
+
     def start_points(self, value: Array) -> Array:
-        """Rows as points ``(row, coordinate)`` among which starts can be spread (NaN: missing)."""
+        """Rows as points ``(row, coordinate)`` among which starts are spread (NaN: missing)."""
         return value.reshape(value.shape[0], -1)
+
+    def observed_points(self, value: Array) -> Array:
+        """Which of :meth:`start_points` may be the seed of a component, ``(row,)``."""
+        return jnp.ones(value.shape[0], bool)
+
+    def seed_statistics(
+        self, weights: Array, value: Array, *, missing: bool, centre: Array
+    ) -> Statistics:
+        """Statistics under weights ``(seed, point)`` of :meth:`start_points`."""
+        return self.expected_statistics(weights, value, missing=missing, centre=centre)
+
+    def draw_start(self, parameter: str, key: Array, like: Array) -> Array:
+        """Random values of a parameter in the shape of ``like``, to start at.
+
+        Asked of families where :attr:`starts_from_rows` is false.
+        """
+        raise NotImplementedError
 
     # ---- what every family gets --------------------------------------------------------------
 
@@ -200,6 +264,13 @@ class ExponentialFamily(Described, Distribution):
         """Log-densities ``(component, row)`` of ``value (row, ...)``."""
         prepared = self.prepare(value, missing=missing, centre=centre)
         return self.logits(prepared, missing=missing, centre=centre)
+
+    def prepared_statistics(
+        self, weights: Array, prepared: Any, *, missing: bool, centre: Array
+    ) -> Statistics:
+        """:meth:`expected_statistics` of rows that are prepared already."""
+        added = self.chunk_statistics(weights, prepared, missing=missing, centre=centre)
+        return self.finalize(added, missing=missing)
 
     def expected_statistics(
         self, weights: Array, value: Array, *, missing: bool, centre: Array
@@ -221,17 +292,38 @@ class ExponentialFamily(Described, Distribution):
             arguments[name] = parameter
         return self.replace(**arguments)
 
+    def of_rows(self, chosen: Array) -> ExponentialFamily:
+        """The family with every row's own component's parameters, ``chosen (row,)``."""
+        parameters = {
+            n: getattr(self, n) if n in self.shared_parameters else getattr(self, n)[chosen]
+            for n in self.parameter_dims
+        }
+        return self.replace(**parameters)
+
     def replace(self, **parameters: Array) -> ExponentialFamily:
         """The same family with other parameters."""
         merged = {name: getattr(self, name) for name in self.parameter_dims} | parameters
         return type(self)(**merged, **self.static_arguments(), validate_args=False)
+
+    @classmethod
+    def from_numpyro(cls, distribution: Any, event_shape: tuple[int, ...]) -> Any | None:
+        """The family with the density of one of ``numpyro_classes``, or None where it has none.
+
+        Default: parameters of the same names.
+
+        Args:
+            distribution: NumPyro's, without the axes that plates and ``to_event`` put around it.
+            event_shape: with these axes.
+        """
+        parameters = {n: spread(getattr(distribution, n), event_shape) for n in cls.arg_constraints}
+        return cls(**parameters)
 
     def static_arguments(self) -> dict[str, Any]:
         """Arguments of the constructor that are not parameters."""
         return {}
 
     def log_prob(self, value: Any, intermediates: list[Any] | None = None) -> Array:
-        """Log-density; cells that are NaN are marginalised."""
+        """Log-density; missing cells are marginalised."""
         known = None if isinstance(value, jax.core.Tracer) else has_missing(value)
         value = jnp.asarray(value)
         if not self._is_contraction(value):
@@ -246,7 +338,7 @@ class ExponentialFamily(Described, Distribution):
             logits = contract(bool(known))
         else:  # one cheap pass decides which of the two products is done
             logits = lax.cond(
-                jnp.isnan(value).any(), lambda: contract(True), lambda: contract(False)
+                missing_cells(value).any(), lambda: contract(True), lambda: contract(False)
             )
         return logits.reshape(self.batch_shape[:-1] + (value.shape[0],))
 
@@ -255,72 +347,12 @@ class ExponentialFamily(Described, Distribution):
         return one_row_axis and (not self.batch_shape or self.batch_shape[-1] == 1)
 
 
-class StackedFamily(ExponentialFamily):
-    """A family with few statistics a row, which are kept side by side: ``T(x)`` as it stands.
-
-    Log-densities then are one product, of the natural parameters with the statistics of all rows,
-    and the expected statistics another. Rows lie along the last axis, so that whatever is done to
-    all of them runs along memory.
-    """
-
-    def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
-        """``T(x)`` as ``(statistic, row)``."""
-        raise NotImplementedError
-
-    def coefficients(self, *, missing: bool, centre: Array) -> Array:
-        """Coefficients ``(component, statistic)`` of ``T(x)`` in the log-density."""
-        raise NotImplementedError
-
-    def unstack(self, sums: Array, *, missing: bool) -> Statistics:
-        """The statistics by name from their sums ``(component, statistic)``."""
-        raise NotImplementedError
-
-    def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
-        """Log-densities ``(component, row)``."""
-        natural = self.coefficients(missing=missing, centre=centre)
-        if natural.size > FEW:
-            return natural @ prepared
-        prepared = lax.optimization_barrier(prepared)  # else it is made anew for every component
-        return functools.reduce(operator.add, map(operator.mul, natural.T[..., None], prepared))
-
-    def chunk_statistics(
-        self, weights: Array, prepared: Array, *, missing: bool, centre: Array
-    ) -> Array:
-        """``(statistic, component)``."""
-        # this order of the factors is the faster one on CPUs
-        return lax.dot_general(prepared, weights, (((1,), (1,)), ((), ())))
-
-    def finalize(self, added: Array, *, missing: bool) -> Statistics:
-        """Each statistic by its name."""
-        return self.unstack(added.T, missing=missing)
-
-
-def stack(*parts: Array) -> Array:
-    """Rows' statistics ``(row, ...)`` side by side as ``(statistic, row)``."""
-    return jnp.concatenate([p.reshape(p.shape[0], -1).T for p in parts])
-
-
-def ones(value: Array, dtype: Any) -> Array:
-    """A statistic that is one for every row."""
-    return jnp.ones((value.shape[0], 1), dtype)
-
-
-def has_missing(value: Any) -> bool:
-    """Whether a concrete array has a NaN cell.
-
-    >>> has_missing([[1.0, float("nan")]]), has_missing([1, 2])
-    (True, False)
-    """
-    array = np.asarray(value)
-    return bool(np.issubdtype(array.dtype, np.floating) and np.isnan(array).any())
-
-
-def observed_cells(value: Array) -> tuple[Array, Array]:
-    """``value`` with zeros where it is NaN, and a float mask of the observed cells."""
-    absent = jnp.isnan(value)
-    return jnp.where(absent, 0, value), (~absent).astype(value.dtype)
-
-
 def broadcast_batch(*parameters: tuple[Any, int]) -> tuple[int, ...]:
     """The common batch shape of (parameter, number of event axes) pairs."""
     return lax.broadcast_shapes(*(jnp.shape(p)[: jnp.ndim(p) - dims] for p, dims in parameters))
+
+
+def spread(parameter: Any, event_shape: tuple[int, ...]) -> Array:
+    """A parameter with the whole event shape, its batch axes as they are."""
+    parameter = jnp.asarray(parameter)
+    return jnp.broadcast_to(parameter, jnp.broadcast_shapes(parameter.shape, event_shape))

@@ -9,44 +9,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 from jax import Array, random
-from numpyro.distributions import Distribution, Normal, constraints
+from numpyro.distributions import constraints
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.conditionals import InverseGammaScaleConditional, NormalConditional
 from ppl_models.distributions.described import means_in_words
-from ppl_models.distributions.exponential.family import (
-    StackedFamily,
-    Statistics,
-    broadcast_batch,
-    observed_cells,
-    ones,
-    stack,
-)
+from ppl_models.distributions.exponential.factorised import FactorisedFamily
+from ppl_models.distributions.exponential.family import Statistics, spread
+from ppl_models.distributions.exponential.stacked import ones, stack
 from ppl_models.distributions.priors import InverseGammaScale
 
 LOG_TWO_PI = float(np.log(2 * np.pi))
 FLOOR = 1e-6  #: least scale under a flat prior, relative to the data's standard deviation
 
 
-@jax.jit
-def location_centre(value: Array) -> Array:
-    """Mean of some rows spread over the data, without missing cells: ``(feature,)`` or ``()``."""
-    rows = value[:: max(1, value.shape[0] // 64)].astype(jnp.result_type(value, float))
-    observed = ~jnp.isnan(rows)
-    total = jnp.where(observed, rows, 0).sum(0)
-    return total / jnp.clip(observed.sum(0), 1)
-
-
-class FactorisedGaussian(StackedFamily):
+class FactorisedGaussian(FactorisedFamily):
     """What the three families share; ``loc (..., feature)``, ``scale`` broadcast to it."""
 
-    parameter_dims = {"loc": 1, "scale": 1}
+    statistic_names = ("first", "second")
+    location_parameters = ("loc",)
     component_picture = "ellipses"
-    parameter_axes = {"loc": ("feature",), "scale": ("feature",)}
     reparametrized_params: ClassVar[list[str]] = ["loc", "scale"]
+    conjugate_priors: ClassVar[Mapping[str, tuple[type, ...]]] = {
+        "loc": (dist.Normal,),
+        "scale": (InverseGammaScale,),
+    }
+
+    def __init__(self, loc: Any, scale: Any, *, validate_args: bool | None = None):
+        super().__init__(loc=loc, scale=scale, validate_args=validate_args)
 
     @classmethod
     def component_moments(
@@ -71,51 +65,35 @@ class FactorisedGaussian(StackedFamily):
             mean[component], None if covariance is None else covariance[component], features
         )
 
-    def _matrix(self, value: Array) -> Array:
-        return value
+    @property
+    def _cell_scale(self) -> Array:
+        """The scale of every cell, broadcast to ``loc``."""
+        return self.scale
 
     def _parameters(self) -> tuple[Array, Array]:
         """Location and scale as ``(component, feature)``."""
-        return self.loc, self.scale
+        return self._columns(self.loc), self._columns(self._cell_scale)
 
-    def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
-        """``x`` and ``x²`` of every cell, and which are observed (or one 1: all are)."""
-        x = self._matrix(value - centre)
-        if missing:
-            x, mask = observed_cells(x)
-            return stack(x, x**2, mask)
-        return stack(x, x**2, ones(x, x.dtype))
+    def sufficient_statistics(self, x: Array) -> tuple[Array, ...]:
+        """``x`` and ``x²``."""
+        return x, x**2
 
-    def coefficients(self, *, missing: bool, centre: Array) -> Array:
-        """``μ/σ²``, ``-1/2σ²`` and what is constant in ``x``."""
-        linear, precision, constant = self._natural_cells(centre)
-        if not missing:
-            constant = constant.sum(-1, keepdims=True)
-        return jnp.concatenate([linear, -0.5 * precision, constant], -1)
+    def natural_parameters(self) -> tuple[Array, ...]:
+        """``μ/σ²`` and ``-1/2σ²``."""
+        precision = self._cell_scale**-2
+        return precision * self.loc, -0.5 * precision
 
-    def _natural_cells(self, centre: Array) -> tuple[Array, Array, Array]:
-        """``μ/σ²``, ``1/σ²`` and the constant of every component and feature."""
-        loc, scale = self._parameters()
-        mu = loc - jnp.atleast_1d(centre)
-        scale = jnp.broadcast_to(scale, mu.shape)
-        precision = scale**-2
-        return precision * mu, precision, -0.5 * (precision * mu**2 + LOG_TWO_PI) - jnp.log(scale)
-
-    def unstack(self, sums: Array, *, missing: bool) -> Statistics:
-        """``count``, ``first`` and ``second`` moments, each ``(component, feature)``."""
-        dimension = self._parameters()[0].shape[-1]
-        first, second, count = jnp.split(sums, [dimension, 2 * dimension], axis=-1)
-        return {"count": count, "first": first, "second": second}
+    def log_normaliser(self) -> Array:
+        """``μ²/2σ² + log σ + ½ log 2π``."""
+        scale = self._cell_scale
+        return 0.5 * (scale**-2 * self.loc**2 + LOG_TWO_PI) + jnp.log(scale)
 
     def pointwise(self, value: Array) -> Array:
-        """Log-density by the textbook formula."""
-        return self._cells(value).sum(-1)
-
-    def _cells(self, value: Array) -> Array:
-        """Log-density of every cell, zero where it is missing."""
-        x, mask = observed_cells(value)  # not even the gradient may meet a NaN
-        z = (x - self.loc) / self.scale
-        return mask * (-0.5 * (z**2 + LOG_TWO_PI) - jnp.log(self.scale))
+        """Log-density by the textbook formula, without the squares that cancel far from zero."""
+        observed = ~missing_cells(value)  # not even the gradient may meet a NaN
+        z = (jnp.where(observed, value, 0) - self.loc) / self._cell_scale
+        cell = observed * (-0.5 * (z**2 + LOG_TWO_PI) - jnp.log(self._cell_scale))
+        return cell.sum(-1) if self.event_dim else cell
 
     def _squares(self, statistics: Statistics, mu: Array) -> Array:
         """Weighted squared distances from ``mu``, per component and feature."""
@@ -137,10 +115,10 @@ class FactorisedGaussian(StackedFamily):
     def _like_loc(self, mean: Array) -> Array:
         return mean
 
-    def conditional(
+    def conjugate_update(
         self,
         parameter: str,
-        prior: Distribution | None,
+        prior: Any | None,
         statistics: Statistics,
         centre: Array,
         *,
@@ -150,8 +128,6 @@ class FactorisedGaussian(StackedFamily):
         loc, scale = self._parameters()
         if parameter == "loc":
             return _location(prior, scale, statistics, centre, shared, self._like_loc)
-        if prior is not None and not isinstance(prior, InverseGammaScale):
-            return None
         squares = self._squares(statistics, loc - jnp.atleast_1d(centre))
         squares, count = self._pool_scale(squares, statistics["count"])
         if shared:
@@ -177,22 +153,31 @@ class FactorisedGaussian(StackedFamily):
         relative = jnp.broadcast_to(scale, self._parameters()[0].shape) / jnp.atleast_1d(deviation)
         return (relative < 10 * FLOOR).any(-1)
 
-    def centre(self, value: Array) -> Array:
-        """A point amid the data."""
-        return location_centre(value)
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draws ``sample_shape + batch + event``."""
+        noise = random.normal(key, self.shape(sample_shape), jnp.result_type(self.loc, float))
+        return self.loc + self._cell_scale * noise
+
+    @property
+    def mean(self) -> Array:
+        """The location."""
+        return jnp.broadcast_to(self.loc, self.shape())
+
+    @property
+    def variance(self) -> Array:
+        """The squared scale."""
+        return jnp.broadcast_to(self._cell_scale**2, self.shape())
 
 
 def _location(
-    prior: Distribution | None,
+    prior: Any | None,
     scale: Array,
     statistics: Statistics,
     centre: Array,
     shared: bool,
     shape_like: Any,
-) -> NormalConditional | None:
+) -> NormalConditional:
     """Normal posterior of a location given scales that broadcast to (component, feature)."""
-    if prior is not None and not isinstance(prior, Normal):
-        return None
     first, precision = statistics["first"] * scale**-2, statistics["count"] * scale**-2
     precision = jnp.broadcast_to(precision, first.shape)
     if shared:
@@ -217,31 +202,22 @@ class DiagonalGaussian(FactorisedGaussian):
     (3, 5)
     """
 
+    numpyro_classes = ((dist.Normal, 1),)
     arg_constraints: ClassVar[dict[str, Any]] = {
         "loc": constraints.real_vector,
         "scale": constraints.independent(constraints.positive, 1),
     }
     support = constraints.real_vector
 
-    def __init__(self, loc: Any, scale: Any, *, validate_args: bool | None = None):
-        self.loc, self.scale = jnp.asarray(loc), jnp.asarray(scale)
-        batch = broadcast_batch((self.loc, 1), (self.scale, 1))
-        super().__init__(batch, self.loc.shape[-1:], validate_args=validate_args)
-
-    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
-        """Draws ``sample_shape + batch + (feature,)``."""
-        noise = random.normal(key, self.shape(sample_shape), jnp.result_type(self.loc, float))
-        return self.loc + self.scale * noise
-
-    @property
-    def mean(self) -> Array:
-        """The location."""
-        return jnp.broadcast_to(self.loc, self.shape())
-
-    @property
-    def variance(self) -> Array:
-        """The squared scale."""
-        return jnp.broadcast_to(self.scale**2, self.shape())
+    @classmethod
+    def from_numpyro(cls, distribution: Any, event_shape: tuple[int, ...]) -> FactorisedGaussian:
+        """Spherical where all features have one scale, by its shape."""
+        loc, scale = spread(distribution.loc, event_shape), jnp.asarray(distribution.scale)
+        if scale.ndim == 0:
+            return SphericalGaussian(loc, scale)
+        if scale.shape[-1] == 1 and event_shape[0] > 1:
+            return SphericalGaussian(loc, scale[..., 0])
+        return DiagonalGaussian(loc, spread(scale, event_shape))
 
 
 class SphericalGaussian(FactorisedGaussian):
@@ -255,46 +231,39 @@ class SphericalGaussian(FactorisedGaussian):
     (3, 5)
     """
 
-    parameter_dims = {"loc": 1, "scale": 0}
-    parameter_axes = {"loc": ("feature",), "scale": ()}
+    distance_scale = "scale"
     arg_constraints: ClassVar[dict[str, Any]] = {
         "loc": constraints.real_vector,
         "scale": constraints.positive,
     }
     support = constraints.real_vector
 
-    def __init__(self, loc: Any, scale: Any, *, validate_args: bool | None = None):
-        self.loc, self.scale = jnp.asarray(loc), jnp.asarray(scale)
-        batch = broadcast_batch((self.loc, 1), (self.scale, 0))
-        super().__init__(batch, self.loc.shape[-1:], validate_args=validate_args)
-
-    def _parameters(self) -> tuple[Array, Array]:
-        return self.loc, self.scale[..., None]
+    @property
+    def _cell_scale(self) -> Array:
+        return self.scale[..., None]
 
     def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
-        """Without gaps ``x``, ``|x|²`` and 1; with gaps as the diagonal family's."""
+        """Of complete rows ``x``, ``|x|²`` and 1; with missing cells as the diagonal family's."""
         if missing:
             return super().prepare(value, missing=True, centre=centre)
         x = value - centre
         return stack(x, (x**2).sum(-1), ones(x, x.dtype))
 
     def coefficients(self, *, missing: bool, centre: Array) -> Array:
-        """As the diagonal family's; without gaps one precision serves all features."""
+        """As the diagonal family's; of complete rows one precision serves all features."""
         if missing:
             return super().coefficients(missing=True, centre=centre)
-        linear, precision, constant = self._natural_cells(centre)
-        constant = constant.sum(-1, keepdims=True)
-        return jnp.concatenate([linear, -0.5 * precision[:, :1], constant], -1)
+        family = self._shifted(centre)
+        linear, square = family.natural_parameters()
+        constant = -family.log_normaliser().sum(-1, keepdims=True)
+        square = jnp.broadcast_to(square, constant.shape)
+        return jnp.concatenate([linear, square, constant], -1)
 
     def unstack(self, sums: Array, *, missing: bool) -> Statistics:
-        """As the diagonal family's; without gaps ``second (component, 1)`` is summed already."""
+        """As the diagonal family's; of complete rows ``second (component, 1)`` is summed up."""
         if missing:
             return super().unstack(sums, missing=True)
         return {"first": sums[:, :-2], "second": sums[:, -2:-1], "count": sums[:, -1:]}
-
-    def pointwise(self, value: Array) -> Array:
-        """Log-density by the textbook formula."""
-        return DiagonalGaussian(self.loc, self.scale[..., None]).pointwise(value)
 
     def _squares(self, statistics: Statistics, mu: Array) -> Array:
         cross = -2 * mu * statistics["first"] + statistics["count"] * mu**2
@@ -311,21 +280,6 @@ class SphericalGaussian(FactorisedGaussian):
         dimension = self.event_shape[0]
         return squares.sum(-1), jnp.broadcast_to(count, (count.shape[0], dimension)).sum(-1)
 
-    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
-        """Draws ``sample_shape + batch + (feature,)``."""
-        noise = random.normal(key, self.shape(sample_shape), jnp.result_type(self.loc, float))
-        return self.loc + self.scale[..., None] * noise
-
-    @property
-    def mean(self) -> Array:
-        """The location."""
-        return jnp.broadcast_to(self.loc, self.shape())
-
-    @property
-    def variance(self) -> Array:
-        """The squared scale, for every feature."""
-        return jnp.broadcast_to(self.scale[..., None] ** 2, self.shape())
-
 
 class UnivariateGaussian(FactorisedGaussian):
     """Rows of one number each.
@@ -338,46 +292,16 @@ class UnivariateGaussian(FactorisedGaussian):
     (3, 5)
     """
 
-    parameter_dims = {"loc": 0, "scale": 0}
-    parameter_axes = {"loc": (), "scale": ()}
+    distance_scale = "scale"
+    numpyro_classes = ((dist.Normal, 0),)
     arg_constraints: ClassVar[dict[str, Any]] = {
         "loc": constraints.real,
         "scale": constraints.positive,
     }
     support = constraints.real
 
-    def __init__(self, loc: Any, scale: Any, *, validate_args: bool | None = None):
-        self.loc, self.scale = jnp.asarray(loc), jnp.asarray(scale)
-        batch = broadcast_batch((self.loc, 0), (self.scale, 0))
-        super().__init__(batch, (), validate_args=validate_args)
-
-    def _matrix(self, value: Array) -> Array:
-        return value[:, None]
-
-    def _parameters(self) -> tuple[Array, Array]:
-        return self.loc[..., None], self.scale[..., None]
-
-    def pointwise(self, value: Array) -> Array:
-        """Log-density by the textbook formula."""
-        return self._cells(value)
-
     def _pool_scale(self, squares: Array, count: Array) -> tuple[Array, Array]:
         return squares[..., 0], count[..., 0]
 
     def _like_loc(self, mean: Array) -> Array:
         return mean[..., 0]
-
-    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
-        """Draws ``sample_shape + batch``."""
-        noise = random.normal(key, self.shape(sample_shape), jnp.result_type(self.loc, float))
-        return self.loc + self.scale * noise
-
-    @property
-    def mean(self) -> Array:
-        """The location."""
-        return jnp.broadcast_to(self.loc, self.shape())
-
-    @property
-    def variance(self) -> Array:
-        """The squared scale."""
-        return jnp.broadcast_to(self.scale**2, self.shape())

@@ -14,21 +14,24 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 from jax import Array, lax, random
 from jax.scipy.linalg import solve_triangular
-from numpyro.distributions import Distribution, InverseWishart, Normal, constraints
+from numpyro.distributions import constraints
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.conditionals import (
     InverseWishartConditional,
     MultivariateNormalConditional,
 )
 from ppl_models.distributions.described import means_in_words
+from ppl_models.distributions.exponential.factorised import location_centre
 from ppl_models.distributions.exponential.family import (
     ExponentialFamily,
     Statistics,
     broadcast_batch,
 )
-from ppl_models.distributions.exponential.gaussian import FLOOR, LOG_TWO_PI, location_centre
+from ppl_models.distributions.exponential.gaussian import FLOOR, LOG_TWO_PI
 
 BAND = 4  #: fewest features whose products are taken together
 BANDS = 8  #: most bands: each is a product of its own to compile
@@ -93,7 +96,7 @@ def _observed_part(value: Array, loc: Array, covariance: Array) -> tuple[Array, 
 
     The Gaussian of the observed cells then is the whole one less those cells' own densities.
     """
-    seen = ~jnp.isnan(value)
+    seen = ~missing_cells(value)
     both = seen[:, None] & seen[None, :]
     residual = jnp.where(seen, value - loc, 0)
     return residual, jnp.where(both, covariance, jnp.eye(value.shape[0])), seen
@@ -122,7 +125,12 @@ class MatrixGaussian(ExponentialFamily):
     """What tied and full covariances share."""
 
     factorises = False
+    parameter_axes = {"loc": ("feature",), "covariance": ("feature", "feature_other")}
     component_picture = "ellipses"
+    conjugate_priors: ClassVar[Mapping[str, tuple[type, ...]]] = {
+        "loc": (dist.Normal,),
+        "covariance": (dist.InverseWishart,),
+    }
     support = constraints.real_vector
     arg_constraints: ClassVar[dict[str, Any]] = {
         "loc": constraints.real_vector,
@@ -200,10 +208,10 @@ class MatrixGaussian(ExponentialFamily):
         outer = jnp.einsum("k,ki,kj->kij", s["count"], mu, mu)
         return s["second"] - cross - jnp.swapaxes(cross, -1, -2) + outer
 
-    def conditional(
+    def conjugate_update(
         self,
         parameter: str,
-        prior: Distribution | None,
+        prior: Any | None,
         statistics: Statistics,
         centre: Array,
         *,
@@ -211,8 +219,6 @@ class MatrixGaussian(ExponentialFamily):
     ) -> Any | None:
         """Normal for the location, inverse-Wishart for the covariance."""
         if parameter == "covariance":
-            if prior is not None and not isinstance(prior, InverseWishart):
-                return None
             dimension = self.loc.shape[-1]
             scatter, count = self._scatter(statistics, self.loc - centre), statistics["count"]
             if shared or scatter.ndim == 2:
@@ -223,8 +229,6 @@ class MatrixGaussian(ExponentialFamily):
             return InverseWishartConditional(
                 prior.concentration + count, prior.scale_matrix + scatter
             )
-        if prior is not None and not isinstance(prior, Normal):
-            return None
         inverse, _ = _inverse_factor(self._each())
         precision = jnp.swapaxes(inverse, -1, -2) @ inverse
         linear = (precision @ statistics["first"][..., None])[..., 0]
@@ -259,7 +263,7 @@ class MatrixGaussian(ExponentialFamily):
         loc = jnp.broadcast_to(self.loc, value.shape).reshape(-1, dimension)
         each = jnp.broadcast_to(self.covariance, (*value.shape, dimension))
         mean, spread = jax.vmap(_row_conditional)(rows, loc, each.reshape(-1, dimension, dimension))
-        seen = ~jnp.isnan(rows)
+        seen = ~missing_cells(rows)
         safe = spread + jnp.eye(dimension) * seen[:, :, None]
         factor = jnp.linalg.cholesky(safe)
         noise = random.normal(key, rows.shape, mean.dtype)
@@ -301,8 +305,16 @@ class FullGaussian(MatrixGaussian):
     (3, 5)
     """
 
-    parameter_dims = {"loc": 1, "covariance": 2}
-    parameter_axes = {"loc": ("feature",), "covariance": ("feature", "feature_other")}
+    numpyro_classes = ((dist.MultivariateNormal, 0),)
+
+    @classmethod
+    def from_numpyro(cls, distribution: Any, event_shape: tuple[int, ...]) -> MatrixGaussian:
+        """Tied where all components have one covariance, by its shape."""
+        covariance = distribution.covariance_matrix
+        while covariance.ndim > 2 and covariance.shape[0] == 1:
+            covariance = covariance[0]
+        tied = covariance.ndim == 2
+        return (TiedGaussian if tied else FullGaussian)(distribution.loc, covariance)
 
     def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
         """Log-densities ``(component, row)``: one whitening product a component."""
@@ -350,8 +362,6 @@ class TiedGaussian(MatrixGaussian):
     (3, 5)
     """
 
-    parameter_dims = {"loc": 1, "covariance": 2}
-    parameter_axes = {"loc": ("feature",), "covariance": ("feature", "feature_other")}
     shared_parameters = ("covariance",)
 
     def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
@@ -387,9 +397,3 @@ class TiedGaussian(MatrixGaussian):
         constant = log_determinant + 0.5 * self.loc.shape[-1] * LOG_TWO_PI
         count = statistics["count"]
         return -0.5 * squares / count.shape[0] - count * constant
-
-    def maximum_likelihood(self, statistics: Statistics, centre: Array) -> dict[str, Array]:
-        """Weighted means and the pooled covariance."""
-        count = jnp.clip(statistics["count"], jnp.finfo(statistics["first"].dtype).tiny)
-        mean = statistics["first"] / count[:, None]
-        return {"loc": mean + centre, "covariance": self._scatter(statistics, mean) / count.sum()}

@@ -9,13 +9,8 @@ from jax import Array
 from numpyro.distributions import Beta, Distribution, constraints
 
 from ppl_models.distributions.conditionals import BetaConditional
-from ppl_models.distributions.exponential.bernoulli import is_log_of_zero, safe_log
-from ppl_models.distributions.exponential.family import (
-    StackedFamily,
-    Statistics,
-    broadcast_batch,
-    stack,
-)
+from ppl_models.distributions.exponential.family import Statistics, broadcast_batch
+from ppl_models.distributions.exponential.stacked import StackedFamily, stack
 from ppl_models.distributions.graphs.graph_rows import (
     EDGE,
     END,
@@ -25,6 +20,7 @@ from ppl_models.distributions.graphs.graph_rows import (
     lowest_slots,
     rows_of,
 )
+from ppl_models.distributions.log_of_zero import is_log_of_zero, safe_log
 
 #: names of the statistics
 COUNTS = ("edge_1", "edge_0", "end_1", "end_0", "impossible")

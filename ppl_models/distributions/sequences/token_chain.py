@@ -14,12 +14,12 @@ from jax import Array, lax
 from numpyro.distributions import Dirichlet, Distribution, constraints
 
 from ppl_models.distributions.conditionals import DirichletConditional
-from ppl_models.distributions.exponential.bernoulli import safe_log
 from ppl_models.distributions.exponential.family import (
     ExponentialFamily,
     Statistics,
     broadcast_batch,
 )
+from ppl_models.distributions.log_of_zero import safe_log
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.distributions.sequences.infilling_chain import MISSING_TOKEN, log_likelihood
 from ppl_models.errors import InputError

@@ -18,11 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax, random
 
-from ppl_models.distributions.conditionals import BlockDirichletConditional
-from ppl_models.distributions.exponential.categorical import CategoricalVector
 from ppl_models.distributions.exponential.family import ExponentialFamily, Statistics
-from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
-from ppl_models.distributions.hmm.sequence_format import observed_steps
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks, by_length
 from ppl_models.inference.statistics.e_step import Expectations, hard
@@ -84,11 +80,8 @@ def _find_seeds(
         return jnp.zeros((starts, 1), int)
     if not problem.states:
         return seeds(key, points, count, starts)
-    seen = np.ones(len(points), bool)
-    for name, family in problem.families.items():
-        if isinstance(family, HiddenMarkov):
-            seen &= np.asarray(observed_steps(family.sequences, arrays[name])).reshape(-1)
-    observed = np.flatnonzero(seen)
+    masks = [f.observed_points(arrays[n]) for n, f in problem.families.items()]
+    observed = np.flatnonzero(np.all([np.asarray(mask) for mask in masks], axis=0))
     return jnp.asarray(observed)[seeds(key, points[observed], count, starts)]
 
 
@@ -96,7 +89,7 @@ def seed_count(problem: Problem) -> int:
     """Seeds of a start: a cluster's, or a hidden state's where the rows hide paths."""
     if problem.structure.assignment is not None:
         return problem.structure.clusters
-    return max((getattr(f, "states", 1) for f in problem.families.values()), default=1)
+    return max((f.states or 1 for f in problem.families.values()), default=1)
 
 
 @jax.jit
@@ -180,14 +173,14 @@ def starting_values(
         usable=active,
     )
     spread = (starts + 1) // 2
-    if all(isinstance(family, CategoricalVector) for family in problem.families.values()):
+    if not any(family.starts_from_rows for family in problem.families.values()):
         spread = (starts + 3) // 4
         own_key = random.fold_in(value_key, starts)
-        values = _drawn_categories(problem, links, own_key, values, spread, active)
+        values = _drawn_parameters(problem, links, own_key, values, spread, active)
     return values, ["k-means++"] * spread + ["random"] * (starts - spread)
 
 
-def _drawn_categories(
+def _drawn_parameters(
     problem: Problem,
     links: tuple[ParameterLink, ...],
     key: Array,
@@ -195,7 +188,7 @@ def _drawn_categories(
     first: int,
     active: Array | None,
 ) -> Globals:
-    """From a first start on, probabilities of categories from all that there are, equal weights."""
+    """From a first start on, parameters that the families draw, and equal weights."""
     values = dict(values)
     for link in links:
         old = values[link.site]
@@ -205,18 +198,16 @@ def _drawn_categories(
         elif link.shared:
             continue
         else:
-            family = problem.families[link.emission]
-            assert isinstance(family, CategoricalVector)
             key, own = random.split(key)
-            drawn = _any_shares(own, old[first:], levels=family.levels)
+            family = problem.families[link.emission]
+            drawn = _draw_start(family, own, old[first:], parameter=link.parameter)
         values[link.site] = jnp.concatenate([old[:first], drawn])
     return values
 
 
-@partial(jax.jit, static_argnames=("levels",), compiler_options=QUICK)
-def _any_shares(key: Array, like: Array, *, levels: tuple[int, ...]) -> Array:
-    flat = BlockDirichletConditional(jnp.ones_like(like), levels)
-    return flat.sample(key).astype(like.dtype)
+@partial(jax.jit, static_argnames=("parameter",), compiler_options=QUICK)
+def _draw_start(family: ExponentialFamily, key: Array, like: Array, *, parameter: str) -> Array:
+    return family.draw_start(parameter, key, like)
 
 
 def _seeded_chains(
@@ -234,8 +225,7 @@ def _seeded_chains(
         missing: whether steps are missing in part.
         centre: the shift of the rows.
     """
-    points = _standardise(family.start_points(value))
-    seen = observed_steps(family.sequences, value).reshape(-1)
+    points, seen = _standardise(family.start_points(value)), family.observed_points(value)
     shape = (len(weights), family.states)
     chosen = random.choice(key, len(points), shape, p=seen / seen.sum())
     one = family.replace(
@@ -302,12 +292,12 @@ def _from_seeds(
             statistics = {}
             for name, family in families.items():
                 given: dict[str, Any] = {"missing": gaps[name], "centre": chunks.centres[name]}
-                if not family.latent:
-                    found = family.expected_statistics(weights, arrays[name], **given)
-                elif by_state:
+                if by_state:
                     found = family.seed_statistics(weights, arrays[name], **given)
-                else:
+                elif family.latent:
                     found = _seeded_chains(key, family, weights, arrays[name], **given)
+                else:
+                    found = family.expected_statistics(weights, arrays[name], **given)
                 statistics[name] = found
             counts = weights.sum(-1)
             if by_state:

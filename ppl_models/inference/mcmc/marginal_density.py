@@ -21,7 +21,8 @@ from jax.scipy.special import logsumexp
 from numpyro.primitives import Messenger
 
 from ppl_models.distributions.convert import as_family, unwrap
-from ppl_models.distributions.exponential.family import ExponentialFamily, StackedFamily
+from ppl_models.distributions.exponential.family import ExponentialFamily
+from ppl_models.distributions.exponential.stacked import StackedFamily
 from ppl_models.inference.capabilities import (
     DROPPABLE_CELLS,
     FAMILIES,
@@ -133,10 +134,7 @@ def _nearby(origin: Origin, log_weights: Array, families: Families, chunks: Chun
 
 def _one_pass(problem: Problem) -> bool:
     """Whether rows hide something and statistics sum them up."""
-    if not problem.offers(*STATISTICS, HIDDEN):
-        return False
-    gaps = [problem.families[n] for n, missing in problem.chunks.missing if missing]
-    return all(f.expects_missing for f in gaps)
+    return problem.offers(*STATISTICS, HIDDEN)
 
 
 def _factor(problem: Problem, origin: Origin | None) -> Callable[[dict[str, Any]], Array]:

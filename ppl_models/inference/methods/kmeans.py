@@ -17,13 +17,6 @@ import numpy as np
 from jax import Array
 
 from ppl_models.data.progress import progress_bar
-from ppl_models.distributions import (
-    DiagonalGaussian,
-    FullGaussian,
-    SphericalGaussian,
-    TiedGaussian,
-    UnivariateGaussian,
-)
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import ASSIGNMENT, STATISTICS
@@ -38,10 +31,10 @@ def _no_sphere(problem: Problem) -> Lack | None:
     if len(problem.families) != 1:
         return Lack(f"there are {len(problem.families)} observed sites")
     ((name, family),) = problem.families.items()
-    if isinstance(family, SphericalGaussian | UnivariateGaussian):
+    if family.distance_scale is not None:
         return None
     chosen = "covariance" in inspect.signature(problem.model.function).parameters
-    gaussian = isinstance(family, DiagonalGaussian | FullGaussian | TiedGaussian)
+    gaussian = family.component_picture == "ellipses"
     advice = "give covariance='spherical'" if chosen and gaussian else ""
     return Lack(f"site '{name}' emits from {type(family).__name__}", advice)
 

@@ -12,8 +12,6 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, random
 
-from ppl_models.distributions.exponential.family import ExponentialFamily
-from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
 from ppl_models.inference.statistics.chunks import Chunks, over_chunks
 from ppl_models.inference.statistics.e_step import Expectations, finalize, log_joint_and_latents
 from ppl_models.program.model import Pieces
@@ -80,14 +78,8 @@ def draw_and_sum(
         statistics = {}
         for cell_key, (name, family) in zip(cell_keys, families.items(), strict=True):
             value, gaps, centre = arrays[name], missing[name], chunks.centres[name]
-            if gaps and not family.factorises:  # gaps that do not drop out are drawn too
-                value, gaps = _of_rows(family, chosen).complete(cell_key, value), False
-                value = family.prepare(value, missing=False, centre=centre)
-            elif gaps and isinstance(family, HiddenMarkov) and not family.emission.factorises:
-                value, gaps = (
-                    family.with_drawn_cells(random.fold_in(cell_key, 1), value, centre),
-                    False,
-                )
+            if gaps and family.draws_missing:
+                value, gaps = family.with_drawn_cells(cell_key, value, chosen, centre), False
             statistics[name] = family.chunk_statistics(weights, value, missing=gaps, centre=centre)
         expected = Expectations(jnp.zeros((), logits.dtype), weights.sum(-1), statistics)
         return expected, chosen if keep else None
@@ -98,15 +90,6 @@ def draw_and_sum(
         by_part.append(keys[:count])
         keys = keys[count:]
     expected, chosen = over_chunks(chunk, chunks, by_part)
-    left_out = {name: missing[name] and family.factorises for name, family in families.items()}
+    left_out = {n: missing[n] and not family.draws_missing for n, family in families.items()}
     expected = finalize(expected, families, left_out)
     return expected, chunks.in_order(chosen) if keep else None
-
-
-def _of_rows(family: ExponentialFamily, chosen: Array) -> ExponentialFamily:
-    """The family with every row's own component's parameters."""
-    picked = {
-        n: getattr(family, n) if n in family.shared_parameters else getattr(family, n)[chosen]
-        for n in family.parameter_dims
-    }
-    return family.replace(**picked)

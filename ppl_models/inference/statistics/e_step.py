@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.scipy.special import logsumexp
 
-from ppl_models.distributions.exponential.family import StackedFamily, Statistics
+from ppl_models.distributions.exponential.family import Statistics
+from ppl_models.distributions.exponential.stacked import StackedFamily
 from ppl_models.inference.statistics.chunks import Chunks, Families, over_chunks
 from ppl_models.program.model import Pieces
 from ppl_models.program.structure import Structure

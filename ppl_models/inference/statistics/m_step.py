@@ -7,6 +7,7 @@ EM, its draw serves Gibbs. Sites without one are moved on the tiny log joint den
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from jax import Array, lax
 from jax.scipy.optimize import minimize
 
 from ppl_models.distributions.conditionals import Conditional, DirichletConditional
-from ppl_models.distributions.priors import BlockDirichlet, InverseGammaScale
+from ppl_models.distributions.priors import plain
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Expectations, e_step, expected_log_joint
 from ppl_models.program.model import Globals, Model, Pieces
@@ -25,15 +26,6 @@ from ppl_models.program.parameter_map import ParameterLink, ParameterMap
 from ppl_models.program.structure import Structure
 
 NEWTON_STEPS = 20
-CONJUGATE_PRIORS = (
-    dist.Beta,
-    dist.Dirichlet,
-    dist.Gamma,
-    dist.InverseWishart,
-    dist.Normal,
-    BlockDirichlet,
-    InverseGammaScale,
-)
 
 
 def plain_prior(prior: Any, shape: tuple[int, ...]) -> Any:
@@ -41,28 +33,33 @@ def plain_prior(prior: Any, shape: tuple[int, ...]) -> Any:
 
     Returns None for a flat prior.
     """
-    base = prior
-    while isinstance(base, dist.Independent | dist.ExpandedDistribution):
-        base = base.base_dist
+    base = plain(prior)
     if isinstance(base, dist.ImproperUniform | dist.Unit):
         return None
     event = base.event_dim
     target = shape[: len(shape) - event]
-    if not isinstance(base, CONJUGATE_PRIORS):
-        return base
     if isinstance(base, dist.InverseWishart):
         scale = jnp.broadcast_to(base.scale_matrix, shape)
         return dist.InverseWishart(jnp.broadcast_to(base.concentration, target), scale_matrix=scale)
+    own, static = base.get_args(), _static_arguments(base)
+    constructor = set(inspect.signature(type(base)).parameters) - {"validate_args"}
+    if constructor != {*own, *static}:
+        return base  # made of other distributions, or by other parameters than it keeps
     arguments: dict[str, Any] = {}
-    for name, value in base.get_args().items():
+    for name, value in own.items():
         value = jnp.asarray(
             value, jnp.result_type(value, float)
         )  # dist.Normal(0, 2) is of integers
         own_event = value.ndim - len(base.batch_shape) if value.ndim > len(base.batch_shape) else 0
         tail = value.shape[value.ndim - own_event :] if own_event else ()
         arguments[name] = jnp.broadcast_to(value, target + tail)
-    static = {n: getattr(base, n) for n in ("blocks",) if hasattr(base, n)}
     return type(base)(**arguments, **static)
+
+
+def _static_arguments(prior: Any) -> dict[str, Any]:
+    """Arguments of a distribution's constructor that are not arrays, such as lengths of blocks."""
+    fields = type(prior).gather_pytree_aux_fields()
+    return {n: getattr(prior, n) for n in fields if not n.startswith("_")}
 
 
 def conditional(

@@ -1,7 +1,7 @@
 """What a program holds impossible: rows whose probability is zero under a cluster.
 
 Densities on which inference runs take the logarithm of the smallest number for that of zero (see
-``distributions.bernoulli.safe_log``). What a user is told is ``-inf``.
+``distributions.log_of_zero``). What a user is told is ``-inf``.
 """
 
 from __future__ import annotations

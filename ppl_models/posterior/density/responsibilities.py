@@ -12,7 +12,6 @@ from jax import Array
 from jax.scipy.special import logsumexp
 
 from ppl_models.distributions import HiddenMarkov
-from ppl_models.distributions.hmm.state_paths import state_probabilities
 from ppl_models.inference.problem import Problem
 from ppl_models.posterior.density.rows import logits_in_blocks
 from ppl_models.posterior.result.restore import RestoredFit
@@ -86,6 +85,6 @@ def _of_sequences(model: Model, values: Globals, *, structure: Structure) -> Arr
     def one(held: Globals) -> Array:
         families = model.pieces(held, structure).families()
         name, family = next((n, f) for n, f in families.items() if isinstance(f, HiddenMarkov))
-        return state_probabilities(family, jnp.asarray(model.data[name]))
+        return family.state_shares(jnp.asarray(model.data[name]))
 
     return jax.lax.map(one, values)

@@ -13,7 +13,7 @@ from jax import Array, lax
 
 from ppl_models.data.kinds.tokens import UNKNOWN
 from ppl_models.distributions.convert import unwrap
-from ppl_models.distributions.exponential.bernoulli import is_log_of_zero
+from ppl_models.distributions.log_of_zero import is_log_of_zero
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.errors import InputError
 from ppl_models.posterior.result.restore import RestoredFit, restore
