@@ -218,7 +218,7 @@ def _recalled(tree: xr.DataTree, data: Any, draws: int | None) -> RestoredFit:
             f"sequences of {tree.attrs['program']} are assigned to clusters whose states are their "
             "own: use predict for the clusters, and fit the sequences of one cluster for its states"
         )
-    refuse_impossible(tree, data, found)
+    refuse_impossible(found)
     return found
 
 
@@ -228,13 +228,12 @@ def _count(found: RestoredFit) -> int:
 
 def _in_blocks(found: RestoredFit, times: int) -> Iterator[tuple[Model, Structure]]:
     """The sequences in blocks, so that ``times`` tables of them are at hand at once."""
-    model, structure = found.problem.model, found.problem.structure
+    structure = found.structure
     family = found.problem.families[structure.emissions[0]]
     each = family.positions * family.states * times  # type: ignore[attr-defined]
     size = max(1, CELLS // each)
     for first in range(0, structure.rows, size):
-        part = model.with_data({n: v[first : first + size] for n, v in model.data.items()})
-        yield part, part.structure()
+        yield found.rows(slice(first, first + size))
 
 
 def _chain(model: Model, values: Globals, structure: Structure) -> tuple[Any, Array]:

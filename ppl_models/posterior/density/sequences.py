@@ -179,8 +179,8 @@ def _by_blocks(found: RestoredFit, site: str, writer: Autoregressive, what: str)
     count = len(next(iter(values.values()))) if values else 1
     pieces = []
     for first in range(0, len(codes), size):
-        part = model.with_data({n: v[first : first + size] for n, v in model.data.items()})
-        summed = _read_draws(part, values, structure=part.structure(), site=site, what=what)
+        part, structure = found.rows(slice(first, first + size))
+        summed = _read_draws(part, values, structure=structure, site=site, what=what)
         pieces.append(np.asarray(summed, np.float64))
     return np.concatenate(pieces) - np.log(count)
 

@@ -207,15 +207,14 @@ def impute(
     whole_number("seed", seed, least=0)
     with scope(tree.attrs.get("precision", "float64")):
         found = restore(tree, data)
-        refuse_impossible(tree, data, found)
+        refuse_impossible(found)
         key = random.key(seed)
         values = resampled(found, key, draws)
-        model, structure = found.problem.model, found.problem.structure
+        structure = found.structure
         size = max(1, CELLS // (structure.clusters * draws))
         reaches, pieces = _reaches(found), []
         for first in range(0, structure.rows, size):
-            part = model.with_data({n: v[first : first + size] for n, v in model.data.items()})
-            here = part.structure()
+            part, here = found.rows(slice(first, first + size))
             if most_probable:
                 filled = _fill_best(part, values, structure=here, reaches=reaches)
             else:

@@ -1,0 +1,95 @@
+"""A program is read off its trace once a public call, whoever needs it within the call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ppl_models import (
+    coassignment,
+    diagnose,
+    fit,
+    generate,
+    impute,
+    log_density,
+    loo,
+    loo_pit,
+    partition,
+    predict,
+    relabel,
+    sensitivity,
+)
+from ppl_models.program.model import Model
+from ppl_models.program.structure import Structure
+
+X = np.r_[np.linspace(-1, 1, 20), np.linspace(9, 11, 20)]
+NEW = [0.1, 9.7, np.nan]
+OPTIONS: dict[str, Any] = {"seed": 0, "clusters": 2, "predictive": 3}
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the programs that were read."""
+    names: list[str] = []
+    read = Model.structure
+
+    def counted(model: Model) -> Structure:
+        names.append(model.function.__name__)
+        return read(model)
+
+    monkeypatch.setattr(Model, "structure", counted)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("em", {"starts": 2}),
+        ("hard", {"starts": 2}),
+        ("kmeans", {"starts": 2, "covariance": "spherical"}),
+        ("gibbs", {"draws": 20, "warmup": 5, "chains": 2}),
+        ("nuts", {"draws": 20, "warmup": 20, "chains": 2}),
+        ("map", {"steps": 20}),
+        ("svi", {"steps": 20, "draws": 20}),
+    ],
+)
+def test_to_fit(reads: list[str], method: str, options: dict[str, Any]) -> None:
+    fit("gaussian_mixture", X, method=method, **OPTIONS, **options)
+    assert reads == ["gaussian_mixture"]
+
+
+@pytest.fixture(scope="module")
+def draws() -> Any:
+    """A mixture by a method that relabels."""
+    return fit("gaussian_mixture", X, method="gibbs", draws=50, warmup=20, chains=2, **OPTIONS)
+
+
+CALLS: dict[str, Callable] = {
+    "predict": lambda tree: predict(tree),
+    "predict new rows": lambda tree: predict(tree, NEW),
+    "log_density": lambda tree: log_density(tree, by_draw=True),
+    "log_density of new rows": lambda tree: log_density(tree, NEW),
+    "impute": lambda tree: impute(tree, NEW, draws=3, seed=0),
+    "generate": lambda tree: generate(tree, 3, seed=0),
+    "loo": lambda tree: loo(tree),
+    "diagnose": lambda tree: diagnose(tree),
+    "relabel": lambda tree: relabel(tree, "stephens"),
+    "partition": lambda tree: partition(tree, starts=2),
+    "coassignment": lambda tree: coassignment(tree),
+    "loo_pit": lambda tree: loo_pit(tree),
+    "sensitivity": lambda tree: sensitivity(tree),
+}
+
+
+#: what the sampler has drawn, or the tree holds, answers these
+WITHOUT_PROGRAM = {"loo", "sensitivity"}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_to_ask_a_fit(reads: list[str], draws: Any, name: str) -> None:
+    CALLS[name](draws)
+    expected = 0 if name in WITHOUT_PROGRAM else 1
+    assert len(reads) == expected
