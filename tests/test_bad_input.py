@@ -157,8 +157,8 @@ def refused(capsys: pytest.CaptureFixture[str], words: str | list[str]) -> str:
         # tokens
         (f"fit gaussian_mixture good.csv {FIT} --words", "--words is for sequences of tokens"),
         (f"fit graph_chain graphs.g6 {EXACT} --unknown x", "--unknown is for sequences of tokens"),
-        (f"fit markov_chain names.txt {EXACT} --least 2", "give --unknown"),
-        (f"fit markov_chain names.txt {EXACT} --least 0", "--least is 0: give a whole number"),
+        (f"fit markov_chain names.txt {EXACT} --min-count 2", "give --unknown"),
+        (f"fit markov_chain names.txt {EXACT} --min-count 0", "--min-count is 0: give a whole"),
         (f"fit markov_chain names.txt {EXACT} --unknown <unk>", "give one character (or --words)"),
         (f"fit markov_chain names.txt {EXACT} --unknown a", "holds the token 'a' that is to stand"),
         (f"fit markov_chain names.txt {EXACT} --unknown _ --set vocabulary=3", "--set vocabulary="),

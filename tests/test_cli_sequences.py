@@ -54,7 +54,7 @@ def test_what_was_fitted_by_words_is_read_and_written_by_words(
 ) -> None:
     data, fit, new = tmp_path / "clicks.txt", tmp_path / "fit.nc", tmp_path / "new.txt"
     data.write_text("home news sport\nhome shop cart pay\nhome  news\n")
-    words = ["--words", "--unknown", "<other>", "--least", 2, "--quiet"]
+    words = ["--words", "--unknown", "<other>", "--min-count", 2, "--quiet"]
     spoken(capsys, "fit", "chain_mixture", data, "--clusters=2", "--out", fit, *words, *QUICK)
     assert ppl_models.load(fit)["posterior"]["token"].values.tolist() == ["home", "news", "<other>"]
     spoken(capsys, "generate", fit, "--rows", 5, "--prefix", "home news", "--out", new)

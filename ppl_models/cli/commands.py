@@ -110,7 +110,7 @@ def _rows(tree: xr.DataTree, given: argparse.Namespace, seed: int, *, as_table: 
         prefix=prefix,
         temperature=given.temperature,
         top_k=given.top_k,
-        nucleus=given.nucleus,
+        top_p=given.top_p,
         **({} if given.length is None else {"length": given.length}),
     )
     return data_text(made, tree, as_table=as_table)
@@ -121,7 +121,7 @@ def _graphs(tree: xr.DataTree, given: argparse.Namespace, seed: int, *, as_table
     from ppl_models import generate_graphs
     from ppl_models.data import graphs_text
 
-    for name in ("prefix", "top_k", "nucleus"):
+    for name in ("prefix", "top_k", "top_p"):
         if getattr(given, name) is not None:
             raise InputError(f"--{name.replace('_', '-')} is for sequences of tokens: leave it out")
     made = generate_graphs(

@@ -97,10 +97,10 @@ def _fit(commands_of: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--unknown", metavar="TOKEN",
-        help="a further token for all that are not in the data, or too rare for --least",
+        help="a further token for all that are not in the data, or too rare for --min-count",
     )  # fmt: skip
     parser.add_argument(
-        "--least", type=int, default=1, metavar="N",
+        "--min-count", type=int, default=1, metavar="N",
         help="tokens seen less often than this become --unknown (default: 1)",
     )  # fmt: skip
     parser.add_argument(
@@ -148,7 +148,7 @@ def _generate(commands_of: Any) -> None:
     )
     parser.add_argument("--top-k", type=int, metavar="N", help="among so many most probable tokens")
     parser.add_argument(
-        "--nucleus", type=float, metavar="P", help="among the tokens that make up this probability"
+        "--top-p", type=float, metavar="P", help="among the tokens that make up this probability"
     )
     parser.add_argument("--out", metavar="FILE.csv", help="default: standard output")
     _overwrite(parser)

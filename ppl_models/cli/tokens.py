@@ -18,22 +18,23 @@ def refuse_options(given: argparse.Namespace, program: Callable) -> None:
         program: that is fitted.
 
     Raises:
-        InputError: data that are no tokens, ``--least`` without ``--unknown``, or an unknown token
-            that could not be told from several.
+        InputError: data that are no tokens, ``--min-count`` without ``--unknown``, or an unknown
+            token that could not be told from several.
     """
     from ppl_models.data import Tokens
     from ppl_models.program.signature import data_parameters
 
     options = {"--words": given.words, "--unknown": given.unknown is not None}
-    options["--least"] = given.least != 1
+    options["--min-count"] = given.min_count != 1
     asked = [option for option, is_given in options.items() if is_given]
     if asked and not any(issubclass(k, Tokens) for k in data_parameters(program).values()):
         raise InputError(f"{asked[0]} is for sequences of tokens: leave it out")
-    if given.least < 1:
-        raise InputError(f"--least is {given.least}: give a whole number from 1 up")
-    if given.least > 1 and given.unknown is None:
+    if given.min_count < 1:
+        raise InputError(f"--min-count is {given.min_count}: give a whole number from 1 up")
+    if given.min_count > 1 and given.unknown is None:
         raise InputError(
-            f"--least is {given.least}, and rare tokens need one to stand for them: give --unknown"
+            f"--min-count is {given.min_count}, and rare tokens need one to stand for them: give "
+            "--unknown"
         )
     if given.unknown is None:
         return
@@ -43,7 +44,7 @@ def refuse_options(given: argparse.Namespace, program: Callable) -> None:
 
 
 def vocabulary_option(given: argparse.Namespace, data: Any, taken: bool) -> dict[str, Any]:
-    """The argument ``vocabulary`` that ``--unknown`` and ``--least`` ask for, if they do.
+    """The argument ``vocabulary`` that ``--unknown`` and ``--min-count`` ask for, if they do.
 
     Args:
         given: of the command ``fit``.
@@ -56,7 +57,9 @@ def vocabulary_option(given: argparse.Namespace, data: Any, taken: bool) -> dict
         return {}
     if taken:
         raise InputError("--unknown sets the vocabulary: leave --set vocabulary=... out")
-    made = Vocabulary.from_sequences(data, unknown=given.unknown, least=given.least, site="data")
+    made = Vocabulary.from_sequences(
+        data, unknown=given.unknown, min_count=given.min_count, site="data"
+    )
     return {"vocabulary": made}
 
 

@@ -78,22 +78,24 @@ def test_what_is_no_saved_vocabulary(tmp_path: Path) -> None:
 
 def test_unknown_tokens_have_a_token_only_where_asked_for(tmp_path: Path) -> None:
     sequences = ["abba", "ac"]
-    vocabulary = Vocabulary.from_sequences(sequences, unknown="<unk>", least=2)
+    vocabulary = Vocabulary.from_sequences(sequences, unknown="<unk>", min_count=2)
     assert vocabulary.tokens == ("a", "b", "<unk>") and vocabulary.unknown == "<unk>"
     assert vocabulary.encode(["abc", "xa"]).tolist() == [[0, 1, 2, 3], [2, 0, 3, 3]]
     assert vocabulary.decode([[0, 2, 3]]) == [["a", "<unk>"]]
     vocabulary.save(tmp_path / "vocabulary.json")
     assert Vocabulary.load(tmp_path / "vocabulary.json") == vocabulary
     assert Vocabulary.from_sequences(sequences, unknown="?").tokens == ("a", "b", "c", "?")
-    gaps = Vocabulary.from_sequences([["a", None, "a"]], unknown="?", least=2)
+    gaps = Vocabulary.from_sequences([["a", None, "a"]], unknown="?", min_count=2)
     assert gaps.encode([[None, "z", "a"]]).tolist() == [[-1, 1, 0, 2]]  # not known is not unknown
     with pytest.raises(InputError, match="sequence 1 of x holds the unknown token 'x'"):
         Vocabulary.from_sequences(sequences).encode(["a", "ax"])
 
 
 def test_a_token_for_unknown_ones_must_be_one_of_its_own() -> None:
-    with pytest.raises(InputError, match="least is 2, and tokens that are left out need a token"):
-        Vocabulary.from_sequences(["ab"], least=2)
+    with pytest.raises(
+        InputError, match="min_count is 2, and tokens that are left out need a token"
+    ):
+        Vocabulary.from_sequences(["ab"], min_count=2)
     with pytest.raises(InputError, match="holds the token 'a' that is to stand for unknown ones"):
         Vocabulary.from_sequences(["ab"], unknown="a")
     with pytest.raises(InputError, match="unknown ones is '[?]', which the vocabulary lacks"):

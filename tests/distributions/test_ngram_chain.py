@@ -13,6 +13,7 @@ from jax import random
 from nltk.lm import KneserNeyInterpolated
 from nltk.util import everygrams
 
+from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.distributions.sequences.ngram_chain import NgramChain, smoothed
 from ppl_models.distributions.sequences.ngrams import count_ngrams
 from ppl_models.errors import InputError
@@ -120,6 +121,19 @@ def test_every_context_seen_or_not_adds_up_to_one(everywhere):
     assert len(states) == V * (V + 1) + 1
     assert (found > 0).all()
     np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-12)
+
+
+def test_probabilities_of_rows_need_no_table_of_all_tokens(seen):
+    """What perplexity asks for: arrays as large as the rows, whatever the vocabulary."""
+    many = 2000
+    large = count_ngrams(np.where(CODES == V, many, CODES), vocabulary=many, order=ORDER)
+    value = jnp.asarray(np.where(CODES == V, many, CODES))
+    chain = chain_of(large, [0.4, 0.6, 0.8])
+    equations = jax.make_jaxpr(chain.taken_each)(value).jaxpr.eqns
+    largest = max(v.aval.size for equation in equations for v in equation.outvars)
+    assert largest <= value.size * ORDER < many
+    expected = Autoregressive.taken_each(chain, value)
+    np.testing.assert_allclose(chain.taken_each(value), expected, rtol=1e-10)
 
 
 def test_tokens_of_rows_have_the_probabilities_that_follow(seen, everywhere):

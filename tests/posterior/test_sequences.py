@@ -109,7 +109,7 @@ def test_tokens_are_chosen_as_asked(built_ins, trees):
     expected = transition[1] ** 2 / (transition[1] ** 2).sum()
     seen = np.bincount(sharp[:, 1], minlength=4) / 3000
     assert (np.abs(seen - expected) < 5 * np.sqrt(expected * (1 - expected) / 3000)).all()
-    for choice in ({"top_k": 2}, {"nucleus": 0.5}):
+    for choice in ({"top_k": 2}, {"top_p": 0.5}):
         some = generate(tree, 300, **choice, **options)["tokens"].values[:, 1]
         ranked = np.argsort(-transition[1])
         enough = int((np.cumsum(transition[1][ranked]) < 0.5).sum()) + 1
@@ -124,7 +124,7 @@ def test_tokens_are_chosen_as_asked(built_ins, trees):
         ({"temperature": -1.0}, "temperature is -1.0: give a number from 0 up"),
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"top_k": 0}, "top_k is 0: give a whole number from 1 up"),
-        ({"nucleus": 0.0}, "nucleus is 0.0: give a probability above 0"),
+        ({"top_p": 0.0}, "top_p is 0.0: give a probability above 0"),
         ({"prefix": "ax"}, "holds the unknown token 'x': the known ones are 'a', 'b', 'c'"),
         ({"prefix": ["a", None]}, "prefix holds None at position 1: give known tokens only"),
         ({"prefix": "aaa", "length": 3}, "prefix has 3 tokens and length is 3: raise length"),
@@ -157,7 +157,7 @@ def test_the_most_probable_filling_is_the_best_of_all_with_its_cluster(built_ins
 
 
 def test_fits_are_read_in_a_given_vocabulary_and_remember_it():
-    vocabulary = Vocabulary.from_sequences(["abba", "ac"], unknown="<unk>", least=2)
+    vocabulary = Vocabulary.from_sequences(["abba", "ac"], unknown="<unk>", min_count=2)
     tree = fit("markov_chain", ["abba", "acxb"], method="em", seed=0, vocabulary=vocabulary,
                predictive=0)  # fmt: skip
     assert tree["posterior"]["token"].values.tolist() == ["a", "b", "<unk>"]

@@ -67,31 +67,31 @@ class Vocabulary:
 
     @classmethod
     def from_sequences(
-        cls, sequences: Any, *, unknown: str | None = None, least: int = 1, site: str = "x"
+        cls, sequences: Any, *, unknown: str | None = None, min_count: int = 1, site: str = "x"
     ) -> Vocabulary:
         """The distinct tokens of sequences, sorted; see `flatten` for what sequences may be.
 
         Args:
             sequences: to take the tokens from.
             unknown: add this token, for all that the vocabulary lacks.
-            least: leave tokens out that are seen less often than this; needs `unknown`.
+            min_count: leave tokens out that are seen less often than this; needs `unknown`.
             site: name of the data, for messages.
 
         Raises:
-            InputError: what `flatten` refuses, `least` without `unknown`, or an `unknown` that is
-                a token of the sequences.
+            InputError: what `flatten` refuses, `min_count` without `unknown`, or an `unknown`
+                that is a token of the sequences.
 
         Example:
-            >>> some = Vocabulary.from_sequences(["abba", "ac"], unknown="<unk>", least=2)
+            >>> some = Vocabulary.from_sequences(["abba", "ac"], unknown="<unk>", min_count=2)
             >>> some.tokens, some.decode(some.encode(["acdc"]))
             (('a', 'b', '<unk>'), [['a', '<unk>', '<unk>', '<unk>']])
         """
         flat = flatten(sequences, site=site)
         if unknown is None:
-            if least != 1:
+            if min_count != 1:
                 raise InputError(
-                    f"least is {least}, and tokens that are left out need a token to stand for "
-                    'them: give unknown="<unk>"'
+                    f"min_count is {min_count}, and tokens that are left out need a token to stand "
+                    'for them: give unknown="<unk>"'
                 )
             return cls(flat.distinct)
         if unknown in flat.distinct:
@@ -100,7 +100,7 @@ class Vocabulary:
                 "another unknown="
             )
         counts = np.bincount(flat.positions[flat.positions >= 0], minlength=len(flat.distinct))
-        kept = [t for t, n in zip(flat.distinct, counts, strict=True) if n >= least]
+        kept = [t for t, n in zip(flat.distinct, counts, strict=True) if n >= min_count]
         return cls((*kept, unknown), unknown)
 
     def encode(self, sequences: Any, *, site: str = "x") -> np.ndarray:

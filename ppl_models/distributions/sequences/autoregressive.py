@@ -177,13 +177,13 @@ def steps_taken(log_probs: Array, value: Array, tokens: int) -> Array:
     return jnp.where(before < tokens, taken, 0)
 
 
-def tempered(temperature: float, top: int | None, nucleus: float | None) -> Any:
+def tempered(temperature: float, top: int | None, top_p: float | None) -> Any:
     """Change log-probabilities ``(..., V + 1)``: sharper, or without their tail.
 
     Args:
         temperature: of the softmax; 0 keeps the most probable token alone.
         top: keep so many tokens.
-        nucleus: keep the fewest tokens whose probabilities add up to at least this.
+        top_p: keep the fewest tokens whose probabilities add up to at least this.
     """
 
     def change(log_probs: Array) -> Array:
@@ -196,9 +196,9 @@ def tempered(temperature: float, top: int | None, nucleus: float | None) -> Any:
         )  # of equals the first is first
         if top is not None:
             log_probs = jnp.where(rank < top, log_probs, -jnp.inf)
-        if nucleus is not None:
+        if top_p is not None:
             ranked = -jnp.sort(-jax.nn.softmax(log_probs), axis=-1)
-            kept = (jnp.cumsum(ranked, -1) - ranked < nucleus).sum(-1, keepdims=True)
+            kept = (jnp.cumsum(ranked, -1) - ranked < top_p).sum(-1, keepdims=True)
             log_probs = jnp.where(rank < kept, log_probs, -jnp.inf)
         return log_probs
 

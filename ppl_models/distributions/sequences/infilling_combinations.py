@@ -119,7 +119,7 @@ def fill_combinations(
     weight = jnp.where(jnp.arange(v * rest) == 0, 0.0, -jnp.inf)
     begun = chain.begin(first.shape), weight, jnp.zeros((), bool)
     places = jnp.arange(len(value))
-    (_, weight, _), gradient_starts = lax.scan(step, begun, (value, places))
+    (_, weight, _), back_pointers = lax.scan(step, begun, (value, places))
     last_key = None if key is None else random.fold_in(key, len(value))
     total, last = merge(weight, last_key)
 
@@ -128,7 +128,7 @@ def fill_combinations(
         before = chosen % rest * v + origin[chosen]
         return jnp.where(token < 0, before, chosen), jnp.where(token < 0, chosen // rest, token)
 
-    _, filled = lax.scan(back, last, (value, gradient_starts), reverse=True)
+    _, filled = lax.scan(back, last, (value, back_pointers), reverse=True)
     return filled.astype(value.dtype), total
 
 

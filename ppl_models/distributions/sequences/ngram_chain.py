@@ -90,6 +90,10 @@ class NgramChain(Autoregressive, Distribution):
         missing = jnp.where(value < 0, jnp.nan, 0)
         return jnp.where(before < self.tokens, jnp.log(probability) + missing, 0)
 
+    def taken_each(self, value: Array) -> Array:
+        """As :meth:`steps`: one number a cell, and no table of all tokens."""
+        return self.steps(value)
+
     def _recent(self, value: Array) -> Array:
         """The tokens before every position, the nearest first, ``(..., position, order - 1)``."""
         back = self.seen.order - 1

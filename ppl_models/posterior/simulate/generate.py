@@ -43,7 +43,7 @@ def generate(
     prefix: Any = None,
     temperature: float = 1.0,
     top_k: int | None = None,
-    nucleus: float | None = None,
+    top_p: float | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """New rows (or sequences), each from a draw of the posterior of its own.
@@ -60,7 +60,7 @@ def generate(
         temperature: of the choice of each token: below 1 the probable ones become more so; 0
             takes the most probable.
         top_k: choose among so many most probable tokens.
-        nucleus: choose among the fewest tokens whose probabilities add up to at least this.
+        top_p: choose among the fewest tokens whose probabilities add up to at least this.
         given: data of the new rows that the program takes and does not emit, such as the predictors
             of a regression, by parameter (default: those of the fitted rows).
 
@@ -74,7 +74,7 @@ def generate(
     whole_number("rows", rows)
     whole_number("length", length)
     whole_number("seed", seed, least=0)
-    style = Style(temperature, top_k, nucleus).check()
+    style = Style(temperature, top_k, top_p).check()
     with scope(tree.attrs.get("precision", "float64")):
         found = restore(tree)
         key = random.key(seed)
@@ -82,7 +82,7 @@ def generate(
         if written is None and (prefix is not None or style != Style()):
             raise InputError(
                 f"the program {tree.attrs['program']} does not write sequences token by token: "
-                "leave prefix, temperature, top_k and nucleus out"
+                "leave prefix, temperature, top_k and top_p out"
             )
         others = _covariates(tree, found, rows, given)
         if written is None:

@@ -30,7 +30,7 @@ class Style(NamedTuple):
 
     temperature: float = 1.0
     top_k: int | None = None
-    nucleus: float | None = None
+    top_p: float | None = None
 
     def check(self) -> Style:
         """Refuse what is out of range.
@@ -46,8 +46,8 @@ class Style(NamedTuple):
         whole = isinstance(self.top_k, int | np.integer) and not isinstance(self.top_k, bool)
         if self.top_k is not None and not (whole and self.top_k >= 1):
             raise InputError(f"top_k is {self.top_k!r}: give a whole number from 1 up")
-        if self.nucleus is not None and not 0 < self.nucleus <= 1:
-            raise InputError(f"nucleus is {self.nucleus!r}: give a probability above 0, at most 1")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise InputError(f"top_p is {self.top_p!r}: give a probability above 0, at most 1")
         return self
 
 
