@@ -15,6 +15,7 @@ import xarray as xr
 
 from ppl_models import fit, write_report
 from ppl_models.plots import choose_plots, close
+from ppl_models.plots.drawing.components import component_summaries
 from ppl_models.posterior.result.validation import validate
 
 COMPONENTS = {"clusters", "prototypes", "profiles", "transitions", "transition graph", "states"}
@@ -149,3 +150,19 @@ def test_the_page_tells_both_kinds_of_data_and_every_component_in_words(field, t
     heft = field["posterior"]["heft"].values[0, 0, 0]
     assert f"wide {heft[0]:.3g} (" in page
     assert "Which cluster is each turnip in?" in page
+
+
+@pytest.mark.parametrize("features", [1, 2])
+def test_hidden_states_are_told_in_words(features, tmp_path: Path):
+    generator = np.random.default_rng(0)
+    steps = np.concatenate([generator.normal(0, 1, 20), generator.normal(8, 1, 20)])
+    tree = fit("hidden_markov", [np.tile(steps[:, None], features)], method="em", seed=0, states=2,
+               starts=1, predictive=2)  # fmt: skip
+    page = html.unescape(write_report(tree, tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert "What are the hidden states like?" in page and "In words" in page
+    words = component_summaries(tree)
+    means = tree["posterior"]["loc"].values[0, 0].reshape(2, -1)
+    assert len(words) == 2
+    assert all(f"{mean[0]:.3g} (" in text for text, mean in zip(words, means, strict=True))
+    (states,) = [p for p in choose_plots(tree) if p.name == "states"]
+    assert states.caption in page

@@ -238,6 +238,7 @@ def _summary_labels(
         one = parameters[component_class(emission).profile_parameter].ndim == 2
         names = [] if one else [str(name) for name in values[values.dims[-1]].values]
         return [f"feature {name}" if name.isdigit() else name for name in names]
-    widths = [v.sizes[v.dims[-1]] for v in parameters.values() if v.ndim > 2]
+    own = [parameters[name] for name in parameter_names(emission)]
+    widths = [values.sizes[values.dims[-1]] for values in own if values.ndim > 2]
     names = feature_names(tree, emission, max(widths)) if widths else []
     return [f"feature {name}" if name.isdigit() else name for name in names]
