@@ -25,8 +25,8 @@ ROOMS = (
     "plots",
     "report",
 )
-#: Open to every room: names of files and what a person is told.
-COMMON = ("errors", "catalogue")
+#: Open to every room: names of files, what a person is told, what memory may be taken.
+COMMON = ("errors", "catalogue", "memory")
 HEAVY = ("jax", "numpyro", "pandas", "arviz", "matplotlib", "xarray", "scipy", "sklearn")
 
 

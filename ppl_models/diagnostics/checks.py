@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ppl_models import memory
 from ppl_models.diagnostics.label_invariants import invariants
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.method import Method
@@ -24,8 +25,6 @@ from ppl_models.posterior.labels.allocations import require_draws
 from ppl_models.posterior.result.restore import RestoredFit, restore
 from ppl_models.posterior.simulate.predictive import draw_data
 from ppl_models.program.precision import scope
-
-CELLS = 20_000_000  #: most numbers of replicated data that are held at once
 
 
 def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset:
@@ -61,8 +60,10 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
             raise InputError("sequences have no order that a prediction could be above or below")
         cells = sum(o.values.size for o in found.observed.values())
         count = len(next(iter(found.values.values())))
-        if cells * count > CELLS and draws > 25:
-            return loo_pit(tree, draws=max(25, draws * CELLS // (cells * count)), seed=seed)
+        if cells * count > memory.REPLICATED_NUMBERS and draws > 25:
+            return loo_pit(
+                tree, draws=max(25, draws * memory.REPLICATED_NUMBERS // (cells * count)), seed=seed
+            )
         replicated = draw_data(found.problem, found.values, jax.random.key(seed), count)
         density = _density(tree, found, draws)
     weights, shapes = _weights(density)
@@ -90,7 +91,7 @@ def _density(tree: xr.DataTree, found: RestoredFit, draws: int) -> xr.DataArray:
         return xr.DataArray(kept, dims=("chain", "draw", "row"))
     shaped = {n: v.reshape(*found.shape, *v.shape[1:]) for n, v in found.values.items()}
     result = Result(shaped, Method("draws"), {})
-    density = density_of_draws(found.problem, result, CELLS * 10).log_density
+    density = density_of_draws(found.problem, result, memory.REPLICATED_NUMBERS * 10).log_density
     return xr.DataArray(density, dims=("chain", "draw", "row"))
 
 

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-PIECE = 32_768  #: rows whose distances are computed at once
+from ppl_models import memory
+
 AHEAD = 8  #: steps of the present size for which rows near a border are listed
 
 
@@ -173,11 +174,11 @@ class _Rows:
         best, second = np.empty(count, self.x.dtype), np.empty(count, self.x.dtype)
         near = jnp.asarray(centres.astype(self.x.dtype))
         running = []
-        for first in range(0, count, PIECE):
-            part = slice(first, min(first + PIECE, count))
+        for first in range(0, count, memory.DISTANCE_ROWS):
+            part = slice(first, min(first + memory.DISTANCE_ROWS, count))
             piece = self.x[part] if rows is None else self.x[rows[part]]
             size = len(piece)
-            if size < PIECE:  # few sizes, hence few compilations
+            if size < memory.DISTANCE_ROWS:  # few sizes, hence few compilations
                 full = 1 << max(8, (size - 1).bit_length())
                 piece = np.concatenate(
                     [piece, np.zeros((full - size, piece.shape[1]), piece.dtype)]

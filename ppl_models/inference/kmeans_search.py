@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppl_models import memory
 from ppl_models.inference.hamerly import HamerlyResult
 
 FAILURES = 3  #: rounds of candidates without a better J, after which the search ends
 TRIALS = 5  #: swaps of a round that are followed by alternation
-PIECE = 32_768  #: rows whose distances to all candidates are held at once
 GAIN = 1e-9  #: least relative fall of J that counts
 
 SHORT = 10  #: iterations after which a swap is given up where J has not fallen
@@ -96,8 +96,8 @@ def _two_nearest(x: np.ndarray, norms: np.ndarray, centres: np.ndarray) -> _Near
     labels = np.empty(len(x), np.intp)
     first, second = np.empty(len(x), x.dtype), np.full(len(x), np.inf, x.dtype)
     lengths = np.einsum("kd,kd->k", centres, centres).astype(x.dtype)
-    for start in range(0, len(x), PIECE):
-        part = slice(start, min(start + PIECE, len(x)))
+    for start in range(0, len(x), memory.DISTANCE_ROWS):
+        part = slice(start, min(start + memory.DISTANCE_ROWS, len(x)))
         distances = x[part] @ centres.T.astype(x.dtype)
         distances *= -2
         distances += lengths
@@ -115,8 +115,8 @@ def _swap_costs(
 ) -> np.ndarray:
     """J with a centre added at a row and another centre taken away, ``(candidate, cluster)``."""
     costs = np.zeros((len(rows), clusters))
-    for start in range(0, len(x), PIECE):
-        part = slice(start, min(start + PIECE, len(x)))
+    for start in range(0, len(x), memory.DISTANCE_ROWS):
+        part = slice(start, min(start + memory.DISTANCE_ROWS, len(x)))
         labels, first, second = nearest.labels[part], nearest.first[part], nearest.second[part]
         distances = x[rows] @ x[part].T
         distances *= -2

@@ -8,11 +8,10 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
+from ppl_models import memory
 from ppl_models.data.kinds import Tokens
 from ppl_models.distributions import TokenChain, context_count
 from ppl_models.errors import InputError
-
-MOST_CELLS = 4_000_000  #: numbers that the table of transitions may have
 
 
 def ordered_chain(
@@ -85,8 +84,8 @@ def _contexts(vocabulary: int, order: int) -> int:
     """
     if isinstance(order, bool) or not isinstance(order, int) or order < 1:
         raise InputError(f"order is {order!r}: give a whole number from 1 up")
-    contexts = context_count(vocabulary, order) if order < 64 else MOST_CELLS
-    if contexts * (vocabulary + 1) > MOST_CELLS:
+    contexts = context_count(vocabulary, order) if order < 64 else memory.TRANSITION_NUMBERS
+    if contexts * (vocabulary + 1) > memory.TRANSITION_NUMBERS:
         raise InputError(
             f"a chain of order {order} over {vocabulary} tokens would have "
             f"{contexts * (vocabulary + 1):,} transitions: give a lower order, or use the program "

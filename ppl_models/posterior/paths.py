@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from jax import Array, lax, random
 
+from ppl_models import memory
 from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.errors import InputError, UnsupportedError, whole_number
@@ -22,8 +23,6 @@ from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.precision import scope
 from ppl_models.program.structure import Structure
-
-CELLS = 4_000_000  #: sequence × position × state at once
 
 
 def state_probabilities(
@@ -231,7 +230,7 @@ def _in_blocks(found: RestoredFit, times: int) -> Iterator[tuple[Model, Structur
     structure = found.structure
     family = found.problem.families[structure.emissions[0]]
     each = family.positions * family.states * times  # type: ignore[attr-defined]
-    size = max(1, CELLS // each)
+    size = max(1, memory.BLOCK_NUMBERS // each)
     for first in range(0, structure.rows, size):
         yield found.rows(slice(first, first + size))
 

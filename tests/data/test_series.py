@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ppl_models.data.kinds.series import MOST_EMPTY, Series, as_sequences
+from ppl_models import memory
+from ppl_models.data.kinds.series import Series, as_sequences
 from ppl_models.errors import InputError
 
 
@@ -55,5 +56,5 @@ def test_what_cannot_be_used_is_said(given, message):
 
 
 def test_one_long_sequence_alone_is_read():
-    steps = MOST_EMPTY // 1_000
+    steps = memory.DATA_PADDING // 1_000
     assert Series.read(_one_long(2, steps)).values.shape == (3, steps, 1)

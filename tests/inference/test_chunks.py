@@ -11,13 +11,11 @@ import numpy as np
 import pytest
 from jax import Array, random
 
-from ppl_models import catalogue, log_density
+from ppl_models import catalogue, log_density, memory
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.statistics import chunks as chunks_module
 from ppl_models.inference.statistics.assignment_draws import draw_and_sum
 from ppl_models.inference.statistics.chunks import Chunks, by_length, cut
 from ppl_models.inference.statistics.e_step import e_step, hard, soft
-from ppl_models.posterior.density import rows as rows_module
 from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
@@ -103,8 +101,8 @@ def test_densities_are_the_same_in_parts(
 ) -> None:
     row = built_ins["hidden_markov"]
     tree = fitted(row, "em", starts=4, tolerance=1e-13)
-    monkeypatch.setattr(rows_module, "FEW_CELLS", 10)
-    monkeypatch.setattr(chunks_module, "WASTE", 10)
+    monkeypatch.setattr(memory, "SMALL_DATA_NUMBERS", 10)
+    monkeypatch.setattr(memory, "PADDING_BYTES", 10)
     with scope("float64"):
         model = Model(catalogue.program(row.name), {"x": row.data}, row.arguments, {})
         assert len(Problem(model, model.structure()).chunks.parts) > 1

@@ -5,7 +5,7 @@ from itertools import permutations as all_permutations
 import numpy as np
 import pytest
 
-from ppl_models.posterior.labels import permutations
+from ppl_models import memory
 from ppl_models.posterior.labels.permutations import (
     best_permutations,
     cheapest_changes,
@@ -57,7 +57,7 @@ def test_draws_in_blocks_give_the_same_changes(monkeypatch):
     cost = np.random.default_rng(0).normal(size=(25, 4, 4))
     found = best_permutations(cost)
     whole = cheapest_changes(cost, found)
-    monkeypatch.setattr(permutations, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(memory, "LABEL_BYTES", 2000)
     np.testing.assert_array_equal(cheapest_changes(cost, found), whole)
 
 

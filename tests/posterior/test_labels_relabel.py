@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from ppl_models import memory
 from ppl_models.errors import InputError
-from ppl_models.posterior.labels import allocations, relabel, unrelabel
+from ppl_models.posterior.labels import relabel, unrelabel
 from ppl_models.posterior.labels.permutations import compose
 
 CHAINS, DRAWS, ROWS, CLUSTERS = 2, 150, 120, 4
@@ -305,7 +306,7 @@ def test_wrong_input_is_named(call, words):
 
 def test_ten_clusters_and_two_blocks(monkeypatch):
     """K = 10 with responsibilities in many blocks and no cache."""
-    monkeypatch.setattr(allocations, "BLOCK_BYTES", 50_000)
+    monkeypatch.setattr(memory, "LABEL_BYTES", 50_000)
     generator = np.random.default_rng(0)
     loc = 8.0 * np.arange(10)
     truth = np.repeat(np.arange(10), 12)[:100]

@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import mutual_info_score
 from sklearn.metrics.cluster import pair_confusion_matrix
 
+from ppl_models import memory
 from ppl_models.errors import InputError
 from ppl_models.posterior.partition import (
     credible_ball,
@@ -68,7 +69,7 @@ def test_similarity_by_its_definition_in_blocks_and_bands(monkeypatch):
     brute = (every[:, :, None] == every[:, None, :]).mean(axis=0)
     module = import_module("ppl_models.posterior.partition.similarity")
     monkeypatch.setattr(module, "BAND", 7)
-    monkeypatch.setattr(module, "BLOCK_BYTES", 3000)
+    monkeypatch.setattr(memory, "LABEL_BYTES", 3000)
     found = similarity(every)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, brute, atol=1e-7)

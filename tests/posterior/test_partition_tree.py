@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from ppl_models import memory
 from ppl_models.errors import InputError
-from ppl_models.posterior.labels import allocations
 from ppl_models.posterior.partition import coassignment, expected_loss, partition, similarity
 from ppl_models.posterior.partition.of_tree import assignments_of, certainty
 
@@ -72,7 +72,7 @@ def soft_tree():
 
 
 def test_assignments_are_drawn_from_responsibilities(monkeypatch):
-    monkeypatch.setattr(allocations, "BLOCK_BYTES", 5000)
+    monkeypatch.setattr(memory, "LABEL_BYTES", 5000)
     truth, table, tree, function = soft_tree()
     dim, drawn = assignments_of(tree, seed=3, responsibilities=function)
     assert dim == "row" and drawn.shape == (100, ROWS)

@@ -8,9 +8,8 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp
 
-from ppl_models import log_density, predict
+from ppl_models import log_density, memory, predict
 from ppl_models.errors import InputError
-from ppl_models.posterior.density import rows as blocks
 
 NEW = np.array([[0.3, 1.2], [5.5, -2.2], [2.0, 0.0]])
 
@@ -100,8 +99,8 @@ def test_draws_are_averaged_as_densities(drawn):
 def test_memory_is_bounded_by_blocks_that_do_not_show(drawn, monkeypatch):
     x = np.linspace(-4, 9, 8)
     whole, share = log_density(drawn, x).values, predict(drawn, x).values
-    monkeypatch.setattr(blocks, "CHUNK_ROWS", 4)
-    monkeypatch.setattr(blocks, "CHUNK_CELLS", 2 * 4 * 100)
+    monkeypatch.setattr(memory, "DENSITY_ROWS", 4)
+    monkeypatch.setattr(memory, "DENSITY_NUMBERS", 2 * 4 * 100)
     np.testing.assert_allclose(log_density(drawn, x).values, whole, rtol=1e-12)
     np.testing.assert_allclose(predict(drawn, x).values, share, rtol=1e-12)
 

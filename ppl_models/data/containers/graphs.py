@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ppl_models import memory
 from ppl_models.data.containers.columns import is_a
 from ppl_models.errors import InputError, whole_number
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 BITS = ("0", "1")  #: the tokens: no edge, an edge
 END_OF_GRAPH = 2  #: code of ``<end>``
-MOST_CELLS = 2**31
 ATTEMPTS = 200  #: random orders that are tried for one whose rows are narrow enough
 #: what the log-odds of an edge to a candidate may depend on, where a model has weights for it
 EDGE_STATISTICS = (
@@ -296,7 +296,7 @@ def encode(graphs: Sequence[OrderedGraph], width: int) -> np.ndarray:
                [0, 1, 2, 2, 2]], dtype=int16)
     """
     most = max(len(graph.nodes) for graph in graphs) - 1
-    if len(graphs) * most * width > MOST_CELLS:
+    if len(graphs) * most * width > memory.DATA_NUMBERS:
         raise InputError(
             f"{len(graphs):,} graphs of up to {most + 1:,} nodes in rows of {width:,} bits need "
             "too much memory: leave the widest out, as those with a hub of very many edges"

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ppl_models import memory
 from ppl_models.data.containers.flat_tokens import END, MISSING, Flat, flatten
 from ppl_models.errors import InputError
-
-MOST_CELLS = 2**31
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ class Vocabulary:
         if (codes < 0).any():
             self._refuse_unknown(flat, codes, site)
         shape = (len(flat.lengths), int(flat.lengths.max()) + 1)
-        if shape[0] * shape[1] > MOST_CELLS:
+        if shape[0] * shape[1] > memory.DATA_NUMBERS:
             longest = flat.labels[int(np.argmax(flat.lengths))]
             raise InputError(
                 f"{site} would need {shape[0]:,} × {shape[1]:,} cells: split the longest "

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from ppl_models import memory
 from ppl_models.data.containers.columns import is_a
 from ppl_models.data.containers.tables import Table
 from ppl_models.data.kinds import checks
@@ -16,8 +17,6 @@ from ppl_models.data.kinds.observed import Kind, Observed
 from ppl_models.errors import InputError
 
 COLUMN = "sequence"  #: the column of a table that says which sequence a row belongs to
-MOST_CELLS = 2**31
-MOST_EMPTY = 2**27  #: cells after the ends of sequences: a gigabyte, and a fit needs some ten of it
 
 
 class Series(Kind):
@@ -119,7 +118,7 @@ def _observed(matrices: list[np.ndarray], labels: np.ndarray, names: list[str]) 
     longest = max(len(m) for m in matrices)
     features = len(names)
     cells = len(matrices) * longest * features
-    if cells > MOST_CELLS or cells - sum(m.size for m in matrices) > MOST_EMPTY:
+    if cells > memory.DATA_NUMBERS or cells - sum(m.size for m in matrices) > memory.DATA_PADDING:
         number = int(np.argmax([len(m) for m in matrices]))
         raise InputError(
             f"the data would need {len(matrices):,} × {longest:,} × {features} cells: split the "

@@ -15,10 +15,10 @@ import jax.numpy as jnp
 from jax import Array, lax, random
 from jax.scipy.special import logsumexp
 
+from ppl_models import memory
+
 if TYPE_CHECKING:
     from ppl_models.distributions.sequences.autoregressive import Autoregressive
-
-PARTICLE_CELLS = 4_000_000  #: row x particle x token at once
 
 
 def known_cells(value: Array) -> Array:
@@ -85,7 +85,7 @@ def fill_gaps(
 def fill_by_particles(chain: Autoregressive, key: Array, value: Array) -> Array:
     """Rows ``(row, position)`` with their gaps filled in, as many at once as memory allows."""
     particles = chain.particles
-    at_once = max(1, PARTICLE_CELLS // (particles * (chain.tokens + 1)))
+    at_once = max(1, memory.BLOCK_NUMBERS // (particles * (chain.tokens + 1)))
 
     def fill(pair: tuple[Array, Array]) -> Array:
         return fill_gaps(chain, pair[0], pair[1][None], particles)[0][0]

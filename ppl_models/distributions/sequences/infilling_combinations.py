@@ -19,10 +19,10 @@ import numpy as np
 from jax import Array, lax, random
 from jax.scipy.special import logsumexp
 
+from ppl_models import memory
+
 if TYPE_CHECKING:
     from ppl_models.distributions.sequences.autoregressive import Autoregressive
-
-AT_ONCE = 4_000_000  #: row × position × combination
 
 
 class Reach(NamedTuple):
@@ -152,7 +152,7 @@ def fill_rows(chain: Autoregressive, value: Array, found: Reach, key: Array | No
         return fill_combinations(one(row["own"]), row["value"], found, row.get("key"))[0]
 
     cells = value.shape[-1] * combinations(chain, found)
-    filled = lax.map(fill, rows, batch_size=max(1, min(AT_ONCE // cells, count)))
+    filled = lax.map(fill, rows, batch_size=max(1, min(memory.BLOCK_NUMBERS // cells, count)))
     return filled.reshape(value.shape)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array, lax
 from numpyro.distributions import Dirichlet, Distribution, constraints
 
+from ppl_models import memory
 from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.distributions.exponential.family import (
     ExponentialFamily,
@@ -23,9 +24,6 @@ from ppl_models.distributions.log_of_zero import safe_log
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.distributions.sequences.infilling_chain import MISSING_TOKEN, log_likelihood
 from ppl_models.errors import InputError
-
-AT_ONCE = 65_536  #: steps that a pass looks up at once: they stay in a core's own cache
-GAP_CELLS = 2_000_000  #: sequence x context that the recursion over gaps holds at once
 
 
 class TokenChain(Autoregressive, ExponentialFamily):
@@ -363,7 +361,7 @@ def context_names(tokens: Sequence[str], contexts: int) -> list[str]:
 def _pieces(cells: Array, spare: int) -> Array:
     """Cells ``(sequence, position)`` as ``(piece, sequence, position)``, filled up."""
     rows, positions = cells.shape
-    size = max(1, min(positions, AT_ONCE // rows))
+    size = max(1, min(positions, memory.CACHE_STEPS // rows))
     count = -(-positions // size)
     padded = jnp.pad(cells, ((0, 0), (0, count * size - positions)), constant_values=spare)
     return padded.reshape(rows, count, size).swapaxes(0, 1)
@@ -371,6 +369,6 @@ def _pieces(cells: Array, spare: int) -> Array:
 
 def _with_gaps(initial: Array, transition: Array, value: Array, order: int) -> Array:
     """Log-probabilities ``(sequence,)`` under one chain, missing tokens summed out."""
-    size = max(1, GAP_CELLS // initial.shape[-1] ** order)
+    size = max(1, memory.RECURSION_NUMBERS // initial.shape[-1] ** order)
     each = lambda tokens: log_likelihood(initial, transition, tokens, order)  # noqa: E731
     return lax.map(each, value, batch_size=size)

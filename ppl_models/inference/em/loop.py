@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ppl_models import memory
 from ppl_models.data.progress import progress_bar
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks
@@ -24,8 +25,6 @@ from ppl_models.program.parameter_map import ParameterLink
 from ppl_models.program.structure import Structure
 
 BLOCK = 25  #: iterations between looks at the clock
-PATH_CELLS = 2_000_000  #: most numbers that the recorded path of one block may hold
-TOGETHER_CELLS = 1_000_000  #: starts run side by side where start x cluster x row is below this
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,8 @@ def run_em(
         free,
         flat,
         assign,
-        cells <= TOGETHER_CELLS,
-        numbers <= PATH_CELLS,
+        cells <= memory.STARTS_NUMBERS,
+        numbers <= memory.KEPT_PATH,
     )
     values, done = start, jnp.zeros(count, bool)
     # of a stated type, or the second block would be compiled anew

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax import Array, random
 
+from ppl_models import memory
 from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.distributions.sequences.token_chain import TokenChain
 from ppl_models.errors import InputError
@@ -31,8 +32,6 @@ from ppl_models.inference.statistics.m_step import conditional, conjugate_sites,
 from ppl_models.program.compiling import QUICK, in_batches
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
-
-MOST_NUMBERS = 500_000_000  #: of all draws together: 4 GB in double precision
 
 
 def _posteriors_depend(problem: Problem) -> Lack | None:
@@ -74,10 +73,10 @@ def exact(problem: Problem, key: Array, *, chains: int = 4, draws: int = 1000) -
     if min(chains, draws) < 1:
         raise InputError(f"chains ({chains}) and draws ({draws}) must be at least 1")
     size = sum(math.prod(site.shape) for site in problem.structure.sites)
-    if chains * draws * size > MOST_NUMBERS:
+    if chains * draws * size > memory.KEPT_EXACT_DRAWS:
         raise InputError(
             f"{chains} × {draws} draws of {size:,} numbers are too many to hold: ask for at most "
-            f"{max(1, MOST_NUMBERS // (chains * size))} draws a chain"
+            f"{max(1, memory.KEPT_EXACT_DRAWS // (chains * size))} draws a chain"
         )
     links, _ = conjugate_sites(
         problem.model, problem.structure, problem.parameter_map, problem.chunks

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ppl_models import memory
 from ppl_models.data.progress import progress_bar
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.errors import InputError
@@ -141,8 +142,8 @@ def _assign(
     data = np.asarray(problem.model.data[name])
     sphere = family.replace(loc=centres, scale=jnp.ones(len(centres), centres.dtype))
     nearest, inertia = [], 0.0
-    for start in range(0, len(data), 100_000):
-        rows = data[start : start + 100_000]
+    for start in range(0, len(data), memory.DISTANCE_ROWS):
+        rows = data[start : start + memory.DISTANCE_ROWS]
         log_density = np.asarray(_log_density(sphere, rows, problem.chunks.centres[name]))
         chosen = log_density.argmax(0)
         difference = rows.astype(np.float64) - np.asarray(centres, np.float64)[chosen]

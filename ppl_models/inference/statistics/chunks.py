@@ -21,16 +21,13 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ppl_models import memory
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.inference.statistics.lengths import edges
 from ppl_models.program.compiling import QUICK
 
-CHUNK_BYTES = 200_000  #: of what a pass has at hand: it stays in a core's own cache
-CHUNK_ROWS = (500, 20_000)  #: fewest and most rows of a chunk
-LONG_BYTES = 1_000_000_000  #: of what a pass has at hand: fewer rows than that if they need more
 EXCHANGE = 8  #: chunks a device from which on it pays to wait for the others' sums
 PARTS = 4  #: most parts by length: each is compiled for itself
-WASTE = 100_000_000  #: bytes of padding that a pass would have at hand, above which parts pay
 
 Families = Mapping[str, ExponentialFamily]
 
@@ -143,7 +140,7 @@ def by_length(
     if parts is None:
         held = count * families[name].numbers_per_row(arrays[name], missing=False)
         padding = 1 - lengths.sum() / (count * arrays[name].shape[1])
-        if jnp.result_type(float).itemsize * held * padding < WASTE:
+        if jnp.result_type(float).itemsize * held * padding < memory.PADDING_BYTES:
             return whole
     widths = edges(lengths, parts or PARTS)
     place = np.searchsorted(widths, lengths)
@@ -155,8 +152,8 @@ def _most_rows(data: Mapping[str, np.ndarray], families: Families, gaps: Mapping
     """Most rows of a chunk."""
     cells = sum(families[n].numbers_per_row(v, missing=gaps[n]) for n, v in data.items())
     of_row = jnp.result_type(float).itemsize * cells
-    fitting = int(np.clip(CHUNK_BYTES // of_row, *CHUNK_ROWS))
-    return max(1, min(fitting, LONG_BYTES // of_row))
+    fitting = int(np.clip(memory.CACHE_BYTES // of_row, *memory.CHUNK_ROWS))
+    return max(1, min(fitting, memory.CHUNK_BYTES // of_row))
 
 
 @partial(jax.jit, static_argnames=("missing",), compiler_options=QUICK)

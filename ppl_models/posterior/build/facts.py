@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ppl_models import memory
 from ppl_models.data.kinds import Observed
 from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.registry import family_name
@@ -39,7 +40,6 @@ from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameters import named_parameters
 from ppl_models.program.structure import Structure
 
-PARAMETER_CELLS = 20_000_000  #: most numbers of computed parameters that a tree keeps
 ABREAST = 100  #: draws at which weights are evaluated at once
 
 
@@ -135,7 +135,7 @@ def _computed(
 ) -> ComputedParameters:
     """Parameters of emissions and assignment that are no global site, at the draws.
 
-    Draws are thinned evenly, so that no more than ``PARAMETER_CELLS`` numbers are kept.
+    Draws are thinned evenly, so that no more than ``memory.KEPT_PARAMETERS`` numbers are kept.
     """
     numbers = sum(
         math.prod(parameter.shape)
@@ -147,7 +147,7 @@ def _computed(
         constants = _constants(problem, emissions)
         return ComputedParameters({n: v[None, None] for n, v in constants.items()}, 1)
     chains, draws = next(iter(values.values())).shape[:2]
-    every = max(1, math.ceil(chains * draws * numbers / PARAMETER_CELLS))
+    every = max(1, math.ceil(chains * draws * numbers / memory.KEPT_PARAMETERS))
     thinned = {n: v[:, ::every] for n, v in values.items()}
     shape = next(iter(thinned.values())).shape[:2]
     flat = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])) for n, v in thinned.items()}

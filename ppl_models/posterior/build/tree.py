@@ -20,6 +20,7 @@ import numpy as np
 import xarray as xr
 from jax import Array
 
+from ppl_models import memory
 from ppl_models.data.kinds import Observed
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.posterior.build.axes import Axes, Variable
@@ -40,9 +41,6 @@ from ppl_models.program.json_text import to_json
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
-PREDICTIVE_CELLS = 2_000_000  #: most numbers of predictive data that a tree keeps
-LOG_LIKELIHOOD_CELLS = 40_000_000  #: most numbers of pointwise log-likelihood that it keeps
-TABLE_CELLS = 20_000_000  #: most numbers of responsibilities that it keeps
 VERSIONS = ("numpyro", "jax", "arviz", "numpy", "xarray")
 Groups = dict[str, xr.Dataset]
 
@@ -160,7 +158,7 @@ def _density_groups(problem: Problem, result: Result, axes: Axes, notes: list[st
     stats: dict[str, Variable] = {n: (("chain", "draw"), v) for n, v in result.sample_stats.items()}
     structure, groups = problem.structure, {}
     if not structure.locals:
-        density = density_of_draws(problem, result, LOG_LIKELIHOOD_CELLS)
+        density = density_of_draws(problem, result, memory.KEPT_LOG_LIKELIHOOD)
         if density.every > 1:
             notes.append(f"log_likelihood holds every {density.every}th draw")
         # draws of whole numbers hold what these very data did, so that none can be left out
@@ -183,7 +181,7 @@ def _responsibility_group(
 ) -> Groups:
     if responsibilities is None:
         return {}
-    if responsibilities.size > TABLE_CELLS:
+    if responsibilities.size > memory.KEPT_RESPONSIBILITIES:
         notes.append("responsibilities are left out, being too many: predict gives them")
         return {}
     dims = (structure.plate, "cluster")
@@ -236,7 +234,7 @@ def _predictive_groups(
 ) -> Groups:
     """Data drawn from the posterior and from the prior, and the prior's global sites."""
     cells = sum(o.values.size for o in observed.values())
-    count = min(count, max(1, PREDICTIVE_CELLS // max(cells, 1)))
+    count = min(count, max(1, memory.KEPT_PREDICTIVE // max(cells, 1)))
     if count < 1 or problem.structure.locals:
         return {}
     first, second = jax.random.split(key)

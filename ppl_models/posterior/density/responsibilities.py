@@ -11,14 +11,13 @@ import numpy as np
 from jax import Array
 from jax.scipy.special import logsumexp
 
+from ppl_models import memory
 from ppl_models.distributions import HiddenMarkov
 from ppl_models.inference.problem import Problem
 from ppl_models.posterior.density.rows import logits_in_blocks
 from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
-
-STEP_CELLS = 4_000_000  #: draw × step × state at once
 
 
 def responsibilities(
@@ -70,7 +69,7 @@ def _state_probabilities(
     sequences, where = np.unique(chosen // positions, return_inverse=True)
     model, structure = fitted.rows(sequences)
     table = np.empty((count, len(chosen), states), np.float32)
-    at_once = max(1, STEP_CELLS // (len(sequences) * positions * states))
+    at_once = max(1, memory.BLOCK_NUMBERS // (len(sequences) * positions * states))
     for first in range(0, count, at_once):
         block = {n: jnp.asarray(v[first : first + at_once]) for n, v in values.items()}
         shares = np.asarray(_of_sequences(model, block, structure=structure))

@@ -15,6 +15,7 @@ from jax import Array
 from jax.scipy.special import logsumexp
 from numpyro.distributions import Distribution
 
+from ppl_models import memory
 from ppl_models.distributions.priors import prior_density
 from ppl_models.inference.capabilities import FAMILIES
 from ppl_models.inference.problem import Problem, Result
@@ -25,10 +26,7 @@ from ppl_models.program.compiling import QUICK, in_batches
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
-CHUNK_CELLS = 8_000_000  #: draw x cluster x row at once
-CHUNK_ROWS = 20_000
 ABREAST = 16  #: draws side by side
-FEW_CELLS = 500_000  #: data of which so few cells are all taken at once
 
 
 @dataclass
@@ -113,7 +111,7 @@ def logits_in_blocks(
     for rows, model, size, abreast in _blocks(problem):
         part = replace(structure, rows=size)
         missing = _with_missing(problem, model) if best_paths else None
-        at_once = max(1, CHUNK_CELLS // (structure.clusters * size))
+        at_once = max(1, memory.DENSITY_NUMBERS // (structure.clusters * size))
         for first in range(0, count, at_once):
             draws = slice(first, min(first + at_once, count))
             block = {n: jnp.asarray(v[draws]) for n, v in values.items()}
@@ -132,17 +130,17 @@ def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]:
     """
     data = {n: np.asarray(v) for n, v in problem.model.data.items()}
     families: Families = {}
-    if sum(v.size for v in data.values()) > FEW_CELLS:  # else all fit, whatever they are
-        if problem.offers(FAMILIES):  # others have no lengths
-            families = problem.families
+    small = sum(v.size for v in data.values()) <= memory.SMALL_DATA_NUMBERS
+    if not small and problem.offers(FAMILIES):  # others have no lengths
+        families = problem.families
     together = [(np.arange(problem.structure.rows), None)]
     for rows, width in by_length(families, data) if families else together:
         here = {n: v if width is None else v[:, :width] for n, v in data.items()}
-        most, abreast = CHUNK_ROWS, ABREAST
+        most, abreast = memory.DENSITY_ROWS, ABREAST
         if families and problem.latent:
             cells = sum(f.numbers_per_row(here[n], missing=False) for n, f in families.items())
-            most = max(1, min(CHUNK_ROWS, CHUNK_CELLS // cells))
-            abreast = max(1, min(ABREAST, CHUNK_CELLS // (cells * min(most, len(rows)))))
+            most = max(1, min(memory.DENSITY_ROWS, memory.DENSITY_NUMBERS // cells))
+            abreast = max(1, min(ABREAST, memory.DENSITY_NUMBERS // (cells * min(most, len(rows)))))
         size = math.ceil(len(rows) / max(1, math.ceil(len(rows) / most)))
         for first in range(0, len(rows), size or 1):
             chosen = rows[first : first + size]

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from jax import Array, lax
 
+from ppl_models import memory
 from ppl_models.data.kinds.tokens import UNKNOWN
 from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.log_of_zero import is_log_of_zero
@@ -22,7 +23,6 @@ from ppl_models.program.model import Globals, Model
 from ppl_models.program.precision import scope
 from ppl_models.program.structure import Structure
 
-CELLS = 4_000_000  #: sequence x position (x token) at once
 WORDS = "words"  #: attribute of a fit whose tokens were words, even if of one character each
 
 
@@ -174,7 +174,7 @@ def _by_blocks(found: RestoredFit, site: str, writer: Autoregressive, what: str)
     model = found.problem.model
     codes = np.asarray(model.data[site])
     cells = codes.shape[1] * (writer.tokens + 1 if what == "table" else 1)
-    size = max(1, CELLS // cells)
+    size = max(1, memory.BLOCK_NUMBERS // cells)
     values = {n: jnp.asarray(v) for n, v in found.values.items()}
     count = len(next(iter(values.values()))) if values else 1
     pieces = []

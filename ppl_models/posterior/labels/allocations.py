@@ -13,6 +13,7 @@ from itertools import islice
 import numpy as np
 import xarray as xr
 
+from ppl_models import memory
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.responsibilities import responsibilities
 from ppl_models.posterior.result.restore import restored
@@ -24,10 +25,6 @@ Responsibilities = Callable[..., np.ndarray]
 CLUSTER = "cluster"
 STATE = "state"
 ASSIGNMENT = "assignment"
-#: Working memory of one block of responsibilities, in bytes.
-BLOCK_BYTES = 64_000_000
-#: Blocks are kept for the next pass when all of them together need no more than this.
-CACHE_BYTES = 512_000_000
 
 
 def dataset_of(tree: xr.DataTree, group: str, *, inherit: bool = True) -> xr.Dataset:
@@ -144,14 +141,14 @@ class ResponsibilityBlocks:
         function: Responsibilities,
         *,
         draws: np.ndarray | None = None,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int = memory.RESPONSIBILITY_BYTES,
     ) -> None:
         """Take ``rows`` (indices) and ``draws`` (indices through chains; default all)."""
         chains, per_chain = sample_shape(tree)
         self.tree, self.rows, self.function = tree, rows, function
         self.draws = np.arange(chains * per_chain) if draws is None else draws
         draw_bytes = 4 * max(1, len(rows)) * max(1, component_count(tree))
-        self.size = max(1, BLOCK_BYTES // draw_bytes)
+        self.size = max(1, memory.LABEL_BYTES // draw_bytes)
         self.keep = draw_bytes * len(self.draws) <= cache_bytes
         self.kept: list[np.ndarray] = []
 

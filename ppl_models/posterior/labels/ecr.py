@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from ppl_models import memory
 from ppl_models.errors import InputError
 from ppl_models.posterior.labels.permutations import (
-    BLOCK_BYTES,
     best_permutations,
     identity,
     map_assignments,
@@ -154,7 +154,7 @@ def most_frequent(assignments: np.ndarray, permutation: np.ndarray) -> np.ndarra
     clusters = permutation.shape[1]
     counts = np.zeros(rows * clusters, dtype=np.int64)
     cells = np.arange(rows) * clusters
-    block = max(1, BLOCK_BYTES // (16 * rows))
+    block = max(1, memory.LABEL_BYTES // (16 * rows))
     for start in range(0, draws, block):
         part = slice(start, start + block)
         relabelled = map_assignments(assignments[part], permutation[part])

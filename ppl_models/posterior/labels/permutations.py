@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-#: Working memory of one block of draws, in bytes.
-BLOCK_BYTES = 64_000_000
+from ppl_models import memory
 
 
 def identity(draws: int, clusters: int) -> np.ndarray:
@@ -55,7 +54,7 @@ def map_assignments(assignments: np.ndarray, permutation: np.ndarray) -> np.ndar
     """
     names = invert(permutation).astype(assignments.dtype)
     mapped = np.empty_like(assignments)
-    block = max(1, BLOCK_BYTES // (24 * max(1, assignments.shape[1])))
+    block = max(1, memory.LABEL_BYTES // (24 * max(1, assignments.shape[1])))
     for start in range(0, len(assignments), block):
         part = slice(start, start + block)
         old = assignments[part]
@@ -110,7 +109,7 @@ def cheapest_changes(cost: np.ndarray, permutation: np.ndarray) -> np.ndarray:
     """
     draws, clusters = permutation.shape
     result = np.empty((draws, clusters))
-    block = max(1, BLOCK_BYTES // (16 * clusters * clusters))
+    block = max(1, memory.LABEL_BYTES // (16 * clusters * clusters))
     for start in range(0, draws, block):
         part = slice(start, start + block)
         result[part] = _shortest_cycles(permute(cost[part], permutation[part], axis=2))

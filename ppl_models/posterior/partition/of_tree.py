@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from ppl_models import memory
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.labels.allocations import (
     ASSIGNMENT,
@@ -27,7 +28,6 @@ from ppl_models.posterior.partition.similarity import similarity, soft_similarit
 
 #: Draws, and draws x rows, that are looked at, at most, unless the caller says otherwise.
 DRAWS = 4000
-CELLS = 200_000_000
 #: Rows of a co-assignment matrix when the caller chooses none, and at most.
 ROWS = 2000
 MOST_ROWS = 10_000
@@ -211,7 +211,7 @@ def _several_draws(draws: int | None) -> None:
 def _spaced_draws(tree: xr.DataTree, draws: int | None, rows: int) -> np.ndarray:
     """Evenly spaced draws, counted through chains."""
     if draws is None:
-        draws = max(1, min(DRAWS, CELLS // max(1, rows)))
+        draws = max(1, min(DRAWS, memory.PARTITION_NUMBERS // max(1, rows)))
     count = int(np.prod(sample_shape(tree)))
     return np.unique(np.linspace(0, count - 1, min(count, draws)).astype(int))
 

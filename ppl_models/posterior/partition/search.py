@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppl_models import memory
 from ppl_models.errors import InputError
 from ppl_models.posterior.partition.losses import by_size, compact, expected_loss, size_terms
 from ppl_models.posterior.partition.state import State, allocate, e_step, merge
@@ -27,8 +28,6 @@ from ppl_models.posterior.partition.state import State, allocate, e_step, merge
 ROWS_USED = 2000
 #: Draws that the search looks at, at most.
 DRAWS_USED = 1000
-#: Draws x rows that the search looks at, at most.
-CELLS_USED = 200_000_000
 #: Sweeps of one start, at most.
 SWEEPS = 100
 #: Clusters dissolved at the end of one start.
@@ -203,7 +202,7 @@ class _Search:
 
 def _thinned(draws: np.ndarray) -> np.ndarray:
     """Evenly spaced draws, as many as the search looks at."""
-    most = max(1, min(DRAWS_USED, CELLS_USED // draws.shape[1]))
+    most = max(1, min(DRAWS_USED, memory.PARTITION_NUMBERS // draws.shape[1]))
     return draws[_spaced(len(draws), most)]
 
 

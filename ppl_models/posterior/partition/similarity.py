@@ -11,11 +11,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ppl_models import memory
 from ppl_models.errors import InputError
 from ppl_models.posterior.partition.losses import compact
 
-#: Working memory of one block of indicators, in bytes.
-BLOCK_BYTES = 64_000_000
 #: Rows of the result that one product fills.
 BAND = 1024
 
@@ -60,7 +59,7 @@ def soft_similarity(blocks: Iterable[np.ndarray], *, dtype: DTypeLike = np.float
     """
     total, draws = None, 0
     for block in blocks:
-        size = max(1, BLOCK_BYTES // (4 * block.shape[1] * block.shape[2]))
+        size = max(1, memory.LABEL_BYTES // (4 * block.shape[1] * block.shape[2]))
         for start in range(0, len(block), size):
             part = np.asarray(block[start : start + size], dtype=dtype)
             total = _add(total, part.transpose(1, 0, 2).reshape(part.shape[1], -1))
@@ -74,7 +73,7 @@ def _indicators(assignments: np.ndarray, dtype: DTypeLike) -> Iterable[np.ndarra
     """Blocks ``(row, draw * cluster)`` of zeros and ones."""
     draws, rows = assignments.shape
     clusters = int(assignments.max()) + 1
-    size = max(1, BLOCK_BYTES // (4 * rows * clusters))
+    size = max(1, memory.LABEL_BYTES // (4 * rows * clusters))
     for start in range(0, draws, size):
         part = assignments[start : start + size]
         block = np.zeros((rows, len(part) * clusters), dtype=dtype)

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from jax import Array, random
 
+from ppl_models import memory
 from ppl_models.data.kinds import Observed
 from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
@@ -30,8 +31,6 @@ from ppl_models.program.json_text import from_json
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.precision import cast, scope
 from ppl_models.program.structure import Structure
-
-CELLS = 4_000_000  #: numbers drawn at once
 
 
 def generate(
@@ -161,7 +160,7 @@ def _rows(
     values = resampled(found, key, rows)
     pieces = []
     per_row = max(int(np.prod(np.shape(next(iter(found.problem.model.data.values())))[1:])), 1)
-    at_once = max(1, CELLS // per_row)
+    at_once = max(1, memory.BLOCK_NUMBERS // per_row)
     for first in range(0, rows, at_once):
         count = min(at_once, rows - first)
         part = {n: v[first : first + count] for n, v in values.items()}
@@ -211,7 +210,7 @@ def impute(
         key = random.key(seed)
         values = resampled(found, key, draws)
         structure = found.structure
-        size = max(1, CELLS // (structure.clusters * draws))
+        size = max(1, memory.BLOCK_NUMBERS // (structure.clusters * draws))
         reaches, pieces = _reaches(found), []
         for first in range(0, structure.rows, size):
             part, here = found.rows(slice(first, first + size))

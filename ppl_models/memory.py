@@ -1,0 +1,80 @@
+"""How much memory the package takes: one budget for each purpose, in one place.
+
+Work on many rows, draws or cells is cut into blocks, so that memory is bounded whatever their
+number, and results that would be too large are thinned or left out. "Numbers" are elements of
+arrays, 8 bytes each in double precision, 4 in single; where a budget counts bytes its name says so.
+A computer with little memory may lower them before it fits anything::
+
+    from ppl_models import memory
+    memory.BLOCK_NUMBERS = 1_000_000
+"""
+
+from __future__ import annotations
+
+# ---- one pass over the data, in chunks of rows ---------------------------------------------------
+
+#: What a pass has at hand of a chunk: it stays in a core's own cache.
+CACHE_BYTES = 200_000
+#: Steps of sequences that a pass looks up at once, for the same reason.
+CACHE_STEPS = 65_536
+#: Fewest and most rows of a chunk, whatever fits the cache.
+CHUNK_ROWS = (500, 20_000)
+#: A chunk of rows that need more than that has fewer rows than the fewest.
+CHUNK_BYTES = 1_000_000_000
+#: Padding that sequences of one width may have; above it they are parted by length.
+PADDING_BYTES = 100_000_000
+#: Rows whose distances from all centres are computed at once.
+DISTANCE_ROWS = 32_768
+
+# ---- blocks of other work ------------------------------------------------------------------------
+
+#: Numbers that a block of work holds, where nothing below says otherwise.
+BLOCK_NUMBERS = 4_000_000
+#: Of densities at many draws: draw x cluster x row.
+DENSITY_NUMBERS = 8_000_000
+#: Rows of such a block.
+DENSITY_ROWS = 20_000
+#: Data of so few numbers are one block, whatever a row needs.
+SMALL_DATA_NUMBERS = 500_000
+#: Of a recursion over gaps in sequences: sequence x context.
+RECURSION_NUMBERS = 2_000_000
+#: Of work on labels and partitions in NumPy.
+LABEL_BYTES = 64_000_000
+#: Draws x rows that a partition is looked for by.
+PARTITION_NUMBERS = 200_000_000
+#: Replicated data that a predictive check holds.
+REPLICATED_NUMBERS = 20_000_000
+
+# ---- several things side by side -----------------------------------------------------------------
+
+#: Start x cluster x row, below which EM moves all starts side by side.
+STARTS_NUMBERS = 1_000_000
+#: Responsibilities of all draws that are kept for a second look instead of being computed again.
+RESPONSIBILITY_BYTES = 512_000_000
+
+# ---- what is kept --------------------------------------------------------------------------------
+
+#: Predictive data in a tree.
+KEPT_PREDICTIVE = 2_000_000
+#: Pointwise log-likelihood in a tree; draws are thinned.
+KEPT_LOG_LIKELIHOOD = 40_000_000
+#: Responsibilities in a tree; left out above.
+KEPT_RESPONSIBILITIES = 20_000_000
+#: Computed emission parameters in a tree; draws are thinned.
+KEPT_PARAMETERS = 20_000_000
+#: Values at every iteration of one compiled block of EM; not recorded above.
+KEPT_PATH = 2_000_000
+#: Draws of all sites by ``method="exact"``: 4 GB in double precision.
+KEPT_EXACT_DRAWS = 500_000_000
+
+# ---- data ---------------------------------------------------------------------------------------
+
+#: Cells of one array of data, padding included.
+DATA_NUMBERS = 2**31
+#: Cells after the ends of sequences: a gigabyte, and a fit needs some ten times as much.
+DATA_PADDING = 2**27
+
+# ---- sizes of tables -----------------------------------------------------------------------------
+
+#: Transitions of an ``ordered_chain``.
+TRANSITION_NUMBERS = 4_000_000
