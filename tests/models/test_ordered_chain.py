@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import gammaln
 
-from ppl_models import fit, perplexity
+from ppl_models import fit, memory, perplexity
 from ppl_models.errors import InputError
 from ppl_models.models.markov_chain import markov_chain
 from ppl_models.models.ordered_chain import ordered_chain
@@ -91,9 +91,7 @@ def test_orders_that_no_table_holds_are_refused():
 
 
 def test_more_draws_than_memory_holds_are_refused(monkeypatch):
-    from ppl_models.inference.methods import exact
-
-    monkeypatch.setattr(exact, "MOST_NUMBERS", 1000)
+    monkeypatch.setattr(memory, "KEPT_EXACT_DRAWS", 1000)
     with pytest.raises(InputError, match="2 × 100 draws of 15 numbers are too many .* 33 draws"):
         fit("markov_chain", SEQUENCES, method="exact", seed=0, chains=2, draws=100)
 

@@ -12,9 +12,8 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from ppl_models import fit, log_density
+from ppl_models import fit, log_density, memory
 from ppl_models.distributions.graphs.recurrent_graph_chain import weight_shapes
-from ppl_models.inference.statistics import chunks
 from ppl_models.posterior.result.schema import facts_of
 
 SAMPLE = ("chain", "draw")
@@ -345,8 +344,8 @@ def test_predicted_sequences_are_as_long_as_the_observed_ones(monkeypatch):
         groups = ("posterior_predictive", "prior_predictive")
         return {g: tree[g]["x"].values[0, ..., 0] for g in groups}
 
-    for waste in (chunks.WASTE, 0):
-        monkeypatch.setattr(chunks, "WASTE", waste)
+    for waste in (memory.PADDING_BYTES, 0):
+        monkeypatch.setattr(memory, "PADDING_BYTES", waste)
         found = predicted()
         for values in found.values():
             assert (np.isfinite(values).sum(-1) == lengths).all()
