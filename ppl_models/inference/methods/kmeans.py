@@ -22,7 +22,7 @@ from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import ASSIGNMENT, STATISTICS
 from ppl_models.inference.hamerly import hamerly
-from ppl_models.inference.initial.starts import seed_points, seeds
+from ppl_models.inference.kmeans_search import greedy_kmeans_plus_plus, improve_by_swaps
 from ppl_models.inference.method import Capability, Lack, Method
 from ppl_models.inference.objective import SUM_OF_SQUARES
 from ppl_models.inference.problem import Problem, Result
@@ -57,8 +57,9 @@ def kmeans(
     problem: Problem,
     key: Array,
     *,
-    starts: int = 10,
+    starts: int = 4,
     iterations: int = 300,
+    swaps: bool = True,
     centres: Any = None,
 ) -> Result:
     """Minimise the sum of squared distances from the nearest centre.
@@ -66,8 +67,10 @@ def kmeans(
     Args:
         problem: program and data.
         key: random key.
-        starts: number of starts, half by k-means++ and half from random rows.
-        iterations: most iterations of a start.
+        starts: number of starts, each by greedy k-means++.
+        iterations: most iterations of a start, and after each swap.
+        swaps: go on from the best start by moving a centre that is missed least to where rows are
+            far from all centres, as long as that lowers J; not where centres are given.
         centres: ``(cluster, feature)`` to start from instead.
 
     Returns:
@@ -78,18 +81,33 @@ def kmeans(
     if starts < 1 or iterations < 1:
         raise InputError(f"starts ({starts}) and iterations ({iterations}) must be at least 1")
     ((name, family),) = problem.families.items()
-    initial = _initial_centres(problem, key, starts, centres)
-    runs = [_run(problem, name, c, iterations) for c in initial]
-    best = int(np.argmin([r[1][-1] for r in runs]))
-    centre_path, objective, converged = runs[best]
+    data = np.asarray(problem.model.data[name])
+    rows = data.reshape(len(data), -1)
+    _refuse_few_distinct_rows(rows, problem.structure.clusters)
+    shift = rows.mean(0, dtype=np.float64).astype(rows.dtype)
+    rows = rows - shift  # distances are expanded into products, which cancel far from zero
+    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    with progress_bar(iterations, "kmeans", problem.progress) as bar:
+        runs = [
+            hamerly(rows, start, iterations, bar.update)
+            for start in _initial_centres(problem, rows, shift, generator, starts, centres)
+        ]
+    best = int(np.argmin([run.objective[-1] for run in runs]))
+    if swaps and centres is None:
+        runs[best] = improve_by_swaps(
+            generator, rows, runs[best], lambda c, most: hamerly(rows, c, most), iterations
+        )
+    centre_path = (np.stack(runs[best].centres) + shift).reshape(
+        len(runs[best].centres), -1, *data.shape[1:]
+    )
+    objective, converged = np.asarray(runs[best].objective), runs[best].converged
     loc = centre_path[-1]
     assignment, inertia = _assign(problem, family, name, jnp.asarray(loc))
     order = np.argsort(-np.bincount(assignment, minlength=len(loc)), kind="stable")
     rank = np.argsort(order)
-    longest = max(len(r[1]) for r in runs)
-    table = np.full((len(runs), longest), np.nan)
+    table = np.full((len(runs), max(len(run.objective) for run in runs)), np.nan)
     for row, run in zip(table, runs, strict=True):
-        row[: len(run[1])] = run[1]
+        row[: len(run.objective)] = run.objective
     notes = [] if converged else ["the best start did not converge: raise iterations"]
     return Result(
         _values(problem, loc[order], inertia),
@@ -97,9 +115,9 @@ def kmeans(
         {"inertia": np.full((1, 1), inertia)},
         {
             "objective": (("start", "iteration"), table),
-            "final": (("start",), np.array([r[1][-1] for r in runs])),
-            "iterations": (("start",), np.array([len(r[1]) for r in runs])),
-            "converged": (("start",), np.array([r[2] for r in runs])),
+            "final": (("start",), np.array([run.objective[-1] for run in runs])),
+            "iterations": (("start",), np.array([len(run.objective) for run in runs])),
+            "converged": (("start",), np.array([run.converged for run in runs])),
             "kept": (("start",), np.arange(len(runs)) == best),
         },
         {"loc": centre_path[:, order], "objective": objective},
@@ -108,31 +126,37 @@ def kmeans(
     )
 
 
-def _initial_centres(problem: Problem, key: Array, starts: int, centres: Any) -> list[Array]:
+def _refuse_few_distinct_rows(rows: np.ndarray, clusters: int) -> None:
+    """Refuse as many centres as distinct rows: J is 0 then, and some centres coincide or idle."""
+    distinct = len(np.unique(rows[: 100 * clusters], axis=0))
+    if distinct <= clusters and len(rows) > 100 * clusters:
+        distinct = len(np.unique(rows, axis=0))
+    if distinct <= clusters:
+        raise InputError(
+            f"clusters is {clusters} and the data have {distinct} distinct rows: every row would "
+            f"be a centre, and the density has no spread: give at most {distinct - 1} clusters"
+            if distinct > 1
+            else "all rows of the data are equal, so that there are no clusters in them"
+        )
+
+
+def _initial_centres(
+    problem: Problem,
+    rows: np.ndarray,
+    shift: np.ndarray,
+    generator: np.random.Generator,
+    starts: int,
+    centres: Any,
+) -> list[np.ndarray]:
+    """Centres ``(cluster, feature)`` of every start."""
     (name,) = problem.families
-    data = np.asarray(problem.model.data[name])
-    shape = (problem.structure.clusters, *data.shape[1:])
+    clusters = problem.structure.clusters
+    shape = (clusters, *np.shape(problem.model.data[name])[1:])
     if centres is not None:
         if np.shape(centres) != shape:
             raise InputError(f"centres have shape {np.shape(centres)}, not {shape}")
-        return [jnp.asarray(centres, data.dtype)]
-    _, arrays = seed_points(problem, key)
-    points = arrays[name].reshape(arrays[name].shape[0], -1)
-    chosen = seeds(key, points, problem.structure.clusters, starts)
-    return [arrays[name][rows] for rows in chosen]
-
-
-def _run(
-    problem: Problem, name: str, centres: Array, iterations: int
-) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Centres and J by iteration, and whether rows stopped to change."""
-    data = np.asarray(problem.model.data[name])
-    rows = data.reshape(len(data), -1)
-    start = np.asarray(centres).reshape(len(centres), -1)
-    with progress_bar(iterations, "kmeans", problem.progress) as bar:
-        found = hamerly(rows, start, iterations, bar.update)
-    path = np.stack(found.centres).reshape(-1, *np.shape(centres))
-    return path, np.asarray(found.objective), found.converged
+        return [np.asarray(centres, rows.dtype).reshape(clusters, -1) - shift]
+    return [rows[greedy_kmeans_plus_plus(generator, rows, clusters)] for _ in range(starts)]
 
 
 def _assign(
