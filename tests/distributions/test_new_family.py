@@ -1,0 +1,208 @@
+"""An emission is one file: this one defines two, of which no file of the package knows anything.
+
+Waiting times are exponential; wave heights follow Rayleigh's distribution, whose base measure is
+not one. The names of parameters, sites, plates and programs are nobody else's either.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from jax import random
+from numpyro.distributions import constraints
+from scipy import stats
+
+from ppl_models import fit, generate, impute, log_density, predict, write_report
+from ppl_models.distributions.conditionals import GammaConditional
+from ppl_models.distributions.exponential.factorised import FactorisedFamily
+from ppl_models.plots import choose_plots
+
+POSITIVE = constraints.independent(constraints.positive, 1)
+
+
+class Waits(FactorisedFamily):
+    """Waiting times; what a family must state, and how it is drawn."""
+
+    arg_constraints = {"haste": POSITIVE}
+    support = POSITIVE
+    component_picture, profile_parameter, profile_label = "profile", "haste", "haste"
+
+    def sufficient_statistics(self, x):
+        return (x,)
+
+    def natural_parameters(self):
+        return (-self.haste,)
+
+    def log_normaliser(self):
+        return -jnp.log(self.haste)
+
+    def sample(self, key, sample_shape=()):
+        return random.exponential(key, self.shape(sample_shape)) / self.haste
+
+
+class ConjugateWaits(Waits):
+    """Waiting times with a closed form for their rates."""
+
+    conjugate_priors = {"haste": (dist.Gamma,)}
+
+    def conjugate_update(self, parameter, prior, statistics, centre, *, shared):
+        count, total = statistics["count"], statistics["statistic_0"]
+        a, b = (prior.concentration, prior.rate) if prior is not None else (1.0, 0.0)
+        return GammaConditional(a + count, b + total)
+
+
+class Waves(FactorisedFamily):
+    """Wave heights."""
+
+    arg_constraints = {"swell": POSITIVE}
+    support = POSITIVE
+
+    def sufficient_statistics(self, x):
+        return (x**2,)
+
+    def natural_parameters(self):
+        return (-0.5 * self.swell**-2,)
+
+    def log_normaliser(self):
+        return 2 * jnp.log(self.swell)
+
+    def log_base_measure(self, x):
+        return jnp.log(x)
+
+    def sample(self, key, sample_shape=()):
+        noise = random.exponential(key, self.shape(sample_shape))
+        return self.swell * jnp.sqrt(2 * noise)
+
+
+def program_of(family):
+    """Visits of two types, each with its own haste."""
+
+    def counter_visits(minutes=None, *, visits=None):
+        count = visits if minutes is None else len(minutes)
+        mix = numpyro.sample(
+            "mix", dist.Dirichlet(jnp.full(2, 2.0)), infer={"event_dims": ["type"]}
+        )
+        with numpyro.plate("type", 2):
+            prior = dist.Gamma(2.0, 2.0).expand((3,)).to_event(1)
+            pace = numpyro.sample("pace", prior, infer={"event_dims": ["stage"]})
+        with numpyro.plate("visit", count):
+            sort = numpyro.sample("sort", dist.Categorical(mix), infer={"enumerate": "parallel"})
+            infer = {"event_dims": ["stage"]}
+            numpyro.sample("minutes", family(pace[sort]), obs=minutes, infer=infer)
+
+    return counter_visits
+
+
+counter_visits = program_of(Waits)
+conjugate_visits = program_of(ConjugateWaits)
+TRUTH = np.array([[4.0, 5.0, 3.0], [0.25, 0.2, 0.4]])
+_generator = np.random.default_rng(5)
+LABELS = np.arange(60) % 2
+MINUTES = _generator.exponential(1 / TRUTH[LABELS])
+GAPPED = MINUTES.copy()
+GAPPED[::7, 1] = np.nan
+
+OPTIONS = {
+    "em": {"starts": 2},
+    "hard": {"starts": 2},
+    "map": {"starts": 2, "steps": 300},
+    "svi": {"steps": 300},
+    "gibbs": {"chains": 2, "warmup": 100, "draws": 100, "starts": 2},
+    "nuts": {"chains": 2, "warmup": 100, "draws": 100, "starts": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """``fitted(method)``: a fit of rows with missing cells, made once."""
+    made = {}
+
+    def of(method):
+        if method not in made:
+            options = OPTIONS[method]
+            made[method] = fit(
+                counter_visits, GAPPED, method=method, seed=0, predictive=5, **options
+            )
+        return made[method]
+
+    return of
+
+
+@pytest.mark.parametrize("rows", [MINUTES, GAPPED], ids=["complete", "gaps"])
+@pytest.mark.parametrize("name", ["waits", "waves"])
+def test_the_derived_density_is_scipys(rows, name, double_precision):
+    parameters = np.array([[0.5, 1.0, 2.0], [1.5, 0.7, 0.2]])
+    if name == "waits":
+        family, law = Waits(parameters[:, None]), stats.expon(scale=1 / parameters[:, None])
+    else:
+        family, law = Waves(parameters[:, None]), stats.rayleigh(scale=parameters[:, None])
+    expected = np.nansum(law.logpdf(rows), -1)
+    np.testing.assert_allclose(family.log_prob(rows), expected, rtol=1e-10)
+    np.testing.assert_allclose(family.pointwise(jnp.asarray(rows)), expected, rtol=1e-10)
+    weights = np.random.default_rng(0).dirichlet(np.ones(2), len(rows)).T
+    flat, gaps = family.components(), bool(np.isnan(rows).any())
+    statistics = flat.expected_statistics(
+        jnp.asarray(weights), jnp.asarray(rows), missing=gaps, centre=jnp.zeros(())
+    )
+    summed = flat.expected_log_density(statistics, jnp.zeros(()))
+    np.testing.assert_allclose(summed, (weights * expected).sum(-1), rtol=1e-10)
+
+
+@pytest.mark.parametrize("method", OPTIONS)
+def test_every_method_finds_the_types(fitted, method):
+    pace = fitted(method)["posterior"]["pace"].mean(["chain", "draw"]).values
+    pace = pace[np.argsort(-pace.mean(1))]
+    # some 30 rows a type: a rate is known to within 1 / sqrt(30), about a fifth
+    assert (np.abs(np.log(pace / TRUTH)) < 0.9).all()
+
+
+def test_optimised_and_closed_form_maxima_agree(fitted):
+    closed = fit(conjugate_visits, GAPPED, method="em", seed=0, predictive=0, starts=2)
+    order = [np.argsort(t["posterior"]["pace"].values[0, 0, :, 0]) for t in (closed, fitted("em"))]
+    both = [
+        t["posterior"]["pace"].values[0, 0][o]
+        for t, o in zip((closed, fitted("em")), order, strict=True)
+    ]
+    np.testing.assert_allclose(both[0], both[1], rtol=1e-2)
+
+
+def test_a_conjugate_family_has_an_unknown_number_of_types():
+    options = {"chains": 1, "warmup": 60, "draws": 60}
+    tree = fit(
+        conjugate_visits, MINUTES, method="telescoping", seed=0, predictive=0, relabel=None,
+        **options,
+    )  # fmt: skip
+    assert np.isfinite(tree["posterior"]["pace"].values).all()
+
+
+def test_densities_and_types_of_new_rows_are_those_of_the_point(fitted):
+    tree = fitted("em")
+    pace, mix = (tree["posterior"][n].values[0, 0] for n in ("pace", "mix"))
+    joint = np.log(mix)[:, None] + stats.expon(scale=1 / pace[:, None]).logpdf(MINUTES).sum(-1)
+    total = np.logaddexp(*joint)
+    np.testing.assert_allclose(log_density(tree, MINUTES), total, rtol=1e-8)
+    types = predict(tree, MINUTES).transpose("visit", "cluster")
+    np.testing.assert_allclose(types, np.exp(joint - total).T, atol=1e-8)
+
+
+def test_new_rows_are_drawn_and_missing_cells_filled(fitted):
+    rows = generate(fitted("em"), rows=400, seed=0)["minutes"].values
+    assert rows.shape[-2:] == (400, 3) and (rows > 0).all()
+    filled = impute(fitted("gibbs"), GAPPED, draws=20, seed=0)["minutes"].values
+    absent = np.isnan(GAPPED)
+    np.testing.assert_allclose(filled[:, ~absent], np.tile(GAPPED[~absent], (20, 1)))
+    assert (filled[:, absent] > 0).all() and filled[:, absent].std(0).min() > 0
+
+
+@pytest.mark.parametrize("method", ["em", "gibbs"])
+def test_its_declared_picture_and_its_parameters_are_on_the_page(fitted, method, tmp_path: Path):
+    tree = fitted(method)
+    names = [plot.name for plot in choose_plots(tree)]
+    assert "profiles" in names and "clusters" not in names
+    page = write_report(tree, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "haste: " in page  # the components in words, by the default of `summarise`
