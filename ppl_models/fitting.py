@@ -1,4 +1,4 @@
-"""The one entrance: a program and data in, one DataTree out."""
+"""Fitting: a program and data in, one DataTree out."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ import xarray as xr
 from jax import random
 
 from ppl_models import catalogue
-from ppl_models.errors import whole_number
+from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.capabilities import require
-from ppl_models.inference.problem import Problem
+from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.suitability import refuse_priors, refuse_unsuitable
+from ppl_models.posterior.build.tree import build_tree
+from ppl_models.posterior.labels.allocations import Allocations
+from ppl_models.posterior.labels.methods import METHODS
+from ppl_models.posterior.labels.relabel import relabelled
+from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.program.compiling import make_room
 from ppl_models.program.json_text import to_json
 from ppl_models.program.precision import scope
@@ -47,13 +52,16 @@ def fit(
         fixed: global site -> value that it is held at.
         progress: show progress bars on long work.
         predictive: draws of prior and posterior predictive data that are kept.
-        relabel: how the clusters of draws are brought into one order ("ecr", "ecr-iterative",
-            "stephens"), so that each cluster means the same in every draw; None leaves them.
+        relabel: how label switching is undone ("ecr", "ecr-iterative", "stephens"), so that each
+            cluster means the same in every draw; None leaves the draws as they are.
         **arguments: the program's and the method's own, each by its name. ``vocabulary`` may be a
             ``Vocabulary``, which the sequences are read in; without it their own tokens are.
 
     Returns:
-        The one result, see ``ppl_models.posterior.build.tree``.
+        A tree of groups that ArviZ reads, whatever the method: see
+        ``ppl_models.posterior.build.tree``, and ``posterior.result.schema`` for what it says of
+        itself. The conventions are those of InferenceData; Kumar, Carroll, Hartikainen and Martin
+        (2019), ArviZ, Journal of Open Source Software 4.
 
     Raises:
         InputError: what was wrong with the input, where, and what to do.
@@ -64,15 +72,16 @@ def fit(
     >>> tree["posterior"]["loc"].values.round(1).ravel().tolist()
     [0.0, 10.0]
     """
-    from ppl_models.posterior.build.tree import build_tree
-
     function = catalogue.program(program)
-    module = catalogue.method(method)
-    run = getattr(module, method)
+    run = getattr(catalogue.method(method), method)
     program_arguments, options = split(function, run, arguments, method)
     options = whole_arguments(run, options)
     whole_number("seed", seed, least=0)
     whole_number("predictive", predictive, least=0)
+    if relabel is not None and relabel not in METHODS:
+        raise InputError(
+            f"relabel is {relabel!r}: choose one of {', '.join(METHODS)}, or None to leave labels"
+        )
     program_arguments, like = take_vocabulary(program_arguments)
     started = time.perf_counter()
     make_room()
@@ -104,9 +113,13 @@ def fit(
             **result.attributes,
         }
         tree = build_tree(problem, result, observed, random.fold_in(key, 1), attributes, predictive)
-        may_move = result.exchangeable and not structure.locals and problem.exchangeable
-    if relabel is None or result.kind != "draws" or not may_move:
-        return tree
-    from ppl_models.posterior.labels.relabel import relabel as bring_into_order
+        if relabel is None or not _switches_labels(problem, result):
+            return tree
+        fitted = RestoredFit.of_result(tree, problem, result, observed)
+        return relabelled(Allocations(tree, fitted=fitted), relabel, seed=seed)
 
-    return bring_into_order(tree, method=relabel, seed=seed)
+
+def _switches_labels(problem: Problem, result: Result) -> bool:
+    """Whether draws may differ in nothing but the order of their clusters or states."""
+    draws = result.kind == "draws" and result.exchangeable
+    return draws and not problem.structure.locals and problem.exchangeable

@@ -10,11 +10,12 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))  # what tests of several rooms import
 
 # before anything imports matplotlib or JAX; most tests compile for longer than they run, so that
 # compiling well would cost time, not save it (see the fixture thorough_compilation)
@@ -113,6 +114,62 @@ def built_ins() -> dict[str, Any]:
 def own() -> Any:
     """Programs of a user's own."""
     return _module("own_programs", Path(__file__).parent / "program" / "own_programs.py")
+
+
+NAMES = ["width", "height", "depth"]
+
+
+@pytest.fixture(scope="session")
+def named() -> Callable:
+    """Data with names: of the columns, and of the rows (letters)."""
+    import numpy as np
+    import pandas as pd
+
+    def of(row: Any, data: Any = None) -> Any:
+        data = row.to_fit if data is None else data
+        if isinstance(data, list) or row.site == "tokens" or np.ndim(data) == 3:
+            return data
+        labels = [chr(ord("a") + i) for i in range(len(data))]
+        if data.ndim == 1:
+            return pd.Series(data, labels, name=NAMES[0])
+        return pd.DataFrame(data, labels, NAMES[: data.shape[1]])
+
+    return of
+
+
+#: how points are looked for here
+POINTS = {"em": {"starts": 4, "tolerance": 1e-13}, "map": {"starts": 4, "steps": 40}}
+
+
+@pytest.fixture(scope="session")
+def trees(named: Callable) -> Callable:
+    """``trees(row, method, **options)``: a fit to named data, made once."""
+    made: dict[Any, Any] = {}
+
+    def of(row: Any, method: str | None = None, **options: Any) -> Any:
+        from ppl_models import fit
+
+        method = method or row.point
+        key = (row.label, method, *sorted(options.items()))
+        if key not in made:
+            chosen = POINTS.get(method, {})
+            made[key] = fit(
+                row.name,
+                named(row),
+                method=method,
+                seed=0,
+                **{"predictive": 6, **row.options, **chosen, **options},
+            )
+        return made[key]
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def drawn(built_ins: dict[str, Any], trees: Callable) -> Any:
+    """Draws by NUTS of the univariate Gaussian mixture, two chains."""
+    row = built_ins["gaussian_mixture univariate"]
+    return trees(row, "nuts", chains=2, warmup=150, draws=150, starts=4)
 
 
 @pytest.fixture

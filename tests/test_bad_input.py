@@ -197,7 +197,7 @@ def test_new_rows_must_fit_the_fit(folder: Path, capsys: pytest.CaptureFixture[s
     chain = ["fit", "markov_chain", "names.txt", "--method", "em", "--out", "m.nc"]
     assert main([*chain, *quick]) == 0
     assert "unknown token 'z'" in refused(capsys, "predict m.nc unknown.txt")
-    assert "assigns nothing" in refused(capsys, "predict m.nc names.txt")
+    assert "assigns rows to no clusters" in refused(capsys, "predict m.nc names.txt")
 
 
 def test_new_graphs_must_fit_the_fit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -211,7 +211,7 @@ def test_new_graphs_must_fit_the_fit(folder: Path, capsys: pytest.CaptureFixture
         capsys, "generate g.nc --rows 2 --length 1"
     )
     assert "temperature is -1" in refused(capsys, "generate g.nc --rows 2 --temperature -1")
-    assert "assigns nothing" in refused(capsys, "predict g.nc graphs.g6")
+    assert "assigns rows to no clusters" in refused(capsys, "predict g.nc graphs.g6")
     assert "line 2 of wrong.g6" in refused(capsys, "predict g.nc wrong.g6")
 
 

@@ -1,6 +1,6 @@
-"""Does the fit predict rows that it has not seen, and how much does the prior decide?
+"""Leave-one-out predictive checks, and sensitivity to the prior.
 
-Both by importance weights on the draws at hand, computed by ArviZ: leave-one-out probability
+Both reweight the draws at hand by importance weights, computed by ArviZ: leave-one-out probability
 integral transforms (Gelman et al. 2013, §6.3; Vehtari, Gelman and Gabry 2017) and power-scaling
 sensitivity (Kallioinen et al. 2024).
 """
@@ -16,23 +16,24 @@ import pandas as pd
 import xarray as xr
 
 from ppl_models import memory
+from ppl_models.data.missing import missing_cells
 from ppl_models.diagnostics.label_invariants import invariants
 from ppl_models.errors import InputError, whole_number
-from ppl_models.inference.method import Method
-from ppl_models.inference.problem import Result
-from ppl_models.posterior.density.rows import density_of_draws
-from ppl_models.posterior.labels.allocations import require_draws
-from ppl_models.posterior.result.restore import RestoredFit, restore
+from ppl_models.posterior.density.prediction import log_densities
+from ppl_models.posterior.labels.allocations import Allocations, require_draws
+from ppl_models.posterior.result.restore import RestoredFit, restored, thinning
+from ppl_models.posterior.result.schema import facts_of, thinning_of
 from ppl_models.posterior.simulate.predictive import draw_data
-from ppl_models.program.precision import scope
 
 
 def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset:
-    """Where every observed cell lies among predictions that were made without its row.
+    """Leave-one-out probability integral transform of every observed cell.
 
-    Uniform numbers where the fit predicts well; heaped in the middle where its predictions are too
-    wide, at both ends where they are too narrow. Discrete values are spread at random over the
-    probability of their own value.
+    The predictive distribution function of a cell, under the posterior without its row, at the
+    observed value: uniform where the fit predicts well, concentrated in the middle where its
+    predictions are too wide, at both ends where they are too narrow. Discrete values are spread
+    at random over the probability of their own value. Gelman et al. (2013), §6.3; the weights are
+    those of Vehtari, Gelman and Gabry (2017).
 
     Args:
         tree: a fit with draws of real, binary, count or categorical data.
@@ -41,6 +42,7 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
 
     Returns:
         For every emission site, numbers in [0, 1] in the shape of its data; NaN for missing cells.
+        The attribute ``largest_pareto_k`` of each tells how far its weights can be relied on.
 
     Raises:
         InputError: a point, or sequences, which have no order to be placed in.
@@ -54,44 +56,49 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
     whole_number("seed", seed, least=0)
     whole_number("draws", draws)
     require_draws(tree, "leave-one-out prediction")
-    with scope(tree.attrs.get("precision", "float64")):
-        found = restore(tree, draws=draws)
-        if any("position" in o.dims for o in found.observed.values()):
-            raise InputError("sequences have no order that a prediction could be above or below")
-        cells = sum(o.values.size for o in found.observed.values())
-        count = len(next(iter(found.values.values())))
-        if cells * count > memory.REPLICATED_NUMBERS and draws > 25:
-            return loo_pit(
-                tree, draws=max(25, draws * memory.REPLICATED_NUMBERS // (cells * count)), seed=seed
-            )
-        replicated = draw_data(found.problem, found.values, jax.random.key(seed), count)
-        density = _density(tree, found, draws)
-    weights, shapes = _weights(density)
-    places = {
-        name: _place(data.values, replicated[name], weights, shapes, data.dims, seed)
-        for name, data in found.observed.items()
+    facts = facts_of(tree)
+    if any("position" in emission.dims for emission in facts.emissions):
+        raise InputError("sequences have no order that a prediction could be above or below")
+    with restored(tree, draws=_affordable(tree, draws)) as fitted:
+        key = jax.random.key(seed)
+        replicated = draw_data(fitted.problem, fitted.values, key, fitted.samples)
+        weights, shapes = _weights(_density(fitted))
+    transforms = {
+        name: _transform(data.values, replicated[name], weights, shapes, data.dims, seed)
+        for name, data in fitted.observed.items()
         if name in replicated
     }
-    named = {
-        dim: labels
-        for data in found.observed.values()
-        for dim, labels in data.coords.items()
+    labels = {
+        dim: values
+        for data in fitted.observed.values()
+        for dim, values in data.coords.items()
         if dim in data.dims
     }
-    return xr.Dataset(places).assign_coords(named)
+    return xr.Dataset(transforms).assign_coords(labels)
 
 
-def _density(tree: xr.DataTree, found: RestoredFit, draws: int) -> xr.DataArray:
+def _affordable(tree: xr.DataTree, draws: int) -> int:
+    """As many draws a chain as replicated data are held of at once, but no fewer than 25."""
+    posterior = tree["posterior"].sizes
+    used = len(range(0, posterior["draw"], thinning(posterior["draw"], draws)))
+    data = tree["observed_data"].to_dataset().data_vars.values()
+    cells = used * posterior["chain"] * sum(variable.size for variable in data)
+    return (
+        draws
+        if cells <= memory.REPLICATED_NUMBERS
+        else min(draws, max(25, draws * memory.REPLICATED_NUMBERS // cells))
+    )
+
+
+def _density(fitted: RestoredFit) -> xr.DataArray:
     """Log-density ``(chain, draw, row)`` of the fitted rows: the fit's own, if of all draws."""
-    total = tree["posterior"].sizes["draw"]
+    tree, total = fitted.tree, fitted.tree["posterior"].sizes["draw"]
     if "log_likelihood" in tree.children and tree["log_likelihood"].sizes["draw"] == total:
-        (held,) = tree["log_likelihood"].dataset.data_vars.values()
-        used = np.arange(total)[:: max(1, total // draws)]  # as ``restore`` takes them
-        kept = held.transpose("chain", "draw", ...).isel(draw=used).values
-        return xr.DataArray(kept, dims=("chain", "draw", "row"))
-    shaped = {n: v.reshape(*found.shape, *v.shape[1:]) for n, v in found.values.items()}
-    result = Result(shaped, Method("draws"), {})
-    density = density_of_draws(found.problem, result, memory.REPLICATED_NUMBERS * 10).log_density
+        (stored,) = tree["log_likelihood"].dataset.data_vars.values()
+        every = thinning_of(total, fitted.shape[1])
+        density = stored.transpose("chain", "draw", ...).values[:, ::every]
+    else:
+        density = log_densities(fitted).values
     return xr.DataArray(density, dims=("chain", "draw", "row"))
 
 
@@ -104,7 +111,7 @@ def _weights(density: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
     return stacked.values, shapes.values
 
 
-def _place(
+def _transform(
     data: np.ndarray,
     replicated: np.ndarray,
     weights: np.ndarray,
@@ -112,31 +119,33 @@ def _place(
     dims: tuple[str, ...],
     seed: int,
 ) -> xr.DataArray:
-    """The weighted share of replications below every cell."""
+    """The weighted fraction of replicated values below every cell."""
     rows = len(data)
-    flat, drawn = data.reshape(rows, -1), replicated.reshape(len(replicated), rows, -1)
-    share = np.exp(weights - weights.max(1, keepdims=True))
-    share = (share / share.sum(1, keepdims=True)).T[:, :, None]
-    below = (share * (drawn < flat)).sum(0)
-    equal = (share * (drawn == flat)).sum(0)
-    spread = np.random.default_rng(seed).uniform(size=flat.shape)
+    cells, drawn = data.reshape(rows, -1), replicated.reshape(len(replicated), rows, -1)
+    fractions = np.exp(weights - weights.max(1, keepdims=True))
+    fractions = (fractions / fractions.sum(1, keepdims=True)).T[:, :, None]
+    below = (fractions * (drawn < cells)).sum(0)
+    equal = (fractions * (drawn == cells)).sum(0)
+    spread = np.random.default_rng(seed).uniform(size=cells.shape)
     # so many replications leave a gap of one between them in which the cell may lie
-    effective = 1 / (share**2).sum(0)
-    place = (effective * below + spread * (effective * equal + 1)) / (effective + 1)
-    gaps = np.isnan(flat) if flat.dtype.kind == "f" else flat < 0
-    found = np.where(gaps, np.nan, place).reshape(data.shape)
-    return xr.DataArray(found, dims=dims, attrs={"largest_pareto_k": float(shapes.max())})
+    effective = 1 / (fractions**2).sum(0)
+    transform = (effective * below + spread * (effective * equal + 1)) / (effective + 1)
+    values = np.where(missing_cells(cells), np.nan, transform).reshape(data.shape)
+    return xr.DataArray(values, dims=dims, attrs={"largest_pareto_k": float(shapes.max())})
 
 
 def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
-    """How much the posterior moves when the prior, or the likelihood, is weighed a bit more.
+    """How much the posterior moves when the prior, or the likelihood, is weighted a bit more.
+
+    Power-scaling of Kallioinen, Paananen, Bürkner and Vehtari (2024), Detecting and diagnosing
+    prior and likelihood sensitivity with power-scaling, Statistics and Computing 34.
 
     Args:
         tree: a fit with draws; clusters in one order (as ``fit`` leaves them).
         threshold: a distance from which on a quantity is called sensitive.
 
     Returns:
-        A line a quantity, label-free ones first: distances under a changed ``prior`` and
+        One row a quantity, label-invariant ones first: distances under a changed ``prior`` and
         ``likelihood``, and ArviZ's ``diagnosis``.
 
     Raises:
@@ -149,39 +158,46 @@ def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
     ['prior', 'likelihood', 'diagnosis']
     """
     require_draws(tree, "prior sensitivity")
-    missing = {"log_prior", "log_likelihood"} - set(tree.children)
-    if missing:
-        raise InputError(f"the tree has no group '{sorted(missing)[0]}': fit again")
-    weighed = tree["log_prior"].to_dataset().to_dataarray().sum("variable")
-    if float(weighed.max() - weighed.min()) < 1e-9 * (1 + float(abs(weighed).max())):
-        raise InputError("all priors are flat: weighing them more or less would change nothing")
-    likelihood = tree["log_likelihood"].to_dataset()
-    units = {str(tree.attrs.get("plate", "row"))}
-    posterior = tree["posterior"].to_dataset()
-    names = [n for n, v in posterior.data_vars.items() if not units & set(v.dims)]
-    posterior = posterior[names].isel(draw=_kept(posterior, likelihood))
-    free = invariants(tree).isel(draw=_kept(tree["posterior"].to_dataset(), likelihood))
-    free = free[
-        [n for n, v in free.data_vars.items() if v.ndim == 2 and n != "lp" and float(v.std()) > 0]
-    ]
-    varying = [
-        n for n, v in posterior.data_vars.items() if bool((v.std(("chain", "draw")) > 0).all())
-    ]
-    quantities = free.drop_vars("draw", errors="ignore").merge(
-        posterior[varying].drop_vars("draw", errors="ignore"), compat="override"
-    )
-    prior = tree["log_prior"].to_dataset()
-    prior = prior.isel(draw=_kept(prior, likelihood)).drop_vars("draw", errors="ignore")
-    total = likelihood.drop_vars("draw", errors="ignore").to_dataarray().sum("variable")
-    rows = [d for d in total.dims if d not in ("chain", "draw")]
-    shown = xr.DataTree.from_dict({
-        "posterior": quantities,
-        "log_prior": prior,
-        "log_likelihood": xr.Dataset({"data": total.sum(rows)}),
-    })  # fmt: skip
-    return arviz_stats.psense_summary(shown, threshold=threshold)
+    absent = {"log_prior", "log_likelihood"} - set(tree.children)
+    if absent:
+        raise InputError(f"the tree has no group '{sorted(absent)[0]}': fit again")
+    likelihood, prior = tree["log_likelihood"].to_dataset(), tree["log_prior"].to_dataset()
+    total = prior.to_dataarray().sum("variable")
+    if float(total.max() - total.min()) < 1e-9 * (1 + float(abs(total).max())):
+        raise InputError("all priors are flat: weighting them more or less would change nothing")
+    allocations = Allocations(tree)
+    used = slice(None, None, thinning_of(allocations.shape[1], likelihood.sizes["draw"]))
+
+    def thinned(dataset: xr.Dataset) -> xr.Dataset:
+        return dataset.isel(draw=used).drop_vars("draw", errors="ignore")
+
+    free = _varying_invariants(allocations)
+    posterior = _varying_variables(allocations)
+    by_row = likelihood.drop_vars("draw", errors="ignore").to_dataarray().sum("variable")
+    rows = [d for d in by_row.dims if d not in ("chain", "draw")]
+    groups = {
+        "posterior": thinned(free).merge(thinned(posterior), compat="override"),
+        "log_prior": thinned(prior),
+        "log_likelihood": xr.Dataset({"data": by_row.sum(rows)}),
+    }
+    return arviz_stats.psense_summary(xr.DataTree.from_dict(groups), threshold=threshold)
 
 
-def _kept(posterior: xr.Dataset, likelihood: xr.Dataset) -> slice:
-    """The draws that pointwise log-likelihoods are kept of."""
-    return slice(None, None, -(-posterior.sizes["draw"] // likelihood.sizes["draw"]))
+def _varying_invariants(allocations: Allocations) -> xr.Dataset:
+    """Label-invariant quantities of one number a draw, which is not the log posterior itself."""
+    quantities = invariants(allocations, responsibilities=False)
+    names = [
+        n for n, v in quantities.data_vars.items() if v.ndim == 2 and n != "lp" and v.std() > 0
+    ]
+    return quantities[names]
+
+
+def _varying_variables(allocations: Allocations) -> xr.Dataset:
+    """The posterior's variables, those of single rows left out, and those that never move."""
+    unit = allocations.facts.unit
+    names = [
+        n
+        for n, v in allocations.posterior.data_vars.items()
+        if unit not in v.dims and bool((v.std(("chain", "draw")) > 0).all())
+    ]
+    return allocations.posterior[names]

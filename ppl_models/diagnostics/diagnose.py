@@ -1,7 +1,7 @@
 """Can this fit be trusted? Said in words, with what is wrong and what to do about it.
 
-Convergence is judged on quantities that do not know labels (:mod:`.invariants`); the parameters
-of components only then say whether labels are in order.
+Convergence is judged on label-invariant quantities (:mod:`.label_invariants`); the parameters of
+components only then tell whether labels are in order.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 import xarray as xr
 
+from ppl_models.diagnostics.draws import examine_draws
 from ppl_models.diagnostics.findings import SEVERITIES, Finding
+from ppl_models.diagnostics.point import examine_point
 from ppl_models.errors import InputError
 from ppl_models.posterior.labels.allocations import Responsibilities
 
@@ -60,26 +62,25 @@ def diagnose(
 ) -> Diagnosis:
     """Say whether a fit can be trusted, what is wrong and what to do.
 
-    For draws: whether chains agree on label-free quantities, how many effective draws there are,
-    what the sampler complained about, whether labels are in order, whether components are empty.
-    For a point: whether starts agree, whether the kept one converged, empty and collapsed
-    components; R-hat is never computed for a point.
+    For draws: whether chains agree on label-invariant quantities (rank-normalised split R-hat and
+    effective sample sizes of Vehtari et al. 2021), divergences, tree depth and energy (Betancourt
+    2017), whether labels are in order, whether components are empty. For a point: whether starts
+    agree, whether the kept one converged, empty and collapsed components; R-hat is never computed
+    for a point.
 
     Args:
-        tree: any result.
+        tree: a fit.
         responsibilities: ``(tree, rows=, draws=) -> (draw, row, cluster)``; default: computed by
-            the program that the tree names, if it names one.
-        seed: of the rows and pairs that are followed.
+            the fit's program.
+        seed: of the rows and pairs of rows that are followed.
 
     Raises:
-        InputError: when the tree has no posterior.
+        InputError: when the tree is no fit.
 
-    Example:
-        >>> import numpy as np
-        >>> draws = np.random.default_rng(0).normal(size=(4, 1000))
-        >>> group = xr.Dataset({"loc": (("chain", "draw"), draws)})
-        >>> print(diagnose(xr.DataTree.from_dict({"posterior": group})).verdict)
-        This fit can be trusted.
+    >>> from ppl_models import fit
+    >>> x = [-1.0, -0.9, -1.1, -0.8, 9.0, 9.1, 8.9, 9.2]
+    >>> print(diagnose(fit("gaussian_mixture", x, method="em", seed=0, clusters=2)).verdict)
+    This fit can be trusted.
     """
     if "posterior" not in tree.children:
         raise InputError(
@@ -87,11 +88,7 @@ def diagnose(
             "of a fit."
         )
     if tree.attrs.get("kind") == "point":
-        from ppl_models.diagnostics.point import examine_point
-
         return _concluded(*examine_point(tree))
-    from ppl_models.diagnostics.draws import examine_draws
-
     return _concluded(*examine_draws(tree, responsibilities, seed))
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a set of chains: the checks behind :func:`~.diagnosis.diagnose`.
+"""Checks of a fit with draws: convergence, effective draws, labels, empty components.
 
 Thresholds and their sources are the constants below. A quantity is flagged at R-hat 1.01 only
 when there are enough draws to tell 1.01 from chance.
@@ -6,7 +6,7 @@ when there are enough draws to tell 1.01 from chance.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -17,15 +17,12 @@ from ppl_models.diagnostics.label_invariants import convergence_table, invariant
 from ppl_models.diagnostics.sampler import sampler_findings
 from ppl_models.errors import InputError
 from ppl_models.posterior.labels.allocations import (
-    ASSIGNMENT,
+    Allocations,
     Responsibilities,
-    cluster_count,
-    component_count,
     dataset_of,
-    drawn_assignments,
-    responsibility_function,
-    unit_dimension,
 )
+from ppl_models.posterior.labels.methods import METHODS
+from ppl_models.posterior.result.schema import cluster_weights
 
 #: Rank-normalised split R-hat above this is a warning: Vehtari, Gelman, Simpson, Carpenter and
 #: Buerkner (2021), Rank-normalization, folding, and localization, Bayesian Analysis 16, section 4.
@@ -54,37 +51,31 @@ UNCLEAR_SHARE = 0.1
 def examine_draws(
     tree: xr.DataTree, responsibilities: Responsibilities | None, seed: int
 ) -> tuple[list[Finding], pd.DataFrame]:
-    """All findings about a tree of draws, and the table of R-hat and ESS."""
-    quantities = _invariants(tree, responsibilities, seed)
+    """All findings about a fit with draws, and the table of R-hat and ESS."""
+    allocations = Allocations(tree, responsibilities)
+    quantities = _invariants(allocations, seed)
     table = convergence_table(tree, quantities)
-    sizes = dataset_of(tree, "posterior").sizes
-    chains, draws = sizes["chain"], sizes["draw"]
-    label_free = table[table["kind"] != "component"]
-    if label_free.empty and not component_count(tree):
-        label_free = table
+    chains, draws = allocations.shape
+    invariant = table[table["kind"] != "component"]
+    if invariant.empty and not allocations.components:
+        invariant = table
     findings = _not_finite(tree) + sampler_findings(tree)
-    agreement = _agreement(tree, quantities, label_free, chains, draws)
+    agreement = _agreement(tree, quantities, invariant, chains, draws)
     findings += agreement
-    disagree = any(finding.severity == "problem" for finding in agreement)
-    if not disagree:
+    if not any(finding.severity == "problem" for finding in agreement):
         findings += _effective_draws(table, chains)
         findings += _labels(tree, table, draws)
-    findings += _relabelling(tree) + _empty(tree)
+    findings += _relabelling(tree) + _empty(allocations)
     return findings, table
 
 
-def _invariants(
-    tree: xr.DataTree, responsibilities: Responsibilities | None, seed: int
-) -> xr.Dataset:
-    """Invariants, with those of responsibilities where the program can be had from the tree."""
-    function: Callable[..., np.ndarray] | None = responsibilities
-    if function is None and "program" in tree.attrs and component_count(tree):
-        try:
-            return invariants(tree, responsibilities=responsibility_function(None), seed=seed)
-        except (ImportError, InputError, KeyError, OSError):
-            # The program may be gone, or the tree another's: the other invariants still stand.
-            function = None
-    return invariants(tree, responsibilities=function, seed=seed)
+def _invariants(allocations: Allocations, seed: int) -> xr.Dataset:
+    """Invariants, with those of responsibilities where the fit's program can be had."""
+    try:
+        return invariants(allocations, seed=seed)
+    except (ImportError, InputError, KeyError, OSError):
+        # the program of the fit may be gone: the other invariants still stand
+        return invariants(allocations, responsibilities=False, seed=seed)
 
 
 def _not_finite(tree: xr.DataTree) -> list[Finding]:
@@ -158,12 +149,12 @@ def _apart(
     if not wide:
         return None
     name = "lp" if "lp" in wide else max(wide, key=lambda key: wide[key][0])
-    _, apart, others, low, high = wide[name]
+    _, apart, rest, low, high = wide[name]
     noun, verb = ("Chain", "sits") if len(apart) == 1 else ("Chains", "sit")
     return Finding(
         "problem",
         f"{noun} {', '.join(map(str, apart))} {verb} in another mode than "
-        f"{', '.join(map(str, others))}: the mean of {name} is {low:.6g} against {high:.6g} "
+        f"{', '.join(map(str, rest))}: the mean of {name} is {low:.6g} against {high:.6g} "
         f"(R-hat {r_hat[name]:.2f}).",
         "The draws cannot be pooled. Start chains from the best of many EM starts, run longer, or "
         "compare the modes by lp and report them apart.",
@@ -180,9 +171,9 @@ def _gap(values: np.ndarray) -> tuple[float, list[int], list[int], float, float]
     order = np.argsort(means, kind="stable")
     gaps = np.diff(means[order])
     cut = int(gaps.argmax()) + 1
-    apart, others = sorted([sorted(order[:cut].tolist()), sorted(order[cut:].tolist())], key=len)
+    apart, rest = sorted([sorted(order[:cut].tolist()), sorted(order[cut:].tolist())], key=len)
     width = float(gaps.max()) / spread if spread > 0 else np.inf
-    return width, apart, others, float(means[apart].mean()), float(means[others].mean())
+    return width, apart, rest, float(means[apart].mean()), float(means[rest].mean())
 
 
 def _unmixed(name: str, r_hat: float) -> Finding:
@@ -272,32 +263,25 @@ def _relabelling(tree: xr.DataTree) -> list[Finding]:
     if share <= UNCLEAR_SHARE:
         return [Finding("ok", f"Relabelling is clear-cut for {1 - share:.1%} of the draws.")]
     what = f"Relabelling is not clear-cut for {share:.1%} of the draws: some components can hardly"
-    if attributes.get("method") == "order":
+    if not METHODS[attributes.get("method", "ecr")].by_rows:
         advice = "Order by a variable that tells components apart, or call relabel(tree, 'ecr')."
         return [Finding("warning", f"{what} be ordered.", advice)]
     advice = "Report label-free quantities, or fit fewer clusters."
     return [Finding("warning", f"{what} be told apart.", advice)]
 
 
-def _empty(tree: xr.DataTree) -> list[Finding]:
-    """Components to which most draws give no row."""
-    clusters = cluster_count(tree)
-    if not clusters:
-        return []
-    posterior = dataset_of(tree, "posterior")
-    drawn = drawn_assignments(tree)
-    if "weights" in posterior and posterior["weights"].dims[2:] == ("cluster",):
-        try:
-            rows = unit_dimension(tree)[1]
-        except InputError:
-            return []
-        counts = np.sort(posterior["weights"].values.reshape(-1, clusters), axis=1) * rows
-    elif drawn is not None and ASSIGNMENT in posterior:
-        counts = np.array([np.bincount(row[row >= 0], minlength=clusters) for row in drawn])
-        counts = np.sort(counts, axis=1)
+def _empty(allocations: Allocations) -> list[Finding]:
+    """Clusters to which most draws give no row."""
+    clusters = allocations.facts.clusters
+    weights = cluster_weights(allocations.tree)
+    if weights is not None:
+        counts = weights.values.reshape(-1, clusters) * allocations.unit[1]
+    elif (drawn := allocations.counts()) is not None:
+        counts = drawn
     else:
         return []
-    empty = int(((counts < EMPTY_ROWS).mean(axis=0) > EMPTY_SHARE).sum())
+    ranked = np.sort(counts, axis=1)
+    empty = int(((ranked < EMPTY_ROWS).mean(axis=0) > EMPTY_SHARE).sum())
     if not empty:
         return [Finding("ok", f"All {clusters} components are in use.")]
     noun, verb = ("component", "is") if empty == 1 else ("components", "are")

@@ -1,4 +1,4 @@
-"""What a posterior says whatever its components are called, for diagnostics to look at.
+"""Label-invariant quantities of a posterior, on which convergence is judged.
 
 R-hat of a component's parameter is high on a perfectly good fit when chains number components
 differently. The quantities here do not change under renumbering, so when they disagree between
@@ -16,17 +16,13 @@ import xarray as xr
 
 from ppl_models.posterior.labels.allocations import (
     ASSIGNMENT,
-    Responsibilities,
-    ResponsibilityBlocks,
+    Allocations,
     choose_rows,
-    cluster_count,
-    component_count,
     dataset_of,
-    drawn_assignments,
-    unit_dimension,
 )
 from ppl_models.posterior.labels.apply import is_component_wise
 from ppl_models.posterior.labels.convergence import strides
+from ppl_models.posterior.result.schema import cluster_weights
 
 #: Rows whose mixture density is followed.
 POINTS = 5
@@ -40,35 +36,36 @@ COLUMNS = ("kind", "r_hat", "ess_bulk", "ess_tail")
 
 
 def invariants(
-    tree: xr.DataTree, *, responsibilities: Responsibilities | None = None, seed: int = 0
+    allocations: Allocations, *, responsibilities: bool = True, seed: int = 0
 ) -> xr.Dataset:
-    """Label-free quantities of every draw, as far as the tree holds what they need.
+    """Label-invariant quantities of every draw, as far as the fit holds what they need.
 
     Args:
-        tree: a result with draws.
-        responsibilities: ``(tree, rows=, draws=) -> (draw, row, cluster)``; without it the last
-            two quantities are left out.
+        allocations: of a fit with draws.
+        responsibilities: whether to compute the last two quantities, which need responsibilities.
         seed: of sampled rows and pairs.
 
     Returns:
         Variables with dims chain, draw and perhaps one more: ``lp``; ``total_log_likelihood``;
         ``log_density (point)``, the mixture's at a few rows; ``sorted_weights (rank)``;
-        ``assignment_agreement``, the share of pairs of rows that a draw puts together;
+        ``assignment_agreement``, the fraction of pairs of rows that a draw puts together;
         ``responsibility_entropy``, mean over sampled rows, in nats; ``coassignment (pair)``.
     """
-    found: dict[str, xr.DataArray] = {}
-    if "sample_stats" in tree.children and "lp" in dataset_of(tree, "sample_stats"):
-        found["lp"] = _plain(dataset_of(tree, "sample_stats")["lp"])
-    found |= _of_log_likelihood(tree)
-    posterior = dataset_of(tree, "posterior")
-    if "weights" in posterior and posterior["weights"].dims[2:] == ("cluster",):
-        weights = -np.sort(-posterior["weights"].values, axis=-1)
-        found["sorted_weights"] = xr.DataArray(weights, dims=("chain", "draw", "rank"))
-    if ASSIGNMENT in posterior:
-        found["assignment_agreement"] = _agreement(tree)
-    if responsibilities is not None and component_count(tree):
-        found |= _of_responsibilities(tree, responsibilities, seed)
-    return xr.Dataset(found)
+    tree = allocations.tree
+    quantities: dict[str, xr.DataArray] = {}
+    if "lp" in tree["sample_stats"]:
+        quantities["lp"] = _plain(dataset_of(tree, "sample_stats")["lp"])
+    quantities |= _of_log_likelihood(tree, allocations.facts.emission.site)
+    weights = cluster_weights(tree)
+    if weights is not None:
+        if weights.sizes["draw"] == allocations.shape[1]:
+            ordered = -np.sort(-weights.transpose("chain", "draw", ...).values, axis=-1)
+            quantities["sorted_weights"] = xr.DataArray(ordered, dims=("chain", "draw", "rank"))
+    if (counts := allocations.counts()) is not None:
+        quantities["assignment_agreement"] = _agreement(counts, allocations.shape)
+    if responsibilities and allocations.components:
+        quantities |= _of_responsibilities(allocations, seed)
+    return xr.Dataset(quantities)
 
 
 def convergence_table(tree: xr.DataTree, quantities: xr.Dataset) -> pd.DataFrame:
@@ -127,62 +124,50 @@ def _plain(variable: xr.DataArray) -> xr.DataArray:
     return variable.transpose("chain", "draw", ...).drop_vars(list(variable.coords))
 
 
-def _of_log_likelihood(tree: xr.DataTree) -> dict[str, xr.DataArray]:
-    """The total log likelihood and the log density at a few rows."""
+def _of_log_likelihood(tree: xr.DataTree, site: str) -> dict[str, xr.DataArray]:
+    """The total log-likelihood, and the log-density of a few rows."""
     if "log_likelihood" not in tree.children:
         return {}
-    group = dataset_of(tree, "log_likelihood")
-    site = tree.attrs.get("data_site", next(iter(group.data_vars), None))
-    if site not in group.data_vars:
+    stored = dataset_of(tree, "log_likelihood")[site]
+    if stored.sizes["draw"] != tree["posterior"].sizes["draw"]:  # of thinned draws
         return {}
-    values = _plain(group[site])
-    total = values.sum(values.dims[2:]) if values.ndim > 2 else values
-    found = {"total_log_likelihood": total}
-    if values.ndim == 3:
-        count = values.shape[2]
-        rows = np.unique(np.linspace(0, count - 1, min(count, POINTS)).astype(int))
-        names = [str(name) for name in group[site][group[site].dims[-1]].values[rows]]
-        chosen = values.isel({values.dims[2]: rows}).rename({values.dims[2]: "point"})
-        found["log_density"] = chosen.assign_coords(point=names)
-    return found
+    values = _plain(stored)
+    rows = str(values.dims[2])
+    count = values.sizes[rows]
+    chosen = np.unique(np.linspace(0, count - 1, min(count, POINTS)).astype(int))
+    points = values.isel({rows: chosen}).rename({rows: "point"})
+    names = [str(name) for name in stored[rows].values[chosen]]
+    return {
+        "total_log_likelihood": values.sum(rows),
+        "log_density": points.assign_coords(point=names),
+    }
 
 
-def _agreement(tree: xr.DataTree) -> xr.DataArray:
-    """The share of ordered pairs of rows that have the same assignment, ``(chain, draw)``."""
-    drawn = drawn_assignments(tree)
-    assert drawn is not None
-    clusters = max(cluster_count(tree), int(drawn.max()) + 1)
-    counts = np.array([np.bincount(row[row >= 0], minlength=clusters) for row in drawn])
-    share = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)) ** 2
-    sizes = dataset_of(tree, "posterior").sizes
-    return xr.DataArray(
-        share.sum(axis=1).reshape(sizes["chain"], sizes["draw"]), dims=("chain", "draw")
-    )
+def _agreement(counts: np.ndarray, shape: tuple[int, int]) -> xr.DataArray:
+    """The fraction of ordered pairs of rows with the same assignment, ``(chain, draw)``."""
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return xr.DataArray((fractions**2).sum(axis=1).reshape(shape), dims=("chain", "draw"))
 
 
-def _of_responsibilities(
-    tree: xr.DataTree, function: Responsibilities, seed: int
-) -> dict[str, xr.DataArray]:
-    """Mean entropy of sampled rows, and the probability that sampled pairs belong together."""
-    rows = choose_rows(unit_dimension(tree)[1], ROWS, seed)
-    blocks = ResponsibilityBlocks(tree, rows, function, cache_bytes=0)
+def _of_responsibilities(allocations: Allocations, seed: int) -> dict[str, xr.DataArray]:
+    """Mean entropy of sampled rows, and the probability that sampled pairs share a component."""
+    rows = choose_rows(allocations.unit[1], ROWS, seed)
     generator = np.random.default_rng(seed)
-    most = PAIRS if len(rows) > 1 else 0
-    pairs = np.array([generator.choice(len(rows), 2, replace=False) for _ in range(most)])
+    count = PAIRS if len(rows) > 1 else 0
+    pairs = np.array([generator.choice(len(rows), 2, replace=False) for _ in range(count)])
     entropies, together = [], []
-    for block in blocks:
+    for block in allocations.blocks(rows, cache_bytes=0):
         logarithm = np.log(np.maximum(block, np.finfo(block.dtype).tiny))
         entropies.append(-(block * logarithm).sum(axis=-1).mean(axis=-1))
-        if most:
+        if count:
             together.append((block[:, pairs[:, 0]] * block[:, pairs[:, 1]]).sum(axis=-1))
-    sizes = dataset_of(tree, "posterior").sizes
-    shape = (sizes["chain"], sizes["draw"])
+    shape = allocations.shape
     entropy = np.concatenate(entropies).reshape(shape)
-    found = {"responsibility_entropy": xr.DataArray(entropy, dims=("chain", "draw"))}
-    if most:
+    quantities = {"responsibility_entropy": xr.DataArray(entropy, dims=("chain", "draw"))}
+    if count:
         names = [f"{rows[one]}~{rows[other]}" for one, other in pairs]
-        values = np.concatenate(together).reshape(*shape, most)
-        found["coassignment"] = xr.DataArray(
+        values = np.concatenate(together).reshape(*shape, count)
+        quantities["coassignment"] = xr.DataArray(
             values, dims=("chain", "draw", "pair"), coords={"pair": names}
         )
-    return found
+    return quantities

@@ -1,8 +1,7 @@
-"""What is wrong with a point: starts that disagree, no convergence, components that died."""
+"""Checks of a fit that is a point: starts that disagree, no convergence, components that died."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,41 +10,41 @@ import pandas as pd
 import xarray as xr
 
 from ppl_models.diagnostics.findings import Finding
-from ppl_models.errors import InputError
-from ppl_models.posterior.labels.allocations import cluster_count, dataset_of, unit_dimension
+from ppl_models.distributions.registry import family_class
+from ppl_models.posterior.labels.allocations import Allocations, dataset_of
+from ppl_models.posterior.result.schema import (
+    EmissionFacts,
+    cluster_weights,
+    emission_parameters,
+    facts_of,
+)
+from ppl_models.program.json_text import from_json
 
 #: Starts whose objective is within this of the kept one's, relative, have reached it.
 SAME_OBJECTIVE = 1e-6
 #: A component with fewer expected rows is empty.
 EMPTY_ROWS = 1.0
-#: A component narrower than this share of the data's standard deviation has collapsed.
+#: A component narrower than this fraction of the data's standard deviation has collapsed.
 COLLAPSED = 1e-3
-#: Methods whose scale is zero by construction.
-HARD_METHODS = ("kmeans", "hard")
 
 
 def examine_point(tree: xr.DataTree) -> tuple[list[Finding], pd.DataFrame]:
     """All findings about a point, and the table of starts."""
     table = starts_table(tree)
-    options = _options(tree)
-    alone = len(table) == 1 and bool(tree.attrs.get("closed_form", 0))
-    findings = [] if alone else _starts(table, options)
-    findings += _converged(table, options) + _empty(tree)
-    if tree.attrs.get("method") not in HARD_METHODS:
+    options = from_json(tree.attrs["configuration"])
+    only_optimum = len(table) == 1 and bool(tree.attrs.get("closed_form", 0))
+    findings = [] if only_optimum else _starts(table, options)
+    findings += _converged(table, options) + _empty(Allocations(tree))
+    # the scale of hard clusters is a by-product, which nothing keeps from zero
+    if facts_of(tree).assignments != "hard":
         findings += _collapsed(tree) or _collapsed_start(table)
     return findings, table
 
 
-def _options(tree: xr.DataTree) -> Mapping[str, Any]:
-    """The method's options, by name, for advice must not name what the method has not."""
-    options = json.loads(tree.attrs.get("configuration", "{}"))
-    return options or dict.fromkeys(("starts", "iterations", "tolerance"))
-
-
 def starts_table(tree: xr.DataTree) -> pd.DataFrame:
-    """A row a start: the objective where it ended, ``iterations``, and what the method says.
+    """One row a start: the last ``objective``, ``iterations``, ``converged``, ``kept``.
 
-    That is ``converged``, ``kept`` and, where the tree has it, ``collapsed``.
+    And ``collapsed``, where the method says so.
     """
     columns = ["objective", "iterations", "converged", "kept"]
     if "starts" not in tree.children:
@@ -64,7 +63,7 @@ def starts_table(tree: xr.DataTree) -> pd.DataFrame:
 
 
 def _starts(table: pd.DataFrame, options: Mapping[str, Any]) -> list[Finding]:
-    """How many starts reached the kept one's objective."""
+    """How many starts reached the objective of the kept one."""
     if table.empty or "kept" not in table or not table["kept"].any():
         return []
     findings = []
@@ -115,17 +114,13 @@ def _converged(table: pd.DataFrame, options: Mapping[str, Any]) -> list[Finding]
     return [Finding("problem", what, advice)]
 
 
-def _empty(tree: xr.DataTree) -> list[Finding]:
-    """Components with less than one expected row."""
-    posterior, clusters = dataset_of(tree, "posterior"), cluster_count(tree)
-    if not clusters or "weights" not in posterior:
+def _empty(allocations: Allocations) -> list[Finding]:
+    """Clusters with less than one expected row."""
+    weights = cluster_weights(allocations.tree)
+    if weights is None:
         return []
-    try:
-        rows = unit_dimension(tree)[1]
-    except InputError:
-        return []
-    weights = posterior["weights"].values.reshape(-1, clusters)[0]
-    empty = np.flatnonzero(weights * rows < EMPTY_ROWS)
+    rows = weights.isel(chain=0, draw=0).values * allocations.unit[1]
+    empty, clusters = np.flatnonzero(rows < EMPTY_ROWS), allocations.facts.clusters
     if not len(empty):
         return [Finding("ok", f"All {clusters} components are in use.")]
     return [
@@ -139,22 +134,15 @@ def _empty(tree: xr.DataTree) -> list[Finding]:
 
 def _collapsed(tree: xr.DataTree) -> list[Finding]:
     """Gaussian components that have shrunk to a point or a line."""
-    posterior = dataset_of(tree, "posterior")
-    spread = _data_spread(tree)
-    if spread is None or not cluster_count(tree):
+    emission = facts_of(tree).emission
+    deviations = _deviations(tree, emission)
+    covariances = _covariances(tree, emission)
+    if deviations is None or covariances is None:
         return []
-    width = None
-    if "covariance" in posterior:
-        covariance = posterior["covariance"].isel(chain=0, draw=0).values
-        scaled = covariance / np.multiply.outer(spread, spread)
-        width = np.sqrt(np.maximum(np.linalg.eigvalsh(scaled)[..., 0], 0))
-    elif "scale" in posterior:
-        scale = posterior["scale"].isel(chain=0, draw=0)
-        values = scale.transpose("cluster", ...).values if "cluster" in scale.dims else scale.values
-        width = (values / spread).min(axis=-1) if values.ndim == 2 else values / spread.min()
-    if width is None:
-        return []
-    collapsed = np.flatnonzero(np.atleast_1d(width) < COLLAPSED)
+    scaled = covariances / np.multiply.outer(deviations, deviations)
+    widths = np.sqrt(np.maximum(np.linalg.eigvalsh(scaled)[..., 0], 0))
+    narrowest = widths.reshape(len(widths), -1).min(axis=1)
+    collapsed = np.flatnonzero(narrowest < COLLAPSED)
     if not len(collapsed):
         return []
     return [
@@ -165,6 +153,23 @@ def _collapsed(tree: xr.DataTree) -> list[Finding]:
             "Give the scale a prior that keeps it from zero, or fit fewer clusters.",
         )
     ]
+
+
+def _covariances(tree: xr.DataTree, emission: EmissionFacts) -> np.ndarray | None:
+    """Covariances ``(component, ..., feature, feature)``; None of families that declare none."""
+    family: Any = family_class(emission.component_family or emission.family)
+    component = emission.component_dim
+    if component is None or family is None or family.component_picture != "ellipses":
+        return None
+    point, arrays = emission_parameters(tree).isel(chain=0, draw=0), {}
+    for name in family.parameter_axes:
+        values = point[name]
+        if component in values.dims:
+            values = values.transpose(component, ...)
+        elif name not in family.shared_parameters:  # the same for all, in this program
+            values = values.expand_dims({component: point.sizes[component]})
+        arrays[name] = values.values
+    return family.component_moments(arrays)[1]
 
 
 def _collapsed_start(table: pd.DataFrame) -> list[Finding]:
@@ -182,20 +187,21 @@ def _collapsed_start(table: pd.DataFrame) -> list[Finding]:
     ]
 
 
-def _data_spread(tree: xr.DataTree) -> np.ndarray | None:
-    """The standard deviation ``(feature)`` of real data, or None."""
-    if "observed_data" not in tree.children:
+def _deviations(tree: xr.DataTree, emission: EmissionFacts) -> np.ndarray | None:
+    """Standard deviations ``(feature,)`` of real data, one number of a single feature.
+
+    None for other data, or where a feature does not vary.
+    """
+    data = dataset_of(tree, "observed_data")[emission.site]
+    if data.dtype.kind != "f":
         return None
-    group = dataset_of(tree, "observed_data")
-    site = tree.attrs.get("data_site", next(iter(group.data_vars), None))
-    if site not in group.data_vars or group[site].dtype.kind != "f":
+    features = data.sizes.get("feature", 1)
+    values = data.transpose(..., "feature") if "feature" in data.dims else data
+    flat = values.values.reshape(-1, features)
+    if np.isnan(flat).all(axis=0).any():
         return None
-    values = group[site].values
-    values = values[:, None] if values.ndim == 1 else values
-    if values.ndim != 2 or np.isnan(values).all(axis=0).any():
-        return None
-    spread = np.nanstd(values, axis=0)
-    return spread if (spread > 0).all() else None
+    deviations = np.nanstd(flat, axis=0)
+    return deviations if (deviations > 0).all() else None
 
 
 def _components(indices: np.ndarray) -> str:

@@ -14,6 +14,7 @@ from jax import Array, lax, random
 
 from ppl_models import memory
 from ppl_models.distributions.convert import as_family
+from ppl_models.distributions.hmm import state_paths
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.posterior.density.possible import refuse_impossible
@@ -249,7 +250,7 @@ def _shares(
 
     def one(held: Globals) -> tuple[Array, Array]:
         chain, data = _chain(model, held, structure)
-        return chain.state_shares(data), chain.inside(data)
+        return state_paths.state_probabilities(chain, data), state_paths.within(chain, data)
 
     first = jax.tree.map(lambda v: v[0], values)
     inside = one(first)[1]
@@ -267,14 +268,14 @@ def _shares(
 @partial(jax.jit, static_argnames=("structure",))
 def _best(model: Model, values: Globals, *, structure: Structure) -> Array:
     chain, data = _chain(model, values, structure)
-    return chain.best_path(data)
+    return state_paths.viterbi_path(chain, data)
 
 
 @partial(jax.jit, static_argnames=("structure",))
 def _drawn(model: Model, values: Globals, keys: Array, *, structure: Structure) -> Array:
     def one(pair: tuple[Array, Globals]) -> Array:
         chain, data = _chain(model, pair[1], structure)
-        return chain.draw_path(pair[0], data)
+        return state_paths.sample_path(chain, pair[0], data)
 
     return lax.map(one, (keys, values))
 
@@ -286,7 +287,8 @@ def _ahead(
     def one(pair: tuple[Array, Globals]) -> tuple[Array, Array]:
         path_key, step_key = random.split(pair[0])
         chain, data = _chain(model, pair[1], structure)
-        return chain.draw_ahead(step_key, chain.draw_path(path_key, data), steps)
+        path = state_paths.sample_path(chain, path_key, data)
+        return state_paths.continue_path(chain, step_key, path, steps)
 
     return lax.map(one, (keys, values))
 

@@ -126,7 +126,7 @@ def _subclasses(kind: type) -> set[type]:
 
 
 def test_every_sequence_distribution_has_a_row():
-    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
     here = {
         s for s in _subclasses(Autoregressive) if s.__module__.startswith(f"{package.__name__}.")

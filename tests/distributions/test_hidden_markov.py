@@ -67,6 +67,19 @@ def test_missing_steps_and_cells_are_summed_out(hidden, emission):
         np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
+def test_best_paths_have_the_largest_joint_density_of_all(hidden, emission):
+    rows = hidden.ragged(emission.data, steps=True, cells=True)
+    expected = [max(hidden.every_path(emission, row, transition=hidden.ENDING)[1]) for row in rows]
+
+    @jax.jit
+    def best(rows):
+        flat = hidden.chain(emission, transition=hidden.ENDING).components()
+        given = {"missing": True, "centre": flat.centre(rows)}
+        return flat.infer_latents(flat.prepare(rows, **given), **given, how="best")[0][0]
+
+    np.testing.assert_allclose(best(jnp.asarray(rows)), expected, rtol=1e-10)
+
+
 @pytest.mark.parametrize("name", ["tied", "categorical"])
 def test_density_of_components_of_rows_and_of_one_row(hidden, name):
     """Chains of every batch: a component for all rows, a component a row, and a single row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import jax
@@ -12,6 +13,12 @@ from jax import random
 from scipy import stats
 
 from ppl_models.distributions import HiddenMarkov, HiddenTokenChain, UnivariateGaussian
+from ppl_models.distributions.hmm.state_paths import (
+    continue_path,
+    sample_path,
+    state_probabilities,
+    viterbi_path,
+)
 from ppl_models.errors import InputError
 
 STEPS, DRAWS = 4, 4000
@@ -76,17 +83,17 @@ def _look(world: dict, rows: jnp.ndarray, weights: jnp.ndarray) -> dict:
     def expected(world: dict) -> jnp.ndarray:
         return _chain(world).components().expected_log_density(statistics, centre).sum()
 
-    paths = jax.vmap(lambda key: chain.draw_path(key, rows))(random.split(random.key(1), DRAWS))
+    paths = jax.vmap(lambda key: sample_path(chain, key, rows))(random.split(random.key(1), DRAWS))
     return {
         "density": chain.log_prob(rows),
-        "shares": chain.state_shares(rows),
-        "best": chain.best_path(rows),
+        "shares": state_probabilities(chain, rows),
+        "best": viterbi_path(chain, rows),
         "slopes": (jax.grad(density)(world), jax.grad(expected)(world)),
         "statistics": statistics,
         "paths": paths,
         "made": chain.sample_with_path(random.key(2), (DRAWS,)),
-        "ahead": chain.draw_ahead(random.key(3), paths[:, 0], 2)[1],
-        "ahead of one": chain.draw_ahead(random.key(4), paths[:, 3], 1)[1],
+        "ahead": continue_path(chain, random.key(3), paths[:, 0], 2)[1],
+        "ahead of one": continue_path(chain, random.key(4), paths[:, 3], 1)[1],
     }
 
 
@@ -200,7 +207,7 @@ def test_what_comes_next_follows_the_last_two_states(looked):
 TURNS = np.array([[[0.05, 0.95], [0.1, 0.9]], [[0.9, 0.1], [0.95, 0.05]]])
 
 
-def _climbed(hidden, chain: HiddenMarkov, rows: jnp.ndarray) -> HiddenMarkov:
+def _climbed(chain: HiddenMarkov, rows: jnp.ndarray, maximum_likelihood: Callable) -> HiddenMarkov:
     """EM, all updates in closed form."""
     flat, centre = chain.components(), jnp.zeros(())
     prepared = flat.prepare(rows, missing=False, centre=centre)
@@ -208,7 +215,7 @@ def _climbed(hidden, chain: HiddenMarkov, rows: jnp.ndarray) -> HiddenMarkov:
     def step(_: int, flat: HiddenMarkov) -> HiddenMarkov:
         total, looked = flat.infer_latents(prepared, missing=False, centre=centre)
         found = flat.prepared_statistics(jnp.ones_like(total), looked, missing=False, centre=centre)
-        return hidden.maximum_likelihood(flat, found, centre)
+        return maximum_likelihood(flat, found, centre)
 
     return jax.lax.fori_loop(0, 60, step, flat)
 
@@ -228,8 +235,12 @@ def test_a_world_of_second_order_is_found_by_the_second_order_alone(hidden):
 
     @jax.jit
     def look() -> tuple:
-        chains = [_climbed(hidden, chain, old) for chain in (one, two)]
-        return [c.log_prob(new) for c in chains], chains[1].transition[0], chains[1].best_path(old)
+        chains = [_climbed(chain, old, hidden.maximum_likelihood) for chain in (one, two)]
+        return (
+            [c.log_prob(new) for c in chains],
+            chains[1].transition[0],
+            viterbi_path(chains[1], old),
+        )
 
     (first, second), transition, found = jax.tree.map(np.asarray, look())
     gain = second - first
@@ -248,8 +259,8 @@ def test_what_does_not_depend_on_the_state_before_last_is_of_first_order():
         world["initial"], np.stack([step, step]), emission,
         positions=STEPS, initial_transition=step,
     )  # fmt: skip
-    assert (one.order, two.order, one.states, two.states) == (1, 2, 2, 2)
-    both = jax.jit(lambda rows: [(c.log_prob(rows), c.best_path(rows)) for c in (one, two)])
+    assert (one.markov_chain.order, two.markov_chain.order, one.states, two.states) == (1, 2, 2, 2)
+    both = jax.jit(lambda rows: [(c.log_prob(rows), viterbi_path(c, rows)) for c in (one, two)])
     (density, path), (found, best) = both(rows)
     np.testing.assert_allclose(found, density, rtol=1e-12)
     np.testing.assert_array_equal(best, path)

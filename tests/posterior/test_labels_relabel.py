@@ -5,6 +5,7 @@ from itertools import permutations as all_permutations
 import numpy as np
 import pytest
 import xarray as xr
+from hand_made import as_fit
 
 from ppl_models import memory
 from ppl_models.errors import InputError
@@ -64,17 +65,14 @@ def plain_tree(spread=1.0, seed=0):
         attrs={"creator": "test"},
     )
     x = spread * LOC[truth] + generator.normal(size=(ROWS, 2))
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior": posterior,
-            "sample_stats": xr.Dataset({"lp": (sample, generator.normal(size=shape))}),
-            "observed_data": xr.Dataset({"x": (("row", "feature"), x)}),
-            "prior": posterior[["weights"]].isel(draw=slice(0, 10)),
-            "posterior_predictive": posterior[["assignment"]].isel(draw=slice(5, 40, 7)),
-        }
-    )
-    tree.attrs = {"kind": "draws", "method": "gibbs"}
-    return tree
+    groups = {
+        "posterior": posterior,
+        "sample_stats": xr.Dataset({"lp": (sample, generator.normal(size=shape))}),
+        "observed_data": xr.Dataset({"x": (("row", "feature"), x)}),
+        "prior": posterior[["weights"]].isel(draw=slice(0, 10)),
+        "posterior_predictive": posterior[["assignment"]].isel(draw=slice(5, 40, 7)),
+    }
+    return as_fit(groups, parameters=("loc",), clusters=CLUSTERS, method="gibbs")
 
 
 def switch_labels(tree, seed=1):
@@ -202,19 +200,6 @@ def test_a_common_renaming_moves_columns_of_responsibilities():
     )
 
 
-def test_assignments_of_positions_in_sequences_move_too():
-    switched, _ = switch_labels(plain_tree())
-    folded = switched.copy()
-    data = switched["posterior"].to_dataset().drop_vars("row")
-    dims = ("chain", "draw", "sequence", "position")
-    values = data["assignment"].values.reshape(CHAINS, DRAWS, 12, 10)
-    folded["posterior"].dataset = data.drop_vars("assignment").assign(assignment=(dims, values))
-    found = run(folded, "ecr")["posterior"]["assignment"]
-    assert found.dims == dims
-    expected = run(switched, "ecr")["posterior"]["assignment"].values
-    np.testing.assert_array_equal(found.values.reshape(expected.shape), expected)
-
-
 def test_labels_survive_a_file(tmp_path):
     switched, _ = switch_labels(plain_tree())
     run(switched, "ecr").to_netcdf(tmp_path / "fit.nc")
@@ -265,8 +250,10 @@ def test_ordering_keeps_the_order_asked_for():
 
 
 def test_nothing_to_relabel_is_said():
-    tree = plain_tree()
-    tree["posterior"].dataset = tree["posterior"].to_dataset()[["tied"]]
+    plain = plain_tree()
+    groups = {name: plain[name].to_dataset() for name in ("posterior", "observed_data")}
+    groups["posterior"] = groups["posterior"][["tied"]]
+    tree = as_fit(groups, parameters=("tied",))
     found = relabel(tree)
     assert "nothing to relabel" in found.attrs["labels"]
     xr.testing.assert_identical(found["posterior"].dataset, tree["posterior"].dataset)
@@ -318,15 +305,14 @@ def test_ten_clusters_and_two_blocks(monkeypatch):
         "loc": loc + 0.1 * generator.normal(size=shape),
     }
     dims = ("chain", "draw", "cluster")
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior": xr.Dataset(
-                {k: (dims, np.take_along_axis(v, permutation, -1)) for k, v in straight.items()}
-            ),
-            "sample_stats": xr.Dataset({"lp": (("chain", "draw"), generator.normal(size=(2, 60)))}),
-            "observed_data": xr.Dataset({"x": ("row", loc[truth])}),
-        }
-    )
+    groups = {
+        "posterior": xr.Dataset(
+            {k: (dims, np.take_along_axis(v, permutation, -1)) for k, v in straight.items()}
+        ),
+        "sample_stats": xr.Dataset({"lp": (("chain", "draw"), generator.normal(size=(2, 60)))}),
+        "observed_data": xr.Dataset({"x": ("row", loc[truth])}),
+    }
+    tree = as_fit(groups, parameters=("loc",), clusters=10)
 
     def by_bayes(tree, rows, draws):
         posterior = tree["posterior"].to_dataset()

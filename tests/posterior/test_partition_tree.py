@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import xarray as xr
+from hand_made import as_fit, rows
 
 from ppl_models import memory
 from ppl_models.errors import InputError
+from ppl_models.posterior.labels.allocations import Allocations
 from ppl_models.posterior.partition import coassignment, expected_loss, partition, similarity
 from ppl_models.posterior.partition.of_tree import assignments_of, certainty
 
@@ -13,17 +15,20 @@ ROWS, CLUSTERS = 40, 3
 NAMES = [f"r{n}" for n in range(ROWS)]
 
 
-def tree_of(drawn, clusters=CLUSTERS):
+def tree_of(drawn, clusters=CLUSTERS, kind="draws"):
     """A result that holds assignments ``(chain, draw, row)``."""
-    sample = ("chain", "draw")
+    sample, count = ("chain", "draw"), drawn.shape[-1]
+    shape = (*drawn.shape[:2], clusters)
     posterior = xr.Dataset(
         {
             "assignment": ((*sample, "row"), drawn),
-            "weights": ((*sample, "cluster"), np.full((*drawn.shape[:2], clusters), 1 / clusters)),
+            "weights": ((*sample, "cluster"), np.full(shape, 1 / clusters)),
         },
-        coords={"row": NAMES[: drawn.shape[-1]]},
+        coords={"row": NAMES[:count]},
     )
-    return xr.DataTree.from_dict({"posterior": posterior})
+    observed = rows(count).assign_coords(row=NAMES[:count])
+    groups = {"posterior": posterior, "observed_data": observed}
+    return as_fit(groups, parameters=(), clusters=clusters, kind=kind)
 
 
 def example(seed=0):
@@ -60,7 +65,6 @@ def soft_tree():
     tree = tree_of(drawn)
     data = tree["posterior"].to_dataset().drop_vars(["assignment", "row"])
     tree["posterior"].dataset = data
-    tree["observed_data"] = xr.DataTree(xr.Dataset({"x": ("row", np.arange(40.0))}, {"row": NAMES}))
     table = np.full((100, ROWS, CLUSTERS), 0.05)
     names = np.argsort(np.random.default_rng(1).random((100, CLUSTERS)), axis=-1)
     np.put_along_axis(table, names[:, truth][..., None], 0.9, axis=-1)
@@ -74,9 +78,9 @@ def soft_tree():
 def test_assignments_are_drawn_from_responsibilities(monkeypatch):
     monkeypatch.setattr(memory, "LABEL_BYTES", 5000)
     truth, table, tree, function = soft_tree()
-    dim, drawn = assignments_of(tree, seed=3, responsibilities=function)
-    assert dim == "row" and drawn.shape == (100, ROWS)
-    np.testing.assert_array_equal(drawn, assignments_of(tree, seed=3, responsibilities=function)[1])
+    drawn = assignments_of(Allocations(tree, function), seed=3)
+    assert drawn.shape == (100, ROWS)
+    np.testing.assert_array_equal(drawn, assignments_of(Allocations(tree, function), seed=3))
     hit = drawn == table.argmax(axis=-1)
     assert abs(hit.mean() - 0.9) < 5 * np.sqrt(0.09 / hit.size)
     assert set(np.unique(drawn)) == set(range(CLUSTERS))
@@ -87,15 +91,15 @@ def test_assignments_are_drawn_from_responsibilities(monkeypatch):
 
 def test_draws_are_thinned_evenly():
     _, drawn = example()
-    _, few = assignments_of(tree_of(drawn), draws=11)
+    few = assignments_of(Allocations(tree_of(drawn)), draws=11)
     np.testing.assert_array_equal(few, drawn.reshape(-1, ROWS)[np.linspace(0, 99, 11).astype(int)])
 
 
 def test_coassignment_of_chosen_rows():
     _, drawn = example()
-    rows = np.array([3, 30, 7])
-    found = coassignment(tree_of(drawn), rows)["similarity"]["similarity"]
-    flat = drawn.reshape(-1, ROWS)[:, rows]
+    chosen = np.array([3, 30, 7])
+    found = coassignment(tree_of(drawn), chosen)["similarity"]["similarity"]
+    flat = drawn.reshape(-1, ROWS)[:, chosen]
     np.testing.assert_allclose(found, (flat[:, :, None] == flat[:, None]).mean(0), atol=1e-6)
     assert found.dims == ("row", "row_other")
     assert found["row_other"].values.tolist() == ["r3", "r30", "r7"]
@@ -115,9 +119,14 @@ def test_a_row_alone_is_certain():
 
 def point():
     """A point method's tree."""
-    tree = tree_of(example()[1])
-    tree.attrs["kind"] = "point"
-    return tree
+    return tree_of(example()[1][:1, :1], kind="point")
+
+
+def without_clusters():
+    """Draws of a program that assigns nothing."""
+    posterior = xr.Dataset({"rate": (("chain", "draw"), np.ones((2, 3)))})
+    groups = {"posterior": posterior, "observed_data": rows(5)}
+    return as_fit(groups, family="package:Poisson", parameters=("rate",))
 
 
 @pytest.mark.parametrize(
@@ -127,14 +136,7 @@ def point():
         (lambda: coassignment(point()), "needs draws"),
         (lambda: partition(tree_of(example()[1]), draws=0), "draws is 0"),
         (lambda: coassignment(tree_of(example()[1]), np.zeros(10_001, int)), "at most 10000"),
-        (
-            lambda: partition(
-                xr.DataTree.from_dict(
-                    {"posterior": xr.Dataset({"rate": (("chain", "draw"), np.ones((2, 3)))})}
-                )
-            ),
-            "fit a mixture",
-        ),
+        (lambda: partition(without_clusters()), "fit a mixture"),
     ],
 )
 def test_wrong_input_is_named(call, words):

@@ -1,24 +1,37 @@
-"""A hidden chain of states, each of which emits: draws of sequences, paths and missing cells."""
+"""Hidden Markov models: a Markov chain of states, and what each state emits."""
 
 from __future__ import annotations
 
 import math
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, random
+from numpyro.distributions import Distribution, constraints
 
-from ppl_models.distributions.exponential.family import ExponentialFamily
-from ppl_models.distributions.hmm.statistics import HiddenStatistics
-from ppl_models.distributions.log_of_zero import safe_log
+from ppl_models.distributions.convert import as_family
+from ppl_models.distributions.exponential.family import ExponentialFamily, Statistics
+from ppl_models.distributions.hmm.by_row import by_row
+from ppl_models.distributions.hmm.forward_backward import PathFactors, PathPosterior
+from ppl_models.distributions.hmm.markov_chain import MarkovChain
+from ppl_models.distributions.hmm.sequence_format import (
+    SequenceFormat,
+    UpToLastObserved,
+    observed_steps,
+)
+from ppl_models.distributions.hmm.state_emissions import StateEmissions
+from ppl_models.distributions.hmm.trellis import Trellis, posterior
 
 
-class HiddenMarkov(HiddenStatistics):
-    """Sequences x₁ … x_T emitted along a hidden chain z₁ … z_T.
+class HiddenMarkov(ExponentialFamily):
+    """Sequences x₁ … x_T emitted along a Markov chain of hidden states z₁ … z_T.
 
         p(x) = Σ_z initial[z₁] Π_t transition[z_t, z_t+1] Π_t p(x_t | z_t)
 
-    With ``initial_transition`` B the chain is of second order: the next state depends on two.
+    With ``initial_transition`` B the Markov chain is of second order: the next state depends on
+    two.
 
         p(x) = Σ_z initial[z₁] B[z₁, z₂] Π_t transition[z_t-1, z_t, z_t+1] Π_t p(x_t | z_t)
 
@@ -38,14 +51,310 @@ class HiddenMarkov(HiddenStatistics):
     Raises:
         InputError: ``initial_transition`` and ``transition`` that do not fit.
 
-    >>> from ppl_models.distributions.exponential.gaussian import UnivariateGaussian
+    >>> from ppl_models.distributions import UnivariateGaussian
     >>> states = UnivariateGaussian(jnp.array([0.0, 5.0]), jnp.ones(2))
-    >>> chain = HiddenMarkov(jnp.array([1.0, 0.0]), jnp.full((2, 2), 0.5), states, positions=2)
-    >>> round(float(chain.log_prob(jnp.array([0.0, 5.0]))), 3)
+    >>> model = HiddenMarkov(jnp.array([1.0, 0.0]), jnp.full((2, 2), 0.5), states, positions=2)
+    >>> round(float(model.log_prob(jnp.array([0.0, 5.0]))), 3)
     -2.531
     """
 
-    # ---- draws -------------------------------------------------------------------------------
+    latent = True
+    component_picture = "transitions"
+    factorises = True
+    pytree_data_fields = ("markov_chain", "emission")
+    pytree_aux_fields = ("positions",)
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "initial": constraints.simplex,
+        "initial_transition": constraints.independent(constraints.simplex, 1),
+        "transition": constraints.independent(constraints.simplex, 1),
+    }
+
+    def __init__(
+        self,
+        initial: Any,
+        transition: Any,
+        emission: Any,
+        *,
+        positions: int,
+        initial_transition: Any = None,
+        validate_args: bool | None = None,
+    ):
+        family = as_family(emission)
+        if family is None:
+            raise TypeError(f"{type(emission).__name__} is not one of the exponential families")
+        self.markov_chain = MarkovChain.of(initial, transition, initial_transition)
+        self.emission, self.positions = family, int(positions)
+        batch = jnp.broadcast_shapes(self.markov_chain.batch_shape, family.batch_shape[:-1])
+        super().__init__(batch, (self.positions, *family.event_shape), validate_args=validate_args)
+
+    def __getattr__(self, name: str) -> Any:
+        """Parameters of the Markov chain and of the emission are the model's own."""
+        for part in ("markov_chain", "emission"):
+            held = self.__dict__.get(part)
+            if held is not None and name in held.parameter_dims:
+                return getattr(held, name)
+        raise AttributeError(name)
+
+    # ---- parameters --------------------------------------------------------------------------
+
+    def get_args(self) -> dict[str, Any]:
+        """Parameters to validate; the emission has validated its own."""
+        return self.markov_chain.parameters
+
+    @property
+    def parameter_dims(self) -> dict[str, int]:  # type: ignore[override]
+        """Those of the Markov chain and of the emission."""
+        return {**self.markov_chain.parameter_dims, **self._emissions.parameter_dims}
+
+    @property
+    def parameter_axes(self) -> dict[str, tuple[str, ...]]:  # type: ignore[override]
+        """Those of the Markov chain and of the emission."""
+        return {**self.markov_chain.parameter_axes, **self._emissions.parameter_axes}
+
+    @property
+    def shared_parameters(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of the emission."""
+        return self.emission.shared_parameters
+
+    @property
+    def states(self) -> int:  # type: ignore[override]
+        """Number of states."""
+        return self.markov_chain.states
+
+    @property
+    def ends(self) -> bool:
+        """Whether the Markov chain ends by itself."""
+        return self.markov_chain.ends
+
+    @property
+    def data_description(self) -> str:  # type: ignore[override]
+        """What a step must be."""
+        return self.emission.data_description
+
+    @property
+    def support(self) -> Any:
+        """That of a step, at every step."""
+        return constraints.independent(self.emission.support, 1)
+
+    def static_arguments(self) -> dict[str, Any]:
+        """The number of positions."""
+        return {"positions": self.positions}
+
+    def replace(self, **parameters: Array) -> HiddenMarkov:
+        """The same model with other parameters."""
+        chain = {n: parameters.pop(n, v) for n, v in self.markov_chain.parameters.items()}
+        emission = self.emission.replace(**parameters) if parameters else self.emission
+        return type(self)(**chain, emission=emission, positions=self.positions, validate_args=False)
+
+    @property
+    def _emissions(self) -> StateEmissions:
+        return StateEmissions(self.emission, self.states)
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether there is one component, whatever the batch axes."""
+        return math.prod(self.batch_shape) == 1
+
+    # ---- sequences ---------------------------------------------------------------------------
+
+    @property
+    def sequences(self) -> SequenceFormat:
+        """Which cells of a datum are observed, and where a sequence ends."""
+        return UpToLastObserved()
+
+    def centre(self, value: Array) -> Array:
+        """That of all steps."""
+        return self.emission.centre(self._emissions.steps(value))
+
+    def start_points(self, value: Array) -> Array:
+        """Steps as points, ``(position × sequence, coordinate)``."""
+        return self.emission.start_points(self._emissions.steps(value))
+
+    def observed_points(self, value: Array) -> Array:
+        """Steps with an observed cell."""
+        return observed_steps(self.sequences, value).reshape(-1)
+
+    def lengths(self, value: np.ndarray) -> np.ndarray | None:
+        """Positions of every sequence that a pass needs."""
+        return self.sequences.needed(value)
+
+    def has_missing_cells(self, value: Any) -> bool:
+        """Whether steps are missing in part (those that are missing as a whole are left out)."""
+        return bool(self.emission.event_dim and self.sequences.in_part(np.asarray(value)))
+
+    def prepare(self, value: Array, *, missing: bool, centre: Array) -> Any:
+        """Steps as the emission needs them, which have an observed cell, and lengths."""
+        cells, seen = self.sequences.observed(value), observed_steps(self.sequences, value)
+        steps = self._emissions.prepare(value, cells, seen, missing=missing, centre=centre)
+        return {"steps": steps, "seen": seen, "lengths": self.sequences.lengths(value)}
+
+    def numbers_per_row(self, value: Any, *, missing: bool) -> int:
+        """Numbers that a pass has at hand for each sequence."""
+        paths = self.markov_chain.path_states
+        numbers = math.prod(self.batch_shape) * paths * value.shape[1]
+        return math.prod(value.shape[1:]) * 2 + 6 * numbers
+
+    def _factors(self, prepared: Any) -> PathFactors:
+        """Of paths that end where their sequences do."""
+        lengths, positions = prepared["lengths"], len(prepared["seen"])
+        return self.markov_chain.factors_of(lengths, self.sequences.cut(lengths, positions))
+
+    def _trellis(
+        self, prepared: Any, *, missing: bool, centre: Array, exact: bool = False
+    ) -> Trellis:
+        """All paths; if ``exact``, impossible steps have ``-inf``, which has no gradient."""
+        log_densities = self._emissions.log_densities(
+            prepared["steps"], prepared["seen"], missing=missing, centre=centre, exact=exact
+        )
+        log_densities = self.markov_chain.per_path_state(log_densities, 1)
+        return Trellis(self._factors(prepared), log_densities, prepared["lengths"])
+
+    # ---- densities ---------------------------------------------------------------------------
+
+    def logits(self, prepared: Any, *, missing: bool, centre: Array) -> Array:
+        """Log-densities ``(component, sequence)``, paths summed out."""
+        return self._trellis(prepared, missing=missing, centre=centre).log_likelihood()
+
+    def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
+        """No path that is possible has steps that are."""
+        trellis = self._trellis(prepared, missing=missing, centre=centre, exact=True)
+        return jnp.isneginf(trellis.log_likelihood())
+
+    def log_prob(self, value: Any, intermediates: list[Any] | None = None) -> Array:
+        """Log-density of whole sequences, paths and missing steps summed out."""
+        one_for_all = not self.batch_shape or self.batch_shape[-1] == 1
+        if jnp.ndim(value) != self.event_dim + 1 or not one_for_all:
+            return by_row(self, jnp.asarray(value), HiddenMarkov.log_prob)
+        flat, known = self.components(), None
+        if not isinstance(value, jax.core.Tracer):
+            known = self.has_missing_cells(value)
+        value = jnp.asarray(value)
+        centre = jax.lax.stop_gradient(flat.centre(value))
+
+        def contract(missing: bool) -> Array:
+            return flat.contract(value, missing=missing, centre=centre)
+
+        if known is not None or not self.emission.event_dim:
+            logits = contract(bool(known))
+        elif self.emission.factorises:  # cells that are missing cost little
+            logits = contract(True)
+        else:
+            part = self.sequences.in_part(value)
+            logits = jax.lax.cond(part, lambda: contract(True), lambda: contract(False))
+        return logits.reshape(self.batch_shape[:-1] + (len(value),))
+
+    # ---- expected statistics -------------------------------------------------------------------
+
+    def infer_latents(
+        self,
+        prepared: Any,
+        *,
+        missing: bool,
+        centre: Array,
+        how: str = "mean",
+        key: Array | None = None,
+    ) -> tuple[Array, Any]:
+        """Log-densities ``(component, sequence)``, and what is known of the paths."""
+        trellis = self._trellis(prepared, missing=missing, centre=centre)
+        if how == "mean":
+            log_density, filtered = trellis.forward()
+            return log_density, prepared | {"filtered": filtered}
+        if how == "best":
+            log_density, path = trellis.best_path()
+        else:
+            assert key is not None
+            log_density, path = trellis.sample_path(key)
+        return log_density, prepared | {"pairs": path, "path": self.markov_chain.last_state(path)}
+
+    @property
+    def draws_missing(self) -> bool:
+        """Whether cells of a step are missing in part and do not drop out."""
+        return not self.emission.factorises
+
+    def with_drawn_cells(self, key: Array, prepared: Any, chosen: Array, centre: Array) -> Any:
+        """Rows with drawn paths, of whose steps the missing cells are drawn too.
+
+        Needed where features are correlated: what is expected of a cell that is missing is no draw.
+        """
+        family = self._emissions.at(prepared["path"].reshape(-1))
+        key = random.fold_in(key, 1)  # the paths were drawn by the key itself
+        complete = family.complete(key, prepared["steps"])
+        steps = self._emissions.flat.prepare(complete, missing=False, centre=centre)
+        return prepared | {"steps": steps}
+
+    def path_posterior(self, looked: Any, weights: Array) -> PathPosterior:
+        """The posterior of paths under ``weights (component, sequence)``; see `infer_latents`."""
+        return posterior(self._factors(looked), looked, weights)
+
+    def chunk_statistics(
+        self, weights: Array, prepared: Any, *, missing: bool, centre: Array
+    ) -> Statistics:
+        """Expected first states and transitions, and the emission's statistics."""
+        if not {"filtered", "pairs"} & prepared.keys():
+            prepared = self.infer_latents(prepared, missing=missing, centre=centre)[1]
+        paths = self.path_posterior(prepared, weights)
+        return self._statistics(paths, prepared, missing=missing, centre=centre)
+
+    def _statistics(
+        self, paths: PathPosterior, prepared: Any, *, missing: bool, centre: Array
+    ) -> Statistics:
+        lengths, seen = prepared["lengths"], prepared["seen"]
+        cut = self.sequences.cut(lengths, len(seen))
+        emitted = self._emissions.expected_statistics(
+            self.markov_chain.last_states(paths.states, 1),
+            prepared["steps"],
+            seen,
+            missing=missing,
+            centre=centre,
+        )
+        return {**self.markov_chain.expected_statistics(paths, lengths, cut), **emitted}
+
+    def seed_statistics(
+        self, weights: Array, value: Array, *, missing: bool, centre: Array
+    ) -> Statistics:
+        """Statistics under given probabilities of the states, ``(state, step × sequence)``."""
+        prepared = self.prepare(value, missing=missing, centre=centre)
+        shape = prepared["seen"].shape
+        active = jnp.arange(shape[0])[:, None] < prepared["lengths"]
+        states = weights.reshape(self.states, *shape) * active
+        flat = self.components()
+        paths = jax.tree.map(lambda v: v[None], flat.markov_chain.independent_posterior(states))
+        return flat._statistics(paths, prepared, missing=missing, centre=centre)
+
+    # ---- updates -------------------------------------------------------------------------------
+
+    def _of_emission(self, statistics: Statistics) -> Statistics:
+        chain = self.markov_chain.parameter_dims
+        return {n: v for n, v in statistics.items() if n not in chain}
+
+    def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
+        """``(component,)``."""
+        emitted = self._emissions.expected_log_density(self._of_emission(statistics), centre)
+        return self.markov_chain.expected_log_density(statistics) + emitted
+
+    def conditional(
+        self,
+        parameter: str,
+        prior: Distribution | None,
+        statistics: Statistics,
+        centre: Array,
+        *,
+        shared: bool,
+    ) -> Any | None:
+        """Dirichlets for the Markov chain; the emission's own conditionals for its parameters."""
+        if parameter in self.markov_chain.parameter_dims:
+            return self.markov_chain.conditional(parameter, prior, statistics, shared=shared)
+        if len(self.initial) > 1:
+            return None
+        return self._emissions.conditional(
+            parameter, prior, self._of_emission(statistics), centre, shared=shared
+        )
+
+    def collapsed(self, deviation: Array) -> Array:
+        """Whether a state has shrunk onto a step or a plane."""
+        return self._emissions.collapsed(deviation)
+
+    # ---- draws ---------------------------------------------------------------------------------
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws ``sample_shape + batch + event``; steps after an end are NaN (or -1)."""
@@ -55,150 +364,43 @@ class HiddenMarkov(HiddenStatistics):
         self, key: Array, sample_shape: tuple[int, ...] = ()
     ) -> tuple[Array, Array]:
         """Draws and their states ``sample_shape + batch + (position,)``, -1 after an end."""
-        shape = (*sample_shape, *self.batch_shape)
         start_key, step_key, emit_key = random.split(key, 3)
-        chains, states = self._chains(), self.states
-        pairs = self.order == 2
-        table = jnp.concatenate([chains.step, (1 - chains.step.sum(-1, keepdims=True)).clip(0)], -1)
-        if not self.ends:
-            table = table.at[..., -1].set(0)
-        # a uniform number falls between two of a row's running sums, the last being one
-        upto = jnp.cumsum(table, -1)
-        upto = (upto / upto[..., -1:])[..., :-1].reshape(
-            *table.shape[: -1 - self.order], -1, states
-        )
-        upto = jnp.broadcast_to(upto, (*shape, *upto.shape[-2:]))
-        first = random.categorical(start_key, safe_log(self.initial), shape=shape)
-
-        def step(carry: tuple[Array, Array], uniform: Array) -> tuple[tuple[Array, Array], Array]:
-            before, state = carry
-            here = jnp.clip(state, 0, states - 1)
-            index = before * states + here if pairs else here
-            row = jnp.take_along_axis(upto, index[..., None, None], -2)[..., 0, :]
-            after = (row <= uniform[..., None]).sum(-1, dtype=state.dtype)
-            after = jnp.where(state == states, states, after)
-            return (here, after), after
-
-        uniforms = random.uniform(step_key, (self.positions - 1, *shape), upto.dtype)
-        _, rest = jax.lax.scan(step, (jnp.full_like(first, states), first), uniforms)
-        path = jnp.concatenate([first[None], rest])  # (position, shape)
-        inside = jnp.clip(path, 0, states - 1)
-        chosen = self._emissions_at(inside, components=len(self.batch_shape)).sample(emit_key)
-        over = (path == states).reshape(*path.shape, *[1] * self.emission.event_dim)
-        if self.ends:
-            absent = jnp.nan if jnp.issubdtype(chosen.dtype, jnp.floating) else -1
-            chosen = jnp.where(over, absent, chosen)
-        path = jnp.where(path == states, -1, path)
-        return jnp.moveaxis(chosen, 0, len(shape)), jnp.moveaxis(path, 0, -1)
+        shape = (*sample_shape, *self.batch_shape)
+        path = self.markov_chain.sample((start_key, step_key), shape, self.positions)
+        # components that share their emission have it each for itself
+        emissions = StateEmissions(self.components().emission, self.states)
+        drawn = emissions.sample(emit_key, path, () if self._is_alone else self.batch_shape)
+        path = jnp.where(path == self.states, -1, path)
+        return jnp.moveaxis(drawn, 0, len(shape)), jnp.moveaxis(path, 0, -1)
 
     def complete(self, key: Array, value: Array) -> Array:
         """Draw missing cells given all others: a path by backward sampling, then the emission."""
         path_key, cell_key = random.split(key)
         rows = value.reshape(-1, *self.event_shape)
-        drawn = self._paths(rows, "draw", path_key)
-        each = self._emissions_at(drawn)
         steps = jnp.swapaxes(rows, 0, 1)
-        filled = each.complete(cell_key, steps)
-        inside = jnp.arange(self.positions)[:, None] < self._lengths(rows)
-        inside = inside.reshape(*inside.shape, *[1] * self.emission.event_dim)
-        filled = jnp.where(inside, filled, steps)
-        return jnp.swapaxes(filled, 0, 1).reshape(value.shape)
+        filled = self.emissions_along(self.paths(rows, path_key)).complete(cell_key, steps)
+        within = jnp.arange(self.positions)[:, None] < self.sequences.lengths(rows)
+        within = within.reshape(*within.shape, *[1] * self.emission.event_dim)
+        return jnp.swapaxes(jnp.where(within, filled, steps), 0, 1).reshape(value.shape)
 
-    def _lengths(self, rows: Array) -> Array:
-        return self.prepare(rows, missing=True, centre=self.components().centre(rows))["lengths"]
+    def emissions_along(self, paths: Array) -> ExponentialFamily:
+        """The emission of the state of every step of ``paths (position, sequence)``."""
+        emissions = StateEmissions(self.components().emission, self.states)
+        return emissions.at(paths, () if self._is_alone else paths.shape[1:])
 
-    def _paths(self, rows: Array, how: str, key: Array | None = None) -> Array:
-        """Paths ``(step, sequence)`` of rows under a chain of their own or one for all."""
-        count = math.prod(self.batch_shape)
-        if count == 1:
-            flat = self.components()
+    def paths(self, rows: Array, key: Array | None = None) -> Array:
+        """Paths ``(position, sequence)`` of rows, under one component or for each its own.
+
+        Args:
+            rows: ``(sequence, position, ...)``.
+            key: of draws from the posterior; None: the most probable paths.
+        """
+        flat = self.components()
+        if self._is_alone:
             centre = flat.centre(rows)
             prepared = flat.prepare(rows, missing=True, centre=centre)
-            return flat.infer_latents(prepared, missing=True, centre=centre, how=how, key=key)[1][
-                "path"
-            ][0]
-
-        flat = self.components()
-        own = {n: getattr(flat, n) for n in self.parameter_dims}
-        over = {n: None if n in self.shared_parameters else 0 for n in own}
-
-        def one(parameters: dict[str, Array], row: Array, key: Array) -> Array:
-            return flat.replace(**parameters)._paths(row[None], how, key)[:, 0]
-
-        keys = random.split(random.key(0) if key is None else key, len(rows))
-        return jax.vmap(one, (over, 0, 0), 1)(own, rows, keys)
-
-    def _emissions_at(self, path: Array, components: int = 1) -> ExponentialFamily:
-        """Every step's own state's emission.
-
-        Args:
-            path: states ``(..., component axes)``.
-            components: how many of the last axes are the chain's own batch; chains of one
-                component serve any path.
-        """
-        # chains that share their emission still have it each for itself
-        flat, count = self.components()._flat(), math.prod(self.batch_shape)
-        index = path
-        if count > 1:
-            own = self.batch_shape if components == len(self.batch_shape) else (count,)
-            index = path + self.states * jnp.arange(count).reshape(own)
-        shared = self.emission.shared_parameters
-        return self.emission.replace(
-            **{
-                n: getattr(flat, n) if n in shared else getattr(flat, n)[index]
-                for n in self.emission.parameter_dims
-            }
-        )
-
-    def state_shares(self, value: Array) -> Array:
-        """P(state | whole sequence) of every step, ``(sequence, position, state)``."""
-        rows = value.reshape(-1, *self.event_shape)
-        flat = self.components()
-        centre = flat.centre(rows)
-        prepared = flat.prepare(rows, missing=True, centre=centre)
-        looked = flat.infer_latents(prepared, missing=True, centre=centre)[1]
-        paths = flat._paths_of(looked, jnp.ones((1, len(rows)), flat.initial.dtype))
-        return jnp.moveaxis(flat._of_states(paths.states)[0], 0, -1).swapaxes(0, 1)
-
-    def inside(self, value: Array) -> Array:
-        """Which steps there are, ``(sequence, position)``: those up to a sequence's end."""
-        rows = value.reshape(-1, *self.event_shape)
-        return jnp.arange(self.positions) < self._lengths(rows)[:, None]
-
-    def best_path(self, value: Array) -> Array:
-        """The most probable path of every sequence, ``(sequence, position)``; -1 after its end."""
-        rows = value.reshape(-1, *self.event_shape)
-        return jnp.where(self.inside(rows), self._paths(rows, "best").T, -1)
-
-    def draw_path(self, key: Array, value: Array) -> Array:
-        """A path of every sequence given its steps, ``(sequence, position)``; -1 after its end."""
-        rows = value.reshape(-1, *self.event_shape)
-        return jnp.where(self.inside(rows), self._paths(rows, "draw", key).T, -1)
-
-    def draw_ahead(self, key: Array, path: Array, steps: int) -> tuple[Array, Array]:
-        """What follows paths ``(sequence, position)``: ``(sequence, steps, ...)`` and its states.
-
-        Args:
-            key: random key.
-            path: see :meth:`draw_path`.
-            steps: how many.
-        """
-        flat = self.components()
-        lengths = (path >= 0).sum(-1, keepdims=True)
-        last = jnp.take_along_axis(path, lengths - 1, -1)
-        known = (last == jnp.arange(self.states)).astype(flat.initial.dtype)
-        second = None
-        if self.order == 2:  # the first step from here on has a state before it, if there is one
-            before = jnp.take_along_axis(path, jnp.clip(lengths - 2, 0), -1)[:, 0]
-            alone = (lengths < 2)[..., None]
-            second = jnp.where(alone, flat.initial_transition[0], flat.transition[0][before])
-        chain = HiddenMarkov(
-            known,
-            flat.transition,
-            flat.emission,
-            positions=steps + 1,
-            initial_transition=second,
-            validate_args=False,
-        )
-        drawn, states = chain.sample_with_path(key)
-        return drawn[:, 1:], states[:, 1:]
+            trellis = flat._trellis(prepared, missing=True, centre=centre)
+            path = trellis.best_path()[1] if key is None else trellis.sample_path(key)[1]
+            return self.markov_chain.last_state(path[0])
+        more = () if key is None else (random.split(key, len(rows)),)
+        return by_row(flat, rows, lambda m, row, *key: m.paths(row, *key).T, *more).T

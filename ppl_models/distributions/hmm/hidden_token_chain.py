@@ -6,19 +6,19 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, random
 from numpyro.distributions import constraints
 
 from ppl_models.distributions.exponential.categorical import CategoricalVector
 from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
+from ppl_models.distributions.hmm.sequence_format import UpToEnd
 from ppl_models.distributions.log_of_zero import safe_log
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.distributions.sequences.infilling_combinations import Reach
 
 
 class Belief(NamedTuple):
-    """Of the next step: states ``shape + (state,)`` and the end ``shape``, adding up to one.
+    """Of the next step: P(state) ``shape + (state,)`` and P(end) ``shape``, adding up to one.
 
     Of second order a state is a pair ``before × K + here``, with ``before`` K if there is none.
     """
@@ -94,32 +94,19 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
         """Codes of tokens and of ``<end>``."""
         return constraints.independent(constraints.integer_interval(0, self.tokens), 1)
 
+    @property
+    def sequences(self) -> UpToEnd:
+        """A row of tokens up to ``<end>``."""
+        return UpToEnd(self.tokens)
+
     def replace(self, **parameters: Array) -> HiddenTokenChain:
-        """The same chain with other parameters."""
+        """The same model with other parameters."""
         own = {n: parameters.get(n, getattr(self, n)) for n in self.parameter_dims}
         return HiddenTokenChain(**own, positions=self.positions, validate_args=False)
 
-    def has_missing_cells(self, value: Any) -> bool:
-        """A step has one token: it is missing as a whole or not at all."""
-        return False
-
-    def _seen(self, value: Array) -> Array:
-        return (value >= 0) & (value < self.tokens)
-
-    def lengths(self, value: np.ndarray) -> np.ndarray | None:
-        """Tokens of every sequence and one ``<end>``, if there is one."""
-        return np.minimum((value != self.tokens).sum(1) + 1, value.shape[1])
-
-    def _lengths_of(self, value: Array, seen: Array) -> Array:
-        return (value != self.tokens).sum(-1)
-
-    def _cut(self, prepared: Any) -> Array:
-        """Rows without ``<end>``: they have the probability of all that begin so."""
-        return prepared["lengths"] == prepared["seen"].shape[0]
-
     def start_points(self, value: Array) -> Array:
         """Steps as indicators of their tokens."""
-        return jax.nn.one_hot(self._steps(value)[:, 0], self.tokens)
+        return jax.nn.one_hot(self._emissions.steps(value)[:, 0], self.tokens)
 
     # ---- draws -------------------------------------------------------------------------------
 
@@ -132,8 +119,7 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
         """Draw missing tokens given all others: a path by backward sampling, then tokens."""
         path_key, cell_key = random.split(key)
         rows = value.reshape(-1, self.positions)
-        path = self._paths(rows, "draw", path_key)
-        probs = self._emissions_at(path).probs
+        probs = self.emissions_along(self.paths(rows, path_key)).probs
         drawn = random.categorical(cell_key, safe_log(probs)).T
         return jnp.where(rows < 0, drawn, rows).astype(value.dtype).reshape(value.shape)
 
@@ -141,36 +127,19 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
 
     def begin(self, shape: tuple[int, ...]) -> Belief:
         """Nothing read: the first state's distribution."""
-        states = self._chains().initial
+        states = self.markov_chain.path_factors().initial
         states = jnp.broadcast_to(states, (*shape, *states.shape[-1:]))
         return Belief(states, jnp.zeros(shape, states.dtype))
 
     def following(self, state: Belief) -> Array:
         """Log-probabilities of the next token or ``<end>``."""
-        tokens = self._here(state.states) @ self.probs
-        whole = jnp.concatenate([tokens, state.end[..., None]], -1)
-        return jnp.where(whole > 0, safe_log(whole), -jnp.inf)
+        tokens = self.markov_chain.last_states(state.states, -1) @ self.probs
+        following = jnp.concatenate([tokens, state.end[..., None]], -1)
+        return jnp.where(following > 0, safe_log(following), -jnp.inf)
 
     def read(self, state: Belief, token: Array) -> Belief:
-        """Weigh the states by the token, and step."""
-        written = jnp.moveaxis(self.probs, -1, 0)[token]
-        if self.order == 2:
-            written = jnp.tile(written, self.states + 1)
-        joint = state.states * written
+        """Condition the states on the token, and step."""
+        emitted = self.markov_chain.per_path_state(jnp.moveaxis(self.probs, -1, 0)[token], -1)
+        joint = state.states * emitted
         total = joint.sum(-1, keepdims=True)
-        joint = joint / jnp.where(total > 0, total, 1)
-        if self.order == 1:
-            after = joint @ self.transition
-            return Belief(after[..., :-1], after[..., -1])
-        chain = self._chains()
-        pairs = joint.reshape(*joint.shape[:-1], self.states + 1, self.states)
-        after = jnp.einsum("...pi,pik->...ik", pairs, chain.step)
-        after = after.reshape(*joint.shape[:-1], self.states**2)
-        none = jnp.zeros((*joint.shape[:-1], self.states), after.dtype)
-        return Belief(jnp.concatenate([after, none], -1), joint @ chain.end)
-
-    def _here(self, states: Array) -> Array:
-        """Shares ``(..., state)``; of pairs those of their last states."""
-        if self.order == 1:
-            return states
-        return states.reshape(*states.shape[:-1], self.states + 1, self.states).sum(-2)
+        return Belief(*self.markov_chain.predict(joint / jnp.where(total > 0, total, 1)))

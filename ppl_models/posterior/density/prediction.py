@@ -42,12 +42,12 @@ def log_density(
     >>> from ppl_models import fit
     >>> tree = fit("poisson_mixture", [1, 2, 3, 9, 8, 9], method="em", seed=0, clusters=1)
     >>> log_density(tree, [2, 30]).values.round(1).tolist()
-    [-2.9, -18.8]
+    [-2.6, -30.5]
     """
     with restored(tree, data, draws=draws) as fitted:
         refuse_missing(fitted)
         if by_draw:
-            return _log_densities(fitted)
+            return log_densities(fitted)
         return mean_log_density(fitted)
 
 
@@ -67,7 +67,7 @@ def mean_log_density(fitted: RestoredFit) -> xr.DataArray:
     return xr.DataArray(mean, fitted.row_coordinates(), (fitted.unit,), name="log_density")
 
 
-def _log_densities(fitted: RestoredFit) -> xr.DataArray:
+def log_densities(fitted: RestoredFit) -> xr.DataArray:
     """Log-densities ``(chain, draw, row)``."""
     rows = fitted.structure.rows
     table = np.empty((fitted.samples, rows))
@@ -120,7 +120,7 @@ def predict(
         InputError: a program without clusters, or rows that do not fit.
 
     >>> from ppl_models import fit
-    >>> tree = fit("poisson_mixture", [1, 2, 3, 30, 28, 29], method="em", seed=0, clusters=2)
+    >>> tree = fit("poisson_mixture", [1, 2, 3, 2, 30, 28, 29], method="em", seed=0, clusters=2)
     >>> predict(tree, [2, 31]).values.round(2).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """

@@ -13,6 +13,7 @@ from jax.scipy.special import logsumexp
 
 from ppl_models import memory
 from ppl_models.distributions import HiddenMarkov
+from ppl_models.distributions.hmm.state_paths import state_probabilities
 from ppl_models.inference.problem import Problem
 from ppl_models.posterior.density.rows import logits_in_blocks
 from ppl_models.posterior.result.restore import RestoredFit
@@ -84,6 +85,6 @@ def _of_sequences(model: Model, values: Globals, *, structure: Structure) -> Arr
     def one(held: Globals) -> Array:
         families = model.pieces(held, structure).families()
         name, family = next((n, f) for n, f in families.items() if isinstance(f, HiddenMarkov))
-        return family.state_shares(jnp.asarray(model.data[name]))
+        return state_probabilities(family, jnp.asarray(model.data[name]))
 
     return jax.lax.map(one, values)

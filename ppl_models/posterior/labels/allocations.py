@@ -1,13 +1,14 @@
-"""Who belongs to which component, draw by draw, as a tree tells it.
+"""Allocations: which component each unit of the data belongs to, draw by draw.
 
-Either the sampler drew assignments and the posterior holds them, or responsibilities are computed
-again from the parameters, some draws at a time, so that the array (draw, row, cluster) never has
-to exist.
+Either the sampler drew allocations and the posterior holds them (``assignment``), or the
+responsibilities are computed from the parameters, some draws at a time, so that the array
+(draw, row, cluster) never has to exist.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -16,10 +17,11 @@ import xarray as xr
 from ppl_models import memory
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.responsibilities import responsibilities
-from ppl_models.posterior.result.restore import restored
+from ppl_models.posterior.result.restore import RestoredFit, precision_of, restore
+from ppl_models.posterior.result.schema import FitFacts, facts_of
 
-#: ``responsibilities(tree, rows=indices, draws=slice or indices) -> (draw, row, cluster)``, where
-#: draws are counted through chains: chain 0's first, then chain 1's.
+#: ``responsibilities(tree, rows=indices, draws=indices) -> (draw, row, cluster)``, where draws are
+#: counted through chains: chain 0's first, then chain 1's.
 Responsibilities = Callable[..., np.ndarray]
 
 CLUSTER = "cluster"
@@ -27,13 +29,8 @@ STATE = "state"
 ASSIGNMENT = "assignment"
 
 
-def dataset_of(tree: xr.DataTree, group: str, *, inherit: bool = True) -> xr.Dataset:
-    """A group's variables, with the coordinates of groups above it if ``inherit``."""
-    return tree.children[group].to_dataset(inherit=inherit)
-
-
 def require_draws(tree: xr.DataTree, purpose: str) -> None:
-    """End with one sentence when the tree holds no draws to work on.
+    """Refuse a tree without draws.
 
     Raises:
         InputError: for a tree without a posterior, or of a point method.
@@ -47,62 +44,118 @@ def require_draws(tree: xr.DataTree, purpose: str) -> None:
         )
 
 
-def sample_shape(tree: xr.DataTree) -> tuple[int, int]:
-    """Chains and draws of the posterior."""
-    sizes = dataset_of(tree, "posterior").sizes
-    return sizes["chain"], sizes["draw"]
+def dataset_of(tree: xr.DataTree, group: str, *, inherit: bool = True) -> xr.Dataset:
+    """A group's variables, with the coordinates of groups above it if ``inherit``."""
+    return tree.children[group].to_dataset(inherit=inherit)
 
 
-def cluster_count(tree: xr.DataTree) -> int:
-    """Components of the posterior, 0 when it has no dim ``cluster``."""
-    return dataset_of(tree, "posterior").sizes.get(CLUSTER, 0)
+class Allocations:
+    """Components and allocations of a fit.
 
+    A component is a cluster, or a hidden state where nothing else is assigned. What is allocated
+    are the units of the data (rows, sequences), or the steps of all sequences where states are
+    hidden.
 
-def component_count(tree: xr.DataTree) -> int:
-    """Clusters, or the states of hidden paths where nothing else is assigned."""
-    return cluster_count(tree) or dataset_of(tree, "posterior").sizes.get(STATE, 0)
-
-
-def unit_dimension(tree: xr.DataTree) -> tuple[str, int]:
-    """Name and size of the axis of what is assigned: rows, sequences, or steps of hidden paths.
-
-    Raises:
-        InputError: when no group tells it.
+    Args:
+        tree: a fit.
+        responsibilities: ``(tree, rows=, draws=) -> (draw, row, cluster)``; default: computed by
+            the fit's program.
+        fitted: the fit restored, where it is at hand; default: restored when it is needed.
     """
-    if ASSIGNMENT in dataset_of(tree, "posterior").data_vars:
-        variable = dataset_of(tree, "posterior")[ASSIGNMENT]
-        chains, draws = sample_shape(tree)
-        return str(variable.dims[-1]), variable.size // (chains * draws)
-    if not cluster_count(tree) and component_count(tree) and "observed_data" in tree.children:
-        values = next(iter(dataset_of(tree, "observed_data").data_vars.values()))
-        return "step", values.shape[0] * values.shape[1]  # states are of steps, not of sequences
-    for group in ("log_likelihood", "responsibilities", "observed_data"):
-        if group not in tree.children:
-            continue
-        for variable in dataset_of(tree, group).data_vars.values():
-            dims = [dim for dim in variable.dims if dim not in ("chain", "draw")]
-            if dims:
-                return str(dims[0]), variable.sizes[dims[0]]
-    raise InputError(
-        "The tree has neither assignments, nor log_likelihood, nor observed_data: the rows that "
-        "the fit was made from are unknown, fit again with the data."
-    )
 
+    def __init__(
+        self,
+        tree: xr.DataTree,
+        responsibilities: Responsibilities | None = None,
+        fitted: RestoredFit | None = None,
+    ) -> None:
+        self.tree = tree
+        self._responsibilities, self._fitted = responsibilities, fitted
 
-def drawn_assignments(tree: xr.DataTree) -> np.ndarray | None:
-    """Assignments ``(draw, row)`` that the sampler drew, chains one after another, or None.
+    @cached_property
+    def facts(self) -> FitFacts:
+        """What the fit says of itself."""
+        return facts_of(self.tree)
 
-    Where a row is a sequence, every position of every sequence counts as a row.
-    """
-    posterior = dataset_of(tree, "posterior")
-    if ASSIGNMENT not in posterior.data_vars:
-        return None
-    variable = posterior[ASSIGNMENT].transpose("chain", "draw", ...)
-    return variable.values.reshape(variable.shape[0] * variable.shape[1], -1)
+    @cached_property
+    def posterior(self) -> xr.Dataset:
+        """The draws."""
+        return dataset_of(self.tree, "posterior")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Chains and draws."""
+        return self.posterior.sizes["chain"], self.posterior.sizes["draw"]
+
+    @property
+    def components(self) -> int:
+        """Number of clusters, or of hidden states where nothing is assigned."""
+        return self.facts.clusters or self.facts.states
+
+    @cached_property
+    def unit(self) -> tuple[str, int]:
+        """Name and number of what is allocated: rows, sequences, or steps of all sequences."""
+        emission = self.facts.emission
+        sizes = dataset_of(self.tree, "observed_data")[emission.site].sizes
+        if self.facts.states and not self.facts.clusters:
+            return "step", sizes[emission.dims[0]] * sizes[emission.dims[1]]
+        return self.facts.unit, sizes[self.facts.unit]
+
+    def row_labels(self) -> np.ndarray:
+        """Labels of what is allocated; numbers where it has none."""
+        name, count = self.unit
+        observed = dataset_of(self.tree, "observed_data")
+        return observed[name].values if name in observed.coords else np.arange(count)
+
+    @cached_property
+    def drawn(self) -> np.ndarray | None:
+        """Allocations ``(draw, row)`` that the sampler drew, chains one after another, or None."""
+        if ASSIGNMENT not in self.posterior:
+            return None
+        variable = self.posterior[ASSIGNMENT].transpose("chain", "draw", ...)
+        return variable.values.reshape(variable.shape[0] * variable.shape[1], -1)
+
+    def counts(self) -> np.ndarray | None:
+        """Rows of every component ``(draw, cluster)`` by the drawn allocations, or None."""
+        if self.drawn is None:
+            return None
+        return np.array([np.bincount(row, minlength=self.components) for row in self.drawn])
+
+    @property
+    def fitted(self) -> RestoredFit:
+        """The fit restored, once."""
+        if self._fitted is None:
+            with precision_of(self.tree):
+                self._fitted = restore(self.tree)
+        return self._fitted
+
+    def responsibilities(self, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """Responsibilities ``(draw, row, cluster)``.
+
+        Args:
+            rows: positions of what is allocated.
+            draws: positions of draws, counted through chains.
+        """
+        if self._responsibilities is not None:
+            return self._responsibilities(self.tree, rows=rows, draws=draws)
+        with self.fitted.scope():
+            return responsibilities(self.fitted, rows, draws)
+
+    def blocks(
+        self,
+        rows: np.ndarray,
+        draws: np.ndarray | None = None,
+        *,
+        cache_bytes: int = memory.RESPONSIBILITY_BYTES,
+    ) -> ResponsibilityBlocks:
+        """Responsibilities in blocks of draws (default: of all draws)."""
+        if draws is None:
+            draws = np.arange(self.shape[0] * self.shape[1])
+        return ResponsibilityBlocks(self, rows, draws, cache_bytes)
 
 
 def choose_rows(count: int, rows_used: int, seed: int) -> np.ndarray:
-    """Indices of at most ``rows_used`` of ``count`` rows, a seeded subsample in ascending order.
+    """Positions of at most ``rows_used`` of ``count`` rows, a seeded subsample in ascending order.
 
     Example:
         >>> choose_rows(3, 10, seed=0)
@@ -115,72 +168,56 @@ def choose_rows(count: int, rows_used: int, seed: int) -> np.ndarray:
     return np.sort(chosen)
 
 
-def responsibility_function(given: Responsibilities | None) -> Responsibilities:
-    """The function given, or the one that reads the program from the tree."""
-    return _by_program if given is None else given
-
-
-def _by_program(
-    tree: xr.DataTree, rows: np.ndarray | None = None, draws: np.ndarray | None = None
-) -> np.ndarray:
-    with restored(tree) as fitted:
-        return responsibilities(fitted, rows, draws)
-
-
 class ResponsibilityBlocks:
-    """Responsibilities of a tree's draws, block by block, as often as they are gone through.
+    """Responsibilities of a fit's draws, block by block, as often as they are iterated over.
 
     Iterating yields float32 arrays ``(draw, row, cluster)``. They are computed anew on every
     pass, unless all of them fit into ``cache_bytes``.
+
+    Args:
+        allocations: of the fit.
+        rows: positions of rows.
+        draws: positions of draws, counted through chains.
+        cache_bytes: memory that blocks may be kept in.
     """
 
     def __init__(
-        self,
-        tree: xr.DataTree,
-        rows: np.ndarray,
-        function: Responsibilities,
-        *,
-        draws: np.ndarray | None = None,
-        cache_bytes: int = memory.RESPONSIBILITY_BYTES,
+        self, allocations: Allocations, rows: np.ndarray, draws: np.ndarray, cache_bytes: int
     ) -> None:
-        """Take ``rows`` (indices) and ``draws`` (indices through chains; default all)."""
-        chains, per_chain = sample_shape(tree)
-        self.tree, self.rows, self.function = tree, rows, function
-        self.draws = np.arange(chains * per_chain) if draws is None else draws
-        draw_bytes = 4 * max(1, len(rows)) * max(1, component_count(tree))
+        self.allocations, self.rows, self.draws = allocations, rows, draws
+        draw_bytes = 4 * max(1, len(rows)) * max(1, allocations.components)
         self.size = max(1, memory.LABEL_BYTES // draw_bytes)
-        self.keep = draw_bytes * len(self.draws) <= cache_bytes
-        self.kept: list[np.ndarray] = []
+        self.caches = draw_bytes * len(self.draws) <= cache_bytes
+        self.cache: list[np.ndarray] = []
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Blocks in the order of ``draws``."""
         for index, start in enumerate(range(0, len(self.draws), self.size)):
-            if index < len(self.kept):
-                yield self.kept[index]
+            if index < len(self.cache):
+                yield self.cache[index]
                 continue
-            block = self.of(self.draws[start : start + self.size])
-            if self.keep:
-                self.kept.append(block)
+            block = self._compute(self.draws[start : start + self.size])
+            if self.caches:
+                self.cache.append(block)
             yield block
 
     def one(self, draw: int) -> np.ndarray:
         """Responsibilities ``(row, cluster)`` of one draw.
 
-        From its block, where that is kept: a block of its own would be compiled for one draw.
+        From its block, where blocks are kept: a block of its own would be compiled for one draw.
         """
-        if not self.keep:
-            return self.of(np.array([draw]))[0]
+        if not self.caches:
+            return self._compute(np.array([draw]))[0]
         index, inside = divmod(int(np.flatnonzero(self.draws == draw)[0]), self.size)
         return next(islice(self, index, None))[inside]
 
-    def of(self, draws: np.ndarray) -> np.ndarray:
-        """Responsibilities ``(draw, row, cluster)`` of some draws."""
-        block = self.function(self.tree, rows=self.rows, draws=draws)
+    def _compute(self, draws: np.ndarray) -> np.ndarray:
+        block = self.allocations.responsibilities(self.rows, draws)
         return np.asarray(block, dtype=np.float32)
 
 
 def draw_assignments(blocks: ResponsibilityBlocks, seed: int) -> np.ndarray:
-    """One assignment a draw and row, ``(draw, row)``, from responsibilities, by inversion."""
+    """One allocation a draw and row, ``(draw, row)``, from responsibilities, by inversion."""
     generator = np.random.default_rng(seed)
     drawn = []
     for block in blocks:

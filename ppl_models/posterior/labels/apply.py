@@ -45,8 +45,8 @@ def permute_variable(variable: xr.DataArray, permutation: xr.DataArray) -> xr.Da
     for dim in _component_dims(first):
         axis = first.dims.index(dim) - 1
         rest = np.arange(flat.shape[1], values.shape[axis])  # an end after the states stays
-        whole = np.concatenate([flat, np.broadcast_to(rest, (len(flat), len(rest)))], axis=1)
-        values = permute(values, whole, axis=axis)
+        full = np.concatenate([flat, np.broadcast_to(rest, (len(flat), len(rest)))], axis=1)
+        values = permute(values, full, axis=axis)
     return first.copy(data=values.reshape(first.shape)).transpose(*variable.dims)
 
 
@@ -54,7 +54,7 @@ def permute_tree(tree: xr.DataTree, permutation: xr.DataArray) -> xr.DataTree:
     """A new tree in which every component-wise variable of the posterior's draws is permuted.
 
     Other groups take part when their chains and draws are among the posterior's by coordinate.
-    Variables that do not change are shared with the tree given, which is not touched.
+    Variables that do not change are shared with ``tree``, which is not changed.
     """
     result = tree.copy()
     for name, group in tree.children.items():

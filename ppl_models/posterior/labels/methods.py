@@ -23,12 +23,9 @@ from ppl_models.errors import InputError
 from ppl_models.posterior.labels.allocations import (
     CLUSTER,
     STATE,
-    Responsibilities,
+    Allocations,
     ResponsibilityBlocks,
-    component_count,
     dataset_of,
-    drawn_assignments,
-    responsibility_function,
 )
 from ppl_models.posterior.labels.ecr import (
     agreement,
@@ -61,31 +58,48 @@ class Relabelling:
 
 @dataclass
 class Evidence:
-    """What a method may look at: an unrelabelled tree, the rows to use, the user's choices."""
+    """What a method decides by: the allocations of some rows, and the user's choices.
 
-    tree: xr.DataTree
+    Args:
+        allocations: of the fit with its original labels.
+        rows: positions of the rows used.
+        variable: that components are ordered by, or its name.
+    """
+
+    allocations: Allocations
     rows: np.ndarray
     variable: str | xr.DataArray | None
-    responsibilities: Responsibilities | None
 
-    def assignments(self) -> np.ndarray | None:
-        """Drawn assignments ``(draw, row)`` of the rows used, or None."""
-        drawn = drawn_assignments(self.tree)
+    def drawn(self) -> np.ndarray | None:
+        """Drawn allocations ``(draw, row)`` of the rows used, or None."""
+        drawn = self.allocations.drawn
         return None if drawn is None else drawn[:, self.rows]
 
     def blocks(self) -> ResponsibilityBlocks:
         """Responsibilities of the rows used."""
-        function = responsibility_function(self.responsibilities)
-        return ResponsibilityBlocks(self.tree, self.rows, function)
+        return self.allocations.blocks(self.rows)
 
     def best_draw(self) -> int | None:
         """The draw of highest log density, counted through chains, or None if unknown."""
-        if "sample_stats" not in self.tree.children:
+        tree = self.allocations.tree
+        if "sample_stats" not in tree.children or "lp" not in tree["sample_stats"]:
             return None
-        statistics = dataset_of(self.tree, "sample_stats")
-        if "lp" not in statistics:
-            return None
-        return int(np.nanargmax(statistics["lp"].transpose("chain", "draw").values))
+        lp = dataset_of(tree, "sample_stats")["lp"].transpose("chain", "draw").values
+        return int(np.nanargmax(lp))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A method of relabelling.
+
+    Args:
+        permutations: finds them.
+        by_rows: whether it compares the allocations of rows. If not, it puts components into an
+            order of their own, which is the one that is asked for.
+    """
+
+    permutations: Callable[[Evidence], Relabelling]
+    by_rows: bool = True
 
 
 def _by_pivot(evidence: Evidence) -> Relabelling:
@@ -96,9 +110,9 @@ def _by_pivot(evidence: Evidence) -> Relabelling:
             "Relabelling by 'ecr' takes its pivot from sample_stats/lp, which the tree does not "
             "have: use method='ecr-iterative'."
         )
-    assignments = evidence.assignments()
-    if assignments is not None:
-        return _judge_hard(evidence, assignments, assignments[best])
+    drawn = evidence.drawn()
+    if drawn is not None:
+        return _judge_drawn(evidence, drawn, drawn[best])
     blocks = evidence.blocks()
     pivot = blocks.one(best).argmax(axis=-1)
     return _judge_rows(*soft_agreement(blocks, pivot))
@@ -107,12 +121,12 @@ def _by_pivot(evidence: Evidence) -> Relabelling:
 def _iterative(evidence: Evidence) -> Relabelling:
     """ECR with a consensus pivot, started from the best draw's assignments (or the first's)."""
     best = evidence.best_draw() or 0
-    assignments = evidence.assignments()
-    if assignments is not None:
-        clusters = component_count(evidence.tree)
-        start = best_permutations(-agreement(assignments, clusters, assignments[best]))
-        _, pivot = ecr_iterative(assignments, clusters, start=start)
-        return _judge_hard(evidence, assignments, pivot)
+    drawn = evidence.drawn()
+    if drawn is not None:
+        clusters = evidence.allocations.components
+        start = best_permutations(-agreement(drawn, clusters, drawn[best]))
+        _, pivot = ecr_iterative(drawn, clusters, start=start)
+        return _judge_drawn(evidence, drawn, pivot)
     blocks = evidence.blocks()
     pivot = blocks.one(best).argmax(axis=-1)
     _, pivot = ecr_iterative_soft(blocks, start=ecr_soft(blocks, pivot))
@@ -123,12 +137,12 @@ def _kullback_leibler(evidence: Evidence) -> Relabelling:
     """Stephens' algorithm, started from the best draw's responsibilities (or the first's)."""
     blocks = evidence.blocks()
     reference = blocks.one(evidence.best_draw() or 0).astype(np.float64)
-    found = stephens(blocks, reference=reference)
+    result = stephens(blocks, reference=reference)
     sizes = np.concatenate([block.sum(axis=1, dtype=np.float64) for block in blocks])
-    changes = cheapest_changes(found.cost, found.permutation)
-    occupied = permute(sizes, found.permutation) >= 1
+    changes = cheapest_changes(result.cost, result.permutation)
+    occupied = permute(sizes, result.permutation) >= 1
     unclear = (occupied & (changes < CLEAR_NATS)).any(axis=1)
-    return Relabelling(found.permutation, changes.min(axis=1), unclear, "nats")
+    return Relabelling(result.permutation, changes.min(axis=1), unclear, "nats")
 
 
 def _ordered(evidence: Evidence) -> Relabelling:
@@ -139,17 +153,17 @@ def _ordered(evidence: Evidence) -> Relabelling:
     return Relabelling(permutation, margin, margin < CLEAR_GAP, "posterior standard deviations")
 
 
-METHODS: dict[str, Callable[[Evidence], Relabelling]] = {
-    "ecr": _by_pivot,
-    "ecr-iterative": _iterative,
-    "stephens": _kullback_leibler,
-    "order": _ordered,
+METHODS = {
+    "ecr": Rule(_by_pivot),
+    "ecr-iterative": Rule(_iterative),
+    "stephens": Rule(_kullback_leibler),
+    "order": Rule(_ordered, by_rows=False),
 }
 
 
-def _judge_hard(evidence: Evidence, assignments: np.ndarray, pivot: np.ndarray) -> Relabelling:
-    """Permutations and doubts from drawn assignments."""
-    table = agreement(assignments, component_count(evidence.tree), pivot)
+def _judge_drawn(evidence: Evidence, drawn: np.ndarray, pivot: np.ndarray) -> Relabelling:
+    """Permutations and doubts from drawn allocations."""
+    table = agreement(drawn, evidence.allocations.components, pivot)
     return _judge_rows(table, table.sum(axis=1))
 
 
@@ -164,8 +178,11 @@ def _judge_rows(table: np.ndarray, sizes: np.ndarray) -> Relabelling:
 
 def _ordering_values(evidence: Evidence) -> np.ndarray:
     """The ordering variable as ``(draw, cluster)``."""
-    posterior = dataset_of(evidence.tree, "posterior")
-    variable = "weights" if evidence.variable is None else evidence.variable
+    posterior, variable = evidence.allocations.posterior, evidence.variable
+    if variable is None:
+        variable = evidence.allocations.facts.weights
+        if variable is None:
+            raise InputError("The fit has no site of cluster weights to order by: give variable=.")
     if isinstance(variable, str):
         if variable not in posterior.data_vars:
             raise InputError(

@@ -7,6 +7,8 @@ nothing until each draw has been given the permutation that brings it in line wi
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import xarray as xr
 
@@ -14,22 +16,18 @@ from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.labels.allocations import (
     ASSIGNMENT,
     CLUSTER,
+    Allocations,
     Responsibilities,
-    ResponsibilityBlocks,
     choose_rows,
-    component_count,
     dataset_of,
-    drawn_assignments,
     require_draws,
-    responsibility_function,
-    sample_shape,
-    unit_dimension,
 )
 from ppl_models.posterior.labels.apply import is_component_wise, permute_tree
 from ppl_models.posterior.labels.convergence import convergence
 from ppl_models.posterior.labels.ecr import mean_responsibilities
 from ppl_models.posterior.labels.methods import METHODS, Evidence, Relabelling
 from ppl_models.posterior.labels.permutations import compose, invert, permute
+from ppl_models.posterior.result.schema import cluster_weights, thinning_of
 
 #: Responsibilities of the whole data are averaged over at most so many draws, evenly spaced.
 AVERAGED_DRAWS = 400
@@ -44,13 +42,14 @@ def relabel(
     seed: int = 0,
     responsibilities: Responsibilities | None = None,
 ) -> xr.DataTree:
-    """A new tree whose components carry the same number in every draw.
+    """A new tree in which every component has the same number in all draws.
 
     Every posterior variable with a dim ``cluster`` is permuted, one that also has
     ``cluster_next`` on both axes, assignments and responsibilities with them. At the end
     components are sorted by posterior mean weight, the largest first (not after ``"order"``,
-    whose order is the one asked for). A tree that was relabelled before starts anew from its
-    original draws.
+    whose order is the one asked for). A tree that was relabelled before is relabelled from its
+    original draws. Papastamoulis and Iliopoulos (2010); Stephens (2000); a survey is Papastamoulis
+    (2016), label.switching, Journal of Statistical Software 69.
 
     Args:
         tree: a result with draws.
@@ -58,8 +57,8 @@ def relabel(
             ``"ecr-iterative"`` (with the most frequent assignments), ``"stephens"``
             (Kullback-Leibler, on responsibilities) or ``"order"``.
         variable: for ``"order"``: the name of a posterior variable with one number a component,
-            or such an array, as ``tree["posterior"]["loc"].sel(feature="height")``; default
-            ``weights``.
+            or such an array, as ``tree["posterior"]["loc"].sel(feature="height")``; default: the
+            cluster weights.
         rows_used: permutations are found from at most so many rows, a subsample with this
             ``seed``, and applied to all.
         seed: of the subsample.
@@ -76,6 +75,13 @@ def relabel(
     Raises:
         InputError: for a tree of a point method, an unknown method or variable, or a tree that
             lacks what the method needs.
+
+    >>> from ppl_models import fit
+    >>> x = np.r_[np.linspace(-1, 1, 20), np.linspace(9, 11, 20)]
+    >>> options = {"clusters": 2, "draws": 50, "predictive": 0, "relabel": None}
+    >>> tree = fit("gaussian_mixture", x, method="gibbs", seed=0, **options)
+    >>> relabel(tree, "stephens")["labels"].attrs["share_unclear"]
+    0.0
     """
     whole_number("seed", seed, least=0)
     whole_number("rows_used", rows_used)
@@ -84,23 +90,46 @@ def relabel(
         raise InputError(
             f"There is no relabelling method {method!r}: choose one of {', '.join(METHODS)}."
         )
-    if not component_count(tree):
-        result = tree.copy()
-        result.attrs["labels"] = "no dim 'cluster': nothing to relabel"
+    allocations = Allocations(unrelabel(tree), responsibilities)
+    return relabelled(allocations, method, variable=variable, rows_used=rows_used, seed=seed)
+
+
+def relabelled(
+    allocations: Allocations,
+    method: str,
+    *,
+    variable: str | xr.DataArray | None = None,
+    rows_used: int = 2000,
+    seed: int = 0,
+) -> xr.DataTree:
+    """:func:`relabel` of a fit's allocations with their original labels."""
+    if not allocations.components:
+        result = allocations.tree.copy()
+        result.attrs["labels"] = "the fit has no components: nothing to relabel"
         return result
-    original = unrelabel(tree)
-    rows = choose_rows(_row_count(original, method), rows_used, seed)
-    evidence = Evidence(original, rows, variable, responsibilities)
-    found = METHODS[method](evidence)
-    if method != "order":
-        found = _largest_first(original, found)
-    result = _relabelled(original, found, responsibilities)
+    rule = METHODS[method]
+    rows = choose_rows(allocations.unit[1] if rule.by_rows else 0, rows_used, seed)
+    relabelling = rule.permutations(Evidence(allocations, rows, variable))
+    if rule.by_rows:
+        relabelling = _largest_first(allocations, relabelling)
+    result = _permuted(allocations, relabelling)
     result["labels"].attrs |= {"method": method, "rows_used": len(rows), "seed": seed}
     return result
 
 
 def unrelabel(tree: xr.DataTree) -> xr.DataTree:
-    """The tree with its original draws, exactly; one that was never relabelled is copied."""
+    """The tree with the labels of its original draws, exactly; the inverse of :func:`relabel`.
+
+    Args:
+        tree: a fit; one that was never relabelled is copied.
+
+    >>> from ppl_models import fit
+    >>> x = np.r_[np.linspace(-1, 1, 20), np.linspace(9, 11, 20)]
+    >>> options = {"clusters": 2, "draws": 50, "predictive": 0, "relabel": None}
+    >>> tree = fit("gaussian_mixture", x, method="gibbs", seed=0, **options)
+    >>> unrelabel(relabel(tree)).identical(tree)
+    True
+    """
     if "labels" not in tree.children:
         return tree.copy()
     labels = dataset_of(tree, "labels", inherit=False)
@@ -117,41 +146,32 @@ def unrelabel(tree: xr.DataTree) -> xr.DataTree:
     return result
 
 
-def _row_count(tree: xr.DataTree, method: str) -> int:
-    """Rows to choose from; an ordering looks at none."""
-    return 0 if method == "order" else unit_dimension(tree)[1]
-
-
-def _largest_first(tree: xr.DataTree, found: Relabelling) -> Relabelling:
-    """Components sorted by posterior mean weight, descending, or else by their mean share."""
-    posterior = dataset_of(tree, "posterior")
-    clusters = found.permutation.shape[1]
-    if "weights" in posterior and CLUSTER in posterior["weights"].dims:
-        weights = posterior["weights"].transpose("chain", "draw", CLUSTER).values
-        mean = permute(weights.reshape(-1, clusters), found.permutation).mean(axis=0)
-    elif ASSIGNMENT in posterior:
-        drawn = drawn_assignments(tree)
-        assert drawn is not None
-        counts = np.array([np.bincount(row[row >= 0], minlength=clusters) for row in drawn])
-        mean = permute(counts, found.permutation).mean(axis=0)
+def _largest_first(allocations: Allocations, relabelling: Relabelling) -> Relabelling:
+    """Components sorted by posterior mean weight, or else by their mean number of rows."""
+    permutation = relabelling.permutation
+    weights = cluster_weights(allocations.tree)
+    if weights is not None:
+        drawn = weights.transpose("chain", "draw", CLUSTER).values
+        every = thinning_of(allocations.shape[1], drawn.shape[1])
+        numbered = np.arange(len(permutation)).reshape(allocations.shape)[:, ::every]
+        sizes = permute(drawn.reshape(-1, drawn.shape[-1]), permutation[numbered.ravel()])
+    elif (counts := allocations.counts()) is not None:
+        sizes = permute(counts, permutation)
     else:
-        return found
-    order = np.argsort(-mean, kind="stable")
-    last = np.broadcast_to(order, found.permutation.shape)
-    return Relabelling(
-        compose(found.permutation, last), found.margin, found.unclear, found.margin_unit
-    )
+        return relabelling
+    order = np.argsort(-sizes.mean(axis=0), kind="stable")
+    last = np.broadcast_to(order, permutation.shape)
+    return replace(relabelling, permutation=compose(permutation, last))
 
 
-def _relabelled(
-    original: xr.DataTree, found: Relabelling, responsibilities: Responsibilities | None
-) -> xr.DataTree:
+def _permuted(allocations: Allocations, relabelling: Relabelling) -> xr.DataTree:
     """The tree permuted, with its group ``labels``."""
+    original = allocations.tree
     posterior = dataset_of(original, "posterior", inherit=False)
     sample = {dim: posterior[dim] for dim in ("chain", "draw") if dim in posterior.coords}
-    shape = sample_shape(original)
+    shape = allocations.shape
     permutation = xr.DataArray(
-        found.permutation.reshape(*shape, -1), dims=("chain", "draw", CLUSTER), coords=sample
+        relabelling.permutation.reshape(*shape, -1), dims=("chain", "draw", CLUSTER), coords=sample
     )
     if CLUSTER in posterior.coords:
         permutation = permutation.assign_coords({CLUSTER: posterior[CLUSTER]})
@@ -159,18 +179,18 @@ def _relabelled(
     labels = xr.Dataset(
         {
             "permutation": permutation,
-            "margin": (("chain", "draw"), found.margin.reshape(shape)),
-            "unclear": (("chain", "draw"), found.unclear.reshape(shape)),
+            "margin": (("chain", "draw"), relabelling.margin.reshape(shape)),
+            "unclear": (("chain", "draw"), relabelling.unclear.reshape(shape)),
         }
     )
     labels.attrs = {
-        "share_unclear": float(found.unclear.mean()),
-        "margin_unit": found.margin_unit,
+        "share_unclear": float(relabelling.unclear.mean()),
+        "margin_unit": relabelling.margin_unit,
     }
     if "responsibilities" in original.children:
         before = dataset_of(original, "responsibilities")["responsibilities"]
         labels["responsibilities_before"] = before
-        _renew_responsibilities(original, result, found.permutation, responsibilities)
+        _renew_responsibilities(allocations, result, relabelling.permutation)
     result["labels"] = xr.DataTree(labels)
     _report(original, result)
     result.attrs["labels"] = "relabelled: see the group 'labels'"
@@ -192,10 +212,7 @@ def _report(original: xr.DataTree, result: xr.DataTree) -> None:
 
 
 def _renew_responsibilities(
-    original: xr.DataTree,
-    result: xr.DataTree,
-    permutation: np.ndarray,
-    responsibilities: Responsibilities | None,
+    allocations: Allocations, result: xr.DataTree, permutation: np.ndarray
 ) -> None:
     """The posterior mean responsibilities under the new labels.
 
@@ -207,19 +224,16 @@ def _renew_responsibilities(
     if (permutation == permutation[0]).all():
         values = old.values[:, permutation[0]]
     else:
-        values = _mean_of_draws(original, permutation, responsibilities)
+        values = _mean_of_draws(allocations, permutation)
     renewed = old.copy(data=values.astype(old.dtype))
     renewed = renewed.transpose(*dataset["responsibilities"].dims)
     result["responsibilities"].dataset = dataset.assign(responsibilities=renewed)
 
 
-def _mean_of_draws(
-    tree: xr.DataTree, permutation: np.ndarray, responsibilities: Responsibilities | None
-) -> np.ndarray:
+def _mean_of_draws(allocations: Allocations, permutation: np.ndarray) -> np.ndarray:
     """Mean ``(row, cluster)`` of relabelled responsibilities over evenly spaced draws."""
-    function = responsibility_function(responsibilities)
     count = len(permutation)
     draws = np.unique(np.linspace(0, count - 1, min(count, AVERAGED_DRAWS)).astype(int))
-    rows = np.arange(unit_dimension(tree)[1])
-    blocks = ResponsibilityBlocks(tree, rows, function, draws=draws, cache_bytes=0)
+    rows = np.arange(allocations.unit[1])
+    blocks = allocations.blocks(rows, draws, cache_bytes=0)
     return mean_responsibilities(blocks, permutation[draws])

@@ -8,18 +8,11 @@ import xarray as xr
 from ppl_models import memory
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.labels.allocations import (
-    ASSIGNMENT,
+    Allocations,
     Responsibilities,
-    ResponsibilityBlocks,
     choose_rows,
-    cluster_count,
-    dataset_of,
     draw_assignments,
-    drawn_assignments,
     require_draws,
-    responsibility_function,
-    sample_shape,
-    unit_dimension,
 )
 from ppl_models.posterior.partition.ball import credible_ball
 from ppl_models.posterior.partition.losses import compact
@@ -44,10 +37,11 @@ def partition(
     seed: int = 0,
     responsibilities: Responsibilities | None = None,
 ) -> xr.DataTree:
-    """A new tree with a group ``partition``: who belongs together, and how sure that is.
+    """A new tree with a group ``partition``: the partition of least posterior expected loss.
 
     Assignments come from the posterior where the sampler drew them; otherwise one is drawn from
-    the responsibilities of every draw and row, with this ``seed``.
+    the responsibilities of every draw and row, with this ``seed``. Wade and Ghahramani (2018),
+    Bayesian cluster analysis; the search is that of Dahl, Johnson and Mueller (2022), salso.
 
     Args:
         tree: a result with draws.
@@ -68,11 +62,18 @@ def partition(
         ``draws``, ``starts``, ``starts_agreeing``, ``seed``.
 
     Raises:
-        InputError: for a tree of a point method or without components, or an unknown loss.
+        InputError: for a tree of a point method or without clusters, or an unknown loss.
+
+    >>> from ppl_models import fit
+    >>> x = np.r_[np.linspace(-1, 1, 20), np.linspace(9, 11, 20)]
+    >>> options = {"clusters": 3, "draws": 50, "predictive": 0}
+    >>> tree = fit("gaussian_mixture", x, method="gibbs", seed=0, **options)
+    >>> partition(tree)["partition"].attrs["clusters"]
+    2
     """
     whole_number("seed", seed, least=0)
-    _several_draws(draws)
-    dim, assignments = assignments_of(tree, draws, seed, responsibilities)
+    allocations = _allocations(tree, draws, responsibilities)
+    assignments = assignments_of(allocations, draws, seed)
     point = point_partition(
         assignments, loss=loss, starts=starts, max_clusters=max_clusters, seed=seed
     )
@@ -84,9 +85,10 @@ def partition(
         "most": ball.most,
         "farthest": ball.farthest,
     }
+    dim = allocations.unit[0]
     dataset = xr.Dataset({name: ((dim,), values) for name, values in rows.items()})
     dataset["expected_loss"], dataset["radius"] = point.expected_loss, ball.radius
-    dataset = dataset.assign_coords(_row_coordinate(tree, dim))
+    dataset = dataset.assign_coords({dim: allocations.row_labels()})
     dataset.attrs = {
         "loss": loss,
         "clusters": point.clusters,
@@ -109,7 +111,9 @@ def coassignment(
     seed: int = 0,
     responsibilities: Responsibilities | None = None,
 ) -> xr.DataTree:
-    """A new tree with a group ``similarity``: the probability that two rows belong together.
+    """A new tree with a group ``similarity``: the probability that two rows share a cluster.
+
+    The posterior similarity matrix; Fritsch and Ickstadt (2009), Bayesian Analysis 4.
 
     Args:
         tree: a result with draws.
@@ -123,27 +127,30 @@ def coassignment(
         The tree with ``similarity/similarity (row, row_other)``, float32.
 
     Raises:
-        InputError: for a tree of a point method or without components, or more than 10,000 rows.
+        InputError: for a tree of a point method or without clusters, or more than 10,000 rows.
+
+    >>> from ppl_models import fit
+    >>> x = np.r_[np.linspace(-1, 1, 20), np.linspace(9, 11, 20)]
+    >>> options = {"clusters": 2, "draws": 50, "predictive": 0}
+    >>> tree = fit("gaussian_mixture", x, method="gibbs", seed=0, **options)
+    >>> coassignment(tree, [0, 1, 39])["similarity"]["similarity"].values.round(2).tolist()
+    [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     whole_number("seed", seed, least=0)
-    _several_draws(draws)
-    _require_components(tree)
-    dim, count = unit_dimension(tree)
+    allocations = _allocations(tree, draws, responsibilities)
+    dim, count = allocations.unit
     rows = choose_rows(count, ROWS, seed) if rows is None else np.asarray(rows)
     if len(rows) > MOST_ROWS:
         raise InputError(
             f"A co-assignment matrix of {len(rows)} rows is too large to hold: choose at most "
             f"{MOST_ROWS} rows, or use partition(tree), which needs no such matrix."
         )
-    chosen = _spaced_draws(tree, draws, len(rows))
-    drawn = drawn_assignments(tree)
-    if drawn is not None:
-        matrix = similarity(drawn[chosen][:, rows])
+    chosen = _spaced_draws(allocations, draws, len(rows))
+    if allocations.drawn is not None:
+        matrix = similarity(allocations.drawn[chosen][:, rows])
     else:
-        function = responsibility_function(responsibilities)
-        blocks = ResponsibilityBlocks(tree, rows, function, draws=chosen, cache_bytes=0)
-        matrix = soft_similarity(blocks)
-    names = _row_coordinate(tree, dim).get(dim, np.arange(count))[rows]
+        matrix = soft_similarity(allocations.blocks(rows, chosen, cache_bytes=0))
+    names = allocations.row_labels()[rows]
     other = f"{dim}_other"
     dataset = xr.Dataset({"similarity": ((dim, other), matrix)}, {dim: names, other: names})
     dataset.attrs = {"draws": len(chosen), "seed": seed}
@@ -152,27 +159,13 @@ def coassignment(
     return result
 
 
-def assignments_of(
-    tree: xr.DataTree,
-    draws: int | None = None,
-    seed: int = 0,
-    responsibilities: Responsibilities | None = None,
-) -> tuple[str, np.ndarray]:
-    """The rows' dim and assignments ``(draw, row)`` of evenly spaced draws, drawn if need be.
-
-    Raises:
-        InputError: for a tree of a point method or without components.
-    """
-    _require_components(tree)
-    dim, count = unit_dimension(tree)
-    chosen = _spaced_draws(tree, draws, count)
-    drawn = drawn_assignments(tree)
-    if drawn is not None:
-        return dim, drawn[chosen]
-    function = responsibility_function(responsibilities)
-    rows = np.arange(count)
-    blocks = ResponsibilityBlocks(tree, rows, function, draws=chosen, cache_bytes=0)
-    return dim, draw_assignments(blocks, seed)
+def assignments_of(allocations: Allocations, draws: int | None = None, seed: int = 0) -> np.ndarray:
+    """Assignments ``(draw, row)`` of evenly spaced draws, if need be drawn themselves."""
+    count = allocations.unit[1]
+    chosen = _spaced_draws(allocations, draws, count)
+    if allocations.drawn is not None:
+        return allocations.drawn[chosen]
+    return draw_assignments(allocations.blocks(np.arange(count), chosen, cache_bytes=0), seed)
 
 
 def certainty(labels: np.ndarray, assignments: np.ndarray) -> np.ndarray:
@@ -185,40 +178,33 @@ def certainty(labels: np.ndarray, assignments: np.ndarray) -> np.ndarray:
         array([0.75, 0.75, 0.5 ])
     """
     clusters = int(labels.max()) + 1
-    others = np.bincount(labels)[labels] - 1
+    members = np.bincount(labels)[labels] - 1
     together = np.zeros(len(labels))
     for draw in compact(assignments):
         cells = draw.astype(np.int64) * clusters + labels
         together += np.bincount(cells)[cells] - 1
-    return np.where(others > 0, together / (np.maximum(others, 1) * len(assignments)), 1.0)
+    return np.where(members > 0, together / (np.maximum(members, 1) * len(assignments)), 1.0)
 
 
-def _require_components(tree: xr.DataTree) -> None:
-    """Draws, and something to be assigned to."""
-    require_draws(tree, "a posterior of partitions")
-    if not cluster_count(tree) and ASSIGNMENT not in dataset_of(tree, "posterior"):
-        raise InputError(
-            "The posterior has neither a dim 'cluster' nor assignments, so rows belong to no "
-            "components: fit a mixture."
-        )
-
-
-def _several_draws(draws: int | None) -> None:
+def _allocations(
+    tree: xr.DataTree, draws: int | None, responsibilities: Responsibilities | None
+) -> Allocations:
+    """The allocations of a fit that has draws, and clusters to be allocated to."""
     if draws is not None:
         whole_number("draws", draws)
+    require_draws(tree, "a posterior of partitions")
+    allocations = Allocations(tree, responsibilities)
+    if not allocations.facts.clusters:
+        raise InputError(
+            "The fit's program assigns rows to no clusters, so that there is nothing to partition "
+            "them by: fit a mixture."
+        )
+    return allocations
 
 
-def _spaced_draws(tree: xr.DataTree, draws: int | None, rows: int) -> np.ndarray:
+def _spaced_draws(allocations: Allocations, draws: int | None, rows: int) -> np.ndarray:
     """Evenly spaced draws, counted through chains."""
     if draws is None:
         draws = max(1, min(DRAWS, memory.PARTITION_NUMBERS // max(1, rows)))
-    count = int(np.prod(sample_shape(tree)))
+    count = int(np.prod(allocations.shape))
     return np.unique(np.linspace(0, count - 1, min(count, draws)).astype(int))
-
-
-def _row_coordinate(tree: xr.DataTree, dim: str) -> dict[str, np.ndarray]:
-    """The names of the rows, where a group knows them."""
-    for group in ("posterior", "log_likelihood", "responsibilities", "observed_data"):
-        if group in tree.children and dim in dataset_of(tree, group).coords:
-            return {dim: dataset_of(tree, group).coords[dim].values}
-    return {}

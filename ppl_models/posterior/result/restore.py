@@ -14,7 +14,7 @@ import xarray as xr
 from ppl_models import catalogue
 from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError, whole_number
-from ppl_models.inference.problem import Problem
+from ppl_models.inference.problem import Problem, Result
 from ppl_models.posterior.result.schema import FACTS, HIDDEN, FitFacts, facts_of
 from ppl_models.program.json_text import from_json
 from ppl_models.program.model import Model
@@ -47,6 +47,19 @@ class RestoredFit:
     values: dict[str, np.ndarray]
     shape: tuple[int, int]
     fitted: bool = True
+
+    @classmethod
+    def of_result(
+        cls,
+        tree: xr.DataTree,
+        problem: Problem,
+        result: Result,
+        observed: Mapping[str, Observed],
+    ) -> RestoredFit:
+        """The fit of what ``fit`` has at hand, which needs not be read from the tree."""
+        values = {n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()}
+        shape = tree["posterior"].sizes["chain"], tree["posterior"].sizes["draw"]
+        return cls(tree, facts_of(tree), problem, dict(observed), values, shape)
 
     @property
     def model(self) -> Model:

@@ -192,3 +192,12 @@ def cluster_weights(tree: xr.DataTree) -> xr.DataArray | None:
         return tree["posterior"].to_dataset()[facts.weights]
     stored = tree[PARAMETERS].to_dataset() if PARAMETERS in tree.children else xr.Dataset()
     return stored.get(f"{facts.assignment}.{WEIGHTS}")
+
+
+def thinning_of(draws: int, kept: int) -> int:
+    """Every so-many-th draw is kept by a group that holds ``kept`` of ``draws``.
+
+    >>> thinning_of(100, 34)
+    3
+    """
+    return -(-draws // kept)

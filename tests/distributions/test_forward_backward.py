@@ -10,13 +10,10 @@ import numpy as np
 import pytest
 from jax import random
 
-from ppl_models.distributions.hmm import (
-    forward_backward as hidden_paths,
-)
-from ppl_models.distributions.hmm import (
-    viterbi as hidden_one_path,
-)
-from ppl_models.distributions.hmm.forward_backward import Chain
+from ppl_models.distributions.hmm import forward_backward
+from ppl_models.distributions.hmm.backward_sampling import sample_path
+from ppl_models.distributions.hmm.forward_backward import PathFactors
+from ppl_models.distributions.hmm.viterbi import best_path
 
 STATES, STEPS = 3, 5
 LENGTHS = np.array([5, 1, 3, 4])
@@ -29,7 +26,7 @@ def _chain(ends):
     table = generator.dirichlet(np.ones(STATES + 1), STATES)
     end = table[:, -1] if ends else np.ones(STATES)
     step = table[:, :-1] if ends else table[:, :-1] / table[:, :-1].sum(1, keepdims=True)
-    return Chain(initial, step, end)
+    return PathFactors(initial, step, end)
 
 
 def _logits():
@@ -58,36 +55,36 @@ def ends(request):
 def library(request, monkeypatch):
     """How the products with the transition matrix are made."""
     if request.param:
-        monkeypatch.setattr(hidden_paths, "FEW", 0)
+        monkeypatch.setattr(forward_backward, "FEW", 0)
     return request.param
 
 
 def _expected(chain, logits, lengths, weights=None):
     """Log-likelihoods, and the posterior of the paths."""
-    total, filtered = hidden_paths.forward(chain, logits, lengths)
+    total, filtered = forward_backward.forward(chain, logits, lengths)
     weights = jnp.ones(len(lengths), total.dtype) if weights is None else weights
-    return total, hidden_paths.backward(chain, filtered, weights, lengths)
+    return total, forward_backward.backward(chain, filtered, weights, lengths)
 
 
 def _passes(chain, logits, lengths, keys):
     """Everything that is looked at, in one compilation."""
 
     def total(chain, logits):
-        return hidden_paths.log_likelihood(chain, logits, lengths).sum()
+        return forward_backward.log_likelihood(chain, logits, lengths).sum()
 
     weights = jnp.arange(1.0, 1.0 + len(lengths))
     likelihood, paths = _expected(chain, logits, lengths)
     weighted = _expected(chain, logits, lengths, weights)[1]
     return {
-        "likelihood": hidden_paths.log_likelihood(chain, logits, lengths),
+        "likelihood": forward_backward.log_likelihood(chain, logits, lengths),
         "likelihood again": likelihood,
         "states": paths.states,
-        "steps": hidden_paths.transitions(weighted),
-        "endings": hidden_paths.endings(weighted, lengths).sum(-1),
-        "filtered": hidden_paths.filtered_states(chain, logits, lengths),
-        "best": hidden_one_path.best(chain, logits, lengths),
+        "steps": forward_backward.transitions(weighted),
+        "endings": forward_backward.endings(weighted, lengths).sum(-1),
+        "filtered": forward_backward.filtered_states(chain, logits, lengths),
+        "best": best_path(chain, logits, lengths),
         "slopes": jax.grad(total, (0, 1))(chain, logits),
-        "drawn": jax.vmap(lambda key: hidden_one_path.drawn(key, chain, logits, lengths)[1])(keys),
+        "drawn": jax.vmap(lambda key: sample_path(key, chain, logits, lengths)[1])(keys),
     }
 
 
@@ -98,7 +95,7 @@ def passed():
 
     def of(ends, library):
         if (ends, library) not in made:
-            chain = Chain(*map(jnp.asarray, _chain(ends)))
+            chain = PathFactors(*map(jnp.asarray, _chain(ends)))
             keys = random.split(random.key(0), DRAWS)
             # a function of its own: what is written out is fixed when it is traced
             look = jax.jit(lambda *given: _passes(*given))
@@ -179,7 +176,7 @@ def test_draws_are_as_frequent_as_their_paths_are_probable(ends, library, passed
 
 
 def test_impossible_sequences_have_no_probability_and_are_no_nan(library):
-    chain = Chain(jnp.array([1.0, 0.0]), jnp.eye(2), jnp.ones(2))
+    chain = PathFactors(jnp.array([1.0, 0.0]), jnp.eye(2), jnp.ones(2))
     logits = np.zeros((2, STEPS, 4))
     logits[0, 1, 0] = -np.inf  # the only state that can be there
     logits[:, 2, 1] = -np.inf  # both
@@ -190,8 +187,8 @@ def test_impossible_sequences_have_no_probability_and_are_no_nan(library):
     @jax.jit
     def look(logits):
         likelihood, paths = _expected(chain, logits, lengths)
-        best, _ = hidden_one_path.best(chain, logits, lengths)
-        drawn = hidden_one_path.drawn(random.key(0), chain, logits, lengths)[0]
+        best, _ = best_path(chain, logits, lengths)
+        drawn = sample_path(random.key(0), chain, logits, lengths)[0]
         return likelihood, best, drawn, paths
 
     *totals, paths = look(jnp.asarray(logits))
@@ -205,17 +202,17 @@ def test_a_hundred_thousand_steps_in_single_precision():
     """Nothing underflows, the sum keeps its digits, and the slope is finite."""
     steps = 100_000
     generator = np.random.default_rng(8)
-    chain = Chain(np.array([0.3, 0.7]), np.array([[0.99, 0.01], [0.02, 0.98]]), np.ones(2))
+    chain = PathFactors(np.array([0.3, 0.7]), np.array([[0.99, 0.01], [0.02, 0.98]]), np.ones(2))
     logits = generator.normal(-40.0, 8.0, (2, steps, 1))
     lengths = jnp.array([steps - 7])
 
     @jax.jit
     def look(chain, logits):
         def total(logits):
-            return hidden_paths.log_likelihood(chain, logits, lengths).sum()
+            return forward_backward.log_likelihood(chain, logits, lengths).sum()
 
         _, paths = _expected(chain, logits, lengths)
-        path = hidden_one_path.drawn(random.key(0), chain, logits, lengths)[1]
+        path = sample_path(random.key(0), chain, logits, lengths)[1]
         return *jax.value_and_grad(total)(logits), paths.states, path
 
     def at(dtype):
@@ -238,11 +235,11 @@ def test_a_hundred_thousand_steps_in_single_precision():
 
 def test_an_empty_sequence_begins_and_ends():
     """Its probability is that of ending where it began, and so are the slopes."""
-    chain = Chain(*map(jnp.asarray, _chain(True)))
+    chain = PathFactors(*map(jnp.asarray, _chain(True)))
     logits, lengths = jnp.zeros((STATES, STEPS, 1)), jnp.array([0])
 
     def total(chain, logits):
-        return hidden_paths.log_likelihood(chain, logits, lengths)[0]
+        return forward_backward.log_likelihood(chain, logits, lengths)[0]
 
     value, (by_chain, by_logits) = jax.value_and_grad(total, (0, 1))(chain, logits)
     share = chain.initial * chain.end
@@ -259,14 +256,14 @@ def test_sums_next_to_a_power_of_two_are_scaled_once(states):
     generator = np.random.default_rng(0)
     initial = generator.dirichlet(np.ones(states))
     table = generator.dirichlet(np.ones(states), states)
-    chain = Chain(*(jnp.asarray(v, jnp.float32) for v in (initial, table, np.ones(states))))
+    chain = PathFactors(*(jnp.asarray(v, jnp.float32) for v in (initial, table, np.ones(states))))
     logits = jnp.zeros((states, steps, sequences), jnp.float32)
     lengths = jnp.full(sequences, steps)
     total, paths = jax.jit(_expected)(chain, logits, lengths)
     np.testing.assert_allclose(total, 0, atol=1e-4)
-    moved = hidden_paths.transitions(paths).sum()
+    moved = forward_backward.transitions(paths).sum()
     np.testing.assert_allclose(moved, sequences * (steps - 1), rtol=1e-4)
-    value = jax.jit(hidden_paths.log_likelihood)(chain, logits, lengths)
+    value = jax.jit(forward_backward.log_likelihood)(chain, logits, lengths)
     np.testing.assert_allclose(value, 0, atol=1e-4)
 
 
@@ -275,8 +272,8 @@ def test_slopes_have_slopes(ends):
     logits, lengths = jnp.asarray(_logits()), jnp.asarray(LENGTHS)
 
     def total(table):
-        chain = Chain(table[0], table[1:], jnp.full(STATES, 0.5 if ends else 1.0))
-        return hidden_paths.log_likelihood(chain, logits, lengths).sum()
+        chain = PathFactors(table[0], table[1:], jnp.full(STATES, 0.5 if ends else 1.0))
+        return forward_backward.log_likelihood(chain, logits, lengths).sum()
 
     tables = np.random.default_rng(1).dirichlet(np.ones(STATES), (2, STATES + 1))
     found = jax.jit(jax.vmap(jax.hessian(total)))(jnp.asarray(tables))
@@ -292,7 +289,7 @@ def test_slopes_have_slopes(ends):
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_states_that_only_the_future_makes_probable(dtype):
     """Neither past nor future alone would have chosen the state; nothing overflows."""
-    chain = Chain(np.array([0.5, 0.5]), np.eye(2), np.ones(2))  # once in a state, always
+    chain = PathFactors(np.array([0.5, 0.5]), np.eye(2), np.ones(2))  # once in a state, always
     lean = 0.9 * np.log(np.finfo(dtype).max) / 8
     logits = np.zeros((2, 17, 1))
     logits[0, :8], logits[1, 8:16] = lean, lean  # first for one state, then for the other
@@ -301,5 +298,5 @@ def test_states_that_only_the_future_makes_probable(dtype):
     total, paths = jax.jit(_expected)(chain, logits, jnp.array([17]))
     share = 1 / (1 + np.exp(-3.0))
     np.testing.assert_allclose(paths.states[1, :, 0], share, rtol=1e-4)
-    np.testing.assert_allclose(hidden_paths.transitions(paths).sum(), 16, rtol=1e-4)
+    np.testing.assert_allclose(forward_backward.transitions(paths).sum(), 16, rtol=1e-4)
     np.testing.assert_allclose(total, 8 * lean + np.log(0.5 + 0.5 * np.exp(3.0)), rtol=1e-6)

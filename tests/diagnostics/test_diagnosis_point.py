@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import xarray as xr
+from hand_made import FULL, SPHERICAL, as_fit
 
 from ppl_models import catalogue
 from ppl_models.diagnostics.diagnose import diagnose
-from ppl_models.program.json_text import to_json
+from ppl_models.inference.method import declaration
 from ppl_models.program.signature import defaults
 
 
@@ -18,6 +19,7 @@ def point(
     scale=(1.0, 2.0),
     covariance=None,
     method="em",
+    configuration=None,
 ):
     """An EM result with starts that end at given objectives."""
     count, iterations = len(ends), 6
@@ -27,29 +29,44 @@ def point(
         objective[start, :steps] = end - np.arange(steps)[::-1]
     kept = np.arange(count) == int(np.nanargmax(ends))
     sample = ("chain", "draw")
-    posterior = xr.Dataset({"weights": ((*sample, "cluster"), np.array(weights)[None, None])})
+    posterior = xr.Dataset(
+        {
+            "weights": ((*sample, "cluster"), np.array(weights)[None, None]),
+            "loc": ((*sample, "cluster", "feature"), np.zeros((1, 1, len(weights), 2))),
+        }
+    )
+    spread = "scale" if covariance is None else "covariance"
     if covariance is not None:
         dims = (*sample, "cluster", "feature", "feature_other")
         posterior["covariance"] = (dims, np.array(covariance)[None, None])
     else:
         posterior["scale"] = ((*sample, "cluster"), np.array(scale)[None, None])
     x = np.random.default_rng(0).normal(size=(50, 2)) * [1.0, 100.0]
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior": posterior,
-            "observed_data": xr.Dataset({"x": (("row", "feature"), x)}),
-            "starts": xr.Dataset(
-                {
-                    "objective": (("start", "iteration"), objective),
-                    "iterations": ("start", np.isfinite(objective).sum(axis=1)),
-                    "converged": ("start", np.array(converged[:count])),
-                    "kept": ("start", kept),
-                }
-            ),
-        }
+    groups = {
+        "posterior": posterior,
+        "observed_data": xr.Dataset({"x": (("row", "feature"), x)}),
+        "starts": xr.Dataset(
+            {
+                "objective": (("start", "iteration"), objective),
+                "iterations": ("start", np.isfinite(objective).sum(axis=1)),
+                "converged": ("start", np.array(converged[:count])),
+                "kept": ("start", kept),
+            }
+        ),
+    }
+    declared = declaration(method)
+    options = {"starts": count, "iterations": 500, "tolerance": 1e-9}
+    return as_fit(
+        groups,
+        family=SPHERICAL if covariance is None else FULL,
+        parameters=("loc", spread),
+        clusters=len(weights),
+        kind="point",
+        method=method,
+        assignments=declared.assignments,
+        objective=declared.objective,
+        configuration=options if configuration is None else configuration,
     )
-    tree.attrs = {"kind": "point", "method": method, "data_site": "x"}
-    return tree
 
 
 def severities(diagnosis, word):
@@ -99,10 +116,9 @@ def test_an_optimum_in_closed_form_needs_no_other_start(built_ins, trees):
 
 @pytest.mark.parametrize("method", ["em", "map", "kmeans", "dp_means"])
 def test_advice_names_options_that_the_method_has(method):
-    tree = point((-100.0,), converged=(False,), method=method)
     options = defaults(getattr(catalogue.method(method), method))
     options |= {"starts": 1} if "starts" in options else {}
-    tree.attrs["configuration"] = to_json(options)
+    tree = point((-100.0,), converged=(False,), method=method, configuration=options)
     advice = " ".join(finding.advice for finding in diagnose(tree).findings)
     named = [n for n in ("iterations", "steps", "tolerance") if n in advice]
     assert named and set(named) <= set(options)
@@ -110,12 +126,11 @@ def test_advice_names_options_that_the_method_has(method):
 
 
 def test_more_starts_are_not_asked_for_where_they_were_not_taken():
-    tree = point((-100.0,))
     for options, advice in (
         ({"starts": 16}, "method='map'"),
         ({"starts": 9, "centres": []}, "out"),
     ):
-        tree.attrs["configuration"] = to_json(options)
+        tree = point((-100.0,), configuration=options)
         (finding,) = diagnose(tree).of("warning")
         assert advice in finding.advice and "Fit with" not in finding.advice
 

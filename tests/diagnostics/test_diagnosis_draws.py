@@ -4,10 +4,14 @@ import arviz_stats
 import numpy as np
 import pytest
 import xarray as xr
+from hand_made import as_fit, rows
 
+from ppl_models import fit as fit_program
 from ppl_models.diagnostics.diagnose import diagnose
 from ppl_models.diagnostics.label_invariants import convergence_table, invariants
 from ppl_models.errors import InputError
+from ppl_models.posterior.labels.allocations import Allocations
+from ppl_models.posterior.result.validation import validate
 
 CHAINS, DRAWS, ROWS = 4, 500, 100
 SAMPLE = ("chain", "draw")
@@ -35,18 +39,17 @@ def fit(seed=0, *, chains=CHAINS, draws=DRAWS, concentration=(50, 30, 20)):
             "diverging": (SAMPLE, np.zeros(shape, bool)),
             "energy": (SAMPLE, lp + generator.gamma(4, size=shape)),
             "tree_depth": (SAMPLE, generator.integers(2, 5, size=shape)),
+            "reached_max_treedepth": (SAMPLE, np.zeros(shape, bool)),
         }
     )
     likelihood = -2 + 0.1 * generator.normal(size=(*shape, ROWS))
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior": posterior,
-            "sample_stats": statistics,
-            "log_likelihood": xr.Dataset({"x": ((*SAMPLE, "row"), likelihood)}),
-        }
-    )
-    tree.attrs = {"kind": "draws", "method": "nuts"}
-    return tree
+    groups = {
+        "posterior": posterior,
+        "sample_stats": statistics,
+        "log_likelihood": xr.Dataset({"x": ((*SAMPLE, "row"), likelihood)}),
+        "observed_data": rows(ROWS),
+    }
+    return as_fit(groups, clusters=clusters, configuration={"max_tree_depth": 10})
 
 
 def responsibilities(tree, rows, draws):
@@ -230,9 +233,11 @@ def test_an_empty_component():
 
 def test_an_empty_component_by_assignments():
     tree = fit()
-    data = tree["posterior"].to_dataset().drop_vars("weights")
+    groups = {name: node.to_dataset() for name, node in tree.children.items()}
     drawn = np.random.default_rng(0).integers(2, size=(CHAINS, DRAWS, ROWS))
-    tree["posterior"].dataset = data.assign(assignment=((*SAMPLE, "row"), drawn))
+    data = groups["posterior"].drop_vars("weights")
+    groups["posterior"] = data.assign(assignment=((*SAMPLE, "row"), drawn))
+    tree = as_fit(groups, clusters=3)
     assert severities(diagnose(tree), "1 of 3 component is empty") == ["warning"]
 
 
@@ -264,23 +269,26 @@ def test_divergences(count, severity):
     assert "funnel" not in str(diagnosis)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "depth", "found"),
-    [
-        ("{}", 10, ["warning"]),
-        ('{"max_tree_depth": 12}', 10, []),
-        ('{"max_tree_depth": 5}', 5, ["warning"]),
-    ],
-)
-def test_full_trees(arguments, depth, found):
-    tree = fit()
-    tree.attrs["arguments"] = arguments
-
-    def deep(values):
-        values[3, :100] = depth
+@pytest.mark.parametrize(("count", "severity"), [(10, []), (100, ["warning"])])
+def test_trajectories_of_greatest_depth(count, severity):
+    def full(values):
+        values[3, :count] = True
         return values
 
-    assert severities(diagnose(change(tree, "sample_stats", "tree_depth", deep)), "depth") == found
+    tree = change(fit(), "sample_stats", "reached_max_treedepth", full)
+    assert severities(diagnose(tree), "greatest tree depth, 10") == severity
+
+
+def test_a_sampler_whose_every_trajectory_is_cut_short():
+    """By NUTS itself: a hand-made tree could have what no fit writes."""
+    x = np.random.default_rng(0).normal(size=20)
+    options = {"clusters": 1, "max_tree_depth": 1, "chains": 2, "warmup": 50, "draws": 50}
+    tree = fit_program("gaussian_mixture", x, method="nuts", seed=0, predictive=0, **options)
+    validate(tree)
+    assert (tree["sample_stats"]["tree_depth"] <= 1).all()
+    diagnosis = diagnose(tree)
+    assert severities(diagnosis, "greatest tree depth, 1:") == ["warning"]
+    assert diagnosis.verdict != "This fit can be trusted."
 
 
 def test_draws_that_are_not_finite():
@@ -294,13 +302,12 @@ def test_draws_that_are_not_finite():
 
 
 def test_a_model_without_components():
-    generator = np.random.default_rng(0)
-    draws = generator.normal(size=(4, 500, 3))
-    tree = xr.DataTree.from_dict(
-        {"posterior": xr.Dataset({"initial": ((*SAMPLE, "token"), draws)}, {"token": list("abc")})}
-    )
+    draws = np.random.default_rng(0).normal(size=(4, 500, 3))
+    posterior = xr.Dataset({"initial": ((*SAMPLE, "token"), draws)}, {"token": list("abc")})
+    groups = {"posterior": posterior, "observed_data": rows(5)}
+    tree = as_fit(groups, family="package:Chain", parameters=("initial",))
     assert diagnose(tree).verdict == "This fit can be trusted."
-    draws[1, :, 2] += 3
+    tree["posterior"]["initial"].values[1, :, 2] += 3
     diagnosis = diagnose(tree)
     assert diagnosis.findings[0].what.startswith("Chain 1 sits in another mode")
     assert "initial[c]" in diagnosis.findings[0].what
@@ -314,8 +321,8 @@ def test_invariants_do_not_know_labels():
     for variable in data.data_vars.values():
         variable.values[:] = np.take_along_axis(variable.values, order, axis=-1)
     switched["posterior"].dataset = data
-    found = invariants(switched, responsibilities=responsibilities)
-    expected = invariants(tree, responsibilities=responsibilities)
+    found = invariants(Allocations(switched, responsibilities))
+    expected = invariants(Allocations(tree, responsibilities))
     xr.testing.assert_allclose(found, expected, rtol=1e-5)
     assert set(expected) == {
         "lp",
@@ -331,9 +338,8 @@ def test_invariants_do_not_know_labels():
 
 def test_invariants_by_their_definitions():
     tree = fit()
-    found = invariants(tree, responsibilities=responsibilities)
-    rows = np.arange(ROWS)
-    every = responsibilities(tree, rows, np.arange(CHAINS * DRAWS))
+    found = invariants(Allocations(tree, responsibilities))
+    every = responsibilities(tree, np.arange(ROWS), np.arange(CHAINS * DRAWS))
     entropy = -(every * np.log(every)).sum(axis=-1).mean(axis=-1)
     np.testing.assert_allclose(
         found["responsibility_entropy"].values.ravel(), entropy, rtol=1e-5, atol=1e-7
