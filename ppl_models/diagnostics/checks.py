@@ -82,12 +82,9 @@ def _affordable(tree: xr.DataTree, draws: int) -> int:
     posterior = tree["posterior"].sizes
     used = len(range(0, posterior["draw"], thinning(posterior["draw"], draws)))
     data = tree["observed_data"].to_dataset().data_vars.values()
+    most = memory.REPLICATED_NUMBERS
     cells = used * posterior["chain"] * sum(variable.size for variable in data)
-    return (
-        draws
-        if cells <= memory.REPLICATED_NUMBERS
-        else min(draws, max(25, draws * memory.REPLICATED_NUMBERS // cells))
-    )
+    return draws if cells <= most else min(draws, max(25, draws * most // cells))
 
 
 def _density(fitted: RestoredFit) -> xr.DataArray:
