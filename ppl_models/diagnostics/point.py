@@ -162,7 +162,7 @@ def _covariances(tree: xr.DataTree, emission: EmissionFacts) -> np.ndarray | Non
     if component is None or family is None or family.component_picture != "ellipses":
         return None
     point, arrays = emission_parameters(tree).isel(chain=0, draw=0), {}
-    for name in family.parameter_axes:
+    for name in emission.parameters:
         values = point[name]
         if component in values.dims:
             values = values.transpose(component, ...)
