@@ -86,7 +86,7 @@ def run() -> list[Timed]:
         franchise = Franchise(seen, np.random.default_rng(0))
         d, theta = np.full(ORDER, 0.7), np.ones(ORDER)
         for _ in range(SWEEPS):
-            franchise.e_step(d, theta)
+            franchise.move_customers(d, theta)
             for at in range(ORDER):
                 d[at], theta[at] = franchise.draw_parameters(at, d[at], theta[at], 1, 1, 1, 1)
         found = (franchise.repeated_tables(), d, theta)

@@ -127,9 +127,9 @@ def seating_ranks(
         seen = as_numpy(count_ngrams(codes, vocabulary=vocabulary, order=order))
         chain = Chain(Franchise(seen, draw), priors, {})
         kept: dict[str, list] = {name: [] for name in ranks}
-        for e_step in range(warmup + draws * thinning):
-            chain.e_step()
-            if e_step >= warmup and (e_step - warmup + 1) % thinning == 0:
+        for iteration in range(warmup + draws * thinning):
+            chain.sweep()
+            if iteration >= warmup and (iteration - warmup + 1) % thinning == 0:
                 kept["discount"].append(chain.discount.copy())
                 kept["concentration"].append(chain.concentration.copy())
                 kept["tables"].append([len(level.tables) for level in chain.franchise.levels])

@@ -81,8 +81,8 @@ def test_tables_and_predictions_are_those_of_all_seatings(case):
     franchise = Franchise(seen, np.random.default_rng(0))
     draws = []
     for _ in range(2000):
-        franchise.e_step(np.array(discount), np.array(concentration))
-        tables = np.concatenate([level.count() for level in franchise.levels])
+        franchise.move_customers(np.array(discount), np.array(concentration))
+        tables = np.concatenate([level.tables_per_entry() for level in franchise.levels])
         served = np.asarray(seen.direct).copy()
         longer = np.asarray(seen.length)[seen.within] > 0
         np.add.at(served, seen.shorter[longer], tables[longer])
@@ -102,7 +102,7 @@ def test_parameters_given_a_seating_are_those_of_a_grid():
     seen = count_ngrams(rows(sequences.tolist(), 6), vocabulary=6, order=2)
     franchise = Franchise(seen, np.random.default_rng(1))
     for _ in range(20):
-        franchise.e_step(np.array([0.5, 0.5]), np.array([1.0, 1.0]))
+        franchise.move_customers(np.array([0.5, 0.5]), np.array([1.0, 1.0]))
     prior = (1.5, 2.0, 2.0, 1.5)  # Beta(1.5, 2), Gamma(2, 1.5)
     d, theta, draws = 0.5, 1.0, []
     for _ in range(4000):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 from ppl_models.program import compiling
 
@@ -14,7 +15,7 @@ def test_compiled_programs_are_forgotten_when_maps_run_short(tmp_path, monkeypat
 
     if not compiling.MAPS.exists():
         assert not compiling.make_room()
-        return
+        pytest.skip("the system has no memory maps to count")
     kept = [jax.jit(lambda x, i=i: jnp.sort(x) + i) for i in range(30)]
     results = [f(jnp.ones(3)) for f in kept]
     before = held()

@@ -1,7 +1,7 @@
-"""Gibbs sampling of who sits where in a franchise of Chinese restaurants, and of its parameters.
+"""Gibbs sampling of the seating of a Chinese restaurant franchise, and of its parameters.
 
 A sweep moves customers at all lengths of context, all restaurants side by side (see
-``restaurants``), then draws each discount and concentration given the seating (Teh 2006).
+``pitman_yor.franchise``), then draws each discount and concentration given the seating (Teh 2006).
 """
 
 from __future__ import annotations
@@ -95,10 +95,10 @@ def pitman_yor_gibbs(
         for chain_key in random.split(key, chains):
             seed = np.asarray(random.key_data(chain_key)).tolist()
             chain = Chain(Franchise(seen, np.random.default_rng(seed)), priors, fixed)
-            for e_step in range(warmup + draws * thinning):
-                chain.e_step()
+            for iteration in range(warmup + draws * thinning):
+                chain.sweep()
                 bar.update()
-                if e_step >= warmup and (e_step - warmup + 1) % thinning == 0:
+                if iteration >= warmup and (iteration - warmup + 1) % thinning == 0:
                     for name, value in chain.state().items():
                         kept[name].append(value)
     stacked = {n: np.stack(v).reshape(chains, draws, *np.shape(v[0])) for n, v in kept.items()}
@@ -110,7 +110,7 @@ class Chain:
     """A franchise and its parameters.
 
     Args:
-        franchise: who sits where.
+        franchise: the seating.
         priors: of discounts and concentrations.
         fixed: values of those that are held.
     """
@@ -135,9 +135,9 @@ class Chain:
         gamma = unwrap(self.priors.get("concentration", Gamma(1.0, 1.0)))
         return beta.concentration1, beta.concentration0, gamma.concentration, gamma.rate
 
-    def e_step(self) -> None:
-        """Seats, then parameters."""
-        self.franchise.e_step(self.discount, self.concentration)
+    def sweep(self) -> None:
+        """One Gibbs sweep: the seating, then every discount and concentration."""
+        self.franchise.move_customers(self.discount, self.concentration)
         for at in range(len(self.discount)):
             d, theta = self.franchise.draw_parameters(
                 at, self.discount[at], self.concentration[at], *(s[at] for s in self.shapes)

@@ -1,4 +1,4 @@
-"""Drawing who sits where in a franchise of Chinese restaurants, all restaurants side by side.
+"""Gibbs sampling of the seating of a Chinese restaurant franchise, all restaurants side by side.
 
 Every context is a restaurant, every token that follows it a dish; a table's opening sends one
 customer to the restaurant of the context without its token furthest back. Given everything else
@@ -36,36 +36,39 @@ FEW = 500  #: customers that are few
 
 @dataclass
 class Level:
-    """The restaurants of all contexts of one length, entries and restaurants counted from 0.
+    """The restaurants of all contexts of one length; entries are (context, token), from 0.
+
+    The parent of an entry is that of the context without its token furthest back, one level below.
 
     Args:
-        restaurant: ``(entry,)``.
-        shorter: ``(entry,)``, the entry at the level below; empty at level 0.
-        guests: ``(guest,)``, entries of the customers who are occurrences, not tables.
-        seats: ``(guest,)``, their tables.
-        tables: ``(table,)``, entries of the tables, in order.
-        sizes: ``(table,)``, customers at each.
-        seat_below: ``(table,)``, where the customer that a table is sits at the level below.
+        restaurant: of every entry, ``(entry,)``.
+        parent: the parent of every entry, ``(entry,)``; empty at level 0.
+        occurrences: entries of the customers who are occurrences in the data, ``(occurrence,)``;
+            all other customers are tables of the children.
+        occurrence_tables: their tables, ``(occurrence,)``.
+        tables: the entry of every table, ``(table,)``, in order.
+        sizes: customers at every table, ``(table,)``.
+        parent_table: the table of the parent at which the table is a customer, ``(table,)``.
     """
 
     restaurant: np.ndarray
-    shorter: np.ndarray
-    guests: np.ndarray
-    seats: np.ndarray
+    parent: np.ndarray
+    occurrences: np.ndarray
+    occurrence_tables: np.ndarray
     tables: np.ndarray
     sizes: np.ndarray
-    seat_below: np.ndarray
+    parent_table: np.ndarray
 
     @property
     def restaurants(self) -> int:
-        """How many."""
+        """Number of restaurants."""
         return int(self.restaurant[-1]) + 1
 
-    def count(self) -> np.ndarray:
+    def tables_per_entry(self) -> np.ndarray:
         """Tables of every entry."""
         return np.bincount(self.tables, minlength=len(self.restaurant))
 
-    def in_restaurant(self) -> np.ndarray:
+    def tables_per_restaurant(self) -> np.ndarray:
         """Tables of every restaurant."""
         return np.bincount(self.restaurant[self.tables], minlength=self.restaurants)
 
@@ -84,28 +87,32 @@ class Franchise:
             restaurant = np.asarray(seen.within[part]) - first[at]
             entries = np.arange(len(restaurant))
             below = self.slices[at - 1].start if at else 0
-            shorter = np.asarray(seen.shorter[part]) - below
-            guests = np.repeat(entries, seen.direct[part])
+            parent = np.asarray(seen.shorter[part]) - below
+            seen_here = np.repeat(entries, seen.direct[part])
             self.levels.append(
-                Level(restaurant, shorter, guests, guests.copy(), entries, entries, shorter.copy())
+                Level(
+                    restaurant, parent, seen_here, seen_here.copy(), entries, entries, parent.copy()
+                )
             )
         for at in range(seen.order):
             self._count_sizes(at)
 
     def customers(self, at: int) -> tuple[np.ndarray, np.ndarray]:
-        """Entries and seats of a level's customers: the tables of the level above, then guests."""
+        """Entries and tables of a level's customers: the children's tables, then occurrences."""
         level = self.levels[at]
         if at + 1 == len(self.levels):
-            return level.guests, level.seats
-        above = self.levels[at + 1]
-        entries = np.concatenate([above.shorter[above.tables], level.guests])
-        return entries, np.concatenate([above.seat_below, level.seats])
+            return level.occurrences, level.occurrence_tables
+        children = self.levels[at + 1]
+        entries = np.concatenate([children.parent[children.tables], level.occurrences])
+        return entries, np.concatenate([children.parent_table, level.occurrence_tables])
 
     def repeated_tables(self) -> np.ndarray:
         """Tables of the entries that occurred more than once."""
-        return np.concatenate([level.count() for level in self.levels])[self.seen.repeated]
+        return np.concatenate([level.tables_per_entry() for level in self.levels])[
+            self.seen.repeated
+        ]
 
-    def e_step(self, discount: np.ndarray, concentration: np.ndarray) -> None:
+    def move_customers(self, discount: np.ndarray, concentration: np.ndarray) -> None:
         """Move customers at every level, longest contexts first."""
         for at in range(len(self.levels) - 1, -1, -1):
             self._move(at, discount, concentration)
@@ -117,14 +124,14 @@ class Franchise:
         d, theta = discount[at], concentration[at]
         opening = np.full(level.restaurants, theta)
         if d > 0:
-            opening = d * draw.standard_gamma(theta / d + level.in_restaurant())
+            opening = d * draw.standard_gamma(theta / d + level.tables_per_restaurant())
         if at == 0:
             mass = np.full(len(level.restaurant), 1 / (self.seen.vocabulary + 1))
             weights, founders = np.zeros(0), np.zeros(len(level.tables), bool)
         else:
             weights = self._weights(at - 1, discount[at - 1], concentration[at - 1])
-            lower = self.levels[at - 1]
-            mass = np.bincount(lower.tables, weights, len(lower.restaurant))[level.shorter]
+            parents = self.levels[at - 1]
+            mass = np.bincount(parents.tables, weights, len(parents.restaurant))[level.parent]
             founders = self._founders(at - 1)
         entries, seats = self.customers(at)
         order = np.argsort(entries, kind="stable")
@@ -142,11 +149,11 @@ class Franchise:
         renamed[order] = of_seat[seating.seat]
         kept = seating.founder[by_entry]
         before = np.zeros(len(seating.size), np.int64)
-        before[: len(level.seat_below)] = level.seat_below
+        before[: len(level.parent_table)] = level.parent_table
         level.tables, level.sizes = owner[by_entry], seating.size[by_entry]
-        self._rename_seats(at, renamed)
+        self._renumber_tables(at, renamed)
         if at > 0:
-            level.seat_below = self._choose_below(at, weights, kept, before[by_entry])
+            level.parent_table = self._choose_parent_tables(at, weights, kept, before[by_entry])
             self._count_sizes(at - 1)
 
     def _weights(self, at: int, d: float, theta: float) -> np.ndarray:
@@ -155,11 +162,11 @@ class Franchise:
         mass = draw.standard_gamma(level.sizes - d)
         where = level.restaurant[level.tables]
         total = np.bincount(where, mass, level.restaurants)
-        total += draw.standard_gamma(theta + d * level.in_restaurant())
+        total += draw.standard_gamma(theta + d * level.tables_per_restaurant())
         return mass / total[where] * draw.random(len(mass)) ** (1 / level.sizes)
 
     def _founders(self, at: int) -> np.ndarray:
-        """Which tables of the level above founded the table where they sit, drawn at random."""
+        """Which of the children's tables founded the table where they sit, drawn at random."""
         _, seats = self.customers(at)
         shuffled = self.generator.permutation(len(seats))
         founder = np.empty(len(self.levels[at].tables), np.int64)
@@ -168,16 +175,16 @@ class Franchise:
         chosen[founder] = True
         return chosen[: len(self.levels[at + 1].tables)]
 
-    def _choose_below(
+    def _choose_parent_tables(
         self, at: int, weights: np.ndarray, kept: np.ndarray, before: np.ndarray
     ) -> np.ndarray:
-        """Seats at the level below: founders keep theirs, all others draw by the weights."""
-        level, lower = self.levels[at], self.levels[at - 1]
-        ends = np.cumsum(np.bincount(lower.tables, minlength=len(lower.restaurant)))
+        """Tables at the parents: founders keep theirs, all others draw by the weights."""
+        level, parents = self.levels[at], self.levels[at - 1]
+        ends = np.cumsum(np.bincount(parents.tables, minlength=len(parents.restaurant)))
         high = np.cumsum(weights)
         edges = np.concatenate([[0.0], high])[np.concatenate([[0], ends])]
         free = np.flatnonzero(~kept)
-        entry = level.shorter[level.tables[free]]
+        entry = level.parent[level.tables[free]]
         span = edges[entry + 1] - edges[entry]
         drawn = edges[entry] + self.generator.random(len(entry)) * span
         seat = np.searchsorted(high, drawn, side="right")
@@ -186,13 +193,15 @@ class Franchise:
         seats[free] = np.clip(seat, first, ends[entry] - 1)  # should rounding lead beyond
         return seats
 
-    def _rename_seats(self, at: int, renamed: np.ndarray) -> None:
+    def _renumber_tables(self, at: int, renamed: np.ndarray) -> None:
         level = self.levels[at]
         if at + 1 < len(self.levels):
-            above = self.levels[at + 1]
-            above.seat_below, level.seats = np.split(renamed, [len(above.tables)])
+            children = self.levels[at + 1]
+            children.parent_table, level.occurrence_tables = np.split(
+                renamed, [len(children.tables)]
+            )
         else:
-            level.seats = renamed
+            level.occurrence_tables = renamed
 
     def _count_sizes(self, at: int) -> None:
         level = self.levels[at]
@@ -215,7 +224,7 @@ class Franchise:
             rate: likewise.
         """
         level, draw = self.levels[at], self.generator
-        tables = level.in_restaurant()
+        tables = level.tables_per_restaurant()
         customers = np.bincount(level.restaurant[level.tables], level.sizes, level.restaurants)
         many = customers[customers > 1]
         log_x = np.log(draw.beta(theta + 1, many - 1)).sum()
@@ -232,10 +241,10 @@ class Franchise:
         )
 
     def log_probability(self, discount: np.ndarray, concentration: np.ndarray) -> float:
-        """Log-probability of the sequences and of who sits with whom."""
+        """Log-probability of the sequences and of their seating arrangement."""
         total = -len(self.levels[0].tables) * np.log(self.seen.vocabulary + 1)
         for level, d, theta in zip(self.levels, discount, concentration, strict=True):
-            tables = level.in_restaurant()
+            tables = level.tables_per_restaurant()
             customers = np.bincount(level.restaurant[level.tables], level.sizes, level.restaurants)
             total += (gammaln(theta) - gammaln(theta + customers)).sum()
             opened = tables * np.log(d if d > 0 else theta)
@@ -282,7 +291,7 @@ class _SeatingArrangement:
         many = np.flatnonzero(count > 1)
         many = many[np.argsort(-count[many], kind="stable")]
         self.count, self.begin = count[many], begin[many]
-        self.tables, self.new = level.count()[many], new[many]
+        self.tables, self.new = level.tables_per_entry()[many], new[many]
 
     def move(self) -> None:
         """Move customers, one of every entry at a time, until all (or enough) have moved."""
