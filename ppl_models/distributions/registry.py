@@ -8,6 +8,8 @@ holds it. A class that was not defined yet is imported from its module.
 from __future__ import annotations
 
 import importlib
+import pkgutil
+from types import ModuleType
 from typing import Any
 
 from numpyro.distributions import ExpandedDistribution, Independent
@@ -66,3 +68,12 @@ def register_equivalent(numpyro_class: type, event_dims: int, cls: Any) -> None:
 def equivalent(numpyro_class: type, event_dims: int) -> Any | None:
     """The exponential family that stands for a distribution of NumPyro's, or None."""
     return _EQUIVALENTS.get((numpyro_class, event_dims))
+
+
+def classes_of_folder(folder: ModuleType) -> list[type]:
+    """The public emission classes of all files in a folder, which are imported."""
+    prefix = f"{folder.__name__}."
+    for module in pkgutil.iter_modules(folder.__path__, prefix):
+        importlib.import_module(module.name)
+    own = [c for c in _CLASSES.values() if c.__module__.startswith(prefix)]
+    return [c for c in own if not c.__name__.startswith("_")]

@@ -6,6 +6,10 @@ not one. The names of parameters, sites, plates and programs are nobody else's e
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -17,6 +21,7 @@ from jax import random
 from numpyro.distributions import constraints
 from scipy import stats
 
+import ppl_models
 from ppl_models import fit, generate, impute, log_density, predict, write_report
 from ppl_models.distributions.conditionals import GammaConditional
 from ppl_models.distributions.exponential.factorised import FactorisedFamily
@@ -206,3 +211,52 @@ def test_its_declared_picture_and_its_parameters_are_on_the_page(fitted, method,
     assert "profiles" in names and "clusters" not in names
     page = write_report(tree, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "haste: " in page  # the components in words, by the default of `summarise`
+
+
+FILE = """
+from numpyro.distributions import Exponential, constraints
+from jax import numpy as jnp, random
+from ppl_models.distributions.exponential.factorised import FactorisedFamily
+
+POSITIVE = constraints.independent(constraints.positive, 1)
+
+class Fuses(FactorisedFamily):
+    arg_constraints = {"rate": POSITIVE}
+    support = POSITIVE
+    numpyro_classes = ((Exponential, 1),)
+
+    def sufficient_statistics(self, x):
+        return (x,)
+
+    def natural_parameters(self):
+        return (-self.rate,)
+
+    def log_normaliser(self):
+        return -jnp.log(self.rate)
+
+    def sample(self, key, sample_shape=()):
+        return random.exponential(key, self.shape(sample_shape)) / self.rate
+"""
+ASKED = """
+import numpyro.distributions as dist
+from ppl_models.distributions import Fuses
+from ppl_models.distributions.convert import as_family
+from ppl_models.distributions.registry import family_class, family_name
+found = as_family(dist.Exponential([[1.0], [2.0]]).expand([2, 1]).to_event(1))
+assert type(found) is Fuses and family_class(family_name(found)) is Fuses
+"""
+
+
+def test_one_file_beside_the_others_is_an_emission_of_the_package(tmp_path: Path):
+    """In a copy of the package, to which nothing but the file is added."""
+    package = Path(ppl_models.__file__).parent
+    shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / package.name / "distributions" / "exponential" / "fuses.py").write_text(FILE)
+    result = subprocess.run(
+        [sys.executable, "-c", ASKED],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
