@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
+from jax import random
+from scipy import stats
 
 from ppl_models import fit, generate, predict
 
@@ -37,3 +40,16 @@ def test_the_experiment_leaves_its_page(tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert "BIC prefers 2 cluster(s)." in text and "What would count as an answer" in text
     assert (tmp_path / "regimes.json").is_file()
+
+
+def test_the_emission_has_the_density_and_the_draws_that_it_states() -> None:
+    names = {"__name__": "skeleton"}
+    exec(compile(skeleton("emission"), "waiting_times.py", "exec"), names)
+    rates = np.array([[1.0, 0.5], [3.0, 2.0]])
+    family = names["WaitingTimes"](jnp.array(rates)[:, None])
+    x = np.array([[0.2, 1.0], [1.5, np.nan], [0.7, 0.1]])
+    cells = stats.expon.logpdf(x, scale=1 / rates[:, None])
+    np.testing.assert_allclose(family.log_prob(jnp.array(x)), np.nansum(cells, axis=-1), rtol=1e-5)
+    drawn = np.asarray(names["WaitingTimes"](jnp.array(rates)).sample(random.key(0), (4000,)))
+    error = 1 / rates / np.sqrt(4000)
+    assert (np.abs(drawn.mean(0) - 1 / rates) < 5 * error).all()
