@@ -107,7 +107,8 @@ def test_statistics_of_drawn_paths_and_cells_are_those_that_were_expected(hidden
             found = flat.infer_latents(
                 prepared, missing=True, centre=centre, how="draw", key=path_key
             )[1]
-            found = flat.with_drawn_cells(cell_key, found, centre)
+            chosen = jnp.zeros(len(rows), int)
+            found = flat.with_drawn_cells(cell_key, found, chosen, centre)
             return flat.prepared_statistics(ones, found, missing=False, centre=centre)
 
         return jax.vmap(drawn)(keys), flat.prepared_statistics(
