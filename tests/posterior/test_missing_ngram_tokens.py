@@ -32,7 +32,9 @@ def test_gaps_are_filled_given_both_sides(tree):
 
 
 def test_what_has_no_density_is_refused_and_told_what_to_do(tree):
-    with pytest.raises(InputError, match="sequence 1 of tokens has a missing cell, .* fill it in with imp"):
+    with pytest.raises(
+        InputError, match="sequence 1 of tokens has a missing cell, .* fill it in with imp"
+    ):
         log_density(tree, ["bob", GAP])
     with pytest.raises(InputError, match="sequence 0 of tokens has tokens .* with impute$"):
         perplexity(tree, [GAP])
@@ -46,5 +48,7 @@ def test_a_network_fills_few_gaps_as_all_fillings_are_probable(built_ins, trees)
     letters = found.attrs["token"]
     each = log_density(network, [f"a{letter}b" for letter in letters]).values
     assert found.tokens.values[0, 0, 1] == each.argmax()
-    with pytest.raises(InputError, match="sequence 0 of tokens has a missing cell, and RecurrentChain"):
+    with pytest.raises(
+        InputError, match="sequence 0 of tokens has a missing cell, and RecurrentChain"
+    ):
         log_density(network, [gap])
