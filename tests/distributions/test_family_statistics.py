@@ -40,7 +40,7 @@ def test_expected_log_density_is_the_weighted_sum(case, sample, gaps):
     value, weights = sample(case)
     if gaps and not case.family.factorises:
         assert case.family.__name__ in ("TiedGaussian", "FullGaussian", "TokenChain", "GraphChain")
-        return  # what is missing has to be averaged over there; em's tests take that up
+        pytest.skip("missing cells are averaged over there: see the tests of EM")
     value = _punched(case, value) if gaps else value
 
     @jax.jit

@@ -66,7 +66,7 @@ def _scatter(parameters):
 def test_double_precision_equals_the_shifted_problem(case, gaps, examine):
     if not case.continuous:
         assert "loc" not in case.parameters
-        return
+        pytest.skip("no location that could be far from zero")
     near = examine(case, gaps, *_shifted(case, 0.0))
     far = examine(case, gaps, *_shifted(case, FAR))
     for found, expected in zip(far[:2], near[:2], strict=True):
@@ -80,7 +80,7 @@ def test_double_precision_equals_the_shifted_problem(case, gaps, examine):
 
 def test_single_precision_is_close_to_double_on_the_same_numbers(case, examine):
     if not case.continuous:
-        return
+        pytest.skip("no location that could be far from zero")
     parameters, value = _shifted(case, FAR, np.float32)
     with jax.enable_x64(False):
         single = examine(case, False, parameters, value)

@@ -8,7 +8,7 @@ import pytest
 from ppl_models.errors import InputError
 from ppl_models.posterior.partition import expected_loss, point_partition
 from ppl_models.posterior.partition.losses import by_size, compact, size_terms
-from ppl_models.posterior.partition.state import State, allocate, e_step, merge
+from ppl_models.posterior.partition.state import State, allocate, merge, reassign
 
 LOSSES = ("vi", "binder")
 
@@ -74,7 +74,7 @@ def test_moves_keep_the_tables_and_never_raise_the_loss(loss):
     state.fill(generator.integers(12, size=60))
     value = state.value()
     for _ in range(4):
-        e_step(state, generator.permutation(60))
+        reassign(state, generator.permutation(60))
         merge(state)
         assert state.value() <= value + 1e-12
         value = state.value()

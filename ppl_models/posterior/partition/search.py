@@ -22,7 +22,7 @@ import numpy as np
 from ppl_models import memory
 from ppl_models.errors import InputError
 from ppl_models.posterior.partition.losses import by_size, compact, expected_loss, size_terms
-from ppl_models.posterior.partition.state import State, allocate, e_step, merge
+from ppl_models.posterior.partition.state import State, allocate, merge, reassign
 
 #: Rows that the starts work on, at most.
 ROWS_USED = 2000
@@ -182,7 +182,7 @@ class _Search:
     def sweeten(self, state: State) -> None:
         """Sweeps until no row moves and no pair of clusters is better merged."""
         for _ in range(SWEEPS):
-            if e_step(state, self.order()):
+            if reassign(state, self.order()):
                 continue
             if (state.sizes > 0).sum() > MERGED_CLUSTERS or not merge(state):
                 return

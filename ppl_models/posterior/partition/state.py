@@ -144,7 +144,7 @@ def allocate(state: State, order: np.ndarray) -> None:
         state.place(row, int(cost.argmin()), where)
 
 
-def e_step(state: State, order: np.ndarray) -> int:
+def reassign(state: State, order: np.ndarray) -> int:
     """Move every row to where it costs least; how many moved."""
     moved = 0
     for row in order:
