@@ -51,9 +51,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ("hard", {"starts": 2}),
         ("kmeans", {"starts": 2, "covariance": "spherical"}),
         ("gibbs", {"draws": 20, "warmup": 5, "chains": 2}),
-        ("nuts", {"draws": 20, "warmup": 20, "chains": 2}),
-        ("map", {"steps": 20}),
-        ("svi", {"steps": 20, "draws": 20}),
+        pytest.param("nuts", {"draws": 20, "warmup": 20, "chains": 2}, marks=pytest.mark.long),
+        pytest.param("map", {"steps": 20}, marks=pytest.mark.long),
+        pytest.param("svi", {"steps": 20, "draws": 20}, marks=pytest.mark.long),
     ],
 )
 def test_to_fit(reads: list[str], method: str, options: dict[str, Any]) -> None:

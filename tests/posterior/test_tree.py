@@ -14,7 +14,10 @@ from scipy import stats
 
 from ppl_models import fit, log_density, memory
 from ppl_models.distributions.graphs.recurrent_graph_chain import weight_shapes
-from ppl_models.posterior.result.schema import facts_of
+from ppl_models.posterior.result.restore import restored
+from ppl_models.posterior.result.schema import emission_parameters, facts_of
+from ppl_models.posterior.result.validation import validate
+from ppl_models.program.parameters import named_parameters
 
 SAMPLE = ("chain", "draw")
 #: dims of the posterior's variables after chain and draw
@@ -186,6 +189,32 @@ def test_coordinates_are_the_names_that_the_data_came_with(built_in, trees, name
             "height=1",
             "height=2",
         ]
+
+
+def test_facts_of_built_in_programs(built_in, trees):
+    tree = trees(built_in)
+    facts = validate(tree)
+    assert facts.emission.site == built_in.site
+    for emission in facts.emissions:
+        parameters = emission_parameters(tree, emission.site)
+        assert set(parameters) == set(emission.parameters)
+        for name, known in emission.parameters.items():
+            assert parameters[name].dims == ("chain", "draw", *known.dims), name
+
+
+def test_parameters_are_those_of_the_program(built_in, trees):
+    """The values are the emission's own at the draws, whatever site they come from."""
+    tree = trees(built_in)
+    with restored(tree) as fitted:
+        pieces = fitted.model.pieces({n: v[0] for n, v in fitted.values.items()}, fitted.structure)
+        emission = pieces.emissions[built_in.site]
+        expected = named_parameters(emission, fitted.structure.clusters)
+    parameters = emission_parameters(tree)
+    assert set(parameters) == set(expected)
+    for name, array in parameters.items():
+        value = np.asarray(expected[str(name)].value)
+        own = np.broadcast_to(array.isel(chain=0, draw=0).values, value.shape)
+        np.testing.assert_allclose(own, value, rtol=1e-5)
 
 
 def test_a_point_is_one_chain_of_one_draw(built_in, trees):

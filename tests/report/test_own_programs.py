@@ -152,7 +152,7 @@ def test_the_page_tells_both_kinds_of_data_and_every_component_in_words(field, t
     assert "Which cluster is each turnip in?" in page
 
 
-@pytest.mark.parametrize("features", [1, 2])
+@pytest.mark.parametrize("features", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_hidden_states_are_told_in_words(features, tmp_path: Path):
     generator = np.random.default_rng(0)
     steps = np.concatenate([generator.normal(0, 1, 20), generator.normal(8, 1, 20)])
