@@ -41,7 +41,7 @@ def fit(given: argparse.Namespace) -> None:
     refuse_options(given, program)
     method = getattr(catalogue.method(given.method), given.method)
     arguments = checked(settings, program, method, fit_program)
-    data = _read(program, given.data, words=given.words)
+    data = _read(program, given, words=given.words)
     arguments |= vocabulary_option(given, data, "vocabulary" in arguments)
     if not given.quiet:
         note_spaces(data)
@@ -143,7 +143,7 @@ def predict(given: argparse.Namespace) -> None:
     from ppl_models.posterior.paths import hides_paths
 
     tree = load(given.fitted)
-    data = _read(catalogue.program(tree.attrs["program"]), given.data, words=of_words(tree))
+    data = _read(catalogue.program(tree.attrs["program"]), given, words=of_words(tree))
     if hides_paths(tree, data):
         text = paths_text(best_paths(tree, data), state_probabilities(tree, data))
     else:
@@ -180,7 +180,7 @@ def _seed(seed: int) -> int:
     return seed
 
 
-def _read(program: Callable, path: str, *, words: bool) -> Any:
+def _read(program: Callable, given: argparse.Namespace, *, words: bool) -> Any:
     """A file as the kind of data that the program takes."""
     from ppl_models.data import read_file
     from ppl_models.program.signature import data_parameters
@@ -192,7 +192,9 @@ def _read(program: Callable, path: str, *, words: bool) -> Any:
             "call ppl_models.fit from Python with a dict of these names"
         )
     (kind,) = kinds.values()
-    return read_file(path, kind=kind, words=words)
+    return read_file(
+        given.data, kind=kind, words=words, separator=given.separator, decimal=given.decimal
+    )
 
 
 def _print_summary(tree: xr.DataTree) -> None:

@@ -19,7 +19,8 @@ Exit status: 0 done; 2 wrong input, with one sentence on standard error; 130 sto
 
 PROGRAMS = "a built-in name (see ppl-models list), or path/to/file.py:function"
 DATA = (
-    "a CSV or TSV file with a line of column names; for programs over tokens a text file, one "
+    "a CSV or TSV file with a line of column names (cells between commas, tabs, or semicolons; see "
+    "--separator); for programs over tokens a text file, one "
     "sequence a line, of characters or (fit --words) of what stands between spaces; for programs "
     "over graphs one graph6 a line, or a CSV file with a column 'graph' and two more, the ends of "
     "an edge"
@@ -90,6 +91,7 @@ def _fit(commands_of: Any) -> None:
         help="any other argument of the program or the method (see ppl-models "
         "list NAME); VALUE is read as JSON, else as text; may be repeated",
     )
+    _table_options(parser)
     parser.add_argument(
         "--words", action="store_true",
         help="tokens are what stands between spaces (default: every character); the fit's other "
@@ -159,6 +161,7 @@ def _predict(commands_of: Any) -> None:
     parser = _command(commands_of, "predict", what, commands.predict)
     _fitted(parser)
     parser.add_argument("data", metavar="DATA", help=DATA)
+    _table_options(parser)
     parser.add_argument("--out", metavar="FILE.csv", help="default: standard output")
     _overwrite(parser)
 
@@ -175,6 +178,17 @@ def _experiment(commands_of: Any) -> None:
 
 def _fitted(parser: Parser) -> None:
     parser.add_argument("fitted", metavar="FILE.nc", help="what ppl-models fit wrote")
+
+
+def _table_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--separator", metavar="C",
+        help="what stands between the cells of a table (default: what cuts all rows alike)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--decimal", metavar="C",
+        help="the decimal mark, . or , (default: a comma where nothing else is possible)",
+    )  # fmt: skip
 
 
 def _overwrite(parser: Parser) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 
 MISSING_CODE = -1  #: of a category or a token that is not known
+#: Cells of a file that are missing. Not "None" and "null", which pandas would add: they can be
+#: answers in a questionnaire.
+MISSING_TEXTS = ["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "<NA>"]
 
 
 def missing_cells(array: Any) -> Any:

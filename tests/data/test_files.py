@@ -26,7 +26,6 @@ def written(folder: Path, content: str | bytes, name: str = "data.csv") -> Path:
         ("data.csv", "\ufeffa,b\r\n1,2.5\r\n3,NA\r\n"),
         ("data.csv", '"a", "b"\n1, 2.5\n3, NaN\n'),
         ("data.csv", "a,b\n1,2.5,\n3,,\n"),
-        ("data.csv", "a,b\n1,2.5\n3\n"),
         ("data.tsv", "a\tb\n1\t2.5\n3\t\n"),
         ("data.csv.gz", gzip.compress(b"a,b\n1,2.5\n3,\n", mtime=0)),
     ],
@@ -106,6 +105,7 @@ REFUSED: list[tuple[type[Kind], str, str | bytes, str]] = [
     (Reals, "data.csv", b"a,b\n1,\xff\xfe\n", "data.csv is not text in UTF-8"),
     (Reals, "data.csv", b"\x89PNG\r\n\x1a\n\x00\x00", "data.csv is not text in UTF-8"),
     (Reals, "data.csv", "a,b\n1,2\n3,4,5\n", "data.csv cannot be read as a table: .*line 3, saw 3"),
+    (Reals, "data.csv", "a,b\n1,2.5\n3\n", "row '3' of data.csv has 1 cell where .* 2 names"),
     (Reals, "data.csv", 'a,b\n1,"2\n', "data.csv cannot be read as a table"),
     (Reals, "data.csv", "a,a\n1,2\n", "data.csv has two columns named 'a': rename one"),
     (

@@ -172,3 +172,24 @@ def test_families_are_what_they_are_called(family: str) -> None:
             assert graph.number_of_edges() - sum(inside) == max(1, round(0.1 * half))
     same = zip(graphs, graph_family(family, 20, seed=1), strict=True)
     assert all(nx.utils.graphs_equal(a, b) for a, b in same)
+
+
+@pytest.mark.parametrize(
+    ("carried", "message"),
+    [
+        ({"label": {0: "C", 1: "O"}}, "graphs of x have node attributes 'label', which programs"),
+        ({"bond": {(0, 1): 2}}, "graphs of x have edge attributes 'bond', which"),
+    ],
+)
+def test_attributes_that_no_program_reads_are_named(carried: dict, message: str) -> None:
+    """Labels of atoms, bonds: a fit of such graphs is one of what is joined to what."""
+    graph = nx.path_graph(3)
+    (name, values), *_ = carried.items()
+    nx.set_node_attributes(graph, values, name) if 0 in values else nx.set_edge_attributes(
+        graph, values, name
+    )
+    with pytest.warns(UserWarning, match=message):
+        read = Graphs.read([PATH, graph])
+    plain = Graphs.read([PATH, nx.Graph(list(graph.edges))])  # the way out, which says nothing
+    np.testing.assert_array_equal(read.values, plain.values)
+    Graphs.read([weighted(1)])

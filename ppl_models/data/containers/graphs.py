@@ -7,6 +7,7 @@ of nodes, holds the whole graph. Rows end to end, then ``<end>``, are a sequence
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -108,6 +109,9 @@ def breadth_first(
         InputError: what is no simple connected graph of two nodes or more (weights other than 1
             too), or one that is wider than `width` in every order tried.
 
+    Warns:
+        UserWarning: nodes or edges have attributes, which are left out.
+
     Example:
         >>> import networkx as nx
         >>> [g.width for g in breadth_first([nx.star_graph(3)], orders=4)]  # root or not
@@ -117,7 +121,9 @@ def breadth_first(
     whole_number("seed", seed, least=0)
     generator = np.random.default_rng(seed)
     found = []
-    for label, graph in enumerate(as_list(graphs, site)):
+    graphs = as_list(graphs, site)
+    _warn_of_attributes(graphs, site)
+    for label, graph in enumerate(graphs):
         if isinstance(graph, OrderedGraph):
             if width is not None and graph.width > width:
                 raise _too_wide(label, site, graph.width, width)
@@ -130,6 +136,31 @@ def breadth_first(
                 raise _too_wide(label, site, drawn.width, width)
             found.append(drawn)
     return found
+
+
+def _warn_of_attributes(graphs: list, site: str) -> None:
+    """Warn of what nodes and edges carry: programs of graphs know which edges there are, no more.
+
+    A weight of 1 says no more than that; other weights are refused.
+    """
+    carried: dict[str, set[str]] = {"node": set(), "edge": set()}
+    for graph in graphs:
+        if is_a(graph, "networkx", "Graph"):
+            carried["node"].update(str(key) for _, kept in graph.nodes(data=True) for key in kept)
+            carried["edge"].update(str(key) for *_, kept in graph.edges(data=True) for key in kept)
+    carried["edge"].discard("weight")
+    told = [
+        f"{what} attributes {', '.join(map(repr, sorted(names)))}"
+        for what, names in carried.items()
+        if names
+    ]
+    if told:
+        warnings.warn(
+            f"graphs of {site} have {' and '.join(told)}, which programs of graphs leave out: give "
+            "nx.Graph(list(graph.edges)) if that is meant",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _too_wide(label: int, site: str, found: int, width: int) -> InputError:

@@ -8,22 +8,33 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ppl_models.data.files.delimiters import (
+    BY_ENDING,
+    decimal_of,
+    delimiter_of,
+    refuse_short_rows,
+    with_decimal_commas,
+)
 from ppl_models.data.files.graphs import graphs_from_edges, graphs_from_lines
+from ppl_models.data.kinds.categories import Categories
+from ppl_models.data.kinds.checks import number
 from ppl_models.data.kinds.graphs import Graphs
 from ppl_models.data.kinds.observed import Kind
 from ppl_models.data.kinds.tokens import Tokens
+from ppl_models.data.missing import MISSING_TEXTS
 from ppl_models.errors import InputError
 
 if TYPE_CHECKING:
     import networkx as nx
 
-SEPARATORS = {".tsv": "\t", ".tab": "\t"}
-# Not "None" and "null", which pandas would add: they can be answers in a questionnaire.
-MISSING = ["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "<NA>"]
-
 
 def read_file(
-    path: str | Path, *, kind: type[Kind], words: bool = False
+    path: str | Path,
+    *,
+    kind: type[Kind],
+    words: bool = False,
+    separator: str | None = None,
+    decimal: str | None = None,
 ) -> pd.DataFrame | list[str] | list[list[str]] | list[nx.Graph]:
     """Read a file for a kind of data, whose `read` takes what comes back.
 
@@ -34,6 +45,9 @@ def read_file(
             column "graph" and two more, or any other file: one graph6 a line.
         kind: the kind that the data will be read as.
         words: for `Tokens`, whether tokens are what stands between spaces, instead of characters.
+        separator: what stands between the cells of a table; found where it is not said: the tab of
+            a TSV file, the comma of others, or what else cuts all rows alike (semicolon, tab, |).
+        decimal: the decimal mark, "." or ","; a comma is found where nothing else is possible.
 
     Returns:
         A frame, for `Tokens` a list of strings (of lists of them, if `words`), for `Graphs` one of
@@ -41,26 +55,38 @@ def read_file(
 
     Raises:
         InputError: no such file, a directory, no data, not text, not a table, a first line of
-            numbers where column names should be, or what is no simple graph.
+            data where column names should be, rows of unequal width, numbers or cells that can be
+            read in two ways, or what is no simple graph.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "answers.csv"
+        >>> _ = path.write_text("size;wet\\n1,5;yes\\n2,25;no\\n")
+        >>> read_file(path, kind=Categories).to_dict("list")
+        {'size': [1.5, 2.25], 'wet': ['yes', 'no']}
     """
+    if decimal not in {None, ".", ","}:
+        raise InputError(f"decimal is {decimal!r}: give '.' or ','")
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a directory: give a file")
     if not path.exists():
         raise InputError(f"{path} does not exist: check the name")
-    is_table = path.suffix.lower() in {".csv", *SEPARATORS}
+    is_table = path.suffix.lower() in set(BY_ENDING)
     try:
         if issubclass(kind, Tokens):
-            texts = _column_of_text(path) if is_table else _lines(path)
+            texts = _column_of_text(path, separator) if is_table else _lines(path)
             return [text.split() for text in texts] if words else texts
         if issubclass(kind, Graphs):
             if not is_table:
                 lines = path.read_text(encoding="utf-8-sig").splitlines()
                 return graphs_from_lines(lines, path)
-            _header(path)
+            delimiter = delimiter_of(path, separator)
+            _header(path, delimiter)
             # a node may be called "NA"; a blank line is no edge
-            return graphs_from_edges(_read_csv(path, dtype=str, skipinitialspace=True), path)
-        return _frame(path)
+            edges = _read_csv(path, delimiter, dtype=str, skipinitialspace=True)
+            return graphs_from_edges(edges, path)
+        return _frame(path, kind, separator, decimal)
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8: save it as such") from None
     except pd.errors.EmptyDataError:
@@ -84,15 +110,16 @@ def _lines(path: Path) -> list[str]:
         lines.pop()
     if not lines:
         raise InputError(f"{path} is empty: give a file with one sequence a line")
-    for number, line in enumerate(lines, start=1):
+    for place, line in enumerate(lines, start=1):
         if not line.strip():
-            raise InputError(f"line {number} of {path} is an empty sequence: drop it")
+            raise InputError(f"line {place} of {path} is an empty sequence: drop it")
     return lines
 
 
-def _column_of_text(path: Path) -> list[str]:
+def _column_of_text(path: Path, separator: str | None) -> list[str]:
     # A first name may be "Nan" and a token "NA": nothing is missing in text.
-    frame = _read_csv(path, dtype=str, skip_blank_lines=False)
+    delimiter = delimiter_of(path, separator)
+    frame = _read_csv(path, delimiter, dtype=str, skip_blank_lines=False)
     if frame.shape[1] != 1:
         raise InputError(
             f"{path} has {frame.shape[1]} columns: give one column, or a text file with one "
@@ -103,18 +130,56 @@ def _column_of_text(path: Path) -> list[str]:
     return frame.iloc[:, 0].tolist()
 
 
-def _frame(path: Path) -> pd.DataFrame:
-    header = _header(path)
-    frame = _read_csv(path, na_values=MISSING, skipinitialspace=True)
+def _frame(
+    path: Path, kind: type[Kind], separator: str | None, decimal: str | None
+) -> pd.DataFrame:
+    delimiter = delimiter_of(path, separator)
+    header = _header(path, delimiter)
+    options: dict[str, Any] = {"na_values": MISSING_TEXTS, "skipinitialspace": True}
+    frame = _read_csv(path, delimiter, **options)
     if len(frame) == 0:
         raise InputError(f"{path} has no rows below the line of column names")
+    if frame.iloc[:, -1].isna().any():
+        refuse_short_rows(path, delimiter, len(header))
+    decimal = decimal or decimal_of(frame, path, delimiter)
+    texts = None
+    if decimal == "," or issubclass(kind, Categories):
+        texts = _read_csv(path, delimiter, dtype=str, **options)
+    if decimal == ",":
+        assert texts is not None
+        frame = with_decimal_commas(frame, texts, path)
+    elif texts is not None:
+        frame = _with_codes(frame, texts)
     if header[0] in {"", "rownames", "Unnamed: 0"}:
         frame = frame.set_index(frame.columns[0])
         frame.index.name = None
+    elif texts is not None:
+        _refuse_data_for_names(texts, path)
     return frame
 
 
-def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
+def _with_codes(frame: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
+    """The table with text where numbers would make one level of two, as of the codes 1 and 01."""
+    for name in frame.columns:
+        if pd.api.types.is_numeric_dtype(frame[name]) and frame[name].dtype != bool:
+            distinct = texts[name].dropna().drop_duplicates()
+            if not all(text.removesuffix(".0") == number(float(text)) for text in distinct):
+                whole = all(float(text) % 1 == 0 for text in distinct)
+                frame[name] = texts[name] if whole else frame[name]
+    return frame
+
+
+def _refuse_data_for_names(texts: pd.DataFrame, path: Path) -> None:
+    """Refuse a line of answers where column names should be."""
+    names = [str(name) for name in texts.columns]
+    if all((texts[name] == name).any() for name in texts.columns):
+        raise InputError(
+            f"the first line of {path} ({', '.join(names[:4])}) holds what the lines below it "
+            "hold, not column names: add a line of names"
+        )
+
+
+def _read_csv(path: Path, delimiter: str, **options: Any) -> pd.DataFrame:
     """pandas' reader, in which cells without a column name are an error.
 
     Otherwise pandas takes the first cells for row labels, which moves all columns by one.
@@ -123,7 +188,7 @@ def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
         warnings.simplefilter("error", pd.errors.ParserWarning)
         return pd.read_csv(
             path,
-            sep=SEPARATORS.get(path.suffix.lower(), ","),
+            sep=delimiter,
             index_col=False,
             keep_default_na=False,
             encoding="utf-8-sig",
@@ -131,13 +196,14 @@ def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
         )
 
 
-def _header(path: Path) -> list[str]:
+def _header(path: Path, delimiter: str) -> list[str]:
     """The column names as they stand in the file.
 
     Raises:
         InputError: a name that repeats, or numbers that are data rather than names.
     """
-    first = _read_csv(path, header=None, nrows=1, dtype=str, skipinitialspace=True)
+    options: dict[str, Any] = {"header": None, "nrows": 1, "dtype": str, "skipinitialspace": True}
+    first = _read_csv(path, delimiter, **options)
     names = [str(name) for name in first.iloc[0]]
     # pandas numbers columns without names; beside row labels that cannot be a row of data
     if names[0] != "" and all(map(_is_number, names)):
@@ -147,13 +213,16 @@ def _header(path: Path) -> list[str]:
         )
     for position, name in enumerate(names):
         if name in names[:position]:
-            raise InputError(f"{path} has two columns named '{name}': rename one")
+            raise InputError(
+                f"{path} has two columns named '{name}': rename one, or add a line of names if "
+                "the first line is data"
+            )
     return names
 
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        float(text.replace(",", "."))
     except ValueError:
         return False
     return True

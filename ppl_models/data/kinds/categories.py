@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ppl_models.data.containers.tables import Table
-from ppl_models.data.kinds import checks
+from ppl_models.data.kinds import checks, doubts
 from ppl_models.data.kinds.observed import Kind, Observed
 from ppl_models.errors import InputError
 
@@ -36,8 +36,8 @@ class Categories(Kind):
 
         Raises:
             InputError: fractional numbers, no rows or columns, other features than those of
-                `like` or a level that it lacks; of data to fit also all-missing columns and
-                columns of a single level.
+                `like` or a level that it lacks; of data to fit also all-missing columns, columns
+                of a single level, and identifiers: columns with a level for almost every row.
 
         Example:
             >>> read = Categories.read({"wet": ["yes", "no", ""], "size": [1, 3, 2]})
@@ -118,6 +118,9 @@ def _read_column(
     codes = code_of_distinct[positions].astype(np.int32)
     if fresh:
         _refuse_uninformative(codes, labels, where)
+        if name not in table.levels_by_column:
+            doubts.refuse_identifier(codes, labels, where)
+            doubts.warn_of_missing_levels(labels, where)
     return codes, labels
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ppl_models.data.kinds import checks
+from ppl_models.data.kinds import checks, doubts
 from ppl_models.data.kinds.observed import Kind, Observed
 
 
@@ -42,6 +42,7 @@ class Reals(Kind):
         if fresh:
             checks.refuse_empty_columns(matrix, table, site)
             checks.refuse_constant_columns(matrix, table, site)
+            doubts.warn_of_numbers(matrix, table, site)
         return checks.observed(matrix, table, squeeze=True)
 
 
@@ -115,5 +116,6 @@ class Counts(Kind):
         if fresh:
             checks.refuse_empty_columns(matrix, table, site)
             checks.refuse_constant_columns(matrix, table, site)
+            doubts.warn_of_numbers(matrix, table, site)
         values = matrix if missing.any() else matrix.astype(np.int32)
         return checks.observed(values, table, squeeze=True)

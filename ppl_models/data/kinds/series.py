@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from ppl_models import memory
 from ppl_models.data.containers.columns import is_a
 from ppl_models.data.containers.tables import Table
-from ppl_models.data.kinds import checks
+from ppl_models.data.kinds import checks, doubts
 from ppl_models.data.kinds.observed import Kind, Observed
 from ppl_models.errors import InputError
 
@@ -62,6 +62,7 @@ class Series(Kind):
         if fresh:
             checks.refuse_empty_columns(whole, tables[0], site)
             checks.refuse_constant_columns(whole, tables[0], site)
+            doubts.warn_of_numbers(whole, tables[0], site)
         return _observed(matrices, labels, names[0])
 
 
