@@ -17,6 +17,8 @@ import numpy as np
 from jax import Array, random
 from jax.scipy.special import gammaln
 
+from ppl_models.distributions.contraction import matmul
+
 
 class Conditional(Protocol):
     """What EM and Gibbs ask of a conditional posterior."""
@@ -242,7 +244,7 @@ class InverseWishartConditional(NamedTuple):
         # Sigma = (L B^-T)(L B^-T)^T, where Psi = L L^T and the precision is L^-T B B^T L^-1
         factor = jnp.linalg.cholesky(self.scale_matrix)
         left = linalg.solve_triangular(bartlett, jnp.swapaxes(factor, -1, -2), lower=True)
-        return _symmetric(jnp.swapaxes(left, -1, -2) @ left)
+        return _symmetric(matmul(jnp.swapaxes(left, -1, -2), left))
 
 
 def _symmetric(matrix: Array) -> Array:

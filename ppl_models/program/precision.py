@@ -1,4 +1,10 @@
-"""Floating-point precision of one call: nothing outside the call is switched."""
+"""Floating-point precision of one call: nothing outside the call is switched.
+
+Products in single precision have all its bits: a GPU takes them in TF32, with 10 bits of fraction,
+unless it is told otherwise. The emissions of this package tell it wherever they are run (see
+``distributions/contraction.py``); within a call so do a program's own products, and those of
+NumPyro's distributions, unless ``jax_default_matmul_precision`` is set.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +28,11 @@ def scope(precision: str) -> Any:
     """
     if precision not in PRECISIONS:
         raise InputError(f"precision is {precision!r}: choose one of {', '.join(PRECISIONS)}")
-    with jax.enable_x64(precision == "float64"):
+    chosen = jax.config.jax_default_matmul_precision
+    with (
+        jax.enable_x64(precision == "float64"),
+        jax.default_matmul_precision("highest" if chosen is None else chosen),
+    ):
         yield
 
 

@@ -12,6 +12,7 @@ from jax import Array, random
 from numpyro.distributions import constraints
 
 from ppl_models.distributions.conditionals import BetaConditional
+from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.described import by_feature
 from ppl_models.distributions.exponential.factorised import FactorisedFamily
 from ppl_models.distributions.exponential.family import Statistics
@@ -59,7 +60,7 @@ class BernoulliVector(FactorisedFamily):
         """A one where there are none, or a zero where there are only ones."""
         x, observed = jnp.split(prepared, [self.probs.shape[-1]])
         never, always = ((self.probs == p).astype(x.dtype) for p in (0, 1))
-        return never @ x + always @ (observed - x) > 0
+        return matmul(never, x) + matmul(always, observed - x) > 0
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``: of ones and zeros apart, as log-odds cancel where one of them is 0."""

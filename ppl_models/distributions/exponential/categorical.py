@@ -13,6 +13,7 @@ from numpyro.distributions import constraints
 
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.conditionals import BlockDirichletConditional
+from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.described import by_feature
 from ppl_models.distributions.exponential.family import Statistics, broadcast_batch
 from ppl_models.distributions.exponential.stacked import StackedFamily
@@ -93,7 +94,7 @@ class CategoricalVector(StackedFamily):
     def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
         """A level that does not occur."""
         never = is_log_of_zero(self.coefficients(missing=missing, centre=centre))
-        return never.astype(prepared.dtype) @ prepared > 0
+        return matmul(never.astype(prepared.dtype), prepared) > 0
 
     def unstack(self, sums: Array, *, missing: bool) -> Statistics:
         """``counts (component, level)`` of all features side by side."""
@@ -169,11 +170,11 @@ class CategoricalVector(StackedFamily):
     def mean(self) -> Array:
         """Mean code of every feature."""
         parts = split_blocks(self.probs, self.levels)
-        return jnp.stack([p @ jnp.arange(p.shape[-1], dtype=p.dtype) for p in parts], -1)
+        return jnp.stack([matmul(p, jnp.arange(p.shape[-1], dtype=p.dtype)) for p in parts], -1)
 
     @property
     def variance(self) -> Array:
         """Variance of every feature's code."""
         parts = split_blocks(self.probs, self.levels)
-        second = [p @ jnp.arange(p.shape[-1], dtype=p.dtype) ** 2 for p in parts]
+        second = [matmul(p, jnp.arange(p.shape[-1], dtype=p.dtype) ** 2) for p in parts]
         return jnp.stack(second, -1) - self.mean**2

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jax import Array, lax, random
+from jax import Array, random
 from jax.scipy.linalg import solve_triangular
 from numpyro.distributions import constraints
 
@@ -24,6 +24,7 @@ from ppl_models.distributions.conditionals import (
     InverseWishartConditional,
     MultivariateNormalConditional,
 )
+from ppl_models.distributions.contraction import dot_general, einsum, matmul
 from ppl_models.distributions.described import means_in_words
 from ppl_models.distributions.exponential.factorised import location_centre
 from ppl_models.distributions.exponential.family import (
@@ -61,7 +62,7 @@ def _whitened_squares(inverse: Array, shift: Array, x: Array) -> Array:
     """
     total: Any = 0.0
     for first, last in _bands(x.shape[0]):
-        band = inverse[:, first:last, :last].reshape(-1, last) @ x[:last]
+        band = matmul(inverse[:, first:last, :last].reshape(-1, last), x[:last])
         band = band.reshape(inverse.shape[0], last - first, -1) - shift[:, first:last, None]
         total = total + (band**2).sum(1)
     return total
@@ -78,7 +79,7 @@ def _second_moments(weights: Array, x: Array) -> tuple[Array, ...]:
     for first, last in _bands(len(x)):
         weighted = (weights[:, None] * x[None, first:last]).reshape(-1, x.shape[1])
         # this order of the factors is the faster one on CPUs
-        band = lax.dot_general(x[:last], weighted, (((1,), (1,)), ((), ())))
+        band = dot_general(x[:last], weighted, (((1,), (1,)), ((), ())))
         bands.append(band.reshape(last, count, last - first))
     return tuple(bands)
 
@@ -107,7 +108,9 @@ def _row_log_density(value: Array, loc: Array, covariance: Array) -> Array:
     residual, reduced, seen = _observed_part(value, loc, covariance)
     inverse, log_determinant = _inverse_factor(reduced)
     return (
-        -0.5 * ((inverse @ residual) ** 2).sum() - log_determinant - 0.5 * LOG_TWO_PI * seen.sum()
+        -0.5 * (matmul(inverse, residual) ** 2).sum()
+        - log_determinant
+        - 0.5 * LOG_TWO_PI * seen.sum()
     )
 
 
@@ -116,9 +119,9 @@ def _row_conditional(value: Array, loc: Array, covariance: Array) -> tuple[Array
     residual, reduced, seen = _observed_part(value, loc, covariance)
     cross = jnp.where(seen[None, :] & ~seen[:, None], covariance, 0)
     gain = jnp.linalg.solve(reduced, cross.T).T
-    mean = jnp.where(seen, value, loc + gain @ residual)
+    mean = jnp.where(seen, value, loc + matmul(gain, residual))
     absent = ~seen[:, None] & ~seen[None, :]
-    return mean, jnp.where(absent, covariance - gain @ cross.T, 0)
+    return mean, jnp.where(absent, covariance - matmul(gain, cross.T), 0)
 
 
 class MatrixGaussian(ExponentialFamily):
@@ -196,16 +199,16 @@ class MatrixGaussian(ExponentialFamily):
         def component(arguments: tuple[Array, Array, Array]) -> tuple[Array, Array]:
             w, loc, covariance = arguments
             mean, spread = jax.vmap(_row_conditional, in_axes=(0, None, None))(x, loc, covariance)
-            scatter = (w[:, None] * mean).T @ mean + jnp.einsum("n,nij->ij", w, spread)
-            return w @ mean, scatter
+            scatter = matmul((w[:, None] * mean).T, mean) + einsum("n,nij->ij", w, spread)
+            return matmul(w, mean), scatter
 
         return jax.lax.map(component, (weights, self.loc - centre, self._each()))
 
     def _scatter(self, statistics: Statistics, mu: Array) -> Array:
         """Scatter about ``mu``, per component."""
         s = statistics
-        cross = jnp.einsum("ki,kj->kij", s["first"], mu)
-        outer = jnp.einsum("k,ki,kj->kij", s["count"], mu, mu)
+        cross = einsum("ki,kj->kij", s["first"], mu)
+        outer = einsum("k,ki,kj->kij", s["count"], mu, mu)
         return s["second"] - cross - jnp.swapaxes(cross, -1, -2) + outer
 
     def conjugate_update(
@@ -230,8 +233,8 @@ class MatrixGaussian(ExponentialFamily):
                 prior.concentration + count, prior.scale_matrix + scatter
             )
         inverse, _ = _inverse_factor(self._each())
-        precision = jnp.swapaxes(inverse, -1, -2) @ inverse
-        linear = (precision @ statistics["first"][..., None])[..., 0]
+        precision = matmul(jnp.swapaxes(inverse, -1, -2), inverse)
+        linear = matmul(precision, statistics["first"][..., None])[..., 0]
         precision = statistics["count"][:, None, None] * precision
         if shared:
             linear, precision = linear.sum(0), precision.sum(0)
@@ -268,7 +271,7 @@ class MatrixGaussian(ExponentialFamily):
         factor = jnp.linalg.cholesky(safe)
         noise = random.normal(key, rows.shape, mean.dtype)
         noise = jnp.where(seen, 0, noise)
-        drawn = mean + jnp.einsum("nij,nj->ni", factor, noise)
+        drawn = mean + einsum("nij,nj->ni", factor, noise)
         return jnp.where(seen, rows, drawn).reshape(value.shape)
 
     def centre(self, value: Array) -> Array:
@@ -279,7 +282,7 @@ class MatrixGaussian(ExponentialFamily):
         """Draws ``sample_shape + batch + (feature,)``."""
         noise = random.normal(key, self.shape(sample_shape), jnp.result_type(self.loc, float))
         factor = jnp.linalg.cholesky(self.covariance)
-        return self.loc + (factor @ noise[..., None])[..., 0]
+        return self.loc + matmul(factor, noise[..., None])[..., 0]
 
     @property
     def mean(self) -> Array:
@@ -321,7 +324,7 @@ class FullGaussian(MatrixGaussian):
         if missing:
             return self._contract_missing(prepared, self.covariance)
         inverse, log_determinant = _inverse_factor(self.covariance)
-        shift = (inverse @ (self.loc - centre)[..., None])[..., 0]
+        shift = matmul(inverse, (self.loc - centre)[..., None])[..., 0]
         squares = _whitened_squares(inverse, shift, prepared)
         dimension = prepared.shape[0]
         return -0.5 * (squares + dimension * LOG_TWO_PI) - log_determinant[:, None]
@@ -335,7 +338,7 @@ class FullGaussian(MatrixGaussian):
         if missing:
             first, second = self._moments_missing(weights, prepared, centre)
         else:
-            first, second = weights @ prepared.T, _second_moments(weights, prepared)
+            first, second = matmul(weights, prepared.T), _second_moments(weights, prepared)
         return {"count": weights.sum(-1), "first": first, "second": second}
 
     def finalize(self, added: Any, *, missing: bool) -> Statistics:
@@ -346,7 +349,7 @@ class FullGaussian(MatrixGaussian):
         """``(component,)``."""
         inverse, log_determinant = _inverse_factor(self.covariance)
         scatter = self._scatter(statistics, self.loc - centre)
-        squares = jnp.einsum("kij,kjl,kil->k", inverse, scatter, inverse)
+        squares = einsum("kij,kjl,kil->k", inverse, scatter, inverse)
         constant = log_determinant + 0.5 * self.loc.shape[-1] * LOG_TWO_PI
         return -0.5 * squares - statistics["count"] * constant
 
@@ -369,9 +372,9 @@ class TiedGaussian(MatrixGaussian):
         if missing:
             return self._contract_missing(prepared, self._each())
         inverse, log_determinant = _inverse_factor(self.covariance)
-        x, mu = inverse @ prepared, (self.loc - centre) @ inverse.T
+        x, mu = matmul(inverse, prepared), matmul(self.loc - centre, inverse.T)
         constant = 0.5 * ((mu**2).sum(-1) + mu.shape[-1] * LOG_TWO_PI) + log_determinant
-        return mu @ x - 0.5 * (x**2).sum(0) - constant[:, None]
+        return matmul(mu, x) - 0.5 * (x**2).sum(0) - constant[:, None]
 
     def chunk_statistics(
         self, weights: Array, prepared: Array, *, missing: bool, centre: Array
@@ -381,19 +384,19 @@ class TiedGaussian(MatrixGaussian):
         if missing:
             first, second = self._moments_missing(weights, prepared, centre)
             return {"count": count, "first": first, "second": second.sum(0)}
-        second = (prepared * weights.sum(0)) @ prepared.T
-        return {"count": count, "first": weights @ prepared.T, "second": second}
+        second = matmul(prepared * weights.sum(0), prepared.T)
+        return {"count": count, "first": matmul(weights, prepared.T), "second": second}
 
     def _scatter(self, statistics: Statistics, mu: Array) -> Array:
         s = statistics
-        cross = s["first"].T @ mu
-        return s["second"] - cross - cross.T + (s["count"][:, None] * mu).T @ mu
+        cross = matmul(s["first"].T, mu)
+        return s["second"] - cross - cross.T + matmul((s["count"][:, None] * mu).T, mu)
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``; only its sum is meaningful, the scatter being shared."""
         inverse, log_determinant = _inverse_factor(self.covariance)
         scatter = self._scatter(statistics, self.loc - centre)
-        squares = jnp.einsum("ij,jl,il->", inverse, scatter, inverse)
+        squares = einsum("ij,jl,il->", inverse, scatter, inverse)
         constant = log_determinant + 0.5 * self.loc.shape[-1] * LOG_TWO_PI
         count = statistics["count"]
         return -0.5 * squares / count.shape[0] - count * constant

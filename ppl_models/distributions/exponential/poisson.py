@@ -13,6 +13,7 @@ from jax.scipy.special import gammaln
 from numpyro.distributions import constraints
 
 from ppl_models.distributions.conditionals import GammaConditional
+from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.described import by_feature
 from ppl_models.distributions.exponential.factorised import FactorisedFamily
 from ppl_models.distributions.exponential.family import Statistics, spread
@@ -86,7 +87,7 @@ class PoissonVector(FactorisedFamily):
         rate = self._columns(self.rate)
         # the mode of a rate without counts is the smallest number
         none = rate <= jnp.finfo(rate.dtype).tiny
-        return none.astype(rate.dtype) @ prepared[: rate.shape[-1]] > 0
+        return matmul(none.astype(rate.dtype), prepared[: rate.shape[-1]]) > 0
 
     def conjugate_update(
         self,

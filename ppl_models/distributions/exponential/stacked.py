@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ppl_models.distributions.contraction import dot_general, matmul
 from ppl_models.distributions.exponential.family import ExponentialFamily, Statistics
 
 #: Numbers of a product that is written out, to be fused with what is done with it.
@@ -39,7 +40,7 @@ class StackedFamily(ExponentialFamily):
         """Log-densities ``(component, row)``."""
         coefficients = self.coefficients(missing=missing, centre=centre)
         if coefficients.size > FEW:
-            return coefficients @ prepared
+            return matmul(coefficients, prepared)
         prepared = lax.optimization_barrier(prepared)  # else it is made anew for every component
         products = map(operator.mul, coefficients.T[..., None], prepared)
         return functools.reduce(operator.add, products)
@@ -49,7 +50,7 @@ class StackedFamily(ExponentialFamily):
     ) -> Array:
         """``(statistic, component)``."""
         # this order of the factors is the faster one on CPUs
-        return lax.dot_general(prepared, weights, (((1,), (1,)), ((), ())))
+        return dot_general(prepared, weights, (((1,), (1,)), ((), ())))
 
     def finalize(self, added: Array, *, missing: bool) -> Statistics:
         """Each statistic by its name."""

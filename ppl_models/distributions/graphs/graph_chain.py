@@ -9,6 +9,7 @@ from jax import Array
 from numpyro.distributions import Beta, Distribution, constraints
 
 from ppl_models.distributions.conditionals import BetaConditional
+from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.exponential.family import Statistics, broadcast_batch
 from ppl_models.distributions.exponential.stacked import StackedFamily, stack
 from ppl_models.distributions.graphs.graph_rows import (
@@ -122,7 +123,7 @@ class GraphChain(GraphRows, StackedFamily):
         size = jnp.clip(jnp.arange(rows.shape[-2] - 1), 0, sizes - 1)
         one_hot = (size[:, None] == jnp.arange(sizes)).astype(dtype)
         impossible = (~GraphConstraint(self.width)(value)).sum(-1, keepdims=True).astype(dtype)
-        ends, others = ended.astype(dtype) @ one_hot, went_on.astype(dtype) @ one_hot
+        ends, others = matmul(ended.astype(dtype), one_hot), matmul(went_on.astype(dtype), one_hot)
         return [edges, gaps, ends, others, impossible]
 
     def _logarithms(self) -> list[Array]:
@@ -138,7 +139,7 @@ class GraphChain(GraphRows, StackedFamily):
     def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
         """Something was counted that cannot be."""
         never = is_log_of_zero(self.coefficients(missing=missing, centre=centre))
-        return never.astype(prepared.dtype) @ prepared > 0
+        return matmul(never.astype(prepared.dtype), prepared) > 0
 
     def unstack(self, sums: Array, *, missing: bool) -> Statistics:
         """``edge_1``, ``edge_0 (component, M)``; ``end_1``, ``end_0 (component, S)``; rest."""

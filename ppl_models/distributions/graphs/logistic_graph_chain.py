@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from numpyro.distributions import Distribution, constraints
 
+from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.graphs.graph_rows import GraphRows
 from ppl_models.distributions.graphs.graph_window import (
     Window,
@@ -76,9 +77,9 @@ class LogisticGraphChain(GraphRows, Distribution):
     def edge_logits(self, view: Any) -> Array:
         """Log-odds of an edge to every candidate."""
         statistics, further, _ = view
-        parent, more = statistics @ self.edge[0], statistics @ self.edge[1]
+        parent, more = matmul(statistics, self.edge[0]), matmul(statistics, self.edge[1])
         return jnp.where(further, more, parent)
 
     def end_logit(self, view: Any) -> Array:
         """Log-odds of the end."""
-        return view[2] @ self.end
+        return matmul(view[2], self.end)

@@ -9,6 +9,7 @@ from jax import Array
 from numpyro.distributions import Distribution
 
 from ppl_models.data.containers.graphs import EDGE_STATISTICS, END_STATISTICS
+from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.graphs.graph_rows import GraphRows, lowest_after
 from ppl_models.distributions.graphs.graph_window import (
     Window,
@@ -113,8 +114,10 @@ class RecurrentGraphChain(GraphRows, Distribution):
         window = moved_on(memory.window, bits)
         state = end_statistics(window, row + 1, lowest_after(bits, row))
         line = jnp.concatenate([bits.astype(hidden.dtype), state], -1)
-        token = line @ _flat(w["gate_input"]) + w["gate_bias"].reshape(-1)
-        return Memory(window, GRU.advance(token, hidden @ _flat(w["gate_state"]), (hidden,))[0])
+        token = matmul(line, _flat(w["gate_input"])) + w["gate_bias"].reshape(-1)
+        return Memory(
+            window, GRU.advance(token, matmul(hidden, _flat(w["gate_state"])), (hidden,))[0]
+        )
 
     def view(self, memory: Memory, bits: Array, row: Array, lowest: Array) -> Any:
         """Statistics of every candidate, the row, those of the end, the hidden state."""
@@ -126,17 +129,17 @@ class RecurrentGraphChain(GraphRows, Distribution):
         """Log-odds of an edge to every candidate."""
         statistics, bits, _, hidden = view
         w = self.weights
-        before = edges_before(bits, hidden.dtype) @ w["edge_before"]
-        seen = statistics @ w["edge_input"] + (hidden @ w["edge_state"])[..., None, :]
+        before = matmul(edges_before(bits, hidden.dtype), w["edge_before"])
+        seen = matmul(statistics, w["edge_input"]) + matmul(hidden, w["edge_state"])[..., None, :]
         unit = jnp.tanh(seen + before + w["edge_slot"])
-        return unit @ w["edge_output"] + statistics @ w["edge_linear"]
+        return matmul(unit, w["edge_output"]) + matmul(statistics, w["edge_linear"])
 
     def end_logit(self, view: Any) -> Array:
         """Log-odds of the end."""
         _, _, ending, hidden = view
         w = self.weights
-        unit = jnp.tanh(ending @ w["end_input"] + hidden @ w["end_state"])
-        return unit @ w["end_output"] + ending @ w["end_linear"]
+        unit = jnp.tanh(matmul(ending, w["end_input"]) + matmul(hidden, w["end_state"]))
+        return matmul(unit, w["end_output"]) + matmul(ending, w["end_linear"])
 
 
 def _flat(weights: Array) -> Array:

@@ -28,6 +28,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ppl_models.distributions.contraction import einsum, matmul
+
 FEW = 16  #: states up to which products are written out
 
 
@@ -119,7 +121,7 @@ def _apply(step: Array, values: Array, back: bool) -> Array:
         return _apply_to_pairs(step, values, back)
     matrix = step if back else step.T
     if len(values) > FEW:
-        return matrix @ values
+        return matmul(matrix, values)
     return functools.reduce(operator.add, (matrix[:, i, None] * v for i, v in enumerate(values)))
 
 
@@ -359,8 +361,8 @@ def transitions(posterior: PathPosterior) -> Array:
         before, here = posterior.step.shape[:2]
         left = left.reshape(before, here, -1)
         right = right.reshape(before, here, -1)[:here]
-        return posterior.step * jnp.einsum("pin,ikn->pik", left, right)
-    return posterior.step * jnp.einsum("in,jn->ij", left, right)
+        return posterior.step * einsum("pin,ikn->pik", left, right)
+    return posterior.step * einsum("in,jn->ij", left, right)
 
 
 def endings(posterior: PathPosterior, lengths: Array) -> Array:

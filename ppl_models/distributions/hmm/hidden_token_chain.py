@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array, random
 from numpyro.distributions import constraints
 
+from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.exponential.categorical import CategoricalVector
 from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
 from ppl_models.distributions.hmm.sequence_format import UpToEnd
@@ -133,7 +134,7 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
 
     def following(self, state: Belief) -> Array:
         """Log-probabilities of the next token or ``<end>``."""
-        tokens = self.markov_chain.last_states(state.states, -1) @ self.probs
+        tokens = matmul(self.markov_chain.last_states(state.states, -1), self.probs)
         following = jnp.concatenate([tokens, state.end[..., None]], -1)
         return jnp.where(following > 0, safe_log(following), -jnp.inf)
 

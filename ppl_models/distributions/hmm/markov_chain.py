@@ -13,6 +13,7 @@ from jax import Array, lax, random
 from numpyro.distributions import Dirichlet, Distribution
 
 from ppl_models.distributions.conditionals import DirichletConditional
+from ppl_models.distributions.contraction import einsum, matmul
 from ppl_models.distributions.exponential.family import Statistics
 from ppl_models.distributions.hmm.forward_backward import (
     PathFactors,
@@ -233,14 +234,14 @@ class MarkovChain:
             states: probabilities of the states of a path, ``(..., state)``.
         """
         if self.order == 1:
-            after = states @ self.transition
+            after = matmul(states, self.transition)
             return after[..., :-1], after[..., -1]
         k, factors = self.states, self.path_factors()
         pairs = states.reshape(*states.shape[:-1], k + 1, k)
-        after = jnp.einsum("...pi,pik->...ik", pairs, factors.step)
+        after = einsum("...pi,pik->...ik", pairs, factors.step)
         after = after.reshape(*states.shape[:-1], k**2)
         none = jnp.zeros((*states.shape[:-1], k), after.dtype)
-        return jnp.concatenate([after, none], -1), states @ factors.end
+        return jnp.concatenate([after, none], -1), matmul(states, factors.end)
 
     def sample(self, keys: tuple[Array, Array], shape: tuple[int, ...], positions: int) -> Array:
         """Draw paths ``(position, *shape)``; K after an end.

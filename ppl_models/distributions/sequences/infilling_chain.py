@@ -13,6 +13,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ppl_models.distributions.contraction import einsum
+
 MISSING_TOKEN = -1  #: code of a token that is not known
 
 
@@ -61,7 +63,7 @@ def _back(table: Array, ahead: Array, here: Array, following: Array) -> tuple[Ar
     v = table.shape[-1] - 1
     open_to = ahead.reshape(-1, v) * _allowed(following, v).astype(ahead.dtype)
     steps = table[:, :v].reshape(-1, open_to.shape[0], v)
-    onward = jnp.einsum("abv,bv->ab", steps, open_to).reshape(-1)
+    onward = einsum("abv,bv->ab", steps, open_to).reshape(-1)
     past_end = jnp.where(following == v, 1.0, 0.0).astype(onward.dtype)
     onward = jnp.where(following == v, table[:, v], onward)
     found = jnp.where(here == v, past_end, onward)

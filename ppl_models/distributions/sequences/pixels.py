@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from numpyro.distributions import Distribution, constraints
 
+from ppl_models.distributions.contraction import einsum, matmul
 from ppl_models.distributions.sequences.autoregressive import Autoregressive, State
 
 GROUP = 16  #: pixels between which a pass back keeps what it needs
@@ -85,7 +86,9 @@ class LogisticScan(PixelScan):
 
     def logits_each(self, value: Array) -> Array:
         """Log-odds of every bit given all before, ``(row, position)``."""
-        return (value - 0.5).astype(self.bias.dtype) @ jnp.tril(self.weights, -1).T + self.bias
+        return (
+            matmul((value - 0.5).astype(self.bias.dtype), jnp.tril(self.weights, -1).T) + self.bias
+        )
 
     def begin(self, shape: tuple[int, ...]) -> State:
         """Log-odds of all bits as far as the bits read tell, and the place of the next."""
@@ -169,7 +172,7 @@ class Nade(PixelScan):
             bits, inward, outward = given
             steps = jnp.cumsum(bits[:, :, None] * inward, axis=1)
             before = total[:, None, :] + jnp.pad(steps[:, :-1], ((0, 0), (1, 0), (0, 0)))
-            logits = jnp.einsum("rgu,gu->rg", jax.nn.sigmoid(before), outward)
+            logits = einsum("rgu,gu->rg", jax.nn.sigmoid(before), outward)
             return total + steps[:, -1], logits
 
         first = jnp.broadcast_to(self.bias, (rows, units))

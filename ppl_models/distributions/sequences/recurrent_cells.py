@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ppl_models.distributions.contraction import matmul
+
 Memory = tuple[Array, ...]  #: what a cell remembers, each ``(..., unit)``; the first is read out
 
 
@@ -90,7 +92,7 @@ def run(cell: str, tokens: Array, recurrent: Array, memory: Memory) -> Array:
     advance = CELLS[cell].advance
 
     def step(memory: Memory, token: Array) -> tuple[Memory, Array]:
-        return advance(token, memory[0] @ recurrent, memory), memory[0]
+        return advance(token, matmul(memory[0], recurrent), memory), memory[0]
 
     last, before = lax.scan(step, memory, tokens)
     return jnp.concatenate([before, last[0][None]])
@@ -101,7 +103,7 @@ def _forward(cell: str, tokens: Array, recurrent: Array, memory: Memory) -> tupl
     advance = CELLS[cell].advance
 
     def step(memory: Memory, token: Array) -> tuple[Memory, tuple[Memory, Callable]]:
-        product = memory[0] @ recurrent
+        product = matmul(memory[0], recurrent)
         after, transpose = jax.vjp(advance, token, product, memory)
         return after, (memory, transpose)
 
@@ -117,14 +119,14 @@ def _backward(cell: str, kept: tuple, slope: Array) -> tuple[Array, Array, Memor
     def step(after: Memory, at: tuple) -> tuple[Memory, tuple[Array, Array]]:
         transpose, slope = at
         of_token, of_product, of_memory = transpose(after)
-        hidden = of_memory[0] + of_product @ back + slope
+        hidden = of_memory[0] + matmul(of_product, back) + slope
         return (hidden, *of_memory[1:]), (of_token, of_product)
 
     last = (slope[-1], *(jnp.zeros_like(m[0]) for m in before[1:]))
     each = (transposes, slope[:-1])
     first, (of_tokens, of_products) = lax.scan(step, last, each, reverse=True)
     units, gates = recurrent.shape
-    of_recurrent = before[0].reshape(-1, units).T @ of_products.reshape(-1, gates)
+    of_recurrent = matmul(before[0].reshape(-1, units).T, of_products.reshape(-1, gates))
     return of_tokens, of_recurrent, first
 
 

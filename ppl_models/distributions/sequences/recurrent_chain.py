@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from numpyro.distributions import Distribution, constraints
 
+from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.sequences.autoregressive import Autoregressive, State, steps_taken
 from ppl_models.distributions.sequences.infilling import known_cells
 from ppl_models.distributions.sequences.recurrent_cells import CELLS, Memory, run
@@ -181,12 +182,12 @@ class RecurrentChain(Distribution, Autoregressive):
         rows, positions = value.shape
         tokens = jnp.clip(value[:, :-1].T, 0, self.tokens - 1)
         if self.tokens <= PRODUCT_TOKENS:
-            table = self.embedding @ _flat(self.input) + _flat(self.bias)
-            contributions = jax.nn.one_hot(tokens, self.tokens, dtype=table.dtype) @ table
+            table = matmul(self.embedding, _flat(self.input)) + _flat(self.bias)
+            contributions = matmul(jax.nn.one_hot(tokens, self.tokens, dtype=table.dtype), table)
         else:
-            contributions = self.embedding[tokens] @ _flat(self.input) + _flat(self.bias)
+            contributions = matmul(self.embedding[tokens], _flat(self.input)) + _flat(self.bias)
         hidden = run(self.cell, contributions, _flat(self.recurrent), self._memory((rows,)))
-        logits = jnp.swapaxes(hidden, 0, 1) @ self.output + self.output_bias
+        logits = matmul(jnp.swapaxes(hidden, 0, 1), self.output) + self.output_bias
         return self._normalised(logits, jnp.arange(positions) == 0)
 
 
@@ -198,8 +199,8 @@ def _flat(weights: Array) -> Array:
 def _product(vector: Array, matrix: Array) -> Array:
     """Vectors times a matrix, or each its own batch's."""
     if matrix.ndim == 2:
-        return vector @ matrix
-    return jnp.matmul(vector[..., None, :], matrix)[..., 0, :]
+        return matmul(vector, matrix)
+    return matmul(vector[..., None, :], matrix)[..., 0, :]
 
 
 def _looked_up(embedding: Array, token: Array) -> Array:

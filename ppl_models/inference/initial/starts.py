@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax, random
 
+from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.exponential.family import ExponentialFamily, Statistics
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks, by_length
@@ -238,7 +239,7 @@ def _seeded_chains(
 
     def of_cluster(chosen: Array, share: Array) -> Statistics:
         centres_at = points[chosen]
-        distance = (centres_at**2).sum(-1)[:, None] - 2 * centres_at @ points.T
+        distance = (centres_at**2).sum(-1)[:, None] - matmul(2 * centres_at, points.T)
         states, _ = hard(-distance, jnp.ones(len(points), points.dtype))
         states = (1 - SMOOTHING) * states + SMOOTHING / len(chosen)
         states = states * jnp.tile(share, len(points) // len(share))
@@ -276,7 +277,7 @@ def _from_seeds(
 
     def one(key: Array, chosen: Array, active: Array | None) -> Globals:
         centres_at = points[chosen]
-        distance = (centres_at**2).sum(-1)[:, None] - 2 * centres_at @ points.T
+        distance = (centres_at**2).sum(-1)[:, None] - matmul(2 * centres_at, points.T)
         if active is not None:
             distance = jnp.where(active[:, None], distance, jnp.inf)
         # not by equality with the minimum: a compiled distance may differ from itself in a bit

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.scipy.special import logsumexp
 
+from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.exponential.family import Statistics
 from ppl_models.distributions.exponential.stacked import StackedFamily
 from ppl_models.inference.statistics.chunks import Chunks, Families, over_chunks
@@ -135,7 +136,9 @@ class Nearby(NamedTuple):
 
 
 def _add_up(coefficients: Coefficients, arrays: Mapping[str, Array]) -> Array:
-    return coefficients.log_weights + sum(c @ arrays[n] for n, c in coefficients.natural.items())
+    return coefficients.log_weights + sum(
+        matmul(c, arrays[n]) for n, c in coefficients.natural.items()
+    )
 
 
 def coefficients(log_weights: Array, families: Families, chunks: Chunks) -> Coefficients:
