@@ -26,6 +26,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     >>> main(["fit", "gaussian_mixture", "no.csv", "--out", "fit.nc", "--method", "magic"])
     2
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "calls.csv").write_text("calls\\n1\\n2\\n1\\n9\\n8\\n9\\n")
+    >>> fit = ["fit", "poisson_mixture", f"{folder}/calls.csv", "--method", "em", "--quiet"]
+    >>> main([*fit, "--clusters", "2", "--out", f"{folder}/calls.nc"])
+    0
+    >>> new = ["--rows", "4", "--out", f"{folder}/new.csv"]
+    >>> main(["generate", f"{folder}/calls.nc", *new])  # says where, and its status
+    /...new.csv
+    0
+    >>> len((folder / "new.csv").read_text().splitlines())  # a line of names and four rows
+    5
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     prepare()

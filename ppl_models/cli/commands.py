@@ -18,7 +18,18 @@ LARGEST_SEED = 2**32 - 1
 
 
 def fit(given: argparse.Namespace) -> None:
-    """Fit, save, and say whether the fit can be trusted."""
+    """Fit, save, and say whether the fit can be trusted.
+
+    Args:
+        given: options of ``ppl-models fit``.
+
+    Raises:
+        InputError: a name, a file or an option that cannot be used, or output that exists.
+
+    >>> fit(_options("fit gaussian_mixture no_such.csv --method em --out fit.nc"))
+    Traceback (most recent call last):
+    ppl_models.errors.InputError: no_such.csv does not exist: check the name
+    """
     from ppl_models.cli.output import free_path
     from ppl_models.cli.process import share
     from ppl_models.cli.tokens import note_spaces, refuse_options, vocabulary_option
@@ -63,7 +74,18 @@ def fit(given: argparse.Namespace) -> None:
 
 
 def report(given: argparse.Namespace) -> None:
-    """Write the page of a fit."""
+    """Write the page of a fit.
+
+    Args:
+        given: options of ``ppl-models report``.
+
+    Raises:
+        InputError: no such fit, or a page that exists.
+
+    >>> report(_options("report no_such.nc"))
+    Traceback (most recent call last):
+    ppl_models.errors.InputError: no_such.nc does not exist: check the name
+    """
     from ppl_models.cli.output import free_path
 
     _refuse_missing(given.fitted)
@@ -75,7 +97,18 @@ def report(given: argparse.Namespace) -> None:
 
 
 def generate(given: argparse.Namespace) -> None:
-    """Write new rows as they could have been read."""
+    """Write new rows as they could have been read.
+
+    Args:
+        given: options of ``ppl-models generate``.
+
+    Raises:
+        InputError: no such fit, a number out of range, or output that exists.
+
+    >>> generate(_options("generate no_such.nc --rows 3"))
+    Traceback (most recent call last):
+    ppl_models.errors.InputError: no_such.nc does not exist: check the name
+    """
     from ppl_models.cli.output import write_text
 
     _refuse_missing(given.fitted)
@@ -131,7 +164,18 @@ def _graphs(tree: xr.DataTree, given: argparse.Namespace, seed: int, *, as_table
 
 
 def predict(given: argparse.Namespace) -> None:
-    """Write the clusters of a file's rows, or the hidden states of its sequences' steps."""
+    """Write the clusters of a file's rows, or the hidden states of its sequences' steps.
+
+    Args:
+        given: options of ``ppl-models predict``.
+
+    Raises:
+        InputError: no such fit or file, data that do not fit, or output that exists.
+
+    >>> predict(_options("predict no_such.nc rows.csv"))
+    Traceback (most recent call last):
+    ppl_models.errors.InputError: no_such.nc does not exist: check the name
+    """
     from ppl_models.cli.output import paths_text, prediction_text, write_text
 
     _refuse_missing(given.fitted)
@@ -149,6 +193,13 @@ def predict(given: argparse.Namespace) -> None:
     else:
         text = prediction_text(predict_rows(tree, data))
     write_text(text, path)
+
+
+def _options(words: str) -> argparse.Namespace:
+    """Options as the command line reads them."""
+    from ppl_models.cli.parser import build_parser
+
+    return build_parser().parse_args(words.split())
 
 
 def _out(given: argparse.Namespace, *inputs: str) -> Path | None:

@@ -63,10 +63,11 @@ def diagnose(
     """Say whether a fit can be trusted, what is wrong and what to do.
 
     For draws: whether chains agree on label-invariant quantities (rank-normalised split R-hat and
-    effective sample sizes of Vehtari et al. 2021), divergences, tree depth and energy (Betancourt
-    2017), whether labels are in order, whether components are empty. For a point: whether starts
-    agree, whether the kept one converged, empty and collapsed components; R-hat is never computed
-    for a point.
+    effective sample sizes), divergences, tree depth and energy, whether labels are in order,
+    whether components are empty. For a point: whether starts agree, whether the kept one converged,
+    empty and collapsed components; R-hat is never computed for a point. Vehtari, Gelman, Simpson,
+    Carpenter and Bürkner (2021), Rank-normalization, folding, and localization; Betancourt (2017),
+    A conceptual introduction to Hamiltonian Monte Carlo.
 
     Args:
         tree: a fit.

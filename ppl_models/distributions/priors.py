@@ -169,6 +169,8 @@ class BlockDirichlet(Distribution):
 
     The prior of the level probabilities of several categorical features: one site, one axis.
 
+    Gelman et al. (2013), Bayesian Data Analysis, §3.4.
+
     Args:
         concentration: ``batch + (sum of blocks,)``.
         blocks: the length of every block.

@@ -57,6 +57,9 @@ def calibrate(
 ) -> xr.DataTree:
     """Simulate, fit and rank, many times, in one compilation.
 
+    Simulation-based calibration: Talts, Betancourt, Simpson, Vehtari and Gelman (2018),
+    arXiv:1804.06788; Cook, Gelman and Rubin (2006).
+
     Args:
         program: built-in name, ``path/to/file.py:function`` or function. Priors that are set from
             the data by default must be given as arguments, for there are no data yet.
@@ -82,6 +85,11 @@ def calibrate(
     Raises:
         InputError: a method that is not served, a number out of range, or a prior that is set
             from the data.
+
+    >>> options = {"method": "exact", "simulations": 20, "draws": 9, "sizes": {"positions": 4}}
+    >>> tree = calibrate("markov_chain", rows=5, seed=0, vocabulary=2, **options)
+    >>> sorted(group for group in tree.children)
+    ['prior_sbc', 'sbc_test']
     """
     if method not in (*SAMPLERS, "pitman_yor_gibbs"):
         served = ", ".join((*SAMPLERS, "pitman_yor_gibbs"))

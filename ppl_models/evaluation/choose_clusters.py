@@ -64,6 +64,10 @@ def choose_clusters(
     compared by its number of states, a climb for each. What is held out, and left out by LOO, is
     a whole sequence then, so that both need several of them; ``table.attrs["notes"]`` says so.
 
+    Schwarz (1978), Estimating the dimension of a model; Akaike (1974); Biernacki, Celeux and
+    Govaert (2000), Assessing a mixture model for clustering with the integrated completed
+    likelihood.
+
     Args:
         program: a mixture or a hidden Markov model: built-in name, ``path/to/file.py:function`` or
             function.

@@ -135,6 +135,8 @@ def graph_discrepancy(
     (1/n + 1/m) times one minus the mean kernel. Compare with the discrepancy of training and
     held-out graphs.
 
+    Gretton et al. (2012), A kernel two-sample test; of graphs You et al. (2018), GraphRNN.
+
     Args:
         one: graphs.
         other: graphs.

@@ -43,6 +43,9 @@ FOLDS = 10
 def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
     """PSIS-LOO of a fit, with bad rows mended.
 
+    Vehtari, Gelman and Gabry (2017), Practical Bayesian model evaluation using leave-one-out cross-
+    validation and WAIC; moment matching is that of Paananen, Piironen, Bürkner and Vehtari (2021).
+
     Args:
         tree: a fit by a method that draws.
         mend: moment-match rows whose Pareto k is too large.
@@ -54,6 +57,12 @@ def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
     Raises:
         InputError: a point, which has no posterior that a row could be left out of; a fit whose
             draws hold the data themselves; or data that cannot be refitted.
+
+    >>> from ppl_models import fit
+    >>> tree = fit("markov_chain", ["ab", "ba"] * 5, method="exact", seed=0, draws=200,
+    ...            predictive=0)
+    >>> int(loo(tree).n_data_points)
+    10
     """
     require_draws(tree, "leaving rows out of the posterior")
     if "log_likelihood" not in tree.children:

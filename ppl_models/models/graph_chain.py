@@ -36,6 +36,8 @@ def graph_chain(
     independent but for that. x is the graph in one order of many: its probability is a lower bound
     of that of the graph without an order.
 
+    Breadth-first order is that of You et al. (2018), GraphRNN.
+
     Args:
         x: ``(graph, position)``: rows of M bits, the farthest node first, then 2 (``<end>``) to the
             end; None generates ``graphs`` graphs.

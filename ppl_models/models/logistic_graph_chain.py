@@ -35,6 +35,10 @@ def logistic_graph_chain(
     the graph in one order of many: its probability is a lower bound of that of the graph without
     an order.
 
+    Breadth-first order is that of You et al. (2018), GraphRNN; the statistics are in the manner of
+    Snijders, Pattison, Robins and Handcock (2006), New specifications for exponential random graph
+    models.
+
     Args:
         x: ``(graph, position)``: rows of M bits, the farthest node first, then 2 (``<end>``) to the
             end; None generates ``graphs`` graphs.

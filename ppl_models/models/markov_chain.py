@@ -30,6 +30,8 @@ def markov_chain(
     P(x) = π₀[x_1] A[x_1, x_2] … A[x_T, <end>]; over all finite sequences of at least one token
     these add up to one.
 
+    Anderson and Goodman (1957), Statistical inference about Markov chains; Bishop (2006) §13.1.
+
     Args:
         tokens: ``(sequence, position)`` codes 0 … V-1, then V (``<end>``) to the end of the row;
             -1 is a token that is not known; None generates ``sequences`` sequences.

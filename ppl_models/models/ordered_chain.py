@@ -35,6 +35,8 @@ def ordered_chain(
     context that was never seen is its prior; ``method="exact"`` gives the log evidence, by which
     orders can be compared.
 
+    Chains of higher order: Jurafsky and Martin (2009), Speech and Language Processing, chapter 4.
+
     Args:
         tokens: ``(sequence, position)`` codes 0 … V-1, then V (``<end>``) to the end of the row;
             -1 is a token that is not known; None generates ``sequences`` sequences.

@@ -34,6 +34,9 @@ def pixel_recurrent(
     As ``recurrent_chain``, but for two tokens and without an end. The network must count pixels to
     know where in the picture it is: ``nade``, which has weights for every place, learns faster.
 
+    Cells of Cho et al. (2014) and Hochreiter and Schmidhuber (1997); of pictures van den Oord,
+    Kalchbrenner and Kavukcuoglu (2016), Pixel recurrent neural networks.
+
     Args:
         x: ``(row, feature)`` of zeros and ones; None generates ``rows`` rows.
         cell: "gru" or "lstm".

@@ -39,6 +39,9 @@ def recurrent_chain(
     The weights are sites of their own, not flax's: their axes have names, one look-up stands for
     embedding and input weights, and a step makes one matrix product.
 
+    Mikolov et al. (2010), Recurrent neural network based language model; cells of Cho et al. (2014)
+    and Hochreiter and Schmidhuber (1997).
+
     Args:
         tokens: ``(sequence, position)`` codes 0 … V-1, then V (``<end>``) to the end of the row;
             None generates ``sequences`` sequences.

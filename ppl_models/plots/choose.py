@@ -27,6 +27,12 @@ class ChosenPlot:
         plot: its declaration.
         tree: the fit.
         site: the observed site that is drawn; None where the plot is of the fit as a whole.
+
+    >>> from ppl_models import fit
+    >>> tree = fit("poisson_mixture", [1, 2, 3, 9, 8, 9], method="em", seed=0, clusters=2)
+    >>> (first, *_) = choose_plots(tree)
+    >>> first.name, first.site
+    ('profiles', 'x')
     """
 
     name: str

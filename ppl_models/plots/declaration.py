@@ -49,6 +49,11 @@ class Plot:
             else ``serves`` is asked about the main one, and there is at most one picture.
         computed: options of the function that the report computes once for the whole page and
             hands over: "loo", "places" (of leave-one-out transforms), "probabilities" (of states).
+
+    >>> import ppl_models.plots.path
+    >>> plot = registered_plots()["path"]
+    >>> plot.section, plot.draw.__name__
+    ('computation', 'plot_path')
     """
 
     name: str

@@ -44,7 +44,12 @@ def plot_labels(
         InputError: when the variable is missing or has no clusters.
 
     Example:
-        >>> plot_labels(swapped, relabelled, "loc").savefig("labels.png")  # doctest: +SKIP
+        >>> import numpy as np
+        >>> loc = np.random.default_rng(0).normal([0, 9], 1, (2, 20, 2))  # chain, draw, cluster
+        >>> drawn = xr.DataArray(loc, dims=("chain", "draw", "cluster"), name="loc")
+        >>> tree = xr.DataTree.from_dict({"posterior": drawn.to_dataset()})
+        >>> plot_labels(tree, tree, "loc").viz["figure"].item().number > 0
+        True
     """
     coords = {"what": ["trace", "rank"], "when": ["before", "after"]}
     drawn = {

@@ -33,6 +33,8 @@ def state_probabilities(
 
     Where draws number states differently their mean says nothing: ``relabel`` first.
 
+    The forward-backward algorithm; Rabiner (1989), A tutorial on hidden Markov models, §III.A.
+
     Args:
         tree: a fit of a program with hidden paths.
         data: sequences in any container that ``fit`` takes (default: the fitted ones).
@@ -73,6 +75,8 @@ def best_paths(tree: xr.DataTree, data: Any = None) -> xr.DataArray:
     states in one way, and its path is possible, which a path made up of each step's most probable
     state need not be.
 
+    Viterbi (1967); Rabiner (1989), A tutorial on hidden Markov models, §III.B.
+
     Args:
         tree: a fit of a program with hidden paths.
         data: sequences (default: the fitted ones).
@@ -102,6 +106,9 @@ def best_paths(tree: xr.DataTree, data: Any = None) -> xr.DataArray:
 
 def draw_paths(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: int) -> xr.DataArray:
     """Paths drawn given the sequences, each from another draw of the posterior.
+
+    Forward filtering and backward sampling; Scott (2002), Bayesian methods for hidden Markov
+    models, Journal of the American Statistical Association 97.
 
     Args:
         tree: a fit of a program with hidden paths.
@@ -143,6 +150,8 @@ def forecast(
 
     A draw of the posterior, the last state given the sequence, then states and steps from there:
     what is not known of parameters, of the state and of chance is all in the spread.
+
+    Zucchini and MacDonald (2009), Hidden Markov Models for Time Series, chapter 5.
 
     Args:
         tree: a fit of a program with hidden paths.

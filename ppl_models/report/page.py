@@ -41,6 +41,9 @@ class Block:
         code: text in a fixed-width box.
         level: 2 for a heading that the contents list, 3 for one below it.
         tone: colours the text's box by severity.
+
+    >>> Block("Fit", "In `float64`.").level
+    2
     """
 
     heading: str
@@ -55,7 +58,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a gallery: a title that the contents list, and blocks below it."""
+    """A part of a gallery: a title that the contents list, and blocks below it.
+
+    >>> Section("Digits", (Block("Fit", "In `float64`."),)).title
+    'Digits'
+    """
 
     title: str
     blocks: tuple[Block, ...]
@@ -123,7 +130,11 @@ def write_gallery(
         InputError: as `write_page`.
 
     Example:
-        >>> write_gallery([Section("Digits", (block,))], "index.html", "Demo")  # doctest: +SKIP
+        >>> import tempfile
+        >>> parts = [Section("Digits", (Block("Fit", "In `float64`."),))]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_gallery(parts, f"{folder}/index.html", "Demo").name
+        'index.html'
     """
     return write_page(title, _flattened(pages), path, overwrite=overwrite)
 

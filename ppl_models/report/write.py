@@ -40,6 +40,8 @@ def write_report(
     optimum found, numbers for model comparison, and how to reproduce the fit. Sections for which
     the tree holds nothing are left out; every plot of ``choose_plots`` is shown.
 
+    The order is that of Gelman et al. (2020), Bayesian Workflow, arXiv:2011.01808.
+
     Args:
         tree: a fit.
         path: the HTML file.

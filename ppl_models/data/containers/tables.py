@@ -27,6 +27,11 @@ class Table:
         named: the column names came with the data, rather than being "0", "1", ...
         levels_by_column: distinct values in their order, of columns that declare them.
         block: the columns as one array of numbers (row, column), where the container had one.
+
+    Example:
+        >>> table = as_table({"a": [1, None]})
+        >>> table.values_by_column, table.named
+        ({'a': array([ 1., nan])}, True)
     """
 
     values_by_column: dict[str, np.ndarray]

@@ -25,6 +25,12 @@ class Observed:
         dims: ``("row", "feature")``, ``("row",)`` or ``("sequence", "position")``.
         coords: labels by dimension; also of dimensions that only parameters have, as "level".
         arguments: sizes that a program can be told: ``rows``, ``features``, ``levels``, ...
+
+    Example:
+        >>> dims, labels = ("row", "feature"), {"row": np.arange(2)}
+        >>> read = Observed(np.zeros((2, 1)), dims, labels, {"rows": 2, "features": 1})
+        >>> read.along("patient").dims, read.has_missing
+        (('patient', 'feature'), False)
     """
 
     values: np.ndarray
@@ -47,7 +53,13 @@ class Observed:
 
 
 class Kind(ABC):
-    """What the cells of a data parameter are; used as an annotation, never instantiated."""
+    """What the cells of a data parameter are; used as an annotation, never instantiated.
+
+    Example:
+        >>> from ppl_models.data import KINDS
+        >>> [kind.__name__ for kind in KINDS]
+        ['Reals', 'Bits', 'Counts', 'Categories', 'Tokens', 'Series', 'Graphs']
+    """
 
     @classmethod
     @abstractmethod

@@ -22,6 +22,8 @@ from ppl_models.distributions.log_of_zero import safe_log
 class BernoulliVector(FactorisedFamily):
     """Rows of independent bits.
 
+    Bishop (2006), Pattern Recognition and Machine Learning, §2.1.
+
     Args:
         probs: probability of a one, ``batch + (feature,)``.
 

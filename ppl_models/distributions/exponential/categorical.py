@@ -27,6 +27,8 @@ class CategoricalVector(StackedFamily):
     The level probabilities of all features lie side by side on one axis, each feature's adding up
     to one; a datum is a level's code, ``0 .. levels - 1``, for every feature.
 
+    Lazarsfeld and Henry (1968), Latent Structure Analysis; Bishop (2006), §2.2.
+
     Args:
         probs: ``batch + (sum of levels,)``.
         levels: number of levels of every feature.

@@ -36,6 +36,13 @@ class ExponentialFamily(Described, Distribution):
 
     A family is written for parameters with one batch axis, the component, and data with one, the
     row. :meth:`log_prob` takes any other broadcasting through :meth:`pointwise`.
+
+    Bishop (2006), Pattern Recognition and Machine Learning, §2.4.
+
+    >>> from ppl_models.distributions import PoissonVector
+    >>> family = PoissonVector(jnp.array([[[2.0]], [[5.0]]]))  # two components, one feature
+    >>> isinstance(family, ExponentialFamily), family.log_prob(jnp.array([[3.0]])).shape
+    (True, (2, 1))
     """
 
     #: parameter name -> number of its event axes (default: those of ``arg_constraints``)

@@ -193,6 +193,8 @@ def _location(
 class DiagonalGaussian(FactorisedGaussian):
     """Rows of independent normals.
 
+    Bishop (2006), Pattern Recognition and Machine Learning, §2.3.
+
     Args:
         loc: ``batch + (feature,)``.
         scale: standard deviations, ``batch + (feature,)``.
@@ -222,6 +224,8 @@ class DiagonalGaussian(FactorisedGaussian):
 
 class SphericalGaussian(FactorisedGaussian):
     """Rows of independent normals with one scale for all features.
+
+    Bishop (2006), Pattern Recognition and Machine Learning, §2.3 and §9.3.2.
 
     Args:
         loc: ``batch + (feature,)``.
@@ -283,6 +287,8 @@ class SphericalGaussian(FactorisedGaussian):
 
 class UnivariateGaussian(FactorisedGaussian):
     """Rows of one number each.
+
+    Bishop (2006), Pattern Recognition and Machine Learning, §1.2.4.
 
     Args:
         loc: ``batch``.

@@ -299,6 +299,8 @@ class MatrixGaussian(ExponentialFamily):
 class FullGaussian(MatrixGaussian):
     """Rows of correlated normals, a covariance for every component.
 
+    Bishop (2006), Pattern Recognition and Machine Learning, §2.3.
+
     Args:
         loc: ``batch + (feature,)``.
         covariance: positive definite, ``batch + (feature, feature)``.
@@ -356,6 +358,8 @@ class FullGaussian(MatrixGaussian):
 
 class TiedGaussian(MatrixGaussian):
     """Rows of correlated normals, one covariance for all components.
+
+    Fraley and Raftery (2002), Model-based clustering (EEE of mclust).
 
     Args:
         loc: ``batch + (feature,)``.

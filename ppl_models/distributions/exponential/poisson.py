@@ -23,6 +23,8 @@ from ppl_models.distributions.log_of_zero import safe_log
 class PoissonVector(FactorisedFamily):
     """Rows of independent counts, or of one count each.
 
+    Gelman et al. (2013), Bayesian Data Analysis, §2.6.
+
     Args:
         rate: mean count, ``batch + (feature,)``; ``batch`` alone with ``univariate=True``.
         univariate: a datum is one count and not a vector of them.

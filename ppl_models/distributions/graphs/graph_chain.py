@@ -35,6 +35,8 @@ class GraphChain(GraphRows, StackedFamily):
     edges and gaps by distance, ends and goings-on by size. A given graph is an ordered one, and its
     probability a lower bound of that of the graph without an order.
 
+    Breadth-first order is that of You et al. (2018), GraphRNN.
+
     Args:
         edge: ``batch + (M,)``, by distance 1 … M.
         end: ``batch + (S,)``, by the number of nodes 2 … S + 1.

@@ -27,6 +27,9 @@ class LogisticGraphChain(GraphRows, Distribution):
     further edge. A given graph is an ordered one, and its probability a lower bound of that of the
     graph without an order.
 
+    Breadth-first order is that of You et al. (2018), GraphRNN; statistics of edges as in Snijders,
+    Pattison, Robins and Handcock (2006), New specifications for exponential random graph models.
+
     Args:
         edge: weights ``(2, statistic)``, see ``EDGE_STATISTICS``: of the parent, of further edges.
         end: weights ``(statistic,)`` of the end, see ``END_STATISTICS``.

@@ -39,6 +39,8 @@ class HiddenMarkov(ExponentialFamily):
     last step that has an observed cell; steps within it may be missing (NaN; -1 among codes),
     wholly or, where the emission factorises, in part.
 
+    Rabiner (1989), A tutorial on hidden Markov models; Zucchini and MacDonald (2009).
+
     Args:
         initial: ``batch + (state,)``.
         transition: ``batch + (state, state)``; or ``(state, state + 1)``, whose last column is

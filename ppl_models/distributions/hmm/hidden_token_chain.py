@@ -35,6 +35,8 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
     of all finite sequences of at least one token add up to one. A missing token has the code -1
     and is summed out; a sequence's length is always known.
 
+    Rabiner (1989), A tutorial on hidden Markov models and selected applications.
+
     Args:
         initial: ``batch + (state,)``.
         transition: ``batch + (state, state + 1)``; the last column is the probability of ending.

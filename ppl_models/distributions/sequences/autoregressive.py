@@ -29,6 +29,14 @@ class Autoregressive:
 
     A sequence is a row of codes 0 … V-1, then V (``<end>``) to the end of the row. With ``ends``
     false there is no ``<end>``: every row has all its ``positions`` (pixels).
+
+    Bengio and Bengio (2000), Modeling high-dimensional discrete data with multi-layer neural
+    networks; Bishop (2006), §13.1.
+
+    >>> from ppl_models.distributions import LogisticScan
+    >>> scan = LogisticScan(jnp.zeros((4, 4)), jnp.zeros(4))
+    >>> isinstance(scan, Autoregressive), scan.event_shape
+    (True, (4,))
     """
 
     tokens: int  #: V

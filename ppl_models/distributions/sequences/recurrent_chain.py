@@ -37,6 +37,9 @@ class RecurrentChain(Distribution, Autoregressive):
     A datum is a row of codes ``0 .. V-1``, then V (``<end>``) to the end of the row; the first
     token is never ``<end>``. With ``ends`` false there is no ``<end>`` and every row is full.
 
+    Mikolov, Karafiát, Burget, Černocký and Khudanpur (2010); cells of Cho et al. (2014) and
+    Hochreiter and Schmidhuber (1997).
+
     Args:
         embedding: ``batch + (V, embedding)``.
         start: ``batch + (unit,)``; an LSTM's cell starts at it, the hidden units at its tanh.

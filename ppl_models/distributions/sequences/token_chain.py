@@ -39,6 +39,8 @@ class TokenChain(Autoregressive, ExponentialFamily):
     is context ``c V + 1 + v``; of a context of m tokens the first is forgotten then. Row c - 1 of
     ``transition`` belongs to context c.
 
+    Jurafsky and Martin (2009), Speech and Language Processing, chapter 4.
+
     Args:
         initial: ``batch + (V,)``.
         transition: ``batch + (context, V + 1)`` with V + V² + … + V^m contexts; the last column
@@ -336,6 +338,8 @@ class TokenChain(Autoregressive, ExponentialFamily):
 
 def context_count(tokens: int, order: int) -> int:
     """Contexts of one token up to ``order`` tokens.
+
+    See the numbering of contexts in `TokenChain`; Jurafsky and Martin (2009), chapter 4.
 
     >>> context_count(26, 1), context_count(2, 3)
     (26, 14)

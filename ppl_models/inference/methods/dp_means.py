@@ -1,8 +1,8 @@
 """DP-means: k-means that opens a cluster where a row is too far from all.
 
-The limit of a Dirichlet-process mixture of spheres as their scale goes to zero (Kulis and Jordan
-2012): minimise J(Q, μ) + λ K, where λ is the squared distance beyond which a row is worth a cluster
-of its own. Each step either opens a cluster at the farthest row or is a step of k-means, so that
+The limit of a Dirichlet-process mixture of spheres as their scale goes to zero (Kulis and
+Jordan (2012), Revisiting k-means): minimise J(Q, μ) + λ K, where λ is the squared distance beyond
+which a row is worth a cluster of its own. Each step either opens a cluster at the farthest row or is a step of k-means, so that
 the objective never rises.
 """
 

@@ -1,7 +1,8 @@
 """Gibbs sampling of the seating of a Chinese restaurant franchise, and of its parameters.
 
 A sweep moves customers at all lengths of context, all restaurants side by side (see
-``pitman_yor.franchise``), then draws each discount and concentration given the seating (Teh 2006).
+``pitman_yor.franchise``), then draws each discount and concentration given the seating (Teh (2006),
+A hierarchical Bayesian language model based on Pitman-Yor processes).
 """
 
 from __future__ import annotations

@@ -86,7 +86,13 @@ def faded(color: str, alpha: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Apply the settings of the house style while the block runs."""
+    """Apply the settings of the house style while the block runs.
+
+    >>> import matplotlib
+    >>> with house_style():
+    ...     matplotlib.rcParams["axes.spines.top"]
+    False
+    """
     with matplotlib.rc_context(SETTINGS), arviz_rc_context({"plot.max_subplots": None}):
         yield
 

@@ -32,6 +32,8 @@ def perplexity(tree: xr.DataTree, data: Any = None, *, draws: int | None = None)
     The probability of a whole sequence is its posterior predictive probability, as in
     ``log_density``: the mean over draws, clusters summed out.
 
+    Jurafsky and Martin (2009), Speech and Language Processing, §4.4.
+
     Args:
         tree: a fit of a program that writes sequences.
         data: sequences (default: the fitted ones).
@@ -72,6 +74,8 @@ def token_probabilities(
 
     Draws and clusters are weighed by how well they predicted the tokens read so far, so that the
     probabilities of a sequence's tokens, ``<end>`` included, multiply to the sequence's own.
+
+    The chain rule of probability; Jurafsky and Martin (2009), Speech and Language Processing, §4.2.
 
     Args:
         tree: a fit of a program that writes sequences.

@@ -120,8 +120,13 @@ def relabelled(
 def unrelabel(tree: xr.DataTree) -> xr.DataTree:
     """The tree with the labels of its original draws, exactly; the inverse of :func:`relabel`.
 
+    See `relabel`: Papastamoulis (2016), label.switching.
+
     Args:
         tree: a fit; one that was never relabelled is copied.
+
+    Returns:
+        A new tree without the group ``labels``.
 
     >>> from ppl_models import fit
     >>> x = np.r_[np.linspace(-1, 1, 20), np.linspace(9, 11, 20)]

@@ -15,6 +15,8 @@ PACK_BYTES = 1_000_000  #: of a variable, from which on it is packed
 def save(tree: xr.DataTree, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write a fit to a NetCDF file, whole or not at all.
 
+    See NetCDF-4, https://www.unidata.ucar.edu/software/netcdf, and xarray's DataTree.
+
     Args:
         tree: a fit.
         path: the file.
@@ -25,6 +27,13 @@ def save(tree: xr.DataTree, path: str | Path, *, overwrite: bool = False) -> Pat
 
     Raises:
         InputError: the file exists, or its folder does not.
+
+    >>> import tempfile
+    >>> from ppl_models import fit
+    >>> tree = fit("poisson_mixture", [1, 2, 3, 9, 8, 9], method="em", seed=0, clusters=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     load(save(tree, f"{folder}/fit.nc")).attrs["program"]
+    'poisson_mixture'
     """
     path = Path(path)
     refuse_existing(path, overwrite)
@@ -61,11 +70,17 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
 def load(path: str | Path) -> xr.DataTree:
     """Read a fit from a NetCDF file.
 
+    See NetCDF-4, https://www.unidata.ucar.edu/software/netcdf, and xarray's DataTree.
+
     Args:
         path: the file.
 
     Raises:
         InputError: no such file, or no fit in it.
+
+    >>> load("no_such_fit.nc")
+    Traceback (most recent call last):
+    ppl_models.errors.InputError: there is no file no_such_fit.nc
     """
     path = Path(path)
     if not path.is_file():

@@ -47,6 +47,9 @@ def generate(
 ) -> xr.Dataset:
     """New rows (or sequences), each from a draw of the posterior of its own.
 
+    Draws from the posterior predictive distribution, Gelman et al. (2013), Bayesian Data Analysis,
+    §1.3; `top_p` is the nucleus sampling of Holtzman et al. (2020).
+
     Args:
         tree: a fit.
         rows: how many.
@@ -69,6 +72,11 @@ def generate(
     Raises:
         InputError: a number out of range, a choice of tokens that makes no sense, or one where the
             program writes no sequences.
+
+    >>> from ppl_models import fit
+    >>> tree = fit("poisson_mixture", [1, 2, 3, 9, 8, 9], method="em", seed=0, clusters=1)
+    >>> dict(generate(tree, 4, seed=1)["x"].sizes)
+    {'row': 4}
     """
     whole_number("rows", rows)
     whole_number("length", length)
@@ -184,6 +192,9 @@ def impute(
     For every draw of the posterior: the assignment given the row's observed cells, then the
     missing cells given assignment and observed cells.
 
+    Data augmentation of Tanner and Wong (1987); Little and Rubin (2019), Statistical Analysis with
+    Missing Data, chapter 10.
+
     Args:
         tree: a fit.
         data: rows with missing cells (default: the fitted ones).
@@ -199,6 +210,13 @@ def impute(
     Raises:
         InputError: a number out of range, rows that do not have the fit's features, levels or
             tokens, or a family that knows no most probable filling.
+
+    >>> from ppl_models import fit
+    >>> rows = [[0.1, 0.2], [0.3, None], [9.1, 9.3], [9.2, 8.9], [0.2, 0.1], [9.0, 9.1]]
+    >>> tree = fit("gaussian_mixture", rows, method="em", seed=0, clusters=2, predictive=0)
+    >>> filled = impute(tree, seed=1, draws=20)["x"]
+    >>> dict(filled.sizes), bool((filled[:, 1, 1] < 5).all())  # as the others of its cluster
+    ({'draw': 20, 'row': 6, 'feature': 2}, True)
     """
     if draws is None:
         draws = 1 if most_probable and tree.attrs.get("kind") == "point" else 100

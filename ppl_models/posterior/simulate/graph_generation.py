@@ -38,6 +38,8 @@ def generate_graphs(
 ) -> list[nx.Graph]:
     """New graphs, from draws of the posterior in turn.
 
+    You, Ying, Ren, Hamilton and Leskovec (2018), GraphRNN.
+
     Args:
         tree: a fit of a program of graphs.
         count: how many.

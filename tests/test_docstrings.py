@@ -1,0 +1,86 @@
+"""Every public name says what it does, by an example that runs, and where it comes from."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ppl_models import catalogue
+
+ROOMS = ("", ".data", ".distributions", ".plots", ".report", ".cli")
+COMMANDS = ("fit", "generate", "predict", "report")
+#: a year in parentheses, a page of the web, or the name whose docstring has the source
+SOURCE = re.compile(r"\((1[789]|20)\d\d\)|https?://|See [`A-Z]")
+
+REFUSES_NOTHING = {".unrelabel"}
+
+
+def names() -> dict[str, Any]:
+    """The public callables by their full names."""
+    found = {}
+    for room in ROOMS:
+        module = importlib.import_module(f"ppl_models{room}")
+        for name in {*module.__all__, *(n for n in dir(module) if n.startswith("plot_"))}:
+            value = getattr(module, name)
+            if callable(value):
+                found[f"{room}.{name}"] = value
+    commands = importlib.import_module("ppl_models.cli.commands")
+    return found | {f".cli.commands.{name}": getattr(commands, name) for name in COMMANDS}
+
+
+PUBLIC = names()
+OURS = [name for name in PUBLIC if name.count(".") == 1]
+
+
+def examples(value: Any) -> str:
+    """The docstring, and of a class those of its own methods."""
+    own = vars(value).values() if inspect.isclass(value) else ()
+    methods = [m.__func__ if isinstance(m, classmethod | staticmethod) else m for m in own]
+    texts = [inspect.getdoc(m) for m in methods if inspect.isfunction(m)]
+    return "\n".join(text for text in [inspect.getdoc(value), *texts] if text)
+
+
+def test_there_are_public_names() -> None:
+    assert len(OURS) == len(importlib.import_module("ppl_models").__all__) > 20
+    assert len(PUBLIC) > 100
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_an_example_runs(name: str) -> None:
+    """Examples are run as doctests; one that is skipped is none."""
+    lines = [line for line in examples(PUBLIC[name]).splitlines() if ">>>" in line]
+    assert lines and not any("+SKIP" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_arguments_and_errors_are_described(name: str) -> None:
+    text = inspect.getdoc(PUBLIC[name])
+    described = re.findall(r"^    \*{0,2}(\w+):", text.partition("Args:")[2], re.MULTILINE)
+    assert set(inspect.signature(PUBLIC[name]).parameters) <= set(described)
+    assert "Raises:" in text or name in REFUSES_NOTHING
+
+
+@pytest.mark.parametrize("name", [n for n in PUBLIC if n in OURS or ".distributions." in n])
+def test_a_source_is_named(name: str) -> None:
+    assert SOURCE.search(inspect.getdoc(PUBLIC[name]))
+
+
+def text_of(function: Callable, module: Any) -> str:
+    return f"{module.__doc__}\n{inspect.getdoc(function)}"
+
+
+@pytest.mark.parametrize("model", catalogue.model_names())
+def test_the_source_of_a_program_is_named(model: str) -> None:
+    function = catalogue.program(model)
+    assert SOURCE.search(text_of(function, inspect.getmodule(inspect.unwrap(function))))
+
+
+@pytest.mark.parametrize("method", catalogue.method_names())
+def test_the_source_of_a_method_is_named(method: str) -> None:
+    module = catalogue.method(method)
+    assert SOURCE.search(text_of(getattr(module, method), module))
