@@ -67,7 +67,7 @@ def weight_shapes(width: int, hidden: int) -> dict[str, Weight]:
 class RecurrentGraphChain(GraphRows, Distribution):
     """Ordered graphs: a gated recurrent unit reads rows, and a row is written edge by edge.
 
-    GraphRNN (You et al. (2018)), in its simplified variant, has independent edges within a row. Here
+    GraphRNN, You et al. (2018), in its simplified variant, has independent edges within a row. Here
     they depend on each other as in NADE (Larochelle and Murray, 2011): a hidden layer sees the
     recurrent state, the edges of this row before (``edge_before``), and the statistics of the
     candidate (``EDGE_STATISTICS``), from which a linear term goes to the log-odds directly.

@@ -35,8 +35,8 @@ class Autoregressive:
 
     >>> from ppl_models.distributions import LogisticScan
     >>> scan = LogisticScan(jnp.zeros((4, 4)), jnp.zeros(4))
-    >>> isinstance(scan, Autoregressive), scan.event_shape
-    (True, (4,))
+    >>> jnp.exp(scan.following(scan.begin(()))).tolist()  # of the first bit
+    [0.5, 0.5]
     """
 
     tokens: int  #: V

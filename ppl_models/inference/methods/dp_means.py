@@ -2,8 +2,8 @@
 
 The limit of a Dirichlet-process mixture of spheres as their scale goes to zero (Kulis and
 Jordan (2012), Revisiting k-means): minimise J(Q, μ) + λ K, where λ is the squared distance beyond
-which a row is worth a cluster of its own. Each step either opens a cluster at the farthest row or is a step of k-means, so that
-the objective never rises.
+which a row is worth a cluster of its own. Each step either opens a cluster at the farthest row or
+is a step of k-means, so that the objective never rises.
 """
 
 from __future__ import annotations

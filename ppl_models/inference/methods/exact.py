@@ -1,7 +1,8 @@
 """The posterior in closed form, drawn directly: conjugate programs in which nothing is hidden.
 
 Where all that is unknown are probabilities with Dirichlet priors, so is the evidence: each prior
-contributes B(concentration + counts) / B(concentration). Gelman et al. (2013), Bayesian Data Analysis, §3.4.
+contributes B(concentration + counts) / B(concentration).
+Gelman et al. (2013), Bayesian Data Analysis, §3.4.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 With equal weights and one scale σ for all clusters, log p(z = k, x) = -|x - μ_k|² / 2σ² + constant.
 As σ → 0 the responsibilities go to the nearest centre, priors and weights stop to matter, and EM
 becomes alternating minimisation of J(Q, μ) = Σ_n Σ_k Q_nk |x_n - μ_k|² (Lloyd (1982);
-Bishop (2006) §9.3.2). Nothing is declared anew: the program's emission is used at σ = 1 with the hard assignment.
+Bishop (2006) §9.3.2). Nothing is declared anew: the program's emission is used at σ = 1
+with the hard assignment.
 """
 
 from __future__ import annotations
