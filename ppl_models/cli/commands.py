@@ -26,9 +26,9 @@ def fit(given: argparse.Namespace) -> None:
     Raises:
         InputError: a name, a file or an option that cannot be used, or output that exists.
 
-    >>> fit(_options("fit gaussian_mixture no_such.csv --method em --out fit.nc"))
-    Traceback (most recent call last):
-    ppl_models.errors.InputError: no_such.csv does not exist: check the name
+    >>> from ppl_models.cli import main
+    >>> main("fit gaussian_mixture no_such.csv --method em --out fit.nc".split())  # no_such.csv does not exist: check the name
+    2
     """
     from ppl_models.cli.output import free_path
     from ppl_models.cli.process import share
@@ -82,9 +82,9 @@ def report(given: argparse.Namespace) -> None:
     Raises:
         InputError: no such fit, or a page that exists.
 
-    >>> report(_options("report no_such.nc"))
-    Traceback (most recent call last):
-    ppl_models.errors.InputError: no_such.nc does not exist: check the name
+    >>> from ppl_models.cli import main
+    >>> main("report no_such.nc".split())  # no_such.nc does not exist: check the name
+    2
     """
     from ppl_models.cli.output import free_path
 
@@ -105,9 +105,9 @@ def generate(given: argparse.Namespace) -> None:
     Raises:
         InputError: no such fit, a number out of range, or output that exists.
 
-    >>> generate(_options("generate no_such.nc --rows 3"))
-    Traceback (most recent call last):
-    ppl_models.errors.InputError: no_such.nc does not exist: check the name
+    >>> from ppl_models.cli import main
+    >>> main("generate no_such.nc --rows 3".split())  # no_such.nc does not exist: check the name
+    2
     """
     from ppl_models.cli.output import write_text
 
@@ -172,9 +172,9 @@ def predict(given: argparse.Namespace) -> None:
     Raises:
         InputError: no such fit or file, data that do not fit, or output that exists.
 
-    >>> predict(_options("predict no_such.nc rows.csv"))
-    Traceback (most recent call last):
-    ppl_models.errors.InputError: no_such.nc does not exist: check the name
+    >>> from ppl_models.cli import main
+    >>> main("predict no_such.nc rows.csv".split())  # no_such.nc does not exist: check the name
+    2
     """
     from ppl_models.cli.output import paths_text, prediction_text, write_text
 
@@ -193,13 +193,6 @@ def predict(given: argparse.Namespace) -> None:
     else:
         text = prediction_text(predict_rows(tree, data))
     write_text(text, path)
-
-
-def _options(words: str) -> argparse.Namespace:
-    """Options as the command line reads them."""
-    from ppl_models.cli.parser import build_parser
-
-    return build_parser().parse_args(words.split())
 
 
 def _out(given: argparse.Namespace, *inputs: str) -> Path | None:
