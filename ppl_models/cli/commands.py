@@ -27,7 +27,7 @@ def fit(given: argparse.Namespace) -> None:
         InputError: a name, a file or an option that cannot be used, or output that exists.
 
     >>> from ppl_models.cli import main
-    >>> main("fit gaussian_mixture no_such.csv --method em --out fit.nc".split())  # no_such.csv does not exist: check the name
+    >>> main("fit gaussian_mixture no_such.csv --method em --out fit.nc".split())  # no such file
     2
     """
     from ppl_models.cli.output import free_path
@@ -83,7 +83,7 @@ def report(given: argparse.Namespace) -> None:
         InputError: no such fit, or a page that exists.
 
     >>> from ppl_models.cli import main
-    >>> main("report no_such.nc".split())  # no_such.nc does not exist: check the name
+    >>> main("report no_such.nc".split())  # no such file
     2
     """
     from ppl_models.cli.output import free_path
@@ -106,7 +106,7 @@ def generate(given: argparse.Namespace) -> None:
         InputError: no such fit, a number out of range, or output that exists.
 
     >>> from ppl_models.cli import main
-    >>> main("generate no_such.nc --rows 3".split())  # no_such.nc does not exist: check the name
+    >>> main("generate no_such.nc --rows 3".split())  # no such file
     2
     """
     from ppl_models.cli.output import write_text
@@ -173,7 +173,7 @@ def predict(given: argparse.Namespace) -> None:
         InputError: no such fit or file, data that do not fit, or output that exists.
 
     >>> from ppl_models.cli import main
-    >>> main("predict no_such.nc rows.csv".split())  # no_such.nc does not exist: check the name
+    >>> main("predict no_such.nc rows.csv".split())  # no such file
     2
     """
     from ppl_models.cli.output import paths_text, prediction_text, write_text
