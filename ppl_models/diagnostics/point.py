@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.diagnostics.findings import Finding
 from ppl_models.distributions.registry import family_class
 from ppl_models.posterior.labels.allocations import Allocations, dataset_of
@@ -198,7 +199,7 @@ def _deviations(tree: xr.DataTree, emission: EmissionFacts) -> np.ndarray | None
     features = data.sizes.get("feature", 1)
     values = data.transpose(..., "feature") if "feature" in data.dims else data
     flat = values.values.reshape(-1, features)
-    if np.isnan(flat).all(axis=0).any():
+    if missing_cells(flat).all(axis=0).any():
         return None
     deviations = np.nanstd(flat, axis=0)
     return deviations if (deviations > 0).all() else None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ppl_models.data.kinds import Observed
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
@@ -38,7 +39,7 @@ def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> Non
     """Refuse data outside the support of the program's emissions."""
     for name, emission in problem.example.emissions.items():
         values = np.asarray(problem.model.data[name])
-        seen = ~np.isnan(values) if values.dtype.kind == "f" else values >= 0
+        seen = ~missing_cells(values)
         if isinstance(emission, Autoregressive) and emission.needs_whole_rows and not seen.all():
             place = tuple(int(i) for i in np.argwhere(~seen)[0])
             raise InputError(

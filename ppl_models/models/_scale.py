@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ppl_models.data.missing import missing_cells
+
 
 class DataScale(NamedTuple):
     """Mean and standard deviation of every feature; 0 and 1 where there are no data."""
@@ -31,7 +33,7 @@ def data_scale(x: Any) -> DataScale:
         deviation = jnp.nanstd(x, axis=0)
         return DataScale(jnp.nanmean(x, axis=0), jnp.where(deviation > 0, deviation, 1))
     array = np.asarray(x)
-    seen = ~np.isnan(array)
+    seen = ~missing_cells(array)
     count = np.maximum(seen.sum(0), 1)
     mean = np.where(seen, array, 0).sum(0, dtype=np.float64) / count
     deviation = np.sqrt(np.where(seen, (array - mean) ** 2, 0).sum(0) / count)

@@ -16,6 +16,7 @@ from ppl_models.data.derived import derive, derived_arguments
 from ppl_models.data.kinds import Kind, Observed
 from ppl_models.data.kinds.several import read_together
 from ppl_models.data.kinds.tokens import coordinates
+from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 from ppl_models.program.model import Model
 from ppl_models.program.precision import cast
@@ -108,7 +109,7 @@ def read_program(
         model = replace(model, fixed=_held(model, fixed, precision))
     structure = model.structure()
     for name, values in data.items():
-        gone = np.isnan(values) if values.dtype.kind == "f" else np.zeros(1, bool)
+        gone = missing_cells(values)
         if name not in structure.emissions and gone.any():
             raise InputError(
                 f"'{name}' lacks a cell in row {np.argwhere(gone)[0][0]}, and no site emits it, so "

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from ppl_models.data.containers.columns import is_a, labels_from_index
+from ppl_models.data.missing import MISSING_CODE
 from ppl_models.errors import InputError
 
 END = "<end>"
-MISSING = -1  #: position of a token that is not known (None in a list of tokens)
 ADVICE = "give a list of strings, or of lists of tokens"
 
 
@@ -129,7 +129,7 @@ def _tokens(
     inferred = pd.api.types.infer_dtype(values[known], skipna=False)
     if inferred not in {"string", "integer"}:
         _refuse_tokens(values, lengths, labels, site)
-    positions = np.full(count, MISSING)
+    positions = np.full(count, MISSING_CODE)
     positions[known], distinct = pd.factorize(values[known], sort=True)
     names = tuple(str(token) for token in distinct)
     if END in names:

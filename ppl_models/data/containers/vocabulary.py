@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ppl_models import memory
-from ppl_models.data.containers.flat_tokens import END, MISSING, Flat, flatten
+from ppl_models.data.containers.flat_tokens import END, Flat, flatten
+from ppl_models.data.missing import MISSING_CODE
 from ppl_models.errors import InputError
 
 
@@ -131,11 +132,13 @@ class Vocabulary:
         dtype = np.int16 if len(self) < np.iinfo(np.int16).max else np.int32
         padded = np.full(shape, len(self), dtype=dtype)
         inside = np.arange(shape[1]) < flat.lengths[:, None]
-        padded[inside] = np.where(flat.positions == MISSING, MISSING, codes[flat.positions])
+        padded[inside] = np.where(
+            flat.positions == MISSING_CODE, MISSING_CODE, codes[flat.positions]
+        )
         return padded
 
     def _refuse_unknown(self, flat: Flat, codes: np.ndarray, site: str) -> None:
-        unknown = (codes[flat.positions] < 0) & (flat.positions != MISSING)
+        unknown = (codes[flat.positions] < 0) & (flat.positions != MISSING_CODE)
         position = int(np.argmax(unknown))
         token = flat.distinct[flat.positions[position]]
         known = ", ".join(f"'{token}'" for token in self.tokens[:10])

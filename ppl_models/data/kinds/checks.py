@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from ppl_models.data.containers.tables import Table, as_table
 from ppl_models.data.kinds.observed import Observed
+from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 
 
@@ -130,7 +131,7 @@ def refuse_cells(wrong: np.ndarray, matrix: np.ndarray, table: Table, site: str,
 
 def refuse_empty_columns(matrix: np.ndarray, table: Table, site: str) -> None:
     """Refuse a column without a single observed cell."""
-    empty = np.isnan(matrix).all(axis=0)
+    empty = missing_cells(matrix).all(axis=0)
     if empty.any():
         name = list(table.values_by_column)[int(np.argmax(empty))]
         raise InputError(f"{place(table, name, site)} is all missing: drop it or fill it in")

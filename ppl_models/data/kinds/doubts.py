@@ -13,7 +13,7 @@ import numpy as np
 
 from ppl_models.data.containers.tables import Table
 from ppl_models.data.kinds import checks
-from ppl_models.data.missing import MISSING_TEXTS
+from ppl_models.data.missing import MISSING_TEXTS, has_missing, missing_cells
 from ppl_models.errors import InputError
 
 LEAST_ROWS = 10  #: fewer rows say nothing about what a column is
@@ -85,7 +85,7 @@ def warn_of_numbers(matrix: np.ndarray, table: Table, site: str) -> None:
 
 def _is_identifier(name: str, column: np.ndarray) -> bool:
     """Whether whole numbers count the rows, or are all different under an identifier's name."""
-    if np.isnan(column).any() or (column != np.floor(column)).any():
+    if has_missing(column) or (column != np.floor(column)).any():
         return False
     counts = len(column) >= 2 * LEAST_ROWS and column[0] in {0, 1}
     if counts and (np.diff(column) == 1).all():
@@ -97,7 +97,7 @@ def _is_identifier(name: str, column: np.ndarray) -> bool:
 
 def _code_of_missing(column: np.ndarray) -> float | None:
     """A code for missing cells that repeats, farther from all other values than these reach."""
-    seen = column[~np.isnan(column)]
+    seen = column[~missing_cells(column)]
     for code in CODES_OF_MISSING:
         others = seen[seen != code]
         if len(seen) - len(others) < 2 or len(np.unique(others)) < 2:

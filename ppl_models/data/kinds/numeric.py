@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from ppl_models.data.kinds import checks, doubts
 from ppl_models.data.kinds.observed import Kind, Observed
+from ppl_models.data.missing import missing_cells
 
 
 class Reals(Kind):
@@ -72,7 +73,7 @@ class Bits(Kind):
         table = checks.read_table(data, site=site, like=like, fresh=fresh)
         remedy = "drop it or encode it as 0 and 1"
         matrix = checks.numeric_matrix(table, site=site, remedy=remedy)
-        missing = np.isnan(matrix)
+        missing = missing_cells(matrix)
         wrong = ~((matrix == 0) | (matrix == 1) | missing)
         remedy = "bits are 0 or 1, or False or True; compare grey values with a threshold first"
         checks.refuse_cells(wrong, matrix, table, site, remedy)
@@ -108,7 +109,7 @@ class Counts(Kind):
         table = checks.read_table(data, site=site, like=like, fresh=fresh)
         remedy = "drop it or encode it as numbers"
         matrix = checks.numeric_matrix(table, site=site, remedy=remedy)
-        missing = np.isnan(matrix)
+        missing = missing_cells(matrix)
         wrong = ~((matrix >= 0) & (matrix == np.floor(matrix)) & np.isfinite(matrix) | missing)
         checks.refuse_cells(wrong, matrix, table, site, "counts are whole numbers from 0 up")
         largest = np.iinfo(np.int32).max

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ppl_models.data.missing import has_missing
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -49,7 +51,7 @@ class Observed:
     @property
     def has_missing(self) -> bool:
         """Whether any cell is missing."""
-        return self.values.dtype.kind == "f" and bool(np.isnan(self.values).any())
+        return has_missing(self.values)
 
 
 class Kind(ABC):

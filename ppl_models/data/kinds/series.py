@@ -14,6 +14,7 @@ from ppl_models.data.containers.columns import is_a
 from ppl_models.data.containers.tables import Table
 from ppl_models.data.kinds import checks, doubts
 from ppl_models.data.kinds.observed import Kind, Observed
+from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 
 COLUMN = "sequence"  #: the column of a table that says which sequence a row belongs to
@@ -74,7 +75,7 @@ def _matrix(table: Table, where: str) -> np.ndarray:
     matrix = checks.numeric_matrix(table, site=where, remedy="drop it or encode it as numbers")
     remedy = "drop the step, or mark the cell as missing by NaN"
     checks.refuse_cells(np.isinf(matrix), matrix, table, where, remedy)
-    seen = np.flatnonzero(~np.isnan(matrix).all(1))
+    seen = np.flatnonzero(~missing_cells(matrix).all(1))
     if len(seen) == 0:
         raise InputError(f"{where} has no observed step: drop it")
     return matrix[: seen[-1] + 1]
@@ -149,6 +150,6 @@ def as_sequences(values: np.ndarray) -> list[np.ndarray]:
     """
     found = []
     for row in values:
-        seen = np.flatnonzero(~np.isnan(row.reshape(len(row), -1)).all(1))
+        seen = np.flatnonzero(~missing_cells(row.reshape(len(row), -1)).all(1))
         found.append(row[: seen[-1] + 1 if len(seen) else 0])
     return found

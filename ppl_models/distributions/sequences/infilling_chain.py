@@ -13,9 +13,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ppl_models.data.missing import MISSING_CODE
 from ppl_models.distributions.contraction import einsum
-
-MISSING_TOKEN = -1  #: code of a token that is not known
 
 
 def log_likelihood(initial: Array, transition: Array, tokens: Array, order: int) -> Array:
@@ -74,4 +73,4 @@ def _back(table: Array, ahead: Array, here: Array, following: Array) -> tuple[Ar
 
 def _allowed(token: Array, v: int) -> Array:
     """Which tokens ``(V,)`` may stand where ``token`` does."""
-    return (jnp.arange(v) == token) | (token == MISSING_TOKEN)
+    return (jnp.arange(v) == token) | (token == MISSING_CODE)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from numpyro.distributions import Distribution, constraints
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.contraction import einsum, matmul
 from ppl_models.distributions.sequences.autoregressive import Autoregressive, State
 
@@ -34,7 +35,7 @@ class PixelScan(Distribution, Autoregressive):
         rows = value.reshape(-1, value.shape[-1])
         logits = self.logits_each(rows)
         found = jax.nn.log_sigmoid(jnp.where(rows > 0, logits, -logits)).sum(-1)
-        found = jnp.where(jnp.isnan(rows.astype(found.dtype)).any(-1), jnp.nan, found)
+        found = jnp.where(missing_cells(rows).any(-1), jnp.nan, found)
         return found.reshape(value.shape[:-1])
 
     def logits_each(self, value: Array) -> Array:

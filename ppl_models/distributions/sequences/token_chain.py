@@ -14,6 +14,7 @@ from jax import Array, lax
 from numpyro.distributions import Dirichlet, Distribution, constraints
 
 from ppl_models import memory
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.distributions.exponential.family import (
     ExponentialFamily,
@@ -22,7 +23,7 @@ from ppl_models.distributions.exponential.family import (
 )
 from ppl_models.distributions.log_of_zero import safe_log
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
-from ppl_models.distributions.sequences.infilling_chain import MISSING_TOKEN, log_likelihood
+from ppl_models.distributions.sequences.infilling_chain import log_likelihood
 from ppl_models.errors import InputError
 
 
@@ -204,7 +205,7 @@ class TokenChain(Autoregressive, ExponentialFamily):
         return np.minimum((value != self.tokens).sum(1) + 1, value.shape[1])
 
     def _has_missing(self, value: Any) -> bool | Array:
-        return (value == MISSING_TOKEN).any()
+        return missing_cells(value).any()
 
     def log_prob(self, value: Any, intermediates: list[Any] | None = None) -> Array:
         """Log-probability of whole sequences; missing tokens are summed out."""

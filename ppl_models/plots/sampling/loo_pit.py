@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from arviz_plots import PlotCollection
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.diagnostics.checks import loo_pit
 from ppl_models.plots.declaration import register_plot
 from ppl_models.plots.drawing.panels import figure_of
@@ -82,5 +83,5 @@ def _panels(places: xr.Dataset) -> dict[str, np.ndarray]:
         labels = values[features].values if features in values.coords else range(MOST)
         for i, column in enumerate(columns.T):
             label = str(name) if columns.shape[1] == 1 else str(labels[i])
-            panels[label] = column[~np.isnan(column)]
+            panels[label] = column[~missing_cells(column)]
     return panels

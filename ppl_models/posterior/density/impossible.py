@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ppl_models.data.missing import has_missing
 from ppl_models.distributions.convert import as_family
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
@@ -35,14 +36,9 @@ def with_impossible(
     lowest = np.log(np.finfo(logits.dtype).tiny)
     if not bool((logits.max(1) <= lowest).any()):  # nothing that is impossible is seen above it
         return logits, jnp.zeros(logits.shape, bool)
-    missing = tuple(sorted(n for n, v in model.data.items() if _gaps(v)))
+    missing = tuple(sorted(n for n, v in model.data.items() if has_missing(v)))
     never = _impossible(model, values, structure=structure, missing=missing)
     return jnp.where(never, -jnp.inf, logits), never
-
-
-def _gaps(value: object) -> bool:
-    array = np.asarray(value)
-    return bool(np.isnan(array).any() if array.dtype.kind == "f" else (array < 0).any())
 
 
 @partial(jax.jit, static_argnames=("structure", "missing"))

@@ -13,6 +13,7 @@ from jax import Array, lax
 
 from ppl_models import memory
 from ppl_models.data.kinds.tokens import UNKNOWN
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.log_of_zero import is_log_of_zero
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
@@ -155,7 +156,7 @@ def _sequences(
             "log_density"
         )
     site, writer = written
-    unknown = (found.observed[site].values < 0).any(1)
+    unknown = missing_cells(found.observed[site].values).any(1)
     if unknown.any():
         other = "" if writer.needs_whole_rows else ", or use log_density, which sums them out"
         raise InputError(

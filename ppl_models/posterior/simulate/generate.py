@@ -16,10 +16,11 @@ from jax import Array, random
 
 from ppl_models import memory
 from ppl_models.data.kinds import Observed
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.distributions.sequences.infilling_combinations import Reach, combinations, reach
-from ppl_models.distributions.sequences.token_chain import MISSING_TOKEN, TokenChain
+from ppl_models.distributions.sequences.token_chain import TokenChain
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.possible import refuse_impossible
 from ppl_models.posterior.density.sequences import sequence_writer
@@ -249,8 +250,7 @@ def impute(
 def _restore(filled: np.ndarray, observed: Observed) -> np.ndarray:
     """Observed cells exactly as they were given."""
     values = observed.values
-    absent = np.isnan(values) if values.dtype.kind == "f" else values == MISSING_TOKEN
-    return np.where(absent, filled, values)
+    return np.where(missing_cells(values), filled, values)
 
 
 def resampled(found: RestoredFit, key: Array, count: int) -> Globals:

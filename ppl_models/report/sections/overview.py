@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.plots.drawing.graph_counts import bits_a_row, graph_counts
 from ppl_models.plots.drawing.predictive_tokens import sequence_lengths
 from ppl_models.plots.drawing.reading import is_point, observed, sequence_steps, series, token_names
@@ -114,5 +114,5 @@ def _describe_graphs(tree: xr.DataTree, emission: EmissionFacts, data: xr.DataAr
 
 
 def _missing(data: xr.DataArray) -> str:
-    fraction = float(np.isnan(data.values.astype(float)).mean())
+    fraction = float(missing_cells(data.values).mean())
     return f", {fraction:.1%} of the cells missing" if fraction else ""
