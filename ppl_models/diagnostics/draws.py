@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ppl_models.diagnostics.approximation import approximation_findings, is_approximation
 from ppl_models.diagnostics.findings import Finding
 from ppl_models.diagnostics.label_invariants import convergence_table, invariants, numbers
 from ppl_models.diagnostics.sampler import sampler_findings
@@ -60,6 +61,9 @@ def examine_draws(
     if invariant.empty and not allocations.components:
         invariant = table
     findings = _not_finite(tree) + sampler_findings(tree)
+    if is_approximation(tree):  # independent draws, whose chains agree whatever they are worth
+        findings += approximation_findings(tree)
+        return findings + _relabelling(tree) + _empty(allocations), table
     agreement = _agreement(tree, quantities, invariant, chains, draws)
     findings += agreement
     if not any(finding.severity == "problem" for finding in agreement):

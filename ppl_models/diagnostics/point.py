@@ -23,6 +23,10 @@ from ppl_models.program.json_text import from_json
 
 #: Starts whose objective is within this of the kept one's, relative, have reached it.
 SAME_OBJECTIVE = 1e-6
+#: Of stochastic gradients: within a nat and this share.
+NOISE = 1e-4
+#: A known mode that is higher by so many nats is another one.
+MODE_NATS = 3.0
 #: A component with fewer expected rows is empty.
 EMPTY_ROWS = 1.0
 #: A component narrower than this fraction of the data's standard deviation has collapsed.
@@ -35,7 +39,7 @@ def examine_point(tree: xr.DataTree) -> tuple[list[Finding], pd.DataFrame]:
     options = from_json(tree.attrs["configuration"])
     only_optimum = len(table) == 1 and bool(tree.attrs.get("closed_form", 0))
     findings = [] if only_optimum else _starts(table, options)
-    findings += _converged(table, options) + _empty(Allocations(tree))
+    findings += _known_mode(tree, table) + _converged(table, options) + _empty(Allocations(tree))
     # the scale of hard clusters is a by-product, which nothing keeps from zero
     if facts_of(tree).assignments != "hard":
         findings += _collapsed(tree) or _collapsed_start(table)
@@ -78,7 +82,7 @@ def _starts(table: pd.DataFrame, options: Mapping[str, Any]) -> list[Finding]:
             )
         )
     best = float(table.loc[table["kept"], "objective"].iloc[0])
-    close = np.abs(table["objective"] - best) <= SAME_OBJECTIVE * max(1.0, abs(best))
+    close = np.abs(table["objective"] - best) <= _same(best, options)
     agreeing, count = int(close.sum()), len(table)
     if count == 1:
         what = "There was only one start, so nothing tells whether it found the best optimum."
@@ -89,6 +93,31 @@ def _starts(table: pd.DataFrame, options: Mapping[str, Any]) -> list[Finding]:
         return [*findings, Finding("warning", what, advice)]
     what = f"{agreeing} of {count} starts reached the best objective, {best:.6g}."
     return [*findings, Finding("ok", what)]
+
+
+def _same(best: float, options: Mapping[str, Any]) -> float:
+    """How near objectives of the same optimum are: stochastic gradients come there with noise."""
+    if "learning_rate" in options:
+        return 1.0 + NOISE * abs(best)
+    return SAME_OBJECTIVE * max(1.0, abs(best))
+
+
+def _known_mode(tree: xr.DataTree, table: pd.DataFrame) -> list[Finding]:
+    """Whether EM finds a higher mode than the one that is kept."""
+    known = tree.attrs.get("log_joint_mode")
+    if known is None or "kept" not in table or not table["kept"].any():
+        return []
+    kept, known = float(table.loc[table["kept"], "objective"].iloc[0]), float(known)
+    if known - kept <= MODE_NATS + NOISE * abs(known):
+        return []
+    return [
+        Finding(
+            "problem",
+            f"The point is in a poorer mode: its log posterior density is {kept:.6g}, and "
+            f"{known:.6g} at the mode that EM finds.",
+            "Fit by method='em', or with a lower learning_rate and more starts and steps.",
+        )
+    ]
 
 
 def _more_starts(options: Mapping[str, Any]) -> str:

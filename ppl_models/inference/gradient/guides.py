@@ -85,6 +85,15 @@ class Guide:
         values = self.structure.space.constrain(free)
         return values, self.random_space.log_volume(free, values)
 
+    def weighted_values(self, params: Params, key: Array) -> tuple[Globals, Array]:
+        """A draw of the global sites, and log volume minus log q of it, which its weight has."""
+        free = {n[6:]: v for n, v in params.items() if n.startswith("point ")}
+        normal = self.normal(params)
+        vector = normal.rsample(key, ())
+        free |= self.random_space.unravel(vector)
+        values = self.structure.space.constrain(free)
+        return values, self.random_space.log_volume(free, values) - normal.log_prob(vector)
+
     def middle(self, params: Params) -> Globals:
         """The global sites at the centre of the guide."""
         free = {n[6:]: v for n, v in params.items() if n.startswith("point ")}

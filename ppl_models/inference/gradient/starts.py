@@ -1,7 +1,8 @@
-"""Where stochastic gradients start: at seeds spread over the rows, or at a draw of the prior."""
+"""Where stochastic gradients start: at EM's mode and at seeds, or at draws of the prior."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,9 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
+from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import ASSIGNMENT, STATISTICS
+from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.gradient.steps import row_log_densities
-from ppl_models.inference.initial.starts import starting_values
+from ppl_models.inference.initial.boundary import off_boundary
+from ppl_models.inference.initial.starts import SEED_ROWS, starting_values
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.program.compiling import QUICK
@@ -22,19 +26,77 @@ from ppl_models.program.structure import Structure
 
 TRIES = 8  #: draws of the prior, of which the best is the start
 SAMPLE = 500  #: rows that they are judged by
+MODE_STARTS = 8  #: starts of EM that look for the mode
+MODE_ITERATIONS = 200  #: of each
+SEVERAL = 4  #: starts where something is hidden, so that there are several modes
+
+
+def default_starts(problem: Problem) -> int:
+    """Starts that are made where none are asked for: several where something is hidden."""
+    return SEVERAL if problem.structure.assignment is not None or problem.latent else 1
+
+
+def em_mode(problem: Problem, key: Array) -> Globals | None:
+    """The mode that EM finds from several starts, off boundaries; None where EM does not serve.
+
+    Of many rows a part is looked at, so that it costs no more than a few passes of a training.
+
+    Args:
+        problem: program and data.
+        key: random key.
+    """
+    hides = problem.structure.assignment is not None or problem.states
+    if not hides or not problem.offers(*STATISTICS):
+        return None
+    rows = problem.structure.rows
+    if rows > SEED_ROWS:
+        chosen = np.sort(np.random.default_rng(0).permutation(rows)[:SEED_ROWS])
+        data = {n: np.asarray(v)[chosen] for n, v in problem.model.data.items()}
+        model = problem.model.with_data(data)
+        problem = Problem(model, replace(problem.structure, rows=SEED_ROWS), problem.progress)
+    try:
+        found = em_from_starts(
+            problem,
+            key,
+            starts=MODE_STARTS,
+            iterations=MODE_ITERATIONS,
+            tolerance=None,
+            priors="program",
+            assignments="soft",
+            label="em",
+        )
+    except InputError:  # no start came where the density is finite: a draw of the prior may
+        return None
+    mode = {n: jnp.asarray(v[0, 0]) for n, v in found.values.items()}
+    inside = problem.structure.initial(key)
+    sites = problem.structure.space.sites
+    free = {s.name: off_boundary(s, mode[s.name], inside[s.name]) for s in sites}
+    return problem.structure.space.constrain(free)
 
 
 def gradient_starts(problem: Problem, key: Array, starts: int) -> tuple[list[Globals], list[str]]:
     """Values of the global sites at several starts, and what kind of start each is.
 
-    Where rows are assigned and statistics sum them up, EM's: clusters that a start by chance
-    leaves empty are found by no gradient. Else the best of a few draws of the prior.
+    The first is at EM's mode, where EM serves and something is hidden. Others are EM's starts where
+    rows are assigned and statistics sum them up: clusters that a start by chance leaves empty are
+    found by no gradient. Else they are the best of a few draws of the prior.
 
     Args:
         problem: program and data.
         key: random key.
         starts: number of starts.
     """
+    mode_key, rest_key = random.split(key)
+    mode = em_mode(problem, mode_key)
+    if mode is None:
+        return _other_starts(problem, key, starts)
+    if starts == 1:
+        return [mode], ["em"]
+    others, kinds = _other_starts(problem, rest_key, starts - 1)
+    return [mode, *others], ["em", *kinds]
+
+
+def _other_starts(problem: Problem, key: Array, starts: int) -> tuple[list[Globals], list[str]]:
     model, structure = problem.model, problem.structure
     if problem.offers(ASSIGNMENT, *STATISTICS):
         links, free = conjugate_sites(model, structure, problem.parameter_map, problem.chunks)

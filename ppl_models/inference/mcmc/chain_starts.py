@@ -9,18 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
-from numpyro.distributions.transforms import IdentityTransform
 
 from ppl_models.inference.capabilities import STATISTICS, refusal
 from ppl_models.inference.em.driver import em_from_starts
+from ppl_models.inference.initial.boundary import off_boundary
 from ppl_models.inference.problem import Problem
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals
-from ppl_models.program.sites import Site, UnconstrainedSpace
+from ppl_models.program.sites import UnconstrainedSpace
 
 SEARCH_ITERATIONS = 300  #: of EM from each start that looks for the mode
-EXTREME = 12.0  #: an unconstrained coordinate beyond this is at a boundary, where nothing moves
-INWARD = 5e-3  #: share by which a mode on a boundary is moved towards the inside
 
 
 def dispersed_starts(
@@ -79,19 +77,10 @@ def _disperse(
     space: UnconstrainedSpace,
 ) -> tuple[Globals, Globals]:
     """Starts about the mode, unconstrained and as they are."""
-    free = {s.name: _off_boundary(s, mode[s.name], inside[s.name]) for s in space.sites}
+    free = {s.name: off_boundary(s, mode[s.name], inside[s.name]) for s in space.sites}
     keys = random.split(key, max(len(free), 1))
     initial = {
         n: v + dispersion * random.normal(k, (chains, *v.shape), v.dtype)
         for k, (n, v) in zip(keys, free.items(), strict=False)
     }
     return initial, jax.vmap(space.constrain)(initial)
-
-
-def _off_boundary(site: Site, value: Array, inside: Array) -> Array:
-    """The unconstrained image of a value, moved off the boundary of its (convex) support."""
-    image = site.transform.inv(value)
-    if isinstance(site.transform, IdentityTransform):
-        return image
-    moved = site.transform.inv((1 - INWARD) * value + INWARD * inside)
-    return jnp.where((jnp.abs(image) < EXTREME).all(), image, moved)

@@ -6,6 +6,7 @@ rows are too many to be passed over at every step. Robbins and Monro (1951); Kin
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import CONTINUOUS_SITES, NO_ROW_LATENTS
 from ppl_models.inference.em.driver import cluster_order
 from ppl_models.inference.gradient.guides import Guide
-from ppl_models.inference.gradient.starts import gradient_starts
+from ppl_models.inference.gradient.starts import default_starts, gradient_starts
 from ppl_models.inference.gradient.steps import TrainingOptions
 from ppl_models.inference.gradient.training import (
     TrainingResult,
@@ -57,17 +58,19 @@ def map(  # noqa: A001
         validation_fraction: share of the rows that is not fitted: training stops when they are
             predicted worse, and goes back to the best round.
         patience: rounds, of 20, without a gain on these rows before it stops.
-        starts: number of starts (default 4 where rows are assigned, else 1).
+        starts: number of starts (default 4 where something is hidden, else 1), the first at EM's
+            mode where EM serves.
         checkpoint: file that is written after every round, and that a run cut short goes on from.
 
     Returns:
-        One point, the best start's; every start's objective by round in ``starts``.
+        One point, the best start's; every start's objective by round in ``starts``, and in the
+        attribute ``log_joint_mode`` that of EM's mode, where EM serves.
 
     Raises:
         InputError: options out of range, or a checkpoint of another run.
     """
     if starts is None:
-        starts = 1 if problem.structure.assignment is None else 4
+        starts = default_starts(problem)
     if starts < 1:
         raise InputError(f"starts is {starts}: ask for at least one")
     if not problem.structure.sites:
@@ -92,7 +95,11 @@ def map(  # noqa: A001
     ]
     points = [guide.middle(result.params) for result in results]
     final = np.array([full_log_joint(problem, point, batch_size) for point in points])
-    return _best(problem, points, results, final, initializations)
+    attributes = {}
+    if initializations[0] == "em":
+        attributes["log_joint_mode"] = full_log_joint(problem, values[0], batch_size)
+    best = _best(problem, points, results, final, initializations)
+    return replace(best, attributes=attributes)
 
 
 def _of_start(checkpoint: str | Path | None, start: int) -> Path | None:

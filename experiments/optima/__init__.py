@@ -1,0 +1,1 @@
+"""How often EM's starts come to the best optimum known: ``python -m experiments.optima``."""
