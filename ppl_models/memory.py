@@ -21,6 +21,10 @@ CACHE_STEPS = 65_536
 CHUNK_ROWS = (500, 20_000)
 #: A chunk of rows that need more than that has fewer rows than the fewest.
 CHUNK_BYTES = 1_000_000_000
+#: What a pass has at hand of a chunk on a GPU or TPU; no more than a sixteenth of its memory.
+WIDE_BYTES = 4_000_000_000
+#: Rows that such a device adds up in one piece; a chunk is whole pieces.
+WIDE_ROWS = 4_096
 #: Padding that sequences of one width may have; above it they are parted by length.
 PADDING_BYTES = 100_000_000
 #: Rows whose distances from all centres are computed at once.
@@ -49,6 +53,8 @@ REPLICATED_NUMBERS = 20_000_000
 
 #: Start x cluster x row, below which EM moves all starts side by side.
 STARTS_NUMBERS = 1_000_000
+#: The same on a GPU or TPU.
+WIDE_STARTS_NUMBERS = 100_000_000
 #: Responsibilities of all draws that are kept for a second look instead of being computed again.
 RESPONSIBILITY_BYTES = 512_000_000
 

@@ -25,8 +25,8 @@ ROOMS = (
     "plots",
     "report",
 )
-#: Open to every room: names of files, what a person is told, what memory may be taken.
-COMMON = ("errors", "catalogue", "memory")
+#: Open to every room: names of files, what a person is told, what memory and which device there is.
+COMMON = ("errors", "catalogue", "memory", "device")
 HEAVY = ("jax", "numpyro", "pandas", "arviz", "matplotlib", "xarray", "scipy", "sklearn")
 
 

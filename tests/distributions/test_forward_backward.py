@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from jax import random
 
-from ppl_models.distributions.hmm import forward_backward
+from ppl_models import device
+from ppl_models.distributions.hmm import forward_backward, steps
 from ppl_models.distributions.hmm.backward_sampling import sample_path
 from ppl_models.distributions.hmm.forward_backward import PathFactors
 from ppl_models.distributions.hmm.viterbi import best_path
@@ -51,12 +52,26 @@ def ends(request):
     return request.param
 
 
+@pytest.fixture(autouse=True, params=[False, True], ids=["step by step", "in blocks"])
+def wide(request, monkeypatch):
+    """Whether steps are passed over in blocks, as on a GPU."""
+    if not request.param:
+        yield False
+        return
+    monkeypatch.setattr(device, "is_wide", lambda: True)
+    monkeypatch.setattr(device, "BLOCK_STEPS", 2)
+    jax.clear_caches()  # what was traced before goes step by step
+    yield True
+    jax.clear_caches()
+
+
 @pytest.fixture(params=[False, True], ids=["written out", "by library"])
-def library(request, monkeypatch):
+def library(request, monkeypatch, wide):
     """How the products with the transition matrix are made."""
     if request.param:
         monkeypatch.setattr(forward_backward, "FEW", 0)
-    return request.param
+        monkeypatch.setattr(steps, "FEW", 0)
+    return wide, request.param
 
 
 def _expected(chain, logits, lengths, weights=None):
@@ -108,7 +123,7 @@ def passed():
 
 def test_sums_over_paths_equal_brute_force(ends, library, passed):
     chain, logits, found = _chain(ends), _logits(), passed(ends, library)
-    steps, endings = np.zeros((STATES, STATES)), np.zeros(STATES)
+    moved, endings = np.zeros((STATES, STATES)), np.zeros(STATES)
     for n, length in enumerate(LENGTHS):
         paths, joint = _every_path(chain, logits[..., n], length)
         share = joint / joint.sum()
@@ -119,9 +134,9 @@ def test_sums_over_paths_equal_brute_force(ends, library, passed):
             expected[:length] = share @ (paths == state)
             np.testing.assert_allclose(found["states"][state, :, n], expected, atol=1e-12)
         for path, weight in zip(paths, (n + 1) * share, strict=True):
-            np.add.at(steps, (path[:-1], path[1:]), weight)
+            np.add.at(moved, (path[:-1], path[1:]), weight)
             endings[path[-1]] += weight
-    np.testing.assert_allclose(found["steps"], steps, rtol=1e-10)
+    np.testing.assert_allclose(found["steps"], moved, rtol=1e-10)
     np.testing.assert_allclose(found["endings"], endings, rtol=1e-10)
 
 
@@ -154,13 +169,13 @@ def test_slopes_are_expected_statistics(ends, library, passed):
     np.testing.assert_allclose(by_logits, found["states"], atol=1e-12)
     first = found["states"][:, 0].sum(-1)
     np.testing.assert_allclose(by_chain.initial * chain.initial, first, rtol=1e-10)
-    steps, endings = np.zeros((STATES, STATES)), np.zeros(STATES)
+    moved, endings = np.zeros((STATES, STATES)), np.zeros(STATES)
     for n, length in enumerate(LENGTHS):
         paths, joint = _every_path(chain, _logits()[..., n], length)
         for path, weight in zip(paths, joint / joint.sum(), strict=True):
-            np.add.at(steps, (path[:-1], path[1:]), weight)
+            np.add.at(moved, (path[:-1], path[1:]), weight)
             endings[path[-1]] += weight
-    np.testing.assert_allclose(by_chain.step * chain.step, steps, rtol=1e-10)
+    np.testing.assert_allclose(by_chain.step * chain.step, moved, rtol=1e-10)
     np.testing.assert_allclose(by_chain.end * chain.end, endings, rtol=1e-10)
 
 
@@ -198,9 +213,10 @@ def test_impossible_sequences_have_no_probability_and_are_no_nan(library):
     np.testing.assert_array_equal(paths.states[:, :, 3], [[1.0] * STEPS, [0.0] * STEPS])
 
 
-def test_a_hundred_thousand_steps_in_single_precision():
+def test_a_hundred_thousand_steps_in_single_precision(wide, monkeypatch):
     """Nothing underflows, the sum keeps its digits, and the slope is finite."""
-    steps = 100_000
+    steps = 1_000 if wide else 100_000  # (many levels of blocks take long to compile)
+    monkeypatch.setattr(device, "BLOCK_STEPS", 64)
     generator = np.random.default_rng(8)
     chain = PathFactors(np.array([0.3, 0.7]), np.array([[0.99, 0.01], [0.02, 0.98]]), np.ones(2))
     logits = generator.normal(-40.0, 8.0, (2, steps, 1))
@@ -250,9 +266,9 @@ def test_an_empty_sequence_begins_and_ends():
 
 
 @pytest.mark.parametrize("states", [5, 20])
-def test_sums_next_to_a_power_of_two_are_scaled_once(states):
+def test_sums_next_to_a_power_of_two_are_scaled_once(states, wide):
     """Where no step is seen all paths add up to one, and every sum is one but for rounding."""
-    steps, sequences = 500, 20
+    steps, sequences = 60 if wide else 500, 20
     generator = np.random.default_rng(0)
     initial = generator.dirichlet(np.ones(states))
     table = generator.dirichlet(np.ones(states), states)

@@ -11,8 +11,8 @@ from ppl_models.distributions.hmm.forward_backward import (
     for_every_sequence,
     forward,
     last_place,
-    sum_over_states,
 )
+from ppl_models.distributions.hmm.steps import sum_over_states
 from ppl_models.distributions.hmm.viterbi import trace_back
 
 

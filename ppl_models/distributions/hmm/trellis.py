@@ -9,7 +9,8 @@ import jax
 from jax import Array, random
 
 from ppl_models.distributions.hmm import backward_sampling, forward_backward, viterbi
-from ppl_models.distributions.hmm.forward_backward import Filtered, PathFactors, PathPosterior
+from ppl_models.distributions.hmm.forward_backward import PathFactors, PathPosterior
+from ppl_models.distributions.hmm.steps import Filtered
 
 
 class Trellis(NamedTuple):
