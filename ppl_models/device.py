@@ -35,6 +35,11 @@ def chunk_bytes() -> int:
     return memory.WIDE_BYTES if held is None else min(memory.WIDE_BYTES, held // 16)
 
 
+def starts_numbers() -> int:
+    """Start x cluster x row, below which EM moves all starts side by side."""
+    return memory.WIDE_STARTS_NUMBERS if is_wide() else memory.STARTS_NUMBERS
+
+
 def unrolled(steps: int) -> int:
     """How many steps of a loop of so many are written out."""
     return max(1, min(steps, UNROLLED_STEPS)) if is_wide() else 1

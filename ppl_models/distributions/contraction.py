@@ -13,6 +13,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ppl_models import device, memory
+
 FULL = lax.Precision.HIGHEST
 
 
@@ -33,3 +35,23 @@ def einsum(subscripts: str, *operands: Array) -> Array:
 def dot_general(left: Array, right: Array, dimension_numbers: Any) -> Array:
     """``lax.dot_general``."""
     return lax.dot_general(left, right, dimension_numbers, precision=FULL)
+
+
+def sum_over_rows(left: Array, right: Array) -> Array:
+    """``left @ right.T`` of ``(a, row)`` and ``(b, row)``, rows being many and a and b few.
+
+    Where the device is wide, pieces of the rows are summed side by side: few sums of many terms
+    would leave most of it idle. What is added is as exact, or more so.
+
+    >>> sum_over_rows(jnp.ones((2, 3)), jnp.arange(3.0)[None]).tolist()
+    [[3.0], [3.0]]
+    """
+    rows = left.shape[1]
+    if rows < 2 * memory.WIDE_ROWS or not device.is_wide():
+        # this order of the factors is the faster one on CPUs
+        return dot_general(left, right, (((1,), (1,)), ((), ())))
+    lacking = -rows % memory.WIDE_ROWS
+    if lacking:
+        left, right = (jnp.pad(v, ((0, 0), (0, lacking))) for v in (left, right))
+    left, right = (v.reshape(len(v), -1, memory.WIDE_ROWS) for v in (left, right))
+    return dot_general(left, right, (((2,), (2,)), ((1,), (1,)))).sum(0)

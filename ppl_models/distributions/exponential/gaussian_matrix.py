@@ -19,12 +19,13 @@ from jax import Array, random
 from jax.scipy.linalg import solve_triangular
 from numpyro.distributions import constraints
 
+from ppl_models import device
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.conditionals import (
     InverseWishartConditional,
     MultivariateNormalConditional,
 )
-from ppl_models.distributions.contraction import dot_general, einsum, matmul
+from ppl_models.distributions.contraction import einsum, matmul, sum_over_rows
 from ppl_models.distributions.described import means_in_words
 from ppl_models.distributions.exponential.factorised import location_centre
 from ppl_models.distributions.exponential.family import (
@@ -35,6 +36,7 @@ from ppl_models.distributions.exponential.family import (
 from ppl_models.distributions.exponential.gaussian import FLOOR, LOG_TWO_PI
 
 BAND = 4  #: fewest features whose products are taken together
+WIDE_BAND = 16  #: the same on a wide device, where few large products are faster
 BANDS = 8  #: most bands: each is a product of its own to compile
 
 
@@ -48,7 +50,8 @@ def _inverse_factor(covariance: Array) -> tuple[Array, Array]:
 
 def _bands(dimension: int) -> list[tuple[int, int]]:
     """Bands of rows that a lower triangle is computed in, so that little above it is."""
-    edges = [*range(0, dimension, max(BAND, -(-dimension // BANDS))), dimension]
+    fewest = WIDE_BAND if device.is_wide() else BAND
+    edges = [*range(0, dimension, max(fewest, -(-dimension // BANDS))), dimension]
     return list(itertools.pairwise(edges))
 
 
@@ -68,20 +71,36 @@ def _whitened_squares(inverse: Array, shift: Array, x: Array) -> Array:
     return total
 
 
-def _second_moments(weights: Array, x: Array) -> tuple[Array, ...]:
+def _by_pairs(components: int, features: int) -> bool:
+    """Whether second moments are sums of the products of all pairs of features."""
+    return device.is_wide() and features + 1 <= 2 * components
+
+
+def _second_moments(weights: Array, x: Array) -> Array | tuple[Array, ...]:
     """``sum_n w x x'`` in bands, ``(feature, component, row of the band)``.
+
+    On a wide device of many components as ``(pair of features, component)``: the pairs' products
+    are fewer numbers then than weighted rows, and memory is what takes time.
 
     Args:
         weights: ``(component, row)``.
         x: ``(feature, row)``.
     """
     count, bands = len(weights), []
+    if _by_pairs(count, len(x)):
+        one, other = np.tril_indices(len(x))
+        return sum_over_rows(x[one] * x[other], weights)
     for first, last in _bands(len(x)):
         weighted = (weights[:, None] * x[None, first:last]).reshape(-1, x.shape[1])
-        # this order of the factors is the faster one on CPUs
-        band = dot_general(x[:last], weighted, (((1,), (1,)), ((), ())))
-        bands.append(band.reshape(last, count, last - first))
+        bands.append(sum_over_rows(x[:last], weighted).reshape(last, count, last - first))
     return tuple(bands)
+
+
+def _from_pairs(pairs: Array, dimension: int) -> Array:
+    """The symmetric matrices of which these are the lower triangles."""
+    place = np.zeros((dimension, dimension), int)
+    place[np.tril_indices(dimension)] = np.arange(len(pairs))
+    return pairs.T[:, np.maximum(place, place.T)]
 
 
 def _from_bands(bands: tuple[Array, ...]) -> Array:
@@ -186,7 +205,12 @@ class MatrixGaussian(ExponentialFamily):
 
     def numbers_per_row(self, value: Any, *, missing: bool) -> int:
         """A band of features of every component beside the row itself."""
-        return value.shape[1] + math.prod(self.batch_shape) * (min(BAND, value.shape[1]) + 2)
+        features, components = value.shape[1], math.prod(self.batch_shape)
+        if not device.is_wide():
+            return features + components * (min(BAND, features) + 2)
+        band = max(last - first for first, last in _bands(features))
+        pairs = features * (features + 1) // 2 if _by_pairs(components, features) else 0
+        return features + components * (2 * band + 2) + pairs
 
     def _contract_missing(self, value: Array, covariance: Array) -> Array:
         by_row = jax.vmap(_row_log_density, in_axes=(0, None, None))
@@ -340,12 +364,18 @@ class FullGaussian(MatrixGaussian):
         if missing:
             first, second = self._moments_missing(weights, prepared, centre)
         else:
-            first, second = matmul(weights, prepared.T), _second_moments(weights, prepared)
+            first = sum_over_rows(weights, prepared)
+            second = _second_moments(weights, prepared)
         return {"count": weights.sum(-1), "first": first, "second": second}
 
     def finalize(self, added: Any, *, missing: bool) -> Statistics:
         """``count``, ``first`` and ``second (k, d, d)``."""
-        return added if missing else added | {"second": _from_bands(added["second"])}
+        second = added["second"]
+        if missing:
+            return added
+        if isinstance(second, tuple):
+            return added | {"second": _from_bands(second)}
+        return added | {"second": _from_pairs(second, self.loc.shape[-1])}
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``."""
@@ -388,8 +418,8 @@ class TiedGaussian(MatrixGaussian):
         if missing:
             first, second = self._moments_missing(weights, prepared, centre)
             return {"count": count, "first": first, "second": second.sum(0)}
-        second = matmul(prepared * weights.sum(0), prepared.T)
-        return {"count": count, "first": matmul(weights, prepared.T), "second": second}
+        second = sum_over_rows(prepared * weights.sum(0), prepared)
+        return {"count": count, "first": sum_over_rows(weights, prepared), "second": second}
 
     def _scatter(self, statistics: Statistics, mu: Array) -> Array:
         s = statistics

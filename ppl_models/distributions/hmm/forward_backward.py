@@ -29,7 +29,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ppl_models import device
-from ppl_models.distributions.contraction import einsum
+from ppl_models.distributions.contraction import einsum, sum_over_rows
 from ppl_models.distributions.hmm import blocks
 from ppl_models.distributions.hmm.steps import (
     FEW,
@@ -222,7 +222,7 @@ def transitions(posterior: PathPosterior) -> Array:
         left = left.reshape(before, here, -1)
         right = right.reshape(before, here, -1)[:here]
         return posterior.step * einsum("pin,ikn->pik", left, right)
-    return posterior.step * einsum("in,jn->ij", left, right)
+    return posterior.step * sum_over_rows(left, right)
 
 
 def endings(posterior: PathPosterior, lengths: Array) -> Array:

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array, random
 from numpyro.distributions import Distribution, constraints
 
+from ppl_models import device
 from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.exponential.family import ExponentialFamily, Statistics
 from ppl_models.distributions.hmm.by_row import by_row
@@ -194,6 +195,8 @@ class HiddenMarkov(ExponentialFamily):
         """Numbers that a pass has at hand for each sequence."""
         paths = self.markov_chain.path_states
         numbers = math.prod(self.batch_shape) * paths * value.shape[1]
+        if device.is_wide():  # blocks of steps are entered from every state
+            numbers += numbers * paths // device.BLOCK_STEPS
         return math.prod(value.shape[1:]) * 2 + 6 * numbers
 
     def _factors(self, prepared: Any) -> PathFactors:

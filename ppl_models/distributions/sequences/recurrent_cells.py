@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ppl_models import device
 from ppl_models.distributions.contraction import matmul
 
 Memory = tuple[Array, ...]  #: what a cell remembers, each ``(..., unit)``; the first is read out
@@ -94,7 +95,7 @@ def run(cell: str, tokens: Array, recurrent: Array, memory: Memory) -> Array:
     def step(memory: Memory, token: Array) -> tuple[Memory, Array]:
         return advance(token, matmul(memory[0], recurrent), memory), memory[0]
 
-    last, before = lax.scan(step, memory, tokens)
+    last, before = lax.scan(step, memory, tokens, unroll=device.unrolled(len(tokens)))
     return jnp.concatenate([before, last[0][None]])
 
 
@@ -107,7 +108,7 @@ def _forward(cell: str, tokens: Array, recurrent: Array, memory: Memory) -> tupl
         after, transpose = jax.vjp(advance, token, product, memory)
         return after, (memory, transpose)
 
-    last, (before, transposes) = lax.scan(step, memory, tokens)
+    last, (before, transposes) = lax.scan(step, memory, tokens, unroll=device.unrolled(len(tokens)))
     hidden = jnp.concatenate([before[0], last[0][None]])
     return hidden, (recurrent, before, transposes)
 
@@ -124,7 +125,9 @@ def _backward(cell: str, kept: tuple, slope: Array) -> tuple[Array, Array, Memor
 
     last = (slope[-1], *(jnp.zeros_like(m[0]) for m in before[1:]))
     each = (transposes, slope[:-1])
-    first, (of_tokens, of_products) = lax.scan(step, last, each, reverse=True)
+    first, (of_tokens, of_products) = lax.scan(
+        step, last, each, reverse=True, unroll=device.unrolled(len(slope) - 1)
+    )
     units, gates = recurrent.shape
     of_recurrent = matmul(before[0].reshape(-1, units).T, of_products.reshape(-1, gates))
     return of_tokens, of_recurrent, first

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ppl_models import memory
+from ppl_models import device, memory
 from ppl_models.data.progress import progress_bar
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks
@@ -90,7 +90,7 @@ def run_em(
         free,
         flat,
         assign,
-        cells <= memory.STARTS_NUMBERS,
+        cells <= device.starts_numbers(),
         numbers <= memory.KEPT_PATH,
     )
     values, done = start, jnp.zeros(count, bool)

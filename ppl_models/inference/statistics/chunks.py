@@ -1,9 +1,10 @@
 """The data cut into chunks, over which a pass adds up.
 
 Rows are taken in chunks that fit a processor's cache, by a scan, so that memory is bounded whatever
-the number of rows. Rows that end (sequences) whose lengths differ much come in parts by length,
-each as wide as its longest row. The chunks of long data are shared between JAX's devices, of which
-only the sums are exchanged; ``JAX_NUM_CPU_DEVICES=4`` makes devices of four cores.
+the number of rows; on a GPU a chunk is as large as its memory allows, see ``device.py``. Rows that
+end (sequences) whose lengths differ much come in parts by length, each as wide as its longest row.
+The chunks of long data are shared between JAX's devices, of which only the sums are exchanged;
+``JAX_NUM_CPU_DEVICES=4`` makes devices of four cores.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ppl_models import memory
+from ppl_models import device, memory
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.inference.statistics.lengths import edges
 from ppl_models.program.compiling import QUICK
@@ -104,7 +105,7 @@ def cut(
         counts = [math.ceil(count / mesh.size) * mesh.size for count in counts]
     found, cells, order = [], 0, np.empty(len(next(iter(arrays.values()))), np.int32)
     for (rows, mine, _), count in zip(pieces, counts, strict=True):
-        size = math.ceil(len(rows) / count)
+        size = _whole_pieces(math.ceil(len(rows) / count))
         prepared = {}
         for name, value in mine.items():
             padding = np.repeat(value[:1], count * size - len(rows), axis=0)
@@ -152,8 +153,17 @@ def _most_rows(data: Mapping[str, np.ndarray], families: Families, gaps: Mapping
     """Most rows of a chunk."""
     cells = sum(families[n].numbers_per_row(v, missing=gaps[n]) for n, v in data.items())
     of_row = jnp.result_type(float).itemsize * cells
+    if device.is_wide():
+        return max(1, device.chunk_bytes() // of_row)
     fitting = int(np.clip(memory.CACHE_BYTES // of_row, *memory.CHUNK_ROWS))
     return max(1, min(fitting, memory.CHUNK_BYTES // of_row))
+
+
+def _whole_pieces(rows: int) -> int:
+    """Rows of a chunk that a wide device adds up in pieces, without one that is not whole."""
+    if rows < memory.WIDE_ROWS or not device.is_wide():
+        return rows
+    return -(-rows // memory.WIDE_ROWS) * memory.WIDE_ROWS
 
 
 @partial(jax.jit, static_argnames=("missing",), compiler_options=QUICK)
