@@ -34,18 +34,18 @@ SIZE = f"{SEQUENCES} × {STEPS:,} × {FEATURES}, {STATES} states"
 PEER_ITERATIONS = 8
 
 
-def data() -> np.ndarray:
+def data(sequences: int = SEQUENCES, steps: int = STEPS) -> np.ndarray:
     """Sequences ``(sequence, step, feature)`` of a sticky chain with overlapping states."""
     generator = np.random.default_rng(0)
     step = np.full((STATES, STATES), 0.1 / (STATES - 1))
     np.fill_diagonal(step, 0.9)
     edges = step.cumsum(1)
     loc = generator.normal(size=(STATES, FEATURES)) * 2.5
-    path = np.empty((SEQUENCES, STEPS), int)
-    path[:, 0] = generator.integers(0, STATES, SEQUENCES)
-    for t in range(1, STEPS):
-        path[:, t] = (generator.random(SEQUENCES)[:, None] > edges[path[:, t - 1]]).sum(1)
-    return loc[path] + generator.normal(size=(SEQUENCES, STEPS, FEATURES))
+    path = np.empty((sequences, steps), int)
+    path[:, 0] = generator.integers(0, STATES, sequences)
+    for t in range(1, steps):
+        path[:, t] = (generator.random(sequences)[:, None] > edges[path[:, t - 1]]).sum(1)
+    return loc[path] + generator.normal(size=(sequences, steps, FEATURES))
 
 
 def ours(x: np.ndarray, start: np.ndarray) -> Callable[[], float]:

@@ -69,16 +69,18 @@ def stepper(hidden: int, codes: np.ndarray) -> Callable[[], float]:
     return lambda: a_call(run) / RUN
 
 
-def peer(hidden: int, codes: np.ndarray) -> Callable[[], float]:
+def peer(hidden: int, codes: np.ndarray, *, on_gpu: bool = False) -> Callable[[], float]:
     """PyTorch: seconds a step of an embedding, a GRU and a linear layer."""
     import torch
 
+    place = torch.device("cuda" if on_gpu else "cpu")
     start = np.full((len(codes), 1), TOKENS)
-    read = torch.as_tensor(np.concatenate([start, codes[:, :-1]], 1), dtype=torch.long)
-    wanted = torch.as_tensor(codes.reshape(-1), dtype=torch.long)
-    embedding = torch.nn.Embedding(TOKENS + 1, EMBEDDING)
-    cell = torch.nn.GRU(EMBEDDING, hidden, batch_first=True)
-    output = torch.nn.Linear(hidden, TOKENS + 1)
+    read = np.concatenate([start, codes[:, :-1]], 1).astype(np.int64)
+    read = torch.as_tensor(read, device=place)
+    wanted = torch.as_tensor(codes.reshape(-1).astype(np.int64), device=place)
+    embedding = torch.nn.Embedding(TOKENS + 1, EMBEDDING, device=place)
+    cell = torch.nn.GRU(EMBEDDING, hidden, batch_first=True, device=place)
+    output = torch.nn.Linear(hidden, TOKENS + 1, device=place)
     weights = [w for part in (embedding, cell, output) for w in part.parameters()]
     adam = torch.optim.Adam(weights, lr=0.005)
 
@@ -89,7 +91,13 @@ def peer(hidden: int, codes: np.ndarray) -> Callable[[], float]:
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         adam.step()
 
-    return lambda: a_call(step)
+    def steps() -> None:
+        for _ in range(RUN):
+            step()
+        if on_gpu:
+            torch.cuda.synchronize()
+
+    return lambda: a_call(steps) / RUN
 
 
 def run() -> list[Row]:

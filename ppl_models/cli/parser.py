@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from ppl_models.cli import commands, experiments, listing
+from ppl_models.cli import bench, commands, experiments, listing
 from ppl_models.errors import InputError
 
 PROCESS = """\
@@ -47,7 +47,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--debug", action="store_true", help="show where a defect arose")
     commands_of = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
-    for add in (_list, _fit, _report, _generate, _predict, _experiment):
+    for add in (_list, _fit, _report, _generate, _predict, _experiment, _bench):
         add(commands_of)
     return parser
 
@@ -174,6 +174,17 @@ def _experiment(commands_of: Any) -> None:
     parser.add_argument("--out", metavar="DIR", help="folder of its files (default: out/NAME)")
     parser.add_argument("--smoke", action="store_true", help="as small as it runs at all")
     _overwrite(parser)
+
+
+def _bench(commands_of: Any) -> None:
+    what = "Time an iteration of every kind on this computer's device, and compare precisions."
+    parser = _command(commands_of, "bench", what, bench.run)
+    parser.add_argument(
+        "--device", action="store_true",
+        help="on what JAX computes with by default: milliseconds an iteration, and the error of "
+        "log-densities in single precision",
+    )  # fmt: skip
+    parser.add_argument("--small", action="store_true", help="small sizes, for a look")
 
 
 def _fitted(parser: Parser) -> None:

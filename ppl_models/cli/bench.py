@@ -1,0 +1,23 @@
+"""``ppl-models bench``: speed on this computer, and how exact single precision is here."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+
+from ppl_models.errors import InputError
+
+
+def run(given: argparse.Namespace) -> None:
+    """Print the tables line by line, as they are measured."""
+    if not given.device:
+        raise InputError(
+            "bench needs --device; comparisons with other libraries are python -m "
+            "experiments.benchmarks"
+        )
+    if importlib.util.find_spec("experiments") is None:
+        raise InputError("the package experiments is not installed: pip install the whole project")
+    device = importlib.import_module("experiments.benchmarks.device")
+    for line in device.run(device.SMALL if given.small else device.LARGE):
+        print(line, flush=True)
