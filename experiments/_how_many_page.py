@@ -30,7 +30,7 @@ LABELS = {
 
 
 def answer(numbers: dict) -> str:
-    """The numbers in words."""
+    """The finding in words; the numbers are in ``answer_tables``, more words in ``details``."""
     modes = {name: top(p) for name, p in numbers["posterior"].items()}
     said = [*numbers["best_bic"].values(), modes[DYNAMIC], modes[UNIFORM],
             *(top(p) for p in numbers["filled"].values())]  # fmt: skip
@@ -38,18 +38,38 @@ def answer(numbers: dict) -> str:
         f"All ways lead to {said[0]} clusters of galaxies" if min(said) == max(said)
         else f"The galaxies do not say: the best numbers run from {min(said)} to {max(said)}"
     )  # fmt: skip
-    bic = " and ".join(
-        f"{k} with {name} variances (BIC {numbers['bic'][name][str(k)]:.1f})"
-        for name, k in numbers["best_bic"].items()
-    )
-    return "\n\n".join([
+    bic = " and ".join(f"{k} with {name} variances" for name, k in numbers["best_bic"].items())
+    return (
         f"{verdict}. BIC takes {bic}. The posterior of K peaks at {modes[DYNAMIC]} "
         f"({chance(numbers['posterior'][DYNAMIC], modes[DYNAMIC])}) when large K are thought "
         f"unlikely beforehand, and at {modes[UNIFORM]} "
-        f"({chance(numbers['posterior'][UNIFORM], modes[UNIFORM])}) when K is uniform.",
-        _published(numbers), _sensitivity(numbers), _filled(numbers), _distances(numbers),
-        _trust(numbers), _latent(numbers["latent"]),
-    ])  # fmt: skip
+        f"({chance(numbers['posterior'][UNIFORM], modes[UNIFORM])}) when K is uniform."
+    )
+
+
+def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
+    """What every way says, a row each."""
+    rows = {
+        f"BIC, {name} variances": {"clusters": k, "by": f"BIC {numbers['bic'][name][str(k)]:.1f}"}
+        for name, k in numbers["best_bic"].items()
+    }
+    for name, posterior in numbers["posterior"].items():
+        rows[f"posterior of K, {LABELS.get(name, name)}"] = {
+            "clusters": top(posterior), "by": chance(posterior, top(posterior))
+        }  # fmt: skip
+    for name, posterior in numbers["filled"].items():
+        rows[f"clusters with rows, {name}"] = {
+            "clusters": top(posterior),
+            "by": f"{chance(posterior, top(posterior))}{rough(numbers, name)}",
+        }
+    said = "The number of clusters of galaxies, by who is asked."
+    return {said: pd.DataFrame(rows).T.rename_axis("way")}
+
+
+def details(numbers: dict) -> str:
+    """Each way in words."""
+    parts = [_published(numbers), _sensitivity(numbers), _distances(numbers), _trust(numbers)]
+    return "\n\n".join([*parts, _latent(numbers["latent"])])
 
 
 def top(posterior: Any) -> int:
@@ -89,15 +109,6 @@ def _sensitivity(numbers: dict) -> str:
         f"{modes[-1]} (mean {mean[-1]:.1f}). The data prefer C0 between {min(likely):g} and "
         f"{max(likely):g} (values on the grid with a posterior probability above 5%)."
     )
-
-
-def _filled(numbers: dict) -> str:
-    """Clusters that have rows."""
-    counts = ", ".join(
-        f"{name} {top(p)} ({chance(p, top(p))}{rough(numbers, name)})"
-        for name, p in numbers["filled"].items()
-    )
-    return f"Clusters that hold a galaxy, which are K or fewer, most probably are: {counts}."
 
 
 def rough(numbers: dict, name: str) -> str:
@@ -180,6 +191,7 @@ def outcome(
         )
     )
     evidence = [
+        Block("In detail", details(numbers)),
         Block("The posterior of K and the prior", "Left: at fixed C0. Right: clusters that have "
               "rows, by every sampler; the number of filled clusters is not K.",
               figures=(sensitivity_picture(numbers),), table=posterior_table(numbers)),
@@ -194,7 +206,8 @@ def outcome(
         "priors, and as published for the second of them."
     )
     return Outcome("how_many", essay, said, numbers,
-                   key_picture(x, lines, numbers), caption, evidence)  # fmt: skip
+                   key_picture(x, lines, numbers), caption, evidence,
+                   tables=answer_tables(numbers))  # fmt: skip
 
 
 def key_picture(x: pd.DataFrame, lines: pd.DataFrame, numbers: dict) -> Figure:

@@ -30,26 +30,43 @@ def flat(tree: xr.DataTree) -> list[np.ndarray]:
 
 
 def answer(numbers: dict) -> str:
-    """The numbers in words."""
+    """The finding in words; the numbers are in ``answer_tables``, more words in ``details``."""
     samplers = numbers["samplers"]
     every = [line for found in samplers.values() for line in found["methods"].values()]
     worst = max(line["rhat_after"] for line in every)
-    all_good, undone = worst <= GOOD, all(line["undone"] for line in every)
-    before = "; ".join(
-        f"{name}: {found['rhat_before']:.2f} (log density: {found['rhat_lp']:.3f})"
-        for name, found in samplers.items()
+    all_good = worst <= GOOD
+    before = max(found["rhat_before"] for found in samplers.values())
+    return (
+        f"{'Yes, by every method' if all_good else 'Not to the last'}: relabelling takes the "
+        f"largest R-hat of a component parameter from {before:.2f} to {worst:.4f}, "
+        f"{'within' if all_good else 'above'} {GOOD}. {_agreed(samplers)} While names differ, an "
+        "average by cluster is of nothing, as the pooled locations show."
     )
-    lost = max(samplers.values(), key=lambda found: found["rhat_before"])
-    first = (
-        f"{'Yes, by every method' if all_good else 'Not to the last'}. The largest R-hat of a "
-        f"component parameter was {before}. After relabelling it is at most {worst:.4f}, "
-        f"{'within' if all_good else 'above'} {GOOD}, and the smallest number of effective draws "
-        f"is {min(line['ess_after'] for line in every):.0f}. {_agreed(samplers)} While names "
-        "differ, an average by cluster is of nothing: the pooled locations are "
-        f"{listed(lost['pooled_before'])} before and {listed(lost['pooled_after'])} after "
-        f"(truth: {listed(numbers['truth'])})."
-    )
-    return "\n\n".join([first, _methods(samplers, undone), _diagnoses(numbers)])
+
+
+def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
+    """R-hat and pooled locations, before and after."""
+    rows = {}
+    for name, found in numbers["samplers"].items():
+        after = found["methods"].values()
+        rows[name] = {
+            "R-hat before": f"{found['rhat_before']:.2f}",
+            "of the log density": f"{found['rhat_lp']:.3f}",
+            "R-hat after, at most": f"{max(line['rhat_after'] for line in after):.4f}",
+            "ESS after, at least": f"{min(line['ess_after'] for line in after):.0f}",
+            "locations before": listed(found["pooled_before"]),
+            "locations after": listed(found["pooled_after"]),
+        }
+    said = f"Over all methods of relabelling; the true locations are {listed(numbers['truth'])}."
+    return {said: pd.DataFrame(rows).T.rename_axis("sampler")}
+
+
+def details(numbers: dict) -> str:
+    """How the methods compare, and what diagnose says."""
+    samplers = numbers["samplers"]
+    every = [line for found in samplers.values() for line in found["methods"].values()]
+    undone = all(line["undone"] for line in every)
+    return "\n\n".join([_methods(samplers, undone), _diagnoses(numbers)])
 
 
 def _agreed(samplers: dict) -> str:
@@ -132,6 +149,7 @@ def outcome(
     """
     first, *others = trees
     evidence = [
+        Block("In detail", details(numbers)),
         Block("Every sampler and method", "Largest R-hat and smallest ESS are over all component "
               "parameters. Seconds are without compilation.", table=repair_table(numbers),
               figures=(rhat_picture(numbers),)),
@@ -154,7 +172,8 @@ def outcome(
         "that agree."
     )
     key = plot_labels(trees[first], repaired[first], "loc")
-    return Outcome("labels", essay, said, numbers, key, caption, evidence)
+    return Outcome("labels", essay, said, numbers, key, caption, evidence,
+                   tables=answer_tables(numbers))  # fmt: skip
 
 
 def diagnosis_blocks(numbers: dict, name: str) -> list[Block]:

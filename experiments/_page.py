@@ -12,12 +12,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from arviz_plots import PlotCollection
 from matplotlib.figure import Figure
 
@@ -35,11 +36,12 @@ class Outcome:
     Attributes:
         name: of the files.
         essay: the module's docstring.
-        answer: paragraphs, computed from the numbers.
+        answer: the finding in a few sentences, computed from the numbers.
         numbers: what the answer rests on.
         key: the picture that says most, shown beside the answer.
         caption: of that picture.
         evidence: the other parts of the page, in order.
+        tables: the numbers that the answer rests on, beneath it: a line of text -> a table.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Outcome:
     key: Picture
     caption: str
     evidence: Sequence[Block] = ()
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -68,16 +71,36 @@ def publish(outcome: Outcome, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     numbers = {"title": outcome.title, "answer": outcome.answer, "caption": outcome.caption,
+               "tables": {text: table_text(table) for text, table in outcome.tables.items()},
                "numbers": plain(outcome.numbers)}  # fmt: skip
     (folder / f"{outcome.name}.json").write_text(
         json.dumps(numbers, indent=1, allow_nan=False) + "\n", encoding="utf-8"
     )
     with house_style():
         (folder / f"{outcome.name}.png").write_bytes(png(outcome.key))
-        answer = Block("The answer", outcome.answer, figures=(outcome.key,),
-                       captions=(outcome.caption,))  # fmt: skip
-        blocks = [answer, *outcome.evidence, *essay_blocks(outcome.essay)]
+        answer = Block("The answer", outcome.answer)
+        tables = [Block("", text, table=table) for text, table in outcome.tables.items()]
+        picture = Block("", figures=(outcome.key,), captions=(outcome.caption,))
+        blocks = [answer, *tables, picture, *outcome.evidence, *essay_blocks(outcome.essay)]
         return write_page(outcome.title, blocks, folder / f"{outcome.name}.html", overwrite=True)
+
+
+def table_text(table: pd.DataFrame) -> str:
+    """A table as lines of text, as a program reads it from the JSON file.
+
+    >>> table_text(pd.DataFrame({"nats": [1.25]}, ["chain"]))
+    ',nats\\nchain,1.25\\n'
+    """
+    return table.to_csv(lineterminator="\n")
+
+
+def percent(share: float, places: int = 0) -> str:
+    """A share as a cell of a table.
+
+    >>> percent(0.256), percent(0.256, 1)
+    ('26%', '25.6%')
+    """
+    return f"{share:.{places}%}"
 
 
 def essay_blocks(essay: str) -> list[Block]:

@@ -224,7 +224,7 @@ def farthest(found: Mapping[str, Any]) -> float:
 
 
 def answer(numbers: dict) -> str:
-    """The numbers in words."""
+    """The finding in words; the numbers are in ``answer_tables``."""
     cases = numbers["cases"]
     right = {name: found for name, found in cases.items() if not found["broken"]}
     broken = {name: found for name, found in cases.items() if found["broken"]}
@@ -237,22 +237,21 @@ def answer(numbers: dict) -> str:
         f"pass{'es' if len(right) == 1 else ''} and {len(caught)} of {len(broken)} broken ones "
         f"{'is' if len(broken) == 1 else 'are'} found out."
     )
-    return "\n\n".join([first, *(_sentence(name, found) for name, found in cases.items())])
+    faults = [
+        f"{name}: {_fault(found['worst'], found['quantities'][found['worst']])}"
+        for name, found in cases.items()
+        if not found["passed"]
+    ]
+    return "\n\n".join([first, *faults])
 
 
-def _sentence(name: str, found: Mapping[str, Any]) -> str:
-    """One sampler's verdict in words."""
-    worst = found["quantities"][found["worst"]]
-    said = "passes" if found["passed"] else "fails"
-    text = (
-        f"{name}: {said}. The smallest of {len(found['quantities'])} p-values is "
-        f"{found['smallest_p']:.2g} ({found['worst']}; below {found['threshold']:.2g} it would "
-        f"fail), the largest distance from uniform {farthest(found):.3f} "
-        f"({found['allowed_distance']:.3f} allowed)."
+def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
+    """One line a sampler."""
+    said = (
+        "A sampler fails where its smallest p-value is below the threshold, which allows for the "
+        "number of quantities. Distances are from the uniform distribution function."
     )
-    if found["passed"]:
-        return text
-    return f"{text} {_fault(found['worst'], worst)}"
+    return {said: verdict_table(numbers)}
 
 
 def _fault(name: str, line: Mapping[str, float]) -> str:
@@ -272,9 +271,9 @@ def _fault(name: str, line: Mapping[str, float]) -> str:
 
 def _outcome(trees: Mapping[str, xr.DataTree], numbers: dict) -> Outcome:
     evidence = [
-        Block("Verdicts", "A sampler passes if its smallest p-value is above the threshold, 0.01 "
-              "divided by the number of quantities. Seconds include compilation.",
-              table=verdict_table(numbers), figures=(p_picture(numbers),),
+        Block("The p-values", "A sampler passes if its smallest p-value is above the threshold, "
+              "0.01 divided by the number of quantities. Seconds include compilation.",
+              figures=(p_picture(numbers),),
               captions=("The p-value of every quantity; ticks are the thresholds.",)),
         Block("How wide the draws are", "How often a central interval of the draws holds the "
               "truth, beyond how often it should. Above zero: too wide. Below: too narrow.",
@@ -286,7 +285,8 @@ def _outcome(trees: Mapping[str, xr.DataTree], numbers: dict) -> Outcome:
         "In the grey band, 99% of the time, stay all lines of a sampler that is right."
     )
     key = panels(trees, numbers, draw_ranks)
-    return Outcome("calibration", __doc__ or "", answer(numbers), numbers, key, caption, evidence)
+    return Outcome("calibration", __doc__ or "", answer(numbers), numbers, key, caption, evidence,
+                   tables=answer_tables(numbers))  # fmt: skip
 
 
 def verdict_table(numbers: dict) -> pd.DataFrame:

@@ -264,27 +264,38 @@ def first_names(size: Size) -> tuple[dict, xr.DataTree]:
 
 
 def answer(numbers: dict) -> str:
-    """The numbers in words."""
+    """The finding in words; the numbers are in ``answer_tables``."""
     rand, cost = numbers["rand"]["kept aside"], numbers["bits"]
-    late, single = numbers["by_position"][CHOSEN], numbers["by_position"]["one chain"]
     true = numbers["clusters"] == numbers["kinds"]
     right = "the number that they were drawn from" if true else f"not the {numbers['kinds']} drawn"
-    hard = f"Hard assignment reaches {rand[HARD]:.2f}, a" if HARD in rand else "A"
-    reached = "" if HARD in rand else "reaches "
     said = (
-        f"BIC chooses {numbers['clusters']} kinds, {right}. Of {numbers['aside']:,} visits that "
-        f"were kept aside the mixture of chains finds the kinds with an adjusted Rand index of "
-        f"{rand[CHOSEN]:.2f}; whoever knew the true chains would reach {rand[TRUTH]:.2f}, for "
-        f"short visits stay doubtful. {hard} mixture that "
-        f"only sees how often each page was visited {reached}{rand[COUNTS]:.2f}: the order of the "
-        "clicks is what tells those who compare from those who read.\n\n"
-        f"A click costs {cost['one chain']:.3f} bits with one chain for everybody, "
-        f"{cost['two clicks back']:.3f} if it looks two clicks back, {cost[CHOSEN]:.3f} with the "
-        f"mixture and {cost[TRUTH]:.3f} with the true chains. The first click costs the mixture "
-        f"{late[0]:.2f} bits and one chain {single[0]:.2f}; the sixth {late[5]:.2f} and "
-        f"{single[5]:.2f}, for by then the mixture has seen whose visit it is."
+        f"BIC chooses {numbers['clusters']} kinds, {right}. The mixture of chains finds the kinds "
+        f"of visits that were kept aside with an adjusted Rand index of {rand[CHOSEN]:.2f}, where "
+        f"the true chains would reach {rand[TRUTH]:.2f} and a mixture that only counts pages "
+        f"{rand[COUNTS]:.2f}: the order of the clicks is what tells those who compare from those "
+        f"who read. A click costs {cost[CHOSEN]:.3f} bits, {cost['one chain']:.3f} with one chain "
+        "for everybody."
     )
     return f"{said}\n\n{names_answer(numbers['names'])}" if "names" in numbers else said
+
+
+def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
+    """What the answer rests on, a row a program."""
+    rand, bits, later = numbers["rand"]["kept aside"], numbers["bits"], numbers["by_position"]
+    rows = {
+        name: {
+            "adjusted Rand index": f"{rand[name]:.2f}" if name in rand else "–",
+            "bits a click": f"{bits[name]:.3f}" if name in bits else "–",
+            "first click": f"{later[name][0]:.2f}" if name in later else "–",
+            "sixth click": f"{later[name][5]:.2f}" if name in later else "–",
+        }
+        for name in dict.fromkeys([*rand, *bits])
+    }
+    said = (
+        f"{numbers['aside']:,} visits that were kept aside. By the sixth click a mixture has seen "
+        "whose visit it is; short visits stay doubtful even to the true chains."
+    )
+    return {said: pd.DataFrame(rows).T.rename_axis("program")}
 
 
 def names_answer(named: dict) -> str:
@@ -329,7 +340,8 @@ def _outcome(
                "itself), large discs pages that are often seen, black rims pages on which visits "
                "begin.")  # fmt: skip
     return Outcome("clickstreams", __doc__ or "", answer(numbers), numbers,
-                   plot_transition_graph(tree), caption, evidence)  # fmt: skip
+                   plot_transition_graph(tree), caption, evidence,
+                   tables=answer_tables(numbers))  # fmt: skip
 
 
 def names_text(named: dict) -> str:

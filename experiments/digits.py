@@ -41,7 +41,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments._page import Outcome, command, publish, stage
+from experiments._page import Outcome, command, percent, publish, stage
 from ppl_models import fit, generate, impute, log_density, predict
 from ppl_models.data import digits
 from ppl_models.plots import PALETTE, house_style, plot_images, plot_prototypes
@@ -193,36 +193,44 @@ def purity(tree: xr.DataTree, train: Pictures, test: Pictures) -> dict[str, floa
 
 
 def answer(numbers: dict) -> str:
-    """The numbers in words."""
-    lower, right = numbers["halves"]["lower half"], numbers["halves"]["right half"]
-    kinds, nats = numbers["kinds"], {int(k): value for k, value in numbers["nats"].items()}
+    """The finding in words; the numbers are in ``answer_tables``."""
+    halves = numbers["halves"].values()
+    kinds, tried = numbers["kinds"], sorted(int(k) for k in numbers["nats"])[1:]
     sure = numbers["gain"] > 3 * numbers["gain_error"]
     verdict = "is far better described" if sure else "is not surely better described"
-    tried = sorted(nats)[1:]
-    more = (
-        " That is the largest number tried and the best: handwriting is not of a few kinds, and "
-        "more of them might describe it better still."
-        if kinds == tried[-1] else f" That was the best of {', '.join(map(str, tried))}."
+    yes = all(half["saved"] > 3 * half["saved_error"] for half in halves)
+    most = (
+        " More kinds might do better still: this is the largest number that was tried."
+        if kinds == tried[-1] else ""
     )  # fmt: skip
-    yes = "Yes" if min(lower["saved"] - 3 * lower["saved_error"],
-                       right["saved"] - 3 * right["saved_error"]) > 0 else "Not surely"  # fmt: skip
     return (
-        f"With {kinds} kinds a picture that the fit has not seen {verdict} than by independent "
-        f"pixels: it costs {nats[kinds]:.2f} nats instead of {nats[1]:.2f}, which is "
-        f"{numbers['gain']:.2f} ± {numbers['gain_error']:.2f} less (one standard error, "
-        f"{numbers['judged']:,} pictures), and {numbers['better_pictures']:.0%} of the pictures "
-        f"gain.{more}\n\n"
-        f"{yes}: an erased lower half costs {lower['nats per pixel, mixture']:.3f} nats a pixel "
-        f"given the upper half, {lower['nats per pixel, product']:.3f} by independent pixels; set "
-        f"to its more probable colour, {lower['right pixels, mixture']:.1%} of the erased pixels "
-        f"are right against {lower['right pixels, product']:.1%}. For the right half: "
-        f"{right['nats per pixel, mixture']:.3f} against {right['nats per pixel, product']:.3f} "
-        f"nats, {right['right pixels, mixture']:.1%} against "
-        f"{right['right pixels, product']:.1%}.\n\n"
-        f"Nobody told the mixture what a digit is, yet naming each kind by the digit that is most "
-        f"frequent in it, the kind alone tells {numbers['told_by_kind']:.0%} of the unseen "
-        f"pictures right."
+        f"{'Yes' if yes else 'Not surely'}: a mixture of {kinds} kinds fills in erased halves of "
+        f"unseen pictures {'better' if yes else 'no better'} than independent pixels do. A whole "
+        f"picture {verdict} too, by {numbers['gain']:.2f} ± {numbers['gain_error']:.2f} nats, and "
+        f"{numbers['better_pictures']:.0%} of the pictures gain.{most}\n\n"
+        f"Nobody told the mixture what a digit is: naming each kind by its most frequent digit "
+        f"tells {numbers['told_by_kind']:.0%} of the unseen pictures right."
     )
+
+
+def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
+    """What the answer rests on: the mixture beside independent pixels."""
+    nats, kinds = {int(k): value for k, value in numbers["nats"].items()}, numbers["kinds"]
+    rows = {"nats a picture": {"mixture": f"{nats[kinds]:.2f}", "independent": f"{nats[1]:.2f}"}}
+    for name, half in numbers["halves"].items():
+        rows[f"{name}: nats a pixel"] = {
+            "mixture": f"{half['nats per pixel, mixture']:.3f}",
+            "independent": f"{half['nats per pixel, product']:.3f}",
+        }
+        rows[f"{name}: right pixels"] = {
+            "mixture": percent(half["right pixels, mixture"], 1),
+            "independent": percent(half["right pixels, product"], 1),
+        }
+    said = (
+        f"{numbers['judged']:,} unseen pictures, and their halves given the other half. A pixel is "
+        f"right at its more probable colour. Numbers of kinds tried: {', '.join(map(str, nats))}."
+    )
+    return {said: pd.DataFrame(rows).T.rename_axis("what")}
 
 
 def half_sheet(
@@ -295,7 +303,8 @@ def _outcome(
     caption = ("Unseen pictures without their lower half (outlined), filled in: the mean of "
                f"{size.fillings} fillings, three of them, and what was erased.")  # fmt: skip
     return Outcome("digits", __doc__ or "", answer(numbers), numbers, pictures[0], caption,
-                   evidence)  # fmt: skip
+                   evidence,
+                   tables=answer_tables(numbers))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -229,39 +229,33 @@ def judged(drawn: np.ndarray, true: np.ndarray, masked: pd.Series) -> dict[str, 
 
 
 def answer(numbers: dict) -> str:
-    """The numbers in words."""
-    table, best = numbers["table"], numbers["best"]
-    of = {name: {int(m): v for m, v in column.items()} for name, column in table.items()}
-    reached = max(of["−log-likelihood"][m] - of["published"][m] for m in of["published"])
-    hidden, ahead, states = numbers["hidden"], numbers["forecast"], numbers["states"]
+    """The finding in words; the numbers are in ``answer_tables``."""
+    of = {name: {int(m): v for m, v in column.items()} for name, column in numbers["table"].items()}
+    best, hidden, ahead = numbers["best"], numbers["hidden"], numbers["forecast"]
     predicted = max(of["hidden years"], key=lambda m: of["hidden years"][m])
-    gain = of["hidden years"][best] - of["hidden years"][1]
-    rates = ", ".join(
-        f"{rate:.1f} (90% interval {low:.1f} to {high:.1f})"
-        for rate, low, high in zip(
-            states["earthquakes a year"], states["5%"], states["95%"], strict=True
-        )
-    )
-    lasts = ", ".join(f"{years:.0f}" for years in states["years it lasts (median)"])
-    bic = ", ".join(f"{m}: {value:.1f}" for m, value in of["BIC"].items())
+    agree = "so do the years that were hidden" if predicted == best else (
+        f"the years that were hidden are predicted best by {predicted}")  # fmt: skip
     return (
-        f"Counts have mean {numbers['mean']:.1f} and variance {numbers['variance']:.1f}: years are "
-        f"not alike. BIC chooses {best} states ({bic}). Of the numbers of states compared, "
-        f"{predicted} predicted the {hidden['years']} hidden years best, and {best} states gave "
-        f"them {gain:.1f} more log density than independent years would. Maximum likelihood is "
-        f"within {max(reached, 0):.4f} of the published values, or above them.\n\n"
-        f"The states' rates are {rates} earthquakes a year, and they last about {lasts} years at a "
-        f"time. {numbers['agreement']['sure']:.0%} of the years are at least 90% sure of their "
-        f"state; the single best path has {numbers['agreement']['best_path']:.0%} of the years in "
-        "the state that is most probable for them by themselves.\n\n"
-        f"Counts of hidden years were filled in with a mean error of {hidden['error']:.1f}, where "
-        f"the mean of the years shown errs by {hidden['error_of_the_mean']:.1f}; 90% intervals, "
-        f"{hidden['width']:.0f} counts wide on average, held {hidden['covered']:.0%} of them.\n\n"
-        f"After 2006 the fit expects {ahead['mean'][0]:.1f} earthquakes in the first year (90% "
-        f"interval {ahead['low'][0]:.0f} to {ahead['high'][0]:.0f}) and {ahead['mean'][-1]:.1f} "
-        f"({ahead['low'][-1]:.0f} to {ahead['high'][-1]:.0f}) {len(ahead['mean'])} years on: what "
-        "is known of the last state fades, and the forecast goes to the long-run mean."
+        f"Years are not alike: their counts have mean {numbers['mean']:.1f} and variance "
+        f"{numbers['variance']:.1f}. BIC chooses {best} states, and {agree}. "
+        f"{numbers['agreement']['sure']:.0%} of the years are at least 90% sure of their state.\n\n"
+        f"Hidden counts were filled in with a mean error of {hidden['error']:.1f} (the mean of the "
+        f"years shown: {hidden['error_of_the_mean']:.1f}), and 90% intervals held "
+        f"{hidden['covered']:.0%} of them. The forecast begins at {ahead['mean'][0]:.1f} "
+        f"earthquakes and goes to the long-run mean, {ahead['mean'][-1]:.1f} after "
+        f"{len(ahead['mean'])} years."
     )
+
+
+def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
+    """The numbers of states compared."""
+    table = {name: {int(m): v for m, v in column.items()}
+             for name, column in numbers["table"].items()}  # fmt: skip
+    compared = pd.DataFrame(table).rename_axis("states")
+    return {
+        "Numbers of states. Lower AIC and BIC are better, and so is a higher log density of the "
+        "hidden years; published values are maxima found by others.": compared,
+    }
 
 
 def _outcome(
@@ -276,8 +270,6 @@ def _outcome(
 ) -> Outcome:
     key = plot_state_paths(tree, labels=list(counts.index), probabilities=shares)
     evidence = [
-        Block("How many states", "Lower AIC and BIC are better, and so is a higher log density of "
-              "the hidden years. Published values are maxima found by others.", table=table),
         Block("The states", table=state_table(tree, shares)),
         Block("Years that were hidden", "Each hidden year knows its neighbours, and nothing else.",
               figures=(hidden_picture(counts, years, inside),),
@@ -288,7 +280,8 @@ def _outcome(
     ]  # fmt: skip
     caption = ("Yearly counts in the colours of their most probable state, the states' rates with "
                "94% intervals, and how probable each state was.")  # fmt: skip
-    return Outcome("earthquakes", __doc__ or "", answer(numbers), numbers, key, caption, evidence)
+    return Outcome("earthquakes", __doc__ or "", answer(numbers), numbers, key, caption, evidence,
+                   tables=answer_tables(numbers))  # fmt: skip
 
 
 def hidden_picture(counts: pd.Series, years: np.ndarray, drawn: np.ndarray) -> Figure:

@@ -78,6 +78,7 @@ from experiments._how_many_numbers import (
     latent,
 )
 from experiments._how_many_page import answer, outcome
+from experiments._how_many_page import answer_tables as answer_tables
 from experiments._page import command, publish, stage
 from ppl_models import choose_clusters, fit
 from ppl_models.data import galaxies, latent_classes

@@ -47,7 +47,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from experiments._page import Outcome, command, publish, stage
+from experiments._page import Outcome, command, percent, publish, stage
 from experiments.digits import HALVES, Pictures, erased, split, standard_error
 from ppl_models import fit, generate, impute, log_density
 from ppl_models.plots import plot_images
@@ -186,30 +186,44 @@ def right_digit(filled: np.ndarray, train: Pictures, test: Pictures) -> float:
 
 
 def answer(numbers: dict) -> str:
-    """The numbers in words."""
-    best, nats, error = numbers["best"], numbers["nats"], numbers["nats_error"]
+    """The finding in words; the numbers are in ``answer_tables``."""
+    best, told = numbers["best"], numbers["right_digit"]
     sure = abs(numbers["gain"]) > 3 * numbers["gain_error"]
     better = "better" if numbers["gain"] > 0 else "worse"
     verdict = f"surely {better}" if sure else "not surely better or worse"
-    told, whole = numbers["right_digit"], numbers["right_digit_whole"]
-    order = sorted(nats, key=lambda name: nats[name])
-    ladder = ", ".join(f"{name} {nats[name]:.2f} ± {error[name]:.2f}" for name in order)
     return (
-        f"Nats per unseen picture, fewest first: {ladder} (the mixture has {numbers['kinds']} "
-        f"kinds; {numbers['fitted']:,} pictures fitted, {numbers['judged']:,} judged). The best "
-        f"scan, {best}, is {verdict} than the mixture: {numbers['gain']:.2f} ± "
-        f"{numbers['gain_error']:.2f} nats a picture.\n\n"
-        f"With its lower half drawn by {best} given the upper half, a picture is nearest to a "
-        f"fitted one of the right digit in {told[best]:.0%} of the cases, with the mixture in "
-        f"{told[MIXTURE]:.0%}; with the true lower half in {whole:.0%}. (Many upper halves fit "
-        f"several digits, so that even a perfect completion would not reach that.)\n\n"
-        f"A picture that {best} draws differs from the nearest fitted one in "
-        f"{numbers['distance'][best]:.1f} pixels on average, one that the mixture draws in "
-        f"{numbers['distance'][MIXTURE]:.1f}, a real unseen one in {numbers['distance_real']:.1f}. "
-        f"Exact copies of fitted pictures are {numbers['copied'][best]:.1%} of {best}'s, "
-        f"{numbers['copied'][MIXTURE]:.1%} of the mixture's and {numbers['copied_real']:.1%} of "
-        "the real ones."
+        f"The best of the networks, {best}, describes unseen pictures {verdict} than the mixture, "
+        f"by {numbers['gain']:.2f} ± {numbers['gain_error']:.2f} nats a picture. Given the upper "
+        f"half of a picture, it draws a lower half that makes the right digit in "
+        f"{told[best]:.0%} of the cases, the mixture in {told[MIXTURE]:.0%}; what it draws is as "
+        "far from the pictures that were fitted as the table says, so that it can be seen whether "
+        "it copies."
     )
+
+
+def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
+    """What the answer rests on, a row a program."""
+    nats, error = numbers["nats"], numbers["nats_error"]
+    rows = {
+        name: {
+            "nats a picture": f"{nats[name]:.2f} ± {error[name]:.2f}",
+            "right digit, lower half drawn": percent(numbers["right_digit"][name]),
+            "pixels to the nearest fitted": f"{numbers['distance'][name]:.1f}",
+            "exact copies": percent(numbers["copied"][name], 1),
+        }
+        for name in sorted(nats, key=nats.__getitem__)
+    }
+    rows["real pictures"] = {
+        "right digit, lower half drawn": percent(numbers["right_digit_whole"]),
+        "pixels to the nearest fitted": f"{numbers['distance_real']:.1f}",
+        "exact copies": percent(numbers["copied_real"], 1),
+    }
+    said = (
+        f"{numbers['fitted']:,} pictures were fitted and {numbers['judged']:,} judged; the mixture "
+        f"has {numbers['kinds']} kinds. Many upper halves fit several digits: not even a perfect "
+        "completion would reach the share of real pictures."
+    )
+    return {said: pd.DataFrame(rows).T.rename_axis("program")}
 
 
 def completion_sheet(filled: np.ndarray, test: Pictures) -> Any:
@@ -249,7 +263,8 @@ def _outcome(
     caption = (f"Unseen pictures whose lower half (outlined) was drawn by {best} given the upper "
                "half, four times, and the truth.")  # fmt: skip
     return Outcome("images", __doc__ or "", answer(numbers), numbers,
-                   completion_sheet(sheets[best], test), caption, evidence)  # fmt: skip
+                   completion_sheet(sheets[best], test), caption, evidence,
+                   tables=answer_tables(numbers))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 
-from experiments._page import Outcome, command, publish, stage
+from experiments._page import Outcome, command, percent, publish, stage
 from ppl_models import fit
 from ppl_models.data import old_faithful
 from ppl_models.plots import PALETTE, cluster_colors, house_style, plot_path
@@ -218,32 +218,46 @@ def gather(
 
 
 def answer(numbers: dict) -> str:
-    """The numbers in words."""
+    """The finding in words; the numbers are in ``answer_tables``."""
     excess = numbers["J_coldest"] / numbers["J_kmeans"] - 1
     yes = abs(excess) < 1e-3 and numbers["centres_off_coldest"] < 1e-2
     came = "walks to k-means" if yes else "had not come to k-means where the path ended"
+    theory = numbers["hottest_split"] <= numbers["critical"] <= numbers["coldest_single"]
     bound = (
         "J stayed within the bound all the way" if numbers["within_bound"]
         else "at some scales J lay above the bound, so that EM missed the best centres there"
     )  # fmt: skip
-    splits = ", ".join(f"{s['centres']} at σ ≤ {s['scale']:.3g}" for s in numbers["splits"])
-    theory = numbers["hottest_split"] <= numbers["critical"] <= numbers["coldest_single"]
     return (
-        f"EM's answer {came}: at σ = {numbers['coldest']:.3g} (in standard deviations of the "
-        f"data) J is {numbers['J_coldest']:.6f}, the best of k-means {numbers['J_kmeans']:.6f} "
-        f"(scikit-learn: {numbers['J_scikit_learn']:.6f}), and no centre is more than "
-        f"{numbers['centres_off_coldest']:.1e} away from its own of k-means; "
-        f"{numbers['certain_coldest']:.0%} of the rows are assigned with more than 99%. {bound}."
-        "\n\n"
-        f"The way down goes in steps. While σ is large the {numbers['clusters']} "
-        f"centres are one, the mean. The theory lets the first split happen at σ = "
-        f"{numbers['critical']:.3f}; on the path the centre was whole at "
-        f"{numbers['coldest_single']:.3f} and split at {numbers['hottest_split']:.3f}, "
-        f"{'as it should' if theory else 'which contradicts it'}. Distinct centres: {splits}.\n\n"
+        f"EM's answer {came}: at σ = {numbers['coldest']:.3g} (in standard deviations of the data) "
+        f"no centre is more than {numbers['centres_off_coldest']:.1e} away from its own of "
+        f"k-means, and {bound}. The {numbers['clusters']} centres begin as one and split in steps, "
+        f"the first at σ = {numbers['hottest_split']:.3f}, "
+        f"{'as theory wants' if theory else 'which contradicts theory'} "
+        f"({numbers['critical']:.3f}).\n\n"
         "So the scale decides how many clusters a mixture sees, whatever K is, and k-means is the "
         "end of that road at which every centre is used and every row is sure of itself, however "
         "little the data say about it."
     )
+
+
+def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
+    """What the answer rests on: J of three programs, and where centres split."""
+    sums = pd.DataFrame(
+        {
+            "J": [f"{numbers[f'J_{name}']:.6f}" for name in ("coldest", "kmeans", "scikit_learn")],
+        },
+        index=pd.Index(["EM at the smallest σ", "k-means", "scikit-learn"], name="method"),
+    )
+    splits = pd.DataFrame(
+        [{"distinct centres": s["centres"], "σ at most": f"{s['scale']:.3g}"}
+         for s in numbers["splits"]]
+    )  # fmt: skip
+    certain = percent(numbers["certain_coldest"])
+    return {
+        f"J, the sum of squared distances. At the smallest σ {certain} of the rows are assigned "
+        "with a probability of more than 99%.": sums,
+        f"Where centres split; at σ = {numbers['coldest_single']:.3f} there was one.": splits,
+    }
 
 
 def _outcome(
@@ -264,7 +278,8 @@ def _outcome(
         "EM's centres are, from the mean (ring) as σ falls to k-means (cross)."
     )
     return Outcome("kmeans_limit", __doc__ or "", answer(numbers), numbers,
-                   path_picture(table, steps, limit, x, numbers), caption, evidence)  # fmt: skip
+                   path_picture(table, steps, limit, x, numbers), caption, evidence,
+                   tables=answer_tables(numbers))  # fmt: skip
 
 
 def path_picture(

@@ -60,6 +60,7 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from experiments._labels_page import CLUSTERS, METHODS, answer, flat, outcome
+from experiments._labels_page import answer_tables as answer_tables
 from experiments._page import command, publish, stage
 from ppl_models import diagnose, fit, relabel, unrelabel
 from ppl_models.models.gaussian_mixture import gaussian_mixture

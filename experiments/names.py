@@ -50,7 +50,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from experiments import _names_ladder as ladder
-from experiments._page import Outcome, command, publish, stage
+from experiments._page import Outcome, command, percent, publish, stage
 from ppl_models import fit, generate, log_density
 from ppl_models.data import decode, first_names
 from ppl_models.plots import PALETTE, house_style, plot_predictive, plot_transitions
@@ -248,34 +248,46 @@ def lengths(test: list[str], invented: list[str]) -> dict[str, float]:
 
 
 def answer(numbers: dict) -> str:
-    """The numbers in words."""
+    """The finding in words; the numbers are in ``answer_tables``."""
     bits, length = numbers["bits_per_letter"], numbers["length"]
-    chain, alone = bits["Markov chain"], bits["independent letters"]
-    nats = numbers["nats_per_transition"]["Markov chain"]
+    saved = 1 - bits["Markov chain"] / bits["independent letters"]
     verdict = "wider than" if length["made_sd"] > 1.1 * length["real_sd"] else "about as wide as"
     return (
-        f"A letter of a name that the fit has not seen costs {chain:.2f} bits when the letter "
-        f"before it is known, {alone:.2f} when it is not, and "
-        f"{bits['all letters alike']:.2f} if all letters were alike: looking one letter back saves "
-        f"{1 - chain / alone:.0%}. In the unit of language models that is {nats:.3f} nats per "
-        f"transition ({numbers['test']:,} names kept aside, {numbers['train']:,} fitted).\n\n"
-        f"Of {numbers['generated']:,} generated names {numbers['generated_fitted']:.1%} are names "
-        f"that were fitted and {numbers['generated_kept_aside']:.1%} are real names that were kept "
-        "aside; the others nobody in the list was given: "
-        f"{', '.join(numbers['examples'][:8])}.\n\n"
-        f"What the chain gets wrong is length: {length['made_mean']:.1f} letters on average "
-        f"(standard deviation {length['made_sd']:.1f}) against {length['real_mean']:.1f} "
-        f"({length['real_sd']:.1f}), so that its distribution is {verdict} that of real names. "
-        f"{length['made_two_or_less']:.0%} of its names have one or two letters, of the real ones "
-        f"{length['real_two_or_less']:.1%}; ten or more have {length['made_ten_or_more']:.0%} and "
-        f"{length['real_ten_or_more']:.1%}. The last letter is not all that matters.\n\n"
+        f"Looking one letter back saves {saved:.0%} of the bits that a letter of an unseen name "
+        f"costs. Generated names sound like names ({', '.join(numbers['examples'][:8])}), and "
+        f"{numbers['generated_kept_aside']:.1%} of them are real names that were kept aside. What "
+        f"the chain gets wrong is length, whose distribution is {verdict} that of real names: the "
+        "last letter is not all that matters.\n\n"
         f"The draws agree with the closed form: of {numbers['probabilities']} posterior means the "
-        f"worst is {numbers['largest_standardised']:.1f} standard errors off "
-        f"({numbers['largest_deviation']:.1e}), the mean square is "
-        f"{numbers['mean_square_standardised']:.2f} where 1 is expected; the nats per transition "
-        f"by the closed form are {numbers['closed_form_nats']:.4f}, by the draws {nats:.4f}."
+        f"worst is {numbers['largest_standardised']:.1f} standard errors off, and the mean square "
+        f"is {numbers['mean_square_standardised']:.2f} where 1 is expected."
         + ladder_answer(numbers)
     )
+
+
+def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
+    """What the answer rests on: bits of a letter, and lengths."""
+    length = numbers["length"]
+    both = ("made", "real")
+    shown = {
+        "letters on average": [f"{length[f'{who}_mean']:.1f}" for who in both],
+        "standard deviation": [f"{length[f'{who}_sd']:.1f}" for who in both],
+        "one or two letters": [
+            percent(length[f"{who}_two_or_less"], 1) for who in ("made", "real")
+        ],
+        "ten or more": [percent(length[f"{who}_ten_or_more"], 1) for who in both],
+    }
+    bits = pd.DataFrame({"bits": {n: f"{v:.2f}" for n, v in numbers["bits_per_letter"].items()}})
+    nats = numbers["nats_per_transition"]["Markov chain"]
+    return {
+        f"What a letter of an unseen name costs; {numbers['train']:,} names fitted, "
+        f"{numbers['test']:,} kept aside. The chain's cost is {nats:.3f} nats per transition, by "
+        f"the closed form {numbers['closed_form_nats']:.4f}.": bits.rename_axis("program"),
+        f"{numbers['generated']:,} generated names, of which {numbers['generated_fitted']:.1%} are "
+        "names that were fitted, beside the real ones.": pd.DataFrame(
+            shown, index=["generated", "real"]
+        ),
+    }
 
 
 def ladder_answer(numbers: dict) -> str:
@@ -334,7 +346,8 @@ def _outcome(
         ]
     caption = "Posterior mean of the transitions: rows are the letter before, <start> the first."
     return Outcome("names", __doc__ or "", answer(numbers), numbers, plot_transitions(tree),
-                   caption, evidence)  # fmt: skip
+                   caption, evidence,
+                   tables=answer_tables(numbers))  # fmt: skip
 
 
 def length_picture(real: list[str], made: list[str]) -> Figure:

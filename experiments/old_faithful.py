@@ -226,9 +226,9 @@ def gather(table: pd.DataFrame, posterior: pd.DataFrame) -> dict:
 
 
 def answer(numbers: dict) -> str:
-    """The numbers in words."""
+    """The finding in words; the numbers are in ``answer_tables``, more words in ``details``."""
     bic, icl, loo = (numbers[f"best_{name}"] for name in ("bic", "icl", "loo"))
-    em, posterior = numbers["em"], numbers["loo"]
+    posterior = numbers["loo"]
     near = within_error(posterior, loo)
     three = {n: line for n, line in posterior.items() if n.startswith("3")}
     modes = " and ".join(f"{line['two modes']:.0%} ({name})" for name, line in three.items())
@@ -240,13 +240,33 @@ def answer(numbers: dict) -> str:
         else "Two regimes; BIC wants three ellipses to describe them, LOO does not insist"
         if open_still else "Two regimes, described by three ellipses"
     )  # fmt: skip
+    return (
+        f"{verdict}. BIC favours {bic} clusters, but ICL, which charges for rows that could be in "
+        f"either of two clusters, favours {icl}. Of the posteriors with three components, the "
+        f"density has only two bumps with a probability of {modes}: the third component mends the "
+        "shape of a bump and is not a regime of its own."
+    )
+
+
+def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
+    """BIC and ICL in mclust's sign, of EM; LOO, of the posteriors."""
+    rows = {
+        name: {"BIC": f"{line['bic']:.1f}", "ICL": f"{line['icl']:.1f}"}
+        for name, line in numbers["em"].items()
+    }
+    for name, line in numbers["loo"].items():
+        gap = f"{abs(line['elpd_diff']):.1f} ± {line['dse']:.1f} lower"
+        rows.setdefault(name, {"BIC": "–", "ICL": "–"})
+        rows[name]["LOO"] = "best" if name == numbers["best_loo"] else gap
+    table = pd.DataFrame(rows).T.fillna("–").rename_axis("clusters")
+    return {"By number of clusters and covariance; larger is better, as in mclust.": table}
+
+
+def details(numbers: dict) -> str:
+    """The ranking, the chains and the numbers of others, in words."""
+    posterior, loo = numbers["loo"], numbers["best_loo"]
     parts = [
-        f"{verdict}. BIC favours {bic} clusters ({em[bic]['bic']:.1f} in mclust's sign), but ICL, "
-        f"which charges for rows that could be in either of two clusters, favours {icl} "
-        f"({em[icl]['icl']:.1f} against {em[bic]['icl']:.1f}). Of the posteriors with three "
-        f"components, the density has only two bumps with a probability of {modes}: the third "
-        "component mends the shape of a bump and is not a regime of its own.",
-        _ranking(posterior, loo, near),
+        _ranking(posterior, loo, within_error(posterior, loo)),
         _trust(posterior),
         _against_others(numbers) + _printed(numbers) + ".",
     ]
@@ -334,6 +354,7 @@ def _outcome(
     names = tuple(f"{label(kind)} clusters; thin lines are draws." for kind in rivals)
     shown = table[table["bic"] > table["bic"].max() - 100].reset_index()
     evidence = [
+        Block("In detail", details(numbers)),
         Block("How many components: BIC and ICL", "Larger is better, as mclust has it. `by others` "
               "is the log-likelihood that mclust printed (EEE with three components) or that an "
               "independent program found; `modes` are the bumps of the fitted density. What is "
@@ -354,7 +375,8 @@ def _outcome(
     caption = (f"{label(key)} clusters by NUTS: the ellipses of 40 draws (50% and 95% of each "
                "cluster) over the eruptions.")  # fmt: skip
     return Outcome("old_faithful", __doc__ or "", answer(numbers), numbers,
-                   plot_clusters(sampled[key], draws=40), caption, evidence)  # fmt: skip
+                   plot_clusters(sampled[key], draws=40), caption, evidence,
+                   tables=answer_tables(numbers))  # fmt: skip
 
 
 def _compared(posterior: pd.DataFrame) -> pd.DataFrame:

@@ -219,38 +219,47 @@ def invented(tree: xr.DataTree, count: int) -> list[list[str]]:
 
 
 def answer(numbers: dict) -> str:
-    """The numbers in words."""
-    perplexity, orders = numbers["perplexity"], numbers["orders"]
+    """The finding in words; the numbers are in ``answer_tables``."""
+    orders = numbers["orders"]
     first, last = str(orders[0]), str(orders[-1])
-    table = {n: {str(k): v for k, v in by.items()} for n, by in perplexity.items()}
-    ours, dirichlet = table[PITMAN_YOR], table[DIRICHLET]
-    peer = table[MODIFIED]
+    table = {n: {str(k): v for k, v in by.items()} for n, by in numbers["perplexity"].items()}
+    ours, peer = table[PITMAN_YOR], table[MODIFIED]
     gap = 1 - ours[last] / peer[last]
     relation = "lower" if gap > 0 else "higher"
     better = sum(ours[str(k)] <= peer[str(k)] for k in orders)
-    discount = list(numbers["discount"])
     return (
         f"Looking {orders[-1] - 1} words back instead of {orders[0] - 1} takes the perplexity of "
-        f"unseen sentences from {ours[first]:.1f} to {ours[last]:.1f} (blind guessing: "
-        f"{numbers['vocabulary'] + 1:,}). At order {last} the hierarchical Pitman-Yor process has "
-        f"{ours[last]:.2f}, modified Kneser-Ney {peer[last]:.2f}, interpolated Kneser-Ney "
-        f"{table[KNESER_NEY][last]:.2f} and the hierarchical Dirichlet process "
-        f"{dirichlet[last]:.2f}: the first is {abs(gap):.1%} {relation} than the second, and no "
-        f"higher at {better} of {len(orders)} orders.\n\n"
-        f"What matters is the discount. Held at zero, it costs "
-        f"{dirichlet[last] / ours[last] - 1:.1%}; drawn, it is "
-        f"{', '.join(f'{d:.2f}' for d in discount)} for contexts of 0 to {len(discount) - 1} "
-        "words: most of what a context will be followed by has not followed it yet.\n\n"
-        f"{numbers['train']:,} sentences ({numbers['train_words']:,} words with ends) were fitted "
-        f"and {numbers['test']:,} ({numbers['test_words']:,}) kept aside; {numbers['unknown']:.1%} "
-        "of the words of the latter are unknown."
+        f"unseen sentences from {ours[first]:.1f} to {ours[last]:.1f}. At order {last} the "
+        f"perplexity of the hierarchical Pitman-Yor process is {abs(gap):.1%} {relation} than "
+        f"that of modified Kneser-Ney smoothing, and no higher at {better} of {len(orders)} "
+        f"orders. What matters is the discount: held at zero, it costs "
+        f"{table[DIRICHLET][last] / ours[last] - 1:.1%}, for most of what a context will be "
+        "followed by has not followed it yet."
     )
+
+
+def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
+    """Perplexities by program and order, and the discounts."""
+    orders = [str(k) for k in numbers["orders"]]
+    rows = {
+        name: {f"order {k}": f"{({str(o): v for o, v in by.items()})[k]:.2f}" for k in orders}
+        for name, by in numbers["perplexity"].items()
+    }
+    discounts = {f"{k} words": f"{d:.2f}" for k, d in enumerate(numbers["discount"])}
+    return {
+        f"Perplexity of {numbers['test']:,} unseen sentences ({numbers['test_words']:,} words with "
+        f"ends, {numbers['unknown']:.1%} of them unknown), fitted to {numbers['train']:,} "
+        f"({numbers['train_words']:,} words). Blind guessing has {numbers['vocabulary'] + 1:,}.":
+            pd.DataFrame(rows).T.rename_axis("program"),
+        "The discount of contexts, by their length.": pd.DataFrame(
+            {"discount": discounts}
+        ).rename_axis("context"),
+    }  # fmt: skip
 
 
 def _outcome(table: pd.DataFrame, numbers: dict, made: dict[str, list[list[str]]]) -> Outcome:
     longest = max(numbers["orders"])
     evidence = [
-        Block("Perplexity of sentences kept aside", table=table.round(2)),
         Block(
             f"Sentences of their own making, order {longest}",
             "\n\n".join(
@@ -268,7 +277,8 @@ def _outcome(table: pd.DataFrame, numbers: dict, made: dict[str, list[list[str]]
     ]
     caption = "Perplexity of unseen sentences by how many words, the guessed one included, count."
     return Outcome("words", __doc__ or "", answer(numbers), numbers, ladder_picture(table),
-                   caption, evidence)  # fmt: skip
+                   caption, evidence,
+                   tables=answer_tables(numbers))  # fmt: skip
 
 
 def sentence_text(sentence: list[str]) -> str:

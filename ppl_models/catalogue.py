@@ -95,14 +95,14 @@ def program_name(function: Callable) -> str:
 
 def _from_module(module: str, function: str, given: str) -> Callable:
     try:
-        found: Any = importlib.import_module(module)
+        loaded: Any = importlib.import_module(module)
         for part in function.split("."):
-            found = getattr(found, part)
+            loaded = getattr(loaded, part)
     except (ImportError, AttributeError) as error:
         raise InputError(
             f"the program {given!r} cannot be imported ({error}): give program=, the function"
         ) from error
-    return found
+    return loaded
 
 
 def _from_file(path: Path, function: str) -> Callable:
@@ -122,8 +122,8 @@ def _from_file(path: Path, function: str) -> Callable:
                 f"{path} could not be read as Python: {type(error).__name__}: {error}"
             ) from error
         _from_files[key] = module
-    found = getattr(_from_files[key], function, None)
-    if not callable(found):
+    loaded = getattr(_from_files[key], function, None)
+    if not callable(loaded):
         raise InputError(f"{path} has no function {function!r}")
-    found.__program_file__ = str(path)
-    return found
+    loaded.__program_file__ = str(path)
+    return loaded

@@ -49,15 +49,15 @@ def variants(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     ]
     parameters = inspect.signature(function).parameters
     clusters: dict[str, Any] = {n: 2 for n in ("clusters", "states") if n in parameters}
-    found = [
+    pairs = [
         (n, choice)
         for n, p in parameters.items()
         for choice in choices
         if isinstance(p.default, str) and p.default in choice
     ]
-    if not found:
+    if not pairs:
         yield name, clusters
-    for argument, choice in found:
+    for argument, choice in pairs:
         for value in choice:
             yield f"{name}, {value}", {**clusters, argument: value}
 
@@ -84,14 +84,14 @@ def unmet_needs(
 
     function = catalogue.program(program)
     kinds = data_parameters(function)
-    found: list[str | None] = []
+    unmet: list[str | None] = []
     with scope("float64"):
         observed = read_data(function, {n: TINY[kind.__name__] for n, kind in kinds.items()})
         problem = Problem(*read_program(function, observed, arguments, {}, "float64"))
         for method in methods:
             capability = lacking(problem, declaration(method).needs)
-            found.append(None if capability is None else capability.name)
-    return found
+            unmet.append(None if capability is None else capability.name)
+    return unmet
 
 
 def models_by_methods() -> str:

@@ -74,7 +74,7 @@ def fit(given: argparse.Namespace) -> None:
 
 
 def report(given: argparse.Namespace) -> None:
-    """Write the page of a fit.
+    """Write the HTML report of a fit.
 
     Args:
         given: options of ``ppl-models report``.
@@ -97,7 +97,7 @@ def report(given: argparse.Namespace) -> None:
 
 
 def generate(given: argparse.Namespace) -> None:
-    """Write new rows as they could have been read.
+    """Write rows, sequences or graphs drawn from the posterior predictive distribution.
 
     Args:
         given: options of ``ppl-models generate``.

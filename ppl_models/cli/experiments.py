@@ -15,8 +15,8 @@ from ppl_models.errors import InputError
 
 def folder() -> Path | None:
     """The folder of the package ``experiments``, found without importing it."""
-    found = importlib.util.find_spec("experiments")
-    places = list(found.submodule_search_locations or []) if found else []
+    spec = importlib.util.find_spec("experiments")
+    places = list(spec.submodule_search_locations or []) if spec else []
     return Path(places[0]) if places else None
 
 

@@ -50,12 +50,15 @@ def arguments_of(name: str) -> str:
     ):
         if name in names:
             source = (catalogue.PACKAGE / kind / f"{name}.py").read_text(encoding="utf-8")
-            found = [
+            functions = [
                 n
                 for n in ast.parse(source).body
                 if isinstance(n, ast.FunctionDef) and n.name == name
             ]
-            lines = [f"{name}: {catalogue.summary(kind, name)}", *map(_shown, _options(found[0]))]
+            lines = [
+                f"{name}: {catalogue.summary(kind, name)}",
+                *map(_shown, _options(functions[0])),
+            ]
             return "\n".join(lines)
     known = ", ".join([*catalogue.model_names(), *catalogue.method_names()])
     raise InputError(f"there is no program or method {name!r}: choose one of {known}")

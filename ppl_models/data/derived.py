@@ -33,12 +33,12 @@ def derived_arguments(function: Callable) -> dict[str, FromData]:
     >>> derived_arguments(markov_chain)
     {}
     """
-    found = {}
+    marked = {}
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
         for mark in get_args(parameter.annotation)[1:]:
             if isinstance(mark, FromData):
-                found[name] = mark
-    return found
+                marked[name] = mark
+    return marked
 
 
 def derive(
@@ -52,9 +52,9 @@ def derive(
         arguments: the program's other arguments; its defaults stand in for those not given.
     """
     defaults = {n: p.default for n, p in inspect.signature(function).parameters.items()}
-    found = {}
+    derived = {}
     for name, mark in derived_arguments(function).items():
         wanted = set(inspect.signature(mark.make).parameters)
         given = {n: v for n, v in {**defaults, **arguments}.items() if n in wanted}
-        found[name] = mark.make(**{**given, **{n: v for n, v in data.items() if n in wanted}})
-    return found
+        derived[name] = mark.make(**{**given, **{n: v for n, v in data.items() if n in wanted}})
+    return derived

@@ -1,4 +1,4 @@
-"""Posteriors of one parameter given everything else: a mode for EM, a draw for Gibbs.
+"""Full conditionals of one parameter: the mode for EM, a draw for Gibbs sampling.
 
 Each is the conjugate family written with the hyper-parameters that data have been added to. Flat
 priors are the limits in which the hyper-parameters of the prior vanish, which no proper
@@ -21,7 +21,7 @@ from ppl_models.distributions.contraction import matmul
 
 
 class Conditional(Protocol):
-    """What EM and Gibbs ask of a conditional posterior."""
+    """A full conditional distribution, as EM and Gibbs sampling use it."""
 
     def mode(self) -> Array:
         """The most probable value."""
@@ -69,7 +69,7 @@ class DirichletConditional(NamedTuple):
         return drawn.astype(self.concentration.dtype)
 
     def log_normaliser(self) -> Array:
-        """log B, summed over all rows: what a conjugate prior gained on the way here is evidence.
+        """log B, summed over all rows; its gain over the prior's is the log evidence.
 
         >>> float(jnp.exp(DirichletConditional(jnp.array([2.0, 1.0])).log_normaliser()).round(3))
         0.5
@@ -79,7 +79,7 @@ class DirichletConditional(NamedTuple):
 
 
 class BlockDirichletConditional(NamedTuple):
-    """Several Dirichlets side by side on the last axis; ``blocks`` are their lengths."""
+    """Several Dirichlets concatenated on the last axis; ``blocks`` are their lengths."""
 
     concentration: Array
     blocks: tuple[int, ...]
@@ -100,7 +100,7 @@ class BlockDirichletConditional(NamedTuple):
 def draw_dirichlets(
     key: Array, concentrations: Sequence[Array], shape: tuple[int, ...] | None = None
 ) -> list[Array]:
-    """A draw of each of several Dirichlets, which may differ in length and in nothing else.
+    """A draw of each of several Dirichlets of different lengths.
 
     Those of one length are drawn by one sampler, which is a long program to compile; each has a
     key of its own all the same, so that what is drawn does not depend on the others.
@@ -248,5 +248,5 @@ class InverseWishartConditional(NamedTuple):
 
 
 def _symmetric(matrix: Array) -> Array:
-    """Exactly symmetric: NumPyro gives a matrix that rounding left askew no density in float32."""
+    """The symmetric part: in float32 NumPyro rejects a matrix that rounding made asymmetric."""
     return 0.5 * (matrix + jnp.swapaxes(matrix, -1, -2))

@@ -1,4 +1,4 @@
-"""Priors that NumPyro lacks: a scale whose square is inverse-gamma, and Dirichlets side by side."""
+"""Priors that NumPyro lacks: inverse-gamma on a squared scale, and blocks of Dirichlets."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from ppl_models.distributions.conditionals import draw_dirichlets
 
 
 def plain(prior: Any) -> Any:
-    """The prior of one number or vector, without the axes that are put around it."""
+    """The prior of one number or vector, without plates and expanded axes."""
     while isinstance(prior, ExpandedDistribution | Independent):
         prior = prior.base_dist
     return prior
 
 
 def prior_density(prior: Any, value: Array) -> Array:
-    """Log-density of a prior, where a value lies on the edge of its support too.
+    """Log-density of a prior, also at the boundary of its support.
 
     NumPyro's Dirichlet and gamma of concentration 1 are not a number where a probability or a rate
     is 0 (they multiply 0 by log 0): there the best assignments leave what was never seen.
@@ -83,7 +83,7 @@ class InverseGammaScale(Distribution):
 
 
 class _SimplexBlocks(constraints._SingletonConstraint):
-    """Vectors that consist of simplexes side by side, of stated lengths."""
+    """Concatenated simplexes of given lengths."""
 
     event_dim = 1
 
@@ -115,7 +115,7 @@ class _SimplexBlocks(constraints._SingletonConstraint):
 
 
 class StickBreakingBlocks(Transform):
-    """Unconstrained vectors to simplexes side by side: stick breaking within every block."""
+    """Bijection to concatenated simplexes: stick breaking within every block."""
 
     domain = constraints.real_vector
 
@@ -124,7 +124,7 @@ class StickBreakingBlocks(Transform):
 
     @property
     def codomain(self) -> Any:
-        """Simplexes side by side."""
+        """Concatenated simplexes."""
         return _SimplexBlocks(self.blocks)
 
     @property
@@ -132,7 +132,7 @@ class StickBreakingBlocks(Transform):
         return tuple(b - 1 for b in self.blocks)
 
     def __call__(self, x: Array) -> Array:
-        """Break the sticks of every block."""
+        """Stick breaking within every block."""
         transform = StickBreakingTransform()
         return jnp.concatenate([transform(p) for p in split_blocks(x, self._free)], -1)
 
@@ -165,7 +165,7 @@ def _biject_to_simplex_blocks(constraint: _SimplexBlocks) -> StickBreakingBlocks
 
 
 class BlockDirichlet(Distribution):
-    """Independent Dirichlets side by side on the last axis, of unequal lengths.
+    """Independent Dirichlets of unequal lengths, concatenated on the last axis.
 
     The prior of the level probabilities of several categorical features: one site, one axis.
 
@@ -194,7 +194,7 @@ class BlockDirichlet(Distribution):
 
     @property
     def support(self) -> Any:
-        """Simplexes side by side."""
+        """Concatenated simplexes."""
         return _SimplexBlocks(self.blocks)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
@@ -217,7 +217,7 @@ class BlockDirichlet(Distribution):
 
 
 def split_blocks(array: Array, blocks: tuple[int, ...]) -> list[Array]:
-    """Cut the last axis into pieces of the stated lengths.
+    """Split the last axis into blocks of the given lengths.
 
     >>> [p.tolist() for p in split_blocks(jnp.arange(3), (2, 1))]
     [[0, 1], [2]]

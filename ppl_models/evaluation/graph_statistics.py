@@ -50,8 +50,8 @@ def clustering_shares(graph: nx.Graph) -> np.ndarray:
     >>> int(clustering_shares(nx.complete_graph(3)).argmax())
     99
     """
-    found = np.fromiter(nx.clustering(graph).values(), float)
-    counts, _ = np.histogram(found, bins=CLUSTERING_BINS, range=(0.0, 1.0))
+    coefficients = np.fromiter(nx.clustering(graph).values(), float)
+    counts, _ = np.histogram(coefficients, bins=CLUSTERING_BINS, range=(0.0, 1.0))
     return counts / counts.sum()
 
 
@@ -106,12 +106,12 @@ def orbit_counts(graph: nx.Graph | np.ndarray) -> np.ndarray:
 
 def _cliques(a: np.ndarray) -> np.ndarray:
     """Cliques of four that every node is in: triangles among its neighbours."""
-    found = np.zeros(len(a), np.int64)
+    cliques = np.zeros(len(a), np.int64)
     for node, row in enumerate(a):
         around = np.flatnonzero(row)
         inside = a[np.ix_(around, around)]
-        found[node] = round(float(((inside @ inside) * inside).sum())) // 6
-    return found
+        cliques[node] = round(float(((inside @ inside) * inside).sum())) // 6
+    return cliques
 
 
 def orbit_means(graph: nx.Graph) -> np.ndarray:
@@ -159,15 +159,15 @@ def graph_discrepancy(
     for name, graphs in (("first", one), ("second", other)):
         if not graphs or any(len(graph) == 0 for graph in graphs):
             raise InputError(f"the {name} set holds no graph, or one without nodes: leave it out")
-    found = {}
+    discrepancies = {}
     for name, summarise in STATISTICS.items():
         tables = _aligned([summarise(graph) for graph in [*one, *other]])
         apart = _distances(tables, name, distance)
         kernel = np.exp(-(apart**2) / (2 * WIDTHS[name, distance] ** 2))
         n = len(one)
         within = kernel[:n, :n].mean() + kernel[n:, n:].mean()
-        found[name] = max(0.0, float(within - 2 * kernel[:n, n:].mean()))
-    return pd.Series(found, name="discrepancy")
+        discrepancies[name] = max(0.0, float(within - 2 * kernel[:n, n:].mean()))
+    return pd.Series(discrepancies, name="discrepancy")
 
 
 def _aligned(histograms: list[np.ndarray]) -> np.ndarray:

@@ -72,12 +72,12 @@ def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
             "log_density of sequences that were kept aside"
         )
     site = tree.attrs["data_site"]
-    found = az.loo(tree, pointwise=True, var_name=site)
-    if mend and _bad(found).any():
-        found = _moment_match(tree, found, site)
-    if refit and _bad(found).any():
-        found = _refit(tree, found, _bad(found))
-    return found
+    elpd = az.loo(tree, pointwise=True, var_name=site)
+    if mend and _bad(elpd).any():
+        elpd = _moment_match(tree, elpd, site)
+    if refit and _bad(elpd).any():
+        elpd = _refit(tree, elpd, _bad(elpd))
+    return elpd
 
 
 def compare_draws(
@@ -103,11 +103,11 @@ def compare_draws(
     return table
 
 
-def _bad(found: Any) -> np.ndarray:
-    return np.asarray(found.pareto_k.values > found.good_k)
+def _bad(elpd: Any) -> np.ndarray:
+    return np.asarray(elpd.pareto_k.values > elpd.good_k)
 
 
-def _moment_match(tree: xr.DataTree, found: Any, site: str) -> Any:
+def _moment_match(tree: xr.DataTree, elpd: Any, site: str) -> Any:
     with scope(tree.attrs["precision"]):
         restored = restore(tree)
         model, structure = restored.problem.model, restored.problem.structure
@@ -127,7 +127,7 @@ def _moment_match(tree: xr.DataTree, found: Any, site: str) -> Any:
 
         return az.loo_moment_match(
             tree,
-            found,
+            elpd,
             log_prob_upars_fn=joint,
             log_lik_i_upars_fn=row,
             upars=draws,
@@ -145,8 +145,8 @@ def _unconstrained(model: Model, values: Globals, *, structure: Structure) -> Ar
 def _apply(upars: xr.DataArray, function: Any) -> xr.DataArray:
     ordered = upars.transpose("chain", "draw", ...)
     shape = ordered.shape[:2]
-    found = np.asarray(function(ordered.values.reshape(-1, ordered.shape[-1])))
-    return xr.DataArray(found.reshape(shape), dims=("chain", "draw"))
+    values = np.asarray(function(ordered.values.reshape(-1, ordered.shape[-1])))
+    return xr.DataArray(values.reshape(shape), dims=("chain", "draw"))
 
 
 @partial(jax.jit, static_argnames=("structure",))
@@ -160,7 +160,7 @@ def _log_row(model: Model, vectors: Array, *, structure: Structure) -> Array:
     return jax.lax.map(one, vectors)
 
 
-def _refit(tree: xr.DataTree, found: Any, bad: np.ndarray) -> Any:
+def _refit(tree: xr.DataTree, elpd: Any, bad: np.ndarray) -> Any:
     """Replace the score of bad rows by their log-density under fits without their fold."""
     data = fitted_data(tree)
     folds = np.arange(len(next(iter(data.values())).values)) % FOLDS
@@ -179,11 +179,11 @@ def _refit(tree: xr.DataTree, found: Any, bad: np.ndarray) -> Any:
             **{**arguments, **configuration, **_vocabulary(tree)},
         )
         scores = log_density(other, _containers(tree, data, outside)).values
-        found.elpd_i.values[outside] = scores
-        found.pareto_k.values[outside] = 0.0
-    found.elpd = float(found.elpd_i.sum())
-    found.se = float(np.sqrt(len(folds) * found.elpd_i.values.var()))
-    return found
+        elpd.elpd_i.values[outside] = scores
+        elpd.pareto_k.values[outside] = 0.0
+    elpd.elpd = float(elpd.elpd_i.sum())
+    elpd.se = float(np.sqrt(len(folds) * elpd.elpd_i.values.var()))
+    return elpd
 
 
 def _vocabulary(tree: xr.DataTree) -> dict[str, Vocabulary]:
@@ -211,9 +211,9 @@ def _containers(tree: xr.DataTree, data: Mapping[str, Observed], rows: np.ndarra
         raise InputError(
             "graphs are as wide as the widest of them, which a part may lack: leave refit out"
         )
-    found: dict[str, Any] = {}
+    containers: dict[str, Any] = {}
     for site, reading in data.items():
         values, names = reading.values[rows], own_labels(labels, site).get("feature", ())
         named = values.ndim == 2 and len(names) == values.shape[1]
-        found[site] = pd.DataFrame(values, columns=list(names)) if named else values
-    return found
+        containers[site] = pd.DataFrame(values, columns=list(names)) if named else values
+    return containers

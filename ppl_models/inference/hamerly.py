@@ -1,10 +1,11 @@
-"""Alternating minimisation of J(Q, μ), exact, without looking at rows that cannot change.
+"""Lloyd's algorithm for k-means with the distance bounds of Hamerly (2010), exact.
 
-Each step gives every row to its nearest centre and moves every centre to the mean of its rows, as
-Lloyd (1982) does. Two bounds a row, on the distance of its own centre from above and of all others
-from below, are moved by how far the centres moved; while they do not cross, the row's nearest
-centre is known without a distance (Hamerly 2010). Sums are corrected by the rows that changed.
-Late steps then cost a few passes over two numbers a row instead of a matrix product.
+Each iteration assigns every row to its nearest centre and moves every centre to the mean of its
+rows (Lloyd 1982). Each row has an upper bound on the distance to its own centre and a lower bound
+on the distance to all others, which are loosened by how far the centres moved; while they do not
+cross, the assignment cannot have changed and no distance is computed. Sums are updated by the rows
+whose assignment changed. Late iterations cost a few passes over two numbers a row instead of a
+matrix product.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from jax import Array
 
 from ppl_models import memory
 
-AHEAD = 8  #: steps of the present size for which rows near a border are listed
+LOOK_AHEAD = 8  #: iterations of the present step size for which rows near a border are listed
 
 
 @dataclass
 class HamerlyResult:
-    """The course of one start.
+    """Iterations of one start.
 
     Args:
         centres: ``(iteration, cluster, feature)``, as they were when the rows were assigned.
@@ -43,15 +44,15 @@ def hamerly(
     x: np.ndarray,
     centres: np.ndarray,
     iterations: int,
-    tell: Callable[[int], object] = lambda _: None,
+    on_iteration: Callable[[int], object] = lambda _: None,
 ) -> HamerlyResult:
-    """Alternate until no row changes its centre.
+    """k-means from the given centres, until no assignment changes.
 
     Args:
         x: rows ``(row, feature)``, without gaps.
         centres: where to start, ``(cluster, feature)``.
         iterations: most iterations.
-        tell: called with 1 after every iteration.
+        on_iteration: called with 1 after every iteration (a progress bar).
 
     >>> x = np.array([[0.0], [1.0], [9.0], [11.0]])
     >>> found = hamerly(x, np.array([[0.0], [1.0]]), 20)
@@ -61,18 +62,18 @@ def hamerly(
     shift = x.mean(0, dtype=np.float64).astype(x.dtype)
     rows = _Rows(x - shift)
     current = np.asarray(centres, np.float64) - shift.astype(np.float64)
-    found = HamerlyResult()
+    course = HamerlyResult()
     for step in range(iterations):
         changed = rows.assign(current)
-        found.centres.append((current + shift).astype(x.dtype))
-        found.objective.append(rows.objective(current))
-        tell(1)
+        course.centres.append((current + shift).astype(x.dtype))
+        course.objective.append(rows.objective(current))
+        on_iteration(1)
         if step and not changed:
-            found.converged = True
+            course.converged = True
             break
         current = rows.means(current)
-    found.labels = rows.labels
-    return found
+    course.labels = rows.labels
+    return course
 
 
 class _Rows:
@@ -89,7 +90,7 @@ class _Rows:
         self.previous: np.ndarray | None = None
 
     def assign(self, centres: np.ndarray) -> int:
-        """Give every row to its nearest centre; how many rows changed."""
+        """Assign every row to its nearest centre; the number of assignments that changed."""
         if self.previous is None:
             self._first(centres)
             self.previous = centres.copy()
@@ -97,12 +98,12 @@ class _Rows:
         moved = np.sqrt(((centres - self.previous) ** 2).sum(1))
         self.previous = centres.copy()
         self._loosen(moved)
-        suspects = self._suspects(centres)
-        labels, upper, lower = self._nearest(suspects, centres)
-        changed = labels != self.labels[suspects]
-        self._correct_sums(suspects[changed], labels[changed])
-        self.labels[suspects] = labels
-        self._keep_bounds(suspects, upper, lower)
+        rows = self._candidates(centres)
+        labels, upper, lower = self._nearest(rows, centres)
+        changed = labels != self.labels[rows]
+        self._update_sums(rows[changed], labels[changed])
+        self.labels[rows] = labels
+        self._set_bounds(rows, upper, lower)
         return int(changed.sum())
 
     def _first(self, centres: np.ndarray) -> None:
@@ -114,10 +115,11 @@ class _Rows:
         self.sums = _sums(self.labels, self.x, len(centres))
 
     def _loosen(self, moved: np.ndarray) -> None:
-        """Move the bounds by how far the centres moved: all of a cluster's rows at once.
+        """Loosen the bounds by how far the centres moved.
 
-        A row's bounds are kept less the way of its cluster, ``own`` and ``other``, since the first
-        step, so that a step touches the ways alone.
+        A row's bounds are stored less the total movement of its own centre (``own``) and the
+        largest of the others (``other``) since the first iteration, so that an iteration updates
+        these totals, one a cluster, and no row.
         """
         most = int(moved.argmax())
         rest = float(np.delete(moved, most).max(initial=0))
@@ -127,7 +129,7 @@ class _Rows:
         self.other += others
         self.step = moved + others
 
-    def _keep_bounds(self, rows: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> None:
+    def _set_bounds(self, rows: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> None:
         """Bounds of rows as they are now."""
         labels = self.labels[rows]
         self.upper[rows] = upper - self.own[labels]
@@ -137,19 +139,19 @@ class _Rows:
     def _crossed(self) -> np.ndarray:
         """Rows whose upper bound is no longer below their lower bound.
 
-        Few rows come near to it in one step: those that could in the next ``AHEAD`` are listed,
-        and the others are not looked at until the centres have moved so far.
+        Few rows come near to it in one iteration: those that could within ``LOOK_AHEAD`` of them
+        are listed, and the others are skipped until the centres have moved that far.
         """
-        way = self.own + self.other + self.margin
+        moved = self.own + self.other + self.margin
         self.age += 1
-        if self.age > AHEAD or (way > self.horizon).any():
+        if self.age > LOOK_AHEAD or (moved > self.horizon).any():
             self.age = 0
-            self.horizon = way + AHEAD * self.step.max(initial=0)
-            reach = self.horizon.astype(self.x.dtype)[self.labels]
-            self.watched = np.flatnonzero(self.gap <= reach)
-        return self.watched[self.gap[self.watched] <= way[self.labels[self.watched]]]
+            self.horizon = moved + LOOK_AHEAD * self.step.max(initial=0)
+            limit = self.horizon.astype(self.x.dtype)[self.labels]
+            self.near_border = np.flatnonzero(self.gap <= limit)
+        return self.near_border[self.gap[self.near_border] <= moved[self.labels[self.near_border]]]
 
-    def _suspects(self, centres: np.ndarray) -> np.ndarray:
+    def _candidates(self, centres: np.ndarray) -> np.ndarray:
         """Rows whose nearest centre may have changed."""
         gaps = ((centres[:, None] - centres[None]) ** 2).sum(-1)
         np.fill_diagonal(gaps, np.inf)
@@ -160,15 +162,15 @@ class _Rows:
         labels = self.labels[rows]
         offset = self.x[rows] - centres.astype(self.x.dtype)[labels]
         exact = np.sqrt(np.einsum("nd,nd->n", offset, offset) + self.slack)
-        # no other centre is nearer than it is to the row's own, less the row's way to that
+        # no other centre is nearer than it is to the row's own, less the row's distance to that
         lower = np.maximum(self.lower[rows] - self.other[labels], 2 * half[labels] - exact)
-        self._keep_bounds(rows, exact, lower)
+        self._set_bounds(rows, exact, lower)
         return rows[exact + self.margin >= lower]
 
     def _nearest(
         self, rows: np.ndarray | None, centres: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Labels, upper and lower bounds of rows, by a matrix product a piece."""
+        """Labels, upper and lower bounds of rows, by one matrix product a block of rows."""
         count = len(self.x) if rows is None else len(rows)
         labels = np.empty(count, np.int32)
         best, second = np.empty(count, self.x.dtype), np.empty(count, self.x.dtype)
@@ -176,14 +178,14 @@ class _Rows:
         running = []
         for first in range(0, count, memory.DISTANCE_ROWS):
             part = slice(first, min(first + memory.DISTANCE_ROWS, count))
-            piece = self.x[part] if rows is None else self.x[rows[part]]
-            size = len(piece)
+            block = self.x[part] if rows is None else self.x[rows[part]]
+            size = len(block)
             if size < memory.DISTANCE_ROWS:  # few sizes, hence few compilations
                 full = 1 << max(8, (size - 1).bit_length())
-                piece = np.concatenate(
-                    [piece, np.zeros((full - size, piece.shape[1]), piece.dtype)]
+                block = np.concatenate(
+                    [block, np.zeros((full - size, block.shape[1]), block.dtype)]
                 )
-            running.append((part, size, _two_nearest(piece, near)))
+            running.append((part, size, _two_nearest(block, near)))
         for part, size, (label, one, two) in running:
             labels[part] = np.asarray(label)[:size]
             best[part], second[part] = np.asarray(one)[:size], np.asarray(two)[:size]
@@ -192,11 +194,11 @@ class _Rows:
         lower = np.sqrt(np.clip(second + norms - self.slack, 0, None))
         return labels, upper.astype(self.x.dtype), lower.astype(self.x.dtype)
 
-    def _correct_sums(self, rows: np.ndarray, labels: np.ndarray) -> None:
+    def _update_sums(self, rows: np.ndarray, labels: np.ndarray) -> None:
         """Move changed rows from their old cluster's sums to their new one's."""
         clusters = len(self.counts)
-        piece, old = self.x[rows], self.labels[rows]
-        self.sums += _sums(labels, piece, clusters) - _sums(old, piece, clusters)
+        block, old = self.x[rows], self.labels[rows]
+        self.sums += _sums(labels, block, clusters) - _sums(old, block, clusters)
         self.counts += np.bincount(labels, minlength=clusters)
         self.counts -= np.bincount(old, minlength=clusters)
 

@@ -1,4 +1,4 @@
-"""Hidden paths given whole sequences: each step's states, the best path, paths drawn, and ahead."""
+"""Hidden state sequences: smoothing, Viterbi, backward sampling and forecasts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ppl_models.program.structure import Structure
 def state_probabilities(
     tree: xr.DataTree, data: Any = None, *, by_draw: bool = False, draws: int | None = None
 ) -> xr.DataArray:
-    """P(state | whole sequence) of every step, the mean over draws.
+    """Smoothed probabilities P(state | whole sequence) of every step, averaged over draws.
 
     Where draws number states differently their mean says nothing: ``relabel`` first.
 
@@ -56,24 +56,24 @@ def state_probabilities(
     [1.0, 1.0, nan]
     """
     with scope(tree.attrs.get("precision", "float64")):
-        found = _recalled(tree, data, draws)
+        restored = _recalled(tree, data, draws)
         pieces = []
-        for model, structure in _in_blocks(found, _count(found) if by_draw else 1):
-            shares, inside = _shares(model, found.values, structure=structure, by_draw=by_draw)
+        for model, structure in _in_blocks(restored, _count(restored) if by_draw else 1):
+            shares, inside = _shares(model, restored.values, structure=structure, by_draw=by_draw)
             pieces.append(np.where(inside[..., None], np.asarray(shares), np.nan))
     table = np.concatenate(pieces, axis=-3)
-    dims: tuple[str, ...] = (found.unit, "position", "state")
+    dims: tuple[str, ...] = (restored.unit, "position", "state")
     if by_draw:
-        table, dims = table.reshape(*found.shape, *table.shape[1:]), ("chain", "draw", *dims)
-    return xr.DataArray(table, _coords(found, table.shape[-1]), dims, name="state_probabilities")
+        table, dims = table.reshape(*restored.shape, *table.shape[1:]), ("chain", "draw", *dims)
+    return xr.DataArray(table, _coords(restored, table.shape[-1]), dims, name="state_probabilities")
 
 
 def best_paths(tree: xr.DataTree, data: Any = None) -> xr.DataArray:
-    """The most probable path of every sequence (Viterbi), given the parameters.
+    """The most probable state sequence of every sequence (Viterbi), given the parameters.
 
-    The parameters are those of the draw with the highest posterior density: one draw numbers its
-    states in one way, and its path is possible, which a path made up of each step's most probable
-    state need not be.
+    The parameters are those of the draw with the highest posterior density. The path is the most
+    probable one as a whole; the sequence of each step's most probable state may have probability
+    zero.
 
     Viterbi (1967); Rabiner (1989), A tutorial on hidden Markov models, §III.B.
 
@@ -95,17 +95,17 @@ def best_paths(tree: xr.DataTree, data: Any = None) -> xr.DataArray:
     [[1, 1, 0], [0, 0, -1]]
     """
     with scope(tree.attrs.get("precision", "float64")):
-        found = _recalled(tree, data, None)
+        restored = _recalled(tree, data, None)
         top = int(tree["sample_stats"]["lp"].transpose("chain", "draw").values.argmax())
-        values = {n: v[top] for n, v in found.values.items()}
-        blocks = _in_blocks(found, 1)
+        values = {n: v[top] for n, v in restored.values.items()}
+        blocks = _in_blocks(restored, 1)
         pieces = [np.asarray(_best(m, values, structure=s)) for m, s in blocks]
-    dims = (found.unit, "position")
-    return xr.DataArray(np.concatenate(pieces), _coords(found), dims, name="best_paths")
+    dims = (restored.unit, "position")
+    return xr.DataArray(np.concatenate(pieces), _coords(restored), dims, name="best_paths")
 
 
 def draw_paths(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: int) -> xr.DataArray:
-    """Paths drawn given the sequences, each from another draw of the posterior.
+    """State sequences drawn by backward sampling, each at another draw of the posterior.
 
     Forward filtering and backward sampling; Scott (2002), Bayesian methods for hidden Markov
     models, Journal of the American Statistical Association 97.
@@ -132,24 +132,25 @@ def draw_paths(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: i
     whole_number("draws", draws)
     whole_number("seed", seed, least=0)
     with scope(tree.attrs.get("precision", "float64")):
-        found = _recalled(tree, data, None)
+        restored = _recalled(tree, data, None)
         key = random.key(seed)
-        values = resampled(found, key, draws)
+        values = resampled(restored, key, draws)
         pieces = []
-        for place, (model, structure) in enumerate(_in_blocks(found, draws)):
+        for place, (model, structure) in enumerate(_in_blocks(restored, draws)):
             keys = random.split(random.fold_in(key, place + 1), draws)
             pieces.append(np.asarray(_drawn(model, values, keys, structure=structure)))
-    dims = ("draw", found.unit, "position")
-    return xr.DataArray(np.concatenate(pieces, axis=1), _coords(found), dims, name="paths")
+    dims = ("draw", restored.unit, "position")
+    return xr.DataArray(np.concatenate(pieces, axis=1), _coords(restored), dims, name="paths")
 
 
 def forecast(
     tree: xr.DataTree, steps: int, data: Any = None, *, draws: int = 1000, seed: int
 ) -> xr.Dataset:
-    """What follows the sequences: each draw goes on from a last state of its own.
+    """Forecast the sequences: simulate states and observations from each draw's last state.
 
-    A draw of the posterior, the last state given the sequence, then states and steps from there:
-    what is not known of parameters, of the state and of chance is all in the spread.
+    Parameters are a draw of the posterior, the last state is drawn given the sequence, and states
+    and observations are simulated from there, so that the spread of the draws contains the
+    uncertainty of parameters, of the state and of future observations.
 
     Zucchini and MacDonald (2009), Hidden Markov Models for Time Series, chapter 5.
 
@@ -179,25 +180,25 @@ def forecast(
     whole_number("draws", draws)
     whole_number("seed", seed, least=0)
     with scope(tree.attrs.get("precision", "float64")):
-        found = _recalled(tree, data, None)
-        if any(isinstance(f, Autoregressive) for f in found.problem.families.values()):
+        restored = _recalled(tree, data, None)
+        if any(isinstance(f, Autoregressive) for f in restored.problem.families.values()):
             raise UnsupportedError(
                 f"sequences of {tree.attrs['program']} have ended, so that nothing follows them: "
                 "use generate with prefix= for what may follow their first tokens"
             )
         key = random.key(seed)
-        values = resampled(found, key, draws)
+        values = resampled(restored, key, draws)
         pieces = []
-        for place, (model, structure) in enumerate(_in_blocks(found, draws)):
+        for place, (model, structure) in enumerate(_in_blocks(restored, draws)):
             keys = random.split(random.fold_in(key, place + 1), draws)
             ahead = _ahead(model, values, keys, structure=structure, steps=steps)
             pieces.append([np.asarray(v) for v in ahead])
     drawn, states = (np.concatenate(parts, axis=1) for parts in zip(*pieces, strict=True))
-    name = found.problem.structure.emissions[0]
-    event = found.observed[name].dims[2:]
-    dims = ("draw", found.unit, "ahead")
-    coords = {n: c for n, c in _coords(found).items() if n != "position"}
-    coords |= {n: c for n, c in found.observed[name].coords.items() if n in event}
+    name = restored.problem.structure.emissions[0]
+    event = restored.observed[name].dims[2:]
+    dims = ("draw", restored.unit, "ahead")
+    coords = {n: c for n, c in _coords(restored).items() if n != "position"}
+    coords |= {n: c for n, c in restored.observed[name].coords.items() if n in event}
     return xr.Dataset(
         {name: ((*dims, *event), drawn), "state": (dims, states)},
         coords | {"ahead": np.arange(1, steps + 1)},
@@ -205,7 +206,7 @@ def forecast(
 
 
 def hides_paths(tree: xr.DataTree, data: Any = None) -> bool:
-    """Whether what is hidden are paths of states, and nothing is assigned.
+    """Whether the latent variables are state sequences, and no row is assigned to a cluster.
 
     Args:
         tree: a fit.
@@ -217,32 +218,32 @@ def hides_paths(tree: xr.DataTree, data: Any = None) -> bool:
 
 
 def _recalled(tree: xr.DataTree, data: Any, draws: int | None) -> RestoredFit:
-    found = restore(tree, data, draws=draws)
-    if not found.problem.latent:
-        assigned = found.problem.structure.assignment is not None
+    restored = restore(tree, data, draws=draws)
+    if not restored.problem.latent:
+        assigned = restored.problem.structure.assignment is not None
         served = "predict for the clusters of rows" if assigned else "log_density"
         raise InputError(f"the program {tree.attrs['program']} has no hidden paths: use {served}")
-    if found.problem.structure.assignment is not None:
+    if restored.problem.structure.assignment is not None:
         raise UnsupportedError(
             f"sequences of {tree.attrs['program']} are assigned to clusters whose states are their "
             "own: use predict for the clusters, and fit the sequences of one cluster for its states"
         )
-    refuse_impossible(found)
-    return found
+    refuse_impossible(restored)
+    return restored
 
 
-def _count(found: RestoredFit) -> int:
-    return found.shape[0] * found.shape[1]
+def _count(restored: RestoredFit) -> int:
+    return restored.shape[0] * restored.shape[1]
 
 
-def _in_blocks(found: RestoredFit, times: int) -> Iterator[tuple[Model, Structure]]:
-    """The sequences in blocks, so that ``times`` tables of them are at hand at once."""
-    structure = found.structure
-    family = found.problem.families[structure.emissions[0]]
+def _in_blocks(restored: RestoredFit, times: int) -> Iterator[tuple[Model, Structure]]:
+    """The sequences in blocks, so that ``times`` tables of them fit in memory at once."""
+    structure = restored.structure
+    family = restored.problem.families[structure.emissions[0]]
     each = family.positions * family.states * times  # type: ignore[attr-defined]
     size = max(1, memory.BLOCK_NUMBERS // each)
     for first in range(0, structure.rows, size):
-        yield found.rows(slice(first, first + size))
+        yield restored.rows(slice(first, first + size))
 
 
 def _chain(model: Model, values: Globals, structure: Structure) -> tuple[Any, Array]:
@@ -302,10 +303,11 @@ def _ahead(
     return lax.map(one, (keys, values))
 
 
-def _coords(found: RestoredFit, states: int | None = None) -> dict[str, Any]:
-    reading = next(iter(found.observed.values()))
+def _coords(restored: RestoredFit, states: int | None = None) -> dict[str, Any]:
+    reading = next(iter(restored.observed.values()))
     sizes = dict(zip(reading.dims, reading.values.shape, strict=True))
     known = {
-        n: np.asarray(reading.coords.get(n, np.arange(sizes[n]))) for n in (found.unit, "position")
+        n: np.asarray(reading.coords.get(n, np.arange(sizes[n])))
+        for n in (restored.unit, "position")
     }
     return known if states is None else known | {"state": np.arange(states)}

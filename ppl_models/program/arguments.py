@@ -42,7 +42,7 @@ def read_settings(settings: Sequence[str], clusters: int | None) -> dict[str, An
     >>> read_settings(["covariance=full", "starts=8", "loc_mean=[0, 1]"], 3)
     {'clusters': 3, 'covariance': 'full', 'starts': 8, 'loc_mean': [0, 1]}
     """
-    found: dict[str, Any] = {} if clusters is None else {"clusters": clusters}
+    read: dict[str, Any] = {} if clusters is None else {"clusters": clusters}
     for setting in settings:
         name, equals, text = setting.partition("=")
         name = name.strip().replace("-", "_")
@@ -50,10 +50,10 @@ def read_settings(settings: Sequence[str], clusters: int | None) -> dict[str, An
             raise InputError(f"--set {setting} is not of the form name=value")
         if name in RESERVED:
             raise InputError(f"--set {setting} is not possible: use {RESERVED[name]}")
-        if name in found:
+        if name in read:
             raise InputError(f"'{name}' is given twice: give it once")
-        found[name] = _value(text)
-    return found
+        read[name] = _value(text)
+    return read
 
 
 def _value(text: str) -> Any:

@@ -39,8 +39,8 @@ def in_batches(function: Callable[[Any], Any], values: Any, most: int) -> Any:
     lacking = batches * size - count
     if lacking:
         values = jax.tree.map(lambda v: jnp.concatenate([v, v[:lacking]]), values)
-    found = jax.lax.map(function, values, batch_size=size)
-    return jax.tree.map(lambda v: v[:count], found) if lacking else found
+    results = jax.lax.map(function, values, batch_size=size)
+    return jax.tree.map(lambda v: v[:count], results) if lacking else results
 
 
 def make_room() -> bool:

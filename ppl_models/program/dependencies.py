@@ -32,5 +32,5 @@ def prior_dependencies(model: Model, structure: Structure) -> dict[str, frozense
         return {name: jax.tree.leaves(trace[name]["fn"]) for name in structure.names}
 
     shapes = jax.eval_shape(structure.initial, random.key(0))
-    found = eval_provenance(priors, **shapes)
-    return {name: frozenset().union(*found[name]) for name in structure.names}
+    provenance = eval_provenance(priors, **shapes)
+    return {name: frozenset().union(*provenance[name]) for name in structure.names}

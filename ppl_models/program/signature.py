@@ -26,13 +26,13 @@ def data_parameters(function: Callable) -> dict[str, type[Kind]]:
     (['x'], ['clusters', 'rows'])
     """
     parameters = inspect.signature(function, eval_str=True).parameters
-    found = {n: _kind(p.annotation) for n, p in parameters.items() if _holds_data(p)}
-    if not found:
+    kinds = {n: _kind(p.annotation) for n, p in parameters.items() if _holds_data(p)}
+    if not kinds:
         raise InputError(
             f"{getattr(function, '__name__', 'the program')} takes no data: its data are the "
             "parameters before the *, as in def program(x=None, *, clusters)"
         )
-    return found
+    return kinds
 
 
 def arguments_of(function: Callable) -> dict[str, Parameter]:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments._page import essay_blocks
+from experiments._page import essay_blocks, table_text
 from ppl_models.cli import experiments as found_experiments
 
 #: All there are: a new file is found by itself.
@@ -95,8 +95,9 @@ def page_is_whole(outcome: Callable[[str], SimpleNamespace]) -> Callable[[str], 
         assert all(link.startswith("#") for link in page.all("a", "href"))  # complete in itself
         assert [block.heading for block in essay_blocks(EXPERIMENTS[name].__doc__)] == PARTS
         words = " ".join(page.text.split())
-        for paragraph in found.answer.split("\n\n"):
+        for paragraph in [*found.answer.split("\n\n"), *found.tables]:
             assert " ".join(paragraph.split()) in words
+            assert len(re.findall(r"\d+[.]\d+|\d+%", paragraph)) <= 8  # more are a table's
         assert (found.folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
     return check
@@ -108,7 +109,11 @@ def answer_is_computed(outcome: Callable[[str], SimpleNamespace]) -> Callable[[s
 
     def check(name: str) -> None:
         found = outcome(name)
-        assert EXPERIMENTS[name].answer(found.numbers) == found.answer
-        assert len(re.findall(r"\d+[.]\d+|\d+%", found.answer)) >= 5
+        module = EXPERIMENTS[name]
+        assert module.answer(found.numbers) == found.answer
+        tables = {text: table_text(t) for text, t in module.answer_tables(found.numbers).items()}
+        assert tables == found.tables
+        told = found.answer + "".join(tables.values())
+        assert len(re.findall(r"\d+[.]\d+|\d+%", told)) >= 5
 
     return check

@@ -11,7 +11,7 @@ from jax.scipy.special import logsumexp
 from numpyro.infer.util import log_density as joint_density
 
 from ppl_models import catalogue
-from ppl_models.inference.mcmc.marginal_density import marginal_program, origin_at
+from ppl_models.inference.mcmc.marginal_density import marginal_program, reference_point_at
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import coefficients, row_normalisers
 from ppl_models.models.gaussian_mixture import gaussian_mixture
@@ -75,9 +75,9 @@ def test_a_million_rows_in_single_precision_are_told_apart():
             model = Model(gaussian_mixture, {"x": x.astype(dtype)}, {"clusters": 2}, {})
             problem = Problem(model, model.structure())
             points = [{n: v.astype(dtype) for n, v in p.items()} for p in (near, moved)]
-            origin = origin_at(problem, points[0]) if relative else None
-            assert (origin is None) == (precision == "float64" or not relative)
-            program = marginal_program(problem, origin)
+            reference = reference_point_at(problem, points[0]) if relative else None
+            assert (reference is None) == (precision == "float64" or not relative)
+            program = marginal_program(problem, reference)
             height = jax.jit(lambda p: joint_density(program, (), {}, p)[0])
             found = [height({n: jnp.asarray(v) for n, v in p.items()}) for p in points]
             assert found[0].dtype == dtype

@@ -56,12 +56,12 @@ class OrderedGraph:
 
     @property
     def width(self) -> int:
-        """M: how many nodes back the farthest edge reaches."""
+        """M: the largest distance in the order between the ends of an edge (the bandwidth)."""
         return int((self.edges[:, 0] - self.edges[:, 1]).max())
 
     @property
     def breadth_first(self) -> bool:
-        """Whether every node has an earlier neighbour, the earliest never before that before."""
+        """Whether the order is breadth-first: every node has a parent, in the children's order."""
         later, where = np.unique(self.edges[:, 0], return_index=True)  # by the earliest neighbour
         parents = self.edges[where, 1]
         return len(later) == len(self.nodes) - 1 and bool((np.diff(parents) >= 0).all())
@@ -107,7 +107,7 @@ def breadth_first(
 
     Raises:
         InputError: what is no simple connected graph of two nodes or more (weights other than 1
-            too), or one that is wider than `width` in every order tried.
+            too), or one that needs more than `width` bits a row in every order tried.
 
     Warns:
         UserWarning: nodes or edges have attributes, which are left out.
@@ -120,22 +120,22 @@ def breadth_first(
     whole_number("orders", orders)
     whole_number("seed", seed, least=0)
     generator = np.random.default_rng(seed)
-    found = []
+    ordered = []
     graphs = as_list(graphs, site)
     _warn_of_attributes(graphs, site)
     for label, graph in enumerate(graphs):
         if isinstance(graph, OrderedGraph):
             if width is not None and graph.width > width:
                 raise _too_wide(label, site, graph.width, width)
-            found += [graph] * orders
+            ordered += [graph] * orders
             continue
         nodes, neighbours = _read(graph, label, site)
         for _ in range(orders):
             drawn = _narrow(nodes, neighbours, generator, width)
             if width is not None and drawn.width > width:
                 raise _too_wide(label, site, drawn.width, width)
-            found.append(drawn)
-    return found
+            ordered.append(drawn)
+    return ordered
 
 
 def _warn_of_attributes(graphs: list, site: str) -> None:
@@ -163,9 +163,9 @@ def _warn_of_attributes(graphs: list, site: str) -> None:
         )
 
 
-def _too_wide(label: int, site: str, found: int, width: int) -> InputError:
+def _too_wide(label: int, site: str, needed: int, width: int) -> InputError:
     return InputError(
-        f"graph {label} of {site} needs rows of {found} bits in breadth-first order, and the rows "
+        f"graph {label} of {site} needs rows of {needed} bits in breadth-first order, and the rows "
         f"have {width}: leave it out, or fit with graphs as wide among the data"
     )
 
@@ -238,10 +238,10 @@ def as_list(graphs: Any, site: str) -> list:
         raise InputError(f"{site} is one matrix: give a list of adjacency matrices, as in [matrix]")
     if isinstance(graphs, str | bytes | dict) or not hasattr(graphs, "__iter__"):
         raise InputError(f"{site} is a {type(graphs).__name__}: {ADVICE}")
-    found = list(graphs)
-    if not found:
+    listed = list(graphs)
+    if not listed:
         raise InputError(f"{site} holds no graphs: give at least one")
-    return found
+    return listed
 
 
 def _read(graph: Any, label: int, site: str) -> tuple[tuple, list[list[int]]]:
@@ -367,7 +367,7 @@ def decode_graphs(codes: Any, width: int) -> list[nx.Graph]:
     if not np.isin(given, (0, 1, END_OF_GRAPH)).all():
         wrong = given[~np.isin(given, (0, 1, END_OF_GRAPH))][0]
         raise InputError(f"the code {wrong} is no token of a graph: codes are 0, 1 and 2 (<end>)")
-    found = []
+    decoded = []
     for row in given:
         ends = np.flatnonzero(row == END_OF_GRAPH)
         length = int(ends[0]) if len(ends) else len(row)
@@ -377,5 +377,5 @@ def decode_graphs(codes: Any, width: int) -> list[nx.Graph]:
         graph = nx.empty_graph(len(bits) + 1)
         graph.add_edges_from(zip(earlier.tolist(), later.tolist(), strict=True))
         graph.graph["cut"] = not len(ends)
-        found.append(graph)
-    return found
+        decoded.append(graph)
+    return decoded

@@ -166,9 +166,9 @@ def _census() -> dict[str, set[str]]:
         package = metadata.distribution("names")
     except metadata.PackageNotFoundError:
         raise InputError("the first names come with the package `names`: install it") from None
-    found = {}
+    names_by_sex = {}
     for sex in ("female", "male"):
         path = Path(str(package.locate_file(f"names/dist.{sex}.first")))
         lines = path.read_text(encoding="ascii").splitlines()
-        found[sex] = {line.split()[0].lower() for line in lines}
-    return found
+        names_by_sex[sex] = {line.split()[0].lower() for line in lines}
+    return names_by_sex

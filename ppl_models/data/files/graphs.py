@@ -40,7 +40,7 @@ def graphs_from_lines(lines: Sequence[str], path: str | Path) -> list[nx.Graph]:
     """
     import networkx as nx
 
-    found = []
+    graphs = []
     for number, line in enumerate(map(str.strip, lines), start=1):
         text = line.removeprefix(">>graph6<<")
         if not text:
@@ -58,10 +58,10 @@ def graphs_from_lines(lines: Sequence[str], path: str | Path) -> list[nx.Graph]:
                 f"in a .csv file {FORMATS}"
             ) from None
         graph.graph["name"] = f"line {number}"
-        found.append(graph)
-    if not found:
+        graphs.append(graph)
+    if not graphs:
         raise InputError(f"{path} is empty: give a file with one graph6 a line")
-    return found
+    return graphs
 
 
 def graphs_from_edges(edges: pd.DataFrame, path: str | Path) -> list[nx.Graph]:

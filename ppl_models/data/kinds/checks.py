@@ -93,8 +93,8 @@ def _as_numbers(values: np.ndarray, *, where: str, labels: np.ndarray, do: str) 
         return values.astype(np.float64)
     if values.dtype.kind in "Mm":
         position = int(np.argmax(~np.isnat(values)))
-        found = f"{values[position]!s:.19} at {row(labels, position)}"
-        raise InputError(f"{where} holds dates or durations ({found}): {do}")
+        example = f"{values[position]!s:.19} at {row(labels, position)}"
+        raise InputError(f"{where} holds dates or durations ({example}): {do}")
     wrong = [
         position
         for position, cell in enumerate(values)

@@ -148,8 +148,8 @@ def as_sequences(values: np.ndarray) -> list[np.ndarray]:
         >>> [len(s) for s in as_sequences(np.array([[[1.0], [2.0]], [[3.0], [np.nan]]]))]
         [2, 1]
     """
-    found = []
+    sequences = []
     for row in values:
         seen = np.flatnonzero(~missing_cells(row.reshape(len(row), -1)).all(1))
-        found.append(row[: seen[-1] + 1 if len(seen) else 0])
-    return found
+        sequences.append(row[: seen[-1] + 1 if len(seen) else 0])
+    return sequences

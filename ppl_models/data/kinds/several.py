@@ -29,7 +29,7 @@ def read_together(
     Raises:
         InputError: not the same number of rows everywhere.
     """
-    found: dict[str, Observed] = {}
+    readings: dict[str, Observed] = {}
     taken: dict[str, list[Any]] = {}
     for site, read in readers.items():
         reading = read(None if like is None else own_labels(like, site))
@@ -38,12 +38,12 @@ def read_together(
         differ |= {n for n in labels if f"{site}_{n}" in (like or {})}
         reading = _renamed(reading, {n: f"{site}_{n}" for n in differ})
         taken |= {n: v for n, v in _labels(reading).items() if n not in taken}
-        found[site] = reading
-    rows = {site: len(reading.values) for site, reading in found.items()}
+        readings[site] = reading
+    rows = {site: len(reading.values) for site, reading in readings.items()}
     if len(set(rows.values())) > 1:
         told = " and ".join(f"{count} of {site}" for site, count in rows.items())
         raise InputError(f"there are {told}: give all of them the same rows")
-    return found
+    return readings
 
 
 def own_labels(like: Mapping[str, Any], site: str) -> dict[str, Any]:

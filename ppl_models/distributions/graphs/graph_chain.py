@@ -32,8 +32,8 @@ class GraphChain(GraphRows, StackedFamily):
 
     After every node from the second on the graph ends with a probability that depends on the
     number of nodes; from the last size on it stays the same. The statistics of a graph are counts:
-    edges and gaps by distance, ends and goings-on by size. A given graph is an ordered one, and its
-    probability a lower bound of that of the graph without an order.
+    edges and non-edges by distance, ends and continuations by size. A datum is an ordered graph,
+    whose probability is a lower bound of that of the graph without an order.
 
     Breadth-first order is that of You et al. (2018), GraphRNN.
 
@@ -101,11 +101,11 @@ class GraphChain(GraphRows, StackedFamily):
     # ---- as an exponential family ------------------------------------------------------------
 
     def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
-        """Counts of edges, gaps, ends and goings-on, ``(statistic, graph)``."""
+        """Counts of edges, non-edges, ends and continuations, ``(statistic, graph)``."""
         return stack(*self._counts(value))
 
     def _counts(self, value: Array) -> list[Array]:
-        """Edges, gaps ``(..., M)``; ends, goings-on ``(..., S)``; impossible cells ``(..., 1)``."""
+        """Edges, non-edges ``(..., M)``; ends, continuations ``(..., S)``; impossible cells."""
         dtype = jnp.result_type(self.edge, float)
         rows = rows_of(value, self.width)
         bits = (rows == EDGE).astype(jnp.int32)
@@ -139,7 +139,7 @@ class GraphChain(GraphRows, StackedFamily):
         return jnp.concatenate(self._logarithms(), -1)
 
     def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
-        """Something was counted that cannot be."""
+        """Whether an impossible cell was counted."""
         never = is_log_of_zero(self.coefficients(missing=missing, centre=centre))
         return matmul(never.astype(prepared.dtype), prepared) > 0
 

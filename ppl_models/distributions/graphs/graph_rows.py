@@ -1,4 +1,4 @@
-"""What all distributions of graphs in breadth-first order share: which bits are free, and the end.
+"""Base of distributions of graphs in breadth-first order: the free bits, and the end.
 
 A graph is rows of M bits, a row a node but the first: the edges to the M nodes before it, from the
 farthest to the nearest, then ``<end>`` (see ``ppl_models.data.containers.graphs``). An order is
@@ -105,7 +105,7 @@ class GraphConstraint(constraints.Constraint):
         return _possible(jnp.asarray(x), self.width)
 
     def tree_flatten(self) -> tuple[tuple, tuple]:
-        """Nothing that JAX may change."""
+        """No leaves: everything is static."""
         return (), ((), {"width": self.width})
 
     def __eq__(self, other: object) -> bool:
@@ -116,7 +116,7 @@ class GraphConstraint(constraints.Constraint):
 
 
 class GraphRows(Autoregressive):
-    """A distribution over ordered graphs, told by the log-odds of its free bits and of the end.
+    """A distribution over ordered graphs, given by the log-odds of its free bits and of the end.
 
     A subclass says what it remembers of whole rows (:meth:`start`, :meth:`remember`), what of that
     its log-odds need (:meth:`look`), and the log-odds themselves. What is looked at in all rows is
@@ -169,7 +169,7 @@ class GraphRows(Autoregressive):
         return jnp.take_along_axis(table, state.slot[..., None, None], axis=-2)[..., 0, :]
 
     def read(self, state: GraphState, token: Array) -> GraphState:
-        """One bit further."""
+        """The state after one more bit."""
         here = jnp.arange(self.width) == state.slot[..., None]
         bits = jnp.where(here, token[..., None].astype(jnp.int32), state.bits)
         full = state.slot == self.width - 1

@@ -1,4 +1,4 @@
-"""What a new edge would close: counts around a candidate, kept for the last M nodes.
+"""Statistics of a candidate edge: triangles and squares it would close among the last M nodes.
 
 The change statistics of models of networks (Snijders, Pattison, Robins and Handcock 2006, New
 specifications for exponential random graph models): triangles, squares, degrees. All are sums over
@@ -16,7 +16,7 @@ UNIT = 10.0  #: nodes are counted in tens, so that weights of all statistics are
 
 
 class Window(NamedTuple):
-    """The last M nodes, the farthest first: what ties them to each other, ``(..., M[, M])``.
+    """Adjacency of the last M nodes, the farthest first, ``(..., M[, M])``.
 
     A node is tied once if its row has one edge: in a lattice those are the nodes straight ahead of
     the root. Two nodes with such a one between them, tied more than once themselves, lie across it
@@ -39,7 +39,7 @@ def empty_window(shape: tuple[int, ...], width: int, dtype: Any) -> Window:
 
 
 def moved_on(window: Window, bits: Array) -> Window:
-    """The window after a row: its node is in, the farthest out.
+    """The window after a row: its node is added, the farthest is dropped.
 
     Args:
         window: the nodes before the row's.

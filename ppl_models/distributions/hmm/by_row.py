@@ -34,5 +34,5 @@ def by_row(family: Any, value: Array, function: Callable[..., Array], *more: Arr
     def one(parameters: dict[str, Array], row: Array, *rest: Array) -> Array:
         return function(family.replace(**parameters), row[None], *rest)[0]
 
-    found = jax.vmap(one, (over, 0, *[0] * len(more)))(own, rows, *more)
-    return found.reshape(*batch, *found.shape[1:])
+    results = jax.vmap(one, (over, 0, *[0] * len(more)))(own, rows, *more)
+    return results.reshape(*batch, *results.shape[1:])

@@ -16,14 +16,15 @@ from jax import Array, lax, random
 from jax.scipy.special import logsumexp
 
 from ppl_models import memory
+from ppl_models.data.missing import missing_cells
 
 if TYPE_CHECKING:
     from ppl_models.distributions.sequences.autoregressive import Autoregressive
 
 
 def known_cells(value: Array) -> Array:
-    """Which cells are known: a gap is NaN, or a negative code."""
-    return value >= 0
+    """Which cells are not missing."""
+    return ~missing_cells(value)
 
 
 def fill_gaps(
@@ -97,8 +98,8 @@ def _systematic(key: Array, share: Array) -> Array:
     """Particles in proportion to their shares, ``(row, particle)``; Kitagawa (1996)."""
     count = share.shape[1]
     places = (jnp.arange(count) + random.uniform(key, (share.shape[0], 1))) / count
-    found = jax.vmap(jnp.searchsorted)(jnp.cumsum(share, -1), places.astype(share.dtype))
-    return jnp.minimum(found, count - 1)
+    chosen = jax.vmap(jnp.searchsorted)(jnp.cumsum(share, -1), places.astype(share.dtype))
+    return jnp.minimum(chosen, count - 1)
 
 
 def _picked(leaf: Array, chosen: Array) -> Array:

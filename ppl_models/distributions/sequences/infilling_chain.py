@@ -34,8 +34,8 @@ def log_likelihood(initial: Array, transition: Array, tokens: Array, order: int)
 
         def step(carry: tuple[Array, Array], pair: tuple[Array, Array]) -> tuple:
             ahead, log_scale = carry
-            found, log_top = _back(by_length[-1], ahead, *pair)
-            return (found, log_scale + log_top), None
+            message, log_top = _back(by_length[-1], ahead, *pair)
+            return (message, log_scale + log_top), None
 
         pairs = (tokens[order - 1 : -1], tokens[order:])
         (ahead, log_scale), _ = lax.scan(step, (ahead, log_scale), pairs, reverse=True)
@@ -65,10 +65,10 @@ def _back(table: Array, ahead: Array, here: Array, following: Array) -> tuple[Ar
     onward = einsum("abv,bv->ab", steps, open_to).reshape(-1)
     past_end = jnp.where(following == v, 1.0, 0.0).astype(onward.dtype)
     onward = jnp.where(following == v, table[:, v], onward)
-    found = jnp.where(here == v, past_end, onward)
-    top = found.max()
-    log_top = jnp.log(jnp.where(top > 0, top, jnp.finfo(found.dtype).tiny))
-    return found / jnp.where(top > 0, top, 1), log_top
+    messages = jnp.where(here == v, past_end, onward)
+    top = messages.max()
+    log_top = jnp.log(jnp.where(top > 0, top, jnp.finfo(messages.dtype).tiny))
+    return messages / jnp.where(top > 0, top, 1), log_top
 
 
 def _allowed(token: Array, v: int) -> Array:

@@ -1,4 +1,4 @@
-"""Gaps of rows that are written token by token: all combinations of unknown tokens at once.
+"""Exact infilling: enumerate all combinations of the missing tokens that a chain remembers.
 
 A chain with a memory of m tokens has forgotten a gap m tokens later. What has to be kept apart are
 the values of the gaps that it still remembers, and with gaps far apart that is one: V combinations,
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 class Reach(NamedTuple):
-    """How many gaps a chain has in mind at most."""
+    """The largest number of missing tokens that the next token depends on."""
 
     held: int  #: among as many successive tokens as the chain remembers; at least one
     together: int  #: among these and the one that follows
 
 
 def reach(value: Any, memory: int | None) -> Reach:
-    """What a chain that remembers ``memory`` tokens has in mind of rows with gaps.
+    """Missing tokens within the last ``memory`` positions, over rows with missing tokens.
 
     Args:
         value: codes ``(row, position)``, gaps NaN or negative; where they are not known yet, all
@@ -56,30 +56,30 @@ def reach(value: Any, memory: int | None) -> Reach:
     return Reach(max(1, most(memory)), most(memory + 1))
 
 
-def combinations(chain: Autoregressive, found: Reach) -> int:
-    """Combinations of unknown tokens that are looked at together."""
-    return chain.tokens ** max(found)
+def combinations(chain: Autoregressive, window: Reach) -> int:
+    """Number of combinations of missing tokens that are enumerated at once."""
+    return chain.tokens ** max(window)
 
 
 def fill_combinations(
-    chain: Autoregressive, value: Array, found: Reach, key: Array | None = None
+    chain: Autoregressive, value: Array, window: Reach, key: Array | None = None
 ) -> tuple[Array, Array]:
-    """Fill the gaps of one row given all that is known; vmap for more.
+    """Fill in the missing tokens of one row given the known ones; `vmap` for more rows.
 
     Args:
         chain: without batch axes.
         value: codes ``(position,)``, gaps -1. A gap is never ``<end>``.
-        found: of all rows.
+        window: of all rows.
         key: random key of a draw; None: the most probable tokens together.
 
     Returns:
         The row, and the log-probability of what is known: summed over gaps, or the largest.
     """
-    v, rest = chain.tokens, chain.tokens ** (found.held - 1)
+    v, rest = chain.tokens, chain.tokens ** (window.held - 1)
     first = jnp.zeros(v * rest, jnp.int32)
 
     def merge(weight: Array, key: Array | None) -> tuple[Array, Array]:
-        """Over the last axis: its sum or largest, and which it was."""
+        """Sum or maximum over the last axis, and the index chosen."""
         if key is None:
             return weight.max(-1), weight.argmax(-1).astype(first.dtype)
         return logsumexp(weight, -1), random.categorical(key, weight).astype(first.dtype)
@@ -89,7 +89,7 @@ def fill_combinations(
 
     def at_gap(state: Any, weight: Array, key: Array | None) -> tuple[Any, Array, Array]:
         weight = weight.reshape(rest, v)
-        if found.together <= found.held:  # the oldest gap in mind was forgotten before this one
+        if window.together <= window.held:  # the oldest gap in mind was forgotten before this one
             weight, origin = merge(weight, key)
             state = jax.tree.map(oldest_forgotten, state)
             weight = weight + chain.following(state)[:, :v].T
@@ -132,13 +132,15 @@ def fill_combinations(
     return filled.astype(value.dtype), total
 
 
-def fill_rows(chain: Autoregressive, value: Array, found: Reach, key: Array | None = None) -> Array:
+def fill_rows(
+    chain: Autoregressive, value: Array, window: Reach, key: Array | None = None
+) -> Array:
     """Rows ``(..., position)`` filled in, as many at once as memory allows.
 
     Args:
         chain: without batch axes; or a family with parameters for all rows, or for each its own.
         value: codes, gaps NaN or negative.
-        found: of all rows.
+        window: of all rows.
         key: of draws; None: the most probable tokens together.
     """
     codes = jnp.where(value >= 0, value, -1).astype(jnp.int32)
@@ -149,15 +151,15 @@ def fill_rows(chain: Autoregressive, value: Array, found: Reach, key: Array | No
     one, rows["own"] = _one_a_row(chain)
 
     def fill(row: dict[str, Any]) -> Array:
-        return fill_combinations(one(row["own"]), row["value"], found, row.get("key"))[0]
+        return fill_combinations(one(row["own"]), row["value"], window, row.get("key"))[0]
 
-    cells = value.shape[-1] * combinations(chain, found)
+    cells = value.shape[-1] * combinations(chain, window)
     filled = lax.map(fill, rows, batch_size=max(1, min(memory.BLOCK_NUMBERS // cells, count)))
     return filled.reshape(value.shape)
 
 
 def _one_a_row(chain: Any) -> tuple[Callable[[Any], Autoregressive], Any]:
-    """How a row's chain is made of its own parameters, and these ``(row, ...)``."""
+    """A function that builds a row's chain from its parameters, and these ``(row, ...)``."""
     if not chain.batch_shape:
         return lambda _: chain, ()
     flat = chain.components()

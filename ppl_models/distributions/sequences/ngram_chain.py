@@ -118,7 +118,7 @@ class NgramChain(Autoregressive, Distribution):
         return recent.at[..., :1].set(self.tokens)
 
     def read(self, state: State, token: Array) -> State:
-        """One token further."""
+        """The state after one more token."""
         token = token.astype(jnp.int32)[..., None]
         return jnp.concatenate([token, state], -1)[..., : self.seen.order - 1]
 
@@ -161,12 +161,12 @@ class NgramChain(Autoregressive, Distribution):
             return (start + carry[0] * BLOCK < stop).any()
 
         def add(carry: tuple[Array, Array]) -> tuple[Array, Array]:
-            block, found = carry
+            block, probabilities = carry
             entry = (start + block * BLOCK)[:, None] + jnp.arange(BLOCK)
             inside = entry < stop[:, None]
             entry = jnp.where(inside, entry, 0)
             kept = jnp.where(inside, self.kept[entry], 0)
-            return block + 1, found.at[rows, self.seen.token[entry]].add(kept)
+            return block + 1, probabilities.at[rows, self.seen.token[entry]].add(kept)
 
         begun = (jnp.zeros((), jnp.int32), probability * share[:, None])
         return lax.while_loop(more, add, begun)[1]
@@ -206,7 +206,7 @@ class NgramChain(Autoregressive, Distribution):
 
 
 def smoothed(seen: Ngrams, tables: Any, discount: Any, concentration: Any) -> tuple[Array, Array]:
-    """What `NgramChain` keeps and passes on, from who sits where.
+    """Discounted and backed-off probabilities of `NgramChain`, from a seating arrangement.
 
         kept[u, w] = (c_uw - d t_uw) / (θ + c_u),   backoff[u] = (θ + d t_u) / (θ + c_u)
 

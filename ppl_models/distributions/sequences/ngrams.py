@@ -63,25 +63,25 @@ class Ngrams:
         Args:
             recent: the tokens before ``(..., order - 1)``, the nearest first; -1 before the start.
         """
-        found = [jnp.zeros(recent.shape[:-1], jnp.int32)]
+        by_length = [jnp.zeros(recent.shape[:-1], jnp.int32)]
         for back in range(self.order - 1):
-            found.append(self.child(found[-1], recent[..., back]))
-        return found
+            by_length.append(self.child(by_length[-1], recent[..., back]))
+        return by_length
 
     def child(self, context: Array, token: Array) -> Array:
-        """The context with one token more at its far end, -1 if it was never seen."""
+        """The context extended by one earlier token, -1 if it was never seen."""
         known = jnp.clip(context, 0)
-        found = _search(self.back, self.children[known], self.children[known + 1], token)
-        return jnp.where(context < 0, -1, found)
+        longer = _search(self.back, self.children[known], self.children[known + 1], token)
+        return jnp.where(context < 0, -1, longer)
 
     def entry(self, context: Array, token: Array) -> Array:
         """The entry of a token in a context, -1 if it never followed it."""
         known = jnp.clip(context, 0)
-        found = _search(self.token, self.entries[known], self.entries[known + 1], token)
-        return jnp.where(context < 0, -1, found)
+        position = _search(self.token, self.entries[known], self.entries[known + 1], token)
+        return jnp.where(context < 0, -1, position)
 
     def customers(self, tables: Array) -> Array:
-        """Customers of every entry: occurrences, and the tables of longer contexts.
+        """Customers of every entry: its occurrences, and the tables of longer contexts.
 
         Args:
             tables: ``(entry,)``.
@@ -159,15 +159,15 @@ def count_ngrams(tokens: Any, *, vocabulary: int, order: int) -> Ngrams:
     parent, length = np.concatenate(parents), np.repeat(np.arange(order), lengths)
     if max(len(parent), len(flat)) * order >= np.iinfo(np.int32).max:
         raise InputError(f"{len(flat):,} tokens are too many for order {order}: lower it")
-    found = _entries(context, following, parent, length, vocabulary)
-    sizes = np.bincount(found["within"], minlength=len(parent))
+    ngrams = _entries(context, following, parent, length, vocabulary)
+    sizes = np.bincount(ngrams["within"], minlength=len(parent))
     children = np.bincount(parent[1:], minlength=len(parent))
     return Ngrams(
         children=_int(1 + np.concatenate([[0], np.cumsum(children)])),
         back=_int(np.concatenate(backs)),
         length=length.astype(np.int8),
         entries=_int(np.concatenate([[0], np.cumsum(sizes)])),
-        **{name: _int(values) for name, values in found.items()},
+        **{name: _int(values) for name, values in ngrams.items()},
         vocabulary=int(vocabulary),
         order=int(order),
         alone=int(sizes[0]),

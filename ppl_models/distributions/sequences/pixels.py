@@ -34,9 +34,9 @@ class PixelScan(Distribution, Autoregressive):
         value = jnp.asarray(value)
         rows = value.reshape(-1, value.shape[-1])
         logits = self.logits_each(rows)
-        found = jax.nn.log_sigmoid(jnp.where(rows > 0, logits, -logits)).sum(-1)
-        found = jnp.where(missing_cells(rows).any(-1), jnp.nan, found)
-        return found.reshape(value.shape[:-1])
+        log_probs = jax.nn.log_sigmoid(jnp.where(rows > 0, logits, -logits)).sum(-1)
+        log_probs = jnp.where(missing_cells(rows).any(-1), jnp.nan, log_probs)
+        return log_probs.reshape(value.shape[:-1])
 
     def logits_each(self, value: Array) -> Array:
         """Log-odds of every bit given all before, ``(row, position)``."""
@@ -63,7 +63,7 @@ class LogisticScan(PixelScan):
     One product with a triangular matrix gives all positions. Frey (1998).
 
     Args:
-        weights: ``(position, position)``; what is not below the diagonal is not looked at.
+        weights: ``(position, position)``; entries on and above the diagonal are ignored.
         bias: ``(position,)``.
 
     >>> scan = LogisticScan(jnp.zeros((3, 3)), jnp.zeros(3))
@@ -92,7 +92,7 @@ class LogisticScan(PixelScan):
         )
 
     def begin(self, shape: tuple[int, ...]) -> State:
-        """Log-odds of all bits as far as the bits read tell, and the place of the next."""
+        """Partial log-odds of all bits given the bits read, and the position of the next."""
         zeros = jnp.zeros((*shape, self.positions), self.bias.dtype)
         return self.bias + zeros, jnp.zeros(shape, jnp.int32)
 
@@ -102,7 +102,7 @@ class LogisticScan(PixelScan):
         return _both(jnp.take_along_axis(logits, place[..., None], -1)[..., 0])
 
     def read(self, state: State, token: Array) -> State:
-        """One bit further."""
+        """The state after one more bit."""
         logits, place = state
         column = jnp.take(self.weights.T, jnp.minimum(place, self.positions - 1), axis=0)
         return logits + (token - 0.5)[..., None].astype(logits.dtype) * column, jnp.minimum(
@@ -181,7 +181,7 @@ class Nade(PixelScan):
         return jnp.moveaxis(logits, 0, 1).reshape(rows, -1)[:, :positions] + self.outward_bias
 
     def begin(self, shape: tuple[int, ...]) -> State:
-        """Sums that the hidden units are made of, and the place of the next bit."""
+        """Inputs of the hidden units, and the position of the next bit."""
         return jnp.broadcast_to(self.bias, (*shape, self.bias.shape[0])), jnp.zeros(
             shape, jnp.int32
         )
@@ -194,7 +194,7 @@ class Nade(PixelScan):
         return _both(logits)
 
     def read(self, state: State, token: Array) -> State:
-        """One bit further."""
+        """The state after one more bit."""
         total, place = state
         step = (token - 0.5)[..., None].astype(total.dtype) * jnp.take(self.inward, place, axis=0)
         return total + step, jnp.minimum(place + 1, self.positions - 1)

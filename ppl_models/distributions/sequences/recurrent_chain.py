@@ -105,11 +105,11 @@ class RecurrentChain(Distribution, Autoregressive):
 
     def _weights(self, batch: tuple[int, ...]) -> dict[str, Array]:
         """All weights with the same batch axes."""
-        found = {}
+        weights = {}
         for name, axes in WEIGHTS.items():
             value = getattr(self, name)
-            found[name] = jnp.broadcast_to(value, (*batch, *value.shape[value.ndim - axes :]))
-        return found
+            weights[name] = jnp.broadcast_to(value, (*batch, *value.shape[value.ndim - axes :]))
+        return weights
 
     def log_prob(self, value: Any, intermediates: list[Any] | None = None) -> Array:
         """Log-probability of whole sequences, ``value.shape[:-1]`` with the batch's."""
@@ -120,13 +120,13 @@ class RecurrentChain(Distribution, Autoregressive):
         if value.ndim == 2 and self.batch_shape[-1] == 1:  # each component at all rows
             weights = self._weights(self.batch_shape)
             flat = {n: v.reshape(-1, *v.shape[len(self.batch_shape) :]) for n, v in weights.items()}
-            found = jax.vmap(lambda w: self._like(w)._log_prob_rows(value))(flat)
-            return found.reshape(*self.batch_shape[:-1], len(value))
+            log_probs = jax.vmap(lambda w: self._like(w)._log_prob_rows(value))(flat)
+            return log_probs.reshape(*self.batch_shape[:-1], len(value))
         weights = self._weights(shape)
         flat = {n: v.reshape(-1, *v.shape[len(shape) :]) for n, v in weights.items()}
         rows = jnp.broadcast_to(value, (*shape, value.shape[-1])).reshape(-1, 1, value.shape[-1])
-        found = jax.vmap(lambda w, row: self._like(w)._log_prob_rows(row))(flat, rows)
-        return found.reshape(shape)
+        log_probs = jax.vmap(lambda w, row: self._like(w)._log_prob_rows(row))(flat, rows)
+        return log_probs.reshape(shape)
 
     def _like(self, weights: dict[str, Array]) -> RecurrentChain:
         return RecurrentChain(
@@ -136,8 +136,8 @@ class RecurrentChain(Distribution, Autoregressive):
     def _log_prob_rows(self, value: Array) -> Array:
         """Of rows ``(row, position)``, without a batch; NaN where a token is missing."""
         known = known_cells(value)
-        found = self._log_prob_codes(jnp.where(known, value, 0).astype(jnp.int32))
-        return jnp.where(known.all(-1), found, jnp.nan)
+        log_probs = self._log_prob_codes(jnp.where(known, value, 0).astype(jnp.int32))
+        return jnp.where(known.all(-1), log_probs, jnp.nan)
 
     def _log_prob_codes(self, value: Array) -> Array:
         log_probs = self.following_each(value)
@@ -173,7 +173,7 @@ class RecurrentChain(Distribution, Autoregressive):
         return jax.nn.log_softmax(logits)
 
     def read(self, state: State, token: Array) -> State:
-        """One token further."""
+        """The state after one more token."""
         memory, count = state
         picked = _looked_up(self.embedding, token)
         contribution = _product(picked, _flat(self.input)) + _flat(self.bias)

@@ -119,7 +119,7 @@ class TokenChain(Autoregressive, ExponentialFamily):
         return jnp.zeros(shape, jnp.int32)
 
     def read(self, state: Array, token: Array) -> Array:
-        """The context one token further."""
+        """The context after one more token."""
         v, full = self.tokens, context_count(self.tokens, self.order - 1) + 1
         kept = v ** (self.order - 1)
         # (a context of m tokens is a leaf of the tree: the first token is dropped)
@@ -169,12 +169,12 @@ class TokenChain(Autoregressive, ExponentialFamily):
         v, order = self.tokens, self.order
         tokens = jnp.clip(jnp.asarray(value, jnp.int32), 0, v - 1)
         places = jnp.arange(value.shape[-1])
-        found = jnp.zeros_like(tokens)
+        numbers = jnp.zeros_like(tokens)
         for back in range(1, order + 1):
             earlier = jnp.roll(tokens, back, axis=-1)
             # the number to the base V, and one node for every shorter context
-            found = found + jnp.where(places >= back, v ** (back - 1) * (earlier + 1), 0)
-        return found
+            numbers = numbers + jnp.where(places >= back, v ** (back - 1) * (earlier + 1), 0)
+        return numbers
 
     def _table(self) -> Array:
         """What follows every context, the empty one first: ``batch + (context + 1, V + 1)``."""
@@ -234,7 +234,7 @@ class TokenChain(Autoregressive, ExponentialFamily):
         return lax.map(component, table)
 
     def impossible(self, prepared: Array, *, missing: bool, centre: Array) -> Array | None:
-        """A token, or an end, that does not occur where it stands."""
+        """Whether a token, or the end, has probability zero at its position."""
         # what may occur counts 1, so that the logarithm of a sequence that may is not negative
         marked = {n: (getattr(self, n) > 0).astype(self.initial.dtype) for n in self.parameter_dims}
         logits = self.replace(**marked).logits(prepared, missing=missing, centre=centre)
@@ -244,8 +244,8 @@ class TokenChain(Autoregressive, ExponentialFamily):
         """Log-probability with any batch of parameters, by the recursion."""
         shape = lax.broadcast_shapes(value.shape[:-1], self.batch_shape)
         initial, transition, rows = self._by_row(value, shape)
-        found = jax.vmap(log_likelihood, (0, 0, 0, None))(initial, transition, rows, self.order)
-        return found.reshape(shape)
+        log_probs = jax.vmap(log_likelihood, (0, 0, 0, None))(initial, transition, rows, self.order)
+        return log_probs.reshape(shape)
 
     def _by_row(self, value: Array, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
         """Parameters and sequences, one a row."""
@@ -286,11 +286,11 @@ class TokenChain(Autoregressive, ExponentialFamily):
             slope = jax.grad(total, (0, 1))(initial, transition)
             return initial * slope[0], transition * slope[1]
 
-        found = lax.map(component, (self.initial, self.transition, weights))
-        return dict(zip(self.parameter_dims, found, strict=True))
+        statistics = lax.map(component, (self.initial, self.transition, weights))
+        return dict(zip(self.parameter_dims, statistics, strict=True))
 
     def numbers_per_row(self, value: Any, *, missing: bool) -> int:
-        """Numbers that a pass has at hand for each sequence."""
+        """Numbers that a pass holds in memory for each sequence."""
         held = super().numbers_per_row(value, missing=missing)
         return held + missing * value.shape[1] * self.tokens**self.order
 

@@ -1,4 +1,4 @@
-"""EM from several starts: where they begin, which of them is the result, and what to tell of it."""
+"""EM from several starts: their initial values, the choice of the best, and its report."""
 
 from __future__ import annotations
 

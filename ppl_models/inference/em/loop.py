@@ -42,7 +42,7 @@ class Plan:
 
 @dataclass
 class EMRuns:
-    """The finished climb of all starts."""
+    """The EM iterations of all starts."""
 
     values: dict[str, np.ndarray]  #: (start, ...)
     objective: np.ndarray  #: (start, iteration), NaN after convergence

@@ -1,4 +1,4 @@
-"""Where long work stands, on disk: plain arrays and a description of the run, replaced at once."""
+"""Checkpoints of long training: arrays and a description of the run, replaced atomically."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ABOUT = "about"  #: name of the description among the arrays
 
 
 def save(path: str | Path, arrays: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    """Write arrays and a description; whoever reads meanwhile finds the old file or the new one.
+    """Write arrays and a description atomically: a reader finds the old file or the new one.
 
     Args:
         path: of the file.

@@ -1,8 +1,9 @@
-"""A few Hamiltonian steps on a small density: global sites that no closed form serves.
+"""A Hamiltonian Monte Carlo transition within Gibbs: global sites without a conjugate prior.
 
-The density, log prior(θ) + <S, η(θ)> - N·A(η(θ)), is that of the statistics alone, so that a step
-costs the same whatever the number of rows. Step size and a diagonal mass matrix are adapted during
-warm-up by NumPyro's own adapter.
+The log-density, log prior(θ) + <S, η(θ)> - N·A(η(θ)), depends on the rows through their sufficient
+statistics alone, so that a transition costs the same whatever the number of rows. Step size and a
+diagonal mass matrix are adapted during warm-up by NumPyro's own adapter. Neal (2011), MCMC using
+Hamiltonian dynamics.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import jax.numpy as jnp
 from jax import Array, lax, random
 from numpyro.infer.hmc_util import warmup_adapter
 
-LEAPFROGS = 8
+LEAPFROG_STEPS = 8
 TARGET_ACCEPT = 0.8
-FIRST_STEP = 0.05
-JITTER = (0.1, 1.0)  #: share of the adapted step that a trajectory's steps have
+INITIAL_STEP_SIZE = 0.05
+JITTER = (0.1, 1.0)  #: range of a trajectory's step size, as a fraction of the adapted one
 
 
 class HmcState(NamedTuple):
-    """Adaptation and what the last step did."""
+    """State of the adaptation, and the acceptance probability of the last transition."""
 
     adapt: Any
     accept_prob: Array
@@ -43,7 +44,7 @@ def hmc_step(warmup: int) -> tuple[Callable, Callable]:
     )
 
     def init(key: Array, vector: Array) -> HmcState:
-        adapt = setup((vector,), key, FIRST_STEP, mass_matrix_size=vector.size)
+        adapt = setup((vector,), key, INITIAL_STEP_SIZE, mass_matrix_size=vector.size)
         return HmcState(adapt, jnp.ones((), vector.dtype))
 
     def step(
@@ -51,27 +52,29 @@ def hmc_step(warmup: int) -> tuple[Callable, Callable]:
     ) -> tuple[HmcState, Array]:
         momentum_key, accept_key, length_key = random.split(key, 3)
         inverse_mass = state.adapt.inverse_mass_matrix
-        # a trajectory of one length would come back to where it started from, time and again
+        # trajectories of one fixed length may be periodic
         jitter = random.uniform(length_key, (), vector.dtype, *JITTER)
         size = jitter * state.adapt.step_size
-        value_and_slope = jax.value_and_grad(log_density)
-        before, slope = value_and_slope(vector)
+        value_and_gradient = jax.value_and_grad(log_density)
+        before, gradient = value_and_gradient(vector)
         momentum = random.normal(momentum_key, vector.shape, vector.dtype)
         momentum = momentum / jnp.sqrt(inverse_mass)
 
-        def leap(carry: Any, _: None) -> tuple[Any, None]:
-            place, push, slope, _ = carry
-            push = push + 0.5 * size * slope
-            place = place + size * inverse_mass * push
-            value, slope = value_and_slope(place)
-            return (place, push + 0.5 * size * slope, slope, value), None
+        def leapfrog(carry: Any, _: None) -> tuple[Any, None]:
+            position, momentum, gradient, _ = carry
+            momentum = momentum + 0.5 * size * gradient
+            position = position + size * inverse_mass * momentum
+            value, gradient = value_and_gradient(position)
+            return (position, momentum + 0.5 * size * gradient, gradient, value), None
 
-        start = (vector, momentum, slope, before)
-        (place, push, _, after), _ = lax.scan(leap, start, None, length=LEAPFROGS)
-        kinetic = 0.5 * (inverse_mass * (momentum**2 - push**2)).sum()
+        start = (vector, momentum, gradient, before)
+        (proposal, final_momentum, _, after), _ = lax.scan(
+            leapfrog, start, None, length=LEAPFROG_STEPS
+        )
+        kinetic = 0.5 * (inverse_mass * (momentum**2 - final_momentum**2)).sum()
         ratio = jnp.nan_to_num(after - before + kinetic, nan=-jnp.inf)
         accept = jnp.exp(jnp.minimum(ratio, 0))
-        chosen = jnp.where(random.uniform(accept_key, (), vector.dtype) < accept, place, vector)
+        chosen = jnp.where(random.uniform(accept_key, (), vector.dtype) < accept, proposal, vector)
         adapt = lax.cond(
             iteration < warmup,
             lambda: update(iteration, accept, (chosen,), state.adapt),

@@ -1,12 +1,12 @@
-"""Clusters trade labels, where it matters which label a cluster has.
+"""Metropolis label swaps, for mixtures whose labels are not exchangeable.
 
-Under stick breaking an early cluster is larger than a late one a priori, so that the labels of a
-partition have a posterior of their own; so they have wherever a prior or held weights tell
-clusters apart. Moving one row after another a sampler all but never gets from one labelling to
-another, and what depends on the labelling (the sticks, their strength) is drawn from one mode
-alone. So whole clusters propose to change places, with rows and parameters, by Metropolis steps
-that do not look at the rows. Papaspiliopoulos and Roberts (2008), section 3.4; sticks are summed
-out of the step and drawn after it, which lets nearly all of the steps through.
+Under stick breaking an early cluster is larger than a late one a priori, so that the labelling of
+a partition has a posterior of its own; so it has wherever a prior or fixed weights tell clusters
+apart. A sampler that moves one row at a time hardly ever changes the labelling, and parameters
+that depend on it (the sticks, their concentration) are drawn from one mode alone. So two clusters
+propose to swap labels, rows and parameters included, by Metropolis steps that need the clusters'
+counts and no row. Papaspiliopoulos and Roberts (2008), section 3.4. Sticks are integrated out of
+the step and drawn after it, which makes nearly all proposals accepted.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def stick_conditional(prior: Any, counts: Array) -> BetaConditional:
 
 
 def without_sticks(prior: Any, sticks: Array, counts: Array) -> Array:
-    """What summing sticks out adds to the log joint density, but for the assignments' own term.
+    """Change of the log joint density when sticks are integrated out.
 
-    The log-density of the sticks goes, that of the partition given their prior comes.
+    The log-density of the sticks is replaced by that of the partition given their prior.
     """
     after, before = stick_conditional(prior, counts), stick_conditional(prior, 0 * counts)
     gain = betaln(after.ones, after.zeros) - betaln(before.ones, before.zeros)
@@ -47,17 +47,17 @@ def without_sticks(prior: Any, sticks: Array, counts: Array) -> Array:
 
 def swap_labels(
     key: Array,
-    moves: LabelSwaps,
+    swaps: LabelSwaps,
     model: Model,
     structure: Structure,
     values: Globals,
     counts: Array,
 ) -> tuple[Globals, Array]:
-    """As many proposals to swap two clusters as there are clusters; then sticks anew.
+    """Propose as many swaps of two labels as there are clusters; then draw the sticks.
 
     Args:
         key: random key.
-        moves: what goes with a label.
+        swaps: axes and sites that are permuted with the labels.
         model: the program with its data.
         structure: what was read off it.
         values: of the global sites.
@@ -72,12 +72,12 @@ def swap_labels(
 
     def log_density(order: Array) -> Array:
         """Of labels and sites given the partition, up to a constant, sticks summed out."""
-        moved = permute_clusters(values, moves.axes, order)
+        moved = permute_clusters(values, swaps.axes, order)
         pieces = model.pieces(moved, structure)
         assert pieces.log_weights is not None
-        if moves.sticks is not None:
-            prior = pieces.priors[moves.sticks]
-            return pieces.log_prior + without_sticks(prior, moved[moves.sticks], counts[order])
+        if swaps.sticks is not None:
+            prior = pieces.priors[swaps.sticks]
+            return pieces.log_prior + without_sticks(prior, moved[swaps.sticks], counts[order])
         log_weights = jnp.clip(pieces.log_weights[:, 0], tiny)
         return pieces.log_prior + (counts[order] * log_weights).sum()
 
@@ -87,20 +87,20 @@ def swap_labels(
         first = random.randint(first_key, (), 0, clusters)
         second = (first + random.randint(second_key, (), 1, clusters)) % clusters
         swapped = order.at[first].set(order[second]).at[second].set(order[first])
-        there = log_density(swapped)
-        chance = random.uniform(accept_key, (), density.dtype)
-        accepted = jnp.log(chance) < there - density
-        return (jnp.where(accepted, swapped, order), jnp.where(accepted, there, density)), None
+        proposed = log_density(swapped)
+        uniform = random.uniform(accept_key, (), density.dtype)
+        accepted = jnp.log(uniform) < proposed - density
+        return (jnp.where(accepted, swapped, order), jnp.where(accepted, proposed, density)), None
 
     start = jnp.arange(clusters)
     keys = random.split(swap_key, clusters)
     (order, _), _ = lax.scan(propose, (start, log_density(start)), keys)
-    values = permute_clusters(values, moves.axes, order)
-    if moves.sticks is not None:
-        prior = model.pieces(values, structure).priors[moves.sticks]
+    values = permute_clusters(values, swaps.axes, order)
+    if swaps.sticks is not None:
+        prior = model.pieces(values, structure).priors[swaps.sticks]
         drawn = stick_conditional(prior, counts[order]).sample(stick_key)
         # a stick that rounding takes to its end would have no density and no finite logarithm
         limits = jnp.finfo(drawn.dtype)
         drawn = jnp.clip(drawn, limits.tiny, 1 - limits.epsneg)
-        values[moves.sticks] = drawn.astype(values[moves.sticks].dtype)
+        values[swaps.sticks] = drawn.astype(values[swaps.sticks].dtype)
     return values, order

@@ -1,8 +1,8 @@
-"""The program with its assignments summed out, as a program again, for NumPyro's samplers.
+"""The program with its assignments summed out, as a NumPyro program for NumPyro's samplers.
 
 The gradient of Σ_n log p(x_n | θ) is that of Σ_k <S_k, η_k> - N_k A(η_k) + N_k log π_k with the
 statistics S, N expected at θ (Fisher's identity). One pass over the rows therefore gives value and
-gradient at once, and nothing of the size of the data is kept for a way back.
+gradient at once, and nothing of the size of the data is stored for the backward pass.
 """
 
 from __future__ import annotations
@@ -47,12 +47,15 @@ from ppl_models.program.structure import Structure
 
 
 class _Rows(Messenger):
-    """Give the assignment all its values at once; keep it and the emissions from outer handlers."""
+    """Enumerate the assignment, and collect its distribution and those of the emissions.
+
+    Outer handlers see none of these sites.
+    """
 
     def __init__(self, fn: Callable, structure: Structure):
         super().__init__(fn)
         self.structure = structure
-        self.found: dict[str, Any] = {}
+        self.distributions: dict[str, Any] = {}
 
     def process_message(self, message: dict[str, Any]) -> None:
         name = str(message.get("name"))
@@ -61,13 +64,15 @@ class _Rows(Messenger):
             *self.structure.emissions,
         ):
             return
-        self.found[name] = unwrap(message["fn"])
+        self.distributions[name] = unwrap(message["fn"])
         message["stop"] = True
         if name == self.structure.assignment:
             message["value"] = jnp.arange(self.structure.clusters)[:, None]
 
 
-def marginal_program(problem: Problem, origin: Origin | None = None) -> Callable[[], None]:
+def marginal_program(
+    problem: Problem, reference: ReferencePoint | None = None
+) -> Callable[[], None]:
     """The same global sites, and one factor: the log-density of all rows, assignments summed out.
 
     Where nothing is assigned and the emissions are exponential families, the rows enter through
@@ -75,25 +80,25 @@ def marginal_program(problem: Problem, origin: Origin | None = None) -> Callable
 
     Args:
         problem: program and data.
-        origin: where the rows' log-densities are measured from (default: zero).
+        reference: point from which the rows' log-densities are differences (default: none).
     """
     model, structure = problem.model, problem.structure
-    rows_factor = _factor(problem, origin)
+    rows_factor = _factor(problem, reference)
 
     def program() -> None:
         rows = _Rows(model._held(), structure)
         rows()
-        numpyro.factor("rows", rows_factor(rows.found))
+        numpyro.factor("rows", rows_factor(rows.distributions))
 
     return program
 
 
 @dataclass(frozen=True)
-class Origin:
-    """A point that the rows' log-densities are measured from.
+class ReferencePoint:
+    """Global parameters from which the rows' log-densities are computed as differences.
 
-    A sum of a million log-densities has no room for its last digits in single precision, and
-    proposals would be accepted by rounding error. A sum of differences from a nearby point has.
+    The sum of a million log-densities loses its last digits in single precision, and proposals
+    would be accepted by rounding error. The sum of differences from a nearby point does not.
     """
 
     coefficients: Coefficients  #: in double precision, (cluster, statistic)
@@ -105,8 +110,8 @@ class Origin:
         return sum(float(np.asarray(part, np.float64).sum()) for part in self.rows)
 
 
-def origin_at(problem: Problem, values: Mapping[str, Any]) -> Origin | None:
-    """Measure from the global sites' ``values``.
+def reference_point_at(problem: Problem, values: Mapping[str, Any]) -> ReferencePoint | None:
+    """The reference point at the global sites' ``values``.
 
     None where it is not needed, in double precision, or not possible: for emissions that keep no
     statistics side by side (correlated features, chains).
@@ -119,37 +124,41 @@ def origin_at(problem: Problem, values: Mapping[str, Any]) -> Origin | None:
     pieces = evaluate(problem.model, sites, structure=problem.structure)
     exact = coefficients(pieces.log_weights, pieces.families(), problem.chunks)
     point = jax.tree.map(lambda c: c.astype(jnp.float32), exact)
-    return Origin(exact, jax.jit(row_normalisers)(point, problem.chunks))
+    return ReferencePoint(exact, jax.jit(row_normalisers)(point, problem.chunks))
 
 
-def _nearby(origin: Origin, log_weights: Array, families: Families, chunks: Chunks) -> Nearby:
-    """The step from the origin, rounded after it was taken."""
+def _nearby(
+    reference: ReferencePoint, log_weights: Array, families: Families, chunks: Chunks
+) -> Nearby:
+    """The difference from the reference point, subtracted in double precision and then rounded."""
     exact = coefficients(log_weights, families, chunks)
     with jax.enable_x64(True):
-        point = jax.tree.map(lambda c: c.astype(jnp.float32), origin.coefficients)
+        point = jax.tree.map(lambda c: c.astype(jnp.float32), reference.coefficients)
         rounded = jax.tree.map(lambda c: c.astype(jnp.float64), point)
         step = jax.tree.map(lambda a, b: (a - b).astype(jnp.float32), exact, rounded)
-    return Nearby(point, step, origin.rows)
+    return Nearby(point, step, reference.rows)
 
 
 def _one_pass(problem: Problem) -> bool:
-    """Whether rows hide something and statistics sum them up."""
+    """Whether rows have latent variables and sufficient statistics."""
     return problem.offers(*STATISTICS, HIDDEN)
 
 
-def _factor(problem: Problem, origin: Origin | None) -> Callable[[dict[str, Any]], Array]:
-    """From the distributions that a run of the program found to the rows' log-density."""
+def _factor(
+    problem: Problem, reference: ReferencePoint | None
+) -> Callable[[dict[str, Any]], Array]:
+    """A function of the distributions of a run of the program: the rows' log-density."""
     structure = problem.structure
     if _one_pass(problem):
-        density = one_pass_density(problem, origin)
+        density = one_pass_density(problem, reference)
 
-        def by_pass(found: dict[str, Any]) -> Array:
+        def by_pass(distributions: dict[str, Any]) -> Array:
             log_weights = jnp.zeros((1, 1))
             if structure.assignment is not None:
                 values = jnp.arange(structure.clusters)[:, None]
-                log_weights = found[structure.assignment].log_prob(values)
+                log_weights = distributions[structure.assignment].log_prob(values)
                 log_weights = log_weights.reshape(structure.clusters, -1)
-            return density(log_weights, _families(found, structure))
+            return density(log_weights, _families(distributions, structure))
 
         return by_pass
     expected = _statistics(problem)
@@ -159,7 +168,7 @@ def _factor(problem: Problem, origin: Origin | None) -> Callable[[dict[str, Any]
 
 
 def one_pass_density(
-    problem: Problem, origin: Origin | None = None
+    problem: Problem, reference: ReferencePoint | None = None
 ) -> Callable[[Array, Families], Array]:
     """Σ_n log p(x_n) as a function of log-weights ``(cluster, 1)`` and emission families."""
     structure = problem.structure
@@ -168,36 +177,36 @@ def one_pass_density(
         return Pieces({}, jnp.zeros(()), log_weights, None, families)
 
     def forward(chunks: Chunks, log_weights: Array, families: Families) -> tuple[Array, tuple]:
-        nearby = None if origin is None else _nearby(origin, log_weights, families, chunks)
+        nearby = None if reference is None else _nearby(reference, log_weights, families, chunks)
         expected = e_step(pieces(log_weights, families), structure, chunks, nearby=nearby)
         return expected.log_normaliser, (chunks, log_weights, families, expected)
 
-    def backward(kept: tuple, slope: Array) -> tuple:
-        chunks, log_weights, families, expected = kept
+    def backward(residuals: tuple, gradient: Array) -> tuple:
+        chunks, log_weights, families, expected = residuals
 
         def joint(log_weights: Array, families: Families) -> Array:
             return expected_log_joint(pieces(log_weights, families), expected, chunks)
 
-        return None, *jax.vjp(joint, log_weights, families)[1](slope)
+        return None, *jax.vjp(joint, log_weights, families)[1](gradient)
 
-    # the rows as an argument: what is traced may not be closed over
-    density = jax.custom_vjp(lambda *given: forward(*given)[0])
+    # the rows are an argument, for a traced array may not be closed over
+    density = jax.custom_vjp(lambda *arguments: forward(*arguments)[0])
     density.defvjp(forward, backward)
     return partial(density, problem.chunks)
 
 
-def _families(found: dict[str, Any], structure: Structure) -> Families:
+def _families(distributions: dict[str, Any], structure: Structure) -> Families:
     """Emissions as families, ``(cluster, 1)``."""
     families: dict[str, ExponentialFamily] = {}
     for name in structure.emissions:
-        family = as_family(found[name])
+        family = as_family(distributions[name])
         assert family is not None
         families[name] = family
     return families
 
 
 def _statistics(problem: Problem) -> Expectations | None:
-    """The rows' statistics where they are all that the density needs."""
+    """The rows' sufficient statistics, where the density depends on the rows through them alone."""
     if not problem.offers(NO_ROW_LATENTS, FAMILIES, NOTHING_HIDDEN, DROPPABLE_CELLS):
         return None
     return e_step(problem.example, problem.structure, problem.chunks)
@@ -211,14 +220,14 @@ def _from_statistics(families: Families, expected: Expectations, problem: Proble
     return total
 
 
-def _by_row(found: dict[str, Any], model: Model, structure: Structure) -> Array:
+def _by_row(distributions: dict[str, Any], model: Model, structure: Structure) -> Array:
     """Log-density of every row."""
     logits: Any = 0.0
     if structure.assignment is not None:
         values = jnp.arange(structure.clusters)[:, None]
-        logits = found[structure.assignment].log_prob(values)
+        logits = distributions[structure.assignment].log_prob(values)
     for name in structure.emissions:
-        family = as_family(found[name])
-        emission = found[name] if family is None else family
+        family = as_family(distributions[name])
+        emission = distributions[name] if family is None else family
         logits = logits + emission.log_prob(model.data[name])
     return logsumexp(logits, axis=0) if structure.assignment is not None else logits

@@ -37,8 +37,8 @@ def kneser_ney(problem: Problem, key: Array) -> Result:
     values: dict[str, np.ndarray] = {}
     notes: list[str] = []
     if site is not None:
-        found = [closed_form(t, site.shape[1:], notes, m) for m, t in enumerate(frequencies(seen))]
-        values["discount"] = np.stack(found)
+        levels = [closed_form(t, site.shape[1:], notes, m) for m, t in enumerate(frequencies(seen))]
+        values["discount"] = np.stack(levels)
     if held(problem, "concentration") is None:
         values["concentration"] = np.zeros(seen.order)
     values["tables"] = np.ones(len(seen.repeated), np.int32)
@@ -80,12 +80,12 @@ def closed_form(
     most = np.arange(1, 4) if shape else np.ones(())
     with np.errstate(divide="ignore", invalid="ignore"):
         share = counts[0] / (counts[0] + 2 * counts[1])
-        found = np.asarray(share)
+        discounts = np.asarray(share)
         if shape:
             step = np.arange(1, 4)
-            found = step - (step + 1) * share * counts[1:] / counts[:-1]
-    if np.isfinite(found).all() and (found >= 0).all() and (found <= most).all():
-        return found
+            discounts = step - (step + 1) * share * counts[1:] / counts[:-1]
+    if np.isfinite(discounts).all() and (discounts >= 0).all() and (discounts <= most).all():
+        return discounts
     notes.append(
         f"too few n-grams of length {length + 1} occur once to four times to set discounts by: "
         f"{FALLBACK if shape else FALLBACK[0]} stand in"

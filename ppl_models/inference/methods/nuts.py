@@ -19,7 +19,11 @@ from numpyro.infer.util import potential_energy
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import CONTINUOUS_SITES
 from ppl_models.inference.mcmc.chain_starts import dispersed_starts
-from ppl_models.inference.mcmc.marginal_density import Origin, marginal_program, origin_at
+from ppl_models.inference.mcmc.marginal_density import (
+    ReferencePoint,
+    marginal_program,
+    reference_point_at,
+)
 from ppl_models.inference.mcmc.nuts_label_swaps import LabelSwapNUTS
 from ppl_models.inference.method import Method
 from ppl_models.inference.objective import LOG_POSTERIOR
@@ -90,17 +94,17 @@ def nuts(
         points, initial, reported, notes = dispersed_starts(
             problem, start_key, chains, starts, dispersion
         )
-        origin = origin_at(problem, {n: v[0] for n, v in points.items()})
-        if origin is None:
+        reference = reference_point_at(problem, {n: v[0] for n, v in points.items()})
+        if reference is None:
             notes = [*notes, *_doubts(problem)]
-        kernel = no_u_turns(problem, origin, **tuning)
+        kernel = no_u_turns(problem, reference, **tuning)
         sampler = _sampler(kernel, problem, chains, warmup, draws)
         if chains == 1:  # NumPyro wants no chain axis then
             initial = {n: v[0] for n, v in initial.items()}
         sampler.run(run_key, init_params=initial, extra_fields=tuple(FIELDS))
         free = sampler.get_samples(group_by_chain=True)
         samples = _constrain(free, space=problem.structure.space)
-        offset = 0.0 if origin is None else origin.total
+        offset = 0.0 if reference is None else reference.total
     extra = sampler.get_extra_fields(group_by_chain=True)
     stats = {name: np.asarray(extra[field]) for field, name in FIELDS.items()}
     stats["energy"] = stats["energy"] - offset  # what was taken off the log density comes back
@@ -133,13 +137,13 @@ def _sampler(kernel: NUTS, problem: Problem, chains: int, warmup: int, draws: in
     )
 
 
-def no_u_turns(problem: Problem, origin: Origin | None = None, **tuning: Any) -> NUTS:
+def no_u_turns(problem: Problem, reference: ReferencePoint | None = None, **tuning: Any) -> NUTS:
     """NumPyro's kernel on the unconstrained global sites, assignments summed out.
 
     Its energy is compiled: NumPyro evaluates it at the starts before it compiles anything,
     operation by operation, each of which would be compiled for itself.
     """
-    program = marginal_program(problem, origin)
+    program = marginal_program(problem, reference)
     energy = jax.jit(lambda free: potential_energy(program, (), {}, free))
     if problem.label_swaps is None:
         return NUTS(potential_fn=energy, **tuning)

@@ -97,7 +97,7 @@ def telescoping(
     total = warmup + draws * thinning
     with progress_bar(total, "telescoping", problem.progress) as bar:
         for first in range(0, total, BLOCK):
-            state, found = _block(
+            state, block = _block(
                 problem.model,
                 problem.chunks,
                 state,
@@ -105,7 +105,7 @@ def telescoping(
                 links=links,
                 keep=keep_assignments,
             )
-            kept.append(jax.tree.map(np.asarray, found))
+            kept.append(jax.tree.map(np.asarray, block))
             bar.update(min(BLOCK, total - first))
     whole = jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
     chosen = slice(warmup + thinning - 1, total, thinning)

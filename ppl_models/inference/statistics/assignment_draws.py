@@ -1,4 +1,4 @@
-"""One pass over the data in which assignments, and cells that need it, are drawn.
+"""One pass over the data that draws assignments, and missing cells where that is needed.
 
 One uniform number a row is compared with the running sum of the clusters' shares: a fused pass,
 where a Gumbel number for every row and cluster would cost several times as much.
@@ -51,7 +51,7 @@ def draw_and_sum(
     keep: bool = False,
     active: Array | None = None,
 ) -> tuple[Expectations, Array | None]:
-    """Draw every row's assignment and sum the statistics up.
+    """Draw every row's assignment and sum the sufficient statistics.
 
     Args:
         key: random key.

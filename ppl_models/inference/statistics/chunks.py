@@ -1,4 +1,4 @@
-"""The data cut into chunks, over which a pass adds up.
+"""The data cut into chunks, over which sufficient statistics are summed.
 
 Rows are taken in chunks that fit a processor's cache, by a scan, so that memory is bounded whatever
 the number of rows; on a GPU a chunk is as large as its memory allows, see ``device.py``. Rows that
@@ -65,7 +65,7 @@ class Chunks:
         return sum(part.present.shape[0] for part in self.parts)
 
     def in_order(self, kept: Sequence[Array]) -> Array:
-        """What was kept of every row by part, ``(chunk, row)``, as the rows are ordered."""
+        """Outputs by row, given by part as ``(chunk, row)``, in the order of the rows."""
         return jnp.concatenate([k.reshape(-1) for k in kept])[self.order]
 
     def tree_flatten(self) -> tuple[tuple, tuple]:
@@ -123,7 +123,7 @@ def cut(
 def by_length(
     families: Families, arrays: Mapping[str, np.ndarray], parts: int | None = None
 ) -> list[tuple[np.ndarray, int | None]]:
-    """Rows of every part, and the positions that they need (None: all).
+    """Rows of every part, and the number of positions of each (None: all).
 
     Args:
         families: the emission family of every site.
@@ -150,7 +150,7 @@ def by_length(
 
 
 def _most_rows(data: Mapping[str, np.ndarray], families: Families, gaps: Mapping[str, bool]) -> int:
-    """Most rows of a chunk."""
+    """The largest number of rows in a chunk."""
     cells = sum(families[n].numbers_per_row(v, missing=gaps[n]) for n, v in data.items())
     of_row = jnp.result_type(float).itemsize * cells
     if device.is_wide():
@@ -189,7 +189,7 @@ def _place(value: Any, mesh: Mesh | None) -> Any:
 def over_chunks(
     chunk: Callable[..., tuple[Any, Any]], chunks: Chunks, *extra: Sequence[Array]
 ) -> tuple[Any, list[Any]]:
-    """Sums, and what is kept by chunk, of a function of every chunk.
+    """Map a function over chunks: its sums over chunks, and its outputs by chunk.
 
     Args:
         chunk: ``(arrays, present, *extra) -> (added up over chunks, stacked by chunk)``.

@@ -1,4 +1,4 @@
-"""One pass over the data: assignments are summed out, maximised or drawn; statistics remain.
+"""The E-step: expected sufficient statistics, assignments summed out, maximised or drawn.
 
 Logits are kept as (cluster, row): maxima, exponentials and sums then run along rows. What is left
 of the rows adds up over chunks, see ``chunks.py``.
@@ -26,7 +26,7 @@ Assign = Callable[[Array, Array], tuple[Array, Array]]
 
 
 class Expectations(NamedTuple):
-    """What a pass over the data leaves."""
+    """Expected sufficient statistics of all rows, and the log-normaliser."""
 
     log_normaliser: Array  #: summed over rows: log p(x) (soft) or the largest log p(z, x) (hard)
     counts: Array  #: rows a cluster, (cluster,)
@@ -42,7 +42,7 @@ def soft(logits: Array, present: Array) -> tuple[Array, Array]:
 
 
 def winners(logits: Array) -> tuple[Array, Array]:
-    """The highest value over clusters and whose it is, the first of equals.
+    """The largest value over clusters and its cluster, the first of equals.
 
     A running comparison over clusters is one fused pass; ``argmax`` is slow on CPUs.
     """
@@ -68,7 +68,7 @@ def e_step(
     active: Array | None = None,
     nearby: Nearby | None = None,
 ) -> Expectations:
-    """One pass over all rows.
+    """Expected sufficient statistics of all rows under the current parameters.
 
     Args:
         pieces: the program's densities at given values of the global sites.
@@ -108,7 +108,7 @@ def e_step(
 
 
 def finalize(added: Expectations, families: Families, missing: Mapping[str, bool]) -> Expectations:
-    """A pass of which all chunks are added up, with the statistics of every family by name."""
+    """Sums over chunks as `Expectations`, the statistics of every family by name."""
     statistics = {
         name: family.finalize(added.statistics[name], missing=missing[name])
         for name, family in families.items()
@@ -117,14 +117,14 @@ def finalize(added: Expectations, families: Families, missing: Mapping[str, bool
 
 
 class Coefficients(NamedTuple):
-    """What logits are made of, where all families keep their statistics side by side."""
+    """Natural parameters and log-normalisers, where families stack their statistics."""
 
     log_weights: Array  #: (cluster, 1)
     natural: dict[str, Array]  #: by site, (cluster, statistic)
 
 
 class Nearby(NamedTuple):
-    """A point that log-densities are measured from, and the step from it to where they are asked.
+    """A reference point, and the difference of the current coefficients from it.
 
     A step's coefficients are as small as the step is, and so are their rounding errors, which are
     the same in every row and would otherwise add up over all of them.

@@ -1,4 +1,4 @@
-"""Rows that end, in parts by length, so that few cells are wasted."""
+"""Sequences grouped by length, so that padding is small."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a program holds impossible: rows whose probability is zero under a cluster.
+"""Rows whose probability is exactly zero under a cluster.
 
 Densities on which inference runs take the logarithm of the smallest number for that of zero (see
 ``distributions.log_of_zero``). What a user is told is ``-inf``.
@@ -22,7 +22,7 @@ from ppl_models.program.structure import Structure
 def with_impossible(
     logits: Array, model: Model, values: Globals, structure: Structure
 ) -> tuple[Array, Array]:
-    """Log-densities with ``-inf`` for what is impossible, and which of them that are.
+    """Log-densities with ``-inf`` where the probability is zero, and which of them these are.
 
     Args:
         logits: ``log p(z = k, x_n)``, ``(draw, cluster, row)``.

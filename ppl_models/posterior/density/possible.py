@@ -1,4 +1,4 @@
-"""Rows that a fit holds impossible: nothing can be said of what is hidden or missing in them."""
+"""Rows of probability zero, whose latent variables and missing cells have no posterior."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ppl_models.posterior.result.restore import RestoredFit
 
 
 def refuse_impossible(fitted: RestoredFit) -> None:
-    """Refuse new rows without any probability; those that were fitted have some.
+    """Refuse new rows of probability zero; the fitted ones have a positive probability.
 
     Args:
         fitted: a fit with the rows.

@@ -79,7 +79,7 @@ def log_densities(fitted: RestoredFit) -> xr.DataArray:
 
 
 def refuse_missing(fitted: RestoredFit) -> None:
-    """Refuse rows with missing cells of which the program has no density.
+    """Refuse rows with missing cells that the program cannot marginalise.
 
     Raises:
         InputError: which row, and what to do.
@@ -153,7 +153,7 @@ def cluster_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.D
 
 
 def _alternative(fitted: RestoredFit) -> str:
-    """What can be asked of a program without clusters."""
+    """The function to use instead, for a program without clusters."""
     if fitted.facts.states:
         return "state_probabilities or best_paths for the hidden states"
     if fitted.facts.emission.kind == "Graphs":

@@ -1,4 +1,4 @@
-"""How well sequences are predicted, token by token: perplexity, and the probability of each."""
+"""Predictive probabilities of tokens, and the perplexity of sequences."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WORDS = "words"  #: attribute of a fit whose tokens were words, even if of one c
 
 
 def perplexity(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) -> xr.Dataset:
-    """How well sequences are predicted, per token, ``<end>`` being one.
+    """Perplexity of sequences, per token, ``<end>`` counted as one.
 
     The probability of a whole sequence is its posterior predictive probability, as in
     ``log_density``: the mean over draws, clusters summed out.
@@ -54,9 +54,9 @@ def perplexity(tree: xr.DataTree, data: Any = None, *, draws: int | None = None)
     0.344
     """
     with scope(tree.attrs.get("precision", "float64")):
-        found, site, writer = _sequences(tree, data, draws)
-        total = _by_blocks(found, site, writer, "sequence").sum()
-        count = int(_inside(found.observed[site].values, writer).sum())
+        restored, site, writer = _sequences(tree, data, draws)
+        total = _by_blocks(restored, site, writer, "sequence").sum()
+        count = int(_inside(restored.observed[site].values, writer).sum())
     nats = -float(total) / count
     return xr.Dataset(
         {
@@ -71,7 +71,7 @@ def perplexity(tree: xr.DataTree, data: Any = None, *, draws: int | None = None)
 def token_probabilities(
     tree: xr.DataTree, data: Any = None, *, every: bool = False, draws: int | None = None
 ) -> xr.DataArray:
-    """Predictive probability of every token given all before it in its sequence.
+    """Predictive probability of every token given the tokens before it in its sequence.
 
     Draws and clusters are weighed by how well they predicted the tokens read so far, so that the
     probabilities of a sequence's tokens, ``<end>`` included, multiply to the sequence's own.
@@ -98,9 +98,9 @@ def token_probabilities(
     [[1.0, 1.0, 0.67]]
     """
     with scope(tree.attrs.get("precision", "float64")):
-        found, site, writer = _sequences(tree, data, draws)
-        joint = _by_blocks(found, site, writer, "table" if every else "token")
-        reading = found.observed[site]
+        restored, site, writer = _sequences(tree, data, draws)
+        joint = _by_blocks(restored, site, writer, "table" if every else "token")
+        reading = restored.observed[site]
         inside = _inside(reading.values, writer)
     with np.errstate(invalid="ignore"):
         if every:
@@ -126,13 +126,13 @@ def of_words(tree: xr.DataTree) -> bool:
     return WORDS in tree.attrs or any(len(token) > 1 for token in tokens)
 
 
-def sequence_writer(found: RestoredFit) -> tuple[str, Autoregressive] | None:
+def sequence_writer(restored: RestoredFit) -> tuple[str, Autoregressive] | None:
     """The program's site that is written token by token, and its distribution's sizes.
 
     Nothing is computed: of the distribution only what is static can be asked. None where the
     program has no such site, or others beside it.
     """
-    model, structure = found.problem.model, found.problem.structure
+    model, structure = restored.problem.model, restored.problem.structure
     emissions: dict[str, Any] = {}
 
     def trace(model: Model, key: Array) -> None:
@@ -148,22 +148,22 @@ def _sequences(
     tree: xr.DataTree, data: Any, draws: int | None
 ) -> tuple[RestoredFit, str, Autoregressive]:
     """The fit with sequences that are known throughout, their site and distribution."""
-    found = restore(tree, data, draws=draws)
-    written = sequence_writer(found)
+    restored = restore(tree, data, draws=draws)
+    written = sequence_writer(restored)
     if written is None:
         raise InputError(
             f"the program {tree.attrs['program']} does not write sequences token by token: use "
             "log_density"
         )
     site, writer = written
-    unknown = missing_cells(found.observed[site].values).any(1)
+    unknown = missing_cells(restored.observed[site].values).any(1)
     if unknown.any():
         other = "" if writer.needs_whole_rows else ", or use log_density, which sums them out"
         raise InputError(
             f"sequence {int(unknown.argmax())} of {site} has tokens that are not known: fill them "
             f"in with impute{other}"
         )
-    return found, site, writer
+    return restored, site, writer
 
 
 def _inside(codes: np.ndarray, writer: Autoregressive) -> np.ndarray:
@@ -174,17 +174,17 @@ def _inside(codes: np.ndarray, writer: Autoregressive) -> np.ndarray:
     return np.cumsum(ended, axis=1) <= ended
 
 
-def _by_blocks(found: RestoredFit, site: str, writer: Autoregressive, what: str) -> np.ndarray:
-    """Logarithm of the mean over draws of what :func:`_read_draws` sums, all sequences."""
-    model = found.problem.model
+def _by_blocks(restored: RestoredFit, site: str, writer: Autoregressive, what: str) -> np.ndarray:
+    """Log mean over draws of the probabilities of :func:`_read_draws`, for all sequences."""
+    model = restored.problem.model
     codes = np.asarray(model.data[site])
     cells = codes.shape[1] * (writer.tokens + 1 if what == "table" else 1)
     size = max(1, memory.BLOCK_NUMBERS // cells)
-    values = {n: jnp.asarray(v) for n, v in found.values.items()}
+    values = {n: jnp.asarray(v) for n, v in restored.values.items()}
     count = len(next(iter(values.values()))) if values else 1
     pieces = []
     for first in range(0, len(codes), size):
-        part, structure = found.rows(slice(first, first + size))
+        part, structure = restored.rows(slice(first, first + size))
         summed = _read_draws(part, values, structure=structure, site=site, what=what)
         pieces.append(np.asarray(summed, np.float64))
     return np.concatenate(pieces) - np.log(count)

@@ -1,4 +1,4 @@
-"""One permutation a draw, applied to everything in a tree that is numbered by component."""
+"""Apply one permutation a draw to every component-wise variable of a tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Equivalence class representatives: every draw agrees with a pivot on as many rows as it can.
+"""Equivalence class representatives: permute each draw to agree best with a pivot.
 
 Papastamoulis, P. and Iliopoulos, G. (2010), An artificial allocations based solution to the label
 switching problem, Journal of Computational and Graphical Statistics 19, 313-331; the iterative
@@ -102,7 +102,7 @@ def ecr_soft(blocks: Iterable[np.ndarray], pivot: np.ndarray) -> np.ndarray:
 def ecr_iterative(
     assignments: np.ndarray, clusters: int, *, start: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """ECR whose pivot is the most frequent relabelled assignment of each row, until it stands.
+    """ECR whose pivot is the most frequent relabelled assignment of each row, until it is stable.
 
     Args:
         assignments: integers ``(draw, row)``.
@@ -132,7 +132,7 @@ def ecr_iterative(
 def ecr_iterative_soft(
     blocks: Iterable[np.ndarray], *, start: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """:func:`ecr_iterative` from responsibilities; ``blocks`` is gone through many times.
+    """:func:`ecr_iterative` from responsibilities; ``blocks`` is iterated over several times.
 
     Args:
         blocks: a re-iterable (a list, not a generator) of ``(draw, row, cluster)``.
@@ -181,7 +181,7 @@ def _alternate(
     consensus: Callable[[np.ndarray], np.ndarray],
     permutation: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Consensus and best permutations in turn while the total agreement still grows."""
+    """Alternate consensus and best permutations while the total agreement increases."""
     pivot = consensus(permutation)
     best = np.inf
     for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""The methods of relabelling by name, each from what a tree holds to permutations and doubts.
+"""The methods of relabelling by name, each from allocations to permutations and margins.
 
 A draw counts as not clear-cut when its second-best relabelling is nearly as good as its best:
 
@@ -58,7 +58,7 @@ class Relabelling:
 
 @dataclass
 class Evidence:
-    """What a method decides by: the allocations of some rows, and the user's choices.
+    """Input of a relabelling method: allocations of some rows, and the user's options.
 
     Args:
         allocations: of the fit with its original labels.

@@ -1,4 +1,4 @@
-"""Permutations of components, one a draw: how they are found, composed, applied and doubted.
+"""Permutations of components, one a draw: optimal ones, composition, application, margins.
 
 Everywhere in this package ``permutation[d, j]`` is the component of draw ``d`` that becomes the
 new component ``j``, so that new values are ``values[d, permutation[d, j]]``; an assignment is
@@ -91,7 +91,7 @@ def total_cost(cost: np.ndarray, permutation: np.ndarray) -> np.ndarray:
 
 
 def cheapest_changes(cost: np.ndarray, permutation: np.ndarray) -> np.ndarray:
-    """How much dearer the relabelling gets, at least, if a component is to change: (draw, cluster).
+    """Least increase of the cost if a component is assigned otherwise: ``(draw, cluster)``.
 
     Two assignments differ by cycles: ``i`` takes the component of ``j``, ``j`` that of another,
     until ``i``'s is taken. In the graph whose edge ``i -> j`` costs ``c[i, p(j)] - c[i, p(i)]`` no

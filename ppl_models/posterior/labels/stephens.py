@@ -1,4 +1,4 @@
-"""Stephens' relabelling: responsibilities of all draws as near as can be to their common mean.
+"""Stephens' relabelling: minimise the Kullback-Leibler divergence from the mean classification.
 
 Stephens, M. (2000), Dealing with label switching in mixture models, Journal of the Royal
 Statistical Society B 62, 795-809, section 4. Minimises over permutations and over a matrix
@@ -33,7 +33,7 @@ SMOOTHING = 0.01
 
 @dataclass(frozen=True)
 class Stephens:
-    """What :func:`stephens` found.
+    """Result of :func:`stephens`.
 
     Attributes:
         permutation: ``(draw, cluster)``.

@@ -1,4 +1,4 @@
-"""A credible ball around a point partition: how far the posterior reaches, and in which direction.
+"""The credible ball of a point partition and its bounds (Wade and Ghahramani 2018).
 
 Wade, S. and Ghahramani, Z. (2018), Bayesian cluster analysis: point estimation and credible balls,
 Bayesian Analysis 13, 559-626, section 4. The ball holds the draws within the smallest radius that
@@ -18,7 +18,7 @@ from ppl_models.posterior.partition.losses import by_size, compact, distances
 
 @dataclass(frozen=True)
 class CredibleBall:
-    """What :func:`credible_ball` found; partitions are ``(row)``, 0 for the largest cluster.
+    """Result of :func:`credible_ball`; partitions are ``(row)``, 0 for the largest cluster.
 
     Attributes:
         radius: in units of the loss.

@@ -43,7 +43,7 @@ MERGED_CLUSTERS = 50
 
 @dataclass(frozen=True)
 class PointPartition:
-    """What :func:`point_partition` found.
+    """Result of :func:`point_partition`.
 
     Attributes:
         labels: ``(row)``, 0 for the largest cluster.
@@ -103,10 +103,10 @@ def point_partition(
     if len(rows) > ROWS_USED:
         rows = np.sort(generator.choice(len(rows), ROWS_USED, replace=False))
     search = _Search(compact(seen[:, rows]), loss, max_clusters, generator)
-    found = [search.run(start) for start in range(starts)]
-    found.append(search.finish(search.from_best_draw()))
-    losses = np.array([value for value, _ in found])
-    finalists = _different([found[index] for index in np.argsort(losses, kind="stable")])
+    results = [search.run(start) for start in range(starts)]
+    results.append(search.finish(search.from_best_draw()))
+    losses = np.array([value for value, _ in results])
+    finalists = _different([results[index] for index in np.argsort(losses, kind="stable")])
     if len(rows) < draws.shape[1]:
         everything = _Search(seen, loss, max_clusters, generator)
         finalists = [everything.extend(rows, labels) for labels in finalists]
@@ -139,7 +139,7 @@ class _Search:
         return self.generator.permutation(self.draws.shape[1])
 
     def run(self, start: int) -> tuple[float, np.ndarray]:
-        """One start: three of four place rows greedily, one takes a random draw's partition."""
+        """One start: three of four allocate rows greedily, one takes a random draw's partition."""
         state = self.empty()
         if start % 4 < 3:
             allocate(state, self.order())
@@ -162,7 +162,7 @@ class _Search:
         return state
 
     def finish(self, state: State) -> tuple[float, np.ndarray]:
-        """Sweeten, merge, and dissolve clusters; the loss and the labels at the end."""
+        """Reassign rows, merge and dissolve clusters; the final loss and labels."""
         self.sweeten(state)
         value = state.value()
         for _ in range(ZEALOUS):
@@ -201,7 +201,7 @@ class _Search:
 
 
 def _thinned(draws: np.ndarray) -> np.ndarray:
-    """Evenly spaced draws, as many as the search looks at."""
+    """Evenly spaced draws, as many as the search uses."""
     most = max(1, min(DRAWS_USED, memory.PARTITION_NUMBERS // draws.shape[1]))
     return draws[_spaced(len(draws), most)]
 
@@ -211,10 +211,10 @@ def _spaced(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
 
 
-def _different(found: list[tuple[float, np.ndarray]]) -> list[np.ndarray]:
+def _different(results: list[tuple[float, np.ndarray]]) -> list[np.ndarray]:
     """The labels of the first few partitions that are not the same."""
     chosen: dict[bytes, np.ndarray] = {}
-    for _, labels in found:
+    for _, labels in results:
         named = by_size(labels)
         chosen.setdefault(named.tobytes(), named)
         if len(chosen) == FINALISTS:

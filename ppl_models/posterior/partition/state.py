@@ -1,4 +1,4 @@
-"""A partition under construction and what every move of a row would cost, kept up to date.
+"""A partition during the search, with contingency tables that give the cost of each move.
 
 Adding a row to a cluster of n rows changes ``f(n)`` of the loss (see :mod:`.losses`) by
 ``g(n) = f(n + 1) - f(n)``. So with the contingency tables of the partition with all draws, the
@@ -19,7 +19,7 @@ LEAST_GAIN = 1e-12
 
 
 class State:
-    """Labels of all rows (-1: not yet placed), with the tables that price their moves.
+    """Labels of all rows (-1: not yet allocated), and the tables from which costs are computed.
 
     Attributes:
         labels: ``(row)``.
@@ -57,7 +57,7 @@ class State:
         return np.array([np.bincount(labels, minlength=span) for labels in draws])
 
     def copy(self) -> tuple[np.ndarray, ...]:
-        """What :meth:`restore` needs."""
+        """A copy for :meth:`restore`."""
         return (
             self.labels.copy(),
             self.sizes.copy(),
@@ -128,8 +128,8 @@ class State:
         for draw, base in enumerate(self.base):
             where = (base + self.draws_by_row[:, draw]) * width + self.labels
             low = base * width
-            found = np.bincount(where - low)
-            cells[low : low + len(found)] = found
+            counts = np.bincount(where - low)
+            cells[low : low + len(counts)] = counts
         assert cells.sum() == rows * len(self.base)
         self.tables = cells.reshape(self.tables.shape)
         self.table_gains = self.gains[self.tables]
@@ -138,14 +138,14 @@ class State:
 
 
 def allocate(state: State, order: np.ndarray) -> None:
-    """Place rows one after another where they cost least."""
+    """Allocate rows one after another to the cluster of least cost."""
     for row in order:
         cost, where = state.price(row)
         state.place(row, int(cost.argmin()), where)
 
 
 def reassign(state: State, order: np.ndarray) -> int:
-    """Move every row to where it costs least; how many moved."""
+    """Move every row to its cluster of least cost; the number of rows that moved."""
     moved = 0
     for row in order:
         cost, where = state.price(row)
@@ -157,7 +157,7 @@ def reassign(state: State, order: np.ndarray) -> int:
 
 
 def merge(state: State) -> bool:
-    """Merge the pair of clusters whose merging gains most, if one does."""
+    """Merge the pair of clusters that lowers the expected loss most, if one does."""
     used = np.flatnonzero(state.sizes)
     best, pair = -LEAST_GAIN, None
     terms, tables = state.terms, state.tables

@@ -49,12 +49,12 @@ def save(tree: xr.DataTree, path: str | Path, *, overwrite: bool = False) -> Pat
 
 def _packed(node: xr.DataTree) -> dict[str, dict[str, object]]:
     """How sequences are written: what follows their ends takes no room."""
-    found: dict[str, dict[str, object]] = {}
+    packed: dict[str, dict[str, object]] = {}
     for name, variable in node.data_vars.items():
         if "position" not in variable.dims or variable.nbytes < PACK_BYTES:
             continue
-        found[str(name)] = {"zlib": True, "complevel": 1, "shuffle": True}
-    return found
+        packed[str(name)] = {"zlib": True, "complevel": 1, "shuffle": True}
+    return packed
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:

@@ -1,4 +1,4 @@
-"""New graphs from a fit, or the rest of a graph of which a part is known."""
+"""New graphs from a fit, or completions of a partial graph."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def generate_graphs(
     if not temperature >= 0:
         raise InputError(f"temperature is {temperature}: give 0 or more")
     with scope(tree.attrs.get("precision", "float64")):
-        found = restore(tree)
-        model, structure = found.problem.model, found.problem.structure
-        data = next(iter(found.observed.values()))
+        restored = restore(tree)
+        model, structure = restored.problem.model, restored.problem.structure
+        data = next(iter(restored.observed.values()))
         if "offset" not in data.coords or "size" not in data.coords:
             raise InputError(
                 f"the program {tree.attrs['program']} makes no graphs: use generate for its data"
@@ -81,10 +81,10 @@ def generate_graphs(
         width, largest = len(data.coords["offset"]), int(data.coords["size"][-1])
         most = 2 * largest if nodes is None else nodes
         prefix = None if begin is None else _prefix(begin, width, most)
-        total = found.shape[0] * found.shape[1]
+        total = restored.shape[0] * restored.shape[1]
         draws = min(total, count, MOST_DRAWS)
         chosen = np.linspace(0, total - 1, draws).astype(int)
-        values = {n: jnp.asarray(v[chosen]) for n, v in found.values.items()}
+        values = {n: jnp.asarray(v[chosen]) for n, v in restored.values.items()}
         each = -(-count // draws)
         blank = generative(model, structure, each, (most - 1) * width + 1)
         keys = random.split(random.key(seed), draws)
@@ -102,7 +102,7 @@ def generate_graphs(
 
 
 def _prefix(begin: nx.Graph | OrderedGraph, width: int, most: int) -> Array:
-    """The bits that all graphs begin with."""
+    """The bits of the partial graph that all graphs begin with."""
     ordered = breadth_first([begin], width=width, site="begin")[0]
     if len(ordered.nodes) > most:
         raise InputError(

@@ -1,4 +1,4 @@
-"""New data from a program: its global sites held at draws, everything else drawn."""
+"""Prior and posterior predictive data: global sites fixed at draws, all other sites drawn."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MUCH = 1_000_000  #: cells from which on it pays to optimise what draws them
 
 
 def generative(model: Model, structure: Structure, rows: int, length: int | None = None) -> Model:
-    """The program with no data, told how many rows to generate.
+    """The program without data, with the number of rows to generate.
 
     A program that takes ``rows=`` (its plate's name in the plural) is told; any other is given
     zeros in the shape of its data, which :func:`draw_data` then lets it draw anew. What it is given
@@ -60,7 +60,7 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
 
 
 def covariates(model: Model, structure: Structure) -> dict[str, Any]:
-    """Data that the program is given and does not emit, ``(row, ...)``."""
+    """Covariates: data parameters that no site emits, ``(row, ...)``."""
     return {n: v for n, v in model.data.items() if n not in structure.emissions}
 
 
@@ -94,7 +94,7 @@ def draw_data(
 def draw_again(
     problem: Problem, values: Mapping[str, Any], key: Array, count: int
 ) -> dict[str, np.ndarray]:
-    """Data ``(draw, row, ...)`` as those of the fit: as many rows, and of the same lengths.
+    """Replicated data ``(draw, row, ...)``: as many rows as the fit has, of the same lengths.
 
     Sequences that do not end by themselves have NaN where the observed one has ended. Those whose
     lengths differ much are drawn in parts by length.
@@ -150,7 +150,7 @@ _draw_much = jax.jit(_drawn, static_argnames=("names",))
 def prior_draws(
     problem: Problem, key: Array, count: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Global sites and data drawn from the prior, the data's scale being that of the data.
+    """Global sites and data drawn from the prior, its scale set from the data.
 
     Raises:
         NotImplementedError: a prior that cannot be drawn from (an improper one).

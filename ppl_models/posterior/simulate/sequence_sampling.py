@@ -1,4 +1,4 @@
-"""New sequences, token by token: from the start, or going on from tokens that are given."""
+"""Ancestral sampling of sequences, token by token, from the start or from a prefix."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOGETHER = 256  #: sequences written side by side
 
 
 class Style(NamedTuple):
-    """How tokens are chosen from their probabilities; see ``tempered``."""
+    """Temperature, top-k and top-p of the choice of tokens; see ``tempered``."""
 
     temperature: float = 1.0
     top_k: int | None = None
@@ -83,7 +83,7 @@ def codes_of(prefix: Any, labels: Mapping[str, Any], writer: Autoregressive, len
 
 
 def write_sequences(
-    found: RestoredFit,
+    restored: RestoredFit,
     site: str,
     key: Array,
     rows: int,
@@ -96,7 +96,7 @@ def write_sequences(
     """Codes ``(row, length)``.
 
     Args:
-        found: the fit.
+        restored: the fit.
         site: its site that is written token by token.
         key: random key.
         rows: how many sequences.
@@ -106,8 +106,8 @@ def write_sequences(
         values: global sites ``(row, ...)`` without a prefix, all draws' ``(draw, ...)`` with one:
             draws and clusters are then chosen by how probable they make it.
     """
-    structure = found.problem.structure
-    model = generative(found.problem.model, structure, 1, length)
+    structure = restored.problem.structure
+    model = generative(restored.problem.model, structure, 1, length)
     if model.data:  # a program that is told sizes by its data only
         model = model.with_data({site: np.zeros((1, length), np.int32)})
     choose_key, write_key = random.split(key)
