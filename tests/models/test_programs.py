@@ -158,7 +158,7 @@ def test_bare_nuts_samples_the_program(built_ins, label):
 def test_predictive_without_data_generates(model):
     arguments = {n: v for n, v in model.arguments.items()} | model.absent
     predictive = Predictive(_function(model), num_samples=3)
-    # of the draws themselves other tests speak: posterior/test_creation.py generates from them all
+    # of the draws themselves other tests speak: posterior/test_generate.py generates from them all
     drawn = jax.eval_shape(lambda key: predictive(key, **arguments), random.key(0))
     assert drawn[model.site].shape == (3, *model.generated)
     assert set(model.sites) <= set(drawn)
