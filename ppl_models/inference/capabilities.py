@@ -72,6 +72,13 @@ def _something_hidden(problem: Problem) -> Lack | None:
     return None
 
 
+def _paths_of_other_rows(problem: Problem) -> Lack | None:
+    if problem.sums_rows_up or not problem.latent:
+        return None
+    name = next(n for n, f in problem.emission_families.items() if f is not None and f.latent)
+    return Lack(f"the paths of site '{name}' stand beside rows that no statistics sum up")
+
+
 def _missing_cells_that_stay(problem: Problem) -> Lack | None:
     for name, missing in problem.chunks.missing:
         if missing and not problem.families[name].factorises:
@@ -80,6 +87,8 @@ def _missing_cells_that_stay(problem: Problem) -> Lack | None:
 
 
 def _cells_not_drawn(problem: Problem) -> Lack | None:
+    if not problem.sums_rows_up:
+        return None  # the rows' densities leave them out
     several = problem.structure.assignment is not None
     for name, missing in problem.chunks.missing:
         family = problem.families[name]
@@ -107,10 +116,13 @@ CONTINUOUS_SITES = Capability("global sites that are all continuous", _discrete_
 NO_ROW_LATENTS = Capability("rows without a continuous latent variable", _row_latents)
 FAMILIES = Capability("exponential families whose parameters all rows share", _no_families)
 COMMON_WEIGHTS = Capability("weights that all rows share", _row_weights)
+#: rows with a density at given global sites, assignments summed out
+ROW_DENSITIES = (CONTINUOUS_SITES, NO_ROW_LATENTS)
 #: sufficient statistics sum the rows up, whatever becomes of the assignments
 STATISTICS = (CONTINUOUS_SITES, NO_ROW_LATENTS, FAMILIES, COMMON_WEIGHTS)
 ASSIGNMENT = Capability("a discrete site that assigns rows", _no_assignment)
 HIDDEN = Capability("a discrete site that assigns rows, or hidden state paths", _nothing_hidden)
+PATHS_BY_STATISTICS = Capability("state paths that statistics sum up", _paths_of_other_rows)
 NOTHING_HIDDEN = Capability("a program in which nothing is hidden", _something_hidden)
 DROPPABLE_CELLS = Capability("missing cells that can be left out", _missing_cells_that_stay)
 DRAWABLE_CELLS = Capability("missing cells that can be drawn", _cells_not_drawn)

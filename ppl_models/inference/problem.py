@@ -134,6 +134,15 @@ class Problem:
             return 0
         return max((f.states for f in self.emission_families.values() if f is not None), default=0)
 
+    @cached_property
+    def sums_rows_up(self) -> bool:
+        """Whether sufficient statistics sum the rows up: families and weights that rows share."""
+        if self.same_program is not None:
+            return self.same_program.sums_rows_up
+        weights = self.example.log_weights
+        common = weights is None or weights.shape[1] == 1
+        return common and all(f is not None for f in self.emission_families.values())
+
     # ---- data --------------------------------------------------------------------------------
 
     @cached_property

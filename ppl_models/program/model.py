@@ -226,10 +226,30 @@ class Model:
         if pieces.log_weights is not None:
             total = total + pieces.log_weights
         for name, emission in pieces.emissions.items():
-            family = as_family(emission)
-            emission = emission if family is None else family
-            total = total + emission.log_prob(self.data[name])
+            total = total + row_log_density(emission, self.data[name])
         return jnp.broadcast_to(total, (structure.clusters, structure.rows))
+
+    def log_joint_given(
+        self, values: Mapping[str, Array], structure: Structure, assignment: Array | None
+    ) -> Array:
+        """Log joint density of globals, assignments and rows at given assignments ``(row,)``."""
+        trace = self.trace_at(values, structure, assignment=assignment)
+        total = jnp.zeros(())
+        for name, site in trace.items():
+            if site["type"] != "sample" or name in self.fixed:
+                continue
+            if name in structure.emissions:
+                total += row_log_density(site["fn"], self.data[name]).sum()
+            else:
+                total += prior_density(site["fn"], site["value"]).sum()
+        return total
+
+
+def row_log_density(emission: Any, value: Any) -> Array:
+    """Log-density of every row, missing cells left out."""
+    emission = unwrap(emission)
+    family = as_family(emission)
+    return (emission if family is None else family).log_prob(value)
 
 
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)

@@ -22,12 +22,16 @@ from ppl_models.inference.objective import (
     LOG_POSTERIOR,
 )
 from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.rowwise.starts import rowwise_starts
 from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.program.axes import cluster_axes, permute_clusters
 from ppl_models.program.model import Globals, Model
+from ppl_models.program.parameter_map import ParameterLink
 from ppl_models.program.structure import Structure
 
+FEW_ROWS = 2.5  #: a component with fewer rows, effectively, has shrunk onto them
+SOME_ROW = 0.5  #: a component with less than that of a row is empty, which is no collapse
 #: treatment of assignments, priors -> what is maximised
 OBJECTIVES = {
     ("soft", "program"): LOG_POSTERIOR,
@@ -56,14 +60,19 @@ def em_from_starts(
     flat = priors == "flat"
     if tolerance is None:
         tolerance = 1e-9 if jnp.zeros(()).dtype == jnp.float64 else 1e-6
-    links, free = conjugate_sites(
-        problem.model, problem.structure, problem.parameter_map, problem.chunks, flat=flat
-    )
-    if problem.structure.assignment is None and not problem.latent:
-        starts = 1
     if not problem.structure.sites:
         raise InputError("every global site is fixed: there is nothing to maximise")
-    values, initializations = starting_values(problem, links, free, key, starts, flat=flat)
+    links: tuple[ParameterLink, ...] = ()
+    free: tuple[str, ...] = ()
+    if problem.sums_rows_up:
+        links, free = conjugate_sites(
+            problem.model, problem.structure, problem.parameter_map, problem.chunks, flat=flat
+        )
+        if problem.structure.assignment is None and not problem.latent:
+            starts = 1
+        values, initializations = starting_values(problem, links, free, key, starts, flat=flat)
+    else:
+        values, initializations = rowwise_starts(problem, key, starts, flat=flat)
     runs = run_em(
         problem,
         values,
@@ -77,6 +86,8 @@ def em_from_starts(
     )
     method = Method("point", assignments, OBJECTIVES[assignments, priors])
     result = best_start(problem, runs, initializations, method)
+    if not problem.sums_rows_up:
+        return result
     gaps = any(missing for _, missing in problem.chunks.missing)
     if problem.structure.assignment is None and not (problem.latent or free or gaps):
         # there is one optimum only, wherever one starts
@@ -168,6 +179,8 @@ def _any_collapsed(problem: Problem, runs: EMRuns, start: int) -> bool:
     values = {n: jnp.asarray(v[start]) for n, v in runs.values.items()}
     if not all(np.isfinite(v[start]).all() for v in runs.values.values()):
         return True
+    if not problem.sums_rows_up:
+        return bool(collapsed_onto_rows(problem.model, values, structure=problem.structure).any())
     return bool(
         collapsed_components(
             problem.model, values, problem.deviations, structure=problem.structure
@@ -182,6 +195,18 @@ def collapsed_components(
     """Which components have shrunk onto a row or a plane, ``(cluster,)``."""
     families = model.pieces(values, structure).families()
     return jnp.stack([f.collapsed(deviations[n]) for n, f in families.items()]).any(0)
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def collapsed_onto_rows(model: Model, values: Globals, *, structure: Structure) -> Array:
+    """Which components have no more than a row or two of their own, ``(cluster,)``.
+
+    By the effective number of rows (Σ γ)² / Σ γ² of their responsibilities γ.
+    """
+    weights, _ = soft(model.logits(values, structure), jnp.ones(structure.rows))
+    effective = weights.sum(1) ** 2 / jnp.maximum((weights**2).sum(1), 1e-300)
+    crowded = structure.rows > FEW_ROWS * structure.clusters
+    return crowded & (weights.sum(1) > SOME_ROW) & (effective < FEW_ROWS)
 
 
 def cluster_order(problem: Problem, values: dict[str, np.ndarray]) -> np.ndarray:

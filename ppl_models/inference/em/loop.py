@@ -1,4 +1,4 @@
-"""The loop that EM and its hard-assignment limit share: sweep, maximise, until nothing is gained.
+"""The loop that EM and its hard-assignment limit share: E-step, M-step, until nothing is gained.
 
 All starts move in one compiled block of iterations; a start that has converged stands still.
 """
@@ -17,6 +17,7 @@ from jax import Array, lax
 from ppl_models import device, memory
 from ppl_models.data.progress import progress_bar
 from ppl_models.inference.problem import Problem
+from ppl_models.inference.rowwise import m_step as rowwise
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Assign, e_step, soft
 from ppl_models.inference.statistics.m_step import maximise
@@ -29,7 +30,10 @@ BLOCK = 25  #: iterations between looks at the clock
 
 @dataclass(frozen=True)
 class Plan:
-    """What one iteration does; static, so that equal plans share a compiled block."""
+    """What one iteration does; static, so that equal plans share a compiled block.
+
+    Where no statistics sum the rows up, ``rowwise`` says how the M-step moves the sites.
+    """
 
     structure: Structure
     links: tuple[ParameterLink, ...]
@@ -38,6 +42,7 @@ class Plan:
     assign: Assign
     side_by_side: bool
     record: bool
+    rowwise: rowwise.RowwisePlan | None = None
 
 
 @dataclass
@@ -69,7 +74,7 @@ def run_em(
     Args:
         problem: program and data.
         start: global sites ``(start, ...)``.
-        wires: sites with a closed form.
+        links: sites with a closed form.
         free: sites without.
         iterations: most iterations.
         tolerance: least relative gain of the objective that an iteration is worth, at least four
@@ -92,7 +97,9 @@ def run_em(
         assign,
         cells <= device.starts_numbers(),
         numbers <= memory.KEPT_PATH,
+        None if problem.sums_rows_up else rowwise.rowwise_plan(problem, flat=flat),
     )
+    chunks = problem.chunks if problem.sums_rows_up else None
     values, done = start, jnp.zeros(count, bool)
     # of a stated type, or the second block would be compiled anew
     last = jnp.full(count, -jnp.inf, jnp.result_type(float))
@@ -102,7 +109,7 @@ def run_em(
             left = iterations - begin
             values, last, done, objective, path = _block(
                 problem.model,
-                problem.chunks,
+                chunks,
                 values,
                 last,
                 done,
@@ -129,10 +136,45 @@ def run_em(
     )
 
 
+def _iterated(
+    model: Model,
+    chunks: Chunks | None,
+    plan: Plan,
+    values: Globals,
+    known: dict[str, Any],
+    active: Array | None,
+) -> tuple[Globals, Array]:
+    """The global sites after an iteration, and the objective before it."""
+    if chunks is None:
+        assert plan.rowwise is not None
+        weights, normaliser = rowwise.row_weights(
+            model, plan.structure, values, plan.assign, active
+        )
+        moved = rowwise.maximise(
+            model, plan.structure, plan.rowwise, values, weights, flat=plan.flat, known=known
+        )
+        log_prior = model.pieces(values, plan.structure, known).log_prior
+        return moved, normaliser + (0.0 if plan.flat else log_prior)
+    pieces = model.pieces(values, plan.structure, known)
+    expected = e_step(pieces, plan.structure, chunks, plan.assign, active)
+    moved = maximise(
+        model,
+        plan.structure,
+        plan.links,
+        plan.free,
+        values,
+        expected,
+        chunks,
+        flat=plan.flat,
+        known=known,
+    )
+    return moved, expected.log_normaliser + (0.0 if plan.flat else pieces.log_prior)
+
+
 @partial(jax.jit, static_argnames=("plan",))
 def _block(
     model: Model,
-    chunks: Chunks,
+    chunks: Chunks | None,
     values: Globals,
     last: Array,
     done: Array,
@@ -145,20 +187,7 @@ def _block(
 ) -> tuple[Globals, Array, Array, Array, dict[str, Array]]:
     def one(state: tuple[Globals, Array, Array, Any]) -> tuple[Globals, Array, Array, Array]:
         values, last, done, active = state
-        pieces = model.pieces(values, plan.structure, known)
-        expected = e_step(pieces, plan.structure, chunks, plan.assign, active)
-        objective = expected.log_normaliser + (0.0 if plan.flat else pieces.log_prior)
-        moved = maximise(
-            model,
-            plan.structure,
-            plan.links,
-            plan.free,
-            values,
-            expected,
-            chunks,
-            flat=plan.flat,
-            known=known,
-        )
+        moved, objective = _iterated(model, chunks, plan, values, known, active)
         gain = objective - last
         now_done = done | (jnp.abs(gain) <= tolerance * (1 + jnp.abs(objective)))
         now_done |= ~jnp.isfinite(objective)

@@ -12,12 +12,13 @@ import numpy as np
 from jax import Array, random
 
 from ppl_models.errors import InputError
-from ppl_models.inference.capabilities import ASSIGNMENT, STATISTICS
+from ppl_models.inference.capabilities import ASSIGNMENT, ROW_DENSITIES, STATISTICS
 from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.gradient.steps import row_log_densities
 from ppl_models.inference.initial.boundary import off_boundary
 from ppl_models.inference.initial.starts import SEED_ROWS, starting_values
 from ppl_models.inference.problem import Problem
+from ppl_models.inference.rowwise.starts import rowwise_starts
 from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model
@@ -46,9 +47,10 @@ def em_mode(problem: Problem, key: Array) -> Globals | None:
         key: random key.
     """
     hides = problem.structure.assignment is not None or problem.states
-    if not hides or not problem.offers(*STATISTICS):
-        return None
     rows = problem.structure.rows
+    small = rows <= SEED_ROWS and problem.offers(*ROW_DENSITIES)
+    if not hides or not (small or problem.offers(*STATISTICS)):
+        return None
     if rows > SEED_ROWS:
         chosen = np.sort(np.random.default_rng(0).permutation(rows)[:SEED_ROWS])
         data = {n: np.asarray(v)[chosen] for n, v in problem.model.data.items()}
@@ -78,8 +80,8 @@ def gradient_starts(problem: Problem, key: Array, starts: int) -> tuple[list[Glo
     """Values of the global sites at several starts, and what kind of start each is.
 
     The first is at EM's mode, where EM serves and something is hidden. Others are EM's starts where
-    rows are assigned and statistics sum them up: clusters that a start by chance leaves empty are
-    found by no gradient. Else they are the best of a few draws of the prior.
+    rows are assigned: clusters that a start by chance leaves empty are found by no gradient. Else
+    they are the best of a few draws of the prior.
 
     Args:
         problem: program and data.
@@ -101,6 +103,9 @@ def _other_starts(problem: Problem, key: Array, starts: int) -> tuple[list[Globa
     if problem.offers(ASSIGNMENT, *STATISTICS):
         links, free = conjugate_sites(model, structure, problem.parameter_map, problem.chunks)
         values, kinds = starting_values(problem, links, free, key, starts, flat=False)
+        return [{n: v[i] for n, v in values.items()} for i in range(starts)], kinds
+    if problem.offers(ASSIGNMENT, *ROW_DENSITIES):
+        values, kinds = rowwise_starts(problem, key, starts, flat=False)
         return [{n: v[i] for n, v in values.items()} for i in range(starts)], kinds
     chosen = np.sort(np.random.default_rng(0).permutation(structure.rows)[:SAMPLE])
     sample = {n: jnp.asarray(np.asarray(v)[chosen]) for n, v in model.data.items()}

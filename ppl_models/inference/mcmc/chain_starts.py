@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
-from ppl_models.inference.capabilities import STATISTICS, refusal
+from ppl_models.inference.capabilities import ROW_DENSITIES, refusal
 from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.initial.boundary import off_boundary
 from ppl_models.inference.problem import Problem
@@ -42,7 +42,7 @@ def dispersed_starts(
     reported: dict[str, Any] = {}
     notes: list[str] = []
     mode, dispersion_used = inside, 1.0
-    if starts > 0 and problem.offers(*STATISTICS):
+    if starts > 0 and problem.offers(*ROW_DENSITIES):
         search = em_from_starts(
             problem,
             em_key,
@@ -56,7 +56,7 @@ def dispersed_starts(
         mode = {n: jnp.asarray(v[0, 0]) for n, v in search.values.items()}
         reported, notes, dispersion_used = dict(search.starts), search.notes, dispersion
     elif starts > 0:
-        why = refusal("em", problem, STATISTICS)
+        why = refusal("em", problem)
         notes = [f"chains started at random, for EM cannot look for a mode: {why}"]
     initial, points = _disperse(
         mode, inside, move_key, dispersion_used, chains=chains, space=structure.space

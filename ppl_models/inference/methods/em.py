@@ -1,7 +1,8 @@
 """Expectation–maximisation: the mode of the posterior, or of the likelihood.
 
 Each iteration sums the assignments out under their posterior and maximises the expected log joint
-density from the statistics, in closed form where there is one. Dempster, Laird and Rubin (1977);
+density: from sufficient statistics, in closed form where there is one, or by a few Newton steps on
+the rows where no statistics sum them up (regressions, heavy tails, weights by row). Dempster, Laird and Rubin (1977);
 with priors, Green (1990); one conditional after another, Meng and Rubin (1993).
 """
 
@@ -9,13 +10,13 @@ from __future__ import annotations
 
 from jax import Array
 
-from ppl_models.inference.capabilities import STATISTICS
+from ppl_models.inference.capabilities import ROW_DENSITIES
 from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.method import Method
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
 
-METHOD = Method("point", "soft", LOG_POSTERIOR, STATISTICS)
+METHOD = Method("point", "soft", LOG_POSTERIOR, ROW_DENSITIES)
 
 
 def em(

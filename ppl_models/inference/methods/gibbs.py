@@ -1,7 +1,7 @@
-"""Gibbs sampling on sufficient statistics: assignments in one pass, globals from the statistics.
+"""Gibbs sampling: assignments in one pass, globals from sufficient statistics, or from the rows.
 
 Several chains side by side. Diebolt and Robert (1994); for sites without a closed form, Hamiltonian
-steps within Gibbs (Neal 2011) on a density that never sees the rows.
+steps within Gibbs (Neal 2011), on a density that sees the rows only where no statistics sum them up.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from jax import Array, random
 from numpyro.infer import MCMC
 
 from ppl_models.errors import InputError
-from ppl_models.inference.capabilities import DRAWABLE_CELLS, STATISTICS
+from ppl_models.inference.capabilities import DRAWABLE_CELLS, PATHS_BY_STATISTICS, ROW_DENSITIES
 from ppl_models.inference.mcmc.chain_starts import dispersed_starts
 from ppl_models.inference.mcmc.gibbs_kernel import StatisticsGibbs
+from ppl_models.inference.mcmc.rowwise_gibbs import RowwiseGibbs
 from ppl_models.inference.method import Method
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
 
-METHOD = Method("draws", needs=(*STATISTICS, DRAWABLE_CELLS))
+METHOD = Method("draws", needs=(*ROW_DENSITIES, PATHS_BY_STATISTICS, DRAWABLE_CELLS))
 
 
 def gibbs(
@@ -63,7 +64,8 @@ def gibbs(
     start_key, run_key = random.split(key)
     points, _, reported, notes = dispersed_starts(problem, start_key, chains, starts, dispersion)
     structure = problem.structure
-    kernel = StatisticsGibbs(problem, keep_assignments=keep_assignments)
+    kernel_type = StatisticsGibbs if problem.sums_rows_up else RowwiseGibbs
+    kernel = kernel_type(problem, keep_assignments=keep_assignments)
     sampler = MCMC(
         kernel,
         num_warmup=warmup,

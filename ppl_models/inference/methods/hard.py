@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ppl_models.inference.capabilities import HIDDEN, STATISTICS
+from ppl_models.inference.capabilities import HIDDEN, PATHS_BY_STATISTICS, ROW_DENSITIES
 from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.method import Method
 from ppl_models.inference.objective import LOG_JOINT
@@ -23,7 +23,7 @@ from ppl_models.inference.statistics.e_step import log_joint_and_latents, winner
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
-METHOD = Method("point", "hard", LOG_JOINT, (*STATISTICS, HIDDEN))
+METHOD = Method("point", "hard", LOG_JOINT, (*ROW_DENSITIES, HIDDEN, PATHS_BY_STATISTICS))
 
 
 def hard(
@@ -61,7 +61,10 @@ def hard(
     if problem.structure.assignment is None:
         return result  # the best state paths at a point are read off it when they are asked for
     values = {n: jnp.asarray(v[0, 0]) for n, v in result.values.items()}
-    best = _winners(problem.model, values, problem.chunks, structure=problem.structure)
+    if problem.sums_rows_up:
+        best = _winners(problem.model, values, problem.chunks, structure=problem.structure)
+    else:
+        best = _best_of_rows(problem.model, values, structure=problem.structure)
     result.assignment = np.asarray(best)[None, None]
     return result
 
@@ -77,3 +80,9 @@ def _winners(model: Model, values: Globals, chunks: Chunks, *, structure: Struct
         return (), winners(jnp.broadcast_to(logits, (structure.clusters, logits.shape[1])))[1]
 
     return chunks.in_order(over_chunks(of_chunk, chunks)[1])
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _best_of_rows(model: Model, values: Globals, *, structure: Structure) -> Array:
+    """The best cluster of every row, where no statistics sum the rows up."""
+    return winners(model.logits(values, structure))[1]

@@ -1,0 +1,132 @@
+"""E-step and M-step of programs whose rows no statistics sum up.
+
+The E-step gives every row's weights of the clusters, the M-step raises the expected log joint
+density Σ_n Σ_k γ_nk log p(z_n = k, x_n | θ) + log p(θ) by a few Newton steps on the rows: the
+generalised EM of Dempster, Laird and Rubin (1977), section 2, which never lowers the objective. The
+weights of the clusters keep their closed form where all rows share them under a Dirichlet prior.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jax import Array
+
+from ppl_models.distributions.conditionals import DirichletConditional
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.rowwise.newton import minimise
+from ppl_models.inference.statistics.e_step import Assign
+from ppl_models.inference.statistics.m_step import plain_prior
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.structure import Structure
+
+STEPS = 3  #: of Newton's method in an M-step
+
+
+@dataclass(frozen=True)
+class RowwisePlan:
+    """Which sites an M-step moves, and how.
+
+    Args:
+        weights: the site of the clusters' weights, whose mode has a closed form; or None.
+        free: the sites that Newton's method moves.
+    """
+
+    weights: str | None
+    free: tuple[str, ...]
+
+
+def rowwise_plan(problem: Problem, *, flat: bool = False) -> RowwisePlan:
+    """How the sites of a program are moved.
+
+    Args:
+        problem: program and data.
+        flat: whether the priors are left out.
+    """
+    structure, names = problem.structure, problem.structure.names
+    weights = None
+    log_weights = problem.example.log_weights
+    if log_weights is not None and log_weights.shape[1] == 1:
+        for link in problem.parameter_map.of(structure.assignment or ""):
+            prior = problem.example.priors[link.site]
+            shape = (structure.clusters,)
+            if flat or isinstance(plain_prior(prior, shape), dist.Dirichlet):
+                weights = link.site
+    return RowwisePlan(weights, tuple(n for n in names if n != weights))
+
+
+def row_weights(
+    model: Model,
+    structure: Structure,
+    values: Globals,
+    assign: Assign,
+    active: Array | None = None,
+) -> tuple[Array, Array]:
+    """Every row's weights of the clusters, ``(cluster, row)``, and the summed log-normaliser."""
+    logits = model.logits(values, structure)
+    if active is not None:
+        logits = jnp.where(active[:, None], logits, -jnp.inf)
+    weights, normaliser = assign(logits, jnp.ones(logits.shape[1], logits.dtype))
+    return weights, normaliser.sum()
+
+
+def expected_log_joint(
+    model: Model, structure: Structure, values: Globals, weights: Array, *, flat: bool
+) -> Array:
+    """The expected log joint density of globals, assignments and rows."""
+    logits = model.logits(values, structure)
+    # a weight of zero counts for nothing, even where the density is zero
+    total = jnp.where(weights > 0, weights * jnp.where(weights > 0, logits, 0.0), 0.0).sum()
+    return total if flat else total + model.pieces(values, structure).log_prior
+
+
+def maximise(
+    model: Model,
+    structure: Structure,
+    plan: RowwisePlan,
+    values: Globals,
+    weights: Array,
+    *,
+    flat: bool,
+    steps: int = STEPS,
+    known: Mapping[str, Any] | None = None,
+) -> Globals:
+    """Raise the expected log joint density, never lower it.
+
+    Args:
+        model: the program with data.
+        structure: what was read off it.
+        plan: see :func:`rowwise_plan`.
+        values: of the global sites.
+        weights: of the clusters, ``(cluster, row)``.
+        flat: leave the priors out.
+        steps: of Newton's method.
+        known: priors that do not depend on other sites.
+    """
+    values = dict(values)
+    if plan.weights is not None:
+        prior = None
+        if not flat:
+            priors = model.pieces(values, structure, known).priors
+            prior = plain_prior(priors[plan.weights], jnp.shape(values[plan.weights]))
+        concentration = 1.0 if prior is None else prior.concentration
+        mode = DirichletConditional(concentration + weights.sum(-1)).mode()
+        values[plan.weights] = jnp.where(jnp.isfinite(mode), mode, values[plan.weights])
+    if not plan.free:
+        return values
+    space = structure.space.of(plan.free)
+
+    def loss(vector: Array) -> Array:
+        trial = {**values, **space.constrain(space.unravel(vector))}
+        height = expected_log_joint(model, structure, trial, weights, flat=flat)
+        return -height / structure.rows
+
+    start = space.ravel(space.unconstrain(values))
+    found = minimise(loss, start, steps)
+    # values that do not move come back as they are, not through a round trip of the transform
+    moved, same = space.constrain(space.unravel(found)), (found == start).all()
+    return values | {n: jnp.where(same, values[n], moved[n]) for n in plan.free}

@@ -1,0 +1,115 @@
+"""Where EM starts if no statistics sum the rows up: from partitions of the rows.
+
+The rows' numbers, those that the program emits and those that it is given, are points; clusters are
+seeded among them by k-means++ or at random, or every row goes to a cluster at random, which finds
+lines that cross, where no partition by distance does. Each partition is softened and the expected
+log joint density maximised under it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax, random
+
+from ppl_models.data.missing import missing_cells
+from ppl_models.inference.initial.starts import SMOOTHING, seeds
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.rowwise.m_step import RowwisePlan, maximise, rowwise_plan
+from ppl_models.program.compiling import QUICK
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.structure import Structure
+
+STEPS = 15  #: of Newton's method under the first partition
+
+
+def rowwise_starts(
+    problem: Problem, key: Array, starts: int, *, flat: bool, active: Array | None = None
+) -> tuple[Globals, list[str]]:
+    """Global sites of several starts, ``(start, ...)``, and what kind of start each is.
+
+    Args:
+        problem: program and data.
+        key: random key.
+        starts: number of starts.
+        flat: leave the priors out.
+        active: ``(start, cluster)``, the clusters that each start may use (default: all).
+    """
+    structure = problem.structure
+    seed_key, part_key, value_key = random.split(key, 3)
+    points = jnp.asarray(row_points(problem))
+    by_seeds = (starts + 1) // 2
+    if structure.clusters == 1 or points.shape[1] == 0:
+        by_seeds = 0
+    labels = random.randint(
+        part_key, (starts, structure.rows), 0, structure.clusters, dtype=jnp.int32
+    )
+    if by_seeds:
+        chosen = seeds(seed_key, points, structure.clusters, by_seeds)
+        labels = labels.at[:by_seeds].set(_nearest(points, chosen))
+    values = _from_partitions(
+        problem.model,
+        labels,
+        random.split(value_key, starts),
+        active,
+        structure=structure,
+        plan=rowwise_plan(problem, flat=flat),
+        flat=flat,
+    )
+    spread = (by_seeds + 1) // 2
+    kinds = ["k-means++"] * spread + ["random"] * (by_seeds - spread)
+    return values, kinds + ["partition"] * (starts - by_seeds)
+
+
+def row_points(problem: Problem) -> np.ndarray:
+    """The numbers of every row, standardised, ``(row, number)``; 0 where one is missing."""
+    rows = problem.structure.rows
+    found = [np.zeros((rows, 0))]
+    for value in problem.model.data.values():
+        array = np.asarray(value)
+        if array.shape[:1] != (rows,) or array.dtype.kind not in "fiub":
+            continue
+        numbers = np.where(missing_cells(array), np.nan, array.astype(float)).reshape(rows, -1)
+        seen = np.isfinite(numbers)
+        count = np.maximum(seen.sum(0), 1)
+        centred = np.where(seen, numbers - np.where(seen, numbers, 0).sum(0) / count, 0)
+        spread = np.sqrt((centred**2).sum(0) / count)
+        found.append(centred / np.where(spread > 0, spread, 1))
+    return np.concatenate(found, 1).astype(jnp.result_type(float))
+
+
+@jax.jit
+def _nearest(points: Array, chosen: Array) -> Array:
+    """The nearest seed of every row, ``(start, row)``."""
+
+    def one(chosen: Array) -> Array:
+        centres = points[chosen]
+        return ((centres**2).sum(-1)[:, None] - 2 * centres @ points.T).argmin(0)
+
+    return lax.map(one, chosen).astype(jnp.int32)
+
+
+@partial(jax.jit, static_argnames=("structure", "plan", "flat"), compiler_options=QUICK)
+def _from_partitions(
+    model: Model,
+    labels: Array,
+    keys: Array,
+    usable: Array | None,
+    *,
+    structure: Structure,
+    plan: RowwisePlan,
+    flat: bool,
+) -> Globals:
+    def one(labels: Array, key: Array, active: Array | None) -> Globals:
+        one_hot = labels[None] == jnp.arange(structure.clusters)[:, None]
+        weights = (1 - SMOOTHING) * one_hot + SMOOTHING / structure.clusters
+        if active is not None:
+            weights = jnp.where(active[:, None], weights, 0)
+            weights = weights / weights.sum(0)
+        values = structure.initial(key, radius=0.1)
+        return maximise(model, structure, plan, values, weights, flat=flat, steps=STEPS)
+
+    return lax.map(lambda given: one(*given), (labels, keys, usable))
