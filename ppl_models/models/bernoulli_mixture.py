@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from ppl_models.data.kinds import Bits
+from ppl_models.data.kinds import FEATURE_AXIS, Bits
 from ppl_models.distributions import BernoulliVector
 from ppl_models.models._weights import mixture_weights
 
 
 def bernoulli_mixture(
-    x: Annotated[Any, Bits] = None,
+    x: Annotated[Any, Bits, FEATURE_AXIS] = None,
     *,
     clusters: int,
     weights: str = "dirichlet",

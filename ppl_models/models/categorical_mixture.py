@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from ppl_models.data.kinds import Categories
+from ppl_models.data.kinds import FEATURE_AXIS, Categories
 from ppl_models.distributions import BlockDirichlet, CategoricalVector
 from ppl_models.models._weights import mixture_weights
 
 
 def categorical_mixture(
-    x: Annotated[Any, Categories] = None,
+    x: Annotated[Any, Categories, FEATURE_AXIS] = None,
     *,
     clusters: int,
     levels: tuple[int, ...],

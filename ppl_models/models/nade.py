@@ -9,12 +9,12 @@ import numpyro
 import numpyro.distributions as dist
 from jax import Array
 
-from ppl_models.data.kinds import Bits
+from ppl_models.data.kinds import FEATURE_AXIS, Bits
 from ppl_models.distributions import Nade
 
 
 def nade(
-    x: Annotated[Any, Bits] = None,
+    x: Annotated[Any, Bits, FEATURE_AXIS] = None,
     *,
     hidden: int = 64,
     prior_scale: float = 1.0,

@@ -9,12 +9,12 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from ppl_models.data.kinds import Bits
+from ppl_models.data.kinds import FEATURE_AXIS, Bits
 from ppl_models.distributions import LogisticScan
 
 
 def pixel_logistic(
-    x: Annotated[Any, Bits] = None,
+    x: Annotated[Any, Bits, FEATURE_AXIS] = None,
     *,
     prior_scale: float = 1.0,
     bias_scale: float = 2.0,

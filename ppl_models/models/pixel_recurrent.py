@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import jax.numpy as jnp
 import numpyro
 
-from ppl_models.data.kinds import Bits
+from ppl_models.data.kinds import FEATURE_AXIS, Bits
 from ppl_models.distributions import RecurrentChain
 from ppl_models.models._recurrent import recurrent_weights
 
 
 def pixel_recurrent(
-    x: Annotated[Any, Bits] = None,
+    x: Annotated[Any, Bits, FEATURE_AXIS] = None,
     *,
     cell: str = "gru",
     embedding: int = 4,

@@ -86,5 +86,10 @@ def site_dims(
         axes, called = over_states.get(site.name, ((), ()))
         named = dict(zip(axes, called, strict=True))
         dims = (named.get(i, d) for i, d in enumerate(site.dims))
-        names[site.name] = tuple("cluster" if d in indexed else d for d in dims)
+        named_dims = tuple("cluster" if d in indexed else d for d in dims)
+        # a plate over some of the clusters only, beside a component of noise, is another axis
+        names[site.name] = tuple(
+            "component" if d == "cluster" and site.shape[i] != structure.clusters else d
+            for i, d in enumerate(named_dims)
+        )
     return names

@@ -249,7 +249,7 @@ def row_log_density(emission: Any, value: Any) -> Array:
     """Log-density of every row, missing cells left out."""
     emission = unwrap(emission)
     family = as_family(emission)
-    return (emission if family is None else family).log_prob(value)
+    return (emission if family is None else family).log_prob(jnp.asarray(value))
 
 
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)

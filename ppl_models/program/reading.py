@@ -20,7 +20,7 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 from ppl_models.program.model import Model
 from ppl_models.program.precision import cast
-from ppl_models.program.signature import arguments_of, data_parameters
+from ppl_models.program.signature import arguments_of, data_parameters, keeps_feature_axis
 from ppl_models.program.sizes import refuse_more_clusters, refuse_other_sizes, whole_arguments
 
 
@@ -59,7 +59,9 @@ def read_data(
         for name, value in data.items()
         if value is not None
     }
-    return read_together(readers, like)
+    found = read_together(readers, like)
+    keeping = keeps_feature_axis(function)
+    return {n: o.with_feature_axis() if n in keeping else o for n, o in found.items()}
 
 
 def _read(

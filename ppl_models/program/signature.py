@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter
 from typing import Annotated, Any, get_args, get_origin
 
-from ppl_models.data.kinds import Kind, Reals
+from ppl_models.data.kinds import FEATURE_AXIS, Kind, Reals
 from ppl_models.errors import InputError
 
 #: what a program that generates is told: never data, wherever it stands
@@ -33,6 +33,12 @@ def data_parameters(function: Callable) -> dict[str, type[Kind]]:
             "parameters before the *, as in def program(x=None, *, clusters)"
         )
     return kinds
+
+
+def keeps_feature_axis(function: Callable) -> set[str]:
+    """Names of the data parameters whose single column has an axis of its own."""
+    parameters = inspect.signature(function, eval_str=True).parameters
+    return {n for n, p in parameters.items() if FEATURE_AXIS in get_args(p.annotation)[1:]}
 
 
 def arguments_of(function: Callable) -> dict[str, Parameter]:

@@ -17,7 +17,10 @@ from ppl_models.errors import InputError
 
 
 class Categories(Kind):
-    """Answers out of a few: codes from 0, int32 (row, feature), float64 with NaN if missing."""
+    """Answers out of a few: codes from 0, int32 (row, feature), or (row,) of one column.
+
+    Where one is missing they are float64, with NaN.
+    """
 
     @classmethod
     def read(
@@ -57,7 +60,7 @@ class Categories(Kind):
         matrix = np.column_stack(codes)
         missing = matrix < 0
         values = np.where(missing, np.nan, matrix) if missing.any() else matrix
-        result = checks.observed(values, table, squeeze=False)
+        result = checks.observed(values, table)
         names = [f"{name}={label}" for name, labels in levels.items() for label in labels]
         sizes = tuple(len(labels) for labels in levels.values())
         coords = {**result.coords, "level": np.array(names, dtype=str)}

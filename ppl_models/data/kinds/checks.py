@@ -152,11 +152,11 @@ def refuse_constant_columns(matrix: np.ndarray, table: Table, site: str) -> None
         )
 
 
-def observed(values: np.ndarray, table: Table, *, squeeze: bool) -> Observed:
-    """Label the values (row, feature); a single column loses its axis where squeeze is true."""
+def observed(values: np.ndarray, table: Table) -> Observed:
+    """Label the values (row, feature); a single column loses its axis."""
     names = list(table.values_by_column)
     rows, features = values.shape
-    univariate = squeeze and features == 1
+    univariate = features == 1
     return Observed(
         values=values[:, 0] if univariate else values,
         dims=("row",) if univariate else ("row", "feature"),

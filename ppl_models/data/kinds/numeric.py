@@ -44,11 +44,11 @@ class Reals(Kind):
             checks.refuse_empty_columns(matrix, table, site)
             checks.refuse_constant_columns(matrix, table, site)
             doubts.warn_of_numbers(matrix, table, site)
-        return checks.observed(matrix, table, squeeze=True)
+        return checks.observed(matrix, table)
 
 
 class Bits(Kind):
-    """Yes or no: uint8 (row, feature), or float64 with NaN where a cell is missing."""
+    """Yes or no: uint8 (row, feature), or (row,); float64 with NaN where a cell is missing."""
 
     @classmethod
     def read(
@@ -80,7 +80,7 @@ class Bits(Kind):
         if fresh:
             checks.refuse_empty_columns(matrix, table, site)
         values = matrix if missing.any() else matrix.astype(np.uint8)
-        return checks.observed(values, table, squeeze=False)
+        return checks.observed(values, table)
 
 
 class Counts(Kind):
@@ -119,4 +119,4 @@ class Counts(Kind):
             checks.refuse_constant_columns(matrix, table, site)
             doubts.warn_of_numbers(matrix, table, site)
         values = matrix if missing.any() else matrix.astype(np.int32)
-        return checks.observed(values, table, squeeze=True)
+        return checks.observed(values, table)

@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike
 
 from ppl_models.data.missing import has_missing
 
+#: in the annotation of a data parameter: ``Annotated[Any, Bits, FEATURE_AXIS]``
+FEATURE_AXIS = "a single column keeps its axis"
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -47,6 +50,12 @@ class Observed:
             return self
         coords = {plate if n == first else n: labels for n, labels in self.coords.items()}
         return replace(self, dims=(plate, *self.dims[1:]), coords=coords)
+
+    def with_feature_axis(self) -> Observed:
+        """The same data; a single column has an axis of its own."""
+        if self.dims != ("row",):
+            return self
+        return replace(self, values=self.values[:, None], dims=("row", "feature"))
 
     @property
     def has_missing(self) -> bool:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from numpyro.distributions.transforms import IdentityTransform
 
 from ppl_models.errors import InputError
 from ppl_models.inference.em.loop import EMRuns, run_em
@@ -22,6 +23,7 @@ from ppl_models.inference.objective import (
     LOG_POSTERIOR,
 )
 from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.rowwise.polish import polished
 from ppl_models.inference.rowwise.starts import rowwise_starts
 from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.inference.statistics.m_step import conjugate_sites
@@ -31,6 +33,7 @@ from ppl_models.program.parameter_map import ParameterLink
 from ppl_models.program.structure import Structure
 
 FEW_ROWS = 2.5  #: a component with fewer rows, effectively, has shrunk onto them
+NEXT_TO = 1e-9  #: share of the way inside by which a value is moved off a boundary
 SOME_ROW = 0.5  #: a component with less than that of a row is empty, which is no collapse
 #: treatment of assignments, priors -> what is maximised
 OBJECTIVES = {
@@ -84,6 +87,8 @@ def em_from_starts(
         assign=soft if assignments == "soft" else hard,
         label=label,
     )
+    if assignments == "soft" and not problem.sums_rows_up:
+        runs = polished(problem, runs, flat=flat)
     method = Method("point", assignments, OBJECTIVES[assignments, priors])
     result = best_start(problem, runs, initializations, method)
     if not problem.sums_rows_up:
@@ -162,13 +167,13 @@ def _notes(collapsed: np.ndarray, converged: bool) -> list[str]:
     notes = []
     if collapsed.all():
         notes.append(
-            "every start collapsed a component onto too few rows: use fewer clusters, "
-            "or priors='program'"
+            "every start collapsed a component onto too few rows, or ran into a prior without a "
+            "mode: use fewer clusters, priors='program', or concentrations of at least 1"
         )
     elif collapsed.any():
         notes.append(
-            f"{collapsed.sum()} of {len(collapsed)} starts collapsed a component onto too few rows "
-            "and were set aside"
+            f"{collapsed.sum()} of {len(collapsed)} starts collapsed a component onto too few "
+            "rows, or ran into a prior without a mode, and were set aside"
         )
     if not converged:
         notes.append("the best start did not converge: raise iterations")
@@ -180,7 +185,9 @@ def _any_collapsed(problem: Problem, runs: EMRuns, start: int) -> bool:
     if not all(np.isfinite(v[start]).all() for v in runs.values.values()):
         return True
     if not problem.sums_rows_up:
-        return bool(collapsed_onto_rows(problem.model, values, structure=problem.structure).any())
+        inside = problem.structure.initial(jax.random.key(0), radius=0.5)
+        onto_rows, unbounded = no_mode(problem.model, values, inside, structure=problem.structure)
+        return bool(onto_rows.any() | unbounded)
     return bool(
         collapsed_components(
             problem.model, values, problem.deviations, structure=problem.structure
@@ -198,15 +205,27 @@ def collapsed_components(
 
 
 @partial(jax.jit, static_argnames=("structure",))
-def collapsed_onto_rows(model: Model, values: Globals, *, structure: Structure) -> Array:
-    """Which components have no more than a row or two of their own, ``(cluster,)``.
+def no_mode(
+    model: Model, values: Globals, inside: Globals, *, structure: Structure
+) -> tuple[Array, Array]:
+    """Which components have no more than a row or two, and whether the prior grows without bound.
 
-    By the effective number of rows (Σ γ)² / Σ γ² of their responsibilities γ.
+    Rows by the effective number (Σ γ)² / Σ γ² of the responsibilities γ, ``(cluster,)``. A prior
+    such as a Dirichlet of concentration below 1 has no mode: next to the boundary of its support
+    it changes by nats where the values hardly move.
     """
     weights, _ = soft(model.logits(values, structure), jnp.ones(structure.rows))
     effective = weights.sum(1) ** 2 / jnp.maximum((weights**2).sum(1), 1e-300)
     crowded = structure.rows > FEW_ROWS * structure.clusters
-    return crowded & (weights.sum(1) > SOME_ROW) & (effective < FEW_ROWS)
+    onto_rows = crowded & (weights.sum(1) > SOME_ROW) & (effective < FEW_ROWS)
+    moved = {
+        site.name: values[site.name]
+        if isinstance(site.transform, IdentityTransform)
+        else (1 - NEXT_TO) * values[site.name] + NEXT_TO * inside[site.name]
+        for site in structure.sites
+    }
+    here, there = (model.pieces(v, structure).log_prior for v in (values, moved))
+    return onto_rows, ~(here - there < 1.0)
 
 
 def cluster_order(problem: Problem, values: dict[str, np.ndarray]) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 Each iteration sums the assignments out under their posterior and maximises the expected log joint
 density: from sufficient statistics, in closed form where there is one, or by a few Newton steps on
-the rows where no statistics sum them up (regressions, heavy tails, weights by row). Dempster, Laird and Rubin (1977);
-with priors, Green (1990); one conditional after another, Meng and Rubin (1993).
+the rows where no statistics sum them up (regressions, heavy tails, weights by row). Dempster, Laird
+and Rubin (1977); with priors, Green (1990); one conditional after another, Meng and Rubin (1993).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Gibbs sampling: assignments in one pass, globals from sufficient statistics, or from the rows.
 
 Several chains side by side. Diebolt and Robert (1994); for sites without a closed form, Hamiltonian
-steps within Gibbs (Neal 2011), on a density that sees the rows only where no statistics sum them up.
+steps within Gibbs (Neal 2011), on a density that sees the rows only if no statistics sum them up.
 """
 
 from __future__ import annotations

@@ -62,6 +62,11 @@ class Axes:
         """Dimensions with the axis that the assignment indexes called ``cluster``."""
         return tuple(self.clusters.get(d, d) for d in dims)
 
+    def of_start(self, name: str, dims: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of the axes of what is told of the starts: ``chain_loc`` is where chains began."""
+        site = name.removeprefix("chain_")
+        return ("chain", *self.of(site)) if site in self.sites else self.renamed(dims)
+
     def of(self, site: str) -> tuple[str, ...]:
         """Names of the axes of a site."""
         if site in self.sites:

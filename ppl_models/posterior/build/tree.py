@@ -192,7 +192,7 @@ def _optimisation_groups(result: Result, axes: Axes) -> Groups:
     """Every start's objective, and the values along the kept start's iterations."""
     groups = {}
     if result.starts:
-        starts = {n: (axes.renamed(d), v) for n, (d, v) in result.starts.items()}
+        starts = {n: (axes.of_start(n, d), v) for n, (d, v) in result.starts.items()}
         groups["starts"] = xr.Dataset(starts)
     if result.path:
         path = {

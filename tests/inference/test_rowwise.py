@@ -1,0 +1,168 @@
+"""EM, hard EM and Gibbs where no statistics sum the rows up."""
+
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+import scipy.stats
+from scipy.special import logsumexp
+
+from ppl_models import fit, log_density, predict
+from ppl_models.data import Reals
+from ppl_models.inference.rowwise.newton import minimise
+from ppl_models.posterior.result.restore import restored
+from ppl_models.program.log_joint import log_joint
+
+
+def lines(x: Annotated[Any, Reals] = None, y: Annotated[Any, Reals] = None, *, clusters):
+    """A mixture of linear regressions."""
+    w = numpyro.sample("w", dist.Dirichlet(jnp.ones(clusters)))
+    with numpyro.plate("cluster", clusters):
+        b = numpyro.sample("b", dist.Normal(0.0, 10.0).expand([2]).to_event(1))
+        s = numpyro.sample("s", dist.HalfNormal(2.0))
+    with numpyro.plate("row", len(x)):
+        z = numpyro.sample("z", dist.Categorical(w), infer={"enumerate": "parallel"})
+        numpyro.sample("y", dist.Normal(b[z, 0] + b[z, 1] * x, s[z]), obs=y)
+
+
+def experts(x: Annotated[Any, Reals] = None, y: Annotated[Any, Reals] = None):
+    """Two lines, and weights that depend on x."""
+    gate = numpyro.sample("gate", dist.Normal(0.0, 3.0).expand([2]).to_event(1))
+    with numpyro.plate("cluster", 2):
+        b = numpyro.sample("b", dist.Normal(0.0, 5.0))
+        s = numpyro.sample("s", dist.HalfNormal(2.0))
+    logits = jnp.stack([gate[0] + gate[1] * x, 0 * x], -1)
+    with numpyro.plate("row", len(x)):
+        z = numpyro.sample("z", dist.Categorical(logits=logits), infer={"enumerate": "parallel"})
+        numpyro.sample("y", dist.StudentT(4.0, b[z], s[z]), obs=y)
+
+
+def groups(group: Any = None, x: Any = None):
+    """Weights of every group under a Dirichlet prior that has no mode."""
+    with numpyro.plate("donor", 2):
+        w = numpyro.sample("w", dist.Dirichlet(jnp.full(2, 0.3)))
+    with numpyro.plate("cluster", 2):
+        loc = numpyro.sample("loc", dist.Normal(0.0, 5.0))
+    g = group.astype(int)
+    with numpyro.plate("row", len(x)):
+        z = numpyro.sample("z", dist.Categorical(w[g]), infer={"enumerate": "parallel"})
+        numpyro.sample("x", dist.Normal(loc[z], 1.0), obs=x)
+
+
+@pytest.fixture(scope="module")
+def data():
+    random = np.random.default_rng(0)
+    x = random.normal(size=120)
+    z = random.choice(2, 120, p=[0.6, 0.4])
+    y = np.array([1.0, -2.0])[z] + np.array([2.0, -1.0])[z] * x
+    return {"x": x, "y": y + np.array([0.3, 0.6])[z] * random.normal(size=120)}
+
+
+@pytest.fixture(scope="module")
+def em_tree(data):
+    return fit(lines, data, method="em", seed=0, clusters=2, starts=6, predictive=0)
+
+
+def parameters(tree):
+    return {n: np.asarray(v[0, 0]) for n, v in tree["posterior"].data_vars.items()}
+
+
+def slopes(tree):
+    """Gradient of the log joint density at the fit, by unconstrained coordinates, no volume."""
+    with restored(tree) as fitted:
+        space, model = fitted.structure.space, fitted.model
+        values = {n: jnp.asarray(v[0]) for n, v in fitted.values.items()}
+
+        def height(vector):
+            at = space.constrain(space.unravel(vector))
+            return log_joint(model, fitted.structure, at)
+
+        return np.asarray(jax.grad(height)(space.ravel(space.unconstrain(values))))
+
+
+def test_em_ends_where_the_gradient_is_zero(em_tree):
+    assert np.abs(slopes(em_tree)).max() < 1e-3
+
+
+def test_em_agrees_with_weighted_least_squares(data):
+    """Flat priors: the hand-written EM of a mixture of regressions, from the same point."""
+    tree = fit(lines, data, method="em", seed=0, clusters=2, starts=6, predictive=0, priors="flat")
+    found = parameters(tree)
+    design = np.stack([np.ones_like(data["x"]), data["x"]], 1)
+    w, b, s = found["w"], found["b"], found["s"]
+    for _ in range(500):
+        log_joint_rows = np.log(w) + scipy.stats.norm.logpdf(data["y"][:, None], design @ b.T, s)
+        shares = np.exp(log_joint_rows - logsumexp(log_joint_rows, axis=1, keepdims=True))
+        w = shares.mean(0)
+        for k in range(2):
+            weighted = design * shares[:, k, None]
+            b[k] = np.linalg.solve(weighted.T @ design, weighted.T @ data["y"])
+            off = data["y"] - design @ b[k]
+            s[k] = np.sqrt((shares[:, k] * off**2).sum() / shares[:, k].sum())
+    again = parameters(tree)
+    for name, value in {"w": w, "b": b, "s": s}.items():
+        np.testing.assert_allclose(again[name], value, atol=2e-4)
+
+
+def test_the_objective_never_falls(em_tree):
+    objective = em_tree["starts"]["objective"].values
+    rises = np.diff(objective, axis=1)
+    assert np.isfinite(objective).sum() > 20
+    assert (rises[np.isfinite(rises)] > -1e-8).all()
+
+
+def test_density_and_responsibilities_by_hand(em_tree, data):
+    at = parameters(em_tree)
+    loc = at["b"][:, 0] + at["b"][:, 1] * data["x"][:, None]
+    by_hand = np.log(at["w"]) + scipy.stats.norm.logpdf(data["y"][:, None], loc, at["s"])
+    total = logsumexp(by_hand, axis=1)
+    np.testing.assert_allclose(log_density(em_tree), total, atol=1e-10)
+    np.testing.assert_allclose(predict(em_tree), np.exp(by_hand - total[:, None]), atol=1e-10)
+
+
+def test_hard_em_is_a_fixed_point(data):
+    tree = fit(lines, data, method="hard", seed=0, clusters=2, starts=6, predictive=0)
+    at, z = parameters(tree), tree["posterior"]["assignment"].values[0, 0]
+    loc = at["b"][:, 0] + at["b"][:, 1] * data["x"][:, None]
+    by_hand = np.log(at["w"]) + scipy.stats.norm.logpdf(data["y"][:, None], loc, at["s"])
+    assert (by_hand.argmax(1) == z).all()
+    np.testing.assert_allclose(at["w"], np.bincount(z) / len(z), atol=1e-9)
+
+
+def test_em_of_weights_by_row(data):
+    tree = fit(experts, data, method="em", seed=0, starts=4, predictive=0)
+    assert np.abs(slopes(tree)).max() < 1e-3
+
+
+def test_a_prior_without_a_mode_is_told():
+    random = np.random.default_rng(1)
+    group, x = np.repeat([0.0, 1.0], 20), random.normal(size=40)
+    tree = fit(groups, {"group": group, "x": x}, method="em", seed=0, starts=4, predictive=0)
+    unbounded = tree["posterior"]["w"].values.min() < 1e-12
+    assert unbounded  # one group's weights ran to zero, where this prior has no bound
+    assert "a prior without a mode" in tree.attrs["notes"]
+
+
+def test_minimise_leaves_a_saddle_and_needs_no_curvature():
+    def loss(v):
+        return (v[0] ** 2 - 1) ** 2 + v[1] ** 2 + 1e-3 * v[0]
+
+    found = minimise(loss, jnp.array([1e-3, 5.0]), 50)
+    np.testing.assert_allclose(np.abs(found), [1.0, 0.0], atol=1e-2)
+    many = minimise(lambda v: ((v - jnp.arange(80)) ** 2).sum(), jnp.zeros(80), 10)
+    np.testing.assert_allclose(many, np.arange(80), atol=1e-3)
+
+
+@pytest.mark.long
+def test_gibbs_agrees_with_nuts(data):
+    options = {"seed": 0, "clusters": 2, "predictive": 0, "chains": 2, "draws": 1500}
+    trees = [fit(lines, data, method=m, **options) for m in ("gibbs", "nuts")]
+    for name in ("w", "b", "s"):
+        gibbs, nuts = (t["posterior"][name].stack(sample=("chain", "draw")) for t in trees)
+        error = float(nuts.std("sample").max()) / np.sqrt(200)
+        np.testing.assert_allclose(gibbs.mean("sample"), nuts.mean("sample"), atol=4 * error)
+        np.testing.assert_allclose(gibbs.std("sample"), nuts.std("sample"), rtol=0.25)
