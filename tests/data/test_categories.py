@@ -64,7 +64,7 @@ def test_levels_and_codes(case: str) -> None:
     name = read.coords["feature"][0]
     assert read.coords["level"].tolist() == [f"{name}={level}" for level in levels]
     assert read.arguments == {"rows": len(codes), "features": 1, "levels": (len(levels),)}
-    np.testing.assert_array_equal(read.values[:, 0], codes)
+    np.testing.assert_array_equal(read.values, codes)
     assert read.values.dtype == (np.float64 if read.has_missing else np.int32)
     assert read.dims == ("row", "feature")
 
@@ -139,4 +139,4 @@ def test_a_single_level_is_fine_where_more_are_declared_or_known() -> None:
     declared = Categories.read(pd.Series(["low", "low"], dtype=GIVEN))
     assert declared.arguments["levels"] == (3,)
     like = {"feature": ["A"], "level": ["A=u", "A=v"]}
-    assert Categories.read({"A": ["v"]}, like=like, fresh=False).values.tolist() == [[1]]
+    assert Categories.read({"A": ["v"]}, like=like, fresh=False).values.tolist() == [1]

@@ -105,7 +105,7 @@ def test_types_of_complete_data() -> None:
     assert Reals.read(cells).values.dtype == np.float64
     assert Counts.read(cells).values.dtype == np.int32
     assert Bits.read(cells).values.dtype == np.uint8
-    assert Bits.read([True, False]).values.tolist() == [[1], [0]]
+    assert Bits.read([True, False]).values.tolist() == [1, 0]
     assert not Bits.read(cells).has_missing
 
 

@@ -71,7 +71,7 @@ def test_latent_classes_have_their_probabilities() -> None:
             expected = table[k][possible] * len(codes)
             assert chisquare(counts[possible], expected).pvalue > 1e-4
     assert Categories.read(x).arguments["levels"] == (3, 2)
-    assert Bits.read(x[["item_2"]]).values.shape == (20_000, 1)
+    assert Bits.read(x[["item_2"]]).values.shape == (20_000,)
 
 
 @pytest.mark.parametrize("draw", [overlapping, unequal, oddly_shaped])

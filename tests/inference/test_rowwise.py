@@ -12,7 +12,7 @@ import scipy.stats
 from scipy.special import logsumexp
 
 from ppl_models import fit, log_density, predict
-from ppl_models.data import Reals
+from ppl_models.data import Bits, Categories, Reals
 from ppl_models.inference.rowwise.newton import minimise
 from ppl_models.posterior.result.restore import restored
 from ppl_models.program.log_joint import log_joint
@@ -166,3 +166,24 @@ def test_gibbs_agrees_with_nuts(data):
         error = float(nuts.std("sample").max()) / np.sqrt(200)
         np.testing.assert_allclose(gibbs.mean("sample"), nuts.mean("sample"), atol=4 * error)
         np.testing.assert_allclose(gibbs.std("sample"), nuts.std("sample"), rtol=0.25)
+
+
+def ticks(x: Annotated[Any, Bits] = None, kind: Annotated[Any, Categories] = None):
+    """Columns of one axis reach a program as it would get them in bare NumPyro."""
+    w = numpyro.sample("w", dist.Dirichlet(jnp.ones(2)))
+    p = numpyro.sample("p", dist.Beta(jnp.array([2.0, 1.0]), jnp.array([1.0, 2.0])).to_event(1))
+    q = numpyro.sample("q", dist.Dirichlet(jnp.ones((2, 3))).to_event(1))
+    with numpyro.plate("row", len(x)):
+        z = numpyro.sample("z", dist.Categorical(w), infer={"enumerate": "parallel"})
+        numpyro.sample("x", dist.Bernoulli(p[z]), obs=x)
+        numpyro.sample("kind", dist.Categorical(q[z]), obs=kind)
+
+
+def test_single_columns_of_bits_and_categories_have_one_axis():
+    random = np.random.default_rng(3)
+    data = {"x": random.integers(0, 2, 40), "kind": random.choice(["a", "b", "c"], 40)}
+    tree = fit(ticks, data, method="em", seed=0, starts=2, predictive=0)
+    at, codes = parameters(tree), np.searchsorted(["a", "b", "c"], data["kind"])
+    chance = np.where(data["x"][:, None] == 1, at["p"], 1 - at["p"])
+    by_hand = np.log((at["w"] * chance * at["q"].T[codes]).sum(1))
+    np.testing.assert_allclose(log_density(tree), by_hand, atol=1e-9)

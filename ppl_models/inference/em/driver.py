@@ -14,6 +14,7 @@ from numpyro.distributions.transforms import IdentityTransform
 
 from ppl_models.errors import InputError
 from ppl_models.inference.em.loop import EMRuns, run_em
+from ppl_models.inference.em.polish import polished
 from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.method import Method, Treatment
 from ppl_models.inference.objective import (
@@ -23,7 +24,6 @@ from ppl_models.inference.objective import (
     LOG_POSTERIOR,
 )
 from ppl_models.inference.problem import Problem, Result
-from ppl_models.inference.rowwise.polish import polished
 from ppl_models.inference.rowwise.starts import rowwise_starts
 from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.inference.statistics.m_step import conjugate_sites
