@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import ppl_models
 from ppl_models import catalogue
 
 ROOMS = ("", ".data", ".distributions", ".plots", ".report", ".cli")
@@ -84,3 +87,46 @@ def test_the_source_of_a_program_is_named(model: str) -> None:
 def test_the_source_of_a_method_is_named(method: str) -> None:
     module = catalogue.method(method)
     assert SOURCE.search(text_of(getattr(module, method), module))
+
+
+def modules() -> dict[str, ast.Module]:
+    root = Path(ppl_models.__file__).parent
+    return {str(p.relative_to(root)): ast.parse(p.read_text("utf-8")) for p in root.rglob("*.py")}
+
+
+def test_no_argument_is_described_that_a_function_lacks() -> None:
+    """A renamed argument keeps its line in the docstring otherwise."""
+    wrong = {}
+    for path, tree in modules().items():
+        for node in ast.walk(tree):
+            text = ast.get_docstring(node) if isinstance(node, ast.FunctionDef) else None
+            if text is None or "Args:" not in text:
+                continue
+            block = text.partition("Args:")[2].split("\n\n")[0]
+            described = re.findall(r"^    \*{0,2}(\w+):", block, re.MULTILINE)
+            own = node.args
+            named = [*own.posonlyargs, *own.args, *own.kwonlyargs, own.vararg, own.kwarg]
+            gone = set(described) - {argument.arg for argument in named if argument is not None}
+            wrong |= {f"{path}:{node.name}": gone} if gone else {}
+    assert wrong == {}
+
+
+def test_references_name_what_there_is() -> None:
+    trees = modules()
+    names = {Path(path).stem for path in trees} | {"registry"}
+    for tree in trees.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                names.add(node.name)
+            elif isinstance(node, ast.Name | ast.arg):
+                names.add(node.id if isinstance(node, ast.Name) else node.arg)
+    pattern = re.compile(r":(?:meth|mod|func|class):`([^`]+)`")
+    referred = {
+        (path, reference)
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module)
+        for reference in pattern.findall(ast.get_docstring(node) or "")
+    }
+    assert len(referred) > 20
+    assert {(p, r) for p, r in referred if r.lstrip("~").split(".")[-1] not in names} == set()

@@ -22,7 +22,7 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Search:
-    """What is climbed for every candidate of one family.
+    """What EM is run on for every candidate of one family.
 
     Args:
         function: the program.

@@ -79,7 +79,7 @@ class Problem:
 
     @cached_property
     def label_swaps(self) -> LabelSwaps | None:
-        """How clusters that are not exchangeable trade labels; None where they need not."""
+        """What label swaps permute, where clusters are not exchangeable; None where they are."""
         if self.same_program is not None:
             return self.same_program.label_swaps
         if self.structure.assignment is None or self.exchangeable:

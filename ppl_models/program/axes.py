@@ -35,9 +35,9 @@ def state_axes(
 ) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
     """The axes of every site that run over the states of hidden paths, and what they are called.
 
-    A transition matrix, found by its wire (or by the name of its axes), names the axis of the
-    states and that of the following ones, and of second order the axis of those before; every other
-    site with the first of these runs over states too.
+    A transition matrix, known from the parameter map or by the names of its axes, names the axis of
+    the states and that of the next states, and of second order the axis of the previous ones; every
+    other site with the first of these runs over states too.
     """
     dims = {site.name: site.dims for site in structure.sites}
     shapes = {site.name: site.shape for site in structure.sites}

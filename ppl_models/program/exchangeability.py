@@ -28,11 +28,11 @@ from ppl_models.program.structure import Structure
 
 @dataclass(frozen=True)
 class LabelSwaps:
-    """How clusters that are not exchangeable trade their labels.
+    """What a label swap permutes, where clusters are not exchangeable.
 
     Args:
-        axes: axes of the sites that go where their cluster goes.
-        sticks: the site whose sticks the weights are broken off by, if there is one.
+        axes: axes of the sites that are permuted with the clusters.
+        sticks: the site of the stick-breaking proportions of the weights, if there is one.
     """
 
     axes: Mapping[str, tuple[int, ...]]

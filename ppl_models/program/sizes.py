@@ -1,4 +1,4 @@
-"""Arguments that a signature calls whole numbers, looked at before a program stumbles over them."""
+"""Checks of arguments that a program annotates as whole numbers, before it is run."""
 
 from __future__ import annotations
 

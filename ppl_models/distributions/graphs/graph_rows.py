@@ -119,7 +119,7 @@ class GraphRows(Autoregressive):
     """A distribution over ordered graphs, given by the log-odds of its free bits and of the end.
 
     A subclass says what it remembers of whole rows (:meth:`start`, :meth:`remember`), what of that
-    its log-odds need (:meth:`look`), and the log-odds themselves. What is looked at in all rows is
+    its log-odds need (:meth:`view`), and the log-odds themselves. The views of all rows are
     gathered in one pass, so that the log-odds of all bits of all graphs are computed at once.
     """
 

@@ -1,6 +1,6 @@
 """The loop that EM and its hard-assignment limit share: E-step, M-step, until nothing is gained.
 
-All starts move in one compiled block of iterations; a start that has converged stands still.
+All starts are iterated in one compiled block; a start that has converged is left unchanged.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ def starting_values(
 
     Args:
         problem: program and data.
-        wires: sites with a closed form.
+        links: sites with a closed form.
         free: sites without.
         key: random key.
         starts: number of starts.

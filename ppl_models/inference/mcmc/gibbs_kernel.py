@@ -32,30 +32,30 @@ class GibbsState(NamedTuple):
 
 
 class StatisticsGibbs(MCMCKernel):
-    """Draw assignments in one pass over the data, then global sites from the statistics alone.
+    """Gibbs sampling as a NumPyro kernel: assignments in one pass, then globals given statistics.
 
-        Sites with a conjugate conditional are drawn from it; all others move together by a few
-        Hamiltonian steps on the statistics' density. Where labels matter, clusters trade them, see
-        :mod:`.label_moves`. The kernel works under ``MCMC`` (several chains by
-        ``chain_method=jax.vmap``) and as a block of NumPyro's ``Gibbs``, where it owns some of the
-        global sites and holds the others at their current values.
+    Sites with a conjugate conditional are drawn from it; all others move together by a Hamiltonian
+    Monte Carlo transition on the density of the statistics. Where clusters are not exchangeable,
+    labels are swapped, see :mod:`.label_swaps`. The kernel works under ``MCMC`` (several chains by
+    ``chain_method=jax.vmap``) and as a block of NumPyro's ``Gibbs``, where it owns some of the
+    global sites and holds the others at their current values.
 
-        Args:
-            problem: program and data.
-            sites: the global sites that the kernel moves (default: all).
-            keep_assignments: put every sweep's assignments into the state.
+    Args:
+        problem: program and data.
+        sites: the global sites that the kernel moves (default: all).
+        keep_assignments: put every sweep's assignments into the state.
 
-        >>> import numpy as np
+    >>> import numpy as np
     >>> from numpyro.infer import MCMC
     >>> from ppl_models.inference.problem import Problem
-    >>> from ppl_models.program.model import Model
     >>> from ppl_models.models.poisson_mixture import poisson_mixture
-        >>> model = Model(poisson_mixture, {"x": np.array([1, 2, 9, 8])}, {"clusters": 2}, {})
-        >>> kernel = StatisticsGibbs(Problem(model, model.structure()))
-        >>> sampler = MCMC(kernel, num_warmup=5, num_samples=5, progress_bar=False)
-        >>> sampler.run(random.key(0))
-        >>> sampler.get_samples()["rate"].shape
-        (5, 2)
+    >>> from ppl_models.program.model import Model
+    >>> model = Model(poisson_mixture, {"x": np.array([1, 2, 9, 8])}, {"clusters": 2}, {})
+    >>> kernel = StatisticsGibbs(Problem(model, model.structure()))
+    >>> sampler = MCMC(kernel, num_warmup=5, num_samples=5, progress_bar=False)
+    >>> sampler.run(random.key(0))
+    >>> sampler.get_samples()["rate"].shape
+    (5, 2)
     """
 
     sample_field = "z"

@@ -1,14 +1,14 @@
-"""The no-U-turn sampler where it matters which label a cluster has: clusters trade labels.
+"""The no-U-turn sampler with label swaps, for mixtures whose labels are not exchangeable.
 
-Where clusters are told apart by their prior alone (stick breaking, for one), the posterior has a
-mode for each labelling of the same clusters, with masses of their own, and trajectories never get
-from one to another. So after each trajectory clusters propose to change places, as often as there
-are clusters, by Metropolis steps on the density itself; see :mod:`.label_moves` for the same among
-drawn assignments. Sticks are moved so that the weights they make change places.
+Where only the prior tells clusters apart (stick breaking, for one), the posterior has a mode for
+each labelling of the same clusters, of different masses, and trajectories do not get from one to
+another. So each trajectory is followed by as many proposals to swap two labels as there are
+clusters, Metropolis steps on the log-density itself; :mod:`.label_swaps` does the same for drawn
+assignments. Sticks are moved so that the weights swap.
 
-The mass matrix is that of one labelling, adapted while no labels are traded (over all labellings a
-location varies by as much as clusters lie apart), and goes with the clusters afterwards. Which
-cluster is where is known from the trades alone, so that trajectories are those of a fixed matrix.
+The mass matrix is that of one labelling, adapted while no labels are swapped (over all labellings
+a location varies by the distance between clusters), and is permuted with the clusters afterwards.
+The permutation depends on the accepted swaps alone, so that every trajectory has a fixed matrix.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from ppl_models.program.structure import Structure
 
 
 class LabelSwapNUTS(NUTS):
-    """NUTS whose every trajectory is followed by proposals to trade labels.
+    """NUTS in which every trajectory is followed by proposals to swap labels.
 
     Args:
         energy: minus the log-density of unconstrained sites.
-        moves: the sites that go where their cluster goes, and the sticks.
+        swaps: axes of the sites that are permuted with the clusters, and the sticks.
         structure: what was read off the program.
         **tuning: of NUTS.
     """
@@ -40,12 +40,12 @@ class LabelSwapNUTS(NUTS):
     def __init__(
         self,
         energy: Callable[[Globals], Array],
-        moves: LabelSwaps,
+        swaps: LabelSwaps,
         structure: Structure,
         **tuning: Any,
     ):
         super().__init__(potential_fn=energy, **tuning)
-        self._energy, self._moves, self._structure = energy, moves, structure
+        self._energy, self._swaps, self._structure = energy, swaps, structure
 
     def init(
         self, rng_key: Array, num_warmup: int, init_params: Any, model_args: Any, model_kwargs: Any
@@ -55,7 +55,7 @@ class LabelSwapNUTS(NUTS):
         return super().init(rng_key, num_warmup, init_params, model_args, model_kwargs)
 
     def sample(self, state: Any, model_args: Any, model_kwargs: Any) -> Any:
-        """One trajectory, and labels traded; several chains side by side, or one."""
+        """One trajectory and the label swaps, for one chain or several side by side."""
         state = super().sample(state, model_args, model_kwargs)
         several = jnp.ndim(state.potential_energy) > 0
         return (jax.vmap(self._trade) if several else self._trade)(state)
@@ -92,7 +92,7 @@ class LabelSwapNUTS(NUTS):
         shapes = {n: v.shape for n, v in free.items()}
         axes = {
             n: tuple(a for a in found if shapes[n][a : a + 1] == (len(places),))
-            for n, found in self._moves.axes.items()
+            for n, found in self._swaps.axes.items()
         }
 
         def moved(diagonal: Array) -> Array:
@@ -105,9 +105,9 @@ class LabelSwapNUTS(NUTS):
         """Unconstrained sites with clusters in another order; the log volume of the move."""
         space = self._structure.space
         values = space.constrain(free)
-        moved = permute_clusters(values, self._moves.axes, order)
+        moved = permute_clusters(values, self._swaps.axes, order)
         volume = jnp.zeros(())
-        sticks = self._moves.sticks
+        sticks = self._swaps.sticks
         if sticks is not None:
             moved[sticks], volume = _sticks_in_order(values[sticks], order)
         there = space.unconstrain(moved)

@@ -1,6 +1,6 @@
 """Updates of the global sites from the statistics alone.
 
-Each wired site has a conditional posterior where family and prior are conjugate: its mode serves
+Each linked site has a conditional posterior where family and prior are conjugate: its mode serves
 EM, its draw serves Gibbs. Sites without one are moved on the tiny log joint density of
 :func:`.statistics.expected_log_joint`.
 """
@@ -72,7 +72,7 @@ def conditional(
     *,
     flat: bool,
 ) -> Conditional | None:
-    """The conditional posterior of a wired site, or None where it is not conjugate."""
+    """The conditional posterior of a linked site, or None where it is not conjugate."""
     prior = None
     if not flat:
         prior = plain_prior(pieces.priors[link.site], jnp.shape(values[link.site]))
@@ -104,7 +104,7 @@ def conjugate_sites(
     Args:
         model: the program.
         structure: its structure.
-        wiring: its wires.
+        parameter_map: which site is which parameter.
         chunks: the data.
         flat: leave the priors out.
     """
