@@ -24,7 +24,7 @@ CHUNK_BYTES = 1_000_000_000
 #: What a pass has at hand of a chunk on a GPU or TPU; no more than a sixteenth of its memory.
 WIDE_BYTES = 4_000_000_000
 #: Rows that such a device adds up in one piece; a chunk is whole pieces.
-WIDE_ROWS = 4_096
+WIDE_ROWS = 2_048
 #: Padding that sequences of one width may have; above it they are parted by length.
 PADDING_BYTES = 100_000_000
 #: Rows whose distances from all centres are computed at once.

@@ -54,7 +54,7 @@ def iterator(x: np.ndarray, centres: np.ndarray, covariance: str) -> Callable[[]
     values = {n: jnp.asarray(v, jnp.float32)[None] for n, v in start.items()}
     state = (values, jnp.full(1, -jnp.inf), jnp.zeros(1, bool))
 
-    known = problem.known_priors
+    known, model = problem.known_priors, jax.tree.map(jnp.asarray, model)
 
     def block() -> None:
         jax.block_until_ready(_block(model, problem.chunks, *state, -1.0, BLOCK, known, plan=plan))

@@ -58,7 +58,7 @@ def ours(x: np.ndarray, start: np.ndarray) -> Callable[[], float]:
     values = {"initial": even[0], "transition": even, "loc": start, "scale": np.ones_like(start)}
     state = {n: jnp.asarray(v, jnp.result_type(float))[None] for n, v in values.items()}
     before = (state, jnp.full(1, -jnp.inf, jnp.result_type(float)), jnp.zeros(1, bool))
-    known = problem.known_priors
+    known, model = problem.known_priors, jax.tree.map(jnp.asarray, model)
 
     def block() -> None:
         jax.block_until_ready(_block(model, problem.chunks, *before, -1.0, BLOCK, known, plan=plan))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ppl_models import device
 from ppl_models.distributions.hmm.forward_backward import PathFactors, PathPosterior, exact_log
 
 
@@ -61,6 +62,9 @@ def _largest(values: list[Array]) -> tuple[Array, Array]:
 def trace_back(back_pointers: Array, last: Array) -> Array:
     """Paths ``(step, sequence)`` from their last states.
 
+    Where a step of a loop is dear, all steps are followed at once: the maps from states to the
+    states before are composed by an associative scan.
+
     Args:
         back_pointers: from which state each state is reached, ``(step, state, sequence)``.
         last: ``(sequence,)``.
@@ -71,8 +75,17 @@ def trace_back(back_pointers: Array, last: Array) -> Array:
         return before, before
 
     last = last.astype(back_pointers.dtype)
+    if device.is_wide():
+        from_end = lax.associative_scan(_composed, back_pointers, reverse=True)
+        path = jnp.take_along_axis(from_end, last[None, None], axis=1)[:, 0]
+        return jnp.concatenate([path, last[None]])
     _, path = lax.scan(back, last, back_pointers, reverse=True)
     return jnp.concatenate([path, last[None]])
+
+
+def _composed(later: Array, earlier: Array) -> Array:
+    """Maps ``(..., state, sequence)`` from a state to one before, both steps in one."""
+    return jnp.take_along_axis(earlier, later, axis=-2)
 
 
 def as_posterior(

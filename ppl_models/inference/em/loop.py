@@ -104,11 +104,12 @@ def run_em(
     # of a stated type, or the second block would be compiled anew
     last = jnp.full(count, -jnp.inf, jnp.result_type(float))
     objectives, paths = [], []
+    model = jax.tree.map(jnp.asarray, problem.model)  # on the device once, not in every block
     with progress_bar(iterations, f"{label}, {count} starts", problem.progress) as bar:
         for begin in range(0, iterations, BLOCK):
             left = iterations - begin
             values, last, done, objective, path = _block(
-                problem.model,
+                model,
                 chunks,
                 values,
                 last,
