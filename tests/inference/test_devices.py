@@ -18,10 +18,13 @@ SCRIPT = """
 import json
 import jax
 import numpy as np
-from ppl_models import fit
+from ppl_models import device, fit, memory
 from ppl_models.inference.statistics import chunks
 
-chunks.CHUNK_ROWS = (10, 50)  # a little data are much then
+memory.CHUNK_ROWS = (10, 50)  # a little data are much then
+meshes = []
+devices_of = chunks._devices
+chunks._devices = lambda count: meshes.append(devices_of(count)) or meshes[-1]
 x = np.array(json.loads(input()))
 rows = len(x)
 assert rows > 2 * chunks.EXCHANGE * 50
@@ -29,8 +32,13 @@ options = {"seed": 0, "clusters": 2, "predictive": 0, "relabel": None}
 em = fit("gaussian_mixture", x, method="em", starts=1, iterations=5, **options)
 gibbs = fit("gaussian_mixture", x, method="gibbs", starts=1, chains=2, warmup=5, draws=20,
             keep_assignments=True, **options)
+jax.clear_caches()
+device.is_wide, memory.WIDE_ROWS = lambda: True, 16
+wide = fit("gaussian_mixture", x, method="em", starts=1, iterations=5, **options)
 print(json.dumps({
     "devices": jax.local_device_count(),
+    "shared": [mesh is not None and mesh.size for mesh in meshes],
+    "wide": wide["posterior/loc"].values.ravel().tolist(),
     "log_likelihood": float(em["log_likelihood/x"].sum()),
     "em": em["posterior/loc"].values.ravel().tolist(),
     "gibbs": gibbs["posterior/loc"].values.mean((0, 1)).tolist(),
@@ -69,9 +77,12 @@ def test_em_is_the_same(x, found):
     tree = fit("gaussian_mixture", x, method="em", seed=0, clusters=2, predictive=0, starts=1,
                iterations=5)  # fmt: skip
     assert (jax.local_device_count(), found["devices"]) == (1, 2)
+    assert set(found["shared"]) == {2}  # all three fits
     here = float(tree["log_likelihood/x"].sum())
     assert found["log_likelihood"] == pytest.approx(here, rel=1e-9)
-    assert found["em"] == pytest.approx(tree["posterior/loc"].values.ravel().tolist(), rel=1e-6)
+    loc = tree["posterior/loc"].values.ravel().tolist()
+    assert found["em"] == pytest.approx(loc, rel=1e-6)
+    assert found["wide"] == pytest.approx(loc, rel=1e-6)
 
 
 def test_gibbs_draws_of_the_posterior_and_rows_keep_their_places(found):

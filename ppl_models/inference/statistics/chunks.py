@@ -99,7 +99,9 @@ def cut(
     for rows, width in by_length(families, arrays, parts):
         mine = {n: v[rows] if width is None else v[rows, :width] for n, v in arrays.items()}
         pieces.append((rows, mine, chunk_rows or _most_rows(mine, families, gaps)))
-    counts = [math.ceil(len(rows) / most) for rows, _, most in pieces]
+    counts = [
+        max(math.ceil(len(rows) / most), _fewest_chunks(len(rows))) for rows, _, most in pieces
+    ]
     mesh = _devices(max(counts))
     if mesh is not None:
         counts = [math.ceil(count / mesh.size) * mesh.size for count in counts]
@@ -172,10 +174,17 @@ def _prepare(family: ExponentialFamily, value: Array, centre: Array, missing: bo
     return lax.map(lambda v: family.prepare(v, missing=missing, centre=centre), value)
 
 
+def _fewest_chunks(rows: int) -> int:
+    """As many as there are wide devices, where each of them has many rows."""
+    devices = len(jax.local_devices()) if device.is_wide() else 1
+    return devices if rows >= EXCHANGE * devices * memory.WIDE_ROWS else 1
+
+
 def _devices(count: int) -> Mesh | None:
     """The devices that share so many chunks."""
     devices = jax.local_devices()
-    if len(devices) < 2 or count < EXCHANGE * len(devices):
+    of_each = 1 if device.is_wide() else EXCHANGE
+    if len(devices) < 2 or count < of_each * len(devices):
         return None
     return Mesh(np.array(devices), ("chunk",))
 
