@@ -66,7 +66,7 @@ def test_levels_and_codes(case: str) -> None:
     assert read.arguments == {"rows": len(codes), "features": 1, "levels": (len(levels),)}
     np.testing.assert_array_equal(read.values, codes)
     assert read.values.dtype == (np.float64 if read.has_missing else np.int32)
-    assert read.dims == ("row", "feature")
+    assert read.dims == ("row",)
 
 
 def test_levels_of_all_features_one_after_the_other() -> None:
