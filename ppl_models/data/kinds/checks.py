@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from ppl_models.data.containers.tables import Table, as_table
 from ppl_models.data.kinds.observed import Observed
 from ppl_models.data.missing import missing_cells
-from ppl_models.errors import InputError
+from ppl_models.errors import ConstantColumn, InputError
 
 
 def read_table(
@@ -146,7 +146,7 @@ def refuse_constant_columns(matrix: np.ndarray, table: Table, site: str) -> None
         feature = int(np.argmax(constant))
         name = list(table.values_by_column)[feature]
         value = number(np.fmin.reduce(matrix[:, feature]))
-        raise InputError(
+        raise ConstantColumn(
             f"{place(table, name, site)} is constant (always {value}): drop it, "
             "for it says nothing about what is hidden"
         )

@@ -34,7 +34,8 @@ def polished(problem: Problem, runs: EMRuns, *, flat: bool) -> EMRuns:
     """
     start = {n: jnp.asarray(v) for n, v in runs.values.items()}
     values, objective = _to_the_mode(problem.model, start, structure=problem.structure, flat=flat)
-    before = np.array([row[np.isfinite(row)][-1] for row in runs.objective])
+    seen = [row[np.isfinite(row)] for row in runs.objective]
+    before = np.array([row[-1] if len(row) else np.inf for row in seen])
     better = np.asarray(objective) > before
     kept = {
         n: np.where(better.reshape(-1, *[1] * (v.ndim - 1)), np.asarray(values[n]), v)
