@@ -19,6 +19,10 @@ class UnsupportedError(InputError):
     """A method cannot serve a program: the message names the site and the way out."""
 
 
+class ConstantColumn(InputError):
+    """A column of one value, which no emission can have a scale of; a covariate may be one."""
+
+
 def whole_number(name: str, value: Any, *, least: int | None = 1) -> int:
     """A whole number that somebody gave, in Python's own type.
 

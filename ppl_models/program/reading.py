@@ -17,7 +17,7 @@ from ppl_models.data.kinds import Kind, Observed
 from ppl_models.data.kinds.several import read_together
 from ppl_models.data.kinds.tokens import coordinates
 from ppl_models.data.missing import missing_cells
-from ppl_models.errors import InputError
+from ppl_models.errors import ConstantColumn, InputError
 from ppl_models.program.model import Model
 from ppl_models.program.precision import cast
 from ppl_models.program.signature import arguments_of, data_parameters, keeps_feature_axis
@@ -67,7 +67,10 @@ def read_data(
 def _read(
     kind: type[Kind], value: Any, site: str, fresh: bool, like: Mapping[str, Any] | None
 ) -> Observed:
-    return kind.read(value, site=site, like=like, fresh=fresh)
+    try:
+        return kind.read(value, site=site, like=like, fresh=fresh)
+    except ConstantColumn as error:  # only what a program emits may not be constant
+        return replace(kind.read(value, site=site, like=like, fresh=False), refusal=error)
 
 
 def read_program(
@@ -110,6 +113,9 @@ def read_program(
     if fixed:
         model = replace(model, fixed=_held(model, fixed, precision))
     structure = model.structure()
+    for name in structure.emissions:
+        if name in observed and (refusal := observed[name].refusal) is not None:
+            raise refusal
     for name, values in data.items():
         gone = missing_cells(values)
         if name not in structure.emissions and gone.any():

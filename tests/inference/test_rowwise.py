@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 
 from ppl_models import fit, log_density, predict
 from ppl_models.data import Bits, Categories, Reals
+from ppl_models.errors import InputError
 from ppl_models.inference.rowwise.newton import minimise
 from ppl_models.posterior.result.restore import restored
 from ppl_models.program.log_joint import log_joint
@@ -187,3 +188,11 @@ def test_single_columns_of_bits_and_categories_have_one_axis():
     chance = np.where(data["x"][:, None] == 1, at["p"], 1 - at["p"])
     by_hand = np.log((at["w"] * chance * at["q"].T[codes]).sum(1))
     np.testing.assert_allclose(log_density(tree), by_hand, atol=1e-9)
+
+
+def test_a_covariate_may_be_constant_and_what_is_emitted_may_not(data):
+    flat = {"x": np.ones(120), "y": data["y"]}
+    tree = fit(lines, flat, method="em", seed=0, clusters=2, starts=2, predictive=0)
+    assert np.isfinite(tree["sample_stats"]["lp"].item())
+    with pytest.raises(InputError, match="y is constant"):
+        fit(lines, {"x": data["x"], "y": np.ones(120)}, method="em", seed=0, clusters=2)

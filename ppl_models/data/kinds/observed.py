@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ppl_models.data.missing import has_missing
+from ppl_models.errors import InputError
 
 #: in the annotation of a data parameter: ``Annotated[Any, Bits, FEATURE_AXIS]``
 FEATURE_AXIS = "a single column keeps its axis"
@@ -30,6 +31,8 @@ class Observed:
         dims: ``("row", "feature")``, ``("row",)`` or ``("sequence", "position")``.
         coords: labels by dimension; also of dimensions that only parameters have, as "level".
         arguments: sizes that a program can be told: ``rows``, ``features``, ``levels``, ...
+        refusal: why they cannot be what a program emits, such as a constant column, which may
+            well be a covariate; None if they can.
 
     Example:
         >>> dims, labels = ("row", "feature"), {"row": np.arange(2)}
@@ -42,6 +45,7 @@ class Observed:
     dims: tuple[str, ...]
     coords: dict[str, np.ndarray]
     arguments: dict[str, object]
+    refusal: InputError | None = None
 
     def along(self, plate: str) -> Observed:
         """The same data, the dimension of their rows named as the program's plate is."""
