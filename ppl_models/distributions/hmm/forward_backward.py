@@ -86,7 +86,7 @@ def active(lengths: Array, steps: int) -> Array:
     return (jnp.arange(steps)[:, None] < lengths).reshape(-1)
 
 
-def _in_blocks(step: Array, count: int) -> bool:
+def in_blocks(step: Array, count: int) -> bool:
     """Whether so many steps are passed over in blocks: where a step is dear, of first order."""
     return step.ndim == 2 and count > 2 * device.BLOCK_STEPS and device.is_wide()
 
@@ -108,7 +108,7 @@ def forward(factors: PathFactors, logits: Array, lengths: Array) -> tuple[Array,
     likelihood, top = _scaled(logits)
     seen = active(lengths, logits.shape[1])
     start = for_every_sequence(factors.initial, sequences)
-    if _in_blocks(factors.step, logits.shape[1]):
+    if in_blocks(factors.step, logits.shape[1]):
         joint, scales = blocks.forward(factors.step, start, likelihood, device.BLOCK_STEPS)
     else:
         over = logits.reshape(likelihood.shape), top
@@ -158,7 +158,7 @@ def _backward_and_ends(
     each = 1 / safe(at_end)
     ending = jnp.minimum(end * each, jnp.finfo(end.dtype).max / 64)
     passed = factors.step, ending, filtered, seen, weights
-    if _in_blocks(factors.step, filtered.joint.shape[1] // sequences):
+    if in_blocks(factors.step, filtered.joint.shape[1] // sequences):
         marginals, right, first = blocks.backward(*passed, device.BLOCK_STEPS)
     else:
         marginals, right, first = backward_steps(*passed)

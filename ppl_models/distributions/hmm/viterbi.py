@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from ppl_models import device
-from ppl_models.distributions.hmm.forward_backward import PathFactors, PathPosterior, exact_log
+from ppl_models.distributions.hmm.blocks import blocked, unblocked
+from ppl_models.distributions.hmm.forward_backward import (
+    PathFactors,
+    PathPosterior,
+    active,
+    exact_log,
+    in_blocks,
+    last_place,
+)
 
 
 def best_path(factors: PathFactors, logits: Array, lengths: Array) -> tuple[Array, Array]:
@@ -23,6 +34,8 @@ def best_path(factors: PathFactors, logits: Array, lengths: Array) -> tuple[Arra
     """
     states, steps, sequences = logits.shape
     log_step, log_end = exact_log(factors.step), exact_log(factors.end.reshape(states, -1))
+    if in_blocks(factors.step, steps):
+        return _in_blocks(exact_log(factors.initial), log_step, log_end, logits, lengths)
     start = exact_log(factors.initial)[:, None] + logits[:, 0]
     stay = jnp.broadcast_to(jnp.arange(states, dtype=jnp.int32)[:, None], (states, sequences))
 
@@ -35,6 +48,54 @@ def best_path(factors: PathFactors, logits: Array, lengths: Array) -> tuple[Arra
     score, back_pointers = lax.scan(step, start, (jnp.moveaxis(logits[:, 1:], 1, 0), active))
     final, last = _largest(list(score + log_end))
     return final, trace_back(back_pointers, last)
+
+
+def _in_blocks(
+    initial: Array, log_step: Array, log_end: Array, logits: Array, lengths: Array
+) -> tuple[Array, Array]:
+    """:func:`best_path` in blocks of steps that run side by side, see :mod:`.blocks`.
+
+    What leads to every state of every step is looked up at once when all scores are known.
+    """
+    states, steps, sequences = logits.shape
+    size = device.BLOCK_STEPS
+    pieces = blocked(logits.reshape(states, -1), sequences, size)
+    blocks = pieces.shape[2]
+    emitted = jnp.moveaxis(pieces, 1, 0).reshape(size, states, -1)
+
+    def arriving(score: Array) -> Array:
+        return _best_predecessors(score, log_step)[0]
+
+    def from_state(unit: Array) -> Array:
+        entered = jnp.broadcast_to(unit[:, None], emitted.shape[1:])
+        return lax.fori_loop(0, size, lambda t, score: arriving(score + emitted[t]), entered)
+
+    passed = jax.vmap(from_state)(jnp.where(jnp.eye(states, dtype=bool), 0.0, -jnp.inf))
+    passed = jnp.moveaxis(passed.reshape(states, states, blocks, sequences), 2, 0)[:-1]
+    running = lax.associative_scan(_best_of_both, passed)
+    start = jnp.broadcast_to(initial[:, None], (states, sequences))
+    later = (start[:, None] + running).max(1)
+    entering = jnp.moveaxis(jnp.concatenate([start[None], later]), 0, 1).reshape(states, -1)
+
+    def step(entered: Array, emitted: Array) -> tuple[Array, Array]:
+        score = entered + emitted
+        return arriving(score), score
+
+    scores = lax.scan(step, entering.astype(logits.dtype), emitted)[1]
+    scores = jnp.moveaxis(scores, 0, 1).reshape(states, size, blocks, sequences)
+    scores = unblocked(scores, steps)
+    final, last = _largest(list(scores[:, last_place(lengths)] + log_end))
+    pointers = _best_predecessors(scores[:, : (steps - 1) * sequences], log_step)[1]
+    more = active(lengths - 1, steps - 1)
+    pointers = jnp.where(more, pointers, jnp.arange(states, dtype=jnp.int32)[:, None])
+    by_step = jnp.moveaxis(pointers.reshape(states, steps - 1, sequences), 1, 0)
+    return final, trace_back(by_step, last)
+
+
+def _best_of_both(left: Array, right: Array) -> Array:
+    """The best paths through two blocks, ``(block, state, state, sequence)``."""
+    terms = (left[:, :, j, None] + right[:, None, j] for j in range(left.shape[2]))
+    return functools.reduce(jnp.maximum, terms)
 
 
 def _best_predecessors(score: Array, log_step: Array) -> tuple[Array, Array]:
