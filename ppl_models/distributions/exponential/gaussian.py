@@ -306,6 +306,12 @@ class UnivariateGaussian(FactorisedGaussian):
     }
     support = constraints.real
 
+    def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
+        """Of differences from the location: its square, expanded, would cancel in part."""
+        x, _, observed = prepared
+        z = (x - (self.loc - centre)[:, None]) / self.scale[:, None]
+        return -observed * (0.5 * (z**2 + LOG_TWO_PI) + jnp.log(self.scale)[:, None])
+
     def _pool_scale(self, squares: Array, count: Array) -> tuple[Array, Array]:
         return squares[..., 0], count[..., 0]
 
