@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --constraint constraints.txt
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
-.PHONY: help setup demo test long check format lint types verify bench tables clean
+.PHONY: help setup demo test long check format lint types verify bench tables lowest clean
 
 help:
 	@echo 'make demo     a selection of the experiments; ends with the path of a page'
@@ -17,6 +17,7 @@ help:
 	@echo 'make check    format, lint, types, all tests, the long ones too'
 	@echo 'make verify   the long calibration of every program with every method that draws'
 	@echo 'make bench    speed beside other libraries; writes the numbers into the README'
+	@echo 'make lowest   quick tests with the oldest packages that pyproject.toml allows'
 	@echo 'make tables   the tables of the README, made anew'
 	@echo 'make setup    what all of these do first: .venv with pinned packages'
 	@echo 'make clean    remove what the others made, except .venv'
@@ -64,6 +65,17 @@ bench: setup
 tables: setup
 	$(BIN)/python -m ppl_models.tables
 
+# the lower bounds of pyproject.toml: what other people's environments may hold
+lowest: .venv-lowest/.set-up
+	.venv-lowest/bin/python -m pytest -m 'not long' tests/data tests/distributions tests/program \
+	  tests/models tests/posterior/test_storage.py tests/test_cli.py
+
+.venv-lowest/.set-up: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --constraint constraints-lowest.txt --editable . \
+	  funsor nltk polars pytest
+	@touch $@
+
 clean:
-	rm -rf out build .cache .pytest_cache .mypy_cache .ruff_cache
+	rm -rf out build .cache .venv-lowest .pytest_cache .mypy_cache .ruff_cache
 	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
