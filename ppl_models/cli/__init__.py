@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> None:
     try:
-        given = build_parser().parse_args(words)
+        options = build_parser().parse_args(words)
     except SystemExit:  # argparse has printed its help
         return
-    given.run(given)
+    options.run(options)

@@ -9,9 +9,9 @@ import importlib.util
 from ppl_models.errors import InputError
 
 
-def run(given: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     """Print the tables line by line, as they are measured."""
-    if not given.device:
+    if not options.device:
         raise InputError(
             "bench needs --device; comparisons with other libraries are python -m "
             "experiments.benchmarks"
@@ -19,5 +19,5 @@ def run(given: argparse.Namespace) -> None:
     if importlib.util.find_spec("experiments") is None:
         raise InputError("the package experiments is not installed: pip install the whole project")
     device = importlib.import_module("experiments.benchmarks.device")
-    for line in device.run(device.SMALL if given.small else device.LARGE):
+    for line in device.run(device.SMALL if options.small else device.LARGE):
         print(line, flush=True)

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 LARGEST_SEED = 2**32 - 1
 
 
-def fit(given: argparse.Namespace) -> None:
+def fit(options: argparse.Namespace) -> None:
     """Fit, save, and say whether the fit can be trusted.
 
     Args:
-        given: options of ``ppl-models fit``.
+        options: options of ``ppl-models fit``.
 
     Raises:
         InputError: a name, a file or an option that cannot be used, or output that exists.
@@ -36,48 +36,48 @@ def fit(given: argparse.Namespace) -> None:
     from ppl_models.program.arguments import checked, read_settings
 
     # cheap refusals first: compiling takes seconds, sampling minutes
-    settings = read_settings(given.settings, given.clusters)
-    _refuse_names(given.program, given.method)
-    _refuse_missing(given.data)
-    seed = _seed(given.seed)
-    out = free_path(given.out, given.data, overwrite=given.overwrite)
+    settings = read_settings(options.settings, options.clusters)
+    _refuse_names(options.program, options.method)
+    _refuse_missing(options.data)
+    seed = _seed(options.seed)
+    out = free_path(options.out, options.data, overwrite=options.overwrite)
 
-    share(given.devices)
+    share(options.devices)
 
     from ppl_models.fitting import fit as fit_program
     from ppl_models.posterior.density.sequences import WORDS
     from ppl_models.posterior.result.storage import save
 
-    program = catalogue.program(given.program)
-    refuse_options(given, program)
-    method = getattr(catalogue.method(given.method), given.method)
+    program = catalogue.program(options.program)
+    refuse_options(options, program)
+    method = getattr(catalogue.method(options.method), options.method)
     arguments = checked(settings, program, method, fit_program)
-    data = _read(program, given, words=given.words)
-    arguments |= vocabulary_option(given, data, "vocabulary" in arguments)
-    if not given.quiet:
+    data = _read(program, options, words=options.words)
+    arguments |= vocabulary_option(options, data, "vocabulary" in arguments)
+    if not options.quiet:
         note_spaces(data)
     tree = fit_program(
         program,
         data,
-        method=given.method,
+        method=options.method,
         seed=seed,
-        precision=given.precision,
-        progress=not given.quiet and sys.stderr.isatty(),
+        precision=options.precision,
+        progress=not options.quiet and sys.stderr.isatty(),
         **arguments,
     )
-    if given.words:
+    if options.words:
         tree.attrs[WORDS] = 1
-    save(tree, out, overwrite=given.overwrite)
-    if not given.quiet:
+    save(tree, out, overwrite=options.overwrite)
+    if not options.quiet:
         print(out)
         _print_summary(tree)
 
 
-def report(given: argparse.Namespace) -> None:
+def report(options: argparse.Namespace) -> None:
     """Write the HTML report of a fit.
 
     Args:
-        given: options of ``ppl-models report``.
+        options: options of ``ppl-models report``.
 
     Raises:
         InputError: no such fit, or a page that exists.
@@ -88,19 +88,19 @@ def report(given: argparse.Namespace) -> None:
     """
     from ppl_models.cli.output import free_path
 
-    _refuse_missing(given.fitted)
-    out = given.out or Path(given.fitted).with_suffix(".html")
-    path = free_path(out, given.fitted, overwrite=given.overwrite)
+    _refuse_missing(options.fitted)
+    out = options.out or Path(options.fitted).with_suffix(".html")
+    path = free_path(out, options.fitted, overwrite=options.overwrite)
     from ppl_models import load, write_report
 
-    print(write_report(load(given.fitted), path, overwrite=given.overwrite))
+    print(write_report(load(options.fitted), path, overwrite=options.overwrite))
 
 
-def generate(given: argparse.Namespace) -> None:
+def generate(options: argparse.Namespace) -> None:
     """Write rows, sequences or graphs drawn from the posterior predictive distribution.
 
     Args:
-        given: options of ``ppl-models generate``.
+        options: options of ``ppl-models generate``.
 
     Raises:
         InputError: no such fit, a number out of range, or output that exists.
@@ -111,63 +111,63 @@ def generate(given: argparse.Namespace) -> None:
     """
     from ppl_models.cli.output import write_text
 
-    _refuse_missing(given.fitted)
-    if given.rows < 1:
-        raise InputError(f"--rows is {given.rows}: ask for at least one")
-    seed = _seed(given.seed)
-    path = _out(given, given.fitted)
+    _refuse_missing(options.fitted)
+    if options.rows < 1:
+        raise InputError(f"--rows is {options.rows}: ask for at least one")
+    seed = _seed(options.seed)
+    path = _out(options, options.fitted)
     from ppl_models import load
     from ppl_models.data import Graphs
     from ppl_models.program.signature import data_parameters
 
-    tree = load(given.fitted)
+    tree = load(options.fitted)
     as_table = path is not None and path.suffix.lower() == ".csv"
     kinds = data_parameters(catalogue.program(tree.attrs["program"])).values()
     write = _graphs if any(issubclass(kind, Graphs) for kind in kinds) else _rows
-    write_text(write(tree, given, seed, as_table=as_table), path)
+    write_text(write(tree, options, seed, as_table=as_table), path)
 
 
-def _rows(tree: xr.DataTree, given: argparse.Namespace, seed: int, *, as_table: bool) -> str:
+def _rows(tree: xr.DataTree, options: argparse.Namespace, seed: int, *, as_table: bool) -> str:
     """Generated rows or sequences as text."""
     from ppl_models import generate as generate_rows
     from ppl_models.cli.output import data_text
     from ppl_models.posterior.density.sequences import of_words
 
-    prefix = given.prefix
+    prefix = options.prefix
     if prefix is not None and of_words(tree):
         prefix = prefix.split()
     made = generate_rows(
         tree,
-        given.rows,
+        options.rows,
         seed=seed,
         prefix=prefix,
-        temperature=given.temperature,
-        top_k=given.top_k,
-        top_p=given.top_p,
-        **({} if given.length is None else {"length": given.length}),
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        **({} if options.length is None else {"length": options.length}),
     )
     return data_text(made, tree, as_table=as_table)
 
 
-def _graphs(tree: xr.DataTree, given: argparse.Namespace, seed: int, *, as_table: bool) -> str:
+def _graphs(tree: xr.DataTree, options: argparse.Namespace, seed: int, *, as_table: bool) -> str:
     """Generated graphs as text."""
     from ppl_models import generate_graphs
     from ppl_models.data import graphs_text
 
     for name in ("prefix", "top_k", "top_p"):
-        if getattr(given, name) is not None:
+        if getattr(options, name) is not None:
             raise InputError(f"--{name.replace('_', '-')} is for sequences of tokens: leave it out")
     made = generate_graphs(
-        tree, given.rows, seed=seed, nodes=given.length, temperature=given.temperature
+        tree, options.rows, seed=seed, nodes=options.length, temperature=options.temperature
     )
     return graphs_text(made, as_table=as_table)
 
 
-def predict(given: argparse.Namespace) -> None:
+def predict(options: argparse.Namespace) -> None:
     """Write the clusters of a file's rows, or the hidden states of its sequences' steps.
 
     Args:
-        given: options of ``ppl-models predict``.
+        options: options of ``ppl-models predict``.
 
     Raises:
         InputError: no such fit or file, data that do not fit, or output that exists.
@@ -178,16 +178,16 @@ def predict(given: argparse.Namespace) -> None:
     """
     from ppl_models.cli.output import paths_text, prediction_text, write_text
 
-    _refuse_missing(given.fitted)
-    _refuse_missing(given.data)
-    path = _out(given, given.fitted, given.data)
+    _refuse_missing(options.fitted)
+    _refuse_missing(options.data)
+    path = _out(options, options.fitted, options.data)
     from ppl_models import best_paths, load, state_probabilities
     from ppl_models import predict as predict_rows
     from ppl_models.posterior.density.sequences import of_words
     from ppl_models.posterior.paths import hides_paths
 
-    tree = load(given.fitted)
-    data = _read(catalogue.program(tree.attrs["program"]), given, words=of_words(tree))
+    tree = load(options.fitted)
+    data = _read(catalogue.program(tree.attrs["program"]), options, words=of_words(tree))
     if hides_paths(tree, data):
         text = paths_text(best_paths(tree, data), state_probabilities(tree, data))
     else:
@@ -195,11 +195,11 @@ def predict(given: argparse.Namespace) -> None:
     write_text(text, path)
 
 
-def _out(given: argparse.Namespace, *inputs: str) -> Path | None:
+def _out(options: argparse.Namespace, *inputs: str) -> Path | None:
     """The output's path, None for standard output."""
     from ppl_models.cli.output import free_path
 
-    return free_path(given.out, *inputs, overwrite=given.overwrite) if given.out else None
+    return free_path(options.out, *inputs, overwrite=options.overwrite) if options.out else None
 
 
 def _refuse_names(program: str, method: str) -> None:
@@ -224,7 +224,7 @@ def _seed(seed: int) -> int:
     return seed
 
 
-def _read(program: Callable, given: argparse.Namespace, *, words: bool) -> Any:
+def _read(program: Callable, options: argparse.Namespace, *, words: bool) -> Any:
     """A file as the kind of data that the program takes."""
     from ppl_models.data import read_file
     from ppl_models.program.signature import data_parameters
@@ -237,7 +237,7 @@ def _read(program: Callable, given: argparse.Namespace, *, words: bool) -> Any:
         )
     (kind,) = kinds.values()
     return read_file(
-        given.data, kind=kind, words=words, separator=given.separator, decimal=given.decimal
+        options.data, kind=kind, words=words, separator=options.separator, decimal=options.decimal
     )
 
 

@@ -39,17 +39,17 @@ def _has_run(file: Path) -> bool:
     return any(isinstance(node, ast.FunctionDef) and node.name == "run" for node in body)
 
 
-def run(given: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     """Run an experiment and print the path of its page."""
     known = names()
-    if given.name not in known:
+    if options.name not in known:
         listed = ", ".join(known) or "none are installed"
-        raise InputError(f"there is no experiment {given.name!r}: choose one of {listed}")
-    target = Path(given.out) if given.out else Path("out") / given.name
-    if not given.out:
+        raise InputError(f"there is no experiment {options.name!r}: choose one of {listed}")
+    target = Path(options.out) if options.out else Path("out") / options.name
+    if not options.out:
         target.parent.mkdir(exist_ok=True)
-    refuse_full(target, overwrite=given.overwrite)
-    print(_run_beside(given.name, target, smoke=given.smoke))
+    refuse_full(target, overwrite=options.overwrite)
+    print(_run_beside(options.name, target, smoke=options.smoke))
 
 
 def refuse_full(target: Path, *, overwrite: bool) -> None:

@@ -10,9 +10,9 @@ from ppl_models.cli import experiments
 from ppl_models.errors import InputError
 
 
-def run(given: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     """Print names with one line each, or one name's arguments."""
-    print(arguments_of(given.name) if given.name else everything())
+    print(arguments_of(options.name) if options.name else everything())
 
 
 def everything() -> str:

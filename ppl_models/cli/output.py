@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def free_path(given: str | Path, *inputs: str, overwrite: bool) -> Path:
+def free_path(requested: str | Path, *inputs: str, overwrite: bool) -> Path:
     """The path, if a file may be written there.
 
     Args:
-        given: the path.
+        requested: the path.
         inputs: files that are read, and never replaced.
         overwrite: whether a file that exists may be replaced.
 
@@ -27,7 +27,7 @@ def free_path(given: str | Path, *inputs: str, overwrite: bool) -> Path:
     """
     from ppl_models.posterior.result.storage import refuse_existing
 
-    path = Path(given)
+    path = Path(requested)
     if path.exists() and any(path.samefile(name) for name in inputs):
         raise InputError(f"{path} would replace what is read: give another --out")
     if path.is_file() and not overwrite:
@@ -107,8 +107,8 @@ def _frame(values: xr.DataArray, kind: Any, dataset: xr.Dataset, tree: xr.DataTr
         return pd.DataFrame(
             {n: [levels[n][int(c)] for c in matrix[:, i]] for i, n in enumerate(names)}
         )
-    whole = issubclass(kind, Bits | Counts)
-    return pd.DataFrame(matrix.astype(int) if whole else matrix, columns=names)
+    integers = issubclass(kind, Bits | Counts)
+    return pd.DataFrame(matrix.astype(int) if integers else matrix, columns=names)
 
 
 def paths_text(paths: xr.DataArray, shares: xr.DataArray) -> str:

@@ -43,22 +43,22 @@ def refuse_options(given: argparse.Namespace, program: Callable) -> None:
         raise InputError(f"--unknown is {given.unknown!r}: give {wanted}")
 
 
-def vocabulary_option(given: argparse.Namespace, data: Any, taken: bool) -> dict[str, Any]:
+def vocabulary_option(options: argparse.Namespace, data: Any, taken: bool) -> dict[str, Any]:
     """The argument ``vocabulary`` that ``--unknown`` and ``--min-count`` ask for, if they do.
 
     Args:
-        given: of the command ``fit``.
+        options: of the command ``fit``.
         data: sequences.
         taken: whether the vocabulary is among the other arguments.
     """
     from ppl_models.data import Vocabulary
 
-    if given.unknown is None:
+    if options.unknown is None:
         return {}
     if taken:
         raise InputError("--unknown sets the vocabulary: leave --set vocabulary=... out")
     made = Vocabulary.from_sequences(
-        data, unknown=given.unknown, min_count=given.min_count, site="data"
+        data, unknown=options.unknown, min_count=options.min_count, site="data"
     )
     return {"vocabulary": made}
 

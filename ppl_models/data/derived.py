@@ -55,6 +55,6 @@ def derive(
     derived = {}
     for name, mark in derived_arguments(function).items():
         wanted = set(inspect.signature(mark.make).parameters)
-        given = {n: v for n, v in {**defaults, **arguments}.items() if n in wanted}
-        derived[name] = mark.make(**{**given, **{n: v for n, v in data.items() if n in wanted}})
+        named = {n: v for n, v in {**defaults, **arguments}.items() if n in wanted}
+        derived[name] = mark.make(**{**named, **{n: v for n, v in data.items() if n in wanted}})
     return derived

@@ -74,8 +74,8 @@ class DirichletConditional(NamedTuple):
         >>> float(jnp.exp(DirichletConditional(jnp.array([2.0, 1.0])).log_normaliser()).round(3))
         0.5
         """
-        whole = gammaln(self.concentration.sum(-1))
-        return (gammaln(self.concentration).sum(-1) - whole).sum()
+        of_sums = gammaln(self.concentration.sum(-1))
+        return (gammaln(self.concentration).sum(-1) - of_sums).sum()
 
 
 class BlockDirichletConditional(NamedTuple):

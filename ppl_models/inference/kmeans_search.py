@@ -123,10 +123,10 @@ def _swap_costs(
         distances += norms[part]
         distances += norms[rows][:, None]
         for candidate, far in enumerate(distances):
-            kept = np.minimum(first, far)
+            remaining = np.minimum(first, far)
             lost = np.minimum(second, far)
-            lost -= kept
-            costs[candidate] += kept.sum(dtype=np.float64)
+            lost -= remaining
+            costs[candidate] += remaining.sum(dtype=np.float64)
             costs[candidate] += np.bincount(labels, weights=lost, minlength=clusters)
     return costs
 

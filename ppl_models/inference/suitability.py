@@ -46,8 +46,8 @@ def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> Non
                 f"'{name}' lacks the cell at row {place[0]}, column {place[1]}, and "
                 f"{type(emission).__name__} has no density of a row with gaps: leave the row out"
             )
-        whole = emission.support
-        single = whole
+        support = emission.support
+        single = support
         while hasattr(single, "base_constraint"):
             single = single.base_constraint
         if single.is_discrete is False and not seen.any():
@@ -59,7 +59,7 @@ def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> Non
         if good.shape != values.shape or good.all():
             continue
         place = tuple(int(i) for i in np.argwhere(~good)[0])
-        wanted = getattr(emission, "data_description", f"values in {whole}")
+        wanted = getattr(emission, "data_description", f"values in {support}")
         where = f"row {place[0]}" + (f", column {place[1]}" if len(place) > 1 else "")
         raise InputError(
             f"site '{name}' emits {wanted}, and {where} is {values[place]}: "

@@ -68,7 +68,7 @@ def _refuse(constant: str) -> Any:
 
 
 def checked(
-    given: Mapping[str, Any], program: Callable, method: Callable, fit: Callable
+    settings: Mapping[str, Any], program: Callable, method: Callable, fit: Callable
 ) -> dict[str, Any]:
     """Values as what their parameters say that they take; numbers in lists become arrays.
 
@@ -80,9 +80,9 @@ def checked(
     annotations: dict[str, Any] = {}
     for function in (fit, method, program):
         annotations |= _annotations(function)
-    values = {n: _as(n, v, annotations.get(n, Any)) for n, v in given.items()}
-    if "fixed" in given:
-        values["fixed"] = _fixed(given["fixed"])
+    values = {n: _as(n, v, annotations.get(n, Any)) for n, v in settings.items()}
+    if "fixed" in settings:
+        values["fixed"] = _fixed(settings["fixed"])
     return values
 
 

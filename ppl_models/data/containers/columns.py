@@ -48,7 +48,7 @@ def plain(array: np.ndarray) -> np.ndarray:
     if inferred == "boolean" and not missing.any():
         return values.astype(bool)
     if inferred in {"integer", "floating", "mixed-integer-float", "empty"}:
-        return _numbers(values, missing, whole=inferred == "integer")
+        return _numbers(values, missing, integers=inferred == "integer")
     values[missing] = None
     return values
 
@@ -67,8 +67,8 @@ def _without_mask(array: np.ma.MaskedArray) -> np.ndarray:
     return filled
 
 
-def _numbers(values: np.ndarray, missing: np.ndarray, *, whole: bool) -> np.ndarray:
-    if whole and not missing.any():
+def _numbers(values: np.ndarray, missing: np.ndarray, *, integers: bool) -> np.ndarray:
+    if integers and not missing.any():
         try:
             return values.astype(np.int64)
         except OverflowError:

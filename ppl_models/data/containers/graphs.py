@@ -146,8 +146,12 @@ def _warn_of_attributes(graphs: list, site: str) -> None:
     carried: dict[str, set[str]] = {"node": set(), "edge": set()}
     for graph in graphs:
         if is_a(graph, "networkx", "Graph"):
-            carried["node"].update(str(key) for _, kept in graph.nodes(data=True) for key in kept)
-            carried["edge"].update(str(key) for *_, kept in graph.edges(data=True) for key in kept)
+            carried["node"].update(
+                str(key) for _, attributes in graph.nodes(data=True) for key in attributes
+            )
+            carried["edge"].update(
+                str(key) for *_, attributes in graph.edges(data=True) for key in attributes
+            )
     carried["edge"].discard("weight")
     told = [
         f"{what} attributes {', '.join(map(repr, sorted(names)))}"
@@ -188,9 +192,9 @@ def _narrow(
         if width is not None and best.width <= width:
             return best
     assert best is not None
-    given = _in_order(list(range(len(nodes))), nodes, neighbours)
-    if width is not None and given.width <= width and given.breadth_first:
-        return given
+    original = _in_order(list(range(len(nodes))), nodes, neighbours)
+    if width is not None and original.width <= width and original.breadth_first:
+        return original
     return best
 
 
@@ -362,13 +366,13 @@ def decode_graphs(codes: Any, width: int) -> list[nx.Graph]:
     """
     import networkx as nx
 
-    given = np.atleast_2d(np.asarray(codes))
-    given = given.reshape(-1, given.shape[-1])
-    if not np.isin(given, (0, 1, END_OF_GRAPH)).all():
-        wrong = given[~np.isin(given, (0, 1, END_OF_GRAPH))][0]
+    array = np.atleast_2d(np.asarray(codes))
+    array = array.reshape(-1, array.shape[-1])
+    if not np.isin(array, (0, 1, END_OF_GRAPH)).all():
+        wrong = array[~np.isin(array, (0, 1, END_OF_GRAPH))][0]
         raise InputError(f"the code {wrong} is no token of a graph: codes are 0, 1 and 2 (<end>)")
     decoded = []
-    for row in given:
+    for row in array:
         ends = np.flatnonzero(row == END_OF_GRAPH)
         length = int(ends[0]) if len(ends) else len(row)
         bits = row[: length // width * width].reshape(-1, width)

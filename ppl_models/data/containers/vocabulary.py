@@ -100,8 +100,8 @@ class Vocabulary:
                 "another unknown="
             )
         counts = np.bincount(flat.positions[flat.positions >= 0], minlength=len(flat.distinct))
-        kept = [t for t, n in zip(flat.distinct, counts, strict=True) if n >= min_count]
-        return cls((*kept, unknown), unknown)
+        frequent = [t for t, n in zip(flat.distinct, counts, strict=True) if n >= min_count]
+        return cls((*frequent, unknown), unknown)
 
     def encode(self, sequences: Any, *, site: str = "x") -> np.ndarray:
         """Codes (sequence, position), each row filled up with the code of ``<end>``.
@@ -195,8 +195,8 @@ def decode(codes: Any, tokens: Sequence[str] | np.ndarray) -> list[str] | list[l
     """
     names = [str(token) for token in tokens]
     names = names[:-1] if names and names[-1] == END else names
-    given = np.atleast_2d(np.asarray(codes))
-    rows = given.reshape(-1, given.shape[-1])
+    array = np.atleast_2d(np.asarray(codes))
+    rows = array.reshape(-1, array.shape[-1])
     valid = (rows >= 0) & (rows <= len(names)) & (rows == np.floor(rows))
     if not valid.all():
         wrong = rows[~valid][0]

@@ -168,8 +168,8 @@ def latent_classes(
     """
     generator, hidden = _assignments(seed, rows, weights)
     columns = {}
-    for item, given in enumerate(probs, start=1):
-        table = np.asarray(given, dtype=float)
+    for item, levels in enumerate(probs, start=1):
+        table = np.asarray(levels, dtype=float)
         if table.ndim != 2 or len(table) != np.size(weights):
             raise InputError(
                 f"item {item} has probabilities of shape {table.shape}: give (class, level)"

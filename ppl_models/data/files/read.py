@@ -164,8 +164,8 @@ def _with_codes(frame: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
         if pd.api.types.is_numeric_dtype(frame[name]) and frame[name].dtype != bool:
             distinct = texts[name].dropna().drop_duplicates()
             if not all(text.removesuffix(".0") == number(float(text)) for text in distinct):
-                whole = all(float(text) % 1 == 0 for text in distinct)
-                frame[name] = texts[name] if whole else frame[name]
+                integers = all(float(text) % 1 == 0 for text in distinct)
+                frame[name] = texts[name] if integers else frame[name]
     return frame
 
 

@@ -38,8 +38,8 @@ def aligned(table: Table, like: Mapping[str, ArrayLike] | None, site: str) -> Ta
     if like is None or "feature" not in like:
         return table
     expected = [str(name) for name in np.asarray(like["feature"]).ravel()]
-    given = list(table.values_by_column)
-    if given == expected:
+    columns = list(table.values_by_column)
+    if columns == expected:
         return table
     anonymous = expected == [str(d) for d in range(len(expected))]
     if not table.named or (table.was_one_dimensional and (anonymous or len(expected) != 1)):
@@ -50,7 +50,7 @@ def aligned(table: Table, like: Mapping[str, ArrayLike] | None, site: str) -> Ta
                 f"{site} lacks the column '{name}' that the fit has: add it, or give an array "
                 f"whose columns stand for {shown(expected)}"
             )
-    for name in given:
+    for name in columns:
         if name not in expected:
             raise InputError(f"{site} has a column '{name}' that the fit does not know: drop it")
     values = {name: table.values_by_column[name] for name in expected}
@@ -191,8 +191,8 @@ def number(value: float) -> str:
         ('3', '-0.5')
     """
     value = float(value)
-    whole = value.is_integer() and abs(value) < 2**53
-    return str(int(value)) if whole else f"{value:.12g}"
+    integer = value.is_integer() and abs(value) < 2**53
+    return str(int(value)) if integer else f"{value:.12g}"
 
 
 def shown(names: Sequence[str], most: int = 8) -> str:

@@ -59,11 +59,11 @@ class Series(Kind):
                 f"first {checks.shown(names[0])}: give all sequences the same"
             )
         matrices = [_matrix(table, _place(site, labels, i)) for i, table in enumerate(tables)]
-        whole = np.concatenate(matrices)
+        all_steps = np.concatenate(matrices)
         if fresh:
-            checks.refuse_empty_columns(whole, tables[0], site)
-            checks.refuse_constant_columns(whole, tables[0], site)
-            doubts.warn_of_numbers(whole, tables[0], site)
+            checks.refuse_empty_columns(all_steps, tables[0], site)
+            checks.refuse_constant_columns(all_steps, tables[0], site)
+            doubts.warn_of_numbers(all_steps, tables[0], site)
         return _observed(matrices, labels, names[0])
 
 

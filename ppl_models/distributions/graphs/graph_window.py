@@ -95,10 +95,10 @@ def edge_statistics(window: Window, bits: Array, row: Array, lowest: Array) -> A
     dtype = window.earlier.dtype
     shape = window.earlier.shape
     slot = jnp.arange(shape[-1])
-    given = edges_before(bits, dtype)
-    so_far = given.sum(-1)
-    triangles = (given * window.adjacent).sum(-1)
-    shared, across = (given * window.shared).sum(-1), (given * window.across).sum(-1)
+    before = edges_before(bits, dtype)
+    so_far = before.sum(-1)
+    triangles = (before * window.adjacent).sum(-1)
+    shared, across = (before * window.shared).sum(-1), (before * window.across).sum(-1)
     once = window.earlier == 1
     columns = [
         jnp.ones(shape, dtype),

@@ -143,14 +143,14 @@ class Autoregressive:
             prefix: codes ``(n,)`` or ``shape + (n,)`` that all sequences begin with.
         """
         state = self.begin(shape)
-        given = 0 if prefix is None else prefix.shape[-1]
-        fixed = [] if prefix is None else [jnp.broadcast_to(prefix, (*shape, given))]
-        if given:  # a loop, however long it is
+        prefix_length = 0 if prefix is None else prefix.shape[-1]
+        fixed = [] if prefix is None else [jnp.broadcast_to(prefix, (*shape, prefix_length))]
+        if prefix_length:  # a loop, however long it is
             places = jnp.moveaxis(fixed[0], -1, 0)
             state = lax.scan(lambda s, token: (self.read(s, token), None), state, places)[0]
         end = self.tokens if self.ends else self.tokens + 1
 
-        left = self.positions - given
+        left = self.positions - prefix_length
         keys = random.split(key, left)
 
         def going(carry: tuple[Array, State, Array, Array]) -> Array:
@@ -206,8 +206,8 @@ def tempered(temperature: float, top: int | None, top_p: float | None) -> Any:
             log_probs = jnp.where(rank < top, log_probs, -jnp.inf)
         if top_p is not None:
             ranked = -jnp.sort(-jax.nn.softmax(log_probs), axis=-1)
-            kept = (jnp.cumsum(ranked, -1) - ranked < top_p).sum(-1, keepdims=True)
-            log_probs = jnp.where(rank < kept, log_probs, -jnp.inf)
+            candidates = (jnp.cumsum(ranked, -1) - ranked < top_p).sum(-1, keepdims=True)
+            log_probs = jnp.where(rank < candidates, log_probs, -jnp.inf)
         return log_probs
 
     return change

@@ -63,9 +63,9 @@ def fill_gaps(
         weight = weight + jnp.where(over[:, None], 0, gain)
         written = written.at[..., place].set(drawn)
         state = chain.read(state, jnp.clip(drawn, 0, chain.tokens - 1))
-        share = jax.nn.softmax(weight, -1)
-        poor = 1 / (share**2).sum(-1) < particles / 2
-        chosen = jnp.where(poor[:, None], _systematic(choose_key, share), jnp.arange(particles))
+        weights = jax.nn.softmax(weight, -1)
+        poor = 1 / (weights**2).sum(-1) < particles / 2
+        chosen = jnp.where(poor[:, None], _systematic(choose_key, weights), jnp.arange(particles))
         average = logsumexp(weight, -1, keepdims=True) - jnp.log(particles)
         total = total + jnp.where(poor, average[:, 0], 0)
         weight = jnp.where(poor[:, None], 0, weight)
@@ -94,11 +94,11 @@ def fill_by_particles(chain: Autoregressive, key: Array, value: Array) -> Array:
     return lax.map(fill, (random.split(key, len(value)), value), batch_size=at_once)
 
 
-def _systematic(key: Array, share: Array) -> Array:
+def _systematic(key: Array, weights: Array) -> Array:
     """Particles in proportion to their shares, ``(row, particle)``; Kitagawa (1996)."""
-    count = share.shape[1]
-    places = (jnp.arange(count) + random.uniform(key, (share.shape[0], 1))) / count
-    chosen = jax.vmap(jnp.searchsorted)(jnp.cumsum(share, -1), places.astype(share.dtype))
+    count = weights.shape[1]
+    places = (jnp.arange(count) + random.uniform(key, (weights.shape[0], 1))) / count
+    chosen = jax.vmap(jnp.searchsorted)(jnp.cumsum(weights, -1), places.astype(weights.dtype))
     return jnp.minimum(chosen, count - 1)
 
 

@@ -131,9 +131,9 @@ class NgramChain(Autoregressive, Distribution):
         probability = jnp.full(token.shape, 1 / (self.tokens + 1), self.kept.dtype)
         for context in self.seen.contexts(recent):
             entry = self.seen.entry(context, token)
-            kept = jnp.where(entry < 0, 0, self.kept[entry])
+            discounted = jnp.where(entry < 0, 0, self.kept[entry])
             shorter = self.backoff[jnp.clip(context, 0)] * probability
-            probability = jnp.where(context < 0, probability, kept + shorter)
+            probability = jnp.where(context < 0, probability, discounted + shorter)
         return probability
 
     def following(self, state: State) -> Array:
@@ -152,7 +152,7 @@ class NgramChain(Autoregressive, Distribution):
         """From the probabilities after shorter contexts to those after longer ones, if seen."""
         known = context >= 0
         place = jnp.clip(context, 0)
-        share = jnp.where(known, self.backoff[place], 1)
+        backoff = jnp.where(known, self.backoff[place], 1)
         start = self.seen.entries[place]
         stop = jnp.where(known, self.seen.entries[place + 1], start)
         rows = jnp.arange(context.size)[:, None]
@@ -165,10 +165,10 @@ class NgramChain(Autoregressive, Distribution):
             entry = (start + block * BLOCK)[:, None] + jnp.arange(BLOCK)
             inside = entry < stop[:, None]
             entry = jnp.where(inside, entry, 0)
-            kept = jnp.where(inside, self.kept[entry], 0)
-            return block + 1, probabilities.at[rows, self.seen.token[entry]].add(kept)
+            discounted = jnp.where(inside, self.kept[entry], 0)
+            return block + 1, probabilities.at[rows, self.seen.token[entry]].add(discounted)
 
-        begun = (jnp.zeros((), jnp.int32), probability * share[:, None])
+        begun = (jnp.zeros((), jnp.int32), probability * backoff[:, None])
         return lax.while_loop(more, add, begun)[1]
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:

@@ -113,8 +113,8 @@ def _forward(cell: str, tokens: Array, recurrent: Array, memory: Memory) -> tupl
     return hidden, (recurrent, before, transposes)
 
 
-def _backward(cell: str, kept: tuple, slope: Array) -> tuple[Array, Array, Memory]:
-    recurrent, before, transposes = kept
+def _backward(cell: str, residuals: tuple, slope: Array) -> tuple[Array, Array, Memory]:
+    recurrent, before, transposes = residuals
     back = recurrent.T
 
     def step(after: Memory, at: tuple) -> tuple[Memory, tuple[Array, Array]]:

@@ -80,8 +80,8 @@ class RecurrentChain(Distribution, Autoregressive):
         ends: bool = True,
         validate_args: bool | None = None,
     ):
-        given = (embedding, start, input, recurrent, bias, output, output_bias)
-        arrays = [jnp.asarray(value) for value in given]
+        weights = (embedding, start, input, recurrent, bias, output, output_bias)
+        arrays = [jnp.asarray(value) for value in weights]
         for name, value in zip(WEIGHTS, arrays, strict=True):
             setattr(self, name, value)
         own = zip(arrays, WEIGHTS.values(), strict=True)

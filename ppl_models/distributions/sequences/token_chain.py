@@ -277,8 +277,8 @@ class TokenChain(Autoregressive, ExponentialFamily):
         return {"initial": counts[:, 0, :v], "transition": counts[:, 1:]}
 
     def _expected(self, weights: Array, value: Array) -> Statistics:
-        def component(given: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-            initial, transition, w = given
+        def component(arguments: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+            initial, transition, w = arguments
 
             def total(initial: Array, transition: Array) -> Array:
                 return (w * _with_gaps(initial, transition, value, self.order)).sum()

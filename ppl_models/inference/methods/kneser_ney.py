@@ -79,11 +79,11 @@ def closed_form(
     """
     most = np.arange(1, 4) if shape else np.ones(())
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = counts[0] / (counts[0] + 2 * counts[1])
-        discounts = np.asarray(share)
+        fraction = counts[0] / (counts[0] + 2 * counts[1])
+        discounts = np.asarray(fraction)
         if shape:
             step = np.arange(1, 4)
-            discounts = step - (step + 1) * share * counts[1:] / counts[:-1]
+            discounts = step - (step + 1) * fraction * counts[1:] / counts[:-1]
     if np.isfinite(discounts).all() and (discounts >= 0).all() and (discounts <= most).all():
         return discounts
     notes.append(

@@ -89,7 +89,7 @@ def pitman_yor_gibbs(
     seen = seen_of(problem)
     priors = {n: p for n, p in problem.example.priors.items() if n in SITES}
     fixed = {name: value for name in SITES if (value := held(problem, name)) is not None}
-    kept: dict[str, list] = {"discount": [], "concentration": [], "tables": [], "lp": []}
+    recorded: dict[str, list] = {"discount": [], "concentration": [], "tables": [], "lp": []}
     with progress_bar(
         chains * (warmup + draws * thinning), "pitman_yor_gibbs", problem.progress
     ) as bar:
@@ -101,8 +101,8 @@ def pitman_yor_gibbs(
                 bar.update()
                 if iteration >= warmup and (iteration - warmup + 1) % thinning == 0:
                     for name, value in chain.state().items():
-                        kept[name].append(value)
-    stacked = {n: np.stack(v).reshape(chains, draws, *np.shape(v[0])) for n, v in kept.items()}
+                        recorded[name].append(value)
+    stacked = {n: np.stack(v).reshape(chains, draws, *np.shape(v[0])) for n, v in recorded.items()}
     free = {n: stacked[n] for n in problem.structure.names}
     return Result(free, METHOD, {"lp": stacked["lp"]}, exchangeable=False, notes=[IN_SAMPLE])
 

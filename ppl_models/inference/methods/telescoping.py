@@ -93,7 +93,7 @@ def telescoping(
     values, _ = starting_values(problem, links, (), start_key, chains, flat=False)
     most = problem.structure.clusters
     state = (values, jnp.full(chains, most), jnp.ones(chains), random.split(run_key, chains))
-    kept: list[Any] = []
+    blocks: list[Any] = []
     total = warmup + draws * thinning
     with progress_bar(total, "telescoping", problem.progress) as bar:
         for first in range(0, total, BLOCK):
@@ -105,21 +105,21 @@ def telescoping(
                 links=links,
                 keep=keep_assignments,
             )
-            kept.append(jax.tree.map(np.asarray, block))
+            blocks.append(jax.tree.map(np.asarray, block))
             bar.update(min(BLOCK, total - first))
-    whole = jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
+    samples = jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
     chosen = slice(warmup + thinning - 1, total, thinning)
-    whole = jax.tree.map(lambda v: v[chosen].swapaxes(0, 1), whole)
-    stats = {n: whole[n] for n in ("components", "filled", "alpha")}
-    assignment = whole["assignment"].astype(np.int16) if keep_assignments else None
+    samples = jax.tree.map(lambda v: v[chosen].swapaxes(0, 1), samples)
+    stats = {n: samples[n] for n in ("components", "filled", "alpha")}
+    assignment = samples["assignment"].astype(np.int16) if keep_assignments else None
     (weights,) = (w.site for w in links if w.emission == problem.structure.assignment)
     return Result(
-        whole["values"],
+        samples["values"],
         METHOD,
         stats,
         assignment=assignment,
         exchangeable=False,
-        log_prior={weights: whole["log_prior"]},
+        log_prior={weights: samples["log_prior"]},
     )
 
 

@@ -105,8 +105,8 @@ def token_probabilities(
     with np.errstate(invalid="ignore"):
         if every:
             top = joint.max(-1, keepdims=True)
-            share = np.exp(joint - top)
-            table = share / share.sum(-1, keepdims=True)
+            weights = np.exp(joint - top)
+            table = weights / weights.sum(-1, keepdims=True)
         else:
             table = np.exp(np.diff(joint, axis=1, prepend=0.0))
     table[~inside] = np.nan

@@ -190,8 +190,8 @@ def _write(
     plain = style == Style()
     change = (lambda log_probs: log_probs) if plain else tempered(*style)
 
-    def one(given: tuple[Globals, Array, Array]) -> Array:
-        held, cluster, key = given
+    def one(arguments: tuple[Globals, Array, Array]) -> Array:
+        held, cluster, key = arguments
         writer = _writer(model, held, cluster, structure, site)
         return writer.write(key, (), change, prefix)
 
