@@ -66,6 +66,8 @@ KEPT_PREDICTIVE = 2_000_000
 KEPT_LOG_LIKELIHOOD = 40_000_000
 #: Responsibilities in a tree; left out above.
 KEPT_RESPONSIBILITIES = 20_000_000
+#: Deterministic sites of the rows in a tree; left out above.
+KEPT_ROW_SITES = 20_000_000
 #: Computed emission parameters in a tree; draws are thinned.
 KEPT_PARAMETERS = 20_000_000
 #: Values at every iteration of one compiled block of EM; not recorded above.

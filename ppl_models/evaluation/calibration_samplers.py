@@ -69,7 +69,8 @@ def _inside(problem: Problem, model: Model) -> Problem:
     arrays = jax.tree.map(lambda v: v[None], prepared)  # one chunk
     present = jnp.ones((1, problem.structure.rows), bool)
     order = jnp.arange(problem.structure.rows)
-    parts = (Part(arrays, present),)
+    scales = {n: jnp.asarray(v)[None] for n, v in problem.scales.items()}
+    parts = (Part(arrays, present, scales),)
     return problem.on_data(model, Chunks(parts, order, centres, problem.chunks.missing))
 
 

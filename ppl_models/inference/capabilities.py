@@ -9,8 +9,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 
+import numpy as np
+
 from ppl_models import catalogue
 from ppl_models.distributions.convert import as_family, unwrap
+from ppl_models.distributions.scaled import ScaledPrior
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.method import Capability, Lack, Method, declaration
 from ppl_models.inference.problem import Problem
@@ -53,6 +56,37 @@ def _row_weights(problem: Problem) -> Lack | None:
     return Lack(f"the weights of site '{problem.structure.assignment}' differ from row to row")
 
 
+def _moving_scales(problem: Problem) -> Lack | None:
+    site = problem.moving_scale
+    if site is None:
+        return None
+    return Lack(
+        f"numpyro.handlers.scale (or mask) multiplies the log-density of site '{site}' by what "
+        "depends on clusters or on other sites"
+    )
+
+
+def _scaled(problem: Problem) -> Lack | None:
+    structure = problem.structure
+    for name in structure.row_sites:
+        if name in problem.example.scales:
+            return Lack(
+                f"numpyro.handlers.scale (or mask) multiplies the log-density of site '{name}'"
+            )
+    return None
+
+
+def _scaled_priors(problem: Problem) -> Lack | None:
+    for name, prior in problem.example.priors.items():
+        if isinstance(prior, ScaledPrior):
+            return Lack(
+                f"numpyro.handlers.scale (or mask) multiplies the log-density of site '{name}'"
+            )
+    if problem.structure.factors:
+        return Lack(f"the program has the factor '{problem.structure.factors[0]}'")
+    return None
+
+
 def _no_assignment(problem: Problem) -> Lack | None:
     if problem.structure.assignment is not None:
         return None
@@ -90,6 +124,17 @@ def _cells_not_drawn(problem: Problem) -> Lack | None:
     if not problem.sums_rows_up:
         return None  # the rows' densities leave them out
     several = problem.structure.assignment is not None
+    gaps = dict(problem.chunks.missing)
+    for name, family in problem.families.items():
+        factor = problem.scales.get(name)
+        if factor is None or np.isin(factor, (0, 1)).all():
+            continue
+        if family.latent or (gaps[name] and family.draws_missing):
+            what = "a path of states" if family.latent else "missing cells"
+            return Lack(
+                f"numpyro.handlers.scale multiplies the log-density of site '{name}', which sums "
+                f"{what} out, so that they cannot be drawn"
+            )
     for name, missing in problem.chunks.missing:
         family = problem.families[name]
         if several and missing and family.latent and family.draws_missing:
@@ -118,8 +163,13 @@ FAMILIES = Capability("exponential families whose parameters all rows share", _n
 COMMON_WEIGHTS = Capability("weights that all rows share", _row_weights)
 #: rows with a density at given global sites, assignments summed out
 ROW_DENSITIES = (CONTINUOUS_SITES, NO_ROW_LATENTS)
+FIXED_SCALES = Capability("scales that nothing hidden changes", _moving_scales)
+#: for methods that count rows as wholes
+UNSCALED = Capability("rows that count once each", _scaled)
+#: for methods that read priors and not their density
+PLAIN_PRIORS = Capability("priors as they are written", _scaled_priors)
 #: sufficient statistics sum the rows up, whatever becomes of the assignments
-STATISTICS = (CONTINUOUS_SITES, NO_ROW_LATENTS, FAMILIES, COMMON_WEIGHTS)
+STATISTICS = (CONTINUOUS_SITES, NO_ROW_LATENTS, FAMILIES, COMMON_WEIGHTS, FIXED_SCALES)
 ASSIGNMENT = Capability("a discrete site that assigns rows", _no_assignment)
 HIDDEN = Capability("a discrete site that assigns rows, or hidden state paths", _nothing_hidden)
 PATHS_BY_STATISTICS = Capability("state paths that statistics sum up", _paths_of_other_rows)

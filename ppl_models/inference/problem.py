@@ -15,7 +15,7 @@ from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.inference.method import Capability, Kind, Lack, Method, Treatment
 from ppl_models.inference.objective import Objective
-from ppl_models.inference.statistics.chunks import Chunks, cut
+from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, cut
 from ppl_models.program.dependencies import prior_dependencies
 from ppl_models.program.exchangeability import (
     LabelSwaps,
@@ -141,14 +141,48 @@ class Problem:
             return self.same_program.sums_rows_up
         weights = self.example.log_weights
         common = weights is None or weights.shape[1] == 1
-        return common and all(f is not None for f in self.emission_families.values())
+        families = all(f is not None for f in self.emission_families.values())
+        return common and families and self.moving_scale is None
 
     # ---- data --------------------------------------------------------------------------------
 
     @cached_property
     def chunks(self) -> Chunks:
         """The data, cut into chunks."""
-        return cut(self.model.data, self.families) if self.prepared is None else self.prepared
+        if self.prepared is not None:
+            return self.prepared
+        return cut(self.model.data, self.families, scales=self.scales)
+
+    @cached_property
+    def scales(self) -> dict[str, np.ndarray]:
+        """The factors of the rows' log-densities, as chunks of the data hold them.
+
+        ``(row,)`` by emission, and under ``ASSIGNED`` those of the assignment; of sites that
+        ``numpyro.handlers.scale`` or ``mask`` multiplies. See ``capabilities.FIXED_SCALES``.
+        """
+        if self.same_program is not None:
+            return self.same_program.scales
+        found = {}
+        for name, scale in self.example.scales.items():
+            key = ASSIGNED if name == self.structure.assignment else name
+            row = np.asarray(scale, float)
+            row = row[0] if row.ndim > 1 else row
+            found[key] = np.broadcast_to(row, (self.structure.rows,))
+        return found
+
+    @cached_property
+    def moving_scale(self) -> str | None:
+        """A site whose factor depends on the cluster or on global sites; None where none does."""
+        scales = self.example.scales
+        if not scales:
+            return None
+        values = self.structure.initial(jax.random.key(3))
+        other = evaluate(self.model, values, structure=self.structure)
+        for name, scale in scales.items():
+            by_cluster = np.ndim(scale) > 1 and len(scale) > 1
+            if by_cluster or not np.array_equal(scale, other.scales[name]):
+                return name
+        return None
 
     @cached_property
     def deviations(self) -> dict[str, Any]:

@@ -166,6 +166,7 @@ def label_swaps(
     if structure.clusters == 1 or not axes or not components_move(model, structure, parameter_map):
         return None
     sticks = parameter_map.sticks
-    if sticks is not None and not isinstance(plain(priors[sticks]), dist.Beta):
+    plainly = not structure.factors
+    if sticks is not None and not (plainly and isinstance(plain(priors[sticks]), dist.Beta)):
         sticks = None
     return LabelSwaps(axes, sticks)

@@ -11,7 +11,7 @@ assignment held at every value at once, it tells everything that a method needs:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from numpyro.primitives import Messenger
 from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.distributions.priors import prior_density
+from ppl_models.distributions.scaled import ScaledPrior, times, weigh
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.structure import Structure, read_structure
@@ -35,13 +36,19 @@ Globals = dict[str, Array]
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Pieces:
-    """The densities that a program is made of, at given values of its global sites."""
+    """The densities that a program is made of, at given values of its global sites.
+
+    ``scales`` are the factors of the log-densities of assignment and emissions, of those that have
+    one (``numpyro.handlers.scale`` and ``mask``), ``factors`` the program's ``numpyro.factor``.
+    """
 
     priors: Mapping[str, Any]
     log_prior: Array
     log_weights: Array | None
     weights: Any
     emissions: Mapping[str, Any]
+    scales: Mapping[str, Any] = field(default_factory=dict)
+    factors: Mapping[str, Any] = field(default_factory=dict)
 
     def families(self) -> dict[str, ExponentialFamily]:
         """Emissions as exponential families, one batch axis: the component."""
@@ -205,28 +212,41 @@ class Model:
         """
         trace = self.trace_at(values, structure)
         priors, log_prior = dict(known or {}), jnp.zeros(())
+        skipped = {*structure.row_sites, *structure.factors}
         for name, site in trace.items():
-            if site["type"] != "sample" or name in (structure.assignment, *structure.emissions):
+            if site["type"] != "sample" or name in skipped:
                 continue
             if name not in self.fixed:
-                priors.setdefault(name, site["fn"])
+                fn, scale = weigh(site)
+                prior = site["fn"] if scale is None else ScaledPrior(fn, scale)
+                priors.setdefault(name, prior)
                 log_prior += prior_density(priors[name], site["value"]).sum()
-        log_weights, weights = None, None
-        if structure.assignment is not None:
-            weights = unwrap(trace[structure.assignment]["fn"])
-            log_weights = weights.log_prob(jnp.arange(structure.clusters)[:, None])
-            log_weights = log_weights.reshape(structure.clusters, -1)
-        emissions = {name: unwrap(trace[name]["fn"]) for name in structure.emissions}
-        return Pieces(priors, log_prior, log_weights, weights, emissions)
+        factors = {n: _factor(trace[n]) for n in structure.factors}
+        log_prior += sum(factors.values())
+        log_weights, weights, emissions, scales = None, None, {}, {}
+        for name in structure.row_sites:
+            fn, scale = weigh(trace[name])
+            if name == structure.assignment:
+                weights = unwrap(fn)
+                log_weights = weights.log_prob(jnp.arange(structure.clusters)[:, None])
+                log_weights = log_weights.reshape(structure.clusters, -1)
+            else:
+                emissions[name] = unwrap(fn)
+            if scale is not None:
+                scales[name] = scale
+        return Pieces(priors, log_prior, log_weights, weights, emissions, scales, factors)
 
     def logits(self, values: Mapping[str, Array], structure: Structure) -> Array:
         """``log p(z_n = k, x_n)`` of the data's rows, ``(cluster, row)``."""
         pieces = self.pieces(values, structure)
         total = jnp.zeros((structure.clusters, 1))
         if pieces.log_weights is not None:
-            total = total + pieces.log_weights
+            scale = pieces.scales.get(str(structure.assignment))
+            total = total + times(scale, pieces.log_weights)
         for name, emission in pieces.emissions.items():
-            total = total + row_log_density(emission, self.data[name])
+            total = total + times(
+                pieces.scales.get(name), row_log_density(emission, self.data[name])
+            )
         return jnp.broadcast_to(total, (structure.clusters, structure.rows))
 
     def log_joint_given(
@@ -238,10 +258,11 @@ class Model:
         for name, site in trace.items():
             if site["type"] != "sample" or name in self.fixed:
                 continue
+            fn, scale = weigh(site)
             if name in structure.emissions:
-                total += row_log_density(site["fn"], self.data[name]).sum()
+                total += times(scale, row_log_density(fn, self.data[name])).sum()
             else:
-                total += prior_density(site["fn"], site["value"]).sum()
+                total += times(scale, prior_density(fn, site["value"])).sum()
         return total
 
 
@@ -263,6 +284,12 @@ def _observed(model: Model, site: str) -> Array:
     """What a site observes."""
     seeded = handlers.seed(model._held(), random.key(0))
     return handlers.trace(seeded).get_trace()[site]["value"]
+
+
+def _factor(site: Mapping[str, Any]) -> Array:
+    """What a ``numpyro.factor`` adds to the log joint density."""
+    fn, scale = weigh(site)
+    return times(scale, fn.log_prob(site["value"])).sum()
 
 
 def _is_array(value: Any) -> bool:

@@ -8,7 +8,9 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
+from numpyro.distributions.distribution import Unit
 
+from ppl_models.distributions.scaled import weigh
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program.sites import Site, UnconstrainedSpace, draw_near_zero
 
@@ -27,6 +29,13 @@ class Structure:
     event_dims: tuple[tuple[str, tuple[str, ...]], ...]
     deterministics: tuple[tuple[str, tuple[str, ...]], ...]
     locals: tuple[str, ...]
+    factors: tuple[str, ...] = ()
+    row_deterministics: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def row_sites(self) -> tuple[str, ...]:
+        """Names of the assignment, if there is one, and of the emissions."""
+        return (*(() if self.assignment is None else (self.assignment,)), *self.emissions)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,6 +81,30 @@ def _derived_dims(name: str, site: Mapping[str, Any], clusters: int) -> tuple[st
     return tuple(dims)
 
 
+def _row_dims(name: str, site: Mapping[str, Any], plate: str, rows: int) -> tuple[str, ...]:
+    """Names of the axes of a deterministic site within the data plate, the rows' first."""
+    shape = jnp.shape(site["value"])
+    first = () if shape[:1] != (rows,) else (plate,)
+    return (*first, *(f"{name}_dim_{i}" for i in range(len(first), len(shape))))
+
+
+def _factors(
+    samples: Mapping[str, Mapping[str, Any]], fixed: set[str]
+) -> tuple[tuple[str, ...], dict[str, Mapping[str, Any]]]:
+    """Names of the program's ``numpyro.factor``, and the sites that are observed data."""
+    observed = {n: s for n, s in samples.items() if s["is_observed"] and n not in fixed}
+    factors = tuple(n for n, s in observed.items() if isinstance(weigh(s)[0], Unit))
+    for name in factors:
+        if _plates(samples[name]):
+            raise UnsupportedError(
+                f"factor '{name}' is within plate '{next(iter(_plates(samples[name]).values()))}', "
+                "so that nothing says how its rows are generated: write it as the log_prob of a "
+                "distribution that the data site has, or sum it up outside the plate if it is of "
+                "the global sites alone"
+            )
+    return factors, {n: s for n, s in observed.items() if n not in factors}
+
+
 def read_structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
     """Sort the sites of a trace.
 
@@ -104,7 +137,7 @@ def read_structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
             "summed out here: write them as one site over their combinations"
         )
     assignment = discrete[0] if discrete else None
-    emissions = {n: s for n, s in samples.items() if s["is_observed"] and n not in fixed}
+    factors, emissions = _factors(samples, fixed)
     if not emissions:
         raise InputError(
             "the program emits nothing: it needs an observed site, "
@@ -144,6 +177,11 @@ def read_structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
         for n, s in trace.items()
         if s["type"] == "deterministic" and plate not in _plates(s).values()
     )
+    in_plate = {
+        n: _row_dims(n, s, plate, rows)
+        for n, s in trace.items()
+        if s["type"] == "deterministic" and plate in _plates(s).values()
+    }
     return Structure(
         sites,
         assignment,
@@ -155,4 +193,6 @@ def read_structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
         event_dims,
         derived,
         tuple(n for n in in_rows if n != assignment),
+        factors,
+        tuple(in_plate.items()),
     )

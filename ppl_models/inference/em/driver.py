@@ -58,6 +58,11 @@ def em_from_starts(
     """EM with a given treatment of the assignments (soft: EM; hard: classification EM)."""
     if priors not in ("program", "flat"):
         raise InputError(f"priors is {priors!r}: choose 'program' or 'flat'")
+    if priors == "flat" and problem.structure.factors:
+        raise InputError(
+            f"priors='flat' leaves out what is no density of data, and the program has the factor "
+            f"'{problem.structure.factors[0]}': use priors='program'"
+        )
     if starts < 1 or iterations < 1:
         raise InputError(f"starts ({starts}) and iterations ({iterations}) must be at least 1")
     flat = priors == "flat"

@@ -23,9 +23,11 @@ from numpyro.primitives import Messenger
 from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.distributions.exponential.stacked import StackedFamily
+from ppl_models.distributions.scaled import times, weigh
 from ppl_models.inference.capabilities import (
     DROPPABLE_CELLS,
     FAMILIES,
+    FIXED_SCALES,
     HIDDEN,
     NO_ROW_LATENTS,
     NOTHING_HIDDEN,
@@ -56,6 +58,7 @@ class _Rows(Messenger):
         super().__init__(fn)
         self.structure = structure
         self.distributions: dict[str, Any] = {}
+        self.scales: dict[str, Any] = {}
 
     def process_message(self, message: dict[str, Any]) -> None:
         name = str(message.get("name"))
@@ -64,7 +67,10 @@ class _Rows(Messenger):
             *self.structure.emissions,
         ):
             return
-        self.distributions[name] = unwrap(message["fn"])
+        fn, scale = weigh(message)
+        self.distributions[name] = unwrap(fn)
+        if scale is not None:
+            self.scales[name] = scale
         message["stop"] = True
         if name == self.structure.assignment:
             message["value"] = jnp.arange(self.structure.clusters)[:, None]
@@ -88,7 +94,7 @@ def marginal_program(
     def program() -> None:
         rows = _Rows(model._held(), structure)
         rows()
-        numpyro.factor("rows", rows_factor(rows.distributions))
+        numpyro.factor("rows", rows_factor(rows.distributions, rows.scales))
 
     return program
 
@@ -146,13 +152,13 @@ def _one_pass(problem: Problem) -> bool:
 
 def _factor(
     problem: Problem, reference: ReferencePoint | None
-) -> Callable[[dict[str, Any]], Array]:
-    """A function of the distributions of a run of the program: the rows' log-density."""
+) -> Callable[..., Array]:
+    """A function of the distributions and scales of a run of the program: rows' log-density."""
     structure = problem.structure
     if _one_pass(problem):
         density = one_pass_density(problem, reference)
 
-        def by_pass(distributions: dict[str, Any]) -> Array:
+        def by_pass(distributions: dict[str, Any], scales: dict[str, Any]) -> Array:
             log_weights = jnp.zeros((1, 1))
             if structure.assignment is not None:
                 values = jnp.arange(structure.clusters)[:, None]
@@ -163,8 +169,8 @@ def _factor(
         return by_pass
     expected = _statistics(problem)
     if expected is not None:
-        return lambda found: _from_statistics(_families(found, structure), expected, problem)
-    return lambda found: _by_row(found, problem.model, structure).sum()
+        return lambda found, _: _from_statistics(_families(found, structure), expected, problem)
+    return lambda found, scales: _by_row(found, scales, problem.model, structure).sum()
 
 
 def one_pass_density(
@@ -207,7 +213,7 @@ def _families(distributions: dict[str, Any], structure: Structure) -> Families:
 
 def _statistics(problem: Problem) -> Expectations | None:
     """The rows' sufficient statistics, where the density depends on the rows through them alone."""
-    if not problem.offers(NO_ROW_LATENTS, FAMILIES, NOTHING_HIDDEN, DROPPABLE_CELLS):
+    if not problem.offers(NO_ROW_LATENTS, FAMILIES, FIXED_SCALES, NOTHING_HIDDEN, DROPPABLE_CELLS):
         return None
     return e_step(problem.example, problem.structure, problem.chunks)
 
@@ -220,14 +226,17 @@ def _from_statistics(families: Families, expected: Expectations, problem: Proble
     return total
 
 
-def _by_row(distributions: dict[str, Any], model: Model, structure: Structure) -> Array:
+def _by_row(
+    distributions: dict[str, Any], scales: dict[str, Any], model: Model, structure: Structure
+) -> Array:
     """Log-density of every row."""
     logits: Any = 0.0
     if structure.assignment is not None:
         values = jnp.arange(structure.clusters)[:, None]
         logits = distributions[structure.assignment].log_prob(values)
+        logits = times(scales.get(structure.assignment), logits)
     for name in structure.emissions:
         family = as_family(distributions[name])
         emission = distributions[name] if family is None else family
-        logits = logits + emission.log_prob(model.data[name])
+        logits = logits + times(scales.get(name), emission.log_prob(model.data[name]))
     return logsumexp(logits, axis=0) if structure.assignment is not None else logits

@@ -23,6 +23,7 @@ from ppl_models.inference.capabilities import (
     CONJUGATE,
     DROPPABLE_CELLS,
     NOTHING_HIDDEN,
+    PLAIN_PRIORS,
     STATISTICS,
 )
 from ppl_models.inference.method import Capability, Lack, Method
@@ -50,7 +51,8 @@ def _posteriors_depend(problem: Problem) -> Lack | None:
 
 CLOSED_FORM = Capability("posteriors that do not depend on each other", _posteriors_depend)
 METHOD = Method(
-    "draws", needs=(*STATISTICS, NOTHING_HIDDEN, DROPPABLE_CELLS, CONJUGATE, CLOSED_FORM)
+    "draws",
+    needs=(*STATISTICS, NOTHING_HIDDEN, PLAIN_PRIORS, DROPPABLE_CELLS, CONJUGATE, CLOSED_FORM),
 )
 
 

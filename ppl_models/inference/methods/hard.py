@@ -75,8 +75,10 @@ def _winners(model: Model, values: Globals, chunks: Chunks, *, structure: Struct
     pieces = model.pieces(values, structure)
     families = pieces.families()
 
-    def of_chunk(arrays: dict[str, Array], present: Array) -> tuple[tuple[()], Array]:
-        logits, _ = log_joint_and_latents(pieces, families, arrays, chunks, "best")
+    def of_chunk(
+        arrays: dict[str, Array], present: Array, scales: dict[str, Array]
+    ) -> tuple[tuple[()], Array]:
+        logits, _ = log_joint_and_latents(pieces, families, arrays, chunks, "best", scales)
         return (), winners(jnp.broadcast_to(logits, (structure.clusters, logits.shape[1])))[1]
 
     return chunks.in_order(over_chunks(of_chunk, chunks)[1])

@@ -21,7 +21,12 @@ from ppl_models import memory
 from ppl_models.data.progress import progress_bar
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.errors import InputError
-from ppl_models.inference.capabilities import ASSIGNMENT, STATISTICS
+from ppl_models.inference.capabilities import (
+    ASSIGNMENT,
+    PLAIN_PRIORS,
+    STATISTICS,
+    UNSCALED,
+)
 from ppl_models.inference.hamerly import hamerly
 from ppl_models.inference.kmeans_search import greedy_kmeans_plus_plus, improve_by_swaps
 from ppl_models.inference.method import Capability, Lack, Method
@@ -50,7 +55,7 @@ def _missing_cells(problem: Problem) -> Lack | None:
 
 SPHERE = Capability("one spherical Gaussian emission, whose limit it is", _no_sphere)
 COMPLETE_ROWS = Capability("complete rows", _missing_cells)
-SPHERES = (*STATISTICS, ASSIGNMENT, SPHERE, COMPLETE_ROWS)
+SPHERES = (*STATISTICS, ASSIGNMENT, UNSCALED, PLAIN_PRIORS, SPHERE, COMPLETE_ROWS)
 METHOD = Method("point", "hard", SUM_OF_SQUARES, SPHERES)
 
 

@@ -13,13 +13,14 @@ import numpy as np
 from jax import Array
 
 from ppl_models.distributions.sequences.ngrams import Ngrams
+from ppl_models.inference.capabilities import PLAIN_PRIORS, UNSCALED
 from ppl_models.inference.method import Method
 from ppl_models.inference.pitman_yor.counts import FRANCHISE, NGRAM_COUNTS, held, seen_of
 from ppl_models.inference.problem import Problem, Result
 
 FALLBACK = (0.5, 1.0, 1.5)  #: KenLM's discounts where the counts give none
 
-METHOD = Method("point", needs=(NGRAM_COUNTS, FRANCHISE))
+METHOD = Method("point", needs=(NGRAM_COUNTS, FRANCHISE, UNSCALED, PLAIN_PRIORS))
 
 
 def kneser_ney(problem: Problem, key: Array) -> Result:

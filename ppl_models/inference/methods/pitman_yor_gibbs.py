@@ -17,6 +17,7 @@ from numpyro.distributions import Beta, Gamma
 from ppl_models.data.progress import progress_bar
 from ppl_models.distributions.convert import unwrap
 from ppl_models.errors import InputError
+from ppl_models.inference.capabilities import PLAIN_PRIORS, UNSCALED
 from ppl_models.inference.method import Capability, Lack, Method
 from ppl_models.inference.pitman_yor.counts import FRANCHISE, NGRAM_COUNTS, SITES, held, seen_of
 from ppl_models.inference.pitman_yor.franchise import Franchise
@@ -53,7 +54,9 @@ def _other_priors(problem: Problem) -> Lack | None:
 
 ONE_DISCOUNT = Capability("one discount, as a Pitman-Yor process has", _several_discounts)
 BETA_AND_GAMMA = Capability("Beta discounts and Gamma concentrations", _other_priors)
-METHOD = Method("draws", needs=(NGRAM_COUNTS, FRANCHISE, ONE_DISCOUNT, BETA_AND_GAMMA))
+METHOD = Method(
+    "draws", needs=(NGRAM_COUNTS, FRANCHISE, UNSCALED, PLAIN_PRIORS, ONE_DISCOUNT, BETA_AND_GAMMA)
+)
 
 
 def pitman_yor_gibbs(

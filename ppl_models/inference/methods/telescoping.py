@@ -18,7 +18,14 @@ from jax.scipy.special import betaln, gammaln
 
 from ppl_models.data.progress import progress_bar
 from ppl_models.errors import InputError
-from ppl_models.inference.capabilities import ASSIGNMENT, CONJUGATE, DRAWABLE_CELLS, STATISTICS
+from ppl_models.inference.capabilities import (
+    ASSIGNMENT,
+    CONJUGATE,
+    DRAWABLE_CELLS,
+    PLAIN_PRIORS,
+    STATISTICS,
+    UNSCALED,
+)
 from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.method import Capability, Lack, Method
 from ppl_models.inference.problem import Problem, Result
@@ -44,7 +51,15 @@ def _other_weights(problem: Problem) -> Lack | None:
 DIRICHLET_WEIGHTS = Capability("weights with a Dirichlet prior", _other_weights)
 METHOD = Method(
     "draws",
-    needs=(*STATISTICS, ASSIGNMENT, DRAWABLE_CELLS, CONJUGATE, DIRICHLET_WEIGHTS),
+    needs=(
+        *STATISTICS,
+        ASSIGNMENT,
+        UNSCALED,
+        PLAIN_PRIORS,
+        DRAWABLE_CELLS,
+        CONJUGATE,
+        DIRICHLET_WEIGHTS,
+    ),
     keeps_priors=False,
 )
 

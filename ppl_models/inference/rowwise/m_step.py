@@ -50,7 +50,8 @@ def rowwise_plan(problem: Problem, *, flat: bool = False) -> RowwisePlan:
     structure, names = problem.structure, problem.structure.names
     weights = None
     log_weights = problem.example.log_weights
-    if log_weights is not None and log_weights.shape[1] == 1:
+    counted = structure.assignment not in problem.example.scales and not structure.factors
+    if log_weights is not None and log_weights.shape[1] == 1 and counted:
         for link in problem.parameter_map.of(structure.assignment or ""):
             prior = problem.example.priors[link.site]
             shape = (structure.clusters,)

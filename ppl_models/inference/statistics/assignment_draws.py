@@ -12,8 +12,14 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, random
 
-from ppl_models.inference.statistics.chunks import Chunks, over_chunks
-from ppl_models.inference.statistics.e_step import Expectations, finalize, log_joint_and_latents
+from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, over_chunks
+from ppl_models.inference.statistics.e_step import (
+    Expectations,
+    Scales,
+    finalize,
+    log_joint_and_latents,
+    scaled,
+)
 from ppl_models.program.model import Pieces
 from ppl_models.program.structure import Structure
 
@@ -67,9 +73,13 @@ def draw_and_sum(
     families = pieces.families()
     missing = dict(chunks.missing)
 
-    def chunk(arrays: Mapping[str, Any], present: Array, key: Array) -> tuple[Expectations, Any]:
+    def chunk(
+        arrays: Mapping[str, Any], present: Array, scales: Scales, key: Array
+    ) -> tuple[Expectations, Any]:
         clusters_key, *cell_keys = random.split(key, 1 + len(families))
-        logits, arrays = log_joint_and_latents(pieces, families, arrays, chunks, "draw", cell_keys)
+        logits, arrays = log_joint_and_latents(
+            pieces, families, arrays, chunks, "draw", scales, cell_keys
+        )
         if active is not None:
             logits = jnp.where(active[:, None], logits, -jnp.inf)
         chosen = draw_clusters(clusters_key, logits)
@@ -80,8 +90,10 @@ def draw_and_sum(
             value, gaps, centre = arrays[name], missing[name], chunks.centres[name]
             if gaps and family.draws_missing:
                 value, gaps = family.with_drawn_cells(cell_key, value, chosen, centre), False
-            statistics[name] = family.chunk_statistics(weights, value, missing=gaps, centre=centre)
-        expected = Expectations(jnp.zeros((), logits.dtype), weights.sum(-1), statistics)
+            own = scaled(weights, scales, name)
+            statistics[name] = family.chunk_statistics(own, value, missing=gaps, centre=centre)
+        counts = scaled(weights, scales, ASSIGNED).sum(-1)
+        expected = Expectations(jnp.zeros((), logits.dtype), counts, statistics)
         return expected, chosen if keep else None
 
     keys, by_part = random.split(key, chunks.count), []

@@ -28,16 +28,22 @@ from ppl_models.inference.statistics.lengths import edges
 from ppl_models.program.compiling import QUICK
 
 EXCHANGE = 8  #: chunks a device from which on it pays to wait for the others' sums
+ASSIGNED = ""  #: the assignment, among the names of emissions
 PARTS = 4  #: most parts by length: each is compiled for itself
 
 Families = Mapping[str, ExponentialFamily]
 
 
 class Part(NamedTuple):
-    """Rows of similar length: ``arrays[site] (chunk, ...)``, and which rows are no padding."""
+    """Rows of similar length: ``arrays[site] (chunk, ...)``, and which rows are no padding.
+
+    ``scales[site] (chunk, row)`` are the factors of the log-densities of emissions and, under
+    ``ASSIGNED``, of the assignment, of those that have one.
+    """
 
     arrays: dict[str, Any]
     present: Array  #: (chunk, row)
+    scales: Mapping[str, Array] = {}
 
 
 @jax.tree_util.register_pytree_node_class
@@ -83,6 +89,7 @@ def cut(
     families: Families,
     chunk_rows: int | None = None,
     parts: int | None = None,
+    scales: Mapping[str, np.ndarray] | None = None,
 ) -> Chunks:
     """Cut concrete data into chunks.
 
@@ -91,6 +98,8 @@ def cut(
         families: the emission family of every site, for its centre.
         chunk_rows: most rows of a chunk (default: as many as fit a cache).
         parts: most parts by length (default: few, and one where that wastes little).
+        scales: emission, or ``ASSIGNED``, -> ``(row,)``, the factor of its log-density, of those
+            that have one.
     """
     arrays = {n: np.asarray(data[n]) for n in sorted(families)}
     gaps = {n: family.has_missing_cells(arrays[n]) for n, family in families.items()}
@@ -116,7 +125,13 @@ def cut(
             ready = _prepare(families[name], chunked, centres[name], gaps[name])
             prepared[name] = _place(ready, mesh)
         present = _place((np.arange(count * size) < len(rows)).reshape(count, size), mesh)
-        found.append(Part(prepared, present))
+        factors = {}
+        for name, factor in (scales or {}).items():
+            padded = np.ones(count * size)
+            padded[: len(rows)] = factor[rows]
+            cells_of = padded.reshape(count, size).astype(jnp.result_type(float))
+            factors[name] = _place(cells_of, mesh)
+        found.append(Part(prepared, present, factors))
         order[rows] = cells + np.arange(len(rows))
         cells += count * size
     return Chunks(tuple(found), jnp.asarray(order), centres, tuple(sorted(gaps.items())), mesh)
@@ -201,7 +216,7 @@ def over_chunks(
     """Map a function over chunks: its sums over chunks, and its outputs by chunk.
 
     Args:
-        chunk: ``(arrays, present, *extra) -> (added up over chunks, stacked by chunk)``.
+        chunk: ``(arrays, present, scales, *extra) -> (added up over chunks, stacked by chunk)``.
         chunks: the data.
         *extra: more arrays by part, with a leading chunk axis.
 

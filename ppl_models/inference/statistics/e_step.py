@@ -17,12 +17,14 @@ from jax.scipy.special import logsumexp
 from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.exponential.family import Statistics
 from ppl_models.distributions.exponential.stacked import StackedFamily
-from ppl_models.inference.statistics.chunks import Chunks, Families, over_chunks
+from ppl_models.distributions.scaled import times
+from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, Families, over_chunks
 from ppl_models.program.model import Pieces
 from ppl_models.program.structure import Structure
 
 #: logits (cluster, row) -> weights (cluster, row), log-normaliser (row,)
 Assign = Callable[[Array, Array], tuple[Array, Array]]
+Scales = Mapping[str, Array]  #: of a chunk, see ``chunks.Part``
 
 
 class Expectations(NamedTuple):
@@ -86,25 +88,39 @@ def e_step(
     how = "best" if assign is hard else "mean"
 
     def chunk(
-        arrays: Mapping[str, Any], present: Array, *known: Array
+        arrays: Mapping[str, Any], present: Array, scales: Scales, *known: Array
     ) -> tuple[Expectations, None]:
         if nearby is None:
-            logits, arrays = log_joint_and_latents(pieces, families, arrays, chunks, how)
+            logits, arrays = log_joint_and_latents(pieces, families, arrays, chunks, how, scales)
         else:
-            logits = _add_up(nearby.point, arrays) - known[0] + _add_up(nearby.step, arrays)
+            logits = _add_up(nearby.point, arrays, scales) - known[0]
+            logits = logits + _add_up(nearby.step, arrays, scales)
         if active is not None:
             logits = jnp.where(active[:, None], logits, -jnp.inf)
         weights, normaliser = assign(logits, present.astype(logits.dtype))
         added = {
             name: family.chunk_statistics(
-                weights, arrays[name], missing=missing[name], centre=chunks.centres[name]
+                scaled(weights, scales, name),
+                arrays[name],
+                missing=missing[name],
+                centre=chunks.centres[name],
             )
             for name, family in families.items()
         }
-        return Expectations(normaliser.sum(), weights.sum(-1), added), None
+        counts = scaled(weights, scales, ASSIGNED).sum(-1)
+        return Expectations(normaliser.sum(), counts, added), None
 
     expected = over_chunks(chunk, chunks, *([] if nearby is None else [nearby.rows]))[0]
     return finalize(expected, families, missing)
+
+
+def scaled(weights: Array, scales: Scales, site: str) -> Array:
+    """Weights of rows ``(cluster, row)``, or logits, times the factor of a site's log-density.
+
+    A factor s of log p(x_n | z) counts the row's statistics s times, and so it does the row's
+    assignment where it is one of log p(z).
+    """
+    return times(scales[site], weights) if site in scales else weights
 
 
 def finalize(added: Expectations, families: Families, missing: Mapping[str, bool]) -> Expectations:
@@ -135,9 +151,9 @@ class Nearby(NamedTuple):
     rows: list[Array]  #: log-densities of the rows at the point by part, (chunk, row)
 
 
-def _add_up(coefficients: Coefficients, arrays: Mapping[str, Array]) -> Array:
-    return coefficients.log_weights + sum(
-        matmul(c, arrays[n]) for n, c in coefficients.natural.items()
+def _add_up(coefficients: Coefficients, arrays: Mapping[str, Array], scales: Scales) -> Array:
+    return scaled(coefficients.log_weights, scales, ASSIGNED) + sum(
+        scaled(matmul(c, arrays[n]), scales, n) for n, c in coefficients.natural.items()
     )
 
 
@@ -162,8 +178,10 @@ def coefficients(log_weights: Array, families: Families, chunks: Chunks) -> Coef
 def row_normalisers(point: Coefficients, chunks: Chunks) -> list[Array]:
     """The log-normaliser of every row by part, ``(chunk, row)``; 0 for padding."""
 
-    def chunk(arrays: Mapping[str, Array], present: Array) -> tuple[tuple[()], Array]:
-        logits = _add_up(point, arrays)
+    def chunk(
+        arrays: Mapping[str, Array], present: Array, scales: Scales
+    ) -> tuple[tuple[()], Array]:
+        logits = _add_up(point, arrays, scales)
         return (), soft(logits, present.astype(logits.dtype))[1]
 
     return over_chunks(chunk, chunks)[1]
@@ -175,6 +193,7 @@ def log_joint_and_latents(
     arrays: Mapping[str, Any],
     chunks: Chunks,
     how: str,
+    scales: Scales,
     keys: Sequence[Array] | None = None,
 ) -> tuple[Array, dict[str, Any]]:
     """``log p(z = k, x_n)`` of one chunk, and the chunk with what was found out about its rows.
@@ -185,9 +204,12 @@ def log_joint_and_latents(
         arrays: the chunk's rows.
         chunks: centres and gaps.
         how: what becomes of what an emission hides: "mean", "best" or "draw".
+        scales: factors of the log-densities of the chunk's rows, see ``chunks.Part``.
         keys: random keys of draws, one a site.
     """
-    total: Any = 0.0 if pieces.log_weights is None else pieces.log_weights
+    total: Any = 0.0
+    if pieces.log_weights is not None:
+        total = scaled(pieces.log_weights, scales, ASSIGNED)
     missing, found = dict(chunks.missing), dict(arrays)
     for place, (name, family) in enumerate(families.items()):
         logits, found[name] = family.infer_latents(
@@ -197,7 +219,7 @@ def log_joint_and_latents(
             how=how,
             key=None if keys is None else keys[place],
         )
-        total = total + logits
+        total = total + scaled(logits, scales, name)
     return total, found
 
 

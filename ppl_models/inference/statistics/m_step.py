@@ -121,7 +121,8 @@ def conjugate_sites(
             ):
                 served.append(link)
 
-    jax.eval_shape(probe, model, chunks)
+    if not structure.factors:  # what they multiply a density by no conditional knows
+        jax.eval_shape(probe, model, chunks)
     names = {w.site for w in served}
     candidates = [w.site for w in parameter_map.links] + list(parameter_map.free)
     return tuple(served), tuple(n for n in candidates if n not in names)

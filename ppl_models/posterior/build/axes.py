@@ -71,7 +71,11 @@ class Axes:
         """Names of the axes of a site."""
         if site in self.sites:
             return self._of_global(site)
-        derived = dict(self.problem.structure.deterministics).get(site)
+        structure = self.problem.structure
+        by_row = dict(structure.row_deterministics).get(site)
+        if by_row is not None:
+            return by_row
+        derived = dict(structure.deterministics).get(site)
         if derived is None:  # a latent site of the rows
             return (self.problem.structure.plate,)
         return self.renamed(derived)

@@ -18,13 +18,14 @@ from typing import Any
 import jax
 import numpy as np
 import xarray as xr
-from jax import Array
+from jax import Array, random
 
 from ppl_models import memory
 from ppl_models.data.kinds import Observed
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.posterior.build.axes import Axes, Variable
 from ppl_models.posterior.build.facts import ComputedParameters, read_facts
+from ppl_models.posterior.build.row_deterministics import row_deterministics
 from ppl_models.posterior.density.rows import density_of_draws, log_prior_of_draws
 from ppl_models.posterior.result.schema import (
     FACTS,
@@ -67,7 +68,8 @@ def build_tree(
     derived = _deterministic_sites(problem, result)
     facts, computed = read_facts(problem, result, observed, derived)
     axes = Axes(problem, observed, facts)
-    groups = _posterior_groups(problem, result, derived, axes)
+    by_row = row_deterministics(problem, result, random.fold_in(key, 1), notes)
+    groups = _posterior_groups(problem, result, {**derived, **by_row}, axes)
     groups |= _parameter_group(computed, facts, axes, notes)
     groups |= _data_groups(observed, problem.structure, axes)
     groups |= _density_groups(problem, result, axes, notes)

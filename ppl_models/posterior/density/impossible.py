@@ -50,7 +50,8 @@ def _impossible(
         never = jnp.zeros((structure.clusters, structure.rows), bool)
         if pieces.log_weights is not None:
             lowest = jnp.log(jnp.finfo(pieces.log_weights.dtype).tiny)
-            never |= pieces.log_weights < lowest + 1
+            counted = pieces.scales.get(str(structure.assignment), 1.0) != 0
+            never |= (pieces.log_weights < lowest + 1) & counted
         for name, emission in pieces.emissions.items():
             family = as_family(emission)
             if family is None or (family.batch_shape and family.batch_shape[-1] != 1):
@@ -59,7 +60,7 @@ def _impossible(
             centre = family.centre(value)
             prepared = family.prepare(value, missing=gaps, centre=centre)
             found = family.impossible(prepared, missing=gaps, centre=centre)
-            never |= False if found is None else found
+            never |= False if found is None else found & (pieces.scales.get(name, 1.0) != 0)
         return never
 
     return jax.lax.map(one, values) if values else one({})[None]

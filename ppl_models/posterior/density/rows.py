@@ -17,6 +17,7 @@ from numpyro.distributions import Distribution
 
 from ppl_models import memory
 from ppl_models.distributions.priors import prior_density
+from ppl_models.distributions.scaled import times
 from ppl_models.inference.capabilities import FAMILIES
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.chunks import Families, by_length
@@ -187,16 +188,17 @@ def _best_paths(
     pieces = model.pieces(values, structure)
     total = jnp.zeros((structure.clusters, structure.rows))
     if pieces.log_weights is not None:
-        total = total + pieces.log_weights
+        total = total + times(pieces.scales.get(str(structure.assignment)), pieces.log_weights)
     for name, family in pieces.families().items():
         value = jnp.asarray(model.data[name])
         given: dict[str, Any] = {"missing": name in missing, "centre": family.centre(value)}
-        total = total + family.infer_latents(family.prepare(value, **given), **given, how="best")[0]
+        best = family.infer_latents(family.prepare(value, **given), **given, how="best")[0]
+        total = total + times(pieces.scales.get(name), best)
     return total
 
 
 def log_prior_of_draws(problem: Problem, result: Result) -> dict[str, np.ndarray]:
-    """Log prior density of every global site at every draw, ``(chain, draw)``."""
+    """Log prior density of every global site, and factors, at every draw, ``(chain, draw)``."""
     shape = next(iter(result.values.values())).shape[:2]
     flat = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])) for n, v in result.values.items()}
     priors = problem.independent_priors
@@ -204,7 +206,14 @@ def log_prior_of_draws(problem: Problem, result: Result) -> dict[str, np.ndarray
         found = {n: _log_density_of_site(prior, flat[n]) for n, prior in priors.items()}
     else:
         found = _log_prior(problem.model, flat, structure=problem.structure)
+    if problem.structure.factors:
+        found = {**found, **_factors(problem.model, flat, structure=problem.structure)}
     return {n: np.asarray(v).reshape(shape) for n, v in found.items()}
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _factors(model: Model, values: Globals, *, structure: Structure) -> dict[str, Array]:
+    return in_batches(lambda held: dict(model.pieces(held, structure).factors), values, 100)
 
 
 @partial(jax.jit, compiler_options=QUICK)

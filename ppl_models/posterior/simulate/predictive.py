@@ -16,6 +16,7 @@ from numpyro import handlers
 from numpyro.distributions import Dirichlet, Distribution
 
 from ppl_models.distributions.conditionals import DirichletConditional
+from ppl_models.distributions.scaled import ScaledPrior
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import by_length
 from ppl_models.inference.statistics.m_step import plain_prior
@@ -157,6 +158,9 @@ def prior_draws(
     """
     if any(site.support.is_discrete for site in problem.structure.sites):
         raise NotImplementedError("whole numbers that are drawn given the data have no prior draws")
+    scaled = any(isinstance(p, ScaledPrior) for p in problem.example.priors.values())
+    if scaled or problem.structure.factors:
+        raise NotImplementedError("what a scale or a factor makes of priors cannot be drawn from")
     site_key, data_key = random.split(key)
     names = problem.structure.names
     priors = problem.independent_priors
