@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 from ppl_models.errors import InputError
 
 PACKAGE = Path(__file__).parent
+NUMBER = "#"  #: before the number of a program whose name another had before
+WRAPPED = " within a handler"  #: after the name of a program that a handler is around
 _from_files: dict[tuple[str, float], Any] = {}
 _given: dict[str, Callable] = {}
 
@@ -68,6 +71,13 @@ def program(given: str | Callable) -> Callable:
     if callable(given):
         _given[program_name(given)] = given
         return given
+    if given not in _given and given.endswith(WRAPPED):
+        raise InputError(
+            f"the program {given!r} was fitted within a handler, which no file holds: call the "
+            "handler in a function of a file, and fit that function"
+        )
+    if given not in _given and NUMBER in given:
+        given = given.rpartition(NUMBER)[0]
     if given in model_names():
         return getattr(importlib.import_module(f"ppl_models.models.{given}"), given)
     if given in _given:
@@ -84,9 +94,27 @@ def program(given: str | Callable) -> Callable:
 
 
 def program_name(function: Callable) -> str:
-    """The text by which :func:`program` finds a program again."""
+    """The text by which :func:`program` finds a program again.
+
+    Programs of one name that differ (functions that were defined anew, or within a function) are
+    numbered, and what a handler makes of a program has another name than the program.
+    """
+    plain, number = _plain_name(function), 1
+    name = plain
+    while name in _given and _given[name] is not function:
+        number += 1
+        name = f"{plain}{NUMBER}{number}"
+    return name
+
+
+def _plain_name(function: Callable) -> str:
     module = getattr(function, "__module__", "") or ""
     name = getattr(function, "__qualname__", type(function).__name__)
+    if hasattr(function, "__wrapped__") and not inspect.isfunction(function):
+        # a handler bears the name of the program that it is around
+        held = vars(sys.modules[module]) if module in sys.modules else {}
+        own = next((n for n, v in held.items() if v is function), None)
+        return f"{module}:{own or name + WRAPPED}"
     if module == f"ppl_models.models.{name}":
         return name
     path = getattr(function, "__program_file__", None)

@@ -25,6 +25,7 @@ from ppl_models.program.exchangeability import (
 )
 from ppl_models.program.model import Model, Pieces, evaluate
 from ppl_models.program.parameter_map import ParameterMap, read_parameter_map
+from ppl_models.program.row_order import rows_depend_on_places
 from ppl_models.program.structure import Structure
 
 
@@ -97,6 +98,13 @@ class Problem:
         """The priors of all global sites where none depends on another site; else None."""
         known = self.known_priors
         return known if set(known) == set(self.structure.names) else None
+
+    @cached_property
+    def row_order(self) -> bool:
+        """Whether a row's density depends on its place or on the other rows."""
+        if self.same_program is not None:
+            return self.same_program.row_order
+        return rows_depend_on_places(self.model, self.structure)
 
     # ---- emissions ---------------------------------------------------------------------------
 

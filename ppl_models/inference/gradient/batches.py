@@ -17,11 +17,14 @@ import numpy as np
 from jax import Array
 
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
+from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.lengths import edges
+from ppl_models.program.row_order import ADVICE
 
 BUCKETS = 4  #: most widths
 FEWEST = 16  #: rows of a bucket that a batch should have to be worth a width of its own
+PLACES = "the density of a row depends on its place or on the other rows"
 RUN = 16  #: most steps that are taken in one call
 
 
@@ -109,6 +112,10 @@ def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> 
     """
     data = {n: np.asarray(v)[chosen] for n, v in problem.model.data.items()}
     size = min(size, len(chosen))
+    if problem.row_order:
+        if len(chosen) < problem.structure.rows:
+            raise InputError(f"{PLACES}, so that none can be left out for validation: {ADVICE}")
+        size = len(chosen)
     ragged = {
         name: emission.tokens
         for name, emission in problem.example.emissions.items()

@@ -108,6 +108,8 @@ def _other_starts(problem: Problem, key: Array, starts: int) -> tuple[list[Globa
         values, kinds = rowwise_starts(problem, key, starts, flat=False)
         return [{n: v[i] for n, v in values.items()} for i in range(starts)], kinds
     chosen = np.sort(np.random.default_rng(0).permutation(structure.rows)[:SAMPLE])
+    if problem.row_order:
+        chosen = np.arange(structure.rows)
     sample = {n: jnp.asarray(np.asarray(v)[chosen]) for n, v in model.data.items()}
     share = structure.rows / len(chosen)
     found = []

@@ -133,6 +133,8 @@ def full_log_joint(problem: Problem, values: Globals, batch_size: int) -> float:
 def _split(problem: Problem, options: TrainingOptions, key: Array) -> tuple[np.ndarray, np.ndarray]:
     """Rows to fit, and rows to validate by."""
     rows = problem.structure.rows
+    if problem.row_order and not options.validation_fraction:
+        return np.arange(rows), np.arange(0)
     order = np.asarray(random.permutation(key, rows))
     count = round(options.validation_fraction * rows)
     if options.validation_fraction and not 0 < count < rows:

@@ -1,0 +1,74 @@
+"""Whether rows may be taken out of their data: whether each has its density whatever its place.
+
+A program that numbers its rows (``jnp.arange(n)``), holds an array with an entry a row, or centres
+a covariate by the mean of those it is given, says something else of a row among other rows. It is
+found out by asking it about a few rows twice, in other company and another order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import numpy as np
+from jax import Array, random
+
+from ppl_models.program.compiling import QUICK
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.structure import Structure
+
+FEW = 8  #: rows that are asked about
+ADVICE = (
+    "give what differs from row to row to the program as data, as a parameter before the *, which "
+    "new rows then come with"
+)
+
+
+def rows_depend_on_places(model: Model, structure: Structure) -> bool:
+    """Whether a row's density depends on its place among the rows, or on the other rows.
+
+    The programs of this package are known not to. Where rows have latent variables of their own it
+    is not asked: new rows have no density there.
+
+    >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist
+    >>> def trend(x=None):
+    ...     slope = numpyro.sample("slope", dist.Normal(0.0, 1.0))
+    ...     with numpyro.plate("row", len(x)):
+    ...         numpyro.sample("x", dist.Normal(slope * jnp.arange(len(x)), 1.0), obs=x)
+    >>> model = Model(trend, {"x": np.zeros(20)}, {}, {})
+    >>> rows_depend_on_places(model, model.structure())
+    True
+    """
+    function = model.function
+    module = getattr(function, "__module__", None) or ""
+    if module.startswith("ppl_models.models.") and not hasattr(function, "__wrapped__"):
+        return False
+    if structure.rows < 2 or structure.locals:
+        return False
+    few = min(FEW, structure.rows // 2)
+    values = structure.initial(random.key(4))
+    other = np.r_[np.arange(few, 2 * few), np.arange(few)[::-1]]
+    try:
+        alone, among = (
+            np.asarray(_logits(_taken(model, rows), values, structure=_of(structure, rows)))
+            for rows in (np.arange(few), other)
+        )
+    except Exception:  # an array as long as the data does not go with a part of them
+        return True
+    tolerance = 1e-4 if alone.dtype == np.float32 else 1e-7
+    again = among[:, few:][:, ::-1]
+    return not np.allclose(alone, again, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def _taken(model: Model, rows: np.ndarray) -> Model:
+    return model.with_data({n: np.asarray(v)[rows] for n, v in model.data.items()})
+
+
+def _of(structure: Structure, rows: np.ndarray) -> Structure:
+    return replace(structure, rows=len(rows))
+
+
+@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+def _logits(model: Model, values: Globals, *, structure: Structure) -> Array:
+    return model.logits(values, structure)
