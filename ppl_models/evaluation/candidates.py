@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from jax import Array, random
 
+from ppl_models.errors import UnsupportedError
 from ppl_models.inference.capabilities import ASSIGNMENT, HIDDEN, STATISTICS, require
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.suitability import refuse_unsuitable
 from ppl_models.program.model import Model
 from ppl_models.program.reading import read_data, read_program, take_vocabulary
+from ppl_models.program.row_order import ADVICE, PLACES, rows_depend_on_places
 from ppl_models.program.structure import Structure
 
 ITERATIONS = 1000
@@ -65,11 +67,32 @@ class Search:
         observed = read_data(self.function, self.data, like)
         given = {**arguments, size: number}
         model, structure = read_program(self.function, observed, given, {}, "float64")
+        refuse_uncounted(Problem(model, structure))
         model, kept_out = hold_out(model, structure.rows, self.heldout, self.key)
         problem = Problem(model, model.structure(), self.progress)
         refuse_unsuitable(problem, observed)
         require("em", problem, (*STATISTICS, HIDDEN if size == "states" else ASSIGNMENT))
         return problem, kept_out
+
+
+def refuse_uncounted(problem: Problem) -> None:
+    """Refuse programs whose rows no criterion counts.
+
+    Raises:
+        UnsupportedError: a scale of rows, or a factor, and what to do.
+    """
+    multiplied = [n for n in problem.structure.row_sites if n in problem.example.scales]
+    if multiplied:
+        raise UnsupportedError(
+            f"numpyro.handlers.scale (or mask) multiplies the log-density of site '{multiplied[0]}'"
+            ", so that how many rows a criterion counts is not known: fit each number and compare "
+            "the fits by the log_density of other rows"
+        )
+    if problem.structure.factors:
+        raise UnsupportedError(
+            f"the program has the factor '{problem.structure.factors[0]}', which maximum "
+            "likelihood leaves out: fit each number and compare the fits by loo"
+        )
 
 
 def hold_out(model: Model, rows: int, share: float, key: Array) -> tuple[Model, Any]:
@@ -83,6 +106,8 @@ def hold_out(model: Model, rows: int, share: float, key: Array) -> tuple[Model, 
     """
     if share <= 0:
         return model, None
+    if rows_depend_on_places(model, model.structure()):
+        raise UnsupportedError(f"{PLACES}, so that none can be held out: {ADVICE}")
     order = np.asarray(random.permutation(key, rows))
     cut = min(max(round(share * rows), 1), rows - 1)
     out, kept = np.sort(order[:cut]), np.sort(order[cut:])

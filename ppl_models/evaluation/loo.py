@@ -25,15 +25,17 @@ from ppl_models.data.containers.vocabulary import Vocabulary
 from ppl_models.data.kinds import Graphs, Kind, Observed, Tokens
 from ppl_models.data.kinds.several import own_labels
 from ppl_models.data.kinds.tokens import UNKNOWN
-from ppl_models.errors import InputError
+from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.fitting import fit
 from ppl_models.posterior.density.prediction import log_density
 from ppl_models.posterior.labels.allocations import require_draws
 from ppl_models.posterior.result.restore import fitted_data, restore
+from ppl_models.posterior.result.schema import ROW_ORDER
 from ppl_models.program.json_text import from_json
 from ppl_models.program.log_joint import unconstrained_log_joints
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.precision import scope
+from ppl_models.program.row_order import ADVICE, PLACES
 from ppl_models.program.signature import data_parameters
 from ppl_models.program.structure import Structure
 
@@ -122,8 +124,12 @@ def _moment_match(tree: xr.DataTree, elpd: Any, site: str) -> Any:
             return _apply(upars, partial(unconstrained_log_joints, model, structure=structure))
 
         def row(upars: xr.DataArray, index: int) -> xr.DataArray:
-            one = model.with_data({n: np.asarray(v)[[index]] for n, v in model.data.items()})
-            return _apply(upars, partial(_log_row, one, structure=structure))
+            if restored.problem.row_order:
+                one, place, own = model, index, structure
+            else:
+                data = {n: np.asarray(v)[[index]] for n, v in model.data.items()}
+                one, place, own = model.with_data(data), 0, replace(structure, rows=1)
+            return _apply(upars, partial(_log_row, one, place, structure=own))
 
         return az.loo_moment_match(
             tree,
@@ -150,18 +156,18 @@ def _apply(upars: xr.DataArray, function: Any) -> xr.DataArray:
 
 
 @partial(jax.jit, static_argnames=("structure",))
-def _log_row(model: Model, vectors: Array, *, structure: Structure) -> Array:
-    single = replace(structure, rows=1)
-
+def _log_row(model: Model, place: Any, vectors: Array, *, structure: Structure) -> Array:
     def one(vector: Array) -> Array:
         values = structure.space.constrain(structure.space.unravel(vector))
-        return logsumexp(model.logits(values, single), axis=0)[0]
+        return logsumexp(model.logits(values, structure), axis=0)[place]
 
     return jax.lax.map(one, vectors)
 
 
 def _refit(tree: xr.DataTree, elpd: Any, bad: np.ndarray) -> Any:
     """Replace the score of bad rows by their log-density under fits without their fold."""
+    if tree.attrs.get(ROW_ORDER, 0):
+        raise UnsupportedError(f"{PLACES}, so that no fold can be left out: {ADVICE}")
     data = fitted_data(tree)
     folds = np.arange(len(next(iter(data.values())).values)) % FOLDS
     configuration = from_json(tree.attrs["configuration"])

@@ -40,6 +40,7 @@ class Problem:
         same_program: a problem of the same program with other data of the same shape, whose
             reading is taken over.
         prepared: the data cut into chunks, where somebody has cut them.
+        known_row_order: ``row_order``, where it was found out before.
     """
 
     model: Model
@@ -47,6 +48,7 @@ class Problem:
     progress: bool = False
     same_program: Problem | None = field(default=None, repr=False)
     prepared: Chunks | None = field(default=None, repr=False)
+    known_row_order: bool | None = field(default=None, repr=False)
 
     def on_data(self, model: Model, chunks: Chunks) -> Problem:
         """The same problem on other data, which may be traced: nothing is read anew."""
@@ -102,6 +104,8 @@ class Problem:
     @cached_property
     def row_order(self) -> bool:
         """Whether a row's density depends on its place or on the other rows."""
+        if self.known_row_order is not None:
+            return self.known_row_order
         if self.same_program is not None:
             return self.same_program.row_order
         return rows_depend_on_places(self.model, self.structure)

@@ -19,6 +19,7 @@ from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
 FEW = 8  #: rows that are asked about
+PLACES = "the density of a row of this program depends on its place or on the other rows"
 ADVICE = (
     "give what differs from row to row to the program as data, as a parameter before the *, which "
     "new rows then come with"

@@ -20,11 +20,10 @@ from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.lengths import edges
-from ppl_models.program.row_order import ADVICE
+from ppl_models.program.row_order import ADVICE, PLACES
 
 BUCKETS = 4  #: most widths
 FEWEST = 16  #: rows of a bucket that a batch should have to be worth a width of its own
-PLACES = "the density of a row depends on its place or on the other rows"
 RUN = 16  #: most steps that are taken in one call
 
 
@@ -99,6 +98,13 @@ class Batches:
 @lru_cache(maxsize=2 * BUCKETS)
 def _order(seed: int, index: int, epoch: int, rows: int) -> np.ndarray:
     return np.random.default_rng([seed, index, epoch]).permutation(rows)
+
+
+def whole_passes(problem: Problem) -> list[str]:
+    """A sentence where every step passes over all rows, whatever ``batch_size`` says."""
+    if not problem.row_order:
+        return []
+    return [f"{PLACES}, so that every step passed over all rows and batch_size was not used"]
 
 
 def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> Batches:

@@ -150,9 +150,7 @@ def _one_pass(problem: Problem) -> bool:
     return problem.offers(*STATISTICS, HIDDEN)
 
 
-def _factor(
-    problem: Problem, reference: ReferencePoint | None
-) -> Callable[..., Array]:
+def _factor(problem: Problem, reference: ReferencePoint | None) -> Callable[..., Array]:
     """A function of the distributions and scales of a run of the program: rows' log-density."""
     structure = problem.structure
     if _one_pass(problem):

@@ -15,6 +15,7 @@ from jax import Array, random
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import CONTINUOUS_SITES, NO_ROW_LATENTS
 from ppl_models.inference.em.driver import cluster_order
+from ppl_models.inference.gradient.batches import whole_passes
 from ppl_models.inference.gradient.guides import Guide
 from ppl_models.inference.gradient.starts import default_starts, gradient_starts
 from ppl_models.inference.gradient.steps import TrainingOptions
@@ -119,7 +120,7 @@ def _best(
 ) -> Result:
     """The start with the highest log joint density of all rows, clusters in order of weight."""
     best = int(np.argmax(np.where(np.isfinite(final), final, -np.inf)))
-    notes = []
+    notes = whole_passes(problem)
     if not np.isfinite(final[best]):
         notes.append("no start ended at a finite density: lower learning_rate or clip_norm")
     if not results[best].converged:

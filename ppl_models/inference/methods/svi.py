@@ -17,6 +17,7 @@ from jax import Array, random
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import CONTINUOUS_SITES, NO_ROW_LATENTS
 from ppl_models.inference.gradient.accuracy import bound, log_weights, pareto_shape
+from ppl_models.inference.gradient.batches import whole_passes
 from ppl_models.inference.gradient.guides import SHAPES, Guide, draws_of
 from ppl_models.inference.gradient.starts import default_starts, gradient_starts
 from ppl_models.inference.gradient.steps import TrainingOptions
@@ -124,7 +125,8 @@ def svi(
     drawn = draws_of(approximation, result.params, draw_key, chains * draws)
     if not all(np.isfinite(v).all() for v in jax.tree.leaves(drawn)):
         raise InputError("svi diverged (draws are not finite): lower learning_rate or clip_norm")
-    notes = [] if result.converged else ["the bound still moved at the end: raise steps"]
+    notes = whole_passes(problem)
+    notes += [] if result.converged else ["the bound still moved at the end: raise steps"]
     notes.append(
         "draws are of a normal distribution near the posterior; it understates the spread where "
         "the posterior has another shape: method='nuts' has no such limit"

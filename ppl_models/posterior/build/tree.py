@@ -31,6 +31,7 @@ from ppl_models.posterior.result.schema import (
     FACTS,
     HIDDEN,
     PARAMETERS,
+    ROW_ORDER,
     SAMPLE,
     WEIGHTS,
     FitFacts,
@@ -85,6 +86,7 @@ def build_tree(
         "parameters": sum(site.freedom for site in problem.structure.sites),
         "coordinate_labels": _coordinate_labels(observed, problem.structure.plate),
         "versions": to_json({n: version(n) for n in VERSIONS}),
+        ROW_ORDER: int(problem.row_order),
         "notes": to_json({"notes": notes}),
         "creation_library": "ppl_models",
     }

@@ -37,6 +37,8 @@ def responsibilities(
     values = fitted.at(samples)
     if fitted.problem.states:
         return _state_probabilities(fitted, values, rows)
+    if rows is not None and fitted.problem.row_order:
+        return responsibilities(fitted, None, samples)[:, rows]
     problem = fitted.problem if rows is None else Problem(*fitted.rows(rows))
     structure = problem.structure
     count = len(next(iter(values.values())))

@@ -143,6 +143,8 @@ def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]:
             most = max(1, min(memory.DENSITY_ROWS, memory.DENSITY_NUMBERS // cells))
             abreast = max(1, min(ABREAST, memory.DENSITY_NUMBERS // (cells * min(most, len(rows)))))
         size = math.ceil(len(rows) / max(1, math.ceil(len(rows) / most)))
+        if len(rows) > size and problem.row_order:
+            size, abreast = len(rows), 1
         for first in range(0, len(rows), size or 1):
             chosen = rows[first : first + size]
             filled = np.concatenate([chosen, rows[: size - len(chosen)]])

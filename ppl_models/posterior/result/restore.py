@@ -13,13 +13,14 @@ import xarray as xr
 
 from ppl_models import catalogue
 from ppl_models.data.kinds import Observed
-from ppl_models.errors import InputError, whole_number
+from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.inference.problem import Problem, Result
-from ppl_models.posterior.result.schema import FACTS, HIDDEN, FitFacts, facts_of
+from ppl_models.posterior.result.schema import FACTS, HIDDEN, ROW_ORDER, FitFacts, facts_of
 from ppl_models.program.json_text import from_json
 from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.row_order import ADVICE, PLACES
 from ppl_models.program.structure import Structure
 
 
@@ -105,6 +106,10 @@ class RestoredFit:
         """The program with some of the rows (positions or a slice), not read anew."""
         data = {n: np.asarray(v)[rows] for n, v in self.model.data.items()}
         count = len(next(iter(data.values())))
+        if self.problem.row_order and not np.array_equal(
+            np.arange(self.structure.rows)[rows], np.arange(self.structure.rows)
+        ):
+            raise UnsupportedError(f"{PLACES}, so that a part of the rows has none: {ADVICE}")
         return self.model.with_data(data), replace(self.structure, rows=count)
 
     def row_coordinates(self) -> dict[str, np.ndarray]:
@@ -157,6 +162,9 @@ def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) ->
         raise InputError("this tree is no fit of ppl_models: it lacks its facts or a posterior")
     known = fitted_data(tree)
     observed = known if data is None else _complete(new_rows(tree, data), known)
+    row_order = bool(tree.attrs.get(ROW_ORDER, 0))
+    if row_order and data is not None:
+        raise UnsupportedError(f"{PLACES}, so that new rows have none of their own: {ADVICE}")
     model, structure = _read(tree, observed, known)
     if structure.locals:
         raise InputError(
@@ -167,7 +175,7 @@ def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) ->
     return RestoredFit(
         tree,
         facts_of(tree),
-        Problem(model, structure),
+        Problem(model, structure, known_row_order=row_order),
         {n: o.along(structure.plate) for n, o in observed.items()},
         values,
         shape,

@@ -18,6 +18,7 @@ import xarray as xr
 from ppl_models.errors import InputError
 from ppl_models.inference.objective import Objective
 
+ROW_ORDER = "row_order"  #: attribute: 1 where a row's density depends on its place among the rows
 FACTS = "facts"  #: attribute of the root
 HIDDEN = "hidden"  #: group of draws of whole numbers, which prediction needs and nobody reads
 PARAMETERS = "emission_parameters"  #: group of parameters that are no global site as they stand

@@ -31,6 +31,7 @@ from ppl_models.program.compiling import in_batches
 from ppl_models.program.json_text import from_json
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.precision import cast, scope
+from ppl_models.program.row_order import ADVICE, PLACES
 from ppl_models.program.structure import Structure
 
 
@@ -92,6 +93,8 @@ def generate(
                 f"the program {tree.attrs['program']} does not write sequences token by token: "
                 "leave prefix, temperature, top_k and top_p out"
             )
+        if found.problem.row_order:
+            return _as_dataset(_rows_in_place(tree, found, key, rows, given), found)
         others = _covariates(tree, found, rows, given)
         if written is None:
             return _as_dataset(_rows(found, key, rows, length, others), found)
@@ -180,6 +183,31 @@ def _rows(
     return {n: np.concatenate([p[n] for p in pieces]) for n in pieces[0]}
 
 
+def _rows_in_place(
+    tree: xr.DataTree, found: RestoredFit, key: Array, rows: int, given: Mapping[str, Any] | None
+) -> dict[str, np.ndarray]:
+    """The first rows of runs of the whole program, each at a draw of its own and in its place."""
+    whole = found.structure.rows
+    if rows > whole or (given is not None and rows != whole):
+        raise InputError(
+            f"{PLACES}, and it has {whole} of them: ask for "
+            f"{'just' if given is not None else 'at most'} {whole} rows, or {ADVICE}"
+        )
+    others = _covariates(tree, found, whole, given)
+    values = resampled(found, key, rows)
+    per_run = max(sum(np.size(v) for v in found.problem.model.data.values()), 1)
+    at_once = max(1, memory.BLOCK_NUMBERS // per_run)
+    pieces = []
+    for first in range(0, rows, at_once):
+        count = min(at_once, rows - first)
+        part = {n: v[first : first + count] for n, v in values.items()}
+        own = {n: np.broadcast_to(v, (count, *v.shape)) for n, v in others.items()}
+        part_key = random.fold_in(key, first + 1)
+        drawn = draw_data(found.problem, part, part_key, count, whole, None, own)
+        pieces.append({n: v[np.arange(count), first + np.arange(count)] for n, v in drawn.items()})
+    return {n: np.concatenate([p[n] for p in pieces]) for n in pieces[0]}
+
+
 def impute(
     tree: xr.DataTree,
     data: Any = None,
@@ -230,6 +258,8 @@ def impute(
         values = resampled(found, key, draws)
         structure = found.structure
         size = max(1, memory.BLOCK_NUMBERS // (structure.clusters * draws))
+        if size < structure.rows and found.problem.row_order:
+            size = structure.rows
         reaches, pieces = _reaches(found), []
         for first in range(0, structure.rows, size):
             part, here = found.rows(slice(first, first + size))
