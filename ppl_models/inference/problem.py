@@ -191,7 +191,7 @@ class Problem:
         values = self.structure.initial(jax.random.key(3))
         other = evaluate(self.model, values, structure=self.structure)
         for name, scale in scales.items():
-            by_cluster = np.ndim(scale) > 1 and len(scale) > 1
+            by_cluster = np.ndim(scale) > 1 and bool((scale != scale[:1]).any())
             if by_cluster or not np.array_equal(scale, other.scales[name]):
                 return name
         return None

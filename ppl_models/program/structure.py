@@ -8,9 +8,12 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
-from numpyro.distributions.distribution import Unit
+from numpyro.distributions.distribution import (
+    ExpandedDistribution,
+    MaskedDistribution,
+    Unit,
+)
 
-from ppl_models.distributions.scaled import weigh
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program.sites import Site, UnconstrainedSpace, draw_near_zero
 
@@ -88,12 +91,18 @@ def _row_dims(name: str, site: Mapping[str, Any], plate: str, rows: int) -> tupl
     return (*first, *(f"{name}_dim_{i}" for i in range(len(first), len(shape))))
 
 
+def _is_factor(distribution: Any) -> bool:
+    while isinstance(distribution, ExpandedDistribution | MaskedDistribution):
+        distribution = distribution.base_dist
+    return isinstance(distribution, Unit)
+
+
 def _factors(
     samples: Mapping[str, Mapping[str, Any]], fixed: set[str]
 ) -> tuple[tuple[str, ...], dict[str, Mapping[str, Any]]]:
     """Names of the program's ``numpyro.factor``, and the sites that are observed data."""
     observed = {n: s for n, s in samples.items() if s["is_observed"] and n not in fixed}
-    factors = tuple(n for n, s in observed.items() if isinstance(weigh(s)[0], Unit))
+    factors = tuple(n for n, s in observed.items() if _is_factor(s["fn"]))
     for name in factors:
         if _plates(samples[name]):
             raise UnsupportedError(

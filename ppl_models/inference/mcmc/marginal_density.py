@@ -62,12 +62,15 @@ class _Rows(Messenger):
 
     def process_message(self, message: dict[str, Any]) -> None:
         name = str(message.get("name"))
-        if message["type"] != "sample" or name not in (
-            self.structure.assignment,
-            *self.structure.emissions,
-        ):
+        if message["type"] != "sample":
             return
         fn, scale = weigh(message)
+        if name not in self.structure.row_sites:
+            if name.startswith("_") and name.endswith("_log_det"):
+                # the volume of a site's unconstrained space, which NumPyro puts beneath the
+                # handlers that are around the site: it is no part of the density that they scale
+                message["fn"], message["scale"] = fn, None
+            return
         self.distributions[name] = unwrap(fn)
         if scale is not None:
             self.scales[name] = scale
