@@ -161,6 +161,12 @@ class Model:
                 continue
             if site in self.data and self._observes(site):
                 continue
+            name = site.removesuffix("_observed")
+            if name in structure.deterministic_names:
+                raise UnsupportedError(
+                    f"site '{name}' has an obs_mask: leave it out, and give the data with NaN "
+                    "where they are not observed"
+                )
             if site in given:
                 raise UnsupportedError(
                     f"site '{site}' observes the data of parameter '{given[site]}': call both by "
@@ -168,7 +174,8 @@ class Model:
                 )
             raise UnsupportedError(
                 f"site '{site}' observes something else than a parameter of this name: give the "
-                "program's data as they are observed, transformed before and not within it"
+                "program's data as they are observed, transformed before and not within it, and "
+                f"hold a parameter by fixed={{'{site}': ...}} where numpyro.handlers.condition did"
             )
 
     def _observes(self, site: str) -> bool:

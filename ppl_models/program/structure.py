@@ -41,6 +41,11 @@ class Structure:
         return (*(() if self.assignment is None else (self.assignment,)), *self.emissions)
 
     @property
+    def deterministic_names(self) -> tuple[str, ...]:
+        """Names of the deterministic sites, within the data plate and outside."""
+        return tuple(name for name, _ in (*self.deterministics, *self.row_deterministics))
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the global sites."""
         return tuple(site.name for site in self.sites)
@@ -155,7 +160,9 @@ def read_structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
     outside = [n for n, s in emissions.items() if not s["cond_indep_stack"]]
     if outside:
         raise UnsupportedError(
-            f"site '{outside[0]}' is observed outside any plate: put it in a plate over the rows"
+            f"site '{outside[0]}' is observed outside any plate: put data in a plate over the "
+            f"rows, and hold a parameter by fixed={{'{outside[0]}': ...}} where "
+            "numpyro.handlers.condition did"
         )
     anchor = samples[assignment] if assignment else next(iter(emissions.values()))
     plates = _plates(anchor)

@@ -12,6 +12,8 @@ from jax import random
 from numpyro import handlers
 from numpyro.contrib.funsor import config_enumerate, enum
 from numpyro.contrib.funsor import log_density as enumerated_density
+from numpyro.infer.reparam import LocScaleReparam
+from numpyro.infer.util import log_density as plain_density
 from numpyro.infer.util import potential_energy
 from scipy.special import softmax
 
@@ -207,3 +209,49 @@ def test_a_handler_around_a_program_is_still_there_after_the_fit():
         np.testing.assert_allclose(predict(tree).values, first, rtol=1e-8)
         assert generate(tree, 2, seed=0)["x"].shape[0] == 2
     assert not np.allclose(one["posterior"]["loc"].values, loc, rtol=1e-8)
+
+
+def level(x=None):
+    """Rows about one level."""
+    loc = numpyro.sample("loc", dist.Normal(0.0, 3.0))
+    spread = numpyro.sample("spread", dist.Gamma(2.0, 2.0))
+    with numpyro.plate("row", len(x)):
+        numpyro.sample("x", dist.Normal(loc, spread), obs=x)
+
+
+def level_of_known_rows(x=None):
+    """The same with a mask of what is observed."""
+    loc = numpyro.sample("loc", dist.Normal(0.0, 3.0))
+    with numpyro.plate("row", len(x)):
+        numpyro.sample("x", dist.Normal(loc, 1.0), obs=x, obs_mask=~jnp.isnan(x))
+
+
+AROUND = {
+    "do": handlers.do(level, data={"loc": 1.0}),
+    "block": handlers.block(handlers.seed(level, 0), hide=["loc"]),
+    "substitute": handlers.substitute(level, data={"loc": 2.0}),
+    "mask": handlers.mask(level, mask=False),
+    "reparam": handlers.reparam(level, config={"loc": LocScaleReparam(0)}),
+    "lift": handlers.lift(handlers.scale(level, 2.0), prior={"none": dist.Normal(0.0, 1.0)}),
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_other_handlers_around_a_program_mean_what_they_mean_to_numpyro(name):
+    model = Model(AROUND[name], {"x": ROWS}, {}, {})
+    structure = model.structure()
+    values = structure.initial(random.key(1))
+    expected = plain_density(handlers.seed(model.run, 0), (), {}, values)[0]
+    np.testing.assert_allclose(log_joint(model, structure, values), expected, rtol=1e-9)
+
+
+def test_what_is_conditioned_or_masked_by_observation_is_refused_with_a_way_out():
+    with pytest.raises(UnsupportedError, match=r"'loc' is observed .* by fixed="):
+        fit(handlers.condition(level, data={"loc": 1.0}), ROWS, method="map", seed=0)
+    options = {"method": "map", "seed": 0, "steps": 50, "predictive": 0}
+    tree = fit(level, ROWS, fixed={"loc": 1.0}, **options)
+    assert "loc" not in tree["posterior"]
+    rows = np.where(np.arange(20) == 3, np.nan, ROWS)
+    with pytest.raises(UnsupportedError, match="'x' has an obs_mask"):
+        fit(level_of_known_rows, rows, method="map", seed=0)
+    assert np.isfinite(fit(level, rows, **options)["posterior"]["loc"]).all()
