@@ -185,6 +185,8 @@ class Problem:
     @cached_property
     def moving_scale(self) -> str | None:
         """A site whose factor depends on the cluster or on global sites; None where none does."""
+        if self.same_program is not None:
+            return self.same_program.moving_scale
         scales = self.example.scales
         if not scales:
             return None

@@ -81,7 +81,7 @@ def test_the_log_joint_density_is_that_of_numpyros_enumeration(at):
     np.testing.assert_allclose(-energy, expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("at", [p for p in PLACES if p != "cluster"])
+@pytest.mark.parametrize("at", PLACES)
 def test_em_ends_where_the_gradient_of_numpyros_density_is_zero(at):
     tree = fit(mixture, DATA, method="em", seed=0, at=at, predictive=0, starts=2)
     posterior = tree["posterior"].dataset
@@ -162,11 +162,6 @@ def test_single_precision_measures_scaled_rows_from_a_point():
 def test_methods_that_count_whole_rows_refuse_and_name_one_that_serves(method):
     with pytest.raises(UnsupportedError, match=r"numpyro\.handlers\.scale.*'z'.*use method="):
         fit(mixture, DATA, method=method, seed=0)
-
-
-def test_a_scale_that_depends_on_the_cluster_is_left_to_gradients():
-    with pytest.raises(UnsupportedError, match=r"handlers\.scale.*'x'.*'(map|nuts|svi)'"):
-        fit(mixture, DATA, method="em", seed=0, at="cluster")
 
 
 def test_numbers_of_clusters_are_not_compared_by_rows_that_count_otherwise():
