@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from ppl_models.diagnostics.approximation import approximation_findings, is_approximation
+from ppl_models.diagnostics.components import component_findings
 from ppl_models.diagnostics.findings import Finding
 from ppl_models.diagnostics.label_invariants import convergence_table, invariants, numbers
 from ppl_models.diagnostics.sampler import sampler_findings
@@ -63,13 +64,14 @@ def examine_draws(
     findings = _not_finite(tree) + sampler_findings(tree)
     if is_approximation(tree):  # independent draws, whose chains agree whatever they are worth
         findings += approximation_findings(tree)
-        return findings + _relabelling(tree) + _empty(allocations), table
+        findings += _relabelling(tree) + _empty(allocations)
+        return findings + component_findings(allocations), table
     agreement = _agreement(tree, quantities, invariant, chains, draws)
     findings += agreement
     if not any(finding.severity == "problem" for finding in agreement):
         findings += _effective_draws(table, chains)
         findings += _labels(tree, table, draws)
-    findings += _relabelling(tree) + _empty(allocations)
+    findings += _relabelling(tree) + _empty(allocations) + component_findings(allocations)
     return findings, table
 
 

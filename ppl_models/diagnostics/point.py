@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from ppl_models.data.missing import missing_cells
+from ppl_models.diagnostics.components import component_findings
 from ppl_models.diagnostics.findings import Finding
 from ppl_models.distributions.registry import family_class
 from ppl_models.posterior.labels.allocations import Allocations, dataset_of
@@ -39,7 +40,9 @@ def examine_point(tree: xr.DataTree) -> tuple[list[Finding], pd.DataFrame]:
     options = from_json(tree.attrs["configuration"])
     only_optimum = len(table) == 1 and bool(tree.attrs.get("closed_form", 0))
     findings = [] if only_optimum else _starts(table, options)
-    findings += _known_mode(tree, table) + _converged(table, options) + _empty(Allocations(tree))
+    allocations = Allocations(tree)
+    findings += _known_mode(tree, table) + _converged(table, options) + _empty(allocations)
+    findings += component_findings(allocations)
     # the scale of hard clusters is a by-product, which nothing keeps from zero
     if facts_of(tree).assignments != "hard":
         findings += _collapsed(tree) or _collapsed_start(table)

@@ -1,0 +1,230 @@
+"""Components that the data do not need: idle hidden states, and components that are alike.
+
+Two components i and j are compared by the evidence Σ_n r_ni log(p_i / p_j) + r_nj log(p_j / p_i)
+of the rows (or steps) n that they are responsible for. A quarter of it is what merging them costs
+where they are much alike; below the number of parameters that a component has, Akaike's criterion
+prefers to merge them. Akaike (1974), A new look at the statistical model identification.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ppl_models.diagnostics.findings import Finding
+from ppl_models.distributions import HiddenMarkov
+from ppl_models.distributions.hmm.state_paths import state_probabilities
+from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.posterior.density.rows import logits_in_blocks
+from ppl_models.posterior.labels.allocations import Allocations, choose_rows
+from ppl_models.posterior.result.restore import RestoredFit
+from ppl_models.posterior.result.schema import cluster_weights
+from ppl_models.program.axes import CHAIN
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.structure import Structure
+
+DRAWS = 12  #: draws that are looked at, evenly spaced
+ROWS = 20_000  #: rows that clusters are compared on
+IDLE_SHARE = 0.01  #: a state with less than that of an even share of the steps is idle
+ALIKE = 0.5  #: components are alike whose rows tell fewer nats each about which of both they are of
+FLOOR = -1e3  #: log-density of what cannot be
+MOST_DRAWS = 0.5  #: what holds in more than this share of the draws is said
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Components of some draws.
+
+    Args:
+        counts: expected rows or steps, ``(draw, component)``.
+        evidence: between components, by what they emit, ``(draw, component, component)``.
+        following: likewise by what follows them; None where nothing does.
+        freedom: numbers that say what one component emits.
+    """
+
+    counts: np.ndarray
+    evidence: np.ndarray
+    following: np.ndarray | None
+    freedom: float
+
+
+def component_findings(allocations: Allocations) -> list[Finding]:
+    """Idle hidden states, and pairs of components that the data do not tell apart."""
+    if allocations.components < 2 or allocations.facts.assignments == "hard":
+        return []
+    try:
+        with allocations.fitted.scope():
+            compared = _compare(allocations)
+    except (ImportError, InputError, UnsupportedError, KeyError, OSError):
+        return []  # the program of the fit may be gone
+    if compared is None:
+        return []
+    states = bool(allocations.facts.states and not allocations.facts.clusters)
+    return (_idle(compared) if states else []) + _equal(compared, "state" if states else "cluster")
+
+
+def _compare(allocations: Allocations) -> Comparison | None:
+    fitted = allocations.fitted
+    numbers = [
+        np.size(getattr(family, parameter))
+        for family in fitted.problem.families.values()
+        for parameter in family.parameter_dims
+        if parameter not in family.shared_parameters
+        and not (fitted.problem.states and parameter in CHAIN)
+    ]
+    freedom = sum(numbers) / allocations.components
+    samples = np.unique(np.linspace(0, fitted.samples - 1, DRAWS).astype(int))
+    values = {n: jnp.asarray(v[samples]) for n, v in fitted.values.items()}
+    if fitted.problem.states:
+        found = _states(fitted.model, values, structure=fitted.structure)
+        counts, evidence, following = (None if v is None else np.asarray(v) for v in found)
+        assert counts is not None and evidence is not None
+        return Comparison(counts, evidence, following, freedom)
+    if not fitted.facts.clusters:
+        return None
+    return _clusters(allocations, fitted, samples, freedom)
+
+
+def _clusters(
+    allocations: Allocations, fitted: RestoredFit, samples: np.ndarray, freedom: float
+) -> Comparison | None:
+    weights = cluster_weights(allocations.tree)
+    if weights is None:
+        return None
+    shares = weights.values.reshape(-1, allocations.components)[samples]
+    problem, rows = fitted.problem, fitted.structure.rows
+    if rows > ROWS:
+        problem = type(problem)(*fitted.rows(choose_rows(rows, ROWS, 0)))
+    counts = np.zeros(shares.shape)
+    cross = np.zeros((*shares.shape, shares.shape[1]))
+    for draws, _, logits in logits_in_blocks(problem, fitted.at(samples)):
+        joint = np.maximum(np.asarray(logits, float), FLOOR)
+        top = joint.max(1, keepdims=True)
+        here = np.exp(joint - top)
+        here /= here.sum(1, keepdims=True)
+        density = joint - np.log(np.maximum(shares[draws], 1e-300))[..., None]
+        counts[draws] += here.sum(-1)
+        cross[draws] += here @ np.maximum(density, FLOOR).swapaxes(1, 2)
+    scale = rows / problem.structure.rows
+    return Comparison(scale * counts, scale * np.asarray(_both_ways(cross)), None, freedom)
+
+
+def _both_ways(cross: Any) -> Any:
+    """Evidence ``(..., i, j)`` from the sums over rows n of r_ni log p_nj."""
+    own = cross.diagonal(0, -2, -1)[..., None]
+    return (own - cross) + (own - cross).swapaxes(-1, -2)
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _states(
+    model: Model, values: Globals, *, structure: Structure
+) -> tuple[Array, Array, Array | None]:
+    """Counts, evidence by emissions and by transitions of the states of every draw."""
+
+    def one(held: Globals) -> tuple[Array, Array, Array | None]:
+        families = model.pieces(held, structure).families()
+        name, family = next((n, f) for n, f in families.items() if isinstance(f, HiddenMarkov))
+        value = jnp.asarray(model.data[name])
+        probabilities = state_probabilities(family, value)  # (sequence, position, state)
+        flat = family.components()
+        missing, centre = bool(family.emission.event_dim), flat.centre(value)
+        prepared = flat.prepare(value, missing=missing, centre=centre)
+        emitted = flat._emissions.log_densities(
+            prepared["steps"], prepared["seen"], missing=missing, centre=centre
+        )[0]
+        shares = jnp.moveaxis(probabilities, -1, 0).swapaxes(1, 2)  # (state, position, sequence)
+        seen = prepared["seen"]
+        emitted = jnp.where(seen, jnp.maximum(emitted, FLOOR), 0)
+        count = shares.shape[0]
+        cross = (shares * seen).reshape(count, -1) @ emitted.reshape(count, -1).T
+        counts = shares.sum((1, 2))
+        table = flat.markov_chain.transition[0]
+        following = _following(table, counts) if table.ndim == 2 else None
+        return counts, _both_ways(cross), following
+
+    return jax.lax.map(one, values)
+
+
+def _following(table: Array, counts: Array) -> Array:
+    """Evidence by what follows two states, themselves being taken for one."""
+    states = len(counts)
+
+    def pair(i: Any, j: Any) -> Array:
+        both = table.at[:, i].add(table[:, j]).at[:, j].set(0)
+        one, other = (jnp.where(i == j, table, both)[k] for k in (i, j))
+        ratio = jnp.log(jnp.maximum(one, 1e-30)) - jnp.log(jnp.maximum(other, 1e-30))
+        return counts[i] * (one * ratio).sum() - counts[j] * (other * ratio).sum()
+
+    index = jnp.arange(states)
+    return jax.vmap(lambda i: jax.vmap(lambda j: pair(i, j))(index))(index)
+
+
+def _idle(compared: Comparison) -> list[Finding]:
+    counts = compared.counts
+    least = np.maximum(1.0, IDLE_SHARE * counts.sum(1, keepdims=True) / counts.shape[1])
+    idle = int(((np.sort(counts, 1) < least).mean(0) > MOST_DRAWS).sum())
+    states = counts.shape[1]
+    if not idle:
+        return [Finding("ok", f"All {states} hidden states are in use.")]
+    named = np.flatnonzero((counts < least).mean(0) > MOST_DRAWS)
+    which = f" ({', '.join(map(str, named))})" if len(named) == idle else ""
+    verb = "is" if idle == 1 else "are"
+    return [
+        Finding(
+            "warning",
+            f"{idle} of {states} hidden states{which} {verb} idle: next to no step is expected "
+            "there.",
+            f"Fit with {states - idle} states.",
+        )
+    ]
+
+
+def _equal(compared: Comparison, noun: str) -> list[Finding]:
+    counts, evidence = compared.counts, compared.evidence
+    both = counts[:, :, None] + counts[:, None, :]
+    used = (counts >= 1)[:, :, None] & (counts >= 1)[:, None, :]
+    alike = used & (evidence < ALIKE * both) & (evidence / 4 < compared.freedom + 1)
+    emitted = _pairs(alike)
+    if compared.following is None:
+        equal, durations = emitted, []
+    else:
+        cost = compared.following / 4
+        same = alike & (cost < counts.shape[1])
+        equal = _pairs(same)
+        durations = [pair for pair in emitted if pair not in equal]
+    findings = []
+    if equal:
+        findings.append(
+            Finding(
+                "warning",
+                f"The data do not tell apart {_named(equal, noun)}: merged, they would fit next to "
+                "as well.",
+                f"Fit with fewer {noun}s.",
+            )
+        )
+    if durations:
+        findings.append(
+            Finding(
+                "warning",
+                f"What they emit does not tell apart {_named(durations, noun)}: they differ in "
+                "what follows them alone.",
+                f"Fit with fewer {noun}s, unless one state of longer memory is meant by them.",
+            )
+        )
+    return findings
+
+
+def _pairs(alike: np.ndarray) -> list[tuple[int, int]]:
+    shares = np.triu(alike.mean(0), 1)
+    return [(int(i), int(j)) for i, j in zip(*np.where(shares > MOST_DRAWS), strict=True)]
+
+
+def _named(pairs: list[tuple[int, int]], noun: str) -> str:
+    """States 0 and 2, clusters 1 and 3 and clusters 1 and 4."""
+    return ", ".join(f"{noun}s {i} and {j}" for i, j in pairs)
