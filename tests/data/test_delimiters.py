@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ppl_models.cli import main
 from ppl_models.data import Categories, Counts, Graphs, Kind, Reals, Tokens, read_file
 from ppl_models.errors import InputError
 
@@ -145,3 +146,14 @@ def test_measurements_get_no_word() -> None:
     far = np.where(np.arange(40) < 3, -999, np.linspace(-900, 900, 40))
     for columns in ({"year": years}, {"size": SIZES}, {"far": far}, {"id": np.repeat([1, 2], 20)}):
         Reals.read(pd.DataFrame(columns))
+
+
+def test_the_command_line_names_the_options_that_settle_it_and_has_them(tmp_path, capsys) -> None:
+    path = tmp_path / "calls.csv"
+    path.write_text("calls,all;odd\n1,0;2\n2,0;1\n9,0;8\n", encoding="utf-8")
+    fit = ["fit", "poisson_mixture", str(path), "--clusters", "1", "--method", "em", "--quiet"]
+    fit += ["--out", str(tmp_path / "fit.nc")]
+    assert main(fit) == 2 and "(--separator)" in capsys.readouterr().err
+    assert main([*fit, "--separator", ";", "--decimal", "."]) == 2  # the cells are text then
+    assert "column 'calls,all' of" in (said := capsys.readouterr().err) and "1,0" in said
+    assert main([*fit, "--separator", ";"]) == 0  # no cell can be anything but a decimal comma
