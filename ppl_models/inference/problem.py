@@ -54,6 +54,12 @@ class Problem:
         """The same problem on other data, which may be traced: nothing is read anew."""
         return replace(self, model=model, same_program=self, prepared=chunks)
 
+    def with_locals(self) -> Problem:
+        """The same problem, its rows' own continuous sites drawn or fitted like global ones."""
+        if not self.structure.locals:
+            return self
+        return Problem(self.model, self.structure.with_locals(), self.progress)
+
     # ---- what was read off the program -------------------------------------------------------
 
     @cached_property

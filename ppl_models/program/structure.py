@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -34,6 +34,11 @@ class Structure:
     locals: tuple[str, ...]
     factors: tuple[str, ...] = ()
     row_deterministics: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    local_sites: tuple[Site, ...] = ()
+
+    def with_locals(self) -> Structure:
+        """The same program, its rows' own continuous sites among the global ones."""
+        return replace(self, sites=(*self.sites, *self.local_sites), locals=(), local_sites=())
 
     @property
     def row_sites(self) -> tuple[str, ...]:
@@ -182,11 +187,13 @@ def read_structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
             )
         clusters = samples[assignment]["fn"].enumerate_support(expand=False).shape[0]
     in_rows = [n for n, s in hidden.items() if plate in _plates(s).values()]
-    sites = tuple(
-        Site(n, _dims(n, s, jnp.ndim(s["value"])), jnp.shape(s["value"]), s["fn"].support)
+    read = {
+        n: Site(n, _dims(n, s, jnp.ndim(s["value"])), jnp.shape(s["value"]), s["fn"].support)
         for n, s in hidden.items()
-        if n not in in_rows and n != assignment
-    )
+        if n != assignment
+    }
+    sites = tuple(site for n, site in read.items() if n not in in_rows)
+    local_sites = tuple(site for n, site in read.items() if n in in_rows)
     event_dims = tuple((n, _dims(n, s, jnp.ndim(s["value"]))[1:]) for n, s in emissions.items())
     derived = tuple(
         (n, _derived_dims(n, s, clusters if assignment else 0))
@@ -208,7 +215,8 @@ def read_structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
         tuple(emissions),
         event_dims,
         derived,
-        tuple(n for n in in_rows if n != assignment),
+        tuple(site.name for site in local_sites),
         factors,
         tuple(in_plate.items()),
+        local_sites,
     )

@@ -14,7 +14,7 @@ from jax import Array, random
 from numpyro.infer import MCMC
 
 from ppl_models.errors import InputError
-from ppl_models.inference.capabilities import DRAWABLE_CELLS, PATHS_BY_STATISTICS, ROW_DENSITIES
+from ppl_models.inference.capabilities import CONTINUOUS_SITES, DRAWABLE_CELLS, PATHS_BY_STATISTICS
 from ppl_models.inference.mcmc.chain_starts import dispersed_starts
 from ppl_models.inference.mcmc.gibbs_kernel import StatisticsGibbs
 from ppl_models.inference.mcmc.rowwise_gibbs import RowwiseGibbs
@@ -22,7 +22,7 @@ from ppl_models.inference.method import Method
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
 
-METHOD = Method("draws", needs=(*ROW_DENSITIES, PATHS_BY_STATISTICS, DRAWABLE_CELLS))
+METHOD = Method("draws", needs=(CONTINUOUS_SITES, PATHS_BY_STATISTICS, DRAWABLE_CELLS))
 
 
 def gibbs(
@@ -62,6 +62,9 @@ def gibbs(
             "must be at least 1"
         )
     start_key, run_key = random.split(key)
+    if problem.structure.locals:
+        # EM's mode is no place to start from: rows' own sites are not summed out there
+        problem, starts = problem.with_locals(), 0
     points, _, reported, notes = dispersed_starts(problem, start_key, chains, starts, dispersion)
     structure = problem.structure
     kernel_type = StatisticsGibbs if problem.sums_rows_up else RowwiseGibbs

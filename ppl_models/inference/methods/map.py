@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array, random
 
 from ppl_models.errors import InputError
-from ppl_models.inference.capabilities import CONTINUOUS_SITES, NO_ROW_LATENTS
+from ppl_models.inference.capabilities import CONTINUOUS_SITES
 from ppl_models.inference.em.driver import cluster_order
 from ppl_models.inference.gradient.batches import whole_passes
 from ppl_models.inference.gradient.guides import Guide
@@ -31,7 +31,7 @@ from ppl_models.inference.problem import Problem, Result
 from ppl_models.program.axes import cluster_axes, permute_clusters
 from ppl_models.program.model import Globals
 
-METHOD = Method("point", "soft", LOG_POSTERIOR, (NO_ROW_LATENTS, CONTINUOUS_SITES))
+METHOD = Method("point", "soft", LOG_POSTERIOR, (CONTINUOUS_SITES,))
 
 
 def map(  # noqa: A001
@@ -70,6 +70,8 @@ def map(  # noqa: A001
     Raises:
         InputError: options out of range, or a checkpoint of another run.
     """
+    together = problem.structure.locals
+    problem = problem.with_locals()
     if starts is None:
         starts = default_starts(problem)
     if starts < 1:
@@ -100,7 +102,14 @@ def map(  # noqa: A001
     if initializations[0] == "em":
         attributes["log_joint_mode"] = full_log_joint(problem, values[0], batch_size)
     best = _best(problem, points, results, final, initializations)
-    return replace(best, attributes=attributes)
+    notes = list(best.notes)
+    if together:
+        notes.append(
+            f"site '{together[0]}' has a value a row, which is at the joint mode with the global "
+            "sites and not integrated out, so that scales of such values come out too small: "
+            "method='nuts' or 'gibbs' integrates them out"
+        )
+    return replace(best, attributes=attributes, notes=notes)
 
 
 def _of_start(checkpoint: str | Path | None, start: int) -> Path | None:

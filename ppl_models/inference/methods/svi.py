@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array, random
 
 from ppl_models.errors import InputError
-from ppl_models.inference.capabilities import CONTINUOUS_SITES, NO_ROW_LATENTS
+from ppl_models.inference.capabilities import CONTINUOUS_SITES
 from ppl_models.inference.gradient.accuracy import bound, log_weights, pareto_shape
 from ppl_models.inference.gradient.batches import whole_passes
 from ppl_models.inference.gradient.guides import SHAPES, Guide, draws_of
@@ -29,7 +29,7 @@ from ppl_models.inference.problem import Problem, Result
 SHORT = 10  #: of so many steps one is taken from every start before one start is gone on with
 FEWEST = 300  #: steps of such a short run
 
-METHOD = Method("draws", "soft", EVIDENCE_BOUND, (NO_ROW_LATENTS, CONTINUOUS_SITES))
+METHOD = Method("draws", "soft", EVIDENCE_BOUND, (CONTINUOUS_SITES,))
 
 
 def svi(
@@ -82,6 +82,7 @@ def svi(
     Raises:
         InputError: options out of range, or a checkpoint of another run.
     """
+    problem = problem.with_locals()
     structure = problem.structure
     if starts is None:
         starts = default_starts(problem)
