@@ -10,7 +10,7 @@ import pytest
 from jax import random
 
 from ppl_models import fit, log_density
-from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.errors import InputError
 from ppl_models.inference.gradient import training
 from ppl_models.inference.gradient.batches import make_batches
 from ppl_models.inference.gradient.guides import Guide
@@ -236,12 +236,6 @@ def test_sites_outside_the_guide_are_held(built_ins):
 def test_options_out_of_range(own, options, sentence):
     with pytest.raises(InputError, match=sentence):
         fit(own.no_assignment, LINE, seed=0, **options)
-
-
-@pytest.mark.parametrize("method", ["map", "svi"])
-def test_a_latent_for_every_row_is_refused(own, method):
-    with pytest.raises(UnsupportedError, match="site 'true' is continuous and one for every row"):
-        fit(own.latent_for_every_row, LINE, method=method, seed=0)
 
 
 def test_a_guide_is_static():
