@@ -9,10 +9,11 @@ weights of the clusters keep their closed form where all rows share them under a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jax import Array
 
@@ -25,6 +26,8 @@ from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
 STEPS = 3  #: of Newton's method in an M-step
+SAMPLE = 2_000  #: rows that Hessians are taken of where there are many
+MANY = 4  #: times as many rows are worth a sample
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,12 @@ class RowwisePlan:
     Args:
         weights: the site of the clusters' weights, whose mode has a closed form; or None.
         free: the sites that Newton's method moves.
+        sample: rows that Hessians are taken of; 0 for all.
     """
 
     weights: str | None
     free: tuple[str, ...]
+    sample: int = 0
 
 
 def rowwise_plan(problem: Problem, *, flat: bool = False) -> RowwisePlan:
@@ -57,7 +62,8 @@ def rowwise_plan(problem: Problem, *, flat: bool = False) -> RowwisePlan:
             shape = (structure.clusters,)
             if flat or isinstance(plain_prior(prior, shape), dist.Dirichlet):
                 weights = link.site
-    return RowwisePlan(weights, tuple(n for n in names if n != weights))
+    sample = SAMPLE if structure.rows > MANY * SAMPLE else 0
+    return RowwisePlan(weights, tuple(n for n in names if n != weights), sample)
 
 
 def row_weights(
@@ -127,7 +133,18 @@ def maximise(
         return -height / structure.rows
 
     start = space.ravel(space.unconstrain(values))
-    found = minimise(loss, start, steps)
+    curvature = None
+    if plan.sample:
+        chosen = np.sort(np.random.default_rng(0).permutation(structure.rows)[: plan.sample])
+        few = model.with_data({n: jnp.asarray(v)[chosen] for n, v in model.data.items()})
+        of_few = replace(structure, rows=plan.sample)
+        more = weights[:, chosen] * (structure.rows / plan.sample)
+
+        def curvature(vector: Array) -> Array:
+            trial = {**values, **space.constrain(space.unravel(vector))}
+            return -expected_log_joint(few, of_few, trial, more, flat=flat) / structure.rows
+
+    found = minimise(loss, start, steps, curvature)
     # values that do not move come back as they are, not through a round trip of the transform
     moved, same = space.constrain(space.unravel(found)), (found == start).all()
     return values | {n: jnp.where(same, values[n], moved[n]) for n in plan.free}
