@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 from numpyro import handlers
+from numpyro.distributions import CategoricalLogits
 from numpyro.primitives import Messenger
 
 from ppl_models.distributions.convert import as_family, unwrap
@@ -72,15 +73,46 @@ class Pieces:
 
 
 class _AllValues(Messenger):
-    """Give an assignment site all its values at once, on an axis to the left of its plate."""
+    """Give discrete sites all their values at once, on an axis to the left of their plate."""
 
-    def __init__(self, fn: Callable, site: str | None, values: Array | None):
+    def __init__(self, fn: Callable, values: Mapping[str, Array]):
         super().__init__(fn)
-        self.site, self.values = site, values
+        self.values = values
 
     def process_message(self, message: dict[str, Any]) -> None:
-        if message["type"] == "sample" and message["name"] == self.site:
-            message["value"] = self.values
+        if message["type"] == "sample" and message["name"] in self.values:
+            message["value"] = self.values[message["name"]]
+
+
+def combine(structure: Structure, distributions: dict[str, Any], scales: dict[str, Any]) -> None:
+    """Put one distribution over their combinations in place of those of several discrete sites.
+
+    Args:
+        structure: what was read off the program.
+        distributions: of the discrete sites at all combinations; that of the first becomes the
+            distribution of the combinations.
+        scales: of the sites that are scaled.
+
+    Raises:
+        UnsupportedError: discrete sites that are scaled unequally.
+    """
+    if not structure.combined:
+        return
+    total: Any = 0.0
+    values = structure.values_of(jnp.arange(structure.clusters)[:, None])
+    for name, value in values.items():
+        total = total + unwrap(distributions.pop(name)).log_prob(value)
+    several = [scales.pop(name, None) for name in values]
+    if any(scale is not several[0] for scale in several):
+        raise UnsupportedError(
+            f"sites {' and '.join(map(repr, values))} are scaled unequally, and they are summed "
+            "out together: put all of them into one numpyro.handlers.scale"
+        )
+    logits = jnp.broadcast_to(total, (structure.clusters, jnp.shape(total)[-1])).T
+    first = str(structure.assignment)
+    distributions[first] = CategoricalLogits(logits[0] if logits.shape[0] == 1 else logits)
+    if several[0] is not None:
+        scales[first] = several[0]
 
 
 @jax.tree_util.register_pytree_node_class
@@ -197,10 +229,10 @@ class Model:
         self, values: Mapping[str, Array], structure: Structure, assignment: Any = None
     ) -> dict[str, Any]:
         """Trace with global sites at ``values`` and the assignment at all values (or as given)."""
-        if assignment is None and structure.assignment is not None:
+        if assignment is None:
             assignment = jnp.arange(structure.clusters)[:, None]
         program = handlers.substitute(self._held(), data=dict(values))
-        program = _AllValues(program, structure.assignment, assignment)
+        program = _AllValues(program, structure.values_of(assignment))
         return handlers.trace(handlers.seed(program, random.key(0))).get_trace()
 
     def pieces(
@@ -230,17 +262,18 @@ class Model:
                 log_prior += prior_density(priors[name], site["value"]).sum()
         factors = {n: _factor(trace[n]) for n in structure.factors}
         log_prior += sum(factors.values())
-        log_weights, weights, emissions, scales = None, None, {}, {}
+        found, scales = {}, {}
         for name in structure.row_sites:
-            fn, scale = weigh(trace[name])
-            if name == structure.assignment:
-                weights = unwrap(fn)
-                log_weights = weights.log_prob(jnp.arange(structure.clusters)[:, None])
-                log_weights = log_weights.reshape(structure.clusters, -1)
-            else:
-                emissions[name] = unwrap(fn)
+            found[name], scale = weigh(trace[name])
             if scale is not None:
                 scales[name] = scale
+        combine(structure, found, scales)
+        log_weights, weights = None, None
+        if structure.assignment is not None:
+            weights = unwrap(found[structure.assignment])
+            log_weights = weights.log_prob(jnp.arange(structure.clusters)[:, None])
+            log_weights = log_weights.reshape(structure.clusters, -1)
+        emissions = {name: unwrap(found[name]) for name in structure.emissions}
         return Pieces(priors, log_prior, log_weights, weights, emissions, scales, factors)
 
     def logits(self, values: Mapping[str, Array], structure: Structure) -> Array:

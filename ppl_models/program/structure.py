@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,9 @@ from numpyro.distributions.distribution import (
 
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program.sites import Site, UnconstrainedSpace, draw_near_zero
+
+MOST_NAMED = 4  #: sites that a message names
+MOST_COMBINATIONS = 1_000  #: of the values of several discrete sites
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,22 @@ class Structure:
     factors: tuple[str, ...] = ()
     row_deterministics: tuple[tuple[str, tuple[str, ...]], ...] = ()
     local_sites: tuple[Site, ...] = ()
+    combined: tuple[tuple[str, int], ...] = ()
+
+    def values_of(self, cluster: Any) -> dict[str, Any]:
+        """The value of every discrete site of the rows in a cluster.
+
+        Of several sites a cluster is a combination of their values, the last site's the fastest.
+
+        Args:
+            cluster: whole numbers of any shape.
+        """
+        if not self.combined:
+            return {} if self.assignment is None else {self.assignment: cluster}
+        values, left = {}, cluster
+        for name, size in reversed(self.combined):
+            values[name], left = left % size, left // size
+        return values
 
     def with_locals(self) -> Structure:
         """The same program, its rows' own continuous sites among the global ones."""
@@ -42,8 +62,15 @@ class Structure:
 
     @property
     def row_sites(self) -> tuple[str, ...]:
-        """Names of the assignment, if there is one, and of the emissions."""
-        return (*(() if self.assignment is None else (self.assignment,)), *self.emissions)
+        """Names of the discrete sites of the rows and of the emissions."""
+        return (*self.discrete, *self.emissions)
+
+    @property
+    def discrete(self) -> tuple[str, ...]:
+        """Names of the discrete sites of the rows."""
+        if self.combined:
+            return tuple(name for name, _ in self.combined)
+        return () if self.assignment is None else (self.assignment,)
 
     @property
     def deterministic_names(self) -> tuple[str, ...]:
@@ -150,11 +177,7 @@ def read_structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
     # whole numbers outside all plates that cannot be listed are global: nothing sums them out
     whole = {n: s for n, s in hidden.items() if s["fn"].support.is_discrete}
     discrete = [n for n, s in whole.items() if _plates(s) or s["fn"].has_enumerate_support]
-    if len(discrete) > 1:
-        raise UnsupportedError(
-            f"sites {', '.join(map(repr, discrete))} are all discrete and hidden, and one is "
-            "summed out here: write them as one site over their combinations"
-        )
+    combined = _combined(samples, discrete) if len(discrete) > 1 else ()
     assignment = discrete[0] if discrete else None
     factors, emissions = _factors(samples, fixed)
     if not emissions:
@@ -185,12 +208,12 @@ def read_structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
                 f"site '{assignment}' takes infinitely many values: give it a finite "
                 "distribution such as Categorical"
             )
-        clusters = samples[assignment]["fn"].enumerate_support(expand=False).shape[0]
+        clusters = math.prod(n for _, n in combined) if combined else _size(samples[assignment])
     in_rows = [n for n, s in hidden.items() if plate in _plates(s).values()]
     read = {
         n: Site(n, _dims(n, s, jnp.ndim(s["value"])), jnp.shape(s["value"]), s["fn"].support)
         for n, s in hidden.items()
-        if n != assignment
+        if n not in discrete
     }
     sites = tuple(site for n, site in read.items() if n not in in_rows)
     local_sites = tuple(site for n, site in read.items() if n in in_rows)
@@ -219,4 +242,32 @@ def read_structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
         factors,
         tuple(in_plate.items()),
         local_sites,
+        combined,
     )
+
+
+def _size(site: Mapping[str, Any]) -> int:
+    return site["fn"].enumerate_support(expand=False).shape[0]
+
+
+def _combined(
+    samples: Mapping[str, Mapping[str, Any]], discrete: Sequence[str]
+) -> tuple[tuple[str, int], ...]:
+    """Several discrete sites of the same rows, which are summed out by their combinations."""
+    plates = {tuple(_plates(samples[n]).items()) for n in discrete}
+    named = ", ".join(map(repr, discrete[:MOST_NAMED])) + (
+        ", ..." if len(discrete) > MOST_NAMED else ""
+    )
+    if len(plates) > 1 or not all(samples[n]["fn"].has_enumerate_support for n in discrete):
+        raise UnsupportedError(
+            f"sites {named} are all discrete and hidden, and not all in the plate of the rows "
+            "with finitely many values each: only such sites are summed out together here"
+        )
+    combined = tuple((n, _size(samples[n])) for n in discrete)
+    count = math.prod(n for _, n in combined)
+    if count > MOST_COMBINATIONS:
+        raise UnsupportedError(
+            f"sites {named} have {count:,} combinations of values, and at most "
+            f"{MOST_COMBINATIONS:,} are summed out: hold some of them by fixed="
+        )
+    return combined

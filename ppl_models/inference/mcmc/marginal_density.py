@@ -44,7 +44,7 @@ from ppl_models.inference.statistics.e_step import (
     expected_log_joint,
     row_normalisers,
 )
-from ppl_models.program.model import Globals, Model, Pieces, evaluate
+from ppl_models.program.model import Globals, Model, Pieces, combine, evaluate
 from ppl_models.program.structure import Structure
 
 
@@ -57,6 +57,7 @@ class _Rows(Messenger):
     def __init__(self, fn: Callable, structure: Structure):
         super().__init__(fn)
         self.structure = structure
+        self.values = structure.values_of(jnp.arange(structure.clusters)[:, None])
         self.distributions: dict[str, Any] = {}
         self.scales: dict[str, Any] = {}
 
@@ -75,8 +76,8 @@ class _Rows(Messenger):
         if scale is not None:
             self.scales[name] = scale
         message["stop"] = True
-        if name == self.structure.assignment:
-            message["value"] = jnp.arange(self.structure.clusters)[:, None]
+        if name in self.values:
+            message["value"] = self.values[name]
 
 
 def marginal_program(
@@ -97,6 +98,7 @@ def marginal_program(
     def program() -> None:
         rows = _Rows(model._held(), structure)
         rows()
+        combine(structure, rows.distributions, rows.scales)
         numpyro.factor("rows", rows_factor(rows.distributions, rows.scales))
 
     return program
