@@ -25,6 +25,7 @@ from ppl_models.program.precision import scope
 from ppl_models.program.reading import given_arguments, read_data, read_program, take_vocabulary
 from ppl_models.program.signature import defaults, split
 from ppl_models.program.sizes import whole_arguments
+from ppl_models.program.structure import Structure
 
 
 def fit(
@@ -112,11 +113,23 @@ def fit(
             "wall_time_seconds": time.perf_counter() - started,
             **result.attributes,
         }
+        result.notes += _of_combinations(structure)
         tree = build_tree(problem, result, observed, random.fold_in(key, 1), attributes, predictive)
         if relabel is None or not _switches_labels(problem, result):
             return tree
         fitted = RestoredFit.of_result(tree, problem, result, observed)
         return relabelled(Allocations(tree, fitted=fitted), relabel, seed=seed)
+
+
+def _of_combinations(structure: Structure) -> list[str]:
+    """What clusters are, if several discrete sites are summed out together."""
+    if not structure.combined:
+        return []
+    names = " and ".join(f"'{name}'" for name, _ in structure.combined)
+    return [
+        f"clusters are the {structure.clusters} combinations of the values of sites {names}, the "
+        "last site's the fastest: predict(tree, site=...) is of one of them"
+    ]
 
 
 def _switches_labels(problem: Problem, result: Result) -> bool:

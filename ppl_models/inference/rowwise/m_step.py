@@ -62,7 +62,8 @@ def rowwise_plan(problem: Problem, *, flat: bool = False) -> RowwisePlan:
             shape = (structure.clusters,)
             if flat or isinstance(plain_prior(prior, shape), dist.Dirichlet):
                 weights = link.site
-    sample = SAMPLE if structure.rows > MANY * SAMPLE else 0
+    many = structure.rows > MANY * SAMPLE and not problem.row_order
+    sample = SAMPLE if many else 0
     return RowwisePlan(weights, tuple(n for n in names if n != weights), sample)
 
 

@@ -98,7 +98,12 @@ def refuse_missing(fitted: RestoredFit) -> None:
 
 
 def predict(
-    tree: xr.DataTree, data: Any = None, *, by_draw: bool = False, draws: int | None = None
+    tree: xr.DataTree,
+    data: Any = None,
+    *,
+    by_draw: bool = False,
+    draws: int | None = None,
+    site: str | None = None,
 ) -> xr.DataArray:
     """Posterior probabilities of the clusters that rows belong to (responsibilities).
 
@@ -110,11 +115,13 @@ def predict(
         data: new rows (default: the fitted ones); missing cells are marginalised.
         by_draw: one table a draw instead of their mean.
         draws: use at most this many draws a chain.
+        site: one of several discrete sites of the program, whose values are predicted; without it
+            the clusters are the combinations of all their values, the last site's the fastest.
 
     Returns:
-        ``(row, cluster)``; with chain and draw before it if ``by_draw``. Methods with hard
-        assignments give zeros and ones, and follow the best state path of every cluster where
-        states are hidden.
+        ``(row, cluster)``, of a site ``(row, site's name)``; with chain and draw before it if
+        ``by_draw``. Methods with hard assignments give zeros and ones, and follow the best state
+        path of every cluster where states are hidden.
 
     Raises:
         InputError: a program without clusters, or rows that do not fit.
@@ -130,7 +137,20 @@ def predict(
                 f"the program {fitted.program} assigns rows to no clusters, so that there is "
                 f"nothing to predict: use {_alternative(fitted)}"
             )
-        return cluster_probabilities(fitted, by_draw=by_draw)
+        found = cluster_probabilities(fitted, by_draw=by_draw)
+        return found if site is None else _of_site(found, fitted, site)
+
+
+def _of_site(table: xr.DataArray, fitted: RestoredFit, site: str) -> xr.DataArray:
+    """Probabilities of one discrete site's values, the others summed out."""
+    structure = fitted.structure
+    if site not in structure.discrete:
+        raise InputError(
+            f"site is {site!r}: the discrete sites of the rows are {', '.join(structure.discrete)}"
+        )
+    values = structure.values_of(np.arange(structure.clusters))[site]
+    labelled = table.assign_coords({site: ("cluster", values)})
+    return labelled.groupby(site).sum("cluster").transpose(..., site)
 
 
 def cluster_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.DataArray:

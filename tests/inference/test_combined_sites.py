@@ -1,0 +1,124 @@
+"""Several discrete sites of the same rows: summed out by their combinations."""
+
+from typing import Annotated, Any
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+import scipy.stats
+from numpyro import handlers
+from scipy.special import logsumexp
+
+from ppl_models import fit, generate, log_density, predict
+from ppl_models.data import Reals
+from ppl_models.errors import InputError, UnsupportedError
+
+
+def kinds_and_parts(x: Annotated[Any, Reals] = None, *, rows=None):
+    """A mixture of mixtures: a kind, and within it one of three parts."""
+    rows = rows if x is None else len(x)
+    w = numpyro.sample("w", dist.Dirichlet(jnp.ones(2)))
+    with numpyro.plate("kind", 2):
+        v = numpyro.sample("v", dist.Dirichlet(jnp.ones(3)))
+        loc = numpyro.sample("loc", dist.Normal(0.0, 8.0).expand([3]).to_event(1))
+        scale = numpyro.sample("scale", dist.HalfNormal(1.0))
+    with numpyro.plate("row", rows):
+        z = numpyro.sample("z", dist.Categorical(w), infer={"enumerate": "parallel"})
+        u = numpyro.sample("u", dist.Categorical(v[z]), infer={"enumerate": "parallel"})
+        return numpyro.sample("x", dist.Normal(loc[z, u], scale[z]), obs=x)
+
+
+def by_row(x: Annotated[Any, Reals] = None, y: Annotated[Any, Reals] = None):
+    """Two switches, one of which depends on a covariate, and a line."""
+    slope = numpyro.sample("slope", dist.Normal(0.0, 3.0).expand([2]).to_event(1))
+    shift = numpyro.sample("shift", dist.Normal(0.0, 3.0))
+    with numpyro.plate("row", len(x)):
+        a = numpyro.sample("a", dist.Bernoulli(logits=x), infer={"enumerate": "parallel"})
+        b = numpyro.sample("b", dist.Bernoulli(0.3), infer={"enumerate": "parallel"})
+        numpyro.sample("y", dist.Normal(slope[a] * x + shift * b, 0.5), obs=y)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    random = np.random.default_rng(0)
+    z, u = random.integers(0, 2, 150), random.integers(0, 3, 150)
+    loc = np.array([[-12.0, -9.0, -6.0], [3.0, 7.0, 11.0]])
+    return loc[z, u] + np.array([0.3, 0.7])[z] * random.normal(size=150)
+
+
+@pytest.fixture(scope="module")
+def tree(rows):
+    return fit(kinds_and_parts, rows, method="em", seed=0, starts=8, predictive=0)
+
+
+def parts_by_hand(tree, rows):
+    """log p(z, u, x), ``(row, kind, part)``."""
+    at = {n: v.values[0, 0] for n, v in tree["posterior"].data_vars.items()}
+    density = scipy.stats.norm.logpdf(rows[:, None, None], at["loc"], at["scale"][:, None])
+    return np.log(at["w"])[:, None] + np.log(at["v"]) + density
+
+
+def test_density_and_predictions_by_hand(tree, rows):
+    by_hand = parts_by_hand(tree, rows)
+    total = logsumexp(by_hand, axis=(1, 2))
+    np.testing.assert_allclose(log_density(tree), total, atol=1e-10)
+    shares = np.exp(by_hand - total[:, None, None])
+    np.testing.assert_allclose(predict(tree), shares.reshape(-1, 6), atol=1e-10)
+    kinds, parts = predict(tree, site="z"), predict(tree, site="u", by_draw=True)
+    assert (kinds.dims, parts.dims) == (("row", "z"), ("chain", "draw", "row", "u"))
+    np.testing.assert_allclose(kinds, shares.sum(2), atol=1e-10)
+    np.testing.assert_allclose(parts[0, 0], shares.sum(1), atol=1e-10)
+    with pytest.raises(InputError, match="the discrete sites of the rows are z, u"):
+        predict(tree, site="v")
+
+
+def test_em_finds_kinds_and_parts(tree):
+    """Every part of a kind has the kind's own scale, and the rows are its fixed point."""
+    found = np.sort(tree["posterior"]["loc"].values[0, 0].ravel())
+    np.testing.assert_allclose(found, [-12, -9, -6, 3, 7, 11], atol=0.5)
+    assert "6 combinations of the values of sites 'z' and 'u'" in tree.attrs["notes"]
+
+
+def test_generated_rows_have_the_mixture(tree):
+    drawn = generate(tree, 4000, seed=1)["x"].values.ravel()
+    at = {n: v.values[0, 0] for n, v in tree["posterior"].data_vars.items()}
+    weights = at["w"][:, None] * at["v"]
+    assert abs(drawn.mean() - (weights * at["loc"]).sum()) < 4 * drawn.std() / np.sqrt(4000)
+
+
+def test_draws_agree_with_each_other():
+    random = np.random.default_rng(1)
+    x = random.normal(size=60)
+    a, b = random.uniform(size=60) < 1 / (1 + np.exp(-x)), random.uniform(size=60) < 0.3
+    y = np.where(a, 2.0, -1.0) * x + 3.0 * b + 0.5 * random.normal(size=60)
+    options = {"seed": 0, "predictive": 0, "chains": 2, "draws": 800}
+    trees = [fit(by_row, {"x": x, "y": y}, method=m, **options) for m in ("gibbs", "nuts")]
+    gibbs, nuts = (t["posterior"].to_dataset() for t in trees)
+    for name in ("slope", "shift"):
+        sd = nuts[name].std(("chain", "draw"))
+        gap = abs(gibbs[name].mean(("chain", "draw")) - nuts[name].mean(("chain", "draw")))
+        assert float((gap / sd).max()) < 0.35
+
+
+def test_sites_that_cannot_be_combined():
+    def apart(x: Any = None):
+        with numpyro.plate("other", 3):
+            k = numpyro.sample("k", dist.Bernoulli(0.5), infer={"enumerate": "parallel"})
+        with numpyro.plate("row", len(x)):
+            z = numpyro.sample("z", dist.Bernoulli(0.5), infer={"enumerate": "parallel"})
+            numpyro.sample("x", dist.Normal(z + k.sum(), 1.0), obs=x)
+
+    def unequal(x: Any = None):
+        m = numpyro.sample("m", dist.Normal(0.0, 1.0))
+        with numpyro.plate("row", len(x)):
+            with handlers.scale(scale=2.0):
+                z = numpyro.sample("z", dist.Bernoulli(0.5), infer={"enumerate": "parallel"})
+            u = numpyro.sample("u", dist.Bernoulli(0.5), infer={"enumerate": "parallel"})
+            numpyro.sample("x", dist.Normal(m + z + u, 1.0), obs=x)
+
+    with pytest.raises(UnsupportedError, match="'k', 'z' are all discrete and hidden, and not all"):
+        fit(apart, np.arange(6.0), method="em", seed=0)
+    with pytest.raises(UnsupportedError, match="'z' are scaled unequally|'u' are scaled unequ"):
+        fit(unequal, np.arange(6.0), method="em", seed=0)
