@@ -29,6 +29,7 @@ from ppl_models.data.examples.synthetic import (
 from ppl_models.data.files.graphs import graphs_text
 from ppl_models.data.files.read import read_file
 from ppl_models.data.kinds import (
+    FEATURE_AXIS,
     KINDS,
     Bits,
     Categories,
@@ -43,6 +44,7 @@ from ppl_models.data.kinds import (
 from ppl_models.data.kinds.series import as_sequences
 
 __all__ = [
+    "FEATURE_AXIS",
     "GRAPH_FAMILIES",
     "KINDS",
     "Bits",
