@@ -18,6 +18,7 @@ import numpyro.distributions as dist
 from jax import Array, random
 
 from ppl_models.distributions.convert import as_family
+from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import plain
 from ppl_models.program.axes import CHAIN, cluster_axes, permute_clusters, state_axes
 from ppl_models.program.compiling import QUICK
@@ -114,7 +115,7 @@ def _log_densities(
     """Log-densities of some sites' rows in every component, ``(site, cluster, row)``."""
     emissions = model.pieces(values, structure).emissions
     shape = (structure.clusters, structure.rows)
-    rows = [jnp.broadcast_to(emissions[n].log_prob(model.data[n]), shape) for n in sites]
+    rows = [jnp.broadcast_to(observed_log_prob(emissions[n], model.data[n]), shape) for n in sites]
     return jnp.stack(rows)
 
 

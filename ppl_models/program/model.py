@@ -25,6 +25,7 @@ from numpyro.primitives import Messenger
 
 from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.exponential.family import ExponentialFamily
+from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import prior_density
 from ppl_models.distributions.scaled import ScaledPrior, times, weigh
 from ppl_models.errors import InputError, UnsupportedError
@@ -284,9 +285,8 @@ class Model:
             scale = pieces.scales.get(str(structure.assignment))
             total = total + times(scale, pieces.log_weights)
         for name, emission in pieces.emissions.items():
-            total = total + times(
-                pieces.scales.get(name), row_log_density(emission, self.data[name])
-            )
+            density = observed_log_prob(emission, self.data[name])
+            total = total + times(pieces.scales.get(name), density)
         return jnp.broadcast_to(total, (structure.clusters, structure.rows))
 
     def log_joint_given(
@@ -300,17 +300,10 @@ class Model:
                 continue
             fn, scale = weigh(site)
             if name in structure.emissions:
-                total += times(scale, row_log_density(fn, self.data[name])).sum()
+                total += times(scale, observed_log_prob(fn, self.data[name])).sum()
             else:
                 total += times(scale, prior_density(fn, site["value"])).sum()
         return total
-
-
-def row_log_density(emission: Any, value: Any) -> Array:
-    """Log-density of every row, missing cells left out."""
-    emission = unwrap(emission)
-    family = as_family(emission)
-    return (emission if family is None else family).log_prob(jnp.asarray(value))
 
 
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)

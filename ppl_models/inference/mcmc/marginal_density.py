@@ -23,6 +23,7 @@ from numpyro.primitives import Messenger
 from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.distributions.exponential.stacked import StackedFamily
+from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.scaled import times, weigh
 from ppl_models.inference.capabilities import (
     DROPPABLE_CELLS,
@@ -239,7 +240,6 @@ def _by_row(
         logits = distributions[structure.assignment].log_prob(values)
         logits = times(scales.get(structure.assignment), logits)
     for name in structure.emissions:
-        family = as_family(distributions[name])
-        emission = distributions[name] if family is None else family
-        logits = logits + times(scales.get(name), emission.log_prob(model.data[name]))
+        density = observed_log_prob(distributions[name], model.data[name])
+        logits = logits + times(scales.get(name), density)
     return logsumexp(logits, axis=0) if structure.assignment is not None else logits

@@ -18,6 +18,8 @@ from ppl_models import memory
 from ppl_models.data.kinds import Observed
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.convert import as_family, unwrap
+from ppl_models.distributions.described import Described
+from ppl_models.distributions.missing_cells import complete
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.distributions.sequences.infilling_combinations import Reach, combinations, reach
 from ppl_models.distributions.sequences.token_chain import TokenChain
@@ -327,7 +329,13 @@ def _fill(
         trace = model.trace_at(held, structure, assignment=chosen)
         filled = {}
         for site_key, name in zip(site_keys, structure.emissions, strict=True):
-            emission = _rowwise(trace[name]["fn"])
+            emission = trace[name]["fn"]
+            if not _is_own(emission):
+                value = jnp.asarray(model.data[name])
+                value = value if jnp.issubdtype(value.dtype, jnp.integer) else value.astype(float)
+                filled[name] = complete(emission, site_key, value)
+                continue
+            emission = _rowwise(emission)
             more = (known[name],) if name in known else ()
             gaps = _gaps(model.data[name], emission)
             filled[name] = emission.complete(site_key, gaps, *more)
@@ -371,6 +379,11 @@ def _fill_best(
     return jax.lax.map(one, values) if values else jax.tree.map(lambda v: v[None], one({}))
 
 
+def _is_own(distribution: Any) -> bool:
+    """Whether it is a family of this package, or one of NumPyro's that is read as such."""
+    return isinstance(unwrap(distribution), Described) or as_family(distribution) is not None
+
+
 def _rowwise(distribution: Any, rows: int | None = None) -> Any:
     """The emission as a family with one component a row."""
     whole = unwrap(distribution)
@@ -379,8 +392,8 @@ def _rowwise(distribution: Any, rows: int | None = None) -> Any:
     family = as_family(distribution)
     if family is None:
         raise InputError(
-            f"cells of {type(distribution).__name__} cannot be filled in: write the emission "
-            "with a family of ppl_models.distributions"
+            f"cells of {type(unwrap(distribution)).__name__} have no most probable filling here: "
+            "leave most_probable out"
         )
     if isinstance(family, TokenChain) and math.prod(family.batch_shape) == 1:
         return family  # a table of all contexts is too large to be had once a row
