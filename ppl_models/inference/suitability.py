@@ -10,6 +10,7 @@ from ppl_models.data.kinds import Observed
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.errors import InputError
+from ppl_models.inference.missing_cells import refuse_missing_cells
 from ppl_models.inference.problem import Problem
 
 
@@ -36,7 +37,8 @@ def refuse_priors(problem: Problem) -> None:
 
 
 def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> None:
-    """Refuse data outside the support of the program's emissions."""
+    """Refuse data outside the support of the program's emissions, and cells that stay missing."""
+    refuse_missing_cells(problem)
     for name, emission in problem.example.emissions.items():
         values = np.asarray(problem.model.data[name])
         seen = ~missing_cells(values)

@@ -14,6 +14,7 @@ import xarray as xr
 from ppl_models import catalogue
 from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError, UnsupportedError, whole_number
+from ppl_models.inference.missing_cells import refuse_missing_cells
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.posterior.result.schema import FACTS, HIDDEN, ROW_ORDER, FitFacts, facts_of
 from ppl_models.program.json_text import from_json
@@ -171,11 +172,14 @@ def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) ->
             f"site '{structure.locals[0]}' is latent for every row, so that new rows have no "
             "density of their own: integrate it out in the program"
         )
+    problem = Problem(model, structure, known_row_order=row_order)
+    if data is not None:
+        refuse_missing_cells(problem)
     values, shape = _values(tree, structure, draws)
     return RestoredFit(
         tree,
         facts_of(tree),
-        Problem(model, structure, known_row_order=row_order),
+        problem,
         {n: o.along(structure.plate) for n, o in observed.items()},
         values,
         shape,

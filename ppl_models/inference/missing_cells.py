@@ -1,0 +1,98 @@
+"""Refusals of missing cells that a program cannot leave out, before anything is computed on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from ppl_models.data.missing import has_missing, missing_cells
+from ppl_models.distributions.convert import unwrap
+from ppl_models.distributions.missing_cells import drops_out
+from ppl_models.errors import InputError
+from ppl_models.inference.problem import Problem
+from ppl_models.program.model import Pieces, evaluate
+from ppl_models.program.parameters import own_distribution
+
+
+def refuse_missing_cells(problem: Problem) -> None:
+    """Refuse data of whose missing cells the program has no density.
+
+    Args:
+        problem: program and data.
+
+    Raises:
+        InputError: a joint distribution of cells some of which are missing, or a program that
+            computes with missing cells; how many rows have them, and what to do.
+    """
+    data = {n: np.asarray(v) for n, v in problem.model.data.items()}
+    gaps = {n: missing_cells(v) for n, v in data.items() if has_missing(v)}
+    if not gaps:
+        return
+    for name, emission in problem.example.emissions.items():
+        if name not in gaps or drops_out(unwrap(emission)):
+            continue
+        by_row = gaps[name].reshape(len(gaps[name]), -1)
+        partly = by_row.any(1) & ~by_row.all(1)
+        if partly.any():
+            raise InputError(
+                f"site '{name}' emits from {type(own_distribution(emission)).__name__}, which has "
+                f"no density of a row of which some cells are missing, and {partly.sum()} rows are "
+                f"such (the first is row {partly.argmax()}): drop these rows"
+            )
+    _refuse_computation(problem, data, gaps)
+
+
+def _refuse_computation(
+    problem: Problem, data: dict[str, np.ndarray], gaps: dict[str, np.ndarray]
+) -> None:
+    """What stands in place of a missing cell must not enter a prior or a parameter."""
+    values = problem.structure.initial(jax.random.key(0))
+    for kind, differs in (("f", _was_nan), ("i", _has_moved)):
+        chosen = {n: gap for n, gap in gaps.items() if data[n].dtype.kind == kind}
+        if not chosen:
+            continue
+        other = {n: _otherwise(v, gaps[n]) if n in chosen else v for n, v in data.items()}
+        model = problem.model.with_data(other)
+        there = evaluate(model, values, structure=problem.structure)
+        pairs = zip(_parts(problem.example), _parts(there), strict=True)
+        for place in (p for (p, one), (_, two) in pairs if differs(one, two)):
+            count = max(gap.reshape(len(gap), -1).any(1).sum() for gap in chosen.values())
+            raise InputError(
+                f"{place} is computed from cells of '{next(iter(chosen))}' that are missing: "
+                f"leave them out of the computation (jnp.nanmean, jnp.nanstd), or drop the {count} "
+                "rows that have them"
+            )
+
+
+def _otherwise(value: np.ndarray, gap: np.ndarray) -> np.ndarray:
+    """The same data with something else in place of missing cells: a number, or another code."""
+    if value.dtype.kind == "f":
+        return np.where(gap, value[~gap].flat[0] if (~gap).any() else 0, value)
+    return np.where(gap, value - 1, value)
+
+
+def _parts(pieces: Pieces) -> Iterator[tuple[str, Any]]:
+    for name, prior in pieces.priors.items():
+        yield f"the prior of site '{name}'", prior
+    yield "the assignment's distribution", pieces.weights
+    for name, emission in pieces.emissions.items():
+        yield f"the distribution of site '{name}'", emission
+
+
+def _was_nan(here: Any, there: Any) -> bool:
+    """Whether a number is none because cells are missing."""
+    return any((np.isnan(one) & ~np.isnan(two)).any() for one, two in _numbers(here, there))
+
+
+def _has_moved(here: Any, there: Any) -> bool:
+    """Whether a number is another because a missing cell has another code."""
+    return any(not np.allclose(one, two, equal_nan=True) for one, two in _numbers(here, there))
+
+
+def _numbers(here: Any, there: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for one, two in zip(jax.tree.leaves(here), jax.tree.leaves(there), strict=True):
+        if jax.numpy.issubdtype(jax.numpy.result_type(one), jax.numpy.floating):
+            yield np.asarray(one), np.asarray(two)
