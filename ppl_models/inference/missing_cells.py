@@ -1,4 +1,4 @@
-"""Refusals of missing cells that a program cannot leave out, before anything is computed on them."""
+"""Refusals of missing cells that a program cannot leave out."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def refuse_missing_cells(problem: Problem) -> None:
         if partly.any():
             raise InputError(
                 f"site '{name}' emits from {type(own_distribution(emission)).__name__}, which has "
-                f"no density of a row of which some cells are missing, and {partly.sum()} rows are "
-                f"such (the first is row {partly.argmax()}): drop these rows"
+                f"no density of a row of which some cells are missing, as in {partly.sum()} of "
+                f"{len(partly)} rows, the first of them row {partly.argmax()}: drop these rows"
             )
     _refuse_computation(problem, data, gaps)
 
@@ -62,8 +62,8 @@ def _refuse_computation(
             count = max(gap.reshape(len(gap), -1).any(1).sum() for gap in chosen.values())
             raise InputError(
                 f"{place} is computed from cells of '{next(iter(chosen))}' that are missing: "
-                f"leave them out of the computation (jnp.nanmean, jnp.nanstd), or drop the {count} "
-                "rows that have them"
+                "leave them out of the computation (jnp.nanmean, jnp.nanstd), or drop the "
+                f"rows that have them ({count})"
             )
 
 

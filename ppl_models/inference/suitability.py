@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import jax
 import numpy as np
+from numpyro.distributions import Dirichlet
 
 from ppl_models.data.kinds import Observed
 from ppl_models.data.missing import missing_cells
@@ -12,6 +14,7 @@ from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.errors import InputError
 from ppl_models.inference.missing_cells import refuse_missing_cells
 from ppl_models.inference.problem import Problem
+from ppl_models.program.model import evaluate
 
 
 def refuse_priors(problem: Problem) -> None:
@@ -30,10 +33,22 @@ def refuse_priors(problem: Problem) -> None:
             except ValueError:
                 continue  # a range that depends on another argument
             if not inside:
+                advice = f"give values in {getattr(constraint, 'base_constraint', constraint)}"
+                if isinstance(prior, Dirichlet) and (np.asarray(value) == 0).any():
+                    advice = "for a probability that shall stay 0 give 1e-6, or hold the site fixed"
                 raise InputError(
                     f"the prior of site '{name}' has {argument}={np.asarray(value).tolist()}: "
-                    f"give values in {getattr(constraint, 'base_constraint', constraint)}"
+                    f"{advice}"
                 )
+
+
+def _moves(problem: Problem, name: str) -> bool:
+    """Whether the support of an emission depends on the global sites: Uniform(0, site)."""
+    values = problem.structure.initial(jax.random.key(1))
+    there = evaluate(problem.model, values, structure=problem.structure).emissions[name].support
+    here = problem.example.emissions[name].support
+    pairs = zip(jax.tree.leaves(here), jax.tree.leaves(there), strict=True)
+    return any(not np.array_equal(one, other) for one, other in pairs)
 
 
 def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> None:
@@ -58,7 +73,7 @@ def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> Non
             good = np.asarray(single(np.where(seen, values, 0))) | ~seen
         except (TypeError, ValueError):
             continue  # a support of whole vectors cannot be judged cell by cell
-        if good.shape != values.shape or good.all():
+        if good.shape != values.shape or good.all() or _moves(problem, name):
             continue
         place = tuple(int(i) for i in np.argwhere(~good)[0])
         wanted = getattr(emission, "data_description", f"values in {support}")

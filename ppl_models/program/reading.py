@@ -21,7 +21,12 @@ from ppl_models.errors import ConstantColumn, InputError
 from ppl_models.program.model import Model
 from ppl_models.program.precision import cast
 from ppl_models.program.signature import arguments_of, data_parameters, keeps_feature_axis
-from ppl_models.program.sizes import refuse_more_clusters, refuse_other_sizes, whole_arguments
+from ppl_models.program.sizes import (
+    numeric_lists,
+    refuse_more_clusters,
+    refuse_other_sizes,
+    whole_arguments,
+)
 
 
 def take_vocabulary(
@@ -109,6 +114,7 @@ def read_program(
     data = {n: cast(o.values, precision) for n, o in observed.items()}
     seen = {n: o.values for n, o in (observed if fitted is None else fitted).items()}
     arguments |= derive(function, seen, arguments)
+    arguments = numeric_lists(function, arguments)
     model = Model(function, data, {n: _plain(v, precision) for n, v in arguments.items()}, {})
     if fixed:
         model = replace(model, fixed=_held(model, fixed, precision))

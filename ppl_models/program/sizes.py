@@ -54,6 +54,38 @@ def _whole(name: str, value: Any, annotation: Any) -> Any:
     return _several(name, value) if kinds == {WHOLE[1]} else value
 
 
+def numeric_lists(function: Callable, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, lists of numbers as arrays where a number is expected.
+
+    A list in which all are whole numbers may be sizes, unless the signature says ``float``.
+
+    Args:
+        function: a program.
+        given: arguments by name.
+
+    >>> def program(x=None, *, levels=None, scale: float = 1.0): ...
+    >>> numeric_lists(program, {"levels": (3, 2), "scale": [1, 2]})
+    {'levels': (3, 2), 'scale': array([1., 2.])}
+    """
+    try:
+        parameters = inspect.signature(function, eval_str=True).parameters
+    except NameError:  # annotations that only a type checker can read
+        parameters = inspect.signature(function).parameters
+    found = dict(given)
+    for name, value in given.items():
+        if not isinstance(value, list | tuple) or name not in parameters:
+            continue
+        annotation = parameters[name].annotation
+        numbers = float in {annotation, *get_args(annotation)}
+        try:
+            array = np.asarray(value)
+        except ValueError:  # ragged
+            continue
+        if array.size and (array.dtype.kind == "f" or (numbers and array.dtype.kind in "iu")):
+            found[name] = array.astype(float)
+    return found
+
+
 def _several(name: str, value: Any) -> tuple[int, ...]:
     try:
         array = np.asarray(value)

@@ -43,7 +43,7 @@ class PoissonVector(FactorisedFamily):
     numpyro_classes = ((dist.Poisson, 0), (dist.Poisson, 1))
     conjugate_priors: ClassVar[Mapping[str, tuple[type, ...]]] = {"rate": (dist.Gamma,)}
     pytree_aux_fields = ("univariate",)
-    arg_constraints: ClassVar[dict[str, Any]] = {"rate": constraints.positive}
+    arg_constraints: ClassVar[dict[str, Any]] = {"rate": constraints.nonnegative}
 
     def __init__(self, rate: Any, *, univariate: bool = False, validate_args: bool | None = None):
         self.univariate = univariate

@@ -16,6 +16,7 @@ from ppl_models.inference.capabilities import ASSIGNMENT, ROW_DENSITIES, STATIST
 from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.gradient.steps import row_log_densities
 from ppl_models.inference.initial.boundary import off_boundary
+from ppl_models.inference.initial.finite import finite_starts, may_lack_density
 from ppl_models.inference.initial.starts import SEED_ROWS, starting_values
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.starts import rowwise_starts
@@ -88,6 +89,15 @@ def gradient_starts(problem: Problem, key: Array, starts: int) -> tuple[list[Glo
         key: random key.
         starts: number of starts.
     """
+    found, kinds = _starts(problem, key, starts)
+    if not may_lack_density(problem):
+        return found, kinds
+    finite = finite_starts(problem, jax.tree.map(lambda *v: jnp.stack(v), *found))
+    place = np.where(finite, np.arange(starts), np.flatnonzero(finite)[0])
+    return [found[i] for i in place], [kinds[i] for i in place]
+
+
+def _starts(problem: Problem, key: Array, starts: int) -> tuple[list[Globals], list[str]]:
     mode_key, rest_key = random.split(key)
     mode = em_mode(problem, mode_key)
     if mode is None:

@@ -10,15 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
+from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import ROW_DENSITIES, refusal
 from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.initial.boundary import off_boundary
+from ppl_models.inference.initial.finite import finite_starts, may_lack_density
 from ppl_models.inference.problem import Problem
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals
+from ppl_models.program.prior_draws import draw_prior
 from ppl_models.program.sites import UnconstrainedSpace
 
 SEARCH_ITERATIONS = 300  #: of EM from each start that looks for the mode
+PRIOR_DRAWS = 64  #: draws of the prior among which a start is looked for where EM finds none
 
 
 def dispersed_starts(
@@ -42,28 +46,56 @@ def dispersed_starts(
     reported: dict[str, Any] = {}
     notes: list[str] = []
     mode, dispersion_used = inside, 1.0
+    search = None
     if starts > 0 and problem.offers(*ROW_DENSITIES):
-        search = em_from_starts(
-            problem,
-            em_key,
-            starts=starts,
-            iterations=SEARCH_ITERATIONS,
-            tolerance=None,
-            priors="program",
-            assignments="soft",
-            label="em",
-        )
+        try:
+            search = em_from_starts(
+                problem,
+                em_key,
+                starts=starts,
+                iterations=SEARCH_ITERATIONS,
+                tolerance=None,
+                priors="program",
+                assignments="soft",
+                label="em",
+            )
+        except InputError:
+            if not may_lack_density(problem):
+                raise
+            mode, dispersion_used = _draw_with_density(problem, em_key), dispersion
+            notes = ["chains started at a draw of the prior, for no start of EM had a density"]
+    if search is not None:
         mode = {n: jnp.asarray(v[0, 0]) for n, v in search.values.items()}
         reported, notes, dispersion_used = dict(search.starts), search.notes, dispersion
-    elif starts > 0:
+    elif starts > 0 and not notes:
         why = refusal("em", problem)
         notes = [f"chains started at random, for EM cannot look for a mode: {why}"]
     initial, points = _disperse(
         mode, inside, move_key, dispersion_used, chains=chains, space=structure.space
     )
+    if may_lack_density(problem):
+        finite = finite_starts(problem, points)
+        place = np.where(finite, np.arange(chains), np.flatnonzero(finite)[0])
+        initial, points = ({n: v[place] for n, v in each.items()} for each in (initial, points))
     for site in structure.sites:
         reported[f"chain_{site.name}"] = (("chain", *site.dims), np.asarray(points[site.name]))
     return points, initial, reported, notes
+
+
+def _draw_with_density(problem: Problem, key: Array) -> Globals:
+    """One of many draws of the prior under which all rows have a density.
+
+    Raises:
+        InputError: none of them.
+    """
+    structure = problem.structure
+    try:
+        drawn = draw_prior(problem.model, random.split(key, PRIOR_DRAWS), structure.names)
+    except NotImplementedError:  # a prior that cannot be drawn from
+        near = [structure.initial(k, radius=3.0) for k in random.split(key, PRIOR_DRAWS)]
+        drawn = jax.tree.map(lambda *v: np.stack(v), *near)
+    first = int(finite_starts(problem, drawn).argmax())
+    return {n: jnp.asarray(v[first]) for n, v in drawn.items()}
 
 
 @partial(jax.jit, static_argnames=("chains", "space"), compiler_options=QUICK)

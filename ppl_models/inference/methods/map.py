@@ -129,9 +129,12 @@ def _best(
 ) -> Result:
     """The start with the highest log joint density of all rows, clusters in order of weight."""
     best = int(np.argmax(np.where(np.isfinite(final), final, -np.inf)))
-    notes = whole_passes(problem)
     if not np.isfinite(final[best]):
-        notes.append("no start ended at a finite density: lower learning_rate or clip_norm")
+        raise InputError(
+            "no start ended where the density is finite: lower learning_rate or clip_norm, or use "
+            "method='nuts'"
+        )
+    notes = whole_passes(problem)
     if not results[best].converged:
         notes.append("the best start still moved at the end: raise steps")
     validation = results[best].validation

@@ -85,7 +85,15 @@ def nuts(
         program = marginal_program(problem)
         kernel = NUTS(program, init_strategy=init_to_uniform(radius=1), **tuning)
         sampler = _sampler(kernel, problem, chains, warmup, draws)
-        sampler.run(run_key, extra_fields=tuple(FIELDS))
+        try:
+            sampler.run(run_key, extra_fields=tuple(FIELDS))
+        except RuntimeError as error:
+            if "valid initial parameters" not in str(error):
+                raise
+            raise InputError(
+                "no start has a finite density: look for a site whose support excludes some rows, "
+                "or for a parameter that leaves its range"
+            ) from error
         samples = sampler.get_samples(group_by_chain=True)
         reported: dict[str, Any] = {}
         notes: list[str] = []

@@ -22,6 +22,7 @@ from jax import Array, random
 
 from ppl_models import memory
 from ppl_models.data.kinds import Observed
+from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.posterior.build.axes import Axes, Variable
 from ppl_models.posterior.build.facts import ComputedParameters, read_facts
@@ -163,6 +164,7 @@ def _density_groups(problem: Problem, result: Result, axes: Axes, notes: list[st
     structure, groups = problem.structure, {}
     if not structure.locals:
         density = density_of_draws(problem, result, memory.KEPT_LOG_LIKELIHOOD)
+        _refuse_without_density(density.total, result)
         if density.every > 1:
             notes.append(f"log_likelihood holds every {density.every}th draw")
         # draws of whole numbers hold what these very data did, so that none can be left out
@@ -178,6 +180,17 @@ def _density_groups(problem: Problem, result: Result, axes: Axes, notes: list[st
                 {n: (("chain", "draw"), v) for n, v in prior.items()}
             )
     return groups | {"sample_stats": axes.dataset(stats)}
+
+
+def _refuse_without_density(total: np.ndarray, result: Result) -> None:
+    """Draws at which the data have no density are no draws of the posterior."""
+    lost = np.isnan(total) if result.kind == "point" else ~np.isfinite(total)
+    if lost.any():
+        raise InputError(
+            f"the data have no density at {lost.sum()} of {lost.size} draws (its logarithm is "
+            f"{total[lost][0]}): look for an emission whose support excludes some rows, or for a "
+            "parameter that leaves its range"
+        )
 
 
 def _responsibility_group(

@@ -1,0 +1,97 @@
+"""Probabilities and rates of exactly zero: what is impossible stays so while the rest is learnt."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+
+from ppl_models import fit, generate, log_density
+from ppl_models.data import Counts
+from ppl_models.errors import InputError
+from ppl_models.program.log_joint import log_joint
+from ppl_models.program.model import Model
+
+LEFT_TO_RIGHT = np.array([[1, 1, 0], [0, 1, 1], [0, 0, 1.0]])
+
+
+def gated(x: Annotated[Any, Counts] = None, *, rows=None):
+    """Counts that are zero under one value of z, and Poisson under the other."""
+    empty = numpyro.sample("empty", dist.Beta(1.0, 1.0))
+    rate = numpyro.sample("rate", dist.Gamma(2.0, 0.5))
+    with numpyro.plate("row", rows if x is None else len(x)):
+        z = numpyro.sample("z", dist.Bernoulli(1 - empty), infer={"enumerate": "parallel"})
+        return numpyro.sample("x", dist.Poisson(jnp.where(z == 1, rate, 0.0)), obs=x)
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_a_rate_of_zero_is_the_zero_inflated_poisson():
+    x = np.array([0, 0, 3, 1, 0, 5])
+    model = Model(gated, {"x": x}, {}, {})
+    structure = model.structure()
+    values = {"empty": jnp.array(0.3), "rate": jnp.array(2.5)}
+    prior = dist.Beta(1.0, 1.0).log_prob(0.3) + dist.Gamma(2.0, 0.5).log_prob(2.5)
+    expected = prior + dist.ZeroInflatedPoisson(0.3, 2.5).log_prob(x).sum()
+    np.testing.assert_allclose(log_joint(model, structure, values), expected, rtol=1e-10)
+    slopes = jax.grad(lambda v: log_joint(model, structure, v))(values)
+    direct = jax.grad(
+        lambda v: (
+            dist.Gamma(2.0, 0.5).log_prob(v["rate"])
+            + dist.ZeroInflatedPoisson(v["empty"], v["rate"]).log_prob(x).sum()
+        )
+    )(values)
+    for name, slope in slopes.items():
+        np.testing.assert_allclose(slope, direct[name], rtol=1e-8)
+
+
+def test_counts_with_a_component_of_zeros_are_fitted():
+    rng = np.random.default_rng(10)
+    x = rng.poisson(4.0, 200) * (rng.random(200) > 0.4)
+    tree = fit(gated, x, method="em", seed=0, predictive=0)
+    empty, rate = (float(tree["posterior"][n]) for n in ("empty", "rate"))
+    assert abs(empty - 0.4) < 0.1 and abs(rate - 4) < 0.5
+    expected = dist.ZeroInflatedPoisson(empty, rate).log_prob(np.array([0, 4]))
+    np.testing.assert_allclose(log_density(tree, [0, 4]), expected, rtol=1e-5)
+    assert abs((generate(tree, 2000, seed=1)["x"] == 0).mean() - (x == 0).mean()) < 0.06
+
+
+@pytest.fixture(scope="module")
+def sequences():
+    rng = np.random.default_rng(5)
+    found = []
+    for _ in range(12):
+        path = np.repeat([0, 1, 2], rng.integers(4, 9, 3))
+        found.append(np.array([0, 4, 8])[path] + 0.7 * rng.normal(size=len(path)))
+    return found
+
+
+def test_forbidden_transitions_are_given_as_a_list_or_an_array(sequences):
+    """A nested list of numbers is as good as an array."""
+    tables = []
+    for table in (LEFT_TO_RIGHT + 1e-6, (LEFT_TO_RIGHT + 1e-6).tolist()):
+        tree = fit(
+            "hidden_markov", sequences, method="em", seed=0, states=3, starts=2, predictive=0,
+            concentration=table,
+        )  # fmt: skip
+        tables.append(tree["posterior"]["transition"].values[0, 0])
+    np.testing.assert_array_equal(*tables)
+    assert (tables[0][LEFT_TO_RIGHT == 0] < 1e-6).all()
+    assert (tables[0][LEFT_TO_RIGHT == 1] > 0.05).all()
+
+
+def test_a_concentration_of_zero_names_two_ways_out(sequences):
+    """The first is in the test above."""
+    zeros = {"concentration": LEFT_TO_RIGHT.tolist()}
+    with pytest.raises(InputError, match="stay 0 give 1e-6, or hold the site fixed"):
+        fit("hidden_markov", sequences, method="em", seed=0, states=3, **zeros)
+    held = LEFT_TO_RIGHT / LEFT_TO_RIGHT.sum(1, keepdims=True)
+    tree = fit(
+        "hidden_markov", sequences, method="em", seed=0, states=3, starts=2, predictive=0,
+        fixed={"transition": held},
+    )  # fmt: skip
+    assert (np.diff(tree["posterior"]["loc"].values.ravel()) > 3).all()
