@@ -53,7 +53,7 @@ def test_counts_with_a_component_of_zeros_are_fitted():
     rng = np.random.default_rng(10)
     x = rng.poisson(4.0, 200) * (rng.random(200) > 0.4)
     tree = fit(gated, x, method="em", seed=0, predictive=0)
-    empty, rate = (float(tree["posterior"][n]) for n in ("empty", "rate"))
+    empty, rate = (tree["posterior"][n].values.item() for n in ("empty", "rate"))
     assert abs(empty - 0.4) < 0.1 and abs(rate - 4) < 0.5
     expected = dist.ZeroInflatedPoisson(empty, rate).log_prob(np.array([0, 4]))
     np.testing.assert_allclose(log_density(tree, [0, 4]), expected, rtol=1e-5)
