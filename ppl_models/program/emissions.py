@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array, random
 
 from ppl_models.distributions.convert import as_family
+from ppl_models.distributions.hmm.general_emission import GeneralEmission
 from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
 from ppl_models.program.axes import site_dims
 from ppl_models.program.compiling import QUICK, in_batches
@@ -96,7 +97,7 @@ def read_emissions(
             Emission(
                 name,
                 type(own),
-                None if emitted is None else type(emitted),
+                None if emitted is None else type(_numpyro(emitted)),
                 kinds[name].__name__,
                 "cluster" if structure.assignment else "state" if states else None,
                 {
@@ -109,6 +110,12 @@ def read_emissions(
             )
         )
     return tuple(emissions)
+
+
+def _numpyro(emitted: Any) -> Any:
+    """What a state emits from, as the program has it."""
+    general = isinstance(emitted, GeneralEmission)
+    return own_distribution(emitted.distribution) if general else emitted
 
 
 def _read_parameter(

@@ -15,6 +15,8 @@ import numpyro.distributions as dist
 from numpyro.distributions.distribution import MaskedDistribution
 
 from ppl_models.distributions.convert import as_family, unwrap
+from ppl_models.distributions.hmm.general_emission import GeneralEmission
+from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,21 @@ def named_parameters(emission: Any, clusters: int) -> dict[str, ParameterValue]:
         return {
             name: _spread(getattr(family, name), dims, clusters)
             for name, dims in family.parameter_dims.items()
+            if name != "index"
         }
     flat = family.components()
     tied = family.shared_parameters
-    return {
+    general = flat.emission if isinstance(flat, HiddenMarkov) else None
+    found = {
         name: ParameterValue(
             jnp.asarray(getattr(flat, name))[None] if name in tied else getattr(flat, name), False
         )
         for name in family.parameter_dims
     }
+    if isinstance(general, GeneralEmission):
+        own = {n: ParameterValue(v, False) for n, v in general.named_parameters()}
+        found = {n: v for n, v in found.items() if n not in general.parameter_dims} | own
+    return found
 
 
 def own_distribution(distribution: Any) -> Any:

@@ -65,6 +65,8 @@ class ExponentialFamily(Described, Distribution):
     fills_in: ClassVar[bool] = False
     #: a scale in whose limit 0 log-densities are squared distances from ``loc`` (k-means)
     distance_scale: ClassVar[str | None] = None
+    #: whether statistics are the rows themselves, which no sum over chunks may add up
+    keeps_rows: bool = False
     #: whether a single row is a good first guess of a component
     starts_from_rows: ClassVar[bool] = True
 

@@ -16,6 +16,7 @@ from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.exponential.family import ExponentialFamily, Statistics
 from ppl_models.distributions.hmm.by_row import by_row
 from ppl_models.distributions.hmm.forward_backward import PathFactors, PathPosterior
+from ppl_models.distributions.hmm.general_emission import GeneralEmission
 from ppl_models.distributions.hmm.markov_chain import MarkovChain
 from ppl_models.distributions.hmm.sequence_format import (
     SequenceFormat,
@@ -24,6 +25,7 @@ from ppl_models.distributions.hmm.sequence_format import (
 )
 from ppl_models.distributions.hmm.state_emissions import StateEmissions
 from ppl_models.distributions.hmm.trellis import Trellis, posterior
+from ppl_models.errors import InputError
 
 
 class HiddenMarkov(ExponentialFamily):
@@ -46,13 +48,15 @@ class HiddenMarkov(ExponentialFamily):
         initial: ``batch + (state,)``.
         transition: ``batch + (state, state)``; or ``(state, state + 1)``, whose last column is
             the probability of ending after the state. Of second order one axis of states more.
-        emission: a distribution whose last batch axis is the state.
+        emission: a distribution, of this package or of NumPyro, whose last batch axis is the
+            state.
         positions: number of positions of a datum.
         initial_transition: of second order, what follows the first state: ``batch + (state,
             state)``, or with as many columns as ``transition`` has.
 
     Raises:
-        InputError: ``initial_transition`` and ``transition`` that do not fit.
+        InputError: ``initial_transition`` and ``transition`` that do not fit; an emission without
+            an axis of states.
 
     >>> from ppl_models.distributions import UnivariateGaussian
     >>> states = UnivariateGaussian(jnp.array([0.0, 5.0]), jnp.ones(2))
@@ -84,7 +88,7 @@ class HiddenMarkov(ExponentialFamily):
     ):
         family = as_family(emission)
         if family is None:
-            raise TypeError(f"{type(emission).__name__} is not one of the exponential families")
+            family = _general(emission)
         self.markov_chain = MarkovChain.of(initial, transition, initial_transition)
         self.emission, self.positions = family, int(positions)
         batch = jnp.broadcast_shapes(self.markov_chain.batch_shape, family.batch_shape[:-1])
@@ -138,6 +142,11 @@ class HiddenMarkov(ExponentialFamily):
     def support(self) -> Any:
         """That of a step, at every step."""
         return constraints.independent(self.emission.support, 1)
+
+    @property
+    def keeps_rows(self) -> bool:  # type: ignore[override]
+        """Whether the steps themselves are statistics of the emission."""
+        return self.emission.keeps_rows
 
     def static_arguments(self) -> dict[str, Any]:
         """The number of positions."""
@@ -409,3 +418,11 @@ class HiddenMarkov(ExponentialFamily):
             return self.markov_chain.last_state(path[0])
         more = () if key is None else (random.split(key, len(rows)),)
         return by_row(flat, rows, lambda m, row, *key: m.paths(row, *key).T, *more).T
+
+
+def _general(emission: Any) -> GeneralEmission:
+    """Any distribution of NumPyro's as an emission."""
+    if not isinstance(emission, Distribution) or not emission.batch_shape:
+        kind = type(emission).__name__
+        raise InputError(f"{kind} has no batch axis: give the emission one component a state")
+    return GeneralEmission(emission)

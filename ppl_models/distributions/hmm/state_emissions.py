@@ -1,4 +1,4 @@
-"""What hidden states emit: an exponential family whose last batch axis is the state."""
+"""What hidden states emit: a family whose last batch axis is the state."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpyro.distributions import Distribution
 
 from ppl_models.distributions.exponential.family import ExponentialFamily, Statistics
 from ppl_models.distributions.exponential.stacked import StackedFamily
+from ppl_models.distributions.hmm.general_emission import GeneralEmission
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class StateEmissions:
             centre: the shift of the steps.
         """
         steps = self.steps(sequences)
+        if isinstance(self.family, GeneralEmission):
+            return steps  # whose density leaves missing cells out
         if not missing:
             possible = self.family.support.feasible_like(steps).astype(steps.dtype)
             steps = jnp.where(self.steps(cells), steps, possible)

@@ -105,6 +105,8 @@ def cut(
     gaps = {n: family.has_missing_cells(arrays[n]) for n, family in families.items()}
     centres = {n: families[n].centre(jnp.asarray(v)) for n, v in arrays.items()}
     pieces = []
+    if any(family.keeps_rows for family in families.values()):
+        chunk_rows, parts = len(next(iter(arrays.values()))), 1
     for rows, width in by_length(families, arrays, parts):
         mine = {n: v[rows] if width is None else v[rows, :width] for n, v in arrays.items()}
         pieces.append((rows, mine, chunk_rows or _most_rows(mine, families, gaps)))
