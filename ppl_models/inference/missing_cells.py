@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from ppl_models.data.missing import has_missing, missing_cells
 from ppl_models.distributions.convert import unwrap
+from ppl_models.distributions.hmm.general_emission import GeneralEmission
+from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
 from ppl_models.distributions.missing_cells import drops_out
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
@@ -32,15 +35,19 @@ def refuse_missing_cells(problem: Problem) -> None:
     if not gaps:
         return
     for name, emission in problem.example.emissions.items():
-        if name not in gaps or drops_out(unwrap(emission)):
+        emission, unit, remedy = unwrap(emission), "row", "drop these rows"
+        if isinstance(emission, HiddenMarkov) and isinstance(emission.emission, GeneralEmission):
+            emission, unit = emission.emission.distribution, "step"
+            remedy = "mark all cells of these steps as missing"
+        if name not in gaps or drops_out(emission):
             continue
-        by_row = gaps[name].reshape(len(gaps[name]), -1)
-        partly = by_row.any(1) & ~by_row.all(1)
+        cells = gaps[name].reshape(-1, math.prod(emission.event_shape))
+        partly = cells.any(1) & ~cells.all(1)
         if partly.any():
             raise InputError(
                 f"site '{name}' emits from {type(own_distribution(emission)).__name__}, which has "
-                f"no density of a row of which some cells are missing, as in {partly.sum()} of "
-                f"{len(partly)} rows, the first of them row {partly.argmax()}: drop these rows"
+                f"no density of a {unit} of which some cells are missing, as in {partly.sum()} of "
+                f"{len(partly)} {unit}s, the first of them {unit} {partly.argmax()}: {remedy}"
             )
     _refuse_computation(problem, data, gaps)
 

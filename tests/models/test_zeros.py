@@ -75,7 +75,7 @@ def test_forbidden_transitions_are_given_as_a_list_or_an_array(sequences):
     tables = []
     for table in (LEFT_TO_RIGHT + 1e-6, (LEFT_TO_RIGHT + 1e-6).tolist()):
         tree = fit(
-            "hidden_markov", sequences, method="em", seed=0, states=3, starts=2, predictive=0,
+            "hidden_markov", sequences, method="em", seed=0, states=3, predictive=0,
             concentration=table,
         )  # fmt: skip
         tables.append(tree["posterior"]["transition"].values[0, 0])
@@ -91,7 +91,7 @@ def test_a_concentration_of_zero_names_two_ways_out(sequences):
         fit("hidden_markov", sequences, method="em", seed=0, states=3, **zeros)
     held = LEFT_TO_RIGHT / LEFT_TO_RIGHT.sum(1, keepdims=True)
     tree = fit(
-        "hidden_markov", sequences, method="em", seed=0, states=3, starts=2, predictive=0,
+        "hidden_markov", sequences, method="em", seed=0, states=3, predictive=0,
         fixed={"transition": held},
     )  # fmt: skip
     assert (np.diff(tree["posterior"]["loc"].values.ravel()) > 3).all()
