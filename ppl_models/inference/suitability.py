@@ -35,7 +35,10 @@ def refuse_priors(problem: Problem) -> None:
             if not inside:
                 advice = f"give values in {getattr(constraint, 'base_constraint', constraint)}"
                 if isinstance(prior, Dirichlet) and (np.asarray(value) == 0).any():
-                    advice = "for a probability that shall stay 0 give 1e-6, or hold the site fixed"
+                    advice = (
+                        "hold the site fixed where a probability shall stay 0, or write a program "
+                        "that draws only the others"
+                    )
                 raise InputError(
                     f"the prior of site '{name}' has {argument}={np.asarray(value).tolist()}: "
                     f"{advice}"

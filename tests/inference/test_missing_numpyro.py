@@ -120,7 +120,7 @@ def test_what_follows_a_fit_with_gaps(sampled):
     assert np.isfinite(float(loo(sampled).elpd))
     filled = impute(sampled, seed=0, draws=40)["x"].values
     assert np.isfinite(filled).all()
-    np.testing.assert_array_equal(filled[:, ~GAPS], np.broadcast_to(X[~GAPS], (40, 57)))
+    np.testing.assert_array_equal(filled[:, ~GAPS], np.broadcast_to(X[~GAPS], (40, 56)))
     near = np.where(SIDE[3], -2.0, 2.0)
     assert abs(np.median(filled[:, 3, 0]) - near) < 0.6
     assert generate(sampled, 3, seed=0)["x"].shape == (3, 2)

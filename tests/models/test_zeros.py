@@ -12,7 +12,8 @@ import numpyro.distributions as dist
 import pytest
 
 from ppl_models import fit, generate, log_density
-from ppl_models.data import Counts
+from ppl_models.data import Counts, Series
+from ppl_models.distributions import HiddenMarkov
 from ppl_models.errors import InputError
 from ppl_models.program.log_joint import log_joint
 from ppl_models.program.model import Model
@@ -70,28 +71,42 @@ def sequences():
     return found
 
 
-def test_forbidden_transitions_are_given_as_a_list_or_an_array(sequences):
-    """A nested list of numbers is as good as an array."""
+def test_a_list_of_concentrations_is_as_good_as_an_array(sequences):
     tables = []
-    for table in (LEFT_TO_RIGHT + 1e-6, (LEFT_TO_RIGHT + 1e-6).tolist()):
+    for table in (1 + LEFT_TO_RIGHT, (1 + LEFT_TO_RIGHT).tolist()):
         tree = fit(
-            "hidden_markov", sequences, method="em", seed=0, states=3, predictive=0,
+            "hidden_markov", sequences, method="em", seed=0, states=3, starts=2, predictive=0,
             concentration=table,
         )  # fmt: skip
         tables.append(tree["posterior"]["transition"].values[0, 0])
     np.testing.assert_array_equal(*tables)
-    assert (tables[0][LEFT_TO_RIGHT == 0] < 1e-6).all()
-    assert (tables[0][LEFT_TO_RIGHT == 1] > 0.05).all()
+
+
+def left_to_right(x: Annotated[Any, Series] = None, *, sequences=None, positions=None):
+    """Each state is followed by itself or the next, and only these probabilities are drawn."""
+    if x is not None:
+        sequences, positions = jnp.shape(x)[:2]
+    stay = numpyro.sample("stay", dist.Beta(1.0, 1.0).expand((2,)).to_event(1))
+    loc = numpyro.sample("loc", dist.Normal(4.0, 5.0).expand((3,)).to_event(1))
+    table = jnp.diag(jnp.append(stay, 1.0)) + jnp.diag(1 - stay, 1)
+    emission = dist.Normal(loc[:, None], 0.7 * jnp.ones((3, 1))).to_event(1)
+    with numpyro.plate("sequence", sequences):
+        chain = HiddenMarkov(jnp.array([1.0, 0.0, 0.0]), table, emission, positions=positions)
+        return numpyro.sample("x", chain, obs=x)
 
 
 def test_a_concentration_of_zero_names_two_ways_out(sequences):
-    """The first is in the test above."""
     zeros = {"concentration": LEFT_TO_RIGHT.tolist()}
-    with pytest.raises(InputError, match="stay 0 give 1e-6, or hold the site fixed"):
+    with pytest.raises(InputError, match="hold the site fixed .* draws only the others"):
         fit("hidden_markov", sequences, method="em", seed=0, states=3, **zeros)
     held = LEFT_TO_RIGHT / LEFT_TO_RIGHT.sum(1, keepdims=True)
-    tree = fit(
-        "hidden_markov", sequences, method="em", seed=0, states=3, predictive=0,
-        fixed={"transition": held},
-    )  # fmt: skip
-    assert (np.diff(tree["posterior"]["loc"].values.ravel()) > 3).all()
+    fixed = {"transition": held, "initial": [1.0, 0.0, 0.0]}
+    trees = [
+        fit("hidden_markov", sequences, method="em", seed=0, states=3, predictive=0, fixed=fixed),
+        fit(left_to_right, sequences, method="em", seed=0, predictive=0),
+    ]
+    for tree in trees:
+        loc = tree["posterior"]["loc"].values.ravel()
+        np.testing.assert_allclose(loc, [0, 4, 8], atol=0.4)
+    lengths = np.array([[6, 6]]) - 1  # steps in a state, on average
+    np.testing.assert_allclose(trees[1]["posterior"]["stay"][0], lengths / (lengths + 1), atol=0.06)
