@@ -29,6 +29,10 @@ GAUSSIANS = (dist.MultivariateNormal, dist.LowRankMultivariateNormal)
 WRAPPERS = (dist.Independent, dist.ExpandedDistribution, MaskedDistribution)
 
 
+def _is_own(distribution: Any) -> bool:
+    return isinstance(distribution, Described)
+
+
 def drops_out(distribution: Any) -> bool:
     """Whether a datum of which some cells are missing has an exact density.
 
@@ -37,7 +41,7 @@ def drops_out(distribution: Any) -> bool:
     >>> drops_out(dist.Dirichlet(jnp.ones(3)))
     False
     """
-    if isinstance(distribution, Described) or distribution.event_dim == 0:
+    if _is_own(distribution) or distribution.event_dim == 0:
         return True
     if isinstance(distribution, WRAPPERS):
         return drops_out(distribution.base_dist)
@@ -66,7 +70,7 @@ def observed_log_prob(distribution: Any, value: Any) -> Array:
     if family is not None:
         return family.log_prob(value)
     distribution = unwrap(distribution)
-    if isinstance(distribution, Described):
+    if _is_own(distribution):
         return distribution.log_prob(value)
     if not isinstance(value, jax.core.Tracer) and not has_missing(value):
         return distribution.log_prob(_codes(distribution, jnp.asarray(value)))
@@ -76,7 +80,7 @@ def observed_log_prob(distribution: Any, value: Any) -> Array:
 
 def _log_prob(distribution: Any, value: Array, observed: Array) -> Array:
     """Log-density of observed cells; ``observed`` has the shape of ``value``."""
-    if isinstance(distribution, Described):
+    if _is_own(distribution):
         return distribution.log_prob(jnp.where(observed, value, _blank(value)))
     if distribution.event_dim == 0:
         filled = _filled(distribution, value, observed)
@@ -213,7 +217,7 @@ def complete(distribution: Any, key: Array, value: Array) -> Array:
     """
     distribution = unwrap(distribution)
     missing = missing_cells(value)
-    if isinstance(distribution, Described):
+    if _is_own(distribution):
         return distribution.complete(key, value)
     event_dim = distribution.event_dim
     if event_dim == 0 or not drops_out(distribution):

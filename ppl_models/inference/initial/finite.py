@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -26,7 +28,7 @@ def may_lack_density(problem: Problem) -> bool:
     )
 
 
-def finite_starts(problem: Problem, starts: Globals) -> np.ndarray:
+def finite_starts(problem: Problem, starts: Mapping[str, Any]) -> np.ndarray:
     """Which starts have a finite density, ``(start,)``.
 
     Args:
@@ -37,7 +39,7 @@ def finite_starts(problem: Problem, starts: Globals) -> np.ndarray:
         InputError: none has; what the density is at the first, and which row makes it so.
     """
     priors, rows = (
-        np.asarray(v) for v in _densities(problem.model, starts, structure=problem.structure)
+        np.asarray(v) for v in _densities(problem.model, dict(starts), structure=problem.structure)
     )
     finite = np.isfinite(priors) & np.isfinite(rows).all(1)
     if finite.any():
