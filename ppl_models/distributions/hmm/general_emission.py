@@ -34,7 +34,7 @@ class GeneralEmission(ExponentialFamily):
 
     >>> import numpyro.distributions as dist
     >>> states = GeneralEmission(dist.Exponential(jnp.array([1.0, 2.0])))
-    >>> states.log_prob(jnp.zeros((3, 1))).shape, dict(states.named_parameters())
+    >>> states.log_prob(jnp.ones((3, 1))).shape, dict(states.named_parameters())
     ((3, 2), {'rate': Array([1., 2.], dtype=float32)})
     """
 
