@@ -48,8 +48,8 @@ def gaussian_mixture(
         z_n ~ Categorical(π)                                           which cluster row n is from
         x_n | z_n = k ~ Normal(μ_k, σ_k² or Σ_k)
 
-    With one feature the data are a vector, ``loc`` and ``scale`` one number a cluster, and the
-    covariance is immaterial. Bishop (2006) §9.2; the priors of the scatter follow Fraley and
+    With one feature the data are a vector, ``loc`` one number a cluster and ``scale`` one number a
+    cluster or, tied, one for all. Bishop (2006) §9.2; the priors of the scatter follow Fraley and
     Raftery (2007): centred on the data's variance shared out among the clusters, V / K^(2/D).
 
     Args:
@@ -91,12 +91,15 @@ def gaussian_mixture(
     shares = mixture_weights(clusters, concentration, weights)
     if features is None or (x is None and features == 1):
         rate = scale.deviation**2 / clusters**2 if scale_rate is None else scale_rate
+        scatter = InverseGammaScale(scale_concentration, rate)
+        shared = numpyro.sample("scale", scatter) if covariance == "tied" else None
         with numpyro.plate("cluster", clusters):
             loc = numpyro.sample("loc", dist.Normal(mean, spread))
-            deviation = numpyro.sample("scale", InverseGammaScale(scale_concentration, rate))
+            own = numpyro.sample("scale", scatter) if shared is None else None
         with numpyro.plate("row", rows):
             z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
-            return numpyro.sample("x", UnivariateGaussian(loc[z], deviation[z]), obs=x)
+            emission = UnivariateGaussian(loc[z], own[z] if shared is None else shared)
+            return numpyro.sample("x", emission, obs=x)
 
     share = clusters ** (-2 / features)
     prior = Scatter(
