@@ -92,13 +92,14 @@ def gaussian_mixture(
     if features is None or (x is None and features == 1):
         rate = scale.deviation**2 / clusters**2 if scale_rate is None else scale_rate
         scatter = InverseGammaScale(scale_concentration, rate)
-        shared = numpyro.sample("scale", scatter) if covariance == "tied" else None
+        shared = covariance == "tied"
+        deviation: Any = numpyro.sample("scale", scatter) if shared else None
         with numpyro.plate("cluster", clusters):
             loc = numpyro.sample("loc", dist.Normal(mean, spread))
-            own = numpyro.sample("scale", scatter) if shared is None else None
+            deviation = deviation if shared else numpyro.sample("scale", scatter)
         with numpyro.plate("row", rows):
             z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
-            emission = UnivariateGaussian(loc[z], own[z] if shared is None else shared)
+            emission = UnivariateGaussian(loc[z], deviation if shared else deviation[z])
             return numpyro.sample("x", emission, obs=x)
 
     share = clusters ** (-2 / features)
