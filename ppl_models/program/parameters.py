@@ -55,7 +55,18 @@ def named_parameters(emission: Any, clusters: int) -> dict[str, ParameterValue]:
     if isinstance(general, GeneralEmission):
         own = {n: ParameterValue(v, False) for n, v in general.named_parameters()}
         found = {n: v for n, v in found.items() if n not in general.parameter_dims} | own
+    if isinstance(flat, HiddenMarkov):  # a scale that all states share has an axis of one
+        own = set(flat.emission.parameter_dims) - set(tied)
+        found = {n: _of_states(v, flat.states) if n in own else v for n, v in found.items()}
     return found
+
+
+def _of_states(parameter: ParameterValue, states: int) -> ParameterValue:
+    """With a value for every state."""
+    component, axis, *event = parameter.value.shape
+    if axis == states:
+        return parameter
+    return ParameterValue(jnp.broadcast_to(parameter.value, (component, states, *event)), False)
 
 
 def own_distribution(distribution: Any) -> Any:

@@ -86,3 +86,26 @@ def test_other_methods_agree_with_em(mode, steps, method):
     tree = fit(waits, steps[0], method=method, seed=0, predictive=0, **more[method])
     rates = [np.sort(t["posterior"]["rate"].values.mean((0, 1))) for t in (mode, tree)]
     np.testing.assert_allclose(rates[0], rates[1], rtol=0.25)
+
+
+def one_scale(x: Annotated[Any, Series] = None, *, sequences=None, positions=None):
+    """All states share a scale, which is a constant."""
+    if x is not None:
+        sequences, positions = jnp.shape(x)[:2]
+    with numpyro.plate("state", 2):
+        transition = numpyro.sample("transition", dist.Dirichlet(jnp.ones(2)))
+        loc = numpyro.sample("loc", dist.Normal(0.0, 5.0))
+    emission = dist.Normal(loc[:, None], 0.7).to_event(1)
+    with numpyro.plate("sequence", sequences):
+        chain = HiddenMarkov(jnp.ones(2) / 2, transition, emission, positions=positions)
+        return numpyro.sample("x", chain, obs=x)
+
+
+def test_a_scale_that_states_share_has_the_axis_of_states():
+    """The fit was lost at its end, by an axis of one state."""
+    path = np.broadcast_to(np.arange(20) // 5 % 2, (6, 20))
+    x = (4 * path + 0.7 * np.random.default_rng(0).normal(size=path.shape))[..., None]
+    tree = fit(one_scale, x, method="em", seed=0, starts=2, predictive=0)
+    np.testing.assert_allclose(np.sort(tree["posterior"]["loc"].values.ravel()), [0, 4], atol=0.4)
+    scale = tree["emission_parameters"]["x.scale"]
+    assert scale.sizes["state"] == 2 and (scale.values == 0.7).all()
