@@ -56,8 +56,8 @@ def named_parameters(emission: Any, clusters: int) -> dict[str, ParameterValue]:
         own = {n: ParameterValue(v, False) for n, v in general.named_parameters()}
         found = {n: v for n, v in found.items() if n not in general.parameter_dims} | own
     if isinstance(flat, HiddenMarkov):  # a scale that all states share has an axis of one
-        own = set(flat.emission.parameter_dims) - set(tied)
-        found = {n: _of_states(v, flat.states) if n in own else v for n, v in found.items()}
+        by_state = set(flat.emission.parameter_dims) - set(tied)
+        found = {n: _of_states(v, flat.states) if n in by_state else v for n, v in found.items()}
     return found
 
 
