@@ -33,6 +33,8 @@ SEED_ROWS = 10_000  #: rows that seeds are looked for among
 LONG = 2.0  #: of sequences, so many times the mean length: what is beyond is left out there
 SMOOTHING = 0.1  #: share of each row that is spread over all clusters at the start
 SWEEPS = 3
+WIDTHS = (0, 3, 8)  #: steps to both sides over which starts of hidden chains average, in turn
+ROUNDS = 8  #: of k-means on these means
 
 
 def seed_points(problem: Problem, key: Array) -> tuple[Array, dict[str, Array]]:
@@ -172,6 +174,9 @@ def starting_values(
         flat=flat,
         missing=problem.chunks.missing,
         usable=active,
+        widths=jnp.asarray([WIDTHS[i % len(WIDTHS)] for i in range(starts)]),
+        averaged=bool(problem.states),
+        rounds=ROUNDS if problem.states else 0,
     )
     spread = (starts + 1) // 2
     if not any(family.starts_from_rows for family in problem.families.values()):
@@ -179,6 +184,21 @@ def starting_values(
         own_key = random.fold_in(value_key, starts)
         values = _drawn_parameters(problem, links, own_key, values, spread, active)
     return values, ["k-means++"] * spread + ["random"] * (starts - spread)
+
+
+def _window_means(points: Array, sequences: int, width: Array) -> Array:
+    """Means of the points ``(position × sequence, coordinate)`` from so many steps around each.
+
+    A single step of categories is one of few points; what is near to it tells states that last
+    apart.
+    """
+    steps = points.reshape(-1, sequences, points.shape[-1])
+    sums = jnp.concatenate([jnp.zeros_like(steps[:1]), jnp.cumsum(steps, 0)])
+    place = jnp.arange(len(steps))
+    last = jnp.minimum(place + width + 1, len(steps))
+    first = jnp.maximum(place - width, 0)
+    means = (sums[last] - sums[first]) / (last - first)[:, None, None]
+    return means.reshape(points.shape)
 
 
 def _drawn_parameters(
@@ -252,7 +272,7 @@ def _seeded_chains(
 
 @partial(
     jax.jit,
-    static_argnames=("structure", "links", "free", "flat", "missing"),
+    static_argnames=("structure", "links", "free", "flat", "missing", "averaged", "rounds"),
     compiler_options=QUICK,
 )
 def _from_seeds(
@@ -263,25 +283,50 @@ def _from_seeds(
     centres: dict[str, Array],
     key: Array,
     usable: Array | None = None,
+    widths: Array | None = None,
     *,
+    averaged: bool,
+    rounds: int,
     structure: Structure,
     links: tuple[ParameterLink, ...],
     free: tuple[str, ...],
     flat: bool,
     missing: tuple[tuple[str, bool], ...],
 ) -> Globals:
-    """Assign every row to its nearest seed, softened, and maximise."""
+    """Assign every row to its nearest seed, softened, and maximise.
+
+    Where ``averaged``, steps are replaced by means of so many ``widths`` around them. The seeds are
+    improved by ``rounds`` of k-means.
+    """
     rows = points.shape[0]
     gaps = dict(missing)
     chunks = Chunks((), jnp.arange(rows), centres, missing)
 
-    def one(key: Array, chosen: Array, active: Array | None) -> Globals:
-        centres_at = points[chosen]
-        distance = (centres_at**2).sum(-1)[:, None] - matmul(2 * centres_at, points.T)
-        if active is not None:
-            distance = jnp.where(active[:, None], distance, jnp.inf)
-        # not by equality with the minimum: a compiled distance may differ from itself in a bit
-        weights, _ = hard(-distance, jnp.ones(rows, points.dtype))
+    def one(key: Array, chosen: Array, active: Array | None, width: Array | None) -> Globals:
+        near = points
+        if averaged and width is not None:
+            near = _window_means(points, len(next(iter(arrays.values()))), width)
+
+        def nearest(centres_at: Array) -> Array:
+            distance = (centres_at**2).sum(-1)[:, None] - matmul(2 * centres_at, near.T)
+            if active is not None:
+                distance = jnp.where(active[:, None], distance, jnp.inf)
+            # not by equality with the minimum: a compiled distance may differ from itself in a bit
+            return hard(-distance, jnp.ones(rows, points.dtype))[0]
+
+        def moved(_: int, centres_at: Array) -> Array:
+            weights = nearest(centres_at)
+            counts = weights.sum(-1, keepdims=True)
+            means = matmul(weights, near) / jnp.maximum(counts, 1)
+            return jnp.where(counts > 0, means, centres_at)
+
+        centres_at = near[chosen]
+        if rounds:
+            improved = lax.fori_loop(0, rounds, moved, centres_at)
+            # of single steps the seeds stay as they are: starts differ more that way
+            use = jnp.asarray(True) if not averaged or width is None else width > 0
+            centres_at = jnp.where(use, improved, centres_at)
+        weights = nearest(centres_at)
         weights = (1 - SMOOTHING) * weights + SMOOTHING / len(chosen)
         if active is not None:
             weights = jnp.where(active[:, None], weights, 0)
@@ -309,4 +354,4 @@ def _from_seeds(
         return lax.fori_loop(0, SWEEPS, improve, values)
 
     keys = random.split(key, chosen.shape[0])
-    return lax.map(lambda given: one(*given), (keys, chosen, usable))
+    return lax.map(lambda given: one(*given), (keys, chosen, usable, widths))
