@@ -75,9 +75,9 @@ lowest: .venv-lowest/.set-up
 .venv-lowest/.set-up: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --constraint constraints-lowest.txt --editable . \
-	  funsor nltk polars pytest
+	  funsor hypothesis nltk polars pytest
 	@touch $@
 
 clean:
-	rm -rf out build .cache .venv-lowest .pytest_cache .mypy_cache .ruff_cache
+	rm -rf out build .cache .hypothesis .venv-lowest .pytest_cache .mypy_cache .ruff_cache
 	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +

@@ -48,6 +48,19 @@ def weigh(site: Mapping[str, Any]) -> tuple[Any, Any]:
     return inner.expand(fn.batch_shape) if inner.batch_shape != fn.batch_shape else inner, factor
 
 
+def is_weighed(site: Mapping[str, Any]) -> bool:
+    """Whether a site may have a factor; of a trace whose numbers are not known, too.
+
+    >>> import numpyro.distributions as dist
+    >>> is_weighed({"fn": dist.Normal(0.0, 1.0).mask(False), "scale": None})
+    True
+    """
+    inner = site["fn"]
+    while isinstance(inner, ExpandedDistribution):
+        inner = inner.base_dist
+    return site.get("scale") is not None or isinstance(inner, MaskedDistribution)
+
+
 def times(factor: Any, log_density: Any) -> Any:
     """A factor times log-densities; 0 where it is 0, whatever they are there."""
     if factor is None:

@@ -27,7 +27,7 @@ from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import prior_density
-from ppl_models.distributions.scaled import ScaledPrior, times, weigh
+from ppl_models.distributions.scaled import ScaledPrior, is_weighed, times, weigh
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.structure import Structure, read_structure
@@ -92,10 +92,7 @@ def combine(structure: Structure, distributions: dict[str, Any], scales: dict[st
         structure: what was read off the program.
         distributions: of the discrete sites at all combinations; that of the first becomes the
             distribution of the combinations.
-        scales: of the sites that are scaled.
-
-    Raises:
-        UnsupportedError: discrete sites that are scaled unequally.
+        scales: of the sites that are scaled, equally as :meth:`Model.structure` found out.
     """
     if not structure.combined:
         return
@@ -103,16 +100,11 @@ def combine(structure: Structure, distributions: dict[str, Any], scales: dict[st
     values = structure.values_of(jnp.arange(structure.clusters)[:, None])
     for name, value in values.items():
         total = total + unwrap(distributions.pop(name)).log_prob(value)
-    several = [scales.pop(name, None) for name in values]
-    if any(scale is not several[0] for scale in several):
-        raise UnsupportedError(
-            f"sites {' and '.join(map(repr, values))} are scaled unequally, and they are summed "
-            "out together: put all of them into one numpyro.handlers.scale"
-        )
+    several = [scale for n in values if (scale := scales.pop(n, None)) is not None]
     logits = jnp.broadcast_to(total, (structure.clusters, jnp.shape(total)[-1])).T
     first = str(structure.assignment)
     distributions[first] = CategoricalLogits(logits[0] if logits.shape[0] == 1 else logits)
-    if several[0] is not None:
+    if several:
         scales[first] = several[0]
 
 
@@ -183,6 +175,8 @@ class Model:
                 f"{str(error).splitlines()[0] if str(error) else ''}"
             ) from error
         structure = read_structure(found, set(self.fixed))
+        if any(is_weighed(found[n]) for n, _ in structure.combined):
+            self._refuse_unequal_scales(structure)
         if self.data:
             self._refuse_other_data(structure, given)
         return structure
@@ -209,6 +203,15 @@ class Model:
                 f"site '{site}' observes something else than a parameter of this name: give the "
                 "program's data as they are observed, transformed before and not within it, and "
                 f"hold a parameter by fixed={{'{site}': ...}} where numpyro.handlers.condition did"
+            )
+
+    def _refuse_unequal_scales(self, structure: Structure) -> None:
+        """Sites that are summed out together have one factor of their log-densities."""
+        first, *others = _scales(self, structure.initial(random.key(5)), structure=structure)
+        if not all(np.allclose(first, other, rtol=1e-6, atol=0) for other in others):
+            raise UnsupportedError(
+                f"sites {' and '.join(map(repr, structure.discrete))} are scaled unequally, and "
+                "they are summed out together: put all of them into one numpyro.handlers.scale"
             )
 
     def _observes(self, site: str) -> bool:
@@ -317,6 +320,15 @@ def _observed(model: Model, site: str) -> Array:
     """What a site observes."""
     seeded = handlers.seed(model._held(), random.key(0))
     return handlers.trace(seeded).get_trace()[site]["value"]
+
+
+@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+def _scales(model: Model, values: Globals, *, structure: Structure) -> list[Array]:
+    """The factors of the discrete sites' log-densities, ``(cluster, row)`` each."""
+    trace = model.trace_at(values, structure)
+    scales = (weigh(trace[name])[1] for name in structure.discrete)
+    shape = (structure.clusters, structure.rows)
+    return [jnp.broadcast_to(1.0 if scale is None else scale, shape) for scale in scales]
 
 
 def _factor(site: Mapping[str, Any]) -> Array:

@@ -122,3 +122,28 @@ def test_sites_that_cannot_be_combined():
         fit(apart, np.arange(6.0), method="em", seed=0)
     with pytest.raises(UnsupportedError, match="'z' are scaled unequally|'u' are scaled unequ"):
         fit(unequal, np.arange(6.0), method="em", seed=0)
+
+
+def test_sites_within_one_scale_are_combined():
+    """The way out that the message names, with a scale that comes with the rows."""
+
+    def scaled(x: Any = None, weight: Any = None):
+        m = numpyro.sample("m", dist.Normal(0.0, 3.0))
+        with numpyro.plate("row", len(x)), handlers.scale(scale=weight):
+            z = numpyro.sample("z", dist.Bernoulli(0.5), infer={"enumerate": "parallel"})
+            u = numpyro.sample("u", dist.Bernoulli(0.2 + 0.5 * z), infer={"enumerate": "parallel"})
+            numpyro.sample("x", dist.Normal(m + 6.0 * z + u, 0.5), obs=x)
+
+    x = np.array([0.1, 1.2, 6.0, 7.1, 6.9, 0.3])
+    weight = np.array([0.5, 1.0, 2.0, 1.0, 0.7, 1.5])
+    data = {"x": x, "weight": weight}
+    tree = fit(scaled, data, method="em", seed=0, predictive=0, starts=2)
+    m = float(tree["posterior"]["m"].values.squeeze())
+    z, u = np.array([0, 0, 1, 1])[:, None], np.array([0, 1, 0, 1])[:, None]
+    share = 0.2 + 0.5 * z
+    prior = np.log(0.5) + np.log(np.where(u == 1, share, 1 - share))
+    by_hand = weight * (prior + scipy.stats.norm.logpdf(x, m + 6 * z + u, 0.5))
+    total = logsumexp(by_hand, axis=0)
+    np.testing.assert_allclose(predict(tree), np.exp(by_hand - total).T, atol=1e-6)
+    lp = total.sum() + scipy.stats.norm.logpdf(m, 0, 3)
+    np.testing.assert_allclose(tree["sample_stats"]["lp"].values.squeeze(), lp, rtol=1e-9)
