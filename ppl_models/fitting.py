@@ -12,13 +12,14 @@ from jax import random
 from ppl_models import catalogue
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.capabilities import require
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
 from ppl_models.inference.suitability import refuse_priors, refuse_unsuitable
 from ppl_models.posterior.build.tree import build_tree
 from ppl_models.posterior.labels.allocations import Allocations
 from ppl_models.posterior.labels.methods import METHODS
 from ppl_models.posterior.labels.relabel import relabelled
 from ppl_models.posterior.result.restore import RestoredFit
+from ppl_models.posterior.result.schema import facts_of
 from ppl_models.program.compiling import make_room
 from ppl_models.program.json_text import to_json
 from ppl_models.program.precision import scope
@@ -115,7 +116,9 @@ def fit(
         }
         result.notes += _of_combinations(structure)
         tree = build_tree(problem, result, observed, random.fold_in(key, 1), attributes, predictive)
-        if relabel is None or not _switches_labels(problem, result):
+        if relabel is None or result.kind != "draws" or not result.exchangeable:
+            return tree
+        if not facts_of(tree).components:
             return tree
         fitted = RestoredFit.of_result(tree, problem, result, observed)
         return relabelled(Allocations(tree, fitted=fitted), relabel, seed=seed)
@@ -130,9 +133,3 @@ def _of_combinations(structure: Structure) -> list[str]:
         f"clusters are the {structure.clusters} combinations of the values of sites {names}, the "
         "last site's the fastest: predict(tree, site=...) is of one of them"
     ]
-
-
-def _switches_labels(problem: Problem, result: Result) -> bool:
-    """Whether draws may differ in nothing but the order of their clusters or states."""
-    draws = result.kind == "draws" and result.exchangeable
-    return draws and not problem.structure.locals and problem.exchangeable

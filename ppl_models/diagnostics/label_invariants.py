@@ -22,7 +22,7 @@ from ppl_models.posterior.labels.allocations import (
 )
 from ppl_models.posterior.labels.apply import is_component_wise
 from ppl_models.posterior.labels.convergence import strides
-from ppl_models.posterior.result.schema import cluster_weights
+from ppl_models.posterior.result.schema import cluster_weights, facts_of
 
 #: Rows whose mixture density is followed.
 POINTS = 5
@@ -85,9 +85,10 @@ def numbers(tree: xr.DataTree, quantities: xr.Dataset) -> Iterator[tuple[str, st
     for name, variable in quantities.data_vars.items():
         for label, values in _entries(variable.rename(name)):
             yield label, "invariant", values
+    labels = facts_of(tree).labels
     for name, variable in dataset_of(tree, "posterior").data_vars.items():
         if name != ASSIGNMENT and {"chain", "draw"} <= set(variable.dims):
-            kind = "component" if is_component_wise(variable) else "parameter"
+            kind = "component" if is_component_wise(variable, labels) else "parameter"
             for label, values in _entries(variable.rename(name)):
                 yield label, kind, values
 

@@ -16,6 +16,13 @@ from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.inference.method import Capability, Kind, Lack, Method, Treatment
 from ppl_models.inference.objective import Objective
 from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, cut
+from ppl_models.program.axes import cluster_axes, state_axes
+from ppl_models.program.component_densities import (
+    ClusterDensities,
+    StateDensities,
+    TermDensities,
+    mixture_terms,
+)
 from ppl_models.program.dependencies import prior_dependencies
 from ppl_models.program.exchangeability import (
     LabelSwaps,
@@ -23,6 +30,7 @@ from ppl_models.program.exchangeability import (
     label_swaps,
     states_exchangeable,
 )
+from ppl_models.program.label_symmetry import Densities, LabelSymmetry, find_symmetry
 from ppl_models.program.model import Model, Pieces, evaluate
 from ppl_models.program.parameter_map import ParameterMap, read_parameter_map
 from ppl_models.program.row_order import rows_depend_on_places
@@ -77,14 +85,56 @@ class Problem:
             return self.same_program.parameter_map
         return read_parameter_map(self.model, self.structure)
 
-    @cached_property
+    @property
     def exchangeable(self) -> bool:
-        """Whether clusters, or states, may change places without a change of the density."""
+        """Whether all clusters, or states, may change places without a change of the density."""
+        return self.labels.full
+
+    @cached_property
+    def labels(self) -> LabelSymmetry:
+        """Which components may change places, and which axes of the sites go with them.
+
+        Of exponential families the parameters tell it, without a pass over the data.
+        """
         if self.same_program is not None:
-            return self.same_program.exchangeable
+            return self.same_program.labels
+        if self.structure.locals:
+            return LabelSymmetry(
+                reason=f"site '{self.structure.locals[0]}' is latent for every row"
+            )
+        axes: Mapping[str, tuple[int, ...]] = {}
+        if self.states and states_exchangeable(
+            self.model, self.structure, self.parameter_map, self.states
+        ):
+            known = state_axes(self.structure, self.parameter_map, self.states)
+            axes = {name: own for name, (own, _) in known.items()}
+        elif clusters_exchangeable(self.model, self.structure, self.parameter_map):
+            axes = cluster_axes(self.structure, self.parameter_map)
+        if axes:
+            count = self.states or self.structure.clusters
+            places = {n: tuple((a, 0) for a in own) for n, own in axes.items() if own}
+            return LabelSymmetry(count, (tuple(range(count)),), places, reason="")
+        densities = self.component_densities
+        if densities is None:
+            return LabelSymmetry()
+        return find_symmetry(densities, self.model, self.structure, self.parameter_map)
+
+    @cached_property
+    def component_densities(self) -> Densities | None:
+        """Densities by cluster, by hidden state or by term of a mixture; None where none are."""
+        if self.structure.assignment is not None:
+            return ClusterDensities(self.model, self.structure)
         if self.states:
-            return states_exchangeable(self.model, self.structure, self.parameter_map, self.states)
-        return clusters_exchangeable(self.model, self.structure, self.parameter_map)
+            return StateDensities(self.model, self.structure, self.states)
+        if self.terms:
+            return TermDensities(self.model, self.structure, self.terms)
+        return None
+
+    @cached_property
+    def terms(self) -> int:
+        """Number of terms of an emission that is a mixture distribution; else 0."""
+        emissions = list(self.example.emissions.values())
+        return mixture_terms(self.model, self.structure, emissions[0])
 
     @cached_property
     def label_swaps(self) -> LabelSwaps | None:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ppl_models.inference.objective import LOG_POSTERIOR, Objective
+from ppl_models.posterior.labels.apply import named_places
 from ppl_models.posterior.result.schema import (
     FACTS,
     EmissionFacts,
@@ -18,6 +19,7 @@ from ppl_models.posterior.result.schema import (
 )
 from ppl_models.posterior.result.validation import validate
 from ppl_models.program.json_text import to_json
+from ppl_models.program.label_symmetry import LabelSymmetry
 
 GAUSSIAN = "ppl_models.distributions.exponential.gaussian"
 SPHERICAL = f"{GAUSSIAN}:SphericalGaussian"
@@ -70,6 +72,7 @@ def as_fit(
                 "x", family, "Reals", tuple(map(str, data.dims)), component, parameters=known
             ),
         ),
+        labels=_labels(posterior, clusters or states),
     )
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = {
@@ -84,6 +87,13 @@ def as_fit(
     }
     validate(tree)
     return tree
+
+
+def _labels(posterior: xr.Dataset, components: int) -> LabelSymmetry:
+    """All components are exchangeable, along the axes that are called by them."""
+    axes = {str(n): named_places(v) for n, v in posterior.data_vars.items() if n != "assignment"}
+    classes = (tuple(range(components)),) if components > 1 else ()
+    return LabelSymmetry(components, classes, {n: p for n, p in axes.items() if p}, reason="")
 
 
 def _parameter(variable: xr.DataArray, clusters: int) -> ParameterFacts:

@@ -27,7 +27,7 @@ from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.rowwise.starts import rowwise_starts
 from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.inference.statistics.m_step import conjugate_sites
-from ppl_models.program.axes import cluster_axes, permute_clusters
+from ppl_models.program.label_symmetry import Place, permute_labels
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink
 from ppl_models.program.structure import Structure
@@ -124,8 +124,8 @@ def best_start(
     best = int(np.argmax(final if collapsed.all() else np.where(collapsed, -np.inf, final)))
     ends = {n: v[best] for n, v in runs.values.items()}
     order = cluster_order(problem, ends)
-    axes = cluster_axes(problem.structure, problem.parameter_map)
-    values = permute_clusters(ends, axes, order)
+    axes = problem.labels.axes
+    values = permute_labels(ends, axes, order)
     longest = int(runs.iterations.max())
     starts = {
         "objective": (("start", "iteration"), runs.objective[:, :longest]),
@@ -159,12 +159,13 @@ def _final_objective(runs: EMRuns) -> np.ndarray:
 
 
 def _path_of(
-    runs: EMRuns, start: int, axes: Mapping[str, tuple[int, ...]], order: np.ndarray
+    runs: EMRuns, start: int, axes: Mapping[str, tuple[Place, ...]], order: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Global sites and objective of one start at each iteration; empty where not recorded."""
     length = int(runs.iterations[start])
-    later = {n: tuple(i + 1 for i in each) for n, each in axes.items()}
-    path = permute_clusters({n: v[start, :length] for n, v in runs.path.items()}, later, order)
+    path = permute_labels(
+        {n: v[start, :length] for n, v in runs.path.items()}, axes, order, leading=1
+    )
     return path | {"objective": runs.objective[start, :length]} if path else {}
 
 

@@ -28,7 +28,7 @@ from ppl_models.inference.gradient.training import (
 from ppl_models.inference.method import Method
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
-from ppl_models.program.axes import cluster_axes, permute_clusters
+from ppl_models.program.label_symmetry import permute_labels
 from ppl_models.program.model import Globals
 
 METHOD = Method("point", "soft", LOG_POSTERIOR, (CONTINUOUS_SITES,))
@@ -146,9 +146,7 @@ def _best(
     point = {n: np.asarray(v) for n, v in points[best].items()}
     if problem.exchangeable:
         order = cluster_order(problem, point)
-        point = permute_clusters(
-            point, cluster_axes(problem.structure, problem.parameter_map), order
-        )
+        point = permute_labels(point, problem.labels.axes, order)
     starts = starts_report(results, final)
     starts["converged"] = (("start",), np.array([result.converged for result in results]))
     starts["kept"] = (("start",), np.arange(len(results)) == best)

@@ -35,6 +35,7 @@ class Axes:
         structure, parameter_map = problem.structure, problem.parameter_map
         self.coords = _coordinates(problem, observed)
         self.sites = site_dims(structure, parameter_map, problem.states)
+        self.labels = facts.labels
         by_site = cluster_axes(structure, parameter_map) if structure.assignment else {}
         self.clusters = {
             site.dims[axis]: "cluster"
@@ -99,7 +100,28 @@ class Axes:
         )
         missing = value.ndim - 2 - len(dims)
         dims = dims + tuple(f"{site}_dim_{i}" for i in range(missing))
+        if self.labels.classes and not self.problem.states:
+            dims = self._of_labels(site, dims, value.shape[2:])
         return ("chain", "draw", *dims), value
+
+    def _of_labels(
+        self, site: str, dims: tuple[str, ...], shape: tuple[int, ...]
+    ) -> tuple[str, ...]:
+        """Axes that go with the clusters are called by them, and no other of a derived site is."""
+        places = self.labels.axes.get(site, ())
+        named = list(dims)
+        if site not in self.sites:
+            moving = {axis for axis, _ in places}
+            named = [
+                f"{site}_axis_{i}" if d == "cluster" and i not in moving else d
+                for i, d in enumerate(dims)
+            ]
+        names = [n for n in ("cluster", "cluster_next") if n not in named]
+        for axis, start in places:
+            whole = start == 0 and shape[axis] == self.labels.components
+            if whole and names and named[axis] not in ("cluster", "cluster_next"):
+                named[axis] = names.pop(0)
+        return tuple(named)
 
     def dataset(self, variables: Mapping[str, Variable]) -> xr.Dataset:
         """Variables with the coordinates of their dimensions."""

@@ -22,6 +22,7 @@ from ppl_models.data.kinds import Observed
 from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.registry import family_name
 from ppl_models.inference.problem import Problem, Result
+from ppl_models.posterior.build.label_facts import read_labels
 from ppl_models.posterior.result.schema import (
     WEIGHTS,
     EmissionFacts,
@@ -87,6 +88,7 @@ def read_facts(
         emissions=tuple(
             _emission(problem, each, observed[each.site].dims, sites) for each in emissions
         ),
+        labels=read_labels(problem, result),
     )
     kept = {n: v for n, v in computed.values.items() if n not in sites}
     return facts, ComputedParameters(kept, computed.every)

@@ -89,8 +89,8 @@ class Allocations:
 
     @property
     def components(self) -> int:
-        """Number of clusters, or of hidden states where nothing is assigned."""
-        return self.facts.clusters or self.facts.states
+        """Number of clusters; where nothing is assigned, of hidden states or of terms."""
+        return self.facts.components
 
     @cached_property
     def unit(self) -> tuple[str, int]:

@@ -21,6 +21,7 @@ from ppl_models.posterior.labels.permutations import (
     map_assignments,
     permute,
     total_cost,
+    within_classes,
 )
 
 #: The iterative versions end when nothing changes, or after so many rounds.
@@ -88,7 +89,9 @@ def ecr(assignments: np.ndarray, clusters: int, pivot: np.ndarray) -> np.ndarray
     return best_permutations(-agreement(assignments, clusters, pivot))
 
 
-def ecr_soft(blocks: Iterable[np.ndarray], pivot: np.ndarray) -> np.ndarray:
+def ecr_soft(
+    blocks: Iterable[np.ndarray], pivot: np.ndarray, classes: np.ndarray | None = None
+) -> np.ndarray:
     """:func:`ecr` from responsibilities, given in blocks ``(draw, row, cluster)``.
 
     Example:
@@ -96,11 +99,15 @@ def ecr_soft(blocks: Iterable[np.ndarray], pivot: np.ndarray) -> np.ndarray:
         >>> ecr_soft([block], pivot=np.array([0, 0, 1]))
         array([[1, 0]])
     """
-    return best_permutations(-soft_agreement(blocks, pivot)[0])
+    return best_permutations(within_classes(-soft_agreement(blocks, pivot)[0], classes))
 
 
 def ecr_iterative(
-    assignments: np.ndarray, clusters: int, *, start: np.ndarray | None = None
+    assignments: np.ndarray,
+    clusters: int,
+    *,
+    start: np.ndarray | None = None,
+    classes: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """ECR whose pivot is the most frequent relabelled assignment of each row, until it is stable.
 
@@ -108,6 +115,7 @@ def ecr_iterative(
         assignments: integers ``(draw, row)``.
         clusters: how many components there are.
         start: permutations ``(draw, cluster)`` to start from; default: as drawn.
+        classes: see :func:`within_classes`.
 
     Returns:
         The permutations ``(draw, cluster)`` and the pivot ``(row)``.
@@ -119,7 +127,7 @@ def ecr_iterative(
     """
 
     def costs(pivot: np.ndarray) -> np.ndarray:
-        return -agreement(assignments, clusters, pivot)
+        return within_classes(-agreement(assignments, clusters, pivot), classes)
 
     def consensus(permutation: np.ndarray) -> np.ndarray:
         return most_frequent(assignments, permutation)
@@ -130,17 +138,18 @@ def ecr_iterative(
 
 
 def ecr_iterative_soft(
-    blocks: Iterable[np.ndarray], *, start: np.ndarray
+    blocks: Iterable[np.ndarray], *, start: np.ndarray, classes: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """:func:`ecr_iterative` from responsibilities; ``blocks`` is iterated over several times.
 
     Args:
         blocks: a re-iterable (a list, not a generator) of ``(draw, row, cluster)``.
         start: permutations ``(draw, cluster)`` to start from.
+        classes: see :func:`within_classes`.
     """
 
     def costs(pivot: np.ndarray) -> np.ndarray:
-        return -soft_agreement(blocks, pivot)[0]
+        return within_classes(-soft_agreement(blocks, pivot)[0], classes)
 
     def consensus(permutation: np.ndarray) -> np.ndarray:
         return mean_responsibilities(blocks, permutation).argmax(axis=-1)

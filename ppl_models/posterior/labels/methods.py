@@ -35,7 +35,13 @@ from ppl_models.posterior.labels.ecr import (
     soft_agreement,
 )
 from ppl_models.posterior.labels.ordering import by_order, gaps
-from ppl_models.posterior.labels.permutations import best_permutations, cheapest_changes, permute
+from ppl_models.posterior.labels.permutations import (
+    best_permutations,
+    cheapest_changes,
+    identity,
+    permute,
+    within_classes,
+)
 from ppl_models.posterior.labels.stephens import stephens
 
 #: Agreement with a pivot is clear from so many times sqrt(rows of the component).
@@ -74,6 +80,11 @@ class Evidence:
         """Drawn allocations ``(draw, row)`` of the rows used, or None."""
         drawn = self.allocations.drawn
         return None if drawn is None else drawn[:, self.rows]
+
+    @property
+    def classes(self) -> np.ndarray:
+        """A number for every component: those of one number may change places."""
+        return self.allocations.facts.labels.class_of()
 
     def blocks(self) -> ResponsibilityBlocks:
         """Responsibilities of the rows used."""
@@ -115,7 +126,7 @@ def _by_pivot(evidence: Evidence) -> Relabelling:
         return _judge_drawn(evidence, drawn, drawn[best])
     blocks = evidence.blocks()
     pivot = blocks.one(best).argmax(axis=-1)
-    return _judge_rows(*soft_agreement(blocks, pivot))
+    return _judge_rows(evidence, *soft_agreement(blocks, pivot))
 
 
 def _iterative(evidence: Evidence) -> Relabelling:
@@ -124,20 +135,22 @@ def _iterative(evidence: Evidence) -> Relabelling:
     drawn = evidence.drawn()
     if drawn is not None:
         clusters = evidence.allocations.components
-        start = best_permutations(-agreement(drawn, clusters, drawn[best]))
-        _, pivot = ecr_iterative(drawn, clusters, start=start)
+        cost = within_classes(-agreement(drawn, clusters, drawn[best]), evidence.classes)
+        start = best_permutations(cost)
+        _, pivot = ecr_iterative(drawn, clusters, start=start, classes=evidence.classes)
         return _judge_drawn(evidence, drawn, pivot)
     blocks = evidence.blocks()
     pivot = blocks.one(best).argmax(axis=-1)
-    _, pivot = ecr_iterative_soft(blocks, start=ecr_soft(blocks, pivot))
-    return _judge_rows(*soft_agreement(blocks, pivot))
+    start = ecr_soft(blocks, pivot, evidence.classes)
+    _, pivot = ecr_iterative_soft(blocks, start=start, classes=evidence.classes)
+    return _judge_rows(evidence, *soft_agreement(blocks, pivot))
 
 
 def _kullback_leibler(evidence: Evidence) -> Relabelling:
     """Stephens' algorithm, started from the best draw's responsibilities (or the first's)."""
     blocks = evidence.blocks()
     reference = blocks.one(evidence.best_draw() or 0).astype(np.float64)
-    result = stephens(blocks, reference=reference)
+    result = stephens(blocks, reference=reference, classes=evidence.classes)
     sizes = np.concatenate([block.sum(axis=1, dtype=np.float64) for block in blocks])
     changes = cheapest_changes(result.cost, result.permutation)
     occupied = permute(sizes, result.permutation) >= 1
@@ -148,8 +161,12 @@ def _kullback_leibler(evidence: Evidence) -> Relabelling:
 def _ordered(evidence: Evidence) -> Relabelling:
     """Ascending order of a variable with one number a component."""
     values = _ordering_values(evidence)
-    permutation = by_order(values)
-    margin = gaps(values, permutation)
+    permutation = identity(*values.shape)
+    margin = np.full(len(values), np.inf)
+    for members in map(list, evidence.allocations.facts.labels.classes):
+        order = by_order(values[:, members])
+        permutation[:, members] = np.asarray(members)[order]
+        margin = np.minimum(margin, gaps(values[:, members], order))
     return Relabelling(permutation, margin, margin < CLEAR_GAP, "posterior standard deviations")
 
 
@@ -164,13 +181,14 @@ METHODS = {
 def _judge_drawn(evidence: Evidence, drawn: np.ndarray, pivot: np.ndarray) -> Relabelling:
     """Permutations and doubts from drawn allocations."""
     table = agreement(drawn, evidence.allocations.components, pivot)
-    return _judge_rows(table, table.sum(axis=1))
+    return _judge_rows(evidence, table, table.sum(axis=1))
 
 
-def _judge_rows(table: np.ndarray, sizes: np.ndarray) -> Relabelling:
+def _judge_rows(evidence: Evidence, table: np.ndarray, sizes: np.ndarray) -> Relabelling:
     """Permutations and doubts from agreement ``(draw, cluster, cluster)`` and component sizes."""
-    permutation = best_permutations(-table)
-    changes = cheapest_changes(-table, permutation)
+    cost = within_classes(-table, evidence.classes)
+    permutation = best_permutations(cost)
+    changes = cheapest_changes(cost, permutation)
     rows = permute(sizes, permutation)
     unclear = ((rows >= 1) & (changes < CLEAR_ROWS * np.sqrt(rows))).any(axis=1)
     return Relabelling(permutation, changes.min(axis=1), unclear, "rows")

@@ -63,6 +63,21 @@ def map_assignments(assignments: np.ndarray, permutation: np.ndarray) -> np.ndar
     return mapped
 
 
+def within_classes(cost: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
+    """Costs that keep every component within its class: all others are infinite.
+
+    Args:
+        cost: ``(draw, cluster, cluster)``.
+        classes: a number for every component; None: all are of one class.
+
+    >>> within_classes(np.zeros((1, 2, 2)), np.array([0, 1])).tolist()
+    [[[0.0, inf], [inf, 0.0]]]
+    """
+    if classes is None or len(set(classes.tolist())) == 1:
+        return cost
+    return np.where(classes[:, None] == classes[None, :], cost, np.inf)
+
+
 def best_permutations(cost: np.ndarray) -> np.ndarray:
     """The cheapest permutation ``(draw, cluster)`` of every draw.
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from ppl_models.errors import InputError, whole_number
+from ppl_models.errors import InputError, UnsupportedError, whole_number
+from ppl_models.posterior.build.label_facts import deterministic_values
 from ppl_models.posterior.labels.allocations import (
     ASSIGNMENT,
     CLUSTER,
@@ -27,7 +28,7 @@ from ppl_models.posterior.labels.convergence import convergence
 from ppl_models.posterior.labels.ecr import mean_responsibilities
 from ppl_models.posterior.labels.methods import METHODS, Evidence, Relabelling
 from ppl_models.posterior.labels.permutations import compose, invert, permute
-from ppl_models.posterior.result.schema import cluster_weights, thinning_of
+from ppl_models.posterior.result.schema import cluster_weights, facts_of, thinning_of
 
 #: Responsibilities of the whole data are averaged over at most so many draws, evenly spaced.
 AVERAGED_DRAWS = 400
@@ -91,6 +92,13 @@ def relabel(
             f"There is no relabelling method {method!r}: choose one of {', '.join(METHODS)}."
         )
     allocations = Allocations(unrelabel(tree), responsibilities)
+    labels = allocations.facts.labels
+    if labels.components and not labels.classes:
+        raise UnsupportedError(
+            f"relabelling permutes components that are exchangeable, and here {labels.reason}: "
+            "read the draws as they are, by component where chains agree, else by quantities that "
+            "do not depend on labels (partition, coassignment, log_density)"
+        )
     return relabelled(allocations, method, variable=variable, rows_used=rows_used, seed=seed)
 
 
@@ -104,9 +112,11 @@ def relabelled(
 ) -> xr.DataTree:
     """:func:`relabel` of a fit's allocations with their original labels."""
     if not allocations.components:
-        result = allocations.tree.copy()
-        result.attrs["labels"] = "the fit has no components: nothing to relabel"
-        return result
+        return _as_drawn(allocations.tree, "the fit has no components: nothing to relabel")
+    if not allocations.facts.labels.classes:
+        return _as_drawn(
+            allocations.tree, f"labels are as drawn: {allocations.facts.labels.reason}"
+        )
     rule = METHODS[method]
     rows = choose_rows(allocations.unit[1] if rule.by_rows else 0, rows_used, seed)
     relabelling = rule.permutations(Evidence(allocations, rows, variable))
@@ -114,6 +124,12 @@ def relabelled(
         relabelling = _largest_first(allocations, relabelling)
     result = _permuted(allocations, relabelling)
     result["labels"].attrs |= {"method": method, "rows_used": len(rows), "seed": seed}
+    return result
+
+
+def _as_drawn(tree: xr.DataTree, why: str) -> xr.DataTree:
+    result = tree.copy()
+    result.attrs["labels"] = why
     return result
 
 
@@ -139,7 +155,13 @@ def unrelabel(tree: xr.DataTree) -> xr.DataTree:
         return tree.copy()
     labels = dataset_of(tree, "labels", inherit=False)
     permutation = labels["permutation"].transpose("chain", "draw", CLUSTER)
-    result = permute_tree(tree, permutation.copy(data=invert(permutation.values)))
+    inverse = permutation.copy(data=invert(permutation.values))
+    symmetry = facts_of(tree).labels
+    result = permute_tree(tree, inverse, symmetry)
+    originals = {name: labels[f"{name}_before"] for name in symmetry.recomputed}
+    if originals:
+        posterior = dataset_of(result, "posterior", inherit=False)
+        result["posterior"].dataset = posterior.assign(originals)
     if "responsibilities_before" in labels:
         dataset = dataset_of(result, "responsibilities", inherit=False)
         now = dataset["responsibilities"]
@@ -164,7 +186,10 @@ def _largest_first(allocations: Allocations, relabelling: Relabelling) -> Relabe
         sizes = permute(counts, permutation)
     else:
         return relabelling
-    order = np.argsort(-sizes.mean(axis=0), kind="stable")
+    mean = sizes.mean(axis=0)
+    order = np.arange(len(mean))
+    for members in map(np.array, allocations.facts.labels.classes):
+        order[members] = members[np.argsort(-mean[members], kind="stable")]
     last = np.broadcast_to(order, permutation.shape)
     return replace(relabelling, permutation=compose(permutation, last))
 
@@ -180,7 +205,10 @@ def _permuted(allocations: Allocations, relabelling: Relabelling) -> xr.DataTree
     )
     if CLUSTER in posterior.coords:
         permutation = permutation.assign_coords({CLUSTER: posterior[CLUSTER]})
-    result = permute_tree(original, permutation)
+    symmetry = allocations.facts.labels
+    result = permute_tree(original, permutation, symmetry)
+    if symmetry.recomputed:
+        _recompute(allocations, result)
     labels = xr.Dataset(
         {
             "permutation": permutation,
@@ -192,6 +220,8 @@ def _permuted(allocations: Allocations, relabelling: Relabelling) -> xr.DataTree
         "share_unclear": float(relabelling.unclear.mean()),
         "margin_unit": relabelling.margin_unit,
     }
+    for name in symmetry.recomputed:
+        labels[f"{name}_before"] = posterior[name]
     if "responsibilities" in original.children:
         before = dataset_of(original, "responsibilities")["responsibilities"]
         labels["responsibilities_before"] = before
@@ -202,14 +232,37 @@ def _permuted(allocations: Allocations, relabelling: Relabelling) -> xr.DataTree
     return result
 
 
+def _recompute(allocations: Allocations, result: xr.DataTree) -> None:
+    """Deterministic sites that are no permutation of themselves, from the permuted sites."""
+    fitted, symmetry = allocations.fitted, allocations.facts.labels
+    with fitted.scope():
+        values = fitted.at_sites_of(result)
+        found = [
+            deterministic_values(
+                fitted.model,
+                {n: v[draw] for n, v in values.items()},
+                structure=fitted.structure,
+                names=symmetry.recomputed,
+            )
+            for draw in range(fitted.samples)
+        ]
+    posterior = dataset_of(result, "posterior", inherit=False)
+    renewed = {}
+    for name in symmetry.recomputed:
+        old = posterior[name].transpose("chain", "draw", ...)
+        renewed[name] = old.copy(data=np.stack([f[name] for f in found]).reshape(old.shape))
+    result["posterior"].dataset = posterior.assign(renewed)
+
+
 def _report(original: xr.DataTree, result: xr.DataTree) -> None:
     """R-hat and ESS of the component-wise variables, before and after, below ``labels``."""
+    labels = facts_of(original).labels
     for moment, tree in (("before", original), ("after", result)):
         posterior = dataset_of(tree, "posterior", inherit=False)
         names = [
             name
             for name, variable in posterior.data_vars.items()
-            if is_component_wise(variable) and name != ASSIGNMENT
+            if is_component_wise(variable, labels) and name != ASSIGNMENT
         ]
         rhat, ess = convergence(posterior[names])
         result[f"labels/rhat_{moment}"] = xr.DataTree(rhat)

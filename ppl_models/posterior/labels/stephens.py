@@ -19,7 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppl_models.errors import InputError
-from ppl_models.posterior.labels.permutations import best_permutations, permute, total_cost
+from ppl_models.posterior.labels.permutations import (
+    best_permutations,
+    permute,
+    total_cost,
+    within_classes,
+)
 
 #: Passes over the draws, at most.
 PASSES = 100
@@ -50,7 +55,11 @@ class Stephens:
 
 
 def stephens(
-    blocks: Iterable[np.ndarray], *, reference: np.ndarray | None = None, passes: int = PASSES
+    blocks: Iterable[np.ndarray],
+    *,
+    reference: np.ndarray | None = None,
+    passes: int = PASSES,
+    classes: np.ndarray | None = None,
 ) -> Stephens:
     """Relabel draws by their responsibilities.
 
@@ -61,6 +70,7 @@ def stephens(
             slightly smoothed. A start from the draws' plain mean would be a saddle point when the
             labels are thoroughly mixed.
         passes: passes over the draws, at most.
+        classes: a number for every component; components change places within their class.
 
     Raises:
         InputError: when there are no draws.
@@ -81,7 +91,7 @@ def stephens(
     objective: list[float] = []
     permutation = cost = None
     for _ in range(max(1, passes)):
-        new_permutation, new_cost, new_mean, entropy = _one_pass(blocks, mean, entropy)
+        new_permutation, new_cost, new_mean, entropy = _one_pass(blocks, mean, entropy, classes)
         value = float((total_cost(new_cost, new_permutation) - entropy).sum())
         if objective and value >= objective[-1] - TOLERANCE * max(1.0, abs(objective[-1])):
             break
@@ -100,7 +110,10 @@ def _first(blocks: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _one_pass(
-    blocks: Iterable[np.ndarray], mean: np.ndarray, entropy: np.ndarray | None
+    blocks: Iterable[np.ndarray],
+    mean: np.ndarray,
+    entropy: np.ndarray | None,
+    classes: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Best permutations under q, their costs, the next q, and the draws' entropies (once)."""
     log_mean = np.log(np.maximum(mean, SMALLEST))
@@ -108,6 +121,7 @@ def _one_pass(
     total, done = np.zeros_like(mean), 0
     for block in blocks:
         cost = -np.matmul(log_mean.T.astype(block.dtype), block).astype(np.float64)
+        cost = within_classes(cost, classes)
         permutation = best_permutations(cost)
         total += _permuted_sum(block, permutation)
         done += len(block)

@@ -103,6 +103,10 @@ class RestoredFit:
             return self.values
         return {n: v[samples] for n, v in self.values.items()}
 
+    def at_sites_of(self, tree: xr.DataTree) -> dict[str, np.ndarray]:
+        """Global sites ``(sample, ...)`` of a tree of the same program."""
+        return _values(tree, self.structure, None)[0]
+
     def rows(self, rows: Any) -> tuple[Model, Structure]:
         """The program with some of the rows (positions or a slice), not read anew."""
         data = {n: np.asarray(v)[rows] for n, v in self.model.data.items()}

@@ -17,6 +17,7 @@ import xarray as xr
 
 from ppl_models.errors import InputError
 from ppl_models.inference.objective import Objective
+from ppl_models.program.label_symmetry import LabelSymmetry
 
 ROW_ORDER = "row_order"  #: attribute: 1 where a row's density depends on its place among the rows
 FACTS = "facts"  #: attribute of the root
@@ -88,6 +89,7 @@ class FitFacts:
             (probabilities) or "hard" (the best one counts wholly); "none" where there are none.
         objective: of optimising methods, else None.
         emissions: the observed sites, the first of them the main one.
+        labels: which clusters or states may change places, and what goes with them.
     """
 
     unit: str
@@ -98,6 +100,12 @@ class FitFacts:
     assignments: Assignments
     objective: Objective | None
     emissions: tuple[EmissionFacts, ...]
+    labels: LabelSymmetry = field(default_factory=LabelSymmetry)
+
+    @property
+    def components(self) -> int:
+        """Number of clusters; where nothing is assigned, of states or of a mixture's terms."""
+        return self.clusters or self.states or self.labels.components
 
     @property
     def emission(self) -> EmissionFacts:
@@ -121,7 +129,19 @@ def parse_facts(text: str) -> FitFacts:
     emissions = tuple(_emission(each) for each in read.pop("emissions"))
     objective = read.pop("objective")
     return FitFacts(
-        **read, objective=None if objective is None else Objective(**objective), emissions=emissions
+        **{**read, "labels": _labels(read["labels"])},
+        objective=None if objective is None else Objective(**objective),
+        emissions=emissions,
+    )
+
+
+def _labels(read: dict[str, Any]) -> LabelSymmetry:
+    return LabelSymmetry(
+        read["components"],
+        tuple(tuple(members) for members in read["classes"]),
+        {site: tuple((axis, start) for axis, start in each) for site, each in read["axes"].items()},
+        tuple(read["recomputed"]),
+        read["reason"],
     )
 
 

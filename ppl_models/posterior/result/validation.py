@@ -13,6 +13,7 @@ import xarray as xr
 from ppl_models.errors import InputError
 from ppl_models.inference.objective import Direction
 from ppl_models.posterior.result.schema import (
+    HIDDEN,
     PARAMETERS,
     SAMPLE,
     Assignments,
@@ -56,6 +57,7 @@ def validate(tree: xr.DataTree) -> FitFacts:
     _require(tree.attrs["data_site"] == facts.emission.site, "data_site is not the main emission")
     _require(tree.attrs["plate"] == facts.unit, "plate is not the unit")
     _validate_weights(tree, facts)
+    _validate_labels(tree, facts)
     for emission in facts.emissions:
         _validate_emission(tree, facts, emission)
     _validate_groups(tree, facts)
@@ -67,6 +69,25 @@ def _validate_weights(tree: xr.DataTree, facts: FitFacts) -> None:
         return
     _require(facts.weights in tree["posterior"], f"there is no site {facts.weights!r} of weights")
     _require_dims(tree["posterior"].to_dataset()[facts.weights], (*SAMPLE, "cluster"))
+
+
+def _validate_labels(tree: xr.DataTree, facts: FitFacts) -> None:
+    labels = facts.labels
+    members = [component for each in labels.classes for component in each]
+    _require(len(set(members)) == len(members), "a component is of two classes of labels")
+    _require(
+        all(0 <= component < labels.components for component in members),
+        "labels may change places that no component has",
+    )
+    groups = [tree[n].to_dataset() for n in ("posterior", HIDDEN) if n in tree.children]
+    for name, places in labels.axes.items():
+        variable = next((g[name] for g in groups if name in g), None)
+        _require(variable is not None, f"there is no site {name!r}, whose labels change places")
+        assert variable is not None
+        _require(
+            all(0 <= axis < variable.ndim - 2 for axis, _ in places),
+            f"{name!r} has the axes {variable.dims}, which do not have its axes of labels",
+        )
 
 
 def _validate_emission(tree: xr.DataTree, facts: FitFacts, emission: EmissionFacts) -> None:
