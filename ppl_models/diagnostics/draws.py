@@ -24,7 +24,7 @@ from ppl_models.posterior.labels.allocations import (
     dataset_of,
 )
 from ppl_models.posterior.labels.methods import METHODS
-from ppl_models.posterior.result.schema import cluster_weights
+from ppl_models.posterior.result.schema import cluster_weights, facts_of
 
 #: Rank-normalised split R-hat above this is a warning: Vehtari, Gelman, Simpson, Carpenter and
 #: Buerkner (2021), Rank-normalization, folding, and localization, Bayesian Analysis 16, section 4.
@@ -230,7 +230,18 @@ def _labels(tree: xr.DataTree, table: pd.DataFrame, draws: int) -> list[Finding]
     worst, value = r_hat.idxmax(), float(r_hat.max())
     enough = draws >= ENOUGH_DRAWS
     relabelled = "labels" in tree.children
+    labels = facts_of(tree).labels
     if value > (R_HAT_PROBLEM if enough else R_HAT_PROBLEM_FEW_DRAWS):
+        if not labels.classes:
+            return [
+                Finding(
+                    "warning",
+                    f"Components differ between chains: R-hat of {worst} is {value:.2f} although "
+                    "the chains agree on all that does not depend on labels.",
+                    "Draw more, or report label-free quantities (partition, co-assignment, "
+                    f"density): no relabelling serves where {labels.reason}.",
+                )
+            ]
         if not relabelled:
             return [
                 Finding(

@@ -17,6 +17,7 @@ from ppl_models.distributions.hmm.state_paths import state_probabilities
 from ppl_models.inference.problem import Problem
 from ppl_models.posterior.density.rows import logits_in_blocks
 from ppl_models.posterior.result.restore import RestoredFit
+from ppl_models.program.component_densities import term_log_joint
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
@@ -28,6 +29,7 @@ def responsibilities(
 
     Where nothing is assigned but states are hidden, the probabilities of the states at every step
     of every sequence, ``(sample, sequence × position, state)``; zeros after a sequence's end.
+    Of a mixture that is a distribution, without a discrete site, the probabilities of its terms.
 
     Args:
         fitted: a fit with the rows.
@@ -37,6 +39,8 @@ def responsibilities(
     values = fitted.at(samples)
     if fitted.problem.states:
         return _state_probabilities(fitted, values, rows)
+    if fitted.problem.terms:
+        return _term_probabilities(fitted, values, rows)
     if rows is not None and fitted.problem.row_order:
         return responsibilities(fitted, None, samples)[:, rows]
     problem = fitted.problem if rows is None else Problem(*fitted.rows(rows))
@@ -59,6 +63,33 @@ def responsibilities_of(logits: Array, *, hard: bool) -> np.ndarray:
 @jax.jit
 def _soft(logits: Any) -> Any:
     return jnp.exp(logits - logsumexp(logits, axis=1, keepdims=True))
+
+
+def _term_probabilities(
+    fitted: RestoredFit, values: dict[str, np.ndarray], rows: np.ndarray | None
+) -> np.ndarray:
+    """Probabilities of the terms of a mixture distribution, ``(sample, row, term)``."""
+    chosen = slice(None) if rows is None else rows
+    count = len(next(iter(values.values())))
+    numbers = fitted.structure.rows * fitted.problem.terms
+    at_once = max(1, memory.BLOCK_NUMBERS // numbers)
+    blocks = []
+    for first in range(0, count, at_once):
+        block = {n: jnp.asarray(v[first : first + at_once]) for n, v in values.items()}
+        found = np.asarray(_of_terms(fitted.model, block, structure=fitted.structure))
+        blocks.append(found.swapaxes(1, 2)[:, chosen].astype(np.float32))
+    return np.concatenate(blocks)
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _of_terms(model: Model, values: Globals, *, structure: Structure) -> Array:
+    """``(draw, term, row)``."""
+
+    def one(held: Globals) -> Array:
+        logits = term_log_joint(model, held, structure)
+        return jnp.exp(logits - logsumexp(logits, axis=0))
+
+    return jax.lax.map(one, values)
 
 
 def _state_probabilities(

@@ -1,0 +1,199 @@
+"""Labels are found by exchanging components in the density; relabelled draws keep their density."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+from jax import random
+from label_programs import CASES, LINE, Case, logits, ordered, student
+
+from ppl_models import diagnose, fit, relabel, unrelabel
+from ppl_models.errors import UnsupportedError
+from ppl_models.inference.methods.nuts import METHOD
+from ppl_models.inference.problem import Problem, Result
+from ppl_models.posterior.build.tree import build_tree
+from ppl_models.posterior.labels.allocations import Allocations
+from ppl_models.posterior.labels.relabel import relabelled
+from ppl_models.posterior.result.restore import RestoredFit, restored
+from ppl_models.posterior.result.schema import facts_of
+from ppl_models.posterior.result.validation import validate
+from ppl_models.program.json_text import to_json
+from ppl_models.program.label_symmetry import permute_labels
+from ppl_models.program.log_joint import log_joint
+from ppl_models.program.precision import scope
+from ppl_models.program.reading import read_data, read_program
+
+CHAINS, DRAWS = 2, 4
+EXCHANGEABLE = [case for case in CASES if case.classes]
+
+
+def _name(case: Case) -> str:
+    return case.program.__name__
+
+
+class Setting:
+    """A program's problem, and draws that differ by their labels and by a little noise."""
+
+    def __init__(self, case: Case):
+        self.case = case
+        data = case.data if len(case.data) > 1 else next(iter(case.data.values()))
+        observed = read_data(case.program, data, {})
+        model, structure = read_program(case.program, observed, dict(case.size), {}, "float64")
+        self.observed = {n: o.along(structure.plate) for n, o in observed.items()}
+        self.problem = Problem(model, structure)
+
+    def straight(self) -> dict[str, np.ndarray]:
+        """Draws in one order of labels, ``(chain, draw, ...)``."""
+        space = self.problem.structure.space
+        free = space.unconstrain(self.problem.structure.initial(random.key(8), 2.0))
+        generator = np.random.default_rng(0)
+        draws = [
+            space.constrain({n: v + 1e-3 * generator.normal(size=v.shape) for n, v in free.items()})
+            for _ in range(CHAINS * DRAWS)
+        ]
+        return {
+            n: np.stack([d[n] for d in draws]).reshape(CHAINS, DRAWS, *np.shape(draws[0][n]))
+            for n in draws[0]
+        }
+
+    def switched(self) -> xr.DataTree:
+        """The same draws, each with labels of its own, as ``fit`` would write them."""
+        values = self.straight()
+        generator = np.random.default_rng(1)
+        for place in np.ndindex(CHAINS, DRAWS):
+            order = np.arange(self.case.components)
+            for members in self.case.classes:
+                order[list(members)] = generator.permutation(members)
+            moved = permute_labels({n: v[place] for n, v in values.items()}, self.case.axes, order)
+            for name, value in moved.items():
+                values[name][place] = value
+        result = Result(values, METHOD, {})
+        attributes = {
+            "program": _name(self.case),
+            "method": "nuts",
+            "precision": "float64",
+            "kind": "draws",
+            "configuration": to_json({}),
+        }
+        self.result = result
+        return build_tree(self.problem, result, self.observed, random.key(0), attributes, 0)
+
+    def fitted(self, tree: xr.DataTree) -> RestoredFit:
+        """The fit restored."""
+        return RestoredFit.of_result(tree, self.problem, self.result, self.observed)
+
+    def joint(self, tree: xr.DataTree) -> np.ndarray:
+        """Log joint density of every draw, evaluated anew from the posterior group."""
+        return _joint(self.fitted(tree), tree)
+
+
+def _joint(fitted: RestoredFit, tree: xr.DataTree) -> np.ndarray:
+    values = fitted.at_sites_of(tree)
+    return np.array(
+        [
+            log_joint(fitted.model, fitted.structure, {n: v[i] for n, v in values.items()})
+            for i in range(len(next(iter(values.values()))))
+        ]
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=_name)
+def test_components_that_may_change_places_are_found_with_their_axes(case):
+    with scope("float64"):
+        problem = Setting(case).problem
+        found = problem.labels
+        assert found.components == case.components
+        assert found.classes == case.classes, found
+        assert dict(found.axes) == dict(case.axes)
+        assert bool(found.reason) == (not case.classes)
+        values = problem.structure.initial(random.key(8))
+        here = log_joint(problem.model, problem.structure, values)
+        for order in permutations(range(case.components)):
+            if (found.class_of()[list(order)] == found.class_of()).all():
+                moved = permute_labels(values, found.axes, np.array(order))
+                there = log_joint(problem.model, problem.structure, moved)
+                np.testing.assert_allclose(there, here, rtol=1e-10)
+
+
+@pytest.mark.parametrize("case", EXCHANGEABLE, ids=_name)
+def test_relabelled_draws_have_the_density_that_they_had(case):
+    with scope("float64"):
+        setting = Setting(case)
+        tree = setting.switched()
+        validate(tree)
+        before = setting.joint(tree)
+        classes = facts_of(tree).labels.class_of()
+        for method in ("ecr", "ecr-iterative", "stephens"):
+            found = relabelled(Allocations(tree, fitted=setting.fitted(tree)), method)
+            np.testing.assert_allclose(setting.joint(found), before, rtol=1e-10)
+            permutation = found["labels"]["permutation"].values
+            assert (np.sort(permutation) == np.arange(case.components)).all()
+            assert (classes[permutation] == classes).all()
+            assert unrelabel(found).identical(tree)
+        for site in case.axes:  # all draws are in one order, be it which it may
+            assert np.ptp(found["posterior"][site].values, axis=(0, 1)).max() < 0.1, site
+        moved = [np.ptp(tree["posterior"][site].values, axis=(0, 1)).max() for site in case.axes]
+        assert max(moved) > 0.3
+
+
+def test_deterministic_sites_go_with_their_clusters_or_are_computed_anew():
+    with scope("float64"):
+        setting = Setting(CASES[0])
+        tree = setting.switched()
+        labels = facts_of(tree).labels
+        assert labels.axes["probs"] == ((0, 0),) and labels.recomputed == ("largest",)
+        assert "spread" not in labels.axes
+        for site in ("eta", "loc", "probs"):
+            assert tree["posterior"][site].dims == ("chain", "draw", "cluster")
+        posterior = relabelled(Allocations(tree, fitted=setting.fitted(tree)), "ecr")["posterior"]
+    expected = np.exp(posterior["eta"].values)
+    expected /= expected.sum(-1, keepdims=True)
+    np.testing.assert_allclose(posterior["probs"], expected, rtol=1e-6)
+    np.testing.assert_array_equal(posterior["largest"], posterior["eta"].values.argmax(-1))
+    np.testing.assert_array_equal(posterior["spread"], tree["posterior"]["spread"])
+    assert len(np.unique(tree["posterior"]["largest"])) > 1
+
+
+def test_weights_that_differ_are_seen_however_far_the_rows():
+    """Held weights tell clusters apart, where rows of log-density -1e12 would drown them."""
+    case = CASES[1]
+    with scope("float64"):
+        setting = Setting(Case(student, {"x": 1e6 * LINE}, size={"clusters": 3}))
+        fixed = {"weights": jnp.array([0.3, 0.3, 0.4])}
+        model = setting.problem.model
+        held = type(model)(model.function, model.data, model.arguments, fixed)
+        labels = Problem(held, held.structure()).labels
+    assert labels.classes == ((0, 1),) and dict(labels.axes) == {"loc": case.axes["loc"]}
+
+
+OPTIONS = {"seed": 1, "predictive": 0, "chains": 2, "warmup": 60, "draws": 10}
+APART = np.concatenate([LINE[:12] - 20, LINE[12:] + 20])
+
+
+@pytest.mark.parametrize("method", ["nuts", pytest.param("gibbs", marks=pytest.mark.long)])
+def test_fits_are_relabelled_whatever_weights_and_emission_are(method):
+    program = student if method == "nuts" else logits
+    for seed in range(1, 5):  # until chains disagree
+        options = {**OPTIONS, "seed": seed} | ({"starts": 0} if method == "gibbs" else {})
+        tree = fit(program, APART, method=method, clusters=2, **options)
+        before = unrelabel(tree)
+        if np.ptp(before["posterior"]["loc"].mean("draw").values, axis=0).max() > 5:
+            break
+    else:
+        pytest.fail("no seed gave chains of two orders")
+    assert tree["labels"].attrs["share_unclear"] == 0
+    assert np.ptp(tree["posterior"]["loc"].mean("draw").values, axis=0).max() < 5
+    with restored(tree) as fitted:
+        np.testing.assert_allclose(_joint(fitted, tree), _joint(fitted, before), rtol=1e-10)
+
+
+def test_labels_that_mean_something_are_left_and_it_is_said():
+    tree = fit(ordered, LINE, clusters=3, method="nuts", **OPTIONS)
+    assert "tells its components apart" in tree.attrs["labels"]
+    with pytest.raises(UnsupportedError, match="tells its components apart"):
+        relabel(tree)
+    assert "relabel(tree" not in str(diagnose(tree))
