@@ -131,7 +131,7 @@ def terms(x: Annotated[Any, Reals] = None, *, clusters, rows=None):
 
 
 def chain(x: Annotated[Any, Series] = None, *, states, rows=None):
-    """A hidden Markov model whose sites have names and axes of their own, a gap of states as log."""
+    """A hidden Markov model whose sites have names and axes of their own."""
     start = numpyro.sample("start", dist.Dirichlet(jnp.ones(states)))
     stay = numpyro.sample("stay", dist.Normal(0.0, 1.0).expand([states, states]).to_event(2))
     middle = numpyro.sample("middle", dist.Normal(0.0, 5.0).expand([states]).to_event(1))

@@ -110,7 +110,7 @@ def test_structure_and_wires(own, name):
 #: whether clusters may change places: not where constants or priors tell them apart
 EXCHANGEABLE = {
     "hierarchical": True,
-    "two_sites": False,
+    "two_sites": True,  # normal scores, softmax of them: exchanged with all else
     "shared_scale": False,
     "no_assignment": False,
     "known_places": False,
