@@ -62,11 +62,13 @@ def named_parameters(emission: Any, clusters: int) -> dict[str, ParameterValue]:
 
 
 def _of_states(parameter: ParameterValue, states: int) -> ParameterValue:
-    """With a value for every state."""
-    component, axis, *event = parameter.value.shape
+    """With a value for every state; one number for all of them has no axis of states."""
+    value = jnp.asarray(parameter.value)
+    value = value[:, None] if value.ndim == 1 else value
+    component, axis, *event = value.shape
     if axis == states:
-        return parameter
-    return ParameterValue(jnp.broadcast_to(parameter.value, (component, states, *event)), False)
+        return ParameterValue(value, parameter.rows)
+    return ParameterValue(jnp.broadcast_to(value, (component, states, *event)), False)
 
 
 def own_distribution(distribution: Any) -> Any:
