@@ -30,7 +30,9 @@ WRAPPERS = (dist.Independent, dist.ExpandedDistribution, MaskedDistribution)
 
 
 def _is_own(distribution: Any) -> bool:
-    return isinstance(distribution, Described)
+    """Whether a distribution of this package, which knows its missing cells; graphs are one too."""
+    own = type(distribution).__module__.startswith("ppl_models.")
+    return own or isinstance(distribution, Described)
 
 
 def drops_out(distribution: Any) -> bool:
