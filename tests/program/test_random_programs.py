@@ -10,14 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
+from jax.scipy.special import logsumexp as logsumexp_
 from numpyro import handlers
 from scipy.special import logsumexp, softmax
 
+from ppl_models import fit, predict
+from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.assignment_draws import draw_clusters
 from ppl_models.posterior.density.responsibilities import responsibilities_of
+from ppl_models.posterior.labels.relabel import relabel
 from ppl_models.posterior.simulate.predictive import draw_data
 from ppl_models.program.log_joint import log_joint
 from ppl_models.program.model import Model
@@ -129,3 +133,48 @@ def test_drawn_clusters_and_data(draft, seed):
 @given(made.drafts(), KEYS)
 def test_drawn_clusters_and_data_of_many(draft, seed):
     check_draws(draft, seed)
+
+
+# ---- labels ------------------------------------------------------------------------------------
+
+
+def check_labels(draft, seed):
+    """Relabelled by default and on request: every draw has the density that it had."""
+    assume(draft.clusters > 1 or draft.second)
+    data = made.with_gaps(*made.data_of(draft))
+    options = {"method": "nuts", "seed": seed, "chains": 2, "warmup": 20, "draws": 20}
+    program = made.program_of(draft)
+    tree = fit(program, data, relabel=None, predictive=0, **options)
+    moved = [fit(program, data, predictive=0, **options)]
+    try:
+        moved.append(relabel(tree))
+    except (InputError, UnsupportedError):  # what changes the density is refused
+        pass
+    names = problem_of(draft).structure.names
+
+    @jax.jit
+    def densities(draws):
+        def of(values):
+            table, prior = made.by_numpyro(draft, values)
+            return logsumexp_(table, axis=0).sum() + prior, table
+
+        return jax.lax.map(of, draws)
+
+    def by_hand(tree):
+        draws = {n: tree["posterior"][n].values for n in names}
+        return densities({n: v.reshape(-1, *v.shape[2:]) for n, v in draws.items()})
+
+    with jax.enable_x64(True):
+        before, _ = by_hand(tree)
+        for other in moved:
+            after, table = by_hand(other)
+            np.testing.assert_allclose(after, before, rtol=1e-9, atol=1e-9)
+            shares = predict(other, by_draw=True).values.reshape(40, ROWS, -1)
+            np.testing.assert_allclose(shares, softmax(table, axis=1).swapaxes(1, 2), atol=1e-5)
+
+
+@pytest.mark.long
+@settings(max_examples=8, **SETTINGS)
+@given(made.drafts(), KEYS)
+def test_relabelled_trees_have_the_density_of_every_draw(draft, seed):
+    check_labels(draft, seed)
