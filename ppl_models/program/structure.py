@@ -200,6 +200,13 @@ def read_structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
             f"rows; it is in {len(plates)}"
         )
     plate = plates[-1]
+    for name, site in emissions.items():
+        if assignment is not None and plate not in _plates(site).values():
+            raise UnsupportedError(
+                f"site '{name}' is not in plate '{plate}' of site '{assignment}', whose values it "
+                f"would have to look up: give the data one row for every '{plate}', with NaN where "
+                "nothing was observed"
+            )
     rows = next(f.size for f in anchor["cond_indep_stack"])
     clusters = 1
     if assignment is not None:
