@@ -89,7 +89,7 @@ def site_dims(
         named_dims = tuple("cluster" if d in indexed else d for d in dims)
         # a plate over some of the clusters only, beside a component of noise, is another axis
         names[site.name] = tuple(
-            "component" if d == "cluster" and site.shape[i] != structure.clusters else d
+            "cluster_plate" if d == "cluster" and site.shape[i] != structure.clusters else d
             for i, d in enumerate(named_dims)
         )
     return names

@@ -52,6 +52,16 @@ class Pieces:
     scales: Mapping[str, Any] = field(default_factory=dict)
     factors: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def common_weights(self) -> Array | None:
+        """The clusters' weights, ``(cluster,)``; None where they differ from row to row."""
+        probs = getattr(self.weights, "probs", None)
+        if probs is not None and jnp.ndim(probs) == 1:
+            return probs
+        if self.log_weights is None or self.log_weights.shape[1] != 1:
+            return None
+        return jnp.exp(self.log_weights[:, 0])  # of a Bernoulli site, for instance
+
     def families(self) -> dict[str, ExponentialFamily]:
         """Emissions as exponential families, one batch axis: the component."""
         found = {}

@@ -131,7 +131,9 @@ def all_parameters(pieces: Pieces, structure: Structure) -> dict[tuple[str, str]
             parameters[site, name] = ParameterValue(np.asarray(found.value), found.rows)
     if structure.assignment is not None and hasattr(pieces.weights, "probs"):
         probs = np.asarray(pieces.weights.probs)
-        parameters[structure.assignment, "probs"] = ParameterValue(probs, rows=False)
+        # the one probability of a Bernoulli site is not the clusters' weights
+        if probs.shape[-1:] == (structure.clusters,):
+            parameters[structure.assignment, "probs"] = ParameterValue(probs, rows=False)
     return parameters
 
 

@@ -11,8 +11,8 @@ import scipy.stats
 from numpyro import handlers
 from scipy.special import logsumexp
 
-from ppl_models import fit, generate, log_density, predict
-from ppl_models.data import Reals
+from ppl_models import diagnose, fit, generate, log_density, predict, sensitivity, write_report
+from ppl_models.data import Counts, Reals
 from ppl_models.errors import InputError, UnsupportedError
 
 
@@ -147,3 +147,47 @@ def test_sites_within_one_scale_are_combined():
     np.testing.assert_allclose(predict(tree), np.exp(by_hand - total).T, atol=1e-6)
     lp = total.sum() + scipy.stats.norm.logpdf(m, 0, 3)
     np.testing.assert_allclose(tree["sample_stats"]["lp"].values.squeeze(), lp, rtol=1e-9)
+
+
+def zeros(y: Annotated[Any, Counts] = None):
+    """Zero-inflated counts, the zero's cause a hidden bit of probability ``gate``."""
+    gate = numpyro.sample("gate", dist.Beta(1.0, 1.0))
+    rate = numpyro.sample("rate", dist.Gamma(2.0, 0.5))
+    with numpyro.plate("row", len(y)):
+        z = numpyro.sample("z", dist.Bernoulli(gate), infer={"enumerate": "parallel"})
+        numpyro.sample("y", dist.Poisson(jnp.where(z == 1, 0.0, rate)), obs=y)
+
+
+def noisy(x: Annotated[Any, Reals] = None):
+    """Uniform noise as cluster 0, and a plate ``cluster`` over the other two."""
+    w = numpyro.sample("w", dist.Dirichlet(jnp.ones(3)))
+    with numpyro.plate("cluster", 2):
+        loc = numpyro.sample("loc", dist.Normal(0.0, 5.0))
+    with numpyro.plate("row", len(x)):
+        z = numpyro.sample("z", dist.Categorical(w), infer={"enumerate": "parallel"})
+        spread = jnp.where(z == 0, 10.0, 0.5)
+        numpyro.sample("x", dist.Normal(jnp.where(z == 0, 0.0, loc[z - 1]), spread), obs=x)
+
+
+def test_a_bernoulli_site_has_two_clusters_with_weights(tmp_path):
+    random = np.random.default_rng(2)
+    y = random.poisson(4.0, 120) * (random.uniform(size=120) < 0.7)
+    # flat priors: the maximum of the likelihood has a closed form for the rate's equation
+    tree = fit(zeros, y, method="em", seed=0, starts=2, predictive=0, priors="flat")
+    gate, rate = (tree["posterior"][n].item() for n in ("gate", "rate"))
+    assert tree["posterior"]["gate"].dims == ("chain", "draw")
+    np.testing.assert_allclose(rate / (1 - np.exp(-rate)), y[y > 0].mean(), rtol=1e-4)
+    np.testing.assert_allclose((1 - gate) * (1 - np.exp(-rate)), (y > 0).mean(), rtol=1e-4)
+    weights = tree["emission_parameters"]["z.probs"].values[0, 0]
+    np.testing.assert_allclose(weights, [1 - gate, gate], rtol=1e-9)
+    assert "components are in use" in str(diagnose(tree))
+    write_report(tree, tmp_path / "zeros.html")
+
+
+def test_a_plate_over_some_of_the_clusters_is_an_axis_of_its_own(tmp_path):
+    random = np.random.default_rng(3)
+    x = np.concatenate([random.normal(-4, 0.5, 30), random.normal(3, 0.5, 30)])
+    tree = fit(noisy, x, method="gibbs", seed=0, chains=2, warmup=50, draws=50, predictive=20)
+    assert tree["posterior"]["loc"].sizes["cluster_plate"] == 2
+    assert len(sensitivity(tree))
+    write_report(tree, tmp_path / "noisy.html")

@@ -173,7 +173,7 @@ def _constants(problem: Problem, emissions: tuple[Emission, ...]) -> dict[str, n
             value = np.asarray(values[name].value)
             constants[f"{emission.site}.{name}"] = value[0] if parameter.shared else value
     if _computes_weights(problem):
-        probs = np.asarray(problem.example.weights.probs)
+        probs = np.asarray(problem.example.common_weights)
         constants[f"{problem.structure.assignment}.{WEIGHTS}"] = probs
     return constants
 
@@ -189,13 +189,13 @@ def _computes_weights(problem: Problem) -> bool:
     """Whether the clusters have weights, the same for all rows, that are no global site."""
     if problem.structure.assignment is None or _weights_site(problem) is not None:
         return False
-    return np.ndim(getattr(problem.example.weights, WEIGHTS, 0.0)) == 1
+    return problem.example.common_weights is not None
 
 
 @partial(jax.jit, static_argnames=("structure",))
 def _weights(model: Model, values: Globals, *, structure: Structure) -> Array:
     """Weights of the clusters ``(draw, cluster)``."""
-    return in_batches(lambda v: model.pieces(v, structure).weights.probs, values, ABREAST)
+    return in_batches(lambda v: model.pieces(v, structure).common_weights, values, ABREAST)
 
 
 def _deterministic_parameters(
