@@ -28,7 +28,8 @@ def names() -> dict[str, Any]:
     found = {}
     for room in ROOMS:
         module = importlib.import_module(f"ppl_models{room}")
-        for name in {*module.__all__, *(n for n in dir(module) if n.startswith("plot_"))}:
+        plots = (n for n in dir(module) if n.startswith("plot_"))
+        for name in sorted({*module.__all__, *plots}):  # one order in all processes
             value = getattr(module, name)
             if callable(value):
                 found[f"{room}.{name}"] = value
