@@ -9,7 +9,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 import scipy.stats
-from scipy.special import logsumexp
+from scipy.special import beta, logsumexp
 
 from ppl_models import fit, log_density, predict
 from ppl_models.data import Bits, Categories, Reals
@@ -196,3 +196,26 @@ def test_a_covariate_may_be_constant_and_what_is_emitted_may_not(data):
     assert np.isfinite(tree["sample_stats"]["lp"].item())
     with pytest.raises(InputError, match="y is constant"):
         fit(lines, {"x": data["x"], "y": np.ones(120)}, method="em", seed=0, clusters=2)
+
+
+def sticks(x: Annotated[Any, Reals] = None):
+    """Heavy tails under stick breaking, which tells an early cluster from a late one."""
+    v = numpyro.sample("v", dist.Beta(1.0, 3.0).expand([1]).to_event(1))
+    with numpyro.plate("cluster", 2):
+        loc = numpyro.sample("loc", dist.Normal(0.0, 10.0))
+    weights = jnp.concatenate([v, 1 - v])
+    with numpyro.plate("row", len(x)):
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+        numpyro.sample("x", dist.StudentT(30.0, loc[z], 1.0), obs=x)
+
+
+def test_gibbs_draws_every_labelling_as_often_as_it_should():
+    """Of two groups far apart the labelling's posterior has a closed form: beta functions."""
+    random = np.random.default_rng(0)
+    x = np.concatenate([random.normal(-20, 1, 11), random.normal(20, 1, 9)])
+    options = {"chains": 2, "warmup": 100, "draws": 2000, "predictive": 0, "relabel": None}
+    tree = fit(sticks, x, method="gibbs", seed=0, **options)
+    low_first = (tree["posterior"]["loc"].diff("cluster") > 0).values
+    one, other = (beta(1 + a, 3 + b) for a, b in ((11, 9), (9, 11)))
+    assert 0.05 < other / (one + other) < 0.95
+    assert abs(low_first.mean() - one / (one + other)) < 0.05

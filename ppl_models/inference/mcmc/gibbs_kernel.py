@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 from jax import Array, random
 from numpyro.infer.gibbs import GIBBS_SITES_KWARG
-from numpyro.infer.mcmc import MCMCKernel
 
 from ppl_models.inference.capabilities import STATISTICS, require
-from ppl_models.inference.mcmc.hmc_step import HmcState, hmc_step
+from ppl_models.inference.mcmc.gibbs_base import GibbsKernel, GibbsState
+from ppl_models.inference.mcmc.hmc_step import HmcState
 from ppl_models.inference.mcmc.label_swaps import swap_labels, without_sticks
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.assignment_draws import draw_and_sum
 from ppl_models.inference.statistics.e_step import Expectations, expected_log_joint
 from ppl_models.inference.statistics.m_step import conditional, conjugate_sites
-from ppl_models.program.exchangeability import LabelSwaps
 from ppl_models.program.model import Globals
 
 
-class GibbsState(NamedTuple):
-    """Global sites, the adaptation of those without a closed form, and assignments if kept."""
-
-    z: Globals
-    hmc: HmcState | None
-    accept_prob: Array
-    assignment: Array | None
-    i: Array
-    rng_key: Array
-
-
-class StatisticsGibbs(MCMCKernel):
+class StatisticsGibbs(GibbsKernel):
     """Gibbs sampling as a NumPyro kernel: assignments in one pass, then globals given statistics.
 
     Sites with a conjugate conditional are drawn from it; all others move together by a Hamiltonian
@@ -58,8 +46,6 @@ class StatisticsGibbs(MCMCKernel):
     (5, 2)
     """
 
-    sample_field = "z"
-
     def __init__(
         self,
         problem: Problem,
@@ -68,58 +54,13 @@ class StatisticsGibbs(MCMCKernel):
         keep_assignments: bool = False,
     ):
         require("gibbs", problem, STATISTICS)
-        self.problem = problem
-        self.sites = problem.structure.names if sites is None else tuple(sites)
-        self.keep_assignments = keep_assignments
+        super().__init__(problem, sites, keep_assignments)
         links, free = conjugate_sites(
             problem.model, problem.structure, problem.parameter_map, problem.chunks
         )
         self.links = tuple(w for w in links if w.site in self.sites)
-        self.moves = self._label_moves()
         self.sticks = None if self.moves is None else self.moves.sticks
         self.free = tuple(n for n in free if n in self.sites and n != self.sticks)
-
-    def _label_moves(self) -> LabelSwaps | None:
-        """Those of the problem, if all that goes where its cluster goes is the kernel's own."""
-        moves = self.problem.label_swaps
-        if moves is None or not set(moves.axes) <= set(self.sites):
-            return None
-        sticks = moves.sticks if moves.sticks in self.sites else None
-        return LabelSwaps(moves.axes, sticks)
-
-    @property
-    def default_fields(self) -> tuple[str, ...]:
-        """What ``MCMC`` collects."""
-        return ("z", "assignment") if self.keep_assignments else ("z",)
-
-    def init(
-        self,
-        rng_key: Array,
-        num_warmup: int,
-        init_params: Any,
-        model_args: Any,
-        model_kwargs: Any,
-    ) -> GibbsState:
-        """Start at ``init_params`` (constrained values), or at random."""
-        start_key, hmc_key, rng_key = random.split(rng_key, 3)
-        values = dict(init_params or {})
-        if not set(self.sites) <= set(values):
-            values = {**self.problem.structure.initial(start_key), **values}
-        values = {n: v for n, v in values.items() if n in self.sites}
-        hmc = None
-        self._hmc_init, self._hmc_step = hmc_step(num_warmup)
-        if self.free:
-            space = self.problem.structure.space.of(self.free)
-            hmc = self._hmc_init(hmc_key, space.ravel(space.unconstrain(values)))
-        rows = jnp.zeros(self.problem.structure.rows, jnp.int32)
-        return GibbsState(
-            values,
-            hmc,
-            jnp.ones(()),
-            rows if self.keep_assignments else None,
-            jnp.zeros((), jnp.int32),
-            rng_key,
-        )
 
     def sample(self, state: GibbsState, model_args: Any, model_kwargs: Any) -> GibbsState:
         """One sweep."""
@@ -174,11 +115,3 @@ class StatisticsGibbs(MCMCKernel):
         vector = space.ravel(space.unconstrain(values))
         hmc, vector = self._hmc_step(key, state.hmc, vector, log_density, state.i)
         return hmc, space.constrain(space.unravel(vector))
-
-    def refresh(self, state: GibbsState, model_args: Any, model_kwargs: Any) -> GibbsState:
-        """Nothing of the state depends on what the kernel is conditioned on."""
-        return state
-
-    def get_diagnostics_str(self, state: GibbsState) -> str:
-        """Acceptance of the Hamiltonian steps, where there are any."""
-        return f"acc. prob={jnp.mean(state.accept_prob):.2f}" if self.free else "exact draws"

@@ -1,0 +1,96 @@
+"""What Gibbs kernels share: their state, how they start, and which labels they may swap."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array, random
+from numpyro.infer.mcmc import MCMCKernel
+
+from ppl_models.inference.mcmc.hmc_step import HmcState, hmc_step
+from ppl_models.inference.problem import Problem
+from ppl_models.program.exchangeability import LabelSwaps
+from ppl_models.program.model import Globals
+
+
+class GibbsState(NamedTuple):
+    """Global sites, the adaptation of those without a closed form, and assignments if kept."""
+
+    z: Globals
+    hmc: HmcState | None
+    accept_prob: Array
+    assignment: Array | None
+    i: Array
+    rng_key: Array
+
+
+class GibbsKernel(MCMCKernel):
+    """A kernel that draws assignments and then global sites; ``sample`` is its subclasses'.
+
+    Args:
+        problem: program and data.
+        sites: the global sites that the kernel moves (default: all).
+        keep_assignments: put every sweep's assignments into the state.
+    """
+
+    sample_field = "z"
+    free: tuple[str, ...]  #: the sites that move by Hamiltonian Monte Carlo
+
+    def __init__(
+        self, problem: Problem, sites: tuple[str, ...] | None, keep_assignments: bool
+    ) -> None:
+        self.problem = problem
+        self.sites = problem.structure.names if sites is None else tuple(sites)
+        self.keep_assignments = keep_assignments
+        self.moves = self._label_moves()
+
+    def _label_moves(self) -> LabelSwaps | None:
+        """Those of the problem, if all that goes where its cluster goes is the kernel's own."""
+        moves = self.problem.label_swaps
+        if moves is None or not set(moves.axes) <= set(self.sites):
+            return None
+        sticks = moves.sticks if moves.sticks in self.sites else None
+        return LabelSwaps(moves.axes, sticks)
+
+    @property
+    def default_fields(self) -> tuple[str, ...]:
+        """What ``MCMC`` collects."""
+        return ("z", "assignment") if self.keep_assignments else ("z",)
+
+    def init(
+        self,
+        rng_key: Array,
+        num_warmup: int,
+        init_params: Any,
+        model_args: Any,
+        model_kwargs: Any,
+    ) -> GibbsState:
+        """Start at ``init_params`` (constrained values), or at random."""
+        start_key, hmc_key, rng_key = random.split(rng_key, 3)
+        values = dict(init_params or {})
+        if not set(self.sites) <= set(values):
+            values = {**self.problem.structure.initial(start_key), **values}
+        values = {n: v for n, v in values.items() if n in self.sites}
+        hmc = None
+        self._hmc_init, self._hmc_step = hmc_step(num_warmup)
+        if self.free:
+            space = self.problem.structure.space.of(self.free)
+            hmc = self._hmc_init(hmc_key, space.ravel(space.unconstrain(values)))
+        rows = jnp.zeros(self.problem.structure.rows, jnp.int32)
+        return GibbsState(
+            values,
+            hmc,
+            jnp.ones(()),
+            rows if self.keep_assignments else None,
+            jnp.zeros((), jnp.int32),
+            rng_key,
+        )
+
+    def refresh(self, state: GibbsState, model_args: Any, model_kwargs: Any) -> GibbsState:
+        """Nothing of the state depends on what the kernel is conditioned on."""
+        return state
+
+    def get_diagnostics_str(self, state: GibbsState) -> str:
+        """Acceptance of the Hamiltonian steps, where there are any."""
+        return f"acc. prob={jnp.mean(state.accept_prob):.2f}" if self.free else "exact draws"
