@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array, random
 
 from ppl_models.errors import UnsupportedError
-from ppl_models.inference.capabilities import ASSIGNMENT, HIDDEN, STATISTICS, require
+from ppl_models.inference.capabilities import ASSIGNMENT, HIDDEN, ROW_DENSITIES, STATISTICS, require
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.suitability import refuse_unsuitable
 from ppl_models.program.model import Model
@@ -71,7 +71,8 @@ class Search:
         model, kept_out = hold_out(model, structure.rows, self.heldout, self.key)
         problem = Problem(model, model.structure(), self.progress)
         refuse_unsuitable(problem, observed)
-        require("em", problem, (*STATISTICS, HIDDEN if size == "states" else ASSIGNMENT))
+        hidden = (*STATISTICS, HIDDEN) if size == "states" else (*ROW_DENSITIES, ASSIGNMENT)
+        require("em", problem, hidden)
         return problem, kept_out
 
 

@@ -24,6 +24,7 @@ from ppl_models.evaluation.candidates import (
     criteria,
     parameter_count,
 )
+from ppl_models.evaluation.choose_each import can_be_switched_off, fit_each
 from ppl_models.evaluation.choose_states import climb_states, need_several, notes
 from ppl_models.fitting import fit
 from ppl_models.inference.em.driver import collapsed_components
@@ -57,7 +58,9 @@ def choose_clusters(
     """Fit every number of clusters, or of hidden states, and compare.
 
     With ``method="em"`` all numbers of clusters are climbed at once by maximum likelihood, in one
-    compilation a family: smaller mixtures are the largest one with clusters switched off. With a
+    compilation a family: smaller mixtures are the largest one with clusters switched off. Where
+    weights are no site of their own, or no statistics sum the rows up, each number is fitted by
+    itself, and parameters are counted by the rank of the rows' slopes. With a
     method that draws, every candidate is a fit of its own, compared by PSIS-LOO.
 
     A program with an argument ``states`` and none called ``clusters`` (a hidden Markov model) is
@@ -199,6 +202,8 @@ def _climb_all(search: Search) -> list[dict[str, Any]]:
     candidates, starts = search.candidates, search.starts
     largest = candidates[-1]
     problem, kept_out = search.problem("clusters", largest)
+    if not can_be_switched_off(problem):
+        return fit_each(search)
     model, structure = problem.model, problem.structure
     each = np.repeat(candidates, starts)
     active = jnp.asarray(np.arange(largest)[None, :] < each[:, None])

@@ -28,7 +28,6 @@ CATEGORIES = {"states": 2, "emission": "categorical"}
 OWN = [
     ("nothing_emitted", "em", InputError, "emits nothing: it needs an observed site"),
     ("observed_outside_plates", "em", UnsupportedError, "site 'x' is observed outside any plate"),
-    ("two_discrete_sites", "nuts", UnsupportedError, "sites 'a', 'b' are all discrete and hidden"),
     ("with_a_param", "nuts", UnsupportedError, "site 'loc' is a numpyro.param: give it a prior"),
     ("subsampled", "em", UnsupportedError, "plate 'row' takes a subsample"),
     (

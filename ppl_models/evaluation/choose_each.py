@@ -1,0 +1,100 @@
+"""How many clusters, each number fitted by itself.
+
+Where the weights are the clusters' own and statistics sum the rows up, all numbers are fitted as
+the largest one with clusters switched off. Other weights (a softmax, sticks, a gate by row) would
+not sum to one over those that are left, so that every number is a program of its own.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, random
+from jax.scipy.special import logsumexp
+
+from ppl_models.evaluation.candidates import ITERATIONS, TOLERANCE, Search, criteria
+from ppl_models.inference.em.driver import em_from_starts
+from ppl_models.inference.problem import Problem
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.structure import Structure
+
+
+def can_be_switched_off(problem: Problem) -> bool:
+    """Whether a smaller mixture is the largest one with some of its clusters left out."""
+    weights = problem.parameter_map.of(problem.structure.assignment or "")
+    return problem.sums_rows_up and bool(weights) and not problem.structure.combined
+
+
+def fit_each(search: Search) -> list[dict[str, Any]]:
+    """Rows of the table for one family: EM by maximum likelihood for every number of clusters."""
+    rows = []
+    for clusters in search.candidates:
+        problem, kept_out = search.problem("clusters", clusters)
+        model, structure = problem.model, problem.structure
+        found = em_from_starts(
+            problem,
+            random.fold_in(search.key, clusters),
+            starts=search.starts,
+            iterations=ITERATIONS,
+            tolerance=TOLERANCE,
+            priors="flat",
+            assignments="soft",
+            label=f"choose_clusters, {clusters} clusters",
+        )
+        values = {n: jnp.asarray(v[0, 0]) for n, v in found.values.items()}
+        final, kept = (found.starts[n][1] for n in ("final", "kept"))
+        density, entropy = _rows(model, values, structure=structure)
+        log_likelihood = float(density.sum())
+        row = {
+            **search.varied,
+            "clusters": clusters,
+            **criteria(
+                log_likelihood, identified(model, structure), structure.rows, float(entropy)
+            ),
+            "converged": bool(found.starts["converged"][1][kept][0]),
+            "collapsed": bool(found.starts["collapsed"][1].all()),
+            "starts_at_best": int((final > final[kept][0] - 1e-3).sum()),
+        }
+        if kept_out is not None:
+            other = model.with_data(kept_out)
+            row["heldout"] = float(_rows(other, values, structure=other.structure())[0].mean())
+        rows.append(row)
+    return rows
+
+
+def identified(model: Model, structure: Structure) -> int:
+    """Parameters that the rows' densities tell apart: the rank of their slopes at one point.
+
+    A softmax of K scores has K numbers and says K - 1. With fewer rows than twice the numbers all
+    of them are counted. Catchpole and Morgan (1997), Biometrika 84.
+    """
+    count = sum(site.freedom for site in structure.sites)
+    if structure.rows < 2 * count:
+        return count
+    values = structure.initial(random.key(3))
+    slopes = np.asarray(_slopes(model, values, structure=structure))
+    return int(np.linalg.matrix_rank(slopes, rtol=1e-8))
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _slopes(model: Model, values: Globals, *, structure: Structure) -> Array:
+    """Slopes of the rows' log-densities in the unconstrained space, ``(row, parameter)``."""
+    space = structure.space
+
+    def densities(vector: Array) -> Array:
+        at = space.constrain(space.unravel(vector))
+        return logsumexp(model.logits(at, structure), axis=0)
+
+    return jax.jacfwd(densities)(space.ravel(space.unconstrain(values)))
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _rows(model: Model, values: Globals, *, structure: Structure) -> tuple[Array, Array]:
+    """Log-density of every row, and -Σ log of the most probable cluster's responsibility."""
+    logits = model.logits(values, structure)
+    density = logsumexp(logits, axis=0)
+    return density, -(logits.max(0) - density).sum()
