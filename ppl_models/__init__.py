@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from ppl_models.posterior.partition.of_tree import coassignment, partition
     from ppl_models.posterior.paths import best_paths, draw_paths, forecast, state_probabilities
     from ppl_models.posterior.result.storage import load, save
-    from ppl_models.posterior.simulate.generate import generate, impute
+    from ppl_models.posterior.simulate.generate import generate
     from ppl_models.posterior.simulate.graph_generation import generate_graphs
+    from ppl_models.posterior.simulate.impute import impute
     from ppl_models.report import write_report
 
 _PLACES = {
@@ -40,7 +41,7 @@ _PLACES = {
     "generate": "posterior.simulate.generate",
     "generate_graphs": "posterior.simulate.graph_generation",
     "graph_discrepancy": "evaluation.graph_statistics",
-    "impute": "posterior.simulate.generate",
+    "impute": "posterior.simulate.impute",
     "load": "posterior.result.storage",
     "log_density": "posterior.density.prediction",
     "loo": "evaluation.loo",

@@ -78,13 +78,6 @@ def observed_outside_plates(x=None):
     numpyro.sample("x", dist.Normal(loc, 1.0).expand((len(x),)).to_event(1), obs=x)
 
 
-def two_discrete_sites(x=None):
-    with numpyro.plate("row", len(x)):
-        a = numpyro.sample("a", dist.Categorical(jnp.ones(2) / 2), infer=PARALLEL)
-        b = numpyro.sample("b", dist.Categorical(jnp.ones(2) / 2), infer=PARALLEL)
-        numpyro.sample("x", dist.Normal(a + 2.0 * b, 1.0), obs=x)
-
-
 def with_a_param(x=None):
     loc = numpyro.param("loc", jnp.zeros(()))
     with numpyro.plate("row", len(x)):

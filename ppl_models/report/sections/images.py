@@ -12,7 +12,7 @@ from ppl_models.plots.drawing.reading import is_restorable, observed
 from ppl_models.plots.images import plot_images
 from ppl_models.plots.predictive import comparison
 from ppl_models.posterior.result.schema import EmissionFacts
-from ppl_models.posterior.simulate.generate import impute
+from ppl_models.posterior.simulate.impute import impute
 from ppl_models.report.page import Block
 
 ACROSS = 10  #: images side by side

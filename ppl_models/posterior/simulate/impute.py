@@ -1,0 +1,225 @@
+"""Missing cells filled in, from a fit."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax import Array, random
+
+from ppl_models import memory
+from ppl_models.data.kinds import Observed
+from ppl_models.data.missing import missing_cells
+from ppl_models.distributions.convert import as_family, unwrap
+from ppl_models.distributions.described import Described
+from ppl_models.distributions.missing_cells import complete
+from ppl_models.distributions.sequences.autoregressive import Autoregressive
+from ppl_models.distributions.sequences.infilling_combinations import Reach, combinations, reach
+from ppl_models.distributions.sequences.token_chain import TokenChain
+from ppl_models.errors import InputError, whole_number
+from ppl_models.posterior.density.possible import refuse_impossible
+from ppl_models.posterior.result.restore import RestoredFit, restore
+from ppl_models.posterior.simulate.generate import resampled, with_coords
+from ppl_models.program.compiling import in_batches
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.precision import scope
+from ppl_models.program.structure import Structure
+
+
+def impute(
+    tree: xr.DataTree,
+    data: Any = None,
+    *,
+    draws: int | None = None,
+    seed: int,
+    most_probable: bool = False,
+) -> xr.Dataset:
+    """Fill missing cells in with draws given the observed ones.
+
+    For every draw of the posterior: the assignment given the row's observed cells, then the
+    missing cells given assignment and observed cells.
+
+    Data augmentation of Tanner and Wong (1987); Little and Rubin (2019), Statistical Analysis with
+    Missing Data, chapter 10.
+
+    Args:
+        tree: a fit.
+        data: rows with missing cells (default: the fitted ones).
+        draws: how many fillings, each from another draw of the posterior (default: 100; 1 for
+            the most probable filling of a point, which has no other).
+        seed: of the random numbers.
+        most_probable: at each draw of the posterior the one most probable filling of a row, all
+            its gaps together and with its cluster, instead of a draw; for chains of tokens.
+
+    Returns:
+        The data sites ``(draw, row, ...)``; observed cells are as they were.
+
+    Raises:
+        InputError: a number out of range, rows that do not have the fit's features, levels or
+            tokens, or a family that knows no most probable filling.
+
+    >>> from ppl_models import fit
+    >>> rows = [[0.1, 0.2], [0.3, None], [9.1, 9.3], [9.2, 8.9], [0.2, 0.1], [9.0, 9.1]]
+    >>> tree = fit("gaussian_mixture", rows, method="em", seed=0, clusters=2, predictive=0)
+    >>> filled = impute(tree, seed=1, draws=20)["x"]
+    >>> dict(filled.sizes), bool((filled[:, 1, 1] < 5).all())  # as the others of its cluster
+    ({'draw': 20, 'row': 6, 'feature': 2}, True)
+    """
+    if draws is None:
+        draws = 1 if most_probable and tree.attrs.get("kind") == "point" else 100
+    whole_number("draws", draws)
+    whole_number("seed", seed, least=0)
+    with scope(tree.attrs.get("precision", "float64")):
+        found = restore(tree, data)
+        refuse_impossible(found)
+        key = random.key(seed)
+        values = resampled(found, key, draws)
+        structure = found.structure
+        size = max(1, memory.BLOCK_NUMBERS // (structure.clusters * draws))
+        if size < structure.rows and found.problem.row_order:
+            size = structure.rows
+        reaches, pieces = _reaches(found), []
+        for first in range(0, structure.rows, size):
+            part, here = found.rows(slice(first, first + size))
+            if most_probable:
+                filled = _fill_best(part, values, structure=here, reaches=reaches)
+            else:
+                keys = random.split(random.fold_in(key, first + 2), draws)
+                filled = _fill(part, values, keys, structure=here, reaches=reaches)
+            pieces.append({n: np.asarray(v) for n, v in filled.items()})
+    filled = {n: np.concatenate([p[n] for p in pieces], axis=1) for n in pieces[0]}
+    variables = {
+        n: (("draw", *found.observed[n].dims), _restore(v, found.observed[n]))
+        for n, v in filled.items()
+    }
+    return with_coords(xr.Dataset(variables), found.observed)
+
+
+def _restore(filled: np.ndarray, observed: Observed) -> np.ndarray:
+    """Observed cells exactly as they were given."""
+    values = observed.values
+    return np.where(missing_cells(values), filled, values)
+
+
+Reaches = tuple[tuple[str, Reach], ...]  #: by site, of what is written token by token
+
+
+def _reaches(found: RestoredFit) -> Reaches:
+    """What is to be known of the gaps before anything is compiled."""
+    reaches = []
+    for name, emission in found.problem.example.emissions.items():
+        chain = unwrap(emission)
+        if isinstance(chain, Autoregressive):
+            value = found.problem.model.data[name]
+            here = reach(value, chain.memory)
+            if combinations(chain, here) > chain.most_combinations:  # one compilation for all these
+                here = Reach(value.shape[-1], value.shape[-1])
+            reaches.append((name, here))
+    return tuple(reaches)
+
+
+@partial(jax.jit, static_argnames=("structure", "reaches"))
+def _fill(
+    model: Model, values: Globals, keys: Array, *, structure: Structure, reaches: Reaches
+) -> dict[str, Array]:
+    known = dict(reaches)
+
+    def one(pair: tuple[Array, Globals]) -> dict[str, Array]:
+        key, held = pair
+        assign_key, *site_keys = random.split(key, 1 + len(structure.emissions))
+        chosen = None
+        if structure.assignment is not None:
+            chosen = random.categorical(assign_key, model.logits(held, structure), axis=0)
+        trace = model.trace_at(held, structure, assignment=chosen)
+        filled = {}
+        for site_key, name in zip(site_keys, structure.emissions, strict=True):
+            emission = trace[name]["fn"]
+            if not _is_own(emission):
+                value = jnp.asarray(model.data[name])
+                value = value if jnp.issubdtype(value.dtype, jnp.integer) else value.astype(float)
+                filled[name] = complete(emission, site_key, value)
+                continue
+            emission = _rowwise(emission)
+            more = (known[name],) if name in known else ()
+            gaps = _gaps(model.data[name], emission)
+            filled[name] = emission.complete(site_key, gaps, *more)
+        return filled
+
+    return in_batches(one, (keys, values), 8)
+
+
+@partial(jax.jit, static_argnames=("structure", "reaches"))
+def _fill_best(
+    model: Model, values: Globals, *, structure: Structure, reaches: Reaches
+) -> dict[str, Array]:
+    """The most probable filling of every row, with its cluster: the best of each cluster's best."""
+    known = dict(reaches)
+
+    def of_cluster(held: Globals, cluster: Array | None) -> tuple[dict[str, Array], Array]:
+        trace = model.trace_at(held, structure, assignment=cluster)
+        filled, score = {}, jnp.zeros(structure.rows)
+        for name in structure.emissions:
+            emission = _rowwise(trace[name]["fn"], structure.rows)
+            if not emission.fills_in:
+                raise InputError(
+                    f"cells of {type(emission).__name__} have no most probable filling here: "
+                    "leave most_probable out"
+                )
+            more = (known[name],) if name in known else ()
+            filled[name] = emission.most_probable(_gaps(model.data[name], emission), *more)
+            score = score + emission.log_prob(filled[name])
+        return filled, score
+
+    def one(held: Globals) -> dict[str, Array]:
+        if structure.assignment is None:
+            return of_cluster(held, None)[0]
+        log_weights = model.pieces(held, structure).log_weights
+        clusters = jnp.arange(structure.clusters)
+        filled, score = jax.lax.map(lambda k: of_cluster(held, k), clusters)
+        best = (score + log_weights).argmax(0)
+        rows = jnp.arange(structure.rows)
+        return {n: v[best, rows] for n, v in filled.items()}
+
+    return jax.lax.map(one, values) if values else jax.tree.map(lambda v: v[None], one({}))
+
+
+def _is_own(distribution: Any) -> bool:
+    """Whether it is a family of this package, or one of NumPyro's that is read as such."""
+    return isinstance(unwrap(distribution), Described) or as_family(distribution) is not None
+
+
+def _rowwise(distribution: Any, rows: int | None = None) -> Any:
+    """The emission as a family with one component a row."""
+    whole = unwrap(distribution)
+    if isinstance(whole, Autoregressive) and whole.needs_whole_rows:
+        return whole  # (one for all rows)
+    family = as_family(distribution)
+    if family is None:
+        raise InputError(
+            f"cells of {type(unwrap(distribution)).__name__} have no most probable filling here: "
+            "leave most_probable out"
+        )
+    if isinstance(family, TokenChain) and math.prod(family.batch_shape) == 1:
+        return family  # a table of all contexts is too large to be had once a row
+    rows = distribution.batch_shape[-1] if rows is None else rows
+    arguments = {}
+    for name, dims in family.parameter_dims.items():
+        parameter = jnp.asarray(getattr(family, name))
+        event = parameter.shape[parameter.ndim - dims :]
+        if name not in family.shared_parameters:
+            parameter = jnp.broadcast_to(parameter, (rows, *event))
+        arguments[name] = parameter
+    return family.replace(**arguments)
+
+
+def _gaps(value: Any, family: Any) -> Array:
+    """Data as ``complete`` takes them: floating-point, unless gaps are marked by a code."""
+    array = jnp.asarray(value)
+    if family.event_dim and getattr(family, "positions", None):
+        return array
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
