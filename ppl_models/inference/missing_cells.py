@@ -20,11 +20,12 @@ from ppl_models.program.model import Pieces, evaluate
 from ppl_models.program.parameters import own_distribution
 
 
-def refuse_missing_cells(problem: Problem) -> None:
+def refuse_missing_cells(problem: Problem, *, fitted: bool = False) -> None:
     """Refuse data of whose missing cells the program has no density.
 
     Args:
         problem: program and data.
+        fitted: whether the global sites have values already, so that their priors do not count.
 
     Raises:
         InputError: a joint distribution of cells some of which are missing, or a program that
@@ -49,11 +50,11 @@ def refuse_missing_cells(problem: Problem) -> None:
                 f"no density of a {unit} of which some cells are missing, as in {partly.sum()} of "
                 f"{len(partly)} {unit}s, the first of them {unit} {partly.argmax()}: {remedy}"
             )
-    _refuse_computation(problem, data, gaps)
+    _refuse_computation(problem, data, gaps, priors=not fitted)
 
 
 def _refuse_computation(
-    problem: Problem, data: dict[str, np.ndarray], gaps: dict[str, np.ndarray]
+    problem: Problem, data: dict[str, np.ndarray], gaps: dict[str, np.ndarray], *, priors: bool
 ) -> None:
     """What stands in place of a missing cell must not enter a prior or a parameter."""
     values = problem.structure.initial(jax.random.key(0))
@@ -64,7 +65,7 @@ def _refuse_computation(
         other = {n: _otherwise(v, gaps[n]) if n in chosen else v for n, v in data.items()}
         model = problem.model.with_data(other)
         there = evaluate(model, values, structure=problem.structure)
-        pairs = zip(_parts(problem.example), _parts(there), strict=True)
+        pairs = zip(_parts(problem.example, priors), _parts(there, priors), strict=True)
         for place in (p for (p, one), (_, two) in pairs if differs(one, two)):
             count = max(gap.reshape(len(gap), -1).any(1).sum() for gap in chosen.values())
             raise InputError(
@@ -81,8 +82,8 @@ def _otherwise(value: np.ndarray, gap: np.ndarray) -> np.ndarray:
     return np.where(gap, value - 1, value)
 
 
-def _parts(pieces: Pieces) -> Iterator[tuple[str, Any]]:
-    for name, prior in pieces.priors.items():
+def _parts(pieces: Pieces, priors: bool) -> Iterator[tuple[str, Any]]:
+    for name, prior in pieces.priors.items() if priors else ():
         yield f"the prior of site '{name}'", prior
     yield "the assignment's distribution", pieces.weights
     for name, emission in pieces.emissions.items():

@@ -178,7 +178,7 @@ def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) ->
         )
     problem = Problem(model, structure, known_row_order=row_order)
     if data is not None:
-        refuse_missing_cells(problem)
+        refuse_missing_cells(problem, fitted=True)
     values, shape = _values(tree, structure, draws)
     return RestoredFit(
         tree,
