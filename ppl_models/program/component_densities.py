@@ -126,7 +126,7 @@ def _mixture(emission: Any) -> Any:
 
 
 def _finite(value: np.ndarray) -> bool:
-    return bool(np.isfinite(value).any(axis=1).all()) and not np.isnan(value).all(axis=1).any()
+    return bool(np.isfinite(value).any(axis=1).all())
 
 
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)

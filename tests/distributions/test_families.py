@@ -14,6 +14,7 @@ from jax import random
 
 from ppl_models import distributions
 from ppl_models.distributions import ExponentialFamily
+from ppl_models.distributions.hmm.general_emission import GeneralEmission
 
 DRAWS = 20_000
 
@@ -26,7 +27,8 @@ def _leaves(base: type) -> set[type]:
 def test_every_family_has_a_row_in_the_table(cases):
     for module in pkgutil.walk_packages(distributions.__path__, f"{distributions.__name__}."):
         importlib.import_module(module.name)
-    found = _leaves(ExponentialFamily)
+    # any of NumPyro's distributions has its oracle in test_hidden_numpyro.py
+    found = _leaves(ExponentialFamily) - {GeneralEmission}
     assert {f for f in found if not f.latent} == {case.family for case in cases}
     assert all(getattr(distributions, f.__name__) is f for f in found)
     # families that hide something themselves have an oracle, and a file, of their own

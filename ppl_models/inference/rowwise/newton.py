@@ -38,9 +38,9 @@ def minimise(
         curvature: a cheaper function with about the same Hessian, such as the loss of a sample of
             rows (Roosta-Khorasani and Mahoney 2019, Mathematical Programming 174).
 
-    >>> found = minimise(lambda v: ((v - 3) ** 4).sum() + v[0] ** 2, jnp.zeros(2), 50)
+    >>> found = minimise(lambda v: ((v - 3) ** 2).sum() + v[0] ** 2, jnp.zeros(2), 50)
     >>> found.round(2).tolist()
-    [1.8, 2.99]
+    [1.5, 3.0]
     """
     if start.size > LARGEST:
         return _lbfgs(loss, start, steps)
