@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from ppl_models.posterior.density.sequences import perplexity, token_probabilities
     from ppl_models.posterior.labels.relabel import relabel, unrelabel
     from ppl_models.posterior.partition.of_tree import coassignment, partition
-    from ppl_models.posterior.paths import best_paths, draw_paths, forecast, state_probabilities
+    from ppl_models.posterior.paths import (
+        forecast,
+        most_likely_states,
+        sample_states,
+        state_probabilities,
+    )
     from ppl_models.posterior.result.storage import load, save
     from ppl_models.posterior.simulate.generate import generate
     from ppl_models.posterior.simulate.graph_generation import generate_graphs
@@ -30,12 +35,12 @@ if TYPE_CHECKING:
     from ppl_models.report import write_report
 
 _PLACES = {
-    "best_paths": "posterior.paths",
+    "most_likely_states": "posterior.paths",
     "calibrate": "evaluation.calibration",
     "choose_clusters": "evaluation.choose_clusters",
     "coassignment": "posterior.partition.of_tree",
     "diagnose": "diagnostics.diagnose",
-    "draw_paths": "posterior.paths",
+    "sample_states": "posterior.paths",
     "fit": "fitting",
     "forecast": "posterior.paths",
     "generate": "posterior.simulate.generate",
@@ -59,12 +64,12 @@ _PLACES = {
 }
 
 __all__ = [
-    "best_paths",
+    "most_likely_states",
     "calibrate",
     "choose_clusters",
     "coassignment",
     "diagnose",
-    "draw_paths",
+    "sample_states",
     "fit",
     "forecast",
     "generate",

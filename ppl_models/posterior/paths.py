@@ -68,7 +68,7 @@ def state_probabilities(
     return xr.DataArray(table, _coords(restored, table.shape[-1]), dims, name="state_probabilities")
 
 
-def best_paths(tree: xr.DataTree, data: Any = None) -> xr.DataArray:
+def most_likely_states(tree: xr.DataTree, data: Any = None) -> xr.DataArray:
     """The most probable state sequence of every sequence (Viterbi), given the parameters.
 
     The parameters are those of the draw with the highest posterior density. The path is the most
@@ -91,7 +91,7 @@ def best_paths(tree: xr.DataTree, data: Any = None) -> xr.DataArray:
     >>> from ppl_models import fit
     >>> options = {"method": "em", "seed": 0, "states": 2, "starts": 1, "predictive": 0}
     >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], **options)
-    >>> best_paths(tree).values.tolist()
+    >>> most_likely_states(tree).values.tolist()
     [[1, 1, 0], [0, 0, -1]]
     """
     with scope(tree.attrs.get("precision", "float64")):
@@ -101,10 +101,12 @@ def best_paths(tree: xr.DataTree, data: Any = None) -> xr.DataArray:
         blocks = _in_blocks(restored, 1)
         pieces = [np.asarray(_best(m, values, structure=s)) for m, s in blocks]
     dims = (restored.unit, "position")
-    return xr.DataArray(np.concatenate(pieces), _coords(restored), dims, name="best_paths")
+    return xr.DataArray(np.concatenate(pieces), _coords(restored), dims, name="most_likely_states")
 
 
-def draw_paths(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: int) -> xr.DataArray:
+def sample_states(
+    tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: int
+) -> xr.DataArray:
     """State sequences drawn by backward sampling, each at another draw of the posterior.
 
     Forward filtering and backward sampling; Scott (2002), Bayesian methods for hidden Markov
@@ -126,7 +128,7 @@ def draw_paths(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: i
     >>> from ppl_models import fit
     >>> options = {"method": "em", "seed": 0, "states": 2, "starts": 1, "predictive": 0}
     >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], **options)
-    >>> draw_paths(tree, draws=3, seed=0).shape
+    >>> sample_states(tree, draws=3, seed=0).shape
     (3, 2, 3)
     """
     whole_number("draws", draws)
@@ -140,7 +142,9 @@ def draw_paths(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: i
             keys = random.split(random.fold_in(key, place + 1), draws)
             pieces.append(np.asarray(_drawn(model, values, keys, structure=structure)))
     dims = ("draw", restored.unit, "position")
-    return xr.DataArray(np.concatenate(pieces, axis=1), _coords(restored), dims, name="paths")
+    return xr.DataArray(
+        np.concatenate(pieces, axis=1), _coords(restored), dims, name="sample_states"
+    )
 
 
 def forecast(

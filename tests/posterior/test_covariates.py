@@ -59,17 +59,17 @@ def test_new_rows_have_places_of_their_own(tree, data, tmp_path):
     new = {"y": [0.0, 100.0], "x": [0.0, 2.0]}
     expected = norm.logpdf(new["y"], at["slope"] * np.array(new["x"]), at["scale"])
     np.testing.assert_allclose(log_density(again, new), expected, rtol=1e-9)
-    made = generate(again, rows=3, seed=0, given={"x": [-10.0, 0.0, 10.0]})["y"].values
+    made = generate(again, rows=3, seed=0, covariates={"x": [-10.0, 0.0, 10.0]})["y"].values
     np.testing.assert_allclose(made, at["slope"] * np.array([-10, 0, 10]), atol=6 * at["scale"])
     fitted = generate(again, rows=ROWS, seed=0)["y"].values
     assert np.corrcoef(fitted, data["x"])[0, 1] > 0.99
 
 
 def test_places_must_be_given_and_whole(tree, data):
-    with pytest.raises(InputError, match="depend on x, and given holds nothing"):
+    with pytest.raises(InputError, match="depend on x, and covariates holds nothing"):
         generate(tree, rows=3, seed=0)
-    with pytest.raises(InputError, match="given holds 2 rows, and 3 are asked for"):
-        generate(tree, rows=3, seed=0, given={"x": [1.0, 2.0]})
+    with pytest.raises(InputError, match="covariates holds 2 rows, and 3 are asked for"):
+        generate(tree, rows=3, seed=0, covariates={"x": [1.0, 2.0]})
     with pytest.raises(InputError, match="'x' lacks a cell in row 1"):
         log_density(tree, {"y": [0.0, 1.0], "x": [0.0, np.nan]})
     with pytest.raises(InputError, match="x, which are not given"):

@@ -105,7 +105,7 @@ def test_new_rows_are_refused_and_the_way_out_works(fits):
             log_density(fits[name], rows)
     other = {"t": np.array([7.0]), "x": np.array([14.0])}
     assert log_density(fits["given"], other).values[0] > 0
-    made = generate(fits["given"], 2, seed=0, given={"t": [1.0, 7.0]})["x"].values
+    made = generate(fits["given"], 2, seed=0, covariates={"t": [1.0, 7.0]})["x"].values
     np.testing.assert_allclose(made, [2, 14], atol=0.5)
 
 

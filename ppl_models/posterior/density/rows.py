@@ -108,10 +108,10 @@ def logits_in_blocks(
     """
     structure = problem.structure
     count = len(next(iter(values.values()))) if values else 1
-    best_paths = assignments == "hard" and problem.latent
+    by_best_path = assignments == "hard" and problem.latent
     for rows, model, size, abreast in _blocks(problem):
         part = replace(structure, rows=size)
-        missing = _with_missing(problem, model) if best_paths else None
+        missing = _with_missing(problem, model) if by_best_path else None
         at_once = max(1, memory.DENSITY_NUMBERS // (structure.clusters * size))
         for first in range(0, count, at_once):
             draws = slice(first, min(first + at_once, count))

@@ -17,7 +17,7 @@ from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.sequences import sequence_writer
 from ppl_models.posterior.result.restore import RestoredFit, new_rows, restore
-from ppl_models.posterior.simulate.predictive import covariates, draw_data
+from ppl_models.posterior.simulate.predictive import draw_data, program_covariates
 from ppl_models.posterior.simulate.sequence_sampling import Style, codes_of, write_sequences
 from ppl_models.program.json_text import from_json
 from ppl_models.program.model import Globals
@@ -35,7 +35,7 @@ def generate(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    given: Mapping[str, Any] | None = None,
+    covariates: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """New rows (or sequences), each from a draw of the posterior of its own.
 
@@ -55,8 +55,8 @@ def generate(
             takes the most probable.
         top_k: choose among so many most probable tokens.
         top_p: choose among the fewest tokens whose probabilities add up to at least this.
-        given: data of the new rows that the program takes and does not emit, such as the predictors
-            of a regression, by parameter (default: those of the fitted rows).
+        covariates: data of the new rows that the program conditions on, such as the predictors of a
+            regression, by parameter (default: those of the fitted rows).
 
     Returns:
         The data sites, ``(row, ...)`` as the observed data are named.
@@ -84,8 +84,8 @@ def generate(
                 "leave prefix, temperature, top_k and top_p out"
             )
         if found.problem.row_order:
-            return _as_dataset(_rows_in_place(tree, found, key, rows, given), found)
-        others = _covariates(tree, found, rows, given)
+            return _as_dataset(_rows_in_place(tree, found, key, rows, covariates), found)
+        others = _covariates(tree, found, rows, covariates)
         if written is None:
             return _as_dataset(_rows(found, key, rows, length, others), found)
         if others:
@@ -135,28 +135,28 @@ def _sequences(
 
 
 def _covariates(
-    tree: xr.DataTree, found: RestoredFit, rows: int, given: Mapping[str, Any] | None
+    tree: xr.DataTree, found: RestoredFit, rows: int, covariates: Mapping[str, Any] | None
 ) -> dict[str, np.ndarray]:
-    """What the program is given of new rows and does not emit, ``(row, ...)``."""
+    """Data of new rows that the program conditions on, ``(row, ...)``."""
     problem = found.problem
-    wanted = covariates(problem.model, problem.structure)
-    if given is None and (not wanted or rows == problem.structure.rows):
+    wanted = program_covariates(problem.model, problem.structure)
+    if covariates is None and (not wanted or rows == problem.structure.rows):
         return {n: np.asarray(v) for n, v in wanted.items()}
-    if given is None or set(given) != set(wanted):
+    if covariates is None or set(covariates) != set(wanted):
         raise InputError(
             f"the rows of {tree.attrs['program']} depend on {', '.join(wanted) or 'no data'}, and "
-            f"given holds {', '.join(given or {}) or 'nothing'}: give just what they depend on, of "
-            f"{rows} rows"
+            f"covariates holds {', '.join(covariates or {}) or 'nothing'}: give just what they "
+            f"depend on, of {rows} rows"
         )
-    read = new_rows(tree, dict(given))
+    read = new_rows(tree, dict(covariates))
     count = len(next(iter(read.values())).values)
     if count != rows:
-        raise InputError(f"given holds {count} rows, and {rows} are asked for: give as many")
+        raise InputError(f"covariates holds {count} rows, and {rows} are asked for: give as many")
     return {n: cast(o.values, tree.attrs["precision"]) for n, o in read.items()}
 
 
 def _rows(
-    found: RestoredFit, key: Array, rows: int, length: int, given: Mapping[str, np.ndarray]
+    found: RestoredFit, key: Array, rows: int, length: int, covariates: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Rows by a run of the program, each at a draw of its own."""
     values = resampled(found, key, rows)
@@ -166,7 +166,7 @@ def _rows(
     for first in range(0, rows, at_once):
         count = min(at_once, rows - first)
         part = {n: v[first : first + count] for n, v in values.items()}
-        own = {n: v[first : first + count, None] for n, v in given.items()}
+        own = {n: v[first : first + count, None] for n, v in covariates.items()}
         part_key = random.fold_in(key, first + 1)
         drawn = draw_data(found.problem, part, part_key, count, 1, length, own)
         pieces.append({n: v[:, 0] for n, v in drawn.items()})
@@ -174,16 +174,20 @@ def _rows(
 
 
 def _rows_in_place(
-    tree: xr.DataTree, found: RestoredFit, key: Array, rows: int, given: Mapping[str, Any] | None
+    tree: xr.DataTree,
+    found: RestoredFit,
+    key: Array,
+    rows: int,
+    covariates: Mapping[str, Any] | None,
 ) -> dict[str, np.ndarray]:
     """The first rows of runs of the whole program, each at a draw of its own and in its place."""
     whole = found.structure.rows
-    if rows > whole or (given is not None and rows != whole):
+    if rows > whole or (covariates is not None and rows != whole):
         raise InputError(
             f"{PLACES}, and it has {whole} of them: ask for "
-            f"{'just' if given is not None else 'at most'} {whole} rows, or {ADVICE}"
+            f"{'just' if covariates is not None else 'at most'} {whole} rows, or {ADVICE}"
         )
-    others = _covariates(tree, found, whole, given)
+    others = _covariates(tree, found, whole, covariates)
     values = resampled(found, key, rows)
     per_run = max(sum(np.size(v) for v in found.problem.model.data.values()), 1)
     at_once = max(1, memory.BLOCK_NUMBERS // per_run)

@@ -32,8 +32,8 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
     """The program without data, with the number of rows to generate.
 
     A program that takes ``rows=`` (its plate's name in the plural) is told; any other is given
-    zeros in the shape of its data, which :func:`draw_data` then lets it draw anew. What it is given
-    but does not emit it keeps, if there are as many rows as before.
+    zeros in the shape of its data, which :func:`draw_data` then lets it draw anew. Its covariates
+    are kept if there are as many rows as before.
 
     Args:
         model: the program with some data, for their shapes.
@@ -44,12 +44,12 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
     accepted = inspect.signature(model.function).parameters
     size = f"{structure.plate}s"
     emitted = {n: v for n, v in model.data.items() if n in structure.emissions}
-    given = covariates(model, structure) if rows == structure.rows else {}
+    covariates = program_covariates(model, structure) if rows == structure.rows else {}
     if size not in accepted:
         blank = {
             n: np.zeros((rows, *np.shape(v)[1:]), np.asarray(v).dtype) for n, v in emitted.items()
         }
-        return model.with_data({**blank, **given})
+        return model.with_data({**blank, **covariates})
     sizes: dict[str, Any] = {size: rows}
     shape = next(np.shape(v) for v in emitted.values())
     if "positions" in accepted:
@@ -57,10 +57,10 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
         shape = (shape[0], *shape[2:])
     if "features" in accepted and len(shape) == 2:
         sizes["features"] = shape[1]
-    return Model(model.function, given, {**model.arguments, **sizes}, model.fixed)
+    return Model(model.function, covariates, {**model.arguments, **sizes}, model.fixed)
 
 
-def covariates(model: Model, structure: Structure) -> dict[str, Any]:
+def program_covariates(model: Model, structure: Structure) -> dict[str, Any]:
     """Covariates: data parameters that no site emits, ``(row, ...)``."""
     return {n: v for n, v in model.data.items() if n not in structure.emissions}
 
@@ -72,11 +72,11 @@ def draw_data(
     count: int,
     rows: int | None = None,
     length: int | None = None,
-    given: Mapping[str, Any] | None = None,
+    covariates: Mapping[str, Any] | None = None,
 ) -> dict[str, np.ndarray]:
     """Data ``(draw, row, ...)`` of every emission site at each of ``count`` draws.
 
-    ``given`` are the program's covariates ``(draw, row, ...)``, if they are not those of the fit.
+    ``covariates`` are ``(draw, row, ...)``, if they are not those of the fit.
     """
     rows = rows or problem.structure.rows
     model = generative(problem.model, problem.structure, rows, length)
@@ -85,7 +85,7 @@ def draw_data(
     drawn = (_draw_much if count * rows * of_row > MUCH else _draw)(
         model,
         {n: jnp.asarray(v) for n, v in values.items()},
-        {n: jnp.asarray(v) for n, v in (given or {}).items()},
+        {n: jnp.asarray(v) for n, v in (covariates or {}).items()},
         keys,
         names=problem.structure.emissions,
     )
@@ -114,7 +114,7 @@ def draw_again(
         inspect.signature(model.function).parameters
     )
     parts: list[tuple[np.ndarray, int | None]] = [(np.arange(len(data)), None)]
-    if of_any_length and not covariates(model, problem.structure):
+    if of_any_length and not program_covariates(model, problem.structure):
         parts = by_length(problem.families, {name: data})
     whole = np.full((count, *data.shape), np.nan, np.result_type(data.dtype, np.float32))
     for number, (rows, width) in enumerate(parts):
@@ -128,7 +128,7 @@ def draw_again(
 def _drawn(
     model: Model,
     values: Mapping[str, Array],
-    given: Mapping[str, Array],
+    covariates: Mapping[str, Array],
     keys: Array,
     *,
     names: tuple[str, ...],
@@ -141,7 +141,7 @@ def _drawn(
         trace = handlers.trace(handlers.seed(program, key)).get_trace()
         return {n: trace[n]["value"] for n in names}
 
-    return jax.lax.map(one, (keys, dict(values), dict(given)))
+    return jax.lax.map(one, (keys, dict(values), dict(covariates)))
 
 
 _draw = jax.jit(_drawn, static_argnames=("names",), compiler_options=QUICK)
