@@ -23,10 +23,11 @@ from jax.scipy.special import logsumexp
 
 from ppl_models import catalogue
 from ppl_models.errors import InputError, whole_number
-from ppl_models.evaluation.calibration_pitman_yor import seating_ranks
-from ppl_models.evaluation.calibration_samplers import SAMPLERS, Plan, simulate
+from ppl_models.inference.capabilities import require
+from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
-from ppl_models.program.axes import permute_clusters, state_axes
+from ppl_models.inference.simulated_data import Plan, simulate
+from ppl_models.program.axes import CHAIN, cluster_axes, permute_clusters, state_axes
 from ppl_models.program.compiling import QUICK, in_batches
 from ppl_models.program.model import Globals, Model, evaluate
 from ppl_models.program.precision import scope
@@ -34,8 +35,6 @@ from ppl_models.program.signature import data_parameters
 from ppl_models.program.sizes import whole_arguments
 from ppl_models.program.structure import Structure
 
-#: Sites that say how common clusters or states are, not what they are like.
-SHARES = ("weights", "initial", "transition")
 #: What programs call the number of their rows.
 PLATES = ("sequences", "graphs", "rows")
 BATCH = 100  #: simulations side by side
@@ -65,7 +64,7 @@ def calibrate(
             the data by default must be given as arguments, for there are no data yet.
         rows: rows (or sequences) of every simulation.
         seed: of all random numbers.
-        method: "gibbs", "nuts", "exact", "telescoping" or "pitman_yor_gibbs".
+        method: one that draws and declares a ``Calibration``: "gibbs", "nuts", "exact", ...
         simulations: number of simulations.
         draws: posterior draws that a true value is ranked among.
         warmup: sweeps before them.
@@ -91,8 +90,9 @@ def calibrate(
     >>> sorted(group for group in tree.children)
     ['prior_sbc', 'sbc_test']
     """
-    if method not in (*SAMPLERS, "pitman_yor_gibbs"):
-        served = ", ".join((*SAMPLERS, "pitman_yor_gibbs"))
+    declared = declaration(method).calibration
+    if declared is None:
+        served = ", ".join(methods_that(lambda other: other.calibration is not None))
         raise InputError(f"method is {method!r}: calibration serves {served}")
     counts = {"rows": rows, "simulations": simulations, "draws": draws, "thinning": thinning}
     for name, value in counts.items():
@@ -101,10 +101,10 @@ def calibrate(
     whole_number("warmup", warmup, least=0)
     function = catalogue.program(program)
     arguments = whole_arguments(function, arguments)
-    if method == "pitman_yor_gibbs":
-        found = seating_ranks(
+    if declared.ranks is not None:
+        ranks = declared.ranks(
             rows=rows,
-            positions=(sizes or {}).get("positions", 100),
+            sizes=sizes or {},
             seed=seed,
             simulations=simulations,
             draws=draws,
@@ -113,7 +113,7 @@ def calibrate(
             arguments=arguments,
             assumed=assumed or {},
         )
-        return _as_tree(found, method, function)
+        return _as_tree(ranks, method, function)
     with scope("float64"):
         source = Model(function, {}, {**arguments, **(sizes or {})}, {})
         plate = {next((n for n in PLATES if _takes(function, n)), "rows"): rows}
@@ -125,23 +125,26 @@ def calibrate(
         model = fitted.with_data(data)
         structure = model.structure()
         problem = Problem(model, structure)
+        require(method, problem)
         # read outside the compiled function
         _ = problem.parameter_map, problem.chunks, problem.example, problem.label_swaps
         axes: Mapping[str, tuple[int, ...]] | None = label_axes(problem)
         again = _simulation(source, random.key(seed + 2))
         _refuse_data_priors(problem, model.with_data({n: np.asarray(again[n]) for n in data}))
-        sampler, plan = SAMPLERS[method], Plan(problem, draws, warmup, thinning)
-        if method == "telescoping":
-            axes = None  # clusters that have no rows are among the draws: no order of them tells
+        plan = Plan(problem, draws, warmup, thinning)
+        draw, draw_truth = declared.draw, declared.simulate or _from_program
+        assert draw is not None
+        if not declared.fixed_number:
+            axes = None
 
         def one(source: Model, fitted: Model, key: Array) -> dict[str, Array]:
             truth_key, sample_key, tie_key = random.split(key, 3)
-            drawn, true_more = sampler.simulate(source, plan, truth_key)
+            drawn, true_more = draw_truth(source, plan, truth_key)
             here = fitted.with_data({n: drawn[n] for n in data})
             truth = {n: drawn[n] for n in structure.names}
-            found, more = sampler.draw(sample_key, here, plan)
+            drawn_values, more = draw(sample_key, here, plan)
             true = quantities(here, structure, truth, axes)
-            mine = lax.map(partial(quantities, here, structure, axes=axes), found)
+            mine = lax.map(partial(quantities, here, structure, axes=axes), drawn_values)
             return _ranks(tie_key, true | true_more, mine | more)
 
         keys = random.split(random.key(seed), simulations)
@@ -149,8 +152,13 @@ def calibrate(
             lambda source, fitted, keys: in_batches(partial(one, source, fitted), keys, BATCH),
             compiler_options=QUICK,
         )
-        ranks = run(source, fitted, keys)
-    return _as_tree({n: np.asarray(v) for n, v in ranks.items()}, method, function)
+        ranks = {n: np.asarray(v) for n, v in run(source, fitted, keys).items()}
+    return _as_tree(ranks, method, function)
+
+
+def _from_program(source: Model, plan: Plan, key: Array) -> tuple[dict[str, Array], dict]:
+    """Truths from the program as it stands; nothing further is ranked."""
+    return simulate(source, key), {}
 
 
 def _refuse_data_priors(problem: Problem, other: Model) -> None:
@@ -181,14 +189,22 @@ _simulation = jax.jit(simulate, compiler_options=QUICK)
 
 
 def label_axes(problem: Problem) -> dict[str, tuple[int, ...]]:
-    """The axes of every site along which labels may change: of clusters, or of hidden states."""
-    structure = problem.structure
+    """The axes of every site along which labels may change: of clusters, or of hidden states.
+
+    First comes the site by whose values labels are put into an order: one that says what a
+    component is like, not how common it is.
+    """
+    structure, links = problem.structure, problem.parameter_map.links
+    axes: dict[str, tuple[int, ...]] = {}
     if structure.assignment is not None:
-        return {s.name: (0,) for s in structure.sites if s.dims and s.dims[0] == "cluster"}
-    if not problem.states or not problem.exchangeable:
-        return {}
-    axes = state_axes(structure, problem.parameter_map, problem.states)
-    return {name: own for name, (own, _) in axes.items()}
+        axes = cluster_axes(structure, problem.parameter_map)
+    elif problem.states and problem.exchangeable:
+        over_states = state_axes(structure, problem.parameter_map, problem.states)
+        axes = {name: own for name, (own, _) in over_states.items()}
+    labelled = {name: own for name, own in axes.items() if own}
+    weights = {w.site for w in links if w.emission == structure.assignment or w.parameter in CHAIN}
+    first = sorted(labelled, key=lambda name: name in weights)
+    return {name: labelled[name] for name in first}
 
 
 def quantities(
@@ -199,7 +215,7 @@ def quantities(
 ) -> dict[str, Array]:
     """What is ranked: label-free functions of global sites and data.
 
-    Sites are put into the order of the first one that has labels and is no share or probability.
+    Labels are put into the order of the first number of the first site of ``axes``.
 
     Args:
         model: program and data.
@@ -213,12 +229,13 @@ def quantities(
         return found
     if not axes:
         return found | {n: v.reshape(-1)[:8] for n, v in values.items()}
-    key_site = next((n for n in axes if n not in SHARES), next(iter(axes)))
-    count = values[key_site].shape[0]
-    order = jnp.argsort(values[key_site].reshape(count, -1)[:, 0])
+    site, (axis, *_) = next(iter(axes.items()))
+    count = values[site].shape[axis]
+    order = jnp.argsort(jnp.moveaxis(values[site], axis, 0).reshape(count, -1)[:, 0])
     for name, value in permute_clusters(values, axes, order).items():
         if name in axes:
-            value = value.reshape(count, -1)[:, :2]
+            value = jnp.moveaxis(value, axes[name][0], 0)
+            value = value.reshape(len(value), -1)[:, :2]
         found[name] = value.reshape(-1)[:8]
     return found
 

@@ -30,6 +30,7 @@ from ppl_models.fitting import fit
 from ppl_models.inference.em.driver import collapsed_components
 from ppl_models.inference.em.loop import run_em
 from ppl_models.inference.initial.starts import starting_values
+from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.program.model import Model
@@ -78,7 +79,7 @@ def choose_clusters(
         clusters: numbers of clusters, or of states.
         seed: of all random numbers.
         criterion: "bic", "aic", "icl" (less is better), "heldout" or "loo" (more is better).
-        method: "em", or a method that draws ("gibbs", "nuts").
+        method: "em", which finds maxima of the likelihood, or a method that draws ("gibbs", ...).
         over: arguments of the program to vary besides, e.g. ``{"covariance": ["full", "tied"]}``.
         heldout: share of the rows, or sequences, kept out of the fit and scored ("heldout").
         starts: starts of EM for every candidate.
@@ -105,17 +106,19 @@ def choose_clusters(
         raise InputError(f"clusters is {clusters!r}: give several numbers, as range(1, 10)")
     candidates = sorted({whole_number("a number of clusters", k) for k in clusters})
     whole_number("seed", seed, least=0)
-    whole_number("starts", starts, least=1 if method == "em" else 0)  # (draws may start without)
+    draws = _draws(method)
+    whole_number("starts", starts, least=0 if draws else 1)  # (draws may start without)
     if criterion not in CRITERIA:
         raise InputError(f"criterion is {criterion!r}: choose one of {', '.join(CRITERIA)}")
     if not candidates:
         raise InputError("give numbers of clusters from 1 up")
     if criterion == "heldout" and not 0 < heldout < 1:
         raise InputError("criterion 'heldout' needs heldout=, a share of the rows such as 0.2")
-    if (method == "em") == (criterion == "loo"):
+    if draws != (criterion == "loo"):
         raise InputError(
             f"criterion {criterion!r} does not go with method {method!r}: 'loo' needs draws "
-            "('gibbs', 'nuts'), all others need 'em'"
+            f"({_served(draws=True)}), all others need maxima of the likelihood "
+            f"({_served(draws=False)})"
         )
     over = over or {}
     varied = [dict(zip(over, chosen, strict=True)) for chosen in product(*over.values())]
@@ -128,7 +131,7 @@ def choose_clusters(
         remarks = notes(count)
         if criterion == "loo" or heldout > 0:
             need_several(count, "leave-one-out" if criterion == "loo" else "heldout=")
-    if method != "em":
+    if draws:
         from ppl_models.evaluation.loo import compare_draws
 
         fits = {
@@ -179,6 +182,29 @@ def choose_clusters(
     ordered.attrs["criterion"] = criterion
     ordered.attrs["notes"] = remarks
     return ordered
+
+
+def _served(*, draws: bool) -> str:
+    """Names of the methods that draw, or of those that maximise the likelihood."""
+    names = methods_that(
+        lambda method: method.kind == "draws" if draws else method.maximises_likelihood
+    )
+    return ", ".join(names)
+
+
+def _draws(method: str) -> bool:
+    """Whether a method draws; otherwise it maximises the likelihood.
+
+    Raises:
+        InputError: it does neither.
+    """
+    declared = declaration(method)
+    if declared.kind != "draws" and not declared.maximises_likelihood:
+        raise InputError(
+            f"method is {method!r}: choose_clusters compares maxima of the likelihood "
+            f"({_served(draws=False)}), or draws ({_served(draws=True)}) by criterion='loo'"
+        )
+    return declared.kind == "draws"
 
 
 def _size_argument(function: Callable) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from ppl_models import catalogue
 from ppl_models.inference.objective import Objective
 
@@ -44,6 +46,28 @@ class Capability:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """How simulation-based calibration runs a method: see ``inference/simulated_data.py``.
+
+    A method states either ``draw``, which is compiled once for all simulations, or ``ranks``.
+
+    Args:
+        draw: ``(key, program with simulated data, plan) -> draws, further quantities of them``.
+        simulate: ``(program, plan, key) -> every site, the further quantities' true values``, where
+            truths are not drawn from the program as it stands.
+        fixed_number: whether all components of a draw are in use, so that they can be put into an
+            order; otherwise only the density and the further quantities are ranked.
+        ranks: the ranks of the true values by quantity, ``(simulation, ...)``, of a method whose
+            data are not simulated by the program; takes the arguments of ``calibrate`` by keyword.
+    """
+
+    draw: Callable[..., Any] | None = None
+    simulate: Callable[..., Any] | None = None
+    fixed_number: bool = True
+    ranks: Callable[..., dict[str, np.ndarray]] | None = None
+
+
+@dataclass(frozen=True)
 class Method:
     """A method's declaration.
 
@@ -56,6 +80,9 @@ class Method:
         needs: what a program must offer.
         keeps_priors: whether all priors are the program's: the method is then one that another
             may be replaced by.
+        maximises_likelihood: whether ``choose_clusters`` compares its maxima of the likelihood by
+            information criteria; methods that draw are compared by leave-one-out.
+        calibration: how simulation-based calibration runs it; None where it does not.
     """
 
     kind: Kind
@@ -63,6 +90,8 @@ class Method:
     objective: Objective | None = None
     needs: tuple[Capability, ...] = ()
     keeps_priors: bool = True
+    maximises_likelihood: bool = False
+    calibration: Calibration | None = None
 
 
 def declaration(name: str) -> Method:
@@ -73,3 +102,12 @@ def declaration(name: str) -> Method:
     """
     method: Method = catalogue.method(name).METHOD
     return method
+
+
+def methods_that(offer: Callable[[Method], bool]) -> list[str]:
+    """Names of the methods whose declarations satisfy a condition.
+
+    >>> methods_that(lambda method: method.maximises_likelihood)
+    ['em']
+    """
+    return [name for name in catalogue.method_names() if offer(declaration(name))]

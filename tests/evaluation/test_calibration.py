@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
 
-from ppl_models.errors import InputError
-from ppl_models.evaluation.calibration import calibrate
+from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.evaluation.calibration import calibrate, label_axes
+from ppl_models.inference.problem import Problem
+from ppl_models.program.model import Model
 
 PRIORS = {
     "clusters": 2,
@@ -49,6 +54,31 @@ def test_exact_draws_are_calibrated():
 def test_a_method_without_draws_is_refused():
     with pytest.raises(InputError, match="calibration serves"):
         calibrate("gaussian_mixture", method="em", **OPTIONS, **PRIORS)
+
+
+def test_a_method_that_does_not_serve_the_program_is_refused():
+    with pytest.raises(UnsupportedError, match="needs a program in which nothing is hidden"):
+        calibrate("gaussian_mixture", method="exact", **OPTIONS, **PRIORS)
+
+
+def test_labels_are_ordered_by_a_site_of_the_emission_whatever_sites_and_plates_are_called():
+    found = label_axes(problem_of(kinds_of_counts))
+    assert found == {"often": (0,), "commonness": (0,)} and next(iter(found)) == "often"
+
+
+def kinds_of_counts(x=None, *, rows=None):
+    """A mixture under names that no list knows."""
+    commonness = numpyro.sample("commonness", dist.Dirichlet(jnp.ones(2)))
+    with numpyro.plate("kind", 2):
+        often = numpyro.sample("often", dist.Gamma(2.0, 0.3))
+    with numpyro.plate("row", rows if x is None else len(x)):
+        z = numpyro.sample("z", dist.Categorical(commonness), infer={"enumerate": "parallel"})
+        return numpyro.sample("x", dist.Poisson(often[z]), obs=x)
+
+
+def problem_of(program):
+    model = Model(program, {"x": np.array([1, 7, 2])}, {}, {})
+    return Problem(model, model.structure())
 
 
 def test_a_prior_that_follows_the_data_is_refused():

@@ -81,6 +81,7 @@ def test_held_out_density_is_that_of_rows_not_seen():
         ({"criterion": "loo"}, "needs draws"),
         ({"method": "gibbs"}, "needs draws"),
         ({"clusters": []}, "from 1 up"),
+        ({"method": "map"}, "compares maxima of the likelihood"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(options, message):

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import Array, random
+from jax import Array, lax, random
 
 from ppl_models import memory
 from ppl_models.distributions.conditionals import DirichletConditional
@@ -26,8 +26,9 @@ from ppl_models.inference.capabilities import (
     PLAIN_PRIORS,
     STATISTICS,
 )
-from ppl_models.inference.method import Capability, Lack, Method
+from ppl_models.inference.method import Calibration, Capability, Lack, Method
 from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import e_step
 from ppl_models.inference.statistics.m_step import conditional, conjugate_sites, plain_prior
@@ -49,10 +50,27 @@ def _posteriors_depend(problem: Problem) -> Lack | None:
     return None
 
 
+def _of_simulated_data(key: Array, model: Model, plan: Plan) -> Draws:
+    problem, structure = plan.problem, plan.problem.structure
+    links, _ = conjugate_sites(problem.model, structure, problem.parameter_map, problem.chunks)
+    chunks = on_simulated_data(problem, model).chunks
+    posteriors = _at(model, structure.initial(key), chunks, structure, links)
+
+    def draw(key: Array) -> Globals:
+        keys = random.split(key, len(links))
+        return {
+            link.site: posterior.sample(own)
+            for own, link, posterior in zip(keys, links, posteriors, strict=True)
+        }
+
+    return lax.map(draw, random.split(key, plan.draws)), {}
+
+
 CLOSED_FORM = Capability("posteriors that do not depend on each other", _posteriors_depend)
 METHOD = Method(
     "draws",
     needs=(*STATISTICS, NOTHING_HIDDEN, PLAIN_PRIORS, DROPPABLE_CELLS, CONJUGATE, CLOSED_FORM),
+    calibration=Calibration(_of_simulated_data),
 )
 
 
@@ -133,6 +151,11 @@ def _posteriors(problem: Problem, links: tuple, seed: int) -> list:
 def _conditionals(
     model: Model, values: Globals, chunks: Chunks, *, structure: Structure, links: tuple
 ) -> list:
+    return _at(model, values, chunks, structure, links)
+
+
+def _at(model: Model, values: Globals, chunks: Chunks, structure: Structure, links: tuple) -> list:
+    """The posterior of every site, which the others' values do not change."""
     pieces = model.pieces(values, structure)
     expected = e_step(pieces, structure, chunks)
     return [conditional(w, pieces, structure, expected, chunks, values, flat=False) for w in links]

@@ -18,11 +18,24 @@ from ppl_models.inference.capabilities import CONTINUOUS_SITES, DRAWABLE_CELLS, 
 from ppl_models.inference.mcmc.chain_starts import dispersed_starts
 from ppl_models.inference.mcmc.gibbs_kernel import StatisticsGibbs
 from ppl_models.inference.mcmc.rowwise_gibbs import RowwiseGibbs
-from ppl_models.inference.method import Method
+from ppl_models.inference.method import Calibration, Method
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data, run_chain
+from ppl_models.program.model import Model
 
-METHOD = Method("draws", needs=(CONTINUOUS_SITES, PATHS_BY_STATISTICS, DRAWABLE_CELLS))
+
+def _of_simulated_data(key: Array, model: Model, plan: Plan) -> Draws:
+    kernel = StatisticsGibbs(on_simulated_data(plan.problem, model))
+    state = kernel.init(key, plan.warmup, None, (), {})
+    return run_chain(lambda s: kernel.sample(s, (), {}), state, plan, lambda s: s.z), {}
+
+
+METHOD = Method(
+    "draws",
+    needs=(CONTINUOUS_SITES, PATHS_BY_STATISTICS, DRAWABLE_CELLS),
+    calibration=Calibration(_of_simulated_data),
+)
 
 
 def gibbs(

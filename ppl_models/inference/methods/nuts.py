@@ -25,11 +25,12 @@ from ppl_models.inference.mcmc.marginal_density import (
     reference_point_at,
 )
 from ppl_models.inference.mcmc.nuts_label_swaps import LabelSwapNUTS
-from ppl_models.inference.method import Method
+from ppl_models.inference.method import Calibration, Method
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data, run_chain
 from ppl_models.program.compiling import QUICK
-from ppl_models.program.model import Globals
+from ppl_models.program.model import Globals, Model
 from ppl_models.program.sites import UnconstrainedSpace
 
 MANY = 50_000  #: rows whose log-density single precision cannot tell from a neighbour's
@@ -43,7 +44,25 @@ FIELDS = {
     "adapt_state.step_size": "step_size",
 }
 
-METHOD = Method("draws", needs=(CONTINUOUS_SITES,))
+#: doublings of a trajectory at most in calibration. Side by side, every trajectory takes as long as
+#: the longest of all simulations; cut short, it leaves the posterior as it is all the same
+DOUBLINGS = 6
+
+
+def _of_simulated_data(key: Array, model: Model, plan: Plan) -> Draws:
+    structure = plan.problem.structure
+    start_key, run_key = random.split(key)
+    start = structure.space.unconstrain(structure.initial(start_key))
+    kernel = no_u_turns(on_simulated_data(plan.problem, model), max_tree_depth=DOUBLINGS)
+    state = kernel.init(run_key, plan.warmup, start, (), {})
+
+    def read(state: Any) -> Globals:
+        return structure.space.constrain(state.z)
+
+    return run_chain(lambda s: kernel.sample(s, (), {}), state, plan, read), {}
+
+
+METHOD = Method("draws", needs=(CONTINUOUS_SITES,), calibration=Calibration(_of_simulated_data))
 
 
 def nuts(

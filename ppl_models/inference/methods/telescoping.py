@@ -27,8 +27,15 @@ from ppl_models.inference.capabilities import (
     UNSCALED,
 )
 from ppl_models.inference.initial.starts import starting_values
-from ppl_models.inference.method import Capability, Lack, Method
+from ppl_models.inference.method import Calibration, Capability, Lack, Method
 from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.simulated_data import (
+    Draws,
+    Plan,
+    on_simulated_data,
+    run_chain,
+    simulate,
+)
 from ppl_models.inference.statistics.assignment_draws import draw_and_sum
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.m_step import conditional, conjugate_sites
@@ -48,6 +55,34 @@ def _other_weights(problem: Problem) -> Lack | None:
     return Lack(f"the weights of site '{assignment}' are no site as they stand")
 
 
+def _of_simulated_data(key: Array, model: Model, plan: Plan) -> Draws:
+    problem, structure = plan.problem, plan.problem.structure
+    chunks = on_simulated_data(problem, model).chunks
+    links, _ = conjugate_sites(problem.model, structure, problem.parameter_map, problem.chunks)
+    step = partial(telescope, model, chunks, structure, links, False)
+    start_key, run_key = random.split(key)
+    begin = structure.initial(start_key), jnp.array(structure.clusters), jnp.ones(())
+    kept = run_chain(
+        lambda state: step(*state[0]), step(*begin, run_key), plan, lambda state: state[1]
+    )
+    return kept["values"], {n: kept[n] for n in ("components", "filled", "alpha")}
+
+
+def _simulated(source: Model, plan: Plan, key: Array) -> tuple[dict[str, Array], dict[str, Array]]:
+    """The number of clusters and their weights from their own prior, the rest from the program."""
+    problem = plan.problem
+    assignment, most = problem.structure.assignment, problem.structure.clusters
+    links, _ = conjugate_sites(
+        problem.model, problem.structure, problem.parameter_map, problem.chunks
+    )
+    (site,) = (w.site for w in links if w.emission == assignment)
+    prior_key, rest_key = random.split(key)
+    components, alpha, weights = draw_prior(prior_key, most)
+    drawn = simulate(source, rest_key, {site: weights})
+    rows = (drawn[str(assignment)][None] == jnp.arange(most)[:, None]).sum(-1)
+    return drawn, {"components": components, "filled": (rows > 0).sum(), "alpha": alpha}
+
+
 DIRICHLET_WEIGHTS = Capability("weights with a Dirichlet prior", _other_weights)
 METHOD = Method(
     "draws",
@@ -61,6 +96,8 @@ METHOD = Method(
         DIRICHLET_WEIGHTS,
     ),
     keeps_priors=False,
+    # clusters that have no rows are among the draws: no order of them tells
+    calibration=Calibration(_of_simulated_data, _simulated, fixed_number=False),
 )
 
 

@@ -15,7 +15,7 @@ from numpyro.distributions import Beta, Gamma
 
 from ppl_models.distributions.sequences.ngrams import count_ngrams
 from ppl_models.errors import InputError
-from ppl_models.inference.methods.pitman_yor_gibbs import Chain
+from ppl_models.inference.pitman_yor.chain import Chain
 from ppl_models.inference.pitman_yor.counts import as_numpy
 from ppl_models.inference.pitman_yor.franchise import Franchise
 
@@ -76,7 +76,7 @@ def _sequences(
 def seating_ranks(
     *,
     rows: int,
-    positions: int,
+    sizes: Mapping[str, Any],
     seed: int,
     simulations: int,
     draws: int,
@@ -89,7 +89,7 @@ def seating_ranks(
 
     Args:
         rows: sequences of every simulation.
-        positions: longest sequence, ``<end>`` included.
+        sizes: ``positions``, the longest sequence, ``<end>`` included (default: 100).
         seed: of all random numbers.
         simulations: number of simulations.
         draws: that a true value is ranked among.
@@ -122,7 +122,7 @@ def seating_ranks(
             "concentration": draw.gamma(true[2], 1 / true[3], order),
         }
         restaurants = _Restaurants(truth["discount"], truth["concentration"], vocabulary + 1, draw)
-        codes = _sequences(restaurants, rows, positions, order, vocabulary)
+        codes = _sequences(restaurants, rows, sizes.get("positions", 100), order, vocabulary)
         truth["tables"] = np.array([restaurants.count(length) for length in range(order)])
         seen = as_numpy(count_ngrams(codes, vocabulary=vocabulary, order=order))
         chain = Chain(Franchise(seen, draw), priors, {})
