@@ -58,6 +58,9 @@ WIDE_STARTS_NUMBERS = 100_000_000
 #: Responsibilities of all draws that are kept for a second look instead of being computed again.
 RESPONSIBILITY_BYTES = 512_000_000
 
+#: Data of fits whose programs stay read for the next question; larger ones are read again.
+REMEMBERED_BYTES = 32_000_000
+
 # ---- what is kept --------------------------------------------------------------------------------
 
 #: Predictive data in a tree.

@@ -1,4 +1,4 @@
-"""A program is read off its trace once a public call, whoever needs it within the call."""
+"""A program is read off its trace once a public call at most, whoever needs it within the call."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from ppl_models import (
     relabel,
     sensitivity,
 )
+from ppl_models.posterior.result import restore
+from ppl_models.posterior.result.recent import RecentProblems
 from ppl_models.program.model import Model
 from ppl_models.program.structure import Structure
 
@@ -86,10 +88,42 @@ CALLS: dict[str, Callable] = {
 
 #: what the sampler has drawn, or the tree holds, answers these
 WITHOUT_PROGRAM = {"loo", "sensitivity"}
+WITH_NEW_ROWS = {"predict new rows", "log_density of new rows", "impute"}
+
+
+@pytest.fixture
+def none_known(monkeypatch: pytest.MonkeyPatch) -> RecentProblems:
+    """No program has been read before."""
+    recent = RecentProblems(most=2)
+    monkeypatch.setattr(restore, "RECENT", recent)
+    return recent
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_to_ask_a_fit(reads: list[str], draws: Any, name: str) -> None:
+def test_to_ask_a_fit(reads: list[str], draws: Any, none_known: object, name: str) -> None:
     CALLS[name](draws)
     expected = 0 if name in WITHOUT_PROGRAM else 1
     assert len(reads) == expected
+    CALLS[name](draws)  # a fit's own rows are asked about again without reading
+    assert len(reads) == (2 if name in WITH_NEW_ROWS else expected)
+
+
+def test_a_program_is_known_again_only_by_all_that_it_is_read_from(
+    reads: list[str], none_known: RecentProblems
+) -> None:
+    tree = fit("gaussian_mixture", X, method="kmeans", starts=1, covariance="spherical", **OPTIONS)
+    reads.clear()
+
+    def counted(asked: Any) -> int:
+        before = len(reads)
+        log_density(asked)
+        return len(reads) - before
+
+    moved = tree.copy(deep=True)
+    moved["observed_data"]["x"][3] += 1.0
+    single = tree.copy(deep=True)
+    single.attrs["precision"] = "float32"
+    assert [counted(t) for t in (tree, tree, moved, tree, single)] == [1, 0, 1, 0, 1]
+    assert len(none_known.known) == 2  # the oldest makes room
+    assert [counted(t) for t in (single, tree, moved)] == [0, 0, 1]
+    assert (log_density(moved) != log_density(tree)).sum() == 1

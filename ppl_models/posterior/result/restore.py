@@ -16,6 +16,7 @@ from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.inference.missing_cells import refuse_missing_cells
 from ppl_models.inference.problem import Problem, Result
+from ppl_models.posterior.result.recent import RECENT
 from ppl_models.posterior.result.schema import FACTS, HIDDEN, ROW_ORDER, FitFacts, facts_of
 from ppl_models.program.json_text import from_json
 from ppl_models.program.model import Model
@@ -166,29 +167,36 @@ def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) ->
     if FACTS not in tree.attrs or "posterior" not in tree.children:
         raise InputError("this tree is no fit of ppl_models: it lacks its facts or a posterior")
     known = fitted_data(tree)
-    observed = known if data is None else _complete(new_rows(tree, data), known)
     row_order = bool(tree.attrs.get(ROW_ORDER, 0))
-    if row_order and data is not None:
+    if data is None:
+        observed = known
+        problem = RECENT.get(tree, known, lambda: _problem(tree, known, known, row_order))
+    elif row_order:
         raise UnsupportedError(f"{PLACES}, so that new rows have none of their own: {ADVICE}")
+    else:
+        rows = _complete(new_rows(tree, data), known)
+        problem = _problem(tree, rows, known, row_order)
+        refuse_missing_cells(problem, fitted=True)
+        observed = {n: o.along(problem.structure.plate) for n, o in rows.items()}
+    values, shape = _values(tree, problem.structure, draws)
+    return RestoredFit(tree, facts_of(tree), problem, observed, values, shape, data is None)
+
+
+def _problem(
+    tree: xr.DataTree, observed: Mapping[str, Observed], known: Mapping[str, Observed], order: bool
+) -> Problem:
+    """The program, read on the observed data.
+
+    Raises:
+        InputError: a program with a latent variable for every row.
+    """
     model, structure = _read(tree, observed, known)
     if structure.locals:
         raise InputError(
             f"site '{structure.locals[0]}' is latent for every row, so that new rows have no "
             "density of their own: integrate it out in the program"
         )
-    problem = Problem(model, structure, known_row_order=row_order)
-    if data is not None:
-        refuse_missing_cells(problem, fitted=True)
-    values, shape = _values(tree, structure, draws)
-    return RestoredFit(
-        tree,
-        facts_of(tree),
-        problem,
-        {n: o.along(structure.plate) for n, o in observed.items()},
-        values,
-        shape,
-        data is None,
-    )
+    return Problem(model, structure, known_row_order=order)
 
 
 def _read(
