@@ -164,6 +164,8 @@ class Problem:
             return self.known_row_order
         if self.same_program is not None:
             return self.same_program.row_order
+        if self.structure.chain is not None:
+            return True
         return rows_depend_on_places(self.model, self.structure)
 
     # ---- emissions ---------------------------------------------------------------------------

@@ -21,6 +21,7 @@ import numpy as np
 from jax import Array, random
 from numpyro import handlers
 from numpyro.distributions import CategoricalLogits
+from numpyro.distributions.batch_util import promote_batch_shape
 from numpyro.primitives import Messenger
 
 from ppl_models.distributions.convert import as_family, unwrap
@@ -29,6 +30,7 @@ from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import prior_density
 from ppl_models.distributions.scaled import ScaledPrior, is_weighed, times, weigh
 from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.program import chains
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.structure import Structure, read_structure
 
@@ -165,11 +167,14 @@ class Model:
     def structure(self) -> Structure:
         """Read the program's sites (by abstract evaluation: nothing is computed)."""
         found: dict[str, Any] = {}
+        members: list[str] = []
         given: dict[str, str] = {}  # observed site -> parameter whose very data it observes
 
         def trace(model: Model) -> None:
             seeded = handlers.seed(model._held(), random.key(0))
-            found.update(handlers.trace(seeded).get_trace())
+            merged, steps = chains.merge_steps(handlers.trace(seeded).get_trace())
+            found.update(merged)
+            members.extend(steps)
             given.update(
                 (n, p) for n, s in found.items() for p, v in model.data.items() if s["value"] is v
             )
@@ -184,11 +189,14 @@ class Model:
                 f"{name} could not be run on these data: {type(error).__name__}: "
                 f"{str(error).splitlines()[0] if str(error) else ''}"
             ) from error
-        structure = read_structure(found, set(self.fixed))
+        chain = chains.find_chain(found, tuple(members), set(self.fixed))
+        structure = read_structure(found, set(self.fixed), chain)
         if any(is_weighed(found[n]) for n, _ in structure.combined):
             self._refuse_unequal_scales(structure)
         if self.data:
             self._refuse_other_data(structure, given)
+        if chain is not None:
+            self._refuse_other_chain(structure)
         return structure
 
     def _refuse_other_data(self, structure: Structure, given: Mapping[str, str]) -> None:
@@ -224,6 +232,25 @@ class Model:
                 "they are summed out together: put all of them into one numpyro.handlers.scale"
             )
 
+    def _refuse_other_chain(self, structure: Structure) -> None:
+        """What the steps of a chain depend on is this step's state and the one before."""
+        values, chain = structure.initial(random.key(5)), structure.chain
+        assert chain is not None
+        path = random.randint(random.key(6), (chain.steps,), 0, chain.states, dtype=jnp.int32)
+        by_pairs, by_path, here, there = _along(self, values, path, structure=structure)
+        if not np.allclose(by_pairs, by_path, rtol=1e-4, atol=1e-4, equal_nan=True):
+            raise UnsupportedError(
+                f"a step of the chain '{chain.site}' depends on more than its state and the state "
+                "before: write the chain over pairs of states, K² of them"
+            )
+        inside = dict(structure.row_deterministics)
+        for name in here:
+            if name not in inside and not np.array_equal(here[name], there[name], equal_nan=True):
+                raise UnsupportedError(
+                    f"site '{name}' depends on the whole path of '{chain.site}': give it a value a "
+                    "step, or leave it out"
+                )
+
     def _observes(self, site: str) -> bool:
         """Whether a site that observes an image of its parameter observes the same numbers."""
         value, data = np.asarray(_observed(self, site)), np.asarray(self.data[site])
@@ -243,9 +270,15 @@ class Model:
         self, values: Mapping[str, Array], structure: Structure, assignment: Any = None
     ) -> dict[str, Any]:
         """Trace with global sites at ``values`` and the assignment at all values (or as given)."""
+        program = handlers.substitute(self._held(), data=dict(values))
+        if structure.chain is not None:
+            path = jnp.zeros((), jnp.int32) if assignment is None else jnp.asarray(assignment)
+            path = jnp.broadcast_to(path, (structure.chain.steps,))
+            program = handlers.substitute(program, data=structure.chain.held(path))
+            found = handlers.trace(handlers.seed(program, random.key(0))).get_trace()
+            return chains.merge_steps(found)[0]
         if assignment is None:
             assignment = jnp.arange(structure.clusters)[:, None]
-        program = handlers.substitute(self._held(), data=dict(values))
         program = _AllValues(program, structure.values_of(assignment))
         return handlers.trace(handlers.seed(program, random.key(0))).get_trace()
 
@@ -276,6 +309,9 @@ class Model:
                 log_prior += prior_density(priors[name], site["value"]).sum()
         factors = {n: _factor(trace[n]) for n in structure.factors}
         log_prior += sum(factors.values())
+        if structure.chain is not None:
+            emissions, log_weights = self._of_states(values, structure)
+            return Pieces(priors, log_prior, log_weights, None, emissions, {}, factors)
         found, scales = {}, {}
         for name in structure.row_sites:
             found[name], scale = weigh(trace[name])
@@ -291,7 +327,15 @@ class Model:
         return Pieces(priors, log_prior, log_weights, weights, emissions, scales, factors)
 
     def logits(self, values: Mapping[str, Array], structure: Structure) -> Array:
-        """``log p(z_n = k, x_n)`` of the data's rows, ``(cluster, row)``."""
+        """``log p(z_n = k, x_n)`` of the data's rows, ``(cluster, row)``.
+
+        Of a chain, whose steps are its rows, ``log p(z_t = k | x) + log p(x_t | x_1 ... x_{t-1})``:
+        its sums over states add up to the log-density of the series, its softmax is the smoothed
+        probability of a state.
+        """
+        if structure.chain is not None:
+            smoothed, density = chains.smoothed(self.chain_factors(values, structure))
+            return smoothed.T + density
         pieces = self.pieces(values, structure)
         total = jnp.zeros((structure.clusters, 1))
         if pieces.log_weights is not None:
@@ -301,6 +345,63 @@ class Model:
             density = observed_log_prob(emission, self.data[name])
             total = total + times(pieces.scales.get(name), density)
         return jnp.broadcast_to(total, (structure.clusters, structure.rows))
+
+    # ---- chains ------------------------------------------------------------------------------
+
+    def _step_densities(
+        self, values: Mapping[str, Array], structure: Structure, path: Array
+    ) -> tuple[Array, Array]:
+        """Log-densities of states, and of states and emissions, along a path, ``(step,)``."""
+        trace = self.trace_at(values, structure, assignment=path)
+        steps, total, states = len(path), jnp.zeros(len(path)), jnp.zeros(len(path))
+        for name in structure.row_sites:
+            fn, scale = weigh(trace[name])
+            if name in structure.emissions:
+                density = observed_log_prob(fn, self.data[name])
+            else:
+                density = fn.log_prob(trace[name]["value"])
+            density = jnp.broadcast_to(density, (steps, *jnp.shape(density)[1:]))
+            total += times(scale, density).reshape(steps, -1).sum(1)
+            if name not in structure.emissions:
+                states = total
+        return states, total
+
+    def chain_factors(self, values: Mapping[str, Array], structure: Structure) -> Array:
+        """The factors of a chain, ``(step, state before, state)``."""
+        chain = structure.chain
+        assert chain is not None
+        along = jax.vmap(jax.vmap(lambda path: self._step_densities(values, structure, path)[1]))
+        return chains.pair_factors(chain, along(chains.alternating(chain)))
+
+    def _of_states(
+        self, values: Mapping[str, Array], structure: Structure
+    ) -> tuple[dict[str, Any], Array]:
+        """Emissions ``(state, step)``, and the states' log-probabilities without data."""
+        chain = structure.chain
+        assert chain is not None
+
+        def in_state(state: Array) -> dict[str, Any]:
+            trace = self.trace_at(values, structure, assignment=state)
+            return {n: unwrap(weigh(trace[n])[0]) for n in structure.emissions}
+
+        emissions = jax.vmap(in_state)(jnp.arange(chain.states, dtype=jnp.int32))
+        along = jax.vmap(jax.vmap(lambda path: self._step_densities(values, structure, path)[0]))
+        factors = chains.pair_factors(chain, along(chains.alternating(chain)))
+        return (
+            {n: promote_batch_shape(emission) for n, emission in emissions.items()},
+            chains.forward(factors)[0].T,
+        )
+
+    # ---- assignments -------------------------------------------------------------------------
+
+    def draw_assignments(
+        self, key: Array, values: Mapping[str, Array], structure: Structure
+    ) -> Array:
+        """Assignments ``(row,)``, or the states of a chain, drawn given the data."""
+        if structure.chain is not None:
+            return chains.draw_path(key, self.chain_factors(values, structure))
+        logits = self.logits(values, structure)
+        return random.categorical(key, logits, axis=0).astype(jnp.int32)
 
     def log_joint_given(
         self, values: Mapping[str, Array], structure: Structure, assignment: Array | None
@@ -329,7 +430,25 @@ def evaluate(model: Model, values: Globals, *, structure: Structure) -> Pieces:
 def _observed(model: Model, site: str) -> Array:
     """What a site observes."""
     seeded = handlers.seed(model._held(), random.key(0))
-    return handlers.trace(seeded).get_trace()[site]["value"]
+    return chains.merge_steps(handlers.trace(seeded).get_trace())[0][site]["value"]
+
+
+@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+def _along(
+    model: Model, values: Globals, path: Array, *, structure: Structure
+) -> tuple[Array, Array, dict[str, Array], dict[str, Array]]:
+    """Densities along a path by pairs and as they are; deterministic sites there and elsewhere."""
+    factors = model.chain_factors(values, structure)
+    as_they_are = jnp.maximum(model._step_densities(values, structure, path)[1], chains.LOWEST)
+    here, there = (
+        {
+            n: jnp.asarray(site["value"])
+            for n, site in trace.items()
+            if site["type"] == "deterministic"
+        }
+        for trace in (model.trace_at(values, structure, assignment=p) for p in (path, 0 * path))
+    )
+    return chains.path_density(factors, path), as_they_are, here, there
 
 
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)

@@ -16,6 +16,7 @@ from numpyro.distributions.distribution import (
 )
 
 from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.program.chains import STEP, Chain
 from ppl_models.program.sites import Site, UnconstrainedSpace, draw_near_zero
 
 MOST_NAMED = 4  #: sites that a message names
@@ -40,6 +41,7 @@ class Structure:
     row_deterministics: tuple[tuple[str, tuple[str, ...]], ...] = ()
     local_sites: tuple[Site, ...] = ()
     combined: tuple[tuple[str, int], ...] = ()
+    chain: Chain | None = None
 
     def values_of(self, cluster: Any) -> dict[str, Any]:
         """The value of every discrete site of the rows in a cluster.
@@ -151,12 +153,15 @@ def _factors(
     return factors, {n: s for n, s in observed.items() if n not in factors}
 
 
-def read_structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
+def read_structure(
+    trace: Mapping[str, Any], fixed: set[str], chain: Chain | None = None
+) -> Structure:
     """Sort the sites of a trace.
 
     Args:
         trace: of a run of the program with its data.
         fixed: names of the sites that are held.
+        chain: of discrete sites, if there is one.
 
     Raises:
         UnsupportedError: a program that no method here can serve, and what to write in its place.
@@ -180,6 +185,8 @@ def read_structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
     combined = _combined(samples, discrete) if len(discrete) > 1 else ()
     assignment = discrete[0] if discrete else None
     factors, emissions = _factors(samples, fixed)
+    if chain is not None:
+        return _chain_structure(trace, hidden, emissions, factors, chain)
     if not emissions:
         raise InputError(
             "the program emits nothing: it needs an observed site, "
@@ -250,6 +257,58 @@ def read_structure(trace: Mapping[str, Any], fixed: set[str]) -> Structure:
         tuple(in_plate.items()),
         local_sites,
         combined,
+    )
+
+
+def _chain_structure(
+    trace: Mapping[str, Any],
+    hidden: Mapping[str, Mapping[str, Any]],
+    emissions: Mapping[str, Mapping[str, Any]],
+    factors: tuple[str, ...],
+    chain: Chain,
+) -> Structure:
+    """The structure of a program whose rows are the steps of a chain."""
+    for name, site in emissions.items():
+        if jnp.shape(site["value"])[:1] != (chain.steps,):
+            raise UnsupportedError(
+                f"site '{name}' has the shape {jnp.shape(site['value'])}, and the chain "
+                f"'{chain.site}' has {chain.steps} steps: give one row of data for every step"
+            )
+    others = {n: s for n, s in hidden.items() if n != chain.site}
+    for name, site in others.items():
+        if "_scan_current_index" in site["infer"]:
+            raise UnsupportedError(
+                f"site '{name}' is continuous and one for every step of the chain '{chain.site}': "
+                "only the states are summed out; leave the site out, or draw it before the chain "
+                "under a name of its own, (step,)"
+            )
+    sites = tuple(
+        Site(n, _dims(n, s, jnp.ndim(s["value"])), jnp.shape(s["value"]), s["fn"].support)
+        for n, s in others.items()
+    )
+    derived, by_step = [], []
+    for name, site in trace.items():
+        if site["type"] == "deterministic" and jnp.shape(site["value"])[:1] == (chain.steps,):
+            by_step.append((name, _row_dims(name, site, STEP, chain.steps)))
+        elif site["type"] == "deterministic":
+            derived.append((name, _derived_dims(name, site, chain.states)))
+    return Structure(
+        sites,
+        chain.site,
+        chain.states,
+        "cluster",
+        STEP,
+        chain.steps,
+        tuple(emissions),
+        tuple(
+            (n, tuple(f"{n}_dim_{i}" for i in range(jnp.ndim(s["value"]) - 1)))
+            for n, s in emissions.items()
+        ),
+        tuple(derived),
+        (),
+        factors,
+        tuple(by_step),
+        chain=chain,
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpyro
 from jax import Array
 from jax.scipy.special import logsumexp
+from numpyro import handlers
 from numpyro.primitives import Messenger
 
 from ppl_models.distributions.convert import as_family, unwrap
@@ -45,6 +46,7 @@ from ppl_models.inference.statistics.e_step import (
     expected_log_joint,
     row_normalisers,
 )
+from ppl_models.program import chains
 from ppl_models.program.model import Globals, Model, Pieces, combine, evaluate
 from ppl_models.program.structure import Structure
 
@@ -61,6 +63,7 @@ class _Rows(Messenger):
         self.values = structure.values_of(jnp.arange(structure.clusters)[:, None])
         self.distributions: dict[str, Any] = {}
         self.scales: dict[str, Any] = {}
+        self.sites: dict[str, Any] = {}
 
     def process_message(self, message: dict[str, Any]) -> None:
         name = str(message.get("name"))
@@ -77,8 +80,12 @@ class _Rows(Messenger):
         if scale is not None:
             self.scales[name] = scale
         message["stop"] = True
-        if name in self.values:
+        if name in self.values and self.structure.chain is None:
             message["value"] = self.values[name]
+
+    def postprocess_message(self, message: dict[str, Any]) -> None:
+        if message["type"] == "sample" and message["name"] in self.structure.names:
+            self.sites[message["name"]] = message["value"]
 
 
 def marginal_program(
@@ -97,12 +104,26 @@ def marginal_program(
     rows_factor = _factor(problem, reference)
 
     def program() -> None:
-        rows = _Rows(model._held(), structure)
+        rows = _Rows(_in_one_path(model, structure), structure)
         rows()
+        if structure.chain is not None:
+            with handlers.block():  # the runs along paths are no part of this one
+                factors = model.chain_factors(rows.sites, structure)
+            numpyro.factor("rows", chains.forward(factors)[1].sum())
+            return
         combine(structure, rows.distributions, rows.scales)
         numpyro.factor("rows", rows_factor(rows.distributions, rows.scales))
 
     return program
+
+
+def _in_one_path(model: Model, structure: Structure) -> Callable:
+    """The program, the states of a chain held at some path."""
+    program = model._held()
+    if structure.chain is None:
+        return program
+    path = jnp.zeros(structure.chain.steps, jnp.int32)
+    return handlers.substitute(program, data=structure.chain.held(path))
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,7 @@ class RowwiseGibbs(GibbsKernel):
         values = dict(state.z)
         assignment = None
         if structure.assignment is not None:
-            logits = model.logits(values, structure)
-            assignment = random.categorical(assign_key, logits, axis=0).astype(jnp.int32)
+            assignment = model.draw_assignments(assign_key, values, structure)
         if self.weights is not None:
             assert assignment is not None
             counts = jnp.bincount(assignment, length=structure.clusters)

@@ -20,8 +20,9 @@ from jax import Array
 from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.newton import minimise
-from ppl_models.inference.statistics.e_step import Assign
+from ppl_models.inference.statistics.e_step import Assign, hard
 from ppl_models.inference.statistics.m_step import plain_prior
+from ppl_models.program import chains
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
@@ -74,7 +75,16 @@ def row_weights(
     assign: Assign,
     active: Array | None = None,
 ) -> tuple[Array, Array]:
-    """Every row's weights of the clusters, ``(cluster, row)``, and the summed log-normaliser."""
+    """Every row's weights of the clusters, ``(cluster, row)``, and the summed log-normaliser.
+
+    Of a chain the weights of pairs of states, ``(step, state before, state)``.
+    """
+    if structure.chain is not None:
+        factors = model.chain_factors(values, structure)
+        if assign is hard:
+            path, best = chains.best_path(factors)
+            return chains.path_pairs(path, structure.clusters), best
+        return chains.pair_probabilities(factors)
     logits = model.logits(values, structure)
     if active is not None:
         logits = jnp.where(active[:, None], logits, -jnp.inf)
@@ -86,7 +96,11 @@ def expected_log_joint(
     model: Model, structure: Structure, values: Globals, weights: Array, *, flat: bool
 ) -> Array:
     """The expected log joint density of globals, assignments and rows."""
-    logits = model.logits(values, structure)
+    if structure.chain is None:
+        logits = model.logits(values, structure)
+    else:
+        logits = model.chain_factors(values, structure)
+        weights = weights if weights.ndim == logits.ndim else chains.as_pairs(weights)
     # a weight of zero counts for nothing, even where the density is zero
     total = jnp.where(weights > 0, weights * jnp.where(weights > 0, logits, 0.0), 0.0).sum()
     return total if flat else total + model.pieces(values, structure).log_prior

@@ -12,8 +12,8 @@ from jax import Array, random
 
 from ppl_models import memory
 from ppl_models.inference.problem import Problem, Result
-from ppl_models.inference.statistics.assignment_draws import draw_clusters
 from ppl_models.inference.statistics.e_step import winners
+from ppl_models.program.chains import best_path
 from ppl_models.program.compiling import in_batches
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
@@ -69,8 +69,12 @@ def _at_draws(
     def one(each: tuple[Globals, Array, Array | None]) -> dict[str, Array]:
         held, key, chosen = each
         if structure.assignment is not None and chosen is None:
-            logits = model.logits(held, structure)
-            chosen = winners(logits)[1] if point else draw_clusters(key, logits)
+            if point and structure.chain is None:
+                chosen = winners(model.logits(held, structure))[1]
+            elif point:
+                chosen = best_path(model.chain_factors(held, structure))[0]
+            else:
+                chosen = model.draw_assignments(key, held, structure)
         trace = model.trace_at(held, structure, assignment=chosen)
         return {
             n: jnp.broadcast_to(trace[n]["value"], _shape(trace[n]["value"], dims, structure))

@@ -134,7 +134,7 @@ def _fill(
         assign_key, *site_keys = random.split(key, 1 + len(structure.emissions))
         chosen = None
         if structure.assignment is not None:
-            chosen = random.categorical(assign_key, model.logits(held, structure), axis=0)
+            chosen = model.draw_assignments(assign_key, held, structure)
         trace = model.trace_at(held, structure, assignment=chosen)
         filled = {}
         for site_key, name in zip(site_keys, structure.emissions, strict=True):

@@ -1,0 +1,289 @@
+"""Chains of discrete sites: each step's state depends on the one before it.
+
+A program writes them by NumPyro's ``scan`` or by a loop, one site a step. Nothing is declared: the
+program is run along paths of states that it is held at, and its log-densities are what those paths
+make of them. Along the paths a, b, a, b, ... every step has each of its K² pairs of states after one
+another in K² runs, so that these runs give every factor
+
+    ψ_t(i, j) = log p(z_t = j | z_{t-1} = i) + log p(x_t | z_{t-1} = i, z_t = j)
+
+of the chain, whatever covariates, emissions and missing cells are in it. Forward and backward
+passes over the factors sum the states out (Rabiner 1989, A tutorial on hidden Markov models).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax, random
+from jax.scipy.special import logsumexp
+from numpyro.distributions.batch_util import promote_batch_shape
+
+from ppl_models.errors import UnsupportedError
+
+STEP = "step"  #: the plate of a chain
+#: in place of the logarithm of zero, which has no gradient along the paths of a trellis
+LOWEST = -1e10
+_NUMBERED = re.compile(r"^(.*?)[_\[]?(\d+)\]?$")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A chain of discrete sites.
+
+    Args:
+        site: the name of its states.
+        steps: how many.
+        states: values of each.
+        members: the site of every step where a loop writes them, else none.
+    """
+
+    site: str
+    steps: int
+    states: int
+    members: tuple[str, ...] = ()
+
+    def held(self, path: Array) -> dict[str, Array]:
+        """The values of its sites along a path of states, ``(step,)``."""
+        if not self.members:
+            return {self.site: path}
+        return {name: path[step] for step, name in enumerate(self.members)}
+
+
+def merge_steps(trace: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """A trace with the sites of a loop, one a step, as one site, and the states' names by step.
+
+    >>> import numpyro, numpyro.distributions as dist
+    >>> from numpyro import handlers
+    >>> def program(x):
+    ...     z = 0
+    ...     for t in range(3):
+    ...         z = numpyro.sample(f"z_{t}", dist.Bernoulli(0.2 + 0.5 * z))
+    ...         numpyro.sample(f"x_{t}", dist.Normal(z, 1.0), obs=x[t])
+    >>> trace = handlers.trace(handlers.seed(program, 0)).get_trace(jnp.zeros(3))
+    >>> merged, members = merge_steps(trace)
+    >>> list(merged), members, merged["x"]["fn"].batch_shape
+    (['z', 'x'], ('z_0', 'z_1', 'z_2'), (3,))
+    """
+    series: dict[str, list[str]] = {}
+    for name, site in trace.items():
+        numbered = _NUMBERED.match(name)
+        if numbered and site["type"] == "sample" and not site["cond_indep_stack"]:
+            series.setdefault(numbered[1], []).append(name)
+    states = [
+        names
+        for names in series.values()
+        if all(_hidden_and_discrete(trace[n]) for n in names) and len(names) > 1
+    ]
+    if len(states) != 1 or any(_scanned(site) for site in trace.values()):
+        return dict(trace), ()
+    members, merged = states[0], dict(trace)
+    for prefix, names in series.items():
+        observed = names is not members
+        if len(names) != len(members) or (observed and not _alike(trace, names)):
+            continue
+        fns = [trace[n]["fn"] for n in names]
+        site = dict(trace[names[0]], name=prefix)
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *fns)
+        site["fn"] = promote_batch_shape(stacked)
+        site["value"] = jnp.stack([jnp.asarray(trace[n]["value"]) for n in names])
+        place = list(merged)
+        merged = {
+            (prefix if n == names[0] else n): (site if n == names[0] else merged[n])
+            for n in place
+            if n == names[0] or n not in names
+        }
+    return merged, tuple(members)
+
+
+def _hidden_and_discrete(site: Mapping[str, Any]) -> bool:
+    return not site["is_observed"] and site["fn"].has_enumerate_support
+
+
+def _alike(trace: Mapping[str, Any], names: Sequence[str]) -> bool:
+    """Whether the distributions of sites differ in numbers only."""
+    first, *others = (jax.tree.structure(trace[n]["fn"]) for n in names)
+    return all(trace[n]["is_observed"] for n in names) and all(o == first for o in others)
+
+
+def _scanned(site: Mapping[str, Any]) -> bool:
+    return "_scan_current_index" in site.get("infer", {})
+
+
+def find_chain(trace: Mapping[str, Any], members: tuple[str, ...], fixed: set[str]) -> Chain | None:
+    """The chain of discrete sites of a program; None where it has none.
+
+    Args:
+        trace: of a run, see :func:`merge_steps`.
+        members: what :func:`merge_steps` found.
+        fixed: names of the sites that are held.
+
+    Raises:
+        UnsupportedError: what a chain has that is not summed out here.
+    """
+    hidden = {
+        n: s
+        for n, s in trace.items()
+        if s["type"] == "sample" and not s["is_observed"] and n not in fixed
+    }
+    if members:
+        prefix = _NUMBERED.match(members[0])
+        assert prefix is not None
+        sites = [prefix[1]]
+    else:
+        sites = [n for n, s in hidden.items() if _scanned(s)]
+    if not sites:
+        return None
+    whole = [n for n, s in hidden.items() if s["fn"].support.is_discrete]
+    for name in sites:
+        if not hidden[name]["fn"].has_enumerate_support:
+            return None  # (paths of real numbers are sites like others)
+        if hidden[name]["cond_indep_stack"] or jnp.ndim(hidden[name]["value"]) != 1:
+            raise UnsupportedError(
+                f"site '{name}' is a chain within plate "
+                f"'{hidden[name]['cond_indep_stack'][0].name}'"
+                if hidden[name]["cond_indep_stack"]
+                else f"site '{name}' has several states a step"
+                ": fit one series at a time, or write it with ppl_models.distributions."
+                "HiddenMarkov, which takes many sequences"
+            )
+    if len(whole) > 1:
+        named = " and ".join(f"'{n}'" for n in whole)
+        raise UnsupportedError(
+            f"sites {named} are discrete and hidden, and one of them is a chain: write the chain "
+            "over the combinations of their values"
+        )
+    (site,) = sites
+    steps = int(jnp.shape(hidden[site]["value"])[0])
+    states = int(hidden[site]["fn"].enumerate_support(expand=False).shape[0])
+    return Chain(site, steps, states, members)
+
+
+# ---- factors -------------------------------------------------------------------------------------
+
+
+def alternating(chain: Chain) -> Array:
+    """Paths along which every step has every pair of states, ``(state, state, step)``."""
+    states = jnp.arange(chain.states, dtype=jnp.int32)
+    even, odd = jnp.meshgrid(states, states, indexing="ij")
+    is_even = jnp.arange(chain.steps) % 2 == 0
+    return jnp.where(is_even, even[..., None], odd[..., None])
+
+
+def pair_factors(chain: Chain, along: Array) -> Array:
+    """ψ by step, state before and state, from the log-densities along alternating paths.
+
+    Args:
+        chain: the chain.
+        along: ``(state, state, step)``, of the paths of :func:`alternating`.
+    """
+    is_even = (jnp.arange(chain.steps) % 2 == 0)[:, None, None]
+    by_step = jnp.moveaxis(along, -1, 0)  # (step, state at even steps, state at odd ones)
+    factors = jnp.where(is_even, by_step.swapaxes(1, 2), by_step)
+    return jnp.maximum(factors, LOWEST)
+
+
+def path_density(factors: Array, path: Array) -> Array:
+    """ψ of every step along a path, ``(step,)``."""
+    before = jnp.concatenate([path[:1], path[:-1]])
+    return factors[jnp.arange(len(path)), before, path]
+
+
+# ---- passes --------------------------------------------------------------------------------------
+
+
+def forward(factors: Array) -> tuple[Array, Array]:
+    """Filtered log-probabilities ``(step, state)``, and log p(x_t | x_1, ..., x_{t-1})."""
+    first = factors[0, 0]
+
+    def step(before: Array, factor: Array) -> tuple[Array, tuple[Array, Array]]:
+        joint = logsumexp(before[:, None] + factor, axis=0)
+        density = logsumexp(joint)
+        return joint - density, (joint - density, density)
+
+    start = logsumexp(first)
+    _, (filtered, density) = lax.scan(step, first - start, factors[1:])
+    filtered = jnp.concatenate([(first - start)[None], filtered])
+    return filtered, jnp.concatenate([start[None], density])
+
+
+def backward(factors: Array, density: Array) -> Array:
+    """log p(x_{t+1}, ... | z_t) relative to log p(x_{t+1}, ... | x_1, ..., x_t), (step, state)."""
+
+    def step(after: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        factor, norm = now
+        before = logsumexp(factor + after[None], axis=1) - norm
+        return before, before
+
+    last = jnp.zeros(factors.shape[1], factors.dtype)
+    _, found = lax.scan(step, last, (factors[1:], density[1:]), reverse=True)
+    return jnp.concatenate([found, last[None]])
+
+
+def smoothed(factors: Array) -> tuple[Array, Array]:
+    """log P(z_t | x) ``(step, state)``, and log p(x_t | x_1, ..., x_{t-1}) ``(step,)``."""
+    filtered, density = forward(factors)
+    return filtered + backward(factors, density), density
+
+
+def pair_probabilities(factors: Array) -> tuple[Array, Array]:
+    """P(z_{t-1} = i, z_t = j | x), ``(step, state, state)``, and log p(x).
+
+    The first step has its states in the first row of its table.
+    """
+    filtered, density = forward(factors)
+    after = backward(factors, density)
+    before = filtered[:-1, :, None]
+    pairs = before + factors[1:] + after[1:, None] - density[1:, None, None]
+    first = jnp.zeros_like(factors[:1]).at[0, 0].set(jnp.exp(filtered[0] + after[0]))
+    return jnp.concatenate([first, jnp.exp(pairs)]), density.sum()
+
+
+def as_pairs(weights: Array) -> Array:
+    """Pair probabilities of independent steps ``(state, step)``."""
+    before = jnp.concatenate([weights[:, :1], weights[:, :-1]], axis=1)
+    pairs = before.T[:, :, None] * weights.T[:, None]
+    first = jnp.zeros_like(pairs[0]).at[0].set(weights[:, 0])
+    return pairs.at[0].set(first)
+
+
+def best_path(factors: Array) -> tuple[Array, Array]:
+    """The most probable path ``(step,)``, and its log-density (Viterbi 1967)."""
+
+    def step(best: Array, factor: Array) -> tuple[Array, Array]:
+        joint = best[:, None] + factor
+        return joint.max(0), joint.argmax(0)
+
+    last, came_from = lax.scan(step, factors[0, 0], factors[1:])
+
+    def back(state: Array, origin: Array) -> tuple[Array, Array]:
+        return origin[state], origin[state]
+
+    end = last.argmax()
+    _, before = lax.scan(back, end, came_from, reverse=True)
+    return jnp.concatenate([before, end[None]]).astype(jnp.int32), last.max()
+
+
+def path_pairs(path: Array, states: int) -> Array:
+    """The pairs of states of a path, as :func:`pair_probabilities` has them."""
+    return as_pairs((path[None] == jnp.arange(states)[:, None]).astype(jnp.result_type(float)))
+
+
+def draw_path(key: Array, factors: Array) -> Array:
+    """A path given the data, ``(step,)``, by filtering forward and sampling backward."""
+    filtered, _ = forward(factors)
+    keys = random.split(key, len(factors))
+    end = random.categorical(keys[-1], filtered[-1])
+
+    def back(state: Array, now: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        key, before, factor = now
+        drawn = random.categorical(key, before + factor[:, state])
+        return drawn, drawn
+
+    _, before = lax.scan(back, end, (keys[:-1], filtered[:-1], factors[1:]), reverse=True)
+    return jnp.concatenate([before, end[None]]).astype(jnp.int32)
