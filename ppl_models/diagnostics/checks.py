@@ -18,7 +18,7 @@ import xarray as xr
 from ppl_models import memory
 from ppl_models.data.missing import missing_cells
 from ppl_models.diagnostics.label_invariants import invariants
-from ppl_models.errors import InputError, whole_number
+from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.posterior.density.prediction import log_densities
 from ppl_models.posterior.labels.allocations import Allocations, require_draws
 from ppl_models.posterior.result.restore import RestoredFit, restored, thinning
@@ -60,6 +60,11 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
     if any("position" in emission.dims for emission in facts.emissions):
         raise InputError("sequences have no order that a prediction could be above or below")
     with restored(tree, draws=_affordable(tree, draws)) as fitted:
+        if fitted.structure.units == 1:
+            raise UnsupportedError(
+                f"the data of {fitted.program} are one unit, of which no part can be left out: "
+                "compare log_density of data that were kept aside"
+            )
         key = jax.random.key(seed)
         replicated = draw_data(fitted.problem, fitted.values, key, fitted.samples)
         weights, shapes = _weights(_density(fitted))

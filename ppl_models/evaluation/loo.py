@@ -74,6 +74,11 @@ def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
             "log_density of sequences that were kept aside"
         )
     site = tree.attrs["data_site"]
+    if tree["log_likelihood"][site].shape[-1] == 1:
+        raise UnsupportedError(
+            f"the data of {tree.attrs.get('program')} are one unit, of which no part can be left "
+            "out: compare log_density of data that were kept aside"
+        )
     elpd = az.loo(tree, pointwise=True, var_name=site)
     if mend and _bad(elpd).any():
         elpd = _moment_match(tree, elpd, site)

@@ -1,9 +1,9 @@
 """Chains of discrete sites: each step's state depends on the one before it.
 
 A program writes them by NumPyro's ``scan`` or by a loop, one site a step. Nothing is declared: the
-program is run along paths of states that it is held at, and its log-densities are what those paths
-make of them. Along the paths a, b, a, b, ... every step has each of its K² pairs of states after one
-another in K² runs, so that these runs give every factor
+program is run along given paths of states, and its log-densities are read off. Along the paths
+a, b, a, b, ... every step meets each of its K² pairs of states in K² runs, which therefore give
+every factor
 
     ψ_t(i, j) = log p(z_t = j | z_{t-1} = i) + log p(x_t | z_{t-1} = i, z_t = j)
 
@@ -27,6 +27,7 @@ from numpyro.distributions.batch_util import promote_batch_shape
 from ppl_models.errors import UnsupportedError
 
 STEP = "step"  #: the plate of a chain
+SERIES = "series"  #: the axis of its exchangeable unit, of one
 #: in place of the logarithm of zero, which has no gradient along the paths of a trellis
 LOWEST = -1e10
 _NUMBERED = re.compile(r"^(.*?)[_\[]?(\d+)\]?$")
@@ -84,8 +85,8 @@ def merge_steps(trace: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ..
         return dict(trace), ()
     members, merged = states[0], dict(trace)
     for prefix, names in series.items():
-        observed = names is not members
-        if len(names) != len(members) or (observed and not _alike(trace, names)):
+        others = names is not members
+        if len(names) != len(members) or (others and not _alike(trace, names)):
             continue
         fns = [trace[n]["fn"] for n in names]
         site = dict(trace[names[0]], name=prefix)
@@ -107,8 +108,8 @@ def _hidden_and_discrete(site: Mapping[str, Any]) -> bool:
 
 def _alike(trace: Mapping[str, Any], names: Sequence[str]) -> bool:
     """Whether the distributions of sites differ in numbers only."""
-    first, *others = (jax.tree.structure(trace[n]["fn"]) for n in names)
-    return all(trace[n]["is_observed"] for n in names) and all(o == first for o in others)
+    kinds = {jax.tree.structure(trace[n]["fn"]) for n in names}
+    return all(trace[n]["is_observed"] for n in names) and len(kinds) == 1
 
 
 def _scanned(site: Mapping[str, Any]) -> bool:

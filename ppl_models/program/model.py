@@ -21,7 +21,6 @@ import numpy as np
 from jax import Array, random
 from numpyro import handlers
 from numpyro.distributions import CategoricalLogits
-from numpyro.distributions.batch_util import promote_batch_shape
 from numpyro.primitives import Messenger
 
 from ppl_models.distributions.convert import as_family, unwrap
@@ -30,7 +29,7 @@ from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import prior_density
 from ppl_models.distributions.scaled import ScaledPrior, is_weighed, times, weigh
 from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.program import chains
+from ppl_models.program import chain_densities, chains
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.structure import Structure, read_structure
 
@@ -196,7 +195,7 @@ class Model:
         if self.data:
             self._refuse_other_data(structure, given)
         if chain is not None:
-            self._refuse_other_chain(structure)
+            chain_densities.refuse_other_chains(self, structure)
         return structure
 
     def _refuse_other_data(self, structure: Structure, given: Mapping[str, str]) -> None:
@@ -231,25 +230,6 @@ class Model:
                 f"sites {' and '.join(map(repr, structure.discrete))} are scaled unequally, and "
                 "they are summed out together: put all of them into one numpyro.handlers.scale"
             )
-
-    def _refuse_other_chain(self, structure: Structure) -> None:
-        """What the steps of a chain depend on is this step's state and the one before."""
-        values, chain = structure.initial(random.key(5)), structure.chain
-        assert chain is not None
-        path = random.randint(random.key(6), (chain.steps,), 0, chain.states, dtype=jnp.int32)
-        by_pairs, by_path, here, there = _along(self, values, path, structure=structure)
-        if not np.allclose(by_pairs, by_path, rtol=1e-4, atol=1e-4, equal_nan=True):
-            raise UnsupportedError(
-                f"a step of the chain '{chain.site}' depends on more than its state and the state "
-                "before: write the chain over pairs of states, K² of them"
-            )
-        inside = dict(structure.row_deterministics)
-        for name in here:
-            if name not in inside and not np.array_equal(here[name], there[name], equal_nan=True):
-                raise UnsupportedError(
-                    f"site '{name}' depends on the whole path of '{chain.site}': give it a value a "
-                    "step, or leave it out"
-                )
 
     def _observes(self, site: str) -> bool:
         """Whether a site that observes an image of its parameter observes the same numbers."""
@@ -296,22 +276,10 @@ class Model:
             known: priors that were read before and do not depend on other sites. Inside a loop
                 they spare the passes over the data that the program sets its priors by.
         """
-        trace = self.trace_at(values, structure)
-        priors, log_prior = dict(known or {}), jnp.zeros(())
-        skipped = {*structure.row_sites, *structure.factors}
-        for name, site in trace.items():
-            if site["type"] != "sample" or name in skipped:
-                continue
-            if name not in self.fixed:
-                fn, scale = weigh(site)
-                prior = site["fn"] if scale is None else ScaledPrior(fn, scale)
-                priors.setdefault(name, prior)
-                log_prior += prior_density(priors[name], site["value"]).sum()
-        factors = {n: _factor(trace[n]) for n in structure.factors}
-        log_prior += sum(factors.values())
+        trace, priors, log_prior, factors = self._priors(values, structure, known)
         if structure.chain is not None:
-            emissions, log_weights = self._of_states(values, structure)
-            return Pieces(priors, log_prior, log_weights, None, emissions, {}, factors)
+            of_states, by_step = chain_densities.of_states(self, values, structure)
+            return Pieces(priors, log_prior, by_step, None, of_states, {}, factors)
         found, scales = {}, {}
         for name in structure.row_sites:
             found[name], scale = weigh(trace[name])
@@ -326,6 +294,32 @@ class Model:
         emissions = {name: unwrap(found[name]) for name in structure.emissions}
         return Pieces(priors, log_prior, log_weights, weights, emissions, scales, factors)
 
+    def _priors(
+        self,
+        values: Mapping[str, Array],
+        structure: Structure,
+        known: Mapping[str, Any] | None = None,
+    ) -> tuple[dict[str, Any], dict[str, Any], Array, dict[str, Array]]:
+        """The trace, priors, their summed log-density with the factors', and the factors."""
+        trace = self.trace_at(values, structure)
+        priors, log_prior = dict(known or {}), jnp.zeros(())
+        skipped = {*structure.row_sites, *structure.factors}
+        for name, site in trace.items():
+            if site["type"] != "sample" or name in skipped:
+                continue
+            if name not in self.fixed:
+                fn, scale = weigh(site)
+                prior = site["fn"] if scale is None else ScaledPrior(fn, scale)
+                priors.setdefault(name, prior)
+                log_prior += prior_density(priors[name], site["value"]).sum()
+        factors = {n: _factor(trace[n]) for n in structure.factors}
+        log_prior += sum(factors.values())
+        return trace, priors, log_prior, factors
+
+    def log_prior(self, values: Mapping[str, Array], structure: Structure) -> Array:
+        """Log prior density of the global sites, and the program's factors."""
+        return self._priors(values, structure)[2]
+
     def logits(self, values: Mapping[str, Array], structure: Structure) -> Array:
         """``log p(z_n = k, x_n)`` of the data's rows, ``(cluster, row)``.
 
@@ -334,7 +328,8 @@ class Model:
         probability of a state.
         """
         if structure.chain is not None:
-            smoothed, density = chains.smoothed(self.chain_factors(values, structure))
+            factors = chain_densities.chain_factors(self, values, structure)
+            smoothed, density = chains.smoothed(factors)
             return smoothed.T + density
         pieces = self.pieces(values, structure)
         total = jnp.zeros((structure.clusters, 1))
@@ -345,63 +340,6 @@ class Model:
             density = observed_log_prob(emission, self.data[name])
             total = total + times(pieces.scales.get(name), density)
         return jnp.broadcast_to(total, (structure.clusters, structure.rows))
-
-    # ---- chains ------------------------------------------------------------------------------
-
-    def _step_densities(
-        self, values: Mapping[str, Array], structure: Structure, path: Array
-    ) -> tuple[Array, Array]:
-        """Log-densities of states, and of states and emissions, along a path, ``(step,)``."""
-        trace = self.trace_at(values, structure, assignment=path)
-        steps, total, states = len(path), jnp.zeros(len(path)), jnp.zeros(len(path))
-        for name in structure.row_sites:
-            fn, scale = weigh(trace[name])
-            if name in structure.emissions:
-                density = observed_log_prob(fn, self.data[name])
-            else:
-                density = fn.log_prob(trace[name]["value"])
-            density = jnp.broadcast_to(density, (steps, *jnp.shape(density)[1:]))
-            total += times(scale, density).reshape(steps, -1).sum(1)
-            if name not in structure.emissions:
-                states = total
-        return states, total
-
-    def chain_factors(self, values: Mapping[str, Array], structure: Structure) -> Array:
-        """The factors of a chain, ``(step, state before, state)``."""
-        chain = structure.chain
-        assert chain is not None
-        along = jax.vmap(jax.vmap(lambda path: self._step_densities(values, structure, path)[1]))
-        return chains.pair_factors(chain, along(chains.alternating(chain)))
-
-    def _of_states(
-        self, values: Mapping[str, Array], structure: Structure
-    ) -> tuple[dict[str, Any], Array]:
-        """Emissions ``(state, step)``, and the states' log-probabilities without data."""
-        chain = structure.chain
-        assert chain is not None
-
-        def in_state(state: Array) -> dict[str, Any]:
-            trace = self.trace_at(values, structure, assignment=state)
-            return {n: unwrap(weigh(trace[n])[0]) for n in structure.emissions}
-
-        emissions = jax.vmap(in_state)(jnp.arange(chain.states, dtype=jnp.int32))
-        along = jax.vmap(jax.vmap(lambda path: self._step_densities(values, structure, path)[0]))
-        factors = chains.pair_factors(chain, along(chains.alternating(chain)))
-        return (
-            {n: promote_batch_shape(emission) for n, emission in emissions.items()},
-            chains.forward(factors)[0].T,
-        )
-
-    # ---- assignments -------------------------------------------------------------------------
-
-    def draw_assignments(
-        self, key: Array, values: Mapping[str, Array], structure: Structure
-    ) -> Array:
-        """Assignments ``(row,)``, or the states of a chain, drawn given the data."""
-        if structure.chain is not None:
-            return chains.draw_path(key, self.chain_factors(values, structure))
-        logits = self.logits(values, structure)
-        return random.categorical(key, logits, axis=0).astype(jnp.int32)
 
     def log_joint_given(
         self, values: Mapping[str, Array], structure: Structure, assignment: Array | None
@@ -431,24 +369,6 @@ def _observed(model: Model, site: str) -> Array:
     """What a site observes."""
     seeded = handlers.seed(model._held(), random.key(0))
     return chains.merge_steps(handlers.trace(seeded).get_trace())[0][site]["value"]
-
-
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
-def _along(
-    model: Model, values: Globals, path: Array, *, structure: Structure
-) -> tuple[Array, Array, dict[str, Array], dict[str, Array]]:
-    """Densities along a path by pairs and as they are; deterministic sites there and elsewhere."""
-    factors = model.chain_factors(values, structure)
-    as_they_are = jnp.maximum(model._step_densities(values, structure, path)[1], chains.LOWEST)
-    here, there = (
-        {
-            n: jnp.asarray(site["value"])
-            for n, site in trace.items()
-            if site["type"] == "deterministic"
-        }
-        for trace in (model.trace_at(values, structure, assignment=p) for p in (path, 0 * path))
-    )
-    return chains.path_density(factors, path), as_they_are, here, there
 
 
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)

@@ -16,7 +16,7 @@ from numpyro.distributions.distribution import (
 )
 
 from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.program.chains import STEP, Chain
+from ppl_models.program.chains import SERIES, STEP, Chain
 from ppl_models.program.sites import Site, UnconstrainedSpace, draw_near_zero
 
 MOST_NAMED = 4  #: sites that a message names
@@ -42,6 +42,16 @@ class Structure:
     local_sites: tuple[Site, ...] = ()
     combined: tuple[tuple[str, int], ...] = ()
     chain: Chain | None = None
+
+    @property
+    def units(self) -> int:
+        """Number of exchangeable units: the rows, or one series whose rows are its steps."""
+        return self.rows if self.chain is None else 1
+
+    @property
+    def unit(self) -> str:
+        """The name of the axis of the exchangeable units."""
+        return self.plate if self.chain is None else SERIES
 
     def values_of(self, cluster: Any) -> dict[str, Any]:
         """The value of every discrete site of the rows in a cluster.

@@ -47,6 +47,7 @@ from ppl_models.inference.statistics.e_step import (
     row_normalisers,
 )
 from ppl_models.program import chains
+from ppl_models.program.chain_densities import chain_factors
 from ppl_models.program.model import Globals, Model, Pieces, combine, evaluate
 from ppl_models.program.structure import Structure
 
@@ -108,7 +109,7 @@ def marginal_program(
         rows()
         if structure.chain is not None:
             with handlers.block():  # the runs along paths are no part of this one
-                factors = model.chain_factors(rows.sites, structure)
+                factors = chain_factors(model, rows.sites, structure)
             numpyro.factor("rows", chains.forward(factors)[1].sum())
             return
         combine(structure, rows.distributions, rows.scales)

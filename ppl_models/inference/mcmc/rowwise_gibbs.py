@@ -13,6 +13,7 @@ from ppl_models.inference.mcmc.label_swaps import swap_labels
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.m_step import rowwise_plan
 from ppl_models.inference.statistics.m_step import plain_prior
+from ppl_models.program.chain_densities import draw_assignments
 
 
 class RowwiseGibbs(GibbsKernel):
@@ -44,7 +45,7 @@ class RowwiseGibbs(GibbsKernel):
         values = dict(state.z)
         assignment = None
         if structure.assignment is not None:
-            assignment = model.draw_assignments(assign_key, values, structure)
+            assignment = draw_assignments(model, assign_key, values, structure)
         if self.weights is not None:
             assert assignment is not None
             counts = jnp.bincount(assignment, length=structure.clusters)

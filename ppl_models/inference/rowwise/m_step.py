@@ -23,6 +23,7 @@ from ppl_models.inference.rowwise.newton import minimise
 from ppl_models.inference.statistics.e_step import Assign, hard
 from ppl_models.inference.statistics.m_step import plain_prior
 from ppl_models.program import chains
+from ppl_models.program.chain_densities import chain_factors
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
@@ -80,7 +81,7 @@ def row_weights(
     Of a chain the weights of pairs of states, ``(step, state before, state)``.
     """
     if structure.chain is not None:
-        factors = model.chain_factors(values, structure)
+        factors = chain_factors(model, values, structure)
         if assign is hard:
             path, best = chains.best_path(factors)
             return chains.path_pairs(path, structure.clusters), best
@@ -99,11 +100,11 @@ def expected_log_joint(
     if structure.chain is None:
         logits = model.logits(values, structure)
     else:
-        logits = model.chain_factors(values, structure)
+        logits = chain_factors(model, values, structure)
         weights = weights if weights.ndim == logits.ndim else chains.as_pairs(weights)
     # a weight of zero counts for nothing, even where the density is zero
     total = jnp.where(weights > 0, weights * jnp.where(weights > 0, logits, 0.0), 0.0).sum()
-    return total if flat else total + model.pieces(values, structure).log_prior
+    return total if flat else total + model.log_prior(values, structure)
 
 
 def maximise(

@@ -13,6 +13,7 @@ from jax import Array, random
 from ppl_models import memory
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.e_step import winners
+from ppl_models.program.chain_densities import chain_factors, draw_assignments
 from ppl_models.program.chains import best_path
 from ppl_models.program.compiling import in_batches
 from ppl_models.program.model import Globals, Model
@@ -72,9 +73,9 @@ def _at_draws(
             if point and structure.chain is None:
                 chosen = winners(model.logits(held, structure))[1]
             elif point:
-                chosen = best_path(model.chain_factors(held, structure))[0]
+                chosen = best_path(chain_factors(model, held, structure))[0]
             else:
-                chosen = model.draw_assignments(key, held, structure)
+                chosen = draw_assignments(model, key, held, structure)
         trace = model.trace_at(held, structure, assignment=chosen)
         return {
             n: jnp.broadcast_to(trace[n]["value"], _shape(trace[n]["value"], dims, structure))

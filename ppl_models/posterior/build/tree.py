@@ -169,7 +169,7 @@ def _density_groups(problem: Problem, result: Result, axes: Axes, notes: list[st
             notes.append(f"log_likelihood holds every {density.every}th draw")
         # draws of whole numbers hold what these very data did, so that none can be left out
         if not (_discrete_sites(structure) and result.kind == "draws"):
-            dims = ("chain", "draw", structure.plate)
+            dims = ("chain", "draw", structure.unit)
             likelihood = axes.dataset({structure.emissions[0]: (dims, density.log_density)})
             groups["log_likelihood"] = _thinned(likelihood, density.every)
         groups |= _responsibility_group(density.responsibilities, structure, axes, notes)

@@ -11,7 +11,7 @@ from jax.scipy.special import logsumexp
 from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 from ppl_models.posterior.density.responsibilities import responsibilities_of
-from ppl_models.posterior.density.rows import logits_in_blocks
+from ppl_models.posterior.density.rows import logits_in_blocks, of_units
 from ppl_models.posterior.density.sequences import sequence_writer
 from ppl_models.posterior.result.restore import RestoredFit, restored
 
@@ -33,7 +33,8 @@ def log_density(
 
     Returns:
         In nats, ``(row,)`` or ``(sequence,)``; with chain and draw before it if ``by_draw``.
-        ``-inf`` for a row that no draw of the fit could have made.
+        ``-inf`` for a row that no draw of the fit could have made. The steps of a program's own
+        chain of discrete sites are one unit, ``(series,)`` of one.
 
     Raises:
         InputError: rows that do not have the fit's features, levels or tokens, or whose missing
@@ -53,10 +54,10 @@ def log_density(
 
 def mean_log_density(fitted: RestoredFit) -> xr.DataArray:
     """Logarithm of the density's mean over draws, ``(row,)``, by a running log-sum-exp."""
-    rows = fitted.structure.rows
-    highest, scaled = np.full(rows, -np.inf), np.zeros(rows)
+    highest, scaled = np.full(fitted.structure.units, -np.inf), np.zeros(fitted.structure.units)
     for _, block, logits in logits_in_blocks(fitted.problem, fitted.values):
-        density = np.asarray(logsumexp(logits, axis=1), np.float64)
+        density = of_units(np.asarray(logsumexp(logits, axis=1), np.float64), fitted.structure)
+        block = block[: fitted.structure.units]
         top = np.maximum(highest[block], density.max(0))
         finite = np.where(np.isfinite(top), top, 0)
         before = scaled[block] * np.exp(highest[block] - finite)
@@ -64,18 +65,20 @@ def mean_log_density(fitted: RestoredFit) -> xr.DataArray:
         highest[block] = top
     with np.errstate(divide="ignore"):
         mean = highest + np.log(scaled) - np.log(fitted.samples)
-    return xr.DataArray(mean, fitted.row_coordinates(), (fitted.unit,), name="log_density")
+    coords = fitted.unit_coordinates()
+    return xr.DataArray(mean, coords, tuple(coords), name="log_density")
 
 
 def log_densities(fitted: RestoredFit) -> xr.DataArray:
     """Log-densities ``(chain, draw, row)``."""
-    rows = fitted.structure.rows
-    table = np.empty((fitted.samples, rows))
+    units = fitted.structure.units
+    table = np.empty((fitted.samples, units))
     for samples, block, logits in logits_in_blocks(fitted.problem, fitted.values):
-        table[samples, block] = np.asarray(logsumexp(logits, axis=1), np.float64)
-    dims = ("chain", "draw", fitted.unit)
-    by_chain = table.reshape(*fitted.shape, rows)
-    return xr.DataArray(by_chain, fitted.row_coordinates(), dims, name="log_density")
+        density = np.asarray(logsumexp(logits, axis=1), np.float64)
+        table[samples, block[:units]] = of_units(density, fitted.structure)
+    coords = fitted.unit_coordinates()
+    by_chain = table.reshape(*fitted.shape, units)
+    return xr.DataArray(by_chain, coords, ("chain", "draw", *coords), name="log_density")
 
 
 def refuse_missing(fitted: RestoredFit) -> None:

@@ -35,7 +35,7 @@ class Densities:
     """Marginal log-densities of rows, and what goes with them.
 
     Args:
-        log_density: ``(chain, draw, row)``, every ``every``-th draw.
+        log_density: ``(chain, draw, unit)``, every ``every``-th draw; see ``Structure.units``.
         total: summed over rows, of all draws, ``(chain, draw)``.
         responsibilities: mean over all draws ``(row, cluster)``, None where nothing is assigned.
         every: thinning of ``log_density``.
@@ -61,7 +61,8 @@ def density_of_draws(problem: Problem, result: Result, most_cells: int) -> Densi
     samples, rows = chains * draws, structure.rows
     every = int(np.ceil(samples * rows / most_cells)) if result.kind == "draws" else 1
     kept = np.arange(samples).reshape(chains, draws)[:, ::every].ravel()
-    pointwise = np.empty((len(kept), rows), np.float64)
+    units = structure.units
+    pointwise = np.empty((len(kept), units), np.float64)
     place = np.full(samples, -1)
     place[kept] = np.arange(len(kept))
     total = np.zeros(samples)
@@ -70,13 +71,21 @@ def density_of_draws(problem: Problem, result: Result, most_cells: int) -> Densi
         density, responsibilities = (np.asarray(v) for v in _summed_out(logits))
         total[block] += density.sum(1, dtype=np.float64)
         wanted = place[block]
-        pointwise[np.ix_(wanted[wanted >= 0], here)] = density[wanted >= 0]
+        places = np.ix_(wanted[wanted >= 0], here[:units])
+        pointwise[places] = of_units(density[wanted >= 0], structure)
         if mean is not None:
             mean[here] += responsibilities.T / samples
     if result.assignment is not None and result.kind == "point" and mean is not None:
         mean = np.eye(structure.clusters)[result.assignment[0, 0]]
     total = total.reshape(chains, draws)
-    return Densities(pointwise.reshape(chains, -1, rows), total, mean, every)
+    return Densities(pointwise.reshape(chains, -1, units), total, mean, every)
+
+
+def of_units(density: np.ndarray, structure: Structure) -> np.ndarray:
+    """Log-densities of the exchangeable units from those of rows, ``(draw, row)``."""
+    if structure.units == structure.rows:
+        return density
+    return density.sum(1, keepdims=True)
 
 
 @jax.jit

@@ -39,6 +39,8 @@ def generate(
 ) -> xr.Dataset:
     """New rows (or sequences), each from a draw of the posterior of its own.
 
+    Of a program whose rows are the steps of a chain, one series of ``rows`` steps from one draw.
+
     Draws from the posterior predictive distribution, Gelman et al. (2013), Bayesian Data Analysis,
     §1.3; `top_p` is the nucleus sampling of Holtzman et al. (2020).
 
@@ -182,6 +184,8 @@ def _rows_in_place(
 ) -> dict[str, np.ndarray]:
     """The first rows of runs of the whole program, each at a draw of its own and in its place."""
     whole = found.structure.rows
+    if found.structure.chain is not None:
+        return _series(tree, found, key, rows, covariates)
     if rows > whole or (covariates is not None and rows != whole):
         raise InputError(
             f"{PLACES}, and it has {whole} of them: ask for "
@@ -200,6 +204,23 @@ def _rows_in_place(
         drawn = draw_data(found.problem, part, part_key, count, whole, None, own)
         pieces.append({n: v[np.arange(count), first + np.arange(count)] for n, v in drawn.items()})
     return {n: np.concatenate([p[n] for p in pieces]) for n in pieces[0]}
+
+
+def _series(
+    tree: xr.DataTree,
+    found: RestoredFit,
+    key: Array,
+    steps: int,
+    covariates: Mapping[str, Any] | None,
+) -> dict[str, np.ndarray]:
+    """One series of a program's own chain, at one draw: its steps are not independent."""
+    others = {n: v[None] for n, v in _covariates(tree, found, steps, covariates).items()}
+    total = found.shape[0] * found.shape[1]
+    draw_key, data_key = random.split(key)
+    draw = int(random.randint(draw_key, (), 0, total))
+    values = {n: jnp.asarray(v[draw : draw + 1]) for n, v in found.values.items()}
+    drawn = draw_data(found.problem, values, data_key, 1, steps, None, others)
+    return {n: v[0] for n, v in drawn.items()}
 
 
 def resampled(found: RestoredFit, key: Array, count: int) -> Globals:

@@ -25,6 +25,7 @@ from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.possible import refuse_impossible
 from ppl_models.posterior.result.restore import RestoredFit, restore
 from ppl_models.posterior.simulate.generate import resampled, with_coords
+from ppl_models.program.chain_densities import draw_assignments
 from ppl_models.program.compiling import in_batches
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.precision import scope
@@ -134,7 +135,7 @@ def _fill(
         assign_key, *site_keys = random.split(key, 1 + len(structure.emissions))
         chosen = None
         if structure.assignment is not None:
-            chosen = model.draw_assignments(assign_key, held, structure)
+            chosen = draw_assignments(model, assign_key, held, structure)
         trace = model.trace_at(held, structure, assignment=chosen)
         filled = {}
         for site_key, name in zip(site_keys, structure.emissions, strict=True):
