@@ -42,22 +42,31 @@ class Chain:
         steps: how many.
         states: values of each.
         members: the site of every step where a loop writes them, else none.
+        emitted: the other sites of such a loop.
     """
 
     site: str
     steps: int
     states: int
     members: tuple[str, ...] = ()
+    emitted: tuple[str, ...] = ()
+    dtype: str = "int32"  #: of its states, which a program's scan may carry on
 
     def held(self, path: Array) -> dict[str, Array]:
         """The values of its sites along a path of states, ``(step,)``."""
+        path = path.astype(self.dtype)
         if not self.members:
             return {self.site: path}
         return {name: path[step] for step, name in enumerate(self.members)}
 
 
-def merge_steps(trace: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """A trace with the sites of a loop, one a step, as one site, and the states' names by step.
+def merge_steps(
+    trace: Mapping[str, Any],
+) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:
+    """A trace with the sites of a loop, one a step, as one site, and whose they were.
+
+    Returns:
+        The trace, the states' names by step, and the names of the other sites of the loop.
 
     >>> import numpyro, numpyro.distributions as dist
     >>> from numpyro import handlers
@@ -67,9 +76,9 @@ def merge_steps(trace: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ..
     ...         z = numpyro.sample(f"z_{t}", dist.Bernoulli(0.2 + 0.5 * z))
     ...         numpyro.sample(f"x_{t}", dist.Normal(z, 1.0), obs=x[t])
     >>> trace = handlers.trace(handlers.seed(program, 0)).get_trace(jnp.zeros(3))
-    >>> merged, members = merge_steps(trace)
-    >>> list(merged), members, merged["x"]["fn"].batch_shape
-    (['z', 'x'], ('z_0', 'z_1', 'z_2'), (3,))
+    >>> merged, members, emitted = merge_steps(trace)
+    >>> list(merged), members, emitted, merged["x"]["fn"].batch_shape
+    (['z', 'x'], ('z_0', 'z_1', 'z_2'), ('x_0', 'x_1', 'x_2'), (3,))
     """
     series: dict[str, list[str]] = {}
     for name, site in trace.items():
@@ -82,12 +91,13 @@ def merge_steps(trace: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ..
         if all(_hidden_and_discrete(trace[n]) for n in names) and len(names) > 1
     ]
     if len(states) != 1 or any(_scanned(site) for site in trace.values()):
-        return dict(trace), ()
-    members, merged = states[0], dict(trace)
+        return dict(trace), (), ()
+    members, merged, emitted = states[0], dict(trace), []
     for prefix, names in series.items():
         others = names is not members
         if len(names) != len(members) or (others and not _alike(trace, names)):
             continue
+        emitted += names if others else []
         fns = [trace[n]["fn"] for n in names]
         site = dict(trace[names[0]], name=prefix)
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *fns)
@@ -99,7 +109,7 @@ def merge_steps(trace: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ..
             for n in place
             if n == names[0] or n not in names
         }
-    return merged, tuple(members)
+    return merged, tuple(members), tuple(emitted)
 
 
 def _hidden_and_discrete(site: Mapping[str, Any]) -> bool:
@@ -116,12 +126,15 @@ def _scanned(site: Mapping[str, Any]) -> bool:
     return "_scan_current_index" in site.get("infer", {})
 
 
-def find_chain(trace: Mapping[str, Any], members: tuple[str, ...], fixed: set[str]) -> Chain | None:
+def find_chain(
+    trace: Mapping[str, Any], members: tuple[str, ...], emitted: tuple[str, ...], fixed: set[str]
+) -> Chain | None:
     """The chain of discrete sites of a program; None where it has none.
 
     Args:
         trace: of a run, see :func:`merge_steps`.
-        members: what :func:`merge_steps` found.
+        members: the states of a loop, as :func:`merge_steps` found them.
+        emitted: its other sites.
         fixed: names of the sites that are held.
 
     Raises:
@@ -162,7 +175,7 @@ def find_chain(trace: Mapping[str, Any], members: tuple[str, ...], fixed: set[st
     (site,) = sites
     steps = int(jnp.shape(hidden[site]["value"])[0])
     states = int(hidden[site]["fn"].enumerate_support(expand=False).shape[0])
-    return Chain(site, steps, states, members)
+    return Chain(site, steps, states, members, emitted, str(hidden[site]["value"].dtype))
 
 
 # ---- factors -------------------------------------------------------------------------------------

@@ -166,14 +166,14 @@ class Model:
     def structure(self) -> Structure:
         """Read the program's sites (by abstract evaluation: nothing is computed)."""
         found: dict[str, Any] = {}
-        members: list[str] = []
+        merged_sites: list[tuple[str, ...]] = []
         given: dict[str, str] = {}  # observed site -> parameter whose very data it observes
 
         def trace(model: Model) -> None:
             seeded = handlers.seed(model._held(), random.key(0))
-            merged, steps = chains.merge_steps(handlers.trace(seeded).get_trace())
+            merged, *names = chains.merge_steps(handlers.trace(seeded).get_trace())
             found.update(merged)
-            members.extend(steps)
+            merged_sites.extend(names)
             given.update(
                 (n, p) for n, s in found.items() for p, v in model.data.items() if s["value"] is v
             )
@@ -188,7 +188,8 @@ class Model:
                 f"{name} could not be run on these data: {type(error).__name__}: "
                 f"{str(error).splitlines()[0] if str(error) else ''}"
             ) from error
-        chain = chains.find_chain(found, tuple(members), set(self.fixed))
+        members, emitted = merged_sites
+        chain = chains.find_chain(found, members, emitted, set(self.fixed))
         structure = read_structure(found, set(self.fixed), chain)
         if any(is_weighed(found[n]) for n, _ in structure.combined):
             self._refuse_unequal_scales(structure)

@@ -62,6 +62,8 @@ class _Rows(Messenger):
         super().__init__(fn)
         self.structure = structure
         self.values = structure.values_of(jnp.arange(structure.clusters)[:, None])
+        loop = () if structure.chain is None else structure.chain.members + structure.chain.emitted
+        self.own = {*structure.row_sites, *loop}
         self.distributions: dict[str, Any] = {}
         self.scales: dict[str, Any] = {}
         self.sites: dict[str, Any] = {}
@@ -71,7 +73,7 @@ class _Rows(Messenger):
         if message["type"] != "sample":
             return
         fn, scale = weigh(message)
-        if name not in self.structure.row_sites:
+        if name not in self.own:
             if name.startswith("_") and name.endswith("_log_det"):
                 # the volume of a site's unconstrained space, which NumPyro puts beneath the
                 # handlers that are around the site: it is no part of the density that they scale
