@@ -160,12 +160,12 @@ class Problem:
     @cached_property
     def row_order(self) -> bool:
         """Whether a row's density depends on its place or on the other rows."""
+        if self.structure.chain is not None:
+            return True
         if self.known_row_order is not None:
             return self.known_row_order
         if self.same_program is not None:
             return self.same_program.row_order
-        if self.structure.chain is not None:
-            return True
         return rows_depend_on_places(self.model, self.structure)
 
     # ---- emissions ---------------------------------------------------------------------------

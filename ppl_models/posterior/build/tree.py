@@ -87,7 +87,8 @@ def build_tree(
         "parameters": sum(site.freedom for site in problem.structure.sites),
         "coordinate_labels": _coordinate_labels(observed, problem.structure.plate),
         "versions": to_json({n: version(n) for n in VERSIONS}),
-        ROW_ORDER: int(problem.row_order),
+        # (other steps make another series, which has a density as well)
+        ROW_ORDER: int(problem.row_order and problem.structure.chain is None),
         "notes": to_json({"notes": notes}),
         "creation_library": "ppl_models",
     }

@@ -177,11 +177,11 @@ def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) ->
     if data is None:
         observed = known
         problem = RECENT.get(tree, known, lambda: _problem(tree, known, known, row_order))
+    elif row_order:
+        raise UnsupportedError(f"{PLACES}, so that new rows have none of their own: {ADVICE}")
     else:
         rows = _complete(new_rows(tree, data), known)
         problem = _problem(tree, rows, known, row_order)
-        if row_order and problem.structure.chain is None:
-            raise UnsupportedError(f"{PLACES}, so that new rows have none of their own: {ADVICE}")
         refuse_missing_cells(problem, fitted=True)
         observed = {n: o.along(problem.structure.plate) for n, o in rows.items()}
     values, shape = _values(tree, problem.structure, draws)
