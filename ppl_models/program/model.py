@@ -29,8 +29,11 @@ from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import prior_density
 from ppl_models.distributions.scaled import ScaledPrior, is_weighed, times, weigh
 from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.program import units
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.data_sites import sites_of_data, with_derived, with_lowest
 from ppl_models.program.structure import Structure, read_structure
+from ppl_models.program.units import Units
 
 Globals = dict[str, Array]
 
@@ -131,12 +134,14 @@ class Model:
         data: site name -> data, as the program's own parameters are called.
         arguments: the program's other arguments.
         fixed: global site -> value that it is held at.
+        units: which row each cell belongs to, of programs whose rows have several; see ``units``.
     """
 
     function: Callable
     data: dict[str, Any]
     arguments: dict[str, Any]
     fixed: dict[str, Any]
+    units: Units | None = None
 
     def tree_flatten(self) -> tuple[tuple, tuple]:
         """Arrays are leaves."""
@@ -144,17 +149,17 @@ class Model:
         static = tuple(
             sorted((k, _hashable(v)) for k, v in self.arguments.items() if not _is_array(v))
         )
-        return (self.data, dynamic, self.fixed), (self.function, static)
+        return (self.data, dynamic, self.fixed, self.units), (self.function, static)
 
     @classmethod
     def tree_unflatten(cls, static: tuple, leaves: tuple) -> Model:
         """Inverse of flatten."""
-        data, dynamic, fixed = leaves
-        return cls(static[0], data, dict(static[1]) | dynamic, fixed)
+        data, dynamic, fixed, units = leaves
+        return cls(static[0], data, dict(static[1]) | dynamic, fixed, units)
 
     def with_data(self, data: Mapping[str, Any]) -> Model:
         """The same program on other rows."""
-        return replace(self, data=dict(data))
+        return replace(self, data=dict(data), units=None)
 
     def run(self, **handled: Any) -> Any:
         """Call the program."""
@@ -168,7 +173,7 @@ class Model:
         given: dict[str, str] = {}  # observed site -> parameter whose very data it observes
 
         def trace(model: Model) -> None:
-            seeded = handlers.seed(model._held(), random.key(0))
+            seeded = handlers.seed(model.held(), random.key(0))
             found.update(handlers.trace(seeded).get_trace())
             given.update(
                 (n, p) for n, s in found.items() for p, v in model.data.items() if s["value"] is v
@@ -184,7 +189,10 @@ class Model:
                 f"{name} could not be run on these data: {type(error).__name__}: "
                 f"{str(error).splitlines()[0] if str(error) else ''}"
             ) from error
-        structure = read_structure(found, set(self.fixed))
+        structure = read_structure(found, set(self.fixed), sites_of_data(self, found, given))
+        structure = with_lowest(self, structure, found)
+        if structure.indexed and structure.assignment and structure.deterministics:
+            structure = with_derived(self, structure)
         if any(is_weighed(found[n]) for n, _ in structure.combined):
             self._refuse_unequal_scales(structure)
         if self.data:
@@ -231,7 +239,7 @@ class Model:
         same = partial(np.allclose, rtol=1e-6, atol=0, equal_nan=True)
         return value.shape == data.shape and same(value.astype(float), data.astype(float))
 
-    def _held(self) -> Callable:
+    def held(self) -> Callable:
         """The program with fixed sites held."""
         if not self.fixed:
             return self.run
@@ -243,9 +251,13 @@ class Model:
         self, values: Mapping[str, Array], structure: Structure, assignment: Any = None
     ) -> dict[str, Any]:
         """Trace with global sites at ``values`` and the assignment at all values (or as given)."""
-        if assignment is None:
+        if structure.indexed:  # a cell may look up another row's value: all rows have one
+            shape = structure.assignment_shape
+            none = jnp.zeros(shape, int)
+            assignment = none if assignment is None else jnp.reshape(assignment, shape)
+        elif assignment is None:
             assignment = jnp.arange(structure.clusters)[:, None]
-        program = handlers.substitute(self._held(), data=dict(values))
+        program = handlers.substitute(self.held(), data=dict(values))
         program = _AllValues(program, structure.values_of(assignment))
         return handlers.trace(handlers.seed(program, random.key(0))).get_trace()
 
@@ -281,9 +293,15 @@ class Model:
             found[name], scale = weigh(trace[name])
             if scale is not None:
                 scales[name] = scale
-        combine(structure, found, scales)
         log_weights, weights = None, None
-        if structure.assignment is not None:
+        if structure.indexed and structure.assignment is not None:
+            weights = unwrap(found[structure.assignment])
+            log_weights = units.log_weights(self, values, structure)
+            if structure.combined:
+                logits = log_weights.T
+                weights = CategoricalLogits(logits[0] if len(logits) == 1 else logits)
+        elif structure.assignment is not None:
+            combine(structure, found, scales)
             weights = unwrap(found[structure.assignment])
             log_weights = weights.log_prob(jnp.arange(structure.clusters)[:, None])
             log_weights = log_weights.reshape(structure.clusters, -1)
@@ -292,6 +310,8 @@ class Model:
 
     def logits(self, values: Mapping[str, Array], structure: Structure) -> Array:
         """``log p(z_n = k, x_n)`` of the data's rows, ``(cluster, row)``."""
+        if structure.indexed:
+            return units.logits(self, values, structure)
         pieces = self.pieces(values, structure)
         total = jnp.zeros((structure.clusters, 1))
         if pieces.log_weights is not None:
@@ -328,7 +348,7 @@ def evaluate(model: Model, values: Globals, *, structure: Structure) -> Pieces:
 @partial(jax.jit, static_argnames=("site",), compiler_options=QUICK)
 def _observed(model: Model, site: str) -> Array:
     """What a site observes."""
-    seeded = handlers.seed(model._held(), random.key(0))
+    seeded = handlers.seed(model.held(), random.key(0))
     return handlers.trace(seeded).get_trace()[site]["value"]
 
 

@@ -24,6 +24,7 @@ from ppl_models.inference.statistics.e_step import Assign
 from ppl_models.inference.statistics.m_step import plain_prior
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
+from ppl_models.program.units import cell_weights, expected_log_density, weighted
 
 STEPS = 3  #: of Newton's method in an M-step
 SAMPLE = 2_000  #: rows that Hessians are taken of where there are many
@@ -83,12 +84,29 @@ def row_weights(
 
 
 def expected_log_joint(
-    model: Model, structure: Structure, values: Globals, weights: Array, *, flat: bool
+    model: Model,
+    structure: Structure,
+    values: Globals,
+    weights: Array,
+    *,
+    flat: bool,
+    cells: Mapping[str, Array] | None = None,
 ) -> Array:
-    """The expected log joint density of globals, assignments and rows."""
-    logits = model.logits(values, structure)
-    # a weight of zero counts for nothing, even where the density is zero
-    total = jnp.where(weights > 0, weights * jnp.where(weights > 0, logits, 0.0), 0.0).sum()
+    """The expected log joint density of globals, assignments and rows.
+
+    Args:
+        model: the program with data.
+        structure: what was read off it.
+        values: of the global sites.
+        weights: of the clusters, ``(cluster, row)``.
+        flat: leave the priors out.
+        cells: those of cells, see ``program.units``, where they are known.
+    """
+    if structure.indexed:
+        of_cells = cell_weights(model, structure, weights) if cells is None else cells
+        total = expected_log_density(model, values, structure, weights, of_cells)
+    else:
+        total = weighted(weights, model.logits(values, structure))
     return total if flat else total + model.pieces(values, structure).log_prior
 
 
@@ -128,9 +146,11 @@ def maximise(
         return values
     space = structure.space.of(plan.free)
 
+    cells = cell_weights(model, structure, weights) if structure.indexed else None
+
     def loss(vector: Array) -> Array:
         trial = {**values, **space.constrain(space.unravel(vector))}
-        height = expected_log_joint(model, structure, trial, weights, flat=flat)
+        height = expected_log_joint(model, structure, trial, weights, flat=flat, cells=cells)
         return -height / structure.rows
 
     start = space.ravel(space.unconstrain(values))

@@ -85,23 +85,24 @@ def build_tree(
         "plate": problem.structure.plate,
         "clusters": problem.structure.clusters if problem.structure.assignment else 0,
         "parameters": sum(site.freedom for site in problem.structure.sites),
-        "coordinate_labels": _coordinate_labels(observed, problem.structure.plate),
+        "coordinate_labels": _coordinate_labels(observed, problem.structure),
         "versions": to_json({n: version(n) for n in VERSIONS}),
-        ROW_ORDER: int(problem.row_order),
+        ROW_ORDER: int(problem.row_order and not problem.structure.indexed),
         "notes": to_json({"notes": notes}),
         "creation_library": "ppl_models",
     }
     return tree
 
 
-def _coordinate_labels(observed: Mapping[str, Observed], plate: str) -> str:
+def _coordinate_labels(observed: Mapping[str, Observed], structure: Structure) -> str:
     """Labels of all axes but the rows', as JSON; also those that no variable of the data has."""
+    rows = {structure.plate, *(axis for _, axis, _ in structure.lines)}
     return to_json(
         {
             n: np.asarray(labels).tolist()
             for reading in observed.values()
             for n, labels in reading.coords.items()
-            if n != plate
+            if n not in rows
         }
     )
 

@@ -129,6 +129,10 @@ def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]:
     Where rows end, those at once are of similar length. Of these all blocks are of one size, so
     that one is compiled: the last is filled up with rows that were there before.
     """
+    if problem.structure.indexed:
+        count = problem.structure.rows
+        yield np.arange(count), problem.model, count, 1 if count > memory.DENSITY_ROWS else ABREAST
+        return
     data = {n: np.asarray(v) for n, v in problem.model.data.items()}
     families: Families = {}
     small = sum(v.size for v in data.values()) <= memory.SMALL_DATA_NUMBERS
