@@ -211,11 +211,10 @@ def read_structure(
             f"site '{given[0]}' is observed outside any plate, and not from the program's data: "
             f"hold it by fixed={{'{given[0]}': ...}} where numpyro.handlers.condition did"
         )
-    steps = [n for n, s in trace.items() if s["type"] == "control_flow"]
-    inside = [n for n, s in emissions.items() if not s["cond_indep_stack"]]
-    if steps and inside:
+    steps = [n for n, s in emissions.items() if "_scan_current_index" in s.get("infer", {})]
+    if steps:
         raise UnsupportedError(
-            f"site '{inside[0]}' is observed outside any plate, step by step in a scan: write the "
+            f"site '{steps[0]}' is observed outside any plate, step by step in a scan: write the "
             "hidden chain with a family of ppl_models.distributions, such as HiddenMarkov"
         )
     layout = read_layout(samples[assignment] if assignment else None, emissions)

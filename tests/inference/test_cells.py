@@ -11,6 +11,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 from jax import random
+from numpyro.contrib.control_flow import scan
 from numpyro.infer.util import log_density as numpyro_density
 from scipy.special import logsumexp
 
@@ -295,3 +296,16 @@ def test_methods_that_need_statistics_say_why_not():
     problem = problem_of(visits, of_visits(), {"kinds": 2, "people": PEOPLE})
     assert "by an index array or an inner plate" in str(refusal("kmeans", problem))
     assert all(refusal(m, problem) is None for m in ("em", "hard", "gibbs", "nuts", "svi", "map"))
+
+
+def test_steps_of_a_scan_are_not_taken_for_rows():
+    def walk(y=None):
+        def move(level, seen):
+            level = numpyro.sample("level", dist.Normal(level, 1.0))
+            numpyro.sample("y", dist.Normal(level, 1.0), obs=seen)
+            return level, None
+
+        scan(move, 0.0, y)
+
+    with pytest.raises(UnsupportedError, match="site 'y' is observed outside any plate, step by"):
+        fit(walk, np.arange(9.0), method="em", seed=0)
