@@ -18,7 +18,7 @@ from ppl_models.posterior.build.tree import build_tree
 from ppl_models.posterior.labels.allocations import Allocations
 from ppl_models.posterior.labels.methods import METHODS
 from ppl_models.posterior.labels.relabel import relabelled
-from ppl_models.posterior.result.restore import RestoredFit
+from ppl_models.posterior.result.restore import RestoredFit, along_axes
 from ppl_models.posterior.result.schema import facts_of
 from ppl_models.program.compiling import make_room
 from ppl_models.program.json_text import to_json
@@ -92,7 +92,7 @@ def fit(
         model, structure = read_program(
             function, observed, program_arguments, fixed or {}, precision
         )
-        observed = {n: o.along(structure.plate) for n, o in observed.items()}
+        observed = along_axes(observed, structure)
         problem = Problem(model, structure, progress)
         refuse_unsuitable(problem, observed)
         refuse_priors(problem)

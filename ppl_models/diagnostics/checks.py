@@ -60,7 +60,7 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
     if any("position" in emission.dims for emission in facts.emissions):
         raise InputError("sequences have no order that a prediction could be above or below")
     with restored(tree, draws=_affordable(tree, draws)) as fitted:
-        if fitted.structure.units == 1:
+        if fitted.structure.unit_count == 1:
             raise UnsupportedError(
                 f"the data of {fitted.program} are one unit, of which no part can be left out: "
                 "compare log_density of data that were kept aside"

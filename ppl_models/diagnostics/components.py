@@ -99,7 +99,7 @@ def _clusters(
         return None
     shares = weights.values.reshape(-1, allocations.components)[samples]
     problem, rows = fitted.problem, fitted.structure.rows
-    if rows > ROWS:
+    if rows > ROWS and not problem.row_order:
         problem = type(problem)(*fitted.rows(choose_rows(rows, ROWS, 0)))
     counts = np.zeros(shares.shape)
     cross = np.zeros((*shares.shape, shares.shape[1]))

@@ -15,7 +15,7 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.suitability import refuse_unsuitable
 from ppl_models.program.model import Model
 from ppl_models.program.reading import read_data, read_program, take_vocabulary
-from ppl_models.program.row_order import ADVICE, PLACES, rows_depend_on_places
+from ppl_models.program.row_order import ADVICE, PLACES, SEVERAL_CELLS, rows_depend_on_places
 from ppl_models.program.structure import Structure
 
 ITERATIONS = 1000
@@ -107,8 +107,10 @@ def hold_out(model: Model, rows: int, share: float, key: Array) -> tuple[Model, 
     """
     if share <= 0:
         return model, None
-    if rows_depend_on_places(model, model.structure()):
-        raise UnsupportedError(f"{PLACES}, so that none can be held out: {ADVICE}")
+    structure = model.structure()
+    if rows_depend_on_places(model, structure):
+        why = SEVERAL_CELLS if structure.indexed else PLACES
+        raise UnsupportedError(f"{why}, so that none can be held out: {ADVICE}")
     order = np.asarray(random.permutation(key, rows))
     cut = min(max(round(share * rows), 1), rows - 1)
     out, kept = np.sort(order[:cut]), np.sort(order[cut:])

@@ -30,12 +30,12 @@ from ppl_models.fitting import fit
 from ppl_models.posterior.density.prediction import log_density
 from ppl_models.posterior.labels.allocations import require_draws
 from ppl_models.posterior.result.restore import fitted_data, restore
-from ppl_models.posterior.result.schema import ROW_ORDER
+from ppl_models.posterior.result.schema import ROW_ORDER, facts_of
 from ppl_models.program.json_text import from_json
 from ppl_models.program.log_joint import unconstrained_log_joints
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.precision import scope
-from ppl_models.program.row_order import ADVICE, PLACES
+from ppl_models.program.row_order import ADVICE, PLACES, SEVERAL_CELLS
 from ppl_models.program.signature import data_parameters
 from ppl_models.program.structure import Structure
 
@@ -171,6 +171,8 @@ def _log_row(model: Model, place: Any, vectors: Array, *, structure: Structure) 
 
 def _refit(tree: xr.DataTree, elpd: Any, bad: np.ndarray) -> Any:
     """Replace the score of bad rows by their log-density under fits without their fold."""
+    if facts_of(tree).units:
+        raise UnsupportedError(f"{SEVERAL_CELLS}, so that no fold can be left out: leave refit out")
     if tree.attrs.get(ROW_ORDER, 0):
         raise UnsupportedError(f"{PLACES}, so that no fold can be left out: {ADVICE}")
     data = fitted_data(tree)

@@ -42,6 +42,8 @@ def _no_families(problem: Problem) -> Lack | None:
     for name, family in problem.emission_families.items():
         if family is not None:
             continue
+        if name in problem.structure.indexed:
+            return Lack(f"the rows of site '{name}' are found by an index array or an inner plate")
         emission = problem.example.emissions[name]
         if as_family(emission) is not None:
             return Lack(f"the parameters of site '{name}' differ from row to row")

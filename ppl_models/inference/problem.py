@@ -160,7 +160,7 @@ class Problem:
     @cached_property
     def row_order(self) -> bool:
         """Whether a row's density depends on its place or on the other rows."""
-        if self.structure.chain is not None:
+        if self.structure.indexed or self.structure.chain is not None:
             return True
         if self.known_row_order is not None:
             return self.known_row_order
@@ -178,7 +178,7 @@ class Problem:
         """
         families: dict[str, ExponentialFamily | None] = {}
         for name, emission in self.example.emissions.items():
-            family = as_family(emission)
+            family = None if name in self.structure.indexed else as_family(emission)
             by_row = family is not None and family.batch_shape[-1:] not in ((), (1,))
             families[name] = None if family is None or by_row else family.components()
         return families

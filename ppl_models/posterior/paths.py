@@ -19,7 +19,7 @@ from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.posterior.density.possible import refuse_impossible
 from ppl_models.posterior.result.restore import RestoredFit, restore
-from ppl_models.posterior.simulate.generate import resampled
+from ppl_models.posterior.simulate.predictive import resampled
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.precision import scope

@@ -24,12 +24,14 @@ from jax import Array, lax, random
 from jax.scipy.special import logsumexp
 from numpyro.distributions.batch_util import promote_batch_shape
 
+from ppl_models.distributions.convert import unwrap
 from ppl_models.errors import UnsupportedError
 
 STEP = "step"  #: the plate of a chain
 SERIES = "series"  #: the axis of its exchangeable unit, of one
 #: in place of the logarithm of zero, which has no gradient along the paths of a trellis
 LOWEST = -1e10
+COUNTING = ("Categorical", "Bernoulli")  #: distributions whose values count from 0
 _NUMBERED = re.compile(r"^(.*?)[_\[]?(\d+)\]?$")
 
 
@@ -155,16 +157,20 @@ def find_chain(
         return None
     whole = [n for n, s in hidden.items() if s["fn"].support.is_discrete]
     for name in sites:
-        if not hidden[name]["fn"].has_enumerate_support:
+        fn, plates = hidden[name]["fn"], hidden[name]["cond_indep_stack"]
+        if not fn.has_enumerate_support:
             return None  # (paths of real numbers are sites like others)
-        if hidden[name]["cond_indep_stack"] or jnp.ndim(hidden[name]["value"]) != 1:
+        where = f"within plate '{plates[0].name}'" if plates else "of several states a step"
+        if plates or jnp.ndim(hidden[name]["value"]) != 1:
             raise UnsupportedError(
-                f"site '{name}' is a chain within plate "
-                f"'{hidden[name]['cond_indep_stack'][0].name}'"
-                if hidden[name]["cond_indep_stack"]
-                else f"site '{name}' has several states a step"
-                ": fit one series at a time, or write it with ppl_models.distributions."
-                "HiddenMarkov, which takes many sequences"
+                f"site '{name}' is a chain {where}: fit one series at a time, or write it with "
+                "ppl_models.distributions.HiddenMarkov, which takes many sequences"
+            )
+        kind = type(unwrap(fn)).__name__
+        if not kind.startswith(COUNTING):
+            raise UnsupportedError(
+                f"the states of chain '{name}' are {kind}: let them be Categorical, which counts "
+                "from 0, and look values up in an array"
             )
     if len(whole) > 1:
         named = " and ".join(f"'{n}'" for n in whole)

@@ -91,7 +91,11 @@ def read_emissions(
         family = as_family(points[0][name])
         own = own_distribution(points[0][name]) if family is None else family
         emitted = family.emission if isinstance(family, HiddenMarkov) else None
-        values = [named_parameters(point[name], structure.clusters) for point in points]
+        values = (
+            [{}, {}]
+            if name in structure.indexed
+            else [named_parameters(point[name], structure.clusters) for point in points]
+        )
         dims = _Dims(model, structure, parameter_map, name, states)
         emissions.append(
             Emission(
@@ -99,7 +103,7 @@ def read_emissions(
                 type(own),
                 None if emitted is None else type(_numpyro(emitted)),
                 kinds[name].__name__,
-                "cluster" if structure.assignment else "state" if states else None,
+                _component_dim(structure, name, states),
                 {
                     parameter: _read_parameter(
                         parameter, [v[parameter].value for v in values], sites, structure, dims
@@ -110,6 +114,12 @@ def read_emissions(
             )
         )
     return tuple(emissions)
+
+
+def _component_dim(structure: Structure, name: str, states: int) -> str | None:
+    if name in structure.indexed:
+        return None  # what a cell is of only the program's index arrays say
+    return "cluster" if structure.assignment else "state" if states else None
 
 
 def _numpyro(emitted: Any) -> Any:

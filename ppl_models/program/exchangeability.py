@@ -89,7 +89,8 @@ def _emissions_move(
     of other distributions they may not be.
     """
     (values, here), (moved, there) = before, after
-    known = {n for n, emission in here.emissions.items() if as_family(emission) is not None}
+    families = {n for n, emission in here.emissions.items() if as_family(emission) is not None}
+    known = families - set(structure.indexed)
     parameters, others = (all_parameters(p, structure) for p in (here, there))
     for (site, name), parameter in parameters.items():
         if site not in known:
@@ -113,6 +114,8 @@ def _log_densities(
     model: Model, values: Globals, *, structure: Structure, sites: tuple[str, ...]
 ) -> Array:
     """Log-densities of some sites' rows in every component, ``(site, cluster, row)``."""
+    if structure.indexed:  # the cells' densities by row, with all others
+        return model.logits(values, structure)[None]
     emissions = model.pieces(values, structure).emissions
     shape = (structure.clusters, structure.rows)
     rows = [jnp.broadcast_to(observed_log_prob(emissions[n], model.data[n]), shape) for n in sites]

@@ -29,9 +29,11 @@ from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import prior_density
 from ppl_models.distributions.scaled import ScaledPrior, is_weighed, times, weigh
 from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.program import chain_densities, chains
+from ppl_models.program import chain_densities, chains, units
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.data_sites import sites_of_data, with_derived, with_lowest
 from ppl_models.program.structure import Structure, read_structure
+from ppl_models.program.units import Units
 
 Globals = dict[str, Array]
 
@@ -132,12 +134,14 @@ class Model:
         data: site name -> data, as the program's own parameters are called.
         arguments: the program's other arguments.
         fixed: global site -> value that it is held at.
+        units: which row each cell belongs to, of programs whose rows have several; see ``units``.
     """
 
     function: Callable
     data: dict[str, Any]
     arguments: dict[str, Any]
     fixed: dict[str, Any]
+    units: Units | None = None
 
     def tree_flatten(self) -> tuple[tuple, tuple]:
         """Arrays are leaves."""
@@ -145,17 +149,17 @@ class Model:
         static = tuple(
             sorted((k, _hashable(v)) for k, v in self.arguments.items() if not _is_array(v))
         )
-        return (self.data, dynamic, self.fixed), (self.function, static)
+        return (self.data, dynamic, self.fixed, self.units), (self.function, static)
 
     @classmethod
     def tree_unflatten(cls, static: tuple, leaves: tuple) -> Model:
         """Inverse of flatten."""
-        data, dynamic, fixed = leaves
-        return cls(static[0], data, dict(static[1]) | dynamic, fixed)
+        data, dynamic, fixed, units = leaves
+        return cls(static[0], data, dict(static[1]) | dynamic, fixed, units)
 
     def with_data(self, data: Mapping[str, Any]) -> Model:
         """The same program on other rows."""
-        return replace(self, data=dict(data))
+        return replace(self, data=dict(data), units=None)
 
     def run(self, **handled: Any) -> Any:
         """Call the program."""
@@ -170,7 +174,7 @@ class Model:
         given: dict[str, str] = {}  # observed site -> parameter whose very data it observes
 
         def trace(model: Model) -> None:
-            seeded = handlers.seed(model._held(), random.key(0))
+            seeded = handlers.seed(model.held(), random.key(0))
             merged, *names = chains.merge_steps(handlers.trace(seeded).get_trace())
             found.update(merged)
             merged_sites.extend(names)
@@ -190,13 +194,20 @@ class Model:
             ) from error
         members, emitted = merged_sites
         chain = chains.find_chain(found, members, emitted, set(self.fixed))
-        structure = read_structure(found, set(self.fixed), chain)
+        if chain is not None:
+            structure = read_structure(found, set(self.fixed), chain=chain)
+            if self.data:
+                self._refuse_other_data(structure, given)
+            chain_densities.refuse_other_chains(self, structure)
+            return structure
+        structure = read_structure(found, set(self.fixed), sites_of_data(self, found, given))
+        structure = with_lowest(self, structure, found)
+        if structure.indexed and structure.assignment and structure.deterministics:
+            structure = with_derived(self, structure)
         if any(is_weighed(found[n]) for n, _ in structure.combined):
             self._refuse_unequal_scales(structure)
         if self.data:
             self._refuse_other_data(structure, given)
-        if chain is not None:
-            chain_densities.refuse_other_chains(self, structure)
         return structure
 
     def _refuse_other_data(self, structure: Structure, given: Mapping[str, str]) -> None:
@@ -239,7 +250,7 @@ class Model:
         same = partial(np.allclose, rtol=1e-6, atol=0, equal_nan=True)
         return value.shape == data.shape and same(value.astype(float), data.astype(float))
 
-    def _held(self) -> Callable:
+    def held(self) -> Callable:
         """The program with fixed sites held."""
         if not self.fixed:
             return self.run
@@ -251,14 +262,18 @@ class Model:
         self, values: Mapping[str, Array], structure: Structure, assignment: Any = None
     ) -> dict[str, Any]:
         """Trace with global sites at ``values`` and the assignment at all values (or as given)."""
-        program = handlers.substitute(self._held(), data=dict(values))
+        program = handlers.substitute(self.held(), data=dict(values))
         if structure.chain is not None:
             path = jnp.zeros((), jnp.int32) if assignment is None else jnp.asarray(assignment)
             path = jnp.broadcast_to(path, (structure.chain.steps,))
             program = handlers.substitute(program, data=structure.chain.held(path))
             found = handlers.trace(handlers.seed(program, random.key(0))).get_trace()
             return chains.merge_steps(found)[0]
-        if assignment is None:
+        if structure.indexed:  # a cell may look up another row's value: all rows have one
+            shape = structure.assignment_shape
+            none = jnp.zeros(shape, int)
+            assignment = none if assignment is None else jnp.reshape(assignment, shape)
+        elif assignment is None:
             assignment = jnp.arange(structure.clusters)[:, None]
         program = _AllValues(program, structure.values_of(assignment))
         return handlers.trace(handlers.seed(program, random.key(0))).get_trace()
@@ -286,9 +301,15 @@ class Model:
             found[name], scale = weigh(trace[name])
             if scale is not None:
                 scales[name] = scale
-        combine(structure, found, scales)
         log_weights, weights = None, None
-        if structure.assignment is not None:
+        if structure.indexed and structure.assignment is not None:
+            weights = unwrap(found[structure.assignment])
+            log_weights = units.log_weights(self, values, structure)
+            if structure.combined:
+                logits = log_weights.T
+                weights = CategoricalLogits(logits[0] if len(logits) == 1 else logits)
+        elif structure.assignment is not None:
+            combine(structure, found, scales)
             weights = unwrap(found[structure.assignment])
             log_weights = weights.log_prob(jnp.arange(structure.clusters)[:, None])
             log_weights = log_weights.reshape(structure.clusters, -1)
@@ -328,6 +349,8 @@ class Model:
         its sums over states add up to the log-density of the series, its softmax is the smoothed
         probability of a state.
         """
+        if structure.indexed:
+            return units.logits(self, values, structure)
         if structure.chain is not None:
             factors = chain_densities.chain_factors(self, values, structure)
             smoothed, density = chains.smoothed(factors)
@@ -368,7 +391,7 @@ def evaluate(model: Model, values: Globals, *, structure: Structure) -> Pieces:
 @partial(jax.jit, static_argnames=("site",), compiler_options=QUICK)
 def _observed(model: Model, site: str) -> Array:
     """What a site observes."""
-    seeded = handlers.seed(model._held(), random.key(0))
+    seeded = handlers.seed(model.held(), random.key(0))
     return chains.merge_steps(handlers.trace(seeded).get_trace())[0][site]["value"]
 
 

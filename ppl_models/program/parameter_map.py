@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 from jax import random
 
@@ -98,6 +99,8 @@ def _link(
     changed = [k for k in before if not np.array_equal(before[k].value, after[k].value)]
     if len(changed) != 1 or before[changed[0]].rows:
         return None
+    if any(_differ(base.emissions[n], moved.emissions[n]) for n in structure.indexed):
+        return None
     emission, parameter = key = changed[0]
     pairs = [(before[key].value, start[site]), (after[key].value, end[site])]
     shared = matches(pairs)
@@ -127,6 +130,8 @@ def all_parameters(pieces: Pieces, structure: Structure) -> dict[tuple[str, str]
     """Every parameter of every emission, and the assignment's probabilities."""
     parameters = {}
     for site, emission in pieces.emissions.items():
+        if site in structure.indexed:  # it has parameters of a cell, and none of a component
+            continue
         for name, found in named_parameters(emission, structure.clusters).items():
             parameters[site, name] = ParameterValue(np.asarray(found.value), found.rows)
     if structure.assignment is not None and hasattr(pieces.weights, "probs"):
@@ -146,6 +151,12 @@ def _breaks(pieces: Pieces, structure: Structure, sticks: Any) -> bool:
         return False  # weights that differ from row to row
     left = np.append(1.0, np.cumprod(1 - np.asarray(sticks)))
     return np.allclose(np.ravel(probs), np.append(sticks, 1.0) * left, rtol=1e-5)
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Whether two distributions of one kind differ in any number."""
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return any(not np.array_equal(a, b) for a, b in pairs)
 
 
 def _equal(parameter: Any, site: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -27,6 +27,7 @@ from ppl_models.program.sizes import (
     refuse_other_sizes,
     whole_arguments,
 )
+from ppl_models.program.unit_reading import with_units
 
 
 def take_vocabulary(
@@ -118,7 +119,14 @@ def read_program(
     model = Model(function, data, {n: _plain(v, precision) for n, v in arguments.items()}, {})
     if fixed:
         model = replace(model, fixed=_held(model, fixed, precision))
-    structure = model.structure()
+    try:
+        structure = model.structure()
+    except InputError as error:
+        if "could not be run" in str(error):
+            refuse_other_lengths(data, ())
+        raise
+    refuse_other_lengths(data, structure.lines)
+    model = with_units(model, structure)
     for name in structure.emissions:
         if name in observed and (refusal := observed[name].refusal) is not None:
             raise refusal
@@ -130,6 +138,23 @@ def read_program(
                 "that nothing can be said of it: leave the row out"
             )
     return model, structure
+
+
+def refuse_other_lengths(data: Mapping[str, Any], lines: Sequence[Any]) -> None:
+    """Refuse data of unequal lengths where every row has one entry of each.
+
+    Args:
+        data: by parameter.
+        lines: see ``Structure.lines``.
+
+    Raises:
+        InputError: the lengths of all data.
+    """
+    lengths = {name: len(values) for name, values in data.items()}
+    if lines or len(set(lengths.values())) < 2:
+        return
+    told = " and ".join(f"{count} of {site}" for site, count in lengths.items())
+    raise InputError(f"there are {told}: give all of them the same rows")
 
 
 def given_arguments(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:

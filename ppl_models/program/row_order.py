@@ -20,6 +20,7 @@ from ppl_models.program.structure import Structure
 
 FEW = 8  #: rows that are asked about
 PLACES = "the density of a row of this program depends on its place or on the other rows"
+SEVERAL_CELLS = "rows of this program have cells behind an index array or in an inner plate"
 ADVICE = (
     "give what differs from row to row to the program as data, as a parameter before the *, which "
     "new rows then come with"
@@ -47,6 +48,8 @@ def rows_depend_on_places(model: Model, structure: Structure) -> bool:
         return False
     if structure.rows < 2 or structure.locals:
         return False
+    if structure.indexed:
+        return True
     few = min(FEW, structure.rows // 2)
     values = structure.initial(random.key(4))
     other = np.r_[np.arange(few, 2 * few), np.arange(few)[::-1]]

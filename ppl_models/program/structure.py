@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpyro.distributions.distribution import (
 
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program.chains import SERIES, STEP, Chain
+from ppl_models.program.layout import plates_of, read_layout
 from ppl_models.program.sites import Site, UnconstrainedSpace, draw_near_zero
 
 MOST_NAMED = 4  #: sites that a message names
@@ -41,10 +42,15 @@ class Structure:
     row_deterministics: tuple[tuple[str, tuple[str, ...]], ...] = ()
     local_sites: tuple[Site, ...] = ()
     combined: tuple[tuple[str, int], ...] = ()
+    indexed: tuple[str, ...] = ()
+    lines: tuple[tuple[str, str, int], ...] = ()
+    assignment_shape: tuple[int, ...] = ()
+    unit_axes: tuple[tuple[str, int], ...] = ()
+    lowest: tuple[tuple[str, int], ...] = ()
     chain: Chain | None = None
 
     @property
-    def units(self) -> int:
+    def unit_count(self) -> int:
         """Number of exchangeable units: the rows, or one series whose rows are its steps."""
         return self.rows if self.chain is None else 1
 
@@ -62,11 +68,25 @@ class Structure:
             cluster: whole numbers of any shape.
         """
         if not self.combined:
-            return {} if self.assignment is None else {self.assignment: cluster}
-        values, left = {}, cluster
-        for name, size in reversed(self.combined):
-            values[name], left = left % size, left // size
-        return values
+            values = {} if self.assignment is None else {self.assignment: cluster}
+        else:
+            values, left = {}, cluster
+            for name, size in reversed(self.combined):
+                values[name], left = left % size, left // size
+        lowest = dict(self.lowest)
+        return {n: v + lowest[n] if n in lowest else v for n, v in values.items()}
+
+    def axis_of(self, parameter: str, length: int) -> str:
+        """Name of the first axis of a data parameter: the rows', or that of lines of data.
+
+        Args:
+            parameter: its name.
+            length: of its data.
+        """
+        own = {name: axis for name, axis, _ in self.lines}
+        if parameter in own or length == self.rows or not self.lines:
+            return own.get(parameter, self.plate)
+        return next((axis for _, axis, size in self.lines if size == length), self.plate)
 
     def with_locals(self) -> Structure:
         """The same program, its rows' own continuous sites among the global ones."""
@@ -104,13 +124,9 @@ class Structure:
         return draw_near_zero(self.sites, key, radius)
 
 
-def _plates(site: Mapping[str, Any]) -> dict[int, str]:
-    return {frame.dim: frame.name for frame in site["cond_indep_stack"]}
-
-
 def _dims(name: str, site: Mapping[str, Any], value_ndim: int) -> tuple[str, ...]:
     """Names of a site's axes: plates for the batch axes, ``event_dims`` for the others."""
-    plates = _plates(site)
+    plates = plates_of(site)
     event = tuple(site.get("infer", {}).get("event_dims", ()))
     batch_count = value_ndim - len(event)
     if site["type"] == "sample":
@@ -153,9 +169,10 @@ def _factors(
     observed = {n: s for n, s in samples.items() if s["is_observed"] and n not in fixed}
     factors = tuple(n for n, s in observed.items() if _is_factor(s["fn"]))
     for name in factors:
-        if _plates(samples[name]):
+        plates = plates_of(samples[name])
+        if plates:
             raise UnsupportedError(
-                f"factor '{name}' is within plate '{next(iter(_plates(samples[name]).values()))}', "
+                f"factor '{name}' is within plate '{next(iter(plates.values()))}', "
                 "so that nothing says how its rows are generated: write it as the log_prob of a "
                 "distribution that the data site has, or sum it up outside the plate if it is of "
                 "the global sites alone"
@@ -164,13 +181,17 @@ def _factors(
 
 
 def read_structure(
-    trace: Mapping[str, Any], fixed: set[str], chain: Chain | None = None
+    trace: Mapping[str, Any],
+    fixed: set[str],
+    of_data: Set[str] = frozenset(),
+    chain: Chain | None = None,
 ) -> Structure:
     """Sort the sites of a trace.
 
     Args:
         trace: of a run of the program with its data.
         fixed: names of the sites that are held.
+        of_data: observed sites whose values come from the program's data.
         chain: of discrete sites, if there is one.
 
     Raises:
@@ -191,7 +212,7 @@ def read_structure(
     hidden = {n: s for n, s in samples.items() if not s["is_observed"] and n not in fixed}
     # whole numbers outside all plates that cannot be listed are global: nothing sums them out
     whole = {n: s for n, s in hidden.items() if s["fn"].support.is_discrete}
-    discrete = [n for n, s in whole.items() if _plates(s) or s["fn"].has_enumerate_support]
+    discrete = [n for n, s in whole.items() if plates_of(s) or s["fn"].has_enumerate_support]
     combined = _combined(samples, discrete) if len(discrete) > 1 else ()
     assignment = discrete[0] if discrete else None
     factors, emissions = _factors(samples, fixed)
@@ -202,29 +223,20 @@ def read_structure(
             "the program emits nothing: it needs an observed site, "
             "numpyro.sample(name, ..., obs=data), within a plate over the rows"
         )
-    outside = [n for n, s in emissions.items() if not s["cond_indep_stack"]]
-    if outside:
+    given = [n for n, s in emissions.items() if not s["cond_indep_stack"] and n not in of_data]
+    if given:
         raise UnsupportedError(
-            f"site '{outside[0]}' is observed outside any plate: put data in a plate over the "
-            f"rows, and hold a parameter by fixed={{'{outside[0]}': ...}} where "
-            "numpyro.handlers.condition did"
+            f"site '{given[0]}' is observed outside any plate, and not from the program's data: "
+            f"hold it by fixed={{'{given[0]}': ...}} where numpyro.handlers.condition did"
         )
-    anchor = samples[assignment] if assignment else next(iter(emissions.values()))
-    plates = _plates(anchor)
-    if list(plates) != [-1]:
+    steps = [n for n, s in emissions.items() if "_scan_current_index" in s.get("infer", {})]
+    if steps:
         raise UnsupportedError(
-            f"site '{anchor['name']}' must be in exactly one plate, the last (dim=-1), over the "
-            f"rows; it is in {len(plates)}"
+            f"site '{steps[0]}' is observed outside any plate, step by step in a scan: write the "
+            "hidden chain with a family of ppl_models.distributions, such as HiddenMarkov"
         )
-    plate = plates[-1]
-    for name, site in emissions.items():
-        if assignment is not None and plate not in _plates(site).values():
-            raise UnsupportedError(
-                f"site '{name}' is not in plate '{plate}' of site '{assignment}', whose values it "
-                f"would have to look up: give the data one row for every '{plate}', with NaN where "
-                "nothing was observed"
-            )
-    rows = next(f.size for f in anchor["cond_indep_stack"])
+    layout = read_layout(samples[assignment] if assignment else None, emissions)
+    plate, rows = layout.plate, layout.rows
     clusters = 1
     if assignment is not None:
         if not samples[assignment]["fn"].has_enumerate_support:
@@ -233,7 +245,7 @@ def read_structure(
                 "distribution such as Categorical"
             )
         clusters = math.prod(n for _, n in combined) if combined else _size(samples[assignment])
-    in_rows = [n for n, s in hidden.items() if plate in _plates(s).values()]
+    in_rows = [n for n, s in hidden.items() if plate in plates_of(s).values()]
     read = {
         n: Site(n, _dims(n, s, jnp.ndim(s["value"])), jnp.shape(s["value"]), s["fn"].support)
         for n, s in hidden.items()
@@ -245,12 +257,12 @@ def read_structure(
     derived = tuple(
         (n, _derived_dims(n, s, clusters if assignment else 0))
         for n, s in trace.items()
-        if s["type"] == "deterministic" and plate not in _plates(s).values()
+        if s["type"] == "deterministic" and plate not in plates_of(s).values()
     )
     in_plate = {
         n: _row_dims(n, s, plate, rows)
         for n, s in trace.items()
-        if s["type"] == "deterministic" and plate in _plates(s).values()
+        if s["type"] == "deterministic" and plate in plates_of(s).values()
     }
     return Structure(
         sites,
@@ -267,6 +279,10 @@ def read_structure(
         tuple(in_plate.items()),
         local_sites,
         combined,
+        layout.indexed,
+        layout.lines,
+        layout.shape,
+        layout.axes,
     )
 
 
@@ -330,7 +346,7 @@ def _combined(
     samples: Mapping[str, Mapping[str, Any]], discrete: Sequence[str]
 ) -> tuple[tuple[str, int], ...]:
     """Several discrete sites of the same rows, which are summed out by their combinations."""
-    plates = {tuple(_plates(samples[n]).items()) for n in discrete}
+    plates = {tuple(plates_of(samples[n]).items()) for n in discrete}
     named = ", ".join(map(repr, discrete[:MOST_NAMED])) + (
         ", ..." if len(discrete) > MOST_NAMED else ""
     )

@@ -142,6 +142,21 @@ def test_steps_that_look_back_further_are_refused():
         fit(second_order, np.linspace(-1, 1, 8), method="em", seed=0)
 
 
+def test_states_that_do_not_count_from_0_are_refused():
+    def dice(x: Annotated[Any, Reals] = None):
+        loc = numpyro.sample("loc", dist.Normal(0.0, 1.0))
+
+        def move(before, x):
+            z = numpyro.sample("z", dist.DiscreteUniform(1, 3))
+            numpyro.sample("x", dist.Normal(loc * z, 1.0), obs=x)
+            return z, None
+
+        scan(move, jnp.zeros((), int), x)
+
+    with pytest.raises(UnsupportedError, match="let them be Categorical"):
+        fit(dice, np.linspace(-1, 1, 8), method="em", seed=0)
+
+
 def test_several_series_at_once_are_refused():
     def panel(x: Annotated[Any, Reals] = None):
         loc = numpyro.sample("loc", dist.Normal(0.0, 1.0).expand([2]).to_event(1))

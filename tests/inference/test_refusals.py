@@ -27,7 +27,6 @@ CATEGORIES = {"states": 2, "emission": "categorical"}
 #: own program, method, the error, what its sentence says
 OWN = [
     ("nothing_emitted", "em", InputError, "emits nothing: it needs an observed site"),
-    ("observed_outside_plates", "em", UnsupportedError, "site 'x' is observed outside any plate"),
     ("with_a_param", "nuts", UnsupportedError, "site 'loc' is a numpyro.param: give it a prior"),
     ("subsampled", "em", UnsupportedError, "plate 'row' takes a subsample"),
     (
@@ -40,7 +39,7 @@ OWN = [
     ("heavy_tails", "exact", UnsupportedError, "site 'x' emits from StudentT"),
     ("latent_for_every_row", "em", UnsupportedError, "site 'true' is continuous and one for every"),
     ("endless", "nuts", UnsupportedError, "site 'z' takes infinitely many values"),
-    ("two_plates", "em", UnsupportedError, "site 'z' must be in exactly one plate"),
+    ("two_plates", "exact", UnsupportedError, "site 'x' are found by an index array or an inner"),
     ("not_conjugate", "exact", UnsupportedError, "prior of site 'loc' is not conjugate"),
     (
         "no_assignment",

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ppl_models.data.kinds.observed import Observed
-from ppl_models.errors import InputError
 
 Read = Callable[[Mapping[str, Any] | None], Observed]
 
@@ -25,9 +24,6 @@ def read_together(
     Args:
         readers: parameter -> reading of its data, told the coordinates that they must have.
         like: coordinates of an earlier reading.
-
-    Raises:
-        InputError: not the same number of rows everywhere.
     """
     readings: dict[str, Observed] = {}
     taken: dict[str, list[Any]] = {}
@@ -39,10 +35,6 @@ def read_together(
         reading = _renamed(reading, {n: f"{site}_{n}" for n in differ})
         taken |= {n: v for n, v in _labels(reading).items() if n not in taken}
         readings[site] = reading
-    rows = {site: len(reading.values) for site, reading in readings.items()}
-    if len(set(rows.values())) > 1:
-        told = " and ".join(f"{count} of {site}" for site, count in rows.items())
-        raise InputError(f"there are {told}: give all of them the same rows")
     return readings
 
 

@@ -20,7 +20,7 @@ from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.lengths import edges
-from ppl_models.program.row_order import ADVICE, PLACES
+from ppl_models.program.row_order import ADVICE, PLACES, SEVERAL_CELLS
 
 BUCKETS = 4  #: most widths
 FEWEST = 16  #: rows of a bucket that a batch should have to be worth a width of its own
@@ -104,6 +104,8 @@ def whole_passes(problem: Problem) -> list[str]:
     """A sentence where every step passes over all rows, whatever ``batch_size`` says."""
     if not problem.row_order:
         return []
+    if problem.structure.indexed:
+        return [f"{SEVERAL_CELLS}, so that every step passed over all and batch_size was not used"]
     return [f"{PLACES}, so that every step passed over all rows and batch_size was not used"]
 
 
@@ -116,11 +118,15 @@ def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> 
         size: rows of a batch, about.
         seed: of the order in which they are drawn.
     """
-    data = {n: np.asarray(v)[chosen] for n, v in problem.model.data.items()}
     size = min(size, len(chosen))
+    if problem.structure.indexed and len(chosen) == problem.structure.rows:
+        whole = {n: jnp.asarray(v) for n, v in problem.model.data.items()}
+        return Batches((Bucket(whole, len(chosen)),), len(chosen), seed)
+    data = {n: np.asarray(v)[chosen] for n, v in problem.model.data.items()}
     if problem.row_order:
         if len(chosen) < problem.structure.rows:
-            raise InputError(f"{PLACES}, so that none can be left out for validation: {ADVICE}")
+            why = SEVERAL_CELLS if problem.structure.indexed else PLACES
+            raise InputError(f"{why}, so that none can be left out for validation: {ADVICE}")
         size = len(chosen)
     ragged = {
         name: emission.tokens

@@ -49,10 +49,10 @@ def em_mode(problem: Problem, key: Array) -> Globals | None:
     """
     hides = problem.structure.assignment is not None or problem.states
     rows = problem.structure.rows
-    small = rows <= SEED_ROWS and problem.offers(*ROW_DENSITIES)
+    small = (rows <= SEED_ROWS or problem.structure.indexed) and problem.offers(*ROW_DENSITIES)
     if not hides or not (small or problem.offers(*STATISTICS)):
         return None
-    if rows > SEED_ROWS:
+    if rows > SEED_ROWS and not problem.structure.indexed:
         chosen = np.sort(np.random.default_rng(0).permutation(rows)[:SEED_ROWS])
         data = {n: np.asarray(v)[chosen] for n, v in problem.model.data.items()}
         model = problem.model.with_data(data)
@@ -120,7 +120,9 @@ def _other_starts(problem: Problem, key: Array, starts: int) -> tuple[list[Globa
     chosen = np.sort(np.random.default_rng(0).permutation(structure.rows)[:SAMPLE])
     if problem.row_order:
         chosen = np.arange(structure.rows)
-    sample = {n: jnp.asarray(np.asarray(v)[chosen]) for n, v in model.data.items()}
+    sample = {n: jnp.asarray(v) for n, v in model.data.items()}
+    if not structure.indexed:
+        sample = {n: v[chosen] for n, v in sample.items()}
     share = structure.rows / len(chosen)
     found = []
     for each in random.split(key, starts):

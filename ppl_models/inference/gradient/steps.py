@@ -85,6 +85,8 @@ def row_log_densities(
     model: Model, structure: Structure, values: Globals, data: Mapping[str, Array]
 ) -> Array:
     """Log-density of the rows of a batch, assignments summed out, ``(row,)``."""
+    if structure.indexed:  # a batch is all rows
+        return logsumexp(model.logits(values, structure), axis=0)
     rows = next(iter(data.values())).shape[0]
     batch = model.with_data(data)
     return logsumexp(batch.logits(values, replace(structure, rows=rows)), axis=0)
@@ -126,8 +128,10 @@ def take_steps(
         values, log_volume = guide.values(params, key)
         log_likelihood = jnp.zeros(())
         for bucket, chosen in zip(buckets, rows, strict=True):
-            data = {n: v[chosen[place]] for n, v in bucket.items()}
-            scale = len(next(iter(bucket.values()))) / chosen.shape[1]
+            data, scale = bucket, 1.0
+            if not structure.indexed:
+                data = {n: v[chosen[place]] for n, v in bucket.items()}
+                scale = len(next(iter(bucket.values()))) / chosen.shape[1]
             log_likelihood += scale * row_log_densities(model, structure, values, data).sum()
         log_prior = model.pieces(values, structure, known).log_prior
         return -(log_likelihood + log_prior + log_volume + guide.entropy(params)) / total_rows
@@ -171,5 +175,5 @@ def _summed_density(
     *,
     structure: Structure,
 ) -> Array:
-    data = {n: v[rows] for n, v in bucket.items()}
+    data = bucket if structure.indexed else {n: v[rows] for n, v in bucket.items()}
     return jnp.where(present, row_log_densities(model, structure, values, data), 0).sum()

@@ -104,6 +104,8 @@ def marginal_program(
         reference: point from which the rows' log-densities are differences (default: none).
     """
     model, structure = problem.model, problem.structure
+    if structure.indexed:
+        return _by_cells(model, structure)
     rows_factor = _factor(problem, reference)
 
     def program() -> None:
@@ -122,11 +124,48 @@ def marginal_program(
 
 def _in_one_path(model: Model, structure: Structure) -> Callable:
     """The program, the states of a chain held at some path."""
-    program = model._held()
+    program = model.held()
     if structure.chain is None:
         return program
     path = jnp.zeros(structure.chain.steps, jnp.int32)
     return handlers.substitute(program, data=structure.chain.held(path))
+
+
+class _GlobalSites(Messenger):
+    """Collect the global sites; outer handlers see nothing of the rows."""
+
+    def __init__(self, fn: Callable, structure: Structure):
+        super().__init__(fn)
+        self.structure = structure
+        shape = structure.assignment_shape
+        self.discrete = structure.values_of(jnp.zeros(shape, int)) if structure.discrete else {}
+        self.values: Globals = {}
+
+    def process_message(self, message: dict[str, Any]) -> None:
+        name = message.get("name")
+        if message["type"] == "sample" and name in self.structure.row_sites:
+            message["stop"] = True
+            if name in self.discrete:
+                message["value"] = self.discrete[name]
+
+    def postprocess_message(self, message: dict[str, Any]) -> None:
+        name = message.get("name")
+        if message["type"] == "sample" and name in (*self.structure.names, *self.structure.locals):
+            self.values[name] = message["value"]
+
+
+def _by_cells(model: Model, structure: Structure) -> Callable[[], None]:
+    """:func:`marginal_program` of rows whose data are cells elsewhere."""
+    whole = structure.with_locals()
+
+    def program() -> None:
+        sites = _GlobalSites(model.held(), structure)
+        sites()
+        with handlers.block():  # the program is run again, whose sites are no others
+            rows = logsumexp(model.logits(sites.values, whole), axis=0).sum()
+        numpyro.factor("rows", rows)
+
+    return program
 
 
 @dataclass(frozen=True)

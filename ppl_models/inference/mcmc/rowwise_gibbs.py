@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,9 +12,11 @@ from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.inference.mcmc.gibbs_base import GibbsKernel, GibbsState
 from ppl_models.inference.mcmc.label_swaps import swap_labels
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.rowwise.m_step import rowwise_plan
+from ppl_models.inference.rowwise.m_step import expected_log_joint, rowwise_plan
 from ppl_models.inference.statistics.m_step import plain_prior
 from ppl_models.program.chain_densities import draw_assignments
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.units import cell_weights
 
 
 class RowwiseGibbs(GibbsKernel):
@@ -38,6 +41,19 @@ class RowwiseGibbs(GibbsKernel):
         if by_row or problem.structure.assignment in scales:
             self.moves = None  # swaps go by counts, which do not tell what such weights come to
 
+    def _density(self, model: Model, assignment: Array | None) -> Callable[[Globals], Array]:
+        """The log joint density at given assignments, as a function of the global sites."""
+        structure = self.problem.structure
+        if not structure.indexed:
+            return lambda values: model.log_joint_given(values, structure, assignment)
+        weights = jnp.ones((1, structure.rows))
+        if assignment is not None:
+            weights = (assignment == jnp.arange(structure.clusters)[:, None]).astype(weights.dtype)
+        cells = cell_weights(model, structure, weights)  # once, however often it is evaluated
+        return lambda values: expected_log_joint(
+            model, structure, values, weights, flat=False, cells=cells
+        )
+
     def sample(self, state: GibbsState, model_args: Any, model_kwargs: Any) -> GibbsState:
         """One sweep."""
         model, structure = self.problem.model, self.problem.structure
@@ -57,11 +73,11 @@ class RowwiseGibbs(GibbsKernel):
         hmc, accept = state.hmc, state.accept_prob
         if self.free:
             space = structure.space.of(self.free)
+            density = self._density(model, assignment)
 
             def log_density(vector: Array) -> Array:
                 moved, volume = space.constrain_with_volume(space.unravel(vector))
-                trial = {**values, **moved}
-                return model.log_joint_given(trial, structure, assignment) + volume
+                return density({**values, **moved}) + volume
 
             vector = space.ravel(space.unconstrain(values))
             hmc, vector = self._hmc_step(hmc_key, state.hmc, vector, log_density, state.i)

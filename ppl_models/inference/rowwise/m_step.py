@@ -26,6 +26,7 @@ from ppl_models.program import chains
 from ppl_models.program.chain_densities import chain_factors
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
+from ppl_models.program.units import cell_weights, expected_log_density, weighted
 
 STEPS = 3  #: of Newton's method in an M-step
 SAMPLE = 2_000  #: rows that Hessians are taken of where there are many
@@ -94,16 +95,32 @@ def row_weights(
 
 
 def expected_log_joint(
-    model: Model, structure: Structure, values: Globals, weights: Array, *, flat: bool
+    model: Model,
+    structure: Structure,
+    values: Globals,
+    weights: Array,
+    *,
+    flat: bool,
+    cells: Mapping[str, Array] | None = None,
 ) -> Array:
-    """The expected log joint density of globals, assignments and rows."""
-    if structure.chain is None:
-        logits = model.logits(values, structure)
+    """The expected log joint density of globals, assignments and rows.
+
+    Args:
+        model: the program with data.
+        structure: what was read off it.
+        values: of the global sites.
+        weights: of the clusters, ``(cluster, row)``.
+        flat: leave the priors out.
+        cells: those of cells, see ``program.units``, where they are known.
+    """
+    if structure.indexed:
+        of_cells = cell_weights(model, structure, weights) if cells is None else cells
+        total = expected_log_density(model, values, structure, weights, of_cells)
+    elif structure.chain is not None:
+        pairs = weights if weights.ndim == 3 else chains.as_pairs(weights)
+        total = weighted(pairs, chain_factors(model, values, structure))
     else:
-        logits = chain_factors(model, values, structure)
-        weights = weights if weights.ndim == logits.ndim else chains.as_pairs(weights)
-    # a weight of zero counts for nothing, even where the density is zero
-    total = jnp.where(weights > 0, weights * jnp.where(weights > 0, logits, 0.0), 0.0).sum()
+        total = weighted(weights, model.logits(values, structure))
     return total if flat else total + model.log_prior(values, structure)
 
 
@@ -143,9 +160,11 @@ def maximise(
         return values
     space = structure.space.of(plan.free)
 
+    cells = cell_weights(model, structure, weights) if structure.indexed else None
+
     def loss(vector: Array) -> Array:
         trial = {**values, **space.constrain(space.unravel(vector))}
-        height = expected_log_joint(model, structure, trial, weights, flat=flat)
+        height = expected_log_joint(model, structure, trial, weights, flat=flat, cells=cells)
         return -height / structure.rows
 
     start = space.ravel(space.unconstrain(values))

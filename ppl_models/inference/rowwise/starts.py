@@ -8,6 +8,7 @@ log joint density maximised under it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import jax
@@ -22,7 +23,9 @@ from ppl_models.inference.rowwise.m_step import RowwisePlan, maximise, rowwise_p
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
+from ppl_models.program.units import units_of
 
+MOST_KINDS = 20  #: whole numbers whose shares are told apart
 STEPS = 15  #: of Newton's method under the first partition
 
 
@@ -68,9 +71,13 @@ def row_points(problem: Problem) -> np.ndarray:
     """The numbers of every row, standardised, ``(row, number)``; 0 where one is missing."""
     rows = problem.structure.rows
     found = [np.zeros((rows, 0))]
-    for value in problem.model.data.values():
-        array = np.asarray(value)
-        if array.shape[:1] != (rows,) or array.dtype.kind not in "fiub":
+    emitted = problem.structure.indexed
+    values = {n: np.asarray(v) for n, v in problem.model.data.items()}
+    arrays = [v for n, v in values.items() if n not in emitted and v.shape[:1] == (rows,)]
+    if emitted:
+        arrays += _summaries(problem, values)
+    for array in arrays:
+        if array.dtype.kind not in "fiub":
             continue
         numbers = np.where(missing_cells(array), np.nan, array.astype(float)).reshape(rows, -1)
         seen = np.isfinite(numbers)
@@ -79,6 +86,31 @@ def row_points(problem: Problem) -> np.ndarray:
         spread = np.sqrt((centred**2).sum(0) / count)
         found.append(centred / np.where(spread > 0, spread, 1))
     return np.concatenate(found, 1).astype(jnp.result_type(float))
+
+
+def _summaries(problem: Problem, values: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """What the cells of every row are on average: means, and shares of few whole numbers."""
+    count, found = problem.structure.rows, []
+    for name, place in units_of(problem.model).rows.items():
+        row, cells = np.asarray(place), values.get(name)
+        if cells is None or cells.dtype.kind not in "fiub":
+            continue
+        cells = np.where(missing_cells(cells), np.nan, cells.astype(float))
+        if cells.size % len(row):
+            continue
+        columns = cells.reshape(len(row), -1)
+        kinds = np.unique(columns[np.isfinite(columns)])
+        if len(kinds) <= MOST_KINDS and (kinds == np.floor(kinds)).all():
+            columns = np.concatenate(
+                [np.where(np.isfinite(columns), columns == kind, np.nan) for kind in kinds], 1
+            )
+        seen = np.isfinite(columns)
+        total, number = (
+            np.stack([np.bincount(row, weights=c, minlength=count) for c in each.T], 1)
+            for each in (np.where(seen, columns, 0.0), seen)
+        )
+        found.append(np.where(number > 0, total / np.maximum(number, 1), np.nan))
+    return found
 
 
 @jax.jit

@@ -85,24 +85,27 @@ def build_tree(
         "plate": problem.structure.plate,
         "clusters": problem.structure.clusters if problem.structure.assignment else 0,
         "parameters": sum(site.freedom for site in problem.structure.sites),
-        "coordinate_labels": _coordinate_labels(observed, problem.structure.plate),
+        "coordinate_labels": _coordinate_labels(observed, problem.structure),
         "versions": to_json({n: version(n) for n in VERSIONS}),
-        # (other steps make another series, which has a density as well)
-        ROW_ORDER: int(problem.row_order and problem.structure.chain is None),
+        # (other cells, and other steps, make other units, which have a density as well)
+        ROW_ORDER: int(
+            problem.row_order and not problem.structure.indexed and problem.structure.chain is None
+        ),
         "notes": to_json({"notes": notes}),
         "creation_library": "ppl_models",
     }
     return tree
 
 
-def _coordinate_labels(observed: Mapping[str, Observed], plate: str) -> str:
+def _coordinate_labels(observed: Mapping[str, Observed], structure: Structure) -> str:
     """Labels of all axes but the rows', as JSON; also those that no variable of the data has."""
+    rows = {structure.plate, *(axis for _, axis, _ in structure.lines)}
     return to_json(
         {
             n: np.asarray(labels).tolist()
             for reading in observed.values()
             for n, labels in reading.coords.items()
-            if n != plate
+            if n not in rows
         }
     )
 

@@ -17,6 +17,7 @@ from ppl_models.data.missing import has_missing
 from ppl_models.distributions.convert import as_family
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
+from ppl_models.program.units import impossible_cells
 
 
 def with_impossible(
@@ -52,7 +53,11 @@ def _impossible(
             lowest = jnp.log(jnp.finfo(pieces.log_weights.dtype).tiny)
             counted = pieces.scales.get(str(structure.assignment), 1.0) != 0
             never |= (pieces.log_weights < lowest + 1) & counted
+        if structure.indexed:
+            never |= impossible_cells(model, held, structure)
         for name, emission in pieces.emissions.items():
+            if name in structure.indexed:
+                continue
             family = as_family(emission)
             if family is None or (family.batch_shape and family.batch_shape[-1] != 1):
                 continue  # its own log-densities are not clipped

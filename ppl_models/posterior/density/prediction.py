@@ -53,11 +53,12 @@ def log_density(
 
 
 def mean_log_density(fitted: RestoredFit) -> xr.DataArray:
-    """Logarithm of the density's mean over draws, ``(row,)``, by a running log-sum-exp."""
-    highest, scaled = np.full(fitted.structure.units, -np.inf), np.zeros(fitted.structure.units)
+    """Logarithm of the density's mean over draws, ``(unit,)``, by a running log-sum-exp."""
+    units = fitted.structure.unit_count
+    highest, scaled = np.full(units, -np.inf), np.zeros(units)
     for _, block, logits in logits_in_blocks(fitted.problem, fitted.values):
         density = of_units(np.asarray(logsumexp(logits, axis=1), np.float64), fitted.structure)
-        block = block[: fitted.structure.units]
+        block = block[:units]
         top = np.maximum(highest[block], density.max(0))
         finite = np.where(np.isfinite(top), top, 0)
         before = scaled[block] * np.exp(highest[block] - finite)
@@ -71,7 +72,7 @@ def mean_log_density(fitted: RestoredFit) -> xr.DataArray:
 
 def log_densities(fitted: RestoredFit) -> xr.DataArray:
     """Log-densities ``(chain, draw, row)``."""
-    units = fitted.structure.units
+    units = fitted.structure.unit_count
     table = np.empty((fitted.samples, units))
     for samples, block, logits in logits_in_blocks(fitted.problem, fitted.values):
         density = np.asarray(logsumexp(logits, axis=1), np.float64)

@@ -35,7 +35,7 @@ class Densities:
     """Marginal log-densities of rows, and what goes with them.
 
     Args:
-        log_density: ``(chain, draw, unit)``, every ``every``-th draw; see ``Structure.units``.
+        log_density: ``(chain, draw, unit)``, every ``every``-th draw; see ``Structure.unit_count``.
         total: summed over rows, of all draws, ``(chain, draw)``.
         responsibilities: mean over all draws ``(row, cluster)``, None where nothing is assigned.
         every: thinning of ``log_density``.
@@ -61,7 +61,7 @@ def density_of_draws(problem: Problem, result: Result, most_cells: int) -> Densi
     samples, rows = chains * draws, structure.rows
     every = int(np.ceil(samples * rows / most_cells)) if result.kind == "draws" else 1
     kept = np.arange(samples).reshape(chains, draws)[:, ::every].ravel()
-    units = structure.units
+    units = structure.unit_count
     pointwise = np.empty((len(kept), units), np.float64)
     place = np.full(samples, -1)
     place[kept] = np.arange(len(kept))
@@ -83,7 +83,7 @@ def density_of_draws(problem: Problem, result: Result, most_cells: int) -> Densi
 
 def of_units(density: np.ndarray, structure: Structure) -> np.ndarray:
     """Log-densities of the exchangeable units from those of rows, ``(draw, row)``."""
-    if structure.units == structure.rows:
+    if structure.unit_count == structure.rows:
         return density
     return density.sum(1, keepdims=True)
 
@@ -138,6 +138,10 @@ def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]:
     Where rows end, those at once are of similar length. Of these all blocks are of one size, so
     that one is compiled: the last is filled up with rows that were there before.
     """
+    if problem.structure.indexed:
+        count = problem.structure.rows
+        yield np.arange(count), problem.model, count, 1 if count > memory.DENSITY_ROWS else ABREAST
+        return
     data = {n: np.asarray(v) for n, v in problem.model.data.items()}
     families: Families = {}
     small = sum(v.size for v in data.values()) <= memory.SMALL_DATA_NUMBERS

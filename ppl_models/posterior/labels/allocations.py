@@ -99,7 +99,7 @@ class Allocations:
         sizes = dataset_of(self.tree, "observed_data")[emission.site].sizes
         if self.facts.states and not self.facts.clusters:
             return "step", sizes[emission.dims[0]] * sizes[emission.dims[1]]
-        return self.facts.unit, sizes[self.facts.unit]
+        return self.facts.unit, self.facts.units or sizes[self.facts.unit]
 
     def row_labels(self) -> np.ndarray:
         """Labels of what is allocated; numbers where it has none."""

@@ -22,7 +22,7 @@ from ppl_models.program.json_text import from_json
 from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
-from ppl_models.program.row_order import ADVICE, PLACES
+from ppl_models.program.row_order import ADVICE, PLACES, SEVERAL_CELLS
 from ppl_models.program.structure import Structure
 
 
@@ -110,19 +110,21 @@ class RestoredFit:
 
     def rows(self, rows: Any) -> tuple[Model, Structure]:
         """The program with some of the rows (positions or a slice), not read anew."""
+        chosen = np.arange(self.structure.rows)[rows]
+        if self.structure.indexed and np.array_equal(chosen, np.arange(self.structure.rows)):
+            return self.model, self.structure
         data = {n: np.asarray(v)[rows] for n, v in self.model.data.items()}
-        count = len(next(iter(data.values())))
-        if self.problem.row_order and not np.array_equal(
-            np.arange(self.structure.rows)[rows], np.arange(self.structure.rows)
-        ):
-            raise UnsupportedError(f"{PLACES}, so that a part of the rows has none: {ADVICE}")
+        count = len(chosen)
+        if self.problem.row_order and not np.array_equal(chosen, np.arange(self.structure.rows)):
+            why = SEVERAL_CELLS if self.structure.indexed else PLACES
+            raise UnsupportedError(f"{why}, so that a part of the rows has none: {ADVICE}")
         return self.model.with_data(data), replace(self.structure, rows=count)
 
     def unit_coordinates(self) -> dict[str, np.ndarray]:
         """Labels of the exchangeable units."""
-        if self.structure.units == self.structure.rows:
+        if self.structure.unit_count == self.structure.rows:
             return self.row_coordinates()
-        return {self.structure.unit: np.arange(self.structure.units)}
+        return {self.structure.unit: np.arange(self.structure.unit_count)}
 
     def row_coordinates(self) -> dict[str, np.ndarray]:
         """Labels of the rows, numbers where they have none."""
@@ -183,7 +185,7 @@ def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) ->
         rows = _complete(new_rows(tree, data), known)
         problem = _problem(tree, rows, known, row_order)
         refuse_missing_cells(problem, fitted=True)
-        observed = {n: o.along(problem.structure.plate) for n, o in rows.items()}
+        observed = along_axes(rows, problem.structure)
     values, shape = _values(tree, problem.structure, draws)
     return RestoredFit(tree, facts_of(tree), problem, observed, values, shape, data is None)
 
@@ -205,6 +207,16 @@ def _problem(
     return Problem(model, structure, known_row_order=order)
 
 
+def reread(tree: xr.DataTree, observed: Mapping[str, Observed]) -> tuple[Model, Structure]:
+    """The tree's program with other data, of any length.
+
+    Args:
+        tree: a fit.
+        observed: data of every parameter.
+    """
+    return _read(tree, observed, fitted_data(tree))
+
+
 def _read(
     tree: xr.DataTree, observed: Mapping[str, Observed], known: Mapping[str, Observed]
 ) -> tuple[Model, Structure]:
@@ -217,6 +229,11 @@ def _read(
         tree.attrs["precision"],
         known,
     )
+
+
+def along_axes(observed: Mapping[str, Observed], structure: Structure) -> dict[str, Observed]:
+    """Data whose first axes are named as the program's plates are."""
+    return {n: o.along(structure.axis_of(n, len(o.values))) for n, o in observed.items()}
 
 
 def _complete(rows: dict[str, Observed], known: Mapping[str, Observed]) -> dict[str, Observed]:

@@ -90,6 +90,7 @@ class FitFacts:
         objective: of optimising methods, else None.
         emissions: the observed sites, the first of them the main one.
         labels: which clusters or states may change places, and what goes with them.
+        units: how many exchangeable units there are; 0 where the data have one entry each.
     """
 
     unit: str
@@ -101,6 +102,7 @@ class FitFacts:
     objective: Objective | None
     emissions: tuple[EmissionFacts, ...]
     labels: LabelSymmetry = field(default_factory=LabelSymmetry)
+    units: int = 0
 
     @property
     def components(self) -> int:

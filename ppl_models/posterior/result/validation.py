@@ -94,7 +94,8 @@ def _validate_emission(tree: xr.DataTree, facts: FitFacts, emission: EmissionFac
     site = emission.site
     _require(site in tree["observed_data"], f"there are no data of emission {site!r}")
     _require_dims(tree["observed_data"].to_dataset()[site], emission.dims)
-    _require(emission.dims[0] == facts.unit, f"the data of {site!r} do not begin with the unit")
+    begins = facts.units > 0 or emission.dims[0] == facts.unit
+    _require(begins, f"the data of {site!r} do not begin with the unit")
     for named in (emission.family, emission.component_family):
         parts = ["", ""] if named is None else named.split(":")
         _require(

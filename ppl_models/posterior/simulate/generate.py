@@ -17,10 +17,10 @@ from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.sequences import sequence_writer
 from ppl_models.posterior.result.restore import RestoredFit, new_rows, restore
-from ppl_models.posterior.simulate.predictive import draw_data, program_covariates
+from ppl_models.posterior.simulate.cells import draw_cells
+from ppl_models.posterior.simulate.predictive import draw_data, program_covariates, resampled
 from ppl_models.posterior.simulate.sequence_sampling import Style, codes_of, write_sequences
 from ppl_models.program.json_text import from_json
-from ppl_models.program.model import Globals
 from ppl_models.program.precision import cast, scope
 from ppl_models.program.row_order import ADVICE, PLACES
 
@@ -85,6 +85,8 @@ def generate(
                 f"the program {tree.attrs['program']} does not write sequences token by token: "
                 "leave prefix, temperature, top_k and top_p out"
             )
+        if found.structure.indexed:
+            return _as_dataset(draw_cells(found, key, rows, covariates), found)
         if found.problem.row_order:
             return _as_dataset(_rows_in_place(tree, found, key, rows, covariates), found)
         others = _covariates(tree, found, rows, covariates)
@@ -221,18 +223,6 @@ def _series(
     values = {n: jnp.asarray(v[draw : draw + 1]) for n, v in found.values.items()}
     drawn = draw_data(found.problem, values, data_key, 1, steps, None, others)
     return {n: v[0] for n, v in drawn.items()}
-
-
-def resampled(found: RestoredFit, key: Array, count: int) -> Globals:
-    """Global sites of ``count`` draws: all in turn where that is enough, else at random."""
-    total = found.shape[0] * found.shape[1]
-    if count <= total:
-        chosen = np.linspace(0, total - 1, count).astype(int)
-    elif total == 1:  # a point: nothing to choose, and no generator to compile
-        chosen = np.zeros(count, int)
-    else:
-        chosen = np.asarray(random.randint(key, (count,), 0, total))
-    return {n: jnp.asarray(v[chosen]) for n, v in found.values.items()}
 
 
 def _as_dataset(drawn: Mapping[str, np.ndarray], found: RestoredFit) -> xr.Dataset:

@@ -24,7 +24,8 @@ from ppl_models.distributions.sequences.token_chain import TokenChain
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.possible import refuse_impossible
 from ppl_models.posterior.result.restore import RestoredFit, restore
-from ppl_models.posterior.simulate.generate import resampled, with_coords
+from ppl_models.posterior.simulate.generate import with_coords
+from ppl_models.posterior.simulate.predictive import resampled
 from ppl_models.program.chain_densities import draw_assignments
 from ppl_models.program.compiling import in_batches
 from ppl_models.program.model import Globals, Model
@@ -140,7 +141,7 @@ def _fill(
         filled = {}
         for site_key, name in zip(site_keys, structure.emissions, strict=True):
             emission = trace[name]["fn"]
-            if not _is_own(emission):
+            if name in structure.indexed or not _is_own(emission):
                 value = jnp.asarray(model.data[name])
                 value = value if jnp.issubdtype(value.dtype, jnp.integer) else value.astype(float)
                 filled[name] = complete(emission, site_key, value)

@@ -20,8 +20,9 @@ from ppl_models.distributions.scaled import ScaledPrior
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import by_length
 from ppl_models.inference.statistics.m_step import plain_prior
+from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.program.compiling import QUICK
-from ppl_models.program.model import Model
+from ppl_models.program.model import Globals, Model
 from ppl_models.program.prior_draws import draw_prior
 from ppl_models.program.structure import Structure
 
@@ -42,6 +43,9 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
         length: number of positions of a sequence.
     """
     accepted = inspect.signature(model.function).parameters
+    if structure.indexed:
+        blank = {n: np.zeros_like(v) for n, v in model.data.items() if n in structure.emissions}
+        return model.with_data({**model.data, **blank})
     size = f"{structure.plate}s"
     emitted = {n: v for n, v in model.data.items() if n in structure.emissions}
     covariates = program_covariates(model, structure) if rows == structure.rows else {}
@@ -63,6 +67,18 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
 def program_covariates(model: Model, structure: Structure) -> dict[str, Any]:
     """Covariates: data parameters that no site emits, ``(row, ...)``."""
     return {n: v for n, v in model.data.items() if n not in structure.emissions}
+
+
+def resampled(found: RestoredFit, key: Array, count: int) -> Globals:
+    """Global sites of ``count`` draws: all in turn where that is enough, else at random."""
+    total = found.shape[0] * found.shape[1]
+    if count <= total:
+        chosen = np.linspace(0, total - 1, count).astype(int)
+    elif total == 1:  # a point: nothing to choose, and no generator to compile
+        chosen = np.zeros(count, int)
+    else:
+        chosen = np.asarray(random.randint(key, (count,), 0, total))
+    return {n: jnp.asarray(v[chosen]) for n, v in found.values.items()}
 
 
 def draw_data(

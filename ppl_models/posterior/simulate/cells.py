@@ -1,0 +1,93 @@
+"""New data where rows have their cells behind an index array or in an inner plate.
+
+The program is run as a whole, at a few draws of the posterior; the cells of a row are those of one
+run, so that they share the row's cluster and its draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jax import Array
+
+from ppl_models import memory
+from ppl_models.errors import InputError
+from ppl_models.inference.problem import Problem
+from ppl_models.posterior.result.restore import RestoredFit, new_rows, reread
+from ppl_models.posterior.simulate.predictive import draw_data, program_covariates, resampled
+from ppl_models.program.units import units_of
+
+RUNS = 100  #: of the whole program, at most, between which the rows are dealt
+
+
+def draw_cells(
+    found: RestoredFit, key: Array, count: int, covariates: Mapping[str, Any] | None
+) -> dict[str, np.ndarray]:
+    """The emitted data, ``count`` lines of them.
+
+    Args:
+        found: a fit.
+        key: random key.
+        count: lines, or entries of the first axis of the data.
+        covariates: what the program is given, index arrays too (default: those of the fit).
+
+    Raises:
+        InputError: another number of lines than the covariates have, or than the fit has.
+    """
+    problem = found.problem if covariates is None else _on_covariates(found, count, covariates)
+    lengths = {n: len(np.asarray(problem.model.data[n])) for n in problem.structure.emissions}
+    most = max(lengths.values())
+    if count > most:
+        wanted = ", ".join(program_covariates(problem.model, problem.structure))
+        raise InputError(
+            f"{count} lines are asked for, and the fit has {most}, each with its place among the "
+            + (f"rows: give covariates= ({wanted}) of {count} lines" if wanted else "rows")
+        )
+    cells = sum(np.size(v) for v in problem.model.data.values())
+    runs = max(1, min(RUNS, problem.structure.rows, memory.BLOCK_NUMBERS // max(cells, 1)))
+    drawn = draw_data(problem, resampled(found, key, runs), key, runs)
+    units, made = units_of(problem.model), {}
+    for name, values in drawn.items():
+        row = np.asarray(units.rows.get(name, np.arange(problem.structure.rows)))
+        shape = _leading(values.shape[1:], len(row))
+        run = (row % runs).reshape(*shape, *[1] * (values.ndim - 1 - len(shape)))
+        whole = np.take_along_axis(values, np.broadcast_to(run, values.shape[1:])[None], axis=0)[0]
+        made[name] = whole[:count]
+    return made
+
+
+def _leading(shape: tuple[int, ...], cells: int) -> tuple[int, ...]:
+    """The axes of data that belong to the cells, not to what one of them is."""
+    axes, product = 0, 1
+    while product < cells and axes < len(shape):
+        product *= shape[axes]
+        axes += 1
+    return shape[:axes]
+
+
+def _on_covariates(found: RestoredFit, count: int, covariates: Mapping[str, Any]) -> Problem:
+    """The program with other covariates, and blank data of as many lines."""
+    wanted = program_covariates(found.model, found.structure)
+    if set(covariates) != set(wanted):
+        raise InputError(
+            f"the data of {found.program} depend on {', '.join(wanted) or 'no others'}, and "
+            f"covariates holds {', '.join(covariates) or 'nothing'}: give just those"
+        )
+    read = new_rows(found.tree, dict(covariates))
+    lines = {n for n in read if found.observed[n].dims[0] != found.unit}
+    lengths = {len(read[n].values) for n in lines}
+    if lengths != {count}:
+        raise InputError(
+            f"covariates holds {', '.join(map(str, sorted(lengths)))} lines, and {count} are asked "
+            "for: give as many"
+        )
+    observed = {}
+    for name, reading in found.observed.items():
+        blank = np.zeros((count, *reading.values.shape[1:]), reading.values.dtype)
+        if reading.dims[0] == found.unit:
+            blank = np.zeros_like(reading.values)
+        observed[name] = read[name] if name in read else replace(reading, values=blank)
+    return Problem(*reread(found.tree, observed))
