@@ -46,6 +46,8 @@ class Autoregressive(Described):
     ends: bool = True
     needs_whole_rows: bool = False  #: whether a row with a gap has no density
     memory: int | None = None  #: how many tokens the next one depends on at most; None: on all
+    seen: Any = None  #: sparse counts of n-grams that tokens are predicted from, if they are
+    writes_graphs: ClassVar[bool] = False  #: whether a row is a graph, written bit by bit
     fills_in: ClassVar[bool] = True  #: whether gaps have a most probable filling
     #: of unknown tokens that are remembered together: beyond so many, particles draw fillings
     most_combinations: ClassVar[int] = 20_000
