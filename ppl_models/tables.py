@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,10 +15,14 @@ from typing import Any
 
 from ppl_models import catalogue
 from ppl_models.errors import InputError
+from ppl_models.program.signature import arguments_of
 
 README = Path(__file__).parent.parent / "README.md"
 RESULTS = Path("experiments") / "benchmarks" / "results.md"
 NO_RESULTS = "No run of `make bench` is recorded yet."
+
+#: How programs annotate what their priors take.
+PRIOR_ANNOTATIONS = ("float", "float | None", "Any")
 
 #: Complete data, as small as every kind of data gets.
 TINY: dict[str, Any] = {
@@ -131,6 +136,36 @@ def names_and_lines(kind: str, names: list[str]) -> str:
     return "\n".join(["| name | what |", "|---|---|", *rows])
 
 
+def default_priors() -> str:
+    """Markdown: a row a number that a prior takes, with what it is where none is given.
+
+    Prior arguments are those that take numbers with a fraction; the texts are their docstrings'.
+    """
+    lines = ["| program | argument | of what | default |", "|---|---|---|---|"]
+    for name in catalogue.model_names():
+        function = catalogue.program(name)
+        texts = argument_texts(function)
+        for argument, parameter in arguments_of(function).items():
+            if str(parameter.annotation) not in PRIOR_ANNOTATIONS:
+                continue
+            found = re.fullmatch(r"(.*) \(default: (.*)\)\.?", texts[argument])
+            what, default = found.groups() if found else (texts[argument], f"{parameter.default:g}")
+            lines.append(f"| `{name}` | `{argument}` | {what.rstrip('.')} | {default} |")
+    return "\n".join(lines)
+
+
+def argument_texts(function: Callable) -> dict[str, str]:
+    """What a docstring says of each argument, on one line.
+
+    >>> argument_texts(catalogue.program("poisson_mixture"))["clusters"]
+    'K.'
+    """
+    section = (inspect.getdoc(function) or "").partition("Args:\n")[2].partition("\n\n")[0]
+    entries = re.split(r"^    (?=\w+: )", section, flags=re.MULTILINE)[1:]
+    pairs = (entry.partition(": ") for entry in entries)
+    return {name: " ".join(text.split()).replace("``", "`") for name, _, text in pairs}
+
+
 def benchmark_numbers(root: Path) -> str:
     """What the last recorded ``make bench`` found."""
     results = root / RESULTS
@@ -143,6 +178,7 @@ def sections(root: Path) -> dict[str, Callable[[], str]]:
         "programs": lambda: names_and_lines("models", catalogue.model_names()),
         "methods": lambda: names_and_lines("inference/methods", catalogue.method_names()),
         "programs by methods": models_by_methods,
+        "default priors": default_priors,
         "benchmarks": lambda: benchmark_numbers(root),
     }
 

@@ -19,7 +19,6 @@ from jax import lax, random
 from numpyro.infer.util import initialize_model
 
 from ppl_models import distributions as families
-from ppl_models.distributions.hmm import state_paths
 from ppl_models.inference.mcmc.gibbs_kernel import StatisticsGibbs
 from ppl_models.inference.mcmc.marginal_density import marginal_program
 from ppl_models.inference.problem import Problem
@@ -148,7 +147,7 @@ def _path_draw(x: np.ndarray, start: np.ndarray) -> Callable[[], Any]:
     emission = families.DiagonalGaussian(jnp.asarray(start), jnp.ones(start.shape))
     model = families.HiddenMarkov(even[0], even, emission, positions=x.shape[1])
     draw, rows = (
-        jax.jit(lambda key, rows: state_paths.sample_path(model, key, rows)),
+        jax.jit(lambda key, rows: model.sample_states(key, rows)),
         jnp.asarray(x),
     )
     jax.block_until_ready(draw(random.key(0), rows))

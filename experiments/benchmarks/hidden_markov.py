@@ -18,7 +18,6 @@ from numpyro.contrib.control_flow import scan
 from numpyro.infer.util import initialize_model
 
 from ppl_models.distributions import DiagonalGaussian, HiddenMarkov
-from ppl_models.distributions.hmm.state_paths import sample_path
 from ppl_models.inference.em.loop import BLOCK, Plan, _block
 from ppl_models.inference.mcmc.marginal_density import marginal_program
 from ppl_models.inference.problem import Problem
@@ -188,7 +187,7 @@ def paths(x: np.ndarray, start: np.ndarray) -> Row:
     @jax.jit
     def mine(key: Any, rows: Any) -> Any:
         model = HiddenMarkov(even[0], even, emission, positions=STEPS)
-        return sample_path(model, key, rows)
+        return model.sample_states(key, rows)
 
     found = initialize_model(key, enumerated, model_args=(rows,), validate_grad=False)
     theirs, at = jax.jit(found.potential_fn), found.param_info.z

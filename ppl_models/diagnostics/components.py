@@ -18,8 +18,6 @@ import numpy as np
 from jax import Array
 
 from ppl_models.diagnostics.findings import Finding
-from ppl_models.distributions import HiddenMarkov
-from ppl_models.distributions.hmm.state_paths import state_probabilities
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.posterior.density.rows import logits_in_blocks
 from ppl_models.posterior.labels.allocations import Allocations, choose_rows
@@ -128,23 +126,17 @@ def _states(
     """Counts, evidence by emissions and by transitions of the states of every draw."""
 
     def one(held: Globals) -> tuple[Array, Array, Array | None]:
-        families = model.pieces(held, structure).families()
-        name, family = next((n, f) for n, f in families.items() if isinstance(f, HiddenMarkov))
+        families: dict[str, Any] = dict(model.pieces(held, structure).families())
+        name, family = next((n, f) for n, f in families.items() if f.states)
         value = jnp.asarray(model.data[name])
-        probabilities = state_probabilities(family, value)  # (sequence, position, state)
-        flat = family.components()
-        missing, centre = bool(family.emission.event_dim), flat.centre(value)
-        prepared = flat.prepare(value, missing=missing, centre=centre)
-        emitted = flat._emissions.log_densities(
-            prepared["steps"], prepared["seen"], missing=missing, centre=centre
-        )[0]
+        probabilities = family.state_probabilities(value)  # (sequence, position, state)
+        emitted, seen = family.step_log_densities(value)
         shares = jnp.moveaxis(probabilities, -1, 0).swapaxes(1, 2)  # (state, position, sequence)
-        seen = prepared["seen"]
         emitted = jnp.where(seen, jnp.maximum(emitted, FLOOR), 0)
         count = shares.shape[0]
         cross = (shares * seen).reshape(count, -1) @ emitted.reshape(count, -1).T
         counts = shares.sum((1, 2))
-        table = flat.markov_chain.transition[0]
+        table = family.components().transition[0]
         following = _following(table, counts) if table.ndim == 2 else None
         return counts, _both_ways(cross), following
 

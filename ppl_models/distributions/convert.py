@@ -11,6 +11,7 @@ from typing import Any
 
 import numpyro.distributions as dist
 
+from ppl_models.distributions.described import Described
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.distributions.registry import equivalent
 
@@ -20,6 +21,14 @@ def unwrap(distribution: Any) -> Any:
     while isinstance(distribution, dist.ExpandedDistribution):
         distribution = distribution.base_dist
     return distribution
+
+
+def is_own(distribution: Any) -> bool:
+    """Whether it is an emission of this package (or a subclass of one), or is read as such.
+
+    These know their missing cells, and have a density on all data that they take.
+    """
+    return isinstance(unwrap(distribution), Described) or as_family(distribution) is not None
 
 
 def as_family(distribution: Any) -> ExponentialFamily | None:

@@ -30,9 +30,7 @@ WRAPPERS = (dist.Independent, dist.ExpandedDistribution, MaskedDistribution)
 
 
 def _is_own(distribution: Any) -> bool:
-    """Whether a distribution of this package, which knows its missing cells; graphs are one too."""
-    own = type(distribution).__module__.startswith("ppl_models.")
-    return own or isinstance(distribution, Described)
+    return isinstance(distribution, Described)
 
 
 def drops_out(distribution: Any) -> bool:

@@ -10,9 +10,7 @@ import jax
 import numpy as np
 
 from ppl_models.data.missing import has_missing, missing_cells
-from ppl_models.distributions.convert import unwrap
-from ppl_models.distributions.hmm.general_emission import GeneralEmission
-from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
+from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.missing_cells import drops_out
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
@@ -37,8 +35,9 @@ def refuse_missing_cells(problem: Problem, *, fitted: bool = False) -> None:
         return
     for name, emission in problem.example.emissions.items():
         emission, unit, remedy = unwrap(emission), "row", "drop these rows"
-        if isinstance(emission, HiddenMarkov) and isinstance(emission.emission, GeneralEmission):
-            emission, unit = emission.emission.distribution, "step"
+        family = as_family(emission)
+        if family is not None and family.state_distribution is not None:
+            emission, unit = family.state_distribution, "step"
             remedy = "mark all cells of these steps as missing"
         if name not in gaps or drops_out(emission):
             continue

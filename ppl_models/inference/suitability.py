@@ -10,7 +10,7 @@ from numpyro.distributions import Dirichlet
 
 from ppl_models.data.kinds import Observed
 from ppl_models.data.missing import missing_cells
-from ppl_models.distributions.sequences.autoregressive import Autoregressive
+from ppl_models.distributions.sequences.autoregressive import as_autoregressive
 from ppl_models.errors import InputError
 from ppl_models.inference.missing_cells import refuse_missing_cells
 from ppl_models.inference.problem import Problem
@@ -60,11 +60,12 @@ def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> Non
     for name, emission in problem.example.emissions.items():
         values = np.asarray(problem.model.data[name])
         seen = ~missing_cells(values)
-        if isinstance(emission, Autoregressive) and emission.needs_whole_rows and not seen.all():
+        writer = as_autoregressive(emission)
+        if writer is not None and writer.needs_whole_rows and not seen.all():
             place = tuple(int(i) for i in np.argwhere(~seen)[0])
             raise InputError(
                 f"'{name}' lacks the cell at row {place[0]}, column {place[1]}, and "
-                f"{type(emission).__name__} has no density of a row with gaps: leave the row out"
+                f"{type(writer).__name__} has no density of a row with gaps: leave the row out"
             )
         support = emission.support
         single = support

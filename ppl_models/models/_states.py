@@ -19,6 +19,7 @@ from ppl_models.distributions import (
     TiedGaussian,
 )
 from ppl_models.errors import InputError
+from ppl_models.models._pseudo_counts import pseudo_count, pseudo_counts
 from ppl_models.models._scale import DataScale
 from ppl_models.models._scatter import COVARIANCES, Scatter
 
@@ -69,9 +70,9 @@ class Priors(NamedTuple):
     scale_matrix: Any
     rate_concentration: float
     rate_mean: Any
-    ones: float
-    zeros: float
-    level_concentration: float
+    ones: Any
+    zeros: Any
+    level_concentration: Any
 
 
 def emitted(
@@ -109,12 +110,13 @@ def emitted(
                 f"levels is {levels}: give the number of levels of every feature ({features} "
                 "here), as levels=(3,) for one and (3, 2) for two"
             )
-        shares = jnp.full(sum(levels), priors.level_concentration)
+        shares = pseudo_counts(priors.level_concentration, states, tuple(levels))
         block = BlockDirichlet(shares, blocks=tuple(levels))
         with numpyro.plate("state", states):
             probs = numpyro.sample("probs", block, infer={"event_dims": ["level"]})
         return CategoricalVector(probs, tuple(levels))
-    prior: Any = dist.Beta(priors.ones, priors.zeros)
+    ones, zeros = (pseudo_count(given, states, 2) for given in (priors.ones, priors.zeros))
+    prior: Any = dist.Beta(ones, zeros)
     if emission == "poisson":
         mean: Any = priors.rate_mean
         mean = jnp.clip(jnp.asarray(scale.mean), 0.1) if mean is None else jnp.asarray(mean)

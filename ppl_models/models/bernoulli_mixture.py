@@ -10,6 +10,7 @@ import numpyro.distributions as dist
 
 from ppl_models.data.kinds import FEATURE_AXIS, Bits
 from ppl_models.distributions import BernoulliVector
+from ppl_models.models._pseudo_counts import pseudo_count
 from ppl_models.models._weights import mixture_weights
 
 
@@ -19,8 +20,8 @@ def bernoulli_mixture(
     clusters: int,
     weights: str = "dirichlet",
     concentration: float = 1.0,
-    ones: float = 1.0,
-    zeros: float = 1.0,
+    ones: float | None = None,
+    zeros: float | None = None,
     rows: int | None = None,
     features: int | None = None,
 ) -> Any:
@@ -31,7 +32,8 @@ def bernoulli_mixture(
         z_n ~ Categorical(π)                  which type row n is of
         x_nd | z_n = k ~ Bernoulli(θ_kd)
 
-    Bishop (2006) §9.3.3.
+    By default a posterior mode has no probability of 0 or 1, so that no new row is impossible; with
+    ``ones=1, zeros=1`` the prior is flat. Bishop (2006) §9.3.3.
 
     Args:
         x: ``(row, feature)`` of zeros and ones; gaps are NaN; None generates ``rows`` rows.
@@ -39,8 +41,8 @@ def bernoulli_mixture(
         weights: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
             cut off at K clusters.
         concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
-        ones: pseudo-count of ones, a number or ``(feature,)``.
-        zeros: pseudo-count of zeros, a number or ``(feature,)``.
+        ones: pseudo-count of ones, a number or ``(feature,)`` (default: 1 + 1 / (2K)).
+        zeros: pseudo-count of zeros, a number or ``(feature,)`` (default: 1 + 1 / (2K)).
         rows: number of rows where there are no data.
         features: number of features where there are no data.
 
@@ -55,11 +57,12 @@ def bernoulli_mixture(
     if x is not None:
         rows, features = jnp.shape(x)
     shares = mixture_weights(clusters, concentration, weights)
+    ones, zeros = (
+        pseudo_count(given, clusters, 2) + jnp.zeros(features) for given in (ones, zeros)
+    )
     with numpyro.plate("cluster", clusters):
         probs = numpyro.sample(
-            "probs",
-            dist.Beta(ones + jnp.zeros(features), zeros + jnp.zeros(features)).to_event(1),
-            infer={"event_dims": ["feature"]},
+            "probs", dist.Beta(ones, zeros).to_event(1), infer={"event_dims": ["feature"]}
         )
     with numpyro.plate("row", rows):
         z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})

@@ -10,6 +10,7 @@ import numpyro.distributions as dist
 
 from ppl_models.data.kinds import FEATURE_AXIS, Categories
 from ppl_models.distributions import BlockDirichlet, CategoricalVector
+from ppl_models.models._pseudo_counts import pseudo_counts
 from ppl_models.models._weights import mixture_weights
 
 
@@ -20,7 +21,7 @@ def categorical_mixture(
     levels: tuple[int, ...],
     weights: str = "dirichlet",
     concentration: float = 1.0,
-    level_concentration: float = 1.0,
+    level_concentration: float | None = None,
     rows: int | None = None,
 ) -> Any:
     """Rows of categories from hidden classes (latent class analysis).
@@ -31,7 +32,8 @@ def categorical_mixture(
         x_nd | z_n = k ~ Categorical(θ_kd)
 
     Features may have unequal numbers of levels: the levels of all features lie side by side on
-    one axis, ``level``. Lazarsfeld and Henry (1968).
+    one axis, ``level``. By default a posterior mode has no probability of 0, so that no new row is
+    impossible; with ``level_concentration=1`` the prior is flat. Lazarsfeld and Henry (1968).
 
     Args:
         x: ``(row, feature)`` of codes from 0; gaps are NaN; None generates ``rows`` rows.
@@ -40,7 +42,8 @@ def categorical_mixture(
         weights: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
             cut off at K clusters.
         concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
-        level_concentration: of the Dirichlet priors of the levels; a number or ``(level,)``.
+        level_concentration: of the Dirichlet priors of the levels; a number or ``(level,)``
+            (default: 1 + 1 / (KM) for a feature of M levels).
         rows: number of rows where there are no data.
 
     Returns:
@@ -58,7 +61,7 @@ def categorical_mixture(
     with numpyro.plate("cluster", clusters):
         probs = numpyro.sample(
             "probs",
-            BlockDirichlet(level_concentration + jnp.zeros(sum(levels)), levels),
+            BlockDirichlet(pseudo_counts(level_concentration, clusters, levels), levels),
             infer={"event_dims": ["level"]},
         )
     with numpyro.plate("row", rows):

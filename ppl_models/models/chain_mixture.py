@@ -10,6 +10,7 @@ import numpyro.distributions as dist
 
 from ppl_models.data.kinds import Tokens
 from ppl_models.distributions import TokenChain
+from ppl_models.models._pseudo_counts import pseudo_count
 from ppl_models.models._weights import mixture_weights
 
 
@@ -20,8 +21,8 @@ def chain_mixture(
     vocabulary: int,
     weights: str = "dirichlet",
     concentration: float = 1.0,
-    initial_concentration: float = 1.0,
-    transition_concentration: float = 1.0,
+    initial_concentration: float | None = None,
+    transition_concentration: float | None = None,
     sequences: int | None = None,
     positions: int = 100,
 ) -> Any:
@@ -33,7 +34,8 @@ def chain_mixture(
         z_n ~ Categorical(π)                            which kind sequence n is of
         x_n1 ~ Categorical(B_z),  x_n,t+1 | x_nt = v ~ Categorical(A_zv)  until <end>
 
-    Cadez, Heckerman, Meek, Smyth and White (2003).
+    By default a posterior mode has no probability of 0, so that no new sequence is impossible; with
+    concentrations of 1 the priors are flat. Cadez, Heckerman, Meek, Smyth and White (2003).
 
     Args:
         tokens: ``(sequence, position)`` codes 0 … V-1, then V (``<end>``) to the end of the row;
@@ -44,9 +46,9 @@ def chain_mixture(
             cut off at K clusters.
         concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
         initial_concentration: of the Dirichlet priors of the first token; a number or
-            ``(token,)``.
+            ``(token,)`` (default: 1 + 1 / (KV)).
         transition_concentration: of the Dirichlet priors of the transitions; a number or
-            ``(next_token,)``.
+            ``(next_token,)`` (default: 1 + 1 / (K (V + 1))).
         sequences: number of sequences where there are no data.
         positions: longest row that is generated, ``<end>`` included.
 
@@ -62,17 +64,17 @@ def chain_mixture(
     if tokens is not None:
         sequences, positions = jnp.shape(tokens)
     shares = mixture_weights(clusters, concentration, weights)
+    first = pseudo_count(initial_concentration, clusters, vocabulary)
+    later = pseudo_count(transition_concentration, clusters, vocabulary + 1)
     with numpyro.plate("cluster", clusters):
         initial = numpyro.sample(
             "initial",
-            dist.Dirichlet(initial_concentration + jnp.zeros(vocabulary)),
+            dist.Dirichlet(first + jnp.zeros(vocabulary)),
             infer={"event_dims": ["token"]},
         )
         transition = numpyro.sample(
             "transition",
-            dist.Dirichlet(
-                transition_concentration + jnp.zeros((vocabulary, vocabulary + 1))
-            ).to_event(1),
+            dist.Dirichlet(later + jnp.zeros((vocabulary, vocabulary + 1))).to_event(1),
             infer={"event_dims": ["token", "next_token"]},
         )
     with numpyro.plate("sequence", sequences):

@@ -10,6 +10,7 @@ import numpyro.distributions as dist
 
 from ppl_models.data.kinds import Graphs
 from ppl_models.distributions import GraphChain
+from ppl_models.models._pseudo_counts import pseudo_count
 
 
 def graph_chain(
@@ -17,10 +18,10 @@ def graph_chain(
     *,
     width: int,
     nodes: int,
-    edge_ones: float = 1.0,
-    edge_zeros: float = 1.0,
-    end_ones: float = 1.0,
-    end_zeros: float = 1.0,
+    edge_ones: float | None = None,
+    edge_zeros: float | None = None,
+    end_ones: float | None = None,
+    end_zeros: float | None = None,
     graphs: int | None = None,
     positions: int = 500,
 ) -> Any:
@@ -36,17 +37,18 @@ def graph_chain(
     independent but for that. x is the graph in one order of many: its probability is a lower bound
     of that of the graph without an order.
 
-    Breadth-first order is that of You et al. (2018), GraphRNN.
+    By default a posterior mode has no probability of 0 or 1, so that no new graph is impossible;
+    pseudo-counts of 1 are flat. Breadth-first order is that of You et al. (2018), GraphRNN.
 
     Args:
         x: ``(graph, position)``: rows of M bits, the farthest node first, then 2 (``<end>``) to the
             end; None generates ``graphs`` graphs.
         width: M, how many nodes back an edge may reach; found from the data.
         nodes: of the largest graph; the probability of ending is the same from there on.
-        edge_ones: pseudo-count of edges.
-        edge_zeros: pseudo-count of gaps.
-        end_ones: pseudo-count of ends.
-        end_zeros: pseudo-count of goings-on.
+        edge_ones: pseudo-count of edges (default: 1.5).
+        edge_zeros: pseudo-count of gaps (default: 1.5).
+        end_ones: pseudo-count of ends (default: 1.5).
+        end_zeros: pseudo-count of goings-on (default: 1.5).
         graphs: number of graphs where there are no data.
         positions: longest row of codes that is generated, ``<end>`` included.
 
@@ -61,10 +63,12 @@ def graph_chain(
     """
     if x is not None:
         graphs, positions = jnp.shape(x)
+    edge_prior = dist.Beta(pseudo_count(edge_ones, 1, 2), pseudo_count(edge_zeros, 1, 2))
+    end_prior = dist.Beta(pseudo_count(end_ones, 1, 2), pseudo_count(end_zeros, 1, 2))
     with numpyro.plate("offset", width):
-        edge = numpyro.sample("edge", dist.Beta(edge_ones, edge_zeros))
+        edge = numpyro.sample("edge", edge_prior)
     with numpyro.plate("size", max(nodes - 1, 1)):
-        end = numpyro.sample("end", dist.Beta(end_ones, end_zeros))
+        end = numpyro.sample("end", end_prior)
     with numpyro.plate("graph", graphs):
         chain = GraphChain(edge, end, positions=positions)
         return numpyro.sample("x", chain, obs=x, infer={"event_dims": ["position"]})

@@ -40,9 +40,9 @@ def hidden_markov(
     scale_matrix: Any = None,
     rate_concentration: float = 1.5,
     rate_mean: Any = None,
-    ones: float = 1.0,
-    zeros: float = 1.0,
-    level_concentration: float = 1.0,
+    ones: float | None = None,
+    zeros: float | None = None,
+    level_concentration: float | None = None,
     sequences: int | None = None,
     positions: int = 100,
     features: int | None = None,
@@ -66,8 +66,9 @@ def hidden_markov(
 
     A is the site ``transition`` (previous_state, state, next_state), B ``initial_transition``.
 
-    The path z is summed out. Rabiner (1989); Zucchini, MacDonald and Langrock (2016), of higher
-    order §10.3.
+    The path z is summed out. By default modes of bits and categories have no probability of 0 or 1,
+    so that no new sequence is impossible; with concentrations of 1 the priors are flat.
+    Rabiner (1989); Zucchini, MacDonald and Langrock (2016), of higher order §10.3.
 
     Args:
         x: ``(sequence, position, feature)``; gaps, and what follows a sequence's end, are NaN.
@@ -83,14 +84,16 @@ def hidden_markov(
         loc_mean: prior mean of Gaussian locations (default: the data's mean).
         loc_scale: prior standard deviation of them (default: twice the data's).
         scale_concentration: of the inverse gamma prior of Gaussian variances.
-        scale_rate: rate of it (default: the data's variance / K^(2/D), of K states).
+        scale_rate: rate of the inverse gamma (default: the data's variance / K^(2/D), of K states).
         degrees_of_freedom: of the inverse Wishart prior of covariances (default: D + 2).
-        scale_matrix: of it (default: diagonal, the data's variances / K^(2/D)).
+        scale_matrix: of the inverse Wishart (default: diagonal, the data's variances / K^(2/D)).
         rate_concentration: a, the shape of the gamma prior of Poisson rates.
         rate_mean: prior mean of the rates (default: the data's mean, at least 0.1).
-        ones: of the beta prior of the bits' probabilities.
-        zeros: likewise.
-        level_concentration: of the Dirichlet prior of the categories' probabilities.
+        ones: of the beta prior of the bits' probabilities (default: 1 + 1 / (2K) of K
+            states).
+        zeros: the second of the beta prior (default: 1 + 1 / (2K)).
+        level_concentration: of the Dirichlet prior of the categories' probabilities (default:
+            1 + 1 / (KM) for a feature of M levels).
         sequences: number of sequences where there are no data.
         positions: steps of a generated sequence.
         features: number of features where there are no data.

@@ -10,6 +10,7 @@ import numpyro.distributions as dist
 
 from ppl_models.data.kinds import Tokens
 from ppl_models.distributions import HiddenTokenChain
+from ppl_models.models._pseudo_counts import pseudo_count
 from ppl_models.models._states import check_order, steps
 
 
@@ -20,8 +21,8 @@ def hidden_token_chain(
     vocabulary: int,
     order: int = 1,
     initial_concentration: float = 1.0,
-    transition_concentration: float = 1.0,
-    concentration: float = 1.0,
+    transition_concentration: float | None = None,
+    concentration: float | None = None,
     sequences: int | None = None,
     positions: int = 100,
 ) -> Any:
@@ -36,7 +37,8 @@ def hidden_token_chain(
             with priors of A_rs and of B_s (``initial_transition``) like those of A_s
 
     The path z is summed out; over all finite sequences of at least one token the probabilities add
-    up to one. Rabiner (1989).
+    up to one. By default a posterior mode has no probability of 0 but of the first state, so that
+    no new sequence is impossible; with concentrations of 1 the priors are flat. Rabiner (1989).
 
     Args:
         tokens: ``(sequence, position)`` codes 0 … V-1, then V (``<end>``) to the end of the row;
@@ -45,8 +47,9 @@ def hidden_token_chain(
         vocabulary: V, the number of tokens without ``<end>``.
         order: 1, or 2 where the next state depends on the last two.
         initial_concentration: of the Dirichlet prior of the first state.
-        transition_concentration: of the Dirichlet priors of the transitions.
-        concentration: of the Dirichlet priors of the tokens.
+        transition_concentration: of the Dirichlet priors of the transitions (default:
+            1 + 1 / (K (K + 1)) of K states).
+        concentration: of the Dirichlet priors of the tokens (default: 1 + 1 / (KV)).
         sequences: number of sequences where there are no data.
         positions: longest row that is generated, ``<end>`` included.
 
@@ -70,13 +73,14 @@ def hidden_token_chain(
         dist.Dirichlet(initial_concentration + jnp.zeros(states)),
         infer={"event_dims": ["state"]},
     )
-    prior = dist.Dirichlet(transition_concentration + jnp.zeros(states + 1))
+    later = pseudo_count(transition_concentration, states, states + 1)
+    prior = dist.Dirichlet(later + jnp.zeros(states + 1))
     transition = steps("transition", prior, states, pairs=order == 2)
     second = steps("initial_transition", prior, states) if order == 2 else None
     with numpyro.plate("state", states):
         probs = numpyro.sample(
             "probs",
-            dist.Dirichlet(concentration + jnp.zeros(vocabulary)),
+            dist.Dirichlet(pseudo_count(concentration, states, vocabulary) + jnp.zeros(vocabulary)),
             infer={"event_dims": ["token"]},
         )
     with numpyro.plate("sequence", sequences):

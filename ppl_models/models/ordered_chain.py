@@ -12,6 +12,7 @@ from ppl_models import memory
 from ppl_models.data.kinds import Tokens
 from ppl_models.distributions import TokenChain, context_count
 from ppl_models.errors import InputError
+from ppl_models.models._pseudo_counts import pseudo_count
 
 
 def ordered_chain(
@@ -19,8 +20,8 @@ def ordered_chain(
     *,
     vocabulary: int,
     order: int = 2,
-    initial_concentration: float = 1.0,
-    concentration: float = 1.0,
+    initial_concentration: float | None = None,
+    concentration: float | None = None,
     sequences: int | None = None,
     positions: int = 100,
 ) -> Any:
@@ -33,7 +34,8 @@ def ordered_chain(
     The context is the last ``order`` tokens, fewer near the beginning, where no more have been
     read: V + V² + … + V^order contexts. With ``order=1`` this is ``markov_chain``. What follows a
     context that was never seen is its prior; ``method="exact"`` gives the log evidence, by which
-    orders can be compared.
+    orders can be compared. By default a posterior mode has no probability of 0, so that no new
+    sequence is impossible; with concentrations of 1 the priors are flat.
 
     Chains of higher order: Jurafsky and Martin (2009), Speech and Language Processing, chapter 4.
 
@@ -42,8 +44,10 @@ def ordered_chain(
             -1 is a token that is not known; None generates ``sequences`` sequences.
         vocabulary: V, the number of tokens without ``<end>``.
         order: how many tokens are looked back at.
-        initial_concentration: of the Dirichlet prior of the first token; a number or ``(token,)``.
-        concentration: of the Dirichlet priors of the transitions; a number or ``(next_token,)``.
+        initial_concentration: of the Dirichlet prior of the first token; a number or ``(token,)``
+            (default: 1 + 1 / V).
+        concentration: of the Dirichlet priors of the transitions; a number or ``(next_token,)``
+            (default: 1 + 1 / (V + 1)).
         sequences: number of sequences where there are no data.
         positions: longest row that is generated, ``<end>`` included.
 
@@ -62,15 +66,17 @@ def ordered_chain(
     if tokens is not None:
         sequences, positions = jnp.shape(tokens)
     contexts = _contexts(vocabulary, order)
+    first = pseudo_count(initial_concentration, 1, vocabulary)
+    later = pseudo_count(concentration, 1, vocabulary + 1)
     initial = numpyro.sample(
         "initial",
-        dist.Dirichlet(initial_concentration + jnp.zeros(vocabulary)),
+        dist.Dirichlet(first + jnp.zeros(vocabulary)),
         infer={"event_dims": ["token"]},
     )
     with numpyro.plate("token" if order == 1 else "context", contexts):
         transition = numpyro.sample(
             "transition",
-            dist.Dirichlet(concentration + jnp.zeros(vocabulary + 1)),
+            dist.Dirichlet(later + jnp.zeros(vocabulary + 1)),
             infer={"event_dims": ["next_token"]},
         )
     with numpyro.plate("sequence", sequences):

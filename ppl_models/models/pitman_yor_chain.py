@@ -63,9 +63,9 @@ def pitman_yor_chain(
         discounts: discounts of every length of context: 1, or 3 (for entries with one, two, and
             more customers), which are those of modified Kneser-Ney smoothing.
         discount_ones: of the Beta prior of the discounts.
-        discount_zeros: likewise.
+        discount_zeros: the second of that prior.
         concentration_shape: of the Gamma prior of the concentrations.
-        concentration_rate: likewise.
+        concentration_rate: the second of that prior.
         seen: counts of the sequences that tell about G (default: those of ``tokens``).
         sequences: number of sequences where there are no data.
         positions: longest row that is generated, ``<end>`` included.

@@ -14,8 +14,7 @@ from jax import Array, lax, random
 
 from ppl_models import memory
 from ppl_models.distributions.convert import as_family
-from ppl_models.distributions.hmm import state_paths
-from ppl_models.distributions.sequences.autoregressive import Autoregressive
+from ppl_models.distributions.sequences.autoregressive import as_autoregressive
 from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.posterior.density.possible import refuse_impossible
 from ppl_models.posterior.result.restore import RestoredFit, restore
@@ -185,7 +184,7 @@ def forecast(
     whole_number("seed", seed, least=0)
     with scope(tree.attrs.get("precision", "float64")):
         restored = _recalled(tree, data, None)
-        if any(isinstance(f, Autoregressive) for f in restored.problem.families.values()):
+        if any(as_autoregressive(f) is not None for f in restored.problem.families.values()):
             raise UnsupportedError(
                 f"sequences of {tree.attrs['program']} have ended, so that nothing follows them: "
                 "use generate with prefix= for what may follow their first tokens"
@@ -264,7 +263,7 @@ def _shares(
 
     def one(held: Globals) -> tuple[Array, Array]:
         chain, data = _chain(model, held, structure)
-        return state_paths.state_probabilities(chain, data), state_paths.within(chain, data)
+        return chain.state_probabilities(data), chain.within(data)
 
     first = jax.tree.map(lambda v: v[0], values)
     inside = one(first)[1]
@@ -282,14 +281,14 @@ def _shares(
 @partial(jax.jit, static_argnames=("structure",))
 def _best(model: Model, values: Globals, *, structure: Structure) -> Array:
     chain, data = _chain(model, values, structure)
-    return state_paths.viterbi_path(chain, data)
+    return chain.most_likely_states(data)
 
 
 @partial(jax.jit, static_argnames=("structure",))
 def _drawn(model: Model, values: Globals, keys: Array, *, structure: Structure) -> Array:
     def one(pair: tuple[Array, Globals]) -> Array:
         chain, data = _chain(model, pair[1], structure)
-        return state_paths.sample_path(chain, pair[0], data)
+        return chain.sample_states(pair[0], data)
 
     return lax.map(one, (keys, values))
 
@@ -301,8 +300,8 @@ def _ahead(
     def one(pair: tuple[Array, Globals]) -> tuple[Array, Array]:
         path_key, step_key = random.split(pair[0])
         chain, data = _chain(model, pair[1], structure)
-        path = state_paths.sample_path(chain, path_key, data)
-        return state_paths.continue_path(chain, step_key, path, steps)
+        path = chain.sample_states(path_key, data)
+        return chain.continue_states(step_key, path, steps)
 
     return lax.map(one, (keys, values))
 

@@ -15,8 +15,6 @@ import numpy as np
 from jax import Array, random
 
 from ppl_models.distributions.convert import as_family
-from ppl_models.distributions.hmm.general_emission import GeneralEmission
-from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
 from ppl_models.program.axes import site_dims
 from ppl_models.program.compiling import QUICK, in_batches
 from ppl_models.program.model import Globals, Model, evaluate
@@ -90,7 +88,7 @@ def read_emissions(
         states = hidden_states(points[0][name])
         family = as_family(points[0][name])
         own = own_distribution(points[0][name]) if family is None else family
-        emitted = family.emission if isinstance(family, HiddenMarkov) else None
+        emitted = None if family is None else family.state_distribution
         values = (
             [{}, {}]
             if name in structure.indexed
@@ -101,7 +99,7 @@ def read_emissions(
             Emission(
                 name,
                 type(own),
-                None if emitted is None else type(_numpyro(emitted)),
+                None if emitted is None else type(own_distribution(emitted)),
                 kinds[name].__name__,
                 _component_dim(structure, name, states),
                 {
@@ -120,12 +118,6 @@ def _component_dim(structure: Structure, name: str, states: int) -> str | None:
     if name in structure.indexed:
         return None  # what a cell is of only the program's index arrays say
     return "cluster" if structure.assignment else "state" if states else None
-
-
-def _numpyro(emitted: Any) -> Any:
-    """What a state emits from, as the program has it."""
-    general = isinstance(emitted, GeneralEmission)
-    return own_distribution(emitted.distribution) if general else emitted
 
 
 def _read_parameter(
@@ -154,7 +146,7 @@ def _read_parameter(
 def hidden_states(emission: Any) -> int:
     """Number of states of the paths that an emission hides; 0 where it hides none."""
     family = as_family(emission)
-    return family.states if isinstance(family, HiddenMarkov) else 0
+    return 0 if family is None else family.states
 
 
 def derived_parameters(

@@ -15,8 +15,6 @@ import numpyro.distributions as dist
 from numpyro.distributions.distribution import MaskedDistribution
 
 from ppl_models.distributions.convert import as_family, unwrap
-from ppl_models.distributions.hmm.general_emission import GeneralEmission
-from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
 
 
 @dataclass(frozen=True)
@@ -43,32 +41,8 @@ def named_parameters(emission: Any, clusters: int) -> dict[str, ParameterValue]:
             for name, dims in family.parameter_dims.items()
             if name != "index"
         }
-    flat = family.components()
-    tied = family.shared_parameters
-    general = flat.emission if isinstance(flat, HiddenMarkov) else None
-    found = {
-        name: ParameterValue(
-            jnp.asarray(getattr(flat, name))[None] if name in tied else getattr(flat, name), False
-        )
-        for name in family.parameter_dims
-    }
-    if isinstance(general, GeneralEmission):
-        own = {n: ParameterValue(v, False) for n, v in general.named_parameters()}
-        found = {n: v for n, v in found.items() if n not in general.parameter_dims} | own
-    if isinstance(flat, HiddenMarkov):  # a scale that all states share has an axis of one
-        by_state = set(flat.emission.parameter_dims) - set(tied)
-        found = {n: _of_states(v, flat.states) if n in by_state else v for n, v in found.items()}
-    return found
-
-
-def _of_states(parameter: ParameterValue, states: int) -> ParameterValue:
-    """With a value for every state; one number for all of them has no axis of states."""
-    value = jnp.asarray(parameter.value)
-    value = value[:, None] if value.ndim == 1 else value
-    component, axis, *event = value.shape
-    if axis == states:
-        return ParameterValue(value, parameter.rows)
-    return ParameterValue(jnp.broadcast_to(value, (component, states, *event)), False)
+    named = family.components().named_parameters()
+    return {name: ParameterValue(value, False) for name, value in named.items()}
 
 
 def own_distribution(distribution: Any) -> Any:

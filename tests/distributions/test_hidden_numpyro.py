@@ -12,7 +12,6 @@ import pytest
 from jax import random
 
 from ppl_models.distributions import HiddenMarkov
-from ppl_models.distributions.hmm.state_paths import state_probabilities
 
 INITIAL = np.array([0.6, 0.4])
 TRANSITION = np.array([[0.8, 0.2], [0.3, 0.7]])
@@ -99,7 +98,7 @@ def test_density_and_states_equal_the_sum_over_all_paths(name):
     chain = HiddenMarkov(INITIAL, TRANSITION, emission, positions=STEPS)
     rows = _data(emission)
     expected, states = _by_brute_force(emission, rows)
-    found, shares = jax.jit(lambda c, v: (c.log_prob(v), state_probabilities(c, v)))(chain, rows)
+    found, shares = jax.jit(lambda c, v: (c.log_prob(v), c.state_probabilities(v)))(chain, rows)
     np.testing.assert_allclose(found, expected, rtol=2e-5)
     np.testing.assert_allclose(shares, states, atol=2e-5)
     slopes = jax.jit(jax.grad(lambda t: chain.replace(transition=t).log_prob(rows).sum()))(

@@ -13,12 +13,6 @@ from jax import random
 from scipy import stats
 
 from ppl_models.distributions import HiddenMarkov, HiddenTokenChain, UnivariateGaussian
-from ppl_models.distributions.hmm.state_paths import (
-    continue_path,
-    sample_path,
-    state_probabilities,
-    viterbi_path,
-)
 from ppl_models.errors import InputError
 
 STEPS, DRAWS = 4, 4000
@@ -83,17 +77,17 @@ def _look(world: dict, rows: jnp.ndarray, weights: jnp.ndarray) -> dict:
     def expected(world: dict) -> jnp.ndarray:
         return _chain(world).components().expected_log_density(statistics, centre).sum()
 
-    paths = jax.vmap(lambda key: sample_path(chain, key, rows))(random.split(random.key(1), DRAWS))
+    paths = jax.vmap(lambda key: chain.sample_states(key, rows))(random.split(random.key(1), DRAWS))
     return {
         "density": chain.log_prob(rows),
-        "shares": state_probabilities(chain, rows),
-        "best": viterbi_path(chain, rows),
+        "shares": chain.state_probabilities(rows),
+        "best": chain.most_likely_states(rows),
         "slopes": (jax.grad(density)(world), jax.grad(expected)(world)),
         "statistics": statistics,
         "paths": paths,
         "made": chain.sample_with_path(random.key(2), (DRAWS,)),
-        "ahead": continue_path(chain, random.key(3), paths[:, 0], 2)[1],
-        "ahead of one": continue_path(chain, random.key(4), paths[:, 3], 1)[1],
+        "ahead": chain.continue_states(random.key(3), paths[:, 0], 2)[1],
+        "ahead of one": chain.continue_states(random.key(4), paths[:, 3], 1)[1],
     }
 
 
@@ -239,7 +233,7 @@ def test_a_world_of_second_order_is_found_by_the_second_order_alone(hidden):
         return (
             [c.log_prob(new) for c in chains],
             chains[1].transition[0],
-            viterbi_path(chains[1], old),
+            chains[1].most_likely_states(old),
         )
 
     (first, second), transition, found = jax.tree.map(np.asarray, look())
@@ -260,7 +254,9 @@ def test_what_does_not_depend_on_the_state_before_last_is_of_first_order():
         positions=STEPS, initial_transition=step,
     )  # fmt: skip
     assert (one.markov_chain.order, two.markov_chain.order, one.states, two.states) == (1, 2, 2, 2)
-    both = jax.jit(lambda rows: [(c.log_prob(rows), viterbi_path(c, rows)) for c in (one, two)])
+    both = jax.jit(
+        lambda rows: [(c.log_prob(rows), c.most_likely_states(rows)) for c in (one, two)]
+    )
     (density, path), (found, best) = both(rows)
     np.testing.assert_allclose(found, density, rtol=1e-12)
     np.testing.assert_array_equal(best, path)

@@ -9,7 +9,6 @@ import pytest
 from ppl_models import distributions as families
 from ppl_models.data import earthquakes
 from ppl_models.distributions import HiddenMarkov
-from ppl_models.distributions.hmm.state_paths import state_probabilities, viterbi_path
 
 
 def test_umbrella_world():
@@ -20,7 +19,7 @@ def test_umbrella_world():
     np.testing.assert_allclose(chain.log_prob(days), -3.3725, atol=5e-5)
     rain = [0.8673, 0.8204, 0.3075, 0.8204, 0.8673]
     np.testing.assert_allclose(
-        state_probabilities(chain, jnp.asarray(days))[0, :, 0], rain, atol=5e-5
+        chain.state_probabilities(jnp.asarray(days))[0, :, 0], rain, atol=5e-5
     )
 
 
@@ -29,14 +28,14 @@ def test_rain_and_sun():
     activity = families.CategoricalVector(np.array([[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]]), (3,))
     chain = HiddenMarkov([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], activity, positions=3)
     days = jnp.array([0.0, 1.0, 2.0])[None, :, None]
-    np.testing.assert_array_equal(viterbi_path(chain, days), [[1, 0, 0]])
+    np.testing.assert_array_equal(chain.most_likely_states(days), [[1, 0, 0]])
     flat = chain.components()
     prepared = flat.prepare(days, missing=False, centre=jnp.zeros(()))
     best, _ = flat.infer_latents(prepared, missing=False, centre=jnp.zeros(()), how="best")
     np.testing.assert_allclose(np.exp(best), [[0.01344]], rtol=1e-10)
     np.testing.assert_allclose(np.exp(chain.log_prob(days)), [0.033612], rtol=1e-10)
     shares = [[0.2317, 0.7683], [0.6241, 0.3759], [0.8640, 0.1360]]
-    np.testing.assert_allclose(state_probabilities(chain, days)[0], shares, atol=5e-5)
+    np.testing.assert_allclose(chain.state_probabilities(days)[0], shares, atol=5e-5)
 
 
 ZUCCHINI = [

@@ -127,8 +127,8 @@ def _observe(name: str, logits: Any, taken: list[Choice]) -> None:
 
 def chain(x: Any, *, width: int, nodes: int) -> None:
     """As ``graph_chain``."""
-    edge = numpyro.sample("edge", dist.Beta(1.0, 1.0).expand((width,)).to_event(1))
-    end = numpyro.sample("end", dist.Beta(1.0, 1.0).expand((nodes - 1,)).to_event(1))
+    edge = numpyro.sample("edge", dist.Beta(1.5, 1.5).expand((width,)).to_event(1))
+    end = numpyro.sample("end", dist.Beta(1.5, 1.5).expand((nodes - 1,)).to_event(1))
     edges, ends = _taken(x, width)
     offset = np.array([c.nodes - c.candidate for c in edges])
     size = np.array([min(c.nodes, nodes) for c in ends])

@@ -61,7 +61,9 @@ def gaussian(x: Any, *, clusters: int, covariance: str = "full") -> None:
 def bernoulli(x: Any, *, clusters: int) -> None:
     weights = _weights(clusters)
     with numpyro.plate("cluster", clusters):
-        probs = numpyro.sample("probs", dist.Beta(1.0, 1.0).expand((x.shape[1],)).to_event(1))
+        probs = numpyro.sample(
+            "probs", dist.Beta(*[1 + 0.5 / clusters] * 2).expand((x.shape[1],)).to_event(1)
+        )
     with numpyro.plate("row", len(x)):
         z = _assignment(weights)
         numpyro.sample("x", dist.Bernoulli(probs[z]).to_event(1), obs=x)
@@ -69,8 +71,9 @@ def bernoulli(x: Any, *, clusters: int) -> None:
 
 def categorical(x: Any, *, clusters: int, levels: tuple[int, ...]) -> None:
     weights = _weights(clusters)
+    prior = jnp.concatenate([jnp.full(m, 1 + 1 / (clusters * m)) for m in levels])
     with numpyro.plate("cluster", clusters):
-        probs = numpyro.sample("probs", BlockDirichlet(jnp.ones(sum(levels)), levels))
+        probs = numpyro.sample("probs", BlockDirichlet(prior, levels))
     with numpyro.plate("row", len(x)):
         z = _assignment(weights)
         first, second = probs[z][..., : levels[0]], probs[z][..., levels[0] :]

@@ -13,10 +13,15 @@ from numpyro.contrib.control_flow import scan
 from ppl_models.distributions import InverseGammaScale
 
 
+def even(levels: int, components: int = 1) -> dist.Dirichlet:
+    """The prior that adds one observation, in equal parts to all components and levels."""
+    return dist.Dirichlet(jnp.full(levels, 1 + 1 / components / levels))
+
+
 def chain(tokens: Any, *, vocabulary: int) -> None:
-    initial = numpyro.sample("initial", dist.Dirichlet(jnp.ones(vocabulary)))
+    initial = numpyro.sample("initial", even(vocabulary))
     with numpyro.plate("token", vocabulary):
-        transition = numpyro.sample("transition", dist.Dirichlet(jnp.ones(vocabulary + 1)))
+        transition = numpyro.sample("transition", even(vocabulary + 1))
     with numpyro.plate("sequence", len(tokens)):
         numpyro.sample("first", dist.Categorical(initial), obs=tokens[:, 0])
         for t in range(1, tokens.shape[1]):
@@ -79,8 +84,8 @@ def hidden_tokens(tokens: Any, *, states: int, vocabulary: int) -> None:
     """As ``hidden_token_chain``: the end is a state that is not left and writes ``<end>``."""
     initial = numpyro.sample("initial", dist.Dirichlet(jnp.ones(states)))
     with numpyro.plate("state", states):
-        transition = numpyro.sample("transition", dist.Dirichlet(jnp.ones(states + 1)))
-        probs = numpyro.sample("probs", dist.Dirichlet(jnp.ones(vocabulary)))
+        transition = numpyro.sample("transition", even(states + 1, states))
+        probs = numpyro.sample("probs", even(vocabulary, states))
     end = jnp.zeros((1, states + 1)).at[0, states].set(1)
     table = jnp.concatenate([transition, end, jnp.append(initial, 0)[None]])
     written = jnp.zeros((states + 1, vocabulary + 1)).at[:states, :vocabulary].set(probs)
@@ -98,9 +103,9 @@ def hidden_tokens(tokens: Any, *, states: int, vocabulary: int) -> None:
 def ordered(tokens: Any, *, vocabulary: int, order: int) -> None:
     """As ``ordered_chain`` of order 2, every context a row of its own in a table of pairs."""
     assert order == 2
-    initial = numpyro.sample("initial", dist.Dirichlet(jnp.ones(vocabulary)))
+    initial = numpyro.sample("initial", even(vocabulary))
     with numpyro.plate("context", vocabulary + vocabulary**2):
-        transition = numpyro.sample("transition", dist.Dirichlet(jnp.ones(vocabulary + 1)))
+        transition = numpyro.sample("transition", even(vocabulary + 1))
     pairs = transition[vocabulary:].reshape(vocabulary, vocabulary, vocabulary + 1)
     inside = jnp.minimum(tokens, vocabulary - 1)
     with numpyro.plate("sequence", len(tokens)):
@@ -115,8 +120,8 @@ def ordered(tokens: Any, *, vocabulary: int, order: int) -> None:
 def chains(tokens: Any, *, clusters: int, vocabulary: int) -> None:
     weights = numpyro.sample("weights", dist.Dirichlet(jnp.ones(clusters)))
     with numpyro.plate("cluster", clusters):
-        initial = numpyro.sample("initial", dist.Dirichlet(jnp.ones(vocabulary)))
-        rows = dist.Dirichlet(jnp.ones((vocabulary, vocabulary + 1))).to_event(1)
+        initial = numpyro.sample("initial", even(vocabulary, clusters))
+        rows = even(vocabulary + 1, clusters).expand((vocabulary,)).to_event(1)
         transition = numpyro.sample("transition", rows)
     with numpyro.plate("sequence", len(tokens)):
         z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})

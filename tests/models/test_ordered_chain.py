@@ -49,7 +49,8 @@ def _evidence(sequences, order):
             context = sequence[max(0, place - order) : place]
             urn = seen.setdefault(context, {})
             choices = len(letters) + (place > 0)  # <end> is never first
-            total += np.log((urn.get(token, 0) + 1) / (sum(urn.values()) + choices))
+            own = urn.get(token, 0) + 1 + 1 / choices
+            total += np.log(own / (sum(urn.values()) + choices + 1))
             urn[token] = urn.get(token, 0) + 1
     return total
 

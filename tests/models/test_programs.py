@@ -205,11 +205,12 @@ def _of_other_emissions(row):
 
 def test_every_prior_is_an_argument(model, programs):
     """Each hyper-parameter that is a number changes the density of the globals of some variant."""
-    sizes = {"clusters", "vocabulary", "rows", "features", "sequences", "positions"}
+    others = {"clusters", "vocabulary", "rows", "features", "sequences", "positions"}
+    others |= {"degrees_of_freedom"}  # of some covariances only
     wanted = {
-        n: p.default + 0.5
+        n: 2.5 if p.default is None else p.default + 0.5
         for n, p in inspect.signature(_function(model)).parameters.items()
-        if isinstance(p.default, float) and n not in sizes
+        if p.annotation in ("float", "float | None") and n not in others
     }
     assert len(wanted) >= 2
     felt = set()

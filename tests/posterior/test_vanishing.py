@@ -71,6 +71,14 @@ def test_the_impossible_is_said_to_be_so_and_the_possible_is_not(name: str) -> N
             most_likely_states(tree, new)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_default_priors_keep_all_new_rows_possible(name: str) -> None:
+    arguments, data, new = CASES[name]
+    tree = fit(name, data, **FLAT | {"priors": "program"}, **arguments)
+    rare, usual = log_density(tree, new).values
+    assert -30 < rare < usual <= 0
+
+
 def test_an_impossible_cluster_counts_for_nothing_beside_an_improbable_one() -> None:
     # 400 bits that one cluster holds very improbable, and of which the other excludes a single one
     loaded = np.full((2, 400), 0.001)

@@ -59,8 +59,19 @@ class ExponentialFamily(Described, Distribution):
     factorises: ClassVar[bool] = True
     #: whether a datum has latent variables of its own (a state path), whose statistics are expected
     latent: ClassVar[bool] = False
-    #: number of hidden states that a datum passes through; 0: none
+    #: number of hidden states that a datum passes through; 0: none. A family with states offers
+    #: what ``distributions.hmm.state_paths.StatePaths`` does
     states: int = 0
+    #: what a hidden state emits from, as a program wrote it; None where no states are hidden
+    state_distribution: Any = None
+    #: whether statistics of all rows lie side by side, see ``StackedFamily``
+    stacks_statistics: ClassVar[bool] = False
+    #: whether a datum's probability is a product of parameters that are probabilities, so that
+    #: counts are all that the evidence depends on
+    is_product_of_probabilities: ClassVar[bool] = False
+    #: whether one component's :meth:`complete` takes any number of rows: a table that all rows
+    #: share is too large to be had once a row
+    completes_all_rows: ClassVar[bool] = False
     #: whether missing cells can be filled in with their most probable values
     fills_in: ClassVar[bool] = False
     #: a scale in whose limit 0 log-densities are squared distances from ``loc`` (k-means)
@@ -287,6 +298,15 @@ class ExponentialFamily(Described, Distribution):
         """Sufficient statistics summed over rows under ``weights (component, row)``."""
         prepared = self.prepare(value, missing=missing, centre=centre)
         return self.prepared_statistics(weights, prepared, missing=missing, centre=centre)
+
+    def named_parameters(self) -> dict[str, Array]:
+        """Parameters ``(component, ...)`` of a family with one batch axis, as a fit records them.
+
+        One that all components share has an axis of one.
+        """
+        shared = self.shared_parameters
+        named = {n: jnp.asarray(getattr(self, n)) for n in self.parameter_dims}
+        return {n: value[None] if n in shared else value for n, value in named.items()}
 
     def components(self) -> ExponentialFamily:
         """The same family with all batch axes flattened into one, the component."""

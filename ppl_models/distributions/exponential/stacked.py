@@ -24,6 +24,8 @@ class StackedFamily(ExponentialFamily):
     all of them runs along memory.
     """
 
+    stacks_statistics = True
+
     def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
         """``T(x)`` as ``(statistic, row)``."""
         raise NotImplementedError

@@ -124,6 +124,7 @@ class GraphRows(Autoregressive):
     """
 
     tokens = 2
+    writes_graphs = True
     width: int  #: M
     positions: int
 

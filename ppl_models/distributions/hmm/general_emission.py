@@ -34,7 +34,7 @@ class GeneralEmission(ExponentialFamily):
 
     >>> import numpyro.distributions as dist
     >>> states = GeneralEmission(dist.Exponential(jnp.array([1.0, 2.0])))
-    >>> states.log_prob(jnp.ones((3, 1))).shape, dict(states.named_parameters())
+    >>> states.log_prob(jnp.ones((3, 1))).shape, states.named_parameters()
     ((3, 2), {'rate': Array([1., 2.], dtype=float32)})
     """
 
@@ -67,8 +67,11 @@ class GeneralEmission(ExponentialFamily):
             self.distribution, parameters.get("index", self.index), validate_args=False
         )
 
-    def named_parameters(self) -> Iterator[tuple[str, Array]]:
+    def named_parameters(self) -> dict[str, Array]:
         """Parameters that NumPyro names, those of what the distribution is built on too."""
+        return dict(self._each_parameter())
+
+    def _each_parameter(self) -> Iterator[tuple[str, Array]]:
         level, event_dims, seen = self.distribution, 0, set()
         while level is not None:
             if isinstance(level, Independent):

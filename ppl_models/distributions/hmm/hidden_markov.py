@@ -24,11 +24,12 @@ from ppl_models.distributions.hmm.sequence_format import (
     observed_steps,
 )
 from ppl_models.distributions.hmm.state_emissions import StateEmissions
+from ppl_models.distributions.hmm.state_paths import StatePaths
 from ppl_models.distributions.hmm.trellis import Trellis, posterior
 from ppl_models.errors import InputError
 
 
-class HiddenMarkov(ExponentialFamily):
+class HiddenMarkov(StatePaths, ExponentialFamily):
     """Sequences x₁ … x_T emitted along a Markov chain of hidden states z₁ … z_T.
 
         p(x) = Σ_z initial[z₁] Π_t transition[z_t, z_t+1] Π_t p(x_t | z_t)
@@ -127,6 +128,27 @@ class HiddenMarkov(ExponentialFamily):
     def states(self) -> int:  # type: ignore[override]
         """Number of states."""
         return self.markov_chain.states
+
+    @property
+    def state_distribution(self) -> Any:  # type: ignore[override]
+        """The emission as the program wrote it."""
+        general = isinstance(self.emission, GeneralEmission)
+        return self.emission.distribution if general else self.emission
+
+    def named_parameters(self) -> dict[str, Array]:
+        """Those of the Markov chain and of the emission, which have a value for every state."""
+        named = super().named_parameters()
+        own = set(self.emission.parameter_dims) - set(self.shared_parameters)
+        if isinstance(self.emission, GeneralEmission):
+            chain = {n: v for n, v in named.items() if n not in self.emission.parameter_dims}
+            return chain | self.emission.named_parameters()
+        return {n: self._by_state(v) if n in own else v for n, v in named.items()}
+
+    def _by_state(self, value: Array) -> Array:
+        """A parameter with an axis of states: one number for all of them is spread over it."""
+        value = value[:, None] if value.ndim == 1 else value
+        component, _, *event = value.shape
+        return jnp.broadcast_to(value, (component, self.states, *event))
 
     @property
     def ends(self) -> bool:

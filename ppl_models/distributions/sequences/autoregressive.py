@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
+from ppl_models.distributions.convert import unwrap
+from ppl_models.distributions.described import Described
 from ppl_models.distributions.sequences.infilling import fill_by_particles
 from ppl_models.distributions.sequences.infilling_combinations import (
     Reach,
@@ -24,7 +26,7 @@ from ppl_models.errors import InputError
 State = Any  #: what is remembered of the tokens read: a pytree of arrays, leading axes ``shape``
 
 
-class Autoregressive:
+class Autoregressive(Described):
     """What a distribution of sequences serves besides NumPyro's interface.
 
     A sequence is a row of codes 0 … V-1, then V (``<end>``) to the end of the row. With ``ends``
@@ -44,6 +46,8 @@ class Autoregressive:
     ends: bool = True
     needs_whole_rows: bool = False  #: whether a row with a gap has no density
     memory: int | None = None  #: how many tokens the next one depends on at most; None: on all
+    seen: Any = None  #: sparse counts of n-grams that tokens are predicted from, if they are
+    writes_graphs: ClassVar[bool] = False  #: whether a row is a graph, written bit by bit
     fills_in: ClassVar[bool] = True  #: whether gaps have a most probable filling
     #: of unknown tokens that are remembered together: beyond so many, particles draw fillings
     most_combinations: ClassVar[int] = 20_000
@@ -170,6 +174,12 @@ class Autoregressive:
         begun = jnp.zeros((), jnp.int32), state, jnp.zeros(shape, bool), blank
         rest = lax.while_loop(going, step, begun)[3]
         return jnp.concatenate([*fixed, jnp.moveaxis(rest, 0, -1)], -1).astype(jnp.int32)
+
+
+def as_autoregressive(distribution: Any) -> Autoregressive | None:
+    """The distribution without its plates, if it is written token by token; else None."""
+    inner = unwrap(distribution)
+    return inner if isinstance(inner, Autoregressive) else None
 
 
 def steps_taken(log_probs: Array, value: Array, tokens: int) -> Array:

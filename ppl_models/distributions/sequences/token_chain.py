@@ -64,6 +64,8 @@ class TokenChain(Autoregressive, ExponentialFamily):
     parameter_dims = {"initial": 1, "transition": 2}
     component_picture = "transitions"
     factorises = False
+    is_product_of_probabilities = True
+    completes_all_rows = True
     most_combinations = sys.maxsize  # the table of transitions is as large as they are many
     data_description = "sequences of tokens"
     pytree_aux_fields = ("positions", "order")

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ppl_models.distributions.sequences.autoregressive import Autoregressive
+from ppl_models.distributions.sequences.autoregressive import as_autoregressive
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.lengths import edges
@@ -129,9 +129,9 @@ def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> 
             raise InputError(f"{why}, so that none can be left out for validation: {ADVICE}")
         size = len(chosen)
     ragged = {
-        name: emission.tokens
+        name: writer.tokens
         for name, emission in problem.example.emissions.items()
-        if isinstance(emission, Autoregressive) and emission.ends
+        if (writer := as_autoregressive(emission)) is not None and writer.ends
     }
     most = min(BUCKETS, size // FEWEST) if size < len(chosen) else 1
     if not ragged or most < 2:

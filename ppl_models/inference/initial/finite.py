@@ -11,8 +11,7 @@ import numpy as np
 from jax import Array
 from jax.scipy.special import logsumexp
 
-from ppl_models.distributions.convert import as_family, unwrap
-from ppl_models.distributions.described import Described
+from ppl_models.distributions.convert import is_own
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
 from ppl_models.program.compiling import QUICK
@@ -22,10 +21,7 @@ from ppl_models.program.structure import Structure
 
 def may_lack_density(problem: Problem) -> bool:
     """Whether an emission is none of this package: those have a density on all data they take."""
-    return not all(
-        isinstance(unwrap(emission), Described) or as_family(emission) is not None
-        for emission in problem.example.emissions.values()
-    )
+    return not all(is_own(emission) for emission in problem.example.emissions.values())
 
 
 def finite_starts(problem: Problem, starts: Mapping[str, Any]) -> np.ndarray:

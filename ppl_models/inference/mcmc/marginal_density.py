@@ -23,7 +23,6 @@ from numpyro.primitives import Messenger
 
 from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.exponential.family import ExponentialFamily
-from ppl_models.distributions.exponential.stacked import StackedFamily
 from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.scaled import times, weigh
 from ppl_models.inference.capabilities import (
@@ -193,7 +192,7 @@ def reference_point_at(problem: Problem, values: Mapping[str, Any]) -> Reference
     """
     if jnp.result_type(float) == jnp.float64 or not _one_pass(problem):
         return None
-    if not all(isinstance(f, StackedFamily) for f in problem.families.values()):
+    if not all(f.stacks_statistics for f in problem.families.values()):
         return None
     sites: Globals = {n: jnp.asarray(values[n]) for n in problem.structure.names}
     pieces = evaluate(problem.model, sites, structure=problem.structure)

@@ -17,7 +17,6 @@ from jax import Array, lax, random
 
 from ppl_models import memory
 from ppl_models.distributions.conditionals import DirichletConditional
-from ppl_models.distributions.sequences.token_chain import TokenChain
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import (
     CONJUGATE,
@@ -127,7 +126,7 @@ def _drawn_each(posterior: Any, keys: Array) -> Array:
 def _log_evidence(problem: Problem, links: tuple, posteriors: list) -> float | None:
     """log P(data), None where a part of it has no closed form here."""
     total = 0.0
-    if not all(isinstance(f, TokenChain) for f in problem.families.values()):
+    if not all(f.is_product_of_probabilities for f in problem.families.values()):
         return None
     if {w.site for w in links} != set(problem.structure.names):
         return None  # a site without freedom, or one that is held

@@ -16,7 +16,6 @@ from jax.scipy.special import logsumexp
 
 from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.exponential.family import Statistics
-from ppl_models.distributions.exponential.stacked import StackedFamily
 from ppl_models.distributions.scaled import times
 from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, Families, over_chunks
 from ppl_models.program.model import Pieces
@@ -165,8 +164,7 @@ def coefficients(log_weights: Array, families: Families, chunks: Chunks) -> Coef
         log_weights = log_weights - logsumexp(log_weights)
         natural = {}
         for name, family in families.items():
-            assert isinstance(family, StackedFamily)
-            flat = family.components()
+            flat: Any = family.components()
             exact = flat.replace(
                 **{n: getattr(flat, n).astype(jnp.float64) for n in flat.parameter_dims}
             )

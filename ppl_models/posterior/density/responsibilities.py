@@ -12,8 +12,6 @@ from jax import Array
 from jax.scipy.special import logsumexp
 
 from ppl_models import memory
-from ppl_models.distributions import HiddenMarkov
-from ppl_models.distributions.hmm.state_paths import state_probabilities
 from ppl_models.inference.problem import Problem
 from ppl_models.posterior.density.rows import logits_in_blocks
 from ppl_models.posterior.result.restore import RestoredFit
@@ -116,8 +114,8 @@ def _of_sequences(model: Model, values: Globals, *, structure: Structure) -> Arr
     """``(draw, sequence, position, state)``."""
 
     def one(held: Globals) -> Array:
-        families = model.pieces(held, structure).families()
-        name, family = next((n, f) for n, f in families.items() if isinstance(f, HiddenMarkov))
-        return state_probabilities(family, jnp.asarray(model.data[name]))
+        families: dict[str, Any] = dict(model.pieces(held, structure).families())
+        name, family = next((n, f) for n, f in families.items() if f.states)
+        return family.state_probabilities(jnp.asarray(model.data[name]))
 
     return jax.lax.map(one, values)

@@ -16,7 +16,7 @@ from ppl_models.data.kinds.tokens import UNKNOWN
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.log_of_zero import is_log_of_zero
-from ppl_models.distributions.sequences.autoregressive import Autoregressive
+from ppl_models.distributions.sequences.autoregressive import Autoregressive, as_autoregressive
 from ppl_models.errors import InputError
 from ppl_models.posterior.result.restore import RestoredFit, restore
 from ppl_models.program.json_text import from_json
@@ -141,7 +141,8 @@ def sequence_writer(restored: RestoredFit) -> tuple[str, Autoregressive] | None:
 
     jax.eval_shape(trace, model, jax.random.key(0))
     (site, emission), *more = emissions.items()
-    return (site, emission) if isinstance(emission, Autoregressive) and not more else None
+    writer = as_autoregressive(emission)
+    return None if writer is None or more else (site, writer)
 
 
 def _sequences(

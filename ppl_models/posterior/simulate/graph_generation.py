@@ -14,9 +14,7 @@ import xarray as xr
 from jax import Array, random
 
 from ppl_models.data.containers.graphs import OrderedGraph, breadth_first, decode_graphs, encode
-from ppl_models.distributions.convert import unwrap
-from ppl_models.distributions.graphs.graph_rows import GraphRows
-from ppl_models.distributions.sequences.autoregressive import tempered
+from ppl_models.distributions.sequences.autoregressive import as_autoregressive, tempered
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.result.restore import restore
 from ppl_models.posterior.simulate.predictive import generative
@@ -130,8 +128,8 @@ def _write(
 
     def one(pair: tuple[Array, Globals]) -> Array:
         key, held = pair
-        emission = unwrap(model.trace_at(held, structure)[site]["fn"])
-        if not isinstance(emission, GraphRows):
+        emission = as_autoregressive(model.trace_at(held, structure)[site]["fn"])
+        if emission is None or not emission.writes_graphs:
             raise InputError(f"site '{site}' emits no graphs written bit by bit: use generate")
         return emission.write(key, (count,), prefix=prefix, **change)
 

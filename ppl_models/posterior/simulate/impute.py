@@ -15,12 +15,10 @@ from jax import Array, random
 from ppl_models import memory
 from ppl_models.data.kinds import Observed
 from ppl_models.data.missing import missing_cells
-from ppl_models.distributions.convert import as_family, unwrap
-from ppl_models.distributions.described import Described
+from ppl_models.distributions.convert import as_family, is_own, unwrap
 from ppl_models.distributions.missing_cells import complete
-from ppl_models.distributions.sequences.autoregressive import Autoregressive
+from ppl_models.distributions.sequences.autoregressive import as_autoregressive
 from ppl_models.distributions.sequences.infilling_combinations import Reach, combinations, reach
-from ppl_models.distributions.sequences.token_chain import TokenChain
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.possible import refuse_impossible
 from ppl_models.posterior.result.restore import RestoredFit, restore
@@ -115,8 +113,8 @@ def _reaches(found: RestoredFit) -> Reaches:
     """What is to be known of the gaps before anything is compiled."""
     reaches = []
     for name, emission in found.problem.example.emissions.items():
-        chain = unwrap(emission)
-        if isinstance(chain, Autoregressive):
+        chain = as_autoregressive(emission)
+        if chain is not None:
             value = found.problem.model.data[name]
             here = reach(value, chain.memory)
             if combinations(chain, here) > chain.most_combinations:  # one compilation for all these
@@ -141,7 +139,7 @@ def _fill(
         filled = {}
         for site_key, name in zip(site_keys, structure.emissions, strict=True):
             emission = trace[name]["fn"]
-            if name in structure.indexed or not _is_own(emission):
+            if name in structure.indexed or not is_own(emission):
                 value = jnp.asarray(model.data[name])
                 value = value if jnp.issubdtype(value.dtype, jnp.integer) else value.astype(float)
                 filled[name] = complete(emission, site_key, value)
@@ -190,24 +188,18 @@ def _fill_best(
     return jax.lax.map(one, values) if values else jax.tree.map(lambda v: v[None], one({}))
 
 
-def _is_own(distribution: Any) -> bool:
-    """Whether it is a family of this package, or one of NumPyro's that is read as such."""
-    return isinstance(unwrap(distribution), Described) or as_family(distribution) is not None
-
-
 def _rowwise(distribution: Any, rows: int | None = None) -> Any:
     """The emission as a family with one component a row."""
-    whole = unwrap(distribution)
-    if isinstance(whole, Autoregressive) and whole.needs_whole_rows:
-        return whole  # (one for all rows)
     family = as_family(distribution)
+    if family is None and (writer := as_autoregressive(distribution)) is not None:
+        return writer  # one for all rows
     if family is None:
         raise InputError(
             f"cells of {type(unwrap(distribution)).__name__} have no most probable filling here: "
             "leave most_probable out"
         )
-    if isinstance(family, TokenChain) and math.prod(family.batch_shape) == 1:
-        return family  # a table of all contexts is too large to be had once a row
+    if family.completes_all_rows and math.prod(family.batch_shape) == 1:
+        return family
     rows = distribution.batch_shape[-1] if rows is None else rows
     arguments = {}
     for name, dims in family.parameter_dims.items():
