@@ -46,12 +46,12 @@ from scipy.special import logsumexp
 
 from experiments._page import Outcome, command, publish, stage
 from ppl_models import (
+    best_paths,
     choose_clusters,
     fit,
     forecast,
     impute,
     log_density,
-    most_likely_states,
     state_probabilities,
 )
 from ppl_models.data import earthquakes
@@ -211,7 +211,7 @@ def state_table(tree: xr.DataTree, shares: xr.DataArray) -> pd.DataFrame:
 def agreement(tree: xr.DataTree, shares: xr.DataArray) -> dict[str, float]:
     """How sure years are of their state, and how often the best path agrees with them."""
     table = shares.values[0]
-    path = most_likely_states(tree).values[0]
+    path = best_paths(tree).values[0]
     return {
         "sure": float((table.max(1) > 0.9).mean()),
         "best_path": float((table.argmax(1) == path).mean()),

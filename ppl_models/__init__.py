@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from ppl_models.posterior.labels.relabel import relabel, unrelabel
     from ppl_models.posterior.partition.of_tree import coassignment, partition
     from ppl_models.posterior.paths import (
+        best_paths,
+        draw_paths,
         forecast,
-        most_likely_states,
-        sample_states,
         state_probabilities,
     )
     from ppl_models.posterior.result.storage import load, save
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from ppl_models.report import write_report
 
 _PLACES = {
-    "most_likely_states": "posterior.paths",
+    "best_paths": "posterior.paths",
     "calibrate": "evaluation.calibration",
     "choose_clusters": "evaluation.choose_clusters",
     "coassignment": "posterior.partition.of_tree",
     "diagnose": "diagnostics.diagnose",
-    "sample_states": "posterior.paths",
+    "draw_paths": "posterior.paths",
     "fit": "fitting",
     "forecast": "posterior.paths",
     "generate": "posterior.simulate.generate",
@@ -64,12 +64,12 @@ _PLACES = {
 }
 
 __all__ = [
-    "most_likely_states",
+    "best_paths",
     "calibrate",
     "choose_clusters",
     "coassignment",
     "diagnose",
-    "sample_states",
+    "draw_paths",
     "fit",
     "forecast",
     "generate",

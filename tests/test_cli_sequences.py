@@ -39,7 +39,7 @@ def test_predict_writes_hidden_paths(
     spoken(capsys, "fit", program, data, "--set=states=2", "--out", fit, "--quiet", *QUICK)
     table = pd.read_csv(io.StringIO(spoken(capsys, "predict", fit, data)))
     tree = ppl_models.load(fit)
-    paths, shares = ppl_models.most_likely_states(tree), ppl_models.state_probabilities(tree)
+    paths, shares = ppl_models.best_paths(tree), ppl_models.state_probabilities(tree)
     inside = paths.values >= 0
     labels = paths["sequence"].values.repeat(inside.sum(1))
     assert table["sequence"].tolist() == labels.tolist()

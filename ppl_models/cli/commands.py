@@ -181,7 +181,7 @@ def predict(options: argparse.Namespace) -> None:
     _refuse_missing(options.fitted)
     _refuse_missing(options.data)
     path = _out(options, options.fitted, options.data)
-    from ppl_models import load, most_likely_states, state_probabilities
+    from ppl_models import best_paths, load, state_probabilities
     from ppl_models import predict as predict_rows
     from ppl_models.posterior.density.sequences import of_words
     from ppl_models.posterior.paths import hides_paths
@@ -189,7 +189,7 @@ def predict(options: argparse.Namespace) -> None:
     tree = load(options.fitted)
     data = _read(catalogue.program(tree.attrs["program"]), options, words=of_words(tree))
     if hides_paths(tree, data):
-        text = paths_text(most_likely_states(tree, data), state_probabilities(tree, data))
+        text = paths_text(best_paths(tree, data), state_probabilities(tree, data))
     else:
         text = prediction_text(predict_rows(tree, data))
     write_text(text, path)

@@ -16,6 +16,7 @@ from ppl_models import memory
 from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.sequences.autoregressive import as_autoregressive
 from ppl_models.errors import InputError, UnsupportedError, whole_number
+from ppl_models.posterior import chain_paths
 from ppl_models.posterior.density.possible import refuse_impossible
 from ppl_models.posterior.result.restore import RestoredFit, restore
 from ppl_models.posterior.simulate.predictive import resampled
@@ -42,7 +43,8 @@ def state_probabilities(
 
     Returns:
         ``(sequence, position, state)``, NaN after a sequence's end; chain and draw before it if
-        ``by_draw``.
+        ``by_draw``. Of a program's own chain of discrete sites ``(step, state)``, and so of the
+        paths below.
 
     Raises:
         InputError: a program without paths, or sequences that do not fit.
@@ -56,6 +58,8 @@ def state_probabilities(
     """
     with scope(tree.attrs.get("precision", "float64")):
         restored = _recalled(tree, data, draws)
+        if restored.structure.chain is not None:
+            return chain_paths.state_probabilities(restored, by_draw=by_draw)
         pieces = []
         for model, structure in _in_blocks(restored, _count(restored) if by_draw else 1):
             shares, inside = _shares(model, restored.values, structure=structure, by_draw=by_draw)
@@ -67,7 +71,7 @@ def state_probabilities(
     return xr.DataArray(table, _coords(restored, table.shape[-1]), dims, name="state_probabilities")
 
 
-def most_likely_states(tree: xr.DataTree, data: Any = None) -> xr.DataArray:
+def best_paths(tree: xr.DataTree, data: Any = None) -> xr.DataArray:
     """The most probable state sequence of every sequence (Viterbi), given the parameters.
 
     The parameters are those of the draw with the highest posterior density. The path is the most
@@ -90,22 +94,22 @@ def most_likely_states(tree: xr.DataTree, data: Any = None) -> xr.DataArray:
     >>> from ppl_models import fit
     >>> options = {"method": "em", "seed": 0, "states": 2, "starts": 1, "predictive": 0}
     >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], **options)
-    >>> most_likely_states(tree).values.tolist()
+    >>> best_paths(tree).values.tolist()
     [[1, 1, 0], [0, 0, -1]]
     """
     with scope(tree.attrs.get("precision", "float64")):
         restored = _recalled(tree, data, None)
         top = int(tree["sample_stats"]["lp"].transpose("chain", "draw").values.argmax())
         values = {n: v[top] for n, v in restored.values.items()}
+        if restored.structure.chain is not None:
+            return chain_paths.best_paths(restored, values)
         blocks = _in_blocks(restored, 1)
         pieces = [np.asarray(_best(m, values, structure=s)) for m, s in blocks]
     dims = (restored.unit, "position")
-    return xr.DataArray(np.concatenate(pieces), _coords(restored), dims, name="most_likely_states")
+    return xr.DataArray(np.concatenate(pieces), _coords(restored), dims, name="best_paths")
 
 
-def sample_states(
-    tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: int
-) -> xr.DataArray:
+def draw_paths(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: int) -> xr.DataArray:
     """State sequences drawn by backward sampling, each at another draw of the posterior.
 
     Forward filtering and backward sampling; Scott (2002), Bayesian methods for hidden Markov
@@ -127,7 +131,7 @@ def sample_states(
     >>> from ppl_models import fit
     >>> options = {"method": "em", "seed": 0, "states": 2, "starts": 1, "predictive": 0}
     >>> tree = fit("hidden_markov", [[0.1, -0.2, 9.0], [9.2, 9.1]], **options)
-    >>> sample_states(tree, draws=3, seed=0).shape
+    >>> draw_paths(tree, draws=3, seed=0).shape
     (3, 2, 3)
     """
     whole_number("draws", draws)
@@ -136,14 +140,14 @@ def sample_states(
         restored = _recalled(tree, data, None)
         key = random.key(seed)
         values = resampled(restored, key, draws)
+        if restored.structure.chain is not None:
+            return chain_paths.draw_paths(restored, values, random.split(key, draws))
         pieces = []
         for place, (model, structure) in enumerate(_in_blocks(restored, draws)):
             keys = random.split(random.fold_in(key, place + 1), draws)
             pieces.append(np.asarray(_drawn(model, values, keys, structure=structure)))
     dims = ("draw", restored.unit, "position")
-    return xr.DataArray(
-        np.concatenate(pieces, axis=1), _coords(restored), dims, name="sample_states"
-    )
+    return xr.DataArray(np.concatenate(pieces, axis=1), _coords(restored), dims, name="draw_paths")
 
 
 def forecast(
@@ -222,6 +226,8 @@ def hides_paths(tree: xr.DataTree, data: Any = None) -> bool:
 
 def _recalled(tree: xr.DataTree, data: Any, draws: int | None) -> RestoredFit:
     restored = restore(tree, data, draws=draws)
+    if restored.structure.chain is not None:
+        return restored
     if not restored.problem.latent:
         assigned = restored.problem.structure.assignment is not None
         served = "predict for the clusters of rows" if assigned else "log_density"
@@ -281,14 +287,14 @@ def _shares(
 @partial(jax.jit, static_argnames=("structure",))
 def _best(model: Model, values: Globals, *, structure: Structure) -> Array:
     chain, data = _chain(model, values, structure)
-    return chain.most_likely_states(data)
+    return chain.best_paths(data)
 
 
 @partial(jax.jit, static_argnames=("structure",))
 def _drawn(model: Model, values: Globals, keys: Array, *, structure: Structure) -> Array:
     def one(pair: tuple[Array, Globals]) -> Array:
         chain, data = _chain(model, pair[1], structure)
-        return chain.sample_states(pair[0], data)
+        return chain.draw_paths(pair[0], data)
 
     return lax.map(one, (keys, values))
 
@@ -300,7 +306,7 @@ def _ahead(
     def one(pair: tuple[Array, Globals]) -> tuple[Array, Array]:
         path_key, step_key = random.split(pair[0])
         chain, data = _chain(model, pair[1], structure)
-        path = chain.sample_states(path_key, data)
+        path = chain.draw_paths(path_key, data)
         return chain.continue_states(step_key, path, steps)
 
     return lax.map(one, (keys, values))

@@ -13,7 +13,20 @@ from numpyro.contrib.control_flow import scan
 from numpyro.infer.util import log_density as numpyro_log_density
 from scipy.special import logsumexp
 
-from ppl_models import fit, generate, impute, load, log_density, loo, loo_pit, predict, save
+from ppl_models import (
+    best_paths,
+    draw_paths,
+    fit,
+    generate,
+    impute,
+    load,
+    log_density,
+    loo,
+    loo_pit,
+    predict,
+    save,
+    state_probabilities,
+)
 from ppl_models.data import Counts, Reals
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.mcmc.marginal_density import marginal_program
@@ -230,10 +243,16 @@ def test_em_ends_where_the_gradient_is_zero(by_em, series):
 def test_states_come_back(by_em, series):
     x, z = series
     assert ((predict(by_em, site="z").values[:, 1] > 0.5) == z).mean() > 0.95
+    path = best_paths(by_em)
+    assert path.dims == ("step",) and (path.values == z).mean() > 0.95
+    assert draw_paths(by_em, x[:40], draws=3, seed=0).shape == (3, 40)
+    np.testing.assert_allclose(
+        state_probabilities(by_em).values, predict(by_em, site="z").values, atol=1e-12
+    )
     # a site within the chain has the value of its most probable path
     posterior = by_em["posterior"]
     np.testing.assert_allclose(
-        posterior["mean"].values[0, 0], posterior["loc"].values[0, 0][z], atol=1e-12
+        posterior["mean"].values[0, 0], posterior["loc"].values[0, 0][path], atol=1e-12
     )
 
 

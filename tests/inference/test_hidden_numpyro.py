@@ -11,7 +11,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from ppl_models import fit, generate, impute, log_density, most_likely_states
+from ppl_models import best_paths, fit, generate, impute, log_density
 from ppl_models.data import Series
 from ppl_models.distributions import HiddenMarkov
 from ppl_models.posterior.result.restore import restored
@@ -67,7 +67,7 @@ def test_em_rises_to_a_point_where_the_gradient_vanishes(mode):
 
 def test_what_follows_the_fit(mode, steps):
     x, path = steps
-    found = np.asarray(most_likely_states(mode)).reshape(path.shape)
+    found = np.asarray(best_paths(mode)).reshape(path.shape)
     agree = (found == path).mean()
     assert max(agree, 1 - agree) > 0.9
     filled = impute(mode, seed=0, draws=10)["x"].values

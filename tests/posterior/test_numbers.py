@@ -11,6 +11,7 @@ from ppl_models import (
     calibrate,
     choose_clusters,
     coassignment,
+    draw_paths,
     forecast,
     generate,
     generate_graphs,
@@ -21,7 +22,6 @@ from ppl_models import (
     perplexity,
     predict,
     relabel,
-    sample_states,
     state_probabilities,
     token_probabilities,
 )
@@ -36,7 +36,7 @@ VISITS = {"rows": 3, "seed": 0, "method": "exact", "vocabulary": 2, "simulations
 SEEDS = {
     "generate": lambda tree, seed: generate(tree, 2, seed=seed),
     "impute": lambda tree, seed: impute(tree, seed=seed),
-    "sample_states": lambda tree, seed: sample_states(tree, seed=seed),
+    "draw_paths": lambda tree, seed: draw_paths(tree, seed=seed),
     "forecast": lambda tree, seed: forecast(tree, 2, seed=seed),
     "generate_graphs": lambda tree, seed: generate_graphs(tree, 2, seed=seed),
     "relabel": lambda tree, seed: relabel(tree, seed=seed),
@@ -68,7 +68,7 @@ COUNTS = {
 }
 DRAWS = {
     "impute": lambda tree, draws: impute(tree, draws=draws, seed=0),
-    "sample_states": lambda tree, draws: sample_states(tree, draws=draws, seed=0),
+    "draw_paths": lambda tree, draws: draw_paths(tree, draws=draws, seed=0),
     "partition": lambda tree, draws: partition(tree, draws=draws),
 } | {
     f.__name__: lambda tree, draws, f=f: f(tree, draws=draws)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ppl_models import forecast, most_likely_states, predict, sample_states, state_probabilities
+from ppl_models import best_paths, draw_paths, forecast, predict, state_probabilities
 from ppl_models.errors import InputError, UnsupportedError
 
 LABEL = "hidden_markov stationary"
@@ -49,18 +49,18 @@ def test_probabilities_are_those_of_all_paths(tree, built_ins):
 
 
 def test_best_path_is_the_best_of_all(tree, built_ins):
-    found = most_likely_states(tree)
+    found = best_paths(tree)
     for n, row in enumerate(built_ins[LABEL].data[..., 0]):
         paths, share = _every_path(tree, row)
         np.testing.assert_array_equal(found[n], paths[share.argmax()])
 
 
 def test_drawn_paths_are_as_frequent_as_they_are_probable(tree, built_ins):
-    found = sample_states(tree, draws=DRAWS, seed=0)
+    found = draw_paths(tree, draws=DRAWS, seed=0)
     assert found.dims == ("draw", "sequence", "position")
-    again = sample_states(tree, draws=DRAWS, seed=0)
+    again = draw_paths(tree, draws=DRAWS, seed=0)
     np.testing.assert_array_equal(found.values, again.values)
-    assert (found.values != sample_states(tree, draws=DRAWS, seed=1).values).any()
+    assert (found.values != draw_paths(tree, draws=DRAWS, seed=1).values).any()
     for n, row in enumerate(built_ins[LABEL].data[..., 0]):
         _, share = _every_path(tree, row)
         counts = np.bincount(found[:, n].values @ 2 ** np.arange(5)[::-1], minlength=32)
@@ -87,11 +87,11 @@ def test_forecasts_go_on_from_the_last_state(tree, built_ins):
 def test_new_sequences_of_any_length(tree):
     """After the end: NaN, and -1; a sequence is the same among others."""
     longer = [[0, 9, 8, 1, 0, 0, 7], [8, 9]]
-    shares, path = state_probabilities(tree, longer), most_likely_states(tree, longer)
+    shares, path = state_probabilities(tree, longer), best_paths(tree, longer)
     assert shares.shape == (2, 7, 2) and path.shape == (2, 7)
     assert np.isnan(shares[1, 2:]).all() and not np.isnan(shares[0]).any()
     assert (path[1, 2:] == -1).all() and (path[1, :2] >= 0).all()
-    drawn = sample_states(tree, longer, draws=4, seed=0)
+    drawn = draw_paths(tree, longer, draws=4, seed=0)
     assert (drawn[:, 1, 2:] == -1).all() and (drawn[:, 0] >= 0).all()
     paths, share = _every_path(tree, np.array([8, 9]))
     np.testing.assert_allclose(shares[1, :2, 1], share @ paths, rtol=1e-9)
@@ -101,11 +101,11 @@ def test_what_has_no_paths_is_refused(tree, built_ins, trees):
     with pytest.raises(InputError, match="poisson_mixture has no hidden paths: use predict"):
         state_probabilities(trees(built_ins["poisson_mixture univariate"]))
     with pytest.raises(InputError, match="markov_chain has no hidden paths: use log_density"):
-        most_likely_states(trees(built_ins["markov_chain"]))
+        best_paths(trees(built_ins["markov_chain"]))
     with pytest.raises(InputError, match="nothing to predict: use state_prob"):
         predict(tree)
     with pytest.raises(InputError, match="draws is 0: give a whole number from 1 up"):
-        sample_states(tree, draws=0, seed=0)
+        draw_paths(tree, draws=0, seed=0)
     with pytest.raises(InputError, match="steps is 0: give a whole number from 1 up"):
         forecast(tree, 0, seed=0)
     with pytest.raises(UnsupportedError, match="have ended, so that nothing follows .* prefix="):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from ppl_models import (
+    best_paths,
     fit,
     generate,
     impute,
     log_density,
-    most_likely_states,
     perplexity,
     predict,
     token_probabilities,
@@ -68,7 +68,7 @@ def test_the_impossible_is_said_to_be_so_and_the_possible_is_not(name: str) -> N
             generate(tree, 2, seed=0, prefix="bb")
     if name == "hidden_token_chain":
         with pytest.raises(InputError, match="sequence 0 is impossible under the fit"):
-            most_likely_states(tree, new)
+            best_paths(tree, new)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -179,7 +179,7 @@ def cluster_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.D
 def _alternative(fitted: RestoredFit) -> str:
     """The function to use instead, for a program without clusters."""
     if fitted.facts.states:
-        return "state_probabilities or most_likely_states for the hidden states"
+        return "state_probabilities or best_paths for the hidden states"
     if fitted.facts.emission.kind == "Graphs":
         return "log_density or generate_graphs"
     return "log_density, generate or impute"

@@ -1,0 +1,53 @@
+"""State paths of a program's own chain of discrete sites, see ``program.chains``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax import Array
+
+from ppl_models.posterior.density.prediction import cluster_probabilities
+from ppl_models.posterior.result.restore import RestoredFit
+from ppl_models.program.chain_densities import chain_factors, draw_assignments
+from ppl_models.program.chains import best_path
+from ppl_models.program.compiling import in_batches
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.structure import Structure
+
+
+def state_probabilities(fitted: RestoredFit, *, by_draw: bool) -> xr.DataArray:
+    """Smoothed probabilities ``(step, state)``, with chain and draw before it if ``by_draw``."""
+    found = cluster_probabilities(fitted, by_draw=by_draw)
+    return found.rename(cluster="state").rename("state_probabilities")
+
+
+def best_paths(fitted: RestoredFit, values: Mapping[str, Any]) -> xr.DataArray:
+    """The most probable path at given values of the global sites, ``(step,)``."""
+    held = {n: jnp.asarray(v) for n, v in values.items()}
+    path = np.asarray(_best(fitted.model, held, structure=fitted.structure))
+    return xr.DataArray(path, fitted.row_coordinates(), (fitted.unit,), name="best_paths")
+
+
+def draw_paths(fitted: RestoredFit, values: Globals, keys: Array) -> xr.DataArray:
+    """A path at each of several draws of the global sites, ``(draw, step)``."""
+    paths = np.asarray(_drawn(fitted.model, values, keys, structure=fitted.structure))
+    return xr.DataArray(paths, fitted.row_coordinates(), ("draw", fitted.unit), name="paths")
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _best(model: Model, values: Globals, *, structure: Structure) -> Array:
+    return best_path(chain_factors(model, values, structure))[0]
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _drawn(model: Model, values: Globals, keys: Array, *, structure: Structure) -> Array:
+    def one(each: tuple[Globals, Array]) -> Array:
+        return draw_assignments(model, each[1], each[0], structure)
+
+    return in_batches(one, (values, keys), 16)
