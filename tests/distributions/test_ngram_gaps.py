@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from jax import random
 
-from ppl_models.distributions.sequences.infilling_combinations import (
-    Reach,
+from ppl_models.distributions.sequences.infilling.combinations import (
+    GapWindow,
     fill_combinations,
-    reach,
+    gap_window,
 )
 from ppl_models.distributions.sequences.ngram_chain import NgramChain, smoothed
 from ppl_models.distributions.sequences.ngrams import count_ngrams
@@ -61,10 +61,13 @@ def test_what_is_known_has_the_sum_and_the_largest_of_all_fillings(known: tuple)
     chain, _, each = known
     rows = jnp.array(GAPS)
     # how far gaps reach is known of the rows, or is the worst that could be
-    for found in (reach(GAPS, chain.memory), Reach(max(1, chain.memory), chain.memory + 1)):
+    for found in (
+        gap_window(GAPS, chain.memory),
+        GapWindow(max(1, chain.memory), chain.memory + 1),
+    ):
 
         @jax.jit
-        def totals(rows: jnp.ndarray, found: Reach = found) -> list:
+        def totals(rows: jnp.ndarray, found: GapWindow = found) -> list:
             sums = jax.vmap(lambda row: fill_combinations(chain, row, found, random.key(0))[1])
             best = jax.vmap(lambda row: fill_combinations(chain, row, found)[1])
             return [sums(rows), best(rows)]
@@ -114,8 +117,8 @@ def test_fillings_are_drawn_by_their_probability(known: tuple) -> None:
 def test_gaps_far_apart_need_few_combinations_however_long_the_memory() -> None:
     """Those that reach less far: one at a time for a memory of one token."""
     apart = [[0, -1, 2, -1, 0, -1, 3]]
-    assert [max(reach(apart, memory)) for memory in (0, 1, 2, 3, 9)] == [1, 1, 2, 2, 3]
-    assert reach([[0, 1, 3]], 2) == (1, 0)
+    assert [max(gap_window(apart, memory)) for memory in (0, 1, 2, 3, 9)] == [1, 1, 2, 2, 3]
+    assert gap_window([[0, 1, 3]], 2) == (1, 0)
 
 
 def test_particles_draw_where_combinations_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from jax import random
 
 from ppl_models.distributions import LogisticScan, Nade, RecurrentChain
-from ppl_models.distributions.sequences.infilling import fill_gaps
+from ppl_models.distributions.sequences.infilling.particles import fill_gaps
 
 D = 5
 _generator = np.random.default_rng(2)

@@ -9,13 +9,14 @@ import jax.numpy as jnp
 from jax import Array, random
 from numpyro.distributions import constraints
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.exponential.categorical import CategoricalVector
 from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
 from ppl_models.distributions.hmm.sequence_format import UpToEnd
 from ppl_models.distributions.log_of_zero import safe_log
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
-from ppl_models.distributions.sequences.infilling_combinations import Reach
+from ppl_models.distributions.sequences.infilling.combinations import GapWindow
 
 
 class Belief(NamedTuple):
@@ -118,13 +119,13 @@ class HiddenTokenChain(HiddenMarkov, Autoregressive):  # type: ignore[override]
         drawn = self.sample_with_path(key, sample_shape)[0][..., 0]
         return jnp.where(drawn < 0, self.tokens, drawn).astype(jnp.int32)
 
-    def complete(self, key: Array, value: Array, found: Reach | None = None) -> Array:
+    def complete(self, key: Array, value: Array, window: GapWindow | None = None) -> Array:
         """Draw missing tokens given all others: a path by backward sampling, then tokens."""
         path_key, cell_key = random.split(key)
         rows = value.reshape(-1, self.positions)
         probs = self.emissions_along(self.paths(rows, path_key)).probs
         drawn = random.categorical(cell_key, safe_log(probs)).T
-        return jnp.where(rows < 0, drawn, rows).astype(value.dtype).reshape(value.shape)
+        return jnp.where(missing_cells(rows), drawn, rows).astype(value.dtype).reshape(value.shape)
 
     # ---- token by token ----------------------------------------------------------------------
 

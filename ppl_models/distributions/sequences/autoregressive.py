@@ -14,14 +14,8 @@ from jax import Array, lax, random
 
 from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.described import Described
-from ppl_models.distributions.sequences.infilling import fill_by_particles
-from ppl_models.distributions.sequences.infilling_combinations import (
-    Reach,
-    combinations,
-    fill_rows,
-    reach,
-)
-from ppl_models.errors import InputError
+from ppl_models.distributions.sequences.infilling.combinations import GapWindow
+from ppl_models.distributions.sequences.infilling.fill import fill
 
 State = Any  #: what is remembered of the tokens read: a pytree of arrays, leading axes ``shape``
 
@@ -77,7 +71,7 @@ class Autoregressive(Described):
 
     # ---- gaps --------------------------------------------------------------------------------
 
-    def complete(self, key: Array, value: Array, found: Reach | None = None) -> Array:
+    def complete(self, key: Array, value: Array, window: GapWindow | None = None) -> Array:
         """Draw missing tokens given all that are known.
 
         Exact where the gaps' combinations can be counted, or where nothing known follows them; by
@@ -86,27 +80,17 @@ class Autoregressive(Described):
         Args:
             key: random key.
             value: codes ``(row, position)``, gaps NaN or negative.
-            found: how far the gaps reach, where the rows are not known yet.
+            window: of the gaps, where the rows are not known yet.
         """
-        found = found or reach(value, self.memory)
-        if combinations(self, found) > self.most_combinations:
-            return fill_by_particles(self, key, value)
-        return fill_rows(self, value, found, key)
+        return fill(self, value, window, key)
 
-    def most_probable(self, value: Array, found: Reach | None = None) -> Array:
+    def most_probable(self, value: Array, window: GapWindow | None = None) -> Array:
         """The most probable missing tokens given all that are known, together.
 
         Raises:
             InputError: too many combinations.
         """
-        found = found or reach(value, self.memory)
-        if combinations(self, found) > self.most_combinations:
-            raise InputError(
-                f"{max(found)} gaps that {type(self).__name__} remembers together have "
-                f"{self.tokens:,}^{max(found)} fillings, of which the most probable is not to be "
-                "found by looking at each: leave most_probable out"
-            )
-        return fill_rows(self, value, found)
+        return fill(self, value, window)
 
     # ---- whole rows --------------------------------------------------------------------------
 

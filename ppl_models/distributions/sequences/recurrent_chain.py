@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 from numpyro.distributions import Distribution, constraints
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.sequences.autoregressive import Autoregressive, State, steps_taken
-from ppl_models.distributions.sequences.infilling import known_cells
 from ppl_models.distributions.sequences.recurrent_cells import CELLS, Memory, run
 
 #: Tokens that are looked up by a product with indicators: up to here faster than a scatter back.
@@ -135,7 +135,7 @@ class RecurrentChain(Distribution, Autoregressive):
 
     def _log_prob_rows(self, value: Array) -> Array:
         """Of rows ``(row, position)``, without a batch; NaN where a token is missing."""
-        known = known_cells(value)
+        known = ~missing_cells(value)
         log_probs = self._log_prob_codes(jnp.where(known, value, 0).astype(jnp.int32))
         return jnp.where(known.all(-1), log_probs, jnp.nan)
 

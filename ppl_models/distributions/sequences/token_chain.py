@@ -23,7 +23,7 @@ from ppl_models.distributions.exponential.family import (
 )
 from ppl_models.distributions.log_of_zero import safe_log
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
-from ppl_models.distributions.sequences.infilling_chain import log_likelihood
+from ppl_models.distributions.sequences.infilling.marginal_chain import log_likelihood
 from ppl_models.errors import InputError
 
 

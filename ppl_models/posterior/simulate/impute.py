@@ -18,7 +18,8 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.convert import as_family, is_own, unwrap
 from ppl_models.distributions.missing_cells import complete
 from ppl_models.distributions.sequences.autoregressive import as_autoregressive
-from ppl_models.distributions.sequences.infilling_combinations import Reach, combinations, reach
+from ppl_models.distributions.sequences.infilling.combinations import GapWindow
+from ppl_models.distributions.sequences.infilling.fill import window_to_compile
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.possible import refuse_impossible
 from ppl_models.posterior.result.restore import RestoredFit, restore
@@ -83,14 +84,14 @@ def impute(
         size = max(1, memory.BLOCK_NUMBERS // (structure.clusters * draws))
         if size < structure.rows and found.problem.row_order:
             size = structure.rows
-        reaches, pieces = _reaches(found), []
+        windows, pieces = _windows(found), []
         for first in range(0, structure.rows, size):
             part, here = found.rows(slice(first, first + size))
             if most_probable:
-                filled = _fill_best(part, values, structure=here, reaches=reaches)
+                filled = _fill_best(part, values, structure=here, windows=windows)
             else:
                 keys = random.split(random.fold_in(key, first + 2), draws)
-                filled = _fill(part, values, keys, structure=here, reaches=reaches)
+                filled = _fill(part, values, keys, structure=here, windows=windows)
             pieces.append({n: np.asarray(v) for n, v in filled.items()})
     filled = {n: np.concatenate([p[n] for p in pieces], axis=1) for n in pieces[0]}
     variables = {
@@ -106,28 +107,25 @@ def _restore(filled: np.ndarray, observed: Observed) -> np.ndarray:
     return np.where(missing_cells(values), filled, values)
 
 
-Reaches = tuple[tuple[str, Reach], ...]  #: by site, of what is written token by token
+Windows = tuple[tuple[str, GapWindow], ...]  #: by site, of what is written token by token
 
 
-def _reaches(found: RestoredFit) -> Reaches:
+def _windows(found: RestoredFit) -> Windows:
     """What is to be known of the gaps before anything is compiled."""
-    reaches = []
-    for name, emission in found.problem.example.emissions.items():
-        chain = as_autoregressive(emission)
-        if chain is not None:
-            value = found.problem.model.data[name]
-            here = reach(value, chain.memory)
-            if combinations(chain, here) > chain.most_combinations:  # one compilation for all these
-                here = Reach(value.shape[-1], value.shape[-1])
-            reaches.append((name, here))
-    return tuple(reaches)
+    writers = {n: as_autoregressive(e) for n, e in found.problem.example.emissions.items()}
+    data = found.problem.model.data
+    return tuple(
+        (name, window_to_compile(writer, data[name]))
+        for name, writer in writers.items()
+        if writer is not None
+    )
 
 
-@partial(jax.jit, static_argnames=("structure", "reaches"))
+@partial(jax.jit, static_argnames=("structure", "windows"))
 def _fill(
-    model: Model, values: Globals, keys: Array, *, structure: Structure, reaches: Reaches
+    model: Model, values: Globals, keys: Array, *, structure: Structure, windows: Windows
 ) -> dict[str, Array]:
-    known = dict(reaches)
+    known = dict(windows)
 
     def one(pair: tuple[Array, Globals]) -> dict[str, Array]:
         key, held = pair
@@ -153,12 +151,12 @@ def _fill(
     return in_batches(one, (keys, values), 8)
 
 
-@partial(jax.jit, static_argnames=("structure", "reaches"))
+@partial(jax.jit, static_argnames=("structure", "windows"))
 def _fill_best(
-    model: Model, values: Globals, *, structure: Structure, reaches: Reaches
+    model: Model, values: Globals, *, structure: Structure, windows: Windows
 ) -> dict[str, Array]:
     """The most probable filling of every row, with its cluster: the best of each cluster's best."""
-    known = dict(reaches)
+    known = dict(windows)
 
     def of_cluster(held: Globals, cluster: Array | None) -> tuple[dict[str, Array], Array]:
         trace = model.trace_at(held, structure, assignment=cluster)

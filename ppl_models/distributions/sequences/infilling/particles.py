@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from ppl_models.distributions.sequences.autoregressive import Autoregressive
 
 
-def known_cells(value: Array) -> Array:
-    """Which cells are not missing."""
-    return ~missing_cells(value)
-
-
 def fill_gaps(
     chain: Autoregressive, key: Array, value: Array, particles: int = 32
 ) -> tuple[Array, Array]:
@@ -42,7 +37,7 @@ def fill_gaps(
         Whole rows ``(row, position)`` of integers, and ``(row,)`` log-probabilities, whose
         exponentials are unbiased.
     """
-    known = known_cells(value)
+    known = ~missing_cells(value)
     codes = jnp.where(known, value, 0).astype(jnp.int32)
     rows, positions = codes.shape
     shape = (rows, particles)

@@ -20,19 +20,20 @@ from jax import Array, lax, random
 from jax.scipy.special import logsumexp
 
 from ppl_models import memory
+from ppl_models.data.missing import MISSING_CODE, missing_cells
 
 if TYPE_CHECKING:
     from ppl_models.distributions.sequences.autoregressive import Autoregressive
 
 
-class Reach(NamedTuple):
+class GapWindow(NamedTuple):
     """The largest number of missing tokens that the next token depends on."""
 
     held: int  #: among as many successive tokens as the chain remembers; at least one
     together: int  #: among these and the one that follows
 
 
-def reach(value: Any, memory: int | None) -> Reach:
+def gap_window(value: Any, memory: int | None) -> GapWindow:
     """Missing tokens within the last ``memory`` positions, over rows with missing tokens.
 
     Args:
@@ -40,29 +41,31 @@ def reach(value: Any, memory: int | None) -> Reach:
             may be gaps.
         memory: tokens; None: all.
 
-    >>> reach(np.array([[0, -1, 2, 1, -1, 0]]), memory=2), reach(np.array([[0, -1, -1]]), memory=2)
-    (Reach(held=1, together=1), Reach(held=2, together=2))
+    >>> gap_window(np.array([[0, -1, 2, 1, -1, 0]]), memory=2)
+    GapWindow(held=1, together=1)
+    >>> gap_window(np.array([[0, -1, -1]]), memory=2)
+    GapWindow(held=2, together=2)
     """
     memory = np.shape(value)[-1] if memory is None else memory
     if isinstance(value, jax.core.Tracer):
-        return Reach(max(1, memory), memory + 1)
-    gaps = ~(np.asarray(value).reshape(-1, np.shape(value)[-1]) >= 0)
+        return GapWindow(max(1, memory), memory + 1)
+    gaps = missing_cells(np.asarray(value)).reshape(-1, np.shape(value)[-1])
     total = np.pad(np.cumsum(gaps, 1), ((0, 0), (1, 0)))
 
     def most(window: int) -> int:
         size = min(window, gaps.shape[1])
         return int((total[:, size:] - total[:, : total.shape[1] - size]).max(initial=0))
 
-    return Reach(max(1, most(memory)), most(memory + 1))
+    return GapWindow(max(1, most(memory)), most(memory + 1))
 
 
-def combinations(chain: Autoregressive, window: Reach) -> int:
+def combinations(chain: Autoregressive, window: GapWindow) -> int:
     """Number of combinations of missing tokens that are enumerated at once."""
     return chain.tokens ** max(window)
 
 
 def fill_combinations(
-    chain: Autoregressive, value: Array, window: Reach, key: Array | None = None
+    chain: Autoregressive, value: Array, window: GapWindow, key: Array | None = None
 ) -> tuple[Array, Array]:
     """Fill in the missing tokens of one row given the known ones; `vmap` for more rows.
 
@@ -111,7 +114,7 @@ def fill_combinations(
         known = chain.read(state, code), weight + jnp.where(over, 0, gain), first
         unknown = at_gap(state, weight, None if key is None else random.fold_in(key, place))
         state, weight, origin = jax.tree.map(
-            lambda a, b: jnp.where(token < 0, a, b), unknown, known
+            lambda a, b: jnp.where(missing_cells(token), a, b), unknown, known
         )
         return (state, weight, over | (token == v)), origin
 
@@ -126,14 +129,15 @@ def fill_combinations(
     def back(chosen: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
         token, origin = at
         before = chosen % rest * v + origin[chosen]
-        return jnp.where(token < 0, before, chosen), jnp.where(token < 0, chosen // rest, token)
+        gap = missing_cells(token)
+        return jnp.where(gap, before, chosen), jnp.where(gap, chosen // rest, token)
 
     _, filled = lax.scan(back, last, (value, back_pointers), reverse=True)
     return filled.astype(value.dtype), total
 
 
 def fill_rows(
-    chain: Autoregressive, value: Array, window: Reach, key: Array | None = None
+    chain: Autoregressive, value: Array, window: GapWindow, key: Array | None = None
 ) -> Array:
     """Rows ``(..., position)`` filled in, as many at once as memory allows.
 
@@ -143,7 +147,7 @@ def fill_rows(
         window: of all rows.
         key: of draws; None: the most probable tokens together.
     """
-    codes = jnp.where(value >= 0, value, -1).astype(jnp.int32)
+    codes = jnp.where(missing_cells(value), MISSING_CODE, value).astype(jnp.int32)
     rows: dict[str, Any] = {"value": codes.reshape(-1, value.shape[-1])}
     count = len(rows["value"])
     if key is not None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ppl_models.data.missing import MISSING_CODE
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.contraction import einsum
 
 
@@ -73,4 +73,4 @@ def _back(table: Array, ahead: Array, here: Array, following: Array) -> tuple[Ar
 
 def _allowed(token: Array, v: int) -> Array:
     """Which tokens ``(V,)`` may stand where ``token`` does."""
-    return (jnp.arange(v) == token) | (token == MISSING_CODE)
+    return (jnp.arange(v) == token) | missing_cells(token)
