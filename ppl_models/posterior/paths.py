@@ -287,14 +287,14 @@ def _shares(
 @partial(jax.jit, static_argnames=("structure",))
 def _best(model: Model, values: Globals, *, structure: Structure) -> Array:
     chain, data = _chain(model, values, structure)
-    return chain.best_paths(data)
+    return chain.most_likely_states(data)
 
 
 @partial(jax.jit, static_argnames=("structure",))
 def _drawn(model: Model, values: Globals, keys: Array, *, structure: Structure) -> Array:
     def one(pair: tuple[Array, Globals]) -> Array:
         chain, data = _chain(model, pair[1], structure)
-        return chain.draw_paths(pair[0], data)
+        return chain.sample_states(pair[0], data)
 
     return lax.map(one, (keys, values))
 
@@ -306,7 +306,7 @@ def _ahead(
     def one(pair: tuple[Array, Globals]) -> tuple[Array, Array]:
         path_key, step_key = random.split(pair[0])
         chain, data = _chain(model, pair[1], structure)
-        path = chain.draw_paths(path_key, data)
+        path = chain.sample_states(path_key, data)
         return chain.continue_states(step_key, path, steps)
 
     return lax.map(one, (keys, values))

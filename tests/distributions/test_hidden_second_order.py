@@ -77,11 +77,11 @@ def _look(world: dict, rows: jnp.ndarray, weights: jnp.ndarray) -> dict:
     def expected(world: dict) -> jnp.ndarray:
         return _chain(world).components().expected_log_density(statistics, centre).sum()
 
-    paths = jax.vmap(lambda key: chain.draw_paths(key, rows))(random.split(random.key(1), DRAWS))
+    paths = jax.vmap(lambda key: chain.sample_states(key, rows))(random.split(random.key(1), DRAWS))
     return {
         "density": chain.log_prob(rows),
         "shares": chain.state_probabilities(rows),
-        "best": chain.best_paths(rows),
+        "best": chain.most_likely_states(rows),
         "slopes": (jax.grad(density)(world), jax.grad(expected)(world)),
         "statistics": statistics,
         "paths": paths,
@@ -233,7 +233,7 @@ def test_a_world_of_second_order_is_found_by_the_second_order_alone(hidden):
         return (
             [c.log_prob(new) for c in chains],
             chains[1].transition[0],
-            chains[1].best_paths(old),
+            chains[1].most_likely_states(old),
         )
 
     (first, second), transition, found = jax.tree.map(np.asarray, look())
@@ -254,7 +254,9 @@ def test_what_does_not_depend_on_the_state_before_last_is_of_first_order():
         positions=STEPS, initial_transition=step,
     )  # fmt: skip
     assert (one.markov_chain.order, two.markov_chain.order, one.states, two.states) == (1, 2, 2, 2)
-    both = jax.jit(lambda rows: [(c.log_prob(rows), c.best_paths(rows)) for c in (one, two)])
+    both = jax.jit(
+        lambda rows: [(c.log_prob(rows), c.most_likely_states(rows)) for c in (one, two)]
+    )
     (density, path), (found, best) = both(rows)
     np.testing.assert_allclose(found, density, rtol=1e-12)
     np.testing.assert_array_equal(best, path)

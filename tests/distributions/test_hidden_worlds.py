@@ -28,7 +28,7 @@ def test_rain_and_sun():
     activity = families.CategoricalVector(np.array([[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]]), (3,))
     chain = HiddenMarkov([0.6, 0.4], [[0.7, 0.3], [0.4, 0.6]], activity, positions=3)
     days = jnp.array([0.0, 1.0, 2.0])[None, :, None]
-    np.testing.assert_array_equal(chain.best_paths(days), [[1, 0, 0]])
+    np.testing.assert_array_equal(chain.most_likely_states(days), [[1, 0, 0]])
     flat = chain.components()
     prepared = flat.prepare(days, missing=False, centre=jnp.zeros(()))
     best, _ = flat.infer_latents(prepared, missing=False, centre=jnp.zeros(()), how="best")
