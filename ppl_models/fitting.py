@@ -92,7 +92,7 @@ def fit(
         model, structure = read_program(
             function, observed, program_arguments, fixed or {}, precision
         )
-        observed = along_axes(observed, structure)
+        observed = along_axes(observed, model, structure)
         problem = Problem(model, structure, progress)
         refuse_unsuitable(problem, observed)
         refuse_priors(problem)

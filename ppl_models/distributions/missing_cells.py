@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax import Array, random
 from jax.scipy.special import gammaln, logsumexp
-from numpyro.distributions.distribution import MaskedDistribution
+from numpyro.distributions.distribution import MaskedDistribution, Unit
 
 from ppl_models.data.missing import has_missing, missing_cells
 from ppl_models.distributions.contraction import matmul
@@ -43,6 +43,8 @@ def drops_out(distribution: Any) -> bool:
     """
     if _is_own(distribution) or distribution.event_dim == 0:
         return True
+    if isinstance(distribution, Unit):
+        return False
     if isinstance(distribution, WRAPPERS):
         return drops_out(distribution.base_dist)
     if isinstance(distribution, dist.MixtureSameFamily):
@@ -70,6 +72,8 @@ def observed_log_prob(distribution: Any, value: Any) -> Array:
     if family is not None:
         return family.log_prob(value)
     distribution = unwrap(distribution)
+    if isinstance(distribution, Unit):  # a factor, whose data are in it
+        return jnp.asarray(distribution.log_factor)
     if _is_own(distribution):
         return distribution.log_prob(value)
     if not isinstance(value, jax.core.Tracer) and not has_missing(value):

@@ -7,12 +7,18 @@ a mask hides. Both are one factor here, 0 where a mask hides the site.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from numpyro.distributions import Distribution, ExpandedDistribution
+from numpyro.distributions import (
+    Distribution,
+    ExpandedDistribution,
+    GammaPoisson,
+    TransformedDistribution,
+)
 from numpyro.distributions.distribution import MaskedDistribution
 
 from ppl_models.distributions.priors import prior_density
@@ -33,7 +39,7 @@ def weigh(site: Mapping[str, Any]) -> tuple[Any, Any]:
     >>> weigh({"fn": masked, "scale": 3.0})[1].tolist()
     [3.0, 0.0]
     """
-    fn, factor = site["fn"], site.get("scale")
+    fn, factor = compilable(site["fn"]), site.get("scale")
     factor = None if factor is None else jnp.asarray(factor, jnp.result_type(float))
     inner, masked = fn, False
     while isinstance(inner, ExpandedDistribution | MaskedDistribution):
@@ -46,6 +52,31 @@ def weigh(site: Mapping[str, Any]) -> tuple[Any, Any]:
     if not masked:
         return fn, factor
     return inner.expand(fn.batch_shape) if inner.batch_shape != fn.batch_shape else inner, factor
+
+
+def compilable(distribution: Any) -> Any:
+    """The same distribution, of a class that JAX can take apart and put together again.
+
+    NumPyro's hurdle negative binomial is built on one whose mean is a property and a field at once.
+
+    >>> import jax, numpyro.distributions as dist
+    >>> hurdle = dist.HurdleNegativeBinomial2(0.3, jnp.full(2, 4.0), 1.0)
+    >>> copied = jax.tree.map(lambda v: v, compilable(hurdle))
+    >>> bool(jnp.allclose(copied.log_prob(2), hurdle.log_prob(2)))
+    True
+    """
+    base = getattr(distribution, "base_dist", None)
+    if isinstance(distribution, GammaPoisson) and type(distribution) is not GammaPoisson:
+        same = GammaPoisson(distribution.concentration, distribution.rate)
+        return same if same.batch_shape == distribution.batch_shape else distribution
+    if base is None or isinstance(distribution, TransformedDistribution):
+        return distribution
+    mended = compilable(base)
+    if mended is base:
+        return distribution
+    found = copy(distribution)
+    found.base_dist = mended
+    return found
 
 
 def is_weighed(site: Mapping[str, Any]) -> bool:

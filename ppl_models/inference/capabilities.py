@@ -39,6 +39,11 @@ def _row_latents(problem: Problem) -> Lack | None:
 
 
 def _no_families(problem: Problem) -> Lack | None:
+    structure = problem.structure
+    if structure.undrawable:
+        return Lack(f"factor '{structure.undrawable[0]}' is part of the density of every row")
+    if structure.labelled is not None:
+        return Lack(f"site '{structure.labelled}' is known for some rows")
     for name, family in problem.emission_families.items():
         if family is not None:
             continue

@@ -41,6 +41,11 @@ def refuse_missing_cells(problem: Problem, *, fitted: bool = False) -> None:
             remedy = "mark all cells of these steps as missing"
         if name not in gaps or drops_out(emission):
             continue
+        if name in problem.structure.likelihoods:
+            raise InputError(
+                f"'{name}' has missing cells, of which factor '{name}' has no density: drop these "
+                "rows, or observe them by a distribution, numpyro.sample(..., obs=)"
+            )
         cells = gaps[name].reshape(-1, math.prod(emission.event_shape))
         partly = cells.any(1) & ~cells.all(1)
         if partly.any():

@@ -212,6 +212,8 @@ class Problem:
         weights = self.example.log_weights
         common = weights is None or weights.shape[1] == 1
         families = all(f is not None for f in self.emission_families.values())
+        if self.structure.by_logits:
+            return False
         return common and families and self.moving_scale is None
 
     # ---- data --------------------------------------------------------------------------------

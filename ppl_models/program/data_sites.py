@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 from numpyro import handlers
+from numpyro.distributions.distribution import ExpandedDistribution, MaskedDistribution
 from numpyro.ops.provenance import eval_provenance
 
-from ppl_models.distributions.convert import unwrap
-from ppl_models.distributions.scaled import weigh
+from ppl_models.distributions.scaled import times, weigh
 from ppl_models.errors import UnsupportedError
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.structure import Structure
@@ -59,7 +59,10 @@ def with_lowest(model: Any, structure: Structure, trace: Mapping[str, Any]) -> S
     """
     lowest = []
     for name in structure.discrete:
-        if type(unwrap(weigh(trace[name])[0])).__name__.startswith(COUNTING):
+        own = trace[name]["fn"]
+        while isinstance(own, MaskedDistribution | ExpandedDistribution):
+            own = own.base_dist
+        if type(own).__name__.startswith(COUNTING):
             continue
         values = np.asarray(_support(model, name)).ravel()
         if not np.array_equal(values, values[0] + np.arange(len(values))):
@@ -105,3 +108,91 @@ def with_derived(model: Any, structure: Structure) -> Structure:
         deterministics=tuple(d for d in structure.deterministics if d[0] not in moving),
         row_deterministics=(*structure.row_deterministics, *of_rows),
     )
+
+
+# ---- factors -----------------------------------------------------------------------------------
+
+
+def log_factor(site: Mapping[str, Any]) -> Array:
+    """What a ``numpyro.factor`` adds to the log joint density, entry by entry."""
+    fn, scale = weigh(site)
+    added: Array = times(scale, fn.log_prob(site["value"]))
+    return added
+
+
+def refuse_moving_factors(model: Any, structure: Structure) -> None:
+    """Refuse factors outside the rows that depend on the rows' discrete sites.
+
+    Raises:
+        UnsupportedError: such a factor has no sum over one row's values.
+    """
+    if not structure.factors or structure.assignment is None:
+        return
+
+    def factors(assignment: Array, values: Mapping[str, Array]) -> dict[str, Array]:
+        trace = model.trace_at(values, structure, assignment=assignment)
+        return {n: log_factor(trace[n]) for n in structure.factors}
+
+    shapes = jax.eval_shape(structure.initial, random.key(0))
+    whole = jax.ShapeDtypeStruct(structure.assignment_shape, int)
+    origins = eval_provenance(factors, assignment=whole, values=shapes)
+    for name, origin in origins.items():
+        if "assignment" in origin:
+            raise UnsupportedError(
+                f"factor '{name}' depends on site '{structure.assignment}' and is not within its "
+                f"plate alone: put it in plate '{structure.plate}', with one entry a row"
+            )
+
+
+# ---- values that are known, or computed within the program -------------------------------------
+
+
+def possible_values(
+    structure: Structure, trace: Mapping[str, Any], values: Mapping[str, Array]
+) -> Array:
+    """Which values a discrete site may have that is known for some rows.
+
+    Args:
+        structure: what was read off the program.
+        trace: of a run.
+        values: of the discrete sites, which broadcast with the rows.
+    """
+    site = trace[f"{structure.labelled}_observed"]
+    known: Any = site["fn"]
+    while not isinstance(known, MaskedDistribution):
+        known = known.base_dist
+    same = values[f"{structure.labelled}_unobserved"] == site["value"]
+    return same | ~jnp.asarray(known._mask, bool)
+
+
+def with_computed(model: Any, structure: Structure, given: Mapping[str, str]) -> Structure:
+    """With the observed sites whose values the program computes from its data, and from which.
+
+    Args:
+        model: the program with its data.
+        structure: what was read off the program.
+        given: sites that observe a parameter as it is.
+    """
+    known = {*model.data, *given, *structure.likelihoods}
+    unknown = [n for n in structure.emissions if n not in known]
+    if not unknown:
+        return structure
+
+    def run(**data: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        seeded = handlers.seed(model.with_data(data).held(), random.key(0))
+        found = handlers.trace(seeded).get_trace()
+        leaves = {n: jax.tree.leaves(s["fn"]) for n, s in found.items() if s["type"] == "sample"}
+        return {n: jnp.asarray(found[n]["value"]) for n in unknown}, leaves
+
+    values, leaves = eval_provenance(run, **model.data)
+    computed = tuple(n for n in unknown if values[n])
+    used = {p for each in leaves.values() for origin in each for p in origin}
+    sources = {p for n in computed for p in values[n]} - used - set(structure.emissions)
+    return replace(structure, computed=computed, sources=tuple(sorted(sources)))
+
+
+@partial(jax.jit, static_argnames=("names",), compiler_options=QUICK)
+def observed_values(model: Any, *, names: tuple[str, ...]) -> dict[str, Array]:
+    """What some sites observe."""
+    trace = handlers.trace(handlers.seed(model.held(), random.key(0))).get_trace()
+    return {n: jnp.asarray(trace[n]["value"]) for n in names}

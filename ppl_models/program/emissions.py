@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax import Array, random
 
+from ppl_models.data.kinds import Reals
 from ppl_models.distributions.convert import as_family
 from ppl_models.program.axes import site_dims
 from ppl_models.program.compiling import QUICK, in_batches
@@ -100,7 +101,7 @@ def read_emissions(
                 name,
                 type(own),
                 None if emitted is None else type(own_distribution(emitted)),
-                kinds[name].__name__,
+                kinds[name].__name__ if name in kinds else Reals.__name__,
                 _component_dim(structure, name, states),
                 {
                     parameter: _read_parameter(

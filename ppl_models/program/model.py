@@ -10,6 +10,7 @@ assignment held at every value at once, it tells everything that a method needs:
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import partial
@@ -23,6 +24,7 @@ from numpyro import handlers
 from numpyro.distributions import CategoricalLogits
 from numpyro.primitives import Messenger
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.distributions.missing_cells import observed_log_prob
@@ -31,7 +33,15 @@ from ppl_models.distributions.scaled import ScaledPrior, is_weighed, times, weig
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program import chain_densities, chains, units
 from ppl_models.program.compiling import QUICK
-from ppl_models.program.data_sites import sites_of_data, with_derived, with_lowest
+from ppl_models.program.data_sites import (
+    log_factor,
+    possible_values,
+    refuse_moving_factors,
+    sites_of_data,
+    with_computed,
+    with_derived,
+    with_lowest,
+)
 from ppl_models.program.structure import Structure, read_structure
 from ppl_models.program.units import Units
 
@@ -44,7 +54,9 @@ class Pieces:
     """The densities that a program is made of, at given values of its global sites.
 
     ``scales`` are the factors of the log-densities of assignment and emissions, of those that have
-    one (``numpyro.handlers.scale`` and ``mask``), ``factors`` the program's ``numpyro.factor``.
+    one (``numpyro.handlers.scale`` and ``mask``), ``factors`` the program's ``numpyro.factor``,
+    ``row_factors`` those that have an entry a row, summed up, ``possible`` which clusters the rows
+    may be in where some are known; both ``(cluster, row)``.
     """
 
     priors: Mapping[str, Any]
@@ -54,6 +66,8 @@ class Pieces:
     emissions: Mapping[str, Any]
     scales: Mapping[str, Any] = field(default_factory=dict)
     factors: Mapping[str, Any] = field(default_factory=dict)
+    row_factors: Array | None = None
+    possible: Array | None = None
 
     @property
     def common_weights(self) -> Array | None:
@@ -162,8 +176,10 @@ class Model:
         return replace(self, data=dict(data), units=None)
 
     def run(self, **handled: Any) -> Any:
-        """Call the program."""
-        return self.function(**self.data, **self.arguments)
+        """Call the program; data that it computes itself are kept beside, and not given to it."""
+        parameters = inspect.signature(self.function).parameters
+        data = {n: v for n, v in self.data.items() if n in parameters}
+        return self.function(**data, **self.arguments)
 
     # ---- reading -----------------------------------------------------------------------------
 
@@ -200,23 +216,34 @@ class Model:
                 self._refuse_other_data(structure, given)
             chain_densities.refuse_other_chains(self, structure)
             return structure
-        structure = read_structure(found, set(self.fixed), sites_of_data(self, found, given))
+        structure = read_structure(
+            found, set(self.fixed), sites_of_data(self, found, given), parameters=set(self.data)
+        )
         structure = with_lowest(self, structure, found)
         if structure.indexed and structure.assignment and structure.deterministics:
             structure = with_derived(self, structure)
         if any(is_weighed(found[n]) for n, _ in structure.combined):
             self._refuse_unequal_scales(structure)
+        refuse_moving_factors(self, structure)
         if self.data:
+            structure = with_computed(self, structure, given)
             self._refuse_other_data(structure, given)
         return structure
 
     def _refuse_other_data(self, structure: Structure, given: Mapping[str, str]) -> None:
         """An observed site's data are the parameter of its name, as they are."""
         for site in structure.emissions:
-            if given.get(site) == site:
+            if given.get(site) == site or site in (*structure.likelihoods, *structure.computed):
                 continue
             if site in self.data and self._observes(site):
                 continue
+            if site in self.data and self._observes(site, where_seen=True):
+                if self._leaves_out(site, structure):
+                    continue
+                raise UnsupportedError(
+                    f"site '{site}' observes numbers where cells of '{site}' are missing, and "
+                    "counts them as data: leave them out with .mask(~jnp.isnan(...))"
+                )
             name = site.removesuffix("_observed")
             if name in structure.deterministic_names:
                 raise UnsupportedError(
@@ -228,10 +255,14 @@ class Model:
                     f"site '{site}' observes the data of parameter '{given[site]}': call both by "
                     "one name"
                 )
+            if site in self.data:
+                raise UnsupportedError(
+                    f"site '{site}' observes something else than the parameter '{site}', from "
+                    "which it is computed: call the site by a name of its own"
+                )
             raise UnsupportedError(
-                f"site '{site}' observes something else than a parameter of this name: give the "
-                "program's data as they are observed, transformed before and not within it, and "
-                f"hold a parameter by fixed={{'{site}': ...}} where numpyro.handlers.condition did"
+                f"site '{site}' is observed, and not from the program's data: hold it by "
+                f"fixed={{'{site}': ...}} where numpyro.handlers.condition did"
             )
 
     def _refuse_unequal_scales(self, structure: Structure) -> None:
@@ -243,9 +274,17 @@ class Model:
                 "they are summed out together: put all of them into one numpyro.handlers.scale"
             )
 
-    def _observes(self, site: str) -> bool:
+    def _leaves_out(self, site: str, structure: Structure) -> bool:
+        """Whether the program's own density is that of the cells that are not missing."""
+        values = structure.initial(random.key(8))
+        own, ours = _densities_of(self, values, structure=structure, site=site)
+        return np.allclose(own, ours, rtol=1e-4, atol=1e-4)
+
+    def _observes(self, site: str, *, where_seen: bool = False) -> bool:
         """Whether a site that observes an image of its parameter observes the same numbers."""
         value, data = np.asarray(_observed(self, site)), np.asarray(self.data[site])
+        if where_seen and value.shape == data.shape:
+            value = np.where(missing_cells(data), data, value)
         # (a cast to single precision is no other data)
         same = partial(np.allclose, rtol=1e-6, atol=0, equal_nan=True)
         return value.shape == data.shape and same(value.astype(float), data.astype(float))
@@ -299,6 +338,8 @@ class Model:
         found, scales = {}, {}
         for name in structure.row_sites:
             found[name], scale = weigh(trace[name])
+            if structure.labelled is not None and name in structure.discrete:
+                scale = trace[name].get("scale")  # the mask says which rows are known
             if scale is not None:
                 scales[name] = scale
         log_weights, weights = None, None
@@ -314,7 +355,15 @@ class Model:
             log_weights = weights.log_prob(jnp.arange(structure.clusters)[:, None])
             log_weights = log_weights.reshape(structure.clusters, -1)
         emissions = {name: unwrap(found[name]) for name in structure.emissions}
-        return Pieces(priors, log_prior, log_weights, weights, emissions, scales, factors)
+        added, possible = None, None
+        if structure.row_factors and not structure.indexed:
+            added = sum((log_factor(trace[n]) for n in structure.row_factors), jnp.zeros(()))
+        if structure.labelled is not None and not structure.indexed:
+            values_at = structure.values_of(jnp.arange(structure.clusters)[:, None])
+            possible = possible_values(structure, trace, values_at)
+        return Pieces(
+            priors, log_prior, log_weights, weights, emissions, scales, factors, added, possible
+        )
 
     def _priors(
         self,
@@ -325,7 +374,8 @@ class Model:
         """The trace, priors, their summed log-density with the factors', and the factors."""
         trace = self.trace_at(values, structure)
         priors, log_prior = dict(known or {}), jnp.zeros(())
-        skipped = {*structure.row_sites, *structure.factors}
+        skipped = {*structure.row_sites, *structure.factors, *structure.row_factors}
+        skipped |= set(structure.seen)
         for name, site in trace.items():
             if site["type"] != "sample" or name in skipped:
                 continue
@@ -334,7 +384,7 @@ class Model:
                 prior = site["fn"] if scale is None else ScaledPrior(fn, scale)
                 priors.setdefault(name, prior)
                 log_prior += prior_density(priors[name], site["value"]).sum()
-        factors = {n: _factor(trace[n]) for n in structure.factors}
+        factors = {n: log_factor(trace[n]).sum() for n in structure.factors}
         log_prior += sum(factors.values())
         return trace, priors, log_prior, factors
 
@@ -363,7 +413,10 @@ class Model:
         for name, emission in pieces.emissions.items():
             density = observed_log_prob(emission, self.data[name])
             total = total + times(pieces.scales.get(name), density)
-        return jnp.broadcast_to(total, (structure.clusters, structure.rows))
+        if pieces.row_factors is not None:
+            total = total + pieces.row_factors
+        total = jnp.broadcast_to(total, (structure.clusters, structure.rows))
+        return total if pieces.possible is None else jnp.where(pieces.possible, total, -jnp.inf)
 
     def log_joint_given(
         self, values: Mapping[str, Array], structure: Structure, assignment: Array | None
@@ -395,6 +448,17 @@ def _observed(model: Model, site: str) -> Array:
     return chains.merge_steps(handlers.trace(seeded).get_trace())[0][site]["value"]
 
 
+@partial(jax.jit, static_argnames=("structure", "site"), compiler_options=QUICK)
+def _densities_of(
+    model: Model, values: Globals, *, structure: Structure, site: str
+) -> tuple[Array, Array]:
+    """Log-density of what a site observes as the program has it, and as that of its data."""
+    trace = model.trace_at(values, structure)[site]
+    fn, scale = weigh(trace)
+    pair = trace["fn"].log_prob(trace["value"]), observed_log_prob(fn, model.data[site])
+    return times(trace.get("scale"), pair[0]).sum(), times(scale, pair[1]).sum()
+
+
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
 def _scales(model: Model, values: Globals, *, structure: Structure) -> list[Array]:
     """The factors of the discrete sites' log-densities, ``(cluster, row)`` each."""
@@ -402,12 +466,6 @@ def _scales(model: Model, values: Globals, *, structure: Structure) -> list[Arra
     scales = (weigh(trace[name])[1] for name in structure.discrete)
     shape = (structure.clusters, structure.rows)
     return [jnp.broadcast_to(1.0 if scale is None else scale, shape) for scale in scales]
-
-
-def _factor(site: Mapping[str, Any]) -> Array:
-    """What a ``numpyro.factor`` adds to the log joint density."""
-    fn, scale = weigh(site)
-    return times(scale, fn.log_prob(site["value"])).sum()
 
 
 def _is_array(value: Any) -> bool:

@@ -18,6 +18,7 @@ from ppl_models.data.kinds.several import read_together
 from ppl_models.data.kinds.tokens import coordinates
 from ppl_models.data.missing import missing_cells
 from ppl_models.errors import ConstantColumn, InputError
+from ppl_models.program.data_sites import observed_values
 from ppl_models.program.model import Model
 from ppl_models.program.precision import cast
 from ppl_models.program.signature import arguments_of, data_parameters, keeps_feature_axis
@@ -126,13 +127,17 @@ def read_program(
             refuse_other_lengths(data, ())
         raise
     refuse_other_lengths(data, structure.lines)
+    if structure.computed:
+        found = observed_values(model, names=structure.computed)
+        data |= {n: np.asarray(v) for n, v in found.items()}
+        model = replace(model, data=data)
     model = with_units(model, structure)
     for name in structure.emissions:
         if name in observed and (refusal := observed[name].refusal) is not None:
             raise refusal
     for name, values in data.items():
         gone = missing_cells(values)
-        if name not in structure.emissions and gone.any():
+        if name not in (*structure.emissions, *structure.sources) and gone.any():
             raise InputError(
                 f"'{name}' lacks a cell in row {np.argwhere(gone)[0][0]}, and no site emits it, so "
                 "that nothing can be said of it: leave the row out"

@@ -17,7 +17,7 @@ from numpyro.distributions.distribution import (
 
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program.chains import SERIES, STEP, Chain
-from ppl_models.program.layout import plates_of, read_layout
+from ppl_models.program.layout import Layout, plates_of, read_layout
 from ppl_models.program.sites import Site, UnconstrainedSpace, draw_near_zero
 
 MOST_NAMED = 4  #: sites that a message names
@@ -48,6 +48,11 @@ class Structure:
     unit_axes: tuple[tuple[str, int], ...] = ()
     lowest: tuple[tuple[str, int], ...] = ()
     chain: Chain | None = None
+    labelled: str | None = None
+    row_factors: tuple[str, ...] = ()
+    likelihoods: tuple[str, ...] = ()
+    computed: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
     @property
     def unit_count(self) -> int:
@@ -91,6 +96,21 @@ class Structure:
     def with_locals(self) -> Structure:
         """The same program, its rows' own continuous sites among the global ones."""
         return replace(self, sites=(*self.sites, *self.local_sites), locals=(), local_sites=())
+
+    @property
+    def by_logits(self) -> bool:
+        """Whether rows have a density that the distributions of their sites do not tell."""
+        return bool(self.indexed or self.labelled or self.row_factors)
+
+    @property
+    def undrawable(self) -> tuple[str, ...]:
+        """Factors of the rows, which say nothing of how the rows are generated."""
+        return (*self.likelihoods, *self.row_factors)
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """The site that observes the known values of a discrete site; see :func:`labels_of`."""
+        return () if self.labelled is None else (f"{self.labelled}_observed",)
 
     @property
     def row_sites(self) -> tuple[str, ...]:
@@ -168,16 +188,47 @@ def _factors(
     """Names of the program's ``numpyro.factor``, and the sites that are observed data."""
     observed = {n: s for n, s in samples.items() if s["is_observed"] and n not in fixed}
     factors = tuple(n for n, s in observed.items() if _is_factor(s["fn"]))
+    return factors, {n: s for n, s in observed.items() if n not in factors}
+
+
+def labels_of(trace: Mapping[str, Any], discrete: Sequence[str]) -> str | None:
+    """A discrete site that is known for some rows: ``numpyro.sample(obs=, obs_mask=)``.
+
+    NumPyro makes three of it: ``z_observed``, ``z_unobserved`` and ``z``, which is either.
+    """
+    for name in discrete:
+        base = name.removesuffix("_unobserved")
+        if base != name and f"{base}_observed" in trace and trace[base]["type"] == "deterministic":
+            return base
+    return None
+
+
+def _likelihoods(factors: tuple[str, ...], parameters: Set[str]) -> tuple[str, ...]:
+    """The factors that are the log-density of data, of a program without an observed site."""
+    named = tuple(n for n in factors if n in parameters)
+    if factors and not named:
+        raise UnsupportedError(
+            f"factor '{factors[0]}' is all that the program says of its data: call it by the name "
+            "of the data parameter whose log-density it is"
+        )
+    return named
+
+
+def _row_factors(
+    factors: tuple[str, ...], samples: Mapping[str, Mapping[str, Any]], layout: Layout
+) -> tuple[str, ...]:
+    """The factors that have an entry a row; those of other plates are of the global sites."""
+    lines, found = {axis for _, axis, _ in layout.lines}, []
     for name in factors:
         plates = plates_of(samples[name])
-        if plates:
+        if plates == {-1: layout.plate}:
+            found.append(name)
+        elif layout.plate in plates.values() or lines & set(plates.values()):
             raise UnsupportedError(
-                f"factor '{name}' is within plate '{next(iter(plates.values()))}', "
-                "so that nothing says how its rows are generated: write it as the log_prob of a "
-                "distribution that the data site has, or sum it up outside the plate if it is of "
-                "the global sites alone"
+                f"factor '{name}' is within plates {', '.join(map(repr, plates.values()))}, which "
+                f"are not the rows' alone: sum it up by '{layout.plate}', and put it there"
             )
-    return factors, {n: s for n, s in observed.items() if n not in factors}
+    return tuple(found)
 
 
 def read_structure(
@@ -185,6 +236,7 @@ def read_structure(
     fixed: set[str],
     of_data: Set[str] = frozenset(),
     chain: Chain | None = None,
+    parameters: Set[str] = frozenset(),
 ) -> Structure:
     """Sort the sites of a trace.
 
@@ -193,6 +245,7 @@ def read_structure(
         fixed: names of the sites that are held.
         of_data: observed sites whose values come from the program's data.
         chain: of discrete sites, if there is one.
+        parameters: names of the program's data.
 
     Raises:
         UnsupportedError: a program that no method here can serve, and what to write in its place.
@@ -215,9 +268,16 @@ def read_structure(
     discrete = [n for n, s in whole.items() if plates_of(s) or s["fn"].has_enumerate_support]
     combined = _combined(samples, discrete) if len(discrete) > 1 else ()
     assignment = discrete[0] if discrete else None
-    factors, emissions = _factors(samples, fixed)
+    labelled = labels_of(trace, discrete)
+    known = set() if labelled is None else {f"{labelled}_observed"}
+    factors, emissions = _factors(samples, fixed | known)
     if chain is not None:
         return _chain_structure(trace, hidden, emissions, factors, chain)
+    likelihoods: tuple[str, ...] = ()
+    if not emissions:
+        likelihoods = _likelihoods(factors, parameters)
+        emissions = {n: samples[n] for n in likelihoods}
+        of_data = {*of_data, *likelihoods}
     if not emissions:
         raise InputError(
             "the program emits nothing: it needs an observed site, "
@@ -237,6 +297,9 @@ def read_structure(
         )
     layout = read_layout(samples[assignment] if assignment else None, emissions)
     plate, rows = layout.plate, layout.rows
+    factors = tuple(n for n in factors if n not in likelihoods)
+    row_factors = _row_factors(factors, samples, layout)
+    factors = tuple(n for n in factors if n not in row_factors)
     clusters = 1
     if assignment is not None:
         if not samples[assignment]["fn"].has_enumerate_support:
@@ -283,6 +346,9 @@ def read_structure(
         layout.lines,
         layout.shape,
         layout.axes,
+        labelled=labelled,
+        row_factors=row_factors,
+        likelihoods=likelihoods,
     )
 
 
@@ -299,6 +365,12 @@ def _chain_structure(
             raise UnsupportedError(
                 f"site '{name}' has the shape {jnp.shape(site['value'])}, and the chain "
                 f"'{chain.site}' has {chain.steps} steps: give one row of data for every step"
+            )
+    for name in factors:
+        if plates_of(trace[name]):
+            raise UnsupportedError(
+                f"factor '{name}' is within a plate, beside the chain '{chain.site}': write it as "
+                "the log_prob of a distribution that the data site has, or sum it up outside"
             )
     others = {n: s for n, s in hidden.items() if n != chain.site}
     for name, site in others.items():

@@ -22,6 +22,7 @@ from jax import Array
 from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.scaled import times, weigh
 from ppl_models.errors import UnsupportedError
+from ppl_models.program.data_sites import log_factor, possible_values
 from ppl_models.program.structure import Structure
 
 
@@ -74,8 +75,16 @@ def assigned_parts(
     rows = jnp.zeros(structure.rows)
     for name in structure.discrete:
         fn, scale = weigh(trace[name])
+        if structure.labelled is not None:
+            scale = trace[name].get("scale")  # the mask says which rows are known
         density = times(scale, fn.log_prob(trace[name]["value"]))
         rows = rows + jnp.broadcast_to(density, structure.assignment_shape).reshape(-1)
+    for name in structure.row_factors:
+        rows = rows + log_factor(trace[name])
+    if structure.labelled is not None:
+        values = {n: trace[n]["value"] for n in structure.discrete}
+        possible = possible_values(structure, trace, values).reshape(-1)
+        rows = jnp.where(possible, rows, -jnp.inf)
     cells = {}
     for name in structure.emissions:
         if name not in structure.indexed:

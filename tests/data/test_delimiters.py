@@ -145,7 +145,10 @@ def test_measurements_get_no_word() -> None:
     years = np.arange(1900, 1940)
     far = np.where(np.arange(40) < 3, -999, np.linspace(-900, 900, 40))
     for columns in ({"year": years}, {"size": SIZES}, {"far": far}, {"id": np.repeat([1, 2], 20)}):
-        Reals.read(pd.DataFrame(columns))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            read = Reals.read(pd.DataFrame(columns))
+        assert not read.has_missing
 
 
 def test_the_command_line_names_the_options_that_settle_it_and_has_them(tmp_path, capsys) -> None:

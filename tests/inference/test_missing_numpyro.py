@@ -205,7 +205,9 @@ def test_a_computation_on_missing_cells_is_refused(program, words):
 @pytest.mark.usefixtures("double_precision")
 def test_a_computation_that_leaves_missing_cells_out_is_served():
     model = Model(about_the_observed_mean, {"x": np.where(GAPS, np.nan, X)}, {}, {})
-    refuse_unsuitable(Problem(model, model.structure()), {})
+    problem = Problem(model, model.structure())
+    refuse_unsuitable(problem, {})
+    assert np.isfinite(problem.example.priors["loc"].mean).all()
 
 
 @pytest.mark.parametrize("method", ["nuts", "map", "svi", "em", "gibbs"])

@@ -35,7 +35,7 @@ OWN = [
         UnsupportedError,
         "'x' observes the data of parameter 'data': call both",
     ),
-    ("of_squares", "em", UnsupportedError, "'x' observes something else than a parameter of this"),
+    ("of_squares", "em", UnsupportedError, "'x' observes something else than the parameter 'x'"),
     ("heavy_tails", "exact", UnsupportedError, "site 'x' emits from StudentT"),
     ("latent_for_every_row", "em", UnsupportedError, "site 'true' is continuous and one for every"),
     ("endless", "nuts", UnsupportedError, "site 'z' takes infinitely many values"),

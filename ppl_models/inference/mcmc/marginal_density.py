@@ -103,8 +103,8 @@ def marginal_program(
         reference: point from which the rows' log-densities are differences (default: none).
     """
     model, structure = problem.model, problem.structure
-    if structure.indexed:
-        return _by_cells(model, structure)
+    if structure.by_logits:
+        return _by_logits(model, structure)
     rows_factor = _factor(problem, reference)
 
     def program() -> None:
@@ -142,7 +142,8 @@ class _GlobalSites(Messenger):
 
     def process_message(self, message: dict[str, Any]) -> None:
         name = message.get("name")
-        if message["type"] == "sample" and name in self.structure.row_sites:
+        mine = (*self.structure.row_sites, *self.structure.row_factors, *self.structure.seen)
+        if message["type"] == "sample" and name in mine:
             message["stop"] = True
             if name in self.discrete:
                 message["value"] = self.discrete[name]
@@ -153,8 +154,8 @@ class _GlobalSites(Messenger):
             self.values[name] = message["value"]
 
 
-def _by_cells(model: Model, structure: Structure) -> Callable[[], None]:
-    """:func:`marginal_program` of rows whose data are cells elsewhere."""
+def _by_logits(model: Model, structure: Structure) -> Callable[[], None]:
+    """:func:`marginal_program` of rows whose density their sites' distributions do not tell."""
     whole = structure.with_locals()
 
     def program() -> None:

@@ -59,6 +59,7 @@ def rowwise_plan(problem: Problem, *, flat: bool = False) -> RowwisePlan:
     weights = None
     log_weights = problem.example.log_weights
     counted = structure.assignment not in problem.example.scales and not structure.factors
+    counted &= not structure.undrawable  # which may depend on the weights
     if log_weights is not None and log_weights.shape[1] == 1 and counted:
         for link in problem.parameter_map.of(structure.assignment or ""):
             prior = problem.example.priors[link.site]

@@ -258,6 +258,10 @@ def _predictive_groups(
     count = min(count, max(1, memory.KEPT_PREDICTIVE // max(cells, 1)))
     if count < 1 or problem.structure.locals:
         return {}
+    if problem.structure.undrawable:
+        factor = problem.structure.undrawable[0]
+        notes.append(f"no predictive draws: factor '{factor}' does not say how rows are drawn")
+        return {}
     first, second = jax.random.split(key)
     flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()}
     total = len(next(iter(flat.values()))) if flat else 1

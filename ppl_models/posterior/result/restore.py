@@ -23,6 +23,7 @@ from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
 from ppl_models.program.row_order import ADVICE, PLACES, SEVERAL_CELLS
+from ppl_models.program.signature import data_parameters
 from ppl_models.program.structure import Structure
 
 
@@ -177,15 +178,15 @@ def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) ->
     known = fitted_data(tree)
     row_order = bool(tree.attrs.get(ROW_ORDER, 0))
     if data is None:
-        observed = known
         problem = RECENT.get(tree, known, lambda: _problem(tree, known, known, row_order))
+        observed = known | computed_sites(known, problem.model, problem.structure)
     elif row_order:
         raise UnsupportedError(f"{PLACES}, so that new rows have none of their own: {ADVICE}")
     else:
         rows = _complete(new_rows(tree, data), known)
         problem = _problem(tree, rows, known, row_order)
         refuse_missing_cells(problem, fitted=True)
-        observed = along_axes(rows, problem.structure)
+        observed = along_axes(rows, problem.model, problem.structure)
     values, shape = _values(tree, problem.structure, draws)
     return RestoredFit(tree, facts_of(tree), problem, observed, values, shape, data is None)
 
@@ -231,9 +232,27 @@ def _read(
     )
 
 
-def along_axes(observed: Mapping[str, Observed], structure: Structure) -> dict[str, Observed]:
-    """Data whose first axes are named as the program's plates are."""
-    return {n: o.along(structure.axis_of(n, len(o.values))) for n, o in observed.items()}
+def along_axes(
+    observed: Mapping[str, Observed], model: Model, structure: Structure
+) -> dict[str, Observed]:
+    """Data whose first axes are named as the program's plates are, and what it computes of them."""
+    named = {n: o.along(structure.axis_of(n, len(o.values))) for n, o in observed.items()}
+    return named | computed_sites(named, model, structure)
+
+
+def computed_sites(
+    observed: Mapping[str, Observed], model: Model, structure: Structure
+) -> dict[str, Observed]:
+    """What observed sites observe that the program computes from its data."""
+    found = {}
+    for name in structure.computed:
+        values = np.asarray(model.data[name])
+        alike = (o for o in observed.values() if o.values.shape == values.shape)
+        first = structure.axis_of(name, len(values))
+        own = (first, *(f"{name}_dim_{i}" for i in range(values.ndim - 1)))
+        like = next(alike, Observed(values, own, {}, {}))
+        found[name] = replace(like, values=values, refusal=None)
+    return found
 
 
 def _complete(rows: dict[str, Observed], known: Mapping[str, Observed]) -> dict[str, Observed]:
@@ -288,7 +307,9 @@ def fitted_data(tree: xr.DataTree) -> dict[str, Observed]:
     coords = {str(n): np.asarray(c) for n, c in dataset.coords.items()}
     labels = from_json(tree.attrs["coordinate_labels"])
     coords |= {n: np.asarray(v) for n, v in labels.items() if n not in coords}
+    parameters = data_parameters(catalogue.program(tree.attrs["program"]))
     return {
         str(n): Observed(v.values, tuple(map(str, v.dims)), coords, {})
         for n, v in dataset.data_vars.items()
+        if n in parameters  # and not what the program computes of them
     }

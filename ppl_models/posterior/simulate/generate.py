@@ -18,7 +18,12 @@ from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.sequences import sequence_writer
 from ppl_models.posterior.result.restore import RestoredFit, new_rows, restore
 from ppl_models.posterior.simulate.cells import draw_cells
-from ppl_models.posterior.simulate.predictive import draw_data, program_covariates, resampled
+from ppl_models.posterior.simulate.predictive import (
+    draw_data,
+    program_covariates,
+    refuse_factors,
+    resampled,
+)
 from ppl_models.posterior.simulate.sequence_sampling import Style, codes_of, write_sequences
 from ppl_models.program.json_text import from_json
 from ppl_models.program.precision import cast, scope
@@ -78,6 +83,7 @@ def generate(
     style = Style(temperature, top_k, top_p).check()
     with scope(tree.attrs.get("precision", "float64")):
         found = restore(tree)
+        refuse_factors(found.structure, "new data")
         key = random.key(seed)
         written = sequence_writer(found)
         if written is None and (prefix is not None or style != Style()):

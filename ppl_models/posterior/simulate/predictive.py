@@ -17,6 +17,7 @@ from numpyro.distributions import Dirichlet, Distribution
 
 from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.distributions.scaled import ScaledPrior
+from ppl_models.errors import UnsupportedError
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import by_length
 from ppl_models.inference.statistics.m_step import plain_prior
@@ -43,11 +44,12 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
         length: number of positions of a sequence.
     """
     accepted = inspect.signature(model.function).parameters
+    mine = (*structure.emissions, *structure.sources)
     if structure.indexed:
-        blank = {n: np.zeros_like(v) for n, v in model.data.items() if n in structure.emissions}
+        blank = {n: np.zeros_like(v) for n, v in model.data.items() if n in mine}
         return model.with_data({**model.data, **blank})
     size = f"{structure.plate}s"
-    emitted = {n: v for n, v in model.data.items() if n in structure.emissions}
+    emitted = {n: v for n, v in model.data.items() if n in mine}
     covariates = program_covariates(model, structure) if rows == structure.rows else {}
     if size not in accepted:
         blank = {
@@ -66,7 +68,8 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
 
 def program_covariates(model: Model, structure: Structure) -> dict[str, Any]:
     """Covariates: data parameters that no site emits, ``(row, ...)``."""
-    return {n: v for n, v in model.data.items() if n not in structure.emissions}
+    blank = (*structure.emissions, *structure.sources)
+    return {n: v for n, v in model.data.items() if n not in blank}
 
 
 def resampled(found: RestoredFit, key: Array, count: int) -> Globals:
@@ -104,6 +107,7 @@ def draw_data(
         {n: jnp.asarray(v) for n, v in (covariates or {}).items()},
         keys,
         names=problem.structure.emissions,
+        keep=problem.structure.seen,
     )
     return {n: np.asarray(v) for n, v in drawn.items()}
 
@@ -141,6 +145,36 @@ def draw_again(
     return {name: whole}
 
 
+class _Unobserved(handlers.uncondition):
+    """Draw what is observed, but for what is kept: the known values of a discrete site."""
+
+    def __init__(self, fn: Any, keep: tuple[str, ...]):
+        super().__init__(fn)
+        self.keep = keep
+
+    def process_message(self, message: dict[str, Any]) -> None:
+        if message.get("name") not in self.keep:
+            super().process_message(message)
+
+
+def refuse_factors(structure: Structure, what: str) -> None:
+    """Refuse to draw rows part of whose density is a factor.
+
+    Args:
+        structure: of the program.
+        what: is asked for.
+
+    Raises:
+        UnsupportedError: which factor.
+    """
+    if structure.undrawable:
+        raise UnsupportedError(
+            f"factor '{structure.undrawable[0]}' is part of the density of every row, and says "
+            f"nothing of how rows are drawn, so that there is no {what}: write it as a "
+            "distribution that the data are observed from"
+        )
+
+
 def _drawn(
     model: Model,
     values: Mapping[str, Array],
@@ -148,11 +182,12 @@ def _drawn(
     keys: Array,
     *,
     names: tuple[str, ...],
+    keep: tuple[str, ...] = (),
 ) -> dict[str, Array]:
     def one(each: tuple[Array, Mapping[str, Array], Mapping[str, Array]]) -> dict[str, Array]:
         key, held, own = each
         here = model.with_data({**model.data, **own})
-        program = handlers.uncondition(here.run) if here.data else here.run
+        program = _Unobserved(here.run, keep) if here.data else here.run
         program = handlers.substitute(program, data={**model.fixed, **held})
         trace = handlers.trace(handlers.seed(program, key)).get_trace()
         return {n: trace[n]["value"] for n in names}
@@ -160,8 +195,8 @@ def _drawn(
     return jax.lax.map(one, (keys, dict(values), dict(covariates)))
 
 
-_draw = jax.jit(_drawn, static_argnames=("names",), compiler_options=QUICK)
-_draw_much = jax.jit(_drawn, static_argnames=("names",))
+_draw = jax.jit(_drawn, static_argnames=("names", "keep"), compiler_options=QUICK)
+_draw_much = jax.jit(_drawn, static_argnames=("names", "keep"))
 
 
 def prior_draws(
