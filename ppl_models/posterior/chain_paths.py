@@ -42,7 +42,7 @@ def draw_paths(fitted: RestoredFit, values: Globals, keys: Array) -> xr.DataArra
 
 @partial(jax.jit, static_argnames=("structure",))
 def _best(model: Model, values: Globals, *, structure: Structure) -> Array:
-    return best_path(chain_factors(model, values, structure))[0]
+    return best_path(chain_factors(model, values, structure))[0][1:]
 
 
 @partial(jax.jit, static_argnames=("structure",))

@@ -29,14 +29,20 @@ def step_densities(
 ) -> tuple[Array, Array]:
     """Log-densities of states, and of states and emissions, along a path, ``(step,)``.
 
+    That of the state before the first step is part of the first step's.
+
     Args:
         model: the program with its data.
         values: of the global sites.
         structure: what was read off the program.
-        path: states ``(step,)``.
+        path: states ``(step,)``, or with one before the first ``(step + 1,)``.
     """
-    trace = model.trace_at(values, structure, assignment=path)
-    steps, total = len(path), jnp.zeros(len(path))
+    trace, chain = model.trace_at(values, structure, assignment=path), structure.chain
+    assert chain is not None
+    steps, total = chain.steps, jnp.zeros(chain.steps)
+    if chain.start is not None:
+        fn, scale = weigh(trace[chain.start])
+        total = total.at[0].add(times(scale, fn.log_prob(trace[chain.start]["value"])))
     states = total
     for name in structure.row_sites:
         fn, scale = weigh(trace[name])
@@ -99,13 +105,25 @@ def refuse_other_chains(model: Model, structure: Structure) -> None:
     """
     values, chain = structure.initial(random.key(5)), structure.chain
     assert chain is not None
-    path = random.randint(random.key(6), (chain.steps,), 0, chain.states, dtype=jnp.int32)
-    by_pairs, by_path, here, there = _along(model, values, path, structure=structure)
+    entries = chain.steps + (chain.start is not None)
+    path = random.randint(random.key(6), (entries,), 0, chain.states, dtype=jnp.int32)
+    found = _along(model, values, path, structure=structure)
+    by_pairs, by_path, here, there, _ = found
     if not np.allclose(by_pairs, by_path, rtol=1e-4, atol=1e-4, equal_nan=True):
         raise UnsupportedError(
             f"a step of the chain '{chain.site}' depends on more than its state and the state "
             "before: write the chain over pairs of states, K² of them"
         )
+    if chain.start is not None:
+        other = path.at[0].set((path[0] + 1) % chain.states)
+        moved = _along(model, values, other, structure=structure)
+        emitted, again = (v[4][0] for v in (found, moved))
+        sites = (n for n in here if not np.array_equal(here[n], moved[2][n], equal_nan=True))
+        if not np.allclose(emitted, again, rtol=1e-6, equal_nan=True) or any(sites):
+            raise UnsupportedError(
+                f"the first step depends on site '{chain.start}' by more than its state: draw the "
+                "first state within the scan"
+            )
     inside = dict(structure.row_deterministics)
     for name in here:
         if name not in inside and not np.array_equal(here[name], there[name], equal_nan=True):
@@ -118,13 +136,17 @@ def refuse_other_chains(model: Model, structure: Structure) -> None:
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
 def _along(
     model: Model, values: Mapping[str, Array], path: Array, *, structure: Structure
-) -> tuple[Array, Array, dict[str, Array], dict[str, Array]]:
-    """Densities along a path by pairs and as they are; deterministic sites there and elsewhere."""
+) -> tuple[Array, Array, dict[str, Array], dict[str, Array], Array]:
+    """Densities along a path by pairs and as they are; deterministic sites there and elsewhere.
+
+    And the emissions' part of the densities, ``(step,)``.
+    """
     factors = chain_factors(model, values, structure)
-    as_they_are = step_densities(model, values, structure, path)[1]
+    states, as_they_are = step_densities(model, values, structure, path)
     here, there = (
         {n: jnp.asarray(s["value"]) for n, s in trace.items() if s["type"] == "deterministic"}
         for trace in (model.trace_at(values, structure, assignment=p) for p in (path, 0 * path))
     )
     along = chains.path_density(factors, path)
-    return along, jnp.maximum(as_they_are, chains.LOWEST), here, there
+    emitted = as_they_are - states
+    return along, jnp.maximum(as_they_are, chains.LOWEST), here, there, emitted

@@ -45,6 +45,8 @@ class Chain:
         states: values of each.
         members: the site of every step where a loop writes them, else none.
         emitted: the other sites of such a loop.
+        dtype: of its states, which a program's scan may carry on.
+        start: the site of the state before the first step, where a program draws it.
     """
 
     site: str
@@ -52,14 +54,27 @@ class Chain:
     states: int
     members: tuple[str, ...] = ()
     emitted: tuple[str, ...] = ()
-    dtype: str = "int32"  #: of its states, which a program's scan may carry on
+    dtype: str = "int32"
+    start: str | None = None
 
     def held(self, path: Array) -> dict[str, Array]:
-        """The values of its sites along a path of states, ``(step,)``."""
+        """The values of its sites along a path of states, ``(step,)``.
+
+        The state before the first step is that of an entry more at the front of the path, or else
+        the first step's, where nothing depends on it.
+        """
         path = path.astype(self.dtype)
+        steps = path[len(path) - self.steps :]
+        before = {} if self.start is None else {self.start: path[0]}
         if not self.members:
-            return {self.site: path}
-        return {name: path[step] for step, name in enumerate(self.members)}
+            return {self.site: steps, **before}
+        return {name: steps[step] for step, name in enumerate(self.members)}
+
+    @property
+    def own_sites(self) -> tuple[str, ...]:
+        """Names of the program's sites that are its own and no global ones."""
+        start = () if self.start is None else (self.start,)
+        return (self.site, *self.members, *self.emitted, *start)
 
 
 def merge_steps(
@@ -172,7 +187,8 @@ def find_chain(
                 f"the states of chain '{name}' are {kind}: let them be Categorical, which counts "
                 "from 0, and look values up in an array"
             )
-    if len(whole) > 1:
+    start = _start(hidden, whole, sites[0], emitted)
+    if len(whole) > 1 and start is None:
         named = " and ".join(f"'{n}'" for n in whole)
         raise UnsupportedError(
             f"sites {named} are discrete and hidden, and one of them is a chain: write the chain "
@@ -181,17 +197,39 @@ def find_chain(
     (site,) = sites
     steps = int(jnp.shape(hidden[site]["value"])[0])
     states = int(hidden[site]["fn"].enumerate_support(expand=False).shape[0])
-    return Chain(site, steps, states, members, emitted, str(hidden[site]["value"].dtype))
+    dtype = str(hidden[site]["value"].dtype)
+    return Chain(site, steps, states, members, emitted, dtype, start)
+
+
+def _start(
+    hidden: Mapping[str, Any], whole: Sequence[str], site: str, emitted: tuple[str, ...]
+) -> str | None:
+    """The site of the state before the first step of a scan, if there is one."""
+    others = [n for n in whole if n != site]
+    if len(others) != 1 or emitted:
+        return None
+    fn = hidden[others[0]]["fn"]
+    if not fn.has_enumerate_support or hidden[others[0]]["cond_indep_stack"]:
+        return None
+    alike = (
+        type(unwrap(fn)).__name__.startswith(COUNTING)
+        and jnp.shape(fn.enumerate_support(expand=False))[:1]
+        == hidden[site]["fn"].enumerate_support(expand=False).shape[:1]
+    )
+    return others[0] if alike and not jnp.shape(hidden[others[0]]["value"]) else None
 
 
 # ---- factors -------------------------------------------------------------------------------------
 
 
 def alternating(chain: Chain) -> Array:
-    """Paths along which every step has every pair of states, ``(state, state, step)``."""
+    """Paths along which every step has every pair of states, ``(state, state, step)``.
+
+    The state before the first step, where the program draws it, is one more at the front.
+    """
     states = jnp.arange(chain.states, dtype=jnp.int32)
     even, odd = jnp.meshgrid(states, states, indexing="ij")
-    is_even = jnp.arange(chain.steps) % 2 == 0
+    is_even = jnp.arange(0 if chain.start is None else -1, chain.steps) % 2 == 0
     return jnp.where(is_even, even[..., None], odd[..., None])
 
 
@@ -204,14 +242,22 @@ def pair_factors(chain: Chain, along: Array) -> Array:
     """
     is_even = (jnp.arange(chain.steps) % 2 == 0)[:, None, None]
     by_step = jnp.moveaxis(along, -1, 0)  # (step, state at even steps, state at odd ones)
-    factors = jnp.where(is_even, by_step.swapaxes(1, 2), by_step)
-    return jnp.maximum(factors, LOWEST)
+    factors = jnp.maximum(jnp.where(is_even, by_step.swapaxes(1, 2), by_step), LOWEST)
+    if chain.start is None:  # nothing is before the first step: let it be in one state
+        factors = factors.at[0, 1:].set(LOWEST)
+    return factors
 
 
 def path_density(factors: Array, path: Array) -> Array:
-    """ψ of every step along a path, ``(step,)``."""
-    before = jnp.concatenate([path[:1], path[:-1]])
-    return factors[jnp.arange(len(path)), before, path]
+    """Log-density of every step along a path, ``(step,)``.
+
+    The state before the first step is the path's first of one more, or else summed out.
+    """
+    steps = path[len(path) - len(factors) :]
+    first = factors[0, :, steps[0]]
+    first = logsumexp(first) if len(path) == len(factors) else first[path[0]]
+    later = factors[jnp.arange(1, len(factors)), steps[:-1], steps[1:]]
+    return jnp.concatenate([first[None], later])
 
 
 # ---- passes --------------------------------------------------------------------------------------
@@ -219,7 +265,7 @@ def path_density(factors: Array, path: Array) -> Array:
 
 def forward(factors: Array) -> tuple[Array, Array]:
     """Filtered log-probabilities ``(step, state)``, and log p(x_t | x_1, ..., x_{t-1})."""
-    first = factors[0, 0]
+    first = logsumexp(factors[0], axis=0)
 
     def step(before: Array, factor: Array) -> tuple[Array, tuple[Array, Array]]:
         joint = logsumexp(before[:, None] + factor, axis=0)
@@ -252,34 +298,33 @@ def smoothed(factors: Array) -> tuple[Array, Array]:
 
 
 def pair_probabilities(factors: Array) -> tuple[Array, Array]:
-    """P(z_{t-1} = i, z_t = j | x), ``(step, state, state)``, and log p(x).
-
-    The first step has its states in the first row of its table.
-    """
+    """P(z_{t-1} = i, z_t = j | x), ``(step, state, state)``, and log p(x)."""
     filtered, density = forward(factors)
     after = backward(factors, density)
-    before = filtered[:-1, :, None]
-    pairs = before + factors[1:] + after[1:, None] - density[1:, None, None]
-    first = jnp.zeros_like(factors[:1]).at[0, 0].set(jnp.exp(filtered[0] + after[0]))
-    return jnp.concatenate([first, jnp.exp(pairs)]), density.sum()
+    before = jnp.concatenate([jnp.zeros_like(filtered[:1]), filtered[:-1]])
+    pairs = before[:, :, None] + factors + after[:, None] - density[:, None, None]
+    return jnp.exp(pairs), density.sum()
 
 
-def as_pairs(weights: Array) -> Array:
+def as_pairs(chain: Chain, weights: Array) -> Array:
     """Pair probabilities of independent steps ``(state, step)``."""
-    before = jnp.concatenate([weights[:, :1], weights[:, :-1]], axis=1)
-    pairs = before.T[:, :, None] * weights.T[:, None]
-    first = jnp.zeros_like(pairs[0]).at[0].set(weights[:, 0])
-    return pairs.at[0].set(first)
+    count = len(weights)
+    start = jnp.full(count, 1 / count) if chain.start else jnp.zeros(count).at[0].set(1)
+    before = jnp.concatenate([start[:, None], weights[:, :-1]], axis=1)
+    return before.T[:, :, None] * weights.T[:, None]
 
 
 def best_path(factors: Array) -> tuple[Array, Array]:
-    """The most probable path ``(step,)``, and its log-density (Viterbi 1967)."""
+    """The most probable path ``(step + 1,)``, and its log-density (Viterbi 1967).
+
+    The first of its states is the one before the first step.
+    """
 
     def step(best: Array, factor: Array) -> tuple[Array, Array]:
         joint = best[:, None] + factor
         return joint.max(0), joint.argmax(0)
 
-    last, came_from = lax.scan(step, factors[0, 0], factors[1:])
+    last, came_from = lax.scan(step, jnp.zeros(factors.shape[1], factors.dtype), factors)
 
     def back(state: Array, origin: Array) -> tuple[Array, Array]:
         return origin[state], origin[state]
@@ -290,8 +335,9 @@ def best_path(factors: Array) -> tuple[Array, Array]:
 
 
 def path_pairs(path: Array, states: int) -> Array:
-    """The pairs of states of a path, as :func:`pair_probabilities` has them."""
-    return as_pairs((path[None] == jnp.arange(states)[:, None]).astype(jnp.result_type(float)))
+    """The pairs of states of a path ``(step + 1,)``, as :func:`pair_probabilities` has them."""
+    one_hot = (path[:, None] == jnp.arange(states)).astype(jnp.result_type(float))
+    return one_hot[:-1, :, None] * one_hot[1:, None]
 
 
 def draw_path(key: Array, factors: Array) -> Array:

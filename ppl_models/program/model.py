@@ -304,7 +304,7 @@ class Model:
         program = handlers.substitute(self.held(), data=dict(values))
         if structure.chain is not None:
             path = jnp.zeros((), jnp.int32) if assignment is None else jnp.asarray(assignment)
-            path = jnp.broadcast_to(path, (structure.chain.steps,))
+            path = path if path.ndim else jnp.full(structure.chain.steps, path)
             program = handlers.substitute(program, data=structure.chain.held(path))
             found = handlers.trace(handlers.seed(program, random.key(0))).get_trace()
             return chains.merge_steps(found)[0]
@@ -376,6 +376,7 @@ class Model:
         priors, log_prior = dict(known or {}), jnp.zeros(())
         skipped = {*structure.row_sites, *structure.factors, *structure.row_factors}
         skipped |= set(structure.seen)
+        skipped |= set(() if structure.chain is None else structure.chain.own_sites)
         for name, site in trace.items():
             if site["type"] != "sample" or name in skipped:
                 continue
@@ -421,7 +422,15 @@ class Model:
     def log_joint_given(
         self, values: Mapping[str, Array], structure: Structure, assignment: Array | None
     ) -> Array:
-        """Log joint density of globals, assignments and rows at given assignments ``(row,)``."""
+        """Log joint density of globals, assignments and rows at given assignments ``(row,)``.
+
+        The state before the first step of a chain is summed out.
+        """
+        if structure.chain is not None and structure.chain.start is not None:
+            assert assignment is not None
+            factors = chain_densities.chain_factors(self, values, structure)
+            along = chains.path_density(factors, assignment)
+            return along.sum() + self.log_prior(values, structure)
         trace = self.trace_at(values, structure, assignment=assignment)
         total = jnp.zeros(())
         for name, site in trace.items():

@@ -372,7 +372,7 @@ def _chain_structure(
                 f"factor '{name}' is within a plate, beside the chain '{chain.site}': write it as "
                 "the log_prob of a distribution that the data site has, or sum it up outside"
             )
-    others = {n: s for n, s in hidden.items() if n != chain.site}
+    others = {n: s for n, s in hidden.items() if n not in chain.own_sites}
     for name, site in others.items():
         if "_scan_current_index" in site["infer"]:
             raise UnsupportedError(

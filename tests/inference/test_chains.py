@@ -69,6 +69,21 @@ def switching(u: Annotated[Any, Reals] = None, x: Annotated[Any, Reals] = None):
         numpyro.sample(f"x_{t}", dist.Normal(slope[z] * u[t], 0.5), obs=x[t])
 
 
+def drawn_start(x: Annotated[Any, Reals] = None):
+    """The state before the first step is drawn."""
+    trans = numpyro.sample("trans", dist.Dirichlet(jnp.ones((2, 2))).to_event(1))
+    first = numpyro.sample("first", dist.Dirichlet(jnp.ones(2)))
+    loc = numpyro.sample("loc", dist.Normal(0.0, 4.0).expand([2]).to_event(1))
+
+    def move(before, x):
+        z = numpyro.sample("z", dist.Categorical(trans[before]), infer={"enumerate": "parallel"})
+        numpyro.sample("x", dist.Normal(loc[z], 1.0), obs=x)
+        return z, None
+
+    z_0 = numpyro.sample("z_before", dist.Categorical(first), infer={"enumerate": "parallel"})
+    scan(move, z_0, x)
+
+
 SMALL = {
     two_channels: {
         "u": np.array([0.3, -1.0, 2.0, 0.5, 0.1]),
@@ -76,13 +91,14 @@ SMALL = {
         "n": np.array([3, 0, 7, 1, 2]),
     },
     switching: {"u": np.array([1.0, -0.5, 2.0, 0.7, 1.2]), "x": np.array([0.9, 1, -4, -1, 1])},
+    drawn_start: {"x": np.array([0.9, 1, -4, -1, 1])},
 }
-STATES = {two_channels: 3, switching: 2}
+STATES = {two_channels: 3, switching: 2, drawn_start: 2}
 
 
-def joint_by_numpyro(program, data, values, path):
+def joint_by_numpyro(program, data, values, path, start):
     """The log joint density of a path, by bare NumPyro; a missing cell is left out by a mask."""
-    held = {"z": path} | {f"z_{t}": path[t] for t in range(5)}
+    held = {"z": path, "z_before": start} | {f"z_{t}": path[t] for t in range(5)}
     filled = {
         n: np.where(np.isnan(v), 0.0, v) if v.dtype.kind == "f" else v for n, v in data.items()
     }
@@ -94,7 +110,7 @@ def joint_by_numpyro(program, data, values, path):
     return density
 
 
-@pytest.fixture(scope="module", params=[two_channels, switching], ids=lambda p: p.__name__)
+@pytest.fixture(scope="module", params=SMALL, ids=lambda p: p.__name__)
 def chain(request):
     program = request.param
     with scope("float64"):
@@ -103,8 +119,10 @@ def chain(request):
         structure = model.structure()
         values = structure.initial(jax.random.key(3))
         paths = np.array(list(itertools.product(range(STATES[program]), repeat=5)), np.int32)
-        one = jax.jit(lambda path: joint_by_numpyro(program, data, values, path))
-        joint = np.array([one(path) for path in paths])
+        one = jax.jit(lambda path, z: joint_by_numpyro(program, data, values, path, z))
+        joint = np.array([one(path, 0) for path in paths])
+        if program is drawn_start:  # the state before the first step is summed out
+            joint = np.logaddexp(joint, [one(path, 1) for path in paths])
         yield model, structure, values, paths, joint
 
 
@@ -125,10 +143,13 @@ def test_pairs_paths_and_draws(chain):
     with scope("float64"):
         factors = chain_factors(model, values, structure)
         pairs = np.asarray(pair_probabilities(factors)[0])
-        best = np.asarray(best_path(factors)[0])
+        best = np.asarray(best_path(factors)[0])[1:]
         keys = jax.random.split(jax.random.key(1), 4000)
         drawn = jax.jit(jax.vmap(lambda key: draw_assignments(model, key, values, structure)))(keys)
-    np.testing.assert_array_equal(best, paths[joint.argmax()])
+    if structure.chain.start is None:
+        np.testing.assert_array_equal(best, paths[joint.argmax()])
+    given = [model.log_joint_given(values, structure, path) for path in jnp.asarray(paths[:3])]
+    np.testing.assert_allclose(given, joint[:3], rtol=1e-10)
     for i, j in itertools.product(range(structure.clusters), repeat=2):
         both = (paths[:, 2] == i) & (paths[:, 3] == j)
         assert pairs[3, i, j] == pytest.approx(probability[both].sum(), abs=1e-10)

@@ -61,8 +61,8 @@ class _Rows(Messenger):
         super().__init__(fn)
         self.structure = structure
         self.values = structure.values_of(jnp.arange(structure.clusters)[:, None])
-        loop = () if structure.chain is None else structure.chain.members + structure.chain.emitted
-        self.own = {*structure.row_sites, *loop}
+        chain = () if structure.chain is None else structure.chain.own_sites
+        self.own = {*structure.row_sites, *chain}
         self.distributions: dict[str, Any] = {}
         self.scales: dict[str, Any] = {}
         self.sites: dict[str, Any] = {}

@@ -90,5 +90,5 @@ def _winners(model: Model, values: Globals, chunks: Chunks, *, structure: Struct
 def _best_of_rows(model: Model, values: Globals, *, structure: Structure) -> Array:
     """The best cluster of every row, where no statistics sum the rows up; a chain's best path."""
     if structure.chain is not None:
-        return chains.best_path(chain_factors(model, values, structure))[0]
+        return chains.best_path(chain_factors(model, values, structure))[0][1:]
     return winners(model.logits(values, structure))[1]

@@ -118,7 +118,7 @@ def expected_log_joint(
         of_cells = cell_weights(model, structure, weights) if cells is None else cells
         total = expected_log_density(model, values, structure, weights, of_cells)
     elif structure.chain is not None:
-        pairs = weights if weights.ndim == 3 else chains.as_pairs(weights)
+        pairs = weights if weights.ndim == 3 else chains.as_pairs(structure.chain, weights)
         total = weighted(pairs, chain_factors(model, values, structure))
     else:
         total = weighted(weights, model.logits(values, structure))
