@@ -16,6 +16,7 @@ from numpyro.distributions import Dirichlet, Distribution, constraints
 from ppl_models import memory
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.conditionals import DirichletConditional
+from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.exponential.family import (
     ExponentialFamily,
     Statistics,
@@ -25,6 +26,9 @@ from ppl_models.distributions.log_of_zero import safe_log
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.distributions.sequences.infilling.marginal_chain import log_likelihood
 from ppl_models.errors import InputError
+
+#: cells of a table for every position of a sequence, up to which sequences are kept as counts
+DENSE = 8
 
 
 class TokenChain(Autoregressive, ExponentialFamily):
@@ -66,6 +70,7 @@ class TokenChain(Autoregressive, ExponentialFamily):
     factorises = False
     is_product_of_probabilities = True
     completes_all_rows = True
+    points_on_one_scale = True
     most_combinations = sys.maxsize  # the table of transitions is as large as they are many
     data_description = "sequences of tokens"
     pytree_aux_fields = ("positions", "order")
@@ -151,7 +156,7 @@ class TokenChain(Autoregressive, ExponentialFamily):
 
         Shaped as :meth:`following_each`, without its last axis.
         """
-        cells = self.prepare(value, missing=False, centre=jnp.zeros(()))
+        cells = self._cells(value)
         table = jnp.log(self._table()).reshape(*self.batch_shape, -1)
         return self._look_up(jnp.concatenate([table, jnp.zeros_like(table[..., :1])], -1), cells)
 
@@ -188,9 +193,26 @@ class TokenChain(Autoregressive, ExponentialFamily):
     # ---- densities and statistics --------------------------------------------------------------
 
     def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
-        """Which cell of the table every step looks up; as they are where tokens are missing."""
+        """What every sequence looks up in the table; as they are where tokens are missing.
+
+        Where the table is small, how often each cell is looked up, so that densities and statistics
+        are products of matrices; else the cell of every step.
+        """
         if missing:
             return value
+        cells = self._cells(value)
+        if self._spare > DENSE * value.shape[-1]:
+            return cells
+        return self._counts(cells)
+
+    def _counts(self, cells: Array) -> Array:
+        """How often every cell is looked up in each sequence, ``(sequence, cell)``."""
+        rows = jnp.arange(len(cells))[:, None]
+        counts = jnp.zeros((len(cells), self._spare + 1), self.initial.dtype)
+        return counts.at[rows, cells].add(1)[:, : self._spare]
+
+    def _cells(self, value: Array) -> Array:
+        """Which cell of the table every step looks up, ``(sequence, position)``."""
         v = self.tokens
         value = jnp.asarray(value, jnp.int32)
         before = jnp.roll(value, 1, axis=-1).at[..., 0].set(0)
@@ -226,6 +248,8 @@ class TokenChain(Autoregressive, ExponentialFamily):
             each = lambda p: _with_gaps(p[0], p[1], prepared, self.order)  # noqa: E731
             return lax.map(each, (self.initial, self.transition))
         table = safe_log(self._table()).reshape(self.initial.shape[0], -1)
+        if jnp.issubdtype(prepared.dtype, jnp.floating):
+            return matmul(table, prepared.T)
         table = jnp.pad(table, ((0, 0), (0, 1)))
         pieces, rows = _pieces(prepared, self._spare), prepared.shape[0]
 
@@ -267,6 +291,9 @@ class TokenChain(Autoregressive, ExponentialFamily):
         """
         if missing:
             return self._expected(weights, prepared)
+        if jnp.issubdtype(prepared.dtype, jnp.floating):
+            dense = matmul(weights, prepared).reshape(len(weights), -1, self.tokens + 1)
+            return {"initial": dense[:, 0, : self.tokens], "transition": dense[:, 1:]}
         v, pieces = self.tokens, _pieces(prepared, self._spare)
 
         def component(w: Array) -> Array:
@@ -330,9 +357,21 @@ class TokenChain(Autoregressive, ExponentialFamily):
         return jnp.log(self._table()[state, token])
 
     def start_points(self, value: Array) -> Array:
-        """Shares of the tokens in every sequence."""
-        counts = jax.nn.one_hot(value, self.tokens).sum(1)
-        return counts / jnp.clip(counts.sum(-1, keepdims=True), 1)
+        """Square roots of every sequence's shares of steps, by context and next token.
+
+        The square root of a count has the same noise whatever its mean, so that distances are of
+        one scale (Hellinger). Where there are very many steps, the shares are those of tokens.
+        """
+        known = jnp.asarray(value, jnp.int32)
+        cells, count = known, self.tokens + 1
+        if self._spare <= memory.PROFILE_CELLS:
+            cells, count = self._cells(known), self._spare
+            before = jnp.roll(known, 1, axis=-1).at[..., 0].set(0)
+            cells = jnp.where((known < 0) | (before < 0), count, cells)
+        cells = jnp.where(cells < 0, count, cells)
+        rows = jnp.arange(len(known))[:, None]
+        counts = jnp.zeros((len(known), count + 1)).at[rows, cells].add(1.0)[:, :count]
+        return jnp.sqrt(counts / jnp.clip(counts.sum(-1, keepdims=True), 1))
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws ``sample_shape + batch + (positions,)``, cut where no ``<end>`` came in time."""
