@@ -25,8 +25,10 @@ SHARE = 4  #: of so many starts one goes on
 SHORT = 10  #: iterations of a short run
 TRIES = 4  #: moves from every start in a round
 TRIAL = 20  #: iterations after which the best of them is chosen
-FAILURES = 3  #: rounds without a better optimum after which a start is left alone
+FAILURES = 4  #: rounds without a better optimum after which a start is left alone
 GAIN = 1e-7  #: least relative gain that counts
+SURE = 2  #: of these, where most starts are at the best optimum
+SAME = 1e-7  #: relative difference of objectives at the same optimum
 EXTRAPOLATED = 0.97  #: most that an iteration's gain is taken to be of the one before
 
 #: global sites (start, ...), most iterations -> runs
@@ -89,8 +91,9 @@ def _move_on(
 ) -> EMRuns:
     """Every run followed by the moves that raised its objective."""
     failures = np.where(runs.converged & ~collapsed(runs), 0, FAILURES)
-    while (failures < FAILURES).any():
-        trials = [climb(v, TRIAL) for v in moves.draw(_as_arrays(runs.values), TRIES)]
+    while (failures < FAILURES).any() and not _settled(final_objective(runs), failures):
+        drawn = moves.draw(_as_arrays(runs.values), TRIES)
+        trials = [climb(_as_arrays(each), TRIAL) for each in drawn]
         promise = np.stack([_promise(t, collapsed(t)) for t in trials])
         best = promise.argmax(0)
         going = (failures < FAILURES) & (promise.max(0) > final_objective(runs))
@@ -106,6 +109,13 @@ def _move_on(
         runs = _continued(runs, longer, better)
         failures = np.where(better, 0, failures + 1)
     return runs
+
+
+def _settled(final: np.ndarray, failures: np.ndarray) -> bool:
+    """Whether most runs are at the best objective, and no move of theirs has raised it."""
+    best = final.max()
+    there = (final >= best - SAME * (1 + abs(best))) & (failures >= SURE)
+    return len(final) > 1 and 2 * there.sum() > len(final)
 
 
 def final_objective(runs: EMRuns) -> np.ndarray:

@@ -272,9 +272,9 @@ def _moved(
             values, weights, _ = state
             values = values_from_weights(model, update, arrays, centres, values, weights, sweeps=1)
             pieces = model.pieces(values, update.structure)
-            height = jnp.zeros(()) if update.flat else pieces.log_prior
+            prior: Any = 0.0 if update.flat else pieces.log_prior
             weights, normaliser = component_weights(model, update, arrays, centres, values, assign)
-            return values, weights, normaliser + height
+            return values, weights, normaliser + prior
 
         state = copied, weights, jnp.zeros((), weights.dtype)
         values, _, height = lax.fori_loop(0, PARTIAL, iterate, state)
