@@ -25,10 +25,13 @@ from ppl_models.distributions.exponential.family import (
 from ppl_models.distributions.log_of_zero import safe_log
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.distributions.sequences.infilling.marginal_chain import log_likelihood
+from ppl_models.distributions.sequences.step_counts import (
+    count_steps,
+    in_pieces,
+    kept_as_counts,
+    square_root_shares,
+)
 from ppl_models.errors import InputError
-
-#: cells of a table for every position of a sequence, up to which sequences are kept as counts
-DENSE = 8
 
 
 class TokenChain(Autoregressive, ExponentialFamily):
@@ -193,23 +196,16 @@ class TokenChain(Autoregressive, ExponentialFamily):
     # ---- densities and statistics --------------------------------------------------------------
 
     def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
-        """What every sequence looks up in the table; as they are where tokens are missing.
+        """How often every cell of the table is looked up, or which cell every step looks up.
 
-        Where the table is small, how often each cell is looked up, so that densities and statistics
-        are products of matrices; else the cell of every step.
+        Sequences with missing tokens are left as they are.
         """
         if missing:
             return value
         cells = self._cells(value)
-        if self._spare > DENSE * value.shape[-1]:
-            return cells
-        return self._counts(cells)
-
-    def _counts(self, cells: Array) -> Array:
-        """How often every cell is looked up in each sequence, ``(sequence, cell)``."""
-        rows = jnp.arange(len(cells))[:, None]
-        counts = jnp.zeros((len(cells), self._spare + 1), self.initial.dtype)
-        return counts.at[rows, cells].add(1)[:, : self._spare]
+        if kept_as_counts(self._spare, value.shape[-1]):
+            return count_steps(cells, self._spare, self.initial.dtype)
+        return cells
 
     def _cells(self, value: Array) -> Array:
         """Which cell of the table every step looks up, ``(sequence, position)``."""
@@ -251,7 +247,7 @@ class TokenChain(Autoregressive, ExponentialFamily):
         if jnp.issubdtype(prepared.dtype, jnp.floating):
             return matmul(table, prepared.T)
         table = jnp.pad(table, ((0, 0), (0, 1)))
-        pieces, rows = _pieces(prepared, self._spare), prepared.shape[0]
+        pieces, rows = in_pieces(prepared, self._spare), prepared.shape[0]
 
         def component(row: Array) -> Array:
             add = lambda total, cells: (total + row[cells].sum(-1), None)  # noqa: E731
@@ -294,7 +290,7 @@ class TokenChain(Autoregressive, ExponentialFamily):
         if jnp.issubdtype(prepared.dtype, jnp.floating):
             dense = matmul(weights, prepared).reshape(len(weights), -1, self.tokens + 1)
             return {"initial": dense[:, 0, : self.tokens], "transition": dense[:, 1:]}
-        v, pieces = self.tokens, _pieces(prepared, self._spare)
+        v, pieces = self.tokens, in_pieces(prepared, self._spare)
 
         def component(w: Array) -> Array:
             def add(counts: Array, cells: Array) -> tuple[Array, None]:
@@ -359,19 +355,15 @@ class TokenChain(Autoregressive, ExponentialFamily):
     def start_points(self, value: Array) -> Array:
         """Square roots of every sequence's shares of steps, by context and next token.
 
-        The square root of a count has the same noise whatever its mean, so that distances are of
-        one scale (Hellinger). Where there are very many steps, the shares are those of tokens.
+        Where there are very many kinds of steps, the shares are those of tokens.
         """
-        known = jnp.asarray(value, jnp.int32)
-        cells, count = known, self.tokens + 1
-        if self._spare <= memory.PROFILE_CELLS:
-            cells, count = self._cells(known), self._spare
-            before = jnp.roll(known, 1, axis=-1).at[..., 0].set(0)
-            cells = jnp.where((known < 0) | (before < 0), count, cells)
-        cells = jnp.where(cells < 0, count, cells)
-        rows = jnp.arange(len(known))[:, None]
-        counts = jnp.zeros((len(known), count + 1)).at[rows, cells].add(1.0)[:, :count]
-        return jnp.sqrt(counts / jnp.clip(counts.sum(-1, keepdims=True), 1))
+        tokens = jnp.asarray(value, jnp.int32)
+        if self._spare > memory.PROFILE_CELLS:
+            return square_root_shares(count_steps(tokens, self.tokens, float))
+        before = jnp.roll(tokens, 1, axis=-1).at[..., 0].set(0)
+        known = (tokens >= 0) & (before >= 0)
+        steps = jnp.where(known, self._cells(tokens), self._spare)
+        return square_root_shares(count_steps(steps, self._spare, float))
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws ``sample_shape + batch + (positions,)``, cut where no ``<end>`` came in time."""
@@ -402,15 +394,6 @@ def context_names(tokens: Sequence[str], contexts: int) -> list[str]:
         names += [between.join(parts) for parts in product(tokens, repeat=length)]
         length += 1
     return names
-
-
-def _pieces(cells: Array, spare: int) -> Array:
-    """Cells ``(sequence, position)`` as ``(piece, sequence, position)``, filled up."""
-    rows, positions = cells.shape
-    size = max(1, min(positions, memory.CACHE_STEPS // rows))
-    count = -(-positions // size)
-    padded = jnp.pad(cells, ((0, 0), (0, count * size - positions)), constant_values=spare)
-    return padded.reshape(rows, count, size).swapaxes(0, 1)
 
 
 def _with_gaps(initial: Array, transition: Array, value: Array, order: int) -> Array:

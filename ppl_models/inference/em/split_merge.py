@@ -268,7 +268,9 @@ def _moved(
         weights = jnp.where(removed < 0, weights, moved)
         weights = (1 - share) * weights + share / len(weights) * weights.sum(0)
 
-        def iterate(_: int, state: tuple[Globals, Array, Array]) -> tuple[Globals, Array, Array]:
+        def iterate(
+            index: int, state: tuple[Globals, Array, Array]
+        ) -> tuple[Globals, Array, Array]:
             values, weights, _ = state
             values = values_from_weights(model, update, arrays, centres, values, weights, sweeps=1)
             pieces = model.pieces(values, update.structure)
