@@ -49,6 +49,9 @@ PARTITION_NUMBERS = 200_000_000
 #: Replicated data that a predictive check holds.
 REPLICATED_NUMBERS = 20_000_000
 
+#: Kinds of steps of sequences that profiles of sequences tell apart, when starts are looked for.
+PROFILE_CELLS = 1_000
+
 # ---- several things side by side -----------------------------------------------------------------
 
 #: Start x cluster x row, below which EM moves all starts side by side.

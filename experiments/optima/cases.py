@@ -54,10 +54,10 @@ def _categories(generator: np.random.Generator, probs: np.ndarray) -> np.ndarray
 
 
 def statuses(seed: int, states: int = 6, levels: int = 5) -> Case:
-    """A status a month: 150 persons, 48 months, states that last."""
+    """A status a month: 100 persons, 36 months, states that last."""
     generator = np.random.default_rng(seed)
     transition, probs = _sticky(states, 0.95), generator.dirichlet(np.full(levels, 0.5), states)
-    path = _paths(generator, transition, (150, 48))
+    path = _paths(generator, transition, (100, 36))
     x = _categories(generator, probs[path]).astype(float)[..., None]
     truth = {"initial": np.full(states, 1 / states), "transition": transition, "probs": probs}
     arguments = {"states": states, "emission": "categorical", "levels": (levels,)}
@@ -65,10 +65,10 @@ def statuses(seed: int, states: int = 6, levels: int = 5) -> Case:
 
 
 def peaked_statuses(seed: int, states: int = 6) -> Case:
-    """A status a month that shows the state nine times in ten: 300 persons, 60 months."""
+    """A status a month that shows the state nine times in ten: 100 persons, 48 months."""
     generator = np.random.default_rng(seed)
     transition, probs = _sticky(states, 0.95), _sticky(states, 0.9)
-    x = _categories(generator, probs[_paths(generator, transition, (300, 60))])
+    x = _categories(generator, probs[_paths(generator, transition, (100, 48))])
     truth = {"initial": np.full(states, 1 / states), "transition": transition, "probs": probs}
     arguments = {"states": states, "emission": "categorical", "levels": (states,)}
     return Case("hidden_markov", x.astype(float)[..., None], arguments, truth)
@@ -95,7 +95,7 @@ def click_streams(seed: int, clusters: int = 10, vocabulary: int = 8) -> Case:
     initial = generator.dirichlet(np.ones(vocabulary), clusters)
     step = 0.95 * generator.dirichlet(np.full(vocabulary, 0.5), (clusters, vocabulary))
     transition = np.concatenate([step, np.full((clusters, vocabulary, 1), 0.05)], -1)
-    kinds = generator.integers(0, clusters, 600)
+    kinds = generator.integers(0, clusters, 400)
     rows = []
     for kind in kinds:
         tokens = [int(_categories(generator, initial[kind]))]
@@ -152,12 +152,28 @@ def answers(seed: int, clusters: int = 10, features: int = 12, levels: int = 3) 
     )
 
 
+def careers(seed: int, states: int = 8, levels: int = 6) -> Case:
+    """A status a month of 700 persons through six years, states that last for years."""
+    generator = np.random.default_rng(seed)
+    transition = _sticky(states, 0.97)
+    probs = generator.dirichlet(np.full(levels, 0.3), states)
+    path = _paths(generator, transition, (700, 72))
+    x = _categories(generator, probs[path]).astype(float)[..., None]
+    truth = {"initial": np.full(states, 1 / states), "transition": transition, "probs": probs}
+    arguments = {"states": states, "emission": "categorical", "levels": (levels,)}
+    return Case("hidden_markov", x, arguments, truth)
+
+
 CASES: dict[str, Callable[[int], Case]] = {
-    "a status a month, 150 × 48, 5 levels, 6 states": statuses,
-    "a peaked status a month, 300 × 60, 6 levels, 6 states": peaked_statuses,
+    "statuses, 100 × 36, 5 levels, 6 states": statuses,
+    "peaked statuses, 100 × 48, 6 levels, 6 states": peaked_statuses,
     "Gaussian steps, 30 × 40 × 2, 6 states": regimes,
-    "click-streams, 600 of 8 tokens, 10 kinds": click_streams,
+    "click-streams, 400 of 8 tokens, 10 kinds": click_streams,
     "Gaussians, 1,000 × 2, K=12": round_clusters,
     "bits, 800 × 24, K=12": bits,
     "answers, 800 × 12, K=10": answers,
+}
+#: run when they are named, for they take minutes each
+LONG: dict[str, Callable[[int], Case]] = {
+    "careers, 700 × 72, 6 levels, 8 states": careers,
 }

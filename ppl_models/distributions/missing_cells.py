@@ -139,6 +139,18 @@ def _filled(distribution: Any, value: Array, observed: Array) -> Array:
     return _codes(distribution, filled)
 
 
+def term_log_probs(mixture: Any, value: Array) -> Array:
+    """Joint log-densities of term and observed cells, of a mixture distribution, ``(..., term)``.
+
+    >>> mixture = dist.MixtureSameFamily(dist.Categorical(jnp.array([0.5, 0.5])), dist.Normal(
+    ...     jnp.array([0.0, 1.0]), 1.0))
+    >>> term_log_probs(mixture, jnp.array([jnp.nan])).round(3).tolist()
+    [[-0.693, -0.693]]
+    """
+    weights = jax.nn.log_softmax(mixture.mixing_distribution.logits)
+    return weights + _of_components(mixture, value, ~missing_cells(value))
+
+
 def _of_components(distribution: Any, value: Array, observed: Array) -> Array:
     """Log-densities under the components of a mixture, on a last axis."""
     if isinstance(distribution, dist.MixtureGeneral):

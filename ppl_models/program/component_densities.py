@@ -12,6 +12,7 @@ import numpyro.distributions as dist
 from jax import Array
 
 from ppl_models.distributions.convert import unwrap
+from ppl_models.distributions.missing_cells import term_log_probs
 from ppl_models.program.axes import CHAIN
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model, evaluate
@@ -114,7 +115,7 @@ def term_log_joint(model: Model, values: Globals, structure: Structure) -> Array
     (name,) = structure.emissions
     mixture = _mixture(model.pieces(values, structure).emissions[name])
     assert mixture is not None
-    joint = mixture.component_log_probs(jnp.asarray(model.data[name]))
+    joint = term_log_probs(mixture, jnp.asarray(model.data[name]))
     return jnp.broadcast_to(joint, (structure.rows, mixture.mixture_size)).T
 
 

@@ -11,6 +11,7 @@ import pytest
 from jax import random
 
 from ppl_models.distributions import TokenChain
+from ppl_models.distributions.sequences import step_counts
 from ppl_models.errors import InputError
 
 
@@ -83,6 +84,31 @@ def test_statistics_count_the_first_tokens_and_the_steps():
     found = chain.expected_statistics(weights, value, missing=False, centre=jnp.zeros(()))
     np.testing.assert_allclose(found["initial"], [[1.5, 2.0]])
     np.testing.assert_allclose(found["transition"], [[[1.5, 1.0, 0.0], [0.0, 1.0, 3.0]]])
+
+
+def test_counts_of_steps_serve_as_the_steps_one_by_one_do(monkeypatch):
+    generator = np.random.default_rng(3)
+    initial = jnp.asarray(generator.dirichlet(np.ones(2), 4))
+    transition = jnp.asarray(generator.dirichlet(np.ones(3), (4, 2)))
+    chain = TokenChain(initial, transition, positions=5)
+    value = jnp.array([[0, 1, 1, 2, 2], [1, 2, 2, 2, 2], [0, 0, 1, 0, 1]])
+    weights = jnp.asarray(generator.random((4, 3)))
+    found = []
+    for cells in (step_counts.DENSE, 0):
+        monkeypatch.setattr(step_counts, "DENSE", cells)
+        given = {"missing": False, "centre": jnp.zeros(())}
+        prepared = chain.prepare(value, **given)
+        assert prepared.shape == ((3, 9) if cells else (3, 5))
+        found.append(
+            (
+                chain.logits(prepared, **given),
+                chain.chunk_statistics(weights, prepared, **given),
+                chain.impossible(prepared, **given),
+            )
+        )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), *found)
+    by_hand = jnp.log(initial[:, 0] * transition[:, 0, 1] * transition[:, 1, 1])
+    np.testing.assert_allclose(found[0][0][:, 0], by_hand + jnp.log(transition[:, 1, 2]), rtol=1e-5)
 
 
 @pytest.fixture(params=[1, 2], ids=["order 1", "order 2"])

@@ -80,6 +80,8 @@ class ExponentialFamily(Described, Distribution):
     keeps_rows: bool = False
     #: whether a single row is a good first guess of a component
     starts_from_rows: ClassVar[bool] = True
+    #: whether coordinates of ``start_points`` have noise of one size and are compared as they are
+    points_on_one_scale: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -390,57 +390,6 @@ class HiddenMarkov(StatePaths, ExponentialFamily):
         """Whether a state has shrunk onto a step or a plane."""
         return self._emissions.collapsed(deviation)
 
-    # ---- draws ---------------------------------------------------------------------------------
-
-    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
-        """Draws ``sample_shape + batch + event``; steps after an end are NaN (or -1)."""
-        return self.sample_with_path(key, sample_shape)[0]
-
-    def sample_with_path(
-        self, key: Array, sample_shape: tuple[int, ...] = ()
-    ) -> tuple[Array, Array]:
-        """Draws and their states ``sample_shape + batch + (position,)``, -1 after an end."""
-        start_key, step_key, emit_key = random.split(key, 3)
-        shape = (*sample_shape, *self.batch_shape)
-        path = self.markov_chain.sample((start_key, step_key), shape, self.positions)
-        # components that share their emission have it each for itself
-        emissions = StateEmissions(self.components().emission, self.states)
-        drawn = emissions.sample(emit_key, path, () if self._is_alone else self.batch_shape)
-        path = jnp.where(path == self.states, -1, path)
-        return jnp.moveaxis(drawn, 0, len(shape)), jnp.moveaxis(path, 0, -1)
-
-    def complete(self, key: Array, value: Array) -> Array:
-        """Draw missing cells given all others: a path by backward sampling, then the emission."""
-        path_key, cell_key = random.split(key)
-        rows = value.reshape(-1, *self.event_shape)
-        steps = jnp.swapaxes(rows, 0, 1)
-        filled = self.emissions_along(self.paths(rows, path_key)).complete(cell_key, steps)
-        within = jnp.arange(self.positions)[:, None] < self.sequences.lengths(rows)
-        within = within.reshape(*within.shape, *[1] * self.emission.event_dim)
-        return jnp.swapaxes(jnp.where(within, filled, steps), 0, 1).reshape(value.shape)
-
-    def emissions_along(self, paths: Array) -> ExponentialFamily:
-        """The emission of the state of every step of ``paths (position, sequence)``."""
-        emissions = StateEmissions(self.components().emission, self.states)
-        return emissions.at(paths, () if self._is_alone else paths.shape[1:])
-
-    def paths(self, rows: Array, key: Array | None = None) -> Array:
-        """Paths ``(position, sequence)`` of rows, under one component or for each its own.
-
-        Args:
-            rows: ``(sequence, position, ...)``.
-            key: of draws from the posterior; None: the most probable paths.
-        """
-        flat = self.components()
-        if self._is_alone:
-            centre = flat.centre(rows)
-            prepared = flat.prepare(rows, missing=True, centre=centre)
-            trellis = flat._trellis(prepared, missing=True, centre=centre)
-            path = trellis.best_path()[1] if key is None else trellis.sample_path(key)[1]
-            return self.markov_chain.last_state(path[0])
-        more = () if key is None else (random.split(key, len(rows)),)
-        return by_row(flat, rows, lambda m, row, *key: m.paths(row, *key).T, *more).T
-
 
 def _general(emission: Any) -> GeneralEmission:
     """Any distribution of NumPyro's as an emission."""

@@ -16,6 +16,7 @@ from numpyro.distributions import Dirichlet, Distribution, constraints
 from ppl_models import memory
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.conditionals import DirichletConditional
+from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.exponential.family import (
     ExponentialFamily,
     Statistics,
@@ -24,6 +25,12 @@ from ppl_models.distributions.exponential.family import (
 from ppl_models.distributions.log_of_zero import safe_log
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.distributions.sequences.infilling.marginal_chain import log_likelihood
+from ppl_models.distributions.sequences.step_counts import (
+    count_steps,
+    in_pieces,
+    kept_as_counts,
+    square_root_shares,
+)
 from ppl_models.errors import InputError
 
 
@@ -66,6 +73,7 @@ class TokenChain(Autoregressive, ExponentialFamily):
     factorises = False
     is_product_of_probabilities = True
     completes_all_rows = True
+    points_on_one_scale = True
     most_combinations = sys.maxsize  # the table of transitions is as large as they are many
     data_description = "sequences of tokens"
     pytree_aux_fields = ("positions", "order")
@@ -151,7 +159,7 @@ class TokenChain(Autoregressive, ExponentialFamily):
 
         Shaped as :meth:`following_each`, without its last axis.
         """
-        cells = self.prepare(value, missing=False, centre=jnp.zeros(()))
+        cells = self._cells(value)
         table = jnp.log(self._table()).reshape(*self.batch_shape, -1)
         return self._look_up(jnp.concatenate([table, jnp.zeros_like(table[..., :1])], -1), cells)
 
@@ -188,9 +196,19 @@ class TokenChain(Autoregressive, ExponentialFamily):
     # ---- densities and statistics --------------------------------------------------------------
 
     def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
-        """Which cell of the table every step looks up; as they are where tokens are missing."""
+        """How often every cell of the table is looked up, or which cell every step looks up.
+
+        Sequences with missing tokens are left as they are.
+        """
         if missing:
             return value
+        cells = self._cells(value)
+        if kept_as_counts(self._spare, value.shape[-1]):
+            return count_steps(cells, self._spare, self.initial.dtype)
+        return cells
+
+    def _cells(self, value: Array) -> Array:
+        """Which cell of the table every step looks up, ``(sequence, position)``."""
         v = self.tokens
         value = jnp.asarray(value, jnp.int32)
         before = jnp.roll(value, 1, axis=-1).at[..., 0].set(0)
@@ -226,8 +244,10 @@ class TokenChain(Autoregressive, ExponentialFamily):
             each = lambda p: _with_gaps(p[0], p[1], prepared, self.order)  # noqa: E731
             return lax.map(each, (self.initial, self.transition))
         table = safe_log(self._table()).reshape(self.initial.shape[0], -1)
+        if jnp.issubdtype(prepared.dtype, jnp.floating):
+            return matmul(table, prepared.T)
         table = jnp.pad(table, ((0, 0), (0, 1)))
-        pieces, rows = _pieces(prepared, self._spare), prepared.shape[0]
+        pieces, rows = in_pieces(prepared, self._spare), prepared.shape[0]
 
         def component(row: Array) -> Array:
             add = lambda total, cells: (total + row[cells].sum(-1), None)  # noqa: E731
@@ -267,7 +287,10 @@ class TokenChain(Autoregressive, ExponentialFamily):
         """
         if missing:
             return self._expected(weights, prepared)
-        v, pieces = self.tokens, _pieces(prepared, self._spare)
+        if jnp.issubdtype(prepared.dtype, jnp.floating):
+            dense = matmul(weights, prepared).reshape(len(weights), -1, self.tokens + 1)
+            return {"initial": dense[:, 0, : self.tokens], "transition": dense[:, 1:]}
+        v, pieces = self.tokens, in_pieces(prepared, self._spare)
 
         def component(w: Array) -> Array:
             def add(counts: Array, cells: Array) -> tuple[Array, None]:
@@ -330,9 +353,17 @@ class TokenChain(Autoregressive, ExponentialFamily):
         return jnp.log(self._table()[state, token])
 
     def start_points(self, value: Array) -> Array:
-        """Shares of the tokens in every sequence."""
-        counts = jax.nn.one_hot(value, self.tokens).sum(1)
-        return counts / jnp.clip(counts.sum(-1, keepdims=True), 1)
+        """Square roots of every sequence's shares of steps, by context and next token.
+
+        Where there are very many kinds of steps, the shares are those of tokens.
+        """
+        tokens = jnp.asarray(value, jnp.int32)
+        if self._spare > memory.PROFILE_CELLS:
+            return square_root_shares(count_steps(tokens, self.tokens, float))
+        before = jnp.roll(tokens, 1, axis=-1).at[..., 0].set(0)
+        known = (tokens >= 0) & (before >= 0)
+        steps = jnp.where(known, self._cells(tokens), self._spare)
+        return square_root_shares(count_steps(steps, self._spare, float))
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws ``sample_shape + batch + (positions,)``, cut where no ``<end>`` came in time."""
@@ -363,15 +394,6 @@ def context_names(tokens: Sequence[str], contexts: int) -> list[str]:
         names += [between.join(parts) for parts in product(tokens, repeat=length)]
         length += 1
     return names
-
-
-def _pieces(cells: Array, spare: int) -> Array:
-    """Cells ``(sequence, position)`` as ``(piece, sequence, position)``, filled up."""
-    rows, positions = cells.shape
-    size = max(1, min(positions, memory.CACHE_STEPS // rows))
-    count = -(-positions // size)
-    padded = jnp.pad(cells, ((0, 0), (0, count * size - positions)), constant_values=spare)
-    return padded.reshape(rows, count, size).swapaxes(0, 1)
 
 
 def _with_gaps(initial: Array, transition: Array, value: Array, order: int) -> Array:

@@ -15,6 +15,10 @@ from numpyro.distributions.transforms import IdentityTransform
 from ppl_models.errors import InputError
 from ppl_models.inference.em.loop import EMRuns, run_em
 from ppl_models.inference.em.polish import polished
+from ppl_models.inference.em.search import final_objective, search
+from ppl_models.inference.em.split_merge import Moves, movable
+from ppl_models.inference.initial.from_weights import Update
+from ppl_models.inference.initial.seeds import seed_count
 from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.method import Method, Treatment
 from ppl_models.inference.objective import (
@@ -33,6 +37,8 @@ from ppl_models.program.parameter_map import ParameterLink
 from ppl_models.program.structure import Structure
 
 FEW_ROWS = 2.5  #: a component with fewer rows, effectively, has shrunk onto them
+MANY_STARTS = 8  #: starts from which on only the best of short runs go on
+MANY = 4  #: components from which on they do
 NEXT_TO = 1e-9  #: share of the way inside by which a value is moved off a boundary
 SOME_ROW = 0.5  #: a component with less than that of a row is empty, which is no collapse
 #: treatment of assignments, priors -> what is maximised
@@ -81,17 +87,30 @@ def em_from_starts(
         values, initializations = starting_values(problem, links, free, key, starts, flat=flat)
     else:
         values, initializations = rowwise_starts(problem, key, starts, flat=flat)
-    runs = run_em(
-        problem,
-        values,
-        links=links,
-        free=free,
-        iterations=iterations,
-        tolerance=tolerance,
-        flat=flat,
-        assign=soft if assignments == "soft" else hard,
-        label=label,
-    )
+    assign = soft if assignments == "soft" else hard
+
+    def climb(values: Globals, iterations: int) -> EMRuns:
+        return run_em(
+            problem,
+            values,
+            links=links,
+            free=free,
+            iterations=iterations,
+            tolerance=tolerance,
+            flat=flat,
+            assign=assign,
+            label=label,
+        )
+
+    if problem.sums_rows_up and starts >= MANY_STARTS and seed_count(problem) >= MANY:
+        update = Update(problem.structure, links, free, flat, problem.chunks.missing)
+        move_key = jax.random.fold_in(key, starts)
+        moves = Moves(problem, update, assign, move_key) if movable(problem) else None
+        runs, initializations = search(
+            values, initializations, climb, partial(_collapsed_runs, problem), moves, iterations
+        )
+    else:
+        runs = climb(values, iterations)
     if assignments == "soft" and not problem.sums_rows_up:
         runs = polished(problem, runs, flat=flat)
     method = Method("point", assignments, OBJECTIVES[assignments, priors])
@@ -120,7 +139,7 @@ def best_start(
         InputError: the data have no density at any start's end.
     """
     final = _final_objective(runs)
-    collapsed = np.array([_any_collapsed(problem, runs, i) for i in range(len(final))])
+    collapsed = _collapsed_runs(problem, runs)
     best = int(np.argmax(final if collapsed.all() else np.where(collapsed, -np.inf, final)))
     ends = {n: v[best] for n, v in runs.values.items()}
     order = cluster_order(problem, ends)
@@ -148,8 +167,7 @@ def best_start(
 
 def _final_objective(runs: EMRuns) -> np.ndarray:
     """The last finite objective of every start, ``(start,)``."""
-    finite = [row[np.isfinite(row)] for row in runs.objective]
-    final = np.array([row[-1] if len(row) else -np.inf for row in finite])
+    final = final_objective(runs)
     if np.isneginf(final).all():
         raise InputError(
             "no start came where the data have a finite density: look for a prior or an emission "
@@ -184,6 +202,11 @@ def _notes(collapsed: np.ndarray, converged: bool) -> list[str]:
     if not converged:
         notes.append("the best start did not converge: raise iterations")
     return notes
+
+
+def _collapsed_runs(problem: Problem, runs: EMRuns) -> np.ndarray:
+    """Which runs ended with a collapsed component, ``(start,)``."""
+    return np.array([_any_collapsed(problem, runs, i) for i in range(len(runs.objective))])
 
 
 def _any_collapsed(problem: Problem, runs: EMRuns, start: int) -> bool:

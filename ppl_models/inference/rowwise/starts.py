@@ -17,7 +17,8 @@ import numpy as np
 from jax import Array, lax, random
 
 from ppl_models.data.missing import missing_cells
-from ppl_models.inference.initial.starts import SMOOTHING, seeds
+from ppl_models.inference.initial.from_weights import SMOOTHING
+from ppl_models.inference.initial.seeds import seeds
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.m_step import RowwisePlan, maximise, rowwise_plan
 from ppl_models.program.compiling import QUICK

@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 from jax.scipy.special import logsumexp
 
+from ppl_models import memory
 from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
-from ppl_models.posterior.density.responsibilities import responsibilities_of
+from ppl_models.posterior.density.responsibilities import responsibilities, responsibilities_of
 from ppl_models.posterior.density.rows import logits_in_blocks, of_units
 from ppl_models.posterior.density.sequences import sequence_writer
 from ppl_models.posterior.result.restore import RestoredFit, restored
@@ -115,7 +116,8 @@ def predict(
     Machine Learning, §9.2.
 
     Args:
-        tree: a fit of a program with a discrete assignment of rows.
+        tree: a fit of a program with a discrete assignment of rows, or whose emission is a
+            mixture distribution, the terms of which are its clusters.
         data: new rows (default: the fitted ones); missing cells are marginalised.
         by_draw: one table a draw instead of their mean.
         draws: use at most this many draws a chain.
@@ -136,6 +138,10 @@ def predict(
     [[1.0, 0.0], [0.0, 1.0]]
     """
     with restored(tree, data, draws=draws) as fitted:
+        if fitted.problem.terms:
+            if site is not None:
+                raise InputError(f"site is {site!r}, and {fitted.program} has no discrete site")
+            return term_probabilities(fitted, by_draw=by_draw)
         if fitted.facts.assignment is None:
             raise InputError(
                 f"the program {fitted.program} assigns rows to no clusters, so that there is "
@@ -148,13 +154,33 @@ def predict(
 def _of_site(table: xr.DataArray, fitted: RestoredFit, site: str) -> xr.DataArray:
     """Probabilities of one discrete site's values, the others summed out."""
     structure = fitted.structure
-    if site not in structure.discrete:
-        raise InputError(
-            f"site is {site!r}: the discrete sites of the rows are {', '.join(structure.discrete)}"
-        )
-    values = structure.values_of(np.arange(structure.clusters))[site]
+    names = {n: n for n in structure.discrete}
+    if structure.labelled is not None:  # NumPyro's name of its unknown values
+        names = {n.removesuffix("_unobserved"): n for n in names}
+    if site not in names:
+        raise InputError(f"site is {site!r}: the discrete sites of the rows are {', '.join(names)}")
+    values = structure.values_of(np.arange(structure.clusters))[names[site]]
     labelled = table.assign_coords({site: ("cluster", values)})
     return labelled.groupby(site).sum("cluster").transpose(..., site)
+
+
+def term_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.DataArray:
+    """:func:`predict` where the emission is a mixture distribution."""
+    shape = (fitted.structure.rows, fitted.problem.terms)
+    at_once = max(1, memory.DENSITY_NUMBERS // (shape[0] * shape[1]))
+    table: np.ndarray = np.zeros((fitted.samples, *shape) if by_draw else shape)
+    for first in range(0, fitted.samples, at_once):
+        block = slice(first, min(first + at_once, fitted.samples))
+        found = responsibilities(fitted, None, block)
+        if by_draw:
+            table[block] = found
+        else:
+            table += found.sum(0, dtype=np.float64) / fitted.samples
+    coords = fitted.row_coordinates() | {"cluster": np.arange(shape[1])}
+    dims: tuple[str, ...] = (fitted.unit, "cluster")
+    if by_draw:
+        table, dims = table.reshape(*fitted.shape, *shape), ("chain", "draw", *dims)
+    return xr.DataArray(table, coords, dims, name="responsibilities")
 
 
 def cluster_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.DataArray:

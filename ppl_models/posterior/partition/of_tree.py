@@ -194,7 +194,7 @@ def _allocations(
         whole_number("draws", draws)
     require_draws(tree, "a posterior of partitions")
     allocations = Allocations(tree, responsibilities)
-    if not allocations.facts.clusters:
+    if not allocations.facts.clusters and not allocations.fitted.problem.terms:
         raise InputError(
             "The fit's program assigns rows to no clusters, so that there is nothing to partition "
             "them by: fit a mixture."

@@ -1,0 +1,69 @@
+"""Seeds of clusters: points spread by k-means++, or taken at random."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax, random
+
+from ppl_models.inference.problem import Problem
+from ppl_models.program.compiling import QUICK
+
+
+def find_seeds(
+    problem: Problem, key: Array, points: Array, arrays: Mapping[str, Array], starts: int
+) -> Array:
+    """Seeds ``(start, cluster)`` among the points that were observed."""
+    count = seed_count(problem)
+    if count == 1:  # one seed has all the rows, whichever it is
+        return jnp.zeros((starts, 1), int)
+    if not problem.states:
+        return seeds(key, points, count, starts)
+    masks = [f.observed_points(arrays[n]) for n, f in problem.families.items()]
+    observed = np.flatnonzero(np.all([np.asarray(mask) for mask in masks], axis=0))
+    return jnp.asarray(observed)[seeds(key, points[observed], count, starts)]
+
+
+def seed_count(problem: Problem) -> int:
+    """Seeds of a start: a cluster's, or a hidden state's where the rows hide paths."""
+    if problem.structure.assignment is not None:
+        return problem.structure.clusters
+    return max((f.states or 1 for f in problem.families.values()), default=1)
+
+
+@partial(jax.jit, static_argnames=("clusters",))
+def plus_plus(key: Array, points: Array, clusters: int) -> Array:
+    """Seeds by k-means++ (Arthur and Vassilvitskii 2007): indices ``(cluster,)`` of rows."""
+    keys = random.split(key, clusters)  # kept whole: each taken out is an operation to compile
+    first = random.randint(keys[0], (), 0, points.shape[0])
+
+    def squared(row: Array) -> Array:
+        return ((points - points[row]) ** 2).sum(-1)
+
+    def choose(nearest: Array, key: Array) -> tuple[Array, Array]:
+        far = jnp.where(nearest.sum() > 0, nearest, 1)  # all rows equal: any will do
+        row = random.categorical(key, jnp.log(far))
+        return jnp.minimum(nearest, squared(row)), row
+
+    if clusters == 1:
+        return first[None]
+    _, rest = lax.scan(choose, squared(first), keys[1:])
+    return jnp.append(first, rest)
+
+
+@partial(jax.jit, static_argnames=("clusters", "starts"), compiler_options=QUICK)
+def seeds(key: Array, points: Array, clusters: int, starts: int) -> Array:
+    """Seeds of several starts ``(start, cluster)``: the first half by k-means++, then random."""
+    keys = random.split(key, starts)
+    spread = (starts + 1) // 2
+    # one after another: side by side they take twice as long to compile, and no less to run
+    found = [lax.map(lambda k: plus_plus(k, points, clusters), keys[:spread])]
+    if starts > spread:
+        replace = clusters > points.shape[0]
+        pick = partial(random.choice, a=points.shape[0], shape=(clusters,), replace=replace)
+        found.append(jax.vmap(pick)(keys[spread:]))
+    return jnp.concatenate(found)
