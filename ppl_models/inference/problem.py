@@ -98,10 +98,6 @@ class Problem:
         """
         if self.same_program is not None:
             return self.same_program.labels
-        if self.structure.locals:
-            return LabelSymmetry(
-                reason=f"site '{self.structure.locals[0]}' is latent for every row"
-            )
         axes: Mapping[str, tuple[int, ...]] = {}
         if self.states and states_exchangeable(
             self.model, self.structure, self.parameter_map, self.states
@@ -209,6 +205,8 @@ class Problem:
         """Whether sufficient statistics sum the rows up: families and weights that rows share."""
         if self.same_program is not None:
             return self.same_program.sums_rows_up
+        if self.structure.locals or self.structure.given_locals:
+            return False
         weights = self.example.log_weights
         common = weights is None or weights.shape[1] == 1
         families = all(f is not None for f in self.emission_families.values())

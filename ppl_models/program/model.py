@@ -22,7 +22,6 @@ import numpy as np
 from jax import Array, random
 from numpyro import handlers
 from numpyro.distributions import CategoricalLogits
-from numpyro.primitives import Messenger
 
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.convert import as_family, unwrap
@@ -42,8 +41,14 @@ from ppl_models.program.data_sites import (
     with_derived,
     with_lowest,
 )
+from ppl_models.program.enumeration import AllValues
+from ppl_models.program.local_integrals import (
+    integrated_logits,
+    mean_of_shifts,
+    with_integrals,
+)
 from ppl_models.program.structure import Structure, read_structure
-from ppl_models.program.units import Units
+from ppl_models.program.units import Units, by_row
 
 Globals = dict[str, Array]
 
@@ -57,6 +62,8 @@ class Pieces:
     one (``numpyro.handlers.scale`` and ``mask``), ``factors`` the program's ``numpyro.factor``,
     ``row_factors`` those that have an entry a row, summed up, ``possible`` which clusters the rows
     may be in where some are known; both ``(cluster, row)``.
+    ``log_locals`` is the log-density of the rows' continuous sites that have values, by cluster and
+    row.
     """
 
     priors: Mapping[str, Any]
@@ -68,6 +75,7 @@ class Pieces:
     factors: Mapping[str, Any] = field(default_factory=dict)
     row_factors: Array | None = None
     possible: Array | None = None
+    log_locals: Any = 0.0
 
     @property
     def common_weights(self) -> Array | None:
@@ -98,18 +106,6 @@ class Pieces:
                 )
             found[name] = family.components()
         return found
-
-
-class _AllValues(Messenger):
-    """Give discrete sites all their values at once, on an axis to the left of their plate."""
-
-    def __init__(self, fn: Callable, values: Mapping[str, Array]):
-        super().__init__(fn)
-        self.values = values
-
-    def process_message(self, message: dict[str, Any]) -> None:
-        if message["type"] == "sample" and message["name"] in self.values:
-            message["value"] = self.values[message["name"]]
 
 
 def combine(structure: Structure, distributions: dict[str, Any], scales: dict[str, Any]) -> None:
@@ -228,6 +224,8 @@ class Model:
         if self.data:
             structure = with_computed(self, structure, given)
             self._refuse_other_data(structure, given)
+            if not structure.indexed:
+                structure = with_integrals(self, structure)
         return structure
 
     def _refuse_other_data(self, structure: Structure, given: Mapping[str, str]) -> None:
@@ -314,7 +312,7 @@ class Model:
             assignment = none if assignment is None else jnp.reshape(assignment, shape)
         elif assignment is None:
             assignment = jnp.arange(structure.clusters)[:, None]
-        program = _AllValues(program, structure.values_of(assignment))
+        program = AllValues(program, structure.values_of(assignment))
         return handlers.trace(handlers.seed(program, random.key(0))).get_trace()
 
     def pieces(
@@ -331,7 +329,7 @@ class Model:
             known: priors that were read before and do not depend on other sites. Inside a loop
                 they spare the passes over the data that the program sets its priors by.
         """
-        trace, priors, log_prior, factors = self._priors(values, structure, known)
+        trace, priors, log_prior, factors, log_locals = self._priors(values, structure, known)
         if structure.chain is not None:
             of_states, by_step = chain_densities.of_states(self, values, structure)
             return Pieces(priors, log_prior, by_step, None, of_states, {}, factors)
@@ -362,7 +360,16 @@ class Model:
             values_at = structure.values_of(jnp.arange(structure.clusters)[:, None])
             possible = possible_values(structure, trace, values_at)
         return Pieces(
-            priors, log_prior, log_weights, weights, emissions, scales, factors, added, possible
+            priors,
+            log_prior,
+            log_weights,
+            weights,
+            emissions,
+            scales,
+            factors,
+            added,
+            possible,
+            log_locals,
         )
 
     def _priors(
@@ -370,12 +377,18 @@ class Model:
         values: Mapping[str, Array],
         structure: Structure,
         known: Mapping[str, Any] | None = None,
-    ) -> tuple[dict[str, Any], dict[str, Any], Array, dict[str, Array]]:
-        """The trace, priors, their summed log-density with the factors', and the factors."""
+    ) -> tuple[dict[str, Any], dict[str, Any], Array, dict[str, Array], Any]:
+        """The trace, priors, their summed log-density with the factors', the factors, log_locals."""
         trace = self.trace_at(values, structure)
         priors, log_prior = dict(known or {}), jnp.zeros(())
-        skipped = {*structure.row_sites, *structure.factors, *structure.row_factors}
+        skipped = {
+            *structure.row_sites,
+            *structure.locals,
+            *structure.factors,
+            *structure.row_factors,
+        }
         skipped |= set(structure.seen)
+        log_locals: Any = 0.0
         for name, site in trace.items():
             if site["type"] != "sample" or name in skipped:
                 continue
@@ -383,10 +396,16 @@ class Model:
                 fn, scale = weigh(site)
                 prior = site["fn"] if scale is None else ScaledPrior(fn, scale)
                 priors.setdefault(name, prior)
-                log_prior += prior_density(priors[name], site["value"]).sum()
+                density = prior_density(priors[name], site["value"])
+                if name not in structure.given_locals:
+                    log_prior += density.sum()
+                elif structure.assignment is None:
+                    log_locals += by_row(density, structure.rows)
+                else:  # by cluster, where it depends on the assignment
+                    log_locals += density
         factors = {n: log_factor(trace[n]).sum() for n in structure.factors}
         log_prior += sum(factors.values())
-        return trace, priors, log_prior, factors
+        return trace, priors, log_prior, factors, log_locals
 
     def log_prior(self, values: Mapping[str, Array], structure: Structure) -> Array:
         """Log prior density of the global sites, and the program's factors."""
@@ -398,7 +417,11 @@ class Model:
         Of a chain, whose steps are its rows, ``log p(z_t = k | x) + log p(x_t | x_1 ... x_{t-1})``:
         its sums over states add up to the log-density of the series, its softmax is the smoothed
         probability of a state.
+
+        Continuous sites of the rows are integrated out, or given, see ``Structure.with_locals``.
         """
+        if structure.locals:
+            return mean_of_shifts(integrated_logits(self, values, structure))
         if structure.indexed:
             return units.logits(self, values, structure)
         if structure.chain is not None:
@@ -406,7 +429,7 @@ class Model:
             smoothed, density = chains.smoothed(factors)
             return smoothed.T + density
         pieces = self.pieces(values, structure)
-        total = jnp.zeros((structure.clusters, 1))
+        total = jnp.zeros((structure.clusters, 1)) + pieces.log_locals
         if pieces.log_weights is not None:
             scale = pieces.scales.get(str(structure.assignment))
             total = total + times(scale, pieces.log_weights)

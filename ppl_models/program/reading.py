@@ -19,6 +19,7 @@ from ppl_models.data.kinds.tokens import coordinates
 from ppl_models.data.missing import missing_cells
 from ppl_models.errors import ConstantColumn, InputError
 from ppl_models.program.data_sites import observed_values
+from ppl_models.program.local_integrals import with_integrals
 from ppl_models.program.model import Model
 from ppl_models.program.precision import cast
 from ppl_models.program.signature import arguments_of, data_parameters, keeps_feature_axis
@@ -132,6 +133,8 @@ def read_program(
         data |= {n: np.asarray(v) for n, v in found.items()}
         model = replace(model, data=data)
     model = with_units(model, structure)
+    if structure.indexed:
+        structure = with_integrals(model, structure)
     for name in structure.emissions:
         if name in observed and (refusal := observed[name].refusal) is not None:
             raise refusal

@@ -53,6 +53,8 @@ class Structure:
     likelihoods: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    given_locals: tuple[str, ...] = ()  #: continuous sites of the rows that have values
+    gaussian_locals: bool = False  #: whether they are integrated out exactly
 
     @property
     def unit_count(self) -> int:
@@ -95,7 +97,8 @@ class Structure:
 
     def with_locals(self) -> Structure:
         """The same program, its rows' own continuous sites among the global ones."""
-        return replace(self, sites=(*self.sites, *self.local_sites), locals=(), local_sites=())
+        sites = (*self.sites, *self.local_sites)
+        return replace(self, sites=sites, locals=(), local_sites=(), given_locals=self.locals)
 
     @property
     def by_logits(self) -> bool:

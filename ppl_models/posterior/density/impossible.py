@@ -34,6 +34,8 @@ def with_impossible(
     Returns:
         Both ``(draw, cluster, row)``.
     """
+    if structure.locals:  # integrated out: no density is clipped
+        return logits, jnp.zeros(logits.shape, bool)
     lowest = np.log(np.finfo(logits.dtype).tiny)
     if not bool((logits.max(1) <= lowest).any()):  # nothing that is impossible is seen above it
         return logits, jnp.zeros(logits.shape, bool)

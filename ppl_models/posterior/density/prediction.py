@@ -11,6 +11,7 @@ from jax.scipy.special import logsumexp
 from ppl_models import memory
 from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
+from ppl_models.posterior.density.locals import integrated_log_density
 from ppl_models.posterior.density.responsibilities import responsibilities, responsibilities_of
 from ppl_models.posterior.density.rows import logits_in_blocks, of_units
 from ppl_models.posterior.density.sequences import sequence_writer
@@ -35,7 +36,9 @@ def log_density(
     Returns:
         In nats, ``(row,)`` or ``(sequence,)``; with chain and draw before it if ``by_draw``.
         ``-inf`` for a row that no draw of the fit could have made. The steps of a program's own
-        chain of discrete sites are one unit, ``(series,)`` of one.
+        chain of discrete sites are one unit, ``(series,)`` of one. Continuous sites of the rows
+        (factor scores, random effects) are integrated out, and the attributes say which; where that
+        is done by importance sampling the coordinate ``standard_error`` says how exactly.
 
     Raises:
         InputError: rows that do not have the fit's features, levels or tokens, or whose missing
@@ -48,6 +51,8 @@ def log_density(
     """
     with restored(tree, data, draws=draws) as fitted:
         refuse_missing(fitted)
+        if fitted.structure.locals:
+            return integrated_log_density(fitted, by_draw=by_draw)
         if by_draw:
             return log_densities(fitted)
         return mean_log_density(fitted)
