@@ -6,9 +6,9 @@ are independent given the global sites, so that the gradient of the sum is every
 
 Where the logarithm is quadratic in u (a linear Gaussian program) the integral is
 p(û, x) (2π)^{d/2} |P|^{-1/2} with mode û and precision P. Elsewhere it is found by importance
-sampling: normal distributions about the modes that Newton's method finds from two starts, narrow
-and wide, by the balance heuristic, at points of a lattice that is shifted at random, whose spread
-over the shifts is the standard error.
+sampling: normal distributions, narrow and wide, about the modes that Newton's method finds from
+four starts, by the balance heuristic, at points of a lattice that is shifted at random, whose
+spread over the shifts is the standard error.
 
 Owen and Zhou (2000), Safe and effective importance sampling, Journal of the American Statistical
 Association 95; Tierney and Kadane (1986) for the modes; Cranley and Patterson (1976) for the
@@ -46,7 +46,8 @@ POINTS = (16, 32)  #: a proposal and shift, in one dimension and in several
 #: How much wider the proposals are than Laplace's approximation, over the root of the dimension. A
 #: lattice wants weights that fall to zero in the tails, and the wide one serves heavy tails.
 WIDER = (0.5, 2.0)
-STEPS = 60  #: of Newton's method at most
+STARTS = 4  #: of Newton's method
+STEPS = 60  #: of it at most
 PLACES = (0.3, 1.0, 3.0, 10.0)  #: distances at which a density is compared with a quadratic one
 ABREAST = 32  #: points side by side
 
@@ -245,6 +246,17 @@ def _solve(factor: Array, vectors: Array) -> Array:
 # ---- importance sampling -------------------------------------------------------------------------
 
 
+# (products of many small matrices, which XLA has no fast ones for)
+def _along(axes: Array, coordinates: Array) -> Array:
+    """Vectors with these coordinates along axes, which are the columns ``(..., i, j)``."""
+    return (axes * coordinates[..., None, :]).sum(-1)
+
+
+def _onto(axes: Array, vectors: Array) -> Array:
+    """Coordinates of vectors along axes."""
+    return (axes * vectors[..., :, None]).sum(-2)
+
+
 def _climb(density: Density, start: Array) -> tuple[Array, Array, Array]:
     """Modes by Newton's method, with the curvatures there and their axes, of every row."""
     tolerance = 1e-8 if start.dtype == jnp.float64 else 1e-4
@@ -260,8 +272,12 @@ def _climb(density: Density, start: Array) -> tuple[Array, Array, Array]:
     def step(state: tuple) -> tuple:
         vectors, value, _, count = state
         gradient, curvature, axes = curvatures(vectors)
-        along = jnp.einsum("rij,ri->rj", axes, gradient) / jnp.maximum(curvature, 1e-6)
-        trials = vectors + shares * jnp.einsum("rij,rj->ri", axes, along)
+        along = _onto(axes, gradient) / jnp.maximum(curvature, 1e-6)
+        move = _along(axes, along)
+        # a step is no longer than the way from the origin, lest it leaps over to another mode
+        length = jnp.linalg.norm(move, axis=1, keepdims=True)
+        most = 1 + jnp.linalg.norm(vectors, axis=1, keepdims=True)
+        trials = vectors + shares * jnp.minimum(1, most / (length + 1e-30)) * move
         found = jax.vmap(density)(trials)
         found = jnp.where(jnp.isnan(found), -jnp.inf, found)
         best = found.argmax(0)
@@ -305,53 +321,59 @@ def _lattice(dimension: int) -> np.ndarray:
 
 
 def _normal_points(dimension: int, proposals: int, dtype: Any) -> Array:
-    """Normal points ``(shift, proposal, point, dimension)`` of a lattice shifted at random."""
-    shifts = np.random.default_rng(0).uniform(size=(SHIFTS, proposals, 1, dimension))
+    """Normal points ``(proposal, shift, point, dimension)`` of a lattice shifted at random."""
+    shifts = np.random.default_rng(0).uniform(size=(proposals, SHIFTS, 1, dimension))
     return ndtri(jnp.asarray((_lattice(dimension) + shifts) % 1.0, dtype).clip(1e-9, 1 - 1e-7))
 
 
 def _proposals(density: Density, shape: tuple[int, int]) -> tuple[Array, Array, Array, Array]:
     """Normal proposals: means, curvatures and their axes ``(proposal, row, ...)``, and widths."""
-    start = random.normal(random.key(8), shape)
+    drawn = random.normal(random.key(8), (STARTS // 2, *shape))
+    start = jnp.sign(drawn) * (0.5 + jnp.abs(drawn))
     # on both sides, for one in the middle may be on a saddle
-    modes = lax.map(partial(_climb, density), jnp.stack([start, -start]))
-    widths = [1 + more / math.sqrt(shape[1]) for more in WIDER]
-    mean, curvature, axes = (jnp.repeat(v, len(WIDER), axis=0) for v in modes)
-    return mean, curvature, axes, jnp.tile(jnp.array(widths, start.dtype), 2)
+    modes = lax.map(partial(_climb, density), jnp.concatenate([start, -start]))
+    narrow, wide = (1 + more / math.sqrt(shape[1]) for more in WIDER)
+    mean, curvature, axes = (jnp.concatenate([v, v[:: STARTS // 2]]) for v in modes)
+    return mean, curvature, axes, jnp.array([*[narrow] * STARTS, wide, wide], start.dtype)
 
 
 def _weighted(density: Density, shape: tuple[int, int]) -> tuple[Array, Callable]:
-    """Log-weights of points ``(shift, proposal, point, row)``, and the vectors of chosen ones."""
+    """Log-weights of points ``(proposal, shift, point, row)``, and the vectors of chosen ones."""
     mean, curvature, axes, width = _proposals(density, shape)
     points = _normal_points(shape[1], len(width), mean.dtype)
-    count = points.shape[:3]
-    which = jnp.broadcast_to(jnp.arange(count[1])[None, :, None], count)
-
-    def place(proposal: Array, point: Array) -> Array:
-        scaled = width[proposal] * point / jnp.sqrt(curvature[proposal])
-        return mean[proposal] + jnp.einsum("rij,rj->ri", axes[proposal], scaled)
+    root = jnp.sqrt(curvature)
+    log_scale = jnp.log(curvature).sum(2) / 2 - shape[1] * jnp.log(width)[:, None]
+    constant = shape[1] / 2 * math.log(2 * math.pi) + math.log(len(width))
+    # rows last, which loops run over: (proposal, [coordinate, axis,] row)
+    middle = jnp.moveaxis(mean, 1, -1)
+    inwards = jnp.moveaxis(axes * root[:, :, None, :] / width[:, None, None, None], 1, -1)
+    outwards = jnp.moveaxis(axes * width[:, None, None, None] / root[:, :, None, :], 1, -1)
 
     def log_proposal(vectors: Array) -> Array:
-        along = jnp.einsum("prij,pri->prj", axes, vectors - mean)
-        scaled = along * jnp.sqrt(curvature) / width[:, None, None]
-        each = -(scaled**2 + math.log(2 * math.pi) - jnp.log(curvature)).sum(2) / 2
-        return logsumexp(each - shape[1] * jnp.log(width)[:, None], axis=0) - math.log(len(width))
+        scaled = (inwards * (vectors - middle)[:, :, None]).sum(1)
+        return logsumexp(log_scale - (scaled**2).sum(1) / 2, axis=0) - constant
 
-    def weigh_point(pair: tuple[Array, Array]) -> Array:
-        vectors = place(*pair)
-        weight = density(vectors) - log_proposal(vectors)
-        return jnp.where(jnp.isnan(weight), -jnp.inf, weight)
+    def of_proposal(each: tuple) -> Array:
+        middle, outwards, points = each
 
-    flat = (which.reshape(-1), points.reshape(-1, shape[1]))
-    weights = lax.map(weigh_point, flat, batch_size=ABREAST).reshape(*count, shape[0])
+        def weigh_point(point: Array) -> Array:
+            vectors = middle + (outwards * point[:, None]).sum(1)
+            weight = density(vectors.T) - log_proposal(vectors)
+            return jnp.where(jnp.isnan(weight), -jnp.inf, weight)
+
+        flat = points.reshape(-1, shape[1])
+        found = lax.map(weigh_point, flat, batch_size=min(ABREAST, len(flat)))
+        return found.reshape(*points.shape[:2], shape[0])
 
     def vectors_of(chosen: Array) -> Array:
         """Vectors ``(row, dimension)`` of one point a row, by its number."""
-        proposal, rows = flat[0][chosen], jnp.arange(shape[0])
-        scaled = width[proposal][:, None] * flat[1][chosen] / jnp.sqrt(curvature[proposal, rows])
-        return mean[proposal, rows] + jnp.einsum("rij,rj->ri", axes[proposal, rows], scaled)
+        proposal, rows = chosen // (points.shape[1] * points.shape[2]), jnp.arange(shape[0])
+        chosen_points = points.reshape(-1, shape[1])[chosen]
+        return middle[proposal, :, rows] + (
+            outwards[proposal, :, :, rows] * chosen_points[:, None]
+        ).sum(-1)
 
-    return weights, vectors_of
+    return lax.map(of_proposal, (middle, outwards, points)), vectors_of
 
 
 # ---- what is asked -------------------------------------------------------------------------------
@@ -375,7 +397,7 @@ def integrated_logits(model: Model, values: Mapping[str, Array], structure: Stru
         if structure.gaussian_locals:
             return _gaussian(density, shape)[0][None]
         weights, _ = _weighted(density, shape)
-        return logsumexp(weights, axis=(1, 2)) - math.log(weights.shape[1] * weights.shape[2])
+        return logsumexp(weights, axis=(0, 2)) - math.log(weights.shape[0] * weights.shape[2])
 
     return jnp.moveaxis(lax.map(of_cluster, jnp.arange(structure.clusters)), 0, 1)
 
@@ -385,7 +407,7 @@ def points_a_row(structure: Structure) -> int:
     size = dimension(structure)
     if structure.gaussian_locals:
         return 2 + 2 * size
-    return SHIFTS * 2 * len(WIDER) * POINTS[size > 1] + 20 * (2 * size + 5)
+    return SHIFTS * (STARTS + 2) * POINTS[size > 1] + 10 * STARTS * (2 * size + 5)
 
 
 def mean_of_shifts(logits: Array) -> Array:

@@ -50,7 +50,7 @@ def rows_depend_on_places(model: Model, structure: Structure) -> bool:
         return False
     if structure.rows < 2:
         return False
-    if structure.indexed:
+    if structure.indexed or structure.given_locals:  # which have a value for each row in its place
         return True
     few = min(FEW, structure.rows // 2)
     values = structure.initial(random.key(4))

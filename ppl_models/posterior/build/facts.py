@@ -90,6 +90,7 @@ def read_facts(
         ),
         labels=read_labels(problem, result),
         units=structure.rows if structure.indexed else 0,
+        locals=structure.locals,
     )
     kept = {n: v for n, v in computed.values.items() if n not in sites}
     return facts, ComputedParameters(kept, computed.every)

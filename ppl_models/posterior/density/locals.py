@@ -1,4 +1,4 @@
-"""Log-densities of rows whose own continuous sites are integrated out, and their standard errors."""
+"""Log-densities of rows whose own continuous sites are integrated out, with standard errors."""
 
 from __future__ import annotations
 
