@@ -378,7 +378,7 @@ class Model:
         structure: Structure,
         known: Mapping[str, Any] | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], Array, dict[str, Array], Any]:
-        """The trace, priors, their summed log-density with the factors', the factors, log_locals."""
+        """The trace, the priors, ``log_prior``, the factors and ``log_locals``."""
         trace = self.trace_at(values, structure)
         priors, log_prior = dict(known or {}), jnp.zeros(())
         skipped = {
