@@ -79,7 +79,7 @@ def assigned_parts(
 def parts_of(
     model: Any, trace: Mapping[str, Any], structure: Structure, names: tuple[str, ...]
 ) -> tuple[Array, dict[str, Array]]:
-    """The same of a trace with the rows in given clusters, and their continuous sites with values."""
+    """The same of a trace with the rows in given clusters."""
     rows = jnp.zeros(structure.rows)
     shape = structure.assignment_shape if structure.indexed else (structure.rows,)
     for name in structure.discrete:
