@@ -400,7 +400,7 @@ class Model:
                 if name not in structure.given_locals:
                     log_prior += density.sum()
                 elif structure.assignment is None:
-                    log_locals += by_row(density, structure.rows)
+                    log_locals += by_row(density, site, structure)
                 else:  # by cluster, where it depends on the assignment
                     log_locals += density
         factors = {n: log_factor(trace[n]).sum() for n in structure.factors}

@@ -90,7 +90,8 @@ def parts_of(
         rows = rows + jnp.broadcast_to(density, shape).reshape(-1)
     for name in (*structure.given_locals, *structure.locals):
         fn, scale = weigh(trace[name])
-        rows = rows + by_row(times(scale, prior_density(fn, trace[name]["value"])), structure.rows)
+        density = times(scale, prior_density(fn, trace[name]["value"]))
+        rows = rows + by_row(density, trace[name], structure)
     for name in structure.row_factors:
         rows = rows + log_factor(trace[name])
     if structure.labelled is not None:
@@ -106,10 +107,18 @@ def parts_of(
     return rows, cells
 
 
-def by_row(log_density: Array, rows: int) -> Array:
-    """Log-densities summed over all axes but the rows', which is the last."""
-    whole = jnp.broadcast_to(log_density, jnp.broadcast_shapes(jnp.shape(log_density), (rows,)))
-    return whole.reshape(-1, rows).sum(0)
+def by_row(log_density: Array, site: Mapping[str, Any], structure: Structure) -> Array:
+    """Log-densities of a site in the rows' plate, summed over all its other axes, ``(row,)``.
+
+    Args:
+        log_density: of the site, which broadcasts with its batch axes.
+        site: of a trace in which the discrete sites have one value a row.
+        structure: what was read off the program.
+    """
+    dims = {frame.name: frame.dim for frame in site["cond_indep_stack"]}
+    batch = jnp.broadcast_shapes(jnp.shape(log_density), site["fn"].batch_shape)
+    whole = jnp.moveaxis(jnp.broadcast_to(log_density, batch), dims[structure.plate], 0)
+    return whole.reshape(structure.rows, -1).sum(1)
 
 
 def _log_density(model: Any, site: Mapping[str, Any], name: str) -> Array:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +16,15 @@ from scipy import stats
 from scipy.integrate import quad
 from scipy.special import logsumexp
 
+from ppl_models.data import Reals
+from ppl_models.data.kinds import Observed
 from ppl_models.inference.mcmc.marginal_density import marginal_program
 from ppl_models.inference.problem import Problem
 from ppl_models.program.local_integrals import draw_locals, integrated_logits, mean_of_shifts
 from ppl_models.program.log_joint import log_joint
 from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
+from ppl_models.program.reading import read_program
 
 ROWS = 12
 DRAWS = 400
@@ -101,6 +105,30 @@ def test_factor_scores_are_integrated_out_exactly_whatever_cells_are_missing():
     for row, cells in enumerate(~np.isnan(data)):
         normal = stats.multivariate_normal(mu[cells], covariance[np.ix_(cells, cells)])
         np.testing.assert_allclose(found[0, 0, row], normal.logpdf(data[row, cells]), rtol=1e-12)
+
+
+def test_a_site_of_groups_whose_members_are_an_inner_plate():
+    """A group is a row, whose members are correlated by its site."""
+
+    def groups(y: Annotated[Any, Reals] = None):
+        with numpyro.plate("school", 4, dim=-2):
+            theta = numpyro.sample("theta", dist.Normal(0.5, 0.8))
+            with numpyro.plate("pupil", 3, dim=-1):
+                numpyro.sample("y", dist.Normal(theta, 0.5), obs=y)
+
+    data = np.random.default_rng(0).normal(size=(4, 3))
+    observed = {"y": Observed(data, ("school", "pupil"), {}, {})}
+    model, structure = read_program(groups, observed, {}, {}, "float64")
+    assert structure.gaussian_locals
+    normal = stats.multivariate_normal(np.full(3, 0.5), 0.64 + 0.25 * np.eye(3))
+    np.testing.assert_allclose(model.logits({}, structure)[0], normal.logpdf(data), rtol=1e-12)
+    theta = np.linspace(-1, 1, 4)[:, None]
+    expected = stats.norm.logpdf(theta, 0.5, 0.8).sum() + stats.norm.logpdf(data, theta, 0.5).sum()
+    sites = {"theta": jnp.asarray(theta)}
+    found = log_joint(model, structure.with_locals(), sites)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    program = marginal_program(Problem(model, structure))
+    np.testing.assert_allclose(log_density(program, (), {}, sites)[0], expected, rtol=1e-12)
 
 
 def test_a_site_that_depends_on_the_cluster_is_integrated_out_by_cluster():
