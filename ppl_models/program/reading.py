@@ -29,6 +29,7 @@ from ppl_models.program.sizes import (
     refuse_other_sizes,
     whole_arguments,
 )
+from ppl_models.program.structure import Structure
 from ppl_models.program.unit_reading import with_units
 
 
@@ -173,9 +174,13 @@ def given_arguments(function: Callable, arguments: Mapping[str, Any]) -> dict[st
 
 def _held(model: Model, fixed: Mapping[str, Any], precision: str) -> dict[str, np.ndarray]:
     """Values that sites are held at, in the shapes of the sites."""
-    sites = {site.name: site for site in model.structure().sites}
+    structure = model.structure()
+    sites = {site.name: site for site in structure.sites}
     held = {}
     for name, value in fixed.items():
+        if name in structure.discrete:
+            held[name] = _whole(name, value, structure)
+            continue
         if name not in sites:
             raise InputError(f"fixed names '{name}', which is no site of the program")
         array, wanted = np.asarray(value, np.dtype(precision)), sites[name].shape
@@ -192,6 +197,24 @@ def _held(model: Model, fixed: Mapping[str, Any], precision: str) -> dict[str, n
         if not inside:
             raise InputError(f"fixed holds '{name}' at {value}, outside {sites[name].support}")
     return held
+
+
+def _whole(name: str, value: Any, structure: Structure) -> np.ndarray:
+    """Values that a discrete site is held at: of all rows, whole numbers that it may have."""
+    array, shape = np.asarray(value), structure.assignment_shape
+    sizes = dict(structure.combined) or {name: structure.clusters}
+    lowest = dict(structure.lowest).get(name, 0)
+    whole = array.dtype.kind in "iufb" and (array == np.floor(array)).all()
+    if not whole or ((array < lowest) | (array >= lowest + sizes[name])).any():
+        raise InputError(
+            f"fixed holds '{name}' at values other than {lowest} to {lowest + sizes[name] - 1}"
+        )
+    try:
+        return np.broadcast_to(array.astype(int), shape)
+    except ValueError:
+        raise InputError(
+            f"fixed gives '{name}' the shape {array.shape}: the site has {shape}"
+        ) from None
 
 
 def _plain(value: Any, precision: str) -> Any:

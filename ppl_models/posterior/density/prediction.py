@@ -213,4 +213,4 @@ def _alternative(fitted: RestoredFit) -> str:
         return "state_probabilities or best_paths for the hidden states"
     if fitted.facts.emission.kind == "Graphs":
         return "log_density or generate_graphs"
-    return "log_density, generate or impute"
+    return "log_density" if fitted.structure.undrawable else "log_density, generate or impute"

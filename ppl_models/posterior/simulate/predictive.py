@@ -97,6 +97,7 @@ def draw_data(
 
     ``covariates`` are ``(draw, row, ...)``, if they are not those of the fit.
     """
+    refuse_factors(problem.structure, "replicated data")
     rows = rows or problem.structure.rows
     model = generative(problem.model, problem.structure, rows, length)
     keys = random.split(key, count)
