@@ -164,6 +164,13 @@ class Problem:
             return self.same_program.row_order
         return rows_depend_on_places(self.model, self.structure)
 
+    @property
+    def cells(self) -> int:
+        """Densities a cluster that a pass evaluates: rows, or the cells that they sum up."""
+        units = self.model.units
+        several = 0 if units is None else sum(len(place) for place in units.rows.values())
+        return max(self.structure.rows, several)
+
     # ---- emissions ---------------------------------------------------------------------------
 
     @cached_property

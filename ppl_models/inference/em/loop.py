@@ -87,7 +87,7 @@ def run_em(
     # the last digit of a sum may go to and fro for ever
     tolerance = max(tolerance, 4 * float(jnp.finfo(jnp.result_type(float)).eps))
     count = len(next(iter(start.values())))
-    cells = count * problem.structure.clusters * problem.structure.rows
+    cells = count * problem.structure.clusters * problem.cells
     numbers = sum(np.size(v) for v in start.values()) * BLOCK
     plan = Plan(
         problem.structure,

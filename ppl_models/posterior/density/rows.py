@@ -160,7 +160,7 @@ def row_blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]
     if problem.structure.indexed:
         count = problem.structure.rows
         sampled = problem.structure.locals and not problem.structure.gaussian_locals
-        alone = count > memory.DENSITY_ROWS or sampled
+        alone = problem.cells > memory.DENSITY_ROWS or sampled
         yield np.arange(count), problem.model, count, 1 if alone else ABREAST
         return
     data = {n: np.asarray(v) for n, v in problem.model.data.items()}
