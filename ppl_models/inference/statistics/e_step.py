@@ -221,13 +221,16 @@ def log_joint_and_latents(
     return total, found
 
 
-def expected_log_joint(pieces: Pieces, expected: Expectations, chunks: Chunks) -> Array:
+def expected_log_joint(
+    pieces: Pieces, expected: Expectations, chunks: Chunks, *, flat: bool = False
+) -> Array:
     """Log joint density of globals, assignments and data that the statistics imply.
 
     log prior(θ) + Σ_k N_k log π_k + Σ_k <S_k, η_k> - N_k A(η_k): a function of the globals that
-    costs the same whatever the number of rows.
+    costs the same whatever the number of rows. With ``flat`` the prior is left out: never by taking
+    it away again, for it may be infinite where a weight is zero.
     """
-    total = pieces.log_prior
+    total: Array = jnp.zeros(()) if flat else pieces.log_prior
     if pieces.log_weights is not None:
         tiny = jnp.log(jnp.finfo(expected.counts.dtype).tiny)
         total = total + (expected.counts * jnp.clip(pieces.log_weights[:, 0], tiny)).sum()

@@ -174,8 +174,8 @@ def _quasi_newton(
     def loss(vector: Array) -> Array:
         trial = {**values, **space.constrain(space.unravel(vector))}
         pieces = model.pieces(trial, structure, known)
-        gain = expected_log_joint(pieces, expected, chunks)
-        return -(gain - pieces.log_prior if flat else gain) / (1 + expected.counts.sum())
+        gain = expected_log_joint(pieces, expected, chunks, flat=flat)
+        return -gain / (1 + expected.counts.sum())
 
     before = loss(vector)
     found = _bfgs(loss, vector)
