@@ -31,8 +31,9 @@ from ppl_models.program.exchangeability import (
     states_exchangeable,
 )
 from ppl_models.program.label_symmetry import Densities, LabelSymmetry, find_symmetry
-from ppl_models.program.model import Model, Pieces, evaluate
+from ppl_models.program.model import Model, evaluate
 from ppl_models.program.parameter_map import ParameterMap, read_parameter_map
+from ppl_models.program.pieces import Pieces
 from ppl_models.program.row_order import rows_depend_on_places
 from ppl_models.program.structure import Structure
 

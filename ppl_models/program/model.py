@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -23,15 +23,14 @@ from jax import Array, random
 from numpyro import handlers
 from numpyro.distributions import CategoricalLogits
 
-from ppl_models.data.missing import missing_cells
-from ppl_models.distributions.convert import as_family, unwrap
-from ppl_models.distributions.exponential.family import ExponentialFamily
+from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import prior_density
 from ppl_models.distributions.scaled import ScaledPrior, is_weighed, times, weigh
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program import chain_densities, chains, units
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.data_refusals import refuse_other_data
 from ppl_models.program.data_sites import (
     log_factor,
     possible_values,
@@ -47,65 +46,11 @@ from ppl_models.program.local_integrals import (
     mean_of_shifts,
     with_integrals,
 )
+from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure, read_structure
 from ppl_models.program.units import Units, by_row
 
 Globals = dict[str, Array]
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Pieces:
-    """The densities that a program is made of, at given values of its global sites.
-
-    ``scales`` are the factors of the log-densities of assignment and emissions, of those that have
-    one (``numpyro.handlers.scale`` and ``mask``), ``factors`` the program's ``numpyro.factor``,
-    ``row_factors`` those that have an entry a row, summed up, ``possible`` which clusters the rows
-    may be in where some are known; both ``(cluster, row)``.
-    ``log_locals`` is the log-density of the rows' continuous sites that have values, by cluster and
-    row.
-    """
-
-    priors: Mapping[str, Any]
-    log_prior: Array
-    log_weights: Array | None
-    weights: Any
-    emissions: Mapping[str, Any]
-    scales: Mapping[str, Any] = field(default_factory=dict)
-    factors: Mapping[str, Any] = field(default_factory=dict)
-    row_factors: Array | None = None
-    possible: Array | None = None
-    log_locals: Any = 0.0
-
-    @property
-    def common_weights(self) -> Array | None:
-        """The clusters' weights, ``(cluster,)``; None where they differ from row to row."""
-        probs = getattr(self.weights, "probs", None)
-        if probs is not None and jnp.ndim(probs) == 1:
-            return probs
-        if self.log_weights is None or self.log_weights.shape[1] != 1:
-            return None
-        return jnp.exp(self.log_weights[:, 0])  # of a Bernoulli site, for instance
-
-    def families(self) -> dict[str, ExponentialFamily]:
-        """Emissions as exponential families, one batch axis: the component."""
-        found = {}
-        for name, emission in self.emissions.items():
-            family = as_family(emission)
-            if family is None:
-                kind = type(unwrap(emission)).__name__
-                raise UnsupportedError(
-                    f"site '{name}' emits from {kind}, which is not one of the exponential "
-                    "families here: use method='nuts' or 'map', or write it with a family of "
-                    "ppl_models.distributions"
-                )
-            if family.batch_shape and family.batch_shape[-1] != 1:
-                raise UnsupportedError(
-                    f"the parameters of site '{name}' differ from row to row, so that no "
-                    "statistics sum its rows up: use method='nuts' or 'map'"
-                )
-            found[name] = family.components()
-        return found
 
 
 def combine(structure: Structure, distributions: dict[str, Any], scales: dict[str, Any]) -> None:
@@ -209,7 +154,7 @@ class Model:
         if chain is not None:
             structure = read_structure(found, set(self.fixed), chain=chain)
             if self.data:
-                self._refuse_other_data(structure, given)
+                refuse_other_data(self, structure, given)
             chain_densities.refuse_other_chains(self, structure)
             return structure
         structure = read_structure(
@@ -223,45 +168,10 @@ class Model:
         refuse_moving_factors(self, structure)
         if self.data:
             structure = with_computed(self, structure, given)
-            self._refuse_other_data(structure, given)
+            refuse_other_data(self, structure, given)
             if not structure.indexed:
                 structure = with_integrals(self, structure)
         return structure
-
-    def _refuse_other_data(self, structure: Structure, given: Mapping[str, str]) -> None:
-        """An observed site's data are the parameter of its name, as they are."""
-        for site in structure.emissions:
-            if given.get(site) == site or site in (*structure.likelihoods, *structure.computed):
-                continue
-            if site in self.data and self._observes(site):
-                continue
-            if site in self.data and self._observes(site, where_seen=True):
-                if self._leaves_out(site, structure):
-                    continue
-                raise UnsupportedError(
-                    f"site '{site}' observes numbers where cells of '{site}' are missing, and "
-                    "counts them as data: leave them out with .mask(~jnp.isnan(...))"
-                )
-            name = site.removesuffix("_observed")
-            if name in structure.deterministic_names:
-                raise UnsupportedError(
-                    f"site '{name}' has an obs_mask: leave it out, and give the data with NaN "
-                    "where they are not observed"
-                )
-            if site in given:
-                raise UnsupportedError(
-                    f"site '{site}' observes the data of parameter '{given[site]}': call both by "
-                    "one name"
-                )
-            if site in self.data:
-                raise UnsupportedError(
-                    f"site '{site}' observes something else than the parameter '{site}', from "
-                    "which it is computed: call the site by a name of its own"
-                )
-            raise UnsupportedError(
-                f"site '{site}' is observed, and not from the program's data: hold it by "
-                f"fixed={{'{site}': ...}} where numpyro.handlers.condition did"
-            )
 
     def _refuse_unequal_scales(self, structure: Structure) -> None:
         """Sites that are summed out together have one factor of their log-densities."""
@@ -271,21 +181,6 @@ class Model:
                 f"sites {' and '.join(map(repr, structure.discrete))} are scaled unequally, and "
                 "they are summed out together: put all of them into one numpyro.handlers.scale"
             )
-
-    def _leaves_out(self, site: str, structure: Structure) -> bool:
-        """Whether the program's own density is that of the cells that are not missing."""
-        values = structure.initial(random.key(8))
-        own, ours = _densities_of(self, values, structure=structure, site=site)
-        return np.allclose(own, ours, rtol=1e-4, atol=1e-4)
-
-    def _observes(self, site: str, *, where_seen: bool = False) -> bool:
-        """Whether a site that observes an image of its parameter observes the same numbers."""
-        value, data = np.asarray(_observed(self, site)), np.asarray(self.data[site])
-        if where_seen and value.shape == data.shape:
-            value = np.where(missing_cells(data), data, value)
-        # (a cast to single precision is no other data)
-        same = partial(np.allclose, rtol=1e-6, atol=0, equal_nan=True)
-        return value.shape == data.shape and same(value.astype(float), data.astype(float))
 
     def held(self) -> Callable:
         """The program with fixed sites held."""
@@ -462,24 +357,6 @@ class Model:
 def evaluate(model: Model, values: Globals, *, structure: Structure) -> Pieces:
     """:meth:`Model.pieces`, compiled once for all values."""
     return model.pieces(values, structure)
-
-
-@partial(jax.jit, static_argnames=("site",), compiler_options=QUICK)
-def _observed(model: Model, site: str) -> Array:
-    """What a site observes."""
-    seeded = handlers.seed(model.held(), random.key(0))
-    return chains.merge_steps(handlers.trace(seeded).get_trace())[0][site]["value"]
-
-
-@partial(jax.jit, static_argnames=("structure", "site"), compiler_options=QUICK)
-def _densities_of(
-    model: Model, values: Globals, *, structure: Structure, site: str
-) -> tuple[Array, Array]:
-    """Log-density of what a site observes as the program has it, and as that of its data."""
-    trace = model.trace_at(values, structure)[site]
-    fn, scale = weigh(trace)
-    pair = trace["fn"].log_prob(trace["value"]), observed_log_prob(fn, model.data[site])
-    return times(trace.get("scale"), pair[0]).sum(), times(scale, pair[1]).sum()
 
 
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)

@@ -16,8 +16,9 @@ import numpy as np
 from jax import random
 
 from ppl_models.program.dependencies import prior_dependencies
-from ppl_models.program.model import Globals, Model, Pieces, evaluate
+from ppl_models.program.model import Globals, Model, evaluate
 from ppl_models.program.parameters import ParameterValue, named_parameters
+from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
 
 

@@ -49,7 +49,8 @@ from ppl_models.inference.statistics.e_step import (
 )
 from ppl_models.program import chains
 from ppl_models.program.chain_densities import chain_factors
-from ppl_models.program.model import Globals, Model, Pieces, combine, evaluate
+from ppl_models.program.model import Globals, Model, combine, evaluate
+from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
 
 

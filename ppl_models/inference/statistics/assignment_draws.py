@@ -20,7 +20,7 @@ from ppl_models.inference.statistics.e_step import (
     log_joint_and_latents,
     scaled,
 )
-from ppl_models.program.model import Pieces
+from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
 
 

@@ -21,8 +21,9 @@ from ppl_models.distributions.conditionals import Conditional, DirichletConditio
 from ppl_models.distributions.priors import plain
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Expectations, e_step, expected_log_joint
-from ppl_models.program.model import Globals, Model, Pieces
+from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink, ParameterMap
+from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
 
 NEWTON_STEPS = 20
