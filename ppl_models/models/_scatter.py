@@ -41,6 +41,7 @@ class Scatter:
         self.concentration, self.rate = concentration, rate
         self.freedom = features + 2.0 if freedom is None else float(freedom)
         self.scale_matrix = jnp.diag(self.variance) if matrix is None else jnp.asarray(matrix)
+        self.checked = None if matrix is not None else False  # a diagonal one needs no check
 
     def sphere(self) -> dist.Distribution:
         """Of one scale for all features."""
@@ -64,4 +65,6 @@ class Scatter:
                 f"degrees_of_freedom is {self.freedom:g}: with {least + 1} features an inverse "
                 f"Wishart needs more than {least}"
             )
-        return dist.InverseWishart(self.freedom, scale_matrix=self.scale_matrix)
+        return dist.InverseWishart(
+            self.freedom, scale_matrix=self.scale_matrix, validate_args=self.checked
+        )

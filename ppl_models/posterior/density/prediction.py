@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jax.scipy.special import logsumexp
 
 from ppl_models import memory
 from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 from ppl_models.posterior.density.locals import integrated_log_density
 from ppl_models.posterior.density.responsibilities import responsibilities, responsibilities_of
-from ppl_models.posterior.density.rows import logits_in_blocks, of_units
+from ppl_models.posterior.density.rows import logits_in_blocks, of_units, summed_out
 from ppl_models.posterior.density.sequences import sequence_writer
 from ppl_models.posterior.result.restore import RestoredFit, restored
 
@@ -63,7 +62,7 @@ def mean_log_density(fitted: RestoredFit) -> xr.DataArray:
     units = fitted.structure.unit_count
     highest, scaled = np.full(units, -np.inf), np.zeros(units)
     for _, block, logits in logits_in_blocks(fitted.problem, fitted.values):
-        density = of_units(np.asarray(logsumexp(logits, axis=1), np.float64), fitted.structure)
+        density = of_units(np.asarray(summed_out(logits), np.float64), fitted.structure)
         block = block[:units]
         top = np.maximum(highest[block], density.max(0))
         finite = np.where(np.isfinite(top), top, 0)
@@ -81,7 +80,7 @@ def log_densities(fitted: RestoredFit) -> xr.DataArray:
     units = fitted.structure.unit_count
     table = np.empty((fitted.samples, units))
     for samples, block, logits in logits_in_blocks(fitted.problem, fitted.values):
-        density = np.asarray(logsumexp(logits, axis=1), np.float64)
+        density = np.asarray(summed_out(logits), np.float64)
         table[samples, block[:units]] = of_units(density, fitted.structure)
     coords = fitted.unit_coordinates()
     by_chain = table.reshape(*fitted.shape, units)

@@ -99,6 +99,12 @@ def of_units(density: np.ndarray, structure: Structure) -> np.ndarray:
 
 
 @jax.jit
+def summed_out(logits: Array) -> Array:
+    """Log-densities ``(draw, row)`` from those of all clusters ``(draw, cluster, row)``."""
+    return logsumexp(logits, axis=1)
+
+
+@jax.jit
 def _summed_out(logits: Array) -> tuple[Array, Array]:
     """Log-densities ``(draw, row)``, responsibilities summed over draws ``(cluster, row)``."""
     density = logsumexp(logits, axis=1)
@@ -146,7 +152,7 @@ def logits_in_blocks(
             block = {n: jnp.asarray(v[draws]) for n, v in values.items()}
             logits = _logits(model, block, structure=part, abreast=abreast, missing=missing)
             exact, never = with_impossible(logits, model, block, part)
-            if assignments is not None:
+            if assignments is not None and never is not None:
                 exact = jnp.where(never.all(1, keepdims=True), logits, exact)
             yield draws, rows, exact if size == len(rows) else exact[..., : len(rows)]
 
