@@ -41,10 +41,11 @@ def plain_prior(prior: Any, shape: tuple[int, ...]) -> Any:
     target = shape[: len(shape) - event]
     if isinstance(base, dist.InverseWishart):
         scale = jnp.broadcast_to(base.scale_matrix, shape)
-        return dist.InverseWishart(jnp.broadcast_to(base.concentration, target), scale_matrix=scale)
+        freedom = jnp.broadcast_to(base.concentration, target)
+        return dist.InverseWishart(freedom, scale_matrix=scale, validate_args=False)
     own, static = base.get_args(), _static_arguments(base)
-    constructor = set(inspect.signature(type(base)).parameters) - {"validate_args"}
-    if constructor != {*own, *static}:
+    constructor = set(inspect.signature(type(base)).parameters)
+    if constructor - {"validate_args"} != {*own, *static}:
         return base  # made of other distributions, or by other parameters than it keeps
     arguments: dict[str, Any] = {}
     for name, value in own.items():
@@ -54,6 +55,8 @@ def plain_prior(prior: Any, shape: tuple[int, ...]) -> Any:
         own_event = value.ndim - len(base.batch_shape) if value.ndim > len(base.batch_shape) else 0
         tail = value.shape[value.ndim - own_event :] if own_event else ()
         arguments[name] = jnp.broadcast_to(value, target + tail)
+    if "validate_args" in constructor:
+        arguments["validate_args"] = False  # the parameters are a valid prior's
     return type(base)(**arguments, **static)
 
 

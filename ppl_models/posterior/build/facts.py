@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -154,7 +153,7 @@ def _computed(
     every = max(1, math.ceil(chains * draws * numbers / memory.KEPT_PARAMETERS))
     thinned = {n: v[:, ::every] for n, v in values.items()}
     shape = next(iter(thinned.values())).shape[:2]
-    flat = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])) for n, v in thinned.items()}
+    flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in thinned.items()}
     drawn = derived_parameters(problem.model, problem.structure, emissions, flat)
     if _computes_weights(problem):
         weights = _weights(problem.model, flat, structure=problem.structure)

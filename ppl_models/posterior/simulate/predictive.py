@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
-from numpyro import handlers
+from numpyro import handlers, validation_enabled
 from numpyro.distributions import Distribution
 
 from ppl_models.distributions.host_draws import draw_on_host
@@ -103,8 +103,8 @@ def draw_data(
     of_row = sum(math.prod(np.shape(v)[1:]) for v in problem.model.data.values())
     drawn = (_draw_much if count * rows * of_row > MUCH else _draw)(
         model,
-        {n: jnp.asarray(v) for n, v in values.items()},
-        {n: jnp.asarray(v) for n, v in (covariates or {}).items()},
+        {n: np.asarray(v) for n, v in values.items()},
+        {n: np.asarray(v) for n, v in (covariates or {}).items()},
         keys,
         names=problem.structure.emissions,
         keep=problem.structure.seen,
@@ -175,6 +175,7 @@ def refuse_factors(structure: Structure, what: str) -> None:
         )
 
 
+@validation_enabled(False)  # the program has been checked when it was read
 def _drawn(
     model: Model,
     values: Mapping[str, Array],
