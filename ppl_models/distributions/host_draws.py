@@ -111,11 +111,13 @@ def _inverse_wishart(prior: Any, generator: np.random.Generator, shape: Shape) -
 
 
 def _beta(prior: Any, generator: np.random.Generator, shape: Shape) -> np.ndarray:
-    return generator.beta(*_numbers(prior, "concentration1", "concentration0"), shape)
+    ones, zeros = _numbers(prior, "concentration1", "concentration0")
+    return generator.beta(ones, zeros, shape)
 
 
 def _uniform(prior: Any, generator: np.random.Generator, shape: Shape) -> np.ndarray:
-    return generator.uniform(*_numbers(prior, "low", "high"), shape)
+    low, high = _numbers(prior, "low", "high")
+    return generator.uniform(low, high, shape)
 
 
 SAMPLERS: dict[type, Sampler] = {

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -153,7 +154,7 @@ def _computed(
     every = max(1, math.ceil(chains * draws * numbers / memory.KEPT_PARAMETERS))
     thinned = {n: v[:, ::every] for n, v in values.items()}
     shape = next(iter(thinned.values())).shape[:2]
-    flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in thinned.items()}
+    flat: dict[str, Any] = {n: v.reshape(-1, *v.shape[2:]) for n, v in thinned.items()}
     drawn = derived_parameters(problem.model, problem.structure, emissions, flat)
     if _computes_weights(problem):
         weights = _weights(problem.model, flat, structure=problem.structure)
