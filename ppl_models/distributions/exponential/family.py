@@ -111,8 +111,12 @@ class ExponentialFamily(Described, Distribution):
         """Statistics of one chunk of rows, to be summed over chunks and passed to `finalize`."""
         raise NotImplementedError
 
-    def finalize(self, added: Any, *, missing: bool) -> Statistics:
-        """Statistics by name from the sum of :meth:`chunk_statistics` over all chunks."""
+    def finalize(self, added: Any, *, missing: bool, centre: Array) -> Statistics:
+        """Statistics by name from the sum of :meth:`chunk_statistics` over all chunks.
+
+        Where they were taken about a point of each component's own and not about the centre,
+        ``about (component, feature)`` is among them.
+        """
         return added
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
@@ -292,7 +296,7 @@ class ExponentialFamily(Described, Distribution):
     ) -> Statistics:
         """:meth:`expected_statistics` of rows that are prepared already."""
         added = self.chunk_statistics(weights, prepared, missing=missing, centre=centre)
-        return self.finalize(added, missing=missing)
+        return self.finalize(added, missing=missing, centre=centre)
 
     def expected_statistics(
         self, weights: Array, value: Array, *, missing: bool, centre: Array

@@ -110,7 +110,7 @@ def e_step(
         return Expectations(normaliser.sum(), counts, added), None
 
     expected = over_chunks(chunk, chunks, *([] if nearby is None else [nearby.rows]))[0]
-    return finalize(expected, families, missing)
+    return finalize(expected, families, missing, chunks)
 
 
 def scaled(weights: Array, scales: Scales, site: str) -> Array:
@@ -122,10 +122,14 @@ def scaled(weights: Array, scales: Scales, site: str) -> Array:
     return times(scales[site], weights) if site in scales else weights
 
 
-def finalize(added: Expectations, families: Families, missing: Mapping[str, bool]) -> Expectations:
+def finalize(
+    added: Expectations, families: Families, missing: Mapping[str, bool], chunks: Chunks
+) -> Expectations:
     """Sums over chunks as `Expectations`, the statistics of every family by name."""
     statistics = {
-        name: family.finalize(added.statistics[name], missing=missing[name])
+        name: family.finalize(
+            added.statistics[name], missing=missing[name], centre=chunks.centres[name]
+        )
         for name, family in families.items()
     }
     return added._replace(statistics=statistics)
