@@ -22,6 +22,7 @@ from ppl_models.program.data_sites import observed_values
 from ppl_models.program.local_integrals import with_integrals
 from ppl_models.program.model import Model
 from ppl_models.program.precision import cast
+from ppl_models.program.rounding import refuse_rounding
 from ppl_models.program.signature import arguments_of, data_parameters, keeps_feature_axis
 from ppl_models.program.sizes import (
     numeric_lists,
@@ -100,6 +101,9 @@ def read_program(
         precision: of floating-point data.
         fitted: the data that it was fitted to, where it was: of those asked about there may then
             be fewer rows than clusters.
+
+    Raises:
+        InputError: data that the program cannot take, or ``precision`` not hold.
     """
     arguments = dict(arguments)
     signature = inspect.signature(function).parameters
@@ -114,6 +118,8 @@ def read_program(
     arguments = whole_arguments(function, arguments)
     if fitted is None:
         refuse_more_clusters(arguments, observed)
+        if precision == "float32":
+            refuse_rounding(observed)
     refuse_other_sizes(arguments, observed)
     data = {n: cast(o.values, precision) for n, o in observed.items()}
     seen = {n: o.values for n, o in (observed if fitted is None else fitted).items()}

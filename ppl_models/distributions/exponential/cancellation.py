@@ -67,14 +67,18 @@ def resolved(squares: Array, second: Array) -> Array:
 def resolved_matrix(scatter: Array, second: Array) -> Array:
     """:func:`resolved` of matrices ``(..., feature, feature)``, which stay positive definite.
 
-    Features whose squares have few digits left are taken to be uncorrelated.
+    Features whose squares have few digits left are taken to be uncorrelated, and of a direction in
+    which rows hardly scatter beside their features no less is left than a factorisation needs.
     """
     if scatter.dtype != jnp.float32:
         return scatter
     own, rounding = (jnp.diagonal(m, axis1=-2, axis2=-1) for m in (scatter, _rounding(second)))
     sharp = own > FEW_DIGITS * rounding
     kept = jnp.where(sharp[..., :, None] & sharp[..., None, :], scatter, 0)
-    return jnp.where(jnp.eye(own.shape[-1], dtype=bool), jnp.maximum(own, rounding)[..., None], kept)
+    dimension = own.shape[-1]
+    ridge = 1 + 2 * (UNITS + dimension) * float(jnp.finfo(own.dtype).eps)
+    own = ridge * jnp.maximum(own, rounding)
+    return jnp.where(jnp.eye(dimension, dtype=bool), own[..., None], kept)
 
 
 def _rounding(second: Array) -> Array:

@@ -127,6 +127,13 @@ class ExponentialFamily(Described, Distribution):
         """Log-density by the textbook formula, with NumPy broadcasting of batch axes."""
         raise NotImplementedError
 
+    def apart(self, centre: Array) -> Array | None:
+        """Whether components lie so far apart that a product about one centre loses its digits.
+
+        None: never, in this precision. See ``cancellation.py``.
+        """
+        return None
+
     def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
         """Where the probability is zero, ``(component, row)``; None: nowhere.
 

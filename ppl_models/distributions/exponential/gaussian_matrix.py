@@ -137,13 +137,6 @@ def _from_bands(bands: tuple[Array, ...]) -> Array:
     return lower + jnp.swapaxes(jnp.tril(lower, -1), -1, -2)
 
 
-def _least(scatter: Array) -> Array:
-    """A diagonal far below that of a scatter, above its rounding error."""
-    own = jnp.diagonal(scatter, axis1=-2, axis2=-1)
-    least = 10 * float(jnp.finfo(own.dtype).eps) * jnp.clip(own, 0)
-    return least[..., None] * jnp.eye(own.shape[-1], dtype=own.dtype)
-
-
 def _observed_part(value: Array, loc: Array, covariance: Array) -> tuple[Array, Array, Array]:
     """Residual and covariance of one row in which missing cells are replaced by standard normals.
 
@@ -268,7 +261,7 @@ class MatrixGaussian(ExponentialFamily):
 
         return lax.map(component, (weights, self.loc, self._each()))
 
-    def _apart(self, centre: Array) -> Array | None:
+    def apart(self, centre: Array) -> Array | None:
         """Whether squares about the centre cancel, see ``cancellation.apart``."""
         deviation = jnp.sqrt(jnp.diagonal(self.covariance, axis1=-2, axis2=-1))
         return apart((self.loc - centre) / deviation)
@@ -308,7 +301,6 @@ class MatrixGaussian(ExponentialFamily):
                 scatter, count = scatter.reshape(-1, dimension, dimension).sum(0), count.sum()
             if prior is None:  # no prior keeps a component off a subspace, so a floor must
                 floor = jnp.asarray(count)[..., None, None] * self._floor(statistics, centre)
-                floor = floor + _least(scatter)
                 return InverseWishartConditional(count - (dimension + 1.0), scatter + floor)
             return InverseWishartConditional(
                 prior.concentration + count, prior.scale_matrix + scatter
@@ -424,7 +416,7 @@ class FullGaussian(MatrixGaussian):
         self, weights: Array, prepared: Array, *, missing: bool, centre: Array
     ) -> Any:
         """``count (k,)``, ``first (k, d)``, and second moments, of complete rows in bands."""
-        far = self._apart(centre)
+        far = self.apart(centre)
 
         def about_centre() -> tuple[Array, Any]:
             return sum_over_rows(weights, prepared), _second_moments(weights, prepared)
@@ -498,7 +490,7 @@ class TiedGaussian(MatrixGaussian):
         self, weights: Array, prepared: Array, *, missing: bool, centre: Array
     ) -> Statistics:
         """``count (k,)``, ``first (k, d)``, ``second (d, d)`` summed over components."""
-        far = self._apart(centre)
+        far = self.apart(centre)
 
         def about_centre() -> tuple[Array, Array]:
             second = sum_over_rows(prepared * weights.sum(0), prepared)

@@ -216,7 +216,8 @@ def reference_point_at(problem: Problem, values: Mapping[str, Any]) -> Reference
     """The reference point at the global sites' ``values``.
 
     None where it is not needed, in double precision, or not possible: for emissions that keep no
-    statistics side by side (correlated features, chains).
+    statistics side by side (correlated features, chains), and for components so far apart that
+    one product about a common centre serves them not.
     """
     if jnp.result_type(float) == jnp.float64 or not _one_pass(problem):
         return None
@@ -224,7 +225,11 @@ def reference_point_at(problem: Problem, values: Mapping[str, Any]) -> Reference
         return None
     sites: Globals = {n: jnp.asarray(values[n]) for n in problem.structure.names}
     pieces = evaluate(problem.model, sites, structure=problem.structure)
-    exact = coefficients(pieces.log_weights, pieces.families(), problem.chunks)
+    families = pieces.families()
+    far = [family.apart(problem.chunks.centres[name]) for name, family in families.items()]
+    if any(each is not None and bool(each) for each in far):
+        return None
+    exact = coefficients(pieces.log_weights, families, problem.chunks)
     point = jax.tree.map(lambda c: c.astype(jnp.float32), exact)
     return ReferencePoint(exact, jax.jit(row_normalisers)(point, problem.chunks))
 
