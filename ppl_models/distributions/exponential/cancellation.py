@@ -1,10 +1,10 @@
-"""Where squares about one centre cancel in single precision, and locations must be subtracted first.
+"""Where squares about one centre cancel in single precision, and locations are subtracted first.
 
 Of a row x of a component with location μ and scale σ, ``|x|² - 2 x·μ + |μ|²`` about a centre is
-the small difference of numbers ``(|μ - centre| / σ)²`` times as large: of a component that lies 3,000
-scales from the centre single precision leaves no digit of it. Differences from the location itself
-keep them all, but they are no product of matrices. Which of the two is computed is decided by the
-parameters, in every pass anew.
+the small difference of numbers ``(|μ - centre| / σ)²`` times as large: of a component that lies
+3,000 scales from the centre single precision leaves no digit of it. Differences from the location
+itself keep them all, but they are no product of matrices. Which of the two is computed is decided
+by the parameters, in every pass anew.
 """
 
 from __future__ import annotations
