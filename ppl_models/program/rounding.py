@@ -71,13 +71,15 @@ def _indistinct(column: np.ndarray) -> tuple[float, int, float, float] | None:
     loss = np.abs(column - column.astype(np.float32))
     half = max(2, len(column) // NEIGHBOURS)
     if len(column) <= 2 * half:
+        if len(np.unique(column.astype(np.float32))) == len(column):
+            return None
         width = np.full(1, column[-1] - column[0])
         loss, middle, count = loss.max(keepdims=True), column[:1], len(column)
     else:
         width = column[2 * half :] - column[: -2 * half]
         loss, middle, count = loss[half:-half], column[half:-half], 2 * half + 1
     worst = int(np.argmax(loss / width))
-    if loss[worst] <= LOSS * width[worst]:
+    if count > 4 and loss[worst] <= LOSS * width[worst]:
         return None
     grain = float(np.spacing(np.float32(abs(middle[worst]))))
     return float(middle[worst]), count, float(width[worst]), grain
