@@ -77,7 +77,7 @@ def resolved_matrix(scatter: Array, second: Array) -> Array:
     kept = jnp.where(sharp[..., :, None] & sharp[..., None, :], scatter, 0)
     dimension = own.shape[-1]
     ridge = 1 + 2 * (UNITS + dimension) * float(jnp.finfo(own.dtype).eps)
-    own = ridge * jnp.maximum(own, rounding)
+    own = ridge * (jnp.clip(own, 0) + rounding)  # strongly correlated features need it all
     return jnp.where(jnp.eye(dimension, dtype=bool), own[..., None], kept)
 
 
