@@ -143,18 +143,18 @@ def _gaussian(states: int, features: int, scale: DataScale, priors: Priors, cova
         priors.scale_rate,
         priors.degrees_of_freedom,
         priors.scale_matrix,
-    )
+    ).prior(covariance)
     if covariance == "tied":
-        tied = numpyro.sample("covariance", scatter.matrix(), infer=MATRIX)
+        tied = numpyro.sample("covariance", scatter, infer=MATRIX)
     with numpyro.plate("state", states):
         where = dist.Normal(mean + each, spread + each).to_event(1)
         loc = numpyro.sample("loc", where, infer=FEATURE)
         if covariance == "spherical":
-            deviation = numpyro.sample("scale", scatter.sphere())
+            deviation = numpyro.sample("scale", scatter)
         elif covariance == "diagonal":
-            deviation = numpyro.sample("scale", scatter.axes(), infer=FEATURE)
+            deviation = numpyro.sample("scale", scatter, infer=FEATURE)
         elif covariance == "full":
-            full = numpyro.sample("covariance", scatter.matrix(), infer=MATRIX)
+            full = numpyro.sample("covariance", scatter, infer=MATRIX)
     if covariance == "tied":
         return TiedGaussian(loc, tied)
     if covariance == "full":

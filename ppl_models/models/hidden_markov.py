@@ -84,9 +84,9 @@ def hidden_markov(
         loc_mean: prior mean of Gaussian locations (default: the data's mean).
         loc_scale: prior standard deviation of them (default: twice the data's).
         scale_concentration: of the inverse gamma prior of Gaussian variances.
-        scale_rate: rate of the inverse gamma (default: the data's variance / K^(2/D), of K states).
+        scale_rate: rate of it, held (default: a site, as gaussian_mixture's).
         degrees_of_freedom: of the inverse Wishart prior of covariances (default: D + 2).
-        scale_matrix: of the inverse Wishart (default: diagonal, the data's variances / K^(2/D)).
+        scale_matrix: of it, held (default: of a diagonal that is a site, as gaussian_mixture's).
         rate_concentration: a, the shape of the gamma prior of Poisson rates.
         rate_mean: prior mean of the rates (default: the data's mean, at least 0.1).
         ones: of the beta prior of the bits' probabilities (default: 1 + 1 / (2K) of K

@@ -17,12 +17,16 @@ import numpyro.distributions as dist
 from jax import Array, lax
 from jax.scipy.optimize import minimize
 
-from ppl_models.distributions.conditionals import Conditional, DirichletConditional
+from ppl_models.distributions.conditionals import (
+    Conditional,
+    DirichletConditional,
+    RateConditional,
+)
 from ppl_models.distributions.priors import plain
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Expectations, e_step, expected_log_joint
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.parameter_map import ParameterLink, ParameterMap
+from ppl_models.program.parameter_map import ParameterLink, ParameterMap, PriorLink
 from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
 
@@ -77,6 +81,8 @@ def conditional(
     flat: bool,
 ) -> Conditional | None:
     """The conditional posterior of a linked site, or None where it is not conjugate."""
+    if isinstance(link, PriorLink):
+        return _rate_conditional(link, pieces, values)
     prior = None
     if not flat:
         prior = plain_prior(pieces.priors[link.site], jnp.shape(values[link.site]))
@@ -93,6 +99,39 @@ def conditional(
         chunks.centres[link.emission],
         shared=link.shared,
     )
+
+
+def _rate_conditional(link: PriorLink, pieces: Pieces, values: Globals) -> RateConditional:
+    """Of the rate of variances or of covariance matrices given them (Richardson and Green 1997).
+
+    K variances σ² ~ InverseGamma(a, r) add Ka to the order and Σ_k σ_k⁻² to the rate, matrices
+    Σ ~ InverseWishart(ν, diag(r)) add Kν/2 and ½ Σ_k (Σ_k⁻¹)_dd.
+    """
+    current, child = values[link.site], values[link.emission]
+    own = plain_prior(pieces.priors[link.site], jnp.shape(current))
+    prior = plain_prior(pieces.priors[link.emission], jnp.shape(child))
+    if isinstance(prior, dist.InverseWishart):
+        precision = 0.5 * jnp.diagonal(jnp.linalg.inv(child), axis1=-2, axis2=-1)
+        added = jnp.broadcast_to(0.5 * prior.concentration[..., None], precision.shape)
+    else:
+        precision, added = child**-2, prior.concentration
+    outer = tuple(range(added.ndim - jnp.ndim(current)))
+    gamma = isinstance(own, dist.Gamma)
+    order = own.concentration if gamma else own.order
+    rate = own.rate + precision.sum(outer)
+    barrier = jnp.zeros_like(rate) if gamma else own.barrier
+    return RateConditional(order + added.sum(outer), rate, barrier, current)
+
+
+def prior_means(
+    model: Model, structure: Structure, links: tuple[ParameterLink, ...], values: Globals
+) -> Globals:
+    """Values with the rates of other sites' priors at the means of their own."""
+    rates = [link.site for link in links if isinstance(link, PriorLink)]
+    if not rates:
+        return values
+    priors = model.pieces(values, structure).priors
+    return values | {n: jnp.broadcast_to(priors[n].mean, jnp.shape(values[n])) for n in rates}
 
 
 def conjugate_sites(
@@ -113,12 +152,13 @@ def conjugate_sites(
         flat: leave the priors out.
     """
     served: list[ParameterLink] = []
+    every = (*parameter_map.links, *parameter_map.priors)
 
     def probe(model: Model, chunks: Chunks) -> None:
         values = structure.initial(jax.random.key(0))
         pieces = model.pieces(values, structure)
         expected = e_step(pieces, structure, chunks)
-        for link in parameter_map.links:
+        for link in every:
             if (
                 conditional(link, pieces, structure, expected, chunks, values, flat=flat)
                 is not None
@@ -128,7 +168,7 @@ def conjugate_sites(
     if not structure.factors:  # what they multiply a density by no conditional knows
         jax.eval_shape(probe, model, chunks)
     names = {w.site for w in served}
-    candidates = [w.site for w in parameter_map.links] + list(parameter_map.free)
+    candidates = [w.site for w in every] + list(parameter_map.free)
     return tuple(served), tuple(n for n in candidates if n not in names)
 
 
