@@ -45,7 +45,7 @@ class GeneralizedInverseGaussian(Distribution):
         super().__init__(shape, (), validate_args=validate_args)
 
     def _log_normaliser(self, order: float) -> Array:
-        """log ∫ r^(order - 1) exp(-rate r - barrier / r) dr = log 2 (b / a)^(p / 2) K_p(2 √(a b))."""
+        """log ∫ r^(p - 1) exp(-a r - b / r) dr = log 2 (b / a)^(p / 2) K_p(2 √(a b))."""
         z = 2 * jnp.sqrt(self.rate * self.barrier)
         last = round(order - 0.5)
         # K_(n + 1/2) = √(π / 2z) e^(-z) Σ_k (n + k)! / (k! (n - k)!) (2z)^(-k), times (2z)^n here

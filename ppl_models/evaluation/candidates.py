@@ -167,9 +167,15 @@ def hold_out(model: Model, rows: int, share: float, key: Array) -> tuple[Model, 
     )
 
 
-def parameter_count(structure: Structure) -> int:
-    """Free parameters of a program: a row of probabilities has one less than it has cells."""
-    return sum(site.freedom for site in structure.sites)
+def parameter_count(problem: Problem, structure: Structure | None = None) -> int:
+    """Free parameters of the likelihood: a row of probabilities has one less than it has cells.
+
+    Args:
+        problem: program and data.
+        structure: of another size of the same program (default: the problem's own).
+    """
+    sites = (structure or problem.structure).sites
+    return sum(site.freedom for site in sites if site.name in problem.free_sites)
 
 
 def criteria(

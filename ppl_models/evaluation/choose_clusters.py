@@ -294,7 +294,7 @@ def _row(
     row = {
         **varied,
         "clusters": clusters,
-        **criteria(log_likelihood, parameter_count(own), own.rows, entropy),
+        **criteria(log_likelihood, parameter_count(problem, own), own.rows, entropy),
         "converged": bool(found.converged[best]),
         "collapsed": not len(usable),
         "starts_at_best": int((final[mine] > log_likelihood - 1e-3).sum()),

@@ -77,7 +77,7 @@ def fit_states(search: Search) -> list[dict[str, Any]]:
             **search.varied,
             "states": states,
             **criteria(
-                log_likelihood, parameter_count(problem.structure), _steps(problem), entropy
+                log_likelihood, parameter_count(problem), _steps(problem), entropy
             ),
             **maximum.report,
         }

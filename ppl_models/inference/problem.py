@@ -23,7 +23,7 @@ from ppl_models.program.component_densities import (
     TermDensities,
     mixture_terms,
 )
-from ppl_models.program.dependencies import prior_dependencies
+from ppl_models.program.dependencies import hyperparameters, prior_dependencies
 from ppl_models.program.exchangeability import (
     LabelSwaps,
     clusters_exchangeable,
@@ -171,6 +171,14 @@ class Problem:
         units = self.model.units
         several = 0 if units is None else sum(len(place) for place in units.rows.values())
         return max(self.structure.rows, several)
+
+    @cached_property
+    def free_sites(self) -> tuple[str, ...]:
+        """The global sites that the likelihood knows: all but the parameters of priors."""
+        if self.same_program is not None:
+            return self.same_program.free_sites
+        above = hyperparameters(self.model, self.structure)
+        return tuple(name for name in self.structure.names if name not in above)
 
     # ---- emissions ---------------------------------------------------------------------------
 

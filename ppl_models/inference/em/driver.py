@@ -161,7 +161,11 @@ def best_start(
         {"lp": np.full((1, 1), final[best])},
         starts,
         _path_of(runs, best, axes, order),
-        notes=_notes(collapsed, bool(runs.converged[best])),
+        notes=_notes(
+            collapsed,
+            bool(runs.converged[best]),
+            flat=method.objective in (LOG_LIKELIHOOD, CLASSIFICATION),
+        ),
     )
 
 
@@ -187,12 +191,14 @@ def _path_of(
     return path | {"objective": runs.objective[start, :length]} if path else {}
 
 
-def _notes(collapsed: np.ndarray, converged: bool) -> list[str]:
+def _notes(collapsed: np.ndarray, converged: bool, *, flat: bool) -> list[str]:
     notes = []
     if collapsed.all():
         notes.append(
             "every start collapsed a component onto too few rows, or ran into a prior without a "
-            "mode: use fewer clusters, priors='program', or concentrations of at least 1"
+            "mode: use fewer clusters, "
+            + ("priors='program', " if flat else "")
+            + "or concentrations of at least 1"
         )
     elif collapsed.any():
         notes.append(

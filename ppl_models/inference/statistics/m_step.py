@@ -134,6 +134,19 @@ def prior_means(
     return values | {n: jnp.broadcast_to(priors[n].mean, jnp.shape(values[n])) for n in rates}
 
 
+def prior_modes(
+    model: Model, structure: Structure, parameter_map: ParameterMap, values: Mapping[str, Any]
+) -> Globals:
+    """Values with the rates of other sites' priors at their modes given these."""
+    values = {n: jnp.asarray(v) for n, v in values.items()}
+    for link in parameter_map.priors:
+        shape = next(site.shape for site in structure.sites if site.name == link.site)
+        values[link.site] = jnp.ones(shape)
+        pieces = model.pieces(values, structure)
+        values[link.site] = _rate_conditional(link, pieces, values).mode()
+    return values
+
+
 def conjugate_sites(
     model: Model,
     structure: Structure,

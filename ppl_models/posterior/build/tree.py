@@ -89,7 +89,9 @@ def build_tree(
         "data_site": problem.structure.emissions[0],
         "plate": problem.structure.plate,
         "clusters": problem.structure.clusters if problem.structure.assignment else 0,
-        "parameters": sum(site.freedom for site in problem.structure.sites),
+        "parameters": sum(
+            site.freedom for site in problem.structure.sites if site.name in problem.free_sites
+        ),
         "coordinate_labels": _coordinate_labels(observed, problem.structure),
         "versions": to_json({n: version(n) for n in VERSIONS}),
         # (other cells, and other steps, make other units, which have a density as well)
