@@ -165,7 +165,7 @@ class FactorisedGaussian(Located):
         """Whether a component's scale is next to nothing beside the data's: ``(component,)``."""
         _, scale = self._parameters()
         relative = jnp.broadcast_to(scale, self._parameters()[0].shape) / jnp.atleast_1d(deviation)
-        return (relative < 10 * FLOOR).any(-1)
+        return (relative < 2 * FLOOR).any(-1)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws ``sample_shape + batch + event``."""

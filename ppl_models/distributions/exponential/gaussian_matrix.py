@@ -338,7 +338,7 @@ class MatrixGaussian(ExponentialFamily):
         relative = self._each() / deviation[:, None] / deviation[None, :]
         lengths = jnp.linalg.eigvalsh(relative)
         rounding = 100 * float(jnp.finfo(lengths.dtype).eps) * lengths[..., -1]
-        return ~(lengths[..., 0] > jnp.maximum((10 * FLOOR) ** 2, rounding))
+        return ~(lengths[..., 0] > jnp.maximum((2 * FLOOR) ** 2, rounding))
 
     def complete(self, key: Array, value: Array) -> Array:
         """Draw missing cells from the conditional Gaussian given the row's observed ones."""
