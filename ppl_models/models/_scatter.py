@@ -14,9 +14,7 @@ from ppl_models.models._scale import DataScale
 
 COVARIANCES = ("spherical", "diagonal", "tied", "full")
 ORDER = 2.5  #: of the rate's prior: as wide as one that is normalised in closed form, and repels 0
-#: barrier of the rate, relative to its prior mean: tight clusters 300,000 standard deviations apart
-#: never feel it, and clusters that shrink down to it count as collapsed
-LEAST = 1e-12
+LEAST = 1e-6  #: least resolution, in parts of the standard deviation expected of a cluster
 
 
 class Scatter:
@@ -25,19 +23,22 @@ class Scatter:
     Where no rate is given it is a site with a prior of its own, so that the data say how tight
     clusters are, however far apart they lie (Richardson and Green 1997):
 
-        r_d ~ GeneralizedInverseGaussian(5/2, 5 / (2 b_d), 10⁻¹² b_d)      of prior mean b_d
+        r_d ~ GeneralizedInverseGaussian(5/2, 5 / (2 b_d), δ_d²)
         σ_kd² ~ InverseGamma(a, r_d)    or    Σ_k ~ InverseWishart(ν, diag(r))
 
-    b_d is the variance that one cluster is expected to have. Theirs is Gamma(0.2, ·), whose density
-    is infinite at 0, where a mode is looked for; this one is Gamma(5/2, 5 / (2 b_d)) but next to 0.
-    A cluster's scale shrinks onto repeated rows only where they are more than about 2a(K - 1) + 2.
+    b_d is the variance that one cluster is expected to have, about the prior mean of r_d. Theirs is
+    Gamma(0.2, ·), whose density is infinite at 0, where a mode is looked for; this one is
+    Gamma(5/2, 5 / (2 b_d)) but for the barrier δ_d² at 0, the square of the unit that the data are
+    rounded to. Without it the density of a cluster that shrinks onto a repeated value has no bound.
 
     Args:
         scale: location and spread of the data.
         features: number of features D; None: the data are a vector.
         share: of the data's variance that one cluster is expected to have.
+        resolution: δ, the least distance between values, of each feature.
         concentration: a of the inverse gamma of a variance.
-        rate: b of it, if it is to be held.
+        rate: r, if it is to be held.
+        rate_mean: b (default: the data's variance times the share).
         freedom: degrees of freedom of the inverse Wishart of a matrix (default: D + 2).
         matrix: scale matrix of it, if it is to be held.
     """
@@ -47,14 +48,17 @@ class Scatter:
         scale: DataScale,
         features: int | None,
         share: float,
+        resolution: Any,
         concentration: float,
         rate: Any,
+        rate_mean: Any,
         freedom: float | None,
         matrix: Any,
     ):
         shape = () if features is None else (features,)
-        self.variance = scale.deviation**2 * share + jnp.zeros(shape)
-        self.barrier = self.variance * jnp.where(scale.constant, 1.0, LEAST)
+        expected = scale.deviation**2 * share if rate_mean is None else jnp.asarray(rate_mean)
+        self.variance = expected + jnp.zeros(shape)
+        self.barrier = jnp.maximum(jnp.asarray(resolution) ** 2, LEAST**2 * self.variance)
         self.concentration, self.rate, self.scale_matrix = concentration, rate, matrix
         self.freedom = (features or 1) + 2.0 if freedom is None else float(freedom)
 

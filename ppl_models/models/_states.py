@@ -66,6 +66,8 @@ class Priors(NamedTuple):
     loc_scale: Any
     scale_concentration: float
     scale_rate: Any
+    scale_rate_mean: Any
+    resolution: Any
     degrees_of_freedom: float | None
     scale_matrix: Any
     rate_concentration: float
@@ -139,8 +141,10 @@ def _gaussian(states: int, features: int, scale: DataScale, priors: Priors, cova
         scale,
         features,
         states ** (-2 / features),
+        priors.resolution,
         priors.scale_concentration,
         priors.scale_rate,
+        priors.scale_rate_mean,
         priors.degrees_of_freedom,
         priors.scale_matrix,
     ).prior(covariance)

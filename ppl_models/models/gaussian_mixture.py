@@ -17,7 +17,7 @@ from ppl_models.distributions import (
     UnivariateGaussian,
 )
 from ppl_models.errors import InputError
-from ppl_models.models._scale import data_scale
+from ppl_models.models._scale import data_scale, unit_of_data
 from ppl_models.models._scatter import COVARIANCES, Scatter
 from ppl_models.models._weights import mixture_weights
 
@@ -33,6 +33,8 @@ def gaussian_mixture(
     loc_scale: Any = None,
     scale_concentration: float = 2.0,
     scale_rate: Any = None,
+    scale_rate_mean: Any = None,
+    resolution: Any = None,
     degrees_of_freedom: float | None = None,
     scale_matrix: Any = None,
     rows: int | None = None,
@@ -42,7 +44,7 @@ def gaussian_mixture(
 
         π ~ Dirichlet(concentration)                                   how large the clusters are
         μ_kd ~ Normal(loc_mean_d, loc_scale_d)                         where they lie
-        r_d ~ Gamma(5/2, 5 / (2 b_d)), kept off 0                      how tight clusters are
+        r_d ~ Gamma(5/2, 5 / (2 scale_rate_mean_d)), kept off 0        how tight clusters are
         spherical: σ_k, diagonal: σ_kd, squares ~ InverseGamma(scale_concentration, r_d)
         tied: Σ, full: Σ_k ~ InverseWishart(degrees_of_freedom, diag(r))
         z_n ~ Categorical(π)                                           which cluster row n is from
@@ -50,9 +52,11 @@ def gaussian_mixture(
 
     With one feature the data are a vector, ``loc`` one number a cluster and ``scale`` one number a
     cluster or, tied, one for all. Bishop (2006) §9.2. How tight clusters are the data say, by the
-    rate r (Richardson and Green 1997), a site called ``scale_rate`` or ``scale_diagonal``, whose
-    prior mean b is Fraley and Raftery's (2007): the data's variance shared out among the clusters,
-    V / K^(2/D). One is for all features of spherical clusters; a given rate is held.
+    rate r (Richardson and Green 1997): a site called ``scale_rate`` or, of matrices,
+    ``scale_diagonal``, one number for all features of spherical clusters. Its prior mean is the
+    scale of Fraley and Raftery (2007), the data's variance shared out among the clusters. It is kept
+    off 0 by the square of the unit that the data are rounded to, so that no cluster shrinks onto a
+    repeated value without end: p(r) ∝ r^(3/2) exp(-5r / (2 scale_rate_mean) - resolution² / r).
 
     Args:
         x: ``(row, feature)`` or ``(row,)``; gaps are NaN; None generates ``rows`` rows.
@@ -65,6 +69,9 @@ def gaussian_mixture(
         loc_scale: prior standard deviation of the locations (default: twice the data's).
         scale_concentration: a of the inverse gamma.
         scale_rate: rate of the inverse gamma, held (default: r, a site).
+        scale_rate_mean: prior mean of r (default: the data's variance / K^(2/D)).
+        resolution: the unit that the data are rounded to (default: the least distance between
+            two values of a feature).
         degrees_of_freedom: ν of the inverse Wishart (default: D + 2).
         scale_matrix: Ψ of the inverse Wishart, held (default: diag(r), r a site).
         rows: number of rows where there are no data.
@@ -96,8 +103,10 @@ def gaussian_mixture(
         scale,
         None if vector else features,
         clusters ** (-2 / (features or 1)),
+        unit_of_data(x) if resolution is None else resolution,
         scale_concentration,
         scale_rate,
+        scale_rate_mean,
         degrees_of_freedom,
         scale_matrix,
     ).prior(covariance)
