@@ -10,7 +10,6 @@ import numpy as np
 
 from ppl_models.data.missing import missing_cells
 
-
 SAMPLE = 1000  #: rows, evenly spaced, in which repeated values are looked for
 
 

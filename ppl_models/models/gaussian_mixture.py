@@ -54,8 +54,8 @@ def gaussian_mixture(
     cluster or, tied, one for all. Bishop (2006) §9.2. How tight clusters are the data say, by the
     rate r (Richardson and Green 1997): a site called ``scale_rate`` or, of matrices,
     ``scale_diagonal``, one number for all features of spherical clusters. Its prior mean is the
-    scale of Fraley and Raftery (2007), the data's variance shared out among the clusters. It is kept
-    off 0 by the square of the unit that the data are rounded to, so that no cluster shrinks onto a
+    scale of Fraley and Raftery (2007), the variance shared out among the clusters. It is kept off 0
+    by the square of the unit that the data are rounded to, so that no cluster shrinks onto a
     repeated value without end: p(r) ∝ r^(3/2) exp(-5r / (2 scale_rate_mean) - resolution² / r).
 
     Args:
