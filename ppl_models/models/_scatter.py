@@ -23,19 +23,22 @@ class Scatter:
     Where no rate is given it is a site with a prior of its own, so that the data say how tight
     clusters are, however far apart they lie (Richardson and Green 1997):
 
-        r_d ~ GeneralizedInverseGaussian(5/2, 5 / (2 b_d), δ_d²)
+        r_d ~ GeneralizedInverseGaussian(5/2, 5 / (2 b_d), B_d)
         σ_kd² ~ InverseGamma(a, r_d)    or    Σ_k ~ InverseWishart(ν, diag(r))
 
     b_d is the variance that one cluster is expected to have, about the prior mean of r_d. Theirs is
     Gamma(0.2, ·), whose density is infinite at 0, where a mode is looked for; this one is
-    Gamma(5/2, 5 / (2 b_d)) but for the barrier δ_d² at 0, the square of the unit that the data are
-    rounded to. Without it the density of a cluster that shrinks onto a repeated value has no bound.
+    Gamma(5/2, 5 / (2 b_d)) but for the barrier B_d at 0. Without one the density of a cluster that
+    shrinks onto a repeated value has no bound. A cluster of n rows that are all one value has its
+    mode at σ² = 4 B / n², nearly; B is such that of a cluster of average size this is δ² / 12, the
+    variance that rounding to the unit δ leaves.
 
     Args:
         scale: location and spread of the data.
         features: number of features D; None: the data are a vector.
         share: of the data's variance that one cluster is expected to have.
         resolution: δ, the least distance between values, of each feature.
+        size: n, the average number of rows of a cluster.
         concentration: a of the inverse gamma of a variance.
         rate: r, if it is to be held.
         rate_mean: b (default: the data's variance times the share).
@@ -49,6 +52,7 @@ class Scatter:
         features: int | None,
         share: float,
         resolution: Any,
+        size: float,
         concentration: float,
         rate: Any,
         rate_mean: Any,
@@ -58,7 +62,8 @@ class Scatter:
         shape = () if features is None else (features,)
         expected = scale.deviation**2 * share if rate_mean is None else jnp.asarray(rate_mean)
         self.variance = expected + jnp.zeros(shape)
-        self.barrier = jnp.maximum(jnp.asarray(resolution) ** 2, LEAST**2 * self.variance)
+        unit = jnp.asarray(resolution) ** 2 / 12
+        self.barrier = jnp.maximum(unit * size**2 / 4, LEAST**2 * self.variance)
         self.concentration, self.rate, self.scale_matrix = concentration, rate, matrix
         self.freedom = (features or 1) + 2.0 if freedom is None else float(freedom)
 
@@ -79,7 +84,8 @@ class Scatter:
         elif each or not self.variance.ndim:
             rate = self._sampled("scale_rate", self.variance, self.barrier)
         else:
-            rate = self._sampled("scale_rate", self.variance.mean(), self.barrier.min())
+            cells = len(self.variance) ** 2  # a row is that many numbers of one scale
+            rate = self._sampled("scale_rate", self.variance.mean(), cells * self.barrier.min())
         prior = InverseGammaScale(self.concentration, rate)
         return prior.to_event(1) if each else prior
 

@@ -68,6 +68,7 @@ class Priors(NamedTuple):
     scale_rate: Any
     scale_rate_mean: Any
     resolution: Any
+    steps: int
     degrees_of_freedom: float | None
     scale_matrix: Any
     rate_concentration: float
@@ -142,6 +143,7 @@ def _gaussian(states: int, features: int, scale: DataScale, priors: Priors, cova
         features,
         states ** (-2 / features),
         priors.resolution,
+        priors.steps / (1 if covariance == "tied" else states),
         priors.scale_concentration,
         priors.scale_rate,
         priors.scale_rate_mean,

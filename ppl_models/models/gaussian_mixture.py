@@ -54,9 +54,9 @@ def gaussian_mixture(
     cluster or, tied, one for all. Bishop (2006) §9.2. How tight clusters are the data say, by the
     rate r (Richardson and Green 1997): a site called ``scale_rate`` or, of matrices,
     ``scale_diagonal``, one number for all features of spherical clusters. Its prior mean is the
-    scale of Fraley and Raftery (2007), the variance shared out among the clusters. It is kept off 0
-    by the square of the unit that the data are rounded to, so that no cluster shrinks onto a
-    repeated value without end: p(r) ∝ r^(3/2) exp(-5r / (2 scale_rate_mean) - resolution² / r).
+    scale of Fraley and Raftery (2007), the variance shared out among the clusters. It keeps off 0,
+    so that no cluster shrinks onto a repeated value beyond what rounding to ``resolution`` leaves:
+    p(r) ∝ r^(3/2) exp(-5r / (2 scale_rate_mean) - B / r) with B = (resolution N / K)² / 48.
 
     Args:
         x: ``(row, feature)`` or ``(row,)``; gaps are NaN; None generates ``rows`` rows.
@@ -104,6 +104,7 @@ def gaussian_mixture(
         None if vector else features,
         clusters ** (-2 / (features or 1)),
         unit_of_data(x) if resolution is None else resolution,
+        (rows or 1) / (1 if covariance == "tied" else clusters),
         scale_concentration,
         scale_rate,
         scale_rate_mean,

@@ -153,6 +153,7 @@ def hidden_markov(
         scale_rate,
         scale_rate_mean,
         unit,
+        (sequences or 1) * positions,
         degrees_of_freedom,
         scale_matrix,
         rate_concentration,

@@ -11,7 +11,7 @@ from sklearn.mixture import GaussianMixture
 
 from ppl_models import fit, log_density
 
-GIBBS = {"chains": 1, "warmup": 100, "draws": 100}
+GIBBS = {"chains": 1, "warmup": 200, "draws": 100}
 POINT = {"seed": 0, "starts": 1, "predictive": 0}
 
 
@@ -59,11 +59,12 @@ def test_default_fits_find_two_groups(method: str, distance: float, scale: float
     x = _two_groups(distance, scale)
     more: dict[str, Any] = {"starts": 4} if method == "em" else GIBBS
     tree = fit("gaussian_mixture", x, method=method, clusters=2, seed=1, predictive=0, **more)
-    found = tree["posterior"].mean(("chain", "draw"))
+    found = tree["posterior"].median(("chain", "draw"))
     order = np.argsort(found["scale"].values if distance == 0 else found["loc"].values)
     groups = [x[:50], x[50:]]
     wanted = np.array([group.std() for group in groups])
-    near = 0.15 if distance else 0.25  # of nested groups the rows in the middle are of either
+    # of nested groups the rows in the middle are of either, and scales pull at each other
+    near = 0.15 if scale == 1 else 0.3
     np.testing.assert_allclose(found["scale"].values[order], wanted, rtol=near)
     np.testing.assert_allclose(
         found["loc"].values[order], [group.mean() for group in groups], atol=0.6 * scale

@@ -37,7 +37,7 @@ def hidden(x: Any, *, states: int, emission: str = "gaussian", start: str = "fre
     mean, variance = np.nanmean(steps, 0), np.nanvar(steps, 0)
     if emission == "gaussian":
         share = variance * states ** (-2 / x.shape[-1])
-        spread = scatter_rate("scale_rate", share, steps)
+        spread = scatter_rate("scale_rate", share, steps, states)
     with numpyro.plate("state", states):
         transition = numpyro.sample("transition", dist.Dirichlet(jnp.ones(states)))
         if emission == "poisson":
