@@ -105,7 +105,7 @@ def test_rows_continuous_sites_are_calibrated_by_the_method_that_a_refusal_names
 
 def test_a_prior_that_follows_the_data_is_refused():
     priors = {n: v for n, v in PRIORS.items() if n != "scale_rate"}
-    with pytest.raises(InputError, match="prior of site 'scale' is set from the data"):
+    with pytest.raises(InputError, match="prior of site 'scale_rate' is set from the data"):
         calibrate("gaussian_mixture", **OPTIONS, **priors)
 
 

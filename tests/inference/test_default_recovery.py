@@ -92,4 +92,5 @@ def test_repeated_values_draw_no_cluster(decimals: int) -> None:
     x = x.round(decimals)
     tree = fit("gaussian_mixture", x, method="em", clusters=2, seed=1, predictive=0, starts=4)
     unit = 10.0**-decimals
-    assert tree["posterior/scale"].values.min() > unit / 12**0.5
+    # what rounding leaves: unit / √12, of a cluster of average size
+    assert tree["posterior/scale"].values.min() > 0.2 * unit
