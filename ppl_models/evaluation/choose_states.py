@@ -76,9 +76,7 @@ def fit_states(search: Search) -> list[dict[str, Any]]:
         row = {
             **search.varied,
             "states": states,
-            **criteria(
-                log_likelihood, parameter_count(problem), _steps(problem), entropy
-            ),
+            **criteria(log_likelihood, parameter_count(problem), _steps(problem), entropy),
             **maximum.report,
         }
         if held_out is not None:
