@@ -94,3 +94,15 @@ def test_repeated_values_draw_no_cluster(decimals: int) -> None:
     unit = 10.0**-decimals
     # what rounding leaves: unit / √12, of a cluster of average size
     assert tree["posterior/scale"].values.min() > 0.2 * unit
+
+
+@pytest.mark.parametrize("distance", [30.0, 3000.0])
+def test_default_fits_find_two_hidden_states(distance: float) -> None:
+    generator = np.random.default_rng(6)
+    states = np.tile(np.repeat([0, 1, 0, 1], 15), (2, 1))
+    x = distance * states + generator.normal(size=states.shape) * np.array([1.0, 3.0])[states]
+    tree = fit("hidden_markov", x[..., None], method="em", states=2, **POINT | {"starts": 4})
+    found = tree["posterior"].squeeze()
+    order = np.argsort(found["loc"].values)
+    wanted = np.array([x[states == k].std() for k in (0, 1)])
+    np.testing.assert_allclose(found["scale"].values[order], wanted, rtol=0.15)
