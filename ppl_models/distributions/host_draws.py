@@ -26,6 +26,7 @@ from numpyro.distributions import (
 )
 
 from ppl_models.distributions.priors import BlockDirichlet, InverseGammaScale, plain
+from ppl_models.distributions.rate_prior import GeneralizedInverseGaussian
 
 Shape = tuple[int, ...]
 Sampler = Callable[[Any, np.random.Generator, Shape], np.ndarray]
@@ -69,6 +70,16 @@ def _normal(prior: Any, generator: np.random.Generator, shape: Shape) -> np.ndar
 def _gamma(prior: Any, generator: np.random.Generator, shape: Shape) -> np.ndarray:
     concentration, rate = _numbers(prior, "concentration", "rate")
     return generator.standard_gamma(concentration, shape) / rate
+
+
+def _rate(prior: Any, generator: np.random.Generator, shape: Shape) -> np.ndarray:
+    """Gamma draws, each kept with probability exp(-barrier / r), until all are."""
+    rate, barrier = (np.broadcast_to(v, shape) for v in _numbers(prior, "rate", "barrier"))
+    drawn, left = np.empty(shape), np.ones(shape, bool)
+    while left.any():
+        drawn[left] = generator.standard_gamma(prior.order, left.sum()) / rate[left]
+        left[left] = generator.random(left.sum()) >= np.exp(-barrier[left] / drawn[left])
+    return drawn
 
 
 def _inverse_gamma(prior: Any, generator: np.random.Generator, shape: Shape) -> np.ndarray:
@@ -126,6 +137,7 @@ SAMPLERS: dict[type, Sampler] = {
     Dirichlet: _dirichlet,
     Exponential: lambda p, g, s: g.standard_exponential(s) / _numbers(p, "rate")[0],
     Gamma: _gamma,
+    GeneralizedInverseGaussian: _rate,
     HalfNormal: lambda p, g, s: np.abs(g.standard_normal(s)) * _numbers(p, "scale")[0],
     InverseGamma: _inverse_gamma,
     InverseGammaScale: lambda p, g, s: np.sqrt(_inverse_gamma(p, g, s)),

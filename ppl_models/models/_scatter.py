@@ -100,7 +100,8 @@ class Scatter:
             matrix = jnp.diag(self._sampled("scale_diagonal", self.variance, self.barrier))
         else:
             matrix = jnp.asarray(self.scale_matrix)
-        return dist.InverseWishart(self.freedom, scale_matrix=matrix)
+        checked = None if self.scale_matrix is not None else False  # a diagonal one needs no check
+        return dist.InverseWishart(self.freedom, scale_matrix=matrix, validate_args=checked)
 
     def _sampled(self, name: str, mean: Any, barrier: Any) -> Any:
         prior = GeneralizedInverseGaussian(ORDER, ORDER / mean, barrier)
