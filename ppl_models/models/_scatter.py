@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
@@ -60,10 +62,12 @@ class Scatter:
         matrix: Any,
     ):
         shape = () if features is None else (features,)
-        expected = scale.deviation**2 * share if rate_mean is None else jnp.asarray(rate_mean)
-        self.variance = expected + jnp.zeros(shape)
-        unit = jnp.asarray(resolution) ** 2 / 12
-        self.barrier = jnp.maximum(unit * size**2 / 4, LEAST**2 * self.variance)
+        expected = scale.deviation**2 * share if rate_mean is None else rate_mean
+        traced = any(isinstance(v, jax.core.Tracer) for v in (expected, resolution))
+        xp: Any = jnp if traced else np  # by NumPy where that is possible, which compiles nothing
+        self.variance = xp.asarray(expected) + xp.zeros(shape)
+        unit = xp.asarray(resolution) ** 2 / 12
+        self.barrier = xp.maximum(unit * size**2 / 4, LEAST**2 * self.variance)
         self.concentration, self.rate, self.scale_matrix = concentration, rate, matrix
         self.freedom = (features or 1) + 2.0 if freedom is None else float(freedom)
 

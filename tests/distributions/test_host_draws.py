@@ -6,7 +6,7 @@ import numpyro.distributions as dist
 import pytest
 from scipy import stats
 
-from ppl_models.distributions import InverseGammaScale
+from ppl_models.distributions import GeneralizedInverseGaussian, InverseGammaScale
 from ppl_models.distributions.host_draws import SAMPLERS, draw_on_host
 from ppl_models.distributions.priors import BlockDirichlet
 
@@ -65,6 +65,14 @@ def test_a_scale_has_an_inverse_gamma_square():
         assert agrees(drawn[:, 1, place] ** 2, stats.invgamma(2.0, scale=B[place]))
 
 
+def test_a_rate_is_kept_off_zero():
+    drawn = draw(GeneralizedInverseGaussian(2.5, B, 0.3).expand(MANY), MANY)
+    for place in range(3):
+        a = B[place]
+        law = stats.geninvgauss(2.5, 2 * np.sqrt(0.3 * a), scale=np.sqrt(0.3 / a))
+        assert agrees(drawn[:, 1, place], law)
+
+
 @pytest.mark.parametrize("concentration", [[1.0, 1.0, 1.0], [0.02, 0.5, 4.0]])
 def test_shares_have_beta_margins_and_sum_to_one(concentration):
     drawn = draw(dist.Dirichlet(jnp.array(concentration)).expand([2]), MANY)
@@ -104,7 +112,13 @@ def test_a_matrix_has_the_inverse_wishart_distribution():
 
 
 def test_every_sampler_is_tested_here():
-    apart = {InverseGammaScale, dist.Dirichlet, BlockDirichlet, dist.InverseWishart}
+    apart = {
+        GeneralizedInverseGaussian,
+        InverseGammaScale,
+        dist.Dirichlet,
+        BlockDirichlet,
+        dist.InverseWishart,
+    }
     assert set(SAMPLERS) == {*NUMBERS, *apart}
 
 

@@ -102,7 +102,7 @@ def test_default_fits_find_two_hidden_states(distance: float) -> None:
     states = np.tile(np.repeat([0, 1, 0, 1], 15), (2, 1))
     x = distance * states + generator.normal(size=states.shape) * np.array([1.0, 3.0])[states]
     tree = fit("hidden_markov", x[..., None], method="em", states=2, **POINT | {"starts": 4})
-    found = tree["posterior"].squeeze()
+    found = tree["posterior"].isel(chain=0, draw=0)
     order = np.argsort(found["loc"].values)
     wanted = np.array([x[states == k].std() for k in (0, 1)])
     np.testing.assert_allclose(found["scale"].values[order], wanted, rtol=0.15)
