@@ -13,7 +13,7 @@ from ppl_models import catalogue
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.capabilities import require
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.suitability import refuse_priors, refuse_unsuitable
+from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable
 from ppl_models.posterior.build.tree import build_tree
 from ppl_models.posterior.labels.allocations import Allocations
 from ppl_models.posterior.labels.methods import METHODS
@@ -99,6 +99,7 @@ def fit(
         require(method, problem)
         key = random.key(seed)
         result = run(problem, random.fold_in(key, 0), **options)
+        refuse_unresolved(problem, result, observed)
         attributes = {
             "program": catalogue.program_name(function),
             "method": method,

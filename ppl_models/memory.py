@@ -38,6 +38,8 @@ BLOCK_NUMBERS = 4_000_000
 DENSITY_NUMBERS = 8_000_000
 #: Rows of such a block.
 DENSITY_ROWS = 20_000
+#: Draw x cell x point at which rows' continuous sites are integrated out as a fit ends.
+INTEGRATED_NUMBERS = 500_000_000
 #: Data of so few numbers are one block, whatever a row needs.
 SMALL_DATA_NUMBERS = 500_000
 #: Of a recursion over gaps in sequences: sequence x context.

@@ -82,6 +82,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(name, values, ids=ids)
 
 
+#: what takes a minute or so, the longest first: begun last, it would keep one process waiting
+LONG_FILES = (
+    "fits",
+    "tests/experiments/test_experiments.py",
+    "tests/inference/test_combined_sites.py",
+    "tests/inference/test_rowwise.py",
+    "tests/distributions/test_new_family.py",
+    "tests/inference/test_em.py",
+    "tests/test_cli.py",
+    "tests/program/test_random_programs.py",
+    "tests/inference/test_approximation.py",
+    "tests/experiments/test_more_experiments.py",
+    "tests/inference/test_missing_numpyro.py",
+    "tests/posterior/test_label_symmetry.py",
+    "tests/evaluation/test_choose_each.py",
+    "tests/inference/test_chunks.py",
+    "tests/program/test_row_order.py",
+    "tests/models/test_zeros.py",
+)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Tests that share what is dear to make run in one process.
@@ -94,6 +115,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::", 1)[0]
             return "fits" if file in sharing else file
+
+        def schedule(self) -> None:
+            super().schedule()
+            last = len(LONG_FILES)  # sorting leaves the others as they are
+            places = {name: place for place, name in enumerate(LONG_FILES)}
+            waiting = sorted(self.workqueue, key=lambda name: places.get(name, last))
+            for name in waiting:
+                self.workqueue.move_to_end(name)
 
     files = (ROOT / "tests").rglob("test_*.py")
     # as the name of a fixture, among the arguments of a test

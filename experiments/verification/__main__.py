@@ -18,10 +18,11 @@ from experiments.verification import references
 from ppl_models.evaluation.calibration import calibrate
 
 GAUSSIAN = {"rows": 60, "clusters": 3, "loc_mean": 0.0, "loc_scale": 3.0}
-SCALES = {"scale_rate": 1.0, "scale_concentration": 3.0}
+RATE = {"scale_rate_mean": 1.0, "resolution": 0.01}
+SCALES = {"scale_concentration": 3.0, **RATE}
 MATRIX: dict[str, Any] = {
     "degrees_of_freedom": 6.0,
-    "scale_matrix": ((1.0, 0.0), (0.0, 1.0)),
+    **RATE,
     "sizes": {"features": 2},
 }
 
@@ -150,7 +151,7 @@ BACK_OFF: dict[str, Any] = {
 }
 BROKEN: dict[str, dict[str, Any]] = {
     "wrong scale of the locations": {"assumed": {"loc_scale": 1.0}},
-    "wrong prior of the scales": {"assumed": {"scale_rate": 3.0}},
+    "wrong prior of the scales": {"assumed": {"scale_rate_mean": 5.0}},
     "wrong prior of the weights": {"assumed": {"concentration": 10.0}},
 }
 #: of NUTS, where labels are traded a few at a time

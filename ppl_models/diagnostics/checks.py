@@ -24,6 +24,7 @@ from ppl_models.posterior.labels.allocations import Allocations, require_draws
 from ppl_models.posterior.result.restore import RestoredFit, restored, thinning
 from ppl_models.posterior.result.schema import facts_of, thinning_of
 from ppl_models.posterior.simulate.predictive import draw_data
+from ppl_models.program.units import units_of
 
 
 def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset:
@@ -69,7 +70,14 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
         replicated = draw_data(fitted.problem, fitted.values, key, fitted.samples)
         weights, shapes = _weights(_density(fitted))
     transforms = {
-        name: _transform(data.values, replicated[name], weights, shapes, data.dims, seed)
+        name: _transform(
+            data.values,
+            replicated[name],
+            weights[_rows_of(fitted, name)],
+            shapes,
+            data.dims,
+            seed,
+        )
         for name, data in fitted.observed.items()
         if name in replicated
     }
@@ -113,6 +121,13 @@ def _weights(density: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
     return stacked.values, shapes.values
 
 
+def _rows_of(fitted: RestoredFit, site: str) -> np.ndarray:
+    """The row of every entry of a site's data; of one behind an index array, that it looks up."""
+    if site in fitted.structure.indexed:
+        return np.asarray(units_of(fitted.model).rows[site])
+    return np.arange(fitted.structure.rows)
+
+
 def _transform(
     data: np.ndarray,
     replicated: np.ndarray,
@@ -121,8 +136,8 @@ def _transform(
     dims: tuple[str, ...],
     seed: int,
 ) -> xr.DataArray:
-    """The weighted fraction of replicated values below every cell."""
-    rows = len(data)
+    """The weighted fraction of replicated values below every cell; weights ``(entry, sample)``."""
+    rows = len(weights)
     cells, drawn = data.reshape(rows, -1), replicated.reshape(len(replicated), rows, -1)
     fractions = np.exp(weights - weights.max(1, keepdims=True))
     fractions = (fractions / fractions.sum(1, keepdims=True)).T[:, :, None]

@@ -41,12 +41,33 @@ def examine_point(tree: xr.DataTree) -> tuple[list[Finding], pd.DataFrame]:
     only_optimum = len(table) == 1 and bool(tree.attrs.get("closed_form", 0))
     findings = [] if only_optimum else _starts(table, options)
     allocations = Allocations(tree)
-    findings += _known_mode(tree, table) + _converged(table, options) + _empty(allocations)
+    findings += (
+        _joint_mode(tree)
+        + _known_mode(tree, table)
+        + _converged(table, options)
+        + _empty(allocations)
+    )
     findings += component_findings(allocations)
     # the scale of hard clusters is a by-product, which nothing keeps from zero
     if facts_of(tree).assignments != "hard":
         findings += _collapsed(tree) or _collapsed_start(table)
     return findings, table
+
+
+def _joint_mode(tree: xr.DataTree) -> list[Finding]:
+    """Whether the units have continuous sites of their own, of which a point is the joint mode."""
+    sites = facts_of(tree).locals
+    if not sites:
+        return []
+    unit, names = facts_of(tree).unit, " and ".join(f"'{site}'" for site in sites)
+    return [
+        Finding(
+            "problem",
+            f"Every {unit} has {names} of its own, and the joint mode of all of them with the "
+            "other sites understates the scales of what they vary by.",
+            "Fit with method='nuts' or 'gibbs', which integrate them out.",
+        )
+    ]
 
 
 def starts_table(tree: xr.DataTree) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from ppl_models.distributions.graphs.recurrent_graph_chain import RecurrentGraph
 from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
 from ppl_models.distributions.hmm.hidden_token_chain import HiddenTokenChain
 from ppl_models.distributions.priors import BlockDirichlet, InverseGammaScale
+from ppl_models.distributions.rate_prior import GeneralizedInverseGaussian
 from ppl_models.distributions.registry import classes_of_folder
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.distributions.sequences.pixels import LogisticScan, Nade
@@ -39,6 +40,7 @@ __all__ = [
     "DiagonalGaussian",
     "ExponentialFamily",
     "FullGaussian",
+    "GeneralizedInverseGaussian",
     "GraphChain",
     "HiddenMarkov",
     "HiddenTokenChain",

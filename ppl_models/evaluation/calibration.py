@@ -22,7 +22,7 @@ from jax import Array, lax, random
 from jax.scipy.special import logsumexp
 
 from ppl_models import catalogue
-from ppl_models.errors import InputError, whole_number
+from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.inference.capabilities import require
 from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
@@ -126,8 +126,13 @@ def calibrate(
         structure = model.structure()
         problem = Problem(model, structure)
         require(method, problem)
+        if structure.locals:
+            problem = _with_locals(problem, method)
+            structure = problem.structure
         # read outside the compiled function
-        _ = problem.parameter_map, problem.chunks, problem.example, problem.label_swaps
+        _ = problem.parameter_map, problem.example, problem.label_swaps, problem.row_order
+        if problem.sums_rows_up:
+            _ = problem.chunks
         axes: Mapping[str, tuple[int, ...]] | None = label_axes(problem)
         again = _simulation(source, random.key(seed + 2))
         _refuse_data_priors(problem, model.with_data({n: np.asarray(again[n]) for n in data}))
@@ -154,6 +159,21 @@ def calibrate(
         )
         ranks = {n: np.asarray(v) for n, v in run(source, fitted, keys).items()}
     return _as_tree(ranks, method, function)
+
+
+def _with_locals(problem: Problem, method: str) -> Problem:
+    """The problem, whose rows' own continuous sites are drawn and ranked as the global ones are.
+
+    Raises:
+        UnsupportedError: a method that does not draw them as part of its state.
+    """
+    served = methods_that(lambda m: m.calibration is not None and m.calibration.draws_locals)
+    if method not in served:
+        raise UnsupportedError(
+            f"site '{problem.structure.locals[0]}' is continuous and one for every row, which "
+            f"method='{method}' is not calibrated with: use method={', '.join(map(repr, served))}"
+        )
+    return problem.with_locals()
 
 
 def _from_program(source: Model, plan: Plan, key: Array) -> tuple[dict[str, Array], dict]:

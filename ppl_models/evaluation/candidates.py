@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.capabilities import ASSIGNMENT, HIDDEN, ROW_DENSITIES, STATISTICS, require
+from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.suitability import refuse_unsuitable
-from ppl_models.program.model import Model
+from ppl_models.program.model import Globals, Model
 from ppl_models.program.reading import read_data, read_program, take_vocabulary
 from ppl_models.program.row_order import ADVICE, PLACES, SEVERAL_CELLS, rows_depend_on_places
 from ppl_models.program.structure import Structure
@@ -68,12 +70,57 @@ class Search:
         given = {**arguments, size: number}
         model, structure = read_program(self.function, observed, given, {}, "float64")
         refuse_uncounted(Problem(model, structure))
-        model, kept_out = hold_out(model, structure.rows, self.heldout, self.key)
+        model, held_out = hold_out(model, structure.rows, self.heldout, self.key)
         problem = Problem(model, model.structure(), self.progress)
         refuse_unsuitable(problem, observed)
         hidden = (*STATISTICS, HIDDEN) if size == "states" else (*ROW_DENSITIES, ASSIGNMENT)
         require("em", problem, hidden)
-        return problem, kept_out
+        return problem, held_out
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """The maximum of the likelihood that EM found for one candidate.
+
+    Args:
+        values: of the global sites.
+        log_likelihood: there.
+        report: ``converged``, ``collapsed`` and ``starts_at_best``, columns of the table.
+    """
+
+    values: Globals
+    log_likelihood: float
+    report: dict[str, Any]
+
+
+def maximise_likelihood(search: Search, problem: Problem, number: int, what: str) -> Maximum:
+    """Run EM from several starts, without priors.
+
+    Args:
+        search: how.
+        problem: the candidate.
+        number: of its clusters or states.
+        what: "clusters" or "states", for the progress bar.
+    """
+    result = em_from_starts(
+        problem,
+        random.fold_in(search.key, number),
+        starts=search.starts,
+        iterations=ITERATIONS,
+        tolerance=TOLERANCE,
+        priors="flat",
+        assignments="soft",
+        label=f"choose_clusters, {number} {what}",
+    )
+    final, best = (result.starts[name][1] for name in ("final", "kept"))
+    log_likelihood = float(final[best][0])
+    report = {
+        "converged": bool(result.starts["converged"][1][best][0]),
+        "collapsed": bool(result.starts["collapsed"][1].all()),
+        "starts_at_best": int((final > log_likelihood - 1e-3).sum()),
+    }
+    values = {n: jnp.asarray(v[0, 0]) for n, v in result.values.items()}
+    return Maximum(values, log_likelihood, report)
 
 
 def refuse_uncounted(problem: Problem) -> None:
@@ -120,9 +167,15 @@ def hold_out(model: Model, rows: int, share: float, key: Array) -> tuple[Model, 
     )
 
 
-def parameter_count(structure: Structure) -> int:
-    """Free parameters of a program: a row of probabilities has one less than it has cells."""
-    return sum(site.freedom for site in structure.sites)
+def parameter_count(problem: Problem, structure: Structure | None = None) -> int:
+    """Free parameters of the likelihood: a row of probabilities has one less than it has cells.
+
+    Args:
+        problem: program and data.
+        structure: of another size of the same program (default: the problem's own).
+    """
+    sites = (structure or problem.structure).sites
+    return sum(site.freedom for site in sites if site.name in problem.free_sites)
 
 
 def criteria(

@@ -25,7 +25,7 @@ from ppl_models.evaluation.candidates import (
     parameter_count,
 )
 from ppl_models.evaluation.choose_each import can_be_switched_off, fit_each
-from ppl_models.evaluation.choose_states import climb_states, need_several, notes
+from ppl_models.evaluation.choose_states import fit_states, need_several, notes
 from ppl_models.fitting import fit
 from ppl_models.inference.em.driver import collapsed_components
 from ppl_models.inference.em.loop import run_em
@@ -58,14 +58,14 @@ def choose_clusters(
 ) -> pd.DataFrame:
     """Fit every number of clusters, or of hidden states, and compare.
 
-    With ``method="em"`` all numbers of clusters are climbed at once by maximum likelihood, in one
+    With ``method="em"`` all numbers of clusters are fitted at once by maximum likelihood, in one
     compilation a family: smaller mixtures are the largest one with clusters switched off. Where
     weights are no site of their own, or no statistics sum the rows up, each number is fitted by
     itself, and parameters are counted by the rank of the rows' slopes. With a
     method that draws, every candidate is a fit of its own, compared by PSIS-LOO.
 
     A program with an argument ``states`` and none called ``clusters`` (a hidden Markov model) is
-    compared by its number of states, a climb for each. What is held out, and left out by LOO, is
+    compared by its number of states, one fit for each. What is held out, and left out by LOO, is
     a whole sequence then, so that both need several of them; ``table.attrs["notes"]`` says so.
 
     Schwarz (1978), Estimating the dimension of a model; Akaike (1974); Biernacki, Celeux and
@@ -154,11 +154,11 @@ def choose_clusters(
         compared.attrs["notes"] = remarks
         return compared
     with scope("float64"):
-        climb_family = _climb_all if size == "clusters" else climb_states
+        fit_family = _fit_nested if size == "clusters" else fit_states
         rows = [
             row
             for v in varied
-            for row in climb_family(
+            for row in fit_family(
                 Search(
                     function,
                     data,
@@ -223,11 +223,11 @@ def _label(varied: Mapping[str, Any], clusters: int) -> str:
     return " ".join([*map(str, varied.values()), f"K={clusters}"])
 
 
-def _climb_all(search: Search) -> list[dict[str, Any]]:
-    """Rows of the table for one family: all numbers of clusters in one climb."""
+def _fit_nested(search: Search) -> list[dict[str, Any]]:
+    """Rows of the table for one family: all numbers of clusters in one run of EM."""
     candidates, starts = search.candidates, search.starts
     largest = candidates[-1]
-    problem, kept_out = search.problem("clusters", largest)
+    problem, held_out = search.problem("clusters", largest)
     if not can_be_switched_off(problem):
         return fit_each(search)
     model, structure = problem.model, problem.structure
@@ -254,16 +254,16 @@ def _climb_all(search: Search) -> list[dict[str, Any]]:
         [r[np.isfinite(r)][-1] if np.isfinite(r).any() else -np.inf for r in found.objective]
     )
     each_value = {n: jnp.asarray(v) for n, v in found.values.items()}
-    shrunk = _shrunk(problem.model, each_value, problem.deviations, structure=structure)
-    shrunk = np.asarray(shrunk) & np.asarray(active)
+    collapsed = _collapsed(problem.model, each_value, problem.deviations, structure=structure)
+    collapsed = np.asarray(collapsed) & np.asarray(active)
     return [
-        _row(problem, found, final, shrunk.any(1), each, k, search.varied, kept_out, active)
+        _row(problem, found, final, collapsed.any(1), each, k, search.varied, held_out, active)
         for k in candidates
     ]
 
 
 @jax.jit(static_argnames=("structure",))
-def _shrunk(
+def _collapsed(
     model: Model, values: Any, deviations: dict[str, Array], *, structure: Structure
 ) -> Array:
     """Which components of every start have collapsed, ``(start, cluster)``."""
@@ -276,15 +276,15 @@ def _row(
     problem: Problem,
     found: Any,
     final: np.ndarray,
-    shrunk: np.ndarray,
+    collapsed: np.ndarray,
     each: np.ndarray,
     clusters: int,
     varied: Mapping[str, Any],
-    kept_out: Any,
+    held_out: Any,
     active: Array,
 ) -> dict[str, Any]:
     mine = np.flatnonzero(each == clusters)
-    usable = mine[~shrunk[mine]]
+    usable = mine[~collapsed[mine]]
     best = int((usable if len(usable) else mine)[np.argmax(final[usable if len(usable) else mine])])
     values = {n: jnp.asarray(v[best]) for n, v in found.values.items()}
     arguments = {**problem.model.arguments, "clusters": clusters}
@@ -294,13 +294,13 @@ def _row(
     row = {
         **varied,
         "clusters": clusters,
-        **criteria(log_likelihood, parameter_count(own), own.rows, entropy),
+        **criteria(log_likelihood, parameter_count(problem, own), own.rows, entropy),
         "converged": bool(found.converged[best]),
         "collapsed": not len(usable),
         "starts_at_best": int((final[mine] > log_likelihood - 1e-3).sum()),
     }
-    if kept_out is not None:
-        other = problem.model.with_data(kept_out)
+    if held_out is not None:
+        other = problem.model.with_data(held_out)
         density = _density(other, values, active[best], structure=other.structure())
         row["heldout"] = float(density.mean())
     return row

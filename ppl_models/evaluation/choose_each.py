@@ -11,13 +11,11 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 from jax.scipy.special import logsumexp
 
-from ppl_models.evaluation.candidates import ITERATIONS, TOLERANCE, Search, criteria
-from ppl_models.inference.em.driver import em_from_starts
+from ppl_models.evaluation.candidates import Search, criteria, maximise_likelihood
 from ppl_models.inference.problem import Problem
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
@@ -33,20 +31,10 @@ def fit_each(search: Search) -> list[dict[str, Any]]:
     """Rows of the table for one family: EM by maximum likelihood for every number of clusters."""
     rows = []
     for clusters in search.candidates:
-        problem, kept_out = search.problem("clusters", clusters)
+        problem, held_out = search.problem("clusters", clusters)
         model, structure = problem.model, problem.structure
-        found = em_from_starts(
-            problem,
-            random.fold_in(search.key, clusters),
-            starts=search.starts,
-            iterations=ITERATIONS,
-            tolerance=TOLERANCE,
-            priors="flat",
-            assignments="soft",
-            label=f"choose_clusters, {clusters} clusters",
-        )
-        values = {n: jnp.asarray(v[0, 0]) for n, v in found.values.items()}
-        final, kept = (found.starts[n][1] for n in ("final", "kept"))
+        maximum = maximise_likelihood(search, problem, clusters, "clusters")
+        values = maximum.values
         density, entropy = _rows(model, values, structure=structure)
         log_likelihood = float(density.sum())
         row = {
@@ -55,12 +43,10 @@ def fit_each(search: Search) -> list[dict[str, Any]]:
             **criteria(
                 log_likelihood, identified(model, structure), structure.rows, float(entropy)
             ),
-            "converged": bool(found.starts["converged"][1][kept][0]),
-            "collapsed": bool(found.starts["collapsed"][1].all()),
-            "starts_at_best": int((final > final[kept][0] - 1e-3).sum()),
+            **maximum.report,
         }
-        if kept_out is not None:
-            other = model.with_data(kept_out)
+        if held_out is not None:
+            other = model.with_data(held_out)
             row["heldout"] = float(_rows(other, values, structure=other.structure())[0].mean())
         rows.append(row)
     return rows

@@ -7,18 +7,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array, random
+from jax import Array
 from jax.scipy.special import logsumexp
 
 from ppl_models.errors import InputError
 from ppl_models.evaluation.candidates import (
-    ITERATIONS,
-    TOLERANCE,
     Search,
     criteria,
+    maximise_likelihood,
     parameter_count,
 )
-from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.problem import Problem
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
@@ -54,8 +52,8 @@ def notes(count: int) -> list[str]:
     return []
 
 
-def climb_states(search: Search) -> list[dict[str, Any]]:
-    """Rows of the table for one family: a climb for every number of states.
+def fit_states(search: Search) -> list[dict[str, Any]]:
+    """Rows of the table for one family: one fit for every number of states.
 
     Unlike clusters, states that are switched off would still be walked through, and what is not in
     closed form (a stationary start) would move them: each number of states is a program of its own.
@@ -65,21 +63,10 @@ def climb_states(search: Search) -> list[dict[str, Any]]:
     """
     rows = []
     for states in search.candidates:
-        problem, kept_out = search.problem("states", states)
+        problem, held_out = search.problem("states", states)
         model = problem.model
-        found = em_from_starts(
-            problem,
-            random.fold_in(search.key, states),
-            starts=search.starts,
-            iterations=ITERATIONS,
-            tolerance=TOLERANCE,
-            priors="flat",
-            assignments="soft",
-            label=f"choose_clusters, {states} states",
-        )
-        values = {n: jnp.asarray(v[0, 0]) for n, v in found.values.items()}
-        final, kept = (found.starts[n][1] for n in ("final", "kept"))
-        log_likelihood = float(final[kept][0])
+        maximum = maximise_likelihood(search, problem, states, "states")
+        values, log_likelihood = maximum.values, maximum.log_likelihood
         chunks = problem.chunks
         entropy = float(
             _path_entropy(
@@ -89,15 +76,11 @@ def climb_states(search: Search) -> list[dict[str, Any]]:
         row = {
             **search.varied,
             "states": states,
-            **criteria(
-                log_likelihood, parameter_count(problem.structure), _steps(problem), entropy
-            ),
-            "converged": bool(found.starts["converged"][1][kept][0]),
-            "collapsed": bool(found.starts["collapsed"][1].all()),
-            "starts_at_best": int((final > log_likelihood - 1e-3).sum()),
+            **criteria(log_likelihood, parameter_count(problem), _steps(problem), entropy),
+            **maximum.report,
         }
-        if kept_out is not None:
-            other = model.with_data(kept_out)
+        if held_out is not None:
+            other = model.with_data(held_out)
             density = _density(other, values, structure=other.structure())
             row["heldout"] = float(density.mean())
         rows.append(row)
@@ -127,10 +110,10 @@ def _path_entropy(
     for name, family in model.pieces(values, structure).families().items():
         given: dict[str, Any] = {"missing": gaps[name], "centre": centres[name]}
         prepared = family.prepare(jnp.asarray(model.data[name]), **given)
-        whole, best = (
+        summed, best = (
             family.infer_latents(prepared, **given, how=how)[0] for how in ("mean", "best")
         )
-        total = total + (whole - best).sum()
+        total = total + (summed - best).sum()
     return total
 
 

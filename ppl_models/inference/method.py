@@ -59,12 +59,14 @@ class Calibration:
             order; otherwise only the density and the further quantities are ranked.
         ranks: the ranks of the true values by quantity, ``(simulation, ...)``, of a method whose
             data are not simulated by the program; takes the arguments of ``calibrate`` by keyword.
+        draws_locals: whether it draws the rows' own continuous sites too, on ``with_locals()``.
     """
 
     draw: Callable[..., Any] | None = None
     simulate: Callable[..., Any] | None = None
     fixed_number: bool = True
     ranks: Callable[..., dict[str, np.ndarray]] | None = None
+    draws_locals: bool = False
 
 
 @dataclass(frozen=True)

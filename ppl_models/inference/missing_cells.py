@@ -14,8 +14,9 @@ from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.missing_cells import drops_out
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
-from ppl_models.program.model import Pieces, evaluate
+from ppl_models.program.model import evaluate
 from ppl_models.program.parameters import own_distribution
+from ppl_models.program.pieces import Pieces
 
 
 def refuse_missing_cells(problem: Problem, *, fitted: bool = False) -> None:

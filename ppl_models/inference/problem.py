@@ -23,7 +23,7 @@ from ppl_models.program.component_densities import (
     TermDensities,
     mixture_terms,
 )
-from ppl_models.program.dependencies import prior_dependencies
+from ppl_models.program.dependencies import hyperparameters, prior_dependencies
 from ppl_models.program.exchangeability import (
     LabelSwaps,
     clusters_exchangeable,
@@ -31,8 +31,9 @@ from ppl_models.program.exchangeability import (
     states_exchangeable,
 )
 from ppl_models.program.label_symmetry import Densities, LabelSymmetry, find_symmetry
-from ppl_models.program.model import Model, Pieces, evaluate
+from ppl_models.program.model import Model, evaluate
 from ppl_models.program.parameter_map import ParameterMap, read_parameter_map
+from ppl_models.program.pieces import Pieces
 from ppl_models.program.row_order import rows_depend_on_places
 from ppl_models.program.structure import Structure
 
@@ -98,10 +99,6 @@ class Problem:
         """
         if self.same_program is not None:
             return self.same_program.labels
-        if self.structure.locals:
-            return LabelSymmetry(
-                reason=f"site '{self.structure.locals[0]}' is latent for every row"
-            )
         axes: Mapping[str, tuple[int, ...]] = {}
         if self.states and states_exchangeable(
             self.model, self.structure, self.parameter_map, self.states
@@ -168,6 +165,21 @@ class Problem:
             return self.same_program.row_order
         return rows_depend_on_places(self.model, self.structure)
 
+    @property
+    def cells(self) -> int:
+        """Densities a cluster that a pass evaluates: rows, or the cells that they sum up."""
+        units = self.model.units
+        several = 0 if units is None else sum(len(place) for place in units.rows.values())
+        return max(self.structure.rows, several)
+
+    @cached_property
+    def free_sites(self) -> tuple[str, ...]:
+        """The global sites that the likelihood knows: all but the parameters of priors."""
+        if self.same_program is not None:
+            return self.same_program.free_sites
+        above = hyperparameters(self.model, self.structure)
+        return tuple(name for name in self.structure.names if name not in above)
+
     # ---- emissions ---------------------------------------------------------------------------
 
     @cached_property
@@ -209,6 +221,8 @@ class Problem:
         """Whether sufficient statistics sum the rows up: families and weights that rows share."""
         if self.same_program is not None:
             return self.same_program.sums_rows_up
+        if self.structure.locals or self.structure.given_locals:
+            return False
         weights = self.example.log_weights
         common = weights is None or weights.shape[1] == 1
         families = all(f is not None for f in self.emission_families.values())

@@ -6,6 +6,7 @@ A method's file declares ``Calibration(draw)``, a function that makes its draws 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -54,6 +55,8 @@ def simulate(
 
 def on_simulated_data(problem: Problem, model: Model) -> Problem:
     """The problem on simulated data, which may be traced: nothing is read anew."""
+    if not problem.sums_rows_up:  # nor is anything summed up
+        return replace(problem, model=model, same_program=problem)
     missing = dict(problem.chunks.missing)
     data = {n: jnp.asarray(model.data[n]) for n in problem.families}
     centres = {n: f.centre(data[n]) for n, f in problem.families.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import Dirichlet
 
@@ -13,8 +14,9 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.sequences.autoregressive import as_autoregressive
 from ppl_models.errors import InputError
 from ppl_models.inference.missing_cells import refuse_missing_cells
-from ppl_models.inference.problem import Problem
+from ppl_models.inference.problem import Problem, Result
 from ppl_models.program.model import evaluate
+from ppl_models.program.rounding import refuse_coarse
 
 
 def refuse_priors(problem: Problem) -> None:
@@ -52,6 +54,27 @@ def _moves(problem: Problem, name: str) -> bool:
     here = problem.example.emissions[name].support
     pairs = zip(jax.tree.leaves(here), jax.tree.leaves(there), strict=True)
     return any(not np.array_equal(one, other) for one, other in pairs)
+
+
+def refuse_unresolved(problem: Problem, result: Result, observed: Mapping[str, Observed]) -> None:
+    """Refuse a fit in single precision with a component narrower than its numbers are apart."""
+    if jnp.result_type(float) == jnp.float64:
+        return
+    for name, family in problem.emission_families.items():
+        sites = {w.parameter: w.site for w in problem.parameter_map.links if w.emission == name}
+        loc = result.values.get(sites.get("loc", ""))
+        scale = result.values.get(sites.get("scale", ""))
+        covariance = result.values.get(sites.get("covariance", ""))
+        if loc is None or (scale is None) == (covariance is None) or name not in observed:
+            continue
+        if covariance is not None:
+            scale = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
+            tied = family is not None and "covariance" in family.shared_parameters
+            scale = scale[..., None, :] if tied else scale
+        assert scale is not None
+        scale = scale[(...,) + (None,) * (loc.ndim - scale.ndim)]
+        loc, scale = (v.reshape(-1, *v.shape[2:]) for v in (loc, scale))
+        refuse_coarse(name, np.asarray(observed[name].values), loc, scale)
 
 
 def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> None:

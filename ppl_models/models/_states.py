@@ -66,6 +66,9 @@ class Priors(NamedTuple):
     loc_scale: Any
     scale_concentration: float
     scale_rate: Any
+    scale_rate_mean: Any
+    resolution: Any
+    steps: int
     degrees_of_freedom: float | None
     scale_matrix: Any
     rate_concentration: float
@@ -139,22 +142,25 @@ def _gaussian(states: int, features: int, scale: DataScale, priors: Priors, cova
         scale,
         features,
         states ** (-2 / features),
+        priors.resolution,
+        priors.steps / (1 if covariance == "tied" else states),
         priors.scale_concentration,
         priors.scale_rate,
+        priors.scale_rate_mean,
         priors.degrees_of_freedom,
         priors.scale_matrix,
-    )
+    ).prior(covariance)
     if covariance == "tied":
-        tied = numpyro.sample("covariance", scatter.matrix(), infer=MATRIX)
+        tied = numpyro.sample("covariance", scatter, infer=MATRIX)
     with numpyro.plate("state", states):
         where = dist.Normal(mean + each, spread + each).to_event(1)
         loc = numpyro.sample("loc", where, infer=FEATURE)
         if covariance == "spherical":
-            deviation = numpyro.sample("scale", scatter.sphere())
+            deviation = numpyro.sample("scale", scatter)
         elif covariance == "diagonal":
-            deviation = numpyro.sample("scale", scatter.axes(), infer=FEATURE)
+            deviation = numpyro.sample("scale", scatter, infer=FEATURE)
         elif covariance == "full":
-            full = numpyro.sample("covariance", scatter.matrix(), infer=MATRIX)
+            full = numpyro.sample("covariance", scatter, infer=MATRIX)
     if covariance == "tied":
         return TiedGaussian(loc, tied)
     if covariance == "full":

@@ -12,13 +12,12 @@ from ppl_models.data.kinds import Reals
 from ppl_models.distributions import (
     DiagonalGaussian,
     FullGaussian,
-    InverseGammaScale,
     SphericalGaussian,
     TiedGaussian,
     UnivariateGaussian,
 )
 from ppl_models.errors import InputError
-from ppl_models.models._scale import data_scale
+from ppl_models.models._scale import data_scale, unit_of_data
 from ppl_models.models._scatter import COVARIANCES, Scatter
 from ppl_models.models._weights import mixture_weights
 
@@ -34,6 +33,8 @@ def gaussian_mixture(
     loc_scale: Any = None,
     scale_concentration: float = 2.0,
     scale_rate: Any = None,
+    scale_rate_mean: Any = None,
+    resolution: Any = None,
     degrees_of_freedom: float | None = None,
     scale_matrix: Any = None,
     rows: int | None = None,
@@ -43,14 +44,19 @@ def gaussian_mixture(
 
         π ~ Dirichlet(concentration)                                   how large the clusters are
         μ_kd ~ Normal(loc_mean_d, loc_scale_d)                         where they lie
-        spherical: σ_k, diagonal: σ_kd, squares ~ InverseGamma(scale_concentration, scale_rate)
-        tied: Σ, full: Σ_k ~ InverseWishart(degrees_of_freedom, scale_matrix)
+        r_d ~ Gamma(5/2, 5 / (2 scale_rate_mean_d)), kept off 0        how tight clusters are
+        spherical: σ_k, diagonal: σ_kd, squares ~ InverseGamma(scale_concentration, r_d)
+        tied: Σ, full: Σ_k ~ InverseWishart(degrees_of_freedom, diag(r))
         z_n ~ Categorical(π)                                           which cluster row n is from
         x_n | z_n = k ~ Normal(μ_k, σ_k² or Σ_k)
 
     With one feature the data are a vector, ``loc`` one number a cluster and ``scale`` one number a
-    cluster or, tied, one for all. Bishop (2006) §9.2; the priors of the scatter follow Fraley and
-    Raftery (2007): centred on the data's variance shared out among the clusters, V / K^(2/D).
+    cluster or, tied, one for all. Bishop (2006) §9.2. How tight clusters are the data say, by the
+    rate r (Richardson and Green 1997): a site called ``scale_rate`` or, of matrices,
+    ``scale_diagonal``, one number for all features of spherical clusters. Its prior mean is the
+    scale of Fraley and Raftery (2007), the variance shared out among the clusters. It keeps off 0,
+    so that no cluster shrinks onto a repeated value beyond what rounding to ``resolution`` leaves:
+    p(r) ∝ r^(3/2) exp(-5r / (2 scale_rate_mean) - B / r) with B = (resolution N / K)² / 48.
 
     Args:
         x: ``(row, feature)`` or ``(row,)``; gaps are NaN; None generates ``rows`` rows.
@@ -62,9 +68,12 @@ def gaussian_mixture(
         loc_mean: prior mean of the locations (default: the data's mean).
         loc_scale: prior standard deviation of the locations (default: twice the data's).
         scale_concentration: a of the inverse gamma.
-        scale_rate: b of the inverse gamma (default: the data's variance / K^(2/D)).
+        scale_rate: rate of the inverse gamma, held (default: r, a site).
+        scale_rate_mean: prior mean of r (default: the data's variance / K^(2/D)).
+        resolution: the unit that the data are rounded to (default: the least distance between
+            two values of a feature).
         degrees_of_freedom: ν of the inverse Wishart (default: D + 2).
-        scale_matrix: Ψ of the inverse Wishart (default: diagonal, the data's variances / K^(2/D)).
+        scale_matrix: Ψ of the inverse Wishart, held (default: diag(r), r a site).
         rows: number of rows where there are no data.
         features: number of features where there are no data.
 
@@ -89,50 +98,46 @@ def gaussian_mixture(
     mean = scale.mean if loc_mean is None else loc_mean
     spread = 2 * scale.deviation if loc_scale is None else loc_scale
     shares = mixture_weights(clusters, concentration, weights)
-    if features is None or (x is None and features == 1):
-        rate = scale.deviation**2 / clusters**2 if scale_rate is None else scale_rate
-        scatter = InverseGammaScale(scale_concentration, rate)
-        shared = covariance == "tied"
-        deviation: Any = numpyro.sample("scale", scatter) if shared else None
-        with numpyro.plate("cluster", clusters):
-            loc = numpyro.sample("loc", dist.Normal(mean, spread))
-            deviation = deviation if shared else numpyro.sample("scale", scatter)
-        with numpyro.plate("row", rows):
-            z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
-            emission = UnivariateGaussian(loc[z], deviation if shared else deviation[z])
-            return numpyro.sample("x", emission, obs=x)
-
-    share = clusters ** (-2 / features)
-    prior = Scatter(
-        scale, features, share, scale_concentration, scale_rate, degrees_of_freedom, scale_matrix
-    )
+    vector = features is None or (x is None and features == 1)
+    scatter = Scatter(
+        scale,
+        None if vector else features,
+        clusters ** (-2 / (features or 1)),
+        unit_of_data(x) if resolution is None else resolution,
+        (rows or 1) / (1 if covariance == "tied" else clusters),
+        scale_concentration,
+        scale_rate,
+        scale_rate_mean,
+        degrees_of_freedom,
+        scale_matrix,
+    ).prior(covariance)
+    dims: tuple[str, ...] = () if vector else ("feature",)
+    name, axes = "scale", dims if covariance == "diagonal" else ()
+    if not vector and covariance in ("tied", "full"):
+        name, axes = "covariance", ("feature", "feature_other")
     if covariance == "tied":
-        tied = numpyro.sample(
-            "covariance", prior.matrix(), infer={"event_dims": ["feature", "feature_other"]}
-        )
+        tied = numpyro.sample(name, scatter, infer={"event_dims": list(axes)})
     with numpyro.plate("cluster", clusters):
-        full_shape = jnp.zeros(features)
-        loc = numpyro.sample(
-            "loc",
-            dist.Normal(mean + full_shape, spread + full_shape).to_event(1),
-            infer={"event_dims": ["feature"]},
-        )
-        if covariance == "spherical":
-            deviation = numpyro.sample("scale", prior.sphere())
-        elif covariance == "diagonal":
-            deviation = numpyro.sample("scale", prior.axes(), infer={"event_dims": ["feature"]})
-        elif covariance == "full":
-            full = numpyro.sample(
-                "covariance", prior.matrix(), infer={"event_dims": ["feature", "feature_other"]}
-            )
+        where = dist.Normal(mean, spread) if vector else _each(mean, spread, features)
+        loc = numpyro.sample("loc", where, infer={"event_dims": list(dims)})
+        if covariance != "tied":
+            own = numpyro.sample(name, scatter, infer={"event_dims": list(axes)})
     with numpyro.plate("row", rows):
         z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
-        if covariance == "spherical":
-            emission = SphericalGaussian(loc[z], deviation[z])
+        if vector:
+            emission = UnivariateGaussian(loc[z], tied if covariance == "tied" else own[z])
+        elif covariance == "spherical":
+            emission = SphericalGaussian(loc[z], own[z])
         elif covariance == "diagonal":
-            emission = DiagonalGaussian(loc[z], deviation[z])
+            emission = DiagonalGaussian(loc[z], own[z])
         elif covariance == "tied":
             emission = TiedGaussian(loc[z], tied)
         else:
-            emission = FullGaussian(loc[z], full[z])
-        return numpyro.sample("x", emission, obs=x, infer={"event_dims": ["feature"]})
+            emission = FullGaussian(loc[z], own[z])
+        return numpyro.sample("x", emission, obs=x, infer={"event_dims": list(dims)})
+
+
+def _each(mean: Any, spread: Any, features: int | None) -> dist.Distribution:
+    """Independent normals of all features."""
+    shape = jnp.zeros(features)
+    return dist.Normal(mean + shape, spread + shape).to_event(1)

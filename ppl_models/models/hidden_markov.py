@@ -14,7 +14,7 @@ from jax import Array
 from ppl_models.data.kinds import Series
 from ppl_models.distributions import HiddenMarkov
 from ppl_models.errors import InputError
-from ppl_models.models._scale import data_scale
+from ppl_models.models._scale import data_scale, unit_of_data
 from ppl_models.models._states import Priors, check_order, emitted, steps
 
 STARTS = ("free", "stationary")
@@ -36,6 +36,8 @@ def hidden_markov(
     loc_scale: Any = None,
     scale_concentration: float = 2.0,
     scale_rate: Any = None,
+    scale_rate_mean: Any = None,
+    resolution: Any = None,
     degrees_of_freedom: float | None = None,
     scale_matrix: Any = None,
     rate_concentration: float = 1.5,
@@ -84,9 +86,13 @@ def hidden_markov(
         loc_mean: prior mean of Gaussian locations (default: the data's mean).
         loc_scale: prior standard deviation of them (default: twice the data's).
         scale_concentration: of the inverse gamma prior of Gaussian variances.
-        scale_rate: rate of the inverse gamma (default: the data's variance / K^(2/D), of K states).
+        scale_rate: rate of the inverse gamma, held (default: a site, as gaussian_mixture's).
+        scale_rate_mean: prior mean of that site (default: the data's variance / K^(2/D)).
+        resolution: the unit that the data are rounded to (default: the least distance between
+            two values of a feature).
         degrees_of_freedom: of the inverse Wishart prior of covariances (default: D + 2).
-        scale_matrix: of the inverse Wishart (default: diagonal, the data's variances / K^(2/D)).
+        scale_matrix: of the inverse Wishart, held (default: its diagonal is a site, as
+            gaussian_mixture's).
         rate_concentration: a, the shape of the gamma prior of Poisson rates.
         rate_mean: prior mean of the rates (default: the data's mean, at least 0.1).
         ones: of the beta prior of the bits' probabilities (default: 1 + 1 / (2K) of K
@@ -137,11 +143,17 @@ def hidden_markov(
             initial = numpyro.deterministic("initial", first)
         with numpyro.plate("state", states, dim=-2), numpyro.plate("next_state", states, dim=-1):
             second = numpyro.deterministic("initial_transition", then)
+    unit = resolution
+    if unit is None and emission == "gaussian":
+        unit = unit_of_data(None if x is None else _steps(x))
     priors = Priors(
         loc_mean,
         loc_scale,
         scale_concentration,
         scale_rate,
+        scale_rate_mean,
+        unit,
+        (sequences or 1) * positions,
         degrees_of_freedom,
         scale_matrix,
         rate_concentration,

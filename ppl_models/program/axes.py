@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -63,9 +64,12 @@ def permute_clusters(
     """Global sites with their clusters in another order."""
     moved = dict(values)
     for name, value in values.items():
+        numbers: Any = jnp
+        if not isinstance(value, jax.core.Tracer) and not isinstance(order, jax.core.Tracer):
+            numbers, value = np, np.asarray(value)  # JAX would compile it for every shape
         for axis in axes.get(name, ()):
             rest = np.arange(len(order), value.shape[axis])  # the column of an end stays last
-            value = value.take(jnp.concatenate([order, rest]) if len(rest) else order, axis)
+            value = value.take(numbers.concatenate([order, rest]) if len(rest) else order, axis)
         moved[name] = value
     return moved
 

@@ -34,3 +34,31 @@ def prior_dependencies(model: Model, structure: Structure) -> dict[str, frozense
     shapes = jax.eval_shape(structure.initial, random.key(0))
     provenance = eval_provenance(priors, **shapes)
     return {name: frozenset().union(*provenance[name]) for name in structure.names}
+
+
+def hyperparameters(model: Model, structure: Structure) -> frozenset[str]:
+    """Global sites that the data depend on through the priors of other global sites only.
+
+    The likelihood does not know them: they are no free parameters of its maximum.
+
+    >>> import numpyro, numpyro.distributions as dist
+    >>> def program(x=None):
+    ...     scale = numpyro.sample("scale", dist.HalfNormal(1.0))
+    ...     loc = numpyro.sample("loc", dist.Normal(0.0, scale))
+    ...     with numpyro.plate("row", 3):
+    ...         numpyro.sample("x", dist.Normal(loc, 1.0), obs=x)
+    >>> model = Model(program, {"x": jax.numpy.zeros(3)}, {}, {})
+    >>> sorted(hyperparameters(model, model.structure()))
+    ['scale']
+    """
+    own = [*structure.emissions, *structure.locals]
+    own += [] if structure.assignment is None else [structure.assignment]
+
+    def densities(**values: Any) -> list:
+        trace = model.trace_at(values, structure)
+        return [jax.tree.leaves(trace[name]["fn"]) for name in own]
+
+    shapes = jax.eval_shape(structure.initial, random.key(0))
+    found = eval_provenance(densities, **shapes)
+    used = frozenset().union(*(each for leaves in found for each in leaves))
+    return frozenset().union(*prior_dependencies(model, structure).values()) - used

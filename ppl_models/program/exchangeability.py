@@ -22,8 +22,9 @@ from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import plain
 from ppl_models.program.axes import CHAIN, cluster_axes, permute_clusters, state_axes
 from ppl_models.program.compiling import QUICK
-from ppl_models.program.model import Globals, Model, Pieces, evaluate
+from ppl_models.program.model import Globals, Model, evaluate
 from ppl_models.program.parameter_map import ParameterMap, all_parameters
+from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,19 +20,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
-from numpyro import handlers
+from numpyro import handlers, validation_enabled
 from numpyro.distributions import CategoricalLogits
-from numpyro.primitives import Messenger
 
-from ppl_models.data.missing import missing_cells
-from ppl_models.distributions.convert import as_family, unwrap
-from ppl_models.distributions.exponential.family import ExponentialFamily
+from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import prior_density
 from ppl_models.distributions.scaled import ScaledPrior, is_weighed, times, weigh
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program import chain_densities, chains, units
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.data_refusals import refuse_other_data
 from ppl_models.program.data_sites import (
     log_factor,
     possible_values,
@@ -42,74 +40,17 @@ from ppl_models.program.data_sites import (
     with_derived,
     with_lowest,
 )
+from ppl_models.program.enumeration import AllValues
+from ppl_models.program.local_integrals import (
+    integrated_logits,
+    mean_of_shifts,
+    with_integrals,
+)
+from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure, read_structure
-from ppl_models.program.units import Units
+from ppl_models.program.units import Units, by_row
 
 Globals = dict[str, Array]
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Pieces:
-    """The densities that a program is made of, at given values of its global sites.
-
-    ``scales`` are the factors of the log-densities of assignment and emissions, of those that have
-    one (``numpyro.handlers.scale`` and ``mask``), ``factors`` the program's ``numpyro.factor``,
-    ``row_factors`` those that have an entry a row, summed up, ``possible`` which clusters the rows
-    may be in where some are known; both ``(cluster, row)``.
-    """
-
-    priors: Mapping[str, Any]
-    log_prior: Array
-    log_weights: Array | None
-    weights: Any
-    emissions: Mapping[str, Any]
-    scales: Mapping[str, Any] = field(default_factory=dict)
-    factors: Mapping[str, Any] = field(default_factory=dict)
-    row_factors: Array | None = None
-    possible: Array | None = None
-
-    @property
-    def common_weights(self) -> Array | None:
-        """The clusters' weights, ``(cluster,)``; None where they differ from row to row."""
-        probs = getattr(self.weights, "probs", None)
-        if probs is not None and jnp.ndim(probs) == 1:
-            return probs
-        if self.log_weights is None or self.log_weights.shape[1] != 1:
-            return None
-        return jnp.exp(self.log_weights[:, 0])  # of a Bernoulli site, for instance
-
-    def families(self) -> dict[str, ExponentialFamily]:
-        """Emissions as exponential families, one batch axis: the component."""
-        found = {}
-        for name, emission in self.emissions.items():
-            family = as_family(emission)
-            if family is None:
-                kind = type(unwrap(emission)).__name__
-                raise UnsupportedError(
-                    f"site '{name}' emits from {kind}, which is not one of the exponential "
-                    "families here: use method='nuts' or 'map', or write it with a family of "
-                    "ppl_models.distributions"
-                )
-            if family.batch_shape and family.batch_shape[-1] != 1:
-                raise UnsupportedError(
-                    f"the parameters of site '{name}' differ from row to row, so that no "
-                    "statistics sum its rows up: use method='nuts' or 'map'"
-                )
-            found[name] = family.components()
-        return found
-
-
-class _AllValues(Messenger):
-    """Give discrete sites all their values at once, on an axis to the left of their plate."""
-
-    def __init__(self, fn: Callable, values: Mapping[str, Array]):
-        super().__init__(fn)
-        self.values = values
-
-    def process_message(self, message: dict[str, Any]) -> None:
-        if message["type"] == "sample" and message["name"] in self.values:
-            message["value"] = self.values[message["name"]]
 
 
 def combine(structure: Structure, distributions: dict[str, Any], scales: dict[str, Any]) -> None:
@@ -213,7 +154,7 @@ class Model:
         if chain is not None:
             structure = read_structure(found, set(self.fixed), chain=chain)
             if self.data:
-                self._refuse_other_data(structure, given)
+                refuse_other_data(self, structure, given)
             chain_densities.refuse_other_chains(self, structure)
             return structure
         structure = read_structure(
@@ -227,43 +168,10 @@ class Model:
         refuse_moving_factors(self, structure)
         if self.data:
             structure = with_computed(self, structure, given)
-            self._refuse_other_data(structure, given)
+            refuse_other_data(self, structure, given)
+            if not structure.indexed:
+                structure = with_integrals(self, structure)
         return structure
-
-    def _refuse_other_data(self, structure: Structure, given: Mapping[str, str]) -> None:
-        """An observed site's data are the parameter of its name, as they are."""
-        for site in structure.emissions:
-            if given.get(site) == site or site in (*structure.likelihoods, *structure.computed):
-                continue
-            if site in self.data and self._observes(site):
-                continue
-            if site in self.data and self._observes(site, where_seen=True):
-                if self._leaves_out(site, structure):
-                    continue
-                raise UnsupportedError(
-                    f"site '{site}' observes numbers where cells of '{site}' are missing, and "
-                    "counts them as data: leave them out with .mask(~jnp.isnan(...))"
-                )
-            name = site.removesuffix("_observed")
-            if name in structure.deterministic_names:
-                raise UnsupportedError(
-                    f"site '{name}' has an obs_mask: leave it out, and give the data with NaN "
-                    "where they are not observed"
-                )
-            if site in given:
-                raise UnsupportedError(
-                    f"site '{site}' observes the data of parameter '{given[site]}': call both by "
-                    "one name"
-                )
-            if site in self.data:
-                raise UnsupportedError(
-                    f"site '{site}' observes something else than the parameter '{site}', from "
-                    "which it is computed: call the site by a name of its own"
-                )
-            raise UnsupportedError(
-                f"site '{site}' is observed, and not from the program's data: hold it by "
-                f"fixed={{'{site}': ...}} where numpyro.handlers.condition did"
-            )
 
     def _refuse_unequal_scales(self, structure: Structure) -> None:
         """Sites that are summed out together have one factor of their log-densities."""
@@ -274,21 +182,6 @@ class Model:
                 "they are summed out together: put all of them into one numpyro.handlers.scale"
             )
 
-    def _leaves_out(self, site: str, structure: Structure) -> bool:
-        """Whether the program's own density is that of the cells that are not missing."""
-        values = structure.initial(random.key(8))
-        own, ours = _densities_of(self, values, structure=structure, site=site)
-        return np.allclose(own, ours, rtol=1e-4, atol=1e-4)
-
-    def _observes(self, site: str, *, where_seen: bool = False) -> bool:
-        """Whether a site that observes an image of its parameter observes the same numbers."""
-        value, data = np.asarray(_observed(self, site)), np.asarray(self.data[site])
-        if where_seen and value.shape == data.shape:
-            value = np.where(missing_cells(data), data, value)
-        # (a cast to single precision is no other data)
-        same = partial(np.allclose, rtol=1e-6, atol=0, equal_nan=True)
-        return value.shape == data.shape and same(value.astype(float), data.astype(float))
-
     def held(self) -> Callable:
         """The program with fixed sites held."""
         if not self.fixed:
@@ -297,6 +190,9 @@ class Model:
         held = {n: jnp.asarray(v) for n, v in self.fixed.items()}
         return handlers.condition(self.run, data=held)
 
+    # NumPyro checks constants outside the trace, and each check would be compiled for itself:
+    # `structure` has had them all checked
+    @validation_enabled(False)
     def trace_at(
         self, values: Mapping[str, Array], structure: Structure, assignment: Any = None
     ) -> dict[str, Any]:
@@ -314,7 +210,7 @@ class Model:
             assignment = none if assignment is None else jnp.reshape(assignment, shape)
         elif assignment is None:
             assignment = jnp.arange(structure.clusters)[:, None]
-        program = _AllValues(program, structure.values_of(assignment))
+        program = AllValues(program, structure.values_of(assignment))
         return handlers.trace(handlers.seed(program, random.key(0))).get_trace()
 
     def pieces(
@@ -331,7 +227,7 @@ class Model:
             known: priors that were read before and do not depend on other sites. Inside a loop
                 they spare the passes over the data that the program sets its priors by.
         """
-        trace, priors, log_prior, factors = self._priors(values, structure, known)
+        trace, priors, log_prior, factors, log_locals = self._priors(values, structure, known)
         if structure.chain is not None:
             of_states, by_step = chain_densities.of_states(self, values, structure)
             return Pieces(priors, log_prior, by_step, None, of_states, {}, factors)
@@ -362,7 +258,16 @@ class Model:
             values_at = structure.values_of(jnp.arange(structure.clusters)[:, None])
             possible = possible_values(structure, trace, values_at)
         return Pieces(
-            priors, log_prior, log_weights, weights, emissions, scales, factors, added, possible
+            priors,
+            log_prior,
+            log_weights,
+            weights,
+            emissions,
+            scales,
+            factors,
+            added,
+            possible,
+            log_locals,
         )
 
     def _priors(
@@ -370,13 +275,19 @@ class Model:
         values: Mapping[str, Array],
         structure: Structure,
         known: Mapping[str, Any] | None = None,
-    ) -> tuple[dict[str, Any], dict[str, Any], Array, dict[str, Array]]:
-        """The trace, priors, their summed log-density with the factors', and the factors."""
+    ) -> tuple[dict[str, Any], dict[str, Any], Array, dict[str, Array], Any]:
+        """The trace, the priors, ``log_prior``, the factors and ``log_locals``."""
         trace = self.trace_at(values, structure)
         priors, log_prior = dict(known or {}), jnp.zeros(())
-        skipped = {*structure.row_sites, *structure.factors, *structure.row_factors}
+        skipped = {
+            *structure.row_sites,
+            *structure.locals,
+            *structure.factors,
+            *structure.row_factors,
+        }
         skipped |= set(structure.seen)
         skipped |= set(() if structure.chain is None else structure.chain.own_sites)
+        log_locals: Any = 0.0
         for name, site in trace.items():
             if site["type"] != "sample" or name in skipped:
                 continue
@@ -384,10 +295,16 @@ class Model:
                 fn, scale = weigh(site)
                 prior = site["fn"] if scale is None else ScaledPrior(fn, scale)
                 priors.setdefault(name, prior)
-                log_prior += prior_density(priors[name], site["value"]).sum()
+                density = prior_density(priors[name], site["value"])
+                if name not in structure.given_locals:
+                    log_prior += density.sum()
+                elif structure.assignment is None:
+                    log_locals += by_row(density, site, structure)
+                else:  # by cluster, where it depends on the assignment
+                    log_locals += density
         factors = {n: log_factor(trace[n]).sum() for n in structure.factors}
         log_prior += sum(factors.values())
-        return trace, priors, log_prior, factors
+        return trace, priors, log_prior, factors, log_locals
 
     def log_prior(self, values: Mapping[str, Array], structure: Structure) -> Array:
         """Log prior density of the global sites, and the program's factors."""
@@ -399,7 +316,11 @@ class Model:
         Of a chain, whose steps are its rows, ``log p(z_t = k | x) + log p(x_t | x_1 ... x_{t-1})``:
         its sums over states add up to the log-density of the series, its softmax is the smoothed
         probability of a state.
+
+        Continuous sites of the rows are integrated out, or given, see ``Structure.with_locals``.
         """
+        if structure.locals:
+            return mean_of_shifts(integrated_logits(self, values, structure))
         if structure.indexed:
             return units.logits(self, values, structure)
         if structure.chain is not None:
@@ -407,7 +328,7 @@ class Model:
             smoothed, density = chains.smoothed(factors)
             return smoothed.T + density
         pieces = self.pieces(values, structure)
-        total = jnp.zeros((structure.clusters, 1))
+        total = jnp.zeros((structure.clusters, 1)) + pieces.log_locals
         if pieces.log_weights is not None:
             scale = pieces.scales.get(str(structure.assignment))
             total = total + times(scale, pieces.log_weights)
@@ -448,24 +369,6 @@ class Model:
 def evaluate(model: Model, values: Globals, *, structure: Structure) -> Pieces:
     """:meth:`Model.pieces`, compiled once for all values."""
     return model.pieces(values, structure)
-
-
-@partial(jax.jit, static_argnames=("site",), compiler_options=QUICK)
-def _observed(model: Model, site: str) -> Array:
-    """What a site observes."""
-    seeded = handlers.seed(model.held(), random.key(0))
-    return chains.merge_steps(handlers.trace(seeded).get_trace())[0][site]["value"]
-
-
-@partial(jax.jit, static_argnames=("structure", "site"), compiler_options=QUICK)
-def _densities_of(
-    model: Model, values: Globals, *, structure: Structure, site: str
-) -> tuple[Array, Array]:
-    """Log-density of what a site observes as the program has it, and as that of its data."""
-    trace = model.trace_at(values, structure)[site]
-    fn, scale = weigh(trace)
-    pair = trace["fn"].log_prob(trace["value"]), observed_log_prob(fn, model.data[site])
-    return times(trace.get("scale"), pair[0]).sum(), times(scale, pair[1]).sum()
 
 
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)

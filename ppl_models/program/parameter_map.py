@@ -7,17 +7,21 @@ family and prior are conjugate. All others are left to an optimiser or a sampler
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
+import numpyro.distributions as dist
 from jax import random
 
+from ppl_models.distributions.priors import InverseGammaScale, plain
+from ppl_models.distributions.rate_prior import GeneralizedInverseGaussian
 from ppl_models.program.dependencies import prior_dependencies
-from ppl_models.program.model import Globals, Model, Pieces, evaluate
+from ppl_models.program.model import Globals, Model, evaluate
 from ppl_models.program.parameters import ParameterValue, named_parameters
+from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
 
 
@@ -39,17 +43,28 @@ class ParameterLink:
 
 
 @dataclass(frozen=True)
+class PriorLink(ParameterLink):
+    """A site that is the rate of another site's prior, and enters the program by nothing else.
+
+    ``emission`` names the other site, whose prior is InverseGammaScale(a, r), or the inverse
+    Wishart of the scale matrix diag(r), with a (generalised) gamma prior of r.
+    """
+
+
+@dataclass(frozen=True)
 class ParameterMap:
     """Sites that are parameters, and those that are anything else.
 
     Args:
         links: the sites that are a parameter.
+        priors: the sites that are the rate of another site's prior.
         free: the other sites.
         sticks: the free site whose sticks the weights are broken off by, or None.
     """
 
     links: tuple[ParameterLink, ...]
     free: tuple[str, ...]
+    priors: tuple[PriorLink, ...] = ()
     sticks: str | None = None
 
     def of(self, emission: str) -> tuple[ParameterLink, ...]:
@@ -70,7 +85,7 @@ def read_parameter_map(model: Model, structure: Structure) -> ParameterMap:
     start = structure.initial(random.key(1))
     other = structure.initial(random.key(2))
     base = evaluate(model, start, structure=structure)
-    links, free = [], []
+    links, free, rates = [], [], []
     depends = prior_dependencies(model, structure)
     parents = frozenset().union(*depends.values())
     sticks = None
@@ -81,6 +96,11 @@ def read_parameter_map(model: Model, structure: Structure) -> ParameterMap:
         link = None
         if site not in parents:
             link = _link(site, structure, base, moved, start, moved_sites)
+        else:
+            rate = _prior_link(site, depends, structure, base, moved, start, moved_sites)
+            if rate is not None:
+                rates.append(rate)
+                continue
         if link is None:
             free.append(site)
             pairs = [(base, start[site]), (moved, other[site])]
@@ -88,7 +108,46 @@ def read_parameter_map(model: Model, structure: Structure) -> ParameterMap:
                 sticks = site
         else:
             links.append(link)
-    return ParameterMap(tuple(links), tuple(free), sticks)
+    return ParameterMap(tuple(links), tuple(free), tuple(rates), sticks)
+
+
+def _prior_link(
+    site: str,
+    depends: Mapping[str, frozenset[str]],
+    structure: Structure,
+    base: Pieces,
+    moved: Pieces,
+    start: Globals,
+    end: Globals,
+) -> PriorLink | None:
+    """The one site whose prior has this site as its rate."""
+    children = [name for name, parents in depends.items() if site in parents]
+    own = plain(base.priors[site])
+    if len(children) != 1 or not isinstance(own, dist.Gamma | GeneralizedInverseGaussian):
+        return None
+    before, after = all_parameters(base, structure), all_parameters(moved, structure)
+    if any(not np.array_equal(before[k].value, after[k].value) for k in before):
+        return None
+    one, other = plain(base.priors[children[0]]), plain(moved.priors[children[0]])
+    if not isinstance(one, InverseGammaScale | dist.InverseWishart):
+        return None
+    if not np.array_equal(one.concentration, other.concentration):
+        return None
+    pairs = [(one, np.asarray(start[site])), (other, np.asarray(end[site]))]
+    found = all(_is_rate(prior, value) for prior, value in pairs)
+    return PriorLink(site, children[0], "rate", shared=True) if found else None
+
+
+def _is_rate(prior: Any, value: np.ndarray) -> bool:
+    """Whether a value is a prior's rate, or the diagonal of its scale matrix, of all components."""
+    if isinstance(prior, InverseGammaScale):
+        rate = np.asarray(prior.rate)
+    elif value.ndim != 1:
+        return False
+    else:
+        rate, value = np.asarray(prior.scale_matrix), np.diag(value)
+    own = rate.shape[max(0, rate.ndim - value.ndim) :]
+    return own == value.shape and np.allclose(rate, value, rtol=1e-5)
 
 
 def _link(

@@ -19,8 +19,10 @@ from ppl_models.data.kinds.tokens import coordinates
 from ppl_models.data.missing import missing_cells
 from ppl_models.errors import ConstantColumn, InputError
 from ppl_models.program.data_sites import observed_values
+from ppl_models.program.local_integrals import with_integrals
 from ppl_models.program.model import Model
 from ppl_models.program.precision import cast
+from ppl_models.program.rounding import refuse_rounding
 from ppl_models.program.signature import arguments_of, data_parameters, keeps_feature_axis
 from ppl_models.program.sizes import (
     numeric_lists,
@@ -28,6 +30,7 @@ from ppl_models.program.sizes import (
     refuse_other_sizes,
     whole_arguments,
 )
+from ppl_models.program.structure import Structure
 from ppl_models.program.unit_reading import with_units
 
 
@@ -98,6 +101,9 @@ def read_program(
         precision: of floating-point data.
         fitted: the data that it was fitted to, where it was: of those asked about there may then
             be fewer rows than clusters.
+
+    Raises:
+        InputError: data that the program cannot take, or ``precision`` not hold.
     """
     arguments = dict(arguments)
     signature = inspect.signature(function).parameters
@@ -112,6 +118,8 @@ def read_program(
     arguments = whole_arguments(function, arguments)
     if fitted is None:
         refuse_more_clusters(arguments, observed)
+        if precision == "float32":
+            refuse_rounding(observed)
     refuse_other_sizes(arguments, observed)
     data = {n: cast(o.values, precision) for n, o in observed.items()}
     seen = {n: o.values for n, o in (observed if fitted is None else fitted).items()}
@@ -132,6 +140,8 @@ def read_program(
         data |= {n: np.asarray(v) for n, v in found.items()}
         model = replace(model, data=data)
     model = with_units(model, structure)
+    if structure.indexed:
+        structure = with_integrals(model, structure)
     for name in structure.emissions:
         if name in observed and (refusal := observed[name].refusal) is not None:
             raise refusal
@@ -170,9 +180,13 @@ def given_arguments(function: Callable, arguments: Mapping[str, Any]) -> dict[st
 
 def _held(model: Model, fixed: Mapping[str, Any], precision: str) -> dict[str, np.ndarray]:
     """Values that sites are held at, in the shapes of the sites."""
-    sites = {site.name: site for site in model.structure().sites}
+    structure = model.structure()
+    sites = {site.name: site for site in structure.sites}
     held = {}
     for name, value in fixed.items():
+        if name in structure.discrete:
+            held[name] = _whole(name, value, structure)
+            continue
         if name not in sites:
             raise InputError(f"fixed names '{name}', which is no site of the program")
         array, wanted = np.asarray(value, np.dtype(precision)), sites[name].shape
@@ -189,6 +203,24 @@ def _held(model: Model, fixed: Mapping[str, Any], precision: str) -> dict[str, n
         if not inside:
             raise InputError(f"fixed holds '{name}' at {value}, outside {sites[name].support}")
     return held
+
+
+def _whole(name: str, value: Any, structure: Structure) -> np.ndarray:
+    """Values that a discrete site is held at: of all rows, whole numbers that it may have."""
+    array, shape = np.asarray(value), structure.assignment_shape
+    sizes = dict(structure.combined) or {name: structure.clusters}
+    lowest = dict(structure.lowest).get(name, 0)
+    whole = array.dtype.kind in "iufb" and (array == np.floor(array)).all()
+    if not whole or ((array < lowest) | (array >= lowest + sizes[name])).any():
+        raise InputError(
+            f"fixed holds '{name}' at values other than {lowest} to {lowest + sizes[name] - 1}"
+        )
+    try:
+        return np.broadcast_to(array.astype(int), shape)
+    except ValueError:
+        raise InputError(
+            f"fixed gives '{name}' the shape {array.shape}: the site has {shape}"
+        ) from None
 
 
 def _plain(value: Any, precision: str) -> Any:

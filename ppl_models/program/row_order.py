@@ -11,10 +11,12 @@ from dataclasses import replace
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.local_integrals import dimension, row_log_joint
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
@@ -30,8 +32,8 @@ ADVICE = (
 def rows_depend_on_places(model: Model, structure: Structure) -> bool:
     """Whether a row's density depends on its place among the rows, or on the other rows.
 
-    The programs of this package are known not to. Where rows have latent variables of their own it
-    is not asked: new rows have no density there.
+    The programs of this package are known not to. Where rows have continuous sites of their own,
+    their joint density with these at some values is asked.
 
     >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist
     >>> def trend(x=None):
@@ -46,9 +48,9 @@ def rows_depend_on_places(model: Model, structure: Structure) -> bool:
     module = getattr(function, "__module__", None) or ""
     if module.startswith("ppl_models.models.") and not hasattr(function, "__wrapped__"):
         return False
-    if structure.rows < 2 or structure.locals:
+    if structure.rows < 2:
         return False
-    if structure.indexed:
+    if structure.indexed or structure.given_locals:  # which have a value for each row in its place
         return True
     few = min(FEW, structure.rows // 2)
     values = structure.initial(random.key(4))
@@ -75,4 +77,8 @@ def _of(structure: Structure, rows: np.ndarray) -> Structure:
 
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
 def _logits(model: Model, values: Globals, *, structure: Structure) -> Array:
-    return model.logits(values, structure)
+    if not structure.locals:
+        return model.logits(values, structure)
+    first = jnp.zeros(structure.rows, int)
+    vectors = jnp.full((structure.rows, dimension(structure)), 0.3)
+    return row_log_joint(model, values, structure, vectors, first)[None]

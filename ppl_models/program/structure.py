@@ -9,16 +9,13 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
-from numpyro.distributions.distribution import (
-    ExpandedDistribution,
-    MaskedDistribution,
-    Unit,
-)
 
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program.chains import SERIES, STEP, Chain
-from ppl_models.program.layout import Layout, plates_of, read_layout
+from ppl_models.program.layout import plates_of, read_layout
 from ppl_models.program.sites import Site, UnconstrainedSpace, draw_near_zero
+from ppl_models.program.trace_axes import derived_dims, row_dims, site_axes
+from ppl_models.program.trace_factors import likelihood_factors, row_factors_of, split_factors
 
 MOST_NAMED = 4  #: sites that a message names
 MOST_COMBINATIONS = 1_000  #: of the values of several discrete sites
@@ -53,6 +50,8 @@ class Structure:
     likelihoods: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    given_locals: tuple[str, ...] = ()  #: continuous sites of the rows that have values
+    gaussian_locals: bool = False  #: whether they are integrated out exactly
 
     @property
     def unit_count(self) -> int:
@@ -95,7 +94,8 @@ class Structure:
 
     def with_locals(self) -> Structure:
         """The same program, its rows' own continuous sites among the global ones."""
-        return replace(self, sites=(*self.sites, *self.local_sites), locals=(), local_sites=())
+        sites = (*self.sites, *self.local_sites)
+        return replace(self, sites=sites, locals=(), local_sites=(), given_locals=self.locals)
 
     @property
     def by_logits(self) -> bool:
@@ -144,53 +144,6 @@ class Structure:
         return draw_near_zero(self.sites, key, radius)
 
 
-def _dims(name: str, site: Mapping[str, Any], value_ndim: int) -> tuple[str, ...]:
-    """Names of a site's axes: plates for the batch axes, ``event_dims`` for the others."""
-    plates = plates_of(site)
-    event = tuple(site.get("infer", {}).get("event_dims", ()))
-    batch_count = value_ndim - len(event)
-    if site["type"] == "sample":
-        event_ndim = site["fn"].event_dim
-        batch_count = value_ndim - event_ndim
-        if len(event) != event_ndim:
-            event = tuple(f"{name}_dim_{i}" for i in range(event_ndim))
-    batch = [plates.get(i - batch_count, f"{name}_axis_{i}") for i in range(batch_count)]
-    return (*batch, *event)
-
-
-def _derived_dims(name: str, site: Mapping[str, Any], clusters: int) -> tuple[str, ...]:
-    """Names of a deterministic site's axes; one as long as there are clusters is theirs."""
-    shape = jnp.shape(site["value"])
-    dims = list(_dims(name, site, len(shape)))
-    unnamed = [i for i, d in enumerate(dims) if d.startswith(f"{name}_axis")]
-    mine = [i for i in unnamed if shape[i] == clusters]
-    if "cluster" not in dims and mine:
-        dims[mine[0]] = "cluster"
-    return tuple(dims)
-
-
-def _row_dims(name: str, site: Mapping[str, Any], plate: str, rows: int) -> tuple[str, ...]:
-    """Names of the axes of a deterministic site within the data plate, the rows' first."""
-    shape = jnp.shape(site["value"])
-    first = () if shape[:1] != (rows,) else (plate,)
-    return (*first, *(f"{name}_dim_{i}" for i in range(len(first), len(shape))))
-
-
-def _is_factor(distribution: Any) -> bool:
-    while isinstance(distribution, ExpandedDistribution | MaskedDistribution):
-        distribution = distribution.base_dist
-    return isinstance(distribution, Unit)
-
-
-def _factors(
-    samples: Mapping[str, Mapping[str, Any]], fixed: set[str]
-) -> tuple[tuple[str, ...], dict[str, Mapping[str, Any]]]:
-    """Names of the program's ``numpyro.factor``, and the sites that are observed data."""
-    observed = {n: s for n, s in samples.items() if s["is_observed"] and n not in fixed}
-    factors = tuple(n for n, s in observed.items() if _is_factor(s["fn"]))
-    return factors, {n: s for n, s in observed.items() if n not in factors}
-
-
 def labels_of(trace: Mapping[str, Any], discrete: Sequence[str]) -> str | None:
     """A discrete site that is known for some rows: ``numpyro.sample(obs=, obs_mask=)``.
 
@@ -201,34 +154,6 @@ def labels_of(trace: Mapping[str, Any], discrete: Sequence[str]) -> str | None:
         if base != name and f"{base}_observed" in trace and trace[base]["type"] == "deterministic":
             return base
     return None
-
-
-def _likelihoods(factors: tuple[str, ...], parameters: Set[str]) -> tuple[str, ...]:
-    """The factors that are the log-density of data, of a program without an observed site."""
-    named = tuple(n for n in factors if n in parameters)
-    if factors and not named:
-        raise UnsupportedError(
-            f"factor '{factors[0]}' is all that the program says of its data: call it by the name "
-            "of the data parameter whose log-density it is"
-        )
-    return named
-
-
-def _row_factors(
-    factors: tuple[str, ...], samples: Mapping[str, Mapping[str, Any]], layout: Layout
-) -> tuple[str, ...]:
-    """The factors that have an entry a row; those of other plates are of the global sites."""
-    lines, found = {axis for _, axis, _ in layout.lines}, []
-    for name in factors:
-        plates = plates_of(samples[name])
-        if plates == {-1: layout.plate}:
-            found.append(name)
-        elif layout.plate in plates.values() or lines & set(plates.values()):
-            raise UnsupportedError(
-                f"factor '{name}' is within plates {', '.join(map(repr, plates.values()))}, which "
-                f"are not the rows' alone: sum it up by '{layout.plate}', and put it there"
-            )
-    return tuple(found)
 
 
 def read_structure(
@@ -270,12 +195,12 @@ def read_structure(
     assignment = discrete[0] if discrete else None
     labelled = labels_of(trace, discrete)
     known = set() if labelled is None else {f"{labelled}_observed"}
-    factors, emissions = _factors(samples, fixed | known)
+    factors, emissions = split_factors(samples, fixed | known)
     if chain is not None:
         return _chain_structure(trace, hidden, emissions, factors, chain)
     likelihoods: tuple[str, ...] = ()
     if not emissions:
-        likelihoods = _likelihoods(factors, parameters)
+        likelihoods = likelihood_factors(factors, parameters)
         emissions = {n: samples[n] for n in likelihoods}
         of_data = {*of_data, *likelihoods}
     if not emissions:
@@ -298,7 +223,7 @@ def read_structure(
     layout = read_layout(samples[assignment] if assignment else None, emissions)
     plate, rows = layout.plate, layout.rows
     factors = tuple(n for n in factors if n not in likelihoods)
-    row_factors = _row_factors(factors, samples, layout)
+    row_factors = row_factors_of(factors, samples, layout)
     factors = tuple(n for n in factors if n not in row_factors)
     clusters = 1
     if assignment is not None:
@@ -310,20 +235,20 @@ def read_structure(
         clusters = math.prod(n for _, n in combined) if combined else _size(samples[assignment])
     in_rows = [n for n, s in hidden.items() if plate in plates_of(s).values()]
     read = {
-        n: Site(n, _dims(n, s, jnp.ndim(s["value"])), jnp.shape(s["value"]), s["fn"].support)
+        n: Site(n, site_axes(n, s, jnp.ndim(s["value"])), jnp.shape(s["value"]), s["fn"].support)
         for n, s in hidden.items()
         if n not in discrete
     }
     sites = tuple(site for n, site in read.items() if n not in in_rows)
     local_sites = tuple(site for n, site in read.items() if n in in_rows)
-    event_dims = tuple((n, _dims(n, s, jnp.ndim(s["value"]))[1:]) for n, s in emissions.items())
+    event_dims = tuple((n, site_axes(n, s, jnp.ndim(s["value"]))[1:]) for n, s in emissions.items())
     derived = tuple(
-        (n, _derived_dims(n, s, clusters if assignment else 0))
+        (n, derived_dims(n, s, clusters if assignment else 0))
         for n, s in trace.items()
         if s["type"] == "deterministic" and plate not in plates_of(s).values()
     )
     in_plate = {
-        n: _row_dims(n, s, plate, rows)
+        n: row_dims(n, s, plate, rows)
         for n, s in trace.items()
         if s["type"] == "deterministic" and plate in plates_of(s).values()
     }
@@ -381,15 +306,15 @@ def _chain_structure(
                 "under a name of its own, (step,)"
             )
     sites = tuple(
-        Site(n, _dims(n, s, jnp.ndim(s["value"])), jnp.shape(s["value"]), s["fn"].support)
+        Site(n, site_axes(n, s, jnp.ndim(s["value"])), jnp.shape(s["value"]), s["fn"].support)
         for n, s in others.items()
     )
     derived, by_step = [], []
     for name, site in trace.items():
         if site["type"] == "deterministic" and jnp.shape(site["value"])[:1] == (chain.steps,):
-            by_step.append((name, _row_dims(name, site, STEP, chain.steps)))
+            by_step.append((name, row_dims(name, site, STEP, chain.steps)))
         elif site["type"] == "deterministic":
-            derived.append((name, _derived_dims(name, site, chain.states)))
+            derived.append((name, derived_dims(name, site, chain.states)))
     return Structure(
         sites,
         chain.site,

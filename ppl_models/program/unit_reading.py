@@ -190,7 +190,8 @@ def _refuse_several(
             raise UnsupportedError(
                 f"a cell of site '{name}' depends on site {sites} of several rows at once (as an "
                 "edge does on both its nodes), so that no sum over one row's clusters gives its "
-                f"density: hold {sites} by fixed=, or give every cell one row"
+                f"density: hold {sites} of all rows by fixed=, or write a program in which a cell "
+                "is of one row"
             )
 
 

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ppl_models.distributions.missing_cells import observed_log_prob
+from ppl_models.distributions.priors import prior_density
 from ppl_models.distributions.scaled import times, weigh
 from ppl_models.errors import UnsupportedError
 from ppl_models.program.data_sites import log_factor, possible_values
@@ -72,13 +73,25 @@ def assigned_parts(
 ) -> tuple[Array, dict[str, Array]]:
     """The same with the rows in given clusters: ``(row,)`` and ``(cell,)`` by emission."""
     trace = model.trace_at(values, structure, assignment=assignment)
+    return parts_of(model, trace, structure, names)
+
+
+def parts_of(
+    model: Any, trace: Mapping[str, Any], structure: Structure, names: tuple[str, ...]
+) -> tuple[Array, dict[str, Array]]:
+    """The same of a trace with the rows in given clusters."""
     rows = jnp.zeros(structure.rows)
+    shape = structure.assignment_shape if structure.indexed else (structure.rows,)
     for name in structure.discrete:
         fn, scale = weigh(trace[name])
         if structure.labelled is not None:
             scale = trace[name].get("scale")  # the mask says which rows are known
         density = times(scale, fn.log_prob(trace[name]["value"]))
-        rows = rows + jnp.broadcast_to(density, structure.assignment_shape).reshape(-1)
+        rows = rows + jnp.broadcast_to(density, shape).reshape(-1)
+    for name in (*structure.given_locals, *structure.locals):
+        fn, scale = weigh(trace[name])
+        density = times(scale, prior_density(fn, trace[name]["value"]))
+        rows = rows + by_row(density, trace[name], structure)
     for name in structure.row_factors:
         rows = rows + log_factor(trace[name])
     if structure.labelled is not None:
@@ -92,6 +105,20 @@ def assigned_parts(
         elif name in names:
             cells[name] = _log_density(model, trace[name], name).reshape(-1)
     return rows, cells
+
+
+def by_row(log_density: Array, site: Mapping[str, Any], structure: Structure) -> Array:
+    """Log-densities of a site in the rows' plate, summed over all its other axes, ``(row,)``.
+
+    Args:
+        log_density: of the site, which broadcasts with its batch axes.
+        site: of a trace in which the discrete sites have one value a row.
+        structure: what was read off the program.
+    """
+    dims = {frame.name: frame.dim for frame in site["cond_indep_stack"]}
+    batch = jnp.broadcast_shapes(jnp.shape(log_density), site["fn"].batch_shape)
+    whole = jnp.moveaxis(jnp.broadcast_to(log_density, batch), dims[structure.plate], 0)
+    return whole.reshape(structure.rows, -1).sum(1)
 
 
 def _log_density(model: Any, site: Mapping[str, Any], name: str) -> Array:

@@ -10,7 +10,8 @@ from jax import random
 from numpyro.distributions import biject_to
 from scipy import integrate, stats
 
-from ppl_models.distributions import BlockDirichlet, InverseGammaScale
+from ppl_models.distributions import BlockDirichlet, GeneralizedInverseGaussian, InverseGammaScale
+from ppl_models.distributions.conditionals import RateConditional
 from ppl_models.distributions.priors import split_blocks
 
 CONCENTRATION, BLOCKS = np.array([2.0, 0.8, 3.0, 1.5, 4.0, 1.0]), (3, 2, 1)
@@ -35,6 +36,40 @@ def test_draws_of_the_scale():
     mean, variance = np.array([2.0, 2.0]), np.array([2.0, 6 / 9])
     assert (np.abs(precision.mean(0) - mean) < 5 * np.sqrt(variance / 20_000)).all()
     assert bool(prior.support(draws).all())
+
+
+@pytest.mark.parametrize(("order", "a", "b"), [(0.5, 2.0, 0.1), (1.5, 1.0, 3.0), (2.5, 0.3, 1e-3)])
+def test_a_rate_that_is_kept_off_zero(order, a, b):
+    prior = GeneralizedInverseGaussian(order, a, b)
+    expected = stats.geninvgauss(order, 2 * np.sqrt(a * b), scale=np.sqrt(b / a))
+    rate = np.array([0.02, 0.5, 1.0, 7.0])
+    np.testing.assert_allclose(prior.log_prob(rate), expected.logpdf(rate), rtol=1e-9)
+    np.testing.assert_allclose(prior.mean, expected.mean(), rtol=1e-9)
+    draws = np.asarray(prior.sample(random.key(0), (20_000,)))
+    assert abs(draws.mean() - expected.mean()) < 5 * expected.std() / np.sqrt(20_000)
+
+
+@pytest.mark.parametrize(
+    ("order", "a", "b"), [(6.5, 5.0, 1e-6), (2.5, 1e-3, 100.0), (30.0, 1e6, 1.0)]
+)
+def test_conditional_of_a_rate(order, a, b):
+    """Draws against quadrature over log r, and the mode against the density's neighbours."""
+
+    def step(current, key):
+        found = RateConditional(*map(jnp.array, (order, a, b)), current).sample(key)
+        return found, found
+
+    draws = np.log(jax.lax.scan(step, jnp.array(1.0), random.split(random.key(0), 8000))[1][50:])
+    law = stats.geninvgauss(order, 2 * np.sqrt(a * b), scale=np.sqrt(b / a))
+    grid = np.linspace(draws.min() - 5, draws.max() + 5, 20_001)
+    mass = np.exp(law.logpdf(np.exp(grid)) + grid) * (grid[1] - grid[0])
+    mean = (mass * grid).sum()
+    deviation = np.sqrt((mass * (grid - mean) ** 2).sum())
+    assert abs(draws.mean() - mean) < 7 * deviation / np.sqrt(len(draws))
+    assert abs(draws.std() / deviation - 1) < 0.06
+    assert (np.diff(draws) == 0).mean() < 0.2  # few are refused
+    mode = RateConditional(*map(jnp.array, (order, a, b, 1.0))).mode()
+    assert (law.logpdf(mode) > law.logpdf(mode * np.array([0.99, 1.01]))).all()
 
 
 def test_blocks_of_dirichlets_are_dirichlets():

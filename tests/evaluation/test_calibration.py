@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
 
+from ppl_models.data import Reals
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.evaluation.calibration import calibrate, label_axes
 from ppl_models.inference.problem import Problem
@@ -81,9 +84,28 @@ def problem_of(program):
     return Problem(model, model.structure())
 
 
+def effects(x: Annotated[Any, Reals] = None, *, rows=None):
+    """Rows with a level of their own."""
+    rows = rows if x is None else len(x)
+    mu = numpyro.sample("mu", dist.Normal(0.0, 2.0))
+    tau = numpyro.sample("tau", dist.HalfNormal(1.0))
+    with numpyro.plate("row", rows):
+        level = numpyro.sample("level", dist.Normal(mu, tau))
+        return numpyro.sample("x", dist.Normal(level, 0.5), obs=x)
+
+
+def test_rows_continuous_sites_are_calibrated_by_the_method_that_a_refusal_names():
+    options = {"rows": 6, "seed": 0, "simulations": 200, "draws": 19, "warmup": 80}
+    with pytest.raises(UnsupportedError, match="use method='gibbs'"):
+        calibrate(effects, method="nuts", **options)
+    tree = calibrate(effects, method="gibbs", **options)
+    assert {"mu", "tau", "level", "log_likelihood"} <= set(tree["sbc_test"].data_vars)
+    assert tree.attrs["calibrated"]
+
+
 def test_a_prior_that_follows_the_data_is_refused():
     priors = {n: v for n, v in PRIORS.items() if n != "scale_rate"}
-    with pytest.raises(InputError, match="prior of site 'scale' is set from the data"):
+    with pytest.raises(InputError, match="prior of site 'scale_rate' is set from the data"):
         calibrate("gaussian_mixture", **OPTIONS, **priors)
 
 

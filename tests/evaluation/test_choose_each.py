@@ -35,6 +35,17 @@ def lines(x: Annotated[Any, Reals] = None, y: Annotated[Any, Reals] = None, *, c
         numpyro.sample("y", dist.Normal(b[z, 0] + b[z, 1] * x, s[z]), obs=y)
 
 
+def variances(x: Annotated[Any, Reals] = None, *, clusters):
+    """Clusters that are switched off have a weight of 0, where this prior's density is 0."""
+    w = numpyro.sample("w", dist.Dirichlet(jnp.full(clusters, 2.0)))
+    with numpyro.plate("group", clusters):
+        loc = numpyro.sample("loc", dist.Normal(0.0, 10.0))
+        variance = numpyro.sample("variance", dist.Gamma(2.0, 1.0))
+    with numpyro.plate("row", len(x)):
+        z = numpyro.sample("z", dist.Categorical(w), infer={"enumerate": "parallel"})
+        numpyro.sample("x", dist.Normal(loc[z], jnp.sqrt(variance[z])), obs=x)
+
+
 @pytest.fixture(scope="module")
 def random():
     return np.random.default_rng(0)
@@ -49,6 +60,18 @@ def test_weights_by_softmax_against_scikit_learn(random):
         row = table.loc[clusters]
         np.testing.assert_allclose(row["log_likelihood"], 250 * peer.score(x[:, None]), atol=2e-3)
         np.testing.assert_allclose(row["bic"], peer.bic(x[:, None]), atol=4e-3)
+
+
+def test_a_prior_that_excludes_empty_clusters_is_left_out_of_the_likelihood():
+    generator = np.random.default_rng(0)
+    x = np.concatenate([generator.normal(-2, 1, 150), generator.normal(2, 0.5, 150)])
+    table = choose_clusters(variances, x, (1, 2, 3), seed=0, starts=4)
+    assert table.attrs["best"] == {"clusters": 2}
+    found = table.set_index("clusters")["log_likelihood"]
+    one = -150 * (np.log(2 * np.pi * x.var()) + 1)
+    peer = GaussianMixture(2, tol=1e-10, max_iter=2000, n_init=4, random_state=0).fit(x[:, None])
+    np.testing.assert_allclose(found[1], one, atol=1e-3)
+    np.testing.assert_allclose(found[2], 300 * peer.score(x[:, None]), atol=2e-3)
 
 
 def test_a_mixture_of_regressions(random):

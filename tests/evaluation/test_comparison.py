@@ -1,4 +1,4 @@
-"""Choosing the number of clusters: the masked climb equals separate fits."""
+"""Choosing the number of clusters: nested mixtures fitted at once equal separate fits."""
 
 from __future__ import annotations
 

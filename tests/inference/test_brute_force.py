@@ -48,7 +48,7 @@ def test_sums_and_maxima_over_all_assignments(mixture):
         ]
 
         def joint(z):  # by NumPyro, with its own distributions
-            kwargs = {mixture.site: jnp.asarray(mixture.data[:ROWS]), **mixture.arguments}
+            kwargs = {mixture.site: mixture.data[:ROWS], **mixture.arguments}
             return joint_density(mixture.standard, (), kwargs, {**values, "z": z})[0]
 
         return passes, jax.lax.map(joint, every), pieces.log_prior

@@ -67,6 +67,14 @@ def nested(x=None):
             numpyro.sample("x", dist.StudentT(4.0, loc[z], 1.0), obs=x)
 
 
+def grid(x=None):
+    """A value of its own for every entry of two plates."""
+    loc = numpyro.sample("loc", dist.Normal(0.0, 3.0).expand([2]).to_event(1))
+    with numpyro.plate("group", x.shape[0], dim=-2), numpyro.plate("row", x.shape[1], dim=-1):
+        z = numpyro.sample("z", dist.Categorical(jnp.array([0.3, 0.7])), infer=PARALLEL)
+        numpyro.sample("x", dist.Normal(loc[z], 1.0), obs=x)
+
+
 def switch(y: Annotated[Any, Counts] = None):
     """One change of a rate, at a step that counts from 1."""
     steps = len(y)
@@ -122,6 +130,7 @@ CASES = {
         (3,),
     ),
     "nested": (nested, {"x": SHORT.normal(size=(3, 4))}, {}, (3, 1)),
+    "grid": (grid, {"x": SHORT.normal(size=(2, 2))}, {}, (2, 2)),
     "switch": (switch, {"y": np.array([4, 5, 0, 1, 1])}, {}, ()),
 }
 
@@ -286,10 +295,20 @@ def test_data_outside_plates_are_rows():
     np.testing.assert_allclose(log_density(tree), wanted, atol=1e-9)
 
 
-def test_an_edge_of_two_nodes_is_refused_in_one_sentence():
-    a = np.random.default_rng(0).integers(0, 2, (8, 8))
-    with pytest.raises(UnsupportedError, match="'a' depends on site 'z' of several rows at once"):
-        fit(network, a, method="em", seed=0)
+def test_an_edge_of_two_nodes_is_refused_and_served_where_the_nodes_are_held():
+    draw = np.random.default_rng(0)
+    z = np.repeat([0, 1], 4)
+    p = np.array([[0.9, 0.2], [0.3, 0.7]])
+    a = (draw.uniform(size=(8, 8)) < p[z[:, None], z]).astype(int)
+    message = "'a' depends on site 'z' of several rows at once.* 'z' of all rows by fixed="
+    with pytest.raises(UnsupportedError, match=message):
+        fit(network, a, method="nuts", seed=0)
+    tree = fit(network, a, method="em", seed=0, fixed={"z": z}, predictive=0)
+    ones = np.array([[a[np.ix_(z == i, z == j)].mean() for j in (0, 1)] for i in (0, 1)])
+    np.testing.assert_allclose(tree["posterior"]["p"].values[0, 0], ones, atol=1e-6)
+    assert log_density(tree).sizes == {"left": 8}
+    with pytest.raises(InputError, match="fixed holds 'z' at values other than 0 to 1"):
+        fit(network, a, method="em", seed=0, fixed={"z": z + 1})
 
 
 def test_methods_that_need_statistics_say_why_not():

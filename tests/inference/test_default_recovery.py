@@ -1,13 +1,17 @@
-"""What default fits find: no new row is impossible."""
+"""What default fits find: groups however far apart, and no new row impossible."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.mixture import GaussianMixture
 
 from ppl_models import fit, log_density
 
+GIBBS = {"chains": 1, "warmup": 200, "draws": 100}
 POINT = {"seed": 0, "starts": 1, "predictive": 0}
 
 
@@ -38,3 +42,67 @@ def test_a_combination_of_levels_that_was_never_seen_is_possible() -> None:
         rare, np.log(0.5 * np.prod(first) + 0.5 * np.prod(second)), rtol=1e-6
     )
     np.testing.assert_allclose(usual, np.log(0.5 * np.prod(own) + 0.5 * np.prod(other)), rtol=1e-6)
+
+
+def _two_groups(distance: float, scale: float) -> np.ndarray:
+    generator = np.random.default_rng(4)
+    return np.concatenate([generator.normal(0, 1, 50), generator.normal(distance, scale, 50)])
+
+
+#: distance of the second group and its scale, that of the first being 1
+GROUPS = [(30.0, 1.0), (3000.0, 1.0), (500.0, 100.0), (0.0, 30.0)]
+
+
+@pytest.mark.parametrize(("distance", "scale"), GROUPS)
+@pytest.mark.parametrize("method", ["em", "gibbs"])
+def test_default_fits_find_two_groups(method: str, distance: float, scale: float) -> None:
+    x = _two_groups(distance, scale)
+    more: dict[str, Any] = {"starts": 4} if method == "em" else GIBBS
+    tree = fit("gaussian_mixture", x, method=method, clusters=2, seed=1, predictive=0, **more)
+    found = tree["posterior"].median(("chain", "draw"))
+    order = np.argsort(found["scale"].values if distance == 0 else found["loc"].values)
+    groups = [x[:50], x[50:]]
+    wanted = np.array([group.std() for group in groups])
+    # of nested groups the rows in the middle are of either, and scales pull at each other
+    near = 0.15 if scale == 1 else 0.3
+    np.testing.assert_allclose(found["scale"].values[order], wanted, rtol=near)
+    np.testing.assert_allclose(
+        found["loc"].values[order], [group.mean() for group in groups], atol=0.6 * scale
+    )
+    np.testing.assert_allclose(found["weights"].values[order], 0.5, atol=0.1)
+
+
+@pytest.mark.parametrize(("distance", "scale"), [(3.0, 1.0), (0.0, 30.0), (15.0, 5.0)])
+def test_default_modes_are_as_likely_as_maxima_of_the_likelihood(
+    distance: float, scale: float
+) -> None:
+    x = _two_groups(distance, scale)
+    tree = fit("gaussian_mixture", x, method="em", clusters=2, seed=1, predictive=0, starts=4)
+    own, best = GaussianMixture(2, n_init=10, random_state=0), -np.inf
+    for start in (None, [[0.0], [distance]]):
+        own.set_params(means_init=start)
+        best = max(best, own.fit(x[:, None]).score(x[:, None]) * len(x))
+    assert float(tree["log_likelihood/x"].sum()) > best - 1.0
+
+
+@pytest.mark.parametrize("decimals", [0, -1])
+def test_repeated_values_draw_no_cluster(decimals: int) -> None:
+    # one group rounded so that a third, and then nearly all, of the rows repeat a value
+    x = np.random.default_rng(5).normal(0, 1.0, 100) * (1.0 if decimals == 0 else 6.0)
+    x = x.round(decimals)
+    tree = fit("gaussian_mixture", x, method="em", clusters=2, seed=1, predictive=0, starts=4)
+    unit = 10.0**-decimals
+    # what rounding leaves: unit / √12, of a cluster of average size
+    assert tree["posterior/scale"].values.min() > 0.2 * unit
+
+
+@pytest.mark.parametrize("distance", [30.0, 3000.0])
+def test_default_fits_find_two_hidden_states(distance: float) -> None:
+    generator = np.random.default_rng(6)
+    states = np.tile(np.repeat([0, 1, 0, 1], 15), (2, 1))
+    x = distance * states + generator.normal(size=states.shape) * np.array([1.0, 3.0])[states]
+    tree = fit("hidden_markov", x[..., None], method="em", states=2, **POINT | {"starts": 4})
+    found = tree["posterior"].isel(chain=0, draw=0)
+    order = np.argsort(found["loc"].values[:, 0])
+    wanted = np.array([x[states == k].std() for k in (0, 1)])
+    np.testing.assert_allclose(found["scale"].values[order, 0], wanted, rtol=0.15)

@@ -244,9 +244,9 @@ def test_same_seed_same_numbers_and_nothing_compiles_twice(built_ins):
     assert compiled == []
     for name, variable in first["posterior"].data_vars.items():
         np.testing.assert_array_equal(variable.values, again["posterior"][name].values)
-    np.testing.assert_allclose(  # and in other units the answer is the same
-        moved["posterior/loc"].values, 2 * first["posterior/loc"].values + 1, rtol=1e-4
-    )
+    # and in other units the answer is the same, whichever of equal clusters comes first
+    locs = (np.sort(tree["posterior/loc"].values, axis=2) for tree in (moved, first))
+    np.testing.assert_allclose(next(locs), 2 * next(locs) + 1, rtol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["em", "hard"])

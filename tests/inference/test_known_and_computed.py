@@ -227,6 +227,8 @@ def test_factors_of_rows():
         log_density(tree), dist.Poisson(np.exp(slope * DOSE)).log_prob(data["y"]), rtol=1e-9
     )
     assert "does not say how rows are drawn" in tree.attrs["notes"]
+    with pytest.raises(InputError, match="there is nothing to predict: use log_density$"):
+        predict(tree)
     for function in (lambda: generate(tree, 3, seed=0), lambda: impute(tree, seed=0)):
         with pytest.raises(UnsupportedError, match="'y' is part of the density of every"):
             function()

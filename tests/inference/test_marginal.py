@@ -67,6 +67,7 @@ def test_a_million_rows_in_single_precision_are_told_apart():
     x = np.where(generator.random(ROWS) < 0.3, 5.0, -5.0) + generator.normal(size=ROWS)
     x = x.astype(np.float32)
     near = {"weights": np.array([0.3, 0.7]), "loc": np.array([5.0, -5.0]), "scale": np.ones(2)}
+    near["scale_rate"] = np.array(1.0)
     moved = {**near, "loc": near["loc"] + [3e-3, -2e-3], "scale": near["scale"] + [1e-3, 2e-3]}
 
     def heights(precision, relative):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from default_priors import scatter_rate
 
 from ppl_models.distributions import BlockDirichlet, InverseGammaScale
 
@@ -21,28 +23,34 @@ def _assignment(weights: Any) -> Any:
 
 def gaussian(x: Any, *, clusters: int, covariance: str = "full") -> None:
     """As ``gaussian_mixture``, its default priors written out."""
-    x = jnp.asarray(x)
+    x = np.asarray(x, float)  # by NumPy, outside what is traced
     mean, variance = x.mean(0), x.var(0)
     weights = _weights(clusters)
     if x.ndim == 1:
+        rate = scatter_rate("scale_rate", variance / clusters**2, x, clusters)
         with numpyro.plate("cluster", clusters):
             loc = numpyro.sample("loc", dist.Normal(mean, 2 * jnp.sqrt(variance)))
-            scale = numpyro.sample("scale", InverseGammaScale(2.0, variance / clusters**2))
+            scale = numpyro.sample("scale", InverseGammaScale(2.0, rate))
         with numpyro.plate("row", len(x)):
             z = _assignment(weights)
             numpyro.sample("x", dist.Normal(loc[z], scale[z]), obs=x)
         return
     features = x.shape[1]
     share = variance * clusters ** (-2 / features)
-    wishart = dist.InverseWishart(features + 2.0, scale_matrix=jnp.diag(share))
+    if covariance in ("spherical", "diagonal"):
+        mean_rate = share.mean() if covariance == "spherical" else share
+        rate = scatter_rate("scale_rate", mean_rate, x, clusters)
+    else:
+        rate = scatter_rate("scale_diagonal", share, x, 1 if covariance == "tied" else clusters)
+        wishart = dist.InverseWishart(features + 2.0, scale_matrix=jnp.diag(rate))
     if covariance == "tied":
         tied = numpyro.sample("covariance", wishart)
     with numpyro.plate("cluster", clusters):
         loc = numpyro.sample("loc", dist.Normal(mean, 2 * jnp.sqrt(variance)).to_event(1))
         if covariance == "spherical":
-            scale = numpyro.sample("scale", InverseGammaScale(2.0, share.mean()))
+            scale = numpyro.sample("scale", InverseGammaScale(2.0, rate))
         elif covariance == "diagonal":
-            scale = numpyro.sample("scale", InverseGammaScale(2.0, share).to_event(1))
+            scale = numpyro.sample("scale", InverseGammaScale(2.0, rate).to_event(1))
         elif covariance == "full":
             full = numpyro.sample("covariance", wishart)
     with numpyro.plate("row", len(x)):

@@ -186,7 +186,7 @@ def _gaussian_row(covariance: str, scatter: str) -> Program:
         mixtures.gaussian,
         {"rows": 5, "features": 3},
         (5, 3),
-        ("weights", "loc", scatter),
+        ("weights", "loc", scatter, "scale_rate" if scatter == "scale" else "scale_diagonal"),
         interior={"concentration": 2.0},
     )
 
@@ -204,7 +204,7 @@ PROGRAMS = [
         mixtures.gaussian,
         {"rows": 5, "features": 1},
         (5,),
-        ("weights", "loc", "scale"),
+        ("weights", "loc", "scale", "scale_rate"),
         interior={"concentration": 2.0},
     ),
     Program(
@@ -260,7 +260,7 @@ PROGRAMS = [
         sequences.hidden,
         {"sequences": 5, "positions": 9, "features": 3},
         (5, 9, 3),
-        ("initial", "transition", "loc", "scale"),
+        ("initial", "transition", "loc", "scale", "scale_rate"),
         interior={"concentration": 2.0, "initial_concentration": 2.0},
     ),
     Program(

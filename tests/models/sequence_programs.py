@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from default_priors import scatter_rate
 from numpyro.contrib.control_flow import scan
 
 from ppl_models.distributions import InverseGammaScale
@@ -34,14 +35,16 @@ def hidden(x: Any, *, states: int, emission: str = "gaussian", start: str = "fre
     """As ``hidden_markov``, with the path written out by NumPyro's ``scan``."""
     steps = np.asarray(x, float).reshape(-1, x.shape[-1])
     mean, variance = np.nanmean(steps, 0), np.nanvar(steps, 0)
+    if emission == "gaussian":
+        share = variance * states ** (-2 / x.shape[-1])
+        spread = scatter_rate("scale_rate", share, steps, states)
     with numpyro.plate("state", states):
         transition = numpyro.sample("transition", dist.Dirichlet(jnp.ones(states)))
         if emission == "poisson":
             rate = numpyro.sample("rate", dist.Gamma(1.5, 1.5 / mean).to_event(1))
         else:
-            share = variance * states ** (-2 / x.shape[-1])
             loc = numpyro.sample("loc", dist.Normal(mean, 2 * np.sqrt(variance)).to_event(1))
-            scale = numpyro.sample("scale", InverseGammaScale(2.0, share).to_event(1))
+            scale = numpyro.sample("scale", InverseGammaScale(2.0, spread).to_event(1))
     if start == "free":
         initial = numpyro.sample("initial", dist.Dirichlet(jnp.ones(states)))
     else:  # long after it began

@@ -172,6 +172,10 @@ def _log_prior(row, data, values):
     return jax.jit(jax.vmap(lambda v: model.pieces(v, structure).log_prior))(values)
 
 
+#: of the unit of the data, in that of a site
+POWERS = {"scale": 1, "covariance": 2, "scale_rate": 2, "scale_diagonal": 2}
+
+
 @pytest.mark.parametrize("variant", ["full", "spherical", "univariate"])
 def test_default_priors_move_and_stretch_with_the_data(programs, variant):
     """In other units the prior is the same prior: its density differs by a constant only."""
@@ -181,7 +185,7 @@ def test_default_priors_move_and_stretch_with_the_data(programs, variant):
     moved = {
         "weights": values["weights"],
         "loc": unit * values["loc"] + shift,
-        **{n: unit**p * values[n] for n, p in (("scale", 1), ("covariance", 2)) if n in values},
+        **{n: unit**p * values[n] for n, p in POWERS.items() if n in values},
     }
     differences = _log_prior(row, unit * row.data + shift, moved) - _log_prior(
         row, row.data, values

@@ -97,7 +97,8 @@ def test_sequences_follow_the_chain_and_cuts_are_told(built_ins, trees):
 
 def test_every_generated_row_has_a_draw_of_its_own(drawn):
     x = generate(drawn, 3000, seed=0)["x"].values
-    posterior = {n: v.values.reshape(300, 2) for n, v in drawn["posterior"].data_vars.items()}
+    names = ("weights", "loc", "scale")
+    posterior = {n: drawn["posterior"][n].values.reshape(300, 2) for n in names}
     mean = (posterior["weights"] * posterior["loc"]).sum(1)
     second = (posterior["weights"] * (posterior["loc"] ** 2 + posterior["scale"] ** 2)).sum(1)
     _close(x, mean.mean())

@@ -46,8 +46,8 @@ def tree() -> Any:
 @pytest.mark.parametrize(
     ("question", "pairs", "calls"),
     [
-        (lambda tree: predict(tree), 12, 22),
-        (lambda tree: impute(tree, seed=1, draws=5), 15, 22),
+        (lambda tree: predict(tree), 13, 22),
+        (lambda tree: impute(tree, seed=1, draws=5), 19, 25),
     ],
     ids=["predict", "impute"],
 )

@@ -26,26 +26,31 @@ DIMS = {
         "weights": ("cluster",),
         "loc": ("cluster", "feature"),
         "covariance": ("cluster", "feature", "feature_other"),
+        "scale_diagonal": ("feature",),
     },
     "gaussian_mixture tied": {
         "weights": ("cluster",),
         "loc": ("cluster", "feature"),
         "covariance": ("feature", "feature_other"),
+        "scale_diagonal": ("feature",),
     },
     "gaussian_mixture diagonal": {
         "weights": ("cluster",),
         "loc": ("cluster", "feature"),
         "scale": ("cluster", "feature"),
+        "scale_rate": ("feature",),
     },
     "gaussian_mixture spherical": {
         "weights": ("cluster",),
         "loc": ("cluster", "feature"),
         "scale": ("cluster",),
+        "scale_rate": (),
     },
     "gaussian_mixture univariate": {
         "weights": ("cluster",),
         "loc": ("cluster",),
         "scale": ("cluster",),
+        "scale_rate": (),
     },
     "bernoulli_mixture": {"weights": ("cluster",), "probs": ("cluster", "feature")},
     "categorical_mixture": {"weights": ("cluster",), "probs": ("cluster", "level")},
@@ -56,6 +61,7 @@ DIMS = {
         "transition": ("state", "next_state"),
         "loc": ("state", "feature"),
         "scale": ("state", "feature"),
+        "scale_rate": ("feature",),
     },
     "hidden_markov stationary": {
         "initial": ("state",),
@@ -325,7 +331,11 @@ def test_lp_is_the_log_joint_density_of_every_draw(drawn, built_ins):
     alpha = np.full(2, row.interior["concentration"])
     prior = stats.dirichlet(alpha).logpdf(point["weights"] / point["weights"].sum())
     prior += stats.norm(mean, 2 * np.sqrt(variance)).logpdf(point["loc"]).sum()
-    square = stats.invgamma(2.0, scale=variance / 4).logpdf(point["scale"] ** 2)
+    unit = np.diff(np.sort(row.data)).min()  # and 7 rows a cluster
+    a, b = 2.5 / (variance / 4), (unit * 7 / 2) ** 2 / 12
+    rate = stats.geninvgauss(2.5, 2 * np.sqrt(a * b), scale=np.sqrt(b / a))
+    prior += rate.logpdf(point["scale_rate"])
+    square = stats.invgamma(2.0, scale=point["scale_rate"]).logpdf(point["scale"] ** 2)
     prior += (square + np.log(2 * point["scale"])).sum()
     total = drawn["log_likelihood/x"].values[1, 7].sum() + prior
     np.testing.assert_allclose(drawn["sample_stats/lp"].values[1, 7], total, rtol=1e-9)

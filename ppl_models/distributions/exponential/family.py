@@ -111,8 +111,12 @@ class ExponentialFamily(Described, Distribution):
         """Statistics of one chunk of rows, to be summed over chunks and passed to `finalize`."""
         raise NotImplementedError
 
-    def finalize(self, added: Any, *, missing: bool) -> Statistics:
-        """Statistics by name from the sum of :meth:`chunk_statistics` over all chunks."""
+    def finalize(self, added: Any, *, missing: bool, centre: Array) -> Statistics:
+        """Statistics by name from the sum of :meth:`chunk_statistics` over all chunks.
+
+        Where they were taken about a point of each component's own and not about the centre,
+        ``about (component, feature)`` is among them.
+        """
         return added
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
@@ -122,6 +126,13 @@ class ExponentialFamily(Described, Distribution):
     def pointwise(self, value: Array) -> Array:
         """Log-density by the textbook formula, with NumPy broadcasting of batch axes."""
         raise NotImplementedError
+
+    def apart(self, centre: Array) -> Array | None:
+        """Whether components lie so far apart that a product about one centre loses its digits.
+
+        None: never, in this precision. See ``cancellation.py``.
+        """
+        return None
 
     def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
         """Where the probability is zero, ``(component, row)``; None: nowhere.
@@ -292,7 +303,7 @@ class ExponentialFamily(Described, Distribution):
     ) -> Statistics:
         """:meth:`expected_statistics` of rows that are prepared already."""
         added = self.chunk_statistics(weights, prepared, missing=missing, centre=centre)
-        return self.finalize(added, missing=missing)
+        return self.finalize(added, missing=missing, centre=centre)
 
     def expected_statistics(
         self, weights: Array, value: Array, *, missing: bool, centre: Array

@@ -1,7 +1,9 @@
 """Gaussian emissions that factorise over features: univariate, spherical and diagonal.
 
 Cancellation is avoided by a shift: the family is invariant when data and locations move together,
-so both are taken relative to a point amid the data before squares are expanded.
+so both are taken relative to a point amid the data before squares are expanded; in single precision
+to every component's own location where these lie too far apart for one point, see
+``cancellation.py``.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from numpyro.distributions import constraints
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.conditionals import InverseGammaScaleConditional, NormalConditional
 from ppl_models.distributions.described import means_in_words
-from ppl_models.distributions.exponential.factorised import FactorisedFamily
+from ppl_models.distributions.exponential.cancellation import resolved
 from ppl_models.distributions.exponential.family import Statistics, spread
+from ppl_models.distributions.exponential.located import Located, about
 from ppl_models.distributions.exponential.stacked import ones, stack
 from ppl_models.distributions.priors import InverseGammaScale
 
@@ -27,7 +30,7 @@ LOG_TWO_PI = float(np.log(2 * np.pi))
 FLOOR = 1e-6  #: least scale under a flat prior, relative to the data's standard deviation
 
 
-class FactorisedGaussian(FactorisedFamily):
+class FactorisedGaussian(Located):
     """What the three families share; ``loc (..., feature)``, ``scale`` broadcast to it."""
 
     statistic_names = ("first", "second")
@@ -99,12 +102,12 @@ class FactorisedGaussian(FactorisedFamily):
         """Weighted squared distances from ``mu``, per component and feature."""
         s = statistics
         squares = s["second"] - 2 * mu * s["first"] + s["count"] * mu**2
-        return jnp.clip(squares, 0)
+        return resolved(squares, s["second"])
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``."""
         loc, scale = self._parameters()
-        squares = self._squares(statistics, loc - jnp.atleast_1d(centre))
+        squares = self._squares(statistics, loc - about(statistics, centre))
         normaliser = statistics["count"] * (0.5 * LOG_TWO_PI + jnp.log(scale))
         return (-0.5 * squares / scale**2 - normaliser).sum(-1)
 
@@ -128,30 +131,41 @@ class FactorisedGaussian(FactorisedFamily):
         loc, scale = self._parameters()
         if parameter == "loc":
             return _location(prior, scale, statistics, centre, shared, self._like_loc)
-        squares = self._squares(statistics, loc - jnp.atleast_1d(centre))
+        squares = self._squares(statistics, loc - about(statistics, centre))
         squares, count = self._pool_scale(squares, statistics["count"])
         if shared:
             squares, count = squares.sum(0), count.sum(0)
         if prior is None:  # no prior keeps a component off a single row, so a floor must
-            squares = jnp.maximum(squares, count * self._floor(statistics))
+            squares = jnp.maximum(squares, count * self._floor(statistics, centre))
             return InverseGammaScaleConditional(0.5 * count - 0.5, 0.5 * squares)
         return InverseGammaScaleConditional(
             prior.concentration + 0.5 * count, prior.rate + 0.5 * squares
         )
 
-    def _floor(self, statistics: Statistics) -> Array:
+    def _floor(self, statistics: Statistics, centre: Array) -> Array:
         """A variance far below that of all rows together, in the shape of one scale."""
-        pooled = {name: value.sum(0, keepdims=True) for name, value in statistics.items()}
+        shift = about(statistics, centre) - jnp.atleast_1d(centre)
+        pooled = self._recentred(statistics, shift) if "about" in statistics else statistics
+        pooled = {name: value.sum(0, keepdims=True) for name, value in pooled.items()}
         count = jnp.clip(pooled["count"], 1)
         squares = self._squares(pooled, pooled["first"] / count)
         squares, count = self._pool_scale(squares, pooled["count"])
         return FLOOR**2 * squares[0] / jnp.clip(count[0], 1)
 
+    def _recentred(self, statistics: Statistics, shift: Array) -> Statistics:
+        """Statistics about a point that lies by ``shift`` before the one they were taken about."""
+        first, count = statistics["first"], statistics["count"]
+        cross = 2 * shift * first + count * shift**2
+        if statistics["second"].shape != first.shape:
+            cross = cross.sum(-1, keepdims=True)
+        second = statistics["second"] + cross
+        return {"first": first + count * shift, "second": second, "count": count}
+
     def collapsed(self, deviation: Array) -> Array:
         """Whether a component's scale is next to nothing beside the data's: ``(component,)``."""
         _, scale = self._parameters()
         relative = jnp.broadcast_to(scale, self._parameters()[0].shape) / jnp.atleast_1d(deviation)
-        return (relative < 10 * FLOOR).any(-1)
+        return (relative < 2 * FLOOR).any(-1)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws ``sample_shape + batch + event``."""
@@ -180,14 +194,16 @@ def _location(
     """Normal posterior of a location given scales that broadcast to (component, feature)."""
     first, precision = statistics["first"] * scale**-2, statistics["count"] * scale**-2
     precision = jnp.broadcast_to(precision, first.shape)
+    point = jnp.broadcast_to(about(statistics, centre), first.shape)
     if shared:
-        first, precision = first.sum(0), precision.sum(0)
-    first, precision = shape_like(first), shape_like(precision)
+        first = (first + precision * (point - jnp.atleast_1d(centre))).sum(0)
+        precision, point = precision.sum(0), jnp.broadcast_to(jnp.atleast_1d(centre), first.shape)
+    first, precision, point = shape_like(first), shape_like(precision), shape_like(point)
     if prior is not None:
         prior_precision = prior.scale**-2
-        first = first + (prior.loc - centre) * prior_precision
+        first = first + (prior.loc - point) * prior_precision
         precision = precision + prior_precision
-    return NormalConditional(first / precision + centre, precision)
+    return NormalConditional(first / precision + point, precision)
 
 
 class DiagonalGaussian(FactorisedGaussian):
@@ -269,14 +285,18 @@ class SphericalGaussian(FactorisedGaussian):
             return super().unstack(sums, missing=True)
         return {"first": sums[:, :-2], "second": sums[:, -2:-1], "count": sums[:, -1:]}
 
+    def _squares_of_rows(self, x: Array, missing: bool) -> Array:
+        squares = x**2
+        return squares if missing else squares.sum(0, keepdims=True)
+
     def _squares(self, statistics: Statistics, mu: Array) -> Array:
         cross = -2 * mu * statistics["first"] + statistics["count"] * mu**2
-        squares = statistics["second"].sum(-1) + cross.sum(-1)
-        return jnp.clip(squares, 0)[:, None]
+        second = statistics["second"].sum(-1)
+        return resolved(second + cross.sum(-1), second)[:, None]
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``."""
-        squares = self._squares(statistics, self.loc - centre)[:, 0]
+        squares = self._squares(statistics, self.loc - about(statistics, centre))[:, 0]
         cells = jnp.broadcast_to(statistics["count"], self.loc.shape).sum(-1)
         return -0.5 * squares / self.scale**2 - cells * (0.5 * LOG_TWO_PI + jnp.log(self.scale))
 

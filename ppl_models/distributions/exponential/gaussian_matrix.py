@@ -1,7 +1,9 @@
 """Gaussian emissions with correlated features: one covariance for all (tied), or one each (full).
 
 Distances are computed as ``|L^-1 x - L^-1 mu|^2`` with the Cholesky factor L of the covariance,
-which stays accurate for strongly correlated features where ``x' P x`` would cancel.
+which stays accurate for strongly correlated features where ``x' P x`` would cancel. Second moments
+are taken about a point amid the data, or in single precision about every component's own location
+where these lie too far apart for one point, see ``cancellation.py``.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jax import Array, random
+from jax import Array, lax, random
 from jax.scipy.linalg import solve_triangular
 from numpyro.distributions import constraints
 
@@ -27,6 +29,7 @@ from ppl_models.distributions.conditionals import (
 )
 from ppl_models.distributions.contraction import einsum, matmul, sum_over_rows
 from ppl_models.distributions.described import means_in_words
+from ppl_models.distributions.exponential.cancellation import apart, resolved_matrix
 from ppl_models.distributions.exponential.factorised import location_centre
 from ppl_models.distributions.exponential.family import (
     ExponentialFamily,
@@ -34,6 +37,7 @@ from ppl_models.distributions.exponential.family import (
     broadcast_batch,
 )
 from ppl_models.distributions.exponential.gaussian import FLOOR, LOG_TWO_PI
+from ppl_models.distributions.exponential.located import about
 
 BAND = 4  #: fewest features whose products are taken together
 WIDE_BAND = 16  #: the same on a wide device, where few large products are faster
@@ -94,6 +98,28 @@ def _second_moments(weights: Array, x: Array) -> Array | tuple[Array, ...]:
         weighted = (weights[:, None] * x[None, first:last]).reshape(-1, x.shape[1])
         bands.append(sum_over_rows(x[:last], weighted).reshape(last, count, last - first))
     return tuple(bands)
+
+
+def _moments_about(weights: Array, x: Array, shift: Array) -> tuple[Array, Array]:
+    """``sum_n w (x - shift)`` and ``sum_n w (x - shift)(x - shift)'`` of one component.
+
+    Args:
+        weights: ``(row,)``.
+        x: ``(feature, row)``.
+        shift: ``(feature,)``.
+    """
+    x = x - shift[:, None]
+    return matmul(x, weights), sum_over_rows(weights * x, x)
+
+
+def _in_bands(second: Array) -> Array | tuple[Array, ...]:
+    """Matrices ``(component, feature, feature)`` as :func:`_second_moments` gives them."""
+    count, dimension, _ = second.shape
+    if _by_pairs(count, dimension):
+        one, other = np.tril_indices(dimension)
+        return second[:, one, other].T
+    bands = _bands(dimension)
+    return tuple(jnp.swapaxes(second[:, :last, first:last], 0, 1) for first, last in bands)
 
 
 def _from_pairs(pairs: Array, dimension: int) -> Array:
@@ -216,20 +242,43 @@ class MatrixGaussian(ExponentialFamily):
         by_row = jax.vmap(_row_log_density, in_axes=(0, None, None))
         return jax.vmap(by_row, in_axes=(None, 0, 0))(value, self.loc, covariance)
 
-    def _moments_missing(self, weights: Array, value: Array, centre: Array) -> tuple[Array, Array]:
-        """``sum_n w x`` and ``sum_n w x x'`` per component, gaps at their expectations."""
-        x = value - centre
+    def _moments_missing(
+        self, weights: Array, value: Array, centre: Array, far: Array | None
+    ) -> tuple[Array, Array]:
+        """``sum_n w x`` and ``sum_n w x x'`` per component, gaps at their expectations.
+
+        About the centre, or where ``far`` about the locations.
+        """
 
         def component(arguments: tuple[Array, Array, Array]) -> tuple[Array, Array]:
             w, loc, covariance = arguments
-            mean, spread = jax.vmap(_row_conditional, in_axes=(0, None, None))(x, loc, covariance)
+            point = centre if far is None else jnp.where(far, loc, centre)
+            mean, spread = jax.vmap(_row_conditional, in_axes=(0, None, None))(
+                value - point, loc - point, covariance
+            )
             scatter = matmul((w[:, None] * mean).T, mean) + einsum("n,nij->ij", w, spread)
             return matmul(w, mean), scatter
 
-        return jax.lax.map(component, (weights, self.loc - centre, self._each()))
+        return lax.map(component, (weights, self.loc, self._each()))
 
-    def _scatter(self, statistics: Statistics, mu: Array) -> Array:
-        """Scatter about ``mu``, per component."""
+    def apart(self, centre: Array) -> Array | None:
+        """Whether squares about the centre cancel, see ``cancellation.apart``."""
+        deviation = jnp.sqrt(jnp.diagonal(self.covariance, axis1=-2, axis2=-1))
+        return apart((self.loc - centre) / deviation)
+
+    def _with_points(self, statistics: Statistics, far: Array | None, centre: Array) -> Statistics:
+        """Statistics with the points that they were taken about."""
+        if far is None:
+            return statistics
+        return statistics | {"about": jnp.where(far > 0, self.loc, centre)}
+
+    def _scatter(self, statistics: Statistics, centre: Array) -> Array:
+        """Scatter about the locations, per component or in all."""
+        scatter = self._about(statistics, self.loc - about(statistics, centre))
+        return resolved_matrix(scatter, statistics["second"])
+
+    def _about(self, statistics: Statistics, mu: Array) -> Array:
+        """Second moments about points that lie by ``mu`` after those of the statistics."""
         s = statistics
         cross = einsum("ki,kj->kij", s["first"], mu)
         outer = einsum("k,ki,kj->kij", s["count"], mu, mu)
@@ -247,11 +296,11 @@ class MatrixGaussian(ExponentialFamily):
         """Normal for the location, inverse-Wishart for the covariance."""
         if parameter == "covariance":
             dimension = self.loc.shape[-1]
-            scatter, count = self._scatter(statistics, self.loc - centre), statistics["count"]
+            scatter, count = self._scatter(statistics, centre), statistics["count"]
             if shared or scatter.ndim == 2:
                 scatter, count = scatter.reshape(-1, dimension, dimension).sum(0), count.sum()
             if prior is None:  # no prior keeps a component off a subspace, so a floor must
-                floor = jnp.asarray(count)[..., None, None] * self._floor(statistics)
+                floor = jnp.asarray(count)[..., None, None] * self._floor(statistics, centre)
                 return InverseWishartConditional(count - (dimension + 1.0), scatter + floor)
             return InverseWishartConditional(
                 prior.concentration + count, prior.scale_matrix + scatter
@@ -260,28 +309,36 @@ class MatrixGaussian(ExponentialFamily):
         precision = matmul(jnp.swapaxes(inverse, -1, -2), inverse)
         linear = matmul(precision, statistics["first"][..., None])[..., 0]
         precision = statistics["count"][:, None, None] * precision
+        point = about(statistics, centre)
         if shared:
-            linear, precision = linear.sum(0), precision.sum(0)
+            shift = jnp.broadcast_to(point - centre, linear.shape)
+            linear = (linear + matmul(precision, shift[..., None])[..., 0]).sum(0)
+            precision, point = precision.sum(0), centre
         if prior is not None:
             prior_precision = jnp.broadcast_to(prior.scale**-2, linear.shape)
-            linear = linear + (prior.loc - centre) * prior_precision
+            linear = linear + (prior.loc - point) * prior_precision
             precision = precision + prior_precision[..., None] * jnp.eye(linear.shape[-1])
-        return MultivariateNormalConditional(linear, precision, centre)
+        return MultivariateNormalConditional(linear, precision, point)
 
-    def _floor(self, statistics: Statistics) -> Array:
+    def _floor(self, statistics: Statistics, centre: Array) -> Array:
         """A diagonal far below the variances of all rows together."""
-        total = statistics["count"].sum()
+        count, first, total = statistics["count"], statistics["first"], statistics["count"].sum()
         second = statistics["second"].reshape(-1, *statistics["second"].shape[-2:]).sum(0)
-        mean = statistics["first"].sum(0) / jnp.clip(total, 1)
-        variance = jnp.diagonal(second) / jnp.clip(total, 1) - mean**2
-        relative = max(FLOOR**2, 10 * float(jnp.finfo(variance.dtype).eps))
-        return jnp.diag(relative * jnp.clip(variance, 0))
+        second = jnp.diagonal(second)
+        if "about" in statistics:
+            shift = statistics["about"] - centre
+            second = second + (2 * shift * first + count[:, None] * shift**2).sum(0)
+            first = first + count[:, None] * shift
+        mean = first.sum(0) / jnp.clip(total, 1)
+        variance = second / jnp.clip(total, 1) - mean**2
+        return jnp.diag(FLOOR**2 * jnp.clip(variance, 0))
 
     def collapsed(self, deviation: Array) -> Array:
         """Whether a component is next to flat in some direction: ``(component,)``."""
         relative = self._each() / deviation[:, None] / deviation[None, :]
-        least = jnp.linalg.eigvalsh(relative)[..., 0]
-        return ~(least > max((10 * FLOOR) ** 2, 100 * float(jnp.finfo(least.dtype).eps)))
+        lengths = jnp.linalg.eigvalsh(relative)
+        rounding = 100 * float(jnp.finfo(lengths.dtype).eps) * lengths[..., -1]
+        return ~(lengths[..., 0] > jnp.maximum((2 * FLOOR) ** 2, rounding))
 
     def complete(self, key: Array, value: Array) -> Array:
         """Draw missing cells from the conditional Gaussian given the row's observed ones."""
@@ -359,28 +416,39 @@ class FullGaussian(MatrixGaussian):
         self, weights: Array, prepared: Array, *, missing: bool, centre: Array
     ) -> Any:
         """``count (k,)``, ``first (k, d)``, and second moments, of complete rows in bands."""
-        first: Array
-        second: Any
-        if missing:
-            first, second = self._moments_missing(weights, prepared, centre)
-        else:
-            first = sum_over_rows(weights, prepared)
-            second = _second_moments(weights, prepared)
-        return {"count": weights.sum(-1), "first": first, "second": second}
+        far = self.apart(centre)
 
-    def finalize(self, added: Any, *, missing: bool) -> Statistics:
-        """``count``, ``first`` and ``second (k, d, d)``."""
-        second = added["second"]
+        def about_centre() -> tuple[Array, Any]:
+            return sum_over_rows(weights, prepared), _second_moments(weights, prepared)
+
+        def about_locations() -> tuple[Array, Any]:
+            one = lambda of: _moments_about(of[0], prepared, of[1])  # noqa: E731
+            first, second = lax.map(one, (weights, self.loc - centre))
+            return first, _in_bands(second)
+
         if missing:
-            return added
+            first, second = self._moments_missing(weights, prepared, centre, far)
+        elif far is None:
+            first, second = about_centre()
+        else:
+            first, second = lax.cond(far, about_locations, about_centre)
+        found = {"count": weights.sum(-1), "first": first, "second": second}
+        return found if far is None else found | {"far": far.astype(first.dtype)}
+
+    def finalize(self, added: Any, *, missing: bool, centre: Array) -> Statistics:
+        """``count``, ``first`` and ``second (k, d, d)``."""
+        added = dict(added)
+        second, far = added["second"], added.pop("far", None)
         if isinstance(second, tuple):
-            return added | {"second": _from_bands(second)}
-        return added | {"second": _from_pairs(second, self.loc.shape[-1])}
+            second = _from_bands(second)
+        elif not missing:
+            second = _from_pairs(second, self.loc.shape[-1])
+        return self._with_points(added | {"second": second}, far, centre)
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``."""
         inverse, log_determinant = _inverse_factor(self.covariance)
-        scatter = self._scatter(statistics, self.loc - centre)
+        scatter = self._scatter(statistics, centre)
         squares = einsum("kij,kjl,kil->k", inverse, scatter, inverse)
         constant = log_determinant + 0.5 * self.loc.shape[-1] * LOG_TWO_PI
         return -0.5 * squares - statistics["count"] * constant
@@ -407,21 +475,49 @@ class TiedGaussian(MatrixGaussian):
             return self._contract_missing(prepared, self._each())
         inverse, log_determinant = _inverse_factor(self.covariance)
         x, mu = matmul(inverse, prepared), matmul(self.loc - centre, inverse.T)
-        constant = 0.5 * ((mu**2).sum(-1) + mu.shape[-1] * LOG_TWO_PI) + log_determinant
-        return matmul(mu, x) - 0.5 * (x**2).sum(0) - constant[:, None]
+        constant = 0.5 * mu.shape[-1] * LOG_TWO_PI + log_determinant
+
+        def about_centre() -> Array:
+            return matmul(mu, x) - 0.5 * ((x**2).sum(0) + (mu**2).sum(-1)[:, None]) - constant
+
+        def about_locations() -> Array:
+            return lax.map(lambda m: -0.5 * ((x - m[:, None]) ** 2).sum(0) - constant, mu)
+
+        far = apart(mu)
+        return about_centre() if far is None else lax.cond(far, about_locations, about_centre)
 
     def chunk_statistics(
         self, weights: Array, prepared: Array, *, missing: bool, centre: Array
     ) -> Statistics:
         """``count (k,)``, ``first (k, d)``, ``second (d, d)`` summed over components."""
-        count = weights.sum(-1)
-        if missing:
-            first, second = self._moments_missing(weights, prepared, centre)
-            return {"count": count, "first": first, "second": second.sum(0)}
-        second = sum_over_rows(prepared * weights.sum(0), prepared)
-        return {"count": count, "first": sum_over_rows(weights, prepared), "second": second}
+        far = self.apart(centre)
 
-    def _scatter(self, statistics: Statistics, mu: Array) -> Array:
+        def about_centre() -> tuple[Array, Array]:
+            second = sum_over_rows(prepared * weights.sum(0), prepared)
+            return sum_over_rows(weights, prepared), second
+
+        def about_locations() -> tuple[Array, Array]:
+            one = lambda of: _moments_about(of[0], prepared, of[1])  # noqa: E731
+            first, second = lax.map(one, (weights, self.loc - centre))
+            return first, second.sum(0)
+
+        if missing:
+            first, second = self._moments_missing(weights, prepared, centre, far)
+            second = second.sum(0)
+        elif far is None:
+            first, second = about_centre()
+        else:
+            first, second = lax.cond(far, about_locations, about_centre)
+        found = {"count": weights.sum(-1), "first": first, "second": second}
+        return found if far is None else found | {"far": far.astype(first.dtype)}
+
+    def finalize(self, added: Any, *, missing: bool, centre: Array) -> Statistics:
+        """``count``, ``first`` and ``second (d, d)``."""
+        added = dict(added)
+        far = added.pop("far", None)
+        return self._with_points(added, far, centre)
+
+    def _about(self, statistics: Statistics, mu: Array) -> Array:
         s = statistics
         cross = matmul(s["first"].T, mu)
         return s["second"] - cross - cross.T + matmul((s["count"][:, None] * mu).T, mu)
@@ -429,7 +525,7 @@ class TiedGaussian(MatrixGaussian):
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``; only its sum is meaningful, the scatter being shared."""
         inverse, log_determinant = _inverse_factor(self.covariance)
-        scatter = self._scatter(statistics, self.loc - centre)
+        scatter = self._scatter(statistics, centre)
         squares = einsum("ij,jl,il->", inverse, scatter, inverse)
         constant = log_determinant + 0.5 * self.loc.shape[-1] * LOG_TWO_PI
         count = statistics["count"]

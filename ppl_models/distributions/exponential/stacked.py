@@ -49,11 +49,11 @@ class StackedFamily(ExponentialFamily):
 
     def chunk_statistics(
         self, weights: Array, prepared: Array, *, missing: bool, centre: Array
-    ) -> Array:
+    ) -> Any:
         """``(statistic, component)``."""
         return sum_over_rows(prepared, weights)
 
-    def finalize(self, added: Array, *, missing: bool) -> Statistics:
+    def finalize(self, added: Any, *, missing: bool, centre: Array) -> Statistics:
         """Each statistic by its name."""
         return self.unstack(added.T, missing=missing)
 

@@ -49,6 +49,7 @@ class GraphChain(GraphRows, StackedFamily):
 
     parameter_dims = {"edge": 1, "end": 1}
     parameter_axes = {"edge": ("offset",), "end": ("size",)}
+    conjugate_priors = {"edge": (Beta,), "end": (Beta,)}
     factorises = False
     data_description = "graphs as rows of bits in breadth-first order"
     pytree_aux_fields = ("positions",)
@@ -163,23 +164,10 @@ class GraphChain(GraphRows, StackedFamily):
         pairs = zip(COUNTS, self._logarithms(), strict=True)
         return jnp.sum(jnp.stack([(statistics[name] * log).sum(-1) for name, log in pairs]), 0)
 
-    def conditional(
-        self,
-        parameter: str,
-        prior: Distribution | None,
-        statistics: Statistics,
-        centre: Array,
-        *,
-        shared: bool,
-    ) -> Any | None:
-        """Betas."""
-        if prior is not None and not isinstance(prior, Beta):
-            return None
-        return self._posterior(parameter, prior, statistics, shared)
-
-    def _posterior(
-        self, parameter: str, prior: Any, statistics: Statistics, shared: bool
+    def conjugate_update(
+        self, parameter: str, prior: Any, statistics: Statistics, centre: Array, *, shared: bool
     ) -> BetaConditional:
+        """Betas."""
         ones, zeros = statistics[f"{parameter}_1"], statistics[f"{parameter}_0"]
         if shared:
             ones, zeros = ones.sum(0), zeros.sum(0)

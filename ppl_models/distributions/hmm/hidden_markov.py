@@ -324,7 +324,7 @@ class HiddenMarkov(StatePaths, ExponentialFamily):
 
     def chunk_statistics(
         self, weights: Array, prepared: Any, *, missing: bool, centre: Array
-    ) -> Statistics:
+    ) -> Any:
         """Expected first states and transitions, and the emission's statistics."""
         if not {"filtered", "pairs"} & prepared.keys():
             prepared = self.infer_latents(prepared, missing=missing, centre=centre)[1]
@@ -333,17 +333,24 @@ class HiddenMarkov(StatePaths, ExponentialFamily):
 
     def _statistics(
         self, paths: PathPosterior, prepared: Any, *, missing: bool, centre: Array
-    ) -> Statistics:
+    ) -> dict[str, Any]:
         lengths, seen = prepared["lengths"], prepared["seen"]
         cut = self.sequences.cut(lengths, len(seen))
-        emitted = self._emissions.expected_statistics(
+        emitted = self._emissions.chunk_statistics(
             self.markov_chain.last_states(paths.states, 1),
             prepared["steps"],
             seen,
             missing=missing,
             centre=centre,
         )
-        return {**self.markov_chain.expected_statistics(paths, lengths, cut), **emitted}
+        chain = self.markov_chain.expected_statistics(paths, lengths, cut)
+        return {"chain": chain, "emitted": emitted}
+
+    def finalize(self, added: Any, *, missing: bool, centre: Array) -> Statistics:
+        """Those of the Markov chain and those of the emission, each by its name."""
+        emission = self._emissions.flat
+        emitted = emission.finalize(added["emitted"], missing=missing, centre=centre)
+        return {**added["chain"], **emitted}
 
     def seed_statistics(
         self, weights: Array, value: Array, *, missing: bool, centre: Array
@@ -355,7 +362,8 @@ class HiddenMarkov(StatePaths, ExponentialFamily):
         states = weights.reshape(self.states, *shape) * active
         flat = self.components()
         paths = jax.tree.map(lambda v: v[None], flat.markov_chain.independent_posterior(states))
-        return flat._statistics(paths, prepared, missing=missing, centre=centre)
+        added = flat._statistics(paths, prepared, missing=missing, centre=centre)
+        return flat.finalize(added, missing=missing, centre=centre)
 
     # ---- updates -------------------------------------------------------------------------------
 

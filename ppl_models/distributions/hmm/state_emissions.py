@@ -100,10 +100,10 @@ class StateEmissions:
 
     # ---- statistics and updates ----------------------------------------------------------------
 
-    def expected_statistics(
+    def chunk_statistics(
         self, probabilities: Array, steps: Any, seen: Array, *, missing: bool, centre: Array
-    ) -> Statistics:
-        """The family's statistics.
+    ) -> Any:
+        """The family's statistics, to be summed over chunks.
 
         Args:
             probabilities: of the states, ``(component, state, position, sequence)``.
@@ -115,7 +115,7 @@ class StateEmissions:
         if not self.blank_unseen:
             probabilities = probabilities * seen
         weights = probabilities.reshape(-1, seen.size)
-        return self.flat.prepared_statistics(weights, steps, missing=missing, centre=centre)
+        return self.flat.chunk_statistics(weights, steps, missing=missing, centre=centre)
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``."""

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from numpyro.distributions import Dirichlet, Distribution, constraints
+from numpyro.distributions import Dirichlet, constraints
 
 from ppl_models import memory
 from ppl_models.data.missing import missing_cells
@@ -69,6 +69,7 @@ class TokenChain(Autoregressive, ExponentialFamily):
     """
 
     parameter_dims = {"initial": 1, "transition": 2}
+    conjugate_priors = {"initial": (Dirichlet,), "transition": (Dirichlet,)}
     component_picture = "transitions"
     factorises = False
     is_product_of_probabilities = True
@@ -324,18 +325,10 @@ class TokenChain(Autoregressive, ExponentialFamily):
         start = (statistics["initial"] * safe_log(self.initial)).sum(-1)
         return start + (statistics["transition"] * safe_log(self.transition)).sum((-1, -2))
 
-    def conditional(
-        self,
-        parameter: str,
-        prior: Distribution | None,
-        statistics: Statistics,
-        centre: Array,
-        *,
-        shared: bool,
-    ) -> Any | None:
+    def conjugate_update(
+        self, parameter: str, prior: Any, statistics: Statistics, centre: Array, *, shared: bool
+    ) -> DirichletConditional:
         """Dirichlets."""
-        if prior is not None and not isinstance(prior, Dirichlet):
-            return None
         counts = statistics[parameter].sum(0) if shared else statistics[parameter]
         return DirichletConditional((1.0 if prior is None else prior.concentration) + counts)
 

@@ -73,7 +73,7 @@ def em_from_starts(
         raise InputError(f"starts ({starts}) and iterations ({iterations}) must be at least 1")
     flat = priors == "flat"
     if tolerance is None:
-        tolerance = 1e-9 if jnp.zeros(()).dtype == jnp.float64 else 1e-6
+        tolerance = 1e-9 if jnp.result_type(float) == jnp.float64 else 1e-6
     if not problem.structure.sites:
         raise InputError("every global site is fixed: there is nothing to maximise")
     links: tuple[ParameterLink, ...] = ()
@@ -161,7 +161,11 @@ def best_start(
         {"lp": np.full((1, 1), final[best])},
         starts,
         _path_of(runs, best, axes, order),
-        notes=_notes(collapsed, bool(runs.converged[best])),
+        notes=_notes(
+            collapsed,
+            bool(runs.converged[best]),
+            flat=method.objective in (LOG_LIKELIHOOD, CLASSIFICATION),
+        ),
     )
 
 
@@ -187,12 +191,14 @@ def _path_of(
     return path | {"objective": runs.objective[start, :length]} if path else {}
 
 
-def _notes(collapsed: np.ndarray, converged: bool) -> list[str]:
+def _notes(collapsed: np.ndarray, converged: bool, *, flat: bool) -> list[str]:
     notes = []
     if collapsed.all():
         notes.append(
             "every start collapsed a component onto too few rows, or ran into a prior without a "
-            "mode: use fewer clusters, priors='program', or concentrations of at least 1"
+            "mode: use fewer clusters, "
+            + ("priors='program', " if flat else "")
+            + "or concentrations of at least 1"
         )
     elif collapsed.any():
         notes.append(
@@ -210,18 +216,17 @@ def _collapsed_runs(problem: Problem, runs: EMRuns) -> np.ndarray:
 
 
 def _any_collapsed(problem: Problem, runs: EMRuns, start: int) -> bool:
-    values = {n: jnp.asarray(v[start]) for n, v in runs.values.items()}
+    values = {n: v[start] for n, v in runs.values.items()}
     if not all(np.isfinite(v[start]).all() for v in runs.values.values()):
         return True
     if not problem.sums_rows_up:
         inside = problem.structure.initial(jax.random.key(0), radius=0.5)
         onto_rows, unbounded = no_mode(problem.model, values, inside, structure=problem.structure)
-        return bool(onto_rows.any() | unbounded)
-    return bool(
-        collapsed_components(
-            problem.model, values, problem.deviations, structure=problem.structure
-        ).any()
+        return bool(np.asarray(onto_rows).any() | np.asarray(unbounded))
+    found = collapsed_components(
+        problem.model, values, problem.deviations, structure=problem.structure
     )
+    return bool(np.asarray(found).any())
 
 
 @partial(jax.jit, static_argnames=("structure",))

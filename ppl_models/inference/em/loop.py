@@ -87,7 +87,7 @@ def run_em(
     # the last digit of a sum may go to and fro for ever
     tolerance = max(tolerance, 4 * float(jnp.finfo(jnp.result_type(float)).eps))
     count = len(next(iter(start.values())))
-    cells = count * problem.structure.clusters * problem.structure.rows
+    cells = count * problem.structure.clusters * problem.cells
     numbers = sum(np.size(v) for v in start.values()) * BLOCK
     plan = Plan(
         problem.structure,
@@ -100,9 +100,9 @@ def run_em(
         None if problem.sums_rows_up else rowwise.rowwise_plan(problem, flat=flat),
     )
     chunks = problem.chunks if problem.sums_rows_up else None
-    values, done = start, jnp.zeros(count, bool)
+    values, done = start, np.zeros(count, bool)
     # of a stated type, or the second block would be compiled anew
-    last = jnp.full(count, -jnp.inf, jnp.result_type(float))
+    last = np.full(count, -np.inf, jnp.result_type(float))
     objectives, paths = [], []
     model = jax.tree.map(jnp.asarray, problem.model)  # on the device once, not in every block
     with progress_bar(iterations, f"{label}, {count} starts", problem.progress) as bar:
@@ -123,7 +123,7 @@ def run_em(
             objectives.append(np.asarray(objective))
             paths.append(jax.tree.map(np.asarray, path))
             bar.update(BLOCK)
-            if bool(done.all()):
+            if np.asarray(done).all():
                 break
     objective = np.concatenate(objectives).T
     path = {n: np.concatenate([p[n] for p in paths]).swapaxes(0, 1) for n in paths[0]}

@@ -100,10 +100,15 @@ def _order(seed: int, index: int, epoch: int, rows: int) -> np.ndarray:
     return np.random.default_rng([seed, index, epoch]).permutation(rows)
 
 
+_OF_ROWS = "site '{}' has a value a row, all of which are fitted together"
+
+
 def whole_passes(problem: Problem) -> list[str]:
     """A sentence where every step passes over all rows, whatever ``batch_size`` says."""
     if not problem.row_order:
         return []
+    if sites := problem.structure.given_locals:
+        return [f"{_OF_ROWS.format(sites[0])}, so that every step passed over all rows"]
     if problem.structure.indexed:
         return [f"{SEVERAL_CELLS}, so that every step passed over all and batch_size was not used"]
     return [f"{PLACES}, so that every step passed over all rows and batch_size was not used"]
@@ -125,6 +130,11 @@ def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> 
     data = {n: np.asarray(v)[chosen] for n, v in problem.model.data.items()}
     if problem.row_order:
         if len(chosen) < problem.structure.rows:
+            if sites := problem.structure.given_locals:
+                raise InputError(
+                    f"{_OF_ROWS.format(sites[0])}, so that none can be left out for validation: "
+                    "leave validation_fraction out"
+                )
             why = SEVERAL_CELLS if problem.structure.indexed else PLACES
             raise InputError(f"{why}, so that none can be left out for validation: {ADVICE}")
         size = len(chosen)

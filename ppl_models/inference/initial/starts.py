@@ -22,6 +22,7 @@ from ppl_models.inference.initial.points import seed_points, window_means
 from ppl_models.inference.initial.seeds import find_seeds
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import hard
+from ppl_models.inference.statistics.m_step import prior_means
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink
@@ -157,6 +158,7 @@ def _from_seeds(
         if active is not None:
             weights = jnp.where(active[:, None], weights, 0)
         values = update.structure.initial(key, radius=0.1)
+        values = prior_means(model, update.structure, update.links, values)
         return values_from_weights(model, update, arrays, centres, values, weights, key)
 
     keys = random.split(key, chosen.shape[0])

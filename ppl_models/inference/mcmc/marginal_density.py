@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
+import numpyro.distributions as dist
 from jax import Array
 from jax.scipy.special import logsumexp
 from numpyro import handlers
@@ -24,6 +25,7 @@ from numpyro.primitives import Messenger
 from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.distributions.missing_cells import observed_log_prob
+from ppl_models.distributions.priors import prior_density
 from ppl_models.distributions.scaled import times, weigh
 from ppl_models.inference.capabilities import (
     DROPPABLE_CELLS,
@@ -47,7 +49,8 @@ from ppl_models.inference.statistics.e_step import (
 )
 from ppl_models.program import chains
 from ppl_models.program.chain_densities import chain_factors
-from ppl_models.program.model import Globals, Model, Pieces, combine, evaluate
+from ppl_models.program.model import Globals, Model, combine, evaluate
+from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
 
 
@@ -66,6 +69,11 @@ class _Rows(Messenger):
         self.distributions: dict[str, Any] = {}
         self.scales: dict[str, Any] = {}
         self.sites: dict[str, Any] = {}
+        # the density of a row's continuous site may depend on the row's cluster
+        assigned = structure.assignment is not None
+        self.shapes = {site.name: site.shape for site in structure.local_sites if assigned}
+        self.locals: dict[str, tuple[Any, Any]] = {}
+        self.log_locals: Any = 0.0
 
     def process_message(self, message: dict[str, Any]) -> None:
         name = str(message.get("name"))
@@ -77,6 +85,9 @@ class _Rows(Messenger):
                 # the volume of a site's unconstrained space, which NumPyro puts beneath the
                 # handlers that are around the site: it is no part of the density that they scale
                 message["fn"], message["scale"] = fn, None
+            if name in self.shapes:
+                self.locals[name] = fn, scale
+                message["fn"], message["scale"] = _flat(fn, self.shapes[name]), None
             return
         self.distributions[name] = unwrap(fn)
         if scale is not None:
@@ -86,8 +97,13 @@ class _Rows(Messenger):
             message["value"] = self.values[name]
 
     def postprocess_message(self, message: dict[str, Any]) -> None:
-        if message["type"] == "sample" and message["name"] in self.structure.names:
+        if message["type"] != "sample":
+            return
+        if message["name"] in self.structure.names:
             self.sites[message["name"]] = message["value"]
+        if message["name"] in self.locals:
+            fn, scale = self.locals[message["name"]]
+            self.log_locals += times(scale, prior_density(fn, message["value"]))
 
 
 def marginal_program(
@@ -107,6 +123,7 @@ def marginal_program(
         return _by_logits(model, structure)
     rows_factor = _factor(problem, reference)
 
+    @numpyro.validation_enabled(False)  # the program has been checked when it was read
     def program() -> None:
         rows = _Rows(_in_one_path(model, structure), structure)
         rows()
@@ -116,9 +133,15 @@ def marginal_program(
             numpyro.factor("rows", chains.forward(factors)[1].sum())
             return
         combine(structure, rows.distributions, rows.scales)
-        numpyro.factor("rows", rows_factor(rows.distributions, rows.scales))
+        by_cluster = rows_factor(rows.distributions, rows.scales, rows.log_locals)
+        numpyro.factor("rows", by_cluster)
 
     return program
+
+
+def _flat(fn: Any, shape: tuple[int, ...]) -> dist.Distribution:
+    """In place of a site's distribution, whose density the rows' factor has."""
+    return dist.ImproperUniform(fn.support, shape[: len(shape) - fn.event_dim], fn.event_shape)
 
 
 def _in_one_path(model: Model, structure: Structure) -> Callable:
@@ -147,6 +170,9 @@ class _GlobalSites(Messenger):
             message["stop"] = True
             if name in self.discrete:
                 message["value"] = self.discrete[name]
+        if message["type"] == "sample" and name in self.structure.locals:
+            shapes = {site.name: site.shape for site in self.structure.local_sites}
+            message["fn"], message["scale"] = _flat(message["fn"], shapes[name]), None
 
     def postprocess_message(self, message: dict[str, Any]) -> None:
         name = message.get("name")
@@ -158,6 +184,7 @@ def _by_logits(model: Model, structure: Structure) -> Callable[[], None]:
     """:func:`marginal_program` of rows whose density their sites' distributions do not tell."""
     whole = structure.with_locals()
 
+    @numpyro.validation_enabled(False)  # the program has been checked when it was read
     def program() -> None:
         sites = _GlobalSites(model.held(), structure)
         sites()
@@ -189,7 +216,8 @@ def reference_point_at(problem: Problem, values: Mapping[str, Any]) -> Reference
     """The reference point at the global sites' ``values``.
 
     None where it is not needed, in double precision, or not possible: for emissions that keep no
-    statistics side by side (correlated features, chains).
+    statistics side by side (correlated features, chains), and for components so far apart that
+    one product about a common centre serves them not.
     """
     if jnp.result_type(float) == jnp.float64 or not _one_pass(problem):
         return None
@@ -197,7 +225,11 @@ def reference_point_at(problem: Problem, values: Mapping[str, Any]) -> Reference
         return None
     sites: Globals = {n: jnp.asarray(values[n]) for n in problem.structure.names}
     pieces = evaluate(problem.model, sites, structure=problem.structure)
-    exact = coefficients(pieces.log_weights, pieces.families(), problem.chunks)
+    families = pieces.families()
+    far = [family.apart(problem.chunks.centres[name]) for name, family in families.items()]
+    if any(each is not None and bool(each) for each in far):
+        return None
+    exact = coefficients(pieces.log_weights, families, problem.chunks)
     point = jax.tree.map(lambda c: c.astype(jnp.float32), exact)
     return ReferencePoint(exact, jax.jit(row_normalisers)(point, problem.chunks))
 
@@ -220,12 +252,12 @@ def _one_pass(problem: Problem) -> bool:
 
 
 def _factor(problem: Problem, reference: ReferencePoint | None) -> Callable[..., Array]:
-    """A function of the distributions and scales of a run of the program: rows' log-density."""
+    """The rows' log-density as a function of a run's distributions, scales and continuous sites."""
     structure = problem.structure
     if _one_pass(problem):
         density = one_pass_density(problem, reference)
 
-        def by_pass(distributions: dict[str, Any], scales: dict[str, Any]) -> Array:
+        def by_pass(distributions: dict[str, Any], scales: dict[str, Any], _: Any) -> Array:
             log_weights = jnp.zeros((1, 1))
             if structure.assignment is not None:
                 values = jnp.arange(structure.clusters)[:, None]
@@ -236,8 +268,10 @@ def _factor(problem: Problem, reference: ReferencePoint | None) -> Callable[...,
         return by_pass
     expected = _statistics(problem)
     if expected is not None:
-        return lambda found, _: _from_statistics(_families(found, structure), expected, problem)
-    return lambda found, scales: _by_row(found, scales, problem.model, structure).sum()
+        return lambda found, *_: _from_statistics(_families(found, structure), expected, problem)
+    return lambda found, scales, log_locals: _by_row(
+        found, scales, problem.model, structure, log_locals
+    ).sum()
 
 
 def one_pass_density(
@@ -294,14 +328,18 @@ def _from_statistics(families: Families, expected: Expectations, problem: Proble
 
 
 def _by_row(
-    distributions: dict[str, Any], scales: dict[str, Any], model: Model, structure: Structure
+    distributions: dict[str, Any],
+    scales: dict[str, Any],
+    model: Model,
+    structure: Structure,
+    log_locals: Any,
 ) -> Array:
-    """Log-density of every row."""
-    logits: Any = 0.0
+    """Log-density of every row; ``log_locals`` that of its continuous sites, by cluster."""
+    logits = log_locals
     if structure.assignment is not None:
         values = jnp.arange(structure.clusters)[:, None]
-        logits = distributions[structure.assignment].log_prob(values)
-        logits = times(scales.get(structure.assignment), logits)
+        weights = distributions[structure.assignment].log_prob(values)
+        logits = logits + times(scales.get(structure.assignment), weights)
     for name in structure.emissions:
         density = observed_log_prob(distributions[name], model.data[name])
         logits = logits + times(scales.get(name), density)

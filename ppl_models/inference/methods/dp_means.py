@@ -17,6 +17,7 @@ from ppl_models.inference.method import Method
 from ppl_models.inference.methods.kmeans import SPHERES, _log_density
 from ppl_models.inference.objective import DP_MEANS_COST
 from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.statistics.m_step import prior_modes
 
 METHOD = Method("point", "hard", DP_MEANS_COST, SPHERES)
 
@@ -123,7 +124,6 @@ def _values(
     values = {}
     for link in problem.parameter_map.links:
         site = next(s for s in problem.structure.sites if s.name == link.site)
-        values[link.site] = np.broadcast_to(by_parameter[link.parameter], site.shape)[
-            None, None
-        ].copy()
-    return values
+        values[link.site] = np.broadcast_to(by_parameter[link.parameter], site.shape)
+    whole = prior_modes(problem.model, problem.structure, problem.parameter_map, values)
+    return {n: np.array(v)[None, None] for n, v in whole.items()}

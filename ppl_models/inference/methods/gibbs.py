@@ -26,7 +26,8 @@ from ppl_models.program.model import Model
 
 
 def _of_simulated_data(key: Array, model: Model, plan: Plan) -> Draws:
-    kernel = StatisticsGibbs(on_simulated_data(plan.problem, model))
+    kernel_type = StatisticsGibbs if plan.problem.sums_rows_up else RowwiseGibbs
+    kernel = kernel_type(on_simulated_data(plan.problem, model))
     state = kernel.init(key, plan.warmup, None, (), {})
     return run_chain(lambda s: kernel.sample(s, (), {}), state, plan, lambda s: s.z), {}
 
@@ -34,7 +35,7 @@ def _of_simulated_data(key: Array, model: Model, plan: Plan) -> Draws:
 METHOD = Method(
     "draws",
     needs=(CONTINUOUS_SITES, PATHS_BY_STATISTICS, DRAWABLE_CELLS),
-    calibration=Calibration(_of_simulated_data),
+    calibration=Calibration(_of_simulated_data, draws_locals=True),
 )
 
 

@@ -32,6 +32,7 @@ from ppl_models.inference.kmeans_search import greedy_kmeans_plus_plus, improve_
 from ppl_models.inference.method import Capability, Lack, Method
 from ppl_models.inference.objective import SUM_OF_SQUARES
 from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.statistics.m_step import prior_modes
 
 
 def _no_sphere(problem: Problem) -> Lack | None:
@@ -198,7 +199,7 @@ def _values(problem: Problem, loc: np.ndarray, inertia: float) -> dict[str, np.n
     }
     values = {}
     for link in problem.parameter_map.links:
-        value = by_parameter[link.parameter]
         site = next(s for s in problem.structure.sites if s.name == link.site)
-        values[link.site] = np.broadcast_to(value, site.shape)[None, None].copy()
-    return values
+        values[link.site] = np.broadcast_to(by_parameter[link.parameter], site.shape)
+    whole = prior_modes(problem.model, problem.structure, problem.parameter_map, values)
+    return {n: np.array(v)[None, None] for n, v in whole.items()}

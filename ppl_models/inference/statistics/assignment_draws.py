@@ -20,7 +20,7 @@ from ppl_models.inference.statistics.e_step import (
     log_joint_and_latents,
     scaled,
 )
-from ppl_models.program.model import Pieces
+from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
 
 
@@ -103,5 +103,5 @@ def draw_and_sum(
         keys = keys[count:]
     expected, chosen = over_chunks(chunk, chunks, by_part)
     left_out = {n: missing[n] and not family.draws_missing for n, family in families.items()}
-    expected = finalize(expected, families, left_out)
+    expected = finalize(expected, families, left_out, chunks)
     return expected, chunks.in_order(chosen) if keep else None

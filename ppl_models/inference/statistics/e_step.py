@@ -18,7 +18,7 @@ from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.exponential.family import Statistics
 from ppl_models.distributions.scaled import times
 from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, Families, over_chunks
-from ppl_models.program.model import Pieces
+from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
 
 #: logits (cluster, row) -> weights (cluster, row), log-normaliser (row,)
@@ -110,7 +110,7 @@ def e_step(
         return Expectations(normaliser.sum(), counts, added), None
 
     expected = over_chunks(chunk, chunks, *([] if nearby is None else [nearby.rows]))[0]
-    return finalize(expected, families, missing)
+    return finalize(expected, families, missing, chunks)
 
 
 def scaled(weights: Array, scales: Scales, site: str) -> Array:
@@ -122,10 +122,14 @@ def scaled(weights: Array, scales: Scales, site: str) -> Array:
     return times(scales[site], weights) if site in scales else weights
 
 
-def finalize(added: Expectations, families: Families, missing: Mapping[str, bool]) -> Expectations:
+def finalize(
+    added: Expectations, families: Families, missing: Mapping[str, bool], chunks: Chunks
+) -> Expectations:
     """Sums over chunks as `Expectations`, the statistics of every family by name."""
     statistics = {
-        name: family.finalize(added.statistics[name], missing=missing[name])
+        name: family.finalize(
+            added.statistics[name], missing=missing[name], centre=chunks.centres[name]
+        )
         for name, family in families.items()
     }
     return added._replace(statistics=statistics)
@@ -221,13 +225,16 @@ def log_joint_and_latents(
     return total, found
 
 
-def expected_log_joint(pieces: Pieces, expected: Expectations, chunks: Chunks) -> Array:
+def expected_log_joint(
+    pieces: Pieces, expected: Expectations, chunks: Chunks, *, flat: bool = False
+) -> Array:
     """Log joint density of globals, assignments and data that the statistics imply.
 
     log prior(θ) + Σ_k N_k log π_k + Σ_k <S_k, η_k> - N_k A(η_k): a function of the globals that
-    costs the same whatever the number of rows.
+    costs the same whatever the number of rows. With ``flat`` the prior is left out: never by taking
+    it away again, for it may be infinite where a weight is zero.
     """
-    total = pieces.log_prior
+    total: Array = jnp.zeros(()) if flat else pieces.log_prior
     if pieces.log_weights is not None:
         tiny = jnp.log(jnp.finfo(expected.counts.dtype).tiny)
         total = total + (expected.counts * jnp.clip(pieces.log_weights[:, 0], tiny)).sum()

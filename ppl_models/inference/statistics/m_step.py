@@ -17,12 +17,17 @@ import numpyro.distributions as dist
 from jax import Array, lax
 from jax.scipy.optimize import minimize
 
-from ppl_models.distributions.conditionals import Conditional, DirichletConditional
+from ppl_models.distributions.conditionals import (
+    Conditional,
+    DirichletConditional,
+    RateConditional,
+)
 from ppl_models.distributions.priors import plain
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Expectations, e_step, expected_log_joint
-from ppl_models.program.model import Globals, Model, Pieces
-from ppl_models.program.parameter_map import ParameterLink, ParameterMap
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.parameter_map import ParameterLink, ParameterMap, PriorLink
+from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
 
 NEWTON_STEPS = 20
@@ -40,10 +45,11 @@ def plain_prior(prior: Any, shape: tuple[int, ...]) -> Any:
     target = shape[: len(shape) - event]
     if isinstance(base, dist.InverseWishart):
         scale = jnp.broadcast_to(base.scale_matrix, shape)
-        return dist.InverseWishart(jnp.broadcast_to(base.concentration, target), scale_matrix=scale)
+        freedom = jnp.broadcast_to(base.concentration, target)
+        return dist.InverseWishart(freedom, scale_matrix=scale, validate_args=False)
     own, static = base.get_args(), _static_arguments(base)
-    constructor = set(inspect.signature(type(base)).parameters) - {"validate_args"}
-    if constructor != {*own, *static}:
+    constructor = set(inspect.signature(type(base)).parameters)
+    if constructor - {"validate_args"} != {*own, *static}:
         return base  # made of other distributions, or by other parameters than it keeps
     arguments: dict[str, Any] = {}
     for name, value in own.items():
@@ -53,6 +59,8 @@ def plain_prior(prior: Any, shape: tuple[int, ...]) -> Any:
         own_event = value.ndim - len(base.batch_shape) if value.ndim > len(base.batch_shape) else 0
         tail = value.shape[value.ndim - own_event :] if own_event else ()
         arguments[name] = jnp.broadcast_to(value, target + tail)
+    if "validate_args" in constructor:
+        arguments["validate_args"] = False  # the parameters are a valid prior's
     return type(base)(**arguments, **static)
 
 
@@ -73,6 +81,8 @@ def conditional(
     flat: bool,
 ) -> Conditional | None:
     """The conditional posterior of a linked site, or None where it is not conjugate."""
+    if isinstance(link, PriorLink):
+        return _rate_conditional(link, pieces, values)
     prior = None
     if not flat:
         prior = plain_prior(pieces.priors[link.site], jnp.shape(values[link.site]))
@@ -89,6 +99,52 @@ def conditional(
         chunks.centres[link.emission],
         shared=link.shared,
     )
+
+
+def _rate_conditional(link: PriorLink, pieces: Pieces, values: Globals) -> RateConditional:
+    """Of the rate of variances or of covariance matrices given them (Richardson and Green 1997).
+
+    K variances σ² ~ InverseGamma(a, r) add Ka to the order and Σ_k σ_k⁻² to the rate, matrices
+    Σ ~ InverseWishart(ν, diag(r)) add Kν/2 and ½ Σ_k (Σ_k⁻¹)_dd.
+    """
+    current, child = values[link.site], values[link.emission]
+    own = plain_prior(pieces.priors[link.site], jnp.shape(current))
+    prior = plain_prior(pieces.priors[link.emission], jnp.shape(child))
+    if isinstance(prior, dist.InverseWishart):
+        precision = 0.5 * jnp.diagonal(jnp.linalg.inv(child), axis1=-2, axis2=-1)
+        added = jnp.broadcast_to(0.5 * prior.concentration[..., None], precision.shape)
+    else:
+        precision, added = child**-2, prior.concentration
+    outer = tuple(range(added.ndim - jnp.ndim(current)))
+    gamma = isinstance(own, dist.Gamma)
+    order = own.concentration if gamma else own.order
+    rate = own.rate + precision.sum(outer)
+    barrier = jnp.zeros_like(rate) if gamma else own.barrier
+    return RateConditional(order + added.sum(outer), rate, barrier, current)
+
+
+def prior_means(
+    model: Model, structure: Structure, links: tuple[ParameterLink, ...], values: Globals
+) -> Globals:
+    """Values with the rates of other sites' priors at the means of their own."""
+    rates = [link.site for link in links if isinstance(link, PriorLink)]
+    if not rates:
+        return values
+    priors = model.pieces(values, structure).priors
+    return values | {n: jnp.broadcast_to(priors[n].mean, jnp.shape(values[n])) for n in rates}
+
+
+def prior_modes(
+    model: Model, structure: Structure, parameter_map: ParameterMap, values: Mapping[str, Any]
+) -> Globals:
+    """Values with the rates of other sites' priors at their modes given these."""
+    values = {n: jnp.asarray(v) for n, v in values.items()}
+    for link in parameter_map.priors:
+        shape = next(site.shape for site in structure.sites if site.name == link.site)
+        values[link.site] = jnp.ones(shape)
+        pieces = model.pieces(values, structure)
+        values[link.site] = _rate_conditional(link, pieces, values).mode()
+    return values
 
 
 def conjugate_sites(
@@ -109,12 +165,13 @@ def conjugate_sites(
         flat: leave the priors out.
     """
     served: list[ParameterLink] = []
+    every = (*parameter_map.links, *parameter_map.priors)
 
     def probe(model: Model, chunks: Chunks) -> None:
         values = structure.initial(jax.random.key(0))
         pieces = model.pieces(values, structure)
         expected = e_step(pieces, structure, chunks)
-        for link in parameter_map.links:
+        for link in every:
             if (
                 conditional(link, pieces, structure, expected, chunks, values, flat=flat)
                 is not None
@@ -124,7 +181,7 @@ def conjugate_sites(
     if not structure.factors:  # what they multiply a density by no conditional knows
         jax.eval_shape(probe, model, chunks)
     names = {w.site for w in served}
-    candidates = [w.site for w in parameter_map.links] + list(parameter_map.free)
+    candidates = [w.site for w in every] + list(parameter_map.free)
     return tuple(served), tuple(n for n in candidates if n not in names)
 
 
@@ -174,8 +231,8 @@ def _quasi_newton(
     def loss(vector: Array) -> Array:
         trial = {**values, **space.constrain(space.unravel(vector))}
         pieces = model.pieces(trial, structure, known)
-        gain = expected_log_joint(pieces, expected, chunks)
-        return -(gain - pieces.log_prior if flat else gain) / (1 + expected.counts.sum())
+        gain = expected_log_joint(pieces, expected, chunks, flat=flat)
+        return -gain / (1 + expected.counts.sum())
 
     before = loss(vector)
     found = _bfgs(loss, vector)

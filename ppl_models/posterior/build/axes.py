@@ -77,8 +77,9 @@ class Axes:
         if by_row is not None:
             return by_row
         derived = dict(structure.deterministics).get(site)
-        if derived is None:  # a latent site of the rows
-            return (self.problem.structure.plate,)
+        if derived is None:  # a continuous site of the rows
+            of_row = {local.name: local.dims for local in structure.local_sites}
+            return of_row.get(site, (structure.plate,))
         return self.renamed(derived)
 
     def _of_global(self, site: str) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -90,6 +90,7 @@ def read_facts(
         ),
         labels=read_labels(problem, result),
         units=structure.rows if structure.indexed else 0,
+        locals=structure.locals,
     )
     kept = {n: v for n, v in computed.values.items() if n not in sites}
     return facts, ComputedParameters(kept, computed.every)
@@ -153,7 +154,7 @@ def _computed(
     every = max(1, math.ceil(chains * draws * numbers / memory.KEPT_PARAMETERS))
     thinned = {n: v[:, ::every] for n, v in values.items()}
     shape = next(iter(thinned.values())).shape[:2]
-    flat = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])) for n, v in thinned.items()}
+    flat: dict[str, Any] = {n: v.reshape(-1, *v.shape[2:]) for n, v in thinned.items()}
     drawn = derived_parameters(problem.model, problem.structure, emissions, flat)
     if _computes_weights(problem):
         weights = _weights(problem.model, flat, structure=problem.structure)

@@ -70,12 +70,13 @@ def _at_draws(
     def one(each: tuple[Globals, Array, Array | None]) -> dict[str, Array]:
         held, key, chosen = each
         if structure.assignment is not None and chosen is None:
+            given = structure.with_locals()  # whose values the draws have
             if point and structure.chain is None:
-                chosen = winners(model.logits(held, structure))[1]
+                chosen = winners(model.logits(held, given))[1]
             elif point:
                 chosen = best_path(chain_factors(model, held, structure))[0]
             else:
-                chosen = draw_assignments(model, key, held, structure)
+                chosen = draw_assignments(model, key, held, given)
         trace = model.trace_at(held, structure, assignment=chosen)
         return {
             n: jnp.broadcast_to(trace[n]["value"], _shape(trace[n]["value"], dims, structure))

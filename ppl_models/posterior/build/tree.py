@@ -27,7 +27,12 @@ from ppl_models.inference.problem import Problem, Result
 from ppl_models.posterior.build.axes import Axes, Variable
 from ppl_models.posterior.build.facts import ComputedParameters, read_facts
 from ppl_models.posterior.build.row_deterministics import row_deterministics
-from ppl_models.posterior.density.rows import density_of_draws, log_prior_of_draws
+from ppl_models.posterior.density.locals import integral_note
+from ppl_models.posterior.density.rows import (
+    density_of_draws,
+    log_joint_of_draws,
+    log_prior_of_draws,
+)
 from ppl_models.posterior.result.schema import (
     FACTS,
     HIDDEN,
@@ -84,7 +89,9 @@ def build_tree(
         "data_site": problem.structure.emissions[0],
         "plate": problem.structure.plate,
         "clusters": problem.structure.clusters if problem.structure.assignment else 0,
-        "parameters": sum(site.freedom for site in problem.structure.sites),
+        "parameters": sum(
+            site.freedom for site in problem.structure.sites if site.name in problem.free_sites
+        ),
         "coordinate_labels": _coordinate_labels(observed, problem.structure),
         "versions": to_json({n: version(n) for n in VERSIONS}),
         # (other cells, and other steps, make other units, which have a density as well)
@@ -166,23 +173,25 @@ def _density_groups(problem: Problem, result: Result, axes: Axes, notes: list[st
     """Log-likelihoods, responsibilities, log priors and what the sampler says of itself."""
     stats: dict[str, Variable] = {n: (("chain", "draw"), v) for n, v in result.sample_stats.items()}
     structure, groups = problem.structure, {}
-    if not structure.locals:
-        density = density_of_draws(problem, result, memory.KEPT_LOG_LIKELIHOOD)
-        _refuse_without_density(density.total, result)
-        if density.every > 1:
-            notes.append(f"log_likelihood holds every {density.every}th draw")
-        # draws of whole numbers hold what these very data did, so that none can be left out
-        if not (_discrete_sites(structure) and result.kind == "draws"):
-            dims = ("chain", "draw", structure.unit)
-            likelihood = axes.dataset({structure.emissions[0]: (dims, density.log_density)})
-            groups["log_likelihood"] = _thinned(likelihood, density.every)
-        groups |= _responsibility_group(density.responsibilities, structure, axes, notes)
-        if "lp" not in stats:
-            prior = {**log_prior_of_draws(problem, result), **result.log_prior}
+    density = density_of_draws(problem, result, memory.KEPT_LOG_LIKELIHOOD)
+    _refuse_without_density(density.total, result)
+    if density.every > 1:
+        notes.append(f"log_likelihood holds every {density.every}th draw")
+    if structure.locals:
+        notes.append(integral_note(problem, result))
+    # draws of whole numbers hold what these very data did, so that none can be left out
+    if not (_discrete_sites(structure) and result.kind == "draws"):
+        dims = ("chain", "draw", structure.unit)
+        likelihood = axes.dataset({structure.emissions[0]: (dims, density.log_density)})
+        groups["log_likelihood"] = _thinned(likelihood, density.every)
+    groups |= _responsibility_group(density.responsibilities, structure, axes, notes)
+    if "lp" not in stats:
+        prior = {**log_prior_of_draws(problem, result), **result.log_prior}
+        if structure.locals:
+            stats["lp"] = (("chain", "draw"), log_joint_of_draws(problem, result))
+        else:
             stats["lp"] = (("chain", "draw"), density.total + sum(prior.values()))
-            groups["log_prior"] = axes.dataset(
-                {n: (("chain", "draw"), v) for n, v in prior.items()}
-            )
+        groups["log_prior"] = axes.dataset({n: (("chain", "draw"), v) for n, v in prior.items()})
     return groups | {"sample_stats": axes.dataset(stats)}
 
 
@@ -256,14 +265,16 @@ def _predictive_groups(
     """Data drawn from the posterior and from the prior, and the prior's global sites."""
     cells = sum(o.values.size for o in observed.values())
     count = min(count, max(1, memory.KEPT_PREDICTIVE // max(cells, 1)))
-    if count < 1 or problem.structure.locals:
+    if count < 1:
         return {}
     if problem.structure.undrawable:
         factor = problem.structure.undrawable[0]
         notes.append(f"no predictive draws: factor '{factor}' does not say how rows are drawn")
         return {}
     first, second = jax.random.split(key)
-    flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()}
+    # (rows' own continuous sites are drawn anew, as assignments are)
+    sites = {n: v for n, v in result.values.items() if n not in problem.structure.locals}
+    flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in sites.items()}
     total = len(next(iter(flat.values()))) if flat else 1
     # a point predicts as often as draws do: each predictive draw is new data from it
     chosen = np.linspace(0, total - 1, count).astype(int)
@@ -273,10 +284,10 @@ def _predictive_groups(
         "posterior_predictive": axes.dataset({n: (dims[n], v[None]) for n, v in drawn.items()})
     }
     try:
-        sites, data = prior_draws(problem, second, count)
+        drawn_sites, data = prior_draws(problem, second, count)
     except NotImplementedError:
         notes.append("no prior draws: a prior of the program cannot be drawn from")
         return groups
-    groups["prior"] = axes.dataset({n: axes.by_draw(n, v[None]) for n, v in sites.items()})
+    groups["prior"] = axes.dataset({n: axes.by_draw(n, v[None]) for n, v in drawn_sites.items()})
     groups["prior_predictive"] = axes.dataset({n: (dims[n], v[None]) for n, v in data.items()})
     return groups

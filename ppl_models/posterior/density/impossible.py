@@ -15,6 +15,7 @@ from jax import Array
 
 from ppl_models.data.missing import has_missing
 from ppl_models.distributions.convert import as_family
+from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 from ppl_models.program.units import impossible_cells
@@ -22,7 +23,7 @@ from ppl_models.program.units import impossible_cells
 
 def with_impossible(
     logits: Array, model: Model, values: Globals, structure: Structure
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array | None]:
     """Log-densities with ``-inf`` where the probability is zero, and which of them these are.
 
     Args:
@@ -32,14 +33,21 @@ def with_impossible(
         structure: of the program.
 
     Returns:
-        Both ``(draw, cluster, row)``.
+        Both ``(draw, cluster, row)``; None if there are none.
     """
-    lowest = np.log(np.finfo(logits.dtype).tiny)
-    if not bool((logits.max(1) <= lowest).any()):  # nothing that is impossible is seen above it
+    if structure.locals:  # integrated out: no density is clipped
         return logits, jnp.zeros(logits.shape, bool)
+    lowest = np.log(np.finfo(logits.dtype).tiny)
+    if bool(_all_above(logits, lowest)):  # nothing that is impossible is seen above it
+        return logits, None
     missing = tuple(sorted(n for n, v in model.data.items() if has_missing(v)))
     never = _impossible(model, values, structure=structure, missing=missing)
     return jnp.where(never, -jnp.inf, logits), never
+
+
+@partial(jax.jit, compiler_options=QUICK)
+def _all_above(logits: Array, lowest: float) -> Array:
+    return (logits.max(1) > lowest).all()
 
 
 @partial(jax.jit, static_argnames=("structure", "missing"))

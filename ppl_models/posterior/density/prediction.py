@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jax.scipy.special import logsumexp
 
 from ppl_models import memory
 from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
+from ppl_models.posterior.density.locals import integrated_log_density
 from ppl_models.posterior.density.responsibilities import responsibilities, responsibilities_of
-from ppl_models.posterior.density.rows import logits_in_blocks, of_units
+from ppl_models.posterior.density.rows import logits_in_blocks, of_units, summed_out
 from ppl_models.posterior.density.sequences import sequence_writer
 from ppl_models.posterior.result.restore import RestoredFit, restored
 
@@ -35,7 +35,9 @@ def log_density(
     Returns:
         In nats, ``(row,)`` or ``(sequence,)``; with chain and draw before it if ``by_draw``.
         ``-inf`` for a row that no draw of the fit could have made. The steps of a program's own
-        chain of discrete sites are one unit, ``(series,)`` of one.
+        chain of discrete sites are one unit, ``(series,)`` of one. Continuous sites of the rows
+        (factor scores, random effects) are integrated out, and the attributes say which; where that
+        is done by importance sampling the coordinate ``standard_error`` says how exactly.
 
     Raises:
         InputError: rows that do not have the fit's features, levels or tokens, or whose missing
@@ -48,6 +50,8 @@ def log_density(
     """
     with restored(tree, data, draws=draws) as fitted:
         refuse_missing(fitted)
+        if fitted.structure.locals:
+            return integrated_log_density(fitted, by_draw=by_draw)
         if by_draw:
             return log_densities(fitted)
         return mean_log_density(fitted)
@@ -58,7 +62,7 @@ def mean_log_density(fitted: RestoredFit) -> xr.DataArray:
     units = fitted.structure.unit_count
     highest, scaled = np.full(units, -np.inf), np.zeros(units)
     for _, block, logits in logits_in_blocks(fitted.problem, fitted.values):
-        density = of_units(np.asarray(logsumexp(logits, axis=1), np.float64), fitted.structure)
+        density = of_units(np.asarray(summed_out(logits), np.float64), fitted.structure)
         block = block[:units]
         top = np.maximum(highest[block], density.max(0))
         finite = np.where(np.isfinite(top), top, 0)
@@ -76,7 +80,7 @@ def log_densities(fitted: RestoredFit) -> xr.DataArray:
     units = fitted.structure.unit_count
     table = np.empty((fitted.samples, units))
     for samples, block, logits in logits_in_blocks(fitted.problem, fitted.values):
-        density = np.asarray(logsumexp(logits, axis=1), np.float64)
+        density = np.asarray(summed_out(logits), np.float64)
         table[samples, block[:units]] = of_units(density, fitted.structure)
     coords = fitted.unit_coordinates()
     by_chain = table.reshape(*fitted.shape, units)
@@ -208,4 +212,4 @@ def _alternative(fitted: RestoredFit) -> str:
         return "state_probabilities or best_paths for the hidden states"
     if fitted.facts.emission.kind == "Graphs":
         return "log_density or generate_graphs"
-    return "log_density, generate or impute"
+    return "log_density" if fitted.structure.undrawable else "log_density, generate or impute"

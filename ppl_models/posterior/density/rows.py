@@ -24,10 +24,13 @@ from ppl_models.inference.statistics.chunks import Families, by_length
 from ppl_models.posterior.density.impossible import with_impossible
 from ppl_models.posterior.result.schema import Assignments
 from ppl_models.program.compiling import QUICK, in_batches
+from ppl_models.program.local_integrals import points_a_row
+from ppl_models.program.log_joint import log_joint
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
 ABREAST = 16  #: draws side by side
+FEWEST = 200  #: draws that are evaluated, however long it takes
 
 
 @dataclass
@@ -36,7 +39,8 @@ class Densities:
 
     Args:
         log_density: ``(chain, draw, unit)``, every ``every``-th draw; see ``Structure.unit_count``.
-        total: summed over rows, of all draws, ``(chain, draw)``.
+        total: summed over rows, of all draws, ``(chain, draw)``; of those kept where the rows'
+            continuous sites are integrated out.
         responsibilities: mean over all draws ``(row, cluster)``, None where nothing is assigned.
         every: thinning of ``log_density``.
     """
@@ -60,7 +64,13 @@ def density_of_draws(problem: Problem, result: Result, most_cells: int) -> Densi
     values = {n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()}
     samples, rows = chains * draws, structure.rows
     every = int(np.ceil(samples * rows / most_cells)) if result.kind == "draws" else 1
+    if structure.locals:
+        every = max(every, thinning_of_locals(problem, samples))
     kept = np.arange(samples).reshape(chains, draws)[:, ::every].ravel()
+    if structure.locals:  # integrals take long, so that the draws left out are not evaluated
+        values = {n: values[n][kept] for n in structure.names}
+        samples, draws = len(kept), len(kept) // chains
+        kept = np.arange(samples)
     units = structure.unit_count
     pointwise = np.empty((len(kept), units), np.float64)
     place = np.full(samples, -1)
@@ -89,11 +99,26 @@ def of_units(density: np.ndarray, structure: Structure) -> np.ndarray:
 
 
 @jax.jit
+def summed_out(logits: Array) -> Array:
+    """Log-densities ``(draw, row)`` from those of all clusters ``(draw, cluster, row)``."""
+    return logsumexp(logits, axis=1)
+
+
+@jax.jit
 def _summed_out(logits: Array) -> tuple[Array, Array]:
     """Log-densities ``(draw, row)``, responsibilities summed over draws ``(cluster, row)``."""
     density = logsumexp(logits, axis=1)
     possible = jnp.where(jnp.isneginf(density), 0, density)
     return density, jnp.exp(logits - possible[:, None]).sum(0)
+
+
+def thinning_of_locals(problem: Problem, draws: int) -> int:
+    """Every so-many-th draw is evaluated, that integrals over the rows' sites do not take long."""
+    structure = problem.structure
+    cells = sum(np.size(v) for v in problem.model.data.values())
+    work = cells * points_a_row(structure) * structure.clusters
+    fewest = min(draws, FEWEST)
+    return max(1, min(draws // fewest, math.ceil(draws * work / memory.INTEGRATED_NUMBERS)))
 
 
 def logits_in_blocks(
@@ -118,7 +143,7 @@ def logits_in_blocks(
     structure = problem.structure
     count = len(next(iter(values.values()))) if values else 1
     by_best_path = assignments == "hard" and problem.latent
-    for rows, model, size, abreast in _blocks(problem):
+    for rows, model, size, abreast in row_blocks(problem):
         part = replace(structure, rows=size)
         missing = _with_missing(problem, model) if by_best_path else None
         at_once = max(1, memory.DENSITY_NUMBERS // (structure.clusters * size))
@@ -127,12 +152,12 @@ def logits_in_blocks(
             block = {n: jnp.asarray(v[draws]) for n, v in values.items()}
             logits = _logits(model, block, structure=part, abreast=abreast, missing=missing)
             exact, never = with_impossible(logits, model, block, part)
-            if assignments is not None:
+            if assignments is not None and never is not None:
                 exact = jnp.where(never.all(1, keepdims=True), logits, exact)
             yield draws, rows, exact if size == len(rows) else exact[..., : len(rows)]
 
 
-def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]:
+def row_blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]:
     """Rows at once, the program with their data, of how many rows, and how many draws go abreast.
 
     Where rows end, those at once are of similar length. Of these all blocks are of one size, so
@@ -140,7 +165,9 @@ def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]:
     """
     if problem.structure.indexed:
         count = problem.structure.rows
-        yield np.arange(count), problem.model, count, 1 if count > memory.DENSITY_ROWS else ABREAST
+        sampled = problem.structure.locals and not problem.structure.gaussian_locals
+        alone = problem.cells > memory.DENSITY_ROWS or sampled
+        yield np.arange(count), problem.model, count, 1 if alone else ABREAST
         return
     data = {n: np.asarray(v) for n, v in problem.model.data.items()}
     families: Families = {}
@@ -151,6 +178,9 @@ def _blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]:
     for rows, width in by_length(families, data) if families else together:
         here = {n: v if width is None else v[:, :width] for n, v in data.items()}
         most, abreast = memory.DENSITY_ROWS, ABREAST
+        if problem.structure.locals:
+            most = max(1, memory.BLOCK_NUMBERS // points_a_row(problem.structure))
+            abreast = ABREAST if problem.structure.gaussian_locals else 1
         if families and problem.latent:
             cells = sum(f.numbers_per_row(here[n], missing=False) for n, f in families.items())
             most = max(1, min(memory.DENSITY_ROWS, memory.DENSITY_NUMBERS // cells))
@@ -210,6 +240,19 @@ def _best_paths(
         best = family.infer_latents(family.prepare(value, **given), **given, how="best")[0]
         total = total + times(pieces.scales.get(name), best)
     return total
+
+
+def log_joint_of_draws(problem: Problem, result: Result) -> np.ndarray:
+    """Log joint density of the data and all sites, those of the rows too, ``(chain, draw)``."""
+    shape = next(iter(result.values.values())).shape[:2]
+    flat = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])) for n, v in result.values.items()}
+    found = _log_joint(problem.model, flat, structure=problem.structure.with_locals())
+    return np.asarray(found, np.float64).reshape(shape)
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _log_joint(model: Model, values: Globals, *, structure: Structure) -> Array:
+    return in_batches(partial(log_joint, model, structure), values, ABREAST)
 
 
 def log_prior_of_draws(problem: Problem, result: Result) -> dict[str, np.ndarray]:

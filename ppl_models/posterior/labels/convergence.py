@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-import arviz_stats
 import numpy as np
 import xarray as xr
 
@@ -37,6 +36,8 @@ def convergence(dataset: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
     Of a long variable only some entries are judged (:func:`strides`), the others are NaN; so is
     the R-hat of a variable that never moves.
     """
+    import arviz_stats  # a second, which point methods do not need
+
     rhats, sizes = {}, {}
     for name, variable in dataset.data_vars.items():
         chosen = strides(variable)

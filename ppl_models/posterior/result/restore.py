@@ -168,8 +168,8 @@ def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) ->
         draws: use at most this many draws a chain, evenly spaced.
 
     Raises:
-        InputError: not a fit, a program with a latent variable for every row, rows that do not fit
-            its features, levels or tokens, or fewer than one draw.
+        InputError: not a fit, rows that do not fit its features, levels or tokens, or fewer than
+            one draw.
     """
     if draws is not None:
         whole_number("draws", draws)
@@ -200,11 +200,6 @@ def _problem(
         InputError: a program with a latent variable for every row.
     """
     model, structure = _read(tree, observed, known)
-    if structure.locals:
-        raise InputError(
-            f"site '{structure.locals[0]}' is latent for every row, so that new rows have no "
-            "density of their own: integrate it out in the program"
-        )
     return Problem(model, structure, known_row_order=order)
 
 

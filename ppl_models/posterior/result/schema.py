@@ -91,6 +91,8 @@ class FitFacts:
         emissions: the observed sites, the first of them the main one.
         labels: which clusters or states may change places, and what goes with them.
         units: how many exchangeable units there are; 0 where the data have one entry each.
+        locals: continuous sites of the units, such as factor scores and random effects, which are
+            integrated out of every density.
     """
 
     unit: str
@@ -103,6 +105,7 @@ class FitFacts:
     emissions: tuple[EmissionFacts, ...]
     labels: LabelSymmetry = field(default_factory=LabelSymmetry)
     units: int = 0
+    locals: tuple[str, ...] = ()
 
     @property
     def components(self) -> int:
@@ -131,7 +134,7 @@ def parse_facts(text: str) -> FitFacts:
     emissions = tuple(_emission(each) for each in read.pop("emissions"))
     objective = read.pop("objective")
     return FitFacts(
-        **{**read, "labels": _labels(read["labels"])},
+        **{**read, "labels": _labels(read["labels"]), "locals": tuple(read["locals"])},
         objective=None if objective is None else Objective(**objective),
         emissions=emissions,
     )

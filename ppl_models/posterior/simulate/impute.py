@@ -27,6 +27,7 @@ from ppl_models.posterior.simulate.generate import with_coords
 from ppl_models.posterior.simulate.predictive import refuse_factors, resampled
 from ppl_models.program.chain_densities import draw_assignments
 from ppl_models.program.compiling import in_batches
+from ppl_models.program.local_integrals import draw_locals, points_a_row
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.precision import scope
 from ppl_models.program.structure import Structure
@@ -42,8 +43,8 @@ def impute(
 ) -> xr.Dataset:
     """Fill missing cells in with draws given the observed ones.
 
-    For every draw of the posterior: the assignment given the row's observed cells, then the
-    missing cells given assignment and observed cells.
+    For every draw of the posterior: the assignment given the row's observed cells, the row's own
+    continuous sites given both, then the missing cells given all of them.
 
     Data augmentation of Tanner and Wong (1987); Little and Rubin (2019), Statistical Analysis with
     Missing Data, chapter 10.
@@ -82,7 +83,14 @@ def impute(
         key = random.key(seed)
         values = resampled(found, key, draws)
         structure = found.structure
+        if most_probable and structure.locals:
+            raise InputError(
+                f"site '{structure.locals[0]}' is continuous and one for every row, and is drawn "
+                "with the missing cells: leave most_probable out"
+            )
         size = max(1, memory.BLOCK_NUMBERS // (structure.clusters * draws))
+        if structure.locals:
+            size = max(1, memory.BLOCK_NUMBERS // (ABREAST * points_a_row(structure)))
         if size < structure.rows and found.problem.row_order:
             size = structure.rows
         windows, pieces = _windows(found), []
@@ -107,6 +115,8 @@ def _restore(filled: np.ndarray, observed: Observed) -> np.ndarray:
     values = observed.values
     return np.where(missing_cells(values), filled, values)
 
+
+ABREAST = 8  #: fillings side by side
 
 Windows = tuple[tuple[str, GapWindow], ...]  #: by site, of what is written token by token
 
@@ -134,6 +144,10 @@ def _fill(
         chosen = None
         if structure.assignment is not None:
             chosen = draw_assignments(model, assign_key, held, structure)
+        if structure.locals:
+            clusters = jnp.zeros(structure.rows, int) if chosen is None else chosen
+            local_key = random.fold_in(assign_key, 1)
+            held = {**held, **draw_locals(model, held, structure, clusters, local_key)}
         trace = model.trace_at(held, structure, assignment=chosen)
         filled = {}
         for site_key, name in zip(site_keys, structure.emissions, strict=True):
@@ -149,7 +163,7 @@ def _fill(
             filled[name] = emission.complete(site_key, gaps, *more)
         return filled
 
-    return in_batches(one, (keys, values), 8)
+    return in_batches(one, (keys, values), ABREAST)
 
 
 @partial(jax.jit, static_argnames=("structure", "windows"))

@@ -12,15 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
-from numpyro import handlers
-from numpyro.distributions import Dirichlet, Distribution
+from numpyro import handlers, validation_enabled
+from numpyro.distributions import Distribution
 
-from ppl_models.distributions.conditionals import DirichletConditional
+from ppl_models.distributions.host_draws import draw_on_host
 from ppl_models.distributions.scaled import ScaledPrior
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import by_length
-from ppl_models.inference.statistics.m_step import plain_prior
 from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model
@@ -97,14 +96,15 @@ def draw_data(
 
     ``covariates`` are ``(draw, row, ...)``, if they are not those of the fit.
     """
+    refuse_factors(problem.structure, "replicated data")
     rows = rows or problem.structure.rows
     model = generative(problem.model, problem.structure, rows, length)
     keys = random.split(key, count)
     of_row = sum(math.prod(np.shape(v)[1:]) for v in problem.model.data.values())
     drawn = (_draw_much if count * rows * of_row > MUCH else _draw)(
         model,
-        {n: jnp.asarray(v) for n, v in values.items()},
-        {n: jnp.asarray(v) for n, v in (covariates or {}).items()},
+        {n: np.asarray(v) for n, v in values.items()},
+        {n: np.asarray(v) for n, v in (covariates or {}).items()},
         keys,
         names=problem.structure.emissions,
         keep=problem.structure.seen,
@@ -175,6 +175,7 @@ def refuse_factors(structure: Structure, what: str) -> None:
         )
 
 
+@validation_enabled(False)  # the program has been checked when it was read
 def _drawn(
     model: Model,
     values: Mapping[str, Array],
@@ -213,27 +214,31 @@ def prior_draws(
     if scaled or problem.structure.factors:
         raise NotImplementedError("what a scale or a factor makes of priors cannot be drawn from")
     site_key, data_key = random.split(key)
-    names = problem.structure.names
+    structure = problem.structure
     priors = problem.independent_priors
     if priors is not None:  # each for itself: compiled once for data of all sizes
-        keys = random.split(site_key, len(names))
+        shapes = {site.name: site.shape for site in structure.sites}
+        generator = np.random.default_rng(np.asarray(random.key_data(site_key)))
         drawn: Mapping[str, Any] = {
-            n: _draws_of(priors[n], key, count) for n, key in zip(names, keys, strict=True)
+            n: _draws_of(priors[n], shapes[n], generator, random.fold_in(site_key, i), count)
+            for i, n in enumerate(structure.names)
         }
     else:
-        drawn = draw_prior(problem.model, random.split(site_key, count), names)
+        drawn = draw_prior(problem.model, random.split(site_key, count), structure.names)
     # the data by what draws them at the posterior's sites, which is compiled already
     sites: dict[str, np.ndarray] = {n: np.asarray(v) for n, v in drawn.items()}
     return sites, draw_again(problem, sites, data_key, count)
 
 
-def _draws_of(prior: Distribution, key: Array, count: int) -> np.ndarray | Array:
-    shape = (*prior.batch_shape, *prior.event_shape)
-    plain = plain_prior(prior, shape)
-    if isinstance(plain, Dirichlet) and count * math.prod(shape) > MUCH // 10:  # large tables
-        generator = np.random.default_rng(np.asarray(random.key_data(key)))
-        return DirichletConditional(plain.concentration).sample_many(generator, count)
-    return _sample(prior, key, count)
+def _draws_of(
+    prior: Distribution,
+    shape: tuple[int, ...],
+    generator: np.random.Generator,
+    key: Array,
+    count: int,
+) -> np.ndarray | Array:
+    drawn = draw_on_host(prior, shape, generator, count)
+    return _sample(prior, key, count) if drawn is None else drawn
 
 
 @partial(jax.jit, static_argnums=2, compiler_options=QUICK)

@@ -110,7 +110,8 @@ def doubtful_table(tree: xr.DataTree, *, at_most: int = 10) -> pd.DataFrame:
         index=pd.Index(labels[order], name=facts_of(tree).unit),
     )
     emission, data = emission_of(tree), observed(tree)
-    if data is not None and emission.kind not in SEQUENCES:
+    by_row = not facts_of(tree).units  # other data have no values of a row's own
+    if data is not None and by_row and emission.kind not in SEQUENCES:
         values = data.values.reshape(len(probability), -1)[order]
         names = feature_names(tree, emission, values.shape[1])
         for position, name in enumerate(names[:6]):

@@ -1,0 +1,91 @@
+"""Refusals of observed sites whose data are not those of the parameter of their name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array, random
+from numpyro import handlers
+
+from ppl_models.data.missing import missing_cells
+from ppl_models.distributions.missing_cells import observed_log_prob
+from ppl_models.distributions.scaled import times, weigh
+from ppl_models.errors import UnsupportedError
+from ppl_models.program import chains
+from ppl_models.program.compiling import QUICK
+from ppl_models.program.structure import Structure
+
+
+def refuse_other_data(model: Any, structure: Structure, given: Mapping[str, str]) -> None:
+    """An observed site's data are the parameter of its name, as they are."""
+    for site in structure.emissions:
+        if given.get(site) == site or site in (*structure.likelihoods, *structure.computed):
+            continue
+        if site in model.data and _observes(model, site):
+            continue
+        if site in model.data and _observes(model, site, where_seen=True):
+            if _leaves_out(model, site, structure):
+                continue
+            raise UnsupportedError(
+                f"site '{site}' observes numbers where cells of '{site}' are missing, and "
+                "counts them as data: leave them out with .mask(~jnp.isnan(...))"
+            )
+        name = site.removesuffix("_observed")
+        if name in structure.deterministic_names:
+            raise UnsupportedError(
+                f"site '{name}' has an obs_mask: leave it out, and give the data with NaN "
+                "where they are not observed"
+            )
+        if site in given:
+            raise UnsupportedError(
+                f"site '{site}' observes the data of parameter '{given[site]}': call both by "
+                "one name"
+            )
+        if site in model.data:
+            raise UnsupportedError(
+                f"site '{site}' observes something else than the parameter '{site}', from "
+                "which it is computed: call the site by a name of its own"
+            )
+        raise UnsupportedError(
+            f"site '{site}' is observed, and not from the program's data: hold it by "
+            f"fixed={{'{site}': ...}} where numpyro.handlers.condition did"
+        )
+
+
+def _leaves_out(model: Any, site: str, structure: Structure) -> bool:
+    """Whether the program's own density is that of the cells that are not missing."""
+    values = structure.initial(random.key(8))
+    own, ours = _densities_of(model, values, structure=structure, site=site)
+    return np.allclose(own, ours, rtol=1e-4, atol=1e-4)
+
+
+def _observes(model: Any, site: str, *, where_seen: bool = False) -> bool:
+    """Whether a site that observes an image of its parameter observes the same numbers."""
+    value, data = np.asarray(_observed(model, site)), np.asarray(model.data[site])
+    if where_seen and value.shape == data.shape:
+        value = np.where(missing_cells(data), data, value)
+    # (a cast to single precision is no other data)
+    same = partial(np.allclose, rtol=1e-6, atol=0, equal_nan=True)
+    return value.shape == data.shape and same(value.astype(float), data.astype(float))
+
+
+@partial(jax.jit, static_argnames=("site",), compiler_options=QUICK)
+def _observed(model: Any, site: str) -> Array:
+    """What a site observes."""
+    seeded = handlers.seed(model.held(), random.key(0))
+    return chains.merge_steps(handlers.trace(seeded).get_trace())[0][site]["value"]
+
+
+@partial(jax.jit, static_argnames=("structure", "site"), compiler_options=QUICK)
+def _densities_of(
+    model: Any, values: dict[str, Array], *, structure: Structure, site: str
+) -> tuple[Array, Array]:
+    """Log-density of what a site observes as the program has it, and as that of its data."""
+    trace = model.trace_at(values, structure)[site]
+    fn, scale = weigh(trace)
+    pair = trace["fn"].log_prob(trace["value"]), observed_log_prob(fn, model.data[site])
+    return times(trace.get("scale"), pair[0]).sum(), times(scale, pair[1]).sum()

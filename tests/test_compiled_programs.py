@@ -1,0 +1,41 @@
+"""How many programs a process compiles for its first calls."""
+
+import json
+import subprocess
+import sys
+
+COUNTED = """
+import json
+import numpy as np
+import jax
+from ppl_models import fit, log_density, predict
+
+compiled = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, *_, **__: compiled.append(event.endswith("backend_compile_duration"))
+)
+x = np.random.default_rng(0).normal(size=(30, 2)) + 6 * (np.arange(30) > 12)[:, None]
+counts = []
+for call in (
+    lambda: fit("gaussian_mixture", x, method="em", seed=0, clusters=2),
+    lambda: (predict(tree, x), log_density(tree, x)),
+    lambda: fit("gaussian_mixture", x[::-1] + 1, method="em", seed=1, clusters=2),
+):
+    compiled.clear()
+    tree = call() if not counts else call() and tree
+    counts.append(sum(compiled))
+print(json.dumps(counts))
+"""
+
+MOST = 38  #: of a first fit by EM, its tree with predictive draws included; 3 draw priors of priors
+
+
+def test_em_compiles_few_programs():
+    answer = subprocess.run(
+        [sys.executable, "-c", COUNTED], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    first, questions, again = json.loads(answer.stdout)
+    assert first <= MOST
+    assert questions <= 2
+    assert again == 0  # other data of the same shape, another seed
