@@ -17,6 +17,7 @@ from numpyro.distributions import (
     Distribution,
     ExpandedDistribution,
     GammaPoisson,
+    NegativeBinomial2,
     TransformedDistribution,
 )
 from numpyro.distributions.distribution import MaskedDistribution
@@ -66,12 +67,12 @@ def compilable(distribution: Any) -> Any:
     True
     """
     base = getattr(distribution, "base_dist", None)
-    if isinstance(distribution, GammaPoisson) and type(distribution) is not GammaPoisson:
-        same = GammaPoisson(distribution.concentration, distribution.rate)
-        return same if same.batch_shape == distribution.batch_shape else distribution
     if base is None or isinstance(distribution, TransformedDistribution):
         return distribution
     mended = compilable(base)
+    if isinstance(base, NegativeBinomial2):
+        same = GammaPoisson(base.concentration, base.rate)
+        mended = same if same.batch_shape == base.batch_shape else base
     if mended is base:
         return distribution
     found = copy(distribution)

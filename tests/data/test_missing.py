@@ -20,8 +20,11 @@ from ppl_models.report.sections.overview import _missing
 OTHER_NANS = {
     "inference/gradient/training.py",
     "inference/missing_cells.py",
+    "models/_scale.py",
     "posterior/build/tree.py",
     "posterior/labels/ordering.py",
+    "program/data_refusals.py",
+    "program/local_integrals.py",
     "report/tables.py",
 }
 
