@@ -108,7 +108,8 @@ def objective(x: np.ndarray, centres: np.ndarray, covariance: str, *, double: bo
             # correlated, and not the same for all clusters
             spread = 0.5 * np.eye(features) + 0.5
             values["covariance"] = spread * np.linspace(1, 2, clusters)[:, None, None]
-        given = {n: jnp.asarray(v, dtype) for n, v in values.items()}
+        whole = em.all_sites(problem.structure, values)
+        given = {n: jnp.asarray(v, dtype) for n, v in whole.items()}
 
         @jax.jit
         def pass_over(values: Any, chunks: Any) -> Any:
@@ -178,6 +179,7 @@ def draws(size: Size) -> Iterator[str]:
         "loc": jnp.asarray(centres),
         "scale": jnp.ones(clusters),
     }
+    values = em.all_sites(problem.structure, values)
     kernel = StatisticsGibbs(problem)
     state = kernel.init(random.key(0), 0, values, (), {})
 

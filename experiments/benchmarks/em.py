@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import random
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
@@ -36,6 +38,11 @@ def data(rows: int, features: int, clusters: int) -> tuple[np.ndarray, np.ndarra
     return x, x[generator.choice(rows, clusters, replace=False)]
 
 
+def all_sites(structure: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Values of all global sites: those given, and 0 in the unconstrained space for the others."""
+    return {**structure.initial(random.key(0), radius=0.0), **values}
+
+
 def iterator(x: np.ndarray, centres: np.ndarray, covariance: str) -> Callable[[], float]:
     """Ours: seconds an iteration of one start, priors included."""
     clusters = len(centres)
@@ -51,6 +58,7 @@ def iterator(x: np.ndarray, centres: np.ndarray, covariance: str) -> Callable[[]
     }
     name = "scale" if covariance in ("spherical", "diagonal") else "covariance"
     start = {"weights": np.full(clusters, 1 / clusters), "loc": centres, name: scatter[covariance]}
+    start = all_sites(problem.structure, start)
     values = {n: jnp.asarray(v, jnp.float32)[None] for n, v in start.items()}
     state = (values, jnp.full(1, -jnp.inf), jnp.zeros(1, bool))
 

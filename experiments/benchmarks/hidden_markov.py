@@ -26,6 +26,7 @@ from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.models.hidden_markov import hidden_markov
 from ppl_models.program.model import Model
 
+from .em import all_sites
 from .timing import Row, a_call, paired
 
 SEQUENCES, STEPS, FEATURES, STATES = 20, 1_000, 2, 5
@@ -55,6 +56,7 @@ def ours(x: np.ndarray, start: np.ndarray) -> Callable[[], float]:
     plan = Plan(problem.structure, links, free, False, soft, False, False)
     even = np.full((STATES, STATES), 1 / STATES)
     values = {"initial": even[0], "transition": even, "loc": start, "scale": np.ones_like(start)}
+    values = all_sites(problem.structure, values)
     state = {n: jnp.asarray(v, jnp.result_type(float))[None] for n, v in values.items()}
     before = (state, jnp.full(1, -jnp.inf, jnp.result_type(float)), jnp.zeros(1, bool))
     known, model = problem.known_priors, jax.tree.map(jnp.asarray, model)
