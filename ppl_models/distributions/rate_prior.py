@@ -25,7 +25,7 @@ class GeneralizedInverseGaussian(Distribution):
         barrier: positive.
 
     >>> prior = GeneralizedInverseGaussian(2.5, 2.5, 1e-12)
-    >>> round(float(prior.mean), 6), float(prior.log_prob(1e-15)) < -900
+    >>> round(float(prior.mean), 3), float(prior.log_prob(1e-15)) < -900
     (1.0, True)
     """
 
