@@ -152,3 +152,20 @@ def test_dp_means_refuses_a_penalty_of_nothing(rows):
             penalty=0.0,
             covariance="spherical",
         )
+
+
+def test_a_scatter_of_all_clusters_stays_as_it_is():
+    """With as many features as clusters its rows were taken for clusters, and put in their order."""
+    x = np.random.default_rng(0).normal(size=(60, 2)) * [1, 10]
+    options = {"draws": 100, "warmup": 50, "chains": 2, "predictive": 0}
+    tree = fit(
+        "gaussian_mixture",
+        x,
+        method="telescoping",
+        seed=0,
+        clusters=2,
+        covariance="tied",
+        **options,
+    )
+    first, second = np.diagonal(tree["posterior"]["covariance"].values.mean((0, 1)))
+    assert 0.5 < first < 1.5 and 30 < second < 150

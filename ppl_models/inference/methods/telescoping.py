@@ -208,10 +208,6 @@ def telescope(
     expected, assignment = draw_and_sum(
         sweep_key, pieces, structure, chunks, keep=keep, active=active
     )
-    order = jnp.argsort(~(expected.counts > 0), stable=True)  # clusters that have rows first
-    component_sites = {w.site for w in links if not w.shared}
-    values = {n: v[order] if n in component_sites else v for n, v in values.items()}
-    expected = jax.tree.map(lambda s: s[order] if s.shape[:1] == (most,) else s, expected)
     for site_key, link in zip(site_keys, links, strict=True):
         if link.emission == structure.assignment:
             weights_site = link.site
@@ -219,8 +215,12 @@ def telescope(
         pieces = model.pieces(values, structure)
         posterior = conditional(link, pieces, structure, expected, chunks, values, flat=False)
         assert posterior is not None
-        values[link.site] = posterior.sample(site_key)
-    counts = expected.counts
+        values = {**values, link.site: posterior.sample(site_key)}
+    # clusters that have rows first; of statistics some are all clusters' together
+    order = jnp.argsort(~(expected.counts > 0), stable=True)
+    component_sites = {w.site for w in links if not w.shared}
+    values = {n: v[order] if n in component_sites else v for n, v in values.items()}
+    counts = expected.counts[order]
     components = draw_components(count_key, counts, alpha)
     alpha = draw_alpha(alpha_key, counts, components, alpha)
     active = jnp.arange(most) < components
