@@ -155,7 +155,7 @@ def test_dp_means_refuses_a_penalty_of_nothing(rows):
 
 
 def test_a_scatter_of_all_clusters_stays_as_it_is():
-    """With as many features as clusters its rows were taken for clusters, and put in their order."""
+    """With as many features as clusters its rows were taken for clusters."""
     x = np.random.default_rng(0).normal(size=(60, 2)) * [1, 10]
     options = {"draws": 100, "warmup": 50, "chains": 2, "predictive": 0}
     tree = fit(
