@@ -146,7 +146,7 @@ def refused(capsys: pytest.CaptureFixture[str], words: str | list[str]) -> str:
         (f"fit gaussian_mixture good.csv {FIT} --set starts=0", "starts (0)"),
         (f"fit gaussian_mixture good.csv {FIT} --set covariance=round", "covariance is 'round'"),
         (f"fit gaussian_mixture good.csv {FIT} --set concentration=-1", "concentration=[-1.0"),
-        (f"fit gaussian_mixture good.csv {FIT} --set fixed={{\"z\":1}}", "no site"),
+        (f"fit gaussian_mixture good.csv {FIT} --set fixed={{\"zz\":1}}", "no site"),
         (f"fit gaussian_mixture good.csv {FIT} --set fixed={{\"weights\":[1,0,0]}}", "shape (3,)"),
         (f"fit gaussian_mixture good.csv {FIT} --set fixed={{\"weights\":[2,2]}}", "outside"),
         (f"fit gaussian_mixture good.csv {FIT} --set seed=1", "use --seed"),

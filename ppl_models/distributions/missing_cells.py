@@ -144,8 +144,8 @@ def term_log_probs(mixture: Any, value: Array) -> Array:
 
     >>> mixture = dist.MixtureSameFamily(dist.Categorical(jnp.array([0.5, 0.5])), dist.Normal(
     ...     jnp.array([0.0, 1.0]), 1.0))
-    >>> term_log_probs(mixture, jnp.array([jnp.nan])).round(3).tolist()
-    [[-0.693, -0.693]]
+    >>> (term_log_probs(mixture, jnp.array([jnp.nan])) / jnp.log(2)).round(3).tolist()
+    [[-1.0, -1.0]]
     """
     weights = jax.nn.log_softmax(mixture.mixing_distribution.logits)
     return weights + _of_components(mixture, value, ~missing_cells(value))

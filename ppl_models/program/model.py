@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
-from numpyro import handlers, validation_enabled
+from numpyro import handlers
 from numpyro.distributions import CategoricalLogits
 
 from ppl_models.distributions.convert import unwrap
@@ -192,7 +192,6 @@ class Model:
 
     # NumPyro checks constants outside the trace, and each check would be compiled for itself:
     # `structure` has had them all checked
-    @validation_enabled(False)
     def trace_at(
         self, values: Mapping[str, Array], structure: Structure, assignment: Any = None
     ) -> dict[str, Any]:

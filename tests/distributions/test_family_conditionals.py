@@ -234,7 +234,25 @@ def test_draws_of_a_conditional_have_the_known_moments(name):
 
 def test_every_conditional_form_is_drawn_from_in_a_test():
     known = {n for n in vars(forms) if n.endswith("Conditional")} - {"Conditional"}
-    assert known == {type(make()[0]).__name__ for make in FORMS.values()}
+    # (draws of a rate depend on the one before, see below)
+    assert known == {type(make()[0]).__name__ for make in FORMS.values()} | {"RateConditional"}
+
+
+@pytest.mark.parametrize(("order", "rate", "barrier"), [(6.0, 5.0, 0.0), (-3.0, 2.0, 4.0)])
+def test_a_step_of_a_rate_leaves_its_distribution_as_it_is(order, rate, barrier):
+    """Draws of the generalised inverse Gaussian itself have the same distribution after a step."""
+    if barrier:
+        root = 2 * np.sqrt(rate * barrier)
+        law = stats.geninvgauss(order, root, scale=np.sqrt(barrier / rate))
+    else:
+        law = stats.gamma(order, scale=1 / rate)
+    current = jnp.asarray(law.rvs(20_000, random_state=0), jnp.float32)
+    same = jnp.ones_like(current)
+    conditional = forms.RateConditional(order * same, rate * same, barrier * same, current)
+    moved = np.asarray(conditional.sample(random.key(0)))
+    assert stats.kstest(moved, law.cdf).pvalue > 1e-3
+    assert (moved != np.asarray(current)).mean() > 0.6
+    assert abs(np.corrcoef(moved, current)[0, 1]) < 0.4
 
 
 @pytest.mark.parametrize("prior", [None, (2.0, 1.5)], ids=["flat", "inverse gamma"])

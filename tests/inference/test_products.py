@@ -81,7 +81,8 @@ def _regressions(x=None, y=None):
     slope = numpyro.sample("slope", dist.Normal(jnp.zeros((3, 2)), 1.0).to_event(2))
     with numpyro.plate("row", len(x)):
         z = numpyro.sample("z", dist.Categorical(jnp.full(2, 0.5)), infer={"enumerate": "parallel"})
-        loc = jnp.take_along_axis(x @ slope, jnp.broadcast_to(z, (2, len(x))).T, 1).T
+        means = x @ slope
+        loc = jnp.where(z == 0, means[:, 0], means[:, 1])
         numpyro.sample("y", dist.MultivariateNormal(loc[..., None], jnp.eye(1)), obs=y)
 
 

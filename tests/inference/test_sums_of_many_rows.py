@@ -44,7 +44,8 @@ def test_two_points_are_told_apart_by_the_rows_of_many_chunks():
 
     def heights(precision: str, repeats: int) -> np.ndarray:
         with jax.enable_x64(precision == "float64"):
-            model = Model(gaussian_mixture, {"x": x.astype(precision)}, {"clusters": 2}, {})
+            arguments = {"clusters": 2, "scale_rate": 1.0}
+            model = Model(gaussian_mixture, {"x": x.astype(precision)}, arguments, {})
             problem = Problem(model, model.structure())
             points = [{n: v.astype(precision) for n, v in p.items()} for p in (near, moved)]
             (part,) = problem.chunks.parts

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from hand_made import as_fit, rows
 
-from ppl_models import memory
+from ppl_models import fit, memory
 from ppl_models.errors import InputError
 from ppl_models.posterior.labels.allocations import Allocations
 from ppl_models.posterior.partition import coassignment, expected_loss, partition, similarity
@@ -124,9 +124,8 @@ def point():
 
 def without_clusters():
     """Draws of a program that assigns nothing."""
-    posterior = xr.Dataset({"rate": (("chain", "draw"), np.ones((2, 3)))})
-    groups = {"posterior": posterior, "observed_data": rows(5)}
-    return as_fit(groups, family="package:Poisson", parameters=("rate",))
+    options = {"method": "exact", "seed": 0, "draws": 20, "predictive": 0}
+    return fit("markov_chain", ["ab", "ba"] * 3, **options)
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,6 @@ def marginal_program(
         return _by_logits(model, structure)
     rows_factor = _factor(problem, reference)
 
-    @numpyro.validation_enabled(False)  # the program has been checked when it was read
     def program() -> None:
         rows = _Rows(_in_one_path(model, structure), structure)
         rows()
@@ -184,7 +183,6 @@ def _by_logits(model: Model, structure: Structure) -> Callable[[], None]:
     """:func:`marginal_program` of rows whose density their sites' distributions do not tell."""
     whole = structure.with_locals()
 
-    @numpyro.validation_enabled(False)  # the program has been checked when it was read
     def program() -> None:
         sites = _GlobalSites(model.held(), structure)
         sites()

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
-from numpyro import handlers, validation_enabled
+from numpyro import handlers
 from numpyro.distributions import Distribution
 
 from ppl_models.distributions.host_draws import draw_on_host
@@ -175,7 +175,6 @@ def refuse_factors(structure: Structure, what: str) -> None:
         )
 
 
-@validation_enabled(False)  # the program has been checked when it was read
 def _drawn(
     model: Model,
     values: Mapping[str, Array],
