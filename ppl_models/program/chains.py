@@ -25,12 +25,11 @@ from jax.scipy.special import logsumexp
 from numpyro.distributions.batch_util import promote_batch_shape
 
 from ppl_models.distributions.convert import unwrap
+from ppl_models.distributions.hmm.general_emission import LOWEST
 from ppl_models.errors import UnsupportedError
 
 STEP = "step"  #: the plate of a chain
 SERIES = "series"  #: the axis of its exchangeable unit, of one
-#: in place of the logarithm of zero, which has no gradient along the paths of a trellis
-LOWEST = -1e10
 COUNTING = ("Categorical", "Bernoulli")  #: distributions whose values count from 0
 _NUMBERED = re.compile(r"^(.*?)[_\[]?(\d+)\]?$")
 
@@ -112,7 +111,8 @@ def merge_steps(
     members, merged, emitted = states[0], dict(trace), []
     for prefix, names in series.items():
         others = names is not members
-        if len(names) != len(members) or (others and not _alike(trace, names)):
+        observed = all(trace[n]["is_observed"] for n in names)
+        if len(names) != len(members) or not _alike(trace, names) or (others and not observed):
             continue
         emitted += names if others else []
         fns = [trace[n]["fn"] for n in names]
@@ -126,6 +126,9 @@ def merge_steps(
             for n in place
             if n == names[0] or n not in names
         }
+    lengths = {jnp.shape(s["value"])[:1] for s in merged.values() if s.get("is_observed")}
+    if not _alike(trace, members) or (len(members),) not in lengths:
+        return dict(trace), (), ()  # (several discrete sites, and no data step by step)
     return merged, tuple(members), tuple(emitted)
 
 
@@ -135,8 +138,9 @@ def _hidden_and_discrete(site: Mapping[str, Any]) -> bool:
 
 def _alike(trace: Mapping[str, Any], names: Sequence[str]) -> bool:
     """Whether the distributions of sites differ in numbers only."""
-    kinds = {jax.tree.structure(trace[n]["fn"]) for n in names}
-    return all(trace[n]["is_observed"] for n in names) and len(kinds) == 1
+    fns = [trace[n]["fn"] for n in names]
+    kinds = {(jax.tree.structure(fn), *map(jnp.shape, jax.tree.leaves(fn))) for fn in fns}
+    return len(kinds) == 1
 
 
 def _scanned(site: Mapping[str, Any]) -> bool:

@@ -17,10 +17,9 @@ from numpyro.ops.provenance import eval_provenance
 
 from ppl_models.distributions.scaled import times, weigh
 from ppl_models.errors import UnsupportedError
+from ppl_models.program.chains import COUNTING
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.structure import Structure
-
-COUNTING = ("Categorical", "Bernoulli")  #: distributions whose values count from 0
 
 
 def sites_of_data(model: Any, trace: Mapping[str, Any], given: Mapping[str, str]) -> frozenset[str]:

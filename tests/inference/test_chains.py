@@ -176,6 +176,22 @@ def test_steps_that_look_back_further_are_refused():
         fit(second_order, np.linspace(-1, 1, 8), method="em", seed=0)
 
 
+@pytest.mark.parametrize("levels", [(2, 2), (2, 3)])
+def test_numbered_sites_without_data_step_by_step_are_no_chain(levels):
+    """Two switches of all rows together are summed out by their combinations."""
+
+    def switches(x: Annotated[Any, Reals] = None):
+        loc = numpyro.sample("loc", dist.Normal(0.0, 3.0).expand([2, 3]).to_event(2))
+        one = numpyro.sample("z_1", dist.Categorical(jnp.full(levels[0], 1 / levels[0])))
+        two = numpyro.sample("z_2", dist.Categorical(jnp.full(levels[1], 1 / levels[1])))
+        with numpyro.plate("row", len(x)):
+            numpyro.sample("x", dist.Normal(loc[one, two], 1.0), obs=x)
+
+    structure = Model(switches, {"x": np.linspace(-1, 1, 7)}, {}, {}).structure()
+    assert structure.chain is None and structure.discrete == ("z_1", "z_2")
+    assert structure.clusters == levels[0] * levels[1]
+
+
 def test_states_that_do_not_count_from_0_are_refused():
     def dice(x: Annotated[Any, Reals] = None):
         loc = numpyro.sample("loc", dist.Normal(0.0, 1.0))
