@@ -120,6 +120,7 @@ def merge_steps(
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *fns)
         site["fn"] = promote_batch_shape(stacked)
         site["value"] = jnp.stack([jnp.asarray(trace[n]["value"]) for n in names])
+        site["scale"] = _scales([trace[n].get("scale") for n in names], site["fn"].batch_shape)
         place = list(merged)
         merged = {
             (prefix if n == names[0] else n): (site if n == names[0] else merged[n])
@@ -130,6 +131,14 @@ def merge_steps(
     if not _alike(trace, members) or (len(members),) not in lengths:
         return dict(trace), (), ()  # (several discrete sites, and no data step by step)
     return merged, tuple(members), tuple(emitted)
+
+
+def _scales(scales: Sequence[Any], batch: tuple[int, ...]) -> Array | None:
+    """The factors of a loop's log-densities as those of one site."""
+    if all(scale is None for scale in scales):
+        return None
+    stacked = jnp.stack([jnp.asarray(1.0 if scale is None else scale) for scale in scales])
+    return stacked.reshape(-1, *[1] * (len(batch) - stacked.ndim), *stacked.shape[1:])
 
 
 def _hidden_and_discrete(site: Mapping[str, Any]) -> bool:

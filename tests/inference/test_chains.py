@@ -52,7 +52,8 @@ def two_channels(
         z = numpyro.sample("z", dist.Categorical(logits=slope[before] * u))
         numpyro.deterministic("mean", loc[z])
         numpyro.sample("x", dist.Normal(loc[z] + 0.1 * before, 1.0), obs=x)
-        numpyro.sample("n", dist.Poisson(rate[z]), obs=n)
+        with numpyro.handlers.scale(scale=0.5):
+            numpyro.sample("n", dist.Poisson(rate[z]), obs=n)
         return z, None
 
     scan(move, 0, (u, x, n), length=len(u))
@@ -66,7 +67,8 @@ def switching(u: Annotated[Any, Reals] = None, x: Annotated[Any, Reals] = None):
     for t in range(len(u)):
         p = jnp.where(z == 0, 1 - stay[0], stay[1])
         z = numpyro.sample(f"z_{t}", dist.Bernoulli(p), infer={"enumerate": "parallel"})
-        numpyro.sample(f"x_{t}", dist.Normal(slope[z] * u[t], 0.5), obs=x[t])
+        with numpyro.handlers.scale(scale=0.5 + 0.2 * t):
+            numpyro.sample(f"x_{t}", dist.Normal(slope[z] * u[t], 0.5), obs=x[t])
 
 
 def drawn_start(x: Annotated[Any, Reals] = None):
