@@ -8,7 +8,6 @@ where these lie too far apart for one point, see ``cancellation.py``.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -18,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jax import Array, lax, random
-from jax.scipy.linalg import solve_triangular
 from numpyro.distributions import constraints
 
 from ppl_models import device
@@ -38,135 +36,20 @@ from ppl_models.distributions.exponential.family import (
 )
 from ppl_models.distributions.exponential.gaussian import FLOOR, LOG_TWO_PI
 from ppl_models.distributions.exponential.located import about
-
-BAND = 4  #: fewest features whose products are taken together
-WIDE_BAND = 16  #: the same on a wide device, where few large products are faster
-BANDS = 8  #: most bands: each is a product of its own to compile
-
-
-def _inverse_factor(covariance: Array) -> tuple[Array, Array]:
-    """``L^-1`` of ``covariance = L L'`` and ``log |L|``."""
-    factor = jnp.linalg.cholesky(covariance)
-    identity = jnp.broadcast_to(jnp.eye(factor.shape[-1], dtype=factor.dtype), factor.shape)
-    inverse = solve_triangular(factor, identity, lower=True)
-    return inverse, jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)).sum(-1)
-
-
-def _bands(dimension: int) -> list[tuple[int, int]]:
-    """Bands of rows that a lower triangle is computed in, so that little above it is."""
-    fewest = WIDE_BAND if device.is_wide() else BAND
-    edges = [*range(0, dimension, max(fewest, -(-dimension // BANDS))), dimension]
-    return list(itertools.pairwise(edges))
-
-
-def _whitened_squares(inverse: Array, shift: Array, x: Array) -> Array:
-    """``|L^-1 x - shift|²`` of every component and row, ``(component, row)``.
-
-    Args:
-        inverse: lower triangular ``(component, feature, feature)``.
-        shift: ``(component, feature)``.
-        x: ``(feature, row)``.
-    """
-    total: Any = 0.0
-    for first, last in _bands(x.shape[0]):
-        band = matmul(inverse[:, first:last, :last].reshape(-1, last), x[:last])
-        band = band.reshape(inverse.shape[0], last - first, -1) - shift[:, first:last, None]
-        total = total + (band**2).sum(1)
-    return total
-
-
-def _by_pairs(components: int, features: int) -> bool:
-    """Whether second moments are sums of the products of all pairs of features."""
-    return device.is_wide() and features + 1 <= 2 * components
-
-
-def _second_moments(weights: Array, x: Array) -> Array | tuple[Array, ...]:
-    """``sum_n w x x'`` in bands, ``(feature, component, row of the band)``.
-
-    On a wide device of many components as ``(pair of features, component)``: the pairs' products
-    are fewer numbers then than weighted rows, and memory is what takes time.
-
-    Args:
-        weights: ``(component, row)``.
-        x: ``(feature, row)``.
-    """
-    count, bands = len(weights), []
-    if _by_pairs(count, len(x)):
-        one, other = np.tril_indices(len(x))
-        return sum_over_rows(x[one] * x[other], weights)
-    for first, last in _bands(len(x)):
-        weighted = (weights[:, None] * x[None, first:last]).reshape(-1, x.shape[1])
-        bands.append(sum_over_rows(x[:last], weighted).reshape(last, count, last - first))
-    return tuple(bands)
-
-
-def _moments_about(weights: Array, x: Array, shift: Array) -> tuple[Array, Array]:
-    """``sum_n w (x - shift)`` and ``sum_n w (x - shift)(x - shift)'`` of one component.
-
-    Args:
-        weights: ``(row,)``.
-        x: ``(feature, row)``.
-        shift: ``(feature,)``.
-    """
-    x = x - shift[:, None]
-    return matmul(x, weights), sum_over_rows(weights * x, x)
-
-
-def _in_bands(second: Array) -> Array | tuple[Array, ...]:
-    """Matrices ``(component, feature, feature)`` as :func:`_second_moments` gives them."""
-    count, dimension, _ = second.shape
-    if _by_pairs(count, dimension):
-        one, other = np.tril_indices(dimension)
-        return second[:, one, other].T
-    bands = _bands(dimension)
-    return tuple(jnp.swapaxes(second[:, :last, first:last], 0, 1) for first, last in bands)
-
-
-def _from_pairs(pairs: Array, dimension: int) -> Array:
-    """The symmetric matrices of which these are the lower triangles."""
-    place = np.zeros((dimension, dimension), int)
-    place[np.tril_indices(dimension)] = np.arange(len(pairs))
-    return pairs.T[:, np.maximum(place, place.T)]
-
-
-def _from_bands(bands: tuple[Array, ...]) -> Array:
-    """The symmetric matrices of which these are bands, ``(component, feature, feature)``."""
-    dimension = len(bands[-1])
-    wide = [jnp.pad(b, ((0, dimension - len(b)), (0, 0), (0, 0))) for b in bands]
-    lower = jnp.tril(jnp.moveaxis(jnp.concatenate(wide, -1), 0, -1))
-    return lower + jnp.swapaxes(jnp.tril(lower, -1), -1, -2)
-
-
-def _observed_part(value: Array, loc: Array, covariance: Array) -> tuple[Array, Array, Array]:
-    """Residual and covariance of one row in which missing cells are replaced by standard normals.
-
-    The Gaussian of the observed cells then is the whole one less those cells' own densities.
-    """
-    seen = ~missing_cells(value)
-    both = seen[:, None] & seen[None, :]
-    residual = jnp.where(seen, value - loc, 0)
-    return residual, jnp.where(both, covariance, jnp.eye(value.shape[0])), seen
-
-
-def _row_log_density(value: Array, loc: Array, covariance: Array) -> Array:
-    """Marginal log-density of the observed cells of one row."""
-    residual, reduced, seen = _observed_part(value, loc, covariance)
-    inverse, log_determinant = _inverse_factor(reduced)
-    return (
-        -0.5 * (matmul(inverse, residual) ** 2).sum()
-        - log_determinant
-        - 0.5 * LOG_TWO_PI * seen.sum()
-    )
-
-
-def _row_conditional(value: Array, loc: Array, covariance: Array) -> tuple[Array, Array]:
-    """Mean and covariance of one row given its observed cells (as they are, with variance 0)."""
-    residual, reduced, seen = _observed_part(value, loc, covariance)
-    cross = jnp.where(seen[None, :] & ~seen[:, None], covariance, 0)
-    gain = jnp.linalg.solve(reduced, cross.T).T
-    mean = jnp.where(seen, value, loc + matmul(gain, residual))
-    absent = ~seen[:, None] & ~seen[None, :]
-    return mean, jnp.where(absent, covariance - matmul(gain, cross.T), 0)
+from ppl_models.distributions.exponential.moments import (
+    BAND,
+    by_pairs,
+    from_bands,
+    from_pairs,
+    in_bands,
+    inverse_factor,
+    moments_about,
+    row_bands,
+    row_conditional,
+    row_log_density,
+    second_moments,
+    whitened_squares,
+)
 
 
 class MatrixGaussian(ExponentialFamily):
@@ -223,7 +106,7 @@ class MatrixGaussian(ExponentialFamily):
         loc = jnp.broadcast_to(self.loc, (*shape, dimension)).reshape(-1, dimension)
         each = jnp.broadcast_to(self.covariance, (*shape, dimension, dimension))
         each = each.reshape(-1, dimension, dimension)
-        return jax.vmap(_row_log_density)(rows, loc, each).reshape(shape)
+        return jax.vmap(row_log_density)(rows, loc, each).reshape(shape)
 
     def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
         """Rows relative to the centre, ``(feature, row)``; rows with gaps as they are."""
@@ -234,12 +117,12 @@ class MatrixGaussian(ExponentialFamily):
         features, components = value.shape[1], math.prod(self.batch_shape)
         if not device.is_wide():
             return features + components * (min(BAND, features) + 2)
-        band = max(last - first for first, last in _bands(features))
-        pairs = features * (features + 1) // 2 if _by_pairs(components, features) else 0
+        band = max(last - first for first, last in row_bands(features))
+        pairs = features * (features + 1) // 2 if by_pairs(components, features) else 0
         return features + components * (2 * band + 2) + pairs
 
     def _contract_missing(self, value: Array, covariance: Array) -> Array:
-        by_row = jax.vmap(_row_log_density, in_axes=(0, None, None))
+        by_row = jax.vmap(row_log_density, in_axes=(0, None, None))
         return jax.vmap(by_row, in_axes=(None, 0, 0))(value, self.loc, covariance)
 
     def _moments_missing(
@@ -253,13 +136,55 @@ class MatrixGaussian(ExponentialFamily):
         def component(arguments: tuple[Array, Array, Array]) -> tuple[Array, Array]:
             w, loc, covariance = arguments
             point = centre if far is None else jnp.where(far, loc, centre)
-            mean, spread = jax.vmap(_row_conditional, in_axes=(0, None, None))(
+            mean, spread = jax.vmap(row_conditional, in_axes=(0, None, None))(
                 value - point, loc - point, covariance
             )
             scatter = matmul((w[:, None] * mean).T, mean) + einsum("n,nij->ij", w, spread)
             return matmul(w, mean), scatter
 
         return lax.map(component, (weights, self.loc, self._each()))
+
+    def _second_moments(self, weights: Array, x: Array) -> Any:
+        """``sum_n w x x'`` of complete rows, as ``finalize`` takes it.
+
+        Args:
+            weights: ``(component, row)``.
+            x: ``(feature, row)``.
+        """
+        raise NotImplementedError
+
+    def _pooled(self, second: Array) -> Array:
+        """Second moments of all components, ``(component, feature, feature)``, as they are kept."""
+        return second
+
+    def _stored(self, second: Array) -> Any:
+        """Matrices in the form of :meth:`_second_moments`."""
+        return second
+
+    def chunk_statistics(
+        self, weights: Array, prepared: Array, *, missing: bool, centre: Array
+    ) -> Any:
+        """``count (k,)``, ``first (k, d)`` and second moments, of complete rows as they add up."""
+        far = self.apart(centre)
+
+        def about_centre() -> tuple[Array, Any]:
+            return sum_over_rows(weights, prepared), self._second_moments(weights, prepared)
+
+        def about_locations() -> tuple[Array, Any]:
+            first, second = lax.map(
+                lambda of: moments_about(of[0], prepared, of[1]), (weights, self.loc - centre)
+            )
+            return first, self._stored(self._pooled(second))
+
+        if missing:
+            first, second = self._moments_missing(weights, prepared, centre, far)
+            second = self._pooled(second)
+        elif far is None:
+            first, second = about_centre()
+        else:
+            first, second = lax.cond(far, about_locations, about_centre)
+        statistics = {"count": weights.sum(-1), "first": first, "second": second}
+        return statistics if far is None else statistics | {"far": far.astype(first.dtype)}
 
     def apart(self, centre: Array) -> Array | None:
         """Whether squares about the centre cancel, see ``cancellation.apart``."""
@@ -305,7 +230,7 @@ class MatrixGaussian(ExponentialFamily):
             return InverseWishartConditional(
                 prior.concentration + count, prior.scale_matrix + scatter
             )
-        inverse, _ = _inverse_factor(self._each())
+        inverse, _ = inverse_factor(self._each())
         precision = matmul(jnp.swapaxes(inverse, -1, -2), inverse)
         linear = matmul(precision, statistics["first"][..., None])[..., 0]
         precision = statistics["count"][:, None, None] * precision
@@ -346,7 +271,7 @@ class MatrixGaussian(ExponentialFamily):
         rows = value.reshape(-1, dimension)
         loc = jnp.broadcast_to(self.loc, value.shape).reshape(-1, dimension)
         each = jnp.broadcast_to(self.covariance, (*value.shape, dimension))
-        mean, spread = jax.vmap(_row_conditional)(rows, loc, each.reshape(-1, dimension, dimension))
+        mean, spread = jax.vmap(row_conditional)(rows, loc, each.reshape(-1, dimension, dimension))
         seen = ~missing_cells(rows)
         safe = spread + jnp.eye(dimension) * seen[:, :, None]
         factor = jnp.linalg.cholesky(safe)
@@ -406,48 +331,31 @@ class FullGaussian(MatrixGaussian):
         """Log-densities ``(component, row)``: one whitening product a component."""
         if missing:
             return self._contract_missing(prepared, self.covariance)
-        inverse, log_determinant = _inverse_factor(self.covariance)
+        inverse, log_determinant = inverse_factor(self.covariance)
         shift = matmul(inverse, (self.loc - centre)[..., None])[..., 0]
-        squares = _whitened_squares(inverse, shift, prepared)
+        squares = whitened_squares(inverse, shift, prepared)
         dimension = prepared.shape[0]
         return -0.5 * (squares + dimension * LOG_TWO_PI) - log_determinant[:, None]
 
-    def chunk_statistics(
-        self, weights: Array, prepared: Array, *, missing: bool, centre: Array
-    ) -> Any:
-        """``count (k,)``, ``first (k, d)``, and second moments, of complete rows in bands."""
-        far = self.apart(centre)
+    def _second_moments(self, weights: Array, x: Array) -> Any:
+        return second_moments(weights, x)
 
-        def about_centre() -> tuple[Array, Any]:
-            return sum_over_rows(weights, prepared), _second_moments(weights, prepared)
-
-        def about_locations() -> tuple[Array, Any]:
-            one = lambda of: _moments_about(of[0], prepared, of[1])  # noqa: E731
-            first, second = lax.map(one, (weights, self.loc - centre))
-            return first, _in_bands(second)
-
-        if missing:
-            first, second = self._moments_missing(weights, prepared, centre, far)
-        elif far is None:
-            first, second = about_centre()
-        else:
-            first, second = lax.cond(far, about_locations, about_centre)
-        found = {"count": weights.sum(-1), "first": first, "second": second}
-        return found if far is None else found | {"far": far.astype(first.dtype)}
+    def _stored(self, second: Array) -> Any:
+        return in_bands(second)
 
     def finalize(self, added: Any, *, missing: bool, centre: Array) -> Statistics:
         """``count``, ``first`` and ``second (k, d, d)``."""
         added = dict(added)
         second, far = added["second"], added.pop("far", None)
         if isinstance(second, tuple):
-            second = _from_bands(second)
+            second = from_bands(second)
         elif not missing:
-            second = _from_pairs(second, self.loc.shape[-1])
+            second = from_pairs(second, self.loc.shape[-1])
         return self._with_points(added | {"second": second}, far, centre)
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``."""
-        inverse, log_determinant = _inverse_factor(self.covariance)
+        inverse, log_determinant = inverse_factor(self.covariance)
         scatter = self._scatter(statistics, centre)
         squares = einsum("kij,kjl,kil->k", inverse, scatter, inverse)
         constant = log_determinant + 0.5 * self.loc.shape[-1] * LOG_TWO_PI
@@ -473,7 +381,7 @@ class TiedGaussian(MatrixGaussian):
         """Log-densities ``(component, row)``: whiten once, then as a unit sphere."""
         if missing:
             return self._contract_missing(prepared, self._each())
-        inverse, log_determinant = _inverse_factor(self.covariance)
+        inverse, log_determinant = inverse_factor(self.covariance)
         x, mu = matmul(inverse, prepared), matmul(self.loc - centre, inverse.T)
         constant = 0.5 * mu.shape[-1] * LOG_TWO_PI + log_determinant
 
@@ -486,30 +394,11 @@ class TiedGaussian(MatrixGaussian):
         far = apart(mu)
         return about_centre() if far is None else lax.cond(far, about_locations, about_centre)
 
-    def chunk_statistics(
-        self, weights: Array, prepared: Array, *, missing: bool, centre: Array
-    ) -> Statistics:
-        """``count (k,)``, ``first (k, d)``, ``second (d, d)`` summed over components."""
-        far = self.apart(centre)
+    def _second_moments(self, weights: Array, x: Array) -> Array:
+        return sum_over_rows(x * weights.sum(0), x)
 
-        def about_centre() -> tuple[Array, Array]:
-            second = sum_over_rows(prepared * weights.sum(0), prepared)
-            return sum_over_rows(weights, prepared), second
-
-        def about_locations() -> tuple[Array, Array]:
-            one = lambda of: _moments_about(of[0], prepared, of[1])  # noqa: E731
-            first, second = lax.map(one, (weights, self.loc - centre))
-            return first, second.sum(0)
-
-        if missing:
-            first, second = self._moments_missing(weights, prepared, centre, far)
-            second = second.sum(0)
-        elif far is None:
-            first, second = about_centre()
-        else:
-            first, second = lax.cond(far, about_locations, about_centre)
-        found = {"count": weights.sum(-1), "first": first, "second": second}
-        return found if far is None else found | {"far": far.astype(first.dtype)}
+    def _pooled(self, second: Array) -> Array:
+        return second.sum(0)
 
     def finalize(self, added: Any, *, missing: bool, centre: Array) -> Statistics:
         """``count``, ``first`` and ``second (d, d)``."""
@@ -524,7 +413,7 @@ class TiedGaussian(MatrixGaussian):
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """``(component,)``; only its sum is meaningful, the scatter being shared."""
-        inverse, log_determinant = _inverse_factor(self.covariance)
+        inverse, log_determinant = inverse_factor(self.covariance)
         scatter = self._scatter(statistics, centre)
         squares = einsum("ij,jl,il->", inverse, scatter, inverse)
         constant = log_determinant + 0.5 * self.loc.shape[-1] * LOG_TWO_PI
