@@ -165,6 +165,11 @@ class Problem:
             return self.same_program.row_order
         return rows_depend_on_places(self.model, self.structure)
 
+    @cached_property
+    def rowwise_plans(self) -> dict[bool, Any]:
+        """How M-steps on the rows move the sites, by whether priors are left out; kept here."""
+        return {} if self.same_program is None else self.same_program.rowwise_plans
+
     @property
     def cells(self) -> int:
         """Densities a cluster that a pass evaluates: rows, or the cells that they sum up."""

@@ -28,6 +28,8 @@ from ppl_models.inference.objective import (
     LOG_POSTERIOR,
 )
 from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.rowwise.m_step import rowwise_plan
+from ppl_models.inference.rowwise.newton import LARGEST
 from ppl_models.inference.rowwise.starts import rowwise_starts
 from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.inference.statistics.m_step import conjugate_sites
@@ -111,7 +113,7 @@ def em_from_starts(
         )
     else:
         runs = climb(values, iterations)
-    if assignments == "soft" and not problem.sums_rows_up:
+    if assignments == "soft" and not problem.sums_rows_up and _to_polish(problem, flat=flat):
         runs = polished(problem, runs, flat=flat)
     method = Method("point", assignments, OBJECTIVES[assignments, priors])
     result = best_start(problem, runs, initializations, method)
@@ -122,6 +124,12 @@ def em_from_starts(
         # there is one optimum only, wherever one starts
         return replace(result, attributes={"closed_form": 1})
     return result
+
+
+def _to_polish(problem: Problem, *, flat: bool) -> bool:
+    """Whether Newton's method goes on from where EM stopped: not with many numbers in tables."""
+    size = sum(int(np.prod(site.shape)) for site in problem.structure.sites)
+    return bool(rowwise_plan(problem, flat=flat).free) or size <= LARGEST
 
 
 def best_start(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from ppl_models.inference.mcmc.gibbs_base import GibbsKernel, GibbsState
 from ppl_models.inference.mcmc.label_swaps import swap_labels
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.m_step import expected_log_joint, rowwise_plan
+from ppl_models.inference.rowwise.tables import table_counts
 from ppl_models.inference.statistics.m_step import plain_prior
 from ppl_models.program.chain_densities import draw_assignments
 from ppl_models.program.model import Globals, Model
@@ -35,7 +37,7 @@ class RowwiseGibbs(GibbsKernel):
     def __init__(self, problem: Problem, *, keep_assignments: bool = False):
         super().__init__(problem, None, keep_assignments)
         plan = rowwise_plan(problem)
-        self.weights, self.free = plan.weights, plan.free
+        self.weights, self.free, self.tables = plan.weights, plan.free, plan.tables
         weights, scales = problem.example.log_weights, problem.example.scales
         by_row = weights is not None and weights.shape[1] > 1
         if by_row or problem.structure.assignment in scales:
@@ -46,13 +48,34 @@ class RowwiseGibbs(GibbsKernel):
         structure = self.problem.structure
         if not structure.indexed:
             return lambda values: model.log_joint_given(values, structure, assignment)
-        weights = jnp.ones((1, structure.rows))
-        if assignment is not None:
-            weights = (assignment == jnp.arange(structure.clusters)[:, None]).astype(weights.dtype)
+        weights = self._indicators(assignment)
         cells = cell_weights(model, structure, weights)  # once, however often it is evaluated
         return lambda values: expected_log_joint(
             model, structure, values, weights, flat=False, cells=cells
         )
+
+    def _drawn_tables(self, key: Array, values: Globals, assignment: Array | None) -> Globals:
+        """Tables of probabilities given the assignments, each from its conditional."""
+        model, structure = self.problem.model, self.problem.structure
+        weights = self._indicators(assignment)
+        cells = cell_weights(model, structure, weights) if structure.indexed else None
+        rows = partial(expected_log_joint, model, structure, weights=weights, flat=True)
+        counts = table_counts(lambda v: rows(values=v, cells=cells), values, self.tables)
+        priors = model.pieces(values, structure).priors
+        drawn = {}
+        for number, table in enumerate(self.tables):
+            conditional = table.conditional(priors[table.name], counts[table.name])
+            value = conditional.sample(random.fold_in(key, number))
+            drawn[table.name] = value.astype(values[table.name].dtype)
+        return drawn
+
+    def _indicators(self, assignment: Array | None) -> Array:
+        """Weights ``(cluster, row)`` of given assignments."""
+        structure = self.problem.structure
+        if assignment is None:
+            return jnp.ones((1, structure.rows))
+        clusters = jnp.arange(structure.clusters)[:, None]
+        return (assignment == clusters).astype(jnp.result_type(float))
 
     def sample(self, state: GibbsState, model_args: Any, model_kwargs: Any) -> GibbsState:
         """One sweep."""
@@ -70,6 +93,8 @@ class RowwiseGibbs(GibbsKernel):
             posterior = DirichletConditional(concentration + counts)
             old = values[self.weights]
             values[self.weights] = posterior.sample(weights_key).astype(old.dtype)
+        if self.tables:
+            values.update(self._drawn_tables(random.fold_in(weights_key, 1), values, assignment))
         hmc, accept = state.hmc, state.accept_prob
         if self.free:
             space = structure.space.of(self.free)

@@ -3,13 +3,15 @@
 The E-step gives every row's weights of the clusters, the M-step raises the expected log joint
 density Σ_n Σ_k γ_nk log p(z_n = k, x_n | θ) + log p(θ) by a few Newton steps on the rows: the
 generalised EM of Dempster, Laird and Rubin (1977), section 2, which never lowers the objective. The
-weights of the clusters keep their closed form where all rows share them under a Dirichlet prior.
+weights of the clusters keep their closed form where all rows share them under a Dirichlet prior,
+and so do tables of probabilities that rows are looked up in, see :mod:`.tables`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -20,6 +22,7 @@ from jax import Array
 from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.newton import minimise
+from ppl_models.inference.rowwise.tables import Table, find_tables, table_counts
 from ppl_models.inference.statistics.e_step import Assign, hard
 from ppl_models.inference.statistics.m_step import plain_prior
 from ppl_models.program import chains
@@ -41,11 +44,13 @@ class RowwisePlan:
         weights: the site of the clusters' weights, whose mode has a closed form; or None.
         free: the sites that Newton's method moves.
         sample: rows that Hessians are taken of; 0 for all.
+        tables: the sites of probabilities, whose mode has a closed form.
     """
 
     weights: str | None
     free: tuple[str, ...]
     sample: int = 0
+    tables: tuple[Table, ...] = ()
 
 
 def rowwise_plan(problem: Problem, *, flat: bool = False) -> RowwisePlan:
@@ -55,6 +60,12 @@ def rowwise_plan(problem: Problem, *, flat: bool = False) -> RowwisePlan:
         problem: program and data.
         flat: whether the priors are left out.
     """
+    if flat not in problem.rowwise_plans:
+        problem.rowwise_plans[flat] = _plan(problem, flat=flat)
+    return problem.rowwise_plans[flat]
+
+
+def _plan(problem: Problem, *, flat: bool) -> RowwisePlan:
     structure, names = problem.structure, problem.structure.names
     weights = None
     log_weights = problem.example.log_weights
@@ -68,7 +79,11 @@ def rowwise_plan(problem: Problem, *, flat: bool = False) -> RowwisePlan:
                 weights = link.site
     many = structure.rows > MANY * SAMPLE and not problem.row_order
     sample = SAMPLE if many else 0
-    return RowwisePlan(weights, tuple(n for n in names if n != weights), sample)
+    others = tuple(n for n in names if n != weights)
+    tables = find_tables(problem, others, expected_log_joint, flat=flat)
+    counted_sites = {table.name for table in tables}
+    free = tuple(n for n in others if n not in counted_sites)
+    return RowwisePlan(weights, free, sample, tables)
 
 
 def row_weights(
@@ -157,11 +172,17 @@ def maximise(
         concentration = 1.0 if prior is None else prior.concentration
         mode = DirichletConditional(concentration + weights.sum(-1)).mode()
         values[plan.weights] = jnp.where(jnp.isfinite(mode), mode, values[plan.weights])
+    cells = cell_weights(model, structure, weights) if structure.indexed else None
+    if plan.tables:
+        rows = partial(expected_log_joint, model, structure, weights=weights, flat=True)
+        counts = table_counts(lambda v: rows(values=v, cells=cells), values, plan.tables)
+        priors = {} if flat else model.pieces(values, structure, known).priors
+        for table in plan.tables:
+            mode = table.conditional(priors.get(table.name), counts[table.name]).mode()
+            values[table.name] = jnp.where(jnp.isfinite(mode), mode, values[table.name])
     if not plan.free:
         return values
     space = structure.space.of(plan.free)
-
-    cells = cell_weights(model, structure, weights) if structure.indexed else None
 
     def loss(vector: Array) -> Array:
         trial = {**values, **space.constrain(space.unravel(vector))}
