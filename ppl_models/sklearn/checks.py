@@ -1,0 +1,123 @@
+"""Data and parameters of estimators, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from ppl_models.errors import InputError
+
+
+def whole(estimator: Any, *names: str, least: int = 1) -> None:
+    """Refuse parameters that are no whole numbers from ``least`` up."""
+    for name in names:
+        value = getattr(estimator, name)
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise _wrong(estimator, name, f"a whole number from {least} up")
+
+
+def real(estimator: Any, *names: str, least: float = 0.0) -> None:
+    """Refuse parameters that are no numbers from ``least`` up."""
+    for name in names:
+        value = getattr(estimator, name)
+        if isinstance(value, bool) or not isinstance(value, Real) or not value >= least:
+            raise _wrong(estimator, name, f"a number from {least:g} up")
+
+
+def one_of(estimator: Any, name: str, choices: Sequence[Any]) -> None:
+    """Refuse a parameter that is none of the choices."""
+    value = getattr(estimator, name)
+    if not isinstance(value, str) or value not in choices:
+        raise _wrong(estimator, name, f"one of {', '.join(map(repr, choices))}")
+
+
+def _wrong(estimator: Any, name: str, wanted: str) -> InputError:
+    given = f"{getattr(estimator, name)!r:.40}"
+    kind = type(estimator).__name__
+    return InputError(f"The '{name}' parameter of {kind} must be {wanted}. Got {given} instead.")
+
+
+def rows_of(
+    estimator: Any, x: Any, *, reset: bool, gaps: bool, least: int = 1, **options: Any
+) -> np.ndarray:
+    """Data as ``(row, feature)`` in floating point, names of columns checked.
+
+    Args:
+        estimator: what is fitted, or was.
+        x: array or data frame.
+        reset: whether it is being fitted.
+        gaps: whether cells may be NaN.
+        least: fewest rows.
+        **options: of scikit-learn's ``validate_data``.
+    """
+    return validate_data(
+        estimator,
+        x,
+        reset=reset,
+        dtype=[np.float64, np.float32],
+        ensure_all_finite="allow-nan" if gaps else True,
+        ensure_min_samples=least,
+        **options,
+    )
+
+
+def weights_of(x: np.ndarray, sample_weight: Any) -> np.ndarray:
+    """Weights of rows, ``(row,)``, in double precision.
+
+    Raises:
+        ValueError: negative weights, none above 0, or not one a row.
+    """
+    weights = _check_sample_weight(
+        sample_weight, x, dtype=np.float64, ensure_non_negative=True
+    )
+    if not weights.sum() > 0:
+        raise InputError("sample_weight is zero in every row: give some row a weight above 0")
+    return weights
+
+
+def filled(x: np.ndarray) -> np.ndarray:
+    """Rows with missing cells at the mean of their column."""
+    missing = np.isnan(x)
+    if not missing.any():
+        return x
+    seen = (~missing).sum(0)
+    means = np.where(missing, 0, x).sum(0) / np.clip(seen, 1, None)
+    return np.where(missing, means, x)
+
+
+def parameter(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """An initial value of a parameter, as an array of the right shape.
+
+    Raises:
+        InputError: another shape.
+    """
+    array = np.asarray(value, float)
+    if array.shape != shape:
+        raise InputError(
+            f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}"
+        )
+    return array
+
+
+def initial_weights(value: Any, count: int) -> np.ndarray:
+    """Initial weights of components, checked.
+
+    Raises:
+        InputError: what are no weights.
+    """
+    weights = parameter(value, (count,), "weights")
+    if (weights < 0).any() or (weights > 1).any():
+        raise InputError(
+            "The parameter 'weights' should be in the range [0, 1], but got max value "
+            f"{weights.min():.5f}, min value {weights.max():.5f}"
+        )
+    if not np.isclose(weights.sum(), 1, atol=1e-6):
+        raise InputError(
+            "The parameter 'weights' should be normalized, but got sum(weights) = "
+            f"{weights.sum():.5f}"
+        )
+    return weights

@@ -1,0 +1,263 @@
+"""k-means with weights of rows, and starts of mixtures.
+
+All draws are made from the weighted distribution of distinct rows, in an order of their own, so
+that a weight of 2 is the same as the row twice, and the order of rows does not matter.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppl_models import memory
+from ppl_models.errors import InputError
+
+
+@dataclass
+class Distinct:
+    """Distinct rows in order, with the sums of their weights.
+
+    Args:
+        rows: ``(distinct row, feature)``.
+        weights: ``(distinct row,)``, all positive.
+        place: of every row its distinct row; -1: a row of weight 0.
+    """
+
+    rows: np.ndarray
+    weights: np.ndarray
+    place: np.ndarray
+
+
+def distinct_rows(x: np.ndarray, weights: np.ndarray) -> Distinct:
+    """The distinct rows that have weight.
+
+    >>> distinct_rows(np.array([[1.0], [0.0], [1.0]]), np.array([1.0, 2.0, 3.0])).weights.tolist()
+    [2.0, 4.0]
+    """
+    used = np.flatnonzero(weights > 0)
+    order = used[np.lexsort(x[used].T[::-1])]
+    ordered = x[order]
+    new = np.ones(len(order), bool)
+    new[1:] = (ordered[1:] != ordered[:-1]).any(1)
+    group = np.cumsum(new) - 1
+    place = np.full(len(x), -1)
+    place[order] = group
+    return Distinct(ordered[new], np.bincount(group, weights=weights[order]), place)
+
+
+def squared_distances(x: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Squared distances ``(row, centre)``, which do not cancel far from zero."""
+    shift = centres.mean(0)
+    x, centres = x - shift, centres - shift
+    squares = (x**2).sum(1)[:, None] - 2 * x @ centres.T + (centres**2).sum(1)
+    return np.clip(squares, 0, None)
+
+
+def plus_plus(
+    x: np.ndarray, weights: np.ndarray, clusters: int, random: np.random.RandomState
+) -> np.ndarray:
+    """Rows chosen by greedy k-means++ (Arthur and Vassilvitskii 2007), ``(cluster,)``: indices.
+
+    Args:
+        x: rows ``(row, feature)``.
+        weights: ``(row,)``.
+        clusters: number of rows to choose.
+        random: of the random numbers.
+    """
+    candidates = 2 + int(math.log(clusters))
+    chosen = _drawn(weights, 1, random)
+    nearest = squared_distances(x, x[chosen])[:, 0]
+    nearest[chosen] = 0
+    for _ in range(1, clusters):
+        far = weights * nearest
+        if not far.sum() > 0:  # every distinct row is chosen
+            left = np.setdiff1d(np.arange(len(x)), chosen)
+            chosen = np.append(chosen, left[0] if len(left) else chosen[0])
+            continue
+        drawn = _drawn(far, candidates, random)
+        distances = np.minimum(squared_distances(x, x[drawn]), nearest[:, None])
+        best = int((weights @ distances).argmin())
+        chosen, nearest = np.append(chosen, drawn[best]), distances[:, best]
+        nearest[chosen] = 0
+    return chosen
+
+
+def _drawn(weights: np.ndarray, count: int, random: np.random.RandomState) -> np.ndarray:
+    cumulative = np.cumsum(weights)
+    places = np.searchsorted(cumulative, random.uniform(size=count) * cumulative[-1], side="right")
+    return np.minimum(places, len(weights) - 1)
+
+
+@dataclass
+class Partition:
+    """What k-means ends with.
+
+    Args:
+        centres: ``(cluster, feature)``.
+        labels: ``(row,)``.
+        inertia: weighted sum of squared distances.
+        iterations: of the start that was kept.
+        converged: whether centres stood still.
+    """
+
+    centres: np.ndarray
+    labels: np.ndarray
+    inertia: float
+    iterations: int
+    converged: bool
+
+
+def lloyd(
+    x: np.ndarray, weights: np.ndarray, centres: np.ndarray, iterations: int, tolerance: float
+) -> Partition:
+    """Alternating minimisation (Lloyd 1982) from the given centres.
+
+    A cluster that loses all rows takes the row that is farthest from its centre.
+
+    Args:
+        x: rows ``(row, feature)``.
+        weights: ``(row,)``.
+        centres: where to start.
+        iterations: most iterations.
+        tolerance: least squared movement of the centres.
+    """
+    count, converged, step = len(centres), False, 0
+    labels, nearest = assigned(x, centres)
+    for step in range(1, iterations + 1):
+        totals = np.bincount(labels, weights=weights, minlength=count)
+        empty = np.flatnonzero(totals == 0)
+        if len(empty):
+            far = np.argsort(-(weights * nearest), kind="stable")[: len(empty)]
+            labels[far] = empty[: len(far)]
+            totals = np.bincount(labels, weights=weights, minlength=count)
+        sums = np.stack(
+            [np.bincount(labels, weights=weights * c, minlength=count) for c in x.T], axis=1
+        )
+        filled = totals > 0
+        moved = np.where(filled[:, None], sums / np.where(filled, totals, 1)[:, None], centres)
+        shift, centres, before = float(((moved - centres) ** 2).sum()), moved, labels
+        labels, nearest = assigned(x, centres)
+        if (labels == before).all() or shift <= tolerance:
+            converged = True
+            break
+    return Partition(centres, labels, float(weights @ nearest), step, converged)
+
+
+def assigned(x: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest centre of every row, and its squared distance."""
+    labels, nearest = np.empty(len(x), np.int64), np.empty(len(x))
+    size = max(1, memory.DISTANCE_ROWS)
+    for first in range(0, len(x), size):
+        part = slice(first, min(first + size, len(x)))
+        distances = squared_distances(x[part], centres)
+        labels[part] = distances.argmin(1)
+        nearest[part] = distances.min(1)
+    return labels, nearest
+
+
+def kmeans(
+    x: np.ndarray,
+    weights: np.ndarray,
+    clusters: int,
+    random: np.random.RandomState,
+    *,
+    starts: int = 1,
+    iterations: int = 300,
+    tolerance: float = 1e-4,
+    init: str | np.ndarray = "k-means++",
+) -> Partition:
+    """The best of several starts of k-means on weighted rows.
+
+    Args:
+        x: complete rows ``(row, feature)``.
+        weights: ``(row,)``.
+        clusters: number of clusters.
+        random: of the random numbers.
+        starts: number of starts.
+        iterations: most iterations of a start.
+        tolerance: least squared movement of the centres, in parts of the features' mean variance.
+        init: "k-means++", "random" rows, or centres.
+
+    Raises:
+        InputError: fewer rows with weight than clusters.
+    """
+    held = distinct_rows(x, weights)
+    if (weights > 0).sum() < clusters:
+        raise InputError(
+            f"n_samples={int((weights > 0).sum())} should be >= n_clusters={clusters}: give fewer "
+            "clusters"
+        )
+    mean = held.weights @ held.rows / held.weights.sum()
+    least = tolerance * float((held.weights @ (held.rows - mean) ** 2 / held.weights.sum()).mean())
+    best = None
+    for _ in range(starts):
+        if isinstance(init, np.ndarray):
+            centres = init
+        elif init == "k-means++":
+            centres = held.rows[plus_plus(held.rows, held.weights, clusters, random)]
+        else:
+            centres = held.rows[_without_return(held.weights, clusters, random)]
+        found = lloyd(held.rows, held.weights, centres, iterations, least)
+        best = found if best is None or found.inertia < best.inertia else best
+    assert best is not None
+    labels = best.labels[held.place]
+    outside = held.place < 0
+    if outside.any():
+        labels[outside] = assigned(x[outside], best.centres)[0]
+    best.labels = labels
+    return best
+
+
+def _without_return(
+    weights: np.ndarray, count: int, random: np.random.RandomState
+) -> np.ndarray:
+    """Distinct rows, by weight; some twice where there are too few."""
+    left, chosen = weights.astype(float).copy(), []
+    for _ in range(count):
+        if not left.sum() > 0:
+            left = weights.astype(float).copy()
+        chosen.append(int(_drawn(left, 1, random)[0]))
+        left[chosen[-1]] = 0
+    return np.array(chosen)
+
+
+def responsibilities_of_rows(chosen: np.ndarray, rows: int) -> np.ndarray:
+    """Responsibilities ``(row, component)`` that give each chosen row to a component."""
+    table = np.zeros((rows, len(chosen)))
+    table[chosen, np.arange(len(chosen))] = 1
+    return table
+
+
+def start_responsibilities(
+    x: np.ndarray,
+    weights: np.ndarray,
+    clusters: int,
+    how: str,
+    random: np.random.RandomState,
+) -> np.ndarray:
+    """Responsibilities ``(row, component)`` to start EM from.
+
+    Args:
+        x: complete points ``(row, coordinate)``.
+        weights: ``(row,)``.
+        clusters: number of components.
+        how: "kmeans", "k-means++", "random" or "random_from_data".
+        random: of the random numbers.
+    """
+    if how == "kmeans":
+        labels = kmeans(x, weights, clusters, random).labels
+        return (labels[:, None] == np.arange(clusters)).astype(float)
+    if how == "random":
+        table = random.uniform(size=(len(x), clusters))
+        return table / table.sum(1, keepdims=True)
+    used = np.flatnonzero(weights > 0)
+    if how == "random_from_data":
+        return responsibilities_of_rows(random.choice(used, clusters, replace=False), len(x))
+    held = distinct_rows(x, weights)
+    if len(held.rows) < clusters:  # some rows are chosen twice over
+        return responsibilities_of_rows(random.choice(used, clusters, replace=False), len(x))
+    chosen = plus_plus(held.rows, held.weights, clusters, random)
+    first = np.array([np.flatnonzero(held.place == row)[0] for row in chosen])
+    return responsibilities_of_rows(first, len(x))
