@@ -24,6 +24,7 @@ ROOMS = (
     "evaluation",
     "plots",
     "report",
+    "sklearn",
 )
 #: Open to every room: names of files, what a person is told, what memory and which device there is.
 COMMON = ("errors", "catalogue", "memory", "device")

@@ -11,13 +11,35 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ppl_models.sklearn.bayesian import BayesianGaussianMixture
+    from ppl_models.sklearn.discrete import BernoulliMixture, PoissonMixture
     from ppl_models.sklearn.gaussian import GaussianMixture
+    from ppl_models.sklearn.imputer import MixtureImputer
+    from ppl_models.sklearn.kmeans import KMeans
+    from ppl_models.sklearn.latent_class import LatentClassModel
+    from ppl_models.sklearn.program import Estimator
 
 _PLACES = {
+    "BayesianGaussianMixture": "bayesian",
+    "BernoulliMixture": "discrete",
+    "Estimator": "program",
     "GaussianMixture": "gaussian",
+    "KMeans": "kmeans",
+    "LatentClassModel": "latent_class",
+    "MixtureImputer": "imputer",
+    "PoissonMixture": "discrete",
 }
 
-__all__ = sorted(_PLACES)
+__all__ = [
+    "BayesianGaussianMixture",
+    "BernoulliMixture",
+    "Estimator",
+    "GaussianMixture",
+    "KMeans",
+    "LatentClassModel",
+    "MixtureImputer",
+    "PoissonMixture",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -27,4 +49,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(_PLACES)
+    return sorted(__all__)

@@ -24,7 +24,7 @@ def real(estimator: Any, *names: str, least: float = 0.0) -> None:
     """Refuse parameters that are no numbers from ``least`` up."""
     for name in names:
         value = getattr(estimator, name)
-        if isinstance(value, bool) or not isinstance(value, Real) or not value >= least:
+        if isinstance(value, bool) or not isinstance(value, Real) or not float(value) >= least:
             raise _wrong(estimator, name, f"a number from {least:g} up")
 
 
@@ -71,9 +71,7 @@ def weights_of(x: np.ndarray, sample_weight: Any) -> np.ndarray:
     Raises:
         ValueError: negative weights, none above 0, or not one a row.
     """
-    weights = _check_sample_weight(
-        sample_weight, x, dtype=np.float64, ensure_non_negative=True
-    )
+    weights = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
     if not weights.sum() > 0:
         raise InputError("sample_weight is zero in every row: give some row a weight above 0")
     return weights
@@ -121,3 +119,25 @@ def initial_weights(value: Any, count: int) -> np.ndarray:
             f"{weights.sum():.5f}"
         )
     return weights
+
+
+def counts(values: np.ndarray, name: str) -> np.ndarray:
+    """Counts, checked.
+
+    Raises:
+        InputError: negative numbers or fractions.
+    """
+    if (values < 0).any():
+        row, column = (int(place[0]) for place in np.nonzero(values < 0))
+        raise InputError(
+            f"Negative values in data passed to {name}: row {row}, column {column} of X is "
+            f"{values[row, column]:g}, and counts are whole numbers from 0 up"
+        )
+    wrong = ~(np.isnan(values) | (values % 1 == 0))
+    if wrong.any():
+        row, column = (int(place[0]) for place in np.nonzero(wrong))
+        raise InputError(
+            f"row {row}, column {column} of X is {values[row, column]:g}: counts are whole "
+            "numbers from 0 up"
+        )
+    return values

@@ -37,10 +37,12 @@ class Mixture(DensityMixin, BaseEstimator):
     warm_start: bool
     verbose: int
     verbose_interval: int
+    lower_bound_: float
 
     #: attributes that the M-step sets, which one of several starts is remembered by
     _fitted: tuple[str, ...]
     _least_rows = 2
+    _gaps = True  #: whether cells may be missing
 
     # ---- what a subclass writes --------------------------------------------------------------
 
@@ -81,13 +83,13 @@ class Mixture(DensityMixin, BaseEstimator):
 
     def _read(self, x: Any, *, reset: bool) -> np.ndarray:
         least = self._least_rows if reset else 1
-        return checks.rows_of(self, x, reset=reset, gaps=True, least=least)
+        return checks.rows_of(self, x, reset=reset, gaps=self._gaps, least=least)
 
     def _centre(self, x: np.ndarray) -> np.ndarray:
         return checks.filled(x).mean(0)
 
     def _lower_bound(self, rows: Rows, expected: Expectations) -> float:
-        """The objective before the M-step, a row."""
+        """The objective: the mean log-likelihood before the M-step."""
         total = rows.weights.sum()
         seen = rows.weights > 0
         return float(rows.weights[seen] @ expected.log_density[seen] / total)
@@ -134,13 +136,14 @@ class Mixture(DensityMixin, BaseEstimator):
             setattr(self, name, value)
         if not self.converged_ and self.max_iter > 0:
             warnings.warn(
-                "The best start did not converge: raise max_iter or tol, or look for degenerate "
-                "data (the best start did not converge)",
+                "Best performing initialization did not converge. Try different init parameters, "
+                "or increase max_iter, tol, or check for degenerate data.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
         self._finish(rows)
         expected = rows.expectations(self._family, self._offsets(), every=True)
+        self._remember(rows, expected)
         assert expected.log_joint is not None
         return expected.log_joint.argmax(1)
 
@@ -167,16 +170,14 @@ class Mixture(DensityMixin, BaseEstimator):
             self._m_step(rows, expected)
         self._take_given()
 
-    def _climb(
-        self, rows: Rows, before: float
-    ) -> tuple[float, Parameters, int, bool, list[float]]:
+    def _climb(self, rows: Rows, before: float) -> tuple[float, Parameters, int, bool, list[float]]:
         """EM iterations from the present parameters."""
         bound, bounds, converged, step = before, [], self.max_iter == 0, 0
         begun = time.perf_counter()
         for step in range(1, self.max_iter + 1):
             expected = rows.expectations(self._family, self._offsets())
-            last, bound = bound, self._lower_bound(rows, expected)
             self._m_step(rows, expected)
+            last, bound = bound, self._lower_bound(rows, expected)
             bounds.append(bound)
             if step % self.verbose_interval == 0:
                 more = f"\t time lapse {time.perf_counter() - begun:.5f}s\t ll change "
@@ -192,6 +193,9 @@ class Mixture(DensityMixin, BaseEstimator):
 
     def _parameters(self) -> Parameters:
         return {name: getattr(self, name) for name in self._fitted if hasattr(self, name)}
+
+    def _remember(self, rows: Rows, expected: Expectations) -> None:
+        """Keep what later pieces of the data are added to."""
 
     def _finish(self, rows: Rows) -> None:
         """Set what follows from the parameters."""
@@ -271,5 +275,5 @@ class Mixture(DensityMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
+        tags.input_tags.allow_nan = self._gaps
         return tags

@@ -30,12 +30,14 @@ class Expectations:
     Args:
         log_density: of every row, all components summed, ``(row,)``.
         log_joint: of every row with every component, ``(row, component)``; None where not asked.
+        entropy: of the assignment of every row, ``(row,)``.
         counts: expected weight of every component, ``(component,)``.
         statistics: of every component, by name, as the emission defines them.
     """
 
     log_density: np.ndarray
     log_joint: np.ndarray | None
+    entropy: np.ndarray
     counts: np.ndarray
     statistics: dict[str, np.ndarray]
 
@@ -81,14 +83,14 @@ class Rows:
             responsibilities: ``(row, component)``, in place of those of the parameters.
             every: return the log joint density of every row with every component too.
         """
-        densities, joints, total = [], [], None
+        densities, joints, entropies, total = [], [], [], None
         with scope("float64"):
             emission, added = family(), jnp.asarray(offsets, float)
             for part, block, present in zip(self.parts, self.blocks, self.present, strict=True):
                 given = np.zeros((len(offsets), len(block)))
                 if responsibilities is not None:
                     given[:, : part.stop - part.start] = responsibilities[part].T
-                density, joint, counts, statistics = _pass(
+                density, joint, entropy, counts, statistics = _pass(
                     emission,
                     added,
                     block,
@@ -100,13 +102,16 @@ class Rows:
                 )
                 size = part.stop - part.start
                 densities.append(np.asarray(density)[:size])
+                entropies.append(np.asarray(entropy)[:size])
                 if every:
                     joints.append(np.asarray(joint)[:, :size].T)
                 found = jax.tree.map(np.asarray, (counts, statistics))
                 total = found if total is None else jax.tree.map(np.add, total, found)
         assert total is not None
         joint_densities = np.concatenate(joints) if every else None
-        return Expectations(np.concatenate(densities), joint_densities, *total)
+        return Expectations(
+            np.concatenate(densities), joint_densities, np.concatenate(entropies), *total
+        )
 
 
 @partial(jax.jit, static_argnames=("missing",))
@@ -120,18 +125,20 @@ def _pass(
     use_given: Array,
     *,
     missing: bool,
-) -> tuple[Array, Array, Array, dict[str, Any]]:
-    """Log-densities, log joint densities, counts and statistics of one block."""
+) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
+    """Log-densities, log joint densities, entropies, counts and statistics of one block."""
     prepared = family.prepare(value, missing=missing, centre=centre)
     logits = family.logits(prepared, missing=missing, centre=centre) + offsets[:, None]
     never = family.impossible(prepared, missing=missing, centre=centre)
     joint = logits if never is None else jnp.where(never, -jnp.inf, logits)
     top = logits.max(0)
     share = jnp.exp(logits - top)
-    share = share / share.sum(0)  # of a row that is impossible, what is least so
+    total = share.sum(0)
+    share = share / total  # of a row that is impossible, what is least so
+    entropy = jnp.log(total) - (share * jnp.maximum(logits - top, -1e30)).sum(0)
     weights = jnp.where(use_given, given, share) * present
     statistics = family.prepared_statistics(weights, prepared, missing=missing, centre=centre)
     highest = joint.max(0)
     finite = jnp.where(jnp.isfinite(highest), highest, 0)
     density = finite + jnp.log(jnp.exp(joint - finite).sum(0))
-    return density, joint, weights.sum(1), statistics
+    return density, joint, entropy, weights.sum(1), statistics

@@ -123,9 +123,10 @@ def lloyd(
         iterations: most iterations.
         tolerance: least squared movement of the centres.
     """
-    count, converged, step = len(centres), False, 0
+    count, converged, steps = len(centres), False, 0
     labels, nearest = assigned(x, centres)
-    for step in range(1, iterations + 1):
+    for _ in range(iterations):
+        steps += 1
         totals = np.bincount(labels, weights=weights, minlength=count)
         empty = np.flatnonzero(totals == 0)
         if len(empty):
@@ -142,7 +143,7 @@ def lloyd(
         if (labels == before).all() or shift <= tolerance:
             converged = True
             break
-    return Partition(centres, labels, float(weights @ nearest), step, converged)
+    return Partition(centres, labels, float(weights @ nearest), steps, converged)
 
 
 def assigned(x: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -210,9 +211,7 @@ def kmeans(
     return best
 
 
-def _without_return(
-    weights: np.ndarray, count: int, random: np.random.RandomState
-) -> np.ndarray:
+def _without_return(weights: np.ndarray, count: int, random: np.random.RandomState) -> np.ndarray:
     """Distinct rows, by weight; some twice where there are too few."""
     left, chosen = weights.astype(float).copy(), []
     for _ in range(count):

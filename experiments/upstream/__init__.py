@@ -1,0 +1,1 @@
+"""Other libraries' own tests, run against this package's estimators."""

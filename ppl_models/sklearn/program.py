@@ -1,0 +1,117 @@
+"""Any program and method of inference as an estimator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ppl_models.errors import InputError
+from ppl_models.fitting import fit
+from ppl_models.posterior.density.prediction import log_density, predict
+from ppl_models.posterior.simulate.generate import generate
+from ppl_models.sklearn import checks
+
+PREFIX = "arguments__"
+
+
+class Estimator(DensityMixin, BaseEstimator):
+    """A program of NumPyro, fitted by any method of `fit`, with scikit-learn's interface.
+
+    Args:
+        program: a built-in program's name, ``path/to/file.py:function``, or the function; its data
+            are one table of numbers.
+        method: of inference: "em", "gibbs", "nuts", ...
+        arguments: of the program and the method, by name. A search over them takes
+            ``arguments__NAME``.
+        random_state: seed, or generator.
+
+    Attributes:
+        tree_: the result of `fit`, which everything in this package takes.
+
+    >>> X = np.concatenate([np.linspace(-1, 1, 20), np.linspace(9, 11, 20)])[:, None]
+    >>> model = Estimator("gaussian_mixture", arguments={"clusters": 2, "starts": 2}).fit(X)
+    >>> len(set(model.predict([[0.0], [10.0]])))
+    2
+    """
+
+    def __init__(
+        self,
+        program: Any = "gaussian_mixture",
+        *,
+        method: str = "em",
+        arguments: dict[str, Any] | None = None,
+        random_state: Any = 0,
+    ):
+        self.program = program
+        self.method = method
+        self.arguments = arguments
+        self.random_state = random_state
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters; if ``deep``, each of ``arguments`` as ``arguments__NAME`` too."""
+        found = super().get_params(deep=False)
+        if deep:
+            found |= {PREFIX + name: value for name, value in (self.arguments or {}).items()}
+        return found
+
+    def set_params(self, **params: Any) -> Estimator:
+        """Set parameters; ``arguments__NAME`` sets one of ``arguments``."""
+        nested = {n: params.pop(n) for n in list(params) if n.startswith(PREFIX)}
+        super().set_params(**params)
+        if nested:
+            own = dict(self.arguments or {})
+            self.arguments = own | {n.removeprefix(PREFIX): v for n, v in nested.items()}
+        return self
+
+    def fit(self, X: Any, y: Any = None) -> Estimator:
+        """Fit the program to rows ``(row, feature)``; missing cells are NaN."""
+        x = checks.rows_of(self, X, reset=True, gaps=True, least=2)
+        arguments = dict(self.arguments or {})
+        for name in ("seed", "method"):
+            if name in arguments:
+                raise InputError(f"arguments has '{name}': give it to the Estimator itself")
+        if not arguments and self.program == "gaussian_mixture":
+            arguments = {"clusters": 2}
+        seed = self.random_state
+        if not isinstance(seed, (int, np.integer)):
+            seed = int(check_random_state(seed).randint(2**31 - 1))
+        self.tree_ = fit(self.program, x, method=self.method, seed=int(seed), **arguments)
+        self._dtype = x.dtype
+        return self
+
+    def _rows(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        return checks.rows_of(self, X, reset=False, gaps=True)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Log-density of every row under the posterior, ``(row,)``."""
+        return np.asarray(log_density(self.tree_, self._rows(X)).values)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-density of the rows."""
+        return float(self.score_samples(X).mean())
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Posterior probabilities of the clusters, ``(row, cluster)``."""
+        return np.asarray(predict(self.tree_, self._rows(X)).values)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable cluster of every row, ``(row,)``."""
+        return self.predict_proba(X).argmax(1)
+
+    def sample(self, n_samples: int = 1) -> np.ndarray:
+        """Rows that could have been observed, ``(row, feature)``."""
+        check_is_fitted(self)
+        random = check_random_state(self.random_state)
+        drawn = generate(self.tree_, n_samples, seed=int(random.randint(2**31 - 1)))
+        values = np.asarray(next(iter(drawn.values())) if isinstance(drawn, dict) else drawn)
+        return values.reshape(n_samples, -1)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
