@@ -223,7 +223,7 @@ def sparse(x: pd.DataFrame, size: Size) -> Drawn:
 def sticks(x: pd.DataFrame, size: Size) -> Drawn:
     """A Dirichlet process with concentration one, cut off at fifteen clusters."""
     tree = fit("gaussian_mixture", x, method="gibbs", seed=SEED, clusters=15,
-               weights="stick_breaking", warmup=size.warmup, draws=size.draws // 4,
+               weight_prior="stick_breaking", warmup=size.warmup, draws=size.draws // 4,
                keep_assignments=True, predictive=0, relabel=None,
                **priors(x, FIXED_RATE))  # fmt: skip
     return Drawn.of(tree)

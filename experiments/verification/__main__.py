@@ -75,7 +75,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "gaussian_mixture, stick breaking": {
         "program": "gaussian_mixture",
-        "weights": "stick_breaking",
+        "weight_prior": "stick_breaking",
         **GAUSSIAN,
         **SCALES,
     },

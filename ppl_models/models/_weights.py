@@ -27,7 +27,7 @@ def mixture_weights(clusters: int, concentration: Any, prior: str) -> Array:
         InputError: unknown prior.
     """
     if prior not in WEIGHT_PRIORS:
-        raise InputError(f"weights is {prior!r}: choose one of {', '.join(WEIGHT_PRIORS)}")
+        raise InputError(f"weight_prior is {prior!r}: choose one of {', '.join(WEIGHT_PRIORS)}")
     if prior == "dirichlet":
         shape = jnp.broadcast_to(jnp.asarray(concentration, float), (clusters,))
         return numpyro.sample("weights", dist.Dirichlet(shape), infer={"event_dims": ["cluster"]})

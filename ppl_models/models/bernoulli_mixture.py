@@ -18,7 +18,7 @@ def bernoulli_mixture(
     x: Annotated[Any, Bits, FEATURE_AXIS] = None,
     *,
     clusters: int,
-    weights: str = "dirichlet",
+    weight_prior: str = "dirichlet",
     concentration: float = 1.0,
     ones: float | None = None,
     zeros: float | None = None,
@@ -38,7 +38,7 @@ def bernoulli_mixture(
     Args:
         x: ``(row, feature)`` of zeros and ones; gaps are NaN; None generates ``rows`` rows.
         clusters: K.
-        weights: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
+        weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
             cut off at K clusters.
         concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
         ones: pseudo-count of ones, a number or ``(feature,)`` (default: 1 + 1 / (2K)).
@@ -56,7 +56,7 @@ def bernoulli_mixture(
     """
     if x is not None:
         rows, features = jnp.shape(x)
-    shares = mixture_weights(clusters, concentration, weights)
+    shares = mixture_weights(clusters, concentration, weight_prior)
     ones, zeros = (
         pseudo_count(given, clusters, 2) + jnp.zeros(features) for given in (ones, zeros)
     )

@@ -19,7 +19,7 @@ def categorical_mixture(
     *,
     clusters: int,
     levels: tuple[int, ...],
-    weights: str = "dirichlet",
+    weight_prior: str = "dirichlet",
     concentration: float = 1.0,
     level_concentration: float | None = None,
     rows: int | None = None,
@@ -39,7 +39,7 @@ def categorical_mixture(
         x: ``(row, feature)`` of codes from 0; gaps are NaN; None generates ``rows`` rows.
         clusters: K.
         levels: number of levels of every feature.
-        weights: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
+        weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
             cut off at K clusters.
         concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
         level_concentration: of the Dirichlet priors of the levels; a number or ``(level,)``
@@ -57,7 +57,7 @@ def categorical_mixture(
     """
     if x is not None:
         rows = jnp.shape(x)[0]
-    shares = mixture_weights(clusters, concentration, weights)
+    shares = mixture_weights(clusters, concentration, weight_prior)
     with numpyro.plate("cluster", clusters):
         probs = numpyro.sample(
             "probs",

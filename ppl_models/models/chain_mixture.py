@@ -19,7 +19,7 @@ def chain_mixture(
     *,
     clusters: int,
     vocabulary: int,
-    weights: str = "dirichlet",
+    weight_prior: str = "dirichlet",
     concentration: float = 1.0,
     initial_concentration: float | None = None,
     transition_concentration: float | None = None,
@@ -42,7 +42,7 @@ def chain_mixture(
             -1 is a token that is not known; None generates ``sequences`` sequences.
         clusters: K.
         vocabulary: V, the number of tokens without ``<end>``.
-        weights: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
+        weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
             cut off at K clusters.
         concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
         initial_concentration: of the Dirichlet priors of the first token; a number or
@@ -63,7 +63,7 @@ def chain_mixture(
     """
     if tokens is not None:
         sequences, positions = jnp.shape(tokens)
-    shares = mixture_weights(clusters, concentration, weights)
+    shares = mixture_weights(clusters, concentration, weight_prior)
     first = pseudo_count(initial_concentration, clusters, vocabulary)
     later = pseudo_count(transition_concentration, clusters, vocabulary + 1)
     with numpyro.plate("cluster", clusters):

@@ -27,7 +27,7 @@ def gaussian_mixture(
     *,
     clusters: int,
     covariance: str = "full",
-    weights: str = "dirichlet",
+    weight_prior: str = "dirichlet",
     concentration: float = 1.0,
     loc_mean: Any = None,
     loc_scale: Any = None,
@@ -62,7 +62,7 @@ def gaussian_mixture(
         x: ``(row, feature)`` or ``(row,)``; gaps are NaN; None generates ``rows`` rows.
         clusters: K.
         covariance: "spherical", "diagonal", "tied" or "full".
-        weights: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
+        weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
             cut off at K clusters.
         concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
         loc_mean: prior mean of the locations (default: the data's mean).
@@ -97,7 +97,7 @@ def gaussian_mixture(
     scale = data_scale(x)
     mean = scale.mean if loc_mean is None else loc_mean
     spread = 2 * scale.deviation if loc_scale is None else loc_scale
-    shares = mixture_weights(clusters, concentration, weights)
+    shares = mixture_weights(clusters, concentration, weight_prior)
     vector = features is None or (x is None and features == 1)
     scatter = Scatter(
         scale,

@@ -18,7 +18,7 @@ def poisson_mixture(
     x: Annotated[Any, Counts] = None,
     *,
     clusters: int,
-    weights: str = "dirichlet",
+    weight_prior: str = "dirichlet",
     concentration: float = 1.0,
     rate_concentration: float = 1.5,
     rate_mean: Any = None,
@@ -38,7 +38,7 @@ def poisson_mixture(
     Args:
         x: ``(row, feature)`` or ``(row,)`` of counts; gaps are NaN; None generates ``rows`` rows.
         clusters: K.
-        weights: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
+        weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
             cut off at K clusters.
         concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
         rate_concentration: shape of the gamma prior; above 1 keeps the rates off zero.
@@ -60,7 +60,7 @@ def poisson_mixture(
     mean: Any = rate_mean
     if mean is None:
         mean = 1.0 if x is None else jnp.clip(data_scale(jnp.asarray(x, float)).mean, 0.1)
-    shares = mixture_weights(clusters, concentration, weights)
+    shares = mixture_weights(clusters, concentration, weight_prior)
     prior = dist.Gamma(rate_concentration, rate_concentration / jnp.asarray(mean))
     with numpyro.plate("cluster", clusters):
         if univariate:

@@ -105,7 +105,7 @@ def _compare(sizes, expected):
 
 def test_labels_of_sticks_have_their_posterior():
     with scope("float64"):
-        problem = _problem({"strength": STRENGTH}, weights="stick_breaking")
+        problem = _problem({"strength": STRENGTH}, weight_prior="stick_breaking")
         assert problem.parameter_map.sticks == "sticks"
         sizes, values = _sizes_by_label(problem)
     _compare(sizes, _expected(_of_sticks))
@@ -117,13 +117,13 @@ def test_labels_of_sticks_have_their_posterior():
 @pytest.mark.long
 def test_labels_of_sticks_have_their_posterior_by_trajectories_too():
     with scope("float64"):
-        sizes = _sizes_by_nuts(_problem({"strength": STRENGTH}, weights="stick_breaking"))
+        sizes = _sizes_by_nuts(_problem({"strength": STRENGTH}, weight_prior="stick_breaking"))
     _compare(sizes, _expected(_of_sticks))
 
 
 def test_the_volume_of_a_trade_is_that_of_its_map():
     with scope("float64"):
-        problem = _problem({}, weights="stick_breaking")
+        problem = _problem({}, weight_prior="stick_breaking")
         structure = problem.structure
         kernel = no_u_turns(problem)
         free = structure.space.unconstrain(structure.initial(random.key(3)))
