@@ -13,6 +13,7 @@ from ppl_models import catalogue
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.capabilities import require
 from ppl_models.inference.problem import Problem
+from ppl_models.inference.row_weights import refuse_weights
 from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable
 from ppl_models.posterior.build.tree import build_tree
 from ppl_models.posterior.labels.allocations import Allocations
@@ -24,6 +25,7 @@ from ppl_models.program.compiling import make_room
 from ppl_models.program.json_text import to_json
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import given_arguments, read_data, read_program, take_vocabulary
+from ppl_models.program.row_weights import take_weights
 from ppl_models.program.signature import defaults, split
 from ppl_models.program.sizes import whole_arguments
 from ppl_models.program.structure import Structure
@@ -40,6 +42,7 @@ def fit(
     progress: bool = False,
     predictive: int = 100,
     relabel: str | None = "ecr",
+    weights: Any = None,
     **arguments: Any,
 ) -> xr.DataTree:
     """Fit a program to data.
@@ -56,6 +59,9 @@ def fit(
         predictive: draws of prior and posterior predictive data that are kept.
         relabel: how label switching is undone ("ecr", "ecr-iterative", "stephens"), so that each
             cluster means the same in every draw; None leaves the draws as they are.
+        weights: how often each row counts: numbers ``(row,)`` from 0 up, or the name of a column of
+            a data frame. A row of weight 3 is three equal rows, each with a cluster of its own.
+            Weights that are no whole numbers raise the likelihood to their power.
         **arguments: the program's and the method's own, each by its name. ``vocabulary`` may be a
             ``Vocabulary``, which the sequences are read in; without it their own tokens are.
 
@@ -85,17 +91,19 @@ def fit(
             f"relabel is {relabel!r}: choose one of {', '.join(METHODS)}, or None to leave labels"
         )
     program_arguments, like = take_vocabulary(program_arguments)
+    data, counted = take_weights(data, weights)
     started = time.perf_counter()
     make_room()
     with scope(precision):
         observed = read_data(function, data, like)
         model, structure = read_program(
-            function, observed, program_arguments, fixed or {}, precision
+            function, observed, program_arguments, fixed or {}, precision, weights=counted
         )
         observed = along_axes(observed, model, structure)
         problem = Problem(model, structure, progress)
         refuse_unsuitable(problem, observed)
         refuse_priors(problem)
+        refuse_weights(method, problem)
         require(method, problem)
         key = random.key(seed)
         result = run(problem, random.fold_in(key, 0), **options)

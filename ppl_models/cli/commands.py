@@ -54,6 +54,8 @@ def fit(options: argparse.Namespace) -> None:
     arguments = checked(settings, program, method, fit_program)
     data = _read(program, options, words=options.words)
     arguments |= vocabulary_option(options, data, "vocabulary" in arguments)
+    if options.weights is not None:
+        arguments["weights"] = options.weights
     if not options.quiet:
         note_spaces(data)
     tree = fit_program(

@@ -106,6 +106,10 @@ def _fit(commands_of: Any) -> None:
         help="tokens seen less often than this become --unknown (default: 1)",
     )  # fmt: skip
     parser.add_argument(
+        "--weights", metavar="COLUMN",
+        help="the column that says how often each row counts (a table of patterns with counts)",
+    )  # fmt: skip
+    parser.add_argument(
         "--precision", default="float64", metavar="P", help="float64 (default) or float32"
     )
     parser.add_argument(

@@ -22,7 +22,7 @@ from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.posterior.density.prediction import log_densities
 from ppl_models.posterior.labels.allocations import Allocations, require_draws
 from ppl_models.posterior.result.restore import RestoredFit, restored, thinning
-from ppl_models.posterior.result.schema import facts_of, thinning_of
+from ppl_models.posterior.result.schema import facts_of, row_weights, thinning_of
 from ppl_models.posterior.simulate.predictive import draw_data
 from ppl_models.program.units import units_of
 
@@ -192,6 +192,8 @@ def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
     posterior = _varying_variables(allocations)
     by_row = likelihood.drop_vars("draw", errors="ignore").to_dataarray().sum("variable")
     rows = [d for d in by_row.dims if d not in ("chain", "draw")]
+    if (weights := row_weights(tree)) is not None:
+        by_row = by_row * xr.DataArray(weights, dims=rows)
     groups = {
         "posterior": thinned(free).merge(thinned(posterior), compat="override"),
         "log_prior": thinned(prior),

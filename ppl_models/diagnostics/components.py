@@ -101,15 +101,20 @@ def _clusters(
         problem = type(problem)(*fitted.rows(choose_rows(rows, ROWS, 0)))
     counts = np.zeros(shares.shape)
     cross = np.zeros((*shares.shape, shares.shape[1]))
-    for draws, _, logits in logits_in_blocks(problem, fitted.at(samples)):
+    weights = problem.model.weights
+    for draws, here_rows, logits in logits_in_blocks(problem, fitted.at(samples)):
         joint = np.maximum(np.asarray(logits, float), FLOOR)
         top = joint.max(1, keepdims=True)
         here = np.exp(joint - top)
         here /= here.sum(1, keepdims=True)
+        if weights is not None:
+            here *= np.asarray(weights)[here_rows]
         density = joint - np.log(np.maximum(shares[draws], 1e-300))[..., None]
         counts[draws] += here.sum(-1)
         cross[draws] += here @ np.maximum(density, FLOOR).swapaxes(1, 2)
-    scale = rows / problem.structure.rows
+    scale = float(fitted.model.row_count(fitted.structure)) / float(
+        problem.model.row_count(problem.structure)
+    )
     return Comparison(scale * counts, scale * np.asarray(_both_ways(cross)), None, freedom)
 
 

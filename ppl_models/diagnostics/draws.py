@@ -292,7 +292,7 @@ def _empty(allocations: Allocations) -> list[Finding]:
     clusters = allocations.facts.clusters
     weights = cluster_weights(allocations.tree)
     if weights is not None:
-        counts = weights.values.reshape(-1, clusters) * allocations.unit[1]
+        counts = weights.values.reshape(-1, clusters) * allocations.unit_total
     elif (drawn := allocations.counts()) is not None:
         counts = drawn
     else:

@@ -22,7 +22,7 @@ from ppl_models.posterior.labels.allocations import (
 )
 from ppl_models.posterior.labels.apply import is_component_wise
 from ppl_models.posterior.labels.convergence import strides
-from ppl_models.posterior.result.schema import cluster_weights, facts_of
+from ppl_models.posterior.result.schema import cluster_weights, facts_of, row_weights
 
 #: Rows whose mixture density is followed.
 POINTS = 5
@@ -138,8 +138,10 @@ def _of_log_likelihood(tree: xr.DataTree, site: str) -> dict[str, xr.DataArray]:
     chosen = np.unique(np.linspace(0, count - 1, min(count, POINTS)).astype(int))
     points = values.isel({rows: chosen}).rename({rows: "point"})
     names = [str(name) for name in stored[rows].values[chosen]]
+    weights = row_weights(tree)
+    counted = values if weights is None else values * xr.DataArray(weights, dims=(rows,))
     return {
-        "total_log_likelihood": values.sum(rows),
+        "total_log_likelihood": counted.sum(rows),
         "log_density": points.assign_coords(point=names),
     }
 

@@ -173,7 +173,7 @@ def _empty(allocations: Allocations) -> list[Finding]:
     weights = cluster_weights(allocations.tree)
     if weights is None:
         return []
-    rows = weights.isel(chain=0, draw=0).values * allocations.unit[1]
+    rows = weights.isel(chain=0, draw=0).values * allocations.unit_total
     empty, clusters = np.flatnonzero(rows < EMPTY_ROWS), allocations.facts.clusters
     if not len(empty):
         return [Finding("ok", f"All {clusters} components are in use.")]

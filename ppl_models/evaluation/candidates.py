@@ -10,14 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
-from ppl_models.errors import UnsupportedError
+from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.capabilities import ASSIGNMENT, HIDDEN, ROW_DENSITIES, STATISTICS, require
 from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.problem import Problem
+from ppl_models.inference.row_weights import refuse_weights
 from ppl_models.inference.suitability import refuse_unsuitable
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.reading import read_data, read_program, take_vocabulary
 from ppl_models.program.row_order import ADVICE, PLACES, SEVERAL_CELLS, rows_depend_on_places
+from ppl_models.program.row_weights import take_weights
 from ppl_models.program.structure import Structure
 
 ITERATIONS = 1000
@@ -38,6 +40,7 @@ class Search:
         starts: of EM, for every candidate.
         heldout: share of the rows, or sequences, that are kept out.
         progress: show progress bars.
+        weights: how often each row counts, as ``fit`` takes them.
     """
 
     function: Callable
@@ -49,6 +52,7 @@ class Search:
     starts: int
     heldout: float
     progress: bool
+    weights: Any = None
 
     @property
     def key(self) -> Array:
@@ -66,10 +70,19 @@ class Search:
             UnsupportedError: a program that EM does not serve.
         """
         arguments, like = take_vocabulary(dict(self.arguments))
-        observed = read_data(self.function, self.data, like)
+        data, weights = take_weights(self.data, self.weights)
+        observed = read_data(self.function, data, like)
         given = {**arguments, size: number}
-        model, structure = read_program(self.function, observed, given, {}, "float64")
+        model, structure = read_program(
+            self.function, observed, given, {}, "float64", weights=weights
+        )
         refuse_uncounted(Problem(model, structure))
+        refuse_weights("em", Problem(model, structure))
+        if weights is not None and self.heldout:
+            raise InputError(
+                "heldout= keeps whole rows out, and weights are given, by which a row stands for "
+                "several: compare by another criterion"
+            )
         model, held_out = hold_out(model, structure.rows, self.heldout, self.key)
         problem = Problem(model, model.structure(), self.progress)
         refuse_unsuitable(problem, observed)
@@ -179,7 +192,7 @@ def parameter_count(problem: Problem, structure: Structure | None = None) -> int
 
 
 def criteria(
-    log_likelihood: float, parameters: int, count: int, entropy: float
+    log_likelihood: float, parameters: int, count: float, entropy: float
 ) -> dict[str, float]:
     """A candidate's criteria.
 

@@ -36,6 +36,7 @@ from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, take_vocabulary
+from ppl_models.program.row_weights import take_weights
 from ppl_models.program.structure import Structure
 
 #: criterion -> whether more is better
@@ -54,6 +55,7 @@ def choose_clusters(
     heldout: float = 0.0,
     starts: int = 8,
     progress: bool = False,
+    weights: Any = None,
     **arguments: Any,
 ) -> pd.DataFrame:
     """Fit every number of clusters, or of hidden states, and compare.
@@ -84,6 +86,7 @@ def choose_clusters(
         heldout: share of the rows, or sequences, kept out of the fit and scored ("heldout").
         starts: starts of EM for every candidate.
         progress: show progress bars.
+        weights: how often each row counts, as of ``fit``; criteria count rows by them.
         **arguments: of the program and of a method that draws.
 
     Returns:
@@ -126,7 +129,8 @@ def choose_clusters(
     size = _size_argument(function)
     remarks = []
     if size == "states":
-        observed = read_data(function, data, take_vocabulary(arguments)[1])
+        rest = take_weights(data, weights)[0]
+        observed = read_data(function, rest, take_vocabulary(arguments)[1])
         count = len(next(iter(observed.values())).values)
         remarks = notes(count)
         if criterion == "loo" or heldout > 0:
@@ -142,6 +146,7 @@ def choose_clusters(
                 seed=seed,
                 progress=progress,
                 predictive=0,
+                weights=weights,
                 **arguments,
                 **v,
                 **dict[str, Any]({size: k}),
@@ -169,6 +174,7 @@ def choose_clusters(
                     starts=starts,
                     heldout=heldout,
                     progress=progress,
+                    weights=weights,
                 )
             )
         ]
@@ -290,11 +296,12 @@ def _row(
     arguments = {**problem.model.arguments, "clusters": clusters}
     own = replace(problem.model, arguments=arguments).structure()
     log_likelihood = float(final[best])
+    rows = float(problem.model.row_count(own))
     entropy = float(_entropy(problem.model, values, active[best], structure=problem.structure))
     row = {
         **varied,
         "clusters": clusters,
-        **criteria(log_likelihood, parameter_count(problem, own), own.rows, entropy),
+        **criteria(log_likelihood, parameter_count(problem, own), rows, entropy),
         "converged": bool(found.converged[best]),
         "collapsed": not len(usable),
         "starts_at_best": int((final[mine] > log_likelihood - 1e-3).sum()),
@@ -314,7 +321,7 @@ def _masked(model: Model, values: Any, active: Array, structure: Structure) -> A
 def _entropy(model: Model, values: Any, active: Array, *, structure: Structure) -> Array:
     """-Σ log of the most probable cluster's responsibility, as mclust's ICL takes it."""
     logits = _masked(model, values, active, structure)
-    return -(logits.max(0) - logsumexp(logits, axis=0)).sum()
+    return -model.summed(logits.max(0) - logsumexp(logits, axis=0))
 
 
 @jax.jit(static_argnames=("structure",))

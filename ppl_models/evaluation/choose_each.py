@@ -36,13 +36,12 @@ def fit_each(search: Search) -> list[dict[str, Any]]:
         maximum = maximise_likelihood(search, problem, clusters, "clusters")
         values = maximum.values
         density, entropy = _rows(model, values, structure=structure)
-        log_likelihood = float(density.sum())
+        log_likelihood = float(model.summed(density))
+        count = float(model.row_count(structure))
         row = {
             **search.varied,
             "clusters": clusters,
-            **criteria(
-                log_likelihood, identified(model, structure), structure.rows, float(entropy)
-            ),
+            **criteria(log_likelihood, identified(model, structure), count, float(entropy)),
             **maximum.report,
         }
         if held_out is not None:
@@ -83,4 +82,4 @@ def _rows(model: Model, values: Globals, *, structure: Structure) -> tuple[Array
     """Log-density of every row, and -Σ log of the most probable cluster's responsibility."""
     logits = model.logits(values, structure)
     density = logsumexp(logits, axis=0)
-    return density, -(logits.max(0) - density).sum()
+    return density, -model.summed(logits.max(0) - density)

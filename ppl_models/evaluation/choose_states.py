@@ -87,13 +87,17 @@ def fit_states(search: Search) -> list[dict[str, Any]]:
     return rows
 
 
-def _steps(problem: Problem) -> int:
+def _steps(problem: Problem) -> float:
     """Observed steps of all sequences: what BIC counts."""
     name = problem.structure.emissions[0]
     missing, centre = dict(problem.chunks.missing)[name], problem.chunks.centres[name]
     value = jnp.asarray(problem.model.data[name])
     prepared = problem.families[name].prepare(value, missing=missing, centre=centre)
-    return int(prepared["seen"].sum())
+    seen = jnp.asarray(prepared["seen"])
+    if problem.model.weights is None:
+        return int(seen.sum())
+    # (sequences are the last axis of what is prepared)
+    return float((seen * problem.model.weights).sum())
 
 
 @partial(jax.jit, static_argnames=("structure", "missing"))
@@ -113,7 +117,7 @@ def _path_entropy(
         summed, best = (
             family.infer_latents(prepared, **given, how=how)[0] for how in ("mean", "best")
         )
-        total = total + (summed - best).sum()
+        total = total + model.summed((summed - best).reshape(-1))
     return total
 
 

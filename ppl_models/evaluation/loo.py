@@ -7,6 +7,7 @@ density (Paananen et al. 2021); rows that stay bad are scored by refitting witho
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ import pandas as pd
 import xarray as xr
 from jax import Array
 from jax.scipy.special import logsumexp
+from scipy.special import logsumexp as scipy_logsumexp
 
 from ppl_models.catalogue import program
 from ppl_models.data.containers.vocabulary import Vocabulary
@@ -30,7 +32,7 @@ from ppl_models.fitting import fit
 from ppl_models.posterior.density.prediction import log_density
 from ppl_models.posterior.labels.allocations import require_draws
 from ppl_models.posterior.result.restore import fitted_data, restore
-from ppl_models.posterior.result.schema import ROW_ORDER, facts_of
+from ppl_models.posterior.result.schema import ROW_ORDER, facts_of, row_weights
 from ppl_models.program.json_text import from_json
 from ppl_models.program.log_joint import unconstrained_log_joints
 from ppl_models.program.model import Globals, Model
@@ -40,6 +42,7 @@ from ppl_models.program.signature import data_parameters
 from ppl_models.program.structure import Structure
 
 FOLDS = 10
+MOST_COPIES = 1_000_000  #: rows that weighted ones are written out to where fits are compared
 
 
 def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
@@ -54,7 +57,8 @@ def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
         refit: score rows that stay bad by fits that leave their fold out.
 
     Returns:
-        ArviZ's ``ELPDData``, pointwise.
+        ArviZ's ``ELPDData``, pointwise. Of a fit with ``weights`` its sums count every row as often
+        as it weighs, and one copy is left out at a time.
 
     Raises:
         InputError: a point, which has no posterior that a row could be left out of; a fit whose
@@ -84,6 +88,24 @@ def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
         elpd = _moment_match(tree, elpd, site)
     if refit and _bad(elpd).any():
         elpd = _refit(tree, elpd, _bad(elpd))
+    weights = row_weights(tree)
+    return elpd if weights is None else _weighted(tree, elpd, weights, site)
+
+
+def _weighted(tree: xr.DataTree, elpd: Any, weights: np.ndarray, site: str) -> Any:
+    """The sums over rows that count as often as they weigh; what is pointwise is of one copy.
+
+    Of the repeated rows each copy would be left out by itself, and they all have one density.
+    """
+    count = weights.sum()
+    each = np.asarray(elpd.elpd_i.values, float)
+    mean = weights @ each / count
+    density = tree["log_likelihood"][site].transpose("chain", "draw", ...).values
+    draws = density.reshape(-1, density.shape[-1])
+    elpd.elpd = float(weights @ each)
+    elpd.se = float(np.sqrt(weights @ (each - mean) ** 2))  # √(N var) of N rows
+    elpd.p = float(weights @ (scipy_logsumexp(draws, axis=0) - np.log(len(draws)))) - elpd.elpd
+    elpd.n_data_points = int(count) if count == np.floor(count) else float(count)
     return elpd
 
 
@@ -101,13 +123,34 @@ def compare_draws(
         whose Pareto k stays too large) and the varied arguments.
     """
     scored = {label: loo(tree) for label, tree in fits.items()}
-    table = az.compare(scored, round_to="none")
+    table = az.compare(_written_out(fits, scored), round_to="none")
     table.insert(0, "bad_k", [int(_bad(scored[label]).sum()) for label in table.index])
     for name in next(iter(names.values())):
         table.insert(0, name, [names[label][name] for label in table.index])
     table.attrs["best"] = dict(names[table.index[0]])
     table.attrs["criterion"] = "loo"
     return table
+
+
+def _written_out(fits: Mapping[str, xr.DataTree], scored: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores whose pointwise values are repeated as often as their rows count."""
+    found = {}
+    for label, elpd in scored.items():
+        weights = row_weights(fits[label])
+        if weights is not None:
+            if (weights != np.floor(weights)).any() or weights.sum() > MOST_COPIES:
+                raise UnsupportedError(
+                    "fits are compared row by row, and weights that are no whole numbers, or add "
+                    f"up to more than {MOST_COPIES:,}, cannot be written out as rows: compare "
+                    "loo(tree).elpd of each"
+                )
+            rows = np.repeat(np.arange(len(weights)), weights.astype(int))
+            elpd = copy(elpd)
+            (dim,) = elpd.elpd_i.dims
+            elpd.elpd_i = xr.DataArray(elpd.elpd_i.values[rows], dims=(dim,))
+            elpd.pareto_k = xr.DataArray(elpd.pareto_k.values[rows], dims=(dim,))
+        found[label] = elpd
+    return found
 
 
 def _bad(elpd: Any) -> np.ndarray:
@@ -175,6 +218,11 @@ def _refit(tree: xr.DataTree, elpd: Any, bad: np.ndarray) -> Any:
         raise UnsupportedError(f"{SEVERAL_CELLS}, so that no fold can be left out: leave refit out")
     if tree.attrs.get(ROW_ORDER, 0):
         raise UnsupportedError(f"{PLACES}, so that no fold can be left out: {ADVICE}")
+    if row_weights(tree) is not None:
+        raise UnsupportedError(
+            "a fold leaves whole rows out, and of a fit with weights one copy of a row is to be "
+            "left out: leave refit out"
+        )
     data = fitted_data(tree)
     folds = np.arange(len(next(iter(data.values())).values)) % FOLDS
     configuration = from_json(tree.attrs["configuration"])

@@ -45,6 +45,7 @@ def hamerly(
     centres: np.ndarray,
     iterations: int,
     on_iteration: Callable[[int], object] = lambda _: None,
+    weights: np.ndarray | None = None,
 ) -> HamerlyResult:
     """k-means from the given centres, until no assignment changes.
 
@@ -53,6 +54,7 @@ def hamerly(
         centres: where to start, ``(cluster, feature)``.
         iterations: most iterations.
         on_iteration: called with 1 after every iteration (a progress bar).
+        weights: ``(row,)``, how often each row counts (default: once).
 
     >>> x = np.array([[0.0], [1.0], [9.0], [11.0]])
     >>> found = hamerly(x, np.array([[0.0], [1.0]]), 20)
@@ -60,7 +62,7 @@ def hamerly(
     ([0, 0, 1, 1], 2.5, True)
     """
     shift = x.mean(0, dtype=np.float64).astype(x.dtype)
-    rows = _Rows(x - shift)
+    rows = _Rows(x - shift, weights)
     current = np.asarray(centres, np.float64) - shift.astype(np.float64)
     course = HamerlyResult()
     for step in range(iterations):
@@ -79,10 +81,15 @@ def hamerly(
 class _Rows:
     """Centred rows with their labels, bounds and sums."""
 
-    def __init__(self, x: np.ndarray):
+    def __init__(self, x: np.ndarray, weights: np.ndarray | None = None):
         self.x = np.ascontiguousarray(x)
+        self.weights = None if weights is None else np.asarray(weights, np.float64)
         self.norms = np.einsum("nd,nd->n", self.x, self.x)
-        self.total = float(self.norms.sum(dtype=np.float64))
+        self.total, self.least = float(self.norms.sum(dtype=np.float64)), 0.5
+        if self.weights is not None:
+            self.total = float(self.norms @ self.weights)
+            # a cluster with less is one without rows, whose count is rounding
+            self.least = 1e-9 * float(self.weights.sum())
         # what rounding may do to a squared distance that is expanded into products
         self.slack = 8 * np.finfo(x.dtype).eps * float(self.norms.max(initial=0))
         self.margin = 8 * np.finfo(x.dtype).eps * float(np.sqrt(self.norms.max(initial=0)))
@@ -111,8 +118,9 @@ class _Rows:
         self.gap = self.lower - self.upper
         self.own, self.other = np.zeros(len(centres)), np.zeros(len(centres))
         self.horizon, self.age = np.full(len(centres), -np.inf), 0
-        self.counts = np.bincount(self.labels, minlength=len(centres)).astype(np.float64)
-        self.sums = _sums(self.labels, self.x, len(centres))
+        clusters = len(centres)
+        self.counts = np.bincount(self.labels, self.weights, clusters).astype(np.float64)
+        self.sums = _sums(self.labels, self.x, clusters, self.weights)
 
     def _loosen(self, moved: np.ndarray) -> None:
         """Loosen the bounds by how far the centres moved.
@@ -198,9 +206,10 @@ class _Rows:
         """Move changed rows from their old cluster's sums to their new one's."""
         clusters = len(self.counts)
         block, old = self.x[rows], self.labels[rows]
-        self.sums += _sums(labels, block, clusters) - _sums(old, block, clusters)
-        self.counts += np.bincount(labels, minlength=clusters)
-        self.counts -= np.bincount(old, minlength=clusters)
+        own = None if self.weights is None else self.weights[rows]
+        self.sums += _sums(labels, block, clusters, own) - _sums(old, block, clusters, own)
+        self.counts += np.bincount(labels, own, clusters)
+        self.counts -= np.bincount(old, own, clusters)
 
     def objective(self, centres: np.ndarray) -> float:
         """J of the current labels and given centres, from the sums."""
@@ -209,14 +218,17 @@ class _Rows:
 
     def means(self, centres: np.ndarray) -> np.ndarray:
         """Means of the clusters' rows; a cluster without rows stays where it is."""
-        filled = self.counts > 0.5
+        filled = self.counts > self.least
         safe = np.where(filled, self.counts, 1)
         return np.where(filled[:, None], self.sums / safe[:, None], centres)
 
 
-def _sums(labels: np.ndarray, x: np.ndarray, clusters: int) -> np.ndarray:
-    """Sum of the rows of every cluster, in double precision."""
-    columns = [np.bincount(labels, weights=column, minlength=clusters) for column in x.T]
+def _sums(
+    labels: np.ndarray, x: np.ndarray, clusters: int, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Sum of the rows of every cluster, in double precision, each as often as it counts."""
+    counted = (column if weights is None else column * weights for column in x.T)
+    columns = [np.bincount(labels, weights=column, minlength=clusters) for column in counted]
     return np.stack(columns, axis=1)
 
 

@@ -29,7 +29,10 @@ Alternation = Callable[[np.ndarray, int], HamerlyResult]
 
 
 def greedy_kmeans_plus_plus(
-    generator: np.random.Generator, x: np.ndarray, clusters: int
+    generator: np.random.Generator,
+    x: np.ndarray,
+    clusters: int,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Rows that are spread over the data, ``(cluster,)``: indices.
 
@@ -40,6 +43,7 @@ def greedy_kmeans_plus_plus(
         generator: of the random numbers.
         x: rows ``(row, feature)``, without missing cells.
         clusters: number of rows to choose.
+        weights: ``(row,)``, how often each row counts (default: once).
 
     >>> x = np.array([[0.0], [0.1], [9.0], [9.1]])
     >>> chosen = greedy_kmeans_plus_plus(np.random.default_rng(0), x, 2)
@@ -48,18 +52,29 @@ def greedy_kmeans_plus_plus(
     """
     candidates = 2 + int(math.log(clusters))
     norms = np.einsum("nd,nd->n", x, x)
-    chosen = [int(generator.integers(len(x)))]
+    chosen = [_draw_row(generator, len(x), weights)]
     nearest = _squared_distances(x, norms, chosen)[0]
     for _ in range(1, clusters):
-        rows = _draw_far_rows(generator, nearest, candidates)
+        rows = _draw_far_rows(generator, _counted(nearest, weights), candidates)
         if rows is None:  # every row is a centre already
-            chosen.append(int(generator.integers(len(x))))
+            chosen.append(_draw_row(generator, len(x), weights))
             continue
         distances = np.minimum(_squared_distances(x, norms, rows), nearest)
-        best = int(distances.sum(1, dtype=np.float64).argmin())
+        best = int(_counted(distances, weights).sum(1, dtype=np.float64).argmin())
         nearest = distances[best]
         chosen.append(int(rows[best]))
     return np.array(chosen)
+
+
+def _counted(by_row: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """What rows ``(..., row)`` have, as often as each counts."""
+    return by_row if weights is None else by_row * weights
+
+
+def _draw_row(generator: np.random.Generator, count: int, weights: np.ndarray | None) -> int:
+    if weights is None:
+        return int(generator.integers(count))
+    return int(generator.choice(count, p=weights / weights.sum()))
 
 
 def _squared_distances(x: np.ndarray, norms: np.ndarray, rows: np.ndarray | list) -> np.ndarray:
@@ -111,7 +126,12 @@ def _two_nearest(x: np.ndarray, norms: np.ndarray, centres: np.ndarray) -> _Near
 
 
 def _swap_costs(
-    x: np.ndarray, norms: np.ndarray, nearest: _Nearest, rows: np.ndarray, clusters: int
+    x: np.ndarray,
+    norms: np.ndarray,
+    nearest: _Nearest,
+    rows: np.ndarray,
+    clusters: int,
+    weights: np.ndarray | None,
 ) -> np.ndarray:
     """J with a centre added at a row and another centre taken away, ``(candidate, cluster)``."""
     costs = np.zeros((len(rows), clusters))
@@ -126,6 +146,8 @@ def _swap_costs(
             remaining = np.minimum(first, far)
             lost = np.minimum(second, far)
             lost -= remaining
+            if weights is not None:
+                lost, remaining = lost * weights[part], remaining * weights[part]
             costs[candidate] += remaining.sum(dtype=np.float64)
             costs[candidate] += np.bincount(labels, weights=lost, minlength=clusters)
     return costs
@@ -137,6 +159,7 @@ def improve_by_swaps(
     result: HamerlyResult,
     alternate: Alternation,
     iterations: int,
+    weights: np.ndarray | None = None,
 ) -> HamerlyResult:
     """Go on from an optimum of J by swaps of one centre until none is found that lowers J.
 
@@ -147,6 +170,7 @@ def improve_by_swaps(
         alternate: alternating minimisation from centres ``(cluster, feature)``, at most so many
             iterations.
         iterations: most iterations after a swap.
+        weights: ``(row,)``, how often each row counts (default: once).
 
     Returns:
         The course with the steps of all swaps that lowered J behind it: J never rises.
@@ -156,10 +180,10 @@ def improve_by_swaps(
     failures = 0 if clusters > 1 else FAILURES
     while failures < FAILURES:
         nearest = _two_nearest(x, norms, result.centres[-1])
-        rows = _draw_far_rows(generator, nearest.first, clusters)
+        rows = _draw_far_rows(generator, _counted(nearest.first, weights), clusters)
         if rows is None:  # every row is a centre
             break
-        better = _first_better(x, norms, nearest, rows, result, alternate)
+        better = _first_better(x, norms, nearest, rows, result, alternate, weights)
         if better is None:
             failures += 1
             continue
@@ -176,9 +200,10 @@ def _first_better(
     rows: np.ndarray,
     result: HamerlyResult,
     alternate: Alternation,
+    weights: np.ndarray | None,
 ) -> HamerlyResult | None:
     """Alternation after the most promising swaps, each of another centre: the first with less J."""
-    costs = _swap_costs(x, norms, nearest, rows, len(result.centres[-1]))
+    costs = _swap_costs(x, norms, nearest, rows, len(result.centres[-1]), weights)
     removed = costs.argmin(1)
     tried: set[int] = set()
     for candidate in np.argsort(costs.min(1), kind="stable"):

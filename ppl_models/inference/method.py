@@ -85,6 +85,7 @@ class Method:
         maximises_likelihood: whether ``choose_clusters`` compares its maxima of the likelihood by
             information criteria; methods that draw are compared by leave-one-out.
         calibration: how simulation-based calibration runs it; None where it does not.
+        row_weights: which weights of rows it counts by: "none", "whole" numbers, or "any".
     """
 
     kind: Kind
@@ -94,6 +95,7 @@ class Method:
     keeps_priors: bool = True
     maximises_likelihood: bool = False
     calibration: Calibration | None = None
+    row_weights: Literal["none", "whole", "any"] = "none"
 
 
 def declaration(name: str) -> Method:

@@ -242,7 +242,8 @@ class Problem:
         """The data, cut into chunks."""
         if self.prepared is not None:
             return self.prepared
-        return cut(self.model.data, self.families, scales=self.scales)
+        weights = self.model.weights
+        return cut(self.model.data, self.families, scales=self.scales, weights=weights)
 
     @cached_property
     def scales(self) -> dict[str, np.ndarray]:
@@ -284,6 +285,14 @@ class Problem:
         for name, family in self.families.items():
             value = np.asarray(self.model.data[name], float)
             steps = family.latent and value.ndim > 2
+            if self.model.weights is not None:
+                shape = (len(value), *[1] * (value.ndim - 1))
+                share = np.where(np.isnan(value), 0, np.reshape(self.model.weights, shape))
+                over = (0, 1) if steps else 0
+                mean = np.nansum(share * value, axis=over) / share.sum(over)
+                square = np.nansum(share * (value - mean) ** 2, axis=over) / share.sum(over)
+                deviations[name] = jnp.asarray(np.sqrt(square))
+                continue
             deviations[name] = jnp.asarray(np.nanstd(value, axis=(0, 1) if steps else 0))
         return deviations
 

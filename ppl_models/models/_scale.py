@@ -20,26 +20,49 @@ class DataScale(NamedTuple):
     deviation: Any
 
 
-def data_scale(x: Any) -> DataScale:
-    """Mean and standard deviation over rows, gaps left out.
+def data_scale(x: Any, row_weights: Any = None) -> DataScale:
+    """Mean and standard deviation over rows, gaps left out; rows count as often as they weigh.
 
     Concrete data are reduced by NumPy at once, so that a program that is traced again and again
     holds two small constants and not the data.
 
     >>> data_scale(np.array([[1.0], [3.0]]))
     DataScale(mean=array([2.]), deviation=array([1.]))
+    >>> data_scale(np.array([[1.0], [3.0]]), np.array([3, 1])).mean
+    array([1.5])
     """
     if x is None:
         return DataScale(0.0, 1.0)
-    if isinstance(x, jax.core.Tracer):
+    if isinstance(x, jax.core.Tracer) or isinstance(row_weights, jax.core.Tracer):
+        if row_weights is not None:
+            return _weighted_scale(jnp.asarray(x), jnp.asarray(row_weights))
         deviation = jnp.nanstd(x, axis=0)
         return DataScale(jnp.nanmean(x, axis=0), jnp.where(deviation > 0, deviation, 1))
+    if row_weights is not None:
+        return DataScale(*map(np.asarray, _weighted_scale(np.asarray(x), np.asarray(row_weights))))
     array = np.asarray(x)
     seen = ~missing_cells(array)
     count = np.maximum(seen.sum(0), 1)
     mean = np.where(seen, array, 0).sum(0, dtype=np.float64) / count
     deviation = np.sqrt(np.where(seen, (array - mean) ** 2, 0).sum(0) / count)
     return DataScale(mean, np.where(deviation > 0, deviation, 1.0))
+
+
+def _weighted_scale(x: Any, row_weights: Any) -> DataScale:
+    """Of NumPy's arrays by NumPy, of traced ones by JAX."""
+    xp: Any = np if isinstance(x, np.ndarray) else jnp
+    by_row = row_weights.reshape(-1, *[1] * (x.ndim - 1))
+    share = xp.where(xp.isnan(x), 0, by_row + xp.zeros(x.shape))
+    count = xp.maximum(share.sum(0), xp.finfo(float).tiny)
+    values = xp.where(xp.isnan(x), 0, x)
+    mean = (share * values).sum(0) / count
+    deviation = xp.sqrt((share * (values - mean) ** 2).sum(0) / count)
+    return DataScale(mean, xp.where(deviation > 0, deviation, 1.0))
+
+
+def row_count(rows: int | None, row_weights: Any = None) -> Any:
+    """How many rows there are, each counted as often as it weighs; 1 where it is not known."""
+    return (rows or 1) if row_weights is None else row_weights.sum()
 
 
 def unit_of_data(x: Any) -> Any:

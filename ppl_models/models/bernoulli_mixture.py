@@ -38,8 +38,8 @@ def bernoulli_mixture(
     Args:
         x: ``(row, feature)`` of zeros and ones; gaps are NaN; None generates ``rows`` rows.
         clusters: K.
-        weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
-            cut off at K clusters.
+        weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet
+            process cut off at K clusters.
         concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
         ones: pseudo-count of ones, a number or ``(feature,)`` (default: 1 + 1 / (2K)).
         zeros: pseudo-count of zeros, a number or ``(feature,)`` (default: 1 + 1 / (2K)).

@@ -39,8 +39,8 @@ def categorical_mixture(
         x: ``(row, feature)`` of codes from 0; gaps are NaN; None generates ``rows`` rows.
         clusters: K.
         levels: number of levels of every feature.
-        weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
-            cut off at K clusters.
+        weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet
+            process cut off at K clusters.
         concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
         level_concentration: of the Dirichlet priors of the levels; a number or ``(level,)``
             (default: 1 + 1 / (KM) for a feature of M levels).

@@ -42,8 +42,8 @@ def chain_mixture(
             -1 is a token that is not known; None generates ``sequences`` sequences.
         clusters: K.
         vocabulary: V, the number of tokens without ``<end>``.
-        weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
-            cut off at K clusters.
+        weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet
+            process cut off at K clusters.
         concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
         initial_concentration: of the Dirichlet priors of the first token; a number or
             ``(token,)`` (default: 1 + 1 / (KV)).

@@ -17,7 +17,7 @@ from ppl_models.distributions import (
     UnivariateGaussian,
 )
 from ppl_models.errors import InputError
-from ppl_models.models._scale import data_scale, unit_of_data
+from ppl_models.models._scale import data_scale, row_count, unit_of_data
 from ppl_models.models._scatter import COVARIANCES, Scatter
 from ppl_models.models._weights import mixture_weights
 
@@ -39,6 +39,7 @@ def gaussian_mixture(
     scale_matrix: Any = None,
     rows: int | None = None,
     features: int | None = None,
+    row_weights: Any = None,
 ) -> Any:
     """Rows of numbers from hidden clusters.
 
@@ -62,8 +63,8 @@ def gaussian_mixture(
         x: ``(row, feature)`` or ``(row,)``; gaps are NaN; None generates ``rows`` rows.
         clusters: K.
         covariance: "spherical", "diagonal", "tied" or "full".
-        weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
-            cut off at K clusters.
+        weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet
+            process cut off at K clusters.
         concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
         loc_mean: prior mean of the locations (default: the data's mean).
         loc_scale: prior standard deviation of the locations (default: twice the data's).
@@ -76,6 +77,8 @@ def gaussian_mixture(
         scale_matrix: Ψ of the inverse Wishart, held (default: diag(r), r a site).
         rows: number of rows where there are no data.
         features: number of features where there are no data.
+        row_weights: how often each row counts, ``(row,)``, for the priors that look at the data;
+            ``fit(..., weights=)`` gives them.
 
     Returns:
         The rows.
@@ -94,7 +97,7 @@ def gaussian_mixture(
         raise InputError(f"covariance is {covariance!r}: choose one of {', '.join(COVARIANCES)}")
     if x is not None:
         rows, features = jnp.shape(x)[0], (jnp.shape(x)[1] if jnp.ndim(x) == 2 else None)
-    scale = data_scale(x)
+    scale = data_scale(x, row_weights)
     mean = scale.mean if loc_mean is None else loc_mean
     spread = 2 * scale.deviation if loc_scale is None else loc_scale
     shares = mixture_weights(clusters, concentration, weight_prior)
@@ -104,7 +107,7 @@ def gaussian_mixture(
         None if vector else features,
         clusters ** (-2 / (features or 1)),
         unit_of_data(x) if resolution is None else resolution,
-        (rows or 1) / (1 if covariance == "tied" else clusters),
+        row_count(rows, row_weights) / (1 if covariance == "tied" else clusters),
         scale_concentration,
         scale_rate,
         scale_rate_mean,

@@ -14,7 +14,7 @@ from jax import Array
 from ppl_models.data.kinds import Series
 from ppl_models.distributions import HiddenMarkov
 from ppl_models.errors import InputError
-from ppl_models.models._scale import data_scale, unit_of_data
+from ppl_models.models._scale import data_scale, row_count, unit_of_data
 from ppl_models.models._states import Priors, check_order, emitted, steps
 
 STARTS = ("free", "stationary")
@@ -48,6 +48,7 @@ def hidden_markov(
     sequences: int | None = None,
     positions: int = 100,
     features: int | None = None,
+    row_weights: Any = None,
 ) -> Any:
     """Sequences of numbers emitted along a hidden Markov chain.
 
@@ -103,6 +104,8 @@ def hidden_markov(
         sequences: number of sequences where there are no data.
         positions: steps of a generated sequence.
         features: number of features where there are no data.
+        row_weights: how often each sequence counts, ``(sequence,)``, for the priors that look at
+            the data; ``fit(..., weights=)`` gives them.
 
     Returns:
         The sequences.
@@ -123,7 +126,9 @@ def hidden_markov(
     if x is not None:
         sequences, positions, features = jnp.shape(x)
     features = features or 1
-    scale = data_scale(None if x is None else _steps(x))
+    # steps are weighed as their sequences are
+    by_step = None if row_weights is None else jnp.repeat(row_weights, positions)
+    scale = data_scale(None if x is None else _steps(x), by_step)
     rows = dist.Dirichlet(concentration + stickiness * jnp.eye(states))
     transition = steps("transition", rows, states, pairs=order == 2)
     second = None
@@ -153,7 +158,7 @@ def hidden_markov(
         scale_rate,
         scale_rate_mean,
         unit,
-        (sequences or 1) * positions,
+        row_count(sequences, row_weights) * positions,
         degrees_of_freedom,
         scale_matrix,
         rate_concentration,

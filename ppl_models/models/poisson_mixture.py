@@ -24,6 +24,7 @@ def poisson_mixture(
     rate_mean: Any = None,
     rows: int | None = None,
     features: int | None = None,
+    row_weights: Any = None,
 ) -> Any:
     """Rows of counts from hidden regimes.
 
@@ -38,13 +39,15 @@ def poisson_mixture(
     Args:
         x: ``(row, feature)`` or ``(row,)`` of counts; gaps are NaN; None generates ``rows`` rows.
         clusters: K.
-        weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet process
-            cut off at K clusters.
+        weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet
+            process cut off at K clusters.
         concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
         rate_concentration: shape of the gamma prior; above 1 keeps the rates off zero.
         rate_mean: prior mean of the rates (default: the data's mean, at least 0.1).
         rows: number of rows where there are no data.
         features: number of features where there are no data.
+        row_weights: how often each row counts, ``(row,)``, for the priors that look at the data;
+            ``fit(..., weights=)`` gives them.
 
     Returns:
         The rows.
@@ -59,7 +62,9 @@ def poisson_mixture(
     univariate = features is None or (x is None and features == 1)
     mean: Any = rate_mean
     if mean is None:
-        mean = 1.0 if x is None else jnp.clip(data_scale(jnp.asarray(x, float)).mean, 0.1)
+        mean = 1.0
+        if x is not None:
+            mean = jnp.clip(data_scale(jnp.asarray(x, float), row_weights).mean, 0.1)
     shares = mixture_weights(clusters, concentration, weight_prior)
     prior = dist.Gamma(rate_concentration, rate_concentration / jnp.asarray(mean))
     with numpyro.plate("cluster", clusters):

@@ -13,7 +13,7 @@ import xarray as xr
 from arviz_plots import PlotCollection
 
 from ppl_models.plots.declaration import Plot, registered_plots
-from ppl_models.posterior.result.schema import EmissionFacts, facts_of
+from ppl_models.posterior.result.schema import EmissionFacts, facts_of, row_weights
 
 FOLDER = Path(__file__).parent
 
@@ -44,7 +44,10 @@ class ChosenPlot:
     def caption(self) -> str:
         """What the plot shows."""
         caption = self.plot.caption
-        return caption if isinstance(caption, str) else caption(self.tree)
+        text = caption if isinstance(caption, str) else caption(self.tree)
+        if row_weights(self.tree) is None or self.plot.section == "computation":
+            return text
+        return f"{text} Where rows are shown, each is drawn once, however often it counts."
 
     def draw(self, **options: Any) -> PlotCollection:
         """The plot; options are those of the plot's function."""

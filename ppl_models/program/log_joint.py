@@ -14,7 +14,7 @@ from ppl_models.program.structure import Structure
 
 def log_joint(model: Model, structure: Structure, values: Globals) -> Array:
     """Log joint density at values of the global sites."""
-    rows = logsumexp(model.logits(values, structure), axis=0).sum()
+    rows = model.summed(logsumexp(model.logits(values, structure), axis=0))
     return rows + model.pieces(values, structure).log_prior
 
 

@@ -47,6 +47,7 @@ from ppl_models.program.local_integrals import (
     with_integrals,
 )
 from ppl_models.program.pieces import Pieces
+from ppl_models.program.signature import ROW_WEIGHTS
 from ppl_models.program.structure import Structure, read_structure
 from ppl_models.program.units import Units, by_row
 
@@ -90,6 +91,7 @@ class Model:
         arguments: the program's other arguments.
         fixed: global site -> value that it is held at.
         units: which row each cell belongs to, of programs whose rows have several; see ``units``.
+        weights: how often each row counts ``(row,)``; None: once.
     """
 
     function: Callable
@@ -97,6 +99,7 @@ class Model:
     arguments: dict[str, Any]
     fixed: dict[str, Any]
     units: Units | None = None
+    weights: Any = None
 
     def tree_flatten(self) -> tuple[tuple, tuple]:
         """Arrays are leaves."""
@@ -104,22 +107,32 @@ class Model:
         static = tuple(
             sorted((k, _hashable(v)) for k, v in self.arguments.items() if not _is_array(v))
         )
-        return (self.data, dynamic, self.fixed, self.units), (self.function, static)
+        return (self.data, dynamic, self.fixed, self.units, self.weights), (self.function, static)
 
     @classmethod
     def tree_unflatten(cls, static: tuple, leaves: tuple) -> Model:
         """Inverse of flatten."""
-        data, dynamic, fixed, units = leaves
-        return cls(static[0], data, dict(static[1]) | dynamic, fixed, units)
+        data, dynamic, fixed, units, weights = leaves
+        return cls(static[0], data, dict(static[1]) | dynamic, fixed, units, weights)
 
     def with_data(self, data: Mapping[str, Any]) -> Model:
-        """The same program on other rows."""
-        return replace(self, data=dict(data), units=None)
+        """The same program on other rows, each of which counts once."""
+        return replace(self, data=dict(data), units=None, weights=None)
+
+    def summed(self, by_row: Array) -> Array:
+        """What rows ``(..., row)`` add up to, each as often as it counts."""
+        return (by_row if self.weights is None else by_row * self.weights).sum(-1)
+
+    def row_count(self, structure: Structure) -> Any:
+        """How many rows there are, each counted as often as it weighs."""
+        return structure.rows if self.weights is None else self.weights.sum()
 
     def run(self, **handled: Any) -> Any:
         """Call the program; data that it computes itself are kept beside, and not given to it."""
         parameters = inspect.signature(self.function).parameters
         data = {n: v for n, v in self.data.items() if n in parameters}
+        if self.weights is not None and ROW_WEIGHTS in parameters:
+            return self.function(**data, **self.arguments, **{ROW_WEIGHTS: self.weights})
         return self.function(**data, **self.arguments)
 
     # ---- reading -----------------------------------------------------------------------------

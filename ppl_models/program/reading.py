@@ -23,6 +23,7 @@ from ppl_models.program.local_integrals import with_integrals
 from ppl_models.program.model import Model
 from ppl_models.program.precision import cast
 from ppl_models.program.rounding import refuse_rounding
+from ppl_models.program.row_weights import refuse_other_length
 from ppl_models.program.signature import arguments_of, data_parameters, keeps_feature_axis
 from ppl_models.program.sizes import (
     numeric_lists,
@@ -90,6 +91,7 @@ def read_program(
     fixed: Mapping[str, Any],
     precision: str,
     fitted: Mapping[str, Observed] | None = None,
+    weights: np.ndarray | None = None,
 ) -> tuple[Model, Any]:
     """The model and its structure; arguments that the data determine are filled in.
 
@@ -101,6 +103,7 @@ def read_program(
         precision: of floating-point data.
         fitted: the data that it was fitted to, where it was: of those asked about there may then
             be fewer rows than clusters.
+        weights: ``(row,)``, how often each row counts (default: once).
 
     Raises:
         InputError: data that the program cannot take, or ``precision`` not hold.
@@ -125,7 +128,11 @@ def read_program(
     seen = {n: o.values for n, o in (observed if fitted is None else fitted).items()}
     arguments |= derive(function, seen, arguments)
     arguments = numeric_lists(function, arguments)
-    model = Model(function, data, {n: _plain(v, precision) for n, v in arguments.items()}, {})
+    if weights is not None:
+        refuse_other_length(weights, data)
+        weights = weights.astype(precision)
+    plain = {n: _plain(v, precision) for n, v in arguments.items()}
+    model = Model(function, data, plain, {}, weights=weights)
     if fixed:
         model = replace(model, fixed=_held(model, fixed, precision))
     try:

@@ -12,6 +12,8 @@ from ppl_models.errors import InputError
 
 #: what a program that generates is told: never data, wherever it stands
 SIZES = ("rows", "sequences", "graphs", "features", "positions")
+#: what ``fit`` hands on of its own to a program that takes it
+ROW_WEIGHTS = "row_weights"
 NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
@@ -42,9 +44,10 @@ def keeps_feature_axis(function: Callable) -> set[str]:
 
 
 def arguments_of(function: Callable) -> dict[str, Parameter]:
-    """All other parameters of the program, by name."""
+    """All other parameters of the program that are given to it, by name."""
     parameters = inspect.signature(function).parameters
-    return {n: p for n, p in parameters.items() if p.kind in NAMED and not _holds_data(p)}
+    given = {n: p for n, p in parameters.items() if p.kind in NAMED and not _holds_data(p)}
+    return {n: p for n, p in given.items() if n != ROW_WEIGHTS}
 
 
 def defaults(run: Callable) -> dict[str, Any]:

@@ -257,9 +257,10 @@ def no_mode(
     it changes by nats where the values hardly move.
     """
     weights, _ = soft(model.logits(values, structure), jnp.ones(structure.rows))
-    effective = weights.sum(1) ** 2 / jnp.maximum((weights**2).sum(1), 1e-300)
-    crowded = structure.rows > FEW_ROWS * structure.clusters
-    onto_rows = crowded & (weights.sum(1) > SOME_ROW) & (effective < FEW_ROWS)
+    size = model.summed(weights)
+    effective = size**2 / jnp.maximum(model.summed(weights**2), 1e-300)
+    crowded = model.row_count(structure) > FEW_ROWS * structure.clusters
+    onto_rows = crowded & (size > SOME_ROW) & (effective < FEW_ROWS)
     moved = {
         site.name: values[site.name]
         if isinstance(site.transform, IdentityTransform)

@@ -62,12 +62,12 @@ def _to_the_mode(
 
     def height(vector: Array) -> Array:
         at = space.constrain(space.unravel(vector))
-        total = logsumexp(model.logits(at, structure), axis=0).sum()
+        total = model.summed(logsumexp(model.logits(at, structure), axis=0))
         return total if flat else total + model.pieces(at, structure).log_prior
 
     def one(values: Globals) -> tuple[Globals, Array]:
         start = space.ravel(space.unconstrain(values))
-        found = minimise(lambda v: -height(v) / structure.rows, start, STEPS)
+        found = minimise(lambda v: -height(v) / model.row_count(structure), start, STEPS)
         return space.constrain(space.unravel(found)), height(found)
 
     return lax.map(one, values)

@@ -68,9 +68,11 @@ class Moves:
     def __init__(self, problem: Problem, update: Update, assign: Assign, key: Array):
         pick, self._key = random.split(key)
         self._problem, self._update, self._assign = problem, update, assign
-        self._points, self._arrays = seed_points(problem, pick)
+        self._points, self._arrays, weights = seed_points(problem, pick)
         self._generator = np.random.default_rng(np.asarray(random.key_data(pick)).ravel())
-        self._shared = (problem.model, self._arrays, problem.chunks.centres)
+        rows = len(next(iter(self._arrays.values())))
+        counted = jnp.ones(rows) if weights is None else weights
+        self._shared = (problem.model, self._arrays, problem.chunks.centres, counted)
 
     def draw(self, values: Globals, tries: int) -> list[dict[str, np.ndarray]]:
         """Where to go on, ``tries`` times ``(start, ...)``: the most promising of many moves.
@@ -154,6 +156,7 @@ def _without_each(
     model: Model,
     arrays: dict[str, Array],
     centres: dict[str, Array],
+    counted: Array,
     values: Globals,
     *,
     update: Update,
@@ -164,7 +167,7 @@ def _without_each(
 
     def one(values: Globals) -> Array:
         without = lambda k: component_weights(  # noqa: E731
-            model, update, arrays, centres, values, assign, k
+            model, update, arrays, centres, counted, values, assign, k
         )[1]
         return lax.map(without, jnp.arange(count))
 
@@ -184,6 +187,7 @@ def component_weights(
     update: Update,
     arrays: dict[str, Array],
     centres: dict[str, Array],
+    counted: Array,
     values: Globals,
     assign: Assign,
     removed: Array | int = -1,
@@ -197,6 +201,7 @@ def component_weights(
         update: its structure.
         arrays: the rows by emission.
         centres: a point amid every site's data.
+        counted: how often each of the rows counts.
         values: of the global sites.
         assign: soft or hard assignment.
         removed: a component that has no rows; -1: none.
@@ -212,15 +217,15 @@ def component_weights(
         chunks = Chunks((), jnp.zeros(0), centres, update.missing)
         logits, _ = log_joint_and_latents(pieces, families, prepared, chunks, how, {})
         logits = jnp.where(jnp.arange(len(logits))[:, None] == removed, -jnp.inf, logits)
-        weights, normaliser = assign(logits, jnp.ones(logits.shape[1], logits.dtype))
+        weights, normaliser = assign(logits, counted.astype(logits.dtype))
         return weights, normaliser.sum()
     ((name, family),) = ((n, f) for n, f in families.items() if f.latent)
     flat = _without_state(family.components(), removed)
     given: dict[str, Any] = {"missing": gaps[name], "centre": centres[name], "how": how}
     logits, looked = flat.infer_latents(prepared[name], **given)
-    paths = flat.path_posterior(looked, jnp.ones((1, len(arrays[name]))))
+    paths = flat.path_posterior(looked, counted[None])
     states = flat.markov_chain.last_states(paths.states, 1)[0]
-    return states.reshape(flat.states, -1), logits.sum()
+    return states.reshape(flat.states, -1), (logits * counted).sum()
 
 
 def _without_state(family: Any, removed: Array | int) -> Any:
@@ -241,6 +246,7 @@ def _moved(
     model: Model,
     arrays: dict[str, Array],
     centres: dict[str, Array],
+    counted: Array,
     points: Array,
     values: Globals,
     copied: Globals,
@@ -256,7 +262,9 @@ def _moved(
     def one(values: Globals, given: tuple[Globals, Array, Array, Array]) -> tuple[Globals, Array]:
         copied, move, share, key = given
         removed, split = move
-        weights, _ = component_weights(model, update, arrays, centres, values, assign, removed)
+        weights, _ = component_weights(
+            model, update, arrays, centres, counted, values, assign, removed
+        )
         near = points
         if update.structure.assignment is None:
             width_key, key = random.split(key)
@@ -275,7 +283,9 @@ def _moved(
             values = values_from_weights(model, update, arrays, centres, values, weights, sweeps=1)
             pieces = model.pieces(values, update.structure)
             prior: Any = 0.0 if update.flat else pieces.log_prior
-            weights, normaliser = component_weights(model, update, arrays, centres, values, assign)
+            weights, normaliser = component_weights(
+                model, update, arrays, centres, counted, values, assign
+            )
             return values, weights, normaliser + prior
 
         state = copied, weights, jnp.zeros((), weights.dtype)

@@ -29,10 +29,11 @@ RUN = 16  #: most steps that are taken in one call
 
 @dataclass(frozen=True)
 class Bucket:
-    """Rows of similar length: data by site, cut to the longest of them."""
+    """Rows of similar length: data by site, cut to the longest of them; how often each counts."""
 
     data: dict[str, Array]
     rows: int
+    weights: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,12 @@ class Batches:
     def rows(self) -> int:
         """Rows of all buckets."""
         return sum(bucket.rows for bucket in self.buckets)
+
+    @property
+    def row_count(self) -> float:
+        """Rows of all buckets, each counted as often as it weighs."""
+        each = (b.rows if b.weights is None else float(b.weights.sum()) for b in self.buckets)
+        return sum(each)
 
     @property
     def shares(self) -> tuple[int, ...]:
@@ -123,10 +130,12 @@ def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> 
         size: rows of a batch, about.
         seed: of the order in which they are drawn.
     """
-    size = min(size, len(chosen))
+    size, weights = min(size, len(chosen)), None
+    if problem.model.weights is not None:
+        weights = jnp.asarray(np.asarray(problem.model.weights)[chosen])
     if problem.structure.indexed and len(chosen) == problem.structure.rows:
         whole = {n: jnp.asarray(v) for n, v in problem.model.data.items()}
-        return Batches((Bucket(whole, len(chosen)),), len(chosen), seed)
+        return Batches((Bucket(whole, len(chosen), weights),), len(chosen), seed)
     data = {n: np.asarray(v)[chosen] for n, v in problem.model.data.items()}
     if problem.row_order:
         if len(chosen) < problem.structure.rows:
@@ -145,11 +154,12 @@ def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> 
     }
     most = min(BUCKETS, size // FEWEST) if size < len(chosen) else 1
     if not ragged or most < 2:
-        return Batches((_bucket(data, np.arange(len(chosen)), ragged),), size, seed)
+        return Batches((_bucket(data, np.arange(len(chosen)), ragged, weights),), size, seed)
     lengths = np.max([_lengths(data[n], end) for n, end in ragged.items()], axis=0)
     place = np.searchsorted(edges(lengths, most), lengths)
     members = [np.flatnonzero(place == i) for i in range(place.max() + 1)]
-    return Batches(tuple(_bucket(data, m, ragged) for m in members if len(m)), size, seed)
+    found = (_bucket(data, m, ragged, weights) for m in members if len(m))
+    return Batches(tuple(found), size, seed)
 
 
 def _lengths(value: np.ndarray, end: int) -> np.ndarray:
@@ -157,11 +167,16 @@ def _lengths(value: np.ndarray, end: int) -> np.ndarray:
     return np.minimum((value != end).sum(1) + 1, value.shape[1])
 
 
-def _bucket(data: Mapping[str, Any], members: np.ndarray, ragged: Mapping[str, int]) -> Bucket:
+def _bucket(
+    data: Mapping[str, Any],
+    members: np.ndarray,
+    ragged: Mapping[str, int],
+    weights: Array | None,
+) -> Bucket:
     found = {}
     for name, value in data.items():
         value = value[members]
         if name in ragged:
             value = value[:, : _lengths(value, ragged[name]).max()]
         found[name] = jnp.asarray(value)
-    return Bucket(found, len(members))
+    return Bucket(found, len(members), None if weights is None else weights[members])

@@ -57,6 +57,8 @@ def em_mode(problem: Problem, key: Array) -> Globals | None:
         chosen = np.sort(np.random.default_rng(0).permutation(rows)[:SEED_ROWS])
         data = {n: np.asarray(v)[chosen] for n, v in problem.model.data.items()}
         model = problem.model.with_data(data)
+        if problem.model.weights is not None:
+            model = replace(model, weights=np.asarray(problem.model.weights)[chosen])
         problem = Problem(model, replace(problem.structure, rows=SEED_ROWS), problem.progress)
     try:
         found = em_from_starts(
@@ -124,7 +126,9 @@ def _other_starts(problem: Problem, key: Array, starts: int) -> tuple[list[Globa
     sample = {n: jnp.asarray(v) for n, v in model.data.items()}
     if not structure.indexed:
         sample = {n: v[chosen] for n, v in sample.items()}
-    share = structure.rows / len(chosen)
+    share: Any = structure.rows / len(chosen)
+    if model.weights is not None:
+        share = share * jnp.asarray(model.weights)[chosen]
     found = []
     for each in random.split(key, starts):
         keys = random.split(each, TRIES)
@@ -148,7 +152,7 @@ def _heights(
     model: Model,
     draws: dict[str, Any],
     sample: dict[str, Array],
-    share: float,
+    share: Any,
     *,
     structure: Structure,
 ) -> Array:
@@ -156,7 +160,7 @@ def _heights(
 
     def one(values: Globals) -> Array:
         height = model.pieces(values, structure).log_prior
-        height += share * row_log_densities(model, structure, values, sample).sum()
+        height += (share * row_log_densities(model, structure, values, sample)).sum()
         # a draw that rounding put onto the boundary has no image
         image = structure.space.ravel(structure.space.unconstrain(values))
         return jnp.where(jnp.isfinite(image).all(), height, jnp.nan)

@@ -98,7 +98,7 @@ def take_steps(
     known: Mapping[str, Any],
     key: Array,
     state: TrainingState,
-    buckets: tuple[Mapping[str, Array], ...],
+    buckets: tuple[tuple[Mapping[str, Array], Array | None], ...],
     rows: tuple[Array, ...],
     count: Any,
     *,
@@ -112,7 +112,7 @@ def take_steps(
         known: priors that do not depend on other sites.
         key: random key.
         state: to go on from.
-        buckets: rows of similar length.
+        buckets: rows of similar length, and how often each counts.
         rows: see :class:`Run`.
         count: steps to take.
         guide: what is trained.
@@ -122,17 +122,20 @@ def take_steps(
         The state after them, and the estimates of the objective per row, summed over the steps.
     """
     structure = guide.structure
-    total_rows = structure.rows
+    total_rows = model.row_count(structure)
 
     def loss(params: Params, key: Array, place: Any) -> Array:
         values, log_volume = guide.values(params, key)
         log_likelihood = jnp.zeros(())
-        for bucket, chosen in zip(buckets, rows, strict=True):
+        for (bucket, weights), chosen in zip(buckets, rows, strict=True):
             data, scale = bucket, 1.0
             if not structure.indexed:
                 data = {n: v[chosen[place]] for n, v in bucket.items()}
                 scale = len(next(iter(bucket.values()))) / chosen.shape[1]
-            log_likelihood += scale * row_log_densities(model, structure, values, data).sum()
+                weights = None if weights is None else weights[chosen[place]]
+            by_row = row_log_densities(model, structure, values, data)
+            by_row = by_row if weights is None else by_row * weights
+            log_likelihood += scale * by_row.sum()
         log_prior = model.pieces(values, structure, known).log_prior
         return -(log_likelihood + log_prior + log_volume + guide.entropy(params)) / total_rows
 
@@ -157,6 +160,7 @@ def total_log_density(problem: Problem, values: Globals, batches: Batches) -> fl
                 problem.model,
                 values,
                 bucket.data,
+                bucket.weights,
                 np.minimum(rows, bucket.rows - 1),
                 rows < bucket.rows,
                 structure=problem.structure,
@@ -170,10 +174,12 @@ def _summed_density(
     model: Model,
     values: Globals,
     bucket: Mapping[str, Array],
+    weights: Array | None,
     rows: Array,
     present: Array,
     *,
     structure: Structure,
 ) -> Array:
     data = bucket if structure.indexed else {n: v[rows] for n, v in bucket.items()}
-    return jnp.where(present, row_log_densities(model, structure, values, data), 0).sum()
+    by_row = jnp.where(present, row_log_densities(model, structure, values, data), 0)
+    return (by_row if weights is None else by_row * weights[rows]).sum()

@@ -94,7 +94,8 @@ def train(
     if checkpoint:
         rounds.resume(load(checkpoint, identity))
     model = jax.tree.map(jnp.asarray, problem.model)
-    data = tuple(bucket.data for bucket in batches.buckets)
+    data = tuple((bucket.data, bucket.weights) for bucket in batches.buckets)
+    rows = float(problem.model.row_count(problem.structure))
     with progress_bar(options.steps, label, problem.progress) as bar:
         bar.update(int(rounds.state.step))
         while rounds.going:
@@ -116,8 +117,9 @@ def train(
                 bar.update(run.count)
             score = np.nan
             if judges is not None:
-                score = total_log_density(problem, guide.middle(state.params), judges) / judges.rows
-            rounds.record(state, float(total) * problem.structure.rows / (end - begin), score)
+                density = total_log_density(problem, guide.middle(state.params), judges)
+                score = density / judges.row_count
+            rounds.record(state, float(total) * rows / (end - begin), score)
             if checkpoint:
                 save(checkpoint, rounds.arrays(), identity)
     return rounds.result()
@@ -174,6 +176,7 @@ def _identity(
         "arguments": to_json(model.arguments),
         "fixed": to_json(model.fixed),
         "data": fingerprint(model.data),
+        **({} if model.weights is None else {"weights": fingerprint({"w": model.weights})}),
         "guide": [guide.shape, guide.rank, list(guide.random_sites)],
         "precision": str(jnp.result_type(float)),
         "key": random.key_data(key).tolist(),

@@ -34,9 +34,14 @@ class Update:
     missing: tuple[tuple[str, bool], ...]
 
 
-def smoothed(weights: Array) -> Array:
-    """Weights ``(cluster, point)`` with a share of every point spread over all clusters."""
-    return (1 - SMOOTHING) * weights + SMOOTHING / len(weights)
+def smoothed(weights: Array, counted: Array | float = 1.0) -> Array:
+    """Weights ``(cluster, point)`` with a share of every point spread over all clusters.
+
+    Args:
+        weights: of the clusters.
+        counted: how often each point counts, ``(point,)``.
+    """
+    return (1 - SMOOTHING) * weights + SMOOTHING / len(weights) * counted
 
 
 def values_from_weights(

@@ -19,17 +19,18 @@ SEED_ROWS = 10_000  #: rows that seeds are looked for among
 LONG = 2.0  #: of sequences, so many times the mean length: what is beyond is left out there
 
 
-def seed_points(problem: Problem, key: Array) -> tuple[Array, dict[str, Array]]:
-    """Rows as standardised points, at most ``SEED_ROWS`` of them, and the same rows' data.
+def seed_points(problem: Problem, key: Array) -> tuple[Array, dict[str, Array], Array | None]:
+    """Rows as standardised points, at most ``SEED_ROWS`` of them, the same rows' data and weights.
 
     Where rows hide paths the points are their steps; where such rows are assigned to clusters,
     moments of their steps.
     """
-    rows = problem.structure.rows
+    rows, weights = problem.structure.rows, problem.model.weights
     data: Mapping[str, Any] = problem.model.data
     if rows > SEED_ROWS:
         chosen = np.sort(np.asarray(random.choice(key, rows, (SEED_ROWS,), replace=False)))
         data = {name: np.asarray(value)[chosen] for name, value in data.items()}
+        weights = None if weights is None else np.asarray(weights)[chosen]
     if problem.states:
         data = {name: _not_too_long(problem, name, np.asarray(v)) for name, v in data.items()}
     arrays = {name: jnp.asarray(data[name]) for name in problem.families}
@@ -37,7 +38,7 @@ def seed_points(problem: Problem, key: Array) -> tuple[Array, dict[str, Array]]:
         _points(f, arrays[name], by_step=bool(problem.states))
         for name, f in problem.families.items()
     ]
-    return jnp.concatenate(points, -1), arrays
+    return jnp.concatenate(points, -1), arrays, None if weights is None else jnp.asarray(weights)
 
 
 def _points(family: ExponentialFamily, value: Array, *, by_step: bool) -> Array:

@@ -15,17 +15,25 @@ from ppl_models.program.compiling import QUICK
 
 
 def find_seeds(
-    problem: Problem, key: Array, points: Array, arrays: Mapping[str, Array], starts: int
+    problem: Problem,
+    key: Array,
+    points: Array,
+    arrays: Mapping[str, Array],
+    starts: int,
+    weights: Array | None = None,
 ) -> Array:
-    """Seeds ``(start, cluster)`` among the points that were observed."""
+    """Seeds ``(start, cluster)`` among the points that were observed, as often as rows count."""
     count = seed_count(problem)
     if count == 1:  # one seed has all the rows, whichever it is
         return jnp.zeros((starts, 1), int)
     if not problem.states:
-        return seeds(key, points, count, starts)
+        return seeds(key, points, count, starts, weights)
     masks = [f.observed_points(arrays[n]) for n, f in problem.families.items()]
     observed = np.flatnonzero(np.all([np.asarray(mask) for mask in masks], axis=0))
-    return jnp.asarray(observed)[seeds(key, points[observed], count, starts)]
+    of_steps = None
+    if weights is not None:
+        of_steps = jnp.tile(weights, len(points) // len(weights))[observed]
+    return jnp.asarray(observed)[seeds(key, points[observed], count, starts, of_steps)]
 
 
 def seed_count(problem: Problem) -> int:
@@ -36,16 +44,20 @@ def seed_count(problem: Problem) -> int:
 
 
 @partial(jax.jit, static_argnames=("clusters",))
-def plus_plus(key: Array, points: Array, clusters: int) -> Array:
+def plus_plus(key: Array, points: Array, clusters: int, weights: Array | None = None) -> Array:
     """Seeds by k-means++ (Arthur and Vassilvitskii 2007): indices ``(cluster,)`` of rows."""
     keys = random.split(key, clusters)  # kept whole: each taken out is an operation to compile
-    first = random.randint(keys[0], (), 0, points.shape[0])
+    if weights is None:
+        first = random.randint(keys[0], (), 0, points.shape[0])
+    else:
+        first = random.categorical(keys[0], jnp.log(weights))
 
     def squared(row: Array) -> Array:
         return ((points - points[row]) ** 2).sum(-1)
 
     def choose(nearest: Array, key: Array) -> tuple[Array, Array]:
         far = jnp.where(nearest.sum() > 0, nearest, 1)  # all rows equal: any will do
+        far = far if weights is None else far * weights
         row = random.categorical(key, jnp.log(far))
         return jnp.minimum(nearest, squared(row)), row
 
@@ -56,14 +68,19 @@ def plus_plus(key: Array, points: Array, clusters: int) -> Array:
 
 
 @partial(jax.jit, static_argnames=("clusters", "starts"), compiler_options=QUICK)
-def seeds(key: Array, points: Array, clusters: int, starts: int) -> Array:
+def seeds(
+    key: Array, points: Array, clusters: int, starts: int, weights: Array | None = None
+) -> Array:
     """Seeds of several starts ``(start, cluster)``: the first half by k-means++, then random."""
     keys = random.split(key, starts)
     spread = (starts + 1) // 2
     # one after another: side by side they take twice as long to compile, and no less to run
-    found = [lax.map(lambda k: plus_plus(k, points, clusters), keys[:spread])]
+    found = [lax.map(lambda k: plus_plus(k, points, clusters, weights), keys[:spread])]
     if starts > spread:
         replace = clusters > points.shape[0]
-        pick = partial(random.choice, a=points.shape[0], shape=(clusters,), replace=replace)
+        share = None if weights is None else weights / weights.sum()
+        pick = partial(
+            random.choice, a=points.shape[0], shape=(clusters,), replace=replace, p=share
+        )
         found.append(jax.vmap(pick)(keys[spread:]))
     return jnp.concatenate(found)

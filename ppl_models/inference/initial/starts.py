@@ -53,8 +53,8 @@ def starting_values(
         active: ``(start, cluster)``, the clusters that each start may use (default: all).
     """
     pick_key, seed_key, value_key = random.split(key, 3)
-    points, arrays = seed_points(problem, pick_key)
-    chosen = find_seeds(problem, seed_key, points, arrays, starts)
+    points, arrays, weights = seed_points(problem, pick_key)
+    chosen = find_seeds(problem, seed_key, points, arrays, starts, weights)
     families = problem.families.values()
     uncertain = bool(problem.states) or any(family.points_on_one_scale for family in families)
     values = _from_seeds(
@@ -65,6 +65,7 @@ def starting_values(
         problem.chunks.centres,
         value_key,
         usable=active,
+        counted=weights,
         widths=jnp.asarray([WIDTHS[i % len(WIDTHS)] for i in range(starts)]),
         update=Update(problem.structure, links, free, flat, problem.chunks.missing),
         averaged=bool(problem.states),
@@ -118,6 +119,7 @@ def _from_seeds(
     key: Array,
     usable: Array | None = None,
     widths: Array | None = None,
+    counted: Array | None = None,
     *,
     update: Update,
     averaged: bool,
@@ -129,6 +131,9 @@ def _from_seeds(
     improved by ``rounds`` of k-means.
     """
     rows = points.shape[0]
+    once = jnp.ones(rows, points.dtype)
+    if counted is not None:  # of sequences, every step as often as its sequence
+        once = jnp.tile(counted, rows // len(counted)).astype(points.dtype)
 
     def one(key: Array, chosen: Array, active: Array | None, width: Array | None) -> Globals:
         near = points
@@ -140,12 +145,12 @@ def _from_seeds(
             if active is not None:
                 distance = jnp.where(active[:, None], distance, jnp.inf)
             # not by equality with the minimum: a compiled distance may differ from itself in a bit
-            return hard(-distance, jnp.ones(rows, points.dtype))[0]
+            return hard(-distance, once)[0]
 
         def moved(_: int, centres_at: Array) -> Array:
             weights = nearest(centres_at)
             counts = weights.sum(-1, keepdims=True)
-            means = matmul(weights, near) / jnp.maximum(counts, 1)
+            means = matmul(weights, near) / jnp.where(counts > 0, counts, 1)
             return jnp.where(counts > 0, means, centres_at)
 
         centres_at = near[chosen]
@@ -154,7 +159,7 @@ def _from_seeds(
             # of single steps the seeds stay as they are: starts differ more that way
             use = jnp.asarray(True) if not averaged or width is None else width > 0
             centres_at = jnp.where(use, improved, centres_at)
-        weights = smoothed(nearest(centres_at))
+        weights = smoothed(nearest(centres_at), once)
         if active is not None:
             weights = jnp.where(active[:, None], weights, 0)
         values = update.structure.initial(key, radius=0.1)

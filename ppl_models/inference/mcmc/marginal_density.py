@@ -187,7 +187,7 @@ def _by_logits(model: Model, structure: Structure) -> Callable[[], None]:
         sites = _GlobalSites(model.held(), structure)
         sites()
         with handlers.block():  # the program is run again, whose sites are no others
-            rows = logsumexp(model.logits(sites.values, whole), axis=0).sum()
+            rows = model.summed(logsumexp(model.logits(sites.values, whole), axis=0))
         numpyro.factor("rows", rows)
 
     return program
@@ -203,11 +203,13 @@ class ReferencePoint:
 
     coefficients: Coefficients  #: in double precision, (cluster, statistic)
     rows: list[Array]  #: log-densities there by part, (chunk, row)
+    present: list[Array]  #: how often each of the rows counts
 
     @property
     def total(self) -> float:
         """Log-density of all rows there."""
-        return sum(float(np.asarray(part, np.float64).sum()) for part in self.rows)
+        parts = zip(self.rows, self.present, strict=True)
+        return sum(float((np.asarray(r, np.float64) * np.asarray(p)).sum()) for r, p in parts)
 
 
 def reference_point_at(problem: Problem, values: Mapping[str, Any]) -> ReferencePoint | None:
@@ -229,7 +231,8 @@ def reference_point_at(problem: Problem, values: Mapping[str, Any]) -> Reference
         return None
     exact = coefficients(pieces.log_weights, families, problem.chunks)
     point = jax.tree.map(lambda c: c.astype(jnp.float32), exact)
-    return ReferencePoint(exact, jax.jit(row_normalisers)(point, problem.chunks))
+    present = [part.present for part in problem.chunks.parts]
+    return ReferencePoint(exact, jax.jit(row_normalisers)(point, problem.chunks), present)
 
 
 def _nearby(
@@ -267,9 +270,16 @@ def _factor(problem: Problem, reference: ReferencePoint | None) -> Callable[...,
     expected = _statistics(problem)
     if expected is not None:
         return lambda found, *_: _from_statistics(_families(found, structure), expected, problem)
-    return lambda found, scales, log_locals: _by_row(
-        found, scales, problem.model, structure, log_locals
-    ).sum()
+    return lambda found, scales, log_locals: _total(
+        problem.model, structure, _by_row(found, scales, problem.model, structure, log_locals)
+    )
+
+
+def _total(model: Model, structure: Structure, by_row: Array) -> Array:
+    """Log-densities of rows summed up; unweighted they may be those of cells."""
+    if model.weights is None:
+        return by_row.sum()
+    return model.summed(jnp.broadcast_to(by_row, (structure.rows,)))
 
 
 def one_pass_density(

@@ -19,7 +19,7 @@ from ppl_models.inference.objective import DP_MEANS_COST
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.m_step import prior_modes
 
-METHOD = Method("point", "hard", DP_MEANS_COST, SPHERES)
+METHOD = Method("point", "hard", DP_MEANS_COST, SPHERES, row_weights="any")
 
 
 def dp_means(
@@ -43,35 +43,39 @@ def dp_means(
     """
     ((name, family),) = problem.families.items()
     data = np.asarray(problem.model.data[name])
-    rows = data.reshape(len(data), -1)
+    rows, weights = data.reshape(len(data), -1), problem.model.weights
+    counted = np.ones(len(rows)) if weights is None else weights
     if penalty is None:
-        penalty = float(((rows - rows.mean(0)) ** 2).sum(1).mean())
+        middle = np.average(rows, 0, weights)
+        penalty = float(np.average(((rows - middle) ** 2).sum(1), weights=weights))
     if penalty <= 0 or iterations < 1:
         raise InputError(f"penalty ({penalty}) and iterations ({iterations}) must be above 0")
     most = problem.structure.clusters
     centres = np.full((most, *data.shape[1:]), np.inf, data.dtype)
-    centres[0] = data.mean(0)
+    centres[0] = np.average(data, 0, weights)
     opened, objective, path = 1, [], []
     converged = False
     for _ in range(iterations):
         distance = _distances(family, centres[:opened], data, problem)
         nearest = distance.argmin(0)
         least = distance[nearest, np.arange(len(data))]
-        objective.append(float(least.sum()) + penalty * opened)
+        objective.append(float(least @ counted) + penalty * opened)
         path.append(centres.copy())
         if len(objective) > 1 and objective[-1] >= objective[-2] - 1e-12 * abs(objective[-2]):
             converged = True
             break
-        far = int(least.argmax())
+        far = int(np.where(counted > 0, least, -1).argmax())
         if least[far] > penalty and opened < most:
             centres[opened] = data[far]
             opened += 1
             continue
         for k in range(opened):
-            if (nearest == k).any():
-                centres[k] = data[nearest == k].mean(0)
-    order = np.argsort(-np.bincount(nearest, minlength=most), kind="stable")
-    values = _values(problem, centres[order], np.bincount(nearest, minlength=most)[order], least)
+            if counted[nearest == k].sum() > 0:
+                centres[k] = np.average(data[nearest == k], 0, counted[nearest == k])
+    sizes = np.bincount(nearest, counted, minlength=most)
+    order = np.argsort(-sizes, kind="stable")
+    mean = float(least @ counted) / counted.sum()
+    values = _values(problem, centres[order], sizes[order], mean)
     notes = [] if converged else ["the path did not converge: raise iterations"]
     if opened == most:
         notes.append(f"all {most} clusters were opened: raise clusters or penalty")
@@ -79,7 +83,7 @@ def dp_means(
         values,
         METHOD,
         {
-            "inertia": np.full((1, 1), float(least.sum())),
+            "inertia": np.full((1, 1), float(least @ counted)),
             "components": np.full((1, 1), opened),
             "penalty": np.full((1, 1), penalty),
         },
@@ -110,7 +114,7 @@ def _distances(
 
 
 def _values(
-    problem: Problem, loc: np.ndarray, counts: np.ndarray, least: np.ndarray
+    problem: Problem, loc: np.ndarray, counts: np.ndarray, mean: float
 ) -> dict[str, np.ndarray]:
     """The limit as a point of the program; clusters that were not opened lie at the data's mean."""
     dimension = max(1, int(np.prod(loc.shape[1:])))
@@ -118,7 +122,7 @@ def _values(
     middle = loc[filled].mean(0)
     by_parameter = {
         "loc": np.where(np.isfinite(loc), loc, middle),
-        "scale": np.sqrt(max(least.mean() / dimension, np.finfo(float).tiny)),
+        "scale": np.sqrt(max(mean / dimension, np.finfo(float).tiny)),
         "probs": counts / counts.sum(),
     }
     values = {}

@@ -16,7 +16,14 @@ from ppl_models.inference.method import Method
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
 
-METHOD = Method("point", "soft", LOG_POSTERIOR, ROW_DENSITIES, maximises_likelihood=True)
+METHOD = Method(
+    "point",
+    "soft",
+    LOG_POSTERIOR,
+    ROW_DENSITIES,
+    maximises_likelihood=True,
+    row_weights="any",
+)
 
 
 def em(

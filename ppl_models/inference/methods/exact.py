@@ -70,6 +70,7 @@ METHOD = Method(
     "draws",
     needs=(*STATISTICS, NOTHING_HIDDEN, PLAIN_PRIORS, DROPPABLE_CELLS, CONJUGATE, CLOSED_FORM),
     calibration=Calibration(_of_simulated_data),
+    row_weights="any",
 )
 
 

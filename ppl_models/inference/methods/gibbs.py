@@ -21,6 +21,7 @@ from ppl_models.inference.mcmc.rowwise_gibbs import RowwiseGibbs
 from ppl_models.inference.method import Calibration, Method
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.row_weights import copies_drawn
 from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data, run_chain
 from ppl_models.program.model import Model
 
@@ -36,6 +37,7 @@ METHOD = Method(
     "draws",
     needs=(CONTINUOUS_SITES, PATHS_BY_STATISTICS, DRAWABLE_CELLS),
     calibration=Calibration(_of_simulated_data, draws_locals=True),
+    row_weights="whole",
 )
 
 
@@ -79,6 +81,7 @@ def gibbs(
     if problem.structure.locals:
         # EM's mode is no place to start from: rows' own sites are not summed out there
         problem, starts = problem.with_locals(), 0
+    problem = copies_drawn("gibbs", problem, keep_assignments=keep_assignments)
     points, _, reported, notes = dispersed_starts(problem, start_key, chains, starts, dispersion)
     structure = problem.structure
     kernel_type = StatisticsGibbs if problem.sums_rows_up else RowwiseGibbs

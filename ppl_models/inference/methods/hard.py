@@ -25,7 +25,13 @@ from ppl_models.program.chain_densities import chain_factors
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
-METHOD = Method("point", "hard", LOG_JOINT, (*ROW_DENSITIES, HIDDEN, PATHS_BY_STATISTICS))
+METHOD = Method(
+    "point",
+    "hard",
+    LOG_JOINT,
+    (*ROW_DENSITIES, HIDDEN, PATHS_BY_STATISTICS),
+    row_weights="any",
+)
 
 
 def hard(

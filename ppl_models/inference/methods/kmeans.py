@@ -57,7 +57,7 @@ def _missing_cells(problem: Problem) -> Lack | None:
 SPHERE = Capability("one spherical Gaussian emission, whose limit it is", _no_sphere)
 COMPLETE_ROWS = Capability("complete rows", _missing_cells)
 SPHERES = (*STATISTICS, ASSIGNMENT, UNSCALED, PLAIN_PRIORS, SPHERE, COMPLETE_ROWS)
-METHOD = Method("point", "hard", SUM_OF_SQUARES, SPHERES)
+METHOD = Method("point", "hard", SUM_OF_SQUARES, SPHERES, row_weights="any")
 
 
 def kmeans(
@@ -90,19 +90,27 @@ def kmeans(
     ((name, family),) = problem.families.items()
     data = np.asarray(problem.model.data[name])
     rows = data.reshape(len(data), -1)
-    _refuse_few_distinct_rows(rows, problem.structure.clusters)
+    weights = problem.model.weights
+    _refuse_few_distinct_rows(
+        rows if weights is None else rows[weights > 0], problem.structure.clusters
+    )
     shift = rows.mean(0, dtype=np.float64).astype(rows.dtype)
     rows = rows - shift  # distances are expanded into products, which cancel far from zero
     generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     with progress_bar(iterations, "kmeans", problem.progress) as bar:
         runs = [
-            hamerly(rows, start, iterations, bar.update)
+            hamerly(rows, start, iterations, bar.update, weights)
             for start in _initial_centres(problem, rows, shift, generator, starts, centres)
         ]
     best = int(np.argmin([run.objective[-1] for run in runs]))
     if swaps and centres is None:
         runs[best] = improve_by_swaps(
-            generator, rows, runs[best], lambda c, most: hamerly(rows, c, most), iterations
+            generator,
+            rows,
+            runs[best],
+            lambda c, most: hamerly(rows, c, most, weights=weights),
+            iterations,
+            weights,
         )
     centre_path = (np.stack(runs[best].centres) + shift).reshape(
         len(runs[best].centres), -1, *data.shape[1:]
@@ -110,7 +118,7 @@ def kmeans(
     objective, converged = np.asarray(runs[best].objective), runs[best].converged
     loc = centre_path[-1]
     assignment, inertia = _assign(problem, family, name, jnp.asarray(loc))
-    order = np.argsort(-np.bincount(assignment, minlength=len(loc)), kind="stable")
+    order = np.argsort(-np.bincount(assignment, weights, minlength=len(loc)), kind="stable")
     rank = np.argsort(order)
     table = np.full((len(runs), max(len(run.objective) for run in runs)), np.nan)
     for row, run in zip(table, runs, strict=True):
@@ -163,7 +171,10 @@ def _initial_centres(
         if np.shape(centres) != shape:
             raise InputError(f"centres have shape {np.shape(centres)}, not {shape}")
         return [np.asarray(centres, rows.dtype).reshape(clusters, -1) - shift]
-    return [rows[greedy_kmeans_plus_plus(generator, rows, clusters)] for _ in range(starts)]
+    return [
+        rows[greedy_kmeans_plus_plus(generator, rows, clusters, problem.model.weights)]
+        for _ in range(starts)
+    ]
 
 
 def _assign(
@@ -179,7 +190,11 @@ def _assign(
         chosen = log_density.argmax(0)
         difference = rows.astype(np.float64) - np.asarray(centres, np.float64)[chosen]
         nearest.append(chosen)
-        inertia += float((difference**2).sum())
+        weights = problem.model.weights
+        squares = (difference.reshape(len(rows), -1) ** 2).sum(1)
+        inertia += float(
+            squares.sum() if weights is None else squares @ weights[start : start + len(rows)]
+        )
     return np.concatenate(nearest), inertia
 
 
@@ -191,7 +206,7 @@ def _log_density(family: ExponentialFamily, rows: Array, centre: Array) -> Array
 def _values(problem: Problem, loc: np.ndarray, inertia: float) -> dict[str, np.ndarray]:
     """The limit as a point of the program: centres, equal weights, one scale."""
     clusters = problem.structure.clusters
-    cells = problem.structure.rows * max(1, int(np.prod(loc.shape[1:])))
+    cells = float(problem.model.row_count(problem.structure)) * max(1, int(np.prod(loc.shape[1:])))
     by_parameter = {
         "loc": loc,
         "scale": np.sqrt(inertia / cells),

@@ -31,7 +31,7 @@ from ppl_models.inference.problem import Problem, Result
 from ppl_models.program.label_symmetry import permute_labels
 from ppl_models.program.model import Globals
 
-METHOD = Method("point", "soft", LOG_POSTERIOR, (CONTINUOUS_SITES,))
+METHOD = Method("point", "soft", LOG_POSTERIOR, (CONTINUOUS_SITES,), row_weights="any")
 
 
 def map(  # noqa: A001
@@ -53,7 +53,8 @@ def map(  # noqa: A001
         problem: program and data.
         key: random key.
         steps: most steps.
-        batch_size: rows of a batch; sequences of similar length share one.
+        batch_size: rows of a batch; sequences of similar length share one. Rows of all weights are
+            as likely in a batch, and count there as often as they weigh.
         learning_rate: the largest; it falls to zero towards the last step.
         clip_norm: largest norm of the gradient of the log joint density per row.
         validation_fraction: share of the rows that is not fitted: training stops when they are

@@ -62,7 +62,12 @@ def _of_simulated_data(key: Array, model: Model, plan: Plan) -> Draws:
     return run_chain(lambda s: kernel.sample(s, (), {}), state, plan, read), {}
 
 
-METHOD = Method("draws", needs=(CONTINUOUS_SITES,), calibration=Calibration(_of_simulated_data))
+METHOD = Method(
+    "draws",
+    needs=(CONTINUOUS_SITES,),
+    calibration=Calibration(_of_simulated_data),
+    row_weights="any",
+)
 
 
 def nuts(

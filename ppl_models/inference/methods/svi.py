@@ -29,7 +29,7 @@ from ppl_models.inference.problem import Problem, Result
 SHORT = 10  #: of so many steps one is taken from every start before one start is gone on with
 FEWEST = 300  #: steps of such a short run
 
-METHOD = Method("draws", "soft", EVIDENCE_BOUND, (CONTINUOUS_SITES,))
+METHOD = Method("draws", "soft", EVIDENCE_BOUND, (CONTINUOUS_SITES,), row_weights="any")
 
 
 def svi(
@@ -61,7 +61,8 @@ def svi(
         sites: the sites that are random; the others are held at the best point. Default: all.
             ``("output", "output_bias")`` is the last layer of a network.
         steps: most steps.
-        batch_size: rows of a batch; sequences of similar length share one.
+        batch_size: rows of a batch; sequences of similar length share one. Rows of all weights are
+            as likely in a batch, and count there as often as they weigh.
         learning_rate: the largest; it falls to zero towards the last step.
         clip_norm: largest norm of the gradient of the bound per row.
         validation_fraction: share of the rows that is not fitted: training stops when they are

@@ -29,6 +29,7 @@ from ppl_models.inference.capabilities import (
 from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.method import Calibration, Capability, Lack, Method
 from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.row_weights import copies_drawn
 from ppl_models.inference.simulated_data import (
     Draws,
     Plan,
@@ -98,6 +99,7 @@ METHOD = Method(
     keeps_priors=False,
     # clusters that have no rows are among the draws: no order of them tells
     calibration=Calibration(_of_simulated_data, _simulated, fixed_number=False),
+    row_weights="whole",
 )
 
 
@@ -138,6 +140,7 @@ def telescoping(
             f"chains ({chains}), warmup ({warmup}), draws ({draws}) and thinning ({thinning}) "
             "must be at least 1"
         )
+    problem = copies_drawn("telescoping", problem, keep_assignments=keep_assignments)
     start_key, run_key = random.split(key)
     links, _ = conjugate_sites(
         problem.model, problem.structure, problem.parameter_map, problem.chunks

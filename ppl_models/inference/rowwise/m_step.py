@@ -106,7 +106,8 @@ def row_weights(
     logits = model.logits(values, structure)
     if active is not None:
         logits = jnp.where(active[:, None], logits, -jnp.inf)
-    weights, normaliser = assign(logits, jnp.ones(logits.shape[1], logits.dtype))
+    once = jnp.ones(logits.shape[1], logits.dtype)
+    weights, normaliser = assign(logits, once if model.weights is None else model.weights)
     return weights, normaliser.sum()
 
 
@@ -183,11 +184,12 @@ def maximise(
     if not plan.free:
         return values
     space = structure.space.of(plan.free)
+    number = model.row_count(structure)
 
     def loss(vector: Array) -> Array:
         trial = {**values, **space.constrain(space.unravel(vector))}
         height = expected_log_joint(model, structure, trial, weights, flat=flat, cells=cells)
-        return -height / structure.rows
+        return -height / number
 
     start = space.ravel(space.unconstrain(values))
     curvature = None
@@ -199,7 +201,7 @@ def maximise(
 
         def curvature(vector: Array) -> Array:
             trial = {**values, **space.constrain(space.unravel(vector))}
-            return -expected_log_joint(few, of_few, trial, more, flat=flat) / structure.rows
+            return -expected_log_joint(few, of_few, trial, more, flat=flat) / number
 
     found = minimise(loss, start, steps, curvature)
     # values that do not move come back as they are, not through a round trip of the transform

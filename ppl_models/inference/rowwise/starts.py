@@ -52,7 +52,7 @@ def rowwise_starts(
         part_key, (starts, structure.rows), 0, structure.clusters, dtype=jnp.int32
     )
     if by_seeds:
-        chosen = seeds(seed_key, points, structure.clusters, by_seeds)
+        chosen = seeds(seed_key, points, structure.clusters, by_seeds, problem.model.weights)
         labels = labels.at[:by_seeds].set(_nearest(points, chosen))
     values = _from_partitions(
         problem.model,
@@ -142,6 +142,8 @@ def _from_partitions(
         if active is not None:
             weights = jnp.where(active[:, None], weights, 0)
             weights = weights / weights.sum(0)
+        if model.weights is not None:
+            weights = weights * model.weights
         values = structure.initial(key, radius=0.1)
         return maximise(model, structure, plan, values, weights, flat=flat, steps=STEPS)
 

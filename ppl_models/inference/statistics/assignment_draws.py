@@ -48,6 +48,31 @@ def draw_clusters(key: Array, logits: Array) -> Array:
     return chosen
 
 
+def draw_counts(key: Array, logits: Array, copies: Array) -> Array:
+    """How many copies of every row are in each cluster: multinomial draws, ``(cluster, row)``.
+
+    Args:
+        key: random key.
+        logits: ``(cluster, row)``, not normalised.
+        copies: whole numbers ``(row,)``.
+
+    >>> draw_counts(random.key(0), jnp.log(jnp.array([[0.0], [1.0]])), jnp.array([5.0])).tolist()
+    [[0.0], [5.0]]
+    """
+    shares = jnp.exp(logits - logits.max(0))
+    left, rest = copies.astype(logits.dtype), shares.sum(0)
+    found = []
+    for k, own in enumerate(random.split(key, logits.shape[0] - 1)):
+        # what is left over by rounding goes to no cluster without a share
+        share = jnp.clip(shares[k] / jnp.where(rest > 0, rest, 1), 0, 1)
+        share = jnp.where(shares[k + 1 :].sum(0) > 0, share, 1)
+        drawn = jnp.where(share >= 1, left, random.binomial(own, left, share, dtype=left.dtype))
+        drawn = jnp.where(share > 0, drawn, 0)
+        found.append(drawn)
+        left, rest = left - drawn, rest - shares[k]
+    return jnp.stack([*found, left])
+
+
 def draw_and_sum(
     key: Array,
     pieces: Pieces,
@@ -64,7 +89,7 @@ def draw_and_sum(
         pieces: the program's densities at the current values of the global sites.
         structure: what was read off the program.
         chunks: the data.
-        keep: return the assignments too.
+        keep: return the assignments too; not of rows that count several times.
         active: ``(cluster,)``, the clusters that may have rows (default: all).
 
     Returns:
@@ -82,9 +107,13 @@ def draw_and_sum(
         )
         if active is not None:
             logits = jnp.where(active[:, None], logits, -jnp.inf)
-        chosen = draw_clusters(clusters_key, logits)
-        one_hot = (chosen[None, :] == jnp.arange(structure.clusters)[:, None]) & present
-        weights = one_hot.astype(logits.dtype)
+        if chunks.weighted:
+            chosen = jnp.zeros(0, jnp.int32)  # the copies of a row may be in several
+            weights = draw_counts(clusters_key, logits, present)
+        else:
+            chosen = draw_clusters(clusters_key, logits)
+            one_hot = (chosen[None, :] == jnp.arange(structure.clusters)[:, None]) & present
+            weights = one_hot.astype(logits.dtype)
         statistics = {}
         for cell_key, (name, family) in zip(cell_keys, families.items(), strict=True):
             value, gaps, centre = arrays[name], missing[name], chunks.centres[name]

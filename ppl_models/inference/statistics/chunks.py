@@ -35,7 +35,9 @@ Families = Mapping[str, ExponentialFamily]
 
 
 class Part(NamedTuple):
-    """Rows of similar length: ``arrays[site] (chunk, ...)``, and which rows are no padding.
+    """Rows of similar length: ``arrays[site] (chunk, ...)``, and how often each counts.
+
+    ``present`` is false, or 0, of padding; it is true, or the weight of the row, of others.
 
     ``scales[site] (chunk, row)`` are the factors of the log-densities of emissions and, under
     ``ASSIGNED``, of the assignment, of those that have one.
@@ -57,6 +59,7 @@ class Chunks:
         centres: a point amid every site's data.
         missing: whether a site has gaps.
         mesh: devices on which chunks of long data lie; None: one device, or little data.
+        weighted: whether rows count more or less than once.
     """
 
     parts: tuple[Part, ...]
@@ -64,6 +67,7 @@ class Chunks:
     centres: dict[str, Array]
     missing: tuple[tuple[str, bool], ...]
     mesh: Mesh | None = None
+    weighted: bool = False
 
     @property
     def count(self) -> int:
@@ -75,8 +79,8 @@ class Chunks:
         return jnp.concatenate([k.reshape(-1) for k in kept])[self.order]
 
     def tree_flatten(self) -> tuple[tuple, tuple]:
-        """Arrays are leaves; which sites have gaps, and the devices, are static."""
-        return (self.parts, self.order, self.centres), (self.missing, self.mesh)
+        """Arrays are leaves; gaps, devices and whether rows have weights are static."""
+        return (self.parts, self.order, self.centres), (self.missing, self.mesh, self.weighted)
 
     @classmethod
     def tree_unflatten(cls, static: tuple, leaves: tuple) -> Chunks:
@@ -90,6 +94,7 @@ def cut(
     chunk_rows: int | None = None,
     parts: int | None = None,
     scales: Mapping[str, np.ndarray] | None = None,
+    weights: np.ndarray | None = None,
 ) -> Chunks:
     """Cut concrete data into chunks.
 
@@ -100,6 +105,7 @@ def cut(
         parts: most parts by length (default: few, and one where that wastes little).
         scales: emission, or ``ASSIGNED``, -> ``(row,)``, the factor of its log-density, of those
             that have one.
+        weights: ``(row,)``, how often each row counts (default: once).
     """
     arrays = {n: np.asarray(data[n]) for n in sorted(families)}
     gaps = {n: family.has_missing_cells(arrays[n]) for n, family in families.items()}
@@ -126,7 +132,7 @@ def cut(
             chunked = padded.reshape(count, size, *value.shape[1:])
             ready = _prepare(families[name], chunked, centres[name], gaps[name])
             prepared[name] = _place(ready, mesh)
-        present = _place((np.arange(count * size) < len(rows)).reshape(count, size), mesh)
+        present = _place(_present(rows, count, size, weights), mesh)
         factors = {}
         for name, factor in (scales or {}).items():
             padded = np.ones(count * size)
@@ -136,7 +142,18 @@ def cut(
         found.append(Part(prepared, present, factors))
         order[rows] = cells + np.arange(len(rows))
         cells += count * size
-    return Chunks(tuple(found), jnp.asarray(order), centres, tuple(sorted(gaps.items())), mesh)
+    gaps_of = tuple(sorted(gaps.items()))
+    weighted = weights is not None
+    return Chunks(tuple(found), jnp.asarray(order), centres, gaps_of, mesh, weighted)
+
+
+def _present(rows: np.ndarray, count: int, size: int, weights: np.ndarray | None) -> np.ndarray:
+    """Which rows are no padding, or how often each counts, ``(chunk, row)``."""
+    if weights is None:
+        return (np.arange(count * size) < len(rows)).reshape(count, size)
+    counted = np.zeros(count * size, jnp.result_type(float))
+    counted[: len(rows)] = np.asarray(weights)[rows]
+    return counted.reshape(count, size)
 
 
 def by_length(

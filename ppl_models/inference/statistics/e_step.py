@@ -184,7 +184,7 @@ def row_normalisers(point: Coefficients, chunks: Chunks) -> list[Array]:
         arrays: Mapping[str, Array], present: Array, scales: Scales
     ) -> tuple[tuple[()], Array]:
         logits = _add_up(point, arrays, scales)
-        return (), soft(logits, present.astype(logits.dtype))[1]
+        return (), soft(logits, (present > 0).astype(logits.dtype))[1]
 
     return over_chunks(chunk, chunks)[1]
 

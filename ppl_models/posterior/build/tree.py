@@ -47,6 +47,7 @@ from ppl_models.posterior.simulate.predictive import draw_again, prior_draws
 from ppl_models.program.compiling import in_batches
 from ppl_models.program.json_text import to_json
 from ppl_models.program.model import Globals, Model
+from ppl_models.program.signature import ROW_WEIGHTS
 from ppl_models.program.structure import Structure
 
 VERSIONS = ("numpyro", "jax", "arviz", "numpy", "xarray")
@@ -78,7 +79,7 @@ def build_tree(
     by_row = row_deterministics(problem, result, random.fold_in(key, 1), notes)
     groups = _posterior_groups(problem, result, {**derived, **by_row}, axes)
     groups |= _parameter_group(computed, facts, axes, notes)
-    groups |= _data_groups(observed, problem.structure, axes)
+    groups |= _data_groups(observed, problem, axes)
     groups |= _density_groups(problem, result, axes, notes)
     groups |= _predictive_groups(problem, result, observed, key, predictive, axes, notes)
     groups |= _optimisation_groups(result, axes)
@@ -159,13 +160,20 @@ def _thinned(dataset: xr.Dataset, every: int) -> xr.Dataset:
     return dataset.assign_coords(draw=np.arange(dataset.sizes["draw"]) * every)
 
 
-def _data_groups(observed: Mapping[str, Observed], structure: Structure, axes: Axes) -> Groups:
+def _data_groups(observed: Mapping[str, Observed], problem: Problem, axes: Axes) -> Groups:
     """The data that the program emits, and apart from them those that it does not."""
+    structure = problem.structure
     data = {n: (o.dims, o.values) for n, o in observed.items()}
     emitted = {n: v for n, v in data.items() if n in structure.emissions}
     groups = {"observed_data": axes.dataset(emitted)}
     if len(emitted) < len(data):
         groups["constant_data"] = axes.dataset({n: data[n] for n in data if n not in emitted})
+    if problem.model.weights is not None:
+        held = groups.get("constant_data", xr.Dataset())
+        counted = axes.dataset(
+            {ROW_WEIGHTS: ((structure.unit,), np.asarray(problem.model.weights))}
+        )
+        groups["constant_data"] = held.merge(counted)
     return groups
 
 
@@ -266,6 +274,12 @@ def _predictive_groups(
     cells = sum(o.values.size for o in observed.values())
     count = min(count, max(1, memory.KEPT_PREDICTIVE // max(cells, 1)))
     if count < 1:
+        return {}
+    if problem.model.weights is not None:
+        notes.append(
+            "no predictive draws: rows count several times, and drawn ones once; "
+            "generate(tree, rows) draws rows"
+        )
         return {}
     if problem.structure.undrawable:
         factor = problem.structure.undrawable[0]

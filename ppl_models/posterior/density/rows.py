@@ -71,6 +71,8 @@ def density_of_draws(problem: Problem, result: Result, most_cells: int) -> Densi
         values = {n: values[n][kept] for n in structure.names}
         samples, draws = len(kept), len(kept) // chains
         kept = np.arange(samples)
+    weights = problem.model.weights
+    counted = None if weights is None else np.asarray(weights, np.float64)
     units = structure.unit_count
     pointwise = np.empty((len(kept), units), np.float64)
     place = np.full(samples, -1)
@@ -79,7 +81,9 @@ def density_of_draws(problem: Problem, result: Result, most_cells: int) -> Densi
     mean = np.zeros((rows, structure.clusters)) if structure.assignment else None
     for block, here, logits in logits_in_blocks(problem, values):
         density, responsibilities = (np.asarray(v) for v in _summed_out(logits))
-        total[block] += density.sum(1, dtype=np.float64)
+        total[block] += (
+            density.sum(1, dtype=np.float64) if counted is None else density @ counted[here]
+        )
         wanted = place[block]
         places = np.ix_(wanted[wanted >= 0], here[:units])
         pointwise[places] = of_units(density[wanted >= 0], structure)

@@ -18,7 +18,7 @@ from ppl_models import memory
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.responsibilities import responsibilities
 from ppl_models.posterior.result.restore import RestoredFit, precision_of, restore
-from ppl_models.posterior.result.schema import FitFacts, facts_of
+from ppl_models.posterior.result.schema import FitFacts, facts_of, row_weights
 
 #: ``responsibilities(tree, rows=indices, draws=indices) -> (draw, row, cluster)``, where draws are
 #: counted through chains: chain 0's first, then chain 1's.
@@ -100,6 +100,12 @@ class Allocations:
         if self.facts.states and not self.facts.clusters:
             return "step", sizes[emission.dims[0]] * sizes[emission.dims[1]]
         return self.facts.unit, self.facts.units or sizes[self.facts.unit]
+
+    @property
+    def unit_total(self) -> float:
+        """Number of what is allocated, rows counted as often as they weigh."""
+        weights = row_weights(self.tree)
+        return self.unit[1] if weights is None else self.unit[1] * float(weights.mean())
 
     def row_labels(self) -> np.ndarray:
         """Labels of what is allocated; numbers where it has none."""

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ppl_models import memory
-from ppl_models.errors import InputError, whole_number
+from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.posterior.labels.allocations import (
     Allocations,
     Responsibilities,
@@ -18,6 +18,7 @@ from ppl_models.posterior.partition.ball import credible_ball
 from ppl_models.posterior.partition.losses import compact
 from ppl_models.posterior.partition.search import point_partition
 from ppl_models.posterior.partition.similarity import similarity, soft_similarity
+from ppl_models.posterior.result.schema import row_weights
 
 #: Draws, and draws x rows, that are looked at, at most, unless the caller says otherwise.
 DRAWS = 4000
@@ -63,6 +64,7 @@ def partition(
 
     Raises:
         InputError: for a tree of a point method or without clusters, or an unknown loss.
+        UnsupportedError: for a fit whose rows have weights.
 
     >>> from ppl_models import fit
     >>> x = np.r_[np.linspace(-1, 1, 20), np.linspace(9, 11, 20)]
@@ -72,6 +74,12 @@ def partition(
     2
     """
     whole_number("seed", seed, least=0)
+    if row_weights(tree) is not None:
+        raise UnsupportedError(
+            "the rows of this fit have weights, and the copies of a row may be in several "
+            "clusters, so that rows have no one partition: predict(tree) says how probable each "
+            "cluster is"
+        )
     allocations = _allocations(tree, draws, responsibilities)
     assignments = assignments_of(allocations, draws, seed)
     point = point_partition(

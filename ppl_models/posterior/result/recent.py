@@ -32,7 +32,11 @@ class RecentProblems:
         self.known: OrderedDict[tuple[Any, ...], Problem] = OrderedDict()
 
     def get(
-        self, tree: xr.DataTree, data: Mapping[str, Observed], read: Callable[[], Problem]
+        self,
+        tree: xr.DataTree,
+        data: Mapping[str, Observed],
+        read: Callable[[], Problem],
+        weights: np.ndarray | None = None,
     ) -> Problem:
         """The problem of a tree: one that is kept, or else what ``read`` returns."""
         if sum(o.values.nbytes for o in data.values()) > memory.REMEMBERED_BYTES:
@@ -42,6 +46,7 @@ class RecentProblems:
             *(tree.attrs[name] for name in ("arguments", "fixed", "precision")),
             tree.attrs.get(ROW_ORDER, 0),
             *((name, o.dims, digest(o.values)) for name, o in data.items()),
+            None if weights is None else digest(weights),
         )
         problem = self.known.pop(key, None) or read()
         self.known[key] = problem

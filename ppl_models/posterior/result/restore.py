@@ -17,7 +17,14 @@ from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.inference.missing_cells import refuse_missing_cells
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.posterior.result.recent import RECENT
-from ppl_models.posterior.result.schema import FACTS, HIDDEN, ROW_ORDER, FitFacts, facts_of
+from ppl_models.posterior.result.schema import (
+    FACTS,
+    HIDDEN,
+    ROW_ORDER,
+    FitFacts,
+    facts_of,
+    row_weights,
+)
 from ppl_models.program.json_text import from_json
 from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
@@ -119,7 +126,10 @@ class RestoredFit:
         if self.problem.row_order and not np.array_equal(chosen, np.arange(self.structure.rows)):
             why = SEVERAL_CELLS if self.structure.indexed else PLACES
             raise UnsupportedError(f"{why}, so that a part of the rows has none: {ADVICE}")
-        return self.model.with_data(data), replace(self.structure, rows=count)
+        part = self.model.with_data(data)
+        if self.model.weights is not None:
+            part = replace(part, weights=np.asarray(self.model.weights)[rows])
+        return part, replace(self.structure, rows=count)
 
     def unit_coordinates(self) -> dict[str, np.ndarray]:
         """Labels of the exchangeable units."""
@@ -178,7 +188,10 @@ def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) ->
     known = fitted_data(tree)
     row_order = bool(tree.attrs.get(ROW_ORDER, 0))
     if data is None:
-        problem = RECENT.get(tree, known, lambda: _problem(tree, known, known, row_order))
+        weights = row_weights(tree)
+        problem = RECENT.get(
+            tree, known, lambda: _problem(tree, known, known, row_order, weights), weights
+        )
         observed = known | computed_sites(known, problem.model, problem.structure)
     elif row_order:
         raise UnsupportedError(f"{PLACES}, so that new rows have none of their own: {ADVICE}")
@@ -192,14 +205,18 @@ def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) ->
 
 
 def _problem(
-    tree: xr.DataTree, observed: Mapping[str, Observed], known: Mapping[str, Observed], order: bool
+    tree: xr.DataTree,
+    observed: Mapping[str, Observed],
+    known: Mapping[str, Observed],
+    order: bool,
+    weights: np.ndarray | None = None,
 ) -> Problem:
     """The program, read on the observed data.
 
     Raises:
         InputError: a program with a latent variable for every row.
     """
-    model, structure = _read(tree, observed, known)
+    model, structure = _read(tree, observed, known, weights)
     return Problem(model, structure, known_row_order=order)
 
 
@@ -214,7 +231,10 @@ def reread(tree: xr.DataTree, observed: Mapping[str, Observed]) -> tuple[Model, 
 
 
 def _read(
-    tree: xr.DataTree, observed: Mapping[str, Observed], known: Mapping[str, Observed]
+    tree: xr.DataTree,
+    observed: Mapping[str, Observed],
+    known: Mapping[str, Observed],
+    weights: np.ndarray | None = None,
 ) -> tuple[Model, Structure]:
     """The program with the observed data; arguments derived from data follow the fitted ones."""
     return read_program(
@@ -224,6 +244,7 @@ def _read(
         from_json(tree.attrs["fixed"]),
         tree.attrs["precision"],
         known,
+        weights,
     )
 
 

@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import xarray as xr
 
 from ppl_models.errors import InputError
 from ppl_models.inference.objective import Objective
 from ppl_models.program.label_symmetry import LabelSymmetry
+from ppl_models.program.signature import ROW_WEIGHTS
 
 ROW_ORDER = "row_order"  #: attribute: 1 where a row's density depends on its place among the rows
 FACTS = "facts"  #: attribute of the root
@@ -218,6 +220,14 @@ def cluster_weights(tree: xr.DataTree) -> xr.DataArray | None:
         return tree["posterior"].to_dataset()[facts.weights]
     stored = tree[PARAMETERS].to_dataset() if PARAMETERS in tree.children else xr.Dataset()
     return stored.get(f"{facts.assignment}.{WEIGHTS}")
+
+
+def row_weights(tree: xr.DataTree) -> np.ndarray | None:
+    """How often each row of the data that a tree was fitted to counts ``(row,)``; None: once."""
+    if "constant_data" not in tree.children:
+        return None
+    held = tree["constant_data"].dataset
+    return np.asarray(held[ROW_WEIGHTS].values, float) if ROW_WEIGHTS in held else None
 
 
 def thinning_of(draws: int, kept: int) -> int:

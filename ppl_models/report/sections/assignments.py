@@ -16,7 +16,7 @@ from ppl_models.plots.drawing.reading import (
     observed,
     responsibilities,
 )
-from ppl_models.posterior.result.schema import facts_of
+from ppl_models.posterior.result.schema import facts_of, row_weights
 from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
 from ppl_models.report.section import ReportSection
@@ -38,6 +38,8 @@ def sizes(fit: FittedModel) -> Iterator[Block]:
         f"Each {unit} is counted in its most probable cluster; its certainty is the probability "
         "of that cluster."
     )
+    if row_weights(fit.tree) is not None:
+        text += f" Every {unit} counts as often as it weighs."
     yield Block("", text, table=size_table(fit.tree))
 
 
@@ -76,15 +78,17 @@ def size_table(tree: xr.DataTree) -> pd.DataFrame:
     """Rows, shares and certainty by cluster."""
     probability, unit = responsibilities(tree).values, facts_of(tree).unit
     best, certainty = probability.argmax(1), probability.max(1)
+    weights = row_weights(tree)
+    counted = np.ones(len(best)) if weights is None else weights
     lines = []
     for k in range(probability.shape[1]):
-        members = certainty[best == k]
+        members, own = certainty[best == k], counted[best == k]
         lines.append({
-            f"{unit}s": len(members),
-            "share": len(members) / len(best),
-            f"expected {unit}s": probability[:, k].sum(),
-            "mean certainty": members.mean() if len(members) else np.nan,
-            f"certainty below {CERTAIN:.0%}": int((members < CERTAIN).sum()),
+            f"{unit}s": len(members) if weights is None else own.sum(),
+            "share": own.sum() / counted.sum(),
+            f"expected {unit}s": counted @ probability[:, k],
+            "mean certainty": members @ own / own.sum() if own.sum() else np.nan,
+            f"certainty below {CERTAIN:.0%}": int(own[members < CERTAIN].sum()),
         })  # fmt: skip
     return pd.DataFrame(lines, index=pd.RangeIndex(len(lines), name="cluster"))
 

@@ -10,7 +10,7 @@ import xarray as xr
 from arviz_stats.utils import ELPDData
 
 from ppl_models.plots.drawing.reading import is_point, observed, series, token_names
-from ppl_models.posterior.result.schema import facts_of
+from ppl_models.posterior.result.schema import facts_of, row_weights
 from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
 from ppl_models.report.section import ReportSection
@@ -69,8 +69,11 @@ def point_numbers(tree: xr.DataTree) -> pd.DataFrame:
         best = np.nanmax(final * facts.objective.sign) * facts.objective.sign
         values[facts.objective.name] = float(best)
     if "log_likelihood" in tree.children and not costs:
-        densities = tree["log_likelihood"][facts.emission.site]
-        total, count = float(densities.sum()), observation_count(tree, densities.size)
+        densities = tree["log_likelihood"].to_dataset()[facts.emission.site]
+        weights = row_weights(tree)
+        counted = np.ones(densities.size) if weights is None else weights
+        total = float(np.asarray(densities.values).reshape(-1) @ counted)
+        count = observation_count(tree, counted)
         values["log-likelihood"] = total
         if "parameters" in tree.attrs:
             free = int(tree.attrs["parameters"])
@@ -83,12 +86,21 @@ def point_numbers(tree: xr.DataTree) -> pd.DataFrame:
     return pd.DataFrame({"value": texts}, index=list(values))
 
 
-def observation_count(tree: xr.DataTree, units: int) -> int:
-    """Number of observations in BIC: units, or observed steps of hidden Markov models."""
+def observation_count(tree: xr.DataTree, counted: np.ndarray) -> float:
+    """Number of observations in BIC: units, or observed steps of hidden Markov models.
+
+    Args:
+        tree: a fit.
+        counted: how often each unit counts, ``(unit,)``.
+    """
     facts, data = facts_of(tree), observed(tree)
     if not facts.states or data is None:
-        return units
+        return float(counted.sum())
     if facts.emission.kind == "Tokens":  # what comes after them is <end>
-        return int(((data.values >= 0) & (data.values < len(token_names(tree)))).sum())
+        seen = (data.values >= 0) & (data.values < len(token_names(tree)))
+        return float(seen.reshape(len(counted), -1).sum(1) @ counted)
     steps = series(tree)
-    return units if steps is None else int(steps.notnull().any("feature").sum())
+    if steps is None:
+        return float(counted.sum())
+    seen = steps.notnull().any("feature").transpose("sequence", ...).values
+    return float(seen.reshape(len(seen), -1).sum(1) @ counted)

@@ -21,7 +21,7 @@ from ppl_models.data.kinds.tokens import UNKNOWN
 from ppl_models.errors import InputError
 from ppl_models.fitting import fit
 from ppl_models.posterior.density.sequences import of_words
-from ppl_models.posterior.result.schema import facts_of
+from ppl_models.posterior.result.schema import facts_of, row_weights
 from ppl_models.program.arguments import checked, read_settings
 from ppl_models.program.json_text import from_json
 from ppl_models.report.fitted import FittedModel
@@ -76,7 +76,9 @@ def fit_arguments(tree: xr.DataTree) -> dict[str, Any]:
         values["fixed"] = read["fixed"]
     defaults = inspect.signature(fit).parameters
     of_fit = {n: passed[n] for n in ("predictive", "relabel") if n in passed}
-    return values | {n: v for n, v in of_fit.items() if v != defaults[n].default}
+    values |= {n: v for n, v in of_fit.items() if v != defaults[n].default}
+    weights = row_weights(tree)
+    return values if weights is None else values | {"weights": weights}
 
 
 def _vocabulary(tree: xr.DataTree) -> Vocabulary | None:
@@ -99,6 +101,11 @@ def shell_refusal(tree: xr.DataTree) -> str:
         return f"The command line does not find `{program}`, which is in no file: use Python."
     groups = [tree[n].data_vars for n in ("observed_data", "constant_data") if n in tree.children]
     sites = [str(site) for group in groups for site in group]
+    if row_weights(tree) is not None:
+        return (
+            "The rows have weights, which the command line reads from a column of the file "
+            "(`--weights COLUMN`): write them there, or use Python."
+        )
     if len(sites) > 1:
         names = ", ".join(f"`{site}`" for site in sites)
         return f"The data are a dict of {names}, and the command line reads one file: use Python."
@@ -189,11 +196,13 @@ def _text(value: Any) -> str:
 
 def _in_words(tree: xr.DataTree, name: str, value: Any) -> str:
     """What a value is, where it is too long to be written or was not stored; else nothing."""
-    stored = name in ("fixed", "vocabulary", "predictive", "relabel") or any(
+    stored = name in ("fixed", "vocabulary", "predictive", "relabel", "weights") or any(
         name in from_json(tree.attrs.get(group, "{}")) for group in ("arguments", "configuration")
     )
     if not stored:
         return "an argument whose value the fit does not store"
+    if name == "weights":
+        return "the weights of the rows, `row_weights` in the fit's group `constant_data`"
     if len(_text(value)) <= LONGEST:
         return ""
     if isinstance(value, Vocabulary):

@@ -1,0 +1,155 @@
+"""Which programs and methods can count rows several times, and what Gibbs sampling does of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from ppl_models.errors import UnsupportedError
+from ppl_models.inference.method import declaration, methods_that
+from ppl_models.inference.problem import Problem
+from ppl_models.program.compiling import QUICK
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.signature import ROW_WEIGHTS
+from ppl_models.program.structure import Structure
+
+FEW = 24  #: rows on which a program's priors are tried
+MOST_COPIES = 1_000_000  #: rows that a table is written out to, where copies are drawn one by one
+REPEAT = "repeat each row as often as it counts (numpy.repeat), and leave weights out"
+
+
+def refuse_weights(method: str, problem: Problem) -> None:
+    """Refuse to weigh rows where the method or the program has no place for weights.
+
+    Args:
+        method: name of the method.
+        problem: program and data.
+
+    Raises:
+        UnsupportedError: what stands in the way, and what to do.
+    """
+    weights = problem.model.weights
+    if weights is None:
+        return
+    served = declaration(method).row_weights
+    if served == "none":
+        others = ", ".join(methods_that(lambda m: m.row_weights != "none"))
+        raise UnsupportedError(
+            f"method='{method}' counts every row once, and weights are given: {REPEAT}, or use one "
+            f"of the methods {others}"
+        )
+    if served == "whole" and (weights != np.floor(weights)).any():
+        place = int((weights != np.floor(weights)).argmax())
+        raise UnsupportedError(
+            f"method='{method}' draws a cluster for every copy of a row, and weights[{place}] is "
+            f"{weights[place]:g}: round the weights, or use method='nuts', 'svi', 'em' or 'map', "
+            "for which the likelihood is raised to the power of the weight"
+        )
+    why = _reason(problem)
+    if why:
+        raise UnsupportedError(f"weights are given, and {why}: {REPEAT}")
+
+
+def _reason(problem: Problem) -> str:
+    """Why rows cannot be counted several times; empty where they can."""
+    structure = problem.structure
+    if structure.chain is not None:
+        return "the rows are steps of one series, which follow one another once"
+    if structure.indexed:
+        return f"the cells of site '{structure.indexed[0]}' belong to rows by an index"
+    if structure.locals or structure.given_locals:
+        site = (*structure.locals, *structure.given_locals)[0]
+        return f"site '{site}' has a value a row, which copies of a row do not share"
+    if problem.row_order:
+        return "the density of a row depends on its place or on the other rows"
+    if (prior := unweighed_prior(problem.model, structure)) is not None:
+        return (
+            f"the prior of site '{prior}' is computed from the data without them (let the program "
+            f"take {ROW_WEIGHTS}=None, behind the *, and weigh its means by it)"
+        )
+    return ""
+
+
+def unweighed_prior(model: Model, structure: Structure) -> str | None:
+    """A site whose prior is not that of the repeated rows where rows have weights; or None.
+
+    The program is asked about a few rows that count once or twice, and about the same rows
+    repeated. The programs of this package that take the weights are known to use them.
+    """
+    taken = ROW_WEIGHTS in getattr(model.function, "__annotations__", {})
+    module = getattr(model.function, "__module__", None) or ""
+    if taken and module.startswith("ppl_models.models."):
+        return None
+    rows = np.arange(min(FEW, structure.rows))
+    counts = 1 + rows % 2
+    values = structure.initial(jax.random.key(7))
+    once = _taken(model, rows, counts.astype(float))
+    written_out = _taken(model, np.repeat(rows, counts), None)
+    try:
+        here, there = (
+            _priors(m, values, structure=replace(structure, rows=n))
+            for m, n in ((once, len(rows)), (written_out, int(counts.sum())))
+        )
+    except Exception:  # an array as long as the data does not go with a part of them
+        return structure.names[0] if structure.names else None
+    for name in here:
+        same = jax.tree.map(
+            lambda a, b: bool(np.allclose(a, b, rtol=1e-5)), here[name], there[name]
+        )
+        if not all(jax.tree.leaves(same)):
+            return name
+    return None
+
+
+def _taken(model: Model, rows: np.ndarray, weights: np.ndarray | None) -> Model:
+    part = model.with_data({n: np.asarray(v)[rows] for n, v in model.data.items()})
+    return replace(part, weights=weights)
+
+
+@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+def _priors(model: Model, values: Globals, *, structure: Structure) -> dict[str, Any]:
+    """What the priors are made of, in the order of their leaves."""
+    return {n: jax.tree.leaves(p) for n, p in model.pieces(values, structure).priors.items()}
+
+
+def copies_drawn(method: str, problem: Problem, *, keep_assignments: bool) -> Problem:
+    """The problem as a Gibbs sampler draws it: copies by multinomial counts, or written out.
+
+    Hidden paths, missing cells that are drawn, and rows that no statistics sum up are drawn copy by
+    copy; the distribution of the draws is the same.
+
+    Args:
+        method: name of the method.
+        problem: program and data.
+        keep_assignments: whether assignments are to be kept.
+
+    Raises:
+        UnsupportedError: assignments of rows whose copies may differ, or too many copies.
+    """
+    weights = problem.model.weights
+    if weights is None:
+        return problem
+    if keep_assignments:
+        raise UnsupportedError(
+            "keep_assignments keeps one cluster a row, and weights are given, with which the "
+            f"copies of a row may be in several: leave keep_assignments out, or {REPEAT}"
+        )
+    if problem.sums_rows_up and not problem.latent:
+        gaps = dict(problem.chunks.missing)
+        drawn = [n for n, f in problem.families.items() if gaps[n] and f.draws_missing]
+        if not drawn:
+            return problem
+    total = int(weights.sum())
+    if total > MOST_COPIES:
+        raise UnsupportedError(
+            f"method='{method}' draws what is hidden in every copy of a row of this program, and "
+            f"there are {total:,}, more than {MOST_COPIES:,}: use method='nuts', 'svi' or 'em'"
+        )
+    rows = np.repeat(np.arange(problem.structure.rows), weights.astype(int))
+    return Problem(
+        _taken(problem.model, rows, None), replace(problem.structure, rows=total), problem.progress
+    )

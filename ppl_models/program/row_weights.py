@@ -1,0 +1,97 @@
+"""How often each row counts: weights as they are given, and whether a program can be weighed.
+
+Weights are counts (frequencies): a row of weight w stands for w equal rows, each with a hidden
+cluster of its own. Its log-density, assignments summed out, counts w times:
+
+    log p(θ) + Σ_n w_n log Σ_z p(x_n, z | θ)
+
+which is not what ``numpyro.handlers.scale`` around the rows' sites says (all copies in one
+cluster). Weights that are no whole numbers make a power of the likelihood (Walker and Hjort 2001).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ppl_models.errors import InputError
+
+
+def take_weights(data: Any, weights: Any) -> tuple[Any, np.ndarray | None]:
+    """The data without the column that holds the weights, and the weights ``(row,)``.
+
+    Args:
+        data: as ``fit`` takes them.
+        weights: numbers, the name of a column of a data frame, or None.
+
+    Raises:
+        InputError: no such column, or weights that are no numbers from 0 up.
+
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"x": [1.0, 2.0], "n": [3, 1]})
+    >>> rest, counts = take_weights(table, "n")
+    >>> list(rest.columns), counts.tolist()
+    (['x'], [3.0, 1.0])
+    """
+    if weights is None:
+        return data, None
+    if isinstance(weights, str):
+        data, weights = _column(data, weights)
+    try:
+        found = np.asarray(weights, np.float64)
+    except (TypeError, ValueError):
+        raise InputError("weights are no numbers: give how often each row counts") from None
+    if found.ndim != 1:
+        raise InputError(f"weights have the shape {found.shape}: give one number a row")
+    wrong = ~np.isfinite(found) | (found < 0)
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise InputError(
+            f"weights[{place}] is {found[place]}: a row counts 0 times or more; leave out rows "
+            "whose weight is not known"
+        )
+    if not found.sum() > 0:
+        raise InputError("all weights are 0: no row counts")
+    return data, found
+
+
+def _column(data: Any, name: str) -> tuple[Any, Any]:
+    if isinstance(data, Mapping):
+        holders = [site for site, table in data.items() if _has(table, name)]
+        if len(holders) == 1:
+            rest, found = _column(data[holders[0]], name)
+            return {**data, holders[0]: rest}, found
+    elif _has(data, name):
+        kept = [column for column in data.columns if column != name]
+        return data[kept], data[name].to_numpy()
+    columns = getattr(data, "columns", None)
+    there = (
+        "the data are no table with columns"
+        if columns is None
+        else (f"the columns are {', '.join(map(str, columns))}")
+    )
+    raise InputError(
+        f"weights is {name!r}, and {there}: give the name of a column, or an array of one number "
+        "a row"
+    )  # fmt: skip
+
+
+def _has(table: Any, name: str) -> bool:
+    columns = getattr(table, "columns", None)
+    return columns is not None and name in list(columns)
+
+
+def refuse_other_length(weights: np.ndarray, data: Mapping[str, Any]) -> None:
+    """Refuse weights of another number of rows than the data have.
+
+    Raises:
+        InputError: both numbers.
+    """
+    for name, values in data.items():
+        if len(values) != len(weights):
+            raise InputError(
+                f"there are {len(weights)} weights and {len(values)} rows of '{name}': give one "
+                "number a row"
+            )
