@@ -103,7 +103,8 @@ def _weighted(tree: xr.DataTree, elpd: Any, weights: np.ndarray, site: str) -> A
     density = tree["log_likelihood"][site].transpose("chain", "draw", ...).values
     draws = density.reshape(-1, density.shape[-1])
     elpd.elpd = float(weights @ each)
-    elpd.se = float(np.sqrt(weights @ (each - mean) ** 2))  # √(N var) of N rows
+    # √(N var) of N rows, as ArviZ has it
+    elpd.se = float(np.sqrt(count / max(count - 1, 1) * (weights @ (each - mean) ** 2)))
     elpd.p = float(weights @ (scipy_logsumexp(draws, axis=0) - np.log(len(draws)))) - elpd.elpd
     elpd.n_data_points = int(count) if count == np.floor(count) else float(count)
     return elpd

@@ -41,7 +41,7 @@ from ppl_models.program.row_weights import take_weights
 from ppl_models.report.sections.assignments import size_table
 from ppl_models.report.sections.comparison import point_numbers
 
-COUNTS = np.array([0, 1, 2, 3, 9, 10, 11, 12, 14])
+COUNTS = np.array([0, 1, 2, 3, 40, 42, 45, 50, 61])
 TIMES = np.array([4, 7, 3, 1, 2, 5, 6, 2, 1])
 WHOLE = np.repeat(COUNTS, TIMES)
 OPTIONS = {"clusters": 2, "seed": 0, "predictive": 0}
@@ -94,9 +94,9 @@ def test_the_log_joint_density_is_that_of_repeated_rows(name):
     np.testing.assert_allclose(here, there, rtol=1e-12)
     # NUTS sums rows up in its own way
     free = one.structure.space.unconstrain(values)
+    programs = (marginal_program(one), marginal_program(other))
     energies = [
-        float(jax.jit(lambda f, p=p: potential_energy(marginal_program(p), (), {}, f))(free))
-        for p in (one, other)
+        float(jax.jit(lambda f, p=p: potential_energy(p, (), {}, f))(free)) for p in programs
     ]
     np.testing.assert_allclose(*energies, rtol=1e-11)
 
@@ -127,7 +127,10 @@ def test_em_finds_the_mode_of_the_repeated_rows(modes, tmp_path):
     for column in ("rows", "share", "expected rows"):
         np.testing.assert_allclose(size_table(again)[column], size_table(other)[column], rtol=1e-6)
     pd.testing.assert_frame_equal(point_numbers(again), point_numbers(other))
-    assert [str(f) for f in diagnose(again).findings] == [str(f) for f in diagnose(other).findings]
+    here, there = (
+        [str(f) for f in diagnose(t).findings if "iterations" not in f.what] for t in (again, other)
+    )
+    assert here == there
 
 
 @pytest.mark.parametrize("method", ["hard", "kmeans", "dp_means", "map"])
@@ -138,7 +141,7 @@ def test_points_are_those_of_the_repeated_rows(method):
         program = "gaussian_mixture"
         given["covariance"] = "spherical"
     if method == "map":
-        given |= {"starts": 1, "steps": 60, "batch_size": 1000}
+        given |= {"starts": 1, "steps": 400, "batch_size": 1000}
     if method == "hard":
         given |= {"starts": 2}
     one = fit(program, COUNTS, weights=TIMES, **given)
@@ -151,7 +154,7 @@ def test_points_are_those_of_the_repeated_rows(method):
 def test_a_weight_of_zero_is_no_row():
     given = {**OPTIONS, "method": "em", "starts": 4, "tolerance": 0.0}
     one = fit("poisson_mixture", [*COUNTS, 500], weights=[*TIMES, 0], **given)
-    assert float(one["posterior"]["rate"].max()) < 20
+    assert float(one["posterior"]["rate"].max()) < 60
 
 
 def test_copies_are_drawn_by_multinomial_counts():
@@ -189,7 +192,7 @@ def test_gibbs_and_leave_one_out_are_those_of_the_repeated_rows(chains):
     repeated["log_likelihood"] = one["log_likelihood"].isel(row=np.repeat(np.arange(9), TIMES))
     repeated["posterior"] = one["posterior"]
     mine, theirs = loo(one, mend=False), loo(repeated, mend=False)
-    for name in ("elpd", "se", "p", "n_data_points"):
+    for name in ("elpd", "se", "n_data_points", "p"):
         np.testing.assert_allclose(getattr(mine, name), getattr(theirs, name), rtol=1e-9)
     total = _of_log_likelihood(one, "x")["total_log_likelihood"].values
     np.testing.assert_allclose(total, repeated["log_likelihood"]["x"].sum("row").values, rtol=1e-9)
