@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ppl_models.sklearn.bayesian import BayesianGaussianMixture
     from ppl_models.sklearn.discrete import BernoulliMixture, PoissonMixture
     from ppl_models.sklearn.gaussian import GaussianMixture
+    from ppl_models.sklearn.hidden_markov import CategoricalHMM, GaussianHMM, PoissonHMM
     from ppl_models.sklearn.imputer import MixtureImputer
     from ppl_models.sklearn.kmeans import KMeans
     from ppl_models.sklearn.latent_class import LatentClassModel
@@ -22,22 +23,28 @@ if TYPE_CHECKING:
 _PLACES = {
     "BayesianGaussianMixture": "bayesian",
     "BernoulliMixture": "discrete",
+    "CategoricalHMM": "hidden_markov",
     "Estimator": "program",
+    "GaussianHMM": "hidden_markov",
     "GaussianMixture": "gaussian",
     "KMeans": "kmeans",
     "LatentClassModel": "latent_class",
     "MixtureImputer": "imputer",
+    "PoissonHMM": "hidden_markov",
     "PoissonMixture": "discrete",
 }
 
 __all__ = [
     "BayesianGaussianMixture",
     "BernoulliMixture",
+    "CategoricalHMM",
     "Estimator",
+    "GaussianHMM",
     "GaussianMixture",
     "KMeans",
     "LatentClassModel",
     "MixtureImputer",
+    "PoissonHMM",
     "PoissonMixture",
 ]
 
