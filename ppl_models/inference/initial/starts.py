@@ -75,11 +75,11 @@ def starting_values(
     if not any(family.starts_from_rows for family in families):
         spread = (starts + 3) // 4
         own_key = random.fold_in(value_key, starts)
-        values = _drawn_parameters(problem, links, own_key, values, spread, active)
+        values = drawn_parameters(problem, links, own_key, values, spread, active)
     return values, ["k-means++"] * spread + ["random"] * (starts - spread)
 
 
-def _drawn_parameters(
+def drawn_parameters(
     problem: Problem,
     links: tuple[ParameterLink, ...],
     key: Array,
