@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ppl_models.evaluation.graph_statistics import graph_discrepancy
     from ppl_models.evaluation.loo import loo
     from ppl_models.fitting import fit
+    from ppl_models.many.fit_many import fit_many
+    from ppl_models.many.group import group
     from ppl_models.posterior.density.prediction import log_density, predict
     from ppl_models.posterior.density.sequences import perplexity, token_probabilities
     from ppl_models.posterior.labels.relabel import relabel, unrelabel
@@ -42,10 +44,12 @@ _PLACES = {
     "diagnose": "diagnostics.diagnose",
     "draw_paths": "posterior.paths",
     "fit": "fitting",
+    "fit_many": "many.fit_many",
     "forecast": "posterior.paths",
     "generate": "posterior.simulate.generate",
     "generate_graphs": "posterior.simulate.graph_generation",
     "graph_discrepancy": "evaluation.graph_statistics",
+    "group": "many.group",
     "impute": "posterior.simulate.impute",
     "load": "posterior.result.storage",
     "log_density": "posterior.density.prediction",
@@ -71,10 +75,12 @@ __all__ = [
     "diagnose",
     "draw_paths",
     "fit",
+    "fit_many",
     "forecast",
     "generate",
     "generate_graphs",
     "graph_discrepancy",
+    "group",
     "impute",
     "load",
     "log_density",

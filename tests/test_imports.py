@@ -22,6 +22,7 @@ ROOMS = (
     "fitting",
     "diagnostics",
     "evaluation",
+    "many",
     "plots",
     "report",
     "sklearn",

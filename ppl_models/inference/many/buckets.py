@@ -23,12 +23,15 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks, Part
 from ppl_models.program.model import Model
 
-FEW_LENGTHS = 4  #: so many different numbers of rows are not padded at all
-STEP = 1.3  #: a bucket's length is so many times that of the one before, at most
-LEAST = 8  #: rows of the shortest bucket
+STEP = 1.3  #: a bucket's length is so many times that of the one before
+COARSE = 4.0  #: the same of small data
+SMALL = 100_000  #: rows of all groups together
+LEAST = 32  #: rows of the shortest bucket
 LANE_BYTES = 16_000_000  #: what a pass over the lanes of a batch has at hand
 WIDE_LANE_BYTES = 2_000_000_000  #: the same on a GPU or TPU
 MOST_LANES = 65_536
+SMALLER = 4  #: where there is less to do, batches are so many times smaller
+FEWEST = 8  #: entries of a batch, at least
 
 
 @jax.tree_util.register_dataclass
@@ -77,16 +80,20 @@ class Bucket:
 def lengths_of(sizes: np.ndarray) -> np.ndarray:
     """The length that each data set is padded to.
 
-    >>> lengths_of(np.array([5, 5, 9])).tolist()
-    [5, 5, 9]
-    >>> lengths_of(np.array([5, 9, 10, 11, 12, 40])).tolist()
-    [8, 11, 11, 11, 15, 44]
+    Lengths are of one ladder, whatever the data, so that few are ever compiled. Small data have
+    steps of 4, for another length takes longer to compile than padding to pass over.
+
+    >>> lengths_of(np.array([5, 5, 5])).tolist()
+    [5, 5, 5]
+    >>> lengths_of(np.array([5, 9, 40])).tolist()
+    [32, 32, 128]
     """
-    if len(np.unique(sizes)) <= FEW_LENGTHS:
+    if len(np.unique(sizes)) == 1:
         return sizes
+    step = STEP if sizes.sum() > SMALL else COARSE
     ladder = [LEAST]
     while ladder[-1] < sizes.max():
-        ladder.append(int(np.ceil(ladder[-1] * STEP)))
+        ladder.append(int(np.ceil(ladder[-1] * step)))
     return np.array(ladder)[np.searchsorted(ladder, sizes)]
 
 
@@ -105,7 +112,7 @@ def in_buckets(
     for length in np.unique(lengths):
         members = np.flatnonzero(lengths == length)
         own = jax.tree.map(lambda v, m=members: v[m], dict(known))
-        groups = stack(problem.families, [data[i] for i in members], int(length), own)
+        groups = stack(problem.families, [data[int(i)] for i in members], int(length), own)
         yield Bucket(members, sizes[members], int(length), groups)
 
 
@@ -175,7 +182,9 @@ def lanes_of(problem: Problem, length: int) -> int:
 
     A power of two, so that few sizes are compiled.
     """
-    cells = sum(f.numbers_per_row(problem.model.data[n], missing=False) for n, f in problem.families.items())
+    cells = sum(
+        f.numbers_per_row(problem.model.data[n], missing=False) for n, f in problem.families.items()
+    )
     numbers = length * (cells + 6 * problem.structure.clusters)
     held = WIDE_LANE_BYTES if device.is_wide() else LANE_BYTES
     lanes = held // (jnp.result_type(float).itemsize * numbers)
@@ -193,9 +202,9 @@ class Reading:
         self.problem = problem
         leaves, tree = jax.tree.flatten((problem.model.arguments, problem.model.fixed))
         numbers = tuple(np.asarray(v).tobytes() for v in leaves)
-        self.read_from = (problem.structure, problem.model.function, str(tree), numbers)
         static = problem.model.tree_flatten()[1]
-        self.read_from += (static, problem.parameter_map.links)
+        links = problem.parameter_map.links
+        self.read_from = (problem.structure, static, str(tree), numbers, links)
 
     def __hash__(self) -> int:
         return hash(self.read_from)
@@ -212,13 +221,16 @@ def of_group(problem: Problem, model: Model, groups: Groups) -> Problem:
 def batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
     """Places of batches of one size, the last filled up with places gone through before.
 
+    Where there are few, the size is one of a few smaller ones, so that few are compiled.
+
     Yields:
         Places ``(size,)`` and how many of them are new.
 
     >>> [(places.tolist(), new) for places, new in batches(5, 3)]
     [([0, 1, 2], 3), ([3, 4, 0], 2)]
     """
-    size = min(size, count)
+    while size >= SMALLER * max(count, FEWEST):
+        size //= SMALLER
     for first in range(0, count, size):
         places = np.arange(first, first + size)
         yield places % count, int((places < count).sum())

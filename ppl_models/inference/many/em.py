@@ -6,6 +6,7 @@ block of iterations lanes that have come to the end are replaced by others that 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +20,15 @@ from jax.scipy.special import logsumexp
 from ppl_models.data.progress import progress_bar
 from ppl_models.inference.em.driver import cluster_order, collapsed_components
 from ppl_models.inference.initial.from_weights import Update
-from ppl_models.inference.many.buckets import Bucket, Groups, Reading, by_batch, lanes_of
+from ppl_models.inference.many.buckets import (
+    FEWEST,
+    SMALLER,
+    Bucket,
+    Groups,
+    Reading,
+    by_batch,
+    lanes_of,
+)
 from ppl_models.inference.many.known import GroupModel
 from ppl_models.inference.many.starts import (
     Starting,
@@ -30,14 +39,13 @@ from ppl_models.inference.many.starts import (
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import Assign, e_step, log_joint_and_latents, soft
 from ppl_models.inference.statistics.m_step import conjugate_sites, maximise
+from ppl_models.program.compiling import QUICK
 from ppl_models.program.label_symmetry import permute_labels
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink
 from ppl_models.program.structure import Structure
 
 BLOCK = 16  #: iterations between looks at which lanes have come to the end
-SMALLER = 4  #: a pool with fewer lanes left has so many times fewer
-FEWEST = 8  #: lanes of the smallest pool
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,9 @@ def em_of_bucket(
         update = Update(plan.structure, plan.links, plan.free, flat, groups.chunks.missing)
         starting = starting_of(problem, update, starts)
         begin = partial(_begin, model, reading=Reading(problem), starting=starting)
-        values = by_batch(begin, max(1, lanes // starts), count, groups, keys_of(key, bucket.members))
+        values = by_batch(
+            begin, max(1, lanes // starts), count, groups, keys_of(key, bucket.members)
+        )
     lanes_values = {n: np.array(v).reshape(count * starts, *v.shape[2:]) for n, v in values.items()}
     last, done, steps = _pool(
         model, groups, lanes_values, starts, plan, iterations, tolerance, lanes, problem.progress
@@ -157,7 +167,7 @@ def in_order(problem: Problem, values: dict[str, np.ndarray]) -> dict[str, np.nd
     return kept
 
 
-@partial(jax.jit, static_argnames=("reading", "starting"))
+@partial(jax.jit, static_argnames=("reading", "starting"), compiler_options=QUICK)
 def _begin(
     model: Model, groups: Groups, keys: Array, *, reading: Reading, starting: Starting
 ) -> Globals:
@@ -175,15 +185,15 @@ def _pool(
     lanes: int,
     progress: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Iterate every lane to its end; ``values`` are replaced. Objective, convergence, iterations."""
+    """Iterate every lane, replacing ``values``: objectives, convergence and iterations."""
     count = len(next(iter(values.values())))
     last = np.full(count, -np.inf, jnp.result_type(float))
     done, steps = np.zeros(count, bool), np.zeros(count, int)
     waiting = np.arange(count)
-    size = min(lanes, 1 << (count - 1).bit_length()) if count > 1 else 1
+    size = lanes
     with progress_bar(count, f"em, {count} starts", progress) as bar:
         while len(waiting):
-            while size > FEWEST and len(waiting) * SMALLER <= size:
+            while size >= SMALLER * max(len(waiting), 2 * FEWEST):
                 size //= SMALLER
             chosen = waiting[:size]
             filled = np.resize(chosen, size)
@@ -267,7 +277,7 @@ def _collapsed(model: Model, groups: Groups, values: Globals, *, structure: Stru
 
 
 def densities(
-    problem: Problem, bucket: Bucket, values: Globals, *, hard: bool = False
+    problem: Problem, bucket: Bucket, values: Mapping[str, Any], *, hard: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log-density ``(group, row)``, responsibilities ``(group, cluster, row)`` and log prior.
 

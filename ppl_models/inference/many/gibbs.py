@@ -7,6 +7,7 @@ are compared with the assignments at that mode, draw by draw (ECR of Papastamoul
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -98,7 +99,9 @@ def gibbs_of_bucket(
     found: list[Any] = []
     with progress_bar(count, f"gibbs, {count} groups", problem.progress) as bar:
         for places, new in batches(count, size):
-            given = jax.tree.map(lambda v, p=places: v[p], (bucket.groups, mode.values, pivot, keys))
+            given = jax.tree.map(
+                lambda v, p=places: v[p], (bucket.groups, mode.values, pivot, keys)
+            )
             result = _chains(model, *given, dispersion, reading=reading, plan=plan)
             found.append(jax.tree.map(lambda v, n=new: np.asarray(v)[:n], result))
             bar.update(new)
@@ -133,9 +136,7 @@ def _chains(
 
         def chain(move_key: Array, key: Array) -> Any:
             names = zip(random.split(move_key, len(free)), free.items(), strict=True)
-            moved = {
-                n: v + dispersion * random.normal(k, v.shape, v.dtype) for k, (n, v) in names
-            }
+            moved = {n: v + dispersion * random.normal(k, v.shape, v.dtype) for k, (n, v) in names}
             state = kernel.init(key, plan.warmup, space.constrain(moved), (), {})
 
             def keep(state: Any, sweeps: Array) -> tuple[Any, Any]:
@@ -159,7 +160,7 @@ def _chains(
 
 
 def densities_of_draws(
-    problem: Problem, bucket: Bucket, values: Globals
+    problem: Problem, bucket: Bucket, values: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log-densities ``(group, draw, row)``, and mean responsibilities ``(group, cluster, row)``.
 

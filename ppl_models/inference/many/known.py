@@ -156,9 +156,7 @@ def priors_of_groups(problem: Problem, data: Sequence[Data]) -> dict[str, Any]:
             arrays = [np.asarray(v) for v in jax.tree.leaves({n: several[n] for n in names})]
             for place, group in enumerate(left):
                 found[group] = [leaf[place] for leaf in arrays]
-    leaves = [
-        _stacked([each[i] for each in found], leaf) for i, leaf in enumerate(like)
-    ]
+    leaves = [_stacked([each[i] for each in found], leaf) for i, leaf in enumerate(like)]
     return jax.tree.unflatten(tree, leaves)
 
 

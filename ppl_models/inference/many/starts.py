@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,13 +46,6 @@ def starting_of(problem: Problem, update: Update, starts: int) -> Starting:
         ROUNDS if any(scales.values()) else 0,
         any(f.starts_from_rows for f in families.values()),
     )
-
-
-def kinds_of(starting: Starting) -> list[str]:
-    """What kind of start each is."""
-    quarter = (starting.starts + 3) // 4
-    spread = (starting.starts + 1) // 2 if starting.from_rows else quarter
-    return ["k-means++"] * spread + ["random"] * (starting.starts - spread)
 
 
 def starting_values(
@@ -159,13 +151,9 @@ def _plus_plus(key: Array, points: Array, present: Array, clusters: int) -> Arra
 
 
 def _at_random(key: Array, present: Array, clusters: int) -> Array:
-    """Different rows, or some of them twice where there are too few."""
+    """Different rows."""
     noise = random.gumbel(key, present.shape) + _log(present)
-    return jnp.argsort(-noise)[:clusters] if present.shape[0] >= clusters else _again(key, present, clusters)
-
-
-def _again(key: Array, present: Array, clusters: int) -> Array:
-    return random.categorical(key, _log(present), shape=(clusters,))
+    return jnp.argsort(-noise)[:clusters]
 
 
 def _log(present: Array) -> Array:
@@ -175,6 +163,3 @@ def _log(present: Array) -> Array:
 def keys_of(key: Array, members: np.ndarray) -> Array:
     """A random key for every group, by its number, whatever bucket it is in."""
     return jax.vmap(lambda i: random.fold_in(key, i))(jnp.asarray(members))
-
-
-__all__: list[Any] = ["Starting", "keys_of", "kinds_of", "starting_of", "starting_values"]

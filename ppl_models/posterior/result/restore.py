@@ -19,7 +19,9 @@ from ppl_models.inference.problem import Problem, Result
 from ppl_models.posterior.result.recent import RECENT
 from ppl_models.posterior.result.schema import (
     FACTS,
+    GROUP_FACTS,
     HIDDEN,
+    MANY,
     ROW_ORDER,
     FitFacts,
     facts_of,
@@ -183,6 +185,8 @@ def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) ->
     """
     if draws is not None:
         whole_number("draws", draws)
+    if GROUP_FACTS in tree.attrs:
+        raise InputError(MANY)
     if FACTS not in tree.attrs or "posterior" not in tree.children:
         raise InputError("this tree is no fit of ppl_models: it lacks its facts or a posterior")
     known = fitted_data(tree)

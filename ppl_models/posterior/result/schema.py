@@ -23,6 +23,8 @@ from ppl_models.program.signature import ROW_WEIGHTS
 
 ROW_ORDER = "row_order"  #: attribute: 1 where a row's density depends on its place among the rows
 FACTS = "facts"  #: attribute of the root
+GROUP_FACTS = "group_facts"  #: the same of a fit of many groups: those of each
+MANY = "this tree holds the fits of many groups: take one by group(tree, label)"
 HIDDEN = "hidden"  #: group of draws of whole numbers, which prediction needs and nobody reads
 PARAMETERS = "emission_parameters"  #: group of parameters that are no global site as they stand
 
@@ -166,6 +168,8 @@ def facts_of(tree: xr.DataTree) -> FitFacts:
     Raises:
         InputError: the tree is no fit of ppl_models.
     """
+    if GROUP_FACTS in tree.attrs:
+        raise InputError(MANY)
     if FACTS not in tree.attrs:
         raise InputError("this tree is no fit of ppl_models: it has no attribute 'facts'")
     return parse_facts(tree.attrs[FACTS])

@@ -1,0 +1,186 @@
+"""Many data sets fitted side by side: each as ``fit`` fits it alone."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from jax.scipy.special import logsumexp
+
+from ppl_models import fit, fit_many, group, predict
+from ppl_models.catalogue import program
+from ppl_models.errors import InputError
+from ppl_models.many.split import split
+from ppl_models.program.model import Model
+from ppl_models.program.precision import scope
+
+SIZES = (24, 31, 40)
+RANDOM = np.random.default_rng(8)
+
+
+def gaussian(rows: int) -> np.ndarray:
+    apart = np.where(RANDOM.random((rows, 1)) < 0.4, 0.0, 6.0)
+    return np.round(apart + RANDOM.normal(size=(rows, 2)), 3)
+
+
+def with_gaps(rows: int) -> np.ndarray:
+    x = gaussian(rows)
+    x[RANDOM.random(x.shape) < 0.1] = np.nan
+    return x
+
+
+def bits(rows: int) -> np.ndarray:
+    high = RANDOM.random((rows, 1)) < 0.4
+    return (RANDOM.random((rows, 4)) < np.where(high, 0.85, 0.2)).astype(int)
+
+
+def counts(rows: int) -> np.ndarray:
+    return RANDOM.poisson(np.where(RANDOM.random(rows) < 0.4, 3, 25))
+
+
+CASES = {
+    "full": ("gaussian_mixture", {"covariance": "full"}, gaussian),
+    "diagonal, gaps": ("gaussian_mixture", {"covariance": "diagonal"}, with_gaps),
+    "poisson": ("poisson_mixture", {}, counts),
+    "tied": ("gaussian_mixture", {"covariance": "tied"}, gaussian),
+    "spherical": ("gaussian_mixture", {"covariance": "spherical"}, gaussian),
+    "vector": ("gaussian_mixture", {}, lambda rows: gaussian(rows)[:, 0]),
+    "full, gaps": ("gaussian_mixture", {"covariance": "full"}, with_gaps),
+    "bernoulli": ("bernoulli_mixture", {}, bits),
+    "categorical": ("categorical_mixture", {}, bits),
+}
+LONG = ("full", "poisson", "tied", "spherical", "vector", "full, gaps", "bernoulli", "categorical")
+
+
+def height(name: str, arguments: dict, x: np.ndarray, tree: xr.DataTree, label: str):
+    """Log posterior density of a group's fit by the program on that group alone, and its slope."""
+    with scope("float64"):
+        model = Model(program(name), {"x": x}, {"clusters": 2, **arguments}, {})
+        structure = model.structure()
+        at = tree["posterior"].to_dataset().sel(group=label)
+        values = {n: jax.numpy.asarray(at[n].values[0, 0]) for n in structure.names}
+        space = structure.space
+
+        @jax.jit
+        def objective(vector):
+            values = space.constrain(space.unravel(vector))
+            logits = model.logits(values, structure)
+            return logsumexp(logits, axis=0).sum() + model.log_prior(values, structure)
+
+        vector = space.ravel(space.unconstrain(values))
+        value, slope = jax.value_and_grad(objective)(vector)
+        return float(value), np.asarray(slope)
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.long) if c in LONG else c for c in CASES]
+)
+def test_each_group_is_at_a_mode_of_its_own_posterior(case: str) -> None:
+    name, arguments, make = CASES[case]
+    data = {f"g{rows}": make(rows) for rows in SIZES}
+    if name == "categorical_mixture":  # all groups have both levels
+        arguments = {**arguments, "levels": 2}
+    given = {n: v for n, v in arguments.items() if n != "levels"}
+    tree = fit_many(name, data, seed=1, clusters=2, starts=2, tolerance=1e-14, **given)
+    assert tree["groups"]["fitted"].values.all() and tree["groups"]["converged"].values.all()
+    for label in ("g24", "g40"):
+        value, slope = height(name, arguments, data[label], tree, label)
+        kept = float(tree["sample_stats"]["lp"].sel(group=label).squeeze())
+        np.testing.assert_allclose(kept, value, rtol=1e-9)
+        np.testing.assert_allclose(slope, 0, atol=2e-3)
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    parts = [pd.DataFrame(gaussian(rows), columns=["a", "b"]) for rows in SIZES]
+    whole = pd.concat([p.assign(site=f"s{i}") for i, p in enumerate(parts)], ignore_index=True)
+    odd = pd.DataFrame({"a": np.ones(9), "b": np.arange(9.0), "site": "constant"})
+    whole = pd.concat([whole, odd], ignore_index=True)
+    return whole.sample(frac=1, random_state=0)  # groups come mixed
+
+
+@pytest.fixture(scope="module")
+def points(frame: pd.DataFrame) -> xr.DataTree:
+    return fit_many("gaussian_mixture", frame, by="site", seed=0, clusters=2, starts=4)
+
+
+def test_a_group_is_what_fit_finds_of_it_alone(frame, points) -> None:
+    own = frame[frame["site"] == "s1"][["a", "b"]]
+    alone = fit("gaussian_mixture", own, method="em", seed=0, clusters=2, starts=4, predictive=0)
+    one = group(points, "s1", predictive=0)
+    for name in ("weights", "loc", "covariance", "scale_diagonal"):
+        np.testing.assert_allclose(
+            one["posterior"][name], alone["posterior"][name], rtol=1e-4, atol=1e-5
+        )
+    np.testing.assert_array_equal(one["observed_data"]["x"]["row"], own.index)
+    np.testing.assert_allclose(predict(one), predict(alone), atol=1e-4)
+    kept = points["responsibilities"]["responsibilities"].values
+    rows = points["observed_data"]["group_index"].values == list(
+        points["groups"]["group"].values
+    ).index("s1")
+    np.testing.assert_allclose(kept[rows], predict(alone), atol=1e-4)
+    density = points["log_likelihood"]["x"].values[0, 0, rows]
+    np.testing.assert_allclose(density, alone["log_likelihood"]["x"].values[0, 0], atol=1e-4)
+
+
+def test_a_group_that_fails_is_told_of_and_stops_no_other(points) -> None:
+    table = points["groups"].to_dataset()
+    assert table["fitted"].sel(group=["s0", "s1", "s2"]).values.all()
+    assert "constant" in str(table["failure"].sel(group="constant").values)
+    assert np.isnan(points["posterior"]["loc"].sel(group="constant").values).all()
+    with pytest.raises(InputError, match="has no fit"):
+        group(points, "constant")
+    with pytest.raises(InputError, match="no group 'elsewhere'"):
+        group(points, "elsewhere")
+
+
+def test_what_asks_one_fit_names_the_way_to_one(points) -> None:
+    from ppl_models.posterior.density.prediction import predict as of_one
+
+    with pytest.raises(InputError, match=r"group\(tree, label\)"):
+        of_one(points)
+
+
+def test_groups_do_not_change_each_other(frame, points) -> None:
+    first = frame[frame["site"].isin(["s0", frame["site"].iloc[0]])]
+    some = fit_many("gaussian_mixture", first, by="site", seed=0, clusters=2, starts=4)
+    label = str(some["groups"]["group"].values[0])
+    np.testing.assert_allclose(
+        some["posterior"]["loc"].sel(group=label),
+        points["posterior"]["loc"].sel(group=label),
+        rtol=1e-4,
+    )
+
+
+def test_other_methods_fit_one_group_after_another() -> None:
+    data = [counts(20) + i for i in range(2)]
+    tree = fit_many("poisson_mixture", data, method="map", seed=0, clusters=1, steps=300)
+    assert tree["posterior"]["rate"].dims == ("chain", "draw", "group", "cluster")
+    mean = tree["posterior"]["rate"].values.squeeze()
+    np.testing.assert_allclose(mean, [v.mean() for v in data], rtol=0.1)
+
+
+def test_containers_of_groups() -> None:
+    table = np.array([[1.0, 4.0], [2.0, np.nan], [3.0, 6.0]])
+    columns = split(table, columns=True)
+    assert columns.data.tolist() == [1, 2, 3, 4, 6] and columns.group.tolist() == [0, 0, 0, 1, 1]
+    listed = split([[1, 2], [3]])
+    assert listed.data == [1, 2, 3] and listed.labels.tolist() == [0, 1]
+    labelled = split(table, ["b", "a", "b"])
+    assert labelled.labels.tolist() == ["b", "a"] and labelled.group.tolist() == [0, 1, 0]
+    with pytest.raises(InputError, match="row 1 has no group label"):
+        split(table, ["b", None, "b"])
+    with pytest.raises(InputError, match="no column 'c'"):
+        split(pd.DataFrame(table, columns=["a", "b"]), "c")
+    with pytest.raises(InputError, match="these are no groups"):
+        split(table)
+
+
+def test_annotated_data_are_grouped_by_their_observations() -> None:
+    anndata = pytest.importorskip("anndata")
+    cells = anndata.AnnData(np.arange(6.0).reshape(3, 2))
+    cells.obs["batch"] = ["x", "y", "x"]
+    found = split(cells, "batch")
+    assert found.group.tolist() == [0, 1, 0] and list(found.data.columns) == ["0", "1"]
