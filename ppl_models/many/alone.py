@@ -85,9 +85,10 @@ def _outcome(
     if "responsibilities" in tree.children:
         shares = np.asarray(tree["responsibilities"]["responsibilities"].values)
     facts = {}
-    if "converged" in result.starts:
-        kept = np.flatnonzero(result.starts["kept"][1])[0]
-        facts = {n: result.starts[n][1][kept] for n in ("converged", "iterations", "collapsed")}
+    if "kept" in result.starts:
+        kept = int(np.flatnonzero(result.starts["kept"][1])[0])
+        told = ("converged", "iterations", "collapsed")
+        facts = {n: result.starts[n][1][kept] for n in told if n in result.starts}
     return Outcome(
         values,
         np.asarray(tree["sample_stats"]["lp"].values),

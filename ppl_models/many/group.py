@@ -133,7 +133,7 @@ def _result(tree: xr.DataTree, problem: Problem, place: int) -> Result:
 def _starts(tree: xr.DataTree, place: int) -> dict[str, Any]:
     """The start that was kept, of a point method that tells of its starts."""
     table = tree["groups"].to_dataset().isel(group=place)
-    if not {"converged", "iterations", "objective"} <= set(table):
+    if not {"converged", "iterations", "collapsed", "objective"} <= set(table):
         return {}
     objective = float(table["objective"])
     return {
