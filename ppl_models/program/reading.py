@@ -65,23 +65,28 @@ def read_data(
                 f"the program takes data {', '.join(required)}: give a dict with these names"
             )
         data = {required[0]: data}
+    keeping = keeps_feature_axis(function)
     readers = {
-        name: partial(_read, kinds[name], value, name, fresh)
+        name: partial(_read, kinds[name], value, name, fresh, name in keeping)
         for name, value in data.items()
         if value is not None
     }
-    found = read_together(readers, like)
-    keeping = keeps_feature_axis(function)
-    return {n: o.with_feature_axis() if n in keeping else o for n, o in found.items()}
+    return read_together(readers, like)
 
 
 def _read(
-    kind: type[Kind], value: Any, site: str, fresh: bool, like: Mapping[str, Any] | None
+    kind: type[Kind],
+    value: Any,
+    site: str,
+    fresh: bool,
+    keeps_axis: bool,
+    like: Mapping[str, Any] | None,
 ) -> Observed:
     try:
-        return kind.read(value, site=site, like=like, fresh=fresh)
+        found = kind.read(value, site=site, like=like, fresh=fresh)
     except ConstantColumn as error:  # only what a program emits may not be constant
-        return replace(kind.read(value, site=site, like=like, fresh=False), refusal=error)
+        found = replace(kind.read(value, site=site, like=like, fresh=False), refusal=error)
+    return found.with_feature_axis() if keeps_axis else found
 
 
 def read_program(

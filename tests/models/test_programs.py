@@ -24,8 +24,22 @@ from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Model
 from ppl_models.program.signature import data_parameters
 
-#: programs that EM and NUTS do not serve, and the tests that take the place of those here
-ELSEWHERE = {"pitman_yor_chain": "models/test_pitman_yor_chain.py"}
+#: programs of several kinds of data or that EM and NUTS do not serve, and the tests that take the
+#: place of those here
+ELSEWHERE = {"pitman_yor_chain": "models/test_pitman_yor_chain.py"} | dict.fromkeys(
+    [
+        "dawid_skene",
+        "expert_mixture",
+        "hurdle_mixture",
+        "latent_class_regression",
+        "latent_dirichlet_allocation",
+        "negative_binomial_mixture",
+        "record_linkage",
+        "regression_mixture",
+        "zero_inflated_mixture",
+    ],
+    "models/test_jobs.py",
+)
 
 
 def _function(row):

@@ -1,0 +1,41 @@
+"""How many things an index array speaks of."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ppl_models.data.missing import missing_cells
+from ppl_models.errors import InputError
+
+
+def largest(name: str) -> Callable[..., int]:
+    """A function of the data parameter ``name``: the number of its codes, which start at 0.
+
+    >>> largest("item")(item=np.array([0, 2, 1]))
+    3
+    """
+
+    def make(**data: Any) -> int:
+        codes = np.asarray(data[name])
+        return int(codes[~missing_cells(codes)].max()) + 1
+
+    parameter = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY)
+    make.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]
+    return make
+
+
+def count_of(given: int | None, codes: Any) -> int:
+    """The number of things: as given, or one more than the largest code.
+
+    Raises:
+        InputError: neither is there.
+    """
+    if given is not None:
+        return int(given)
+    if codes is None:
+        raise InputError("without labels say how many kinds of them there are, as in labels=3")
+    return int(np.asarray(codes).max()) + 1

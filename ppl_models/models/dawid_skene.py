@@ -1,0 +1,74 @@
+"""Labels of items by annotators who err: true classes, and every annotator's confusions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+
+from ppl_models.data.derived import FromData
+from ppl_models.data.kinds import Categories
+from ppl_models.models._lookups import count_of, largest
+from ppl_models.models._pseudo_counts import pseudo_count
+
+
+def dawid_skene(
+    item: Annotated[Any, Categories] = None,
+    annotator: Annotated[Any, Categories] = None,
+    label: Annotated[Any, Categories] = None,
+    *,
+    clusters: int | None = None,
+    concentration: float = 1.0,
+    error_concentration: float | None = None,
+    agreement: float = 2.0,
+    items: Annotated[int | None, FromData(largest("item"))] = None,
+    annotators: Annotated[int | None, FromData(largest("annotator"))] = None,
+    labels: Annotated[int | None, FromData(largest("label"))] = None,
+) -> Any:
+    """True classes of items from the labels of annotators who err: a line a label.
+
+        π ~ Dirichlet(concentration)                              how common the classes are
+        C_ak ~ Dirichlet(error_concentration + agreement at k)    labels that a gives class k
+        z_i ~ Categorical(π)                                      the class of item i
+        label_l | item i, annotator a, z_i = k ~ Categorical(C_ak)
+
+    An item may have any number of labels, several of them by one annotator. Class k is the one
+    that annotators tend to call by the k-th label, as the prior says. Dawid and Skene (1979);
+    Paun et al. (2018).
+
+    Args:
+        item: ``(line,)``, which item; codes from 0, or names where ``fit`` reads them.
+        annotator: ``(line,)``, who labelled it.
+        label: ``(line,)``, as what; gaps are NaN; None generates a label for every line.
+        clusters: K, number of true classes (default: as many as there are labels).
+        concentration: of the prior of the classes' shares.
+        error_concentration: pseudo-counts of every label (default: 1 + 1 / (K labels)).
+        agreement: pseudo-counts more of the label that is the class.
+        items: number of items (default: those of the data).
+        annotators: number of annotators (default: those of the data).
+        labels: number of labels (default: those of the data).
+
+    Returns:
+        The labels.
+
+    >>> from jax import random
+    >>> from numpyro import handlers
+    >>> program = handlers.seed(dawid_skene, random.key(0))
+    >>> program(np.array([0, 0, 1]), np.array([0, 1, 0]), labels=2).shape
+    (3,)
+    """
+    items, annotators = count_of(items, item), count_of(annotators, annotator)
+    labels = count_of(labels, label)
+    classes = labels if clusters is None else clusters
+    errors = pseudo_count(error_concentration, classes, labels)
+    shares = dist.Dirichlet(jnp.full(classes, float(concentration)))
+    weights = numpyro.sample("weights", shares, infer={"event_dims": ["cluster"]})
+    with numpyro.plate("annotator", annotators, dim=-2), numpyro.plate("cluster", classes, dim=-1):
+        prior = dist.Dirichlet(errors + agreement * jnp.eye(classes, labels))
+        confusion = numpyro.sample("confusion", prior, infer={"event_dims": ["label"]})
+    with numpyro.plate("item", items):
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+    with numpyro.plate("line", len(item)):
+        return numpyro.sample("label", dist.Categorical(confusion[annotator, z[item]]), obs=label)

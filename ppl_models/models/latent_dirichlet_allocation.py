@@ -1,0 +1,65 @@
+"""Words of documents from hidden topics: latent Dirichlet allocation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+
+from ppl_models.data.derived import FromData
+from ppl_models.data.kinds import Categories
+from ppl_models.models._lookups import count_of, largest
+
+
+def latent_dirichlet_allocation(
+    document: Annotated[Any, Categories] = None,
+    word: Annotated[Any, Categories] = None,
+    *,
+    topics: int,
+    share_concentration: float = 1.1,
+    word_concentration: float = 1.1,
+    documents: Annotated[int | None, FromData(largest("document"))] = None,
+    words: Annotated[int | None, FromData(largest("word"))] = None,
+) -> Any:
+    """Topics of documents: a line a token, whose document is known and whose topic is hidden.
+
+        φ_k ~ Dirichlet(word_concentration)           what words topic k has
+        θ_d ~ Dirichlet(share_concentration)          what topics document d has
+        z_n ~ Categorical(θ_d), d token n's document  what topic token n is from
+        word_n | z_n = k ~ Categorical(φ_k)
+
+    EM finds the mode of θ and φ, which concentrations above 1 keep off zero and smooth as a
+    variational fit of concentrations smaller by 1 does (Asuncion, Welling, Smyth and Teh 2009).
+    New documents are fitted with the topics held, ``fixed={"word_probs": ...}``. Blei, Ng and
+    Jordan (2003).
+
+    Args:
+        document: ``(token,)``, codes from 0, or names where ``fit`` reads them.
+        word: ``(token,)``; None generates one for every entry of ``document``.
+        topics: K.
+        share_concentration: of the prior of the documents' topics.
+        word_concentration: of the prior of the topics' words.
+        documents: number of documents (default: those of the data).
+        words: number of different words (default: those of the data).
+
+    Returns:
+        The words.
+
+    >>> from jax import random
+    >>> from numpyro import handlers
+    >>> program = handlers.seed(latent_dirichlet_allocation, random.key(0))
+    >>> program(np.array([0, 0, 1]), topics=2, words=4).shape
+    (3,)
+    """
+    documents, words = count_of(documents, document), count_of(words, word)
+    with numpyro.plate("topic", topics):
+        prior = dist.Dirichlet(jnp.full(words, float(word_concentration)))
+        word_probs = numpyro.sample("word_probs", prior, infer={"event_dims": ["word"]})
+    with numpyro.plate("document", documents):
+        prior = dist.Dirichlet(jnp.full(topics, float(share_concentration)))
+        shares = numpyro.sample("shares", prior, infer={"event_dims": ["topic"]})
+    with numpyro.plate("token", len(document)):
+        z = numpyro.sample("z", dist.Categorical(shares[document]), infer={"enumerate": "parallel"})
+        return numpyro.sample("word", dist.Categorical(word_probs[z]), obs=word)

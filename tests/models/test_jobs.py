@@ -1,0 +1,224 @@
+"""Programs that people ask for, several kinds of data among them: the contract, and their fits."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from jax import random
+from jax.scipy.special import logsumexp
+from numpyro import handlers
+from numpyro.contrib.funsor import config_enumerate, enum, log_density
+
+from ppl_models import catalogue, fit, generate, predict
+from ppl_models import log_density as densities
+from ppl_models.errors import InputError
+from ppl_models.models.categorical_mixture import categorical_mixture
+from ppl_models.models.dawid_skene import dawid_skene
+from ppl_models.program.model import Model
+from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.signature import data_parameters
+
+
+class Job(NamedTuple):
+    """A program, data and arguments to fit it to them, and what it has."""
+
+    name: str
+    data: Any
+    arguments: dict[str, Any]
+    sites: set[str]
+    plate: str = "row"
+
+    @property
+    def function(self) -> Callable:
+        return catalogue.program(self.name)
+
+    @property
+    def emitted(self) -> str:
+        return next(iter(self.data))
+
+
+_g = np.random.default_rng(5)
+_z = np.arange(30) % 2
+COVARIATES = _g.normal(size=(30, 2)) * [1.0, 3.0] + [0.0, 40.0]
+LINE = COVARIATES[:, 0] * np.array([1.0, -2.0])[_z] + 4 * _z + 0.3 * _g.normal(size=30)
+BITS = (_g.uniform(size=(30, 3)) < np.array([[0.9, 0.8, 0.2], [0.2, 0.1, 0.7]])[_z]).astype(int)
+GAPS = np.where(_g.uniform(size=BITS.shape) < 0.1, np.nan, BITS)
+COUNTS = _g.poisson(np.array([[2.0, 6.0], [12.0, 1.0]])[_z]) * _g.binomial(1, 0.8, (30, 2))
+ITEM, WHO = (axis.ravel() for axis in np.mgrid[:12, :3])
+LABEL = np.where(_g.uniform(size=36) < 0.8, ITEM % 3, _g.integers(3, size=36))
+WORD = np.where(_g.uniform(size=36) < 0.7, ITEM % 2, _g.integers(4, size=36))
+COUNT_SITES = {"weights", "rate"}
+REGRESSION = {"response": LINE, "covariates": COVARIATES}
+LABELS = {"label": LABEL, "item": ITEM, "annotator": WHO}
+
+JOBS = [
+    Job("regression_mixture", REGRESSION, {"clusters": 2},
+        {"weights", "intercept", "slope", "scale"}),
+    Job("regression_mixture", {"response": COUNTS[:, 0], "covariates": COVARIATES},
+        {"clusters": 2, "family": "poisson"}, {"weights", "intercept", "slope"}),
+    Job("expert_mixture", {"response": BITS[:, 0], "covariates": COVARIATES},
+        {"clusters": 2, "family": "bernoulli"},
+        {"gate_intercept", "gate_slope", "intercept", "slope"}),
+    Job("latent_class_regression",
+        {"answers": GAPS, "covariates": COVARIATES[:, 1], "outcome": LINE},
+        {"clusters": 2, "distal": "gaussian"},
+        {"intercept", "slope", "probs", "outcome_mean", "outcome_scale"}),
+    Job("negative_binomial_mixture", {"x": COUNTS}, {"clusters": 2}, {*COUNT_SITES, "size"}),
+    Job("zero_inflated_mixture", {"x": COUNTS[:, 0]}, {"clusters": 2}, {*COUNT_SITES, "gate"}),
+    Job("hurdle_mixture", {"x": COUNTS}, {"clusters": 2, "base": "negative_binomial"},
+        {*COUNT_SITES, "gate", "size"}),
+    Job("dawid_skene", LABELS, {}, {"weights", "confusion"}, "item"),
+    Job("latent_dirichlet_allocation", {"word": WORD, "document": ITEM}, {"topics": 2},
+        {"word_probs", "shares"}, "token"),
+    Job("record_linkage", {"x": BITS}, {}, {"weights", "probs"}),
+]  # fmt: skip
+NAMES = [f"{job.name} {job.arguments.get('family', '')}".strip() for job in JOBS]
+once = pytest.mark.parametrize("job", JOBS, ids=NAMES)
+
+
+def _read(job: Job) -> tuple[Model, Any]:
+    observed = read_data(job.function, job.data)
+    return read_program(job.function, observed, job.arguments, {}, "float64")
+
+
+@once
+def test_docstring_and_signature(job):
+    text = inspect.getdoc(job.function) or ""
+    assert sum("~" in line for line in text.splitlines()) >= 3
+    parameters = inspect.signature(job.function).parameters
+    missing = [n for n in (*parameters, "Args", "Returns") if f"{n}:" not in text]
+    assert not missing
+    assert ">>> " in text
+    data = data_parameters(job.function)
+    assert set(job.data) <= set(data)
+    others = [p for n, p in parameters.items() if n not in data]
+    assert all(p.kind is p.KEYWORD_ONLY for p in others)
+    assert all(parameters[n].default is None for n in data)
+
+
+#: an index reaches from one plate into another, which NumPyro's enumeration does not take: the long
+#: labels are compared with wide ones below
+ENUMERABLE = [job for job in JOBS if job.plate != "item"]
+
+
+@pytest.mark.parametrize("job", ENUMERABLE, ids=[n for n in NAMES if n != "dawid_skene"])
+def test_density_is_that_of_numpyros_enumeration(job, double_precision):
+    """With gaps left out, which NumPyro's enumeration of the same program takes as they are."""
+    complete = job._replace(data={n: np.nan_to_num(v) for n, v in job.data.items()})
+    model, structure = _read(complete)
+    assert set(structure.names) == job.sites
+    assert structure.plate == job.plate
+    for site in structure.sites:
+        assert not any("_dim_" in name or "_axis_" in name for name in site.dims)
+    values = structure.initial(random.key(3), radius=1.0)
+
+    @jax.jit
+    def both(values):
+        ours = logsumexp(model.logits(values, structure), axis=0).sum()
+        ours = ours + model.log_prior(values, structure)
+        data = {n: jnp.asarray(v) for n, v in model.data.items()}
+        prepared = enum(config_enumerate(job.function), first_available_dim=-3)
+        kept = {n: v for n, v in model.arguments.items()}
+        return ours, log_density(prepared, (), {**data, **kept}, values)[0]
+
+    found, numpyros = both(values)
+    assert np.isfinite(found)
+    np.testing.assert_allclose(found, numpyros, rtol=1e-10)
+
+
+def test_new_rows_are_measured_from_the_fitted_centre(double_precision):
+    """A row's density is its own, whatever rows it is asked about with."""
+    model, structure = _read(JOBS[0])
+    values = structure.initial(random.key(4), radius=1.0)
+    some = model.with_data({n: v[:7] for n, v in model.data.items()})
+    few = replace(structure, rows=7)
+    whole, part = jax.jit(lambda: (model.logits(values, structure), some.logits(values, few)))()
+    np.testing.assert_allclose(part, whole[:, :7], rtol=1e-12)
+
+
+@pytest.mark.long
+def test_regression_finds_lines_and_generates_from_them():
+    tree = fit("regression_mixture", REGRESSION, method="em", seed=0, clusters=2, starts=4,
+               predictive=0)  # fmt: skip
+    few = {n: v[:7] for n, v in REGRESSION.items()}
+    np.testing.assert_allclose(densities(tree, few), densities(tree)[:7], rtol=1e-9)
+    slopes = np.sort(tree["posterior"]["slope"].values[0, 0, :, 0])
+    np.testing.assert_allclose(slopes, [-2, 1], atol=0.3)
+    again = generate(tree, 5, covariates={"covariates": COVARIATES[:5]}, seed=0)
+    assert again["response"].shape[-1] == 5
+
+
+def test_long_labels_are_the_wide_ones(double_precision):
+    """Every annotator labels every item: a mixture of categories, a feature an annotator."""
+    wide = LABEL.reshape(12, 3)
+    levels = (3, 3, 3)
+    both = {"concentration": 1.0}
+    long, structure = _read(JOBS[7]._replace(arguments={
+        "agreement": 0.0, "error_concentration": 1.5, **both}))  # fmt: skip
+    arguments = {"clusters": 3, "levels": levels, "level_concentration": 1.5, **both}
+    table = Model(categorical_mixture, {"x": wide}, arguments, {})
+    assert set(structure.names) == JOBS[7].sites
+    assert (structure.plate, structure.clusters) == ("item", 3)
+    values = structure.initial(random.key(2), radius=1.0)
+    side_by_side = jnp.swapaxes(values["confusion"], 0, 1).reshape(3, 9)
+    others = {"weights": values["weights"], "probs": side_by_side}
+    of_table = table.structure()
+    for ours, theirs in jax.jit(
+        lambda: (
+            (long.logits(values, structure), table.logits(others, of_table)),
+            (long.log_prior(values, structure), table.log_prior(others, of_table)),
+        )
+    )():
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["distal", "family", "base", "outcome"])
+def test_unknown_names_are_refused(name):
+    program, given, said = {
+        "distal": ("latent_class_regression", {"levels": (2,), "distal": "beta"}, "choose one of"),
+        "outcome": ("latent_class_regression", {"levels": (2,), "outcome": LINE}, "distal="),
+        "family": ("expert_mixture", {"covariates": COVARIATES, "family": "beta"}, "choose one of"),
+        "base": ("hurdle_mixture", {"rows": 3, "base": "beta"}, "choose one of"),
+    }[name]
+    with pytest.raises(InputError, match=said):
+        handlers.seed(catalogue.program(program), 0)(clusters=2, **given)
+
+
+def test_bare_numpyro_counts_items_and_labels():
+    drawn = handlers.seed(dawid_skene, 0)(ITEM, WHO, labels=3)
+    assert drawn.shape == ITEM.shape
+    with pytest.raises(InputError, match="labels=3"):
+        handlers.seed(dawid_skene, 0)(ITEM, WHO)
+
+
+PUBLISHED = {("carcinoma", 2): -317.2568, ("values", 2): -504.4677, ("gss82", 3): -2754.5454}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("table", "clusters"), PUBLISHED)
+def test_classes_without_covariates_reach_the_published_maxima(reference, table, clusters):
+    answers = pd.read_csv(reference / "latent_class" / f"{table}.csv").astype(str)
+    tree = fit("latent_class_regression", {"answers": answers}, method="em", seed=0,
+               clusters=clusters, priors="flat", predictive=0)  # fmt: skip
+    assert float(densities(tree).sum()) >= PUBLISHED[table, clusters] - 1e-3
+
+
+@pytest.mark.long
+@once
+@pytest.mark.parametrize("method", ["em", "gibbs", "nuts"])
+def test_every_job_is_done_by_every_method(job, method):
+    small = {"em": {"starts": 2}, "gibbs": {"warmup": 50, "draws": 50, "chains": 2},
+             "nuts": {"warmup": 50, "draws": 50, "chains": 2}}  # fmt: skip
+    tree = fit(job.name, job.data, method=method, seed=0, predictive=0, **job.arguments,
+               **small[method])  # fmt: skip
+    assert set(tree["posterior"].data_vars) >= job.sites
+    assert np.isfinite(densities(tree)).all()
+    np.testing.assert_allclose(predict(tree).sum("cluster"), 1, rtol=1e-6)
