@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ppl_models.many.group import group
     from ppl_models.posterior.density.prediction import log_density, predict
     from ppl_models.posterior.density.sequences import perplexity, token_probabilities
+    from ppl_models.posterior.frames import assignments, to_frame
     from ppl_models.posterior.labels.relabel import relabel, unrelabel
     from ppl_models.posterior.partition.of_tree import coassignment, partition
     from ppl_models.posterior.paths import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ppl_models.report import write_report
 
 _PLACES = {
+    "assignments": "posterior.frames",
     "best_paths": "posterior.paths",
     "calibrate": "evaluation.calibration",
     "choose_clusters": "evaluation.choose_clusters",
@@ -62,12 +64,14 @@ _PLACES = {
     "save": "posterior.result.storage",
     "sensitivity": "diagnostics.checks",
     "state_probabilities": "posterior.paths",
+    "to_frame": "posterior.frames",
     "token_probabilities": "posterior.density.sequences",
     "unrelabel": "posterior.labels.relabel",
     "write_report": "report",
 }
 
 __all__ = [
+    "assignments",
     "best_paths",
     "calibrate",
     "choose_clusters",
@@ -93,6 +97,7 @@ __all__ = [
     "save",
     "sensitivity",
     "state_probabilities",
+    "to_frame",
     "token_probabilities",
     "unrelabel",
     "write_report",

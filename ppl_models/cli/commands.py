@@ -239,7 +239,13 @@ def _read(program: Callable, options: argparse.Namespace, *, words: bool) -> Any
         )
     (kind,) = kinds.values()
     return read_file(
-        options.data, kind=kind, words=words, separator=options.separator, decimal=options.decimal
+        options.data,
+        kind=kind,
+        words=words,
+        separator=options.separator,
+        decimal=options.decimal,
+        encoding=options.encoding,
+        index=options.index,
     )
 
 

@@ -19,8 +19,8 @@ Exit status: 0 done; 2 wrong input, with one sentence on standard error; 130 sto
 
 PROGRAMS = "a built-in name (see ppl-models list), or path/to/file.py:function"
 DATA = (
-    "a CSV or TSV file with a line of column names (cells between commas, tabs, or semicolons; see "
-    "--separator); for programs over tokens a text file, one "
+    "a CSV, TSV, Parquet, Feather or Excel file with a line of column names (cells between commas, "
+    "tabs, or semicolons; see --separator); for programs over tokens a text file, one "
     "sequence a line, of characters or (fit --words) of what stands between spaces; for programs "
     "over graphs one graph6 a line, or a CSV file with a column 'graph' and two more, the ends of "
     "an edge"
@@ -203,6 +203,14 @@ def _table_options(parser: Parser) -> None:
     parser.add_argument(
         "--decimal", metavar="C",
         help="the decimal mark, . or , (default: a comma where nothing else is possible)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--encoding", metavar="E",
+        help="of a text file, as latin-1 (default: utf-8, and nothing else is tried)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--id", metavar="COLUMN", dest="index",
+        help="the column of a table that labels its rows, and is no data",
     )  # fmt: skip
 
 

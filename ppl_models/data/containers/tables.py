@@ -12,7 +12,10 @@ import pandas as pd
 from ppl_models.data.containers.columns import is_a, labels_from_index, objects, plain, plain_column
 from ppl_models.errors import InputError
 
-CONTAINERS = "an array, a list of rows, a dict of columns, or a pandas, polars or xarray object"
+CONTAINERS = (
+    "an array, a list of rows, a dict of columns, or a pandas, polars, Arrow, AnnData, sparse or "
+    "xarray object"
+)
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,9 @@ def as_table(data: Any, *, site: str = "x") -> Table:
 
     Args:
         data: numpy array (1-D, 2-D, masked or structured), pandas or polars frame or series,
-            xarray DataArray (rows first) or Dataset (a variable is a column), dict of column
-            name to 1-D array, list of rows, or anything numpy can turn into an array.
+            Arrow table, AnnData (its X), SciPy sparse matrix, xarray DataArray (rows first) or
+            Dataset (a variable is a column), dict of column name to 1-D array, list of rows, or
+            anything numpy can turn into an array.
         site: name for the data in messages.
 
     Raises:
@@ -69,6 +73,12 @@ def as_table(data: Any, *, site: str = "x") -> Table:
     if is_a(data, "polars", "Series"):
         column, levels = plain_column(data)
         return _single(column, data.name or None, levels)
+    if is_a(data, "pyarrow", "Table"):
+        return _from_frame(data.to_pandas(), site)
+    if is_a(data, "anndata", "AnnData"):
+        return _from_anndata(data, site)
+    if is_a(data, "scipy.sparse", "spmatrix") or is_a(data, "scipy.sparse", "sparray"):
+        return _from_array(data.toarray(), site)  # zeros are values: counts of nothing
     if is_a(data, "xarray", "DataArray"):
         return _from_data_array(data, site)
     if is_a(data, "xarray", "Dataset"):
@@ -186,6 +196,15 @@ def _from_array(array: np.ndarray, site: str, names: list[str] | None = None) ->
     values = {key: plain(array[:, d]) for d, key in enumerate(keys)}
     labels = np.arange(array.shape[0])
     return Table(values, labels, named=names is not None, block=block)
+
+
+def _from_anndata(data: Any, site: str) -> Table:
+    """The matrix X, with the names of observations and variables."""
+    if data.X is None:
+        raise InputError(f"{site} is an AnnData without X: give adata.layers[...] or adata.to_df()")
+    matrix = data.X.toarray() if hasattr(data.X, "toarray") else np.asarray(data.X)
+    table = _from_array(matrix, site, [str(name) for name in data.var_names])
+    return replace(table, row_labels=labels_from_index(data.obs_names))
 
 
 def _from_data_array(data: Any, site: str) -> Table:

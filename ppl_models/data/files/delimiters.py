@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import csv
 import re
+from contextvars import ContextVar
 from pathlib import Path
 
 import pandas as pd
 
 from ppl_models.errors import InputError
 
+#: of the text that is being read
+ENCODING: ContextVar[str] = ContextVar("ENCODING", default="utf-8-sig")
 BY_ENDING = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 #: whole numbers with groups of three digits behind commas: 1,234 or 1,234,567
@@ -33,7 +36,7 @@ def lines_of(path: Path, rows: int | None = None) -> list[str]:
         dtype=str,
         keep_default_na=False,
         quoting=csv.QUOTE_NONE,
-        encoding="utf-8-sig",
+        encoding=ENCODING.get(),
     )
     return frame.iloc[:, 0].tolist()
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ppl_models.data.files.binary import READERS, read_binary
 from ppl_models.data.files.delimiters import (
     BY_ENDING,
+    ENCODING,
     decimal_of,
     delimiter_of,
     refuse_short_rows,
@@ -35,12 +38,15 @@ def read_file(
     words: bool = False,
     separator: str | None = None,
     decimal: str | None = None,
+    encoding: str | None = None,
+    index: str | None = None,
 ) -> pd.DataFrame | list[str] | list[list[str]] | list[nx.Graph]:
     """Read a file for a kind of data, whose `read` takes what comes back.
 
     Args:
-        path: CSV, or TSV by its ending, with a line of column names; a first column without a
-            name or called "rownames" labels the rows.  For `Tokens` any file whose ending is
+        path: CSV, or TSV by its ending, with a line of column names; Parquet, Feather or Excel
+            (.xlsx) by its ending; a first column without a name or called "rownames" labels the
+            rows.  For `Tokens` any file whose ending is
             not that of a table: one sequence a line.  For `Graphs` a table of edges with a
             column "graph" and two more, or any other file: one graph6 a line.
         kind: the kind that the data will be read as.
@@ -48,6 +54,8 @@ def read_file(
         separator: what stands between the cells of a table; found where it is not said: the tab of
             a TSV file, the comma of others, or what else cuts all rows alike (semicolon, tab, |).
         decimal: the decimal mark, "." or ","; a comma is found where nothing else is possible.
+        encoding: of a text, as "latin-1" or "cp1252" (default: UTF-8, and nothing else is tried).
+        index: the column of a table that labels the rows; it is no data then.
 
     Returns:
         A frame, for `Tokens` a list of strings (of lists of them, if `words`), for `Graphs` one of
@@ -72,14 +80,47 @@ def read_file(
         raise InputError(f"{path} is a directory: give a file")
     if not path.exists():
         raise InputError(f"{path} does not exist: check the name")
+    if encoding is not None:
+        try:
+            codecs.lookup(encoding)
+        except LookupError:
+            raise InputError(
+                f"encoding is {encoding!r}, which Python does not know: give utf-8, latin-1, ..."
+            ) from None
+    token = ENCODING.set(encoding or "utf-8-sig")
+    try:
+        read = _read(path, kind, words, separator, decimal)
+    finally:
+        ENCODING.reset(token)
+    return read if index is None else _labelled(read, index, path)
+
+
+def _labelled(read: Any, index: str, path: Path) -> pd.DataFrame:
+    """A table whose rows one of its columns labels."""
+    if not isinstance(read, pd.DataFrame):
+        raise InputError(f"{path} is not a table, so that no column '{index}' can label its rows")
+    if index not in read.columns:
+        raise InputError(f"{path} has no column '{index}': it has {', '.join(map(str, read))}")
+    labels = read[index]
+    if labels.isna().any() or labels.duplicated().any():
+        what = "a gap" if labels.isna().any() else f"{labels[labels.duplicated()].iloc[0]!r} twice"
+        raise InputError(f"column '{index}' of {path} has {what}: row labels must be distinct")
+    return read.set_index(index)
+
+
+def _read(
+    path: Path, kind: type[Kind], words: bool, separator: str | None, decimal: str | None
+) -> Any:
     is_table = path.suffix.lower() in set(BY_ENDING)
     try:
+        if path.suffix.lower() in READERS:
+            return read_binary(path, kind)
         if issubclass(kind, Tokens):
             texts = _column_of_text(path, separator) if is_table else _lines(path)
             return [text.split() for text in texts] if words else texts
         if issubclass(kind, Graphs):
             if not is_table:
-                lines = path.read_text(encoding="utf-8-sig").splitlines()
+                lines = path.read_text(encoding=ENCODING.get()).splitlines()
                 return graphs_from_lines(lines, path)
             delimiter = delimiter_of(path, separator)
             _header(path, delimiter)
@@ -88,7 +129,11 @@ def read_file(
             return graphs_from_edges(edges, path)
         return _frame(path, kind, separator, decimal)
     except UnicodeDecodeError:
-        raise InputError(f"{path} is not text in UTF-8: save it as such") from None
+        name = {"utf-8-sig": "UTF-8"}.get(ENCODING.get(), ENCODING.get())
+        raise InputError(
+            f"{path} is not text in {name}: save it as such, or say its encoding (encoding=, "
+            "--encoding), as latin-1"
+        ) from None
     except pd.errors.EmptyDataError:
         raise InputError(f"{path} is empty: give a file with data") from None
     except pd.errors.ParserWarning:
@@ -105,7 +150,7 @@ def read_file(
 
 def _lines(path: Path) -> list[str]:
     # Not splitlines(), which also cuts at characters that may be tokens, as a form feed.
-    lines = path.read_text(encoding="utf-8-sig").split("\n")
+    lines = path.read_text(encoding=ENCODING.get()).split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:
@@ -191,7 +236,7 @@ def _read_csv(path: Path, delimiter: str, **options: Any) -> pd.DataFrame:
             sep=delimiter,
             index_col=False,
             keep_default_na=False,
-            encoding="utf-8-sig",
+            encoding=ENCODING.get(),
             **options,
         )
 

@@ -1,0 +1,53 @@
+"""Tables from Parquet, Feather and Excel files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ppl_models.data.kinds.graphs import Graphs
+from ppl_models.data.kinds.observed import Kind
+from ppl_models.data.kinds.tokens import Tokens
+from ppl_models.errors import InputError
+
+#: ending -> pandas' reader, what it needs, how that is installed
+READERS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    ".parquet": (pd.read_parquet, "pip install 'ppl-models[arrow]'"),
+    ".feather": (pd.read_feather, "pip install 'ppl-models[arrow]'"),
+    ".xlsx": (pd.read_excel, "pip install openpyxl"),
+}
+
+
+def read_binary(path: Path, kind: type[Kind]) -> pd.DataFrame:
+    """A table with the types that its file states.
+
+    Args:
+        path: of the file.
+        kind: the kind that the data will be read as.
+
+    Raises:
+        InputError: a reader that is not installed, a file that is none of its kind, or a kind of
+            data that is not read from tables.
+    """
+    if issubclass(kind, Tokens | Graphs):
+        raise InputError(f"{path} is a table of cells: give {kind.__name__} as text or CSV")
+    reader, install = READERS[path.suffix.lower()]
+    try:
+        frame = reader(path)
+    except ImportError:
+        raise InputError(f"a {path.suffix} file needs a package more: {install}") from None
+    except OSError:
+        raise
+    except Exception as error:  # of whichever library reads it
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{path} cannot be read as {path.suffix}: {reason}") from None
+    if len(frame) == 0:
+        raise InputError(f"{path} has no rows")
+    first = str(frame.columns[0])
+    if first in {"", "rownames", "Unnamed: 0"}:
+        frame = frame.set_index(frame.columns[0])
+        frame.index.name = None
+    return frame

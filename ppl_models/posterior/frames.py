@@ -1,0 +1,99 @@
+"""Results as data frames, whose index joins back on the data."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ppl_models.errors import InputError
+from ppl_models.posterior.density.prediction import predict
+from ppl_models.posterior.paths import best_paths, hides_paths, state_probabilities
+
+
+def to_frame(tree: xr.DataTree, group: str = "posterior") -> pd.DataFrame:
+    """The draws of all parameters, a row a draw and a column a number.
+
+    Args:
+        tree: a fit.
+        group: of the tree, with the dimensions chain and draw.
+
+    Returns:
+        A frame indexed by chain and draw; a column of an array is called ``loc[0, waiting]`` by
+        the labels of its axes. Draws of an assignment of every row are left out: `assignments`.
+
+    Raises:
+        InputError: no such group, or one without draws.
+
+    >>> from ppl_models import fit
+    >>> tree = fit("poisson_mixture", [1, 2, 3, 9, 8, 9], method="em", seed=0, clusters=2)
+    >>> to_frame(tree).columns.tolist()
+    ['rate[0]', 'rate[1]', 'weights[0]', 'weights[1]']
+    """
+    if group not in tree.children:
+        raise InputError(f"the fit has no group '{group}': it has {', '.join(tree.children)}")
+    columns, index = {}, None
+    for name, variable in tree[group].data_vars.items():
+        if not {"chain", "draw"} <= set(variable.dims) or "row" in variable.dims:
+            continue
+        axes = [dim for dim in variable.dims if dim not in ("chain", "draw")]
+        values = variable.transpose("chain", "draw", *axes).values
+        flat = values.reshape(values.shape[0] * values.shape[1], -1)
+        labels = itertools.product(*[[str(v) for v in variable[dim].values] for dim in axes])
+        for label, column in zip(labels, flat.T, strict=True):
+            columns[f"{name}[{', '.join(label)}]" if axes else str(name)] = column
+        index = pd.MultiIndex.from_product(
+            [variable["chain"].values, variable["draw"].values], names=["chain", "draw"]
+        )
+    if index is None:
+        raise InputError(f"group '{group}' has no draws: give posterior or prior")
+    return pd.DataFrame(columns, index=index)
+
+
+def assignments(tree: xr.DataTree, data: object = None) -> pd.DataFrame:
+    """The cluster of every row, or the hidden state of every step.
+
+    Args:
+        tree: a fit with clusters or hidden states.
+        data: new rows (default: the fitted ones).
+
+    Returns:
+        A frame indexed by the labels of the rows, so that ``data.join(assignments(tree))`` puts
+        them beside the data: the most probable ``cluster``, its ``probability``, and
+        ``probability_0``, ... of every cluster. Of hidden states it is indexed by sequence and
+        position, and the column is ``state``, that of the most probable path.
+
+    >>> from ppl_models import fit
+    >>> counts = pd.Series([1, 2, 30, 28], index=["a", "b", "c", "d"], name="count")
+    >>> tree = fit("poisson_mixture", counts, method="em", seed=0, clusters=2)
+    >>> counts.to_frame().join(assignments(tree))["cluster"].nunique()
+    2
+    """
+    if hides_paths(tree, data):
+        return _of_steps(best_paths(tree, data), state_probabilities(tree, data))
+    table = predict(tree, data)
+    unit = str(table.dims[0])
+    frame = pd.DataFrame(index=pd.Index(table[unit].values, name=unit))
+    shares = table.values
+    frame["cluster"] = np.asarray(table["cluster"].values)[shares.argmax(1)]
+    frame["probability"] = shares.max(1)
+    for k, label in enumerate(table["cluster"].values):
+        frame[f"probability_{label}"] = shares[:, k]
+    return frame
+
+
+def _of_steps(paths: xr.DataArray, shares: xr.DataArray) -> pd.DataFrame:
+    """Of every step, those after a sequence's end left out."""
+    sequence, position = (str(dim) for dim in paths.dims)
+    row, step = np.nonzero(paths.values >= 0)
+    index = pd.MultiIndex.from_arrays(
+        [paths[sequence].values[row], paths[position].values[step]], names=[sequence, position]
+    )
+    states, each = paths.values[row, step], shares.values[row, step]
+    frame = pd.DataFrame({"state": states}, index=index)
+    frame["probability"] = each[np.arange(len(states)), states]
+    for k, label in enumerate(shares["state"].values):
+        frame[f"probability_{label}"] = each[:, k]
+    return frame

@@ -1,0 +1,91 @@
+"""Arrow, AnnData and sparse tables, and files of them, are read as the same data frame is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+
+from ppl_models.data import Categories, Counts, Reals, read_file
+from ppl_models.data.containers.tables import as_table
+from ppl_models.errors import InputError
+
+COUNTS = pd.DataFrame({"a": [0, 2, 0], "b": [1, 0, 0]}, index=["x", "y", "z"])
+
+
+def test_arrow_keeps_names_gaps_and_categories() -> None:
+    pa = pytest.importorskip("pyarrow")
+    kinds = pd.Categorical(["low", "high", None], categories=["low", "mid", "high"])
+    frame = pd.DataFrame({"size": [1.5, None, 2.0], "kind": kinds})
+    table, wanted = as_table(pa.Table.from_pandas(frame)), as_table(frame)
+    assert table.levels_by_column == wanted.levels_by_column == {"kind": ("low", "mid", "high")}
+    np.testing.assert_array_equal(table.values_by_column["size"], [1.5, np.nan, 2.0])
+    assert table.values_by_column["kind"].tolist() == ["low", "high", None]
+
+
+@pytest.mark.parametrize("make", [scipy.sparse.csr_matrix, scipy.sparse.coo_array])
+def test_sparse_counts(make: Any) -> None:
+    table = as_table(make(COUNTS.to_numpy()))
+    np.testing.assert_array_equal(table.block, COUNTS.to_numpy())
+    assert Counts.read(make(COUNTS.to_numpy())).values.tolist() == COUNTS.to_numpy().tolist()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_anndata_has_names_of_observations_and_variables() -> None:
+    anndata = pytest.importorskip("anndata")
+    frame = pd.DataFrame(index=["a", "b"])
+    matrix = scipy.sparse.csr_matrix(COUNTS.to_numpy(float))
+    data = anndata.AnnData(matrix, obs=pd.DataFrame(index=COUNTS.index), var=frame)
+    table = as_table(data)
+    assert list(table.values_by_column) == ["a", "b"]
+    assert table.row_labels.tolist() == ["x", "y", "z"]
+    np.testing.assert_array_equal(table.values_by_column["a"], COUNTS["a"])
+
+
+@pytest.mark.parametrize("ending", ["parquet", "feather"])
+def test_binary_files(tmp_path: Path, ending: str) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / f"data.{ending}"
+    frame = COUNTS.reset_index(names="id").assign(kind=pd.Categorical(["l", "h", "l"]))
+    getattr(frame, f"to_{ending}")(path)
+    pd.testing.assert_frame_equal(read_file(path, kind=Reals), frame)
+    assert read_file(path, kind=Categories, index="id").index.tolist() == ["x", "y", "z"]
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(InputError, match=f"cannot be read as .{ending}"):
+        read_file(path, kind=Reals)
+
+
+def test_an_excel_file_without_its_reader(tmp_path: Path) -> None:
+    path = tmp_path / "data.xlsx"
+    path.write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"pip install openpyxl|cannot be read as .xlsx"):
+        read_file(path, kind=Reals)
+
+
+def test_encodings_are_said_and_not_guessed(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_bytes("größe;gewicht\n1,5;2\n2,5;3\n".encode("latin-1"))
+    with pytest.raises(InputError, match="not text in UTF-8.*--encoding"):
+        read_file(path, kind=Reals)
+    found = read_file(path, kind=Reals, encoding="latin-1")
+    assert found.to_dict("list") == {"größe": [1.5, 2.5], "gewicht": [2, 3]}
+    with pytest.raises(InputError, match="which Python does not know"):
+        read_file(path, kind=Reals, encoding="latin-111")
+    with pytest.raises(InputError, match="not text in ascii"):
+        read_file(path, kind=Reals, encoding="ascii")
+
+
+def test_a_column_labels_the_rows(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("who,size\nann,1\nbob,2\n", encoding="utf-8")
+    frame = read_file(path, kind=Reals, index="who")
+    assert frame.index.tolist() == ["ann", "bob"] and list(frame) == ["size"]
+    with pytest.raises(InputError, match="no column 'name': it has who, size"):
+        read_file(path, kind=Reals, index="name")
+    path.write_text("who,size\nann,1\nann,2\n", encoding="utf-8")
+    with pytest.raises(InputError, match="has 'ann' twice"):
+        read_file(path, kind=Reals, index="who")

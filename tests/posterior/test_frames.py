@@ -1,0 +1,72 @@
+"""Results as data frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from ppl_models import assignments, fit, predict, to_frame
+from ppl_models.cli import main
+from ppl_models.data import old_faithful
+from ppl_models.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def geyser() -> pd.DataFrame:
+    frame = old_faithful().iloc[:60].copy()
+    frame.index = [f"e{i}" for i in range(len(frame))]
+    return frame
+
+
+@pytest.fixture(scope="module")
+def tree(geyser: pd.DataFrame) -> xr.DataTree:
+    options = {"method": "em", "clusters": 2, "starts": 2, "predictive": 0}
+    return fit("gaussian_mixture", geyser, seed=0, **options)
+
+
+def test_assignments_join_back_on_the_index(geyser: pd.DataFrame, tree: xr.DataTree) -> None:
+    joined = geyser.sample(frac=1, random_state=0).join(assignments(tree))
+    assert not joined.isna().any().any() and len(joined) == len(geyser)
+    shares = predict(tree)
+    one = joined.loc["e7"]
+    assert one["probability_1"] == pytest.approx(float(shares.sel(row="e7", cluster=1)))
+    assert one["probability"] == max(one["probability_0"], one["probability_1"])
+    assert joined["cluster"].tolist() == [
+        int(shares.sel(row=i).argmax("cluster")) for i in joined.index
+    ]
+    new = assignments(tree, geyser.iloc[3:5])
+    np.testing.assert_allclose(new, assignments(tree).loc[["e3", "e4"]])
+
+
+def test_a_frame_of_draws(tree: xr.DataTree) -> None:
+    frame = to_frame(tree)
+    assert frame.index.names == ["chain", "draw"]
+    loc = tree["posterior"]["loc"].sel(cluster=1, feature="waiting")
+    np.testing.assert_array_equal(frame["loc[1, waiting]"], loc.values.ravel())
+    with pytest.raises(InputError, match="no group 'draws'"):
+        to_frame(tree, "draws")
+
+
+def test_states_of_steps() -> None:
+    x = [0.0, 0.2, 0.1, 5.0, 5.1, 4.9]
+    options = {"method": "em", "seed": 0, "states": 2, "starts": 2, "predictive": 0}
+    frame = assignments(fit("hidden_markov", [x, x[:4]], **options))
+    assert len(frame) == 10 and frame.index.nlevels == 2
+    first = frame.xs(0, level=0)["state"].to_numpy()
+    assert len(set(first[:3])) == len(set(first[3:])) == 1 and first[0] != first[-1]
+
+
+def test_the_command_line_takes_labels_and_encodings(tmp_path, geyser, capsys) -> None:
+    path, out = tmp_path / "data.csv", tmp_path / "fit.nc"
+    table = geyser.rename(columns={"waiting": "wärten"}).reset_index(names="id")
+    path.write_bytes(table.to_csv(index=False).encode("latin-1"))
+    words = ["--method", "em", "--clusters", "2", "--set", "starts=2", "--set", "predictive=0"]
+    said = ["--id", "id", "--encoding", "latin-1"]
+    assert main(["fit", "gaussian_mixture", str(path), *words, "--out", str(out)]) == 2
+    assert "--encoding" in capsys.readouterr().err
+    assert main(["fit", "gaussian_mixture", str(path), *words, *said, "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert main(["predict", str(out), str(path), *said]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("e0,")
