@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ppl_models.data.blocks.source import open_blocks
     from ppl_models.diagnostics.checks import loo_pit, sensitivity
     from ppl_models.diagnostics.diagnose import diagnose
     from ppl_models.evaluation.calibration import calibrate
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ppl_models.posterior.density.prediction import log_density, predict
     from ppl_models.posterior.density.sequences import perplexity, token_probabilities
     from ppl_models.posterior.frames import assignments, to_frame
+    from ppl_models.posterior.density.to_file import predict_to
     from ppl_models.posterior.labels.relabel import relabel, unrelabel
     from ppl_models.posterior.partition.of_tree import coassignment, partition
     from ppl_models.posterior.paths import (
@@ -57,9 +59,11 @@ _PLACES = {
     "log_density": "posterior.density.prediction",
     "loo": "evaluation.loo",
     "loo_pit": "diagnostics.checks",
+    "open_blocks": "data.blocks.source",
     "partition": "posterior.partition.of_tree",
     "perplexity": "posterior.density.sequences",
     "predict": "posterior.density.prediction",
+    "predict_to": "posterior.density.to_file",
     "relabel": "posterior.labels.relabel",
     "save": "posterior.result.storage",
     "sensitivity": "diagnostics.checks",
@@ -90,9 +94,11 @@ __all__ = [
     "log_density",
     "loo",
     "loo_pit",
+    "open_blocks",
     "partition",
     "perplexity",
     "predict",
+    "predict_to",
     "relabel",
     "save",
     "sensitivity",

@@ -10,11 +10,13 @@ import xarray as xr
 from jax import random
 
 from ppl_models import catalogue
+from ppl_models.data.blocks.source import in_blocks, open_blocks
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.capabilities import require
-from ppl_models.inference.problem import Problem
+from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.row_weights import refuse_weights
 from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable
+from ppl_models.posterior.build.from_blocks import fit_blocks
 from ppl_models.posterior.build.tree import build_tree
 from ppl_models.posterior.labels.allocations import Allocations
 from ppl_models.posterior.labels.methods import METHODS
@@ -23,6 +25,7 @@ from ppl_models.posterior.result.restore import RestoredFit, along_axes
 from ppl_models.posterior.result.schema import facts_of
 from ppl_models.program.compiling import make_room
 from ppl_models.program.json_text import to_json
+from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import given_arguments, read_data, read_program, take_vocabulary
 from ppl_models.program.row_weights import take_weights
@@ -50,7 +53,10 @@ def fit(
     Args:
         program: a built-in program's name, ``path/to/file.py:function``, or the function.
         data: an array, a pandas, polars or xarray object, a list of token sequences, or a dict by
-            the names of the program's data parameters.
+            the names of the program's data parameters; or rows that are read in blocks, since
+            they are too many for memory: ``open_blocks(...)``, or the path of a file that it takes
+            or a ``pyarrow.dataset.Dataset``. EM and hard EM pass over them; the answer is that of
+            the same rows in memory, but for split–merge moves, which look at a sample.
         method: a file of ``inference/methods/``: "em", "exact", "hard", "kmeans", "nuts", ...
         seed: of all random numbers.
         precision: "float64" or "float32", for this call only.
@@ -91,24 +97,14 @@ def fit(
             f"relabel is {relabel!r}: choose one of {', '.join(METHODS)}, or None to leave labels"
         )
     program_arguments, like = take_vocabulary(program_arguments)
-    data, counted = take_weights(data, weights)
+    if in_blocks(data) and weights is not None:
+        raise InputError("rows in blocks take no weights=: read them into memory, or repeat rows")
+    data, counted = (data, None) if in_blocks(data) else take_weights(data, weights)
     started = time.perf_counter()
     make_room()
-    with scope(precision):
-        observed = read_data(function, data, like)
-        model, structure = read_program(
-            function, observed, program_arguments, fixed or {}, precision, weights=counted
-        )
-        observed = along_axes(observed, model, structure)
-        problem = Problem(model, structure, progress)
-        refuse_unsuitable(problem, observed)
-        refuse_priors(problem)
-        refuse_weights(method, problem)
-        require(method, problem)
-        key = random.key(seed)
-        result = run(problem, random.fold_in(key, 0), **options)
-        refuse_unresolved(problem, result, observed)
-        attributes = {
+
+    def attributes_of(model: Model, result: Result) -> dict[str, Any]:
+        return {
             "program": catalogue.program_name(function),
             "method": method,
             "seed": seed,
@@ -123,8 +119,45 @@ def fit(
             "wall_time_seconds": time.perf_counter() - started,
             **result.attributes,
         }
+
+    with scope(precision):
+        if in_blocks(data):
+            return fit_blocks(
+                function,
+                open_blocks(data),
+                run,
+                method,
+                seed=seed,
+                precision=precision,
+                fixed=fixed or {},
+                progress=progress,
+                predictive=predictive,
+                arguments=program_arguments,
+                options=options,
+                attributes=attributes_of,
+            )
+        observed = read_data(function, data, like)
+        model, structure = read_program(
+            function, observed, program_arguments, fixed or {}, precision, weights=counted
+        )
+        observed = along_axes(observed, model, structure)
+        problem = Problem(model, structure, progress)
+        refuse_unsuitable(problem, observed)
+        refuse_priors(problem)
+        refuse_weights(method, problem)
+        require(method, problem)
+        key = random.key(seed)
+        result = run(problem, random.fold_in(key, 0), **options)
+        refuse_unresolved(problem, result, observed)
         result.notes += _of_combinations(structure)
-        tree = build_tree(problem, result, observed, random.fold_in(key, 1), attributes, predictive)
+        tree = build_tree(
+            problem,
+            result,
+            observed,
+            random.fold_in(key, 1),
+            attributes_of(model, result),
+            predictive,
+        )
         if relabel is None or result.kind != "draws" or not result.exchangeable:
             return tree
         if not facts_of(tree).components:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.exponential.family import ExponentialFamily
+from ppl_models.inference.blockwise.rows import RowBlocks
 from ppl_models.inference.method import Capability, Kind, Lack, Method, Treatment
 from ppl_models.inference.objective import Objective
 from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, cut
@@ -50,6 +51,7 @@ class Problem:
             reading is taken over.
         prepared: the data cut into chunks, where somebody has cut them.
         known_row_order: ``row_order``, where it was found out before.
+        blocks: all rows in blocks, of which the model's data are a sample.
     """
 
     model: Model
@@ -58,6 +60,7 @@ class Problem:
     same_program: Problem | None = field(default=None, repr=False)
     prepared: Chunks | None = field(default=None, repr=False)
     known_row_order: bool | None = field(default=None, repr=False)
+    blocks: RowBlocks | None = field(default=None, repr=False)
 
     def on_data(self, model: Model, chunks: Chunks) -> Problem:
         """The same problem on other data, which may be traced: nothing is read anew."""
@@ -281,6 +284,8 @@ class Problem:
     @cached_property
     def deviations(self) -> dict[str, Any]:
         """Standard deviation of every feature of real-valued data, over rows or over all steps."""
+        if self.blocks is not None:
+            return {n: jnp.asarray(self.blocks.summary.deviation) for n in self.families}
         deviations = {}
         for name, family in self.families.items():
             value = np.asarray(self.model.data[name], float)

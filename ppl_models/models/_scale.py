@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ppl_models.data.missing import missing_cells
+from ppl_models.data.summary import current
+from ppl_models.errors import UnsupportedError
 
 SAMPLE = 1000  #: rows, evenly spaced, in which repeated values are looked for
 
@@ -33,6 +35,10 @@ def data_scale(x: Any, row_weights: Any = None) -> DataScale:
     """
     if x is None:
         return DataScale(0.0, 1.0)
+    summary = current()
+    if summary is not None:
+        _refuse_other_shape(x, summary.mean)
+        return DataScale(summary.mean, np.where(summary.deviation > 0, summary.deviation, 1.0))
     if isinstance(x, jax.core.Tracer) or isinstance(row_weights, jax.core.Tracer):
         if row_weights is not None:
             return _weighted_scale(jnp.asarray(x), jnp.asarray(row_weights))
@@ -61,7 +67,13 @@ def _weighted_scale(x: Any, row_weights: Any) -> DataScale:
 
 
 def row_count(rows: int | None, row_weights: Any = None) -> Any:
-    """How many rows there are, each counted as often as it weighs; 1 where it is not known."""
+    """How many rows there are, each counted as often as it weighs; 1 where it is not known.
+
+    Of rows that are read in blocks they are all rows.
+    """
+    summary = current()
+    if summary is not None:
+        return summary.rows
     return (rows or 1) if row_weights is None else row_weights.sum()
 
 
@@ -76,6 +88,10 @@ def unit_of_data(x: Any) -> Any:
     """
     if x is None:
         return 0.0
+    summary = current()
+    if summary is not None:
+        _refuse_other_shape(x, summary.unit)
+        return summary.unit
     traced = isinstance(x, jax.core.Tracer)
     xp: Any = jnp if traced else np
     array = x if traced else np.asarray(x)
@@ -85,3 +101,12 @@ def unit_of_data(x: Any) -> Any:
     distances = values[1:] - values[:-1]
     distances = xp.where(distances > least, distances, xp.inf).min(0, initial=xp.inf)
     return xp.where(xp.isfinite(distances), distances, 1.0)
+
+
+def _refuse_other_shape(x: Any, known: np.ndarray) -> None:
+    """What is known of all rows is of the data as they are, and not of what is made of them."""
+    if jnp.shape(x)[1:] != known.shape:
+        raise UnsupportedError(
+            "the program sets its priors by something that it computes of the data, which is not "
+            "known of data in blocks: give the priors' arguments"
+        )

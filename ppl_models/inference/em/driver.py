@@ -13,6 +13,7 @@ from jax import Array
 from numpyro.distributions.transforms import IdentityTransform
 
 from ppl_models.errors import InputError
+from ppl_models.inference.blockwise.em import run_em_over_blocks
 from ppl_models.inference.em.loop import EMRuns, run_em
 from ppl_models.inference.em.polish import polished
 from ppl_models.inference.em.search import final_objective, search
@@ -92,7 +93,8 @@ def em_from_starts(
     assign = soft if assignments == "soft" else hard
 
     def climb(values: Globals, iterations: int) -> EMRuns:
-        return run_em(
+        run = run_em if problem.blocks is None else run_em_over_blocks
+        return run(
             problem,
             values,
             links=links,

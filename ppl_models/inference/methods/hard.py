@@ -67,7 +67,7 @@ def hard(
         assignments="hard",
         label="hard",
     )
-    if problem.structure.assignment is None:
+    if problem.structure.assignment is None or problem.blocks is not None:
         return result  # the best state paths at a point are read off it when they are asked for
     values = {n: jnp.asarray(v[0, 0]) for n, v in result.values.items()}
     if problem.sums_rows_up:

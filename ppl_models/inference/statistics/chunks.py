@@ -95,6 +95,7 @@ def cut(
     parts: int | None = None,
     scales: Mapping[str, np.ndarray] | None = None,
     weights: np.ndarray | None = None,
+    like: Chunks | None = None,
 ) -> Chunks:
     """Cut concrete data into chunks.
 
@@ -106,10 +107,14 @@ def cut(
         scales: emission, or ``ASSIGNED``, -> ``(row,)``, the factor of its log-density, of those
             that have one.
         weights: ``(row,)``, how often each row counts (default: once).
+        like: chunks whose centres and gaps these have, so that their statistics add up.
     """
     arrays = {n: np.asarray(data[n]) for n in sorted(families)}
-    gaps = {n: family.has_missing_cells(arrays[n]) for n, family in families.items()}
-    centres = {n: families[n].centre(jnp.asarray(v)) for n, v in arrays.items()}
+    if like is not None:
+        gaps, centres = dict(like.missing), like.centres
+    else:
+        gaps = {n: family.has_missing_cells(arrays[n]) for n, family in families.items()}
+        centres = {n: families[n].centre(jnp.asarray(v)) for n, v in arrays.items()}
     pieces = []
     if any(family.keeps_rows for family in families.values()):
         chunk_rows, parts = len(next(iter(arrays.values()))), 1

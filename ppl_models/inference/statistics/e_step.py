@@ -82,6 +82,28 @@ def e_step(
     Returns:
         Log-normaliser, counts and statistics, summed over rows.
     """
+    added = sums_over_rows(pieces, structure, chunks, assign, active, nearby)
+    return finalize(added, pieces.families(), dict(chunks.missing), chunks)
+
+
+def sums_over_rows(
+    pieces: Pieces,
+    structure: Structure,
+    chunks: Chunks,
+    assign: Assign = soft,
+    active: Array | None = None,
+    nearby: Nearby | None = None,
+) -> Expectations:
+    """The sums that :func:`finalize` makes statistics of, which add up over blocks of rows.
+
+    Args:
+        pieces: as of :func:`e_step`, and so are all others.
+        structure: what was read off the program.
+        chunks: the data.
+        assign: what becomes of the assignments.
+        active: the clusters that may have rows.
+        nearby: a point that log-densities are measured from.
+    """
     families = pieces.families()
     missing = dict(chunks.missing)
     how = "best" if assign is hard else "mean"
@@ -109,8 +131,7 @@ def e_step(
         counts = scaled(weights, scales, ASSIGNED).sum(-1)
         return Expectations(normaliser.sum(), counts, added), None
 
-    expected = over_chunks(chunk, chunks, *([] if nearby is None else [nearby.rows]))[0]
-    return finalize(expected, families, missing, chunks)
+    return over_chunks(chunk, chunks, *([] if nearby is None else [nearby.rows]))[0]
 
 
 def scaled(weights: Array, scales: Scales, site: str) -> Array:

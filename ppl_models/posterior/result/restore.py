@@ -13,6 +13,7 @@ import xarray as xr
 
 from ppl_models import catalogue
 from ppl_models.data.kinds import Observed
+from ppl_models.data.summary import knowing
 from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.inference.missing_cells import refuse_missing_cells
 from ppl_models.inference.problem import Problem, Result
@@ -23,6 +24,7 @@ from ppl_models.posterior.result.schema import (
     HIDDEN,
     MANY,
     ROW_ORDER,
+    SUMMARY,
     FitFacts,
     facts_of,
     row_weights,
@@ -241,8 +243,11 @@ def _read(
     weights: np.ndarray | None = None,
 ) -> tuple[Model, Structure]:
     """The program with the observed data; arguments derived from data follow the fitted ones."""
+    function = catalogue.program(tree.attrs["program"])
+    if SUMMARY in tree.attrs:
+        function = knowing(function, tree.attrs[SUMMARY])
     return read_program(
-        catalogue.program(tree.attrs["program"]),
+        function,
         observed,
         from_json(tree.attrs["arguments"]),
         from_json(tree.attrs["fixed"]),

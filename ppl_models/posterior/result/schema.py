@@ -21,6 +21,7 @@ from ppl_models.inference.objective import Objective
 from ppl_models.program.label_symmetry import LabelSymmetry
 from ppl_models.program.signature import ROW_WEIGHTS
 
+SUMMARY = "summary_of_rows"  #: attribute: of a fit to rows in blocks, what is known of all
 ROW_ORDER = "row_order"  #: attribute: 1 where a row's density depends on its place among the rows
 FACTS = "facts"  #: attribute of the root
 GROUP_FACTS = "group_facts"  #: the same of a fit of many groups: those of each

@@ -1,0 +1,260 @@
+"""Sources of blocks: files in pieces, memory maps, lazy arrays, and whatever can be gone through.
+
+A source is gone through many times, once in every pass of a method, and holds no rows itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppl_models.data.missing import MISSING_TEXTS
+from ppl_models.errors import InputError, whole_number
+
+BLOCK_BYTES = 1 << 24  #: of a piece of a file
+PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather", ".ipc")
+CSV = {".csv": ",", ".tsv": "\t"}
+XARRAY = (".zarr", ".nc", ".nc4", ".h5", ".hdf5")
+SUFFIXES = (*PARQUET, *ARROW, *CSV, *XARRAY, ".npy", ".h5ad")
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Rows that come in blocks: arrays or data frames of the same columns.
+
+    Args:
+        make: begins a pass over the rows; every pass gives the same rows in the same order.
+        name: of the source, for messages.
+
+    >>> blocks = open_blocks([np.zeros((2, 3)), np.ones((1, 3))])
+    >>> [block.shape for block in blocks]
+    [(2, 3), (1, 3)]
+    """
+
+    make: Callable[[], Iterator[Any]]
+    name: str
+
+    def __iter__(self) -> Iterator[Any]:
+        """A pass over the rows."""
+        return iter(self.make())
+
+    def sample(self, rows: int, *, seed: int) -> np.ndarray:
+        """Some rows of all, each with the same probability, in their order.
+
+        Reservoir sampling (Vitter 1985), in one pass.
+
+        Args:
+            rows: how many; all of them where there are fewer.
+            seed: of the random numbers.
+        """
+        generator = np.random.default_rng(seed)
+        whole_number("rows", rows)
+        whole_number("seed", seed, least=0)
+        kept: list[Any] = []
+        places: list[int] = []
+        count = 0
+        for block in self:
+            for row in np.asarray(block):
+                place = count if count < rows else int(generator.integers(count + 1))
+                count += 1
+                if place < rows:
+                    if len(kept) < rows:
+                        kept.append(row.copy())
+                        places.append(count)
+                    else:
+                        kept[place], places[place] = row.copy(), count
+        return np.stack([kept[i] for i in np.argsort(places)])
+
+
+def in_blocks(data: Any) -> bool:
+    """Whether data are read in blocks without being asked to: a source, or what is on disk."""
+    if isinstance(data, Blocks | Path):
+        return True
+    if isinstance(data, str):
+        return data.lower().endswith(SUFFIXES)
+    return type(data).__module__ == "pyarrow._dataset"
+
+
+def open_blocks(
+    source: Any,
+    *,
+    columns: Sequence[str] | None = None,
+    variable: str | None = None,
+    rows: int | None = None,
+) -> Blocks:
+    """Rows of a file, or of anything that can be gone through again and again, block by block.
+
+    Args:
+        source: a path (``.parquet`` or a directory of such files, ``.arrow``, ``.feather``,
+            ``.csv``, ``.tsv``, ``.npy``, ``.zarr``, ``.nc``, ``.h5``, ``.h5ad``), a
+            ``pyarrow.dataset.Dataset``, a memory map or an array, an ``xarray.DataArray``, or an
+            iterable of arrays or data frames that begins anew whenever it is gone through.
+        columns: of tables, those that are data (default: all).
+        variable: of Zarr, NetCDF and HDF5 files, the one that is data (default: the only one).
+        rows: most rows of a block (default: some megabytes).
+
+    Raises:
+        InputError: a source that cannot be read in blocks.
+
+    >>> [len(block) for block in open_blocks(np.zeros((5, 2)), rows=2)]
+    [2, 2, 1]
+    """
+    if rows is not None:
+        whole_number("rows", rows)
+    if isinstance(source, Blocks):
+        return source
+    if isinstance(source, str | Path):
+        return _file(Path(source), columns, variable, rows)
+    if type(source).__module__.startswith("pyarrow"):
+        return _arrow(source, columns, rows, "the Arrow data set")
+    if isinstance(source, np.ndarray) or type(source).__module__.startswith("xarray"):
+        return _array(source, rows, "the array")
+    if isinstance(source, Iterator):
+        raise InputError(
+            "this iterator can be gone through once only, and a method passes over the data many "
+            "times: give a list, a file, or an object whose __iter__ begins anew"
+        )
+    if isinstance(source, Iterable):
+        return Blocks(lambda: iter(source), "the iterable")
+    raise InputError(f"{type(source).__name__} cannot be read in blocks: give a path or an array")
+
+
+def _file(
+    path: Path, columns: Sequence[str] | None, variable: str | None, rows: int | None
+) -> Blocks:
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise InputError(f"there is no file {path}")
+    if suffix in PARQUET or (path.is_dir() and suffix != ".zarr"):
+        dataset = _module("pyarrow.dataset", "arrow").dataset(path, format="parquet")
+        return _arrow(dataset, columns, rows, str(path))
+    if suffix in ARROW:
+        dataset = _module("pyarrow.dataset", "arrow").dataset(path, format="ipc")
+        return _arrow(dataset, columns, rows, str(path))
+    if suffix in CSV:
+        return Blocks(lambda: _csv(path, CSV[suffix], columns, rows), str(path))
+    if suffix == ".npy":
+        return Blocks(lambda: _npy(path, rows), str(path))
+    if suffix == ".h5ad":
+        return Blocks(lambda: _anndata(path, rows), str(path))
+    if suffix in XARRAY:
+        return Blocks(lambda: _dataset(path, variable, rows), str(path))
+    raise InputError(f"{path} ends in none of {', '.join(SUFFIXES)}: say by its end what it is")
+
+
+def _module(name: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise InputError(
+            f"{name.split('.')[0]} is not installed: pip install 'ppl-models[{extra}]'"
+        ) from None
+
+
+def _rows_of(row_bytes: int, rows: int | None) -> int:
+    return rows or max(1, BLOCK_BYTES // max(row_bytes, 1))
+
+
+def _arrow(dataset: Any, columns: Sequence[str] | None, rows: int | None, name: str) -> Blocks:
+    names = list(dataset.schema.names)
+    lacking = [c for c in columns or () if c not in names]
+    if lacking:
+        raise InputError(f"{name} has no column '{lacking[0]}': it has {', '.join(names)}")
+    wanted = list(columns or names)
+    most = _rows_of(8 * len(wanted), rows)
+
+    def make() -> Iterator[Any]:
+        for batch in dataset.to_batches(columns=wanted, batch_size=most, fragment_readahead=1):
+            if len(batch):
+                yield batch.to_pandas()
+
+    return Blocks(make, name)
+
+
+def _csv(
+    path: Path, delimiter: str, columns: Sequence[str] | None, rows: int | None
+) -> Iterator[Any]:
+    import pandas as pd
+
+    found = pd.read_csv(path, sep=delimiter, nrows=1)
+    most = _rows_of(8 * len(found.columns), rows)
+    wanted = None if columns is None else list(columns)
+    with pd.read_csv(
+        path,
+        sep=delimiter,
+        chunksize=most,
+        usecols=wanted,
+        na_values=MISSING_TEXTS,
+        keep_default_na=False,
+    ) as pieces:
+        for piece in pieces:
+            yield piece if wanted is None else piece[wanted]
+
+
+def _npy(path: Path, rows: int | None) -> Iterator[np.ndarray]:
+    """Pieces of the array, read and not mapped: pages of a map count as the process's memory."""
+    whole = np.load(path, mmap_mode="r")
+    if whole.ndim == 0 or not whole.flags.c_contiguous:
+        yield from _array(whole, rows, str(path))
+        return
+    count, tail, kind, offset = len(whole), whole.shape[1:], whole.dtype, whole.offset
+    del whole
+    cells = math.prod(tail)
+    most = _rows_of(kind.itemsize * cells, rows)
+    for first in range(0, count, most):
+        size = min(most, count - first)
+        place = offset + first * cells * kind.itemsize
+        yield np.fromfile(path, kind, size * cells, offset=place).reshape(size, *tail)
+
+
+def _array(array: Any, rows: int | None, name: str) -> Blocks:
+    if array.ndim == 0:
+        raise InputError(f"{name} is a single number: give rows")
+    most = _rows_of(array.dtype.itemsize * math.prod(array.shape[1:]), rows)
+
+    def make() -> Iterator[Any]:
+        for first in range(0, len(array), most):
+            piece = array[first : first + most]
+            yield np.array(piece) if isinstance(piece, np.ndarray) else piece.load()
+
+    return Blocks(make, name)
+
+
+def _anndata(path: Path, rows: int | None) -> Iterator[Any]:
+    """Rows of ``X``, of which a sparse one is made dense block by block."""
+    import pandas as pd
+
+    table = _module("anndata", "anndata").read_h5ad(path, backed="r")
+    try:
+        most = _rows_of(8 * table.n_vars, rows)
+        for first in range(0, table.n_obs, most):
+            piece = table.X[first : first + most]
+            dense = piece.toarray() if hasattr(piece, "toarray") else np.asarray(piece)
+            yield pd.DataFrame(dense, columns=list(table.var_names))
+    finally:
+        table.file.close()
+
+
+def _dataset(path: Path, variable: str | None, rows: int | None) -> Iterator[Any]:
+    import xarray as xr
+
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated")
+            opened = xr.open_dataset(path, engine="zarr" if path.suffix == ".zarr" else None)
+    except (ValueError, ImportError) as error:
+        raise InputError(f"{path} could not be opened: {str(error).splitlines()[0]}") from error
+    with opened as dataset:
+        names = [str(n) for n in dataset.data_vars]
+        if variable is None and len(names) != 1:
+            raise InputError(f"{path} has variables {', '.join(names)}: name one by variable=")
+        if variable is not None and variable not in names:
+            raise InputError(f"{path} has no variable '{variable}': it has {', '.join(names)}")
+        yield from _array(dataset[variable or names[0]], rows, str(path))

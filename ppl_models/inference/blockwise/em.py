@@ -1,0 +1,194 @@
+"""EM over blocks: an iteration is a pass over the source, all starts in the same pass.
+
+Sums over rows add up over blocks, in the order of the blocks and in double precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ppl_models import memory
+from ppl_models.data.progress import progress_bar
+from ppl_models.inference.em.loop import BLOCK, EMRuns, Plan
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.statistics.chunks import Chunks, cut
+from ppl_models.inference.statistics.e_step import (
+    Assign,
+    Expectations,
+    finalize,
+    soft,
+    sums_over_rows,
+)
+from ppl_models.inference.statistics.m_step import maximise
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.parameter_map import ParameterLink
+from ppl_models.program.structure import Structure
+
+PREPARED_BYTES = 1 << 26  #: of a block as passes need it
+
+
+def block_rows(problem: Problem) -> int:
+    """Rows of a block."""
+    assert problem.blocks is not None
+    gaps = dict(problem.chunks.missing)
+    cells = sum(
+        family.numbers_per_row(np.asarray(problem.model.data[n]), missing=gaps[n])
+        for n, family in problem.families.items()
+    )
+    most = PREPARED_BYTES // (jnp.result_type(float).itemsize * cells)
+    return int(max(1, min(most, problem.blocks.summary.rows)))
+
+
+def chunks_of_blocks(problem: Problem) -> Iterator[Chunks]:
+    """A pass over all rows: chunks of one shape, whose sums add up."""
+    assert problem.blocks is not None
+    ((name, _),) = problem.families.items()
+    size = block_rows(problem)
+    for array, count in problem.blocks.of_size(size):
+        chunks = cut({name: array}, problem.families, parts=1, like=problem.chunks)
+        (part,) = chunks.parts
+        # (that of `cut` has its own padding, to whole chunks, left out)
+        places = np.arange(part.present.size).reshape(part.present.shape)
+        present = jax.device_put((places < count).astype(part.present.dtype), part.present.sharding)
+        yield replace(chunks, parts=(part._replace(present=present),))
+
+
+def run_em_over_blocks(
+    problem: Problem,
+    start: Globals,
+    *,
+    links: tuple[ParameterLink, ...],
+    free: tuple[str, ...],
+    iterations: int,
+    tolerance: float,
+    flat: bool = False,
+    assign: Assign = soft,
+    label: str = "em",
+) -> EMRuns:
+    """As ``em.loop.run_em``, on the rows of ``problem.blocks``.
+
+    Args:
+        problem: program, a sample of its data, and all rows in blocks.
+        start: global sites ``(start, ...)``.
+        links: sites with a closed form.
+        free: sites without.
+        iterations: most iterations.
+        tolerance: least relative gain of the objective that an iteration is worth.
+        flat: leave the priors out.
+        assign: soft or hard assignment.
+        label: of the progress bar.
+    """
+    tolerance = max(tolerance, 4 * float(jnp.finfo(jnp.result_type(float)).eps))
+    count = len(next(iter(start.values())))
+    record = sum(np.size(v) for v in start.values()) * BLOCK <= memory.KEPT_PATH
+    plan = Plan(problem.structure, links, free, flat, assign, False, record)
+    model = jax.tree.map(jnp.asarray, problem.model)
+    blank = replace(problem.chunks, parts=(), order=jnp.zeros(0, jnp.int32), mesh=None)
+    values = {n: np.array(v) for n, v in start.items()}
+    last = np.full(count, -np.inf)
+    done = np.zeros(count, bool)
+    objectives, paths = [], []
+    with progress_bar(iterations, f"{label}, {count} starts", problem.progress) as bar:
+        for _ in range(iterations):
+            going = np.flatnonzero(~done)
+            at = [{n: v[i] for n, v in values.items()} for i in going]
+            moved, reached = _iterated(model, problem, plan, blank, at)
+            recorded = np.full(count, np.nan)
+            recorded[going] = reached
+            if record:
+                paths.append({n: v.copy() for n, v in values.items()})
+            gain = np.abs(reached - last[going])
+            stops = (gain <= tolerance * (1 + np.abs(reached))) | ~np.isfinite(reached)
+            for i, stop, new in zip(going, stops, moved, strict=True):
+                if not stop:
+                    for n, v in new.items():
+                        values[n][i] = v
+            last[going] = reached
+            done[going[stops]] = True
+            objectives.append(recorded)
+            bar.update(1)
+            if done.all():
+                break
+    objective = np.stack(objectives, 1)
+    return EMRuns(
+        values,
+        objective,
+        np.isfinite(objective).sum(1),
+        done & np.isfinite(last),
+        {n: np.stack([p[n] for p in paths], 1) for n in values} if record else {},
+    )
+
+
+def _iterated(
+    model: Model, problem: Problem, plan: Plan, blank: Chunks, starts: Sequence[Globals]
+) -> tuple[list[Globals], np.ndarray]:
+    """The global sites of every start after an iteration, and the objectives before it.
+
+    Starts are taken one by one, so that nothing is compiled anew as some of them come to an end.
+    """
+    known = problem.known_priors
+    totals: list[Any] = [None for _ in starts]
+    for chunks in chunks_of_blocks(problem):
+        added = [
+            _sums(model, v, chunks, known, structure=plan.structure, assign=plan.assign)
+            for v in starts
+        ]
+        for i, each in enumerate(added):
+            exact = jax.tree.map(lambda v: np.asarray(v, np.float64), each)
+            totals[i] = exact if totals[i] is None else jax.tree.map(np.add, totals[i], exact)
+    moved, objective = [], []
+    for values, total in zip(starts, totals, strict=True):
+        own = jax.tree.map(lambda v: jnp.asarray(v, jnp.result_type(float)), total)
+        found, log_prior = _moved(model, values, own, blank, known, plan=plan)
+        moved.append(jax.tree.map(np.asarray, found))
+        objective.append(float(total.log_normaliser) + float(log_prior))
+    return moved, np.array(objective)
+
+
+@partial(jax.jit, static_argnames=("structure", "assign"))
+def _sums(
+    model: Model,
+    values: Globals,
+    chunks: Chunks,
+    known: dict[str, Any],
+    *,
+    structure: Structure,
+    assign: Assign,
+) -> Expectations:
+    """Sums over the rows of a block."""
+    return sums_over_rows(model.pieces(values, structure, known), structure, chunks, assign)
+
+
+@partial(jax.jit, static_argnames=("plan",))
+def _moved(
+    model: Model,
+    values: Globals,
+    total: Expectations,
+    blank: Chunks,
+    known: dict[str, Any],
+    *,
+    plan: Plan,
+) -> tuple[Globals, Array]:
+    """The M-step, and the log prior before it."""
+    pieces = model.pieces(values, plan.structure, known)
+    expected = finalize(total, pieces.families(), dict(blank.missing), blank)
+    moved = maximise(
+        model,
+        plan.structure,
+        plan.links,
+        plan.free,
+        values,
+        expected,
+        blank,
+        flat=plan.flat,
+        known=known,
+    )
+    return moved, jnp.zeros(()) if plan.flat else pieces.log_prior

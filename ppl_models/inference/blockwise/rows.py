@@ -1,0 +1,215 @@
+"""Rows of a source as a program receives them, in blocks of one shape; what two passes tell of all.
+
+The first pass counts the rows and sums their moments (Chan, Golub and LeVeque (1983), Algorithms
+for computing the sample variance), the second takes the rows that starts are looked for among: of
+up to ``SAME_SAMPLE`` rows the very ones that a fit in memory takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jax import Array, random
+
+from ppl_models.data.blocks.ahead import ahead
+from ppl_models.data.blocks.source import Blocks
+from ppl_models.data.kinds import Observed
+from ppl_models.data.missing import missing_cells
+from ppl_models.data.summary import Summary
+from ppl_models.errors import InputError
+from ppl_models.models._scale import unit_of_data
+from ppl_models.program.precision import cast
+from ppl_models.program.reading import read_data
+
+SEED_ROWS = 10_000  #: rows that starts are looked for among, as in memory
+SAME_SAMPLE = 5_000_000  #: rows up to which they are those that a fit in memory takes
+SPACED = 1000  #: rows, evenly spaced, among which repeated values are looked for
+
+
+@dataclass(frozen=True)
+class RowBlocks:
+    """All rows of a program's data, block by block.
+
+    Args:
+        function: the program.
+        blocks: the source.
+        site: the program's data parameter.
+        like: labels of the columns.
+        precision: of the numbers.
+        summary: what two passes told of all rows.
+        shape: of a row.
+    """
+
+    function: Callable
+    blocks: Blocks
+    site: str
+    like: Mapping[str, list]
+    precision: str
+    summary: Summary
+    shape: tuple[int, ...]
+
+    def of_size(self, size: int) -> Iterator[tuple[np.ndarray, int]]:
+        """Blocks of one size, read ahead, and the number of rows of each that are no padding.
+
+        Args:
+            size: rows of a block.
+        """
+        return ahead(lambda: self._of_size(size))
+
+    def _of_size(self, size: int) -> Iterator[tuple[np.ndarray, int]]:
+        kept: list[np.ndarray] = []
+        held = seen = 0
+        for array in _arrays(self.function, self.blocks, self.site, self.like, self.precision):
+            if array.shape[1:] != self.shape:
+                raise InputError(
+                    f"{self.blocks.name} has blocks of rows of shapes {self.shape} and "
+                    f"{array.shape[1:]}: give all of them the same columns"
+                )
+            kept.append(array)
+            held += len(array)
+            seen += len(array)
+            while held >= size:
+                whole = np.concatenate(kept) if len(kept) > 1 else kept[0]
+                yield whole[:size], size
+                kept, held = [whole[size:]], held - size
+        if seen != self.summary.rows:
+            raise InputError(
+                f"{self.blocks.name} had {self.summary.rows:,} rows when it was first read and "
+                f"has {seen:,} now: its passes must give the same rows"
+            )
+        if held:
+            rest = np.concatenate(kept)
+            yield np.concatenate([rest, np.repeat(rest[:1], size - held, 0)]), held
+
+
+def _read(
+    function: Callable, piece: Any, site: str, like: Mapping[str, list] | None
+) -> Observed | None:
+    if not len(piece):
+        return None
+    return read_data(function, {site: piece}, like, fresh=False)[site]
+
+
+def _arrays(
+    function: Callable,
+    blocks: Blocks,
+    site: str,
+    like: Mapping[str, list],
+    precision: str,
+) -> Iterator[np.ndarray]:
+    for piece in blocks:
+        observed = _read(function, piece, site, like)
+        if observed is not None:
+            yield cast(observed.values, precision)
+
+
+def read_blocks(
+    function: Callable, blocks: Blocks, site: str, precision: str, key: Array
+) -> tuple[RowBlocks, Observed]:
+    """Pass over the rows twice: what is known of all of them, and a sample as it was read.
+
+    Args:
+        function: the program.
+        blocks: the source.
+        site: the program's data parameter.
+        precision: of the numbers.
+        key: random key that the rows of the sample are drawn by.
+
+    Raises:
+        InputError: no rows, or blocks that cannot be read as the program's data.
+    """
+    first = next((o for p in blocks if (o := _read(function, p, site, None)) is not None), None)
+    if first is None:
+        raise InputError(f"{blocks.name} has no rows")
+    if first.dims[0] != "row":
+        raise InputError(
+            f"rows in blocks are single rows, and {blocks.name} is read as {first.dims[0]}s: fit "
+            "them in memory"
+        )
+    like = {n: np.asarray(v).tolist() for n, v in first.coords.items() if n != "row"}
+    count, missing, moments = 0, False, _Moments()
+    for array in ahead(lambda: _arrays(function, blocks, site, like, precision)):
+        count += len(array)
+        gone = missing_cells(array)
+        missing |= bool(gone.any())
+        moments.add(array, gone)
+    if count < 2:
+        raise InputError(f"{blocks.name} has {count} row: give more")
+    wanted = _chosen(key, count)
+    spaced = np.arange(0, count, max(count // SPACED, 1))
+    sampled: list[np.ndarray] = []
+    regular: list[np.ndarray] = []
+    begin = 0
+    for array in ahead(lambda: _arrays(function, blocks, site, like, precision)):
+        for places, found in ((wanted, sampled), (spaced, regular)):
+            inside = places[
+                np.searchsorted(places, begin) : np.searchsorted(places, begin + len(array))
+            ]
+            found.append(array[inside - begin])
+        begin += len(array)
+    summary = Summary(
+        count, moments.mean, moments.deviation, _unit(np.concatenate(regular)), missing
+    )
+    sample = np.concatenate(sampled)
+    coords = dict(first.coords) | {"row": wanted}
+    observed = replace(
+        first,
+        values=sample,
+        coords=coords,
+        arguments={**first.arguments, "rows": len(sample)}
+        if "rows" in first.arguments
+        else first.arguments,
+        refusal=_constant(summary, site),
+    )
+    return RowBlocks(function, blocks, site, like, precision, summary, sample.shape[1:]), observed
+
+
+def _chosen(key: Array, count: int) -> np.ndarray:
+    """Rows of the sample, in their order."""
+    if count <= SEED_ROWS:
+        return np.arange(count)
+    if count <= SAME_SAMPLE:
+        return np.sort(np.asarray(random.choice(key, count, (SEED_ROWS,), replace=False)))
+    generator = np.random.default_rng(np.asarray(random.key_data(key)))
+    return np.sort(generator.choice(count, SEED_ROWS, replace=False, shuffle=False))
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """The unit that numbers are rounded to."""
+    return np.asarray(unit_of_data(rows.astype(np.result_type(rows.dtype, np.float32))))
+
+
+def _constant(summary: Summary, site: str) -> InputError | None:
+    if (summary.deviation > 0).all():
+        return None
+    return InputError(f"'{site}' has a column in which all rows are equal: leave it out")
+
+
+class _Moments:
+    """Mean and standard deviation of every cell, from blocks."""
+
+    def __init__(self) -> None:
+        self.count: Any = 0
+        self.mean: Any = 0.0
+        self._squares: Any = 0.0
+
+    def add(self, array: np.ndarray, gone: np.ndarray) -> None:
+        """Take a block in."""
+        count = (~gone).sum(0)
+        values = np.where(gone, 0, array).astype(np.float64)
+        mean = values.sum(0) / np.maximum(count, 1)
+        squares = np.where(gone, 0, (values - mean) ** 2).sum(0)
+        total = self.count + count
+        shift = mean - self.mean
+        share = count / np.maximum(total, 1)
+        self.mean = self.mean + shift * share
+        self._squares = self._squares + squares + shift**2 * self.count * share
+        self.count = total
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """Standard deviation; 0 of a constant cell."""
+        return np.sqrt(self._squares / np.maximum(self.count, 1))
