@@ -13,11 +13,11 @@ import numpy as np
 
 from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.exponential.family import ExponentialFamily
-from ppl_models.inference.blockwise.rows import RowBlocks
 from ppl_models.inference.method import Capability, Kind, Lack, Method, Treatment
 from ppl_models.inference.objective import Objective
 from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, cut
 from ppl_models.program.axes import cluster_axes, state_axes
+from ppl_models.program.block_rows import RowBlocks
 from ppl_models.program.component_densities import (
     ClusterDensities,
     StateDensities,

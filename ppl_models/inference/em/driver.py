@@ -13,7 +13,7 @@ from jax import Array
 from numpyro.distributions.transforms import IdentityTransform
 
 from ppl_models.errors import InputError
-from ppl_models.inference.blockwise.em import run_em_over_blocks
+from ppl_models.inference.em.blocks import run_em_over_blocks
 from ppl_models.inference.em.loop import EMRuns, run_em
 from ppl_models.inference.em.polish import polished
 from ppl_models.inference.em.search import final_objective, search

@@ -19,7 +19,6 @@ from ppl_models.data.blocks.source import Blocks
 from ppl_models.data.derived import derived_arguments
 from ppl_models.data.summary import knowing
 from ppl_models.errors import UnsupportedError
-from ppl_models.inference.blockwise.rows import RowBlocks, read_blocks
 from ppl_models.inference.capabilities import require
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import cut
@@ -27,6 +26,7 @@ from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, r
 from ppl_models.posterior.build.tree import build_tree
 from ppl_models.posterior.result.restore import along_axes
 from ppl_models.posterior.result.schema import SUMMARY
+from ppl_models.program.block_rows import RowBlocks, read_blocks
 from ppl_models.program.reading import read_program
 from ppl_models.program.signature import data_parameters
 
