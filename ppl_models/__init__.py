@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ppl_models.many.group import group
     from ppl_models.posterior.density.prediction import log_density, predict
     from ppl_models.posterior.density.sequences import perplexity, token_probabilities
-    from ppl_models.posterior.frames import assignments, to_frame
     from ppl_models.posterior.density.to_file import predict_to
+    from ppl_models.posterior.frames import assignments, to_frame
     from ppl_models.posterior.labels.relabel import relabel, unrelabel
     from ppl_models.posterior.partition.of_tree import coassignment, partition
     from ppl_models.posterior.paths import (
