@@ -13,6 +13,7 @@ from ppl_models.data import old_faithful
 
 HEADER = "| what | seconds | aim |\n|---|---:|---|"
 ROWS, CLUSTERS = 10_000, 10
+PATTERNS, RECORDS = 5_000, 10_000_000
 
 
 @dataclass(frozen=True)
@@ -55,4 +56,22 @@ def run() -> list[Timed]:
             timed(f"relabel, {method}, {size}", lambda m=method: relabel(tree, method=m), "< 5")
         )
     found.append(timed(f"partition, {size}", lambda: partition(tree), "< 30"))
+    patterns, counts = _patterns(generator)
+    what = f"{counts.sum():,} records as {len(patterns):,} patterns of 20 bits, EM, K=4"
+    found.append(
+        timed(
+            what,
+            lambda: fit("bernoulli_mixture", patterns, method="em", seed=0, clusters=4,
+                        weights=counts, predictive=0),
+            "< 30",
+        )
+    )  # fmt: skip
     return found
+
+
+def _patterns(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct rows of bits from four classes, and how often each was recorded."""
+    probs = generator.uniform(0.1, 0.9, size=(4, 20))
+    drawn = generator.random((40_000, 20)) < probs[generator.integers(0, 4, 40_000)]
+    patterns = np.unique(drawn.astype(int), axis=0)[:PATTERNS]
+    return patterns, generator.multinomial(RECORDS, np.full(len(patterns), 1 / len(patterns)))

@@ -47,6 +47,7 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
 
     Raises:
         InputError: a point, or sequences, which have no order to be placed in.
+        UnsupportedError: a fit whose rows have weights, each of which would be one place.
 
     >>> from ppl_models import fit
     >>> x = np.random.default_rng(0).normal(size=50)
@@ -57,6 +58,11 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
     whole_number("seed", seed, least=0)
     whole_number("draws", draws)
     require_draws(tree, "leave-one-out prediction")
+    if row_weights(tree) is not None:
+        raise UnsupportedError(
+            "the rows of this fit have weights, and places of rows that count differently are not "
+            "uniform: repeat each row as often as it counts (numpy.repeat), and leave weights out"
+        )
     facts = facts_of(tree)
     if any("position" in emission.dims for emission in facts.emissions):
         raise InputError("sequences have no order that a prediction could be above or below")

@@ -20,6 +20,7 @@ from ppl_models import (
     fit,
     load,
     loo,
+    loo_pit,
     partition,
     predict,
     save,
@@ -204,6 +205,8 @@ def test_gibbs_and_leave_one_out_are_those_of_the_repeated_rows(chains):
     )
     with pytest.raises(UnsupportedError, match="no one partition"):
         partition(one)
+    with pytest.raises(UnsupportedError, match=r"numpy\.repeat"):
+        loo_pit(one)
 
 
 def test_criteria_count_rows_as_often_as_they_weigh():

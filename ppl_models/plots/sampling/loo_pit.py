@@ -15,14 +15,14 @@ from ppl_models.plots.drawing.parameters import inches
 from ppl_models.plots.drawing.reading import SEQUENCES, is_point, is_restorable
 from ppl_models.plots.drawing.style import cluster_colors
 from ppl_models.plots.sampling.khat import FEWEST
-from ppl_models.posterior.result.schema import EmissionFacts, facts_of
+from ppl_models.posterior.result.schema import EmissionFacts, facts_of, row_weights
 
 MOST = 6  #: features shown
 
 
 def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
     """Enough draws of a program that can be restored, and data that have an order."""
-    if is_point(tree) or not is_restorable(tree):
+    if is_point(tree) or not is_restorable(tree) or row_weights(tree) is not None:
         return False
     sizes = tree["posterior"].sizes
     ordered = all(emission.kind not in SEQUENCES for emission in facts_of(tree).emissions)
