@@ -83,6 +83,9 @@ KEPT_PATH = 2_000_000
 #: Draws of all sites by ``method="exact"``: 4 GB in double precision.
 KEPT_EXACT_DRAWS = 500_000_000
 
+#: Compiled programs in the folder that keeps them between processes: a fit's are 2 to 10 MB.
+CACHE_FOLDER_BYTES = 1_000_000_000
+
 # ---- data ---------------------------------------------------------------------------------------
 
 #: Cells of one array of data, padding included.

@@ -87,16 +87,33 @@ def test_help_answers_in_a_third_of_a_second(words: list[str]) -> None:
 
 def test_help_tells_the_process_wide_switches(capsys: pytest.CaptureFixture[str]) -> None:
     said = spoken(capsys, "--help")
-    assert "MPLBACKEND=Agg" in said and "JAX_COMPILATION_CACHE_DIR" in said
+    assert "MPLBACKEND=Agg" in said and "PPL_MODELS_CACHE_DIR" in said
 
 
 def test_switches_leave_what_the_environment_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MPLBACKEND", "pdf")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     process.prepare()
     assert os.environ["MPLBACKEND"] == "pdf"
-    assert Path(os.environ["JAX_COMPILATION_CACHE_DIR"]) == Path("/somewhere/ppl_models/jax")
+
+
+def test_rows_of_a_large_file_are_shared_between_all_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "cores", lambda: 7)
+    monkeypatch.delenv("JAX_NUM_CPU_DEVICES", raising=False)
+    small, large = tmp_path / "small.csv", tmp_path / "large.csv"
+    small.write_text("a\n1\n")
+    large.write_text("a\n" + "0.25\n" * 100_000)
+    process.share(None, str(small))
+    assert "JAX_NUM_CPU_DEVICES" not in os.environ
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "3")  # and is restored after the test
+    process.share(None, str(large))
+    assert os.environ["JAX_NUM_CPU_DEVICES"] == "3"
+    del os.environ["JAX_NUM_CPU_DEVICES"]
+    process.share(None, str(large))
+    assert os.environ["JAX_NUM_CPU_DEVICES"] == "7"
+    process.share(2, str(small))
+    assert os.environ["JAX_NUM_CPU_DEVICES"] == "2"
 
 
 def test_list_names_every_program_and_method(capsys: pytest.CaptureFixture[str]) -> None:

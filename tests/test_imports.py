@@ -28,7 +28,7 @@ ROOMS = (
     "sklearn",
 )
 #: Open to every room: names of files, what a person is told, what memory and which device there is.
-COMMON = ("errors", "catalogue", "memory", "device")
+COMMON = ("errors", "catalogue", "memory", "device", "compilation_cache")
 HEAVY = ("jax", "numpyro", "pandas", "arviz", "matplotlib", "xarray", "scipy", "sklearn")
 
 
@@ -153,6 +153,7 @@ import sys, importlib, pkgutil, warnings
 warnings.simplefilter("ignore")
 import jax, matplotlib, numpy
 backend, x64 = matplotlib.rcParams["backend"], jax.config.jax_enable_x64
+folder = jax.config.jax_compilation_cache_dir
 import jax._src.core as core
 import ppl_models
 for module in pkgutil.walk_packages(ppl_models.__path__, "ppl_models."):
@@ -160,6 +161,7 @@ for module in pkgutil.walk_packages(ppl_models.__path__, "ppl_models."):
         importlib.import_module(module.name)
 assert matplotlib.rcParams["backend"] == backend
 assert jax.config.jax_enable_x64 == x64
+assert jax.config.jax_compilation_cache_dir == folder
 assert not jax.live_arrays(), jax.live_arrays()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -42,7 +42,7 @@ def fit(options: argparse.Namespace) -> None:
     seed = _seed(options.seed)
     out = free_path(options.out, options.data, overwrite=options.overwrite)
 
-    share(options.devices)
+    share(options.devices, options.data)
 
     from ppl_models.fitting import fit as fit_program
     from ppl_models.posterior.density.sequences import WORDS

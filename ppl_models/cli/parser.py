@@ -9,10 +9,11 @@ from ppl_models.cli import bench, commands, experiments, listing
 from ppl_models.errors import InputError
 
 PROCESS = """\
-Process-wide switches, set unless the environment has them: MPLBACKEND=Agg (no windows), and JAX's
-compilation cache (JAX_COMPILATION_CACHE_DIR) in ppl_models/jax of your cache folder, so that the
-second run of a program starts quickly; the folder may be deleted at any time. Warnings are shown
-as one line each.
+Process-wide switches, set unless the environment has them: MPLBACKEND=Agg (no windows), and
+JAX_NUM_CPU_DEVICES to all cores where a fit reads a large file. Compiled programs are kept in
+ppl_models/jax of your cache folder, so that the second run of a program starts quickly; the folder
+may be deleted at any time. PPL_MODELS_CACHE_DIR names another folder, or is "off"; where
+JAX_COMPILATION_CACHE_DIR is set, JAX keeps them there. Warnings are shown as one line each.
 
 Exit status: 0 done; 2 wrong input, with one sentence on standard error; 130 stopped by Ctrl-C;
 1 a defect."""
@@ -113,8 +114,8 @@ def _fit(commands_of: Any) -> None:
         "--precision", default="float64", metavar="P", help="float64 (default) or float32"
     )
     parser.add_argument(
-        "--devices", type=int, default=1, metavar="N",
-        help="cores that share the rows of large data (default: 1)",
+        "--devices", type=int, metavar="N",
+        help="cores that share the rows of large data (default: all)",
     )  # fmt: skip
     _overwrite(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")

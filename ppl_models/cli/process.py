@@ -9,36 +9,42 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ppl_models.errors import InputError
 
 DEFECT, WRONG_INPUT, STOPPED, READER_GONE = 1, 2, 130, 141
+SHARED_BYTES = 300_000  #: rows of a smaller file are too few to be shared between cores
 GRACE = 1.0  #: seconds in which interrupted work may clean up
 
 
 def prepare() -> None:
-    """Set what the process may need before JAX and matplotlib are imported; see ``--help``."""
+    """Set what the process may need before matplotlib is imported; see ``--help``."""
     os.environ.setdefault("MPLBACKEND", "Agg")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder()))
-    # a program is many small compilations, which JAX would otherwise not think worth keeping
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
-def share(devices: int) -> None:
-    """Make JAX devices of so many cores; JAX counts them when it is imported."""
-    if devices < 1:
+def share(devices: int | None, data: str) -> None:
+    """Make JAX devices of so many cores; JAX counts them when it is imported.
+
+    Args:
+        devices: number of cores. None: all, if the file is so large that its rows are shared, and
+            if the environment does not say how many (``JAX_NUM_CPU_DEVICES``).
+        data: the file of data.
+    """
+    if devices is None:
+        large = os.path.getsize(data) >= SHARED_BYTES
+        devices = cores() if large and "JAX_NUM_CPU_DEVICES" not in os.environ else 0
+    elif devices < 1:
         raise InputError(f"--devices is {devices}: give the number of cores, 1 or more")
     if devices > 1:
         os.environ["JAX_NUM_CPU_DEVICES"] = str(devices)
 
 
-def cache_folder() -> Path:
-    """Where compiled programs are kept between runs."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(home) / "ppl_models" / "jax"
+def cores() -> int:
+    """Number of processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def guarded(work: Callable[[], None], *, debug: bool = False, may_exit: bool = False) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ppl_models import compilation_cache
 from ppl_models.errors import InputError
 
 PRECISIONS = ("float64", "float32")
@@ -23,11 +24,14 @@ PRECISIONS = ("float64", "float32")
 def scope(precision: str) -> Any:
     """Precision for as long as a call takes; nothing outside is switched.
 
+    The first such call has compiled programs kept on disk, see ``compilation_cache``.
+
     Raises:
         InputError: unknown precision.
     """
     if precision not in PRECISIONS:
         raise InputError(f"precision is {precision!r}: choose one of {', '.join(PRECISIONS)}")
+    compilation_cache.keep()
     chosen = jax.config.jax_default_matmul_precision
     with (
         jax.enable_x64(precision == "float64"),
