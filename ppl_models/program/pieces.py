@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import jax
@@ -13,9 +13,10 @@ from jax import Array
 from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.errors import UnsupportedError
+from ppl_models.program.distribution_trees import by_name, plain_trees
 
 
-@jax.tree_util.register_dataclass
+@jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True)
 class Pieces:
     """The densities that a program is made of, at given values of its global sites.
@@ -38,6 +39,15 @@ class Pieces:
     row_factors: Array | None = None
     possible: Array | None = None
     log_locals: Any = 0.0
+
+    def tree_flatten(self) -> tuple[tuple, None]:
+        """All fields are leaves."""
+        return tuple(by_name(getattr(self, f.name)) for f in fields(self)), None
+
+    @classmethod
+    def tree_unflatten(cls, static: None, leaves: tuple) -> Pieces:
+        """Inverse of flatten."""
+        return cls(*(plain_trees(leaf) for leaf in leaves))
 
     @property
     def common_weights(self) -> Array | None:

@@ -21,6 +21,7 @@ from ppl_models.inference.rowwise import m_step as rowwise
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Assign, e_step, soft
 from ppl_models.inference.statistics.m_step import maximise
+from ppl_models.program.distribution_trees import by_name, plain_trees
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink
 from ppl_models.program.structure import Structure
@@ -116,7 +117,7 @@ def run_em(
                 done,
                 tolerance,
                 left,
-                problem.known_priors,
+                by_name(problem.known_priors),
                 active,
                 plan=plan,
             )
@@ -186,6 +187,8 @@ def _block(
     *,
     plan: Plan,
 ) -> tuple[Globals, Array, Array, Array, dict[str, Array]]:
+    known = plain_trees(known)
+
     def one(state: tuple[Globals, Array, Array, Any]) -> tuple[Globals, Array, Array, Array]:
         values, last, done, active = state
         moved, objective = _iterated(model, chunks, plan, values, known, active)

@@ -1,0 +1,68 @@
+"""Distributions as arguments and results of compiled functions, whatever Python hashes names to.
+
+NumPyro hands JAX the parameters of a distribution in the order of a set of strings, which differs
+from process to process (``PYTHONHASHSEED``). The program that takes or returns one is then another
+one in every process, and JAX's cache on disk does not know it. Here they go in the order of their
+names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from numpyro.distributions import Distribution
+
+
+@jax.tree_util.register_pytree_node_class
+class ByName:
+    """A distribution whose leaves are in the order of its parameters' names."""
+
+    def __init__(self, distribution: Any) -> None:
+        self.distribution = distribution
+
+    def tree_flatten(self) -> tuple[tuple, tuple]:
+        """Parameters by name; the class, and what else it holds, are static."""
+        kind = type(self.distribution)
+        names = kind.gather_pytree_data_fields()
+        children, static = self.distribution.tree_flatten()
+        order = sorted(range(len(names)), key=lambda i: names[i])
+        return tuple(by_name(children[i]) for i in order), (kind, static)
+
+    @classmethod
+    def tree_unflatten(cls, static: tuple, leaves: tuple) -> ByName:
+        """Inverse of flatten."""
+        kind, held = static
+        names = kind.gather_pytree_data_fields()
+        found = dict(zip(sorted(names), (plain_trees(leaf) for leaf in leaves), strict=True))
+        return cls(kind.tree_unflatten(held, tuple(found[name] for name in names)))
+
+
+def _in_set_order(value: Any) -> bool:
+    """Whether it is a distribution that lists what it flattens to."""
+    if not isinstance(value, Distribution):
+        return False
+    return len(value.tree_flatten()[0]) == len(type(value).gather_pytree_data_fields())
+
+
+def by_name(tree: Any) -> Any:
+    """The tree with all its distributions as ``ByName``.
+
+    >>> import numpyro.distributions as dist
+    >>> import jax
+    >>> jax.tree.leaves(by_name({"site": dist.Normal(1.0, 2.0)}))  # loc, scale
+    [1.0, 2.0]
+    """
+    wrap = lambda v: ByName(v) if _in_set_order(v) else v  # noqa: E731
+    return jax.tree.map(wrap, tree, is_leaf=_in_set_order)
+
+
+def plain_trees(tree: Any) -> Any:
+    """Inverse of ``by_name``.
+
+    >>> import numpyro.distributions as dist
+    >>> plain_trees(by_name([dist.Normal(1.0, 2.0)]))[0].scale
+    2.0
+    """
+    wrapped = lambda v: isinstance(v, ByName)  # noqa: E731
+    return jax.tree.map(lambda v: v.distribution if wrapped(v) else v, tree, is_leaf=wrapped)
