@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.scipy.special import logsumexp
-from numpyro.distributions import Distribution
 
 from ppl_models import memory
 from ppl_models.distributions.priors import prior_density
@@ -24,6 +23,7 @@ from ppl_models.inference.statistics.chunks import Families, by_length
 from ppl_models.posterior.density.impossible import with_impossible
 from ppl_models.posterior.result.schema import Assignments
 from ppl_models.program.compiling import QUICK, in_batches
+from ppl_models.program.distribution_trees import by_name, plain_trees
 from ppl_models.program.local_integrals import points_a_row
 from ppl_models.program.log_joint import log_joint
 from ppl_models.program.model import Globals, Model
@@ -265,7 +265,7 @@ def log_prior_of_draws(problem: Problem, result: Result) -> dict[str, np.ndarray
     flat = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])) for n, v in result.values.items()}
     priors = problem.independent_priors
     if priors is not None:  # each for itself: compiled once for data of all sizes
-        found = {n: _log_density_of_site(prior, flat[n]) for n, prior in priors.items()}
+        found = {n: _log_density_of_site(by_name(prior), flat[n]) for n, prior in priors.items()}
     else:
         found = _log_prior(problem.model, flat, structure=problem.structure)
     if problem.structure.factors:
@@ -279,7 +279,8 @@ def _factors(model: Model, values: Globals, *, structure: Structure) -> dict[str
 
 
 @partial(jax.jit, compiler_options=QUICK)
-def _log_density_of_site(prior: Distribution, values: Array) -> Array:
+def _log_density_of_site(prior: Any, values: Array) -> Array:
+    prior = plain_trees(prior)
     return jax.vmap(lambda v: prior_density(prior, v).sum())(values)
 
 

@@ -22,6 +22,7 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import by_length
 from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.distribution_trees import by_name, plain_trees
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.prior_draws import draw_prior
 from ppl_models.program.structure import Structure
@@ -237,9 +238,9 @@ def _draws_of(
     count: int,
 ) -> np.ndarray | Array:
     drawn = draw_on_host(prior, shape, generator, count)
-    return _sample(prior, key, count) if drawn is None else drawn
+    return _sample(by_name(prior), key, count) if drawn is None else drawn
 
 
 @partial(jax.jit, static_argnums=2, compiler_options=QUICK)
-def _sample(prior: Distribution, key: Array, count: int) -> Array:
-    return prior.sample(key, (count,))
+def _sample(prior: Any, key: Array, count: int) -> Array:
+    return plain_trees(prior).sample(key, (count,))
