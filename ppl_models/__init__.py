@@ -74,6 +74,9 @@ _PLACES = {
     "write_report": "report",
 }
 
+#: those that take a fit of many groups too
+_BY_GROUP = ("diagnose", "generate", "log_density", "loo", "predict")
+
 __all__ = [
     "assignments",
     "best_paths",
@@ -112,7 +115,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
-        return getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
+        found = getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
+        if name not in _BY_GROUP:
+            return found
+        return importlib.import_module(".many.questions", __name__).by_group(found)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

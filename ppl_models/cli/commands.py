@@ -56,6 +56,9 @@ def fit(options: argparse.Namespace) -> None:
     arguments |= vocabulary_option(options, data, "vocabulary" in arguments)
     if options.weights is not None:
         arguments["weights"] = options.weights
+    if options.by is not None:
+        _fit_groups(options, program, data, seed, arguments, out)
+        return
     if not options.quiet:
         note_spaces(data)
     tree = fit_program(
@@ -73,6 +76,37 @@ def fit(options: argparse.Namespace) -> None:
     if not options.quiet:
         print(out)
         _print_summary(tree)
+
+
+def _fit_groups(
+    options: argparse.Namespace,
+    program: Callable,
+    data: Any,
+    seed: int,
+    arguments: dict[str, Any],
+    out: Path,
+) -> None:
+    """Fit every group of rows by itself."""
+    from ppl_models.many.doubts import diagnose_groups
+    from ppl_models.many.fit_many import fit_many
+    from ppl_models.posterior.result.storage import save
+
+    if options.weights is not None:
+        raise InputError("--by and --weights do not go together: repeat the rows instead")
+    tree = fit_many(
+        program,
+        data,
+        by=options.by,
+        method=options.method,
+        seed=seed,
+        precision=options.precision,
+        progress=not options.quiet and sys.stderr.isatty(),
+        **arguments,
+    )
+    save(tree, out, overwrite=options.overwrite)
+    if not options.quiet:
+        print(out)
+        print(diagnose_groups(tree))
 
 
 def report(options: argparse.Namespace) -> None:

@@ -111,6 +111,11 @@ def _fit(commands_of: Any) -> None:
         help="the column that says how often each row counts (a table of patterns with counts)",
     )  # fmt: skip
     parser.add_argument(
+        "--by", metavar="COLUMN",
+        help="the column that says which group each row is of: every group is fitted by itself, "
+        "all of them in one run",
+    )  # fmt: skip
+    parser.add_argument(
         "--precision", default="float64", metavar="P", help="float64 (default) or float32"
     )
     parser.add_argument(

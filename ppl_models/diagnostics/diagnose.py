@@ -89,11 +89,11 @@ def diagnose(
             "of a fit."
         )
     if tree.attrs.get("kind") == "point":
-        return _concluded(*examine_point(tree))
-    return _concluded(*examine_draws(tree, responsibilities, seed))
+        return concluded(*examine_point(tree))
+    return concluded(*examine_draws(tree, responsibilities, seed))
 
 
-def _concluded(findings: list[Finding], table: pd.DataFrame) -> Diagnosis:
+def concluded(findings: list[Finding], table: pd.DataFrame) -> Diagnosis:
     """Findings in order of severity, under one sentence."""
     ordered = sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
     worst = ordered[0].severity if ordered else "ok"

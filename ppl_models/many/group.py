@@ -19,7 +19,7 @@ from ppl_models.posterior.build.tree import build_tree
 from ppl_models.posterior.labels.allocations import Allocations
 from ppl_models.posterior.labels.relabel import relabelled
 from ppl_models.posterior.result.restore import RestoredFit, along_axes, fitted_data, precision_of
-from ppl_models.posterior.result.schema import GROUP_FACTS, facts_of, parse_facts
+from ppl_models.posterior.result.schema import FACTS, GROUP_FACTS, facts_of, parse_facts
 from ppl_models.program.json_text import from_json, to_json
 from ppl_models.program.reading import read_program
 
@@ -104,6 +104,32 @@ def group(tree: xr.DataTree, label: Any, *, predictive: int = 100) -> xr.DataTre
             seed = int(tree.attrs["seed"])
             return relabelled(Allocations(one, fitted=fitted), "ecr", seed=seed)
         return one
+
+
+def as_fitted(tree: xr.DataTree, label: Any) -> xr.DataTree:
+    """A group's draws, data and log-densities as a fit of its own, nothing computed anew.
+
+    Args:
+        tree: what ``fit_many`` returned.
+        label: of the group.
+    """
+    place = place_of(tree, label)
+    table = tree["groups"].to_dataset()
+    clusters = int(table["clusters"].values[place])
+    if clusters != int(tree.attrs["clusters"]):
+        return group(tree, label, predictive=0)
+    rows, plate = rows_of(tree, place), tree.attrs["plate"]
+    groups = {}
+    for name, node in tree.children.items():
+        dataset = node.to_dataset()
+        if name in ("posterior", "sample_stats"):
+            groups[name] = dataset.isel(group=place, drop=True)
+        elif name != "groups":
+            groups[name] = dataset.isel({plate: rows}).drop_vars(GROUP_INDEX)
+    one = xr.DataTree.from_dict(groups)
+    one.attrs = {n: v for n, v in tree.attrs.items() if n not in (GROUP_FACTS, "notes")}
+    one.attrs |= {FACTS: tree.attrs[GROUP_FACTS], "group": str(label), "notes": '{"notes": []}'}
+    return one
 
 
 def _result(tree: xr.DataTree, problem: Problem, place: int) -> Result:

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pandas as pd
 import pytest
 import xarray as xr
 from jax.scipy.special import logsumexp
 
-from ppl_models import fit, fit_many, group, predict
+from ppl_models import (
+    choose_clusters,
+    diagnose,
+    fit,
+    fit_many,
+    generate,
+    group,
+    load,
+    log_density,
+    loo,
+    predict,
+)
 from ppl_models.catalogue import program
 from ppl_models.errors import InputError
+from ppl_models.inference.many.known import dependence
+from ppl_models.inference.problem import Problem
 from ppl_models.many.split import split
 from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
@@ -51,7 +67,6 @@ CASES = {
     "bernoulli": ("bernoulli_mixture", {}, bits),
     "categorical": ("categorical_mixture", {}, bits),
 }
-LONG = ("full", "poisson", "tied", "spherical", "vector", "full, gaps", "bernoulli", "categorical")
 
 
 def height(name: str, arguments: dict, x: np.ndarray, tree: xr.DataTree, label: str):
@@ -74,9 +89,8 @@ def height(name: str, arguments: dict, x: np.ndarray, tree: xr.DataTree, label: 
         return float(value), np.asarray(slope)
 
 
-@pytest.mark.parametrize(
-    "case", [pytest.param(c, marks=pytest.mark.long) if c in LONG else c for c in CASES]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("case", CASES)
 def test_each_group_is_at_a_mode_of_its_own_posterior(case: str) -> None:
     name, arguments, make = CASES[case]
     data = {f"g{rows}": make(rows) for rows in SIZES}
@@ -184,3 +198,136 @@ def test_annotated_data_are_grouped_by_their_observations() -> None:
     cells.obs["batch"] = ["x", "y", "x"]
     found = split(cells, "batch")
     assert found.group.tolist() == [0, 1, 0] and list(found.data.columns) == ["0", "1"]
+
+
+@pytest.fixture(scope="module")
+def draws() -> tuple[dict, xr.DataTree]:
+    data = {"a": counts(30), "b": counts(45)}
+    options = {"method": "gibbs", "clusters": 2, "chains": 2, "warmup": 100, "draws": 400}
+    return data, fit_many("poisson_mixture", data, seed=0, starts=4, **options)
+
+
+def test_draws_of_a_group_are_those_of_its_posterior(draws) -> None:
+    import arviz_stats
+
+    data, tree = draws
+    options = {"method": "gibbs", "clusters": 2, "chains": 2, "warmup": 100, "draws": 400}
+    alone = fit("poisson_mixture", data["b"], seed=5, starts=4, predictive=0, **options)
+    own = tree["posterior"].to_dataset().sel(group="b")
+    for name in ("rate", "weights"):
+        one, other = own[[name]], alone["posterior"].to_dataset()[[name]]
+        error = sum(arviz_stats.mcse(d)[name] ** 2 for d in (one, other)) ** 0.5
+        apart = abs(one[name].mean(("chain", "draw")) - other[name].mean(("chain", "draw")))
+        assert (apart < 4.5 * error).all()
+        spread = one[name].std(("chain", "draw")) / other[name].std(("chain", "draw"))
+        assert ((spread > 0.8) & (spread < 1.25)).all()
+    lp = float(tree["sample_stats"]["lp"].sel(group="b").mean())
+    np.testing.assert_allclose(lp, float(alone["sample_stats"]["lp"].mean()), atol=0.4)
+
+
+def test_what_is_asked_of_a_fit_is_asked_of_every_group(draws) -> None:
+    data, tree = draws
+    shares = predict(tree)
+    assert shares.sizes == {"row": 75, "cluster": 2}
+    of_b = shares.values[shares["group_index"].values == 1]
+    np.testing.assert_allclose(of_b, predict(group(tree, "b", predictive=0)), atol=1e-9)
+    kept = tree["responsibilities"]["responsibilities"].values
+    np.testing.assert_allclose(shares, kept, atol=0.02)  # of some of the draws
+    new = {"b": [3, 24], "a": [25]}
+    found = log_density(tree, new)
+    assert found["group_index"].values.tolist() == [1, 1, 0]
+    alone = log_density(group(tree, "b", predictive=0), [3, 24])
+    np.testing.assert_allclose(found.values[:2], alone)
+    rows = generate(tree, 500, seed=0)["x"]
+    assert rows.dims == ("group", "row")
+    np.testing.assert_allclose(rows.mean("row"), [v.mean() for v in data.values()], rtol=0.2)
+    table = loo(tree)
+    assert list(table.index) == ["a", "b"] and np.isfinite(table["elpd"]).all()
+    told = diagnose(tree)
+    assert list(told.table.columns)[:1] == ["rows"] and set(told.table.index) == {"a", "b"}
+    assert (told.table["r_hat"] < 1.1).all()
+
+
+def test_doubtful_groups_come_first(points) -> None:
+    told = diagnose(points)
+    assert not told.trustworthy and told.table.index[0] == "constant"
+    assert told.table["doubt"].iloc[0] == "failed" and "constant" in told.verdict
+
+
+def test_the_number_of_clusters_is_chosen_for_each_group() -> None:
+    one, two = (
+        RANDOM.poisson(9, 60),
+        np.concatenate([RANDOM.poisson(3, 30), RANDOM.poisson(40, 30)]),
+    )
+    data = {"one": one, "two": two}
+    tree = fit_many("poisson_mixture", data, seed=0, clusters=range(1, 3), starts=4)
+    assert tree["groups"]["clusters"].values.tolist() == [1, 2]
+    rate = tree["posterior"]["rate"].sel(group="one").values.ravel()
+    np.testing.assert_allclose(rate[0], one.mean(), rtol=0.05)
+    assert np.isnan(rate[1])
+    assert predict(group(tree, "one", predictive=0)).sizes["cluster"] == 1
+
+
+@pytest.mark.long
+def test_the_number_chosen_is_that_of_choose_clusters() -> None:
+    data = {"one": RANDOM.poisson(9, 60), "two": counts(60), "three": counts(50)}
+    tree = fit_many("poisson_mixture", data, seed=0, clusters=range(1, 4), starts=8)
+    for label, values in data.items():
+        best = choose_clusters("poisson_mixture", values, range(1, 4), seed=0).attrs["best"]
+        assert int(tree["groups"]["clusters"].sel(group=label)) == best["clusters"]
+
+
+def shifted(x=None, *, clusters: int):
+    weights = numpyro.sample("weights", dist.Dirichlet(jnp.ones(clusters)))
+    spread = numpyro.sample("spread", dist.HalfNormal(1.0))
+    with numpyro.plate("cluster", clusters):
+        # a prior that depends on a site and on the data together
+        loc = numpyro.sample("loc", dist.Normal(jnp.mean(x), 1 + spread))
+    with numpyro.plate("row", len(x)):
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+        numpyro.sample("x", dist.Normal(loc[z], 1.0), obs=x)
+
+
+def counted(x=None, *, clusters: int):
+    weights = numpyro.sample("weights", dist.Dirichlet(jnp.ones(clusters)))
+    with numpyro.plate("cluster", clusters):
+        loc = numpyro.sample("loc", dist.Normal(0.0, 10.0))
+    with numpyro.plate("row", len(x)):
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+        # an emission that depends on the number of rows
+        numpyro.sample("x", dist.Normal(loc[z], 1.0 + 1 / len(x)), obs=x)
+
+
+@pytest.mark.parametrize(
+    ("function", "why"), [(shifted, "the data as a whole"), (counted, "the number of rows")]
+)
+def test_what_depends_on_the_data_beyond_single_priors_is_seen(function, why) -> None:
+    def problem(rows: int) -> Problem:
+        model = Model(function, {"x": RANDOM.normal(size=rows)}, {"clusters": 2}, {})
+        return Problem(model, model.structure())
+
+    one, other = problem(20), problem(26)
+    assert why in str(dependence(one, [(other.model, other.structure)]))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("function", [shifted, counted])
+def test_a_program_whose_parameters_depend_on_the_data_is_fitted_group_by_group(function) -> None:
+    data = {"a": gaussian(20)[:, 0], "b": gaussian(26)[:, 0] + 40}
+    tree = fit_many(function, data, seed=0, clusters=2, starts=2, tolerance=1e-12)
+    alone = fit(function, data["b"], method="em", seed=0, clusters=2, starts=2, predictive=0)
+    np.testing.assert_allclose(
+        tree["posterior"]["loc"].sel(group="b"), alone["posterior"]["loc"], atol=1e-3
+    )
+
+
+def test_the_command_line_fits_groups(frame, tmp_path, capsys) -> None:
+    from ppl_models.cli import main
+
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    out = tmp_path / "fits.nc"
+    words = f"fit gaussian_mixture {tmp_path}/rows.csv --by site --clusters 2 --method em"
+    assert main([*words.split(), "--set", "starts=4", "--out", str(out)]) == 0
+    assert "1 of 4 groups have no fit: constant" in capsys.readouterr().out
+    tree = load(out)
+    assert predict(group(tree, "s1", predictive=0)).sizes == {"row": 31, "cluster": 2}
