@@ -115,12 +115,23 @@ def _left_out(function: Callable, tree: Any, **options: Any) -> Any:
         with warnings.catch_warnings():
             # ArviZ warns of every group: the table tells of all of them
             warnings.filterwarnings("ignore", "Estimated shape parameter", UserWarning)
-            found = function(as_fitted(tree, label), **options)
+            found = function(_where_evaluated(as_fitted(tree, label)), **options)
         bad = int((np.asarray(found.pareto_k) > found.good_k).sum())
         rows.append(
             {"group": label, "elpd": found.elpd, "se": found.se, "p": found.p, "bad_k": bad}
         )
     return pd.DataFrame(rows).set_index("group")
+
+
+def _where_evaluated(one: Any) -> Any:
+    """A fit with those draws alone at which the rows' log-densities are kept."""
+    if "log_likelihood" not in one.children or one.attrs["kind"] != "draws":
+        return one
+    kept = one["log_likelihood"]["draw"].values
+    for name in ("posterior", "sample_stats"):
+        dataset = one[name].to_dataset()
+        one[name].dataset = dataset.isel(draw=np.isin(dataset["draw"].values, kept))
+    return one
 
 
 def _diagnosed(function: Callable, tree: Any, **options: Any) -> Any:

@@ -168,6 +168,7 @@ def test_groups_do_not_change_each_other(frame, points) -> None:
     )
 
 
+@pytest.mark.long
 def test_other_methods_fit_one_group_after_another() -> None:
     data = [counts(20) + i for i in range(2)]
     tree = fit_many("poisson_mixture", data, method="map", seed=0, clusters=1, steps=300)
@@ -254,6 +255,7 @@ def test_doubtful_groups_come_first(points) -> None:
     assert told.table["doubt"].iloc[0] == "failed" and "constant" in told.verdict
 
 
+@pytest.mark.long
 def test_the_number_of_clusters_is_chosen_for_each_group() -> None:
     one, two = (
         RANDOM.poisson(9, 60),
