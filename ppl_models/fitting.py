@@ -29,7 +29,7 @@ from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import given_arguments, read_data, read_program, take_vocabulary
 from ppl_models.program.row_weights import take_weights
-from ppl_models.program.signature import defaults, split
+from ppl_models.program.signature import arguments_of, defaults, split
 from ppl_models.program.sizes import whole_arguments
 from ppl_models.program.structure import Structure
 
@@ -95,6 +95,11 @@ def fit(
     if relabel is not None and relabel not in METHODS:
         raise InputError(
             f"relabel is {relabel!r}: choose one of {', '.join(METHODS)}, or None to leave labels"
+        )
+    if weights is not None and "weights" in arguments_of(function):
+        raise InputError(
+            f"{catalogue.program_name(function)} has an argument 'weights' of its own, and fit's "
+            "says how often each row counts: give the program's another name"
         )
     program_arguments, like = take_vocabulary(program_arguments)
     if in_blocks(data) and weights is not None:

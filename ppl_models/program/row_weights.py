@@ -74,7 +74,7 @@ def _column(data: Any, name: str) -> tuple[Any, Any]:
     )
     raise InputError(
         f"weights is {name!r}, and {there}: give the name of a column, or an array of one number "
-        "a row"
+        "a row (the prior of a mixture's weights is weight_prior=)"
     )  # fmt: skip
 
 

@@ -254,6 +254,11 @@ def test_weights_are_numbers_or_a_column():
     ):
         with pytest.raises(InputError, match=said):
             fit("poisson_mixture", COUNTS, weights=wrong, method="em", **OPTIONS)
+
+    def own(x=None, *, weights): ...
+
+    with pytest.raises(InputError, match="argument 'weights' of its own"):
+        fit(own, COUNTS, weights=TIMES, method="em", seed=0)
     rest, found = take_weights({"x": pd.DataFrame({"a": [1, 2], "n": [3, 4]}), "y": [0, 1]}, "n")
     assert list(rest["x"].columns) == ["a"]
     assert found.tolist() == [3, 4]
