@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
@@ -13,6 +14,7 @@ from ppl_models import catalogue
 from ppl_models.data.blocks.source import in_blocks, open_blocks
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.capabilities import require
+from ppl_models.inference.keeping import keeping_states, refuse_checkpoint
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.row_weights import refuse_weights
 from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable
@@ -46,6 +48,7 @@ def fit(
     predictive: int = 100,
     relabel: str | None = "ecr",
     weights: Any = None,
+    checkpoint: str | Path | None = None,
     **arguments: Any,
 ) -> xr.DataTree:
     """Fit a program to data.
@@ -68,6 +71,9 @@ def fit(
         weights: how often each row counts: numbers ``(row,)`` from 0 up, or the name of a column of
             a data frame. A row of weight 3 is three equal rows, each with a cluster of its own.
             Weights that are no whole numbers raise the likelihood to their power.
+        checkpoint: a folder in which EM and hard EM keep their states, at most every half a minute.
+            The same call goes on from there after it was ended, to the bitwise same result; another
+            call is refused.
         **arguments: the program's and the method's own, each by its name. ``vocabulary`` may be a
             ``Vocabulary``, which the sequences are read in; without it their own tokens are.
 
@@ -105,6 +111,8 @@ def fit(
     if in_blocks(data) and weights is not None:
         raise InputError("rows in blocks take no weights=: read them into memory, or repeat rows")
     data, counted = (data, None) if in_blocks(data) else take_weights(data, weights)
+    if checkpoint is not None:
+        refuse_checkpoint(method)
     started = time.perf_counter()
     make_room()
 
@@ -125,6 +133,20 @@ def fit(
             **result.attributes,
         }
 
+    def checkpointed(problem: Problem) -> Problem:
+        """The problem that keeps its states, if it shall; refuses another fit's folder."""
+        if checkpoint is None:
+            return problem
+        return keeping_states(
+            problem,
+            checkpoint,
+            program=catalogue.program_name(function),
+            method=method,
+            seed=seed,
+            precision=precision,
+            options=to_json(defaults(run) | options),
+        )
+
     with scope(precision):
         if in_blocks(data):
             return fit_blocks(
@@ -140,6 +162,7 @@ def fit(
                 arguments=program_arguments,
                 options=options,
                 attributes=attributes_of,
+                checkpointed=checkpointed,
             )
         observed = read_data(function, data, like)
         model, structure = read_program(
@@ -152,7 +175,7 @@ def fit(
         refuse_weights(method, problem)
         require(method, problem)
         key = random.key(seed)
-        result = run(problem, random.fold_in(key, 0), **options)
+        result = run(checkpointed(problem), random.fold_in(key, 0), **options)
         refuse_unresolved(problem, result, observed)
         result.notes += _of_combinations(structure)
         tree = build_tree(

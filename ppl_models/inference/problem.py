@@ -18,6 +18,7 @@ from ppl_models.inference.objective import Objective
 from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, cut
 from ppl_models.program.axes import cluster_axes, state_axes
 from ppl_models.program.block_rows import RowBlocks
+from ppl_models.program.checkpoint import Checkpoint
 from ppl_models.program.component_densities import (
     ClusterDensities,
     StateDensities,
@@ -52,6 +53,7 @@ class Problem:
         prepared: the data cut into chunks, where somebody has cut them.
         known_row_order: ``row_order``, where it was found out before.
         blocks: all rows in blocks, of which the model's data are a sample.
+        checkpoint: where the method's states are kept.
     """
 
     model: Model
@@ -61,6 +63,7 @@ class Problem:
     prepared: Chunks | None = field(default=None, repr=False)
     known_row_order: bool | None = field(default=None, repr=False)
     blocks: RowBlocks | None = field(default=None, repr=False)
+    checkpoint: Checkpoint | None = field(default=None, repr=False)
 
     def on_data(self, model: Model, chunks: Chunks) -> Problem:
         """The same problem on other data, which may be traced: nothing is read anew."""

@@ -18,6 +18,7 @@ from jax import Array
 from ppl_models import memory
 from ppl_models.data.progress import progress_bar
 from ppl_models.inference.em.loop import BLOCK, EMRuns, Plan
+from ppl_models.inference.em.states import RunStates
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks, cut
 from ppl_models.inference.statistics.e_step import (
@@ -32,7 +33,7 @@ from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink
 from ppl_models.program.structure import Structure
 
-PREPARED_BYTES = 1 << 26  #: of a block as passes need it
+PREPARED_BYTES = 1 << 24  #: of a block as passes need it
 
 
 def block_rows(problem: Problem) -> int:
@@ -95,9 +96,17 @@ def run_em_over_blocks(
     values = {n: np.array(v) for n, v in start.items()}
     last = np.full(count, -np.inf)
     done = np.zeros(count, bool)
-    objectives, paths = [], []
+    objectives: list[np.ndarray] = []
+    paths: list[dict[str, np.ndarray]] = []
+    states = None if problem.checkpoint is None else RunStates(problem.checkpoint)
+    if states is not None and (found := states.begun(values)) is not None:
+        values, last, done, objectives, paths = found
+    begun = len(objectives)
     with progress_bar(iterations, f"{label}, {count} starts", problem.progress) as bar:
-        for _ in range(iterations):
+        bar.update(begun)
+        for index in range(begun, iterations):
+            if done.all():
+                break
             going = np.flatnonzero(~done)
             at = [{n: v[i] for n, v in values.items()} for i in going]
             moved, reached = _iterated(model, problem, plan, blank, at)
@@ -115,8 +124,9 @@ def run_em_over_blocks(
             done[going[stops]] = True
             objectives.append(recorded)
             bar.update(1)
-            if done.all():
-                break
+            if states is not None:
+                ended = index + 1 == iterations or bool(done.all())
+                states.keep(values, last, done, objectives, paths, ended=ended)
     objective = np.stack(objectives, 1)
     return EMRuns(
         values,

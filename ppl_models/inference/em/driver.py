@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -94,17 +95,19 @@ def em_from_starts(
 
     def climb(values: Globals, iterations: int) -> EMRuns:
         run = run_em if problem.blocks is None else run_em_over_blocks
-        return run(
-            problem,
-            values,
-            links=links,
-            free=free,
-            iterations=iterations,
-            tolerance=tolerance,
-            flat=flat,
-            assign=assign,
-            label=label,
-        )
+        kept = problem.checkpoint
+        with nullcontext() if kept is None else kept.interruptible():
+            return run(
+                problem,
+                values,
+                links=links,
+                free=free,
+                iterations=iterations,
+                tolerance=tolerance,
+                flat=flat,
+                assign=assign,
+                label=label,
+            )
 
     if problem.sums_rows_up and starts >= MANY_STARTS and seed_count(problem) >= MANY:
         update = Update(problem.structure, links, free, flat, problem.chunks.missing)

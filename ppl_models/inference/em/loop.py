@@ -16,6 +16,7 @@ from jax import Array, lax
 
 from ppl_models import device, memory
 from ppl_models.data.progress import progress_bar
+from ppl_models.inference.em.states import RunStates
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise import m_step as rowwise
 from ppl_models.inference.statistics.chunks import Chunks
@@ -104,10 +105,18 @@ def run_em(
     values, done = start, np.zeros(count, bool)
     # of a stated type, or the second block would be compiled anew
     last = np.full(count, -np.inf, jnp.result_type(float))
-    objectives, paths = [], []
+    objectives: list[np.ndarray] = []
+    paths: list[dict[str, np.ndarray]] = []
     model = jax.tree.map(jnp.asarray, problem.model)  # on the device once, not in every block
+    states = None if problem.checkpoint is None else RunStates(problem.checkpoint)
+    if states is not None and (found := states.begun(values)) is not None:
+        values, last, done, objectives, paths = found
+    begun = BLOCK * len(objectives)
     with progress_bar(iterations, f"{label}, {count} starts", problem.progress) as bar:
-        for begin in range(0, iterations, BLOCK):
+        bar.update(begun)
+        for begin in range(begun, iterations, BLOCK):
+            if np.asarray(done).all():
+                break
             left = iterations - begin
             values, last, done, objective, path = _block(
                 model,
@@ -124,8 +133,9 @@ def run_em(
             objectives.append(np.asarray(objective))
             paths.append(jax.tree.map(np.asarray, path))
             bar.update(BLOCK)
-            if np.asarray(done).all():
-                break
+            if states is not None:
+                ended = begin + BLOCK >= iterations or bool(np.asarray(done).all())
+                states.keep(values, last, done, objectives, paths, ended=ended)
     objective = np.concatenate(objectives).T
     path = {n: np.concatenate([p[n] for p in paths]).swapaxes(0, 1) for n in paths[0]}
     return EMRuns(

@@ -48,6 +48,7 @@ def fit_blocks(
     arguments: Mapping[str, Any],
     options: Mapping[str, Any],
     attributes: Callable[[Any, Any], dict[str, Any]],
+    checkpointed: Callable[[Problem], Problem],
 ) -> xr.DataTree:
     """Fit a program to rows in blocks; see ``fitting.fit``, within whose precision it is called.
 
@@ -64,6 +65,7 @@ def fit_blocks(
         arguments: of the program.
         options: of the method.
         attributes: of the tree, from model and result.
+        checkpointed: makes a problem one that keeps its states, where that is asked for.
 
     Raises:
         UnsupportedError: a method or a program that needs all rows at once.
@@ -84,7 +86,7 @@ def fit_blocks(
     refuse_unsuitable(problem, observed)
     refuse_priors(problem)
     require(method, problem)
-    result = run(problem, run_key, **options)
+    result = run(checkpointed(problem), run_key, **options)
     refuse_unresolved(problem, result, observed)
     count = len(sample.values)
     result.notes.append(

@@ -1,0 +1,66 @@
+"""Which fits keep their states on disk, and what tells one of them from another."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppl_models.errors import UnsupportedError
+from ppl_models.inference.problem import Problem
+from ppl_models.program.checkpoint import Checkpoint, digest
+from ppl_models.program.json_text import to_json
+
+METHODS = ("em", "hard")  #: whose runs can be gone on with
+
+
+def refuse_checkpoint(method: str) -> None:
+    """Refuse a method whose state is not kept.
+
+    Raises:
+        UnsupportedError: the methods that keep theirs.
+    """
+    if method not in METHODS:
+        raise UnsupportedError(
+            f"method {method!r} keeps no states on disk: leave checkpoint= out, or use "
+            f"{' or '.join(METHODS)}"
+        )
+
+
+def keeping_states(problem: Problem, folder: str | Path, **settings: Any) -> Problem:
+    """The problem, whose method keeps its states in a folder.
+
+    Args:
+        problem: program and data.
+        folder: of the states.
+        **settings: that tell the fit from another, as texts or numbers.
+
+    Raises:
+        InputError: a folder of another fit.
+    """
+    model = problem.model
+    data = (
+        dict(model.data) | {"weights of rows": model.weights}
+        if model.weights is not None
+        else dict(model.data)
+    )
+    fingerprint = {
+        **settings,
+        "source": _source(model.function),
+        "arguments": to_json({n: np.asarray(v).tolist() for n, v in model.arguments.items()}),
+        "fixed": to_json({n: np.asarray(v).tolist() for n, v in model.fixed.items()}),
+        "data": digest({n: np.asarray(v) for n, v in data.items()}),
+        "rows in blocks": None if problem.blocks is None else problem.blocks.summary.to_text(),
+    }
+    return replace(problem, checkpoint=Checkpoint.open(folder, fingerprint))
+
+
+def _source(function: Any) -> str:
+    """The program's text, where it has one."""
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return repr(getattr(function, "__qualname__", function))

@@ -1,0 +1,134 @@
+"""Checkpoints: the state of a method on disk, from which it goes on to the bitwise same result.
+
+A file appears whole or not at all. A folder belongs to one fit: its fingerprint tells program,
+data and settings, and another fit's is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppl_models.errors import InputError
+
+FINGERPRINT = "fingerprint.json"
+EVERY_SECONDS = 30.0  #: between two states of a run on disk
+VERSIONS = ("jax", "numpyro", "numpy")
+
+
+@dataclass
+class Checkpoint:
+    """The states of a fit's runs, in the order in which the runs are made.
+
+    A method that is determined by its key makes the same runs again: those that came to their end
+    are read, the one that did not goes on.
+
+    Args:
+        folder: of the files.
+        seconds: least time between two states of a run.
+    """
+
+    folder: Path
+    seconds: float = EVERY_SECONDS
+    _runs: int = 0
+    _last: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def open(
+        cls, folder: str | Path, fingerprint: Mapping[str, Any], seconds: float = EVERY_SECONDS
+    ) -> Checkpoint:
+        """The folder's states, if it is new or of the same fit.
+
+        Args:
+            folder: made where there is none.
+            fingerprint: what tells the fit from another.
+            seconds: least time between two states of a run.
+
+        Raises:
+            InputError: another fit's folder, and what differs.
+        """
+        path = Path(folder)
+        known = path / FINGERPRINT
+        versions = {n: version(n) for n in VERSIONS}
+        now = json.loads(json.dumps({**fingerprint, "versions": versions}))
+        if known.exists():
+            before = json.loads(known.read_text(encoding="utf-8"))
+            other = [n for n in sorted(now | before) if now.get(n) != before.get(n)]
+            if other:
+                raise InputError(
+                    f"the checkpoint in {path} is of another fit: its {', '.join(other)} "
+                    "differ: give another folder, or remove this one"
+                )
+            return cls(path, seconds)
+        if path.exists() and any(path.iterdir()):
+            raise InputError(f"{path} holds something else than a checkpoint: give a new folder")
+        path.mkdir(parents=True, exist_ok=True)
+        _write(known, json.dumps(now).encode())
+        return cls(path, seconds)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Who interrupts what is done within is told how to go on."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"interrupted: the states are in {self.folder}; the same call, with "
+                f"checkpoint={str(self.folder)!r}, goes on from there"
+            ) from None
+
+    def next_run(self) -> Path:
+        """Where the states of the next run are."""
+        self._runs += 1
+        return self.folder / f"run_{self._runs:05d}.npz"
+
+    def read(self, run: Path) -> dict[str, np.ndarray] | None:
+        """The last state of a run; None where there is none."""
+        if not run.exists():
+            return None
+        with np.load(run, allow_pickle=False) as found:
+            return {n: found[n] for n in found.files}
+
+    def due(self, *, ended: bool) -> bool:
+        """Whether a state is to be written: the last one is old, or the run has ended."""
+        return ended or time.monotonic() - self._last >= self.seconds
+
+    def write(self, run: Path, state: Mapping[str, np.ndarray]) -> None:
+        """Write a state in place of the run's last one."""
+        partial = run.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **dict(state))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, run)
+        self._last = time.monotonic()
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+
+
+def digest(arrays: Mapping[str, Any]) -> str:
+    """A digest of arrays, by name.
+
+    >>> digest({"x": np.zeros(2)}) == digest({"x": np.zeros(2)}) != digest({"x": np.ones(2)})
+    True
+    """
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        found.update(f"{name} {array.dtype} {array.shape}".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
