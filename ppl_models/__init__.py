@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ppl_models.posterior.density.prediction import log_density, predict
     from ppl_models.posterior.density.sequences import perplexity, token_probabilities
     from ppl_models.posterior.density.to_file import predict_to
-    from ppl_models.posterior.frames import assignments, to_frame
+    from ppl_models.posterior.frames import annotate, assignments, to_frame
     from ppl_models.posterior.labels.relabel import relabel, unrelabel
     from ppl_models.posterior.partition.of_tree import coassignment, partition
     from ppl_models.posterior.paths import (
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ppl_models.report import write_report
 
 _PLACES = {
+    "annotate": "posterior.frames",
     "assignments": "posterior.frames",
     "best_paths": "posterior.paths",
     "calibrate": "evaluation.calibration",
@@ -78,6 +79,7 @@ _PLACES = {
 _BY_GROUP = ("diagnose", "generate", "log_density", "loo", "predict")
 
 __all__ = [
+    "annotate",
     "assignments",
     "best_paths",
     "calibrate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,6 +83,44 @@ def assignments(tree: xr.DataTree, data: object = None) -> pd.DataFrame:
     for k, label in enumerate(table["cluster"].values):
         frame[f"probability_{label}"] = shares[:, k]
     return frame
+
+
+def annotate(adata: Any, tree: xr.DataTree, key: str = "cluster") -> Any:
+    """Write the clusters of a fit into an AnnData object that has its rows.
+
+    Args:
+        adata: observations, whose names are the labels of the fitted rows.
+        tree: a fit with clusters.
+        key: ``obs[key]`` becomes the most probable cluster, a category, and
+            ``obsm[f"{key}_probabilities"]`` the probabilities ``(observation, cluster)``.
+
+    Returns:
+        The object, changed in place.
+
+    Raises:
+        InputError: observations that the fit has no rows of.
+
+    >>> from types import SimpleNamespace
+    >>> from ppl_models import fit
+    >>> counts = pd.Series([1, 2, 30, 28], index=["a", "b", "c", "d"], name="count")
+    >>> tree = fit("poisson_mixture", counts, method="em", seed=0, clusters=2)
+    >>> obs = pd.DataFrame(index=["b", "d"])
+    >>> adata = SimpleNamespace(obs=obs, obs_names=obs.index, obsm={})  # or anndata.AnnData
+    >>> annotate(adata, tree).obs["cluster"].nunique()
+    2
+    """
+    found = assignments(tree)
+    found.index = found.index.map(str)
+    unknown = [name for name in adata.obs_names if name not in found.index]
+    if unknown:
+        raise InputError(
+            f"observation '{unknown[0]}' is no row of the fit (of {len(unknown)} in all): fit the "
+            "AnnData itself, or data with its observation names as labels"
+        )
+    found = found.loc[list(adata.obs_names)]
+    adata.obs[key] = pd.Categorical(found["cluster"], sorted(set(found["cluster"])))
+    adata.obsm[f"{key}_probabilities"] = found.filter(regex="^probability_").to_numpy()
+    return adata
 
 
 def _of_steps(paths: xr.DataArray, shares: xr.DataArray) -> pd.DataFrame:

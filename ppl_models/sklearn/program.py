@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,8 @@ class Estimator(DensityMixin, BaseEstimator):
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters; if ``deep``, each of ``arguments`` as ``arguments__NAME`` too."""
         found = super().get_params(deep=False)
-        if deep:
-            found |= {PREFIX + name: value for name, value in (self.arguments or {}).items()}
+        if deep and isinstance(self.arguments, Mapping):
+            found |= {PREFIX + name: value for name, value in self.arguments.items()}
         return found
 
     def set_params(self, **params: Any) -> Estimator:
@@ -70,6 +71,8 @@ class Estimator(DensityMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> Estimator:
         """Fit the program to rows ``(row, feature)``; missing cells are NaN."""
         x = checks.rows_of(self, X, reset=True, gaps=True, least=2)
+        if not (self.arguments is None or isinstance(self.arguments, Mapping)):
+            raise InputError(f"arguments is {self.arguments!r:.40}: give a dict by name")
         arguments = dict(self.arguments or {})
         for name in ("seed", "method"):
             if name in arguments:
@@ -89,7 +92,8 @@ class Estimator(DensityMixin, BaseEstimator):
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Log-density of every row under the posterior, ``(row,)``."""
-        return np.asarray(log_density(self.tree_, self._rows(X)).values)
+        rows = self._rows(X)
+        return np.asarray(log_density(self.tree_, rows).values)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-density of the rows."""
@@ -97,7 +101,8 @@ class Estimator(DensityMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Posterior probabilities of the clusters, ``(row, cluster)``."""
-        return np.asarray(predict(self.tree_, self._rows(X)).values)
+        rows = self._rows(X)
+        return np.asarray(predict(self.tree_, rows).values)
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable cluster of every row, ``(row,)``."""

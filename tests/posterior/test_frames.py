@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from ppl_models import assignments, fit, predict, to_frame
+from ppl_models import annotate, assignments, fit, predict, to_frame
 from ppl_models.cli import main
 from ppl_models.data import old_faithful
 from ppl_models.errors import InputError
@@ -38,6 +38,19 @@ def test_assignments_join_back_on_the_index(geyser: pd.DataFrame, tree: xr.DataT
     ]
     new = assignments(tree, geyser.iloc[3:5])
     np.testing.assert_allclose(new, assignments(tree).loc[["e3", "e4"]])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_clusters_are_written_into_anndata(geyser: pd.DataFrame, tree: xr.DataTree) -> None:
+    anndata = pytest.importorskip("anndata")
+    adata = annotate(anndata.AnnData(geyser.iloc[[5, 2, 40]]), tree)
+    wanted = assignments(tree).loc[adata.obs_names]
+    assert adata.obs["cluster"].tolist() == wanted["cluster"].tolist()
+    assert adata.obs["cluster"].dtype == "category"
+    shares = wanted[["probability_0", "probability_1"]]
+    np.testing.assert_array_equal(adata.obsm["cluster_probabilities"], shares)
+    with pytest.raises(InputError, match="observation 'new' is no row"):
+        annotate(anndata.AnnData(geyser.iloc[:1].rename(index={"e0": "new"})), tree)
 
 
 def test_a_frame_of_draws(tree: xr.DataTree) -> None:

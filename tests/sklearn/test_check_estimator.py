@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator
 
+from ppl_models.errors import InputError
 from ppl_models.sklearn import (
     BayesianGaussianMixture,
     BernoulliMixture,
+    Estimator,
     GaussianHMM,
     GaussianMixture,
     KMeans,
@@ -34,6 +37,7 @@ CASES: list[tuple[Any, dict[str, str]]] = [
     (MixtureImputer(), {}),
     (GaussianHMM(), STEPS),
     (PoissonHMM(), STEPS),
+    (Estimator(arguments={"clusters": 2, "starts": 1, "predictive": 0, "iterations": 20}), {}),
 ]  # CategoricalHMM takes one column of codes, and the checks draw more
 
 
@@ -59,3 +63,13 @@ def test_k_means_passes() -> None:
 )
 def test_every_check_passes(estimator: Any, known: dict[str, str]) -> None:
     check(estimator, known)
+
+
+def test_arguments_of_a_program_are_parameters() -> None:
+    """A search sets them by name; a copy has its own."""
+    estimator = Estimator("gaussian_mixture", arguments={"clusters": 2})
+    assert estimator.get_params()["arguments__clusters"] == 2
+    other = clone(estimator).set_params(arguments__clusters=3, method="gibbs")
+    assert other.arguments == {"clusters": 3} and estimator.arguments == {"clusters": 2}
+    with pytest.raises(InputError, match="give it to the Estimator itself"):
+        other.set_params(arguments__seed=1).fit([[0.0], [1.0]])
