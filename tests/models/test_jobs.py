@@ -55,6 +55,9 @@ COUNTS = _g.poisson(np.array([[2.0, 6.0], [12.0, 1.0]])[_z]) * _g.binomial(1, 0.
 ITEM, WHO = (axis.ravel() for axis in np.mgrid[:12, :3])
 LABEL = np.where(_g.uniform(size=36) < 0.8, ITEM % 3, _g.integers(3, size=36))
 WORD = np.where(_g.uniform(size=36) < 0.7, ITEM % 2, _g.integers(4, size=36))
+GROWTH = (
+    (_z[:, None] + 1) * np.arange(4.0) + _g.normal(size=(30, 1)) + 0.3 * _g.normal(size=(30, 4))
+)
 COUNT_SITES = {"weights", "rate"}
 REGRESSION = {"response": LINE, "covariates": COVARIATES}
 LABELS = {"label": LABEL, "item": ITEM, "annotator": WHO}
@@ -75,6 +78,8 @@ JOBS = [
     Job("zero_inflated_mixture", {"x": COUNTS[:, 0]}, {"clusters": 2}, {*COUNT_SITES, "gate"}),
     Job("hurdle_mixture", {"x": COUNTS}, {"clusters": 2, "base": "negative_binomial"},
         {*COUNT_SITES, "gate", "size"}),
+    Job("growth_mixture", {"x": GROWTH}, {"clusters": 2, "order": 2},
+        {"weights", "curve", "spread", "noise"}),
     Job("dawid_skene", LABELS, {}, {"weights", "confusion"}, "item"),
     Job("latent_dirichlet_allocation", {"word": WORD, "document": ITEM}, {"topics": 2},
         {"word_probs", "shares"}, "token"),
@@ -161,11 +166,11 @@ def test_long_labels_are_the_wide_ones(double_precision):
     wide = LABEL.reshape(12, 3)
     levels = (3, 3, 3)
     both = {"concentration": 1.0}
-    long, structure = _read(JOBS[7]._replace(arguments={
+    long, structure = _read(JOBS[8]._replace(arguments={
         "agreement": 0.0, "error_concentration": 1.5, **both}))  # fmt: skip
     arguments = {"clusters": 3, "levels": levels, "level_concentration": 1.5, **both}
     table = Model(categorical_mixture, {"x": wide}, arguments, {})
-    assert set(structure.names) == JOBS[7].sites
+    assert set(structure.names) == JOBS[8].sites
     assert (structure.plate, structure.clusters) == ("item", 3)
     values = structure.initial(random.key(2), radius=1.0)
     side_by_side = jnp.swapaxes(values["confusion"], 0, 1).reshape(3, 9)
