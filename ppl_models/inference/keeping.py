@@ -13,6 +13,7 @@ from ppl_models.errors import UnsupportedError
 from ppl_models.inference.problem import Problem
 from ppl_models.program.checkpoint import Checkpoint, digest
 from ppl_models.program.json_text import to_json
+from ppl_models.program.reading import given_arguments
 
 METHODS = ("em", "hard")  #: whose runs can be gone on with
 
@@ -50,8 +51,8 @@ def keeping_states(problem: Problem, folder: str | Path, **settings: Any) -> Pro
     fingerprint = {
         **settings,
         "source": _source(model.function),
-        "arguments": to_json({n: np.asarray(v).tolist() for n, v in model.arguments.items()}),
-        "fixed": to_json({n: np.asarray(v).tolist() for n, v in model.fixed.items()}),
+        "arguments": to_json(given_arguments(model.function, model.arguments)),
+        "fixed": to_json(model.fixed),
         "data": digest({n: np.asarray(v) for n, v in data.items()}),
         "rows in blocks": None if problem.blocks is None else problem.blocks.summary.to_text(),
     }

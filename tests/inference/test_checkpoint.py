@@ -71,6 +71,18 @@ def test_a_fit_that_was_ended_goes_on_to_the_same_result(
         fit("poisson_mixture", other, checkpoint=folder, **SETTINGS)
 
 
+def test_arguments_of_every_kind_tell_fits_apart(tmp_path: Path) -> None:
+    given = {
+        **SETTINGS,
+        "concentration": np.array([1.0, 2.0, 3.0]),
+        "fixed": {"rate": [[1, 2]] * 3},
+    }
+    fit("poisson_mixture", ROWS, checkpoint=tmp_path / "run", **given)
+    with pytest.raises(InputError, match="its fixed differ"):
+        other = given | {"fixed": {"rate": [[2, 1]] * 3}}
+        fit("poisson_mixture", ROWS, checkpoint=tmp_path / "run", **other)
+
+
 def test_folders_of_something_else_and_methods_without_states_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("a letter")
     with pytest.raises(InputError, match="something else"):
