@@ -24,6 +24,7 @@ PARTS = {
     "hidden_markov": {"JAX_NUM_CPU_DEVICES": "1"},
     "posterior": {"JAX_NUM_CPU_DEVICES": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"},
     "gibbs": {"JAX_NUM_CPU_DEVICES": "1"},
+    "many": {"JAX_NUM_CPU_DEVICES": "1"},
     "words": {"JAX_NUM_CPU_DEVICES": "1"},
     "recurrent": {"JAX_NUM_CPU_DEVICES": "1"},
 }
