@@ -16,10 +16,13 @@ jax.monitoring.register_event_duration_secs_listener(
 )
 x = np.random.default_rng(0).normal(size=(30, 2)) + 6 * (np.arange(30) > 12)[:, None]
 counts = []
+short = {"chains": 2, "warmup": 5, "draws": 5}
 for call in (
     lambda: fit("gaussian_mixture", x, method="em", seed=0, clusters=2),
     lambda: (predict(tree, x), log_density(tree, x)),
     lambda: fit("gaussian_mixture", x[::-1] + 1, method="em", seed=1, clusters=2),
+    lambda: fit("gaussian_mixture", x, method="gibbs", seed=0, clusters=2, **short),
+    lambda: fit("gaussian_mixture", x[::-1] + 1, method="gibbs", seed=1, clusters=2, **short),
 ):
     compiled.clear()
     tree = call() if not counts else call() and tree
@@ -28,14 +31,17 @@ print(json.dumps(counts))
 """
 
 MOST = 38  #: of a first fit by EM, its tree with predictive draws included; 3 draw priors of priors
+MOST_OF_GIBBS = 26  #: of a first fit by Gibbs sampling after one by EM
 
 
-def test_em_compiles_few_programs():
+def test_em_compiles_few_programs_and_nothing_twice():
     answer = subprocess.run(
         [sys.executable, "-c", COUNTED], capture_output=True, text=True, check=False
     )
     assert answer.returncode == 0, answer.stderr
-    first, questions, again = json.loads(answer.stdout)
+    first, questions, again, gibbs, gibbs_again = json.loads(answer.stdout)
     assert first <= MOST
     assert questions <= 2
     assert again == 0  # other data of the same shape, another seed
+    assert gibbs <= MOST_OF_GIBBS
+    assert gibbs_again == 0
