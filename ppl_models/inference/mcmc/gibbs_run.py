@@ -51,7 +51,7 @@ class Sweep(NamedTuple):
     def kernel(self, model: Model, chunks: Chunks | None) -> GibbsKernel:
         """The kernel on data, which may be traced."""
         kernel = self.kind.__new__(self.kind)
-        vars(kernel).update(self.settings)
+        kernel.__dict__.update(self.settings)
         moves = kernel.moves
         if moves is not None:
             kernel.moves = LabelSwaps(dict(moves.axes), moves.sticks)
