@@ -99,7 +99,10 @@ def drawn_parameters(
         else:
             key, own = random.split(key)
             family = problem.families[link.emission]
-            drawn = _draw_start(family, own, old[first:], parameter=link.parameter)
+            if isinstance(old, jax.core.Tracer):  # within a compiled function already
+                drawn = family.draw_start(link.parameter, own, old[first:])
+            else:
+                drawn = _draw_start(family, own, old[first:], parameter=link.parameter)
         values[link.site] = jnp.concatenate([old[:first], drawn])
     return values
 
