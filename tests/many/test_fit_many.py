@@ -95,7 +95,7 @@ def test_each_group_is_at_a_mode_of_its_own_posterior(case: str) -> None:
     name, arguments, make = CASES[case]
     data = {f"g{rows}": make(rows) for rows in SIZES}
     if name == "categorical_mixture":  # all groups have both levels
-        arguments = {**arguments, "levels": 2}
+        arguments = {**arguments, "levels": (2, 2, 2, 2)}
     given = {n: v for n, v in arguments.items() if n != "levels"}
     tree = fit_many(name, data, seed=1, clusters=2, starts=2, tolerance=1e-14, **given)
     assert tree["groups"]["fitted"].values.all() and tree["groups"]["converged"].values.all()
