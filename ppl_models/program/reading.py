@@ -131,7 +131,8 @@ def read_program(
     refuse_other_sizes(arguments, observed)
     data = {n: cast(o.values, precision) for n, o in observed.items()}
     seen = {n: o.values for n, o in (observed if fitted is None else fitted).items()}
-    arguments |= derive(function, seen, arguments)
+    sizes = {n: v for n, v in arguments.items() if isinstance(v, int)}  # that somebody gave
+    arguments |= derive(function, seen, arguments) | sizes
     arguments = numeric_lists(function, arguments)
     if weights is not None:
         refuse_other_length(weights, data)
@@ -185,9 +186,9 @@ def refuse_other_lengths(data: Mapping[str, Any], lines: Sequence[Any]) -> None:
 
 
 def given_arguments(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments without those that are computed from the fitted data whenever needed."""
+    """The arguments without the arrays that are computed from the fitted data whenever needed."""
     derived = derived_arguments(function)
-    return {n: v for n, v in arguments.items() if n not in derived}
+    return {n: v for n, v in arguments.items() if n not in derived or isinstance(v, int)}
 
 
 def _held(model: Model, fixed: Mapping[str, Any], precision: str) -> dict[str, np.ndarray]:

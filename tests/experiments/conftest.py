@@ -23,7 +23,7 @@ EXPERIMENTS = {
 }
 #: Those of ``test_more_experiments``; ``test_experiments`` has all others. Digits and images are in
 #: one half, for the fits that they share are compiled once.
-MORE = {"clickstreams", "earthquakes", "graphs", "how_many", "labels", "linkage", "words"}
+MORE = {"clickstreams", "earthquakes", "graphs", "how_many", "labels", "linkage", "topics", "words"}
 #: Many fits of many shapes: run by ``make long``.
 LONG = MORE
 #: Packages that an experiment's data come with and that are none of this one's.

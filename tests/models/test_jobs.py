@@ -23,7 +23,7 @@ from ppl_models.errors import InputError
 from ppl_models.models.categorical_mixture import categorical_mixture
 from ppl_models.models.dawid_skene import dawid_skene
 from ppl_models.program.model import Model
-from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.reading import given_arguments, read_data, read_program
 from ppl_models.program.signature import data_parameters
 
 
@@ -195,6 +195,14 @@ def test_unknown_names_are_refused(name):
     }[name]
     with pytest.raises(InputError, match=said):
         handlers.seed(catalogue.program(program), 0)(clusters=2, **given)
+
+
+def test_a_size_that_is_given_is_not_taken_from_the_data():
+    job = next(job for job in JOBS if job.name == "latent_dirichlet_allocation")
+    model, structure = _read(job._replace(arguments={"topics": 2, "words": 9}))
+    shapes = {site.name: site.shape for site in structure.sites}
+    assert shapes["word_probs"] == (2, 9)
+    assert given_arguments(job.function, model.arguments)["words"] == 9
 
 
 def test_bare_numpyro_counts_items_and_labels():
