@@ -59,6 +59,9 @@ GROWTH = (
     (_z[:, None] + 1) * np.arange(4.0) + _g.normal(size=(30, 1)) + 0.3 * _g.normal(size=(30, 4))
 )
 COUNT_SITES = {"weights", "rate"}
+SCATTER = {"weights", "loc", "covariance"}
+PLANE = _g.normal(size=(30, 2)) + np.array([[4.0, 0.0], [-2.0, 3.0]])[_z]
+ERRORS = _g.uniform(0.1, 1.5, size=(30, 2))
 REGRESSION = {"response": LINE, "covariates": COVARIATES}
 LABELS = {"label": LABEL, "item": ITEM, "annotator": WHO}
 
@@ -84,6 +87,7 @@ JOBS = [
     Job("latent_dirichlet_allocation", {"word": WORD, "document": ITEM}, {"topics": 2},
         {"word_probs", "shares"}, "token"),
     Job("record_linkage", {"x": BITS}, {}, {"weights", "probs"}),
+    Job("extreme_deconvolution", {"x": PLANE, "errors": ERRORS}, {"clusters": 2}, SCATTER),
 ]  # fmt: skip
 NAMES = [f"{job.name} {job.arguments.get('family', '')}".strip() for job in JOBS]
 once = pytest.mark.parametrize("job", JOBS, ids=NAMES)

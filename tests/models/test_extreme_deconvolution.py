@@ -1,0 +1,62 @@
+"""Clusters measured with known errors, against SciPy's densities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from jax import random
+from numpyro import handlers
+from scipy.stats import multivariate_normal
+
+from ppl_models import catalogue
+from ppl_models.errors import InputError
+from ppl_models.program.reading import read_data, read_program
+
+_g = np.random.default_rng(3)
+_factors = _g.normal(size=(9, 2, 2))
+COVARIANCES = _factors @ np.swapaxes(_factors, -1, -2) + 0.1 * np.eye(2)
+X = _g.normal(size=(9, 2)) * 2
+X[1, 0] = X[4, 1] = np.nan
+
+
+def _logits(name: str, data: dict[str, Any]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Weighted log-densities ``(cluster, row)`` at some values of the sites, and these values."""
+    function = catalogue.program(name)
+    observed = read_data(function, data)
+    model, structure = read_program(function, observed, {"clusters": 2}, {}, "float64")
+    values = structure.initial(random.key(1), radius=1.0)
+    found = jax.jit(lambda: model.logits(values, structure))()
+    return np.asarray(found), {n: np.asarray(v) for n, v in values.items()}
+
+
+@pytest.mark.parametrize("form", ["variances", "covariances"])
+def test_measured_rows_have_the_density_of_both_scatters(form, double_precision):
+    each = COVARIANCES if form == "covariances" else COVARIANCES * np.eye(2)
+    flat = each.reshape(9, 4) if form == "covariances" else np.diagonal(each, axis1=1, axis2=2)
+    found, values = _logits("extreme_deconvolution", {"x": X, "errors": flat})
+    for k, n in np.ndindex(found.shape):
+        seen = ~np.isnan(X[n])
+        total = (values["covariance"][k] + each[n])[np.ix_(seen, seen)]
+        expected = multivariate_normal(values["loc"][k][seen], total).logpdf(X[n][seen])
+        np.testing.assert_allclose(found[k, n], expected + np.log(values["weights"][k]), rtol=1e-9)
+
+
+def test_errors_of_another_width_are_refused():
+    program = handlers.seed(catalogue.program("extreme_deconvolution"), 0)
+    with pytest.raises(InputError, match="2 variances or 4 cells"):
+        program(X, np.ones((9, 3)), clusters=2)
+
+
+@pytest.mark.parametrize("wrong", [[-1.0, 1.0], [np.nan, 1.0], [1.0, 2.0, 0.0, 1.0], [1, 2, 2, 1]])
+def test_errors_that_are_no_covariances_are_refused(wrong):
+    with pytest.raises(InputError, match="errors"):
+        _logits("extreme_deconvolution", {"x": X, "errors": np.tile(wrong, (9, 1))})
+
+
+def test_too_few_degrees_of_freedom_are_refused():
+    program = handlers.seed(catalogue.program("extreme_deconvolution"), 0)
+    with pytest.raises(InputError, match="needs more than 1"):
+        program(errors=np.ones((9, 2)), clusters=2, degrees_of_freedom=0.5)
