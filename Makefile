@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --constraint constraints.txt
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
-.PHONY: help setup demo test long check format lint types verify bench tables lowest clean
+.PHONY: help setup demo test long check format lint types verify bench docs tables lowest clean
 
 help:
 	@echo 'make demo     a selection of the experiments; ends with the path of a page'
@@ -16,9 +16,10 @@ help:
 	@echo 'make long     tests of samplers against samplers, and of published posteriors'
 	@echo 'make check    format, lint, types, all tests, the long ones too'
 	@echo 'make verify   the long calibration of every program with every method that draws'
-	@echo 'make bench    speed beside other libraries; writes the numbers into the README'
+	@echo 'make bench    speed beside other libraries; writes the numbers into the documentation'
+	@echo 'make docs     the documentation, into out/docs; its first page is printed last'
 	@echo 'make lowest   quick tests with the oldest packages that pyproject.toml allows'
-	@echo 'make tables   the tables of the README, made anew'
+	@echo 'make tables   the tables of the documentation, made anew'
 	@echo 'make setup    what all of these do first: .venv with pinned packages'
 	@echo 'make clean    remove what the others made, except .venv'
 
@@ -61,6 +62,13 @@ bench: setup
 	$(INSTALL) --quiet --editable '.[dev,peers]'
 	env -u OPENBLAS_CORETYPE $(BIN)/python -m experiments.benchmarks
 	$(BIN)/python -m ppl_models.tables
+
+# examples and notebooks run, and every warning is a failure; experiments run where out/experiments
+# has no page of theirs yet
+docs: setup
+	$(INSTALL) --quiet --editable '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs out/docs
+	@echo $(CURDIR)/out/docs/index.html
 
 tables: setup
 	$(BIN)/python -m ppl_models.tables

@@ -1,6 +1,6 @@
-"""The README's tables, made by asking the code: which method serves which program, and numbers.
+"""The documentation's tables, made by asking the code: which method serves which program, numbers.
 
-``python -m ppl_models.tables`` (``make tables``) writes them between the README's markers.
+``python -m ppl_models.tables`` (``make tables``) writes them between the markers of the pages.
 """
 
 from __future__ import annotations
@@ -17,7 +17,17 @@ from ppl_models import catalogue
 from ppl_models.errors import InputError
 from ppl_models.program.signature import arguments_of
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+#: Page -> its generated sections.
+PAGES = {
+    Path("docs") / "reference" / "programs.md": (
+        "programs",
+        "methods",
+        "programs by methods",
+        "default priors",
+    ),
+    Path("docs") / "numbers.md": ("benchmarks",),
+}
 RESULTS = Path("experiments") / "benchmarks" / "results.md"
 NO_RESULTS = "No run of `make bench` is recorded yet."
 
@@ -192,27 +202,29 @@ def between_markers(text: str, name: str) -> tuple[int, int]:
     first, last = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
     begin, end = text.find(first), text.find(last)
     if begin < 0 or end < begin:
-        raise InputError(f"the README lacks the markers {first.strip()} and {last}: put them in")
+        raise InputError(f"the page lacks the markers {first.strip()} and {last}: put them in")
     return begin + len(first), end
 
 
-def filled(text: str, root: Path) -> str:
-    """The README's text with every section made anew."""
-    for name, make in sections(root).items():
+def filled(text: str, names: Sequence[str], root: Path) -> str:
+    """A page's text with the sections of these names made anew."""
+    made = sections(root)
+    for name in names:
         begin, end = between_markers(text, name)
-        text = f"{text[:begin]}{make()}\n{text[end:]}"
+        text = f"{text[:begin]}{made[name]()}\n{text[end:]}"
     return text
 
 
 def main() -> int:
-    """Rewrite the README's sections."""
-    try:
-        text = README.read_text(encoding="utf-8")
-        README.write_text(filled(text, README.parent), encoding="utf-8")
-    except (InputError, OSError) as error:
-        print(f"tables: {error}", file=sys.stderr)
-        return 2
-    print(README)
+    """Rewrite the sections of all pages."""
+    for page, names in PAGES.items():
+        path = ROOT / page
+        try:
+            path.write_text(filled(path.read_text(encoding="utf-8"), names, ROOT), encoding="utf-8")
+        except (InputError, OSError) as error:
+            print(f"tables: {page}: {error}", file=sys.stderr)
+            return 2
+        print(path)
     return 0
 
 
