@@ -153,7 +153,8 @@ def by_numpyro(x: np.ndarray, size: Size) -> xr.DataTree:
         sampler.run(jax.random.key(SEED), x, clusters=CLUSTERS, extra_fields=("potential_energy",))
     samples = sampler.get_samples(group_by_chain=True)
     energy = sampler.get_extra_fields(group_by_chain=True)["potential_energy"]
-    posterior = {n: (("chain", "draw", "cluster"), np.asarray(v)) for n, v in samples.items()}
+    dims = ("chain", "draw", "cluster")  # the scales' rate has no clusters
+    posterior = {n: (dims[: np.ndim(v)], np.asarray(v)) for n, v in samples.items()}
     coords = {"chain": range(4), "draw": range(size.draws)}
     groups = {
         "posterior": xr.Dataset(posterior, coords | {"cluster": range(CLUSTERS)}),
