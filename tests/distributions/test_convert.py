@@ -169,3 +169,22 @@ def test_plates_are_looked_through_and_families_are_themselves(table):
 )
 def test_all_else_is_no_family(given):
     assert as_family(given()) is None
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        dist.Normal(jnp.array([[0.0], [4.0]]), 2),
+        dist.Poisson(jnp.array([[1], [3]])),
+        dist.MultivariateNormal(jnp.array([[[0, 1]]]), jnp.eye(2, dtype=int)),
+    ],
+    ids=["normal", "poisson", "multivariate normal"],
+)
+def test_parameters_of_integers_are_numbers(whole):
+    """``dist.Normal(loc, 1)`` keeps an integer, of which no family may take an inverse square."""
+    x = jnp.ones((3, *whole.event_shape))
+    family = as_family(whole)
+    assert family is not None
+    contracted = family.components().contract(x, missing=False, centre=family.centre(x))
+    expected = jnp.broadcast_to(whole.log_prob(x), whole.batch_shape[:-1] + (3,))
+    np.testing.assert_allclose(contracted, expected, rtol=1e-6)

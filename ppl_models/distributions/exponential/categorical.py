@@ -15,7 +15,7 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.conditionals import BlockDirichletConditional
 from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.described import by_feature
-from ppl_models.distributions.exponential.family import Statistics, broadcast_batch
+from ppl_models.distributions.exponential.family import Statistics, broadcast_batch, real
 from ppl_models.distributions.exponential.stacked import StackedFamily
 from ppl_models.distributions.log_of_zero import is_log_of_zero, safe_log
 from ppl_models.distributions.priors import BlockDirichlet, split_blocks
@@ -54,7 +54,7 @@ class CategoricalVector(StackedFamily):
     }
 
     def __init__(self, probs: Any, levels: tuple[int, ...], *, validate_args: bool | None = None):
-        self.probs, self.levels = jnp.asarray(probs), tuple(int(k) for k in levels)
+        self.probs, self.levels = real(probs), tuple(int(k) for k in levels)
         batch = broadcast_batch((self.probs, 1))
         super().__init__(batch, (len(self.levels),), validate_args=validate_args)
 

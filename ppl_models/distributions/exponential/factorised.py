@@ -29,7 +29,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ppl_models.data.missing import missing_cells
-from ppl_models.distributions.exponential.family import Statistics, broadcast_batch
+from ppl_models.distributions.exponential.family import Statistics, broadcast_batch, real
 from ppl_models.distributions.exponential.stacked import StackedFamily, ones, stack
 
 
@@ -67,7 +67,7 @@ class FactorisedFamily(StackedFamily):
             wanted = ", ".join(self.parameter_dims)
             raise TypeError(f"{type(self).__name__} takes the parameters {wanted}")
         for name, value in given.items():
-            setattr(self, name, jnp.asarray(value))
+            setattr(self, name, real(value))
         pairs = [(getattr(self, n), dims) for n, dims in self.parameter_dims.items()]
         events = [value.shape[value.ndim - dims :] for value, dims in pairs]
         event = jnp.broadcast_shapes(*events)

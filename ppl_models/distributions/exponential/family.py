@@ -394,6 +394,12 @@ def broadcast_batch(*parameters: tuple[Any, int]) -> tuple[int, ...]:
     return lax.broadcast_shapes(*(jnp.shape(p)[: jnp.ndim(p) - dims] for p, dims in parameters))
 
 
+def real(parameter: Any) -> Array:
+    """A parameter as floating numbers: ``dist.Normal(loc, 1)`` has a scale of integers."""
+    parameter = jnp.asarray(parameter)
+    return parameter.astype(jnp.result_type(parameter, float))
+
+
 def spread(parameter: Any, event_shape: tuple[int, ...]) -> Array:
     """A parameter with the whole event shape, its batch axes as they are."""
     parameter = jnp.asarray(parameter)

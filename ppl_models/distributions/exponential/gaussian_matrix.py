@@ -33,6 +33,7 @@ from ppl_models.distributions.exponential.family import (
     ExponentialFamily,
     Statistics,
     broadcast_batch,
+    real,
 )
 from ppl_models.distributions.exponential.gaussian import FLOOR, LOG_TWO_PI
 from ppl_models.distributions.exponential.located import about
@@ -69,7 +70,7 @@ class MatrixGaussian(ExponentialFamily):
     }
 
     def __init__(self, loc: Any, covariance: Any, *, validate_args: bool | None = None):
-        self.loc, self.covariance = jnp.asarray(loc), jnp.asarray(covariance)
+        self.loc, self.covariance = real(loc), real(covariance)
         batch = broadcast_batch((self.loc, 1), (self.covariance, 2))
         super().__init__(batch, self.loc.shape[-1:], validate_args=validate_args)
 
