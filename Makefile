@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --constraint constraints.txt
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
-.PHONY: help setup demo test long check format lint types verify bench docs tables lowest clean
+.PHONY: help setup demo test long check format lint types verify bench docs package tables lowest clean
 
 help:
 	@echo 'make demo     a selection of the experiments; ends with the path of a page'
@@ -18,6 +18,7 @@ help:
 	@echo 'make verify   the long calibration of every program with every method that draws'
 	@echo 'make bench    speed beside other libraries; writes the numbers into the documentation'
 	@echo 'make docs     the documentation, into out/docs; its first page is printed last'
+	@echo 'make package  wheel and sdist, built, installed into empty environments, and used'
 	@echo 'make lowest   quick tests with the oldest packages that pyproject.toml allows'
 	@echo 'make tables   the tables of the documentation, made anew'
 	@echo 'make setup    what all of these do first: .venv with pinned packages'
@@ -69,6 +70,9 @@ docs: setup
 	$(INSTALL) --quiet --editable '.[docs]'
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs out/docs
 	@echo $(CURDIR)/out/docs/index.html
+
+package: setup
+	$(BIN)/python .ci/package.py
 
 tables: setup
 	$(BIN)/python -m ppl_models.tables
