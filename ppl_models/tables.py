@@ -114,18 +114,29 @@ def models_by_methods() -> str:
 
     ``fit`` says which site it is that lacks it, and what to do.
     """
+    from ppl_models.program.signature import data_parameters
+
     methods = catalogue.method_names()
     needs: list[str] = []
     lines = [
         "| program | " + " | ".join(methods) + " |",
         "|---|" + ":-:|" * len(methods),
     ]
+    several = []
     for name in catalogue.model_names():
+        if len(data_parameters(catalogue.program(name))) > 1:
+            several.append(f"`{name}`")
+            continue
         for label, arguments in variants(name):
             cells = [_cell(need, needs) for need in unmet_needs(name, methods, arguments)]
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
     notes = [f"{number}. The method needs {need}." for number, need in enumerate(needs, start=1)]
-    return "\n".join([*lines, "", *notes]).rstrip()
+    others = (
+        f"Programs of several data parameters ({', '.join(several)}) are not asked here: `fit` "
+        "says "
+        "what a method lacks."
+    )
+    return "\n".join([*lines, "", *notes, "", others]).rstrip()
 
 
 def _cell(need: str | None, needs: list[str]) -> str:
