@@ -133,8 +133,7 @@ def models_by_methods() -> str:
     notes = [f"{number}. The method needs {need}." for number, need in enumerate(needs, start=1)]
     others = (
         f"Programs of several data parameters ({', '.join(several)}) are not asked here: `fit` "
-        "says "
-        "what a method lacks."
+        "says what a method lacks."
     )
     return "\n".join([*lines, "", *notes, "", others]).rstrip()
 
