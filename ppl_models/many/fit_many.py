@@ -55,6 +55,8 @@ def fit_many(
 ) -> xr.DataTree:
     """Fit a program to each of many data sets, thousands of them in one compiled run.
 
+    See `fit`, which each group is fitted as.
+
     Every group is fitted as ``fit`` fits it alone: its priors are set by its own data. Programs
     whose rows sufficient statistics sum up (all built-in mixtures, and those like them) run side by
     side by "em", "hard" and "gibbs", padded to a few lengths; all others, and all other methods,

@@ -54,6 +54,8 @@ def rows_of(tree: xr.DataTree, place: int) -> np.ndarray:
 def group(tree: xr.DataTree, label: Any, *, predictive: int = 100) -> xr.DataTree:
     """One group's fit, on which everything works as on that of ``fit``.
 
+    See `fit_many`.
+
     Args:
         tree: what ``fit_many`` returned.
         label: of the group.

@@ -56,6 +56,8 @@ def to_frame(tree: xr.DataTree, group: str = "posterior") -> pd.DataFrame:
 def assignments(tree: xr.DataTree, data: object = None) -> pd.DataFrame:
     """The cluster of every row, or the hidden state of every step.
 
+    See `predict` and `best_paths`, which it puts into a table.
+
     Args:
         tree: a fit with clusters or hidden states.
         data: new rows (default: the fitted ones).
@@ -65,6 +67,9 @@ def assignments(tree: xr.DataTree, data: object = None) -> pd.DataFrame:
         them beside the data: the most probable ``cluster``, its ``probability``, and
         ``probability_0``, ... of every cluster. Of hidden states it is indexed by sequence and
         position, and the column is ``state``, that of the most probable path.
+
+    Raises:
+        InputError: a fit without clusters or hidden states.
 
     >>> from ppl_models import fit
     >>> counts = pd.Series([1, 2, 30, 28], index=["a", "b", "c", "d"], name="count")
@@ -87,6 +92,8 @@ def assignments(tree: xr.DataTree, data: object = None) -> pd.DataFrame:
 
 def annotate(adata: Any, tree: xr.DataTree, key: str = "cluster") -> Any:
     """Write the clusters of a fit into an AnnData object that has its rows.
+
+    See `predict`; AnnData is that of Virshup et al. (2021), bioRxiv 2021.12.16.473007.
 
     Args:
         adata: observations, whose names are the labels of the fitted rows.
