@@ -17,6 +17,8 @@ from ppl_models.posterior.paths import best_paths, hides_paths, state_probabilit
 def to_frame(tree: xr.DataTree, group: str = "posterior") -> pd.DataFrame:
     """The draws of all parameters, a row a draw and a column a number.
 
+    See `assignments` for the rows.
+
     Args:
         tree: a fit.
         group: of the tree, with the dimensions chain and draw.

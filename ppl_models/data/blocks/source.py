@@ -91,6 +91,8 @@ def open_blocks(
 ) -> Blocks:
     """Rows of a file, or of anything that can be gone through again and again, block by block.
 
+    See `predict_to` for what is asked of blocks after a fit.
+
     Args:
         source: a path (``.parquet`` or a directory of such files, ``.arrow``, ``.feather``,
             ``.csv``, ``.tsv``, ``.npy``, ``.zarr``, ``.nc``, ``.h5``, ``.h5ad``), a

@@ -26,6 +26,8 @@ def predict_to(
 ) -> int:
     """Write every row's cluster, its probability of each cluster and its log-density to a file.
 
+    See `predict`, whose answer it writes.
+
     The file appears when it is whole.
 
     Args:
