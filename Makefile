@@ -64,8 +64,8 @@ bench: setup
 	env -u OPENBLAS_CORETYPE $(BIN)/python -m experiments.benchmarks
 	$(BIN)/python -m ppl_models.tables
 
-# examples and notebooks run, and every warning is a failure; experiments run where out/experiments
-# has no page of theirs yet
+# examples and notebooks run, and every warning is a failure; experiments run where out/gallery has
+# no page of theirs yet
 docs: setup
 	$(INSTALL) --quiet --editable '.[docs]'
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs out/docs

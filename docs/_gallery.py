@@ -1,8 +1,8 @@
 """The gallery: the experiments' pages with their pictures, made by running the experiments.
 
-A page that is in ``out/experiments`` already is taken as it is; what is not there is run, in the
-size that ``PPL_MODELS_DOCS_GALLERY`` names: ``demo`` (the default: the small version where an
-experiment has one, else the whole), or ``smoke`` (tiny, to see whether it runs).
+``PPL_MODELS_DOCS_GALLERY`` names the size: ``demo`` (the default: the small version where an
+experiment has one, else the whole), or ``smoke`` (tiny, to see whether it runs). Pages are kept by
+size in ``out/gallery``, and a page that is there already is taken as it is.
 """
 
 from __future__ import annotations
@@ -69,8 +69,9 @@ def index(folder: Path, names: list[str]) -> str:
 
 def write(app: Sphinx) -> None:
     """Make the page and its pictures, and have the experiments' pages copied."""
-    folder = HERE.parent / "out" / "experiments"
-    names = pages(folder, os.environ.get("PPL_MODELS_DOCS_GALLERY", "demo"))
+    size = os.environ.get("PPL_MODELS_DOCS_GALLERY", "demo")
+    folder = HERE.parent / "out" / "gallery" / size
+    names = pages(folder, size)
     pictures = HERE / "_experiments"
     pictures.mkdir(exist_ok=True)
     copied = Path(app.outdir) / "experiments"

@@ -63,7 +63,7 @@ def variants(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if isinstance(c, tuple) and c and all(isinstance(text, str) for text in c)
     ]
     parameters = inspect.signature(function).parameters
-    clusters: dict[str, Any] = {n: 2 for n in ("clusters", "states") if n in parameters}
+    clusters: dict[str, Any] = {n: 2 for n in ("clusters", "states", "topics") if n in parameters}
     pairs = [
         (n, choice)
         for n, p in parameters.items()
@@ -79,6 +79,8 @@ def variants(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def unmet_need(program: str | Callable, method: str, arguments: dict[str, Any]) -> str | None:
     """What a method needs and a program does not offer, None if it is served; on tiny data.
+
+    They are those of the program's file, ``example``, or of the kind that it takes.
 
     >>> unmet_need("markov_chain", "exact", {}) is None
     True
@@ -101,7 +103,10 @@ def unmet_needs(
     kinds = data_parameters(function)
     unmet: list[str | None] = []
     with scope("float64"):
-        observed = read_data(function, {n: TINY[kind.__name__] for n, kind in kinds.items()})
+        example = getattr(inspect.getmodule(inspect.unwrap(function)), "example", None)
+        of_kinds = {n: TINY[kind.__name__] for n, kind in kinds.items()}
+        tiny = of_kinds if example is None else example(**arguments)
+        observed = read_data(function, tiny)
         problem = Problem(*read_program(function, observed, arguments, {}, "float64"))
         for method in methods:
             capability = lacking(problem, declaration(method).needs)
@@ -114,28 +119,18 @@ def models_by_methods() -> str:
 
     ``fit`` says which site it is that lacks it, and what to do.
     """
-    from ppl_models.program.signature import data_parameters
-
     methods = catalogue.method_names()
     needs: list[str] = []
     lines = [
         "| program | " + " | ".join(methods) + " |",
         "|---|" + ":-:|" * len(methods),
     ]
-    several = []
     for name in catalogue.model_names():
-        if len(data_parameters(catalogue.program(name))) > 1:
-            several.append(f"`{name}`")
-            continue
         for label, arguments in variants(name):
             cells = [_cell(need, needs) for need in unmet_needs(name, methods, arguments)]
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
     notes = [f"{number}. The method needs {need}." for number, need in enumerate(needs, start=1)]
-    others = (
-        f"Programs of several data parameters ({', '.join(several)}) are not asked here: `fit` "
-        "says what a method lacks."
-    )
-    return "\n".join([*lines, "", *notes, "", others]).rstrip()
+    return "\n".join([*lines, "", *notes]).rstrip()
 
 
 def _cell(need: str | None, needs: list[str]) -> str:

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from ppl_models.errors import UnsupportedError
+from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
 from ppl_models.program.checkpoint import Checkpoint, digest
 from ppl_models.program.json_text import to_json
 from ppl_models.program.reading import given_arguments
-
-METHODS = ("em", "hard")  #: whose runs can be gone on with
 
 
 def refuse_checkpoint(method: str) -> None:
@@ -24,10 +23,10 @@ def refuse_checkpoint(method: str) -> None:
     Raises:
         UnsupportedError: the methods that keep theirs.
     """
-    if method not in METHODS:
+    if not declaration(method).keeps_states:
+        those = " or ".join(methods_that(lambda each: each.keeps_states))
         raise UnsupportedError(
-            f"method {method!r} keeps no states on disk: leave checkpoint= out, or use "
-            f"{' or '.join(METHODS)}"
+            f"method {method!r} keeps no states on disk: leave checkpoint= out, or use {those}"
         )
 
 

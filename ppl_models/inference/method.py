@@ -86,6 +86,9 @@ class Method:
             information criteria; methods that draw are compared by leave-one-out.
         calibration: how simulation-based calibration runs it; None where it does not.
         row_weights: which weights of rows it counts by: "none", "whole" numbers, or "any".
+        passes_over_blocks: whether it serves rows that are read in blocks, by passes over all.
+        keeps_states: whether its runs keep their states in the folder of ``fit(checkpoint=)``.
+        many: whether ``fit_many`` runs it on many groups side by side.
     """
 
     kind: Kind
@@ -96,6 +99,9 @@ class Method:
     maximises_likelihood: bool = False
     calibration: Calibration | None = None
     row_weights: Literal["none", "whole", "any"] = "none"
+    passes_over_blocks: bool = False
+    keeps_states: bool = False
+    many: bool = False
 
 
 def declaration(name: str) -> Method:

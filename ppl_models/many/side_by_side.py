@@ -37,7 +37,6 @@ from ppl_models.program.precision import cast
 from ppl_models.program.rounding import refuse_rounding
 
 TEMPLATE_ROWS = 64  #: rows that a program is read on, of all groups
-METHODS = ("em", "hard", "gibbs")
 KEPT_DRAWS = 100  #: draws of a chain at which densities and responsibilities are evaluated, at most
 
 
@@ -62,7 +61,7 @@ def why_not(request: Request, problem: Problem, groups: Sequence[int]) -> str | 
         groups: healthy ones.
     """
     structure = problem.structure
-    if request.method not in METHODS:
+    if not declaration(request.method).many:
         return f"method '{request.method}' fits one group at a time"
     if request.options.get("keep_assignments"):
         return "assignments of every draw are kept for one group at a time"
@@ -149,7 +148,7 @@ def fitted_side_by_side(
     for bucket in in_buckets(problem, data, known):
         # groups' own numbers, so that a group's random numbers do not depend on the others
         own = Bucket(groups[bucket.members], bucket.sizes, bucket.length, bucket.groups)
-        if request.method == "gibbs":
+        if declaration(request.method).kind == "draws":
             found = _drawn(request, problem, own, key)
         else:
             found = _points(request, problem, own, key)
@@ -160,7 +159,7 @@ def fitted_side_by_side(
 
 def _points(request: Request, problem: Problem, bucket: Bucket, key: Any) -> dict[int, Outcome]:
     options = request.options
-    is_hard = request.method == "hard"
+    is_hard = declaration(request.method).assignments == "hard"
     points = em_of_bucket(
         problem,
         bucket,

@@ -72,3 +72,12 @@ def dawid_skene(
         z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
     with numpyro.plate("line", len(item)):
         return numpyro.sample("label", dist.Categorical(confusion[annotator, z[item]]), obs=label)
+
+
+def example(**_: Any) -> dict[str, Any]:
+    """Data of a few rows, by the program's choices, which the documentation's tables ask about."""
+    return {
+        "item": ["i", "i", "j", "j", "k", "k"],
+        "annotator": ["a", "b", "a", "b", "a", "b"],
+        "label": ["yes", "yes", "no", "yes", "no", "no"],
+    }

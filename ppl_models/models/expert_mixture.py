@@ -74,3 +74,11 @@ def expert_mixture(
     with numpyro.plate("row", jnp.shape(covariates)[0]):
         z = numpyro.sample("z", dist.Categorical(logits=gate), infer={"enumerate": "parallel"})
         return numpyro.sample("response", emission(z), obs=response)
+
+
+def example(**_: Any) -> dict[str, Any]:
+    """Data of a few rows, by the program's choices, which the documentation's tables ask about."""
+    return {
+        "response": [0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0],
+        "covariates": [[0.0], [1.0], [2.0], [4.0], [3.0], [6.0], [5.0], [7.0]],
+    }

@@ -92,3 +92,12 @@ def latent_class_regression(
             obs=answers,
             infer={"event_dims": ["feature"]},
         )
+
+
+def example(distal: str = "none", **_: Any) -> dict[str, Any]:
+    """Data of a few rows, by the program's choices, which the documentation's tables ask about."""
+    outcome = {} if distal == "none" else {"outcome": [0.0, 1.0, 1.0, 0.0, 1.0, 0.0]}
+    return outcome | {
+        "answers": [["a", "x"], ["b", "y"], ["b", "x"], ["c", "y"], ["a", "y"], ["b", "x"]],
+        "covariates": [[0.0], [1.0], [3.0], [2.0], [5.0], [4.0]],
+    }

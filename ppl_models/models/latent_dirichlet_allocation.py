@@ -63,3 +63,11 @@ def latent_dirichlet_allocation(
     with numpyro.plate("token", len(document)):
         z = numpyro.sample("z", dist.Categorical(shares[document]), infer={"enumerate": "parallel"})
         return numpyro.sample("word", dist.Categorical(word_probs[z]), obs=word)
+
+
+def example(**_: Any) -> dict[str, Any]:
+    """Data of a few rows, by the program's choices, which the documentation's tables ask about."""
+    return {
+        "document": ["a", "a", "a", "b", "b", "b"],
+        "word": ["sea", "salt", "sea", "hill", "tree", "hill"],
+    }

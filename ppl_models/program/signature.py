@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter
 from typing import Annotated, Any, get_args, get_origin
 
+from ppl_models.data.derived import derived_arguments
 from ppl_models.data.kinds import FEATURE_AXIS, Kind, Reals
 from ppl_models.errors import InputError
 
@@ -76,6 +77,12 @@ def split(
             f"{', '.join(sorted(mine)) or 'none'}; method '{method}' takes "
             f"{', '.join(sorted(others)) or 'none'}"
         )
+    for name in derived_arguments(function):
+        if name in given and given[name] is not None and not isinstance(given[name], int):
+            raise InputError(
+                f"'{name}' is computed from the data that are fitted, and would not be what was "
+                "given: leave it out, or make it an argument that is not marked FromData"
+            )
     return (
         {n: v for n, v in given.items() if n in mine},
         {n: v for n, v in given.items() if n not in mine},

@@ -33,6 +33,7 @@ from ppl_models.inference.mcmc.marginal_density import marginal_program
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.row_weights import copies_drawn, refuse_weights, unweighed_prior
 from ppl_models.inference.statistics.assignment_draws import draw_counts
+from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.models.gaussian_mixture import gaussian_mixture
 from ppl_models.models.hidden_markov import hidden_markov
 from ppl_models.models.poisson_mixture import poisson_mixture
@@ -270,3 +271,12 @@ def test_the_command_line_reads_a_column_of_counts(tmp_path):
     command += ["--method", "em", "--weights", "n", "--out", str(tmp_path / "fit.nc")]
     assert main(command) == 0
     assert load(tmp_path / "fit.nc")["constant_data"]["row_weights"].sum() == TIMES.sum()
+
+
+@pytest.mark.parametrize("how", [soft, hard], ids=["soft", "hard"])
+def test_an_impossible_row_that_counts_for_nothing_adds_nothing(how):
+    logits = jnp.array([[0.0, -jnp.inf], [-1.0, -jnp.inf]])
+    weights, normaliser = how(logits, jnp.array([2.0, 0.0]))
+    alone, own = how(logits[:, :1], jnp.array([2.0]))
+    np.testing.assert_array_equal(weights, np.concatenate([alone, np.zeros((2, 1))], 1))
+    np.testing.assert_array_equal(normaliser, [own[0], 0.0])

@@ -239,3 +239,8 @@ def test_every_job_is_done_by_every_method(job, method):
     assert set(tree["posterior"].data_vars) >= job.sites
     assert np.isfinite(densities(tree)).all()
     np.testing.assert_allclose(predict(tree).sum("cluster"), 1, rtol=1e-6)
+
+
+def test_a_centre_that_the_data_decide_is_refused():
+    with pytest.raises(InputError, match="'centre' is computed from the data"):
+        fit("regression_mixture", REGRESSION, method="em", seed=0, clusters=2, centre=[0.0, 0.0])

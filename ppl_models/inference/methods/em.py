@@ -23,6 +23,9 @@ METHOD = Method(
     ROW_DENSITIES,
     maximises_likelihood=True,
     row_weights="any",
+    passes_over_blocks=True,
+    keeps_states=True,
+    many=True,
 )
 
 

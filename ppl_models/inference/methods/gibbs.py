@@ -41,6 +41,7 @@ METHOD = Method(
     needs=(CONTINUOUS_SITES, PATHS_BY_STATISTICS, DRAWABLE_CELLS),
     calibration=Calibration(_of_simulated_data, draws_locals=True),
     row_weights="whole",
+    many=True,
 )
 
 

@@ -31,6 +31,9 @@ METHOD = Method(
     LOG_JOINT,
     (*ROW_DENSITIES, HIDDEN, PATHS_BY_STATISTICS),
     row_weights="any",
+    passes_over_blocks=True,
+    keeps_states=True,
+    many=True,
 )
 
 

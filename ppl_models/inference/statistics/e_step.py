@@ -39,7 +39,11 @@ def soft(logits: Array, present: Array) -> tuple[Array, Array]:
     top = lax.stop_gradient(logits.max(0))
     shifted = jnp.exp(logits - top)
     total = shifted.sum(0)
-    return shifted * (present / total), (top + jnp.log(total)) * present
+    density = top + jnp.log(total)
+    # a row that counts for nothing may be one that every cluster holds impossible
+    counts = present > 0
+    share = jnp.where(counts, present / total, 0)
+    return jnp.where(counts, shifted, 0) * share, jnp.where(counts, density * present, 0)
 
 
 def winners(logits: Array) -> tuple[Array, Array]:
@@ -58,7 +62,7 @@ def hard(logits: Array, present: Array) -> tuple[Array, Array]:
     """All weight on the best cluster: temperature 0."""
     best, winner = winners(logits)
     one_hot = winner[None, :] == jnp.arange(logits.shape[0])[:, None]
-    return one_hot * present, best * present
+    return one_hot * present, jnp.where(present > 0, best * present, 0)
 
 
 def e_step(

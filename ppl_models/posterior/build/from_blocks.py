@@ -20,6 +20,7 @@ from ppl_models.data.derived import derived_arguments
 from ppl_models.data.summary import knowing
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.capabilities import require
+from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import cut
 from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable
@@ -30,7 +31,6 @@ from ppl_models.program.block_rows import RowBlocks, read_blocks
 from ppl_models.program.reading import read_program
 from ppl_models.program.signature import data_parameters
 
-METHODS = ("em", "hard")  #: that pass over blocks
 SAMPLE = "fit a sample in memory: fit(program, blocks.sample(10000, seed=0), ...)"
 
 
@@ -111,10 +111,11 @@ OF_ROWS = ("log_likelihood", "responsibilities")  #: groups that would be of the
 
 def _refuse(function: Callable, method: str) -> str:
     """The program's data parameter, if there is one and the method passes over blocks."""
-    if method not in METHODS:
+    if not declaration(method).passes_over_blocks:
+        those = ", ".join(methods_that(lambda each: each.passes_over_blocks))
         raise UnsupportedError(
-            f"method {method!r} needs all rows in memory: use one of {', '.join(METHODS)}, or "
-            + SAMPLE
+            f"method {method!r} needs all rows in memory: read them (pandas.read_csv), "
+            f"use one of {those}, or {SAMPLE}"
         )
     sites = list(data_parameters(function))
     if len(sites) != 1:
