@@ -144,7 +144,7 @@ def _result(tree: xr.DataTree, problem: Problem, place: int) -> Result:
         values[site.name] = np.ascontiguousarray(value[(slice(None), slice(None), *inner)])
     facts = parse_facts(tree.attrs[GROUP_FACTS])
     method = declaration(tree.attrs["method"])
-    if method.kind == "point" and tree.attrs["method"] in ("em", "hard"):
+    if method.kind == "point" and method.many:
         priors = from_json(tree.attrs["configuration"])["priors"]
         method = Method("point", method.assignments, OBJECTIVES[method.assignments, priors])
     stats, starts, assignment = {}, {}, None
