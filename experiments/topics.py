@@ -190,8 +190,8 @@ def answer(numbers: Mapping[str, Any]) -> str:
     than = "no higher than" if ours <= theirs else "higher than"
     return (
         f"Hidden words have a perplexity of {ours:.1f} by EM, {than} the {theirs:.1f} of "
-        f"scikit-learn, the best of {len(PRIORS)} priors; single words have {single:.1f}. The fits took "
-        f"{numbers['seconds'][OURS]:.1f} s, compiling included, and "
+        f"scikit-learn, the best of {len(PRIORS)} priors; single words have {single:.1f}. The fits "
+        f"took {numbers['seconds'][OURS]:.1f} s, compiling included, and "
         f"{numbers['seconds'][THEIRS]:.1f} s, of {numbers['paragraphs']} paragraphs."
     )
 
