@@ -6,13 +6,13 @@ that a weight of 2 is the same as the row twice, and the order of rows does not 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from ppl_models import memory
 from ppl_models.errors import InputError
+from ppl_models.inference.kmeans_search import greedy_kmeans_plus_plus
 
 
 @dataclass
@@ -55,33 +55,18 @@ def squared_distances(x: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return np.clip(squares, 0, None)
 
 
-def plus_plus(
-    x: np.ndarray, weights: np.ndarray, clusters: int, random: np.random.RandomState
-) -> np.ndarray:
-    """Rows chosen by greedy k-means++ (Arthur and Vassilvitskii 2007), ``(cluster,)``: indices.
+def spread_rows(held: Distinct, clusters: int, random: np.random.RandomState) -> np.ndarray:
+    """Distinct rows chosen by greedy k-means++, ``(cluster,)``: indices.
 
     Args:
-        x: rows ``(row, feature)``.
-        weights: ``(row,)``.
+        held: the rows with their weights.
         clusters: number of rows to choose.
         random: of the random numbers.
     """
-    candidates = 2 + int(math.log(clusters))
-    chosen = _drawn(weights, 1, random)
-    nearest = squared_distances(x, x[chosen])[:, 0]
-    nearest[chosen] = 0
-    for _ in range(1, clusters):
-        far = weights * nearest
-        if not far.sum() > 0:  # every distinct row is chosen
-            left = np.setdiff1d(np.arange(len(x)), chosen)
-            chosen = np.append(chosen, left[0] if len(left) else chosen[0])
-            continue
-        drawn = _drawn(far, candidates, random)
-        distances = np.minimum(squared_distances(x, x[drawn]), nearest[:, None])
-        best = int((weights @ distances).argmin())
-        chosen, nearest = np.append(chosen, drawn[best]), distances[:, best]
-        nearest[chosen] = 0
-    return chosen
+    generator = np.random.default_rng(random.randint(np.iinfo(np.int32).max))
+    # about their mean, for squares cancel far from zero
+    rows = held.rows - held.weights @ held.rows / held.weights.sum()
+    return greedy_kmeans_plus_plus(generator, rows, clusters, held.weights)
 
 
 def _drawn(weights: np.ndarray, count: int, random: np.random.RandomState) -> np.ndarray:
@@ -197,7 +182,7 @@ def kmeans(
         if isinstance(init, np.ndarray):
             centres = init
         elif init == "k-means++":
-            centres = held.rows[plus_plus(held.rows, held.weights, clusters, random)]
+            centres = held.rows[spread_rows(held, clusters, random)]
         else:
             centres = held.rows[_without_return(held.weights, clusters, random)]
         found = lloyd(held.rows, held.weights, centres, iterations, least)
@@ -257,6 +242,6 @@ def start_responsibilities(
     held = distinct_rows(x, weights)
     if len(held.rows) < clusters:  # some rows are chosen twice over
         return responsibilities_of_rows(random.choice(used, clusters, replace=False), len(x))
-    chosen = plus_plus(held.rows, held.weights, clusters, random)
+    chosen = spread_rows(held, clusters, random)
     first = np.array([np.flatnonzero(held.place == row)[0] for row in chosen])
     return responsibilities_of_rows(first, len(x))
