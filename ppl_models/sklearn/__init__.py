@@ -12,26 +12,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ppl_models.sklearn.bayesian import BayesianGaussianMixture
-    from ppl_models.sklearn.discrete import BernoulliMixture, PoissonMixture
+    from ppl_models.sklearn.bernoulli import BernoulliMixture
+    from ppl_models.sklearn.categorical_hmm import CategoricalHMM
     from ppl_models.sklearn.gaussian import GaussianMixture
-    from ppl_models.sklearn.hidden_markov import CategoricalHMM, GaussianHMM, PoissonHMM
+    from ppl_models.sklearn.gaussian_hmm import GaussianHMM
     from ppl_models.sklearn.imputer import MixtureImputer
     from ppl_models.sklearn.kmeans import KMeans
     from ppl_models.sklearn.latent_class import LatentClassModel
+    from ppl_models.sklearn.poisson import PoissonMixture
+    from ppl_models.sklearn.poisson_hmm import PoissonHMM
     from ppl_models.sklearn.program import Estimator
 
 _PLACES = {
     "BayesianGaussianMixture": "bayesian",
-    "BernoulliMixture": "discrete",
-    "CategoricalHMM": "hidden_markov",
+    "BernoulliMixture": "bernoulli",
+    "CategoricalHMM": "categorical_hmm",
     "Estimator": "program",
-    "GaussianHMM": "hidden_markov",
+    "GaussianHMM": "gaussian_hmm",
     "GaussianMixture": "gaussian",
     "KMeans": "kmeans",
     "LatentClassModel": "latent_class",
     "MixtureImputer": "imputer",
-    "PoissonHMM": "hidden_markov",
-    "PoissonMixture": "discrete",
+    "PoissonHMM": "poisson_hmm",
+    "PoissonMixture": "poisson",
 }
 
 __all__ = [
