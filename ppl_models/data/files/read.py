@@ -52,7 +52,8 @@ def read_file(
         kind: the kind that the data will be read as.
         words: for `Tokens`, whether tokens are what stands between spaces, instead of characters.
         separator: what stands between the cells of a table; found where it is not said: the tab of
-            a TSV file, the comma of others, or what else cuts all rows alike (semicolon, tab, ``|``).
+            a TSV file, the comma of others, or what else cuts all rows alike: semicolon, tab or
+            vertical bar.
         decimal: the decimal mark, "." or ","; a comma is found where nothing else is possible.
         encoding: of a text, as "latin-1" or "cp1252" (default: UTF-8, and nothing else is tried).
         index: the column of a table that labels the rows; it is no data then.
