@@ -40,6 +40,7 @@ nb_execution_cache_path = str(ROOT / "out" / "docs-cache")
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True
+nb_output_stderr = "remove"  # progress, and what libraries say of notebooks
 
 autodoc_typehints = "none"  # the docstrings say shapes and units, which types do not
 autodoc_member_order = "bysource"
@@ -60,4 +61,4 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": [], "gallery": []}
+html_sidebars = {name: [] for name in ("index", "five_minutes", "gallery", "numbers")}
