@@ -38,7 +38,7 @@ THRESHOLDS = {
     "jax_persistent_cache_min_entry_size_bytes": (0, -1),
 }
 
-_decided = False
+decided = False  #: whether it has been said, or found out, where programs are kept
 
 
 def user_folder() -> Path | None:
@@ -79,14 +79,14 @@ def keep_in(folder: str | os.PathLike | None) -> bool:
     import jax
     from jax.experimental.compilation_cache import compilation_cache
 
-    global _decided
+    global decided
     place = None if folder is None else Path(folder).expanduser().absolute()
     if place is not None and not _usable(place):
         raise InputError(
             f"compiled programs cannot be kept in {place}: give a folder of your own that can be "
             "written, on a disk that is not full"
         )
-    _decided = True
+    decided = True
     compilation_cache.reset_cache()
     if place is None:
         jax.config.update("jax_compilation_cache_dir", None)
@@ -97,10 +97,10 @@ def keep_in(folder: str | os.PathLike | None) -> bool:
 
 def keep() -> None:
     """Keep compiled programs from now on, if nobody has decided otherwise; see above."""
-    global _decided
-    if _decided:
+    global decided
+    if decided:
         return
-    _decided = True
+    decided = True
     import jax
 
     configured = jax.config.jax_compilation_cache_dir is not None

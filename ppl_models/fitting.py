@@ -71,9 +71,9 @@ def fit(
         weights: how often each row counts: numbers ``(row,)`` from 0 up, or the name of a column of
             a data frame. A row of weight 3 is three equal rows, each with a cluster of its own.
             Weights that are no whole numbers raise the likelihood to their power.
-        checkpoint: a folder in which EM and hard EM keep their states, at most every half a minute.
-            The same call goes on from there after it was ended, to the bitwise same result; another
-            call is refused.
+        checkpoint: a folder in which EM and hard EM keep their states, at most every half a minute;
+            of MAP and SVI a file that is written after every round. The same call goes on from
+            there after it was ended, to the bitwise same result; another call is refused.
         **arguments: the program's and the method's own, each by its name. ``vocabulary`` may be a
             ``Vocabulary``, which the sequences are read in; without it their own tokens are.
 
@@ -113,6 +113,8 @@ def fit(
     data, counted = (data, None) if in_blocks(data) else take_weights(data, weights)
     if checkpoint is not None:
         refuse_checkpoint(method)
+    if checkpoint is not None and "checkpoint" in defaults(run):  # which writes a file of its own
+        options["checkpoint"], checkpoint = checkpoint, None
     started = time.perf_counter()
     make_room()
 

@@ -87,7 +87,7 @@ class Method:
         calibration: how simulation-based calibration runs it; None where it does not.
         row_weights: which weights of rows it counts by: "none", "whole" numbers, or "any".
         passes_over_blocks: whether it serves rows that are read in blocks, by passes over all.
-        keeps_states: whether its runs keep their states in the folder of ``fit(checkpoint=)``.
+        keeps_states: whether its runs keep their states where ``fit(checkpoint=)`` says.
         many: whether ``fit_many`` runs it on many groups side by side.
     """
 

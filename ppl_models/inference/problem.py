@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.inference.method import Capability, Kind, Lack, Method, Treatment
@@ -295,7 +296,7 @@ class Problem:
             steps = family.latent and value.ndim > 2
             if self.model.weights is not None:
                 shape = (len(value), *[1] * (value.ndim - 1))
-                share = np.where(np.isnan(value), 0, np.reshape(self.model.weights, shape))
+                share = np.where(missing_cells(value), 0, np.reshape(self.model.weights, shape))
                 over = (0, 1) if steps else 0
                 mean = np.nansum(share * value, axis=over) / share.sum(over)
                 square = np.nansum(share * (value - mean) ** 2, axis=over) / share.sum(over)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 
 
@@ -122,7 +123,7 @@ def _of_columns(data: Any) -> Split:
             "columns=True takes a table of numbers with two axes: every column a group"
         )
     labels = np.arange(cells.shape[1]) if labels is None else labels
-    seen = ~np.isnan(cells.astype(float)).T
+    seen = ~missing_cells(cells).T
     group = np.repeat(np.arange(cells.shape[1]), seen.sum(1))
     return Split(cells.T[seen], group, labels)
 

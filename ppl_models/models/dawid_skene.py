@@ -56,7 +56,7 @@ def dawid_skene(
     >>> from jax import random
     >>> from numpyro import handlers
     >>> program = handlers.seed(dawid_skene, random.key(0))
-    >>> program(np.array([0, 0, 1]), np.array([0, 1, 0]), labels=2).shape
+    >>> program(jnp.array([0, 0, 1]), jnp.array([0, 1, 0]), labels=2).shape
     (3,)
     """
     items, annotators = count_of(items, item), count_of(annotators, annotator)

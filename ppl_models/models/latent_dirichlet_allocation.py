@@ -50,7 +50,7 @@ def latent_dirichlet_allocation(
     >>> from jax import random
     >>> from numpyro import handlers
     >>> program = handlers.seed(latent_dirichlet_allocation, random.key(0))
-    >>> program(np.array([0, 0, 1]), topics=2, words=4).shape
+    >>> program(jnp.array([0, 0, 1]), topics=2, words=4).shape
     (3,)
     """
     documents, words = count_of(documents, document), count_of(words, word)

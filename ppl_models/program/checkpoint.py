@@ -10,12 +10,12 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -72,8 +72,7 @@ class Checkpoint:
             return cls(path, seconds)
         if path.exists() and any(path.iterdir()):
             raise InputError(f"{path} holds something else than a checkpoint: give a new folder")
-        path.mkdir(parents=True, exist_ok=True)
-        _write(known, json.dumps(now).encode())
+        write_whole(known, lambda file: file.write(json.dumps(now).encode()))
         return cls(path, seconds)
 
     @contextmanager
@@ -105,19 +104,40 @@ class Checkpoint:
 
     def write(self, run: Path, state: Mapping[str, np.ndarray]) -> None:
         """Write a state in place of the run's last one."""
-        partial = run.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **dict(state))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, run)
+        write_arrays(run, state)
         self._last = time.monotonic()
 
 
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+def write_arrays(place: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays by name, without pickle, as :func:`write_whole` does."""
+    held = {n: np.asarray(v) for n, v in arrays.items()}
+    write_whole(place, lambda file: np.savez(file, allow_pickle=False, **held))  # type: ignore[arg-type]
+
+
+def write_whole(place: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file in place of the old one: a reader finds the old one or the new one, whole.
+
+    Args:
+        place: of the file; its folder is made if it is not there.
+        write: writes the content.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, place)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"the checkpoint {str(place)!r} cannot be written: {reason}") from None
 
 
 def digest(arrays: Mapping[str, Any]) -> str:

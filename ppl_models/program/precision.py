@@ -31,7 +31,8 @@ def scope(precision: str) -> Any:
     """
     if precision not in PRECISIONS:
         raise InputError(f"precision is {precision!r}: choose one of {', '.join(PRECISIONS)}")
-    compilation_cache.keep()
+    if not compilation_cache.decided:
+        compilation_cache.keep()
     chosen = jax.config.jax_default_matmul_precision
     with (
         jax.enable_x64(precision == "float64"),

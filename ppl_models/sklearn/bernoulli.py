@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions import BernoulliVector
 from ppl_models.errors import InputError
 from ppl_models.sklearn import checks
@@ -78,8 +79,8 @@ class BernoulliMixture(Independent):
         if self.binarize is not None:
             checks.real(self, "binarize", least=-np.inf)
             bits = (values > self.binarize).astype(values.dtype)
-            return np.where(np.isnan(values), np.nan, bits).astype(values.dtype)
-        wrong = ~(np.isnan(values) | (values == 0) | (values == 1))
+            return np.where(missing_cells(values), np.nan, bits).astype(values.dtype)
+        wrong = ~(missing_cells(values) | (values == 0) | (values == 1))
         if wrong.any():
             row, column = (int(place[0]) for place in np.nonzero(wrong))
             raise InputError(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 
 
@@ -79,7 +80,7 @@ def weights_of(x: np.ndarray, sample_weight: Any) -> np.ndarray:
 
 def filled(x: np.ndarray) -> np.ndarray:
     """Rows with missing cells at the mean of their column."""
-    missing = np.isnan(x)
+    missing = missing_cells(x)
     if not missing.any():
         return x
     seen = (~missing).sum(0)
@@ -133,7 +134,7 @@ def counts(values: np.ndarray, name: str) -> np.ndarray:
             f"Negative values in data passed to {name}: row {row}, column {column} of X is "
             f"{values[row, column]:g}, and counts are whole numbers from 0 up"
         )
-    wrong = ~(np.isnan(values) | (values % 1 == 0))
+    wrong = ~(missing_cells(values) | (values % 1 == 0))
     if wrong.any():
         row, column = (int(place[0]) for place in np.nonzero(wrong))
         raise InputError(

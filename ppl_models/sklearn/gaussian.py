@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions import (
     DiagonalGaussian,
     FullGaussian,
@@ -40,7 +41,7 @@ class GaussianBase(Mixture):
         }[self.covariance_type]
 
     def _begin(self, rows: Rows) -> None:
-        known = ~np.isnan(rows.value)
+        known = ~missing_cells(rows.value)
         deviation = np.where(known, rows.value - rows.centre, 0)
         total = np.clip(rows.weights @ known, 1e-300, None)
         variance = rows.weights @ deviation**2 / total

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 from ppl_models.sklearn import checks
 from ppl_models.sklearn.gaussian import GaussianMixture
@@ -76,7 +77,7 @@ class MixtureImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         checks.one_of(self, "strategy", STRATEGIES)
         x = checks.rows_of(self, X, reset=True, gaps=True, least=2)
-        empty = np.isnan(x).all(0)
+        empty = missing_cells(x).all(0)
         if empty.any():
             names = getattr(self, "feature_names_in_", np.arange(x.shape[1]))
             raise InputError(f"column {names[empty][0]} of X has no value: leave it out")
@@ -97,7 +98,7 @@ class MixtureImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """The rows with their missing cells filled in, ``(row, feature)``."""
         check_is_fitted(self)
         x = checks.rows_of(self, X, reset=False, gaps=True)
-        result, missing = np.array(x, float), np.isnan(x)
+        result, missing = np.array(x, float), missing_cells(x)
         gappy = np.flatnonzero(missing.any(1))
         if not len(gappy):
             return x.copy()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.sklearn import checks
 from ppl_models.sklearn.mixture import Mixture
 from ppl_models.sklearn.passes import Rows
@@ -29,7 +30,7 @@ class Independent(Mixture):
             self._set(weights_=self.weights_init)
 
     def _begin(self, rows: Rows) -> None:
-        known = ~np.isnan(rows.value)
+        known = ~missing_cells(rows.value)
         seen = rows.weights @ known
         total = rows.weights @ np.where(known, rows.value, 0)
         self._mean = total / np.where(seen > 0, seen, 1)

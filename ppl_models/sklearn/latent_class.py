@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import validate_data
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions import CategoricalVector
 from ppl_models.errors import InputError
 from ppl_models.sklearn import checks
@@ -117,7 +118,7 @@ class LatentClassModel(Mixture):
 
     def _indicators(self, x: np.ndarray) -> np.ndarray:
         columns = [
-            np.where(np.isnan(column)[:, None], np.nan, column[:, None] == np.arange(count))
+            np.where(missing_cells(column)[:, None], np.nan, column[:, None] == np.arange(count))
             for column, count in zip(x.T, self._levels_of, strict=True)
         ]
         return np.concatenate(columns, axis=1)

@@ -30,7 +30,7 @@ def end_after(
     def counting(self: Checkpoint, run: Path, state: dict) -> None:
         count.append(run)
         if len(count) > writes:
-            run.with_suffix(".partial").write_bytes(b"half of a st")
+            run.with_name(f".{run.name}.1.partial").write_bytes(b"half of a st")
             raise how
         write(self, run, state)
 

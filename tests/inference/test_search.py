@@ -74,7 +74,14 @@ def test_rows_of_a_removed_cluster_go_to_the_others():
     kept = log_density[[0, 2]]
     values = {"weights": jnp.asarray(weights), "probs": jnp.asarray(probs)}
     found, normaliser = component_weights(
-        model, _update(problem), {"x": jnp.asarray(rows)}, problem.chunks.centres, values, soft, 1
+        model,
+        _update(problem),
+        {"x": jnp.asarray(rows)},
+        problem.chunks.centres,
+        jnp.ones(4),
+        values,
+        soft,
+        1,
     )
     expected = np.exp(kept - logsumexp(kept, axis=0))
     np.testing.assert_allclose(found[jnp.array([0, 2])], expected, rtol=1e-4)
@@ -111,7 +118,14 @@ def test_steps_of_a_removed_state_go_to_paths_without_it():
             for t, state in enumerate(path):
                 expected[stays[state], t, n] += density / sum(joint.values())
     found, normaliser = component_weights(
-        model, _update(problem), {"x": jnp.asarray(x)}, problem.chunks.centres, values, soft, 1
+        model,
+        _update(problem),
+        {"x": jnp.asarray(x)},
+        problem.chunks.centres,
+        jnp.ones(2),
+        values,
+        soft,
+        1,
     )
     np.testing.assert_allclose(found.reshape(3, 3, 2), expected, atol=1e-5)
     np.testing.assert_allclose(normaliser, total, rtol=1e-5)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ppl_models.errors import InputError
+from ppl_models.program.checkpoint import write_arrays
 
 ABOUT = "about"  #: name of the description among the arrays
 
@@ -29,22 +27,8 @@ def save(path: str | Path, arrays: Mapping[str, Any], about: Mapping[str, Any]) 
     Raises:
         InputError: the file cannot be written.
     """
-    place = Path(path)
-    held = {n: np.asarray(v) for n, v in arrays.items()}
-    held[ABOUT] = np.array(json.dumps(about, sort_keys=True))
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        number, temporary = tempfile.mkstemp(dir=place.parent, prefix=place.name)
-        try:
-            with os.fdopen(number, "wb") as file:
-                np.savez(file, allow_pickle=False, **held)  # type: ignore[arg-type]
-            Path(temporary).replace(place)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"the checkpoint {str(place)!r} cannot be written: {reason}") from None
+    described = {ABOUT: np.array(json.dumps(about, sort_keys=True))}
+    write_arrays(Path(path), {**arrays, **described})
 
 
 def load(path: str | Path, about: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
@@ -77,17 +61,3 @@ def load(path: str | Path, about: Mapping[str, Any]) -> dict[str, np.ndarray] | 
                 "another path"
             )
     return arrays
-
-
-def fingerprint(data: Mapping[str, Any]) -> str:
-    """A short text that differs where data differ.
-
-    >>> fingerprint({"x": np.arange(3)}) == fingerprint({"x": np.arange(4)})
-    False
-    """
-    digest = hashlib.sha256()
-    for name in sorted(data):
-        array = np.ascontiguousarray(data[name])
-        digest.update(f"{name} {array.shape} {array.dtype}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:16]

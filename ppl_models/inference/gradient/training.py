@@ -20,7 +20,7 @@ from ppl_models.catalogue import program_name
 from ppl_models.data.progress import progress_bar
 from ppl_models.errors import InputError
 from ppl_models.inference.gradient.batches import make_batches
-from ppl_models.inference.gradient.checkpoints import fingerprint, load, save
+from ppl_models.inference.gradient.checkpoints import load, save
 from ppl_models.inference.gradient.guides import Guide, Params
 from ppl_models.inference.gradient.steps import (
     TrainingOptions,
@@ -30,6 +30,7 @@ from ppl_models.inference.gradient.steps import (
     total_log_density,
 )
 from ppl_models.inference.problem import Problem
+from ppl_models.program.checkpoint import digest
 from ppl_models.program.json_text import to_json
 from ppl_models.program.model import Globals, evaluate
 
@@ -175,8 +176,8 @@ def _identity(
         "program": program_name(model.function),
         "arguments": to_json(model.arguments),
         "fixed": to_json(model.fixed),
-        "data": fingerprint(model.data),
-        **({} if model.weights is None else {"weights": fingerprint({"w": model.weights})}),
+        "data": digest(model.data),
+        **({} if model.weights is None else {"weights": digest({"w": model.weights})}),
         "guide": [guide.shape, guide.rank, list(guide.random_sites)],
         "precision": str(jnp.result_type(float)),
         "key": random.key_data(key).tolist(),

@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array
 
 from ppl_models import device
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.inference.many.known import GroupModel
 from ppl_models.inference.problem import Problem
@@ -146,7 +147,7 @@ def stack(
 def _deviations(padded: np.ndarray, present: np.ndarray) -> np.ndarray:
     """Standard deviations over the rows that are present and cells that are seen."""
     value = np.asarray(padded, float)
-    seen = ~np.isnan(value) & present.reshape(*present.shape, *[1] * (value.ndim - 2))
+    seen = ~missing_cells(value) & present.reshape(*present.shape, *[1] * (value.ndim - 2))
     count = np.maximum(seen.sum(1), 1)
     mean = np.where(seen, value, 0).sum(1) / count
     squares = np.where(seen, (value - mean[:, None]) ** 2, 0).sum(1)

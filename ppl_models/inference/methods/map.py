@@ -31,7 +31,9 @@ from ppl_models.inference.problem import Problem, Result
 from ppl_models.program.label_symmetry import permute_labels
 from ppl_models.program.model import Globals
 
-METHOD = Method("point", "soft", LOG_POSTERIOR, (CONTINUOUS_SITES,), row_weights="any")
+METHOD = Method(
+    "point", "soft", LOG_POSTERIOR, (CONTINUOUS_SITES,), row_weights="any", keeps_states=True
+)
 
 
 def map(  # noqa: A001

@@ -29,7 +29,9 @@ from ppl_models.inference.problem import Problem, Result
 SHORT = 10  #: of so many steps one is taken from every start before one start is gone on with
 FEWEST = 300  #: steps of such a short run
 
-METHOD = Method("draws", "soft", EVIDENCE_BOUND, (CONTINUOUS_SITES,), row_weights="any")
+METHOD = Method(
+    "draws", "soft", EVIDENCE_BOUND, (CONTINUOUS_SITES,), row_weights="any", keeps_states=True
+)
 
 
 def svi(
