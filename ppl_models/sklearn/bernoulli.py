@@ -61,18 +61,20 @@ class BernoulliMixture(Independent):
         verbose: int = 0,
         verbose_interval: int = 10,
     ):
-        self.n_components = n_components
+        super().__init__(
+            n_components,
+            alpha=alpha,
+            tol=tol,
+            max_iter=max_iter,
+            n_init=n_init,
+            init_params=init_params,
+            weights_init=weights_init,
+            random_state=random_state,
+            warm_start=warm_start,
+            verbose=verbose,
+            verbose_interval=verbose_interval,
+        )
         self.binarize = binarize
-        self.alpha = alpha
-        self.tol = tol
-        self.max_iter = max_iter
-        self.n_init = n_init
-        self.init_params = init_params
-        self.weights_init = weights_init
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
 
     def _read(self, x: Any, *, reset: bool) -> np.ndarray:
         values = super()._read(x, reset=reset)

@@ -13,11 +13,35 @@ from ppl_models.sklearn.mixture import Mixture
 from ppl_models.sklearn.passes import Rows
 
 
-class Independent(Mixture):
-    """A mixture of features that are independent given the component, each with one parameter."""
+class Smoothed(Mixture):
+    """A mixture whose components share ``alpha`` observations that nobody made."""
 
-    alpha: float
-    weights_init: Any
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        alpha: float = 1.0,
+        tol: float = 1e-3,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "kmeans",
+        weights_init: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+    ):
+        self.n_components = n_components
+        self.alpha = alpha
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
 
     def _check_options(self, x: np.ndarray) -> None:
         super()._check_options(x)
@@ -28,6 +52,10 @@ class Independent(Mixture):
     def _take_given(self) -> None:
         if self.weights_init is not None:
             self._set(weights_=self.weights_init)
+
+
+class Independent(Smoothed):
+    """A mixture of features that are independent given the component, each with one parameter."""
 
     def _begin(self, rows: Rows) -> None:
         known = ~missing_cells(rows.value)

@@ -12,11 +12,11 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.distributions import CategoricalVector
 from ppl_models.errors import InputError
 from ppl_models.sklearn import checks
-from ppl_models.sklearn.mixture import Mixture
+from ppl_models.sklearn.independent import Smoothed
 from ppl_models.sklearn.passes import Expectations, Rows
 
 
-class LatentClassModel(Mixture):
+class LatentClassModel(Smoothed):
     """Latent class analysis: a mixture of independent categories.
 
     Lazarsfeld and Henry (1968); Linzer and Lewis (2011), poLCA. The columns hold numbers, text or
@@ -64,17 +64,19 @@ class LatentClassModel(Mixture):
         verbose: int = 0,
         verbose_interval: int = 10,
     ):
-        self.n_components = n_components
-        self.alpha = alpha
-        self.tol = tol
-        self.max_iter = max_iter
-        self.n_init = n_init
-        self.init_params = init_params
-        self.weights_init = weights_init
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
+        super().__init__(
+            n_components,
+            alpha=alpha,
+            tol=tol,
+            max_iter=max_iter,
+            n_init=n_init,
+            init_params=init_params,
+            weights_init=weights_init,
+            random_state=random_state,
+            warm_start=warm_start,
+            verbose=verbose,
+            verbose_interval=verbose_interval,
+        )
 
     def _read(self, x: Any, *, reset: bool) -> np.ndarray:
         declared = _declared(x)
@@ -122,16 +124,6 @@ class LatentClassModel(Mixture):
             for column, count in zip(x.T, self._levels_of, strict=True)
         ]
         return np.concatenate(columns, axis=1)
-
-    def _check_options(self, x: np.ndarray) -> None:
-        super()._check_options(x)
-        checks.real(self, "alpha")
-        if self.weights_init is not None:
-            checks.initial_weights(self.weights_init, self.n_components)
-
-    def _take_given(self) -> None:
-        if self.weights_init is not None:
-            self._set(weights_=self.weights_init)
 
     def _begin(self, rows: Rows) -> None:
         count = self.n_components

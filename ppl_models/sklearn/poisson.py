@@ -42,33 +42,6 @@ class PoissonMixture(Independent):
 
     _fitted = ("weights_", "rates_")
 
-    def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        alpha: float = 1.0,
-        tol: float = 1e-3,
-        max_iter: int = 100,
-        n_init: int = 1,
-        init_params: str = "kmeans",
-        weights_init: Any = None,
-        random_state: Any = None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-    ):
-        self.n_components = n_components
-        self.alpha = alpha
-        self.tol = tol
-        self.max_iter = max_iter
-        self.n_init = n_init
-        self.init_params = init_params
-        self.weights_init = weights_init
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-
     def _read(self, x: Any, *, reset: bool) -> np.ndarray:
         return checks.counts(super()._read(x, reset=reset), type(self).__name__)
 
