@@ -14,6 +14,7 @@ import numpy as np
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.exponential.family import ExponentialFamily
+from ppl_models.distributions.sequences.autoregressive import Autoregressive, as_autoregressive
 from ppl_models.inference.method import Capability, Kind, Lack, Method, Treatment
 from ppl_models.inference.objective import Objective
 from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, cut
@@ -26,7 +27,7 @@ from ppl_models.program.component_densities import (
     TermDensities,
     mixture_terms,
 )
-from ppl_models.program.dependencies import hyperparameters, prior_dependencies
+from ppl_models.program.dependencies import hyperparameters, site_dependencies
 from ppl_models.program.exchangeability import (
     LabelSwaps,
     clusters_exchangeable,
@@ -87,11 +88,18 @@ class Problem:
         return evaluate(self.model, values, structure=self.structure)
 
     @cached_property
+    def dependencies(self) -> dict[str, frozenset[str]]:
+        """Site -> the global sites that its distribution depends on."""
+        if self.same_program is not None:
+            return self.same_program.dependencies
+        return site_dependencies(self.model, self.structure)
+
+    @cached_property
     def parameter_map(self) -> ParameterMap:
         """Which site is which parameter."""
         if self.same_program is not None:
             return self.same_program.parameter_map
-        return read_parameter_map(self.model, self.structure)
+        return read_parameter_map(self.model, self.structure, self.dependencies)
 
     @property
     def exchangeable(self) -> bool:
@@ -152,8 +160,7 @@ class Problem:
     @cached_property
     def known_priors(self) -> dict[str, Any]:
         """The priors that do not depend on other sites: read once, for any number of passes."""
-        depends = prior_dependencies(self.model, self.structure)
-        return {n: p for n, p in self.example.priors.items() if not depends.get(n)}
+        return {n: p for n, p in self.example.priors.items() if not self.dependencies.get(n)}
 
     @property
     def independent_priors(self) -> dict[str, Any] | None:
@@ -189,7 +196,7 @@ class Problem:
         """The global sites that the likelihood knows: all but the parameters of priors."""
         if self.same_program is not None:
             return self.same_program.free_sites
-        above = hyperparameters(self.model, self.structure)
+        above = hyperparameters(self.dependencies, self.structure)
         return tuple(name for name in self.structure.names if name not in above)
 
     # ---- emissions ---------------------------------------------------------------------------
@@ -215,6 +222,12 @@ class Problem:
             UnsupportedError: an emission that is none; see ``capabilities.FAMILIES``.
         """
         return self.example.families()
+
+    @cached_property
+    def autoregressive(self) -> dict[str, Autoregressive]:
+        """Emission -> its distribution, of those that are written token by token."""
+        every = {n: as_autoregressive(e) for n, e in self.example.emissions.items()}
+        return {n: writer for n, writer in every.items() if writer is not None}
 
     @cached_property
     def latent(self) -> bool:

@@ -11,7 +11,6 @@ from numpyro.distributions import Dirichlet
 
 from ppl_models.data.kinds import Observed
 from ppl_models.data.missing import missing_cells
-from ppl_models.distributions.sequences.autoregressive import as_autoregressive
 from ppl_models.errors import InputError
 from ppl_models.inference.missing_cells import refuse_missing_cells
 from ppl_models.inference.problem import Problem, Result
@@ -83,7 +82,7 @@ def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> Non
     for name, emission in problem.example.emissions.items():
         values = np.asarray(problem.model.data[name])
         seen = ~missing_cells(values)
-        writer = as_autoregressive(emission)
+        writer = problem.autoregressive.get(name)
         if writer is not None and writer.needs_whole_rows and not seen.all():
             place = tuple(int(i) for i in np.argwhere(~seen)[0])
             raise InputError(

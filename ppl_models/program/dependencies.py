@@ -1,7 +1,8 @@
-"""Which global sites the prior of a site depends on, by the flow of data through the program."""
+"""Which global sites a site depends on, by the flow of data through the program."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -12,8 +13,10 @@ from ppl_models.program.model import Model
 from ppl_models.program.structure import Structure
 
 
-def prior_dependencies(model: Model, structure: Structure) -> dict[str, frozenset[str]]:
-    """Global site -> the global sites that its prior depends on. Nothing is computed.
+def site_dependencies(model: Model, structure: Structure) -> dict[str, frozenset[str]]:
+    """Site -> the global sites that its distribution depends on. Nothing is computed.
+
+    Of the global sites, the rows' own continuous sites, the assignment and the emissions.
 
     >>> import numpyro, numpyro.distributions as dist
     >>> def program(x=None):
@@ -22,43 +25,31 @@ def prior_dependencies(model: Model, structure: Structure) -> dict[str, frozense
     ...     with numpyro.plate("row", 3):
     ...         numpyro.sample("x", dist.Normal(loc, 1.0), obs=x)
     >>> model = Model(program, {"x": jax.numpy.zeros(3)}, {}, {})
-    >>> found = prior_dependencies(model, model.structure())
-    >>> {name: sorted(sites) for name, sites in found.items()}
-    {'scale': [], 'loc': ['scale']}
+    >>> depends = site_dependencies(model, model.structure())
+    >>> {name: sorted(sites) for name, sites in depends.items()}
+    {'scale': [], 'loc': ['scale'], 'x': ['loc']}
     """
+    names = [*structure.names, *structure.locals, *structure.emissions]
+    names += [] if structure.assignment is None else [structure.assignment]
 
-    def priors(**values: Any) -> dict[str, list]:
+    def distributions(**values: Any) -> dict[str, list]:
         trace = model.trace_at(values, structure)
-        return {name: jax.tree.leaves(trace[name]["fn"]) for name in structure.names}
+        return {name: jax.tree.leaves(trace[name]["fn"]) for name in names}
 
     shapes = jax.eval_shape(structure.initial, random.key(0))
-    provenance = eval_provenance(priors, **shapes)
-    return {name: frozenset().union(*provenance[name]) for name in structure.names}
+    provenance = eval_provenance(distributions, **shapes)
+    return {name: frozenset().union(*provenance[name]) for name in names}
 
 
-def hyperparameters(model: Model, structure: Structure) -> frozenset[str]:
+def hyperparameters(depends: Mapping[str, frozenset[str]], structure: Structure) -> frozenset[str]:
     """Global sites that the data depend on through the priors of other global sites only.
 
     The likelihood does not know them: they are no free parameters of its maximum.
 
-    >>> import numpyro, numpyro.distributions as dist
-    >>> def program(x=None):
-    ...     scale = numpyro.sample("scale", dist.HalfNormal(1.0))
-    ...     loc = numpyro.sample("loc", dist.Normal(0.0, scale))
-    ...     with numpyro.plate("row", 3):
-    ...         numpyro.sample("x", dist.Normal(loc, 1.0), obs=x)
-    >>> model = Model(program, {"x": jax.numpy.zeros(3)}, {}, {})
-    >>> sorted(hyperparameters(model, model.structure()))
-    ['scale']
+    Args:
+        depends: of :func:`site_dependencies`.
+        structure: what was read off the program's trace.
     """
-    own = [*structure.emissions, *structure.locals]
-    own += [] if structure.assignment is None else [structure.assignment]
-
-    def densities(**values: Any) -> list:
-        trace = model.trace_at(values, structure)
-        return [jax.tree.leaves(trace[name]["fn"]) for name in own]
-
-    shapes = jax.eval_shape(structure.initial, random.key(0))
-    found = eval_provenance(densities, **shapes)
-    used = frozenset().union(*(each for leaves in found for each in leaves))
-    return frozenset().union(*prior_dependencies(model, structure).values()) - used
+    priors = frozenset[str]().union(*(depends[name] for name in structure.names))
+    below = frozenset[str]().union(*(d for n, d in depends.items() if n not in structure.names))
+    return priors - below

@@ -18,7 +18,7 @@ from jax import random
 
 from ppl_models.distributions.priors import InverseGammaScale, plain
 from ppl_models.distributions.rate_prior import GeneralizedInverseGaussian
-from ppl_models.program.dependencies import prior_dependencies
+from ppl_models.program.dependencies import site_dependencies
 from ppl_models.program.model import Globals, Model, evaluate
 from ppl_models.program.parameters import ParameterValue, named_parameters
 from ppl_models.program.pieces import Pieces
@@ -72,12 +72,15 @@ class ParameterMap:
         return tuple(link for link in self.links if link.emission == emission)
 
 
-def read_parameter_map(model: Model, structure: Structure) -> ParameterMap:
+def read_parameter_map(
+    model: Model, structure: Structure, depends: Mapping[str, frozenset[str]] | None = None
+) -> ParameterMap:
     """Match sites to parameters by evaluating the program at a few random points.
 
     Args:
         model: the program with its data.
         structure: what was read off its trace.
+        depends: of ``site_dependencies``, where it is known.
 
     Returns:
         The links, and the names of the sites that are no parameter.
@@ -86,8 +89,10 @@ def read_parameter_map(model: Model, structure: Structure) -> ParameterMap:
     other = structure.initial(random.key(2))
     base = evaluate(model, start, structure=structure)
     links, free, rates = [], [], []
-    depends = prior_dependencies(model, structure)
-    parents = frozenset().union(*depends.values())
+    if depends is None:
+        depends = site_dependencies(model, structure)
+    depends = {name: depends[name] for name in structure.names}
+    parents = frozenset[str]().union(*depends.values())
     sticks = None
     # (the weights of one cluster have no freedom, and nothing to match)
     for site in (s.name for s in structure.sites if s.freedom):

@@ -46,8 +46,8 @@ def tree() -> Any:
 @pytest.mark.parametrize(
     ("question", "pairs", "calls"),
     [
-        (lambda tree: predict(tree), 13, 22),
-        (lambda tree: impute(tree, seed=1, draws=5), 19, 25),
+        (lambda tree: predict(tree), 10, 18),
+        (lambda tree: impute(tree, seed=1, draws=5), 11, 17),
     ],
     ids=["predict", "impute"],
 )

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ppl_models.distributions.sequences.autoregressive import as_autoregressive
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.lengths import edges
@@ -147,11 +146,7 @@ def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> 
             why = SEVERAL_CELLS if problem.structure.indexed else PLACES
             raise InputError(f"{why}, so that none can be left out for validation: {ADVICE}")
         size = len(chosen)
-    ragged = {
-        name: writer.tokens
-        for name, emission in problem.example.emissions.items()
-        if (writer := as_autoregressive(emission)) is not None and writer.ends
-    }
+    ragged = {name: writer.tokens for name, writer in problem.autoregressive.items() if writer.ends}
     most = min(BUCKETS, size // FEWEST) if size < len(chosen) else 1
     if not ragged or most < 2:
         return Batches((_bucket(data, np.arange(len(chosen)), ragged, weights),), size, seed)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from ppl_models.distributions.convert import unwrap
-from ppl_models.distributions.sequences.autoregressive import as_autoregressive
 from ppl_models.distributions.sequences.ngrams import Ngrams
 from ppl_models.distributions.sequences.table_counts import Tables
 from ppl_models.inference.method import Capability, Lack
@@ -18,7 +17,7 @@ SITES = ("discount", "concentration")
 
 def _no_ngrams(problem: Problem) -> Lack | None:
     for name, emission in problem.example.emissions.items():
-        writer = as_autoregressive(emission)
+        writer = problem.autoregressive.get(name)
         if writer is None or writer.seen is None:
             return Lack(f"site '{name}' emits from {type(unwrap(emission)).__name__}")
     return None

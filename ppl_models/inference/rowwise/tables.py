@@ -32,7 +32,6 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import soft
 from ppl_models.inference.statistics.m_step import plain_prior
 from ppl_models.program.compiling import QUICK
-from ppl_models.program.dependencies import prior_dependencies
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
@@ -112,8 +111,7 @@ def find_tables(
     blocks = {n: _blocks(problem, sites[n], flat=flat) for n in names}
     if not any(blocks.values()):
         return ()
-    depends = prior_dependencies(problem.model, structure)
-    above = frozenset[str]().union(*depends.values())
+    above = frozenset[str]().union(*(problem.dependencies[n] for n in structure.names))
     candidates = tuple(Table(n, b) for n, b in blocks.items() if b and n not in above)
     if not candidates:
         return ()

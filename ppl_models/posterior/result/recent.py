@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,13 @@ import xarray as xr
 from ppl_models import catalogue, memory
 from ppl_models.data.kinds import Observed
 from ppl_models.inference.problem import Problem
-from ppl_models.posterior.result.schema import ROW_ORDER
+from ppl_models.posterior.result.schema import ROW_ORDER, SUMMARY
+
+DATA_GROUPS = ("observed_data", "constant_data")  #: groups of a tree that hold its rows
+#: attributes of a tree that its program is read with
+READ_FROM = ("arguments", "fixed", "precision", "coordinate_labels", ROW_ORDER, SUMMARY)
+
+RecentProblem = tuple[Problem, dict[str, Observed]]  #: a program on rows, and the rows
 
 
 class RecentProblems:
@@ -29,24 +35,22 @@ class RecentProblems:
 
     def __init__(self, most: int = 4):
         self.most = most
-        self.known: OrderedDict[tuple[Any, ...], Problem] = OrderedDict()
+        self.known: OrderedDict[tuple[Any, ...], RecentProblem] = OrderedDict()
 
-    def get(
-        self,
-        tree: xr.DataTree,
-        data: Mapping[str, Observed],
-        read: Callable[[], Problem],
-        weights: np.ndarray | None = None,
-    ) -> Problem:
-        """The problem of a tree: one that is kept, or else what ``read`` returns."""
-        if sum(o.values.nbytes for o in data.values()) > memory.REMEMBERED_BYTES:
+    def get(self, tree: xr.DataTree, read: Callable[[], RecentProblem]) -> RecentProblem:
+        """The problem of a tree and its rows: the kept ones, or else what ``read`` returns."""
+        arrays = [
+            (str(name), variable)
+            for group in DATA_GROUPS
+            if group in tree.children
+            for name, variable in tree[group].variables.items()
+        ]
+        if sum(variable.nbytes for _, variable in arrays) > memory.REMEMBERED_BYTES:
             return read()
         key = (
             catalogue.program(tree.attrs["program"]),
-            *(tree.attrs[name] for name in ("arguments", "fixed", "precision")),
-            tree.attrs.get(ROW_ORDER, 0),
-            *((name, o.dims, digest(o.values)) for name, o in data.items()),
-            None if weights is None else digest(weights),
+            *(tree.attrs.get(name) for name in READ_FROM),
+            *((name, variable.dims, digest(variable.values)) for name, variable in arrays),
         )
         problem = self.known.pop(key, None) or read()
         self.known[key] = problem

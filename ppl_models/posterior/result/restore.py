@@ -17,7 +17,7 @@ from ppl_models.data.summary import knowing
 from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.inference.missing_cells import refuse_missing_cells
 from ppl_models.inference.problem import Problem, Result
-from ppl_models.posterior.result.recent import RECENT
+from ppl_models.posterior.result.recent import DATA_GROUPS, RECENT
 from ppl_models.posterior.result.schema import (
     FACTS,
     GROUP_FACTS,
@@ -123,17 +123,33 @@ class RestoredFit:
     def rows(self, rows: Any) -> tuple[Model, Structure]:
         """The program with some of the rows (positions or a slice), not read anew."""
         chosen = np.arange(self.structure.rows)[rows]
-        if self.structure.indexed and np.array_equal(chosen, np.arange(self.structure.rows)):
+        if np.array_equal(chosen, np.arange(self.structure.rows)):
             return self.model, self.structure
         data = {n: np.asarray(v)[rows] for n, v in self.model.data.items()}
         count = len(chosen)
-        if self.problem.row_order and not np.array_equal(chosen, np.arange(self.structure.rows)):
+        if self.problem.row_order:
             why = SEVERAL_CELLS if self.structure.indexed else PLACES
             raise UnsupportedError(f"{why}, so that a part of the rows has none: {ADVICE}")
         part = self.model.with_data(data)
         if self.model.weights is not None:
             part = replace(part, weights=np.asarray(self.model.weights)[rows])
         return part, replace(self.structure, rows=count)
+
+    def dataset(self, variables: Mapping[str, Any]) -> xr.Dataset:
+        """Data sites with the names of their features, levels and tokens.
+
+        Args:
+            variables: site -> dimensions and values.
+        """
+        dataset = xr.Dataset(variables)
+        names: dict[str, Any] = {}
+        for observed in self.observed.values():
+            for dim, labels in observed.coords.items():
+                if dim in dataset.sizes and len(labels) == dataset.sizes[dim]:
+                    names[dim] = np.asarray(labels)
+            if "token" in observed.coords:
+                dataset.attrs["token"] = [str(t) for t in observed.coords["token"]]
+        return dataset.assign_coords(names)
 
     def unit_coordinates(self) -> dict[str, np.ndarray]:
         """Labels of the exchangeable units."""
@@ -191,30 +207,31 @@ def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) ->
         raise InputError(MANY)
     if FACTS not in tree.attrs or "posterior" not in tree.children:
         raise InputError("this tree is no fit of ppl_models: it lacks its facts or a posterior")
-    known = fitted_data(tree)
-    row_order = bool(tree.attrs.get(ROW_ORDER, 0))
     if data is None:
-        weights = row_weights(tree)
-        problem = RECENT.get(
-            tree, known, lambda: _problem(tree, known, known, row_order, weights), weights
-        )
-        observed = known | computed_sites(known, problem.model, problem.structure)
-    elif row_order:
+        problem, observed = RECENT.get(tree, lambda: _on_fitted_rows(tree))
+    elif tree.attrs.get(ROW_ORDER, 0):
         raise UnsupportedError(f"{PLACES}, so that new rows have none of their own: {ADVICE}")
     else:
+        known = fitted_data(tree)
         rows = _complete(new_rows(tree, data), known)
-        problem = _problem(tree, rows, known, row_order)
+        problem = _problem(tree, rows, known)
         refuse_missing_cells(problem, fitted=True)
         observed = along_axes(rows, problem.model, problem.structure)
     values, shape = _values(tree, problem.structure, draws)
     return RestoredFit(tree, facts_of(tree), problem, observed, values, shape, data is None)
 
 
+def _on_fitted_rows(tree: xr.DataTree) -> tuple[Problem, dict[str, Observed]]:
+    """The program on the rows that it was fitted to, and these with what it computes of them."""
+    known = fitted_data(tree)
+    problem = _problem(tree, known, known, row_weights(tree))
+    return problem, known | computed_sites(known, problem.model, problem.structure)
+
+
 def _problem(
     tree: xr.DataTree,
     observed: Mapping[str, Observed],
     known: Mapping[str, Observed],
-    order: bool,
     weights: np.ndarray | None = None,
 ) -> Problem:
     """The program, read on the observed data.
@@ -223,7 +240,7 @@ def _problem(
         InputError: a program with a latent variable for every row.
     """
     model, structure = _read(tree, observed, known, weights)
-    return Problem(model, structure, known_row_order=order)
+    return Problem(model, structure, known_row_order=bool(tree.attrs.get(ROW_ORDER, 0)))
 
 
 def reread(tree: xr.DataTree, observed: Mapping[str, Observed]) -> tuple[Model, Structure]:
@@ -327,7 +344,7 @@ def new_rows(tree: xr.DataTree, data: Any) -> dict[str, Observed]:
 
 def fitted_data(tree: xr.DataTree) -> dict[str, Observed]:
     """The data that a tree was fitted to, those that its program does not emit too."""
-    groups = [n for n in ("observed_data", "constant_data") if n in tree.children]
+    groups = [n for n in DATA_GROUPS if n in tree.children]
     dataset = xr.merge([tree[n].to_dataset() for n in groups], join="exact")
     coords = {str(n): np.asarray(c) for n, c in dataset.coords.items()}
     labels = from_json(tree.attrs["coordinate_labels"])

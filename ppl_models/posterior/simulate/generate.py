@@ -12,7 +12,6 @@ import xarray as xr
 from jax import Array, random
 
 from ppl_models import memory
-from ppl_models.data.kinds import Observed
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.sequences import sequence_writer
@@ -232,18 +231,4 @@ def _series(
 
 
 def _as_dataset(drawn: Mapping[str, np.ndarray], found: RestoredFit) -> xr.Dataset:
-    dims = {n: o.dims for n, o in found.observed.items()}
-    dataset = xr.Dataset({n: (dims[n], v) for n, v in drawn.items()})
-    return with_coords(dataset, found.observed)
-
-
-def with_coords(dataset: xr.Dataset, observed: Mapping[str, Observed]) -> xr.Dataset:
-    """Names of features, levels and tokens; rows of the dataset's own."""
-    known: dict[str, Any] = {}
-    for reading in observed.values():
-        for name, labels in reading.coords.items():
-            if name in dataset.sizes and len(labels) == dataset.sizes[name]:
-                known[name] = np.asarray(labels)
-        if "token" in reading.coords:
-            dataset.attrs["token"] = [str(t) for t in reading.coords["token"]]
-    return dataset.assign_coords(known)
+    return found.dataset({n: (found.observed[n].dims, v) for n, v in drawn.items()})

@@ -23,7 +23,6 @@ from ppl_models.distributions.sequences.infilling.fill import window_to_compile
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.possible import refuse_impossible
 from ppl_models.posterior.result.restore import RestoredFit, restore
-from ppl_models.posterior.simulate.generate import with_coords
 from ppl_models.posterior.simulate.predictive import refuse_factors, resampled
 from ppl_models.program.chain_densities import draw_assignments
 from ppl_models.program.compiling import in_batches
@@ -107,7 +106,7 @@ def impute(
         n: (("draw", *found.observed[n].dims), _restore(v, found.observed[n]))
         for n, v in filled.items()
     }
-    return with_coords(xr.Dataset(variables), found.observed)
+    return found.dataset(variables)
 
 
 def _restore(filled: np.ndarray, observed: Observed) -> np.ndarray:
@@ -123,12 +122,10 @@ Windows = tuple[tuple[str, GapWindow], ...]  #: by site, of what is written toke
 
 def _windows(found: RestoredFit) -> Windows:
     """What is to be known of the gaps before anything is compiled."""
-    writers = {n: as_autoregressive(e) for n, e in found.problem.example.emissions.items()}
     data = found.problem.model.data
     return tuple(
         (name, window_to_compile(writer, data[name]))
-        for name, writer in writers.items()
-        if writer is not None
+        for name, writer in found.problem.autoregressive.items()
     )
 
 
