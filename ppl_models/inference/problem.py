@@ -75,7 +75,8 @@ class Problem:
         """The same problem, its rows' own continuous sites drawn or fitted like global ones."""
         if not self.structure.locals:
             return self
-        return Problem(self.model, self.structure.with_locals(), self.progress)
+        whole = self.structure.with_locals()
+        return Problem(self.model, whole, self.progress, checkpoint=self.checkpoint)
 
     # ---- what was read off the program -------------------------------------------------------
 

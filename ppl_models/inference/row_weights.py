@@ -151,5 +151,8 @@ def copies_drawn(method: str, problem: Problem, *, keep_assignments: bool) -> Pr
         )
     rows = np.repeat(np.arange(problem.structure.rows), weights.astype(int))
     return Problem(
-        _taken(problem.model, rows, None), replace(problem.structure, rows=total), problem.progress
+        _taken(problem.model, rows, None),
+        replace(problem.structure, rows=total),
+        problem.progress,
+        checkpoint=problem.checkpoint,
     )

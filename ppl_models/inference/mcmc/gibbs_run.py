@@ -1,7 +1,7 @@
-"""Gibbs chains side by side, the data an argument of one compiled loop.
+"""Gibbs chains side by side, the data an argument of one compiled block of sweeps.
 
 NumPyro's ``MCMC`` compiles its loop anew for every kernel, and a kernel holds its data. Here a
-second fit of data of the same shape runs the loop that the first one compiled; the draws are those
+second fit of data of the same shape runs the block that the first one compiled; the draws are those
 of ``MCMC`` with the same key.
 """
 
@@ -13,12 +13,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, random
 
+from ppl_models.inference.mcmc.blocks_of_draws import Lengths, run_in_blocks, sweep_block
 from ppl_models.inference.mcmc.gibbs_base import GibbsKernel, GibbsState
+from ppl_models.inference.mcmc.hmc_step import hmc_step
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.simulated_data import Plan, run_chain
 from ppl_models.inference.statistics.chunks import Chunks
+from ppl_models.program.compiling import QUICK
 from ppl_models.program.exchangeability import LabelSwaps
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
@@ -32,21 +35,29 @@ class _Moves(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """What a sweep does, without data; static, so that equal sweeps share a compiled loop."""
+    """What a sweep does, without data; static, so that equal sweeps share a compiled block."""
 
     kind: type[GibbsKernel]
     structure: Structure
     settings: tuple[tuple[str, Any], ...]
+    warmup: int
 
     @classmethod
-    def of(cls, kernel: GibbsKernel) -> Sweep:
-        """The kernel without its data."""
+    def of(cls, kernel: GibbsKernel, warmup: int) -> Sweep:
+        """The kernel without its data.
+
+        Args:
+            kernel: not yet initialised.
+            warmup: sweeps in which it adapts.
+        """
         held = {n: v for n, v in vars(kernel).items() if n != "problem"}
         moves = held["moves"]
         if moves is not None:
             axes = tuple(sorted((n, tuple(a)) for n, a in moves.axes.items()))
             held["moves"] = _Moves(axes, moves.sticks)
-        return cls(type(kernel), kernel.problem.structure, tuple(sorted(held.items())))
+        # without a site that adapts, all lengths of warm-up are one
+        adapts = warmup if kernel.free else 0
+        return cls(type(kernel), kernel.problem.structure, tuple(sorted(held.items())), adapts)
 
     def kernel(self, model: Model, chunks: Chunks | None) -> GibbsKernel:
         """The kernel on data, which may be traced."""
@@ -56,59 +67,64 @@ class Sweep(NamedTuple):
         if moves is not None:
             kernel.moves = LabelSwaps(dict(moves.axes), moves.sticks)
         kernel.problem = Problem(model, self.structure, prepared=chunks)
+        kernel._hmc_init, kernel._hmc_step = hmc_step(self.warmup)
         return kernel
 
 
 def run_gibbs(
-    kernel: GibbsKernel, key: Array, points: Globals, *, warmup: int, draws: int, thinning: int
-) -> GibbsState:
-    """States after every kept draw, ``(chain, draw, ...)``.
+    kernel: GibbsKernel, key: Array, points: Globals, lengths: Lengths
+) -> tuple[GibbsState, dict[str, np.ndarray]]:
+    """The last state ``(chain, ...)``, and the draws ``(chain, draw, ...)`` by name.
 
     Args:
         kernel: with the problem; not yet initialised.
         key: random key.
         points: where each chain starts, ``(chain, ...)``.
-        warmup: sweeps that are not kept.
-        draws: draws that are kept.
-        thinning: sweeps a kept draw.
+        lengths: of the run.
+
+    Returns:
+        Draws of the sites by name, and under names that no site can have ``.accept_prob`` and,
+        where they are kept, ``.assignment``.
     """
     problem = kernel.problem
     chains = len(next(iter(points.values())))
     keys = random.split(key, chains) if chains > 1 else key[None]
     model = jax.tree.map(jnp.asarray, problem.model)
     chunks = problem.chunks if problem.sums_rows_up else None
-    return _run(
-        model,
-        chunks,
-        keys,
-        points,
-        sweep=Sweep.of(copy.copy(kernel)),
-        lengths=(warmup, draws, thinning),
-    )
+    sweep = Sweep.of(copy.copy(kernel), lengths.warmup)
+    state = _begin(model, chunks, keys, points, sweep=sweep)
+
+    def block(state: GibbsState, sweeps: Any, draws: Any) -> Any:
+        return _block(model, chunks, state, sweeps, draws, sweep=sweep)
+
+    return run_in_blocks(problem, block, state, lengths, "gibbs")
 
 
-@partial(jax.jit, static_argnames=("sweep", "lengths"))
-def _run(
-    model: Model,
-    chunks: Chunks | None,
-    keys: Array,
-    points: Globals,
-    *,
-    sweep: Sweep,
-    lengths: tuple[int, int, int],
+@partial(jax.jit, static_argnames=("sweep",), compiler_options=QUICK)
+def _begin(
+    model: Model, chunks: Chunks | None, keys: Array, points: Globals, *, sweep: Sweep
 ) -> GibbsState:
     kernel = sweep.kernel(model, chunks)
-    warmup, draws, thinning = lengths
-    plan = Plan(kernel.problem, draws, warmup, thinning)
+    return jax.vmap(lambda key, start: kernel.init(key, sweep.warmup, start, (), {}))(keys, points)
 
-    def chain(key: Array, start: Globals) -> GibbsState:
-        state = kernel.init(key, warmup, start, (), {})
 
-        def read(state: GibbsState) -> GibbsState:
-            return state._replace(hmc=None)
+@partial(jax.jit, static_argnames=("sweep",))
+def _block(
+    model: Model, chunks: Chunks | None, state: GibbsState, sweeps: Any, draws: Any, *, sweep: Sweep
+) -> Any:
+    kernel = sweep.kernel(model, chunks)
 
-        return run_chain(lambda s: kernel.sample(s, (), {}), state, plan, read)
+    def one(state: GibbsState) -> GibbsState:
+        return kernel.sample(state, (), {})
 
-    if len(keys) == 1:  # one chain is not mapped over: no loop more
-        return jax.tree.map(lambda v: v[None], chain(keys[0], {n: v[0] for n, v in points.items()}))
-    return jax.vmap(chain)(keys, points)
+    def step(state: GibbsState) -> GibbsState:
+        if state.i.shape[0] > 1:
+            return jax.vmap(one)(state)
+        # one chain is not mapped over: no loop more
+        return jax.tree.map(lambda v: v[None], one(jax.tree.map(lambda v: v[0], state)))
+
+    def read(state: GibbsState) -> dict[str, Array]:
+        kept = {**state.z, ".accept_prob": state.accept_prob}
+        return kept if state.assignment is None else {**kept, ".assignment": state.assignment}
+
+    return sweep_block(step, read, state, sweeps, draws)

@@ -7,17 +7,20 @@ Hoffman and Gelman (2014).
 from __future__ import annotations
 
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, random
-from numpyro.infer import MCMC, NUTS, init_to_uniform
+from jax import Array, lax, random
+from numpyro.infer import NUTS, init_to_uniform
+from numpyro.infer.hmc import HMCState
 from numpyro.infer.util import potential_energy
 
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import CONTINUOUS_SITES
+from ppl_models.inference.mcmc.blocks_of_draws import Lengths, run_in_blocks, sweep_block
 from ppl_models.inference.mcmc.chain_starts import dispersed_starts
 from ppl_models.inference.mcmc.marginal_density import (
     ReferencePoint,
@@ -35,13 +38,13 @@ from ppl_models.program.sites import UnconstrainedSpace
 
 MANY = 50_000  #: rows whose log-density single precision cannot tell from a neighbour's
 
-#: NumPyro's names of what is recorded -> ArviZ's
+#: ArviZ's names of what is recorded -> NumPyro's
 FIELDS = {
     "diverging": "diverging",
-    "num_steps": "n_steps",
-    "accept_prob": "acceptance_rate",
+    "n_steps": "num_steps",
+    "acceptance_rate": "accept_prob",
     "energy": "energy",
-    "adapt_state.step_size": "step_size",
+    "step_size": "adapt_state.step_size",
 }
 
 #: doublings of a trajectory at most in calibration. Side by side, every trajectory takes as long as
@@ -67,6 +70,7 @@ METHOD = Method(
     needs=(CONTINUOUS_SITES,),
     calibration=Calibration(_of_simulated_data),
     row_weights="any",
+    keeps_states=True,
 )
 
 
@@ -105,12 +109,12 @@ def nuts(
         raise InputError(f"chains ({chains}), warmup ({warmup}) and draws ({draws}) must be >= 1")
     tuning = {"target_accept_prob": target_accept, "max_tree_depth": max_tree_depth}
     start_key, run_key = random.split(key)
+    lengths = Lengths(warmup, draws)
     if problem.structure.locals:  # NumPyro starts programs in which rows have latents
         program = marginal_program(problem)
         kernel = NUTS(program, init_strategy=init_to_uniform(radius=1), **tuning)
-        sampler = _sampler(kernel, problem, chains, warmup, draws)
         try:
-            sampler.run(run_key, extra_fields=tuple(FIELDS))
+            found = _run(kernel, problem, _keys(run_key, chains), None, lengths)
         except RuntimeError as error:
             if "valid initial parameters" not in str(error):
                 raise
@@ -118,7 +122,7 @@ def nuts(
                 "no start has a finite density: look for a site whose support excludes some rows, "
                 "or for a parameter that leaves its range"
             ) from error
-        samples = sampler.get_samples(group_by_chain=True)
+        samples = _postprocessed(kernel, found)
         reported: dict[str, Any] = {}
         notes: list[str] = []
         offset = 0.0
@@ -130,15 +134,12 @@ def nuts(
         if reference is None:
             notes = [*notes, *_doubts(problem)]
         kernel = no_u_turns(problem, reference, **tuning)
-        sampler = _sampler(kernel, problem, chains, warmup, draws)
         if chains == 1:  # NumPyro wants no chain axis then
             initial = {n: v[0] for n, v in initial.items()}
-        sampler.run(run_key, init_params=initial, extra_fields=tuple(FIELDS))
-        free = sampler.get_samples(group_by_chain=True)
-        samples = _constrain(free, space=problem.structure.space)
+        found = _run(kernel, problem, _keys(run_key, chains), initial, lengths)
+        samples = _constrain(_sites(found), space=problem.structure.space)
         offset = 0.0 if reference is None else reference.total
-    extra = sampler.get_extra_fields(group_by_chain=True)
-    stats = {name: np.asarray(extra[field]) for field, name in FIELDS.items()}
+    stats = {name: found[f".{name}"] for name in FIELDS}
     stats["energy"] = stats["energy"] - offset  # what was taken off the log density comes back
     stats["tree_depth"] = np.log2(stats["n_steps"] + 1).astype(int)
     stats["reached_max_treedepth"] = stats["tree_depth"] >= max_tree_depth
@@ -158,15 +159,39 @@ def _doubts(problem: Problem) -> list[str]:
     ]
 
 
-def _sampler(kernel: NUTS, problem: Problem, chains: int, warmup: int, draws: int) -> MCMC:
-    return MCMC(
-        kernel,
-        num_warmup=warmup,
-        num_samples=draws,
-        num_chains=chains,
-        chain_method="vectorized",
-        progress_bar=problem.progress,
-    )
+def _keys(key: Array, chains: int) -> Array:
+    """A key a chain; of one chain its own, as NumPyro's ``MCMC`` does."""
+    return random.split(key, chains) if chains > 1 else key
+
+
+def _run(
+    kernel: NUTS, problem: Problem, keys: Array, initial: Globals | None, lengths: Lengths
+) -> dict[str, np.ndarray]:
+    """Unconstrained draws by site, and what is recorded under names that no site can have."""
+    state = kernel.init(keys, lengths.warmup, initial, (), {})
+    alone = keys.ndim == 0
+
+    def step(state: HMCState) -> HMCState:
+        moved: HMCState = kernel.sample(state, (), {})
+        return moved
+
+    def read(state: HMCState) -> dict[str, Array]:
+        kept = {**state.z, **{f".{n}": attrgetter(field)(state) for n, field in FIELDS.items()}}
+        return {n: jnp.asarray(v)[None] for n, v in kept.items()} if alone else kept
+
+    block = jax.jit(partial(sweep_block, step, read))
+    return run_in_blocks(problem, block, state, lengths, "nuts")[1]
+
+
+def _sites(found: dict[str, np.ndarray]) -> Globals:
+    return {n: jnp.asarray(v) for n, v in found.items() if not n.startswith(".")}
+
+
+def _postprocessed(kernel: NUTS, found: dict[str, np.ndarray]) -> Globals:
+    """From unconstrained draws ``(chain, draw, ...)``, by the program itself."""
+    back = kernel.get_constrain_fn(return_deterministic=True)
+    sites: Globals = jax.jit(lambda v: lax.map(lambda w: lax.map(back, w), v))(_sites(found))
+    return sites
 
 
 def no_u_turns(problem: Problem, reference: ReferencePoint | None = None, **tuning: Any) -> NUTS:

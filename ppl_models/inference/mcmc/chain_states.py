@@ -1,0 +1,173 @@
+"""Where Markov chains stand, in memory and on disk: state, adaptation, random keys, and draws.
+
+Draws are written as they come, file by file, and leave memory until the run has ended. The state is
+written after them and says how many there are, so that a run that was cut between the two makes
+the last of them again, to the same numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+
+from ppl_models.errors import InputError
+from ppl_models.program.checkpoint import Checkpoint
+
+HELD_BYTES = 1 << 28  #: of draws that wait to be written
+
+
+class _Now(NamedTuple):
+    """All that a run is, in one value: an interruption finds the old one or the new one."""
+
+    state: Any = None
+    warmed: int = 0
+    draws: int = 0
+    held: tuple[Mapping[str, np.ndarray], ...] = ()  # draws that are in no file
+    files: tuple[int, ...] = ()  # draws of every file
+    changed: bool = False
+
+
+class ChainStates:
+    """The chains of one run.
+
+    Args:
+        checkpoint: of the fit; None keeps everything in memory.
+    """
+
+    def __init__(self, checkpoint: Checkpoint | None):
+        self._checkpoint = checkpoint
+        self._run = None if checkpoint is None else checkpoint.next_run()
+        self._now = _Now()
+
+    @property
+    def warmed(self) -> int:
+        """Sweeps of the warm-up that are done."""
+        return self._now.warmed
+
+    @property
+    def draws(self) -> int:
+        """Draws a chain that there are."""
+        return self._now.draws
+
+    def begun(self, start: Any, wanted: int) -> Any:
+        """Where the run stands: ``start``, or the last state on disk.
+
+        Args:
+            start: state of all chains.
+            wanted: draws that are asked for.
+
+        Raises:
+            InputError: fewer draws than there are.
+        """
+        self._now = _Now(start)
+        if self._checkpoint is None or self._run is None:
+            return start
+        found = self._checkpoint.read(self._run)
+        if found is None:
+            return start
+        counts = json.loads(str(found["counts"]))
+        if counts["draws"] > wanted:
+            raise InputError(
+                f"the checkpoint in {self._checkpoint.folder} holds {counts['draws']} draws a "
+                f"chain, and draws is {wanted}: ask for at least as many"
+            )
+        state = from_arrays(found, start)
+        self._now = _Now(state, counts["warmed"], counts["draws"], files=tuple(counts["files"]))
+        return state
+
+    def warm(self, state: Any, sweeps: int) -> None:
+        """Take in sweeps that are not kept."""
+        now = self._now
+        self._now = now._replace(state=state, warmed=now.warmed + sweeps, changed=True)
+
+    def add(self, state: Any, drawn: Mapping[str, np.ndarray]) -> None:
+        """Take in draws ``(draw, chain, ...)``, and the state after them."""
+        now, count = self._now, len(next(iter(drawn.values())))
+        self._now = now._replace(
+            state=state, draws=now.draws + count, held=(*now.held, drawn), changed=True
+        )
+
+    def keep_if_due(self) -> None:
+        """Write what is new, where the last state is old or many draws wait."""
+        waiting = sum(v.nbytes for part in self._now.held for v in part.values())
+        if self._checkpoint is not None and (
+            self._checkpoint.due(ended=False) or waiting > HELD_BYTES
+        ):
+            self.keep()
+
+    def keep(self) -> None:
+        """Write what is new: first the draws, then the state."""
+        now = self._now
+        if self._checkpoint is None or self._run is None or not now.changed:
+            return
+        files = now.files
+        if now.held:
+            whole = {n: np.concatenate([part[n] for part in now.held]) for n in now.held[0]}
+            self._checkpoint.write(draws_file(self._run, len(files)), whole)
+            files = (*files, now.draws - sum(files))
+        counts = {"warmed": now.warmed, "draws": now.draws, "files": files}
+        about = {"counts": np.array(json.dumps(counts))}
+        self._checkpoint.write(self._run, to_arrays(now.state) | about)
+        self._now = now._replace(held=(), files=files, changed=False)
+
+    def all_draws(self) -> dict[str, np.ndarray]:
+        """All draws by name, ``(chain, draw, ...)``."""
+        parts = list(self._now.held)
+        if self._now.files:
+            assert self._checkpoint is not None and self._run is not None
+            parts = [*read_draws(self._checkpoint, self._run, len(self._now.files)), *parts]
+        return {n: np.concatenate([part[n] for part in parts]).swapaxes(0, 1) for n in parts[0]}
+
+
+def draws_file(run: Path, number: int) -> Path:
+    """Where so many-th draws of a run are."""
+    return run.with_name(f"{run.stem}_draws_{number + 1:05d}.npz")
+
+
+def read_draws(checkpoint: Checkpoint, run: Path, files: int) -> list[dict[str, np.ndarray]]:
+    """The draws of a run, file by file.
+
+    Raises:
+        InputError: a file that is gone.
+    """
+    found = []
+    for number in range(files):
+        place = draws_file(run, number)
+        part = checkpoint.read(place)
+        if part is None:
+            raise InputError(f"{place} is gone: remove the folder, and begin anew")
+        found.append(part)
+    return found
+
+
+def to_arrays(state: Any) -> dict[str, np.ndarray]:
+    """The leaves of a state, random keys as their numbers."""
+    return {f"leaf.{i}": np.asarray(_plain(v)) for i, v in enumerate(jax.tree.leaves(state))}
+
+
+def from_arrays(arrays: Mapping[str, Any], like: Any) -> Any:
+    """Inverse of :func:`to_arrays`, of a state of the same structure."""
+    leaves, tree = jax.tree.flatten(like)
+    read = []
+    for i, leaf in enumerate(leaves):
+        value = arrays[f"leaf.{i}"]
+        if _is_key(leaf):
+            read.append(random.wrap_key_data(jnp.asarray(value), impl=random.key_impl(leaf)))
+        else:
+            read.append(jnp.asarray(value, leaf.dtype))
+    return jax.tree.unflatten(tree, read)
+
+
+def _plain(leaf: Any) -> Any:
+    return random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
