@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ppl_models.evaluation.graph_statistics import graph_discrepancy
     from ppl_models.evaluation.loo import loo
     from ppl_models.fitting import fit
+    from ppl_models.inference.mcmc.so_far import draws_so_far
     from ppl_models.many.fit_many import fit_many
     from ppl_models.many.group import group
     from ppl_models.posterior.density.prediction import log_density, predict
@@ -48,6 +49,7 @@ _PLACES = {
     "coassignment": "posterior.partition.of_tree",
     "diagnose": "diagnostics.diagnose",
     "draw_paths": "posterior.paths",
+    "draws_so_far": "inference.mcmc.so_far",
     "fit": "fitting",
     "fit_many": "many.fit_many",
     "forecast": "posterior.paths",
@@ -87,6 +89,7 @@ __all__ = [
     "coassignment",
     "diagnose",
     "draw_paths",
+    "draws_so_far",
     "fit",
     "fit_many",
     "forecast",

@@ -14,7 +14,7 @@ from ppl_models import catalogue
 from ppl_models.data.blocks.source import in_blocks, open_blocks
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.capabilities import require
-from ppl_models.inference.keeping import keeping_states, refuse_checkpoint
+from ppl_models.inference.keeping import keeping_states, refuse_checkpoint, settings_of
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.row_weights import refuse_weights
 from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable
@@ -71,9 +71,10 @@ def fit(
         weights: how often each row counts: numbers ``(row,)`` from 0 up, or the name of a column of
             a data frame. A row of weight 3 is three equal rows, each with a cluster of its own.
             Weights that are no whole numbers raise the likelihood to their power.
-        checkpoint: a folder in which EM and hard EM keep their states, at most every half a minute;
-            of MAP and SVI a file that is written after every round. The same call goes on from
-            there after it was ended, to the bitwise same result; another call is refused.
+        checkpoint: a folder in which the method keeps its states, and samplers their draws, at most
+            every half a minute; of MAP and SVI a file that is written after every round. The same
+            call goes on from there after it was ended, to the bitwise same result; another call is
+            refused, but that samplers may be asked for more draws: see also ``draws_so_far``.
         **arguments: the program's and the method's own, each by its name. ``vocabulary`` may be a
             ``Vocabulary``, which the sequences are read in; without it their own tokens are.
 
@@ -146,7 +147,7 @@ def fit(
             method=method,
             seed=seed,
             precision=precision,
-            options=to_json(defaults(run) | options),
+            options=to_json(settings_of(method, defaults(run) | options)),
         )
 
     with scope(precision):

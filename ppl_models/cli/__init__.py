@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from ppl_models.cli.parser import build_parser
-from ppl_models.cli.process import guarded, prepare
+from ppl_models.cli.process import GRACE, KEEPING, guarded, prepare
 
 __all__ = ["main"]
 
@@ -42,7 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     prepare()
-    return guarded(lambda: _run(words), debug="--debug" in words[:1], may_exit=arguments is None)
+    keeping = any(word.split("=")[0] == "--checkpoint" for word in words)
+    return guarded(
+        lambda: _run(words),
+        debug="--debug" in words[:1],
+        may_exit=arguments is None,
+        grace=KEEPING if keeping else GRACE,
+    )
 
 
 def _run(words: list[str]) -> None:

@@ -56,6 +56,8 @@ def fit(options: argparse.Namespace) -> None:
     arguments |= vocabulary_option(options, data, "vocabulary" in arguments)
     if options.weights is not None:
         arguments["weights"] = options.weights
+    if options.checkpoint is not None:
+        arguments["checkpoint"] = options.checkpoint
     if options.by is not None:
         _fit_groups(options, program, data, seed, arguments, out)
         return
@@ -93,6 +95,8 @@ def _fit_groups(
 
     if options.weights is not None:
         raise InputError("--by and --weights do not go together: repeat the rows instead")
+    if options.checkpoint is not None:
+        raise InputError("--by and --checkpoint do not go together: leave --checkpoint out")
     tree = fit_many(
         program,
         data,

@@ -122,6 +122,11 @@ def _fit(commands_of: Any) -> None:
         "--devices", type=int, metavar="N",
         help="cores that share the rows of large data (default: all)",
     )  # fmt: skip
+    parser.add_argument(
+        "--checkpoint", metavar="FOLDER",
+        help="where the method keeps its states (of map and svi a file); the same command goes on "
+        "from there after it was ended, to the same result",
+    )  # fmt: skip
     _overwrite(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
 

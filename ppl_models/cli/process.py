@@ -16,6 +16,7 @@ from ppl_models.errors import InputError
 DEFECT, WRONG_INPUT, STOPPED, READER_GONE = 1, 2, 130, 141
 SHARED_BYTES = 300_000  #: rows of a smaller file are too few to be shared between cores
 GRACE = 1.0  #: seconds in which interrupted work may clean up
+KEEPING = 60.0  #: the same of work that keeps its states
 
 
 def prepare() -> None:
@@ -47,18 +48,25 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def guarded(work: Callable[[], None], *, debug: bool = False, may_exit: bool = False) -> int:
+def guarded(
+    work: Callable[[], None],
+    *,
+    debug: bool = False,
+    may_exit: bool = False,
+    grace: float = GRACE,
+) -> int:
     """Do the work; whatever ends it becomes an exit status and at most one sentence.
 
     Args:
         work: what is to be done.
         debug: print the traceback of a defect.
         may_exit: whether the process ends with the work, so that Ctrl-C may end it at once.
+        grace: seconds in which interrupted work may come to its end.
     """
     try:
-        _interruptible(lambda: _quietly(work), may_exit=may_exit)
-    except KeyboardInterrupt:
-        return _say("stopped", STOPPED)
+        _interruptible(lambda: _quietly(work), grace if may_exit else None)
+    except KeyboardInterrupt as stop:
+        return _say(str(stop) or "stopped", STOPPED)
     except BrokenPipeError:
         if may_exit:
             _let_go_of_output()
@@ -79,7 +87,7 @@ def guarded(work: Callable[[], None], *, debug: bool = False, may_exit: bool = F
     return 0
 
 
-def _interruptible(work: Callable[[], None], *, may_exit: bool) -> None:
+def _interruptible(work: Callable[[], None], grace: float | None) -> None:
     """Work in a thread of its own: the main thread hears Ctrl-C while compiled code runs."""
     ended: list[BaseException] = []
 
@@ -99,9 +107,11 @@ def _interruptible(work: Callable[[], None], *, may_exit: bool) -> None:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(worker.ident or 0), ctypes.py_object(KeyboardInterrupt)
         )
-        worker.join(GRACE if may_exit else None)
+        worker.join(grace)
         if worker.is_alive():
             os._exit(_say("stopped", STOPPED))
+        if ended and isinstance(ended[0], KeyboardInterrupt):  # who says how to go on
+            raise ended[0] from None
         raise
     if ended:
         raise ended[0]

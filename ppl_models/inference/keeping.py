@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,20 @@ from ppl_models.inference.problem import Problem
 from ppl_models.program.checkpoint import Checkpoint, digest
 from ppl_models.program.json_text import to_json
 from ppl_models.program.reading import given_arguments
+
+
+def settings_of(method: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that tell a fit from another: but not a sampler's number of draws.
+
+    Args:
+        method: its name.
+        options: its options.
+
+    >>> settings_of("gibbs", {"draws": 10, "warmup": 5})
+    {'warmup': 5}
+    """
+    draws = declaration(method).kind == "draws"
+    return {n: v for n, v in options.items() if not (draws and n == "draws")}
 
 
 def refuse_checkpoint(method: str) -> None:

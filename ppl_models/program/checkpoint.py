@@ -82,8 +82,8 @@ class Checkpoint:
             yield
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"interrupted: the states are in {self.folder}; the same call, with "
-                f"checkpoint={str(self.folder)!r}, goes on from there"
+                f"interrupted: the states are in {self.folder}; the same call goes on from there "
+                f"(fit(..., checkpoint={str(self.folder)!r}), --checkpoint {self.folder})"
             ) from None
 
     def next_run(self) -> Path:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from jax import random
 
-from ppl_models import fit, open_blocks
+from ppl_models import catalogue, draws_so_far, fit, open_blocks
 from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.inference.mcmc import blocks_of_draws
+from ppl_models.inference.mcmc.chain_states import ChainStates
+from ppl_models.inference.problem import Problem, Result
 from ppl_models.program.checkpoint import Checkpoint
+from ppl_models.program.precision import scope
+from ppl_models.program.reading import read_data, read_program
 
 GENERATOR = np.random.default_rng(0)
 ROWS = GENERATOR.poisson(np.array([[2, 9], [8, 3], [5, 5]])[GENERATOR.integers(0, 3, 300)])
@@ -83,9 +92,130 @@ def test_arguments_of_every_kind_tell_fits_apart(tmp_path: Path) -> None:
         fit("poisson_mixture", ROWS, checkpoint=tmp_path / "run", **other)
 
 
+TOKENS = ["abab", "abcb", "bcab"]
+OF_METHODS = {  # program, data, options
+    "gibbs": (
+        "gaussian_mixture",
+        {"warmup": 20, "draws": 21, "thinning": 2, "starts": 2, "chains": 2},
+    ),
+    "nuts": (
+        "poisson_mixture",
+        {"warmup": 12, "draws": 10, "starts": 0, "max_tree_depth": 3, "chains": 2},
+    ),
+    "telescoping": (
+        "poisson_mixture",
+        {"warmup": 5, "draws": 12, "keep_assignments": True, "chains": 2},
+    ),
+    "pitman_yor_gibbs": ("pitman_yor_chain", {"warmup": 4, "draws": 6, "order": 2}),
+    "kmeans": ("gaussian_mixture", {"starts": 2, "covariance": "spherical"}),
+    "dp_means": ("gaussian_mixture", {"covariance": "spherical", "penalty": 20.0}),
+}
+
+
+class Run:
+    """A method on a problem that is read once."""
+
+    def __init__(self, method: str):
+        program, options = OF_METHODS[method]
+        chain = "chain" in program
+        function = catalogue.program(program)
+        observed = read_data(function, TOKENS if chain else ROWS[:60])
+        own = {n: v for n, v in options.items() if n in ("covariance", "order")}
+        own |= {} if chain else {"clusters": 3}
+        self.problem = Problem(*read_program(function, observed, own, {}, "float64"))
+        self.options = {n: v for n, v in options.items() if n not in own}
+        self.method = getattr(catalogue.method(method), method)
+
+    def __call__(self, folder: Path | None = None, **options: Any) -> Result:
+        kept = None if folder is None else Checkpoint.open(folder, {})
+        problem = replace(self.problem, checkpoint=kept)
+        return self.method(problem, random.key(0), **{**self.options, **options})
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of draws that are cut elsewhere than those of an unbroken run."""
+    monkeypatch.setattr(blocks_of_draws, "FIRST", 3)
+    monkeypatch.setattr(blocks_of_draws, "SECONDS", 1e-9)
+
+
+def equal(one: Result, other: Result) -> None:
+    for found, expected in ((one.values, other.values), (one.sample_stats, other.sample_stats)):
+        assert set(found) == set(expected)
+        for name, value in expected.items():
+            np.testing.assert_array_equal(found[name], value, err_msg=name)
+    np.testing.assert_array_equal(one.assignment, other.assignment)
+
+
+@pytest.mark.parametrize("method", OF_METHODS)
+def test_every_iterative_method_goes_on_to_the_same_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, request: Any
+) -> None:
+    with scope("float64"):
+        run = Run(method)
+        unbroken = run()
+        request.getfixturevalue("small_blocks")
+        monkeypatch.setattr(Checkpoint, "due", lambda self, *, ended: True)
+        cuts = 0
+        for writes in (1, 4, 7):  # power cuts, one after the other
+            with monkeypatch.context() as patch, suppress(Ended):
+                end_after(patch, writes)
+                cuts += 1
+                run(tmp_path)
+                cuts -= 1
+        assert cuts >= (1 if method == "kmeans" else 2)
+        equal(run(tmp_path), unbroken)
+    if unbroken.kind == "draws":
+        so_far = draws_so_far(tmp_path)["posterior"]
+        sites = {s.name: s for s in run.problem.structure.sites}
+        for name, value in unbroken.values.items():
+            np.testing.assert_array_equal(so_far[name], value)
+            assert so_far[name].dims[2:] == (
+                sites[name].dims if name in sites else ("tables_dim_0",)
+            )
+
+
+def test_samplers_are_asked_for_more_draws_and_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_blocks: None
+) -> None:
+    with scope("float64"):
+        run = Run("gibbs")
+        unbroken = run()
+        monkeypatch.setattr(Checkpoint, "due", lambda self, *, ended: ended)
+        assert run(tmp_path / "run", draws=8).values["loc"].shape[1] == 8
+        equal(run(tmp_path / "run"), unbroken)
+        with pytest.raises(InputError, match="holds 21 draws a chain, and draws is 8"):
+            run(tmp_path / "run", draws=8)
+        # Ctrl-C keeps what there is, however old the last written state is
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="goes on from"):
+            add = ChainStates.add
+
+            def interrupted(self: ChainStates, state: Any, drawn: Any) -> None:
+                add(self, state, drawn)
+                if self.draws >= 5:
+                    raise KeyboardInterrupt
+
+            patch.setattr(ChainStates, "add", interrupted)
+            run(tmp_path / "stopped")
+        assert draws_so_far(tmp_path / "stopped")["posterior"].sizes["draw"] == 5
+        equal(run(tmp_path / "stopped"), unbroken)
+
+
+def test_another_number_of_draws_is_the_same_fit(tmp_path: Path) -> None:
+    options = {"warmup": 20, "draws": 5, "thinning": 2, "starts": 2, "chains": 2}
+    given = {"method": "gibbs", "seed": 0, "predictive": 0, "clusters": 3, **options}
+    fit("gaussian_mixture", ROWS[:60], checkpoint=tmp_path, **given)
+    more = fit("gaussian_mixture", ROWS[:60], checkpoint=tmp_path, **{**given, "draws": 9})
+    assert more["posterior"].sizes["draw"] == 9
+    with pytest.raises(InputError, match="its options differ"):
+        fit("gaussian_mixture", ROWS[:60], checkpoint=tmp_path, **{**given, "thinning": 1})
+
+
 def test_folders_of_something_else_and_methods_without_states_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("a letter")
     with pytest.raises(InputError, match="something else"):
         fit("poisson_mixture", ROWS, checkpoint=tmp_path, **SETTINGS)
-    with pytest.raises(UnsupportedError, match="use em or hard"):
-        fit("poisson_mixture", ROWS, method="nuts", seed=0, clusters=3, checkpoint=tmp_path)
+    with pytest.raises(UnsupportedError, match="use .*gibbs.* or "):
+        fit("markov_chain", TOKENS, method="exact", seed=0, checkpoint=tmp_path)
+    with pytest.raises(InputError, match="holds no draws"):
+        draws_so_far(tmp_path)

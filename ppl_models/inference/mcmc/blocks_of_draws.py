@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array, lax
 
 from ppl_models.data.progress import progress_bar
-from ppl_models.inference.mcmc.chain_states import ChainStates
+from ppl_models.inference.mcmc.chain_states import ChainStates, axes_of_sites
 from ppl_models.inference.problem import Problem
 
 DRAWS = 256  #: most draws of a block
@@ -88,7 +88,7 @@ def run_in_blocks(
     Returns:
         The last state, and the draws by name, ``(chain, draw, ...)``.
     """
-    states = ChainStates(problem.checkpoint)
+    states = ChainStates(problem.checkpoint, axes_of_sites(problem.structure))
     state = states.begun(state, lengths.draws)
     most = len(next(iter(jax.eval_shape(block, state, 1, 1)[1].values())))
     total = lengths.warmup + lengths.draws * lengths.thinning

@@ -19,6 +19,7 @@ from jax import random
 
 from ppl_models.errors import InputError
 from ppl_models.program.checkpoint import Checkpoint
+from ppl_models.program.structure import Structure
 
 HELD_BYTES = 1 << 28  #: of draws that wait to be written
 
@@ -39,10 +40,13 @@ class ChainStates:
 
     Args:
         checkpoint: of the fit; None keeps everything in memory.
+        dims: site -> names of its axes, for who looks at the draws while they are made.
     """
 
-    def __init__(self, checkpoint: Checkpoint | None):
-        self._checkpoint = checkpoint
+    def __init__(
+        self, checkpoint: Checkpoint | None, dims: Mapping[str, tuple[str, ...]] | None = None
+    ):
+        self._checkpoint, self._dims = checkpoint, dict(dims or {})
         self._run = None if checkpoint is None else checkpoint.next_run()
         self._now = _Now()
 
@@ -112,7 +116,7 @@ class ChainStates:
             whole = {n: np.concatenate([part[n] for part in now.held]) for n in now.held[0]}
             self._checkpoint.write(draws_file(self._run, len(files)), whole)
             files = (*files, now.draws - sum(files))
-        counts = {"warmed": now.warmed, "draws": now.draws, "files": files}
+        counts = {"warmed": now.warmed, "draws": now.draws, "files": files, "dims": self._dims}
         about = {"counts": np.array(json.dumps(counts))}
         self._checkpoint.write(self._run, to_arrays(now.state) | about)
         self._now = now._replace(held=(), files=files, changed=False)
@@ -124,6 +128,11 @@ class ChainStates:
             assert self._checkpoint is not None and self._run is not None
             parts = [*read_draws(self._checkpoint, self._run, len(self._now.files)), *parts]
         return {n: np.concatenate([part[n] for part in parts]).swapaxes(0, 1) for n in parts[0]}
+
+
+def axes_of_sites(structure: Structure) -> dict[str, tuple[str, ...]]:
+    """Names of the axes of every continuous site."""
+    return {s.name: tuple(s.dims) for s in (*structure.sites, *structure.local_sites)}
 
 
 def draws_file(run: Path, number: int) -> Path:
@@ -160,8 +169,8 @@ def from_arrays(arrays: Mapping[str, Any], like: Any) -> Any:
         value = arrays[f"leaf.{i}"]
         if _is_key(leaf):
             read.append(random.wrap_key_data(jnp.asarray(value), impl=random.key_impl(leaf)))
-        else:
-            read.append(jnp.asarray(value, leaf.dtype))
+        else:  # (NumPy's stay NumPy's, whose lengths may differ)
+            read.append(value if isinstance(leaf, np.ndarray) else jnp.asarray(value, leaf.dtype))
     return jax.tree.unflatten(tree, read)
 
 

@@ -83,7 +83,7 @@ def run_gibbs(
         lengths: of the run.
 
     Returns:
-        Draws of the sites by name, and under names that no site can have ``.accept_prob`` and,
+        Draws of the sites by name, and under names that no site can have ``.acceptance_rate`` and,
         where they are kept, ``.assignment``.
     """
     problem = kernel.problem
@@ -124,7 +124,7 @@ def _block(
         return jax.tree.map(lambda v: v[None], one(jax.tree.map(lambda v: v[0], state)))
 
     def read(state: GibbsState) -> dict[str, Array]:
-        kept = {**state.z, ".accept_prob": state.accept_prob}
+        kept = {**state.z, ".acceptance_rate": state.accept_prob}
         return kept if state.assignment is None else {**kept, ".assignment": state.assignment}
 
     return sweep_block(step, read, state, sweeps, draws)

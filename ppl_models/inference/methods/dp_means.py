@@ -8,6 +8,8 @@ is a step of k-means, so that the objective never rises.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -19,7 +21,7 @@ from ppl_models.inference.objective import DP_MEANS_COST
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.m_step import prior_modes
 
-METHOD = Method("point", "hard", DP_MEANS_COST, SPHERES, row_weights="any")
+METHOD = Method("point", "hard", DP_MEANS_COST, SPHERES, row_weights="any", keeps_states=True)
 
 
 def dp_means(
@@ -53,25 +55,33 @@ def dp_means(
     most = problem.structure.clusters
     centres = np.full((most, *data.shape[1:]), np.inf, data.dtype)
     centres[0] = np.average(data, 0, weights)
-    opened, objective, path = 1, [], []
+    opened, objective = 1, list[float]()
     converged = False
-    for _ in range(iterations):
-        distance = _distances(family, centres[:opened], data, problem)
-        nearest = distance.argmin(0)
-        least = distance[nearest, np.arange(len(data))]
-        objective.append(float(least @ counted) + penalty * opened)
-        path.append(centres.copy())
-        if len(objective) > 1 and objective[-1] >= objective[-2] - 1e-12 * abs(objective[-2]):
-            converged = True
-            break
-        far = int(np.where(counted > 0, least, -1).argmax())
-        if least[far] > penalty and opened < most:
-            centres[opened] = data[far]
-            opened += 1
-            continue
-        for k in range(opened):
-            if counted[nearest == k].sum() > 0:
-                centres[k] = np.average(data[nearest == k], 0, counted[nearest == k])
+    kept = problem.checkpoint
+    place = None if kept is None else kept.next_run()
+    if kept is not None and place is not None and (found := kept.read(place)) is not None:
+        centres, opened = found["centres"], int(found["opened"])
+        objective = found["objective"].tolist()
+    with nullcontext() if kept is None else kept.interruptible():
+        for _ in range(len(objective), iterations):
+            if kept is not None and place is not None and objective and kept.due(ended=False):
+                state = {"centres": centres, "opened": opened, "objective": objective}
+                kept.write(place, {n: np.asarray(v) for n, v in state.items()})
+            distance = _distances(family, centres[:opened], data, problem)
+            nearest = distance.argmin(0)
+            least = distance[nearest, np.arange(len(data))]
+            objective.append(float(least @ counted) + penalty * opened)
+            if len(objective) > 1 and objective[-1] >= objective[-2] - 1e-12 * abs(objective[-2]):
+                converged = True
+                break
+            far = int(np.where(counted > 0, least, -1).argmax())
+            if least[far] > penalty and opened < most:
+                centres[opened] = data[far]
+                opened += 1
+                continue
+            for k in range(opened):
+                if counted[nearest == k].sum() > 0:
+                    centres[k] = np.average(data[nearest == k], 0, counted[nearest == k])
     sizes = np.bincount(nearest, counted, minlength=most)
     order = np.argsort(-sizes, kind="stable")
     mean = float(least @ counted) / counted.sum()

@@ -88,7 +88,7 @@ def gibbs(
     kernel = kernel_type(problem, keep_assignments=keep_assignments)
     _, found = run_gibbs(kernel, run_key, points, Lengths(warmup, draws, thinning))
     values = {n: found[n] for n in structure.names}
-    stats = {"acceptance_rate": found[".accept_prob"]} if kernel.free else {}
+    stats = {"acceptance_rate": found[".acceptance_rate"]} if kernel.free else {}
     drawn = None
     if keep_assignments:
         drawn = found[".assignment"].astype(np.int16)
@@ -96,4 +96,3 @@ def gibbs(
     return Result(
         values, METHOD, stats, reported, assignment=drawn, notes=notes, objective=searched
     )
-

@@ -10,6 +10,9 @@ with the hard assignment.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import jax
@@ -27,12 +30,13 @@ from ppl_models.inference.capabilities import (
     STATISTICS,
     UNSCALED,
 )
-from ppl_models.inference.hamerly import hamerly
+from ppl_models.inference.hamerly import HamerlyResult, hamerly
 from ppl_models.inference.kmeans_search import greedy_kmeans_plus_plus, improve_by_swaps
 from ppl_models.inference.method import Capability, Lack, Method
 from ppl_models.inference.objective import SUM_OF_SQUARES
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.m_step import prior_modes
+from ppl_models.program.checkpoint import Checkpoint
 
 
 def _no_sphere(problem: Problem) -> Lack | None:
@@ -57,7 +61,7 @@ def _missing_cells(problem: Problem) -> Lack | None:
 SPHERE = Capability("one spherical Gaussian emission, whose limit it is", _no_sphere)
 COMPLETE_ROWS = Capability("complete rows", _missing_cells)
 SPHERES = (*STATISTICS, ASSIGNMENT, UNSCALED, PLAIN_PRIORS, SPHERE, COMPLETE_ROWS)
-METHOD = Method("point", "hard", SUM_OF_SQUARES, SPHERES, row_weights="any")
+METHOD = Method("point", "hard", SUM_OF_SQUARES, SPHERES, row_weights="any", keeps_states=True)
 
 
 def kmeans(
@@ -97,21 +101,28 @@ def kmeans(
     shift = rows.mean(0, dtype=np.float64).astype(rows.dtype)
     rows = rows - shift  # distances are expanded into products, which cancel far from zero
     generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    with progress_bar(iterations, "kmeans", problem.progress) as bar:
+    kept = problem.checkpoint
+    with (
+        nullcontext() if kept is None else kept.interruptible(),
+        progress_bar(iterations, "kmeans", problem.progress) as bar,
+    ):
         runs = [
-            hamerly(rows, start, iterations, bar.update, weights)
+            _ended(kept, partial(hamerly, rows, start, iterations, bar.update, weights))
             for start in _initial_centres(problem, rows, shift, generator, starts, centres)
         ]
-    best = int(np.argmin([run.objective[-1] for run in runs]))
-    if swaps and centres is None:
-        runs[best] = improve_by_swaps(
-            generator,
-            rows,
-            runs[best],
-            lambda c, most: hamerly(rows, c, most, weights=weights),
-            iterations,
-            weights,
-        )
+        best = int(np.argmin([run.objective[-1] for run in runs]))
+        if swaps and centres is None:
+            runs[best] = _ended(
+                kept,
+                lambda: improve_by_swaps(
+                    generator,
+                    rows,
+                    runs[best],
+                    lambda c, most: hamerly(rows, c, most, weights=weights),
+                    iterations,
+                    weights,
+                ),
+            )
     centre_path = (np.stack(runs[best].centres) + shift).reshape(
         len(runs[best].centres), -1, *data.shape[1:]
     )
@@ -139,6 +150,20 @@ def kmeans(
         rank[assignment][None, None],
         notes=notes,
     )
+
+
+def _ended(kept: Checkpoint | None, run: Callable[[], HamerlyResult]) -> HamerlyResult:
+    """A start's course: read, where it came to its end before, else made and kept."""
+    if kept is None:
+        return run()
+    place = kept.next_run()
+    found = kept.read(place)
+    if found is None:
+        made = run()
+        kept.write(place, {n: np.asarray(v) for n, v in vars(made).items()})
+        return made
+    course = list(found["centres"]), found["objective"].tolist()
+    return HamerlyResult(*course, found["labels"], bool(found["converged"]))
 
 
 def _refuse_few_distinct_rows(rows: np.ndarray, clusters: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax, random
+from jax import Array, random
 from numpyro.infer import NUTS, init_to_uniform
 from numpyro.infer.hmc import HMCState
 from numpyro.infer.util import potential_energy
@@ -32,9 +32,7 @@ from ppl_models.inference.method import Calibration, Method
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data, run_chain
-from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.sites import UnconstrainedSpace
 
 MANY = 50_000  #: rows whose log-density single precision cannot tell from a neighbour's
 
@@ -122,7 +120,6 @@ def nuts(
                 "no start has a finite density: look for a site whose support excludes some rows, "
                 "or for a parameter that leaves its range"
             ) from error
-        samples = _postprocessed(kernel, found)
         reported: dict[str, Any] = {}
         notes: list[str] = []
         offset = 0.0
@@ -137,14 +134,13 @@ def nuts(
         if chains == 1:  # NumPyro wants no chain axis then
             initial = {n: v[0] for n, v in initial.items()}
         found = _run(kernel, problem, _keys(run_key, chains), initial, lengths)
-        samples = _constrain(_sites(found), space=problem.structure.space)
         offset = 0.0 if reference is None else reference.total
     stats = {name: found[f".{name}"] for name in FIELDS}
     stats["energy"] = stats["energy"] - offset  # what was taken off the log density comes back
     stats["tree_depth"] = np.log2(stats["n_steps"] + 1).astype(int)
     stats["reached_max_treedepth"] = stats["tree_depth"] >= max_tree_depth
     names = (*problem.structure.names, *problem.structure.locals)
-    values = {n: np.asarray(samples[n]) for n in names}
+    values = {n: found[n] for n in names}
     searched = LOG_POSTERIOR if "objective" in reported else None
     return Result(values, METHOD, stats, reported, notes=notes, objective=searched)
 
@@ -167,31 +163,25 @@ def _keys(key: Array, chains: int) -> Array:
 def _run(
     kernel: NUTS, problem: Problem, keys: Array, initial: Globals | None, lengths: Lengths
 ) -> dict[str, np.ndarray]:
-    """Unconstrained draws by site, and what is recorded under names that no site can have."""
+    """Draws by site, and what is recorded under names that no site can have."""
     state = kernel.init(keys, lengths.warmup, initial, (), {})
+    space, names = problem.structure.space, (*problem.structure.names, *problem.structure.locals)
     alone = keys.ndim == 0
+    # (the program itself says what its rows' own sites are)
+    back = space.constrain if initial is not None else kernel.get_constrain_fn()
 
     def step(state: HMCState) -> HMCState:
         moved: HMCState = kernel.sample(state, (), {})
         return moved
 
     def read(state: HMCState) -> dict[str, Array]:
-        kept = {**state.z, **{f".{n}": attrgetter(field)(state) for n, field in FIELDS.items()}}
+        sites = back(state.z) if alone else jax.vmap(back)(state.z)
+        recorded = {f".{n}": attrgetter(field)(state) for n, field in FIELDS.items()}
+        kept = {n: sites[n] for n in names} | recorded
         return {n: jnp.asarray(v)[None] for n, v in kept.items()} if alone else kept
 
     block = jax.jit(partial(sweep_block, step, read))
     return run_in_blocks(problem, block, state, lengths, "nuts")[1]
-
-
-def _sites(found: dict[str, np.ndarray]) -> Globals:
-    return {n: jnp.asarray(v) for n, v in found.items() if not n.startswith(".")}
-
-
-def _postprocessed(kernel: NUTS, found: dict[str, np.ndarray]) -> Globals:
-    """From unconstrained draws ``(chain, draw, ...)``, by the program itself."""
-    back = kernel.get_constrain_fn(return_deterministic=True)
-    sites: Globals = jax.jit(lambda v: lax.map(lambda w: lax.map(back, w), v))(_sites(found))
-    return sites
 
 
 def no_u_turns(problem: Problem, reference: ReferencePoint | None = None, **tuning: Any) -> NUTS:
@@ -205,9 +195,3 @@ def no_u_turns(problem: Problem, reference: ReferencePoint | None = None, **tuni
     if problem.label_swaps is None:
         return NUTS(potential_fn=energy, **tuning)
     return LabelSwapNUTS(energy, problem.label_swaps, problem.structure, **tuning)
-
-
-@partial(jax.jit, static_argnames=("space",), compiler_options=QUICK)
-def _constrain(free: Globals, *, space: UnconstrainedSpace) -> Globals:
-    """From unconstrained draws ``(chain, draw, ...)``."""
-    return jax.vmap(jax.vmap(space.constrain))(free)

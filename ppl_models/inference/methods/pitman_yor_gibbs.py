@@ -7,6 +7,9 @@ A hierarchical Bayesian language model based on Pitman-Yor processes).
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from typing import Any
+
 import numpy as np
 from jax import Array, random
 from numpyro.distributions import Beta, Gamma
@@ -15,6 +18,7 @@ from ppl_models.data.progress import progress_bar
 from ppl_models.distributions.convert import unwrap
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import PLAIN_PRIORS, UNSCALED
+from ppl_models.inference.mcmc.chain_states import ChainStates, axes_of_sites
 from ppl_models.inference.method import Calibration, Capability, Lack, Method
 from ppl_models.inference.pitman_yor.calibration import seating_ranks
 from ppl_models.inference.pitman_yor.chain import Chain
@@ -56,6 +60,7 @@ METHOD = Method(
     "draws",
     needs=(NGRAM_COUNTS, FRANCHISE, UNSCALED, PLAIN_PRIORS, ONE_DISCOUNT, BETA_AND_GAMMA),
     calibration=Calibration(ranks=seating_ranks),
+    keeps_states=True,
 )
 
 
@@ -92,19 +97,43 @@ def pitman_yor_gibbs(
     seen = seen_of(problem)
     priors = {n: p for n, p in problem.example.priors.items() if n in SITES}
     fixed = {name: value for name in SITES if (value := held(problem, name)) is not None}
-    recorded: dict[str, list] = {"discount": [], "concentration": [], "tables": [], "lp": []}
-    with progress_bar(
-        chains * (warmup + draws * thinning), "pitman_yor_gibbs", problem.progress
-    ) as bar:
+    total = warmup + draws * thinning
+    found = []
+    with (
+        nullcontext() if problem.checkpoint is None else problem.checkpoint.interruptible(),
+        progress_bar(chains * total, "pitman_yor_gibbs", problem.progress) as bar,
+    ):
         for chain_key in random.split(key, chains):
             seed = np.asarray(random.key_data(chain_key)).tolist()
             chain = Chain(Franchise(seen, np.random.default_rng(seed)), priors, fixed)
-            for iteration in range(warmup + draws * thinning):
-                chain.sweep()
-                bar.update()
-                if iteration >= warmup and (iteration - warmup + 1) % thinning == 0:
-                    for name, value in chain.state().items():
-                        recorded[name].append(value)
-    stacked = {n: np.stack(v).reshape(chains, draws, *np.shape(v[0])) for n, v in recorded.items()}
+            found.append(_run(chain, problem, bar, warmup, draws, thinning))
+    stacked = {n: np.concatenate([each[n] for each in found]) for n in found[0]}
     free = {n: stacked[n] for n in problem.structure.names}
     return Result(free, METHOD, {"lp": stacked["lp"]}, exchangeable=False, notes=[IN_SAMPLE])
+
+
+def _run(
+    chain: Chain, problem: Problem, bar: Any, warmup: int, draws: int, thinning: int
+) -> dict[str, np.ndarray]:
+    """Draws of one chain, ``(1, draw, ...)``."""
+    states = ChainStates(problem.checkpoint, axes_of_sites(problem.structure))
+    kept = problem.checkpoint is not None
+    chain.go_on(states.begun(chain.arrays(), draws))
+    bar.update(states.warmed + states.draws * thinning)
+    try:
+        while states.warmed < warmup or states.draws < draws:
+            chain.sweep()
+            if states.warmed < warmup:
+                states.warm(chain.arrays() if kept else None, 1)
+            else:
+                for _ in range(thinning - 1):
+                    chain.sweep()
+                drawn = {n: np.asarray(v)[None, None] for n, v in chain.state().items()}
+                states.add(chain.arrays() if kept else None, drawn)
+            bar.update()
+            states.keep_if_due()
+    except KeyboardInterrupt:
+        states.keep()
+        raise
+    states.keep()
+    return states.all_draws()

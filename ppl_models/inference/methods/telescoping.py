@@ -13,10 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax, random
+from jax import Array, random
 from jax.scipy.special import betaln, gammaln
 
-from ppl_models.data.progress import progress_bar
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import (
     ASSIGNMENT,
@@ -27,6 +26,7 @@ from ppl_models.inference.capabilities import (
     UNSCALED,
 )
 from ppl_models.inference.initial.starts import starting_values
+from ppl_models.inference.mcmc.blocks_of_draws import Lengths, run_in_blocks, sweep_block
 from ppl_models.inference.method import Calibration, Capability, Lack, Method
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.row_weights import copies_drawn
@@ -44,7 +44,6 @@ from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink
 from ppl_models.program.structure import Structure
 
-BLOCK = 200  #: sweeps between looks at the clock
 ALPHA_STEP = 1.0  #: standard deviation of the random walk of log α
 
 
@@ -100,6 +99,7 @@ METHOD = Method(
     # clusters that have no rows are among the draws: no order of them tells
     calibration=Calibration(_of_simulated_data, _simulated, fixed_number=False),
     row_weights="whole",
+    keeps_states=True,
 )
 
 
@@ -147,39 +147,35 @@ def telescoping(
     )
     values, _ = starting_values(problem, links, (), start_key, chains, flat=False)
     most = problem.structure.clusters
-    state = (values, jnp.full(chains, most), jnp.ones(chains), random.split(run_key, chains))
-    blocks: list[Any] = []
-    total = warmup + draws * thinning
-    with progress_bar(total, "telescoping", problem.progress) as bar:
-        for first in range(0, total, BLOCK):
-            state, block = _block(
-                problem.model,
-                problem.chunks,
-                state,
-                structure=problem.structure,
-                links=links,
-                keep=keep_assignments,
-            )
-            blocks.append(jax.tree.map(np.asarray, block))
-            bar.update(min(BLOCK, total - first))
-    samples = jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
-    chosen = slice(warmup + thinning - 1, total, thinning)
-    samples = jax.tree.map(lambda v: v[chosen].swapaxes(0, 1), samples)
-    stats = {n: samples[n] for n in ("components", "filled", "alpha")}
-    assignment = samples["assignment"].astype(np.int16) if keep_assignments else None
+    begin = (values, jnp.full(chains, most), jnp.ones(chains), random.split(run_key, chains))
+    plan: dict[str, Any] = {
+        "structure": problem.structure,
+        "links": links,
+        "keep": keep_assignments,
+    }
+    model, chunks = jax.tree.map(jnp.asarray, problem.model), problem.chunks
+    found = jax.eval_shape(partial(_sweep, model, chunks, **plan), begin)[1]
+    state = begin, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), found)
+
+    def block(state: Any, sweeps: Any, draws: Any) -> Any:
+        return _block(model, chunks, state, sweeps, draws, **plan)
+
+    lengths = Lengths(warmup, draws, thinning)
+    samples = run_in_blocks(problem, block, state, lengths, "telescoping")[1]
+    stats = {n: samples[f".{n}"] for n in ("components", "filled", "alpha")}
+    assignment = samples[".assignment"].astype(np.int16) if keep_assignments else None
     (weights,) = (w.site for w in links if w.emission == problem.structure.assignment)
     return Result(
-        samples["values"],
+        {n: samples[n] for n in values},
         METHOD,
         stats,
         assignment=assignment,
         exchangeable=False,
-        log_prior={weights: samples["log_prior"]},
+        log_prior={weights: samples[".log_prior"]},
     )
 
 
-@partial(jax.jit, static_argnames=("structure", "links", "keep"))
-def _block(
+def _sweep(
     model: Model,
     chunks: Chunks,
     state: Any,
@@ -188,8 +184,29 @@ def _block(
     links: tuple[ParameterLink, ...],
     keep: bool,
 ) -> tuple[Any, Any]:
-    step = partial(telescope, model, chunks, structure, links, keep)
-    return lax.scan(lambda s, _: jax.vmap(step)(*s), state, None, length=BLOCK)
+    """A sweep of all chains: the state after it, and what is found on the way."""
+    return jax.vmap(partial(telescope, model, chunks, structure, links, keep))(*state)
+
+
+@partial(jax.jit, static_argnames=("structure", "links", "keep"))
+def _block(
+    model: Model,
+    chunks: Chunks,
+    state: Any,
+    sweeps: Any,
+    draws: Any,
+    *,
+    structure: Structure,
+    links: tuple[ParameterLink, ...],
+    keep: bool,
+) -> Any:
+    plan: dict[str, Any] = {"structure": structure, "links": links, "keep": keep}
+
+    def read(state: Any) -> dict[str, Array]:
+        found = dict(state[1])
+        return found.pop("values") | {f".{n}": v for n, v in found.items()}
+
+    return sweep_block(lambda s: _sweep(model, chunks, s[0], **plan), read, state, sweeps, draws)
 
 
 def telescope(

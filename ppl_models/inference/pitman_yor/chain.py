@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from ppl_models.distributions.convert import unwrap
 from ppl_models.inference.pitman_yor.counts import SITES
 from ppl_models.inference.pitman_yor.franchise import Franchise
 
+SEATING = ("occurrence_tables", "tables", "sizes", "parent_table")  #: of a level, that moves
 ROOM = 1e-9  #: discounts stay so far from 0 and 1, which are limits
 
 
@@ -68,3 +70,21 @@ class Chain:
             "tables": self.franchise.repeated_tables().astype(np.int32),
             "lp": lp,
         }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that the next sweep depends on: seating, parameters, random numbers."""
+        generator = json.dumps(self.franchise.generator.bit_generator.state)
+        found = {"generator": np.array(generator)}
+        found |= {"discount": self.discount.copy(), "concentration": self.concentration.copy()}
+        for at, level in enumerate(self.franchise.levels):
+            found |= {f"level {at} {n}": getattr(level, n).copy() for n in SEATING}
+        return found
+
+    def go_on(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on from what :meth:`arrays` gave."""
+        self.franchise.generator.bit_generator.state = json.loads(str(arrays["generator"]))
+        self.discount = np.array(arrays["discount"])
+        self.concentration = np.array(arrays["concentration"])
+        for at, level in enumerate(self.franchise.levels):
+            for n in SEATING:
+                setattr(level, n, np.array(arrays[f"level {at} {n}"]))
