@@ -18,7 +18,7 @@ def draws_so_far(folder: str | Path) -> xr.DataTree:
 
     They are as they were drawn: clusters are not relabelled, and there is no likelihood. To have
     the whole tree, make the same call of ``fit`` again, which goes on from there. Chains that are
-    run one after the other are given as far as all of them have come.
+    run one after the other are given as far as all of them have come. See `fit` for checkpoints.
 
     Args:
         folder: that was given to ``fit(checkpoint=)``.
