@@ -82,7 +82,7 @@ def test_a_block_of_numpyros_gibbs_gives_the_same_posterior(rows, gibbs):
         kernel = Gibbs(
             [
                 (StatisticsGibbs(problem, sites=("weights", "loc")), ("weights", "loc")),
-                (NUTS(program), ("scale",)),
+                (NUTS(program), ("scale", "scale_rate")),
             ]
         )
         sampler = MCMC(kernel, num_warmup=200, num_samples=1500, progress_bar=False)
