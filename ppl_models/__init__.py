@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ppl_models.posterior.density.sequences import perplexity, token_probabilities
     from ppl_models.posterior.density.to_file import predict_to
     from ppl_models.posterior.frames import annotate, assignments, to_frame
+    from ppl_models.posterior.labels.names import name_clusters
     from ppl_models.posterior.labels.relabel import relabel, unrelabel
     from ppl_models.posterior.partition.of_tree import coassignment, partition
     from ppl_models.posterior.paths import (
@@ -62,6 +63,7 @@ _PLACES = {
     "log_density": "posterior.density.prediction",
     "loo": "evaluation.loo",
     "loo_pit": "diagnostics.checks",
+    "name_clusters": "posterior.labels.names",
     "open_blocks": "data.blocks.source",
     "partition": "posterior.partition.of_tree",
     "perplexity": "posterior.density.sequences",
@@ -102,6 +104,7 @@ __all__ = [
     "log_density",
     "loo",
     "loo_pit",
+    "name_clusters",
     "open_blocks",
     "partition",
     "perplexity",

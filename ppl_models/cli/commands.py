@@ -136,6 +136,40 @@ def report(options: argparse.Namespace) -> None:
     print(write_report(load(options.fitted), path, overwrite=options.overwrite))
 
 
+def name(options: argparse.Namespace) -> None:
+    """Give the clusters, or hidden states, of a fit names.
+
+    Args:
+        options: options of ``ppl-models name``.
+
+    Raises:
+        InputError: no such fit, no such cluster, or output that exists.
+
+    >>> from ppl_models.cli import main
+    >>> main("name no_such.nc 0=short".split())  # no such file
+    2
+    """
+    from ppl_models.cli.output import free_path
+
+    _refuse_missing(options.fitted)
+    pairs = [word.partition("=") for word in options.names]
+    for word, (which, sign, called) in zip(options.names, pairs, strict=True):
+        if not (which and sign and called):
+            raise InputError(f"{word!r} names no cluster: write NUMBER=NAME, as 0=short")
+    # the fit itself is rewritten, whole or not at all, unless another file is asked for
+    own = options.out is None
+    out = Path(options.fitted) if own else free_path(
+        options.out, options.fitted, overwrite=options.overwrite
+    )  # fmt: skip
+    from ppl_models import load, name_clusters, save
+    from ppl_models.posterior.result.names import component_names
+    from ppl_models.posterior.result.schema import facts_of
+
+    tree = name_clusters(load(options.fitted), {which: called for which, _, called in pairs})
+    print(save(tree, out, overwrite=own or options.overwrite))
+    print(", ".join(component_names(tree, facts_of(tree).components)))
+
+
 def generate(options: argparse.Namespace) -> None:
     """Write rows, sequences or graphs drawn from the posterior predictive distribution.
 

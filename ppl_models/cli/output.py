@@ -124,7 +124,7 @@ def paths_text(paths: xr.DataArray, shares: xr.DataArray) -> str:
     sequences, position = (str(dim) for dim in paths.dims)
     row, step = np.nonzero(paths.values >= 0)
     columns = {sequences: paths[sequences].values[row], position: paths[position].values[step]}
-    columns["state"] = paths.values[row, step]
+    columns["state"] = shares["state"].values[paths.values[row, step]]
     each = shares.values[row, step]
     columns |= {f"probability_{k}": each[:, i] for i, k in enumerate(shares["state"].values)}
     return pd.DataFrame(columns).to_csv(index=False)
@@ -135,6 +135,9 @@ def prediction_text(table: xr.DataArray) -> str:
     import pandas as pd
 
     rows = str(table.dims[0])
-    columns = {rows: table[rows].values, "cluster": table.argmax("cluster").values}
+    columns = {
+        rows: table[rows].values,
+        "cluster": table["cluster"].values[table.argmax("cluster").values],
+    }
     columns |= {f"probability_{k}": table.sel(cluster=k).values for k in table["cluster"].values}
     return pd.DataFrame(columns).to_csv(index=False)

@@ -48,7 +48,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--debug", action="store_true", help="show where a defect arose")
     commands_of = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
-    for add in (_list, _fit, _report, _generate, _predict, _experiment, _bench):
+    for add in (_list, _fit, _name, _report, _generate, _predict, _experiment, _bench):
         add(commands_of)
     return parser
 
@@ -129,6 +129,20 @@ def _fit(commands_of: Any) -> None:
     )  # fmt: skip
     _overwrite(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+
+
+def _name(commands_of: Any) -> None:
+    parser = _command(
+        commands_of, "name", "Give the clusters of a fit names, used everywhere.", commands.name
+    )
+    _fitted(parser)
+    parser.add_argument(
+        "names", metavar="NUMBER=NAME", nargs="*",
+        help="as 0=short 1=long; a cluster left out keeps its number; none at all takes all names "
+        "away",
+    )  # fmt: skip
+    parser.add_argument("--out", metavar="FILE.nc", help="default: the fit itself is rewritten")
+    _overwrite(parser)
 
 
 def _report(commands_of: Any) -> None:

@@ -21,6 +21,7 @@ from ppl_models.diagnostics.findings import Finding
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.posterior.density.rows import logits_in_blocks
 from ppl_models.posterior.labels.allocations import Allocations, choose_rows
+from ppl_models.posterior.result.names import component_names
 from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.posterior.result.schema import cluster_weights
 from ppl_models.program.axes import CHAIN
@@ -64,7 +65,9 @@ def component_findings(allocations: Allocations) -> list[Finding]:
     if compared is None:
         return []
     states = bool(allocations.facts.states and not allocations.facts.clusters)
-    return (_idle(compared) if states else []) + _equal(compared, "state" if states else "cluster")
+    names = component_names(allocations.tree, compared.counts.shape[1])
+    idle = _idle(compared, names) if states else []
+    return idle + _equal(compared, "state" if states else "cluster", names)
 
 
 def _compare(allocations: Allocations) -> Comparison | None:
@@ -162,7 +165,7 @@ def _following(table: Array, counts: Array) -> Array:
     return jax.vmap(lambda i: jax.vmap(lambda j: pair(i, j))(index))(index)
 
 
-def _idle(compared: Comparison) -> list[Finding]:
+def _idle(compared: Comparison, names: list[str]) -> list[Finding]:
     counts = compared.counts
     least = np.maximum(1.0, IDLE_SHARE * counts.sum(1, keepdims=True) / counts.shape[1])
     idle = int(((np.sort(counts, 1) < least).mean(0) > MOST_DRAWS).sum())
@@ -170,7 +173,7 @@ def _idle(compared: Comparison) -> list[Finding]:
     if not idle:
         return [Finding("ok", f"All {states} hidden states are in use.")]
     named = np.flatnonzero((counts < least).mean(0) > MOST_DRAWS)
-    which = f" ({', '.join(map(str, named))})" if len(named) == idle else ""
+    which = f" ({', '.join(names[k] for k in named)})" if len(named) == idle else ""
     verb = "is" if idle == 1 else "are"
     return [
         Finding(
@@ -182,7 +185,7 @@ def _idle(compared: Comparison) -> list[Finding]:
     ]
 
 
-def _equal(compared: Comparison, noun: str) -> list[Finding]:
+def _equal(compared: Comparison, noun: str, names: list[str]) -> list[Finding]:
     counts, evidence = compared.counts, compared.evidence
     both = counts[:, :, None] + counts[:, None, :]
     used = (counts >= 1)[:, :, None] & (counts >= 1)[:, None, :]
@@ -200,8 +203,8 @@ def _equal(compared: Comparison, noun: str) -> list[Finding]:
         findings.append(
             Finding(
                 "warning",
-                f"The data do not tell apart {_named(equal, noun)}: merged, they would fit next to "
-                "as well.",
+                f"The data do not tell apart {_named(equal, noun, names)}: merged, they would fit "
+                "next to as well.",
                 f"Fit with fewer {noun}s.",
             )
         )
@@ -209,8 +212,8 @@ def _equal(compared: Comparison, noun: str) -> list[Finding]:
         findings.append(
             Finding(
                 "warning",
-                f"What they emit does not tell apart {_named(durations, noun)}: they differ in "
-                "what follows them alone.",
+                f"What they emit does not tell apart {_named(durations, noun, names)}: they differ "
+                "in what follows them alone.",
                 f"Fit with fewer {noun}s, unless one state of longer memory is meant by them.",
             )
         )
@@ -222,6 +225,6 @@ def _pairs(alike: np.ndarray) -> list[tuple[int, int]]:
     return [(int(i), int(j)) for i, j in zip(*np.where(shares > MOST_DRAWS), strict=True)]
 
 
-def _named(pairs: list[tuple[int, int]], noun: str) -> str:
+def _named(pairs: list[tuple[int, int]], noun: str, names: list[str]) -> str:
     """States 0 and 2, clusters 1 and 3 and clusters 1 and 4."""
-    return ", ".join(f"{noun}s {i} and {j}" for i, j in pairs)
+    return ", ".join(f"{noun}s {names[i]} and {names[j]}" for i, j in pairs)

@@ -14,6 +14,7 @@ from ppl_models.diagnostics.components import component_findings
 from ppl_models.diagnostics.findings import Finding
 from ppl_models.distributions.registry import family_class
 from ppl_models.posterior.labels.allocations import Allocations, dataset_of
+from ppl_models.posterior.result.names import component_names
 from ppl_models.posterior.result.schema import (
     EmissionFacts,
     cluster_weights,
@@ -180,7 +181,8 @@ def _empty(allocations: Allocations) -> list[Finding]:
     return [
         Finding(
             "warning",
-            f"{_components(empty)} empty: less than one row is expected there.",
+            f"{_components(empty, allocations.tree, clusters)} empty: less than one row is "
+            "expected there.",
             f"Fit with {clusters - len(empty)} clusters.",
         )
     ]
@@ -202,8 +204,8 @@ def _collapsed(tree: xr.DataTree) -> list[Finding]:
     return [
         Finding(
             "problem",
-            f"{_components(collapsed)} collapsed, narrower in some direction than "
-            f"{COLLAPSED:g} of the data's standard deviation.",
+            f"{_components(collapsed, tree, len(narrowest))} collapsed, narrower in some direction "
+            f"than {COLLAPSED:g} of the data's standard deviation.",
             "Give the scale a prior that keeps it from zero, or fit fewer clusters.",
         )
     ]
@@ -260,7 +262,8 @@ def _deviations(tree: xr.DataTree, emission: EmissionFacts) -> np.ndarray | None
     return deviations if (deviations > 0).all() else None
 
 
-def _components(indices: np.ndarray) -> str:
+def _components(indices: np.ndarray, tree: xr.DataTree, count: int) -> str:
     """Component 1 is, components 0, 2 are."""
-    which = ", ".join(map(str, indices))
+    names = component_names(tree, count)
+    which = ", ".join(names[k] for k in indices)
     return f"Component {which} is" if len(indices) == 1 else f"Components {which} are"

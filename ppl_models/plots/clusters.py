@@ -100,7 +100,7 @@ def _line(arrays: ClusterArrays, collection: PlotCollection | None, backend: str
     target.margins(x=0.0)
     _headline(target, arrays, "dashed: density of the mixture")
     if collection is None:
-        add_cluster_legend(made, arrays.mean_weights)
+        add_cluster_legend(made, arrays.mean_weights, arrays.called)
     return made
 
 
@@ -117,7 +117,7 @@ def _plane(
     target.set(xlabel=shorten(arrays.names[0]), ylabel=shorten(arrays.names[1]))
     _headline(target, arrays, _regions(arrays, probabilities))
     if collection is None:
-        add_cluster_legend(made, arrays.mean_weights)
+        add_cluster_legend(made, arrays.mean_weights, arrays.called)
     return made
 
 
@@ -148,7 +148,7 @@ def _pairs(
     if collection is None:
         first = panel(made, feature_y=names[0], feature_x=names[0])
         _headline(first, arrays, _regions(arrays, probabilities))
-        add_cluster_legend(made, arrays.mean_weights)
+        add_cluster_legend(made, arrays.mean_weights, arrays.called)
     return made
 
 
@@ -187,7 +187,7 @@ def _draw_pairs(
         curve = {place: _curves(arrays, pair, probabilities) for place, pair in pairs.items()}
         curves = _panel_data(arrays, curve, ("cluster", "curve", "point", "axis"))
         collection.map(draw_curves, "ellipses", data=curves, alpha=alpha, width=width)
-    collection.map(draw_number, "numbers", data=centres)
+    collection.map(draw_number, "numbers", data=centres, names=arrays.called)
 
 
 def _lower_triangle(names: list[str]) -> dict[tuple[str, ...], tuple[int, int]]:

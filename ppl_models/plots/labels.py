@@ -13,6 +13,7 @@ from ppl_models.plots.drawing.cluster_strokes import add_cluster_legend
 from ppl_models.plots.drawing.panels import new_panels, panel, with_cluster_colors
 from ppl_models.plots.drawing.reading import axis_names, group, mean_weights
 from ppl_models.plots.drawing.style import MUTED, cluster_colors, headline, shorten, styled
+from ppl_models.posterior.result.names import component_names
 from ppl_models.posterior.result.schema import FACTS
 
 
@@ -75,7 +76,8 @@ def plot_labels(
     if plot_collection is None:
         # draws of another sampler have no facts, and so no weights
         weights = mean_weights(after_tree) if FACTS in after_tree.attrs else None
-        add_cluster_legend(made, np.full(clusters, 1 / clusters) if weights is None else weights)
+        shares = np.full(clusters, 1 / clusters) if weights is None else weights
+        add_cluster_legend(made, shares, component_names(after_tree, clusters))
     return made
 
 

@@ -37,6 +37,7 @@ from ppl_models.plots.drawing.style import (
     headline,
     shorten,
 )
+from ppl_models.posterior.result.names import component_names
 from ppl_models.posterior.result.schema import EmissionFacts, facts_of
 
 
@@ -197,11 +198,12 @@ def draw_means(
     if data is not None:
         across, up = data.values[thinned_rows(len(data), max_rows)][:, chosen].T
         target.scatter(across, up, s=8, color=PALE, linewidths=0, zorder=1)
-    for k, (places, color) in enumerate(zip(means, cluster_colors(len(means)), strict=True)):
+    names_of = component_names(tree, len(means))
+    for name, places, color in zip(names_of, means, cluster_colors(len(means)), strict=True):
         places = places[np.isfinite(places).all(1)][:, chosen]
         target.plot(places[:, 0], places[:, 1], "-", color=color, linewidth=1.4, zorder=3)
         target.plot(places[:, 0], places[:, 1], "o", color=color, markersize=3, zorder=3)
         target.plot(*places[0], "o", markerfacecolor="white", markeredgecolor=color, markersize=6)
-        badge(target, places[-1, 0], places[-1, 1], str(k), color)
+        badge(target, places[-1, 0], places[-1, 1], shorten(name, 12), color)
     target.set(xlabel=shorten(names[0]), ylabel=shorten(names[1]))
     headline(target, "Paths of the means", "the selected start, from ring to number")

@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 
 from ppl_models.plots.declaration import register_plot
-from ppl_models.plots.drawing.cluster_strokes import add_cluster_legend
+from ppl_models.plots.drawing.cluster_strokes import NameLabeller, add_cluster_legend
 from ppl_models.plots.drawing.components import (
     component_class,
     component_picture,
@@ -23,6 +23,7 @@ from ppl_models.plots.drawing.heat import draw_heat, turn_long_labels
 from ppl_models.plots.drawing.panels import new_panels, panel, with_cluster_colors
 from ppl_models.plots.drawing.reading import axis_names, emission_of, is_point, mean_weights
 from ppl_models.plots.drawing.style import PALE, headline, shorten
+from ppl_models.posterior.result.names import component_names
 from ppl_models.posterior.result.schema import EmissionFacts
 
 
@@ -103,14 +104,16 @@ def plot_profiles(
     else:
         made = with_cluster_colors(plot_collection, range(count))
     weights = mean_weights(tree) if emission.component_dim == "cluster" else None
+    names = component_names(tree, count)
     if kind == "heat":
-        _heat(panel(made), values, label, weights, emission)
+        _heat(panel(made), values, label, weights, emission, names)
         return made
     _dots(made, values, label, probability, is_point(tree), emission)
     if plot_collection is None and weights is not None:
-        add_cluster_legend(made, weights)
+        add_cluster_legend(made, weights, names)
     elif plot_collection is None:
-        made.add_legend("cluster", title=emission.component_dim or "component")
+        title = emission.component_dim or "component"
+        made.add_legend("cluster", title=title, labeller=NameLabeller(names))
     return made
 
 
@@ -129,13 +132,14 @@ def _heat(
     label: str,
     weights: np.ndarray | None,
     emission: EmissionFacts,
+    called: list[str],
 ) -> None:
     dim, mean = str(values.dims[-1]), values.mean("sample").values
     what = emission.component_dim or "component"
     names = [shorten(name, 18) for name in axis_names(values, dim)]
-    rows = [str(k) for k in range(len(mean))]
+    rows = [shorten(name, 18) for name in called]
     if weights is not None:
-        rows = [f"{k} ({weight:.0%})" for k, weight in enumerate(weights)]
+        rows = [f"{name} ({share:.0%})" for name, share in zip(rows, weights, strict=True)]
     low = min(0.0, float(mean.min()))
     top = 1.0 if is_probability(emission) else float(mean.max())
     few = mean.size <= 120 and len(names) <= 20

@@ -18,7 +18,8 @@ from ppl_models.plots.drawing.components import (
 from ppl_models.plots.drawing.panels import new_panels, panel
 from ppl_models.plots.drawing.pixels import image_shape, is_square_image
 from ppl_models.plots.drawing.reading import emission_of, mean_weights, observed
-from ppl_models.plots.drawing.style import cluster_colors
+from ppl_models.plots.drawing.style import cluster_colors, shorten
+from ppl_models.posterior.result.names import component_names
 from ppl_models.posterior.result.schema import EmissionFacts
 
 
@@ -88,9 +89,12 @@ def plot_prototypes(
         {"cluster": np.arange(clusters)},
     )
     made.map(_draw_prototype, "images", data=images, ignore_aes="all")
+    names = component_names(tree, clusters)
     for k, color in enumerate(cluster_colors(clusters)):
         weight = "" if weights is None else f": {weights[k]:.0%}"
-        panel(made, cluster=k).set_title(f"{k}{weight}", color=color, loc="center", fontsize=10)
+        panel(made, cluster=k).set_title(
+            f"{shorten(names[k], 14)}{weight}", color=color, loc="center", fontsize=10
+        )
     return made
 
 

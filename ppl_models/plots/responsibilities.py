@@ -12,7 +12,8 @@ from ppl_models.plots.declaration import register_plot
 from ppl_models.plots.drawing.cluster_strokes import add_cluster_legend
 from ppl_models.plots.drawing.panels import new_panels, panel, with_cluster_colors
 from ppl_models.plots.drawing.reading import mean_weights, responsibilities, thinned_rows
-from ppl_models.plots.drawing.style import headline
+from ppl_models.plots.drawing.style import headline, shorten
+from ppl_models.posterior.result.names import component_names
 from ppl_models.posterior.result.schema import facts_of
 
 
@@ -80,6 +81,7 @@ def plot_responsibilities(
         'Assignment probabilities of 4 rows'
     """
     probability = responsibilities(tree).values
+    names = component_names(tree, probability.shape[1])
     rows, clusters = probability.shape
     order = row_order(probability)
     shown = probability[order[thinned_rows(rows, max_rows)]]
@@ -92,10 +94,11 @@ def plot_responsibilities(
         {"bands": (("cluster", "row", "side"), stacked(shown))}, {"cluster": np.arange(clusters)}
     )
     made.map(_draw_band, "bands", data=bands, scale=rows / len(shown))
-    _label(panel(made), probability, facts_of(tree).unit)
+    _label(panel(made), probability, facts_of(tree).unit, names)
     if plot_collection is None:
         weights = mean_weights(tree)
-        add_cluster_legend(made, probability.mean(0) if weights is None else weights)
+        shares = probability.mean(0) if weights is None else weights
+        add_cluster_legend(made, shares, names)
     return made
 
 
@@ -109,7 +112,7 @@ def _draw_band(da: xr.DataArray, target: Axes, *, color: str, scale: float) -> P
     )  # fmt: skip
 
 
-def _label(target: Axes, probability: np.ndarray, unit: str) -> None:
+def _label(target: Axes, probability: np.ndarray, unit: str, names: list[str]) -> None:
     rows, clusters = probability.shape
     sizes = np.bincount(probability.argmax(1), minlength=clusters)
     ends = np.concatenate([[0], np.cumsum(sizes)])
@@ -117,7 +120,7 @@ def _label(target: Axes, probability: np.ndarray, unit: str) -> None:
         target.axvline(end, color="white", linewidth=1.0)
     wide = [k for k in range(clusters) if sizes[k] >= 0.045 * rows]
     target.set_xticks([(ends[k] + ends[k + 1]) / 2 for k in wide])
-    target.set_xticklabels([f"{k}\n{sizes[k]:,}" for k in wide])
+    target.set_xticklabels([f"{shorten(names[k], 16)}\n{sizes[k]:,}" for k in wide])
     target.tick_params(axis="x", length=0)
     target.set(xlim=(0, rows), ylim=(0, 1), ylabel="probability")
     target.set_xlabel(f"most probable cluster, and its number of {unit}s")

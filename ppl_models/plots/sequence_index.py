@@ -27,6 +27,7 @@ from ppl_models.plots.drawing.reading import (
     token_names,
 )
 from ppl_models.plots.drawing.style import PALE, cluster_colors, headline, readable, shorten
+from ppl_models.posterior.result.names import component
 from ppl_models.posterior.result.schema import EmissionFacts
 
 COLORS = 20  #: tokens that get a colour of their own
@@ -106,7 +107,7 @@ def plot_sequence_index(
         note = f"{len(members):,} sequences, {len(members) / len(codes):.0%}"
         if clustered and len(members):
             note += f"; mean certainty {probability[best == k, k].mean():.0%}"
-        headline(target, f"cluster {k}" if clustered else "The sequences", note)
+        headline(target, component(tree, "cluster", k) if clustered else "The sequences", note)
         if clustered:
             target.spines["left"].set(color=cluster_colors(count)[k], linewidth=4, visible=True)
     handles = [Patch(facecolor=color, label=label) for label, color in entries]

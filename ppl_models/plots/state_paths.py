@@ -30,6 +30,7 @@ from ppl_models.plots.drawing.reading import (
 )
 from ppl_models.plots.drawing.style import MUTED, cluster_colors, headline, shorten
 from ppl_models.posterior.paths import state_probabilities
+from ppl_models.posterior.result.names import component
 from ppl_models.posterior.result.schema import EmissionFacts
 
 INTERVAL = 0.94
@@ -124,7 +125,9 @@ def plot_state_paths(
         _mean_label(tree, site),
     )  # fmt: skip
     _draw_bands(panel(made, panel="states"), across, by_step, colors)
-    _label(made, data, sequence, names[column], steps, named, colors, counted=labels is None)
+    called = [component(tree, "state", k) for k in range(states)]
+    texts = [text + (f": {named[k]}" if k in named else "") for k, text in enumerate(called)]
+    _label(made, data, sequence, names[column], steps, texts, colors, counted=labels is None)
     return made
 
 
@@ -202,7 +205,7 @@ def _label(
     sequence: int,
     name: str,
     steps: slice,
-    named: dict[int, str],
+    texts: list[str],
     colors: list[str],
     *,
     counted: bool,
@@ -215,9 +218,8 @@ def _label(
     parts = [f"sequence {sequence} of {total:,}"] if total > 1 else []
     if steps.stop - steps.start < length:
         parts.append(f"steps {steps.start:,} to {steps.stop - 1:,} of {length:,}")
-    parts.append("a point's colour is its most probable state, a line that state's mean"
-                 if named else "a point's colour is its most probable state")  # fmt: skip
+    lines = ", a line that state's mean" if any(":" in text for text in texts) else ""
+    parts.append(f"a point's colour is its most probable state{lines}")
     headline(upper, "A series and its hidden states", "; ".join(parts))
     handles = [Line2D([], [], color=color, marker="o", linewidth=1.2) for color in colors]
-    texts = [f"state {k}" + (f": {named[k]}" if k in named else "") for k in range(len(colors))]
     upper.legend(handles, texts, loc="upper right", ncols=2 if len(colors) > 3 else 1)

@@ -23,6 +23,7 @@ from ppl_models.plots.drawing.style import (
     shorten,
 )
 from ppl_models.plots.transitions import labelled_parameters
+from ppl_models.posterior.result.names import component
 from ppl_models.posterior.result.schema import EmissionFacts
 
 LOOP = 0.2  #: radius of the ring that stands for a step from a token to itself
@@ -101,7 +102,7 @@ def plot_transition_graph(
         target = panel(made, cluster=k) if clustered else panel(made)
         draw_graph(target, initial[k], transition[k], visits[k], names, shown, colors[k],
                    min_frequency)  # fmt: skip
-        title = f"cluster {k}" if clustered else "Steps from token to token"
+        title = component(tree, "cluster", k) if clustered else "Steps from token to token"
         weight = "" if weights is None else f"{weights[k]:.0%} of the sequences; "
         headline(target, title, f"{weight}{visits[k].sum():.1f} tokens on average")
     return made

@@ -19,6 +19,7 @@ from ppl_models.plots.drawing.reading import (
     mean_weights,
 )
 from ppl_models.plots.drawing.style import headline, readable, shorten
+from ppl_models.posterior.result.names import component
 from ppl_models.posterior.result.schema import EmissionFacts, emission_parameters
 
 ENDS = ("next_state", "next_token")
@@ -149,7 +150,9 @@ def _by_cluster(
             at_most=max_tokens + 2,
         )  # fmt: skip
         target.set(xlabel=f"next {what}", ylabel=what)
-        headline(target, f"cluster {k}", "" if weights is None else f"{weights[k]:.0%}")
+        headline(
+            target, component(tree, "cluster", k), "" if weights is None else f"{weights[k]:.0%}"
+        )
     return made
 
 
@@ -164,8 +167,9 @@ def transition_table(parameters: xr.Dataset) -> tuple[np.ndarray, list[str], lis
     what, following = map(str, parameters["transition"].dims[-2:])
     rows = axis_names(mean["transition"], what)
     columns = axis_names(mean["transition"], following)
-    if what == "state":  # states are numbers; a further column is the end
-        rows = [str(k) for k in range(len(rows))]
+    if what == "state":  # numbers, or names; a further column is the end
+        numbered = what not in mean["transition"].coords
+        rows = [str(k) for k in range(len(rows))] if numbered else rows
         columns = (rows + ["<end>"])[: len(columns)]
     if "previous_state" in mean["transition"].dims:
         table = mean["transition"].transpose("previous_state", what, following)

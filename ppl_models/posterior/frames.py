@@ -127,9 +127,19 @@ def annotate(adata: Any, tree: xr.DataTree, key: str = "cluster") -> Any:
             "AnnData itself, or data with its observation names as labels"
         )
     found = found.loc[list(adata.obs_names)]
-    adata.obs[key] = pd.Categorical(found["cluster"], sorted(set(found["cluster"])))
+    adata.obs[key] = pd.Categorical(found["cluster"], _present(found))
     adata.obsm[f"{key}_probabilities"] = found.filter(regex="^probability_").to_numpy()
     return adata
+
+
+def _present(found: pd.DataFrame) -> list[Any]:
+    """The clusters that some row is of, in their order."""
+    present = set(found["cluster"])
+    numbers = not any(isinstance(label, str) for label in present)
+    if numbers:
+        return sorted(present)
+    names = (name.removeprefix("probability_") for name in found.columns[2:])
+    return [name for name in names if name in present]
 
 
 def _of_steps(paths: xr.DataArray, shares: xr.DataArray) -> pd.DataFrame:
@@ -140,7 +150,7 @@ def _of_steps(paths: xr.DataArray, shares: xr.DataArray) -> pd.DataFrame:
         [paths[sequence].values[row], paths[position].values[step]], names=[sequence, position]
     )
     states, each = paths.values[row, step], shares.values[row, step]
-    frame = pd.DataFrame({"state": states}, index=index)
+    frame = pd.DataFrame({"state": np.asarray(shares["state"].values)[states]}, index=index)
     frame["probability"] = each[np.arange(len(states)), states]
     for k, label in enumerate(shares["state"].values):
         frame[f"probability_{label}"] = each[:, k]

@@ -18,6 +18,7 @@ from ppl_models.distributions.sequences.autoregressive import as_autoregressive
 from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.posterior import chain_paths
 from ppl_models.posterior.density.possible import refuse_impossible
+from ppl_models.posterior.result.names import component_labels
 from ppl_models.posterior.result.restore import RestoredFit, restore
 from ppl_models.posterior.simulate.predictive import resampled
 from ppl_models.program.compiling import QUICK
@@ -319,4 +320,4 @@ def _coords(restored: RestoredFit, states: int | None = None) -> dict[str, Any]:
         n: np.asarray(reading.coords.get(n, np.arange(sizes[n])))
         for n in (restored.unit, "position")
     }
-    return known if states is None else known | {"state": np.arange(states)}
+    return known if states is None else known | {"state": component_labels(restored.tree, states)}

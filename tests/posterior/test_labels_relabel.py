@@ -10,6 +10,7 @@ from hand_made import as_fit
 from ppl_models import memory
 from ppl_models.errors import InputError
 from ppl_models.posterior.labels import relabel, unrelabel
+from ppl_models.posterior.labels.names import name_clusters
 from ppl_models.posterior.labels.permutations import compose
 
 CHAINS, DRAWS, ROWS, CLUSTERS = 2, 150, 120, 4
@@ -330,3 +331,16 @@ def test_ten_clusters_and_two_blocks(monkeypatch):
             permutation.reshape(-1, 10), found["labels"]["permutation"].values.reshape(-1, 10)
         )
         np.testing.assert_array_equal(again, np.tile(np.arange(10), (120, 1)))
+
+
+def test_components_with_names_keep_them_and_so_are_not_renumbered():
+    """A name would be that of another cluster then; the way out that the message names works."""
+    tree = relabel(plain_tree(), responsibilities=responsibilities)
+    named = name_clusters(tree, ["a", "b", "c", "d"])
+    with pytest.raises(InputError, match=r"relabelling .* by name_clusters\(tree, \{\}\)"):
+        relabel(named, responsibilities=responsibilities)
+    with pytest.raises(InputError, match="take them away"):
+        unrelabel(named)
+    plain = name_clusters(named, {})
+    assert plain.identical(tree)
+    relabel(plain, responsibilities=responsibilities)

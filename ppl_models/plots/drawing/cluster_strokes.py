@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,8 @@ from ppl_models.plots.drawing.reading import (
     responsibilities,
     thinned_rows,
 )
-from ppl_models.plots.drawing.style import badge, faded
+from ppl_models.plots.drawing.style import badge, faded, shorten
+from ppl_models.posterior.result.names import component_names
 from ppl_models.posterior.result.schema import cluster_weights, facts_of
 
 
@@ -46,6 +47,7 @@ class ClusterArrays:
         certainty: its probability (row).
         rows: how many rows there are, shown or not.
         point: whether the fit is a point.
+        called: what the clusters are called (cluster).
     """
 
     names: list[str]
@@ -59,6 +61,7 @@ class ClusterArrays:
     certainty: np.ndarray
     rows: int
     point: bool
+    called: list[str]
 
     @property
     def clusters(self) -> int:
@@ -102,6 +105,7 @@ def cluster_arrays(
         certainty=certainty,
         rows=rows,
         point=is_point(tree),
+        called=component_names(tree, clusters),
     )
 
 
@@ -153,25 +157,40 @@ def _rows(
     return x[shown], probability.argmax(1), probability.max(1), len(x)
 
 
+class NameLabeller(BaseLabeller):
+    """Legend entries that are the names of clusters or states."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Keep the name of every component."""
+        self.names = names
+
+    def sel_to_str(self, sel: Mapping[Any, Hashable], isel: Mapping[Any, Any]) -> str:
+        """The entry of one component."""
+        return shorten(self.names[int(isel["cluster"])], 18)
+
+
 class WeightLabeller(BaseLabeller):
     """Legend entries such as "0: 36 %"."""
 
-    def __init__(self, weights: np.ndarray) -> None:
-        """Keep the weight of every cluster."""
-        self.weights = weights
+    def __init__(self, weights: np.ndarray, names: Sequence[str]) -> None:
+        """Keep the weight and the name of every cluster."""
+        self.weights, self.names = weights, names
 
     def sel_to_str(self, sel: Mapping[Any, Hashable], isel: Mapping[Any, Any]) -> str:
         """The entry of one cluster."""
-        return f"{sel['cluster']}: {self.weights[int(isel['cluster'])]:.0%}"
+        k = int(isel["cluster"])
+        return f"{shorten(self.names[k], 18)}: {self.weights[k]:.0%}"
 
 
-def add_cluster_legend(collection: PlotCollection, weights: np.ndarray) -> None:
+def add_cluster_legend(
+    collection: PlotCollection, weights: np.ndarray, names: Sequence[str]
+) -> None:
     """A legend of clusters and weights beside the panels; left out for more than 20 clusters."""
     if len(weights) <= 20:
         collection.add_legend(
             "cluster",
             title="cluster: weight",
-            labeller=WeightLabeller(weights),
+            labeller=WeightLabeller(weights, names),
             visual_kwargs={"linestyle": "none", "marker": "o", "markersize": 6},
         )
 
@@ -209,9 +228,9 @@ def draw_curves(
     return lines
 
 
-def draw_number(da: xr.DataArray, target: Axes, *, color: str) -> Text | None:
-    """The cluster's number at its mean `da` (axis); none where it has no place."""
+def draw_number(da: xr.DataArray, target: Axes, *, names: Sequence[str], color: str) -> Text | None:
+    """The cluster's number or name at its mean `da` (axis); none where it has no place."""
     x, y = da.values
     if not np.isfinite([x, y]).all():
         return None
-    return badge(target, x, y, str(int(da["cluster"])), color)
+    return badge(target, x, y, shorten(names[int(da["cluster"])], 12), color)

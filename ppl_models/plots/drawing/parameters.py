@@ -50,7 +50,7 @@ def shown_parameters(tree: xr.DataTree, at_most: int, *, weights_first: bool = T
         tree: a fit with draws.
         at_most: how many single numbers (elements of variables) to keep.
         weights_first: see :func:`foremost_sites`. Sites that are no parameter of an emission come
-            before all others, small before large.
+            before all others where nothing has components, else after them; small before large.
 
     Returns:
         Variables (chain, draw, ...), large ones cut to their first features (the same for all).
@@ -59,7 +59,9 @@ def shown_parameters(tree: xr.DataTree, at_most: int, *, weights_first: bool = T
     order, names = foremost_sites(tree, weights_first=weights_first), global_variables(tree)
     # of a network the few biases and scales are read, hardly the first of its many weights
     sizes = {name: number_count(posterior[name]) for name in names}
-    names.sort(key=lambda name: (order.index(name), 0) if name in order else (-1, sizes[name]))
+    # where there are components, they are what a reader looks for, not the priors' own parameters
+    others = len(order) if facts_of(tree).components else -1
+    names.sort(key=lambda name: (order.index(name), 0) if name in order else (others, sizes[name]))
     shown: dict[str, xr.DataArray] = {}
     lengths: dict[str, int] = {}
     for name in names:

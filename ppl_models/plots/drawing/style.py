@@ -152,9 +152,10 @@ def headline(target: Axes, title: str, note: str = "") -> None:
 
 
 def badge(target: Axes, x: float, y: float, text: str, color: str) -> Text:
-    """Write a cluster's number on a disc in its colour."""
+    """Write a cluster's number, or its name, on a disc in its colour."""
+    shape = "circle" if len(text) < 3 else "round"
     return target.text(
         x, y, text, color="white", ha="center", va="center", zorder=6, fontsize=8,
         fontweight="bold", clip_on=True,
-        bbox={"boxstyle": "circle,pad=0.25", "facecolor": color, "edgecolor": "white"},
+        bbox={"boxstyle": f"{shape},pad=0.25", "facecolor": color, "edgecolor": "white"},
     )  # fmt: skip

@@ -8,6 +8,7 @@ import arviz_plots
 import numpy as np
 import xarray as xr
 from arviz_plots import PlotCollection
+from matplotlib.lines import Line2D
 
 from ppl_models.plots.declaration import register_plot
 from ppl_models.plots.drawing.panels import figure_of
@@ -18,17 +19,21 @@ from ppl_models.plots.drawing.parameters import (
     tree_of,
     with_left_out,
 )
-from ppl_models.plots.drawing.style import CHAINS, INK, cluster_colors
+from ppl_models.plots.drawing.style import CHAINS, INK, cluster_colors, shorten
+from ppl_models.posterior.result.names import component_names
 
 PANELS = 7
+MOST_NAMED = 20  #: clusters that a legend names
 
 
 def _caption(tree: xr.DataTree) -> str:
+    shown = _shown(tree, PANELS)
+    colors = "clusters" if "cluster" in shown.dims else "chains"
     text = (
         "Left: the density of each parameter in every chain. Right: its values draw by draw. "
-        "Colours are clusters. Chains that lie on each other agree."
+        f"Colours are {colors}. Chains that lie on each other agree."
     )
-    return with_left_out(text, tree, _shown(tree, PANELS))
+    return with_left_out(text, tree, shown)
 
 
 def _shown(tree: xr.DataTree, panels: int) -> xr.Dataset:
@@ -80,9 +85,20 @@ def plot_trace(tree: xr.DataTree, *, panels: int = PANELS) -> PlotCollection:
         shown, compact=False, combined=False, kind="kde", backend="matplotlib",
         figure_kwargs=inches(10.0, 1.55 * lines + 0.4), **layout,
     )  # fmt: skip
+    if 1 < posterior.sizes.get("cluster", 0) <= MOST_NAMED:
+        _name_clusters(made, component_names(tree, posterior.sizes["cluster"]))
     for axes in figure_of(made).axes:
         axes.locator_params(axis="x", nbins=5)
         axes.locator_params(axis="y", nbins=4)
         axes.xaxis.label.set_fontsize(9)
         axes.yaxis.label.set_fontsize(9)
     return made
+
+
+def _name_clusters(made: PlotCollection, names: list[str]) -> None:
+    """A legend that says which cluster each colour is."""
+    handles = [Line2D([], [], color=color, linewidth=1.8) for color in cluster_colors(len(names))]
+    figure_of(made).legend(
+        handles, [shorten(name, 18) for name in names], title="cluster",
+        loc="outside upper center", ncols=min(len(names), 8),
+    )  # fmt: skip

@@ -14,6 +14,7 @@ from ppl_models.posterior.density.locals import integrated_log_density
 from ppl_models.posterior.density.responsibilities import responsibilities, responsibilities_of
 from ppl_models.posterior.density.rows import logits_in_blocks, of_units, summed_out
 from ppl_models.posterior.density.sequences import sequence_writer
+from ppl_models.posterior.result.names import component_labels
 from ppl_models.posterior.result.restore import RestoredFit, restored
 
 
@@ -180,7 +181,7 @@ def term_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.Data
             table[block] = found
         else:
             table += found.sum(0, dtype=np.float64) / fitted.samples
-    coords = fitted.row_coordinates() | {"cluster": np.arange(shape[1])}
+    coords = fitted.row_coordinates() | {"cluster": component_labels(fitted.tree, shape[1])}
     dims: tuple[str, ...] = (fitted.unit, "cluster")
     if by_draw:
         table, dims = table.reshape(*fitted.shape, *shape), ("chain", "draw", *dims)
@@ -199,7 +200,7 @@ def cluster_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.D
             table[samples, block] = probabilities
         else:
             table[block] += probabilities.sum(0) / fitted.samples
-    coords = fitted.row_coordinates() | {"cluster": np.arange(fitted.structure.clusters)}
+    coords = fitted.row_coordinates() | {"cluster": component_labels(fitted.tree, shape[1])}
     dims: tuple[str, ...] = (fitted.unit, "cluster")
     if by_draw:
         table, dims = table.reshape(*fitted.shape, *shape), ("chain", "draw", *dims)

@@ -16,6 +16,7 @@ from ppl_models.data.blocks.ahead import ahead
 from ppl_models.data.blocks.source import open_blocks
 from ppl_models.errors import InputError
 from ppl_models.posterior.density.prediction import log_density, predict
+from ppl_models.posterior.result.names import NAMES
 
 ROWS = 1 << 16  #: most rows that are predicted at once
 Columns = dict[str, np.ndarray]
@@ -35,7 +36,8 @@ def predict_to(
         source: rows in anything that ``open_blocks`` takes.
         path: to write, which ends in ``.parquet`` (columns ``assignment``, ``cluster_0``, ...,
             ``log_density``) or ``.zarr`` (variables ``assignment``, ``responsibilities``,
-            ``log_density``).
+            ``log_density``). Clusters with names are called by them in the first, and in the
+            attribute ``cluster_names`` of the second.
         draws: use at most this many draws a chain.
 
     Returns:
@@ -61,7 +63,7 @@ def predict_to(
     partial = target.with_name(f".{target.name}.partial")
     with writers[target.suffix](partial) as write:
         for piece, rows in ahead(lambda: _of_size(open_blocks(source))):
-            table = predict(tree, piece, draws=draws).values[:rows]
+            table = predict(tree, piece, draws=draws)[:rows]
             density = log_density(tree, piece, draws=draws).values[:rows]
             write(table, density)
             count += rows
@@ -93,7 +95,7 @@ def _taken(block: Any, places: np.ndarray) -> Any:
 
 
 @contextmanager
-def _parquet(path: Path) -> Iterator[Callable[[np.ndarray, np.ndarray], None]]:
+def _parquet(path: Path) -> Iterator[Callable[[xr.DataArray, np.ndarray], None]]:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -101,9 +103,11 @@ def _parquet(path: Path) -> Iterator[Callable[[np.ndarray, np.ndarray], None]]:
         raise InputError("pyarrow is not installed: pip install 'ppl-models[arrow]'") from None
     opened: list[Any] = []
 
-    def write(table: np.ndarray, density: np.ndarray) -> None:
-        columns = {"assignment": table.argmax(1).astype(np.int32)}
-        columns |= {f"cluster_{k}": table[:, k] for k in range(table.shape[1])}
+    def write(table: xr.DataArray, density: np.ndarray) -> None:
+        names = table["cluster"].values
+        best = names[table.values.argmax(1)]
+        columns = {"assignment": best.astype(np.int32) if names.dtype.kind == "i" else best}
+        columns |= {f"cluster_{name}": table.values[:, k] for k, name in enumerate(names)}
         arrow = pa.table(columns | {"log_density": density})
         if not opened:
             opened.append(pq.ParquetWriter(path, arrow.schema))
@@ -121,20 +125,22 @@ def _parquet(path: Path) -> Iterator[Callable[[np.ndarray, np.ndarray], None]]:
 
 
 @contextmanager
-def _zarr(path: Path) -> Iterator[Callable[[np.ndarray, np.ndarray], None]]:
+def _zarr(path: Path) -> Iterator[Callable[[xr.DataArray, np.ndarray], None]]:
     try:
         import zarr  # noqa: F401
     except ImportError:
         raise InputError("zarr is not installed: pip install 'ppl-models[zarr]'") from None
     shutil.rmtree(path, ignore_errors=True)
 
-    def write(table: np.ndarray, density: np.ndarray) -> None:
+    def write(table: xr.DataArray, density: np.ndarray) -> None:
+        names = table["cluster"].values
         rows = xr.Dataset(
             {
-                "assignment": ("row", table.argmax(1).astype(np.int32)),
-                "responsibilities": (("row", "cluster"), table),
+                "assignment": ("row", table.values.argmax(1).astype(np.int32)),
+                "responsibilities": (("row", "cluster"), table.values),
                 "log_density": ("row", density),
-            }
+            },
+            attrs={} if names.dtype.kind == "i" else {NAMES: names.tolist()},
         )
         if path.exists():
             rows.to_zarr(path, append_dim="row", consolidated=False)

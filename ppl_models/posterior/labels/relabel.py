@@ -27,6 +27,7 @@ from ppl_models.posterior.labels.apply import is_component_wise, permute_tree
 from ppl_models.posterior.labels.convergence import convergence
 from ppl_models.posterior.labels.ecr import mean_responsibilities
 from ppl_models.posterior.labels.methods import METHODS, Evidence, Relabelling
+from ppl_models.posterior.labels.names import refuse_named
 from ppl_models.posterior.labels.permutations import compose, invert, permute
 from ppl_models.posterior.result.schema import cluster_weights, facts_of, thinning_of
 
@@ -87,6 +88,7 @@ def relabel(
     whole_number("seed", seed, least=0)
     whole_number("rows_used", rows_used)
     require_draws(tree, "relabelling")
+    refuse_named(tree, "relabelling")
     if method not in METHODS:
         raise InputError(
             f"There is no relabelling method {method!r}: choose one of {', '.join(METHODS)}."
@@ -153,6 +155,7 @@ def unrelabel(tree: xr.DataTree) -> xr.DataTree:
     """
     if "labels" not in tree.children:
         return tree.copy()
+    refuse_named(tree, "going back to the labels of the original draws")
     labels = dataset_of(tree, "labels", inherit=False)
     permutation = labels["permutation"].transpose("chain", "draw", CLUSTER)
     inverse = permutation.copy(data=invert(permutation.values))

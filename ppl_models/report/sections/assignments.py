@@ -16,6 +16,7 @@ from ppl_models.plots.drawing.reading import (
     observed,
     responsibilities,
 )
+from ppl_models.posterior.result.names import component_labels
 from ppl_models.posterior.result.schema import facts_of, row_weights
 from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
@@ -90,7 +91,12 @@ def size_table(tree: xr.DataTree) -> pd.DataFrame:
             "mean certainty": members @ own / own.sum() if own.sum() else np.nan,
             f"certainty below {CERTAIN:.0%}": int(own[members < CERTAIN].sum()),
         })  # fmt: skip
-    return pd.DataFrame(lines, index=pd.RangeIndex(len(lines), name="cluster"))
+    return pd.DataFrame(lines, index=_clusters(tree, len(lines)))
+
+
+def _clusters(tree: xr.DataTree, count: int) -> pd.Index:
+    """The line heads of a table with a line a cluster."""
+    return pd.Index(component_labels(tree, count), name="cluster")
 
 
 def doubtful_table(tree: xr.DataTree, *, at_most: int = 10) -> pd.DataFrame:
@@ -103,12 +109,13 @@ def doubtful_table(tree: xr.DataTree, *, at_most: int = 10) -> pd.DataFrame:
     order = np.argsort(certainty, kind="stable")[:at_most]
     order = order[certainty[order] < 0.999]
     ranked = np.argsort(-probability[order], axis=1, kind="stable")
+    names = component_labels(tree, probability.shape[1])
     labels = assigned["row"].values if "row" in assigned.coords else np.arange(len(probability))
     table = pd.DataFrame(
         {
-            "cluster": ranked[:, 0],
+            "cluster": names[ranked[:, 0]],
             "certainty": certainty[order],
-            "second": ranked[:, 1],
+            "second": names[ranked[:, 1]],
             "its probability": np.take_along_axis(probability[order], ranked, 1)[:, 1],
         },
         index=pd.Index(labels[order], name=facts_of(tree).unit),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from ppl_models.plots.drawing.components import component_summaries
+from ppl_models.posterior.result.names import component_labels
 from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
 from ppl_models.report.section import ReportSection
@@ -28,7 +29,7 @@ def words_and_parameters(fit: FittedModel) -> Iterator[Block]:
     for emission in fit.facts.emissions if _has_density(fit) else ():
         words = [MINUS.sub("−", text) for text in component_summaries(fit.tree, emission.site)]
         if len(words) > 1:
-            index = pd.RangeIndex(len(words), name=emission.component_dim)
+            index = pd.Index(component_labels(fit.tree, len(words)), name=emission.component_dim)
             column = "parameters" if fit.is_point else "posterior means of the parameters"
             of_site = f" of {emission.site}" if len(fit.facts.emissions) > 1 else ""
             table = pd.DataFrame({column: words}, index=index)

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from ppl_models.plots.drawing.reading import as_samples, is_point, mean_weights, responsibilities
+from ppl_models.posterior.result.names import component_labels, component_names
 from ppl_models.posterior.result.schema import cluster_weights, facts_of
 from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
@@ -45,7 +46,8 @@ def _empty(tree: xr.DataTree) -> str:
         return ""
     probability, unit = responsibilities(tree).values, facts_of(tree).unit
     sizes = np.bincount(probability.argmax(1), minlength=probability.shape[1])
-    empty = [str(k) for k in np.flatnonzero(sizes == 0)]
+    names = component_names(tree, len(sizes))
+    empty = [names[k] for k in np.flatnonzero(sizes == 0)]
     if not empty:
         return ""
     which = "Cluster " if len(empty) == 1 else "Clusters "
@@ -58,7 +60,7 @@ def weight_table(tree: xr.DataTree) -> pd.DataFrame:
     weights, facts = mean_weights(tree), facts_of(tree)
     if weights is None:
         return pd.DataFrame()
-    index = pd.RangeIndex(len(weights), name="cluster")
+    index = pd.Index(component_labels(tree, len(weights)), name="cluster")
     draws = cluster_weights(tree)
     if is_point(tree) or draws is None or facts.assignments == "hard":
         hard = facts.assignments == "hard"

@@ -19,6 +19,7 @@ from ppl_models.plots.drawing.parameters import (
 from ppl_models.plots.drawing.reading import axis_names, emission_of, is_point
 from ppl_models.plots.drawing.style import readable
 from ppl_models.plots.transitions import labelled_parameters, transition_table
+from ppl_models.posterior.result.names import component, component_labels
 from ppl_models.posterior.result.schema import facts_of
 from ppl_models.report.page import Block
 from ppl_models.report.tables import INTERVAL, number
@@ -108,7 +109,8 @@ def component_values(tree: xr.DataTree) -> pd.DataFrame:
         if values.dims[:1] == (dim,):
             flat = values.values.reshape(values.sizes[dim], -1)
             columns |= {f"{name}{label}": flat[:, i] for i, label in _entries(values, dim)}
-    return pd.DataFrame(columns, index=pd.RangeIndex(posterior.sizes.get(dim, 0), name=dim))
+    labels = component_labels(tree, posterior.sizes.get(dim, 0))
+    return pd.DataFrame(columns, index=pd.Index(labels, name=dim))
 
 
 def other_values(tree: xr.DataTree) -> pd.DataFrame:
@@ -155,7 +157,9 @@ def next_tokens(tree: xr.DataTree, *, at_most: int = 4) -> pd.DataFrame:
         frame = pd.DataFrame.from_dict(texts, orient="index")
         return frame.set_axis(names[: frame.shape[1]], axis=1).rename_axis("token")
     columns = {
-        f"cluster {k}": {t: ", ".join(after) for t, after in _next_tokens(chain, 3).items()}
+        component(tree, "cluster", k): {
+            t: ", ".join(after) for t, after in _next_tokens(chain, 3).items()
+        }
         for k, chain in enumerate(
             parameters.isel(cluster=k) for k in range(parameters.sizes["cluster"])
         )
