@@ -49,6 +49,7 @@ def plot_clusters(
     draws: int = 40,
     probabilities: Sequence[float] = (0.5, 0.95),
     max_rows: int = 5000,
+    ax: Axes | None = None,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
@@ -67,6 +68,7 @@ def plot_clusters(
         draws: how many posterior draws to draw.
         probabilities: the part of a cluster inside each ellipse.
         max_rows: more rows than this are thinned evenly.
+        ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: draw into this one (one panel, or a grid over `feature_y`, `feature_x`).
         backend: only "matplotlib".
 

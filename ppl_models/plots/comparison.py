@@ -14,9 +14,10 @@ from matplotlib.ticker import MaxNLocator
 
 from ppl_models.errors import InputError
 from ppl_models.plots.declaration import register_plot
-from ppl_models.plots.drawing.panels import new_panels, panel
+from ppl_models.plots.drawing.panels import figure_of, new_panels, panel
+from ppl_models.plots.drawing.place import add_key
 from ppl_models.plots.drawing.reading import group
-from ppl_models.plots.drawing.style import INK, cluster_colors, headline
+from ppl_models.plots.drawing.style import cluster_colors, headline, ink
 
 NAMES = {
     "bic": "BIC", "aic": "AIC", "icl": "ICL", "elpd": "ELPD", "elpd_loo": "ELPD (LOO)",
@@ -43,6 +44,7 @@ def plot_comparison(
     *,
     criteria: Sequence[str] | None = None,
     higher_is_better: Sequence[str] = HIGHER_IS_BETTER,
+    ax: Axes | None = None,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
@@ -61,6 +63,7 @@ def plot_comparison(
             Fits marked in a column `collapsed` are never the best.
         criteria: which columns to draw; without it those with a known name and values.
         higher_is_better: criteria whose largest value is the best; of others the smallest is.
+        ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: a collection over the dim `criterion`.
         backend: only "matplotlib".
 
@@ -100,9 +103,8 @@ def plot_comparison(
         _draw_criterion(panel(made, criterion=name), frame, variants, name, size, largest=best)
     if len(variants) > 1:
         handles, labels = panel(made, criterion=wanted[0]).get_legend_handles_labels()
-        made.viz["figure"].item().legend(
-            handles, labels, loc="outside lower center", ncols=min(6, len(labels))
-        )
+        columns = min(6, len(labels))
+        add_key(figure_of(made), handles, labels, loc="outside lower center", ncols=columns)
     return made
 
 
@@ -190,5 +192,5 @@ def _zoom(target: Axes, values: np.ndarray, largest: bool) -> str:
 
 
 def _mark(target: Axes, x: float, y: float) -> None:
-    target.plot(x, y, "o", markersize=12, markerfacecolor="none", markeredgecolor=INK,
+    target.plot(x, y, "o", markersize=12, markerfacecolor="none", markeredgecolor=ink(),
                 markeredgewidth=1.6, zorder=5)  # fmt: skip

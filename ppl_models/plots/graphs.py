@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection
 
 from ppl_models.errors import InputError
 from ppl_models.plots.drawing.panels import new_panels, panel
-from ppl_models.plots.drawing.style import MUTED, PALETTE, styled
+from ppl_models.plots.drawing.style import MUTED, PALETTE, points, styled
 
 INCHES = 0.93  #: width of a graph
 ROOM = 1.28  #: from the centre of one graph to the next, in widths of a graph
@@ -26,6 +26,7 @@ def plot_graphs(
     titles: Sequence[str] | None = None,
     given_nodes: Sequence[int] | None = None,
     title: str = "",
+    ax: Axes | None = None,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
@@ -38,6 +39,7 @@ def plot_graphs(
         given_nodes: of each graph, how many of its first nodes it was completed from; they and the
             edges among them are drawn dark, what was added to them in colour.
         title: the title of the sheet.
+        ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: draw into this one-panel collection.
         backend: only "matplotlib".
 
@@ -71,7 +73,7 @@ def plot_graphs(
     target.set(xlim=(-left, across - left), ylim=(0.6 - down, 0.6))
     target.set_aspect("equal")
     for line, name in enumerate(titles or ()):
-        target.text(-0.7, -line * ROOM, name, ha="right", va="center", fontsize=9)
+        target.text(-0.7, -line * ROOM, name, ha="right", va="center", fontsize=points(9))
     target.set_title(title)
     return made
 

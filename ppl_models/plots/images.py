@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from ppl_models.errors import InputError
 from ppl_models.plots.drawing.panels import new_panels, panel
 from ppl_models.plots.drawing.pixels import image_shape
-from ppl_models.plots.drawing.style import cluster_colors, styled
+from ppl_models.plots.drawing.style import cluster_colors, points, styled
 
 
 @styled
@@ -25,6 +25,7 @@ def plot_images(
     columns: int = 10,
     titles: Sequence[str] | None = None,
     title: str = "",
+    ax: Axes | None = None,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
@@ -37,6 +38,7 @@ def plot_images(
         columns: how many images stand side by side.
         titles: a name for each line of the sheet, from above.
         title: the title of the sheet.
+        ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: draw into this one-panel collection.
         backend: only "matplotlib".
 
@@ -117,4 +119,4 @@ def _finish_sheet(
     target.set(xlim=(-0.5, width - 0.5), ylim=(tall - 0.5, -0.5), aspect="equal")
     for line, name in enumerate(titles or ()):
         middle = line * (height + 1) + height / 2
-        target.text(-0.8, middle, name, ha="right", va="center", fontsize=9)
+        target.text(-0.8, middle, name, ha="right", va="center", fontsize=points(9))

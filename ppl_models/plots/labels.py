@@ -24,6 +24,7 @@ def plot_labels(
     variable: str,
     *,
     feature: str | None = None,
+    ax: Axes | None = None,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
@@ -38,6 +39,7 @@ def plot_labels(
         after_tree: the same fit, relabelled.
         variable: a variable of the posterior with the dim `cluster`, such as "loc".
         feature: which feature (or level) of it; the first if it has several.
+        ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: a collection over the dims `what` (trace, rank) and `when` (before, after).
         backend: only "matplotlib".
 

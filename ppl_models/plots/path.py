@@ -29,12 +29,12 @@ from ppl_models.plots.drawing.reading import (
     thinned_rows,
 )
 from ppl_models.plots.drawing.style import (
-    INK,
     MUTED,
     PALE,
     badge,
     cluster_colors,
     headline,
+    ink,
     shorten,
 )
 from ppl_models.posterior.result.names import component_names
@@ -62,6 +62,7 @@ def plot_path(
     *,
     features: list[str] | None = None,
     max_rows: int = 3000,
+    ax: Axes | None = None,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
@@ -74,6 +75,7 @@ def plot_path(
         tree: a fit by an optimising method, with a group `starts` and, for the means, `path`.
         features: the two features over which means are drawn.
         max_rows: more rows than this are thinned evenly.
+        ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: a collection over the dim `panel` ("objective", and "centres").
         backend: only "matplotlib".
 
@@ -154,7 +156,7 @@ def draw_objective(target: Axes, starts: xr.Dataset, objective: Objective) -> No
     selected = starts["kept"].values if "kept" in starts else np.arange(count) == 0
     for row, best in sorted(zip(values, selected, strict=True), key=lambda pair: bool(pair[1])):
         style: dict[str, Any] = (
-            {"color": INK, "linewidth": 1.8} if best else {"color": MUTED, "alpha": 0.6}
+            {"color": ink(), "linewidth": 1.8} if best else {"color": MUTED, "alpha": 0.6}
         )
         (line,) = target.plot(np.arange(len(row)), row, **style)
         end = int(np.isfinite(row).sum()) - 1

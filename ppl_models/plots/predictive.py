@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from ppl_models.errors import InputError
 from ppl_models.plots.declaration import register_plot
 from ppl_models.plots.drawing.graph_counts import bits_a_row, graph_counts
-from ppl_models.plots.drawing.panels import new_panels, panel
+from ppl_models.plots.drawing.panels import figure_of, new_panels, panel
+from ppl_models.plots.drawing.place import add_key
 from ppl_models.plots.drawing.predictive_counts import (
     draw_fractions_of_ones,
     draw_frequencies,
@@ -60,6 +61,7 @@ def plot_predictive(
     features: Sequence[str] | None = None,
     draws: int = 50,
     max_features: int = 12,
+    ax: Axes | None = None,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
@@ -77,6 +79,7 @@ def plot_predictive(
         features: which features to show.
         draws: at most so many replicated data sets.
         max_features: the number of features shown when `features` is not given.
+        ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: a collection over the dim `feature` (or `panel` for tokens).
         backend: only "matplotlib".
 
@@ -211,9 +214,8 @@ def _draw_feature(tree: xr.DataTree, compared: _Comparison, name: str, target: A
 
 def _legend(made: PlotCollection) -> None:
     """One legend for all panels, above them."""
-    figure = made.viz["figure"].item()
     handles, labels = made.viz["plot"].values.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
+    add_key(figure_of(made), handles, labels, loc="outside upper left", ncols=len(labels))
 
 
 def _tokens(

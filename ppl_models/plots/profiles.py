@@ -12,7 +12,11 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 
 from ppl_models.plots.declaration import register_plot
-from ppl_models.plots.drawing.cluster_strokes import NameLabeller, add_cluster_legend
+from ppl_models.plots.drawing.cluster_strokes import (
+    NameLabeller,
+    add_cluster_legend,
+    add_component_legend,
+)
 from ppl_models.plots.drawing.components import (
     component_class,
     component_picture,
@@ -61,6 +65,7 @@ def plot_profiles(
     site: str | None = None,
     kind: Literal["auto", "dots", "heat"] = "auto",
     probability: float = 0.94,
+    ax: Axes | None = None,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
@@ -73,6 +78,7 @@ def plot_profiles(
         kind: "dots" (mean and interval over draws), "heat" (means), or "auto": dots for at most 30
             features or levels and 6 components.
         probability: the part of the draws inside an interval.
+        ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: draw into this one-panel collection.
         backend: only "matplotlib".
 
@@ -113,7 +119,7 @@ def plot_profiles(
         add_cluster_legend(made, weights, names)
     elif plot_collection is None:
         title = emission.component_dim or "component"
-        made.add_legend("cluster", title=title, labeller=NameLabeller(names))
+        add_component_legend(made, title, NameLabeller(names))
     return made
 
 

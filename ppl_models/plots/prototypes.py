@@ -18,7 +18,7 @@ from ppl_models.plots.drawing.components import (
 from ppl_models.plots.drawing.panels import new_panels, panel
 from ppl_models.plots.drawing.pixels import image_shape, is_square_image
 from ppl_models.plots.drawing.reading import emission_of, mean_weights, observed
-from ppl_models.plots.drawing.style import cluster_colors, shorten
+from ppl_models.plots.drawing.style import cluster_colors, points, shorten
 from ppl_models.posterior.result.names import component_names
 from ppl_models.posterior.result.schema import EmissionFacts
 
@@ -44,6 +44,7 @@ def plot_prototypes(
     *,
     site: str | None = None,
     shape: tuple[int, int] | None = None,
+    ax: Axes | None = None,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
@@ -53,6 +54,7 @@ def plot_prototypes(
         tree: a fit of a mixture of bits that are the pixels of an image, row by row.
         site: which observed site (default: the main one).
         shape: height and width; without it the image is a square.
+        ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: a collection over the dim `cluster`.
         backend: only "matplotlib".
 
@@ -93,7 +95,7 @@ def plot_prototypes(
     for k, color in enumerate(cluster_colors(clusters)):
         weight = "" if weights is None else f": {weights[k]:.0%}"
         panel(made, cluster=k).set_title(
-            f"{shorten(names[k], 14)}{weight}", color=color, loc="center", fontsize=10
+            f"{shorten(names[k], 14)}{weight}", color=color, loc="center", fontsize=points(10)
         )
     return made
 

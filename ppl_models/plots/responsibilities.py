@@ -55,6 +55,7 @@ def plot_responsibilities(
     tree: xr.DataTree,
     *,
     max_rows: int = 4000,
+    ax: Axes | None = None,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
@@ -67,6 +68,7 @@ def plot_responsibilities(
     Args:
         tree: a fit with a group `responsibilities`.
         max_rows: of more rows than this, evenly spaced ones of the sorted rows are shown.
+        ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: draw into this one-panel collection.
         backend: only "matplotlib".
 

@@ -19,6 +19,7 @@ from ppl_models.plots.drawing.panels import (
     panel,
     with_cluster_colors,
 )
+from ppl_models.plots.drawing.place import add_key
 from ppl_models.plots.drawing.reading import (
     emission_of,
     observed,
@@ -55,6 +56,7 @@ def plot_sequence_index(
     site: str | None = None,
     max_sequences: int = 150,
     max_positions: int | None = None,
+    ax: Axes | None = None,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
@@ -69,6 +71,7 @@ def plot_sequence_index(
         max_sequences: of more sequences in a panel than this, some are shown, evenly chosen.
         max_positions: the first so many tokens are shown (default: as many as 98% of the
             sequences have, at most 100).
+        ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: draw into this collection, over the dim `cluster` if there are clusters.
         backend: only "matplotlib".
 
@@ -111,7 +114,8 @@ def plot_sequence_index(
         if clustered:
             target.spines["left"].set(color=cluster_colors(count)[k], linewidth=4, visible=True)
     handles = [Patch(facecolor=color, label=label) for label, color in entries]
-    figure_of(made).legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8))
+    texts = [label for _, label in entries]
+    add_key(figure_of(made), handles, texts, loc="outside lower center", ncols=min(len(handles), 8))
     return made
 
 

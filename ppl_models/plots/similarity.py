@@ -16,7 +16,7 @@ from ppl_models.errors import InputError
 from ppl_models.plots.declaration import register_plot
 from ppl_models.plots.drawing.panels import new_panels, panel
 from ppl_models.plots.drawing.reading import group, thinned_rows
-from ppl_models.plots.drawing.style import HEAT, INK, cluster_colors, headline
+from ppl_models.plots.drawing.style import HEAT, cluster_colors, headline, ink
 
 
 def block_order(similarity: np.ndarray, partition: np.ndarray) -> np.ndarray:
@@ -60,6 +60,7 @@ def plot_similarity(
     *,
     partition: Sequence[int] | np.ndarray | xr.DataArray | None = None,
     max_rows: int = 1500,
+    ax: Axes | None = None,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
@@ -71,6 +72,7 @@ def plot_similarity(
         partition: the block of every row; without one, that of the tree's group `partition`, and
             without that rows are ordered by average linkage.
         max_rows: of more rows than this, evenly spaced ones of the ordered rows are shown.
+        ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: draw into this one-panel collection.
         backend: only "matplotlib".
 
@@ -150,7 +152,7 @@ def _draw_blocks(target: Axes, labels: np.ndarray) -> str:
     ends = np.concatenate([[0], changes, [len(labels)]]) / len(labels)
     for low, high in zip(ends[:-1], ends[1:], strict=True):
         corners = [(low, low), (high, low), (high, high), (low, high), (low, low)]
-        target.plot(*np.transpose(corners), color=INK, linewidth=1.0, clip_on=False)
+        target.plot(*np.transpose(corners), color=ink(), linewidth=1.0, clip_on=False)
     count = len(ends) - 1
     strip = target.inset_axes((-0.035, 0.0, 0.02, 1.0))
     codes = np.repeat(np.arange(count), np.round(np.diff(ends) * len(labels)).astype(int))

@@ -63,6 +63,7 @@ def plot_state_paths(
     max_steps: int = 500,
     draws: int = 100,
     probabilities: xr.DataArray | None = None,
+    ax: Axes | None = None,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
@@ -81,6 +82,7 @@ def plot_state_paths(
         max_steps: at most so many steps are shown.
         draws: at most so many draws a chain are averaged.
         probabilities: what `state_probabilities` gave, if that has been computed.
+        ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: a collection over the dim `panel` ("series" and "states").
         backend: only "matplotlib".
 

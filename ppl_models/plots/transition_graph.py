@@ -14,11 +14,12 @@ from ppl_models.plots.drawing.components import transition_axes
 from ppl_models.plots.drawing.panels import across, new_panels, panel, with_cluster_colors
 from ppl_models.plots.drawing.reading import axis_names, emission_of, known_labels, mean_weights
 from ppl_models.plots.drawing.style import (
-    INK,
     MUTED,
     POSTERIOR,
     cluster_colors,
     headline,
+    ink,
+    points,
     readable,
     shorten,
 )
@@ -53,6 +54,7 @@ def plot_transition_graph(
     site: str | None = None,
     min_frequency: float = 0.015,
     max_tokens: int = MOST_TOKENS,
+    ax: Axes | None = None,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
@@ -68,6 +70,7 @@ def plot_transition_graph(
         site: which observed site (default: the main one).
         min_frequency: the smallest frequency among all steps that gets an arrow.
         max_tokens: of more tokens than this, the most visited are shown.
+        ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: draw into this collection, over the dim `cluster` if there are clusters.
         backend: only "matplotlib".
 
@@ -184,12 +187,12 @@ def draw_graph(
             size = 40 + 1400 * frequency[node]
             target.scatter(x, y, s=size, color=color, edgecolors="white", zorder=4)
             if initial[node] > 0.05:  # a rim says where sequences begin
-                target.scatter(x, y, s=size + 120, facecolors="none", edgecolors=INK, zorder=5,
+                target.scatter(x, y, s=size + 120, facecolors="none", edgecolors=ink(), zorder=5,
                                linewidths=0.5 + 3.5 * initial[node])  # fmt: skip
         x, y = (1.25 + 2 * LOOP * (node in loops)) * place[node]
         ha = "center" if abs(x) < 0.35 else ("left" if x > 0 else "right")
-        target.text(x, y, shorten(readable(names[node]), 12), ha=ha, va="center", fontsize=9,
-                    zorder=6)  # fmt: skip
+        target.text(x, y, shorten(readable(names[node]), 12), ha=ha, va="center", zorder=6,
+                    fontsize=points(9))  # fmt: skip
     target.set(xlim=(-2.1, 2.1), ylim=(-1.75, 1.75), xticks=[], yticks=[])
     for spine in target.spines.values():
         spine.set_visible(False)

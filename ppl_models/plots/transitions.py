@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from arviz_plots import PlotCollection
+from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 
 from ppl_models.errors import InputError
@@ -43,6 +44,7 @@ def plot_transitions(
     *,
     site: str | None = None,
     max_tokens: int = 60,
+    ax: Axes | None = None,
     plot_collection: PlotCollection | None = None,
     backend: str = "matplotlib",
 ) -> PlotCollection:
@@ -56,6 +58,7 @@ def plot_transitions(
         tree: a fit of a Markov chain of tokens, or of hidden states; by cluster, a panel each.
         site: which observed site (default: the main one).
         max_tokens: of more tokens than this, those that follow most often are shown.
+        ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: draw into this collection, of one panel or over the dim `cluster`.
         backend: only "matplotlib".
 

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import xarray as xr
+from cycler import cycler
+from matplotlib import pyplot as plt
 from matplotlib.text import Text
 
-from ppl_models.plots import choose_plots, close, figure_of
+from ppl_models.errors import InputError
+from ppl_models.plots import (
+    choose_plots,
+    close,
+    cluster_colors,
+    figure_of,
+    plot_predictive,
+    plot_profiles,
+)
 from ppl_models.posterior.labels.names import name_clusters
 
 NAMES = ["brief", "lasting", "third"]
@@ -37,5 +49,58 @@ def test_plots_of_named_clusters_show_their_names(fits, maker: str) -> None:
     for plot in choose_plots(named):
         made = plot.draw()
         shown = any(name in text for name in NAMES for text in texts(figure_of(made)))
-        assert shown != (plot.name in SILENT), plot.name
+        expected = plot.name not in SILENT and (plot.name != "path" or maker == "gaussian_fit")
+        assert shown == expected, plot.name
         close(made)
+
+
+@pytest.mark.parametrize("maker", ["gaussian_fit", "count_fit", "chains_fit"])
+def test_every_plot_draws_into_what_it_is_given_and_returns_it(fits, maker: str) -> None:
+    """Axes, of which panels share the place; plots that ArviZ draws take its collection."""
+    tree = fake(fits, maker)
+    for chosen in choose_plots(tree):
+        parameters = inspect.signature(chosen.plot.draw).parameters
+        assert "plot_collection" in parameters, chosen.name
+        if "ax" in parameters:
+            figure, (target, other) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
+            before = plt.get_fignums()
+            assert chosen.draw(ax=target) is target, chosen.name
+            assert plt.get_fignums() == before and not other.has_data(), chosen.name
+            panels = [axes for axes in figure.axes if axes not in (target, other)]
+            drawn = [axes for axes in (target, *panels) if axes.has_data()]
+            assert drawn and not figure.legends, chosen.name
+            figure.canvas.draw()
+            right = other.get_position().x0
+            assert all(axes.get_position().x1 <= right for axes in drawn), chosen.name
+        else:
+            assert "sampling" in chosen.plot.draw.__module__  # ArviZ's own
+            made = chosen.draw()
+            assert chosen.draw(plot_collection=made) is made, chosen.name
+        plt.close("all")
+
+
+def test_axes_without_a_grid_and_two_places_at_once(fits) -> None:
+    tree = fake(fits, "count_fit")
+    figure = plt.figure()
+    target = figure.add_axes((0.1, 0.1, 0.8, 0.8))
+    assert plot_predictive(tree, ax=target) is target and target.child_axes[0].has_data()
+    made = plot_predictive(tree)
+    with pytest.raises(InputError, match="give one of them"):
+        plot_predictive(tree, ax=target, plot_collection=made)
+    plt.close("all")
+
+
+def test_plots_follow_the_settings_that_somebody_has_changed(fits) -> None:
+    tree = fake(fits, "count_fit")
+    plain = plot_profiles(tree)
+    with plt.style.context("dark_background"), plt.rc_context({"font.size": 20.0}):
+        plt.rcParams["axes.prop_cycle"] = cycler(color=["#ff0000", "#00ff00", "#0000ff"])
+        dark = plot_profiles(tree)
+        tick = dark.viz["plot"].item().get_yticklabels()[0]
+    assert figure_of(plain).get_facecolor() == (1, 1, 1, 1)
+    assert figure_of(dark).get_facecolor() == (0, 0, 0, 1)
+    colors = [str(c) for c in dark.get_aes_as_dataset("color")["mapping"].values]
+    assert colors == ["#ff0000", "#00ff00", "#0000ff"][: len(colors)]
+    assert cluster_colors(2) == ["#0072b2", "#d55e00"]  # back again
+    assert tick.get_color() == "white"
+    plt.close("all")

@@ -12,9 +12,11 @@ from arviz_base.labels import BaseLabeller
 from arviz_plots import PlotCollection
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from ppl_models.plots.drawing.components import component_moments
+from ppl_models.plots.drawing.place import add_key, place
 from ppl_models.plots.drawing.reading import (
     as_samples,
     emission_of,
@@ -187,12 +189,21 @@ def add_cluster_legend(
 ) -> None:
     """A legend of clusters and weights beside the panels; left out for more than 20 clusters."""
     if len(weights) <= 20:
-        collection.add_legend(
-            "cluster",
-            title="cluster: weight",
-            labeller=WeightLabeller(weights, names),
-            visual_kwargs={"linestyle": "none", "marker": "o", "markersize": 6},
-        )
+        add_component_legend(collection, "cluster: weight", WeightLabeller(weights, names))
+
+
+def add_component_legend(
+    collection: PlotCollection, title: str, labeller: NameLabeller | WeightLabeller
+) -> None:
+    """A legend of the colours of clusters or states."""
+    style = {"linestyle": "none", "marker": "o", "markersize": 6}
+    if place() is None:
+        collection.add_legend("cluster", title=title, labeller=labeller, visual_kwargs=style)
+        return
+    colors = collection.get_aes_as_dataset("color")["mapping"]
+    handles = [Line2D([], [], color=str(color), **style) for color in colors.values]
+    texts = [labeller.sel_to_str({"cluster": k}, {"cluster": k}) for k in range(len(handles))]
+    add_key(None, handles, texts, loc="best", title=title)
 
 
 def draw_points(

@@ -8,7 +8,7 @@ from matplotlib.collections import LineCollection
 
 from ppl_models.errors import InputError
 from ppl_models.plots.drawing.cluster_strokes import ClusterArrays
-from ppl_models.plots.drawing.style import INK, PALE, cluster_colors
+from ppl_models.plots.drawing.style import PALE, cluster_colors, ink
 
 
 def component_densities(arrays: ClusterArrays, feature: int, grid: np.ndarray) -> np.ndarray:
@@ -39,7 +39,7 @@ def draw_density_panel(target: Axes, arrays: ClusterArrays, feature: int) -> Non
         return
     grid = _grid(values, arrays, feature)
     density = component_densities(arrays, feature, grid)
-    _draw_lines(target, grid, density.sum(1), INK, style="--")
+    _draw_lines(target, grid, density.sum(1), ink(), style="--")
     for k, color in enumerate(colors):
         _draw_lines(target, grid, density[:, k], color)
     target.set_ylim(bottom=0.0)

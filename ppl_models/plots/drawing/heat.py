@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.image import AxesImage
 
-from ppl_models.plots.drawing.style import HEAT, INK, thinned
+from ppl_models.plots.drawing.style import HEAT, INK, points, thinned
 
 
 def draw_heat(
@@ -58,4 +58,4 @@ def _annotate(target: Axes, values: np.ndarray, image: AxesImage) -> None:
             dark = float(np.asarray(image.norm(value))) > 0.55
             text = f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
             color = "white" if dark else INK
-            target.text(j, i, text, ha="center", va="center", fontsize=8, color=color)
+            target.text(j, i, text, ha="center", va="center", fontsize=points(8), color=color)

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ppl_models.errors import InputError
+from ppl_models.plots.drawing.place import panels_within, place
 from ppl_models.plots.drawing.style import cluster_colors
 
 
@@ -55,6 +56,11 @@ def new_panels(
     kwargs: dict[str, Any] = {"figure_kwargs": {"figsize": size} | figure_kwargs}
     if clusters is not None:
         kwargs |= {"aes": {"color": ["cluster"]}, "color": cluster_colors(len(labels["cluster"]))}
+    within = place()
+    if within is not None:
+        del kwargs["figure_kwargs"]
+        return panels_within(within, labels, rows=rows, columns=columns, wrap=wrap, data=data,
+                             **kwargs, **figure_kwargs)  # fmt: skip
     if wrap is not None:
         return PlotCollection.wrap(data, cols=columns, col_wrap=wrap, backend=backend, **kwargs)
     return PlotCollection.grid(data, cols=columns, rows=rows, backend=backend, **kwargs)

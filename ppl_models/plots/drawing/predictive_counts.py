@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from ppl_models.plots.drawing.heat import turn_long_labels
-from ppl_models.plots.drawing.style import INK, PALE, POSTERIOR, PRIOR, headline, shorten, thinned
+from ppl_models.plots.drawing.style import PALE, POSTERIOR, PRIOR, headline, ink, shorten, thinned
 
 TAIL = 0.03
 COLORS = {"posterior": POSTERIOR, "prior": PRIOR}
@@ -108,7 +108,7 @@ def draw_frequencies(
     if labels is not None:
         target.set_xticks(x, [shorten(label, 10) for label in labels])
     target.set_xlim(edges[0] - 0.2 * width, edges[-1] + 0.2 * width)
-    target.axhline(0.0, color=INK, linewidth=0.8)
+    target.axhline(0.0, color=ink(), linewidth=0.8)
 
 
 def _root(values: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from arviz_stats.base import array_stats
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from ppl_models.plots.drawing.style import INK, POSTERIOR, PRIOR
+from ppl_models.plots.drawing.style import POSTERIOR, PRIOR, ink
 
 MOST_VALUES = 4000
 
@@ -58,7 +58,7 @@ def draw_densities(target: Axes, values: np.ndarray, replicated: dict[str, np.nd
         grid, density = windowed_density(pooled[:: max(1, pooled.size // 20_000)], low, high)
         target.plot(grid, density, ":", color=PRIOR, linewidth=2.0, label="prior predictive")
     grid, density = windowed_density(values[:: max(1, len(values) // 20_000)], low, high)
-    target.plot(grid, density, color=INK, linewidth=1.8, zorder=4, label="data")
+    target.plot(grid, density, color=ink(), linewidth=1.8, zorder=4, label="data")
     target.set_xlim(low, high)
     target.set_ylim(bottom=0.0)
     target.set_yticks([])

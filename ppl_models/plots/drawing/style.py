@@ -20,6 +20,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 
+from ppl_models.errors import InputError
+from ppl_models.plots.drawing.place import drawn_into
+
 PALETTE = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00",
     "#56B4E9", "#332288", "#999933", "#882255", "#44AA99",
@@ -66,12 +69,28 @@ SETTINGS: dict[Any, Any] = {
 def cluster_colors(clusters: int) -> list[str]:
     """The colours of clusters 0, 1, 2, ...; the same index always has the same colour.
 
+    They are those of ``rcParams["axes.prop_cycle"]``, where somebody has chosen another than
+    Matplotlib's.
+
     >>> cluster_colors(2)
     ['#0072b2', '#d55e00']
     >>> len(set(cluster_colors(30)))
     30
     """
-    return [_shade(PALETTE[k % len(PALETTE)], 0.65 ** (k // len(PALETTE))) for k in range(clusters)]
+    cycle = matplotlib.rcParams["axes.prop_cycle"]
+    chosen = cycle != matplotlib.rcParamsDefault["axes.prop_cycle"]
+    colors = (cycle.by_key().get("color") if chosen else None) or PALETTE
+    return [_shade(colors[k % len(colors)], 0.65 ** (k // len(colors))) for k in range(clusters)]
+
+
+def ink() -> str:
+    """The colour of what is written and of the foremost lines."""
+    return to_hex(matplotlib.rcParams["text.color"])
+
+
+def points(size: float) -> float:
+    """A font's size, given for text of ten points, at the size of the text that is drawn."""
+    return size * matplotlib.rcParams["font.size"] / 10.0
 
 
 def _shade(color: str, brightness: float) -> str:
@@ -88,22 +107,31 @@ def faded(color: str, alpha: np.ndarray) -> np.ndarray:
 def house_style() -> Iterator[None]:
     """Apply the settings of the house style while the block runs.
 
+    Settings of ``rcParams`` that somebody has changed, by a style sheet or by hand, stay as they
+    are.
+
     >>> import matplotlib
     >>> with house_style():
     ...     matplotlib.rcParams["axes.spines.top"]
     False
     """
-    with matplotlib.rc_context(SETTINGS), arviz_rc_context({"plot.max_subplots": None}):
+    known, usual = matplotlib.rcParams, matplotlib.rcParamsDefault
+    unchanged = {name: value for name, value in SETTINGS.items() if known[name] == usual[name]}
+    with matplotlib.rc_context(unchanged), arviz_rc_context({"plot.max_subplots": None}):
         yield
 
 
 def styled[**P, R](function: Callable[P, R]) -> Callable[P, R]:
-    """Draw under `house_style`."""
+    """Draw under `house_style`, and into the axes ``ax`` where these are given, and returned."""
 
     @functools.wraps(function)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
-        with house_style():
-            return function(*args, **kwargs)
+        axes: Any = kwargs.pop("ax", None)
+        if axes is not None and kwargs.get("plot_collection") is not None:
+            raise InputError("ax and plot_collection say both where to draw: give one of them")
+        with house_style(), drawn_into(axes):
+            made = function(*args, **kwargs)
+        return made if axes is None else axes
 
     return drawn
 
@@ -146,7 +174,7 @@ def headline(target: Axes, title: str, note: str = "") -> None:
     if note:
         written = target.annotate(
             note, (0.0, 1.0), xycoords="axes fraction", xytext=(0.0, 6.0), va="bottom",
-            textcoords="offset points", fontsize=9, color="#666666", annotation_clip=False,
+            textcoords="offset points", fontsize=points(9), color="#666666", annotation_clip=False,
         )  # fmt: skip
         written.set_in_layout(False)  # a long note must not squeeze the panels
 
@@ -155,7 +183,7 @@ def badge(target: Axes, x: float, y: float, text: str, color: str) -> Text:
     """Write a cluster's number, or its name, on a disc in its colour."""
     shape = "circle" if len(text) < 3 else "round"
     return target.text(
-        x, y, text, color="white", ha="center", va="center", zorder=6, fontsize=8,
+        x, y, text, color="white", ha="center", va="center", zorder=6, fontsize=points(8),
         fontweight="bold", clip_on=True,
         bbox={"boxstyle": f"{shape},pad=0.25", "facecolor": color, "edgecolor": "white"},
     )  # fmt: skip

@@ -38,12 +38,16 @@ def _shown(tree: xr.DataTree, lines: int) -> xr.Dataset:
     caption=_caption,
     serves=lambda tree, emission: has_varying_draws(tree),
 )
-def plot_forest(tree: xr.DataTree, *, lines: int = LINES) -> PlotCollection:
+def plot_forest(
+    tree: xr.DataTree, *, lines: int = LINES, plot_collection: PlotCollection | None = None
+) -> PlotCollection:
     """ArviZ's forest of intervals, of parameters that can be read off one common axis.
 
     Args:
         tree: a fit with draws.
         lines: at most so many numbers are shown.
+        plot_collection: draw into this one, made by ArviZ (`PlotCollection.grid` or `wrap`), and
+            return it.
 
     Raises:
         InputError: no parameter varies.
@@ -58,7 +62,9 @@ def plot_forest(tree: xr.DataTree, *, lines: int = LINES) -> PlotCollection:
     if not shown_parameters(tree, lines).data_vars:
         raise InputError("No parameter varies over the draws in so few numbers: allow more lines.")
     dataset = _shown(tree, lines)
+    shown = xr.DataTree.from_dict({"posterior": dataset})
     return arviz_plots.plot_forest(
-        xr.DataTree.from_dict({"posterior": dataset}), combined=True, backend="matplotlib",
+        shown, combined=True, plot_collection=plot_collection,
+        backend="matplotlib",
         figure_kwargs=inches(8.0, 0.32 * total_count(dataset) + 1.3),
     )  # fmt: skip

@@ -42,12 +42,19 @@ def estimate_loo(tree: xr.DataTree) -> ELPDData:
     serves=lambda tree, emission: has_leave_one_out(tree),
     computed=("loo",),
 )
-def plot_khat(tree: xr.DataTree, *, loo: ELPDData | None = None) -> PlotCollection:
+def plot_khat(
+    tree: xr.DataTree,
+    *,
+    loo: ELPDData | None = None,
+    plot_collection: PlotCollection | None = None,
+) -> PlotCollection:
     """ArviZ's Pareto k of every row under leave-one-out; above 0.7 it cannot be relied upon.
 
     Args:
         tree: a fit with draws.
         loo: ArviZ's result, if that has been computed.
+        plot_collection: draw into this one, made by ArviZ (`PlotCollection.grid` or `wrap`), and
+            return it.
 
     Example:
         >>> from ppl_models import fit
@@ -58,7 +65,8 @@ def plot_khat(tree: xr.DataTree, *, loo: ELPDData | None = None) -> PlotCollecti
     """
     estimate = estimate_loo(tree) if loo is None else loo
     made = arviz_plots.plot_khat(
-        estimate, backend="matplotlib", visuals={"hlines": True}, color=cluster_colors(1)[0],
+        estimate, plot_collection=plot_collection,
+        backend="matplotlib", visuals={"hlines": True}, color=cluster_colors(1)[0],
         figure_kwargs=inches(8.0, 3.6),
     )  # fmt: skip
     axes = figure_of(made).axes[0]

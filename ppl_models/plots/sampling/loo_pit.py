@@ -13,7 +13,7 @@ from ppl_models.plots.declaration import register_plot
 from ppl_models.plots.drawing.panels import figure_of
 from ppl_models.plots.drawing.parameters import inches
 from ppl_models.plots.drawing.reading import SEQUENCES, is_point, is_restorable
-from ppl_models.plots.drawing.style import cluster_colors
+from ppl_models.plots.drawing.style import cluster_colors, points
 from ppl_models.plots.sampling.khat import FEWEST
 from ppl_models.posterior.result.schema import EmissionFacts, facts_of, row_weights
 
@@ -40,12 +40,19 @@ def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
     serves=_serves,
     computed=("places",),
 )
-def plot_loo_pit(tree: xr.DataTree, *, places: xr.Dataset | None = None) -> PlotCollection:
+def plot_loo_pit(
+    tree: xr.DataTree,
+    *,
+    places: xr.Dataset | None = None,
+    plot_collection: PlotCollection | None = None,
+) -> PlotCollection:
     """ArviZ's plot of leave-one-out transforms: distribution function minus the uniform one.
 
     Args:
         tree: a fit with draws of numbers, bits, counts or categories.
         places: what ``ppl_models.loo_pit`` gave, if that has been computed.
+        plot_collection: draw into this one, made by ArviZ (`PlotCollection.grid` or `wrap`), and
+            return it.
 
     Returns:
         A panel a feature, of many features the first, with the p-value of uniformity.
@@ -65,12 +72,13 @@ def plot_loo_pit(tree: xr.DataTree, *, places: xr.Dataset | None = None) -> Plot
     shown = xr.DataTree.from_dict({"prior_sbc": xr.Dataset(variables)})
     lines = -(-len(panels) // 3)
     made = arviz_plots.plot_ecdf_pit(
-        shown, backend="matplotlib", col_wrap=3,
+        shown, plot_collection=plot_collection,
+        backend="matplotlib", col_wrap=3,
         visuals={"ecdf_lines": {"color": cluster_colors(1)[0]}},
         figure_kwargs=inches(3.6 * min(3, len(panels)), 2.9 * lines),
     )  # fmt: skip
     for axes in figure_of(made).axes:
-        axes.set_xlabel("rank among predictions", fontsize=9)
+        axes.set_xlabel("rank among predictions", fontsize=points(9))
     return made
 
 

@@ -16,7 +16,7 @@ from ppl_models.plots.drawing.parameters import (
     tree_of,
     with_left_out,
 )
-from ppl_models.plots.drawing.style import CHAINS
+from ppl_models.plots.drawing.style import CHAINS, points
 
 PANELS = 11
 
@@ -37,12 +37,16 @@ def _caption(tree: xr.DataTree) -> str:
     # ranks compare chains
     serves=lambda tree, _: has_varying_draws(tree) and tree["posterior"].sizes["chain"] > 1,
 )
-def plot_rank(tree: xr.DataTree, *, panels: int = PANELS) -> PlotCollection:
+def plot_rank(
+    tree: xr.DataTree, *, panels: int = PANELS, plot_collection: PlotCollection | None = None
+) -> PlotCollection:
     """ArviZ's rank curves of the log density and the foremost parameters; grey lines are chains.
 
     Args:
         tree: a fit with draws of several chains.
         panels: at most so many numbers are shown.
+        plot_collection: draw into this one, made by ArviZ (`PlotCollection.grid` or `wrap`), and
+            return it.
 
     Raises:
         InputError: no parameter varies.
@@ -57,9 +61,10 @@ def plot_rank(tree: xr.DataTree, *, panels: int = PANELS) -> PlotCollection:
     shown = tree_of(tree, shown_parameters(tree, panels))
     total = total_count(shown["posterior"].to_dataset())
     made = arviz_plots.plot_rank(
-        shown, backend="matplotlib", col_wrap=4, color=list(CHAINS),
+        shown, plot_collection=plot_collection,
+        backend="matplotlib", col_wrap=4, color=list(CHAINS),
         figure_kwargs=inches(11.0, 2.0 * -(-total // 4) + 0.3),
     )  # fmt: skip
     for axes in figure_of(made).axes:
-        axes.title.set_fontsize(9)
+        axes.title.set_fontsize(points(9))
     return made

@@ -19,7 +19,7 @@ from ppl_models.plots.drawing.parameters import (
     tree_of,
     with_left_out,
 )
-from ppl_models.plots.drawing.style import CHAINS, INK, cluster_colors, shorten
+from ppl_models.plots.drawing.style import CHAINS, cluster_colors, ink, points, shorten
 from ppl_models.posterior.result.names import component_names
 
 PANELS = 7
@@ -46,7 +46,9 @@ def _shown(tree: xr.DataTree, panels: int) -> xr.Dataset:
     caption=_caption,
     serves=lambda tree, emission: has_varying_draws(tree),
 )
-def plot_trace(tree: xr.DataTree, *, panels: int = PANELS) -> PlotCollection:
+def plot_trace(
+    tree: xr.DataTree, *, panels: int = PANELS, plot_collection: PlotCollection | None = None
+) -> PlotCollection:
     """ArviZ's traces and marginal densities of the log density and the foremost parameters.
 
     Clusters share a panel and have their colours; every line is a chain.
@@ -54,6 +56,8 @@ def plot_trace(tree: xr.DataTree, *, panels: int = PANELS) -> PlotCollection:
     Args:
         tree: a fit with draws.
         panels: about how many parameters are shown.
+        plot_collection: draw into this one, made by ArviZ (`PlotCollection.grid` or `wrap`), and
+            return it.
 
     Raises:
         InputError: no parameter varies.
@@ -71,7 +75,7 @@ def plot_trace(tree: xr.DataTree, *, panels: int = PANELS) -> PlotCollection:
     layout: dict[str, Any] = {"rows": ["__variable__", *facets]}
     if "cluster" in posterior.dims:
         plain = any("cluster" not in values.dims for values in posterior.data_vars.values())
-        colors = [*([INK] if plain else []), *cluster_colors(posterior.sizes["cluster"])]
+        colors = [*([ink()] if plain else []), *cluster_colors(posterior.sizes["cluster"])]
         aesthetics = {"color": ["cluster"], "overlay": ["chain"], "overlay_cluster": ["cluster"]}
         layout |= {"aes": aesthetics, "color": colors}
         layout["aes_by_visuals"] = {"divergence": ["overlay_cluster"]}
@@ -82,7 +86,8 @@ def plot_trace(tree: xr.DataTree, *, panels: int = PANELS) -> PlotCollection:
         for values in posterior.data_vars.values()
     )
     made = arviz_plots.plot_trace_dist(
-        shown, compact=False, combined=False, kind="kde", backend="matplotlib",
+        shown, compact=False, combined=False, kind="kde", plot_collection=plot_collection,
+        backend="matplotlib",
         figure_kwargs=inches(10.0, 1.55 * lines + 0.4), **layout,
     )  # fmt: skip
     if 1 < posterior.sizes.get("cluster", 0) <= MOST_NAMED:
@@ -90,8 +95,8 @@ def plot_trace(tree: xr.DataTree, *, panels: int = PANELS) -> PlotCollection:
     for axes in figure_of(made).axes:
         axes.locator_params(axis="x", nbins=5)
         axes.locator_params(axis="y", nbins=4)
-        axes.xaxis.label.set_fontsize(9)
-        axes.yaxis.label.set_fontsize(9)
+        axes.xaxis.label.set_fontsize(points(9))
+        axes.yaxis.label.set_fontsize(points(9))
     return made
 
 
