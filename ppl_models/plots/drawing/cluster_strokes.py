@@ -196,7 +196,7 @@ def add_component_legend(
     collection: PlotCollection, title: str, labeller: NameLabeller | WeightLabeller
 ) -> None:
     """A legend of the colours of clusters or states."""
-    style = {"linestyle": "none", "marker": "o", "markersize": 6}
+    style: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 6}
     if place() is None:
         collection.add_legend("cluster", title=title, labeller=labeller, visual_kwargs=style)
         return

@@ -105,7 +105,7 @@ def how_is(share: Any, what: str) -> bool:
 
 def _child(
     axes: Axes, spec: SubplotSpec | None, at: tuple[int, int], grid: tuple[int, int],
-    heights: Any, share: dict[str, Axes],
+    heights: Any, share: dict[str, Any],
 ) -> Axes:  # fmt: skip
     if spec is not None:
         inner = spec.subgridspec(*grid, height_ratios=heights)
@@ -129,7 +129,7 @@ def add_key(
         shown.legend(handles, labels, loc="best", **{**options, "ncols": 1})
 
 
-def _last(axes: Axes) -> Axes:
+def _last(axes: Axes) -> Any:
     """The last panel that was made within the place of the axes."""
     children = axes.child_axes or [other for other in axes.figure.axes if other.axison]
     return children[-1]

@@ -14,7 +14,7 @@ from ppl_models.posterior.density.locals import integrated_log_density
 from ppl_models.posterior.density.responsibilities import responsibilities, responsibilities_of
 from ppl_models.posterior.density.rows import logits_in_blocks, of_units, summed_out
 from ppl_models.posterior.density.sequences import sequence_writer
-from ppl_models.posterior.result.names import component_labels
+from ppl_models.posterior.result.names import NAMES, component_labels
 from ppl_models.posterior.result.restore import RestoredFit, restored
 
 
@@ -181,7 +181,7 @@ def term_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.Data
             table[block] = found
         else:
             table += found.sum(0, dtype=np.float64) / fitted.samples
-    coords = fitted.row_coordinates() | {"cluster": component_labels(fitted.tree, shape[1])}
+    coords = fitted.row_coordinates() | {"cluster": _labels(fitted, shape[1])}
     dims: tuple[str, ...] = (fitted.unit, "cluster")
     if by_draw:
         table, dims = table.reshape(*fitted.shape, *shape), ("chain", "draw", *dims)
@@ -200,11 +200,18 @@ def cluster_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.D
             table[samples, block] = probabilities
         else:
             table[block] += probabilities.sum(0) / fitted.samples
-    coords = fitted.row_coordinates() | {"cluster": component_labels(fitted.tree, shape[1])}
+    coords = fitted.row_coordinates() | {"cluster": _labels(fitted, shape[1])}
     dims: tuple[str, ...] = (fitted.unit, "cluster")
     if by_draw:
         table, dims = table.reshape(*fitted.shape, *shape), ("chain", "draw", *dims)
     return xr.DataArray(table, coords, dims, name="responsibilities")
+
+
+def _labels(fitted: RestoredFit, count: int) -> np.ndarray:
+    """The coordinate of the clusters: their numbers, or names."""
+    if NAMES in fitted.tree.attrs:
+        return component_labels(fitted.tree, count)
+    return np.arange(count)
 
 
 def _alternative(fitted: RestoredFit) -> str:

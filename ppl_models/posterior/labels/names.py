@@ -21,7 +21,8 @@ def name_clusters(tree: xr.DataTree, names: Mapping[int | str, str] | Sequence[s
 
     Everything that shows clusters shows their names from then on: `predict`, `assignments`,
     `to_frame`, `diagnose`, all plots and the report. `save` writes them, and they are labels of
-    the draws: ``tree["posterior"]["loc"].sel(cluster="short")``.
+    the draws: ``tree["posterior"]["loc"].sel(cluster="short")``. See `relabel`, after which a
+    number, and so a name, means the same in all draws: Stephens (2000).
 
     Args:
         tree: a fit with clusters or hidden states.

@@ -109,13 +109,13 @@ def doubtful_table(tree: xr.DataTree, *, at_most: int = 10) -> pd.DataFrame:
     order = np.argsort(certainty, kind="stable")[:at_most]
     order = order[certainty[order] < 0.999]
     ranked = np.argsort(-probability[order], axis=1, kind="stable")
-    names = component_labels(tree, probability.shape[1])
+    called = component_labels(tree, probability.shape[1])
     labels = assigned["row"].values if "row" in assigned.coords else np.arange(len(probability))
     table = pd.DataFrame(
         {
-            "cluster": names[ranked[:, 0]],
+            "cluster": called[ranked[:, 0]],
             "certainty": certainty[order],
-            "second": names[ranked[:, 1]],
+            "second": called[ranked[:, 1]],
             "its probability": np.take_along_axis(probability[order], ranked, 1)[:, 1],
         },
         index=pd.Index(labels[order], name=facts_of(tree).unit),
