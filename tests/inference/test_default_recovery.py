@@ -15,7 +15,7 @@ GIBBS = {"chains": 1, "warmup": 200, "draws": 100}
 POINT = {"seed": 0, "starts": 1, "predictive": 0}
 
 
-@pytest.mark.parametrize("method", ["em", "hard"])
+@pytest.mark.parametrize("method", ["em", pytest.param("hard", marks=pytest.mark.long)])
 def test_many_clusters_of_sparse_bits_keep_new_rows_possible(method: str) -> None:
     generator = np.random.default_rng(3)
     probs = generator.beta(0.1, 1.0, (20, 40))

@@ -103,35 +103,19 @@ def test_bernoulli_step_is_the_step_by_hand(built_ins, fitted):
         np.testing.assert_allclose(probs[i + 1], new_probs, rtol=1e-9)
 
 
-@pytest.fixture(scope="module")
-def flat_faithful():
-    """Maximum likelihood on Old Faithful by covariance family, two clusters."""
-    x = np.asarray(old_faithful(), float)
-    return x, {
-        covariance: fit(
-            "gaussian_mixture",
-            x,
-            method="em",
-            seed=0,
-            clusters=2,
-            predictive=0,
-            covariance=covariance,
-            priors="flat",
-            starts=8,
-            tolerance=1e-12,
-        )
-        for covariance in SKLEARN
-    }
-
-
 #: log-likelihoods of mclust with two components (Scrucca et al. 2016); spherical has none
 MCLUST = {"full": -1130.26407, "diagonal": -1147.80635, "tied": -1140.18676}
 
 
-@pytest.mark.parametrize("covariance", SKLEARN)
-def test_maximum_likelihood_is_no_worse_than_scikit_learns(flat_faithful, covariance):
-    x, trees = flat_faithful
-    tree = trees[covariance]
+@pytest.mark.parametrize(
+    "covariance",
+    ["full", "diagonal", *(pytest.param(c, marks=pytest.mark.long) for c in ("spherical", "tied"))],
+)
+def test_maximum_likelihood_is_no_worse_than_scikit_learns(covariance):
+    x = np.asarray(old_faithful(), float)
+    flat = {"priors": "flat", "predictive": 0, "starts": 4, "tolerance": 1e-12}
+    options = {"clusters": 2, "covariance": covariance, **flat}
+    tree = fit("gaussian_mixture", x, method="em", seed=0, **options)
     ours = float(tree["log_likelihood/x"].sum())
     options = {
         "covariance_type": SKLEARN[covariance],
@@ -174,7 +158,9 @@ def _observed(x, weights, loc, covariance):
     return total
 
 
-@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+@pytest.mark.parametrize(
+    "covariance", [pytest.param("diagonal", marks=pytest.mark.long), "full"]
+)
 def test_missing_cells_are_left_out_of_the_objective(built_ins, covariance):
     row = built_ins[f"gaussian_mixture {covariance}"]
     x = row.data.copy()
@@ -267,6 +253,7 @@ def test_iterations_are_a_limit(built_ins, method):
         assert "did not converge" in tree.attrs["notes"]
 
 
+@pytest.mark.long
 def test_em_and_its_hard_limit_find_kinds_of_hidden_chains(own):
     """Sequences of steps about 0 and 3 or about 5 and 9, in long stretches."""
     generator = np.random.default_rng(4)

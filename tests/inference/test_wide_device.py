@@ -44,7 +44,21 @@ def layouts(monkeypatch):
     return both
 
 
-def test_an_iteration_of_em_is_the_same(climbed, layouts):
+#: one of each kind of pass over the rows
+KINDS = ("gaussian_mixture full", "categorical_mixture", "hidden_markov", "markov_chain")
+
+
+@pytest.mark.parametrize("label", KINDS)
+def test_an_iteration_of_em_is_the_same(label, built_ins, layouts):
+    _same_iteration(built_ins[label], layouts)
+
+
+@pytest.mark.long
+def test_an_iteration_of_em_is_the_same_of_every_program(climbed, layouts):
+    _same_iteration(climbed, layouts)
+
+
+def _same_iteration(climbed, layouts):
     def look():
         model = Model(
             catalogue.program(climbed.name), {climbed.site: climbed.data}, climbed.arguments, {}
@@ -85,7 +99,7 @@ def test_statistics_of_correlated_features_are_the_same(features, layouts):
         )
 
 
-@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("cell", ["gru", pytest.param("lstm", marks=pytest.mark.long)])
 def test_a_recurrent_chain_and_its_gradient_are_the_same(cell, layouts, built_ins):
     row = built_ins[f"recurrent_chain {cell}"]
 

@@ -157,6 +157,7 @@ def test_what_asks_one_fit_names_the_way_to_one(points) -> None:
         of_one(points)
 
 
+@pytest.mark.long
 def test_groups_do_not_change_each_other(frame, points) -> None:
     first = frame[frame["site"].isin(["s0", frame["site"].iloc[0]])]
     some = fit_many("gaussian_mixture", first, by="site", seed=0, clusters=2, starts=4)

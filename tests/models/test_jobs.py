@@ -115,10 +115,18 @@ def test_docstring_and_signature(job):
 
 #: an index reaches from one plate into another, which NumPyro's enumeration does not take: the long
 #: labels are compared with wide ones below
-ENUMERABLE = [job for job in JOBS if job.plate != "item"]
+#: another family of a program that is there already
+LONG = ("regression_mixture poisson",)
 
 
-@pytest.mark.parametrize("job", ENUMERABLE, ids=[n for n in NAMES if n != "dawid_skene"])
+@pytest.mark.parametrize(
+    "job",
+    [
+        pytest.param(job, id=name, marks=pytest.mark.long if name in LONG else ())
+        for job, name in zip(JOBS, NAMES, strict=True)
+        if job.plate != "item"
+    ],
+)
 def test_density_is_that_of_numpyros_enumeration(job, double_precision):
     """With gaps left out, which NumPyro's enumeration of the same program takes as they are."""
     complete = job._replace(data={n: np.nan_to_num(v) for n, v in job.data.items()})
