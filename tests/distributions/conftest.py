@@ -22,11 +22,18 @@ def _module(name: str) -> ModuleType:
     return sys.modules[unique]
 
 
+#: Emissions of hidden chains whose code is that of another one, of one class of families.
+LONG = ("spherical", "bernoulli")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes ``case`` runs once a family, one with ``emission`` once a chain's."""
     if "emission" in metafunc.fixturenames:
-        emissions = _module("hidden_cases").EMISSIONS
-        metafunc.parametrize("emission", emissions, ids=[e.name for e in emissions])
+        emissions = [
+            pytest.param(e, id=e.name, marks=pytest.mark.long if e.name in LONG else ())
+            for e in _module("hidden_cases").EMISSIONS
+        ]
+        metafunc.parametrize("emission", emissions)
     if "case" in metafunc.fixturenames:
         chosen = _module("cases").CASES
         metafunc.parametrize("case", chosen, ids=[case.name for case in chosen])

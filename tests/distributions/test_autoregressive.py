@@ -104,7 +104,16 @@ ELSEWHERE = {
 }
 
 
-@pytest.fixture(params=CASES, ids=[case.name for case in CASES])
+#: a further order of a class that is there already
+LONG = ("chain of order 3, shorter rows", "hidden chain of order 2")
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(case, id=case.name, marks=pytest.mark.long if case.name in LONG else ())
+        for case in CASES
+    ]
+)
 def writer(request: pytest.FixtureRequest) -> Any:
     return request.param.build()
 

@@ -70,13 +70,16 @@ def _look(case, rows):
             "traced data": enumerated.log_prob(traced),
             "textbook": enumerated.pointwise(traced),
             "a component a row": case.by_row(len(value)).log_prob(value),
-            "one row": enumerated.log_prob(value[:1])[:, 0],
-            "no batch": alone.log_prob(value),
-            "neither": alone.log_prob(value[0]),
-            "vmap": jax.vmap(lambda p: case.enumerated(p).log_prob(value))(stacked),
             "passed": emission.log_prob(traced),
             "slopes": _slopes(heights, parameters, direction),
         }
+        if rows == "data":  # how the batch lies is the same with gaps
+            found |= {
+                "one row": enumerated.log_prob(value[:1])[:, 0],
+                "no batch": alone.log_prob(value),
+                "neither": alone.log_prob(value[0]),
+                "vmap": jax.vmap(lambda p: case.enumerated(p).log_prob(value))(stacked),
+            }
         if case.continuous and rows == "data":
             data_direction = np.random.default_rng(0).normal(size=value.shape)
             found["data slopes"] = _slopes(
@@ -118,7 +121,9 @@ def test_log_density_equals_the_other_program_by_every_road(case, rows, looked):
         "neither": expected[1, 0],
         "vmap": np.stack([expected] * 2),
     }
-    for road, value in wanted.items():
+    assert len(set(wanted) & set(found)) == (9 if rows == "data" else 5)
+    for road in set(wanted) & set(found):
+        value = wanted[road]
         assert found[road].shape == value.shape, road
         np.testing.assert_allclose(found[road], value, rtol=1e-10, atol=1e-10, err_msg=road)
 

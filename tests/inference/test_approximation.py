@@ -43,7 +43,7 @@ def test_the_approximation_is_in_ems_mode(steps, approximation):
     assert "best mode that is known" in text and "Pareto k" in text and "chains agree" not in text
 
 
-@pytest.mark.parametrize("method", ["svi", "map"])
+@pytest.mark.parametrize("method", ["svi", pytest.param("map", marks=pytest.mark.long)])
 def test_a_poorer_mode_is_named(monkeypatch, steps, method):
     """Where every start is thrown to one state alone, the fit is not to be trusted."""
     from ppl_models.inference.methods import map as map_file

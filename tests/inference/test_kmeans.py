@@ -100,7 +100,7 @@ def test_mixture_walks_to_the_centres_as_its_scale_goes_down(rows, best):
     """EM with equal weights and one scale that is held: closer and closer, at last the same."""
     centres = _sorted(best["posterior/loc"].values[0, 0])
     gaps = []
-    for scale in (1.0, 0.3, 0.1, 0.003):
+    for scale in (1.0, 0.003):  # each is compiled anew
         fixed = {"weights": np.full(CLUSTERS, 1 / CLUSTERS), "scale": np.full(CLUSTERS, scale)}
         tree = fit(
             "gaussian_mixture",

@@ -69,7 +69,7 @@ def check_density(draft, seed):
         np.testing.assert_allclose(shares, softmax(table, axis=0).T, rtol=1e-7, atol=1e-12)
 
 
-@settings(max_examples=25, **SETTINGS)
+@settings(max_examples=10, **SETTINGS)
 @given(made.drafts(), KEYS)
 @example(Draft(2, "covariate", "within", ("poisson",), "scale by data", "rows", None, False), 0)
 @example(
@@ -122,7 +122,7 @@ def check_draws(draft, seed):
             assert (abs(share[0] - share[1]) < 5 * np.sqrt(0.5 / count)).all(), site
 
 
-@settings(max_examples=3, **SETTINGS)
+@settings(max_examples=2, **SETTINGS)
 @given(made.drafts(), KEYS)
 def test_drawn_clusters_and_data(draft, seed):
     check_draws(draft, seed)
