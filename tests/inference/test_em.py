@@ -158,9 +158,7 @@ def _observed(x, weights, loc, covariance):
     return total
 
 
-@pytest.mark.parametrize(
-    "covariance", [pytest.param("diagonal", marks=pytest.mark.long), "full"]
-)
+@pytest.mark.parametrize("covariance", [pytest.param("diagonal", marks=pytest.mark.long), "full"])
 def test_missing_cells_are_left_out_of_the_objective(built_ins, covariance):
     row = built_ins[f"gaussian_mixture {covariance}"]
     x = row.data.copy()
