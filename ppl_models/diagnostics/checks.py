@@ -183,7 +183,11 @@ def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
     require_draws(tree, "prior sensitivity")
     absent = {"log_prior", "log_likelihood"} - set(tree.children)
     if absent:
-        raise InputError(f"the tree has no group '{sorted(absent)[0]}': fit again")
+        raise InputError(
+            f"the tree has no group '{sorted(absent)[0]}', whose densities are weighted here, and "
+            f"draws of method={tree.attrs.get('method')!r} may have none: use method='nuts', "
+            "'gibbs' or 'svi' where they serve the program"
+        )
     likelihood, prior = tree["log_likelihood"].to_dataset(), tree["log_prior"].to_dataset()
     total = prior.to_dataarray().sum("variable")
     if float(total.max() - total.min()) < 1e-9 * (1 + float(abs(total).max())):

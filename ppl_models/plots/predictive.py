@@ -99,7 +99,7 @@ def plot_predictive(
     if data is None or not replicated:
         raise InputError(
             "plot_predictive needs `observed_data` and `posterior_predictive` or "
-            "`prior_predictive` in the tree: fit again with predictive draws."
+            "`prior_predictive` in the tree: fit with predictive=100, say."
         )
     how = comparison(emission, replicated)
     if how == "graphs":

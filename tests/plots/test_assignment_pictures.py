@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from ppl_models import coassignment, fit
 from ppl_models.errors import InputError
 from ppl_models.plots import plot_labels, plot_responsibilities, plot_similarity
 from ppl_models.plots.labels import rank_curves
@@ -52,6 +53,17 @@ def test_thousands_of_rows_are_thinned_to_their_sorted_shape(fits):
     picture = plot_responsibilities(tree, max_rows=90)
     band = picture.get_viz("bands", "bands", cluster=0)
     assert band.get_paths()[0].vertices[:, 0].max() == pytest.approx(900)
+
+
+def test_a_fit_alone_has_no_similarity_and_the_way_to_it_works(fits):
+    tree = fits.gaussian_fit(rows=30, draws=8, chains=2)
+    with pytest.raises(InputError, match=r"give coassignment\(tree\)"):
+        plot_similarity(tree)
+    rows = [[0.0], [0.2], [9.0], [9.1]]
+    options = {"clusters": 2, "draws": 20, "warmup": 10, "chains": 1, "predictive": 0}
+    drawn = fit("gaussian_mixture", rows, method="gibbs", seed=0, **options)
+    axes = plot_similarity(coassignment(drawn)).viz["plot"].item()
+    np.testing.assert_array_equal(axes.images[0].get_array().shape, (4, 4))
 
 
 def test_responsibilities_are_needed(fits):

@@ -20,14 +20,24 @@ from ppl_models.posterior.result.schema import EmissionFacts, cluster_weights, f
 SEQUENCES = ("Tokens", "Graphs", "Series")  #: data kinds whose units are whole sequences
 
 
+#: how a group comes into a tree
+SOURCES = {
+    "similarity": "give coassignment(tree), or partition(tree)",
+    "responsibilities": "use predict(tree), which computes them where a fit does not keep them",
+    "starts": "fit by a method that reports its starts, as method='em'",
+    "comparison": "give the table of choose_clusters, or of compare",
+}
+
+
 def group(tree: xr.DataTree, name: str, purpose: str) -> xr.Dataset:
     """One group of the tree as a dataset.
 
     Raises:
-        InputError: when the tree lacks it; the message names the purpose.
+        InputError: when the tree lacks it; the message names the purpose and where it comes from.
     """
     if name not in tree.children:
-        raise InputError(f"The tree has no group {name!r}, which {purpose} needs: fit again.")
+        source = SOURCES.get(name, "give the result of fit")
+        raise InputError(f"the tree has no group {name!r}, which {purpose} needs: {source}")
     return tree[name].to_dataset()
 
 
