@@ -167,7 +167,7 @@ def fit(
                 attributes=attributes_of,
                 checkpointed=checkpointed,
             )
-        observed = read_data(function, data, like)
+        observed = read_data(function, data, like, arguments=program_arguments)
         model, structure = read_program(
             function, observed, program_arguments, fixed or {}, precision, weights=counted
         )

@@ -71,8 +71,8 @@ class Search:
         """
         arguments, like = take_vocabulary(dict(self.arguments))
         data, weights = take_weights(self.data, self.weights)
-        observed = read_data(self.function, data, like)
         given = {**arguments, size: number}
+        observed = read_data(self.function, data, like, arguments=given)
         model, structure = read_program(
             self.function, observed, given, {}, "float64", weights=weights
         )

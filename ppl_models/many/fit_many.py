@@ -105,7 +105,7 @@ def fit_many(
     parts = split(data, by, columns=columns)
     make_room()
     with scope(precision):
-        observed = read_data(function, parts.data, like)
+        observed = read_data(function, parts.data, like, arguments=program_arguments)
         order = np.argsort(parts.group, kind="stable")
         ends = np.searchsorted(parts.group[order], np.arange(1, len(parts.labels)))
         rows = np.split(order, ends)

@@ -13,7 +13,8 @@ import numpy as np
 
 from ppl_models.data.containers.vocabulary import Vocabulary
 from ppl_models.data.derived import derive, derived_arguments
-from ppl_models.data.kinds import Kind, Observed
+from ppl_models.data.kinds import Categories, Kind, Observed
+from ppl_models.data.kinds.deep_arrays import deep_array, read_deep_array
 from ppl_models.data.kinds.several import read_together
 from ppl_models.data.kinds.tokens import coordinates
 from ppl_models.data.missing import missing_cells
@@ -24,6 +25,7 @@ from ppl_models.program.model import Model
 from ppl_models.program.precision import cast
 from ppl_models.program.rounding import refuse_rounding
 from ppl_models.program.row_weights import refuse_other_length
+from ppl_models.program.shared_levels import on_one_scale, sizes_of
 from ppl_models.program.signature import arguments_of, data_parameters, keeps_feature_axis
 from ppl_models.program.sizes import (
     numeric_lists,
@@ -46,7 +48,11 @@ def take_vocabulary(
 
 
 def read_data(
-    function: Callable, data: Any, like: Mapping[str, Any] | None = None, fresh: bool = True
+    function: Callable,
+    data: Any,
+    like: Mapping[str, Any] | None = None,
+    fresh: bool = True,
+    arguments: Mapping[str, Any] | None = None,
 ) -> dict[str, Observed]:
     """Read data for every data parameter.
 
@@ -55,7 +61,9 @@ def read_data(
         data: see :func:`fit`.
         like: coordinates of an earlier reading that these data must have.
         fresh: whether the data are to be fitted (all checks) or new rows.
+        arguments: that the program is given, for the number of levels of data to fit.
     """
+    sizes = None if arguments is None or not fresh else sizes_of(function, arguments)
     kinds = data_parameters(function)
     by_site = isinstance(data, dict) and set(data) <= set(kinds) and len(data) > 0
     if not by_site:
@@ -66,8 +74,10 @@ def read_data(
             )
         data = {required[0]: data}
     keeping = keeps_feature_axis(function)
+    # (the package's own programs say themselves what shapes they take)
+    own = str(getattr(function, "__module__", "")).startswith("ppl_models.models.")
     readers = {
-        name: partial(_read, kinds[name], value, name, fresh, name in keeping)
+        name: partial(_read, kinds[name], value, name, fresh, name in keeping, not own, sizes)
         for name, value in data.items()
         if value is not None
     }
@@ -80,12 +90,19 @@ def _read(
     site: str,
     fresh: bool,
     keeps_axis: bool,
+    any_axes: bool,
+    sizes: frozenset[int] | None,
     like: Mapping[str, Any] | None,
 ) -> Observed:
+    deep = deep_array(value, kind) if any_axes else None
+    if deep is not None:
+        return read_deep_array(deep, kind, site=site, like=like, fresh=fresh)
     try:
         found = kind.read(value, site=site, like=like, fresh=fresh)
     except ConstantColumn as error:  # only what a program emits may not be constant
         found = replace(kind.read(value, site=site, like=like, fresh=False), refusal=error)
+    if issubclass(kind, Categories):
+        found = on_one_scale(found, site, sizes)
     return found.with_feature_axis() if keeps_axis else found
 
 

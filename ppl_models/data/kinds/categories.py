@@ -124,6 +124,7 @@ def _read_column(
         if name not in table.levels_by_column:
             doubts.refuse_identifier(codes, labels, where)
             doubts.warn_of_missing_levels(labels, where)
+            doubts.warn_of_missing_codes(labels, where)
     return codes, labels
 
 

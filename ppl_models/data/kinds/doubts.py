@@ -56,6 +56,21 @@ def warn_of_missing_levels(labels: Sequence[str], where: str) -> None:
         )
 
 
+def warn_of_missing_codes(labels: Sequence[str], where: str) -> None:
+    """Warn of a level -1 before codes that count on: what pandas writes for a missing one.
+
+    Answers from -1 to 1 are taken for a scale.
+    """
+    if labels[0] != "-1" or len(labels) < 3 or not all(n.isdigit() for n in labels[1:]):
+        return
+    numbers = [int(label) for label in labels[1:]]
+    if numbers[0] in {0, 1} and numbers[-1] > 1:
+        _warn(
+            f"{where} holds -1, read as a level like the others: leave the cell empty (None) where "
+            "it means that the level is missing, as pandas' codes mean it"
+        )
+
+
 def warn_of_numbers(matrix: np.ndarray, table: Table, site: str) -> None:
     """Warn of columns that count or name the rows, and of codes for missing cells.
 

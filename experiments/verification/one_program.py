@@ -1,0 +1,251 @@
+"""One program as its author wrote it: against NumPyro, sampler against sampler, and after the fit."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import arviz as az
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from numpyro import handlers
+from numpyro.contrib.funsor import config_enumerate, enum
+from numpyro.contrib.funsor import log_density as enumerated_density
+from numpyro.infer.initialization import init_to_value
+from numpyro.infer.util import initialize_model
+
+import ppl_models as ppl
+from ppl_models.errors import InputError, UnsupportedError
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "em": {"starts": 4},
+    "gibbs": {"chains": 2, "warmup": 200, "draws": 300},
+    "nuts": {"chains": 2, "warmup": 200, "draws": 200},
+}
+FEWEST_EFFECTIVE = 40  #: draws below which a mean is not compared
+SHARE_MISSING = 0.1  #: of the cells that are taken out before they are filled in
+MOST_HESSIAN = 80  #: numbers up to which what is left to gain is computed
+
+
+def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A file's ``CASE``, and the data that it simulates."""
+    if str(path.parent) not in sys.path:  # some take another's data
+        sys.path.insert(0, str(path.parent))
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module.CASE, module.simulate()
+
+
+def enumerated(case: Mapping[str, Any], data: Mapping[str, Any]) -> Callable[..., Any]:
+    """NumPyro's own log joint density, discrete sites summed out, as a function of the others."""
+    arguments, arrays = case.get("args", {}), {n: jnp.asarray(v) for n, v in data.items()}
+    seeded = handlers.seed(case["program"], jax.random.key(0))
+    trace = handlers.trace(seeded).get_trace(**arrays, **arguments)
+    plates = [f.dim for s in trace.values() for f in s.get("cond_indep_stack", ()) if f.dim]
+    program = enum(config_enumerate(case["program"]), min([0, *plates]) - 1)
+    return lambda values: enumerated_density(program, (), {**arrays, **arguments}, values)[0]
+
+
+def at_draw(tree: xr.DataTree, chain: int, draw: int) -> dict[str, Any]:
+    """Values of all sites at one draw, as the program takes them."""
+    inside = tree["posterior"].isel(chain=chain, draw=draw)
+    return {str(n): jnp.asarray(v.values) for n, v in inside.data_vars.items()}
+
+
+def density_error(tree: xr.DataTree, density: Callable[..., Any]) -> float:
+    """The largest relative error of the log joint density at three draws, or at the point."""
+    ours = tree["sample_stats"]["lp"].transpose("chain", "draw").values
+    chains, draws = ours.shape
+    compiled, errors = jax.jit(density), []
+    for chain, draw in {(0, 0), (chains - 1, draws // 2), (chains - 1, draws - 1)}:
+        theirs = float(compiled(at_draw(tree, chain, draw)))
+        errors.append(abs(ours[chain, draw] - theirs) / max(abs(theirs), 1.0))
+    return max(errors)
+
+
+def left_to_gain(
+    tree: xr.DataTree, case: Mapping[str, Any], data: Mapping[str, Any], density: Any
+) -> float:
+    """Half the Newton decrement of NumPyro's density at a point: nats that it is below the top."""
+    values = at_draw(tree, 0, 0)
+    arrays = {n: jnp.asarray(v) for n, v in data.items()}
+    found = initialize_model(
+        jax.random.key(0),
+        case["program"],
+        init_strategy=init_to_value(values=values),
+        model_kwargs={**arrays, **case.get("args", {})},
+        validate_grad=False,
+    )
+    flat, unravel = jax.flatten_util.ravel_pytree(found.param_info.z)
+
+    def along(vector: Any) -> Any:
+        return density(_constrained(found, case, arrays, unravel(vector)))
+
+    gradient = jax.jit(jax.grad(along))(flat)
+    if len(flat) > MOST_HESSIAN:
+        return float(jnp.abs(gradient).max())
+    hessian = jax.jit(jax.hessian(along))(flat)
+    return float(0.5 * gradient @ jnp.linalg.pinv(-hessian, rtol=1e-10) @ gradient)
+
+
+def _constrained(found: Any, case: Mapping[str, Any], arrays: Any, point: Any) -> Any:
+    from numpyro.infer.util import constrain_fn
+
+    return constrain_fn(case["program"], (), {**arrays, **case.get("args", {})}, point)
+
+
+def ordered(tree: xr.DataTree, key: str | None) -> xr.Dataset:
+    """The posterior with its clusters in the order of a site's first numbers."""
+    posterior = tree["posterior"].to_dataset()
+    if key is None or "cluster" not in posterior[key].dims:
+        return posterior
+    rest = [d for d in posterior[key].dims if d not in ("chain", "draw", "cluster")]
+    first = posterior[key].isel(dict.fromkeys(rest, 0)).mean(("chain", "draw"))
+    return posterior.isel(cluster=np.argsort(first.values))
+
+
+def against(one: xr.Dataset, other: xr.Dataset, names: list[str]) -> float | None:
+    """The largest difference of two samplers' means, in its Monte Carlo standard errors."""
+    found = []
+    for name in names:
+        if name not in one or name not in other or one[name].shape[2:] != other[name].shape[2:]:
+            continue
+        effective = [az.ess(d[[name]])[name].values for d in (one, other)]
+        errors = [
+            d[name].std(("chain", "draw")).values / np.sqrt(e)
+            for d, e in zip((one, other), effective, strict=True)
+        ]
+        apart = np.abs((one[name].mean(("chain", "draw")) - other[name].mean(("chain", "draw"))))
+        usable = (np.minimum(*effective) > FEWEST_EFFECTIVE) & (np.hypot(*errors) > 0)
+        if usable.any():
+            found.append(float((apart.values / np.hypot(*errors))[usable].max()))
+    return max(found, default=None)
+
+
+def from_truth(posterior: xr.Dataset, truth: Mapping[str, Any]) -> float | None:
+    """The largest distance of a true value from its posterior mean, in standard deviations."""
+    found = []
+    for name, true in truth.items():
+        if name not in posterior or np.size(true) == 0:
+            continue
+        mean, deviation = (f(("chain", "draw")).values for f in (posterior[name].mean,
+                                                                 posterior[name].std))
+        if np.shape(mean) == np.shape(true):
+            found.append(float(np.max(np.abs(mean - np.asarray(true)) / deviation)))
+    return max(found, default=None)
+
+
+def after_the_fit(
+    tree: xr.DataTree, case: Mapping[str, Any], data: Mapping[str, Any], folder: Path
+) -> dict[str, str]:
+    """Every question to a fit: its name and "ok", or what was said in place of an answer."""
+    arrays = {n: np.asarray(v) for n, v in data.items()}
+    single = next(iter(arrays.values())) if len(arrays) == 1 else None
+    rows = len(next(iter(arrays.values())))
+
+    def impute() -> None:
+        holed = arrays[case["gaps"]].astype(float)
+        holed[np.random.default_rng(0).random(holed.shape) < SHARE_MISSING] = np.nan
+        given = holed if single is not None else {**arrays, case["gaps"]: holed}
+        filled = ppl.impute(tree, given, seed=3)[case["gaps"]].values
+        if not np.isfinite(filled).all():
+            raise AssertionError("cells are left missing")
+
+    def storage() -> None:
+        ppl.save(tree, folder / "fit.nc", overwrite=True)
+        again = ppl.log_density(ppl.load(folder / "fit.nc"))
+        np.testing.assert_allclose(again, ppl.log_density(tree), rtol=1e-6)
+
+    questions: dict[str, Callable[[], Any]] = {
+        "predict": lambda: ppl.predict(tree),
+        "log_density": lambda: ppl.log_density(tree, arrays if single is None else single),
+        "generate": lambda: ppl.generate(tree, rows, seed=2),
+        "impute": impute,
+        "loo": lambda: ppl.loo(tree),
+        "loo_pit": lambda: ppl.loo_pit(tree, draws=50),
+        "diagnose": lambda: ppl.diagnose(tree),
+        "partition": lambda: ppl.partition(tree),
+        "relabel": lambda: ppl.relabel(tree, "stephens"),
+        "sensitivity": lambda: ppl.sensitivity(tree),
+        "report": lambda: ppl.write_report(tree, folder / "fit.html", overwrite=True),
+        "save, load": storage,
+    }
+    if case.get("choose"):
+        arguments = {n: v for n, v in case.get("args", {}).items() if n != "clusters"}
+        given = arrays if single is None else single
+        questions["choose_clusters"] = lambda: ppl.choose_clusters(
+            case["program"], given, range(1, 4), seed=0, starts=4, **arguments
+        )
+    if not case["gaps"]:
+        del questions["impute"]
+    return {name: said(question) for name, question in questions.items()}
+
+
+def said(question: Callable[[], Any]) -> str:
+    """ "ok", or the sentence of a refusal, or the error of a crash."""
+    try:
+        question()
+    except (InputError, UnsupportedError) as refusal:
+        return f"refused: {refusal}"
+    except Exception as error:
+        return f"CRASH {type(error).__name__}: {str(error)[:200]}"
+    return "ok"
+
+
+def check(path: Path) -> dict[str, Any]:
+    """All checks of one program, as numbers and words."""
+    case, data = load(path)
+    arguments = case.get("args", {})
+    single = next(iter(data.values())) if len(data) == 1 else data
+    trees, found = {}, {"program": path.stem, "fits": {}}
+    for method, options in OPTIONS.items():
+        options = {**options, "predictive": 20, "seed": 1}
+
+        def run(method: str = method, options: Any = options) -> None:
+            trees[method] = ppl.fit(case["program"], single, method=method, **options, **arguments)
+
+        found["fits"][method] = said(run)
+    density = enumerated(case, data)
+    errors = {}
+    for method, tree in trees.items():
+        outcome: list[float] = []
+        words = said(lambda t=tree, o=outcome: o.append(density_error(t, density)))
+        errors[method] = outcome[0] if outcome else words
+    found["density"] = errors
+    if "em" in trees:
+        gain: list[float] = []
+        words = said(lambda: gain.append(left_to_gain(trees["em"], case, data, density)))
+        found["left_to_gain"] = gain[0] if gain else words
+    names, key = list(case.get("truth", {})), case.get("key")
+    posteriors = {m: ordered(t, key) for m, t in trees.items() if m != "em"}
+    if len(posteriors) == 2:
+        found["agreement"] = against(posteriors["gibbs"], posteriors["nuts"], names)
+    for posterior in posteriors.values():
+        found["truth"] = from_truth(posterior, case.get("truth", {}))
+    last = trees.get("nuts") or trees.get("gibbs") or trees.get("em")
+    if last is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            found["after"] = after_the_fit(last, case, data, Path(folder))
+    return found
+
+
+def main(path: str) -> None:
+    """Check one file; the last line that is printed is JSON."""
+    warnings.filterwarnings("ignore")
+    jax.config.update("jax_enable_x64", True)
+    print(json.dumps(check(Path(path)), default=float))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
