@@ -1,4 +1,4 @@
-"""One program as its author wrote it: against NumPyro, sampler against sampler, and after the fit."""
+"""One program as its author wrote it: against NumPyro, samplers, and after the fit."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def against(one: xr.Dataset, other: xr.Dataset, names: list[str]) -> float | Non
             d[name].std(("chain", "draw")).values / np.sqrt(e)
             for d, e in zip((one, other), effective, strict=True)
         ]
-        apart = np.abs((one[name].mean(("chain", "draw")) - other[name].mean(("chain", "draw"))))
+        apart = np.abs(one[name].mean(("chain", "draw")) - other[name].mean(("chain", "draw")))
         usable = (np.minimum(*effective) > FEWEST_EFFECTIVE) & (np.hypot(*errors) > 0)
         if usable.any():
             found.append(float((apart.values / np.hypot(*errors))[usable].max()))
@@ -139,8 +139,9 @@ def from_truth(posterior: xr.Dataset, truth: Mapping[str, Any]) -> float | None:
     for name, true in truth.items():
         if name not in posterior or np.size(true) == 0:
             continue
-        mean, deviation = (f(("chain", "draw")).values for f in (posterior[name].mean,
-                                                                 posterior[name].std))
+        mean, deviation = (
+            f(("chain", "draw")).values for f in (posterior[name].mean, posterior[name].std)
+        )
         if np.shape(mean) == np.shape(true):
             found.append(float(np.max(np.abs(mean - np.asarray(true)) / deviation)))
     return max(found, default=None)

@@ -41,6 +41,7 @@ class Search:
         heldout: share of the rows, or sequences, that are kept out.
         progress: show progress bars.
         weights: how often each row counts, as ``fit`` takes them.
+        size: the program's argument that the number of clusters is.
     """
 
     function: Callable
@@ -53,6 +54,7 @@ class Search:
     heldout: float
     progress: bool
     weights: Any = None
+    size: str = "clusters"
 
     @property
     def key(self) -> Array:
@@ -87,7 +89,8 @@ class Search:
         problem = Problem(model, model.structure(), self.progress)
         refuse_unsuitable(problem, observed)
         hidden = (*STATISTICS, HIDDEN) if size == "states" else (*ROW_DENSITIES, ASSIGNMENT)
-        require("em", problem, hidden)
+        # (the terms of a mixture that is a distribution are clusters without a site)
+        require("em", problem, ROW_DENSITIES if problem.terms else hidden)
         return problem, held_out
 
 

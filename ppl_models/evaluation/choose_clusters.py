@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from inspect import signature
 from itertools import product
 from typing import Any
 
@@ -37,6 +36,7 @@ from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, take_vocabulary
 from ppl_models.program.row_weights import take_weights
+from ppl_models.program.signature import arguments_of
 from ppl_models.program.structure import Structure
 
 #: criterion -> whether more is better
@@ -56,6 +56,7 @@ def choose_clusters(
     starts: int = 8,
     progress: bool = False,
     weights: Any = None,
+    size: str | None = None,
     **arguments: Any,
 ) -> pd.DataFrame:
     """Fit every number of clusters, or of hidden states, and compare.
@@ -87,6 +88,8 @@ def choose_clusters(
         starts: starts of EM for every candidate.
         progress: show progress bars.
         weights: how often each row counts, as of ``fit``; criteria count rows by them.
+        size: the program's argument that the number is, such as "classes" (default: "clusters", or
+            "states").
         **arguments: of the program and of a method that draws.
 
     Returns:
@@ -126,7 +129,7 @@ def choose_clusters(
     over = over or {}
     varied = [dict(zip(over, chosen, strict=True)) for chosen in product(*over.values())]
     function = catalogue.program(program)
-    size = _size_argument(function)
+    size = _size_argument(function, size)
     remarks = []
     if size == "states":
         rest = take_weights(data, weights)[0]
@@ -159,7 +162,7 @@ def choose_clusters(
         compared.attrs["notes"] = remarks
         return compared
     with scope("float64"):
-        fit_family = _fit_nested if size == "clusters" else fit_states
+        fit_family = fit_states if size == "states" else _fit_nested
         rows = [
             row
             for v in varied
@@ -175,6 +178,7 @@ def choose_clusters(
                     heldout=heldout,
                     progress=progress,
                     weights=weights,
+                    size=size,
                 )
             )
         ]
@@ -213,14 +217,20 @@ def _draws(method: str) -> bool:
     return declared.kind == "draws"
 
 
-def _size_argument(function: Callable) -> str:
-    """What the number of candidates is called: clusters, or hidden states."""
-    parameters = signature(function).parameters
+def _size_argument(function: Callable, given: str | None) -> str:
+    """What the number of candidates is called: clusters, hidden states, or as is given."""
+    parameters = arguments_of(function)
+    name = getattr(function, "__name__", "the program")
+    others = ", ".join(parameters) or "none"
+    if given is not None:
+        if given not in parameters:
+            raise InputError(f"size is {given!r}, and {name} takes {others}: choose one of them")
+        return given
     found = [name for name in ("clusters", "states") if name in parameters]
     if not found:
         raise InputError(
-            f"{getattr(function, '__name__', 'the program')} has neither an argument 'clusters' "
-            "nor 'states': there is no number to choose"
+            f"{name} has neither an argument 'clusters' nor 'states' (it takes {others}): say by "
+            "size= which of them is the number of clusters"
         )
     return found[0]
 
@@ -233,7 +243,7 @@ def _fit_nested(search: Search) -> list[dict[str, Any]]:
     """Rows of the table for one family: all numbers of clusters in one run of EM."""
     candidates, starts = search.candidates, search.starts
     largest = candidates[-1]
-    problem, held_out = search.problem("clusters", largest)
+    problem, held_out = search.problem(search.size, largest)
     if not can_be_switched_off(problem):
         return fit_each(search)
     model, structure = problem.model, problem.structure
@@ -263,7 +273,7 @@ def _fit_nested(search: Search) -> list[dict[str, Any]]:
     collapsed = _collapsed(problem.model, each_value, problem.deviations, structure=structure)
     collapsed = np.asarray(collapsed) & np.asarray(active)
     return [
-        _row(problem, found, final, collapsed.any(1), each, k, search.varied, held_out, active)
+        _row(problem, found, final, collapsed.any(1), each, k, search, held_out, active)
         for k in candidates
     ]
 
@@ -285,7 +295,7 @@ def _row(
     collapsed: np.ndarray,
     each: np.ndarray,
     clusters: int,
-    varied: Mapping[str, Any],
+    search: Search,
     held_out: Any,
     active: Array,
 ) -> dict[str, Any]:
@@ -293,14 +303,14 @@ def _row(
     usable = mine[~collapsed[mine]]
     best = int((usable if len(usable) else mine)[np.argmax(final[usable if len(usable) else mine])])
     values = {n: jnp.asarray(v[best]) for n, v in found.values.items()}
-    arguments = {**problem.model.arguments, "clusters": clusters}
+    arguments = {**problem.model.arguments, search.size: clusters}
     own = replace(problem.model, arguments=arguments).structure()
     log_likelihood = float(final[best])
     rows = float(problem.model.row_count(own))
     entropy = float(_entropy(problem.model, values, active[best], structure=problem.structure))
     row = {
-        **varied,
-        "clusters": clusters,
+        **search.varied,
+        search.size: clusters,
         **criteria(log_likelihood, parameter_count(problem, own), rows, entropy),
         "converged": bool(found.converged[best]),
         "collapsed": not len(usable),

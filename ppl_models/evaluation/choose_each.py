@@ -17,6 +17,7 @@ from jax.scipy.special import logsumexp
 
 from ppl_models.evaluation.candidates import Search, criteria, maximise_likelihood
 from ppl_models.inference.problem import Problem
+from ppl_models.program.component_densities import term_log_joint
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
@@ -31,22 +32,23 @@ def fit_each(search: Search) -> list[dict[str, Any]]:
     """Rows of the table for one family: EM by maximum likelihood for every number of clusters."""
     rows = []
     for clusters in search.candidates:
-        problem, held_out = search.problem("clusters", clusters)
+        problem, held_out = search.problem(search.size, clusters)
         model, structure = problem.model, problem.structure
         maximum = maximise_likelihood(search, problem, clusters, "clusters")
         values = maximum.values
-        density, entropy = _rows(model, values, structure=structure)
+        density, entropy = _rows(model, values, structure=structure, terms=problem.terms)
         log_likelihood = float(model.summed(density))
         count = float(model.row_count(structure))
         row = {
             **search.varied,
-            "clusters": clusters,
+            search.size: clusters,
             **criteria(log_likelihood, identified(model, structure), count, float(entropy)),
             **maximum.report,
         }
         if held_out is not None:
             other = model.with_data(held_out)
-            row["heldout"] = float(_rows(other, values, structure=other.structure())[0].mean())
+            scored, _ = _rows(other, values, structure=other.structure(), terms=problem.terms)
+            row["heldout"] = float(scored.mean())
         rows.append(row)
     return rows
 
@@ -77,9 +79,12 @@ def _slopes(model: Model, values: Globals, *, structure: Structure) -> Array:
     return jax.jacfwd(densities)(space.ravel(space.unconstrain(values)))
 
 
-@partial(jax.jit, static_argnames=("structure",))
-def _rows(model: Model, values: Globals, *, structure: Structure) -> tuple[Array, Array]:
+@partial(jax.jit, static_argnames=("structure", "terms"))
+def _rows(
+    model: Model, values: Globals, *, structure: Structure, terms: int
+) -> tuple[Array, Array]:
     """Log-density of every row, and -Σ log of the most probable cluster's responsibility."""
-    logits = model.logits(values, structure)
+    of_clusters = term_log_joint if terms else Model.logits
+    logits = of_clusters(model, values, structure)
     density = logsumexp(logits, axis=0)
     return density, -model.summed(logits.max(0) - density)

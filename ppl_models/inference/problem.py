@@ -36,6 +36,7 @@ from ppl_models.program.exchangeability import (
 )
 from ppl_models.program.label_symmetry import Densities, LabelSymmetry, find_symmetry
 from ppl_models.program.model import Model, evaluate
+from ppl_models.program.own_data import OwnData, computed_from_own_data
 from ppl_models.program.parameter_map import ParameterMap, read_parameter_map
 from ppl_models.program.pieces import Pieces
 from ppl_models.program.row_order import rows_depend_on_places
@@ -168,6 +169,11 @@ class Problem:
         """The priors of all global sites where none depends on another site; else None."""
         known = self.known_priors
         return known if set(known) == set(self.structure.names) else None
+
+    @cached_property
+    def own_data(self) -> OwnData | None:
+        """Why new data cannot be drawn: their distribution is computed from the data themselves."""
+        return computed_from_own_data(self.model, self.structure)
 
     @cached_property
     def row_order(self) -> bool:

@@ -11,6 +11,7 @@ from sklearn.mixture import GaussianMixture
 
 from ppl_models import choose_clusters
 from ppl_models.data import Reals
+from ppl_models.errors import InputError
 
 
 def scores(x: Annotated[Any, Reals] = None, *, clusters):
@@ -86,3 +87,26 @@ def test_a_mixture_of_regressions(random):
     by_hand = -0.5 * 150 * (np.log(2 * np.pi * np.mean(left**2)) + 1)
     np.testing.assert_allclose(one["log_likelihood"], by_hand, atol=1e-6)
     assert table.set_index("clusters")["parameters"].to_dict() == {1: 3, 2: 7}
+
+
+def terms(x: Annotated[Any, Reals] = None, *, kinds):
+    """A mixture as a distribution, its number of terms by another name."""
+    share = numpyro.sample("share", dist.Dirichlet(jnp.full(kinds, 2.0)))
+    loc = numpyro.sample("loc", dist.Normal(0.0, 5.0).expand([kinds]).to_event(1))
+    scale = numpyro.sample("scale", dist.HalfNormal(2.0).expand([kinds]).to_event(1))
+    with numpyro.plate("row", len(x)):
+        normals = dist.Normal(loc, scale)
+        numpyro.sample("x", dist.MixtureSameFamily(dist.Categorical(share), normals), obs=x)
+
+
+def test_terms_of_a_mixture_distribution_against_scikit_learn(random):
+    x = np.concatenate([random.normal(-3, 1, 60), random.normal(1, 0.7, 90)])
+    with pytest.raises(InputError, match=r"say by size= which of them"):
+        choose_clusters(terms, x, (2,), seed=0)
+    row = choose_clusters(terms, x, (2,), seed=0, starts=3, size="kinds").loc[0]
+    peer = GaussianMixture(2, tol=1e-10, max_iter=2000, n_init=4, random_state=0).fit(x[:, None])
+    assert row["kinds"] == 2
+    np.testing.assert_allclose(row["log_likelihood"], peer.score(x[:, None]) * len(x), atol=1e-3)
+    np.testing.assert_allclose(row["bic"], peer.bic(x[:, None]), atol=1e-2)
+    unclear = -2 * np.log(peer.predict_proba(x[:, None]).max(1)).sum()
+    np.testing.assert_allclose(row["icl"] - row["bic"], unclear, atol=1e-2)

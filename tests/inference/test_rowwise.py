@@ -14,6 +14,8 @@ from scipy.special import beta, logsumexp
 from ppl_models import fit, log_density, predict
 from ppl_models.data import Bits, Categories, Reals
 from ppl_models.errors import InputError
+from ppl_models.inference.em.driver import _collapsed_runs
+from ppl_models.inference.em.loop import EMRuns
 from ppl_models.inference.rowwise.newton import minimise
 from ppl_models.posterior.result.restore import restored
 from ppl_models.program.log_joint import log_joint
@@ -148,6 +150,12 @@ def test_a_prior_without_a_mode_is_told():
     unbounded = tree["posterior"]["w"].values.min() < 1e-12
     assert unbounded  # one group's weights ran to zero, where this prior has no bound
     assert "a prior without a mode" in tree.attrs["notes"]
+    with restored(tree) as found:
+        problem = found.problem
+        ends = {n: v.values[0] for n, v in tree["posterior"].data_vars.items() if n != "assignment"}
+        runs = EMRuns(ends, np.zeros((1, 1)), np.ones(1, int), np.ones(1, bool), {})
+        assert _collapsed_runs(problem, runs, flat=False).all()
+        assert not _collapsed_runs(problem, runs, flat=True).any()  # which leaves the prior out
 
 
 def test_minimise_leaves_a_saddle_and_needs_no_curvature():

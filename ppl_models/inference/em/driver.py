@@ -114,7 +114,12 @@ def em_from_starts(
         move_key = jax.random.fold_in(key, starts)
         moves = Moves(problem, update, assign, move_key) if movable(problem) else None
         runs, initializations = search(
-            values, initializations, climb, partial(_collapsed_runs, problem), moves, iterations
+            values,
+            initializations,
+            climb,
+            partial(_collapsed_runs, problem, flat=flat),
+            moves,
+            iterations,
         )
     else:
         runs = climb(values, iterations)
@@ -152,7 +157,8 @@ def best_start(
         InputError: the data have no density at any start's end.
     """
     final = _final_objective(runs)
-    collapsed = _collapsed_runs(problem, runs)
+    flat = method.objective in (LOG_LIKELIHOOD, CLASSIFICATION)
+    collapsed = _collapsed_runs(problem, runs, flat=flat)
     best = int(np.argmax(final if collapsed.all() else np.where(collapsed, -np.inf, final)))
     ends = {n: v[best] for n, v in runs.values.items()}
     order = cluster_order(problem, ends)
@@ -177,7 +183,7 @@ def best_start(
         notes=_notes(
             collapsed,
             bool(runs.converged[best]),
-            flat=method.objective in (LOG_LIKELIHOOD, CLASSIFICATION),
+            flat=flat,
         ),
     )
 
@@ -223,19 +229,21 @@ def _notes(collapsed: np.ndarray, converged: bool, *, flat: bool) -> list[str]:
     return notes
 
 
-def _collapsed_runs(problem: Problem, runs: EMRuns) -> np.ndarray:
+def _collapsed_runs(problem: Problem, runs: EMRuns, *, flat: bool) -> np.ndarray:
     """Which runs ended with a collapsed component, ``(start,)``."""
-    return np.array([_any_collapsed(problem, runs, i) for i in range(len(runs.objective))])
+    starts = range(len(runs.objective))
+    return np.array([_any_collapsed(problem, runs, i, flat=flat) for i in starts])
 
 
-def _any_collapsed(problem: Problem, runs: EMRuns, start: int) -> bool:
+def _any_collapsed(problem: Problem, runs: EMRuns, start: int, *, flat: bool) -> bool:
     values = {n: v[start] for n, v in runs.values.items()}
     if not all(np.isfinite(v[start]).all() for v in runs.values.values()):
         return True
     if not problem.sums_rows_up:
         inside = problem.structure.initial(jax.random.key(0), radius=0.5)
         onto_rows, unbounded = no_mode(problem.model, values, inside, structure=problem.structure)
-        return bool(np.asarray(onto_rows).any() | np.asarray(unbounded))
+        # (a prior that is left out is free to grow without bound)
+        return bool(np.asarray(onto_rows).any() | (np.asarray(unbounded) & (not flat)))
     found = collapsed_components(
         problem.model, values, problem.deviations, structure=problem.structure
     )

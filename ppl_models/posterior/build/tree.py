@@ -285,6 +285,9 @@ def _predictive_groups(
         factor = problem.structure.undrawable[0]
         notes.append(f"no predictive draws: factor '{factor}' does not say how rows are drawn")
         return {}
+    if problem.own_data is not None:
+        notes.append(f"no predictive draws: {problem.own_data.reason}")
+        return {}
     first, second = jax.random.split(key)
     # (rows' own continuous sites are drawn anew, as assignments are)
     sites = {n: v for n, v in result.values.items() if n not in problem.structure.locals}

@@ -20,7 +20,7 @@ from ppl_models.posterior.simulate.cells import draw_cells
 from ppl_models.posterior.simulate.predictive import (
     draw_data,
     program_covariates,
-    refuse_factors,
+    refuse_undrawable,
     resampled,
 )
 from ppl_models.posterior.simulate.sequence_sampling import Style, codes_of, write_sequences
@@ -82,7 +82,7 @@ def generate(
     style = Style(temperature, top_k, top_p).check()
     with scope(tree.attrs.get("precision", "float64")):
         found = restore(tree)
-        refuse_factors(found.structure, "new data")
+        refuse_undrawable(found.problem, "new data")
         key = random.key(seed)
         written = sequence_writer(found)
         if written is None and (prefix is not None or style != Style()):

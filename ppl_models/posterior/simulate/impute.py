@@ -23,7 +23,7 @@ from ppl_models.distributions.sequences.infilling.fill import window_to_compile
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.possible import refuse_impossible
 from ppl_models.posterior.result.restore import RestoredFit, restore
-from ppl_models.posterior.simulate.predictive import refuse_factors, resampled
+from ppl_models.posterior.simulate.predictive import refuse_undrawable, resampled
 from ppl_models.program.chain_densities import draw_assignments
 from ppl_models.program.compiling import in_batches
 from ppl_models.program.local_integrals import draw_locals, points_a_row
@@ -77,7 +77,7 @@ def impute(
     whole_number("seed", seed, least=0)
     with scope(tree.attrs.get("precision", "float64")):
         found = restore(tree, data)
-        refuse_factors(found.structure, "filling of missing cells")
+        refuse_undrawable(found.problem, "filling of missing cells", observed=True)
         refuse_impossible(found)
         key = random.key(seed)
         values = resampled(found, key, draws)

@@ -24,6 +24,7 @@ from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.distribution_trees import by_name, plain_trees
 from ppl_models.program.model import Globals, Model
+from ppl_models.program.own_data import refusal
 from ppl_models.program.prior_draws import draw_prior
 from ppl_models.program.structure import Structure
 
@@ -97,7 +98,7 @@ def draw_data(
 
     ``covariates`` are ``(draw, row, ...)``, if they are not those of the fit.
     """
-    refuse_factors(problem.structure, "replicated data")
+    refuse_undrawable(problem, "replicated data")
     rows = rows or problem.structure.rows
     model = generative(problem.model, problem.structure, rows, length)
     keys = random.split(key, count)
@@ -158,22 +159,28 @@ class _Unobserved(handlers.uncondition):
             super().process_message(message)
 
 
-def refuse_factors(structure: Structure, what: str) -> None:
-    """Refuse to draw rows part of whose density is a factor.
+def refuse_undrawable(problem: Problem, what: str, *, observed: bool = False) -> None:
+    """Refuse to draw rows of which the program has a density, and does not say how they are drawn.
 
     Args:
-        structure: of the program.
+        problem: the program with the rows.
         what: is asked for.
+        observed: whether all other data are at hand, from which a distribution may be computed.
 
     Raises:
-        UnsupportedError: which factor.
+        UnsupportedError: which factor is part of the density, or whose distribution is computed
+            from the data themselves.
     """
+    structure = problem.structure
     if structure.undrawable:
         raise UnsupportedError(
             f"factor '{structure.undrawable[0]}' is part of the density of every row, and says "
             f"nothing of how rows are drawn, so that there is no {what}: write it as a "
             "distribution that the data are observed from"
         )
+    own = problem.own_data
+    if own is not None and (own.itself or not observed):
+        raise UnsupportedError(refusal(own.reason, what))
 
 
 def _drawn(

@@ -1,0 +1,127 @@
+"""Programs as people write them: every one by EM, Gibbs sampling and NUTS, and after the fit.
+
+The programs lie beside the repository; where they do not, nothing is run. Each is checked in a
+process of its own, see ``one_program``: the log joint density against NumPyro's enumeration, how
+far EM's answer is below the top, the samplers' means against each other, the truth, and every
+question to a fit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from experiments.benchmarks.timing import machine
+
+FOLDER = Path(__file__).parents[3] / "shared" / "programs"
+RESULTS = Path(__file__).with_name("programs.md")
+HELPERS = {"try_program", "bare_numpyro"}  #: files beside the programs that are none
+LIMIT = 1_800  #: seconds that a program may take
+ERROR = 1e-9  #: largest relative error of a log joint density that is called equal
+GAIN = 1e-4  #: nats below the top that are called none
+ERRORS_APART = 5.0  #: Monte Carlo standard errors between samplers that are called none
+FROM_TRUTH = 4.0  #: posterior standard deviations from the truth that are called none
+HEADER = (
+    "| program | fits | log joint density: largest relative error | EM below the top, nats "
+    "| Gibbs from NUTS, standard errors | truth from the mean, deviations | after the fit | seconds "
+    "|\n|---|---|---:|---:|---:|---:|---|---:|"
+)
+
+
+def names() -> list[str]:
+    """The programs that are there."""
+    return sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in HELPERS)
+
+
+def check(name: str) -> dict[str, Any]:
+    """What :mod:`experiments.verification.one_program` says of one program, in its own process."""
+    command = [sys.executable, "-m", "experiments.verification.one_program", FOLDER / f"{name}.py"]
+    started = time.perf_counter()
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+        found = json.loads(run.stdout.splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        found = {"failed": f"took longer than {LIMIT} seconds"}
+    except (IndexError, json.JSONDecodeError):
+        found = {"failed": (run.stderr.splitlines() or ["no output"])[-1][:200]}
+    return {**found, "seconds": time.perf_counter() - started}
+
+
+def row(name: str, found: dict[str, Any]) -> str:
+    """A line of the table; what is not as it should be is set in bold."""
+    if "failed" in found:
+        return f"| {name} | **{found['failed']}** | | | | | | {found['seconds']:.0f} |"
+    fits = ", ".join(m if w == "ok" else f"**{m}**" for m, w in found["fits"].items())
+    errors = [e for e in found["density"].values() if not isinstance(e, str)]
+    words = [w for w in found["density"].values() if isinstance(w, str)]
+    density = _number(max(errors, default=None), ERROR) + (" **not compared**" if words else "")
+    after = found.get("after", {})
+    wrong = [f"**{n}**" for n, w in after.items() if w != "ok"]
+    done = f"{len(after) - len(wrong)} of {len(after)}" + (": " if wrong else "") + ", ".join(wrong)
+    cells = (
+        name,
+        fits,
+        density,
+        _number(found.get("left_to_gain"), GAIN),
+        _number(found.get("agreement"), ERRORS_APART),
+        _number(found.get("truth"), FROM_TRUTH),
+        done,
+        f"{found['seconds']:.0f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: Any, most: float) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return "**not computed**"
+    return f"{value:.2g}" if value <= most else f"**{value:.2g}**"
+
+
+def notes(name: str, found: dict[str, Any]) -> list[str]:
+    """The sentences behind what is in bold."""
+    said = {**found.get("fits", {}), **found.get("after", {})}
+    said |= {f"density, {m}": w for m, w in found.get("density", {}).items() if isinstance(w, str)}
+    if isinstance(found.get("left_to_gain"), str):
+        said["EM below the top"] = found["left_to_gain"]
+    return [f"- {name}, {what}: {words}" for what, words in said.items() if words != "ok"]
+
+
+def main(chosen: list[str]) -> None:
+    """Check all programs, or those named; write the table as it goes where all are checked."""
+    if not FOLDER.is_dir():
+        print(f"no {FOLDER}: the programs are not there")
+        return
+    wanted = [n for n in names() if not chosen or n in chosen]
+    lines, remarks = [], []
+    for name in wanted:
+        found = check(name)
+        lines.append(row(name, found))
+        remarks += notes(name, found)
+        print(lines[-1], *notes(name, found), sep="\n", flush=True)
+        if not chosen:
+            write(lines, remarks)
+
+
+def write(lines: list[str], remarks: list[str]) -> None:
+    """The file that is kept in the repository."""
+    note = (
+        f"`python -m experiments.verification.programs`, {date.today()}; {machine()}; "
+        f"{len(lines)} of {len(names())} programs. Bold: a refusal, or a number above {ERROR:g} "
+        f"(density), {GAIN:g} (EM), {ERRORS_APART:g} (samplers, of the means of the sites whose "
+        f"truth is known), {FROM_TRUTH:g} (truth). Seconds include compilation."
+    )
+    text = "\n".join([note, "", HEADER, *lines, "", *remarks, ""])
+    RESULTS.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.cwd() / ".cache" / "jax"))
+    main(sys.argv[1:])
