@@ -90,7 +90,7 @@ def one_after_the_other(y: Annotated[Any, Reals] = None):
         (tobit, {"y": X}, "site 'y' is computed from the data 'y', which it emits itself"),
         (by_parameter, {"x": X, "y": Y}, "'y' is computed from the data 'x', which the program"),
         (one_after_the_other, {"y": X}, "'later' is computed from the data 'y', which the program"),
-        (positive_only, {"y": X}, "a mask computed from the data 'y' hides cells"),
+        (positive_only, {"y": X}, "a mask that is computed from the data 'y' hides cells"),
     ],
 )
 def test_refused(program, data, message):
