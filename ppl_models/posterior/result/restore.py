@@ -243,14 +243,19 @@ def _problem(
     return Problem(model, structure, known_row_order=bool(tree.attrs.get(ROW_ORDER, 0)))
 
 
-def reread(tree: xr.DataTree, observed: Mapping[str, Observed]) -> tuple[Model, Structure]:
+def reread(
+    tree: xr.DataTree,
+    observed: Mapping[str, Observed],
+    arguments: Mapping[str, Any] | None = None,
+) -> tuple[Model, Structure]:
     """The tree's program with other data, of any length.
 
     Args:
         tree: a fit.
         observed: data of every parameter.
+        arguments: of the program that differ from the fit's.
     """
-    return _read(tree, observed, fitted_data(tree))
+    return _read(tree, observed, fitted_data(tree), arguments=arguments)
 
 
 def _read(
@@ -258,6 +263,7 @@ def _read(
     observed: Mapping[str, Observed],
     known: Mapping[str, Observed],
     weights: np.ndarray | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> tuple[Model, Structure]:
     """The program with the observed data; arguments derived from data follow the fitted ones."""
     function = catalogue.program(tree.attrs["program"])
@@ -266,7 +272,7 @@ def _read(
     return read_program(
         function,
         observed,
-        from_json(tree.attrs["arguments"]),
+        {**from_json(tree.attrs["arguments"]), **(arguments or {})},
         from_json(tree.attrs["fixed"]),
         tree.attrs["precision"],
         known,
@@ -335,9 +341,17 @@ def thinning(count: int, draws: int | None) -> int:
     return 1 if draws is None else max(1, count // draws)
 
 
-def new_rows(tree: xr.DataTree, data: Any) -> dict[str, Observed]:
-    """New rows in any container that ``fit`` takes, with the coordinates of the fit."""
-    like = from_json(tree.attrs["coordinate_labels"])
+def new_rows(
+    tree: xr.DataTree, data: Any, labels: Mapping[str, Any] | None = None
+) -> dict[str, Observed]:
+    """New rows in any container that ``fit`` takes, with the coordinates of the fit.
+
+    Args:
+        tree: a fit.
+        data: the rows.
+        labels: of all axes, in place of the fit's own.
+    """
+    like = from_json(tree.attrs["coordinate_labels"]) if labels is None else labels
     function = catalogue.program(tree.attrs["program"])
     return read_data(function, data, like={n: list(v) for n, v in like.items()}, fresh=False)
 

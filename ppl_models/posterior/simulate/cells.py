@@ -16,7 +16,8 @@ from jax import Array
 from ppl_models import memory
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
-from ppl_models.posterior.result.restore import RestoredFit, new_rows, reread
+from ppl_models.posterior.result.restore import RestoredFit, reread
+from ppl_models.posterior.simulate.groups import read_covariates
 from ppl_models.posterior.simulate.predictive import draw_data, program_covariates, resampled
 from ppl_models.program.units import units_of
 
@@ -24,7 +25,11 @@ RUNS = 100  #: of the whole program, at most, between which the rows are dealt
 
 
 def draw_cells(
-    found: RestoredFit, key: Array, count: int, covariates: Mapping[str, Any] | None
+    found: RestoredFit,
+    key: Array,
+    count: int,
+    covariates: Mapping[str, Any] | None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> dict[str, np.ndarray]:
     """The emitted data, ``count`` lines of them.
 
@@ -33,11 +38,14 @@ def draw_cells(
         key: random key.
         count: lines, or entries of the first axis of the data.
         covariates: what the program is given, index arrays too (default: those of the fit).
+        arguments: of the program that differ, such as a larger number of rows.
 
     Raises:
         InputError: another number of lines than the covariates have, or than the fit has.
     """
-    problem = found.problem if covariates is None else _on_covariates(found, count, covariates)
+    problem = found.problem
+    if covariates is not None or arguments:
+        problem = _on_covariates(found, count, covariates or {}, arguments or {})
     lengths = {n: len(np.asarray(problem.model.data[n])) for n in problem.structure.emissions}
     most = max(lengths.values())
     if count > most:
@@ -48,7 +56,7 @@ def draw_cells(
         )
     cells = sum(np.size(v) for v in problem.model.data.values())
     runs = max(1, min(RUNS, problem.structure.rows, memory.BLOCK_NUMBERS // max(cells, 1)))
-    drawn = draw_data(problem, resampled(found, key, runs), key, runs)
+    drawn = draw_data(problem, resampled(found, key, runs), key, runs, larger=bool(arguments))
     units, made = units_of(problem.model), {}
     for name, values in drawn.items():
         row = np.asarray(units.rows.get(name, np.arange(problem.structure.rows)))
@@ -68,7 +76,9 @@ def _leading(shape: tuple[int, ...], cells: int) -> tuple[int, ...]:
     return shape[:axes]
 
 
-def _on_covariates(found: RestoredFit, count: int, covariates: Mapping[str, Any]) -> Problem:
+def _on_covariates(
+    found: RestoredFit, count: int, covariates: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> Problem:
     """The program with other covariates, and blank data of as many lines."""
     wanted = program_covariates(found.model, found.structure)
     if set(covariates) != set(wanted):
@@ -76,7 +86,7 @@ def _on_covariates(found: RestoredFit, count: int, covariates: Mapping[str, Any]
             f"the data of {found.program} depend on {', '.join(wanted) or 'no others'}, and "
             f"covariates holds {', '.join(covariates) or 'nothing'}: give just those"
         )
-    read = new_rows(found.tree, dict(covariates))
+    read = read_covariates(found.tree, covariates, arguments)
     lines = {n for n in read if found.observed[n].dims[0] != found.unit}
     lengths = {len(read[n].values) for n in lines}
     if lengths != {count}:
@@ -90,4 +100,4 @@ def _on_covariates(found: RestoredFit, count: int, covariates: Mapping[str, Any]
         if reading.dims[0] == found.unit:
             blank = np.zeros_like(reading.values)
         observed[name] = read[name] if name in read else replace(reading, values=blank)
-    return Problem(*reread(found.tree, observed))
+    return Problem(*reread(found.tree, observed, arguments))

@@ -15,8 +15,9 @@ from ppl_models import memory
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.sequences import sequence_writer
-from ppl_models.posterior.result.restore import RestoredFit, new_rows, restore
+from ppl_models.posterior.result.restore import RestoredFit, restore
 from ppl_models.posterior.simulate.cells import draw_cells
+from ppl_models.posterior.simulate.groups import read_covariates, with_arguments
 from ppl_models.posterior.simulate.predictive import (
     draw_data,
     program_covariates,
@@ -40,6 +41,7 @@ def generate(
     top_k: int | None = None,
     top_p: float | None = None,
     covariates: Mapping[str, Any] | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """New rows (or sequences), each from a draw of the posterior of its own.
 
@@ -63,6 +65,9 @@ def generate(
         top_p: choose among the fewest tokens whose probabilities add up to at least this.
         covariates: data of the new rows that the program conditions on, such as the predictors of a
             regression, by parameter (default: those of the fitted rows).
+        arguments: of the program that differ from the fit's: more groups than were fitted, such as
+            ``{"schools": 12}``. The new ones, which covariates may name, are drawn from the
+            distribution of the groups.
 
     Returns:
         The data sites, ``(row, ...)`` as the observed data are named.
@@ -83,6 +88,8 @@ def generate(
     with scope(tree.attrs.get("precision", "float64")):
         found = restore(tree)
         refuse_undrawable(found.problem, "new data")
+        if arguments:
+            found = with_arguments(found, arguments)
         key = random.key(seed)
         written = sequence_writer(found)
         if written is None and (prefix is not None or style != Style()):
@@ -91,12 +98,13 @@ def generate(
                 "leave prefix, temperature, top_k and top_p out"
             )
         if found.structure.indexed:
-            return _as_dataset(draw_cells(found, key, rows, covariates), found)
+            return _as_dataset(draw_cells(found, key, rows, covariates, arguments), found)
         if found.problem.row_order:
             return _as_dataset(_rows_in_place(tree, found, key, rows, covariates), found)
-        others = _covariates(tree, found, rows, covariates)
+        others = _covariates(tree, found, rows, covariates, arguments)
         if written is None:
-            return _as_dataset(_rows(found, key, rows, length, others), found)
+            drawn = _rows(found, key, rows, length, others, larger=bool(arguments))
+            return _as_dataset(drawn, found)
         if others:
             raise InputError(
                 f"the sequences of {tree.attrs['program']} depend on {', '.join(others)}, and are "
@@ -144,7 +152,11 @@ def _sequences(
 
 
 def _covariates(
-    tree: xr.DataTree, found: RestoredFit, rows: int, covariates: Mapping[str, Any] | None
+    tree: xr.DataTree,
+    found: RestoredFit,
+    rows: int,
+    covariates: Mapping[str, Any] | None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> dict[str, np.ndarray]:
     """Data of new rows that the program conditions on, ``(row, ...)``."""
     problem = found.problem
@@ -157,7 +169,7 @@ def _covariates(
             f"covariates holds {', '.join(covariates or {}) or 'nothing'}: give just what they "
             f"depend on, of {rows} rows"
         )
-    read = new_rows(tree, dict(covariates))
+    read = read_covariates(tree, covariates, arguments)
     count = len(next(iter(read.values())).values)
     if count != rows:
         raise InputError(f"covariates holds {count} rows, and {rows} are asked for: give as many")
@@ -165,7 +177,13 @@ def _covariates(
 
 
 def _rows(
-    found: RestoredFit, key: Array, rows: int, length: int, covariates: Mapping[str, np.ndarray]
+    found: RestoredFit,
+    key: Array,
+    rows: int,
+    length: int,
+    covariates: Mapping[str, np.ndarray],
+    *,
+    larger: bool = False,
 ) -> dict[str, np.ndarray]:
     """Rows by a run of the program, each at a draw of its own."""
     values = resampled(found, key, rows)
@@ -177,7 +195,7 @@ def _rows(
         part = {n: v[first : first + count] for n, v in values.items()}
         own = {n: v[first : first + count, None] for n, v in covariates.items()}
         part_key = random.fold_in(key, first + 1)
-        drawn = draw_data(found.problem, part, part_key, count, 1, length, own)
+        drawn = draw_data(found.problem, part, part_key, count, 1, length, own, larger=larger)
         pieces.append({n: v[:, 0] for n, v in drawn.items()})
     return {n: np.concatenate([p[n] for p in pieces]) for n in pieces[0]}
 

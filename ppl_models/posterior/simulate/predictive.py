@@ -21,6 +21,7 @@ from ppl_models.errors import UnsupportedError
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import by_length
 from ppl_models.posterior.result.restore import RestoredFit
+from ppl_models.posterior.simulate.groups import Continued
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.distribution_trees import by_name, plain_trees
 from ppl_models.program.model import Globals, Model
@@ -93,10 +94,13 @@ def draw_data(
     rows: int | None = None,
     length: int | None = None,
     covariates: Mapping[str, Any] | None = None,
+    *,
+    larger: bool = False,
 ) -> dict[str, np.ndarray]:
     """Data ``(draw, row, ...)`` of every emission site at each of ``count`` draws.
 
-    ``covariates`` are ``(draw, row, ...)``, if they are not those of the fit.
+    ``covariates`` are ``(draw, row, ...)``, if they are not those of the fit. With ``larger``
+    plates the sites' further entries are drawn, see :mod:`~ppl_models.posterior.simulate.groups`.
     """
     refuse_undrawable(problem, "replicated data")
     rows = rows or problem.structure.rows
@@ -110,6 +114,7 @@ def draw_data(
         keys,
         names=problem.structure.emissions,
         keep=problem.structure.seen,
+        larger=larger,
     )
     return {n: np.asarray(v) for n, v in drawn.items()}
 
@@ -191,20 +196,26 @@ def _drawn(
     *,
     names: tuple[str, ...],
     keep: tuple[str, ...] = (),
+    larger: bool = False,
 ) -> dict[str, Array]:
     def one(each: tuple[Array, Mapping[str, Array], Mapping[str, Array]]) -> dict[str, Array]:
         key, held, own = each
         here = model.with_data({**model.data, **own})
         program = _Unobserved(here.run, keep) if here.data else here.run
-        program = handlers.substitute(program, data={**model.fixed, **held})
-        trace = handlers.trace(handlers.seed(program, key)).get_trace()
+        held = {**model.fixed, **held}
+        if larger:
+            program = Continued(handlers.seed(program, key), held)
+        else:
+            program = handlers.seed(handlers.substitute(program, data=held), key)
+        trace = handlers.trace(program).get_trace()
         return {n: trace[n]["value"] for n in names}
 
     return jax.lax.map(one, (keys, dict(values), dict(covariates)))
 
 
-_draw = jax.jit(_drawn, static_argnames=("names", "keep"), compiler_options=QUICK)
-_draw_much = jax.jit(_drawn, static_argnames=("names", "keep"))
+_STATIC = ("names", "keep", "larger")
+_draw = jax.jit(_drawn, static_argnames=_STATIC, compiler_options=QUICK)
+_draw_much = jax.jit(_drawn, static_argnames=_STATIC)
 
 
 def prior_draws(
