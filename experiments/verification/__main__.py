@@ -2,7 +2,8 @@
 
 Every program with every method that draws; what is found is printed and kept in ``results.md``.
 Broken fits, which assume a wrong prior, must be found out. With the word ``references`` alone: the
-posteriors that others have drawn too, see ``references.py``.
+posteriors that others have drawn too, see ``references.py``; with the word ``programs``: programs
+as people write them, see ``programs.py``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks.timing import machine
-from experiments.verification import references
+from experiments.verification import programs, references
 from ppl_models.evaluation.calibration import calibrate
 
 GAUSSIAN = {"rows": 60, "clusters": 3, "loc_mean": 0.0, "loc_scale": 3.0}
@@ -200,6 +201,8 @@ def main(chosen: list[str]) -> None:
         print(lines[-1], flush=True)
         if not chosen:
             write(lines, [])  # as it goes: the whole takes long
+    if not chosen or "programs" in chosen:
+        programs.main([])
     if not chosen or "references" in chosen:
         if not references.FOLDER.is_dir():
             print(f"no {references.FOLDER}: posteriordb's data are not there")

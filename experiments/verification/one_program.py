@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jax.flatten_util import ravel_pytree
 from numpyro import handlers
 from numpyro.contrib.funsor import config_enumerate, enum
 from numpyro.contrib.funsor import log_density as enumerated_density
-from numpyro.infer.initialization import init_to_value
-from numpyro.infer.util import initialize_model
+from numpyro.distributions import biject_to
 
 import ppl_models as ppl
 from ppl_models.errors import InputError, UnsupportedError
@@ -80,29 +80,24 @@ def left_to_gain(
     """Half the Newton decrement of NumPyro's density at a point: nats that it is below the top."""
     values = at_draw(tree, 0, 0)
     arrays = {n: jnp.asarray(v) for n, v in data.items()}
-    found = initialize_model(
-        jax.random.key(0),
-        case["program"],
-        init_strategy=init_to_value(values=values),
-        model_kwargs={**arrays, **case.get("args", {})},
-        validate_grad=False,
-    )
-    flat, unravel = jax.flatten_util.ravel_pytree(found.param_info.z)
+    held = handlers.substitute(case["program"], data=values)
+    seeded = handlers.seed(held, jax.random.key(0))
+    trace = handlers.trace(seeded).get_trace(**arrays, **case.get("args", {}))
+    ways = {
+        n: biject_to(s["fn"].support)
+        for n, s in trace.items()
+        if s["type"] == "sample" and not s["is_observed"] and n in values
+    }
+    flat, unravel = ravel_pytree({n: way.inv(values[n]) for n, way in ways.items()})
 
     def along(vector: Any) -> Any:
-        return density(_constrained(found, case, arrays, unravel(vector)))
+        return density({n: ways[n](v) for n, v in unravel(vector).items()})
 
     gradient = jax.jit(jax.grad(along))(flat)
     if len(flat) > MOST_HESSIAN:
         return float(jnp.abs(gradient).max())
     hessian = jax.jit(jax.hessian(along))(flat)
     return float(0.5 * gradient @ jnp.linalg.pinv(-hessian, rtol=1e-10) @ gradient)
-
-
-def _constrained(found: Any, case: Mapping[str, Any], arrays: Any, point: Any) -> Any:
-    from numpyro.infer.util import constrain_fn
-
-    return constrain_fn(case["program"], (), {**arrays, **case.get("args", {})}, point)
 
 
 def ordered(tree: xr.DataTree, key: str | None) -> xr.Dataset:

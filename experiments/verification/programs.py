@@ -29,19 +29,19 @@ ERRORS_APART = 5.0  #: Monte Carlo standard errors between samplers that are cal
 FROM_TRUTH = 4.0  #: posterior standard deviations from the truth that are called none
 HEADER = (
     "| program | fits | log joint density: largest relative error | EM below the top, nats "
-    "| Gibbs from NUTS, standard errors | truth from the mean, deviations | after the fit | seconds "
-    "|\n|---|---|---:|---:|---:|---:|---|---:|"
+    "| Gibbs from NUTS, standard errors | truth from the mean, deviations | after the fit "
+    "| seconds |\n|---|---|---:|---:|---:|---:|---|---:|"
 )
 
 
-def names() -> list[str]:
+def names(folder: Path) -> list[str]:
     """The programs that are there."""
-    return sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in HELPERS)
+    return sorted(p.stem for p in folder.glob("*.py") if p.stem not in HELPERS)
 
 
-def check(name: str) -> dict[str, Any]:
+def check(path: Path) -> dict[str, Any]:
     """What :mod:`experiments.verification.one_program` says of one program, in its own process."""
-    command = [sys.executable, "-m", "experiments.verification.one_program", FOLDER / f"{name}.py"]
+    command = [sys.executable, "-m", "experiments.verification.one_program", str(path)]
     started = time.perf_counter()
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
@@ -95,26 +95,33 @@ def notes(name: str, found: dict[str, Any]) -> list[str]:
 
 
 def main(chosen: list[str]) -> None:
-    """Check all programs, or those named; write the table as it goes where all are checked."""
-    if not FOLDER.is_dir():
-        print(f"no {FOLDER}: the programs are not there")
+    """Check all programs, or those named; write the table as it goes where all are checked.
+
+    Args:
+        chosen: names, and the folder where the programs are unless they lie beside the repository.
+    """
+    elsewhere = [Path(word) for word in chosen if Path(word).is_dir()]
+    folder = elsewhere[0] if elsewhere else FOLDER
+    if not folder.is_dir():
+        print(f"no {folder}: the programs are not there")
         return
-    wanted = [n for n in names() if not chosen or n in chosen]
+    chosen = [word for word in chosen if not Path(word).is_dir()]
+    wanted = [n for n in names(folder) if not chosen or n in chosen]
     lines, remarks = [], []
     for name in wanted:
-        found = check(name)
+        found = check(folder / f"{name}.py")
         lines.append(row(name, found))
         remarks += notes(name, found)
         print(lines[-1], *notes(name, found), sep="\n", flush=True)
         if not chosen:
-            write(lines, remarks)
+            write(lines, remarks, len(wanted))
 
 
-def write(lines: list[str], remarks: list[str]) -> None:
-    """The file that is kept in the repository."""
+def write(lines: list[str], remarks: list[str], count: int) -> None:
+    """The file that is kept in the repository; of ``count`` programs."""
     note = (
         f"`python -m experiments.verification.programs`, {date.today()}; {machine()}; "
-        f"{len(lines)} of {len(names())} programs. Bold: a refusal, or a number above {ERROR:g} "
+        f"{len(lines)} of {count} programs. Bold: a refusal, or a number above {ERROR:g} "
         f"(density), {GAIN:g} (EM), {ERRORS_APART:g} (samplers, of the means of the sites whose "
         f"truth is known), {FROM_TRUTH:g} (truth). Seconds include compilation."
     )

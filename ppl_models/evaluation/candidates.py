@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array, random
 
 from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.evaluation.left_out import without_rows
 from ppl_models.inference.capabilities import ASSIGNMENT, HIDDEN, ROW_DENSITIES, STATISTICS, require
 from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.problem import Problem
@@ -18,7 +19,7 @@ from ppl_models.inference.row_weights import refuse_weights
 from ppl_models.inference.suitability import refuse_unsuitable
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.reading import read_data, read_program, take_vocabulary
-from ppl_models.program.row_order import ADVICE, PLACES, SEVERAL_CELLS, rows_depend_on_places
+from ppl_models.program.row_order import ADVICE, PLACES, rows_depend_on_places
 from ppl_models.program.row_weights import take_weights
 from ppl_models.program.structure import Structure
 
@@ -61,7 +62,7 @@ class Search:
         """The random key of all of it."""
         return random.key(self.seed)
 
-    def problem(self, size: str, number: int) -> tuple[Problem, Any]:
+    def problem(self, size: str, number: int) -> tuple[Problem, HeldOut | None]:
         """The program with so many clusters or states on the rows that are kept; the others.
 
         Args:
@@ -85,8 +86,8 @@ class Search:
                 "heldout= keeps whole rows out, and weights are given, by which a row stands for "
                 "several: compare by another criterion"
             )
-        model, held_out = hold_out(model, structure.rows, self.heldout, self.key)
-        problem = Problem(model, model.structure(), self.progress)
+        model, structure, held_out = hold_out(model, structure, self.heldout, self.key)
+        problem = Problem(model, structure, self.progress)
         refuse_unsuitable(problem, observed)
         hidden = (*STATISTICS, HIDDEN) if size == "states" else (*ROW_DENSITIES, ASSIGNMENT)
         # (the terms of a mixture that is a distribution are clusters without a site)
@@ -159,28 +160,50 @@ def refuse_uncounted(problem: Problem) -> None:
         )
 
 
-def hold_out(model: Model, rows: int, share: float, key: Array) -> tuple[Model, Any]:
-    """The model on the kept rows, and the data of the others (at least one on each side).
+@dataclass(frozen=True)
+class HeldOut:
+    """Rows that are kept out of a fit.
+
+    Args:
+        model: the program with them, alone or among the others.
+        structure: what was read off it.
+        rows: which of its rows they are.
+    """
+
+    model: Model
+    structure: Structure
+    rows: np.ndarray
+
+
+def hold_out(
+    model: Model, structure: Structure, share: float, key: Array
+) -> tuple[Model, Structure, HeldOut | None]:
+    """The model on the kept rows, its structure, and the others (at least one on each side).
+
+    Rows that cannot be cut out of the data have their cells marked as missing.
 
     Args:
         model: a program with its data.
-        rows: how many there are.
-        share: of them that is kept out; 0 keeps all.
+        structure: what was read off it.
+        share: of the rows that is kept out; 0 keeps all.
         key: random key.
     """
     if share <= 0:
-        return model, None
-    structure = model.structure()
-    if rows_depend_on_places(model, structure):
-        why = SEVERAL_CELLS if structure.indexed else PLACES
-        raise UnsupportedError(f"{why}, so that none can be held out: {ADVICE}")
+        return model, structure, None
+    rows = structure.rows
     order = np.asarray(random.permutation(key, rows))
     cut = min(max(round(share * rows), 1), rows - 1)
     out, kept = np.sort(order[:cut]), np.sort(order[cut:])
-    return (
-        model.with_data({n: np.asarray(v)[kept] for n, v in model.data.items()}),
-        {n: np.asarray(v)[out] for n, v in model.data.items()},
-    )
+    if structure.chain is not None:
+        raise UnsupportedError(f"{PLACES}, so that none can be held out: {ADVICE}")
+    if rows_depend_on_places(model, structure):
+        return without_rows(model, structure, out), structure, HeldOut(model, structure, out)
+
+    def taken(chosen: np.ndarray) -> tuple[Model, Structure]:
+        part = model.with_data({n: np.asarray(v)[chosen] for n, v in model.data.items()})
+        return part, part.structure()
+
+    return *taken(kept), HeldOut(*taken(out), np.arange(cut))
 
 
 def parameter_count(problem: Problem, structure: Structure | None = None) -> int:

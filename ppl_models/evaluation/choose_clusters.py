@@ -19,6 +19,7 @@ from ppl_models.errors import InputError, whole_number
 from ppl_models.evaluation.candidates import (
     ITERATIONS,
     TOLERANCE,
+    HeldOut,
     Search,
     criteria,
     parameter_count,
@@ -296,7 +297,7 @@ def _row(
     each: np.ndarray,
     clusters: int,
     search: Search,
-    held_out: Any,
+    held_out: HeldOut | None,
     active: Array,
 ) -> dict[str, Any]:
     mine = np.flatnonzero(each == clusters)
@@ -317,9 +318,9 @@ def _row(
         "starts_at_best": int((final[mine] > log_likelihood - 1e-3).sum()),
     }
     if held_out is not None:
-        other = problem.model.with_data(held_out)
-        density = _density(other, values, active[best], structure=other.structure())
-        row["heldout"] = float(density.mean())
+        other, structure = held_out.model, held_out.structure
+        density = _density(other, values, active[best], structure=structure)
+        row["heldout"] = float(density[held_out.rows].mean())
     return row
 
 

@@ -46,9 +46,10 @@ def fit_each(search: Search) -> list[dict[str, Any]]:
             **maximum.report,
         }
         if held_out is not None:
-            other = model.with_data(held_out)
-            scored, _ = _rows(other, values, structure=other.structure(), terms=problem.terms)
-            row["heldout"] = float(scored.mean())
+            scored, _ = _rows(
+                held_out.model, values, structure=held_out.structure, terms=problem.terms
+            )
+            row["heldout"] = float(scored[held_out.rows].mean())
         rows.append(row)
     return rows
 

@@ -80,9 +80,8 @@ def fit_states(search: Search) -> list[dict[str, Any]]:
             **maximum.report,
         }
         if held_out is not None:
-            other = model.with_data(held_out)
-            density = _density(other, values, structure=other.structure())
-            row["heldout"] = float(density.mean())
+            density = _density(held_out.model, values, structure=held_out.structure)
+            row["heldout"] = float(density[held_out.rows].mean())
         rows.append(row)
     return rows
 

@@ -28,16 +28,16 @@ from ppl_models.data.kinds import Graphs, Kind, Observed, Tokens
 from ppl_models.data.kinds.several import own_labels
 from ppl_models.data.kinds.tokens import UNKNOWN
 from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.evaluation.left_out import scores_of_fold
 from ppl_models.fitting import fit
 from ppl_models.posterior.density.prediction import log_density
 from ppl_models.posterior.labels.allocations import require_draws
-from ppl_models.posterior.result.restore import fitted_data, restore
-from ppl_models.posterior.result.schema import ROW_ORDER, facts_of, row_weights
+from ppl_models.posterior.result.restore import RestoredFit, fitted_data, restore
+from ppl_models.posterior.result.schema import row_weights
 from ppl_models.program.json_text import from_json
 from ppl_models.program.log_joint import unconstrained_log_joints
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.precision import scope
-from ppl_models.program.row_order import ADVICE, PLACES, SEVERAL_CELLS
 from ppl_models.program.signature import data_parameters
 from ppl_models.program.structure import Structure
 
@@ -162,9 +162,12 @@ def _moment_match(tree: xr.DataTree, elpd: Any, site: str) -> Any:
     with scope(tree.attrs["precision"]):
         restored = restore(tree)
         model, structure = restored.problem.model, restored.problem.structure
-        values = {n: jnp.asarray(v) for n, v in restored.values.items()}
+        # (of many draws, or rows, the log-densities of some draws are kept)
+        places = np.arange(restored.samples).reshape(restored.shape)
+        chosen = places[:, tree["log_likelihood"]["draw"].values]
+        shape, chosen = chosen.shape, chosen.ravel()
+        values = {n: jnp.asarray(v[chosen]) for n, v in restored.values.items()}
         free = _unconstrained(model, values, structure=structure)
-        shape = restored.shape
         draws = xr.DataArray(
             np.asarray(free).reshape(*shape, -1), dims=("chain", "draw", "coordinate")
         )
@@ -215,15 +218,19 @@ def _log_row(model: Model, place: Any, vectors: Array, *, structure: Structure) 
 
 def _refit(tree: xr.DataTree, elpd: Any, bad: np.ndarray) -> Any:
     """Replace the score of bad rows by their log-density under fits without their fold."""
-    if facts_of(tree).units:
-        raise UnsupportedError(f"{SEVERAL_CELLS}, so that no fold can be left out: leave refit out")
-    if tree.attrs.get(ROW_ORDER, 0):
-        raise UnsupportedError(f"{PLACES}, so that no fold can be left out: {ADVICE}")
     if row_weights(tree) is not None:
         raise UnsupportedError(
             "a fold leaves whole rows out, and of a fit with weights one copy of a row is to be "
             "left out: leave refit out"
         )
+    with scope(tree.attrs["precision"]):
+        found = restore(tree)
+        structure = found.structure
+        emitted = {*structure.emissions, *structure.sources}
+        # index arrays and other covariates know of rows that a part of the data lacks
+        whole = found.problem.row_order or set(found.model.data) - emitted
+        if whole and structure.chain is None:
+            return _refit_whole(tree, found, elpd, bad)
     data = fitted_data(tree)
     folds = np.arange(len(next(iter(data.values())).values)) % FOLDS
     configuration = from_json(tree.attrs["configuration"])
@@ -243,8 +250,26 @@ def _refit(tree: xr.DataTree, elpd: Any, bad: np.ndarray) -> Any:
         scores = log_density(other, _containers(tree, data, outside)).values
         elpd.elpd_i.values[outside] = scores
         elpd.pareto_k.values[outside] = 0.0
+    return _summed(elpd)
+
+
+def _refit_whole(tree: xr.DataTree, found: RestoredFit, elpd: Any, bad: np.ndarray) -> Any:
+    """The same of programs whose rows cannot be cut out: the fold's cells are missing."""
+    folds = np.arange(found.structure.rows) % FOLDS
+    configuration = from_json(tree.attrs["configuration"])
+    key = jax.random.key(int(tree.attrs["seed"]) + 1)
+    for fold in np.unique(folds[bad]):
+        rows = np.flatnonzero(folds == fold)
+        part_key = jax.random.fold_in(key, fold)
+        scores = scores_of_fold(found.problem, rows, tree.attrs["method"], configuration, part_key)
+        elpd.elpd_i.values[rows[bad[rows]]] = scores[bad[rows]]
+        elpd.pareto_k.values[rows[bad[rows]]] = 0.0
+    return _summed(elpd)
+
+
+def _summed(elpd: Any) -> Any:
     elpd.elpd = float(elpd.elpd_i.sum())
-    elpd.se = float(np.sqrt(len(folds) * elpd.elpd_i.values.var()))
+    elpd.se = float(np.sqrt(elpd.elpd_i.size * elpd.elpd_i.values.var()))
     return elpd
 
 

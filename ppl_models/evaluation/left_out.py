@@ -1,0 +1,94 @@
+"""Rows left out of data that cannot be cut: their cells are marked as missing.
+
+A row that has its cells behind an index array or in an inner plate, or a density by its place,
+cannot be taken out of the data as a row of a table is. Marked as missing its cells say nothing:
+what is hidden of it is summed or integrated out to one, and the posterior is that without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jax import Array
+
+from ppl_models import catalogue
+from ppl_models.errors import UnsupportedError
+from ppl_models.inference.capabilities import require
+from ppl_models.inference.missing_cells import refuse_missing_cells
+from ppl_models.inference.problem import Problem
+from ppl_models.posterior.density.rows import logits_in_blocks, summed_out
+from ppl_models.program.model import Model
+from ppl_models.program.signature import defaults
+from ppl_models.program.structure import Structure
+from ppl_models.program.unit_reading import with_units
+
+
+def without_rows(model: Model, structure: Structure, rows: np.ndarray) -> Model:
+    """The program, the cells of some rows missing.
+
+    Args:
+        model: the program with its data.
+        structure: what was read off it.
+        rows: which, by number.
+
+    Raises:
+        UnsupportedError: data that the program computes before it observes them, or whose missing
+            cells have no density.
+    """
+    data = dict(model.data)
+    for name in structure.emissions:
+        if name not in data or name in structure.computed:
+            raise UnsupportedError(
+                f"site '{name}' observes what the program computes from its data, whose rows "
+                "cannot be left out: give the program what it observes as data"
+            )
+        value = np.asarray(data[name])
+        place = np.arange(structure.rows)
+        if name in structure.indexed:
+            assert model.units is not None
+            place = np.asarray(model.units.rows[name])
+        gone = np.isin(place, rows)
+        # cells come first, in the order of the data; what is behind them is of one cell
+        each = gone.reshape(-1, 1).repeat(value.size // gone.size, axis=1).reshape(value.shape)
+        data[name] = np.where(each, np.nan, value.astype(np.result_type(value, np.float32)))
+    found = with_units(replace(model, data=data, units=None), structure)
+    refuse_missing_cells(Problem(found, structure))
+    return found
+
+
+def scores_of_fold(
+    problem: Problem,
+    rows: np.ndarray,
+    method: str,
+    configuration: Mapping[str, Any],
+    key: Array,
+) -> np.ndarray:
+    """Log-densities of some rows under the posterior without them, ``(row,)``.
+
+    Args:
+        problem: the program with all rows.
+        rows: the fold, by number.
+        method: that draws.
+        configuration: its options.
+        key: random key.
+    """
+    model, structure = without_rows(problem.model, problem.structure, rows), problem.structure
+    part = Problem(model, structure, known_row_order=problem.row_order)
+    require(method, part)
+    run = getattr(catalogue.method(method), method)
+    options = {n: v for n, v in configuration.items() if n in defaults(run)}
+    result = run(part, key, **options)
+    values = {n: result.values[n].reshape(-1, *result.values[n].shape[2:]) for n in structure.names}
+    blocks = []
+    for draws, here, logits in logits_in_blocks(problem, values):
+        blocks.append((draws, here, np.asarray(summed_out(logits))))
+    density = np.empty((max(d.stop for d, _, _ in blocks), structure.rows))
+    for draws, here, block in blocks:
+        density[np.ix_(np.arange(draws.start, draws.stop), here)] = block
+    chosen = density[:, rows]
+    highest = chosen.max(0)
+    mean: np.ndarray = highest + np.log(np.exp(chosen - highest).mean(0))
+    return mean
