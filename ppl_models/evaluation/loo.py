@@ -164,7 +164,7 @@ def _moment_match(tree: xr.DataTree, elpd: Any, site: str) -> Any:
         model, structure = restored.problem.model, restored.problem.structure
         # (of many draws, or rows, the log-densities of some draws are kept)
         places = np.arange(restored.samples).reshape(restored.shape)
-        chosen = places[:, tree["log_likelihood"]["draw"].values]
+        chosen = places[:, np.asarray(tree["log_likelihood"]["draw"])]
         shape, chosen = chosen.shape, chosen.ravel()
         values = {n: jnp.asarray(v[chosen]) for n, v in restored.values.items()}
         free = _unconstrained(model, values, structure=structure)

@@ -89,6 +89,6 @@ def read_deep_array(
         found = kind.read(flat, site=site, fresh=False)  # a constant column among many is no fault
     coords = {n: v for n, v in found.coords.items() if n != "feature"}
     coords |= {a: np.arange(n) for a, n in zip(axes, own, strict=True)}
-    arguments = {"rows": len(array)}
+    arguments: dict[str, object] = {"rows": len(array)}
     values = found.values.reshape(array.shape)
     return replace(found, values=values, dims=("row", *axes), coords=coords, arguments=arguments)

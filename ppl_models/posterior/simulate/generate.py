@@ -103,8 +103,8 @@ def generate(
             return _as_dataset(_rows_in_place(tree, found, key, rows, covariates), found)
         others = _covariates(tree, found, rows, covariates, arguments)
         if written is None:
-            drawn = _rows(found, key, rows, length, others, larger=bool(arguments))
-            return _as_dataset(drawn, found)
+            by_row = _rows(found, key, rows, length, others, larger=bool(arguments))
+            return _as_dataset(by_row, found)
         if others:
             raise InputError(
                 f"the sequences of {tree.attrs['program']} depend on {', '.join(others)}, and are "

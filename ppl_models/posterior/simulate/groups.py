@@ -37,7 +37,7 @@ class Continued(Messenger):
     def process_message(self, message: dict[str, Any]) -> None:
         """Set the value of a site that has one."""
         name = message.get("name")
-        if message["type"] != "sample" or name not in self.values:
+        if message["type"] != "sample" or name is None or name not in self.values:
             return
         value, distribution = jnp.asarray(self.values[name]), message["fn"]
         shape = distribution.shape()
