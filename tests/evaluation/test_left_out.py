@@ -80,8 +80,8 @@ def test_visits_of_a_person_left_out_say_nothing():
             logsumexp(np.asarray(m.logits(values, whole.structure)), axis=0)
             for m in (whole.model, part)
         )
-    np.testing.assert_allclose(after[[0, 2]], before[[0, 2]], rtol=1e-12)
-    np.testing.assert_allclose(after[[1, 3]], 0.0, atol=1e-12)
+    np.testing.assert_allclose(after[[0, 2]], before[[0, 2]], rtol=1e-6)
+    np.testing.assert_allclose(after[[1, 3]], 0.0, atol=1e-6)
     assert (np.abs(before[[1, 3]]) > 1).all()
 
 
