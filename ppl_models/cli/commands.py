@@ -133,7 +133,8 @@ def report(options: argparse.Namespace) -> None:
     path = free_path(out, options.fitted, overwrite=options.overwrite)
     from ppl_models import load, write_report
 
-    print(write_report(load(options.fitted), path, overwrite=options.overwrite))
+    tree = load(options.fitted)
+    print(write_report(tree, path, interactive=options.interactive, overwrite=options.overwrite))
 
 
 def name(options: argparse.Namespace) -> None:

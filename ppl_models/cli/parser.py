@@ -151,6 +151,11 @@ def _report(commands_of: Any) -> None:
     )
     _fitted(parser)
     parser.add_argument("--out", metavar="FILE.html", help="default: beside the fit")
+    parser.add_argument(
+        "--interactive", action="store_true",
+        help="plots answer to the mouse (needs the extra plotly); the page is five megabytes "
+        "larger, and needs no network",
+    )  # fmt: skip
     _overwrite(parser)
 
 

@@ -11,6 +11,7 @@ from arviz_plots import PlotCollection
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
+from ppl_models.errors import InputError
 from ppl_models.plots.declaration import register_plot
 from ppl_models.plots.drawing.cluster_strokes import (
     ClusterArrays,
@@ -35,6 +36,7 @@ def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
 
 @register_plot(
     section="components",
+    interactive=True,
     order=110,
     caption="The data in the colours of the clusters, with the location and spread of each "
     "cluster.",
@@ -70,7 +72,8 @@ def plot_clusters(
         max_rows: more rows than this are thinned evenly.
         ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: draw into this one (one panel, or a grid over `feature_y`, `feature_x`).
-        backend: only "matplotlib".
+        backend: "matplotlib", or "plotly" for the two most telling features, row by row under the
+            mouse.
 
     Raises:
         InputError: for an emission without means and covariances, or an unknown feature.
@@ -85,6 +88,8 @@ def plot_clusters(
         '2 clusters'
     """
     names = separating_features(tree, None if features is None else list(features), 5, site)
+    if backend == "plotly":
+        return _lively(tree, site, features, max_rows, probabilities)
     several = len(names) > 2
     arrays = cluster_arrays(tree, names, min(draws, 15) if several else draws, max_rows, site)
     if several:
@@ -92,6 +97,24 @@ def plot_clusters(
     if len(names) == 2:
         return _plane(arrays, probabilities, plot_collection, backend)
     return _line(arrays, plot_collection, backend)
+
+
+def _lively(
+    tree: xr.DataTree,
+    site: str | None,
+    features: Sequence[str] | None,
+    max_rows: int,
+    probabilities: Sequence[float],
+) -> PlotCollection:
+    """Two features in plotly."""
+    from ppl_models.plots.drawing.interactive import clusters_plane, require_plotly
+
+    require_plotly()
+    names = separating_features(tree, None if features is None else list(features), 2, site)
+    if len(names) != 2:
+        raise InputError("plotly draws clusters of two features: use backend='matplotlib'.")
+    arrays = cluster_arrays(tree, names, 200, max_rows, site)
+    return clusters_plane(tree, arrays, tuple(probabilities), site)
 
 
 def _line(arrays: ClusterArrays, collection: PlotCollection | None, backend: str) -> PlotCollection:

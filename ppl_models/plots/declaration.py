@@ -49,6 +49,7 @@ class Plot:
             else ``serves`` is asked about the main one, and there is at most one picture.
         computed: options of the function that the report computes once for the whole page and
             hands over: "loo", "places" (of leave-one-out transforms), "probabilities" (of states).
+        interactive: whether the function draws with ``backend="plotly"`` too.
 
     >>> import ppl_models.plots.path
     >>> plot = registered_plots()["path"]
@@ -64,6 +65,7 @@ class Plot:
     serves: Serves
     each_emission: bool = False
     computed: tuple[str, ...] = ()
+    interactive: bool = False
 
 
 def register_plot[F: Callable[..., PlotCollection]](
@@ -75,6 +77,7 @@ def register_plot[F: Callable[..., PlotCollection]](
     name: str | None = None,
     each_emission: bool = False,
     computed: tuple[str, ...] = (),
+    interactive: bool = False,
 ) -> Callable[[F], F]:
     """Declare the decorated function as a plot of fits, drawn in the house style.
 
@@ -86,6 +89,7 @@ def register_plot[F: Callable[..., PlotCollection]](
         name: by default that of the function, without "plot\\_".
         each_emission: see :class:`Plot`.
         computed: see :class:`Plot`.
+        interactive: see :class:`Plot`.
 
     Raises:
         InputError: a section that the report does not have.
@@ -107,7 +111,7 @@ def register_plot[F: Callable[..., PlotCollection]](
         drawn: Any = styled(function)
         label = name or function.__name__.removeprefix("plot_").replace("_", " ")
         _REGISTERED[label] = Plot(
-            label, drawn, section, caption, order, serves, each_emission, computed
+            label, drawn, section, caption, order, serves, each_emission, computed, interactive
         )
         return drawn
 

@@ -25,9 +25,11 @@ class FittedModel:
 
     Args:
         tree: the fit.
+        interactive: whether plots that can answer to the mouse do.
     """
 
     tree: xr.DataTree
+    interactive: bool = False
 
     @cached_property
     def facts(self) -> FitFacts:

@@ -1,7 +1,8 @@
 """One self-contained HTML page: headings, paragraphs, tables and plots.
 
 Plots are PNG files in base64 inside the page, the style sheet is inside too, and there is no
-script, so that the page can be mailed, archived and opened without a network.
+script, so that the page can be mailed, archived and opened without a network. Where a plot is an
+interactive one, plotly.js is inside as well, once.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ppl_models.errors import InputError
 from ppl_models.plots.drawing.panels import close, png
 from ppl_models.report.tables import table_html
 
+INTERACTIVE = "interactive"  #: class of a figure that plotly.js draws
 Tone = Literal["", "ok", "warning", "problem"]
 
 
@@ -106,7 +108,8 @@ def write_page(
     page = (
         "<!DOCTYPE html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>\n"
-        f"<title>{html.escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        f"<title>{html.escape(title)}</title>\n<style>\n{style}</style>\n"
+        f"{_script(body)}</head>\n<body>\n"
         f"<header><h1>{html.escape(title)}</h1></header>\n{listed}\n"
         f"<main>\n{''.join(body)}</main>\n"
         "<footer>Made by ppl_models. This page is complete in itself.</footer>\n</body>\n</html>\n"
@@ -190,14 +193,27 @@ def _block_html(block: Block, anchor: str) -> str:
     return "<section>" + "\n".join(parts) + "</section>\n"
 
 
+def _script(body: list[str]) -> str:
+    """plotly.js, where a plot needs it."""
+    if not any(INTERACTIVE in part for part in body):
+        return ""
+    from plotly.offline import get_plotlyjs
+
+    return f"<script>{get_plotlyjs()}</script>\n"
+
+
 def figure_html(figure: Figure | PlotCollection, caption: str, heading: str) -> str:
     """A plot inside the page; its caption is also its alternative text."""
+    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+    if getattr(figure, "backend", "") == "plotly":
+        from ppl_models.plots.drawing.interactive import html as plotly_html
+
+        return f"<figure class='{INTERACTIVE}'><div>{plotly_html(figure)}</div>{below}</figure>"
     try:
         data = base64.b64encode(png(figure)).decode("ascii")
     finally:
         close(figure)
     described = html.escape(caption or heading or "figure", quote=True)
-    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
     return f"<figure><img alt='{described}' src='data:image/png;base64,{data}'>{below}</figure>"
 
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
+
+from arviz_plots import PlotCollection
 
 from ppl_models.errors import InputError
+from ppl_models.plots.choose import ChosenPlot
 from ppl_models.plots.declaration import Section
 from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
@@ -55,6 +59,16 @@ def section_blocks(section: ReportSection, fit: FittedModel) -> Iterator[Block]:
     yield from blocks
 
 
+def _drawn(chosen: ChosenPlot, computed: dict[str, Any], *, interactive: bool) -> PlotCollection:
+    """The plot, interactive where that is asked for and can be had."""
+    if interactive and chosen.plot.interactive:
+        try:
+            return chosen.draw(**computed, backend="plotly")
+        except InputError:  # as of clusters of one feature
+            pass
+    return chosen.draw(**computed)
+
+
 def plot_blocks(name: Section, fit: FittedModel) -> Iterator[Block]:
     """A block with its caption for each plot of a section, or why the plot is left out."""
     for chosen in fit.plots:
@@ -62,7 +76,7 @@ def plot_blocks(name: Section, fit: FittedModel) -> Iterator[Block]:
             continue
         try:
             computed = {option: getattr(fit, option) for option in chosen.plot.computed}
-            figure = chosen.draw(**computed)
+            figure = _drawn(chosen, computed, interactive=fit.interactive)
         except InputError as error:
             yield Block("", f"The plot `{chosen.name}` is left out: {error}", tone="warning")
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 import xarray as xr
 
 from ppl_models.errors import InputError
+from ppl_models.plots.drawing.interactive import require_plotly
 from ppl_models.plots.drawing.style import house_style
 from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block, checked_path, write_page
@@ -30,7 +31,12 @@ SECTIONS: tuple[ReportSection, ...] = (
 
 
 def write_report(
-    tree: xr.DataTree, path: str | Path, *, title: str | None = None, overwrite: bool = False
+    tree: xr.DataTree,
+    path: str | Path,
+    *,
+    title: str | None = None,
+    interactive: bool = False,
+    overwrite: bool = False,
 ) -> Path:
     """Write a report of a fit as one self-contained HTML file.
 
@@ -46,13 +52,17 @@ def write_report(
         tree: a fit.
         path: the HTML file.
         title: heading of the page; by default the program and the method.
+        interactive: plots of clusters, traces, ranks, intervals and leave-one-out answer to the
+            mouse: names of rows, enlarging, hiding clusters. The page then holds plotly.js (five
+            megabytes) and still needs no network.
         overwrite: whether a file that exists may be replaced.
 
     Returns:
         The path of the report.
 
     Raises:
-        InputError: when the tree has no posterior, or the file exists and `overwrite` is not set.
+        InputError: when the tree has no posterior, the file exists and `overwrite` is not set,
+            or plotly is not installed.
 
     Example:
         >>> import tempfile
@@ -66,14 +76,16 @@ def write_report(
     if "posterior" not in tree.children:
         raise InputError("The tree has no group 'posterior': a report is written of a fit.")
     checked_path(path, overwrite=overwrite)
+    if interactive:
+        require_plotly()
     program = str(tree.attrs.get("program", "A program"))
     method = str(tree.attrs.get("method", "an unknown method"))
     with house_style():
-        return write_page(title or f"{program}, fitted by {method}", _blocks(tree), path,
-                          overwrite=overwrite)  # fmt: skip
+        heading = title or f"{program}, fitted by {method}"
+        return write_page(heading, _blocks(tree, interactive), path, overwrite=overwrite)
 
 
-def _blocks(tree: xr.DataTree) -> Iterator[Block]:
-    fit = FittedModel(tree)
+def _blocks(tree: xr.DataTree, interactive: bool) -> Iterator[Block]:
+    fit = FittedModel(tree, interactive)
     for section in SECTIONS:
         yield from section_blocks(section, fit)

@@ -8,6 +8,7 @@ from arviz_plots import PlotCollection
 
 from ppl_models.errors import InputError
 from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.interactive import checked_backend, dots, finished
 from ppl_models.plots.drawing.parameters import (
     has_varying_draws,
     inches,
@@ -34,12 +35,17 @@ def _shown(tree: xr.DataTree, lines: int) -> xr.Dataset:
 
 @register_plot(
     section="computation",
+    interactive=True,
     order=630,
     caption=_caption,
     serves=lambda tree, emission: has_varying_draws(tree),
 )
 def plot_forest(
-    tree: xr.DataTree, *, lines: int = LINES, plot_collection: PlotCollection | None = None
+    tree: xr.DataTree,
+    *,
+    lines: int = LINES,
+    plot_collection: PlotCollection | None = None,
+    backend: str = "matplotlib",
 ) -> PlotCollection:
     """ArviZ's forest of intervals, of parameters that can be read off one common axis.
 
@@ -48,6 +54,7 @@ def plot_forest(
         lines: at most so many numbers are shown.
         plot_collection: draw into this one, made by ArviZ (`PlotCollection.grid` or `wrap`), and
             return it.
+        backend: "matplotlib", or "plotly" for a plot that answers to the mouse.
 
     Raises:
         InputError: no parameter varies.
@@ -59,12 +66,15 @@ def plot_forest(
         >>> plot_forest(tree).viz["plot"]["column"].values.tolist()
         ['labels', 'forest']
     """
+    lively = checked_backend(backend)
     if not shown_parameters(tree, lines).data_vars:
         raise InputError("No parameter varies over the draws in so few numbers: allow more lines.")
     dataset = _shown(tree, lines)
     shown = xr.DataTree.from_dict({"posterior": dataset})
-    return arviz_plots.plot_forest(
+    size = dots if lively else inches
+    made = arviz_plots.plot_forest(
         shown, combined=True, plot_collection=plot_collection,
-        backend="matplotlib",
-        figure_kwargs=inches(8.0, 0.32 * total_count(dataset) + 1.3),
+        backend=backend,
+        figure_kwargs=size(8.0, 0.32 * total_count(dataset) + 1.3),
     )  # fmt: skip
+    return finished(made) if lively else made

@@ -11,6 +11,7 @@ from arviz_plots import PlotCollection
 from arviz_stats.utils import ELPDData
 
 from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.interactive import checked_backend, dots, finished
 from ppl_models.plots.drawing.panels import figure_of
 from ppl_models.plots.drawing.parameters import inches
 from ppl_models.plots.drawing.reading import is_point
@@ -37,6 +38,7 @@ def estimate_loo(tree: xr.DataTree) -> ELPDData:
 
 @register_plot(
     section="comparison",
+    interactive=True,
     order=710,
     caption="Pareto k of each unit of the data. The estimate leans on the units with a large k.",
     serves=lambda tree, emission: has_leave_one_out(tree),
@@ -47,6 +49,7 @@ def plot_khat(
     *,
     loo: ELPDData | None = None,
     plot_collection: PlotCollection | None = None,
+    backend: str = "matplotlib",
 ) -> PlotCollection:
     """ArviZ's Pareto k of every row under leave-one-out; above 0.7 it cannot be relied upon.
 
@@ -55,6 +58,7 @@ def plot_khat(
         loo: ArviZ's result, if that has been computed.
         plot_collection: draw into this one, made by ArviZ (`PlotCollection.grid` or `wrap`), and
             return it.
+        backend: "matplotlib", or "plotly" for a plot that answers to the mouse.
 
     Example:
         >>> from ppl_models import fit
@@ -63,12 +67,16 @@ def plot_khat(
         >>> plot_khat(tree).viz["plot"].item().get_xlabel()
         'sequence'
     """
+    lively = checked_backend(backend)
     estimate = estimate_loo(tree) if loo is None else loo
+    size = dots if lively else inches
     made = arviz_plots.plot_khat(
         estimate, plot_collection=plot_collection,
-        backend="matplotlib", visuals={"hlines": True}, color=cluster_colors(1)[0],
-        figure_kwargs=inches(8.0, 3.6),
+        backend=backend, visuals={"hlines": True}, color=cluster_colors(1)[0],
+        figure_kwargs=size(8.0, 3.6),
     )  # fmt: skip
+    if lively:
+        return finished(made, "Reliability of leave-one-out: Pareto k")
     axes = figure_of(made).axes[0]
     axes.set(xlabel=str(estimate.pareto_k.dims[0]), ylabel="Pareto k")
     high = int((estimate.pareto_k > estimate.good_k).sum())

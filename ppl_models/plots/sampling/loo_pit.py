@@ -10,6 +10,7 @@ from arviz_plots import PlotCollection
 from ppl_models.data.missing import missing_cells
 from ppl_models.diagnostics.checks import loo_pit
 from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.interactive import checked_backend, dots, finished
 from ppl_models.plots.drawing.panels import figure_of
 from ppl_models.plots.drawing.parameters import inches
 from ppl_models.plots.drawing.reading import SEQUENCES, is_point, is_restorable
@@ -31,6 +32,7 @@ def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
 
 @register_plot(
     section="checks",
+    interactive=True,
     order=510,
     name="loo pit",
     caption="The rank of every observed cell among predictions made without its row, as the "
@@ -45,6 +47,7 @@ def plot_loo_pit(
     *,
     places: xr.Dataset | None = None,
     plot_collection: PlotCollection | None = None,
+    backend: str = "matplotlib",
 ) -> PlotCollection:
     """ArviZ's plot of leave-one-out transforms: distribution function minus the uniform one.
 
@@ -53,6 +56,7 @@ def plot_loo_pit(
         places: what ``ppl_models.loo_pit`` gave, if that has been computed.
         plot_collection: draw into this one, made by ArviZ (`PlotCollection.grid` or `wrap`), and
             return it.
+        backend: "matplotlib", or "plotly" for a plot that answers to the mouse.
 
     Returns:
         A panel a feature, of many features the first, with the p-value of uniformity.
@@ -66,17 +70,21 @@ def plot_loo_pit(
         >>> figure_of(picture).axes[0].get_xlabel()
         'rank among predictions'
     """
+    lively = checked_backend(backend)
     panels = _panels(loo_pit(tree) if places is None else places)
     count = min(len(seen) for seen in panels.values())  # gaps leave features of unequal lengths
     variables = {label: (("chain", "draw"), seen[None, :count]) for label, seen in panels.items()}
     shown = xr.DataTree.from_dict({"prior_sbc": xr.Dataset(variables)})
     lines = -(-len(panels) // 3)
+    size = dots if lively else inches
     made = arviz_plots.plot_ecdf_pit(
         shown, plot_collection=plot_collection,
-        backend="matplotlib", col_wrap=3,
+        backend=backend, col_wrap=3,
         visuals={"ecdf_lines": {"color": cluster_colors(1)[0]}},
-        figure_kwargs=inches(3.6 * min(3, len(panels)), 2.9 * lines),
+        figure_kwargs=size(3.6 * min(3, len(panels)), 2.9 * lines),
     )  # fmt: skip
+    if lively:
+        return finished(made)
     for axes in figure_of(made).axes:
         axes.set_xlabel("rank among predictions", fontsize=points(9))
     return made

@@ -7,6 +7,7 @@ import xarray as xr
 from arviz_plots import PlotCollection
 
 from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.interactive import checked_backend, dots, finished
 from ppl_models.plots.drawing.panels import figure_of
 from ppl_models.plots.drawing.parameters import (
     has_varying_draws,
@@ -32,13 +33,18 @@ def _caption(tree: xr.DataTree) -> str:
 
 @register_plot(
     section="computation",
+    interactive=True,
     order=620,
     caption=_caption,
     # ranks compare chains
     serves=lambda tree, _: has_varying_draws(tree) and tree["posterior"].sizes["chain"] > 1,
 )
 def plot_rank(
-    tree: xr.DataTree, *, panels: int = PANELS, plot_collection: PlotCollection | None = None
+    tree: xr.DataTree,
+    *,
+    panels: int = PANELS,
+    plot_collection: PlotCollection | None = None,
+    backend: str = "matplotlib",
 ) -> PlotCollection:
     """ArviZ's rank curves of the log density and the foremost parameters; grey lines are chains.
 
@@ -47,6 +53,7 @@ def plot_rank(
         panels: at most so many numbers are shown.
         plot_collection: draw into this one, made by ArviZ (`PlotCollection.grid` or `wrap`), and
             return it.
+        backend: "matplotlib", or "plotly" for a plot that answers to the mouse.
 
     Raises:
         InputError: no parameter varies.
@@ -58,13 +65,17 @@ def plot_rank(
         >>> sorted(plot_rank(tree).viz["plot"].data_vars)
         ['initial', 'lp', 'transition']
     """
+    lively = checked_backend(backend)
     shown = tree_of(tree, shown_parameters(tree, panels))
     total = total_count(shown["posterior"].to_dataset())
+    size = dots if lively else inches
     made = arviz_plots.plot_rank(
         shown, plot_collection=plot_collection,
-        backend="matplotlib", col_wrap=4, color=list(CHAINS),
-        figure_kwargs=inches(11.0, 2.0 * -(-total // 4) + 0.3),
+        backend=backend, col_wrap=4, color=list(CHAINS),
+        figure_kwargs=size(11.0, 2.0 * -(-total // 4) + 0.3),
     )  # fmt: skip
+    if lively:
+        return finished(made)
     for axes in figure_of(made).axes:
         axes.title.set_fontsize(points(9))
     return made

@@ -11,6 +11,8 @@ from arviz_plots import PlotCollection
 from matplotlib.lines import Line2D
 
 from ppl_models.plots.declaration import register_plot
+from ppl_models.plots.drawing.cluster_strokes import NameLabeller
+from ppl_models.plots.drawing.interactive import checked_backend, dots, finished, thinned_draws
 from ppl_models.plots.drawing.panels import figure_of
 from ppl_models.plots.drawing.parameters import (
     has_varying_draws,
@@ -42,12 +44,17 @@ def _shown(tree: xr.DataTree, panels: int) -> xr.Dataset:
 
 @register_plot(
     section="computation",
+    interactive=True,
     order=610,
     caption=_caption,
     serves=lambda tree, emission: has_varying_draws(tree),
 )
 def plot_trace(
-    tree: xr.DataTree, *, panels: int = PANELS, plot_collection: PlotCollection | None = None
+    tree: xr.DataTree,
+    *,
+    panels: int = PANELS,
+    plot_collection: PlotCollection | None = None,
+    backend: str = "matplotlib",
 ) -> PlotCollection:
     """ArviZ's traces and marginal densities of the log density and the foremost parameters.
 
@@ -58,6 +65,7 @@ def plot_trace(
         panels: about how many parameters are shown.
         plot_collection: draw into this one, made by ArviZ (`PlotCollection.grid` or `wrap`), and
             return it.
+        backend: "matplotlib", or "plotly" for a plot that answers to the mouse.
 
     Raises:
         InputError: no parameter varies.
@@ -69,7 +77,9 @@ def plot_trace(
         >>> sorted(plot_trace(tree, panels=4).viz["plot"].data_vars)
         ['initial', 'lp', 'transition']
     """
+    lively = checked_backend(backend)
     shown = tree_of(tree, _shown(tree, panels))
+    shown = thinned_draws(shown) if lively else shown
     posterior = shown["posterior"].to_dataset()
     facets = [str(dim) for dim in posterior.dims if dim not in ("chain", "draw", "cluster")]
     layout: dict[str, Any] = {"rows": ["__variable__", *facets]}
@@ -85,11 +95,19 @@ def plot_trace(
         int(np.prod([values.sizes[dim] for dim in facets if dim in values.dims]))
         for values in posterior.data_vars.values()
     )
+    size = dots if lively else inches
     made = arviz_plots.plot_trace_dist(
         shown, compact=False, combined=False, kind="kde", plot_collection=plot_collection,
-        backend="matplotlib",
-        figure_kwargs=inches(10.0, 1.55 * lines + 0.4), **layout,
+        backend=backend,
+        figure_kwargs=size(10.0, 1.55 * lines + 0.4), **layout,
     )  # fmt: skip
+    if lively:
+        if "cluster" in posterior.dims:
+            names = component_names(tree, posterior.sizes["cluster"])
+            made.add_legend("cluster", labeller=NameLabeller(names))
+            # the entry of what belongs to no cluster
+            figure_of(made).for_each_trace(lambda t: t.update(showlegend=False), {"name": "∅"})
+        return finished(made)
     if 1 < posterior.sizes.get("cluster", 0) <= MOST_NAMED:
         _name_clusters(made, component_names(tree, posterior.sizes["cluster"]))
     for axes in figure_of(made).axes:
