@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from arviz_plots import PlotCollection
@@ -202,7 +202,7 @@ def _script(body: list[str]) -> str:
     return f"<script>{get_plotlyjs()}</script>\n"
 
 
-def figure_html(figure: Figure | PlotCollection, caption: str, heading: str) -> str:
+def figure_html(figure: Any, caption: str, heading: str) -> str:
     """A plot inside the page; its caption is also its alternative text."""
     below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
     if getattr(figure, "backend", "") == "plotly":

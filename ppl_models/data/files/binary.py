@@ -17,7 +17,7 @@ from ppl_models.errors import InputError
 READERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     ".parquet": (pd.read_parquet, "pip install 'ppl-models[arrow]'"),
     ".feather": (pd.read_feather, "pip install 'ppl-models[arrow]'"),
-    ".xlsx": (pd.read_excel, "pip install openpyxl"),
+    ".xlsx": (pd.read_excel, "pip install 'ppl-models[excel]'"),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import arviz_plots
 import xarray as xr
 from arviz_plots import PlotCollection
@@ -72,7 +74,8 @@ def plot_forest(
     dataset = _shown(tree, lines)
     shown = xr.DataTree.from_dict({"posterior": dataset})
     size = dots if lively else inches
-    made = arviz_plots.plot_forest(
+    draw: Any = arviz_plots.plot_forest  # whose types know no plotly
+    made = draw(
         shown, combined=True, plot_collection=plot_collection,
         backend=backend,
         figure_kwargs=size(8.0, 0.32 * total_count(dataset) + 1.3),

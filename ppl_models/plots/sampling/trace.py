@@ -106,7 +106,8 @@ def plot_trace(
             names = component_names(tree, posterior.sizes["cluster"])
             made.add_legend("cluster", labeller=NameLabeller(names))
             # the entry of what belongs to no cluster
-            figure_of(made).for_each_trace(lambda t: t.update(showlegend=False), {"name": "∅"})
+            drawn: Any = figure_of(made)
+            drawn.for_each_trace(lambda t: t.update(showlegend=False), {"name": "∅"})
         return finished(made)
     if 1 < posterior.sizes.get("cluster", 0) <= MOST_NAMED:
         _name_clusters(made, component_names(tree, posterior.sizes["cluster"]))
