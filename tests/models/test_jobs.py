@@ -115,14 +115,10 @@ def test_docstring_and_signature(job):
 
 #: an index reaches from one plate into another, which NumPyro's enumeration does not take: the long
 #: labels are compared with wide ones below
-#: another family of a program that is there already
-LONG = ("regression_mixture poisson",)
-
-
 @pytest.mark.parametrize(
     "job",
     [
-        pytest.param(job, id=name, marks=pytest.mark.long if name in LONG else ())
+        pytest.param(job, id=name)
         for job, name in zip(JOBS, NAMES, strict=True)
         if job.plate != "item"
     ],
