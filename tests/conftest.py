@@ -74,7 +74,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name, rows in chosen.items():
         if name in metafunc.fixturenames:
             ids = [row.name if name == "model" else row.label for row in rows()]
-            long = _table().LONG if name != "model" else ()
+            long = _table().LONG if name != "model" else set()
+            long = long | _table().LONG_FITS if "trees" in metafunc.fixturenames else long
             values = [
                 pytest.param(row, marks=pytest.mark.long) if row.label in long else row
                 for row in rows()

@@ -74,6 +74,9 @@ LONG = {
     "poisson_mixture univariate",
     "recurrent_chain lstm",
 }
+#: Rows whose fits are like another row's, and whose densities other tests compare:
+#: what follows a fit is asked of these by ``make long``.
+LONG_FITS = {"nade", "ordered_chain", "pixel_recurrent", "recurrent_graph_chain"}
 
 
 @dataclass(frozen=True)
