@@ -64,10 +64,7 @@ class MatrixGaussian(ExponentialFamily):
         "covariance": (dist.InverseWishart,),
     }
     support = constraints.real_vector
-    arg_constraints: ClassVar[dict[str, Any]] = {
-        "loc": constraints.real_vector,
-        "covariance": constraints.positive_definite,
-    }
+    covariance: Array
 
     def __init__(self, loc: Any, covariance: Any, *, validate_args: bool | None = None):
         self.loc, self.covariance = real(loc), real(covariance)
@@ -303,30 +300,8 @@ class MatrixGaussian(ExponentialFamily):
         return jnp.broadcast_to(diagonal, self.shape())
 
 
-class FullGaussian(MatrixGaussian):
-    """Rows of correlated normals, a covariance for every component.
-
-    Bishop (2006), Pattern Recognition and Machine Learning, §2.3.
-
-    Args:
-        loc: ``batch + (feature,)``.
-        covariance: positive definite, ``batch + (feature, feature)``.
-
-    >>> emission = FullGaussian(jnp.zeros((3, 1, 2)), jnp.eye(2) * jnp.ones((3, 1, 1, 1)))
-    >>> emission.log_prob(jnp.zeros((5, 2))).shape
-    (3, 5)
-    """
-
-    numpyro_classes = ((dist.MultivariateNormal, 0),)
-
-    @classmethod
-    def from_numpyro(cls, distribution: Any, event_shape: tuple[int, ...]) -> MatrixGaussian:
-        """Tied where all components have one covariance, by its shape."""
-        covariance = distribution.covariance_matrix
-        while covariance.ndim > 2 and covariance.shape[0] == 1:
-            covariance = covariance[0]
-        tied = covariance.ndim == 2
-        return (TiedGaussian if tied else FullGaussian)(distribution.loc, covariance)
+class SeparateGaussian(MatrixGaussian):
+    """What families share whose components have a covariance each."""
 
     def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
         """Log-densities ``(component, row)``: one whitening product a component."""
@@ -363,6 +338,36 @@ class FullGaussian(MatrixGaussian):
         return -0.5 * squares - statistics["count"] * constant
 
 
+class FullGaussian(SeparateGaussian):
+    """Rows of correlated normals, a covariance for every component.
+
+    Bishop (2006), Pattern Recognition and Machine Learning, §2.3.
+
+    Args:
+        loc: ``batch + (feature,)``.
+        covariance: positive definite, ``batch + (feature, feature)``.
+
+    >>> emission = FullGaussian(jnp.zeros((3, 1, 2)), jnp.eye(2) * jnp.ones((3, 1, 1, 1)))
+    >>> emission.log_prob(jnp.zeros((5, 2))).shape
+    (3, 5)
+    """
+
+    numpyro_classes = ((dist.MultivariateNormal, 0),)
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "loc": constraints.real_vector,
+        "covariance": constraints.positive_definite,
+    }
+
+    @classmethod
+    def from_numpyro(cls, distribution: Any, event_shape: tuple[int, ...]) -> MatrixGaussian:
+        """Tied where all components have one covariance, by its shape."""
+        covariance = distribution.covariance_matrix
+        while covariance.ndim > 2 and covariance.shape[0] == 1:
+            covariance = covariance[0]
+        tied = covariance.ndim == 2
+        return (TiedGaussian if tied else FullGaussian)(distribution.loc, covariance)
+
+
 class TiedGaussian(MatrixGaussian):
     """Rows of correlated normals, one covariance for all components.
 
@@ -377,6 +382,10 @@ class TiedGaussian(MatrixGaussian):
     """
 
     shared_parameters = ("covariance",)
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "loc": constraints.real_vector,
+        "covariance": constraints.positive_definite,
+    }
 
     def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
         """Log-densities ``(component, row)``: whiten once, then as a unit sphere."""
