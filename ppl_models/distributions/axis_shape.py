@@ -210,7 +210,7 @@ def log_normaliser(concentration: float, dimension: int) -> float:
     an integral along a line through the saddle point, where nothing cancels.
 
     >>> from scipy.special import k0
-    >>> bool(np.isclose(log_normaliser(3.0, 2), np.log(2 ** 0.5 * k0(3.0))))
+    >>> bool(np.isclose(log_normaliser(3.0, 2), np.log(2 ** 1.5 * k0(3.0))))
     True
     """
     if dimension == 1:

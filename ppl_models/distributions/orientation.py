@@ -20,7 +20,8 @@ from numpyro.distributions.util import von_mises_centered
 
 from ppl_models.distributions.contraction import einsum, matmul
 
-SWEEPS = 3  #: of plane rotations in one maximisation
+SWEEPS = 50  #: most sweeps of plane rotations in one maximisation
+LEAST_TURN = 1e-6  #: an angle by which all axes turn less ends them: the next is its square
 TOLERANCE = 1e-4  #: of the products of axes that validation lets pass
 
 
@@ -210,15 +211,26 @@ class RotationConditional(NamedTuple):
             order = jnp.argsort(jnp.argsort(-self.precisions[:, 0], axis=-1), axis=-1)
             moved = jnp.take_along_axis(axes, order[:, None, :], axis=-1)
         else:
-            moved, turned = self.current, self._turned()
-            for _ in range(SWEEPS):
-                moved, turned = self._sweep(moved, turned, None)
+            moved = self._swept()
         return self._returned(moved)
 
     def sample(self, key: Array) -> Array:
         """The rotation after a Gibbs step in every plane of two axes; Hoff (2009), section 3.2."""
-        moved, _ = self._sweep(self.current, self._turned(), key)
-        return self._returned(moved)
+        return self._returned(self._sweep(self.current, self._turned(), key)[0])
+
+    def _swept(self) -> Array:
+        """The axes when no rotation in a plane raises the density any more."""
+
+        def going(state: Any) -> Array:
+            sweeps, _, _, largest = state
+            return (sweeps < SWEEPS) & (largest > LEAST_TURN)
+
+        def sweep(state: Any) -> Any:
+            sweeps, axes, turned, _ = state
+            return sweeps + 1, *self._sweep(axes, turned, None)
+
+        begin = (0, self.current, self._turned(), jnp.asarray(jnp.inf, self.current.dtype))
+        return lax.while_loop(going, sweep, begin)[1]
 
     def _turned(self) -> Array:
         """The matrices in the coordinates of the axes, ``Q' M Q``."""
@@ -232,19 +244,19 @@ class RotationConditional(NamedTuple):
         axes = canonical(axes)
         return axes[0] if self.shared else axes
 
-    def _sweep(self, axes: Array, turned: Array, key: Array | None) -> tuple[Array, Array]:
-        """A rotation in the plane of every two axes i, j, the best one or a draw.
+    def _sweep(self, axes: Array, turned: Array, key: Array | None) -> tuple[Array, Array, Array]:
+        """The axes, the matrices and the largest angle after a rotation in every plane.
 
-        By an angle φ it changes the exponent to ``a cos 2φ + b sin 2φ`` with
+        Of two axes i, j: the best one or, with a key, a draw. By an angle φ it changes the exponent to ``a cos 2φ + b sin 2φ`` with
         ``a = -¼ Σ (p_i - p_j) (m_ii - m_jj)`` and ``b = -½ Σ (p_i - p_j) m_ij``: 2φ has a von Mises
         distribution, of which the best is its mean.
         """
         dimension = axes.shape[-1]
         pairs = np.stack(np.triu_indices(dimension, 1), 1)
         if not len(pairs):
-            return axes, turned
+            return axes, turned, jnp.zeros((), axes.dtype)
 
-        def rotate(state: tuple[Array, Array], given: Any) -> tuple[tuple[Array, Array], None]:
+        def rotate(state: tuple[Array, Array], given: Any) -> Any:
             axes, turned = state
             (i, j), own_key = given
             apart = self.precisions[..., i] - self.precisions[..., j]
@@ -261,11 +273,11 @@ class RotationConditional(NamedTuple):
             axes = _mixed(axes, i, j, cos[:, None], sin[:, None], -1)
             turned = _mixed(turned, i, j, cos[:, None, None], sin[:, None, None], -1)
             turned = _mixed(turned, i, j, cos[:, None, None], sin[:, None, None], -2)
-            return (axes, turned), None
+            return (axes, turned), jnp.abs(sin).max()
 
         keys = None if key is None else random.split(key, len(pairs))
-        (axes, turned), _ = lax.scan(rotate, (axes, turned), (jnp.asarray(pairs), keys))
-        return axes, turned
+        (axes, turned), turns = lax.scan(rotate, (axes, turned), (jnp.asarray(pairs), keys))
+        return axes, turned, turns.max()
 
 
 def _mixed(matrix: Array, i: Any, j: Any, cos: Array, sin: Array, axis: int) -> Array:

@@ -16,6 +16,8 @@ from jax import Array
 from scipy import stats
 
 from ppl_models import distributions as families
+from ppl_models.distributions.axis_shape import AxisShape
+from ppl_models.distributions.orientation import UniformRotation
 
 CLUSTERS, ROWS, FEATURES = 3, 6, 3
 _generator = np.random.default_rng(20240607)
@@ -25,6 +27,8 @@ LOC = _generator.normal(0, 2, (CLUSTERS, FEATURES))
 SCALE = _generator.uniform(0.5, 2, (CLUSTERS, FEATURES))
 _root = _generator.normal(size=(CLUSTERS, FEATURES, FEATURES))
 COVARIANCE = _root @ _root.swapaxes(1, 2) + 0.5 * np.eye(FEATURES)
+ROTATION = np.array([stats.special_ortho_group(FEATURES, k).rvs() for k in range(CLUSTERS)])
+SHAPE = SCALE / stats.gmean(SCALE, axis=1, keepdims=True)
 X = _generator.normal(0, 2, (ROWS, FEATURES))
 GAPS = X.copy()
 GAPS[[0, 1, 1, 2, 2, 2, 4], [1, 0, 2, 0, 1, 2, 2]] = _nan
@@ -146,6 +150,9 @@ def _gaussian(parameters: Parameters, row: np.ndarray) -> float:
     row = np.atleast_1d(row)
     if "covariance" in parameters:
         covariance = parameters["covariance"]
+    elif "axis_shape" in parameters:
+        axes = parameters.get("orientation", np.eye(len(loc)))
+        covariance = parameters["scale"] ** 2 * (axes * parameters["axis_shape"]) @ axes.T
     else:
         covariance = np.diag(np.broadcast_to(parameters["scale"] ** 2, loc.shape))
     seen = ~np.isnan(row)
@@ -249,6 +256,14 @@ def _inverse_gamma(shape: tuple[int, ...]) -> Callable[[], Any]:
     return lambda: families.InverseGammaScale(np.full(shape, 2.0), np.full(shape, 1.2))
 
 
+def _axis_shape() -> Any:
+    return AxisShape(np.array([3.0, 1.0, 0.5]), 1.5)
+
+
+def _rotation() -> Any:
+    return UniformRotation(FEATURES)
+
+
 def _block_dirichlet() -> Array:
     return families.BlockDirichlet(np.array([2.0, 1.5, 2.0, 1.2, 3.0, 1.5, 2.5]), LEVELS)
 
@@ -298,6 +313,29 @@ CASES = [
         GAPS,
         _gaussian,
         priors={"loc": _normal((3,)), "covariance": _wishart},
+    ),
+    Case(
+        "shaped",
+        families.ShapedGaussian,
+        {"loc": LOC, "axis_shape": SHAPE, "scale": SCALE[:, 0]},
+        X,
+        GAPS,
+        _gaussian,
+        priors={"loc": _normal((3,)), "axis_shape": _axis_shape, "scale": _inverse_gamma(())},
+    ),
+    Case(
+        "axes",
+        families.AxesGaussian,
+        {"loc": LOC, "orientation": ROTATION, "axis_shape": SHAPE, "scale": SCALE[:, 0]},
+        X,
+        GAPS,
+        _gaussian,
+        priors={
+            "loc": _normal((3,)),
+            "orientation": _rotation,
+            "axis_shape": _axis_shape,
+            "scale": _inverse_gamma(()),
+        },
     ),
     Case(
         "bernoulli",

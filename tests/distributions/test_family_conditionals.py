@@ -13,6 +13,7 @@ from scipy import integrate, optimize, stats
 
 from ppl_models.distributions import InverseGammaScale, SphericalGaussian, UnivariateGaussian
 from ppl_models.distributions import conditionals as forms
+from ppl_models.inference.statistics.m_step import plain_prior
 
 ROWS, POINTS, DRAWS = 40, 30, 20_000
 #: (prior, whether all components share the value)
@@ -44,7 +45,7 @@ def _read(case, value, parameter, prior, shared):
     belief = case.priors[parameter]() if prior == "conjugate" else None
     one = np.shape(case.component(0)[parameter])
     shape = one if shared else (3, *one)
-    spread = None if belief is None else _spread(belief, shape)
+    spread = None if belief is None else plain_prior(belief, shape)
     conditional = emission.conditional(parameter, spread, statistics, centre, shared=shared)
 
     def log_density(theta):
@@ -55,21 +56,6 @@ def _read(case, value, parameter, prior, shared):
         return density.sum() + (0.0 if belief is None else belief.log_prob(theta).sum())
 
     return conditional, log_density
-
-
-def _spread(belief, shape):
-    """A prior whose own parameters are as large as the site, as methods hand it over."""
-    batch = shape[: len(shape) - belief.event_dim]
-    wishart = type(belief).__name__ == "InverseWishart"
-    names = ("concentration", "scale_matrix") if wishart else belief.arg_constraints
-    arguments = {}
-    for name in names:
-        value = jnp.asarray(getattr(belief, name))
-        event = value.shape[len(belief.batch_shape) :]
-        arguments[name] = jnp.broadcast_to(value, batch + event)
-    if hasattr(belief, "blocks"):
-        arguments["blocks"] = belief.blocks
-    return type(belief)(**arguments)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +116,11 @@ def _log_density(kind, parts, point):
         return (squares + np.log(2 * point)).sum()
     if kind == "BetaConditional":
         return stats.beta(parts[0], parts[1]).logpdf(point).sum()
+    if kind == "AxisShapeConditional":
+        return -0.5 * (parts[0] * np.log(point) + parts[1] / point).sum()
+    if kind == "RotationConditional":
+        axes = point.reshape(len(parts[0]), *point.shape[-2:])
+        return -0.5 * np.einsum("gma,gia,gmij,gja", parts[1], axes, parts[0], axes)
     if kind == "GammaConditional":
         return stats.gamma(parts[0], scale=1 / parts[1]).logpdf(point).sum()
     if kind == "DirichletConditional":

@@ -11,6 +11,8 @@ import numpyro.distributions as dist
 from default_priors import scatter_rate
 
 from ppl_models.distributions import BlockDirichlet, InverseGammaScale
+from ppl_models.distributions.axis_shape import AxisShape
+from ppl_models.distributions.orientation import UniformRotation
 
 
 def _weights(clusters: int, concentration: float = 1.0) -> Any:
@@ -37,17 +39,28 @@ def gaussian(x: Any, *, clusters: int, covariance: str = "full") -> None:
         return
     features = x.shape[1]
     share = variance * clusters ** (-2 / features)
-    if covariance in ("spherical", "diagonal"):
-        mean_rate = share.mean() if covariance == "spherical" else share
-        rate = scatter_rate("scale_rate", mean_rate, x, clusters)
+    if covariance in ("spherical", "diagonal", "EII", "EEI"):
+        mean_rate = share.mean() if covariance in ("spherical", "EII") else share
+        own = 1 if covariance[0] == "E" else clusters
+        rate = scatter_rate("scale_rate", mean_rate, x, own)
     else:
         rate = scatter_rate("scale_diagonal", share, x, 1 if covariance == "tied" else clusters)
         wishart = dist.InverseWishart(features + 2.0, scale_matrix=jnp.diag(rate))
     if covariance == "tied":
         tied = numpyro.sample("covariance", wishart)
+    if covariance in ("EII", "EEI"):
+        prior = InverseGammaScale(2.0, rate)
+        scale = numpyro.sample("scale", prior if covariance == "EII" else prior.to_event(1))
+        scale = jnp.broadcast_to(scale, (clusters, *scale.shape))
+        covariance = "spherical" if covariance == "EII" else "diagonal"
+        shared = True
+    else:
+        shared = False
     with numpyro.plate("cluster", clusters):
         loc = numpyro.sample("loc", dist.Normal(mean, 2 * jnp.sqrt(variance)).to_event(1))
-        if covariance == "spherical":
+        if shared:
+            pass
+        elif covariance == "spherical":
             scale = numpyro.sample("scale", InverseGammaScale(2.0, rate))
         elif covariance == "diagonal":
             scale = numpyro.sample("scale", InverseGammaScale(2.0, rate).to_event(1))
@@ -63,6 +76,42 @@ def gaussian(x: Any, *, clusters: int, covariance: str = "full") -> None:
             emission = dist.MultivariateNormal(loc[z], tied)
         else:
             emission = dist.MultivariateNormal(loc[z], full[z])
+        numpyro.sample("x", emission, obs=x)
+
+
+def ellipsoids(x: Any, *, clusters: int, covariance: str) -> None:
+    """As ``gaussian_mixture`` by volume, shape and orientation, its default priors written out."""
+    x = np.asarray(x, float)  # by NumPy, outside what is traced
+    features = x.shape[1]
+    volume, form, axes = covariance
+    lengths = x.var(0) if axes == "I" else np.linalg.eigvalsh(np.cov(x.T, bias=True))[::-1]
+    average = np.exp(np.log(lengths).mean())
+    weights = _weights(clusters)
+    equal = 1 if volume == "E" else clusters
+    rate = scatter_rate("scale_rate", average * clusters ** (-2 / features), x, equal)
+
+    shape_prior = AxisShape(lengths, 1.0, falling=axes != "I")
+    loc_prior = dist.Normal(x.mean(0), 2 * x.std(0)).to_event(1)
+    with numpyro.plate("cluster", clusters):
+        loc = numpyro.sample("loc", loc_prior)
+    sites = {"axis_shape": (shape_prior, form), "scale": (InverseGammaScale(2.0, rate), volume)}
+    if axes != "I":
+        sites["orientation"] = UniformRotation(features), axes
+    found = {}
+    for name, (prior, letter) in sites.items():
+        if letter == "V":
+            with numpyro.plate("cluster", clusters):
+                found[name] = numpyro.sample(name, prior)
+        else:
+            one = numpyro.sample(name, prior)
+            found[name] = jnp.broadcast_to(one, (clusters, *jnp.shape(one)))
+    turn = found.get(
+        "orientation", jnp.broadcast_to(jnp.eye(features), (clusters, *[features] * 2))
+    )
+    root = turn * (found["scale"][:, None] * jnp.sqrt(found["axis_shape"]))[:, None, :]
+    with numpyro.plate("row", len(x)):
+        z = _assignment(weights)
+        emission = dist.MultivariateNormal(loc[z], (root @ jnp.swapaxes(root, 1, 2))[z])
         numpyro.sample("x", emission, obs=x)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -63,9 +63,13 @@ sequences = _beside("sequence_programs")
 SEQUENCES = ["abc", "bb", "caab", "a", "ccb", "ba", "aacb", "c"]
 
 
+ELLIPSOIDS = ("VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV")
 #: Rows of programs that have another row: all that is asked of every program is asked of these by
 #: ``make long``.
 LONG = {
+    *(f"gaussian_mixture {model}" for model in ELLIPSOIDS if model != "VEV"),
+    "gaussian_mixture EEI",
+    "gaussian_mixture EII",
     "gaussian_mixture diagonal",
     "gaussian_mixture spherical",
     "gaussian_mixture tied",
@@ -194,11 +198,21 @@ def _gaussian_row(covariance: str, scatter: str) -> Program:
     )
 
 
+def _ellipsoid_row(model: str) -> Program:
+    row = _gaussian_row(model, "scale")
+    axes = () if model[2] == "I" else ("orientation",)
+    sites = (*row.sites, "axis_shape", *axes)
+    return replace(row, standard=mixtures.ellipsoids, sites=sites)
+
+
 PROGRAMS = [
     _gaussian_row("full", "covariance"),
     _gaussian_row("tied", "covariance"),
     _gaussian_row("diagonal", "scale"),
     _gaussian_row("spherical", "scale"),
+    *map(_ellipsoid_row, ELLIPSOIDS),
+    _gaussian_row("EII", "scale"),
+    _gaussian_row("EEI", "scale"),
     Program(
         "gaussian_mixture",
         "univariate",

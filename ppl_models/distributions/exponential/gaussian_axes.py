@@ -211,4 +211,6 @@ def _scale(
         squares, count = squares.sum(0), count.sum(0)
     if prior is None:
         return InverseGammaScaleConditional(0.5 * count - 0.5, 0.5 * squares)
-    return InverseGammaScaleConditional(prior.concentration + 0.5 * count, prior.rate + 0.5 * squares)
+    return InverseGammaScaleConditional(
+        prior.concentration + 0.5 * count, prior.rate + 0.5 * squares
+    )
