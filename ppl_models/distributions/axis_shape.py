@@ -170,7 +170,8 @@ class AxisShape(Distribution):
         """Draws ``sample_shape + batch + (axis,)``.
 
         Inverse gammas of concentration α over their geometric mean have a density proportional to
-        T^(-Dα), T = Σ κ c_d / a_d. Each is kept with a probability proportional to T^(Dα) exp(-½ T).
+        T^(-Dα), T = Σ κ c_d / a_d. A draw is kept with a probability proportional to
+        T^(Dα) exp(-½ T).
         """
         shape = sample_shape + self.batch_shape + self.event_shape
         dimension = shape[-1]
@@ -232,24 +233,24 @@ class AxisShapeConditional(NamedTuple):
     """``p(a) ∝ Π_d a_d^(-n_d / 2) exp(-½ Σ_d rate_d / a_d)`` on vectors with product 1.
 
     Args:
-        count: n, the cells that were seen along every axis, ``(..., axis)``. Where all are equal
+        counts: n, the cells that were seen along every axis, ``(..., axis)``. Where all are equal
             they cancel.
         rate: ``(..., axis)``.
         current: the shape that a draw moves on from.
     """
 
-    count: Array
+    counts: Array
     rate: Array
     current: Array
 
     def mode(self) -> Array:
         """The rates over ``n + λ``, where λ makes the product 1, by Newton's method.
 
-        In ``x = log(λ + min n)`` the condition ``Σ log(n - min n + e^x) = Σ log rate`` is convex and
-        increasing, and begun above its root: it converges, of equal counts in the first step.
+        In ``x = log(λ + min n)`` the condition ``Σ log(n - min n + e^x) = Σ log rate`` is convex
+        and increasing, and begun above its root: it converges, of equal counts in the first step.
         """
         logs = jnp.log(self.rate)
-        above = self.count - self.count.min(-1, keepdims=True)
+        above = self.counts - self.counts.min(-1, keepdims=True)
         begin = logs.mean(-1, keepdims=True)
 
         def newton(_: Any, x: Array) -> Array:
@@ -275,7 +276,7 @@ class AxisShapeConditional(NamedTuple):
         def exchange(shape: Array, given: Any) -> tuple[Array, None]:
             (i, j), own_key = given
             ratio = 0.5 * self.rate / shape
-            order = 0.5 * (self.count[..., j] - self.count[..., i])
+            order = 0.5 * (self.counts[..., j] - self.counts[..., i])
             one = jnp.ones_like(order)
             factor = RateConditional(order, ratio[..., j], ratio[..., i], one).sample(own_key)
             return shape.at[..., i].multiply(factor).at[..., j].divide(factor), None

@@ -9,16 +9,14 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax, random
-from jax.scipy.special import gammaln
 from numpyro.distributions import Distribution, biject_to, constraints
 from numpyro.distributions.transforms import Transform
 from numpyro.distributions.util import von_mises_centered
 
-from ppl_models.distributions.contraction import einsum, matmul
+from ppl_models.distributions.contraction import matmul
 
 SWEEPS = 50  #: most sweeps of plane rotations in one maximisation
 LEAST_TURN = 1e-6  #: an angle by which all axes turn less ends them: the next is its square
@@ -247,9 +245,10 @@ class RotationConditional(NamedTuple):
     def _sweep(self, axes: Array, turned: Array, key: Array | None) -> tuple[Array, Array, Array]:
         """The axes, the matrices and the largest angle after a rotation in every plane.
 
-        Of two axes i, j: the best one or, with a key, a draw. By an angle φ it changes the exponent to ``a cos 2φ + b sin 2φ`` with
-        ``a = -¼ Σ (p_i - p_j) (m_ii - m_jj)`` and ``b = -½ Σ (p_i - p_j) m_ij``: 2φ has a von Mises
-        distribution, of which the best is its mean.
+        Of two axes i, j it is the best one or, with a key, a draw. By an angle φ it changes the
+        exponent to ``a cos 2φ + b sin 2φ``, where ``a = -¼ Σ (p_i - p_j) (m_ii - m_jj)`` and
+        ``b = -½ Σ (p_i - p_j) m_ij``: 2φ has a von Mises distribution, of which the best is its
+        mean.
         """
         dimension = axes.shape[-1]
         pairs = np.stack(np.triu_indices(dimension, 1), 1)

@@ -11,8 +11,8 @@ import numpy as np
 import numpyro
 
 from ppl_models.data.summary import current
-from ppl_models.distributions import AxesGaussian, ShapedGaussian
 from ppl_models.distributions.axis_shape import AxisShape
+from ppl_models.distributions.exponential.gaussian_axes import AxesGaussian, ShapedGaussian
 from ppl_models.distributions.orientation import UniformRotation
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.models._scale import DataScale
@@ -40,7 +40,7 @@ def principal_variances(x: Any, row_weights: Any = None) -> Any:
         UnsupportedError: data in blocks, of which covariances are not known.
 
     >>> principal_variances(np.array([[0.0, 0.0], [2.0, 2.0], [4.0, 4.0], [4.0, 5.0]])).round(2)
-    array([6.35, 0.09])
+    array([6.38, 0.06])
     """
     if current() is not None:
         raise UnsupportedError(
@@ -71,7 +71,7 @@ def default_centre(model: str, x: Any, scale: DataScale, row_weights: Any) -> An
 def shaped(
     model: str,
     cluster: Any,
-    features: int,
+    features: Any,
     loc: Any,
     scale_prior: Any,
     centre: Any,
@@ -93,7 +93,7 @@ def shaped(
     Raises:
         InputError: a centre of the shape or a concentration that is none.
     """
-    size, form, axes = model
+    size, form, axes = tuple(model)
     if np.shape(centre) not in ((), (features,)) or not concentration > 0:
         raise InputError(
             f"shape_centre has shape {np.shape(centre)} and shape_concentration is "

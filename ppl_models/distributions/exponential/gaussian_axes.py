@@ -23,13 +23,12 @@ from ppl_models.distributions.conditionals import InverseGammaScaleConditional
 from ppl_models.distributions.contraction import einsum, matmul
 from ppl_models.distributions.exponential.factorised import FactorisedFamily
 from ppl_models.distributions.exponential.family import (
-    ExponentialFamily,
     Statistics,
     broadcast_batch,
     real,
 )
 from ppl_models.distributions.exponential.gaussian import FactorisedGaussian
-from ppl_models.distributions.exponential.gaussian_matrix import SeparateGaussian
+from ppl_models.distributions.exponential.gaussian_matrix import MatrixGaussian, SeparateGaussian
 from ppl_models.distributions.exponential.located import about
 from ppl_models.distributions.orientation import RotationConditional, UniformRotation, rotation
 from ppl_models.distributions.priors import InverseGammaScale
@@ -148,7 +147,9 @@ class AxesGaussian(SeparateGaussian):
         self.axis_shape, self.scale = real(axis_shape), real(scale)
         pairs = [(self.loc, 1), (self.orientation, 2), (self.axis_shape, 1), (self.scale, 0)]
         batch = broadcast_batch(*pairs)
-        ExponentialFamily.__init__(self, batch, self.loc.shape[-1:], validate_args=validate_args)
+        super(MatrixGaussian, self).__init__(
+            batch, self.loc.shape[-1:], validate_args=validate_args
+        )
 
     @property
     def covariance(self) -> Array:  # type: ignore[override]
