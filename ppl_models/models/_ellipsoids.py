@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.data.summary import current
 from ppl_models.distributions.axis_shape import AxisShape
 from ppl_models.distributions.exponential.gaussian_axes import AxesGaussian, ShapedGaussian
@@ -51,7 +52,7 @@ def principal_variances(x: Any, row_weights: Any = None) -> Any:
     xp: Any = jnp if traced else np
     values = xp.asarray(x, float)
     share = xp.ones(len(values)) if row_weights is None else xp.asarray(row_weights, float)
-    seen = ~xp.isnan(values)
+    seen = ~missing_cells(values)
     total = xp.maximum((share[:, None] * seen).sum(0), np.finfo(float).tiny)
     known = xp.where(seen, values, 0)
     centred = xp.where(seen, known - (share[:, None] * known).sum(0) / total, 0)

@@ -19,10 +19,10 @@ from ppl_models.distributions import (
 from ppl_models.errors import InputError
 from ppl_models.models import _ellipsoids as ellipsoids
 from ppl_models.models._scale import data_scale, row_count, unit_of_data
-from ppl_models.models._scatter import Scatter
+from ppl_models.models._scatter import COVARIANCES, Scatter
 from ppl_models.models._weights import mixture_weights
 
-CHOICES = ("spherical", "diagonal", "tied", "full", *ellipsoids.OTHERS)
+CHOICES = [*COVARIANCES, *ellipsoids.OTHERS]
 FAMILIES = {
     "EII": SphericalGaussian,
     "spherical": SphericalGaussian,
