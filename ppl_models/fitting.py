@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from jax import random
 
@@ -24,9 +25,10 @@ from ppl_models.posterior.labels.allocations import Allocations
 from ppl_models.posterior.labels.methods import METHODS
 from ppl_models.posterior.labels.relabel import relabelled
 from ppl_models.posterior.result.restore import RestoredFit, along_axes
-from ppl_models.posterior.result.schema import facts_of
+from ppl_models.posterior.result.schema import LABEL_NAMES, facts_of
 from ppl_models.program.compiling import make_room
 from ppl_models.program.json_text import to_json
+from ppl_models.program.known_clusters import known_clusters, take_labels, with_labels
 from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import given_arguments, read_data, read_program, take_vocabulary
@@ -48,6 +50,7 @@ def fit(
     predictive: int = 100,
     relabel: str | None = "ecr",
     weights: Any = None,
+    labels: Any = None,
     checkpoint: str | Path | None = None,
     **arguments: Any,
 ) -> xr.DataTree:
@@ -71,6 +74,11 @@ def fit(
         weights: how often each row counts: numbers ``(row,)`` from 0 up, or the name of a column of
             a data frame. A row of weight 3 is three equal rows, each with a cluster of its own.
             Weights that are no whole numbers raise the likelihood to their power.
+        labels: the clusters of rows that are known: labels ``(row,)`` of any type, or the name of a
+            column of a data frame; None, NaN, -1 and masked entries are not known. Whole numbers
+            below the number of clusters are the clusters' own, other labels are numbered in order.
+            A labelled row's density is that of the row and its cluster together, as with
+            ``numpyro.sample(..., obs=labels, obs_mask=known)``, in `predict` and `loo` too.
         checkpoint: a folder in which the method keeps its states, and samplers their draws, at most
             every half a minute; of MAP and SVI a file that is written after every round. The same
             call goes on from there after it was ended, to the bitwise same result; another call is
@@ -103,20 +111,28 @@ def fit(
         raise InputError(
             f"relabel is {relabel!r}: choose one of {', '.join(METHODS)}, or None to leave labels"
         )
-    if weights is not None and "weights" in arguments_of(function):
-        raise InputError(
-            f"{catalogue.program_name(function)} has an argument 'weights' of its own, and fit's "
-            "says how often each row counts: give the program's another name"
-        )
+    for name, given, says in (
+        ("weights", weights, "how often each row counts"),
+        ("labels", labels, "which rows' clusters are known"),
+    ):
+        if given is not None and name in arguments_of(function):
+            raise InputError(
+                f"{catalogue.program_name(function)} has an argument '{name}' of its own, and "
+                f"fit's says {says}: give the program's another name"
+            )
     program_arguments, like = take_vocabulary(program_arguments)
     if in_blocks(data) and weights is not None:
         raise InputError("rows in blocks take no weights=: read them into memory, or repeat rows")
+    if in_blocks(data) and labels is not None:
+        raise InputError("rows in blocks take no labels=: read them into memory")
     data, counted = (data, None) if in_blocks(data) else take_weights(data, weights)
+    data, told = take_labels(data, labels)
     if checkpoint is not None:
         refuse_checkpoint(method)
     if checkpoint is not None and "checkpoint" in defaults(run):  # which writes a file of its own
         options["checkpoint"], checkpoint = checkpoint, None
     started = time.perf_counter()
+    names: dict[int, str] = {}  # of labels, by cluster
     make_room()
 
     def attributes_of(model: Model, result: Result) -> dict[str, Any]:
@@ -133,6 +149,7 @@ def fit(
                 {"names": list(arguments), "predictive": predictive, "relabel": relabel}
             ),
             "wall_time_seconds": time.perf_counter() - started,
+            **({LABEL_NAMES: to_json({str(k): n for k, n in names.items()})} if names else {}),
             **result.attributes,
         }
 
@@ -172,6 +189,9 @@ def fit(
             function, observed, program_arguments, fixed or {}, precision, weights=counted
         )
         observed = along_axes(observed, model, structure)
+        if told is not None:
+            model, found = with_labels(model, structure, told)
+            names.update(found)
         problem = Problem(model, structure, progress)
         refuse_unsuitable(problem, observed)
         refuse_priors(problem)
@@ -180,7 +200,7 @@ def fit(
         key = random.key(seed)
         result = run(checkpointed(problem), random.fold_in(key, 0), **options)
         refuse_unresolved(problem, result, observed)
-        result.notes += _of_combinations(structure)
+        result.notes += [*_of_combinations(structure), *_of_labels(problem, names)]
         tree = build_tree(
             problem,
             result,
@@ -195,6 +215,22 @@ def fit(
             return tree
         fitted = RestoredFit.of_result(tree, problem, result, observed)
         return relabelled(Allocations(tree, fitted=fitted), relabel, seed=seed)
+
+
+def _of_labels(problem: Problem, names: Mapping[int, str]) -> list[str]:
+    """How many rows of each cluster were known, if labels were given."""
+    known = known_clusters(problem.model)
+    if known is None:
+        return []
+    each = ", ".join(
+        f"{np.sum(known == k)} of cluster {k}" + (f" ({names[k]})" if k in names else "")
+        for k in range(problem.structure.clusters)
+        if k in names or (known == k).any()
+    )
+    return [
+        f"the cluster of {np.sum(known >= 0)} of {len(known)} rows was given by labels=: {each}; "
+        "the density of such a row is that of the row and its cluster together"
+    ]
 
 
 def _of_combinations(structure: Structure) -> list[str]:

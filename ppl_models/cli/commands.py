@@ -58,6 +58,8 @@ def fit(options: argparse.Namespace) -> None:
         arguments["weights"] = options.weights
     if options.checkpoint is not None:
         arguments["checkpoint"] = options.checkpoint
+    if options.labels is not None:
+        arguments["labels"] = options.labels
     if options.by is not None:
         _fit_groups(options, program, data, seed, arguments, out)
         return
@@ -97,6 +99,8 @@ def _fit_groups(
         raise InputError("--by and --weights do not go together: repeat the rows instead")
     if options.checkpoint is not None:
         raise InputError("--by and --checkpoint do not go together: leave --checkpoint out")
+    if options.labels is not None:
+        raise InputError("--by and --labels do not go together: fit each group by itself")
     tree = fit_many(
         program,
         data,

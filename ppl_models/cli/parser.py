@@ -111,6 +111,10 @@ def _fit(commands_of: Any) -> None:
         help="the column that says how often each row counts (a table of patterns with counts)",
     )  # fmt: skip
     parser.add_argument(
+        "--labels", metavar="COLUMN",
+        help="the column that says which cluster a row is of, empty where that is not known",
+    )  # fmt: skip
+    parser.add_argument(
         "--by", metavar="COLUMN",
         help="the column that says which group each row is of: every group is fitted by itself, "
         "all of them in one run",

@@ -17,6 +17,7 @@ from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.row_weights import refuse_weights
 from ppl_models.inference.suitability import refuse_unsuitable
+from ppl_models.program.known_clusters import Labels, take_labels, with_labels
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.reading import read_data, read_program, take_vocabulary
 from ppl_models.program.row_order import ADVICE, PLACES, rows_depend_on_places
@@ -43,6 +44,7 @@ class Search:
         progress: show progress bars.
         weights: how often each row counts, as ``fit`` takes them.
         size: the program's argument that the number of clusters is.
+        labels: clusters of rows that are known, as ``fit`` takes them.
     """
 
     function: Callable
@@ -56,6 +58,7 @@ class Search:
     progress: bool
     weights: Any = None
     size: str = "clusters"
+    labels: Any = None
 
     @property
     def key(self) -> Array:
@@ -74,11 +77,15 @@ class Search:
         """
         arguments, like = take_vocabulary(dict(self.arguments))
         data, weights = take_weights(self.data, self.weights)
+        data, told = take_labels(data, self.labels)
         given = {**arguments, size: number}
         observed = read_data(self.function, data, like, arguments=given)
         model, structure = read_program(
             self.function, observed, given, {}, "float64", weights=weights
         )
+        if told is not None:
+            _refuse_renumbering(told, self.candidates)
+            model = with_labels(model, structure, told)[0]
         refuse_uncounted(Problem(model, structure))
         refuse_weights("em", Problem(model, structure))
         if weights is not None and self.heldout:
@@ -93,6 +100,16 @@ class Search:
         # (the terms of a mixture that is a distribution are clusters without a site)
         require("em", problem, ROW_DENSITIES if problem.terms else hidden)
         return problem, held_out
+
+
+def _refuse_renumbering(labels: Labels, candidates: list[int]) -> None:
+    """Labels are of the same clusters, whatever the number of clusters."""
+    fewest, most = (labels.clusters(count)[0] for count in (candidates[0], candidates[-1]))
+    if not np.array_equal(fewest, most):
+        raise InputError(
+            f"labels has cluster {most.max()}, and the candidates begin with {candidates[0]} "
+            f"clusters: compare numbers from {most.max() + 1} up"
+        )
 
 
 @dataclass(frozen=True)

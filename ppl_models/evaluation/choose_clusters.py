@@ -58,6 +58,7 @@ def choose_clusters(
     progress: bool = False,
     weights: Any = None,
     size: str | None = None,
+    labels: Any = None,
     **arguments: Any,
 ) -> pd.DataFrame:
     """Fit every number of clusters, or of hidden states, and compare.
@@ -91,6 +92,7 @@ def choose_clusters(
         weights: how often each row counts, as of ``fit``; criteria count rows by them.
         size: the program's argument that the number is, such as "classes" (default: "clusters", or
             "states").
+        labels: clusters of rows that are known, as of ``fit``; every candidate has them.
         **arguments: of the program and of a method that draws.
 
     Returns:
@@ -133,6 +135,8 @@ def choose_clusters(
     size = _size_argument(function, size)
     remarks = []
     if size == "states":
+        if labels is not None:
+            raise InputError("labels are of clusters, and hidden states are compared: leave it out")
         rest = take_weights(data, weights)[0]
         observed = read_data(function, rest, take_vocabulary(arguments)[1])
         count = len(next(iter(observed.values())).values)
@@ -151,6 +155,7 @@ def choose_clusters(
                 progress=progress,
                 predictive=0,
                 weights=weights,
+                labels=labels,
                 **arguments,
                 **v,
                 **dict[str, Any]({size: k}),
@@ -180,6 +185,7 @@ def choose_clusters(
                     progress=progress,
                     weights=weights,
                     size=size,
+                    labels=labels,
                 )
             )
         ]

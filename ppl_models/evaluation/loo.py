@@ -33,7 +33,7 @@ from ppl_models.fitting import fit
 from ppl_models.posterior.density.prediction import log_density
 from ppl_models.posterior.labels.allocations import require_draws
 from ppl_models.posterior.result.restore import RestoredFit, fitted_data, restore
-from ppl_models.posterior.result.schema import row_weights
+from ppl_models.posterior.result.schema import row_labels, row_weights
 from ppl_models.program.json_text import from_json
 from ppl_models.program.log_joint import unconstrained_log_joints
 from ppl_models.program.model import Globals, Model
@@ -222,6 +222,11 @@ def _refit(tree: xr.DataTree, elpd: Any, bad: np.ndarray) -> Any:
         raise UnsupportedError(
             "a fold leaves whole rows out, and of a fit with weights one copy of a row is to be "
             "left out: leave refit out"
+        )
+    if row_labels(tree) is not None:
+        raise UnsupportedError(
+            "labels= gave the clusters of some rows, and a fold would leave rows out with their "
+            "labels: leave refit out"
         )
     with scope(tree.attrs["precision"]):
         found = restore(tree)

@@ -18,6 +18,7 @@ from ppl_models.errors import UnsupportedError
 from ppl_models.inference.method import Capability, Lack, Method, declaration
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.m_step import conjugate_sites
+from ppl_models.program.model import KNOWN_CLUSTER
 
 MOST_SUGGESTIONS = 3  #: methods that a refusal names at most
 
@@ -92,6 +93,12 @@ def _scaled_priors(problem: Problem) -> Lack | None:
     if problem.structure.factors:
         return Lack(f"the program has the factor '{problem.structure.factors[0]}'")
     return None
+
+
+def _known_clusters(problem: Problem) -> Lack | None:
+    if KNOWN_CLUSTER not in problem.model.data:
+        return None
+    return Lack("labels= says which cluster some rows are of")
 
 
 def _no_assignment(problem: Problem) -> Lack | None:
@@ -183,6 +190,8 @@ PATHS_BY_STATISTICS = Capability("state paths that statistics sum up", _paths_of
 NOTHING_HIDDEN = Capability("a program in which nothing is hidden", _something_hidden)
 DROPPABLE_CELLS = Capability("missing cells that can be left out", _missing_cells_that_stay)
 DRAWABLE_CELLS = Capability("missing cells that can be drawn", _cells_not_drawn)
+#: for methods that number the clusters anew as they go
+UNKNOWN_CLUSTERS = Capability("rows whose clusters are all unknown", _known_clusters)
 CONJUGATE = Capability("conjugate priors of all sites", _not_conjugate)
 
 

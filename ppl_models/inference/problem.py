@@ -35,7 +35,7 @@ from ppl_models.program.exchangeability import (
     states_exchangeable,
 )
 from ppl_models.program.label_symmetry import Densities, LabelSymmetry, find_symmetry
-from ppl_models.program.model import Model, evaluate
+from ppl_models.program.model import KNOWN_CLUSTER, Model, evaluate
 from ppl_models.program.own_data import OwnData, computed_from_own_data
 from ppl_models.program.parameter_map import ParameterMap, read_parameter_map
 from ppl_models.program.pieces import Pieces
@@ -112,10 +112,20 @@ class Problem:
     def labels(self) -> LabelSymmetry:
         """Which components may change places, and which axes of the sites go with them.
 
-        Of exponential families the parameters tell it, without a pass over the data.
+        Of exponential families the parameters tell it, without a pass over the data. Clusters that
+        rows are known to be of stay where they are.
         """
         if self.same_program is not None:
             return self.same_program.labels
+        known = self.model.data.get(KNOWN_CLUSTER)
+        if known is None:
+            return self._program_labels()
+        named = {int(k) for k in np.unique(np.asarray(known)) if k >= 0}
+        return self._program_labels().without(
+            named, "labels= says which cluster some rows are of, which tells the clusters apart"
+        )
+
+    def _program_labels(self) -> LabelSymmetry:
         axes: Mapping[str, tuple[int, ...]] = {}
         if self.states and states_exchangeable(
             self.model, self.structure, self.parameter_map, self.states
@@ -137,7 +147,7 @@ class Problem:
     def component_densities(self) -> Densities | None:
         """Densities by cluster, by hidden state or by term of a mixture; None where none are."""
         if self.structure.assignment is not None:
-            return ClusterDensities(self.model, self.structure)
+            return ClusterDensities(self.model.without_labels(), self.structure)
         if self.states:
             return StateDensities(self.model, self.structure, self.states)
         if self.terms:
@@ -156,6 +166,8 @@ class Problem:
         if self.same_program is not None:
             return self.same_program.label_swaps
         if self.structure.assignment is None or self.exchangeable:
+            return None
+        if KNOWN_CLUSTER in self.model.data:  # a swap is judged by counts, not by whose rows
             return None
         return label_swaps(self.model, self.structure, self.parameter_map, self.example.priors)
 
@@ -269,8 +281,10 @@ class Problem:
         """The data, cut into chunks."""
         if self.prepared is not None:
             return self.prepared
-        weights = self.model.weights
-        return cut(self.model.data, self.families, scales=self.scales, weights=weights)
+        weights, by_row = self.model.weights, dict(self.scales)
+        if KNOWN_CLUSTER in self.model.data:
+            by_row[KNOWN_CLUSTER] = np.asarray(self.model.data[KNOWN_CLUSTER], float)
+        return cut(self.model.data, self.families, scales=by_row, weights=weights)
 
     @cached_property
     def scales(self) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ Stephens (2000), Dealing with label switching in mixture models, section 2.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 from typing import Any, Protocol
 
@@ -55,6 +55,22 @@ class LabelSymmetry:
     def full(self) -> bool:
         """Whether all components may change places."""
         return len(self.classes) == 1 and len(self.classes[0]) == self.components
+
+    def without(self, components: set[int], reason: str) -> LabelSymmetry:
+        """The symmetry that is left where some components may not change places.
+
+        Args:
+            components: those that may not.
+            reason: why, where no others are left.
+
+        >>> LabelSymmetry(4, ((0, 1, 2, 3),)).without({1}, "").classes
+        ((0, 2, 3),)
+        """
+        left = (tuple(k for k in members if k not in components) for members in self.classes)
+        classes = tuple(members for members in left if len(members) > 1)
+        if classes:
+            return replace(self, classes=classes)
+        return replace(self, classes=(), axes={}, reason=reason if self.classes else self.reason)
 
     def class_of(self) -> np.ndarray:
         """A number for every component, the same within a class, ``(component,)``.

@@ -52,6 +52,9 @@ from ppl_models.program.structure import Structure, read_structure
 from ppl_models.program.units import Units, by_row
 
 Globals = dict[str, Array]
+#: key of the data under which the known cluster of every row is, -1 where it is not known; no
+#: parameter has such a name. See ``known_clusters``.
+KNOWN_CLUSTER = "known cluster"
 
 
 def combine(structure: Structure, distributions: dict[str, Any], scales: dict[str, Any]) -> None:
@@ -118,6 +121,17 @@ class Model:
     def with_data(self, data: Mapping[str, Any]) -> Model:
         """The same program on other rows, each of which counts once."""
         return replace(self, data=dict(data), units=None, weights=None)
+
+    def without_labels(self) -> Model:
+        """The same program with no cluster of any row known."""
+        if KNOWN_CLUSTER not in self.data:
+            return self
+        return replace(self, data={n: v for n, v in self.data.items() if n != KNOWN_CLUSTER})
+
+    def possible(self, logits: Array) -> Array:
+        """Log-densities ``(cluster, row)``, ``-inf`` where the row is known to be elsewhere."""
+        known = self.data.get(KNOWN_CLUSTER)
+        return logits if known is None else only_known(logits, known)
 
     def summed(self, by_row: Array) -> Array:
         """What rows ``(..., row)`` add up to, each as often as it counts."""
@@ -330,7 +344,12 @@ class Model:
         probability of a state.
 
         Continuous sites of the rows are integrated out, or given, see ``Structure.with_locals``.
+        Of rows whose cluster is known it is ``-inf`` for all others.
         """
+        return self.possible(self._logits(values, structure))
+
+    def _logits(self, values: Mapping[str, Array], structure: Structure) -> Array:
+        """:meth:`logits` of rows of unknown clusters."""
         if structure.locals:
             return mean_of_shifts(integrated_logits(self, values, structure))
         if structure.indexed:
@@ -375,6 +394,17 @@ class Model:
             else:
                 total += times(scale, prior_density(fn, site["value"])).sum()
         return total
+
+
+def only_known(logits: Array, known: Array) -> Array:
+    """Log-densities ``(cluster, row)``, ``-inf`` where a row is known to be of another cluster.
+
+    Args:
+        logits: ``log p(z = k, x_n)``; one column where all rows share them.
+        known: cluster of every row ``(row,)``, negative where it is not known.
+    """
+    clusters = jnp.arange(logits.shape[0])[:, None]
+    return jnp.where((known < 0) | (known == clusters), logits, -jnp.inf)
 
 
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)

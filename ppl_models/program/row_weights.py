@@ -17,6 +17,12 @@ from typing import Any
 import numpy as np
 
 from ppl_models.errors import InputError
+from ppl_models.program.row_columns import take_column
+
+OTHERWISE = (
+    "give the name of a column, or an array of one number a row (the prior of a mixture's weights "
+    "is weight_prior=)"
+)
 
 
 def take_weights(data: Any, weights: Any) -> tuple[Any, np.ndarray | None]:
@@ -38,7 +44,7 @@ def take_weights(data: Any, weights: Any) -> tuple[Any, np.ndarray | None]:
     if weights is None:
         return data, None
     if isinstance(weights, str):
-        data, weights = _column(data, weights)
+        data, weights = take_column(data, weights, "weights", OTHERWISE)
     try:
         found = np.asarray(weights, np.float64)
     except (TypeError, ValueError):
@@ -55,32 +61,6 @@ def take_weights(data: Any, weights: Any) -> tuple[Any, np.ndarray | None]:
     if not found.sum() > 0:
         raise InputError("all weights are 0: no row counts")
     return data, found
-
-
-def _column(data: Any, name: str) -> tuple[Any, Any]:
-    if isinstance(data, Mapping):
-        holders = [site for site, table in data.items() if _has(table, name)]
-        if len(holders) == 1:
-            rest, found = _column(data[holders[0]], name)
-            return {**data, holders[0]: rest}, found
-    elif _has(data, name):
-        kept = [column for column in data.columns if column != name]
-        return data[kept], data[name].to_numpy()
-    columns = getattr(data, "columns", None)
-    there = (
-        "the data are no table with columns"
-        if columns is None
-        else (f"the columns are {', '.join(map(str, columns))}")
-    )
-    raise InputError(
-        f"weights is {name!r}, and {there}: give the name of a column, or an array of one number "
-        "a row (the prior of a mixture's weights is weight_prior=)"
-    )  # fmt: skip
-
-
-def _has(table: Any, name: str) -> bool:
-    columns = getattr(table, "columns", None)
-    return columns is not None and name in list(columns)
 
 
 def refuse_other_length(weights: np.ndarray, data: Mapping[str, Any]) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, random
+from jax import Array
 
 from ppl_models.distributions.exponential.family import ExponentialFamily
+from ppl_models.inference.initial.known import sampled_rows
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import by_length
 
@@ -25,10 +26,10 @@ def seed_points(problem: Problem, key: Array) -> tuple[Array, dict[str, Array], 
     Where rows hide paths the points are their steps; where such rows are assigned to clusters,
     moments of their steps.
     """
-    rows, weights = problem.structure.rows, problem.model.weights
+    weights = problem.model.weights
     data: Mapping[str, Any] = problem.model.data
-    if rows > SEED_ROWS:
-        chosen = np.sort(np.asarray(random.choice(key, rows, (SEED_ROWS,), replace=False)))
+    chosen = sampled_rows(problem, key, SEED_ROWS)
+    if chosen is not None:
         data = {name: np.asarray(value)[chosen] for name, value in data.items()}
         weights = None if weights is None else np.asarray(weights)[chosen]
     if problem.states:

@@ -18,12 +18,14 @@ from jax import Array, lax, random
 from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.inference.initial.from_weights import Update, smoothed, values_from_weights
-from ppl_models.inference.initial.points import seed_points, window_means
+from ppl_models.inference.initial.known import sampled_rows, seeds_beside_known, settled
+from ppl_models.inference.initial.points import SEED_ROWS, seed_points, window_means
 from ppl_models.inference.initial.seeds import find_seeds
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import hard
 from ppl_models.inference.statistics.m_step import prior_means
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.known_clusters import known_clusters
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink
 
@@ -54,7 +56,14 @@ def starting_values(
     """
     pick_key, seed_key, value_key = random.split(key, 3)
     points, arrays, weights = seed_points(problem, pick_key)
-    chosen = find_seeds(problem, seed_key, points, arrays, starts, weights)
+    known = known_clusters(problem.model)
+    if known is None:
+        chosen = find_seeds(problem, seed_key, points, arrays, starts, weights)
+    else:
+        sample = sampled_rows(problem, pick_key, SEED_ROWS)
+        known = known if sample is None else known[sample]
+        count = problem.structure.clusters
+        chosen = jnp.asarray(seeds_beside_known(seed_key, points, count, starts, known, weights))
     families = problem.families.values()
     uncertain = bool(problem.states) or any(family.points_on_one_scale for family in families)
     values = _from_seeds(
@@ -67,6 +76,8 @@ def starting_values(
         usable=active,
         counted=weights,
         widths=jnp.asarray([WIDTHS[i % len(WIDTHS)] for i in range(starts)]),
+        known=None if known is None else jnp.asarray(known),
+        at_means=None if known is None else jnp.arange(starts) < (starts + 1) // 2,
         update=Update(problem.structure, links, free, flat, problem.chunks.missing),
         averaged=bool(problem.states),
         rounds=ROUNDS if uncertain else 0,
@@ -123,6 +134,8 @@ def _from_seeds(
     usable: Array | None = None,
     widths: Array | None = None,
     counted: Array | None = None,
+    known: Array | None = None,
+    at_means: Array | None = None,
     *,
     update: Update,
     averaged: bool,
@@ -131,14 +144,21 @@ def _from_seeds(
     """Assign every row to its nearest seed, softened, and maximise.
 
     Where ``averaged``, steps are replaced by means of so many ``widths`` around them. The seeds are
-    improved by ``rounds`` of k-means.
+    improved by ``rounds`` of k-means. Rows whose clusters are ``known`` are there; ``at_means`` of
+    starts that have the means of those rows for seeds.
     """
     rows = points.shape[0]
     once = jnp.ones(rows, points.dtype)
     if counted is not None:  # of sequences, every step as often as its sequence
         once = jnp.tile(counted, rows // len(counted)).astype(points.dtype)
 
-    def one(key: Array, chosen: Array, active: Array | None, width: Array | None) -> Globals:
+    def one(
+        key: Array,
+        chosen: Array,
+        active: Array | None,
+        width: Array | None,
+        at_means: Array | None,
+    ) -> Globals:
         near = points
         if averaged and width is not None:
             near = window_means(points, len(next(iter(arrays.values()))), width)
@@ -148,7 +168,7 @@ def _from_seeds(
             if active is not None:
                 distance = jnp.where(active[:, None], distance, jnp.inf)
             # not by equality with the minimum: a compiled distance may differ from itself in a bit
-            return hard(-distance, once)[0]
+            return settled(hard(-distance, once)[0], known, once)
 
         def moved(_: int, centres_at: Array) -> Array:
             weights = nearest(centres_at)
@@ -157,12 +177,17 @@ def _from_seeds(
             return jnp.where(counts > 0, means, centres_at)
 
         centres_at = near[chosen]
+        if known is not None and at_means is not None:
+            told = settled(jnp.zeros((len(chosen), rows), near.dtype), known, once)
+            counts = told.sum(-1, keepdims=True)
+            means = matmul(told, near) / jnp.where(counts > 0, counts, 1)
+            centres_at = jnp.where(at_means & (counts > 0), means, centres_at)
         if rounds:
             improved = lax.fori_loop(0, rounds, moved, centres_at)
             # of single steps the seeds stay as they are: starts differ more that way
             use = jnp.asarray(True) if not averaged or width is None else width > 0
             centres_at = jnp.where(use, improved, centres_at)
-        weights = smoothed(nearest(centres_at), once)
+        weights = settled(smoothed(nearest(centres_at), once), known, once)
         if active is not None:
             weights = jnp.where(active[:, None], weights, 0)
         values = update.structure.initial(key, radius=0.1)
@@ -170,4 +195,4 @@ def _from_seeds(
         return values_from_weights(model, update, arrays, centres, values, weights, key)
 
     keys = random.split(key, chosen.shape[0])
-    return lax.map(lambda given: one(*given), (keys, chosen, usable, widths))
+    return lax.map(lambda given: one(*given), (keys, chosen, usable, widths, at_means))

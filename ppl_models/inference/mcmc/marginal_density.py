@@ -49,7 +49,7 @@ from ppl_models.inference.statistics.e_step import (
 )
 from ppl_models.program import chains
 from ppl_models.program.chain_densities import chain_factors
-from ppl_models.program.model import Globals, Model, combine, evaluate
+from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model, combine, evaluate
 from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
 
@@ -119,7 +119,7 @@ def marginal_program(
         reference: point from which the rows' log-densities are differences (default: none).
     """
     model, structure = problem.model, problem.structure
-    if structure.by_logits:
+    if structure.by_logits or (KNOWN_CLUSTER in model.data and not _one_pass(problem)):
         return _by_logits(model, structure)
     rows_factor = _factor(problem, reference)
 

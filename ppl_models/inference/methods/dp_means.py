@@ -15,13 +15,21 @@ import numpy as np
 from jax import Array
 
 from ppl_models.errors import InputError
+from ppl_models.inference.capabilities import UNKNOWN_CLUSTERS
 from ppl_models.inference.method import Method
 from ppl_models.inference.methods.kmeans import SPHERES, _log_density
 from ppl_models.inference.objective import DP_MEANS_COST
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.m_step import prior_modes
 
-METHOD = Method("point", "hard", DP_MEANS_COST, SPHERES, row_weights="any", keeps_states=True)
+METHOD = Method(
+    "point",
+    "hard",
+    DP_MEANS_COST,
+    (*SPHERES, UNKNOWN_CLUSTERS),
+    row_weights="any",
+    keeps_states=True,
+)
 
 
 def dp_means(

@@ -30,13 +30,16 @@ from ppl_models.inference.capabilities import (
     STATISTICS,
     UNSCALED,
 )
+from ppl_models.inference.constrained_kmeans import constrained_kmeans
 from ppl_models.inference.hamerly import HamerlyResult, hamerly
+from ppl_models.inference.initial.known import seeds_beside_known
 from ppl_models.inference.kmeans_search import greedy_kmeans_plus_plus, improve_by_swaps
 from ppl_models.inference.method import Capability, Lack, Method
 from ppl_models.inference.objective import SUM_OF_SQUARES
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.m_step import prior_modes
 from ppl_models.program.checkpoint import Checkpoint
+from ppl_models.program.known_clusters import known_clusters
 
 
 def _no_sphere(problem: Problem) -> Lack | None:
@@ -81,7 +84,8 @@ def kmeans(
         starts: number of starts, each by greedy k-means++.
         iterations: most iterations of a start, and after each swap.
         swaps: go on from the best start by moving a centre that is missed least to where rows are
-            far from all centres, as long as that lowers J; not where centres are given.
+            far from all centres, as long as that lowers J; not where centres are given, or the
+            clusters of some rows are known (``fit(labels=)``), which stay where they are.
         centres: ``(cluster, feature)`` to start from instead.
 
     Returns:
@@ -98,6 +102,7 @@ def kmeans(
     _refuse_few_distinct_rows(
         rows if weights is None else rows[weights > 0], problem.structure.clusters
     )
+    known = known_clusters(problem.model)
     shift = rows.mean(0, dtype=np.float64).astype(rows.dtype)
     rows = rows - shift  # distances are expanded into products, which cancel far from zero
     generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
@@ -107,11 +112,11 @@ def kmeans(
         progress_bar(iterations, "kmeans", problem.progress) as bar,
     ):
         runs = [
-            _ended(kept, partial(hamerly, rows, start, iterations, bar.update, weights))
+            _ended(kept, partial(_alternate, known, rows, start, iterations, bar.update, weights))
             for start in _initial_centres(problem, rows, shift, generator, starts, centres)
         ]
         best = int(np.argmin([run.objective[-1] for run in runs]))
-        if swaps and centres is None:
+        if swaps and centres is None and known is None:
             runs[best] = _ended(
                 kept,
                 lambda: improve_by_swaps(
@@ -130,6 +135,8 @@ def kmeans(
     loc = centre_path[-1]
     assignment, inertia = _assign(problem, family, name, jnp.asarray(loc))
     order = np.argsort(-np.bincount(assignment, weights, minlength=len(loc)), kind="stable")
+    if known is not None:
+        order = np.arange(len(loc))  # labels say which cluster is which
     rank = np.argsort(order)
     table = np.full((len(runs), max(len(run.objective) for run in runs)), np.nan)
     for row, run in zip(table, runs, strict=True):
@@ -166,6 +173,20 @@ def _ended(kept: Checkpoint | None, run: Callable[[], HamerlyResult]) -> Hamerly
     return HamerlyResult(*course, found["labels"], bool(found["converged"]))
 
 
+def _alternate(
+    known: np.ndarray | None,
+    rows: np.ndarray,
+    start: np.ndarray,
+    iterations: int,
+    on_iteration: Callable[[int], object],
+    weights: np.ndarray | None,
+) -> HamerlyResult:
+    """k-means from one start, rows of known clusters held there."""
+    if known is None:
+        return hamerly(rows, start, iterations, on_iteration, weights)
+    return constrained_kmeans(rows, start, known, iterations, on_iteration, weights)
+
+
 def _refuse_few_distinct_rows(rows: np.ndarray, clusters: int) -> None:
     """Refuse as many centres as distinct rows: J is 0 then, and some centres coincide or idle."""
     distinct = len(np.unique(rows[: 100 * clusters], axis=0))
@@ -196,6 +217,15 @@ def _initial_centres(
         if np.shape(centres) != shape:
             raise InputError(f"centres have shape {np.shape(centres)}, not {shape}")
         return [np.asarray(centres, rows.dtype).reshape(clusters, -1) - shift]
+    known = known_clusters(problem.model)
+    if known is not None:
+        key = jax.random.key(int(generator.integers(2**31)))
+        seeds = seeds_beside_known(key, rows, clusters, starts, known, problem.model.weights)
+        found = [rows[chosen] for chosen in seeds]
+        for k in set(known[known >= 0].tolist()):
+            for start in found[: (starts + 1) // 2]:
+                start[k] = rows[known == k].mean(0)
+        return found
     return [
         rows[greedy_kmeans_plus_plus(generator, rows, clusters, problem.model.weights)]
         for _ in range(starts)
@@ -213,6 +243,9 @@ def _assign(
         rows = data[start : start + memory.DISTANCE_ROWS]
         log_density = np.asarray(_log_density(sphere, rows, problem.chunks.centres[name]))
         chosen = log_density.argmax(0)
+        if (known := known_clusters(problem.model)) is not None:
+            here = known[start : start + len(rows)]
+            chosen = np.where(here >= 0, here, chosen)
         difference = rows.astype(np.float64) - np.asarray(centres, np.float64)[chosen]
         nearest.append(chosen)
         weights = problem.model.weights

@@ -23,6 +23,7 @@ from ppl_models.inference.capabilities import (
     DRAWABLE_CELLS,
     PLAIN_PRIORS,
     STATISTICS,
+    UNKNOWN_CLUSTERS,
     UNSCALED,
 )
 from ppl_models.inference.initial.starts import starting_values
@@ -94,6 +95,7 @@ METHOD = Method(
         DRAWABLE_CELLS,
         CONJUGATE,
         DIRICHLET_WEIGHTS,
+        UNKNOWN_CLUSTERS,
     ),
     keeps_priors=False,
     # clusters that have no rows are among the draws: no order of them tells

@@ -130,6 +130,8 @@ def expected_log_joint(
         flat: leave the priors out.
         cells: those of cells, see ``program.units``, where they are known.
     """
+    # the weights say what clusters rows are of; a density of -inf would make no number of a zero
+    model = model.without_labels()
     if structure.indexed:
         of_cells = cell_weights(model, structure, weights) if cells is None else cells
         total = expected_log_density(model, values, structure, weights, of_cells)

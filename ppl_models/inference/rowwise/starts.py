@@ -18,11 +18,13 @@ from jax import Array, lax, random
 
 from ppl_models.data.missing import missing_cells
 from ppl_models.inference.initial.from_weights import SMOOTHING
+from ppl_models.inference.initial.known import seeds_beside_known, settled
 from ppl_models.inference.initial.seeds import seeds
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.m_step import RowwisePlan, maximise, rowwise_plan
 from ppl_models.program.compiling import QUICK
-from ppl_models.program.model import Globals, Model
+from ppl_models.program.known_clusters import known_clusters
+from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model
 from ppl_models.program.structure import Structure
 from ppl_models.program.units import units_of
 
@@ -51,8 +53,14 @@ def rowwise_starts(
     labels = random.randint(
         part_key, (starts, structure.rows), 0, structure.clusters, dtype=jnp.int32
     )
+    known, weights = known_clusters(problem.model), problem.model.weights
     if by_seeds:
-        chosen = seeds(seed_key, points, structure.clusters, by_seeds, problem.model.weights)
+        count = structure.clusters
+        if known is None:
+            chosen = seeds(seed_key, points, count, by_seeds, weights)
+        else:
+            found = seeds_beside_known(seed_key, points, count, by_seeds, known, weights)
+            chosen = jnp.asarray(found)
         labels = labels.at[:by_seeds].set(_nearest(points, chosen))
     values = _from_partitions(
         problem.model,
@@ -74,7 +82,8 @@ def row_points(problem: Problem) -> np.ndarray:
     found = [np.zeros((rows, 0))]
     emitted = problem.structure.indexed
     values = {n: np.asarray(v) for n, v in problem.model.data.items()}
-    arrays = [v for n, v in values.items() if n not in emitted and v.shape[:1] == (rows,)]
+    apart = (*emitted, KNOWN_CLUSTER)
+    arrays = [v for n, v in values.items() if n not in apart and v.shape[:1] == (rows,)]
     if emitted:
         arrays += _summaries(problem, values)
     for array in arrays:
@@ -142,6 +151,7 @@ def _from_partitions(
         if active is not None:
             weights = jnp.where(active[:, None], weights, 0)
             weights = weights / weights.sum(0)
+        weights = settled(weights, model.data.get(KNOWN_CLUSTER))
         if model.weights is not None:
             weights = weights * model.weights
         values = structure.initial(key, radius=0.1)

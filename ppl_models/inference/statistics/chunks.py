@@ -40,7 +40,8 @@ class Part(NamedTuple):
     ``present`` is false, or 0, of padding; it is true, or the weight of the row, of others.
 
     ``scales[site] (chunk, row)`` are the factors of the log-densities of emissions and, under
-    ``ASSIGNED``, of the assignment, of those that have one.
+    ``ASSIGNED``, of the assignment, of those that have one. Under ``KNOWN_CLUSTER`` they hold the
+    clusters of rows that are known, negative numbers for others.
     """
 
     arrays: dict[str, Any]

@@ -18,6 +18,7 @@ from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.exponential.family import Statistics
 from ppl_models.distributions.scaled import times
 from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, Families, over_chunks
+from ppl_models.program.model import KNOWN_CLUSTER, only_known
 from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
 
@@ -119,7 +120,7 @@ def sums_over_rows(
             logits, arrays = log_joint_and_latents(pieces, families, arrays, chunks, how, scales)
         else:
             logits = _add_up(nearby.point, arrays, scales) - known[0]
-            logits = logits + _add_up(nearby.step, arrays, scales)
+            logits = _possible(logits + _add_up(nearby.step, arrays, scales), scales)
         if active is not None:
             logits = jnp.where(active[:, None], logits, -jnp.inf)
         weights, normaliser = assign(logits, present.astype(logits.dtype))
@@ -202,13 +203,18 @@ def coefficients(log_weights: Array, families: Families, chunks: Chunks) -> Coef
         return Coefficients(log_weights, natural)
 
 
+def _possible(logits: Array, scales: Scales) -> Array:
+    """Logits, ``-inf`` where a row is known to be of another cluster."""
+    return only_known(logits, scales[KNOWN_CLUSTER]) if KNOWN_CLUSTER in scales else logits
+
+
 def row_normalisers(point: Coefficients, chunks: Chunks) -> list[Array]:
     """The log-normaliser of every row by part, ``(chunk, row)``; 0 for padding."""
 
     def chunk(
         arrays: Mapping[str, Array], present: Array, scales: Scales
     ) -> tuple[tuple[()], Array]:
-        logits = _add_up(point, arrays, scales)
+        logits = _possible(_add_up(point, arrays, scales), scales)
         return (), soft(logits, (present > 0).astype(logits.dtype))[1]
 
     return over_chunks(chunk, chunks)[1]
@@ -247,7 +253,7 @@ def log_joint_and_latents(
             key=None if keys is None else keys[place],
         )
         total = total + scaled(logits, scales, name)
-    return total, found
+    return _possible(total, scales), found
 
 
 def expected_log_joint(

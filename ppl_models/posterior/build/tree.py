@@ -37,6 +37,7 @@ from ppl_models.posterior.result.schema import (
     FACTS,
     HIDDEN,
     PARAMETERS,
+    ROW_LABELS,
     ROW_ORDER,
     SAMPLE,
     WEIGHTS,
@@ -46,6 +47,7 @@ from ppl_models.posterior.result.schema import (
 from ppl_models.posterior.simulate.predictive import draw_again, prior_draws
 from ppl_models.program.compiling import in_batches
 from ppl_models.program.json_text import to_json
+from ppl_models.program.known_clusters import known_clusters
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.signature import ROW_WEIGHTS
 from ppl_models.program.structure import Structure
@@ -174,6 +176,10 @@ def _data_groups(observed: Mapping[str, Observed], problem: Problem, axes: Axes)
             {ROW_WEIGHTS: ((structure.unit,), np.asarray(problem.model.weights))}
         )
         groups["constant_data"] = held.merge(counted)
+    known = known_clusters(problem.model)
+    if known is not None:
+        held = groups.get("constant_data", xr.Dataset())
+        groups["constant_data"] = held.merge(axes.dataset({ROW_LABELS: ((structure.unit,), known)}))
     return groups
 
 

@@ -243,7 +243,7 @@ def _best_paths(
         given: dict[str, Any] = {"missing": name in missing, "centre": family.centre(value)}
         best = family.infer_latents(family.prepare(value, **given), **given, how="best")[0]
         total = total + times(pieces.scales.get(name), best)
-    return total
+    return model.possible(total)
 
 
 def log_joint_of_draws(problem: Problem, result: Result) -> np.ndarray:

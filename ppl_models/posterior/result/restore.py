@@ -27,10 +27,11 @@ from ppl_models.posterior.result.schema import (
     SUMMARY,
     FitFacts,
     facts_of,
+    row_labels,
     row_weights,
 )
 from ppl_models.program.json_text import from_json
-from ppl_models.program.model import Model
+from ppl_models.program.model import KNOWN_CLUSTER, Model
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
 from ppl_models.program.row_order import ADVICE, PLACES, SEVERAL_CELLS
@@ -224,7 +225,7 @@ def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) ->
 def _on_fitted_rows(tree: xr.DataTree) -> tuple[Problem, dict[str, Observed]]:
     """The program on the rows that it was fitted to, and these with what it computes of them."""
     known = fitted_data(tree)
-    problem = _problem(tree, known, known, row_weights(tree))
+    problem = _problem(tree, known, known, *weights_and_labels(tree))
     return problem, known | computed_sites(known, problem.model, problem.structure)
 
 
@@ -233,6 +234,7 @@ def _problem(
     observed: Mapping[str, Observed],
     known: Mapping[str, Observed],
     weights: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
 ) -> Problem:
     """The program, read on the observed data.
 
@@ -240,6 +242,8 @@ def _problem(
         InputError: a program with a latent variable for every row.
     """
     model, structure = _read(tree, observed, known, weights)
+    if labels is not None:
+        model = replace(model, data={**model.data, KNOWN_CLUSTER: labels})
     return Problem(model, structure, known_row_order=bool(tree.attrs.get(ROW_ORDER, 0)))
 
 

@@ -23,6 +23,8 @@ from ppl_models.program.signature import ROW_WEIGHTS
 
 SUMMARY = "summary_of_rows"  #: attribute: of a fit to rows in blocks, what is known of all
 ROW_ORDER = "row_order"  #: attribute: 1 where a row's density depends on its place among the rows
+ROW_LABELS = "row_labels"  #: variable of constant_data: the known cluster of each row, or -1
+LABEL_NAMES = "label_names"  #: attribute: names of labels by cluster, where they are no numbers
 FACTS = "facts"  #: attribute of the root
 GROUP_FACTS = "group_facts"  #: the same of a fit of many groups: those of each
 MANY = "this tree holds the fits of many groups: take one by group(tree, label)"
@@ -233,6 +235,19 @@ def row_weights(tree: xr.DataTree) -> np.ndarray | None:
         return None
     held = tree["constant_data"].dataset
     return np.asarray(held[ROW_WEIGHTS].values, float) if ROW_WEIGHTS in held else None
+
+
+def row_labels(tree: xr.DataTree) -> np.ndarray | None:
+    """The cluster of each row ``(row,)`` by ``fit(labels=)``, -1 where not given; None: of none."""
+    if "constant_data" not in tree.children:
+        return None
+    held = tree["constant_data"].dataset
+    return np.asarray(held[ROW_LABELS].values) if ROW_LABELS in held else None
+
+
+def label_names(tree: xr.DataTree) -> dict[int, str]:
+    """The names of the labels that ``fit(labels=)`` gave, by cluster."""
+    return {int(k): name for k, name in json.loads(tree.attrs.get(LABEL_NAMES, "{}")).items()}
 
 
 def thinning_of(draws: int, kept: int) -> int:

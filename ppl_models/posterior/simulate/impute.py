@@ -191,7 +191,7 @@ def _fill_best(
         log_weights = model.pieces(held, structure).log_weights
         clusters = jnp.arange(structure.clusters)
         filled, score = jax.lax.map(lambda k: of_cluster(held, k), clusters)
-        best = (score + log_weights).argmax(0)
+        best = model.possible(score + log_weights).argmax(0)
         rows = jnp.arange(structure.rows)
         return {n: v[best, rows] for n, v in filled.items()}
 

@@ -24,7 +24,7 @@ from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.posterior.simulate.groups import Continued
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.distribution_trees import by_name, plain_trees
-from ppl_models.program.model import Globals, Model
+from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model
 from ppl_models.program.own_data import refusal
 from ppl_models.program.prior_draws import draw_prior
 from ppl_models.program.structure import Structure
@@ -70,7 +70,7 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
 
 def program_covariates(model: Model, structure: Structure) -> dict[str, Any]:
     """Covariates: data parameters that no site emits, ``(row, ...)``."""
-    blank = (*structure.emissions, *structure.sources)
+    blank = (*structure.emissions, *structure.sources, KNOWN_CLUSTER)
     return {n: v for n, v in model.data.items() if n not in blank}
 
 

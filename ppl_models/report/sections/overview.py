@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -11,7 +12,7 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.plots.drawing.graph_counts import bits_a_row, graph_counts
 from ppl_models.plots.drawing.predictive_tokens import sequence_lengths
 from ppl_models.plots.drawing.reading import is_point, observed, sequence_steps, series, token_names
-from ppl_models.posterior.result.schema import EmissionFacts, facts_of, row_weights
+from ppl_models.posterior.result.schema import EmissionFacts, facts_of, row_labels, row_weights
 from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
 from ppl_models.report.section import ReportSection
@@ -91,7 +92,9 @@ def _describe(tree: xr.DataTree, emission: EmissionFacts) -> str:
     features = f" × {data.sizes['feature']:,} features" if "feature" in data.dims else ""
     weights = row_weights(tree)
     counted = "" if weights is None else f", which count {weights.sum():,.6g} times"
-    return f"{data.sizes['row']:,} rows{features}{_missing(data)}{counted}"
+    known = row_labels(tree)
+    told = "" if known is None else f", the cluster of {np.sum(known >= 0):,} of them given"
+    return f"{data.sizes['row']:,} rows{features}{_missing(data)}{counted}{told}"
 
 
 def _describe_series(tree: xr.DataTree, emission: EmissionFacts, data: xr.DataArray) -> str:

@@ -21,7 +21,7 @@ from ppl_models.data.kinds.tokens import UNKNOWN
 from ppl_models.errors import InputError
 from ppl_models.fitting import fit
 from ppl_models.posterior.density.sequences import of_words
-from ppl_models.posterior.result.schema import facts_of, row_weights
+from ppl_models.posterior.result.schema import facts_of, label_names, row_labels, row_weights
 from ppl_models.program.arguments import checked, read_settings
 from ppl_models.program.json_text import from_json
 from ppl_models.report.fitted import FittedModel
@@ -78,7 +78,14 @@ def fit_arguments(tree: xr.DataTree) -> dict[str, Any]:
     of_fit = {n: passed[n] for n in ("predictive", "relabel") if n in passed}
     values |= {n: v for n, v in of_fit.items() if v != defaults[n].default}
     weights = row_weights(tree)
-    return values if weights is None else values | {"weights": weights}
+    if weights is not None:
+        values |= {"weights": weights}
+    labels = row_labels(tree)
+    if labels is None:
+        return values
+    names = label_names(tree)
+    told = [None if k < 0 else names.get(int(k), int(k)) for k in labels]
+    return values | {"labels": told}
 
 
 def _vocabulary(tree: xr.DataTree) -> Vocabulary | None:
@@ -105,6 +112,11 @@ def shell_refusal(tree: xr.DataTree) -> str:
         return (
             "The rows have weights, which the command line reads from a column of the file "
             "(`--weights COLUMN`): write them there, or use Python."
+        )
+    if row_labels(tree) is not None:
+        return (
+            "The clusters of some rows were given, which the command line reads from a column of "
+            "the file (`--labels COLUMN`): write them there, or use Python."
         )
     if len(sites) > 1:
         names = ", ".join(f"`{site}`" for site in sites)
