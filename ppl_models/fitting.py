@@ -66,7 +66,9 @@ def fit(
         method: a file of ``inference/methods/``: "em", "exact", "hard", "kmeans", "nuts", ...
         seed: of all random numbers.
         precision: "float64" or "float32", for this call only.
-        fixed: global site -> value that it is held at.
+        fixed: global site -> value that it is held at. Entries that are NaN are not held, so that
+            some clusters are known and the others are found: ``{"loc": [[0.0, 0.0], [nan, nan]]}``;
+            what is found of it is the site ``loc_unknown``.
         progress: show progress bars on long work.
         predictive: draws of prior and posterior predictive data that are kept.
         relabel: how label switching is undone ("ecr", "ecr-iterative", "stephens"), so that each
@@ -143,7 +145,7 @@ def fit(
             "precision": precision,
             "kind": result.kind,
             "arguments": to_json(given_arguments(function, model.arguments)),
-            "fixed": to_json(model.fixed),
+            "fixed": to_json(model.held_values),
             "configuration": to_json(defaults(run) | options),
             "given": to_json(
                 {"names": list(arguments), "predictive": predictive, "relabel": relabel}

@@ -66,7 +66,7 @@ def keeping_states(problem: Problem, folder: str | Path, **settings: Any) -> Pro
         **settings,
         "source": _source(model.function),
         "arguments": to_json(given_arguments(model.function, model.arguments)),
-        "fixed": to_json(model.fixed),
+        "fixed": to_json(model.held_values),
         "data": digest({n: np.asarray(v) for n, v in data.items()}),
         "rows in blocks": None if problem.blocks is None else problem.blocks.summary.to_text(),
     }

@@ -114,7 +114,7 @@ def fit_many(
             observed,
             rows,
             program_arguments,
-            fixed or {},
+            _wholly(fixed or {}),
             precision,
             method,
             run,
@@ -234,3 +234,18 @@ def like_tree(request: Request, outcome: Outcome) -> xr.DataTree:
         "arguments": to_json(given),
     }
     return build_tree(problem, result, observed, random.key(0), attributes, 0)
+
+
+def _wholly(fixed: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Refuse sites a part of which is held: groups are fitted side by side by closed forms.
+
+    Raises:
+        InputError: which site.
+    """
+    for name, value in fixed.items():
+        if np.isnan(np.asarray(value, float)).any():
+            raise InputError(
+                f"fixed holds a part of '{name}', which fit serves and fit_many does not: fit each "
+                "group by itself"
+            )
+    return fixed

@@ -139,6 +139,21 @@ def _fixed(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError("fixed takes site names and values, as in --set fixed='{\"scale\": 1}'")
     for name, entry in value.items():
-        if type(entry) not in (int, float) and not _is_numeric(entry):
-            raise InputError(f"fixed holds {json.dumps(entry)} for '{name}': it takes numbers")
-    return {name: np.asarray(entry, float) for name, entry in value.items()}
+        known = _with_nan(entry)
+        if type(known) not in (int, float) and not _is_numeric(known):
+            raise InputError(
+                f"fixed holds {json.dumps(entry)} for '{name}': it takes numbers, and null for "
+                "entries that are not held"
+            )
+    return {name: np.asarray(_with_nan(entry), float) for name, entry in value.items()}
+
+
+def _with_nan(entry: Any) -> Any:
+    """NaN in place of null, also of whole rows."""
+    if not isinstance(entry, list):
+        return np.nan if entry is None else entry
+    inner = [_with_nan(each) for each in entry]
+    shapes = [np.shape(np.asarray(each)) for each in inner if isinstance(each, list)]
+    if not shapes:
+        return inner
+    return [each if isinstance(each, list) else np.full(shapes[0], each).tolist() for each in inner]

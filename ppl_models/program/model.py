@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -46,6 +46,7 @@ from ppl_models.program.local_integrals import (
     mean_of_shifts,
     with_integrals,
 )
+from ppl_models.program.partly_fixed import Holding, PartlyFixed
 from ppl_models.program.pieces import Pieces
 from ppl_models.program.signature import ROW_WEIGHTS
 from ppl_models.program.structure import Structure, read_structure
@@ -95,6 +96,7 @@ class Model:
         fixed: global site -> value that it is held at.
         units: which row each cell belongs to, of programs whose rows have several; see ``units``.
         weights: how often each row counts ``(row,)``; None: once.
+        partly: global site -> which of its entries are held, and at what.
     """
 
     function: Callable
@@ -103,6 +105,7 @@ class Model:
     fixed: dict[str, Any]
     units: Units | None = None
     weights: Any = None
+    partly: dict[str, PartlyFixed] = field(default_factory=dict)
 
     def tree_flatten(self) -> tuple[tuple, tuple]:
         """Arrays are leaves."""
@@ -110,13 +113,14 @@ class Model:
         static = tuple(
             sorted((k, _hashable(v)) for k, v in self.arguments.items() if not _is_array(v))
         )
-        return (self.data, dynamic, self.fixed, self.units, self.weights), (self.function, static)
+        leaves = (self.data, dynamic, self.fixed, self.units, self.weights, self.partly)
+        return leaves, (self.function, static)
 
     @classmethod
     def tree_unflatten(cls, static: tuple, leaves: tuple) -> Model:
         """Inverse of flatten."""
-        data, dynamic, fixed, units, weights = leaves
-        return cls(static[0], data, dict(static[1]) | dynamic, fixed, units, weights)
+        data, dynamic, *others = leaves
+        return cls(static[0], data, dict(static[1]) | dynamic, *others)
 
     def with_data(self, data: Mapping[str, Any]) -> Model:
         """The same program on other rows, each of which counts once."""
@@ -141,8 +145,19 @@ class Model:
         """How many rows there are, each counted as often as it weighs."""
         return structure.rows if self.weights is None else self.weights.sum()
 
+    @property
+    def held_values(self) -> dict[str, Any]:
+        """Site -> value that it is held at, NaN where it is not."""
+        return {**self.fixed, **{n: known.values for n, known in self.partly.items()}}
+
     def run(self, **handled: Any) -> Any:
         """Call the program; data that it computes itself are kept beside, and not given to it."""
+        if self.partly:
+            with Holding(None, self.partly):
+                return self._run()
+        return self._run()
+
+    def _run(self) -> Any:
         parameters = inspect.signature(self.function).parameters
         data = {n: v for n, v in self.data.items() if n in parameters}
         if self.weights is not None and ROW_WEIGHTS in parameters:

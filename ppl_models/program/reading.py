@@ -22,6 +22,7 @@ from ppl_models.errors import ConstantColumn, InputError
 from ppl_models.program.data_sites import observed_values
 from ppl_models.program.local_integrals import with_integrals
 from ppl_models.program.model import Model
+from ppl_models.program.partly_fixed import PartlyFixed, partly_fixed
 from ppl_models.program.precision import cast
 from ppl_models.program.rounding import refuse_rounding
 from ppl_models.program.row_weights import refuse_other_length
@@ -157,7 +158,10 @@ def read_program(
     plain = {n: _plain(v, precision) for n, v in arguments.items()}
     model = Model(function, data, plain, {}, weights=weights)
     if fixed:
-        model = replace(model, fixed=_held(model, fixed, precision))
+        held = _held(model, fixed, precision)
+        partly = {n: v for n, v in held.items() if isinstance(v, PartlyFixed)}
+        whole = {n: v for n, v in held.items() if not isinstance(v, PartlyFixed)}
+        model = replace(model, fixed=whole, partly=partly)
     try:
         structure = model.structure()
     except InputError as error:
@@ -208,11 +212,13 @@ def given_arguments(function: Callable, arguments: Mapping[str, Any]) -> dict[st
     return {n: v for n, v in arguments.items() if n not in derived or isinstance(v, int)}
 
 
-def _held(model: Model, fixed: Mapping[str, Any], precision: str) -> dict[str, np.ndarray]:
+def _held(
+    model: Model, fixed: Mapping[str, Any], precision: str
+) -> dict[str, np.ndarray | PartlyFixed]:
     """Values that sites are held at, in the shapes of the sites."""
     structure = model.structure()
     sites = {site.name: site for site in structure.sites}
-    held = {}
+    held: dict[str, np.ndarray | PartlyFixed] = {}
     for name, value in fixed.items():
         if name in structure.discrete:
             held[name] = _whole(name, value, structure)
@@ -221,11 +227,14 @@ def _held(model: Model, fixed: Mapping[str, Any], precision: str) -> dict[str, n
             raise InputError(f"fixed names '{name}', which is no site of the program")
         array, wanted = np.asarray(value, np.dtype(precision)), sites[name].shape
         try:
-            held[name] = np.broadcast_to(array, wanted)
+            whole = np.broadcast_to(array, wanted)
         except ValueError:
             raise InputError(
                 f"fixed gives '{name}' the shape {array.shape}: the site has {wanted}"
             ) from None
+        held[name] = partly_fixed(name, whole, sites[name].support)
+        if isinstance(held[name], PartlyFixed):
+            continue
         try:
             inside = np.all(sites[name].support(held[name]))
         except jax.errors.UnexpectedTracerError:

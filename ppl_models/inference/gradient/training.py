@@ -175,7 +175,7 @@ def _identity(
     return {
         "program": program_name(model.function),
         "arguments": to_json(model.arguments),
-        "fixed": to_json(model.fixed),
+        "fixed": to_json(model.held_values),
         "data": digest(model.data),
         **({} if model.weights is None else {"weights": digest({"w": model.weights})}),
         "guide": [guide.shape, guide.rank, list(guide.random_sites)],

@@ -9,13 +9,13 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, random
 
+from ppl_models.distributions.broadcast_prior import plain_prior
 from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.inference.mcmc.gibbs_base import GibbsKernel, GibbsState
 from ppl_models.inference.mcmc.label_swaps import swap_labels
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.m_step import expected_log_joint, rowwise_plan
 from ppl_models.inference.rowwise.tables import table_counts
-from ppl_models.inference.statistics.m_step import plain_prior
 from ppl_models.program.chain_densities import draw_assignments
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.units import cell_weights

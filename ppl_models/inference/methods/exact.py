@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array, lax, random
 
 from ppl_models import memory
+from ppl_models.distributions.broadcast_prior import plain_prior
 from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import (
@@ -30,7 +31,7 @@ from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import e_step
-from ppl_models.inference.statistics.m_step import conditional, conjugate_sites, plain_prior
+from ppl_models.inference.statistics.m_step import conditional, conjugate_sites
 from ppl_models.program.compiling import QUICK, in_batches
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure

@@ -61,9 +61,15 @@ def _missing_cells(problem: Problem) -> Lack | None:
     return None
 
 
+def _held_sites(problem: Problem) -> Lack | None:
+    held = [*problem.model.fixed, *problem.model.partly]
+    return Lack(f"site '{held[0]}' is held by fixed=") if held else None
+
+
+FREE_SITES = Capability("sites that nobody holds", _held_sites)
 SPHERE = Capability("one spherical Gaussian emission, whose limit it is", _no_sphere)
 COMPLETE_ROWS = Capability("complete rows", _missing_cells)
-SPHERES = (*STATISTICS, ASSIGNMENT, UNSCALED, PLAIN_PRIORS, SPHERE, COMPLETE_ROWS)
+SPHERES = (*STATISTICS, ASSIGNMENT, UNSCALED, PLAIN_PRIORS, FREE_SITES, SPHERE, COMPLETE_ROWS)
 METHOD = Method("point", "hard", SUM_OF_SQUARES, SPHERES, row_weights="any", keeps_states=True)
 
 

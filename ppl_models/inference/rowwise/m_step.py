@@ -19,12 +19,12 @@ import numpy as np
 import numpyro.distributions as dist
 from jax import Array
 
+from ppl_models.distributions.broadcast_prior import plain_prior
 from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.newton import minimise
 from ppl_models.inference.rowwise.tables import Table, find_tables, table_counts
 from ppl_models.inference.statistics.e_step import Assign, hard
-from ppl_models.inference.statistics.m_step import plain_prior
 from ppl_models.program import chains
 from ppl_models.program.chain_densities import chain_factors
 from ppl_models.program.model import Globals, Model

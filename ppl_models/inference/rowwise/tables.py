@@ -22,6 +22,7 @@ import numpyro.distributions as dist
 from jax import Array, random
 from numpyro.distributions import constraints
 
+from ppl_models.distributions.broadcast_prior import plain_prior
 from ppl_models.distributions.conditionals import (
     BlockDirichletConditional,
     Conditional,
@@ -30,7 +31,6 @@ from ppl_models.distributions.conditionals import (
 from ppl_models.distributions.priors import BlockDirichlet
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import soft
-from ppl_models.inference.statistics.m_step import plain_prior
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure

@@ -7,7 +7,6 @@ EM, its draw serves Gibbs. Sites without one are moved on the tiny log joint den
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,12 +16,12 @@ import numpyro.distributions as dist
 from jax import Array, lax
 from jax.scipy.optimize import minimize
 
+from ppl_models.distributions.broadcast_prior import plain_prior
 from ppl_models.distributions.conditionals import (
     Conditional,
     DirichletConditional,
     RateConditional,
 )
-from ppl_models.distributions.priors import plain
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Expectations, e_step, expected_log_joint
 from ppl_models.program.model import Globals, Model
@@ -31,43 +30,6 @@ from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
 
 NEWTON_STEPS = 20
-
-
-def plain_prior(prior: Any, shape: tuple[int, ...]) -> Any:
-    """The prior without plates and ``to_event``, its parameters as large as the site.
-
-    Returns None for a flat prior.
-    """
-    base = plain(prior)
-    if isinstance(base, dist.ImproperUniform | dist.Unit):
-        return None
-    event = base.event_dim
-    target = shape[: len(shape) - event]
-    if isinstance(base, dist.InverseWishart):
-        scale = jnp.broadcast_to(base.scale_matrix, shape)
-        freedom = jnp.broadcast_to(base.concentration, target)
-        return dist.InverseWishart(freedom, scale_matrix=scale, validate_args=False)
-    own, static = base.get_args(), _static_arguments(base)
-    constructor = set(inspect.signature(type(base)).parameters)
-    if constructor - {"validate_args"} != {*own, *static}:
-        return base  # made of other distributions, or by other parameters than it keeps
-    arguments: dict[str, Any] = {}
-    for name, value in own.items():
-        value = jnp.asarray(
-            value, jnp.result_type(value, float)
-        )  # dist.Normal(0, 2) is of integers
-        own_event = value.ndim - len(base.batch_shape) if value.ndim > len(base.batch_shape) else 0
-        tail = value.shape[value.ndim - own_event :] if own_event else ()
-        arguments[name] = jnp.broadcast_to(value, target + tail)
-    if "validate_args" in constructor:
-        arguments["validate_args"] = False  # the parameters are a valid prior's
-    return type(base)(**arguments, **static)
-
-
-def _static_arguments(prior: Any) -> dict[str, Any]:
-    """Arguments of a distribution's constructor that are not arrays, such as lengths of blocks."""
-    fields = type(prior).gather_pytree_aux_fields()
-    return {n: getattr(prior, n) for n in fields if not n.startswith("_")}
 
 
 def conditional(

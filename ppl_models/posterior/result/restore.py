@@ -27,8 +27,7 @@ from ppl_models.posterior.result.schema import (
     SUMMARY,
     FitFacts,
     facts_of,
-    row_labels,
-    row_weights,
+    weights_and_labels,
 )
 from ppl_models.program.json_text import from_json
 from ppl_models.program.model import KNOWN_CLUSTER, Model

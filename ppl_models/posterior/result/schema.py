@@ -245,6 +245,11 @@ def row_labels(tree: xr.DataTree) -> np.ndarray | None:
     return np.asarray(held[ROW_LABELS].values) if ROW_LABELS in held else None
 
 
+def weights_and_labels(tree: xr.DataTree) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """:func:`row_weights` and :func:`row_labels`."""
+    return row_weights(tree), row_labels(tree)
+
+
 def label_names(tree: xr.DataTree) -> dict[int, str]:
     """The names of the labels that ``fit(labels=)`` gave, by cluster."""
     return {int(k): name for k, name in json.loads(tree.attrs.get(LABEL_NAMES, "{}")).items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -65,7 +66,7 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
         shape = (shape[0], *shape[2:])
     if "features" in accepted and len(shape) == 2:
         sizes["features"] = shape[1]
-    return Model(model.function, covariates, {**model.arguments, **sizes}, model.fixed)
+    return replace(model.with_data(covariates), arguments={**model.arguments, **sizes})
 
 
 def program_covariates(model: Model, structure: Structure) -> dict[str, Any]:

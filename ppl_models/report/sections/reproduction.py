@@ -197,7 +197,7 @@ def python_call(tree: xr.DataTree) -> str:
 def _text(value: Any) -> str:
     """A value as it is written in Python."""
     if isinstance(value, np.ndarray):
-        return f"np.array({value.tolist()!r})" if value.ndim else repr(value.item())
+        return f"np.array({_plain(value)})" if value.ndim else repr(value.item())
     if isinstance(value, Vocabulary):
         return f"ppl_models.data.{value!r}"
     if isinstance(value, dict):
@@ -208,7 +208,7 @@ def _text(value: Any) -> str:
 
 def _in_words(tree: xr.DataTree, name: str, value: Any) -> str:
     """What a value is, where it is too long to be written or was not stored; else nothing."""
-    stored = name in ("fixed", "vocabulary", "predictive", "relabel", "weights") or any(
+    stored = name in ("fixed", "vocabulary", "predictive", "relabel", "weights", "labels") or any(
         name in from_json(tree.attrs.get(group, "{}")) for group in ("arguments", "configuration")
     )
     if not stored:
@@ -217,6 +217,8 @@ def _in_words(tree: xr.DataTree, name: str, value: Any) -> str:
         return "the weights of the rows, `row_weights` in the fit's group `constant_data`"
     if len(_text(value)) <= LONGEST:
         return ""
+    if name == "labels":
+        return "the clusters that were given, `row_labels` in the fit's group `constant_data`"
     if isinstance(value, Vocabulary):
         others = "" if value.unknown is None else f", of which `{value.unknown}` stands for others"
         return (
@@ -226,3 +228,9 @@ def _in_words(tree: xr.DataTree, name: str, value: Any) -> str:
     shape = f"array of shape {value.shape}" if isinstance(value, np.ndarray) else "value"
     attributes = "`fixed`" if name == "fixed" else "`arguments` or `configuration`"
     return f"the {shape} that the fit has in its attribute {attributes}"
+
+
+def _plain(value: np.ndarray) -> str:
+    """Nested lists as Python reads them, NaN by its name in NumPy."""
+    text = repr(value.tolist())
+    return text.replace("nan", "np.nan") if value.dtype.kind == "f" else text
