@@ -6,8 +6,8 @@ program the whole: the site ``loc`` with a known row becomes
     loc_unknown ~ the prior of the other rows
     loc = the known rows and these                              (a deterministic site)
 
-so that every method sees an ordinary program. Its density is, but for a constant, that of the whole
-site as a function of the unknown entries. Of a Dirichlet vector the unknown shares, over their sum,
+so that every method sees an ordinary program. Known entries are constants: they say nothing of what
+the prior of the others is made of. Of a Dirichlet vector the unknown shares, over their sum,
 have a Dirichlet distribution: of known π_1 = c,
 
     (π_2, ..., π_K) = (1 - c) Dirichlet(a_2, ..., a_K).
@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jax import Array
+from numpyro.distributions.distribution import ExpandedDistribution
 from numpyro.primitives import Messenger, apply_stack
 
 from ppl_models.distributions.broadcast_prior import part_of
@@ -79,6 +80,11 @@ class Holding(Messenger):
     def process_message(self, message: dict[str, Any]) -> None:
         """Put the distribution of the unknown entries in place of that of the whole."""
         name = str(message.get("name"))
+        if name in {f"_{site}{SUFFIX}_log_det" for site in self.held}:
+            # the volume of an unconstrained space, which the plates around the site have expanded
+            while isinstance(message["fn"], ExpandedDistribution):
+                message["fn"] = message["fn"].base_dist
+            message["cond_indep_stack"] = []
         if message["type"] != "sample" or name not in self.held or message["is_observed"]:
             return
         known = self.held[name]

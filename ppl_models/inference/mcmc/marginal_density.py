@@ -7,7 +7,7 @@ gradient at once, and nothing of the size of the data is stored for the backward
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -60,9 +60,9 @@ class _Rows(Messenger):
     Outer handlers see none of these sites.
     """
 
-    def __init__(self, fn: Callable, structure: Structure):
+    def __init__(self, fn: Callable, structure: Structure, held: Container[str]):
         super().__init__(fn)
-        self.structure = structure
+        self.structure, self.held = structure, held
         self.values = structure.values_of(jnp.arange(structure.clusters)[:, None])
         chain = () if structure.chain is None else structure.chain.own_sites
         self.own = {*structure.row_sites, *chain}
@@ -78,6 +78,9 @@ class _Rows(Messenger):
     def process_message(self, message: dict[str, Any]) -> None:
         name = str(message.get("name"))
         if message["type"] != "sample":
+            return
+        if name in self.held:  # a constant, whose prior says nothing of what that is made of
+            message["stop"] = True
             return
         fn, scale = weigh(message)
         if name not in self.own:
@@ -124,7 +127,7 @@ def marginal_program(
     rows_factor = _factor(problem, reference)
 
     def program() -> None:
-        rows = _Rows(_in_one_path(model, structure), structure)
+        rows = _Rows(_in_one_path(model, structure), structure, model.fixed)
         rows()
         if structure.chain is not None:
             with handlers.block():  # the runs along paths are no part of this one
@@ -155,9 +158,9 @@ def _in_one_path(model: Model, structure: Structure) -> Callable:
 class _GlobalSites(Messenger):
     """Collect the global sites; outer handlers see nothing of the rows."""
 
-    def __init__(self, fn: Callable, structure: Structure):
+    def __init__(self, fn: Callable, structure: Structure, held: Container[str]):
         super().__init__(fn)
-        self.structure = structure
+        self.structure, self.held = structure, held
         shape = structure.assignment_shape
         self.discrete = structure.values_of(jnp.zeros(shape, int)) if structure.discrete else {}
         self.values: Globals = {}
@@ -165,6 +168,9 @@ class _GlobalSites(Messenger):
     def process_message(self, message: dict[str, Any]) -> None:
         name = message.get("name")
         mine = (*self.structure.row_sites, *self.structure.row_factors, *self.structure.seen)
+        if message["type"] == "sample" and name in self.held:
+            message["stop"] = True
+            return
         if message["type"] == "sample" and name in mine:
             message["stop"] = True
             if name in self.discrete:
@@ -184,7 +190,7 @@ def _by_logits(model: Model, structure: Structure) -> Callable[[], None]:
     whole = structure.with_locals()
 
     def program() -> None:
-        sites = _GlobalSites(model.held(), structure)
+        sites = _GlobalSites(model.held(), structure, model.fixed)
         sites()
         with handlers.block():  # the program is run again, whose sites are no others
             rows = model.summed(logsumexp(model.logits(sites.values, whole), axis=0))
