@@ -12,6 +12,7 @@ import xarray as xr
 from jax import random
 
 from ppl_models import catalogue
+from ppl_models.data.missing import has_missing
 from ppl_models.data.progress import progress_bar
 from ppl_models.errors import InputError, whole_number
 from ppl_models.evaluation.candidates import parameter_count
@@ -243,7 +244,7 @@ def _wholly(fixed: Mapping[str, Any]) -> Mapping[str, Any]:
         InputError: which site.
     """
     for name, value in fixed.items():
-        if np.isnan(np.asarray(value, float)).any():
+        if has_missing(np.asarray(value, float)):
             raise InputError(
                 f"fixed holds a part of '{name}', which fit serves and fit_many does not: fit each "
                 "group by itself"

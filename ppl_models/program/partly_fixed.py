@@ -27,6 +27,7 @@ from jax import Array
 from numpyro.distributions.distribution import ExpandedDistribution
 from numpyro.primitives import Messenger, apply_stack
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.broadcast_prior import part_of
 from ppl_models.distributions.priors import plain
 from ppl_models.errors import InputError
@@ -51,7 +52,7 @@ class PartlyFixed:
     @classmethod
     def of(cls, values: np.ndarray) -> PartlyFixed:
         """Entries that are NaN are not held."""
-        return cls(values, np.isnan(values).tobytes())
+        return cls(values, missing_cells(values).tobytes())
 
     @property
     def mask(self) -> np.ndarray:
@@ -159,7 +160,7 @@ def partly_fixed(name: str, values: np.ndarray, support: Any) -> np.ndarray | Pa
     >>> partly_fixed("weights", np.array([0.25, np.nan]), dist.constraints.simplex)
     array([0.25, 0.75])
     """
-    gone = np.isnan(values)
+    gone = missing_cells(values)
     if not gone.any():
         return values
     if gone.all():
