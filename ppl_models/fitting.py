@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from ppl_models.posterior.build.from_blocks import fit_blocks
 from ppl_models.posterior.build.tree import build_tree
 from ppl_models.posterior.labels.allocations import Allocations
 from ppl_models.posterior.labels.methods import METHODS
+from ppl_models.posterior.labels.names import name_clusters
 from ppl_models.posterior.labels.relabel import relabelled
 from ppl_models.posterior.result.restore import RestoredFit, along_axes
 from ppl_models.posterior.result.schema import LABEL_NAMES, facts_of
@@ -211,12 +213,30 @@ def fit(
             attributes_of(model, result),
             predictive,
         )
-        if relabel is None or result.kind != "draws" or not result.exchangeable:
-            return tree
-        if not facts_of(tree).components:
-            return tree
-        fitted = RestoredFit.of_result(tree, problem, result, observed)
-        return relabelled(Allocations(tree, fitted=fitted), relabel, seed=seed)
+        drawn = result.kind == "draws" and result.exchangeable
+        if relabel is not None and drawn and facts_of(tree).components:
+            fitted = RestoredFit.of_result(tree, problem, result, observed)
+            tree = relabelled(Allocations(tree, fitted=fitted), relabel, seed=seed)
+        called = {**_program_names(function, model.arguments), **names}
+        return name_clusters(tree, _no_numbers(called)) if called else tree
+
+
+def _program_names(function: Callable, arguments: Mapping[str, Any]) -> dict[int, str]:
+    """What a program of this package calls some of its clusters: ``cluster_names`` beside it."""
+    module = inspect.getmodule(function)
+    if module is None or not module.__name__.startswith("ppl_models.models."):
+        return {}
+    names = getattr(module, "cluster_names", None)
+    return {} if names is None else names(**arguments)
+
+
+def _no_numbers(names: Mapping[int, str]) -> dict[int | str, str]:
+    """Names of clusters, where a label that is a number is no name by itself.
+
+    >>> _no_numbers({0: "1", 1: "b"})
+    {0: 'label 1', 1: 'b'}
+    """
+    return {k: f"label {name}" if name.isdigit() else name for k, name in names.items()}
 
 
 def _of_labels(problem: Problem, names: Mapping[int, str]) -> list[str]:

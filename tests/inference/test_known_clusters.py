@@ -147,6 +147,7 @@ def test_labelled_rows_are_predicted_as_labelled_and_new_rows_by_their_numbers(t
     save(tree, tmp_path / "fit.nc")
     again = load(tmp_path / "fit.nc")
     for fitted in (tree, again):
+        assert predict(fitted)["cluster"].values.tolist() == ["few", "many"]
         found = predict(fitted).values
         assert (found[CODES >= 0] == np.eye(2)[CODES[CODES >= 0]]).all()
         assert 0 < found[CODES < 0].min() < 1e-3
