@@ -58,6 +58,7 @@ def test_criteria_follow_from_likelihood_and_parameters(table):
     assert by_clusters.sort_index().is_monotonic_increasing
 
 
+@pytest.mark.long
 def test_latent_classes_are_counted_right():
     probs = [np.array([[0.9, 0.1], [0.2, 0.8]])] * 5
     data, _ = latent_classes(0, 400, weights=[0.5, 0.5], probs=probs)

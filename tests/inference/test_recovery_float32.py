@@ -28,7 +28,9 @@ def _scales(tree) -> np.ndarray:
     return np.sort(np.sqrt(variance).ravel())
 
 
-@pytest.mark.parametrize("covariance", ["diagonal", "tied", "full"])
+@pytest.mark.parametrize(
+    "covariance", ["diagonal", pytest.param("tied", marks=pytest.mark.long), "full"]
+)
 def test_tight_groups_far_apart_are_found(covariance):
     x = _groups(9_999.0, 2)
     own = {"scale_matrix": np.eye(2)} if covariance in ("tied", "full") else {"scale_rate": 1.0}

@@ -28,8 +28,8 @@ def _drawn(name: str, strength: float) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(
     "name, strength, method, precision",
     [
-        ("poisson_mixture", 3.0, "em", "float64"),
-        ("poisson_mixture", 3_000.0, "em", "float64"),
+        pytest.param("poisson_mixture", 3.0, "em", "float64", marks=pytest.mark.long),
+        pytest.param("poisson_mixture", 3_000.0, "em", "float64", marks=pytest.mark.long),
         ("poisson_mixture", 3.0, "em", "float32"),
         ("poisson_mixture", 3_000.0, "em", "float32"),
         ("poisson_mixture", 3_000.0, "gibbs", "float32"),

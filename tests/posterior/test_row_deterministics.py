@@ -33,7 +33,9 @@ def schools_by_handler(sigma=None, y=None):
         numpyro.sample("y", dist.Normal(theta, sigma), obs=y)
 
 
-@pytest.mark.parametrize("program", [schools, schools_by_handler])
+@pytest.mark.parametrize(
+    "program", [pytest.param(schools, marks=pytest.mark.long), schools_by_handler]
+)
 def test_effects_of_eight_schools(program, tmp_path):
     data = {"sigma": ERRORS, "y": EFFECTS}
     tree = fit(program, data, method="nuts", seed=0, chains=2, warmup=100, draws=50)
@@ -77,7 +79,7 @@ def test_what_depends_on_the_assignment_is_of_the_same_draw():
     assert 0 < (drawn["mean"].values[..., 6] > 0).mean() < 1  # it is drawn, not averaged
 
 
-@pytest.mark.parametrize("method", ["em", "map"])
+@pytest.mark.parametrize("method", ["em", pytest.param("map", marks=pytest.mark.long)])
 def test_points_have_the_most_probable_assignments(method):
     options = {"steps": 300, "starts": 1} if method == "map" else {}
     tree = fit(groups, ROWS, method=method, seed=0, predictive=0, **options)
