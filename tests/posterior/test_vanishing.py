@@ -48,7 +48,12 @@ CASES: dict[str, tuple[dict[str, Any], list, list]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CASES)
+def quick(*names: str) -> list:
+    """All cases, of which the others are long."""
+    return [n if n in names else pytest.param(n, marks=pytest.mark.long) for n in CASES]
+
+
+@pytest.mark.parametrize("name", quick("markov_chain", "hidden_token_chain", "bernoulli_mixture"))
 def test_the_impossible_is_said_to_be_so_and_the_possible_is_not(name: str) -> None:
     arguments, data, new = CASES[name]
     tree = fit(name, data, **FLAT, **arguments)
@@ -71,7 +76,7 @@ def test_the_impossible_is_said_to_be_so_and_the_possible_is_not(name: str) -> N
             best_paths(tree, new)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", quick("markov_chain", "poisson_mixture"))
 def test_default_priors_keep_all_new_rows_possible(name: str) -> None:
     arguments, data, new = CASES[name]
     tree = fit(name, data, **FLAT | {"priors": "program"}, **arguments)
