@@ -113,7 +113,7 @@ MCLUST = {"full": -1130.26407, "diagonal": -1147.80635, "tied": -1140.18676}
 )
 def test_maximum_likelihood_is_no_worse_than_scikit_learns(covariance):
     x = np.asarray(old_faithful(), float)
-    flat = {"priors": "flat", "predictive": 0, "starts": 4, "tolerance": 1e-12}
+    flat = {"priors": "flat", "predictive": 0, "starts": 8, "tolerance": 1e-12}
     options = {"clusters": 2, "covariance": covariance, **flat}
     tree = fit("gaussian_mixture", x, method="em", seed=0, **options)
     ours = float(tree["log_likelihood/x"].sum())

@@ -343,7 +343,7 @@ def test_lp_is_the_log_joint_density_of_every_draw(drawn, built_ins):
 
 @pytest.mark.parametrize("outside", [False, True])
 def test_precision_is_of_the_call_and_nothing_is_left_switched(built_ins, outside, trees):
-    row = built_ins["gaussian_mixture diagonal"]
+    row = built_ins["gaussian_mixture full"]
     with jax.enable_x64(outside):
         single = fit(
             row.name,
