@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,30 @@ def test_binary_files(tmp_path: Path, ending: str) -> None:
         read_file(path, kind=Reals)
 
 
-def test_an_excel_file_without_its_reader(tmp_path: Path) -> None:
-    path = tmp_path / "data.xlsx"
+def test_excel_files(tmp_path: Path) -> None:
+    pytest.importorskip("openpyxl")
+    path = tmp_path / "Übersicht.xlsx"
+    frame = COUNTS.reset_index(names="id").rename(columns={"a": "Größe in cm"})
+    frame.loc[1, "b"] = np.nan
+    frame.to_excel(path, index=False)
+    pd.testing.assert_frame_equal(read_file(path, kind=Reals), frame)
+    assert read_file(path, kind=Reals, index="id").index.tolist() == ["x", "y", "z"]
+    with pd.ExcelWriter(path) as writer:
+        frame.to_excel(writer, sheet_name="2025", index=False)
+        pd.DataFrame().to_excel(writer, sheet_name="notes")
+        frame.to_excel(writer, sheet_name="2026", index=False)
+    with pytest.raises(InputError, match="the sheets 2025, 2026: save the one"):
+        read_file(path, kind=Reals)
     path.write_bytes(b"PK")
-    with pytest.raises(InputError, match=r"pip install openpyxl|cannot be read as .xlsx"):
+    with pytest.raises(InputError, match="cannot be read as .xlsx"):
+        read_file(path, kind=Reals)
+
+
+def test_an_excel_file_without_its_reader(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "data.xlsx"
+    path.write_bytes(b"PK\x03\x04")
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(InputError, match=r"pip install 'ppl-models\[excel\]'"):
         read_file(path, kind=Reals)
 
 

@@ -230,3 +230,13 @@ def test_constant_columns_are_fine_as_bits_and_in_new_rows() -> None:
 def test_bad_cells_are_refused_in_new_rows_too(kind: type[Kind]) -> None:
     with pytest.raises(InputError, match="holds inf at row 0"):
         kind.read([[np.inf, 1]], fresh=False)
+
+
+def test_a_column_that_names_the_rows_is_told_from_one_of_text():
+    """The first complaint that somebody meets with a file of their own says how to go on."""
+    table = pd.DataFrame({"customer": ["K-1", "K-2", "K-3"], "size in cm": [1.0, 2.0, np.nan]})
+    with pytest.raises(InputError, match="names the rows, say so by --id .* or by set_index"):
+        Reals.read(table, site="x")
+    assert Reals.read(table.set_index("customer"), site="x").values.shape[0] == 3
+    with pytest.raises(InputError, match="encode it as numbers$"):
+        Reals.read(table.assign(customer=["a", "a", "b"]), site="x")

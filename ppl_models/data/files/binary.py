@@ -36,10 +36,12 @@ def read_binary(path: Path, kind: type[Kind]) -> pd.DataFrame:
         raise InputError(f"{path} is a table of cells: give {kind.__name__} as text or CSV")
     reader, install = READERS[path.suffix.lower()]
     try:
+        if path.suffix.lower() == ".xlsx":
+            _refuse_several_sheets(path)
         frame = reader(path)
     except ImportError:
         raise InputError(f"a {path.suffix} file needs a package more: {install}") from None
-    except OSError:
+    except (OSError, InputError):
         raise
     except Exception as error:  # of whichever library reads it
         reason = str(error).strip().partition("\n")[0]
@@ -51,3 +53,14 @@ def read_binary(path: Path, kind: type[Kind]) -> pd.DataFrame:
         frame = frame.set_index(frame.columns[0])
         frame.index.name = None
     return frame
+
+
+def _refuse_several_sheets(path: Path) -> None:
+    """Refuse a workbook of which somebody would have to guess the sheet that is meant."""
+    sheets = pd.read_excel(path, sheet_name=None, nrows=1)
+    filled = [str(name) for name, sheet in sheets.items() if not sheet.empty]
+    if len(filled) > 1:
+        raise InputError(
+            f"{path} has data on the sheets {', '.join(filled)}: save the one that is meant as a "
+            "file of its own, or read it by pandas.read_excel(path, sheet_name=...)"
+        )

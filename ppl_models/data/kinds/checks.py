@@ -106,6 +106,8 @@ def _as_numbers(values: np.ndarray, *, where: str, labels: np.ndarray, do: str) 
         cell = values[position]
         held = "text" if isinstance(cell, str | bytes) else f"values of type {type(cell).__name__}"
         value = f"{cell!r}" if isinstance(cell, str | bytes) else f"{cell}"
+        if held == "text" and len(wrong) == len(values) == len(set(values)) > 1:
+            do += "; if it names the rows, say so by --id on the command line, or by set_index"
         raise InputError(f"{where} holds {held} ({value} at {row(labels, position)}): {do}")
     return np.array([np.nan if cell is None else float(cell) for cell in values])
 
