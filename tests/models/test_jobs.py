@@ -87,6 +87,7 @@ JOBS = [
     Job("latent_dirichlet_allocation", {"word": WORD, "document": ITEM}, {"topics": 2},
         {"word_probs", "shares"}, "token"),
     Job("record_linkage", {"x": BITS}, {}, {"weights", "probs"}),
+    Job("gaussian_noise_mixture", {"x": PLANE}, {"clusters": 2}, {*SCATTER, "scale_diagonal"}),
     Job("extreme_deconvolution", {"x": PLANE, "errors": ERRORS}, {"clusters": 2}, SCATTER),
 ]  # fmt: skip
 NAMES = [f"{job.name} {job.arguments.get('family', '')}".strip() for job in JOBS]

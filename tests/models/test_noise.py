@@ -1,0 +1,67 @@
+"""Gaussian clusters beside noise: densities in closed form, what is noise, what it is called."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from jax import random
+from scipy.stats import multivariate_normal
+
+from ppl_models import fit, generate, impute, log_density, predict
+from ppl_models.models.gaussian_noise_mixture import gaussian_noise_mixture
+from ppl_models.program.reading import read_data, read_program
+
+DRAW = np.random.default_rng(0)
+ROWS = np.r_[
+    DRAW.normal(0, 0.5, (25, 2)), DRAW.normal(6, 0.5, (25, 2)), DRAW.uniform(-10, 16, (12, 2))
+]
+ROWS[3, 1] = np.nan
+
+
+def test_densities_are_those_of_the_parts(double_precision):
+    observed = read_data(gaussian_noise_mixture, ROWS)
+    model, structure = read_program(
+        gaussian_noise_mixture, observed, {"clusters": 2}, {}, "float64"
+    )
+    values = structure.initial(random.key(1))
+    found = np.asarray(model.logits(values, structure))
+    width = np.nanmax(ROWS, 0) - np.nanmin(ROWS, 0)
+    weights, loc, covariance = (np.asarray(values[n]) for n in ("weights", "loc", "covariance"))
+    for k in range(2):
+        whole = multivariate_normal(loc[k], covariance[k])
+        first = multivariate_normal(loc[k, 0], covariance[k, 0, 0])
+        expected = np.where(np.isnan(ROWS[:, 1]), first.logpdf(ROWS[:, 0]),
+                            whole.logpdf(np.nan_to_num(ROWS)))  # fmt: skip
+        np.testing.assert_allclose(found[k], np.log(weights[k]) + expected, rtol=1e-9)
+    noise = np.where(np.isnan(ROWS), 0, -np.log(width)).sum(1)
+    np.testing.assert_allclose(found[2], np.log(weights[2]) + noise, rtol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def tree():
+    return fit(
+        "gaussian_noise_mixture", ROWS, method="em", seed=0, clusters=2, starts=4, predictive=3
+    )
+
+
+def test_what_no_cluster_explains_is_called_noise(tree):
+    found = predict(tree)
+    assert found["cluster"].values[2] == "noise"
+    called = found.idxmax("cluster").values
+    assert (called[50:] == "noise").mean() > 0.9
+    assert (called[:50] == "noise").mean() < 0.1
+    # beyond all rows too, and measured by the fitted box whatever rows are asked about
+    far = [[500.0, -500.0]]
+    assert predict(tree, far).idxmax("cluster").item() == "noise"
+    width = np.nanmax(ROWS, 0) - np.nanmin(ROWS, 0)
+    log_volume = np.log(width).sum()
+    np.testing.assert_allclose(tree["posterior"]["log_volume"].item(), log_volume)
+    share = tree["posterior"]["weights"].values[0, 0, 2]
+    np.testing.assert_allclose(log_density(tree, far).item(), np.log(share) - log_volume, rtol=1e-9)
+
+
+def test_rows_are_drawn_within_the_box_and_gaps_filled(tree):
+    drawn = generate(tree, 200, seed=0)["x"].values
+    assert drawn.min() > np.nanmin(ROWS) - 3
+    assert drawn.max() < np.nanmax(ROWS) + 3
+    assert abs(impute(tree, seed=0, draws=20)["x"].values[:, 3, 1]).min() < 2
