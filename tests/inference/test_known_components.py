@@ -135,7 +135,8 @@ def test_em_finds_the_others(mode, tmp_path):
     assert "[[0.0, 0.0], [np.nan, np.nan], [np.nan, np.nan]]" in python_call(mode)
 
 
-def test_draws_agree_with_the_conditional_in_closed_form():
+@pytest.mark.parametrize("method", ["gibbs", pytest.param("nuts", marks=pytest.mark.long)])
+def test_draws_agree_with_the_conditional_in_closed_form(method):
     """One known cluster far away, so that the other's mean has a normal posterior."""
     x = np.r_[np.zeros(5) + 100, [1.0, 2.0, 4.0, 3.0]]
     given = {"clusters": 2, "covariance": "spherical", **OPTIONS}
@@ -145,14 +146,11 @@ def test_draws_agree_with_the_conditional_in_closed_form():
     prior = held.example.priors["loc_unknown"]
     variance = 1 / (1 / np.asarray(prior.variance).item() + 4)
     mean = variance * (np.asarray(prior.mean).item() / np.asarray(prior.variance).item() + 10)
-    for method, options in (
-        ("gibbs", {"chains": 2, "warmup": 100, "draws": 400, "starts": 2}),
-        ("nuts", {"chains": 2, "warmup": 100, "draws": 400, "starts": 2}),
-    ):
-        tree = fit("gaussian_mixture", x, method=method, fixed=fixed, **options, **given)
-        drawn = tree["posterior"]["loc"].values[..., 1].ravel()
-        assert abs(drawn.mean() - mean) < 5 * np.sqrt(variance / 100), method
-        np.testing.assert_allclose(drawn.std(), np.sqrt(variance), rtol=0.3)
+    options = {"chains": 2, "warmup": 100, "draws": 400, "starts": 2}
+    tree = fit("gaussian_mixture", x, method=method, fixed=fixed, **options, **given)
+    drawn = tree["posterior"]["loc"].values[..., 1].ravel()
+    assert abs(drawn.mean() - mean) < 5 * np.sqrt(variance / 100), method
+    np.testing.assert_allclose(drawn.std(), np.sqrt(variance), rtol=0.3)
 
 
 def test_a_known_part_is_checked():
@@ -187,6 +185,6 @@ def test_the_command_line_takes_null_for_what_is_not_held(tmp_path):
     np.savetxt(tmp_path / "x.csv", PLANE, delimiter=",", header="a,b", comments="")
     command = ["fit", "gaussian_mixture", str(tmp_path / "x.csv"), "--clusters", "3", "--quiet"]
     command += ["--method", "em", "--set", 'fixed={"loc": [[0, 0], null, null]}', "--set"]
-    command += ["covariance=diagonal", "--set", "starts=2", "--out", str(tmp_path / "fit.nc")]
+    command += ["covariance=diagonal", "--set", "starts=4", "--out", str(tmp_path / "fit.nc")]
     assert main(command) == 0
     assert (load(tmp_path / "fit.nc")["posterior"]["loc"].values[0, 0, 0] == 0).all()
