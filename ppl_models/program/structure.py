@@ -19,6 +19,7 @@ from ppl_models.program.trace_factors import likelihood_factors, row_factors_of,
 
 MOST_NAMED = 4  #: sites that a message names
 MOST_COMBINATIONS = 1_000  #: of the values of several discrete sites
+MOST_DENSITIES = 5_000_000  #: of cells at all combinations, up to which these may be more
 
 
 @dataclass(frozen=True)
@@ -354,9 +355,11 @@ def _combined(
         )
     combined = tuple((n, _size(samples[n])) for n in discrete)
     count = math.prod(n for _, n in combined)
-    if count > MOST_COMBINATIONS:
+    cells = sum(jnp.size(s["value"]) for s in samples.values() if s["is_observed"])
+    if count > MOST_COMBINATIONS and count * cells > MOST_DENSITIES:
         raise UnsupportedError(
             f"sites {named} have {count:,} combinations of values, and at most "
-            f"{MOST_COMBINATIONS:,} are summed out: hold some of them by fixed="
+            f"{max(MOST_COMBINATIONS, MOST_DENSITIES // max(cells, 1)):,} are summed out of "
+            f"{cells:,} cells: hold some of them by fixed="
         )
     return combined

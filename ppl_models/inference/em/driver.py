@@ -38,6 +38,7 @@ from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.program.label_symmetry import Place, permute_labels
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink
+from ppl_models.program.sites import Site
 from ppl_models.program.structure import Structure
 
 FEW_ROWS = 2.5  #: a component with fewer rows, effectively, has shrunk onto them
@@ -275,13 +276,21 @@ def no_mode(
     crowded = model.row_count(structure) > FEW_ROWS * structure.clusters
     onto_rows = crowded & (size > SOME_ROW) & (effective < FEW_ROWS)
     moved = {
-        site.name: values[site.name]
-        if isinstance(site.transform, IdentityTransform)
-        else (1 - NEXT_TO) * values[site.name] + NEXT_TO * inside[site.name]
-        for site in structure.sites
+        site.name: _next_to(site, values[site.name], inside[site.name]) for site in structure.sites
     }
     here, there = (model.pieces(v, structure).log_prior for v in (values, moved))
     return onto_rows, ~(here - there < 1.0)
+
+
+def _next_to(site: Site, value: Array, inside: Array) -> Array:
+    """A value next to another, towards the inside of a support; itself where that is no way in.
+
+    Rows of unit length (a Cholesky factor of correlations) have none between them.
+    """
+    if isinstance(site.transform, IdentityTransform):
+        return value
+    moved = (1 - NEXT_TO) * value + NEXT_TO * inside
+    return jnp.where(jnp.all(site.support(moved)) | ~jnp.all(site.support(value)), moved, value)
 
 
 def cluster_order(problem: Problem, values: dict[str, np.ndarray]) -> np.ndarray:

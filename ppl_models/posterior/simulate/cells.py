@@ -44,7 +44,9 @@ def draw_cells(
         InputError: another number of lines than the covariates have, or than the fit has.
     """
     problem = found.problem
-    if covariates is not None or arguments:
+    more = count > max(len(np.asarray(problem.model.data[n])) for n in problem.structure.emissions)
+    free = not problem.structure.lines and not program_covariates(problem.model, problem.structure)
+    if covariates is not None or arguments or (more and free):
         problem = _on_covariates(found, count, covariates or {}, arguments or {})
     lengths = {n: len(np.asarray(problem.model.data[n])) for n in problem.structure.emissions}
     most = max(lengths.values())
@@ -87,17 +89,19 @@ def _on_covariates(
             f"covariates holds {', '.join(covariates) or 'nothing'}: give just those"
         )
     read = read_covariates(found.tree, covariates, arguments)
-    lines = {n for n in read if found.observed[n].dims[0] != found.unit}
-    lengths = {len(read[n].values) for n in lines}
+    # rows with cells in an inner plate are counted themselves, others by their lines
+    of_rows = not found.structure.lines
+    lines = {n for n in read if of_rows or found.observed[n].dims[0] != found.unit}
+    lengths = {len(read[n].values) for n in lines} or {count}
     if lengths != {count}:
         raise InputError(
-            f"covariates holds {', '.join(map(str, sorted(lengths)))} lines, and {count} are asked "
-            "for: give as many"
+            f"covariates holds {', '.join(map(str, sorted(lengths)))} "
+            f"{'rows' if of_rows else 'lines'}, and {count} are asked for: give as many"
         )
     observed = {}
     for name, reading in found.observed.items():
         blank = np.zeros((count, *reading.values.shape[1:]), reading.values.dtype)
-        if reading.dims[0] == found.unit:
+        if reading.dims[0] == found.unit and not of_rows:
             blank = np.zeros_like(reading.values)
         observed[name] = read[name] if name in read else replace(reading, values=blank)
     return Problem(*reread(found.tree, observed, arguments))

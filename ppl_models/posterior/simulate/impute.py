@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,11 @@ from ppl_models.distributions.sequences.infilling.fill import window_to_compile
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.possible import refuse_impossible
 from ppl_models.posterior.result.restore import RestoredFit, restore
-from ppl_models.posterior.simulate.predictive import refuse_undrawable, resampled
+from ppl_models.posterior.simulate.predictive import (
+    plain_integers,
+    refuse_undrawable,
+    resampled,
+)
 from ppl_models.program.chain_densities import draw_assignments
 from ppl_models.program.compiling import in_batches
 from ppl_models.program.local_integrals import draw_locals, points_a_row
@@ -134,6 +139,7 @@ def _fill(
     model: Model, values: Globals, keys: Array, *, structure: Structure, windows: Windows
 ) -> dict[str, Array]:
     known = dict(windows)
+    counting = replace(model, data=plain_integers(model.data))
 
     def one(pair: tuple[Array, Globals]) -> dict[str, Array]:
         key, held = pair
@@ -145,7 +151,9 @@ def _fill(
             clusters = jnp.zeros(structure.rows, int) if chosen is None else chosen
             local_key = random.fold_in(assign_key, 1)
             held = {**held, **draw_locals(model, held, structure, clusters, local_key)}
-        trace = model.trace_at(held, structure, assignment=chosen)
+        if chosen is not None:
+            chosen = chosen.astype(jnp.result_type(int))
+        trace = counting.trace_at(held, structure, assignment=chosen)
         filled = {}
         for site_key, name in zip(site_keys, structure.emissions, strict=True):
             emission = trace[name]["fn"]

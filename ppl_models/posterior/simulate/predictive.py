@@ -189,6 +189,20 @@ def refuse_undrawable(problem: Problem, what: str, *, observed: bool = False) ->
         raise UnsupportedError(refusal(own.reason, what))
 
 
+def plain_integers(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Data, whole numbers of JAX's default type: NumPyro draws binomials of no other totals.
+
+    >>> counts = plain_integers({"trials": np.array([3, 4], np.int32)})["trials"]
+    >>> counts.dtype == jnp.result_type(int)
+    True
+    """
+    found = {n: jnp.asarray(v) for n, v in data.items()}
+    whole = jnp.result_type(int)
+    return {
+        n: v.astype(whole) if jnp.issubdtype(v.dtype, jnp.integer) else v for n, v in found.items()
+    }
+
+
 def _drawn(
     model: Model,
     values: Mapping[str, Array],
@@ -201,7 +215,7 @@ def _drawn(
 ) -> dict[str, Array]:
     def one(each: tuple[Array, Mapping[str, Array], Mapping[str, Array]]) -> dict[str, Array]:
         key, held, own = each
-        here = model.with_data({**model.data, **own})
+        here = model.with_data(plain_integers({**model.data, **own}))
         program = _Unobserved(here.run, keep) if here.data else here.run
         held = {**model.fixed, **held}
         if larger:
