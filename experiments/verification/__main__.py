@@ -3,7 +3,8 @@
 Every program with every method that draws; what is found is printed and kept in ``results.md``.
 Broken fits, which assume a wrong prior, must be found out. With the word ``references`` alone: the
 posteriors that others have drawn too, see ``references.py``; with the word ``programs``: programs
-as people write them, see ``programs.py``.
+as people write them, see ``programs.py``; with the word ``kills``: fits that are killed and go on,
+see ``kills.py``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks.timing import machine
-from experiments.verification import programs, references
+from experiments.verification import kills, programs, references
 from ppl_models.evaluation.calibration import calibrate
 
 GAUSSIAN = {"rows": 60, "clusters": 3, "loc_mean": 0.0, "loc_scale": 3.0}
@@ -193,6 +194,10 @@ def jobs() -> list[tuple[str, str, int, dict[str, Any]]]:
 
 def main(chosen: list[str]) -> None:
     """Run all cases, or those whose name contains a word that was given."""
+    if chosen == ["kills"]:
+        print(kills.HEADER)
+        kills.table()
+        return
     lines: list[str] = []
     for name, method, simulations, case in jobs():
         if chosen and not any(word in f"{name} {method}" for word in chosen):
@@ -209,7 +214,7 @@ def main(chosen: list[str]) -> None:
             return
         compared = references.table()
         if not chosen:
-            write(lines, compared)
+            write(lines, [*compared, "", kills.HEADER, *kills.table()])
 
 
 def write(lines: list[str], compared: list[str]) -> None:
