@@ -14,13 +14,14 @@ from jax import random
 
 from ppl_models import catalogue
 from ppl_models.data.blocks.source import in_blocks, open_blocks
+from ppl_models.data.blocks.spread import spread
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.capabilities import require
 from ppl_models.inference.keeping import keeping_states, refuse_checkpoint, settings_of
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.row_weights import refuse_weights
 from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable
-from ppl_models.posterior.build.from_blocks import fit_blocks
+from ppl_models.posterior.build.from_blocks import fit_blocks, refuse_blocks
 from ppl_models.posterior.build.tree import build_tree
 from ppl_models.posterior.labels.allocations import Allocations
 from ppl_models.posterior.labels.methods import METHODS
@@ -54,6 +55,7 @@ def fit(
     weights: Any = None,
     labels: Any = None,
     checkpoint: str | Path | None = None,
+    client: Any = None,
     **arguments: Any,
 ) -> xr.DataTree:
     """Fit a program to data.
@@ -87,6 +89,10 @@ def fit(
             every half a minute; of MAP and SVI a file that is written after every round. The same
             call goes on from there after it was ended, to the bitwise same result; another call is
             refused, but that samplers may be asked for more draws: see also ``draws_so_far``.
+        client: a client of ``dask.distributed``, on whose workers the rows live: data are then a
+            Dask array or data frame, or the path of a file that every worker can read. Parameters
+            go out and statistics come back; a lost worker's rows are read again, by others. The
+            answer is that of the same blocks here.
         **arguments: the program's and the method's own, each by its name. ``vocabulary`` may be a
             ``Vocabulary``, which the sequences are read in; without it their own tokens are.
 
@@ -125,6 +131,9 @@ def fit(
                 f"fit's says {says}: give the program's another name"
             )
     program_arguments, like = take_vocabulary(program_arguments)
+    if client is not None:
+        refuse_blocks(method)  # before rows are sent anywhere
+        data = spread(data, client)
     if in_blocks(data) and weights is not None:
         raise InputError("rows in blocks take no weights=: read them into memory, or repeat rows")
     if in_blocks(data) and labels is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def fit(options: argparse.Namespace) -> None:
     refuse_options(options, program)
     method = getattr(catalogue.method(options.method), options.method)
     arguments = checked(settings, program, method, fit_program)
-    data = _read(program, options, words=options.words)
+    data = _read_or_spread(program, options, arguments)
     arguments |= vocabulary_option(options, data, "vocabulary" in arguments)
     if options.weights is not None:
         arguments["weights"] = options.weights
@@ -65,21 +66,42 @@ def fit(options: argparse.Namespace) -> None:
         return
     if not options.quiet:
         note_spaces(data)
-    tree = fit_program(
-        program,
-        data,
-        method=options.method,
-        seed=seed,
-        precision=options.precision,
-        progress=not options.quiet and sys.stderr.isatty(),
-        **arguments,
-    )
+    with arguments.get("client") or nullcontext():
+        tree = fit_program(
+            program,
+            data,
+            method=options.method,
+            seed=seed,
+            precision=options.precision,
+            progress=not options.quiet and sys.stderr.isatty(),
+            **arguments,
+        )
     if options.words:
         tree.attrs[WORDS] = 1
     save(tree, out, overwrite=options.overwrite)
     if not options.quiet:
         print(out)
         _print_summary(tree)
+
+
+def _read_or_spread(
+    program: Callable, options: argparse.Namespace, arguments: dict[str, Any]
+) -> Any:
+    """The file as data; with ``--scheduler`` its path, and the cluster among the arguments."""
+    if options.scheduler is None:
+        return _read(program, options, words=options.words)
+    asked = {n: getattr(options, n) for n in ("separator", "decimal", "encoding", "index", "by")}
+    for name, value in asked.items():
+        if value is not None:
+            option = "id" if name == "index" else name
+            raise InputError(
+                f"--{option} and --scheduler do not go together: leave --{option} out, and let the "
+                "file be a plain CSV or Parquet file of data columns"
+            )
+    from ppl_models.data.blocks.spread import connect
+
+    arguments["client"] = connect(options.scheduler)
+    return Path(options.data)
 
 
 def _fit_groups(

@@ -131,6 +131,11 @@ def _fit(commands_of: Any) -> None:
         help="where the method keeps its states (of map and svi a file); the same command goes on "
         "from there after it was ended, to the same result",
     )  # fmt: skip
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS",
+        help="of a Dask cluster, on whose workers the rows of DATA live (Parquet, CSV, .npy or "
+        ".zarr, which every worker can read)",
+    )  # fmt: skip
     _overwrite(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
 

@@ -19,6 +19,7 @@ RESERVED = {
     "seed": "--seed",
     "precision": "--precision",
     "progress": "--quiet",
+    "client": "--scheduler",
 }
 KINDS: dict[Any, str] = {
     int: "a whole number",

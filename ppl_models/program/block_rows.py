@@ -7,7 +7,8 @@ up to ``SAME_SAMPLE`` rows the very ones that a fit in memory takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from jax import Array, random
 
 from ppl_models.data.blocks.ahead import ahead
 from ppl_models.data.blocks.source import Blocks
+from ppl_models.data.blocks.spread import SpreadBlocks
 from ppl_models.data.kinds import Observed
 from ppl_models.data.missing import missing_cells
 from ppl_models.data.summary import Summary
@@ -62,7 +64,8 @@ class RowBlocks:
     def _of_size(self, size: int) -> Iterator[tuple[np.ndarray, int]]:
         kept: list[np.ndarray] = []
         held = seen = 0
-        for array in _arrays(self.function, self.blocks, self.site, self.like, self.precision):
+        reading = Reading(self.function, self.site, self.like, self.precision)
+        for array in (a for p in self.blocks if (a := reading(p)) is not None):
             if array.shape[1:] != self.shape:
                 raise InputError(
                     f"{self.blocks.name} has blocks of rows of shapes {self.shape} and "
@@ -93,19 +96,6 @@ def _read(
     return read_data(function, {site: piece}, like, fresh=False)[site]
 
 
-def _arrays(
-    function: Callable,
-    blocks: Blocks,
-    site: str,
-    like: Mapping[str, list],
-    precision: str,
-) -> Iterator[np.ndarray]:
-    for piece in blocks:
-        observed = _read(function, piece, site, like)
-        if observed is not None:
-            yield cast(observed.values, precision)
-
-
 def read_blocks(
     function: Callable, blocks: Blocks, site: str, precision: str, key: Array
 ) -> tuple[RowBlocks, Observed]:
@@ -130,26 +120,23 @@ def read_blocks(
             "them in memory"
         )
     like = {n: np.asarray(v).tolist() for n, v in first.coords.items() if n != "row"}
-    count, missing, moments = 0, False, _Moments()
-    for array in ahead(lambda: _arrays(function, blocks, site, like, precision)):
-        count += len(array)
-        gone = missing_cells(array)
-        missing |= bool(gone.any())
-        moments.add(array, gone)
+    reading = Reading(function, site, like, precision)
+    counts, missing, moments = [], False, _Moments()
+    for size, gaps, own in _over(blocks, reading, _moments_of):
+        counts.append(size)
+        missing |= gaps
+        moments.add(*own)
+    count = sum(counts)
     if count < 2:
         raise InputError(f"{blocks.name} has {count} row: give more")
     wanted = _chosen(key, count)
     spaced = np.arange(0, count, max(count // SPACED, 1))
     sampled: list[np.ndarray] = []
     regular: list[np.ndarray] = []
-    begin = 0
-    for array in ahead(lambda: _arrays(function, blocks, site, like, precision)):
-        for places, found in ((wanted, sampled), (spaced, regular)):
-            inside = places[
-                np.searchsorted(places, begin) : np.searchsorted(places, begin + len(array))
-            ]
-            found.append(array[inside - begin])
-        begin += len(array)
+    places = [_within(begin, size, wanted, spaced) for begin, size in _begins(counts)]
+    for one, other in _over(blocks, reading, _rows_at, places):
+        sampled.append(one)
+        regular.append(other)
     summary = Summary(
         count, moments.mean, moments.deviation, _unit(np.concatenate(regular)), missing
     )
@@ -188,6 +175,101 @@ def _constant(summary: Summary, site: str) -> InputError | None:
     return InputError(f"'{site}' has a column in which all rows are equal: leave it out")
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a block is read as the program's data."""
+
+    function: Callable
+    site: str
+    like: Mapping[str, list]
+    precision: str
+
+    def __call__(self, piece: Any) -> np.ndarray | None:
+        """The rows of a block; None where it has none."""
+        observed = _read(self.function, piece, self.site, self.like)
+        return None if observed is None else cast(observed.values, self.precision)
+
+
+def _over(
+    blocks: Blocks, reading: Reading, look: Callable, each: Sequence[Any] = ()
+) -> Iterator[Any]:
+    """What a look at every block that has rows gives, in the order of the blocks.
+
+    Args:
+        blocks: here, or on the workers of a cluster.
+        reading: how a block is read.
+        look: ``(rows, [one of each]) -> answer``.
+        each: one a block that has rows.
+    """
+    if isinstance(blocks, SpreadBlocks):
+        arguments = blocks.client.submit(loaded, portable((reading, look)), pure=False)
+        own = list(each)
+        if each:  # blocks without rows have none
+            sizes = blocks.ask(len)
+            left = iter(each)
+            own = [next(left) if size else None for size in sizes]
+        answers = blocks.ask(_looked, arguments, each=own)
+        yield from (answer for answer in answers if answer is not None)
+        return
+    arrays = ahead(lambda: (a for p in blocks if (a := reading(p)) is not None))
+    if each:
+        yield from (look(array, one) for array, one in zip(arrays, each, strict=True))
+    else:
+        yield from (look(array) for array in arrays)
+
+
+def _looked(piece: Any, *rest: Any) -> Any:
+    """A look at a block, on a worker."""
+    *each, (reading, look) = rest
+    array = reading(piece)
+    return None if array is None else look(array, *each)
+
+
+def portable(value: Any) -> bytes:
+    """What is sent to workers, programs in files with their text."""
+    import cloudpickle
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("_program_"):  # which no worker can import
+            cloudpickle.register_pickle_by_value(module)
+    return cloudpickle.dumps(value)
+
+
+def loaded(value: bytes) -> Any:
+    """Inverse of :func:`portable`, on a worker."""
+    import cloudpickle
+
+    return cloudpickle.loads(value)
+
+
+def _begins(counts: Sequence[int]) -> Iterator[tuple[int, int]]:
+    begin = 0
+    for size in counts:
+        yield begin, size
+        begin += size
+
+
+def _within(begin: int, size: int, *places: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Places of all rows as places within a block."""
+    return tuple(
+        p[np.searchsorted(p, begin) : np.searchsorted(p, begin + size)] - begin for p in places
+    )
+
+
+def _rows_at(array: np.ndarray, places: Sequence[np.ndarray]) -> list[np.ndarray]:
+    return [array[p] for p in places]
+
+
+def _moments_of(array: np.ndarray) -> tuple[int, bool, tuple[Any, Any, Any]]:
+    """Rows of a block, whether a cell is missing, and count, mean and squares of every cell."""
+    gone = missing_cells(array)
+    count = (~gone).sum(0)
+    values = np.where(gone, 0, array).astype(np.float64)
+    mean = values.sum(0) / np.maximum(count, 1)
+    squares = np.where(gone, 0, (values - mean) ** 2).sum(0)
+    return len(array), bool(gone.any()), (count, mean, squares)
+
+
 class _Moments:
     """Mean and standard deviation of every cell, from blocks."""
 
@@ -196,12 +278,8 @@ class _Moments:
         self.mean: Any = 0.0
         self._squares: Any = 0.0
 
-    def add(self, array: np.ndarray, gone: np.ndarray) -> None:
+    def add(self, count: Any, mean: Any, squares: Any) -> None:
         """Take a block in."""
-        count = (~gone).sum(0)
-        values = np.where(gone, 0, array).astype(np.float64)
-        mean = values.sum(0) / np.maximum(count, 1)
-        squares = np.where(gone, 0, (values - mean) ** 2).sum(0)
         total = self.count + count
         shift = mean - self.mean
         share = count / np.maximum(total, 1)

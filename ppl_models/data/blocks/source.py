@@ -79,7 +79,8 @@ def in_blocks(data: Any) -> bool:
         return True
     if isinstance(data, str):
         return data.lower().endswith(SUFFIXES)
-    return type(data).__module__ == "pyarrow._dataset"
+    module = type(data).__module__
+    return module == "pyarrow._dataset" or module.partition(".")[0] in ("dask", "dask_expr")
 
 
 def open_blocks(
@@ -96,8 +97,9 @@ def open_blocks(
     Args:
         source: a path (``.parquet`` or a directory of such files, ``.arrow``, ``.feather``,
             ``.csv``, ``.tsv``, ``.npy``, ``.zarr``, ``.nc``, ``.h5``, ``.h5ad``), a
-            ``pyarrow.dataset.Dataset``, a memory map or an array, an ``xarray.DataArray``, or an
-            iterable of arrays or data frames that begins anew whenever it is gone through.
+            ``pyarrow.dataset.Dataset``, a Dask array or data frame, a memory map or an array, an
+            ``xarray.DataArray``, or an iterable of arrays or data frames that begins anew whenever
+            it is gone through.
         columns: of tables, those that are data (default: all).
         variable: of Zarr, NetCDF and HDF5 files, the one that is data (default: the only one).
         rows: most rows of a block (default: some megabytes).
@@ -118,6 +120,8 @@ def open_blocks(
         return _arrow(source, columns, rows, "the Arrow data set")
     if isinstance(source, np.ndarray) or type(source).__module__.startswith("xarray"):
         return _array(source, rows, "the array")
+    if type(source).__module__.partition(".")[0] in ("dask", "dask_expr"):
+        return importlib.import_module("ppl_models.data.blocks.spread").of_collection(source)
     if isinstance(source, Iterator):
         raise InputError(
             "this iterator can be gone through once only, and a method passes over the data many "
@@ -135,10 +139,10 @@ def _file(
     if not path.exists():
         raise InputError(f"there is no file {path}")
     if suffix in PARQUET or (path.is_dir() and suffix != ".zarr"):
-        dataset = _module("pyarrow.dataset", "arrow").dataset(path, format="parquet")
+        dataset = module_of_extra("pyarrow.dataset", "arrow").dataset(path, format="parquet")
         return _arrow(dataset, columns, rows, str(path))
     if suffix in ARROW:
-        dataset = _module("pyarrow.dataset", "arrow").dataset(path, format="ipc")
+        dataset = module_of_extra("pyarrow.dataset", "arrow").dataset(path, format="ipc")
         return _arrow(dataset, columns, rows, str(path))
     if suffix in CSV:
         return Blocks(lambda: _csv(path, CSV[suffix], columns, rows), str(path))
@@ -151,7 +155,12 @@ def _file(
     raise InputError(f"{path} ends in none of {', '.join(SUFFIXES)}: say by its end what it is")
 
 
-def _module(name: str, extra: str) -> Any:
+def module_of_extra(name: str, extra: str) -> Any:
+    """An optional module.
+
+    Raises:
+        InputError: it is not installed; names the extra that brings it.
+    """
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -233,7 +242,7 @@ def _anndata(path: Path, rows: int | None) -> Iterator[Any]:
     """Rows of ``X``, of which a sparse one is made dense block by block."""
     import pandas as pd
 
-    table = _module("anndata", "anndata").read_h5ad(path, backed="r")
+    table = module_of_extra("anndata", "anndata").read_h5ad(path, backed="r")
     try:
         most = _rows_of(8 * table.n_vars, rows)
         for first in range(0, table.n_obs, most):

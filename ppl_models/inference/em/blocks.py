@@ -16,11 +16,13 @@ import numpy as np
 from jax import Array
 
 from ppl_models import memory
+from ppl_models.data.blocks.spread import SpreadBlocks
 from ppl_models.data.progress import progress_bar
 from ppl_models.inference.em.loop import BLOCK, EMRuns, Plan
+from ppl_models.inference.em.spread import Workers
 from ppl_models.inference.em.states import RunStates
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.statistics.chunks import Chunks, cut
+from ppl_models.inference.statistics.chunks import Chunks, Families, cut
 from ppl_models.inference.statistics.e_step import (
     Assign,
     Expectations,
@@ -51,15 +53,31 @@ def block_rows(problem: Problem) -> int:
 def chunks_of_blocks(problem: Problem) -> Iterator[Chunks]:
     """A pass over all rows: chunks of one shape, whose sums add up."""
     assert problem.blocks is not None
-    ((name, _),) = problem.families.items()
     size = block_rows(problem)
     for array, count in problem.blocks.of_size(size):
-        chunks = cut({name: array}, problem.families, parts=1, like=problem.chunks)
-        (part,) = chunks.parts
-        # (that of `cut` has its own padding, to whole chunks, left out)
-        places = np.arange(part.present.size).reshape(part.present.shape)
-        present = jax.device_put((places < count).astype(part.present.dtype), part.present.sharding)
-        yield replace(chunks, parts=(part._replace(present=present),))
+        yield padded_chunks(array[:count], size, problem.families, problem.chunks)
+
+
+def padded_chunks(array: np.ndarray, size: int, families: Families, like: Chunks) -> Chunks:
+    """Rows as chunks of a block of ``size``, whose sums add up over blocks.
+
+    Args:
+        array: rows of the one site, at most so many.
+        size: rows of every block, padding included.
+        families: the site's family.
+        like: chunks whose centres and gaps these have.
+    """
+    ((name, _),) = families.items()
+    count = len(array)
+    whole = (
+        np.concatenate([array, np.repeat(array[:1], size - count, 0)]) if count < size else array
+    )
+    chunks = cut({name: whole}, families, parts=1, like=like)
+    (part,) = chunks.parts
+    # (that of `cut` has its own padding, to whole chunks, left out)
+    places = np.arange(part.present.size).reshape(part.present.shape)
+    present = jax.device_put((places < count).astype(part.present.dtype), part.present.sharding)
+    return replace(chunks, parts=(part._replace(present=present),))
 
 
 def run_em_over_blocks(
@@ -98,6 +116,10 @@ def run_em_over_blocks(
     done = np.zeros(count, bool)
     objectives: list[np.ndarray] = []
     paths: list[dict[str, np.ndarray]] = []
+    assert problem.blocks is not None
+    workers = None
+    if isinstance(problem.blocks.blocks, SpreadBlocks):
+        workers = Workers(problem, plan.assign, block_rows(problem))
     states = None if problem.checkpoint is None else RunStates(problem.checkpoint)
     if states is not None and (found := states.begun(values)) is not None:
         values, last, done, objectives, paths = found
@@ -109,7 +131,7 @@ def run_em_over_blocks(
                 break
             going = np.flatnonzero(~done)
             at = [{n: v[i] for n, v in values.items()} for i in going]
-            moved, reached = _iterated(model, problem, plan, blank, at)
+            moved, reached = _iterated(model, problem, plan, blank, at, workers)
             recorded = np.full(count, np.nan)
             recorded[going] = reached
             if record:
@@ -138,22 +160,22 @@ def run_em_over_blocks(
 
 
 def _iterated(
-    model: Model, problem: Problem, plan: Plan, blank: Chunks, starts: Sequence[Globals]
+    model: Model,
+    problem: Problem,
+    plan: Plan,
+    blank: Chunks,
+    starts: Sequence[Globals],
+    workers: Workers | None,
 ) -> tuple[list[Globals], np.ndarray]:
     """The global sites of every start after an iteration, and the objectives before it.
 
     Starts are taken one by one, so that nothing is compiled anew as some of them come to an end.
     """
     known = problem.known_priors
-    totals: list[Any] = [None for _ in starts]
-    for chunks in chunks_of_blocks(problem):
-        added = [
-            _sums(model, v, chunks, known, structure=plan.structure, assign=plan.assign)
-            for v in starts
-        ]
-        for i, each in enumerate(added):
-            exact = jax.tree.map(lambda v: np.asarray(v, np.float64), each)
-            totals[i] = exact if totals[i] is None else jax.tree.map(np.add, totals[i], exact)
+    if workers is not None:
+        totals = workers.sums(starts)
+    else:
+        totals = _totals(model, problem, plan, starts)
     moved, objective = [], []
     for values, total in zip(starts, totals, strict=True):
         own = jax.tree.map(lambda v: jnp.asarray(v, jnp.result_type(float)), total)
@@ -163,8 +185,29 @@ def _iterated(
     return moved, np.array(objective)
 
 
+def _totals(model: Model, problem: Problem, plan: Plan, starts: Sequence[Globals]) -> list[Any]:
+    """Sums over all rows for every start, in double precision."""
+    totals: list[Any] = [None for _ in starts]
+    for chunks in chunks_of_blocks(problem):
+        added = [
+            sums_of_block(
+                model,
+                v,
+                chunks,
+                problem.known_priors,
+                structure=plan.structure,
+                assign=plan.assign,
+            )
+            for v in starts
+        ]
+        for i, each in enumerate(added):
+            exact = jax.tree.map(lambda v: np.asarray(v, np.float64), each)
+            totals[i] = exact if totals[i] is None else jax.tree.map(np.add, totals[i], exact)
+    return totals
+
+
 @partial(jax.jit, static_argnames=("structure", "assign"))
-def _sums(
+def sums_of_block(
     model: Model,
     values: Globals,
     chunks: Chunks,

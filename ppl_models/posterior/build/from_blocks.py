@@ -109,14 +109,19 @@ def fit_blocks(
 OF_ROWS = ("log_likelihood", "responsibilities")  #: groups that would be of the sample only
 
 
-def _refuse(function: Callable, method: str) -> str:
-    """The program's data parameter, if there is one and the method passes over blocks."""
+def refuse_blocks(method: str) -> None:
+    """Refuse a method that needs all rows at once."""
     if not declaration(method).passes_over_blocks:
         those = ", ".join(methods_that(lambda each: each.passes_over_blocks))
         raise UnsupportedError(
             f"method {method!r} needs all rows in memory: read them (pandas.read_csv), "
             f"use one of {those}, or {SAMPLE}"
         )
+
+
+def _refuse(function: Callable, method: str) -> str:
+    """The program's data parameter, if there is one and the method passes over blocks."""
+    refuse_blocks(method)
     sites = list(data_parameters(function))
     if len(sites) != 1:
         raise UnsupportedError(
