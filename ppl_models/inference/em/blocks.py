@@ -18,22 +18,21 @@ from jax import Array
 from ppl_models import memory
 from ppl_models.data.blocks.spread import SpreadBlocks
 from ppl_models.data.progress import progress_bar
+from ppl_models.inference.em.block_sums import padded_chunks, sums_of_block
 from ppl_models.inference.em.loop import BLOCK, EMRuns, Plan
 from ppl_models.inference.em.spread import Workers
 from ppl_models.inference.em.states import RunStates
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.statistics.chunks import Chunks, Families, cut
+from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import (
     Assign,
     Expectations,
     finalize,
     soft,
-    sums_over_rows,
 )
 from ppl_models.inference.statistics.m_step import maximise
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink
-from ppl_models.program.structure import Structure
 
 PREPARED_BYTES = 1 << 24  #: of a block as passes need it
 
@@ -56,28 +55,6 @@ def chunks_of_blocks(problem: Problem) -> Iterator[Chunks]:
     size = block_rows(problem)
     for array, count in problem.blocks.of_size(size):
         yield padded_chunks(array[:count], size, problem.families, problem.chunks)
-
-
-def padded_chunks(array: np.ndarray, size: int, families: Families, like: Chunks) -> Chunks:
-    """Rows as chunks of a block of ``size``, whose sums add up over blocks.
-
-    Args:
-        array: rows of the one site, at most so many.
-        size: rows of every block, padding included.
-        families: the site's family.
-        like: chunks whose centres and gaps these have.
-    """
-    ((name, _),) = families.items()
-    count = len(array)
-    whole = (
-        np.concatenate([array, np.repeat(array[:1], size - count, 0)]) if count < size else array
-    )
-    chunks = cut({name: whole}, families, parts=1, like=like)
-    (part,) = chunks.parts
-    # (that of `cut` has its own padding, to whole chunks, left out)
-    places = np.arange(part.present.size).reshape(part.present.shape)
-    present = jax.device_put((places < count).astype(part.present.dtype), part.present.sharding)
-    return replace(chunks, parts=(part._replace(present=present),))
 
 
 def run_em_over_blocks(
@@ -204,20 +181,6 @@ def _totals(model: Model, problem: Problem, plan: Plan, starts: Sequence[Globals
             exact = jax.tree.map(lambda v: np.asarray(v, np.float64), each)
             totals[i] = exact if totals[i] is None else jax.tree.map(np.add, totals[i], exact)
     return totals
-
-
-@partial(jax.jit, static_argnames=("structure", "assign"))
-def sums_of_block(
-    model: Model,
-    values: Globals,
-    chunks: Chunks,
-    known: dict[str, Any],
-    *,
-    structure: Structure,
-    assign: Assign,
-) -> Expectations:
-    """Sums over the rows of a block."""
-    return sums_over_rows(model.pieces(values, structure, known), structure, chunks, assign)
 
 
 @partial(jax.jit, static_argnames=("plan",))

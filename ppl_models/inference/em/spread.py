@@ -17,6 +17,7 @@ import numpy as np
 
 from ppl_models.data.blocks.spread import SpreadBlocks
 from ppl_models.data.summary import knowing
+from ppl_models.inference.em.block_sums import padded_chunks, sums_of_block
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Assign
@@ -112,8 +113,6 @@ class Workers:
 
 def _prepared(piece: Any, told: Told) -> list[Chunks] | None:
     """A worker's block as passes need it."""
-    from ppl_models.inference.em.blocks import padded_chunks
-
     with scope(told.reading.precision):
         array = told.reading(piece)
         if array is None:
@@ -128,8 +127,6 @@ def _prepared(piece: Any, told: Told) -> list[Chunks] | None:
 
 def _sums(held: list[Chunks] | None, told: Told, starts: Sequence[Globals]) -> list[Any] | None:
     """Sums over the rows of a worker's block for every start."""
-    from ppl_models.inference.em.blocks import sums_of_block
-
     if held is None:
         return None
     with scope(told.reading.precision):
