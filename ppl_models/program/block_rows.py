@@ -61,6 +61,16 @@ class RowBlocks:
         """
         return ahead(lambda: self._of_size(size))
 
+    def over(self, look: Callable[[np.ndarray], Any]) -> Iterator[Any]:
+        """What a look at every block's rows gives, in the order of the blocks.
+
+        Args:
+            look: a function of a module, or a partial of one, which a cluster's workers are sent.
+        """
+        return _over(
+            self.blocks, Reading(self.function, self.site, self.like, self.precision), look
+        )
+
     def _of_size(self, size: int) -> Iterator[tuple[np.ndarray, int]]:
         kept: list[np.ndarray] = []
         held = seen = 0

@@ -16,7 +16,9 @@ from jax import random
 from ppl_models import catalogue, fit, log_density, open_blocks, predict, predict_to
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.methods.em import em
+from ppl_models.inference.methods.kmeans import kmeans
 from ppl_models.inference.problem import Problem, Result
+from ppl_models.program.checkpoint import Checkpoint
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
 
@@ -50,6 +52,43 @@ def test_em_over_blocks_is_em_in_memory(in_memory: Result, in_blocks: xr.DataTre
     for name in ("objective", "iterations", "converged"):
         np.testing.assert_allclose(in_blocks["starts"][name], in_memory.starts[name][1], rtol=1e-9)
     np.testing.assert_allclose(in_blocks["path"]["loc"], in_memory.path["loc"], rtol=1e-9)
+
+
+def test_kmeans_over_blocks_is_kmeans_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.delete(ROWS, 5, 0)[:5000]
+    given = {"method": "kmeans", "seed": 0, "predictive": 0, "relabel": None, **OF_PROGRAM}
+    given["centres"] = np.array([[1.0, 1.0], [3.0, 1.0], [1.0, 2.0]])
+    with scope("float64"):
+        observed = read_data(catalogue.program("gaussian_mixture"), rows)
+        problem = Problem(
+            *read_program(
+                catalogue.program("gaussian_mixture"), observed, OF_PROGRAM, {}, "float64"
+            )
+        )
+        memory = kmeans(problem, random.key(0), centres=given["centres"])
+    found = fit("gaussian_mixture", open_blocks(rows, rows=700), **given)
+    for name, value in memory.values.items():
+        np.testing.assert_allclose(found["posterior"][name], value, rtol=1e-9)
+    np.testing.assert_allclose(found["sample_stats"]["inertia"], memory.sample_stats["inertia"])
+    assert found["starts"]["iterations"] == memory.starts["iterations"][1]
+    # and goes on from a pass after which it was ended
+    monkeypatch.setattr(Checkpoint, "due", lambda self, *, ended: True)
+    write = Checkpoint.write
+
+    def ends(self: Checkpoint, run: Path, state: dict) -> None:
+        write(self, run, state)
+        if len(state.get("objective", ())) == 3 and "before" in state:
+            raise OSError("a power cut")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="power cut"):
+        patch.setattr(Checkpoint, "write", ends)
+        fit("gaussian_mixture", open_blocks(rows, rows=700), checkpoint=tmp_path / "run", **given)
+    again = fit(
+        "gaussian_mixture", open_blocks(rows, rows=700), checkpoint=tmp_path / "run", **given
+    )
+    np.testing.assert_array_equal(again["path"]["loc"], found["path"]["loc"])
 
 
 def test_the_tree_says_what_it_holds(in_blocks: xr.DataTree) -> None:

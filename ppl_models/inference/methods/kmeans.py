@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -33,6 +34,7 @@ from ppl_models.inference.capabilities import (
 from ppl_models.inference.constrained_kmeans import constrained_kmeans
 from ppl_models.inference.hamerly import HamerlyResult, hamerly
 from ppl_models.inference.initial.known import seeds_beside_known
+from ppl_models.inference.kmeans_blocks import lloyd_over_blocks
 from ppl_models.inference.kmeans_search import greedy_kmeans_plus_plus, improve_by_swaps
 from ppl_models.inference.method import Capability, Lack, Method
 from ppl_models.inference.objective import SUM_OF_SQUARES
@@ -70,7 +72,15 @@ FREE_SITES = Capability("sites that nobody holds", _held_sites)
 SPHERE = Capability("one spherical Gaussian emission, whose limit it is", _no_sphere)
 COMPLETE_ROWS = Capability("complete rows", _missing_cells)
 SPHERES = (*STATISTICS, ASSIGNMENT, UNSCALED, PLAIN_PRIORS, FREE_SITES, SPHERE, COMPLETE_ROWS)
-METHOD = Method("point", "hard", SUM_OF_SQUARES, SPHERES, row_weights="any", keeps_states=True)
+METHOD = Method(
+    "point",
+    "hard",
+    SUM_OF_SQUARES,
+    SPHERES,
+    row_weights="any",
+    keeps_states=True,
+    passes_over_blocks=True,
+)
 
 
 def kmeans(
@@ -93,6 +103,9 @@ def kmeans(
             far from all centres, as long as that lowers J; not where centres are given, or the
             clusters of some rows are known (``fit(labels=)``), which stay where they are.
         centres: ``(cluster, feature)`` to start from instead.
+
+    Rows in blocks are passed over by Lloyd's algorithm (``inference.kmeans_blocks``), from what the
+    starts and swaps found on a sample.
 
     Returns:
         One point: ``loc`` are the centres μ, ``assignment`` is Q, ``inertia`` in the sample
@@ -134,13 +147,23 @@ def kmeans(
                     weights,
                 ),
             )
+    sizes: np.ndarray | None = None
+    if problem.blocks is not None:  # what was looked at so far is a sample
+        start = centres if centres is not None else runs[best].centres[-1] + shift
+        whole, sizes = lloyd_over_blocks(
+            problem, np.reshape(start, runs[0].centres[0].shape), iterations
+        )
+        runs, best = [replace(whole, centres=[c - shift for c in whole.centres])], 0
     centre_path = (np.stack(runs[best].centres) + shift).reshape(
         len(runs[best].centres), -1, *data.shape[1:]
     )
     objective, converged = np.asarray(runs[best].objective), runs[best].converged
     loc = centre_path[-1]
-    assignment, inertia = _assign(problem, family, name, jnp.asarray(loc))
-    order = np.argsort(-np.bincount(assignment, weights, minlength=len(loc)), kind="stable")
+    assignment, inertia = None, float(objective[-1])
+    if sizes is None:
+        assignment, inertia = _assign(problem, family, name, jnp.asarray(loc))
+        sizes = np.bincount(assignment, weights, minlength=len(loc))
+    order = np.argsort(-sizes, kind="stable")
     if known is not None:
         order = np.arange(len(loc))  # labels say which cluster is which
     rank = np.argsort(order)
@@ -160,7 +183,7 @@ def kmeans(
             "kept": (("start",), np.arange(len(runs)) == best),
         },
         {"loc": centre_path[:, order], "objective": objective},
-        rank[assignment][None, None],
+        None if assignment is None else rank[assignment][None, None],
         notes=notes,
     )
 
@@ -270,7 +293,10 @@ def _log_density(family: ExponentialFamily, rows: Array, centre: Array) -> Array
 def _values(problem: Problem, loc: np.ndarray, inertia: float) -> dict[str, np.ndarray]:
     """The limit as a point of the program: centres, equal weights, one scale."""
     clusters = problem.structure.clusters
-    cells = float(problem.model.row_count(problem.structure)) * max(1, int(np.prod(loc.shape[1:])))
+    rows = problem.model.row_count(problem.structure)
+    if problem.blocks is not None:
+        rows = problem.blocks.summary.rows
+    cells = float(rows) * max(1, int(np.prod(loc.shape[1:])))
     by_parameter = {
         "loc": loc,
         "scale": np.sqrt(inertia / cells),
