@@ -41,7 +41,7 @@ def test_binomials_are_drawn_in_double_precision():
     assert drawn[:, 2].std() > 3
 
 
-def tests(t: Annotated[Any, Bits] = None):
+def screening(t: Annotated[Any, Bits] = None):
     """Three tests a patient, in an inner plate."""
     ill = numpyro.sample("ill", dist.Beta(2.0, 2.0))
     sure = numpyro.sample("sure", dist.Beta(5.0, 2.0))
@@ -53,7 +53,7 @@ def tests(t: Annotated[Any, Bits] = None):
 
 def test_more_rows_of_an_inner_plate_than_were_fitted():
     data = np.array([[1, 1, 1], [0, 0, 0], [1, 1, 0], [0, 0, 0]] * 5)
-    tree = fit(tests, data, method="em", seed=0, starts=1, predictive=0)
+    tree = fit(screening, data, method="em", seed=0, starts=1, predictive=0)
     made = generate(tree, 100, seed=0)["t"]
     assert made.shape == (100, 3)
     assert made.dims[0] == "patient"
@@ -82,7 +82,9 @@ def test_two_switches_by_brute_force():
             terms.append(poisson.logpmf(y, rate[part]).sum() - 2 * np.log(36))
     with scope("float64"):
         found = problem(two_switches, y)
-        ours = logsumexp(np.asarray(found.model.logits({"rate": rate}, found.structure)))
+        ours = logsumexp(
+            np.asarray(found.model.logits({"rate": jnp.asarray(rate)}, found.structure))
+        )
     np.testing.assert_allclose(ours, logsumexp(terms), rtol=1e-10)
 
 

@@ -108,6 +108,23 @@ DIMS["nade"] = {
     "outward": ("feature", "unit"),
     "outward_bias": ("feature",),
 }
+_of_letter: dict[str, tuple[str, ...]] = {"E": (), "V": ("cluster",)}
+for _volume, _shape, _orientation in (
+    "VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "EII", "EEI"
+):  # fmt: skip
+    _dims = {"weights": ("cluster",), "loc": ("cluster", "feature"), "scale_rate": ()}
+    _dims["scale"] = _of_letter[_volume]
+    if _orientation != "I":
+        _dims["orientation"] = (*_of_letter[_orientation], "feature", "axis")
+    if _shape != "I":
+        _dims["axis_shape"] = (*_of_letter[_shape], "feature" if _orientation == "I" else "axis")
+    DIMS[f"gaussian_mixture {_volume}{_shape}{_orientation}"] = _dims
+DIMS["gaussian_mixture EEI"] = {  # one scale a feature is volume and shape
+    "weights": ("cluster",),
+    "loc": ("cluster", "feature"),
+    "scale": ("feature",),
+    "scale_rate": ("feature",),
+}
 GROUPS = {
     "posterior",
     "sample_stats",

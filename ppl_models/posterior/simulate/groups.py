@@ -88,6 +88,8 @@ def read_covariates(
     Raises:
         InputError: new groups, and no argument that makes room for them.
     """
+    if not data:  # (and not a table without columns)
+        return {}
     labels = _labels_with_new(tree, data, arguments or {})
     return new_rows(tree, dict(data), labels)
 
