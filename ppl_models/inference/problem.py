@@ -228,7 +228,8 @@ class Problem:
         """
         families: dict[str, ExponentialFamily | None] = {}
         for name, emission in self.example.emissions.items():
-            family = None if name in self.structure.indexed else as_family(emission)
+            by_cell = name in self.structure.indexed or self.structure.panel
+            family = None if by_cell else as_family(emission)
             by_row = family is not None and family.batch_shape[-1:] not in ((), (1,))
             families[name] = None if family is None or by_row else family.components()
         return families

@@ -14,35 +14,39 @@ from jax import Array
 
 from ppl_models.posterior.density.prediction import cluster_probabilities
 from ppl_models.posterior.result.restore import RestoredFit
-from ppl_models.program.chain_densities import chain_factors, draw_assignments
-from ppl_models.program.chains import best_path
+from ppl_models.program.chain_densities import best_states, draw_assignments, hidden_steps
 from ppl_models.program.compiling import in_batches
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
 
 def state_probabilities(fitted: RestoredFit, *, by_draw: bool) -> xr.DataArray:
-    """Smoothed probabilities ``(step, state)``, with chain and draw before it if ``by_draw``."""
+    """Smoothed probabilities ``([series,] step, state)``, with chain and draw before it if ``by_draw``."""
     found = cluster_probabilities(fitted, by_draw=by_draw)
     return found.rename(cluster="state").rename("state_probabilities")
 
 
 def best_paths(fitted: RestoredFit, values: Mapping[str, Any]) -> xr.DataArray:
-    """The most probable path at given values of the global sites, ``(step,)``."""
+    """The most probable path at given values of the global sites, ``([series,] step)``."""
     held = {n: jnp.asarray(v) for n, v in values.items()}
     path = np.asarray(_best(fitted.model, held, structure=fitted.structure))
-    return xr.DataArray(path, fitted.row_coordinates(), (fitted.unit,), name="best_paths")
+    return fitted.by_row(_outside_hidden(path, fitted), (), (), "best_paths")
 
 
 def draw_paths(fitted: RestoredFit, values: Globals, keys: Array) -> xr.DataArray:
-    """A path at each of several draws of the global sites, ``(draw, step)``."""
+    """A path at each of several draws of the global sites, ``(draw, [series,] step)``."""
     paths = np.asarray(_drawn(fitted.model, values, keys, structure=fitted.structure))
-    return xr.DataArray(paths, fitted.row_coordinates(), ("draw", fitted.unit), name="paths")
+    return fitted.by_row(_outside_hidden(paths, fitted), ("draw",), (), "paths")
+
+
+def _outside_hidden(paths: np.ndarray, fitted: RestoredFit) -> np.ndarray:
+    """Paths with -1 where a mask of the program hides a step."""
+    return np.where(hidden_steps(fitted.model, fitted.structure), -1, paths)
 
 
 @partial(jax.jit, static_argnames=("structure",))
 def _best(model: Model, values: Globals, *, structure: Structure) -> Array:
-    return best_path(chain_factors(model, values, structure))[0][1:]
+    return best_states(model, values, structure)
 
 
 @partial(jax.jit, static_argnames=("structure",))

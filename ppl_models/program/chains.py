@@ -1,18 +1,21 @@
-"""Chains of discrete sites: each step's state depends on the one before it.
+"""Chains of discrete sites: each step's state depends on the few before it.
 
-A program writes them by NumPyro's ``scan`` or by a loop, one site a step. Nothing is declared: the
-program is run along given paths of states, and its log-densities are read off. Along the paths
+A program writes them by NumPyro's ``scan`` or by a loop, one site a step, for one series or for
+several in plates, with one discrete site a step or with several. Nothing is declared: the program
+is run along given paths of states, and its log-densities are read off. Along the paths
 a, b, a, b, ... every step meets each of its K² pairs of states in K² runs, which therefore give
 every factor
 
     ψ_t(i, j) = log p(z_t = j | z_{t-1} = i) + log p(x_t | z_{t-1} = i, z_t = j)
 
-of the chain, whatever covariates, emissions and missing cells are in it. Forward and backward
-passes over the factors sum the states out (Rabiner 1989, A tutorial on hidden Markov models).
+of the chain, whatever covariates, emissions and missing cells are in it; along a, b, c, a, b, c, ...
+those of a chain whose states depend on the two before. See :mod:`.chain_passes` for how the states
+are summed out.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,18 +23,45 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax, random
-from jax.scipy.special import logsumexp
+from jax import Array
 from numpyro.distributions.batch_util import promote_batch_shape
+from numpyro.distributions.distribution import ExpandedDistribution, MaskedDistribution
 
 from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.hmm.general_emission import LOWEST
 from ppl_models.errors import UnsupportedError
+from ppl_models.program.chain_passes import independent_pairs
 
-STEP = "step"  #: the plate of a chain
-SERIES = "series"  #: the axis of its exchangeable unit, of one
+STEP = "step"  #: the axis of a chain's steps
+SERIES = "series"  #: the axis of its exchangeable units, where no plate names it
 COUNTING = ("Categorical", "Bernoulli")  #: distributions whose values count from 0
+MOST_STATES = 200  #: combinations of the values of a step's discrete sites
+MOST_RUNS = 2_000  #: of the program, along paths of states
+FEWEST_STEPS = 3  #: of a loop within plates; two sites are summed out by their combinations
 _NUMBERED = re.compile(r"^(.*?)[_\[]?(\d+)\]?$")
+
+
+@dataclass(frozen=True)
+class StateSite:
+    """A discrete site of a chain: its name, how many values it has, their type and its plates.
+
+    Args:
+        name: of the site.
+        states: how many values.
+        dtype: of its values, which a program's scan may carry on.
+        shape: of its value at one step, the plates of the series.
+    """
+
+    name: str
+    states: int
+    dtype: str = "int32"
+    shape: tuple[int, ...] = ()
+
+    def value(self, of_series: Array) -> Array:
+        """The site's value from that of every series ``(..., series)``, or of all ``(...)``."""
+        leading = of_series.shape[:-1] if self.shape else of_series.shape
+        wide = of_series.reshape(*leading, *self.shape) if self.shape else of_series
+        return wide.astype(self.dtype)
 
 
 @dataclass(frozen=True)
@@ -39,41 +69,95 @@ class Chain:
     """A chain of discrete sites.
 
     Args:
-        site: the name of its states.
+        sites: its discrete sites of a step; its states are the combinations of their values, the
+            last site's the fastest.
         steps: how many.
-        states: values of each.
+        plates: name and size of the plates of its series, none of a single one.
         members: the site of every step where a loop writes them, else none.
         emitted: the other sites of such a loop.
-        dtype: of its states, which a program's scan may carry on.
-        start: the site of the state before the first step, where a program draws it.
+        starts: the sites of the state before the first step, where a program draws it.
+        order: how many states before a step's own it depends on.
     """
 
-    site: str
+    sites: tuple[StateSite, ...]
     steps: int
-    states: int
+    plates: tuple[tuple[str, int], ...] = ()
     members: tuple[str, ...] = ()
     emitted: tuple[str, ...] = ()
-    dtype: str = "int32"
-    start: str | None = None
+    starts: tuple[StateSite, ...] = ()
+    order: int = 1
 
-    def held(self, path: Array) -> dict[str, Array]:
-        """The values of its sites along a path of states, ``(step,)``.
+    @property
+    def site(self) -> str:
+        """The name of its states, of several sites the first."""
+        return self.sites[0].name
 
-        The state before the first step is that of an entry more at the front of the path, or else
-        the first step's, where nothing depends on it.
-        """
-        path = path.astype(self.dtype)
-        steps = path[len(path) - self.steps :]
-        before = {} if self.start is None else {self.start: path[0]}
-        if not self.members:
-            return {self.site: steps, **before}
-        return {name: steps[step] for step, name in enumerate(self.members)}
+    @property
+    def states(self) -> int:
+        """How many states there are: combinations of values."""
+        return math.prod(site.states for site in self.sites)
+
+    @property
+    def series(self) -> int:
+        """How many series there are."""
+        return math.prod(size for _, size in self.plates)
+
+    @property
+    def unit(self) -> str:
+        """The name of the axis of the series."""
+        return "_".join(name for name, _ in self.plates) or SERIES
+
+    @property
+    def plate(self) -> str:
+        """The name of the axis of all steps of all series, one series after the other."""
+        return f"{self.unit}_{STEP}" if self.plates else STEP
 
     @property
     def own_sites(self) -> tuple[str, ...]:
         """Names of the program's sites that are its own and no global ones."""
-        start = () if self.start is None else (self.start,)
-        return (self.site, *self.members, *self.emitted, *start)
+        named = (site.name for site in (*self.sites, *self.starts))
+        return (*named, *self.members, *self.emitted)
+
+    @property
+    def runs(self) -> int:
+        """Paths along which the program is run."""
+        return int(self.states ** (self.order + 1))
+
+    def paths_of(self, paths: Array) -> Array:
+        """Paths as :meth:`held` takes them: of all series alike, or ``(series, step)``.
+
+        Args:
+            paths: one state; a path ``(step,)``; or those of all series one after the other.
+        """
+        if paths.ndim == 0:
+            return jnp.full(self.steps, paths)
+        one_for_all = len(paths) in (self.steps, self.steps + len(self.starts[:1]))
+        return paths if paths.ndim > 1 or one_for_all else paths.reshape(self.series, -1)
+
+    def held(self, paths: Array) -> dict[str, Array]:
+        """The values of its sites along paths of states, ``(step,)`` or ``(series, step)``.
+
+        The state before the first step is that of an entry more at the front of a path, or else
+        the first step's, where nothing depends on it.
+        """
+        whole = jnp.broadcast_to(paths, (self.series, paths.shape[-1])).T  # (step, series)
+        if not self.plates:
+            whole = whole[:, 0]
+        steps = whole[len(whole) - self.steps :]
+        found = _values(self.starts, whole[0])
+        values = _values(self.sites, steps)
+        if not self.members:
+            return {**found, **values}
+        (own,) = values.values()
+        return {**found, **{name: own[step] for step, name in enumerate(self.members)}}
+
+
+def _values(sites: Sequence[StateSite], states: Array) -> dict[str, Array]:
+    """The value of every site in given states."""
+    values, left = {}, states
+    for site in reversed(sites):
+        values[site.name], left = site.value(left % site.states), left // site.states
+    return values
 
 
 def merge_steps(
@@ -99,7 +183,7 @@ def merge_steps(
     series: dict[str, list[str]] = {}
     for name, site in trace.items():
         numbered = _NUMBERED.match(name)
-        if numbered and site["type"] == "sample" and not site["cond_indep_stack"]:
+        if numbered and site["type"] == "sample":
             series.setdefault(numbered[1], []).append(name)
     states = [
         names
@@ -107,6 +191,8 @@ def merge_steps(
         if all(_hidden_and_discrete(trace[n]) for n in names) and len(names) > 1
     ]
     if len(states) != 1 or any(_scanned(site) for site in trace.values()):
+        return dict(trace), (), ()
+    if trace[states[0][0]]["cond_indep_stack"] and len(states[0]) < FEWEST_STEPS:
         return dict(trace), (), ()
     members, merged, emitted = states[0], dict(trace), []
     for prefix, names in series.items():
@@ -178,191 +264,137 @@ def find_chain(
     if members:
         prefix = _NUMBERED.match(members[0])
         assert prefix is not None
-        sites = [prefix[1]]
+        names = [prefix[1]]
     else:
-        sites = [n for n, s in hidden.items() if _scanned(s)]
-    if not sites:
-        return None
-    whole = [n for n, s in hidden.items() if s["fn"].support.is_discrete]
-    for name in sites:
-        fn, plates = hidden[name]["fn"], hidden[name]["cond_indep_stack"]
-        if not fn.has_enumerate_support:
-            return None  # (paths of real numbers are sites like others)
-        where = f"within plate '{plates[0].name}'" if plates else "of several states a step"
-        if plates or jnp.ndim(hidden[name]["value"]) != 1:
-            raise UnsupportedError(
-                f"site '{name}' is a chain {where}: fit one series at a time, or write it with "
-                "ppl_models.distributions.HiddenMarkov, which takes many sequences"
-            )
-        kind = type(unwrap(fn)).__name__
-        if not kind.startswith(COUNTING):
-            raise UnsupportedError(
-                f"the states of chain '{name}' are {kind}: let them be Categorical, which counts "
-                "from 0, and look values up in an array"
-            )
-    start = _start(hidden, whole, sites[0], emitted)
-    if len(whole) > 1 and start is None:
-        named = " and ".join(f"'{n}'" for n in whole)
+        names = [n for n, s in hidden.items() if _scanned(s) and s["fn"].has_enumerate_support]
+    if not names:
+        return None  # (paths of real numbers are sites like others)
+    plates = _plates(hidden[names[0]])
+    for name in names:
+        _refuse_states(name, hidden[name], plates)
+    sites = tuple(_state_site(n, hidden[n], leading=1) for n in names)
+    steps = int(jnp.shape(hidden[names[0]]["value"])[0])
+    states = math.prod(site.states for site in sites)
+    if states > MOST_STATES or states**2 > MOST_RUNS:
+        raise UnsupportedError(
+            f"the discrete sites of a step, {', '.join(map(repr, names))}, have {states:,} "
+            f"combinations of values, and at most {int(min(MOST_STATES, MOST_RUNS**0.5))} are "
+            "summed out: hold some of them by fixed="
+        )
+    others = [n for n, s in hidden.items() if s["fn"].support.is_discrete and n not in names]
+    starts = _starts(hidden, others, sites, plates)
+    if others and not starts:
+        named = " and ".join(f"'{n}'" for n in (*names, *others))
         raise UnsupportedError(
             f"sites {named} are discrete and hidden, and one of them is a chain: write the chain "
             "over the combinations of their values"
         )
-    (site,) = sites
-    steps = int(jnp.shape(hidden[site]["value"])[0])
-    states = int(hidden[site]["fn"].enumerate_support(expand=False).shape[0])
-    dtype = str(hidden[site]["value"].dtype)
-    return Chain(site, steps, states, members, emitted, dtype, start)
+    return Chain(sites, steps, plates, members, emitted, starts)
 
 
-def _start(
-    hidden: Mapping[str, Any], whole: Sequence[str], site: str, emitted: tuple[str, ...]
-) -> str | None:
-    """The site of the state before the first step of a scan, if there is one."""
-    others = [n for n in whole if n != site]
-    if len(others) != 1 or emitted:
-        return None
-    fn = hidden[others[0]]["fn"]
-    if not fn.has_enumerate_support or hidden[others[0]]["cond_indep_stack"]:
-        return None
-    alike = (
-        type(unwrap(fn)).__name__.startswith(COUNTING)
-        and jnp.shape(fn.enumerate_support(expand=False))[:1]
-        == hidden[site]["fn"].enumerate_support(expand=False).shape[:1]
-    )
-    return others[0] if alike and not jnp.shape(hidden[others[0]]["value"]) else None
+def _plates(site: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    """Name and size of a site's plates, from left to right."""
+    frames = sorted(site["cond_indep_stack"], key=lambda frame: frame.dim)
+    return tuple((frame.name, int(frame.size)) for frame in frames)
+
+
+def _refuse_states(name: str, site: Mapping[str, Any], plates: tuple[tuple[str, int], ...]) -> None:
+    """Refuse states that do not count from 0, or that no plate says the series of."""
+    if _plates(site) != plates:
+        raise UnsupportedError(
+            f"the discrete sites of a step are in different plates, and '{name}' in "
+            f"{', '.join(n for n, _ in _plates(site)) or 'none'}: put all of them in those of the "
+            "series"
+        )
+    size = math.prod(jnp.shape(site["value"])[1:])
+    if size != math.prod(n for _, n in plates):
+        raise UnsupportedError(
+            f"site '{name}' is a chain of several states a step: put it in a plate over the "
+            "series, with numpyro.plate(...) within the scan"
+        )
+    kind = _kind(site)
+    if not kind.startswith(COUNTING):
+        raise UnsupportedError(
+            f"the states of chain '{name}' are {kind}: let them be Categorical, which counts "
+            "from 0, and look values up in an array"
+        )
+
+
+def _kind(site: Mapping[str, Any]) -> str:
+    """The name of a site's distribution, without masks and plates' expansion."""
+    own = site["fn"]
+    while isinstance(own, MaskedDistribution | ExpandedDistribution):
+        own = own.base_dist
+    return type(unwrap(own)).__name__
+
+
+def _state_site(name: str, site: Mapping[str, Any], *, leading: int) -> StateSite:
+    states = int(site["fn"].enumerate_support(expand=False).shape[0])
+    value = site["value"]
+    return StateSite(name, states, str(value.dtype), tuple(jnp.shape(value)[leading:]))
+
+
+def _starts(
+    hidden: Mapping[str, Any],
+    others: Sequence[str],
+    sites: tuple[StateSite, ...],
+    plates: tuple[tuple[str, int], ...],
+) -> tuple[StateSite, ...]:
+    """The sites of the state before the first step of a scan, as many as a step has."""
+    if len(others) != len(sites):
+        return ()
+    for name in others:
+        site = hidden[name]
+        counts = _kind(site).startswith(COUNTING)
+        if not counts or not site["fn"].has_enumerate_support or _plates(site) != plates:
+            return ()
+    starts = tuple(_state_site(n, hidden[n], leading=0) for n in others)
+    if math.prod(s.states for s in starts) != math.prod(s.states for s in sites):
+        return ()
+    if any(math.prod(s.shape) != math.prod(n for _, n in plates) for s in starts):
+        return ()
+    return starts
 
 
 # ---- factors -------------------------------------------------------------------------------------
 
 
 def alternating(chain: Chain) -> Array:
-    """Paths along which every step has every pair of states, ``(state, state, step)``.
+    """Paths along which every step has each state after each, ``(state, ..., state, step)``.
 
-    The state before the first step, where the program draws it, is one more at the front.
+    Of order one they alternate between two states, of order two among three. The state before the
+    first step, where the program draws it, is one more at the front.
     """
+    period = chain.order + 1
     states = jnp.arange(chain.states, dtype=jnp.int32)
-    even, odd = jnp.meshgrid(states, states, indexing="ij")
-    is_even = jnp.arange(0 if chain.start is None else -1, chain.steps) % 2 == 0
-    return jnp.where(is_even, even[..., None], odd[..., None])
+    axes = jnp.stack(jnp.meshgrid(*[states] * period, indexing="ij"), axis=-1)
+    return axes[..., jnp.arange(-1 if chain.starts else 0, chain.steps) % period]
 
 
 def pair_factors(chain: Chain, along: Array) -> Array:
-    """ψ by step, state before and state, from the log-densities along alternating paths.
+    """ψ ``(series, step, states before, state)`` from the log-densities along alternating paths.
 
     Args:
         chain: the chain.
-        along: ``(state, state, step)``, of the paths of :func:`alternating`.
+        along: ``(state, ..., state, series, step)``, of the paths of :func:`alternating`.
     """
-    is_even = (jnp.arange(chain.steps) % 2 == 0)[:, None, None]
-    by_step = jnp.moveaxis(along, -1, 0)  # (step, state at even steps, state at odd ones)
-    factors = jnp.maximum(jnp.where(is_even, by_step.swapaxes(1, 2), by_step), LOWEST)
-    if chain.start is None:  # nothing is before the first step: let it be in one state
-        factors = factors.at[0, 1:].set(LOWEST)
+    period, steps = chain.order + 1, jnp.arange(chain.steps)
+    shape = (-1, chain.states, chain.series, chain.steps)
+    factors = jnp.zeros((chain.states**chain.order, *shape[1:]), along.dtype)
+    for phase in range(period):
+        # where the states before a step at this phase of the period are, the oldest first
+        order = [(phase + 1 + back) % period for back in range(period)]
+        turned = along.transpose(*order, period, period + 1).reshape(shape)
+        factors = jnp.where(steps % period == phase, turned, factors)
+    factors = jnp.maximum(factors.transpose(2, 3, 0, 1), LOWEST)
+    if not chain.starts:  # nothing is before the first step: let it be in one state
+        factors = factors.at[:, 0, 1:].set(LOWEST)
     return factors
 
 
-def path_density(factors: Array, path: Array) -> Array:
-    """Log-density of every step along a path, ``(step,)``.
-
-    The state before the first step is the path's first of one more, or else summed out.
-    """
-    steps = path[len(path) - len(factors) :]
-    first = factors[0, :, steps[0]]
-    first = logsumexp(first) if len(path) == len(factors) else first[path[0]]
-    later = factors[jnp.arange(1, len(factors)), steps[:-1], steps[1:]]
-    return jnp.concatenate([first[None], later])
-
-
-# ---- passes --------------------------------------------------------------------------------------
-
-
-def forward(factors: Array) -> tuple[Array, Array]:
-    """Filtered log-probabilities ``(step, state)``, and log p(x_t | x_1, ..., x_{t-1})."""
-    first = logsumexp(factors[0], axis=0)
-
-    def step(before: Array, factor: Array) -> tuple[Array, tuple[Array, Array]]:
-        joint = logsumexp(before[:, None] + factor, axis=0)
-        density = logsumexp(joint)
-        return joint - density, (joint - density, density)
-
-    start = logsumexp(first)
-    _, (filtered, density) = lax.scan(step, first - start, factors[1:])
-    filtered = jnp.concatenate([(first - start)[None], filtered])
-    return filtered, jnp.concatenate([start[None], density])
-
-
-def backward(factors: Array, density: Array) -> Array:
-    """log p(x_{t+1}, ... | z_t) relative to log p(x_{t+1}, ... | x_1, ..., x_t), (step, state)."""
-
-    def step(after: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
-        factor, norm = now
-        before = logsumexp(factor + after[None], axis=1) - norm
-        return before, before
-
-    last = jnp.zeros(factors.shape[1], factors.dtype)
-    _, found = lax.scan(step, last, (factors[1:], density[1:]), reverse=True)
-    return jnp.concatenate([found, last[None]])
-
-
-def smoothed(factors: Array) -> tuple[Array, Array]:
-    """log P(z_t | x) ``(step, state)``, and log p(x_t | x_1, ..., x_{t-1}) ``(step,)``."""
-    filtered, density = forward(factors)
-    return filtered + backward(factors, density), density
-
-
-def pair_probabilities(factors: Array) -> tuple[Array, Array]:
-    """P(z_{t-1} = i, z_t = j | x), ``(step, state, state)``, and log p(x)."""
-    filtered, density = forward(factors)
-    after = backward(factors, density)
-    before = jnp.concatenate([jnp.zeros_like(filtered[:1]), filtered[:-1]])
-    pairs = before[:, :, None] + factors + after[:, None] - density[:, None, None]
-    return jnp.exp(pairs), density.sum()
-
-
 def as_pairs(chain: Chain, weights: Array) -> Array:
-    """Pair probabilities of independent steps ``(state, step)``."""
-    count = len(weights)
-    start = jnp.full(count, 1 / count) if chain.start else jnp.zeros(count).at[0].set(1)
-    before = jnp.concatenate([start[:, None], weights[:, :-1]], axis=1)
-    return before.T[:, :, None] * weights.T[:, None]
-
-
-def best_path(factors: Array) -> tuple[Array, Array]:
-    """The most probable path ``(step + 1,)``, and its log-density (Viterbi 1967).
-
-    The first of its states is the one before the first step.
-    """
-
-    def step(best: Array, factor: Array) -> tuple[Array, Array]:
-        joint = best[:, None] + factor
-        return joint.max(0), joint.argmax(0)
-
-    last, came_from = lax.scan(step, jnp.zeros(factors.shape[1], factors.dtype), factors)
-
-    def back(state: Array, origin: Array) -> tuple[Array, Array]:
-        return origin[state], origin[state]
-
-    end = last.argmax()
-    _, before = lax.scan(back, end, came_from, reverse=True)
-    return jnp.concatenate([before, end[None]]).astype(jnp.int32), last.max()
-
-
-def path_pairs(path: Array, states: int) -> Array:
-    """The pairs of states of a path ``(step + 1,)``, as :func:`pair_probabilities` has them."""
-    one_hot = (path[:, None] == jnp.arange(states)).astype(jnp.result_type(float))
-    return one_hot[:-1, :, None] * one_hot[1:, None]
-
-
-def draw_path(key: Array, factors: Array) -> Array:
-    """A path given the data, ``(step,)``, by filtering forward and sampling backward."""
-    filtered, _ = forward(factors)
-    keys = random.split(key, len(factors))
-    end = random.categorical(keys[-1], filtered[-1])
-
-    def back(state: Array, now: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        key, before, factor = now
-        drawn = random.categorical(key, before + factor[:, state])
-        return drawn, drawn
-
-    _, before = lax.scan(back, end, (keys[:-1], filtered[:-1], factors[1:]), reverse=True)
-    return jnp.concatenate([before, end[None]]).astype(jnp.int32)
+    """Pair probabilities of independent steps ``(state, row)``, ``(series, step, before, state)``."""
+    count = chain.states
+    start = jnp.full(count, 1 / count) if chain.starts else jnp.zeros(count).at[0].set(1)
+    by_series = weights.reshape(count, chain.series, chain.steps)
+    return jax.vmap(lambda own: independent_pairs(own, chain.order, start), in_axes=1)(by_series)

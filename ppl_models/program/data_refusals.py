@@ -23,7 +23,8 @@ from ppl_models.program.structure import Structure
 def refuse_other_data(model: Any, structure: Structure, given: Mapping[str, str]) -> None:
     """An observed site's data are the parameter of its name, as they are."""
     for site in structure.emissions:
-        if given.get(site) == site or site in (*structure.likelihoods, *structure.computed):
+        known = (*structure.likelihoods, *structure.computed, *structure.swapped)
+        if given.get(site) == site or site in known:
             continue
         if site in model.data and _observes(model, site):
             continue

@@ -17,7 +17,7 @@ from numpyro.ops.provenance import eval_provenance
 
 from ppl_models.distributions.scaled import times, weigh
 from ppl_models.errors import UnsupportedError
-from ppl_models.program.chains import COUNTING
+from ppl_models.program.chains import COUNTING, merge_steps
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.structure import Structure
 
@@ -194,4 +194,6 @@ def with_computed(model: Any, structure: Structure, given: Mapping[str, str]) ->
 def observed_values(model: Any, *, names: tuple[str, ...]) -> dict[str, Array]:
     """What some sites observe."""
     trace = handlers.trace(handlers.seed(model.held(), random.key(0))).get_trace()
+    if not set(names) <= set(trace):  # a site a step
+        trace = merge_steps(trace)[0]
     return {n: jnp.asarray(trace[n]["value"]) for n in names}

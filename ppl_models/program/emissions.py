@@ -92,7 +92,7 @@ def read_emissions(
         emitted = None if family is None else family.state_distribution
         values = (
             [{}, {}]
-            if name in structure.indexed
+            if name in structure.indexed or structure.panel
             else [named_parameters(point[name], structure.clusters) for point in points]
         )
         dims = _Dims(model, structure, parameter_map, name, states)

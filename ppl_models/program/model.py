@@ -29,6 +29,7 @@ from ppl_models.distributions.priors import prior_density
 from ppl_models.distributions.scaled import ScaledPrior, is_weighed, times, weigh
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program import chain_densities, chains, units
+from ppl_models.program.chain_data import with_layout
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.data_refusals import refuse_other_data
 from ppl_models.program.data_sites import (
@@ -196,9 +197,9 @@ class Model:
         if chain is not None:
             structure = read_structure(found, set(self.fixed), chain=chain)
             if self.data:
+                structure = with_layout(self, structure)
                 refuse_other_data(self, structure, given)
-            chain_densities.refuse_other_chains(self, structure)
-            return structure
+            return chain_densities.with_order(self, structure)
         structure = read_structure(
             found, set(self.fixed), sites_of_data(self, found, given), parameters=set(self.data)
         )
@@ -241,8 +242,8 @@ class Model:
         program = handlers.substitute(self.held(), data=dict(values))
         if structure.chain is not None:
             path = jnp.zeros((), jnp.int32) if assignment is None else jnp.asarray(assignment)
-            path = path if path.ndim else jnp.full(structure.chain.steps, path)
-            program = handlers.substitute(program, data=structure.chain.held(path))
+            held = structure.chain.held(structure.chain.paths_of(path))
+            program = handlers.substitute(program, data=held)
             found = handlers.trace(handlers.seed(program, random.key(0))).get_trace()
             return chains.merge_steps(found)[0]
         if structure.indexed:  # a cell may look up another row's value: all rows have one
@@ -370,9 +371,7 @@ class Model:
         if structure.indexed:
             return units.logits(self, values, structure)
         if structure.chain is not None:
-            factors = chain_densities.chain_factors(self, values, structure)
-            smoothed, density = chains.smoothed(factors)
-            return smoothed.T + density
+            return chain_densities.logits(self, values, structure)
         pieces = self.pieces(values, structure)
         total = jnp.zeros((structure.clusters, 1)) + pieces.log_locals
         if pieces.log_weights is not None:
@@ -393,11 +392,10 @@ class Model:
 
         The state before the first step of a chain is summed out.
         """
-        if structure.chain is not None and structure.chain.start is not None:
+        if structure.chain is not None:
             assert assignment is not None
-            factors = chain_densities.chain_factors(self, values, structure)
-            along = chains.path_density(factors, assignment)
-            return along.sum() + self.log_prior(values, structure)
+            along = chain_densities.log_density_along(self, values, structure, assignment)
+            return along + self.log_prior(values, structure)
         trace = self.trace_at(values, structure, assignment=assignment)
         total = jnp.zeros(())
         for name, site in trace.items():

@@ -194,7 +194,7 @@ def all_parameters(pieces: Pieces, structure: Structure) -> dict[tuple[str, str]
     """Every parameter of every emission, and the assignment's probabilities."""
     parameters = {}
     for site, emission in pieces.emissions.items():
-        if site in structure.indexed:  # it has parameters of a cell, and none of a component
+        if site in structure.indexed or structure.panel:  # parameters of a cell, not a component
             continue
         for name, found in named_parameters(emission, structure.clusters).items():
             parameters[site, name] = ParameterValue(np.asarray(found.value), found.rows)

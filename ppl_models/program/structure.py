@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.program.chains import SERIES, STEP, Chain
+from ppl_models.program.chains import Chain
 from ppl_models.program.layout import plates_of, read_layout
 from ppl_models.program.sites import Site, UnconstrainedSpace, draw_near_zero
-from ppl_models.program.trace_axes import derived_dims, row_dims, site_axes
+from ppl_models.program.trace_axes import chain_dims, derived_dims, row_dims, site_axes
 from ppl_models.program.trace_factors import likelihood_factors, row_factors_of, split_factors
 
 MOST_NAMED = 4  #: sites that a message names
@@ -52,17 +52,23 @@ class Structure:
     computed: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     given_locals: tuple[str, ...] = ()  #: continuous sites of the rows that have values
+    swapped: tuple[str, ...] = ()  #: sites that observe (series, step) data as (step, series)
     gaussian_locals: bool = False  #: whether they are integrated out exactly
 
     @property
     def unit_count(self) -> int:
-        """Number of exchangeable units: the rows, or one series whose rows are its steps."""
-        return self.rows if self.chain is None else 1
+        """Number of exchangeable units: the rows, or series whose rows are their steps."""
+        return self.rows if self.chain is None else self.chain.series
 
     @property
     def unit(self) -> str:
         """The name of the axis of the exchangeable units."""
-        return self.plate if self.chain is None else SERIES
+        return self.plate if self.chain is None else self.chain.unit
+
+    @property
+    def panel(self) -> bool:
+        """Whether the rows are the steps of several series."""
+        return self.chain is not None and bool(self.chain.plates)
 
     def values_of(self, cluster: Any) -> dict[str, Any]:
         """The value of every discrete site of the rows in a cluster.
@@ -89,7 +95,7 @@ class Structure:
             length: of its data.
         """
         own = {name: axis for name, axis, _ in self.lines}
-        if parameter in own or length == self.rows or not self.lines:
+        if parameter in own or length == self.rows or not self.lines or self.chain is not None:
             return own.get(parameter, self.plate)
         return next((axis for _, axis, size in self.lines if size == length), self.plate)
 
@@ -286,11 +292,18 @@ def _chain_structure(
     chain: Chain,
 ) -> Structure:
     """The structure of a program whose rows are the steps of a chain."""
+    emissions = {n: s for n, s in emissions.items() if n not in chain.own_sites}
     for name, site in emissions.items():
         if jnp.shape(site["value"])[:1] != (chain.steps,):
             raise UnsupportedError(
                 f"site '{name}' has the shape {jnp.shape(site['value'])}, and the chain "
                 f"'{chain.site}' has {chain.steps} steps: give one row of data for every step"
+            )
+        lacking = [n for n, _ in chain.plates if n not in plates_of(site).values()]
+        if lacking:
+            raise UnsupportedError(
+                f"site '{name}' is observed outside plate '{lacking[0]}' of the series of chain "
+                f"'{chain.site}', so that it is of all series at once: observe it within the plate"
             )
     for name in factors:
         if plates_of(trace[name]):
@@ -313,25 +326,24 @@ def _chain_structure(
     derived, by_step = [], []
     for name, site in trace.items():
         if site["type"] == "deterministic" and jnp.shape(site["value"])[:1] == (chain.steps,):
-            by_step.append((name, row_dims(name, site, STEP, chain.steps)))
+            by_step.append((name, chain_dims(name, site, chain)))
         elif site["type"] == "deterministic":
             derived.append((name, derived_dims(name, site, chain.states)))
+    several = len(chain.sites) > 1
     return Structure(
         sites,
         chain.site,
         chain.states,
         "cluster",
-        STEP,
-        chain.steps,
+        chain.plate,
+        chain.series * chain.steps,
         tuple(emissions),
-        tuple(
-            (n, tuple(f"{n}_dim_{i}" for i in range(jnp.ndim(s["value"]) - 1)))
-            for n, s in emissions.items()
-        ),
+        tuple((n, chain_dims(n, s, chain)[1:]) for n, s in emissions.items()),
         tuple(derived),
         (),
         factors,
         tuple(by_step),
+        combined=tuple((s.name, s.states) for s in chain.sites) if several else (),
         chain=chain,
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from ppl_models.program.chains import STEP
 from ppl_models.program.layout import plates_of
 
 
@@ -40,3 +41,15 @@ def row_dims(name: str, site: Mapping[str, Any], plate: str, rows: int) -> tuple
     shape = jnp.shape(site["value"])
     first = () if shape[:1] != (rows,) else (plate,)
     return (*first, *(f"{name}_dim_{i}" for i in range(len(first), len(shape))))
+
+
+def chain_dims(name: str, site: Mapping[str, Any], chain: Any) -> tuple[str, ...]:
+    """Names of the axes of a site with a value for every step of a chain, the steps' first."""
+    count = jnp.ndim(site["value"])
+    events = site["fn"].event_dim if site["type"] == "sample" else 0
+    plates = {frame.name: count - events + frame.dim for frame in site["cond_indep_stack"]}
+    dims = [STEP, *(f"{name}_dim_{i}" for i in range(count - 1))]
+    for plate, _ in chain.plates:
+        if plate in plates:
+            dims[plates[plate]] = plate
+    return tuple(dims)

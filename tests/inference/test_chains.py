@@ -32,7 +32,7 @@ from ppl_models.errors import UnsupportedError
 from ppl_models.inference.mcmc.marginal_density import marginal_program
 from ppl_models.inference.problem import Problem
 from ppl_models.program.chain_densities import chain_factors, draw_assignments
-from ppl_models.program.chains import best_path, pair_probabilities
+from ppl_models.program.chain_passes import best_path, pair_probabilities
 from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
 
@@ -143,12 +143,12 @@ def test_pairs_paths_and_draws(chain):
     model, structure, values, paths, joint = chain
     probability = np.exp(joint - logsumexp(joint))
     with scope("float64"):
-        factors = chain_factors(model, values, structure)
+        (factors,) = chain_factors(model, values, structure)
         pairs = np.asarray(pair_probabilities(factors)[0])
         best = np.asarray(best_path(factors)[0])[1:]
         keys = jax.random.split(jax.random.key(1), 4000)
         drawn = jax.jit(jax.vmap(lambda key: draw_assignments(model, key, values, structure)))(keys)
-    if structure.chain.start is None:
+    if not structure.chain.starts:
         np.testing.assert_array_equal(best, paths[joint.argmax()])
     given = [model.log_joint_given(values, structure, path) for path in jnp.asarray(paths[:3])]
     np.testing.assert_allclose(given, joint[:3], rtol=1e-10)
@@ -162,20 +162,20 @@ def test_pairs_paths_and_draws(chain):
 
 
 def test_steps_that_look_back_further_are_refused():
-    def second_order(x: Annotated[Any, Reals] = None):
+    def third_order(x: Annotated[Any, Reals] = None):
         loc = numpyro.sample("loc", dist.Normal(0.0, 1.0))
 
         def move(before, x):
-            two_ago, one_ago = before
-            z = numpyro.sample("z", dist.Bernoulli(0.2 + 0.3 * one_ago + 0.3 * two_ago))
+            three_ago, two_ago, one_ago = before
+            z = numpyro.sample("z", dist.Bernoulli(0.2 + 0.3 * one_ago + 0.3 * three_ago))
             numpyro.sample("x", dist.Normal(loc * z, 1.0), obs=x)
-            return (one_ago, z), None
+            return (two_ago, one_ago, z), None
 
         start = jnp.zeros((), int)
-        scan(move, (start, start), x)
+        scan(move, (start, start, start), x)
 
-    with pytest.raises(UnsupportedError, match="chain over pairs of states"):
-        fit(second_order, np.linspace(-1, 1, 8), method="em", seed=0)
+    with pytest.raises(UnsupportedError, match="combinations of as many states"):
+        fit(third_order, np.linspace(-1, 1, 8), method="em", seed=0)
 
 
 @pytest.mark.parametrize("levels", [(2, 2), (2, 3)])
@@ -207,22 +207,6 @@ def test_states_that_do_not_count_from_0_are_refused():
 
     with pytest.raises(UnsupportedError, match="let them be Categorical"):
         fit(dice, np.linspace(-1, 1, 8), method="em", seed=0)
-
-
-def test_several_series_at_once_are_refused():
-    def panel(x: Annotated[Any, Reals] = None):
-        loc = numpyro.sample("loc", dist.Normal(0.0, 1.0).expand([2]).to_event(1))
-
-        def move(before, x):
-            with numpyro.plate("person", 2):
-                z = numpyro.sample("z", dist.Bernoulli(0.2 + 0.6 * before))
-                numpyro.sample("x", dist.Normal(loc[z], 1.0), obs=x)
-            return z, None
-
-        scan(move, jnp.zeros(2, int), x)
-
-    with pytest.raises(UnsupportedError, match="within plate 'person'"):
-        fit(panel, np.zeros((6, 2)) + np.arange(2), method="nuts", seed=0)
 
 
 # ---- fits ----------------------------------------------------------------------------------------

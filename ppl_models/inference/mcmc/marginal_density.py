@@ -47,8 +47,7 @@ from ppl_models.inference.statistics.e_step import (
     expected_log_joint,
     row_normalisers,
 )
-from ppl_models.program import chains
-from ppl_models.program.chain_densities import chain_factors
+from ppl_models.program import chain_densities
 from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model, combine, evaluate
 from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
@@ -131,8 +130,8 @@ def marginal_program(
         rows()
         if structure.chain is not None:
             with handlers.block():  # the runs along paths are no part of this one
-                factors = chain_factors(model, rows.sites, structure)
-            numpyro.factor("rows", chains.forward(factors)[1].sum())
+                density = chain_densities.log_density(model, rows.sites, structure)
+            numpyro.factor("rows", density)
             return
         combine(structure, rows.distributions, rows.scales)
         by_cluster = rows_factor(rows.distributions, rows.scales, rows.log_locals)

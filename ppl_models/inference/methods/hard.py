@@ -20,8 +20,7 @@ from ppl_models.inference.objective import LOG_JOINT
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.chunks import Chunks, over_chunks
 from ppl_models.inference.statistics.e_step import log_joint_and_latents, winners
-from ppl_models.program import chains
-from ppl_models.program.chain_densities import chain_factors
+from ppl_models.program import chain_densities
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
@@ -100,5 +99,5 @@ def _winners(model: Model, values: Globals, chunks: Chunks, *, structure: Struct
 def _best_of_rows(model: Model, values: Globals, *, structure: Structure) -> Array:
     """The best cluster of every row, where no statistics sum the rows up; a chain's best path."""
     if structure.chain is not None:
-        return chains.best_path(chain_factors(model, values, structure))[0][1:]
+        return chain_densities.best_states(model, values, structure)
     return winners(model.logits(values, structure))[1]

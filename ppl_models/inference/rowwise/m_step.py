@@ -25,8 +25,7 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.newton import minimise
 from ppl_models.inference.rowwise.tables import Table, find_tables, table_counts
 from ppl_models.inference.statistics.e_step import Assign, hard
-from ppl_models.program import chains
-from ppl_models.program.chain_densities import chain_factors
+from ppl_models.program import chain_densities, chains
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 from ppl_models.program.units import cell_weights, expected_log_density, weighted
@@ -95,14 +94,11 @@ def row_weights(
 ) -> tuple[Array, Array]:
     """Every row's weights of the clusters, ``(cluster, row)``, and the summed log-normaliser.
 
-    Of a chain the weights of pairs of states, ``(step, state before, state)``.
+    Of a chain the weights of pairs of states, ``(series, step, states before, state)``.
     """
     if structure.chain is not None:
-        factors = chain_factors(model, values, structure)
-        if assign is hard:
-            path, best = chains.best_path(factors)
-            return chains.path_pairs(path, structure.clusters), best
-        return chains.pair_probabilities(factors)
+        find = chain_densities.best_pairs if assign is hard else chain_densities.pair_probabilities
+        return find(model, values, structure)
     logits = model.logits(values, structure)
     if active is not None:
         logits = jnp.where(active[:, None], logits, -jnp.inf)
@@ -136,8 +132,8 @@ def expected_log_joint(
         of_cells = cell_weights(model, structure, weights) if cells is None else cells
         total = expected_log_density(model, values, structure, weights, of_cells)
     elif structure.chain is not None:
-        pairs = weights if weights.ndim == 3 else chains.as_pairs(structure.chain, weights)
-        total = weighted(pairs, chain_factors(model, values, structure))
+        pairs = weights if weights.ndim == 4 else chains.as_pairs(structure.chain, weights)
+        total = weighted(pairs, chain_densities.chain_factors(model, values, structure))
     else:
         total = weighted(weights, model.logits(values, structure))
     return total if flat else total + model.log_prior(values, structure)

@@ -22,6 +22,7 @@ from ppl_models.inference.initial.known import seeds_beside_known, settled
 from ppl_models.inference.initial.seeds import seeds
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.m_step import RowwisePlan, maximise, rowwise_plan
+from ppl_models.program.chain_densities import observed_by_row
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.known_clusters import known_clusters
 from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model
@@ -84,6 +85,9 @@ def row_points(problem: Problem) -> np.ndarray:
     values = {n: np.asarray(v) for n, v in problem.model.data.items()}
     apart = (*emitted, KNOWN_CLUSTER)
     arrays = [v for n, v in values.items() if n not in apart and v.shape[:1] == (rows,)]
+    if problem.structure.panel:
+        emissions = observed_by_row(problem.model, problem.structure)
+        arrays = [np.asarray(v) for v in emissions.values()]
     if emitted:
         arrays += _summaries(problem, values)
     for array in arrays:

@@ -13,8 +13,7 @@ from jax import Array, random
 from ppl_models import memory
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.e_step import winners
-from ppl_models.program.chain_densities import chain_factors, draw_assignments
-from ppl_models.program.chains import best_path
+from ppl_models.program.chain_densities import best_paths, draw_assignments
 from ppl_models.program.compiling import in_batches
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
@@ -74,7 +73,7 @@ def _at_draws(
             if point and structure.chain is None:
                 chosen = winners(model.logits(held, given))[1]
             elif point:
-                chosen = best_path(chain_factors(model, held, structure))[0]
+                chosen = best_paths(model, held, structure)
             else:
                 chosen = draw_assignments(model, key, held, given)
         trace = model.trace_at(held, structure, assignment=chosen)

@@ -15,6 +15,7 @@ from jax import Array
 
 from ppl_models.data.missing import has_missing
 from ppl_models.distributions.convert import as_family
+from ppl_models.program.chains import LOWEST
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
@@ -40,6 +41,8 @@ def with_impossible(
     lowest = np.log(np.finfo(logits.dtype).tiny)
     if bool(_all_above(logits, lowest)):  # nothing that is impossible is seen above it
         return logits, None
+    if structure.chain is not None:  # whose factors have a lowest value
+        return jnp.where(logits < LOWEST / 2, -jnp.inf, logits), logits < LOWEST / 2
     missing = tuple(sorted(n for n, v in model.data.items() if has_missing(v)))
     never = _impossible(model, values, structure=structure, missing=missing)
     return jnp.where(never, -jnp.inf, logits), never

@@ -16,6 +16,7 @@ from ppl_models.posterior.density.rows import logits_in_blocks, of_units, summed
 from ppl_models.posterior.density.sequences import sequence_writer
 from ppl_models.posterior.result.names import NAMES, component_labels
 from ppl_models.posterior.result.restore import RestoredFit, restored
+from ppl_models.program.chain_densities import hidden_steps
 
 
 def log_density(
@@ -36,7 +37,7 @@ def log_density(
     Returns:
         In nats, ``(row,)`` or ``(sequence,)``; with chain and draw before it if ``by_draw``.
         ``-inf`` for a row that no draw of the fit could have made. The steps of a program's own
-        chain of discrete sites are one unit, ``(series,)`` of one. Continuous sites of the rows
+        chain of discrete sites are one unit, ``(series,)``, of one series or of those in its plate. Continuous sites of the rows
         (factor scores, random effects) are integrated out, and the attributes say which; where that
         is done by importance sampling the coordinate ``standard_error`` says how exactly.
 
@@ -131,7 +132,8 @@ def predict(
 
     Returns:
         ``(row, cluster)``, of a site ``(row, site's name)``; with chain and draw before it if
-        ``by_draw``. Methods with hard assignments give zeros and ones, and follow the best state
+        ``by_draw``. Of the states of several series in a scan ``(series, step, cluster)``, NaN
+        where a mask of the program hides a step. Methods with hard assignments give zeros and ones, and follow the best state
         path of every cluster where states are hidden.
 
     Raises:
@@ -166,7 +168,7 @@ def _of_site(table: xr.DataArray, fitted: RestoredFit, site: str) -> xr.DataArra
         raise InputError(f"site is {site!r}: the discrete sites of the rows are {', '.join(names)}")
     values = structure.values_of(np.arange(structure.clusters))[names[site]]
     labelled = table.assign_coords({site: ("cluster", values)})
-    return labelled.groupby(site).sum("cluster").transpose(..., site)
+    return labelled.groupby(site).sum("cluster", skipna=False).transpose(..., site)
 
 
 def term_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.DataArray:
@@ -200,11 +202,12 @@ def cluster_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.D
             table[samples, block] = probabilities
         else:
             table[block] += probabilities.sum(0) / fitted.samples
-    coords = fitted.row_coordinates() | {"cluster": _labels(fitted, shape[1])}
-    dims: tuple[str, ...] = (fitted.unit, "cluster")
-    if by_draw:
-        table, dims = table.reshape(*fitted.shape, *shape), ("chain", "draw", *dims)
-    return xr.DataArray(table, coords, dims, name="responsibilities")
+    if fitted.structure.chain is not None:
+        table[..., hidden_steps(fitted.model, fitted.structure), :] = np.nan
+    leading = ("chain", "draw") if by_draw else ()
+    table = table.reshape(*fitted.shape, *shape) if by_draw else table
+    found = fitted.by_row(table, leading, ("cluster",), "responsibilities")
+    return found.assign_coords(cluster=_labels(fitted, shape[1]))
 
 
 def _labels(fitted: RestoredFit, count: int) -> np.ndarray:

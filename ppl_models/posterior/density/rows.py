@@ -22,6 +22,7 @@ from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.chunks import Families, by_length
 from ppl_models.posterior.density.impossible import with_impossible
 from ppl_models.posterior.result.schema import Assignments
+from ppl_models.program.chain_densities import best_states
 from ppl_models.program.compiling import QUICK, in_batches
 from ppl_models.program.distribution_trees import by_name, plain_trees
 from ppl_models.program.local_integrals import points_a_row
@@ -99,7 +100,7 @@ def of_units(density: np.ndarray, structure: Structure) -> np.ndarray:
     """Log-densities of the exchangeable units from those of rows, ``(draw, row)``."""
     if structure.unit_count == structure.rows:
         return density
-    return density.sum(1, keepdims=True)
+    return density.reshape(len(density), structure.unit_count, -1).sum(2)
 
 
 @jax.jit
@@ -154,6 +155,10 @@ def logits_in_blocks(
         for first in range(0, count, at_once):
             draws = slice(first, min(first + at_once, count))
             block = {n: jnp.asarray(v[draws]) for n, v in values.items()}
+            if assignments == "hard" and structure.chain is not None:
+                logits = _on_best_paths(model, block, structure=part)
+                yield draws, rows, logits
+                continue
             logits = _logits(model, block, structure=part, abreast=abreast, missing=missing)
             exact, never = with_impossible(logits, model, block, part)
             if assignments is not None and never is not None:
@@ -167,6 +172,12 @@ def row_blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]
     Where rows end, those at once are of similar length. Of these all blocks are of one size, so
     that one is compiled: the last is filled up with rows that were there before.
     """
+    chain = problem.structure.chain
+    if chain is not None:
+        numbers = chain.series * chain.steps * chain.runs
+        abreast = max(1, min(ABREAST, memory.DENSITY_NUMBERS // numbers))
+        yield np.arange(problem.structure.rows), problem.model, problem.structure.rows, abreast
+        return
     if problem.structure.indexed:
         count = problem.structure.rows
         sampled = problem.structure.locals and not problem.structure.gaussian_locals
@@ -221,6 +232,17 @@ def _logits(
         return _best_paths(model, values, structure, missing)
 
     return in_batches(one, values, abreast) if values else one({})[None]
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _on_best_paths(model: Model, values: Globals, *, structure: Structure) -> Array:
+    """``(draw, state, row)``: 0 on the best path of a chain, ``-inf`` elsewhere."""
+
+    def one(values: Globals) -> Array:
+        best = best_states(model, values, structure)
+        return jnp.where(best == jnp.arange(structure.clusters)[:, None], 0.0, -jnp.inf)
+
+    return in_batches(one, values, 1) if values else one({})[None]
 
 
 def _best_paths(

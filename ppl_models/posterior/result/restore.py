@@ -29,6 +29,7 @@ from ppl_models.posterior.result.schema import (
     facts_of,
     weights_and_labels,
 )
+from ppl_models.program.chain_data import by_step, named_axes, step_dims
 from ppl_models.program.json_text import from_json
 from ppl_models.program.model import KNOWN_CLUSTER, Model
 from ppl_models.program.precision import scope
@@ -155,7 +156,29 @@ class RestoredFit:
         """Labels of the exchangeable units."""
         if self.structure.unit_count == self.structure.rows:
             return self.row_coordinates()
-        return {self.structure.unit: np.arange(self.structure.unit_count)}
+        unit, count = self.structure.unit, self.structure.unit_count
+        known = (o.coords.get(unit, ()) for o in self.observed.values())
+        named = next((labels for labels in known if len(labels) == count), np.arange(count))
+        return {unit: np.asarray(named)}
+
+    def by_row(
+        self, table: np.ndarray, leading: tuple[str, ...], trailing: tuple[str, ...], name: str
+    ) -> xr.DataArray:
+        """A table ``(..., row, ...)`` with names; of several series ``(..., series, step, ...)``.
+
+        Args:
+            table: the numbers.
+            leading: names of the axes before the rows'.
+            trailing: of those behind.
+            name: of the result.
+        """
+        rows = step_dims(self.structure, self.unit)
+        coords = self.row_coordinates()
+        if len(rows) > 1:
+            steps = np.arange(self.structure.rows // self.structure.unit_count)
+            coords = {**self.unit_coordinates(), rows[1]: steps}
+        table = by_step(table, self.structure, len(leading))
+        return xr.DataArray(table, coords, (*leading, *rows, *trailing), name=name)
 
     def row_coordinates(self) -> dict[str, np.ndarray]:
         """Labels of the rows, numbers where they have none."""
@@ -288,7 +311,7 @@ def along_axes(
 ) -> dict[str, Observed]:
     """Data whose first axes are named as the program's plates are, and what it computes of them."""
     named = {n: o.along(structure.axis_of(n, len(o.values))) for n, o in observed.items()}
-    return named | computed_sites(named, model, structure)
+    return named_axes(named | computed_sites(named, model, structure), structure)
 
 
 def computed_sites(

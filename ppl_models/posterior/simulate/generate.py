@@ -45,7 +45,8 @@ def generate(
 ) -> xr.Dataset:
     """New rows (or sequences), each from a draw of the posterior of its own.
 
-    Of a program whose rows are the steps of a chain, one series of ``rows`` steps from one draw.
+    Of a program whose rows are the steps of a chain, one series of ``rows`` steps from one draw; of
+    one with several series in a plate, ``rows`` series as long as the fitted ones.
 
     Draws from the posterior predictive distribution, Gelman et al. (2013), Bayesian Data Analysis,
     §1.3; `top_p` is the nucleus sampling of Holtzman et al. (2020).
@@ -239,6 +240,8 @@ def _series(
     covariates: Mapping[str, Any] | None,
 ) -> dict[str, np.ndarray]:
     """One series of a program's own chain, at one draw: its steps are not independent."""
+    if found.structure.panel:
+        return _several_series(tree, found, key, steps, covariates)
     others = {n: v[None] for n, v in _covariates(tree, found, steps, covariates).items()}
     total = found.shape[0] * found.shape[1]
     draw_key, data_key = random.split(key)
@@ -246,6 +249,59 @@ def _series(
     values = {n: jnp.asarray(v[draw : draw + 1]) for n, v in found.values.items()}
     drawn = draw_data(found.problem, values, data_key, 1, steps, None, others)
     return {n: v[0] for n, v in drawn.items()}
+
+
+def _several_series(
+    tree: xr.DataTree,
+    found: RestoredFit,
+    key: Array,
+    count: int,
+    covariates: Mapping[str, Any] | None,
+) -> dict[str, np.ndarray]:
+    """Series of as many steps as the fitted ones, each at a draw of its own.
+
+    Series n has the covariates of the n-th fitted one; after the last comes the first again.
+    """
+    chain = found.structure.chain
+    assert chain is not None
+    wanted = program_covariates(found.problem.model, found.structure)
+    others = {n: np.asarray(v) for n, v in wanted.items()}
+    if covariates is not None:
+        read = new_rows(tree, dict(covariates))
+        shapes = {n: np.shape(o.values) for n, o in read.items()}
+        if shapes != {n: np.shape(v) for n, v in wanted.items()}:
+            raise InputError(
+                f"the series of {tree.attrs['program']} depend on {', '.join(wanted) or 'no data'}: "
+                "give covariates just these, in the shapes of the fitted ones"
+            )
+        others = {n: cast(o.values, tree.attrs["precision"]) for n, o in read.items()}
+    values = resampled(found, key, count)
+    numbers = sum(np.size(v) for v in found.problem.model.data.values())
+    at_once = max(1, memory.BLOCK_NUMBERS // max(numbers, 1))
+    pieces = []
+    for first in range(0, count, at_once):
+        here = np.arange(first, min(first + at_once, count))
+        part = {n: v[here] for n, v in values.items()}
+        own = {n: np.broadcast_to(v, (len(here), *v.shape)) for n, v in others.items()}
+        drawn = draw_data(found.problem, part, random.fold_in(key, first + 1), len(here), None, None, own)
+        pieces.append({n: _of_series(v, n, found, here) for n, v in drawn.items()})
+    return {n: np.concatenate([p[n] for p in pieces], axis=_series_axis(found, n)) for n in pieces[0]}
+
+
+def _series_axis(found: RestoredFit, name: str) -> int:
+    """Which axis of the data of a site is that of the series."""
+    chain = found.structure.chain
+    assert chain is not None
+    unit = chain.plates[0][0]
+    dims = found.observed[name].dims
+    return dims.index(unit) if unit in dims else 1
+
+
+def _of_series(drawn: np.ndarray, name: str, found: RestoredFit, wanted: np.ndarray) -> np.ndarray:
+    """From the n-th run of a program the n-th series, and so on."""
+    axis = _series_axis(found, name)
+    whole = np.moveaxis(drawn, 1 + axis, 1)
+    return np.moveaxis(whole[np.arange(len(wanted)), wanted % whole.shape[1]], 0, axis)
 
 
 def _as_dataset(drawn: Mapping[str, np.ndarray], found: RestoredFit) -> xr.Dataset:

@@ -29,6 +29,7 @@ from ppl_models.posterior.simulate.predictive import (
     refuse_undrawable,
     resampled,
 )
+from ppl_models.program.chain_data import as_observed
 from ppl_models.program.chain_densities import draw_assignments
 from ppl_models.program.compiling import in_batches
 from ppl_models.program.local_integrals import draw_locals, points_a_row
@@ -157,10 +158,11 @@ def _fill(
         filled = {}
         for site_key, name in zip(site_keys, structure.emissions, strict=True):
             emission = trace[name]["fn"]
-            if name in structure.indexed or not is_own(emission):
-                value = jnp.asarray(model.data[name])
+            if name in structure.indexed or structure.panel or not is_own(emission):
+                value = as_observed(jnp.asarray(model.data[name]), name, structure)
                 value = value if jnp.issubdtype(value.dtype, jnp.integer) else value.astype(float)
-                filled[name] = complete(emission, site_key, value)
+                whole = complete(emission, site_key, value)
+                filled[name] = as_observed(whole, name, structure)
                 continue
             emission = _rowwise(emission)
             more = (known[name],) if name in known else ()

@@ -23,6 +23,8 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import by_length
 from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.posterior.simulate.groups import Continued
+from ppl_models.program.chain_data import as_observed
+from ppl_models.program.chains import merge_steps
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.distribution_trees import by_name, plain_trees
 from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model
@@ -48,7 +50,7 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
     """
     accepted = inspect.signature(model.function).parameters
     mine = (*structure.emissions, *structure.sources)
-    if structure.indexed:
+    if structure.indexed or structure.lines:
         blank = {n: np.zeros_like(v) for n, v in model.data.items() if n in mine}
         return model.with_data({**model.data, **blank})
     size = f"{structure.plate}s"
@@ -117,7 +119,8 @@ def draw_data(
         keep=problem.structure.seen,
         larger=larger,
     )
-    return {n: np.asarray(v) for n, v in drawn.items()}
+    structure = problem.structure
+    return {n: as_observed(np.asarray(v), n, structure, leading=1) for n, v in drawn.items()}
 
 
 def draw_again(
@@ -223,6 +226,8 @@ def _drawn(
         else:
             program = handlers.seed(handlers.substitute(program, data=held), key)
         trace = handlers.trace(program).get_trace()
+        if not set(names) <= set(trace):  # a site a step
+            trace = merge_steps(trace)[0]
         return {n: trace[n]["value"] for n in names}
 
     return jax.lax.map(one, (keys, dict(values), dict(covariates)))
