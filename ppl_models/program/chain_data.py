@@ -13,8 +13,8 @@ from jax import random
 from ppl_models.data.kinds import Observed
 from ppl_models.data.missing import missing_cells
 from ppl_models.program.chain_densities import step_densities
-from ppl_models.program.chains import STEP
 from ppl_models.program.data_sites import observed_values, with_computed
+from ppl_models.program.layout import STEP
 from ppl_models.program.structure import Structure
 
 

@@ -31,9 +31,8 @@ from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.hmm.general_emission import LOWEST
 from ppl_models.errors import UnsupportedError
 from ppl_models.program.chain_passes import independent_pairs
+from ppl_models.program.layout import SERIES, STEP, is_scanned
 
-STEP = "step"  #: the axis of a chain's steps
-SERIES = "series"  #: the axis of its exchangeable units, where no plate names it
 COUNTING = ("Categorical", "Bernoulli")  #: distributions whose values count from 0
 MOST_STATES = 200  #: combinations of the values of a step's discrete sites
 MOST_RUNS = 2_000  #: of the program, along paths of states
@@ -190,7 +189,7 @@ def merge_steps(
         for names in series.values()
         if all(_hidden_and_discrete(trace[n]) for n in names) and len(names) > 1
     ]
-    if len(states) != 1 or any(_scanned(site) for site in trace.values()):
+    if len(states) != 1 or any(is_scanned(site) for site in trace.values()):
         return dict(trace), (), ()
     if trace[states[0][0]]["cond_indep_stack"] and len(states[0]) < FEWEST_STEPS:
         return dict(trace), (), ()
@@ -238,10 +237,6 @@ def _alike(trace: Mapping[str, Any], names: Sequence[str]) -> bool:
     return len(kinds) == 1
 
 
-def _scanned(site: Mapping[str, Any]) -> bool:
-    return "_scan_current_index" in site.get("infer", {})
-
-
 def find_chain(
     trace: Mapping[str, Any], members: tuple[str, ...], emitted: tuple[str, ...], fixed: set[str]
 ) -> Chain | None:
@@ -266,7 +261,7 @@ def find_chain(
         assert prefix is not None
         names = [prefix[1]]
     else:
-        names = [n for n, s in hidden.items() if _scanned(s) and s["fn"].has_enumerate_support]
+        names = [n for n, s in hidden.items() if is_scanned(s) and s["fn"].has_enumerate_support]
     if not names:
         return None  # (paths of real numbers are sites like others)
     plates = _plates(hidden[names[0]])

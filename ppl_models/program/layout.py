@@ -17,6 +17,8 @@ import jax.numpy as jnp
 
 from ppl_models.errors import UnsupportedError
 
+STEP = "step"  #: the axis of the steps of a scan
+SERIES = "series"  #: name of the rows' dimension where all data are one series
 WHOLE = "unit"  #: name of the rows' dimension where all data are one unit
 UNNAMED = "row"  #: of data outside all plates, whose first axis are rows
 
@@ -43,6 +45,11 @@ class Layout:
     axes: tuple[tuple[str, int], ...] = ()
 
 
+def is_scanned(site: Mapping[str, Any]) -> bool:
+    """Whether a site has a value for every step of a scan."""
+    return "_scan_current_index" in (site.get("infer") or {})
+
+
 def plates_of(site: Mapping[str, Any]) -> dict[int, str]:
     """The plates that a site is in, by dimension."""
     return {frame.dim: frame.name for frame in site["cond_indep_stack"]}
@@ -55,18 +62,20 @@ def _sizes(site: Mapping[str, Any]) -> dict[str, int]:
 def read_layout(
     assignment: Mapping[str, Any] | None,
     emissions: Mapping[str, Mapping[str, Any]],
+    paths: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Layout:
     """What the rows are.
 
     Args:
         assignment: the discrete site that assigns them, or None.
         emissions: the observed sites.
+        paths: hidden continuous sites with a value for every step of a scan.
 
     Raises:
         UnsupportedError: a discrete site with axes that are no plates.
     """
     if assignment is None:
-        return _without_assignment(emissions)
+        return _without_assignment(emissions, paths or {})
     plates, shape = plates_of(assignment), jnp.shape(assignment["value"])
     if len([size for size in shape if size > 1]) > len(plates):
         raise UnsupportedError(
@@ -80,11 +89,14 @@ def read_layout(
     return Layout(plate, rows, shape, indexed, _lines(emissions, indexed, plate), one)
 
 
-def _without_assignment(emissions: Mapping[str, Mapping[str, Any]]) -> Layout:
+def _without_assignment(
+    emissions: Mapping[str, Mapping[str, Any]], paths: Mapping[str, Mapping[str, Any]]
+) -> Layout:
     first = next(iter(emissions.values()))
     common = set(_sizes(first).items())
-    for site in emissions.values():
+    for site in (*emissions.values(), *paths.values()):
         common &= set(_sizes(site).items())
+    stepwise = any(is_scanned(site) for site in emissions.values())
     if common:
         dims = {name: dim for dim, name in plates_of(first).items()}
         plate, rows = min(common, key=lambda pair: dims[pair[0]])
@@ -97,10 +109,10 @@ def _without_assignment(emissions: Mapping[str, Mapping[str, Any]]) -> Layout:
     else:
         plate, axis = UNNAMED, dict.fromkeys(emissions, 0)
         lengths = {s["fn"].batch_shape[:1] for s in emissions.values()}
-        unnamed = not any(plates_of(s) for s in emissions.values())
+        unnamed = not stepwise and not any(plates_of(s) for s in emissions.values())
         rows = lengths.pop()[0] if unnamed and len(lengths) == 1 and lengths != {()} else 0
         if not rows:
-            plate, rows, axis = WHOLE, 1, dict.fromkeys(emissions, -1)
+            plate, rows, axis = SERIES if stepwise else WHOLE, 1, dict.fromkeys(emissions, -1)
     indexed = tuple(
         n
         for n, s in emissions.items()
@@ -127,6 +139,7 @@ def _lines(
             continue
         dims, batch = plates_of(site), len(site["fn"].batch_shape)
         own = dims.get(-batch, UNNAMED) if batch else UNNAMED
+        own = STEP if is_scanned(site) else own
         if own != plate:
             found.append((name, own, shape[0]))
     return tuple(found)

@@ -34,6 +34,7 @@ from numpyro.primitives import Messenger
 
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.enumeration import AllValues
+from ppl_models.program.layout import STEP
 from ppl_models.program.units import parts_of, units_of
 
 if TYPE_CHECKING:
@@ -63,29 +64,37 @@ class _AtVectors(Messenger):
         self.axes = {site.name: _row_axis(site, structure) for site in structure.local_sites}
         self.volume: Array = jnp.zeros(structure.rows, vectors.dtype)
         self.values: dict[str, Array] = {}
+        for site in structure.local_sites:
+            if STEP in site.dims:  # which a scan takes from NumPyro's own handlers alone
+                self._place(site.name, biject_to(site.support))
+        self.fn = handlers.substitute(fn, data=dict(self.values))
 
     def process_message(self, message: dict[str, Any]) -> None:
         name = message.get("name")
-        if message["type"] != "sample" or name not in self.free:
+        if message["type"] != "sample" or name not in self.free or name in self.values:
             return
-        transform = biject_to(message["fn"].support)
+        self._place(name, biject_to(message["fn"].support))
+        message["value"] = self.values[name]
+
+    def _place(self, name: str, transform: Any) -> None:
         value = transform(self.free[name])
-        change = jnp.moveaxis(
-            transform.log_abs_det_jacobian(self.free[name], value), self.axes[name], 0
-        )
-        self.volume = self.volume + change.reshape(len(change), -1).sum(1)
+        change = transform.log_abs_det_jacobian(self.free[name], value)
+        if self.axes[name] is not None:
+            change = jnp.moveaxis(change, self.axes[name], 0)
+        self.volume = self.volume + change.reshape(len(self.volume), -1).sum(1)
         self.values[name] = value
-        message["value"] = value
 
 
-def _row_axis(site: Site, structure: Structure) -> int:
-    return site.dims.index(structure.plate)
+def _row_axis(site: Site, structure: Structure) -> int | None:
+    """The rows' axis; None of a path of the one series that there is."""
+    return site.dims.index(structure.plate) if structure.plate in site.dims else None
 
 
 def _shape(site: Site, structure: Structure) -> tuple[int, ...]:
     """Shape of a site's image in the unconstrained space, of as many rows as there are."""
-    shape = list(site.unconstrained_shape)
-    shape[_row_axis(site, structure)] = structure.rows
+    shape, axis = list(site.unconstrained_shape), _row_axis(site, structure)
+    if axis is not None:
+        shape[axis] = structure.rows
     return tuple(shape)
 
 
@@ -109,6 +118,9 @@ def _split(structure: Structure, vectors: Array) -> dict[str, Array]:
     free = {}
     for site, piece in zip(structure.local_sites, pieces, strict=True):
         axis, shape = _row_axis(site, structure), list(_shape(site, structure))
+        if axis is None:
+            free[site.name] = piece.reshape(shape)
+            continue
         shape.insert(0, shape.pop(axis))
         free[site.name] = jnp.moveaxis(piece.reshape(shape), 0, axis)
     return free

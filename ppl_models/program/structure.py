@@ -12,7 +12,7 @@ from jax import Array
 
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program.chains import Chain
-from ppl_models.program.layout import plates_of, read_layout
+from ppl_models.program.layout import is_scanned, plates_of, read_layout
 from ppl_models.program.sites import Site, UnconstrainedSpace, draw_near_zero
 from ppl_models.program.trace_axes import chain_dims, derived_dims, row_dims, site_axes
 from ppl_models.program.trace_factors import likelihood_factors, row_factors_of, split_factors
@@ -221,13 +221,15 @@ def read_structure(
             f"site '{given[0]}' is observed outside any plate, and not from the program's data: "
             f"hold it by fixed={{'{given[0]}': ...}} where numpyro.handlers.condition did"
         )
-    steps = [n for n, s in emissions.items() if "_scan_current_index" in s.get("infer", {})]
-    if steps:
+    paths = {n: s for n, s in hidden.items() if is_scanned(s) and n not in discrete}
+    stepwise = [n for n, s in emissions.items() if is_scanned(s)]
+    if assignment is not None and (stepwise or paths):
         raise UnsupportedError(
-            f"site '{steps[0]}' is observed outside any plate, step by step in a scan: write the "
-            "hidden chain with a family of ppl_models.distributions, such as HiddenMarkov"
+            f"site '{(*stepwise, *paths)[0]}' has a value for every step of a scan, and the "
+            f"discrete site '{assignment}' none: draw '{assignment}' within the scan, or hold it "
+            "by fixed="
         )
-    layout = read_layout(samples[assignment] if assignment else None, emissions)
+    layout = read_layout(samples[assignment] if assignment else None, emissions, paths)
     plate, rows = layout.plate, layout.rows
     factors = tuple(n for n in factors if n not in likelihoods)
     row_factors = row_factors_of(factors, samples, layout)
@@ -240,7 +242,7 @@ def read_structure(
                 "distribution such as Categorical"
             )
         clusters = math.prod(n for _, n in combined) if combined else _size(samples[assignment])
-    in_rows = [n for n, s in hidden.items() if plate in plates_of(s).values()]
+    in_rows = [n for n, s in hidden.items() if plate in plates_of(s).values() or n in paths]
     read = {
         n: Site(n, site_axes(n, s, jnp.ndim(s["value"])), jnp.shape(s["value"]), s["fn"].support)
         for n, s in hidden.items()

@@ -7,8 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ppl_models.program.chains import STEP
-from ppl_models.program.layout import plates_of
+from ppl_models.program.layout import STEP, is_scanned, plates_of
 
 
 def site_axes(name: str, site: Mapping[str, Any], value_ndim: int) -> tuple[str, ...]:
@@ -22,6 +21,8 @@ def site_axes(name: str, site: Mapping[str, Any], value_ndim: int) -> tuple[str,
         if len(event) != event_ndim:
             event = tuple(f"{name}_dim_{i}" for i in range(event_ndim))
     batch = [plates.get(i - batch_count, f"{name}_axis_{i}") for i in range(batch_count)]
+    if is_scanned(site):
+        batch[0] = STEP
     return (*batch, *event)
 
 

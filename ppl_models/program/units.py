@@ -117,7 +117,9 @@ def by_row(log_density: Array, site: Mapping[str, Any], structure: Structure) ->
     """
     dims = {frame.name: frame.dim for frame in site["cond_indep_stack"]}
     batch = jnp.broadcast_shapes(jnp.shape(log_density), site["fn"].batch_shape)
-    whole = jnp.moveaxis(jnp.broadcast_to(log_density, batch), dims[structure.plate], 0)
+    whole = jnp.broadcast_to(log_density, batch)
+    if structure.plate in dims:  # else all is of one row
+        whole = jnp.moveaxis(whole, dims[structure.plate], 0)
     return whole.reshape(structure.rows, -1).sum(1)
 
 

@@ -31,6 +31,7 @@ from ppl_models.posterior.result.schema import (
 )
 from ppl_models.program.chain_data import by_step, named_axes, step_dims
 from ppl_models.program.json_text import from_json
+from ppl_models.program.layout import STEP
 from ppl_models.program.model import KNOWN_CLUSTER, Model
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
@@ -324,6 +325,8 @@ def computed_sites(
         alike = (o for o in observed.values() if o.values.shape == values.shape)
         first = structure.axis_of(name, len(values))
         own = (first, *(f"{name}_dim_{i}" for i in range(values.ndim - 1)))
+        if structure.panel:
+            own = (STEP, *dict(structure.event_dims)[name])
         like = next(alike, Observed(values, own, {}, {}))
         found[name] = replace(like, values=values, refusal=None)
     return found
