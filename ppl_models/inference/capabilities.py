@@ -171,6 +171,18 @@ def _not_conjugate(problem: Problem) -> Lack | None:
     return Lack(f"the prior of site '{free[0]}' is not conjugate") if free else None
 
 
+def _coupled(problem: Problem) -> Lack | None:
+    structure = problem.structure
+    if not structure.coupled:
+        return None
+    name = structure.indexed[0]
+    return Lack(
+        f"a cell of site '{name}' depends on site '{structure.assignment}' of two rows at once (as "
+        "an edge does on both its nodes), so that no sum over the rows' clusters gives a density"
+    )
+
+
+INDEPENDENT_ROWS = Capability("rows that are independent given the global sites", _coupled)
 CONTINUOUS_SITES = Capability("global sites that are all continuous", _discrete_globals)
 NO_ROW_LATENTS = Capability("rows without a continuous latent variable", _row_latents)
 FAMILIES = Capability("exponential families whose parameters all rows share", _no_families)

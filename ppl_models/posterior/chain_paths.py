@@ -21,7 +21,7 @@ from ppl_models.program.structure import Structure
 
 
 def state_probabilities(fitted: RestoredFit, *, by_draw: bool) -> xr.DataArray:
-    """Smoothed probabilities ``([series,] step, state)``, with chain and draw before it if ``by_draw``."""
+    """Smoothed probabilities ``([series,] step, state)``, chain and draw before if ``by_draw``."""
     found = cluster_probabilities(fitted, by_draw=by_draw)
     return found.rename(cluster="state").rename("state_probabilities")
 

@@ -1,4 +1,4 @@
-"""How the data of a program with several series lie: which axis is the steps', which the series'."""
+"""How the data of several series lie: which axis is the steps', and which the series'."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.scaled import times, weigh
 from ppl_models.errors import UnsupportedError
-from ppl_models.program import chain_passes, chains
+from ppl_models.program import chain_passes, chains, pair_passes
 from ppl_models.program.chains import Chain
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.structure import Structure
@@ -199,6 +199,8 @@ def draw_assignments(
         keys = random.split(key, structure.chain.series)
         factors = chain_factors(model, values, structure)
         return jax.vmap(chain_passes.draw_path)(keys, factors).reshape(-1)
+    if structure.coupled:
+        return pair_passes.draw_given(key, model, values, structure)
     logits = model.logits(values, structure)
     return random.categorical(key, logits, axis=0).astype(jnp.int32)
 

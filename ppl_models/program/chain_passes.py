@@ -119,7 +119,8 @@ def draw_path(key: Array, factors: Array) -> Array:
 def windows(path: Array, steps: int, states: int, order: int) -> Array:
     """The number b of the states before every step, ``(step,)``; 0 for those before the path.
 
-    >>> windows(jnp.array([1, 0, 2]), 3, 3, 1).tolist(), windows(jnp.array([1, 0, 2]), 3, 3, 2).tolist()
+    >>> path = jnp.array([1, 0, 2])
+    >>> windows(path, 3, 3, 1).tolist(), windows(path, 3, 3, 2).tolist()
     ([0, 1, 0], [0, 1, 3])
     """
     whole = jnp.concatenate([jnp.zeros(steps + order - len(path), path.dtype), path])

@@ -8,7 +8,7 @@ every factor
 
     ψ_t(i, j) = log p(z_t = j | z_{t-1} = i) + log p(x_t | z_{t-1} = i, z_t = j)
 
-of the chain, whatever covariates, emissions and missing cells are in it; along a, b, c, a, b, c, ...
+of the chain, whatever covariates, emissions and missing cells are in it; along a, b, c, a, b, c
 those of a chain whose states depend on the two before. See :mod:`.chain_passes` for how the states
 are summed out.
 """
@@ -388,7 +388,7 @@ def pair_factors(chain: Chain, along: Array) -> Array:
 
 
 def as_pairs(chain: Chain, weights: Array) -> Array:
-    """Pair probabilities of independent steps ``(state, row)``, ``(series, step, before, state)``."""
+    """Probabilities ``(series, step, before, state)`` of independent steps ``(state, row)``."""
     count = chain.states
     start = jnp.full(count, 1 / count) if chain.starts else jnp.zeros(count).at[0].set(1)
     by_series = weights.reshape(count, chain.series, chain.steps)

@@ -16,6 +16,7 @@ from ppl_models.distributions.missing_cells import term_log_probs
 from ppl_models.program.axes import CHAIN
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model, evaluate
+from ppl_models.program.pair_passes import tables_of
 from ppl_models.program.parameter_map import all_parameters
 from ppl_models.program.structure import Structure
 
@@ -34,7 +35,8 @@ class ClusterDensities:
     def by_component(self, values: Globals) -> list[tuple[np.ndarray, tuple[int, ...]]]:
         """Log-weights also by themselves: the densities of far rows would drown them."""
         found = _of_clusters(self.model, values, structure=self.structure)
-        return [(np.asarray(v), (0,)) for v in found]
+        axes = ((0,), (0,), (0, 1))
+        return [(np.asarray(v), own) for v, own in zip(found, axes, strict=False)]
 
     def usable(self, values: Globals) -> bool:
         """Whether every cluster has a finite density of some row."""
@@ -136,9 +138,11 @@ def _log_prior(model: Model, values: Globals, *, structure: Structure) -> Array:
 
 
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
-def _of_clusters(model: Model, values: Globals, *, structure: Structure) -> tuple[Array, Array]:
+def _of_clusters(model: Model, values: Globals, *, structure: Structure) -> tuple[Array, ...]:
     log_weights = model.pieces(values, structure).log_weights
     assert log_weights is not None
+    if structure.coupled:
+        return (log_weights, *tables_of(model, values, structure))
     return log_weights, model.logits(values, structure)
 
 

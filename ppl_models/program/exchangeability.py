@@ -52,6 +52,8 @@ def clusters_exchangeable(model: Model, structure: Structure, parameter_map: Par
     axes = cluster_axes(structure, parameter_map)
     if structure.assignment is None or structure.clusters == 1 or not any(axes.values()):
         return False
+    if structure.coupled:  # which is asked of its tables, see ``component_densities``
+        return False
     values = structure.initial(random.key(1))
     here = evaluate(model, values, structure=structure)
     for order in orders(structure.clusters):
@@ -91,7 +93,7 @@ def _emissions_move(
     """
     (values, here), (moved, there) = before, after
     families = {n for n, emission in here.emissions.items() if as_family(emission) is not None}
-    known = families - set(structure.indexed)
+    known = set() if structure.panel else families - set(structure.indexed)
     parameters, others = (all_parameters(p, structure) for p in (here, there))
     for (site, name), parameter in parameters.items():
         if site not in known:
@@ -115,7 +117,7 @@ def _log_densities(
     model: Model, values: Globals, *, structure: Structure, sites: tuple[str, ...]
 ) -> Array:
     """Log-densities of some sites' rows in every component, ``(site, cluster, row)``."""
-    if structure.indexed:  # the cells' densities by row, with all others
+    if structure.indexed or structure.panel:  # the cells' densities by row, with all others
         return model.logits(values, structure)[None]
     emissions = model.pieces(values, structure).emissions
     shape = (structure.clusters, structure.rows)

@@ -79,8 +79,9 @@ class _AtVectors(Messenger):
     def _place(self, name: str, transform: Any) -> None:
         value = transform(self.free[name])
         change = transform.log_abs_det_jacobian(self.free[name], value)
-        if self.axes[name] is not None:
-            change = jnp.moveaxis(change, self.axes[name], 0)
+        axis = self.axes[name]
+        if axis is not None:
+            change = jnp.moveaxis(change, axis, 0)
         self.volume = self.volume + change.reshape(len(self.volume), -1).sum(1)
         self.values[name] = value
 

@@ -28,7 +28,7 @@ from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import prior_density
 from ppl_models.distributions.scaled import ScaledPrior, is_weighed, times, weigh
 from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.program import chain_densities, chains, units
+from ppl_models.program import chain_densities, chains, pair_passes, units
 from ppl_models.program.chain_data import with_layout
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.data_refusals import refuse_other_data
@@ -98,6 +98,7 @@ class Model:
         units: which row each cell belongs to, of programs whose rows have several; see ``units``.
         weights: how often each row counts ``(row,)``; None: once.
         partly: global site -> which of its entries are held, and at what.
+        pairs: which two rows each cell of a network belongs to; see ``pair_reading``.
     """
 
     function: Callable
@@ -107,6 +108,7 @@ class Model:
     units: Units | None = None
     weights: Any = None
     partly: dict[str, PartlyFixed] = field(default_factory=dict)
+    pairs: Any = None
 
     def tree_flatten(self) -> tuple[tuple, tuple]:
         """Arrays are leaves."""
@@ -114,7 +116,7 @@ class Model:
         static = tuple(
             sorted((k, _hashable(v)) for k, v in self.arguments.items() if not _is_array(v))
         )
-        leaves = (self.data, dynamic, self.fixed, self.units, self.weights, self.partly)
+        leaves = (self.data, dynamic, self.fixed, self.units, self.weights, self.partly, self.pairs)
         return leaves, (self.function, static)
 
     @classmethod
@@ -125,7 +127,7 @@ class Model:
 
     def with_data(self, data: Mapping[str, Any]) -> Model:
         """The same program on other rows, each of which counts once."""
-        return replace(self, data=dict(data), units=None, weights=None)
+        return replace(self, data=dict(data), units=None, weights=None, pairs=None)
 
     def without_labels(self) -> Model:
         """The same program with no cluster of any row known."""
@@ -359,6 +361,8 @@ class Model:
         its sums over states add up to the log-density of the series, its softmax is the smoothed
         probability of a state.
 
+        Of a network, whose cells depend on two rows, see ``pair_passes.logits``.
+
         Continuous sites of the rows are integrated out, or given, see ``Structure.with_locals``.
         Of rows whose cluster is known it is ``-inf`` for all others.
         """
@@ -368,6 +372,8 @@ class Model:
         """:meth:`logits` of rows of unknown clusters."""
         if structure.locals:
             return mean_of_shifts(integrated_logits(self, values, structure))
+        if structure.coupled:
+            return pair_passes.logits(self, values, structure)
         if structure.indexed:
             return units.logits(self, values, structure)
         if structure.chain is not None:

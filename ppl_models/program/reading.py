@@ -174,6 +174,7 @@ def read_program(
         data |= {n: np.asarray(v) for n, v in found.items()}
         model = replace(model, data=data)
     model = with_units(model, structure)
+    structure = replace(structure, coupled=model.pairs is not None)
     if structure.indexed:
         structure = with_integrals(model, structure)
     for name in structure.emissions:

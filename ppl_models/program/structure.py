@@ -17,6 +17,7 @@ from ppl_models.program.sites import Site, UnconstrainedSpace, draw_near_zero
 from ppl_models.program.trace_axes import chain_dims, derived_dims, row_dims, site_axes
 from ppl_models.program.trace_factors import likelihood_factors, row_factors_of, split_factors
 
+NETWORK = "network"  #: the axis of the exchangeable unit where cells are of two rows each
 MOST_NAMED = 4  #: sites that a message names
 MOST_COMBINATIONS = 1_000  #: of the values of several discrete sites
 MOST_DENSITIES = 5_000_000  #: of cells at all combinations, up to which these may be more
@@ -52,17 +53,22 @@ class Structure:
     computed: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     given_locals: tuple[str, ...] = ()  #: continuous sites of the rows that have values
+    coupled: bool = False  #: whether cells depend on the clusters of two rows each
     swapped: tuple[str, ...] = ()  #: sites that observe (series, step) data as (step, series)
     gaussian_locals: bool = False  #: whether they are integrated out exactly
 
     @property
     def unit_count(self) -> int:
         """Number of exchangeable units: the rows, or series whose rows are their steps."""
+        if self.coupled:
+            return 1
         return self.rows if self.chain is None else self.chain.series
 
     @property
     def unit(self) -> str:
         """The name of the axis of the exchangeable units."""
+        if self.coupled:
+            return NETWORK
         return self.plate if self.chain is None else self.chain.unit
 
     @property

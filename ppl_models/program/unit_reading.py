@@ -18,6 +18,7 @@ import numpy as np
 from jax import Array, random
 
 from ppl_models.errors import UnsupportedError
+from ppl_models.program.pair_reading import read_pairs
 from ppl_models.program.structure import Structure
 from ppl_models.program.units import Units, all_parts
 
@@ -40,7 +41,9 @@ def with_units(model: Any, structure: Structure) -> Any:
     asked = tuple(n for n in structure.indexed if n not in known)
     if asked:
         rows |= _probed(model, structure, values, asked)
-        _refuse_several(model, structure, values, rows, asked)
+        several = _of_several(model, structure, values, rows, asked)
+        if several is not None:
+            return _with_pairs(model, structure, values, several)
     ordered = tuple(n for n, place in rows.items() if (np.diff(place) >= 0).all())
     units = Units({n: jnp.asarray(v) for n, v in rows.items()}, ordered=ordered)
     return replace(model, units=_without_repeats(model, structure, values, units))
@@ -167,14 +170,32 @@ def _drawn(site: Mapping[str, Any], key: Array) -> Array:
     return drawn
 
 
-def _refuse_several(
+def _with_pairs(model: Any, structure: Structure, values: Mapping[str, Array], several: str) -> Any:
+    """The program with the two rows of each of its cells.
+
+    Raises:
+        UnsupportedError: cells that depend on more than two rows, or rows with sites of their own.
+    """
+    sites = " and ".join(f"'{n}'" for n in structure.discrete)
+    plain = not (structure.locals or structure.combined or structure.labelled or structure.lowest)
+    pairs = read_pairs(model, structure, values, structure.indexed) if plain else None
+    if pairs is None:
+        raise UnsupportedError(
+            f"a cell of site '{several}' depends on site {sites} of several rows at once, and not "
+            "just on one discrete site of two rows (as an edge does on its nodes): hold "
+            f"{sites} of all rows by fixed=, or write a program in which a cell is of one row"
+        )
+    return replace(model, pairs=pairs)
+
+
+def _of_several(
     model: Any,
     structure: Structure,
     values: Mapping[str, Array],
     rows: Mapping[str, np.ndarray],
     names: tuple[str, ...],
-) -> None:
-    """Cells that depend on the clusters of several rows cannot be summed up by row."""
+) -> str | None:
+    """A site whose cells depend on the clusters of several rows; None where none does."""
     random_numbers = np.random.default_rng(0)
     clusters = random_numbers.integers(0, structure.clusters, (CHECKS, structure.rows))
     same = np.arange(structure.clusters)[:, None] * np.ones(structure.rows, int)
@@ -186,13 +207,8 @@ def _refuse_several(
         expected = np.take_along_axis(by_cluster, chosen, axis=0)
         tolerance = 1e-4 if checked.dtype == np.float32 else 1e-7
         if not np.allclose(checked, expected, rtol=tolerance, atol=tolerance, equal_nan=True):
-            sites = " and ".join(f"'{n}'" for n in structure.discrete)
-            raise UnsupportedError(
-                f"a cell of site '{name}' depends on site {sites} of several rows at once (as an "
-                "edge does on both its nodes), so that no sum over one row's clusters gives its "
-                f"density: hold {sites} of all rows by fixed=, or write a program in which a cell "
-                "is of one row"
-            )
+            return name
+    return None
 
 
 def _without_repeats(

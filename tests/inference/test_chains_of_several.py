@@ -34,13 +34,11 @@ from ppl_models.inference.mcmc.marginal_density import marginal_program
 from ppl_models.inference.problem import Problem
 from ppl_models.program.chain_densities import (
     best_states,
-    chain_factors,
     draw_assignments,
     log_density_along,
     pair_probabilities,
 )
 from ppl_models.program.chain_passes import windows
-from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
 
@@ -209,9 +207,7 @@ def test_states_are_summed_out(chain):
     with scope("float64"):
         logits = np.asarray(model.logits(values, structure))
         total = logsumexp(logits, axis=0).sum() + model.log_prior(values, structure)
-        moved, _ = numpyro_log_density(
-            marginal_program(Problem(model, structure)), (), {}, values
-        )
+        moved, _ = numpyro_log_density(marginal_program(Problem(model, structure)), (), {}, values)
     exact = logsumexp(joint) - hidden_constant(program)
     assert float(total) == pytest.approx(exact, rel=1e-10)
     assert float(moved) == pytest.approx(exact, rel=1e-10)
@@ -239,7 +235,9 @@ def test_pairs_paths_and_draws(chain):
     own = paths.reshape(len(paths), found.series, found.steps)
     step = found.steps - 1
     before = np.asarray(
-        jax.vmap(lambda p: windows(p, found.steps, found.states, found.order))(jnp.asarray(own[:, -1]))
+        jax.vmap(lambda p: windows(p, found.steps, found.states, found.order))(
+            jnp.asarray(own[:, -1])
+        )
     )[:, step]
     for b, k in itertools.product(range(pairs.shape[2]), range(found.states)):
         both = (before == b) & (own[:, -1, step] == k)

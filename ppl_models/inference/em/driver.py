@@ -16,6 +16,7 @@ from numpyro.distributions.transforms import IdentityTransform
 from ppl_models.errors import InputError
 from ppl_models.inference.em.blocks import run_em_over_blocks
 from ppl_models.inference.em.loop import EMRuns, run_em
+from ppl_models.inference.em.network import NOTE, run_network_em
 from ppl_models.inference.em.polish import polished
 from ppl_models.inference.em.search import final_objective, search
 from ppl_models.inference.em.split_merge import Moves, movable
@@ -25,6 +26,7 @@ from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.method import Method, Treatment
 from ppl_models.inference.objective import (
     CLASSIFICATION,
+    EVIDENCE_BOUND,
     LOG_JOINT,
     LOG_LIKELIHOOD,
     LOG_POSTERIOR,
@@ -81,6 +83,8 @@ def em_from_starts(
         tolerance = 1e-9 if jnp.result_type(float) == jnp.float64 else 1e-6
     if not problem.structure.sites:
         raise InputError("every global site is fixed: there is nothing to maximise")
+    if problem.structure.coupled:
+        return _of_network(problem, key, starts, iterations, tolerance, flat=flat)
     links: tuple[ParameterLink, ...] = ()
     free: tuple[str, ...] = ()
     if problem.sums_rows_up:
@@ -134,6 +138,18 @@ def em_from_starts(
     if problem.structure.assignment is None and not (problem.latent or free or gaps):
         # there is one optimum only, wherever one starts
         return replace(result, attributes={"closed_form": 1})
+    return result
+
+
+def _of_network(
+    problem: Problem, key: Array, starts: int, iterations: int, tolerance: float, *, flat: bool
+) -> Result:
+    """Variational EM: the objective is a lower bound."""
+    runs, kinds = run_network_em(
+        problem, key, starts, iterations=iterations, tolerance=tolerance, flat=flat
+    )
+    result = best_start(problem, runs, kinds, Method("point", "soft", EVIDENCE_BOUND))
+    result.notes.append(NOTE)
     return result
 
 

@@ -12,6 +12,7 @@ from ppl_models.inference.mcmc.hmc_step import HmcState, hmc_step
 from ppl_models.inference.problem import Problem
 from ppl_models.program.exchangeability import LabelSwaps
 from ppl_models.program.model import Globals
+from ppl_models.program.pair_passes import draw_given
 
 
 class GibbsState(NamedTuple):
@@ -78,6 +79,9 @@ class GibbsKernel(MCMCKernel):
             space = self.problem.structure.space.of(self.free)
             hmc = self._hmc_init(hmc_key, space.ravel(space.unconstrain(values)))
         rows = jnp.zeros(self.problem.structure.rows, jnp.int32)
+        if self.problem.structure.coupled:  # each row's cluster is drawn given the others'
+            begin_key = random.fold_in(start_key, 1)
+            rows = draw_given(begin_key, self.problem.model, values, self.problem.structure)
         return GibbsState(
             values,
             hmc,

@@ -18,6 +18,7 @@ from ppl_models.inference.rowwise.m_step import expected_log_joint, rowwise_plan
 from ppl_models.inference.rowwise.tables import table_counts
 from ppl_models.program.chain_densities import draw_assignments
 from ppl_models.program.model import Globals, Model
+from ppl_models.program.pair_passes import draw_given
 from ppl_models.program.units import cell_weights
 
 
@@ -46,7 +47,7 @@ class RowwiseGibbs(GibbsKernel):
     def _density(self, model: Model, assignment: Array | None) -> Callable[[Globals], Array]:
         """The log joint density at given assignments, as a function of the global sites."""
         structure = self.problem.structure
-        if not structure.indexed:
+        if structure.coupled or not structure.indexed:
             return lambda values: model.log_joint_given(values, structure, assignment)
         weights = self._indicators(assignment)
         cells = cell_weights(model, structure, weights)  # once, however often it is evaluated
@@ -58,7 +59,8 @@ class RowwiseGibbs(GibbsKernel):
         """Tables of probabilities given the assignments, each from its conditional."""
         model, structure = self.problem.model, self.problem.structure
         weights = self._indicators(assignment)
-        cells = cell_weights(model, structure, weights) if structure.indexed else None
+        by_cell = structure.indexed and not structure.coupled
+        cells = cell_weights(model, structure, weights) if by_cell else None
         rows = partial(expected_log_joint, model, structure, weights=weights, flat=True)
         counts = table_counts(lambda v: rows(values=v, cells=cells), values, self.tables)
         priors = model.pieces(values, structure).priors
@@ -83,7 +85,9 @@ class RowwiseGibbs(GibbsKernel):
         key, assign_key, weights_key, hmc_key, label_key = random.split(state.rng_key, 5)
         values = dict(state.z)
         assignment = None
-        if structure.assignment is not None:
+        if structure.coupled:
+            assignment = draw_given(assign_key, model, values, structure, state.assignment)
+        elif structure.assignment is not None:
             assignment = draw_assignments(model, assign_key, values, structure)
         if self.weights is not None:
             assert assignment is not None

@@ -64,7 +64,8 @@ def gibbs(
         thinning: sweeps a kept draw.
         dispersion: standard deviation of the starts about EM's mode, in the unconstrained space.
         starts: starts of EM that look for the mode; 0 starts at random.
-        keep_assignments: keep the assignments of every draw, ``assignment (chain, draw, row)``.
+        keep_assignments: keep the assignments of every draw, ``assignment (chain, draw, row)``;
+            those of a network's nodes, each drawn given the others', are always kept.
 
     Returns:
         Draws; where each chain started is in ``starts``.
@@ -81,6 +82,7 @@ def gibbs(
     if problem.structure.locals:
         # EM's mode is no place to start from: rows' own sites are not summed out there
         problem, starts = problem.with_locals(), 0
+    keep_assignments = keep_assignments or problem.structure.coupled
     problem = copies_drawn("gibbs", problem, keep_assignments=keep_assignments)
     points, _, reported, notes = dispersed_starts(problem, start_key, chains, starts, dispersion)
     structure = problem.structure

@@ -13,7 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ppl_models.inference.capabilities import HIDDEN, PATHS_BY_STATISTICS, ROW_DENSITIES
+from ppl_models.inference.capabilities import (
+    HIDDEN,
+    INDEPENDENT_ROWS,
+    PATHS_BY_STATISTICS,
+    ROW_DENSITIES,
+)
 from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.method import Method
 from ppl_models.inference.objective import LOG_JOINT
@@ -28,7 +33,7 @@ METHOD = Method(
     "point",
     "hard",
     LOG_JOINT,
-    (*ROW_DENSITIES, HIDDEN, PATHS_BY_STATISTICS),
+    (*ROW_DENSITIES, INDEPENDENT_ROWS, HIDDEN, PATHS_BY_STATISTICS),
     row_weights="any",
     passes_over_blocks=True,
     keeps_states=True,

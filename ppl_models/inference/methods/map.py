@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array, random
 
 from ppl_models.errors import InputError
-from ppl_models.inference.capabilities import CONTINUOUS_SITES
+from ppl_models.inference.capabilities import CONTINUOUS_SITES, INDEPENDENT_ROWS
 from ppl_models.inference.em.driver import cluster_order
 from ppl_models.inference.gradient.batches import whole_passes
 from ppl_models.inference.gradient.guides import Guide
@@ -32,7 +32,12 @@ from ppl_models.program.label_symmetry import permute_labels
 from ppl_models.program.model import Globals
 
 METHOD = Method(
-    "point", "soft", LOG_POSTERIOR, (CONTINUOUS_SITES,), row_weights="any", keeps_states=True
+    "point",
+    "soft",
+    LOG_POSTERIOR,
+    (CONTINUOUS_SITES, INDEPENDENT_ROWS),
+    row_weights="any",
+    keeps_states=True,
 )
 
 

@@ -19,7 +19,7 @@ from numpyro.infer.hmc import HMCState
 from numpyro.infer.util import potential_energy
 
 from ppl_models.errors import InputError
-from ppl_models.inference.capabilities import CONTINUOUS_SITES
+from ppl_models.inference.capabilities import CONTINUOUS_SITES, INDEPENDENT_ROWS
 from ppl_models.inference.mcmc.blocks_of_draws import Lengths, run_in_blocks, sweep_block
 from ppl_models.inference.mcmc.chain_starts import dispersed_starts
 from ppl_models.inference.mcmc.marginal_density import (
@@ -65,7 +65,7 @@ def _of_simulated_data(key: Array, model: Model, plan: Plan) -> Draws:
 
 METHOD = Method(
     "draws",
-    needs=(CONTINUOUS_SITES,),
+    needs=(CONTINUOUS_SITES, INDEPENDENT_ROWS),
     calibration=Calibration(_of_simulated_data),
     row_weights="any",
     keeps_states=True,

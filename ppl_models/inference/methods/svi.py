@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array, random
 
 from ppl_models.errors import InputError
-from ppl_models.inference.capabilities import CONTINUOUS_SITES
+from ppl_models.inference.capabilities import CONTINUOUS_SITES, INDEPENDENT_ROWS
 from ppl_models.inference.gradient.accuracy import bound, log_weights, pareto_shape
 from ppl_models.inference.gradient.batches import whole_passes
 from ppl_models.inference.gradient.guides import SHAPES, Guide, draws_of
@@ -30,7 +30,12 @@ SHORT = 10  #: of so many steps one is taken from every start before one start i
 FEWEST = 300  #: steps of such a short run
 
 METHOD = Method(
-    "draws", "soft", EVIDENCE_BOUND, (CONTINUOUS_SITES,), row_weights="any", keeps_states=True
+    "draws",
+    "soft",
+    EVIDENCE_BOUND,
+    (CONTINUOUS_SITES, INDEPENDENT_ROWS),
+    row_weights="any",
+    keeps_states=True,
 )
 
 

@@ -25,7 +25,7 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.newton import minimise
 from ppl_models.inference.rowwise.tables import Table, find_tables, table_counts
 from ppl_models.inference.statistics.e_step import Assign, hard
-from ppl_models.program import chain_densities, chains
+from ppl_models.program import chain_densities, chains, pair_passes
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 from ppl_models.program.units import cell_weights, expected_log_density, weighted
@@ -128,7 +128,10 @@ def expected_log_joint(
     """
     # the weights say what clusters rows are of; a density of -inf would make no number of a zero
     model = model.without_labels()
-    if structure.indexed:
+    if structure.coupled:
+        tables = pair_passes.tables_of(model, values, structure)
+        total = pair_passes.expected(tables, pair_passes.pairs_of(model), weights).sum()
+    elif structure.indexed:
         of_cells = cell_weights(model, structure, weights) if cells is None else cells
         total = expected_log_density(model, values, structure, weights, of_cells)
     elif structure.chain is not None:
@@ -171,7 +174,8 @@ def maximise(
         concentration = 1.0 if prior is None else prior.concentration
         mode = DirichletConditional(concentration + weights.sum(-1)).mode()
         values[plan.weights] = jnp.where(jnp.isfinite(mode), mode, values[plan.weights])
-    cells = cell_weights(model, structure, weights) if structure.indexed else None
+    by_cell = structure.indexed and not structure.coupled
+    cells = cell_weights(model, structure, weights) if by_cell else None
     if plan.tables:
         rows = partial(expected_log_joint, model, structure, weights=weights, flat=True)
         counts = table_counts(lambda v: rows(values=v, cells=cells), values, plan.tables)

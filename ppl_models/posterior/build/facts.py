@@ -89,7 +89,7 @@ def read_facts(
             _emission(problem, each, observed[each.site].dims, sites) for each in emissions
         ),
         labels=read_labels(problem, result),
-        units=structure.rows if structure.indexed else 0,
+        units=structure.rows if structure.indexed or structure.panel else 0,
         locals=structure.locals,
     )
     kept = {n: v for n, v in computed.values.items() if n not in sites}

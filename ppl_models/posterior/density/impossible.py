@@ -36,7 +36,7 @@ def with_impossible(
     Returns:
         Both ``(draw, cluster, row)``; None if there are none.
     """
-    if structure.locals:  # integrated out: no density is clipped
+    if structure.locals or structure.coupled:  # integrated out: no density is clipped
         return logits, jnp.zeros(logits.shape, bool)
     lowest = np.log(np.finfo(logits.dtype).tiny)
     if bool(_all_above(logits, lowest)):  # nothing that is impossible is seen above it

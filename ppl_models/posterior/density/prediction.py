@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,12 @@ def log_density(
 
     Returns:
         In nats, ``(row,)`` or ``(sequence,)``; with chain and draw before it if ``by_draw``.
-        ``-inf`` for a row that no draw of the fit could have made. The steps of a program's own
-        chain of discrete sites are one unit, ``(series,)``, of one series or of those in its plate. Continuous sites of the rows
-        (factor scores, random effects) are integrated out, and the attributes say which; where that
-        is done by importance sampling the coordinate ``standard_error`` says how exactly.
+        ``-inf`` for a row that no draw of the fit could have made. The steps of a scan are one
+        unit, ``(series,)``, of one series or of each in its plate. A network, whose cells depend on
+        the clusters of two rows, is one unit, and its value a lower bound. Continuous sites of the
+        rows (factor scores, random effects, paths) are integrated out, and the attributes say
+        which; where that is done by importance sampling the coordinate ``standard_error`` says how
+        exactly.
 
     Raises:
         InputError: rows that do not have the fit's features, levels or tokens, or whose missing
@@ -133,8 +136,9 @@ def predict(
     Returns:
         ``(row, cluster)``, of a site ``(row, site's name)``; with chain and draw before it if
         ``by_draw``. Of the states of several series in a scan ``(series, step, cluster)``, NaN
-        where a mask of the program hides a step. Methods with hard assignments give zeros and ones, and follow the best state
-        path of every cluster where states are hidden.
+        where a mask of the program hides a step. Methods with hard assignments give zeros and ones,
+        and follow the best state path of every cluster where states are hidden. Of the nodes of a
+        network the shares of the clusters among the draws, or a mean-field approximation.
 
     Raises:
         InputError: a program without clusters, or rows that do not fit.
@@ -193,6 +197,8 @@ def term_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.Data
 def cluster_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.DataArray:
     """:func:`predict` of a restored fit."""
     shape = (fitted.structure.rows, fitted.structure.clusters)
+    if fitted.structure.coupled and fitted.fitted and fitted.samples > 1:
+        return _of_drawn(fitted, by_draw=by_draw)
     table: np.ndarray = np.zeros((fitted.samples, *shape) if by_draw else shape)
     assignments = fitted.facts.assignments
     blocks = logits_in_blocks(fitted.problem, fitted.values, assignments=assignments)
@@ -215,6 +221,20 @@ def _labels(fitted: RestoredFit, count: int) -> np.ndarray:
     if NAMES in fitted.tree.attrs:
         return component_labels(fitted.tree, count)
     return np.arange(count)
+
+
+def _of_drawn(fitted: RestoredFit, *, by_draw: bool) -> xr.DataArray:
+    """Shares of the clusters among drawn assignments, where no sum over the others gives them."""
+    drawn = fitted.tree["posterior"]["assignment"]
+    every = math.ceil(drawn.sizes["draw"] / fitted.shape[1])
+    drawn = drawn.isel(draw=slice(None, None, every))
+    clusters = xr.DataArray(np.arange(fitted.structure.clusters), dims="cluster")
+    table = (drawn == clusters).astype(float)
+    table = table if by_draw else table.mean(("chain", "draw"))
+    leading = ("chain", "draw") if by_draw else ()
+    values = table.transpose(*leading, fitted.unit, "cluster").values
+    found = fitted.by_row(values, leading, ("cluster",), "responsibilities")
+    return found.assign_coords(cluster=clusters.values)
 
 
 def _alternative(fitted: RestoredFit) -> str:

@@ -271,8 +271,9 @@ def _several_series(
         shapes = {n: np.shape(o.values) for n, o in read.items()}
         if shapes != {n: np.shape(v) for n, v in wanted.items()}:
             raise InputError(
-                f"the series of {tree.attrs['program']} depend on {', '.join(wanted) or 'no data'}: "
-                "give covariates just these, in the shapes of the fitted ones"
+                f"the series of {tree.attrs['program']} depend on "
+                f"{', '.join(wanted) or 'no data'}: give covariates just these, in the shapes of "
+                "the fitted ones"
             )
         others = {n: cast(o.values, tree.attrs["precision"]) for n, o in read.items()}
     values = resampled(found, key, count)
@@ -283,9 +284,13 @@ def _several_series(
         here = np.arange(first, min(first + at_once, count))
         part = {n: v[here] for n, v in values.items()}
         own = {n: np.broadcast_to(v, (len(here), *v.shape)) for n, v in others.items()}
-        drawn = draw_data(found.problem, part, random.fold_in(key, first + 1), len(here), None, None, own)
+        drawn = draw_data(
+            found.problem, part, random.fold_in(key, first + 1), len(here), None, None, own
+        )
         pieces.append({n: _of_series(v, n, found, here) for n, v in drawn.items()})
-    return {n: np.concatenate([p[n] for p in pieces], axis=_series_axis(found, n)) for n in pieces[0]}
+    return {
+        n: np.concatenate([p[n] for p in pieces], axis=_series_axis(found, n)) for n in pieces[0]
+    }
 
 
 def _series_axis(found: RestoredFit, name: str) -> int:

@@ -1,0 +1,200 @@
+"""Clusters of rows that no sum goes over, for a cell (an edge) depends on those of two rows.
+
+Given all others, a row's cluster has the log-probability
+
+    log p(z_i = k | z_others, x) = a_ik + Σ_j Σ_l q_jl L_ij(k, l) + constant
+
+with a_ik of the row alone, L the log-densities of its cells and q_j the others' clusters, 0 or 1.
+Rows are visited one after the other. A cluster drawn from these probabilities is a step of Gibbs
+sampling; where q_i is set to the probabilities themselves, the sweep raises the lower bound
+
+    log p(x) ≥ Σ_i q_i a_i + Σ_ij q_i L_ij q_j - Σ_i q_i log q_i
+
+of the mean-field approximation, and never lowers it.
+
+Daudin, Picard and Robin (2008), A mixture model for random graphs, Statistics and Computing 18;
+Snijders and Nowicki (1997), Journal of Classification 14.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax, random
+
+from ppl_models.errors import UnsupportedError
+from ppl_models.program.pair_reading import Pairs, pair_tables
+from ppl_models.program.structure import Structure
+from ppl_models.program.units import cluster_parts
+
+SWEEPS = 60  #: of the mean-field approximation, at most
+STARTS = 6  #: of it, of which the highest bound counts
+GAIN = 1e-9  #: relative gain of the bound that a sweep is worth
+GIBBS_SWEEPS = 10  #: from the mean-field approximation to a draw
+
+
+class Tables(NamedTuple):
+    """Log-densities at values of the global sites: of rows ``(cluster, row)``, and of cells."""
+
+    rows: Array
+    cells: Array  #: ``(cluster, cluster, cell)``
+
+
+def pairs_of(model: Any) -> Pairs:
+    """The rows of a network's cells.
+
+    Raises:
+        UnsupportedError: data whose cells nobody has sorted.
+    """
+    if model.pairs is None:
+        raise UnsupportedError(
+            "cells that depend on two rows are not simulated here: draw data with generate, and "
+            "fit them one by one"
+        )
+    found: Pairs = model.pairs
+    return found
+
+
+def tables_of(model: Any, values: Mapping[str, Array], structure: Structure) -> Tables:
+    """The log-densities of rows and of their cells."""
+    rows, _ = cluster_parts(model, values, structure, ())
+    return Tables(rows, pair_tables(model, values, structure, pairs_of(model)))
+
+
+def expected(tables: Tables, pairs: Pairs, shares: Array) -> Array:
+    """Expected log joint density of clusters and cells, ``(row,)``, cells half by each row.
+
+    Args:
+        tables: log-densities.
+        pairs: the rows of the cells.
+        shares: probabilities of the clusters, independent of each other, ``(cluster, row)``.
+    """
+    one, other = shares[:, pairs.first], shares[:, pairs.second]
+    alone = jnp.eye(len(shares))[:, :, None] * one[:, None]
+    both = jnp.where(pairs.digit < 0, alone, one[:, None] * other)
+    cells = jnp.where(both > 0, both * jnp.where(both > 0, tables.cells, 0), 0).sum((0, 1)) / 2
+    total = jnp.where(shares > 0, shares * jnp.where(shares > 0, tables.rows, 0), 0).sum(0)
+    return total.at[pairs.first].add(cells).at[pairs.second].add(cells)
+
+
+def bound(tables: Tables, pairs: Pairs, shares: Array) -> Array:
+    """The lower bound of the log-density, as a sum over rows, ``(row,)``."""
+    return expected(tables, pairs, shares) - jax.scipy.special.xlogy(shares, shares).sum(0)
+
+
+def sweep(key: Array, tables: Tables, pairs: Pairs, shares: Array, *, draw: bool) -> Array:
+    """Visit every row once, and set its cluster's probabilities given the others'.
+
+    Args:
+        key: random key.
+        tables: log-densities.
+        pairs: the rows of the cells.
+        shares: probabilities of the clusters ``(cluster, row)``.
+        draw: a cluster instead of its probabilities.
+    """
+    count = shares.shape[1]
+    alone = jnp.diagonal(tables.cells, axis1=0, axis2=1).T  # (cluster, cell)
+    own = jnp.where(pairs.digit < 0, alone, 0.0)
+    rows = tables.rows.at[:, pairs.first].add(own)
+
+    def visit(shares: Array, each: tuple[Array, Array]) -> tuple[Array, None]:
+        row, key = each
+        here = tables.cells[:, :, pairs.cells[row]]  # (cluster, cluster, entry)
+        here = jnp.where(pairs.turned[row], here.swapaxes(0, 1), here)
+        others = jnp.where(pairs.present[row], shares[:, pairs.other[row]], 0.0)
+        weighed = jnp.where(others > 0, others * jnp.where(others > 0, here, 0), 0.0)
+        logits = rows[:, row] + weighed.sum((1, 2))
+        if draw:
+            chosen = random.categorical(key, logits)
+            found = (jnp.arange(len(logits)) == chosen).astype(shares.dtype)
+        else:
+            found = jax.nn.softmax(logits)
+        return shares.at[:, row].set(found), None
+
+    return lax.scan(visit, shares, (jnp.arange(count), random.split(key, count)))[0]
+
+
+def climb(tables: Tables, pairs: Pairs, shares: Array, sweeps: int = SWEEPS) -> Array:
+    """Sweep until the bound rises no more, ``(cluster, row)``."""
+    key = random.key(0)  # nothing is drawn
+
+    def going(state: tuple[Array, Array, Array, Array]) -> Array:
+        _, height, gain, count = state
+        return (count < sweeps) & (gain > GAIN * (1 + jnp.abs(height)))
+
+    def step(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        shares, height, _, count = state
+        shares = sweep(key, tables, pairs, shares, draw=False)
+        found = bound(tables, pairs, shares).sum()
+        return shares, found, found - height, count + 1
+
+    first = bound(tables, pairs, shares).sum()
+    state = (shares, first, jnp.full((), jnp.inf, shares.dtype), jnp.zeros((), int))
+    return lax.while_loop(going, step, state)[0]
+
+
+def approximated(model: Any, values: Mapping[str, Array], structure: Structure) -> Array:
+    """Probabilities of the clusters by the highest of several mean-field bounds.
+
+    ``(cluster, row)``; it is started from clusters at random.
+    """
+    tables, pairs = tables_of(model, values, structure), pairs_of(model)
+    return _best(tables, pairs, structure)
+
+
+def _best(tables: Tables, pairs: Pairs, structure: Structure) -> Array:
+    shape = (structure.rows,)
+
+    def from_start(key: Array) -> tuple[Array, Array]:
+        logits = 1.0 * random.normal(key, (structure.clusters, *shape))
+        shares = climb(tables, pairs, jax.nn.softmax(logits, axis=0))
+        return shares, bound(tables, pairs, shares).sum()
+
+    shares, heights = lax.map(from_start, random.split(random.key(11), STARTS))
+    return shares[heights.argmax()]
+
+
+def logits(model: Any, values: Mapping[str, Array], structure: Structure) -> Array:
+    """``log q_ik`` plus a row's part of the lower bound, ``(cluster, row)``.
+
+    Its softmax is the mean-field approximation of the clusters' probabilities, and its sums over
+    clusters add up to the lower bound of the network's log-density.
+    """
+    tables, pairs = tables_of(model, values, structure), pairs_of(model)
+    shares = lax.stop_gradient(_best(tables, pairs, structure))
+    return jnp.log(shares) + bound(tables, pairs, shares)
+
+
+def draw_given(
+    key: Array,
+    model: Any,
+    values: Mapping[str, Array],
+    structure: Structure,
+    assignment: Array | None = None,
+) -> Array:
+    """Clusters ``(row,)`` drawn one after the other given the rest.
+
+    Args:
+        key: random key.
+        model: the program with its data.
+        values: of the global sites.
+        structure: what was read off the program.
+        assignment: where one sweep starts from; None starts from the mean-field approximation, and
+            takes several.
+    """
+    tables, pairs = tables_of(model, values, structure), pairs_of(model)
+    clusters = jnp.arange(structure.clusters)
+    if assignment is not None:
+        shares = (assignment == clusters[:, None]).astype(tables.rows.dtype)
+        return sweep(key, tables, pairs, shares, draw=True).argmax(0).astype(jnp.int32)
+    shares = _best(tables, pairs, structure)
+    first, *keys = random.split(key, 1 + GIBBS_SWEEPS)
+    drawn = random.categorical(first, jnp.log(shares), axis=0)
+    shares = (drawn == clusters[:, None]).astype(tables.rows.dtype)
+    moved, _ = lax.scan(
+        lambda s, k: (sweep(k, tables, pairs, s, draw=True), None), shares, jnp.stack(keys)
+    )
+    return moved.argmax(0).astype(jnp.int32)
