@@ -31,9 +31,9 @@ from ppl_models.program.structure import Structure
 from ppl_models.program.units import cluster_parts
 
 SWEEPS = 60  #: of the mean-field approximation, at most
-STARTS = 6  #: of it, of which the highest bound counts
+STARTS = 4  #: of it, of which the highest bound counts
 GAIN = 1e-9  #: relative gain of the bound that a sweep is worth
-GIBBS_SWEEPS = 10  #: from the mean-field approximation to a draw
+GIBBS_SWEEPS = 8  #: from clusters at random to a start, and from the approximation to a draw
 
 
 class Tables(NamedTuple):
@@ -149,12 +149,21 @@ def _best(tables: Tables, pairs: Pairs, structure: Structure) -> Array:
     shape = (structure.rows,)
 
     def from_start(key: Array) -> tuple[Array, Array]:
-        logits = 1.0 * random.normal(key, (structure.clusters, *shape))
-        shares = climb(tables, pairs, jax.nn.softmax(logits, axis=0))
+        # draws leave the many lower optima that the bound's sweeps would stay in
+        first, *keys = random.split(key, 1 + GIBBS_SWEEPS)
+        begun = random.randint(first, shape, 0, structure.clusters)
+        shares = (begun == jnp.arange(structure.clusters)[:, None]).astype(tables.rows.dtype)
+        shares = _swept(jnp.stack(keys), tables, pairs, shares)
+        shares = climb(tables, pairs, 0.9 * shares + 0.1 / structure.clusters)
         return shares, bound(tables, pairs, shares).sum()
 
     shares, heights = lax.map(from_start, random.split(random.key(11), STARTS))
     return shares[heights.argmax()]
+
+
+def _swept(keys: Array, tables: Tables, pairs: Pairs, shares: Array) -> Array:
+    """After as many sweeps of Gibbs sampling as there are keys."""
+    return lax.scan(lambda s, k: (sweep(k, tables, pairs, s, draw=True), None), shares, keys)[0]
 
 
 def logits(model: Any, values: Mapping[str, Array], structure: Structure) -> Array:
@@ -194,7 +203,5 @@ def draw_given(
     first, *keys = random.split(key, 1 + GIBBS_SWEEPS)
     drawn = random.categorical(first, jnp.log(shares), axis=0)
     shares = (drawn == clusters[:, None]).astype(tables.rows.dtype)
-    moved, _ = lax.scan(
-        lambda s, k: (sweep(k, tables, pairs, s, draw=True), None), shares, jnp.stack(keys)
-    )
+    moved = _swept(jnp.stack(keys), tables, pairs, shares)
     return moved.argmax(0).astype(jnp.int32)

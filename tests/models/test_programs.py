@@ -38,6 +38,7 @@ ELSEWHERE = {"pitman_yor_chain": "models/test_pitman_yor_chain.py"} | dict.fromk
         "negative_binomial_mixture",
         "record_linkage",
         "regression_mixture",
+        "stochastic_block_model",
         "zero_inflated_mixture",
     ],
     "models/test_jobs.py",

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, random
 
 from ppl_models import memory
 from ppl_models.errors import InputError
@@ -43,6 +44,8 @@ def draw_cells(
     Raises:
         InputError: another number of lines than the covariates have, or than the fit has.
     """
+    if found.structure.coupled:
+        return _draw_network(found, key, count, covariates)
     problem = found.problem
     more = count > max(len(np.asarray(problem.model.data[n])) for n in problem.structure.emissions)
     free = not problem.structure.lines and not program_covariates(problem.model, problem.structure)
@@ -67,6 +70,23 @@ def draw_cells(
         whole = np.take_along_axis(values, np.broadcast_to(run, values.shape[1:])[None], axis=0)[0]
         made[name] = whole[:count]
     return made
+
+
+def _draw_network(
+    found: RestoredFit, key: Array, count: int, covariates: Mapping[str, Any] | None
+) -> dict[str, np.ndarray]:
+    """The cells of one network at one draw, whose nodes' clusters are drawn anew."""
+    lengths = {len(np.asarray(found.model.data[n])) for n in found.structure.emissions}
+    if {count} != lengths or covariates is not None:
+        sizes = " or ".join(map(str, sorted(lengths)))
+        raise InputError(
+            f"a network is drawn as a whole, of as many lines as the fitted one: ask for {sizes} "
+            "rows, without covariates"
+        )
+    draw = int(random.randint(key, (), 0, found.samples))
+    values = {n: jnp.asarray(v[draw : draw + 1]) for n, v in found.values.items()}
+    drawn = draw_data(found.problem, values, random.fold_in(key, 1), 1)
+    return {n: v[0] for n, v in drawn.items()}
 
 
 def _leading(shape: tuple[int, ...], cells: int) -> tuple[int, ...]:
