@@ -31,8 +31,8 @@ SWEEPS = 3  #: of an E-step
 STEPS = 15  #: of Newton's method under the first partition
 BLOCK = 20  #: iterations between looks at whether anything is gained
 NOTE = (
-    "the clusters of a network's nodes are summed out approximately: log_likelihood, lp and "
-    "log_density are lower bounds (mean-field approximation)"
+    "the clusters of a network's nodes are summed out approximately: log_likelihood, log_density "
+    "and what EM maximises are lower bounds (mean-field approximation)"
 )
 
 

@@ -6,6 +6,10 @@ steps within Gibbs (Neal 2011), on a density that sees the rows only if no stati
 
 from __future__ import annotations
 
+from functools import partial
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
@@ -21,7 +25,8 @@ from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.row_weights import copies_drawn
 from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data, run_chain
-from ppl_models.program.model import Model
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.structure import Structure
 
 
 def _of_simulated_data(key: Array, model: Model, plan: Plan) -> Draws:
@@ -94,7 +99,31 @@ def gibbs(
     drawn = None
     if keep_assignments:
         drawn = found[".assignment"].astype(np.int16)
+    if structure.coupled:
+        assert drawn is not None
+        stats["lp"] = _log_joint(problem.model, values, drawn, structure=structure)
     searched = LOG_POSTERIOR if "objective" in reported else None
     return Result(
         values, METHOD, stats, reported, assignment=drawn, notes=notes, objective=searched
     )
+
+
+def _log_joint(
+    model: Model, values: Globals, assignments: np.ndarray, *, structure: Structure
+) -> np.ndarray:
+    """Log joint density of global sites, drawn clusters and data, ``(chain, draw)``."""
+    shape = assignments.shape[:2]
+    flat = {n: jnp.asarray(v).reshape(-1, *v.shape[2:]) for n, v in values.items()}
+    drawn = jnp.asarray(assignments.reshape(-1, assignments.shape[-1]).astype(np.int32))
+    found = _log_joints(model, flat, drawn, structure=structure)
+    return np.asarray(found, np.float64).reshape(shape)
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _log_joints(
+    model: Model, values: Globals, assignments: Array, *, structure: Structure
+) -> Array:
+    def one(each: tuple[Globals, Array]) -> Array:
+        return model.log_joint_given(each[0], structure, each[1])
+
+    return jax.lax.map(one, (values, assignments))

@@ -199,11 +199,11 @@ def _density_groups(problem: Problem, result: Result, axes: Axes, notes: list[st
         likelihood = axes.dataset({structure.emissions[0]: (dims, density.log_density)})
         groups["log_likelihood"] = _thinned(likelihood, density.every)
     groups |= _responsibility_group(density.responsibilities, structure, axes, notes)
-    if "lp" not in stats:
+    if "lp" not in stats or structure.coupled:
         prior = {**log_prior_of_draws(problem, result), **result.log_prior}
         if structure.locals:
             stats["lp"] = (("chain", "draw"), log_joint_of_draws(problem, result))
-        else:
+        elif "lp" not in stats:
             stats["lp"] = (("chain", "draw"), density.total + sum(prior.values()))
         groups["log_prior"] = axes.dataset({n: (("chain", "draw"), v) for n, v in prior.items()})
     return groups | {"sample_stats": axes.dataset(stats)}
