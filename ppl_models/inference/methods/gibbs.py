@@ -6,7 +6,9 @@ steps within Gibbs (Neal 2011), on a density that sees the rows only if no stati
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -109,7 +111,7 @@ def gibbs(
 
 
 def _log_joint(
-    model: Model, values: Globals, assignments: np.ndarray, *, structure: Structure
+    model: Model, values: Mapping[str, Any], assignments: np.ndarray, *, structure: Structure
 ) -> np.ndarray:
     """Log joint density of global sites, drawn clusters and data, ``(chain, draw)``."""
     shape = assignments.shape[:2]

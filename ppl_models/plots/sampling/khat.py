@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import arviz_plots
@@ -26,7 +27,8 @@ def has_leave_one_out(tree: xr.DataTree) -> bool:
     if is_point(tree) or "log_likelihood" not in tree.children:
         return False
     sizes = tree["log_likelihood"].sizes
-    return sizes["chain"] * sizes["draw"] >= FEWEST and sizes[facts_of(tree).unit] > 1
+    units = math.prod(size for name, size in sizes.items() if name not in ("chain", "draw"))
+    return sizes["chain"] * sizes["draw"] >= FEWEST and units > 1
 
 
 def estimate_loo(tree: xr.DataTree) -> ELPDData:
