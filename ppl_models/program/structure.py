@@ -76,6 +76,12 @@ class Structure:
         """Whether the rows are the steps of several series."""
         return self.chain is not None and bool(self.chain.plates)
 
+    @property
+    def unit_sites(self) -> tuple[str, ...]:
+        """Global sites of which each of several series has its own."""
+        plates = set() if self.chain is None else {name for name, _ in self.chain.plates}
+        return tuple(site.name for site in self.sites if plates & set(site.dims))
+
     def values_of(self, cluster: Any) -> dict[str, Any]:
         """The value of every discrete site of the rows in a cluster.
 

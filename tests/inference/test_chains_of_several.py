@@ -340,6 +340,31 @@ def test_hard_assignment_follows_paths(herd):
     np.testing.assert_array_equal(found[best >= 0], best[best >= 0])
 
 
+def test_a_site_of_every_series_is_told_of():
+    """Its density is that given the site, which series that were not fitted do not have."""
+
+    def shops(x: Annotated[Any, Reals] = None):
+        stay = numpyro.sample("stay", dist.Beta(8.0, 2.0))
+        with numpyro.plate("shop", x.shape[1]):
+            own = numpyro.sample("own", dist.Normal(0.0, 1.0))
+
+        def move(before, now):
+            with numpyro.plate("shop", x.shape[1]):
+                p = jnp.where(before == 1, stay, 1 - stay)
+                z = numpyro.sample("z", dist.Bernoulli(p))
+                numpyro.sample("x", dist.Normal(own + 4.0 * z, 1.0), obs=now)
+            return z, None
+
+        scan(move, jnp.zeros(x.shape[1], int), x)
+
+    x = np.random.default_rng(0).normal(size=(10, 3)) + 4 * (np.arange(10)[:, None] > 5)
+    tree = fit(shops, x, method="em", seed=0, starts=1, predictive=0)
+    assert "every shop has 'own' of its own" in tree.attrs["notes"]
+    assert log_density(tree, x[:6]).sizes == {"shop": 3}
+    with pytest.raises(UnsupportedError, match="'own' is one for every shop"):
+        log_density(tree, x[:, :2])
+
+
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter")
 def test_draws(herd, by_em):
     tree = fit(

@@ -193,6 +193,12 @@ def _density_groups(problem: Problem, result: Result, axes: Axes, notes: list[st
         notes.append(f"log_likelihood holds every {density.every}th draw")
     if structure.locals:
         notes.append(integral_note(problem, result))
+    if structure.unit_sites:
+        named = " and ".join(f"'{name}'" for name in structure.unit_sites)
+        notes.append(
+            f"every {structure.unit} has {named} of its own, and its density in log_likelihood is "
+            "that given them: leave-one-out compares fits by it with care"
+        )
     # draws of whole numbers hold what these very data did, so that none can be left out
     if not (_discrete_sites(structure) and result.kind == "draws"):
         dims = ("chain", "draw", structure.unit)
