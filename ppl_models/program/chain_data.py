@@ -102,10 +102,17 @@ def named_axes(observed: Mapping[str, Observed], structure: Structure) -> dict[s
         observed: with the first axis named.
         structure: what was read off the program.
     """
-    chain = structure.chain
+    chain, found = structure.chain, {}
+    if chain is None and STEP in {axis for _, axis, _ in structure.lines}:
+        own = ((structure.plate, structure.rows),)  # series of paths of real numbers
+        for name, reading in observed.items():
+            stepwise = reading.dims[0] == STEP
+            dims = _of_plates(reading.dims, reading.values.shape, own) if stepwise else reading.dims
+            found[name] = _renamed(reading, dims)
+        return found
     if chain is None or not chain.plates:
         return dict(observed)
-    plates, found = dict(chain.plates), {}
+    plates = dict(chain.plates)
     for name, reading in observed.items():
         shape = np.shape(reading.values)
         first = reading.dims[0]
@@ -115,10 +122,14 @@ def named_axes(observed: Mapping[str, Observed], structure: Structure) -> dict[s
             dims = (first, STEP, *reading.dims[2:])
         else:
             dims = reading.dims
-        renamed = dict(zip(reading.dims, dims, strict=True))
-        coords = {renamed.get(n, n): labels for n, labels in reading.coords.items()}
-        found[name] = replace(reading, dims=dims, coords=coords)
+        found[name] = _renamed(reading, dims)
     return found
+
+
+def _renamed(reading: Observed, dims: tuple[str, ...]) -> Observed:
+    renamed = dict(zip(reading.dims, dims, strict=True))
+    coords = {renamed.get(n, n): labels for n, labels in reading.coords.items()}
+    return replace(reading, dims=dims, coords=coords)
 
 
 def _of_plates(

@@ -163,7 +163,7 @@ def test_em_names_a_way_out(many):
 def test_nothing_hidden():
     y = np.random.default_rng(4).normal(size=40)
     tree = fit(autoregression, y, method="map", seed=0, steps=500, predictive=0)
-    phi, r = (float(tree["posterior"][n]) for n in ("phi", "r"))
+    phi, r = (tree["posterior"][n].item() for n in ("phi", "r"))
     before = np.concatenate([[0.0], y[:-1]])
     exact = -0.5 * (((y - phi * before) / r) ** 2).sum() - 40 * np.log(r) - 20 * np.log(2 * np.pi)
     assert float(log_density(tree)[0]) == pytest.approx(exact, rel=1e-9)
