@@ -208,12 +208,15 @@ def cluster_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.D
             table[samples, block] = probabilities
         else:
             table[block] += probabilities.sum(0) / fitted.samples
-    if fitted.structure.chain is not None:
-        table[..., hidden_steps(fitted.model, fitted.structure), :] = np.nan
     leading = ("chain", "draw") if by_draw else ()
-    table = table.reshape(*fitted.shape, *shape) if by_draw else table
-    found = fitted.by_row(table, leading, ("cluster",), "responsibilities")
-    return found.assign_coords(cluster=_labels(fitted, shape[1]))
+    whole = table.reshape(*fitted.shape, *shape) if by_draw else table
+    if fitted.structure.chain is not None:
+        whole[..., hidden_steps(fitted.model, fitted.structure), :] = np.nan
+        found = fitted.by_row(whole, leading, ("cluster",), "responsibilities")
+        return found.assign_coords(cluster=_labels(fitted, shape[1]))
+    coords = fitted.row_coordinates() | {"cluster": _labels(fitted, shape[1])}
+    dims = (*leading, fitted.unit, "cluster")
+    return xr.DataArray(whole, coords, dims, name="responsibilities")
 
 
 def _labels(fitted: RestoredFit, count: int) -> np.ndarray:
