@@ -175,13 +175,19 @@ def with_labels(model: Model, structure: Structure, labels: Labels) -> tuple[Mod
 
     Raises:
         InputError: labels of another number of rows, or more labels than clusters.
-        UnsupportedError: a program that assigns no rows, several sites that do, or a chain.
+        UnsupportedError: a program that assigns no rows, several sites that do, a chain, or a
+            network.
     """
     name = getattr(model.function, "__name__", "the program")
     if structure.chain is not None:
         raise UnsupportedError(
             f"labels are given, and the rows of {name} are steps of one chain: hold all its "
             f"states by fixed={{'{structure.chain.site}': ...}}, or leave labels out"
+        )
+    if structure.coupled:
+        raise UnsupportedError(
+            f"labels are given, and the clusters of the rows of {name} depend on each other: hold "
+            f"all of them by fixed={{'{structure.assignment}': ...}}, or leave labels out"
         )
     if structure.assignment is None:
         raise UnsupportedError(
