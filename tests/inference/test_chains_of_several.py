@@ -375,4 +375,4 @@ def test_draws(herd, by_em):
     assert (np.abs(np.sort(by_em["posterior"]["loc"][0, 0]) - np.sort(middle)) < 3 * spread).all()
     left_out = loo(tree)
     assert left_out.n_data_points == 8
-    assert partition(tree).sizes
+    assert partition(tree)["partition"].labels.size == 8 * 20
