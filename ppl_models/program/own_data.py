@@ -22,6 +22,7 @@ from numpyro.ops.provenance import eval_provenance
 
 from ppl_models.data.missing import missing_cells
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.layout import is_scanned
 from ppl_models.program.model import Model
 from ppl_models.program.structure import Structure
 
@@ -68,6 +69,7 @@ def computed_from_own_data(model: Model, structure: Structure) -> OwnData | None
         program = handlers.substitute(program, data=model.fixed)
         trace = handlers.trace(handlers.seed(program, random.key(0))).get_trace()
         in_loops.extend(n for n, s in trace.items() if s["type"] == "control_flow")
+        in_loops.extend(n for n in structure.emissions if is_scanned(trace[n]))
         return {n: _parts(trace[n]["fn"]) for n in structure.emissions}
 
     try:

@@ -196,8 +196,9 @@ def term_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.Data
 
 def cluster_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.DataArray:
     """:func:`predict` of a restored fit."""
-    shape = (fitted.structure.rows, fitted.structure.clusters)
-    if fitted.structure.coupled and fitted.fitted and fitted.samples > 1:
+    structure = fitted.structure
+    shape = (structure.rows, structure.clusters)
+    if structure.coupled and fitted.fitted and fitted.samples > 1:
         return _of_drawn(fitted, by_draw=by_draw)
     table: np.ndarray = np.zeros((fitted.samples, *shape) if by_draw else shape)
     assignments = fitted.facts.assignments
@@ -210,8 +211,8 @@ def cluster_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.D
             table[block] += probabilities.sum(0) / fitted.samples
     leading = ("chain", "draw") if by_draw else ()
     whole = table.reshape(*fitted.shape, *shape) if by_draw else table
-    if fitted.structure.chain is not None:
-        whole[..., hidden_steps(fitted.model, fitted.structure), :] = np.nan
+    if structure.chain is not None:
+        whole[..., hidden_steps(fitted.model, structure), :] = np.nan
         found = fitted.by_row(whole, leading, ("cluster",), "responsibilities")
         return found.assign_coords(cluster=_labels(fitted, shape[1]))
     coords = fitted.row_coordinates() | {"cluster": _labels(fitted, shape[1])}
