@@ -114,7 +114,7 @@ def plot_sequence_index(
         if clustered:
             target.spines["left"].set(color=cluster_colors(count)[k], linewidth=4, visible=True)
     handles = [Patch(facecolor=color, label=label) for label, color in entries]
-    texts = [label for _, label in entries]
+    texts = [label for label, _ in entries]
     add_key(figure_of(made), handles, texts, loc="outside lower center", ncols=min(len(handles), 8))
     return made
 

@@ -25,6 +25,7 @@ def test_leaving_a_feature_out_is_marginalising_it(case):
             "univariate",
             "tied",
             "full",
+            "axes",
             "poisson univariate",
             "token chain",
             "graph chain",
@@ -105,7 +106,7 @@ def _assert_filling(case, parameters, row, drawn):
     absent = np.isnan(row)
     if not absent.any():
         return
-    if "covariance" in parameters:
+    if "covariance" in parameters or "axis_shape" in parameters:
         mean, covariance = _gaussian_conditional(parameters, row)
     else:
         mean, variance = _cell_moments(case, parameters)
@@ -117,10 +118,17 @@ def _assert_filling(case, parameters, row, drawn):
     assert (np.abs(products.mean(0) - covariance) < 5 * error + 1e-9).all()
 
 
+def _covariance(parameters):
+    if "covariance" in parameters:
+        return parameters["covariance"]
+    axes = parameters.get("orientation", np.eye(len(parameters["loc"])))
+    return parameters["scale"] ** 2 * axes @ np.diag(parameters["axis_shape"]) @ axes.T
+
+
 def _gaussian_conditional(parameters, row):
     """The textbook formula, by NumPy."""
     absent, seen = np.isnan(row), ~np.isnan(row)
-    loc, covariance = parameters["loc"], parameters["covariance"]
+    loc, covariance = parameters["loc"], _covariance(parameters)
     gain = covariance[np.ix_(absent, seen)] @ np.linalg.inv(covariance[np.ix_(seen, seen)])
     mean = loc[absent] + gain @ (row[seen] - loc[seen])
     return mean, covariance[np.ix_(absent, absent)] - gain @ covariance[np.ix_(seen, absent)]

@@ -31,6 +31,7 @@ ELSEWHERE = {"pitman_yor_chain": "models/test_pitman_yor_chain.py"} | dict.fromk
         "dawid_skene",
         "expert_mixture",
         "extreme_deconvolution",
+        "gaussian_noise_mixture",
         "growth_mixture",
         "hurdle_mixture",
         "latent_class_regression",

@@ -135,7 +135,7 @@ def test_univariate_data_and_a_plate_of_another_name_are_read(fits):
 
 def test_predictions_are_needed(fits):
     tree = fits.gaussian_fit().drop_nodes(["posterior_predictive", "prior_predictive"])
-    with pytest.raises(InputError, match="predictive draws"):
+    with pytest.raises(InputError, match="fit with predictive=100"):
         plot_predictive(tree)
     with pytest.raises(InputError, match="no feature 'nose'"):
         plot_predictive(fits.gaussian_fit(), features=["nose"])

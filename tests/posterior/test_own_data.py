@@ -105,5 +105,9 @@ def test_the_ways_out_and_what_was_right_before():
         (covariate, {"x": X, "y": Y}),
         (where_seen, {"y": np.where(X == 1, np.nan, X)}),
     ):
-        refuse_undrawable(problem(program, data), "new data")
-    refuse_undrawable(problem(by_parameter, {"x": X, "y": Y}), "filling", observed=True)
+        found = problem(program, data)
+        assert found.own_data is None
+        refuse_undrawable(found, "new data")
+    found = problem(by_parameter, {"x": X, "y": Y})
+    assert found.own_data is not None and not found.own_data.itself
+    refuse_undrawable(found, "filling", observed=True)
