@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jax import random
 
 from ppl_models import catalogue
 from ppl_models.data.blocks.source import in_blocks, open_blocks
@@ -18,6 +17,7 @@ from ppl_models.data.blocks.spread import spread
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.capabilities import require
 from ppl_models.inference.keeping import keeping_states, refuse_checkpoint, settings_of
+from ppl_models.inference.padded_rows import for_method, without_padding
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.row_weights import refuse_weights
 from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable
@@ -31,6 +31,7 @@ from ppl_models.posterior.result.restore import RestoredFit, along_axes
 from ppl_models.posterior.result.schema import LABEL_NAMES, facts_of
 from ppl_models.program.compiling import make_room
 from ppl_models.program.json_text import to_json
+from ppl_models.program.keys import fold_in, make_key
 from ppl_models.program.known_clusters import known_clusters, take_labels, with_labels
 from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
@@ -209,16 +210,18 @@ def fit(
         refuse_unsuitable(problem, observed)
         refuse_priors(problem)
         refuse_weights(method, problem)
-        require(method, problem)
-        key = random.key(seed)
-        result = run(checkpointed(problem), random.fold_in(key, 0), **options)
+        asked = for_method(method, problem)
+        require(method, asked)
+        key = make_key(seed)
+        result = run(checkpointed(asked), fold_in(key, 0), **options)
+        result = without_padding(result, structure.rows)
         refuse_unresolved(problem, result, observed)
         result.notes += [*_of_combinations(structure), *_of_labels(problem, names)]
         tree = build_tree(
             problem,
             result,
             observed,
-            random.fold_in(key, 1),
+            fold_in(key, 1),
             attributes_of(model, result),
             predictive,
         )

@@ -21,8 +21,11 @@ for call in (
     lambda: fit("gaussian_mixture", x, method="em", seed=0, clusters=2),
     lambda: (predict(tree, x), log_density(tree, x)),
     lambda: fit("gaussian_mixture", x[::-1] + 1, method="em", seed=1, clusters=2),
+    lambda: fit("gaussian_mixture", x[1:], method="em", seed=1, clusters=2),
     lambda: fit("gaussian_mixture", x, method="gibbs", seed=0, clusters=2, **short),
-    lambda: fit("gaussian_mixture", x[::-1] + 1, method="gibbs", seed=1, clusters=2, **short),
+    lambda: fit("gaussian_mixture", x[1:] + 1, method="gibbs", seed=1, clusters=2, **short),
+    lambda: fit("gaussian_mixture", x, method="nuts", seed=0, clusters=2, **short),
+    lambda: fit("gaussian_mixture", x[1:] + 1, method="nuts", seed=1, clusters=2, **short),
 ):
     compiled.clear()
     tree = call() if not counts else call() and tree
@@ -30,8 +33,8 @@ for call in (
 print(json.dumps(counts))
 """
 
-MOST = 38  #: of a first fit by EM, its tree with predictive draws included; 3 draw priors of priors
-MOST_OF_GIBBS = 26  #: of a first fit by Gibbs sampling after one by EM
+MOST = 10  #: of a first fit by EM, its tree with predictive draws included
+MOST_OF_SAMPLERS = 10  #: of a first fit by Gibbs sampling after one by EM, or by NUTS after both
 
 
 def test_em_compiles_few_programs_and_nothing_twice():
@@ -39,9 +42,12 @@ def test_em_compiles_few_programs_and_nothing_twice():
         [sys.executable, "-c", COUNTED], capture_output=True, text=True, check=False
     )
     assert answer.returncode == 0, answer.stderr
-    first, questions, again, gibbs, gibbs_again = json.loads(answer.stdout)
+    first, questions, again, fewer, *samplers = json.loads(answer.stdout)
     assert first <= MOST
-    assert questions <= 2
+    assert questions == 0
     assert again == 0  # other data of the same shape, another seed
-    assert gibbs <= MOST_OF_GIBBS
-    assert gibbs_again == 0
+    assert fewer == 0  # another number of rows, padded to the same one
+    gibbs, gibbs_again, nuts, nuts_again = samplers
+    assert gibbs <= MOST_OF_SAMPLERS
+    assert nuts <= MOST_OF_SAMPLERS
+    assert gibbs_again == nuts_again == 0  # another number of rows, other data, another seed

@@ -19,7 +19,7 @@ from ppl_models.errors import UnsupportedError
 from ppl_models.inference.capabilities import require
 from ppl_models.inference.missing_cells import refuse_missing_cells
 from ppl_models.inference.problem import Problem
-from ppl_models.posterior.density.rows import logits_in_blocks, summed_out
+from ppl_models.posterior.density.rows import logits_in_blocks
 from ppl_models.program.model import Model
 from ppl_models.program.signature import defaults
 from ppl_models.program.structure import Structure
@@ -83,8 +83,8 @@ def scores_of_fold(
     result = run(part, key, **options)
     values = {n: result.values[n].reshape(-1, *result.values[n].shape[2:]) for n in structure.names}
     blocks = []
-    for draws, here, logits in logits_in_blocks(problem, values):
-        blocks.append((draws, here, np.asarray(summed_out(logits))))
+    for draws, here, found in logits_in_blocks(problem, values):
+        blocks.append((draws, here, found.summed_out()[0]))
     density = np.empty((max(d.stop for d, _, _ in blocks), structure.rows))
     for draws, here, block in blocks:
         density[np.ix_(np.arange(draws.start, draws.stop), here)] = block

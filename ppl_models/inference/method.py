@@ -85,6 +85,8 @@ class Method:
         maximises_likelihood: whether ``choose_clusters`` compares its maxima of the likelihood by
             information criteria; methods that draw are compared by leave-one-out.
         calibration: how simulation-based calibration runs it; None where it does not.
+        pads_rows: whether rows may be padded, those of weight 0 adding nothing; see
+            ``program.padding``.
         row_weights: which weights of rows it counts by: "none", "whole" numbers, or "any".
         passes_over_blocks: whether it serves rows that are read in blocks, by passes over all.
         keeps_states: whether its runs keep their states where ``fit(checkpoint=)`` says.
@@ -98,6 +100,7 @@ class Method:
     keeps_priors: bool = True
     maximises_likelihood: bool = False
     calibration: Calibration | None = None
+    pads_rows: bool = False
     row_weights: Literal["none", "whole", "any"] = "none"
     passes_over_blocks: bool = False
     keeps_states: bool = False

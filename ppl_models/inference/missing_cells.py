@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.missing_cells import drops_out
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
+from ppl_models.program.keys import make_key
 from ppl_models.program.model import evaluate
 from ppl_models.program.parameters import own_distribution
 from ppl_models.program.pieces import Pieces
@@ -55,22 +57,22 @@ def refuse_missing_cells(problem: Problem, *, fitted: bool = False) -> None:
                 f"no density of a {unit} of which some cells are missing, as in {partly.sum()} of "
                 f"{len(partly)} {unit}s, the first of them {unit} {partly.argmax()}: {remedy}"
             )
-    _refuse_computation(problem, data, gaps, priors=not fitted)
+    _refuse_computation(problem, gaps, priors=not fitted)
 
 
-def _refuse_computation(
-    problem: Problem, data: dict[str, np.ndarray], gaps: dict[str, np.ndarray], *, priors: bool
-) -> None:
+def _refuse_computation(problem: Problem, gaps: dict[str, np.ndarray], *, priors: bool) -> None:
     """What stands in place of a missing cell must not enter a prior or a parameter."""
-    values = problem.structure.initial(jax.random.key(0))
+    whole = problem.read_from or problem
+    values = whole.structure.initial(make_key(0))
+    data = {n: np.asarray(v) for n, v in whole.model.data.items()}
     for kind, differs in (("f", _was_nan), ("i", _has_moved)):
         chosen = {n: gap for n, gap in gaps.items() if data[n].dtype.kind == kind}
         if not chosen:
             continue
-        other = {n: _otherwise(v, gaps[n]) if n in chosen else v for n, v in data.items()}
-        model = problem.model.with_data(other)
-        there = evaluate(model, values, structure=problem.structure)
-        pairs = zip(_parts(problem.example, priors), _parts(there, priors), strict=True)
+        other = {n: _otherwise(v, missing_cells(v)) if n in chosen else v for n, v in data.items()}
+        model = replace(whole.model, data=other)
+        there = evaluate(model, values, structure=whole.structure)
+        pairs = zip(_parts(whole.example, priors), _parts(there, priors), strict=True)
         for place in (p for (p, one), (_, two) in pairs if differs(one, two)):
             count = max(gap.reshape(len(gap), -1).any(1).sum() for gap in chosen.values())
             raise InputError(

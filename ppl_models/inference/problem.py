@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ppl_models.data.missing import missing_cells
@@ -34,9 +33,11 @@ from ppl_models.program.exchangeability import (
     label_swaps,
     states_exchangeable,
 )
+from ppl_models.program.keys import make_key
 from ppl_models.program.label_symmetry import Densities, LabelSymmetry, find_symmetry
 from ppl_models.program.model import KNOWN_CLUSTER, Model, evaluate
 from ppl_models.program.own_data import OwnData, computed_from_own_data
+from ppl_models.program.padding import padded
 from ppl_models.program.parameter_map import ParameterMap, read_parameter_map
 from ppl_models.program.pieces import Pieces
 from ppl_models.program.row_order import rows_depend_on_places
@@ -79,28 +80,48 @@ class Problem:
         whole = self.structure.with_locals()
         return Problem(self.model, whole, self.progress, checkpoint=self.checkpoint)
 
+    @cached_property
+    def padded(self) -> Problem | None:
+        """The same problem on padded rows, where that gives the same answer; see ``padding``."""
+        if self.same_program is not None or self.prepared is not None or self.blocks is not None:
+            return None
+        found = padded(self.model, self.structure)
+        if found is None:
+            return None
+        return Problem(*found, self.progress, known_row_order=self.known_row_order)
+
+    @property
+    def program(self) -> tuple[Model, Structure]:
+        """The program and its structure."""
+        return self.model, self.structure
+
+    @property
+    def read_from(self) -> Problem | None:
+        """A problem of the same program, from which what the program says is taken over."""
+        return self.padded if self.same_program is None else self.same_program
+
     # ---- what was read off the program -------------------------------------------------------
 
     @cached_property
     def example(self) -> Pieces:
         """The program's densities at arbitrary values of the global sites."""
-        if self.same_program is not None:
-            return self.same_program.example
-        values = self.structure.initial(jax.random.key(0))
+        if self.read_from is not None:
+            return self.read_from.example
+        values = self.structure.initial(make_key(0))
         return evaluate(self.model, values, structure=self.structure)
 
     @cached_property
     def dependencies(self) -> dict[str, frozenset[str]]:
         """Site -> the global sites that its distribution depends on."""
-        if self.same_program is not None:
-            return self.same_program.dependencies
+        if self.read_from is not None:
+            return self.read_from.dependencies
         return site_dependencies(self.model, self.structure)
 
     @cached_property
     def parameter_map(self) -> ParameterMap:
         """Which site is which parameter."""
-        if self.same_program is not None:
-            return self.same_program.parameter_map
+        if self.read_from is not None:
+            return self.read_from.parameter_map
         return read_parameter_map(self.model, self.structure, self.dependencies)
 
     @property
@@ -115,8 +136,8 @@ class Problem:
         Of exponential families the parameters tell it, without a pass over the data. Clusters that
         rows are known to be of stay where they are.
         """
-        if self.same_program is not None:
-            return self.same_program.labels
+        if self.read_from is not None:
+            return self.read_from.labels
         known = self.model.data.get(KNOWN_CLUSTER)
         if known is None:
             return self._program_labels()
@@ -163,8 +184,8 @@ class Problem:
     @cached_property
     def label_swaps(self) -> LabelSwaps | None:
         """What label swaps permute, where clusters are not exchangeable; None where they are."""
-        if self.same_program is not None:
-            return self.same_program.label_swaps
+        if self.read_from is not None:
+            return self.read_from.label_swaps
         if self.structure.assignment is None or self.exchangeable:
             return None
         if KNOWN_CLUSTER in self.model.data:  # a swap is judged by counts, not by whose rows
@@ -201,7 +222,7 @@ class Problem:
     @cached_property
     def rowwise_plans(self) -> dict[bool, Any]:
         """How M-steps on the rows move the sites, by whether priors are left out; kept here."""
-        return {} if self.same_program is None else self.same_program.rowwise_plans
+        return {} if self.read_from is None else self.read_from.rowwise_plans
 
     @property
     def cells(self) -> int:
@@ -213,8 +234,8 @@ class Problem:
     @cached_property
     def free_sites(self) -> tuple[str, ...]:
         """The global sites that the likelihood knows: all but the parameters of priors."""
-        if self.same_program is not None:
-            return self.same_program.free_sites
+        if self.read_from is not None:
+            return self.read_from.free_sites
         above = hyperparameters(self.dependencies, self.structure)
         return tuple(name for name in self.structure.names if name not in above)
 
@@ -264,8 +285,8 @@ class Problem:
     @cached_property
     def sums_rows_up(self) -> bool:
         """Whether sufficient statistics sum the rows up: families and weights that rows share."""
-        if self.same_program is not None:
-            return self.same_program.sums_rows_up
+        if self.read_from is not None:
+            return self.read_from.sums_rows_up
         if self.structure.locals or self.structure.given_locals:
             return False
         weights = self.example.log_weights
@@ -285,7 +306,10 @@ class Problem:
         weights, by_row = self.model.weights, dict(self.scales)
         if KNOWN_CLUSTER in self.model.data:
             by_row[KNOWN_CLUSTER] = np.asarray(self.model.data[KNOWN_CLUSTER], float)
-        return cut(self.model.data, self.families, scales=by_row, weights=weights)
+        present = None
+        if self.model.padding:
+            weights, present = None, np.asarray(weights) > 0
+        return cut(self.model.data, self.families, scales=by_row, weights=weights, present=present)
 
     @cached_property
     def scales(self) -> dict[str, np.ndarray]:
@@ -294,8 +318,8 @@ class Problem:
         ``(row,)`` by emission, and under ``ASSIGNED`` those of the assignment; of sites that
         ``numpyro.handlers.scale`` or ``mask`` multiplies. See ``capabilities.FIXED_SCALES``.
         """
-        if self.same_program is not None:
-            return self.same_program.scales
+        if self.read_from is not None:
+            return self.read_from.scales
         found = {}
         for name, scale in self.example.scales.items():
             key = ASSIGNED if name == self.structure.assignment else name
@@ -307,12 +331,12 @@ class Problem:
     @cached_property
     def moving_scale(self) -> str | None:
         """A site whose factor depends on the cluster or on global sites; None where none does."""
-        if self.same_program is not None:
-            return self.same_program.moving_scale
+        if self.read_from is not None:
+            return self.read_from.moving_scale
         scales = self.example.scales
         if not scales:
             return None
-        values = self.structure.initial(jax.random.key(3))
+        values = self.structure.initial(make_key(3))
         other = evaluate(self.model, values, structure=self.structure)
         for name, scale in scales.items():
             by_cluster = np.ndim(scale) > 1 and bool((scale != scale[:1]).any())
@@ -324,7 +348,7 @@ class Problem:
     def deviations(self) -> dict[str, Any]:
         """Standard deviation of every feature of real-valued data, over rows or over all steps."""
         if self.blocks is not None:
-            return {n: jnp.asarray(self.blocks.summary.deviation) for n in self.families}
+            return {n: jax.device_put(self.blocks.summary.deviation) for n in self.families}
         deviations = {}
         for name, family in self.families.items():
             value = np.asarray(self.model.data[name], float)
@@ -335,9 +359,9 @@ class Problem:
                 over = (0, 1) if steps else 0
                 mean = np.nansum(share * value, axis=over) / share.sum(over)
                 square = np.nansum(share * (value - mean) ** 2, axis=over) / share.sum(over)
-                deviations[name] = jnp.asarray(np.sqrt(square))
+                deviations[name] = jax.device_put(np.sqrt(square))
                 continue
-            deviations[name] = jnp.asarray(np.nanstd(value, axis=(0, 1) if steps else 0))
+            deviations[name] = jax.device_put(np.nanstd(value, axis=(0, 1) if steps else 0))
         return deviations
 
     # ---- capabilities ------------------------------------------------------------------------

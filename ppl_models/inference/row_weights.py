@@ -13,6 +13,7 @@ from ppl_models.errors import UnsupportedError
 from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.signature import ROW_WEIGHTS
 from ppl_models.program.structure import Structure
@@ -86,7 +87,7 @@ def unweighed_prior(model: Model, structure: Structure) -> str | None:
         return None
     rows = np.arange(min(FEW, structure.rows))
     counts = 1 + rows % 2
-    values = structure.initial(jax.random.key(7))
+    values = structure.initial(make_key(7))
     once = _taken(model, rows, counts.astype(float))
     written_out = _taken(model, np.repeat(rows, counts), None)
     try:
@@ -131,7 +132,7 @@ def copies_drawn(method: str, problem: Problem, *, keep_assignments: bool) -> Pr
         UnsupportedError: assignments of rows whose copies may differ, or too many copies.
     """
     weights = problem.model.weights
-    if weights is None:
+    if weights is None or problem.model.padding:
         return problem
     if keep_assignments:
         raise UnsupportedError(

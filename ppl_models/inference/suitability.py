@@ -14,6 +14,7 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 from ppl_models.inference.missing_cells import refuse_missing_cells
 from ppl_models.inference.problem import Problem, Result
+from ppl_models.program.keys import make_key
 from ppl_models.program.model import evaluate
 from ppl_models.program.rounding import refuse_coarse
 
@@ -48,7 +49,7 @@ def refuse_priors(problem: Problem) -> None:
 
 def _moves(problem: Problem, name: str) -> bool:
     """Whether the support of an emission depends on the global sites: Uniform(0, site)."""
-    values = problem.structure.initial(jax.random.key(1))
+    values = problem.structure.initial(make_key(1))
     there = evaluate(problem.model, values, structure=problem.structure).emissions[name].support
     here = problem.example.emissions[name].support
     pairs = zip(jax.tree.leaves(here), jax.tree.leaves(there), strict=True)
@@ -80,7 +81,8 @@ def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> Non
     """Refuse data outside the support of the program's emissions, and cells that stay missing."""
     refuse_missing_cells(problem)
     for name, emission in problem.example.emissions.items():
-        values = np.asarray(problem.model.data[name])
+        # (as many rows as the example's; those that only fill up repeat the others)
+        values = np.asarray((problem.read_from or problem).model.data[name])
         seen = ~missing_cells(values)
         writer = problem.autoregressive.get(name)
         if writer is not None and writer.needs_whole_rows and not seen.all():

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import gc
+from collections import OrderedDict
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 #: For functions that run once on few numbers: their compilation costs far more than their run, and
 #: the whole optimiser saves nothing.
 QUICK = {"xla_backend_optimization_level": 0}
+
+REMEMBERED = 256  #: answers of a function that are kept by shapes
 
 MAPS = Path("/proc/self/maps")
 MOST_MAPS = Path("/proc/sys/vm/max_map_count")
@@ -41,6 +46,41 @@ def in_batches(function: Callable[[Any], Any], values: Any, most: int) -> Any:
         values = jax.tree.map(lambda v: jnp.concatenate([v, v[:lacking]]), values)
     results = jax.lax.map(function, values, batch_size=size)
     return jax.tree.map(lambda v: v[:count], results) if lacking else results
+
+
+def by_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Remember what a function finds out by tracing, which no number of its arrays changes.
+
+    To trace a program takes longer than to run it on a few thousand rows, and every fit asks the
+    same of it. Answers are kept by all arguments, arrays by their shapes and types; not of traced
+    arrays, nor where an argument cannot be compared.
+
+    Args:
+        function: whose answer depends on its arrays' shapes and types alone, and is not changed
+            by anybody who gets it.
+    """
+    known: OrderedDict[Any, Any] = OrderedDict()
+
+    @wraps(function)
+    def remembered(*given: Any, **named: Any) -> Any:
+        leaves, tree = jax.tree.flatten((given, named))
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+            return function(*given, **named)
+        told = tuple(
+            (leaf.shape, str(leaf.dtype)) if isinstance(leaf, np.ndarray | jax.Array) else leaf
+            for leaf in leaves
+        )
+        key = tree, told, jnp.result_type(float)
+        try:
+            found = known.pop(key, None)
+        except TypeError:  # an argument without a hash
+            return function(*given, **named)
+        known[key] = found = function(*given, **named) if found is None else found
+        if len(known) > REMEMBERED:
+            known.popitem(last=False)
+        return found
+
+    return remembered
 
 
 def make_room() -> bool:

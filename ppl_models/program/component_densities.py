@@ -15,6 +15,7 @@ from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.missing_cells import term_log_probs
 from ppl_models.program.axes import CHAIN
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model, evaluate
 from ppl_models.program.pair_passes import tables_of
 from ppl_models.program.parameter_map import all_parameters
@@ -70,7 +71,7 @@ class StateDensities:
 
     @cached_property
     def _shared(self) -> set[tuple[str, str]]:
-        pieces = evaluate(self.model, self.structure.initial(jax.random.key(1)), **self._static)
+        pieces = evaluate(self.model, self.structure.initial(make_key(1)), **self._static)
         families = pieces.families()
         return {(n, p) for n, family in families.items() for p in family.shared_parameters}
 

@@ -17,6 +17,7 @@ from ppl_models.distributions.scaled import times, weigh
 from ppl_models.errors import UnsupportedError
 from ppl_models.program import chains
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.keys import make_key
 from ppl_models.program.structure import Structure
 
 
@@ -59,7 +60,7 @@ def refuse_other_data(model: Any, structure: Structure, given: Mapping[str, str]
 
 def _leaves_out(model: Any, site: str, structure: Structure) -> bool:
     """Whether the program's own density is that of the cells that are not missing."""
-    values = structure.initial(random.key(8))
+    values = structure.initial(make_key(8))
     own, ours = _densities_of(model, values, structure=structure, site=site)
     return np.allclose(own, ours, rtol=1e-4, atol=1e-4)
 

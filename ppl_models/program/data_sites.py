@@ -19,6 +19,7 @@ from ppl_models.distributions.scaled import times, weigh
 from ppl_models.errors import UnsupportedError
 from ppl_models.program.chains import COUNTING, merge_steps
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.keys import make_key
 from ppl_models.program.structure import Structure
 
 
@@ -93,7 +94,7 @@ def with_derived(model: Any, structure: Structure) -> Structure:
         trace = model.trace_at(values, structure, assignment=assignment)
         return {n: trace[n]["value"] for n in names}
 
-    shapes = jax.eval_shape(structure.initial, random.key(0))
+    shapes = jax.eval_shape(structure.initial, make_key(0))
     whole = jax.ShapeDtypeStruct(structure.assignment_shape, int)
     origins = eval_provenance(derived, assignment=whole, values=shapes)
     moving = {n for n in names if "assignment" in origins[n]}
@@ -132,7 +133,7 @@ def refuse_moving_factors(model: Any, structure: Structure) -> None:
         trace = model.trace_at(values, structure, assignment=assignment)
         return {n: log_factor(trace[n]) for n in structure.factors}
 
-    shapes = jax.eval_shape(structure.initial, random.key(0))
+    shapes = jax.eval_shape(structure.initial, make_key(0))
     whole = jax.ShapeDtypeStruct(structure.assignment_shape, int)
     origins = eval_provenance(factors, assignment=whole, values=shapes)
     for name, origin in origins.items():

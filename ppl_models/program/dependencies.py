@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-from jax import random
 from numpyro.ops.provenance import eval_provenance
 
+from ppl_models.program.compiling import by_shapes
+from ppl_models.program.keys import make_key
 from ppl_models.program.model import Model
 from ppl_models.program.structure import Structure
 
 
+@by_shapes
 def site_dependencies(model: Model, structure: Structure) -> dict[str, frozenset[str]]:
     """Site -> the global sites that its distribution depends on. Nothing is computed.
 
@@ -36,7 +38,7 @@ def site_dependencies(model: Model, structure: Structure) -> dict[str, frozenset
         trace = model.trace_at(values, structure)
         return {name: jax.tree.leaves(trace[name]["fn"]) for name in names}
 
-    shapes = jax.eval_shape(structure.initial, random.key(0))
+    shapes = jax.eval_shape(structure.initial, make_key(0))
     provenance = eval_provenance(distributions, **shapes)
     return {name: frozenset().union(*provenance[name]) for name in names}
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import Array, random
+from jax import Array
 
 from ppl_models.data.kinds import Reals
 from ppl_models.distributions.convert import as_family
 from ppl_models.program.axes import site_dims
 from ppl_models.program.compiling import QUICK, in_batches
+from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model, evaluate
 from ppl_models.program.parameter_map import ParameterMap, matches
 from ppl_models.program.parameters import named_parameters, own_distribution
@@ -81,7 +82,7 @@ def read_emissions(
     ('FullGaussian', {'loc': ('cluster', 'feature'),
                       'covariance': ('cluster', 'feature', 'feature_other')})
     """
-    sites = [structure.initial(random.key(i)) for i in (1, 2)]
+    sites = [structure.initial(make_key(i)) for i in (1, 2)]
     points = [evaluate(model, values, structure=structure).emissions for values in sites]
     kinds = data_parameters(model.function)
     emissions = []

@@ -15,13 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jax import Array, random
+from jax import Array
 
 from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import plain
 from ppl_models.program.axes import CHAIN, cluster_axes, permute_clusters, state_axes
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model, evaluate
 from ppl_models.program.parameter_map import ParameterMap, all_parameters
 from ppl_models.program.pieces import Pieces
@@ -54,7 +55,7 @@ def clusters_exchangeable(model: Model, structure: Structure, parameter_map: Par
         return False
     if structure.coupled:  # which is asked of its tables, see ``component_densities``
         return False
-    values = structure.initial(random.key(1))
+    values = structure.initial(make_key(1))
     here = evaluate(model, values, structure=structure)
     for order in orders(structure.clusters):
         moved = permute_clusters(values, axes, order)
@@ -72,7 +73,7 @@ def clusters_exchangeable(model: Model, structure: Structure, parameter_map: Par
 def components_move(model: Model, structure: Structure, parameter_map: ParameterMap) -> bool:
     """Whether the emissions' components change places when the sites' clusters do."""
     axes = cluster_axes(structure, parameter_map)
-    values = structure.initial(random.key(1))
+    values = structure.initial(make_key(1))
     order = np.roll(np.arange(structure.clusters), 1)
     moved = permute_clusters(values, axes, order)
     here, there = (evaluate(model, v, structure=structure) for v in (values, moved))
@@ -132,7 +133,7 @@ def states_exchangeable(
     axes = {n: a for n, (a, _) in state_axes(structure, parameter_map, states).items()}
     if structure.assignment is not None or states == 1 or not axes:
         return False
-    values = structure.initial(random.key(1))
+    values = structure.initial(make_key(1))
     here = evaluate(model, values, structure=structure)
     before = all_parameters(here, structure)
     tied = {

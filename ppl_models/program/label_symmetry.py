@@ -16,8 +16,8 @@ from itertools import combinations, product
 from typing import Any, Protocol
 
 import numpy as np
-from jax import random
 
+from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterMap
 from ppl_models.program.structure import Structure
@@ -197,7 +197,7 @@ def _usable_point(densities: Densities, structure: Structure) -> Globals | None:
     """Values of the global sites at which exchanges can be told from what they are not."""
     for radius in (1.0, 2.0, 0.1):
         for seed in (1, 2, 3):
-            values = structure.initial(random.key(seed), radius)
+            values = structure.initial(make_key(seed), radius)
             if np.isfinite(densities.log_prior(values)) and densities.usable(values):
                 return values
     return None

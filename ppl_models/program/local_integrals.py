@@ -34,6 +34,7 @@ from numpyro.primitives import Messenger
 
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.enumeration import AllValues
+from ppl_models.program.keys import make_key
 from ppl_models.program.layout import STEP
 from ppl_models.program.units import parts_of, units_of
 
@@ -202,7 +203,7 @@ def _are_gaussian(model: Model, structure: Structure) -> bool:
     """
     if any(not _is_real(site.support) for site in structure.local_sites):
         return False
-    values = structure.initial(random.key(6))
+    values = structure.initial(make_key(6))
     departure = float(_departure(model, values, structure=structure))
     tolerance = 1e-9 if jnp.result_type(float) == jnp.float64 else 1e-4
     return bool(departure < tolerance)

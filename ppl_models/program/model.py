@@ -42,6 +42,7 @@ from ppl_models.program.data_sites import (
     with_lowest,
 )
 from ppl_models.program.enumeration import AllValues
+from ppl_models.program.keys import make_key
 from ppl_models.program.local_integrals import (
     integrated_logits,
     mean_of_shifts,
@@ -99,6 +100,7 @@ class Model:
         weights: how often each row counts ``(row,)``; None: once.
         partly: global site -> which of its entries are held, and at what.
         pairs: which two rows each cell of a network belongs to; see ``pair_reading``.
+        padding: whether those of weight 0 only fill up, all others counting once; see ``padding``.
     """
 
     function: Callable
@@ -109,6 +111,7 @@ class Model:
     weights: Any = None
     partly: dict[str, PartlyFixed] = field(default_factory=dict)
     pairs: Any = None
+    padding: bool = False
 
     def tree_flatten(self) -> tuple[tuple, tuple]:
         """Arrays are leaves."""
@@ -117,17 +120,18 @@ class Model:
             sorted((k, _hashable(v)) for k, v in self.arguments.items() if not _is_array(v))
         )
         leaves = (self.data, dynamic, self.fixed, self.units, self.weights, self.partly, self.pairs)
-        return leaves, (self.function, static)
+        return leaves, (self.function, static, self.padding)
 
     @classmethod
     def tree_unflatten(cls, static: tuple, leaves: tuple) -> Model:
         """Inverse of flatten."""
-        data, dynamic, *others = leaves
-        return cls(static[0], data, dict(static[1]) | dynamic, *others)
+        data, dynamic, fixed, units, weights, partly, pairs = leaves
+        arguments = dict(static[1]) | dynamic
+        return cls(static[0], data, arguments, fixed, units, weights, partly, pairs, static[2])
 
     def with_data(self, data: Mapping[str, Any]) -> Model:
         """The same program on other rows, each of which counts once."""
-        return replace(self, data=dict(data), units=None, weights=None, pairs=None)
+        return replace(self, data=dict(data), units=None, weights=None, pairs=None, padding=False)
 
     def without_labels(self) -> Model:
         """The same program with no cluster of any row known."""
@@ -142,7 +146,10 @@ class Model:
 
     def summed(self, by_row: Array) -> Array:
         """What rows ``(..., row)`` add up to, each as often as it counts."""
-        return (by_row if self.weights is None else by_row * self.weights).sum(-1)
+        if self.weights is None:
+            return by_row.sum(-1)
+        # a row that counts for nothing may be one that is impossible
+        return jnp.where(self.weights > 0, by_row * self.weights, 0).sum(-1)
 
     def row_count(self, structure: Structure) -> Any:
         """How many rows there are, each counted as often as it weighs."""
@@ -220,7 +227,7 @@ class Model:
 
     def _refuse_unequal_scales(self, structure: Structure) -> None:
         """Sites that are summed out together have one factor of their log-densities."""
-        first, *others = _scales(self, structure.initial(random.key(5)), structure=structure)
+        first, *others = _scales(self, structure.initial(make_key(5)), structure=structure)
         if not all(np.allclose(first, other, rtol=1e-6, atol=0) for other in others):
             raise UnsupportedError(
                 f"sites {' and '.join(map(repr, structure.discrete))} are scaled unequally, and "

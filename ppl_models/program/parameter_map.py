@@ -14,11 +14,11 @@ from typing import Any
 import jax
 import numpy as np
 import numpyro.distributions as dist
-from jax import random
 
 from ppl_models.distributions.priors import InverseGammaScale, plain
 from ppl_models.distributions.rate_prior import GeneralizedInverseGaussian
 from ppl_models.program.dependencies import site_dependencies
+from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model, evaluate
 from ppl_models.program.parameters import ParameterValue, named_parameters
 from ppl_models.program.pieces import Pieces
@@ -85,8 +85,8 @@ def read_parameter_map(
     Returns:
         The links, and the names of the sites that are no parameter.
     """
-    start = structure.initial(random.key(1))
-    other = structure.initial(random.key(2))
+    start = structure.initial(make_key(1))
+    other = structure.initial(make_key(2))
     base = evaluate(model, start, structure=structure)
     links, free, rates = [], [], []
     if depends is None:
@@ -150,7 +150,8 @@ def _is_rate(prior: Any, value: np.ndarray) -> bool:
     elif value.ndim != 1:
         return False
     else:
-        rate, value = np.asarray(prior.scale_matrix), np.diag(value)
+        factor = np.asarray(prior.scale_tril)
+        rate, value = factor @ factor.swapaxes(-1, -2), np.diag(value)
     own = rate.shape[max(0, rate.ndim - value.ndim) :]
     return own == value.shape and np.allclose(rate, value, rtol=1e-5)
 

@@ -13,9 +13,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, random
+from jax import Array
 
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.keys import make_key
 from ppl_models.program.local_integrals import dimension, row_log_joint
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
@@ -53,7 +54,7 @@ def rows_depend_on_places(model: Model, structure: Structure) -> bool:
     if structure.indexed or structure.given_locals:  # which have a value for each row in its place
         return True
     few = min(FEW, structure.rows // 2)
-    values = structure.initial(random.key(4))
+    values = structure.initial(make_key(4))
     other = np.r_[np.arange(few, 2 * few), np.arange(few)[::-1]]
     try:
         alone, among = (

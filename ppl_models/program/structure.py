@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -363,7 +364,9 @@ def _chain_structure(
 
 
 def _size(site: Mapping[str, Any]) -> int:
-    return site["fn"].enumerate_support(expand=False).shape[0]
+    # (by its shape: to list the values would be two programs to compile)
+    support = jax.eval_shape(lambda: site["fn"].enumerate_support(expand=False))
+    return support.shape[0]
 
 
 def _combined(

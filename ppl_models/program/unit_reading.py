@@ -18,6 +18,7 @@ import numpy as np
 from jax import Array, random
 
 from ppl_models.errors import UnsupportedError
+from ppl_models.program.keys import make_key
 from ppl_models.program.pair_reading import read_pairs
 from ppl_models.program.structure import Structure
 from ppl_models.program.units import Units, all_parts
@@ -34,7 +35,7 @@ def with_units(model: Any, structure: Structure) -> Any:
     """
     if not structure.indexed:
         return model
-    values = structure.initial(random.key(6))
+    values = structure.initial(make_key(6))
     known = dict(structure.unit_axes)
     shapes = _cell_shapes(model, structure, values)
     rows = {n: _along(shapes[n], known[n]) for n in known}

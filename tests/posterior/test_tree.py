@@ -381,9 +381,9 @@ def test_precision_is_of_the_call_and_nothing_is_left_switched(built_ins, outsid
                 assert variable.dtype == np.float32, (group, name)
     double = trees(row)
     assert double["posterior/loc"].dtype == np.float64
-    np.testing.assert_allclose(
-        single["posterior/loc"].values, double["posterior/loc"].values, rtol=1e-2, atol=1e-2
-    )
+    # (clusters of equally many rows are in the order of their weights' rounding errors)
+    found, expected = (np.sort(t["posterior/loc"].values, axis=2) for t in (single, double))
+    np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-2)
     np.testing.assert_allclose(density.values, log_density(double).values, atol=1e-2)
 
 

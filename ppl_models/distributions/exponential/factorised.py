@@ -22,10 +22,12 @@ is a whole emission. Rows of waiting times, for instance:
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ppl_models.data.missing import missing_cells
@@ -33,13 +35,22 @@ from ppl_models.distributions.exponential.family import Statistics, broadcast_ba
 from ppl_models.distributions.exponential.stacked import StackedFamily, ones, stack
 
 
-@jax.jit
-def location_centre(value: Array) -> Array:
-    """Mean of some rows spread over the data, without missing cells: ``(feature,)`` or ``()``."""
+def location_centre(value: Any) -> Any:
+    """Mean of some rows spread over the data, without missing cells: ``(feature,)`` or ``()``.
+
+    Of data on the host it is computed there.
+    """
+    return _centre(np, value) if isinstance(value, np.ndarray) else _compiled_centre(value)
+
+
+def _centre(library: Any, value: Any) -> Any:
     rows = value[:: max(1, value.shape[0] // 64)].astype(jnp.result_type(value, float))
     observed = ~missing_cells(rows)
-    total = jnp.where(observed, rows, 0).sum(0)
-    return total / jnp.clip(observed.sum(0), 1)
+    total = library.where(observed, rows, 0).sum(0)
+    return total / library.clip(observed.sum(0), 1, None).astype(rows.dtype)
+
+
+_compiled_centre = jax.jit(partial(_centre, jnp))
 
 
 class FactorisedFamily(StackedFamily):
@@ -189,7 +200,10 @@ class FactorisedFamily(StackedFamily):
 
     def centre(self, value: Array) -> Array:
         """A point amid the data where locations move with them, else zero."""
-        return location_centre(value) if self.location_parameters else jnp.zeros(())
+        if self.location_parameters:
+            return location_centre(value)
+        library: Any = np if isinstance(value, np.ndarray) else jnp
+        return library.zeros((), jnp.result_type(float))
 
     def start_points(self, value: Array) -> Array:
         """The cells as real numbers."""

@@ -228,7 +228,7 @@ class ExponentialFamily(Described, Distribution):
         """Numbers that a pass has at hand for each row, to cut chunks that fit a cache."""
         prepared = jax.eval_shape(
             lambda v: self.prepare(v, missing=missing, centre=self.centre(v)),
-            jnp.asarray(value[:1]),
+            value[:1],
         )
         return math.prod(prepared.shape) + 2 * math.prod(self.batch_shape)
 
@@ -326,12 +326,17 @@ class ExponentialFamily(Described, Distribution):
         count = math.prod(self.batch_shape)
         arguments = {}
         for name, dims in self.parameter_dims.items():
-            parameter = jnp.asarray(getattr(self, name))
+            parameter = getattr(self, name)
+            if isinstance(parameter, jax.Array) and not isinstance(parameter, jax.core.Tracer):
+                concrete, parameter = True, np.asarray(parameter)  # nothing to compile there
+            else:
+                concrete, parameter = False, jnp.asarray(parameter)
             event = parameter.shape[parameter.ndim - dims :]
             if name not in self.shared_parameters:
-                parameter = jnp.broadcast_to(parameter, self.batch_shape + event)
+                library: Any = np if concrete else jnp
+                parameter = library.broadcast_to(parameter, self.batch_shape + event)
                 parameter = parameter.reshape((count, *event))
-            arguments[name] = parameter
+            arguments[name] = jax.device_put(parameter) if concrete else parameter
         return self.replace(**arguments)
 
     def of_rows(self, chosen: Array) -> ExponentialFamily:

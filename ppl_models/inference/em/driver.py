@@ -37,6 +37,7 @@ from ppl_models.inference.rowwise.newton import LARGEST
 from ppl_models.inference.rowwise.starts import rowwise_starts
 from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.inference.statistics.m_step import conjugate_sites
+from ppl_models.program.keys import fold_in, make_key
 from ppl_models.program.label_symmetry import Place, permute_labels
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink
@@ -116,7 +117,7 @@ def em_from_starts(
 
     if problem.sums_rows_up and starts >= MANY_STARTS and seed_count(problem) >= MANY:
         update = Update(problem.structure, links, free, flat, problem.chunks.missing)
-        move_key = jax.random.fold_in(key, starts)
+        move_key = fold_in(key, starts)
         moves = Moves(problem, update, assign, move_key) if movable(problem) else None
         runs, initializations = search(
             values,
@@ -257,7 +258,7 @@ def _any_collapsed(problem: Problem, runs: EMRuns, start: int, *, flat: bool) ->
     if not all(np.isfinite(v[start]).all() for v in runs.values.values()):
         return True
     if not problem.sums_rows_up:
-        inside = problem.structure.initial(jax.random.key(0), radius=0.5)
+        inside = problem.structure.initial(make_key(0), radius=0.5)
         onto_rows, unbounded = no_mode(problem.model, values, inside, structure=problem.structure)
         # (a prior that is left out is free to grow without bound)
         return bool(np.asarray(onto_rows).any() | (np.asarray(unbounded) & (not flat)))

@@ -107,7 +107,7 @@ def run_em(
     last = np.full(count, -np.inf, jnp.result_type(float))
     objectives: list[np.ndarray] = []
     paths: list[dict[str, np.ndarray]] = []
-    model = jax.tree.map(jnp.asarray, problem.model)  # on the device once, not in every block
+    model = jax.device_put(problem.model)  # on the device once, not in every block
     states = None if problem.checkpoint is None else RunStates(problem.checkpoint)
     if states is not None and (found := states.begun(values)) is not None:
         values, last, done, objectives, paths = found

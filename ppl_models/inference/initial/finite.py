@@ -37,7 +37,9 @@ def finite_starts(problem: Problem, starts: Mapping[str, Any]) -> np.ndarray:
     priors, rows = (
         np.asarray(v) for v in _densities(problem.model, dict(starts), structure=problem.structure)
     )
-    finite = np.isfinite(priors) & np.isfinite(rows).all(1)
+    weights = problem.model.weights
+    counted = np.ones(rows.shape[1], bool) if weights is None else np.asarray(weights) > 0
+    finite = np.isfinite(priors) & (np.isfinite(rows) | ~counted).all(1)
     if finite.any():
         return finite
     if not np.isfinite(priors[0]):
@@ -45,9 +47,9 @@ def finite_starts(problem: Problem, starts: Mapping[str, Any]) -> np.ndarray:
             f"no start has a finite density: the prior's logarithm is {priors[0]} there; look for "
             "a prior whose arguments depend on other sites and leave their range"
         )
-    wrong = ~np.isfinite(rows[0])
+    wrong = ~np.isfinite(rows[0]) & counted
     raise InputError(
-        f"no start has a finite density: that of {wrong.sum()} of {len(wrong)} rows has the "
+        f"no start has a finite density: that of {wrong.sum()} of {counted.sum()} rows has the "
         f"logarithm {rows[0][wrong.argmax()]} there, the first of them row {wrong.argmax()}; look "
         "for an emission whose support excludes such rows, or for a parameter that leaves its range"
     )

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.inference.initial.known import sampled_rows
 from ppl_models.inference.problem import Problem
@@ -34,19 +35,32 @@ def seed_points(problem: Problem, key: Array) -> tuple[Array, dict[str, Array], 
         weights = None if weights is None else np.asarray(weights)[chosen]
     if problem.states:
         data = {name: _not_too_long(problem, name, np.asarray(v)) for name, v in data.items()}
-    arrays = {name: jnp.asarray(data[name]) for name in problem.families}
+    arrays = {name: np.asarray(data[name]) for name in problem.families}
+    counted = None if weights is None else np.asarray(weights)
     points = [
-        _points(f, arrays[name], by_step=bool(problem.states))
+        _points(f, _for(f, arrays[name]), counted, by_step=bool(problem.states))
         for name, f in problem.families.items()
     ]
-    return jnp.concatenate(points, -1), arrays, None if weights is None else jnp.asarray(weights)
+    held = jax.device_put((arrays, counted))
+    return jax.device_put(points[0]) if len(points) == 1 else jnp.concatenate(points, -1), *held
 
 
-def _points(family: ExponentialFamily, value: Array, *, by_step: bool) -> Array:
+def _for(family: ExponentialFamily, value: np.ndarray) -> Any:
+    """On the host where the rows are points as they come, which then are nothing to compile."""
+    own = type(family).start_points is ExponentialFamily.start_points
+    return value if own and not family.points_on_one_scale else jnp.asarray(value)
+
+
+def _points(family: ExponentialFamily, value: Any, counted: Any, *, by_step: bool) -> Array:
     if family.latent and not by_step:
-        return standardise(_step_moments(family, value))
+        return standardise(_step_moments(family, value), counted)
     points = family.start_points(value)
-    return _one_scale(points) if family.points_on_one_scale else standardise(points)
+    if counted is not None and by_step:
+        counted = jnp.tile(counted, len(points) // len(counted))
+    if isinstance(points, np.ndarray):
+        return _standardised(np, points, counted)
+    scaled = _one_scale if family.points_on_one_scale else standardise
+    return scaled(points, counted)
 
 
 def _step_moments(family: ExponentialFamily, value: Array) -> Array:
@@ -73,19 +87,33 @@ def _not_too_long(problem: Problem, name: str, value: np.ndarray) -> np.ndarray:
 
 
 @jax.jit
-def standardise(points: Array) -> Array:
-    """Points whose coordinates each have mean 0 and standard deviation 1; what is missing is 0."""
+def standardise(points: Array, counted: Array | None = None) -> Array:
+    """Points whose coordinates each have mean 0 and standard deviation 1; what is missing is 0.
+
+    Args:
+        points: ``(point, coordinate)``.
+        counted: how often each point counts, ``(point,)`` (default: once).
+    """
+    return _standardised(jnp, points, counted)
+
+
+def _standardised(library: Any, points: Any, counted: Any) -> Any:
     points = points.astype(jnp.result_type(points, float))
-    spread = jnp.nanstd(points, 0)
-    points = (points - jnp.nanmean(points, 0)) / jnp.where(spread > 0, spread, 1)
-    return jnp.nan_to_num(points)
+    share = library.ones(len(points), points.dtype) if counted is None else counted
+    seen = library.where(missing_cells(points), 0, share.astype(points.dtype)[:, None])
+    total = library.maximum(seen.sum(0), jnp.finfo(points.dtype).tiny)
+    points = points - (seen * library.nan_to_num(points)).sum(0) / total
+    spread = library.sqrt((seen * library.nan_to_num(points) ** 2).sum(0) / total)
+    return library.nan_to_num(points / library.where(spread > 0, spread, 1))
 
 
 @jax.jit
-def _one_scale(points: Array) -> Array:
+def _one_scale(points: Array, counted: Array | None = None) -> Array:
     """Points whose coordinates keep their spreads relative to each other, 1 in the mean square."""
-    points = points - points.mean(0)
-    spread = jnp.sqrt((points**2).mean())
+    share = jnp.ones(len(points), points.dtype) if counted is None else counted
+    share = (share / share.sum())[:, None]
+    points = points - (share * points).sum(0)
+    spread = jnp.sqrt((share * points**2).sum() / points.shape[1])
     return points / jnp.where(spread > 0, spread, 1)
 
 

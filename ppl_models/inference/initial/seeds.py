@@ -21,13 +21,16 @@ def find_seeds(
     arrays: Mapping[str, Array],
     starts: int,
     weights: Array | None = None,
-) -> Array:
-    """Seeds ``(start, cluster)`` among the points that were observed, as often as rows count."""
+) -> Array | None:
+    """Seeds ``(start, cluster)`` among the points that were observed, as often as rows count.
+
+    None where all points were, among which :func:`seeds` looks for them.
+    """
     count = seed_count(problem)
     if count == 1:  # one seed has all the rows, whichever it is
-        return jnp.zeros((starts, 1), int)
+        return np.zeros((starts, 1), np.int32)  # type: ignore[return-value]
     if not problem.states:
-        return seeds(key, points, count, starts, weights)
+        return None
     masks = [f.observed_points(arrays[n]) for n, f in problem.families.items()]
     observed = np.flatnonzero(np.all([np.asarray(mask) for mask in masks], axis=0))
     of_steps = None
@@ -47,17 +50,16 @@ def seed_count(problem: Problem) -> int:
 def plus_plus(key: Array, points: Array, clusters: int, weights: Array | None = None) -> Array:
     """Seeds by k-means++ (Arthur and Vassilvitskii 2007): indices ``(cluster,)`` of rows."""
     keys = random.split(key, clusters)  # kept whole: each taken out is an operation to compile
-    if weights is None:
-        first = random.randint(keys[0], (), 0, points.shape[0])
-    else:
-        first = random.categorical(keys[0], jnp.log(weights))
+    # (by one number a point, so that points that count for nothing change no draw of the others)
+    weights = jnp.ones(points.shape[0], points.dtype) if weights is None else weights
+    first = random.categorical(keys[0], jnp.log(weights))
 
     def squared(row: Array) -> Array:
         return ((points - points[row]) ** 2).sum(-1)
 
     def choose(nearest: Array, key: Array) -> tuple[Array, Array]:
-        far = jnp.where(nearest.sum() > 0, nearest, 1)  # all rows equal: any will do
-        far = far if weights is None else far * weights
+        far = nearest * weights
+        far = jnp.where(far.sum() > 0, far, weights)  # all rows equal: any will do
         row = random.categorical(key, jnp.log(far))
         return jnp.minimum(nearest, squared(row)), row
 
@@ -67,8 +69,7 @@ def plus_plus(key: Array, points: Array, clusters: int, weights: Array | None = 
     return jnp.append(first, rest)
 
 
-@partial(jax.jit, static_argnames=("clusters", "starts"), compiler_options=QUICK)
-def seeds(
+def seeds_within(
     key: Array, points: Array, clusters: int, starts: int, weights: Array | None = None
 ) -> Array:
     """Seeds of several starts ``(start, cluster)``: the first half by k-means++, then random."""
@@ -77,10 +78,19 @@ def seeds(
     # one after another: side by side they take twice as long to compile, and no less to run
     found = [lax.map(lambda k: plus_plus(k, points, clusters, weights), keys[:spread])]
     if starts > spread:
-        replace = clusters > points.shape[0]
-        share = None if weights is None else weights / weights.sum()
-        pick = partial(
-            random.choice, a=points.shape[0], shape=(clusters,), replace=replace, p=share
-        )
-        found.append(jax.vmap(pick)(keys[spread:]))
+        found.append(jax.vmap(partial(_at_random, weights, len(points), clusters))(keys[spread:]))
     return jnp.concatenate(found)
+
+
+#: :func:`seeds_within` by itself
+seeds = jax.jit(seeds_within, static_argnames=("clusters", "starts"), compiler_options=QUICK)
+
+
+def _at_random(weights: Array | None, points: int, clusters: int, key: Array) -> Array:
+    """Points ``(cluster,)`` drawn without return, those of weight 0 where there are no others.
+
+    The largest of one Gumbel number a point: points that count for nothing change no draw.
+    """
+    share = jnp.zeros(points) if weights is None else jnp.log(weights)
+    found = jnp.argsort(-(share + random.gumbel(key, (points,))))
+    return found[jnp.arange(clusters) % points]

@@ -13,6 +13,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax, random
 
 from ppl_models.distributions.contraction import matmul
@@ -20,11 +21,12 @@ from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.inference.initial.from_weights import Update, smoothed, values_from_weights
 from ppl_models.inference.initial.known import sampled_rows, seeds_beside_known, settled
 from ppl_models.inference.initial.points import SEED_ROWS, seed_points, window_means
-from ppl_models.inference.initial.seeds import find_seeds
+from ppl_models.inference.initial.seeds import find_seeds, seed_count, seeds_within
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import hard
 from ppl_models.inference.statistics.m_step import prior_means
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.keys import fold_in, split_apart
 from ppl_models.program.known_clusters import known_clusters
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink
@@ -54,16 +56,18 @@ def starting_values(
         flat: leave the priors out.
         active: ``(start, cluster)``, the clusters that each start may use (default: all).
     """
-    pick_key, seed_key, value_key = random.split(key, 3)
+    pick_key, seed_key, value_key = split_apart(key, 3)
     points, arrays, weights = seed_points(problem, pick_key)
     known = known_clusters(problem.model)
     if known is None:
+        # (of hidden states among the steps that were observed, whose number the host alone knows)
         chosen = find_seeds(problem, seed_key, points, arrays, starts, weights)
     else:
         sample = sampled_rows(problem, pick_key, SEED_ROWS)
         known = known if sample is None else known[sample]
         count = problem.structure.clusters
         chosen = jnp.asarray(seeds_beside_known(seed_key, points, count, starts, known, weights))
+    within = None if chosen is not None else (seed_count(problem), starts)
     families = problem.families.values()
     uncertain = bool(problem.states) or any(family.points_on_one_scale for family in families)
     values = _from_seeds(
@@ -71,21 +75,23 @@ def starting_values(
         arrays,
         points,
         chosen,
+        seed_key,
         problem.chunks.centres,
         value_key,
         usable=active,
         counted=weights,
-        widths=jnp.asarray([WIDTHS[i % len(WIDTHS)] for i in range(starts)]),
+        widths=np.array([WIDTHS[i % len(WIDTHS)] for i in range(starts)]),
         known=None if known is None else jnp.asarray(known),
         at_means=None if known is None else jnp.arange(starts) < (starts + 1) // 2,
         update=Update(problem.structure, links, free, flat, problem.chunks.missing),
+        seeding=within,
         averaged=bool(problem.states),
         rounds=ROUNDS if uncertain else 0,
     )
     spread = (starts + 1) // 2
     if not any(family.starts_from_rows for family in families):
         spread = (starts + 3) // 4
-        own_key = random.fold_in(value_key, starts)
+        own_key = fold_in(value_key, starts)
         values = drawn_parameters(problem, links, own_key, values, spread, active)
     return values, ["k-means++"] * spread + ["random"] * (starts - spread)
 
@@ -108,7 +114,7 @@ def drawn_parameters(
         elif link.shared:
             continue
         else:
-            key, own = random.split(key)
+            key, own = split_apart(key)
             family = problem.families[link.emission]
             if isinstance(old, jax.core.Tracer):  # within a compiled function already
                 drawn = family.draw_start(link.parameter, own, old[first:])
@@ -123,12 +129,15 @@ def _draw_start(family: ExponentialFamily, key: Array, like: Array, *, parameter
     return family.draw_start(parameter, key, like)
 
 
-@partial(jax.jit, static_argnames=("update", "averaged", "rounds"), compiler_options=QUICK)
+@partial(
+    jax.jit, static_argnames=("update", "seeding", "averaged", "rounds"), compiler_options=QUICK
+)
 def _from_seeds(
     model: Model,
     arrays: dict[str, Array],
     points: Array,
-    chosen: Array,
+    chosen: Array | None,
+    seed_key: Array,
     centres: dict[str, Array],
     key: Array,
     usable: Array | None = None,
@@ -138,6 +147,7 @@ def _from_seeds(
     at_means: Array | None = None,
     *,
     update: Update,
+    seeding: tuple[int, int] | None,
     averaged: bool,
     rounds: int,
 ) -> Globals:
@@ -145,8 +155,12 @@ def _from_seeds(
 
     Where ``averaged``, steps are replaced by means of so many ``widths`` around them. The seeds are
     improved by ``rounds`` of k-means. Rows whose clusters are ``known`` are there; ``at_means`` of
-    starts that have the means of those rows for seeds.
+    starts that have the means of those rows for seeds. Seeds that are not given are looked for
+    here, so many of so many starts: ``seeding``.
     """
+    if chosen is None:
+        assert seeding is not None
+        chosen = seeds_within(seed_key, points, *seeding, counted)
     rows = points.shape[0]
     once = jnp.ones(rows, points.dtype)
     if counted is not None:  # of sequences, every step as often as its sequence

@@ -24,6 +24,7 @@ from numpyro.primitives import Messenger
 from ppl_models.distributions.scaled import weigh
 from ppl_models.inference.problem import Problem
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
@@ -76,7 +77,7 @@ def dependence(problem: Problem, others: Sequence[tuple[Model, Structure]]) -> s
         others: the same program with those of some others, of different lengths if there are.
     """
     structure, known = problem.structure, problem.known_priors
-    values = structure.initial(random.key(2))
+    values = structure.initial(make_key(2))
 
     def rest(data: Any, values: Globals, known: Any) -> Any:
         return _rest(problem.model.with_data(data).pieces(values, structure, known))
@@ -144,7 +145,7 @@ def priors_of_groups(problem: Problem, data: Sequence[Data]) -> dict[str, Any]:
     lengths: dict[int, list[int]] = {}
     for place, each in enumerate(data):
         lengths.setdefault(len(next(iter(each.values()))), []).append(place)
-    at = problem.structure.initial(random.key(0))
+    at = problem.structure.initial(make_key(0))
     for members in lengths.values():
         alone = len(members) < SEVERAL
         for group in members if alone else ():

@@ -17,6 +17,7 @@ from ppl_models.inference.initial.boundary import off_boundary
 from ppl_models.inference.initial.finite import finite_starts, may_lack_density
 from ppl_models.inference.problem import Problem
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.keys import split_apart
 from ppl_models.program.model import Globals
 from ppl_models.program.prior_draws import draw_prior
 from ppl_models.program.sites import UnconstrainedSpace
@@ -41,7 +42,7 @@ def dispersed_starts(
         Values ``(chain, ...)``, the same unconstrained, a report of every start, and notes.
     """
     structure = problem.structure
-    em_key, inside_key, move_key = random.split(key, 3)
+    em_key, inside_key, move_key = split_apart(key, 3)
     inside = structure.initial(inside_key, radius=0.5)
     reported: dict[str, Any] = {}
     notes: list[str] = []
@@ -65,7 +66,7 @@ def dispersed_starts(
             mode, dispersion_used = _draw_with_density(problem, em_key), dispersion
             notes = ["chains started at a draw of the prior, for no start of EM had a density"]
     if search is not None:
-        mode = {n: jnp.asarray(v[0, 0]) for n, v in search.values.items()}
+        mode = jax.device_put({n: v[0, 0] for n, v in search.values.items()})
         reported, notes, dispersion_used = dict(search.starts), search.notes, dispersion
     elif starts > 0 and not notes:
         why = refusal("em", problem)

@@ -12,9 +12,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array, random
+from jax import Array
 
 from ppl_models.inference.mcmc.blocks_of_draws import Lengths, run_in_blocks, sweep_block
 from ppl_models.inference.mcmc.gibbs_base import GibbsKernel, GibbsState
@@ -23,15 +22,27 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.exchangeability import LabelSwaps
+from ppl_models.program.keys import split
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
 
-class _Moves(NamedTuple):
+class Swaps(NamedTuple):
     """Label swaps as a value that can be compared."""
 
     axes: tuple[tuple[str, tuple[int, ...]], ...]
     sticks: str | None
+
+    @classmethod
+    def of(cls, swaps: LabelSwaps | None) -> Swaps | None:
+        """The swaps, if there are any."""
+        if swaps is None:
+            return None
+        return cls(tuple(sorted((n, tuple(a)) for n, a in swaps.axes.items())), swaps.sticks)
+
+    def label_swaps(self) -> LabelSwaps:
+        """The swaps as kernels take them."""
+        return LabelSwaps(dict(self.axes), self.sticks)
 
 
 class Sweep(NamedTuple):
@@ -51,10 +62,7 @@ class Sweep(NamedTuple):
             warmup: sweeps in which it adapts.
         """
         held = {n: v for n, v in vars(kernel).items() if n != "problem"}
-        moves = held["moves"]
-        if moves is not None:
-            axes = tuple(sorted((n, tuple(a)) for n, a in moves.axes.items()))
-            held["moves"] = _Moves(axes, moves.sticks)
+        held["moves"] = Swaps.of(held["moves"])
         # without a site that adapts, all lengths of warm-up are one
         adapts = warmup if kernel.free else 0
         return cls(type(kernel), kernel.problem.structure, tuple(sorted(held.items())), adapts)
@@ -63,9 +71,8 @@ class Sweep(NamedTuple):
         """The kernel on data, which may be traced."""
         kernel = self.kind.__new__(self.kind)
         kernel.__dict__.update(self.settings)
-        moves = kernel.moves
-        if moves is not None:
-            kernel.moves = LabelSwaps(dict(moves.axes), moves.sticks)
+        moves = dict(self.settings)["moves"]
+        kernel.moves = None if moves is None else moves.label_swaps()
         kernel.problem = Problem(model, self.structure, prepared=chunks)
         kernel._hmc_init, kernel._hmc_step = hmc_step(self.warmup)
         return kernel
@@ -88,8 +95,8 @@ def run_gibbs(
     """
     problem = kernel.problem
     chains = len(next(iter(points.values())))
-    keys = random.split(key, chains) if chains > 1 else key[None]
-    model = jax.tree.map(jnp.asarray, problem.model)
+    keys = split(key, chains) if chains > 1 else key[None]
+    model = jax.device_put(problem.model)
     chunks = problem.chunks if problem.sums_rows_up else None
     sweep = Sweep.of(copy.copy(kernel), lengths.warmup)
     state = _begin(model, chunks, keys, points, sweep=sweep)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +51,9 @@ from ppl_models.program import chain_densities
 from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model, combine, evaluate
 from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
+
+#: how the rows enter the density of the global sites, see :func:`row_density`
+RowDensity = Literal["logits", "passes", "statistics", "rows"]
 
 
 class _Rows(Messenger):
@@ -109,7 +112,7 @@ class _Rows(Messenger):
 
 
 def marginal_program(
-    problem: Problem, reference: ReferencePoint | None = None
+    problem: Problem, reference: ReferencePoint | None = None, rows: RowDensity | None = None
 ) -> Callable[[], None]:
     """The same global sites, and one factor: the log-density of all rows, assignments summed out.
 
@@ -119,11 +122,13 @@ def marginal_program(
     Args:
         problem: program and data.
         reference: point from which the rows' log-densities are differences (default: none).
+        rows: how the rows enter, where the data are traced, so that it was found out before.
     """
     model, structure = problem.model, problem.structure
-    if structure.by_logits or (KNOWN_CLUSTER in model.data and not _one_pass(problem)):
+    kind = row_density(problem) if rows is None else rows
+    if kind == "logits":
         return _by_logits(model, structure)
-    rows_factor = _factor(problem, reference)
+    rows_factor = _factor(problem, reference, kind)
 
     def program() -> None:
         rows = _Rows(_in_one_path(model, structure), structure, model.fixed)
@@ -198,6 +203,7 @@ def _by_logits(model: Model, structure: Structure) -> Callable[[], None]:
     return program
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class ReferencePoint:
     """Global parameters from which the rows' log-densities are computed as differences.
@@ -257,10 +263,28 @@ def _one_pass(problem: Problem) -> bool:
     return problem.offers(*STATISTICS, HIDDEN)
 
 
-def _factor(problem: Problem, reference: ReferencePoint | None) -> Callable[..., Array]:
+def row_density(problem: Problem) -> RowDensity:
+    """How the rows enter the density of the global sites.
+
+    By "passes" over the data that sum statistics up, by their "statistics" summed up once, by the
+    distributions of their sites one by one ("rows"), or by "logits" where these do not tell it.
+    """
+    if problem.structure.by_logits:
+        return "logits"
+    if _one_pass(problem):
+        return "passes"
+    if KNOWN_CLUSTER in problem.model.data:
+        return "logits"
+    alone = NO_ROW_LATENTS, FAMILIES, FIXED_SCALES, NOTHING_HIDDEN, DROPPABLE_CELLS
+    return "statistics" if problem.offers(*alone) else "rows"
+
+
+def _factor(
+    problem: Problem, reference: ReferencePoint | None, kind: RowDensity
+) -> Callable[..., Array]:
     """The rows' log-density as a function of a run's distributions, scales and continuous sites."""
     structure = problem.structure
-    if _one_pass(problem):
+    if kind == "passes":
         density = one_pass_density(problem, reference)
 
         def by_pass(distributions: dict[str, Any], scales: dict[str, Any], _: Any) -> Array:
@@ -272,8 +296,8 @@ def _factor(problem: Problem, reference: ReferencePoint | None) -> Callable[...,
             return density(log_weights, _families(distributions, structure))
 
         return by_pass
-    expected = _statistics(problem)
-    if expected is not None:
+    if kind == "statistics":
+        expected = e_step(problem.example, problem.structure, problem.chunks)
         return lambda found, *_: _from_statistics(_families(found, structure), expected, problem)
     return lambda found, scales, log_locals: _total(
         problem.model, structure, _by_row(found, scales, problem.model, structure, log_locals)
@@ -323,13 +347,6 @@ def _families(distributions: dict[str, Any], structure: Structure) -> Families:
         assert family is not None
         families[name] = family
     return families
-
-
-def _statistics(problem: Problem) -> Expectations | None:
-    """The rows' sufficient statistics, where the density depends on the rows through them alone."""
-    if not problem.offers(NO_ROW_LATENTS, FAMILIES, FIXED_SCALES, NOTHING_HIDDEN, DROPPABLE_CELLS):
-        return None
-    return e_step(problem.example, problem.structure, problem.chunks)
 
 
 def _from_statistics(families: Families, expected: Expectations, problem: Problem) -> Array:

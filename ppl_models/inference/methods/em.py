@@ -22,6 +22,7 @@ METHOD = Method(
     LOG_POSTERIOR,
     ROW_DENSITIES,
     maximises_likelihood=True,
+    pads_rows=True,
     row_weights="any",
     passes_over_blocks=True,
     keeps_states=True,

@@ -33,6 +33,7 @@ from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import e_step
 from ppl_models.inference.statistics.m_step import conditional, conjugate_sites
 from ppl_models.program.compiling import QUICK, in_batches
+from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
@@ -144,7 +145,7 @@ def _log_evidence(problem: Problem, links: tuple, posteriors: list) -> float | N
 
 def _posteriors(problem: Problem, links: tuple, seed: int) -> list:
     model, structure = problem.model, problem.structure
-    values = structure.initial(random.key(seed))
+    values = structure.initial(make_key(seed))
     return _conditionals(model, values, problem.chunks, structure=structure, links=links)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, random
+from jax import Array
 
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import CONTINUOUS_SITES, DRAWABLE_CELLS, PATHS_BY_STATISTICS
@@ -27,6 +27,7 @@ from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.row_weights import copies_drawn
 from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data, run_chain
+from ppl_models.program.keys import split_apart
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
@@ -42,6 +43,7 @@ METHOD = Method(
     "draws",
     needs=(CONTINUOUS_SITES, PATHS_BY_STATISTICS, DRAWABLE_CELLS),
     calibration=Calibration(_of_simulated_data, draws_locals=True),
+    pads_rows=True,
     row_weights="whole",
     keeps_states=True,
     many=True,
@@ -85,7 +87,7 @@ def gibbs(
             f"chains ({chains}), warmup ({warmup}), draws ({draws}) and thinning ({thinning}) "
             "must be at least 1"
         )
-    start_key, run_key = random.split(key)
+    start_key, run_key = split_apart(key)
     if problem.structure.locals:
         # EM's mode is no place to start from: rows' own sites are not summed out there
         problem, starts = problem.with_locals(), 0

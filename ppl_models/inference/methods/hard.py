@@ -34,6 +34,7 @@ METHOD = Method(
     "hard",
     LOG_JOINT,
     (*ROW_DENSITIES, INDEPENDENT_ROWS, HIDDEN, PATHS_BY_STATISTICS),
+    pads_rows=True,
     row_weights="any",
     passes_over_blocks=True,
     keeps_states=True,

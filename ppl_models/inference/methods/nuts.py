@@ -16,22 +16,21 @@ import numpy as np
 from jax import Array, random
 from numpyro.infer import NUTS, init_to_uniform
 from numpyro.infer.hmc import HMCState
-from numpyro.infer.util import potential_energy
 
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import CONTINUOUS_SITES, INDEPENDENT_ROWS
 from ppl_models.inference.mcmc.blocks_of_draws import Lengths, run_in_blocks, sweep_block
 from ppl_models.inference.mcmc.chain_starts import dispersed_starts
 from ppl_models.inference.mcmc.marginal_density import (
-    ReferencePoint,
     marginal_program,
     reference_point_at,
 )
-from ppl_models.inference.mcmc.nuts_label_swaps import LabelSwapNUTS
+from ppl_models.inference.mcmc.nuts_run import no_u_turns, run_nuts
 from ppl_models.inference.method import Calibration, Method
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data, run_chain
+from ppl_models.program.keys import split, split_apart
 from ppl_models.program.model import Globals, Model
 
 MANY = 50_000  #: rows whose log-density single precision cannot tell from a neighbour's
@@ -67,6 +66,7 @@ METHOD = Method(
     "draws",
     needs=(CONTINUOUS_SITES, INDEPENDENT_ROWS),
     calibration=Calibration(_of_simulated_data),
+    pads_rows=True,
     row_weights="any",
     keeps_states=True,
 )
@@ -106,7 +106,7 @@ def nuts(
     if min(chains, warmup, draws) < 1:
         raise InputError(f"chains ({chains}), warmup ({warmup}) and draws ({draws}) must be >= 1")
     tuning = {"target_accept_prob": target_accept, "max_tree_depth": max_tree_depth}
-    start_key, run_key = random.split(key)
+    start_key, run_key = split_apart(key)
     lengths = Lengths(warmup, draws)
     if problem.structure.locals:  # NumPyro starts programs in which rows have latents
         program = marginal_program(problem)
@@ -130,10 +130,9 @@ def nuts(
         reference = reference_point_at(problem, {n: v[0] for n, v in points.items()})
         if reference is None:
             notes = [*notes, *_doubts(problem)]
-        kernel = no_u_turns(problem, reference, **tuning)
-        if chains == 1:  # NumPyro wants no chain axis then
-            initial = {n: v[0] for n, v in initial.items()}
-        found = _run(kernel, problem, _keys(run_key, chains), initial, lengths)
+        found = run_nuts(
+            problem, run_key, initial, reference, lengths, fields=FIELDS, tuning=tuning
+        )
         offset = 0.0 if reference is None else reference.total
     stats = {name: found[f".{name}"] for name in FIELDS}
     stats["energy"] = stats["energy"] - offset  # what was taken off the log density comes back
@@ -157,7 +156,7 @@ def _doubts(problem: Problem) -> list[str]:
 
 def _keys(key: Array, chains: int) -> Array:
     """A key a chain; of one chain its own, as NumPyro's ``MCMC`` does."""
-    return random.split(key, chains) if chains > 1 else key
+    return split(key, chains) if chains > 1 else key
 
 
 def _run(
@@ -182,16 +181,3 @@ def _run(
 
     block = jax.jit(partial(sweep_block, step, read))
     return run_in_blocks(problem, block, state, lengths, "nuts")[1]
-
-
-def no_u_turns(problem: Problem, reference: ReferencePoint | None = None, **tuning: Any) -> NUTS:
-    """NumPyro's kernel on the unconstrained global sites, assignments summed out.
-
-    Its energy is compiled: NumPyro evaluates it at the starts before it compiles anything,
-    operation by operation, each of which would be compiled for itself.
-    """
-    program = marginal_program(problem, reference)
-    energy = jax.jit(lambda free: potential_energy(program, (), {}, free))
-    if problem.label_swaps is None:
-        return NUTS(potential_fn=energy, **tuning)
-    return LabelSwapNUTS(energy, problem.label_swaps, problem.structure, **tuning)

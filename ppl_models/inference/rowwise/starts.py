@@ -24,6 +24,7 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.m_step import RowwisePlan, maximise, rowwise_plan
 from ppl_models.program.chain_densities import observed_by_row
 from ppl_models.program.compiling import QUICK
+from ppl_models.program.keys import split, split_apart
 from ppl_models.program.known_clusters import known_clusters
 from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model
 from ppl_models.program.structure import Structure
@@ -46,14 +47,15 @@ def rowwise_starts(
         active: ``(start, cluster)``, the clusters that each start may use (default: all).
     """
     structure = problem.structure
-    seed_key, part_key, value_key = random.split(key, 3)
+    seed_key, part_key, value_key = split_apart(key, 3)
     points = jnp.asarray(row_points(problem))
     by_seeds = (starts + 1) // 2
     if structure.clusters == 1 or points.shape[1] == 0:
         by_seeds = 0
+    # (row by row, so that rows that only fill up change no draw of the others)
     labels = random.randint(
-        part_key, (starts, structure.rows), 0, structure.clusters, dtype=jnp.int32
-    )
+        part_key, (structure.rows, starts), 0, structure.clusters, dtype=jnp.int32
+    ).T
     known, weights = known_clusters(problem.model), problem.model.weights
     if by_seeds:
         count = structure.clusters
@@ -66,7 +68,7 @@ def rowwise_starts(
     values = _from_partitions(
         problem.model,
         labels,
-        random.split(value_key, starts),
+        split(value_key, starts),
         active,
         structure=structure,
         plan=rowwise_plan(problem, flat=flat),

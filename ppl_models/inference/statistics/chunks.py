@@ -96,6 +96,7 @@ def cut(
     parts: int | None = None,
     scales: Mapping[str, np.ndarray] | None = None,
     weights: np.ndarray | None = None,
+    present: np.ndarray | None = None,
     like: Chunks | None = None,
 ) -> Chunks:
     """Cut concrete data into chunks.
@@ -108,6 +109,7 @@ def cut(
         scales: emission, or ``ASSIGNED``, -> ``(row,)``, the factor of its log-density, of those
             that have one.
         weights: ``(row,)``, how often each row counts (default: once).
+        present: ``(row,)``, which rows are no padding (default: all).
         like: chunks whose centres and gaps these have, so that their statistics add up.
     """
     arrays = {n: np.asarray(data[n]) for n in sorted(families)}
@@ -115,7 +117,7 @@ def cut(
         gaps, centres = dict(like.missing), like.centres
     else:
         gaps = {n: family.has_missing_cells(arrays[n]) for n, family in families.items()}
-        centres = {n: families[n].centre(jnp.asarray(v)) for n, v in arrays.items()}
+        centres = {n: _centre(families[n], v) for n, v in arrays.items()}
     pieces = []
     if any(family.keeps_rows for family in families.values()):
         chunk_rows, parts = len(next(iter(arrays.values()))), 1
@@ -138,25 +140,39 @@ def cut(
             chunked = padded.reshape(count, size, *value.shape[1:])
             ready = _prepare(families[name], chunked, centres[name], gaps[name])
             prepared[name] = _place(ready, mesh)
-        present = _place(_present(rows, count, size, weights), mesh)
+        counts_of = _place(_present(rows, count, size, weights, present), mesh)
         factors = {}
         for name, factor in (scales or {}).items():
             padded = np.ones(count * size)
             padded[: len(rows)] = factor[rows]
             cells_of = padded.reshape(count, size).astype(jnp.result_type(float))
             factors[name] = _place(cells_of, mesh)
-        found.append(Part(prepared, present, factors))
+        found.append(Part(prepared, counts_of, factors))
         order[rows] = cells + np.arange(len(rows))
         cells += count * size
     gaps_of = tuple(sorted(gaps.items()))
     weighted = weights is not None
-    return Chunks(tuple(found), jnp.asarray(order), centres, gaps_of, mesh, weighted)
+    return Chunks(tuple(found), jax.device_put(order), centres, gaps_of, mesh, weighted)
 
 
-def _present(rows: np.ndarray, count: int, size: int, weights: np.ndarray | None) -> np.ndarray:
+def _centre(family: ExponentialFamily, value: np.ndarray) -> Array:
+    """A point amid the data, on the host where the family's rows are as they come."""
+    centre: Any = family.centre(jnp.asarray(value) if family.latent else value)  # type: ignore[arg-type]
+    return jax.device_put(centre)
+
+
+def _present(
+    rows: np.ndarray,
+    count: int,
+    size: int,
+    weights: np.ndarray | None,
+    present: np.ndarray | None,
+) -> np.ndarray:
     """Which rows are no padding, or how often each counts, ``(chunk, row)``."""
     if weights is None:
-        return (np.arange(count * size) < len(rows)).reshape(count, size)
+        found = np.zeros(count * size, bool)
+        found[: len(rows)] = True if present is None else present[rows]
+        return found.reshape(count, size)
     counted = np.zeros(count * size, jnp.result_type(float))
     counted[: len(rows)] = np.asarray(weights)[rows]
     return counted.reshape(count, size)
@@ -231,7 +247,7 @@ def _devices(count: int) -> Mesh | None:
 
 def _place(value: Any, mesh: Mesh | None) -> Any:
     if mesh is None:
-        return jax.tree.map(jnp.asarray, value)
+        return jax.device_put(value)
     return jax.device_put(value, NamedSharding(mesh, PartitionSpec("chunk")))
 
 

@@ -24,6 +24,8 @@ from ppl_models.distributions.conditionals import (
 )
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Expectations, e_step, expected_log_joint
+from ppl_models.program.compiling import by_shapes
+from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink, ParameterMap, PriorLink
 from ppl_models.program.pieces import Pieces
@@ -109,6 +111,7 @@ def prior_modes(
     return values
 
 
+@by_shapes
 def conjugate_sites(
     model: Model,
     structure: Structure,
@@ -130,7 +133,7 @@ def conjugate_sites(
     every = (*parameter_map.links, *parameter_map.priors)
 
     def probe(model: Model, chunks: Chunks) -> None:
-        values = structure.initial(jax.random.key(0))
+        values = structure.initial(make_key(0))
         pieces = model.pieces(values, structure)
         expected = e_step(pieces, structure, chunks)
         for link in every:

@@ -72,7 +72,7 @@ def read_facts(
         deterministics: deterministic sites ``(chain, draw, ...)``.
     """
     structure = problem.structure
-    emissions = read_emissions(problem.model, structure, problem.parameter_map)
+    emissions = read_emissions(*(problem.padded or problem).program, problem.parameter_map)
     computed = _computed(problem, emissions, result.values)
     sites = _deterministic_parameters(computed, deterministics)
     states = max(hidden_states(e) for e in problem.example.emissions.values())
@@ -155,9 +155,10 @@ def _computed(
     thinned = {n: v[:, ::every] for n, v in values.items()}
     shape = next(iter(thinned.values())).shape[:2]
     flat: dict[str, Any] = {n: v.reshape(-1, *v.shape[2:]) for n, v in thinned.items()}
-    drawn = derived_parameters(problem.model, problem.structure, emissions, flat)
+    model, structure = (problem.padded or problem).program
+    drawn = derived_parameters(model, structure, emissions, flat)
     if _computes_weights(problem):
-        weights = _weights(problem.model, flat, structure=problem.structure)
+        weights = _weights(model, flat, structure=structure)
         drawn = drawn | {f"{problem.structure.assignment}.{WEIGHTS}": weights}
     arrays = {n: np.asarray(v) for n, v in drawn.items()}
     return ComputedParameters(

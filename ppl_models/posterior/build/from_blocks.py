@@ -28,6 +28,7 @@ from ppl_models.posterior.build.tree import build_tree
 from ppl_models.posterior.result.restore import along_axes
 from ppl_models.posterior.result.schema import SUMMARY
 from ppl_models.program.block_rows import RowBlocks, read_blocks
+from ppl_models.program.keys import make_key
 from ppl_models.program.reading import read_program
 from ppl_models.program.signature import data_parameters
 
@@ -152,7 +153,7 @@ def _refuse_program(problem: Problem) -> None:
 def _refuse_other_priors(problem: Problem) -> None:
     """Refuse priors that are others on other rows."""
     structure = problem.structure
-    values = structure.initial(random.key(0))
+    values = structure.initial(make_key(0))
     found = []
     for part in (slice(None, None, 2), slice(1, None, 2)):
         data = {n: np.asarray(v)[part] for n, v in problem.model.data.items()}

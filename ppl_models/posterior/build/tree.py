@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 import xarray as xr
-from jax import Array, random
+from jax import Array
 
 from ppl_models import memory
 from ppl_models.data.kinds import Observed
@@ -47,6 +47,7 @@ from ppl_models.posterior.result.schema import (
 from ppl_models.posterior.simulate.predictive import draw_again, prior_draws
 from ppl_models.program.compiling import in_batches
 from ppl_models.program.json_text import to_json
+from ppl_models.program.keys import fold_in, split_apart
 from ppl_models.program.known_clusters import known_clusters
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.signature import ROW_WEIGHTS
@@ -78,7 +79,7 @@ def build_tree(
     derived = _deterministic_sites(problem, result)
     facts, computed = read_facts(problem, result, observed, derived)
     axes = Axes(problem, observed, facts)
-    by_row = row_deterministics(problem, result, random.fold_in(key, 1), notes)
+    by_row = row_deterministics(problem, result, fold_in(key, 1), notes)
     groups = _posterior_groups(problem, result, {**derived, **by_row}, axes)
     groups |= _parameter_group(computed, facts, axes, notes)
     groups |= _data_groups(observed, problem, axes)
@@ -260,7 +261,8 @@ def _deterministic_sites(problem: Problem, result: Result) -> dict[str, np.ndarr
         return {}
     shape = next(iter(result.values.values())).shape[:2]
     flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()}
-    values = _deterministics(problem.model, flat, structure=problem.structure)
+    model, structure = (problem.padded or problem).program
+    values = _deterministics(model, flat, structure=structure)
     return {n: np.asarray(values[n]).reshape(*shape, *values[n].shape[1:]) for n in names}
 
 
@@ -300,7 +302,7 @@ def _predictive_groups(
     if problem.own_data is not None:
         notes.append(f"no predictive draws: {problem.own_data.reason}")
         return {}
-    first, second = jax.random.split(key)
+    first, second = split_apart(key)
     # (rows' own continuous sites are drawn anew, as assignments are)
     sites = {n: v for n, v in result.values.items() if n not in problem.structure.locals}
     flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in sites.items()}

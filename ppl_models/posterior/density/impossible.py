@@ -10,13 +10,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from ppl_models.data.missing import has_missing
 from ppl_models.distributions.convert import as_family
 from ppl_models.program.chains import LOWEST
-from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 from ppl_models.program.units import impossible_cells
@@ -24,7 +22,7 @@ from ppl_models.program.units import impossible_cells
 
 def with_impossible(
     logits: Array, model: Model, values: Globals, structure: Structure
-) -> tuple[Array, Array | None]:
+) -> tuple[Array, Array]:
     """Log-densities with ``-inf`` where the probability is zero, and which of them these are.
 
     Args:
@@ -34,23 +32,13 @@ def with_impossible(
         structure: of the program.
 
     Returns:
-        Both ``(draw, cluster, row)``; None if there are none.
+        Both ``(draw, cluster, row)``.
     """
-    if structure.locals or structure.coupled:  # integrated out: no density is clipped
-        return logits, jnp.zeros(logits.shape, bool)
-    lowest = np.log(np.finfo(logits.dtype).tiny)
-    if bool(_all_above(logits, lowest)):  # nothing that is impossible is seen above it
-        return logits, None
     if structure.chain is not None:  # whose factors have a lowest value
         return jnp.where(logits < LOWEST / 2, -jnp.inf, logits), logits < LOWEST / 2
     missing = tuple(sorted(n for n, v in model.data.items() if has_missing(v)))
     never = _impossible(model, values, structure=structure, missing=missing)
     return jnp.where(never, -jnp.inf, logits), never
-
-
-@partial(jax.jit, compiler_options=QUICK)
-def _all_above(logits: Array, lowest: float) -> Array:
-    return (logits.max(1) > lowest).all()
 
 
 @partial(jax.jit, static_argnames=("structure", "missing"))

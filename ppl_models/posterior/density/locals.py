@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -104,9 +103,8 @@ def _by_shift(
     """Which draws, which rows, and their log-densities ``(draw, shift, row)``."""
     structure = problem.structure
     count = len(next(iter(values.values()))) if values else 1
-    for rows, model, size, abreast in row_blocks(problem):
-        part = replace(structure, rows=size)
-        at_once = max(1, memory.DENSITY_NUMBERS // (SHIFTS * size))
+    for rows, model, part, abreast in row_blocks(problem):
+        at_once = max(1, memory.DENSITY_NUMBERS // (SHIFTS * part.rows))
         for first in range(0, count, at_once):
             draws = slice(first, min(first + at_once, count))
             block = {n: jnp.asarray(v[draws]) for n, v in values.items() if n in structure.names}

@@ -12,8 +12,8 @@ from ppl_models import memory
 from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 from ppl_models.posterior.density.locals import integrated_log_density
-from ppl_models.posterior.density.responsibilities import responsibilities, responsibilities_of
-from ppl_models.posterior.density.rows import logits_in_blocks, of_units, summed_out
+from ppl_models.posterior.density.responsibilities import responsibilities
+from ppl_models.posterior.density.rows import logits_in_blocks, of_units
 from ppl_models.posterior.density.sequences import sequence_writer
 from ppl_models.posterior.result.names import NAMES, component_labels
 from ppl_models.posterior.result.restore import RestoredFit, restored
@@ -66,8 +66,8 @@ def mean_log_density(fitted: RestoredFit) -> xr.DataArray:
     """Logarithm of the density's mean over draws, ``(unit,)``, by a running log-sum-exp."""
     units = fitted.structure.unit_count
     highest, scaled = np.full(units, -np.inf), np.zeros(units)
-    for _, block, logits in logits_in_blocks(fitted.problem, fitted.values):
-        density = of_units(np.asarray(summed_out(logits), np.float64), fitted.structure)
+    for _, block, found in logits_in_blocks(fitted.problem, fitted.values):
+        density = of_units(found.summed_out()[0].astype(np.float64), fitted.structure)
         block = block[:units]
         top = np.maximum(highest[block], density.max(0))
         finite = np.where(np.isfinite(top), top, 0)
@@ -84,8 +84,8 @@ def log_densities(fitted: RestoredFit) -> xr.DataArray:
     """Log-densities ``(chain, draw, row)``."""
     units = fitted.structure.unit_count
     table = np.empty((fitted.samples, units))
-    for samples, block, logits in logits_in_blocks(fitted.problem, fitted.values):
-        density = np.asarray(summed_out(logits), np.float64)
+    for samples, block, found in logits_in_blocks(fitted.problem, fitted.values):
+        density = found.summed_out()[0].astype(np.float64)
         table[samples, block[:units]] = of_units(density, fitted.structure)
     coords = fitted.unit_coordinates()
     by_chain = table.reshape(*fitted.shape, units)
@@ -203,18 +203,19 @@ def cluster_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.D
     table: np.ndarray = np.zeros((fitted.samples, *shape) if by_draw else shape)
     assignments = fitted.facts.assignments
     blocks = logits_in_blocks(fitted.problem, fitted.values, assignments=assignments)
-    for samples, block, logits in blocks:
-        probabilities = responsibilities_of(logits, hard=fitted.hard)
+    for samples, block, found in blocks:
         if by_draw:
-            table[samples, block] = probabilities
+            table[samples, block] = found.responsibilities(hard=fitted.hard)
+        elif fitted.hard:
+            table[block] += found.responsibilities(hard=True).sum(0) / fitted.samples
         else:
-            table[block] += probabilities.sum(0) / fitted.samples
+            table[block] += found.summed_out()[1].T / fitted.samples
     leading = ("chain", "draw") if by_draw else ()
     whole = table.reshape(*fitted.shape, *shape) if by_draw else table
     if structure.chain is not None:
         whole[..., hidden_steps(fitted.model, structure), :] = np.nan
-        found = fitted.by_row(whole, leading, ("cluster",), "responsibilities")
-        return found.assign_coords(cluster=_labels(fitted, shape[1]))
+        by_row = fitted.by_row(whole, leading, ("cluster",), "responsibilities")
+        return by_row.assign_coords(cluster=_labels(fitted, shape[1]))
     coords = fitted.row_coordinates() | {"cluster": _labels(fitted, shape[1])}
     dims = (*leading, fitted.unit, "cluster")
     return xr.DataArray(whole, coords, dims, name="responsibilities")

@@ -46,21 +46,9 @@ def responsibilities(
     count = len(next(iter(values.values())))
     table = np.empty((count, structure.rows, structure.clusters), np.float32)
     assignments = fitted.facts.assignments
-    for block, here, logits in logits_in_blocks(problem, values, assignments=assignments):
-        table[block, here] = responsibilities_of(logits, hard=fitted.hard)
+    for block, here, found in logits_in_blocks(problem, values, assignments=assignments):
+        table[block, here] = found.responsibilities(hard=fitted.hard)
     return table
-
-
-def responsibilities_of(logits: Array, *, hard: bool) -> np.ndarray:
-    """``(draw, row, cluster)`` from ``log p(z = k, x_n)``, ``(draw, cluster, row)``."""
-    if hard:
-        return np.eye(logits.shape[1])[np.asarray(logits).argmax(1)]
-    return np.asarray(_soft(logits)).swapaxes(1, 2)
-
-
-@jax.jit
-def _soft(logits: Any) -> Any:
-    return jnp.exp(logits - logsumexp(logits, axis=1, keepdims=True))
 
 
 def _term_probabilities(

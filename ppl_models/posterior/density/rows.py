@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from ppl_models.program.distribution_trees import by_name, plain_trees
 from ppl_models.program.local_integrals import points_a_row
 from ppl_models.program.log_joint import log_joint
 from ppl_models.program.model import Globals, Model
+from ppl_models.program.padding import with_rows
 from ppl_models.program.structure import Structure
 
 ABREAST = 16  #: draws side by side
@@ -80,8 +81,8 @@ def density_of_draws(problem: Problem, result: Result, most_cells: int) -> Densi
     place[kept] = np.arange(len(kept))
     total = np.zeros(samples)
     mean = np.zeros((rows, structure.clusters)) if structure.assignment else None
-    for block, here, logits in logits_in_blocks(problem, values):
-        density, responsibilities = (np.asarray(v) for v in _summed_out(logits))
+    for block, here, found in logits_in_blocks(problem, values):
+        density, responsibilities = found.summed_out()
         total[block] += (
             density.sum(1, dtype=np.float64) if counted is None else density @ counted[here]
         )
@@ -103,10 +104,41 @@ def of_units(density: np.ndarray, structure: Structure) -> np.ndarray:
     return density.reshape(len(density), structure.unit_count, -1).sum(2)
 
 
+@dataclass(frozen=True)
+class RowLogits:
+    """``log p(z = k, x_n)`` of some rows at some draws.
+
+    Args:
+        padded: ``(draw, cluster, row)``, rows that only fill up at the end.
+        rows: how many do not.
+        summed: what :func:`_summed_out` makes of it, where that is known.
+    """
+
+    padded: Array
+    rows: int
+    summed: tuple[Array, Array] | None = None
+
+    @property
+    def logits(self) -> np.ndarray:
+        """``(draw, cluster, row)``."""
+        return np.asarray(self.padded)[..., : self.rows]
+
+    def summed_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """Log-densities ``(draw, row)``, responsibilities summed over draws ``(cluster, row)``."""
+        found = _summed_out(self.padded) if self.summed is None else self.summed
+        density, responsibilities = (np.asarray(v)[:, : self.rows] for v in found)
+        return density, responsibilities
+
+    def responsibilities(self, *, hard: bool) -> np.ndarray:
+        """``(draw, row, cluster)``; of a row's best cluster 1 if ``hard``."""
+        if hard:
+            return np.eye(self.padded.shape[1])[self.logits.argmax(1)]
+        return np.asarray(_soft(self.padded)).swapaxes(1, 2)[:, : self.rows]
+
+
 @jax.jit
-def summed_out(logits: Array) -> Array:
-    """Log-densities ``(draw, row)`` from those of all clusters ``(draw, cluster, row)``."""
-    return logsumexp(logits, axis=1)
+def _soft(logits: Array) -> Array:
+    return jnp.exp(logits - logsumexp(logits, axis=1, keepdims=True))
 
 
 @jax.jit
@@ -131,7 +163,7 @@ def logits_in_blocks(
     values: Mapping[str, np.ndarray],
     *,
     assignments: Assignments | None = None,
-) -> Iterator[tuple[slice, np.ndarray, Array]]:
+) -> Iterator[tuple[slice, np.ndarray, RowLogits]]:
     """``log p(z = k, x_n)`` in blocks ``(draw, cluster, row)``.
 
     Args:
@@ -148,26 +180,31 @@ def logits_in_blocks(
     structure = problem.structure
     count = len(next(iter(values.values()))) if values else 1
     by_best_path = assignments == "hard" and problem.latent
-    for rows, model, size, abreast in row_blocks(problem):
-        part = replace(structure, rows=size)
+    for rows, model, part, abreast in row_blocks(problem):
         missing = _with_missing(problem, model) if by_best_path else None
-        at_once = max(1, memory.DENSITY_NUMBERS // (structure.clusters * size))
+        at_once = max(1, memory.DENSITY_NUMBERS // (structure.clusters * part.rows))
         for first in range(0, count, at_once):
             draws = slice(first, min(first + at_once, count))
-            block = {n: jnp.asarray(v[draws]) for n, v in values.items()}
+            block = jax.device_put({n: v[draws] for n, v in values.items()})
             if assignments == "hard" and structure.chain is not None:
-                logits = _on_best_paths(model, block, structure=part)
-                yield draws, rows, logits
+                best = _on_best_paths(model, block, structure=part)
+                yield draws, rows, RowLogits(best, len(rows))
                 continue
-            logits = _logits(model, block, structure=part, abreast=abreast, missing=missing)
+            logits, above, *summed = _logits(
+                model, block, structure=part, abreast=abreast, missing=missing
+            )
+            # (what is integrated out is not clipped; else nothing that is impossible is seen)
+            if structure.locals or structure.coupled or bool(above):
+                yield draws, rows, RowLogits(logits, len(rows), tuple(summed))
+                continue
             exact, never = with_impossible(logits, model, block, part)
-            if assignments is not None and never is not None:
+            if assignments is not None:
                 exact = jnp.where(never.all(1, keepdims=True), logits, exact)
-            yield draws, rows, exact if size == len(rows) else exact[..., : len(rows)]
+            yield draws, rows, RowLogits(exact, len(rows))
 
 
-def row_blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]:
-    """Rows at once, the program with their data, of how many rows, and how many draws go abreast.
+def row_blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, Structure, int]]:
+    """Rows at once, the program with their data and its structure, and how many draws go abreast.
 
     Where rows end, those at once are of similar length. Of these all blocks are of one size, so
     that one is compiled: the last is filled up with rows that were there before.
@@ -176,13 +213,13 @@ def row_blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]
     if chain is not None:
         numbers = chain.series * chain.steps * chain.runs
         abreast = max(1, min(ABREAST, memory.DENSITY_NUMBERS // numbers))
-        yield np.arange(problem.structure.rows), problem.model, problem.structure.rows, abreast
+        yield np.arange(problem.structure.rows), problem.model, problem.structure, abreast
         return
     if problem.structure.indexed:
         count = problem.structure.rows
         sampled = problem.structure.locals and not problem.structure.gaussian_locals
         alone = problem.cells > memory.DENSITY_ROWS or sampled
-        yield np.arange(count), problem.model, count, 1 if alone else ABREAST
+        yield np.arange(count), problem.model, problem.structure, 1 if alone else ABREAST
         return
     data = {n: np.asarray(v) for n, v in problem.model.data.items()}
     families: Families = {}
@@ -203,11 +240,14 @@ def row_blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, int, int]]
         size = math.ceil(len(rows) / max(1, math.ceil(len(rows) / most)))
         if len(rows) > size and problem.row_order:
             size, abreast = len(rows), 1
+        fills_up = not (problem.row_order or problem.structure.locals)
+        part = with_rows(problem.structure, size, fills_up=fills_up)
+        size = part.rows
         for first in range(0, len(rows), size or 1):
             chosen = rows[first : first + size]
-            filled = np.concatenate([chosen, rows[: size - len(chosen)]])
+            filled = np.concatenate([chosen, rows[np.arange(size - len(chosen)) % len(rows)]])
             model = problem.model.with_data({n: v[filled] for n, v in here.items()})
-            yield chosen, model, size, abreast
+            yield chosen, model, part, abreast
 
 
 def _with_missing(problem: Problem, model: Model) -> tuple[str, ...]:
@@ -223,15 +263,21 @@ def _logits(
     structure: Structure,
     abreast: int,
     missing: tuple[str, ...] | None,
-) -> Array:
-    """``(draw, cluster, row)``, paths of hidden states summed out; see :func:`_best_paths`."""
+) -> tuple[Array, Array, Array, Array]:
+    """``(draw, cluster, row)``, paths of hidden states summed out; see :func:`_best_paths`.
+
+    And whether all rows are above what an impossible one has, and what :func:`_summed_out` makes
+    of them: that asked for apart would be programs more.
+    """
 
     def one(values: Globals) -> Array:
         if missing is None:
             return model.logits(values, structure)
         return _best_paths(model, values, structure, missing)
 
-    return in_batches(one, values, abreast) if values else one({})[None]
+    logits = in_batches(one, values, abreast) if values else one({})[None]
+    lowest = np.log(np.finfo(logits.dtype).tiny)
+    return logits, (logits.max(1) > lowest).all(), *_summed_out(logits)
 
 
 @partial(jax.jit, static_argnames=("structure",))
@@ -271,7 +317,7 @@ def _best_paths(
 def log_joint_of_draws(problem: Problem, result: Result) -> np.ndarray:
     """Log joint density of the data and all sites, those of the rows too, ``(chain, draw)``."""
     shape = next(iter(result.values.values())).shape[:2]
-    flat = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])) for n, v in result.values.items()}
+    flat = jax.device_put({n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()})
     found = _log_joint(problem.model, flat, structure=problem.structure.with_locals())
     return np.asarray(found, np.float64).reshape(shape)
 
@@ -284,12 +330,13 @@ def _log_joint(model: Model, values: Globals, *, structure: Structure) -> Array:
 def log_prior_of_draws(problem: Problem, result: Result) -> dict[str, np.ndarray]:
     """Log prior density of every global site, and factors, at every draw, ``(chain, draw)``."""
     shape = next(iter(result.values.values())).shape[:2]
-    flat = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])) for n, v in result.values.items()}
+    flat = jax.device_put({n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()})
     priors = problem.independent_priors
     if priors is not None:  # each for itself: compiled once for data of all sizes
         found = {n: _log_density_of_site(by_name(prior), flat[n]) for n, prior in priors.items()}
     else:
-        found = _log_prior(problem.model, flat, structure=problem.structure)
+        model, structure = (problem.padded or problem).program
+        found = _log_prior(model, flat, structure=structure)
     if problem.structure.factors:
         found = {**found, **_factors(problem.model, flat, structure=problem.structure)}
     return {n: np.asarray(v).reshape(shape) for n, v in found.items()}

@@ -27,9 +27,12 @@ from ppl_models.program.chain_data import as_observed
 from ppl_models.program.chains import merge_steps
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.distribution_trees import by_name, plain_trees
+from ppl_models.program.keys import fold_in, split, split_apart
 from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model
 from ppl_models.program.own_data import refusal
+from ppl_models.program.padding import padded_count
 from ppl_models.program.prior_draws import draw_prior
+from ppl_models.program.row_order import rows_depend_on_places
 from ppl_models.program.structure import Structure
 
 MUCH = 1_000_000  #: cells from which on it pays to optimise what draws them
@@ -107,8 +110,11 @@ def draw_data(
     """
     refuse_undrawable(problem, "replicated data")
     rows = rows or problem.structure.rows
-    model = generative(problem.model, problem.structure, rows, length)
-    keys = random.split(key, count)
+    made = rows
+    if not covariates and _of_any_number(problem.model, problem.structure):
+        made = padded_count(rows)  # and cut off again: few sizes are compiled
+    model = generative(problem.model, problem.structure, made, length)
+    keys = split(key, count)
     of_row = sum(math.prod(np.shape(v)[1:]) for v in problem.model.data.values())
     drawn = (_draw_much if count * rows * of_row > MUCH else _draw)(
         model,
@@ -119,8 +125,20 @@ def draw_data(
         keep=problem.structure.seen,
         larger=larger,
     )
-    structure = problem.structure
-    return {n: as_observed(np.asarray(v), n, structure, leading=1) for n, v in drawn.items()}
+    structure, drawn = problem.structure, {n: np.asarray(v) for n, v in drawn.items()}
+    if made != rows:
+        drawn = {n: v[:, :rows] for n, v in drawn.items()}
+    return {n: as_observed(v, n, structure, leading=1) for n, v in drawn.items()}
+
+
+def _of_any_number(model: Model, structure: Structure) -> bool:
+    """Whether the program draws as many rows as it is told, each by itself."""
+    if structure.indexed or structure.chain is not None or program_covariates(model, structure):
+        return False
+    if structure.coupled:
+        return False
+    accepted = inspect.signature(model.function).parameters
+    return f"{structure.plate}s" in accepted and not rows_depend_on_places(model, structure)
 
 
 def draw_again(
@@ -149,7 +167,7 @@ def draw_again(
         parts = by_length(problem.families, {name: data})
     whole = np.full((count, *data.shape), np.nan, np.result_type(data.dtype, np.float32))
     for number, (rows, width) in enumerate(parts):
-        part_key = random.fold_in(key, number)
+        part_key = fold_in(key, number)
         drawn = draw_data(problem, values, part_key, count, len(rows), width)
         whole[:, rows, :width] = drawn[name]
     whole[:, np.arange(data.shape[1]) >= lengths[:, None]] = np.nan
@@ -251,18 +269,19 @@ def prior_draws(
     scaled = any(isinstance(p, ScaledPrior) for p in problem.example.priors.values())
     if scaled or problem.structure.factors:
         raise NotImplementedError("what a scale or a factor makes of priors cannot be drawn from")
-    site_key, data_key = random.split(key)
+    site_key, data_key = split_apart(key)
     structure = problem.structure
     priors = problem.independent_priors
     if priors is not None:  # each for itself: compiled once for data of all sizes
         shapes = {site.name: site.shape for site in structure.sites}
         generator = np.random.default_rng(np.asarray(random.key_data(site_key)))
         drawn: Mapping[str, Any] = {
-            n: _draws_of(priors[n], shapes[n], generator, random.fold_in(site_key, i), count)
+            n: _draws_of(priors[n], shapes[n], generator, fold_in(site_key, i), count)
             for i, n in enumerate(structure.names)
         }
     else:
-        drawn = draw_prior(problem.model, random.split(site_key, count), structure.names)
+        model = (problem.padded or problem).model
+        drawn = draw_prior(model, split(site_key, count), structure.names)
     # the data by what draws them at the posterior's sites, which is compiled already
     sites: dict[str, np.ndarray] = {n: np.asarray(v) for n, v in drawn.items()}
     return sites, draw_again(problem, sites, data_key, count)

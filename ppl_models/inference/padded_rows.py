@@ -1,0 +1,32 @@
+"""What a method is given of rows that are padded, and what it answers without them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ppl_models.inference.method import declaration
+from ppl_models.inference.problem import Problem, Result
+
+
+def for_method(method: str, problem: Problem) -> Problem:
+    """The problem on padded rows where the method and the program allow it.
+
+    Args:
+        method: name of the method.
+        problem: program and data.
+    """
+    if not declaration(method).pads_rows or problem.padded is None:
+        return problem
+    return problem.padded
+
+
+def without_padding(result: Result, rows: int) -> Result:
+    """A method's result, what it says of rows that only filled up left out.
+
+    Args:
+        result: of the method.
+        rows: how many there are.
+    """
+    if result.assignment is None:
+        return result
+    return replace(result, assignment=result.assignment[..., :rows])
