@@ -20,7 +20,7 @@ from ppl_models import fit, predict
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.assignment_draws import draw_clusters
-from ppl_models.posterior.density.responsibilities import responsibilities_of
+from ppl_models.posterior.density.rows import RowLogits
 from ppl_models.posterior.labels.relabel import relabel
 from ppl_models.posterior.simulate.predictive import draw_data
 from ppl_models.program.log_joint import log_joint
@@ -65,7 +65,7 @@ def check_density(draft, seed):
         expected = logsumexp(table, axis=0).sum() + prior
         found = log_joint(model, structure, values)
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
-        shares = responsibilities_of(logits[None], hard=False)[0]
+        shares = RowLogits(logits[None], structure.rows).responsibilities(hard=False)[0]
         np.testing.assert_allclose(shares, softmax(table, axis=0).T, rtol=1e-7, atol=1e-12)
 
 
