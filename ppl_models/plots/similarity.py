@@ -15,6 +15,7 @@ from scipy.spatial.distance import squareform
 from ppl_models.errors import InputError
 from ppl_models.plots.declaration import register_plot
 from ppl_models.plots.drawing.panels import new_panels, panel
+from ppl_models.plots.drawing.place import add_color_bar
 from ppl_models.plots.drawing.reading import group, thinned_rows
 from ppl_models.plots.drawing.style import HEAT, cluster_colors, headline, ink
 
@@ -98,9 +99,7 @@ def plot_similarity(
         matrix[np.ix_(order, order)], cmap=HEAT, norm=Normalize(0.0, 1.0), extent=(0, 1, 1, 0),
         interpolation="nearest" if len(order) <= 400 else "antialiased",
     )  # fmt: skip
-    bar = target.figure.colorbar(image, ax=target, fraction=0.045, pad=0.03)
-    bar.set_label("probability of the same cluster")
-    bar.outline.set_visible(False)
+    add_color_bar(target, image, "probability of the same cluster", fraction=0.045, pad=0.03)
     target.set(xticks=[], yticks=[], xlabel="rows, ordered")
     target.set_ylabel("rows, ordered", labelpad=4.0 if partition is None else 18.0)
     blocks = "" if partition is None else _draw_blocks(target, np.asarray(partition)[order])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from itertools import combinations
 
 import pytest
 import xarray as xr
 from cycler import cycler
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from ppl_models.errors import InputError
 from ppl_models.plots import (
@@ -19,6 +22,7 @@ from ppl_models.plots import (
     plot_predictive,
     plot_profiles,
 )
+from ppl_models.plots.drawing.shared_place import NOTE
 from ppl_models.posterior.labels.names import name_clusters
 
 NAMES = ["brief", "lasting", "third"]
@@ -54,25 +58,52 @@ def test_plots_of_named_clusters_show_their_names(fits, maker: str) -> None:
         close(made)
 
 
+def inside(axes: Axes) -> Bbox:
+    """The box of axes and of what is written around them; a title may reach beyond its panel."""
+    title = axes.get_title(loc="left") or axes.get_title()
+    hidden = [text for text in axes.findobj(Text) if title and text.get_text() == title]
+    hidden += [text for text in axes.texts if text.get_gid() == NOTE]
+    for text in hidden:
+        text.set_visible(False)
+    box = axes.get_tightbbox()
+    for text in hidden:
+        text.set_visible(True)
+    return box
+
+
+def apart(boxes: list[Bbox]) -> bool:
+    return not any(a.padded(-1).overlaps(b.padded(-1)) for a, b in combinations(boxes, 2))
+
+
+@pytest.mark.parametrize("layout", ["constrained", None])
 @pytest.mark.parametrize("maker", ["gaussian_fit", "count_fit", "chains_fit"])
-def test_every_plot_draws_into_what_it_is_given_and_returns_it(fits, maker: str) -> None:
+def test_every_plot_draws_into_what_it_is_given_and_returns_it(
+    fits, maker: str, layout: str | None
+) -> None:
     """Axes, of which panels share the place; plots that ArviZ draws take its collection."""
     tree = fake(fits, maker)
     for chosen in choose_plots(tree):
         parameters = inspect.signature(chosen.plot.draw).parameters
         assert "plot_collection" in parameters, chosen.name
         if "ax" in parameters:
-            figure, (target, other) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
+            figure, (target, other) = plt.subplots(1, 2, figsize=(12, 5), layout=layout)
             before = plt.get_fignums()
             assert chosen.draw(ax=target) is target, chosen.name
             assert plt.get_fignums() == before and not other.has_data(), chosen.name
-            panels = [axes for axes in figure.axes if axes not in (target, other)]
-            drawn = [axes for axes in (target, *panels) if axes.has_data()]
-            assert drawn and not figure.legends, chosen.name
+            panels = [axes for axes in target.child_axes if axes.has_data()]
+            assert (panels or target.has_data()) and not figure.legends, chosen.name
             figure.canvas.draw()
             right = other.get_position().x0
+            drawn = panels or [target]
             assert all(axes.get_position().x1 <= right for axes in drawn), chosen.name
-        else:
+            legend = [target.get_legend().get_window_extent()] if target.get_legend() else []
+            titles = [axes.title for axes in drawn] + [axes._left_title for axes in drawn]
+            for box in legend + [t.get_window_extent() for t in titles if t.get_text()]:
+                whole = figure.bbox.padded(1)
+                assert whole.contains(*box.min) and whole.contains(*box.max), chosen.name
+            if panels:
+                assert apart([inside(axes) for axes in panels] + legend), chosen.name
+        elif layout is None:
             assert "sampling" in chosen.plot.draw.__module__  # ArviZ's own
             made = chosen.draw()
             assert chosen.draw(plot_collection=made) is made, chosen.name
@@ -84,6 +115,9 @@ def test_axes_without_a_grid_and_two_places_at_once(fits) -> None:
     figure = plt.figure()
     target = figure.add_axes((0.1, 0.1, 0.8, 0.8))
     assert plot_predictive(tree, ax=target) is target and target.child_axes[0].has_data()
+    small = plt.figure(figsize=(2.0, 1.0)).add_axes((0.1, 0.1, 0.8, 0.8))
+    with pytest.raises(InputError, match="panels have no room in axes of 1.6 by 0.8 inches"):
+        plot_predictive(tree, ax=small)
     made = plot_predictive(tree)
     with pytest.raises(InputError, match="give one of them"):
         plot_predictive(tree, ax=target, plot_collection=made)

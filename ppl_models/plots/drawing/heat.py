@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.image import AxesImage
 
+from ppl_models.plots.drawing.place import add_color_bar
 from ppl_models.plots.drawing.style import HEAT, INK, points, thinned
 
 
@@ -34,9 +35,7 @@ def draw_heat(
         spine.set_visible(False)
     if annotate:
         _annotate(target, values, image)
-    bar = target.figure.colorbar(image, ax=target, fraction=0.04, pad=0.02)
-    bar.set_label(label)
-    bar.outline.set_visible(False)
+    add_color_bar(target, image, label, fraction=0.04, pad=0.02)
     return image
 
 

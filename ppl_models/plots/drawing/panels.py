@@ -56,10 +56,9 @@ def new_panels(
     kwargs: dict[str, Any] = {"figure_kwargs": {"figsize": size} | figure_kwargs}
     if clusters is not None:
         kwargs |= {"aes": {"color": ["cluster"]}, "color": cluster_colors(len(labels["cluster"]))}
-    within = place()
-    if within is not None:
+    if place() is not None:
         del kwargs["figure_kwargs"]
-        return panels_within(within, labels, rows=rows, columns=columns, wrap=wrap, data=data,
+        return panels_within(labels, rows=rows, columns=columns, wrap=wrap, data=data,
                              **kwargs, **figure_kwargs)  # fmt: skip
     if wrap is not None:
         return PlotCollection.wrap(data, cols=columns, col_wrap=wrap, backend=backend, **kwargs)

@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from ppl_models.plots.drawing.heat import turn_long_labels
+from ppl_models.plots.drawing.place import add_key
 from ppl_models.plots.drawing.style import PALE, POSTERIOR, PRIOR, headline, ink, shorten, thinned
 
 TAIL = 0.03
@@ -51,7 +52,8 @@ def draw_fractions_of_ones(
     turn_long_labels(target)
     target.set(xlim=(-0.7, len(names) - 0.3), ylim=(0.0, 1.0), ylabel="fraction of ones")
     headline(target, "Fraction of ones, predicted and observed")
-    target.figure.legend(*target.get_legend_handles_labels(), loc="outside lower left", ncols=3)
+    handles, labels = target.get_legend_handles_labels()
+    add_key(target.figure, handles, labels, loc="outside lower left", ncols=3)
 
 
 def value_edges(

@@ -22,6 +22,7 @@ from matplotlib.text import Text
 
 from ppl_models.errors import InputError
 from ppl_models.plots.drawing.place import drawn_into
+from ppl_models.plots.drawing.shared_place import NOTE
 
 PALETTE = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00",
@@ -175,6 +176,7 @@ def headline(target: Axes, title: str, note: str = "") -> None:
         written = target.annotate(
             note, (0.0, 1.0), xycoords="axes fraction", xytext=(0.0, 6.0), va="bottom",
             textcoords="offset points", fontsize=points(9), color="#666666", annotation_clip=False,
+            gid=NOTE,
         )  # fmt: skip
         written.set_in_layout(False)  # a long note must not squeeze the panels
 
