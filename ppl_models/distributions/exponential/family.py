@@ -82,6 +82,8 @@ class ExponentialFamily(Described, Distribution):
     starts_from_rows: ClassVar[bool] = True
     #: whether coordinates of ``start_points`` have noise of one size and are compared as they are
     points_on_one_scale: ClassVar[bool] = False
+    #: whether a component may lie within another one and differ from it by its scatter alone
+    may_be_nested: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -36,6 +36,7 @@ class FactorisedGaussian(Located):
     statistic_names = ("first", "second")
     location_parameters = ("loc",)
     component_picture = "ellipses"
+    may_be_nested = True
     reparametrized_params: ClassVar[list[str]] = ["loc", "scale"]
     conjugate_priors: ClassVar[Mapping[str, tuple[type, ...]]] = {
         "loc": (dist.Normal,),

@@ -59,6 +59,7 @@ class MatrixGaussian(ExponentialFamily):
     factorises = False
     parameter_axes = {"loc": ("feature",), "covariance": ("feature", "feature_other")}
     component_picture = "ellipses"
+    may_be_nested = True
     conjugate_priors: ClassVar[Mapping[str, tuple[type, ...]]] = {
         "loc": (dist.Normal,),
         "covariance": (dist.InverseWishart,),

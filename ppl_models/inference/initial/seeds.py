@@ -1,9 +1,10 @@
-"""Seeds of clusters: points spread by k-means++, or taken at random."""
+"""Seeds of clusters: points spread by k-means++, or taken at random; or shells about the mean."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -94,3 +95,30 @@ def _at_random(weights: Array | None, points: int, clusters: int, key: Array) ->
     share = jnp.zeros(points) if weights is None else jnp.log(weights)
     found = jnp.argsort(-(share + random.gumbel(key, (points,))))
     return found[jnp.arange(clusters) % points]
+
+
+def shells(points: Array, clusters: int, counted: Array, active: Array | None = None) -> Any:
+    """Points and seeds of clusters that lie within each other: what tells them apart is distance.
+
+    Components of one location and different scatters are found from no two seeds among the points,
+    which cut the data into sides. Shells about the mean, with as many points each, are.
+
+    Args:
+        points: standardised, ``(point, coordinate)``.
+        clusters: number of seeds.
+        counted: how often each point counts, ``(point,)``.
+        active: ``(cluster,)``, the clusters that are used (default: all).
+
+    Returns:
+        Every point's distance from the mean in the first coordinate, ``(point, coordinate)``, and
+        the seeds among these, ``(cluster, coordinate)``.
+    """
+    distance = jnp.sqrt((points**2).sum(-1))
+    used = jnp.ones(clusters, bool) if active is None else active
+    middles = (jnp.cumsum(used) - 0.5) / jnp.maximum(used.sum(), 1)
+    order = jnp.argsort(distance)
+    below = jnp.cumsum(counted[order].astype(points.dtype))
+    found = distance[order][jnp.searchsorted(below, middles * below[-1])]
+    return tuple(
+        jnp.zeros((len(v), points.shape[1]), v.dtype).at[:, 0].set(v) for v in (distance, found)
+    )

@@ -21,7 +21,7 @@ from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.inference.initial.from_weights import Update, smoothed, values_from_weights
 from ppl_models.inference.initial.known import sampled_rows, seeds_beside_known, settled
 from ppl_models.inference.initial.points import SEED_ROWS, seed_points, window_means
-from ppl_models.inference.initial.seeds import find_seeds, seed_count, seeds_within
+from ppl_models.inference.initial.seeds import find_seeds, seed_count, seeds_within, shells
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import hard
 from ppl_models.inference.statistics.m_step import prior_means
@@ -33,6 +33,7 @@ from ppl_models.program.parameter_map import ParameterLink
 
 WIDTHS = (0, 3, 8)  #: steps to both sides over which starts of hidden chains average, in turn
 ROUNDS = 8  #: of k-means that improve seeds
+SHELLS = 4  #: starts from which on the last is of shells about the mean
 
 
 def starting_values(
@@ -70,6 +71,13 @@ def starting_values(
     within = None if chosen is not None else (seed_count(problem), starts)
     families = problem.families.values()
     uncertain = bool(problem.states) or any(family.points_on_one_scale for family in families)
+    nested = (
+        starts >= SHELLS
+        and known is None
+        and not problem.states
+        and seed_count(problem) > 1
+        and any(family.may_be_nested for family in families)
+    )
     values = _from_seeds(
         problem.model,
         arrays,
@@ -83,6 +91,7 @@ def starting_values(
         widths=np.array([WIDTHS[i % len(WIDTHS)] for i in range(starts)]),
         known=None if known is None else jnp.asarray(known),
         at_means=None if known is None else jnp.arange(starts) < (starts + 1) // 2,
+        nested=np.arange(starts) == starts - 1 if nested else None,
         update=Update(problem.structure, links, free, flat, problem.chunks.missing),
         seeding=within,
         averaged=bool(problem.states),
@@ -93,7 +102,8 @@ def starting_values(
         spread = (starts + 3) // 4
         own_key = fold_in(value_key, starts)
         values = drawn_parameters(problem, links, own_key, values, spread, active)
-    return values, ["k-means++"] * spread + ["random"] * (starts - spread)
+    kinds = ["k-means++"] * spread + ["random"] * (starts - spread)
+    return values, [*kinds[:-1], "shells"] if nested else kinds
 
 
 def drawn_parameters(
@@ -145,6 +155,7 @@ def _from_seeds(
     counted: Array | None = None,
     known: Array | None = None,
     at_means: Array | None = None,
+    nested: Array | None = None,
     *,
     update: Update,
     seeding: tuple[int, int] | None,
@@ -155,8 +166,8 @@ def _from_seeds(
 
     Where ``averaged``, steps are replaced by means of so many ``widths`` around them. The seeds are
     improved by ``rounds`` of k-means. Rows whose clusters are ``known`` are there; ``at_means`` of
-    starts that have the means of those rows for seeds. Seeds that are not given are looked for
-    here, so many of so many starts: ``seeding``.
+    starts that have the means of those rows for seeds; ``nested`` those of shells about the mean.
+    Seeds that are not given are looked for here, so many of so many starts: ``seeding``.
     """
     if chosen is None:
         assert seeding is not None
@@ -172,6 +183,7 @@ def _from_seeds(
         active: Array | None,
         width: Array | None,
         at_means: Array | None,
+        nested: Array | None,
     ) -> Globals:
         near = points
         if averaged and width is not None:
@@ -191,6 +203,10 @@ def _from_seeds(
             return jnp.where(counts > 0, means, centres_at)
 
         centres_at = near[chosen]
+        if nested is not None:
+            distances, middles = shells(points, len(chosen), once, active)
+            near = jnp.where(nested, distances, near)
+            centres_at = jnp.where(nested, middles, centres_at)
         if known is not None and at_means is not None:
             told = settled(jnp.zeros((len(chosen), rows), near.dtype), known, once)
             counts = told.sum(-1, keepdims=True)
@@ -209,4 +225,4 @@ def _from_seeds(
         return values_from_weights(model, update, arrays, centres, values, weights, key)
 
     keys = random.split(key, chosen.shape[0])
-    return lax.map(lambda given: one(*given), (keys, chosen, usable, widths, at_means))
+    return lax.map(lambda given: one(*given), (keys, chosen, usable, widths, at_means, nested))

@@ -15,7 +15,8 @@ from jax import Array, lax, random
 
 from ppl_models.distributions.contraction import matmul
 from ppl_models.inference.initial.from_weights import Update, smoothed, values_from_weights
-from ppl_models.inference.initial.starts import ROUNDS, drawn_parameters
+from ppl_models.inference.initial.seeds import shells
+from ppl_models.inference.initial.starts import ROUNDS, SHELLS, drawn_parameters
 from ppl_models.inference.many.buckets import Groups
 from ppl_models.inference.many.known import GroupModel
 from ppl_models.inference.problem import Problem
@@ -33,6 +34,7 @@ class Starting:
     one_scale: tuple[tuple[str, bool], ...]
     rounds: int
     from_rows: bool
+    nested: bool
 
 
 def starting_of(problem: Problem, update: Update, starts: int) -> Starting:
@@ -45,6 +47,9 @@ def starting_of(problem: Problem, update: Update, starts: int) -> Starting:
         tuple(scales.items()),
         ROUNDS if any(scales.values()) else 0,
         any(f.starts_from_rows for f in families.values()),
+        starts >= SHELLS
+        and problem.structure.clusters > 1
+        and any(f.may_be_nested for f in families.values()),
     )
 
 
@@ -90,17 +95,21 @@ def _of_group(
         chosen = jnp.concatenate([chosen, jax.vmap(pick)(keys[spread:])])
     update = starting.update
 
-    def start(key: Array, chosen: Array) -> Globals:
-        centres_at = near[chosen]
+    def start(key: Array, chosen: Array, nested: Array) -> Globals:
+        centres_at, points = near[chosen], near
+        if starting.nested:
+            distances, middles = shells(near, clusters, present)
+            points = jnp.where(nested, distances, near)
+            centres_at = jnp.where(nested, middles, centres_at)
 
         def nearest(centres_at: Array) -> Array:
-            distance = (centres_at**2).sum(-1)[:, None] - matmul(2 * centres_at, near.T)
+            distance = (centres_at**2).sum(-1)[:, None] - matmul(2 * centres_at, points.T)
             return hard(-distance, present.astype(near.dtype))[0]
 
         def moved(_: int, centres_at: Array) -> Array:
             weights = nearest(centres_at)
             counts = weights.sum(-1, keepdims=True)
-            means = matmul(weights, near) / jnp.maximum(counts, 1)
+            means = matmul(weights, points) / jnp.maximum(counts, 1)
             return jnp.where(counts > 0, means, centres_at)
 
         if starting.rounds:
@@ -111,7 +120,8 @@ def _of_group(
         centres = groups.chunks.centres
         return values_from_weights(model, update, groups.arrays, centres, values, weights, key)
 
-    values = jax.vmap(start)(random.split(value_key, starting.starts), chosen)
+    last = jnp.arange(starting.starts) == starting.starts - 1
+    values = jax.vmap(start)(random.split(value_key, starting.starts), chosen, last)
     if not starting.from_rows:
         first = (starting.starts + 3) // 4
         own_key = random.fold_in(value_key, starting.starts)
