@@ -13,7 +13,6 @@ from ppl_models import fit, fit_many, group, log_density
 
 GIBBS = {"chains": 1, "warmup": 200, "draws": 100}
 POINT = {"seed": 0, "starts": 1, "predictive": 0}
-NONE = {"predictive": 0, "starts": 4}
 
 
 @pytest.mark.parametrize("method", ["em", pytest.param("hard", marks=pytest.mark.long)])
@@ -89,9 +88,8 @@ def test_default_modes_are_as_likely_as_maxima_of_the_likelihood(
 def test_four_starts_find_nested_groups_whatever_the_seed() -> None:
     x = _two_groups(0.0, 30.0)
     many = fit_many("gaussian_mixture", {str(s): x for s in range(4)}, clusters=2, starts=4, seed=3)
-    fits = [
-        fit("gaussian_mixture", x, clusters=2, seed=s, predictive=0, starts=4) for s in (1, 3, 9)
-    ]
+    four = {"method": "em", "clusters": 2, "starts": 4, "predictive": 0}
+    fits = [fit("gaussian_mixture", x, seed=seed, **four) for seed in (1, 3, 9)]
     for tree in [*fits, *(group(many, str(s)) for s in range(4))]:
         scales = np.sort(tree["posterior/scale"].values.ravel())
         np.testing.assert_allclose(scales, [x[:50].std(), x[50:].std()], rtol=0.3)
