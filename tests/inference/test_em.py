@@ -71,7 +71,7 @@ def test_every_start_is_reported_and_the_best_kept(built_ins, fitted):
     assert int(starts["kept"].sum()) == 1
     final = starts["final"].values[starts["kept"].values].item()
     assert final == starts["final"].values.max() == tree["sample_stats/lp"].values.item()
-    assert set(starts["initialization"].values) == {"k-means++", "random"}
+    assert set(starts["initialization"].values) == {"k-means++", "random", "shells"}
     counts = np.isfinite(starts["objective"].values).sum(1)
     np.testing.assert_array_equal(counts, starts["iterations"].values)
     assert (np.diff(tree["posterior/weights"].values[0, 0]) <= 0).all()
