@@ -49,8 +49,8 @@ def user_folder() -> Path | None:
         return Path(place) / "ppl_models" / "Cache" / "jax" if place else None
     if sys.platform == "darwin":
         return home and home / "Library" / "Caches" / "ppl_models" / "jax"
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(given) if os.path.isabs(given) else home and home / ".cache"
+    cache_home = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(cache_home) if os.path.isabs(cache_home) else home and home / ".cache"
     return base and base / "ppl_models" / "jax"
 
 
@@ -139,7 +139,7 @@ def cut_back(place: Path, most: int) -> None:
         place: the folder.
         most: bytes that may stay. A quarter less does if any go, so that it is not soon due again.
     """
-    found = []
+    cached = []
     with os.scandir(place) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
@@ -147,11 +147,11 @@ def cut_back(place: Path, most: int) -> None:
                 if entry.name.endswith("-cache"):
                     # relatime: a time of use is written once a day at least
                     used = max(state.st_atime, state.st_mtime)
-                    found.append((used, state.st_size, entry.path))
-    held = sum(size for _, size, _ in found)
+                    cached.append((used, state.st_size, entry.path))
+    held = sum(size for _, size, _ in cached)
     if held <= most:
         return
-    for _, size, path in sorted(found):
+    for _, size, path in sorted(cached):
         if held <= 0.75 * most:
             return
         with suppress(OSError):

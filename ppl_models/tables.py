@@ -163,8 +163,8 @@ def default_priors() -> str:
         for argument, parameter in arguments_of(function).items():
             if str(parameter.annotation) not in PRIOR_ANNOTATIONS:
                 continue
-            found = re.fullmatch(r"(.*) \(default: (.*)\)\.?", texts[argument])
-            what, default = found.groups() if found else (texts[argument], f"{parameter.default:g}")
+            match = re.fullmatch(r"(.*) \(default: (.*)\)\.?", texts[argument])
+            what, default = match.groups() if match else (texts[argument], f"{parameter.default:g}")
             lines.append(f"| `{name}` | `{argument}` | {what.rstrip('.')} | {default} |")
     return "\n".join(lines)
 

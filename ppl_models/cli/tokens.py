@@ -10,11 +10,11 @@ from typing import Any
 from ppl_models.errors import InputError
 
 
-def refuse_options(given: argparse.Namespace, program: Callable) -> None:
+def refuse_options(parsed: argparse.Namespace, program: Callable) -> None:
     """Refuse options of tokens that make no sense, alone or for the program.
 
     Args:
-        given: of the command ``fit``.
+        parsed: of the command ``fit``.
         program: that is fitted.
 
     Raises:
@@ -24,23 +24,23 @@ def refuse_options(given: argparse.Namespace, program: Callable) -> None:
     from ppl_models.data import Tokens
     from ppl_models.program.signature import data_parameters
 
-    options = {"--words": given.words, "--unknown": given.unknown is not None}
-    options["--min-count"] = given.min_count != 1
+    options = {"--words": parsed.words, "--unknown": parsed.unknown is not None}
+    options["--min-count"] = parsed.min_count != 1
     asked = [option for option, is_given in options.items() if is_given]
     if asked and not any(issubclass(k, Tokens) for k in data_parameters(program).values()):
         raise InputError(f"{asked[0]} is for sequences of tokens: leave it out")
-    if given.min_count < 1:
-        raise InputError(f"--min-count is {given.min_count}: give a whole number from 1 up")
-    if given.min_count > 1 and given.unknown is None:
+    if parsed.min_count < 1:
+        raise InputError(f"--min-count is {parsed.min_count}: give a whole number from 1 up")
+    if parsed.min_count > 1 and parsed.unknown is None:
         raise InputError(
-            f"--min-count is {given.min_count}, and rare tokens need one to stand for them: give "
+            f"--min-count is {parsed.min_count}, and rare tokens need one to stand for them: give "
             "--unknown"
         )
-    if given.unknown is None:
+    if parsed.unknown is None:
         return
-    if given.unknown.split() != [given.unknown] or not (given.words or len(given.unknown) == 1):
-        wanted = "one word" if given.words else "one character (or --words)"
-        raise InputError(f"--unknown is {given.unknown!r}: give {wanted}")
+    if parsed.unknown.split() != [parsed.unknown] or not (parsed.words or len(parsed.unknown) == 1):
+        wanted = "one word" if parsed.words else "one character (or --words)"
+        raise InputError(f"--unknown is {parsed.unknown!r}: give {wanted}")
 
 
 def vocabulary_option(options: argparse.Namespace, data: Any, taken: bool) -> dict[str, Any]:

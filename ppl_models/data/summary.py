@@ -44,9 +44,9 @@ class Summary:
     @classmethod
     def of_text(cls, text: str) -> Summary:
         """Inverse of `to_text`."""
-        found = json.loads(text)
-        arrays = {n: np.asarray(found[n], float) for n in ("mean", "deviation", "unit")}
-        return cls(found["rows"], missing=found["missing"], **arrays)
+        fields = json.loads(text)
+        arrays = {n: np.asarray(fields[n], float) for n in ("mean", "deviation", "unit")}
+        return cls(fields["rows"], missing=fields["missing"], **arrays)
 
 
 def current() -> Summary | None:

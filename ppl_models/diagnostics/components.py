@@ -83,8 +83,8 @@ def _compare(allocations: Allocations) -> Comparison | None:
     samples = np.unique(np.linspace(0, fitted.samples - 1, DRAWS).astype(int))
     values = {n: jnp.asarray(v[samples]) for n, v in fitted.values.items()}
     if fitted.problem.states:
-        found = _states(fitted.model, values, structure=fitted.structure)
-        counts, evidence, following = (None if v is None else np.asarray(v) for v in found)
+        states = _states(fitted.model, values, structure=fitted.structure)
+        counts, evidence, following = (None if v is None else np.asarray(v) for v in states)
         assert counts is not None and evidence is not None
         return Comparison(counts, evidence, following, freedom)
     if not fitted.facts.clusters:

@@ -276,10 +276,12 @@ def _relabelling(tree: xr.DataTree) -> list[Finding]:
     if "labels" not in tree.children:
         return []
     attributes = dataset_of(tree, "labels").attrs
-    share = float(attributes.get("share_unclear", 0.0))
-    if share <= UNCLEAR_SHARE:
-        return [Finding("ok", f"Relabelling is clear-cut for {1 - share:.1%} of the draws.")]
-    what = f"Relabelling is not clear-cut for {share:.1%} of the draws: some components can hardly"
+    unclear = float(attributes.get("share_unclear", 0.0))
+    if unclear <= UNCLEAR_SHARE:
+        return [Finding("ok", f"Relabelling is clear-cut for {1 - unclear:.1%} of the draws.")]
+    what = (
+        f"Relabelling is not clear-cut for {unclear:.1%} of the draws: some components can hardly"
+    )
     if not METHODS[attributes.get("method", "ecr")].by_rows:
         advice = "Order by a variable that tells components apart, or call relabel(tree, 'ecr')."
         return [Finding("warning", f"{what} be ordered.", advice)]

@@ -132,13 +132,13 @@ def _known_mode(tree: xr.DataTree, table: pd.DataFrame) -> list[Finding]:
     known = tree.attrs.get("log_joint_mode")
     if known is None or "kept" not in table or not table["kept"].any():
         return []
-    kept, known = float(table.loc[table["kept"], "objective"].iloc[0]), float(known)
-    if known - kept <= MODE_NATS + NOISE * abs(known):
+    objective, known = float(table.loc[table["kept"], "objective"].iloc[0]), float(known)
+    if known - objective <= MODE_NATS + NOISE * abs(known):
         return []
     return [
         Finding(
             "problem",
-            f"The point is in a poorer mode: its log posterior density is {kept:.6g}, and "
+            f"The point is in a poorer mode: its log posterior density is {objective:.6g}, and "
             f"{known:.6g} at the mode that EM finds.",
             "Fit by method='em', or with a lower learning_rate and more starts and steps.",
         )
@@ -160,11 +160,11 @@ def _converged(table: pd.DataFrame, options: Mapping[str, Any]) -> list[Finding]
     """Whether the kept start converged."""
     if table.empty or "converged" not in table or "kept" not in table or not table["kept"].any():
         return []
-    kept = table[table["kept"]].iloc[0]
+    best = table[table["kept"]].iloc[0]
     unit = "steps" if "steps" in options else "iterations"
-    if kept["converged"]:
-        return [Finding("ok", f"The kept start converged in {kept['iterations']} {unit}.")]
-    what = f"The kept start had not converged after {kept['iterations']} {unit}."
+    if best["converged"]:
+        return [Finding("ok", f"The kept start converged in {best['iterations']} {unit}.")]
+    what = f"The kept start had not converged after {best['iterations']} {unit}."
     advice = f"Allow more {unit}{', or a larger tolerance' if 'tolerance' in options else ''}."
     return [Finding("problem", what, advice)]
 

@@ -112,10 +112,10 @@ def _log_prob(distribution: Any, value: Array, observed: Array) -> Array:
         scale = matmul(distribution.scale_tril, jnp.swapaxes(distribution.scale_tril, -1, -2))
         return _student(distribution.df, distribution.loc, scale, value, observed)
     axes = tuple(range(-event_dim, 0))
-    whole, seen = observed.all(axes), observed.any(axes)
-    everywhere = whole.reshape(*whole.shape, *[1] * event_dim)
+    complete_row, seen = observed.all(axes), observed.any(axes)
+    everywhere = complete_row.reshape(*complete_row.shape, *[1] * event_dim)
     density = distribution.log_prob(_filled(distribution, value, everywhere))
-    return jnp.where(whole, density, jnp.where(seen, jnp.nan, 0))
+    return jnp.where(complete_row, density, jnp.where(seen, jnp.nan, 0))
 
 
 def _blank(value: Array) -> Any:

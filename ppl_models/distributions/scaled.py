@@ -75,9 +75,9 @@ def compilable(distribution: Any) -> Any:
         mended = same if same.batch_shape == base.batch_shape else base
     if mended is base:
         return distribution
-    found = copy(distribution)
-    found.base_dist = mended
-    return found
+    copied = copy(distribution)
+    copied.base_dist = mended
+    return copied
 
 
 def is_weighed(site: Mapping[str, Any]) -> bool:

@@ -244,11 +244,11 @@ def quantities(
         axes: see :func:`label_axes`; None: functions of the density alone.
     """
     density = logsumexp(model.logits(values, structure), axis=0)
-    found = {"log_likelihood": density.sum(), "log_density_of_first_row": density[0]}
+    scalars = {"log_likelihood": density.sum(), "log_density_of_first_row": density[0]}
     if axes is None:
-        return found
+        return scalars
     if not axes:
-        return found | {n: v.reshape(-1)[:8] for n, v in values.items()}
+        return scalars | {n: v.reshape(-1)[:8] for n, v in values.items()}
     site, (axis, *_) = next(iter(axes.items()))
     count = values[site].shape[axis]
     order = jnp.argsort(jnp.moveaxis(values[site], axis, 0).reshape(count, -1)[:, 0])
@@ -256,20 +256,20 @@ def quantities(
         if name in axes:
             value = jnp.moveaxis(value, axes[name][0], 0)
             value = value.reshape(len(value), -1)[:, :2]
-        found[name] = value.reshape(-1)[:8]
-    return found
+        scalars[name] = value.reshape(-1)[:8]
+    return scalars
 
 
 def _ranks(key: Array, true: dict[str, Array], draws: dict[str, Array]) -> dict[str, Array]:
     """(number of draws below + a uniform share of the ties and of itself) / (draws + 1)."""
-    found = {}
+    ranks = {}
     for name, value in true.items():
         key, own = random.split(key)
         below = (draws[name] < value).sum(0)
         equal = (draws[name] == value).sum(0)
         tie = random.uniform(own, jnp.shape(value))
-        found[name] = (below + tie * (equal + 1)) / (draws[name].shape[0] + 1)
-    return found
+        ranks[name] = (below + tie * (equal + 1)) / (draws[name].shape[0] + 1)
+    return ranks
 
 
 def _as_tree(ranks: dict[str, np.ndarray], method: str, function: Callable) -> xr.DataTree:
@@ -296,8 +296,8 @@ def _as_tree(ranks: dict[str, np.ndarray], method: str, function: Callable) -> x
 def _uniformity(pit: np.ndarray, bins: int = 20) -> np.ndarray:
     """Chi-squared p-value of uniformity over simulations, per quantity."""
     flat = pit.reshape(len(pit), -1)
-    found = []
+    rows = []
     for column in flat.T:
         counts = np.histogram(column, bins=bins, range=(0, 1))[0]
-        found.append(scipy.stats.chisquare(counts).pvalue)
-    return np.asarray(found).reshape(pit.shape[1:])
+        rows.append(scipy.stats.chisquare(counts).pvalue)
+    return np.asarray(rows).reshape(pit.shape[1:])

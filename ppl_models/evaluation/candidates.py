@@ -78,10 +78,10 @@ class Search:
         arguments, like = take_vocabulary(dict(self.arguments))
         data, weights = take_weights(self.data, self.weights)
         data, told = take_labels(data, self.labels)
-        given = {**arguments, size: number}
-        observed = read_data(self.function, data, like, arguments=given)
+        sized = {**arguments, size: number}
+        observed = read_data(self.function, data, like, arguments=sized)
         model, structure = read_program(
-            self.function, observed, given, {}, "float64", weights=weights
+            self.function, observed, sized, {}, "float64", weights=weights
         )
         if told is not None:
             _refuse_renumbering(told, self.candidates)
@@ -193,7 +193,7 @@ class HeldOut:
 
 
 def hold_out(
-    model: Model, structure: Structure, share: float, key: Array
+    model: Model, structure: Structure, fraction: float, key: Array
 ) -> tuple[Model, Structure, HeldOut | None]:
     """The model on the kept rows, its structure, and the others (at least one on each side).
 
@@ -202,15 +202,15 @@ def hold_out(
     Args:
         model: a program with its data.
         structure: what was read off it.
-        share: of the rows that is kept out; 0 keeps all.
+        fraction: of the rows that is kept out; 0 keeps all.
         key: random key.
     """
-    if share <= 0:
+    if fraction <= 0:
         return model, structure, None
     rows = structure.rows
     order = np.asarray(random.permutation(key, rows))
-    cut = min(max(round(share * rows), 1), rows - 1)
-    out, kept = np.sort(order[:cut]), np.sort(order[cut:])
+    cut = min(max(round(fraction * rows), 1), rows - 1)
+    out, fitted = np.sort(order[:cut]), np.sort(order[cut:])
     if structure.chain is not None:
         raise UnsupportedError(f"{PLACES}, so that none can be held out: {ADVICE}")
     if rows_depend_on_places(model, structure):
@@ -220,7 +220,7 @@ def hold_out(
         part = model.with_data({n: np.asarray(v)[chosen] for n, v in model.data.items()})
         return part, part.structure()
 
-    return *taken(kept), HeldOut(*taken(out), np.arange(cut))
+    return *taken(fitted), HeldOut(*taken(out), np.arange(cut))
 
 
 def parameter_count(problem: Problem, structure: Structure | None = None) -> int:

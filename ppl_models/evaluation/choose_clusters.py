@@ -233,13 +233,13 @@ def _size_argument(function: Callable, given: str | None) -> str:
         if given not in parameters:
             raise InputError(f"size is {given!r}, and {name} takes {others}: choose one of them")
         return given
-    found = [name for name in ("clusters", "states") if name in parameters]
-    if not found:
+    sizes = [name for name in ("clusters", "states") if name in parameters]
+    if not sizes:
         raise InputError(
             f"{name} has neither an argument 'clusters' nor 'states' (it takes {others}): say by "
             "size= which of them is the number of clusters"
         )
-    return found[0]
+    return sizes[0]
 
 
 def _label(varied: Mapping[str, Any], clusters: int) -> str:
@@ -262,7 +262,7 @@ def _fit_nested(search: Search) -> list[dict[str, Any]]:
     values, _ = starting_values(
         problem, links, free, random.fold_in(search.key, 1), len(each), flat=True, active=active
     )
-    found = run_em(
+    run = run_em(
         problem,
         values,
         links=links,
@@ -274,13 +274,13 @@ def _fit_nested(search: Search) -> list[dict[str, Any]]:
         label="choose_clusters",
     )
     final = np.array(
-        [r[np.isfinite(r)][-1] if np.isfinite(r).any() else -np.inf for r in found.objective]
+        [r[np.isfinite(r)][-1] if np.isfinite(r).any() else -np.inf for r in run.objective]
     )
-    each_value = {n: jnp.asarray(v) for n, v in found.values.items()}
+    each_value = {n: jnp.asarray(v) for n, v in run.values.items()}
     collapsed = _collapsed(problem.model, each_value, problem.deviations, structure=structure)
     collapsed = np.asarray(collapsed) & np.asarray(active)
     return [
-        _row(problem, found, final, collapsed.any(1), each, k, search, held_out, active)
+        _row(problem, run, final, collapsed.any(1), each, k, search, held_out, active)
         for k in candidates
     ]
 
@@ -297,7 +297,7 @@ def _collapsed(
 
 def _row(
     problem: Problem,
-    found: Any,
+    candidate: Any,
     final: np.ndarray,
     collapsed: np.ndarray,
     each: np.ndarray,
@@ -309,7 +309,7 @@ def _row(
     mine = np.flatnonzero(each == clusters)
     usable = mine[~collapsed[mine]]
     best = int((usable if len(usable) else mine)[np.argmax(final[usable if len(usable) else mine])])
-    values = {n: jnp.asarray(v[best]) for n, v in found.values.items()}
+    values = {n: jnp.asarray(v[best]) for n, v in candidate.values.items()}
     arguments = {**problem.model.arguments, search.size: clusters}
     own = replace(problem.model, arguments=arguments).structure()
     log_likelihood = float(final[best])
@@ -319,7 +319,7 @@ def _row(
         **search.varied,
         search.size: clusters,
         **criteria(log_likelihood, parameter_count(problem, own), rows, entropy),
-        "converged": bool(found.converged[best]),
+        "converged": bool(candidate.converged[best]),
         "collapsed": not len(usable),
         "starts_at_best": int((final[mine] > log_likelihood - 1e-3).sum()),
     }

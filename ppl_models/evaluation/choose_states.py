@@ -111,10 +111,10 @@ def _path_entropy(
     """-Σ log of the most probable path's probability given its sequence."""
     total, gaps = jnp.zeros(()), dict(missing)
     for name, family in model.pieces(values, structure).families().items():
-        given: dict[str, Any] = {"missing": gaps[name], "centre": centres[name]}
-        prepared = family.prepare(jnp.asarray(model.data[name]), **given)
+        options: dict[str, Any] = {"missing": gaps[name], "centre": centres[name]}
+        prepared = family.prepare(jnp.asarray(model.data[name]), **options)
         summed, best = (
-            family.infer_latents(prepared, **given, how=how)[0] for how in ("mean", "best")
+            family.infer_latents(prepared, **options, how=how)[0] for how in ("mean", "best")
         )
         total = total + model.summed((summed - best).reshape(-1))
     return total

@@ -135,7 +135,7 @@ def compare_draws(
 
 def _written_out(fits: Mapping[str, xr.DataTree], scored: Mapping[str, Any]) -> dict[str, Any]:
     """Scores whose pointwise values are repeated as often as their rows count."""
-    found = {}
+    elpd_by_fit = {}
     for label, elpd in scored.items():
         weights = row_weights(fits[label])
         if weights is not None:
@@ -150,8 +150,8 @@ def _written_out(fits: Mapping[str, xr.DataTree], scored: Mapping[str, Any]) -> 
             (dim,) = elpd.elpd_i.dims
             elpd.elpd_i = xr.DataArray(elpd.elpd_i.values[rows], dims=(dim,))
             elpd.pareto_k = xr.DataArray(elpd.pareto_k.values[rows], dims=(dim,))
-        found[label] = elpd
-    return found
+        elpd_by_fit[label] = elpd
+    return elpd_by_fit
 
 
 def _bad(elpd: Any) -> np.ndarray:

@@ -320,13 +320,13 @@ class Problem:
         """
         if self.read_from is not None:
             return self.read_from.scales
-        found = {}
+        factors = {}
         for name, scale in self.example.scales.items():
             key = ASSIGNED if name == self.structure.assignment else name
             row = np.asarray(scale, float)
             row = row[0] if row.ndim > 1 else row
-            found[key] = np.broadcast_to(row, (self.structure.rows,))
-        return found
+            factors[key] = np.broadcast_to(row, (self.structure.rows,))
+        return factors
 
     @cached_property
     def moving_scale(self) -> str | None:
@@ -355,10 +355,10 @@ class Problem:
             steps = family.latent and value.ndim > 2
             if self.model.weights is not None:
                 shape = (len(value), *[1] * (value.ndim - 1))
-                share = np.where(missing_cells(value), 0, np.reshape(self.model.weights, shape))
+                weights = np.where(missing_cells(value), 0, np.reshape(self.model.weights, shape))
                 over = (0, 1) if steps else 0
-                mean = np.nansum(share * value, axis=over) / share.sum(over)
-                square = np.nansum(share * (value - mean) ** 2, axis=over) / share.sum(over)
+                mean = np.nansum(weights * value, axis=over) / weights.sum(over)
+                square = np.nansum(weights * (value - mean) ** 2, axis=over) / weights.sum(over)
                 deviations[name] = jax.device_put(np.sqrt(square))
                 continue
             deviations[name] = jax.device_put(np.nanstd(value, axis=(0, 1) if steps else 0))

@@ -86,9 +86,9 @@ def _outcome(
         shares = np.asarray(tree["responsibilities"]["responsibilities"].values)
     facts = {}
     if "kept" in result.starts:
-        kept = int(np.flatnonzero(result.starts["kept"][1])[0])
+        best = int(np.flatnonzero(result.starts["kept"][1])[0])
         told = ("converged", "iterations", "collapsed")
-        facts = {n: result.starts[n][1][kept] for n in told if n in result.starts}
+        facts = {n: result.starts[n][1][best] for n in told if n in result.starts}
     return Outcome(
         values,
         np.asarray(tree["sample_stats"]["lp"].values),

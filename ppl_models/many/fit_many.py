@@ -132,8 +132,8 @@ def fit_many(
             for clusters in np.unique(chosen):
                 own = request.with_clusters(int(clusters))
                 outcomes |= _outcomes(own, np.flatnonzero(chosen == clusters))
-        found = [outcomes[int(g)] for g in every]
-        return _built(request, parts.labels, found, arguments, started)
+        in_order = [outcomes[int(g)] for g in every]
+        return _built(request, parts.labels, in_order, arguments, started)
 
 
 def _candidates(arguments: Mapping[str, Any]) -> list[int]:
@@ -141,10 +141,10 @@ def _candidates(arguments: Mapping[str, Any]) -> list[int]:
     clusters = arguments.get("clusters")
     if not isinstance(clusters, Iterable) or isinstance(clusters, str):
         return []
-    found = sorted({whole_number("a number of clusters", k) for k in clusters})
-    if not found:
+    numbers = sorted({whole_number("a number of clusters", k) for k in clusters})
+    if not numbers:
         raise InputError("clusters is empty: give numbers of clusters from 1 up")
-    return found
+    return numbers
 
 
 def _outcomes(request: Request, groups: np.ndarray) -> dict[int, Outcome]:
@@ -229,10 +229,10 @@ def like_tree(request: Request, outcome: Outcome) -> xr.DataTree:
     """A fit of some rows of all groups with the draws of one: the names of all axes."""
     problem, observed = request.problem(template_places(request))
     result = Result(outcome.values, declaration(request.method), {})
-    given = given_arguments(request.function, problem.model.arguments)
+    arguments = given_arguments(request.function, problem.model.arguments)
     attributes = {
         "program": catalogue.program_name(request.function),
-        "arguments": to_json(given),
+        "arguments": to_json(arguments),
     }
     return build_tree(problem, result, observed, random.key(0), attributes, 0)
 

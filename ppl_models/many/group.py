@@ -36,11 +36,11 @@ def place_of(tree: xr.DataTree, label: Any) -> int:
         InputError: no such group, or one that failed.
     """
     table = tree["groups"].to_dataset()
-    found = np.flatnonzero(table["group"].values == label)
-    if not len(found):
+    places = np.flatnonzero(table["group"].values == label)
+    if not len(places):
         known = ", ".join(map(str, table["group"].values[:5]))
         raise InputError(f"there is no group {label!r}: there are {known}, ...")
-    place = int(found[0])
+    place = int(places[0])
     if not table["fitted"].values[place]:
         raise InputError(f"group {label!r} has no fit: {table['failure'].values[place]}")
     return place
@@ -92,8 +92,17 @@ def group(tree: xr.DataTree, label: Any, *, predictive: int = 100) -> xr.DataTre
         observed = along_axes(observed, model, structure)
         problem = Problem(model, structure)
         result = _result(tree, problem, place)
-        kept = ("program", "method", "seed", "precision", "kind", "fixed", "configuration", "given")
-        attributes = {n: tree.attrs[n] for n in kept if n in tree.attrs}
+        copied = (
+            "program",
+            "method",
+            "seed",
+            "precision",
+            "kind",
+            "fixed",
+            "configuration",
+            "given",
+        )
+        attributes = {n: tree.attrs[n] for n in copied if n in tree.attrs}
         attributes |= {
             "arguments": to_json(arguments),
             "wall_time_seconds": tree.attrs["wall_time_seconds"],

@@ -62,14 +62,14 @@ def _rows(function: Callable, tree: Any, data: Any = None, **options: Any) -> An
             places.append(rows_of(tree, place))
         numbers = [place for place, _ in _fitted(tree)]
     else:
-        given = split(data, by, columns=columns)
+        new_rows = split(data, by, columns=columns)
         known = {label: place for place, label in _fitted(tree)}
         numbers = []
-        for number, label in enumerate(given.labels):
+        for number, label in enumerate(new_rows.labels):
             if label not in known:
                 raise InputError(f"there is no fit of group {label!r}: leave its rows out")
-            rows = np.flatnonzero(given.group == number)
-            parts.append(function(as_fitted(tree, label), _taken(given.data, rows), **options))
+            rows = np.flatnonzero(new_rows.group == number)
+            parts.append(function(as_fitted(tree, label), _taken(new_rows.data, rows), **options))
             places.append(rows)
             numbers.append(known[label])
     unit = tree.attrs["plate"]
@@ -77,8 +77,8 @@ def _rows(function: Callable, tree: Any, data: Any = None, **options: Any) -> An
     parts = [
         part.assign_coords({GROUP_INDEX: (unit, i)}) for part, i in zip(parts, index, strict=True)
     ]
-    whole = xr.concat(parts, unit, join="outer", coords="minimal", compat="override")
-    return whole.isel({unit: np.argsort(np.concatenate(places), kind="stable")})
+    joined = xr.concat(parts, unit, join="outer", coords="minimal", compat="override")
+    return joined.isel({unit: np.argsort(np.concatenate(places), kind="stable")})
 
 
 def _taken(data: Any, rows: np.ndarray) -> Any:
@@ -115,10 +115,10 @@ def _left_out(function: Callable, tree: Any, **options: Any) -> Any:
         with warnings.catch_warnings():
             # ArviZ warns of every group: the table tells of all of them
             warnings.filterwarnings("ignore", "Estimated shape parameter", UserWarning)
-            found = function(_where_evaluated(as_fitted(tree, label)), **options)
-        bad = int((np.asarray(found.pareto_k) > found.good_k).sum())
+            answer = function(_where_evaluated(as_fitted(tree, label)), **options)
+        bad = int((np.asarray(answer.pareto_k) > answer.good_k).sum())
         rows.append(
-            {"group": label, "elpd": found.elpd, "se": found.se, "p": found.p, "bad_k": bad}
+            {"group": label, "elpd": answer.elpd, "se": answer.se, "p": answer.p, "bad_k": bad}
         )
     return pd.DataFrame(rows).set_index("group")
 
@@ -127,10 +127,10 @@ def _where_evaluated(one: Any) -> Any:
     """A fit with those draws alone at which the rows' log-densities are kept."""
     if "log_likelihood" not in one.children or one.attrs["kind"] != "draws":
         return one
-    kept = one["log_likelihood"]["draw"].values
+    draws = one["log_likelihood"]["draw"].values
     for name in ("posterior", "sample_stats"):
         dataset = one[name].to_dataset()
-        one[name].dataset = dataset.isel(draw=np.isin(dataset["draw"].values, kept))
+        one[name].dataset = dataset.isel(draw=np.isin(dataset["draw"].values, draws))
     return one
 
 

@@ -108,15 +108,15 @@ def _varied(values: np.ndarray) -> bool:
 
 def _outside(request: Request, problem: Problem) -> np.ndarray:
     """Whether a group has values outside the support of an emission, or rows that stay out."""
-    whole, refused = {}, np.zeros(len(request.rows), bool)
+    complete, refused = {}, np.zeros(len(request.rows), bool)
     for name, observed in request.observed.items():
-        whole[name] = cast(observed.values, request.precision)
+        complete[name] = cast(observed.values, request.precision)
     try:
-        everything = problem.on_data(problem.model.with_data(whole), problem.chunks)
+        everything = problem.on_data(problem.model.with_data(complete), problem.chunks)
         refuse_unsuitable(everything, request.observed)
     except InputError:
         for group, places in enumerate(request.rows):
-            own = {n: v[places] for n, v in whole.items()}
+            own = {n: v[places] for n, v in complete.items()}
             try:
                 one = problem.on_data(problem.model.with_data(own), problem.chunks)
                 refuse_unsuitable(one, request.observed)
@@ -149,10 +149,10 @@ def fitted_side_by_side(
         # groups' own numbers, so that a group's random numbers do not depend on the others
         own = Bucket(groups[bucket.members], bucket.sizes, bucket.length, bucket.groups)
         if declaration(request.method).kind == "draws":
-            found = _drawn(request, problem, own, key)
+            fitted = _drawn(request, problem, own, key)
         else:
-            found = _points(request, problem, own, key)
-        outcomes.update(found)
+            fitted = _points(request, problem, own, key)
+        outcomes.update(fitted)
     _refuse_coarse(request, problem, outcomes)
     return outcomes
 
@@ -171,13 +171,13 @@ def _points(request: Request, problem: Problem, bucket: Bucket, key: Any) -> dic
         assign=hard if is_hard else soft,
     )
     density, shares, _ = densities(problem, bucket, points.values, hard=is_hard)
-    found = {}
+    outcomes = {}
     for place, group in enumerate(bucket.members):
         rows, facts = bucket.sizes[place], _facts(points, place)
         if not np.isfinite(facts["objective"]):
-            found[int(group)] = Outcome(failure="no start came where the data have a density")
+            outcomes[int(group)] = Outcome(failure="no start came where the data have a density")
             continue
-        found[int(group)] = Outcome(
+        outcomes[int(group)] = Outcome(
             {n: v[place][None, None] for n, v in points.values.items()},
             np.full((1, 1), facts["objective"]),
             density[place, None, None, :rows],
@@ -186,7 +186,7 @@ def _points(request: Request, problem: Problem, bucket: Bucket, key: Any) -> dic
             problem.structure.clusters,
             facts,
         )
-    return found
+    return outcomes
 
 
 def _facts(points: Points, group: int) -> dict[str, Any]:
@@ -212,20 +212,20 @@ def _drawn(request: Request, problem: Problem, bucket: Bucket, key: Any) -> dict
     total = sum(len(rows) for rows in request.rows)
     most = max(1, memory.KEPT_LOG_LIKELIHOOD // (plan.chains * total))
     every = math.ceil(plan.draws / max(1, min(most, KEPT_DRAWS)))
-    kept = {n: v[:, :, ::every] for n, v in values.items()}
-    flat = {n: v.reshape(len(v), -1, *v.shape[3:]) for n, v in kept.items()}
+    thinned = {n: v[:, :, ::every] for n, v in values.items()}
+    flat = {n: v.reshape(len(v), -1, *v.shape[3:]) for n, v in thinned.items()}
     density, shares = densities_of_draws(problem, bucket, flat)
     density = density.reshape(len(density), plan.chains, -1, density.shape[-1])
-    found = {}
+    outcomes = {}
     for place, group in enumerate(bucket.members):
         rows = bucket.sizes[place]
         facts = {**_facts(draws.mode, place), "unclear": float(unclear[place])}
         own = {n: v[place] for n, v in values.items()}
         if not all(np.isfinite(v).all() for v in (*own.values(), draws.lp[place])):
             why = "the data have no density at some draws"
-            found[int(group)] = Outcome(failure=why)
+            outcomes[int(group)] = Outcome(failure=why)
             continue
-        found[int(group)] = Outcome(
+        outcomes[int(group)] = Outcome(
             own,
             draws.lp[place],
             density[place, :, :, :rows],
@@ -234,7 +234,7 @@ def _drawn(request: Request, problem: Problem, bucket: Bucket, key: Any) -> dict
             problem.structure.clusters,
             facts,
         )
-    return found
+    return outcomes
 
 
 def _weights_of(problem: Problem) -> str | None:

@@ -55,9 +55,9 @@ def many_tree(
     groups |= _by_row(like, observed, rows, outcomes, plate, facts.emission.site)
     groups["groups"] = _table(outcomes, rows, labels)
     tree = xr.DataTree.from_dict(groups)
-    kept = {n: v for n, v in like.attrs.items() if n not in (FACTS, "notes", "labels")}
+    copied = {n: v for n, v in like.attrs.items() if n not in (FACTS, "notes", "labels")}
     tree.attrs = {
-        **kept,
+        **copied,
         **attributes,
         GROUP_FACTS: like.attrs[FACTS],
         "notes": to_json({"notes": _notes(outcomes)}),
@@ -72,24 +72,24 @@ def _sites(
 ) -> xr.Dataset:
     """Draws of the sites, ``(chain, draw, group, ...)``."""
     names = {n for each in outcomes for n in each.values}
-    found = {}
+    sites = {}
     for name, variable in like.data_vars.items():
         if name not in names:
             continue  # what is computed of the sites: one group's fit has it
         first = variable.transpose("chain", "draw", ...)
         shape = (*first.shape[:2], len(labels), *first.shape[2:])
         kind = np.result_type(first.dtype, np.float32)
-        whole = np.full(shape, np.nan, kind)
+        values = np.full(shape, np.nan, kind)
         for place, each in enumerate(outcomes):
             if each.values:
                 value = each.values[str(name)]
                 inner = [slice(0, n) for n in value.shape[2:]]
-                whole[:, :, place][(slice(None), slice(None), *inner)] = value
+                values[:, :, place][(slice(None), slice(None), *inner)] = value
         dims = ("chain", "draw", "group", *first.dims[2:])
-        found[name] = xr.Variable(dims, whole)
+        sites[name] = xr.Variable(dims, values)
     coords = {str(n): c for n, c in like.coords.items()} | {"group": labels}
-    used = {d for v in found.values() for d in v.dims}
-    return xr.Dataset(found, coords={n: c for n, c in coords.items() if n in used})
+    used = {d for v in sites.values() for d in v.dims}
+    return xr.Dataset(sites, coords={n: c for n, c in coords.items() if n in used})
 
 
 def _by_row(
@@ -108,7 +108,7 @@ def _by_row(
     named = next(iter(observed.values())).coords.get(next(iter(observed.values())).dims[0])
     names = np.asarray(named) if named is not None and len(named) == total else np.arange(total)
     along: dict[str, Any] = {plate: names, GROUP_INDEX: (plate, index)}
-    found: dict[str, xr.Dataset] = {}
+    groups: dict[str, xr.Dataset] = {}
     for name in ("observed_data", "constant_data"):
         if name not in like.children:
             continue
@@ -119,7 +119,7 @@ def _by_row(
             if str(n) in observed
         }
         coords = {str(n): c for n, c in old.coords.items() if n != plate}
-        found[name] = xr.Dataset(data, coords={**coords, **along})
+        groups[name] = xr.Dataset(data, coords={**coords, **along})
     fitted = [(own, each) for own, each in zip(rows, outcomes, strict=True)]
     densities = [each for _, each in fitted if each.log_likelihood is not None]
     if densities:
@@ -130,7 +130,7 @@ def _by_row(
                 table[:, :, own] = each.log_likelihood
         coords = {"chain": np.arange(chains), "draw": np.arange(draws) * densities[0].every}
         variable = (("chain", "draw", plate), table)
-        found["log_likelihood"] = xr.Dataset({site: variable}, coords={**coords, **along})
+        groups["log_likelihood"] = xr.Dataset({site: variable}, coords={**coords, **along})
     clusters = max((each.clusters for each in outcomes), default=0)
     if any(each.responsibilities is not None for each in outcomes):
         shares = np.full((total, clusters), np.nan)
@@ -138,11 +138,11 @@ def _by_row(
             if each.responsibilities is not None:
                 shares[own] = 0.0
                 shares[own, : each.clusters] = each.responsibilities
-        found["responsibilities"] = xr.Dataset(
+        groups["responsibilities"] = xr.Dataset(
             {"responsibilities": ((plate, "cluster"), shares)},
             coords={"cluster": np.arange(clusters), **along},
         )
-    return found
+    return groups
 
 
 def _table(

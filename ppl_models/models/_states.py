@@ -118,7 +118,7 @@ def emitted(
         with numpyro.plate("state", states):
             probs = numpyro.sample("probs", block, infer={"event_dims": ["level"]})
         return CategoricalVector(probs, tuple(levels))
-    ones, zeros = (pseudo_count(given, states, 2) for given in (priors.ones, priors.zeros))
+    ones, zeros = (pseudo_count(counts, states, 2) for counts in (priors.ones, priors.zeros))
     prior: Any = dist.Beta(ones, zeros)
     if emission == "poisson":
         mean: Any = priors.rate_mean

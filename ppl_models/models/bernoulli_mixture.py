@@ -58,7 +58,7 @@ def bernoulli_mixture(
         rows, features = jnp.shape(x)
     shares = mixture_weights(clusters, concentration, weight_prior)
     ones, zeros = (
-        pseudo_count(given, clusters, 2) + jnp.zeros(features) for given in (ones, zeros)
+        pseudo_count(prior, clusters, 2) + jnp.zeros(features) for prior in (ones, zeros)
     )
     with numpyro.plate("cluster", clusters):
         probs = numpyro.sample(

@@ -22,8 +22,8 @@ from ppl_models.program.structure import Structure
 
 def state_probabilities(fitted: RestoredFit, *, by_draw: bool) -> xr.DataArray:
     """Smoothed probabilities ``([series,] step, state)``, chain and draw before if ``by_draw``."""
-    found = cluster_probabilities(fitted, by_draw=by_draw)
-    return found.rename(cluster="state").rename("state_probabilities")
+    probabilities = cluster_probabilities(fitted, by_draw=by_draw)
+    return probabilities.rename(cluster="state").rename("state_probabilities")
 
 
 def best_paths(fitted: RestoredFit, values: Mapping[str, Any]) -> xr.DataArray:

@@ -118,17 +118,17 @@ def annotate(adata: Any, tree: xr.DataTree, key: str = "cluster") -> Any:
     >>> annotate(adata, tree).obs["cluster"].nunique()
     2
     """
-    found = assignments(tree)
-    found.index = found.index.map(str)
-    unknown = [name for name in adata.obs_names if name not in found.index]
+    frame = assignments(tree)
+    frame.index = frame.index.map(str)
+    unknown = [name for name in adata.obs_names if name not in frame.index]
     if unknown:
         raise InputError(
             f"observation '{unknown[0]}' is no row of the fit (of {len(unknown)} in all): fit the "
             "AnnData itself, or data with its observation names as labels"
         )
-    found = found.loc[list(adata.obs_names)]
-    adata.obs[key] = pd.Categorical(found["cluster"], _present(found))
-    adata.obsm[f"{key}_probabilities"] = found.filter(regex="^probability_").to_numpy()
+    frame = frame.loc[list(adata.obs_names)]
+    adata.obs[key] = pd.Categorical(frame["cluster"], _present(frame))
+    adata.obsm[f"{key}_probabilities"] = frame.filter(regex="^probability_").to_numpy()
     return adata
 
 

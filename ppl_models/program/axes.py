@@ -14,12 +14,12 @@ from ppl_models.program.parameter_map import ParameterMap
 from ppl_models.program.structure import Structure
 
 
-def cluster_axes(structure: Structure, found: ParameterMap) -> dict[str, tuple[int, ...]]:
+def cluster_axes(structure: Structure, parameter_map: ParameterMap) -> dict[str, tuple[int, ...]]:
     """The axes of every site that the assignment indexes (the plate's name may be any)."""
     dims = {site.name: site.dims for site in structure.sites}
     indexed = {
         dims[w.site][0]
-        for w in found.links
+        for w in parameter_map.links
         if (not w.shared or w.emission == structure.assignment) and dims[w.site]
     }
     return {n: tuple(i for i, d in enumerate(ds) if d in indexed) for n, ds in dims.items()}
@@ -32,7 +32,7 @@ CHAIN = ("initial", "initial_transition", "transition")
 
 
 def state_axes(
-    structure: Structure, found: ParameterMap, states: int
+    structure: Structure, parameter_map: ParameterMap, states: int
 ) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
     """The axes of every site that run over the states of hidden paths, and what they are called.
 
@@ -42,7 +42,7 @@ def state_axes(
     """
     dims = {site.name: site.dims for site in structure.sites}
     shapes = {site.name: site.shape for site in structure.sites}
-    rows = [dims[w.site] for w in found.links if w.parameter == "transition"]
+    rows = [dims[w.site] for w in parameter_map.links if w.parameter == "transition"]
     known = [d for d in dims.values() if d[-2:] == ("state", "next_state")]
     rows += sorted(known, key=len, reverse=True)  # a transition before what only starts the chain
     if not rows:

@@ -95,8 +95,8 @@ class Checkpoint:
         """The last state of a run; None where there is none."""
         if not run.exists():
             return None
-        with np.load(run, allow_pickle=False) as found:
-            return {n: found[n] for n in found.files}
+        with np.load(run, allow_pickle=False) as archive:
+            return {n: archive[n] for n in archive.files}
 
     def due(self, *, ended: bool) -> bool:
         """Whether a state is to be written: the last one is old, or the run has ended."""
@@ -146,9 +146,9 @@ def digest(arrays: Mapping[str, Any]) -> str:
     >>> digest({"x": np.zeros(2)}) == digest({"x": np.zeros(2)}) != digest({"x": np.ones(2)})
     True
     """
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
-        found.update(f"{name} {array.dtype} {array.shape}".encode())
-        found.update(array.tobytes())
-    return found.hexdigest()
+        hashed.update(f"{name} {array.dtype} {array.shape}".encode())
+        hashed.update(array.tobytes())
+    return hashed.hexdigest()

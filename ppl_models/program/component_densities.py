@@ -35,9 +35,9 @@ class ClusterDensities:
 
     def by_component(self, values: Globals) -> list[tuple[np.ndarray, tuple[int, ...]]]:
         """Log-weights also by themselves: the densities of far rows would drown them."""
-        found = _of_clusters(self.model, values, structure=self.structure)
+        by_cluster = _of_clusters(self.model, values, structure=self.structure)
         axes = ((0,), (0,), (0, 1))
-        return [(np.asarray(v), own) for v, own in zip(found, axes, strict=False)]
+        return [(np.asarray(v), own) for v, own in zip(by_cluster, axes, strict=False)]
 
     def usable(self, values: Globals) -> bool:
         """Whether every cluster has a finite density of some row."""
@@ -86,13 +86,13 @@ class StateDensities:
     def by_component(self, values: Globals) -> list[tuple[np.ndarray, tuple[int, ...]]]:
         """Parameters ``(1, state, ...)``; of a chain all axes run over states."""
         pieces = evaluate(self.model, values, structure=self.structure)
-        found = []
+        by_state = []
         for key, parameter in all_parameters(pieces, self.structure).items():
             value = np.asarray(parameter.value)
             axes = tuple(range(1, value.ndim)) if key[1] in CHAIN else (1,)
             axes = tuple(a for a in axes if a < value.ndim)
-            found.append((value, () if key in self._shared else axes))
-        return found
+            by_state.append((value, () if key in self._shared else axes))
+        return by_state
 
     def usable(self, values: Globals) -> bool:
         """Whether all parameters are numbers."""

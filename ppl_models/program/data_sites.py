@@ -23,13 +23,15 @@ from ppl_models.program.keys import make_key
 from ppl_models.program.structure import Structure
 
 
-def sites_of_data(model: Any, trace: Mapping[str, Any], given: Mapping[str, str]) -> frozenset[str]:
+def sites_of_data(
+    model: Any, trace: Mapping[str, Any], data_of_sites: Mapping[str, str]
+) -> frozenset[str]:
     """The observed sites outside plates whose values are computed from the program's data.
 
     Args:
         model: the program with its data.
         trace: of a run.
-        given: sites that observe a parameter as it is.
+        data_of_sites: sites that observe a parameter as it is.
     """
     unknown = {
         name
@@ -37,18 +39,18 @@ def sites_of_data(model: Any, trace: Mapping[str, Any], given: Mapping[str, str]
         if site["type"] == "sample"
         and site["is_observed"]
         and not site["cond_indep_stack"]
-        and name not in given
+        and name not in data_of_sites
     }
     if not unknown or not model.data:
-        return frozenset(given)
+        return frozenset(data_of_sites)
 
     def values(**data: Any) -> dict[str, Array]:
         seeded = handlers.seed(model.with_data(data).held(), random.key(0))
-        found = handlers.trace(seeded).get_trace()
-        return {n: jnp.asarray(found[n]["value"]) for n in unknown}
+        trace = handlers.trace(seeded).get_trace()
+        return {n: jnp.asarray(trace[n]["value"]) for n in unknown}
 
     origins = eval_provenance(values, **model.data)
-    return frozenset({*given, *(n for n, origin in origins.items() if origin)})
+    return frozenset({*data_of_sites, *(n for n, origin in origins.items() if origin)})
 
 
 def with_lowest(model: Any, structure: Structure, trace: Mapping[str, Any]) -> Structure:
@@ -95,8 +97,8 @@ def with_derived(model: Any, structure: Structure) -> Structure:
         return {n: trace[n]["value"] for n in names}
 
     shapes = jax.eval_shape(structure.initial, make_key(0))
-    whole = jax.ShapeDtypeStruct(structure.assignment_shape, int)
-    origins = eval_provenance(derived, assignment=whole, values=shapes)
+    assignment_shape = jax.ShapeDtypeStruct(structure.assignment_shape, int)
+    origins = eval_provenance(derived, assignment=assignment_shape, values=shapes)
     moving = {n for n in names if "assignment" in origins[n]}
     of_rows = tuple(
         (n, tuple(f"{n}_dim_{i}" for i in range(len(dims))))
@@ -134,8 +136,8 @@ def refuse_moving_factors(model: Any, structure: Structure) -> None:
         return {n: log_factor(trace[n]) for n in structure.factors}
 
     shapes = jax.eval_shape(structure.initial, make_key(0))
-    whole = jax.ShapeDtypeStruct(structure.assignment_shape, int)
-    origins = eval_provenance(factors, assignment=whole, values=shapes)
+    assignment_shape = jax.ShapeDtypeStruct(structure.assignment_shape, int)
+    origins = eval_provenance(factors, assignment=assignment_shape, values=shapes)
     for name, origin in origins.items():
         if "assignment" in origin:
             raise UnsupportedError(
@@ -165,24 +167,24 @@ def possible_values(
     return same | ~jnp.asarray(known._mask, bool)
 
 
-def with_computed(model: Any, structure: Structure, given: Mapping[str, str]) -> Structure:
+def with_computed(model: Any, structure: Structure, data_of_sites: Mapping[str, str]) -> Structure:
     """With the observed sites whose values the program computes from its data, and from which.
 
     Args:
         model: the program with its data.
         structure: what was read off the program.
-        given: sites that observe a parameter as it is.
+        data_of_sites: sites that observe a parameter as it is.
     """
-    known = {*model.data, *given, *structure.likelihoods}
+    known = {*model.data, *data_of_sites, *structure.likelihoods}
     unknown = [n for n in structure.emissions if n not in known]
     if not unknown:
         return structure
 
     def run(**data: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         seeded = handlers.seed(model.with_data(data).held(), random.key(0))
-        found = handlers.trace(seeded).get_trace()
-        leaves = {n: jax.tree.leaves(s["fn"]) for n, s in found.items() if s["type"] == "sample"}
-        return {n: jnp.asarray(found[n]["value"]) for n in unknown}, leaves
+        trace = handlers.trace(seeded).get_trace()
+        leaves = {n: jax.tree.leaves(s["fn"]) for n, s in trace.items() if s["type"] == "sample"}
+        return {n: jnp.asarray(trace[n]["value"]) for n in unknown}, leaves
 
     values, leaves = eval_provenance(run, **model.data)
     computed = tuple(n for n in unknown if values[n])

@@ -34,8 +34,8 @@ class ByName:
         """Inverse of flatten."""
         kind, held = static
         names = kind.gather_pytree_data_fields()
-        found = dict(zip(sorted(names), (plain_trees(leaf) for leaf in leaves), strict=True))
-        return cls(kind.tree_unflatten(held, tuple(found[name] for name in names)))
+        arguments = dict(zip(sorted(names), (plain_trees(leaf) for leaf in leaves), strict=True))
+        return cls(kind.tree_unflatten(held, tuple(arguments[name] for name in names)))
 
 
 def _in_set_order(value: Any) -> bool:

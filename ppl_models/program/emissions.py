@@ -185,9 +185,13 @@ def _derived(
 ) -> dict[str, Array]:
     def one(values: Globals) -> dict[str, Array]:
         emissions = model.pieces(values, structure).emissions
-        found = {site: named_parameters(e, structure.clusters) for site, e in emissions.items()}
+        parameters = {
+            site: named_parameters(e, structure.clusters) for site, e in emissions.items()
+        }
         return {
-            f"{site}.{name}": found[site][name].value[0] if shared else found[site][name].value
+            f"{site}.{name}": parameters[site][name].value[0]
+            if shared
+            else parameters[site][name].value
             for site, name, shared in wanted
         }
 

@@ -131,7 +131,7 @@ def _lines(
     emissions: Mapping[str, Mapping[str, Any]], indexed: tuple[str, ...], plate: str
 ) -> tuple[tuple[str, str, int], ...]:
     """Site, name and length of the first axis of its data."""
-    found = []
+    lines = []
     for name in indexed:
         site = emissions[name]
         shape = jnp.shape(site["value"])
@@ -141,5 +141,5 @@ def _lines(
         own = dims.get(-batch, UNNAMED) if batch else UNNAMED
         own = STEP if is_scanned(site) else own
         if own != plate:
-            found.append((name, own, shape[0]))
-    return tuple(found)
+            lines.append((name, own, shape[0]))
+    return tuple(lines)

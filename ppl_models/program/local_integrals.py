@@ -174,8 +174,8 @@ def _expand(density: Density, vectors: Array) -> tuple[Array, Array, Array]:
     """Value ``(row,)``, gradient ``(row, dimension)`` and Hessian of every row."""
 
     def summed(vectors: Array) -> tuple[Array, Array]:
-        found = density(vectors)
-        return found.sum(), found
+        log_density = density(vectors)
+        return log_density.sum(), log_density
 
     def column(unit: Array) -> Array:
         towards = jnp.broadcast_to(unit, vectors.shape)
@@ -292,10 +292,10 @@ def _climb(density: Density, start: Array) -> tuple[Array, Array, Array]:
         length = jnp.linalg.norm(move, axis=1, keepdims=True)
         most = 1 + jnp.linalg.norm(vectors, axis=1, keepdims=True)
         trials = vectors + shares * jnp.minimum(1, most / (length + 1e-30)) * move
-        found = jax.vmap(density)(trials)
-        found = jnp.where(jnp.isnan(found), -jnp.inf, found)
-        best = found.argmax(0)
-        highest = found.max(0)
+        heights = jax.vmap(density)(trials)
+        heights = jnp.where(jnp.isnan(heights), -jnp.inf, heights)
+        best = heights.argmax(0)
+        highest = heights.max(0)
         better = highest > value
         chosen = jnp.take_along_axis(trials, best[None, :, None], axis=0)[0]
         gain = jnp.where(better, highest - value, 0)
@@ -376,8 +376,8 @@ def _weighted(density: Density, shape: tuple[int, int]) -> tuple[Array, Callable
             return jnp.where(jnp.isnan(weight), -jnp.inf, weight)
 
         flat = points.reshape(-1, shape[1])
-        found = lax.map(weigh_point, flat, batch_size=min(ABREAST, len(flat)))
-        return found.reshape(*points.shape[:2], shape[0])
+        log_weights = lax.map(weigh_point, flat, batch_size=min(ABREAST, len(flat)))
+        return log_weights.reshape(*points.shape[:2], shape[0])
 
     def vectors_of(chosen: Array) -> Array:
         """Vectors ``(row, dimension)`` of one point a row, by its number."""

@@ -139,8 +139,8 @@ def _prior_link(
     if not np.array_equal(one.concentration, other.concentration):
         return None
     pairs = [(one, np.asarray(start[site])), (other, np.asarray(end[site]))]
-    found = all(_is_rate(prior, value) for prior, value in pairs)
-    return PriorLink(site, children[0], "rate", shared=True) if found else None
+    is_rate = all(_is_rate(prior, value) for prior, value in pairs)
+    return PriorLink(site, children[0], "rate", shared=True) if is_rate else None
 
 
 def _is_rate(prior: Any, value: np.ndarray) -> bool:
@@ -197,8 +197,8 @@ def all_parameters(pieces: Pieces, structure: Structure) -> dict[tuple[str, str]
     for site, emission in pieces.emissions.items():
         if site in structure.indexed or structure.panel:  # parameters of a cell, not a component
             continue
-        for name, found in named_parameters(emission, structure.clusters).items():
-            parameters[site, name] = ParameterValue(np.asarray(found.value), found.rows)
+        for name, parameter in named_parameters(emission, structure.clusters).items():
+            parameters[site, name] = ParameterValue(np.asarray(parameter.value), parameter.rows)
     if structure.assignment is not None and hasattr(pieces.weights, "probs"):
         probs = np.asarray(pieces.weights.probs)
         # the one probability of a Bernoulli site is not the clusters' weights

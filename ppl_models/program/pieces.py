@@ -61,7 +61,7 @@ class Pieces:
 
     def families(self) -> dict[str, ExponentialFamily]:
         """Emissions as exponential families, one batch axis: the component."""
-        found = {}
+        families = {}
         for name, emission in self.emissions.items():
             family = as_family(emission)
             if family is None:
@@ -76,5 +76,5 @@ class Pieces:
                     f"the parameters of site '{name}' differ from row to row, so that no "
                     "statistics sum its rows up: use method='nuts' or 'map'"
                 )
-            found[name] = family.components()
-        return found
+            families[name] = family.components()
+        return families

@@ -42,12 +42,12 @@ what all of them have in common
         named = each.dims[-1] == "feature"
         columns = values.reshape(-1, values.shape[-1]).T if named else values.reshape(1, -1)
         for place, column in enumerate(columns):
-            found = _indistinct(column)
-            if found is None:
+            indistinct = _indistinct(column)
+            if indistinct is None:
                 continue
             labels = each.coords.get("feature", np.arange(len(columns)))
             where = f"column {labels[place]!s} of '{name}'" if named else f"'{name}'"
-            near, count, apart, grain = found
+            near, count, apart, grain = indistinct
             raise InputError(
                 f"{where} has values near {near:.3g} of which {count} differ by no more than "
                 f"{apart:.3g}, and single precision holds only every {grain:.3g}th number there: "

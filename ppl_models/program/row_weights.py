@@ -46,21 +46,21 @@ def take_weights(data: Any, weights: Any) -> tuple[Any, np.ndarray | None]:
     if isinstance(weights, str):
         data, weights = take_column(data, weights, "weights", OTHERWISE)
     try:
-        found = np.asarray(weights, np.float64)
+        counts = np.asarray(weights, np.float64)
     except (TypeError, ValueError):
         raise InputError("weights are no numbers: give how often each row counts") from None
-    if found.ndim != 1:
-        raise InputError(f"weights have the shape {found.shape}: give one number a row")
-    wrong = ~np.isfinite(found) | (found < 0)
+    if counts.ndim != 1:
+        raise InputError(f"weights have the shape {counts.shape}: give one number a row")
+    wrong = ~np.isfinite(counts) | (counts < 0)
     if wrong.any():
         place = int(wrong.argmax())
         raise InputError(
-            f"weights[{place}] is {found[place]}: a row counts 0 times or more; leave out rows "
+            f"weights[{place}] is {counts[place]}: a row counts 0 times or more; leave out rows "
             "whose weight is not known"
         )
-    if not found.sum() > 0:
+    if not counts.sum() > 0:
         raise InputError("all weights are 0: no row counts")
-    return data, found
+    return data, counts
 
 
 def refuse_other_length(weights: np.ndarray, data: Mapping[str, Any]) -> None:

@@ -19,12 +19,12 @@ COUNTS = (
 WHOLE = (int, tuple[int, ...])
 
 
-def whole_arguments(function: Callable, given: Mapping[str, Any]) -> dict[str, Any]:
+def whole_arguments(function: Callable, options: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments, those annotated ``int`` or ``tuple[int, ...]`` as such.
 
     Args:
         function: a program or a method.
-        given: arguments by name.
+        options: arguments by name.
 
     Raises:
         InputError: one of them is something else.
@@ -36,10 +36,10 @@ def whole_arguments(function: Callable, given: Mapping[str, Any]) -> dict[str, A
     try:
         parameters = inspect.signature(function, eval_str=True).parameters
     except NameError:  # annotations that only a type checker can read
-        return dict(given)
+        return dict(options)
     return {
         n: _whole(n, v, parameters[n].annotation) if n in parameters else v
-        for n, v in given.items()
+        for n, v in options.items()
     }
 
 
@@ -54,14 +54,14 @@ def _whole(name: str, value: Any, annotation: Any) -> Any:
     return _several(name, value) if kinds == {WHOLE[1]} else value
 
 
-def numeric_lists(function: Callable, given: Mapping[str, Any]) -> dict[str, Any]:
+def numeric_lists(function: Callable, options: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments, lists of numbers as arrays where a number is expected.
 
     A list in which all are whole numbers may be sizes, unless the signature says ``float``.
 
     Args:
         function: a program.
-        given: arguments by name.
+        options: arguments by name.
 
     >>> def program(x=None, *, levels=None, scale: float = 1.0): ...
     >>> numeric_lists(program, {"levels": (3, 2), "scale": [1, 2]})
@@ -71,8 +71,8 @@ def numeric_lists(function: Callable, given: Mapping[str, Any]) -> dict[str, Any
         parameters = inspect.signature(function, eval_str=True).parameters
     except NameError:  # annotations that only a type checker can read
         parameters = inspect.signature(function).parameters
-    found = dict(given)
-    for name, value in given.items():
+    arrays = dict(options)
+    for name, value in options.items():
         if not isinstance(value, list | tuple) or name not in parameters:
             continue
         annotation = parameters[name].annotation
@@ -82,8 +82,8 @@ def numeric_lists(function: Callable, given: Mapping[str, Any]) -> dict[str, Any
         except ValueError:  # ragged
             continue
         if array.size and (array.dtype.kind == "f" or (numbers and array.dtype.kind in "iu")):
-            found[name] = array.astype(float)
-    return found
+            arrays[name] = array.astype(float)
+    return arrays
 
 
 def _several(name: str, value: Any) -> tuple[int, ...]:

@@ -209,8 +209,10 @@ def read_structure(
             )
     hidden = {n: s for n, s in samples.items() if not s["is_observed"] and n not in fixed}
     # whole numbers outside all plates that cannot be listed are global: nothing sums them out
-    whole = {n: s for n, s in hidden.items() if s["fn"].support.is_discrete}
-    discrete = [n for n, s in whole.items() if plates_of(s) or s["fn"].has_enumerate_support]
+    integer_sites = {n: s for n, s in hidden.items() if s["fn"].support.is_discrete}
+    discrete = [
+        n for n, s in integer_sites.items() if plates_of(s) or s["fn"].has_enumerate_support
+    ]
     combined = _combined(samples, discrete) if len(discrete) > 1 else ()
     assignment = discrete[0] if discrete else None
     labelled = labels_of(trace, discrete)
@@ -228,11 +230,11 @@ def read_structure(
             "the program emits nothing: it needs an observed site, "
             "numpyro.sample(name, ..., obs=data), within a plate over the rows"
         )
-    given = [n for n, s in emissions.items() if not s["cond_indep_stack"] and n not in of_data]
-    if given:
+    unplated = [n for n, s in emissions.items() if not s["cond_indep_stack"] and n not in of_data]
+    if unplated:
         raise UnsupportedError(
-            f"site '{given[0]}' is observed outside any plate, and not from the program's data: "
-            f"hold it by fixed={{'{given[0]}': ...}} where numpyro.handlers.condition did"
+            f"site '{unplated[0]}' is observed outside any plate, and not from the program's data: "
+            f"hold it by fixed={{'{unplated[0]}': ...}} where numpyro.handlers.condition did"
         )
     paths = {n: s for n, s in hidden.items() if is_scanned(s) and n not in discrete}
     stepwise = [n for n, s in emissions.items() if is_scanned(s)]

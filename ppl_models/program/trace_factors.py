@@ -42,14 +42,14 @@ def row_factors_of(
     factors: tuple[str, ...], samples: Mapping[str, Mapping[str, Any]], layout: Layout
 ) -> tuple[str, ...]:
     """The factors that have an entry a row; those of other plates are of the global sites."""
-    lines, found = {axis for _, axis, _ in layout.lines}, []
+    lines, names = {axis for _, axis, _ in layout.lines}, []
     for name in factors:
         plates = plates_of(samples[name])
         if plates == {-1: layout.plate}:
-            found.append(name)
+            names.append(name)
         elif layout.plate in plates.values() or lines & set(plates.values()):
             raise UnsupportedError(
                 f"factor '{name}' is within plates {', '.join(map(repr, plates.values()))}, which "
                 f"are not the rows' alone: sum it up by '{layout.plate}', and put it there"
             )
-    return tuple(found)
+    return tuple(names)

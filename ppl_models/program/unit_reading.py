@@ -53,15 +53,15 @@ def with_units(model: Any, structure: Structure) -> Any:
 def _cell_shapes(
     model: Any, structure: Structure, values: Mapping[str, Array]
 ) -> dict[str, tuple[int, ...]]:
-    found = {}
+    shapes = {}
 
     def trace(model: Any, values: Mapping[str, Array]) -> None:
-        whole = jnp.zeros(structure.assignment_shape, int)
-        sites = model.trace_at(values, structure, assignment=whole)
-        found.update({n: sites[n]["fn"].batch_shape for n in structure.indexed})
+        assignment = jnp.zeros(structure.assignment_shape, int)
+        sites = model.trace_at(values, structure, assignment=assignment)
+        shapes.update({n: sites[n]["fn"].batch_shape for n in structure.indexed})
 
     jax.eval_shape(trace, model, values)
-    return found
+    return shapes
 
 
 def _along(shape: tuple[int, ...], axis: int) -> np.ndarray:
@@ -88,9 +88,9 @@ def _probed(
         plain = np.stack([np.zeros(structure.rows, int), np.full(structure.rows, other)])
         asked = np.concatenate([plain, other * bits])
         # drawn from cluster 0's distribution: cells that are missing have a row too
-        found = _cells(model, values, jnp.asarray(asked), structure=structure, names=names)
+        cells = _cells(model, values, jnp.asarray(asked), structure=structure, names=names)
         for name in names:
-            low, high, *digit = np.asarray(found[name])
+            low, high, *digit = np.asarray(cells[name])
             place = np.zeros(len(low), np.int64)
             for power, value in enumerate(digit):
                 place |= _nearer(value, high, low).astype(np.int64) << power
@@ -145,8 +145,8 @@ def _cells(
     names: tuple[str, ...],
 ) -> dict[str, Array]:
     """Log-densities of one draw of the cells with the rows in given clusters, ``(ask, cell)``."""
-    whole = jnp.zeros(structure.assignment_shape, int)
-    first = model.trace_at(values, structure, assignment=whole)
+    first_assignment = jnp.zeros(structure.assignment_shape, int)
+    first = model.trace_at(values, structure, assignment=first_assignment)
     keys = dict(zip(names, random.split(random.key(7), len(names)), strict=True))
     drawn = {n: _drawn(first[n], keys[n]) for n in names}
 
@@ -236,20 +236,20 @@ def _without_repeats(
         return units
     chosen = np.unique(line, return_index=True)[1]
     few = {n: v[chosen] if n in lined else v for n, v in data.items()}
-    found = replace(
+    reduced = replace(
         units,
         distinct={n: jnp.asarray(v) for n, v in few.items()},
         line=jnp.asarray(line.astype(np.int32)),
     )
     try:
         pair = (
-            _table(replace(model, units=u), values, structure=structure) for u in (units, found)
+            _table(replace(model, units=u), values, structure=structure) for u in (units, reduced)
         )
-        whole, gathered = (np.asarray(each) for each in pair)
+        full, gathered = (np.asarray(each) for each in pair)
     except Exception:  # an array as long as the data does not go with a part of them
         return units
-    same = np.allclose(whole, gathered, rtol=1e-5, atol=1e-5, equal_nan=True)
-    return found if same else units
+    same = np.allclose(full, gathered, rtol=1e-5, atol=1e-5, equal_nan=True)
+    return reduced if same else units
 
 
 @partial(jax.jit, static_argnames=("structure",))

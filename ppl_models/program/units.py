@@ -58,8 +58,8 @@ def cluster_parts(
     """
 
     def of_cluster(cluster: Array) -> tuple[Array, dict[str, Array]]:
-        whole = jnp.full(structure.assignment_shape, cluster)
-        return assigned_parts(model, values, structure, whole, names)
+        assignment = jnp.full(structure.assignment_shape, cluster)
+        return assigned_parts(model, values, structure, assignment, names)
 
     return jax.vmap(of_cluster)(jnp.arange(structure.clusters))
 
@@ -117,10 +117,10 @@ def by_row(log_density: Array, site: Mapping[str, Any], structure: Structure) ->
     """
     dims = {frame.name: frame.dim for frame in site["cond_indep_stack"]}
     batch = jnp.broadcast_shapes(jnp.shape(log_density), site["fn"].batch_shape)
-    whole = jnp.broadcast_to(log_density, batch)
+    per_row = jnp.broadcast_to(log_density, batch)
     if structure.plate in dims:  # else all is of one row
-        whole = jnp.moveaxis(whole, dims[structure.plate], 0)
-    return whole.reshape(structure.rows, -1).sum(1)
+        per_row = jnp.moveaxis(per_row, dims[structure.plate], 0)
+    return per_row.reshape(structure.rows, -1).sum(1)
 
 
 def _log_density(model: Any, site: Mapping[str, Any], name: str) -> Array:
@@ -152,8 +152,8 @@ def units_of(model: Any) -> Units:
             "rows that have their cells by an index array or an inner plate are not simulated "
             "here: draw data with generate, and fit them one by one"
         )
-    found: Units = model.units
-    return found
+    units: Units = model.units
+    return units
 
 
 def logits(model: Any, values: Mapping[str, Array], structure: Structure) -> Array:
@@ -177,21 +177,21 @@ def impossible_cells(model: Any, values: Mapping[str, Array], structure: Structu
         lowest = jnp.log(jnp.finfo(density.dtype).tiny) + 1
         by_cell = (density < lowest).T
         by_cell = by_cell if units.line is None else by_cell[units.line]
-        found = jax.ops.segment_max(by_cell.astype(jnp.int32), units.rows[name], structure.rows)
-        never |= (found > 0).T
+        flags = jax.ops.segment_max(by_cell.astype(jnp.int32), units.rows[name], structure.rows)
+        never |= (flags > 0).T
     return never
 
 
 def cell_weights(model: Any, structure: Structure, weights: Array) -> dict[str, Array]:
     """Weights of the rows ``(cluster, row)`` as those of the cells, of equal ones added up."""
-    units, found = units_of(model), {}
+    units, by_site = units_of(model), {}
     for name, row in units.rows.items():
         of_cells = weights.T[row]
         if units.line is not None and units.distinct is not None:
             count = len(units.distinct[_lined(structure)])
             of_cells = _summed(of_cells, units.line, count, False)
-        found[name] = of_cells.T
-    return found
+        by_site[name] = of_cells.T
+    return by_site
 
 
 def _lined(structure: Structure) -> str:
@@ -232,8 +232,8 @@ def log_weights(model: Any, values: Mapping[str, Array], structure: Structure) -
     """log P(z = k), ``(cluster, row)``, or ``(cluster, 1)`` where all rows share them."""
 
     def of_cluster(cluster: Array) -> Array:
-        whole = jnp.full(structure.assignment_shape, cluster)
-        trace = model.trace_at(values, structure, assignment=whole)
+        assignment = jnp.full(structure.assignment_shape, cluster)
+        trace = model.trace_at(values, structure, assignment=assignment)
         total = jnp.zeros(())
         for name, value in structure.values_of(cluster).items():
             fn = weigh(trace[name])[0]

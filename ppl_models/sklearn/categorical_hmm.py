@@ -86,9 +86,9 @@ class CategoricalHMM(HiddenMarkov):
     @property
     def n_features(self) -> int | None:
         """Number of symbols, as it was given or found in the data."""
-        given = self.__dict__["_given_features"]
-        if given is not None or not hasattr(self, "emissionprob_"):
-            return given
+        n_features = self.__dict__["_given_features"]
+        if n_features is not None or not hasattr(self, "emissionprob_"):
+            return n_features
         return np.atleast_2d(self.emissionprob_).shape[1]
 
     @n_features.setter

@@ -320,22 +320,22 @@ class HiddenMarkov(BaseEstimator):
 def _lengths(x: np.ndarray, y: Any, lengths: Any) -> np.ndarray:
     """Steps of every sequence, checked."""
     if lengths is None and y is not None:
-        given = np.asarray(y)
-        if given.ndim == 1 and len(given) == len(x) > 1 and (given == 1).all():
+        numbers = np.asarray(y)
+        if numbers.ndim == 1 and len(numbers) == len(x) > 1 and (numbers == 1).all():
             raise InputError(
                 "the second argument is ones: say lengths= if these are sequences of one step"
             )
-        if given.ndim == 0 or len(given) != len(x):
-            lengths = given
+        if numbers.ndim == 0 or len(numbers) != len(x):
+            lengths = numbers
     if lengths is None:
         return np.array([len(x)])
-    found = np.atleast_1d(np.asarray(lengths))
-    if found.dtype.kind not in "iu" or (found < 1).any() or found.sum() != len(x):
+    counts = np.atleast_1d(np.asarray(lengths))
+    if counts.dtype.kind not in "iu" or (counts < 1).any() or counts.sum() != len(x):
         raise InputError(
             f"lengths must be whole numbers from 1 up that sum to the {len(x)} rows of X, but "
-            f"sum to {found.sum()}"
+            f"sum to {counts.sum()}"
         )
-    return found.astype(int)
+    return counts.astype(int)
 
 
 def _normalised(values: np.ndarray, before: np.ndarray) -> np.ndarray:

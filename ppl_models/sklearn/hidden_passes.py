@@ -100,7 +100,7 @@ class Sequences:
         with scope("float64"):
             arguments = family(), jnp.asarray(start), jnp.asarray(moves)
             for group in self.groups:
-                found, states, *sums = _pass(
+                log_likelihood, states, *sums = _pass(
                     *arguments,
                     group["value"],
                     group["present"],
@@ -109,7 +109,7 @@ class Sequences:
                     missing=self.missing,
                 )
                 members, seen = group["members"], group["seen"]
-                likelihood[members] = np.asarray(found)[: len(members)]
+                likelihood[members] = np.asarray(log_likelihood)[: len(members)]
                 posteriors[group["place"][seen]] = np.asarray(states).T[seen]
                 added = jax.tree.map(np.asarray, sums)
                 total = added if total is None else jax.tree.map(np.add, total, added)
@@ -125,7 +125,7 @@ class Sequences:
         with scope("float64"):
             arguments = family(), jnp.asarray(start), jnp.asarray(moves)
             for group in self.groups:
-                found, path = _best(
+                log_probability, path = _best(
                     *arguments,
                     group["value"],
                     group["present"],
@@ -134,7 +134,7 @@ class Sequences:
                     missing=self.missing,
                 )
                 members, seen = group["members"], group["seen"]
-                density[members] = np.asarray(found)[: len(members)]
+                density[members] = np.asarray(log_probability)[: len(members)]
                 states[group["place"][seen]] = np.asarray(path).reshape(-1)[seen]
         return density, states
 

@@ -127,9 +127,9 @@ class Mixture(DensityMixin, BaseEstimator):
             if begin:
                 self._initialise(rows, random)
             before = -np.inf if begin else self.lower_bound_
-            found = self._climb(rows, before)
-            if held is None or found[0] > held[0]:
-                held = found
+            best = self._climb(rows, before)
+            if held is None or best[0] > held[0]:
+                held = best
         assert held is not None
         self.lower_bound_, parameters, self.n_iter_, self.converged_, self.lower_bounds_ = held
         for name, value in parameters.items():
@@ -247,8 +247,8 @@ class Mixture(DensityMixin, BaseEstimator):
                 f"row {row} is impossible under every component, so that it has no "
                 "probabilities of components: fit with alpha above 0"
             )
-        share = np.exp(joint - top)
-        return (share / share.sum(1, keepdims=True)).astype(density.dtype)
+        responsibility = np.exp(joint - top)
+        return (responsibility / responsibility.sum(1, keepdims=True)).astype(density.dtype)
 
     def bic(self, X: Any) -> float:
         """Bayesian information criterion of the rows, the lower the better (Schwarz 1978)."""

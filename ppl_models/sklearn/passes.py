@@ -87,16 +87,16 @@ class Rows:
         with scope("float64"):
             emission, added = family(), jnp.asarray(offsets, float)
             for part, block, present in zip(self.parts, self.blocks, self.present, strict=True):
-                given = np.zeros((len(offsets), len(block)))
+                log_density = np.zeros((len(offsets), len(block)))
                 if responsibilities is not None:
-                    given[:, : part.stop - part.start] = responsibilities[part].T
+                    log_density[:, : part.stop - part.start] = responsibilities[part].T
                 density, joint, entropy, counts, statistics = _pass(
                     emission,
                     added,
                     block,
                     present,
                     self.point,
-                    jnp.asarray(given),
+                    jnp.asarray(log_density),
                     responsibilities is not None,
                     missing=self.missing,
                 )
@@ -105,8 +105,8 @@ class Rows:
                 entropies.append(np.asarray(entropy)[:size])
                 if every:
                     joints.append(np.asarray(joint)[:, :size].T)
-                found = jax.tree.map(np.asarray, (counts, statistics))
-                total = found if total is None else jax.tree.map(np.add, total, found)
+                expected = jax.tree.map(np.asarray, (counts, statistics))
+                total = expected if total is None else jax.tree.map(np.add, total, expected)
         assert total is not None
         joint_densities = np.concatenate(joints) if every else None
         return Expectations(
@@ -121,7 +121,7 @@ def _pass(
     value: Array,
     present: Array,
     centre: Array,
-    given: Array,
+    log_density: Array,
     use_given: Array,
     *,
     missing: bool,
@@ -132,11 +132,11 @@ def _pass(
     never = family.impossible(prepared, missing=missing, centre=centre)
     joint = logits if never is None else jnp.where(never, -jnp.inf, logits)
     top = logits.max(0)
-    share = jnp.exp(logits - top)
-    total = share.sum(0)
-    share = share / total  # of a row that is impossible, what is least so
-    entropy = jnp.log(total) - (share * jnp.maximum(logits - top, -1e30)).sum(0)
-    weights = jnp.where(use_given, given, share) * present
+    responsibility = jnp.exp(logits - top)
+    total = responsibility.sum(0)
+    responsibility = responsibility / total  # of a row that is impossible, what is least so
+    entropy = jnp.log(total) - (responsibility * jnp.maximum(logits - top, -1e30)).sum(0)
+    weights = jnp.where(use_given, log_density, responsibility) * present
     statistics = family.prepared_statistics(weights, prepared, missing=missing, centre=centre)
     highest = joint.max(0)
     finite = jnp.where(jnp.isfinite(highest), highest, 0)

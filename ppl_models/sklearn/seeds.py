@@ -185,8 +185,8 @@ def kmeans(
             centres = held.rows[spread_rows(held, clusters, random)]
         else:
             centres = held.rows[_without_return(held.weights, clusters, random)]
-        found = lloyd(held.rows, held.weights, centres, iterations, least)
-        best = found if best is None or found.inertia < best.inertia else best
+        result = lloyd(held.rows, held.weights, centres, iterations, least)
+        best = result if best is None or result.inertia < best.inertia else best
     assert best is not None
     labels = best.labels[held.place]
     outside = held.place < 0

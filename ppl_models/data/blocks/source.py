@@ -57,7 +57,7 @@ class Blocks:
         generator = np.random.default_rng(seed)
         whole_number("rows", rows)
         whole_number("seed", seed, least=0)
-        kept: list[Any] = []
+        blocks: list[Any] = []
         places: list[int] = []
         count = 0
         for block in self:
@@ -65,12 +65,12 @@ class Blocks:
                 place = count if count < rows else int(generator.integers(count + 1))
                 count += 1
                 if place < rows:
-                    if len(kept) < rows:
-                        kept.append(row.copy())
+                    if len(blocks) < rows:
+                        blocks.append(row.copy())
                         places.append(count)
                     else:
-                        kept[place], places[place] = row.copy(), count
-        return np.stack([kept[i] for i in np.argsort(places)])
+                        blocks[place], places[place] = row.copy(), count
+        return np.stack([blocks[i] for i in np.argsort(places)])
 
 
 def in_blocks(data: Any) -> bool:
@@ -194,8 +194,8 @@ def _csv(
 ) -> Iterator[Any]:
     import pandas as pd
 
-    found = pd.read_csv(path, sep=delimiter, nrows=1)
-    most = _rows_of(8 * len(found.columns), rows)
+    header = pd.read_csv(path, sep=delimiter, nrows=1)
+    most = _rows_of(8 * len(header.columns), rows)
     wanted = None if columns is None else list(columns)
     with pd.read_csv(
         path,
@@ -211,12 +211,12 @@ def _csv(
 
 def _npy(path: Path, rows: int | None) -> Iterator[np.ndarray]:
     """Pieces of the array, read and not mapped: pages of a map count as the process's memory."""
-    whole = np.load(path, mmap_mode="r")
-    if whole.ndim == 0 or not whole.flags.c_contiguous:
-        yield from _array(whole, rows, str(path))
+    array = np.load(path, mmap_mode="r")
+    if array.ndim == 0 or not array.flags.c_contiguous:
+        yield from _array(array, rows, str(path))
         return
-    count, tail, kind, offset = len(whole), whole.shape[1:], whole.dtype, whole.offset
-    del whole
+    count, tail, kind, offset = len(array), array.shape[1:], array.dtype, array.offset
+    del array
     cells = math.prod(tail)
     most = _rows_of(kind.itemsize * cells, rows)
     for first in range(0, count, most):

@@ -74,11 +74,11 @@ def resolved_matrix(scatter: Array, second: Array) -> Array:
         return scatter
     own, rounding = (jnp.diagonal(m, axis1=-2, axis2=-1) for m in (scatter, _rounding(second)))
     sharp = own > FEW_DIGITS * rounding
-    kept = jnp.where(sharp[..., :, None] & sharp[..., None, :], scatter, 0)
+    resolved = jnp.where(sharp[..., :, None] & sharp[..., None, :], scatter, 0)
     dimension = own.shape[-1]
     ridge = 1 + 2 * (UNITS + dimension) * float(jnp.finfo(own.dtype).eps)
     own = ridge * (jnp.clip(own, 0) + rounding)  # strongly correlated features need it all
-    return jnp.where(jnp.eye(dimension, dtype=bool), own[..., None], kept)
+    return jnp.where(jnp.eye(dimension, dtype=bool), own[..., None], resolved)
 
 
 def _rounding(second: Array) -> Array:

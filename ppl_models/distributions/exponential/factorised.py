@@ -73,11 +73,11 @@ class FactorisedFamily(StackedFamily):
     location_parameters: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *arguments: Any, validate_args: bool | None = None, **named: Any):
-        given = dict(zip(self.parameter_dims, arguments, strict=False)) | named
-        if set(given) != set(self.parameter_dims) or len(arguments) > len(given):
+        parameters = dict(zip(self.parameter_dims, arguments, strict=False)) | named
+        if set(parameters) != set(self.parameter_dims) or len(arguments) > len(parameters):
             wanted = ", ".join(self.parameter_dims)
             raise TypeError(f"{type(self).__name__} takes the parameters {wanted}")
-        for name, value in given.items():
+        for name, value in parameters.items():
             setattr(self, name, real(value))
         pairs = [(getattr(self, n), dims) for n, dims in self.parameter_dims.items()]
         events = [value.shape[value.ndim - dims :] for value, dims in pairs]

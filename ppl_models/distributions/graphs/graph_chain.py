@@ -119,9 +119,9 @@ class GraphChain(GraphRows, StackedFamily):
         gaps = (seen & (bits == 0)).sum(-2)[..., ::-1].astype(dtype)
         first = rows[..., 1:, 0]
         before = jnp.concatenate([jnp.zeros_like(first[..., :1]), first[..., :-1]], -1)
-        given = place[1:, 0] < value.shape[-1]
-        ended = (first == END) & (before < END) & given
-        went_on = (first < END) & given
+        has_node = place[1:, 0] < value.shape[-1]
+        ended = (first == END) & (before < END) & has_node
+        went_on = (first < END) & has_node
         sizes = self.end.shape[-1]
         size = jnp.clip(jnp.arange(rows.shape[-2] - 1), 0, sizes - 1)
         one_hot = (size[:, None] == jnp.arange(sizes)).astype(dtype)

@@ -69,9 +69,9 @@ def _shifted(line: Array, last: Array) -> Array:
 
 def _appended(square: Array, line: Array) -> Array:
     """The square one node on, its last row and column those of the new node."""
-    kept = jnp.concatenate([square[..., 1:, 1:], line[..., 1:, None]], -1)
+    square_later = jnp.concatenate([square[..., 1:, 1:], line[..., 1:, None]], -1)
     last = _shifted(line, jnp.zeros_like(line[..., 0]))
-    return jnp.concatenate([kept, last[..., None, :]], -2)
+    return jnp.concatenate([square_later, last[..., None, :]], -2)
 
 
 def edges_before(bits: Array, dtype: Any) -> Array:

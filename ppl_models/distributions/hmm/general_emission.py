@@ -84,8 +84,8 @@ class GeneralEmission(ExponentialFamily):
                 own = constraint.event_dim if isinstance(constraint.event_dim, int) else 0
                 value = jnp.asarray(value)
                 event = value.shape[max(0, value.ndim - event_dims - own) :]
-                whole = jnp.broadcast_to(value, (*self.distribution.batch_shape, *event))
-                yield name, whole.reshape(-1, *event)[self.index]
+                expanded = jnp.broadcast_to(value, (*self.distribution.batch_shape, *event))
+                yield name, expanded.reshape(-1, *event)[self.index]
             level = getattr(level, "base_dist", None)
 
     # ---- densities -----------------------------------------------------------------------------

@@ -132,9 +132,9 @@ class TokenChain(Autoregressive, ExponentialFamily):
     def read(self, state: Array, token: Array) -> Array:
         """The context after one more token."""
         v, full = self.tokens, context_count(self.tokens, self.order - 1) + 1
-        kept = v ** (self.order - 1)
+        modulus = v ** (self.order - 1)
         # (a context of m tokens is a leaf of the tree: the first token is dropped)
-        longest = full + ((state - full) % kept) * v + token
+        longest = full + ((state - full) % modulus) * v + token
         return jnp.where(state < full, state * v + 1 + token, longest).astype(jnp.int32)
 
     def following(self, state: Array) -> Array:

@@ -109,8 +109,8 @@ def run_em(
     paths: list[dict[str, np.ndarray]] = []
     model = jax.device_put(problem.model)  # on the device once, not in every block
     states = None if problem.checkpoint is None else RunStates(problem.checkpoint)
-    if states is not None and (found := states.begun(values)) is not None:
-        values, last, done, objectives, paths = found
+    if states is not None and (resumed := states.begun(values)) is not None:
+        values, last, done, objectives, paths = resumed
     begun = BLOCK * len(objectives)
     with progress_bar(iterations, f"{label}, {count} starts", problem.progress) as bar:
         bar.update(begun)
@@ -205,17 +205,17 @@ def _block(
         gain = objective - last
         now_done = done | (jnp.abs(gain) <= tolerance * (1 + jnp.abs(objective)))
         now_done |= ~jnp.isfinite(objective)
-        kept = jax.tree.map(lambda a, b: jnp.where(now_done, a, b), values, moved)
+        frozen = jax.tree.map(lambda a, b: jnp.where(now_done, a, b), values, moved)
         recorded = jnp.where(done, jnp.nan, objective)
-        return kept, jnp.where(done, last, objective), now_done, recorded
+        return frozen, jnp.where(done, last, objective), now_done, recorded
 
     # a start of its own is not mapped over: a loop more would copy the data at every iteration
     alone = done.shape[0] == 1
 
     def all_starts(state: Any) -> Any:
         if alone:
-            found = one(jax.tree.map(lambda v: v[0], state))
-            return jax.tree.map(lambda v: v[None], found)
+            only = one(jax.tree.map(lambda v: v[0], state))
+            return jax.tree.map(lambda v: v[None], only)
         return (jax.vmap(one) if plan.side_by_side else partial(lax.map, one))(state)
 
     def going(state: Any) -> Array:
@@ -223,11 +223,11 @@ def _block(
         return (index < jnp.minimum(BLOCK, left)) & ~done.all()
 
     def iteration(state: Any) -> Any:
-        index, (values, last, done), kept = state
+        index, (values, last, done), history = state
         *now, recorded = all_starts((values, last, done, usable))
         seen = (recorded, values if plan.record else {})
-        kept = jax.tree.map(lambda all, new: all.at[index].set(new), kept, seen)
-        return index + 1, tuple(now), kept
+        history = jax.tree.map(lambda all, new: all.at[index].set(new), history, seen)
+        return index + 1, tuple(now), history
 
     blank = (jnp.full((BLOCK, *last.shape), jnp.nan, last.dtype), values if plan.record else {})
     blank = (blank[0], jax.tree.map(lambda v: jnp.zeros((BLOCK, *v.shape), v.dtype), blank[1]))

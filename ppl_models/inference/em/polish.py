@@ -67,7 +67,7 @@ def _to_the_mode(
 
     def one(values: Globals) -> tuple[Globals, Array]:
         start = space.ravel(space.unconstrain(values))
-        found = minimise(lambda v: -height(v) / model.row_count(structure), start, STEPS)
-        return space.constrain(space.unravel(found)), height(found)
+        minimum = minimise(lambda v: -height(v) / model.row_count(structure), start, STEPS)
+        return space.constrain(space.unravel(minimum)), height(minimum)
 
     return lax.map(one, values)

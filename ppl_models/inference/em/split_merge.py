@@ -221,8 +221,8 @@ def component_weights(
         return weights, normaliser.sum()
     ((name, family),) = ((n, f) for n, f in families.items() if f.latent)
     flat = _without_state(family.components(), removed)
-    given: dict[str, Any] = {"missing": gaps[name], "centre": centres[name], "how": how}
-    logits, looked = flat.infer_latents(prepared[name], **given)
+    options: dict[str, Any] = {"missing": gaps[name], "centre": centres[name], "how": how}
+    logits, looked = flat.infer_latents(prepared[name], **options)
     paths = flat.path_posterior(looked, counted[None])
     states = flat.markov_chain.last_states(paths.states, 1)[0]
     return states.reshape(flat.states, -1), (logits * counted).sum()
@@ -233,9 +233,9 @@ def _without_state(family: Any, removed: Array | int) -> Any:
 
     def masked(table: Array) -> Array:
         stays = jnp.arange(table.shape[-1]) != removed
-        kept = jnp.where(stays, table, 0)
-        total = kept.sum(-1, keepdims=True)
-        return jnp.where(total > 0, kept / jnp.where(total > 0, total, 1), stays / stays.sum())
+        remaining = jnp.where(stays, table, 0)
+        total = remaining.sum(-1, keepdims=True)
+        return jnp.where(total > 0, remaining / jnp.where(total > 0, total, 1), stays / stays.sum())
 
     tables = {n: masked(getattr(family, n)) for n in CHAIN if n in family.parameter_dims}
     return family.replace(**tables)
@@ -259,8 +259,10 @@ def _moved(
 ) -> tuple[Globals, Array]:
     """Global sites after moves from every start, ``(start, move, ...)``, and their objective."""
 
-    def one(values: Globals, given: tuple[Globals, Array, Array, Array]) -> tuple[Globals, Array]:
-        copied, move, share, key = given
+    def one(
+        values: Globals, proposal: tuple[Globals, Array, Array, Array]
+    ) -> tuple[Globals, Array]:
+        copied, move, fraction, key = proposal
         removed, split = move
         weights, _ = component_weights(
             model, update, arrays, centres, counted, values, assign, removed
@@ -274,7 +276,7 @@ def _moved(
         moved = weights.at[removed].set(weights[split] * second)
         moved = moved.at[split].multiply(1 - second)
         weights = jnp.where(removed < 0, weights, moved)
-        weights = (1 - share) * weights + share / len(weights) * weights.sum(0)
+        weights = (1 - fraction) * weights + fraction / len(weights) * weights.sum(0)
 
         def iterate(
             index: int, state: tuple[Globals, Array, Array]

@@ -29,15 +29,15 @@ class RunStates:
         Args:
             start: global sites that the run starts from.
         """
-        found = self._checkpoint.read(self._run)
-        if found is None:
+        saved = self._checkpoint.read(self._run)
+        if saved is None:
             return None
-        values = {n: found[f"values.{n}"] for n in start}
-        count = int(found["steps"])
-        objectives = [found["objective"][i] for i in range(count)]
-        recorded = [n for n in start if f"path.{n}" in found]
-        paths = [{n: found[f"path.{n}"][i] for n in recorded} for i in range(count)]
-        return values, found["last"], found["done"], objectives, paths
+        values = {n: saved[f"values.{n}"] for n in start}
+        count = int(saved["steps"])
+        objectives = [saved["objective"][i] for i in range(count)]
+        recorded = [n for n in start if f"path.{n}" in saved]
+        paths = [{n: saved[f"path.{n}"][i] for n in recorded} for i in range(count)]
+        return values, saved["last"], saved["done"], objectives, paths
 
     def keep(
         self,

@@ -80,25 +80,25 @@ class Batches:
         """The runs of steps ``first`` to ``last``, the same steps wherever one begins."""
         for begin in range(first, last, RUN):
             steps = range(begin, min(begin + RUN, last))
-            found = []
+            runs = []
             for index, share in enumerate(self.shares):
                 rows = np.zeros((RUN, share), np.int32)
                 for place, step in enumerate(steps):
                     rows[place] = self._rows(index, step * share, share)
-                found.append(rows)
-            yield Run(tuple(found), len(steps))
+                runs.append(rows)
+            yield Run(tuple(runs), len(steps))
 
     def _rows(self, index: int, first: int, count: int) -> np.ndarray:
         """Rows of a bucket: all of them in one order, then all in another, and so on."""
-        rows, found = self.buckets[index].rows, []
+        rows, positions = self.buckets[index].rows, []
         if count == rows:
             return np.arange(rows)
         while count:
             epoch, offset = divmod(first, rows)
             piece = _order(self.seed, index, epoch, rows)[offset : offset + count]
-            found.append(piece)
+            positions.append(piece)
             first, count = first + len(piece), count - len(piece)
-        return np.concatenate(found)
+        return np.concatenate(positions)
 
 
 @lru_cache(maxsize=2 * BUCKETS)
@@ -133,8 +133,8 @@ def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> 
     if problem.model.weights is not None:
         weights = jnp.asarray(np.asarray(problem.model.weights)[chosen])
     if problem.structure.indexed and len(chosen) == problem.structure.rows:
-        whole = {n: jnp.asarray(v) for n, v in problem.model.data.items()}
-        return Batches((Bucket(whole, len(chosen), weights),), len(chosen), seed)
+        arrays = {n: jnp.asarray(v) for n, v in problem.model.data.items()}
+        return Batches((Bucket(arrays, len(chosen), weights),), len(chosen), seed)
     data = {n: np.asarray(v)[chosen] for n, v in problem.model.data.items()}
     if problem.row_order:
         if len(chosen) < problem.structure.rows:
@@ -153,8 +153,8 @@ def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> 
     lengths = np.max([_lengths(data[n], end) for n, end in ragged.items()], axis=0)
     place = np.searchsorted(edges(lengths, most), lengths)
     members = [np.flatnonzero(place == i) for i in range(place.max() + 1)]
-    found = (_bucket(data, m, ragged, weights) for m in members if len(m))
-    return Batches(tuple(found), size, seed)
+    buckets = (_bucket(data, m, ragged, weights) for m in members if len(m))
+    return Batches(tuple(buckets), size, seed)
 
 
 def _lengths(value: np.ndarray, end: int) -> np.ndarray:
@@ -168,10 +168,10 @@ def _bucket(
     ragged: Mapping[str, int],
     weights: Array | None,
 ) -> Bucket:
-    found = {}
+    arrays = {}
     for name, value in data.items():
         value = value[members]
         if name in ragged:
             value = value[:, : _lengths(value, ragged[name]).max()]
-        found[name] = jnp.asarray(value)
-    return Bucket(found, len(members), None if weights is None else weights[members])
+        arrays[name] = jnp.asarray(value)
+    return Bucket(arrays, len(members), None if weights is None else weights[members])

@@ -61,7 +61,7 @@ def em_mode(problem: Problem, key: Array) -> Globals | None:
             model = replace(model, weights=np.asarray(problem.model.weights)[chosen])
         problem = Problem(model, replace(problem.structure, rows=SEED_ROWS), problem.progress)
     try:
-        found = em_from_starts(
+        modes = em_from_starts(
             problem,
             key,
             starts=MODE_STARTS,
@@ -73,7 +73,7 @@ def em_mode(problem: Problem, key: Array) -> Globals | None:
         )
     except InputError:  # no start came where the density is finite: a draw of the prior may
         return None
-    mode = {n: jnp.asarray(v[0, 0]) for n, v in found.values.items()}
+    mode = {n: jnp.asarray(v[0, 0]) for n, v in modes.values.items()}
     inside = problem.structure.initial(key)
     sites = problem.structure.space.sites
     free = {s.name: off_boundary(s, mode[s.name], inside[s.name]) for s in sites}
@@ -92,12 +92,12 @@ def gradient_starts(problem: Problem, key: Array, starts: int) -> tuple[list[Glo
         key: random key.
         starts: number of starts.
     """
-    found, kinds = _starts(problem, key, starts)
+    points, kinds = _starts(problem, key, starts)
     if not may_lack_density(problem):
-        return found, kinds
-    finite = finite_starts(problem, jax.tree.map(lambda *v: jnp.stack(v), *found))
+        return points, kinds
+    finite = finite_starts(problem, jax.tree.map(lambda *v: jnp.stack(v), *points))
     place = np.where(finite, np.arange(starts), np.flatnonzero(finite)[0])
-    return [found[i] for i in place], [kinds[i] for i in place]
+    return [points[i] for i in place], [kinds[i] for i in place]
 
 
 def _starts(problem: Problem, key: Array, starts: int) -> tuple[list[Globals], list[str]]:
@@ -126,23 +126,23 @@ def _other_starts(problem: Problem, key: Array, starts: int) -> tuple[list[Globa
     sample = {n: jnp.asarray(v) for n, v in model.data.items()}
     if not structure.indexed:
         sample = {n: v[chosen] for n, v in sample.items()}
-    share: Any = structure.rows / len(chosen)
+    factor: Any = structure.rows / len(chosen)
     if model.weights is not None:
-        share = share * jnp.asarray(model.weights)[chosen]
-    found = []
+        factor = factor * jnp.asarray(model.weights)[chosen]
+    points = []
     for each in random.split(key, starts):
         keys = random.split(each, TRIES)
         try:
             drawn = draw_prior(model, keys, structure.names)
-            height = np.asarray(_heights(model, drawn, sample, share, structure=structure))
+            height = np.asarray(_heights(model, drawn, sample, factor, structure=structure))
         except NotImplementedError:  # a prior that cannot be drawn from
             drawn, height = {}, np.full(1, np.nan)
         if np.isfinite(height).any():
             best = int(np.nanargmax(np.where(np.isfinite(height), height, np.nan)))
-            found.append({n: jnp.asarray(v[best]) for n, v in drawn.items()})
+            points.append({n: jnp.asarray(v[best]) for n, v in drawn.items()})
         else:
-            found.append(structure.initial(each))
-    return found, ["prior" if np.isfinite(height).any() else "random"] * starts
+            points.append(structure.initial(each))
+    return points, ["prior" if np.isfinite(height).any() else "random"] * starts
 
 
 # apart from the draws: generators that are fused with what reads their numbers are compiled
@@ -152,7 +152,7 @@ def _heights(
     model: Model,
     draws: dict[str, Any],
     sample: dict[str, Array],
-    share: Any,
+    factor: Any,
     *,
     structure: Structure,
 ) -> Array:
@@ -160,7 +160,7 @@ def _heights(
 
     def one(values: Globals) -> Array:
         height = model.pieces(values, structure).log_prior
-        height += (share * row_log_densities(model, structure, values, sample)).sum()
+        height += (factor * row_log_densities(model, structure, values, sample)).sum()
         # a draw that rounding put onto the boundary has no image
         image = structure.space.ravel(structure.space.unconstrain(values))
         return jnp.where(jnp.isfinite(image).all(), height, jnp.nan)

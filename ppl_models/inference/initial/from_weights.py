@@ -75,14 +75,14 @@ def values_from_weights(
 
     statistics = {}
     for name, family in model.pieces(values, structure).families().items():
-        given: dict[str, Any] = {"missing": gaps[name], "centre": centres[name]}
+        options: dict[str, Any] = {"missing": gaps[name], "centre": centres[name]}
         if by_state:
-            found = family.seed_statistics(weights, arrays[name], **given)
+            summary = family.seed_statistics(weights, arrays[name], **options)
         elif family.latent and key is not None:
-            found = _seeded_chains(key, family, weights, arrays[name], **given)
+            summary = _seeded_chains(key, family, weights, arrays[name], **options)
         else:
-            found = family.expected_statistics(weights, arrays[name], **given)
-        statistics[name] = found
+            summary = family.expected_statistics(weights, arrays[name], **options)
+        statistics[name] = summary
     counts = weights.sum(-1)
     if by_state:
         counts = counts.sum(keepdims=True)
@@ -122,11 +122,11 @@ def _seeded_chains(
         }
     )
 
-    def of_cluster(chosen: Array, share: Array) -> Statistics:
+    def of_cluster(chosen: Array, weight: Array) -> Statistics:
         centres_at = points[chosen]
         distance = (centres_at**2).sum(-1)[:, None] - matmul(2 * centres_at, points.T)
         states, _ = hard(-distance, jnp.ones(len(points), points.dtype))
-        states = smoothed(states) * jnp.tile(share, len(points) // len(share))
+        states = smoothed(states) * jnp.tile(weight, len(points) // len(weight))
         return one.seed_statistics(states, value, missing=missing, centre=centre)
 
     # the leading axis is the component's, or that of all states of all components

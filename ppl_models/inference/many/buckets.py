@@ -246,13 +246,13 @@ def by_batch(function: Any, size: int, count: int, *given: Any) -> Any:
         count: of groups.
         *given: what it takes.
     """
-    found = []
+    results = []
     for places, new in batches(count, size):
         result = function(*jax.tree.map(lambda v, p=places: v[p], given))
-        found.append((result, new))
+        results.append((result, new))
     return jax.tree.map(
         lambda *parts: np.concatenate(
-            [np.asarray(v)[:new] for v, (_, new) in zip(parts, found, strict=True)]
+            [np.asarray(v)[:new] for v, (_, new) in zip(parts, results, strict=True)]
         ),
-        *[result for result, _ in found],
+        *[result for result, _ in results],
     )

@@ -157,14 +157,14 @@ def plan_of(problem: Problem, groups: Groups, *, flat: bool, assign: Assign = so
 def in_order(problem: Problem, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Clusters of every group in descending order of weight, where they may change places."""
     count = len(next(iter(values.values())))
-    kept = {n: np.array(v) for n, v in values.items()}
+    values_by_group = {n: np.array(v) for n, v in values.items()}
     for group in range(count):
         own = {n: v[group] for n, v in values.items()}
         order = cluster_order(problem, own)
         if (order != np.arange(len(order))).any():
             for n, v in permute_labels(own, problem.labels.axes, order).items():
-                kept[n][group] = v
-    return kept
+                values_by_group[n][group] = v
+    return values_by_group
 
 
 @partial(jax.jit, static_argnames=("reading", "starting"), compiler_options=QUICK)
@@ -198,7 +198,7 @@ def _pool(
             chosen = waiting[:size]
             filled = np.resize(chosen, size)
             idle = done[filled] | (np.arange(size) >= len(chosen))
-            found = _block(
+            state = _block(
                 model,
                 groups.take(filled // starts),
                 {n: v[filled] for n, v in values.items()},
@@ -208,7 +208,7 @@ def _pool(
                 iterations - steps[filled],
                 plan=plan,
             )
-            moved, best, now, taken = jax.device_get(found)
+            moved, best, now, taken = jax.device_get(state)
             for n, v in moved.items():
                 values[n][chosen] = v[: len(chosen)]
             last[chosen], done[chosen] = best[: len(chosen)], now[: len(chosen)]
@@ -269,8 +269,8 @@ def _collapsed(model: Model, groups: Groups, values: Globals, *, structure: Stru
     def one(known: Any, deviations: Any, values: Globals) -> Array:
         group = GroupModel.of(model, known)
         finite = jnp.stack([jnp.isfinite(v).all() for v in values.values()]).all()
-        found = collapsed_components(group, values, deviations, structure=structure)
-        return found.any() | ~finite
+        collapsed = collapsed_components(group, values, deviations, structure=structure)
+        return collapsed.any() | ~finite
 
     by_start = jax.vmap(one, in_axes=(None, None, 0))
     return jax.vmap(by_start)(groups.known, groups.deviations, values)

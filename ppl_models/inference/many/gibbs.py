@@ -96,16 +96,16 @@ def gibbs_of_bucket(
     model = jax.tree.map(jnp.asarray, problem.model)
     keys = keys_of(run_key, bucket.members)
     reading = Reading(problem)
-    found: list[Any] = []
+    draws_by_batch: list[Any] = []
     with progress_bar(count, f"gibbs, {count} groups", problem.progress) as bar:
         for places, new in batches(count, size):
-            given = jax.tree.map(
+            batch = jax.tree.map(
                 lambda v, p=places: v[p], (bucket.groups, mode.values, pivot, keys)
             )
-            result = _chains(model, *given, dispersion, reading=reading, plan=plan)
-            found.append(jax.tree.map(lambda v, n=new: np.asarray(v)[:n], result))
+            result = _chains(model, *batch, dispersion, reading=reading, plan=plan)
+            draws_by_batch.append(jax.tree.map(lambda v, n=new: np.asarray(v)[:n], result))
             bar.update(new)
-    values, lp, agreement, accepted = jax.tree.map(lambda *v: np.concatenate(v), *found)
+    values, lp, agreement, accepted = jax.tree.map(lambda *v: np.concatenate(v), *draws_by_batch)
     return Draws(values, lp, agreement, accepted, mode)
 
 

@@ -141,7 +141,7 @@ def priors_of_groups(problem: Problem, data: Sequence[Data]) -> dict[str, Any]:
     names = tuple(problem.known_priors)
     own = {n: problem.known_priors[n] for n in names}
     like, tree = jax.tree.flatten(own)
-    found: list[Any] = [None] * len(data)
+    priors: list[Any] = [None] * len(data)
     lengths: dict[int, list[int]] = {}
     for place, each in enumerate(data):
         lengths.setdefault(len(next(iter(each.values()))), []).append(place)
@@ -149,23 +149,23 @@ def priors_of_groups(problem: Problem, data: Sequence[Data]) -> dict[str, Any]:
     for members in lengths.values():
         alone = len(members) < SEVERAL
         for group in members if alone else ():
-            found[group] = _run(problem, data[group], names, at, tree)
-        left = [i for i in members if found[i] is None]
+            priors[group] = _run(problem, data[group], names, at, tree)
+        left = [i for i in members if priors[i] is None]
         if left:
             stacked = {n: np.stack([data[i][n] for i in left]) for n in data[left[0]]}
             several = _of_one_length(problem.model, stacked, at, structure=problem.structure)
             arrays = [np.asarray(v) for v in jax.tree.leaves({n: several[n] for n in names})]
             for place, group in enumerate(left):
-                found[group] = [leaf[place] for leaf in arrays]
-    leaves = [_stacked([each[i] for each in found], leaf) for i, leaf in enumerate(like)]
+                priors[group] = [leaf[place] for leaf in arrays]
+    leaves = [_stacked([each[i] for each in priors], leaf) for i, leaf in enumerate(like)]
     return jax.tree.unflatten(tree, leaves)
 
 
 def _stacked(parts: Sequence[np.ndarray], like: Any) -> np.ndarray:
-    whole = np.empty((len(parts), *np.shape(like)), jnp.result_type(like))
+    stacked = np.empty((len(parts), *np.shape(like)), jnp.result_type(like))
     for place, part in enumerate(parts):
-        whole[place] = part
-    return whole
+        stacked[place] = part
+    return stacked
 
 
 @partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)

@@ -191,13 +191,13 @@ class _GlobalSites(Messenger):
 
 def _by_logits(model: Model, structure: Structure) -> Callable[[], None]:
     """:func:`marginal_program` of rows whose density their sites' distributions do not tell."""
-    whole = structure.with_locals()
+    with_locals = structure.with_locals()
 
     def program() -> None:
         sites = _GlobalSites(model.held(), structure, model.fixed)
         sites()
         with handlers.block():  # the program is run again, whose sites are no others
-            rows = model.summed(logsumexp(model.logits(sites.values, whole), axis=0))
+            rows = model.summed(logsumexp(model.logits(sites.values, with_locals), axis=0))
         numpyro.factor("rows", rows)
 
     return program

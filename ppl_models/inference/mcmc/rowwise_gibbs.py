@@ -117,5 +117,5 @@ class RowwiseGibbs(GibbsKernel):
             counts = jnp.bincount(assignment, length=structure.clusters).astype(accept.dtype)
             values, order = swap_labels(label_key, self.moves, model, structure, values, counts)
             assignment = jnp.argsort(order).astype(jnp.int32)[assignment]
-        kept = assignment if self.keep_assignments else None
-        return GibbsState(values, hmc, accept, kept, state.i + 1, key)
+        recorded = assignment if self.keep_assignments else None
+        return GibbsState(values, hmc, accept, recorded, state.i + 1, key)

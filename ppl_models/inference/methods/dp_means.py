@@ -147,5 +147,5 @@ def _values(
     for link in problem.parameter_map.links:
         site = next(s for s in problem.structure.sites if s.name == link.site)
         values[link.site] = np.broadcast_to(by_parameter[link.parameter], site.shape)
-    whole = prior_modes(problem.model, problem.structure, problem.parameter_map, values)
-    return {n: np.array(v)[None, None] for n, v in whole.items()}
+    values_of_sites = prior_modes(problem.model, problem.structure, problem.parameter_map, values)
+    return {n: np.array(v)[None, None] for n, v in values_of_sites.items()}

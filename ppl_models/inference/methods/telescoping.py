@@ -63,10 +63,10 @@ def _of_simulated_data(key: Array, model: Model, plan: Plan) -> Draws:
     step = partial(telescope, model, chunks, structure, links, False)
     start_key, run_key = random.split(key)
     begin = structure.initial(start_key), jnp.array(structure.clusters), jnp.ones(())
-    kept = run_chain(
+    draws = run_chain(
         lambda state: step(*state[0]), step(*begin, run_key), plan, lambda state: state[1]
     )
-    return kept["values"], {n: kept[n] for n in ("components", "filled", "alpha")}
+    return draws["values"], {n: draws[n] for n in ("components", "filled", "alpha")}
 
 
 def _simulated(source: Model, plan: Plan, key: Array) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -250,11 +250,11 @@ def telescope(
     log_weights = jax.nn.log_softmax(jnp.where(active, gamma, -jnp.inf))
     values[weights_site] = jnp.exp(log_weights)
     filled = (counts > 0).sum()
-    found = {"values": values, "components": components, "filled": filled, "alpha": alpha}
-    found["log_prior"] = log_prior_weights(log_weights, components, alpha)
+    sites = {"values": values, "components": components, "filled": filled, "alpha": alpha}
+    sites["log_prior"] = log_prior_weights(log_weights, components, alpha)
     if keep:
-        found["assignment"] = jnp.argsort(order)[assignment]
-    return (values, components, alpha, key), found
+        sites["assignment"] = jnp.argsort(order)[assignment]
+    return (values, components, alpha, key), sites
 
 
 def draw_prior(key: Array, most: int) -> tuple[Array, Array, Array]:
@@ -288,8 +288,8 @@ def log_prior_weights(log_weights: Array, components: Array, alpha: Array) -> Ar
     """
     most = log_weights.shape[-1]
     active = jnp.arange(most) < components
-    share = alpha / components
-    density = jnp.where(active, (share - 1) * log_weights - gammaln(share), 0).sum()
+    concentration = alpha / components
+    density = jnp.where(active, (concentration - 1) * log_weights - gammaln(concentration), 0).sum()
     return (
         log_prior_components(most)[components - 1]
         + log_prior_alpha(alpha)
@@ -300,9 +300,11 @@ def log_prior_weights(log_weights: Array, components: Array, alpha: Array) -> Ar
 
 def log_partition(counts: Array, components: Array, alpha: Array) -> Array:
     """log of the partition's probability given K and α, up to what depends on neither."""
-    share = alpha / components
+    concentration = alpha / components
     filled = counts > 0
-    blocks = jnp.where(filled, gammaln(counts + share) - gammaln(1 + share), 0).sum(-1)
+    blocks = jnp.where(filled, gammaln(counts + concentration) - gammaln(1 + concentration), 0).sum(
+        -1
+    )
     number = filled.sum(-1)
     return (
         number * (jnp.log(alpha) - jnp.log(components))

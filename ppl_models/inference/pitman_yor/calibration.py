@@ -126,15 +126,17 @@ def seating_ranks(
         truth["tables"] = np.array([restaurants.count(length) for length in range(order)])
         seen = as_numpy(count_ngrams(codes, vocabulary=vocabulary, order=order))
         chain = Chain(Franchise(seen, draw), priors, {})
-        kept: dict[str, list] = {name: [] for name in ranks}
+        draws_by_name: dict[str, list] = {name: [] for name in ranks}
         for iteration in range(warmup + draws * thinning):
             chain.sweep()
             if iteration >= warmup and (iteration - warmup + 1) % thinning == 0:
-                kept["discount"].append(chain.discount.copy())
-                kept["concentration"].append(chain.concentration.copy())
-                kept["tables"].append([len(level.tables) for level in chain.franchise.levels])
+                draws_by_name["discount"].append(chain.discount.copy())
+                draws_by_name["concentration"].append(chain.concentration.copy())
+                draws_by_name["tables"].append(
+                    [len(level.tables) for level in chain.franchise.levels]
+                )
         for name, value in truth.items():
-            mine = np.array(kept[name])
+            mine = np.array(draws_by_name[name])
             below, equal = (mine < value).sum(0), (mine == value).sum(0)
             ranks[name].append((below + draw.random(order) * (equal + 1)) / (draws + 1))
     return {name: np.array(value) for name, value in ranks.items()}

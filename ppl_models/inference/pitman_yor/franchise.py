@@ -147,13 +147,15 @@ class Franchise:
         of_seat[by_entry] = np.arange(len(by_entry))
         renamed = np.empty(len(entries), np.int64)
         renamed[order] = of_seat[seating.seat]
-        kept = seating.founder[by_entry]
+        is_founder = seating.founder[by_entry]
         before = np.zeros(len(seating.size), np.int64)
         before[: len(level.parent_table)] = level.parent_table
         level.tables, level.sizes = owner[by_entry], seating.size[by_entry]
         self._renumber_tables(at, renamed)
         if at > 0:
-            level.parent_table = self._choose_parent_tables(at, weights, kept, before[by_entry])
+            level.parent_table = self._choose_parent_tables(
+                at, weights, is_founder, before[by_entry]
+            )
             self._count_sizes(at - 1)
 
     def _weights(self, at: int, d: float, theta: float) -> np.ndarray:

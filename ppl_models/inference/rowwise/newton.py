@@ -90,8 +90,8 @@ def _halved(
         length = 0.5 * state[0]
         return length, loss(place + length * move)
 
-    whole = jnp.ones((), place.dtype)
-    return lax.while_loop(too_long, halve, (whole, loss(place + move)))
+    full_step = jnp.ones((), place.dtype)
+    return lax.while_loop(too_long, halve, (full_step, loss(place + move)))
 
 
 def _lbfgs(loss: Callable, start: Array, steps: int) -> Array:

@@ -82,7 +82,7 @@ def rowwise_starts(
 def row_points(problem: Problem) -> np.ndarray:
     """The numbers of every row, standardised, ``(row, number)``; 0 where one is missing."""
     rows = problem.structure.rows
-    found = [np.zeros((rows, 0))]
+    columns = [np.zeros((rows, 0))]
     emitted = problem.structure.indexed
     values = {n: np.asarray(v) for n, v in problem.model.data.items()}
     apart = (*emitted, KNOWN_CLUSTER)
@@ -100,13 +100,13 @@ def row_points(problem: Problem) -> np.ndarray:
         count = np.maximum(seen.sum(0), 1)
         centred = np.where(seen, numbers - np.where(seen, numbers, 0).sum(0) / count, 0)
         spread = np.sqrt((centred**2).sum(0) / count)
-        found.append(centred / np.where(spread > 0, spread, 1))
-    return np.concatenate(found, 1).astype(jnp.result_type(float))
+        columns.append(centred / np.where(spread > 0, spread, 1))
+    return np.concatenate(columns, 1).astype(jnp.result_type(float))
 
 
 def _summaries(problem: Problem, values: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """What the cells of every row are on average: means, and shares of few whole numbers."""
-    count, found = problem.structure.rows, []
+    count, summaries = problem.structure.rows, []
     for name, place in units_of(problem.model).rows.items():
         row, cells = np.asarray(place), values.get(name)
         if cells is None or cells.dtype.kind not in "fiub":
@@ -125,8 +125,8 @@ def _summaries(problem: Problem, values: Mapping[str, np.ndarray]) -> list[np.nd
             np.stack([np.bincount(row, weights=c, minlength=count) for c in each.T], 1)
             for each in (np.where(seen, columns, 0.0), seen)
         )
-        found.append(np.where(number > 0, total / np.maximum(number, 1), np.nan))
-    return found
+        summaries.append(np.where(number > 0, total / np.maximum(number, 1), np.nan))
+    return summaries
 
 
 @jax.jit

@@ -145,7 +145,7 @@ def _agreed(
     weights, _ = soft(
         model.logits(structure.initial(first_key, radius=1.0), structure), jnp.ones(structure.rows)
     )
-    found = []
+    agreed = []
     for place in (structure.initial(k, radius=1.0) for k in keys):
         own = {t.name: place[t.name] for t in tables}
 
@@ -153,7 +153,7 @@ def _agreed(
             return expected(model, structure, {**place, **trial}, weights, flat=True)
 
         slopes = jax.grad(of_tables)(own)
-        found.append({n: slopes[n] * own[n] for n in own})
+        agreed.append({n: slopes[n] * own[n] for n in own})
     close = AGREES[str(weights.dtype)]
 
     def same(first: Array, *others: Array) -> Array:
@@ -161,4 +161,4 @@ def _agreed(
         most = jnp.abs(first).max()
         return (gap <= close * most) & (first.min() >= -close * most)
 
-    return jax.tree.map(same, *found)
+    return jax.tree.map(same, *agreed)

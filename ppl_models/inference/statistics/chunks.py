@@ -130,7 +130,7 @@ def cut(
     mesh = _devices(max(counts))
     if mesh is not None:
         counts = [math.ceil(count / mesh.size) * mesh.size for count in counts]
-    found, cells, order = [], 0, np.empty(len(next(iter(arrays.values()))), np.int32)
+    chunks, cells, order = [], 0, np.empty(len(next(iter(arrays.values()))), np.int32)
     for (rows, mine, _), count in zip(pieces, counts, strict=True):
         size = _whole_pieces(math.ceil(len(rows) / count))
         prepared = {}
@@ -147,12 +147,12 @@ def cut(
             padded[: len(rows)] = factor[rows]
             cells_of = padded.reshape(count, size).astype(jnp.result_type(float))
             factors[name] = _place(cells_of, mesh)
-        found.append(Part(prepared, counts_of, factors))
+        chunks.append(Part(prepared, counts_of, factors))
         order[rows] = cells + np.arange(len(rows))
         cells += count * size
     gaps_of = tuple(sorted(gaps.items()))
     weighted = weights is not None
-    return Chunks(tuple(found), jax.device_put(order), centres, gaps_of, mesh, weighted)
+    return Chunks(tuple(chunks), jax.device_put(order), centres, gaps_of, mesh, weighted)
 
 
 def _centre(family: ExponentialFamily, value: np.ndarray) -> Array:
@@ -189,18 +189,18 @@ def by_length(
         parts: most parts (default: few, and one where that wastes little).
     """
     count = len(next(iter(arrays.values())))
-    whole: list[tuple[np.ndarray, int | None]] = [(np.arange(count), None)]
+    groups: list[tuple[np.ndarray, int | None]] = [(np.arange(count), None)]
     if len(families) > 1:
-        return whole  # sites may differ in their lengths
+        return groups  # sites may differ in their lengths
     (name,) = families
     lengths = families[name].lengths(arrays[name])
     if lengths is None or parts == 1:
-        return whole
+        return groups
     if parts is None:
         held = count * families[name].numbers_per_row(arrays[name], missing=False)
         padding = 1 - lengths.sum() / (count * arrays[name].shape[1])
         if jnp.result_type(float).itemsize * held * padding < memory.PADDING_BYTES:
-            return whole
+            return groups
     widths = edges(lengths, parts or PARTS)
     place = np.searchsorted(widths, lengths)
     members = [np.flatnonzero(place == i) for i in range(len(widths))]
@@ -265,14 +265,14 @@ def _compensated(state: tuple[Any, list[Array]], added: Any) -> tuple[Any, list[
     total, lost = state
     sums, tree = jax.tree.flatten(total)
     left = iter(lost)
-    found, errors = [], []
+    totals, errors = [], []
     for old, new in zip(sums, jax.tree.leaves(added), strict=True):
         together = old + new
-        found.append(together)
+        totals.append(together)
         if old.dtype == jnp.float32:
             part = together - old
             errors.append(next(left) + ((old - (together - part)) + (new - part)))
-    return jax.tree.unflatten(tree, found), errors
+    return jax.tree.unflatten(tree, totals), errors
 
 
 def _restored(total: Any, lost: list[Array]) -> Any:
@@ -324,8 +324,8 @@ def over_chunks(
             check_vma=False,
         )
     by_part = zip(chunks.parts, *extra, strict=True) if extra else ((p,) for p in chunks.parts)
-    found = [of_part((*part, *more)) for part, *more in by_part]
-    total = found[0][0]
-    for added, _ in found[1:]:
+    parts_done = [of_part((*part, *more)) for part, *more in by_part]
+    total = parts_done[0][0]
+    for added, _ in parts_done[1:]:
         total = jax.tree.map(jnp.add, total, added)
-    return total, [kept for _, kept in found]
+    return total, [kept for _, kept in parts_done]

@@ -43,8 +43,8 @@ def soft(logits: Array, present: Array) -> tuple[Array, Array]:
     density = top + jnp.log(total)
     # a row that counts for nothing may be one that every cluster holds impossible
     counts = present > 0
-    share = jnp.where(counts, present / total, 0)
-    return jnp.where(counts, shifted, 0) * share, jnp.where(counts, density * present, 0)
+    responsibility = jnp.where(counts, present / total, 0)
+    return jnp.where(counts, shifted, 0) * responsibility, jnp.where(counts, density * present, 0)
 
 
 def winners(logits: Array) -> tuple[Array, Array]:
@@ -243,9 +243,9 @@ def log_joint_and_latents(
     total: Any = 0.0
     if pieces.log_weights is not None:
         total = scaled(pieces.log_weights, scales, ASSIGNED)
-    missing, found = dict(chunks.missing), dict(arrays)
+    missing, values_of_data = dict(chunks.missing), dict(arrays)
     for place, (name, family) in enumerate(families.items()):
-        logits, found[name] = family.infer_latents(
+        logits, values_of_data[name] = family.infer_latents(
             arrays[name],
             missing=missing[name],
             centre=chunks.centres[name],
@@ -253,7 +253,7 @@ def log_joint_and_latents(
             key=None if keys is None else keys[place],
         )
         total = total + scaled(logits, scales, name)
-    return _possible(total, scales), found
+    return _possible(total, scales), values_of_data
 
 
 def expected_log_joint(

@@ -170,9 +170,9 @@ def maximise(
     values = dict(values)
     for link in links:
         pieces = model.pieces(values, structure, known)
-        found = conditional(link, pieces, structure, expected, chunks, values, flat=flat)
-        assert found is not None
-        mode = found.mode()
+        maximum = conditional(link, pieces, structure, expected, chunks, values, flat=flat)
+        assert maximum is not None
+        mode = maximum.mode()
         values[link.site] = jnp.where(jnp.isfinite(mode), mode, values[link.site])
     if free:
         values.update(_quasi_newton(model, structure, free, values, expected, chunks, flat, known))
@@ -200,10 +200,10 @@ def _quasi_newton(
         return -gain / (1 + expected.counts.sum())
 
     before = loss(vector)
-    found = _bfgs(loss, vector)
-    after = loss(found)
+    minimum = _bfgs(loss, vector)
+    after = loss(minimum)
     better = jnp.isfinite(after) & (after <= before)
-    chosen = jnp.where(better, found, vector)
+    chosen = jnp.where(better, minimum, vector)
     trial = space.constrain(space.unravel(chosen))
     # untouched values come back exactly, not through a round trip of the transform
     return {n: lax.select(better, trial[n], values[n]) for n in free}

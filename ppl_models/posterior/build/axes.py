@@ -119,8 +119,8 @@ class Axes:
             ]
         names = [n for n in ("cluster", "cluster_next") if n not in named]
         for axis, start in places:
-            whole = start == 0 and shape[axis] == self.labels.components
-            if whole and names and named[axis] not in ("cluster", "cluster_next"):
+            all_components = start == 0 and shape[axis] == self.labels.components
+            if all_components and names and named[axis] not in ("cluster", "cluster_next"):
                 named[axis] = names.pop(0)
         return tuple(named)
 

@@ -92,8 +92,8 @@ def read_facts(
         units=structure.rows if structure.indexed or structure.panel else 0,
         locals=structure.locals,
     )
-    kept = {n: v for n, v in computed.values.items() if n not in sites}
-    return facts, ComputedParameters(kept, computed.every)
+    recorded = {n: v for n, v in computed.values.items() if n not in sites}
+    return facts, ComputedParameters(recorded, computed.every)
 
 
 def _emission(

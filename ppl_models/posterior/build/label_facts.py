@@ -99,8 +99,10 @@ def _deterministic_axes(
 
 
 def _values(problem: Problem, values: Globals, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    found = deterministic_values(problem.model, values, structure=problem.structure, names=names)
-    return {n: np.asarray(v) for n, v in found.items()}
+    deterministic = deterministic_values(
+        problem.model, values, structure=problem.structure, names=names
+    )
+    return {n: np.asarray(v) for n, v in deterministic.items()}
 
 
 @partial(jax.jit, static_argnames=("structure", "names"), compiler_options=QUICK)

@@ -52,8 +52,8 @@ def row_deterministics(
         names = ", ".join(shapes)
         notes.append(f"{names} of every row are left out, being too many: ask for fewer draws")
         return {}
-    found = at_draws(problem.model, values, keys, drawn)
-    return {n: np.asarray(v).reshape(*shape, *v.shape[1:]) for n, v in found.items()}
+    deterministic = at_draws(problem.model, values, keys, drawn)
+    return {n: np.asarray(v).reshape(*shape, *v.shape[1:]) for n, v in deterministic.items()}
 
 
 @partial(jax.jit, static_argnames=("structure", "point"))
@@ -69,13 +69,13 @@ def _at_draws(
     def one(each: tuple[Globals, Array, Array | None]) -> dict[str, Array]:
         held, key, chosen = each
         if structure.assignment is not None and chosen is None:
-            given = structure.with_locals()  # whose values the draws have
+            with_locals = structure.with_locals()  # whose values the draws have
             if point and structure.chain is None:
-                chosen = winners(model.logits(held, given))[1]
+                chosen = winners(model.logits(held, with_locals))[1]
             elif point:
                 chosen = best_paths(model, held, structure)
             else:
-                chosen = draw_assignments(model, key, held, given)
+                chosen = draw_assignments(model, key, held, with_locals)
         trace = model.trace_at(held, structure, assignment=chosen)
         return {
             n: jnp.broadcast_to(trace[n]["value"], _shape(trace[n]["value"], dims, structure))

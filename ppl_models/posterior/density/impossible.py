@@ -63,8 +63,10 @@ def _impossible(
             family, value, gaps = family.components(), model.data[name], name in missing
             centre = family.centre(value)
             prepared = family.prepare(value, missing=gaps, centre=centre)
-            found = family.impossible(prepared, missing=gaps, centre=centre)
-            never |= False if found is None else found & (pieces.scales.get(name, 1.0) != 0)
+            impossible = family.impossible(prepared, missing=gaps, centre=centre)
+            never |= (
+                False if impossible is None else impossible & (pieces.scales.get(name, 1.0) != 0)
+            )
         return never
 
     return jax.lax.map(one, values) if values else one({})[None]

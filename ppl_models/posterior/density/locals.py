@@ -44,15 +44,15 @@ def integrated_log_density(fitted: RestoredFit, *, by_draw: bool = False) -> xr.
         dims = ("chain", "draw", fitted.unit)
         table = np.empty((fitted.samples, rows))
         error = np.zeros((fitted.samples, rows))
-        for draws, here, found in _by_shift(fitted.problem, fitted.values):
-            table[draws, here], error[draws, here] = _mean_and_error(found.swapaxes(0, 1))
+        for draws, here, shift in _by_shift(fitted.problem, fitted.values):
+            table[draws, here], error[draws, here] = _mean_and_error(shift.swapaxes(0, 1))
         table, error = (v.reshape(*fitted.shape, rows) for v in (table, error))
     else:
         shifts = None
-        for _, here, found in _by_shift(fitted.problem, fitted.values):
+        for _, here, shift in _by_shift(fitted.problem, fitted.values):
             if shifts is None:
-                shifts = np.full((found.shape[1], rows), -np.inf)
-            block = logsumexp(found, axis=0)
+                shifts = np.full((shift.shape[1], rows), -np.inf)
+            block = logsumexp(shift, axis=0)
             shifts[:, here] = np.logaddexp(shifts[:, here], block)
         assert shifts is not None
         table, error = _mean_and_error(shifts - np.log(fitted.samples))
@@ -80,8 +80,8 @@ def integral_note(problem: Problem, result: Result) -> str:
     chosen = np.unique(np.linspace(0, count - 1, ASKED).astype(int))
     values = {n: v[chosen] for n, v in flat.items()}
     worst = max(
-        float(_mean_and_error(found.swapaxes(0, 1))[1].max())
-        for _, _, found in _by_shift(problem, values)
+        float(_mean_and_error(shift.swapaxes(0, 1))[1].max())
+        for _, _, shift in _by_shift(problem, values)
     )
     return f"{said}, by importance sampling with a standard error of at most {worst:.2g} a draw"
 
@@ -108,8 +108,8 @@ def _by_shift(
         for first in range(0, count, at_once):
             draws = slice(first, min(first + at_once, count))
             block = {n: jnp.asarray(v[draws]) for n, v in values.items() if n in structure.names}
-            found = _shifts(model, block, structure=part, abreast=abreast)
-            yield draws, rows, np.asarray(found, np.float64)[..., : len(rows)]
+            shift = _shifts(model, block, structure=part, abreast=abreast)
+            yield draws, rows, np.asarray(shift, np.float64)[..., : len(rows)]
 
 
 @partial(jax.jit, static_argnames=("structure", "abreast"))

@@ -158,8 +158,8 @@ def predict(
                 f"the program {fitted.program} assigns rows to no clusters, so that there is "
                 f"nothing to predict: use {_alternative(fitted)}"
             )
-        found = cluster_probabilities(fitted, by_draw=by_draw)
-        return found if site is None else _of_site(found, fitted, site)
+        probabilities = cluster_probabilities(fitted, by_draw=by_draw)
+        return probabilities if site is None else _of_site(probabilities, fitted, site)
 
 
 def _of_site(table: xr.DataArray, fitted: RestoredFit, site: str) -> xr.DataArray:
@@ -182,11 +182,11 @@ def term_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.Data
     table: np.ndarray = np.zeros((fitted.samples, *shape) if by_draw else shape)
     for first in range(0, fitted.samples, at_once):
         block = slice(first, min(first + at_once, fitted.samples))
-        found = responsibilities(fitted, None, block)
+        blocks = responsibilities(fitted, None, block)
         if by_draw:
-            table[block] = found
+            table[block] = blocks
         else:
-            table += found.sum(0, dtype=np.float64) / fitted.samples
+            table += blocks.sum(0, dtype=np.float64) / fitted.samples
     coords = fitted.row_coordinates() | {"cluster": _labels(fitted, shape[1])}
     dims: tuple[str, ...] = (fitted.unit, "cluster")
     if by_draw:

@@ -62,8 +62,8 @@ def _term_probabilities(
     blocks = []
     for first in range(0, count, at_once):
         block = {n: jnp.asarray(v[first : first + at_once]) for n, v in values.items()}
-        found = np.asarray(_of_terms(fitted.model, block, structure=fitted.structure))
-        blocks.append(found.swapaxes(1, 2)[:, chosen].astype(np.float32))
+        probabilities = np.asarray(_of_terms(fitted.model, block, structure=fitted.structure))
+        blocks.append(probabilities.swapaxes(1, 2)[:, chosen].astype(np.float32))
     return np.concatenate(blocks)
 
 

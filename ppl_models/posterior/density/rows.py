@@ -68,17 +68,17 @@ def density_of_draws(problem: Problem, result: Result, most_cells: int) -> Densi
     every = int(np.ceil(samples * rows / most_cells)) if result.kind == "draws" else 1
     if structure.locals:
         every = max(every, thinning_of_locals(problem, samples))
-    kept = np.arange(samples).reshape(chains, draws)[:, ::every].ravel()
+    evaluated = np.arange(samples).reshape(chains, draws)[:, ::every].ravel()
     if structure.locals:  # integrals take long, so that the draws left out are not evaluated
-        values = {n: values[n][kept] for n in structure.names}
-        samples, draws = len(kept), len(kept) // chains
-        kept = np.arange(samples)
+        values = {n: values[n][evaluated] for n in structure.names}
+        samples, draws = len(evaluated), len(evaluated) // chains
+        evaluated = np.arange(samples)
     weights = problem.model.weights
     counted = None if weights is None else np.asarray(weights, np.float64)
     units = structure.unit_count
-    pointwise = np.empty((len(kept), units), np.float64)
+    pointwise = np.empty((len(evaluated), units), np.float64)
     place = np.full(samples, -1)
-    place[kept] = np.arange(len(kept))
+    place[evaluated] = np.arange(len(evaluated))
     total = np.zeros(samples)
     mean = np.zeros((rows, structure.clusters)) if structure.assignment else None
     for block, here, found in logits_in_blocks(problem, values):
@@ -308,8 +308,8 @@ def _best_paths(
         total = total + times(pieces.scales.get(str(structure.assignment)), pieces.log_weights)
     for name, family in pieces.families().items():
         value = jnp.asarray(model.data[name])
-        given: dict[str, Any] = {"missing": name in missing, "centre": family.centre(value)}
-        best = family.infer_latents(family.prepare(value, **given), **given, how="best")[0]
+        options: dict[str, Any] = {"missing": name in missing, "centre": family.centre(value)}
+        best = family.infer_latents(family.prepare(value, **options), **options, how="best")[0]
         total = total + times(pieces.scales.get(name), best)
     return model.possible(total)
 
@@ -318,8 +318,8 @@ def log_joint_of_draws(problem: Problem, result: Result) -> np.ndarray:
     """Log joint density of the data and all sites, those of the rows too, ``(chain, draw)``."""
     shape = next(iter(result.values.values())).shape[:2]
     flat = jax.device_put({n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()})
-    found = _log_joint(problem.model, flat, structure=problem.structure.with_locals())
-    return np.asarray(found, np.float64).reshape(shape)
+    log_joint = _log_joint(problem.model, flat, structure=problem.structure.with_locals())
+    return np.asarray(log_joint, np.float64).reshape(shape)
 
 
 @partial(jax.jit, static_argnames=("structure",))
@@ -333,13 +333,13 @@ def log_prior_of_draws(problem: Problem, result: Result) -> dict[str, np.ndarray
     flat = jax.device_put({n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()})
     priors = problem.independent_priors
     if priors is not None:  # each for itself: compiled once for data of all sizes
-        found = {n: _log_density_of_site(by_name(prior), flat[n]) for n, prior in priors.items()}
+        by_site = {n: _log_density_of_site(by_name(prior), flat[n]) for n, prior in priors.items()}
     else:
         model, structure = (problem.padded or problem).program
-        found = _log_prior(model, flat, structure=structure)
+        by_site = _log_prior(model, flat, structure=structure)
     if problem.structure.factors:
-        found = {**found, **_factors(problem.model, flat, structure=problem.structure)}
-    return {n: np.asarray(v).reshape(shape) for n, v in found.items()}
+        by_site = {**by_site, **_factors(problem.model, flat, structure=problem.structure)}
+    return {n: np.asarray(v).reshape(shape) for n, v in by_site.items()}
 
 
 @partial(jax.jit, static_argnames=("structure",))

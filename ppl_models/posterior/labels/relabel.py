@@ -240,7 +240,7 @@ def _recompute(allocations: Allocations, result: xr.DataTree) -> None:
     fitted, symmetry = allocations.fitted, allocations.facts.labels
     with fitted.scope():
         values = fitted.at_sites_of(result)
-        found = [
+        variables = [
             deterministic_values(
                 fitted.model,
                 {n: v[draw] for n, v in values.items()},
@@ -253,7 +253,7 @@ def _recompute(allocations: Allocations, result: xr.DataTree) -> None:
     renewed = {}
     for name in symmetry.recomputed:
         old = posterior[name].transpose("chain", "draw", ...)
-        renewed[name] = old.copy(data=np.stack([f[name] for f in found]).reshape(old.shape))
+        renewed[name] = old.copy(data=np.stack([f[name] for f in variables]).reshape(old.shape))
     result["posterior"].dataset = posterior.assign(renewed)
 
 

@@ -26,7 +26,7 @@ RUNS = 100  #: of the whole program, at most, between which the rows are dealt
 
 
 def draw_cells(
-    found: RestoredFit,
+    restored: RestoredFit,
     key: Array,
     count: int,
     covariates: Mapping[str, Any] | None,
@@ -35,7 +35,7 @@ def draw_cells(
     """The emitted data, ``count`` lines of them.
 
     Args:
-        found: a fit.
+        restored: a fit.
         key: random key.
         count: lines, or entries of the first axis of the data.
         covariates: what the program is given, index arrays too (default: those of the fit).
@@ -44,13 +44,13 @@ def draw_cells(
     Raises:
         InputError: another number of lines than the covariates have, or than the fit has.
     """
-    if found.structure.coupled:
-        return _draw_network(found, key, count, covariates)
-    problem = found.problem
+    if restored.structure.coupled:
+        return _draw_network(restored, key, count, covariates)
+    problem = restored.problem
     more = count > max(len(np.asarray(problem.model.data[n])) for n in problem.structure.emissions)
     free = not problem.structure.lines and not program_covariates(problem.model, problem.structure)
     if covariates is not None or arguments or (more and free):
-        problem = _on_covariates(found, count, covariates or {}, arguments or {})
+        problem = _on_covariates(restored, count, covariates or {}, arguments or {})
     lengths = {n: len(np.asarray(problem.model.data[n])) for n in problem.structure.emissions}
     most = max(lengths.values())
     if count > most:
@@ -61,14 +61,16 @@ def draw_cells(
         )
     cells = sum(np.size(v) for v in problem.model.data.values())
     runs = max(1, min(RUNS, problem.structure.rows, memory.BLOCK_NUMBERS // max(cells, 1)))
-    drawn = draw_data(problem, resampled(found, key, runs), key, runs, larger=bool(arguments))
+    drawn = draw_data(problem, resampled(restored, key, runs), key, runs, larger=bool(arguments))
     units, made = units_of(problem.model), {}
     for name, values in drawn.items():
         row = np.asarray(units.rows.get(name, np.arange(problem.structure.rows)))
         shape = _leading(values.shape[1:], len(row))
         run = (row % runs).reshape(*shape, *[1] * (values.ndim - 1 - len(shape)))
-        whole = np.take_along_axis(values, np.broadcast_to(run, values.shape[1:])[None], axis=0)[0]
-        made[name] = whole[:count]
+        sampled = np.take_along_axis(values, np.broadcast_to(run, values.shape[1:])[None], axis=0)[
+            0
+        ]
+        made[name] = sampled[:count]
     return made
 
 
@@ -99,19 +101,19 @@ def _leading(shape: tuple[int, ...], cells: int) -> tuple[int, ...]:
 
 
 def _on_covariates(
-    found: RestoredFit, count: int, covariates: Mapping[str, Any], arguments: Mapping[str, Any]
+    restored: RestoredFit, count: int, covariates: Mapping[str, Any], arguments: Mapping[str, Any]
 ) -> Problem:
     """The program with other covariates, and blank data of as many lines."""
-    wanted = program_covariates(found.model, found.structure)
+    wanted = program_covariates(restored.model, restored.structure)
     if set(covariates) != set(wanted):
         raise InputError(
-            f"the data of {found.program} depend on {', '.join(wanted) or 'no others'}, and "
+            f"the data of {restored.program} depend on {', '.join(wanted) or 'no others'}, and "
             f"covariates holds {', '.join(covariates) or 'nothing'}: give just those"
         )
-    read = read_covariates(found.tree, covariates, arguments)
+    read = read_covariates(restored.tree, covariates, arguments)
     # rows with cells in an inner plate are counted themselves, others by their lines
-    of_rows = not found.structure.lines
-    lines = {n for n in read if of_rows or found.observed[n].dims[0] != found.unit}
+    of_rows = not restored.structure.lines
+    lines = {n for n in read if of_rows or restored.observed[n].dims[0] != restored.unit}
     lengths = {len(read[n].values) for n in lines} or {count}
     if lengths != {count}:
         raise InputError(
@@ -119,9 +121,9 @@ def _on_covariates(
             f"{'rows' if of_rows else 'lines'}, and {count} are asked for: give as many"
         )
     observed = {}
-    for name, reading in found.observed.items():
+    for name, reading in restored.observed.items():
         blank = np.zeros((count, *reading.values.shape[1:]), reading.values.dtype)
-        if reading.dims[0] == found.unit and not of_rows:
+        if reading.dims[0] == restored.unit and not of_rows:
             blank = np.zeros_like(reading.values)
         observed[name] = read[name] if name in read else replace(reading, values=blank)
-    return Problem(*reread(found.tree, observed, arguments))
+    return Problem(*reread(restored.tree, observed, arguments))

@@ -87,33 +87,33 @@ def generate(
     whole_number("seed", seed, least=0)
     style = Style(temperature, top_k, top_p).check()
     with scope(tree.attrs.get("precision", "float64")):
-        found = restore(tree)
-        refuse_undrawable(found.problem, "new data")
+        restored = restore(tree)
+        refuse_undrawable(restored.problem, "new data")
         if arguments:
-            found = with_arguments(found, arguments)
+            restored = with_arguments(restored, arguments)
         key = random.key(seed)
-        written = sequence_writer(found)
+        written = sequence_writer(restored)
         if written is None and (prefix is not None or style != Style()):
             raise InputError(
                 f"the program {tree.attrs['program']} does not write sequences token by token: "
                 "leave prefix, temperature, top_k and top_p out"
             )
-        if found.structure.indexed:
-            return _as_dataset(draw_cells(found, key, rows, covariates, arguments), found)
-        if found.problem.row_order:
-            return _as_dataset(_rows_in_place(tree, found, key, rows, covariates), found)
-        others = _covariates(tree, found, rows, covariates, arguments)
+        if restored.structure.indexed:
+            return _as_dataset(draw_cells(restored, key, rows, covariates, arguments), restored)
+        if restored.problem.row_order:
+            return _as_dataset(_rows_in_place(tree, restored, key, rows, covariates), restored)
+        others = _covariates(tree, restored, rows, covariates, arguments)
         if written is None:
-            by_row = _rows(found, key, rows, length, others, larger=bool(arguments))
-            return _as_dataset(by_row, found)
+            by_row = _rows(restored, key, rows, length, others, larger=bool(arguments))
+            return _as_dataset(by_row, restored)
         if others:
             raise InputError(
                 f"the sequences of {tree.attrs['program']} depend on {', '.join(others)}, and are "
                 "written token by token, which knows no such data: run the program itself"
             )
         site, writer = written
-        drawn = _sequences(tree, found, site, writer, key, rows, length, prefix, style)
-    made = _as_dataset({site: drawn}, found)
+        drawn = _sequences(tree, restored, site, writer, key, rows, length, prefix, style)
+    made = _as_dataset({site: drawn}, restored)
     if not writer.ends:
         return made
     cut = drawn[:, -1] != writer.tokens
@@ -128,7 +128,7 @@ def generate(
 
 def _sequences(
     tree: xr.DataTree,
-    found: RestoredFit,
+    restored: RestoredFit,
     site: str,
     writer: Autoregressive,
     key: Array,
@@ -142,25 +142,25 @@ def _sequences(
         length = writer.positions
     if length < 2 and writer.ends:
         raise InputError(f"length is {length}: a token and <end> need at least 2")
-    begun, values = None, {n: jnp.asarray(v) for n, v in found.values.items()}
+    begun, values = None, {n: jnp.asarray(v) for n, v in restored.values.items()}
     if prefix is not None:
         begun = codes_of(prefix, from_json(tree.attrs["coordinate_labels"]), writer, length)
     else:
-        values = resampled(found, key, rows)
+        values = resampled(restored, key, rows)
     return write_sequences(
-        found, site, key, rows, length=length, style=style, prefix=begun, values=values
+        restored, site, key, rows, length=length, style=style, prefix=begun, values=values
     )
 
 
 def _covariates(
     tree: xr.DataTree,
-    found: RestoredFit,
+    restored: RestoredFit,
     rows: int,
     covariates: Mapping[str, Any] | None,
     arguments: Mapping[str, Any] | None = None,
 ) -> dict[str, np.ndarray]:
     """Data of new rows that the program conditions on, ``(row, ...)``."""
-    problem = found.problem
+    problem = restored.problem
     wanted = program_covariates(problem.model, problem.structure)
     if covariates is None and (not wanted or rows == problem.structure.rows):
         return {n: np.asarray(v) for n, v in wanted.items()}
@@ -178,7 +178,7 @@ def _covariates(
 
 
 def _rows(
-    found: RestoredFit,
+    restored: RestoredFit,
     key: Array,
     rows: int,
     length: int,
@@ -187,39 +187,39 @@ def _rows(
     larger: bool = False,
 ) -> dict[str, np.ndarray]:
     """Rows by a run of the program, each at a draw of its own."""
-    values = resampled(found, key, rows)
+    values = resampled(restored, key, rows)
     pieces = []
-    per_row = max(int(np.prod(np.shape(next(iter(found.problem.model.data.values())))[1:])), 1)
+    per_row = max(int(np.prod(np.shape(next(iter(restored.problem.model.data.values())))[1:])), 1)
     at_once = max(1, memory.BLOCK_NUMBERS // per_row)
     for first in range(0, rows, at_once):
         count = min(at_once, rows - first)
         part = {n: v[first : first + count] for n, v in values.items()}
         own = {n: v[first : first + count, None] for n, v in covariates.items()}
         part_key = random.fold_in(key, first + 1)
-        drawn = draw_data(found.problem, part, part_key, count, 1, length, own, larger=larger)
+        drawn = draw_data(restored.problem, part, part_key, count, 1, length, own, larger=larger)
         pieces.append({n: v[:, 0] for n, v in drawn.items()})
     return {n: np.concatenate([p[n] for p in pieces]) for n in pieces[0]}
 
 
 def _rows_in_place(
     tree: xr.DataTree,
-    found: RestoredFit,
+    restored: RestoredFit,
     key: Array,
     rows: int,
     covariates: Mapping[str, Any] | None,
 ) -> dict[str, np.ndarray]:
     """The first rows of runs of the whole program, each at a draw of its own and in its place."""
-    whole = found.structure.rows
-    if found.structure.chain is not None:
-        return _series(tree, found, key, rows, covariates)
-    if rows > whole or (covariates is not None and rows != whole):
+    all_rows = restored.structure.rows
+    if restored.structure.chain is not None:
+        return _series(tree, restored, key, rows, covariates)
+    if rows > all_rows or (covariates is not None and rows != all_rows):
         raise InputError(
-            f"{PLACES}, and it has {whole} of them: ask for "
-            f"{'just' if covariates is not None else 'at most'} {whole} rows, or {ADVICE}"
+            f"{PLACES}, and it has {all_rows} of them: ask for "
+            f"{'just' if covariates is not None else 'at most'} {all_rows} rows, or {ADVICE}"
         )
-    others = _covariates(tree, found, whole, covariates)
-    values = resampled(found, key, rows)
-    per_run = max(sum(np.size(v) for v in found.problem.model.data.values()), 1)
+    others = _covariates(tree, restored, all_rows, covariates)
+    values = resampled(restored, key, rows)
+    per_run = max(sum(np.size(v) for v in restored.problem.model.data.values()), 1)
     at_once = max(1, memory.BLOCK_NUMBERS // per_run)
     pieces = []
     for first in range(0, rows, at_once):
@@ -227,27 +227,27 @@ def _rows_in_place(
         part = {n: v[first : first + count] for n, v in values.items()}
         own = {n: np.broadcast_to(v, (count, *v.shape)) for n, v in others.items()}
         part_key = random.fold_in(key, first + 1)
-        drawn = draw_data(found.problem, part, part_key, count, whole, None, own)
+        drawn = draw_data(restored.problem, part, part_key, count, all_rows, None, own)
         pieces.append({n: v[np.arange(count), first + np.arange(count)] for n, v in drawn.items()})
     return {n: np.concatenate([p[n] for p in pieces]) for n in pieces[0]}
 
 
 def _series(
     tree: xr.DataTree,
-    found: RestoredFit,
+    restored: RestoredFit,
     key: Array,
     steps: int,
     covariates: Mapping[str, Any] | None,
 ) -> dict[str, np.ndarray]:
     """One series of a program's own chain, at one draw: its steps are not independent."""
-    if found.structure.panel:
-        return _several_series(tree, found, key, steps, covariates)
-    others = {n: v[None] for n, v in _covariates(tree, found, steps, covariates).items()}
-    total = found.shape[0] * found.shape[1]
+    if restored.structure.panel:
+        return _several_series(tree, restored, key, steps, covariates)
+    others = {n: v[None] for n, v in _covariates(tree, restored, steps, covariates).items()}
+    total = restored.shape[0] * restored.shape[1]
     draw_key, data_key = random.split(key)
     draw = int(random.randint(draw_key, (), 0, total))
-    values = {n: jnp.asarray(v[draw : draw + 1]) for n, v in found.values.items()}
-    drawn = draw_data(found.problem, values, data_key, 1, steps, None, others)
+    values = {n: jnp.asarray(v[draw : draw + 1]) for n, v in restored.values.items()}
+    drawn = draw_data(restored.problem, values, data_key, 1, steps, None, others)
     return {n: v[0] for n, v in drawn.items()}
 
 
@@ -309,5 +309,5 @@ def _of_series(drawn: np.ndarray, name: str, found: RestoredFit, wanted: np.ndar
     return np.moveaxis(whole[np.arange(len(wanted)), wanted % whole.shape[1]], 0, axis)
 
 
-def _as_dataset(drawn: Mapping[str, np.ndarray], found: RestoredFit) -> xr.Dataset:
-    return found.dataset({n: (found.observed[n].dims, v) for n, v in drawn.items()})
+def _as_dataset(drawn: Mapping[str, np.ndarray], restored: RestoredFit) -> xr.Dataset:
+    return restored.dataset({n: (restored.observed[n].dims, v) for n, v in drawn.items()})

@@ -82,12 +82,12 @@ def impute(
     whole_number("draws", draws)
     whole_number("seed", seed, least=0)
     with scope(tree.attrs.get("precision", "float64")):
-        found = restore(tree, data)
-        refuse_undrawable(found.problem, "filling of missing cells", observed=True)
-        refuse_impossible(found)
+        restored = restore(tree, data)
+        refuse_undrawable(restored.problem, "filling of missing cells", observed=True)
+        refuse_impossible(restored)
         key = random.key(seed)
-        values = resampled(found, key, draws)
-        structure = found.structure
+        values = resampled(restored, key, draws)
+        structure = restored.structure
         if most_probable and structure.locals:
             raise InputError(
                 f"site '{structure.locals[0]}' is continuous and one for every row, and is drawn "
@@ -96,11 +96,11 @@ def impute(
         size = max(1, memory.BLOCK_NUMBERS // (structure.clusters * draws))
         if structure.locals:
             size = max(1, memory.BLOCK_NUMBERS // (ABREAST * points_a_row(structure)))
-        if size < structure.rows and found.problem.row_order:
+        if size < structure.rows and restored.problem.row_order:
             size = structure.rows
-        windows, pieces = _windows(found), []
+        windows, pieces = _windows(restored), []
         for first in range(0, structure.rows, size):
-            part, here = found.rows(slice(first, first + size))
+            part, here = restored.rows(slice(first, first + size))
             if most_probable:
                 filled = _fill_best(part, values, structure=here, windows=windows)
             else:
@@ -109,10 +109,10 @@ def impute(
             pieces.append({n: np.asarray(v) for n, v in filled.items()})
     filled = {n: np.concatenate([p[n] for p in pieces], axis=1) for n in pieces[0]}
     variables = {
-        n: (("draw", *found.observed[n].dims), _restore(v, found.observed[n]))
+        n: (("draw", *restored.observed[n].dims), _restore(v, restored.observed[n]))
         for n, v in filled.items()
     }
-    return found.dataset(variables)
+    return restored.dataset(variables)
 
 
 def _restore(filled: np.ndarray, observed: Observed) -> np.ndarray:
@@ -126,12 +126,12 @@ ABREAST = 8  #: fillings side by side
 Windows = tuple[tuple[str, GapWindow], ...]  #: by site, of what is written token by token
 
 
-def _windows(found: RestoredFit) -> Windows:
+def _windows(restored: RestoredFit) -> Windows:
     """What is to be known of the gaps before anything is compiled."""
-    data = found.problem.model.data
+    data = restored.problem.model.data
     return tuple(
         (name, window_to_compile(writer, data[name]))
-        for name, writer in found.problem.autoregressive.items()
+        for name, writer in restored.problem.autoregressive.items()
     )
 
 

@@ -80,16 +80,16 @@ def program_covariates(model: Model, structure: Structure) -> dict[str, Any]:
     return {n: v for n, v in model.data.items() if n not in blank}
 
 
-def resampled(found: RestoredFit, key: Array, count: int) -> Globals:
+def resampled(restored: RestoredFit, key: Array, count: int) -> Globals:
     """Global sites of ``count`` draws: all in turn where that is enough, else at random."""
-    total = found.shape[0] * found.shape[1]
+    total = restored.shape[0] * restored.shape[1]
     if count <= total:
         chosen = np.linspace(0, total - 1, count).astype(int)
     elif total == 1:  # a point: nothing to choose, and no generator to compile
         chosen = np.zeros(count, int)
     else:
         chosen = np.asarray(random.randint(key, (count,), 0, total))
-    return {n: jnp.asarray(v[chosen]) for n, v in found.values.items()}
+    return {n: jnp.asarray(v[chosen]) for n, v in restored.values.items()}
 
 
 def draw_data(
@@ -165,13 +165,13 @@ def draw_again(
     parts: list[tuple[np.ndarray, int | None]] = [(np.arange(len(data)), None)]
     if of_any_length and not program_covariates(model, problem.structure):
         parts = by_length(problem.families, {name: data})
-    whole = np.full((count, *data.shape), np.nan, np.result_type(data.dtype, np.float32))
+    padded = np.full((count, *data.shape), np.nan, np.result_type(data.dtype, np.float32))
     for number, (rows, width) in enumerate(parts):
         part_key = fold_in(key, number)
         drawn = draw_data(problem, values, part_key, count, len(rows), width)
-        whole[:, rows, :width] = drawn[name]
-    whole[:, np.arange(data.shape[1]) >= lengths[:, None]] = np.nan
-    return {name: whole}
+        padded[:, rows, :width] = drawn[name]
+    padded[:, np.arange(data.shape[1]) >= lengths[:, None]] = np.nan
+    return {name: padded}
 
 
 class _Unobserved(handlers.uncondition):

@@ -43,8 +43,8 @@ class Style(NamedTuple):
         """
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise InputError(f"temperature is {self.temperature!r}: give a number from 0 up")
-        whole = isinstance(self.top_k, int | np.integer) and not isinstance(self.top_k, bool)
-        if self.top_k is not None and not (whole and self.top_k >= 1):
+        is_integer = isinstance(self.top_k, int | np.integer) and not isinstance(self.top_k, bool)
+        if self.top_k is not None and not (is_integer and self.top_k >= 1):
             raise InputError(f"top_k is {self.top_k!r}: give a whole number from 1 up")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise InputError(f"top_p is {self.top_p!r}: give a probability above 0, at most 1")

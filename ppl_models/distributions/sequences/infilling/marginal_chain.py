@@ -50,11 +50,11 @@ def log_likelihood(initial: Array, transition: Array, tokens: Array, order: int)
 
 def _tables(transition: Array, order: int) -> list[Array]:
     """Rows of the contexts of 1, 2, … ``order`` tokens: ``(V ** length, V + 1)`` each."""
-    v, found, begin = transition.shape[-1] - 1, [], 0
+    v, tables, begin = transition.shape[-1] - 1, [], 0
     for length in range(1, order + 1):
-        found.append(transition[begin : begin + v**length])
+        tables.append(transition[begin : begin + v**length])
         begin += v**length
-    return found
+    return tables
 
 
 def _back(table: Array, ahead: Array, here: Array, following: Array) -> tuple[Array, Array]:
