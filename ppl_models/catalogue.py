@@ -62,33 +62,33 @@ def method(name: str) -> Any:
     return importlib.import_module(f"ppl_models.inference.methods.{name}")
 
 
-def program(given: str | Callable) -> Callable:
+def program(named: str | Callable) -> Callable:
     """A program from its name, from ``path/to/file.py:function``, or as it is.
 
     Raises:
         InputError: no such program, file or function.
     """
-    if callable(given):
-        _given[program_name(given)] = given
-        return given
-    if given not in _given and given.endswith(WRAPPED):
+    if callable(named):
+        _given[program_name(named)] = named
+        return named
+    if named not in _given and named.endswith(WRAPPED):
         raise InputError(
-            f"the program {given!r} was fitted within a handler, which no file holds: call the "
+            f"the program {named!r} was fitted within a handler, which no file holds: call the "
             "handler in a function of a file, and fit that function"
         )
-    if given not in _given and NUMBER in given:
-        given = given.rpartition(NUMBER)[0]
-    if given in model_names():
-        return getattr(importlib.import_module(f"ppl_models.models.{given}"), given)
-    if given in _given:
-        return _given[given]
-    place, _, function = given.rpartition(":")
+    if named not in _given and NUMBER in named:
+        named = named.rpartition(NUMBER)[0]
+    if named in model_names():
+        return getattr(importlib.import_module(f"ppl_models.models.{named}"), named)
+    if named in _given:
+        return _given[named]
+    place, _, function = named.rpartition(":")
     if place.endswith(".py"):
         return _from_file(Path(place), function)
     if place:
-        return _from_module(place, function, given)
+        return _from_module(place, function, named)
     raise InputError(
-        f"there is no program {given!r}: choose one of {', '.join(model_names())}, or give "
+        f"there is no program {named!r}: choose one of {', '.join(model_names())}, or give "
         "path/to/file.py:function"
     )
 
@@ -121,14 +121,14 @@ def _plain_name(function: Callable) -> str:
     return f"{path}:{name}" if path else f"{module}:{name}"
 
 
-def _from_module(module: str, function: str, given: str) -> Callable:
+def _from_module(module: str, function: str, name: str) -> Callable:
     try:
         loaded: Any = importlib.import_module(module)
         for part in function.split("."):
             loaded = getattr(loaded, part)
     except (ImportError, AttributeError) as error:
         raise InputError(
-            f"the program {given!r} cannot be imported ({error}): give program=, the function"
+            f"the program {name!r} cannot be imported ({error}): give program=, the function"
         ) from error
     return loaded
 

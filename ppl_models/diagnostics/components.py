@@ -105,8 +105,8 @@ def _clusters(
     counts = np.zeros(shares.shape)
     cross = np.zeros((*shares.shape, shares.shape[1]))
     weights = problem.model.weights
-    for draws, here_rows, found in logits_in_blocks(problem, fitted.at(samples)):
-        joint = np.maximum(found.logits.astype(float), FLOOR)
+    for draws, here_rows, row_logits in logits_in_blocks(problem, fitted.at(samples)):
+        joint = np.maximum(row_logits.logits.astype(float), FLOOR)
         top = joint.max(1, keepdims=True)
         here = np.exp(joint - top)
         here /= here.sum(1, keepdims=True)

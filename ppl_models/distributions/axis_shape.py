@@ -182,15 +182,15 @@ class AxisShape(Distribution):
             return ~state[2].all()
 
         def propose(state: Any) -> Any:
-            key, drawn, kept = state
+            key, drawn, settled = state
             key, gamma_key, accept_key = random.split(key, 3)
             logs = random.loggamma(gamma_key, alpha, shape, drawn.dtype)
             logs = logs - logs.mean(-1, keepdims=True)  # of κ c / a, over their geometric mean
             total = self.concentration * jnp.exp(logs).sum(-1)
             ratio = 0.5 * (peak - total) + 0.5 * peak * (jnp.log(total) - math.log(peak))
             accepted = jnp.log(random.uniform(accept_key, total.shape, drawn.dtype)) < ratio
-            fresh = accepted & ~kept
-            return key, jnp.where(fresh[..., None], logs, drawn), kept | accepted
+            fresh = accepted & ~settled
+            return key, jnp.where(fresh[..., None], logs, drawn), settled | accepted
 
         dtype = jnp.result_type(self.centre, float)
         blank = (key, jnp.zeros(shape, dtype), jnp.zeros(shape[:-1], bool))
@@ -273,15 +273,15 @@ class AxisShapeConditional(NamedTuple):
         if not len(pairs):
             return self.current
 
-        def exchange(shape: Array, given: Any) -> tuple[Array, None]:
-            (i, j), own_key = given
+        def exchange(shape: Array, pair: Any) -> tuple[Array, None]:
+            (i, j), own_key = pair
             ratio = 0.5 * self.rate / shape
             order = 0.5 * (self.counts[..., j] - self.counts[..., i])
             one = jnp.ones_like(order)
             factor = RateConditional(order, ratio[..., j], ratio[..., i], one).sample(own_key)
             return shape.at[..., i].multiply(factor).at[..., j].divide(factor), None
 
-        given = (jnp.asarray(pairs), random.split(key, len(pairs)))
-        drawn, _ = lax.scan(exchange, self.current, given)
+        exchanges = (jnp.asarray(pairs), random.split(key, len(pairs)))
+        drawn, _ = lax.scan(exchange, self.current, exchanges)
         logs = jnp.log(drawn)
         return jnp.exp(logs - logs.mean(-1, keepdims=True))

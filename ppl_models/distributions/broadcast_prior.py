@@ -63,12 +63,12 @@ def part_of(prior: Any, index: Any, site: str) -> Any:
     >>> part_of(dist.Normal(jnp.arange(3.0), 1.0).expand([3]), jnp.array([2]), "loc").mean.tolist()
     [2.0]
     """
-    whole = plain_prior(prior, (*prior.batch_shape, *prior.event_shape))
-    if whole is None:
+    broadcast = plain_prior(prior, (*prior.batch_shape, *prior.event_shape))
+    if broadcast is None:
         raise UnsupportedError(
             f"fixed holds a part of '{site}', whose prior is flat: hold all of it, or none"
         )
-    prior = whole
+    prior = broadcast
     if isinstance(prior, dist.InverseWishart):
         scale = prior.scale_matrix[index]
         return dist.InverseWishart(prior.concentration[index], scale_matrix=scale)

@@ -255,9 +255,9 @@ class RotationConditional(NamedTuple):
         if not len(pairs):
             return axes, turned, jnp.zeros((), axes.dtype)
 
-        def rotate(state: tuple[Array, Array], given: Any) -> Any:
+        def rotate(state: tuple[Array, Array], pair: Any) -> Any:
             axes, turned = state
-            (i, j), own_key = given
+            (i, j), own_key = pair
             apart = self.precisions[..., i] - self.precisions[..., j]
             own = turned[..., i, i] - turned[..., j, j]
             a = -0.25 * (apart * own).sum(-1)

@@ -224,15 +224,15 @@ def _draws(method: str) -> bool:
     return declared.kind == "draws"
 
 
-def _size_argument(function: Callable, given: str | None) -> str:
+def _size_argument(function: Callable, size: str | None) -> str:
     """What the number of candidates is called: clusters, hidden states, or as is given."""
     parameters = arguments_of(function)
     name = getattr(function, "__name__", "the program")
     others = ", ".join(parameters) or "none"
-    if given is not None:
-        if given not in parameters:
-            raise InputError(f"size is {given!r}, and {name} takes {others}: choose one of them")
-        return given
+    if size is not None:
+        if size not in parameters:
+            raise InputError(f"size is {size!r}, and {name} takes {others}: choose one of them")
+        return size
     sizes = [name for name in ("clusters", "states") if name in parameters]
     if not sizes:
         raise InputError(

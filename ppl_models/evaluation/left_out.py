@@ -54,9 +54,9 @@ def without_rows(model: Model, structure: Structure, rows: np.ndarray) -> Model:
         # cells come first, in the order of the data; what is behind them is of one cell
         each = gone.reshape(-1, 1).repeat(value.size // gone.size, axis=1).reshape(value.shape)
         data[name] = np.where(each, np.nan, value.astype(np.result_type(value, np.float32)))
-    found = with_units(replace(model, data=data, units=None), structure)
-    refuse_missing_cells(Problem(found, structure))
-    return found
+    reduced = with_units(replace(model, data=data, units=None), structure)
+    refuse_missing_cells(Problem(reduced, structure))
+    return reduced
 
 
 def scores_of_fold(
@@ -83,8 +83,8 @@ def scores_of_fold(
     result = run(part, key, **options)
     values = {n: result.values[n].reshape(-1, *result.values[n].shape[2:]) for n in structure.names}
     blocks = []
-    for draws, here, found in logits_in_blocks(problem, values):
-        blocks.append((draws, here, found.summed_out()[0]))
+    for draws, here, row_logits in logits_in_blocks(problem, values):
+        blocks.append((draws, here, row_logits.summed_out()[0]))
     density = np.empty((max(d.stop for d, _, _ in blocks), structure.rows))
     for draws, here, block in blocks:
         density[np.ix_(np.arange(draws.start, draws.stop), here)] = block

@@ -229,13 +229,13 @@ def _refit(tree: xr.DataTree, elpd: Any, bad: np.ndarray) -> Any:
             "labels: leave refit out"
         )
     with scope(tree.attrs["precision"]):
-        found = restore(tree)
-        structure = found.structure
+        restored = restore(tree)
+        structure = restored.structure
         emitted = {*structure.emissions, *structure.sources}
         # index arrays and other covariates know of rows that a part of the data lacks
-        whole = found.problem.row_order or set(found.model.data) - emitted
-        if whole and structure.chain is None:
-            return _refit_whole(tree, found, elpd, bad)
+        by_row_order = restored.problem.row_order or set(restored.model.data) - emitted
+        if by_row_order and structure.chain is None:
+            return _refit_whole(tree, restored, elpd, bad)
     data = fitted_data(tree)
     folds = np.arange(len(next(iter(data.values())).values)) % FOLDS
     configuration = from_json(tree.attrs["configuration"])
@@ -258,15 +258,17 @@ def _refit(tree: xr.DataTree, elpd: Any, bad: np.ndarray) -> Any:
     return _summed(elpd)
 
 
-def _refit_whole(tree: xr.DataTree, found: RestoredFit, elpd: Any, bad: np.ndarray) -> Any:
+def _refit_whole(tree: xr.DataTree, restored: RestoredFit, elpd: Any, bad: np.ndarray) -> Any:
     """The same of programs whose rows cannot be cut out: the fold's cells are missing."""
-    folds = np.arange(found.structure.rows) % FOLDS
+    folds = np.arange(restored.structure.rows) % FOLDS
     configuration = from_json(tree.attrs["configuration"])
     key = jax.random.key(int(tree.attrs["seed"]) + 1)
     for fold in np.unique(folds[bad]):
         rows = np.flatnonzero(folds == fold)
         part_key = jax.random.fold_in(key, fold)
-        scores = scores_of_fold(found.problem, rows, tree.attrs["method"], configuration, part_key)
+        scores = scores_of_fold(
+            restored.problem, rows, tree.attrs["method"], configuration, part_key
+        )
         elpd.elpd_i.values[rows[bad[rows]]] = scores[bad[rows]]
         elpd.pareto_k.values[rows[bad[rows]]] = 0.0
     return _summed(elpd)

@@ -31,14 +31,18 @@ def lloyd_over_blocks(
     current = np.asarray(centres, np.float64) - shift
     course, counts = HamerlyResult(), np.zeros(len(centres))
     before: np.ndarray | None = None
-    kept = problem.checkpoint
-    place = None if kept is None else kept.next_run()
-    if kept is not None and place is not None and (found := kept.read(place)) is not None:
-        current, before, counts = found["current"], found["before"], found["counts"]
-        course.centres, course.objective = list(found["centres"]), found["objective"].tolist()
-        course.converged = bool(found["converged"])
+    checkpoint = problem.checkpoint
+    place = None if checkpoint is None else checkpoint.next_run()
+    if (
+        checkpoint is not None
+        and place is not None
+        and (saved := checkpoint.read(place)) is not None
+    ):
+        current, before, counts = saved["current"], saved["before"], saved["counts"]
+        course.centres, course.objective = list(saved["centres"]), saved["objective"].tolist()
+        course.converged = bool(saved["converged"])
     with (
-        nullcontext() if kept is None else kept.interruptible(),
+        nullcontext() if checkpoint is None else checkpoint.interruptible(),
         progress_bar(iterations, "kmeans", problem.progress) as bar,
     ):
         bar.update(len(course.objective))
@@ -58,10 +62,10 @@ def lloyd_over_blocks(
                 current = np.where(filled[:, None], sums / np.maximum(counts, 1)[:, None], current)
             before = sums
             ended = course.converged or len(course.objective) == iterations
-            if kept is not None and place is not None and kept.due(ended=ended):
+            if checkpoint is not None and place is not None and checkpoint.due(ended=ended):
                 state = {n: v for n, v in vars(course).items() if n != "labels"}
                 state |= {"current": current, "before": before, "counts": counts}
-                kept.write(place, {n: np.asarray(v) for n, v in state.items()})
+                checkpoint.write(place, {n: np.asarray(v) for n, v in state.items()})
             if course.converged:
                 break
     return course, counts

@@ -62,17 +62,17 @@ def refuse_missing_cells(problem: Problem, *, fitted: bool = False) -> None:
 
 def _refuse_computation(problem: Problem, gaps: dict[str, np.ndarray], *, priors: bool) -> None:
     """What stands in place of a missing cell must not enter a prior or a parameter."""
-    whole = problem.read_from or problem
-    values = whole.structure.initial(make_key(0))
-    data = {n: np.asarray(v) for n, v in whole.model.data.items()}
+    unpadded = problem.read_from or problem
+    values = unpadded.structure.initial(make_key(0))
+    data = {n: np.asarray(v) for n, v in unpadded.model.data.items()}
     for kind, differs in (("f", _was_nan), ("i", _has_moved)):
         chosen = {n: gap for n, gap in gaps.items() if data[n].dtype.kind == kind}
         if not chosen:
             continue
         other = {n: _otherwise(v, missing_cells(v)) if n in chosen else v for n, v in data.items()}
-        model = replace(whole.model, data=other)
-        there = evaluate(model, values, structure=whole.structure)
-        pairs = zip(_parts(whole.example, priors), _parts(there, priors), strict=True)
+        model = replace(unpadded.model, data=other)
+        there = evaluate(model, values, structure=unpadded.structure)
+        pairs = zip(_parts(unpadded.example, priors), _parts(there, priors), strict=True)
         for place in (p for (p, one), (_, two) in pairs if differs(one, two)):
             count = max(gap.reshape(len(gap), -1).any(1).sum() for gap in chosen.values())
             raise InputError(

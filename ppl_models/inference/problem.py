@@ -77,18 +77,18 @@ class Problem:
         """The same problem, its rows' own continuous sites drawn or fitted like global ones."""
         if not self.structure.locals:
             return self
-        whole = self.structure.with_locals()
-        return Problem(self.model, whole, self.progress, checkpoint=self.checkpoint)
+        structure = self.structure.with_locals()
+        return Problem(self.model, structure, self.progress, checkpoint=self.checkpoint)
 
     @cached_property
     def padded(self) -> Problem | None:
         """The same problem on padded rows, where that gives the same answer; see ``padding``."""
         if self.same_program is not None or self.prepared is not None or self.blocks is not None:
             return None
-        found = padded(self.model, self.structure)
-        if found is None:
+        wider = padded(self.model, self.structure)
+        if wider is None:
             return None
-        return Problem(*found, self.progress, known_row_order=self.known_row_order)
+        return Problem(*wider, self.progress, known_row_order=self.known_row_order)
 
     @property
     def program(self) -> tuple[Model, Structure]:

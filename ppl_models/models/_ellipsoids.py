@@ -51,12 +51,12 @@ def principal_variances(x: Any, row_weights: Any = None) -> Any:
     traced = isinstance(x, jax.core.Tracer) or isinstance(row_weights, jax.core.Tracer)
     xp: Any = jnp if traced else np
     values = xp.asarray(x, float)
-    share = xp.ones(len(values)) if row_weights is None else xp.asarray(row_weights, float)
+    counts = xp.ones(len(values)) if row_weights is None else xp.asarray(row_weights, float)
     seen = ~missing_cells(values)
-    total = xp.maximum((share[:, None] * seen).sum(0), np.finfo(float).tiny)
+    total = xp.maximum((counts[:, None] * seen).sum(0), np.finfo(float).tiny)
     known = xp.where(seen, values, 0)
-    centred = xp.where(seen, known - (share[:, None] * known).sum(0) / total, 0)
-    covariance = (share[:, None] * centred).T @ centred / share.sum()
+    centred = xp.where(seen, known - (counts[:, None] * known).sum(0) / total, 0)
+    covariance = (counts[:, None] * centred).T @ centred / counts.sum()
     lengths = xp.linalg.eigvalsh(covariance)[::-1]
     least = LEAST * lengths.mean()
     return xp.where(least > 0, xp.maximum(lengths, least), 1.0)

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 
-def pseudo_count(given: Any, components: int, levels: int) -> Any:
+def pseudo_count(value: Any, components: int, levels: int) -> Any:
     """The concentration of a Dirichlet prior: as given, or 1 + 1 / (components · levels).
 
     The default adds one observation to each variable, in equal parts to all components (clusters
@@ -20,23 +20,23 @@ def pseudo_count(given: Any, components: int, levels: int) -> Any:
     place of observed shares, of which one is 0 where a level was never seen.
 
     Args:
-        given: what the user asks for, or None.
+        value: what the user asks for, or None.
         components: number of clusters or states that have a distribution of their own.
         levels: number of levels of the variable.
 
     >>> pseudo_count(None, 2, 5), pseudo_count(3.0, 2, 5)
     (1.1, 3.0)
     """
-    return 1 + 1 / (components * levels) if given is None else given
+    return 1 + 1 / (components * levels) if value is None else value
 
 
-def pseudo_counts(given: Any, components: int, levels: tuple[int, ...]) -> Array:
+def pseudo_counts(value: Any, components: int, levels: tuple[int, ...]) -> Array:
     """The same of the levels of several variables, side by side: ``(level,)``.
 
     >>> pseudo_counts(None, 1, (1, 2)).tolist()
     [2.0, 1.5, 1.5]
     """
-    own = [pseudo_count(given, components, count) for count in levels]
-    if given is None:
+    own = [pseudo_count(value, components, count) for count in levels]
+    if value is None:
         return jnp.asarray(np.repeat(own, levels))
-    return jnp.asarray(given) + jnp.zeros(sum(levels))
+    return jnp.asarray(value) + jnp.zeros(sum(levels))

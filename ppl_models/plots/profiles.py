@@ -145,7 +145,7 @@ def _heat(
     names = [shorten(name, 18) for name in axis_names(values, dim)]
     rows = [shorten(name, 18) for name in called]
     if weights is not None:
-        rows = [f"{name} ({share:.0%})" for name, share in zip(rows, weights, strict=True)]
+        rows = [f"{name} ({weight:.0%})" for name, weight in zip(rows, weights, strict=True)]
     low = min(0.0, float(mean.min()))
     top = 1.0 if is_probability(emission) else float(mean.max())
     few = mean.size <= 120 and len(names) <= 20

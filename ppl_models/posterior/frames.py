@@ -132,13 +132,13 @@ def annotate(adata: Any, tree: xr.DataTree, key: str = "cluster") -> Any:
     return adata
 
 
-def _present(found: pd.DataFrame) -> list[Any]:
+def _present(frame: pd.DataFrame) -> list[Any]:
     """The clusters that some row is of, in their order."""
-    present = set(found["cluster"])
+    present = set(frame["cluster"])
     numbers = not any(isinstance(label, str) for label in present)
     if numbers:
         return sorted(present)
-    names = (name.removeprefix("probability_") for name in found.columns[2:])
+    names = (name.removeprefix("probability_") for name in frame.columns[2:])
     return [name for name in names if name in present]
 
 

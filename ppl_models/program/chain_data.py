@@ -32,8 +32,10 @@ def with_layout(model: Any, structure: Structure) -> Structure:
     assert chain is not None
     unknown = tuple(n for n in structure.emissions if n not in model.data)
     if not chain.plates:
-        found = structure if not unknown else with_computed(model, structure, {})
-        return replace(found, sources=(*found.sources, *_left_out(model, found)))
+        known_structure = structure if not unknown else with_computed(model, structure, {})
+        return replace(
+            known_structure, sources=(*known_structure.sources, *_left_out(model, known_structure))
+        )
     data = {n: np.asarray(v) for n, v in model.data.items()}
     observed = {
         n: np.asarray(v) for n, v in observed_values(model, names=structure.emissions).items()
@@ -102,14 +104,14 @@ def named_axes(observed: Mapping[str, Observed], structure: Structure) -> dict[s
         observed: with the first axis named.
         structure: what was read off the program.
     """
-    chain, found = structure.chain, {}
+    chain, by_name = structure.chain, {}
     if chain is None and STEP in {axis for _, axis, _ in structure.lines}:
         own = ((structure.plate, structure.rows),)  # series of paths of real numbers
         for name, reading in observed.items():
             stepwise = reading.dims[0] == STEP
             dims = _of_plates(reading.dims, reading.values.shape, own) if stepwise else reading.dims
-            found[name] = _renamed(reading, dims)
-        return found
+            by_name[name] = _renamed(reading, dims)
+        return by_name
     if chain is None or not chain.plates:
         return dict(observed)
     plates = dict(chain.plates)
@@ -122,8 +124,8 @@ def named_axes(observed: Mapping[str, Observed], structure: Structure) -> dict[s
             dims = (first, STEP, *reading.dims[2:])
         else:
             dims = reading.dims
-        found[name] = _renamed(reading, dims)
-    return found
+        by_name[name] = _renamed(reading, dims)
+    return by_name
 
 
 def _renamed(reading: Observed, dims: tuple[str, ...]) -> Observed:

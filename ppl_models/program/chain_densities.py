@@ -84,11 +84,11 @@ def by_series(density: Array, site: Mapping[str, Any], chain: Chain) -> Array:
         chain: whose steps are its first axis.
     """
     batch = jnp.broadcast_shapes(jnp.shape(density), site["fn"].batch_shape)
-    whole = jnp.broadcast_to(density, (chain.steps, *batch[1:]))
+    log_density = jnp.broadcast_to(density, (chain.steps, *batch[1:]))
     places = {frame.name: frame.dim for frame in site["cond_indep_stack"]}
-    own = [whole.ndim + places[name] for name, _ in chain.plates]
-    whole = jnp.moveaxis(whole, own, range(1, 1 + len(own)))
-    return whole.reshape(chain.steps, chain.series, -1).sum(-1).T
+    own = [log_density.ndim + places[name] for name, _ in chain.plates]
+    log_density = jnp.moveaxis(log_density, own, range(1, 1 + len(own)))
+    return log_density.reshape(chain.steps, chain.series, -1).sum(-1).T
 
 
 def chain_factors(model: Model, values: Mapping[str, Array], structure: Structure) -> Array:
@@ -101,9 +101,9 @@ def _factors(
 ) -> Array:
     chain = chain_of(structure)
     paths = chains.alternating(chain)
-    whole = paths.reshape(-1, paths.shape[-1])
+    flat = paths.reshape(-1, paths.shape[-1])
     along = jax.vmap(lambda path: step_densities(model, values, structure, path)[int(emitted)])
-    return chains.pair_factors(chain, along(whole).reshape(*paths.shape[:-1], chain.series, -1))
+    return chains.pair_factors(chain, along(flat).reshape(*paths.shape[:-1], chain.series, -1))
 
 
 def logits(model: Model, values: Mapping[str, Array], structure: Structure) -> Array:
@@ -232,15 +232,15 @@ def _observed_by_row(model: Model, *, structure: Structure) -> dict[str, Array]:
     chain = chain_of(structure)
     values = structure.initial(random.key(0))
     trace = model.trace_at(values, structure)
-    found = {}
+    by_row = {}
     for name in structure.emissions:
         site, value = trace[name], jnp.asarray(trace[name]["value"])
         events = site["fn"].event_dim
         places = {frame.name: frame.dim - events for frame in site["cond_indep_stack"]}
         own = [value.ndim + places[plate] for plate, _ in chain.plates]
         value = jnp.moveaxis(value, own, range(len(own)))
-        found[name] = value.reshape(chain.series * chain.steps, -1)
-    return found
+        by_row[name] = value.reshape(chain.series * chain.steps, -1)
+    return by_row
 
 
 # ---- what a step depends on ----------------------------------------------------------------------

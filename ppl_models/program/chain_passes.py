@@ -33,8 +33,8 @@ def forward(factors: Array) -> tuple[Array, Array]:
         return joint - density, (joint - density, density)
 
     # (nothing is known of what was before the first step: the first factors say what may have been)
-    _, found = lax.scan(step, jnp.zeros(factors.shape[1], factors.dtype), factors)
-    return found
+    _, messages = lax.scan(step, jnp.zeros(factors.shape[1], factors.dtype), factors)
+    return messages
 
 
 def backward(factors: Array, density: Array) -> Array:
@@ -46,8 +46,8 @@ def backward(factors: Array, density: Array) -> Array:
         return before, before
 
     last = jnp.zeros(factors.shape[1], factors.dtype)
-    _, found = lax.scan(step, last, (factors[1:], density[1:]), reverse=True)
-    return jnp.concatenate([found, last[None]])
+    _, messages = lax.scan(step, last, (factors[1:], density[1:]), reverse=True)
+    return jnp.concatenate([messages, last[None]])
 
 
 def _with_next(factor: Array, after: Array) -> Array:
@@ -123,10 +123,10 @@ def windows(path: Array, steps: int, states: int, order: int) -> Array:
     >>> windows(path, 3, 3, 1).tolist(), windows(path, 3, 3, 2).tolist()
     ([0, 1, 0], [0, 1, 3])
     """
-    whole = jnp.concatenate([jnp.zeros(steps + order - len(path), path.dtype), path])
+    padded = jnp.concatenate([jnp.zeros(steps + order - len(path), path.dtype), path])
     number = jnp.zeros(steps, path.dtype)
     for back in range(order):
-        number = number * states + whole[back : back + steps]
+        number = number * states + padded[back : back + steps]
     return number
 
 
@@ -161,8 +161,8 @@ def independent_pairs(weights: Array, order: int, start: Array) -> Array:
         start: weights of the state before the first step.
     """
     states, steps = weights.shape
-    whole = jnp.concatenate([*[start[:, None]] * order, weights], axis=1)
+    padded = jnp.concatenate([*[start[:, None]] * order, weights], axis=1)
     pairs = jnp.ones((steps, 1), weights.dtype)
     for back in range(order):
-        pairs = (pairs[:, :, None] * whole[:, back : back + steps].T[:, None]).reshape(steps, -1)
+        pairs = (pairs[:, :, None] * padded[:, back : back + steps].T[:, None]).reshape(steps, -1)
     return pairs[:, :, None] * weights.T[:, None]

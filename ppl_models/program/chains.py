@@ -139,16 +139,16 @@ class Chain:
         The state before the first step is that of an entry more at the front of a path, or else
         the first step's, where nothing depends on it.
         """
-        whole = jnp.broadcast_to(paths, (self.series, paths.shape[-1])).T  # (step, series)
+        by_step = jnp.broadcast_to(paths, (self.series, paths.shape[-1])).T  # (step, series)
         if not self.plates:
-            whole = whole[:, 0]
-        steps = whole[len(whole) - self.steps :]
-        found = _values(self.starts, whole[0])
+            by_step = by_step[:, 0]
+        steps = by_step[len(by_step) - self.steps :]
+        initial = _values(self.starts, by_step[0])
         values = _values(self.sites, steps)
         if not self.members:
-            return {**found, **values}
+            return {**initial, **values}
         (own,) = values.values()
-        return {**found, **{name: own[step] for step, name in enumerate(self.members)}}
+        return {**initial, **{name: own[step] for step, name in enumerate(self.members)}}
 
 
 def _values(sites: Sequence[StateSite], states: Array) -> dict[str, Array]:

@@ -72,13 +72,13 @@ def by_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
         )
         key = tree, told, jnp.result_type(float)
         try:
-            found = known.pop(key, None)
+            result = known.pop(key, None)
         except TypeError:  # an argument without a hash
             return function(*given, **named)
-        known[key] = found = function(*given, **named) if found is None else found
+        known[key] = result = function(*given, **named) if result is None else result
         if len(known) > REMEMBERED:
             known.popitem(last=False)
-        return found
+        return result
 
     return remembered
 

@@ -21,11 +21,11 @@ from ppl_models.program.keys import make_key
 from ppl_models.program.structure import Structure
 
 
-def refuse_other_data(model: Any, structure: Structure, given: Mapping[str, str]) -> None:
+def refuse_other_data(model: Any, structure: Structure, data_of_sites: Mapping[str, str]) -> None:
     """An observed site's data are the parameter of its name, as they are."""
     for site in structure.emissions:
         known = (*structure.likelihoods, *structure.computed, *structure.swapped)
-        if given.get(site) == site or site in known:
+        if data_of_sites.get(site) == site or site in known:
             continue
         if site in model.data and _observes(model, site):
             continue
@@ -42,10 +42,10 @@ def refuse_other_data(model: Any, structure: Structure, given: Mapping[str, str]
                 f"site '{name}' has an obs_mask: leave it out, and give the data with NaN "
                 "where they are not observed"
             )
-        if site in given:
+        if site in data_of_sites:
             raise UnsupportedError(
-                f"site '{site}' observes the data of parameter '{given[site]}': call both by "
-                "one name"
+                f"site '{site}' observes the data of parameter '{data_of_sites[site]}': call both "
+                "by one name"
             )
         if site in model.data:
             raise UnsupportedError(

@@ -127,9 +127,9 @@ def _entries(labels: Any) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f"labels have the type {array.dtype}: give names or whole numbers")
     if array.ndim != 1:
         raise InputError(f"labels have the shape {array.shape}: give one label a row")
-    given = labels if isinstance(labels, list | tuple) else array.tolist()  # [1, "a"] as they are
+    listed = labels if isinstance(labels, list | tuple) else array.tolist()  # [1, "a"] as they are
     entries = np.empty(len(array), object)
-    entries[:] = [e.item() if isinstance(e, np.generic) else e for e in given]
+    entries[:] = [e.item() if isinstance(e, np.generic) else e for e in listed]
     unknown = np.asarray(pd.isna(entries), bool)
     if masked is not None:
         unknown = unknown | masked
@@ -147,13 +147,13 @@ def _entries(labels: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def _ordered(known: np.ndarray, order: Sequence[Any] | None) -> list[Any]:
     """The different labels: in the order of their levels, else sorted."""
-    found = set(known.tolist())
+    present = set(known.tolist())
     if order is not None:
-        return [level for level in order if level in found]
+        return [level for level in order if level in present]
     try:
-        return sorted(found)
+        return sorted(present)
     except TypeError:  # of several types
-        return sorted(found, key=lambda label: (type(label).__name__, str(label)))
+        return sorted(present, key=lambda label: (type(label).__name__, str(label)))
 
 
 def _whole(name: Any) -> bool:
@@ -213,5 +213,5 @@ def with_labels(model: Model, structure: Structure, labels: Labels) -> tuple[Mod
 
 def known_clusters(model: Model) -> np.ndarray | None:
     """The known cluster of every row, -1 where it is not known; None where none is."""
-    found = model.data.get(KNOWN_CLUSTER)
-    return None if found is None else np.asarray(found)
+    codes = model.data.get(KNOWN_CLUSTER)
+    return None if codes is None else np.asarray(codes)

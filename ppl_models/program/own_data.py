@@ -73,7 +73,7 @@ def computed_from_own_data(model: Model, structure: Structure) -> OwnData | None
         return {n: _parts(trace[n]["fn"]) for n in structure.emissions}
 
     try:
-        found = eval_provenance(run, **model.data)
+        provenance = eval_provenance(run, **model.data)
     except Exception:  # data that do not stand in their own place: the run itself will tell
         return None
     if in_loops:  # what goes through a loop seems to come from all of its data
@@ -81,7 +81,7 @@ def computed_from_own_data(model: Model, structure: Structure) -> OwnData | None
     emitted = ({*structure.emissions, *structure.sources} & set(model.data)) | _observed_in_part(
         model, structure
     )
-    for site, (numbers, masks) in found.items():
+    for site, (numbers, masks) in provenance.items():
         own = sorted({p for origin in numbers for p in origin} & emitted)
         own = [site] if site in own else own
         if own:

@@ -54,8 +54,8 @@ def pairs_of(model: Any) -> Pairs:
             "cells that depend on two rows are not simulated here: draw data with generate, and "
             "fit them one by one"
         )
-    found: Pairs = model.pairs
-    return found
+    pairs: Pairs = model.pairs
+    return pairs
 
 
 def tables_of(model: Any, values: Mapping[str, Array], structure: Structure) -> Tables:
@@ -109,10 +109,10 @@ def sweep(key: Array, tables: Tables, pairs: Pairs, shares: Array, *, draw: bool
         logits = rows[:, row] + weighed.sum((1, 2))
         if draw:
             chosen = random.categorical(key, logits)
-            found = (jnp.arange(len(logits)) == chosen).astype(shares.dtype)
+            responsibility = (jnp.arange(len(logits)) == chosen).astype(shares.dtype)
         else:
-            found = jax.nn.softmax(logits)
-        return shares.at[:, row].set(found), None
+            responsibility = jax.nn.softmax(logits)
+        return shares.at[:, row].set(responsibility), None
 
     return lax.scan(visit, shares, (jnp.arange(count), random.split(key, count)))[0]
 
@@ -128,8 +128,8 @@ def climb(tables: Tables, pairs: Pairs, shares: Array, sweeps: int = SWEEPS) -> 
     def step(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
         shares, height, _, count = state
         shares = sweep(key, tables, pairs, shares, draw=False)
-        found = bound(tables, pairs, shares).sum()
-        return shares, found, found - height, count + 1
+        new_height = bound(tables, pairs, shares).sum()
+        return shares, new_height, new_height - height, count + 1
 
     first = bound(tables, pairs, shares).sum()
     state = (shares, first, jnp.full((), jnp.inf, shares.dtype), jnp.zeros((), int))

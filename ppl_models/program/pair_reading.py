@@ -105,9 +105,9 @@ def _sorted(
     most = max(1, int(degree.max(initial=1)))
 
     def table(entries: np.ndarray) -> Array:
-        whole = np.zeros((rows, most), entries.dtype)
-        whole[ends[order], place] = entries[order]
-        return jnp.asarray(whole)
+        padded = np.zeros((rows, most), entries.dtype)
+        padded[ends[order], place] = entries[order]
+        return jnp.asarray(padded)
 
     return Pairs(
         jnp.asarray(first),
@@ -136,8 +136,8 @@ def densities_of_cells(
 def _cells(
     model: Any, values: Mapping[str, Array], *, structure: Structure, names: tuple[str, ...]
 ) -> dict[str, Array]:
-    whole = jnp.zeros(structure.assignment_shape, int)
-    return assigned_parts(model, values, structure, whole, names)[1]
+    zeros = jnp.zeros(structure.assignment_shape, int)
+    return assigned_parts(model, values, structure, zeros, names)[1]
 
 
 @partial(jax.jit, static_argnames=("structure", "names"))
@@ -150,8 +150,8 @@ def _found_rows(
     plain = densities_of_cells(drawn, values, structure, names, zeros)
     count = plain.shape[0]
 
-    def of_row(found: tuple[Array, Array, Array], row: Array) -> tuple[Any, None]:
-        lowest, highest, number = found
+    def of_row(state: tuple[Array, Array, Array], row: Array) -> tuple[Any, None]:
+        lowest, highest, number = state
 
         def differs(cluster: Array) -> Array:
             moved = zeros.at[row].set(cluster)
@@ -235,9 +235,9 @@ def pair_tables(
         by_pair = in_two(digit, clusters, clusters)
         # a cell's first row has a 1 there: then it is in the other part
         turned = ((pairs.first >> digit) & 1 == 1)[None, None]
-        found = jnp.where(turned, by_pair.swapaxes(0, 1), by_pair)
+        oriented = jnp.where(turned, by_pair.swapaxes(0, 1), by_pair)
         mine = (pairs.digit == digit) | ((pairs.digit < 0) & (digit == 0))
-        return jnp.where(mine, found, total), None
+        return jnp.where(mine, oriented, total), None
 
     blank = jnp.zeros((structure.clusters, structure.clusters, len(pairs.first)))
     tables, _ = lax.scan(of_digit, blank, jnp.arange(pairs.digits))

@@ -123,9 +123,9 @@ def _rest(
     event = base.event_dim
     if event and not whole_events(mask, event):  # some of the shares of a Dirichlet vector
         left = np.flatnonzero(mask)
-        share = 1 - jnp.where(mask, 0, values).sum()
+        remainder = 1 - jnp.where(mask, 0, values).sum()
         prior = dist.Dirichlet(jnp.broadcast_to(base.concentration, mask.shape)[left])
-        return prior, lambda drawn: values.at[left].set(share * drawn), [f"{name}_entry"]
+        return prior, lambda drawn: values.at[left].set(remainder * drawn), [f"{name}_entry"]
     batch = mask.reshape(*mask.shape[: mask.ndim - event], -1).any(-1) if event else mask
     rows = batch.reshape(len(batch), -1)
     if (rows == rows[:, :1]).all():  # whole components, whose other axes stay as they are
@@ -180,12 +180,12 @@ def partly_fixed(name: str, values: np.ndarray, support: Any) -> np.ndarray | Pa
             f"fixed holds a part of a {'vector' if event == 1 else 'matrix'} of '{name}', whose "
             "entries have no values by themselves: give all entries of a component, or NaN for all"
         )
-    share = np.nansum(values)
-    if (values[~gone] < 0).any() or not share < 1:
+    held_sum = np.nansum(values)
+    if (values[~gone] < 0).any() or not held_sum < 1:
         raise InputError(
-            f"fixed holds shares of '{name}' that add up to {share:g}: give shares from 0 up that "
-            "leave something to the others"
+            f"fixed holds shares of '{name}' that add up to {held_sum:g}: give shares from 0 up "
+            "that leave something to the others"
         )
     if gone.sum() == 1:
-        return np.where(gone, 1 - share, values)
+        return np.where(gone, 1 - held_sum, values)
     return PartlyFixed.of(values)

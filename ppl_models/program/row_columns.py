@@ -28,11 +28,11 @@ def take_column(data: Any, name: str, option: str, otherwise: str) -> tuple[Any,
     if isinstance(data, Mapping):
         holders = [site for site, table in data.items() if _has(table, name)]
         if len(holders) == 1:
-            rest, found = take_column(data[holders[0]], name, option, otherwise)
-            return {**data, holders[0]: rest}, found
+            rest, column_values = take_column(data[holders[0]], name, option, otherwise)
+            return {**data, holders[0]: rest}, column_values
     elif _has(data, name):
-        kept = [column for column in data.columns if column != name]
-        return data[kept], data[name].to_numpy()
+        others = [column for column in data.columns if column != name]
+        return data[others], data[name].to_numpy()
     columns = getattr(data, "columns", None)
     there = (
         "the data are no table with columns"

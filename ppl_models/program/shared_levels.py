@@ -45,8 +45,8 @@ def sizes_of(function: Callable, arguments: Mapping[str, Any]) -> frozenset[int]
             return None
         return frozenset({levels})
     defaults = {n: p.default for n, p in parameters.items() if p.default is not empty}
-    given = {**defaults, **arguments}.values()
-    return frozenset(v for v in given if isinstance(v, int) and not isinstance(v, bool))
+    values = {**defaults, **arguments}.values()
+    return frozenset(v for v in values if isinstance(v, int) and not isinstance(v, bool))
 
 
 def on_one_scale(reading: Observed, site: str, sizes: frozenset[int] | None) -> Observed:

@@ -201,9 +201,9 @@ def _of_several(
     clusters = random_numbers.integers(0, structure.clusters, (CHECKS, structure.rows))
     same = np.arange(structure.clusters)[:, None] * np.ones(structure.rows, int)
     asked = jnp.asarray(np.concatenate([same, clusters]))
-    found = _cells(model, values, asked, structure=structure, names=names)
+    cells = _cells(model, values, asked, structure=structure, names=names)
     for name in names:
-        by_cluster, checked = np.split(np.asarray(found[name]), [structure.clusters])
+        by_cluster, checked = np.split(np.asarray(cells[name]), [structure.clusters])
         chosen = clusters[:, rows[name]]
         expected = np.take_along_axis(by_cluster, chosen, axis=0)
         tolerance = 1e-4 if checked.dtype == np.float32 else 1e-7

@@ -138,13 +138,13 @@ def _of_path(path: Path) -> Any:
 
 def _of_npy(path: Path) -> list[Any]:
     delayed = module_of_extra("dask", EXTRA).delayed
-    whole = np.load(path, mmap_mode="r")
-    if whole.ndim == 0:
+    array = np.load(path, mmap_mode="r")
+    if array.ndim == 0:
         raise InputError(f"{path} is a single number: give rows")
-    most = max(1, 4 * BLOCK_BYTES // max(whole[:1].nbytes, 1))
+    most = max(1, 4 * BLOCK_BYTES // max(array[:1].nbytes, 1))
     return [
         delayed(_rows_of_npy, pure=True)(str(path), first, most)
-        for first in range(0, len(whole), most)
+        for first in range(0, len(array), most)
     ]
 
 

@@ -82,13 +82,15 @@ def read_deep_array(
         )
     flat = array.reshape(len(array), math.prod(own))
     try:
-        found = kind.read(flat, site=site, fresh=fresh)
+        observed = kind.read(flat, site=site, fresh=fresh)
     except InputError:
         if not fresh:
             raise
-        found = kind.read(flat, site=site, fresh=False)  # a constant column among many is no fault
-    coords = {n: v for n, v in found.coords.items() if n != "feature"}
+        observed = kind.read(
+            flat, site=site, fresh=False
+        )  # a constant column among many is no fault
+    coords = {n: v for n, v in observed.coords.items() if n != "feature"}
     coords |= {a: np.arange(n) for a, n in zip(axes, own, strict=True)}
     arguments: dict[str, object] = {"rows": len(array)}
-    values = found.values.reshape(array.shape)
-    return replace(found, values=values, dims=("row", *axes), coords=coords, arguments=arguments)
+    values = observed.values.reshape(array.shape)
+    return replace(observed, values=values, dims=("row", *axes), coords=coords, arguments=arguments)

@@ -169,8 +169,8 @@ class Nade(PixelScan):
         grouped = jnp.moveaxis(spins.reshape(rows, -1, GROUP), 1, 0)
 
         @jax.checkpoint
-        def group(total: Array, given: tuple) -> tuple[Array, Array]:
-            bits, inward, outward = given
+        def group(total: Array, pixels: tuple) -> tuple[Array, Array]:
+            bits, inward, outward = pixels
             steps = jnp.cumsum(bits[:, :, None] * inward, axis=1)
             before = total[:, None, :] + jnp.pad(steps[:, :-1], ((0, 0), (1, 0), (0, 0)))
             logits = einsum("rgu,gu->rg", jax.nn.sigmoid(before), outward)

@@ -26,10 +26,10 @@ def padded_chunks(array: np.ndarray, size: int, families: Families, like: Chunks
     """
     ((name, _),) = families.items()
     count = len(array)
-    whole = (
+    stacked = (
         np.concatenate([array, np.repeat(array[:1], size - count, 0)]) if count < size else array
     )
-    chunks = cut({name: whole}, families, parts=1, like=like)
+    chunks = cut({name: stacked}, families, parts=1, like=like)
     (part,) = chunks.parts
     # (that of `cut` has its own padding, to whole chunks, left out)
     places = np.arange(part.present.size).reshape(part.present.shape)

@@ -54,7 +54,7 @@ def run_network_em(
     run = partial(_block, structure=structure, plan=plan, flat=flat)
     model = jax.tree.map(jnp.asarray, problem.model)
     tolerance = max(tolerance, 4 * float(jnp.finfo(jnp.result_type(float)).eps))
-    found, heights, counts, done = [], [], [], []
+    ends, heights, counts, done = [], [], [], []
     for number, own in enumerate(labels):
         values, shares = _first(
             model, own, random.fold_in(key, number), structure=structure, plan=plan, flat=flat
@@ -65,13 +65,13 @@ def run_network_em(
             course += np.asarray(height).tolist()
             if course[-1] - course[-2] <= tolerance * (1 + abs(course[-1])):
                 break
-        found.append({n: np.asarray(v) for n, v in values.items()})
+        ends.append({n: np.asarray(v) for n, v in values.items()})
         heights.append(course)
         counts.append(len(course))
         done.append(course[-1] - course[-2] <= tolerance * (1 + abs(course[-1])))
     longest = max(counts)
     objective = np.array([[*c, *[np.nan] * (longest - len(c))] for c in heights])
-    values = {n: np.stack([each[n] for each in found]) for n in found[0]}
+    values = {n: np.stack([each[n] for each in ends]) for n in ends[0]}
     return EMRuns(values, objective, np.array(counts), np.array(done), {}), kinds
 
 

@@ -37,7 +37,7 @@ def polished(problem: Problem, runs: EMRuns, *, flat: bool) -> EMRuns:
     seen = [row[np.isfinite(row)] for row in runs.objective]
     before = np.array([row[-1] if len(row) else np.inf for row in seen])
     better = np.asarray(objective) > before
-    kept = {
+    polished_values = {
         n: np.where(better.reshape(-1, *[1] * (v.ndim - 1)), np.asarray(values[n]), v)
         for n, v in runs.values.items()
     }
@@ -45,11 +45,18 @@ def polished(problem: Problem, runs: EMRuns, *, flat: bool) -> EMRuns:
     length = int(runs.iterations.max())
     columns = np.concatenate([runs.objective[:, :length], np.full((len(last), 1), np.nan)], 1)
     columns[np.arange(len(last)), runs.iterations] = last
-    path = {n: np.concatenate([v[:, :length], kept[n][:, None]], 1) for n, v in runs.path.items()}
+    path = {
+        n: np.concatenate([v[:, :length], polished_values[n][:, None]], 1)
+        for n, v in runs.path.items()
+    }
     for n, v in path.items():
-        v[np.arange(len(last)), runs.iterations] = kept[n]
+        v[np.arange(len(last)), runs.iterations] = polished_values[n]
     return replace(
-        runs, values=kept, objective=columns, iterations=np.isfinite(columns).sum(1), path=path
+        runs,
+        values=polished_values,
+        objective=columns,
+        iterations=np.isfinite(columns).sum(1),
+        path=path,
     )
 
 

@@ -294,8 +294,8 @@ def _moved(
         values, _, height = lax.fori_loop(0, PARTIAL, iterate, state)
         return values, height
 
-    def from_start(given: Any) -> Any:
-        values, *each = given
+    def from_start(of_start: Any) -> Any:
+        values, *each = of_start
         return lax.map(partial(one, values), tuple(each))
 
     return lax.map(from_start, (values, copied, moves, spread, keys))

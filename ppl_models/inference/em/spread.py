@@ -132,7 +132,7 @@ def _sums(held: list[Chunks] | None, told: Told, starts: Sequence[Globals]) -> l
     with scope(told.reading.precision):
         model = replace(told.model, function=knowing(told.function, told.summary))
         model = jax.tree.map(jnp.asarray, model)
-        found = []
+        totals = []
         for values in starts:
             total: Any = None
             for chunks in held:
@@ -146,5 +146,5 @@ def _sums(held: list[Chunks] | None, told: Told, starts: Sequence[Globals]) -> l
                 )
                 exact = jax.tree.map(lambda v: np.asarray(v, np.float64), added)
                 total = exact if total is None else jax.tree.map(np.add, total, exact)
-            found.append(total)
-        return found
+            totals.append(total)
+        return totals

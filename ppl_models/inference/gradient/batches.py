@@ -81,10 +81,10 @@ class Batches:
         for begin in range(first, last, RUN):
             steps = range(begin, min(begin + RUN, last))
             runs = []
-            for index, share in enumerate(self.shares):
-                rows = np.zeros((RUN, share), np.int32)
+            for index, batch_rows in enumerate(self.shares):
+                rows = np.zeros((RUN, batch_rows), np.int32)
                 for place, step in enumerate(steps):
-                    rows[place] = self._rows(index, step * share, share)
+                    rows[place] = self._rows(index, step * batch_rows, batch_rows)
                 runs.append(rows)
             yield Run(tuple(runs), len(steps))
 

@@ -71,7 +71,7 @@ def seeds_beside_known(
     generator = np.random.default_rng(np.asarray(random.key_data(key)))
     points = np.asarray(points, float)
     counted = np.ones(len(points)) if weights is None else np.asarray(weights, float)
-    found = np.zeros((starts, clusters), int)
+    seeds = np.zeros((starts, clusters), int)
     for start in range(starts):
         spread = start < (starts + 1) // 2
         nearest, others = np.full(len(points), np.inf), []
@@ -80,14 +80,14 @@ def seeds_beside_known(
             if not len(mine):
                 others.append(k)
                 continue
-            found[start, k] = generator.choice(mine)
-            centre = points[mine].mean(0) if spread else points[found[start, k]]
+            seeds[start, k] = generator.choice(mine)
+            centre = points[mine].mean(0) if spread else points[seeds[start, k]]
             nearest = np.minimum(nearest, ((points - centre) ** 2).sum(1))
         for k in others:
             far = np.where(np.isfinite(nearest), nearest, 1.0) if spread else np.ones(len(points))
-            share = far * counted * (known < 0)
-            share = share if share.sum() > 0 else counted
-            found[start, k] = generator.choice(len(points), p=share / share.sum())
-            away = ((points - points[found[start, k]]) ** 2).sum(1)
+            probabilities = far * counted * (known < 0)
+            probabilities = probabilities if probabilities.sum() > 0 else counted
+            seeds[start, k] = generator.choice(len(points), p=probabilities / probabilities.sum())
+            away = ((points - points[seeds[start, k]]) ** 2).sum(1)
             nearest = np.minimum(nearest, away)
-    return found
+    return seeds

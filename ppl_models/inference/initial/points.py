@@ -99,8 +99,8 @@ def standardise(points: Array, counted: Array | None = None) -> Array:
 
 def _standardised(library: Any, points: Any, counted: Any) -> Any:
     points = points.astype(jnp.result_type(points, float))
-    share = library.ones(len(points), points.dtype) if counted is None else counted
-    seen = library.where(missing_cells(points), 0, share.astype(points.dtype)[:, None])
+    count = library.ones(len(points), points.dtype) if counted is None else counted
+    seen = library.where(missing_cells(points), 0, count.astype(points.dtype)[:, None])
     total = library.maximum(seen.sum(0), jnp.finfo(points.dtype).tiny)
     points = points - (seen * library.nan_to_num(points)).sum(0) / total
     spread = library.sqrt((seen * library.nan_to_num(points) ** 2).sum(0) / total)
@@ -110,10 +110,10 @@ def _standardised(library: Any, points: Any, counted: Any) -> Any:
 @jax.jit
 def _one_scale(points: Array, counted: Array | None = None) -> Array:
     """Points whose coordinates keep their spreads relative to each other, 1 in the mean square."""
-    share = jnp.ones(len(points), points.dtype) if counted is None else counted
-    share = (share / share.sum())[:, None]
-    points = points - (share * points).sum(0)
-    spread = jnp.sqrt((share * points**2).sum() / points.shape[1])
+    count = jnp.ones(len(points), points.dtype) if counted is None else counted
+    count = (count / count.sum())[:, None]
+    points = points - (count * points).sum(0)
+    spread = jnp.sqrt((count * points**2).sum() / points.shape[1])
     return points / jnp.where(spread > 0, spread, 1)
 
 

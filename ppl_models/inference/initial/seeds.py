@@ -77,10 +77,12 @@ def seeds_within(
     keys = random.split(key, starts)
     spread = (starts + 1) // 2
     # one after another: side by side they take twice as long to compile, and no less to run
-    found = [lax.map(lambda k: plus_plus(k, points, clusters, weights), keys[:spread])]
+    seeds_of_starts = [lax.map(lambda k: plus_plus(k, points, clusters, weights), keys[:spread])]
     if starts > spread:
-        found.append(jax.vmap(partial(_at_random, weights, len(points), clusters))(keys[spread:]))
-    return jnp.concatenate(found)
+        seeds_of_starts.append(
+            jax.vmap(partial(_at_random, weights, len(points), clusters))(keys[spread:])
+        )
+    return jnp.concatenate(seeds_of_starts)
 
 
 #: :func:`seeds_within` by itself
@@ -92,9 +94,9 @@ def _at_random(weights: Array | None, points: int, clusters: int, key: Array) ->
 
     The largest of one Gumbel number a point: points that count for nothing change no draw.
     """
-    share = jnp.zeros(points) if weights is None else jnp.log(weights)
-    found = jnp.argsort(-(share + random.gumbel(key, (points,))))
-    return found[jnp.arange(clusters) % points]
+    log_weight = jnp.zeros(points) if weights is None else jnp.log(weights)
+    order = jnp.argsort(-(log_weight + random.gumbel(key, (points,))))
+    return order[jnp.arange(clusters) % points]
 
 
 def shells(points: Array, clusters: int, counted: Array, active: Array | None = None) -> Any:
@@ -118,7 +120,7 @@ def shells(points: Array, clusters: int, counted: Array, active: Array | None = 
     middles = (jnp.cumsum(used) - 0.5) / jnp.maximum(used.sum(), 1)
     order = jnp.argsort(distance)
     below = jnp.cumsum(counted[order].astype(points.dtype))
-    found = distance[order][jnp.searchsorted(below, middles * below[-1])]
+    radii = distance[order][jnp.searchsorted(below, middles * below[-1])]
     return tuple(
-        jnp.zeros((len(v), points.shape[1]), v.dtype).at[:, 0].set(v) for v in (distance, found)
+        jnp.zeros((len(v), points.shape[1]), v.dtype).at[:, 0].set(v) for v in (distance, radii)
     )

@@ -73,16 +73,16 @@ class ChainStates:
         self._now = _Now(start)
         if self._checkpoint is None or self._run is None:
             return start
-        found = self._checkpoint.read(self._run)
-        if found is None:
+        saved = self._checkpoint.read(self._run)
+        if saved is None:
             return start
-        counts = json.loads(str(found["counts"]))
+        counts = json.loads(str(saved["counts"]))
         if counts["draws"] > wanted:
             raise InputError(
                 f"the checkpoint in {self._checkpoint.folder} holds {counts['draws']} draws a "
                 f"chain, and draws is {wanted}: ask for at least as many"
             )
-        state = from_arrays(found, start)
+        state = from_arrays(saved, start)
         self._now = _Now(state, counts["warmed"], counts["draws"], files=tuple(counts["files"]))
         return state
 
@@ -113,8 +113,8 @@ class ChainStates:
             return
         files = now.files
         if now.held:
-            whole = {n: np.concatenate([part[n] for part in now.held]) for n in now.held[0]}
-            self._checkpoint.write(draws_file(self._run, len(files)), whole)
+            joined = {n: np.concatenate([part[n] for part in now.held]) for n in now.held[0]}
+            self._checkpoint.write(draws_file(self._run, len(files)), joined)
             files = (*files, now.draws - sum(files))
         counts = {"warmed": now.warmed, "draws": now.draws, "files": files, "dims": self._dims}
         about = {"counts": np.array(json.dumps(counts))}
@@ -146,14 +146,14 @@ def read_draws(checkpoint: Checkpoint, run: Path, files: int) -> list[dict[str, 
     Raises:
         InputError: a file that is gone.
     """
-    found = []
+    parts = []
     for number in range(files):
         place = draws_file(run, number)
         part = checkpoint.read(place)
         if part is None:
             raise InputError(f"{place} is gone: remove the folder, and begin anew")
-        found.append(part)
-    return found
+        parts.append(part)
+    return parts
 
 
 def to_arrays(state: Any) -> dict[str, np.ndarray]:

@@ -131,7 +131,9 @@ def _block(
         return jax.tree.map(lambda v: v[None], one(jax.tree.map(lambda v: v[0], state)))
 
     def read(state: GibbsState) -> dict[str, Array]:
-        kept = {**state.z, ".acceptance_rate": state.accept_prob}
-        return kept if state.assignment is None else {**kept, ".assignment": state.assignment}
+        recorded = {**state.z, ".acceptance_rate": state.accept_prob}
+        return (
+            recorded if state.assignment is None else {**recorded, ".assignment": state.assignment}
+        )
 
     return sweep_block(step, read, state, sweeps, draws)

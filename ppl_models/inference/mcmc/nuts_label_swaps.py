@@ -91,8 +91,8 @@ class LabelSwapNUTS(NUTS):
         space = self._structure.space
         shapes = {n: v.shape for n, v in free.items()}
         axes = {
-            n: tuple(a for a in found if shapes[n][a : a + 1] == (len(places),))
-            for n, found in self._swaps.axes.items()
+            n: tuple(a for a in own_axes if shapes[n][a : a + 1] == (len(places),))
+            for n, own_axes in self._swaps.axes.items()
         }
 
         def moved(diagonal: Array) -> Array:

@@ -41,10 +41,10 @@ def draws_so_far(folder: str | Path) -> xr.DataTree:
     chains: list[dict[str, np.ndarray]] = []
     dims: dict[str, list[str]] = {}
     for place in sorted(checkpoint.folder.glob("run_?????.npz")):
-        found = checkpoint.read(place)
-        if found is None or "counts" not in found:
+        saved = checkpoint.read(place)
+        if saved is None or "counts" not in saved:
             continue
-        counts = json.loads(str(found["counts"]))
+        counts = json.loads(str(saved["counts"]))
         dims |= counts["dims"]
         if counts["files"]:
             parts = read_draws(checkpoint, place, len(counts["files"]))

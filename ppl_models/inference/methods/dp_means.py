@@ -65,16 +65,25 @@ def dp_means(
     centres[0] = np.average(data, 0, weights)
     opened, objective = 1, list[float]()
     converged = False
-    kept = problem.checkpoint
-    place = None if kept is None else kept.next_run()
-    if kept is not None and place is not None and (found := kept.read(place)) is not None:
-        centres, opened = found["centres"], int(found["opened"])
-        objective = found["objective"].tolist()
-    with nullcontext() if kept is None else kept.interruptible():
+    checkpoint = problem.checkpoint
+    place = None if checkpoint is None else checkpoint.next_run()
+    if (
+        checkpoint is not None
+        and place is not None
+        and (saved := checkpoint.read(place)) is not None
+    ):
+        centres, opened = saved["centres"], int(saved["opened"])
+        objective = saved["objective"].tolist()
+    with nullcontext() if checkpoint is None else checkpoint.interruptible():
         for _ in range(len(objective), iterations):
-            if kept is not None and place is not None and objective and kept.due(ended=False):
+            if (
+                checkpoint is not None
+                and place is not None
+                and objective
+                and checkpoint.due(ended=False)
+            ):
                 state = {"centres": centres, "opened": opened, "objective": objective}
-                kept.write(place, {n: np.asarray(v) for n, v in state.items()})
+                checkpoint.write(place, {n: np.asarray(v) for n, v in state.items()})
             distance = _distances(family, centres[:opened], data, problem)
             nearest = distance.argmin(0)
             least = distance[nearest, np.arange(len(data))]

@@ -97,12 +97,12 @@ def gibbs(
     structure = problem.structure
     kernel_type = StatisticsGibbs if problem.sums_rows_up else RowwiseGibbs
     kernel = kernel_type(problem, keep_assignments=keep_assignments)
-    _, found = run_gibbs(kernel, run_key, points, Lengths(warmup, draws, thinning))
-    values = {n: found[n] for n in structure.names}
-    stats = {"acceptance_rate": found[".acceptance_rate"]} if kernel.free else {}
+    _, recorded = run_gibbs(kernel, run_key, points, Lengths(warmup, draws, thinning))
+    values = {n: recorded[n] for n in structure.names}
+    stats = {"acceptance_rate": recorded[".acceptance_rate"]} if kernel.free else {}
     drawn = None
     if keep_assignments:
-        drawn = found[".assignment"].astype(np.int16)
+        drawn = recorded[".assignment"].astype(np.int16)
     if structure.coupled:
         assert drawn is not None
         stats["lp"] = _log_joint(problem.model, values, drawn, structure=structure)
@@ -119,8 +119,8 @@ def _log_joint(
     shape = assignments.shape[:2]
     flat = {n: jnp.asarray(v).reshape(-1, *v.shape[2:]) for n, v in values.items()}
     drawn = jnp.asarray(assignments.reshape(-1, assignments.shape[-1]).astype(np.int32))
-    found = _log_joints(model, flat, drawn, structure=structure)
-    return np.asarray(found, np.float64).reshape(shape)
+    log_joints = _log_joints(model, flat, drawn, structure=structure)
+    return np.asarray(log_joints, np.float64).reshape(shape)
 
 
 @partial(jax.jit, static_argnames=("structure",))

@@ -125,19 +125,21 @@ def kmeans(
     shift = rows.mean(0, dtype=np.float64).astype(rows.dtype)
     rows = rows - shift  # distances are expanded into products, which cancel far from zero
     generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    kept = problem.checkpoint
+    checkpoint = problem.checkpoint
     with (
-        nullcontext() if kept is None else kept.interruptible(),
+        nullcontext() if checkpoint is None else checkpoint.interruptible(),
         progress_bar(iterations, "kmeans", problem.progress) as bar,
     ):
         runs = [
-            _ended(kept, partial(_alternate, known, rows, start, iterations, bar.update, weights))
+            _ended(
+                checkpoint, partial(_alternate, known, rows, start, iterations, bar.update, weights)
+            )
             for start in _initial_centres(problem, rows, shift, generator, starts, centres)
         ]
         best = int(np.argmin([run.objective[-1] for run in runs]))
         if swaps and centres is None and known is None:
             runs[best] = _ended(
-                kept,
+                checkpoint,
                 lambda: improve_by_swaps(
                     generator,
                     rows,
@@ -150,10 +152,13 @@ def kmeans(
     sizes: np.ndarray | None = None
     if problem.blocks is not None:  # what was looked at so far is a sample
         start = centres if centres is not None else runs[best].centres[-1] + shift
-        whole, sizes = lloyd_over_blocks(
+        run_over_blocks, sizes = lloyd_over_blocks(
             problem, np.reshape(start, runs[0].centres[0].shape), iterations
         )
-        runs, best = [replace(whole, centres=[c - shift for c in whole.centres])], 0
+        runs, best = (
+            [replace(run_over_blocks, centres=[c - shift for c in run_over_blocks.centres])],
+            0,
+        )
     centre_path = (np.stack(runs[best].centres) + shift).reshape(
         len(runs[best].centres), -1, *data.shape[1:]
     )
@@ -188,18 +193,18 @@ def kmeans(
     )
 
 
-def _ended(kept: Checkpoint | None, run: Callable[[], HamerlyResult]) -> HamerlyResult:
+def _ended(checkpoint: Checkpoint | None, run: Callable[[], HamerlyResult]) -> HamerlyResult:
     """A start's course: read, where it came to its end before, else made and kept."""
-    if kept is None:
+    if checkpoint is None:
         return run()
-    place = kept.next_run()
-    found = kept.read(place)
-    if found is None:
+    place = checkpoint.next_run()
+    saved = checkpoint.read(place)
+    if saved is None:
         made = run()
-        kept.write(place, {n: np.asarray(v) for n, v in vars(made).items()})
+        checkpoint.write(place, {n: np.asarray(v) for n, v in vars(made).items()})
         return made
-    course = list(found["centres"]), found["objective"].tolist()
-    return HamerlyResult(*course, found["labels"], bool(found["converged"]))
+    course = list(saved["centres"]), saved["objective"].tolist()
+    return HamerlyResult(*course, saved["labels"], bool(saved["converged"]))
 
 
 def _alternate(
@@ -250,11 +255,11 @@ def _initial_centres(
     if known is not None:
         key = jax.random.key(int(generator.integers(2**31)))
         seeds = seeds_beside_known(key, rows, clusters, starts, known, problem.model.weights)
-        found = [rows[chosen] for chosen in seeds]
+        by_start = [rows[chosen] for chosen in seeds]
         for k in set(known[known >= 0].tolist()):
-            for start in found[: (starts + 1) // 2]:
+            for start in by_start[: (starts + 1) // 2]:
                 start[k] = rows[known == k].mean(0)
-        return found
+        return by_start
     return [
         rows[greedy_kmeans_plus_plus(generator, rows, clusters, problem.model.weights)]
         for _ in range(starts)

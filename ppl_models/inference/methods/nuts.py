@@ -112,7 +112,7 @@ def nuts(
         program = marginal_program(problem)
         kernel = NUTS(program, init_strategy=init_to_uniform(radius=1), **tuning)
         try:
-            found = _run(kernel, problem, _keys(run_key, chains), None, lengths)
+            recorded = _run(kernel, problem, _keys(run_key, chains), None, lengths)
         except RuntimeError as error:
             if "valid initial parameters" not in str(error):
                 raise
@@ -130,16 +130,16 @@ def nuts(
         reference = reference_point_at(problem, {n: v[0] for n, v in points.items()})
         if reference is None:
             notes = [*notes, *_doubts(problem)]
-        found = run_nuts(
+        recorded = run_nuts(
             problem, run_key, initial, reference, lengths, fields=FIELDS, tuning=tuning
         )
         offset = 0.0 if reference is None else reference.total
-    stats = {name: found[f".{name}"] for name in FIELDS}
+    stats = {name: recorded[f".{name}"] for name in FIELDS}
     stats["energy"] = stats["energy"] - offset  # what was taken off the log density comes back
     stats["tree_depth"] = np.log2(stats["n_steps"] + 1).astype(int)
     stats["reached_max_treedepth"] = stats["tree_depth"] >= max_tree_depth
     names = (*problem.structure.names, *problem.structure.locals)
-    values = {n: found[n] for n in names}
+    values = {n: recorded[n] for n in names}
     searched = LOG_POSTERIOR if "objective" in reported else None
     return Result(values, METHOD, stats, reported, notes=notes, objective=searched)
 
@@ -176,8 +176,8 @@ def _run(
     def read(state: HMCState) -> dict[str, Array]:
         sites = back(state.z) if alone else jax.vmap(back)(state.z)
         recorded = {f".{n}": attrgetter(field)(state) for n, field in FIELDS.items()}
-        kept = {n: sites[n] for n in names} | recorded
-        return {n: jnp.asarray(v)[None] for n, v in kept.items()} if alone else kept
+        fields = {n: sites[n] for n in names} | recorded
+        return {n: jnp.asarray(v)[None] for n, v in fields.items()} if alone else fields
 
     block = jax.jit(partial(sweep_block, step, read))
     return run_in_blocks(problem, block, state, lengths, "nuts")[1]

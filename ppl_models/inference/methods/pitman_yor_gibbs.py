@@ -98,7 +98,7 @@ def pitman_yor_gibbs(
     priors = {n: p for n, p in problem.example.priors.items() if n in SITES}
     fixed = {name: value for name in SITES if (value := held(problem, name)) is not None}
     total = warmup + draws * thinning
-    found = []
+    by_chain = []
     with (
         nullcontext() if problem.checkpoint is None else problem.checkpoint.interruptible(),
         progress_bar(chains * total, "pitman_yor_gibbs", problem.progress) as bar,
@@ -106,8 +106,8 @@ def pitman_yor_gibbs(
         for chain_key in random.split(key, chains):
             seed = np.asarray(random.key_data(chain_key)).tolist()
             chain = Chain(Franchise(seen, np.random.default_rng(seed)), priors, fixed)
-            found.append(_run(chain, problem, bar, warmup, draws, thinning))
-    stacked = {n: np.concatenate([each[n] for each in found]) for n in found[0]}
+            by_chain.append(_run(chain, problem, bar, warmup, draws, thinning))
+    stacked = {n: np.concatenate([each[n] for each in by_chain]) for n in by_chain[0]}
     free = {n: stacked[n] for n in problem.structure.names}
     return Result(free, METHOD, {"lp": stacked["lp"]}, exchangeable=False, notes=[IN_SAMPLE])
 
@@ -117,19 +117,19 @@ def _run(
 ) -> dict[str, np.ndarray]:
     """Draws of one chain, ``(1, draw, ...)``."""
     states = ChainStates(problem.checkpoint, axes_of_sites(problem.structure))
-    kept = problem.checkpoint is not None
+    resumable = problem.checkpoint is not None
     chain.go_on(states.begun(chain.arrays(), draws))
     bar.update(states.warmed + states.draws * thinning)
     try:
         while states.warmed < warmup or states.draws < draws:
             chain.sweep()
             if states.warmed < warmup:
-                states.warm(chain.arrays() if kept else None, 1)
+                states.warm(chain.arrays() if resumable else None, 1)
             else:
                 for _ in range(thinning - 1):
                     chain.sweep()
                 drawn = {n: np.asarray(v)[None, None] for n, v in chain.state().items()}
-                states.add(chain.arrays() if kept else None, drawn)
+                states.add(chain.arrays() if resumable else None, drawn)
             bar.update()
             states.keep_if_due()
     except KeyboardInterrupt:

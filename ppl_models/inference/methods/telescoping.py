@@ -156,8 +156,8 @@ def telescoping(
         "keep": keep_assignments,
     }
     model, chunks = jax.tree.map(jnp.asarray, problem.model), problem.chunks
-    found = jax.eval_shape(partial(_sweep, model, chunks, **plan), begin)[1]
-    state = begin, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), found)
+    shapes = jax.eval_shape(partial(_sweep, model, chunks, **plan), begin)[1]
+    state = begin, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
     def block(state: Any, sweeps: Any, draws: Any) -> Any:
         return _block(model, chunks, state, sweeps, draws, **plan)
@@ -205,8 +205,8 @@ def _block(
     plan: dict[str, Any] = {"structure": structure, "links": links, "keep": keep}
 
     def read(state: Any) -> dict[str, Array]:
-        found = dict(state[1])
-        return found.pop("values") | {f".{n}": v for n, v in found.items()}
+        recorded = dict(state[1])
+        return recorded.pop("values") | {f".{n}": v for n, v in recorded.items()}
 
     return sweep_block(lambda s: _sweep(model, chunks, s[0], **plan), read, state, sweeps, draws)
 

@@ -74,11 +74,11 @@ class Chain:
     def arrays(self) -> dict[str, np.ndarray]:
         """All that the next sweep depends on: seating, parameters, random numbers."""
         generator = json.dumps(self.franchise.generator.bit_generator.state)
-        found = {"generator": np.array(generator)}
-        found |= {"discount": self.discount.copy(), "concentration": self.concentration.copy()}
+        arrays = {"generator": np.array(generator)}
+        arrays |= {"discount": self.discount.copy(), "concentration": self.concentration.copy()}
         for at, level in enumerate(self.franchise.levels):
-            found |= {f"level {at} {n}": getattr(level, n).copy() for n in SEATING}
-        return found
+            arrays |= {f"level {at} {n}": getattr(level, n).copy() for n in SEATING}
+        return arrays
 
     def go_on(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from what :meth:`arrays` gave."""

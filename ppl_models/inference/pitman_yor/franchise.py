@@ -178,14 +178,14 @@ class Franchise:
         return chosen[: len(self.levels[at + 1].tables)]
 
     def _choose_parent_tables(
-        self, at: int, weights: np.ndarray, kept: np.ndarray, before: np.ndarray
+        self, at: int, weights: np.ndarray, fixed: np.ndarray, before: np.ndarray
     ) -> np.ndarray:
         """Tables at the parents: founders keep theirs, all others draw by the weights."""
         level, parents = self.levels[at], self.levels[at - 1]
         ends = np.cumsum(np.bincount(parents.tables, minlength=len(parents.restaurant)))
         high = np.cumsum(weights)
         edges = np.concatenate([[0.0], high])[np.concatenate([[0], ends])]
-        free = np.flatnonzero(~kept)
+        free = np.flatnonzero(~fixed)
         entry = level.parent[level.tables[free]]
         span = edges[entry + 1] - edges[entry]
         drawn = edges[entry] + self.generator.random(len(entry)) * span

@@ -62,8 +62,8 @@ def rowwise_starts(
         if known is None:
             chosen = seeds(seed_key, points, count, by_seeds, weights)
         else:
-            found = seeds_beside_known(seed_key, points, count, by_seeds, known, weights)
-            chosen = jnp.asarray(found)
+            seed_rows = seeds_beside_known(seed_key, points, count, by_seeds, known, weights)
+            chosen = jnp.asarray(seed_rows)
         labels = labels.at[:by_seeds].set(_nearest(points, chosen))
     values = _from_partitions(
         problem.model,

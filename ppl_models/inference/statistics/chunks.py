@@ -75,9 +75,9 @@ class Chunks:
         """Number of chunks."""
         return sum(part.present.shape[0] for part in self.parts)
 
-    def in_order(self, kept: Sequence[Array]) -> Array:
+    def in_order(self, by_part: Sequence[Array]) -> Array:
         """Outputs by row, given by part as ``(chunk, row)``, in the order of the rows."""
-        return jnp.concatenate([k.reshape(-1) for k in kept])[self.order]
+        return jnp.concatenate([k.reshape(-1) for k in by_part])[self.order]
 
     def tree_flatten(self) -> tuple[tuple, tuple]:
         """Arrays are leaves; gaps, devices and whether rows have weights are static."""
@@ -170,9 +170,9 @@ def _present(
 ) -> np.ndarray:
     """Which rows are no padding, or how often each counts, ``(chunk, row)``."""
     if weights is None:
-        found = np.zeros(count * size, bool)
-        found[: len(rows)] = True if present is None else present[rows]
-        return found.reshape(count, size)
+        mask = np.zeros(count * size, bool)
+        mask[: len(rows)] = True if present is None else present[rows]
+        return mask.reshape(count, size)
     counted = np.zeros(count * size, jnp.result_type(float))
     counted[: len(rows)] = np.asarray(weights)[rows]
     return counted.reshape(count, size)
@@ -295,23 +295,23 @@ def over_chunks(
     """
 
     def add(total: tuple[Any, Any], piece: tuple) -> tuple[Any, Any]:
-        added, kept = chunk(*piece)
-        return _compensated(total, added), kept
+        added, by_row = chunk(*piece)
+        return _compensated(total, added), by_row
 
     def all_of(pieces: tuple) -> tuple[Any, Any]:
         first = jax.tree.map(lambda a: a[0], pieces)
         if pieces[1].shape[0] == 1:
-            added, kept = chunk(*first)
-            return added, jax.tree.map(lambda a: a[None], kept)
+            added, by_row = chunk(*first)
+            return added, jax.tree.map(lambda a: a[None], by_row)
         shapes = jax.eval_shape(chunk, *first)[0]
         zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        (total, lost), kept = lax.scan(add, (zero, _lost(zero)), pieces)
-        return _restored(total, lost), kept
+        (total, lost), by_row = lax.scan(add, (zero, _lost(zero)), pieces)
+        return _restored(total, lost), by_row
 
     def of_device(pieces: tuple) -> tuple[Any, Any]:
-        added, kept = all_of(pieces)
+        added, by_row = all_of(pieces)
         one, apart = ravel_pytree(added)  # devices wait for each other once for every array
-        return apart(lax.psum(one, "chunk")), kept
+        return apart(lax.psum(one, "chunk")), by_row
 
     of_part = all_of
     if chunks.mesh is not None:

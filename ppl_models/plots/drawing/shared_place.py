@@ -40,7 +40,7 @@ class SharedPlace:
         self._right = 0.0  #: inches right of the last column
 
     def divide(
-        self, count: int, heights: np.ndarray, widths: np.ndarray, share: tuple[Any, Any]
+        self, count: int, heights: np.ndarray, widths: np.ndarray, sharing: tuple[Any, Any]
     ) -> None:
         """Make panels line by line, which share scales as those of ``subplots`` do."""
         self._heights, self._widths = heights, widths
@@ -49,12 +49,12 @@ class SharedPlace:
         for index in range(count):
             line, column = divmod(index, len(widths))
             firsts = {
-                "sharex": column if share[0] == "col" else 0,
-                "sharey": line * len(widths) if share[1] == "row" else 0,
+                "sharex": column if sharing[0] == "col" else 0,
+                "sharey": line * len(widths) if sharing[1] == "row" else 0,
             }
             shared: dict[str, Any] = {
                 name: self.panels[first]
-                for (name, first), how in zip(firsts.items(), share, strict=True)
+                for (name, first), how in zip(firsts.items(), sharing, strict=True)
                 if how and first < index
             }
             column_ends, line_ends = (
@@ -80,12 +80,12 @@ class SharedPlace:
     def bounds(self, index: int) -> Bbox:
         """The box of a panel, in pixels."""
         line, column = divmod(index, len(self._widths))
-        whole, dpi = self.axes.get_window_extent(), self.axes.figure.dpi
+        window, dpi = self.axes.get_window_extent(), self.axes.figure.dpi
         left, above = self._left * dpi, self._above * dpi
-        widths = self._widths / self._widths.sum() * (whole.width - left.sum() - self._right * dpi)
-        heights = self._heights / self._heights.sum() * (whole.height - above.sum())
-        x = whole.x0 + left[: column + 1].sum() + widths[:column].sum()
-        top = whole.y1 - above[: line + 1].sum() - heights[:line].sum()
+        widths = self._widths / self._widths.sum() * (window.width - left.sum() - self._right * dpi)
+        heights = self._heights / self._heights.sum() * (window.height - above.sum())
+        x = window.x0 + left[: column + 1].sum() + widths[:column].sum()
+        top = window.y1 - above[: line + 1].sum() - heights[:line].sum()
         return Bbox.from_bounds(x, top - heights[line], widths[column], heights[line])
 
     def arrange(self) -> None:
@@ -100,13 +100,13 @@ class SharedPlace:
                 wrap_headline(panel, self._width_of_title(panel))
                 turn_touching_labels(panel)
             self._measure()
-        whole, dpi = self.axes.get_window_extent(), self.axes.figure.dpi
+        window, dpi = self.axes.get_window_extent(), self.axes.figure.dpi
         smallest = min(min(self.bounds(k).width, self.bounds(k).height)
                        for k in range(len(self.panels)))  # fmt: skip
         if smallest < SMALLEST * dpi:
             raise InputError(
-                f"{len(self.panels)} panels have no room in axes of {whole.width / dpi:.1f} by "
-                f"{whole.height / dpi:.1f} inches: give larger ones, draw fewer features or "
+                f"{len(self.panels)} panels have no room in axes of {window.width / dpi:.1f} by "
+                f"{window.height / dpi:.1f} inches: give larger ones, draw fewer features or "
                 "clusters, or leave ax out, so that the plot makes a figure of its own"
             )
 

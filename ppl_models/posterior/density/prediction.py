@@ -66,8 +66,8 @@ def mean_log_density(fitted: RestoredFit) -> xr.DataArray:
     """Logarithm of the density's mean over draws, ``(unit,)``, by a running log-sum-exp."""
     units = fitted.structure.unit_count
     highest, scaled = np.full(units, -np.inf), np.zeros(units)
-    for _, block, found in logits_in_blocks(fitted.problem, fitted.values):
-        density = of_units(found.summed_out()[0].astype(np.float64), fitted.structure)
+    for _, block, row_logits in logits_in_blocks(fitted.problem, fitted.values):
+        density = of_units(row_logits.summed_out()[0].astype(np.float64), fitted.structure)
         block = block[:units]
         top = np.maximum(highest[block], density.max(0))
         finite = np.where(np.isfinite(top), top, 0)
@@ -84,8 +84,8 @@ def log_densities(fitted: RestoredFit) -> xr.DataArray:
     """Log-densities ``(chain, draw, row)``."""
     units = fitted.structure.unit_count
     table = np.empty((fitted.samples, units))
-    for samples, block, found in logits_in_blocks(fitted.problem, fitted.values):
-        density = found.summed_out()[0].astype(np.float64)
+    for samples, block, row_logits in logits_in_blocks(fitted.problem, fitted.values):
+        density = row_logits.summed_out()[0].astype(np.float64)
         table[samples, block[:units]] = of_units(density, fitted.structure)
     coords = fitted.unit_coordinates()
     by_chain = table.reshape(*fitted.shape, units)
@@ -203,22 +203,22 @@ def cluster_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.D
     table: np.ndarray = np.zeros((fitted.samples, *shape) if by_draw else shape)
     assignments = fitted.facts.assignments
     blocks = logits_in_blocks(fitted.problem, fitted.values, assignments=assignments)
-    for samples, block, found in blocks:
+    for samples, block, row_logits in blocks:
         if by_draw:
-            table[samples, block] = found.responsibilities(hard=fitted.hard)
+            table[samples, block] = row_logits.responsibilities(hard=fitted.hard)
         elif fitted.hard:
-            table[block] += found.responsibilities(hard=True).sum(0) / fitted.samples
+            table[block] += row_logits.responsibilities(hard=True).sum(0) / fitted.samples
         else:
-            table[block] += found.summed_out()[1].T / fitted.samples
+            table[block] += row_logits.summed_out()[1].T / fitted.samples
     leading = ("chain", "draw") if by_draw else ()
-    whole = table.reshape(*fitted.shape, *shape) if by_draw else table
+    probabilities = table.reshape(*fitted.shape, *shape) if by_draw else table
     if structure.chain is not None:
-        whole[..., hidden_steps(fitted.model, structure), :] = np.nan
-        by_row = fitted.by_row(whole, leading, ("cluster",), "responsibilities")
+        probabilities[..., hidden_steps(fitted.model, structure), :] = np.nan
+        by_row = fitted.by_row(probabilities, leading, ("cluster",), "responsibilities")
         return by_row.assign_coords(cluster=_labels(fitted, shape[1]))
     coords = fitted.row_coordinates() | {"cluster": _labels(fitted, shape[1])}
     dims = (*leading, fitted.unit, "cluster")
-    return xr.DataArray(whole, coords, dims, name="responsibilities")
+    return xr.DataArray(probabilities, coords, dims, name="responsibilities")
 
 
 def _labels(fitted: RestoredFit, count: int) -> np.ndarray:
@@ -238,8 +238,8 @@ def _of_drawn(fitted: RestoredFit, *, by_draw: bool) -> xr.DataArray:
     table = table if by_draw else table.mean(("chain", "draw"))
     leading = ("chain", "draw") if by_draw else ()
     values = table.transpose(*leading, fitted.unit, "cluster").values
-    found = fitted.by_row(values, leading, ("cluster",), "responsibilities")
-    return found.assign_coords(cluster=clusters.values)
+    probabilities = fitted.by_row(values, leading, ("cluster",), "responsibilities")
+    return probabilities.assign_coords(cluster=clusters.values)
 
 
 def _alternative(fitted: RestoredFit) -> str:

@@ -46,8 +46,8 @@ def responsibilities(
     count = len(next(iter(values.values())))
     table = np.empty((count, structure.rows, structure.clusters), np.float32)
     assignments = fitted.facts.assignments
-    for block, here, found in logits_in_blocks(problem, values, assignments=assignments):
-        table[block, here] = found.responsibilities(hard=fitted.hard)
+    for block, here, row_logits in logits_in_blocks(problem, values, assignments=assignments):
+        table[block, here] = row_logits.responsibilities(hard=fitted.hard)
     return table
 
 

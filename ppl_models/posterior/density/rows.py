@@ -81,8 +81,8 @@ def density_of_draws(problem: Problem, result: Result, most_cells: int) -> Densi
     place[evaluated] = np.arange(len(evaluated))
     total = np.zeros(samples)
     mean = np.zeros((rows, structure.clusters)) if structure.assignment else None
-    for block, here, found in logits_in_blocks(problem, values):
-        density, responsibilities = found.summed_out()
+    for block, here, row_logits in logits_in_blocks(problem, values):
+        density, responsibilities = row_logits.summed_out()
         total[block] += (
             density.sum(1, dtype=np.float64) if counted is None else density @ counted[here]
         )
@@ -125,8 +125,8 @@ class RowLogits:
 
     def summed_out(self) -> tuple[np.ndarray, np.ndarray]:
         """Log-densities ``(draw, row)``, responsibilities summed over draws ``(cluster, row)``."""
-        found = _summed_out(self.padded) if self.summed is None else self.summed
-        density, responsibilities = (np.asarray(v)[:, : self.rows] for v in found)
+        arrays = _summed_out(self.padded) if self.summed is None else self.summed
+        density, responsibilities = (np.asarray(v)[:, : self.rows] for v in arrays)
         return density, responsibilities
 
     def responsibilities(self, *, hard: bool) -> np.ndarray:

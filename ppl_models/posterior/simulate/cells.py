@@ -75,19 +75,19 @@ def draw_cells(
 
 
 def _draw_network(
-    found: RestoredFit, key: Array, count: int, covariates: Mapping[str, Any] | None
+    restored: RestoredFit, key: Array, count: int, covariates: Mapping[str, Any] | None
 ) -> dict[str, np.ndarray]:
     """The cells of one network at one draw, whose nodes' clusters are drawn anew."""
-    lengths = {len(np.asarray(found.model.data[n])) for n in found.structure.emissions}
+    lengths = {len(np.asarray(restored.model.data[n])) for n in restored.structure.emissions}
     if {count} != lengths or covariates is not None:
         sizes = " or ".join(map(str, sorted(lengths)))
         raise InputError(
             f"a network is drawn as a whole, of as many lines as the fitted one: ask for {sizes} "
             "rows, without covariates"
         )
-    draw = int(random.randint(key, (), 0, found.samples))
-    values = {n: jnp.asarray(v[draw : draw + 1]) for n, v in found.values.items()}
-    drawn = draw_data(found.problem, values, random.fold_in(key, 1), 1)
+    draw = int(random.randint(key, (), 0, restored.samples))
+    values = {n: jnp.asarray(v[draw : draw + 1]) for n, v in restored.values.items()}
+    drawn = draw_data(restored.problem, values, random.fold_in(key, 1), 1)
     return {n: v[0] for n, v in drawn.items()}
 
 

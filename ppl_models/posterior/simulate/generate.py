@@ -253,7 +253,7 @@ def _series(
 
 def _several_series(
     tree: xr.DataTree,
-    found: RestoredFit,
+    restored: RestoredFit,
     key: Array,
     count: int,
     covariates: Mapping[str, Any] | None,
@@ -262,9 +262,9 @@ def _several_series(
 
     Series n has the covariates of the n-th fitted one; after the last comes the first again.
     """
-    chain = found.structure.chain
+    chain = restored.structure.chain
     assert chain is not None
-    wanted = program_covariates(found.problem.model, found.structure)
+    wanted = program_covariates(restored.problem.model, restored.structure)
     others = {n: np.asarray(v) for n, v in wanted.items()}
     if covariates is not None:
         read = new_rows(tree, dict(covariates))
@@ -276,8 +276,8 @@ def _several_series(
                 "the fitted ones"
             )
         others = {n: cast(o.values, tree.attrs["precision"]) for n, o in read.items()}
-    values = resampled(found, key, count)
-    numbers = sum(np.size(v) for v in found.problem.model.data.values())
+    values = resampled(restored, key, count)
+    numbers = sum(np.size(v) for v in restored.problem.model.data.values())
     at_once = max(1, memory.BLOCK_NUMBERS // max(numbers, 1))
     pieces = []
     for first in range(0, count, at_once):
@@ -285,28 +285,30 @@ def _several_series(
         part = {n: v[here] for n, v in values.items()}
         own = {n: np.broadcast_to(v, (len(here), *v.shape)) for n, v in others.items()}
         drawn = draw_data(
-            found.problem, part, random.fold_in(key, first + 1), len(here), None, None, own
+            restored.problem, part, random.fold_in(key, first + 1), len(here), None, None, own
         )
-        pieces.append({n: _of_series(v, n, found, here) for n, v in drawn.items()})
+        pieces.append({n: _of_series(v, n, restored, here) for n, v in drawn.items()})
     return {
-        n: np.concatenate([p[n] for p in pieces], axis=_series_axis(found, n)) for n in pieces[0]
+        n: np.concatenate([p[n] for p in pieces], axis=_series_axis(restored, n)) for n in pieces[0]
     }
 
 
-def _series_axis(found: RestoredFit, name: str) -> int:
+def _series_axis(restored: RestoredFit, name: str) -> int:
     """Which axis of the data of a site is that of the series."""
-    chain = found.structure.chain
+    chain = restored.structure.chain
     assert chain is not None
     unit = chain.plates[0][0]
-    dims = found.observed[name].dims
+    dims = restored.observed[name].dims
     return dims.index(unit) if unit in dims else 1
 
 
-def _of_series(drawn: np.ndarray, name: str, found: RestoredFit, wanted: np.ndarray) -> np.ndarray:
+def _of_series(
+    drawn: np.ndarray, name: str, restored: RestoredFit, wanted: np.ndarray
+) -> np.ndarray:
     """From the n-th run of a program the n-th series, and so on."""
-    axis = _series_axis(found, name)
-    whole = np.moveaxis(drawn, 1 + axis, 1)
-    return np.moveaxis(whole[np.arange(len(wanted)), wanted % whole.shape[1]], 0, axis)
+    axis = _series_axis(restored, name)
+    by_series = np.moveaxis(drawn, 1 + axis, 1)
+    return np.moveaxis(by_series[np.arange(len(wanted)), wanted % by_series.shape[1]], 0, axis)
 
 
 def _as_dataset(drawn: Mapping[str, np.ndarray], restored: RestoredFit) -> xr.Dataset:

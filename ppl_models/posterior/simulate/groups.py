@@ -55,24 +55,25 @@ class Continued(Messenger):
         message["value"] = drawn.at[tuple(map(slice, value.shape))].set(value)
 
 
-def with_arguments(found: RestoredFit, arguments: Mapping[str, Any]) -> RestoredFit:
+def with_arguments(restored: RestoredFit, arguments: Mapping[str, Any]) -> RestoredFit:
     """The fit's program with some of its arguments changed.
 
     Args:
-        found: a fit.
+        restored: a fit.
         arguments: by name, such as the number of groups.
 
     Raises:
         InputError: an argument that the program does not take.
     """
-    known = arguments_of(found.model.function)
+    known = arguments_of(restored.model.function)
     for name in arguments:
         if name not in known:
             raise InputError(
-                f"arguments holds '{name}', and {found.program} takes {', '.join(known) or 'none'}"
+                f"arguments holds '{name}', and {restored.program} takes "
+                f"{', '.join(known) or 'none'}"
             )
-    model = replace(found.model, arguments={**found.model.arguments, **arguments}, units=None)
-    return replace(found, problem=replace(found.problem, model=model))
+    model = replace(restored.model, arguments={**restored.model.arguments, **arguments}, units=None)
+    return replace(restored, problem=replace(restored.problem, model=model))
 
 
 def read_covariates(
@@ -109,11 +110,11 @@ def _labels_with_new(
     """
     like = {n: list(v) for n, v in from_json(tree.attrs["coordinate_labels"]).items()}
     kinds = data_parameters(catalogue.program(tree.attrs["program"]))
-    for site, given in data.items():
+    for site, array in data.items():
         if not issubclass(kinds.get(site, object), Categories):
             continue
         known = known_levels(own_labels(like, site)) or {}
-        own = known_levels(Categories.read(given, site=site, fresh=False).coords) or {}
+        own = known_levels(Categories.read(array, site=site, fresh=False).coords) or {}
         if len(known) != 1 or len(own) != 1:
             continue
         ((column, levels),), (seen,) = known.items(), own.values()

@@ -161,8 +161,8 @@ def _fill(
             if name in structure.indexed or structure.panel or not is_own(emission):
                 value = as_observed(jnp.asarray(model.data[name]), name, structure)
                 value = value if jnp.issubdtype(value.dtype, jnp.integer) else value.astype(float)
-                whole = complete(emission, site_key, value)
-                filled[name] = as_observed(whole, name, structure)
+                completed = complete(emission, site_key, value)
+                filled[name] = as_observed(completed, name, structure)
                 continue
             emission = _rowwise(emission)
             more = (known[name],) if name in known else ()

@@ -217,10 +217,11 @@ def plain_integers(data: Mapping[str, Any]) -> dict[str, Any]:
     >>> counts.dtype == jnp.result_type(int)
     True
     """
-    found = {n: jnp.asarray(v) for n, v in data.items()}
-    whole = jnp.result_type(int)
+    arrays = {n: jnp.asarray(v) for n, v in data.items()}
+    integer = jnp.result_type(int)
     return {
-        n: v.astype(whole) if jnp.issubdtype(v.dtype, jnp.integer) else v for n, v in found.items()
+        n: v.astype(integer) if jnp.issubdtype(v.dtype, jnp.integer) else v
+        for n, v in arrays.items()
     }
 
 
