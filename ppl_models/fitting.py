@@ -27,8 +27,9 @@ from ppl_models.posterior.labels.allocations import Allocations
 from ppl_models.posterior.labels.methods import METHODS
 from ppl_models.posterior.labels.names import name_clusters
 from ppl_models.posterior.labels.relabel import relabelled
-from ppl_models.posterior.result.restore import RestoredFit, along_axes
+from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.posterior.result.schema import LABEL_NAMES, facts_of
+from ppl_models.posterior.result.stored_data import along_axes
 from ppl_models.program.compiling import make_room
 from ppl_models.program.json_text import to_json
 from ppl_models.program.keys import fold_in, make_key

@@ -17,7 +17,8 @@ from ppl_models.distributions.exponential.gaussian import (
     SphericalGaussian,
     UnivariateGaussian,
 )
-from ppl_models.distributions.exponential.gaussian_matrix import FullGaussian, TiedGaussian
+from ppl_models.distributions.exponential.gaussian_full import FullGaussian
+from ppl_models.distributions.exponential.gaussian_tied import TiedGaussian
 from ppl_models.distributions.exponential.poisson import PoissonVector
 from ppl_models.distributions.graphs.graph_chain import GraphChain
 from ppl_models.distributions.graphs.logistic_graph_chain import LogisticGraphChain

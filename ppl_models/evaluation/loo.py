@@ -32,8 +32,9 @@ from ppl_models.evaluation.left_out import scores_of_fold
 from ppl_models.fitting import fit
 from ppl_models.posterior.density.prediction import log_density
 from ppl_models.posterior.labels.allocations import require_draws
-from ppl_models.posterior.result.restore import RestoredFit, fitted_data, restore
+from ppl_models.posterior.result.restore import RestoredFit, restore
 from ppl_models.posterior.result.schema import row_labels, row_weights
+from ppl_models.posterior.result.stored_data import fitted_data
 from ppl_models.program.json_text import from_json
 from ppl_models.program.log_joint import unconstrained_log_joints
 from ppl_models.program.model import Globals, Model

@@ -10,7 +10,7 @@ import numpy as np
 
 from ppl_models.data.kinds import Observed
 from ppl_models.inference.problem import Problem
-from ppl_models.posterior.result.restore import along_axes
+from ppl_models.posterior.result.stored_data import along_axes
 from ppl_models.program.reading import read_program
 
 

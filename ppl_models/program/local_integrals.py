@@ -28,19 +28,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax, random
 from jax.scipy.special import logsumexp, ndtri
-from numpyro import handlers
-from numpyro.distributions import biject_to
-from numpyro.primitives import Messenger
 
 from ppl_models.program.compiling import QUICK
-from ppl_models.program.enumeration import AllValues
 from ppl_models.program.keys import make_key
-from ppl_models.program.layout import STEP
-from ppl_models.program.units import parts_of, units_of
+from ppl_models.program.local_densities import (
+    Density,
+    density_of,
+    dimension,
+    expand,
+    trace_at_vectors,
+)
 
 if TYPE_CHECKING:
     from ppl_models.program.model import Model
-    from ppl_models.program.sites import Site
     from ppl_models.program.structure import Structure
 
 SHIFTS = 8  #: of the points, whose spread is the standard error
@@ -52,138 +52,6 @@ STARTS = 4  #: of Newton's method
 STEPS = 60  #: of it at most
 PLACES = (0.3, 1.0, 3.0, 10.0)  #: distances at which a density is compared with a quadratic one
 ABREAST = 32  #: points side by side
-
-Density = Callable[[Array], Array]  #: of all rows' vectors (row, dimension): (row,)
-
-
-class _AtVectors(Messenger):
-    """Set the rows' continuous sites by unconstrained vectors; collects the volume of the maps."""
-
-    def __init__(self, fn: Callable, structure: Structure, vectors: Array):
-        super().__init__(fn)
-        self.free = _split(structure, vectors)
-        self.axes = {site.name: _row_axis(site, structure) for site in structure.local_sites}
-        self.volume: Array = jnp.zeros(structure.rows, vectors.dtype)
-        self.values: dict[str, Array] = {}
-        for site in structure.local_sites:
-            if STEP in site.dims:  # which a scan takes from NumPyro's own handlers alone
-                self._place(site.name, biject_to(site.support))
-        self.fn = handlers.substitute(fn, data=dict(self.values))
-
-    def process_message(self, message: dict[str, Any]) -> None:
-        name = message.get("name")
-        if message["type"] != "sample" or name not in self.free or name in self.values:
-            return
-        self._place(name, biject_to(message["fn"].support))
-        message["value"] = self.values[name]
-
-    def _place(self, name: str, transform: Any) -> None:
-        value = transform(self.free[name])
-        change = transform.log_abs_det_jacobian(self.free[name], value)
-        axis = self.axes[name]
-        if axis is not None:
-            change = jnp.moveaxis(change, axis, 0)
-        self.volume = self.volume + change.reshape(len(self.volume), -1).sum(1)
-        self.values[name] = value
-
-
-def _row_axis(site: Site, structure: Structure) -> int | None:
-    """The rows' axis; None of a path of the one series that there is."""
-    return site.dims.index(structure.plate) if structure.plate in site.dims else None
-
-
-def _shape(site: Site, structure: Structure) -> tuple[int, ...]:
-    """Shape of a site's image in the unconstrained space, of as many rows as there are."""
-    shape, axis = list(site.unconstrained_shape), _row_axis(site, structure)
-    if axis is not None:
-        shape[axis] = structure.rows
-    return tuple(shape)
-
-
-def _sizes(structure: Structure) -> list[int]:
-    """Numbers that every site has of one row."""
-    return [
-        math.prod(_shape(site, structure)) // max(1, structure.rows)
-        for site in structure.local_sites
-    ]
-
-
-def dimension(structure: Structure) -> int:
-    """Numbers of one row that are integrated out."""
-    return sum(_sizes(structure))
-
-
-def _split(structure: Structure, vectors: Array) -> dict[str, Array]:
-    """Images of the rows' sites from vectors ``(row, dimension)``."""
-    ends = np.cumsum(_sizes(structure))
-    pieces = jnp.split(vectors, ends[:-1], axis=1)
-    free = {}
-    for site, piece in zip(structure.local_sites, pieces, strict=True):
-        axis, shape = _row_axis(site, structure), list(_shape(site, structure))
-        if axis is None:
-            free[site.name] = piece.reshape(shape)
-            continue
-        shape.insert(0, shape.pop(axis))
-        free[site.name] = jnp.moveaxis(piece.reshape(shape), 0, axis)
-    return free
-
-
-def _run(
-    model: Model, values: Mapping[str, Array], structure: Structure, vectors: Array, assignment: Any
-) -> tuple[_AtVectors, dict[str, Any]]:
-    sites = {n: values[n] for n in structure.names}
-    program = handlers.substitute(model.held(), data=sites)
-    if structure.indexed and assignment is not None:
-        assignment = jnp.reshape(assignment, structure.assignment_shape)
-    located = _AtVectors(AllValues(program, structure.values_of(assignment)), structure, vectors)
-    return located, handlers.trace(handlers.seed(located, random.key(0))).get_trace()
-
-
-def row_log_joint(
-    model: Model,
-    values: Mapping[str, Array],
-    structure: Structure,
-    vectors: Array,
-    assignment: Array,
-) -> Array:
-    """``log p(z_n, u_n, x_n | θ)`` of every row, u in its unconstrained space, ``(row,)``.
-
-    Args:
-        model: the program with its data.
-        values: global sites.
-        structure: what was read off the program.
-        vectors: of the rows' continuous sites, ``(row, dimension)``.
-        assignment: clusters ``(row,)``; of no account where nothing is assigned.
-    """
-    located, trace = _run(model, values, structure, vectors, assignment)
-    rows, cells = parts_of(model, trace, structure, structure.indexed)
-    total = rows + located.volume
-    for name, density in cells.items():
-        place = units_of(model).rows[name]
-        total = total + jax.ops.segment_sum(density, place, structure.rows)
-    return total
-
-
-def _density_of(
-    model: Model, values: Mapping[str, Array], structure: Structure, assignment: Array
-) -> Density:
-    return lambda vectors: row_log_joint(model, values, structure, vectors, assignment)
-
-
-def _expand(density: Density, vectors: Array) -> tuple[Array, Array, Array]:
-    """Value ``(row,)``, gradient ``(row, dimension)`` and Hessian of every row."""
-
-    def summed(vectors: Array) -> tuple[Array, Array]:
-        log_density = density(vectors)
-        return log_density.sum(), log_density
-
-    def column(unit: Array) -> Array:
-        towards = jnp.broadcast_to(unit, vectors.shape)
-        return jax.jvp(lambda v: jax.grad(summed, has_aux=True)(v)[0], (vectors,), (towards,))[1]
-
-    (_, value), gradient = jax.value_and_grad(summed, has_aux=True)(vectors)
-    hessian = jax.vmap(column)(jnp.eye(vectors.shape[1], dtype=vectors.dtype))
-    return value, gradient, jnp.moveaxis(hessian, 0, -1)
 
 
 # ---- linear Gaussian programs --------------------------------------------------------------------
@@ -223,8 +91,8 @@ def _departure(model: Model, values: Mapping[str, Array], *, structure: Structur
     steps = jnp.stack([distance * other for distance, other in zip(PLACES, others, strict=True)])
 
     def of_cluster(cluster: Array) -> Array:
-        density = _density_of(model, values, structure, jnp.full(structure.rows, cluster))
-        value, gradient, hessian = _expand(density, origin)
+        density = density_of(model, values, structure, jnp.full(structure.rows, cluster))
+        value, gradient, hessian = expand(density, origin)
 
         def at(step: Array) -> Array:
             second = jnp.einsum("ri,rij,rj->r", step, hessian, step)
@@ -241,7 +109,7 @@ def _departure(model: Model, values: Mapping[str, Array], *, structure: Structur
 def _gaussian(density: Density, shape: tuple[int, int]) -> tuple[Array, Array, Array]:
     """Log-integral of a quadratic log-density; mode and lower Cholesky factor of the precision."""
     start = jnp.zeros(shape)
-    _, gradient, hessian = _expand(density, start)
+    _, gradient, hessian = expand(density, start)
     factor = jnp.linalg.cholesky(-hessian)
     middle = start + _solve(factor, gradient)
     # from the mode once more: far from it the value has lost digits
@@ -277,7 +145,7 @@ def _climb(density: Density, start: Array) -> tuple[Array, Array, Array]:
     shares = jnp.array([1.0, 0.3, 0.03], start.dtype)[:, None, None]
 
     def curvatures(vectors: Array) -> tuple[Array, Array, Array]:
-        _, gradient, hessian = _expand(density, vectors)
+        _, gradient, hessian = expand(density, vectors)
         usable = jnp.isfinite(hessian).all((1, 2), keepdims=True)
         identity = jnp.eye(start.shape[1], dtype=start.dtype)
         curvature, axes = jnp.linalg.eigh(jnp.where(usable, -hessian, identity))
@@ -407,7 +275,7 @@ def integrated_logits(model: Model, values: Mapping[str, Array], structure: Stru
     shape = (structure.rows, dimension(structure))
 
     def of_cluster(cluster: Array) -> Array:
-        density = _density_of(model, values, structure, jnp.full(structure.rows, cluster))
+        density = density_of(model, values, structure, jnp.full(structure.rows, cluster))
         if structure.gaussian_locals:
             return _gaussian(density, shape)[0][None]
         weights, _ = _weighted(density, shape)
@@ -444,7 +312,7 @@ def draw_locals(
         key: random key.
     """
     shape = (structure.rows, dimension(structure))
-    density = _density_of(model, values, structure, assignment)
+    density = density_of(model, values, structure, assignment)
     if structure.gaussian_locals:
         _, mode, factor = _gaussian(density, shape)
         noise = random.normal(key, shape, mode.dtype)
@@ -457,4 +325,4 @@ def draw_locals(
     else:
         weights, vectors_of = _weighted(density, shape)
         vectors = vectors_of(random.categorical(key, weights.reshape(-1, shape[0]), axis=0))
-    return _run(model, values, structure, vectors, assignment)[0].values
+    return trace_at_vectors(model, values, structure, vectors, assignment)[0].values

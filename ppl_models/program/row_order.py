@@ -17,7 +17,7 @@ from jax import Array
 
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.keys import make_key
-from ppl_models.program.local_integrals import dimension, row_log_joint
+from ppl_models.program.local_densities import dimension, row_log_joint
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 

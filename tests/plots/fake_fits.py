@@ -30,8 +30,8 @@ chains = load_neighbour("fake_chains")
 markov_fit, chains_fit, chain_fit = chains.markov_fit, chains.chains_fit, chains.chain_fit
 
 GAUSSIAN = {
-    "full": "gaussian_matrix:FullGaussian",
-    "tied": "gaussian_matrix:TiedGaussian",
+    "full": "gaussian_full:FullGaussian",
+    "tied": "gaussian_tied:TiedGaussian",
     "diagonal": "gaussian:DiagonalGaussian",
     "spherical": "gaussian:SphericalGaussian",
     "univariate": "gaussian:UnivariateGaussian",

@@ -28,7 +28,8 @@ from ppl_models.distributions.exponential.family import (
     real,
 )
 from ppl_models.distributions.exponential.gaussian import FactorisedGaussian
-from ppl_models.distributions.exponential.gaussian_matrix import MatrixGaussian, SeparateGaussian
+from ppl_models.distributions.exponential.gaussian_full import SeparateGaussian
+from ppl_models.distributions.exponential.gaussian_matrix import MatrixGaussian
 from ppl_models.distributions.exponential.located import about
 from ppl_models.distributions.orientation import RotationConditional, UniformRotation, rotation
 from ppl_models.distributions.priors import InverseGammaScale

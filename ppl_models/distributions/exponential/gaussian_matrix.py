@@ -1,4 +1,4 @@
-"""Gaussian emissions with correlated features: one covariance for all (tied), or one each (full).
+"""What Gaussian emissions with correlated features share, be their covariances tied or one each.
 
 Distances are computed as ``|L^-1 x - L^-1 mu|^2`` with the Cholesky factor L of the covariance,
 which stays accurate for strongly correlated features where ``x' P x`` would cancel. Second moments
@@ -35,21 +35,16 @@ from ppl_models.distributions.exponential.family import (
     broadcast_batch,
     real,
 )
-from ppl_models.distributions.exponential.gaussian import FLOOR, LOG_TWO_PI
+from ppl_models.distributions.exponential.gaussian import FLOOR
 from ppl_models.distributions.exponential.located import about
 from ppl_models.distributions.exponential.moments import (
     BAND,
     by_pairs,
-    from_bands,
-    from_pairs,
-    in_bands,
     inverse_factor,
     moments_about,
     row_bands,
     row_conditional,
     row_log_density,
-    second_moments,
-    whitened_squares,
 )
 
 
@@ -299,134 +294,3 @@ class MatrixGaussian(ExponentialFamily):
         """The diagonal of the covariance."""
         diagonal = jnp.diagonal(self.covariance, axis1=-2, axis2=-1)
         return jnp.broadcast_to(diagonal, self.shape())
-
-
-class SeparateGaussian(MatrixGaussian):
-    """What families share whose components have a covariance each."""
-
-    def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
-        """Log-densities ``(component, row)``: one whitening product a component."""
-        if missing:
-            return self._contract_missing(prepared, self.covariance)
-        inverse, log_determinant = inverse_factor(self.covariance)
-        shift = matmul(inverse, (self.loc - centre)[..., None])[..., 0]
-        squares = whitened_squares(inverse, shift, prepared)
-        dimension = prepared.shape[0]
-        return -0.5 * (squares + dimension * LOG_TWO_PI) - log_determinant[:, None]
-
-    def _second_moments(self, weights: Array, x: Array) -> Any:
-        return second_moments(weights, x)
-
-    def _stored(self, second: Array) -> Any:
-        return in_bands(second)
-
-    def finalize(self, added: Any, *, missing: bool, centre: Array) -> Statistics:
-        """``count``, ``first`` and ``second (k, d, d)``."""
-        added = dict(added)
-        second, far = added["second"], added.pop("far", None)
-        if isinstance(second, tuple):
-            second = from_bands(second)
-        elif not missing:
-            second = from_pairs(second, self.loc.shape[-1])
-        return self._with_points(added | {"second": second}, far, centre)
-
-    def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
-        """``(component,)``."""
-        inverse, log_determinant = inverse_factor(self.covariance)
-        scatter = self._scatter(statistics, centre)
-        squares = einsum("kij,kjl,kil->k", inverse, scatter, inverse)
-        constant = log_determinant + 0.5 * self.loc.shape[-1] * LOG_TWO_PI
-        return -0.5 * squares - statistics["count"] * constant
-
-
-class FullGaussian(SeparateGaussian):
-    """Rows of correlated normals, a covariance for every component.
-
-    Bishop (2006), Pattern Recognition and Machine Learning, §2.3.
-
-    Args:
-        loc: ``batch + (feature,)``.
-        covariance: positive definite, ``batch + (feature, feature)``.
-
-    >>> emission = FullGaussian(jnp.zeros((3, 1, 2)), jnp.eye(2) * jnp.ones((3, 1, 1, 1)))
-    >>> emission.log_prob(jnp.zeros((5, 2))).shape
-    (3, 5)
-    """
-
-    numpyro_classes = ((dist.MultivariateNormal, 0),)
-    arg_constraints: ClassVar[dict[str, Any]] = {
-        "loc": constraints.real_vector,
-        "covariance": constraints.positive_definite,
-    }
-
-    @classmethod
-    def from_numpyro(cls, distribution: Any, event_shape: tuple[int, ...]) -> MatrixGaussian:
-        """Tied where all components have one covariance, by its shape."""
-        covariance = distribution.covariance_matrix
-        while covariance.ndim > 2 and covariance.shape[0] == 1:
-            covariance = covariance[0]
-        tied = covariance.ndim == 2
-        return (TiedGaussian if tied else FullGaussian)(distribution.loc, covariance)
-
-
-class TiedGaussian(MatrixGaussian):
-    """Rows of correlated normals, one covariance for all components.
-
-    Fraley and Raftery (2002), Model-based clustering (EEE of mclust).
-
-    Args:
-        loc: ``batch + (feature,)``.
-        covariance: positive definite, ``(feature, feature)``.
-
-    >>> TiedGaussian(jnp.zeros((3, 1, 2)), jnp.eye(2)).log_prob(jnp.zeros((5, 2))).shape
-    (3, 5)
-    """
-
-    shared_parameters = ("covariance",)
-    arg_constraints: ClassVar[dict[str, Any]] = {
-        "loc": constraints.real_vector,
-        "covariance": constraints.positive_definite,
-    }
-
-    def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
-        """Log-densities ``(component, row)``: whiten once, then as a unit sphere."""
-        if missing:
-            return self._contract_missing(prepared, self._each())
-        inverse, log_determinant = inverse_factor(self.covariance)
-        x, mu = matmul(inverse, prepared), matmul(self.loc - centre, inverse.T)
-        constant = 0.5 * mu.shape[-1] * LOG_TWO_PI + log_determinant
-
-        def about_centre() -> Array:
-            return matmul(mu, x) - 0.5 * ((x**2).sum(0) + (mu**2).sum(-1)[:, None]) - constant
-
-        def about_locations() -> Array:
-            return lax.map(lambda m: -0.5 * ((x - m[:, None]) ** 2).sum(0) - constant, mu)
-
-        far = apart(mu)
-        return about_centre() if far is None else lax.cond(far, about_locations, about_centre)
-
-    def _second_moments(self, weights: Array, x: Array) -> Array:
-        return sum_over_rows(x * weights.sum(0), x)
-
-    def _pooled(self, second: Array) -> Array:
-        return second.sum(0)
-
-    def finalize(self, added: Any, *, missing: bool, centre: Array) -> Statistics:
-        """``count``, ``first`` and ``second (d, d)``."""
-        added = dict(added)
-        far = added.pop("far", None)
-        return self._with_points(added, far, centre)
-
-    def _about(self, statistics: Statistics, mu: Array) -> Array:
-        s = statistics
-        cross = matmul(s["first"].T, mu)
-        return s["second"] - cross - cross.T + matmul((s["count"][:, None] * mu).T, mu)
-
-    def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
-        """``(component,)``; only its sum is meaningful, the scatter being shared."""
-        inverse, log_determinant = inverse_factor(self.covariance)
-        scatter = self._scatter(statistics, centre)
-        squares = einsum("ij,jl,il->", inverse, scatter, inverse)
-        constant = log_determinant + 0.5 * self.loc.shape[-1] * LOG_TWO_PI
-        count = statistics["count"]
-        return -0.5 * squares / count.shape[0] - count * constant

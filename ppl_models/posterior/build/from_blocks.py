@@ -25,8 +25,8 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import cut
 from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable
 from ppl_models.posterior.build.tree import build_tree
-from ppl_models.posterior.result.restore import along_axes
 from ppl_models.posterior.result.schema import SUMMARY
+from ppl_models.posterior.result.stored_data import along_axes
 from ppl_models.program.block_rows import RowBlocks, read_blocks
 from ppl_models.program.keys import make_key
 from ppl_models.program.reading import read_program

@@ -11,32 +11,33 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ppl_models import catalogue
 from ppl_models.data.kinds import Observed
-from ppl_models.data.summary import knowing
 from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.inference.missing_cells import refuse_missing_cells
 from ppl_models.inference.problem import Problem, Result
-from ppl_models.posterior.result.recent import DATA_GROUPS, RECENT
+from ppl_models.posterior.result.recent import RECENT
 from ppl_models.posterior.result.schema import (
     FACTS,
     GROUP_FACTS,
     HIDDEN,
     MANY,
     ROW_ORDER,
-    SUMMARY,
     FitFacts,
     facts_of,
     weights_and_labels,
 )
-from ppl_models.program.chain_data import by_step, named_axes, step_dims
-from ppl_models.program.json_text import from_json
-from ppl_models.program.layout import STEP
+from ppl_models.posterior.result.stored_data import (
+    along_axes,
+    completed,
+    computed_sites,
+    fitted_data,
+    new_rows,
+    read_stored,
+)
+from ppl_models.program.chain_data import by_step, step_dims
 from ppl_models.program.model import KNOWN_CLUSTER, Model
 from ppl_models.program.precision import scope
-from ppl_models.program.reading import read_data, read_program
 from ppl_models.program.row_order import ADVICE, PLACES, SEVERAL_CELLS
-from ppl_models.program.signature import data_parameters
 from ppl_models.program.structure import Structure
 
 
@@ -237,7 +238,7 @@ def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) ->
         raise UnsupportedError(f"{PLACES}, so that new rows have none of their own: {ADVICE}")
     else:
         known = fitted_data(tree)
-        rows = _complete(new_rows(tree, data), known)
+        rows = completed(new_rows(tree, data), known)
         problem = _problem(tree, rows, known)
         refuse_missing_cells(problem, fitted=True)
         observed = along_axes(rows, problem.model, problem.structure)
@@ -264,83 +265,10 @@ def _problem(
     Raises:
         InputError: a program with a latent variable for every row.
     """
-    model, structure = _read(tree, observed, known, weights)
+    model, structure = read_stored(tree, observed, known, weights)
     if labels is not None:
         model = replace(model, data={**model.data, KNOWN_CLUSTER: labels})
     return Problem(model, structure, known_row_order=bool(tree.attrs.get(ROW_ORDER, 0)))
-
-
-def reread(
-    tree: xr.DataTree,
-    observed: Mapping[str, Observed],
-    arguments: Mapping[str, Any] | None = None,
-) -> tuple[Model, Structure]:
-    """The tree's program with other data, of any length.
-
-    Args:
-        tree: a fit.
-        observed: data of every parameter.
-        arguments: of the program that differ from the fit's.
-    """
-    return _read(tree, observed, fitted_data(tree), arguments=arguments)
-
-
-def _read(
-    tree: xr.DataTree,
-    observed: Mapping[str, Observed],
-    known: Mapping[str, Observed],
-    weights: np.ndarray | None = None,
-    arguments: Mapping[str, Any] | None = None,
-) -> tuple[Model, Structure]:
-    """The program with the observed data; arguments derived from data follow the fitted ones."""
-    function = catalogue.program(tree.attrs["program"])
-    if SUMMARY in tree.attrs:
-        function = knowing(function, tree.attrs[SUMMARY])
-    return read_program(
-        function,
-        observed,
-        {**from_json(tree.attrs["arguments"]), **(arguments or {})},
-        from_json(tree.attrs["fixed"]),
-        tree.attrs["precision"],
-        known,
-        weights,
-    )
-
-
-def along_axes(
-    observed: Mapping[str, Observed], model: Model, structure: Structure
-) -> dict[str, Observed]:
-    """Data whose first axes are named as the program's plates are, and what it computes of them."""
-    named = {n: o.along(structure.axis_of(n, len(o.values))) for n, o in observed.items()}
-    return named_axes(named | computed_sites(named, model, structure), structure)
-
-
-def computed_sites(
-    observed: Mapping[str, Observed], model: Model, structure: Structure
-) -> dict[str, Observed]:
-    """What observed sites observe that the program computes from its data."""
-    found = {}
-    for name in structure.computed:
-        values = np.asarray(model.data[name])
-        alike = (o for o in observed.values() if o.values.shape == values.shape)
-        first = structure.axis_of(name, len(values))
-        own = (first, *(f"{name}_dim_{i}" for i in range(values.ndim - 1)))
-        if structure.panel:
-            own = (STEP, *dict(structure.event_dims)[name])
-        like = next(alike, Observed(values, own, {}, {}))
-        found[name] = replace(like, values=values, refusal=None)
-    return found
-
-
-def _complete(rows: dict[str, Observed], known: Mapping[str, Observed]) -> dict[str, Observed]:
-    """Refuse rows that lack a kind of data."""
-    lacking = sorted(set(known) - set(rows))
-    if lacking:
-        raise InputError(
-            f"the fit has data {lacking[0]}, which are not given: give them too, as missing cells "
-            "(NaN) where they are not known"
-        )
-    return rows
 
 
 def _values(
@@ -375,33 +303,3 @@ def thinning(count: int, draws: int | None) -> int:
     (3, 1)
     """
     return 1 if draws is None else max(1, count // draws)
-
-
-def new_rows(
-    tree: xr.DataTree, data: Any, labels: Mapping[str, Any] | None = None
-) -> dict[str, Observed]:
-    """New rows in any container that ``fit`` takes, with the coordinates of the fit.
-
-    Args:
-        tree: a fit.
-        data: the rows.
-        labels: of all axes, in place of the fit's own.
-    """
-    like = from_json(tree.attrs["coordinate_labels"]) if labels is None else labels
-    function = catalogue.program(tree.attrs["program"])
-    return read_data(function, data, like={n: list(v) for n, v in like.items()}, fresh=False)
-
-
-def fitted_data(tree: xr.DataTree) -> dict[str, Observed]:
-    """The data that a tree was fitted to, those that its program does not emit too."""
-    groups = [n for n in DATA_GROUPS if n in tree.children]
-    dataset = xr.merge([tree[n].to_dataset() for n in groups], join="exact")
-    coords = {str(n): np.asarray(c) for n, c in dataset.coords.items()}
-    labels = from_json(tree.attrs["coordinate_labels"])
-    coords |= {n: np.asarray(v) for n, v in labels.items() if n not in coords}
-    parameters = data_parameters(catalogue.program(tree.attrs["program"]))
-    return {
-        str(n): Observed(v.values, tuple(map(str, v.dims)), coords, {})
-        for n, v in dataset.data_vars.items()
-        if n in parameters  # and not what the program computes of them
-    }

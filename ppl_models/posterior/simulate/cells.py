@@ -17,7 +17,8 @@ from jax import Array, random
 from ppl_models import memory
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
-from ppl_models.posterior.result.restore import RestoredFit, reread
+from ppl_models.posterior.result.restore import RestoredFit
+from ppl_models.posterior.result.stored_data import reread
 from ppl_models.posterior.simulate.groups import read_covariates
 from ppl_models.posterior.simulate.predictive import draw_data, program_covariates, resampled
 from ppl_models.program.units import units_of

@@ -15,7 +15,8 @@ from ppl_models import memory
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.sequences import sequence_writer
-from ppl_models.posterior.result.restore import RestoredFit, new_rows, restore
+from ppl_models.posterior.result.restore import RestoredFit, restore
+from ppl_models.posterior.result.stored_data import new_rows
 from ppl_models.posterior.simulate.cells import draw_cells
 from ppl_models.posterior.simulate.groups import read_covariates, with_arguments
 from ppl_models.posterior.simulate.predictive import (

@@ -22,7 +22,8 @@ from ppl_models.data.kinds import Categories, Observed
 from ppl_models.data.kinds.categories import known_levels
 from ppl_models.data.kinds.several import own_labels
 from ppl_models.errors import InputError
-from ppl_models.posterior.result.restore import RestoredFit, new_rows
+from ppl_models.posterior.result.restore import RestoredFit
+from ppl_models.posterior.result.stored_data import new_rows
 from ppl_models.program.json_text import from_json
 from ppl_models.program.signature import arguments_of, data_parameters
 

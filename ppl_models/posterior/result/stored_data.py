@@ -1,0 +1,127 @@
+"""The data that a fit holds, read again, and new rows read as these were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ppl_models import catalogue
+from ppl_models.data.kinds import Observed
+from ppl_models.data.summary import knowing
+from ppl_models.errors import InputError
+from ppl_models.posterior.result.recent import DATA_GROUPS
+from ppl_models.posterior.result.schema import SUMMARY
+from ppl_models.program.chain_data import named_axes
+from ppl_models.program.json_text import from_json
+from ppl_models.program.layout import STEP
+from ppl_models.program.model import Model
+from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.signature import data_parameters
+from ppl_models.program.structure import Structure
+
+
+def reread(
+    tree: xr.DataTree,
+    observed: Mapping[str, Observed],
+    arguments: Mapping[str, Any] | None = None,
+) -> tuple[Model, Structure]:
+    """The tree's program with other data, of any length.
+
+    Args:
+        tree: a fit.
+        observed: data of every parameter.
+        arguments: of the program that differ from the fit's.
+    """
+    return read_stored(tree, observed, fitted_data(tree), arguments=arguments)
+
+
+def read_stored(
+    tree: xr.DataTree,
+    observed: Mapping[str, Observed],
+    known: Mapping[str, Observed],
+    weights: np.ndarray | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> tuple[Model, Structure]:
+    """The program with the observed data; arguments derived from data follow the fitted ones."""
+    function = catalogue.program(tree.attrs["program"])
+    if SUMMARY in tree.attrs:
+        function = knowing(function, tree.attrs[SUMMARY])
+    return read_program(
+        function,
+        observed,
+        {**from_json(tree.attrs["arguments"]), **(arguments or {})},
+        from_json(tree.attrs["fixed"]),
+        tree.attrs["precision"],
+        known,
+        weights,
+    )
+
+
+def along_axes(
+    observed: Mapping[str, Observed], model: Model, structure: Structure
+) -> dict[str, Observed]:
+    """Data whose first axes are named as the program's plates are, and what it computes of them."""
+    named = {n: o.along(structure.axis_of(n, len(o.values))) for n, o in observed.items()}
+    return named_axes(named | computed_sites(named, model, structure), structure)
+
+
+def computed_sites(
+    observed: Mapping[str, Observed], model: Model, structure: Structure
+) -> dict[str, Observed]:
+    """What observed sites observe that the program computes from its data."""
+    found = {}
+    for name in structure.computed:
+        values = np.asarray(model.data[name])
+        alike = (o for o in observed.values() if o.values.shape == values.shape)
+        first = structure.axis_of(name, len(values))
+        own = (first, *(f"{name}_dim_{i}" for i in range(values.ndim - 1)))
+        if structure.panel:
+            own = (STEP, *dict(structure.event_dims)[name])
+        like = next(alike, Observed(values, own, {}, {}))
+        found[name] = replace(like, values=values, refusal=None)
+    return found
+
+
+def completed(rows: dict[str, Observed], known: Mapping[str, Observed]) -> dict[str, Observed]:
+    """Refuse rows that lack a kind of data."""
+    lacking = sorted(set(known) - set(rows))
+    if lacking:
+        raise InputError(
+            f"the fit has data {lacking[0]}, which are not given: give them too, as missing cells "
+            "(NaN) where they are not known"
+        )
+    return rows
+
+
+def new_rows(
+    tree: xr.DataTree, data: Any, labels: Mapping[str, Any] | None = None
+) -> dict[str, Observed]:
+    """New rows in any container that ``fit`` takes, with the coordinates of the fit.
+
+    Args:
+        tree: a fit.
+        data: the rows.
+        labels: of all axes, in place of the fit's own.
+    """
+    like = from_json(tree.attrs["coordinate_labels"]) if labels is None else labels
+    function = catalogue.program(tree.attrs["program"])
+    return read_data(function, data, like={n: list(v) for n, v in like.items()}, fresh=False)
+
+
+def fitted_data(tree: xr.DataTree) -> dict[str, Observed]:
+    """The data that a tree was fitted to, those that its program does not emit too."""
+    groups = [n for n in DATA_GROUPS if n in tree.children]
+    dataset = xr.merge([tree[n].to_dataset() for n in groups], join="exact")
+    coords = {str(n): np.asarray(c) for n, c in dataset.coords.items()}
+    labels = from_json(tree.attrs["coordinate_labels"])
+    coords |= {n: np.asarray(v) for n, v in labels.items() if n not in coords}
+    parameters = data_parameters(catalogue.program(tree.attrs["program"]))
+    return {
+        str(n): Observed(v.values, tuple(map(str, v.dims)), coords, {})
+        for n, v in dataset.data_vars.items()
+        if n in parameters  # and not what the program computes of them
+    }
