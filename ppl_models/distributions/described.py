@@ -26,6 +26,8 @@ class Described:
     component_picture: ClassVar[Picture | None] = None
     #: the parameter that "profile" and "levels" draw, ``(component, feature or level)``
     profile_parameter: ClassVar[str | None] = None
+    #: the parameter that holds degrees of freedom, where "ellipses" are those of Student's t
+    freedom_parameter: ClassVar[str | None] = None
     #: what that parameter is called on an axis
     profile_label: ClassVar[str | None] = None
 

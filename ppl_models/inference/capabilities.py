@@ -117,6 +117,9 @@ def _something_hidden(problem: Problem) -> Lack | None:
         return Lack(f"site '{structure.assignment}' is hidden")
     if problem.latent:
         return Lack(f"site '{structure.emissions[0]}' hides a path of states")
+    for name, family in problem.emission_families.items():
+        if family is not None and family.draws_hidden:
+            return Lack(f"site '{name}' hides something of every row, by which it is weighed")
     return None
 
 
@@ -143,8 +146,9 @@ def _cells_not_drawn(problem: Problem) -> Lack | None:
         factor = problem.scales.get(name)
         if factor is None or np.isin(factor, (0, 1)).all():
             continue
-        if family.latent or (gaps[name] and family.draws_missing):
+        if family.latent or family.draws_hidden or (gaps[name] and family.draws_missing):
             what = "a path of states" if family.latent else "missing cells"
+            what = "what every row hides" if family.draws_hidden else what
             return Lack(
                 f"numpyro.handlers.scale multiplies the log-density of site '{name}', which sums "
                 f"{what} out, so that they cannot be drawn"

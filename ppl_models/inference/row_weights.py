@@ -141,8 +141,8 @@ def copies_drawn(method: str, problem: Problem, *, keep_assignments: bool) -> Pr
         )
     if problem.sums_rows_up and not problem.latent:
         gaps = dict(problem.chunks.missing)
-        drawn = [n for n, f in problem.families.items() if gaps[n] and f.draws_missing]
-        if not drawn:
+        families = problem.families.items()
+        if not any(f.draws_hidden or (gaps[n] and f.draws_missing) for n, f in families):
             return problem
     total = int(weights.sum())
     if total > MOST_COPIES:

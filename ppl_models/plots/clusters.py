@@ -244,7 +244,7 @@ def _curves(
     assert arrays.covariance is not None
     axes = list(pair)
     matrix = arrays.covariance[..., axes, :][..., axes]
-    each = [ellipse_curves(arrays.loc[..., axes], matrix, p) for p in probabilities]
+    each = [ellipse_curves(arrays.loc[..., axes], matrix, p, df=arrays.df) for p in probabilities]
     return np.swapaxes(np.concatenate(each, axis=0), 0, 1)
 
 

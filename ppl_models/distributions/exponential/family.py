@@ -59,6 +59,9 @@ class ExponentialFamily(Described, Distribution):
     factorises: ClassVar[bool] = True
     #: whether a datum has latent variables of its own (a state path), whose statistics are expected
     latent: ClassVar[bool] = False
+    #: whether a Gibbs sweep draws what every row hides given its component, such as the precision
+    #: of a row with heavy tails, or factor scores; statistics expect it otherwise
+    draws_hidden: ClassVar[bool] = False
     #: number of hidden states that a datum passes through; 0: none. A family with states offers
     #: what ``distributions.hmm.state_paths.StatePaths`` does
     states: int = 0
@@ -269,6 +272,22 @@ class ExponentialFamily(Described, Distribution):
         """
         drawn = self.of_rows(chosen).complete(key, prepared)
         return self.prepare(drawn, missing=False, centre=centre)
+
+    def draw_hidden(
+        self, key: Array, prepared: Any, chosen: Array, *, missing: bool, centre: Array
+    ) -> tuple[Any, bool]:
+        """Rows with draws of what they hide, and whether cells are missing still.
+
+        Args:
+            key: random key.
+            prepared: rows, as :meth:`infer_latents` returned them.
+            chosen: the component of every row, ``(row,)``.
+            missing: whether cells are missing.
+            centre: the shift of the rows.
+        """
+        if not (missing and self.draws_missing):
+            return prepared, missing
+        return self.with_drawn_cells(key, prepared, chosen, centre), False
 
     # ---- initial values ----------------------------------------------------------------------
 

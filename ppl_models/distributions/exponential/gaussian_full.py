@@ -32,11 +32,15 @@ class SeparateGaussian(MatrixGaussian):
         """Log-densities ``(component, row)``: one whitening product a component."""
         if missing:
             return self._contract_missing(prepared, self.covariance)
-        inverse, log_determinant = inverse_factor(self.covariance)
-        shift = matmul(inverse, (self.loc - centre)[..., None])[..., 0]
-        squares = whitened_squares(inverse, shift, prepared)
+        squares, log_determinant = self._whitened(prepared, centre)
         dimension = prepared.shape[0]
         return -0.5 * (squares + dimension * LOG_TWO_PI) - log_determinant[:, None]
+
+    def _whitened(self, prepared: Array, centre: Array) -> tuple[Array, Array]:
+        """Squared distances ``(component, row)`` of complete rows, half the log-determinants."""
+        inverse, log_determinant = inverse_factor(self.covariance)
+        shift = matmul(inverse, (self.loc - centre)[..., None])[..., 0]
+        return whitened_squares(inverse, shift, prepared), log_determinant
 
     def _second_moments(self, weights: Array, x: Array) -> Any:
         return second_moments(weights, x)

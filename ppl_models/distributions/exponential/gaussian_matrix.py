@@ -120,23 +120,30 @@ class MatrixGaussian(ExponentialFamily):
         return jax.vmap(by_row, in_axes=(None, 0, 0))(value, self.loc, covariance)
 
     def _moments_missing(
-        self, weights: Array, value: Array, centre: Array, far: Array | None
+        self,
+        weights: Array,
+        value: Array,
+        centre: Array,
+        far: Array | None,
+        counted: Array | None = None,
     ) -> tuple[Array, Array]:
         """``sum_n w x`` and ``sum_n w x x'`` per component, gaps at their expectations.
 
-        About the centre, or where ``far`` about the locations.
+        About the centre, or where ``far`` about the locations. ``counted`` are the weights of the
+        gaps' variances (default: those of the rows).
         """
 
-        def component(arguments: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-            w, loc, covariance = arguments
+        def component(arguments: tuple[Array, Array, Array, Array]) -> tuple[Array, Array]:
+            w, spread_w, loc, covariance = arguments
             point = centre if far is None else jnp.where(far, loc, centre)
             mean, spread = jax.vmap(row_conditional, in_axes=(0, None, None))(
                 value - point, loc - point, covariance
             )
-            scatter = matmul((w[:, None] * mean).T, mean) + einsum("n,nij->ij", w, spread)
+            scatter = matmul((w[:, None] * mean).T, mean) + einsum("n,nij->ij", spread_w, spread)
             return matmul(w, mean), scatter
 
-        return lax.map(component, (weights, self.loc, self._each()))
+        spread_weights = weights if counted is None else counted
+        return lax.map(component, (weights, spread_weights, self.loc, self._each()))
 
     def _second_moments(self, weights: Array, x: Array) -> Any:
         """``sum_n w x x'`` of complete rows, as ``finalize`` takes it.
@@ -215,7 +222,8 @@ class MatrixGaussian(ExponentialFamily):
         """Normal for the location, inverse-Wishart for the covariance."""
         if parameter == "covariance":
             dimension = self.loc.shape[-1]
-            scatter, count = self._scatter(statistics, centre), statistics["count"]
+            scatter = self._scatter(statistics, centre)
+            count = statistics.get("rows", statistics["count"])
             if shared or scatter.ndim == 2:
                 scatter, count = scatter.reshape(-1, dimension, dimension).sum(0), count.sum()
             if prior is None:  # no prior keeps a component off a subspace, so a floor must

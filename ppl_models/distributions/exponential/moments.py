@@ -130,13 +130,15 @@ def observed_part(value: Array, loc: Array, covariance: Array) -> tuple[Array, A
 
 def row_log_density(value: Array, loc: Array, covariance: Array) -> Array:
     """Marginal log-density of the observed cells of one row."""
+    squares, log_determinant, count = row_distance(value, loc, covariance)
+    return -0.5 * squares - log_determinant - 0.5 * LOG_TWO_PI * count
+
+
+def row_distance(value: Array, loc: Array, covariance: Array) -> tuple[Array, Array, Array]:
+    """Squared distance of one row's observed cells, half their log-determinant, their number."""
     residual, reduced, seen = observed_part(value, loc, covariance)
     inverse, log_determinant = inverse_factor(reduced)
-    return (
-        -0.5 * (matmul(inverse, residual) ** 2).sum()
-        - log_determinant
-        - 0.5 * LOG_TWO_PI * seen.sum()
-    )
+    return (matmul(inverse, residual) ** 2).sum(), log_determinant, seen.sum()
 
 
 def row_conditional(value: Array, loc: Array, covariance: Array) -> tuple[Array, Array]:

@@ -92,7 +92,8 @@ def em_from_starts(
         links, free = conjugate_sites(
             problem.model, problem.structure, problem.parameter_map, problem.chunks, flat=flat
         )
-        if problem.structure.assignment is None and not problem.latent:
+        hiding = problem.latent or any(f.draws_hidden for f in problem.families.values())
+        if problem.structure.assignment is None and not hiding:
             starts = 1
         values, initializations = starting_values(problem, links, free, key, starts, flat=flat)
     else:
@@ -136,7 +137,8 @@ def em_from_starts(
     if not problem.sums_rows_up:
         return result
     gaps = any(missing for _, missing in problem.chunks.missing)
-    if problem.structure.assignment is None and not (problem.latent or free or gaps):
+    hiding = problem.latent or any(f.draws_hidden for f in problem.families.values())
+    if problem.structure.assignment is None and not (hiding or free or gaps):
         # there is one optimum only, wherever one starts
         return replace(result, attributes={"closed_form": 1})
     return result

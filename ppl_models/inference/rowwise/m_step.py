@@ -4,8 +4,7 @@ The E-step gives every row's weights of the clusters, the M-step raises the expe
 density Σ_n Σ_k γ_nk log p(z_n = k, x_n | θ) + log p(θ) by a few Newton steps on the rows: the
 generalised EM of Dempster, Laird and Rubin (1977), section 2, which never lowers the objective. The
 weights of the clusters keep their closed form where all rows share them under a Dirichlet prior,
-and so do tables of probabilities that rows are looked up in, see :mod:`.tables`, and locations and
-covariances of rows with known errors or heavy tails, see :mod:`.augmented`.
+and so do tables of probabilities that rows are looked up in, see :mod:`.tables`.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from jax import Array
 from ppl_models.distributions.broadcast_prior import plain_prior
 from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.rowwise.augmented import Augmented, augmented_modes, find_augmented
 from ppl_models.inference.rowwise.newton import minimise
 from ppl_models.inference.rowwise.tables import Table, find_tables, table_counts
 from ppl_models.inference.statistics.e_step import Assign, hard
@@ -46,14 +44,12 @@ class RowwisePlan:
         free: the sites that Newton's method moves.
         sample: rows that Hessians are taken of; 0 for all.
         tables: the sites of probabilities, whose mode has a closed form.
-        augmented: locations and covariances, whose mode has one given what rows hide; or None.
     """
 
     weights: str | None
     free: tuple[str, ...]
     sample: int = 0
     tables: tuple[Table, ...] = ()
-    augmented: Augmented | None = None
 
 
 def rowwise_plan(problem: Problem, *, flat: bool = False) -> RowwisePlan:
@@ -86,10 +82,7 @@ def _plan(problem: Problem, *, flat: bool) -> RowwisePlan:
     tables = find_tables(problem, others, expected_log_joint, flat=flat)
     counted_sites = {table.name for table in tables}
     free = tuple(n for n in others if n not in counted_sites)
-    augmented = find_augmented(problem, free, flat=flat)
-    if augmented is not None:
-        free = tuple(n for n in free if n not in (augmented.loc, augmented.covariance))
-    return RowwisePlan(weights, free, sample, tables, augmented)
+    return RowwisePlan(weights, free, sample, tables)
 
 
 def row_weights(
@@ -190,9 +183,6 @@ def maximise(
         for table in plan.tables:
             mode = table.conditional(priors.get(table.name), counts[table.name]).mode()
             values[table.name] = jnp.where(jnp.isfinite(mode), mode, values[table.name])
-    if plan.augmented is not None:
-        priors = {} if flat else model.pieces(values, structure, known).priors
-        values |= augmented_modes(model, structure, plan.augmented, values, weights, priors)
     if not plan.free:
         return values
     space = structure.space.of(plan.free)

@@ -116,9 +116,10 @@ def draw_and_sum(
             weights = one_hot.astype(logits.dtype)
         statistics = {}
         for cell_key, (name, family) in zip(cell_keys, families.items(), strict=True):
-            value, gaps, centre = arrays[name], missing[name], chunks.centres[name]
-            if gaps and family.draws_missing:
-                value, gaps = family.with_drawn_cells(cell_key, value, chosen, centre), False
+            centre = chunks.centres[name]
+            value, gaps = family.draw_hidden(
+                cell_key, arrays[name], chosen, missing=missing[name], centre=centre
+            )
             own = scaled(weights, scales, name)
             statistics[name] = family.chunk_statistics(own, value, missing=gaps, centre=centre)
         counts = scaled(weights, scales, ASSIGNED).sum(-1)

@@ -15,7 +15,7 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from ppl_models.plots.drawing.components import component_moments
+from ppl_models.plots.drawing.components import component_freedom, component_moments
 from ppl_models.plots.drawing.place import add_key, place
 from ppl_models.plots.drawing.reading import (
     as_samples,
@@ -50,6 +50,7 @@ class ClusterArrays:
         rows: how many rows there are, shown or not.
         point: whether the fit is a point.
         called: what the clusters are called (cluster).
+        df: degrees of freedom (sample, cluster) of clusters that are Student's t; None of normals.
     """
 
     names: list[str]
@@ -64,6 +65,7 @@ class ClusterArrays:
     rows: int
     point: bool
     called: list[str]
+    df: np.ndarray | None = None
 
     @property
     def clusters(self) -> int:
@@ -108,6 +110,7 @@ def cluster_arrays(
         rows=rows,
         point=is_point(tree),
         called=component_names(tree, clusters),
+        df=component_freedom(tree, site, draws),
     )
 
 

@@ -137,6 +137,14 @@ def component_moments(
     return moments_of(emission, {name: values.values for name, values in parameters.items()})
 
 
+def component_freedom(
+    tree: xr.DataTree, site: str | None = None, draws: int | None = None
+) -> np.ndarray | None:
+    """Degrees of freedom ``(sample, component)`` of what is Student's t; None of normals."""
+    name = getattr(component_class(emission_of(tree, site)), "freedom_parameter", None)
+    return None if name is None else component_parameters(tree, site, draws)[name].values
+
+
 def moments_of(
     emission: EmissionFacts, parameters: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray | None]:

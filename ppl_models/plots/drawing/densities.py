@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from scipy.special import gammaln
 
 from ppl_models.errors import InputError
 from ppl_models.plots.drawing.cluster_strokes import ClusterArrays
@@ -12,10 +13,15 @@ from ppl_models.plots.drawing.style import PALE, cluster_colors, ink
 
 
 def component_densities(arrays: ClusterArrays, feature: int, grid: np.ndarray) -> np.ndarray:
-    """Weighted normal densities (sample, cluster, grid) of one feature."""
+    """Weighted densities (sample, cluster, grid) of one feature: normals, or Student's t."""
     variance = _variance(arrays, feature)[..., None]
-    gap = grid - arrays.loc[..., feature, None]
-    density = np.exp(-0.5 * gap**2 / variance) / np.sqrt(2.0 * np.pi * variance)
+    square = (grid - arrays.loc[..., feature, None]) ** 2 / variance
+    if arrays.df is None:
+        density = np.exp(-0.5 * square) / np.sqrt(2.0 * np.pi * variance)
+    else:
+        df = arrays.df[..., None]
+        constant = gammaln((df + 1) / 2) - gammaln(df / 2) - 0.5 * np.log(df * np.pi * variance)
+        density = np.exp(constant - 0.5 * (df + 1) * np.log1p(square / df))
     return arrays.weights[..., None] * density
 
 

@@ -110,8 +110,9 @@ def clusters_plane(
         if k < 0 or arrays.covariance is None or not np.isfinite(arrays.centre[k]).all():
             continue
         covariance = arrays.covariance.mean(0)[k]
+        df = None if arrays.df is None else arrays.df.mean(0)[k]
         for part in probabilities:
-            curve = ellipse_curves(arrays.loc.mean(0)[k], covariance, part)
+            curve = ellipse_curves(arrays.loc.mean(0)[k], covariance, part, df=df)
             figure.add_trace(
                 go.Scatter(
                     x=curve[:, 0], y=curve[:, 1], mode="lines", legendgroup=str(k),

@@ -1,0 +1,584 @@
+"""Rows of many correlated numbers that few hidden factors explain.
+
+A row is x | f ~ Normal(μ + Λ f, diag(σ²)) with factor scores f ~ Normal(0, I) that it hides, so
+that its covariance Λ Λ' + diag(σ²) has few parameters. Given the scores every feature is a
+regression on them, a missing cell drops out, and EM and Gibbs sampling have closed forms: Ghahramani
+and Hinton (1996), The EM algorithm for mixtures of factor analyzers. Nothing is ever as large as a
+covariance of the features: Woodbury's identity leaves matrices of the size of the factors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jax import Array, lax, random
+from numpyro.distributions import constraints
+
+from ppl_models.data.missing import missing_cells
+from ppl_models.distributions.conditionals import (
+    InverseGammaScaleConditional,
+    MultivariateNormalConditional,
+    NormalConditional,
+)
+from ppl_models.distributions.contraction import matmul, sum_over_rows
+from ppl_models.distributions.described import means_in_words
+from ppl_models.distributions.exponential.factorised import location_centre
+from ppl_models.distributions.exponential.family import (
+    ExponentialFamily,
+    Statistics,
+    broadcast_batch,
+    real,
+)
+from ppl_models.distributions.exponential.gaussian import FLOOR, LOG_TWO_PI
+from ppl_models.distributions.exponential.moments import inverse_factor
+from ppl_models.distributions.priors import InverseGammaScale
+
+ROUNDS = 4  #: of the subspace iteration that finds the factors of a start
+LEAST_NOISE = 0.1  #: share of a feature's variance that a start leaves to the noise
+
+
+class HiddenFactors(NamedTuple):
+    """Rows, and the normal posteriors of their factor scores.
+
+    ``mean (component, factor, row)``; ``covariance (component, factor, factor)``, or of rows with
+    gaps ``(component, row, factor, factor)``.
+    """
+
+    rows: Array
+    mean: Array
+    covariance: Array
+
+
+class DrawnFactors(NamedTuple):
+    """Rows ``(feature, row)``, and a draw of the scores of each, ``(factor, row)``."""
+
+    rows: Array
+    scores: Array
+
+
+class LowRankGaussian(ExponentialFamily):
+    """What noise of one size and noise of each feature's own size share."""
+
+    draws_hidden, factorises, draws_missing = True, False, False  # type: ignore[assignment]
+    parameter_axes = {"loc": ("feature",), "loadings": ("feature", "factor"), "scale": ("feature",)}
+    component_picture = "ellipses"
+    conjugate_priors: ClassVar[Mapping[str, tuple[type, ...]]] = {
+        "loc": (dist.Normal,),
+        "loadings": (dist.Normal,),
+        "scale": (InverseGammaScale,),
+    }
+    support = constraints.real_vector
+
+    def __init__(self, loc: Any, loadings: Any, scale: Any, *, validate_args: bool | None = None):
+        self.loc, self.loadings, self.scale = real(loc), real(loadings), real(scale)
+        dims = self.parameter_dims["scale"]
+        batch = broadcast_batch((self.loc, 1), (self.loadings, 2), (self.scale, dims))
+        super().__init__(batch, self.loc.shape[-1:], validate_args=validate_args)
+
+    @property
+    def _noise(self) -> Array:
+        """Standard deviations of the noise ``(..., feature)``."""
+        raise NotImplementedError
+
+    @classmethod
+    def component_moments(
+        cls, parameters: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Locations and covariances ``Λ Λ' + diag(σ²)``."""
+        loc, loadings = np.asarray(parameters["loc"]), np.asarray(parameters["loadings"])
+        scale = np.asarray(parameters["scale"])
+        if cls.parameter_dims["scale"] == 0:
+            scale = scale[..., None]
+        noise = np.broadcast_to(scale**2, loc.shape)[..., None] * np.eye(loc.shape[-1])
+        return loc, loadings @ np.swapaxes(loadings, -1, -2) + noise
+
+    @classmethod
+    def summarise(
+        cls, parameters: Mapping[str, np.ndarray], component: int, features: Sequence[str]
+    ) -> str:
+        """Mean and standard deviation of every feature, and the share that factors explain."""
+        mean, covariance = cls.component_moments({n: v[component] for n, v in parameters.items()})
+        assert covariance is not None
+        loadings = np.asarray(parameters["loadings"])[component]
+        share = (loadings**2).sum() / np.trace(covariance)
+        words = means_in_words(mean, covariance, features)
+        return f"{words}; {loadings.shape[-1]} factors explain {share:.0%} of the variance"
+
+    # ---- densities ---------------------------------------------------------------------------
+
+    def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
+        """Rows relative to the centre, ``(feature, row)``; gaps as they are."""
+        return (value - centre).T
+
+    def centre(self, value: Array) -> Array:
+        """A point amid the data."""
+        return location_centre(value)
+
+    def numbers_per_row(self, value: Any, *, missing: bool) -> int:
+        """A row, its residual under one component, and the scores of all."""
+        features, factors = value.shape[1], self.loadings.shape[-1]
+        scores = factors + 1 + (factors**2 if missing else 0)
+        return 4 * features + math.prod(self.batch_shape) * scores
+
+    def infer_latents(
+        self,
+        prepared: Array,
+        *,
+        missing: bool,
+        centre: Array,
+        how: str = "mean",
+        key: Array | None = None,
+    ) -> tuple[Array, HiddenFactors]:
+        """Log-densities ``(component, row)``, and the posteriors of the factor scores."""
+
+        def component(given: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            return _scores(prepared, *given, missing=missing)
+
+        shape = (*self.batch_shape, *self.event_shape)
+        noise = jnp.broadcast_to(self._noise, shape)
+        given = jnp.broadcast_to(self.loc, shape) - centre, self._each(), noise
+        logits, mean, covariance = lax.map(component, given)
+        return logits, HiddenFactors(prepared, mean, covariance)
+
+    def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
+        """Log-densities ``(component, row)``."""
+        return self.infer_latents(prepared, missing=missing, centre=centre)[0]
+
+    def _each(self) -> Array:
+        """Loadings ``(component, feature, factor)``."""
+        return jnp.broadcast_to(self.loadings, (*self.batch_shape, *self.loadings.shape[-2:]))
+
+    def _by_row(self, value: Array) -> tuple[tuple[int, ...], Array, Array, Array, Array]:
+        """Shape of rows and parameters, and each of them row by row."""
+        shape = jnp.broadcast_shapes(value.shape[:-1], self.batch_shape)
+        features, factors = self.loadings.shape[-2:]
+        rows = jnp.broadcast_to(value, (*shape, features)).reshape(-1, features)
+        loc = jnp.broadcast_to(self.loc, (*shape, features)).reshape(-1, features)
+        loadings = jnp.broadcast_to(self.loadings, (*shape, features, factors))
+        noise = jnp.broadcast_to(self._noise, (*shape, features)).reshape(-1, features)
+        return shape, rows, loc, loadings.reshape(-1, features, factors), noise
+
+    def pointwise(self, value: Array) -> Array:
+        """Log-density row by row."""
+        shape, *given = self._by_row(value)
+
+        def row(x: Array, *parameters: Array) -> Array:
+            return _scores(x[:, None], *parameters, missing=True)[0][0]
+
+        return jax.vmap(row)(*given).reshape(shape)
+
+    def collapsed(self, deviation: Array) -> Array:
+        """Whether a component is next to flat in some direction: ``(component,)``.
+
+        Noise bounds all variances from below, so that directions are looked at only without it.
+        """
+        relative = self._noise / deviation
+        small = (
+            jnp.broadcast_to(relative, (*self.batch_shape, *self.event_shape)) < 2 * FLOOR
+        ).any(-1)
+
+        def flat() -> Array:
+            root = self._each() / deviation[:, None]
+            noise = jnp.broadcast_to(relative, root.shape[:-1])
+            both = matmul(root, jnp.swapaxes(root, -1, -2))
+            lengths = jnp.linalg.eigvalsh(both + noise[..., None] ** 2 * jnp.eye(noise.shape[-1]))
+            rounding = 100 * float(jnp.finfo(lengths.dtype).eps) * lengths[..., -1]
+            return ~(lengths[..., 0] > jnp.maximum((2 * FLOOR) ** 2, rounding))
+
+        return small & lax.cond(small.any(), flat, lambda: small)
+
+    # ---- statistics --------------------------------------------------------------------------
+
+    def chunk_statistics(
+        self, weights: Array, prepared: Any, *, missing: bool, centre: Array
+    ) -> Any:
+        """Sums about the locations, of rows and of products with their scores.
+
+        ``count (component, 1)``, ``factors (component, 1, factor)`` and ``outer (component, 1,
+        factor, factor)`` have a value for every feature where cells are missing.
+        """
+        if isinstance(prepared, Array):  # no draw, and nothing found out before
+            prepared = self.infer_latents(prepared, missing=missing, centre=centre)[1]
+        count, rows = len(weights), prepared.rows
+        factors = self.loadings.shape[-1]
+        drawn = isinstance(prepared, DrawnFactors)
+        if drawn:
+            mean: Any = jnp.zeros((count, 0))  # the same scores for all components
+            covariance: Any = jnp.zeros((count, factors, factors))
+        else:
+            mean, covariance = prepared.mean, prepared.covariance
+
+        def component(given: tuple[Array, ...]) -> dict[str, Array]:
+            weight, mu, scores, spread = given
+            scores = prepared.scores if drawn else scores
+            return _sums(rows, weight, mu, scores, spread, missing=missing)
+
+        shape = (*self.batch_shape, *self.event_shape)
+        mu = jnp.broadcast_to(self.loc, shape) - centre
+        return lax.map(component, (weights, mu, mean, covariance))
+
+    def finalize(self, added: Any, *, missing: bool, centre: Array) -> Statistics:
+        """The sums, and ``about``, the locations that they were taken about."""
+        shape = (*self.batch_shape, *self.event_shape)
+        return dict(added) | {"about": jnp.broadcast_to(self.loc, shape)}
+
+    def expected_statistics(
+        self, weights: Array, value: Array, *, missing: bool, centre: Array
+    ) -> Statistics:
+        """Of rows whose components are given: scores along the principal axes of these.
+
+        A start knows of its partition alone; factors that lie nowhere would explain nothing.
+        """
+        x = value - centre
+        seen = ~missing_cells(value)
+        x, shown = jnp.where(seen, x, 0), seen.astype(x.dtype)
+        key = random.key(0)
+        first = random.normal(key, self.loadings.shape[-2:], x.dtype)
+
+        def component(weight: Array) -> tuple[Array, Array, Array]:
+            count = matmul(weight, shown)
+            count = jnp.where(count > 0, count, 1)
+            mean = matmul(weight, x) / count
+            root = shown * (x - mean) * jnp.sqrt(weight)[:, None]
+            variance = (root**2).sum(0) / count
+            variance = jnp.where(variance > 0, variance, 1)
+            unit = root / jnp.sqrt(variance * count.max())
+
+            def turn(_: int, axes: Array) -> Array:
+                return jnp.linalg.qr(matmul(unit.T, matmul(unit, axes)))[0]
+
+            axes = lax.fori_loop(0, ROUNDS, turn, jnp.linalg.qr(first)[0])
+            lengths = (matmul(unit, axes) ** 2).sum(0)
+            rest = (variance.size - lengths.sum()) / max(1, variance.size - axes.shape[1])
+            loadings = axes * jnp.sqrt(jnp.maximum(lengths - jnp.maximum(rest, 0), 1e-2))
+            noise = jnp.sqrt(jnp.maximum(1 - (loadings**2).sum(1), LEAST_NOISE))
+            deviation = jnp.sqrt(variance)
+            return mean + centre, loadings * deviation[:, None], noise * deviation
+
+        loc, loadings, noise = lax.map(component, weights)
+        start = FactorGaussian(loc, loadings, noise, validate_args=False)
+        prepared = start.prepare(value, missing=missing, centre=centre)
+        return start.prepared_statistics(weights, prepared, missing=missing, centre=centre)
+
+    def _residuals(self, statistics: Statistics) -> Array:
+        """Expected squares of what factors leave unexplained, ``(component, feature)``."""
+        s, loadings = statistics, self._each()
+        shift = self.loc - s["about"]
+        along = (loadings * (s["cross"] - shift[..., None] * s["factors"])).sum(-1)
+        quadratic = (_times(s["outer"], loadings) * loadings).sum(-1)
+        squares = s["square"] - 2 * shift * s["first"] + s["count"] * shift**2
+        return jnp.maximum(squares - 2 * along + quadratic, 0)
+
+    def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
+        """Of rows given their scores, ``(component,)``."""
+        noise = self._noise
+        constant = statistics["count"] * (0.5 * LOG_TWO_PI + jnp.log(noise))
+        return -(0.5 * self._residuals(statistics) / noise**2 + constant).sum(-1)
+
+    def conjugate_update(
+        self,
+        parameter: str,
+        prior: Any | None,
+        statistics: Statistics,
+        centre: Array,
+        *,
+        shared: bool,
+    ) -> Any | None:
+        """Normals for location and loadings, inverse-gamma for the noise, given the scores."""
+        s, noise = statistics, jnp.broadcast_to(self._noise, statistics["about"].shape)
+        if parameter == "scale":
+            return self._noise_conditional(prior, s, centre, shared)
+        if parameter == "loc":
+            precision = s["count"] / noise**2
+            along = (self._each() * s["factors"]).sum(-1)
+            linear = (s["first"] - along) / noise**2 + precision * s["about"]
+            if shared:
+                precision, linear = precision.sum(0), linear.sum(0)
+            if prior is not None:
+                precision = precision + prior.scale**-2
+                linear = linear + prior.loc * prior.scale**-2
+            return NormalConditional(
+                linear / jnp.where(precision > 0, precision, jnp.nan), precision
+            )
+        shift = self.loc - s["about"]
+        inverse = (noise**-2)[..., None]
+        linear = inverse * (s["cross"] - shift[..., None] * s["factors"])
+        precision = inverse[..., None] * s["outer"]
+        if shared:
+            precision, linear = precision.sum(0), linear.sum(0)
+        turns: Array = jnp.ones((), bool)
+        if prior is not None:
+            each = jnp.broadcast_to(prior.scale**-2, linear.shape)
+            precision = precision + each[..., None] * jnp.eye(linear.shape[-1], dtype=linear.dtype)
+            linear = linear + prior.loc * each
+            turns = (each == each[..., :1]).all() & (prior.loc == 0).all()
+        return LoadingsConditional(linear, precision, turns)
+
+    def _noise_conditional(
+        self, prior: Any, statistics: Statistics, centre: Array, shared: bool
+    ) -> InverseGammaScaleConditional:
+        squares = self._residuals(statistics)
+        count = jnp.broadcast_to(statistics["count"], squares.shape)
+        if prior is None:  # no prior keeps the noise off zero, so a floor must
+            squares = jnp.maximum(squares, count * FLOOR**2 * _pooled(statistics, count, centre))
+        if self.parameter_dims["scale"] == 0:
+            squares, count = squares.sum(-1), count.sum(-1)
+        if shared:
+            squares, count = squares.sum(0), count.sum(0)
+        a, b = (-0.5, 0.0) if prior is None else (prior.concentration, prior.rate)
+        return InverseGammaScaleConditional(a + 0.5 * count, b + 0.5 * squares)
+
+    # ---- draws -------------------------------------------------------------------------------
+
+    def draw_hidden(
+        self, key: Array, prepared: Any, chosen: Array, *, missing: bool, centre: Array
+    ) -> tuple[Any, bool]:
+        """Rows, each with a draw of its scores; gaps stay, for they drop out given these."""
+        place = chosen[None, None]
+        mean = jnp.take_along_axis(prepared.mean, place, axis=0)[0]
+        if missing:
+            covariance = jnp.take_along_axis(prepared.covariance, chosen[None, :, None, None], 0)[0]
+            factor = jnp.linalg.cholesky(covariance)
+        else:
+            factor = jnp.linalg.cholesky(prepared.covariance)[chosen]
+        noise = random.normal(key, (len(chosen), len(mean)), mean.dtype)
+        scores = mean + matmul(factor, noise[..., None])[..., 0].T
+        return DrawnFactors(prepared.rows, scores), missing
+
+    def complete(self, key: Array, value: Array) -> Array:
+        """Draw missing cells: scores given the observed ones, then noise."""
+        scores_key, noise_key = random.split(key)
+        shape, *given = self._by_row(value)
+
+        def scores_of(x: Array, *parameters: Array) -> tuple[Array, Array]:
+            _, mean, covariance = _scores(x[:, None], *parameters, missing=True)
+            return mean[:, 0], covariance[0]
+
+        mean, covariance = jax.vmap(scores_of)(*given)
+        rows, loc, loadings, noise = given
+        drawn = random.normal(scores_key, mean.shape, mean.dtype)
+        scores = mean + matmul(jnp.linalg.cholesky(covariance), drawn[..., None])[..., 0]
+        filled = loc + matmul(loadings, scores[..., None])[..., 0]
+        filled = filled + noise * random.normal(noise_key, rows.shape, mean.dtype)
+        return jnp.where(missing_cells(rows), filled, rows).reshape(*shape, -1)
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draws ``sample_shape + batch + (feature,)``."""
+        scores_key, noise_key = random.split(key)
+        shape = self.shape(sample_shape)
+        dtype = jnp.result_type(self.loc, float)
+        scores = random.normal(scores_key, (*shape[:-1], self.loadings.shape[-1], 1), dtype)
+        noise = random.normal(noise_key, shape, dtype)
+        return self.loc + matmul(self.loadings, scores)[..., 0] + self._noise * noise
+
+    @property
+    def mean(self) -> Array:
+        """The location."""
+        return jnp.broadcast_to(self.loc, self.shape())
+
+    @property
+    def variance(self) -> Array:
+        """The diagonal of the covariance."""
+        return jnp.broadcast_to((self.loadings**2).sum(-1) + self._noise**2, self.shape())
+
+
+class FactorGaussian(LowRankGaussian):
+    """Rows of correlated normals: few factors, and noise of each feature's own size.
+
+    Ghahramani and Hinton (1996); of one component, factor analysis.
+
+    Args:
+        loc: ``batch + (feature,)``.
+        loadings: Λ, ``batch + (feature, factor)``.
+        scale: standard deviations of the noise, ``batch + (feature,)``.
+
+    >>> loadings = jnp.ones((3, 1, 4, 2))
+    >>> emission = FactorGaussian(jnp.zeros((3, 1, 4)), loadings, jnp.ones((3, 1, 4)))
+    >>> emission.log_prob(jnp.zeros((5, 4))).shape
+    (3, 5)
+    """
+
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "loc": constraints.real_vector,
+        "loadings": constraints.independent(constraints.real, 2),
+        "scale": constraints.independent(constraints.positive, 1),
+    }
+
+    @property
+    def _noise(self) -> Array:
+        return self.scale
+
+
+class IsotropicFactorGaussian(LowRankGaussian):
+    """Rows of correlated normals: few factors, and noise of one size for all features.
+
+    Tipping and Bishop (1999), Mixtures of probabilistic principal component analyzers.
+
+    Args:
+        loc: ``batch + (feature,)``.
+        loadings: Λ, ``batch + (feature, factor)``.
+        scale: standard deviation of the noise, ``batch``.
+
+    >>> loadings = jnp.ones((3, 1, 4, 2))
+    >>> emission = IsotropicFactorGaussian(jnp.zeros((3, 1, 4)), loadings, jnp.ones((3, 1)))
+    >>> emission.log_prob(jnp.zeros((5, 4))).shape
+    (3, 5)
+    """
+
+    parameter_axes = {"loc": ("feature",), "loadings": ("feature", "factor")}
+    arg_constraints: ClassVar[dict[str, Any]] = {
+        "loc": constraints.real_vector,
+        "loadings": constraints.independent(constraints.real, 2),
+        "scale": constraints.positive,
+    }
+
+    @property
+    def _noise(self) -> Array:
+        return self.scale[..., None]
+
+
+def _scores(
+    x: Array, loc: Array, loadings: Array, noise: Array, *, missing: bool
+) -> tuple[Array, Array, Array]:
+    """Log-densities of rows under one component, means and covariances of their scores.
+
+    With the loadings Λ over the noise and residuals y over it, M = I + Λ'Λ is the precision of the
+    scores and f = M⁻¹ Λ'y their mean. Woodbury's identity gives the squared distance as |y - Λ f|²
+    + |f|², a sum in which nothing cancels, and the determinant as |M| Π σ².
+
+    Args:
+        x: ``(feature, row)``.
+        loc: ``(feature,)``.
+        loadings: ``(feature, factor)``.
+        noise: ``(feature,)``.
+        missing: whether cells are missing.
+    """
+    seen = ~missing_cells(x) if missing else None
+    relative = loadings / noise[:, None]
+    residual = x - loc[:, None]
+    # (before it is divided: a slope by the noise would be a product of zero and of no number)
+    y = (residual if seen is None else jnp.where(seen, residual, 0)) / noise[:, None]
+    eye = jnp.eye(loadings.shape[1], dtype=y.dtype)
+    b = matmul(relative.T, y)
+    if seen is None:
+        inverse, half = inverse_factor(eye + matmul(relative.T, relative))
+        half = half + jnp.log(noise).sum()
+        covariance = matmul(inverse.T, inverse)
+        mean = matmul(covariance, b)
+        count: Any = float(len(x))
+    else:
+        shown = seen.astype(y.dtype)
+        pairs = (relative[:, :, None] * relative[:, None, :]).reshape(len(x), -1)
+        products = matmul(shown.T, pairs).reshape(-1, *eye.shape)
+        inverse, half = inverse_factor(eye + products)
+        half = half + matmul(jnp.log(noise), shown)
+        covariance = matmul(jnp.swapaxes(inverse, -1, -2), inverse)
+        mean = matmul(covariance, b.T[..., None])[..., 0].T
+        count = shown.sum(0)
+    left = y - matmul(relative, mean)
+    left = left if seen is None else jnp.where(seen, left, 0)
+    squares = (left**2).sum(0) + (mean**2).sum(0)
+    return -0.5 * (squares + count * LOG_TWO_PI) - half, mean, covariance
+
+
+def _sums(
+    x: Array, weight: Array, loc: Array, scores: Array, covariance: Array, *, missing: bool
+) -> dict[str, Array]:
+    """Statistics of one component about its location, see ``chunk_statistics``."""
+    residual = x - loc[:, None]
+    residual = jnp.where(missing_cells(x), 0, residual) if missing else residual
+    weighted = weight * residual
+    factors = scores.shape[0]
+    if missing:
+        counted = weight * ~missing_cells(x)
+        outer = scores[:, None] * scores[None]  # (factor, factor, row)
+        spread = covariance if covariance.ndim == 3 else covariance[None]
+        outer = outer + jnp.moveaxis(
+            jnp.broadcast_to(spread, (len(weight), factors, factors)), 0, -1
+        )
+        products = sum_over_rows(counted, outer.reshape(factors**2, -1))
+        products = products.reshape(-1, factors, factors)
+    else:
+        counted = weight[None]
+        products = sum_over_rows(weight * scores, scores) + weight.sum() * covariance
+        products = products[None]
+    return {
+        "count": counted.sum(-1),
+        "first": weighted.sum(-1),
+        "square": (weighted * residual).sum(-1),
+        "cross": sum_over_rows(weighted, scores),
+        "factors": sum_over_rows(counted, scores),
+        "outer": products,
+    }
+
+
+def _times(outer: Array, loadings: Array) -> Array:
+    """Products ``(component, feature, factor)`` of loadings with second moments of scores."""
+    if outer.shape[1] == 1:
+        return matmul(loadings, outer[:, 0])
+    return matmul(loadings[..., None, :], outer)[..., 0, :]
+
+
+def _pooled(statistics: Statistics, count: Array, centre: Array) -> Array:
+    """Variances of all rows together, ``(feature,)``."""
+    shift = statistics["about"] - centre
+    first = (statistics["first"] + count * shift).sum(0)
+    second = (statistics["square"] + 2 * shift * statistics["first"] + count * shift**2).sum(0)
+    total = jnp.clip(count.sum(0), 1)
+    return jnp.clip(second / total - (first / total) ** 2, 0)
+
+
+class LoadingsConditional(NamedTuple):
+    """Loadings, each feature's a normal; turned to be lower triangular where all turns are alike.
+
+    A rotation of the scores changes neither their distribution nor that of the rows, so that
+    loadings are known up to one. Of those that mean the same, these have zeros above the diagonal
+    of their first features and positive numbers on it.
+
+    Args:
+        linear: ``(..., feature, factor)``.
+        precision: ``(..., feature, factor, factor)``.
+        turns: whether the prior does not tell rotations apart.
+    """
+
+    linear: Array
+    precision: Array
+    turns: Array
+
+    def mode(self) -> Array:
+        """The mean of the normals."""
+        return self._turned(self._normal().mode())
+
+    def sample(self, key: Array) -> Array:
+        """One draw."""
+        return self._turned(self._normal().sample(key))
+
+    def _normal(self) -> MultivariateNormalConditional:
+        precision = jnp.broadcast_to(self.precision, (*self.linear.shape, self.linear.shape[-1]))
+        return MultivariateNormalConditional(self.linear, precision, jnp.zeros_like(self.linear))
+
+    def _turned(self, loadings: Array) -> Array:
+        return jnp.where(self.turns, lower_triangular(loadings), loadings)
+
+
+def lower_triangular(loadings: Array) -> Array:
+    """Loadings ``(..., feature, factor)`` turned so that their first rows are lower triangular.
+
+    >>> turned = lower_triangular(jnp.array([[0.0, 2.0], [3.0, 1.0], [1.0, 1.0]]))
+    >>> (turned + 0.0).round(6).tolist()
+    [[2.0, 0.0], [1.0, 3.0], [1.0, 1.0]]
+    """
+    factors = loadings.shape[-1]
+    top = jnp.swapaxes(loadings[..., :factors, :], -1, -2)
+    finite = jnp.isfinite(loadings).all((-1, -2), keepdims=True)
+    axes, triangle = jnp.linalg.qr(jnp.where(finite, top, jnp.eye(factors, dtype=top.dtype)))
+    sign = jnp.where(jnp.diagonal(triangle, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
+    turned = matmul(loadings, axes * sign[..., None, :].astype(axes.dtype))
+    above = jnp.triu(jnp.ones(loadings.shape[-2:], bool), 1)
+    return jnp.where(above, jnp.where(finite, 0, turned), turned)

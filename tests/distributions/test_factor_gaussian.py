@@ -1,0 +1,203 @@
+"""Factor analysers: densities by SciPy, statistics by automatic derivatives, conditionals."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+from jax import random
+from scipy import stats
+
+from ppl_models.distributions.exponential.factor_gaussian import (
+    FactorGaussian,
+    IsotropicFactorGaussian,
+    lower_triangular,
+)
+
+_g = np.random.default_rng(2)
+FEATURES, FACTORS = 4, 2
+LOC = _g.normal(0, 2, (3, FEATURES))
+LOADINGS = _g.normal(size=(3, FEATURES, FACTORS))
+SCALE = _g.uniform(0.5, 1.5, (3, FEATURES))
+X = _g.normal(0, 3, (7, FEATURES))
+GAPS = X.copy()
+GAPS[[0, 2, 3, 3, 5, 5, 5, 5], [1, 0, 0, 2, 0, 1, 2, 3]] = np.nan
+WEIGHTS = _g.uniform(size=(3, 7))
+CENTRE = jnp.array([0.4, -0.3, 0.1, 0.0])
+NAMES = ("loc", "loadings", "scale")
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    with jax.enable_x64(True):
+        yield
+
+
+def _class(isotropic):
+    return IsotropicFactorGaussian if isotropic else FactorGaussian
+
+
+def _parameters(isotropic):
+    return LOC, LOADINGS, SCALE[:, 0] if isotropic else SCALE
+
+
+def _covariances(isotropic):
+    noise = np.broadcast_to(SCALE[:, :1], SCALE.shape) if isotropic else SCALE
+    return LOADINGS @ LOADINGS.swapaxes(1, 2) + noise[..., None] ** 2 * np.eye(FEATURES)
+
+
+def _expected(rows, isotropic):
+    found, covariance = np.zeros((3, len(rows))), _covariances(isotropic)
+    for k, n in np.ndindex(found.shape):
+        seen = ~np.isnan(rows[n])
+        if seen.any():
+            part = covariance[k][np.ix_(seen, seen)]
+            found[k, n] = stats.multivariate_normal(LOC[k][seen], part).logpdf(rows[n][seen])
+    return found
+
+
+def _all_of(rows, missing, isotropic):
+    """Densities by every road, and the statistics' slopes beside those of the density itself."""
+    value, made = jnp.asarray(rows), _class(isotropic)
+
+    def family(parameters):
+        return made(*parameters, validate_args=False)
+
+    @jax.jit
+    def look(parameters):
+        own = family(parameters)
+        given = {"missing": missing, "centre": CENTRE}
+        prepared = own.prepare(value, **given)
+        logits, hidden = own.infer_latents(prepared, **given)
+        statistics = own.prepared_statistics(WEIGHTS, prepared, **given)
+        passed = own.prepared_statistics(WEIGHTS, hidden, **given)
+
+        def of_rows(parameters):
+            return (WEIGHTS * family(parameters).contract(value, **given)).sum()
+
+        def of_statistics(parameters):
+            return family(parameters).expected_log_density(statistics, CENTRE).sum()
+
+        slopes = jax.grad(of_rows)(parameters), jax.grad(of_statistics)(parameters)
+        wide = family([p[:, None] for p in parameters])
+        roads = {
+            "contraction": own.contract(value, **given),
+            "beside the scores": logits,
+            "textbook": wide.pointwise(value),
+            "any": wide.log_prob(value),
+        }
+        return roads, slopes, statistics, passed
+
+    return look(tuple(map(jnp.asarray, _parameters(isotropic))))
+
+
+CASES = [(False, False), (True, False), (False, True)]
+LABELS = ["complete", "gaps", "isotropic"]
+
+
+@pytest.fixture(scope="module")
+def looked():
+    with jax.enable_x64(True):
+        return {kind: _all_of(GAPS if kind[0] else X, *kind) for kind in CASES}
+
+
+@pytest.mark.parametrize("kind", CASES, ids=LABELS)
+def test_densities_are_scipys(looked, kind):
+    expected = _expected(GAPS if kind[0] else X, kind[1])
+    for road, found in looked[kind][0].items():
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12, err_msg=road)
+
+
+@pytest.mark.parametrize("kind", CASES, ids=LABELS)
+def test_slope_of_the_statistics_is_that_of_the_density(looked, kind):
+    """Fisher's identity: scores expected at the parameters give the same slope."""
+    _, (rows, statistics), own, passed = looked[kind]
+    for name, one, other in zip(NAMES, rows, statistics, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, err_msg=name)
+    assert own.keys() == passed.keys()
+    for name in own:
+        np.testing.assert_allclose(own[name], passed[name], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", CASES, ids=LABELS)
+@pytest.mark.parametrize("flat", [True, False], ids=["flat", "priors"])
+def test_modes_of_the_conditionals_are_where_the_slope_is_zero(looked, kind, flat):
+    """Of every parameter given the others, under its prior's density."""
+    statistics, isotropic = looked[kind][2], kind[1]
+    from ppl_models.distributions import InverseGammaScale
+
+    shape = () if isotropic else (FEATURES,)
+    priors = {
+        "loc": dist.Normal(np.full(FEATURES, 0.5), np.full(FEATURES, 1.5)),
+        "loadings": dist.Normal(np.zeros((FEATURES, FACTORS)), np.full((FEATURES, FACTORS), 2.0)),
+        "scale": InverseGammaScale(np.full(shape, 2.0), np.full(shape, 1.2)),
+    }
+    family = _class(isotropic)(*map(jnp.asarray, _parameters(isotropic)), validate_args=False)
+
+    @jax.jit
+    def slopes():
+        found = {}
+        for name, prior in priors.items():
+            given = None if flat else prior
+            posterior = family.conditional(name, given, statistics, CENTRE, shared=False)
+            mode = posterior.mode()
+            if name == "loadings":  # before they are turned
+                mode = posterior._normal().mode()
+
+            def height(value, name=name, prior=prior):
+                density = family.replace(**{name: value}).expected_log_density(statistics, CENTRE)
+                return density.sum() + (0.0 if flat else prior.log_prob(value).sum())
+
+            found[name] = mode, jax.grad(height)(mode)
+        return found
+
+    for name, (mode, slope) in slopes().items():
+        assert np.isfinite(mode).all(), name
+        np.testing.assert_allclose(slope, 0, atol=1e-8, err_msg=name)
+
+
+def test_loadings_are_turned_and_mean_the_same():
+    turned = np.asarray(lower_triangular(jnp.asarray(LOADINGS)))
+    np.testing.assert_allclose(
+        turned @ turned.swapaxes(1, 2), LOADINGS @ LOADINGS.swapaxes(1, 2), rtol=1e-12
+    )
+    assert (turned[:, 0, 1] == 0).all()
+    assert (np.diagonal(turned, axis1=1, axis2=2) > 0).all()
+
+
+def test_draws_and_filled_gaps_have_the_conditional_distribution():
+    covariance = _covariances(False)[0]
+    family = FactorGaussian(LOC[0], LOADINGS[0], SCALE[0])
+    rows = jnp.tile(jnp.array([4.0, 1.0, jnp.nan, jnp.nan]), (4000, 1))
+    filled, drawn = jax.jit(lambda: (family.complete(random.key(0), rows),
+                                     family.sample(random.key(1), (4000,))))()  # fmt: skip
+    np.testing.assert_array_equal(filled[:, :2], rows[:, :2])
+    gain = np.linalg.solve(covariance[:2, :2], covariance[:2, 2:]).T
+    mean = LOC[0, 2:] + gain @ (np.array([4.0, 1.0]) - LOC[0, :2])
+    spread = covariance[2:, 2:] - gain @ covariance[:2, 2:]
+    known = stats.norm(mean.sum(), np.sqrt(spread.sum()))
+    assert stats.kstest(np.asarray(filled[:, 2:].sum(1)), known.cdf).pvalue > 1e-3
+    known = stats.norm(LOC[0].sum(), np.sqrt(covariance.sum()))
+    assert stats.kstest(np.asarray(drawn.sum(1)), known.cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["complete", "gaps"])
+def test_scores_are_drawn_from_their_posterior(missing):
+    family = FactorGaussian(LOC, LOADINGS, SCALE)
+    row = np.array([2.0, 1.0, np.nan if missing else 0.5, 3.0])
+    given = {"missing": missing, "centre": CENTRE}
+
+    @jax.jit
+    def drawn(key):
+        rows = jnp.tile(jnp.asarray(row), (4000, 1))
+        hidden = family.infer_latents(family.prepare(rows, **given), **given)[1]
+        return family.draw_hidden(key, hidden, jnp.full(4000, 2), **given)[0].scores
+
+    seen = ~np.isnan(row)
+    part, noise = LOADINGS[2][seen], SCALE[2][seen]
+    covariance = np.linalg.inv(np.eye(2) + part.T @ (part / noise[:, None] ** 2))
+    mean = covariance @ part.T @ ((row - LOC[2])[seen] / noise**2)
+    known = stats.norm(mean.sum(), np.sqrt(covariance.sum()))
+    assert stats.kstest(np.asarray(drawn(random.key(0))).sum(0), known.cdf).pvalue > 1e-3
