@@ -2,9 +2,9 @@
 
 A row is x | f ~ Normal(μ + Λ f, diag(σ²)) with factor scores f ~ Normal(0, I) that it hides, so
 that its covariance Λ Λ' + diag(σ²) has few parameters. Given the scores every feature is a
-regression on them, a missing cell drops out, and EM and Gibbs sampling have closed forms: Ghahramani
-and Hinton (1996), The EM algorithm for mixtures of factor analyzers. Nothing is ever as large as a
-covariance of the features: Woodbury's identity leaves matrices of the size of the factors.
+regression on them, a missing cell drops out, and EM and Gibbs sampling have closed forms:
+Ghahramani and Hinton (1996), The EM algorithm for mixtures of factor analyzers. Nothing is ever as
+large as a covariance of the features: Woodbury's identity leaves matrices as large as the factors.
 """
 
 from __future__ import annotations
