@@ -25,7 +25,7 @@ def factor_analysis_mixture(
     x: Annotated[Any, Reals, FEATURE_AXIS] = None,
     *,
     clusters: int,
-    factors: int,
+    factors: int = 1,
     noise: str = "diagonal",
     weight_prior: str = "dirichlet",
     concentration: float = 1.0,
@@ -59,7 +59,7 @@ def factor_analysis_mixture(
     Args:
         x: ``(row, feature)``; gaps are NaN; None generates ``rows`` rows.
         clusters: K.
-        factors: Q, at most the number of features.
+        factors: Q, at most the number of features (default: 1).
         noise: "diagonal", a variance for each feature and cluster, or "isotropic", one a cluster.
         weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet
             process cut off at K clusters.
