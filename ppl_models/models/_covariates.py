@@ -14,26 +14,31 @@ from ppl_models.distributions.contraction import matmul
 from ppl_models.models._scale import data_scale
 
 
-def effect_scale(covariates: Any, scale: Any) -> Array:
+def effect_scale(covariates: Any, scale: Any, row_weights: Any = None) -> Array:
     """Prior deviation of each covariate's effect: as much as ``scale`` over its own deviation.
 
     Args:
         covariates: ``(row, covariate)``, or None.
         scale: what a change of a covariate by one standard deviation may come to.
+        row_weights: how often each row counts, ``(row,)``.
 
     >>> effect_scale(np.array([[0.0, 10.0], [2.0, 30.0]]), 5.0).tolist()
     [5.0, 0.5]
     """
-    return jnp.asarray(scale / data_scale(covariates).deviation)
+    return jnp.asarray(scale / data_scale(covariates, row_weights).deviation)
 
 
-def covariate_means(covariates: Any = None) -> np.ndarray:
+def covariate_means(covariates: Any = None, row_weights: Any = None) -> np.ndarray:
     """Mean of every covariate of the fitted rows: new rows are measured from it too.
+
+    Rows count as often as they weigh.
 
     >>> covariate_means(np.array([[0.0, 10.0], [2.0, 30.0]])).tolist()
     [1.0, 20.0]
     """
-    return np.zeros(0) if covariates is None else np.asarray(covariates, float).mean(0)
+    if covariates is None:
+        return np.zeros(0)
+    return np.average(np.asarray(covariates, float), axis=0, weights=row_weights)
 
 
 def centred(covariates: Any, centre: Any) -> Array:
@@ -64,6 +69,7 @@ def membership_logits(
     slope_scale: float,
     *,
     prefix: str = "",
+    row_weights: Any = None,
 ) -> Array:
     """Log-odds of the clusters by row; sites "intercept" and "slope".
 
@@ -78,6 +84,7 @@ def membership_logits(
         intercept_scale: prior deviation of the log-odds at the centre.
         slope_scale: of what one standard deviation of a covariate adds.
         prefix: of the sites' names.
+        row_weights: how often each row counts, ``(row,)``.
     """
     axis = {"event_dims": ["cluster"]}
     prior = zero_sum_normal(jnp.asarray(intercept_scale, float), clusters)
@@ -85,6 +92,6 @@ def membership_logits(
     if covariates is None:
         return intercept[None]
     with numpyro.plate("covariate", jnp.shape(covariates)[1]):
-        prior = zero_sum_normal(effect_scale(covariates, slope_scale), clusters)
+        prior = zero_sum_normal(effect_scale(covariates, slope_scale, row_weights), clusters)
         slope = numpyro.sample(f"{prefix}slope", prior, infer=axis)
     return intercept + matmul(centred(covariates, centre), slope)

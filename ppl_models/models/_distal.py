@@ -16,7 +16,7 @@ OUTCOMES = ("none", "gaussian", "bernoulli", "poisson")
 
 
 def distal_outcome(
-    family: str, clusters: int, outcome: Any, mean: Any, scale: Any
+    family: str, clusters: int, outcome: Any, mean: Any, scale: Any, row_weights: Any = None
 ) -> Callable[[Any], dist.Distribution] | None:
     """The outcome's distribution by cluster; its sites are "outcome_mean" and "outcome_scale".
 
@@ -26,6 +26,7 @@ def distal_outcome(
         outcome: ``(row,)``, or None.
         mean: prior mean (default: the data's).
         scale: prior deviation (default: the data's).
+        row_weights: how often each row counts, ``(row,)``.
 
     Raises:
         InputError: an unknown family, or an outcome without one.
@@ -39,7 +40,9 @@ def distal_outcome(
                 "'poisson', or leave the outcome out"
             )
         return None
-    of_data = data_scale(None if outcome is None else jnp.asarray(outcome, float))
+    of_data = data_scale(
+        None if outcome is None else jnp.asarray(outcome, float), row_weights
+    )
     if family == "poisson" and mean is None:
         mean = 1.0 if outcome is None else jnp.clip(of_data.mean, 0.1)
     centre = of_data.mean if mean is None else mean

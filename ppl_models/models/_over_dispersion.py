@@ -31,6 +31,7 @@ def cluster_counts(
     size_rate: float,
     *,
     zeros_counted: bool = True,
+    row_weights: Any = None,
 ) -> tuple[Array, Array | None]:
     """Sites "rate" and, of negative binomials, "size": ``(cluster,)`` or ``(cluster, feature)``.
 
@@ -44,6 +45,7 @@ def cluster_counts(
         size_concentration: shape of the gamma prior of the sizes.
         size_rate: its rate.
         zeros_counted: whether the default mean is that of all counts, or of those above 0.
+        row_weights: how often each row counts, ``(row,)``.
 
     Raises:
         InputError: an unknown base.
@@ -55,7 +57,8 @@ def cluster_counts(
         counts = None if x is None else jnp.asarray(x, float)
         if counts is not None and not zeros_counted:
             counts = jnp.where(counts > 0, counts, jnp.nan)
-        mean = 1.0 if counts is None else jnp.clip(jnp.nan_to_num(data_scale(counts).mean), 0.1)
+        of_data = data_scale(counts, row_weights)
+        mean = 1.0 if counts is None else jnp.clip(jnp.nan_to_num(of_data.mean), 0.1)
     shape = () if features is None else (features,)
     axes = {"event_dims": ["feature"]} if shape else {}
 

@@ -26,6 +26,7 @@ def regression_lines(
     intercept_scale: float,
     slope_scale: float,
     noise_scale: float,
+    row_weights: Any = None,
 ) -> Callable[[Array], dist.Distribution]:
     """The response's distribution by cluster; sites "intercept", "slope" and, Gaussian, "scale".
 
@@ -39,19 +40,22 @@ def regression_lines(
             a Gaussian response, else in log-odds or logarithms of the rate.
         slope_scale: of what one standard deviation of a covariate adds, in the same unit.
         noise_scale: prior scale of the noise, in deviations of a Gaussian response.
+        row_weights: how often each row counts, ``(row,)``.
 
     Raises:
         InputError: an unknown family.
     """
     if family not in FAMILIES:
         raise InputError(f"family is {family!r}: choose one of {', '.join(FAMILIES)}")
-    of_response = data_scale(None if response is None else jnp.asarray(response, float))
+    of_response = data_scale(
+        None if response is None else jnp.asarray(response, float), row_weights
+    )
     middle, unit = of_response if family == "gaussian" else (0.0, 1.0)
     if family == "poisson" and response is not None:
         middle = jnp.log(jnp.clip(of_response.mean, 0.1))
     with numpyro.plate("cluster", clusters):
         level = numpyro.sample("intercept", dist.Normal(middle, intercept_scale * unit))
-        prior = dist.Normal(0.0, effect_scale(covariates, slope_scale) * unit).to_event(1)
+        prior = dist.Normal(0.0, effect_scale(covariates, slope_scale, row_weights) * unit).to_event(1)
         slope = numpyro.sample("slope", prior, infer={"event_dims": ["covariate"]})
         if family == "gaussian":
             scale = numpyro.sample("scale", dist.HalfNormal(noise_scale * unit))

@@ -26,6 +26,7 @@ def expert_mixture(
     slope_scale: float = 2.0,
     noise_scale: float = 1.0,
     centre: Annotated[Any, FromData(covariate_means)] = None,
+    row_weights: Any = None,
 ) -> Any:
     """A mixture of experts: lines, and a gate that covariates move.
 
@@ -52,6 +53,8 @@ def expert_mixture(
         slope_scale: prior deviation of what one standard deviation of a covariate adds, in units.
         noise_scale: scale of the prior of the noise, in units.
         centre: what the covariates are measured from (default: the fitted rows' means).
+        row_weights: how often each row counts, ``(row,)``, for the priors that look at the data;
+            ``fit(..., weights=)`` gives them.
 
     Returns:
         The responses.
@@ -66,10 +69,24 @@ def expert_mixture(
     (5,)
     """
     gate = membership_logits(
-        covariates, centre, clusters, gate_intercept_scale, gate_slope_scale, prefix="gate_"
+        covariates,
+        centre,
+        clusters,
+        gate_intercept_scale,
+        gate_slope_scale,
+        prefix="gate_",
+        row_weights=row_weights,
     )
     emission = regression_lines(
-        family, clusters, covariates, centre, response, intercept_scale, slope_scale, noise_scale
+        family,
+        clusters,
+        covariates,
+        centre,
+        response,
+        intercept_scale,
+        slope_scale,
+        noise_scale,
+        row_weights,
     )
     with numpyro.plate("row", jnp.shape(covariates)[0]):
         z = numpyro.sample("z", dist.Categorical(logits=gate), infer={"enumerate": "parallel"})

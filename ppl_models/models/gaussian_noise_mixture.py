@@ -30,11 +30,13 @@ class Anywhere(dist.Uniform):
     support = dist.constraints.real
 
 
-def _box(x: Any = None) -> np.ndarray:
-    """Least and greatest value of every feature, ``(2, feature)``."""
+def _box(x: Any = None, row_weights: Any = None) -> np.ndarray:
+    """Least and greatest value of every feature, ``(2, feature)``, of rows that count."""
     if x is None:
         return np.zeros((2, 0))
     values = np.asarray(x, float)
+    if row_weights is not None:
+        values = values[np.asarray(row_weights) > 0]
     return np.stack([np.nanmin(values, 0), np.nanmax(values, 0)])
 
 

@@ -28,6 +28,7 @@ def hurdle_mixture(
     gate_zeros: float = 1.0,
     rows: int | None = None,
     features: int | None = None,
+    row_weights: Any = None,
 ) -> Any:
     """Rows of counts from hidden regimes, zeros being decided first.
 
@@ -56,6 +57,8 @@ def hurdle_mixture(
         gate_zeros: second parameter of the beta prior of the gates.
         rows: number of rows where there are no data.
         features: number of features where there are no data.
+        row_weights: how often each row counts, ``(row,)``, for the priors that look at the data;
+            ``fit(..., weights=)`` gives them.
 
     Returns:
         The rows.
@@ -84,6 +87,7 @@ def hurdle_mixture(
             size_concentration,
             size_rate,
             zeros_counted=False,
+            row_weights=row_weights,
         )
         prior = dist.Beta(gate_ones, gate_zeros)
         prior = prior if vector else prior.expand((features,)).to_event(1)

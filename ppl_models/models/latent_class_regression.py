@@ -31,6 +31,7 @@ def latent_class_regression(
     outcome_scale: Any = None,
     centre: Annotated[Any, FromData(covariate_means)] = None,
     rows: int | None = None,
+    row_weights: Any = None,
 ) -> Any:
     """Latent classes with covariates on membership, and an outcome that the classes differ in.
 
@@ -62,6 +63,8 @@ def latent_class_regression(
         outcome_scale: prior deviation of a Gaussian outcome (default: the data's).
         centre: what the covariates are measured from (default: the fitted rows' means).
         rows: number of rows where there are no data.
+        row_weights: how often each row counts, ``(row,)``, for the priors that look at the data;
+            ``fit(..., weights=)`` gives them.
 
     Returns:
         The answers.
@@ -77,11 +80,11 @@ def latent_class_regression(
     """
     for given in (answers, covariates, outcome):
         rows = rows if given is None else jnp.shape(given)[0]
-    logits = membership_logits(covariates, centre, clusters, intercept_scale, slope_scale)
+    logits = membership_logits(covariates, centre, clusters, intercept_scale, slope_scale, row_weights=row_weights)
     prior = BlockDirichlet(pseudo_counts(level_concentration, clusters, levels), levels)
     with numpyro.plate("cluster", clusters):
         probs = numpyro.sample("probs", prior, infer={"event_dims": ["level"]})
-    emit = distal_outcome(distal, clusters, outcome, outcome_mean, outcome_scale)
+    emit = distal_outcome(distal, clusters, outcome, outcome_mean, outcome_scale, row_weights)
     with numpyro.plate("row", rows):
         z = numpyro.sample("z", dist.Categorical(logits=logits), infer={"enumerate": "parallel"})
         if emit is not None:

@@ -25,6 +25,7 @@ def negative_binomial_mixture(
     size_rate: float = 0.2,
     rows: int | None = None,
     features: int | None = None,
+    row_weights: Any = None,
 ) -> Any:
     """Rows of counts from hidden regimes that scatter more than Poisson's.
 
@@ -49,6 +50,8 @@ def negative_binomial_mixture(
         size_rate: rate of the gamma prior of the sizes.
         rows: number of rows where there are no data.
         features: number of features where there are no data.
+        row_weights: how often each row counts, ``(row,)``, for the priors that look at the data;
+            ``fit(..., weights=)`` gives them.
 
     Returns:
         The rows.
@@ -74,6 +77,7 @@ def negative_binomial_mixture(
             rate_mean,
             size_concentration,
             size_rate,
+            row_weights=row_weights,
         )
     assert size is not None
     with numpyro.plate("row", rows):

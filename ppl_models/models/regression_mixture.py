@@ -27,6 +27,7 @@ def regression_mixture(
     slope_scale: float = 2.0,
     noise_scale: float = 1.0,
     centre: Annotated[Any, FromData(covariate_means)] = None,
+    row_weights: Any = None,
 ) -> Any:
     """A mixture of regressions: Gaussian, logistic or Poisson.
 
@@ -55,6 +56,8 @@ def regression_mixture(
         slope_scale: prior deviation of what one standard deviation of a covariate adds, in units.
         noise_scale: scale of the prior of the noise, in units.
         centre: what the covariates are measured from (default: the fitted rows' means).
+        row_weights: how often each row counts, ``(row,)``, for the priors that look at the data;
+            ``fit(..., weights=)`` gives them.
 
     Returns:
         The responses.
@@ -69,7 +72,15 @@ def regression_mixture(
     (5,)
     """
     emission = regression_lines(
-        family, clusters, covariates, centre, response, intercept_scale, slope_scale, noise_scale
+        family,
+        clusters,
+        covariates,
+        centre,
+        response,
+        intercept_scale,
+        slope_scale,
+        noise_scale,
+        row_weights,
     )
     shares = mixture_weights(clusters, concentration, weight_prior)
     with numpyro.plate("row", jnp.shape(covariates)[0]):

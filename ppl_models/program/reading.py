@@ -115,6 +115,7 @@ def read_program(
     precision: str,
     fitted: Mapping[str, Observed] | None = None,
     weights: np.ndarray | None = None,
+    fitted_weights: np.ndarray | None = None,
 ) -> tuple[Model, Any]:
     """The model and its structure; arguments that the data determine are filled in.
 
@@ -127,6 +128,7 @@ def read_program(
         fitted: the data that it was fitted to, where it was: of those asked about there may then
             be fewer rows than clusters.
         weights: ``(row,)``, how often each row counts (default: once).
+        fitted_weights: the same of the data that it was fitted to.
 
     Raises:
         InputError: data that the program cannot take, or ``precision`` not hold.
