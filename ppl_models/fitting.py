@@ -14,6 +14,7 @@ import xarray as xr
 from ppl_models import catalogue
 from ppl_models.data.blocks.source import in_blocks, open_blocks
 from ppl_models.data.blocks.spread import spread
+from ppl_models.data.by_type import columns_told
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.capabilities import require
 from ppl_models.inference.keeping import keeping_states, refuse_checkpoint, settings_of
@@ -38,7 +39,7 @@ from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import given_arguments, read_data, read_program, take_vocabulary
 from ppl_models.program.row_weights import take_weights
-from ppl_models.program.signature import arguments_of, defaults, split
+from ppl_models.program.signature import arguments_of, by_type, defaults, split
 from ppl_models.program.sizes import whole_arguments
 from ppl_models.program.structure import Structure
 
@@ -218,6 +219,8 @@ def fit(
         result = without_padding(result, structure.rows)
         refuse_unresolved(problem, result, observed)
         result.notes += [*_of_combinations(structure), *_of_labels(problem, names)]
+        if marked := by_type(function):
+            result.notes.append(columns_told(observed, marked))
         tree = build_tree(
             problem,
             result,

@@ -34,7 +34,7 @@ def fit(options: argparse.Namespace) -> None:
     from ppl_models.cli.output import free_path
     from ppl_models.cli.process import share
     from ppl_models.cli.tokens import note_spaces, refuse_options, vocabulary_option
-    from ppl_models.program.arguments import checked, read_settings
+    from ppl_models.program.arguments import checked, column_types, read_settings
 
     # cheap refusals first: compiling takes seconds, sampling minutes
     settings = read_settings(options.settings, options.clusters)
@@ -57,6 +57,8 @@ def fit(options: argparse.Namespace) -> None:
     arguments |= vocabulary_option(options, data, "vocabulary" in arguments)
     if options.weights is not None:
         arguments["weights"] = options.weights
+    if options.types:
+        arguments["types"] = column_types(options.types)
     if options.checkpoint is not None:
         arguments["checkpoint"] = options.checkpoint
     if options.labels is not None:
@@ -327,10 +329,12 @@ def _seed(seed: int) -> int:
 
 def _read(program: Callable, options: argparse.Namespace, *, words: bool) -> Any:
     """A file as the kind of data that the program takes."""
-    from ppl_models.data import read_file
-    from ppl_models.program.signature import data_parameters
+    from ppl_models.data import Categories, read_file
+    from ppl_models.program.signature import by_type, data_parameters
 
-    kinds = data_parameters(program)
+    kinds: dict[str, Any] = dict(data_parameters(program))
+    if by_type(program):  # one table; text in which 01 is no 1, as of categories
+        kinds = {"table": Categories}
     if len(kinds) > 1:
         raise InputError(
             f"the program takes the data {', '.join(kinds)}, and the command line reads one file: "
@@ -350,13 +354,18 @@ def _read(program: Callable, options: argparse.Namespace, *, words: bool) -> Any
 
 def _print_summary(tree: xr.DataTree) -> None:
     """What was done, and whether it can be trusted."""
+    from ppl_models.data.by_type import COLUMNS
     from ppl_models.diagnostics.diagnose import diagnose
+    from ppl_models.program.json_text import from_json
 
     attributes = tree.attrs
     print(
         f"{attributes['program']} by {attributes['method']}, "
         f"{float(attributes['wall_time_seconds']):.1f} s"
     )
+    for note in from_json(attributes.get("notes", "{}")).get("notes", []):
+        if note.startswith(COLUMNS):
+            print(note)
     diagnosis = diagnose(tree)
     print(diagnosis.verdict)
     for severity in ("problem", "warning"):

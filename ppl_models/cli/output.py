@@ -64,14 +64,16 @@ def data_text(dataset: xr.Dataset, tree: xr.DataTree, *, as_table: bool) -> str:
 
     from ppl_models import catalogue
     from ppl_models.data import Tokens
-    from ppl_models.program.signature import data_parameters
+    from ppl_models.program.signature import by_type, data_parameters
 
-    kinds = data_parameters(catalogue.program(tree.attrs["program"]))
+    program = catalogue.program(tree.attrs["program"])
+    kinds = data_parameters(program)
     frames = {str(n): _frame(v, kinds[str(n)], dataset, tree) for n, v in dataset.items()}
     (first, frame), *more = frames.items()
     if issubclass(kinds[first], Tokens) and not more and not as_table:
         return "".join(f"{line}\n" for line in frame[first])
-    named = [f.add_prefix(f"{site}_") for site, f in frames.items()]
+    dealt = by_type(program)  # columns of one table, which have names of their own
+    named = [f if site in dealt else f.add_prefix(f"{site}_") for site, f in frames.items()]
     table = pd.concat(named, axis=1) if more else frame
     return table.to_csv(index=False)
 

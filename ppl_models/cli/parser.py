@@ -115,6 +115,11 @@ def _fit(commands_of: Any) -> None:
         help="the column that says which cluster a row is of, empty where that is not known",
     )  # fmt: skip
     parser.add_argument(
+        "--types", action="append", default=[], metavar="COLUMN=TYPE,...",
+        help="of a program that takes columns of several types (mixed_mixture): what these columns "
+        "are, if not what they look like: normal, poisson, categorical, bernoulli, or skip",
+    )  # fmt: skip
+    parser.add_argument(
         "--by", metavar="COLUMN",
         help="the column that says which group each row is of: every group is fitted by itself, "
         "all of them in one run",

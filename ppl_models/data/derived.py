@@ -9,6 +9,8 @@ from typing import Any, get_args
 
 import numpy as np
 
+ROW_WEIGHTS = "row_weights"  #: parameter of a program that is told how often each row counts
+
 
 @dataclass(frozen=True)
 class FromData:
@@ -20,7 +22,8 @@ class FromData:
 
     Args:
         make: called with the data's values and, by their names, those of the program's arguments
-            that it takes; gives an array or a registered dataclass of arrays.
+            that it takes, ``row_weights`` (how often each row counts, or None) among them; gives
+            an array or a registered dataclass of arrays.
     """
 
     make: Callable[..., Any]
@@ -42,7 +45,10 @@ def derived_arguments(function: Callable) -> dict[str, FromData]:
 
 
 def derive(
-    function: Callable, data: Mapping[str, np.ndarray], arguments: Mapping[str, Any]
+    function: Callable,
+    data: Mapping[str, np.ndarray],
+    arguments: Mapping[str, Any],
+    row_weights: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Compute the marked arguments.
 
@@ -50,11 +56,13 @@ def derive(
         function: the program.
         data: the values that it is (or was) fitted to, by data parameter.
         arguments: the program's other arguments; its defaults stand in for those not given.
+        row_weights: how often each of these rows counts, ``(row,)`` (default: once).
     """
     defaults = {n: p.default for n, p in inspect.signature(function).parameters.items()}
+    given = {**defaults, **arguments, ROW_WEIGHTS: row_weights}
     derived = {}
     for name, mark in derived_arguments(function).items():
         wanted = set(inspect.signature(mark.make).parameters)
-        named = {n: v for n, v in {**defaults, **arguments}.items() if n in wanted}
+        named = {n: v for n, v in given.items() if n in wanted}
         derived[name] = mark.make(**{**named, **{n: v for n, v in data.items() if n in wanted}})
     return derived

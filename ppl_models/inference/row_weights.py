@@ -9,13 +9,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from ppl_models.data.derived import ROW_WEIGHTS
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.signature import ROW_WEIGHTS
 from ppl_models.program.structure import Structure
 
 FEW = 24  #: rows on which a program's priors are tried
@@ -78,13 +78,20 @@ def _reason(problem: Problem) -> str:
 def unweighed_prior(model: Model, structure: Structure) -> str | None:
     """A site whose prior is not that of the repeated rows where rows have weights; or None.
 
-    The program is asked about a few rows that count once or twice, and about the same rows
-    repeated. The programs of this package that take the weights are known to use them.
+    The programs of this package that take the weights are known to use them.
     """
     taken = ROW_WEIGHTS in getattr(model.function, "__annotations__", {})
     module = getattr(model.function, "__module__", None) or ""
     if taken and module.startswith("ppl_models.models."):
         return None
+    return prior_unlike_repeated(model, structure)
+
+
+def prior_unlike_repeated(model: Model, structure: Structure) -> str | None:
+    """The same of any program: it is asked about a few rows that count once or twice.
+
+    Their priors are compared with those of the same rows repeated.
+    """
     rows = np.arange(min(FEW, structure.rows))
     counts = 1 + rows % 2
     values = structure.initial(make_key(7))

@@ -40,9 +40,7 @@ def distal_outcome(
                 "'poisson', or leave the outcome out"
             )
         return None
-    of_data = data_scale(
-        None if outcome is None else jnp.asarray(outcome, float), row_weights
-    )
+    of_data = data_scale(None if outcome is None else jnp.asarray(outcome, float), row_weights)
     if family == "poisson" and mean is None:
         mean = 1.0 if outcome is None else jnp.clip(of_data.mean, 0.1)
     centre = of_data.mean if mean is None else mean

@@ -39,3 +39,18 @@ def count_of(given: int | None, codes: Any) -> int:
     if codes is None:
         raise InputError("without labels say how many kinds of them there are, as in labels=3")
     return int(np.asarray(codes).max()) + 1
+
+
+def columns_of(name: str) -> Callable[..., int]:
+    """A function of the data parameter ``name``: the number of its columns; 0 without it.
+
+    >>> columns_of("bits")(bits=np.zeros((5, 2))), columns_of("bits")()
+    (2, 0)
+    """
+
+    def make(**data: Any) -> int:
+        return 0 if data.get(name) is None else int(np.shape(data[name])[1])
+
+    parameter = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+    make.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]
+    return make

@@ -55,7 +55,9 @@ def regression_lines(
         middle = jnp.log(jnp.clip(of_response.mean, 0.1))
     with numpyro.plate("cluster", clusters):
         level = numpyro.sample("intercept", dist.Normal(middle, intercept_scale * unit))
-        prior = dist.Normal(0.0, effect_scale(covariates, slope_scale, row_weights) * unit).to_event(1)
+        prior = dist.Normal(
+            0.0, effect_scale(covariates, slope_scale, row_weights) * unit
+        ).to_event(1)
         slope = numpyro.sample("slope", prior, infer={"event_dims": ["covariate"]})
         if family == "gaussian":
             scale = numpyro.sample("scale", dist.HalfNormal(noise_scale * unit))

@@ -77,11 +77,12 @@ def row_count(rows: int | None, row_weights: Any = None) -> Any:
     return (rows or 1) if row_weights is None else row_weights.sum()
 
 
-def unit_of_data(x: Any) -> Any:
+def unit_of_data(x: Any, row_weights: Any = None) -> Any:
     """Least distance between two values of each feature: the unit that data are rounded to.
 
-    Gaps are left out; distances within rounding errors of the numbers are none. It is 0 where there
-    are no data, and 1 of a feature that is constant, as its deviation is.
+    Gaps are left out, and rows that count for nothing; distances within rounding errors of the
+    numbers are none. It is 0 where there are no data, and 1 of a feature that is constant, as its
+    deviation is.
 
     >>> unit_of_data(np.array([[1.5, 2.0], [1.0, 2.0], [1.5, 2.0]]))
     array([0.5, 1. ])
@@ -95,6 +96,10 @@ def unit_of_data(x: Any) -> Any:
     traced = isinstance(x, jax.core.Tracer)
     xp: Any = jnp if traced else np
     array = x if traced else np.asarray(x)
+    if row_weights is not None:
+        counts = row_weights.reshape(-1, *[1] * (array.ndim - 1)) > 0
+        xp = np if isinstance(array, np.ndarray) and isinstance(row_weights, np.ndarray) else jnp
+        array = xp.where(counts, array, xp.nan)
     rows = array[:: max(len(array) // SAMPLE, 1)]
     values = xp.sort(xp.where(xp.isnan(rows), xp.nan, rows), axis=0)
     least = 8 * xp.finfo(values.dtype).eps * xp.abs(values[1:])

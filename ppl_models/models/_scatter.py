@@ -46,6 +46,7 @@ class Scatter:
         rate_mean: b (default: the data's variance times the share).
         freedom: degrees of freedom of the inverse Wishart of a matrix (default: D + 2).
         matrix: scale matrix of it, if it is to be held.
+        axis: what the features are called.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Scatter:
         rate_mean: Any,
         freedom: float | None,
         matrix: Any,
+        axis: str = "feature",
     ):
         shape = () if features is None else (features,)
         expected = scale.deviation**2 * share if rate_mean is None else rate_mean
@@ -69,6 +71,7 @@ class Scatter:
         unit = xp.asarray(resolution) ** 2 / 12
         self.barrier = xp.maximum(unit * size**2 / 4, LEAST**2 * self.variance)
         self.concentration, self.rate, self.scale_matrix = concentration, rate, matrix
+        self.axis = axis
         self.freedom = (features or 1) + 2.0 if freedom is None else float(freedom)
 
     def prior(self, covariance: str) -> dist.Distribution:
@@ -111,4 +114,4 @@ class Scatter:
         prior = GeneralizedInverseGaussian(ORDER, ORDER / mean, barrier)
         if not jnp.ndim(mean):
             return numpyro.sample(name, prior)
-        return numpyro.sample(name, prior.to_event(1), infer={"event_dims": ["feature"]})
+        return numpyro.sample(name, prior.to_event(1), infer={"event_dims": [self.axis]})

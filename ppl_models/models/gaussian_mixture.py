@@ -143,7 +143,7 @@ def gaussian_mixture(
         scale,
         None if vector else features,
         share,
-        unit_of_data(x) if resolution is None else resolution,
+        unit_of_data(x, row_weights) if resolution is None else resolution,
         row_count(rows, row_weights) / (1 if equal else clusters),
         scale_concentration,
         scale_rate,

@@ -131,7 +131,7 @@ def gaussian_noise_mixture(
         scale,
         features,
         clusters ** (-2 / features),
-        unit_of_data(x) if resolution is None else resolution,
+        unit_of_data(x, row_weights) if resolution is None else resolution,
         row_count(rows, row_weights) / clusters,
         scale_concentration,
         None,

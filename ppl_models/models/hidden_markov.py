@@ -150,7 +150,7 @@ def hidden_markov(
             second = numpyro.deterministic("initial_transition", then)
     unit = resolution
     if unit is None and emission == "gaussian":
-        unit = unit_of_data(None if x is None else _steps(x))
+        unit = unit_of_data(None if x is None else _steps(x), by_step)
     priors = Priors(
         loc_mean,
         loc_scale,

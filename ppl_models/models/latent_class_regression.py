@@ -80,7 +80,9 @@ def latent_class_regression(
     """
     for given in (answers, covariates, outcome):
         rows = rows if given is None else jnp.shape(given)[0]
-    logits = membership_logits(covariates, centre, clusters, intercept_scale, slope_scale, row_weights=row_weights)
+    logits = membership_logits(
+        covariates, centre, clusters, intercept_scale, slope_scale, row_weights=row_weights
+    )
     prior = BlockDirichlet(pseudo_counts(level_concentration, clusters, levels), levels)
     with numpyro.plate("cluster", clusters):
         probs = numpyro.sample("probs", prior, infer={"event_dims": ["level"]})

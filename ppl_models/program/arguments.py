@@ -57,6 +57,30 @@ def read_settings(settings: Sequence[str], clusters: int | None) -> dict[str, An
     return read
 
 
+def column_types(given: Sequence[str]) -> dict[str, str]:
+    """Types by column, of ``--types``.
+
+    Args:
+        given: texts "column=type", several of them with commas between.
+
+    Raises:
+        InputError: a text without a column or a type, or a column that is named twice.
+
+    >>> column_types(["age=normal,class=categorical", "name=skip"])
+    {'age': 'normal', 'class': 'categorical', 'name': 'skip'}
+    """
+    types: dict[str, str] = {}
+    for text in ",".join(given).split(","):
+        column, equals, called = text.rpartition("=")
+        column, called = column.strip(), called.strip()
+        if not (equals and column and called):
+            raise InputError(f"--types {text!r} is not of the form COLUMN=TYPE, as age=normal")
+        if column in types:
+            raise InputError(f"--types names the column '{column}' twice: name it once")
+        types[column] = called
+    return types
+
+
 def _value(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse)

@@ -23,6 +23,7 @@ from jax import Array, random
 from numpyro import handlers
 from numpyro.distributions import CategoricalLogits
 
+from ppl_models.data.derived import ROW_WEIGHTS
 from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import prior_density
@@ -50,7 +51,6 @@ from ppl_models.program.local_integrals import (
 )
 from ppl_models.program.partly_fixed import Holding, PartlyFixed
 from ppl_models.program.pieces import Pieces
-from ppl_models.program.signature import ROW_WEIGHTS
 from ppl_models.program.structure import Structure, read_structure
 from ppl_models.program.units import Units, by_row
 

@@ -17,10 +17,10 @@ import numpy as np
 from jax.extend.core import Literal
 from jax.interpreters import partial_eval
 
+from ppl_models.data.derived import ROW_WEIGHTS
 from ppl_models.distributions.convert import as_family
 from ppl_models.program.model import Model
 from ppl_models.program.row_order import rows_depend_on_places
-from ppl_models.program.signature import ROW_WEIGHTS
 from ppl_models.program.structure import Structure
 
 LEAST = 16  #: rows, at least

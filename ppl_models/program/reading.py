@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ppl_models.data.by_type import deal
 from ppl_models.data.containers.vocabulary import Vocabulary
 from ppl_models.data.derived import derive, derived_arguments
 from ppl_models.data.kinds import Categories, Kind, Observed
@@ -27,7 +28,7 @@ from ppl_models.program.precision import cast
 from ppl_models.program.rounding import refuse_rounding
 from ppl_models.program.row_weights import refuse_other_length
 from ppl_models.program.shared_levels import on_one_scale, sizes_of
-from ppl_models.program.signature import arguments_of, data_parameters, keeps_feature_axis
+from ppl_models.program.signature import arguments_of, by_type, data_parameters, keeps_feature_axis
 from ppl_models.program.sizes import (
     numeric_lists,
     refuse_more_clusters,
@@ -67,7 +68,16 @@ def read_data(
     sizes = None if arguments is None or not fresh else sizes_of(function, arguments)
     kinds = data_parameters(function)
     by_site = isinstance(data, dict) and set(data) <= set(kinds) and len(data) > 0
-    if not by_site:
+    marked = by_type(function)
+    types = (arguments or {}).get("types")
+    if by_site and marked and types:
+        raise InputError(
+            f"types says how the columns of one table are dealt out, and the data are given as "
+            f"{', '.join(data)} already: leave types out, or give one table"
+        )
+    if not by_site and marked:
+        data = deal(data, marked, types, like)
+    elif not by_site:
         required = list(kinds)
         if len(required) > 1:
             raise InputError(
@@ -82,7 +92,7 @@ def read_data(
         for name, value in data.items()
         if value is not None
     }
-    return read_together(readers, like)
+    return read_together(readers, like, marked)
 
 
 def _read(
@@ -137,7 +147,8 @@ def read_program(
     signature = inspect.signature(function).parameters
     for reading in observed.values():
         for name, value in reading.arguments.items():
-            wanted = name in signature and signature[name].default is inspect.Parameter.empty
+            default = signature[name].default if name in signature else None
+            wanted = default is inspect.Parameter.empty or default == ()
             if wanted and name not in arguments:
                 arguments[name] = value
     for name, parameter in arguments_of(function).items():
@@ -152,7 +163,8 @@ def read_program(
     data = {n: cast(o.values, precision) for n, o in observed.items()}
     seen = {n: o.values for n, o in (observed if fitted is None else fitted).items()}
     sizes = {n: v for n, v in arguments.items() if isinstance(v, int)}  # that somebody gave
-    arguments |= derive(function, seen, arguments) | sizes
+    counted = weights if fitted is None else fitted_weights
+    arguments |= derive(function, seen, arguments, counted) | sizes
     arguments = numeric_lists(function, arguments)
     if weights is not None:
         refuse_other_length(weights, data)

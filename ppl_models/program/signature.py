@@ -7,14 +7,12 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter
 from typing import Annotated, Any, get_args, get_origin
 
-from ppl_models.data.derived import derived_arguments
-from ppl_models.data.kinds import FEATURE_AXIS, Kind, Reals
+from ppl_models.data.derived import ROW_WEIGHTS, derived_arguments
+from ppl_models.data.kinds import BY_TYPE, FEATURE_AXIS, Kind, Reals
 from ppl_models.errors import InputError
 
 #: what a program that generates is told: never data, wherever it stands
 SIZES = ("rows", "sequences", "graphs", "features", "positions")
-#: what ``fit`` hands on of its own to a program that takes it
-ROW_WEIGHTS = "row_weights"
 NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
@@ -42,6 +40,18 @@ def keeps_feature_axis(function: Callable) -> set[str]:
     """Names of the data parameters whose single column has an axis of its own."""
     parameters = inspect.signature(function, eval_str=True).parameters
     return {n for n, p in parameters.items() if FEATURE_AXIS in get_args(p.annotation)[1:]}
+
+
+def by_type(function: Callable) -> dict[str, type[Kind]]:
+    """The data parameters that take the columns of their kind out of one table.
+
+    >>> from ppl_models.models.mixed_mixture import mixed_mixture
+    >>> list(by_type(mixed_mixture))
+    ['numbers', 'counts', 'categories', 'bits']
+    """
+    parameters = inspect.signature(function, eval_str=True).parameters
+    kinds = data_parameters(function)
+    return {n: k for n, k in kinds.items() if BY_TYPE in get_args(parameters[n].annotation)[1:]}
 
 
 def arguments_of(function: Callable) -> dict[str, Parameter]:

@@ -62,6 +62,7 @@ COUNT_SITES = {"weights", "rate"}
 SCATTER = {"weights", "loc", "covariance"}
 PLANE = _g.normal(size=(30, 2)) + np.array([[4.0, 0.0], [-2.0, 3.0]])[_z]
 ERRORS = _g.uniform(0.1, 1.5, size=(30, 2))
+CATEGORIES = np.array(list("abc"))[_z + _g.integers(2, size=30)]
 NETWORK = (_g.uniform(size=(9, 9)) < np.where(np.eye(9) > 0, 0, 0.5)).astype(int)
 REGRESSION = {"response": LINE, "covariates": COVARIATES}
 LABELS = {"label": LABEL, "item": ITEM, "annotator": WHO}
@@ -96,6 +97,10 @@ JOBS = [
     Job("extreme_deconvolution", {"x": PLANE, "errors": ERRORS}, {"clusters": 2}, SCATTER),
     Job("stochastic_block_model", {"adjacency": NETWORK}, {"clusters": 2},
         {"weights", "probs"}, "node"),
+    Job("mixed_mixture",
+        {"numbers": PLANE, "counts": COUNTS[:, :1], "categories": CATEGORIES, "bits": BITS},
+        {"clusters": 2},
+        {*COUNT_SITES, "loc", "scale", "scale_rate", "level_probs", "bit_probs"}),
 ]  # fmt: skip
 NAMES = [f"{job.name} {job.arguments.get('family', '')}".strip() for job in JOBS]
 once = pytest.mark.parametrize("job", JOBS, ids=NAMES)

@@ -19,6 +19,8 @@ from ppl_models.errors import InputError
 
 #: in the annotation of a data parameter: ``Annotated[Any, Bits, FEATURE_AXIS]``
 FEATURE_AXIS = "a single column keeps its axis"
+#: the parameter takes the columns of its kind out of one table; see ``by_type``
+BY_TYPE = "columns by type"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,9 @@ Read = Callable[[Mapping[str, Any] | None], Observed]
 
 
 def read_together(
-    readers: Mapping[str, Read], like: Mapping[str, Any] | None
+    readers: Mapping[str, Read],
+    like: Mapping[str, Any] | None,
+    apart: Collection[str] = (),
 ) -> dict[str, Observed]:
     """Read what belongs to each data parameter of a program.
 
@@ -24,6 +26,7 @@ def read_together(
     Args:
         readers: parameter -> reading of its data, told the coordinates that they must have.
         like: coordinates of an earlier reading.
+        apart: parameters whose features are always called so.
     """
     readings: dict[str, Observed] = {}
     taken: dict[str, list[Any]] = {}
@@ -32,6 +35,7 @@ def read_together(
         labels = _labels(reading)
         differ = {n for n, v in labels.items() if taken.get(n, v) != v}
         differ |= {n for n in labels if f"{site}_{n}" in (like or {})}
+        differ |= {n for n in reading.dims if n == "feature" and site in apart}
         reading = _renamed(reading, {n: f"{site}_{n}" for n in differ})
         taken |= {n: v for n, v in _labels(reading).items() if n not in taken}
         readings[site] = reading

@@ -21,6 +21,7 @@ import xarray as xr
 from jax import Array
 
 from ppl_models import memory
+from ppl_models.data.derived import ROW_WEIGHTS
 from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem, Result
@@ -50,7 +51,6 @@ from ppl_models.program.json_text import to_json
 from ppl_models.program.keys import fold_in, split_apart
 from ppl_models.program.known_clusters import known_clusters
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.signature import ROW_WEIGHTS
 from ppl_models.program.structure import Structure
 
 VERSIONS = ("numpyro", "jax", "arviz", "numpy", "xarray")

@@ -14,7 +14,7 @@ from ppl_models.data.kinds import Observed
 from ppl_models.data.summary import knowing
 from ppl_models.errors import InputError
 from ppl_models.posterior.result.recent import DATA_GROUPS
-from ppl_models.posterior.result.schema import SUMMARY
+from ppl_models.posterior.result.schema import SUMMARY, row_weights
 from ppl_models.program.chain_data import named_axes
 from ppl_models.program.json_text import from_json
 from ppl_models.program.layout import STEP
@@ -58,6 +58,7 @@ def read_stored(
         tree.attrs["precision"],
         known,
         weights,
+        row_weights(tree),
     )
 
 

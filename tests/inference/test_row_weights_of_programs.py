@@ -1,0 +1,99 @@
+"""Every program whose priors look at its data: they are those of the rows written out."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from ppl_models import catalogue, fit
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.row_weights import prior_unlike_repeated, refuse_weights
+from ppl_models.program.reading import read_data, read_program
+
+_g = np.random.default_rng(3)
+ROWS = 20
+PLANE = (_g.normal(size=(ROWS, 2)) * [1.0, 3.0] + [0.0, 40.0]).round(2)
+LINE = (PLANE[:, 0] + _g.normal(size=ROWS)).round(2)
+COUNTS = _g.poisson(4.0, size=(ROWS, 2))
+LETTERS = np.array(list("abc"))[_g.integers(3, size=(ROWS, 2))]
+TIMES = 1.0 + np.arange(ROWS) % 4
+LINES = {"response": LINE, "covariates": PLANE}
+
+
+class Weighed(NamedTuple):
+    """A program, and data to weigh."""
+
+    name: str
+    data: dict[str, Any]
+    arguments: dict[str, Any] = {}
+
+
+PROGRAMS = [
+    Weighed("regression_mixture", LINES),
+    Weighed("regression_mixture", {**LINES, "response": COUNTS[:, 0]}, {"family": "poisson"}),
+    Weighed("expert_mixture", LINES),
+    Weighed("latent_class_regression",
+            {"answers": LETTERS, "covariates": PLANE, "outcome": LINE}, {"distal": "gaussian"}),
+    Weighed("negative_binomial_mixture", {"x": COUNTS}),
+    Weighed("zero_inflated_mixture", {"x": COUNTS}),
+    Weighed("hurdle_mixture", {"x": COUNTS}),
+    Weighed("mixed_mixture", {"numbers": PLANE, "counts": COUNTS, "categories": LETTERS}),
+    Weighed("gaussian_noise_mixture", {"x": PLANE}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("of", PROGRAMS, ids=lambda of: " ".join([of.name, *of.arguments.values()]))
+def test_priors_are_those_of_the_rows_written_out(of, double_precision):
+    function = catalogue.program(of.name)
+    arguments = {"clusters": 2, **of.arguments}
+
+    def read(data, times=None):
+        return read_program(
+            function, read_data(function, data), arguments, {}, "float64", weights=times
+        )
+
+    model, structure = read(of.data, TIMES)
+    refuse_weights("em", Problem(model, structure))
+    assert prior_unlike_repeated(model, structure) is None
+    written_out, _ = read({n: np.repeat(v, TIMES.astype(int), 0) for n, v in of.data.items()})
+    for name in ("centre", "box"):  # what is computed of the data beside the priors
+        if name in model.arguments:
+            np.testing.assert_allclose(
+                model.arguments[name], written_out.arguments[name], rtol=1e-12
+            )
+
+
+def test_what_new_rows_are_measured_from_is_weighed_too(double_precision):
+    function = catalogue.program("regression_mixture")
+    fitted = read_data(function, LINES)
+    few = read_data(function, {n: v[:3] for n, v in LINES.items()}, fresh=False)
+    model, _ = read_program(
+        function, few, {"clusters": 2}, {}, "float64", fitted, fitted_weights=TIMES
+    )
+    expected = np.average(PLANE, axis=0, weights=TIMES)
+    np.testing.assert_allclose(model.arguments["centre"], expected, rtol=1e-12)
+    assert not np.allclose(expected, PLANE.mean(0))
+
+
+def test_rows_that_count_for_nothing_say_nothing_of_the_data(double_precision):
+    function = catalogue.program("gaussian_noise_mixture")
+    far = {"x": np.vstack([PLANE, [[900.0, 900.0]]])}
+    model, structure = read_program(
+        function, read_data(function, far), {"clusters": 2}, {}, "float64",
+        weights=np.append(TIMES, 0.0),
+    )  # fmt: skip
+    assert prior_unlike_repeated(model, structure) is None
+    np.testing.assert_allclose(model.arguments["box"], [PLANE.min(0), PLANE.max(0)])
+
+
+@pytest.mark.long
+def test_a_fit_of_a_table_of_patterns_is_that_of_its_rows():
+    given = {"clusters": 2, "method": "em", "seed": 0, "starts": 4, "predictive": 0}
+    turned = np.where(np.arange(ROWS) % 2, 1.0, -1.0)  # two lines, far apart
+    table = {"response": LINE * turned + 20 * turned, "covariates": PLANE}
+    whole = {n: np.repeat(v, TIMES.astype(int), 0) for n, v in table.items()}
+    one = fit("regression_mixture", table, weights=TIMES, tolerance=0.0, **given)
+    other = fit("regression_mixture", whole, tolerance=0.0, **given)
+    np.testing.assert_allclose(one["sample_stats"]["lp"], other["sample_stats"]["lp"], rtol=1e-9)
