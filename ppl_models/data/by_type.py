@@ -11,6 +11,7 @@ import pandas as pd
 from ppl_models.data.containers.tables import Table, as_table
 from ppl_models.data.kinds import Bits, Categories, Counts, Kind, Reals
 from ppl_models.data.kinds.several import own_labels
+from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 
 #: what a column's cells may be distributed as, and the kind of data that it then is
@@ -50,7 +51,7 @@ def type_of(column: np.ndarray, declared: bool = False) -> str | None:
         bits = len(seen) > 0 and all(isinstance(cell, bool | np.bool) for cell in seen)
         return "bernoulli" if bits else "categorical"
     numbers = column.astype(float)
-    numbers = numbers[~np.isnan(numbers)]
+    numbers = numbers[~missing_cells(numbers)]
     if len(numbers) and np.isin(numbers, (0, 1)).all():
         return "bernoulli"
     if not len(numbers) or (numbers < 0).any() or (numbers != np.floor(numbers)).any():
