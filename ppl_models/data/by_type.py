@@ -46,6 +46,8 @@ def type_of(column: np.ndarray, declared: bool = False) -> str | None:
         return "categorical"
     if column.dtype.kind in "mMc":
         return None
+    if column.dtype.kind in "UST":
+        return "categorical"
     if column.dtype.kind == "O":
         seen = [cell for cell in column if cell is not None]
         bits = len(seen) > 0 and all(isinstance(cell, bool | np.bool) for cell in seen)

@@ -82,8 +82,8 @@ def mixed_mixture(
         categories: ``(row, category)`` of codes from 0; gaps are NaN.
         bits: ``(row, bit)`` of zeros and ones; gaps are NaN.
         clusters: K.
-        types: column -> "normal", "poisson", "categorical" or "bernoulli", or "skip" for a column
-            that is no data; for columns of a table that are to be otherwise.
+        types: column -> "normal", "poisson", "categorical" or "bernoulli", or "skip" for one that
+            is no data; of columns that are not what they look like (default: of none).
         covariance: of the numbers: "diagonal", or "full" where they are correlated in a cluster.
         weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet
             process cut off at K clusters.

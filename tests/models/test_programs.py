@@ -37,6 +37,7 @@ ELSEWHERE = {"pitman_yor_chain": "models/test_pitman_yor_chain.py"} | dict.fromk
         "hurdle_mixture",
         "latent_class_regression",
         "latent_dirichlet_allocation",
+        "mixed_mixture",
         "negative_binomial_mixture",
         "record_linkage",
         "regression_mixture",
