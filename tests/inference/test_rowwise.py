@@ -16,6 +16,7 @@ from ppl_models.data import Bits, Categories, Reals
 from ppl_models.errors import InputError
 from ppl_models.inference.em.driver import _collapsed_runs
 from ppl_models.inference.em.loop import EMRuns
+from ppl_models.inference.mcmc.gibbs_run import _block
 from ppl_models.inference.rowwise.newton import minimise
 from ppl_models.posterior.result.restore import restored
 from ppl_models.program.log_joint import log_joint
@@ -138,6 +139,8 @@ def test_hard_em_is_a_fixed_point(data):
     np.testing.assert_allclose(at["w"], np.bincount(z) / len(z), atol=1e-9)
 
 
+# (`expert_mixture` of models/test_jobs.py and the program below are in the quick tests)
+@pytest.mark.long
 def test_em_of_weights_by_row(data):
     tree = fit(experts, data, method="em", seed=0, starts=4, predictive=0)
     assert np.abs(slopes(tree)).max() < 1e-3
@@ -193,7 +196,7 @@ def ticks(x: Annotated[Any, Bits] = None, kind: Annotated[Any, Categories] = Non
 def test_single_columns_of_bits_and_categories_have_one_axis():
     random = np.random.default_rng(3)
     data = {"x": random.integers(0, 2, 40), "kind": random.choice(["a", "b", "c"], 40)}
-    tree = fit(ticks, data, method="map", seed=0, starts=1, steps=2, predictive=0)
+    tree = fit(ticks, data, method="hard", seed=0, starts=1, predictive=0)
     at, codes = parameters(tree), np.searchsorted(["a", "b", "c"], data["kind"])
     chance = np.where(data["x"][:, None] == 1, at["p"], 1 - at["p"])
     by_hand = np.log((at["w"] * chance * at["q"].T[codes]).sum(1))
@@ -224,7 +227,10 @@ def test_gibbs_draws_every_labelling_as_often_as_it_should():
     random = np.random.default_rng(0)
     x = np.concatenate([random.normal(-20, 1, 11), random.normal(20, 1, 9)])
     options = {"chains": 2, "warmup": 100, "draws": 2000, "predictive": 0, "relabel": None}
-    tree = fit(sticks, x, method="gibbs", seed=0, **options)
+    compiled = _block._cache_size()
+    # (starts=0: nothing but Gibbs sampling is compiled)
+    tree = fit(sticks, x, method="gibbs", seed=0, starts=0, **options)
+    assert _block._cache_size() == compiled + 1  # no kernel begins with other types than it has on
     low_first = (tree["posterior"]["loc"].diff("cluster") > 0).values
     one, other = (beta(1 + a, 3 + b) for a, b in ((11, 9), (9, 11)))
     assert 0.05 < other / (one + other) < 0.95

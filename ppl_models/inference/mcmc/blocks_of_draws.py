@@ -73,6 +73,22 @@ def _size(shapes: Mapping[str, Any]) -> int:
     return int(min(DRAWS, max(1, BYTES // max(of_draw, 1))))
 
 
+def strongly_typed(state: Any) -> Any:
+    """A state of the types that a block gives back.
+
+    What kernels begin with comes from Python's numbers in part, to which JAX gives weak types; what
+    a block gives back has none, and a block would be compiled for either.
+
+    Args:
+        state: of all chains.
+
+    >>> state = jnp.full(2, 0.5)
+    >>> jax.typeof(state).weak_type, jax.typeof(strongly_typed(state)).weak_type
+    (True, False)
+    """
+    return jax.tree.map(lambda v: jnp.asarray(v, v.dtype) if jax.typeof(v).weak_type else v, state)
+
+
 def run_in_blocks(
     problem: Problem, block: Block, state: Any, lengths: Lengths, label: str
 ) -> tuple[Any, dict[str, np.ndarray]]:
@@ -89,7 +105,7 @@ def run_in_blocks(
         The last state, and the draws by name, ``(chain, draw, ...)``.
     """
     states = ChainStates(problem.checkpoint, axes_of_sites(problem.structure))
-    state = states.begun(state, lengths.draws)
+    state = states.begun(strongly_typed(state), lengths.draws)
     most = len(next(iter(jax.eval_shape(block, state, 1, 1)[1].values())))
     total = lengths.warmup + lengths.draws * lengths.thinning
     taken, compiled = FIRST, False
