@@ -218,10 +218,13 @@ def test_no_kind_of_data_is_left_out() -> None:
     assert kinds[0] == kinds[1]
 
 
+#: bits and tokens of another program too
+LIKE_OTHERS = ("pixel_logistic", "pitman_yor_chain")
+
+
 @pytest.mark.parametrize(
-    # bits are those of another program too
     "name",
-    [pytest.param(n, marks=pytest.mark.long) if n == "pixel_logistic" else n for n in WAYS],
+    [pytest.param(n, marks=pytest.mark.long) if n in LIKE_OTHERS else n for n in WAYS],
 )
 def test_every_kind_of_data_is_read_as_it_was_generated(
     name: str, fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

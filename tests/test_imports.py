@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,7 @@ def rooms_imported(path: Path) -> set[str]:
     return {p[1] for p in parts if len(p) > 1}
 
 
+@cache
 def import_graph() -> dict[str, set[str]]:
     """Module -> modules that it imports; of a name in a module, the module."""
     paths = {module_name(path): path for path in modules()}

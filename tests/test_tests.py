@@ -95,8 +95,13 @@ def test_a_test_that_asserts_is_left_alone(source: str) -> None:
     assert not faults(source)
 
 
+@pytest.fixture(scope="module")
+def shared() -> frozenset[str]:
+    """Functions that assert in the files that tests import."""
+    files = [p for p in TESTS.rglob("*.py") if not p.name.startswith("test_")]
+    return frozenset().union(*(asserting(ast.parse(p.read_text("utf-8"))) for p in files))
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
-def test_every_test_asserts_before_it_returns(path: Path) -> None:
-    shared = [p for p in TESTS.rglob("*.py") if not p.name.startswith("test_")]
-    helpers = frozenset().union(*(asserting(ast.parse(p.read_text("utf-8"))) for p in shared))
-    assert faults(path.read_text(encoding="utf-8"), helpers) == []
+def test_every_test_asserts_before_it_returns(path: Path, shared: frozenset[str]) -> None:
+    assert faults(path.read_text(encoding="utf-8"), shared) == []

@@ -26,6 +26,11 @@ def _module(name: str) -> ModuleType:
 LONG = ("spherical", "bernoulli")
 
 
+#: Families whose code is that of another one: their densities are compared in the quick tests
+#: (``test_families.py``), all else by ``make long``.
+LONG_CASES = ("spherical", "shaped", "poisson univariate")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes ``case`` runs once a family, one with ``emission`` once a chain's."""
     if "emission" in metafunc.fixturenames:
@@ -36,7 +41,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("emission", emissions)
     if "case" in metafunc.fixturenames:
         chosen = _module("cases").CASES
-        metafunc.parametrize("case", chosen, ids=[case.name for case in chosen])
+        quick = metafunc.definition.path.stem == "test_families"
+        marked = [
+            pytest.param(c, marks=() if quick or c.name not in LONG_CASES else pytest.mark.long)
+            for c in chosen
+        ]
+        metafunc.parametrize("case", marked, ids=[case.name for case in chosen])
 
 
 @pytest.fixture(scope="session")

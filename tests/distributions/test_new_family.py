@@ -210,7 +210,7 @@ def test_new_rows_are_drawn_and_missing_cells_filled(fitted):
     assert (filled[:, absent] > 0).all() and filled[:, absent].std(0).min() > 0
 
 
-@pytest.mark.parametrize("method", ["em", "gibbs"])
+@pytest.mark.parametrize("method", ["em", pytest.param("gibbs", marks=pytest.mark.long)])
 def test_its_declared_picture_and_its_parameters_are_on_the_page(fitted, method, tmp_path: Path):
     tree = fitted(method)
     names = [plot.name for plot in choose_plots(tree)]

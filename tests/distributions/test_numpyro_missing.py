@@ -45,7 +45,13 @@ CELLS = {
 }
 
 
-@pytest.mark.parametrize("name", CELLS)
+#: of whose supports others are, which stay in the quick tests
+LIKE_OTHERS = ("truncated", "exponential", "zero-inflated")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.long) if n in LIKE_OTHERS else n for n in CELLS]
+)
 def test_a_missing_number_drops_out(name):
     """The other rows have their density, and the gradient is that of them alone."""
     build = CELLS[name]
@@ -141,7 +147,15 @@ def test_missing_cells_of_a_vector_are_marginalised(name):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
 
 
-@pytest.mark.parametrize("name", ["normal", "student", "low rank", "mixture"])
+# (the density of all of them given gaps: above)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "normal",
+        "mixture",
+        *(pytest.param(n, marks=pytest.mark.long) for n in ("student", "low rank")),
+    ],
+)
 def test_missing_cells_of_a_vector_are_drawn_given_the_others(name):
     """A complete draw with its first cell removed and drawn anew is a draw as before."""
     distribution = VECTOR_CASES[name](jnp.arange(3))

@@ -52,6 +52,10 @@ def random():
     return np.random.default_rng(0)
 
 
+# (numbers that are fitted each by itself, against scikit-learn:
+# test_terms_of_a_mixture_distribution_against_scikit_learn; softmax weights:
+# posterior/test_label_symmetry.py)
+@pytest.mark.long
 def test_weights_by_softmax_against_scikit_learn(random):
     x = np.concatenate([random.normal(-3, 1, 100), random.normal(3, 0.7, 150)])
     table = choose_clusters(scores, x, (1, 2), seed=0, starts=4).set_index("clusters")
@@ -75,6 +79,9 @@ def test_a_prior_that_excludes_empty_clusters_is_left_out_of_the_likelihood():
     np.testing.assert_allclose(found[2], 300 * peer.score(x[:, None]), atol=2e-3)
 
 
+# (a mixture of regressions: inference/test_rowwise.py; numbers that are fitted each by itself: the
+# test before and the one after)
+@pytest.mark.long
 def test_a_mixture_of_regressions(random):
     x = random.normal(size=150)
     z = random.choice(2, 150)

@@ -50,7 +50,13 @@ def _problem(name: str) -> Problem:
     return Problem(*read_program(function, observed, arguments, {}, "float64"))
 
 
-@pytest.mark.parametrize("name", CASES)
+#: a hidden chain's sums and a chain's counts, each of which is parted in the quick tests
+BOTH = "hidden_token_chain"
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.long) if n == BOTH else n for n in CASES]
+)
 def test_parts_have_the_statistics_of_the_whole(name: str) -> None:
     with scope("float64"):
         problem = _problem(name)

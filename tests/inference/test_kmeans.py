@@ -96,6 +96,9 @@ def test_the_point_is_a_point_of_the_program(rows, best):
     np.testing.assert_array_equal(path[-1], posterior["loc"])
 
 
+# (k-means against Lloyd's algorithm and known optima, and classification EM against k-means, are in
+# the quick tests)
+@pytest.mark.long
 def test_mixture_walks_to_the_centres_as_its_scale_goes_down(rows, best):
     """EM with equal weights and one scale that is held: closer and closer, at last the same."""
     centres = _sorted(best["posterior/loc"].values[0, 0])

@@ -31,7 +31,7 @@ ROWS = np.array([-2.0, 2.0])[KINDS] + np.random.default_rng(1).normal(size=20)
 WEIGHT = np.where(KINDS == 0, 0.4, 1.7)
 PLACES = ("both", "z", "x", "nested", "prior", "mask", "factor", "cluster")
 #: where EM climbs in the quick tests; the density that it climbs is compared at all places
-CLIMBED = ("both", "factor", "cluster")
+CLIMBED = ("both", "cluster")
 
 
 def mixture(weight=None, x=None, *, at="both"):
@@ -164,8 +164,14 @@ def test_single_precision_measures_scaled_rows_from_a_point():
             reference = reference_point_at(problem, point)
             values = {n: jnp.asarray(v, jnp.float32) for n, v in VALUES.items()}
             free = problem.structure.space.unconstrain(values)
-            energy = potential_energy(marginal_program(problem, reference), (), {}, free)
-            _, volume = problem.structure.space.constrain_with_volume(free)
+            program = marginal_program(problem, reference)
+
+            @jax.jit
+            def look(free, program=program, space=problem.structure.space):
+                energy = potential_energy(program, (), {}, free)
+                return energy, space.constrain_with_volume(free)[1]
+
+            energy, volume = look(free)
             np.testing.assert_allclose(
                 -energy + reference.total, expected + float(volume), rtol=1e-5
             )
