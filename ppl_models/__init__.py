@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ppl_models.inference.mcmc.so_far import draws_so_far
     from ppl_models.many.fit_many import fit_many
     from ppl_models.many.group import group
+    from ppl_models.posterior.build.update import update
     from ppl_models.posterior.density.prediction import log_density, predict
     from ppl_models.posterior.density.sequences import perplexity, token_probabilities
     from ppl_models.posterior.density.to_file import predict_to
@@ -76,6 +77,7 @@ _PLACES = {
     "to_frame": "posterior.frames",
     "token_probabilities": "posterior.density.sequences",
     "unrelabel": "posterior.labels.relabel",
+    "update": "posterior.build.update",
     "write_report": "report",
 }
 
@@ -117,6 +119,7 @@ __all__ = [
     "to_frame",
     "token_probabilities",
     "unrelabel",
+    "update",
     "write_report",
 ]
 

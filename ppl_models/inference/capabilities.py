@@ -250,7 +250,7 @@ def _instead(name: str, method: Method, problem: Problem) -> str:
     """The methods most like the refused one that serve the problem, the most special first."""
     others = {n: declaration(n) for n in catalogue.method_names() if n != name}
     alike = sorted(
-        (n for n, other in others.items() if other.keeps_priors),
+        (n for n, other in others.items() if other.keeps_priors and other.suggested),
         key=lambda n: (
             others[n].kind != method.kind,
             others[n].assignments != method.assignments,

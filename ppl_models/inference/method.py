@@ -91,6 +91,9 @@ class Method:
         passes_over_blocks: whether it serves rows that are read in blocks, by passes over all.
         keeps_states: whether its runs keep their states where ``fit(checkpoint=)`` says.
         many: whether ``fit_many`` runs it on many groups side by side.
+        updates: whether `update` goes on from its fits with more rows.
+        suggested: whether refusals of other methods name it as a way out: not a method that
+            comes to the answers of another in another way.
     """
 
     kind: Kind
@@ -105,6 +108,8 @@ class Method:
     passes_over_blocks: bool = False
     keeps_states: bool = False
     many: bool = False
+    updates: bool = False
+    suggested: bool = True
 
 
 def declaration(name: str) -> Method:

@@ -280,6 +280,15 @@ def _moments_of(array: np.ndarray) -> tuple[int, bool, tuple[Any, Any, Any]]:
     return len(array), bool(gone.any()), (count, mean, squares)
 
 
+def summary_of(array: np.ndarray) -> Summary:
+    """What is known of rows in memory, in the words of rows in blocks."""
+    moments = _Moments()
+    count, gaps, own = _moments_of(array)
+    moments.add(*own)
+    spaced = array[:: max(count // SPACED, 1)]
+    return Summary(count, moments.mean, moments.deviation, _unit(spaced), gaps)
+
+
 class _Moments:
     """Mean and standard deviation of every cell, from blocks."""
 

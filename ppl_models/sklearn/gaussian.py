@@ -15,6 +15,7 @@ from ppl_models.distributions import (
     TiedGaussian,
 )
 from ppl_models.errors import InputError
+from ppl_models.inference.statistics.running import averaged, step_size
 from ppl_models.sklearn import checks
 from ppl_models.sklearn.mixture import Mixture
 from ppl_models.sklearn.passes import Expectations, Rows
@@ -270,8 +271,7 @@ class GaussianMixture(GaussianBase):
         new, old = _of_one_row(rows, expected), self._running
         if any(old[name].shape != value.shape for name, value in new.items()):
             new, old = _by_cell(new), _by_cell(old)
-        share = (self._pieces + 2) ** -0.6
-        self._running = {n: (1 - share) * old[n] + share * value for n, value in new.items()}
+        self._running = averaged(old, new, step_size(self._pieces + 1))
         self._pieces += 1
         counts = self._running["counts"]
         self._m_step(

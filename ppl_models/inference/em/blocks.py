@@ -31,6 +31,7 @@ from ppl_models.inference.statistics.e_step import (
     soft,
 )
 from ppl_models.inference.statistics.m_step import maximise
+from ppl_models.inference.statistics.running import exact, gaps_allowed
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink
 
@@ -40,19 +41,29 @@ PREPARED_BYTES = 1 << 24  #: of a block as passes need it
 def block_rows(problem: Problem) -> int:
     """Rows of a block."""
     assert problem.blocks is not None
+    return block_rows_of(problem, problem.blocks.summary.rows)
+
+
+def block_rows_of(problem: Problem, rows: int) -> int:
+    """Rows of a block of so many rows."""
     gaps = dict(problem.chunks.missing)
     cells = sum(
         family.numbers_per_row(np.asarray(problem.model.data[n]), missing=gaps[n])
         for n, family in problem.families.items()
     )
     most = PREPARED_BYTES // (jnp.result_type(float).itemsize * cells)
-    return int(max(1, min(most, problem.blocks.summary.rows)))
+    return int(max(1, min(most, rows)))
 
 
-def chunks_of_blocks(problem: Problem) -> Iterator[Chunks]:
-    """A pass over all rows: chunks of one shape, whose sums add up."""
+def chunks_of_blocks(problem: Problem, rows: int | None = None) -> Iterator[Chunks]:
+    """A pass over all rows: chunks of one shape, whose sums add up.
+
+    Args:
+        problem: whose rows are in blocks.
+        rows: of a block (default: some megabytes).
+    """
     assert problem.blocks is not None
-    size = block_rows(problem)
+    size = rows or block_rows(problem)
     for array, count in problem.blocks.of_size(size):
         yield padded_chunks(array[:count], size, problem.families, problem.chunks)
 
@@ -160,6 +171,28 @@ def _iterated(
         moved.append(jax.tree.map(np.asarray, found))
         objective.append(float(total.log_normaliser) + float(log_prior))
     return moved, np.array(objective)
+
+
+def statistics_of_blocks(problem: Problem, values: Globals, assign: Assign) -> Expectations:
+    """Expected statistics of all rows at given global sites, by a pass; in double precision.
+
+    Args:
+        problem: whose rows are in blocks.
+        values: global sites.
+        assign: soft or hard assignment.
+    """
+    problem = replace(problem, prepared=gaps_allowed(problem.families, problem.chunks))
+    assert problem.blocks is not None
+    plan = Plan(problem.structure, (), (), True, assign, False, False)
+    model = jax.tree.map(jnp.asarray, problem.model)
+    if isinstance(problem.blocks.blocks, SpreadBlocks):
+        (total,) = Workers(problem, assign, block_rows(problem)).sums([values])
+    else:
+        (total,) = _totals(model, problem, plan, [values])
+    known, chunks = problem.known_priors, problem.chunks
+    families = model.pieces(values, plan.structure, known).families()
+    own = jax.tree.map(lambda v: jnp.asarray(v, jnp.result_type(float)), total)
+    return exact(finalize(own, families, dict(chunks.missing), chunks), chunks.centres)
 
 
 def _totals(model: Model, problem: Problem, plan: Plan, starts: Sequence[Globals]) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -68,8 +68,24 @@ def em_from_starts(
     priors: str,
     assignments: Treatment,
     label: str,
+    run: Callable[..., EMRuns] | None = None,
 ) -> Result:
-    """EM with a given treatment of the assignments (soft: EM; hard: classification EM)."""
+    """EM with a given treatment of the assignments (soft: EM; hard: classification EM).
+
+    Args:
+        problem: program and data.
+        key: random key.
+        starts: number of starts.
+        iterations: most iterations of a start.
+        tolerance: least relative gain that an iteration is worth; None: by the precision.
+        priors: "program" or "flat".
+        assignments: "soft" or "hard".
+        label: of progress bars.
+        run: what iterates all starts, with the arguments of ``em.loop.run_em`` (default: batch EM).
+
+    Raises:
+        InputError: options out of range.
+    """
     if priors not in ("program", "flat"):
         raise InputError(f"priors is {priors!r}: choose 'program' or 'flat'")
     if priors == "flat" and problem.structure.factors:
@@ -101,10 +117,10 @@ def em_from_starts(
     assign = soft if assignments == "soft" else hard
 
     def climb(values: Globals, iterations: int) -> EMRuns:
-        run = run_em if problem.blocks is None else run_em_over_blocks
+        batch = run_em if problem.blocks is None else run_em_over_blocks
         kept = problem.checkpoint
         with nullcontext() if kept is None else kept.interruptible():
-            return run(
+            return (run or batch)(
                 problem,
                 values,
                 links=links,

@@ -27,6 +27,7 @@ METHOD = Method(
     passes_over_blocks=True,
     keeps_states=True,
     many=True,
+    updates=True,
 )
 
 

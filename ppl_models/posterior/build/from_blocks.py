@@ -20,10 +20,13 @@ from ppl_models.data.derived import derived_arguments
 from ppl_models.data.summary import knowing
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.capabilities import require
+from ppl_models.inference.em.blocks import statistics_of_blocks
 from ppl_models.inference.method import declaration, methods_that
-from ppl_models.inference.problem import Problem
+from ppl_models.inference.problem import Problem, Result
 from ppl_models.inference.statistics.chunks import cut
+from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable
+from ppl_models.posterior.build.running import STATISTICS, RunningStatistics
 from ppl_models.posterior.build.tree import build_tree
 from ppl_models.posterior.result.schema import SUMMARY
 from ppl_models.posterior.result.stored_data import along_axes
@@ -82,7 +85,7 @@ def fit_blocks(
     model, structure = read_program(knowingly, observed, dict(arguments), fixed, precision)
     observed = along_axes(observed, model, structure)
     problem = Problem(model, structure, progress, blocks=rows)
-    _refuse_program(problem)
+    refuse_program(problem)
     problem = _with_gaps(problem, rows)
     refuse_unsuitable(problem, observed)
     refuse_priors(problem)
@@ -101,13 +104,37 @@ def fit_blocks(
         "wall_time_seconds": time.perf_counter() - started,
     }
     tree = build_tree(problem, result, observed, random.fold_in(key, 1), whole, predictive)
-    return xr.DataTree.from_dict(
-        {n: d.to_dataset() for n, d in tree.children.items() if n not in OF_ROWS}
-        | {"/": xr.Dataset(attrs=tree.attrs)}
-    )
+    statistics = statistics_of(problem, result) if declaration(method).updates else None
+    return of_sample(tree, statistics)
 
 
 OF_ROWS = ("log_likelihood", "responsibilities")  #: groups that would be of the sample only
+
+
+def of_sample(tree: xr.DataTree, statistics: RunningStatistics | None) -> xr.DataTree:
+    """A tree of a sample of the rows, without what would be of the sample only.
+
+    Args:
+        tree: as it was built.
+        statistics: of all rows, that `update` adds to.
+    """
+    groups = {n: d.to_dataset() for n, d in tree.children.items() if n not in OF_ROWS}
+    if statistics is not None:
+        groups[STATISTICS] = statistics.to_dataset()
+    return xr.DataTree.from_dict(groups | {"/": xr.Dataset(attrs=tree.attrs)})
+
+
+def statistics_of(problem: Problem, result: Result) -> RunningStatistics | None:
+    """Statistics of all rows at the point that was found; None where single precision has none."""
+    assert problem.blocks is not None
+    values = {n: v[0, 0] for n, v in result.values.items()}
+    assign = soft if result.assignments == "soft" else hard
+    try:
+        found = statistics_of_blocks(problem, values, assign)
+    except UnsupportedError:
+        return None
+    centres = {n: np.asarray(v, np.float64) for n, v in problem.chunks.centres.items()}
+    return RunningStatistics(found, centres, problem.blocks.summary.rows)
 
 
 def refuse_blocks(method: str) -> None:
@@ -135,7 +162,7 @@ def _refuse(function: Callable, method: str) -> str:
     return sites[0]
 
 
-def _refuse_program(problem: Problem) -> None:
+def refuse_program(problem: Problem) -> None:
     """Refuse programs whose rows do not add up, or whose priors look at the rows of a block."""
     structure = problem.structure
     if not problem.sums_rows_up or problem.latent or len(problem.families) != 1:
