@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from ppl_models.inference.mcmc.so_far import draws_so_far
     from ppl_models.many.fit_many import fit_many
     from ppl_models.many.group import group
-    from ppl_models.posterior.build.update import update
     from ppl_models.posterior.density.prediction import log_density, predict
     from ppl_models.posterior.density.sequences import perplexity, token_probabilities
     from ppl_models.posterior.density.to_file import predict_to
     from ppl_models.posterior.frames import annotate, assignments, to_frame
     from ppl_models.posterior.labels.names import name_clusters
     from ppl_models.posterior.labels.relabel import relabel, unrelabel
+    from ppl_models.posterior.online.update import update
     from ppl_models.posterior.partition.of_tree import coassignment, partition
     from ppl_models.posterior.paths import (
         best_paths,
@@ -77,7 +77,7 @@ _PLACES = {
     "to_frame": "posterior.frames",
     "token_probabilities": "posterior.density.sequences",
     "unrelabel": "posterior.labels.relabel",
-    "update": "posterior.build.update",
+    "update": "posterior.online.update",
     "write_report": "report",
 }
 

@@ -19,11 +19,11 @@ from ppl_models.inference.statistics.running import (
     check_exponent,
 )
 from ppl_models.posterior.build.from_blocks import of_sample, refuse_program
-from ppl_models.posterior.build.online_em import OnlineEM
-from ppl_models.posterior.build.reservoir import Piece, Reservoir
 from ppl_models.posterior.build.running import STATISTICS
 from ppl_models.posterior.build.tree import build_tree
 from ppl_models.posterior.labels.names import name_clusters
+from ppl_models.posterior.online.online_em import OnlineEM
+from ppl_models.posterior.online.reservoir import Piece, Reservoir
 from ppl_models.posterior.result.names import given_names
 from ppl_models.posterior.result.restore import (
     RestoredFit,

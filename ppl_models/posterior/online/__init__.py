@@ -1,0 +1,1 @@
+"""Going on from a fit with more rows."""
