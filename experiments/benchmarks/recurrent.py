@@ -58,7 +58,7 @@ def stepper(hidden: int, codes: np.ndarray) -> Callable[[], float]:
             priors,
             random.key(2),
             state,
-            (model.data,),
+            ((model.data, None),),
             (rows,),
             RUN,
             guide=guide,

@@ -48,3 +48,10 @@ def test_bench_prints_both_tables(capsys):
     for what in ("EM iteration, full", "hidden Markov", "GRU", "Gibbs sweep", "NUTS", "NADE"):
         assert what in printed
     assert re.search(r"\| EM iteration, spherical[^|]*\| [\d.,]+ \|", printed)
+
+
+def test_a_step_of_training_is_timed():
+    line = next(device.network((4, 4, 3), aims=True))
+    assert re.match(
+        r"\| GRU training step, 4 × 3 letters, 4 units \| [\d.,]+ \| ≤ PyTorch's \|", line
+    )
