@@ -4,11 +4,13 @@ Every program with every method that draws; what is found is printed and kept in
 Broken fits, which assume a wrong prior, must be found out. With the word ``references`` alone: the
 posteriors that others have drawn too, see ``references.py``; with the word ``programs``: programs
 as people write them, see ``programs.py``; with the word ``kills``: fits that are killed and go on,
-see ``kills.py``.
+see ``kills.py``; with the word ``upstream``: scikit-learn's and hmmlearn's own tests against our
+estimators, see ``experiments/upstream``.
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from datetime import date
@@ -208,6 +210,9 @@ def main(chosen: list[str]) -> None:
             write(lines, [])  # as it goes: the whole takes long
     if not chosen or "programs" in chosen:
         programs.main([])
+    if not chosen or "upstream" in chosen:
+        # other libraries' classes are replaced, and SciPy is set up anew: a process of its own
+        subprocess.run([sys.executable, "-m", "experiments.upstream"], check=True)
     if not chosen or "references" in chosen:
         if not references.FOLDER.is_dir():
             print(f"no {references.FOLDER}: posteriordb's data are not there")

@@ -49,7 +49,7 @@ def rows_of(
 
     Args:
         estimator: what is fitted, or was.
-        x: array or data frame.
+        x: array of any library, or data frame.
         reset: whether it is being fitted.
         gaps: whether cells may be NaN.
         least: fewest rows.
@@ -57,7 +57,7 @@ def rows_of(
     """
     return validate_data(
         estimator,
-        x,
+        as_numpy(x),
         reset=reset,
         dtype=[np.float64, np.float32],
         ensure_all_finite="allow-nan" if gaps else True,
@@ -66,13 +66,25 @@ def rows_of(
     )
 
 
+def as_numpy(x: Any) -> Any:
+    """An array of another library (JAX, PyTorch on the CPU, ...) as NumPy's; all else as it is.
+
+    scikit-learn does this itself unless ``array_api_dispatch`` is on, where it hands the array on.
+    """
+    if isinstance(x, np.ndarray) or not hasattr(x, "__array_namespace__"):
+        return x
+    return np.asarray(x)
+
+
 def weights_of(x: np.ndarray, sample_weight: Any) -> np.ndarray:
     """Weights of rows, ``(row,)``, in double precision.
 
     Raises:
         ValueError: negative weights, none above 0, or not one a row.
     """
-    weights = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
+    weights = _check_sample_weight(
+        as_numpy(sample_weight), x, dtype=np.float64, ensure_non_negative=True
+    )
     if not weights.sum() > 0:
         raise InputError("sample_weight is zero in every row: give some row a weight above 0")
     return weights

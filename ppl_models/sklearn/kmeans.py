@@ -6,6 +6,8 @@ import warnings
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
+from scipy.spatial.distance import cdist
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -16,9 +18,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ppl_models.errors import InputError
 from ppl_models.sklearn import checks
-from ppl_models.sklearn.seeds import assigned, kmeans, squared_distances
+from ppl_models.sklearn.seeds import assigned, kmeans
 
 
 class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -29,12 +30,16 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
 
     Args:
         n_clusters: number of clusters K.
-        init: "k-means++", "random" rows, or centres ``(cluster, feature)``.
+        init: "k-means++", "random" rows, centres ``(cluster, feature)``, or a function
+            ``init(X, n_clusters, random_state)`` that returns them.
         n_init: number of starts; "auto" is 1, or 10 of random rows.
         max_iter: most iterations of a start.
         tol: least squared movement of the centres, in parts of the features' mean variance.
         verbose: 1 prints how the fit ended.
         random_state: seed, or generator.
+        copy_x: as scikit-learn's; ``X`` is never changed.
+        algorithm: "lloyd" or "elkan", as scikit-learn's; both give the same result, by the same
+            code here.
 
     Attributes:
         cluster_centers_: ``(cluster, feature)``.
@@ -58,6 +63,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         tol: float = 1e-4,
         verbose: int = 0,
         random_state: Any = None,
+        copy_x: bool = True,
+        algorithm: str = "lloyd",
     ):
         self.n_clusters = n_clusters
         self.init = init
@@ -66,20 +73,23 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         self.tol = tol
         self.verbose = verbose
         self.random_state = random_state
+        self.copy_x = copy_x
+        self.algorithm = algorithm
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeans:
         """Minimise the sum of squared distances to the nearest centre.
 
         Args:
-            X: complete rows ``(row, feature)``.
+            X: complete rows ``(row, feature)``; a sparse matrix is filled in with its zeros.
             y: ignored.
             sample_weight: weights of rows.
         """
-        x = checks.rows_of(self, X, reset=True, gaps=False)
+        x = self._dense(X, reset=True)
         checks.whole(self, "n_clusters", "max_iter")
         checks.real(self, "tol")
+        checks.one_of(self, "algorithm", ("lloyd", "elkan"))
         weights = checks.weights_of(x, sample_weight)
-        starts, init = self._starts(x)
+        starts, init = self._starts()
         best = kmeans(
             np.asarray(x, float),
             weights,
@@ -105,18 +115,19 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             print(f"{self.n_iter_} iterations, inertia {self.inertia_:g}")
         return self
 
-    def _starts(self, x: np.ndarray) -> tuple[int, str | np.ndarray]:
+    def _starts(self) -> tuple[int, Any]:
         init = self.init
-        if not isinstance(init, str):
-            shape = (self.n_clusters, x.shape[1])
-            centres = np.asarray(init, float)
-            if centres.shape != shape:
-                raise InputError(
-                    f"The shape of the initial centers {centres.shape} does not match {shape}: "
-                    "give n_clusters rows of as many features as X has"
+        if not (isinstance(init, str) or callable(init)):
+            if self.n_init not in ("auto", 1):
+                warnings.warn(
+                    "Explicit initial center position passed: performing only one init in KMeans "
+                    f"instead of n_init={self.n_init}.",
+                    RuntimeWarning,
+                    stacklevel=3,
                 )
-            return 1, centres
-        checks.one_of(self, "init", ("k-means++", "random"))
+            return 1, checks.as_numpy(init)
+        if isinstance(init, str):
+            checks.one_of(self, "init", ("k-means++", "random"))
         if self.n_init == "auto":
             return (1 if init == "k-means++" else 10), init
         checks.whole(self, "n_init")
@@ -124,7 +135,12 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
 
     def _rows(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        return checks.rows_of(self, X, reset=False, gaps=False)
+        return self._dense(X, reset=False)
+
+    def _dense(self, X: Any, *, reset: bool) -> np.ndarray:
+        """The rows, those of a sparse matrix with all their zeros."""
+        rows: Any = checks.rows_of(self, X, reset=reset, gaps=False, accept_sparse=True)
+        return rows.toarray() if issparse(rows) else rows
 
     def predict(self, X: Any) -> np.ndarray:
         """The nearest centre of every row, ``(row,)``."""
@@ -135,7 +151,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         """Distances to the centres, ``(row, cluster)``."""
         x = self._rows(X)
         centres = np.asarray(self.cluster_centers_, float)
-        return np.sqrt(squared_distances(np.asarray(x, float), centres)).astype(x.dtype)
+        return cdist(np.asarray(x, float), centres).astype(x.dtype)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the sum of squared distances to the nearest centre."""
@@ -146,5 +162,6 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

@@ -79,6 +79,7 @@ class LatentClassModel(Smoothed):
         )
 
     def _read(self, x: Any, *, reset: bool) -> np.ndarray:
+        x = checks.as_numpy(x)
         declared = _declared(x)
         least = self._least_rows if reset else 1
         values = validate_data(
@@ -100,8 +101,9 @@ class LatentClassModel(Smoothed):
             unknown = (code < 0) & ~missing
             if unknown.any():
                 row = int(unknown.argmax())
+                level = column[row].item() if hasattr(column[row], "item") else column[row]
                 raise InputError(
-                    f"row {row}, column {names[j]} of X is {column[row]!r}, a level that the fit "
+                    f"row {row}, column {names[j]} of X is {level!r}, a level that the fit "
                     f"does not know: its levels are {', '.join(map(str, levels))}"
                 )
             codes[:, j] = np.where(missing, np.nan, code)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -13,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from ppl_models.errors import InputError
 from ppl_models.fitting import fit
 from ppl_models.posterior.density.prediction import log_density, predict
+from ppl_models.posterior.result.schema import facts_of
 from ppl_models.posterior.simulate.generate import generate
 from ppl_models.sklearn import checks
 
@@ -32,6 +34,8 @@ class Estimator(DensityMixin, BaseEstimator):
 
     Attributes:
         tree_: the result of `fit`, which everything in this package takes.
+
+    The columns of a data frame keep their names in ``tree_``.
 
     >>> X = np.concatenate([np.linspace(-1, 1, 20), np.linspace(9, 11, 20)])[:, None]
     >>> model = Estimator("gaussian_mixture", arguments={"clusters": 2, "starts": 2}).fit(X)
@@ -82,13 +86,19 @@ class Estimator(DensityMixin, BaseEstimator):
         seed = self.random_state
         if not isinstance(seed, (int, np.integer)):
             seed = int(check_random_state(seed).randint(2**31 - 1))
-        self.tree_ = fit(self.program, x, method=self.method, seed=int(seed), **arguments)
+        rows = self._named(x)
+        self.tree_ = fit(self.program, rows, method=self.method, seed=int(seed), **arguments)
         self._dtype = x.dtype
         return self
 
-    def _rows(self, X: Any) -> np.ndarray:
+    def _named(self, x: np.ndarray) -> np.ndarray | pd.DataFrame:
+        """The rows under the names of their columns, which tables and pictures show."""
+        names = getattr(self, "feature_names_in_", None)
+        return x if names is None else pd.DataFrame(x, columns=names)
+
+    def _rows(self, X: Any) -> np.ndarray | pd.DataFrame:
         check_is_fitted(self)
-        return checks.rows_of(self, X, reset=False, gaps=True)
+        return self._named(checks.rows_of(self, X, reset=False, gaps=True))
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Log-density of every row under the posterior, ``(row,)``."""
@@ -109,12 +119,11 @@ class Estimator(DensityMixin, BaseEstimator):
         return self.predict_proba(X).argmax(1)
 
     def sample(self, n_samples: int = 1) -> np.ndarray:
-        """Rows that could have been observed, ``(row, feature)``."""
+        """Draw rows from the posterior predictive distribution, ``(row, feature)``."""
         check_is_fitted(self)
         random = check_random_state(self.random_state)
         drawn = generate(self.tree_, n_samples, seed=int(random.randint(2**31 - 1)))
-        values = np.asarray(next(iter(drawn.values())) if isinstance(drawn, dict) else drawn)
-        return values.reshape(n_samples, -1)
+        return drawn[facts_of(self.tree_).emission.site].values.reshape(n_samples, -1)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

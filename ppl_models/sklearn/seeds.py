@@ -6,7 +6,9 @@ that a weight of 2 is the same as the row twice, and the order of rows does not 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -127,6 +129,8 @@ def lloyd(
         labels, nearest = assigned(x, centres)
         if (labels == before).all() or shift <= tolerance:
             converged = True
+            # scikit-learn counts the iteration that finds every row where it was
+            steps += shift > tolerance and steps < iterations
             break
     return Partition(centres, labels, float(weights @ nearest), steps, converged)
 
@@ -152,7 +156,7 @@ def kmeans(
     starts: int = 1,
     iterations: int = 300,
     tolerance: float = 1e-4,
-    init: str | np.ndarray = "k-means++",
+    init: str | np.ndarray | Callable[..., Any] = "k-means++",
 ) -> Partition:
     """The best of several starts of k-means on weighted rows.
 
@@ -164,10 +168,11 @@ def kmeans(
         starts: number of starts.
         iterations: most iterations of a start.
         tolerance: least squared movement of the centres, in parts of the features' mean variance.
-        init: "k-means++", "random" rows, or centres.
+        init: "k-means++", "random" rows, centres, or a function of the rows, the number of
+            clusters and ``random_state`` that returns centres.
 
     Raises:
-        InputError: fewer rows with weight than clusters.
+        InputError: fewer rows with weight than clusters, or centres of another shape.
     """
     held = distinct_rows(x, weights)
     if (weights > 0).sum() < clusters:
@@ -179,8 +184,9 @@ def kmeans(
     least = tolerance * float((held.weights @ (held.rows - mean) ** 2 / held.weights.sum()).mean())
     best = None
     for _ in range(starts):
-        if isinstance(init, np.ndarray):
-            centres = init
+        if not isinstance(init, str):
+            given = init(x, clusters, random_state=random) if callable(init) else init
+            centres = _initial_centres(given, clusters, x.shape[1])
         elif init == "k-means++":
             centres = held.rows[spread_rows(held, clusters, random)]
         else:
@@ -194,6 +200,22 @@ def kmeans(
         labels[outside] = assigned(x[outside], best.centres)[0]
     best.labels = labels
     return best
+
+
+def _initial_centres(given: Any, clusters: int, features: int) -> np.ndarray:
+    """Centres that a start was given, checked."""
+    centres = np.asarray(given, float)
+    wrong = ""
+    if centres.ndim != 2 or len(centres) != clusters:
+        wrong = f"number of clusters {clusters}"
+    elif centres.shape[1] != features:
+        wrong = f"number of features of the data {features}"
+    if wrong:
+        raise InputError(
+            f"The shape of the initial centers {centres.shape} does not match the {wrong}: give "
+            "n_clusters rows of as many features as X has"
+        )
+    return centres
 
 
 def _without_return(weights: np.ndarray, count: int, random: np.random.RandomState) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.cluster
+from scipy.sparse import csr_array
 
 from ppl_models.errors import InputError
 from ppl_models.sklearn import KMeans, MixtureImputer
@@ -77,3 +78,34 @@ def test_a_column_without_values_is_refused() -> None:
     table = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [np.nan] * 3})
     with pytest.raises(InputError, match="column b of X has no value"):
         MixtureImputer().fit(table)
+
+
+def test_starts_that_are_given(blobs: np.ndarray) -> None:
+    """Centres, or a function of them; what cannot be meant is said."""
+    rows = blobs[::40]
+    asked = []
+
+    def first_rows(x: np.ndarray, clusters: int, random_state: object) -> np.ndarray:
+        asked.append(clusters)
+        return x[:clusters]
+
+    model = KMeans(5, init=first_rows, n_init=3).fit(rows)
+    assert asked == [5, 5, 5] and model.inertia_ == 0 and model.n_iter_ == 1
+    assert model.transform(rows).diagonal().tolist() == [0] * 5
+    with pytest.warns(
+        RuntimeWarning, match="performing only one init in KMeans instead of n_init=3"
+    ):
+        KMeans(5, init=rows, n_init=3).fit(blobs)
+    with pytest.raises(InputError, match=r"\(2, 3\) does not match the number of clusters 5"):
+        KMeans(5, init=rows[:2]).fit(blobs)
+    with pytest.raises(InputError, match=r"\(5, 2\) does not match the number of features .* 3"):
+        KMeans(5, init=rows[:, :2]).fit(blobs)
+    with pytest.raises(InputError, match="'algorithm' parameter of KMeans must be one of 'lloyd'"):
+        KMeans(5, algorithm="hamerly").fit(blobs)
+
+
+def test_sparse_rows(blobs: np.ndarray) -> None:
+    rows = np.where(blobs > 0, blobs, 0)
+    model, other = (KMeans(3, random_state=0).fit(x) for x in (csr_array(rows), rows))
+    np.testing.assert_array_equal(model.cluster_centers_, other.cluster_centers_)
+    np.testing.assert_array_equal(model.predict(csr_array(rows)), other.labels_)

@@ -6,14 +6,10 @@ import itertools
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
 import sklearn.mixture
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from ppl_models.data import old_faithful
 from ppl_models.errors import InputError
@@ -113,23 +109,6 @@ def test_collapsed_components_are_refused() -> None:
     for kind in COVARIANCES:
         with pytest.raises(InputError, match="ill-defined empirical covariance"):
             GaussianMixture(2, covariance_type=kind, reg_covar=0).fit(x)
-
-
-def test_tools_of_scikit_learn(geyser: np.ndarray) -> None:
-    pipeline = make_pipeline(StandardScaler(), GaussianMixture(random_state=0))
-    search = GridSearchCV(pipeline, {"gaussianmixture__n_components": [1, 2]}, cv=3).fit(geyser)
-    assert search.best_params_ == {"gaussianmixture__n_components": 2}
-    assert np.isfinite(cross_val_score(pipeline, geyser, cv=3)).all()
-
-
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
-def test_names_of_columns(geyser: np.ndarray, frame: type) -> None:
-    names = ["eruptions", "waiting"]
-    table = frame({n: column for n, column in zip(names, geyser.T, strict=True)})
-    model = GaussianMixture(2, random_state=0).fit(table)
-    assert model.feature_names_in_.tolist() == names
-    with pytest.raises(ValueError, match="feature names"):
-        model.predict(table[names[::-1]])
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
