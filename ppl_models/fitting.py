@@ -109,11 +109,13 @@ def fit(
     Raises:
         InputError: what was wrong with the input, where, and what to do.
 
+    Of the clusters that EM finds the one with most rows comes first:
+
     >>> import numpy as np
-    >>> x = np.concatenate([np.linspace(-1, 1, 20), np.linspace(9, 11, 20)])
+    >>> x = np.concatenate([np.linspace(0, 2, 24), np.linspace(9, 11, 16)])
     >>> tree = fit("gaussian_mixture", x, method="em", seed=0, clusters=2)
     >>> tree["posterior"]["loc"].values.round(1).ravel().tolist()
-    [0.0, 10.0]
+    [1.0, 10.0]
     """
     function = catalogue.program(program)
     run = getattr(catalogue.method(method), method)

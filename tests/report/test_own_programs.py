@@ -149,8 +149,10 @@ def test_the_page_tells_both_kinds_of_data_and_every_component_in_words(field, t
     page = html.unescape(write_report(field, tmp_path / "page.html").read_text(encoding="utf-8"))
     assert f"crop: {ROWS} rows × 2 features; leaves: {ROWS} rows × 3 features" in page
     assert "In words of crop" in page and "In words of leaves" in page
-    heft = field["posterior"]["heft"].values[0, 0, 0]
-    assert f"wide {heft[0]:.3g} (" in page
+    for wide, tall in field["posterior"]["heft"].values[0, 0]:
+        # (numbers on pages have a minus sign, which is no hyphen)
+        assert f"wide {wide:.3g} (".replace("-", "\N{MINUS SIGN}") in page
+        assert f"tall {tall:.3g} (".replace("-", "\N{MINUS SIGN}") in page
     assert "Which cluster is each turnip in?" in page
 
 
