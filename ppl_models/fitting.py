@@ -222,6 +222,7 @@ def fit(
         result = without_padding(result, structure.rows)
         refuse_unresolved(problem, result, observed)
         result.notes += [*_of_combinations(structure), *_of_labels(problem, names)]
+        result.notes += _program_notes(function, model)
         if marked := by_type(function):
             result.notes.append(columns_told(observed, marked))
         tree = build_tree(
@@ -247,6 +248,15 @@ def _program_names(function: Callable, arguments: Mapping[str, Any]) -> dict[int
         return {}
     names = getattr(module, "cluster_names", None)
     return {} if names is None else names(**arguments)
+
+
+def _program_notes(function: Callable, model: Model) -> list[str]:
+    """What a program of this package says of the data it is fitted to: ``notes`` beside it."""
+    module = inspect.getmodule(function)
+    if module is None or not module.__name__.startswith("ppl_models.models."):
+        return []
+    notes = getattr(module, "notes", None)
+    return [] if notes is None else notes(model.data)
 
 
 def _no_numbers(names: Mapping[int, str]) -> dict[int | str, str]:

@@ -40,6 +40,7 @@ PROGRAMS = [
     Weighed("zero_inflated_mixture", {"x": COUNTS}),
     Weighed("hurdle_mixture", {"x": COUNTS}),
     Weighed("mixed_mixture", {"numbers": PLANE, "counts": COUNTS, "categories": LETTERS}),
+    Weighed("censored_mixture", {"x": LINE, "censored": COUNTS[:, 0] % 2}),
     Weighed("gaussian_noise_mixture", {"x": PLANE}),
 ]  # fmt: skip
 

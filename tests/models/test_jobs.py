@@ -63,6 +63,7 @@ SCATTER = {"weights", "loc", "covariance"}
 PLANE = _g.normal(size=(30, 2)) + np.array([[4.0, 0.0], [-2.0, 3.0]])[_z]
 ERRORS = _g.uniform(0.1, 1.5, size=(30, 2))
 CATEGORIES = np.array(list("abc"))[_z + _g.integers(2, size=30)]
+SIDE = np.arange(30) % 3 - 1.0
 NETWORK = (_g.uniform(size=(9, 9)) < np.where(np.eye(9) > 0, 0, 0.5)).astype(int)
 REGRESSION = {"response": LINE, "covariates": COVARIATES}
 LABELS = {"label": LABEL, "item": ITEM, "annotator": WHO}
@@ -101,6 +102,10 @@ JOBS = [
         {"numbers": PLANE, "counts": COUNTS[:, :1], "categories": CATEGORIES, "bits": BITS},
         {"clusters": 2},
         {*COUNT_SITES, "loc", "scale", "scale_rate", "level_probs", "bit_probs"}),
+    Job("censored_mixture", {"x": LINE, "censored": SIDE}, {"clusters": 2, "above": -30.0},
+        {"weights", "loc", "scale"}),
+    Job("censored_mixture", {"x": np.exp(LINE / 4), "censored": SIDE},
+        {"clusters": 2, "family": "weibull"}, {"weights", "shape", "scale"}),
 ]  # fmt: skip
 NAMES = [f"{job.name} {job.arguments.get('family', '')}".strip() for job in JOBS]
 once = pytest.mark.parametrize("job", JOBS, ids=NAMES)

@@ -28,6 +28,7 @@ from ppl_models.program.signature import data_parameters
 #: place of those here
 ELSEWHERE = {"pitman_yor_chain": "models/test_pitman_yor_chain.py"} | dict.fromkeys(
     [
+        "censored_mixture",
         "dawid_skene",
         "expert_mixture",
         "extreme_deconvolution",
