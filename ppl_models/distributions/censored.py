@@ -38,7 +38,7 @@ class Censored(dist.Distribution):
 
     >>> bound = Censored("exponential", 1.0, 2.0, side=jnp.array([0, 1]))
     >>> bound.log_prob(jnp.array([3.0, 3.0])).round(3).tolist()  # of density exp(-x / 2) / 2
-    [-2.193..., -1.5]
+    [-2.193..., -1.5...]
     """
 
     arg_constraints = {"loc": constraints.real, "scale": constraints.positive}

@@ -152,7 +152,7 @@ def notes(data: Mapping[str, Any]) -> list[str]:
     """What a fit says of the bounds among its data.
 
     >>> notes({"x": np.array([1.0, 2.0]), "censored": np.array([0, 1])})
-    ['1 of 2 numbers are bounds (1 more than x, 0 less): ...']
+    ["1 of 2 numbers are bounds (1 more than x, 0 less): ..."]
     """
     side = np.asarray(data.get("censored", 0))
     if not side.any():
