@@ -15,6 +15,7 @@ from ppl_models import catalogue
 from ppl_models.data.blocks.source import in_blocks, open_blocks
 from ppl_models.data.blocks.spread import spread
 from ppl_models.data.by_type import columns_told
+from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.capabilities import require
 from ppl_models.inference.keeping import keeping_states, refuse_checkpoint, settings_of
@@ -68,7 +69,8 @@ def fit(
         data: an array, a pandas, polars or xarray object, a list of token sequences, or a dict by
             the names of the program's data parameters; or rows that are read in blocks, since
             they are too many for memory: ``open_blocks(...)``, or the path of a file that it takes
-            or a ``pyarrow.dataset.Dataset``. EM, stochastic EM, hard EM and k-means pass over them;
+            or a ``pyarrow.dataset.Dataset``. EM, stochastic EM, hard EM, k-means and Gibbs sampling
+            pass over them;
             the answer is that of the same rows in memory, but for split–merge moves, which look at
             a sample. `update` goes on with more rows.
         method: a file of ``inference/methods/``: "em", "exact", "hard", "kmeans", "nuts", ...
@@ -186,6 +188,16 @@ def fit(
             options=to_json(settings_of(method, defaults(run) | options)),
         )
 
+    def undone(
+        tree: xr.DataTree, problem: Problem, result: Result, observed: Mapping[str, Observed]
+    ) -> xr.DataTree:
+        """The tree, label switching undone where that makes sense and is asked for."""
+        drawn = result.kind == "draws" and result.exchangeable
+        if relabel is None or not drawn or not facts_of(tree).components:
+            return tree
+        fitted = RestoredFit.of_result(tree, problem, result, observed)
+        return relabelled(Allocations(tree, fitted=fitted), relabel, seed=seed)
+
     with scope(precision):
         if in_blocks(data):
             return fit_blocks(
@@ -202,6 +214,7 @@ def fit(
                 options=options,
                 attributes=attributes_of,
                 checkpointed=checkpointed,
+                relabelled=undone,
             )
         observed = read_data(function, data, like, arguments=program_arguments)
         model, structure = read_program(
@@ -233,10 +246,7 @@ def fit(
             attributes_of(model, result),
             predictive,
         )
-        drawn = result.kind == "draws" and result.exchangeable
-        if relabel is not None and drawn and facts_of(tree).components:
-            fitted = RestoredFit.of_result(tree, problem, result, observed)
-            tree = relabelled(Allocations(tree, fitted=fitted), relabel, seed=seed)
+        tree = undone(tree, problem, result, observed)
         called = {**_program_names(function, model.arguments), **names}
         return name_clusters(tree, _no_numbers(called)) if called else tree
 

@@ -80,6 +80,8 @@ KEPT_ROW_SITES = 20_000_000
 KEPT_PARAMETERS = 20_000_000
 #: Values at every iteration of one compiled block of EM; not recorded above.
 KEPT_PATH = 2_000_000
+#: Rows in blocks that Gibbs sampling holds, as passes need them; above it every sweep reads them.
+HELD_BLOCKS_BYTES = 256_000_000
 #: Statistics of all mini-batches that stochastic EM keeps; above it neighbours share theirs.
 KEPT_STATISTICS_BYTES = 256_000_000
 #: Draws of all sites by ``method="exact"``: 4 GB in double precision.

@@ -22,7 +22,7 @@ from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.posterior.density.prediction import log_densities
 from ppl_models.posterior.labels.allocations import Allocations, require_draws
 from ppl_models.posterior.result.restore import RestoredFit, restored, thinning
-from ppl_models.posterior.result.schema import facts_of, row_weights, thinning_of
+from ppl_models.posterior.result.schema import facts_of, refuse_sample, row_weights, thinning_of
 from ppl_models.posterior.simulate.predictive import draw_data
 from ppl_models.program.units import units_of
 
@@ -181,6 +181,7 @@ def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
     ['prior', 'likelihood', 'diagnosis']
     """
     require_draws(tree, "prior sensitivity")
+    refuse_sample(tree, "prior sensitivity")
     absent = {"log_prior", "log_likelihood"} - set(tree.children)
     if absent:
         raise InputError(

@@ -33,7 +33,7 @@ from ppl_models.fitting import fit
 from ppl_models.posterior.density.prediction import log_density
 from ppl_models.posterior.labels.allocations import require_draws
 from ppl_models.posterior.result.restore import RestoredFit, restore
-from ppl_models.posterior.result.schema import row_labels, row_weights
+from ppl_models.posterior.result.schema import refuse_sample, row_labels, row_weights
 from ppl_models.posterior.result.stored_data import fitted_data
 from ppl_models.program.json_text import from_json
 from ppl_models.program.log_joint import unconstrained_log_joints
@@ -72,6 +72,7 @@ def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
     10
     """
     require_draws(tree, "leaving rows out of the posterior")
+    refuse_sample(tree, "leaving rows out of the posterior")
     if "log_likelihood" not in tree.children:
         raise InputError(
             f"draws of {tree.attrs.get('program')} by method='{tree.attrs.get('method')}' depend "

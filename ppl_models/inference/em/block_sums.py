@@ -15,7 +15,13 @@ from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
 
-def padded_chunks(array: np.ndarray, size: int, families: Families, like: Chunks) -> Chunks:
+def padded_chunks(
+    array: np.ndarray,
+    size: int,
+    families: Families,
+    like: Chunks,
+    chunk_rows: int | None = None,
+) -> Chunks:
     """Rows as chunks of a block of ``size``, whose sums add up over blocks.
 
     Args:
@@ -23,6 +29,7 @@ def padded_chunks(array: np.ndarray, size: int, families: Families, like: Chunks
         size: rows of every block, padding included.
         families: the site's family.
         like: chunks whose centres and gaps these have.
+        chunk_rows: rows of a chunk (default: as many as fit a cache).
     """
     ((name, _),) = families.items()
     count = len(array)

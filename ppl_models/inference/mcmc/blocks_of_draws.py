@@ -90,7 +90,12 @@ def strongly_typed(state: Any) -> Any:
 
 
 def run_in_blocks(
-    problem: Problem, block: Block, state: Any, lengths: Lengths, label: str
+    problem: Problem,
+    block: Block,
+    state: Any,
+    lengths: Lengths,
+    label: str,
+    most: int | None = None,
 ) -> tuple[Any, dict[str, np.ndarray]]:
     """Run chains, and keep their states where the problem says.
 
@@ -100,13 +105,15 @@ def run_in_blocks(
         state: of all chains at the start.
         lengths: of the run.
         label: of the progress bar.
+        most: draws that a block has room for; None: to be read off a compiled block.
 
     Returns:
         The last state, and the draws by name, ``(chain, draw, ...)``.
     """
     states = ChainStates(problem.checkpoint, axes_of_sites(problem.structure))
-    state = states.begun(strongly_typed(state), lengths.draws)
-    most = len(next(iter(jax.eval_shape(block, state, 1, 1)[1].values())))
+    state = states.begun(strongly_typed(state) if most is None else state, lengths.draws)
+    if most is None:
+        most = len(next(iter(jax.eval_shape(block, state, 1, 1)[1].values())))
     total = lengths.warmup + lengths.draws * lengths.thinning
     taken, compiled = FIRST, False
     with (

@@ -65,16 +65,36 @@ class StatisticsGibbs(GibbsKernel):
     def sample(self, state: GibbsState, model_args: Any, model_kwargs: Any) -> GibbsState:
         """One sweep."""
         model, structure = self.problem.model, self.problem.structure
-        chunks = self.problem.chunks
-        count = 4 + len(self.links)
-        key, sweep_key, hmc_key, *site_keys, label_key = random.split(state.rng_key, count)
+        sweep_key = random.split(state.rng_key, 4 + len(self.links))[1]
         held = dict((model_kwargs or {}).get(GIBBS_SITES_KWARG, {}))
         held = {n: v for n, v in held.items() if n in structure.names}
         values = {**held, **state.z}
         pieces = model.pieces(values, structure)
         expected, assignment = draw_and_sum(
-            sweep_key, pieces, structure, chunks, keep=self.keep_assignments
+            sweep_key, pieces, structure, self.problem.chunks, keep=self.keep_assignments
         )
+        return self.given_statistics(state, values, expected, assignment)
+
+    def given_statistics(
+        self,
+        state: GibbsState,
+        values: Globals,
+        expected: Expectations,
+        assignment: Array | None,
+    ) -> GibbsState:
+        """The rest of a sweep: global sites given the statistics of drawn assignments.
+
+        Args:
+            state: before the sweep.
+            values: of all global sites.
+            expected: statistics.
+            assignment: of the rows, if they are kept.
+        """
+        model, structure = self.problem.model, self.problem.structure
+        chunks = self.problem.chunks
+        count = 4 + len(self.links)
+        key, _, hmc_key, *site_keys, label_key = random.split(state.rng_key, count)
+        values = dict(values)
         for site_key, link in zip(site_keys, self.links, strict=True):
             pieces = model.pieces(values, structure)
             posterior = conditional(link, pieces, structure, expected, chunks, values, flat=False)

@@ -99,7 +99,7 @@ def run_gibbs(
     model = jax.device_put(problem.model)
     chunks = problem.chunks if problem.sums_rows_up else None
     sweep = Sweep.of(copy.copy(kernel), lengths.warmup)
-    state = _begin(model, chunks, keys, points, sweep=sweep)
+    state = begin(model, chunks, keys, points, sweep=sweep)
 
     def block(state: GibbsState, sweeps: Any, draws: Any) -> Any:
         return _block(model, chunks, state, sweeps, draws, sweep=sweep)
@@ -108,9 +108,10 @@ def run_gibbs(
 
 
 @partial(jax.jit, static_argnames=("sweep",), compiler_options=QUICK)
-def _begin(
+def begin(
     model: Model, chunks: Chunks | None, keys: Array, points: Globals, *, sweep: Sweep
 ) -> GibbsState:
+    """The chains' states at their starts."""
     kernel = sweep.kernel(model, chunks)
     return jax.vmap(lambda key, start: kernel.init(key, sweep.warmup, start, (), {}))(keys, points)
 

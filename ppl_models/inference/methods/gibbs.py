@@ -19,6 +19,7 @@ from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import CONTINUOUS_SITES, DRAWABLE_CELLS, PATHS_BY_STATISTICS
 from ppl_models.inference.mcmc.blocks_of_draws import Lengths
 from ppl_models.inference.mcmc.chain_starts import dispersed_starts
+from ppl_models.inference.mcmc.gibbs_blocks import run_gibbs_over_blocks
 from ppl_models.inference.mcmc.gibbs_kernel import StatisticsGibbs
 from ppl_models.inference.mcmc.gibbs_run import run_gibbs
 from ppl_models.inference.mcmc.rowwise_gibbs import RowwiseGibbs
@@ -47,6 +48,7 @@ METHOD = Method(
     row_weights="whole",
     keeps_states=True,
     many=True,
+    passes_over_blocks=True,
 )
 
 
@@ -63,6 +65,10 @@ def gibbs(
     keep_assignments: bool = False,
 ) -> Result:
     """Draw the global sites (and assignments) from their posterior.
+
+    Of rows in blocks every sweep is a pass over the source, all chains in the same pass; where they
+    are few enough, the source is read once. The draws are those of the same rows in memory, but for
+    rounding; of more than 10,000 rows, whose starts are looked for among others, in law.
 
     Args:
         problem: program and data.
@@ -87,6 +93,11 @@ def gibbs(
             f"chains ({chains}), warmup ({warmup}), draws ({draws}) and thinning ({thinning}) "
             "must be at least 1"
         )
+    if problem.blocks is not None and keep_assignments:
+        raise InputError(
+            "keep_assignments is for rows in memory: of rows in blocks, predict_to(tree, source, "
+            "path) writes the probabilities of their clusters"
+        )
     start_key, run_key = split_apart(key)
     if problem.structure.locals:
         # EM's mode is no place to start from: rows' own sites are not summed out there
@@ -96,10 +107,13 @@ def gibbs(
     points, _, reported, notes = dispersed_starts(problem, start_key, chains, starts, dispersion)
     structure = problem.structure
     kernel_type = StatisticsGibbs if problem.sums_rows_up else RowwiseGibbs
-    kernel = kernel_type(problem, keep_assignments=keep_assignments)
-    _, recorded = run_gibbs(kernel, run_key, points, Lengths(warmup, draws, thinning))
+    kernel: Any = kernel_type(problem, keep_assignments=keep_assignments)
+    run = run_gibbs if problem.blocks is None else run_gibbs_over_blocks
+    _, recorded = run(kernel, run_key, points, Lengths(warmup, draws, thinning))
     values = {n: recorded[n] for n in structure.names}
     stats = {"acceptance_rate": recorded[".acceptance_rate"]} if kernel.free else {}
+    if problem.blocks is not None:
+        stats["lp"] = recorded[".log_joint"]
     drawn = None
     if keep_assignments:
         drawn = recorded[".assignment"].astype(np.int16)

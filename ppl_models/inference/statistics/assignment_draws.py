@@ -12,13 +12,14 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, random
 
-from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, over_chunks
+from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, Families, over_chunks
 from ppl_models.inference.statistics.e_step import (
     Expectations,
     Scales,
     finalize,
     log_joint_and_latents,
     scaled,
+    soft,
 )
 from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
@@ -95,6 +96,45 @@ def draw_and_sum(
     Returns:
         Counts and statistics (the log-normaliser is left at zero), assignments ``(row,)``.
     """
+    keys = random.split(key, chunks.count)
+    added, chosen = draw_and_add(keys, pieces, structure, chunks, keep=keep, active=active)
+    return finalize_drawn(added, pieces.families(), chunks), chosen
+
+
+def finalize_drawn(added: Expectations, families: Families, chunks: Chunks) -> Expectations:
+    """Sums of `draw_and_add` as statistics by name, missing cells drawn where families say so.
+
+    Args:
+        added: sums over chunks, or over blocks.
+        families: of the emissions.
+        chunks: centres and gaps.
+    """
+    missing = dict(chunks.missing)
+    left_out = {n: missing[n] and not family.draws_missing for n, family in families.items()}
+    return finalize(added, families, left_out, chunks)
+
+
+def draw_and_add(
+    keys: Array,
+    pieces: Pieces,
+    structure: Structure,
+    chunks: Chunks,
+    *,
+    keep: bool = False,
+    active: Array | None = None,
+    density: bool = False,
+) -> tuple[Expectations, Array | None]:
+    """As `draw_and_sum`, before `finalize_drawn`: sums that add up over blocks of rows.
+
+    Args:
+        keys: random keys, ``(chunk,)``.
+        pieces: as of `draw_and_sum`, and so are all others.
+        structure: what was read off the program.
+        chunks: the data.
+        keep: return the assignments too.
+        active: the clusters that may have rows.
+        density: sum the rows' log-densities up as well, assignments summed out.
+    """
     families = pieces.families()
     missing = dict(chunks.missing)
 
@@ -123,15 +163,16 @@ def draw_and_sum(
             own = scaled(weights, scales, name)
             statistics[name] = family.chunk_statistics(own, value, missing=gaps, centre=centre)
         counts = scaled(weights, scales, ASSIGNED).sum(-1)
-        expected = Expectations(jnp.zeros((), logits.dtype), counts, statistics)
+        normaliser = jnp.zeros((), logits.dtype)
+        if density:
+            normaliser = soft(logits, present.astype(logits.dtype))[1].sum()
+        expected = Expectations(normaliser, counts, statistics)
         return expected, chosen if keep else None
 
-    keys, by_part = random.split(key, chunks.count), []
+    by_part = []
     for part in chunks.parts:
         count = part.present.shape[0]
         by_part.append(keys[:count])
         keys = keys[count:]
     expected, chosen = over_chunks(chunk, chunks, by_part)
-    left_out = {n: missing[n] and not family.draws_missing for n, family in families.items()}
-    expected = finalize(expected, families, left_out, chunks)
     return expected, chunks.in_order(chosen) if keep else None

@@ -155,6 +155,25 @@ def cut(
     return Chunks(tuple(chunks), jax.device_put(order), centres, gaps_of, mesh, weighted)
 
 
+def layout(
+    rows: int, data: Mapping[str, np.ndarray], families: Families, gaps: Mapping[str, bool]
+) -> tuple[int, int]:
+    """How many chunks `cut` makes of so many rows, and how many rows each has.
+
+    Args:
+        rows: that are cut, in one part.
+        data: some of them.
+        families: the emission family of every site.
+        gaps: whether a site has gaps.
+    """
+    most = _most_rows(data, families, gaps)
+    count = max(math.ceil(rows / most), _fewest_chunks(rows))
+    mesh = _devices(count)
+    if mesh is not None:
+        count = math.ceil(count / mesh.size) * mesh.size
+    return count, _whole_pieces(math.ceil(rows / count))
+
+
 def _centre(family: ExponentialFamily, value: np.ndarray) -> Array:
     """A point amid the data, on the host where the family's rows are as they come."""
     centre: Any = family.centre(jnp.asarray(value) if family.latent else value)  # type: ignore[arg-type]

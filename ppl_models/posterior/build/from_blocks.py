@@ -53,6 +53,7 @@ def fit_blocks(
     options: Mapping[str, Any],
     attributes: Callable[[Any, Any], dict[str, Any]],
     checkpointed: Callable[[Problem], Problem],
+    relabelled: Callable[..., xr.DataTree],
 ) -> xr.DataTree:
     """Fit a program to rows in blocks; see ``fitting.fit``, within whose precision it is called.
 
@@ -70,6 +71,7 @@ def fit_blocks(
         options: of the method.
         attributes: of the tree, from model and result.
         checkpointed: makes a problem one that keeps its states, where that is asked for.
+        relabelled: undoes label switching, judged by the sample.
 
     Raises:
         UnsupportedError: a method or a program that needs all rows at once.
@@ -104,6 +106,7 @@ def fit_blocks(
         "wall_time_seconds": time.perf_counter() - started,
     }
     tree = build_tree(problem, result, observed, random.fold_in(key, 1), whole, predictive)
+    tree = relabelled(tree, problem, result, observed)
     statistics = statistics_of(problem, result) if declaration(method).updates else None
     return of_sample(tree, statistics)
 

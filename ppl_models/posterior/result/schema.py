@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from ppl_models.data.derived import ROW_WEIGHTS
-from ppl_models.errors import InputError
+from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.objective import Objective
 from ppl_models.program.label_symmetry import LabelSymmetry
 
@@ -227,6 +227,23 @@ def cluster_weights(tree: xr.DataTree) -> xr.DataArray | None:
         return tree["posterior"].to_dataset()[facts.weights]
     stored = tree[PARAMETERS].to_dataset() if PARAMETERS in tree.children else xr.Dataset()
     return stored.get(f"{facts.assignment}.{WEIGHTS}")
+
+
+def refuse_sample(tree: xr.DataTree, asked: str) -> None:
+    """Refuse what needs the densities of all rows of a fit that holds a sample of them.
+
+    Args:
+        tree: a fit.
+        asked: what is asked of it, as the subject of a sentence.
+
+    Raises:
+        UnsupportedError: the fit is one to rows in blocks.
+    """
+    if SUMMARY in tree.attrs:
+        raise UnsupportedError(
+            f"{asked} needs the density of every row at every draw, which a fit to rows in blocks "
+            "does not hold: fit a sample in memory: fit(program, blocks.sample(10000, seed=0), ...)"
+        )
 
 
 def row_weights(tree: xr.DataTree) -> np.ndarray | None:
