@@ -65,6 +65,7 @@ class DrawnFactors(NamedTuple):
 class LowRankGaussian(ExponentialFamily):
     """What noise of one size and noise of each feature's own size share."""
 
+    equivalent_parameters = ("loadings",)
     draws_hidden, factorises, draws_missing = True, False, False  # type: ignore[assignment]
     parameter_axes = {"loc": ("feature",), "loadings": ("feature", "factor"), "scale": ("feature",)}
     component_picture = "ellipses"
@@ -312,13 +313,25 @@ class LowRankGaussian(ExponentialFamily):
         precision = inverse[..., None] * s["outer"]
         if shared:
             precision, linear = precision.sum(0), linear.sum(0)
-        turns: Array = jnp.ones((), bool)
         if prior is not None:
             each = jnp.broadcast_to(prior.scale**-2, linear.shape)
             precision = precision + each[..., None] * jnp.eye(linear.shape[-1], dtype=linear.dtype)
             linear = linear + prior.loc * each
-            turns = (each == each[..., :1]).all() & (prior.loc == 0).all()
-        return LoadingsConditional(linear, precision, turns)
+        precision = jnp.broadcast_to(precision, (*linear.shape, linear.shape[-1]))
+        return MultivariateNormalConditional(linear, precision, jnp.zeros_like(linear))
+
+    def canonical(self, parameter: str, value: Array, prior: Any | None) -> Array:
+        """Loadings turned to be lower triangular, where the prior does not tell rotations apart.
+
+        A rotation of the scores changes neither their distribution nor that of the rows.
+        """
+        if prior is None:
+            return lower_triangular(value)
+        if not isinstance(prior, dist.Normal):
+            return value
+        scale = jnp.broadcast_to(prior.scale, value.shape)
+        alike = (scale == scale[..., :1]).all() & (prior.loc == 0).all()
+        return jnp.where(alike, lower_triangular(value), value)
 
     def _noise_conditional(
         self, prior: Any, statistics: Statistics, centre: Array, shared: bool
@@ -534,41 +547,10 @@ def _pooled(statistics: Statistics, count: Array, centre: Array) -> Array:
     return jnp.clip(second / total - (first / total) ** 2, 0)
 
 
-class LoadingsConditional(NamedTuple):
-    """Loadings, each feature's a normal; turned to be lower triangular where all turns are alike.
-
-    A rotation of the scores changes neither their distribution nor that of the rows, so that
-    loadings are known up to one. Of those that mean the same, these have zeros above the diagonal
-    of their first features and positive numbers on it.
-
-    Args:
-        linear: ``(..., feature, factor)``.
-        precision: ``(..., feature, factor, factor)``.
-        turns: whether the prior does not tell rotations apart.
-    """
-
-    linear: Array
-    precision: Array
-    turns: Array
-
-    def mode(self) -> Array:
-        """The mean of the normals."""
-        return self._turned(self._normal().mode())
-
-    def sample(self, key: Array) -> Array:
-        """One draw."""
-        return self._turned(self._normal().sample(key))
-
-    def _normal(self) -> MultivariateNormalConditional:
-        precision = jnp.broadcast_to(self.precision, (*self.linear.shape, self.linear.shape[-1]))
-        return MultivariateNormalConditional(self.linear, precision, jnp.zeros_like(self.linear))
-
-    def _turned(self, loadings: Array) -> Array:
-        return jnp.where(self.turns, lower_triangular(loadings), loadings)
-
-
 def lower_triangular(loadings: Array) -> Array:
     """Loadings ``(..., feature, factor)`` turned so that their first rows are lower triangular.
+
+    With positive numbers on the diagonal.
 
     >>> turned = lower_triangular(jnp.array([[0.0, 2.0], [3.0, 1.0], [1.0, 1.0]]))
     >>> (turned + 0.0).round(6).tolist()

@@ -62,6 +62,8 @@ class ExponentialFamily(Described, Distribution):
     #: whether a Gibbs sweep draws what every row hides given its component, such as the precision
     #: of a row with heavy tails, or factor scores; statistics expect it otherwise
     draws_hidden: ClassVar[bool] = False
+    #: parameters of which several values mean the same, see :meth:`canonical`
+    equivalent_parameters: ClassVar[tuple[str, ...]] = ()
     #: number of hidden states that a datum passes through; 0: none. A family with states offers
     #: what ``distributions.hmm.state_paths.StatePaths`` does
     states: int = 0
@@ -210,6 +212,19 @@ class ExponentialFamily(Described, Distribution):
         A family without any is maximised by quasi-Newton steps and drawn by Hamiltonian ones.
         """
         raise NotImplementedError(f"{type(self).__name__} declares conjugate priors without update")
+
+    def canonical(self, parameter: str, value: Array, prior: Any | None) -> Array:
+        """The one of a parameter's equivalent values that a fit tells.
+
+        Asked of :attr:`equivalent_parameters` when all others have moved, for what rows hide was
+        found out for the value as it was.
+
+        Args:
+            parameter: name of the parameter.
+            value: of all components.
+            prior: its prior (None: flat), with parameters of the shape of the parameter.
+        """
+        return value
 
     def collapsed(self, deviation: Array) -> Array:
         """Whether a component has shrunk onto a row or a plane, ``(component,)``.

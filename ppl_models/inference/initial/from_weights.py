@@ -90,7 +90,15 @@ def values_from_weights(
 
     def improve(_: int, values: Globals) -> Globals:
         return maximise(
-            model, structure, update.links, update.free, values, expected, chunks, flat=update.flat
+            model,
+            structure,
+            update.links,
+            update.free,
+            values,
+            expected,
+            chunks,
+            flat=update.flat,
+            again=True,
         )
 
     return lax.fori_loop(0, sweeps, improve, values)

@@ -15,7 +15,11 @@ from ppl_models.inference.mcmc.label_swaps import swap_labels, without_sticks
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.assignment_draws import draw_and_sum
 from ppl_models.inference.statistics.e_step import Expectations, expected_log_joint
-from ppl_models.inference.statistics.m_step import conditional, conjugate_sites
+from ppl_models.inference.statistics.m_step import (
+    canonical_values,
+    conditional,
+    conjugate_sites,
+)
 from ppl_models.program.model import Globals
 
 
@@ -105,6 +109,7 @@ class StatisticsGibbs(GibbsKernel):
             hmc, moved = self._move(hmc_key, state, values, expected)
             values.update(moved)
             accept = hmc.accept_prob
+        values = canonical_values(model, structure, self.links, values, flat=False)
         if self.moves is not None:
             values, order = swap_labels(
                 label_key, self.moves, model, structure, values, expected.counts

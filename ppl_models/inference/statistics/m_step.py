@@ -161,11 +161,13 @@ def maximise(
     *,
     flat: bool = False,
     known: Mapping[str, Any] | None = None,
+    again: bool = False,
 ) -> Globals:
     """Raise the expected log joint density: the mode of each conditional in turn, then the rest.
 
     With ``flat`` the priors are left out, so that the likelihood alone is raised. A component
-    that no row is assigned to keeps its parameters where the data say nothing about them.
+    that no row is assigned to keeps its parameters where the data say nothing about them. Values
+    that are to be raised ``again`` under the same statistics are not made canonical.
     """
     values = dict(values)
     for link in links:
@@ -176,6 +178,41 @@ def maximise(
         values[link.site] = jnp.where(jnp.isfinite(mode), mode, values[link.site])
     if free:
         values.update(_quasi_newton(model, structure, free, values, expected, chunks, flat, known))
+    if again:
+        return values
+    return canonical_values(model, structure, links, values, flat=flat, known=known)
+
+
+def canonical_values(
+    model: Model,
+    structure: Structure,
+    links: tuple[ParameterLink, ...],
+    values: Globals,
+    *,
+    flat: bool,
+    known: Mapping[str, Any] | None = None,
+) -> Globals:
+    """Values of which each is the one that is told of all that mean the same.
+
+    Args:
+        model: the program.
+        structure: its structure.
+        links: sites with a closed form.
+        values: of the global sites.
+        flat: whether the priors are left out.
+        known: priors that do not depend on other sites.
+    """
+    own = [w for w in links if not isinstance(w, PriorLink) and w.emission != structure.assignment]
+    if not own:
+        return values
+    pieces = model.pieces(values, structure, known)
+    families = pieces.families()
+    for link in own:
+        family = families[link.emission]
+        if link.parameter in family.equivalent_parameters:
+            value = values[link.site]
+            prior = None if flat else plain_prior(pieces.priors[link.site], jnp.shape(value))
+            values = values | {link.site: family.canonical(link.parameter, value, prior)}
     return values
 
 
