@@ -10,13 +10,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from jax import Array, random
 
 from ppl_models.data.blocks.ahead import ahead
-from ppl_models.data.blocks.source import Blocks
+from ppl_models.data.blocks.source import ONCE, Blocks
 from ppl_models.data.blocks.spread import SpreadBlocks
 from ppl_models.data.kinds import Observed
 from ppl_models.data.missing import missing_cells
@@ -129,6 +130,8 @@ def read_blocks(
             f"rows in blocks are single rows, and {blocks.name} is read as {first.dims[0]}s: fit "
             "them in memory"
         )
+    if "level" in first.coords:
+        first = _with_all_levels(function, blocks, site, first)
     like = {n: np.asarray(v).tolist() for n, v in first.coords.items() if n != "row"}
     reading = Reading(function, site, like, precision)
     counts, missing, moments = [], False, _Moments()
@@ -223,9 +226,61 @@ def _over(
         return
     arrays = ahead(lambda: (a for p in blocks if (a := reading(p)) is not None))
     if each:
-        yield from (look(array, one) for array, one in zip(arrays, each, strict=True))
+        yield from _looks(arrays, look, each, blocks.name)
     else:
         yield from (look(array) for array in arrays)
+
+
+def _looks(
+    arrays: Iterator[np.ndarray], look: Callable, each: Sequence[Any], name: str
+) -> Iterator[Any]:
+    nothing = object()
+    for array, one in zip_longest(arrays, each, fillvalue=nothing):
+        if array is nothing or one is nothing:
+            raise InputError(
+                f"{name} gives other blocks in a second pass than in the first: {ONCE}"
+            )
+        yield look(array, one)
+
+
+def _with_all_levels(function: Callable, blocks: Blocks, site: str, first: Observed) -> Observed:
+    """The first block as it is read beside the levels of all blocks.
+
+    Raises:
+        InputError: codes with leading zeros in a file, which pieces of it are read without.
+    """
+    import pandas as pd
+
+    if blocks.texts is not None:
+        for piece in blocks.texts():
+            for name, column in piece.items():
+                codes = column.astype(str).str.match(r"0\d")
+                if codes.any():
+                    raise InputError(
+                        f"column '{name}' of {blocks.name} holds codes with leading zeros "
+                        f"('{column[codes].iloc[0]}'), which pieces of a file are read without: "
+                        "read the file into memory by read_file, or write a letter before the codes"
+                    )
+    known: dict[Any, Any] = {}
+    framed = True
+    for piece in blocks:
+        framed = hasattr(piece, "columns")
+        frame = piece if framed else pd.DataFrame(np.asarray(piece).reshape(len(piece), -1))
+        for name in frame.columns:
+            column = frame[name]
+            values = pd.Series(column.dropna().unique(), dtype=column.dtype, name=name)
+            before = known.get(name)
+            both = values if before is None else pd.concat([before, values])
+            known[name] = both.drop_duplicates()
+    length = max(map(len, known.values()))
+    table = pd.DataFrame(
+        {
+            n: v.iloc[np.arange(length) % max(len(v), 1)].reset_index(drop=True)
+            for n, v in known.items()
+        }
+    )
+    levels = _read(function, table if framed else table.to_numpy(), site, None)
+    return first if levels is None else levels
 
 
 def _looked(piece: Any, *rest: Any) -> Any:

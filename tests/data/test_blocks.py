@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from jax import random
 
-from ppl_models import open_blocks
+from ppl_models import catalogue, open_blocks
 from ppl_models.data.blocks.ahead import ahead
+from ppl_models.data.blocks.source import Blocks
+from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError
+from ppl_models.program.block_rows import RowBlocks, read_blocks
+from ppl_models.program.reading import read_data
 
 ROWS = np.random.default_rng(0).normal(size=(23, 3)).round(3)
 FRAME = pd.DataFrame(ROWS, columns=["a", "b", "c"])
@@ -66,9 +72,63 @@ def test_columns_are_chosen_in_the_order_given(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.concatenate(pieces), ROWS[:, [2, 0]])
 
 
+class Once:
+    """Blocks that a second pass finds gone."""
+
+    def __init__(self, *, same: bool) -> None:
+        self.left, self.same = iter([ROWS[:9], ROWS[9:]]), same
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return self.left if self.same else (block for block in self.left)
+
+
 def test_what_can_be_gone_through_once_is_refused() -> None:
-    with pytest.raises(InputError, match="once only"):
-        open_blocks(iter([ROWS]))
+    for source in (iter([ROWS]), (block for block in [ROWS]), Once(same=True)):
+        with pytest.raises(InputError, match=r"once only.*update\(tree, blocks\)"):
+            open_blocks(source)
+    with pytest.raises(InputError, match="other blocks in a second pass"):
+        read("gaussian_mixture", open_blocks(Once(same=False)))
+    with pytest.raises(InputError, match=r"not data: .* of blocks of rows, open_blocks"):
+        read_data(catalogue.program("gaussian_mixture"), (block for block in [ROWS]))
+
+
+def read(program: str, blocks: Blocks) -> tuple[RowBlocks, Observed]:
+    return read_blocks(catalogue.program(program), blocks, "x", "float64", random.key(0))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ""])
+def test_levels_are_those_of_all_blocks(tmp_path: Path, suffix: str) -> None:
+    """A level may come late, and cells may be missing in some blocks only."""
+    table = pd.DataFrame({"a": [*"vu" * 10, *"wt" * 3], "b": [2, 10] * 10 + [7, 2] * 3})
+    table.loc[[3, 24], "a"] = None
+    path = tmp_path / f"rows{suffix}"
+    if suffix == ".csv":
+        table.to_csv(path, index=False)
+    elif suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+        table.to_parquet(path)
+    source = open_blocks(path, rows=8) if suffix else open_blocks([table[:8], table[8:]])
+    blocks, sample = read("categorical_mixture", source)
+    memory = read_data(catalogue.program("categorical_mixture"), table)["x"]
+    assert sample.coords["level"].tolist() == memory.coords["level"].tolist()
+    assert sample.arguments["levels"] == memory.arguments["levels"]
+    np.testing.assert_array_equal(sample.values, memory.values)
+    assert blocks.summary.missing
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a,b\n1,2\n3\n4,5\n", "line 3 of .* has 1 cells where the first line has 2 names"),
+        ("a,b\n1,2\n3,4,5\n", "cannot be cut into cells.*line 3"),
+        ("a;b\n1;2\n", r"read_file\(path, separator=';'\)"),
+        ("a,b\nu,01\nv,1\nu,1\n", "codes with leading zeros \\('01'\\)"),
+    ],
+)
+def test_text_that_is_cut_wrongly_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "rows.csv").write_text(text)
+    with pytest.raises(InputError, match=says):
+        read("categorical_mixture", open_blocks(tmp_path / "rows.csv", rows=1))
 
 
 def test_files_that_are_not_there_or_unknown_are_refused(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_predictions_are_written_block_by_block(tmp_path: Path, in_blocks: xr.Da
     np.testing.assert_array_equal(found["assignment"], table.argmax(1))
     np.testing.assert_allclose(found[[f"cluster_{k}" for k in range(3)]], table, atol=1e-9)
     np.testing.assert_allclose(found["log_density"], density, atol=1e-9)
-    predict_to(in_blocks, source, tmp_path / "rows.zarr")
+    predict_to(in_blocks, iter([new[:20], new[20:]]), tmp_path / "rows.zarr")  # in one pass
     with xr.open_zarr(tmp_path / "rows.zarr", consolidated=False) as written:
         np.testing.assert_allclose(written["responsibilities"], table, atol=1e-9)
         np.testing.assert_array_equal(written["assignment"], table.argmax(1))

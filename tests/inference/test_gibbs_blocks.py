@@ -11,11 +11,13 @@ import numpyro.distributions as dist
 import pytest
 import xarray as xr
 
-from ppl_models import fit, loo, memory, open_blocks, predict_to, sensitivity
+from ppl_models import fit, loo, memory, open_blocks, predict, predict_to, sensitivity
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.em import blocks as em_blocks
 from ppl_models.inference.mcmc.gibbs_blocks import DrawnBlocks
 from ppl_models.program.checkpoint import Checkpoint
+
+pytest.importorskip("zarr")
 
 GENERATOR = np.random.default_rng(0)
 ROWS = GENERATOR.poisson(np.array([2.0, 15.0])[GENERATOR.integers(0, 2, 1_100)]).astype(float)
@@ -83,7 +85,10 @@ def test_draws_over_blocks_are_those_in_memory(
         loo(tree)
     with pytest.raises(UnsupportedError, match="fit a sample in memory"):
         sensitivity(tree)
-    assert predict_to(tree, [ROWS[:9]], tmp_path / "rows.parquet", draws=2) == 9
+    assert predict_to(tree, [ROWS[:9]], tmp_path / "rows.zarr", draws=5) == 9
+    with xr.open_zarr(tmp_path / "rows.zarr", consolidated=False) as written:
+        table = predict(tree, ROWS[:9], draws=5).values
+        np.testing.assert_allclose(written["responsibilities"], table, rtol=1e-9)
 
 
 @pytest.mark.usefixtures("small")

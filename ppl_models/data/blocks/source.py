@@ -5,6 +5,7 @@ A source is gone through many times, once in every pass of a method, and holds n
 
 from __future__ import annotations
 
+import csv
 import importlib
 import math
 import warnings
@@ -24,6 +25,12 @@ CSV = {".csv": ",", ".tsv": "\t"}
 XARRAY = (".zarr", ".nc", ".nc4", ".h5", ".hdf5")
 SUFFIXES = (*PARQUET, *ARROW, *CSV, *XARRAY, ".npy", ".h5ad")
 
+ONCE = (
+    "these blocks can be gone through once only, and a method passes over the data many times: "
+    "give a list, a file, or an object whose __iter__ begins anew; or fit some of the rows, and go "
+    "on by update(tree, blocks), which passes over them once"
+)
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -32,6 +39,7 @@ class Blocks:
     Args:
         make: begins a pass over the rows; every pass gives the same rows in the same order.
         name: of the source, for messages.
+        texts: begins a pass over the cells as they are written, of files that have text.
 
     >>> blocks = open_blocks([np.zeros((2, 3)), np.ones((1, 3))])
     >>> [block.shape for block in blocks]
@@ -40,6 +48,7 @@ class Blocks:
 
     make: Callable[[], Iterator[Any]]
     name: str
+    texts: Callable[[], Iterator[Any]] | None = None
 
     def __iter__(self) -> Iterator[Any]:
         """A pass over the rows."""
@@ -122,12 +131,9 @@ def open_blocks(
         return _array(source, rows, "the array")
     if type(source).__module__.partition(".")[0] in ("dask", "dask_expr"):
         return importlib.import_module("ppl_models.data.blocks.spread").of_collection(source)
-    if isinstance(source, Iterator):
-        raise InputError(
-            "this iterator can be gone through once only, and a method passes over the data many "
-            "times: give a list, a file, or an object whose __iter__ begins anew"
-        )
     if isinstance(source, Iterable):
+        if isinstance(source, Iterator) or iter(source) is iter(source):
+            raise InputError(ONCE)
         return Blocks(lambda: iter(source), "the iterable")
     raise InputError(f"{type(source).__name__} cannot be read in blocks: give a path or an array")
 
@@ -145,7 +151,12 @@ def _file(
         dataset = module_of_extra("pyarrow.dataset", "arrow").dataset(path, format="ipc")
         return _arrow(dataset, columns, rows, str(path))
     if suffix in CSV:
-        return Blocks(lambda: _csv(path, CSV[suffix], columns, rows), str(path))
+        _refuse_other_delimiter(path, CSV[suffix])
+        return Blocks(
+            lambda: _csv(path, CSV[suffix], columns, rows),
+            str(path),
+            lambda: _csv(path, CSV[suffix], columns, rows, dtype=str),
+        )
     if suffix == ".npy":
         return Blocks(lambda: _npy(path, rows), str(path))
     if suffix == ".h5ad":
@@ -190,23 +201,60 @@ def _arrow(dataset: Any, columns: Sequence[str] | None, rows: int | None, name: 
 
 
 def _csv(
-    path: Path, delimiter: str, columns: Sequence[str] | None, rows: int | None
+    path: Path,
+    delimiter: str,
+    columns: Sequence[str] | None,
+    rows: int | None,
+    dtype: type | None = None,
 ) -> Iterator[Any]:
     import pandas as pd
 
-    header = pd.read_csv(path, sep=delimiter, nrows=1)
-    most = _rows_of(8 * len(header.columns), rows)
+    names = pd.read_csv(path, sep=delimiter, nrows=0).columns
+    most = _rows_of(8 * len(names), rows)
     wanted = None if columns is None else list(columns)
-    with pd.read_csv(
-        path,
-        sep=delimiter,
-        chunksize=most,
-        usecols=wanted,
-        na_values=MISSING_TEXTS,
-        keep_default_na=False,
-    ) as pieces:
-        for piece in pieces:
-            yield piece if wanted is None else piece[wanted]
+    whole = False  # whether rows that are too short have been looked for
+    try:
+        with pd.read_csv(
+            path,
+            sep=delimiter,
+            chunksize=most,
+            na_values=MISSING_TEXTS,
+            keep_default_na=False,
+            skipinitialspace=True,
+            dtype=dtype,
+        ) as pieces:
+            for piece in pieces:
+                if not whole and piece.iloc[:, -1].isna().any():
+                    _refuse_short_rows(path, delimiter, len(names))
+                    whole = True
+                yield piece if wanted is None else piece[wanted]
+    except pd.errors.ParserError as error:
+        raise InputError(f"{path} cannot be cut into cells: {str(error).strip()}") from error
+
+
+def _refuse_short_rows(path: Path, delimiter: str, names: int) -> None:
+    """Refuse a row with fewer cells than there are names: pandas takes the others for missing."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+        for row in reader:
+            if row and len(row) < names:
+                raise InputError(
+                    f"line {reader.line_num} of {path} has {len(row)} cells where the first line "
+                    f"has {names} names: leave cells that are missing empty"
+                )
+
+
+def _refuse_other_delimiter(path: Path, delimiter: str) -> None:
+    """Refuse a file of one column whose name looks like several."""
+    with path.open(encoding="utf-8-sig") as file:
+        first = file.readline()
+    others = [d for d in ";\t|," if d != delimiter and d in first]
+    if delimiter not in first and others:
+        raise InputError(
+            f"{path} has one column, '{first.strip()[:40]}', where it is cut at {delimiter!r}: "
+            f"read it into memory by read_file(path, separator={others[0]!r}), or write it with "
+            f"{delimiter!r} between cells"
+        )
 
 
 def _npy(path: Path, rows: int | None) -> Iterator[np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -89,7 +89,8 @@ def as_table(data: Any, *, site: str = "x") -> Table:
         return _from_list(data, site)
     if hasattr(data, "__array__"):
         return _from_array(data if isinstance(data, np.ndarray) else np.asarray(data), site)
-    raise InputError(f"{site} is a {type(data).__name__}, not data: give {CONTAINERS}")
+    more = "; of blocks of rows, open_blocks(...)" if isinstance(data, Iterable) else ""
+    raise InputError(f"{site} is a {type(data).__name__}, not data: give {CONTAINERS}{more}")
 
 
 def _single(column: np.ndarray, name: object, levels: tuple[object, ...] | None) -> Table:

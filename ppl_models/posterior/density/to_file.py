@@ -33,7 +33,7 @@ def predict_to(
 
     Args:
         tree: a fit of a program with clusters.
-        source: rows in anything that ``open_blocks`` takes.
+        source: rows in anything that ``open_blocks`` takes, or an iterator of blocks.
         path: to write, which ends in ``.parquet`` (columns ``assignment``, ``cluster_0``, ...,
             ``log_density``) or ``.zarr`` (variables ``assignment``, ``responsibilities``,
             ``log_density``). Clusters with names are called by them in the first, and in the
@@ -62,7 +62,9 @@ def predict_to(
     count = 0
     partial = target.with_name(f".{target.name}.partial")
     with writers[target.suffix](partial) as write:
-        for piece, rows in ahead(lambda: _of_size(open_blocks(source))):
+        # (an iterator serves too, for one pass is made)
+        blocks = source if isinstance(source, Iterator) else open_blocks(source)
+        for piece, rows in ahead(lambda: _of_size(blocks)):
             table = predict(tree, piece, draws=draws)[:rows]
             density = log_density(tree, piece, draws=draws).values[:rows]
             write(table, density)
