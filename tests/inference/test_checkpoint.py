@@ -201,6 +201,8 @@ def test_samplers_are_asked_for_more_draws_and_interrupted(
         equal(run(tmp_path / "stopped"), unbroken)
 
 
+# (of a method's own run: the test above; that other options are refused: the first one)
+@pytest.mark.long
 def test_another_number_of_draws_is_the_same_fit(tmp_path: Path) -> None:
     options = {"warmup": 20, "draws": 5, "thinning": 2, "starts": 2, "chains": 2}
     given = {"method": "gibbs", "seed": 0, "predictive": 0, "clusters": 3, **options}

@@ -266,6 +266,8 @@ def test_factors_that_cannot_be_given_to_rows():
         fitted(across, data={"x": X})
 
 
+# (the density of this program: test_density_is_that_of_bare_numpyro)
+@pytest.mark.long
 @pytest.mark.usefixtures("double_precision")
 def test_a_hurdle_of_a_negative_binomial():
     tree = fitted(hurdle, predictive=0)
