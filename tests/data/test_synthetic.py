@@ -75,7 +75,7 @@ def test_latent_classes_have_their_probabilities() -> None:
 
 
 @pytest.mark.parametrize("draw", [overlapping, unequal, oddly_shaped])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_k_means_fails_where_a_mixture_does_not(draw: Draw, seed: int) -> None:
     x, cluster = draw(seed=seed)
     hard = KMeans(3, n_init=5, random_state=0).fit_predict(x)

@@ -72,7 +72,10 @@ def test_normaliser_of_shapes_is_an_integral():
     np.testing.assert_allclose(log_normaliser(0.7, 3), np.log(3**0.5 * plane), rtol=1e-7)
 
 
-@pytest.mark.parametrize(("concentration", "dimension"), [(1.0, 2), (0.3, 4), (20.0, 3)])
+@pytest.mark.parametrize(
+    ("concentration", "dimension"),
+    [(0.3, 4), *(pytest.param(*of, marks=pytest.mark.long) for of in ((1.0, 2), (20.0, 3)))],
+)
 def test_draws_of_shapes_have_the_mean_that_the_normaliser_says(concentration, dimension):
     """d log Z / dκ = -½ E Σ c_d / a_d."""
     centre = jnp.linspace(1.0, 3.0, dimension)

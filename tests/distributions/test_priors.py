@@ -38,7 +38,13 @@ def test_draws_of_the_scale():
     assert bool(prior.support(draws).all())
 
 
-@pytest.mark.parametrize(("order", "a", "b"), [(0.5, 2.0, 0.1), (1.5, 1.0, 3.0), (2.5, 0.3, 1e-3)])
+@pytest.mark.parametrize(
+    ("order", "a", "b"),
+    [
+        (1.5, 1.0, 3.0),
+        *(pytest.param(*of, marks=pytest.mark.long) for of in ((0.5, 2.0, 0.1), (2.5, 0.3, 1e-3))),
+    ],
+)
 def test_a_rate_that_is_kept_off_zero(order, a, b):
     prior = GeneralizedInverseGaussian(order, a, b)
     expected = stats.geninvgauss(order, 2 * np.sqrt(a * b), scale=np.sqrt(b / a))

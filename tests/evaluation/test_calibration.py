@@ -41,6 +41,9 @@ def test_a_wrong_prior_is_found_out():
     assert not found.attrs["calibrated"]
 
 
+# (a right sampler passes and a wrong prior fails above; exact draws are compared with their closed
+# form: inference/test_nuts_and_exact.py)
+@pytest.mark.long
 def test_exact_draws_are_calibrated():
     found = calibrate(
         "markov_chain",
@@ -94,6 +97,9 @@ def effects(x: Annotated[Any, Reals] = None, *, rows=None):
         return numpyro.sample("x", dist.Normal(level, 0.5), obs=x)
 
 
+# (a right sampler passes and a wrong prior fails above; rows' own sites:
+# inference/test_row_latents.py)
+@pytest.mark.long
 def test_rows_continuous_sites_are_calibrated_by_the_method_that_a_refusal_names():
     options = {"rows": 6, "seed": 0, "simulations": 200, "draws": 19, "warmup": 80}
     with pytest.raises(UnsupportedError, match="use method='gibbs'"):

@@ -292,6 +292,8 @@ def change():
     return y, fit(switch, y, method="em", seed=0, starts=2, predictive=0)
 
 
+# (the density and probabilities of this program: test_density_and_responsibilities_by_enumeration)
+@pytest.mark.long
 def test_a_change_point_has_probabilities_of_its_own_values(change):
     y, tree = change
     when = predict(tree, site="when")

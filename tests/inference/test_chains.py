@@ -131,8 +131,9 @@ def chain(request):
 def test_states_are_summed_out(chain):
     model, structure, values, paths, joint = chain
     with scope("float64"):
-        logits = np.asarray(model.logits(values, structure))
-        total = logsumexp(logits, axis=0).sum() + model.log_prior(values, structure)
+        look = jax.jit(lambda at: (model.logits(at, structure), model.log_prior(at, structure)))
+        logits, prior = map(np.asarray, look(values))
+        total = logsumexp(logits, axis=0).sum() + prior
     assert float(total) == pytest.approx(logsumexp(joint), rel=1e-10)
     probability = np.exp(joint - logsumexp(joint))
     by_hand = [(probability[:, None] * (paths == k)).sum(0) for k in range(structure.clusters)]
@@ -143,14 +144,18 @@ def test_pairs_paths_and_draws(chain):
     model, structure, values, paths, joint = chain
     probability = np.exp(joint - logsumexp(joint))
     with scope("float64"):
-        (factors,) = chain_factors(model, values, structure)
-        pairs = np.asarray(pair_probabilities(factors)[0])
-        best = np.asarray(best_path(factors)[0])[1:]
+
+        @jax.jit
+        def look(values, some):
+            (factors,) = chain_factors(model, values, structure)
+            along = jax.lax.map(lambda p: model.log_joint_given(values, structure, p), some)
+            return pair_probabilities(factors)[0], best_path(factors)[0][1:], along
+
+        pairs, best, given = map(np.asarray, look(values, jnp.asarray(paths[:3])))
         keys = jax.random.split(jax.random.key(1), 4000)
         drawn = jax.jit(jax.vmap(lambda key: draw_assignments(model, key, values, structure)))(keys)
     if not structure.chain.starts:
         np.testing.assert_array_equal(best, paths[joint.argmax()])
-    given = [model.log_joint_given(values, structure, path) for path in jnp.asarray(paths[:3])]
     np.testing.assert_allclose(given, joint[:3], rtol=1e-10)
     for i, j in itertools.product(range(structure.clusters), repeat=2):
         both = (paths[:, 2] == i) & (paths[:, 3] == j)

@@ -305,6 +305,9 @@ def by_em(herd):
     return fit(tracks, herd[0], method="em", seed=0, starts=4, predictive=2)
 
 
+# (densities, states and paths of several series: the tests above; what follows a fit of chains:
+# inference/test_chains.py)
+@pytest.mark.long
 def test_each_series_is_a_unit(by_em, herd, tmp_path):
     series, paths = herd
     states = predict(by_em)
@@ -326,6 +329,8 @@ def test_each_series_is_a_unit(by_em, herd, tmp_path):
     np.testing.assert_allclose(log_density(load(tmp_path / "fit.nc")), density)
 
 
+# (draws of paths: the tests above; what follows a fit of chains: inference/test_chains.py)
+@pytest.mark.long
 def test_series_are_drawn_and_filled(by_em, herd):
     made = generate(by_em, 30, seed=0)["step_length"]
     assert made.sizes == {"step": 20, "animal": 30}

@@ -147,7 +147,14 @@ def equal(one: Result, other: Result) -> None:
     np.testing.assert_array_equal(one.assignment, other.assignment)
 
 
-@pytest.mark.parametrize("method", OF_METHODS)
+#: whose loops are those of Gibbs sampling and of k-means
+LIKE_OTHERS = ("telescoping", "dp_means")
+
+
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(m, marks=pytest.mark.long) if m in LIKE_OTHERS else m for m in OF_METHODS],
+)
 def test_every_iterative_method_goes_on_to_the_same_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, request: Any
 ) -> None:

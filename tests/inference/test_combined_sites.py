@@ -125,6 +125,8 @@ def test_sites_that_cannot_be_combined():
         fit(unequal, np.arange(6.0), method="em", seed=0)
 
 
+# (scaled sites: program/test_scaled_sites.py)
+@pytest.mark.long
 def test_sites_within_one_scale_are_combined():
     """The way out that the message names, with a scale that comes with the rows."""
 
@@ -185,6 +187,8 @@ def test_a_bernoulli_site_has_two_clusters_with_weights(tmp_path):
     write_report(tree, tmp_path / "zeros.html")
 
 
+# (axes of combined sites: the density by hand above)
+@pytest.mark.long
 def test_a_plate_over_some_of_the_clusters_is_an_axis_of_its_own(tmp_path):
     random = np.random.default_rng(3)
     x = np.concatenate([random.normal(-4, 0.5, 30), random.normal(3, 0.5, 30)])

@@ -26,8 +26,11 @@ def test_every_method_declares_itself(name):
         ("hard", {"priors": "flat"}, "classification log-likelihood"),
         ("kmeans", {}, "within-cluster sum of squares"),
         ("dp_means", {}, "DP-means cost"),
-        ("map", {"steps": 20}, "log posterior density"),
-        ("svi", {"steps": 20, "draws": 5}, "evidence lower bound"),
+        # (whose results are looked at in test_stochastic.py and test_approximation.py too)
+        pytest.param("map", {"steps": 20}, "log posterior density", marks=pytest.mark.long),
+        pytest.param(
+            "svi", {"steps": 20, "draws": 5}, "evidence lower bound", marks=pytest.mark.long
+        ),
         ("gibbs", {"warmup": 5, "draws": 5}, "log posterior density"),
         ("gibbs", {"warmup": 5, "draws": 5, "starts": 0}, None),
     ],

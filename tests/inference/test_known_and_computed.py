@@ -219,6 +219,8 @@ def test_data_that_the_program_computes():
     assert np.isfinite(drawn).all()
 
 
+# (the density of this program: test_density_is_that_of_bare_numpyro)
+@pytest.mark.long
 def test_masked_answers_are_missing_ones():
     tree = fitted(masked, predictive=0)
     assert np.isfinite(impute(tree, seed=0, draws=3)["x"]).all()

@@ -204,6 +204,8 @@ def test_every_other_method_holds_labelled_rows():
             fit("gaussian_mixture", x, method=method, **given)
 
 
+# (rows with labels by statistics and by bare NumPyro's obs_mask are in the quick tests)
+@pytest.mark.long
 def test_rows_without_statistics_hold_their_labels():
     x = np.r_[np.linspace(-1, 1, 8), np.linspace(4, 6, 8)]
     codes = np.full(16, -1)
@@ -233,6 +235,8 @@ def test_unlabelled_clusters_may_change_places_and_labelled_ones_may_not():
     assert told.label_swaps is None
 
 
+# (densities of rows and labels together: the first test; criteria: evaluation/test_comparison.py)
+@pytest.mark.long
 def test_criteria_are_of_rows_and_labels(tree):
     flat = fit(
         "poisson_mixture", COUNTS, labels=KINDS, method="em", priors="flat", starts=4, **OPTIONS

@@ -224,6 +224,8 @@ def test_no_method_starts_without_a_density(method):
         fit(without_density, X[:, 0], method=method, seed=0)
 
 
+# (starts are looked for where there is a density: test_no_method_starts_without_a_density)
+@pytest.mark.long
 def test_a_support_that_a_site_sets_is_met():
     """Starts within it are looked for."""
     data = np.linspace(0.1, 3.0, 20)

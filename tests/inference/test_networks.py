@@ -188,6 +188,8 @@ def eval_notes(tree):
     return json.loads(tree.attrs["notes"])["notes"]
 
 
+# (sweeps have the posterior of all assignments, and a fit by EM finds the kinds: above)
+@pytest.mark.long
 def test_gibbs_and_what_follows(village, by_gibbs):
     adjacency, z, p = village
     probs = by_gibbs["posterior"]["probs"]
@@ -203,6 +205,8 @@ def test_gibbs_and_what_follows(village, by_gibbs):
         loo(by_gibbs)
 
 
+# (missing links are left out of the density in the tests above)
+@pytest.mark.long
 def test_missing_links_are_predicted(village, by_gibbs):
     adjacency, z, p = village
     holes = adjacency.astype(float)

@@ -193,6 +193,8 @@ def ticks(x: Annotated[Any, Bits] = None, kind: Annotated[Any, Categories] = Non
         numpyro.sample("kind", dist.Categorical(q[z]), obs=kind)
 
 
+# (data of every kind: data/test_kinds.py; the density of such rows: models/test_jobs.py)
+@pytest.mark.long
 def test_single_columns_of_bits_and_categories_have_one_axis():
     random = np.random.default_rng(3)
     data = {"x": random.integers(0, 2, 40), "kind": random.choice(["a", "b", "c"], 40)}

@@ -209,6 +209,8 @@ def draws() -> tuple[dict, xr.DataTree]:
     return data, fit_many("poisson_mixture", data, seed=0, starts=4, **options)
 
 
+# (draws of groups are asked below, by what is known of the data)
+@pytest.mark.long
 def test_draws_of_a_group_are_those_of_its_posterior(draws) -> None:
     import arviz_stats
 

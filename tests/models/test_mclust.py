@@ -100,11 +100,18 @@ def test_blocks_of_rows_need_the_centre_of_the_shape():
     given = {"method": "em", "seed": 0, "clusters": 1, "covariance": "VEV", "starts": 1}
     with pytest.raises(UnsupportedError, match="give shape_centre="):
         fit("gaussian_mixture", open_blocks(rows, rows=20), **given)
+
+
+# (EM over blocks: inference/test_blockwise.py; the way out of the refusal above)
+@pytest.mark.long
+def test_blocks_of_rows_are_fitted_with_a_centre_of_the_shape():
+    rows = np.random.default_rng(0).normal(size=(40, 2)) * [3.0, 1.0]
+    given = {"method": "em", "seed": 0, "clusters": 1, "covariance": "VEV", "starts": 1}
     tree = fit("gaussian_mixture", open_blocks(rows, rows=20), shape_centre=[3.0, 1.0], **given)
     assert tree["posterior"]["axis_shape"].shape == (1, 1, 2)
 
 
-@pytest.mark.parametrize("named", ["VEV", "EVE"])
+@pytest.mark.parametrize("named", ["VEV", pytest.param("EVE", marks=pytest.mark.long)])
 def test_likelihood_and_bic_of_iris(named):
     table = choose_clusters("gaussian_mixture", _rows(), [2], seed=0, starts=6,
                             over={"covariance": [named]})  # fmt: skip

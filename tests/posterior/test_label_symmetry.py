@@ -198,6 +198,8 @@ def test_chains_of_two_orders_are_pooled_in_one_whatever_weights_and_emission_ar
         np.testing.assert_allclose(_joint(fitted, found), _joint(fitted, switched), rtol=1e-10)
 
 
+# (that such labels are found to mean something: the cases of the first test)
+@pytest.mark.long
 def test_labels_that_mean_something_are_left_and_it_is_said():
     tree = fit(ordered, LINE, clusters=3, method="nuts", **OPTIONS)
     assert "tells its components apart" in tree.attrs["labels"]

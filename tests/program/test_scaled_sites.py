@@ -214,6 +214,8 @@ def test_a_factor_within_the_rows_counts_once_a_row():
     np.testing.assert_allclose(log_joint(model, structure, values), expected, rtol=1e-9)
 
 
+# (the density under handlers around a program: the tests below)
+@pytest.mark.long
 def test_a_handler_around_a_program_is_still_there_after_the_fit():
     scaled = handlers.scale(gaussian_mixture, 3.0)
     given = {"method": "em", "seed": 0, "clusters": 2, "predictive": 0}

@@ -76,6 +76,7 @@ class FullGaussian(SeparateGaussian):
         loc: ``batch + (feature,)``.
         covariance: positive definite, ``batch + (feature, feature)``.
 
+    >>> import jax.numpy as jnp
     >>> emission = FullGaussian(jnp.zeros((3, 1, 2)), jnp.eye(2) * jnp.ones((3, 1, 1, 1)))
     >>> emission.log_prob(jnp.zeros((5, 2))).shape
     (3, 5)
