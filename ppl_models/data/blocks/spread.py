@@ -86,7 +86,7 @@ def spread(data: Any, client: Any) -> SpreadBlocks:
         for piece in pieces:
             yield client.gather(piece)
 
-    return SpreadBlocks(make, name, client, pieces)
+    return SpreadBlocks(make, name, client=client, pieces=pieces)
 
 
 def is_dask(data: Any) -> bool:
