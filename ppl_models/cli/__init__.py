@@ -1,4 +1,4 @@
-"""The command line ``ppl-models``: the same few calls as from Python, for people with files.
+"""The command line ``ppl-models``: fit, predict, generate and report files.
 
 Nothing heavy is imported before a command has been understood, so that ``--help`` answers at once.
 """

@@ -1,4 +1,4 @@
-"""``ppl-models bench``: speed on this computer, and how exact single precision is here."""
+"""``ppl-models bench``: speed, and the accuracy of single precision, on this computer."""
 
 from __future__ import annotations
 

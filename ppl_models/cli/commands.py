@@ -89,7 +89,7 @@ def fit(options: argparse.Namespace) -> None:
 def _read_or_spread(
     program: Callable, options: argparse.Namespace, arguments: dict[str, Any]
 ) -> Any:
-    """The file as data; with ``--scheduler`` its path, and the cluster among the arguments."""
+    """The data of the file, or with ``--scheduler`` its path and the Dask client as an argument."""
     if options.scheduler is None:
         return _read(program, options, words=options.words)
     asked = {n: getattr(options, n) for n in ("separator", "decimal", "encoding", "index", "by")}
@@ -306,7 +306,7 @@ def _out(options: argparse.Namespace, *inputs: str) -> Path | None:
 
 
 def _refuse_names(program: str, method: str) -> None:
-    """Refuse names that cannot be right, without importing what they name."""
+    """Refuse names that do not exist, without importing anything."""
     if method not in catalogue.method_names():
         catalogue.method(method)
     if program not in catalogue.model_names() and not program.rpartition(":")[0].endswith(".py"):
@@ -353,7 +353,7 @@ def _read(program: Callable, options: argparse.Namespace, *, words: bool) -> Any
 
 
 def _print_summary(tree: xr.DataTree) -> None:
-    """What was done, and whether it can be trusted."""
+    """Print what was fitted, and whether it can be trusted."""
     from ppl_models.data.by_type import COLUMNS
     from ppl_models.diagnostics.diagnose import diagnose
     from ppl_models.program.json_text import from_json

@@ -1,4 +1,4 @@
-"""What there is, read from the sources: nothing is imported to list it."""
+"""List programs, methods and experiments from their sources, without importing them."""
 
 from __future__ import annotations
 

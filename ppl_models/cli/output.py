@@ -1,4 +1,4 @@
-"""Where results go: checked before the long work, written whole or not at all."""
+"""Output files: checked before the work starts, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write_text(text: str, path: Path | None) -> None:
 
 
 def data_text(dataset: xr.Dataset, tree: xr.DataTree, *, as_table: bool) -> str:
-    """Generated data in the form in which ``fit`` reads them.
+    """Generated data in the format that ``fit`` reads.
 
     Args:
         dataset: what ``generate`` returned.
@@ -79,7 +79,7 @@ def data_text(dataset: xr.Dataset, tree: xr.DataTree, *, as_table: bool) -> str:
 
 
 def _frame(values: xr.DataArray, kind: Any, dataset: xr.Dataset, tree: xr.DataTree) -> pd.DataFrame:
-    """One data site as a table whose cells are what its file would hold."""
+    """One data site as a table with the cells of its file."""
     import numpy as np
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Commands and their options, in words; the work is done in the files beside this one."""
+"""Commands and their options."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ DATA = (
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one sentence, as everybody else's."""
+    """A parser whose error message is one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the words given."""
+        """End with the error message and exit status 2."""
         raise InputError(f"{message} (see {self.prog} --help)")
 
 

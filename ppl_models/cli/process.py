@@ -1,4 +1,4 @@
-"""What the command line may do to its process and the library may not: switches, endings."""
+"""Process-wide settings and exit statuses, which the command line sets and the library does not."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ KEEPING = 60.0  #: the same of work that keeps its states
 
 
 def prepare() -> None:
-    """Set what the process may need before matplotlib is imported; see ``--help``."""
+    """Set environment variables before JAX and matplotlib are imported; see ``--help``."""
     os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 def share(devices: int | None, data: str) -> None:
-    """Make JAX devices of so many cores; JAX counts them when it is imported.
+    """Set the number of JAX devices to that of cores, before JAX is imported.
 
     Args:
         devices: number of cores. None: all, if the file is so large that its rows are shared, and
@@ -55,7 +55,7 @@ def guarded(
     may_exit: bool = False,
     grace: float = GRACE,
 ) -> int:
-    """Do the work; whatever ends it becomes an exit status and at most one sentence.
+    """Run the work and turn exceptions into an exit status and one sentence.
 
     Args:
         work: what is to be done.
@@ -88,7 +88,7 @@ def guarded(
 
 
 def _interruptible(work: Callable[[], None], grace: float | None) -> None:
-    """Work in a thread of its own: the main thread hears Ctrl-C while compiled code runs."""
+    """Run the work in another thread, so that Ctrl-C works while compiled code runs."""
     ended: list[BaseException] = []
 
     def run() -> None:
@@ -118,7 +118,7 @@ def _interruptible(work: Callable[[], None], grace: float | None) -> None:
 
 
 def _quietly(work: Callable[[], None]) -> None:
-    """Work with our own warnings and those of a user's program as single lines, no others."""
+    """Run the work, with warnings of ours and of the user's program as single lines, no others."""
     with warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore")
@@ -139,7 +139,7 @@ def _say(sentence: str, status: int) -> int:
 
 
 def _let_go_of_output() -> None:
-    """Nobody reads what is still to be flushed when the interpreter ends."""
+    """Discard output that a closed pipe can no longer take."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError, AttributeError):

@@ -1,4 +1,4 @@
-"""What the tokens of a file are: its characters, or the words between its spaces."""
+"""The tokens of a file: characters, or words separated by spaces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ppl_models.errors import InputError
 
 
 def refuse_options(parsed: argparse.Namespace, program: Callable) -> None:
-    """Refuse options of tokens that make no sense, alone or for the program.
+    """Refuse options of tokens that contradict each other or the program.
 
     Args:
         parsed: of the command ``fit``.
@@ -44,7 +44,7 @@ def refuse_options(parsed: argparse.Namespace, program: Callable) -> None:
 
 
 def vocabulary_option(options: argparse.Namespace, data: Any, taken: bool) -> dict[str, Any]:
-    """The argument ``vocabulary`` that ``--unknown`` and ``--min-count`` ask for, if they do.
+    """The argument ``vocabulary`` for ``--unknown`` and ``--min-count``, if given.
 
     Args:
         options: of the command ``fit``.
@@ -64,7 +64,7 @@ def vocabulary_option(options: argparse.Namespace, data: Any, taken: bool) -> di
 
 
 def note_spaces(data: Any) -> None:
-    """Say that characters were read where words may have been meant."""
+    """Warn that characters were read where words may have been meant."""
     if isinstance(data, list) and all(isinstance(s, str) and " " in s.strip() for s in data):
         warnings.warn(
             "the tokens are single characters, spaces too: --words takes what stands between them",

@@ -1,1 +1,1 @@
-"""diagnostics."""
+"""Can a fit be trusted: diagnosis, predictive checks, prior sensitivity."""

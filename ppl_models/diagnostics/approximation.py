@@ -18,7 +18,7 @@ SAME_BOUND, SAME_SHARE = 3.0, 1e-3
 
 
 def is_approximation(tree: xr.DataTree) -> bool:
-    """Whether the draws are independent ones of an approximation, whose chains agree by design."""
+    """Whether the draws are independent draws of an approximation, so that chains always agree."""
     return "pareto_k" in tree.attrs
 
 
@@ -28,7 +28,7 @@ def approximation_findings(tree: xr.DataTree) -> list[Finding]:
 
 
 def _mode(tree: xr.DataTree) -> list[Finding]:
-    """Whether a higher mode is known than the one that the approximation sits in."""
+    """Whether EM finds a higher mode than the one that is approximated."""
     known = tree.attrs.get("log_joint_mode")
     if known is None:
         return []

@@ -60,17 +60,21 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
     require_draws(tree, "leave-one-out prediction")
     if row_weights(tree) is not None:
         raise UnsupportedError(
-            "the rows of this fit have weights, and places of rows that count differently are not "
-            "uniform: repeat each row as often as it counts (numpy.repeat), and leave weights out"
+            "the rows of this fit have weights, so that probability integral transforms are not "
+            "uniform: repeat each row as often as it counts (numpy.repeat), and fit without "
+            "weights"
         )
     facts = facts_of(tree)
     if any("position" in emission.dims for emission in facts.emissions):
-        raise InputError("sequences have no order that a prediction could be above or below")
+        raise InputError(
+            "a probability integral transform needs ordered values, and sequences "
+            "have no order: compare fits by loo"
+        )
     with restored(tree, draws=_affordable(tree, draws)) as fitted:
         if fitted.structure.unit_count == 1:
             raise UnsupportedError(
-                f"the data of {fitted.program} are one unit, of which no part can be left out: "
-                "compare log_density of data that were kept aside"
+                f"the data of {fitted.program} are one exchangeable unit, so that no row can be "
+                "left out: compare log_density of held-out data"
             )
         key = jax.random.key(seed)
         replicated = draw_data(fitted.problem, fitted.values, key, fitted.samples)
@@ -97,7 +101,7 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
 
 
 def _affordable(tree: xr.DataTree, draws: int) -> int:
-    """As many draws a chain as replicated data are held of at once, but no fewer than 25."""
+    """Number of draws a chain whose replicated data fit into memory, at least 25."""
     posterior = tree["posterior"].sizes
     used = len(range(0, posterior["draw"], thinning(posterior["draw"], draws)))
     data = tree["observed_data"].to_dataset().data_vars.values()
@@ -128,7 +132,7 @@ def _weights(density: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _rows_of(fitted: RestoredFit, site: str) -> np.ndarray:
-    """The row of every entry of a site's data; of one behind an index array, that it looks up."""
+    """The row of every entry of a site's data, through the index array if there is one."""
     if site in fitted.structure.indexed:
         return np.asarray(units_of(fitted.model).rows[site])
     return np.arange(fitted.structure.rows)
@@ -158,7 +162,7 @@ def _transform(
 
 
 def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
-    """How much the posterior moves when the prior, or the likelihood, is weighted a bit more.
+    """Sensitivity of the posterior to the weight of the prior and of the likelihood.
 
     Power-scaling of Kallioinen, Paananen, Bürkner and Vehtari (2024), Detecting and diagnosing
     prior and likelihood sensitivity with power-scaling, Statistics and Computing 34.
@@ -192,7 +196,10 @@ def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
     likelihood, prior = tree["log_likelihood"].to_dataset(), tree["log_prior"].to_dataset()
     total = prior.to_dataarray().sum("variable")
     if float(total.max() - total.min()) < 1e-9 * (1 + float(abs(total).max())):
-        raise InputError("all priors are flat: weighting them more or less would change nothing")
+        raise InputError(
+            "all priors are flat, so that the posterior does not depend on them: "
+            "there is no sensitivity to compute"
+        )
     allocations = Allocations(tree)
     used = slice(None, None, thinning_of(allocations.shape[1], likelihood.sizes["draw"]))
 
@@ -214,7 +221,7 @@ def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
 
 
 def _varying_invariants(allocations: Allocations) -> xr.Dataset:
-    """Label-invariant quantities of one number a draw, which is not the log posterior itself."""
+    """Scalar label-invariant quantities of every draw, without the log posterior."""
     quantities = invariants(allocations, responsibilities=False)
     names = [
         n for n, v in quantities.data_vars.items() if v.ndim == 2 and n != "lp" and v.std() > 0
@@ -223,7 +230,7 @@ def _varying_invariants(allocations: Allocations) -> xr.Dataset:
 
 
 def _varying_variables(allocations: Allocations) -> xr.Dataset:
-    """The posterior's variables, those of single rows left out, and those that never move."""
+    """The posterior's variables, without those of single rows and constants."""
     unit = allocations.facts.unit
     names = [
         n

@@ -1,4 +1,4 @@
-"""Components that the data do not need: idle hidden states, and components that are alike.
+"""Superfluous components: idle hidden states, and pairs that the data do not distinguish.
 
 Two components i and j are compared by the evidence Σ_n r_ni log(p_i / p_j) + r_nj log(p_j / p_i)
 of the rows (or steps) n that they are responsible for. A quarter of it is what merging them costs
@@ -54,7 +54,7 @@ class Comparison:
 
 
 def component_findings(allocations: Allocations) -> list[Finding]:
-    """Idle hidden states, and pairs of components that the data do not tell apart."""
+    """Idle hidden states, and pairs of components that the data do not distinguish."""
     if allocations.components < 2 or allocations.facts.assignments == "hard":
         return []
     try:
@@ -152,7 +152,7 @@ def _states(
 
 
 def _following(table: Array, counts: Array) -> Array:
-    """Evidence by what follows two states, themselves being taken for one."""
+    """Evidence by the transitions of two states, when they are taken to be one."""
     states = len(counts)
 
     def pair(i: Any, j: Any) -> Array:
@@ -178,8 +178,8 @@ def _idle(compared: Comparison, names: list[str]) -> list[Finding]:
     return [
         Finding(
             "warning",
-            f"{idle} of {states} hidden states{which} {verb} idle: next to no step is expected "
-            "there.",
+            f"{idle} of {states} hidden states{which} {verb} idle: almost no steps are expected "
+            f"in {'it' if idle == 1 else 'them'}.",
             f"Fit with {states - idle} states.",
         )
     ]
@@ -203,8 +203,8 @@ def _equal(compared: Comparison, noun: str, names: list[str]) -> list[Finding]:
         findings.append(
             Finding(
                 "warning",
-                f"The data do not tell apart {_named(equal, noun, names)}: merged, they would fit "
-                "next to as well.",
+                f"The data do not distinguish {_named(equal, noun, names)}: a fit in which they "
+                "are merged would have nearly the same likelihood.",
                 f"Fit with fewer {noun}s.",
             )
         )
@@ -212,9 +212,10 @@ def _equal(compared: Comparison, noun: str, names: list[str]) -> list[Finding]:
         findings.append(
             Finding(
                 "warning",
-                f"What they emit does not tell apart {_named(durations, noun, names)}: they differ "
-                "in what follows them alone.",
-                f"Fit with fewer {noun}s, unless one state of longer memory is meant by them.",
+                f"The emissions of {_named(durations, noun, names)} do not differ, only their "
+                "transitions do.",
+                f"Fit with fewer {noun}s, unless they are meant to model the time that a state "
+                "lasts.",
             )
         )
     return findings
@@ -226,5 +227,5 @@ def _pairs(alike: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _named(pairs: list[tuple[int, int]], noun: str, names: list[str]) -> str:
-    """States 0 and 2, clusters 1 and 3 and clusters 1 and 4."""
+    """Pairs of components in words: states 0 and 2, clusters 1 and 3 and clusters 1 and 4."""
     return ", ".join(f"{noun}s {names[i]} and {names[j]}" for i, j in pairs)

@@ -1,4 +1,4 @@
-"""Can this fit be trusted? Said in words, with what is wrong and what to do about it.
+"""The diagnosis of a fit in words: what is wrong, and what to do about it.
 
 Convergence is judged on label-invariant quantities (:mod:`.label_invariants`); the parameters of
 components only then tell whether labels are in order.
@@ -94,7 +94,7 @@ def diagnose(
 
 
 def concluded(findings: list[Finding], table: pd.DataFrame) -> Diagnosis:
-    """Findings in order of severity, under one sentence."""
+    """A diagnosis of findings in order of severity, with a verdict in one sentence."""
     ordered = sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
     worst = ordered[0].severity if ordered else "ok"
     if worst == "problem":
@@ -107,7 +107,7 @@ def concluded(findings: list[Finding], table: pd.DataFrame) -> Diagnosis:
 
 
 def _as_clause(sentence: str) -> str:
-    """A sentence that goes on after a colon."""
+    """The sentence in lower case, to stand after a colon."""
     return sentence[:1].lower() + sentence[1:]
 
 

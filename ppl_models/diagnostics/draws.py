@@ -76,7 +76,7 @@ def examine_draws(
 
 
 def _invariants(allocations: Allocations, seed: int) -> xr.Dataset:
-    """Invariants, with those of responsibilities where the fit's program can be had."""
+    """Label-invariant quantities, with those of responsibilities if the program is available."""
     try:
         return invariants(allocations, seed=seed)
     except (ImportError, InputError, KeyError, OSError):
@@ -96,7 +96,7 @@ def _not_finite(tree: xr.DataTree) -> list[Finding]:
                     Finding(
                         "problem",
                         f"{bad} draws of {name} are not finite.",
-                        "Give the prior less room, or fit in float64.",
+                        "Use a tighter prior, or fit in float64.",
                     )
                 ]
     return []
@@ -110,7 +110,7 @@ def _agreement(
         return [
             Finding(
                 "warning",
-                "There is only one chain, so nothing tells whether it has found all modes.",
+                "There is only one chain, so that modes which it did not visit cannot be noticed.",
                 "Fit with chains=4.",
             )
         ]
@@ -134,7 +134,7 @@ def _agreement(
             Finding(
                 "warning",
                 f"The chains have not fully mixed: R-hat of {worst} is {value:.3f}.",
-                "Draw more, twice as many to begin with.",
+                "Draw at least twice as many.",
             )
         ]
     return [Finding("ok", f"All {chains} chains agree: R-hat is at most {value:.3f} ({worst}).")]
@@ -143,7 +143,7 @@ def _agreement(
 def _apart(
     every: Iterable[tuple[str, str, np.ndarray]], r_hat: pd.Series, least: float
 ) -> Finding | None:
-    """Chains that stand apart, named, by ``lp`` if it shows them, else by what shows them best.
+    """A finding about chains in separate modes, by ``lp`` or the quantity that separates them best.
 
     Apart means ``least`` within-chain standard deviations, which has room for the means' errors.
     """
@@ -162,13 +162,13 @@ def _apart(
         f"{noun} {', '.join(map(str, apart))} {verb} in another mode than "
         f"{', '.join(map(str, rest))}: the mean of {name} is {low:.6g} against {high:.6g} "
         f"(R-hat {r_hat[name]:.2f}).",
-        "The draws cannot be pooled. Start chains from the best of many EM starts, run longer, or "
-        "compare the modes by lp and report them apart.",
+        "The draws cannot be pooled. Start chains from the best of many EM starts, run longer, "
+        "or compare the modes by lp and report them separately.",
     )
 
 
 def _gap(values: np.ndarray) -> tuple[float, list[int], list[int], float, float]:
-    """Where the means of ``(chain, draw)`` fall into two groups: how far apart, and which chains.
+    """The widest gap between sorted means of chains, and the chains on one side of it.
 
     The gap is in within-chain standard deviations; the smaller group comes first, then its mean
     and the other's.
@@ -193,7 +193,7 @@ def _unmixed(name: str, r_hat: float) -> Finding:
 
 
 def _effective_draws(table: pd.DataFrame, chains: int) -> list[Finding]:
-    """Whether there are enough effective draws, of what does not depend on labels first."""
+    """Whether there are enough effective draws, label-invariant quantities first."""
     label_free = table[table["kind"] != "component"]
     judged = label_free if len(label_free) else table
     if judged.empty:
@@ -239,7 +239,7 @@ def _labels(tree: xr.DataTree, table: pd.DataFrame, draws: int) -> list[Finding]
                     f"Components differ between chains: R-hat of {worst} is {value:.2f} although "
                     "the chains agree on all that does not depend on labels.",
                     "Draw more, or report label-free quantities (partition, co-assignment, "
-                    f"density): no relabelling serves where {labels.reason}.",
+                    f"density): the components cannot be relabelled, since {labels.reason}.",
                 )
             ]
         if not relabelled:
@@ -248,7 +248,7 @@ def _labels(tree: xr.DataTree, table: pd.DataFrame, draws: int) -> list[Finding]
                     "warning",
                     f"Labels have switched: R-hat of {worst} is {value:.2f} although the chains "
                     "agree on all that does not depend on labels.",
-                    "Call relabel(tree) before reading anything by component.",
+                    "Call relabel(tree) before interpreting single components.",
                 )
             ]
         return [
@@ -265,14 +265,14 @@ def _labels(tree: xr.DataTree, table: pd.DataFrame, draws: int) -> list[Finding]
             Finding(
                 "warning",
                 f"Components have not fully mixed: R-hat of {worst} is {value:.3f}.",
-                "Draw more, or read by component with care.",
+                "Draw more, or interpret single components with care.",
             )
         ]
     return [Finding("ok", f"Components keep their labels: R-hat is at most {value:.3f}.")]
 
 
 def _relabelling(tree: xr.DataTree) -> list[Finding]:
-    """Whether many draws could as well have been relabelled otherwise."""
+    """Whether the relabelling is ambiguous for many draws."""
     if "labels" not in tree.children:
         return []
     attributes = dataset_of(tree, "labels").attrs
@@ -290,7 +290,7 @@ def _relabelling(tree: xr.DataTree) -> list[Finding]:
 
 
 def _empty(allocations: Allocations) -> list[Finding]:
-    """Clusters to which most draws give no row."""
+    """Clusters that are empty in most draws."""
     clusters = allocations.facts.clusters
     weights = cluster_weights(allocations.tree)
     if weights is not None:

@@ -38,7 +38,7 @@ COLUMNS = ("kind", "r_hat", "ess_bulk", "ess_tail")
 def invariants(
     allocations: Allocations, *, responsibilities: bool = True, seed: int = 0
 ) -> xr.Dataset:
-    """Label-invariant quantities of every draw, as far as the fit holds what they need.
+    """Label-invariant quantities of every draw, as far as the tree has the groups for them.
 
     Args:
         allocations: of a fit with draws.
@@ -81,7 +81,7 @@ def convergence_table(tree: xr.DataTree, quantities: xr.Dataset) -> pd.DataFrame
 
 
 def numbers(tree: xr.DataTree, quantities: xr.Dataset) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Name, kind and draws ``(chain, draw)`` of every number that moves, in the table's order."""
+    """Name, kind and draws ``(chain, draw)`` of every scalar that varies, in the table's order."""
     for name, variable in quantities.data_vars.items():
         for label, values in _entries(variable.rename(name)):
             yield label, "invariant", values
@@ -94,7 +94,7 @@ def numbers(tree: xr.DataTree, quantities: xr.Dataset) -> Iterator[tuple[str, st
 
 
 def _entries(variable: xr.DataArray) -> Iterator[tuple[str, np.ndarray]]:
-    """The numbers of one variable that move, thinned, named by their coordinates."""
+    """The scalars of one variable that vary, thinned, named by their coordinates."""
     chosen = variable.isel(strides(variable, ENTRIES)).transpose(..., "chain", "draw")
     shape = chosen.shape[:-2]
     values = np.asarray(chosen.values, dtype=float).reshape(-1, *chosen.shape[-2:])
@@ -108,7 +108,7 @@ def _entries(variable: xr.DataArray) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _arviz(values: np.ndarray) -> tuple[float, float, float]:
-    """R-hat, bulk and tail ESS of ``(chain, draw)``; inf where chains stand still apart."""
+    """R-hat, bulk and tail ESS of ``(chain, draw)``; inf for constant chains that differ."""
     if not np.isfinite(values).all():
         return np.nan, np.nan, np.nan
     with np.errstate(divide="ignore", invalid="ignore"):

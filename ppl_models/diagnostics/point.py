@@ -56,7 +56,7 @@ def examine_point(tree: xr.DataTree) -> tuple[list[Finding], pd.DataFrame]:
 
 
 def _joint_mode(tree: xr.DataTree) -> list[Finding]:
-    """Whether the units have continuous sites of their own, of which a point is the joint mode."""
+    """A finding about continuous local sites, of which a point is the joint mode."""
     sites = facts_of(tree).locals
     if not sites:
         return []
@@ -64,8 +64,8 @@ def _joint_mode(tree: xr.DataTree) -> list[Finding]:
     return [
         Finding(
             "problem",
-            f"Every {unit} has {names} of its own, and the joint mode of all of them with the "
-            "other sites understates the scales of what they vary by.",
+            f"Every {unit} has its own value of {names}, and the joint mode of these and the "
+            "other sites underestimates their scales.",
             "Fit with method='nuts' or 'gibbs', which integrate them out.",
         )
     ]
@@ -102,8 +102,8 @@ def _starts(table: pd.DataFrame, options: Mapping[str, Any]) -> list[Finding]:
         findings.append(
             Finding(
                 "warning",
-                f"{failed} of {len(table)} starts ended without a number.",
-                "Look for constant columns or far outliers in the data.",
+                f"{failed} of {len(table)} starts ended with NaN.",
+                "Look for constant columns or extreme outliers in the data.",
             )
         )
     best = float(table.loc[table["kept"], "objective"].iloc[0])
@@ -121,14 +121,14 @@ def _starts(table: pd.DataFrame, options: Mapping[str, Any]) -> list[Finding]:
 
 
 def _same(best: float, options: Mapping[str, Any]) -> float:
-    """How near objectives of the same optimum are: stochastic gradients come there with noise."""
+    """The tolerance within which two objectives count as equal; larger for stochastic gradients."""
     if "learning_rate" in options:
         return 1.0 + NOISE * abs(best)
     return SAME_OBJECTIVE * max(1.0, abs(best))
 
 
 def _known_mode(tree: xr.DataTree, table: pd.DataFrame) -> list[Finding]:
-    """Whether EM finds a higher mode than the one that is kept."""
+    """Whether EM finds a higher mode than the best start."""
     known = tree.attrs.get("log_joint_mode")
     if known is None or "kept" not in table or not table["kept"].any():
         return []
@@ -146,7 +146,7 @@ def _known_mode(tree: xr.DataTree, table: pd.DataFrame) -> list[Finding]:
 
 
 def _more_starts(options: Mapping[str, Any]) -> str:
-    """How to have another start than the one there was."""
+    """How to ask for more starts."""
     if "starts" not in options:  # DP-means starts from the mean of all rows
         return "Compare it with method='kmeans', of as many clusters and with starts=20."
     if options.get("centres") is not None:
@@ -239,7 +239,7 @@ def _collapsed_start(table: pd.DataFrame) -> list[Finding]:
     return [
         Finding(
             "problem",
-            "The kept start ended with a collapsed component.",
+            "The best start ended with a collapsed component.",
             "Give the scale a prior that keeps it from zero, or fit fewer clusters.",
         )
     ]
@@ -263,7 +263,7 @@ def _deviations(tree: xr.DataTree, emission: EmissionFacts) -> np.ndarray | None
 
 
 def _components(indices: np.ndarray, tree: xr.DataTree, count: int) -> str:
-    """Component 1 is, components 0, 2 are."""
+    """Components with their verb: Component 1 is, Components 0, 2 are."""
     names = component_names(tree, count)
     which = ", ".join(names[k] for k in indices)
     return f"Component {which} is" if len(indices) == 1 else f"Components {which} are"

@@ -39,8 +39,8 @@ def _divergences(statistics: xr.Dataset, low: list[int]) -> list[Finding]:
     return [
         Finding(
             "problem" if fraction > DIVERGENT_FRACTION or low else "warning",
-            f"{count} transitions ({fraction:.2%}) diverged{shape}: the sampler does not reach "
-            "some part of the posterior.",
+            f"{count} transitions ({fraction:.2%}) diverged{shape}: the draws may miss a part of "
+            "the posterior.",
             "Raise target_accept to 0.95 or 0.99; if that does not help, reparameterise, or "
             "keep scales away from zero by their prior.",
         )
@@ -82,8 +82,8 @@ def _depth(tree: xr.DataTree, statistics: xr.Dataset) -> list[Finding]:
     return [
         Finding(
             "warning",
-            f"{fraction:.1%} of the transitions ended at the greatest tree depth, {deepest}: the "
-            "sampler is slow, its draws are not wrong.",
+            f"{fraction:.1%} of the transitions ended at the maximum tree depth, {deepest}: "
+            "sampling is inefficient, but not biased.",
             "Rescale the data or parameters, or raise max_tree_depth.",
         )
     ]

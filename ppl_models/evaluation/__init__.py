@@ -1,1 +1,1 @@
-"""evaluation."""
+"""Model comparison: number of clusters, leave-one-out, calibration."""

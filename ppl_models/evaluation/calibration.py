@@ -1,4 +1,4 @@
-"""Simulation-based calibration: does a sampler draw from the posterior that it says it draws from?
+"""Simulation-based calibration: does a sampler draw from the right posterior?
 
 Global sites are drawn from the prior, data from the program, and posterior draws from the method.
 If all is right, the rank of a true value among its posterior draws is uniform (Cook, Gelman and
@@ -54,7 +54,7 @@ def calibrate(
     sizes: Mapping[str, Any] | None = None,
     **arguments: Any,
 ) -> xr.DataTree:
-    """Simulate, fit and rank, many times, in one compilation.
+    """Simulation-based calibration of a program and a method: simulate, fit and rank.
 
     Simulation-based calibration: Talts, Betancourt, Simpson, Vehtari and Gelman (2018),
     arXiv:1804.06788; Cook, Gelman and Rubin (2006).
@@ -93,7 +93,7 @@ def calibrate(
     declared = declaration(method).calibration
     if declared is None:
         served = ", ".join(methods_that(lambda other: other.calibration is not None))
-        raise InputError(f"method is {method!r}: calibration serves {served}")
+        raise InputError(f"method is {method!r}: calibrate supports {served}")
     counts = {"rows": rows, "simulations": simulations, "draws": draws, "thinning": thinning}
     for name, value in counts.items():
         whole_number(name, value)
@@ -233,7 +233,7 @@ def quantities(
     values: Globals,
     axes: Mapping[str, tuple[int, ...]] | None,
 ) -> dict[str, Array]:
-    """What is ranked: label-free functions of global sites and data.
+    """The quantities that are ranked: label-invariant functions of global sites and data.
 
     Labels are put into the order of the first number of the first site of ``axes``.
 

@@ -1,4 +1,4 @@
-"""What all comparisons of fitted candidates share: rows kept out, parameters counted, criteria."""
+"""Shared by all comparisons: held-out rows, parameter counts, criteria."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Search:
-    """What EM is run on for every candidate of one family.
+    """The problem that EM is run on for every candidate of one family.
 
     Args:
         function: the program.
@@ -90,8 +90,8 @@ class Search:
         refuse_weights("em", Problem(model, structure))
         if weights is not None and self.heldout:
             raise InputError(
-                "heldout= keeps whole rows out, and weights are given, by which a row stands for "
-                "several: compare by another criterion"
+                "heldout= leaves out whole rows, and with weights a row stands for several: use "
+                "another criterion"
             )
         model, structure, held_out = hold_out(model, structure, self.heldout, self.key)
         problem = Problem(model, structure, self.progress)
@@ -158,7 +158,7 @@ def maximise_likelihood(search: Search, problem: Problem, number: int, what: str
 
 
 def refuse_uncounted(problem: Problem) -> None:
-    """Refuse programs whose rows no criterion counts.
+    """Refuse programs for which criteria have no number of rows.
 
     Raises:
         UnsupportedError: a scale of rows, or a factor, and what to do.
@@ -179,7 +179,7 @@ def refuse_uncounted(problem: Problem) -> None:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Rows that are kept out of a fit.
+    """Held-out rows.
 
     Args:
         model: the program with them, alone or among the others.

@@ -1,4 +1,4 @@
-"""How many clusters or hidden states, and of what shape: every candidate fitted, in one table."""
+"""Choose the number of clusters or hidden states, and other arguments: a table of candidates."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def _draws(method: str) -> bool:
 
 
 def _size_argument(function: Callable, size: str | None) -> str:
-    """What the number of candidates is called: clusters, hidden states, or as is given."""
+    """The name of the program's argument that counts components: given, or clusters or states."""
     parameters = arguments_of(function)
     name = getattr(function, "__name__", "the program")
     others = ", ".join(parameters) or "none"

@@ -23,7 +23,7 @@ from ppl_models.program.structure import Structure
 
 
 def can_be_switched_off(problem: Problem) -> bool:
-    """Whether a smaller mixture is the largest one with some of its clusters left out."""
+    """Whether smaller mixtures can be fitted as the largest one with clusters of weight zero."""
     weights = problem.parameter_map.of(problem.structure.assignment or "")
     return problem.sums_rows_up and bool(weights) and not problem.structure.combined
 
@@ -55,7 +55,7 @@ def fit_each(search: Search) -> list[dict[str, Any]]:
 
 
 def identified(model: Model, structure: Structure) -> int:
-    """Parameters that the rows' densities tell apart: the rank of their slopes at one point.
+    """Number of identified parameters: the rank of the rows' gradients at one point.
 
     A softmax of K scores has K numbers and says K - 1. With fewer rows than twice the numbers all
     of them are counted. Catchpole and Morgan (1997), Biometrika 84.

@@ -25,20 +25,21 @@ FEW = 10  #: below so many sequences, errors over them say little
 
 
 def need_several(count: int, what: str) -> None:
-    """Refuse to leave out the only sequence.
+    """Refuse criteria that leave out sequences if there is only one.
 
     Raises:
         InputError: there is one.
     """
     if count < 2:
         raise InputError(
-            f"the data are one sequence, and {what} judges whole sequences by the others: use "
-            "criterion='bic' or 'aic', or hide steps and compare log_density with and without them"
+            f"the data are one sequence, and {what} leaves out whole sequences: use "
+            "criterion='bic' or 'aic', or hide steps and compare log_density with and without "
+            "them"
         )
 
 
 def notes(count: int) -> list[str]:
-    """What a table of so many sequences cannot tell."""
+    """Notes on what the table of so few sequences does not contain."""
     if count == 1:
         return [
             "the data are one sequence: held-out density and leave-one-out, which judge whole "

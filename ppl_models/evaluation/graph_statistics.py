@@ -1,4 +1,4 @@
-"""How alike two sets of graphs are: degrees, clustering, orbits, and their discrepancy.
+"""Similarity of two sets of graphs: degrees, clustering, orbits, and their discrepancy.
 
 The three statistics and the maximum mean discrepancy between their distributions are those of You,
 Ying, Ren, Hamilton and Leskovec (2018), GraphRNN, section 4.3.
@@ -207,7 +207,7 @@ def random_graphs_like(graphs: Sequence[nx.Graph], *, seed: int) -> list[nx.Grap
 
 
 def summary_of_graphs(graphs: Sequence[nx.Graph]) -> dict[str, Any]:
-    """Means over graphs of what one looks at first.
+    """Means over graphs of basic statistics.
 
     Example:
         >>> summary_of_graphs([nx.path_graph(4)])["edges"]

@@ -1,4 +1,4 @@
-"""Rows left out of data that cannot be cut: their cells are marked as missing.
+"""Leave rows out of data that cannot be sliced, by marking their cells as missing.
 
 A row that has its cells behind an index array or in an inner plate, or a density by its place,
 cannot be taken out of the data as a row of a table is. Marked as missing its cells say nothing:
@@ -27,7 +27,7 @@ from ppl_models.program.unit_reading import with_units
 
 
 def without_rows(model: Model, structure: Structure, rows: np.ndarray) -> Model:
-    """The program, the cells of some rows missing.
+    """The program with the cells of some rows missing.
 
     Args:
         model: the program with its data.

@@ -1,4 +1,4 @@
-"""Leave-one-out comparison of fits, mended where importance sampling fails.
+"""Leave-one-out comparison of fits, with refits where importance sampling fails.
 
 PSIS-LOO is ArviZ's. Rows whose Pareto k is too large are moment-matched on the program's own
 density (Paananen et al. 2021); rows that stay bad are scored by refitting without their fold.
@@ -47,7 +47,7 @@ MOST_COPIES = 1_000_000  #: rows that weighted ones are written out to where fit
 
 
 def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
-    """PSIS-LOO of a fit, with bad rows mended.
+    """PSIS-LOO of a fit; rows with a large Pareto k can be refitted.
 
     Vehtari, Gelman and Gabry (2017), Practical Bayesian model evaluation using leave-one-out cross-
     validation and WAIC; moment matching is that of Paananen, Piironen, Bürkner and Vehtari (2021).
@@ -82,8 +82,8 @@ def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
     site = tree.attrs["data_site"]
     if tree["log_likelihood"][site].shape[-1] == 1:
         raise UnsupportedError(
-            f"the data of {tree.attrs.get('program')} are one unit, of which no part can be left "
-            "out: compare log_density of data that were kept aside"
+            f"the data of {tree.attrs.get('program')} are one exchangeable unit, so that no row "
+            "can be left out: compare log_density of held-out data"
         )
     elpd = az.loo(tree, pointwise=True, var_name=site)
     if mend and _bad(elpd).any():
@@ -95,7 +95,7 @@ def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
 
 
 def _weighted(tree: xr.DataTree, elpd: Any, weights: np.ndarray, site: str) -> Any:
-    """The sums over rows that count as often as they weigh; what is pointwise is of one copy.
+    """Sums of weighted rows; pointwise values are of one copy of a row.
 
     Of the repeated rows each copy would be left out by itself, and they all have one density.
     """
@@ -136,7 +136,7 @@ def compare_draws(
 
 
 def _written_out(fits: Mapping[str, xr.DataTree], scored: Mapping[str, Any]) -> dict[str, Any]:
-    """Scores whose pointwise values are repeated as often as their rows count."""
+    """Scores with pointwise values repeated by the weights of the rows."""
     elpd_by_fit = {}
     for label, elpd in scored.items():
         weights = row_weights(fits[label])
@@ -222,13 +222,13 @@ def _refit(tree: xr.DataTree, elpd: Any, bad: np.ndarray) -> Any:
     """Replace the score of bad rows by their log-density under fits without their fold."""
     if row_weights(tree) is not None:
         raise UnsupportedError(
-            "a fold leaves whole rows out, and of a fit with weights one copy of a row is to be "
-            "left out: leave refit out"
+            "refit= leaves out whole rows, but with weights only one copy of a row should be "
+            "left out: call loo without refit"
         )
     if row_labels(tree) is not None:
         raise UnsupportedError(
-            "labels= gave the clusters of some rows, and a fold would leave rows out with their "
-            "labels: leave refit out"
+            "labels= gave the clusters of some rows, and refit= would leave out their labels "
+            "too: call loo without refit"
         )
     with scope(tree.attrs["precision"]):
         restored = restore(tree)
@@ -261,7 +261,7 @@ def _refit(tree: xr.DataTree, elpd: Any, bad: np.ndarray) -> Any:
 
 
 def _refit_whole(tree: xr.DataTree, restored: RestoredFit, elpd: Any, bad: np.ndarray) -> Any:
-    """The same of programs whose rows cannot be cut out: the fold's cells are missing."""
+    """`_refit` of programs whose rows cannot be sliced: the fold's cells are missing."""
     folds = np.arange(restored.structure.rows) % FOLDS
     configuration = from_json(tree.attrs["configuration"])
     key = jax.random.key(int(tree.attrs["seed"]) + 1)
@@ -283,7 +283,7 @@ def _summed(elpd: Any) -> Any:
 
 
 def _vocabulary(tree: xr.DataTree) -> dict[str, Vocabulary]:
-    """That of sequences of tokens: a fold may lack some."""
+    """The vocabulary of sequences of tokens, since a fold may lack some."""
     labels = from_json(tree.attrs["coordinate_labels"])
     if not issubclass(_kind(tree), Tokens):
         return {}
@@ -296,7 +296,7 @@ def _kind(tree: xr.DataTree) -> type[Kind]:
 
 
 def _containers(tree: xr.DataTree, data: Mapping[str, Observed], rows: np.ndarray) -> Any:
-    """Rows in containers that ``fit`` reads with the same features."""
+    """Rows in containers that ``fit`` reads with the same column names."""
     labels = from_json(tree.attrs["coordinate_labels"])
     if issubclass(_kind(tree), Tokens):
         (reading,) = data.values()
@@ -305,7 +305,8 @@ def _containers(tree: xr.DataTree, data: Mapping[str, Observed], rows: np.ndarra
         return [tokens[reading.values[row, : ends[row]]].tolist() for row in rows]
     if issubclass(_kind(tree), Graphs):
         raise InputError(
-            "graphs are as wide as the widest of them, which a part may lack: leave refit out"
+            "the arrays of graphs are as wide as the largest graph, which a fold may lack: call "
+            "loo without refit"
         )
     containers: dict[str, Any] = {}
     for site, reading in data.items():

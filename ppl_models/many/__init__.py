@@ -1,1 +1,1 @@
-"""One program on many data sets."""
+"""Fits of one program to many data sets."""

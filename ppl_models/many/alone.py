@@ -1,4 +1,4 @@
-"""One group fitted by itself, as ``fit`` does it."""
+"""Fit one group by itself, as ``fit`` does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NUMBERS = ("Reals", "Counts", "Bits")  #: kinds whose values as they are read ma
 
 
 def fitted_alone(request: Request, group: int) -> Outcome:
-    """One group's fit, or why there is none."""
+    """The fit of one group, or the reason why there is none."""
     try:
         refuse_reading(request, group)
         problem, observed = request.problem(request.rows[group])

@@ -1,4 +1,4 @@
-"""Which groups of a fit of many are not to be trusted."""
+"""Diagnosis of the groups of `fit_many`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ DOUBTS = {
 
 
 def diagnose_groups(tree: xr.DataTree) -> Diagnosis:
-    """Whether the groups of a fit of many can be trusted.
+    """Diagnose the groups of `fit_many`.
 
     Of draws, R-hat and effective draws are those of the log density, which no labelling changes;
     ``diagnose(group(tree, label))`` looks at everything of one group.

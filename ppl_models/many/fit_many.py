@@ -148,7 +148,7 @@ def _candidates(arguments: Mapping[str, Any]) -> list[int]:
 
 
 def _outcomes(request: Request, groups: np.ndarray) -> dict[int, Outcome]:
-    """What was found of some of the groups, by number."""
+    """Outcomes of some of the groups, by number."""
     outcomes: dict[int, Outcome] = {}
     problem = None
     try:
@@ -226,7 +226,7 @@ def _built(
 
 
 def like_tree(request: Request, outcome: Outcome) -> xr.DataTree:
-    """A fit of some rows of all groups with the draws of one: the names of all axes."""
+    """A fit with the axes of all groups' fits."""
     problem, observed = request.problem(template_places(request))
     result = Result(outcome.values, declaration(request.method), {})
     arguments = given_arguments(request.function, problem.model.arguments)

@@ -1,4 +1,4 @@
-"""What was found of one group, or why nothing was."""
+"""The outcome of one group: its fit, or why there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a fit, asked of every group of a fit of many.
+"""`predict`, `generate`, `loo` and others, for every group of `fit_many`.
 
 ``predict``, ``log_density``, ``generate``, ``loo`` and ``diagnose`` as ``ppl_models`` exports them
 take a tree of many groups too.

@@ -1,4 +1,4 @@
-"""What is asked of every group, and the program with the data of one."""
+"""The request to `fit_many`, and the problem of one group."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ppl_models.program.reading import read_program
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of every group.
+    """The program, method and arguments that all groups share.
 
     Args:
         function: the program.

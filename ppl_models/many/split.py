@@ -1,4 +1,4 @@
-"""Many data sets in one container, or several: rows in one table, and which group each is of."""
+"""Split data into groups: all rows in one table, and the group of each row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Split(NamedTuple):
 
 
 def split(data: Any, by: Any = None, *, columns: bool = False) -> Split:
-    """Tell the groups of data apart.
+    """Split data into groups.
 
     Args:
         data: a table with a column of labels, an AnnData, a dict of data by label, a list of data,

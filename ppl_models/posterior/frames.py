@@ -123,8 +123,9 @@ def annotate(adata: Any, tree: xr.DataTree, key: str = "cluster") -> Any:
     unknown = [name for name in adata.obs_names if name not in frame.index]
     if unknown:
         raise InputError(
-            f"observation '{unknown[0]}' is no row of the fit (of {len(unknown)} in all): fit the "
-            "AnnData itself, or data with its observation names as labels"
+            f"observation '{unknown[0]}' is not a row of the fit ({len(unknown)} such "
+            "observations in all): fit the AnnData itself, or data with its observation names "
+            "as labels"
         )
     frame = frame.loc[list(adata.obs_names)]
     adata.obs[key] = pd.Categorical(frame["cluster"], _present(frame))

@@ -43,7 +43,7 @@ class FittedModel:
 
     @property
     def clusters(self) -> int:
-        """Number of clusters; 0 where nothing is assigned."""
+        """Number of clusters; 0 for programs without clusters."""
         return self.facts.clusters
 
     @cached_property
@@ -60,7 +60,7 @@ class FittedModel:
 
     @cached_property
     def loo(self) -> ELPDData | None:
-        """Leave-one-out cross-validation; None for a point, and without densities by unit."""
+        """Leave-one-out cross-validation; None for a point, or without pointwise densities."""
         return estimate_loo(self.tree) if has_leave_one_out(self.tree) else None
 
     @cached_property

@@ -60,7 +60,7 @@ def section_blocks(section: ReportSection, fit: FittedModel) -> Iterator[Block]:
 
 
 def _drawn(chosen: ChosenPlot, computed: dict[str, Any], *, interactive: bool) -> PlotCollection:
-    """The plot, interactive where that is asked for and can be had."""
+    """The plot, interactive if that is wanted and the plot supports it."""
     if interactive and chosen.plot.interactive:
         try:
             return chosen.draw(**computed, backend="plotly")

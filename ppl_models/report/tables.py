@@ -1,4 +1,4 @@
-"""Data frames as HTML: numbers right-aligned and rounded to what a reader can use."""
+"""Data frames as HTML: numbers right-aligned and rounded to a few significant digits."""
 
 from __future__ import annotations
 

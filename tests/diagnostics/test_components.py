@@ -48,13 +48,13 @@ def test_an_idle_state_is_named(steps):
 def test_equal_states_are_named(steps):
     table = [[0.45, 0.1, 0.45], [0.05, 0.9, 0.05], [0.45, 0.1, 0.45]]
     diagnosis = held(steps, table, [0.0, 6.0, 0.0])
-    assert said(diagnosis, "The data do not tell apart states 0 and 2") == ["warning"]
+    assert said(diagnosis, "The data do not distinguish states 0 and 2") == ["warning"]
 
 
 def test_states_that_differ_in_what_follows_are_named(steps):
     table = [[0.95, 0.05, 0.0], [0.0, 0.9, 0.1], [0.0, 0.95, 0.05]]
     diagnosis = held(steps, table, [0.0, 6.0, 0.0])
-    assert said(diagnosis, "What they emit does not tell apart states 0 and 2") == ["warning"]
+    assert said(diagnosis, "The emissions of states 0 and 2 do not differ") == ["warning"]
 
 
 @pytest.mark.parametrize(("apart", "severities"), [(0.0, ["warning"]), (4.0, [])])
@@ -63,4 +63,4 @@ def test_equal_clusters_are_named(apart, severities):
     x[30:] += apart
     given = {"loc": np.array([[0.0, 0.0], [apart, apart]])}
     tree = fit("gaussian_mixture", x, clusters=2, covariance="spherical", fixed=given, **OPTIONS)
-    assert said(diagnose(tree), "The data do not tell apart clusters 0 and 1") == severities
+    assert said(diagnose(tree), "The data do not distinguish clusters 0 and 1") == severities

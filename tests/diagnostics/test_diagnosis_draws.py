@@ -276,7 +276,7 @@ def test_trajectories_of_greatest_depth(count, severity):
         return values
 
     tree = change(fit(), "sample_stats", "reached_max_treedepth", full)
-    assert severities(diagnose(tree), "greatest tree depth, 10") == severity
+    assert severities(diagnose(tree), "maximum tree depth, 10") == severity
 
 
 def test_a_sampler_whose_every_trajectory_is_cut_short():
@@ -287,7 +287,7 @@ def test_a_sampler_whose_every_trajectory_is_cut_short():
     validate(tree)
     assert (tree["sample_stats"]["tree_depth"] <= 1).all()
     diagnosis = diagnose(tree)
-    assert severities(diagnosis, "greatest tree depth, 1:") == ["warning"]
+    assert severities(diagnosis, "maximum tree depth, 1:") == ["warning"]
     assert diagnosis.verdict != "This fit can be trusted."
 
 

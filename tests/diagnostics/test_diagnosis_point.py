@@ -90,7 +90,7 @@ def test_a_good_point():
         ((-100.0,), "only one start", "warning"),
         ((-100.0, -100.0 - 5e-5, -105.0), "2 of 3", "ok"),
         ((-100.0, -100.0 - 5e-4, -105.0), "Only one of 3", "warning"),
-        ((-100.0, -100.0, np.nan), "1 of 3 starts ended without a number", "warning"),
+        ((-100.0, -100.0, np.nan), "1 of 3 starts ended with NaN", "warning"),
     ],
 )
 def test_agreement_of_starts(ends, word, severity):

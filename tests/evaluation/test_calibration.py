@@ -58,7 +58,7 @@ def test_exact_draws_are_calibrated():
 
 
 def test_a_method_without_draws_is_refused():
-    with pytest.raises(InputError, match="calibration serves"):
+    with pytest.raises(InputError, match="calibrate supports"):
         calibrate("gaussian_mixture", method="em", **OPTIONS, **PRIORS)
 
 

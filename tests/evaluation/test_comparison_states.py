@@ -80,7 +80,7 @@ def test_a_single_sequence_cannot_be_left_out():
         ({"criterion": "loo", "method": "gibbs"}, "leave-one-out"),
         ({"criterion": "heldout", "heldout": 0.2}, "heldout="),
     ):
-        with pytest.raises(InputError, match=f"the data are one sequence, and {what} judges"):
+        with pytest.raises(InputError, match=f"the data are one sequence, and {what} leaves out"):
             choose_clusters("hidden_markov", series, (1, 2), seed=0, emission="poisson", **more)
     assert "the data are one sequence" in notes(1)[0]
     assert "there are 4 sequences" in notes(4)[0] and notes(10) == []

@@ -37,5 +37,5 @@ def test_bad_sequences_are_scored_by_fits_that_never_saw_them():
 
 def test_graphs_are_not_refitted(built_ins, trees):
     tree = trees(built_ins["graph_chain"])
-    with pytest.raises(InputError, match="a part may lack: leave refit out"):
+    with pytest.raises(InputError, match="a fold may lack: call loo without refit"):
         module._containers(tree, module.fitted_data(tree), np.arange(2))

@@ -293,7 +293,7 @@ def test_draws_agree_with_em(by_em, by_gibbs):
     mean, loc = (by_gibbs["posterior"][n].values for n in ("mean", "loc"))
     assert (np.isclose(mean[..., None], loc[:, :, None]).any(-1)).all()
     for compare in (loo, loo_pit):
-        with pytest.raises(UnsupportedError, match="one unit"):
+        with pytest.raises(UnsupportedError, match="one exchangeable unit"):
             compare(by_gibbs)
 
 

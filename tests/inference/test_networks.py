@@ -201,7 +201,7 @@ def test_gibbs_and_what_follows(village, by_gibbs):
     assert max((found == z).mean(), (found != z).mean()) > 0.95
     assert log_density(by_gibbs).dims == ("network",)
     assert diagnose(by_gibbs) is not None
-    with pytest.raises(UnsupportedError, match="one unit"):
+    with pytest.raises(UnsupportedError, match="one exchangeable unit"):
         loo(by_gibbs)
 
 

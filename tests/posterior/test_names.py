@@ -109,7 +109,7 @@ def test_names_go_into_files(named, geyser, tmp_path: Path, capsys) -> None:
 def test_names_that_are_those_of_no_cluster_or_of_two_are_refused(fitted) -> None:
     for names, what in (
         ({2: "x"}, "there is no cluster 2"),
-        ({0: "a", 1: "a"}, "two clusters are called 'a'"),
+        ({0: "a", 1: "a"}, "two clusters are named 'a'"),
         ({0: " "}, "give a text"),
         ({0: "1"}, "number of another"),
         (["a"], "1 names for 2 clusters"),

@@ -28,6 +28,6 @@ def refuse_impossible(fitted: RestoredFit) -> None:
     if impossible.any():
         raise InputError(
             f"{fitted.unit} {int(impossible.argmax())} is impossible under the fit (its "
-            "log_density is -inf), so that nothing can be said of what is hidden or missing in "
-            "it: leave it out, or fit with priors that hold everything possible"
+            "log_density is -inf), so that its hidden and missing values have no posterior: "
+            "leave it out, or fit with priors that give everything a positive probability"
         )

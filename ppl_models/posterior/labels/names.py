@@ -95,7 +95,7 @@ def _wanted(names: Mapping[int | str, str] | Sequence[str], known: list[str]) ->
         wanted[place] = name.strip()
     twice = next((name for name in wanted if wanted.count(name) > 1), None)
     if twice is not None:
-        raise InputError(f"two clusters are called {twice!r}: a name is that of one cluster")
+        raise InputError(f"two clusters are named {twice!r}: give each a name of its own")
     return wanted
 
 
@@ -116,6 +116,6 @@ def refuse_named(tree: xr.DataTree, doing: str) -> None:
     """
     if given_names(tree) is not None:
         raise InputError(
-            f"{doing} may give every cluster another number, and the clusters have names: take "
-            "them away by name_clusters(tree, {}), and name the clusters anew afterwards"
+            f"{doing} may renumber the clusters, which have names: remove the names by "
+            f"name_clusters(tree, {{}}), and name the clusters again afterwards"
         )

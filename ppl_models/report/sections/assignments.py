@@ -95,7 +95,7 @@ def size_table(tree: xr.DataTree) -> pd.DataFrame:
 
 
 def _clusters(tree: xr.DataTree, count: int) -> pd.Index:
-    """The line heads of a table with a line a cluster."""
+    """Row labels of a table with one row per cluster."""
     return pd.Index(component_labels(tree, count), name="cluster")
 
 

@@ -58,7 +58,7 @@ def leave_one_out_tables(loo: ELPDData, unit: str = "row") -> tuple[pd.DataFrame
 
 
 def point_numbers(tree: xr.DataTree) -> pd.DataFrame:
-    """Objective, log-likelihood, free parameters, AIC and BIC of a point, where they exist.
+    """Objective, log-likelihood, free parameters, AIC and BIC of a point, if available.
 
     A cost that is minimised (k-means) is no density, so that there is no likelihood beside it.
     """

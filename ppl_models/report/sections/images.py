@@ -20,7 +20,7 @@ SEED = 0  #: of the completed halves, so that a page is the same each time
 
 
 def are_images(emission: EmissionFacts, drawn: xr.DataArray) -> bool:
-    """Whether rows are bits that fill a square of a size to be shown as an image."""
+    """Whether rows are the bits of square images, small enough to show."""
     pixels = drawn.sizes.get("feature", 0)
     return is_square_image(pixels) and comparison(emission, {"posterior": drawn}) == "bits"
 

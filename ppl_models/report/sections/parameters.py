@@ -52,7 +52,7 @@ def parameter_blocks(tree: xr.DataTree) -> Iterator[Block]:
 
 
 def summary_table(tree: xr.DataTree) -> pd.DataFrame:
-    """ArviZ's summary of the foremost parameters, each line rounded by its standard deviation."""
+    """ArviZ's summary of the first parameters, each row rounded by its standard deviation."""
     shown = xr.DataTree.from_dict({"posterior": shown_parameters(tree, MOST_NUMBERS)})
     table = pd.DataFrame(arviz_stats.summary(shown, ci_prob=INTERVAL, round_to="none"))
     repeated = _mirrored(shown["posterior"].to_dataset())
@@ -114,7 +114,7 @@ def component_values(tree: xr.DataTree) -> pd.DataFrame:
 
 
 def other_values(tree: xr.DataTree) -> pd.DataFrame:
-    """The values of a point's variables that belong to no component, one a line."""
+    """The values of a point's variables without a component axis, one per row."""
     posterior = tree["posterior"].to_dataset().isel(chain=0, draw=0)
     dim = _component_dim(tree)
     numbers = {

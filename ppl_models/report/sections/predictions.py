@@ -1,4 +1,4 @@
-"""The section on predictions: data that the fitted program generates, beside the data."""
+"""The section on predictions: generated data compared with the observed data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def opening(fit: FittedModel) -> Iterator[Block]:
 
 
 def examples(fit: FittedModel) -> Iterator[Block]:
-    """The first units of one generated data set, of every observed site."""
+    """The first units of one generated data set, for every observed site."""
     for emission in fit.facts.emissions:
         drawn = predictive(fit.tree, "posterior", emission.site)
         if drawn is not None:
@@ -62,7 +62,7 @@ def _example(
 def generated_sequences(
     tree: xr.DataTree, drawn: xr.DataArray, site: str | None = None, *, at_most: int = 20
 ) -> list[str]:
-    """Decoded sequences of the first generated data sets, each different one once."""
+    """Distinct decoded sequences of the first generated data sets."""
     names = token_names(tree, site)
     codes = drawn.transpose("sample", "sequence", "position").values
     codes = codes.reshape(-1, codes.shape[-1])

@@ -89,7 +89,7 @@ def fit_arguments(tree: xr.DataTree) -> dict[str, Any]:
 
 
 def _vocabulary(tree: xr.DataTree) -> Vocabulary | None:
-    """The vocabulary that the data were read in; None for the one that the data themselves have."""
+    """The vocabulary that was given; None if it was that of the data."""
     labels = from_json(tree.attrs.get("coordinate_labels", "{}"))
     tokens = tuple(map(str, labels.get("token", ())))
     if not tokens:
@@ -207,7 +207,7 @@ def _text(value: Any) -> str:
 
 
 def _in_words(tree: xr.DataTree, name: str, value: Any) -> str:
-    """What a value is, where it is too long to be written or was not stored; else nothing."""
+    """A description of a value that is too long to write or was not stored; else empty."""
     stored = name in ("fixed", "vocabulary", "predictive", "relabel", "weights", "labels") or any(
         name in from_json(tree.attrs.get(group, "{}")) for group in ("arguments", "configuration")
     )
