@@ -7,6 +7,7 @@ sensitivity (Kallioinen et al. 2024).
 
 from __future__ import annotations
 
+import logging
 import warnings
 
 import arviz_stats
@@ -189,9 +190,9 @@ def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
     absent = {"log_prior", "log_likelihood"} - set(tree.children)
     if absent:
         raise InputError(
-            f"the tree has no group '{sorted(absent)[0]}', whose densities are weighted here, and "
-            f"draws of method={tree.attrs.get('method')!r} may have none: use method='nuts', "
-            "'gibbs' or 'svi' where they serve the program"
+            f"sensitivity needs the group '{sorted(absent)[0]}', which draws of "
+            f"method={tree.attrs.get('method')!r} may lack: use method='nuts', 'gibbs' or 'svi' "
+            "where the program allows it"
         )
     likelihood, prior = tree["log_likelihood"].to_dataset(), tree["log_prior"].to_dataset()
     total = prior.to_dataarray().sum("variable")
@@ -217,7 +218,17 @@ def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
         "log_prior": thinned(prior),
         "log_likelihood": xr.Dataset({"data": by_row.sum(rows)}),
     }
-    return arviz_stats.psense_summary(xr.DataTree.from_dict(groups), threshold=threshold)
+    log = logging.getLogger("arviz_stats.psense")
+    log.addFilter(_no_record)  # it would repeat the column "diagnosis" as a warning
+    try:
+        return arviz_stats.psense_summary(xr.DataTree.from_dict(groups), threshold=threshold)
+    finally:
+        log.removeFilter(_no_record)
+
+
+def _no_record(record: logging.LogRecord) -> bool:
+    """Keep nothing."""
+    return False
 
 
 def _varying_invariants(allocations: Allocations) -> xr.Dataset:

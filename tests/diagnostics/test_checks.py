@@ -55,12 +55,14 @@ def test_places_of_counts_with_gaps():
         assert kstest(column[~np.isnan(column)], "uniform").pvalue > 0.01
 
 
-def test_a_strong_prior_is_told_from_a_weak_one(right, pulled):
+def test_a_strong_prior_is_told_from_a_weak_one(right, pulled, caplog):
     # a rate of other sites' priors is one number of few, which its own prior has a say in
     weak, strong = (sensitivity(tree).drop(index="scale_rate") for tree in (right, pulled))
     assert weak.loc["total_log_likelihood", "prior"] < 0.05
     assert strong["prior"].max() > 2 * weak["prior"].max()
     assert strong["prior"].max() > 0.05
+    # ArviZ's note that there is something in the column is not shown beside it
+    assert strong["diagnosis"].str.contains("potential").any() and not caplog.records
 
 
 def test_what_has_no_places_is_refused(right, built_ins, trees):
