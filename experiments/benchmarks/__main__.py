@@ -27,8 +27,9 @@ PARTS = {
     "many": {"JAX_NUM_CPU_DEVICES": "1"},
     "words": {"JAX_NUM_CPU_DEVICES": "1"},
     "recurrent": {"JAX_NUM_CPU_DEVICES": "1"},
+    "start_up": {},
 }
-IN_SECONDS = ("posterior", "words")  #: parts without a peer
+IN_SECONDS = ("start_up", "posterior", "words")  #: parts without a peer
 
 
 def one(name: str) -> None:

@@ -26,7 +26,8 @@ class Timed:
 
     def markdown(self) -> str:
         """A line of the table."""
-        return f"| {self.what} | {self.seconds:.1f} | {self.aim} |"
+        digits = 1 if self.seconds >= 1 else 3
+        return f"| {self.what} | {self.seconds:.{digits}f} | {self.aim} |"
 
 
 def timed(what: str, work: Callable[[], object], aim: str) -> Timed:

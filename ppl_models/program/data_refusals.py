@@ -14,7 +14,7 @@ from numpyro import handlers
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.scaled import times, weigh
-from ppl_models.errors import UnsupportedError
+from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program import chains
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.keys import make_key
@@ -56,6 +56,71 @@ def refuse_other_data(model: Any, structure: Structure, data_of_sites: Mapping[s
             f"site '{site}' is observed, and not from the program's data: hold it by "
             f"fixed={{'{site}': ...}} where numpyro.handlers.condition did"
         )
+
+
+#: axes of what a fit holds: of draws, and of components
+OF_DRAWS, OF_COMPONENTS = ("chain", "draw"), ("cluster", "state")
+#: what a fit keeps beside the values of the sites
+OF_STARTS = (
+    "assignment", "collapsed", "converged", "final", "initialization", "iterations", "kept",
+    "objective",
+)  # fmt: skip
+
+
+def refuse_taken_names(trace: Mapping[str, Any]) -> None:
+    """No continuous site, and no plate, bears a name that a fit has for something of its own.
+
+    Raises:
+        UnsupportedError: one does.
+    """
+    axes = (*OF_DRAWS, *OF_COMPONENTS)
+    for name, site in trace.items():
+        if site["type"] not in ("sample", "deterministic"):
+            continue
+        discrete = site["type"] == "sample" and site["fn"].support.is_discrete
+        if not discrete and name in (*axes, *OF_STARTS):
+            raise UnsupportedError(_taken("site", name))
+        for plate in (frame.name for frame in site["cond_indep_stack"]):
+            if plate in (axes if site.get("is_observed") else OF_DRAWS):
+                raise UnsupportedError(_taken("plate", plate))
+
+
+def _taken(what: str, name: str) -> str:
+    return (
+        f"{what} '{name}' of the program has a name by which every fit calls something of its own: "
+        f"call it by another name, such as '{name}_'"
+    )
+
+
+class RowsError(InputError):
+    """Data have another number of rows than the plate that they are observed in."""
+
+
+def refuse_other_rows(trace: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    """Observed sites have as many entries along every plate as the plate has.
+
+    Args:
+        trace: of a run.
+        data: by parameter.
+
+    Raises:
+        RowsError: one has not.
+    """
+    for name, site in trace.items():
+        if site["type"] != "sample" or not site["is_observed"]:
+            continue
+        shape = np.shape(site["value"])
+        batch = shape[: len(shape) - len(site["fn"].event_shape)]
+        for frame in site["cond_indep_stack"]:
+            count = batch[frame.dim] if len(batch) >= -frame.dim else 1
+            spread = count == 1 and not (name in data and frame.dim == -len(batch))
+            if count != frame.size and not spread:
+                holder = name if name in data else "/".join(data)
+                raise RowsError(
+                    f"{holder}: {count} entries are observed at site '{name}', and plate "
+                    f"'{frame.name}' has {frame.size}: give the program the plate's size, or let "
+                    "it take that from the data (x.shape[0])"
+                )
 
 
 def _leaves_out(model: Any, site: str, structure: Structure) -> bool:

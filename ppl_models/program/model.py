@@ -32,7 +32,11 @@ from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program import chain_densities, chains, pair_passes, units
 from ppl_models.program.chain_data import with_layout
 from ppl_models.program.compiling import QUICK
-from ppl_models.program.data_refusals import refuse_other_data
+from ppl_models.program.data_refusals import (
+    refuse_other_data,
+    refuse_other_rows,
+    refuse_taken_names,
+)
 from ppl_models.program.data_sites import (
     log_factor,
     possible_values,
@@ -201,6 +205,7 @@ class Model:
                 f"{name} could not be run on these data: {type(error).__name__}: "
                 f"{str(error).splitlines()[0] if str(error) else ''}"
             ) from error
+        refuse_taken_names(found)
         members, emitted = merged_sites
         chain = chains.find_chain(found, members, emitted, set(self.fixed))
         if chain is not None:
@@ -209,6 +214,7 @@ class Model:
                 structure = with_layout(self, structure)
                 refuse_other_data(self, structure, given)
             return chain_densities.with_order(self, structure)
+        refuse_other_rows(found, self.data)
         structure = read_structure(
             found, set(self.fixed), sites_of_data(self, found, given), parameters=set(self.data)
         )

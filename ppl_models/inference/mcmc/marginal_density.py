@@ -53,6 +53,7 @@ from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure
 
 #: how the rows enter the density of the global sites, see :func:`row_density`
+ROWS_FACTOR = ".rows"  #: name of the rows' log-density, which no site or plate of a program has
 RowDensity = Literal["logits", "passes", "statistics", "rows"]
 
 
@@ -136,11 +137,11 @@ def marginal_program(
         if structure.chain is not None:
             with handlers.block():  # the runs along paths are no part of this one
                 density = chain_densities.log_density(model, rows.sites, structure)
-            numpyro.factor("rows", density)
+            numpyro.factor(ROWS_FACTOR, density)
             return
         combine(structure, rows.distributions, rows.scales)
         by_cluster = rows_factor(rows.distributions, rows.scales, rows.log_locals)
-        numpyro.factor("rows", by_cluster)
+        numpyro.factor(ROWS_FACTOR, by_cluster)
 
     return program
 
@@ -198,7 +199,7 @@ def _by_logits(model: Model, structure: Structure) -> Callable[[], None]:
         sites()
         with handlers.block():  # the program is run again, whose sites are no others
             rows = model.summed(logsumexp(model.logits(sites.values, with_locals), axis=0))
-        numpyro.factor("rows", rows)
+        numpyro.factor(ROWS_FACTOR, rows)
 
     return program
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -16,11 +17,12 @@ from ppl_models.errors import InputError
 from ppl_models.posterior.result.recent import DATA_GROUPS
 from ppl_models.posterior.result.schema import SUMMARY, row_weights
 from ppl_models.program.chain_data import named_axes
+from ppl_models.program.data_refusals import RowsError
 from ppl_models.program.json_text import from_json
 from ppl_models.program.layout import STEP
 from ppl_models.program.model import Model
 from ppl_models.program.reading import read_data, read_program
-from ppl_models.program.signature import data_parameters
+from ppl_models.program.signature import arguments_of, data_parameters
 from ppl_models.program.structure import Structure
 
 
@@ -50,16 +52,35 @@ def read_stored(
     function = catalogue.program(tree.attrs["program"])
     if SUMMARY in tree.attrs:
         function = knowing(function, tree.attrs[SUMMARY])
-    return read_program(
-        function,
-        observed,
-        {**from_json(tree.attrs["arguments"]), **(arguments or {})},
-        from_json(tree.attrs["fixed"]),
-        tree.attrs["precision"],
-        known,
-        weights,
-        row_weights(tree),
-    )
+    own = from_json(tree.attrs["arguments"])
+
+    def read(changed: Mapping[str, Any]) -> tuple[Model, Structure]:
+        return read_program(
+            function,
+            observed,
+            {**own, **changed, **(arguments or {})},
+            from_json(tree.attrs["fixed"]),
+            tree.attrs["precision"],
+            known,
+            weights,
+            row_weights(tree),
+        )
+
+    try:
+        return read({})
+    except RowsError:
+        # the number of rows may be an argument of the program: it is the new rows' then
+        usual = {n: p.default for n, p in arguments_of(function).items()}
+        for name in _counts_of_rows({**usual, **own}, known):
+            with suppress(RowsError):
+                return read({name: len(next(iter(observed.values())).values)})
+        raise
+
+
+def _counts_of_rows(arguments: Mapping[str, Any], known: Mapping[str, Observed]) -> list[str]:
+    """Arguments that are the number of the fitted rows."""
+    counts = {len(o.values) for o in known.values()}
+    return [n for n, v in arguments.items() if type(v) is int and v in counts]
 
 
 def along_axes(
