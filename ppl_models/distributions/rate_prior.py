@@ -63,19 +63,51 @@ class GeneralizedInverseGaussian(Distribution):
         return kernel - self._log_normaliser(self.order)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
-        """Draws, by rejection from the gamma distribution without a barrier."""
+        """Draws, by rejection of the logarithm, whose density is log-concave.
+
+        With m the mode of u = log r and ψ(t) = log p(m + t) - log p(m), the tangents of ψ at ±1/s,
+        s² = -ψ''(0), and the line 0 between them lie above ψ. At least half of the proposals are
+        accepted whatever the barrier is: one from the gamma distribution without a barrier is with
+        probability exp(-2 √(rate barrier)). Devroye (1986), Non-uniform random variate generation,
+        §7.2; Devroye (2014), Statistics and Computing 24.
+        """
         shape = sample_shape + self.batch_shape
         dtype = jnp.result_type(self.rate, float)
+        size = jnp.sqrt(self.order**2 + 4 * self.rate * self.barrier)  # s²
+        mode = (self.order + size) / (2 * self.rate)
+        up, down = self.rate * mode, self.barrier / mode
+
+        def rise(t: Array) -> Array:  # ψ
+            return self.order * t - up * jnp.expm1(t) - down * jnp.expm1(-t)
+
+        def slope(t: Array) -> Array:
+            return self.order - up * jnp.exp(t) + down * jnp.exp(-t)
+
+        step = 1 / jnp.sqrt(size)
+        right, left = (t - rise(t) / slope(t) for t in (step, -step))  # where tangents meet 0
+        fall, climb = -slope(step), slope(-step)
+        middle, tail = right - left, 1 / fall
+        total = middle + tail + 1 / climb
 
         def propose(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             key, value, done = state
-            key, gamma_key, accept_key = random.split(key, 3)
-            proposal = random.gamma(gamma_key, self.order, shape, dtype) / self.rate
-            accepted = jnp.log(random.uniform(accept_key, shape, dtype)) < -self.barrier / proposal
-            return key, jnp.where(done, value, proposal), done | accepted
+            key, part_key, place_key, accept_key = random.split(key, 4)
+            part = random.uniform(part_key, shape, dtype) * total
+            place = random.uniform(place_key, shape, dtype)
+            far = -jnp.log1p(-place)
+            inside, after = part < middle, part < middle + tail
+            t = jnp.where(
+                inside,
+                left + middle * place,
+                jnp.where(after, right + far / fall, left - far / climb),
+            )
+            bound = jnp.where(inside, 0.0, -far)
+            accepted = jnp.log(random.uniform(accept_key, shape, dtype)) < rise(t) - bound
+            return key, jnp.where(done, value, t), done | accepted
 
         blank = jnp.zeros(shape, dtype), jnp.zeros(shape, bool)
-        return lax.while_loop(lambda s: ~s[2].all(), propose, (key, *blank))[1]
+        drawn = lax.while_loop(lambda s: ~s[2].all(), propose, (key, *blank))[1]
+        return mode * jnp.exp(drawn)
 
     @property
     def mean(self) -> Array:

@@ -42,6 +42,7 @@ def test_draws_of_the_scale():
     ("order", "a", "b"),
     [
         (1.5, 1.0, 3.0),
+        (2.5, 0.083, 1959.0),  # of a thousand rows of whole numbers
         *(pytest.param(*of, marks=pytest.mark.long) for of in ((0.5, 2.0, 0.1), (2.5, 0.3, 1e-3))),
     ],
 )

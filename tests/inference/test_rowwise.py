@@ -172,6 +172,11 @@ def test_minimise_leaves_a_saddle_and_needs_no_curvature():
 
 
 @pytest.mark.long
+def test_nothing_to_move_is_left_where_it_is():
+    """Effects that add up to zero over one cluster are no parameters."""
+    assert minimise(lambda v: v.sum(), jnp.zeros(0), 5).shape == (0,)
+
+
 def test_gibbs_agrees_with_nuts(data):
     options = {"seed": 0, "clusters": 2, "predictive": 0, "chains": 2, "draws": 1500}
     trees = [fit(lines, data, method=m, **options) for m in ("gibbs", "nuts")]

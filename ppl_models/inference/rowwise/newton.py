@@ -42,6 +42,8 @@ def minimise(
     >>> found.round(2).tolist()
     [1.5, 3.0]
     """
+    if start.size == 0:  # as of effects that add up to zero over one cluster
+        return start
     if start.size > LARGEST:
         return _lbfgs(loss, start, steps)
     return _newton(loss, start, steps, loss if curvature is None else curvature)
