@@ -23,7 +23,7 @@ from ppl_models.program.label_symmetry import LabelSymmetry
 
 GAUSSIAN = "ppl_models.distributions.exponential.gaussian"
 SPHERICAL = f"{GAUSSIAN}:SphericalGaussian"
-FULL = f"{GAUSSIAN}_matrix:FullGaussian"
+FULL = f"{GAUSSIAN}_full:FullGaussian"
 SAMPLE = ("chain", "draw")
 
 
