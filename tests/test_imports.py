@@ -206,3 +206,10 @@ def test_data_are_read_without_jax() -> None:
 @pytest.mark.parametrize("name", ppl_models.__all__)
 def test_public_names_are_there(name: str) -> None:
     assert callable(getattr(ppl_models, name)) and name in dir(ppl_models)
+
+
+def test_to_fit_loads_no_plots_no_networks_and_no_optimisers() -> None:
+    unneeded = "arviz arviz_stats flax matplotlib optax scipy.optimize scipy.stats sklearn".split()
+    code = "import sys\nfrom ppl_models import fit\nprint(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {*unneeded} & {*found.stdout.split()}

@@ -10,7 +10,6 @@ import numpy as np
 from jax import Array, lax, random
 from numpyro.distributions import Distribution, biject_to, constraints
 from numpyro.distributions.transforms import Transform, ZeroSumTransform
-from scipy.optimize import brentq
 from scipy.special import digamma, loggamma, polygamma
 
 from ppl_models.distributions.conditionals import RateConditional
@@ -201,6 +200,8 @@ class AxisShape(Distribution):
 def _saddle(concentration: float) -> float:
     """α with ψ(α) = log ½κ: Γ(s) (½κ)^-s is least there."""
     target = math.log(concentration / 2)
+    from scipy.optimize import brentq
+
     return math.exp(brentq(lambda log: digamma(math.exp(log)) - target, -50, 50))
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import Array, lax
 
 LARGEST = 60  #: numbers up to which a Hessian is worth its eigenvalues
@@ -97,6 +96,8 @@ def _halved(
 
 
 def _lbfgs(loss: Callable, start: Array, steps: int) -> Array:
+    import optax
+
     solver = optax.lbfgs()
     value_and_slope = optax.value_and_grad_from_state(loss)
 

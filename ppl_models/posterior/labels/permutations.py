@@ -8,7 +8,6 @@ mapped by the inverse.
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from ppl_models import memory
 
@@ -92,6 +91,8 @@ def best_permutations(cost: np.ndarray) -> np.ndarray:
         >>> best_permutations(np.array([[[5.0, 1.0], [0.0, 3.0]]]))
         array([[1, 0]])
     """
+    from scipy.optimize import linear_sum_assignment
+
     clusters = cost.shape[-1]
     best = cost.argmin(axis=-1)
     unclear = (np.sort(best, axis=-1) != np.arange(clusters)).any(axis=-1)
