@@ -279,6 +279,8 @@ def test_trajectories_of_greatest_depth(count, severity):
     assert severities(diagnose(tree), "maximum tree depth, 10") == severity
 
 
+# (what is said of such a tree: the test above)
+@pytest.mark.long
 def test_a_sampler_whose_every_trajectory_is_cut_short():
     """By NUTS itself: a hand-made tree could have what no fit writes."""
     x = np.random.default_rng(0).normal(size=20)

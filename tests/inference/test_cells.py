@@ -315,6 +315,8 @@ def test_data_outside_plates_are_rows():
     np.testing.assert_allclose(log_density(tree), wanted, atol=1e-9)
 
 
+# (that sums over all nodes are refused, and what networks have instead: test_networks.py)
+@pytest.mark.long
 def test_an_edge_of_two_nodes_has_no_marginal_density_but_where_the_nodes_are_held():
     draw = np.random.default_rng(0)
     z = np.repeat([0, 1], 4)

@@ -186,22 +186,34 @@ def test_leave_one_out_takes_a_row_out_with_its_label():
     np.testing.assert_allclose(pointwise, exact, atol=0.25)  # (PSIS smooths the tail)
 
 
-def test_every_other_method_holds_labelled_rows():
-    x = np.r_[np.linspace(-1, 1, 8), np.linspace(4, 6, 8)]
+@pytest.fixture(scope="module")
+def sixteen():
+    """The clusters are those of the labels, and one row is elsewhere."""
     codes = np.full(16, -1)
-    codes[[0, 15, 7]] = 1, 0, 0  # the clusters are those of the labels, and one row is elsewhere
+    codes[[0, 15, 7]] = 1, 0, 0
     given = {**OPTIONS, "labels": codes, "covariance": "spherical"}
+    return np.r_[np.linspace(-1, 1, 8), np.linspace(4, 6, 8)], given
+
+
+def test_kmeans_holds_labelled_rows(sixteen):
+    x, given = sixteen
     found = fit("gaussian_mixture", x, method="kmeans", **given)
     assert found["posterior"]["assignment"].values[0, 0].tolist() == [1] * 7 + [0] * 9
+    for method in ("telescoping", "dp_means"):
+        with pytest.raises(UnsupportedError, match=r"labels= says.*use method="):
+            fit("gaussian_mixture", x, method=method, **given)
+
+
+# (their starts are those of EM, and MAP's density is that of the first test)
+@pytest.mark.long
+def test_hard_em_and_map_hold_labelled_rows(sixteen):
+    x, given = sixteen
     found = fit("gaussian_mixture", x, method="hard", starts=2, **given)
     assert found["posterior"]["assignment"].values[0, 0].tolist() == [1] * 7 + [0] * 9
     found = fit("gaussian_mixture", x, method="map", steps=200, starts=1, batch_size=6, **given)
     loc = found["posterior"]["loc"].values.ravel()
     assert loc[0] > loc[1] + 3
     assert predict(found).values[7].tolist() == [1, 0]
-    for method in ("telescoping", "dp_means"):
-        with pytest.raises(UnsupportedError, match=r"labels= says.*use method="):
-            fit("gaussian_mixture", x, method=method, **given)
 
 
 # (rows with labels by statistics and by bare NumPyro's obs_mask are in the quick tests)

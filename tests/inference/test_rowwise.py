@@ -94,6 +94,8 @@ def test_em_ends_where_the_gradient_is_zero(em_tree):
     assert np.abs(slopes(em_tree)).max() < 1e-3
 
 
+# (the gradient at EM's end, and responsibilities there, are in the quick tests)
+@pytest.mark.long
 def test_em_agrees_with_weighted_least_squares(data):
     """Flat priors: the hand-written EM of a mixture of regressions, from the same point."""
     tree = fit(lines, data, method="em", seed=0, clusters=2, starts=6, predictive=0, priors="flat")

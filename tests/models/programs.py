@@ -78,9 +78,9 @@ LONG = {
     "poisson_mixture univariate",
     "recurrent_chain lstm",
 }
-#: Rows whose fits are like another row's, and whose densities other tests compare:
-#: what follows a fit is asked of these by ``make long``.
-LONG_FITS = {
+#: Rows whose fits are like another row's: their densities are compared in the quick tests
+#: (``test_programs.py``), and all that is asked elsewhere is asked of these by ``make long``.
+LONG_ELSEWHERE = {
     "gaussian_mixture VEV",
     "logistic_graph_chain",
     "nade",
