@@ -146,7 +146,7 @@ def test_draws_agree_with_the_conditional_in_closed_form(method):
     prior = held.example.priors["loc_unknown"]
     variance = 1 / (1 / np.asarray(prior.variance).item() + 4)
     mean = variance * (np.asarray(prior.mean).item() / np.asarray(prior.variance).item() + 10)
-    options = {"chains": 2, "warmup": 100, "draws": 400, "starts": 0}
+    options = {"chains": 2, "warmup": 100, "draws": 400, "starts": 2}
     tree = fit("gaussian_mixture", x, method=method, fixed=fixed, **options, **given)
     drawn = tree["posterior"]["loc"].values[..., 1].ravel()
     assert abs(drawn.mean() - mean) < 5 * np.sqrt(variance / 100), method
