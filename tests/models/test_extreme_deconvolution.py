@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import random
@@ -13,6 +15,9 @@ from scipy.stats import multivariate_normal
 
 from ppl_models import catalogue
 from ppl_models.errors import InputError
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.rowwise.known_errors import KnownErrors
+from ppl_models.inference.rowwise.m_step import maximise, rowwise_plan
 from ppl_models.program.reading import read_data, read_program
 
 _g = np.random.default_rng(3)
@@ -60,3 +65,33 @@ def test_too_few_degrees_of_freedom_are_refused():
     program = handlers.seed(catalogue.program("extreme_deconvolution"), 0)
     with pytest.raises(InputError, match="needs more than 1"):
         program(errors=np.ones((9, 2)), clusters=2, degrees_of_freedom=0.5)
+
+
+def test_a_step_of_em_is_that_of_the_closed_form(double_precision):
+    """Bovy, Hogg and Roweis (2011), eqs. 15 to 17, row by row, gaps left out."""
+    function = catalogue.program("extreme_deconvolution")
+    observed = read_data(function, {"x": X, "errors": COVARIANCES.reshape(9, 4)})
+    model, structure = read_program(function, observed, {"clusters": 2}, {}, "float64")
+    plan = rowwise_plan(Problem(model, structure), flat=True)
+    assert (plan.free, plan.errors) == ((), KnownErrors("x", "loc", "covariance"))
+    values = structure.initial(random.key(1), radius=1.0)
+    weights = _g.uniform(0.2, 1, (2, 9))
+    step = partial(maximise, model, structure, plan, flat=True)
+    moved = jax.jit(step)(values, jnp.asarray(weights))
+    for k in range(2):
+        loc, covariance = (np.asarray(values[n])[k] for n in ("loc", "covariance"))
+        means, spreads = [], []
+        for n in range(9):
+            seen = ~np.isnan(X[n])
+            cross = covariance[:, seen]
+            gain = cross @ np.linalg.inv((covariance + COVARIANCES[n])[np.ix_(seen, seen)])
+            means.append(loc + gain @ (X[n] - loc)[seen])
+            spreads.append(covariance - gain @ cross.T)
+        share = weights[k] / weights[k].sum()
+        mean = share @ np.array(means)
+        shift = np.array(means) - mean
+        scatter = np.einsum("n,ni,nj->ij", share, shift, shift)
+        scatter = scatter + np.einsum("n,nij->ij", share, np.array(spreads))
+        np.testing.assert_allclose(moved["loc"][k], mean, rtol=1e-9)
+        np.testing.assert_allclose(moved["covariance"][k], scatter, rtol=1e-8)
+    np.testing.assert_allclose(moved["weights"], weights.sum(1) / weights.sum(), rtol=1e-12)

@@ -175,7 +175,8 @@ def _of_network(
 def _to_polish(problem: Problem, *, flat: bool) -> bool:
     """Whether Newton's method goes on from where EM stopped: not with many numbers in tables."""
     size = sum(int(np.prod(site.shape)) for site in problem.structure.sites)
-    return bool(rowwise_plan(problem, flat=flat).free) or size <= LARGEST
+    plan = rowwise_plan(problem, flat=flat)
+    return bool(plan.free) or plan.errors is not None or size <= LARGEST
 
 
 def best_start(

@@ -4,7 +4,8 @@ The E-step gives every row's weights of the clusters, the M-step raises the expe
 density Σ_n Σ_k γ_nk log p(z_n = k, x_n | θ) + log p(θ) by a few Newton steps on the rows: the
 generalised EM of Dempster, Laird and Rubin (1977), section 2, which never lowers the objective. The
 weights of the clusters keep their closed form where all rows share them under a Dirichlet prior,
-and so do tables of probabilities that rows are looked up in, see :mod:`.tables`.
+and so do tables of probabilities that rows are looked up in, see :mod:`.tables`, and locations and
+covariances of rows that are measured with known errors, see :mod:`.known_errors`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jax import Array
+from jax import Array, lax
 
 from ppl_models.distributions.broadcast_prior import plain_prior
 from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.inference.problem import Problem
+from ppl_models.inference.rowwise.known_errors import KnownErrors, find_known_errors, modes
 from ppl_models.inference.rowwise.newton import minimise
 from ppl_models.inference.rowwise.tables import Table, find_tables, table_counts
 from ppl_models.inference.statistics.e_step import Assign, hard
@@ -44,12 +46,14 @@ class RowwisePlan:
         free: the sites that Newton's method moves.
         sample: rows that Hessians are taken of; 0 for all.
         tables: the sites of probabilities, whose mode has a closed form.
+        errors: locations and covariances of rows with known errors, whose mode has one; or None.
     """
 
     weights: str | None
     free: tuple[str, ...]
     sample: int = 0
     tables: tuple[Table, ...] = ()
+    errors: KnownErrors | None = None
 
 
 def rowwise_plan(problem: Problem, *, flat: bool = False) -> RowwisePlan:
@@ -82,7 +86,10 @@ def _plan(problem: Problem, *, flat: bool) -> RowwisePlan:
     tables = find_tables(problem, others, expected_log_joint, flat=flat)
     counted_sites = {table.name for table in tables}
     free = tuple(n for n in others if n not in counted_sites)
-    return RowwisePlan(weights, free, sample, tables)
+    errors = find_known_errors(problem, free, flat=flat)
+    if errors is not None:
+        free = tuple(n for n in free if n not in (errors.loc, errors.covariance))
+    return RowwisePlan(weights, free, sample, tables, errors)
 
 
 def row_weights(
@@ -183,6 +190,17 @@ def maximise(
         for table in plan.tables:
             mode = table.conditional(priors.get(table.name), counts[table.name]).mode()
             values[table.name] = jnp.where(jnp.isfinite(mode), mode, values[table.name])
+    if plan.errors is not None:
+        priors = {} if flat else model.pieces(values, structure, known).priors
+        of_rows = partial(expected_log_joint, model, structure, weights=weights, flat=True)
+        density, sites = (lambda v: of_rows(values=v)), plan.errors
+
+        def improved(_: int, values: Globals) -> Globals:
+            return values | modes(density, sites, values, weights, priors)
+
+        # a partition's own mode is where that of the true values given the last one stands still
+        times = 1 if steps == STEPS else steps
+        values = improved(0, values) if times == 1 else lax.fori_loop(0, times, improved, values)
     if not plan.free:
         return values
     space = structure.space.of(plan.free)
