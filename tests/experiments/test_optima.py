@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from experiments.optima import kmeans
 from experiments.optima.__main__ import Outcome, row
 
@@ -15,6 +17,8 @@ def test_a_row_counts_sets_at_the_bar_and_starts_at_the_best():
     assert row("case", outcomes) == "| case | 2 of 3 | 2.5 | 1 of 3 | 33% | 2.0 |"
 
 
+# (the same on fewer sets: inference/test_kmeans_search.py)
+@pytest.mark.long
 def test_default_k_means_is_no_worse_than_ten_starts_of_scikit_learn():
     line, ratio, *_ = kmeans.compare(4)
     assert ratio <= 1 + 1e-6

@@ -46,6 +46,8 @@ def test_tight_groups_far_apart_are_found(covariance):
     assert abs(density - (-np.log(2) - 1 - np.log(2 * np.pi))) < 0.3
 
 
+# (such groups by EM: test_tight_groups_far_apart_are_found)
+@pytest.mark.long
 def test_gibbs_finds_narrow_and_far_groups():
     x = _groups(3_000.0, 1, narrow=0.03)
     tree = fit(

@@ -40,6 +40,8 @@ def ten_kinds():
         return from_truth(problem, case), em(problem, random.key(1))
 
 
+# (what default fits find: test_default_recovery.py; short runs and moves: the other tests here)
+@pytest.mark.long
 def test_default_em_of_ten_chains_comes_to_the_truths_optimum(ten_kinds):
     bar, result = ten_kinds
     assert result.sample_stats["lp"][0, 0] >= bar - REACHED

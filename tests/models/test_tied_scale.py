@@ -43,6 +43,8 @@ def test_the_maximum_is_scikit_learns_of_tied_covariances(rows):
     )
 
 
+# (one scale in the density and by EM: the other tests here)
+@pytest.mark.long
 def test_draws_have_one_scale_and_agree_with_the_mode(rows):
     drawn = _tied(rows, "gibbs", chains=2, warmup=100, draws=200)
     mode = _tied(rows, "em")
