@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 from scipy.stats import multivariate_t
 
-from ppl_models import choose_clusters, fit, generate, impute, log_density, predict
+from ppl_models import fit, generate, impute, log_density, predict
 from ppl_models.errors import InputError
 from ppl_models.models.student_t_mixture import student_t_mixture
 from ppl_models.plots import plot_clusters
@@ -86,9 +86,6 @@ def test_degrees_of_freedom_may_be_held():
     point = {n: v.values[0, 0] for n, v in held["posterior"].data_vars.items()}
     found = _log_likelihood(point["weights"], point["loc"], point["scatter"], [4.0, 4.0])
     np.testing.assert_allclose(log_density(held).sum(), found, rtol=1e-10)
-    table = choose_clusters("student_t_mixture", ROWS, [1, 2, 3], seed=0, starts=4,
-                            over={"df": [3.0, 100.0]})  # fmt: skip
-    assert table.attrs["best"] == {"df": 3.0, "clusters": 2}
 
 
 @pytest.mark.long
