@@ -174,3 +174,19 @@ def test_precisions_are_drawn_from_their_posterior():
     square = shift @ np.linalg.solve(SCALE[0], shift)
     known = stats.gamma((3 + 2) / 2, scale=2 / (3 + square))
     assert stats.kstest(np.asarray(found.precision), known.cdf).pvalue > 1e-3
+
+
+def test_components_without_rows_leave_no_trace():
+    """As where fewer clusters are tried: of no width, they would make no numbers of all."""
+    none = SCALE.copy()
+    none[2] = 0
+    weights = WEIGHTS * np.array([1.0, 1.0, 0.0])[:, None]
+    given = {"missing": False, "centre": CENTRE}
+
+    @jax.jit
+    def found():
+        family = _family((LOC, none, DF))
+        prepared = family.prepare(jnp.asarray(X), **given)
+        return family.prepared_statistics(jnp.asarray(weights), prepared, **given)
+
+    assert all(np.isfinite(value).all() for value in found().values())

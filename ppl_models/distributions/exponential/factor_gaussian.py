@@ -508,6 +508,9 @@ def _sums(
     residual = jnp.where(missing_cells(x), 0, residual) if missing else residual
     weighted = weight * residual
     factors = scores.shape[0]
+    # a component without rows may be of no width, and its rows' scores no numbers
+    scores = jnp.where(weight > 0, scores, 0)
+    covariance = jnp.where((weight > 0).any(), covariance, 0)
     if missing:
         counted = weight * ~missing_cells(x)
         outer = scores[:, None] * scores[None]  # (factor, factor, row)

@@ -183,6 +183,10 @@ class FullStudentT(SeparateGaussian):
         else:
             precision = prepared.concentration / prepared.rate
             log_precision = digamma(prepared.concentration) - jnp.log(prepared.rate)
+        # a component without rows may be of no width, and its rows' precisions no numbers
+        some = weights > 0
+        precision = jnp.where(some, precision, 0)
+        log_precision = jnp.where(some, log_precision, 0)
         counted = weights * precision
         if missing:
             far = self.apart(centre)
