@@ -29,7 +29,7 @@ ROOMS = (
     "sklearn",
 )
 #: Open to every room: names of files, what a person is told, what memory and which device there is.
-COMMON = ("errors", "catalogue", "memory", "device", "compilation_cache")
+COMMON = ("errors", "catalogue", "memory", "device", "compilation_cache", "submodules")
 HEAVY = ("jax", "numpyro", "pandas", "arviz", "matplotlib", "xarray", "scipy", "sklearn")
 
 
@@ -213,3 +213,13 @@ def test_to_fit_loads_no_plots_no_networks_and_no_optimisers() -> None:
     code = "import sys\nfrom ppl_models import fit\nprint(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {*unneeded} & {*found.stdout.split()}
+
+
+def test_numpyro_is_whole_where_arviz_loads_it_lazily() -> None:
+    """Imported after ArviZ, NumPyro lacked modules, and NUTS ended in an AttributeError."""
+    code = (
+        "import arviz_base, numpyro.distributions, ppl_models.report\n"
+        "import numpyro\n"
+        "with numpyro.handlers.seed(rng_seed=0): numpyro.factor('factor', 0.0)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

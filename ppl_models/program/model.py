@@ -57,6 +57,9 @@ from ppl_models.program.partly_fixed import Holding, PartlyFixed
 from ppl_models.program.pieces import Pieces
 from ppl_models.program.structure import Structure, read_structure
 from ppl_models.program.units import Units, by_row
+from ppl_models.submodules import bind_submodules
+
+bind_submodules("numpyro")  # ArviZ, imported before it, loads it lazily
 
 Globals = dict[str, Array]
 #: key of the data under which the known cluster of every row is, -1 where it is not known; no
