@@ -231,7 +231,13 @@ def parameter_count(problem: Problem, structure: Structure | None = None) -> int
         structure: of another size of the same program (default: the problem's own).
     """
     sites = (structure or problem.structure).sites
-    return sum(site.freedom for site in sites if site.name in problem.free_sites)
+    total = sum(site.freedom for site in sites if site.name in problem.free_sites)
+    for link in problem.parameter_map.links if problem.sums_rows_up else ():
+        family = problem.emission_families.get(link.emission)
+        if family is not None and link.parameter in family.equivalent_parameters:
+            shape = next(site.shape for site in sites if site.name == link.site)
+            total -= family.redundant(link.parameter, shape)
+    return total
 
 
 def criteria(

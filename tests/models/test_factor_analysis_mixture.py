@@ -12,7 +12,10 @@ from sklearn.decomposition import FactorAnalysis
 
 from ppl_models import fit, generate, impute, log_density
 from ppl_models.errors import InputError
+from ppl_models.evaluation.candidates import parameter_count
+from ppl_models.inference.problem import Problem
 from ppl_models.models.factor_analysis_mixture import factor_analysis_mixture
+from ppl_models.program.model import Model
 
 _g = np.random.default_rng(8)
 FEATURES, FACTORS = 5, 2
@@ -151,3 +154,9 @@ def test_generated_rows_have_the_covariance(isotropic):
     drawn = generate(isotropic, 20_000, seed=0)["x"].values.reshape(-1, FEATURES)
     found, expected = np.cov(drawn.T), _covariances(_point(isotropic))[0]
     assert np.abs(found - expected).max() < 5 * np.sqrt(2 / 20_000) * np.diagonal(expected).max()
+
+
+@pytest.mark.parametrize(("clusters", "wanted"), [(1, 19), (2, 39)])
+def test_parameters_are_counted_without_rotations(clusters, wanted):
+    read = Model(factor_analysis_mixture, {"x": ROWS}, {"clusters": clusters, "factors": 2}, {})
+    assert parameter_count(Problem(read, read.structure())) == wanted

@@ -320,6 +320,10 @@ class LowRankGaussian(ExponentialFamily):
         precision = jnp.broadcast_to(precision, (*linear.shape, linear.shape[-1]))
         return MultivariateNormalConditional(linear, precision, jnp.zeros_like(linear))
 
+    def redundant(self, parameter: str, shape: tuple[int, ...]) -> int:
+        """Angles of a rotation of the factors, of every component."""
+        return math.prod(shape[:-2]) * shape[-1] * (shape[-1] - 1) // 2
+
     def canonical(self, parameter: str, value: Array, prior: Any | None) -> Array:
         """Loadings turned to be lower triangular, where the prior does not tell rotations apart.
 

@@ -226,6 +226,10 @@ class ExponentialFamily(Described, Distribution):
         """
         return value
 
+    def redundant(self, parameter: str, shape: tuple[int, ...]) -> int:
+        """Numbers of one of :attr:`equivalent_parameters` of that shape that the density lacks."""
+        return 0
+
     def collapsed(self, deviation: Array) -> Array:
         """Whether a component has shrunk onto a row or a plane, ``(component,)``.
 
