@@ -164,6 +164,8 @@ def default_priors() -> str:
             if str(parameter.annotation) not in PRIOR_ANNOTATIONS:
                 continue
             match = re.fullmatch(r"(.*) \(default: (.*)\)\.?", texts[argument])
+            if match is None and parameter.default is None:
+                continue  # no number of a prior: it may be left out, as a bound may
             what, default = match.groups() if match else (texts[argument], f"{parameter.default:g}")
             lines.append(f"| `{name}` | `{argument}` | {what.rstrip('.')} | {default} |")
     return "\n".join(lines)
