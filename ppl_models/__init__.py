@@ -126,10 +126,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
-        found = getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
+        attribute = getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
         if name not in _BY_GROUP:
-            return found
-        return importlib.import_module(".many.questions", __name__).by_group(found)
+            return attribute
+        return importlib.import_module(".many.questions", __name__).by_group(attribute)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

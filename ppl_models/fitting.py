@@ -129,11 +129,11 @@ def fit(
         raise InputError(
             f"relabel is {relabel!r}: choose one of {', '.join(METHODS)}, or None to leave labels"
         )
-    for name, given, says in (
+    for name, option, says in (
         ("weights", weights, "how often each row counts"),
         ("labels", labels, "which rows' clusters are known"),
     ):
-        if given is not None and name in arguments_of(function):
+        if option is not None and name in arguments_of(function):
             raise InputError(
                 f"{catalogue.program_name(function)} has an argument '{name}' of its own, and "
                 f"fit's says {says}: give the program's another name"
@@ -222,8 +222,8 @@ def fit(
         )
         observed = along_axes(observed, model, structure)
         if told is not None:
-            model, found = with_labels(model, structure, told)
-            names.update(found)
+            model, label_names = with_labels(model, structure, told)
+            names.update(label_names)
         problem = Problem(model, structure, progress)
         refuse_unsuitable(problem, observed)
         refuse_priors(problem)

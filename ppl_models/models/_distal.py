@@ -52,8 +52,8 @@ def distal_outcome(
             loc = numpyro.sample("outcome_mean", dist.Normal(centre, 2 * spread))
             return lambda z: dist.Normal(loc[z], noise)
         if family == "bernoulli":
-            share = 1 + 0.5 / clusters
-            loc = numpyro.sample("outcome_mean", dist.Beta(share, share))
+            prior_scale = 1 + 0.5 / clusters
+            loc = numpyro.sample("outcome_mean", dist.Beta(prior_scale, prior_scale))
             return lambda z: dist.Bernoulli(loc[z])
         loc = numpyro.sample("outcome_mean", dist.Gamma(1.5, 1.5 / centre))
         return lambda z: dist.Poisson(loc[z])

@@ -28,14 +28,14 @@ def largest(name: str) -> Callable[..., int]:
     return make
 
 
-def count_of(given: int | None, codes: Any) -> int:
+def count_of(count: int | None, codes: Any) -> int:
     """The number of things: as given, or one more than the largest code.
 
     Raises:
         InputError: neither is there.
     """
-    if given is not None:
-        return int(given)
+    if count is not None:
+        return int(count)
     if codes is None:
         raise InputError("without labels say how many kinds of them there are, as in labels=3")
     return int(np.asarray(codes).max()) + 1

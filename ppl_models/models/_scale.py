@@ -58,11 +58,11 @@ def _weighted_scale(x: Any, row_weights: Any) -> DataScale:
     """Of NumPy's arrays by NumPy, of traced ones by JAX."""
     xp: Any = np if isinstance(x, np.ndarray) else jnp
     by_row = row_weights.reshape(-1, *[1] * (x.ndim - 1))
-    share = xp.where(xp.isnan(x), 0, by_row + xp.zeros(x.shape))
-    count = xp.maximum(share.sum(0), xp.finfo(float).tiny)
+    weights = xp.where(xp.isnan(x), 0, by_row + xp.zeros(x.shape))
+    count = xp.maximum(weights.sum(0), xp.finfo(float).tiny)
     values = xp.where(xp.isnan(x), 0, x)
-    mean = (share * values).sum(0) / count
-    deviation = xp.sqrt((share * (values - mean) ** 2).sum(0) / count)
+    mean = (weights * values).sum(0) / count
+    deviation = xp.sqrt((weights * (values - mean) ** 2).sum(0) / count)
     return DataScale(mean, xp.where(deviation > 0, deviation, 1.0))
 
 

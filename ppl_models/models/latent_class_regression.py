@@ -78,8 +78,8 @@ def latent_class_regression(
     >>> program(covariates=jnp.zeros((5, 1)), clusters=2, levels=(2, 3)).shape
     (5, 2)
     """
-    for given in (answers, covariates, outcome):
-        rows = rows if given is None else jnp.shape(given)[0]
+    for array in (answers, covariates, outcome):
+        rows = rows if array is None else jnp.shape(array)[0]
     logits = membership_logits(
         covariates, centre, clusters, intercept_scale, slope_scale, row_weights=row_weights
     )

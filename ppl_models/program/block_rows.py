@@ -73,7 +73,7 @@ class RowBlocks:
         )
 
     def _of_size(self, size: int) -> Iterator[tuple[np.ndarray, int]]:
-        kept: list[np.ndarray] = []
+        pending: list[np.ndarray] = []
         held = seen = 0
         reading = Reading(self.function, self.site, self.like, self.precision)
         for array in (a for p in self.blocks if (a := reading(p)) is not None):
@@ -82,20 +82,20 @@ class RowBlocks:
                     f"{self.blocks.name} has blocks of rows of shapes {self.shape} and "
                     f"{array.shape[1:]}: give all of them the same columns"
                 )
-            kept.append(array)
+            pending.append(array)
             held += len(array)
             seen += len(array)
             while held >= size:
-                whole = np.concatenate(kept) if len(kept) > 1 else kept[0]
-                yield whole[:size], size
-                kept, held = [whole[size:]], held - size
+                joined = np.concatenate(pending) if len(pending) > 1 else pending[0]
+                yield joined[:size], size
+                pending, held = [joined[size:]], held - size
         if seen != self.summary.rows:
             raise InputError(
                 f"{self.blocks.name} had {self.summary.rows:,} rows when it was first read and "
                 f"has {seen:,} now: its passes must give the same rows"
             )
         if held:
-            rest = np.concatenate(kept)
+            rest = np.concatenate(pending)
             yield np.concatenate([rest, np.repeat(rest[:1], size - held, 0)]), held
 
 
@@ -356,9 +356,9 @@ class _Moments:
         """Take a block in."""
         total = self.count + count
         shift = mean - self.mean
-        share = count / np.maximum(total, 1)
-        self.mean = self.mean + shift * share
-        self._squares = self._squares + squares + shift**2 * self.count * share
+        fraction = count / np.maximum(total, 1)
+        self.mean = self.mean + shift * fraction
+        self._squares = self._squares + squares + shift**2 * self.count * fraction
         self.count = total
 
     @property

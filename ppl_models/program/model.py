@@ -185,17 +185,22 @@ class Model:
 
     def structure(self) -> Structure:
         """Read the program's sites (by abstract evaluation: nothing is computed)."""
-        found: dict[str, Any] = {}
+        trace_sites: dict[str, Any] = {}
         merged_sites: list[tuple[str, ...]] = []
-        given: dict[str, str] = {}  # observed site -> parameter whose very data it observes
+        parameters_of_sites: dict[
+            str, str
+        ] = {}  # observed site -> parameter whose very data it observes
 
         def trace(model: Model) -> None:
             seeded = handlers.seed(model.held(), random.key(0))
             merged, *names = chains.merge_steps(handlers.trace(seeded).get_trace())
-            found.update(merged)
+            trace_sites.update(merged)
             merged_sites.extend(names)
-            given.update(
-                (n, p) for n, s in found.items() for p, v in model.data.items() if s["value"] is v
+            parameters_of_sites.update(
+                (n, p)
+                for n, s in trace_sites.items()
+                for p, v in model.data.items()
+                if s["value"] is v
             )
 
         try:
@@ -208,28 +213,31 @@ class Model:
                 f"{name} could not be run on these data: {type(error).__name__}: "
                 f"{str(error).splitlines()[0] if str(error) else ''}"
             ) from error
-        refuse_taken_names(found)
+        refuse_taken_names(trace_sites)
         members, emitted = merged_sites
-        chain = chains.find_chain(found, members, emitted, set(self.fixed))
+        chain = chains.find_chain(trace_sites, members, emitted, set(self.fixed))
         if chain is not None:
-            structure = read_structure(found, set(self.fixed), chain=chain)
+            structure = read_structure(trace_sites, set(self.fixed), chain=chain)
             if self.data:
                 structure = with_layout(self, structure)
-                refuse_other_data(self, structure, given)
+                refuse_other_data(self, structure, parameters_of_sites)
             return chain_densities.with_order(self, structure)
-        refuse_other_rows(found, self.data)
+        refuse_other_rows(trace_sites, self.data)
         structure = read_structure(
-            found, set(self.fixed), sites_of_data(self, found, given), parameters=set(self.data)
+            trace_sites,
+            set(self.fixed),
+            sites_of_data(self, trace_sites, parameters_of_sites),
+            parameters=set(self.data),
         )
-        structure = with_lowest(self, structure, found)
+        structure = with_lowest(self, structure, trace_sites)
         if structure.indexed and structure.assignment and structure.deterministics:
             structure = with_derived(self, structure)
-        if any(is_weighed(found[n]) for n, _ in structure.combined):
+        if any(is_weighed(trace_sites[n]) for n, _ in structure.combined):
             self._refuse_unequal_scales(structure)
         refuse_moving_factors(self, structure)
         if self.data:
-            structure = with_computed(self, structure, given)
-            refuse_other_data(self, structure, given)
+            structure = with_computed(self, structure, parameters_of_sites)
+            refuse_other_data(self, structure, parameters_of_sites)
             if not structure.indexed:
                 structure = with_integrals(self, structure)
         return structure
@@ -262,8 +270,8 @@ class Model:
             path = jnp.zeros((), jnp.int32) if assignment is None else jnp.asarray(assignment)
             held = structure.chain.held(structure.chain.paths_of(path))
             program = handlers.substitute(program, data=held)
-            found = handlers.trace(handlers.seed(program, random.key(0))).get_trace()
-            return chains.merge_steps(found)[0]
+            trace = handlers.trace(handlers.seed(program, random.key(0))).get_trace()
+            return chains.merge_steps(trace)[0]
         if structure.indexed:  # a cell may look up another row's value: all rows have one
             shape = structure.assignment_shape
             none = jnp.zeros(shape, int)
@@ -291,26 +299,26 @@ class Model:
         if structure.chain is not None:
             of_states, by_step = chain_densities.of_states(self, values, structure)
             return Pieces(priors, log_prior, by_step, None, of_states, {}, factors)
-        found, scales = {}, {}
+        sites, scales = {}, {}
         for name in structure.row_sites:
-            found[name], scale = weigh(trace[name])
+            sites[name], scale = weigh(trace[name])
             if structure.labelled is not None and name in structure.discrete:
                 scale = trace[name].get("scale")  # the mask says which rows are known
             if scale is not None:
                 scales[name] = scale
         log_weights, weights = None, None
         if structure.indexed and structure.assignment is not None:
-            weights = unwrap(found[structure.assignment])
+            weights = unwrap(sites[structure.assignment])
             log_weights = units.log_weights(self, values, structure)
             if structure.combined:
                 logits = log_weights.T
                 weights = CategoricalLogits(logits[0] if len(logits) == 1 else logits)
         elif structure.assignment is not None:
-            combine(structure, found, scales)
-            weights = unwrap(found[structure.assignment])
+            combine(structure, sites, scales)
+            weights = unwrap(sites[structure.assignment])
             log_weights = weights.log_prob(jnp.arange(structure.clusters)[:, None])
             log_weights = log_weights.reshape(structure.clusters, -1)
-        emissions = {name: unwrap(found[name]) for name in structure.emissions}
+        emissions = {name: unwrap(sites[name]) for name in structure.emissions}
         added, possible = None, None
         if structure.row_factors and not structure.indexed:
             added = sum((log_factor(trace[n]) for n in structure.row_factors), jnp.zeros(()))

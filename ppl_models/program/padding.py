@@ -103,15 +103,15 @@ def padded(model: Model, structure: Structure) -> tuple[Model, Structure] | None
     if rows_depend_on_places(model, structure):
         return None
     data = {n: pad_rows(v, count) for n, v in model.data.items()}
-    given = np.ones(rows) if model.weights is None else np.asarray(model.weights)
+    counts = np.ones(rows) if model.weights is None else np.asarray(model.weights)
     weights = np.zeros(count, jax.numpy.result_type(float))
-    weights[:rows] = given
+    weights[:rows] = counts
     wider = replace(model, data=data, weights=weights, padding=model.weights is None)
     shape = structure.assignment_shape
     if shape not in ((), (rows,)):
         return None
-    whole = with_rows(structure, count)
-    return (wider, whole) if _safe(wider, whole) else None
+    padded_structure = with_rows(structure, count)
+    return (wider, padded_structure) if _safe(wider, padded_structure) else None
 
 
 def _safe(model: Model, structure: Structure) -> bool:
@@ -177,9 +177,9 @@ def _of_priors(model: Model, structure: Structure, values: Any) -> str | None:
     """The computation of the priors as a text; None where it uses the data."""
 
     def priors(data: Any, rest: Model, values: Any) -> Any:
-        whole = replace(rest, data=data)
-        found = whole.pieces(values, structure).priors
-        return {n: jax.tree.leaves(p) for n, p in found.items()}
+        model = replace(rest, data=data)
+        by_site = model.pieces(values, structure).priors
+        return {n: jax.tree.leaves(p) for n, p in by_site.items()}
 
     rest = replace(model, data={})
     made = jax.make_jaxpr(priors)(model.data, rest, values)

@@ -43,10 +43,10 @@ def take_vocabulary(
     arguments: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, list[str]] | None]:
     """A ``Vocabulary`` among a program's arguments: its size for it, its tokens for the data."""
-    given = arguments.get("vocabulary")
-    if not isinstance(given, Vocabulary):
+    vocabulary = arguments.get("vocabulary")
+    if not isinstance(vocabulary, Vocabulary):
         return dict(arguments), None
-    return {**arguments, "vocabulary": len(given)}, coordinates(given)
+    return {**arguments, "vocabulary": len(vocabulary)}, coordinates(vocabulary)
 
 
 def read_data(
@@ -109,12 +109,12 @@ def _read(
     if deep is not None:
         return read_deep_array(deep, kind, site=site, like=like, fresh=fresh)
     try:
-        found = kind.read(value, site=site, like=like, fresh=fresh)
+        observed = kind.read(value, site=site, like=like, fresh=fresh)
     except ConstantColumn as error:  # only what a program emits may not be constant
-        found = replace(kind.read(value, site=site, like=like, fresh=False), refusal=error)
+        observed = replace(kind.read(value, site=site, like=like, fresh=False), refusal=error)
     if issubclass(kind, Categories):
-        found = on_one_scale(found, site, sizes)
-    return found.with_feature_axis() if keeps_axis else found
+        observed = on_one_scale(observed, site, sizes)
+    return observed.with_feature_axis() if keeps_axis else observed
 
 
 def read_program(
@@ -174,8 +174,8 @@ def read_program(
     if fixed:
         held = _held(model, fixed, precision)
         partly = {n: v for n, v in held.items() if isinstance(v, PartlyFixed)}
-        whole = {n: v for n, v in held.items() if not isinstance(v, PartlyFixed)}
-        model = replace(model, fixed=whole, partly=partly)
+        fully_fixed = {n: v for n, v in held.items() if not isinstance(v, PartlyFixed)}
+        model = replace(model, fixed=fully_fixed, partly=partly)
     try:
         structure = model.structure()
     except InputError as error:
@@ -184,8 +184,8 @@ def read_program(
         raise
     refuse_other_lengths(data, structure.lines)
     if structure.computed:
-        found = observed_values(model, names=structure.computed)
-        data |= {n: np.asarray(v) for n, v in found.items()}
+        computed = observed_values(model, names=structure.computed)
+        data |= {n: np.asarray(v) for n, v in computed.items()}
         model = replace(model, data=data)
     model = with_units(model, structure)
     structure = replace(structure, coupled=model.pairs is not None)
@@ -242,12 +242,12 @@ def _held(
             raise InputError(f"fixed names '{name}', which is no site of the program")
         array, wanted = np.asarray(value, np.dtype(precision)), sites[name].shape
         try:
-            whole = np.broadcast_to(array, wanted)
+            broadcast = np.broadcast_to(array, wanted)
         except ValueError:
             raise InputError(
                 f"fixed gives '{name}' the shape {array.shape}: the site has {wanted}"
             ) from None
-        held[name] = partly_fixed(name, whole, sites[name].support)
+        held[name] = partly_fixed(name, broadcast, sites[name].support)
         if isinstance(held[name], PartlyFixed):
             continue
         try:
@@ -264,8 +264,8 @@ def _whole(name: str, value: Any, structure: Structure) -> np.ndarray:
     array, shape = np.asarray(value), structure.assignment_shape
     sizes = dict(structure.combined) or {name: structure.clusters}
     lowest = dict(structure.lowest).get(name, 0)
-    whole = array.dtype.kind in "iufb" and (array == np.floor(array)).all()
-    if not whole or ((array < lowest) | (array >= lowest + sizes[name])).any():
+    are_integers = array.dtype.kind in "iufb" and (array == np.floor(array)).all()
+    if not are_integers or ((array < lowest) | (array >= lowest + sizes[name])).any():
         raise InputError(
             f"fixed holds '{name}' at values other than {lowest} to {lowest + sizes[name] - 1}"
         )

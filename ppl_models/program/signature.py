@@ -57,8 +57,8 @@ def by_type(function: Callable) -> dict[str, type[Kind]]:
 def arguments_of(function: Callable) -> dict[str, Parameter]:
     """All other parameters of the program that are given to it, by name."""
     parameters = inspect.signature(function).parameters
-    given = {n: p for n, p in parameters.items() if p.kind in NAMED and not _holds_data(p)}
-    return {n: p for n, p in given.items() if n != ROW_WEIGHTS}
+    named = {n: p for n, p in parameters.items() if p.kind in NAMED and not _holds_data(p)}
+    return {n: p for n, p in named.items() if n != ROW_WEIGHTS}
 
 
 def defaults(run: Callable) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def defaults(run: Callable) -> dict[str, Any]:
 
 
 def split(
-    function: Callable, run: Callable, given: Mapping[str, Any], method: str
+    function: Callable, run: Callable, options: Mapping[str, Any], method: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Sort what was given by name into the program's and the method's.
 
@@ -76,7 +76,7 @@ def split(
         InputError: a name that neither takes.
     """
     mine, others = set(arguments_of(function)), set(defaults(run))
-    for name in sorted(set(given) - mine - others):
+    for name in sorted(set(options) - mine - others):
         if name in data_parameters(function):
             raise InputError(
                 f"'{name}' stands among the program's data, before the * and without a default: "
@@ -88,14 +88,14 @@ def split(
             f"{', '.join(sorted(others)) or 'none'}"
         )
     for name in derived_arguments(function):
-        if name in given and given[name] is not None and not isinstance(given[name], int):
+        if name in options and options[name] is not None and not isinstance(options[name], int):
             raise InputError(
                 f"'{name}' is computed from the data that are fitted, and would not be what was "
                 "given: leave it out, or make it an argument that is not marked FromData"
             )
     return (
-        {n: v for n, v in given.items() if n in mine},
-        {n: v for n, v in given.items() if n not in mine},
+        {n: v for n, v in options.items() if n in mine},
+        {n: v for n, v in options.items() if n not in mine},
     )
 
 

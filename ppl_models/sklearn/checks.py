@@ -37,9 +37,9 @@ def one_of(estimator: Any, name: str, choices: Sequence[Any]) -> None:
 
 
 def _wrong(estimator: Any, name: str, wanted: str) -> InputError:
-    given = f"{getattr(estimator, name)!r:.40}"
+    value = f"{getattr(estimator, name)!r:.40}"
     kind = type(estimator).__name__
-    return InputError(f"The '{name}' parameter of {kind} must be {wanted}. Got {given} instead.")
+    return InputError(f"The '{name}' parameter of {kind} must be {wanted}. Got {value} instead.")
 
 
 def rows_of(

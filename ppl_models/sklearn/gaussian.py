@@ -371,11 +371,11 @@ def _inverse(precisions: np.ndarray, kind: str) -> np.ndarray:
     return 1 / precisions if kind in ("diag", "spherical") else np.linalg.inv(precisions)
 
 
-def check_precisions(given: Any, shape: tuple[int, ...], kind: str, name: str) -> None:
+def check_precisions(value: Any, shape: tuple[int, ...], kind: str, name: str) -> None:
     """Refuse matrices that are not positive definite, and numbers that are not positive.
 
     Args:
-        given: precisions or covariances.
+        value: precisions or covariances.
         shape: that they should have.
         kind: the type of the covariances.
         name: of the parameter, for the message.
@@ -383,7 +383,7 @@ def check_precisions(given: Any, shape: tuple[int, ...], kind: str, name: str) -
     Raises:
         InputError: another shape, or what is not positive.
     """
-    precisions = checks.parameter(given, shape, name)
+    precisions = checks.parameter(value, shape, name)
     if kind in ("diag", "spherical"):
         if not (precisions > 0).all():
             raise InputError(f"'{kind} precision' should be positive")

@@ -103,10 +103,10 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         self.cluster_centers_ = best.centres.astype(x.dtype)
         self.labels_, self.inertia_ = best.labels.astype(np.int32), best.inertia
         self.n_iter_, self._n_features_out = best.iterations, self.n_clusters
-        found = len(np.unique(best.labels))
-        if found < self.n_clusters:
+        distinct = len(np.unique(best.labels))
+        if distinct < self.n_clusters:
             warnings.warn(
-                f"Number of distinct clusters ({found}) found smaller than n_clusters "
+                f"Number of distinct clusters ({distinct}) found smaller than n_clusters "
                 f"({self.n_clusters}). Possibly due to duplicate points in X.",
                 ConvergenceWarning,
                 stacklevel=2,

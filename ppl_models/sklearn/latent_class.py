@@ -89,8 +89,8 @@ class LatentClassModel(Smoothed):
         names = getattr(self, "feature_names_in_", range(values.shape[1]))
         if reset and not (self.warm_start and hasattr(self, "categories_")):
             self.categories_ = [
-                _levels(column, given, name)
-                for column, given, name in zip(
+                _levels(column, known_levels, name)
+                for column, known_levels, name in zip(
                     values.T, declared or [None] * values.shape[1], names, strict=True
                 )
             ]

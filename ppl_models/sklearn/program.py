@@ -58,10 +58,10 @@ class Estimator(DensityMixin, BaseEstimator):
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters; if ``deep``, each of ``arguments`` as ``arguments__NAME`` too."""
-        found = super().get_params(deep=False)
+        parameters = super().get_params(deep=False)
         if deep and isinstance(self.arguments, Mapping):
-            found |= {PREFIX + name: value for name, value in self.arguments.items()}
-        return found
+            parameters |= {PREFIX + name: value for name, value in self.arguments.items()}
+        return parameters
 
     def set_params(self, **params: Any) -> Estimator:
         """Set parameters; ``arguments__NAME`` sets one of ``arguments``."""

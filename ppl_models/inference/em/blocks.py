@@ -109,8 +109,8 @@ def run_em_over_blocks(
     if isinstance(problem.blocks.blocks, SpreadBlocks):
         workers = Workers(problem, plan.assign, block_rows(problem))
     states = None if problem.checkpoint is None else RunStates(problem.checkpoint)
-    if states is not None and (found := states.begun(values)) is not None:
-        values, last, done, objectives, paths = found
+    if states is not None and (resumed := states.begun(values)) is not None:
+        values, last, done, objectives, paths = resumed
     begun = len(objectives)
     with progress_bar(iterations, f"{label}, {count} starts", problem.progress) as bar:
         bar.update(begun)
@@ -167,8 +167,8 @@ def _iterated(
     moved, objective = [], []
     for values, total in zip(starts, totals, strict=True):
         own = jax.tree.map(lambda v: jnp.asarray(v, jnp.result_type(float)), total)
-        found, log_prior = _moved(model, values, own, blank, known, plan=plan)
-        moved.append(jax.tree.map(np.asarray, found))
+        next_values, log_prior = _moved(model, values, own, blank, known, plan=plan)
+        moved.append(jax.tree.map(np.asarray, next_values))
         objective.append(float(total.log_normaliser) + float(log_prior))
     return moved, np.array(objective)
 

@@ -118,8 +118,8 @@ def em_from_starts(
 
     def climb(values: Globals, iterations: int) -> EMRuns:
         batch = run_em if problem.blocks is None else run_em_over_blocks
-        kept = problem.checkpoint
-        with nullcontext() if kept is None else kept.interruptible():
+        checkpoint = problem.checkpoint
+        with nullcontext() if checkpoint is None else checkpoint.interruptible():
             return (run or batch)(
                 problem,
                 values,
@@ -281,10 +281,10 @@ def _any_collapsed(problem: Problem, runs: EMRuns, start: int, *, flat: bool) ->
         onto_rows, unbounded = no_mode(problem.model, values, inside, structure=problem.structure)
         # (a prior that is left out is free to grow without bound)
         return bool(np.asarray(onto_rows).any() | (np.asarray(unbounded) & (not flat)))
-    found = collapsed_components(
+    collapsed = collapsed_components(
         problem.model, values, problem.deviations, structure=problem.structure
     )
-    return bool(np.asarray(found).any())
+    return bool(np.asarray(collapsed).any())
 
 
 @partial(jax.jit, static_argnames=("structure",))

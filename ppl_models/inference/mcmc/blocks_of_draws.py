@@ -59,10 +59,10 @@ def sweep_block(
     blank = jax.tree.map(lambda s: jnp.zeros((size, *s.shape), s.dtype), dict(shapes))
 
     def draw(index: Array, carried: tuple) -> tuple:
-        state, kept = carried
+        state, recorded = carried
         state = lax.fori_loop(0, sweeps, lambda _, s: step(s), state)
         new = dict(read(state))
-        return state, {n: kept[n].at[index].set(v) for n, v in new.items()}
+        return state, {n: recorded[n].at[index].set(v) for n, v in new.items()}
 
     return lax.fori_loop(0, draws, draw, (state, blank))
 
@@ -131,8 +131,10 @@ def run_in_blocks(
                 else:
                     count = max(1, min(taken // lengths.thinning, most))
                     count = min(count, lengths.draws - states.draws)
-                    state, kept = block(state, lengths.thinning, count)
-                    states.add(state, {n: np.asarray(v)[:count].copy() for n, v in kept.items()})
+                    state, recorded = block(state, lengths.thinning, count)
+                    states.add(
+                        state, {n: np.asarray(v)[:count].copy() for n, v in recorded.items()}
+                    )
                     sweeps = count * lengths.thinning
                 bar.update(sweeps)
                 if compiled:

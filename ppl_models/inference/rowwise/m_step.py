@@ -223,7 +223,7 @@ def maximise(
             trial = {**values, **space.constrain(space.unravel(vector))}
             return -expected_log_joint(few, of_few, trial, more, flat=flat) / number
 
-    found = minimise(loss, start, steps, curvature)
+    minimum = minimise(loss, start, steps, curvature)
     # values that do not move come back as they are, not through a round trip of the transform
-    moved, same = space.constrain(space.unravel(found)), (found == start).all()
+    moved, same = space.constrain(space.unravel(minimum)), (minimum == start).all()
     return values | {n: jnp.where(same, values[n], moved[n]) for n in plan.free}

@@ -62,16 +62,18 @@ def draw_counts(key: Array, logits: Array, copies: Array) -> Array:
     """
     shares = jnp.exp(logits - logits.max(0))
     left, rest = copies.astype(logits.dtype), shares.sum(0)
-    found = []
+    counts_so_far = []
     for k, own in enumerate(random.split(key, logits.shape[0] - 1)):
         # what is left over by rounding goes to no cluster without a share
-        share = jnp.clip(shares[k] / jnp.where(rest > 0, rest, 1), 0, 1)
-        share = jnp.where(shares[k + 1 :].sum(0) > 0, share, 1)
-        drawn = jnp.where(share >= 1, left, random.binomial(own, left, share, dtype=left.dtype))
-        drawn = jnp.where(share > 0, drawn, 0)
-        found.append(drawn)
+        probability = jnp.clip(shares[k] / jnp.where(rest > 0, rest, 1), 0, 1)
+        probability = jnp.where(shares[k + 1 :].sum(0) > 0, probability, 1)
+        drawn = jnp.where(
+            probability >= 1, left, random.binomial(own, left, probability, dtype=left.dtype)
+        )
+        drawn = jnp.where(probability > 0, drawn, 0)
+        counts_so_far.append(drawn)
         left, rest = left - drawn, rest - shares[k]
-    return jnp.stack([*found, left])
+    return jnp.stack([*counts_so_far, left])
 
 
 def draw_and_sum(

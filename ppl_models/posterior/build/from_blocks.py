@@ -100,12 +100,12 @@ def fit_blocks(
         f"of {count:,}; densities and assignments of rows are not held: predict_to(tree, source, "
         "path) writes them"
     )
-    whole = {
+    arrays = {
         **attributes(model, result),
         SUMMARY: rows.summary.to_text(),
         "wall_time_seconds": time.perf_counter() - started,
     }
-    tree = build_tree(problem, result, observed, random.fold_in(key, 1), whole, predictive)
+    tree = build_tree(problem, result, observed, random.fold_in(key, 1), arrays, predictive)
     tree = relabelled(tree, problem, result, observed)
     statistics = statistics_of(problem, result) if declaration(method).updates else None
     return of_sample(tree, statistics)
@@ -184,14 +184,14 @@ def _refuse_other_priors(problem: Problem) -> None:
     """Refuse priors that are others on other rows."""
     structure = problem.structure
     values = structure.initial(make_key(0))
-    found = []
+    different = []
     for part in (slice(None, None, 2), slice(1, None, 2)):
         data = {n: np.asarray(v)[part] for n, v in problem.model.data.items()}
         size = len(next(iter(data.values())))
         of_part = replace(structure, rows=size)
-        found.append(float(problem.model.with_data(data).log_prior(values, of_part)))
+        different.append(float(problem.model.with_data(data).log_prior(values, of_part)))
     if not np.isclose(
-        found[0], found[1], rtol=1e-6 if jnp.result_type(float) == jnp.float32 else 1e-11
+        different[0], different[1], rtol=1e-6 if jnp.result_type(float) == jnp.float32 else 1e-11
     ):
         raise UnsupportedError(
             "a prior of the program depends on the rows that it sees, which are those of a block: "

@@ -272,10 +272,10 @@ def label_names(tree: xr.DataTree) -> dict[int, str]:
     return {int(k): name for k, name in json.loads(tree.attrs.get(LABEL_NAMES, "{}")).items()}
 
 
-def thinning_of(draws: int, kept: int) -> int:
+def thinning_of(draws: int, stored: int) -> int:
     """Every so-many-th draw is kept by a group that holds ``kept`` of ``draws``.
 
     >>> thinning_of(100, 34)
     3
     """
-    return -(-draws // kept)
+    return -(-draws // stored)
