@@ -13,8 +13,8 @@ from scipy import stats
 from ppl_models.distributions.exponential.factor_gaussian import (
     FactorGaussian,
     IsotropicFactorGaussian,
-    lower_triangular,
 )
+from ppl_models.distributions.exponential.factor_scores import lower_triangular
 
 _g = np.random.default_rng(2)
 FEATURES, FACTORS = 4, 2

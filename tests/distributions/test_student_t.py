@@ -10,9 +10,9 @@ from jax import random
 from scipy import integrate, stats
 from scipy.special import gammaln
 
+from ppl_models.distributions.degrees_of_freedom import FreedomConditional
 from ppl_models.distributions.exponential.student_t import (
     DrawnPrecisions,
-    FreedomConditional,
     FullStudentT,
 )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +26,16 @@ from ppl_models.distributions.conditionals import (
     MultivariateNormalConditional,
     NormalConditional,
 )
-from ppl_models.distributions.contraction import matmul, sum_over_rows
+from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.described import means_in_words
+from ppl_models.distributions.exponential.factor_scores import (
+    DrawnFactors,
+    HiddenFactors,
+    factor_scores,
+    loading_products,
+    lower_triangular,
+    score_sums,
+)
 from ppl_models.distributions.exponential.factorised import location_centre
 from ppl_models.distributions.exponential.family import (
     ExponentialFamily,
@@ -36,30 +44,10 @@ from ppl_models.distributions.exponential.family import (
     real,
 )
 from ppl_models.distributions.exponential.gaussian import FLOOR, LOG_TWO_PI
-from ppl_models.distributions.exponential.moments import inverse_factor
 from ppl_models.distributions.priors import InverseGammaScale
 
 ROUNDS = 4  #: of the subspace iteration that finds the factors of a start
 LEAST_NOISE = 0.1  #: share of a feature's variance that a start leaves to the noise
-
-
-class HiddenFactors(NamedTuple):
-    """Rows, and the normal posteriors of their factor scores.
-
-    ``mean (component, factor, row)``; ``covariance (component, factor, factor)``, or of rows with
-    gaps ``(component, row, factor, factor)``.
-    """
-
-    rows: Array
-    mean: Array
-    covariance: Array
-
-
-class DrawnFactors(NamedTuple):
-    """Rows ``(feature, row)``, and a draw of the scores of each, ``(factor, row)``."""
-
-    rows: Array
-    scores: Array
 
 
 class LowRankGaussian(ExponentialFamily):
@@ -139,7 +127,7 @@ class LowRankGaussian(ExponentialFamily):
         """Log-densities ``(component, row)``, and the posteriors of the factor scores."""
 
         def component(given: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            return _scores(prepared, *given, missing=missing)
+            return factor_scores(prepared, *given, missing=missing)
 
         shape = (*self.batch_shape, *self.event_shape)
         noise = jnp.broadcast_to(self._noise, shape)
@@ -170,7 +158,7 @@ class LowRankGaussian(ExponentialFamily):
         shape, *given = self._by_row(value)
 
         def row(x: Array, *parameters: Array) -> Array:
-            return _scores(x[:, None], *parameters, missing=True)[0][0]
+            return factor_scores(x[:, None], *parameters, missing=True)[0][0]
 
         return jax.vmap(row)(*given).reshape(shape)
 
@@ -218,7 +206,7 @@ class LowRankGaussian(ExponentialFamily):
         def component(given: tuple[Array, ...]) -> dict[str, Array]:
             weight, mu, scores, spread = given
             scores = prepared.scores if drawn else scores
-            return _sums(rows, weight, mu, scores, spread, missing=missing)
+            return score_sums(rows, weight, mu, scores, spread, missing=missing)
 
         shape = (*self.batch_shape, *self.event_shape)
         mu = jnp.broadcast_to(self.loc, shape) - centre
@@ -272,7 +260,7 @@ class LowRankGaussian(ExponentialFamily):
         s, loadings = statistics, self._each()
         shift = self.loc - s["about"]
         along = (loadings * (s["cross"] - shift[..., None] * s["factors"])).sum(-1)
-        quadratic = (_times(s["outer"], loadings) * loadings).sum(-1)
+        quadratic = (loading_products(s["outer"], loadings) * loadings).sum(-1)
         squares = s["square"] - 2 * shift * s["first"] + s["count"] * shift**2
         return jnp.maximum(squares - 2 * along + quadratic, 0)
 
@@ -374,7 +362,7 @@ class LowRankGaussian(ExponentialFamily):
         shape, *given = self._by_row(value)
 
         def scores_of(x: Array, *parameters: Array) -> tuple[Array, Array]:
-            _, mean, covariance = _scores(x[:, None], *parameters, missing=True)
+            _, mean, covariance = factor_scores(x[:, None], *parameters, missing=True)
             return mean[:, 0], covariance[0]
 
         mean, covariance = jax.vmap(scores_of)(*given)
@@ -460,91 +448,6 @@ class IsotropicFactorGaussian(LowRankGaussian):
         return self.scale[..., None]
 
 
-def _scores(
-    x: Array, loc: Array, loadings: Array, noise: Array, *, missing: bool
-) -> tuple[Array, Array, Array]:
-    """Log-densities of rows under one component, means and covariances of their scores.
-
-    With the loadings Λ over the noise and residuals y over it, M = I + Λ'Λ is the precision of the
-    scores and f = M⁻¹ Λ'y their mean. Woodbury's identity gives the squared distance as |y - Λ f|²
-    + |f|², a sum in which nothing cancels, and the determinant as |M| Π σ².
-
-    Args:
-        x: ``(feature, row)``.
-        loc: ``(feature,)``.
-        loadings: ``(feature, factor)``.
-        noise: ``(feature,)``.
-        missing: whether cells are missing.
-    """
-    seen = ~missing_cells(x) if missing else None
-    relative = loadings / noise[:, None]
-    residual = x - loc[:, None]
-    # (before it is divided: a slope by the noise would be a product of zero and of no number)
-    y = (residual if seen is None else jnp.where(seen, residual, 0)) / noise[:, None]
-    eye = jnp.eye(loadings.shape[1], dtype=y.dtype)
-    b = matmul(relative.T, y)
-    if seen is None:
-        inverse, half = inverse_factor(eye + matmul(relative.T, relative))
-        half = half + jnp.log(noise).sum()
-        covariance = matmul(inverse.T, inverse)
-        mean = matmul(covariance, b)
-        count: Any = float(len(x))
-    else:
-        shown = seen.astype(y.dtype)
-        pairs = (relative[:, :, None] * relative[:, None, :]).reshape(len(x), -1)
-        products = matmul(shown.T, pairs).reshape(-1, *eye.shape)
-        inverse, half = inverse_factor(eye + products)
-        half = half + matmul(jnp.log(noise), shown)
-        covariance = matmul(jnp.swapaxes(inverse, -1, -2), inverse)
-        mean = matmul(covariance, b.T[..., None])[..., 0].T
-        count = shown.sum(0)
-    left = y - matmul(relative, mean)
-    left = left if seen is None else jnp.where(seen, left, 0)
-    squares = (left**2).sum(0) + (mean**2).sum(0)
-    return -0.5 * (squares + count * LOG_TWO_PI) - half, mean, covariance
-
-
-def _sums(
-    x: Array, weight: Array, loc: Array, scores: Array, covariance: Array, *, missing: bool
-) -> dict[str, Array]:
-    """Statistics of one component about its location, see ``chunk_statistics``."""
-    residual = x - loc[:, None]
-    residual = jnp.where(missing_cells(x), 0, residual) if missing else residual
-    weighted = weight * residual
-    factors = scores.shape[0]
-    # a component without rows may be of no width, and its rows' scores no numbers
-    scores = jnp.where(weight > 0, scores, 0)
-    covariance = jnp.where((weight > 0).any(), covariance, 0)
-    if missing:
-        counted = weight * ~missing_cells(x)
-        outer = scores[:, None] * scores[None]  # (factor, factor, row)
-        spread = covariance if covariance.ndim == 3 else covariance[None]
-        outer = outer + jnp.moveaxis(
-            jnp.broadcast_to(spread, (len(weight), factors, factors)), 0, -1
-        )
-        products = sum_over_rows(counted, outer.reshape(factors**2, -1))
-        products = products.reshape(-1, factors, factors)
-    else:
-        counted = weight[None]
-        products = sum_over_rows(weight * scores, scores) + weight.sum() * covariance
-        products = products[None]
-    return {
-        "count": counted.sum(-1),
-        "first": weighted.sum(-1),
-        "square": (weighted * residual).sum(-1),
-        "cross": sum_over_rows(weighted, scores),
-        "factors": sum_over_rows(counted, scores),
-        "outer": products,
-    }
-
-
-def _times(outer: Array, loadings: Array) -> Array:
-    """Products ``(component, feature, factor)`` of loadings with second moments of scores."""
-    if outer.shape[1] == 1:
-        return matmul(loadings, outer[:, 0])
-    return matmul(loadings[..., None, :], outer)[..., 0, :]
-
-
 def _pooled(statistics: Statistics, count: Array, centre: Array) -> Array:
     """Variances of all rows together, ``(feature,)``."""
     shift = statistics["about"] - centre
@@ -552,22 +455,3 @@ def _pooled(statistics: Statistics, count: Array, centre: Array) -> Array:
     second = (statistics["square"] + 2 * shift * statistics["first"] + count * shift**2).sum(0)
     total = jnp.clip(count.sum(0), 1)
     return jnp.clip(second / total - (first / total) ** 2, 0)
-
-
-def lower_triangular(loadings: Array) -> Array:
-    """Loadings ``(..., feature, factor)`` turned so that their first rows are lower triangular.
-
-    With positive numbers on the diagonal.
-
-    >>> turned = lower_triangular(jnp.array([[0.0, 2.0], [3.0, 1.0], [1.0, 1.0]]))
-    >>> (turned + 0.0).round(6).tolist()
-    [[2.0, 0.0], [1.0, 3.0], [1.0, 1.0]]
-    """
-    factors = loadings.shape[-1]
-    top = jnp.swapaxes(loadings[..., :factors, :], -1, -2)
-    finite = jnp.isfinite(loadings).all((-1, -2), keepdims=True)
-    axes, triangle = jnp.linalg.qr(jnp.where(finite, top, jnp.eye(factors, dtype=top.dtype)))
-    sign = jnp.where(jnp.diagonal(triangle, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
-    turned = matmul(loadings, axes * sign[..., None, :].astype(axes.dtype))
-    above = jnp.triu(jnp.ones(loadings.shape[-2:], bool), 1)
-    return jnp.where(above, jnp.where(finite, 0, turned), turned)
