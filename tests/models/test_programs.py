@@ -18,11 +18,11 @@ from numpyro.contrib.funsor import config_enumerate, enum, log_density
 from numpyro.infer import NUTS, Predictive
 from numpyro.infer.util import initialize_model
 
-from ppl_models import catalogue
+from ppl_models import catalogue, fit
 from ppl_models.errors import InputError
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Model
-from ppl_models.program.signature import data_parameters
+from ppl_models.program.signature import arguments_of, data_parameters
 
 #: programs of several kinds of data or that EM and NUTS do not serve, and the tests that take the
 #: place of those here
@@ -259,3 +259,9 @@ def test_every_prior_is_an_argument(model, programs):
 def test_unknown_covariance_is_refused(programs):
     with pytest.raises(InputError, match="covariance is 'round': choose one of spherical"):
         handlers.seed(_function(programs[0]), 0)(clusters=2, rows=3, features=2, covariance="round")
+
+
+def test_no_argument_of_a_program_is_one_of_fits_own(model):
+    """It could not be given: `fit` would take it for itself."""
+    taken = set(inspect.signature(fit).parameters) - {"program", "data"}
+    assert not taken & set(arguments_of(catalogue.program(model.name)))
