@@ -184,10 +184,22 @@ def answer(numbers: Mapping[str, Any]) -> str:
         f"gains are {', '.join(f'{100 * gain:+.1f}' for gain in gains)} points with "
         f"{', '.join(map(str, numbers['labels']))} labels a digit."
     )
+    sure = numbers["bins"]["above"]
+    honest = (
+        ""
+        if not sure["digits"]
+        else f"\n\nOf the {sure['digits']:,} digits of which it is surest (above 99.9%) "
+        f"{percent(sure['right'], 1)} are right"
+        + (
+            ": it takes errors for independent, and annotators err on the same digits."
+            if sure["right"] < 0.99
+            else "."
+        )
+    )
     return (
         f"{verdict}\n\nWithout one true digit it tells how good the annotators are: its estimates "
         f"are {100 * off:.1f} points off on average, and say {where} is true in the mean. The "
-        f"correlation of estimates and truth is {np.corrcoef(estimated, true)[0, 1]:.2f}."
+        f"correlation of estimates and truth is {np.corrcoef(estimated, true)[0, 1]:.2f}.{honest}"
     )
 
 

@@ -15,12 +15,14 @@ from numpyro.distributions.transforms import IdentityTransform
 
 from ppl_models.errors import InputError
 from ppl_models.inference.em.blocks import run_em_over_blocks
+from ppl_models.inference.em.label_order import reordered
 from ppl_models.inference.em.loop import EMRuns, run_em
 from ppl_models.inference.em.network import NOTE, run_network_em
 from ppl_models.inference.em.polish import polished
-from ppl_models.inference.em.search import final_objective, search
+from ppl_models.inference.em.search import final_objective, go_on, search
 from ppl_models.inference.em.split_merge import Moves, movable
 from ppl_models.inference.initial.from_weights import Update
+from ppl_models.inference.initial.prior_start import prior_start
 from ppl_models.inference.initial.seeds import seed_count
 from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.method import Method, Treatment
@@ -114,6 +116,10 @@ def em_from_starts(
         values, initializations = starting_values(problem, links, free, key, starts, flat=flat)
     else:
         values, initializations = rowwise_starts(problem, key, starts, flat=flat)
+    told = None if flat else prior_start(problem)
+    if told is not None and set(told) == set(values):
+        values = {n: jnp.asarray(v).at[0].set(told[n]) for n, v in values.items()}
+        initializations = ["prior means", *initializations[1:]]
     assign = soft if assignments == "soft" else hard
 
     def climb(values: Globals, iterations: int) -> EMRuns:
@@ -146,6 +152,10 @@ def em_from_starts(
         )
     else:
         runs = climb(values, iterations)
+    if assignments == "soft" and not flat and problem.blocks is None:
+        better = reordered(problem, runs.values)
+        if better is not None:
+            runs = go_on(runs, climb({n: jnp.asarray(v) for n, v in better.items()}, iterations))
     if assignments == "soft" and not problem.sums_rows_up and _to_polish(problem, flat=flat):
         runs = polished(problem, runs, flat=flat)
     method = Method("point", assignments, OBJECTIVES[assignments, priors])

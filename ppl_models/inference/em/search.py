@@ -70,7 +70,7 @@ def search(
     if iterations > SHORT:
         for first in range(0, count, lanes):
             chosen = order[first : first + lanes]
-            runs = _joined(
+            runs = go_on(
                 _chosen(begun, chosen), climb(_take(begun.values, chosen), iterations - SHORT)
             )
             if len(chosen) == lanes and not collapsed(runs).all():
@@ -102,7 +102,7 @@ def _move_on(
             continue
         each = [_chosen(trials[t], np.array([i])) for i, t in enumerate(best)]
         begun = _stacked(each, len(each))
-        longer = _joined(begun, climb(_as_arrays(begun.values), iterations))
+        longer = go_on(begun, climb(_as_arrays(begun.values), iterations))
         height = _height(longer, collapsed(longer))
         now = final_objective(runs)
         better = going & longer.converged & (height > now + GAIN * (1 + np.abs(now)))
@@ -185,7 +185,7 @@ def _padded(runs: EMRuns, length: int) -> EMRuns:
     return replace(runs, objective=np.concatenate([runs.objective, blank], 1), path=path)
 
 
-def _joined(first: EMRuns, second: EMRuns) -> EMRuns:
+def go_on(first: EMRuns, second: EMRuns) -> EMRuns:
     """Runs and what they were gone on with."""
     return _continued(first, second, np.ones(len(first.objective), bool), rising=False)
 
