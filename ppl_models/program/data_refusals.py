@@ -67,21 +67,24 @@ OF_STARTS = (
 )  # fmt: skip
 
 
-def refuse_taken_names(trace: Mapping[str, Any]) -> None:
+def refuse_taken_names(trace: Mapping[str, Any], data: Mapping[str, Any]) -> None:
     """No continuous site, and no plate, bears a name that a fit has for something of its own.
+
+    Args:
+        trace: of a run.
+        data: by parameter.
 
     Raises:
         UnsupportedError: one does.
     """
-    axes = (*OF_DRAWS, *OF_COMPONENTS)
     for name, site in trace.items():
         if site["type"] not in ("sample", "deterministic"):
             continue
-        discrete = site["type"] == "sample" and site["fn"].support.is_discrete
-        if not discrete and name in (*axes, *OF_STARTS):
+        hidden = site["type"] == "sample" and not site["is_observed"]
+        if hidden and not site["fn"].support.is_discrete and name in (*OF_DRAWS, *OF_STARTS):
             raise UnsupportedError(_taken("site", name))
         for plate in (frame.name for frame in site["cond_indep_stack"]):
-            if plate in (axes if site.get("is_observed") else OF_DRAWS):
+            if plate in ((*OF_DRAWS, *OF_COMPONENTS) if name in data else OF_DRAWS):
                 raise UnsupportedError(_taken("plate", plate))
 
 

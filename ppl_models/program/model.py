@@ -213,7 +213,7 @@ class Model:
                 f"{name} could not be run on these data: {type(error).__name__}: "
                 f"{str(error).splitlines()[0] if str(error) else ''}"
             ) from error
-        refuse_taken_names(trace_sites)
+        refuse_taken_names(trace_sites, self.data)
         members, emitted = merged_sites
         chain = chains.find_chain(trace_sites, members, emitted, set(self.fixed))
         if chain is not None:

@@ -15,7 +15,7 @@ from numpyro import handlers
 from numpyro.infer.util import log_density as joint_density
 
 from ppl_models import catalogue
-from ppl_models.inference.mcmc.marginal_density import marginal_program
+from ppl_models.inference.mcmc.marginal_density import ROWS_FACTOR, marginal_program
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import cut
 from ppl_models.inference.statistics.e_step import e_step, hard, soft
@@ -92,4 +92,4 @@ def test_program_for_samplers_has_the_marginal_density(built_ins, label):
         drawn.update(n for n, site in sites.items() if site["type"] == "sample")
 
     jax.eval_shape(run, random.key(0))  # the names need no numbers
-    assert drawn == {*row.sites, "rows"}
+    assert drawn == {*row.sites, ROWS_FACTOR}

@@ -29,7 +29,7 @@ from ppl_models import (
 )
 from ppl_models.data import Counts, Reals
 from ppl_models.errors import UnsupportedError
-from ppl_models.inference.mcmc.marginal_density import marginal_program
+from ppl_models.inference.mcmc.marginal_density import ROWS_FACTOR, marginal_program
 from ppl_models.inference.problem import Problem
 from ppl_models.program.chain_densities import chain_factors, draw_assignments
 from ppl_models.program.chain_passes import best_path, pair_probabilities
@@ -331,4 +331,4 @@ def test_nuts_moves_on_the_same_density(chain):
     assert float(density) == pytest.approx(logsumexp(joint), rel=1e-10)
     # and no state or emission of a run along a path is part of it
     sites = {n for n, site in trace.items() if site["type"] == "sample"}
-    assert sites == {*structure.names, "rows"}
+    assert sites == {*structure.names, ROWS_FACTOR}

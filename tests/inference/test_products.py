@@ -13,7 +13,7 @@ from traced_products import products_of
 
 from ppl_models import catalogue
 from ppl_models.inference.gradient.steps import row_log_densities
-from ppl_models.inference.mcmc.marginal_density import marginal_program
+from ppl_models.inference.mcmc.marginal_density import ROWS_FACTOR, marginal_program
 from ppl_models.inference.methods.kmeans import _log_density
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.assignment_draws import draw_and_sum
@@ -70,7 +70,7 @@ def test_products_of_every_program_have_all_bits(built_in):
         def density(values):
             held = numpyro.handlers.substitute(marginal_program(problem), data=values)
             trace = numpyro.handlers.trace(numpyro.handlers.seed(held, 0)).get_trace()
-            return trace["rows"]["fn"].log_factor
+            return trace[ROWS_FACTOR]["fn"].log_factor
 
         for program in (iteration, sweep, jax.value_and_grad(density)):
             _check(program, values)

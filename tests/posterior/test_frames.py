@@ -49,7 +49,7 @@ def test_clusters_are_written_into_anndata(geyser: pd.DataFrame, tree: xr.DataTr
     assert adata.obs["cluster"].dtype == "category"
     shares = wanted[["probability_0", "probability_1"]]
     np.testing.assert_array_equal(adata.obsm["cluster_probabilities"], shares)
-    with pytest.raises(InputError, match="observation 'new' is no row"):
+    with pytest.raises(InputError, match="observation 'new' is not a row"):
         annotate(anndata.AnnData(geyser.iloc[:1].rename(index={"e0": "new"})), tree)
 
 

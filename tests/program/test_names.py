@@ -57,7 +57,7 @@ def test_a_plate_of_another_size_than_the_data_is_refused(rows):
 
 @pytest.mark.parametrize(
     "names",
-    [{"rows": "cluster"}, {"rows": "chain"}, {"rows": "draw"}, {"by": "draw"}, {"loc": "cluster"},
+    [{"rows": "cluster"}, {"rows": "chain"}, {"rows": "draw"}, {"by": "draw"},
      {"loc": "objective"}, {"loc": "assignment"}],
 )  # fmt: skip
 def test_a_name_that_a_fit_needs_is_refused_and_another_serves(names):

@@ -89,6 +89,8 @@ class ExponentialFamily(Described, Distribution):
     points_on_one_scale: ClassVar[bool] = False
     #: whether a component may lie within another one and differ from it by its scatter alone
     may_be_nested: ClassVar[bool] = False
+    #: whether a component is a normal distribution of any ``loc`` and ``covariance``
+    any_normal: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

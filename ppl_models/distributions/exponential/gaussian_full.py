@@ -83,6 +83,7 @@ class FullGaussian(SeparateGaussian):
     """
 
     numpyro_classes = ((dist.MultivariateNormal, 0),)
+    any_normal = True
     arg_constraints: ClassVar[dict[str, Any]] = {
         "loc": constraints.real_vector,
         "covariance": constraints.positive_definite,

@@ -28,6 +28,7 @@ class TiedGaussian(MatrixGaussian):
         loc: ``batch + (feature,)``.
         covariance: positive definite, ``(feature, feature)``.
 
+    >>> import jax.numpy as jnp
     >>> TiedGaussian(jnp.zeros((3, 1, 2)), jnp.eye(2)).log_prob(jnp.zeros((5, 2))).shape
     (3, 5)
     """

@@ -68,7 +68,7 @@ def find_known_errors(problem: Problem, names: Sequence[str], *, flat: bool) -> 
         return None
     emission = structure.emissions[0]
     family = as_family(unwrap(example.emissions[emission]))
-    if not isinstance(family, FullGaussian):
+    if family is None or not family.any_normal:
         return None
     depends = problem.dependencies
     above = frozenset[str]().union(*(depends[n] for n in (*structure.names, structure.assignment)))
@@ -99,7 +99,7 @@ def _agrees(model: Model, *, structure: Structure, sites: KnownErrors) -> Array:
     apart: list[tuple[Array, Array]] = []
     for values in [structure.initial(random.key(i), radius=1.0) for i in (1, 2)]:
         family = as_family(unwrap(model.pieces(values, structure).emissions[sites.emission]))
-        assert isinstance(family, FullGaussian)
+        assert family is not None
         errors = family.covariance - values[sites.covariance][:, None]
         apart.append((family.loc - values[sites.loc][:, None], errors))
     (shift, one), (_, other) = apart
