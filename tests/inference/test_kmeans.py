@@ -109,12 +109,12 @@ def test_mixture_walks_to_the_centres_as_its_scale_goes_down(rows, best):
             "gaussian_mixture",
             rows,
             method="em",
-            seed=1,  # whose starts reach the better of two close optima
+            seed=0,
             predictive=0,
             fixed=fixed,
             priors="flat",
             tolerance=1e-14,
-            starts=16,
+            starts=32,  # of which some reach the better of two close optima
             **SPHERES,
         )
         gaps.append(np.abs(_sorted(tree["posterior/loc"].values[0, 0]) - centres).max())
@@ -129,11 +129,11 @@ def test_hard_assignment_at_any_held_scale_is_k_means(rows, best):
         "gaussian_mixture",
         rows,
         method="hard",
-        seed=1,  # whose starts reach the better of two close optima
+        seed=0,
         predictive=0,
         fixed=fixed,
         priors="flat",
-        starts=16,
+        starts=32,  # of which some reach the better of two close optima
         **SPHERES,
     )
     np.testing.assert_allclose(
