@@ -234,7 +234,7 @@ def test_a_size_that_is_given_is_not_taken_from_the_data():
 def test_bare_numpyro_counts_items_and_labels():
     drawn = handlers.seed(dawid_skene, 0)(ITEM, WHO, levels=3)
     assert drawn.shape == ITEM.shape
-    with pytest.raises(InputError, match="labels=3"):
+    with pytest.raises(InputError, match="levels=3"):
         handlers.seed(dawid_skene, 0)(ITEM, WHO)
 
 
