@@ -58,8 +58,7 @@ def refuse_other_data(model: Any, structure: Structure, data_of_sites: Mapping[s
         )
 
 
-#: axes of what a fit holds: of draws, and of components
-OF_DRAWS, OF_COMPONENTS = ("chain", "draw"), ("cluster", "state")
+OF_DRAWS = ("chain", "draw")  #: axes of all that a fit holds of sites
 #: what a fit keeps beside the values of the sites
 OF_STARTS = (
     "assignment", "collapsed", "converged", "final", "initialization", "iterations", "kept",
@@ -70,6 +69,8 @@ OF_STARTS = (
 def refuse_taken_names(trace: Mapping[str, Any], data: Mapping[str, Any]) -> None:
     """No continuous site, and no plate, bears a name that a fit has for something of its own.
 
+    Rows may be called "cluster" where nothing is assigned to clusters.
+
     Args:
         trace: of a run.
         data: by parameter.
@@ -77,6 +78,9 @@ def refuse_taken_names(trace: Mapping[str, Any], data: Mapping[str, Any]) -> Non
     Raises:
         UnsupportedError: one does.
     """
+    latent = [s for s in trace.values() if s["type"] == "sample" and not s["is_observed"]]
+    assigned = any(site["fn"].support.is_discrete for site in latent)
+    of_rows = (*OF_DRAWS, "cluster") if assigned else OF_DRAWS
     for name, site in trace.items():
         if site["type"] not in ("sample", "deterministic"):
             continue
@@ -84,7 +88,7 @@ def refuse_taken_names(trace: Mapping[str, Any], data: Mapping[str, Any]) -> Non
         if hidden and not site["fn"].support.is_discrete and name in (*OF_DRAWS, *OF_STARTS):
             raise UnsupportedError(_taken("site", name))
         for plate in (frame.name for frame in site["cond_indep_stack"]):
-            if plate in ((*OF_DRAWS, *OF_COMPONENTS) if name in data else OF_DRAWS):
+            if plate in (of_rows if name in data else OF_DRAWS):
                 raise UnsupportedError(_taken("plate", plate))
 
 

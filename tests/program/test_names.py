@@ -66,3 +66,15 @@ def test_a_name_that_a_fit_needs_is_refused_and_another_serves(names):
     with pytest.raises(UnsupportedError, match=f"'{name}'.*such as '{name}_'"):
         model.structure()
     assert Model(_program(**{what: f"{name}_"}), {"x": jnp.asarray(X)}, {}, {}).structure()
+
+
+@pytest.mark.parametrize("rows", ["cluster", "state"])
+def test_rows_may_be_called_cluster_or_state_where_none_are_hidden(rows):
+    def program(y=None, *, levels=30):
+        mu = numpyro.sample("mu", dist.Normal(0, 10))
+        with numpyro.plate(rows, levels):
+            numpyro.sample("y", dist.Normal(mu, 1.0), obs=y)
+
+    tree = fit(program, X[:30], method="em", seed=0, predictive=0)
+    assert log_density(tree, X[30:35]).sizes == {rows: 5}
+    assert tree["observed_data/y"].dims == (rows,)

@@ -72,7 +72,7 @@ def read_stored(
         # the number of rows may be an argument of the program: it is the new rows' then
         usual = {n: p.default for n, p in arguments_of(function).items()}
         for name in _counts_of_rows({**usual, **own}, known):
-            with suppress(RowsError):
+            with suppress(InputError):  # that of another number than the rows'
                 return read({name: len(next(iter(observed.values())).values)})
         raise
 
