@@ -57,10 +57,10 @@ class Scatter:
         resolution: Any,
         size: float,
         concentration: float,
-        rate: Any,
-        rate_mean: Any,
-        freedom: float | None,
-        matrix: Any,
+        rate: Any = None,
+        rate_mean: Any = None,
+        freedom: float | None = None,
+        matrix: Any = None,
         axis: str = "feature",
     ):
         shape = () if features is None else (features,)

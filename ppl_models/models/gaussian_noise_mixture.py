@@ -134,10 +134,6 @@ def gaussian_noise_mixture(
         unit_of_data(x, row_weights) if resolution is None else resolution,
         row_count(rows, row_weights) / clusters,
         scale_concentration,
-        None,
-        None,
-        None,
-        None,
     ).prior(covariance)
     name, axes = ("covariance", ["feature", "feature_other"]) if covariance == "full" else (
         "scale", ["feature"] if covariance == "diagonal" else []

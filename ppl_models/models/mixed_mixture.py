@@ -141,11 +141,7 @@ def mixed_mixture(
             unit_of_data(numbers, row_weights) if resolution is None else resolution,
             row_count(rows, row_weights) / clusters,
             scale_concentration,
-            None,
-            None,
-            None,
-            None,
-            NUMBER,
+            axis=NUMBER,
         ).prior(covariance)
         mean = scale.mean if loc_mean is None else loc_mean
         spread = 2 * scale.deviation if loc_scale is None else loc_scale
