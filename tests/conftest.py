@@ -10,6 +10,7 @@ import importlib.util
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,33 @@ def _programs() -> list[Any]:
     return _table().PROGRAMS
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--cpu-seconds FILE``: what each test costs, for ``helpers/choose_long.py``."""
+    parser.addoption("--cpu-seconds", metavar="FILE", help="write the CPU seconds of every test")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Measure a test with its fixtures, threads of the compiler included."""
+    before = time.process_time()
+    result = yield
+    if file := item.config.getoption("--cpu-seconds"):
+        with open(
+            file, "a", encoding="utf-8"
+        ) as lines:  # one short line: workers may append at once
+            lines.write(f"{time.process_time() - before:.3f}\t{item.nodeid}\n")
+    return result
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as long what ``long_tests.txt`` lists, before pytest chooses by marks."""
+    listed = set((ROOT / "tests" / "long_tests.txt").read_text(encoding="utf-8").splitlines())
+    for item in items:
+        if item.nodeid in listed:
+            item.add_marker(pytest.mark.long)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """``built_in``: every row of the table; ``mixture``: those that assign;
     ``climbed``: those that EM serves.
@@ -84,79 +112,76 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(name, values, ids=ids)
 
 
-#: what takes a quarter of a minute or more, the longest first: begun last, it would keep one
+#: what takes six seconds or more, the longest first: begun last, it would keep one
 #: process waiting
 LONG_FILES = (
     "fits",
-    "tests/inference/test_chains_of_several.py",
-    "tests/inference/test_em.py",
-    "tests/models/test_programs.py",
-    "tests/inference/test_checkpoint.py",
-    "tests/test_compilation_cache.py",
-    "tests/distributions/test_families.py",
-    "tests/inference/test_known_components.py",
-    "tests/inference/test_rowwise.py",
-    "tests/program/test_scaled_sites.py",
-    "tests/program/test_reading.py",
-    "tests/inference/test_cells.py",
-    "tests/distributions/test_forward_backward.py",
-    "tests/inference/test_chains.py",
-    "tests/inference/test_networks.py",
-    "tests/inference/test_row_weights.py",
-    "tests/distributions/test_numpyro_missing.py",
-    "tests/test_cli.py",
+    "tests/models/test_noise.py",
+    "tests/models/test_jobs.py",
     "tests/test_readme.py",
-    "tests/inference/test_approximation.py",
-    "tests/inference/test_stochastic.py",
-    "tests/inference/test_missing_numpyro.py",
-    "tests/distributions/test_family_conditionals.py",
-    "tests/inference/test_unknown_number.py",
-    "tests/inference/test_kmeans.py",
-    "tests/distributions/test_ngram_gaps.py",
+    "tests/inference/test_scanned_paths.py",
+    "tests/distributions/test_families.py",
+    "tests/models/test_programs.py",
+    "tests/many/test_fit_many.py",
     "tests/models/test_mclust.py",
-    "tests/posterior/test_read_once.py",
-    "tests/inference/test_default_recovery.py",
-    "tests/inference/test_known_clusters.py",
-    "tests/inference/test_hard.py",
-    "tests/inference/test_franchise.py",
-    "tests/distributions/test_hidden_numpyro.py",
-    "tests/models/test_zeros.py",
-    "tests/distributions/test_hidden_markov.py",
+    "tests/inference/test_refusals.py",
+    "tests/inference/test_checkpoint.py",
+    "tests/distributions/test_family_statistics.py",
+    "tests/program/test_random_programs.py",
+    "tests/test_contributing.py",
     "tests/distributions/test_autoregressive.py",
     "tests/distributions/test_new_family.py",
-    "tests/inference/test_marginal.py",
-    "tests/test_cli_sequences.py",
-    "tests/report/test_report.py",
-    "tests/evaluation/test_choose_each.py",
-    "tests/inference/test_wide_device.py",
-    "tests/evaluation/test_comparison.py",
-    "tests/distributions/test_family_statistics.py",
-    "tests/inference/test_known_and_computed.py",
-    "tests/many/test_fit_many.py",
-    "tests/evaluation/test_calibration.py",
-    "tests/inference/test_combined_sites.py",
-    "tests/plots/test_chosen_pictures.py",
-    "tests/distributions/test_axes.py",
-    "tests/inference/test_kmeans_search.py",
-    "tests/inference/test_products.py",
-    "tests/program/test_local_integrals.py",
     "tests/test_bad_input.py",
-    "tests/distributions/test_token_chain.py",
-    "tests/inference/test_tables.py",
-    "tests/models/test_jobs.py",
-    "tests/distributions/test_far_apart.py",
-    "tests/program/test_row_order.py",
-    "tests/test_contributing.py",
-    "tests/inference/test_brute_force.py",
-    "tests/posterior/test_label_symmetry.py",
-    "tests/program/test_random_programs.py",
-    "tests/distributions/test_hidden_second_order.py",
-    "tests/inference/test_chunks.py",
-    "tests/distributions/test_ngram_chain.py",
+    "tests/inference/test_combined_sites.py",
+    "tests/program/test_padding.py",
+    "tests/inference/test_rowwise.py",
+    "tests/inference/test_known_components.py",
+    "tests/inference/test_row_weights.py",
+    "tests/inference/test_gibbs_blocks.py",
+    "tests/inference/test_stochastic.py",
+    "tests/distributions/test_family_conditionals.py",
+    "tests/posterior/test_read_once.py",
+    "tests/program/test_reading.py",
+    "tests/models/test_student_t_mixture.py",
+    "tests/inference/test_known_and_computed.py",
+    "tests/posterior/test_generate.py",
+    "tests/plots/test_chosen_pictures.py",
+    "tests/experiments/test_experiments.py",
+    "tests/models/test_mixed_mixture.py",
+    "tests/posterior/test_local_sites.py",
+    "tests/inference/test_stochastic_em.py",
+    "tests/evaluation/test_calibration.py",
+    "tests/posterior/test_labels_relabel.py",
+    "tests/test_cli.py",
+    "tests/report/test_report.py",
+    "tests/report/test_own_programs.py",
+    "tests/inference/test_default_recovery.py",
     "tests/distributions/test_far_from_zero.py",
-    "tests/inference/test_blockwise.py",
-    "tests/distributions/test_recurrent_chain.py",
+    "tests/posterior/test_storage.py",
     "tests/sklearn/test_mixtures.py",
+    "tests/inference/test_known_clusters.py",
+    "tests/distributions/test_hidden_markov.py",
+    "tests/distributions/test_pixels.py",
+    "tests/program/test_emissions.py",
+    "tests/distributions/test_missing_cells.py",
+    "tests/inference/test_products.py",
+    "tests/posterior/test_row_deterministics.py",
+    "tests/program/test_row_order.py",
+    "tests/distributions/test_numpyro_missing.py",
+    "tests/models/test_censored_mixture.py",
+    "tests/distributions/test_forward_backward.py",
+    "tests/distributions/test_recurrent_chain.py",
+    "tests/diagnostics/test_diagnosis_draws.py",
+    "tests/inference/test_chains_of_several.py",
+    "tests/inference/test_recovery_float32.py",
+    "tests/diagnostics/test_components.py",
+    "tests/inference/test_nuts_and_exact.py",
+    "tests/distributions/test_convert.py",
+    "tests/plots/test_every_plot.py",
+    "tests/distributions/test_token_chain.py",
+    "tests/test_cli_sequences.py",
+    "tests/inference/test_blockwise.py",
+    "tests/program/test_scaled_sites.py",
 )
 
 

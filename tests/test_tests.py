@@ -105,3 +105,16 @@ def shared() -> frozenset[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
 def test_every_test_asserts_before_it_returns(path: Path, shared: frozenset[str]) -> None:
     assert faults(path.read_text(encoding="utf-8"), shared) == []
+
+
+def test_what_is_left_to_the_long_tests_is_there() -> None:
+    """A line of ``long_tests.txt`` whose test has another name by now would leave out nothing."""
+    names = {
+        f"{file.relative_to(TESTS.parent).as_posix()}::{function.name}"
+        for file in FILES
+        for function in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef)
+    }
+    lines = (TESTS / "long_tests.txt").read_text(encoding="utf-8").splitlines()
+    assert lines == sorted(set(lines)), "in order, and each once"
+    assert [line for line in lines if line.partition("[")[0] not in names] == []
