@@ -20,7 +20,8 @@ from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.capabilities import require
 from ppl_models.inference.keeping import keeping_states, refuse_checkpoint, settings_of
 from ppl_models.inference.padded_rows import for_method, without_padding
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.row_weights import refuse_weights
 from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable
 from ppl_models.posterior.build.from_blocks import fit_blocks, refuse_blocks

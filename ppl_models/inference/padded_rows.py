@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ppl_models.inference.method import declaration
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 
 
 def for_method(method: str, problem: Problem) -> Problem:

@@ -1,4 +1,4 @@
-"""What a method is asked, a program with data, and what it answers."""
+"""What a method is asked: a program with its data, and what was read off both."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.distributions.sequences.autoregressive import Autoregressive, as_autoregressive
-from ppl_models.inference.method import Capability, Kind, Lack, Method, Treatment
-from ppl_models.inference.objective import Objective
+from ppl_models.inference.method import Capability, Lack
 from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, cut
 from ppl_models.program.axes import cluster_axes, state_axes
 from ppl_models.program.block_rows import RowBlocks
@@ -379,51 +378,3 @@ class Problem:
     def offers(self, *capabilities: Capability) -> bool:
         """Whether all of these are offered, asked in their order."""
         return all(self.lack(capability) is None for capability in capabilities)
-
-
-@dataclass
-class Result:
-    """What a method found.
-
-    Args:
-        values: global site -> ``(chain, draw, ...)``.
-        method: the declaration of the method. Of point methods there is one chain of one draw.
-        sample_stats: name -> ``(chain, draw)``.
-        starts: name -> (dims, array), of point methods.
-        path: site -> ``(iteration, ...)``, of the kept start of point methods.
-        assignment: ``(chain, draw, row)`` where the method draws or fixes assignments.
-        exchangeable: whether clusters mean the same in all draws but for their order, so that
-            relabelling makes sense.
-        log_prior: site -> ``(chain, draw)``, of sites whose prior the method replaces.
-        notes: sentences for the reader: collapsed components, starts that disagree, ...
-        attributes: numbers that belong to the fit as a whole, such as ``log_evidence``.
-        objective: what was optimised, in the fit or in the search for starts (default: what the
-            method declares).
-    """
-
-    values: Mapping[str, np.ndarray]
-    method: Method
-    sample_stats: Mapping[str, np.ndarray]
-    starts: Mapping[str, tuple[tuple[str, ...], np.ndarray]] = field(default_factory=dict)
-    path: Mapping[str, np.ndarray] = field(default_factory=dict)
-    assignment: np.ndarray | None = None
-    exchangeable: bool = True
-    log_prior: Mapping[str, np.ndarray] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    attributes: Mapping[str, float] = field(default_factory=dict)
-    objective: Objective | None = None
-
-    def __post_init__(self) -> None:
-        """What was optimised is what the method declares, if nothing else is said."""
-        if self.objective is None:
-            self.objective = self.method.objective
-
-    @property
-    def kind(self) -> Kind:
-        """ "draws" or "point"."""
-        return self.method.kind
-
-    @property
-    def assignments(self) -> Treatment:
-        """Whether assignments and state paths count by probability ("soft") or wholly ("hard")."""
-        return self.method.assignments

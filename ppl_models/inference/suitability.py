@@ -13,7 +13,8 @@ from ppl_models.data.kinds import Observed
 from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 from ppl_models.inference.missing_cells import refuse_missing_cells
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.program.keys import make_key
 from ppl_models.program.model import evaluate
 from ppl_models.program.rounding import refuse_coarse

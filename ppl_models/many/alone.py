@@ -9,7 +9,8 @@ from jax import random
 from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import require
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable
 from ppl_models.many.outcome import Outcome
 from ppl_models.many.request import Request

@@ -17,7 +17,7 @@ from ppl_models.data.progress import progress_bar
 from ppl_models.errors import InputError, whole_number
 from ppl_models.evaluation.candidates import parameter_count
 from ppl_models.inference.method import declaration
-from ppl_models.inference.problem import Result
+from ppl_models.inference.result import Result
 from ppl_models.many.alone import fitted_alone
 from ppl_models.many.outcome import Outcome
 from ppl_models.many.request import Request

@@ -12,7 +12,8 @@ from ppl_models import catalogue
 from ppl_models.errors import InputError
 from ppl_models.inference.em.driver import OBJECTIVES
 from ppl_models.inference.method import Method, declaration
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.many.request import part_of
 from ppl_models.many.tree import GROUP_INDEX
 from ppl_models.posterior.build.tree import build_tree

@@ -19,7 +19,8 @@ from ppl_models.inference.many.em import Points, densities, em_of_bucket
 from ppl_models.inference.many.gibbs import Draws, Plan, densities_of_draws, gibbs_of_bucket
 from ppl_models.inference.many.known import dependence, priors_of_groups
 from ppl_models.inference.method import declaration
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable
 from ppl_models.many.outcome import Outcome

@@ -27,35 +27,22 @@ from ppl_models.data.derived import ROW_WEIGHTS
 from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import prior_density
-from ppl_models.distributions.scaled import ScaledPrior, is_weighed, times, weigh
-from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.distributions.scaled import ScaledPrior, times, weigh
 from ppl_models.program import chain_densities, chains, pair_passes, units
-from ppl_models.program.chain_data import with_layout
 from ppl_models.program.compiling import QUICK
-from ppl_models.program.data_refusals import (
-    refuse_other_data,
-    refuse_other_rows,
-    refuse_taken_names,
-)
 from ppl_models.program.data_sites import (
     log_factor,
     possible_values,
-    refuse_moving_factors,
-    sites_of_data,
-    with_computed,
-    with_derived,
-    with_lowest,
 )
 from ppl_models.program.enumeration import AllValues
-from ppl_models.program.keys import make_key
 from ppl_models.program.local_integrals import (
     integrated_logits,
     mean_of_shifts,
-    with_integrals,
 )
 from ppl_models.program.partly_fixed import Holding, PartlyFixed
-from ppl_models.program.pieces import Pieces
-from ppl_models.program.structure import Structure, read_structure
+from ppl_models.program.pieces import Pieces, combine
+from ppl_models.program.structure import Structure
+from ppl_models.program.structure_reading import structure_of
 from ppl_models.program.units import Units, by_row
 from ppl_models.submodules import bind_submodules
 
@@ -65,29 +52,6 @@ Globals = dict[str, Array]
 #: key of the data under which the known cluster of every row is, -1 where it is not known; no
 #: parameter has such a name. See ``known_clusters``.
 KNOWN_CLUSTER = "known cluster"
-
-
-def combine(structure: Structure, distributions: dict[str, Any], scales: dict[str, Any]) -> None:
-    """Put one distribution over their combinations in place of those of several discrete sites.
-
-    Args:
-        structure: what was read off the program.
-        distributions: of the discrete sites at all combinations; that of the first becomes the
-            distribution of the combinations.
-        scales: of the sites that are scaled, equally as :meth:`Model.structure` found out.
-    """
-    if not structure.combined:
-        return
-    total: Any = 0.0
-    values = structure.values_of(jnp.arange(structure.clusters)[:, None])
-    for name, value in values.items():
-        total = total + unwrap(distributions.pop(name)).log_prob(value)
-    several = [scale for n in values if (scale := scales.pop(n, None)) is not None]
-    logits = jnp.broadcast_to(total, (structure.clusters, jnp.shape(total)[-1])).T
-    first = str(structure.assignment)
-    distributions[first] = CategoricalLogits(logits[0] if logits.shape[0] == 1 else logits)
-    if several:
-        scales[first] = several[0]
 
 
 @jax.tree_util.register_pytree_node_class
@@ -185,71 +149,7 @@ class Model:
 
     def structure(self) -> Structure:
         """Read the program's sites (by abstract evaluation: nothing is computed)."""
-        trace_sites: dict[str, Any] = {}
-        merged_sites: list[tuple[str, ...]] = []
-        parameters_of_sites: dict[
-            str, str
-        ] = {}  # observed site -> parameter whose very data it observes
-
-        def trace(model: Model) -> None:
-            seeded = handlers.seed(model.held(), random.key(0))
-            merged, *names = chains.merge_steps(handlers.trace(seeded).get_trace())
-            trace_sites.update(merged)
-            merged_sites.extend(names)
-            parameters_of_sites.update(
-                (n, p)
-                for n, s in trace_sites.items()
-                for p, v in model.data.items()
-                if s["value"] is v
-            )
-
-        try:
-            jax.eval_shape(trace, self)
-        except InputError:
-            raise
-        except Exception as error:
-            name = getattr(self.function, "__name__", "the program")
-            raise InputError(
-                f"{name} could not be run on these data: {type(error).__name__}: "
-                f"{str(error).splitlines()[0] if str(error) else ''}"
-            ) from error
-        refuse_taken_names(trace_sites, self.data)
-        members, emitted = merged_sites
-        chain = chains.find_chain(trace_sites, members, emitted, set(self.fixed))
-        if chain is not None:
-            structure = read_structure(trace_sites, set(self.fixed), chain=chain)
-            if self.data:
-                structure = with_layout(self, structure)
-                refuse_other_data(self, structure, parameters_of_sites)
-            return chain_densities.with_order(self, structure)
-        refuse_other_rows(trace_sites, self.data)
-        structure = read_structure(
-            trace_sites,
-            set(self.fixed),
-            sites_of_data(self, trace_sites, parameters_of_sites),
-            parameters=set(self.data),
-        )
-        structure = with_lowest(self, structure, trace_sites)
-        if structure.indexed and structure.assignment and structure.deterministics:
-            structure = with_derived(self, structure)
-        if any(is_weighed(trace_sites[n]) for n, _ in structure.combined):
-            self._refuse_unequal_scales(structure)
-        refuse_moving_factors(self, structure)
-        if self.data:
-            structure = with_computed(self, structure, parameters_of_sites)
-            refuse_other_data(self, structure, parameters_of_sites)
-            if not structure.indexed:
-                structure = with_integrals(self, structure)
-        return structure
-
-    def _refuse_unequal_scales(self, structure: Structure) -> None:
-        """Sites that are summed out together have one factor of their log-densities."""
-        first, *others = _scales(self, structure.initial(make_key(5)), structure=structure)
-        if not all(np.allclose(first, other, rtol=1e-6, atol=0) for other in others):
-            raise UnsupportedError(
-                f"sites {' and '.join(map(repr, structure.discrete))} are scaled unequally, and "
-                "they are summed out together: put all of them into one numpyro.handlers.scale"
-            )
+        return structure_of(self)
 
     def held(self) -> Callable:
         """The program with fixed sites held."""
@@ -454,15 +354,6 @@ def only_known(logits: Array, known: Array) -> Array:
 def evaluate(model: Model, values: Globals, *, structure: Structure) -> Pieces:
     """:meth:`Model.pieces`, compiled once for all values."""
     return model.pieces(values, structure)
-
-
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
-def _scales(model: Model, values: Globals, *, structure: Structure) -> list[Array]:
-    """The factors of the discrete sites' log-densities, ``(cluster, row)`` each."""
-    trace = model.trace_at(values, structure)
-    scales = (weigh(trace[name])[1] for name in structure.discrete)
-    shape = (structure.clusters, structure.rows)
-    return [jnp.broadcast_to(1.0 if scale is None else scale, shape) for scale in scales]
 
 
 def _is_array(value: Any) -> bool:

@@ -9,11 +9,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from numpyro.distributions import CategoricalLogits
 
 from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.errors import UnsupportedError
 from ppl_models.program.distribution_trees import by_name, plain_trees
+from ppl_models.program.structure import Structure
 
 
 @jax.tree_util.register_pytree_node_class
@@ -78,3 +80,26 @@ class Pieces:
                 )
             families[name] = family.components()
         return families
+
+
+def combine(structure: Structure, distributions: dict[str, Any], scales: dict[str, Any]) -> None:
+    """Put one distribution over their combinations in place of those of several discrete sites.
+
+    Args:
+        structure: what was read off the program.
+        distributions: of the discrete sites at all combinations; that of the first becomes the
+            distribution of the combinations.
+        scales: of the sites that are scaled, equally as ``structure_of`` made sure.
+    """
+    if not structure.combined:
+        return
+    total: Any = 0.0
+    values = structure.values_of(jnp.arange(structure.clusters)[:, None])
+    for name, value in values.items():
+        total = total + unwrap(distributions.pop(name)).log_prob(value)
+    several = [scale for n in values if (scale := scales.pop(n, None)) is not None]
+    logits = jnp.broadcast_to(total, (structure.clusters, jnp.shape(total)[-1])).T
+    first = str(structure.assignment)
+    distributions[first] = CategoricalLogits(logits[0] if logits.shape[0] == 1 else logits)
+    if several:
+        scales[first] = several[0]

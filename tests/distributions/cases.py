@@ -5,9 +5,10 @@ A new family needs one row here, else ``test_families.py`` fails.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,13 @@ from scipy import stats
 from ppl_models import distributions as families
 from ppl_models.distributions.axis_shape import AxisShape
 from ppl_models.distributions.orientation import UniformRotation
+
+_specification = importlib.util.spec_from_file_location(
+    "reference_densities", Path(__file__).with_name("reference_densities.py")
+)
+assert _specification is not None and _specification.loader is not None
+densities = importlib.util.module_from_spec(_specification)  # this folder is no package
+_specification.loader.exec_module(densities)
 
 CLUSTERS, ROWS, FEATURES = 3, 6, 3
 _generator = np.random.default_rng(20240607)
@@ -34,7 +42,7 @@ GAPS = X.copy()
 GAPS[[0, 1, 1, 2, 2, 2, 4], [1, 0, 2, 0, 1, 2, 2]] = _nan
 PROBS = _generator.uniform(0.05, 0.95, (CLUSTERS, FEATURES))
 BITS = _generator.integers(0, 2, (ROWS, FEATURES))
-LEVELS = (2, 3, 2)
+LEVELS = densities.LEVELS
 SHARES = np.hstack([_generator.dirichlet(np.ones(k), CLUSTERS) for k in LEVELS])
 CODES = np.column_stack([_generator.integers(0, k, ROWS) for k in LEVELS])
 RATE = _generator.uniform(0.5, 6, (CLUSTERS, FEATURES))
@@ -145,95 +153,6 @@ def maximum_likelihood(emission: Any, statistics: Any, centre: Any) -> Any:
     return emission
 
 
-def _gaussian(parameters: Parameters, row: np.ndarray) -> float:
-    loc = np.atleast_1d(parameters["loc"])
-    row = np.atleast_1d(row)
-    if "covariance" in parameters:
-        covariance = parameters["covariance"]
-    elif "axis_shape" in parameters:
-        axes = parameters.get("orientation", np.eye(len(loc)))
-        covariance = parameters["scale"] ** 2 * (axes * parameters["axis_shape"]) @ axes.T
-    else:
-        covariance = np.diag(np.broadcast_to(parameters["scale"] ** 2, loc.shape))
-    seen = ~np.isnan(row)
-    if not seen.any():
-        return 0.0
-    part = covariance[np.ix_(seen, seen)]
-    return float(stats.multivariate_normal.logpdf(row[seen], loc[seen], part))
-
-
-def _bernoulli(parameters: Parameters, row: np.ndarray) -> float:
-    seen = ~np.isnan(row)
-    return float(stats.bernoulli.logpmf(row[seen], parameters["probs"][seen]).sum())
-
-
-def _categorical(parameters: Parameters, row: np.ndarray) -> float:
-    blocks = np.split(parameters["probs"], np.cumsum(LEVELS)[:-1])
-    pairs = zip(blocks, row, strict=True)
-    return float(sum(np.log(block[int(code)]) for block, code in pairs if not np.isnan(code)))
-
-
-def _poisson(parameters: Parameters, row: np.ndarray) -> float:
-    rate, row = np.atleast_1d(parameters["rate"]), np.atleast_1d(row)
-    seen = ~np.isnan(row)
-    return float(stats.poisson.logpmf(row[seen], rate[seen]).sum())
-
-
-def completions(row: np.ndarray, tokens: int) -> list[np.ndarray]:
-    """All sequences that a sequence with unknown tokens may be."""
-    places = np.flatnonzero(row == -1)
-    found = []
-    for chosen in product(range(tokens), repeat=len(places)):
-        complete = row.copy()
-        complete[places] = chosen
-        found.append(complete)
-    return found
-
-
-def chain_probability(parameters: Parameters, row: np.ndarray) -> float:
-    """Probability of one complete sequence, by multiplying its steps."""
-    initial, transition = parameters["initial"], parameters["transition"]
-    end = len(initial)
-    probability = initial[row[0]] if row[0] < end else 0.0
-    for place, (before, after) in enumerate(zip(row[:-1], row[1:], strict=True)):
-        context = before
-        if len(transition) > end and place > 0:  # two tokens, after the contexts of one
-            context = end + row[place - 1] * end + before
-        probability *= transition[context, after] if before < end else float(after == end)
-    return float(probability)
-
-
-def _chain(parameters: Parameters, row: np.ndarray) -> float:
-    tokens = len(parameters["initial"])
-    return float(np.log(sum(chain_probability(parameters, r) for r in completions(row, tokens))))
-
-
-def graph_choices(row: np.ndarray, sizes: int, width: int = 2) -> list[tuple[str, int, int]]:
-    """What was a choice in one ordered graph, node by node: (parameter, index, how it went)."""
-    found: list[tuple[str, int, int]] = []
-    parent, node, bits = 0, 1, [int(code) for code in row]
-    while bits and bits[0] < 2:
-        if node > 1:
-            found.append(("end", min(node - 2, sizes - 1), 0))
-        ties: list[int] = []
-        for other, bit in zip(range(node - width, node), bits, strict=False):
-            possible = other >= max(parent, 0)
-            if possible and (ties or other < node - 1):
-                found.append(("edge", node - other - 1, bit))
-            else:  # no choice: the last bit of a row without an edge, or before the parent
-                assert bit == possible
-            ties += [other] * bit
-        parent, node, bits = min(ties, default=0), node + 1, bits[width:]  # none: it was cut
-    return [*found, ("end", min(node - 2, sizes - 1), 1)] if bits else found
-
-
-def _graph(parameters: Parameters, row: np.ndarray) -> float:
-    probability = 1.0
-    for name, index, bit in graph_choices(row, len(parameters["end"])):
-        probability *= parameters[name][index] if bit else 1 - parameters[name][index]
-    return float(np.log(probability))
-
-
 def _with_gaps(data: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(GAPS), _nan, data)
 
@@ -275,7 +194,7 @@ CASES = [
         {"loc": LOC[:, 0], "scale": SCALE[:, 0]},
         X[:, 0],
         _univariate(X),
-        _gaussian,
+        densities.gaussian,
         priors={"loc": _normal(()), "scale": _inverse_gamma(())},
     ),
     Case(
@@ -284,7 +203,7 @@ CASES = [
         {"loc": LOC, "scale": SCALE[:, 0]},
         X,
         GAPS,
-        _gaussian,
+        densities.gaussian,
         priors={"loc": _normal((3,)), "scale": _inverse_gamma(())},
     ),
     Case(
@@ -293,7 +212,7 @@ CASES = [
         {"loc": LOC, "scale": SCALE},
         X,
         GAPS,
-        _gaussian,
+        densities.gaussian,
         priors={"loc": _normal((3,)), "scale": _inverse_gamma((3,))},
     ),
     Case(
@@ -302,7 +221,7 @@ CASES = [
         {"loc": LOC, "covariance": COVARIANCE[0]},
         X,
         GAPS,
-        _gaussian,
+        densities.gaussian,
         priors={"loc": _normal((3,)), "covariance": _wishart},
     ),
     Case(
@@ -311,7 +230,7 @@ CASES = [
         {"loc": LOC, "covariance": COVARIANCE},
         X,
         GAPS,
-        _gaussian,
+        densities.gaussian,
         priors={"loc": _normal((3,)), "covariance": _wishart},
     ),
     Case(
@@ -320,7 +239,7 @@ CASES = [
         {"loc": LOC, "axis_shape": SHAPE, "scale": SCALE[:, 0]},
         X,
         GAPS,
-        _gaussian,
+        densities.gaussian,
         priors={"loc": _normal((3,)), "axis_shape": _axis_shape, "scale": _inverse_gamma(())},
     ),
     Case(
@@ -329,7 +248,7 @@ CASES = [
         {"loc": LOC, "orientation": ROTATION, "axis_shape": SHAPE, "scale": SCALE[:, 0]},
         X,
         GAPS,
-        _gaussian,
+        densities.gaussian,
         priors={
             "loc": _normal((3,)),
             "orientation": _rotation,
@@ -343,7 +262,7 @@ CASES = [
         {"probs": PROBS},
         BITS,
         _with_gaps(BITS),
-        _bernoulli,
+        densities.bernoulli,
         priors={"probs": lambda: dist.Beta(np.full(3, 2.0), np.full(3, 1.5))},
     ),
     Case(
@@ -352,7 +271,7 @@ CASES = [
         {"probs": SHARES},
         CODES,
         _with_gaps(CODES),
-        _categorical,
+        densities.categorical,
         static={"levels": LEVELS},
         priors={"probs": _block_dirichlet},
         spaces={"probs": _block_dirichlet().support},
@@ -363,7 +282,7 @@ CASES = [
         {"rate": RATE},
         COUNTS,
         _with_gaps(COUNTS),
-        _poisson,
+        densities.poisson,
         priors={"rate": lambda: dist.Gamma(np.full(3, 2.0), np.full(3, 0.7))},
     ),
     Case(
@@ -372,7 +291,7 @@ CASES = [
         {"rate": RATE[:, 0]},
         COUNTS[:, 0],
         _univariate(COUNTS),
-        _poisson,
+        densities.poisson,
         static={"univariate": True},
         priors={"rate": lambda: dist.Gamma(np.array(2.0), np.array(0.7))},
     ),
@@ -382,7 +301,7 @@ CASES = [
         {"initial": INITIAL, "transition": TRANSITION},
         TOKENS,
         TOKEN_GAPS,
-        _chain,
+        densities.chain,
         static={"positions": 4},
         priors={
             "initial": lambda: dist.Dirichlet(np.array([2.0, 1.5])),
@@ -395,7 +314,7 @@ CASES = [
         {"edge": GRAPH_EDGE, "end": GRAPH_END},
         GRAPHS,
         GRAPHS,
-        _graph,
+        densities.graph,
         static={"positions": 7},
         priors={
             "edge": lambda: dist.Beta(np.full(2, 2.0), np.full(2, 1.5)),
@@ -412,6 +331,6 @@ ORDERED = Case(
     {"initial": INITIAL, "transition": PAIRS},
     TOKENS,
     TOKEN_GAPS,
-    _chain,
+    densities.chain,
     static={"positions": 4, "order": 2},
 )

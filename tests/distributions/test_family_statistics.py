@@ -145,7 +145,7 @@ def _moments(case, value, table):
         first = np.bincount(value[:, 0], minlength=2)
         return {"initial": first / len(value), "transition": steps / steps.sum(1, keepdims=True)}
     if case.name == "graph chain":
-        taken = [choice for row in value for choice in table.graph_choices(row, 2)]
+        taken = [choice for row in value for choice in table.densities.graph_choices(row, 2)]
         ones = {n: np.zeros(2) for n in case.parameters}
         both = {n: np.zeros(2) for n in case.parameters}
         for name, index, bit in taken:

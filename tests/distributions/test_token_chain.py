@@ -70,8 +70,10 @@ def test_draws_given_observed_tokens_have_the_conditional_distribution(table, ca
     drawn = np.asarray(draw(random.split(random.key(0), draws)))
     for k in range(3):
         for n, row in enumerate(rows):
-            possible = table.completions(row, 2)
-            weight = np.array([table.chain_probability(case.component(k), r) for r in possible])
+            possible = table.densities.completions(row, 2)
+            weight = np.array(
+                [table.densities.chain_probability(case.component(k), r) for r in possible]
+            )
             for candidate, p in zip(possible, weight / weight.sum(), strict=True):
                 seen = (drawn[:, k, n] == candidate).all(1).mean()
                 assert abs(seen - p) < 5 * np.sqrt(p * (1 - p) / draws) + 1e-9
@@ -121,9 +123,14 @@ def _with_gaps(case, table):
     """Every row's possible completions with their probabilities, for component 0."""
     found = []
     for row in case.gaps:
-        possible = np.array(table.completions(row, 2))
+        possible = np.array(table.densities.completions(row, 2))
         found.append(
-            (possible, np.array([table.chain_probability(case.component(0), r) for r in possible]))
+            (
+                possible,
+                np.array(
+                    [table.densities.chain_probability(case.component(0), r) for r in possible]
+                ),
+            )
         )
     return found
 

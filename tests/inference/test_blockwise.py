@@ -17,7 +17,8 @@ from ppl_models import catalogue, fit, log_density, open_blocks, predict, predic
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.methods.em import em
 from ppl_models.inference.methods.kmeans import kmeans
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.program.checkpoint import Checkpoint
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program

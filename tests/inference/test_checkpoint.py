@@ -16,7 +16,8 @@ from ppl_models import catalogue, draws_so_far, fit, open_blocks
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.mcmc import blocks_of_draws
 from ppl_models.inference.mcmc.chain_states import ChainStates
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.program.checkpoint import Checkpoint
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program

@@ -15,7 +15,8 @@ from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.em.loop import Plan
 from ppl_models.inference.em.mini_batches import MiniBatches
 from ppl_models.inference.methods.em import em
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.e_step import Expectations, soft
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program

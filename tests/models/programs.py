@@ -156,19 +156,33 @@ def _pixel_row(name: str, arguments: dict[str, Any], standard: Callable, sites: 
 RECURRENT_SITES = ("embedding", "start", "input", "recurrent", "bias", "output", "output_bias")
 
 
-def _recurrent_row(cell: str) -> Program:
+def _token_row(
+    name: str, standard: Callable, sites: tuple[str, ...], arguments: dict[str, Any], **more: Any
+) -> Program:
     return Program(
-        "recurrent_chain",
-        cell,
+        name,
+        more.pop("variant", ""),
         TOKENS,
-        {"vocabulary": 3, "embedding": 2, "hidden": 2, "cell": cell},
-        sequences.recurrent,
+        {"vocabulary": 3, **arguments},
+        standard,
         {"sequences": 5, "positions": 9},
         (5, 9),
-        RECURRENT_SITES,
+        sites,
         site="tokens",
         given=SEQUENCES,
-        fit_arguments={"embedding": 2, "hidden": 2, "cell": cell},
+        fit_arguments=arguments,
+        **more,
+    )
+
+
+def _recurrent_row(cell: str) -> Program:
+    arguments = {"embedding": 2, "hidden": 2, "cell": cell}
+    return _token_row(
+        "recurrent_chain",
+        sequences.recurrent,
+        RECURRENT_SITES,
+        arguments,
+        variant=cell,
         point="map",
     )
 
@@ -309,64 +323,36 @@ PROGRAMS = [
         ("initial", "initial_transition", "transition", "rate"),
         interior={"concentration": 2.0, "initial_concentration": 2.0},
     ),
-    Program(
+    _token_row(
         "markov_chain",
-        "",
-        TOKENS,
-        {"vocabulary": 3},
         sequences.chain,
-        {"sequences": 5, "positions": 9},
-        (5, 9),
         ("initial", "transition"),
-        site="tokens",
-        given=SEQUENCES,
-        fit_arguments={},
+        {},
         interior={"initial_concentration": 2.0, "concentration": 1.5},
     ),
-    Program(
+    _token_row(
         "hidden_token_chain",
-        "",
-        TOKENS,
-        {"states": 2, "vocabulary": 3},
         sequences.hidden_tokens,
-        {"sequences": 5, "positions": 9},
-        (5, 9),
         ("initial", "transition", "probs"),
-        site="tokens",
-        given=SEQUENCES,
-        fit_arguments={"states": 2},
+        {"states": 2},
         interior={
             "initial_concentration": 2.0,
             "transition_concentration": 2.0,
             "concentration": 1.5,
         },
     ),
-    Program(
+    _token_row(
         "ordered_chain",
-        "",
-        TOKENS,
-        {"vocabulary": 3, "order": 2},
         sequences.ordered,
-        {"sequences": 5, "positions": 9},
-        (5, 9),
         ("initial", "transition"),
-        site="tokens",
-        given=SEQUENCES,
-        fit_arguments={"order": 2},
+        {"order": 2},
         interior={"initial_concentration": 2.0, "concentration": 1.5},
     ),
-    Program(
+    _token_row(
         "chain_mixture",
-        "",
-        TOKENS,
-        {"clusters": CLUSTERS, "vocabulary": 3},
         sequences.chains,
-        {"sequences": 5, "positions": 9},
-        (5, 9),
         ("weights", "initial", "transition"),
-        site="tokens",
-        given=SEQUENCES,
-        fit_arguments={"clusters": CLUSTERS},
+        {"clusters": CLUSTERS},
         interior={
             "concentration": 2.0,
             "initial_concentration": 2.0,

@@ -16,7 +16,8 @@ from label_programs import CASES, LINE, Case, logits, ordered, student
 from ppl_models import diagnose, fit, predict, relabel, unrelabel
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.methods.nuts import METHOD
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.posterior.build.tree import build_tree
 from ppl_models.posterior.labels.allocations import Allocations
 from ppl_models.posterior.labels.relabel import relabelled

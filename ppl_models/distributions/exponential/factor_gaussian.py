@@ -23,8 +23,6 @@ from numpyro.distributions import constraints
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.conditionals import (
     InverseGammaScaleConditional,
-    MultivariateNormalConditional,
-    NormalConditional,
 )
 from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.described import means_in_words
@@ -32,9 +30,15 @@ from ppl_models.distributions.exponential.factor_scores import (
     DrawnFactors,
     HiddenFactors,
     factor_scores,
-    loading_products,
     lower_triangular,
     score_sums,
+)
+from ppl_models.distributions.exponential.factor_start import principal_factors
+from ppl_models.distributions.exponential.factor_updates import (
+    loadings_conditional,
+    loc_conditional,
+    noise_conditional,
+    unexplained_squares,
 )
 from ppl_models.distributions.exponential.factorised import location_centre
 from ppl_models.distributions.exponential.family import (
@@ -45,9 +49,6 @@ from ppl_models.distributions.exponential.family import (
 )
 from ppl_models.distributions.exponential.gaussian import FLOOR, LOG_TWO_PI
 from ppl_models.distributions.priors import InverseGammaScale
-
-ROUNDS = 4  #: of the subspace iteration that finds the factors of a start
-LEAST_NOISE = 0.1  #: share of a feature's variance that a start leaves to the noise
 
 
 class LowRankGaussian(ExponentialFamily):
@@ -220,49 +221,20 @@ class LowRankGaussian(ExponentialFamily):
     def expected_statistics(
         self, weights: Array, value: Array, *, missing: bool, centre: Array
     ) -> Statistics:
-        """Of rows whose components are given: scores along the principal axes of these.
+        """Of rows whose components are given: their scores under :func:`.principal_factors`.
 
         A start knows of its partition alone; factors that lie nowhere would explain nothing.
         """
-        x = value - centre
-        seen = ~missing_cells(value)
-        x, shown = jnp.where(seen, x, 0), seen.astype(x.dtype)
-        key = random.key(0)
-        first = random.normal(key, self.loadings.shape[-2:], x.dtype)
-
-        def component(weight: Array) -> tuple[Array, Array, Array]:
-            count = matmul(weight, shown)
-            count = jnp.where(count > 0, count, 1)
-            mean = matmul(weight, x) / count
-            root = shown * (x - mean) * jnp.sqrt(weight)[:, None]
-            variance = (root**2).sum(0) / count
-            variance = jnp.where(variance > 0, variance, 1)
-            unit = root / jnp.sqrt(variance * count.max())
-
-            def turn(_: int, axes: Array) -> Array:
-                return jnp.linalg.qr(matmul(unit.T, matmul(unit, axes)))[0]
-
-            axes = lax.fori_loop(0, ROUNDS, turn, jnp.linalg.qr(first)[0])
-            lengths = (matmul(unit, axes) ** 2).sum(0)
-            rest = (variance.size - lengths.sum()) / max(1, variance.size - axes.shape[1])
-            loadings = axes * jnp.sqrt(jnp.maximum(lengths - jnp.maximum(rest, 0), 1e-2))
-            noise = jnp.sqrt(jnp.maximum(1 - (loadings**2).sum(1), LEAST_NOISE))
-            deviation = jnp.sqrt(variance)
-            return mean + centre, loadings * deviation[:, None], noise * deviation
-
-        loc, loadings, noise = lax.map(component, weights)
+        loc, loadings, noise = principal_factors(
+            weights, value, factors=self.loadings.shape[-1], centre=centre
+        )
         start = FactorGaussian(loc, loadings, noise, validate_args=False)
         prepared = start.prepare(value, missing=missing, centre=centre)
         return start.prepared_statistics(weights, prepared, missing=missing, centre=centre)
 
     def _residuals(self, statistics: Statistics) -> Array:
         """Expected squares of what factors leave unexplained, ``(component, feature)``."""
-        s, loadings = statistics, self._each()
-        shift = self.loc - s["about"]
-        along = (loadings * (s["cross"] - shift[..., None] * s["factors"])).sum(-1)
-        quadratic = (loading_products(s["outer"], loadings) * loadings).sum(-1)
-        squares = s["square"] - 2 * shift * s["first"] + s["count"] * shift**2
-        return jnp.maximum(squares - 2 * along + quadratic, 0)
+        return unexplained_squares(self.loc, self._each(), statistics)
 
     def expected_log_density(self, statistics: Statistics, centre: Array) -> Array:
         """Of rows given their scores, ``(component,)``."""
@@ -280,33 +252,10 @@ class LowRankGaussian(ExponentialFamily):
         shared: bool,
     ) -> Any | None:
         """Normals for location and loadings, inverse-gamma for the noise, given the scores."""
-        s, noise = statistics, jnp.broadcast_to(self._noise, statistics["about"].shape)
         if parameter == "scale":
-            return self._noise_conditional(prior, s, centre, shared)
-        if parameter == "loc":
-            precision = s["count"] / noise**2
-            along = (self._each() * s["factors"]).sum(-1)
-            linear = (s["first"] - along) / noise**2 + precision * s["about"]
-            if shared:
-                precision, linear = precision.sum(0), linear.sum(0)
-            if prior is not None:
-                precision = precision + prior.scale**-2
-                linear = linear + prior.loc * prior.scale**-2
-            return NormalConditional(
-                linear / jnp.where(precision > 0, precision, jnp.nan), precision
-            )
-        shift = self.loc - s["about"]
-        inverse = (noise**-2)[..., None]
-        linear = inverse * (s["cross"] - shift[..., None] * s["factors"])
-        precision = inverse[..., None] * s["outer"]
-        if shared:
-            precision, linear = precision.sum(0), linear.sum(0)
-        if prior is not None:
-            each = jnp.broadcast_to(prior.scale**-2, linear.shape)
-            precision = precision + each[..., None] * jnp.eye(linear.shape[-1], dtype=linear.dtype)
-            linear = linear + prior.loc * each
-        precision = jnp.broadcast_to(precision, (*linear.shape, linear.shape[-1]))
-        return MultivariateNormalConditional(linear, precision, jnp.zeros_like(linear))
+            return self._noise_conditional(prior, statistics, centre, shared)
+        update = loc_conditional if parameter == "loc" else loadings_conditional
+        return update(self.loc, self._each(), self._noise, prior, statistics, shared=shared)
 
     def redundant(self, parameter: str, shape: tuple[int, ...]) -> int:
         """Angles of a rotation of the factors, of every component."""
@@ -328,16 +277,14 @@ class LowRankGaussian(ExponentialFamily):
     def _noise_conditional(
         self, prior: Any, statistics: Statistics, centre: Array, shared: bool
     ) -> InverseGammaScaleConditional:
-        squares = self._residuals(statistics)
-        count = jnp.broadcast_to(statistics["count"], squares.shape)
-        if prior is None:  # no prior keeps the noise off zero, so a floor must
-            squares = jnp.maximum(squares, count * FLOOR**2 * _pooled(statistics, count, centre))
-        if self.parameter_dims["scale"] == 0:
-            squares, count = squares.sum(-1), count.sum(-1)
-        if shared:
-            squares, count = squares.sum(0), count.sum(0)
-        a, b = (-0.5, 0.0) if prior is None else (prior.concentration, prior.rate)
-        return InverseGammaScaleConditional(a + 0.5 * count, b + 0.5 * squares)
+        return noise_conditional(
+            self._residuals(statistics),
+            prior,
+            statistics,
+            centre,
+            one_size=self.parameter_dims["scale"] == 0,
+            shared=shared,
+        )
 
     # ---- draws -------------------------------------------------------------------------------
 
@@ -446,12 +393,3 @@ class IsotropicFactorGaussian(LowRankGaussian):
     @property
     def _noise(self) -> Array:
         return self.scale[..., None]
-
-
-def _pooled(statistics: Statistics, count: Array, centre: Array) -> Array:
-    """Variances of all rows together, ``(feature,)``."""
-    shift = statistics["about"] - centre
-    first = (statistics["first"] + count * shift).sum(0)
-    second = (statistics["square"] + 2 * shift * statistics["first"] + count * shift**2).sum(0)
-    total = jnp.clip(count.sum(0), 1)
-    return jnp.clip(second / total - (first / total) ** 2, 0)

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 from jax import Array
-from numpyro.distributions import Independent
+from numpyro.distributions import Distribution, Independent
 
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.exponential.family import ExponentialFamily, Statistics
 from ppl_models.distributions.missing_cells import complete, observed_log_prob
+from ppl_models.errors import InputError
 
 #: in place of the logarithm of zero, which has no gradient along the paths of a trellis
 LOWEST = -1e10
@@ -50,6 +51,18 @@ class GeneralEmission(ExponentialFamily):
             index = jnp.arange(self._components).reshape(distribution.batch_shape)
         self.index = jnp.asarray(index)
         super().__init__(self.index.shape, distribution.event_shape, validate_args=validate_args)
+
+    @classmethod
+    def by_state(cls, distribution: Any) -> GeneralEmission:
+        """Any distribution of NumPyro's with a component a state.
+
+        Raises:
+            InputError: a distribution without batch axes.
+        """
+        if not isinstance(distribution, Distribution) or not distribution.batch_shape:
+            kind = type(distribution).__name__
+            raise InputError(f"{kind} has no batch axis: give the emission one component a state")
+        return cls(distribution)
 
     @property
     def support(self) -> Any:

@@ -26,7 +26,6 @@ from ppl_models.distributions.hmm.sequence_format import (
 from ppl_models.distributions.hmm.state_emissions import StateEmissions
 from ppl_models.distributions.hmm.state_paths import StatePaths
 from ppl_models.distributions.hmm.trellis import Trellis, posterior
-from ppl_models.errors import InputError
 
 
 class HiddenMarkov(StatePaths, ExponentialFamily):
@@ -87,9 +86,7 @@ class HiddenMarkov(StatePaths, ExponentialFamily):
         initial_transition: Any = None,
         validate_args: bool | None = None,
     ):
-        family = as_family(emission)
-        if family is None:
-            family = _general(emission)
+        family = as_family(emission) or GeneralEmission.by_state(emission)
         self.markov_chain = MarkovChain.of(initial, transition, initial_transition)
         self.emission, self.positions = family, int(positions)
         batch = jnp.broadcast_shapes(self.markov_chain.batch_shape, family.batch_shape[:-1])
@@ -397,11 +394,3 @@ class HiddenMarkov(StatePaths, ExponentialFamily):
     def collapsed(self, deviation: Array) -> Array:
         """Whether a state has shrunk onto a step or a plane."""
         return self._emissions.collapsed(deviation)
-
-
-def _general(emission: Any) -> GeneralEmission:
-    """Any distribution of NumPyro's as an emission."""
-    if not isinstance(emission, Distribution) or not emission.batch_shape:
-        kind = type(emission).__name__
-        raise InputError(f"{kind} has no batch axis: give the emission one component a state")
-    return GeneralEmission(emission)

@@ -33,7 +33,8 @@ from ppl_models.inference.objective import (
     LOG_LIKELIHOOD,
     LOG_POSTERIOR,
 )
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.rowwise.m_step import rowwise_plan
 from ppl_models.inference.rowwise.newton import LARGEST
 from ppl_models.inference.rowwise.starts import rowwise_starts

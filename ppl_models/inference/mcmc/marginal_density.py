@@ -48,8 +48,8 @@ from ppl_models.inference.statistics.e_step import (
     row_normalisers,
 )
 from ppl_models.program import chain_densities
-from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model, combine, evaluate
-from ppl_models.program.pieces import Pieces
+from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model, evaluate
+from ppl_models.program.pieces import Pieces, combine
 from ppl_models.program.structure import Structure
 
 #: how the rows enter the density of the global sites, see :func:`row_density`

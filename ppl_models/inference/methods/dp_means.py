@@ -19,7 +19,8 @@ from ppl_models.inference.capabilities import UNKNOWN_CLUSTERS
 from ppl_models.inference.method import Method
 from ppl_models.inference.methods.kmeans import SPHERES, _log_density
 from ppl_models.inference.objective import DP_MEANS_COST
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.m_step import prior_modes
 
 METHOD = Method(

@@ -14,7 +14,8 @@ from ppl_models.inference.capabilities import ROW_DENSITIES
 from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.method import Method
 from ppl_models.inference.objective import LOG_POSTERIOR
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 
 METHOD = Method(
     "point",

@@ -27,7 +27,8 @@ from ppl_models.inference.capabilities import (
     STATISTICS,
 )
 from ppl_models.inference.method import Calibration, Capability, Lack, Method
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import e_step

@@ -25,7 +25,8 @@ from ppl_models.inference.mcmc.gibbs_run import run_gibbs
 from ppl_models.inference.mcmc.rowwise_gibbs import RowwiseGibbs
 from ppl_models.inference.method import Calibration, Method
 from ppl_models.inference.objective import LOG_POSTERIOR
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.row_weights import copies_drawn
 from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data, run_chain
 from ppl_models.program.keys import split_apart

@@ -22,7 +22,8 @@ from ppl_models.inference.capabilities import (
 from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.method import Method
 from ppl_models.inference.objective import LOG_JOINT
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.chunks import Chunks, over_chunks
 from ppl_models.inference.statistics.e_step import log_joint_and_latents, winners
 from ppl_models.program import chain_densities

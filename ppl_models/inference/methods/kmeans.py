@@ -38,7 +38,8 @@ from ppl_models.inference.kmeans_blocks import lloyd_over_blocks
 from ppl_models.inference.kmeans_search import greedy_kmeans_plus_plus, improve_by_swaps
 from ppl_models.inference.method import Capability, Lack, Method
 from ppl_models.inference.objective import SUM_OF_SQUARES
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.m_step import prior_modes
 from ppl_models.program.checkpoint import Checkpoint
 from ppl_models.program.known_clusters import known_clusters

@@ -16,7 +16,8 @@ from ppl_models.distributions.sequences.ngrams import Ngrams
 from ppl_models.inference.capabilities import PLAIN_PRIORS, UNSCALED
 from ppl_models.inference.method import Method
 from ppl_models.inference.pitman_yor.counts import FRANCHISE, NGRAM_COUNTS, held, seen_of
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 
 FALLBACK = (0.5, 1.0, 1.5)  #: KenLM's discounts where the counts give none
 

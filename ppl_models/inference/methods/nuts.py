@@ -28,7 +28,8 @@ from ppl_models.inference.mcmc.marginal_density import (
 from ppl_models.inference.mcmc.nuts_run import no_u_turns, run_nuts
 from ppl_models.inference.method import Calibration, Method
 from ppl_models.inference.objective import LOG_POSTERIOR
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data, run_chain
 from ppl_models.program.keys import split, split_apart
 from ppl_models.program.model import Globals, Model

@@ -24,7 +24,8 @@ from ppl_models.inference.pitman_yor.calibration import seating_ranks
 from ppl_models.inference.pitman_yor.chain import Chain
 from ppl_models.inference.pitman_yor.counts import FRANCHISE, NGRAM_COUNTS, SITES, held, seen_of
 from ppl_models.inference.pitman_yor.franchise import Franchise
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 
 PRIORS = {"discount": Beta, "concentration": Gamma}
 IN_SAMPLE = (

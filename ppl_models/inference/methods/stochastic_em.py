@@ -18,7 +18,8 @@ from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.em.stochastic import run_stochastic_em
 from ppl_models.inference.method import Capability, Lack, Method
 from ppl_models.inference.objective import LOG_POSTERIOR
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.running import EXPONENT, check_exponent
 
 

@@ -24,7 +24,8 @@ from ppl_models.inference.gradient.steps import TrainingOptions
 from ppl_models.inference.gradient.training import full_log_joint, starts_report, train
 from ppl_models.inference.method import Method
 from ppl_models.inference.objective import EVIDENCE_BOUND
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 
 SHORT = 10  #: of so many steps one is taken from every start before one start is gone on with
 FEWEST = 300  #: steps of such a short run

@@ -29,7 +29,8 @@ from ppl_models.inference.capabilities import (
 from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.mcmc.blocks_of_draws import Lengths, run_in_blocks, sweep_block
 from ppl_models.inference.method import Calibration, Capability, Lack, Method
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.row_weights import copies_drawn
 from ppl_models.inference.simulated_data import (
     Draws,

@@ -21,7 +21,8 @@ from ppl_models import memory
 from ppl_models.data.kinds import Observed
 from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.registry import family_name
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.posterior.build.label_facts import read_labels
 from ppl_models.posterior.result.schema import (
     WEIGHTS,

@@ -22,7 +22,8 @@ from ppl_models.errors import UnsupportedError
 from ppl_models.inference.capabilities import require
 from ppl_models.inference.em.blocks import statistics_of_blocks
 from ppl_models.inference.method import declaration, methods_that
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.chunks import cut
 from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable

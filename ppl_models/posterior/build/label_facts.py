@@ -10,7 +10,8 @@ import jax
 import numpy as np
 from jax import Array
 
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.label_symmetry import (
     LabelSymmetry,

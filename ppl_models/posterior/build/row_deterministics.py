@@ -11,7 +11,8 @@ import numpy as np
 from jax import Array, random
 
 from ppl_models import memory
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.e_step import winners
 from ppl_models.program.chain_densities import best_paths, draw_assignments
 from ppl_models.program.compiling import in_batches

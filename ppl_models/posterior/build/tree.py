@@ -24,7 +24,8 @@ from ppl_models import memory
 from ppl_models.data.derived import ROW_WEIGHTS
 from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.posterior.build.axes import Axes, Variable
 from ppl_models.posterior.build.facts import ComputedParameters, read_facts
 from ppl_models.posterior.build.row_deterministics import row_deterministics

@@ -14,7 +14,8 @@ from jax import Array
 from jax.scipy.special import logsumexp
 
 from ppl_models import memory
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.posterior.density.rows import row_blocks
 from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.program.compiling import in_batches

@@ -18,7 +18,8 @@ from ppl_models import memory
 from ppl_models.distributions.priors import prior_density
 from ppl_models.distributions.scaled import times
 from ppl_models.inference.capabilities import FAMILIES
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.chunks import Families, by_length
 from ppl_models.posterior.density.impossible import with_impossible
 from ppl_models.posterior.result.schema import Assignments

@@ -14,7 +14,8 @@ from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.inference.em.blocks import block_rows_of
 from ppl_models.inference.method import declaration, methods_that
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.running import (
     check_exponent,
 )

@@ -14,7 +14,8 @@ import xarray as xr
 from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.inference.missing_cells import refuse_missing_cells
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.posterior.result.recent import RECENT
 from ppl_models.posterior.result.schema import (
     FACTS,

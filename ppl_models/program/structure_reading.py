@@ -1,0 +1,118 @@
+"""The structure of a program: its sites, plates and chains, read off one abstract trace."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, random
+from numpyro import handlers
+
+from ppl_models.distributions.scaled import is_weighed, weigh
+from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.program import chain_densities, chains
+from ppl_models.program.chain_data import with_layout
+from ppl_models.program.compiling import QUICK
+from ppl_models.program.data_refusals import (
+    refuse_other_data,
+    refuse_other_rows,
+    refuse_taken_names,
+)
+from ppl_models.program.data_sites import (
+    refuse_moving_factors,
+    sites_of_data,
+    with_computed,
+    with_derived,
+    with_lowest,
+)
+from ppl_models.program.keys import make_key
+from ppl_models.program.local_integrals import with_integrals
+from ppl_models.program.structure import Structure, read_structure
+
+if TYPE_CHECKING:
+    from ppl_models.program.model import Model
+
+
+def structure_of(model: Model) -> Structure:
+    """Read a program's sites by abstract evaluation: nothing is computed.
+
+    Raises:
+        InputError: a program that cannot be run on its data, or names that are taken.
+        UnsupportedError: sites that no method can treat.
+    """
+    trace_sites: dict[str, Any] = {}
+    merged_sites: list[tuple[str, ...]] = []
+    parameters_of_sites: dict[str, str] = {}  # observed site -> the parameter with its very data
+
+    def trace(traced: Model) -> None:
+        seeded = handlers.seed(traced.held(), random.key(0))
+        merged, *names = chains.merge_steps(handlers.trace(seeded).get_trace())
+        trace_sites.update(merged)
+        merged_sites.extend(names)
+        parameters_of_sites.update(
+            (n, p)
+            for n, s in trace_sites.items()
+            for p, v in traced.data.items()
+            if s["value"] is v
+        )
+
+    try:
+        jax.eval_shape(trace, model)
+    except InputError:
+        raise
+    except Exception as error:
+        name = getattr(model.function, "__name__", "the program")
+        raise InputError(
+            f"{name} could not be run on these data: {type(error).__name__}: "
+            f"{str(error).splitlines()[0] if str(error) else ''}"
+        ) from error
+    refuse_taken_names(trace_sites, model.data)
+    members, emitted = merged_sites
+    chain = chains.find_chain(trace_sites, members, emitted, set(model.fixed))
+    if chain is not None:
+        structure = read_structure(trace_sites, set(model.fixed), chain=chain)
+        if model.data:
+            structure = with_layout(model, structure)
+            refuse_other_data(model, structure, parameters_of_sites)
+        return chain_densities.with_order(model, structure)
+    refuse_other_rows(trace_sites, model.data)
+    structure = read_structure(
+        trace_sites,
+        set(model.fixed),
+        sites_of_data(model, trace_sites, parameters_of_sites),
+        parameters=set(model.data),
+    )
+    structure = with_lowest(model, structure, trace_sites)
+    if structure.indexed and structure.assignment and structure.deterministics:
+        structure = with_derived(model, structure)
+    if any(is_weighed(trace_sites[n]) for n, _ in structure.combined):
+        _refuse_unequal_scales(model, structure)
+    refuse_moving_factors(model, structure)
+    if model.data:
+        structure = with_computed(model, structure, parameters_of_sites)
+        refuse_other_data(model, structure, parameters_of_sites)
+        if not structure.indexed:
+            structure = with_integrals(model, structure)
+    return structure
+
+
+def _refuse_unequal_scales(model: Model, structure: Structure) -> None:
+    """Sites that are summed out together have one factor of their log-densities."""
+    first, *others = _scales(model, structure.initial(make_key(5)), structure=structure)
+    if not all(np.allclose(first, other, rtol=1e-6, atol=0) for other in others):
+        raise UnsupportedError(
+            f"sites {' and '.join(map(repr, structure.discrete))} are scaled unequally, and "
+            "they are summed out together: put all of them into one numpyro.handlers.scale"
+        )
+
+
+@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+def _scales(model: Model, values: dict[str, Array], *, structure: Structure) -> list[Array]:
+    """The factors of the discrete sites' log-densities, ``(cluster, row)`` each."""
+    trace = model.trace_at(values, structure)
+    scales = (weigh(trace[name])[1] for name in structure.discrete)
+    shape = (structure.clusters, structure.rows)
+    return [jnp.broadcast_to(1.0 if scale is None else scale, shape) for scale in scales]
