@@ -104,6 +104,7 @@ class Size:
 
 
 FULL = Size()
+DEMO = Size(visits=1000, aside=300, least=2, most=5, draws=200, starts=5, names=3000)
 SMOKE = Size(visits=1000, aside=200, least=3, most=5, drawn=False, draws=25, starts=3,
              hard=False, names=0, positions=8)  # fmt: skip
 #: Away from probabilities of zero, which a mode under flat priors has for what it has not seen.

@@ -90,6 +90,7 @@ class Size:
 
 
 FULL = Size()
+DEMO = Size(states=(1, 2, 3), starts=16, draws=500, warmup=500, searches=4)
 SMOKE = Size(states=(1, 2), starts=4, draws=150, warmup=150, searches=0, again=False, fillings=300)
 SEED = 1906
 MODEL = {"emission": "poisson", "start": "stationary"}

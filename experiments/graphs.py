@@ -83,6 +83,8 @@ class Size:
 
 
 FULL = Size()
+DEMO = Size(families=("tree", "community"), fitted=60, held_out=30, orders=8, draws=50,
+            logistic_steps=300, recurrent_steps=800, finished=20)  # fmt: skip
 SMOKE = Size(("graph_chain",), ("tree",), fitted=20, held_out=10, orders=4, draws=20, shown=4,
              finished=4)  # fmt: skip
 SEED = 2018

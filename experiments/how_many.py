@@ -120,6 +120,7 @@ class Size:
 
 
 FULL = Size()
+DEMO = Size(rates=(0.4, 1.2, 4.0, 16.0), draws=2000, others=("sparse",), penalties=25)
 SMOKE = Size(clusters=(2, 3), starts=4, most=8, rates=(1.2, 4.0), warmup=50, draws=50, others=(),
              equal=False, peak=False, penalties=2, classes=(2, 3), slides=False)  # fmt: skip
 SEED = 82

@@ -86,6 +86,7 @@ class Size:
 
 
 FULL = Size()
+DEMO = Size(samplers=(BARE, "gibbs"), draws=2000)
 SMOKE = Size(samplers=(BARE,), warmup=100, draws=150, thinning=1)
 
 
