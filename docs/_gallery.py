@@ -62,7 +62,7 @@ def index(folder: Path, names: list[str]) -> str:
     return (
         "# Gallery\n\nEach experiment puts one question to data, and writes its answer from the "
         "numbers that came out.\nA card leads to its page: data, program, evidence, pictures. "
-        "Experiments of many minutes are shown in a smaller size; `ppl-models experiment NAME` runs "
+        "The longest are shown in a smaller size; `ppl-models experiment NAME` runs "
         "one whole.\n\n"
         f"::::{{grid}} 1 2 2 3\n:gutter: 3\n:class-container: gallery\n\n{cards}\n::::\n"
     )
