@@ -35,6 +35,7 @@ from ppl_models.program.data_sites import (
     possible_values,
 )
 from ppl_models.program.enumeration import AllValues
+from ppl_models.program.improper import InSupport
 from ppl_models.program.local_integrals import (
     integrated_logits,
     mean_of_shifts,
@@ -152,12 +153,12 @@ class Model:
         return structure_of(self)
 
     def held(self) -> Callable:
-        """The program with fixed sites held."""
+        """The program with fixed sites held, and values for priors that cannot be drawn from."""
         if not self.fixed:
-            return self.run
+            return InSupport(self.run)
         # a program may index them by an assignment, which NumPy's arrays do not take in a trace
         held = {n: jnp.asarray(v) for n, v in self.fixed.items()}
-        return handlers.condition(self.run, data=held)
+        return InSupport(handlers.condition(self.run, data=held))
 
     # NumPyro checks constants outside the trace, and each check would be compiled for itself:
     # `structure` has had them all checked

@@ -5,7 +5,8 @@ Groups: ``posterior``, ``emission_parameters`` (parameters that are no site as t
 every site), ``observed_data``, ``constant_data``, ``responsibilities``, ``posterior_predictive``,
 ``prior``, ``prior_predictive``, and of optimising methods ``starts`` and ``path``. The attribute
 ``facts`` says what they mean (see ``posterior.result.schema``). Axes are named by the program's
-plates and ``event_dims``; the axis that the assignment indexes is called ``cluster``.
+plates and ``event_dims``; the axis that the assignment indexes is called ``cluster``. Predictive
+groups and ``prior`` are drawn when they are first read.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
 from ppl_models.posterior.build.axes import Axes, Variable
 from ppl_models.posterior.build.facts import ComputedParameters, read_facts
+from ppl_models.posterior.build.predictive_groups import predictive_groups
 from ppl_models.posterior.build.row_deterministics import row_deterministics
 from ppl_models.posterior.density.locals import integral_note
 from ppl_models.posterior.density.rows import (
@@ -46,10 +48,9 @@ from ppl_models.posterior.result.schema import (
     FitFacts,
     write_facts,
 )
-from ppl_models.posterior.simulate.predictive import draw_again, prior_draws
 from ppl_models.program.compiling import in_batches
 from ppl_models.program.json_text import to_json
-from ppl_models.program.keys import fold_in, split_apart
+from ppl_models.program.keys import fold_in
 from ppl_models.program.known_clusters import known_clusters
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
@@ -85,7 +86,7 @@ def build_tree(
     groups |= _parameter_group(computed, facts, axes, notes)
     groups |= _data_groups(observed, problem, axes)
     groups |= _density_groups(problem, result, axes, notes)
-    groups |= _predictive_groups(problem, result, observed, key, predictive, axes, notes)
+    groups |= predictive_groups(problem, result, observed, key, predictive, axes, notes)
     groups |= _optimisation_groups(result, axes)
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = {
@@ -274,52 +275,3 @@ def _deterministics(model: Model, values: Globals, *, structure: Structure) -> d
         return {n: trace[n]["value"] for n, _ in structure.deterministics}
 
     return in_batches(one, values, 100)
-
-
-def _predictive_groups(
-    problem: Problem,
-    result: Result,
-    observed: Mapping[str, Observed],
-    key: Array,
-    count: int,
-    axes: Axes,
-    notes: list[str],
-) -> Groups:
-    """Data drawn from the posterior and from the prior, and the prior's global sites."""
-    cells = sum(o.values.size for o in observed.values())
-    count = min(count, max(1, memory.KEPT_PREDICTIVE // max(cells, 1)))
-    if count < 1:
-        return {}
-    if problem.model.weights is not None:
-        notes.append(
-            "no predictive draws: rows count several times, and drawn ones once; "
-            "generate(tree, rows) draws rows"
-        )
-        return {}
-    if problem.structure.undrawable:
-        factor = problem.structure.undrawable[0]
-        notes.append(f"no predictive draws: factor '{factor}' does not say how rows are drawn")
-        return {}
-    if problem.own_data is not None:
-        notes.append(f"no predictive draws: {problem.own_data.reason}")
-        return {}
-    first, second = split_apart(key)
-    # (rows' own continuous sites are drawn anew, as assignments are)
-    sites = {n: v for n, v in result.values.items() if n not in problem.structure.locals}
-    flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in sites.items()}
-    total = len(next(iter(flat.values()))) if flat else 1
-    # a point predicts as often as draws do: each predictive draw is new data from it
-    chosen = np.linspace(0, total - 1, count).astype(int)
-    drawn = draw_again(problem, {n: v[chosen] for n, v in flat.items()}, first, count)
-    dims = {n: ("chain", "draw", *o.dims) for n, o in observed.items()}
-    groups = {
-        "posterior_predictive": axes.dataset({n: (dims[n], v[None]) for n, v in drawn.items()})
-    }
-    try:
-        drawn_sites, data = prior_draws(problem, second, count)
-    except NotImplementedError:
-        notes.append("no prior draws: a prior of the program cannot be drawn from")
-        return groups
-    groups["prior"] = axes.dataset({n: axes.by_draw(n, v[None]) for n, v in drawn_sites.items()})
-    groups["prior_predictive"] = axes.dataset({n: (dims[n], v[None]) for n, v in data.items()})
-    return groups

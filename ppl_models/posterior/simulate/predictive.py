@@ -257,19 +257,40 @@ _draw = jax.jit(_drawn, static_argnames=_STATIC, compiler_options=QUICK)
 _draw_much = jax.jit(_drawn, static_argnames=_STATIC)
 
 
+def priors_are_drawable(problem: Problem) -> bool:
+    """Whether global sites can be drawn from their prior.
+
+    Not so: improper priors, priors that a scale or a factor changes, and whole numbers, which are
+    drawn given the data.
+    """
+    if any(site.support.is_discrete for site in problem.structure.sites):
+        return False
+    priors = problem.example.priors
+    if problem.structure.factors or any(isinstance(p, ScaledPrior) for p in priors.values()):
+        return False
+    return all(_has_draws(p) for n, p in priors.items() if n in problem.structure.names)
+
+
+def _has_draws(prior: Any) -> bool:
+    """Whether a distribution, and all that it is made of, can be drawn from."""
+    if isinstance(prior, list | tuple):
+        return all(_has_draws(part) for part in prior)
+    if not isinstance(prior, Distribution):
+        return True
+    own = type(prior).sample is not Distribution.sample
+    return own and all(_has_draws(part) for part in vars(prior).values())
+
+
 def prior_draws(
     problem: Problem, key: Array, count: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Global sites and data drawn from the prior, its scale set from the data.
 
-    Raises:
-        NotImplementedError: a prior that cannot be drawn from (an improper one).
+    Args:
+        problem: whose priors are drawable, see :func:`priors_are_drawable`.
+        key: random key.
+        count: draws.
     """
-    if any(site.support.is_discrete for site in problem.structure.sites):
-        raise NotImplementedError("whole numbers that are drawn given the data have no prior draws")
-    scaled = any(isinstance(p, ScaledPrior) for p in problem.example.priors.values())
-    if scaled or problem.structure.factors:
-        raise NotImplementedError("what a scale or a factor makes of priors cannot be drawn from")
     site_key, data_key = split_apart(key)
     structure = problem.structure
     priors = problem.independent_priors
