@@ -1,4 +1,4 @@
-"""Sites whose prior cannot be drawn from are given a value in its support while a program is read."""
+"""Priors that cannot be drawn from: a value in the support while the program is read."""
 
 from __future__ import annotations
 

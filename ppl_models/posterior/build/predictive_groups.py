@@ -12,7 +12,8 @@ from jax import Array
 
 from ppl_models import memory
 from ppl_models.data.kinds import Observed
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.posterior.build.axes import Axes
 from ppl_models.posterior.build.on_first_use import FirstUse
 from ppl_models.posterior.simulate.predictive import draw_again, prior_draws, priors_are_drawable
