@@ -77,7 +77,7 @@ class _Unread(BackendArray):
         assert values.shape == self.shape, f"{self.name}: {values.shape}, not {self.shape}"
         return values
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+    def __getitem__(self, key: Any) -> Any:
         return indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.BASIC, lambda basic: self.values()[basic]
         )
