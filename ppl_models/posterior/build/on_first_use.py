@@ -60,7 +60,7 @@ class FirstUse:
         >>> xr.DataArray(counts, dims="row").isel(row=1).item()
         5
         """
-        lazy = indexing.LazilyIndexedArray(_Unread(self, name, shape, np.dtype(dtype)))
+        lazy: Any = indexing.LazilyIndexedArray(_Unread(self, name, shape, np.dtype(dtype)))
         return indexing.MemoryCachedArray(indexing.CopyOnWriteArray(lazy))
 
 
