@@ -59,6 +59,10 @@ class FamilyDeclaration(Described):
     points_on_one_scale: ClassVar[bool] = False
     #: whether a component may lie within another one and differ from it by its scatter alone
     may_be_nested: ClassVar[bool] = False
+    #: whether the last component is no cluster, but takes in rows that lie far from all clusters
+    last_is_noise: ClassVar[bool] = False
+    #: parameters that say what a component is, and that no fit tells
+    untold_parameters: ClassVar[tuple[str, ...]] = ()
     #: whether a component is a normal distribution of any ``loc`` and ``covariance``
     any_normal: ClassVar[bool] = False
 

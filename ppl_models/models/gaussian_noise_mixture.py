@@ -11,23 +11,22 @@ import numpyro.distributions as dist
 
 from ppl_models.data import FEATURE_AXIS, Reals
 from ppl_models.data.derived import FromData
+from ppl_models.distributions.exponential.noise import (
+    DiagonalGaussianWithNoise,
+    FullGaussianWithNoise,
+    SphericalGaussianWithNoise,
+    WithNoise,
+)
 from ppl_models.errors import InputError
 from ppl_models.models._scale import data_scale, row_count, unit_of_data
 from ppl_models.models._scatter import Scatter
 from ppl_models.models._weights import mixture_weights
 
-COVARIANCES = ("spherical", "diagonal", "full")
-FAR = -1e4  #: logarithm of a share that is 0 in any precision
-
-
-class Anywhere(dist.Uniform):
-    """A uniform distribution whose density is the same beyond its ends.
-
-    >>> float(Anywhere(0.0, 0.5).log_prob(7.0))
-    0.6931...
-    """
-
-    support = dist.constraints.real
+EMISSIONS: dict[str, type[WithNoise]] = {
+    "spherical": SphericalGaussianWithNoise,
+    "diagonal": DiagonalGaussianWithNoise,
+    "full": FullGaussianWithNoise,
+}
 
 
 def _box(x: Any = None, row_weights: Any = None) -> np.ndarray:
@@ -111,8 +110,8 @@ def gaussian_noise_mixture(
     >>> program(clusters=2, rows=5, features=3).shape
     (5, 3)
     """
-    if covariance not in COVARIANCES:
-        raise InputError(f"covariance is {covariance!r}: choose one of {', '.join(COVARIANCES)}")
+    if covariance not in EMISSIONS:
+        raise InputError(f"covariance is {covariance!r}: choose one of {', '.join(EMISSIONS)}")
     if x is not None:
         rows, features = jnp.shape(x)
     features = features or 1
@@ -146,17 +145,11 @@ def gaussian_noise_mixture(
     with numpyro.plate("row", rows):
         z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
         k = jnp.minimum(z, clusters - 1)
-        if covariance == "full":
-            normal: Any = dist.MultivariateNormal(loc[k], covariance_matrix=own[k])
-        else:
-            width = own[k] if covariance == "diagonal" else own[k][..., None]
-            normal = dist.Normal(loc[k], width).to_event(1)
-        anywhere = Anywhere(middle - half, middle + half).expand((*z.shape, features))
-        noise = z == clusters
-        shown = jnp.stack([jnp.where(noise, FAR, 0.0), jnp.where(noise, 0.0, FAR)], -1)
-        emission = dist.MixtureGeneral(
-            dist.Categorical(logits=shown),
-            [normal, anywhere.to_event(1)],
-            support=dist.constraints.real_vector,
+        emission = EMISSIONS[covariance](
+            loc=loc[k],
+            **{name: own[k]},
+            low=middle - half,
+            high=middle + half,
+            noise=z == clusters,
         )
         return numpyro.sample("x", emission, obs=x, infer={"event_dims": ["feature"]})

@@ -15,12 +15,17 @@ from ppl_models.program.structure import Structure
 
 
 def cluster_axes(structure: Structure, parameter_map: ParameterMap) -> dict[str, tuple[int, ...]]:
-    """The axes of every site that the assignment indexes (the plate's name may be any)."""
+    """The axes of every site that the assignment indexes (the plate's name may be any).
+
+    An axis over some of the clusters only, beside a component of noise, is none of them.
+    """
     dims = {site.name: site.dims for site in structure.sites}
+    lengths = {site.name: site.shape[:1] for site in structure.sites}
     indexed = {
         dims[w.site][0]
         for w in parameter_map.links
-        if (not w.shared or w.emission == structure.assignment) and dims[w.site]
+        if (not w.shared or w.emission == structure.assignment)
+        and lengths[w.site] >= (structure.clusters,)
     }
     return {n: tuple(i for i, d in enumerate(ds) if d in indexed) for n, ds in dims.items()}
 

@@ -90,11 +90,12 @@ def _emissions_move(
     """Whether components have changed places: by their parameters, or by their densities.
 
     The parameters of a family are all that its density depends on, and need no pass over the data;
-    of other distributions they may not be.
+    of other distributions, and beside a component of noise, they may not be.
     """
     (values, here), (moved, there) = before, after
-    families = {n for n, emission in here.emissions.items() if as_family(emission) is not None}
-    known = set() if structure.panel else families - set(structure.indexed)
+    families = {n: as_family(emission) for n, emission in here.emissions.items()}
+    told = {n for n, family in families.items() if family is not None and not family.last_is_noise}
+    known = set() if structure.panel else told - set(structure.indexed)
     parameters, others = (all_parameters(p, structure) for p in (here, there))
     for (site, name), parameter in parameters.items():
         if site not in known:

@@ -29,10 +29,11 @@ def test_every_family_has_a_row_in_the_table(cases):
         importlib.import_module(module.name)
     # any of NumPyro's distributions has its oracle in test_hidden_numpyro.py
     found = _leaves(ExponentialFamily) - {GeneralEmission}
-    hiding = {f for f in found if f.latent or f.draws_hidden}
+    hiding = {f for f in found if f.latent or f.draws_hidden or f.last_is_noise}
     assert found - hiding == {case.family for case in cases}
     assert all(getattr(distributions, f.__name__) is f for f in found)
-    # families that hide something themselves have an oracle, and a file, of their own
+    # families that hide something themselves, or have noise beside the components of another one,
+    # have an oracle, and a file, of their own
     for family in hiding:
         module = family.__module__.rpartition(".")[2]
         assert Path(__file__).with_name(f"test_{module}.py").exists(), family.__name__

@@ -65,3 +65,26 @@ def test_rows_are_drawn_within_the_box_and_gaps_filled(tree):
     assert drawn.min() > np.nanmin(ROWS) - 3
     assert drawn.max() < np.nanmax(ROWS) + 3
     assert abs(impute(tree, seed=0, draws=20)["x"].values[:, 3, 1]).min() < 2
+
+
+def test_em_climbs_to_where_a_step_by_hand_stays():
+    """Maximum likelihood, as mclust has it beside noise of a given volume."""
+    rows, box = ROWS[~np.isnan(ROWS).any(1)], 400.0
+    options = {"clusters": 2, "priors": "flat", "volume": box, "starts": 3, "predictive": 0}
+    tree = fit("gaussian_noise_mixture", rows, method="em", seed=0, **options)
+    heights = tree["starts"]["objective"].values
+    assert (np.diff(heights, axis=1)[~np.isnan(np.diff(heights, axis=1))] > -1e-9).all()
+    point = {n: v.values[0, 0] for n, v in tree["posterior"].data_vars.items()}
+    normal = [
+        multivariate_normal(mean, matrix).pdf(rows)
+        for mean, matrix in zip(point["loc"], point["covariance"], strict=True)
+    ]
+    joint = point["weights"][:, None] * np.array([*normal, np.full(len(rows), 1 / box)])
+    np.testing.assert_allclose(heights[heights == heights].max(), np.log(joint.sum(0)).sum())
+    share = joint / joint.sum(0)
+    np.testing.assert_allclose(share.mean(1), point["weights"], atol=1e-4)
+    for k in range(2):
+        mean = share[k] @ rows / share[k].sum()
+        np.testing.assert_allclose(mean, point["loc"][k], atol=1e-3)
+        scatter = (share[k] * (rows - mean).T) @ (rows - mean) / share[k].sum()
+        np.testing.assert_allclose(scatter, point["covariance"][k], atol=1e-3)

@@ -41,15 +41,28 @@ def find_seeds(
 
 
 def seed_count(problem: Problem) -> int:
-    """Seeds of a start: a cluster's, or a hidden state's where the rows hide paths."""
+    """Seeds of a start: a cluster's, or a hidden state's where the rows hide paths.
+
+    Noise beside the clusters has none.
+    """
     if problem.structure.assignment is not None:
-        return problem.structure.clusters
+        return problem.structure.clusters - has_noise(problem)
     return max((f.states or 1 for f in problem.families.values()), default=1)
 
 
-@partial(jax.jit, static_argnames=("clusters",))
-def plus_plus(key: Array, points: Array, clusters: int, weights: Array | None = None) -> Array:
-    """Seeds by k-means++ (Arthur and Vassilvitskii 2007): indices ``(cluster,)`` of rows."""
+def has_noise(problem: Problem) -> bool:
+    """Whether the last component takes in what lies far from all clusters."""
+    return any(family.last_is_noise for family in problem.families.values())
+
+
+@partial(jax.jit, static_argnames=("clusters", "noise"))
+def plus_plus(
+    key: Array, points: Array, clusters: int, weights: Array | None = None, *, noise: bool = False
+) -> Array:
+    """Seeds by k-means++ (Arthur and Vassilvitskii 2007): indices ``(cluster,)`` of rows.
+
+    Beside ``noise`` the points far out are no likelier seeds than others of the far half.
+    """
     keys = random.split(key, clusters)  # kept whole: each taken out is an operation to compile
     # (by one number a point, so that points that count for nothing change no draw of the others)
     weights = jnp.ones(points.shape[0], points.dtype) if weights is None else weights
@@ -59,7 +72,8 @@ def plus_plus(key: Array, points: Array, clusters: int, weights: Array | None = 
         return ((points - points[row]) ** 2).sum(-1)
 
     def choose(nearest: Array, key: Array) -> tuple[Array, Array]:
-        far = nearest * weights
+        far = jnp.minimum(nearest, jnp.median(nearest)) if noise else nearest
+        far = far * weights
         far = jnp.where(far.sum() > 0, far, weights)  # all rows equal: any will do
         row = random.categorical(key, jnp.log(far))
         return jnp.minimum(nearest, squared(row)), row
@@ -71,13 +85,20 @@ def plus_plus(key: Array, points: Array, clusters: int, weights: Array | None = 
 
 
 def seeds_within(
-    key: Array, points: Array, clusters: int, starts: int, weights: Array | None = None
+    key: Array,
+    points: Array,
+    clusters: int,
+    starts: int,
+    weights: Array | None = None,
+    *,
+    noise: bool = False,
 ) -> Array:
     """Seeds of several starts ``(start, cluster)``: the first half by k-means++, then random."""
     keys = random.split(key, starts)
     spread = (starts + 1) // 2
     # one after another: side by side they take twice as long to compile, and no less to run
-    seeds_of_starts = [lax.map(lambda k: plus_plus(k, points, clusters, weights), keys[:spread])]
+    one = partial(plus_plus, points=points, clusters=clusters, weights=weights, noise=noise)
+    seeds_of_starts = [lax.map(one, keys[:spread])]
     if starts > spread:
         seeds_of_starts.append(
             jax.vmap(partial(_at_random, weights, len(points), clusters))(keys[spread:])

@@ -21,7 +21,13 @@ from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.inference.initial.from_weights import Update, smoothed, values_from_weights
 from ppl_models.inference.initial.known import sampled_rows, seeds_beside_known, settled
 from ppl_models.inference.initial.points import SEED_ROWS, seed_points, window_means
-from ppl_models.inference.initial.seeds import find_seeds, seed_count, seeds_within, shells
+from ppl_models.inference.initial.seeds import (
+    find_seeds,
+    has_noise,
+    seed_count,
+    seeds_within,
+    shells,
+)
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import hard
 from ppl_models.inference.statistics.m_step import prior_means
@@ -33,6 +39,7 @@ from ppl_models.program.parameter_map import ParameterLink
 
 WIDTHS = (0, 3, 8)  #: steps to both sides over which starts of hidden chains average, in turn
 ROUNDS = 8  #: of k-means that improve seeds
+NOISE = (0.05, 0.2, 0.5)  #: shares of the rows that are noise in the starts, in turn
 SHELLS = 4  #: starts from which on the last is of shells about the mean
 
 
@@ -66,10 +73,11 @@ def starting_values(
     else:
         sample = sampled_rows(problem, pick_key, SEED_ROWS)
         known = known if sample is None else known[sample]
-        count = problem.structure.clusters
+        count = seed_count(problem)
         chosen = jnp.asarray(seeds_beside_known(seed_key, points, count, starts, known, weights))
     within = None if chosen is not None else (seed_count(problem), starts)
     families = problem.families.values()
+    noise = has_noise(problem)
     uncertain = bool(problem.states) or any(family.points_on_one_scale for family in families)
     nested = (
         starts >= SHELLS
@@ -89,13 +97,15 @@ def starting_values(
         usable=active,
         counted=weights,
         widths=np.array([WIDTHS[i % len(WIDTHS)] for i in range(starts)]),
+        shares=noise_shares(starts) if noise else None,
         known=None if known is None else jnp.asarray(known),
         at_means=None if known is None else jnp.arange(starts) < (starts + 1) // 2,
         nested=np.arange(starts) == starts - 1 if nested else None,
         update=Update(problem.structure, links, free, flat, problem.chunks.missing),
         seeding=within,
         averaged=bool(problem.states),
-        rounds=ROUNDS if uncertain else 0,
+        rounds=ROUNDS if uncertain or noise else 0,
+        noise=noise,
     )
     spread = (starts + 1) // 2
     if not any(family.starts_from_rows for family in families):
@@ -140,7 +150,9 @@ def _draw_start(family: ExponentialFamily, key: Array, like: Array, *, parameter
 
 
 @partial(
-    jax.jit, static_argnames=("update", "seeding", "averaged", "rounds"), compiler_options=QUICK
+    jax.jit,
+    static_argnames=("update", "seeding", "averaged", "rounds", "noise"),
+    compiler_options=QUICK,
 )
 def _from_seeds(
     model: Model,
@@ -156,22 +168,26 @@ def _from_seeds(
     known: Array | None = None,
     at_means: Array | None = None,
     nested: Array | None = None,
+    shares: Array | None = None,
     *,
     update: Update,
     seeding: tuple[int, int] | None,
     averaged: bool,
     rounds: int,
+    noise: bool = False,
 ) -> Globals:
     """Assign every row to its nearest seed, softened, and maximise.
 
     Where ``averaged``, steps are replaced by means of so many ``widths`` around them. The seeds are
-    improved by ``rounds`` of k-means. Rows whose clusters are ``known`` are there; ``at_means`` of
-    starts that have the means of those rows for seeds; ``nested`` those of shells about the mean.
+    improved by ``rounds`` of k-means. Where there is ``noise``, such ``shares`` of the rows that
+    are farthest from their seeds are that. Rows whose clusters are ``known`` are there;
+    ``at_means`` of starts that have the means of those rows for seeds; ``nested`` those of shells
+    about the mean.
     Seeds that are not given are looked for here, so many of so many starts: ``seeding``.
     """
     if chosen is None:
         assert seeding is not None
-        chosen = seeds_within(seed_key, points, *seeding, counted)
+        chosen = seeds_within(seed_key, points, *seeding, counted, noise=noise)
     rows = points.shape[0]
     once = jnp.ones(rows, points.dtype)
     if counted is not None:  # of sequences, every step as often as its sequence
@@ -184,6 +200,7 @@ def _from_seeds(
         width: Array | None,
         at_means: Array | None,
         nested: Array | None,
+        share: Array | None,
     ) -> Globals:
         near = points
         if averaged and width is not None:
@@ -192,9 +209,12 @@ def _from_seeds(
         def nearest(centres_at: Array) -> Array:
             distance = (centres_at**2).sum(-1)[:, None] - matmul(2 * centres_at, near.T)
             if active is not None:
-                distance = jnp.where(active[:, None], distance, jnp.inf)
+                distance = jnp.where(active[: len(distance), None], distance, jnp.inf)
             # not by equality with the minimum: a compiled distance may differ from itself in a bit
-            return settled(hard(-distance, once)[0], known, once)
+            weights = hard(-distance, once)[0]
+            if share is not None:
+                weights = weights * ~farthest(distance.min(0) + (near**2).sum(-1), once, share)
+            return settled(weights, known, once)
 
         def moved(_: int, centres_at: Array) -> Array:
             weights = nearest(centres_at)
@@ -217,7 +237,9 @@ def _from_seeds(
             # of single steps the seeds stay as they are: starts differ more that way
             use = jnp.asarray(True) if not averaged or width is None else width > 0
             centres_at = jnp.where(use, improved, centres_at)
-        weights = settled(smoothed(nearest(centres_at), once), known, once)
+        weights = nearest(centres_at)
+        soft = smoothed(weights, once) if share is None else beside_noise(weights, once)
+        weights = settled(soft, known, once)
         if active is not None:
             weights = jnp.where(active[:, None], weights, 0)
         values = update.structure.initial(key, radius=0.1)
@@ -225,4 +247,36 @@ def _from_seeds(
         return values_from_weights(model, update, arrays, centres, values, weights, key)
 
     keys = random.split(key, chosen.shape[0])
-    return lax.map(lambda given: one(*given), (keys, chosen, usable, widths, at_means, nested))
+    given = keys, chosen, usable, widths, at_means, nested, shares
+    return lax.map(lambda of: one(*of), given)
+
+
+def noise_shares(starts: int) -> np.ndarray:
+    """Shares of the rows that are noise in so many starts, ``(start,)``."""
+    return np.array([NOISE[i % len(NOISE)] for i in range(starts)])
+
+
+def beside_noise(weights: Array, counted: Array) -> Array:
+    """Weights of clusters and of noise, ``(cluster + 1, point)``: all that no cluster has.
+
+    Those of the clusters are smoothed among these alone: rows far out would widen them all.
+
+    Args:
+        weights: of the clusters, ``(cluster, point)``.
+        counted: how often each point counts, ``(point,)``.
+    """
+    inside = weights.sum(0)
+    return jnp.concatenate([smoothed(weights, inside), (counted - inside)[None]])
+
+
+def farthest(distance: Array, counted: Array, share: Array) -> Array:
+    """Which points are among the farthest, as many as are that share of all, ``(point,)``.
+
+    Args:
+        distance: of every point, ``(point,)``.
+        counted: how often each counts.
+        share: of the points.
+    """
+    order = jnp.argsort(-distance)
+    before = jnp.cumsum(counted[order]) - counted[order]
+    return jnp.zeros(len(distance), bool).at[order].set(before < share * counted.sum())

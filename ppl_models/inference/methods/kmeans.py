@@ -52,7 +52,7 @@ def _no_sphere(problem: Problem) -> Lack | None:
     if family.distance_scale is not None:
         return None
     chosen = "covariance" in inspect.signature(problem.model.function).parameters
-    gaussian = family.component_picture == "ellipses"
+    gaussian = family.component_picture == "ellipses" and not family.last_is_noise
     advice = "give covariance='spherical'" if chosen and gaussian else ""
     return Lack(f"site '{name}' emits from {type(family).__name__}", advice)
 

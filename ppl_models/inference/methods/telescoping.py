@@ -57,6 +57,13 @@ def _other_weights(problem: Problem) -> Lack | None:
     return Lack(f"the weights of site '{assignment}' are no site as they stand")
 
 
+def _noise(problem: Problem) -> Lack | None:
+    for name, family in problem.families.items():
+        if family.last_is_noise:
+            return Lack(f"the last component of site '{name}' is noise, whatever their number")
+    return None
+
+
 def _of_simulated_data(key: Array, model: Model, plan: Plan) -> Draws:
     problem, structure = plan.problem, plan.problem.structure
     chunks = on_simulated_data(problem, model).chunks
@@ -86,6 +93,7 @@ def _simulated(source: Model, plan: Plan, key: Array) -> tuple[dict[str, Array],
 
 
 DIRICHLET_WEIGHTS = Capability("weights with a Dirichlet prior", _other_weights)
+CLUSTERS_ALONE = Capability("clusters without noise beside them", _noise)
 METHOD = Method(
     "draws",
     needs=(
@@ -96,6 +104,7 @@ METHOD = Method(
         DRAWABLE_CELLS,
         CONJUGATE,
         DIRICHLET_WEIGHTS,
+        CLUSTERS_ALONE,
         UNKNOWN_CLUSTERS,
     ),
     keeps_priors=False,

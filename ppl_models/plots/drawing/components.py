@@ -48,9 +48,11 @@ def parameter_names(emission: EmissionFacts) -> tuple[str, ...]:
 
     Of hidden states they are without the chain's own (``initial``, ``transition``).
     """
-    declared = getattr(component_class(emission), "parameter_dims", {})
+    family = component_class(emission)
+    declared = getattr(family, "parameter_dims", {})
     if not isinstance(declared, property):
-        return tuple(declared)
+        untold = getattr(family, "untold_parameters", ())
+        return tuple(name for name in declared if name not in untold)
     chain = CHAIN if emission.component_family is not None else ()
     return tuple(name for name in emission.parameters if name not in chain)
 
