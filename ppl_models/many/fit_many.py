@@ -209,7 +209,9 @@ def _built(
     largest = max(good, key=lambda g: outcomes[g].clusters)
     own = request
     if outcomes[largest].clusters and "clusters" in request.arguments:
-        own = request.with_clusters(outcomes[largest].clusters)
+        whole = request.problem(template_places(request))[0].structure.clusters
+        beyond = whole - int(request.arguments["clusters"])  # a component of noise
+        own = request.with_clusters(outcomes[largest].clusters - beyond)
     like = like_tree(own, outcomes[largest])
     method = declaration(request.method)
     attributes = {

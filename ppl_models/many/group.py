@@ -83,7 +83,8 @@ def group(tree: xr.DataTree, label: Any, *, predictive: int = 100) -> xr.DataTre
         arguments = from_json(tree.attrs["arguments"])
         clusters = int(table["clusters"].values[place])
         if clusters and "clusters" in arguments:
-            arguments["clusters"] = clusters
+            # (beside a component of noise there is one cluster less than components)
+            arguments["clusters"] += clusters - int(tree.attrs["clusters"])
         model, structure = read_program(
             catalogue.program(tree.attrs["program"]),
             observed,

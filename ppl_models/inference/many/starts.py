@@ -15,15 +15,8 @@ from jax import Array, lax, random
 
 from ppl_models.distributions.contraction import matmul
 from ppl_models.inference.initial.from_weights import Update, smoothed, values_from_weights
-from ppl_models.inference.initial.seeds import has_noise, seed_count, shells
-from ppl_models.inference.initial.starts import (
-    ROUNDS,
-    SHELLS,
-    beside_noise,
-    drawn_parameters,
-    farthest,
-    noise_shares,
-)
+from ppl_models.inference.initial.seeds import shells
+from ppl_models.inference.initial.starts import ROUNDS, SHELLS, drawn_parameters
 from ppl_models.inference.many.buckets import Groups
 from ppl_models.inference.many.known import GroupModel
 from ppl_models.inference.problem import Problem
@@ -42,7 +35,6 @@ class Starting:
     rounds: int
     from_rows: bool
     nested: bool
-    noise: bool
 
 
 def starting_of(problem: Problem, update: Update, starts: int) -> Starting:
@@ -53,12 +45,11 @@ def starting_of(problem: Problem, update: Update, starts: int) -> Starting:
         update,
         starts,
         tuple(scales.items()),
-        ROUNDS if any(scales.values()) or has_noise(problem) else 0,
+        ROUNDS if any(scales.values()) else 0,
         any(f.starts_from_rows for f in families.values()),
         starts >= SHELLS
         and problem.structure.clusters > 1
         and any(f.may_be_nested for f in families.values()),
-        has_noise(problem),
     )
 
 
@@ -93,19 +84,18 @@ def _of_group(
         points.append(_scaled(own, present, one_scale))
     near = jnp.concatenate(points, -1)
     seed_key, value_key = random.split(key)
-    clusters = seed_count(problem)
+    clusters = problem.structure.clusters
     keys = random.split(seed_key, starting.starts)
     spread = (starting.starts + 1) // 2
-    spread_out = partial(
-        _plus_plus, points=near, present=present, clusters=clusters, noise=starting.noise
+    chosen = jax.vmap(partial(_plus_plus, points=near, present=present, clusters=clusters))(
+        keys[:spread]
     )
-    chosen = jax.vmap(spread_out)(keys[:spread])
     if starting.starts > spread:
         pick = partial(_at_random, present=present, clusters=clusters)
         chosen = jnp.concatenate([chosen, jax.vmap(pick)(keys[spread:])])
     update = starting.update
 
-    def start(key: Array, chosen: Array, nested: Array, share: Array) -> Globals:
+    def start(key: Array, chosen: Array, nested: Array) -> Globals:
         centres_at, points = near[chosen], near
         if starting.nested:
             distances, middles = shells(near, clusters, present)
@@ -114,11 +104,7 @@ def _of_group(
 
         def nearest(centres_at: Array) -> Array:
             distance = (centres_at**2).sum(-1)[:, None] - matmul(2 * centres_at, points.T)
-            weights = hard(-distance, present.astype(near.dtype))[0]
-            if not starting.noise:
-                return weights
-            apart = jnp.where(present, distance.min(0) + (points**2).sum(-1), 0)
-            return weights * ~farthest(apart, present.astype(near.dtype), share)
+            return hard(-distance, present.astype(near.dtype))[0]
 
         def moved(_: int, centres_at: Array) -> Array:
             weights = nearest(centres_at)
@@ -128,17 +114,14 @@ def _of_group(
 
         if starting.rounds:
             centres_at = lax.fori_loop(0, starting.rounds, moved, centres_at)
-        weights = nearest(centres_at)
-        once = present.astype(weights.dtype)
-        weights = beside_noise(weights, once) if starting.noise else smoothed(weights) * present
+        weights = smoothed(nearest(centres_at)) * present
         values = update.structure.initial(key, radius=0.1)
         values = prior_means(model, update.structure, update.links, values)
         centres = groups.chunks.centres
         return values_from_weights(model, update, groups.arrays, centres, values, weights, key)
 
     last = jnp.arange(starting.starts) == starting.starts - 1
-    shares = jnp.asarray(noise_shares(starting.starts))
-    values = jax.vmap(start)(random.split(value_key, starting.starts), chosen, last, shares)
+    values = jax.vmap(start)(random.split(value_key, starting.starts), chosen, last)
     if not starting.from_rows:
         first = (starting.starts + 3) // 4
         own_key = random.fold_in(value_key, starting.starts)
@@ -158,7 +141,7 @@ def _scaled(points: Array, present: Array, one_scale: bool) -> Array:
     return jnp.nan_to_num(points / jnp.where(spread > 0, spread, 1))
 
 
-def _plus_plus(key: Array, points: Array, present: Array, clusters: int, *, noise: bool) -> Array:
+def _plus_plus(key: Array, points: Array, present: Array, clusters: int) -> Array:
     """Seeds by k-means++ (Arthur and Vassilvitskii 2007) among the rows that are present."""
     keys = random.split(key, clusters)
     first = random.categorical(keys[0], _log(present))
@@ -167,11 +150,7 @@ def _plus_plus(key: Array, points: Array, present: Array, clusters: int, *, nois
         return jnp.where(present, ((points - points[row]) ** 2).sum(-1), 0)
 
     def choose(nearest: Array, key: Array) -> tuple[Array, Array]:
-        far = nearest
-        if noise:
-            here = jnp.where(present, nearest, jnp.nan)
-            far = jnp.minimum(nearest, jnp.nanmedian(here))
-        far = jnp.where(far.sum() > 0, far, present)  # all rows equal: any will do
+        far = jnp.where(nearest.sum() > 0, nearest, present)  # all rows equal: any will do
         row = random.categorical(key, jnp.log(far))
         return jnp.minimum(nearest, squared(row)), row
 
