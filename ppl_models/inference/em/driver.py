@@ -19,6 +19,7 @@ from ppl_models.inference.em.label_order import reordered
 from ppl_models.inference.em.loop import EMRuns, run_em
 from ppl_models.inference.em.network import NOTE, run_network_em
 from ppl_models.inference.em.polish import polished
+from ppl_models.inference.em.row_sample import best_on_sample, row_sample
 from ppl_models.inference.em.search import final_objective, go_on, search
 from ppl_models.inference.em.split_merge import Moves, movable
 from ppl_models.inference.initial.from_weights import Update
@@ -107,6 +108,7 @@ def em_from_starts(
         return _of_network(problem, key, starts, iterations, tolerance, flat=flat)
     links: tuple[ParameterLink, ...] = ()
     free: tuple[str, ...] = ()
+    sample: Problem | None = None
     if problem.sums_rows_up:
         links, free = conjugate_sites(
             problem.model, problem.structure, problem.parameter_map, problem.chunks, flat=flat
@@ -116,14 +118,15 @@ def em_from_starts(
             starts = 1
         values, initializations = starting_values(problem, links, free, key, starts, flat=flat)
     else:
-        values, initializations = rowwise_starts(problem, key, starts, flat=flat)
+        sample = row_sample(problem, fold_in(key, starts)) if starts > 1 and run is None else None
+        values, initializations = rowwise_starts(sample or problem, key, starts, flat=flat)
     told = None if flat else prior_start(problem)
     if told is not None and set(told) == set(values):
         values = {n: jnp.asarray(v).at[0].set(told[n]) for n, v in values.items()}
         initializations = ["prior means", *initializations[1:]]
     assign = soft if assignments == "soft" else hard
 
-    def climb(values: Globals, iterations: int) -> EMRuns:
+    def climb(values: Globals, iterations: int, problem: Problem = problem) -> EMRuns:
         batch = run_em if problem.blocks is None else run_em_over_blocks
         checkpoint = problem.checkpoint
         with nullcontext() if checkpoint is None else checkpoint.interruptible():
@@ -152,6 +155,14 @@ def em_from_starts(
             iterations,
         )
     else:
+        if sample is not None:
+            values, initializations = best_on_sample(
+                values,
+                initializations,
+                partial(climb, problem=sample),
+                partial(_collapsed_runs, sample, flat=flat),
+                iterations,
+            )
         runs = climb(values, iterations)
     if assignments == "soft" and not flat and problem.blocks is None:
         better = reordered(problem, runs.values)

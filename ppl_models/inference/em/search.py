@@ -61,17 +61,18 @@ def search(
     count = len(kinds)
     lanes = lanes_of(count)
     short = [
-        climb(_take(values, np.arange(i, i + lanes) % count), min(SHORT, iterations))
+        climb(chosen_starts(values, np.arange(i, i + lanes) % count), min(SHORT, iterations))
         for i in range(0, count, lanes)
     ]
     begun = _stacked(short, count)
-    order = np.argsort(-_height(begun, collapsed(begun)), kind="stable")
+    order = np.argsort(-height(begun, collapsed(begun)), kind="stable")
     runs, chosen = begun, order[:lanes]
     if iterations > SHORT:
         for first in range(0, count, lanes):
             chosen = order[first : first + lanes]
             runs = go_on(
-                _chosen(begun, chosen), climb(_take(begun.values, chosen), iterations - SHORT)
+                _chosen(begun, chosen),
+                climb(chosen_starts(begun.values, chosen), iterations - SHORT),
             )
             if len(chosen) == lanes and not collapsed(runs).all():
                 break
@@ -103,9 +104,9 @@ def _move_on(
         each = [_chosen(trials[t], np.array([i])) for i, t in enumerate(best)]
         begun = _stacked(each, len(each))
         longer = go_on(begun, climb(_as_arrays(begun.values), iterations))
-        height = _height(longer, collapsed(longer))
+        reached = height(longer, collapsed(longer))
         now = final_objective(runs)
-        better = going & longer.converged & (height > now + GAIN * (1 + np.abs(now)))
+        better = going & longer.converged & (reached > now + GAIN * (1 + np.abs(now)))
         runs = _continued(runs, longer, better)
         failures = np.where(better, 0, failures + 1)
     return runs
@@ -124,29 +125,30 @@ def final_objective(runs: EMRuns) -> np.ndarray:
     return np.array([row[-1] if len(row) else -np.inf for row in finite])
 
 
-def _height(runs: EMRuns, collapsed: np.ndarray) -> np.ndarray:
-    """Objectives to choose by: those that collapsed come last."""
+def height(runs: EMRuns, collapsed: np.ndarray) -> np.ndarray:
+    """Objectives to choose by, ``(start,)``: those that collapsed come last."""
     return np.where(collapsed, -np.inf, final_objective(runs))
 
 
 def _promise(runs: EMRuns, collapsed: np.ndarray) -> np.ndarray:
     """Objectives that runs would come to if their gains fell as they did last (Aitken)."""
-    height = _height(runs, collapsed)
+    heights = height(runs, collapsed)
     for i, row in enumerate(runs.objective):
         seen = row[np.isfinite(row)][-3:]
-        if len(seen) == 3 and np.isfinite(height[i]):
+        if len(seen) == 3 and np.isfinite(heights[i]):
             gains = np.diff(seen)
             ratio = gains[1] / gains[0] if gains[0] > 0 else 0.0
             ratio = float(np.clip(ratio, 0, EXTRAPOLATED))
-            height[i] += gains[1] * ratio / (1 - ratio)
-    return height
+            heights[i] += gains[1] * ratio / (1 - ratio)
+    return heights
 
 
 def _as_arrays(values: Mapping[str, np.ndarray]) -> Globals:
     return jax.tree.map(jnp.asarray, values)
 
 
-def _take(values: Mapping[str, Any], chosen: np.ndarray) -> Globals:
+def chosen_starts(values: Mapping[str, Any], chosen: np.ndarray) -> Globals:
+    """The global sites at some of the starts, ``(start, ...)``."""
     return {n: jnp.asarray(v)[chosen] for n, v in values.items()}
 
 

@@ -49,7 +49,9 @@ def em(
         starts: number of starts, half by k-means++ and half from random rows (of categories a
             quarter by k-means++, the rest from random probabilities). From eight starts and four
             clusters or hidden states on, the best quarter of them goes on after ten iterations,
-            each then moved on by split–merge moves, see ``inference.em.search``.
+            each then moved on by split–merge moves, see ``inference.em.search``. Where no
+            statistics sum up many rows, a sample of these tells the starts apart, and its two best
+            optima at most go on, see ``inference.em.row_sample``.
         iterations: most iterations of a start.
         tolerance: least relative gain that an iteration is worth (default 1e-9 in float64, 1e-6
             in float32).
