@@ -13,7 +13,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -29,7 +28,8 @@ from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import prior_density
 from ppl_models.distributions.scaled import ScaledPrior, times, weigh
 from ppl_models.program import chain_densities, chains, pair_passes, units
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.all_rows import AllRows
+from ppl_models.program.compiling import quickly
 from ppl_models.program.data_sites import (
     log_factor,
     possible_values,
@@ -143,8 +143,8 @@ class Model:
         parameters = inspect.signature(self.function).parameters
         data = {n: v for n, v in self.data.items() if n in parameters}
         if self.weights is not None and ROW_WEIGHTS in parameters:
-            return self.function(**data, **self.arguments, **{ROW_WEIGHTS: self.weights})
-        return self.function(**data, **self.arguments)
+            data[ROW_WEIGHTS] = self.weights
+        return AllRows(self.function)(**data, **self.arguments)
 
     # ---- reading -----------------------------------------------------------------------------
 
@@ -351,7 +351,7 @@ def only_known(logits: Array, known: Array) -> Array:
     return jnp.where((known < 0) | (known == clusters), logits, -jnp.inf)
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+@quickly(static=("structure",))
 def evaluate(model: Model, values: Globals, *, structure: Structure) -> Pieces:
     """:meth:`Model.pieces`, compiled once for all values."""
     return model.pieces(values, structure)

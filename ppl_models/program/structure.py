@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from numpyro.distributions import Delta, Distribution
 
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program.chains import Chain
@@ -176,6 +177,14 @@ def labels_of(trace: Mapping[str, Any], discrete: Sequence[str]) -> str | None:
     return None
 
 
+def is_constant(site: Mapping[str, Any]) -> bool:
+    """Whether a hidden site has a Delta for its prior, in a plate or of several axes too."""
+    prior = site.get("fn") if site["type"] == "sample" and not site["is_observed"] else None
+    while isinstance(prior, Distribution) and not isinstance(prior, Delta):
+        prior = getattr(prior, "base_dist", None)
+    return isinstance(prior, Delta)
+
+
 def read_structure(
     trace: Mapping[str, Any],
     fixed: set[str],
@@ -202,10 +211,10 @@ def read_structure(
             raise UnsupportedError(
                 f"site '{name}' is a numpyro.param: give it a prior with numpyro.sample"
             )
-        if site["type"] == "plate" and site["args"][1] not in (None, site["args"][0]):
+        if is_constant(site) and name not in fixed:
             raise UnsupportedError(
-                f"plate '{name}' takes a subsample: give it all its rows, they are passed over "
-                "in pieces here"
+                f"site '{name}' is a Delta, which leaves nothing to estimate: write "
+                f"numpyro.deterministic('{name}', ...) with its value"
             )
     hidden = {n: s for n, s in samples.items() if not s["is_observed"] and n not in fixed}
     # whole numbers outside all plates that cannot be listed are global: nothing sums them out

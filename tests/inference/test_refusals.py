@@ -28,7 +28,6 @@ CATEGORIES = {"states": 2, "emission": "categorical"}
 OWN = [
     ("nothing_emitted", "em", InputError, "emits nothing: it needs an observed site"),
     ("with_a_param", "nuts", UnsupportedError, "site 'loc' is a numpyro.param: give it a prior"),
-    ("subsampled", "em", UnsupportedError, "plate 'row' takes a subsample"),
     (
         "another_name",
         "em",

@@ -84,12 +84,6 @@ def with_a_param(x=None):
         numpyro.sample("x", dist.Normal(loc, 1.0), obs=x)
 
 
-def subsampled(x=None):
-    loc = numpyro.sample("loc", dist.Normal(0.0, 1.0))
-    with numpyro.plate("row", len(x), subsample_size=3):
-        numpyro.sample("x", dist.Normal(loc, 1.0), obs=x[:3])
-
-
 def another_name(data=None):
     loc = numpyro.sample("loc", dist.Normal(0.0, 1.0))
     with numpyro.plate("row", len(data)):
