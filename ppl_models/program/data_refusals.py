@@ -120,7 +120,8 @@ def refuse_other_rows(trace: Mapping[str, Any], data: Mapping[str, Any]) -> None
         batch = shape[: len(shape) - len(site["fn"].event_shape)]
         for frame in site["cond_indep_stack"]:
             count = batch[frame.dim] if len(batch) >= -frame.dim else 1
-            if name in data and len(batch) == 1 and np.ndim(data[name]):
+            alone = len(site["cond_indep_stack"]) == len(batch) == 1
+            if alone and name in data and np.ndim(data[name]):
                 count = len(data[name])  # x[rows], whose shape is that of the rows
             spread = count == 1 and not (name in data and frame.dim == -len(batch))
             if count != frame.size and not spread:
