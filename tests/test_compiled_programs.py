@@ -33,7 +33,7 @@ for call in (
 print(json.dumps(counts))
 """
 
-MOST = 10  #: of a first fit by EM, its tree with predictive draws included
+MOST = 8  #: of a first fit by EM, its tree included
 MOST_OF_SAMPLERS = 10  #: of a first fit by Gibbs sampling after one by EM, or by NUTS after both
 
 

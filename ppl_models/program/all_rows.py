@@ -30,4 +30,4 @@ class AllRows(Messenger):
             message["args"] = (size, size)
         numbers = np.arange(size, dtype=jnp.result_type(int))
         with jax.ensure_compile_time_eval():  # known numbers, which index NumPy's arrays too
-            message["value"] = jnp.asarray(numbers)
+            message["value"] = jax.device_put(numbers)
