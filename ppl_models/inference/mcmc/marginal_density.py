@@ -241,6 +241,7 @@ def reference_point_at(problem: Problem, values: Mapping[str, Any]) -> Reference
     far = [family.apart(problem.chunks.centres[name]) for name, family in families.items()]
     if any(each is not None and bool(each) for each in far):
         return None
+    assert pieces.log_weights is not None
     exact = coefficients(pieces.log_weights, families, problem.chunks)
     point = jax.tree.map(lambda c: c.astype(jnp.float32), exact)
     present = [part.present for part in problem.chunks.parts]
