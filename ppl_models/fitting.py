@@ -70,10 +70,9 @@ def fit(
         data: an array, a pandas, polars or xarray object, a list of token sequences, or a dict by
             the names of the program's data parameters; or rows that are read in blocks, since
             they are too many for memory: ``open_blocks(...)``, or the path of a file that it takes
-            or a ``pyarrow.dataset.Dataset``. EM, stochastic EM, hard EM, k-means and Gibbs sampling
-            pass over them;
-            the answer is that of the same rows in memory, but for split–merge moves, which look at
-            a sample. `update` goes on with more rows.
+            or a ``pyarrow.dataset.Dataset``. EM, stochastic EM, hard EM, k-means, Gibbs sampling
+            and variational Bayes pass over them; the answer is that of the same rows in memory, but
+            for split–merge moves, which look at a sample. `update` goes on with more rows.
         method: a file of ``inference/methods/``: "em", "exact", "hard", "kmeans", "nuts", ...
         seed: of all random numbers.
         precision: "float64" or "float32", for this call only.

@@ -1,7 +1,8 @@
 """Fits that are killed (SIGKILL) at random moments and go on, to the bits of unbroken ones.
 
-``python -m experiments.verification kills``: a hundred kills of EM, Gibbs sampling, NUTS and
-stochastic variational inference. A killed process is started again on the same folder, and may be
+``python -m experiments.verification kills``: a hundred kills of EM, Gibbs sampling, NUTS,
+stochastic variational inference and stochastic variational Bayes, whose steps are those of
+stochastic EM. A killed process is started again on the same folder, and may be
 killed again, until it ends.
 """
 
@@ -25,6 +26,7 @@ FITS: dict[str, dict[str, Any]] = {
     "gibbs": {"chains": 2, "warmup": 1000, "draws": 6000, "starts": 2},
     "nuts": {"chains": 2, "warmup": 150, "draws": 300, "starts": 2},
     "svi": {"steps": 4000, "starts": 1},
+    "stochastic_vb": {"starts": 2, "batch": 20, "iterations": 60, "tolerance": 0.0},
 }
 HEADER = "| method | kills | runs | resumed to the same bits |\n|---|---:|---:|---|"
 

@@ -96,11 +96,16 @@ def unit_of_data(x: Any, row_weights: Any = None) -> Any:
     traced = isinstance(x, jax.core.Tracer)
     xp: Any = jnp if traced else np
     array = x if traced else np.asarray(x)
-    if row_weights is not None:
-        counts = row_weights.reshape(-1, *[1] * (array.ndim - 1)) > 0
+    if row_weights is None:
+        rows = array[:: max(len(array) // SAMPLE, 1)]
+    else:
         xp = np if isinstance(array, np.ndarray) and isinstance(row_weights, np.ndarray) else jnp
-        array = xp.where(counts, array, xp.nan)
-    rows = array[:: max(len(array) // SAMPLE, 1)]
+        # rows of weight 0 at the end only fill up: the sample is that of the others alone
+        total = xp.where(row_weights > 0, xp.arange(1, len(array) + 1), 0).max()
+        places = xp.arange(min(len(array), 2 * SAMPLE)) * xp.maximum(total // SAMPLE, 1)
+        inside = xp.minimum(places, len(array) - 1)
+        counts = (places < total) & (row_weights[inside] > 0)
+        rows = xp.where(counts.reshape(-1, *[1] * (array.ndim - 1)), array[inside], xp.nan)
     values = xp.sort(xp.where(xp.isnan(rows), xp.nan, rows), axis=0)
     least = 8 * xp.finfo(values.dtype).eps * xp.abs(values[1:])
     distances = values[1:] - values[:-1]

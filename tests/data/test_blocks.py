@@ -44,13 +44,14 @@ def write(folder: Path, suffix: str) -> Path:
         pytest.importorskip("zarr")
         xr.Dataset({"x": (("row", "feature"), ROWS)}).to_zarr(path, consolidated=False)
     else:
-        xr.Dataset({"x": (("row", "feature"), ROWS)}).to_netcdf(path)
+        pytest.importorskip("h5netcdf")
+        xr.Dataset({"x": (("row", "feature"), ROWS)}).to_netcdf(path, engine="h5netcdf")
     return path
 
 
 @pytest.mark.filterwarnings("ignore:The 'future.infer_string'")  # that anndata sets
 @pytest.mark.parametrize(
-    "suffix", [".parquet", ".feather", ".csv", ".npy", ".h5ad", ".zarr", ".nc"]
+    "suffix", [".parquet", ".feather", ".csv", ".npy", ".h5ad", ".zarr", ".nc", ".h5"]
 )
 def test_every_kind_of_file_gives_its_rows_in_order(tmp_path: Path, suffix: str) -> None:
     blocks = open_blocks(write(tmp_path, suffix), rows=5)

@@ -53,6 +53,20 @@ def same(one: xr.DataTree, other: xr.DataTree) -> None:
             np.testing.assert_array_equal(values, other[group][name], err_msg=f"{group} {name}")
 
 
+def test_steps_on_batches_in_blocks_go_on_amid_a_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SETTINGS | {"method": "stochastic_em", "batch": 30, "iterations": 2}
+    data = open_blocks(ROWS, rows=70)
+    unbroken = fit("poisson_mixture", data, **settings)
+    monkeypatch.setattr(Checkpoint, "due", lambda self, *, ended: True)
+    for writes in (4, 9, 2):  # batches: amid the first pass, into the second, and in it
+        with monkeypatch.context() as patch, pytest.raises(Ended):
+            end_after(patch, writes)
+            fit("poisson_mixture", data, checkpoint=tmp_path / "run", **settings)
+    same(fit("poisson_mixture", data, checkpoint=tmp_path / "run", **settings), unbroken)
+
+
 @pytest.mark.parametrize("kind", ["memory", "blocks"])
 def test_a_fit_that_was_ended_goes_on_to_the_same_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -110,6 +124,8 @@ OF_METHODS = {  # program, data, options
     "pitman_yor_gibbs": ("pitman_yor_chain", {"warmup": 4, "draws": 6, "order": 2}),
     "kmeans": ("gaussian_mixture", {"starts": 2, "covariance": "spherical"}),
     "dp_means": ("gaussian_mixture", {"covariance": "spherical", "penalty": 20.0}),
+    "stochastic_em": ("poisson_mixture", {"starts": 2, "batch": 20, "iterations": 3}),
+    "vb": ("poisson_mixture", {"starts": 2, "iterations": 9, "chains": 1, "draws": 5}),
 }
 
 
@@ -148,6 +164,7 @@ def equal(one: Result, other: Result) -> None:
     np.testing.assert_array_equal(one.assignment, other.assignment)
 
 
+SAMPLERS = ("gibbs", "nuts", "telescoping", "pitman_yor_gibbs")
 #: whose loops are those of Gibbs sampling and of k-means
 LIKE_OTHERS = ("telescoping", "dp_means")
 
@@ -173,7 +190,7 @@ def test_every_iterative_method_goes_on_to_the_same_result(
                 cuts -= 1
         assert cuts >= (1 if method == "kmeans" else 2)
         equal(run(tmp_path), unbroken)
-    if unbroken.kind == "draws":
+    if method in SAMPLERS:
         so_far = draws_so_far(tmp_path)["posterior"]
         sites = {s.name: s for s in run.problem.structure.sites}
         for name, value in unbroken.values.items():

@@ -22,6 +22,7 @@ def test_every_method_declares_itself(name):
         ("em", {}, "log posterior density"),
         ("em", {"priors": "flat"}, "log-likelihood"),
         ("stochastic_em", {"iterations": 3}, "log posterior density"),
+        ("vb", {"iterations": 3, "draws": 5}, "evidence lower bound"),
         ("hard", {}, "log joint density of assignments and parameters"),
         ("hard", {"priors": "flat"}, "classification log-likelihood"),
         ("kmeans", {}, "within-cluster sum of squares"),

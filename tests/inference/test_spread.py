@@ -108,7 +108,9 @@ def test_a_worker_that_is_killed_changes_nothing(here: xr.DataTree) -> None:
         array = da.from_array(ROWS, chunks=(150, 1))
         same(fit("poisson_mixture", array, client=client, **SETTINGS), here)
         settings = SETTINGS | {"iterations": 150, "tolerance": 0.0}
-        unbroken = fit("poisson_mixture", open_blocks(ROWS, rows=150), **settings)
+        # of the same pieces on the same workers: of other pieces sums have other roundings, by
+        # which a start whose objective gains a last digit stops at another iteration
+        unbroken = fit("poisson_mixture", array, client=client, **settings)
         killed = []
 
         def kill() -> None:
@@ -122,4 +124,6 @@ def test_a_worker_that_is_killed_changes_nothing(here: xr.DataTree) -> None:
         found = fit("poisson_mixture", array, client=client, **settings)
         thread.join()
         assert killed
-        same(found, unbroken)
+        for name, value in unbroken["posterior"].data_vars.items():  # bit by bit
+            np.testing.assert_array_equal(found["posterior"][name], value, err_msg=str(name))
+        np.testing.assert_array_equal(found["starts"]["objective"], unbroken["starts"]["objective"])

@@ -34,6 +34,7 @@ from ppl_models.inference.statistics.m_step import maximise
 from ppl_models.inference.statistics.running import exact, gaps_allowed
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink
+from ppl_models.program.structure import Structure
 
 PREPARED_BYTES = 1 << 24  #: of a block as passes need it
 
@@ -173,6 +174,47 @@ def _iterated(
     return moved, np.array(objective)
 
 
+class BlockStatistics:
+    """Expected statistics of all rows, by passes over their blocks; in double precision.
+
+    Args:
+        problem: whose rows are in blocks.
+        assign: soft or hard assignment.
+    """
+
+    def __init__(self, problem: Problem, assign: Assign):
+        assert problem.blocks is not None
+        self._problem = problem
+        self._model = jax.tree.map(jnp.asarray, problem.model)
+        self._plan = Plan(problem.structure, (), (), True, assign, False, False)
+        self._blank = replace(problem.chunks, parts=(), order=jnp.zeros(0, jnp.int32), mesh=None)
+        self._workers = None
+        if isinstance(problem.blocks.blocks, SpreadBlocks):
+            self._workers = Workers(problem, assign, block_rows(problem))
+
+    def __call__(self, starts: Sequence[Globals]) -> list[Expectations]:
+        """Statistics at the global sites of every start, all in one pass."""
+        if self._workers is not None:
+            totals = self._workers.sums(starts)
+        else:
+            totals = _totals(self._model, self._problem, self._plan, starts)
+        return [self._exact(v, t) for v, t in zip(starts, totals, strict=True)]
+
+    def _exact(self, values: Globals, total: Any) -> Expectations:
+        own = jax.tree.map(lambda v: jnp.asarray(v, jnp.result_type(float)), total)
+        found = _finalized(
+            self._model,
+            values,
+            own,
+            self._blank,
+            self._problem.known_priors,
+            structure=self._plan.structure,
+        )
+        # (by the passes and not by what is finalized, whose precision is that of the passes)
+        found = found._replace(log_normaliser=total.log_normaliser)
+        return exact(found, self._problem.chunks.centres)
+
+
 def statistics_of_blocks(problem: Problem, values: Globals, assign: Assign) -> Expectations:
     """Expected statistics of all rows at given global sites, by a pass; in double precision.
 
@@ -182,17 +224,23 @@ def statistics_of_blocks(problem: Problem, values: Globals, assign: Assign) -> E
         assign: soft or hard assignment.
     """
     problem = replace(problem, prepared=gaps_allowed(problem.families, problem.chunks))
-    assert problem.blocks is not None
-    plan = Plan(problem.structure, (), (), True, assign, False, False)
-    model = jax.tree.map(jnp.asarray, problem.model)
-    if isinstance(problem.blocks.blocks, SpreadBlocks):
-        (total,) = Workers(problem, assign, block_rows(problem)).sums([values])
-    else:
-        (total,) = _totals(model, problem, plan, [values])
-    known, chunks = problem.known_priors, problem.chunks
-    families = model.pieces(values, plan.structure, known).families()
-    own = jax.tree.map(lambda v: jnp.asarray(v, jnp.result_type(float)), total)
-    return exact(finalize(own, families, dict(chunks.missing), chunks), chunks.centres)
+    (found,) = BlockStatistics(problem, assign)([values])
+    return found
+
+
+@partial(jax.jit, static_argnames=("structure",))
+def _finalized(
+    model: Model,
+    values: Globals,
+    total: Expectations,
+    blank: Chunks,
+    known: dict[str, Any],
+    *,
+    structure: Structure,
+) -> Expectations:
+    """Sums over all rows as statistics."""
+    families = model.pieces(values, structure, known).families()
+    return finalize(total, families, dict(blank.missing), blank)
 
 
 def _totals(model: Model, problem: Problem, plan: Plan, starts: Sequence[Globals]) -> list[Any]:

@@ -19,7 +19,7 @@ from jax import Array
 
 from ppl_models import memory
 from ppl_models.inference.em.blocks import block_rows, chunks_of_blocks
-from ppl_models.inference.em.loop import Plan
+from ppl_models.inference.em.loop import Plan, run_em
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks, cut
 from ppl_models.inference.statistics.e_step import Expectations, e_step
@@ -29,6 +29,8 @@ from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model
 
 BATCHES = 16  #: of rows in memory, where nobody says how many rows a batch has
 FEWEST_ROWS = 256  #: of such a batch
+#: of EM on a sample: most iterations, and the least relative gain that one is worth
+MOST_OF_SAMPLE, OF_SAMPLE = 300, 1e-7
 
 Batch = tuple[Chunks, float]  #: rows as passes need them, and how many they count for
 
@@ -67,6 +69,39 @@ class MiniBatches:
         size = sum(np.asarray(v).nbytes for v in jax.tree.leaves(statistics))
         most = max(1, memory.KEPT_STATISTICS_BYTES // max(size * self._starts, 1))
         self.shared = math.ceil(self._batches / most)
+
+    def begun(self, start: Globals, tolerance: float) -> dict[str, np.ndarray]:
+        """Where the first pass begins, ``(start, ...)``: of rows in blocks, at a sample's optima.
+
+        Args:
+            start: global sites ``(start, ...)``.
+            tolerance: of the objective.
+        """
+        if self.problem.blocks is None:
+            return {n: np.asarray(v) for n, v in start.items()}
+        sample = replace(self.problem, blocks=None, checkpoint=None)
+        return self._climbed(sample, start, max(tolerance, OF_SAMPLE))
+
+    def _climbed(self, sample: Problem, start: Globals, tolerance: float) -> dict[str, np.ndarray]:
+        """Where a sample leads from every start."""
+        plan = self.plan
+        return run_em(
+            sample,
+            start,
+            links=plan.links,
+            free=plan.free,
+            iterations=MOST_OF_SAMPLE,
+            tolerance=tolerance,
+            flat=plan.flat,
+            assign=plan.assign,
+            label="a sample of the rows",
+        ).values
+
+    def of_sample(self, values: Mapping[str, Any]) -> tuple[Expectations, float] | None:
+        """The statistics of the sample that a problem in blocks holds, and its number of rows."""
+        if self.problem.blocks is None:
+            return None
+        return self.expected(values, self.problem.chunks), float(self.problem.structure.rows)
 
     def __iter__(self) -> Iterator[tuple[int, Batch]]:
         """A pass: every batch with the number of the statistics that it has a part in."""

@@ -33,6 +33,10 @@ def sampled_rows(problem: Problem, key: Array, most: int) -> np.ndarray | None:
     rows = problem.structure.rows
     if rows <= most:
         return None
+    if problem.model.padding:  # of the rows alone: so that they are those of rows in blocks
+        rows = int(np.flatnonzero(np.asarray(problem.model.weights))[-1]) + 1
+        if rows <= most:
+            return np.arange(most)
     known = known_clusters(problem.model)
     if known is None:
         return np.sort(np.asarray(random.choice(key, rows, (most,), replace=False)))

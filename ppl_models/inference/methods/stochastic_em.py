@@ -39,6 +39,7 @@ METHOD = Method(
     (*STATISTICS, INDEPENDENT_ROWS, SUMS),
     row_weights="any",
     passes_over_blocks=True,
+    keeps_states=True,
     updates=True,
     suggested=False,
 )

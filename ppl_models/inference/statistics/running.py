@@ -109,3 +109,42 @@ def summed(old: Expectations | None, new: Expectations, sign: float = 1.0) -> Ex
     if old is None:
         return new
     return jax.tree.map(lambda a, b: a + sign * b, old, new)
+
+
+def to_arrays(name: str, expected: Expectations) -> dict[str, np.ndarray]:
+    """Statistics as arrays by name, each beginning with ``name``.
+
+    Args:
+        name: of the statistics.
+        expected: statistics.
+    """
+    found = {
+        f"{name}.log_normaliser": np.asarray(expected.log_normaliser),
+        f"{name}.counts": np.asarray(expected.counts),
+    }
+    for site, own in expected.statistics.items():
+        found |= {f"{name}.statistics.{site}.{n}": np.asarray(v) for n, v in own.items()}
+    return found
+
+
+def of_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Expectations | None:
+    """Inverse of :func:`to_arrays`; None where there are none of this name.
+
+    >>> one = Expectations(np.zeros(()), np.ones(2), {"x.1": {"first": np.ones((2, 1))}})
+    >>> again = of_arrays("total", to_arrays("total", one))
+    >>> again.statistics["x.1"]["first"].shape, again.counts.tolist()
+    ((2, 1), [1.0, 1.0])
+    """
+    if f"{name}.counts" not in arrays:
+        return None
+    statistics: dict[str, dict[str, np.ndarray]] = {}
+    start = f"{name}.statistics."
+    for key, value in arrays.items():
+        if key.startswith(start):
+            site, _, statistic = key[len(start) :].rpartition(".")
+            statistics.setdefault(site, {})[statistic] = value
+    return Expectations(
+        arrays[f"{name}.log_normaliser"],  # type: ignore[arg-type]
+        arrays[f"{name}.counts"],  # type: ignore[arg-type]
+        statistics,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,1 @@
+"""Variational Bayes by updates in closed form."""

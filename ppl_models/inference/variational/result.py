@@ -1,0 +1,162 @@
+"""What variational Bayes answers: draws of q, the evidence bound, and how the starts went."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array, random
+
+from ppl_models.errors import InputError
+from ppl_models.inference.capabilities import (
+    ASSIGNMENT,
+    CONJUGATE,
+    INDEPENDENT_ROWS,
+    PLAIN_PRIORS,
+    STATISTICS,
+    UNKNOWN_CLUSTERS,
+    UNSCALED,
+)
+from ppl_models.inference.em.driver import em_from_starts
+from ppl_models.inference.method import Capability, Lack, Method
+from ppl_models.inference.objective import EVIDENCE_BOUND
+from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.statistics.m_step import conjugate_sites
+from ppl_models.inference.variational.expectations import drawn, stand_in
+from ppl_models.inference.variational.loop import Updates, counted_rows
+from ppl_models.inference.variational.update import FAMILIES
+from ppl_models.program.label_symmetry import permute_labels
+
+NOTE = (
+    "draws are of independent distributions of the sites, the nearest to the posterior by the "
+    "evidence bound; they understate how uncertain the sites are: method='gibbs' has no such limit"
+)
+
+
+def _unknown_expectations(problem: Problem) -> Lack | None:
+    for name, family in problem.families.items():
+        if type(family) not in FAMILIES:
+            return Lack(f"site '{name}' emits from {type(family).__name__}")
+    weights = [w for w in problem.parameter_map.links if w.emission == problem.structure.assignment]
+    if not weights and problem.structure.clusters > 1:
+        return Lack("the weights of the clusters are no site with a Dirichlet prior")
+    return None
+
+
+def _missing(problem: Problem) -> Lack | None:
+    for name, missing in problem.chunks.missing:
+        if missing:
+            return Lack(f"site '{name}' has missing cells")
+    return None
+
+
+EXPECTATIONS = Capability(
+    "mixtures of normal, Poisson, Bernoulli or categorical emissions", _unknown_expectations
+)
+COMPLETE_ROWS = Capability("rows without missing cells", _missing)
+
+METHOD = Method(
+    "draws",
+    "soft",
+    EVIDENCE_BOUND,
+    (
+        *STATISTICS,
+        INDEPENDENT_ROWS,
+        ASSIGNMENT,
+        UNSCALED,
+        PLAIN_PRIORS,
+        UNKNOWN_CLUSTERS,
+        CONJUGATE,
+        EXPECTATIONS,
+        COMPLETE_ROWS,
+    ),
+    row_weights="any",
+    passes_over_blocks=True,
+    keeps_states=True,
+    suggested=False,  # gibbs draws of the posterior itself
+)
+
+
+def variational(
+    problem: Problem,
+    key: Array,
+    method: Method,
+    *,
+    starts: int,
+    iterations: int,
+    tolerance: float | None,
+    chains: int,
+    draws: int,
+    label: str,
+    run: Any,
+) -> Result:
+    """Fit q from several starts, and draw of the best.
+
+    Args:
+        problem: program and data.
+        key: random key.
+        method: the declaration of the method that asks.
+        starts: number of starts.
+        iterations: most iterations, or passes.
+        tolerance: least relative gain that one is worth.
+        chains: of draws.
+        draws: a chain.
+        label: of the progress bar.
+        run: what iterates all starts.
+
+    Raises:
+        InputError: options out of range.
+    """
+    if min(chains, draws) < 1:
+        raise InputError(f"chains ({chains}) and draws ({draws}) must be at least 1")
+    draw_key = random.fold_in(key, 1)
+    found = em_from_starts(
+        problem,
+        key,
+        starts=starts,
+        iterations=iterations,
+        tolerance=tolerance,
+        priors="program",
+        assignments="soft",
+        label=label,
+        run=run,
+    )
+    links, _ = conjugate_sites(
+        problem.model, problem.structure, problem.parameter_map, problem.chunks
+    )
+    updates = Updates(problem, links, counted_rows(problem))
+    best = {n: v[0, 0] for n, v in found.values.items()}
+    posterior = updates.posterior(best)
+    keys = random.split(draw_key, chains * draws)
+    values = {n: np.asarray(v) for n, v in _drawn(posterior, keys).items()}
+    missing = set(problem.structure.names) - set(values)
+    for name in missing:  # the weights of one cluster
+        values[name] = np.broadcast_to(best[name], (chains * draws, *best[name].shape))
+    weights = [w for w in links if w.emission == problem.structure.assignment]
+    if weights and problem.exchangeable:  # most rows first
+        order = np.argsort(-np.asarray(stand_in(posterior[weights[0].site])), kind="stable")
+        values = permute_labels(values, problem.labels.axes, order, leading=1)
+    shaped = {n: v.reshape(chains, draws, *v.shape[1:]) for n, v in values.items()}
+    return replace(
+        found,
+        values={n: shaped[n] for n in problem.structure.names},
+        method=method,
+        sample_stats={},
+        path={},
+        notes=[*found.notes, NOTE],
+        attributes={"evidence_bound": float(found.sample_stats["lp"].item())},
+        objective=EVIDENCE_BOUND,
+    )
+
+
+@jax.jit
+def _drawn(posterior: dict[str, Any], keys: Array) -> dict[str, Array]:
+    """A draw of every site for every key."""
+
+    def one(key: Array) -> dict[str, Array]:
+        own = random.split(key, len(posterior))
+        return {n: drawn(q, own[i]) for i, (n, q) in enumerate(sorted(posterior.items()))}
+
+    return jax.lax.map(one, keys)
