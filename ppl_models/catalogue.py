@@ -6,6 +6,7 @@ Names and one-line descriptions are read from the source, so that listing them i
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ppl_models.errors import InputError
+from ppl_models.field_parameters import named_fields, with_fields
 
 PACKAGE = Path(__file__).parent
 NUMBER = "#"  #: before the number of a program whose name another had before
@@ -69,13 +71,15 @@ def program(named: str | Callable) -> Callable:
         InputError: no such program, file or function.
     """
     if callable(named):
-        _given[program_name(named)] = named
+        _given[program_name(_decorated(named))] = named
         return named
     if named not in _given and named.endswith(WRAPPED):
         raise InputError(
             f"the program {named!r} was fitted within a handler, which no file holds: call the "
             "handler in a function of a file, and fit that function"
         )
+    if named not in _given and (told := named_fields(named)) is not None:
+        return with_fields(program(told[0]), *told[1:])
     if named not in _given and NUMBER in named:
         named = named.rpartition(NUMBER)[0]
     if named in model_names():
@@ -91,6 +95,19 @@ def program(named: str | Callable) -> Callable:
         f"there is no program {named!r}: choose one of {', '.join(model_names())}, or give "
         "path/to/file.py:function"
     )
+
+
+def _decorated(handler: Any) -> Any:
+    """The program; a handler that decorates it bears its name and signature.
+
+    NumPyro gives them to ``handlers.reparam(program, config=...)``, and not to a handler that is
+    written as a decorator, ``@handlers.reparam(config=...)``.
+    """
+    program = getattr(handler, "fn", None)
+    if callable(program) and not inspect.isfunction(handler):
+        if not hasattr(handler, "__wrapped__"):
+            functools.update_wrapper(handler, _decorated(program), updated=())
+    return handler
 
 
 def program_name(function: Callable) -> str:
@@ -130,7 +147,7 @@ def _from_module(module: str, function: str, name: str) -> Callable:
         raise InputError(
             f"the program {name!r} cannot be imported ({error}): give program=, the function"
         ) from error
-    return loaded
+    return _decorated(loaded)
 
 
 def _from_file(path: Path, function: str) -> Callable:
@@ -153,5 +170,6 @@ def _from_file(path: Path, function: str) -> Callable:
     loaded = getattr(_from_files[key], function, None)
     if not callable(loaded):
         raise InputError(f"{path} has no function {function!r}")
+    _decorated(loaded)
     loaded.__program_file__ = str(path)
     return loaded

@@ -34,6 +34,7 @@ from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.posterior.result.schema import LABEL_NAMES, facts_of
 from ppl_models.posterior.result.stored_data import along_axes
 from ppl_models.program.compiling import make_room
+from ppl_models.program.dicts import without_dict
 from ppl_models.program.json_text import to_json
 from ppl_models.program.keys import fold_in, make_key
 from ppl_models.program.known_clusters import known_clusters, take_labels, with_labels
@@ -119,7 +120,7 @@ def fit(
     >>> tree["posterior"]["loc"].values.round(1).ravel().tolist()
     [1.0, 10.0]
     """
-    function = catalogue.program(program)
+    function, data, arguments = without_dict(catalogue.program(program), data, arguments)
     run = getattr(catalogue.method(method), method)
     program_arguments, options = split(function, run, arguments, method)
     options = whole_arguments(run, options)

@@ -29,7 +29,15 @@ ROOMS = (
     "sklearn",
 )
 #: Open to every room: names of files, what a person is told, what memory and which device there is.
-COMMON = ("errors", "catalogue", "memory", "device", "compilation_cache", "submodules")
+COMMON = (
+    "errors",
+    "catalogue",
+    "field_parameters",
+    "memory",
+    "device",
+    "compilation_cache",
+    "submodules",
+)
 HEAVY = ("jax", "numpyro", "pandas", "arviz", "matplotlib", "xarray", "scipy", "sklearn")
 
 

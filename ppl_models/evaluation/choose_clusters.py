@@ -33,11 +33,12 @@ from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.m_step import conjugate_sites
+from ppl_models.program.dicts import without_dict
 from ppl_models.program.model import Model
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, take_vocabulary
 from ppl_models.program.row_weights import take_weights
-from ppl_models.program.signature import arguments_of
+from ppl_models.program.signature import arguments_of, data_parameters
 from ppl_models.program.structure import Structure
 
 #: criterion -> whether more is better
@@ -131,14 +132,21 @@ def choose_clusters(
         )
     over = over or {}
     varied = [dict(zip(over, chosen, strict=True)) for chosen in product(*over.values())]
-    function = catalogue.program(program)
+    sized = arguments if size is None else {**arguments, size: candidates[0]}
+    function, data, flat = without_dict(catalogue.program(program), data, sized)
+    arguments = {n: v for n, v in flat.items() if n != size}
     size = _size_argument(function, size)
     remarks = []
     if size == "states":
         if labels is not None:
             raise InputError("labels are of clusters, and hidden states are compared: leave it out")
         rest = take_weights(data, weights)[0]
-        observed = read_data(function, rest, take_vocabulary(arguments)[1])
+        observed = read_data(
+            function,
+            rest,
+            take_vocabulary(arguments)[1],
+            arguments={**arguments, size: candidates[0]},
+        )
         count = len(next(iter(observed.values())).values)
         remarks = notes(count)
         if criterion == "loo" or heldout > 0:
@@ -230,7 +238,7 @@ def _size_argument(function: Callable, size: str | None) -> str:
     name = getattr(function, "__name__", "the program")
     others = ", ".join(parameters) or "none"
     if size is not None:
-        if size not in parameters:
+        if size not in (*parameters, *data_parameters(function)):
             raise InputError(f"size is {size!r}, and {name} takes {others}: choose one of them")
         return size
     sizes = [name for name in ("clusters", "states") if name in parameters]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import partial
 from typing import Any
 
@@ -18,11 +18,28 @@ from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program import chains
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.keys import make_key
+from ppl_models.program.renamed_sites import NamedOtherwise
 from ppl_models.program.structure import Structure
 
 
-def refuse_other_data(model: Any, structure: Structure, data_of_sites: Mapping[str, str]) -> None:
-    """An observed site's data are the parameter of its name, as they are."""
+def refuse_other_data(
+    model: Any,
+    structure: Structure,
+    data_of_sites: Mapping[str, str],
+    names: Set[str] = frozenset(),
+) -> None:
+    """An observed site's data are the parameter of its name, as they are.
+
+    Args:
+        model: the program with its data.
+        structure: what was read off the program.
+        data_of_sites: sites that observe a parameter as it is.
+        names: of all sites of the program.
+
+    Raises:
+        NamedOtherwise: they are those of a parameter of another name.
+        UnsupportedError: any other reason.
+    """
     for site in structure.emissions:
         known = (*structure.likelihoods, *structure.computed, *structure.swapped)
         if data_of_sites.get(site) == site or site in known:
@@ -43,10 +60,7 @@ def refuse_other_data(model: Any, structure: Structure, data_of_sites: Mapping[s
                 "where they are not observed"
             )
         if site in data_of_sites:
-            raise UnsupportedError(
-                f"site '{site}' observes the data of parameter '{data_of_sites[site]}': call both "
-                "by one name"
-            )
+            raise NamedOtherwise(site, data_of_sites[site], frozenset(names))
         if site in model.data:
             raise UnsupportedError(
                 f"site '{site}' observes something else than the parameter '{site}', from "

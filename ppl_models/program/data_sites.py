@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -110,6 +110,24 @@ def with_derived(model: Any, structure: Structure) -> Structure:
         deterministics=tuple(d for d in structure.deterministics if d[0] not in moving),
         row_deterministics=(*structure.row_deterministics, *of_rows),
     )
+
+
+def continuous_emissions(model: Any, names: Set[str]) -> set[str]:
+    """Those of the observed sites whose distribution is of real numbers.
+
+    Args:
+        model: the program with its data.
+        names: of observed sites.
+    """
+    found: set[str] = set()
+
+    def run(model: Any) -> None:
+        trace = handlers.trace(handlers.seed(model.held(), random.key(0))).get_trace()
+        found.update(n for n in names if n in trace and not trace[n]["fn"].support.is_discrete)
+
+    if names:
+        jax.eval_shape(run, model)
+    return found
 
 
 # ---- factors -----------------------------------------------------------------------------------

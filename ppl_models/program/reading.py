@@ -15,20 +15,28 @@ from ppl_models.data.by_type import deal
 from ppl_models.data.containers.vocabulary import Vocabulary
 from ppl_models.data.derived import derive, derived_arguments
 from ppl_models.data.kinds import Categories, Kind, Observed
+from ppl_models.data.kinds.as_given import as_before, as_given
 from ppl_models.data.kinds.deep_arrays import deep_array, read_deep_array
 from ppl_models.data.kinds.several import read_together
 from ppl_models.data.kinds.tokens import coordinates
 from ppl_models.data.missing import missing_cells
 from ppl_models.errors import ConstantColumn, InputError
-from ppl_models.program.data_sites import observed_values
+from ppl_models.program.data_sites import continuous_emissions, observed_values
 from ppl_models.program.local_integrals import with_integrals
 from ppl_models.program.model import Model
 from ppl_models.program.partly_fixed import PartlyFixed, partly_fixed
 from ppl_models.program.precision import cast
+from ppl_models.program.renamed_sites import NamedOtherwise, with_renamed_site
 from ppl_models.program.rounding import refuse_rounding
 from ppl_models.program.row_weights import refuse_other_length
 from ppl_models.program.shared_levels import on_one_scale, sizes_of
-from ppl_models.program.signature import arguments_of, by_type, data_parameters, keeps_feature_axis
+from ppl_models.program.signature import (
+    arguments_of,
+    by_type,
+    data_parameters,
+    keeps_feature_axis,
+    untold,
+)
 from ppl_models.program.sizes import (
     numeric_lists,
     refuse_more_clusters,
@@ -63,10 +71,17 @@ def read_data(
         data: see :func:`fit`.
         like: coordinates of an earlier reading that these data must have.
         fresh: whether the data are to be fitted (all checks) or new rows.
-        arguments: that the program is given, for the number of levels of data to fit.
+        arguments: that the program is given, for the number of levels of data to fit; those that
+            stand among its data are none.
     """
     sizes = None if arguments is None or not fresh else sizes_of(function, arguments)
     kinds = data_parameters(function)
+    told = set(arguments or {}) & set(kinds)  # sizes and switches, see ``signature.split``
+    if twice := told & set(data if isinstance(data, dict) else ()):
+        raise InputError(
+            f"'{min(twice)}' is given among the data and as an argument too: give it once"
+        )
+    kinds = {name: kind for name, kind in kinds.items() if name not in told}
     by_site = isinstance(data, dict) and set(data) <= set(kinds) and len(data) > 0
     marked = by_type(function)
     types = (arguments or {}).get("types")
@@ -81,14 +96,18 @@ def read_data(
         required = list(kinds)
         if len(required) > 1:
             raise InputError(
-                f"the program takes data {', '.join(required)}: give a dict with these names"
+                f"the program takes data {', '.join(required)}: give a dict with these names; "
+                "those whose default is None may be left out"
             )
         data = {required[0]: data}
     keeping = keeps_feature_axis(function)
     # (the package's own programs say themselves what shapes they take)
     own = str(getattr(function, "__module__", "")).startswith("ppl_models.models.")
+    whole = untold(function)
     readers = {
-        name: partial(_read, kinds[name], value, name, fresh, name in keeping, not own, sizes)
+        name: partial(
+            _read, kinds[name], value, name, fresh, name in keeping, not own, sizes, name in whole
+        )
         for name, value in data.items()
         if value is not None
     }
@@ -103,15 +122,19 @@ def _read(
     keeps_axis: bool,
     any_axes: bool,
     sizes: frozenset[int] | None,
+    whole: bool,
     like: Mapping[str, Any] | None,
 ) -> Observed:
     deep = deep_array(value, kind) if any_axes else None
     if deep is not None:
-        return read_deep_array(deep, kind, site=site, like=like, fresh=fresh)
+        read = read_deep_array(deep, kind, site=site, like=like, fresh=fresh)
+        return as_given(read, deep) if whole else read
     try:
         observed = kind.read(value, site=site, like=like, fresh=fresh)
     except ConstantColumn as error:  # only what a program emits may not be constant
         observed = replace(kind.read(value, site=site, like=like, fresh=False), refusal=error)
+    if whole:
+        observed = as_given(observed, value)
     if issubclass(kind, Categories):
         observed = on_one_scale(observed, site, sizes)
     return observed.with_feature_axis() if keeps_axis else observed
@@ -162,6 +185,7 @@ def read_program(
     refuse_other_sizes(arguments, observed)
     data = {n: cast(o.values, precision) for n, o in observed.items()}
     seen = {n: o.values for n, o in (observed if fitted is None else fitted).items()}
+    data |= {n: as_before(data[n], seen[n]) for n in untold(function) if n in data and n in seen}
     sizes = {n: v for n, v in arguments.items() if isinstance(v, int)}  # that somebody gave
     counted = weights if fitted is None else fitted_weights
     arguments |= derive(function, seen, arguments, counted) | sizes
@@ -177,12 +201,16 @@ def read_program(
         fully_fixed = {n: v for n, v in held.items() if not isinstance(v, PartlyFixed)}
         model = replace(model, fixed=fully_fixed, partly=partly)
     try:
-        structure = model.structure()
+        model, structure = _with_names_of_data(model)
     except InputError as error:
         if "could not be run" in str(error):
             refuse_other_lengths(data, ())
         raise
     refuse_other_lengths(data, structure.lines)
+    whole = {n for n in structure.emissions if n in data and data[n].dtype.kind in "ib"}
+    if real := whole & continuous_emissions(model, whole):
+        data |= {n: data[n].astype(precision) for n in real}
+        model = replace(model, data=data)
     if structure.computed:
         computed = observed_values(model, names=structure.computed)
         data |= {n: np.asarray(v) for n, v in computed.items()}
@@ -202,6 +230,25 @@ def read_program(
                 "that nothing can be said of it: leave the row out"
             )
     return model, structure
+
+
+def _with_names_of_data(model: Model) -> tuple[Model, Structure]:
+    """The model and its structure, observed sites called as their data are.
+
+    Raises:
+        NamedOtherwise: the program has another site of that name.
+    """
+    renamed: set[str] = set()
+    while True:
+        try:
+            return model, model.structure()
+        except NamedOtherwise as error:
+            taken = error.parameter in (*renamed, *error.others)
+            if taken:
+                raise
+            renamed.add(error.parameter)
+            function = with_renamed_site(model.function, error.site, error.parameter)
+            model = replace(model, function=function)
 
 
 def refuse_other_lengths(data: Mapping[str, Any], lines: Sequence[Any]) -> None:

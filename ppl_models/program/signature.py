@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter
 from typing import Annotated, Any, get_args, get_origin
 
+import numpy as np
+
 from ppl_models.data.derived import ROW_WEIGHTS, derived_arguments
 from ppl_models.data.kinds import BY_TYPE, FEATURE_AXIS, Kind, Reals
 from ppl_models.errors import InputError
@@ -42,6 +44,17 @@ def keeps_feature_axis(function: Callable) -> set[str]:
     return {n for n, p in parameters.items() if FEATURE_AXIS in get_args(p.annotation)[1:]}
 
 
+def untold(function: Callable) -> set[str]:
+    """Names of the data parameters whose kind no annotation tells: they are numbers of any kind.
+
+    >>> def program(x=None, index=None): ...
+    >>> sorted(untold(program))
+    ['index', 'x']
+    """
+    parameters = inspect.signature(function, eval_str=True).parameters
+    return {n for n in data_parameters(function) if not _kinds(parameters[n].annotation)}
+
+
 def by_type(function: Callable) -> dict[str, type[Kind]]:
     """The data parameters that take the columns of their kind out of one table.
 
@@ -72,16 +85,22 @@ def split(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Sort what was given by name into the program's and the method's.
 
+    A number, text or None for a parameter that stands among the data says that it is none:
+    ``fit(program, y, seed=0, items=12)`` for ``def program(y, items)``.
+
     Raises:
         InputError: a name that neither takes.
     """
     mine, others = set(arguments_of(function)), set(defaults(run))
-    for name in sorted(set(options) - mine - others):
-        if name in data_parameters(function):
+    mine |= {n for n in set(options) - others if n in data_parameters(function)}
+    for name in sorted(set(options) - set(arguments_of(function)) - others):
+        if name in mine and not is_argument(options[name]):
             raise InputError(
-                f"'{name}' stands among the program's data, before the * and without a default: "
-                f"make it an argument, as in def program(x=None, *, {name})"
+                f"'{name}' stands among the program's data, before the *: give it among the data, "
+                f"{{'{name}': ...}}, or make it an argument, as in def program(x=None, *, {name})"
             )
+        if name in mine:
+            continue
         raise InputError(
             f"there is no argument '{name}': the program takes "
             f"{', '.join(sorted(mine)) or 'none'}; method '{method}' takes "
@@ -99,6 +118,15 @@ def split(
     )
 
 
+def is_argument(value: Any) -> bool:
+    """Whether a value is a number, text or None, and no data.
+
+    >>> is_argument(3), is_argument(None), is_argument([3, 2])
+    (True, True, False)
+    """
+    return value is None or isinstance(value, bool | int | float | str | np.generic)
+
+
 def _holds_data(parameter: Parameter) -> bool:
     positional = parameter.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
     # by identity: a default may be an array
@@ -107,6 +135,10 @@ def _holds_data(parameter: Parameter) -> bool:
 
 
 def _kind(annotation: Any) -> type[Kind]:
-    candidates = get_args(annotation)[1:] if get_origin(annotation) is Annotated else [annotation]
-    kinds = [c for c in candidates if isinstance(c, type) and issubclass(c, Kind)]
+    kinds = _kinds(annotation)
     return kinds[0] if kinds else Reals
+
+
+def _kinds(annotation: Any) -> list[type[Kind]]:
+    candidates = get_args(annotation)[1:] if get_origin(annotation) is Annotated else [annotation]
+    return [c for c in candidates if isinstance(c, type) and issubclass(c, Kind)]

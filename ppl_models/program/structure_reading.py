@@ -76,7 +76,7 @@ def structure_of(model: Model) -> Structure:
         structure = read_structure(trace_sites, set(model.fixed), chain=chain)
         if model.data:
             structure = with_layout(model, structure)
-            refuse_other_data(model, structure, parameters_of_sites)
+            refuse_other_data(model, structure, parameters_of_sites, set(trace_sites))
         return chain_densities.with_order(model, structure)
     refuse_other_rows(trace_sites, model.data)
     structure = read_structure(
@@ -93,7 +93,7 @@ def structure_of(model: Model) -> Structure:
     refuse_moving_factors(model, structure)
     if model.data:
         structure = with_computed(model, structure, parameters_of_sites)
-        refuse_other_data(model, structure, parameters_of_sites)
+        refuse_other_data(model, structure, parameters_of_sites, set(trace_sites))
         if not structure.indexed:
             structure = with_integrals(model, structure)
     return structure

@@ -131,7 +131,13 @@ def new_rows(
     """
     like = from_json(tree.attrs["coordinate_labels"]) if labels is None else labels
     function = catalogue.program(tree.attrs["program"])
-    return read_data(function, data, like={n: list(v) for n, v in like.items()}, fresh=False)
+    return read_data(
+        function,
+        data,
+        like={n: list(v) for n, v in like.items()},
+        fresh=False,
+        arguments=from_json(tree.attrs["arguments"]),
+    )
 
 
 def fitted_data(tree: xr.DataTree) -> dict[str, Observed]:

@@ -66,7 +66,7 @@ def with_arguments(restored: RestoredFit, arguments: Mapping[str, Any]) -> Resto
     Raises:
         InputError: an argument that the program does not take.
     """
-    known = arguments_of(restored.model.function)
+    known = dict.fromkeys((*arguments_of(restored.model.function), *restored.model.arguments))
     for name in arguments:
         if name not in known:
             raise InputError(

@@ -1,0 +1,57 @@
+"""Numbers of a parameter whose kind no annotation tells: whole numbers stay whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ppl_models.data.kinds.observed import Observed
+
+
+def as_given(observed: Observed, value: Any) -> Observed:
+    """The data with whole numbers and truth values as such, as bare NumPyro would get them.
+
+    An index array of floating-point numbers would index nothing.
+
+    Args:
+        observed: the same data as numbers.
+        value: what a person gave.
+
+    >>> from ppl_models.data import Reals
+    >>> as_given(Reals.read([0, 2, 1]), [0, 2, 1]).values.dtype.kind
+    'i'
+    """
+    kind = _dtype_kind(value)
+    if kind not in ("i", "b") or observed.has_missing:
+        return observed
+    return replace(observed, values=observed.values.astype(np.int64 if kind == "i" else bool))
+
+
+def as_before(values: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """Values of new rows, whole where those of the fitted rows are.
+
+    >>> as_before(np.array([1.0, 0.0]), np.array([0, 2])).dtype.kind
+    'i'
+    """
+    if values.dtype.kind != "f" or fitted.dtype.kind not in "ib":
+        return values
+    whole = np.isfinite(values).all() and (values == np.floor(values)).all()
+    return values.astype(fitted.dtype) if whole else values
+
+
+def _dtype_kind(value: Any) -> str | None:
+    """Of all cells: "i" of whole numbers, "b" of truth values, otherwise another letter or None."""
+    if isinstance(value, pd.DataFrame):
+        kinds = {getattr(dtype, "kind", "O") for dtype in value.dtypes}
+        return kinds.pop().replace("u", "i") if len(kinds) == 1 else None
+    dtype = getattr(value, "dtype", None)
+    if dtype is None and isinstance(value, list | tuple):
+        try:
+            dtype = np.asarray(value).dtype
+        except ValueError:  # rows of unequal length
+            return None
+    kind = getattr(dtype, "kind", None)
+    return None if kind is None else str(kind).replace("u", "i")
