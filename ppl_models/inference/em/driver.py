@@ -356,7 +356,7 @@ def cluster_order(problem: Problem, values: dict[str, np.ndarray]) -> np.ndarray
     link = [w for w in problem.parameter_map.links if w.emission == problem.structure.assignment]
     if not link or not problem.exchangeable:
         return np.arange(problem.structure.clusters)
-    weights, places = values[link[0].site], problem.labels.axes[link[0].site]
-    axis = places[0][0]
+    weights, places = values[link[0].site], problem.labels.axes.get(link[0].site)
+    axis = places[0][0] if places else -1
     others = tuple(i for i in range(weights.ndim) if i != axis % weights.ndim)
     return np.argsort(-weights.sum(others), kind="stable")  # (of groups, those of all of them)
