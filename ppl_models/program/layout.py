@@ -46,8 +46,13 @@ class Layout:
 
 
 def is_scanned(site: Mapping[str, Any]) -> bool:
-    """Whether a site has a value for every step of a scan."""
-    return "_scan_current_index" in (site.get("infer") or {})
+    """Whether a site has a value for every step of a scan.
+
+    NumPyro writes the step into the dict that the program gives as ``infer=``, which other sites
+    may share.
+    """
+    stepwise = "_scan_current_index" in (site.get("infer") or {})
+    return stepwise and bool(site.get("_control_flow_done"))
 
 
 def plates_of(site: Mapping[str, Any]) -> dict[int, str]:

@@ -207,8 +207,10 @@ def read_program(
             refuse_other_lengths(data, ())
         raise
     refuse_other_lengths(data, structure.lines)
-    whole = {n for n in structure.emissions if n in data and data[n].dtype.kind in "ib"}
-    if real := whole & continuous_emissions(model, whole):
+    emitted = untold(function) & set(structure.emissions) & set(data)
+    whole = {n for n in emitted if data[n].dtype.kind in "ib"}
+    real = continuous_emissions(model, whole)
+    if real:
         data |= {n: data[n].astype(precision) for n in real}
         model = replace(model, data=data)
     if structure.computed:
@@ -221,7 +223,8 @@ def read_program(
         structure = with_integrals(model, structure)
     for name in structure.emissions:
         if name in observed and (refusal := observed[name].refusal) is not None:
-            raise refusal
+            if name not in whole - real:  # whole numbers that are all alike have no scale of 0
+                raise refusal
     for name, values in data.items():
         gone = missing_cells(values)
         if name not in (*structure.emissions, *structure.sources) and gone.any():

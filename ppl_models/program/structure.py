@@ -339,7 +339,7 @@ def _chain_structure(
             )
     others = {n: s for n, s in hidden.items() if n not in chain.own_sites}
     for name, site in others.items():
-        if "_scan_current_index" in site["infer"]:
+        if is_scanned(site):
             raise UnsupportedError(
                 f"site '{name}' is continuous and one for every step of the chain '{chain.site}': "
                 "only the states are summed out; leave the site out, or draw it before the chain "

@@ -28,12 +28,6 @@ CATEGORIES = {"states": 2, "emission": "categorical"}
 OWN = [
     ("nothing_emitted", "em", InputError, "emits nothing: it needs an observed site"),
     ("with_a_param", "nuts", UnsupportedError, "site 'loc' is a numpyro.param: give it a prior"),
-    (
-        "another_name",
-        "em",
-        UnsupportedError,
-        "'x' observes the data of parameter 'data': call both",
-    ),
     ("of_squares", "em", UnsupportedError, "'x' observes something else than the parameter 'x'"),
     ("heavy_tails", "exact", UnsupportedError, "site 'x' emits from StudentT"),
     ("latent_for_every_row", "em", UnsupportedError, "site 'true' is continuous and one for every"),

@@ -84,12 +84,6 @@ def with_a_param(x=None):
         numpyro.sample("x", dist.Normal(loc, 1.0), obs=x)
 
 
-def another_name(data=None):
-    loc = numpyro.sample("loc", dist.Normal(0.0, 1.0))
-    with numpyro.plate("row", len(data)):
-        numpyro.sample("x", dist.Normal(loc, 1.0), obs=data)
-
-
 def of_squares(x=None):
     loc = numpyro.sample("loc", dist.Normal(0.0, 1.0))
     with numpyro.plate("row", len(x)):

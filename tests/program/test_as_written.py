@@ -8,6 +8,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 from numpyro import handlers
+from numpyro.contrib.control_flow import scan
 from numpyro.infer.reparam import LocScaleReparam
 
 from ppl_models import catalogue, fit, load, log_density, save
@@ -67,6 +68,17 @@ def by_group(y, K=2):
             numpyro.sample("y", dist.Normal(mu[z], 1), obs=y)
 
 
+def of_states(y):
+    """A chain by scan, whose sites share the dict ``PARALLEL`` with those of other programs."""
+
+    def step(state, seen):
+        state = numpyro.sample("s", dist.Categorical(jnp.eye(2)[state] + 0.5), infer=PARALLEL)
+        numpyro.sample("y", dist.Normal(jnp.array([-1.0, 1.0])[state], 1), obs=seen)
+        return state, None
+
+    scan(step, 0, y)
+
+
 def read(program, data, **arguments):
     with scope("float64"):
         function = catalogue.program(program)
@@ -116,6 +128,11 @@ def test_dicts_of_data(tmp_path):
     np.testing.assert_allclose(log_density(load(path)), own)
     flat, nested = (without_dict(of_a_dict, d, {"K": 2}) for d in (data, {"data": data}))
     assert nested[0] is flat[0]
+
+
+def test_a_shared_dict_of_infer_makes_no_chain_of_other_sites():
+    assert read(of_states, {"y": [0.5, 1.0, -1.0]})[1].chain is not None
+    assert read(by_group, {"y": np.arange(12.0).reshape(3, 4)})[1].chain is None
 
 
 def test_clusters_with_weights_by_group_are_in_one_order():

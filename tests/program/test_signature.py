@@ -35,15 +35,25 @@ def test_what_is_left_over_is_no_argument():
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ("kinds", r"'kinds' stands among the program's data.*def program\(x=None, \*, kinds\)"),
-        ("stars", "no argument 'stars': the program takes rows; method 'em' takes starts"),
+        (
+            {"kinds": [2, 3]},
+            r"'kinds' stands among the program's data.*def program\(x=None, \*, kinds\)",
+        ),
+        ({"stars": 2}, "no argument 'stars': the program takes rows; method 'em' takes starts"),
     ],
 )
 def test_what_cannot_be_given_by_name_is_said(given, says):
     def program(x, kinds, *, rows=None): ...
 
     with pytest.raises(InputError, match=says):
-        split(program, _method, {given: 2}, "em")
+        split(program, _method, given, "em")
+
+
+def test_numbers_and_words_for_data_are_arguments():
+    def program(x, kinds, sex): ...
+
+    given = {"kinds": 2, "sex": None, "starts": 5}
+    assert split(program, _method, given, "em") == ({"kinds": 2, "sex": None}, {"starts": 5})
 
 
 def test_a_program_without_data_is_refused():
