@@ -227,7 +227,9 @@ def calibration_table(numbers: Mapping[str, Any]) -> pd.DataFrame:
 def known(numbers: Mapping[str, Any]) -> Figure:
     """Estimated and true shares of right labels, a point an annotator."""
     figure, axes = plt.subplots(figsize=(4.6, 4.2), layout="constrained")
-    axes.axline((0, 0), slope=1, color="0.7", lw=1)
+    shares = [*numbers["true"], *numbers["estimated"]]
+    ends = (min(shares) - 0.05, max(shares) + 0.05)  # a line through (0, 0) would show from there
+    axes.plot(ends, ends, color="0.7", lw=1)
     axes.plot(numbers["true"], numbers["estimated"], "o", color="C0")
     axes.set(xlabel="labels that are right", ylabel="as the model estimates it")
     for axis in (axes.xaxis, axes.yaxis):

@@ -204,15 +204,14 @@ def answer(numbers: dict) -> str:
 def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
     """What the answer rests on, a row a program."""
     nats, error = numbers["nats"], numbers["nats_error"]
-    rows = {
-        name: {
-            "nats a picture": f"{nats[name]:.2f} ± {error[name]:.2f}",
-            "right digit, lower half drawn": percent(numbers["right_digit"][name]),
+    rows = {name: {"nats a picture": f"{nats[name]:.2f} ± {error[name]:.2f}"}
+            for name in sorted(nats, key=nats.__getitem__)}  # fmt: skip
+    for name, share in numbers["right_digit"].items():  # those that drew pictures
+        rows[name] |= {
+            "right digit, lower half drawn": percent(share),
             "pixels to the nearest fitted": f"{numbers['distance'][name]:.1f}",
             "exact copies": percent(numbers["copied"][name], 1),
         }
-        for name in sorted(nats, key=nats.__getitem__)
-    }
     rows["real pictures"] = {
         "right digit, lower half drawn": percent(numbers["right_digit_whole"]),
         "pixels to the nearest fitted": f"{numbers['distance_real']:.1f}",
@@ -223,7 +222,7 @@ def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
         f"has {numbers['kinds']} kinds. Many upper halves fit several digits: not even a perfect "
         "completion would reach the share of real pictures."
     )
-    return {said: pd.DataFrame(rows).T.rename_axis("program")}
+    return {said: pd.DataFrame(rows).T.fillna("").rename_axis("program")}
 
 
 def completion_sheet(filled: np.ndarray, test: Pictures) -> Any:

@@ -152,6 +152,15 @@ def test_images_are_told_by_the_nearest_fitted_one() -> None:
     assert images.right_digit(np.stack([close, close]), fitted, asked) == 0.5
 
 
+def test_images_have_a_line_for_programs_that_draw_nothing(outcome: Callable) -> None:
+    numbers = dict(outcome("images").numbers)
+    for name in ("nats", "nats_error"):
+        numbers[name] = numbers[name] | {"pixel_logistic": 99.0}  # the worst of three
+    (table,) = images.answer_tables(numbers).values()
+    assert table.loc["pixel_logistic"].tolist() == ["99.00 ± 99.00", "", "", ""]
+    assert "" not in table.loc["mixture"].tolist()
+
+
 def test_images_compare_probabilities(outcome: Callable) -> None:
     """All programs beat a coin for every pixel; a difference is that of the table."""
     numbers = outcome("images").numbers
