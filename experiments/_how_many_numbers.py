@@ -189,11 +189,11 @@ def latent(classes: pd.DataFrame, real: bool) -> dict:
     """The numbers of the answer about the latent classes."""
     by_k = classes.set_index(classes["clusters"].astype(str))
     columns = ("log_likelihood", "bic", "aic", "icl")
-    found = {name: {k: float(v) for k, v in by_k[name].items()} for name in columns}
+    criteria = {name: {k: float(v) for k, v in by_k[name].items()} for name in columns}
     best = {name: int(by_k[name].idxmin()) for name in columns[1:]}
-    off = {k: abs(found["log_likelihood"][k] - v) for k, v in POLCA.items() if k in by_k.index}
-    off_bic = {k: abs(found["bic"][k] - v) for k, v in POLCA_BIC.items() if k in by_k.index}
-    return found | {
+    off = {k: abs(criteria["log_likelihood"][k] - v) for k, v in POLCA.items() if k in by_k.index}
+    off_bic = {k: abs(criteria["bic"][k] - v) for k, v in POLCA_BIC.items() if k in by_k.index}
+    return criteria | {
         "real": real, "best": best,
         "off_log_likelihood": max(off.values()) if real else None,
         "off_bic": max(off_bic.values()) if real else None,

@@ -1,4 +1,4 @@
-"""The words and pictures of ``how_many``."""
+"""Answer, tables and figures of ``how_many``."""
 
 from __future__ import annotations
 
@@ -32,42 +32,46 @@ LABELS = {
 def answer(numbers: dict) -> str:
     """The finding in words; the numbers are in ``answer_tables``, more words in ``details``."""
     modes = {name: top(p) for name, p in numbers["posterior"].items()}
-    said = [*numbers["best_bic"].values(), modes[DYNAMIC], modes[UNIFORM],
-            *(top(p) for p in numbers["filled"].values())]  # fmt: skip
+    estimates = [*numbers["best_bic"].values(), modes[DYNAMIC], modes[UNIFORM],
+                 *(top(p) for p in numbers["filled"].values())]  # fmt: skip
+    low, high = min(estimates), max(estimates)
     verdict = (
-        f"All ways lead to {said[0]} clusters of galaxies" if min(said) == max(said)
-        else f"The galaxies do not say: the best numbers run from {min(said)} to {max(said)}"
+        f"All methods estimate {low} clusters of galaxies" if low == high
+        else f"The galaxies do not determine the number: estimates range from {low} to {high}"
     )  # fmt: skip
     bic = " and ".join(f"{k} with {name} variances" for name, k in numbers["best_bic"].items())
     return (
-        f"{verdict}. BIC takes {bic}. The posterior of K peaks at {modes[DYNAMIC]} "
-        f"({chance(numbers['posterior'][DYNAMIC], modes[DYNAMIC])}) when large K are thought "
-        f"unlikely beforehand, and at {modes[UNIFORM]} "
-        f"({chance(numbers['posterior'][UNIFORM], modes[UNIFORM])}) when K is uniform."
+        f"{verdict}. BIC chooses {bic}. The posterior of K peaks at {modes[DYNAMIC]} "
+        f"({chance(numbers['posterior'][DYNAMIC], modes[DYNAMIC])}) under a prior that disfavours "
+        f"large K, and at {modes[UNIFORM]} "
+        f"({chance(numbers['posterior'][UNIFORM], modes[UNIFORM])}) under a uniform one."
     )
 
 
 def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
-    """What every way says, a row each."""
+    """The estimate of every method, a row each."""
     rows = {
-        f"BIC, {name} variances": {"clusters": k, "by": f"BIC {numbers['bic'][name][str(k)]:.1f}"}
+        f"BIC, {name} variances": {
+            "clusters": k,
+            "evidence": f"BIC {numbers['bic'][name][str(k)]:.1f}",
+        }
         for name, k in numbers["best_bic"].items()
     }
     for name, posterior in numbers["posterior"].items():
         rows[f"posterior of K, {LABELS.get(name, name)}"] = {
-            "clusters": top(posterior), "by": chance(posterior, top(posterior))
+            "clusters": top(posterior), "evidence": chance(posterior, top(posterior))
         }  # fmt: skip
     for name, posterior in numbers["filled"].items():
-        rows[f"clusters with rows, {name}"] = {
+        rows[f"filled clusters, {name}"] = {
             "clusters": top(posterior),
-            "by": f"{chance(posterior, top(posterior))}{rough(numbers, name)}",
+            "evidence": f"{chance(posterior, top(posterior))}{rough(numbers, name)}",
         }
-    said = "The number of clusters of galaxies, by who is asked."
-    return {said: pd.DataFrame(rows).T.rename_axis("way")}
+    caption = "The number of clusters of galaxies, by method."
+    return {caption: pd.DataFrame(rows).T.rename_axis("method")}
 
 
 def details(numbers: dict) -> str:
-    """Each way in words."""
+    """The details of every method in words."""
     parts = [_published(numbers), _sensitivity(numbers), _distances(numbers), _trust(numbers)]
     return "\n\n".join([*parts, _latent(numbers["latent"])])
 
@@ -87,34 +91,35 @@ def chance(posterior: Any, number: int) -> str:
 
 
 def _published(numbers: dict) -> str:
-    """Ours beside the published posterior."""
+    """The posterior of K beside the published one."""
     off = numbers["off_published"]
     ours = " ".join(f"{p:.2f}" for p in numbers["posterior"][UNIFORM][:9])
-    same = "agrees with the published one" if off < 0.05 else "is not the published one"
+    same = "agrees with" if off < 0.05 else "differs from"
     return (
-        f"With Richardson and Green's prior the posterior of K {same}: for K from 1 up {ours}, "
-        f"published {' '.join(f'{p:.2f}' for p in PUBLISHED)}; they are {off:.3f} apart at most."
+        f"Under Richardson and Green's prior the posterior of K {same} the published one. For K = "
+        f"1, 2, … it is {ours}; published are {' '.join(f'{p:.2f}' for p in PUBLISHED)}. The "
+        f"largest difference is {off:.3f}."
     )
 
 
 def _sensitivity(numbers: dict) -> str:
-    """How K moves with C0, and what the data say about C0."""
+    """Sensitivity of K to C0, and the posterior of C0."""
     rates, modes = numbers["rates"], numbers["mode_by_rate"]
     weight = numbers["rate_posterior"][DYNAMIC]
     likely = [r for r, w in zip(rates, weight, strict=True) if w > 0.05]
     mean = np.array(numbers["by_rate"]) @ np.arange(1, numbers["most"] + 1)
     return (
-        f"It hangs on the scatter that a cluster is expected to have: at C0 = {rates[0]:g} the "
+        f"The number depends on the prior of the clusters' variances: at C0 = {rates[0]:g} the "
         f"posterior of K peaks at {modes[0]} (mean {mean[0]:.1f}), at C0 = {rates[-1]:g} at "
-        f"{modes[-1]} (mean {mean[-1]:.1f}). The data prefer C0 between {min(likely):g} and "
-        f"{max(likely):g} (values on the grid with a posterior probability above 5%)."
+        f"{modes[-1]} (mean {mean[-1]:.1f}). Values of C0 with a posterior probability above 5% on "
+        f"the grid are {min(likely):g} to {max(likely):g}."
     )
 
 
 def rough(numbers: dict, name: str) -> str:
-    """A warning where a sampler's number rests on few independent draws."""
+    """A warning where a sampler's effective sample size is small."""
     ess = numbers["mixing"].get(name, {}).get("ess", np.inf)
-    return f", but rough: effective sample size {ess:.0f}" if ess < 100 else ""
+    return f" (imprecise: effective sample size {ess:.0f})" if ess < 100 else ""
 
 
 def _distances(numbers: dict) -> str:
@@ -123,11 +128,12 @@ def _distances(numbers: dict) -> str:
     spans = path.groupby("clusters")["distance"].agg(lambda d: np.log(d.max() / d.min()))
     many = spans[spans.index > 1]
     longest = int(many.idxmax())
-    kept = path["distance"][path["clusters"] == longest]
+    stable = path["distance"][path["clusters"] == longest]
     return (
-        f"DP-means says {path['clusters'].max()} to {path['clusters'].min()}, by its penalty; of "
-        f"the numbers above one, {longest} lasts longest, while a new cluster costs the square of "
-        f"a distance of {kept.min():.1f} to {kept.max():.1f}: what the penalty is, the user says."
+        f"DP-means gives {path['clusters'].min()} to {path['clusters'].max()} clusters, depending "
+        f"on its penalty, which the user chooses. Of the numbers above one, {longest} holds over "
+        "the longest range of penalties: squares of distances from "
+        f"{stable.min():.1f} to {stable.max():.1f}."
     )
 
 
@@ -136,27 +142,29 @@ def _trust(numbers: dict) -> str:
     least = min(numbers["mixing"], key=lambda name: numbers["mixing"][name]["ess"])
     worst = max(numbers["mixing"], key=lambda name: numbers["mixing"][name]["rhat"])
     ess, rhat = numbers["mixing"][least]["ess"], numbers["mixing"][worst]["rhat"]
-    fine = "The chains agree" if rhat < 1.02 and ess > 200 else "The chains move slowly"
+    fine = "The chains agree" if rhat < 1.02 and ess > 200 else "The chains mix slowly"
     return (
-        f"{fine}: of the number of filled clusters the effective sample size is {ess:.0f} at "
-        f"least ({least}) and R-hat {rhat:.3f} at most ({worst}). After the exchange of the "
-        f"prior {min(numbers['share_of_draws_that_weigh']):.0%} of the draws weigh, at least."
+        f"{fine}. For the number of filled clusters the smallest effective sample size is "
+        f"{ess:.0f} ({least}) and the largest R-hat {rhat:.3f} ({worst}). Importance weights for "
+        f"the other prior of K leave an effective {min(numbers['share_of_draws_that_weigh']):.0%} "
+        "of the draws or more."
     )
 
 
-def _latent(found: dict) -> str:
+def _latent(classes: dict) -> str:
     """The latent classes in words."""
-    best = ", ".join(f"{name.upper()} takes {k}" for name, k in found["best"].items())
-    k = found["best"]["bic"]
-    if not found["real"]:
+    best = ", ".join(f"{name.upper()} chooses {k}" for name, k in classes["best"].items())
+    k = classes["best"]["bic"]
+    if not classes["real"]:
         right = "the true number" if k == 3 else "not the true number, which is 3"
         return (
-            "The slides' data are not at hand; of answers drawn from 3 known classes, "
-            f"{best} ({right} by BIC, {found['bic'][str(k)]:.1f})."
+            "The slides' data are not available. For ratings simulated from 3 known classes, "
+            f"{best} (by BIC {right}; it is {classes['bic'][str(k)]:.1f})."
         )
     return (
-        f"For the slides {best}; BIC is {found['bic'][str(k)]:.3f} there. The log-likelihoods are "
-        f"within {found['off_log_likelihood']:.4f} of poLCA's, BIC within {found['off_bic']:.4f}."
+        f"For the slides {best}; BIC there is {classes['bic'][str(k)]:.3f}. Log-likelihoods are "
+        f"within {classes['off_log_likelihood']:.4f} of poLCA's, BIC within "
+        f"{classes['off_bic']:.4f}."
     )
 
 
@@ -177,33 +185,31 @@ def outcome(
         said: the answer.
         x: the galaxies.
         lines: densities on a grid, a column each.
-        criteria: BIC and its kin of every candidate.
-        staircase: what DP-means says, by its penalty.
+        criteria: BIC, AIC and ICL of every candidate.
+        staircase: the number of clusters of DP-means, by its penalty.
         classes: criteria of the latent classes.
         numbers: of the answer.
     """
     real = numbers["latent"]["real"]
     about = (
-        "118 slides judged by seven pathologists."
+        "118 slides rated by seven pathologists."
         if real
-        else (
-            "The slides' data are not at hand: 118 rows of seven answers, drawn from three classes."
-        )
+        else ("The slides' data are not available: these are 118 simulated rows of three classes.")
     )
     evidence = [
         Block("In detail", details(numbers)),
-        Block("The posterior of K and the prior", "Left: at fixed C0. Right: clusters that have "
-              "rows, by every sampler; the number of filled clusters is not K.",
+        Block("The posterior of K and the prior", "Left: K at fixed C0. Right: the number of "
+              "filled clusters, which is not K, by every sampler.",
               figures=(sensitivity_picture(numbers),), table=posterior_table(numbers)),
         Block("BIC and the penalty of DP-means", figures=(choice_picture(criteria, staircase),),
               table=criteria.set_index(["variances", "clusters"]).sort_index()),
-        Block("Latent classes", about + " Less is better.", table=latent_table(classes, real),
+        Block("Latent classes", about + " Lower is better.", table=latent_table(classes, real),
               figures=(plot_comparison(classes.sort_values("clusters"),
                                        criteria=["bic", "aic", "icl"]),)),
     ]  # fmt: skip
     caption = (
-        "Left: the velocities, and the densities found. Right: the posterior of K under two "
-        "priors, and as published for the second of them."
+        "Left: the velocities and estimated densities. Right: the posterior of K under two priors, "
+        "and the published one under the second."
     )
     return Outcome("how_many", essay, said, numbers,
                    key_picture(x, lines, numbers), caption, evidence,
@@ -223,12 +229,12 @@ def key_picture(x: pd.DataFrame, lines: pd.DataFrame, numbers: dict) -> Figure:
         left.set_title("82 galaxies")
         left.legend()
         draw_bars(right, numbers["posterior"], 12)
-        right.set_title("How many clusters: p(K | x)")
+        right.set_title("Number of clusters: p(K | x)")
     return figure
 
 
 def draw_bars(axes: Axes, posterior: dict[str, Any], most: int) -> None:
-    """Bars side by side for every K."""
+    """Grouped bars, a group for every K."""
     width = 0.8 / len(posterior)
     colors = [*PALETTE[:5]]
     for i, (name, values) in enumerate(posterior.items()):
@@ -241,7 +247,7 @@ def draw_bars(axes: Axes, posterior: dict[str, Any], most: int) -> None:
 
 
 def sensitivity_picture(numbers: dict) -> Figure:
-    """p(K | x) at every C0, and filled clusters by sampler."""
+    """p(K | x) at every C0, and the number of filled clusters by sampler."""
     with house_style():
         figure = Figure(figsize=(11.0, 4.4))
         left, right = figure.subplots(1, 2)
@@ -262,13 +268,13 @@ def sensitivity_picture(numbers: dict) -> Figure:
         left.set_title("p(K | x, C0), finite mixtures")
         figure.colorbar(image, ax=left, label="probability", shrink=0.8)
         draw_bars(right, numbers["filled"], 10)
-        right.set(xlabel="clusters that have rows")
+        right.set(xlabel="filled clusters")
         right.set_title("Filled clusters")
     return figure
 
 
 def choice_picture(criteria: pd.DataFrame, staircase: pd.DataFrame) -> Figure:
-    """BIC by K, and DP-means' number by its penalty."""
+    """BIC by K, and the number of clusters of DP-means by its penalty."""
     with house_style():
         figure = Figure(figsize=(11.0, 3.8))
         left, right = figure.subplots(1, 2)
@@ -278,7 +284,7 @@ def choice_picture(criteria: pd.DataFrame, staircase: pd.DataFrame) -> Figure:
             best = part.loc[part["bic"].idxmin()]
             left.plot(best["clusters"], best["bic"], "o", markersize=10, markerfacecolor="none",
                       markeredgecolor=color)  # fmt: skip
-        left.set(xlabel="K", ylabel="BIC (less is better)")
+        left.set(xlabel="K", ylabel="BIC (lower is better)")
         left.set_xticks(sorted(criteria["clusters"].unique()))
         left.set_title("BIC by maximum likelihood")
         left.legend()
@@ -287,7 +293,7 @@ def choice_picture(criteria: pd.DataFrame, staircase: pd.DataFrame) -> Figure:
             xscale="log",
             ylabel="clusters",
             ylim=(0, None),
-            xlabel="distance that is worth a cluster, 1,000 km/s (square root of λ)",
+            xlabel="square root of the penalty λ, 1,000 km/s",
         )
         right.set_xticks([1, 2, 4, 8, 16], ["1", "2", "4", "8", "16"])
         right.minorticks_off()
@@ -296,7 +302,7 @@ def choice_picture(criteria: pd.DataFrame, staircase: pd.DataFrame) -> Figure:
 
 
 def posterior_table(numbers: dict) -> pd.DataFrame:
-    """Every posterior of K and of the filled clusters, with how well its chains mixed."""
+    """Every posterior of K and of the filled clusters, with ESS and R-hat."""
     lines = {f"K, {LABELS[name]}": p for name, p in numbers["posterior"].items()}
     lines |= {f"filled, {LABELS.get(name, name)}": p for name, p in numbers["filled"].items()}
     named = zip(numbers["rates"], numbers["by_rate"], strict=True)
@@ -310,7 +316,7 @@ def posterior_table(numbers: dict) -> pd.DataFrame:
 
 
 def latent_table(classes: pd.DataFrame, real: bool) -> pd.DataFrame:
-    """All criteria by the number of classes, with poLCA's where they are for these data."""
+    """All criteria by the number of classes, beside poLCA's for the real data."""
     table = classes.set_index("clusters").sort_index()
     if real:
         table["log-likelihood, poLCA"] = [POLCA.get(str(k), np.nan) for k in table.index]

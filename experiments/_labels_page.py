@@ -1,4 +1,4 @@
-"""The words and pictures of ``labels``."""
+"""Answer, tables and figures of ``labels``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GOOD = 1.01
 
 
 def flat(tree: xr.DataTree) -> list[np.ndarray]:
-    """Weights, locations and scales, each (draw, cluster), chains one after another."""
+    """Weights, locations and scales, each (draw, cluster), with the chains concatenated."""
     posterior = tree["posterior"]
     return [
         posterior[name].transpose("chain", "draw", "cluster").values.reshape(-1, CLUSTERS)
@@ -32,52 +32,52 @@ def flat(tree: xr.DataTree) -> list[np.ndarray]:
 def answer(numbers: dict) -> str:
     """The finding in words; the numbers are in ``answer_tables``, more words in ``details``."""
     samplers = numbers["samplers"]
-    every = [line for found in samplers.values() for line in found["methods"].values()]
+    every = [line for sampler in samplers.values() for line in sampler["methods"].values()]
     worst = max(line["rhat_after"] for line in every)
     all_good = worst <= GOOD
-    before = max(found["rhat_before"] for found in samplers.values())
+    before = max(sampler["rhat_before"] for sampler in samplers.values())
     return (
-        f"{'Yes, by every method' if all_good else 'Not to the last'}: relabelling takes the "
+        f"{'Every method repairs it' if all_good else 'Not completely'}: relabelling reduces the "
         f"largest R-hat of a component parameter from {before:.2f} to {worst:.4f}, "
-        f"{'within' if all_good else 'above'} {GOOD}. {_agreed(samplers)} While names differ, an "
-        "average by cluster is of nothing, as the pooled locations show."
+        f"{'within' if all_good else 'above'} the limit of {GOOD}. {_agreed(samplers)} Averages by "
+        "cluster mean nothing before relabelling, as the pooled locations in the table show."
     )
 
 
 def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
     """R-hat and pooled locations, before and after."""
     rows = {}
-    for name, found in numbers["samplers"].items():
-        after = found["methods"].values()
+    for name, sampler in numbers["samplers"].items():
+        after = sampler["methods"].values()
         rows[name] = {
-            "R-hat before": f"{found['rhat_before']:.2f}",
-            "of the log density": f"{found['rhat_lp']:.3f}",
+            "R-hat before": f"{sampler['rhat_before']:.2f}",
+            "of the log density": f"{sampler['rhat_lp']:.3f}",
             "R-hat after, at most": f"{max(line['rhat_after'] for line in after):.4f}",
             "ESS after, at least": f"{min(line['ess_after'] for line in after):.0f}",
-            "locations before": listed(found["pooled_before"]),
-            "locations after": listed(found["pooled_after"]),
+            "locations before": listed(sampler["pooled_before"]),
+            "locations after": listed(sampler["pooled_after"]),
         }
-    said = f"Over all methods of relabelling; the true locations are {listed(numbers['truth'])}."
-    return {said: pd.DataFrame(rows).T.rename_axis("sampler")}
+    caption = f"Over all methods of relabelling; the true locations are {listed(numbers['truth'])}."
+    return {caption: pd.DataFrame(rows).T.rename_axis("sampler")}
 
 
 def details(numbers: dict) -> str:
-    """How the methods compare, and what diagnose says."""
+    """The methods of relabelling compared, and the results of diagnose."""
     samplers = numbers["samplers"]
-    every = [line for found in samplers.values() for line in found["methods"].values()]
+    every = [line for sampler in samplers.values() for line in sampler["methods"].values()]
     undone = all(line["undone"] for line in every)
     return "\n\n".join([_methods(samplers, undone), _diagnoses(numbers)])
 
 
 def _agreed(samplers: dict) -> str:
-    """Whether the log density, which has no labels, says that the chains had agreed."""
-    if max(found["rhat_lp"] for found in samplers.values()) <= 1.02:
-        return "The chains had found the same posterior and differed in names alone."
-    return "The chains had not agreed on the log density either: more draws are needed."
+    """Whether the chains agreed on the log density, which is label-invariant."""
+    if max(sampler["rhat_lp"] for sampler in samplers.values()) <= 1.02:
+        return "The chains agreed on the log density all along and differed in labels alone."
+    return "The chains did not agree on the log density either: more draws are needed."
 
 
 def listed(values: list[float]) -> str:
-    """Numbers apart by commas.
+    """Numbers separated by commas.
 
     >>> listed([-1.234, 2])
     '-1.23, 2.00'
@@ -86,42 +86,39 @@ def listed(values: list[float]) -> str:
 
 
 def _methods(samplers: dict, undone: bool) -> str:
-    """How the methods compare, and whether the original comes back."""
+    """The methods compared, and whether undoing restores the original."""
     shares = {
-        method: max(found["methods"][method]["share_unclear"] for found in samplers.values())
+        method: max(sampler["methods"][method]["share_unclear"] for sampler in samplers.values())
         for method in METHODS
     }
-    told = ", ".join(f"{method} {share:.1%}" for method, share in shares.items())
-    slowest = max(line["seconds"] for found in samplers.values()
-                  for line in found["methods"].values())  # fmt: skip
-    within = {name: found["renamed"] for name, found in samplers.items()}
-    moves = ", ".join(f"{name} {count}" for name, count in within.items())
+    ambiguous = ", ".join(f"{method} {fraction:.1%}" for method, fraction in shares.items())
+    slowest = max(line["seconds"] for sampler in samplers.values()
+                  for line in sampler["methods"].values())  # fmt: skip
+    within = {name: sampler["renamed"] for name, sampler in samplers.items()}
+    switches = ", ".join(f"{name} {count}" for name, count in within.items())
     return (
-        f"Within chains names changed so often: {moves} times. Draws whose relabelling is not "
-        f"clear-cut by the method's own measure, at most: {told}. No method took longer than "
-        f"{slowest:.2f} s. Taken back, relabelling "
-        + ("gave every original number exactly." if undone else "did NOT give the original back.")
+        f"Label switches within chains: {switches}. Largest fraction of draws whose relabelling is "
+        f"ambiguous by the method's own measure: {ambiguous}. The slowest method took "
+        f"{slowest:.2f} s. Undoing the relabelling "
+        + ("restored every number exactly." if undone else "did NOT restore the original.")
     )
 
 
 def _diagnoses(numbers: dict) -> str:
-    """Whether diagnose tells renaming from modes."""
+    """Whether diagnose tells label switching from different modes."""
     samplers, other = numbers["samplers"], numbers["other_mode"]
-    said = "; ".join(
-        f"{name}: “{found['diagnosis_after']['verdict']}”" for name, found in samplers.items()
+    verdicts = "; ".join(
+        f"{name}: “{sampler['diagnosis_after']['verdict']}”" for name, sampler in samplers.items()
     )
-    fine = f"diagnose says of the relabelled draws: {said}"
     lp = ", ".join(f"{value:.1f}" for value in other["lp"])
-    found = (
-        "and is told so, for diagnose still refuses"
-        if not other["diagnosis"]["trustworthy"] else "but diagnose does NOT find it"
-    )  # fmt: skip
+    rejected = "still rejects" if not other["diagnosis"]["trustworthy"] else "does NOT reject"
     return (
-        f"{fine} Where one chain sits in a real mode of its own (mean log density by chain: {lp}) "
-        f"relabelling brings R-hat from {other['rhat_before']:.2f} to {other['rhat_after']:.2f} "
-        f"only, {found}: “{other['diagnosis']['verdict']}” The share of draws that are not "
-        f"clear-cut, {other['share_unclear']:.1%} there, "
-        f"{'does not tell' if other['share_unclear'] < 0.1 else 'tells too'}."
+        f"Verdicts of diagnose on the relabelled draws: {verdicts}. Where one chain is in a mode "
+        f"of its own (mean log density by chain: {lp}), relabelling only reduces R-hat from "
+        f"{other['rhat_before']:.2f} to {other['rhat_after']:.2f}, and diagnose {rejected} the "
+        f"fit: “{other['diagnosis']['verdict']}” The fraction of ambiguous draws there is "
+        f"{other['share_unclear']:.1%}, which "
+        f"{'does not reveal' if other['share_unclear'] < 0.1 else 'also reveals'} the problem."
     )
 
 
@@ -143,7 +140,7 @@ def outcome(
         x: the rows.
         trees: draws by sampler.
         repaired: the same, relabelled by ECR.
-        stuck: draws of which one chain is in another mode.
+        stuck: draws with one chain in another mode.
         renamed: the same, relabelled.
         numbers: of the answer.
     """
@@ -153,23 +150,22 @@ def outcome(
         Block("Every sampler and method", "Largest R-hat and smallest ESS are over all component "
               "parameters. Seconds are without compilation.", table=repair_table(numbers),
               figures=(rhat_picture(numbers),)),
-        Block("What is lost and what is not", "The average over draws of each component's density, "
-              "weighted, by label. Their sum, the mixture's density, is the same on both sides.",
+        Block("Component densities", "The weighted density of each component, averaged over draws "
+              "by label. Their sum, the density of the mixture, is the same on both sides.",
               figures=(density_picture(x, trees[first], repaired[first]),)),
         *(Block(f"The draws by {name}, before and after",
                 figures=(plot_labels(trees[name], repaired[name], "loc"),))
           for name in others),
-        Block("A chain in another mode", "Relabelled, this chain still is elsewhere: one of its "
-              "clusters covers other clumps than in the other chains.",
+        Block("A chain in another mode", "Relabelling does not make this chain agree: one of its "
+              "clusters covers other groups of rows than in the other chains.",
               figures=(clump_picture(stuck, renamed), plot_labels(stuck, renamed, "loc")),
-              captions=("The clumps, and where each chain has its clusters: mean location and the "
-                        "range of ± two scales.", "")),
+              captions=("The groups of rows, and the clusters of each chain: mean location ± two "
+                        "scales.", "")),
         *diagnosis_blocks(numbers, first),
     ]  # fmt: skip
     caption = (
-        f"Locations drawn by {first}: one colour a label, the four chains side by side, before "
-        "and after relabelling by ECR; below, the rank curves, which stay near zero for chains "
-        "that agree."
+        f"Locations drawn by {first}, four chains side by side, one colour per label, before and "
+        "after relabelling by ECR. Below, the rank curves, which stay near zero where chains agree."
     )
     key = plot_labels(trees[first], repaired[first], "loc")
     return Outcome("labels", essay, said, numbers, key, caption, evidence,
@@ -177,11 +173,11 @@ def outcome(
 
 
 def diagnosis_blocks(numbers: dict, name: str) -> list[Block]:
-    """What diagnose says, in full: before, after, and of the chain in another mode."""
-    found = numbers["samplers"][name]
+    """The full diagnoses: before, after, and of the chain in another mode."""
+    sampler = numbers["samplers"][name]
     said = {
-        f"diagnose: {name}, as drawn": found["diagnosis_before"],
-        f"diagnose: {name}, relabelled": found["diagnosis_after"],
+        f"diagnose: {name}, as drawn": sampler["diagnosis_before"],
+        f"diagnose: {name}, relabelled": sampler["diagnosis_after"],
         "diagnose: a chain in another mode, relabelled": numbers["other_mode"]["diagnosis"],
     }
     return [Block(heading, code=one["text"]) for heading, one in said.items()]
@@ -193,15 +189,15 @@ def repair_table(numbers: dict) -> pd.DataFrame:
         {
             "draws by": name,
             "relabelled by": method,
-            "R-hat before": found["rhat_before"],
+            "R-hat before": sampler["rhat_before"],
             "R-hat after": line["rhat_after"],
             "smallest ESS after": round(line["ess_after"]),
-            "not clear-cut": f"{line['share_unclear']:.2%}",
+            "ambiguous": f"{line['share_unclear']:.2%}",
             "seconds": round(line["seconds"], 2),
             "undone exactly": "yes" if line["undone"] else "NO",
         }
-        for name, found in numbers["samplers"].items()
-        for method, line in found["methods"].items()
+        for name, sampler in numbers["samplers"].items()
+        for method, line in sampler["methods"].items()
     ]
     return pd.DataFrame(lines).set_index(["draws by", "relabelled by"])
 
@@ -209,9 +205,9 @@ def repair_table(numbers: dict) -> pd.DataFrame:
 def rhat_picture(numbers: dict) -> Figure:
     """The excess of R-hat over one, before and after, on a logarithmic axis."""
     lines = [
-        (f"{name}, {method}", found["rhat_before"], line["rhat_after"])
-        for name, found in numbers["samplers"].items()
-        for method, line in found["methods"].items()
+        (f"{name}, {method}", sampler["rhat_before"], line["rhat_after"])
+        for name, sampler in numbers["samplers"].items()
+        for method, line in sampler["methods"].items()
     ]
     before, after = (np.array([line[i] for line in lines]) - 1 for i in (1, 2))
     place = -np.arange(len(lines))
@@ -256,18 +252,18 @@ def average_densities(tree: xr.DataTree, grid: np.ndarray, at_most: int = 1000) 
 
 
 def clump_picture(stuck: xr.DataTree, renamed: xr.DataTree) -> Figure:
-    """The four clumps and every chain's clusters, relabelled."""
+    """The four groups of rows and every chain's clusters, relabelled."""
     with house_style():
         figure = Figure(figsize=(11.0, 3.6))
         top, below = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.4])
         top.hist(stuck["observed_data"]["x"].values, bins=60, color="#BDBDBD")
-        top.set(title="Four clumps, three clusters", ylabel="rows")
+        top.set(title="Four groups, three clusters", ylabel="rows")
         draw_chains(below, renamed)
     return figure
 
 
 def draw_chains(axes: Axes, tree: xr.DataTree) -> None:
-    """One line a chain: its clusters' mean locations and their reach."""
+    """One line a chain: its clusters' mean locations ± two scales."""
     posterior = tree["posterior"].to_dataset().mean("draw")
     loc, scale = posterior["loc"].values, posterior["scale"].values
     lp = tree["sample_stats"].to_dataset()["lp"].mean("draw").values

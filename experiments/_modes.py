@@ -1,8 +1,8 @@
-"""How many bumps the density of a Gaussian mixture has: a number that knows no labels.
+"""Number of modes of the density of a Gaussian mixture, a label-invariant quantity.
 
-A component is not yet a cluster, for two of them may share one bump. From the centre of every
-component one climbs the density by Carreira-Perpiñán's (2000) fixed point,
-x ← (Σ_k r_k Σ_k⁻¹)⁻¹ Σ_k r_k Σ_k⁻¹ μ_k with the responsibilities r of x, and counts where one ends.
+A component is not necessarily a cluster, since two of them may share one mode. From the centre of
+every component the density is maximised by Carreira-Perpiñán's (2000) fixed point,
+x ← (Σ_k r_k Σ_k⁻¹)⁻¹ Σ_k r_k Σ_k⁻¹ μ_k with the responsibilities r of x; distinct ends are counted.
 (In two dimensions a mixture may have a mode that no component's centre leads to; that is rare.)
 """
 
@@ -13,16 +13,16 @@ import xarray as xr
 
 STEPS = 2000
 STOP = 1e-8  #: of a step, in standard deviations of the data
-APART = 0.05  #: ends of climbs farther apart than this are different modes, in the same unit
+APART = 0.05  #: fixed points farther apart than this are different modes, in the same unit
 
 
 def count_modes(tree: xr.DataTree, spread: np.ndarray, draws: int = 400) -> np.ndarray:
-    """Number of modes of the density at each of so many draws, evenly spaced.
+    """Number of modes of the density at each of ``draws`` draws, evenly spaced.
 
     Args:
         tree: a fit of a Gaussian mixture of any covariance.
         spread: standard deviation of every feature (feature,).
-        draws: at most so many are looked at.
+        draws: the largest number of draws used.
 
     Returns:
         Counts (draw,).
@@ -34,7 +34,7 @@ def count_modes(tree: xr.DataTree, spread: np.ndarray, draws: int = 400) -> np.n
 
 
 def distinct(distance: np.ndarray) -> int:
-    """Points that no earlier point is near to, by their distances (point, point).
+    """Number of points with no earlier point nearby, from their distances (point, point).
 
     >>> distinct(np.array([[0.0, 0.01, 3.0], [0.01, 0.0, 3.0], [3.0, 3.0, 0.0]]))
     2
@@ -62,7 +62,7 @@ def components(tree: xr.DataTree, draws: int) -> tuple[np.ndarray, np.ndarray, n
 
 
 def run_em(weights: np.ndarray, loc: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Where one ends who climbs the density from every centre, (draw, cluster, feature).
+    """Fixed points reached from every centre, (draw, cluster, feature).
 
     >>> ends = run_em(np.array([[0.5, 0.5]]), np.array([[[-0.5], [0.5]]]), np.ones((1, 2, 1, 1)))
     >>> bool(np.abs(ends).max() < 1e-3)

@@ -1,7 +1,7 @@
-"""What the experiments share: from an answer and its evidence to a page, a picture and numbers.
+"""Page, picture and JSON file of an experiment, from its answer and evidence.
 
-Every experiment leaves three files: ``<name>.html`` for people, ``<name>.json`` with the numbers
-that the answer was computed from, and ``<name>.png``, the one picture that says most.
+Every experiment writes three files: the page ``<name>.html``, the numbers that the answer is
+computed from (``<name>.json``), and the main picture (``<name>.png``).
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Outcome:
         name: of the files.
         essay: the module's docstring.
         answer: the finding in a few sentences, computed from the numbers.
-        numbers: what the answer rests on.
-        key: the picture that says most, shown beside the answer.
+        numbers: all numbers that the answer is computed from.
+        key: the main picture, shown beside the answer.
         caption: of that picture.
         evidence: the other parts of the page, in order.
-        tables: the numbers that the answer rests on, beneath it: a line of text -> a table.
+        tables: the tables beneath the answer: caption -> table.
     """
 
     name: str
@@ -63,8 +63,8 @@ def publish(outcome: Outcome, folder: Path) -> Path:
     """Write the page, the key picture and the numbers.
 
     Args:
-        outcome: what was found.
-        folder: where to; it is made if it is not there.
+        outcome: the answer and its evidence.
+        folder: of the files; it is made if it does not exist.
 
     Returns:
         The page's path.
@@ -86,7 +86,7 @@ def publish(outcome: Outcome, folder: Path) -> Path:
 
 
 def table_text(table: pd.DataFrame) -> str:
-    """A table as lines of text, as a program reads it from the JSON file.
+    """A table as CSV text, as stored in the JSON file.
 
     >>> table_text(pd.DataFrame({"nats": [1.25]}, ["chain"]))
     ',nats\\nchain,1.25\\n'
@@ -94,17 +94,17 @@ def table_text(table: pd.DataFrame) -> str:
     return table.to_csv(lineterminator="\n")
 
 
-def percent(share: float, places: int = 0) -> str:
-    """A share as a cell of a table.
+def percent(fraction: float, places: int = 0) -> str:
+    """A fraction as a cell of a table.
 
     >>> percent(0.256), percent(0.256, 1)
     ('26%', '25.6%')
     """
-    return f"{share:.{places}%}"
+    return f"{fraction:.{places}%}"
 
 
 def essay_blocks(essay: str) -> list[Block]:
-    """The essay's parts: a line at the left margin is a heading, what is indented is its text.
+    """The essay's parts: a line at the left margin is a heading, the indented lines its text.
 
     >>> [(b.heading, b.text) for b in essay_blocks("Title.\\n\\nModel\\n    z, then x.\\n")]
     [('Model', 'z, then x.')]
@@ -119,7 +119,7 @@ def essay_blocks(essay: str) -> list[Block]:
 
 
 def plain(value: Any) -> Any:
-    """Numbers, texts, lists and dicts that JSON knows; what is not finite becomes None.
+    """The value as JSON numbers, texts, lists and dicts; non-finite numbers become None.
 
     >>> plain({"a": np.float64(1.5), "b": np.array([1, 2]), "c": float("nan")})
     {'a': 1.5, 'b': [1, 2], 'c': None}
@@ -137,7 +137,7 @@ def plain(value: Any) -> Any:
 
 @contextmanager
 def stage(what: str) -> Iterator[None]:
-    """Say on stderr what is being done and, when it is done, how long it took."""
+    """Print to stderr what is being done and, afterwards, how long it took."""
     print(f"  {what} ...", end="", file=sys.stderr, flush=True)
     started = time.perf_counter()
     try:
@@ -158,10 +158,10 @@ def command(run: Callable[..., Path], essay: str) -> int:
     """
     parser = argparse.ArgumentParser(description=cleandoc(essay).splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out/experiments"), help="folder of pages")
-    parser.add_argument("--smoke", action="store_true", help="tiny data, to see whether it runs")
+    parser.add_argument("--smoke", action="store_true", help="tiny data, to test that it runs")
     chosen = parser.parse_args()
     try:
-        if chosen.out.exists() and not chosen.out.is_dir():  # before the work, not after it
+        if chosen.out.exists() and not chosen.out.is_dir():  # before the work starts
             raise InputError(f"{chosen.out} is a file: give the path of a folder")
         print(run(chosen.out, smoke=chosen.smoke).resolve())
     except InputError as error:

@@ -1,24 +1,22 @@
-"""Annotators: whom does one believe, where nobody knows the truth?
+"""Annotators: how reliable is each one, if no true label is known?
 
 Question
-    Handwritten digits are labelled by annotators some of whom can hardly read. Every digit gets a
-    few labels, nobody knows the right one, and no annotator has been tested. How much better than
-    the vote of the majority is a model that learns from the labels alone who confuses what, and
-    does it know how good each annotator is?
+    Handwritten digits are labelled by annotators, some of whom read badly. Every digit gets a few
+    labels; its true class is unknown, and no annotator has been tested. A model estimates from the
+    labels alone which classes each annotator confuses. How much more accurate is it than a majority
+    vote, and does it recover the accuracy of each annotator?
 
 Model
-    `dawid_skene`: a digit has a hidden class, and every annotator a confusion matrix, which is
-    estimated with the classes. A line of data is one label: which digit, by whom, as what. EM.
-    Annotators are decision trees that have learned from few of the digits of scikit-learn, from 20
-    to 400 each, from a random half of the pixels, so that their errors are those that readers of
-    blurred digits make, and are not independent of each other as the model has it. They label
-    digits that none of them has learned from.
+    `dawid_skene`: every digit has a hidden class, and every annotator a confusion matrix; EM
+    estimates both. A row of the data is one label: the digit, the annotator and the class given.
+    Annotators are decision trees, each trained on 20 to 400 of scikit-learn's digits and on a
+    random half of the pixels. Their errors are those of readers of blurred digits, and are not
+    independent as the model assumes. They label digits that none of them was trained on.
 
 What would count as an answer
-    The share of digits whose class is right, by the model and by the majority (ties are broken at
-    random), by the number of labels a digit; the share of right labels of each annotator as the
-    model estimates it, beside the true one; and whether a digit is right as often as its
-    probability says.
+    The accuracy of the model and of the majority vote (ties are broken at random) for each number
+    of labels per digit; the estimated accuracy of each annotator beside the true one; and whether
+    the class probabilities are calibrated.
 
 References
     - Dawid, A. P. and Skene, A. M. (1979). Maximum likelihood estimation of observer error-rates
@@ -47,7 +45,7 @@ from experiments._page import Outcome, command, percent, publish, stage
 from ppl_models import fit, predict
 from ppl_models.report import Block
 
-LEARNED = 600  #: digits that annotators learn from; the others are labelled
+LEARNED = 600  #: digits for training annotators; the others are labelled
 SEED = 3
 DIGITS = 10
 
@@ -85,13 +83,13 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
             answer=answer(numbers),
             numbers=numbers,
             key=known(numbers),
-            caption="The share of right labels of each annotator: as the model estimates it, who "
-            "is told no truth, and as it is.",
+            caption="Accuracy of each annotator: estimated without a single true label, against "
+            "the true accuracy.",
             evidence=[
                 Block(
-                    "Is the probability right?",
-                    "Digits by the probability of their most probable class, and how many of them "
-                    "are right.",
+                    "Are the probabilities calibrated?",
+                    "Digits grouped by the probability of their most probable class, and the "
+                    "accuracy in each group.",
                     table=calibration_table(numbers),
                 )
             ],
@@ -102,7 +100,7 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
 
 
 def labelled(size: Size) -> tuple[np.ndarray, np.ndarray]:
-    """The true digits, and what every annotator takes each for, ``(item, annotator)``."""
+    """The true digits, and the label of every annotator for each, ``(item, annotator)``."""
     pixels, digits = load_digits(return_X_y=True)
     generator = np.random.default_rng(SEED)
     order = generator.permutation(len(digits))
@@ -117,7 +115,7 @@ def labelled(size: Size) -> tuple[np.ndarray, np.ndarray]:
 
 
 def gather(size: Size) -> dict[str, Any]:
-    """All numbers that the page tells."""
+    """All numbers of the page."""
     truth, table = labelled(size)
     generator = np.random.default_rng(SEED + 1)
     places = generator.permuted(np.tile(np.arange(size.annotators), (len(truth), 1)), axis=1)
@@ -174,32 +172,34 @@ def answer(numbers: Mapping[str, Any]) -> str:
     estimated, true = np.array(numbers["estimated"]), np.array(numbers["true"])
     best = int(gains.argmax())
     off = np.abs(estimated - true).mean()
-    where = "more than" if estimated.mean() > true.mean() else "less than"
+    where = "above" if estimated.mean() > true.mean() else "below"
     verdict = (
-        f"The model is right more often than the majority with every number of labels; with "
-        f"{numbers['labels'][best]} a digit it calls {percent(numbers['right']['model'][best], 1)} "
-        f"of the digits rightly, the majority {percent(numbers['right']['majority'][best], 1)}."
+        f"The model is more accurate than the majority vote for every number of labels. With "
+        f"{numbers['labels'][best]} labels per digit its accuracy is "
+        f"{percent(numbers['right']['model'][best], 1)}, that of the vote "
+        f"{percent(numbers['right']['majority'][best], 1)}."
         if (gains > 0).all()
-        else "The model is not right more often than the majority with every number of labels: its "
-        f"gains are {', '.join(f'{100 * gain:+.1f}' for gain in gains)} points with "
-        f"{', '.join(map(str, numbers['labels']))} labels a digit."
+        else "The model is not more accurate than the majority vote for every number of labels: it "
+        f"gains {', '.join(f'{100 * gain:+.1f}' for gain in gains)} percentage points with "
+        f"{', '.join(map(str, numbers['labels']))} labels per digit."
     )
     sure = numbers["bins"]["above"]
     honest = (
         ""
         if not sure["digits"]
-        else f"\n\nOf the {sure['digits']:,} digits of which it is surest (above 99.9%) "
-        f"{percent(sure['right'], 1)} are right"
+        else f"\n\nOf the {sure['digits']:,} digits with a class probability above 99.9%, "
+        f"{percent(sure['right'], 1)} are classified correctly"
         + (
-            ": it takes errors for independent, and annotators err on the same digits."
+            ": the model assumes independent errors, but annotators err on the same digits."
             if sure["right"] < 0.99
             else "."
         )
     )
     return (
-        f"{verdict}\n\nWithout one true digit it tells how good the annotators are: its estimates "
-        f"are {100 * off:.1f} points off on average, and say {where} is true in the mean. The "
-        f"correlation of estimates and truth is {np.corrcoef(estimated, true)[0, 1]:.2f}.{honest}"
+        f"{verdict}\n\nIt estimates the annotators' accuracies without a single true label: the "
+        f"mean absolute error is {100 * off:.1f} percentage points, the estimates are {where} the "
+        f"true accuracies on average, and their correlation with these is "
+        f"{np.corrcoef(estimated, true)[0, 1]:.2f}.{honest}"
     )
 
 
@@ -207,31 +207,31 @@ def answer_tables(numbers: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """The numbers beneath the answer."""
     columns = [f"{count} labels" for count in numbers["labels"]]
     rows = {name: [percent(v, 1) for v in numbers["right"][name]] for name in numbers["right"]}
-    said = f"Digits called rightly, of {numbers['items']:,}, by labels a digit."
-    return {said: pd.DataFrame(rows, index=columns).T.rename_axis("by")}
+    caption = f"Accuracy on {numbers['items']:,} digits, by the number of labels per digit."
+    return {caption: pd.DataFrame(rows, index=columns).T.rename_axis("by")}
 
 
 def calibration_table(numbers: Mapping[str, Any]) -> pd.DataFrame:
-    """Digits by the probability of their class."""
+    """Mean probability and accuracy, a row a group of digits."""
     rows = {
         name: {
-            "digits": found["digits"],
-            "probability": "" if found["said"] is None else percent(found["said"], 1),
-            "right": "" if found["right"] is None else percent(found["right"], 1),
+            "digits": group["digits"],
+            "mean probability": "" if group["said"] is None else percent(group["said"], 1),
+            "accuracy": "" if group["right"] is None else percent(group["right"], 1),
         }
-        for name, found in numbers["bins"].items()
+        for name, group in numbers["bins"].items()
     }
     return pd.DataFrame(rows).T.rename_axis("probability of the class")
 
 
 def known(numbers: Mapping[str, Any]) -> Figure:
-    """Estimated and true shares of right labels, a point an annotator."""
+    """Estimated against true accuracy, a point an annotator."""
     figure, axes = plt.subplots(figsize=(4.6, 4.2), layout="constrained")
     shares = [*numbers["true"], *numbers["estimated"]]
     ends = (min(shares) - 0.05, max(shares) + 0.05)  # a line through (0, 0) would show from there
     axes.plot(ends, ends, color="0.7", lw=1)
     axes.plot(numbers["true"], numbers["estimated"], "o", color="C0")
-    axes.set(xlabel="labels that are right", ylabel="as the model estimates it")
+    axes.set(xlabel="true accuracy", ylabel="estimated accuracy")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_aspect("equal", adjustable="datalim")

@@ -1,34 +1,33 @@
 """Are the posteriors right? Simulation-based calibration, and two samplers that must fail it.
 
 Question
-    A sampler prints draws whatever they are worth. R-hat tells that chains agree, not that they
-    agree on the posterior of the program that was written. Are the draws of Gibbs from a mixture,
-    and those of a closed form from a Markov chain, draws from the posterior? And would one notice
-    if they were not?
+    R-hat tells whether chains agree, not whether they agree on the posterior of the program as
+    written. Does the Gibbs sampler of a mixture, and the closed form of a Markov chain, draw from
+    the posterior? And would a fault be noticed?
 
 Model
     Parameters θ* are drawn from the prior, data x from the program at θ*, and draws θ_1 … θ_L from
-    the sampler given x. Then θ* is itself one draw from the posterior given x, so that its rank
-    among the θ_l must be uniform, over many such simulations, for every function of θ and x. A
-    sampler whose draws are too narrow sends ranks to both ends, one whose draws are too wide to
-    the middle, one that is biased to one end.
+    the sampler given x. Then θ* is itself a draw from the posterior given x. Over many simulations
+    the rank of f(θ*, x) among the f(θ_l, x) is therefore uniform, for every function f. Draws that
+    are too narrow put ranks at both ends, draws that are too wide in the middle, and biased draws
+    at one end.
 
     `gaussian_mixture` with K = 3 clusters in one dimension and 60 rows, by Gibbs; `markov_chain`
-    with three tokens and 10 sequences, whose posterior is a product of Dirichlets that
-    `method="exact"` draws from. For the mixture the ranked quantities do not depend on labels:
-    parameters with the clusters in order of location, the log-likelihood and the log-density of
-    the first row, both with the data in them.
+    with three tokens and 10 sequences, whose posterior is a product of Dirichlets
+    (`method="exact"`). The ranked quantities of the mixture are label-invariant: parameters with
+    the clusters ordered by location, the log-likelihood, and the log-density of the first row. The
+    last two depend on the data as well.
 
-    Two samplers are broken on purpose, as mistakes in a program would break them: one believes
-    that locations have a third of their true prior standard deviation (a wrong scale), one does
-    without the prior of the locations (their standard deviation a hundred times as large, which
-    is next to none). Their Gibbs steps are right, for another model than the data come from.
+    Two samplers are broken on purpose, as a mistake in a program would break them. One assumes a
+    third of the locations' true prior standard deviation (a wrong scale), the other a hundred times
+    as much (almost no prior). Their Gibbs steps are correct for a model other than the one that
+    the data come from.
 
 What would count as an answer
-    The p-value of uniformity of every quantity (chi-squared, twenty bins) and the largest distance
-    between the distribution function of the ranks and that of the uniform. A sampler passes if no
-    p-value is below 0.01 divided by the number of quantities. The two right ones have to pass,
-    the two broken ones to fail. That a test passes means little where it never fails.
+    For every quantity, the p-value of uniformity (chi-squared, twenty bins) and the largest
+    distance between the distribution function of the ranks and the uniform one. A sampler passes if
+    no p-value is below 0.01 divided by the number of quantities. The two correct samplers must
+    pass; the two broken ones must fail, since a test that never fails shows nothing.
 
 References
     - Cook, S. R., Gelman, A. and Rubin, D. B. (2006). Validation of software for Bayesian models
@@ -157,21 +156,21 @@ def ranks(tree: xr.DataTree) -> dict[str, np.ndarray]:
     >>> sorted(ranks(xr.DataTree.from_dict({"prior_sbc": pit})))
     ['loc[0]', 'loc[1]']
     """
-    found = {}
+    columns = {}
     for name, variable in tree["prior_sbc"].data_vars.items():
         values = variable.values.reshape(variable.sizes["draw"], -1).T
         for place, column in enumerate(values):
-            found[f"{name}[{place}]" if variable.ndim > 2 else str(name)] = column
-    return found
+            columns[f"{name}[{place}]" if variable.ndim > 2 else str(name)] = column
+    return columns
 
 
 def uniformity(tree: xr.DataTree) -> dict[str, float]:
     """Every single quantity's p-value of uniformity."""
-    found = {}
+    p_values = {}
     for name, variable in tree["sbc_test"].data_vars.items():
         for place, value in enumerate(variable.values.reshape(-1)):
-            found[f"{name}[{place}]" if variable.ndim else str(name)] = float(value)
-    return found
+            p_values[f"{name}[{place}]" if variable.ndim else str(name)] = float(value)
+    return p_values
 
 
 def distance(shares: np.ndarray) -> float:
@@ -218,51 +217,50 @@ def gather(
     return {"simulations": size.simulations, "draws": size.draws, "cases": cases}
 
 
-def farthest(found: Mapping[str, Any]) -> float:
+def farthest(case: Mapping[str, Any]) -> float:
     """The largest distance of a case."""
-    return max(line["distance"] for line in found["quantities"].values())
+    return max(line["distance"] for line in case["quantities"].values())
 
 
 def answer(numbers: dict) -> str:
     """The finding in words; the numbers are in ``answer_tables``."""
     cases = numbers["cases"]
-    right = {name: found for name, found in cases.items() if not found["broken"]}
-    broken = {name: found for name, found in cases.items() if found["broken"]}
-    sound = [name for name, found in right.items() if found["passed"]]
-    caught = [name for name, found in broken.items() if not found["passed"]]
-    every = len(sound) == len(right) and len(caught) == len(broken)
+    right = {name: case for name, case in cases.items() if not case["broken"]}
+    broken = {name: case for name, case in cases.items() if case["broken"]}
+    passed = [name for name, case in right.items() if case["passed"]]
+    caught = [name for name, case in broken.items() if not case["passed"]]
+    every = len(passed) == len(right) and len(caught) == len(broken)
     first = (
-        f"{'Yes, as far as this test can see' if every else 'Not all is as it should be'}: in "
-        f"{numbers['simulations']} simulations {len(sound)} of {len(right)} right samplers "
-        f"pass{'es' if len(right) == 1 else ''} and {len(caught)} of {len(broken)} broken ones "
-        f"{'is' if len(broken) == 1 else 'are'} found out."
+        f"{'Yes, as far as this test can see' if every else 'Not every result is as expected'}: in "
+        f"{numbers['simulations']} simulations, {len(passed)} of {len(right)} correct samplers "
+        f"pass and {len(caught)} of {len(broken)} broken ones fail."
     )
     faults = [
-        f"{name}: {_fault(found['worst'], found['quantities'][found['worst']])}"
-        for name, found in cases.items()
-        if not found["passed"]
+        f"{name}: {_fault(case['worst'], case['quantities'][case['worst']])}"
+        for name, case in cases.items()
+        if not case["passed"]
     ]
     return "\n\n".join([first, *faults])
 
 
 def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
     """One line a sampler."""
-    said = (
-        "A sampler fails where its smallest p-value is below the threshold, which allows for the "
-        "number of quantities. Distances are from the uniform distribution function."
+    caption = (
+        "A sampler fails if its smallest p-value is below the threshold (0.01 divided by the "
+        "number of quantities). Distances are from the uniform distribution function."
     )
-    return {said: verdict_table(numbers)}
+    return {caption: verdict_table(numbers)}
 
 
 def _fault(name: str, line: Mapping[str, float]) -> str:
-    """What is wrong with a quantity that failed: where its draws lie, what its intervals hold."""
+    """What is wrong with a quantity that failed: its bias, and the width of its intervals."""
     held, mean = 1 - line["at_the_ends"], line["mean_rank"]
     lie = "too high" if mean < 0.45 else "too low" if mean > 0.55 else "about right"
-    hold = "too little" if held < 0.75 else "too much" if held > 0.85 else "about what they should"
+    width = "too narrow" if held < 0.75 else "too wide" if held > 0.85 else "about right"
     return (
-        f"The central 80% interval of {name} holds the truth in {held:.0%} of the simulations, and "
-        f"its mean rank is {mean:.2f} where 0.50 belongs: its draws lie {lie}, its intervals hold "
-        f"{hold}."
+        f"The central 80% interval of {name} covers the true value in {held:.0%} of the "
+        f"simulations, and its mean rank is {mean:.2f} instead of 0.50. Its draws are {lie}, and "
+        f"its intervals are {width}."
     )
 
 
@@ -275,14 +273,14 @@ def _outcome(trees: Mapping[str, xr.DataTree], numbers: dict) -> Outcome:
               "0.01 divided by the number of quantities. Seconds include compilation.",
               figures=(p_picture(numbers),),
               captions=("The p-value of every quantity; ticks are the thresholds.",)),
-        Block("How wide the draws are", "How often a central interval of the draws holds the "
-              "truth, beyond how often it should. Above zero: too wide. Below: too narrow.",
+        Block("Coverage", "Observed minus nominal coverage of the central intervals. Above zero "
+              "the draws are too wide, below zero too narrow.",
               figures=(panels(trees, numbers, draw_coverage),)),
-        *(Block(name, table=quantity_table(found)) for name, found in numbers["cases"].items()),
+        *(Block(name, table=quantity_table(case)) for name, case in numbers["cases"].items()),
     ]  # fmt: skip
     caption = (
-        "The distribution function of the ranks minus that of the uniform, one line a quantity. "
-        "In the grey band, 99% of the time, stay all lines of a sampler that is right."
+        "The distribution function of the ranks minus the uniform one, a line for each quantity. "
+        "All lines of a correct sampler stay in the grey band with probability 99%."
     )
     key = panels(trees, numbers, draw_ranks)
     return Outcome("calibration", __doc__ or "", answer(numbers), numbers, key, caption, evidence,
@@ -293,21 +291,21 @@ def verdict_table(numbers: dict) -> pd.DataFrame:
     """One line a sampler."""
     lines = {
         name: {
-            "smallest p-value": f"{found['smallest_p']:.2g}",
-            "threshold": f"{found['threshold']:.2g}",
-            "of": found["worst"],
-            "largest distance": round(farthest(found), 3),
-            "allowed": round(found["allowed_distance"], 3),
-            "verdict": "passes" if found["passed"] else "FAILS",
-            "should": "fail" if found["broken"] else "pass",
-            "seconds": round(found["seconds"], 1),
+            "smallest p-value": f"{case['smallest_p']:.2g}",
+            "threshold": f"{case['threshold']:.2g}",
+            "quantity": case["worst"],
+            "largest distance": round(farthest(case), 3),
+            "allowed": round(case["allowed_distance"], 3),
+            "result": "pass" if case["passed"] else "FAIL",
+            "expected": "fail" if case["broken"] else "pass",
+            "seconds": round(case["seconds"], 1),
         }
-        for name, found in numbers["cases"].items()
+        for name, case in numbers["cases"].items()
     }
     return pd.DataFrame(lines).T.rename_axis("sampler")
 
 
-def quantity_table(found: Mapping[str, Any]) -> pd.DataFrame:
+def quantity_table(case: Mapping[str, Any]) -> pd.DataFrame:
     """One line a quantity of a sampler."""
     lines = {
         name: {
@@ -315,34 +313,34 @@ def quantity_table(found: Mapping[str, Any]) -> pd.DataFrame:
             "distance": round(line["distance"], 3),
             "mean rank": round(line["mean_rank"], 3),
             "in the outer tenths": f"{line['at_the_ends']:.1%}",
-            "verdict": "passes" if line["p"] > found["threshold"] else "FAILS",
+            "result": "pass" if line["p"] > case["threshold"] else "FAIL",
         }
-        for name, line in found["quantities"].items()
+        for name, line in case["quantities"].items()
     }
     return pd.DataFrame(lines).T.rename_axis("quantity")
 
 
 def panels(trees: Mapping[str, xr.DataTree], numbers: dict, draw: Any) -> Figure:
-    """One panel a sampler, drawn by the given function, its limits its own."""
+    """One panel a sampler, drawn by the given function, each with its own axis limits."""
     lines = -(-len(trees) // 2)
     with house_style():
         figure = Figure(figsize=(11.0, 3.4 * lines))
         for axes, (name, tree) in zip(
             figure.subplots(lines, 2, squeeze=False).flat, trees.items(), strict=True
         ):
-            found = numbers["cases"][name]
-            draw(axes, tree, found)
+            case = numbers["cases"][name]
+            draw(axes, tree, case)
             axes.axhline(0.0, color="#8A8A8A", linewidth=0.8)
-            axes.set_title(f"{name} ({'passes' if found['passed'] else 'FAILS'})")
+            axes.set_title(f"{name} ({'pass' if case['passed'] else 'FAIL'})")
             axes.margins(x=0.0)
             handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
             axes.legend(handles.values(), handles.keys(), fontsize=8, ncols=3, loc="upper left")
     return figure
 
 
-def draw_ranks(axes: Axes, tree: xr.DataTree, found: Mapping[str, Any]) -> None:
+def draw_ranks(axes: Axes, tree: xr.DataTree, case: Mapping[str, Any]) -> None:
     """Every quantity's distribution function of ranks, minus the uniform's, and the band."""
-    allowed = found["allowed_distance"]
+    allowed = case["allowed_distance"]
     axes.axhspan(-allowed, allowed, color="#E9E9E9", zorder=0)
     for name, shares in ranks(tree).items():
         draw_excess(axes, name, shares)
@@ -351,9 +349,9 @@ def draw_ranks(axes: Axes, tree: xr.DataTree, found: Mapping[str, Any]) -> None:
     axes.set(ylim=(-reach, 1.5 * reach), xlabel="rank, as a share", ylabel="ECDF minus uniform")
 
 
-def draw_coverage(axes: Axes, tree: xr.DataTree, found: Mapping[str, Any]) -> None:
+def draw_coverage(axes: Axes, tree: xr.DataTree, case: Mapping[str, Any]) -> None:
     """Every quantity's coverage of central intervals, minus what they should cover."""
-    allowed = found["allowed_distance"]
+    allowed = case["allowed_distance"]
     axes.axhspan(-allowed, allowed, color="#E9E9E9", zorder=0)
     for name, shares in ranks(tree).items():
         draw_excess(axes, name, 2 * np.abs(shares - 0.5))
@@ -379,12 +377,12 @@ def p_picture(numbers: dict) -> Figure:
     with house_style():
         figure = Figure(figsize=(9.0, 1.0 + 0.55 * len(cases)))
         axes = figure.subplots()
-        for place, found in enumerate(cases.values()):
-            p = np.maximum([line["p"] for line in found["quantities"].values()], 1e-20)
+        for place, case in enumerate(cases.values()):
+            p = np.maximum([line["p"] for line in case["quantities"].values()], 1e-20)
             jitter = np.linspace(-0.2, 0.2, len(p))
-            color = PALETTE[0] if found["passed"] else PALETTE[1]
+            color = PALETTE[0] if case["passed"] else PALETTE[1]
             axes.plot(p, -place + jitter, "o", color=color, markersize=5, alpha=0.8)
-            axes.plot([found["threshold"]] * 2, [-place - 0.4, -place + 0.4], color="#222222")
+            axes.plot([case["threshold"]] * 2, [-place - 0.4, -place + 0.4], color="#222222")
         axes.set(xscale="log", xlabel="p-value of uniformity (those below 1e-20 are put there)")
         axes.set_yticks(-np.arange(len(cases)), list(cases))
     return figure

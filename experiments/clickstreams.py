@@ -1,36 +1,34 @@
-"""Click-streams: which kinds of visitors are there, if only the order of their clicks tells?
+"""Click-streams: can kinds of visitors be told apart by the order of their clicks alone?
 
 Question
-    Visits to a shop on the web are sequences of pages. Do they fall into kinds, how many, and is
-    the kind of a visit known from its clicks? Does it help to predict the next click?
+    Visits to a web shop are sequences of pages. Do they fall into clusters, how many are there, and
+    do the clicks of a visit reveal its cluster? Do clusters help to predict the next click?
 
 Model
-    A mixture of Markov chains (`chain_mixture`): every kind of visitor has a chain of its own,
-    which says where visits begin, which page follows which, and when they end. The kind of a
-    visit is hidden. The number of kinds is chosen by BIC; the posterior given that number is
-    drawn by Gibbs sampling.
+    A mixture of Markov chains (`chain_mixture`): every kind of visitor has its own chain, with the
+    probabilities of the first page, of each transition, and of the end of a visit. The kind of a
+    visit is hidden. BIC chooses the number of kinds; Gibbs sampling draws from the posterior given
+    that number.
 
-    The visits are drawn, not recorded: 2,000 of four kinds with known chains, each click going
-    astray with probability 0.1. Two of the four kinds, those who compare and those who read, see
-    the same pages equally often and make equally long visits. They differ in the order alone: who
-    compares goes to and fro between products and reviews, who reads stays with either. What was
-    drawn is known, and so is what the answer should be.
+    The visits are simulated: 2,000 of four kinds with known chains, where each click is random with
+    probability 0.1. Two of the four kinds, "compare" and "read", visit the same pages equally often
+    and make equally long visits. They differ in order alone: "compare" alternates between products
+    and reviews, "read" stays with either. The true kinds are therefore known.
 
-    Then the same program on something real: 4,832 first names of the US census of 1990 that only
-    women or only men had. Is the sex of a name among the kinds that a mixture of chains over its
-    letters finds, without having been told that there are sexes?
+    The same program is then fitted to real data: the 4,832 first names of the US census of 1990
+    that only women or only men had. Do two clusters of names correspond to the sexes?
 
 What would count as an answer
     The adjusted Rand index between the most probable kinds and the true ones (1: the same
-    partition, 0: as alike as by chance). The best that anybody could do is given beside it: the
-    same with the true chains, for short visits remain doubtful whatever one knows. Beside them:
-    hard assignment (every visit wholly in its best chain, the way of k-means), and a mixture that
-    sees only how often a page was visited (`poisson_mixture` on counts).
+    partition, 0: chance). The index under the true chains is the highest that can be expected,
+    since short visits stay ambiguous. Two baselines: hard assignment (every visit in its most
+    probable chain, as in k-means), and a mixture that sees only how often each page was visited
+    (`poisson_mixture` on counts).
 
-    And bits per click, the end of a visit counted as one, of visits that were kept aside: the
-    mixture against one chain, one chain that looks two clicks back, and the true chains. The
-    mixture learns during a visit whose it is, so that its advantage should grow from click to
-    click; the bits are given by position.
+    Also bits per click on held-out visits, the end of a visit counted as a click: the mixture
+    against one chain of order 1, one of order 2, and the true chains. The mixture learns the kind
+    of a visit from its first clicks, so that its advantage should grow with the position; bits are
+    given by position.
 
 References
     - Cadez, I., Heckerman, D., Meek, C., Smyth, P. and White, S. (2003). Model-based clustering
@@ -78,7 +76,7 @@ class Size:
 
     Attributes:
         visits: visits fitted.
-        aside: visits kept aside.
+        aside: held-out visits.
         least: smallest number of kinds.
         most: largest number of kinds.
         drawn: draw the posterior of the mixture; else find its mode.
@@ -157,11 +155,11 @@ def others(
 ) -> dict[str, xr.DataTree]:
     """The models that the mixture is compared with."""
     options = {"seed": SEED, "vocabulary": pages, "predictive": 0}
-    found = {}
+    fits = {}
     if size.hard:
-        found[HARD] = fit("chain_mixture", train, method="hard", clusters=clusters,
+        fits[HARD] = fit("chain_mixture", train, method="hard", clusters=clusters,
                           starts=size.starts, **INSIDE, **options)  # fmt: skip
-    return found | {
+    return fits | {
         COUNTS: fit("poisson_mixture", counts(train), method="em", clusters=clusters,
                     starts=size.starts, seed=SEED, predictive=0),
         "one chain": fit("markov_chain", train, method="exact", draws=size.draws, **options),
@@ -171,7 +169,7 @@ def others(
 
 
 def counts(visits: list[list[str]]) -> np.ndarray:
-    """How often each page is seen in each visit, (visit, page)."""
+    """Number of times that each page was visited, (visit, page)."""
     return np.array([[visit.count(page) for page in PAGES] for visit in visits])
 
 
@@ -195,51 +193,51 @@ def partitions(
     kind: np.ndarray,
     pages: Vocabulary,
 ) -> dict[str, dict[str, float]]:
-    """Adjusted Rand indices against the true kinds, of fitted visits and of those kept aside."""
-    found: dict[str, dict[str, float]] = {}
+    """Adjusted Rand indices against the true kinds, of fitted and of held-out visits."""
+    indices: dict[str, dict[str, float]] = {}
     for where, visits, true in (("fitted", train, kind[: len(train)]),
-                                ("kept aside", test, kind[len(train):])):  # fmt: skip
+                                ("held out", test, kind[len(train):])):  # fmt: skip
         best = {
             CHOSEN: predict(tree, visits).values.argmax(1),
             **{n: predict(fits[n], visits).values.argmax(1) for n in (HARD,) if n in fits},
             COUNTS: predict(fits[COUNTS], counts(visits)).values.argmax(1),
             TRUTH: true_logits(visits).argmax(1),
         }
-        found[where] = {n: float(adjusted_rand_score(true, b)) for n, b in best.items()}
-    return found
+        indices[where] = {n: float(adjusted_rand_score(true, b)) for n, b in best.items()}
+    return indices
 
 
 def bits(
     tree: xr.DataTree, fits: dict[str, xr.DataTree], test: list[list[str]], pages: Vocabulary
 ) -> dict[str, float]:
-    """Bits per click of the visits kept aside, <end> counted as one."""
+    """Bits per click of the held-out visits, <end> counted as one."""
     models = {
         "one chain": fits["one chain"],
         "two clicks back": fits["two clicks back"],
         **{name: fits[name] for name in (HARD,) if name in fits},
         CHOSEN: tree,
     }
-    found = {n: float(perplexity(t, test).bits_per_token) for n, t in models.items()}
+    per_click = {n: float(perplexity(t, test).bits_per_token) for n, t in models.items()}
     clicks = sum(len(visit) + 1 for visit in test)
-    found[TRUTH] = float(-logsumexp(true_logits(test), axis=1).sum() / np.log(2) / clicks)
-    return found
+    per_click[TRUTH] = float(-logsumexp(true_logits(test), axis=1).sum() / np.log(2) / clicks)
+    return per_click
 
 
 def by_position(
     tree: xr.DataTree, single: xr.DataTree, test: list[list[str]], positions: int
 ) -> dict[str, list[float]]:
     """Mean bits of the first, second, ... click, by model."""
-    found = {}
+    curves = {}
     for name, model in (("one chain", single), (CHOSEN, tree)):
         probability = token_probabilities(model, test)
-        found[name] = [
+        curves[name] = [
             float(b) for b in (-np.log2(probability)).mean("sequence").values[:positions]
         ]
-    return found
+    return curves
 
 
 def first_names(size: Size) -> tuple[dict, xr.DataTree]:
-    """The same program on letters of names: numbers, and the fit."""
+    """The same program on the letters of names: the numbers, and the fit."""
     names, sex = first_names_by_sex()
     order = np.random.default_rng(SEED).permutation(len(names))[: size.names]
     aside = len(order) // 5
@@ -266,50 +264,48 @@ def first_names(size: Size) -> tuple[dict, xr.DataTree]:
 
 def answer(numbers: dict) -> str:
     """The finding in words; the numbers are in ``answer_tables``."""
-    rand, cost = numbers["rand"]["kept aside"], numbers["bits"]
+    rand, cost = numbers["rand"]["held out"], numbers["bits"]
     true = numbers["clusters"] == numbers["kinds"]
-    right = "the number that they were drawn from" if true else f"not the {numbers['kinds']} drawn"
-    said = (
-        f"BIC chooses {numbers['clusters']} kinds, {right}. The mixture of chains finds the kinds "
-        f"of visits that were kept aside with an adjusted Rand index of {rand[CHOSEN]:.2f}, where "
-        f"the true chains would reach {rand[TRUTH]:.2f} and a mixture that only counts pages "
-        f"{rand[COUNTS]:.2f}: the order of the clicks is what tells those who compare from those "
-        f"who read. A click costs {cost[CHOSEN]:.3f} bits, {cost['one chain']:.3f} with one chain "
-        "for everybody."
+    right = "the true number" if true else f"not the true number, {numbers['kinds']}"
+    finding = (
+        f"BIC chooses {numbers['clusters']} kinds, {right}. On held-out visits the adjusted Rand "
+        f"index of the mixture of chains is {rand[CHOSEN]:.2f}; the true chains reach "
+        f"{rand[TRUTH]:.2f}, and a mixture that only counts pages {rand[COUNTS]:.2f}. The mixture "
+        f"predicts clicks at {cost[CHOSEN]:.3f} bits each, a single chain at "
+        f"{cost['one chain']:.3f}."
     )
-    return f"{said}\n\n{names_answer(numbers['names'])}" if "names" in numbers else said
+    return f"{finding}\n\n{names_answer(numbers['names'])}" if "names" in numbers else finding
 
 
 def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
-    """What the answer rests on, a row a program."""
-    rand, bits, later = numbers["rand"]["kept aside"], numbers["bits"], numbers["by_position"]
+    """The numbers behind the answer, a row a program."""
+    rand, bits, later = numbers["rand"]["held out"], numbers["bits"], numbers["by_position"]
     rows = {
         name: {
             "adjusted Rand index": f"{rand[name]:.2f}" if name in rand else "–",
-            "bits a click": f"{bits[name]:.3f}" if name in bits else "–",
+            "bits per click": f"{bits[name]:.3f}" if name in bits else "–",
             "first click": f"{later[name][0]:.2f}" if name in later else "–",
             "sixth click": f"{later[name][5]:.2f}" if name in later else "–",
         }
         for name in dict.fromkeys([*rand, *bits])
     }
-    said = (
-        f"{numbers['aside']:,} visits that were kept aside. By the sixth click a mixture has seen "
-        "whose visit it is; short visits stay doubtful even to the true chains."
+    caption = (
+        f"{numbers['aside']:,} held-out visits. By the sixth click the mixture has learned the "
+        "kind of most visits; short visits stay ambiguous even under the true chains."
     )
-    return {said: pd.DataFrame(rows).T.rename_axis("program")}
+    return {caption: pd.DataFrame(rows).T.rename_axis("program")}
 
 
 def names_answer(named: dict) -> str:
-    """The numbers of the names in words."""
+    """The finding about first names in words."""
     low, high = sorted(named["female_by_cluster"])
-    sexes = "The two kinds that it finds are hardly the sexes" if named["rand"] < 0.2 else (
-        "The two kinds that it finds are much like the sexes")  # fmt: skip
+    agree = "hardly agree" if named["rand"] < 0.2 else "largely agree"
     return (
-        f"Of first names it is told nothing but the letters. {sexes}: women's names are "
-        f"{low:.0%} of one kind and {high:.0%} of the other, {named['female']:.0%} of all; the "
-        f"adjusted Rand index is {named['rand']:.2f}. Letters cost {named['bits_mixture']:.3f} "
-        f"bits with two chains and {named['bits_chain']:.3f} with one ({named['test']:,} names "
-        "kept aside)."
+        f"Two clusters of first names, found from the letters alone, {agree} with the sexes "
+        f"(adjusted Rand index {named['rand']:.2f}): {low:.0%} of one cluster and {high:.0%} of "
+        f"the other are women's names, of all names {named['female']:.0%}. On {named['test']:,} "
+        f"held-out names, two chains take {named['bits_mixture']:.3f} bits per letter and one "
+        f"chain {named['bits_chain']:.3f}."
     )
 
 
@@ -320,26 +316,26 @@ def _outcome(
     cost = pd.DataFrame({"bits per click": numbers["bits"]}).rename_axis("model")
     columns = ["clusters", "log_likelihood", "parameters", "bic", "icl"]
     evidence = [
-        Block("The visits", "Drawn from known chains, not recorded.",
+        Block("The visits", "Simulated from known chains.",
               figures=(plot_sequence_index(tree),),
               captions=("Each line is a visit, in the panel of its most probable kind.",)),
-        Block("How many kinds", table=table[columns].set_index("clusters").sort_index()),
-        Block("How well the kinds are found", table=rand),
-        Block("How well clicks are predicted", table=cost,
+        Block("The number of kinds", table=table[columns].set_index("clusters").sort_index()),
+        Block("Agreement with the true kinds", table=rand),
+        Block("Prediction of clicks", table=cost,
               figures=(position_picture(numbers["by_position"]),),
-              captions=("Mean bits of each click of the visits kept aside that have one.",)),
-        Block("Which page follows which", figures=(plot_transitions(tree),),
-              captions=("Posterior mean of the transitions by kind.",)),
+              captions=("Mean bits per click by position, over held-out visits that have it.",)),
+        Block("Transitions between pages", figures=(plot_transitions(tree),),
+              captions=("Posterior mean of the transition probabilities, by kind.",)),
     ]  # fmt: skip
     if named is not None:
         evidence.append(
             Block("Two kinds of first names", names_text(numbers["names"]),
                   figures=(plot_transitions(named),),
-                  captions=("Which letter follows which, by kind of name.",))
+                  captions=("Transitions between letters, by cluster of names.",))
         )  # fmt: skip
-    caption = ("The chains of the kinds: wide arrows are frequent steps (a ring: from a page to "
-               "itself), large discs pages that are often seen, black rims pages on which visits "
-               "begin.")  # fmt: skip
+    caption = ("The chain of each kind. Wider arrows are more frequent transitions (a ring is a "
+               "transition to the same page), larger discs more frequent pages; visits begin on "
+               "pages with a black rim.")  # fmt: skip
     return Outcome("clickstreams", __doc__ or "", answer(numbers), numbers,
                    plot_transition_graph(tree), caption, evidence,
                    tables=answer_tables(numbers))  # fmt: skip
@@ -361,7 +357,7 @@ def position_picture(curves: dict[str, list[float]]) -> Figure:
         for color, (name, values) in zip(("#8A8A8A", PALETTE[0]), curves.items(), strict=True):
             axes.plot(np.arange(1, len(values) + 1), values, "o-", color=color, label=name)
         axes.set(xlabel="click", ylabel="bits", ylim=(0, None))
-        axes.set_title("What the next click costs, by its place in the visit")
+        axes.set_title("Bits of the next click, by its position in the visit")
         axes.legend()
     return figure
 

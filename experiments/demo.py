@@ -2,9 +2,9 @@
 
     python -m experiments.demo [--out out/demo]
 
-runs smaller versions of four questions, writes a page for each of them and ``index.html``, which
-shows every answer with its key picture. Progress goes to stderr; the last line that is printed is
-the absolute path of the index.
+runs smaller versions of four experiments, writes a page for each of them and ``index.html``, which
+shows every answer with its main picture. Progress goes to stderr; the last line on stdout is the
+absolute path of the index.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
     """Run the selection and write its pages and their index.
 
     Args:
-        folder: where the pages go; it is made if it is not there.
+        folder: of the pages; it is made if it does not exist.
         smoke: one tiny experiment only.
 
     Returns:
@@ -68,9 +68,9 @@ def index_page(folder: Path, chosen: Sequence[str], seconds: float) -> str:
     """The page that shows all answers; pictures are inside, the experiments' pages are linked.
 
     Args:
-        folder: where the experiments left their files.
-        chosen: their names.
-        seconds: how long they took.
+        folder: of the experiments' files.
+        chosen: names of the experiments.
+        seconds: wall time of all of them.
     """
     articles = "\n".join(article(folder, name) for name in chosen)
     title = "ppl_models: questions and answers"
@@ -78,9 +78,9 @@ def index_page(folder: Path, chosen: Sequence[str], seconds: float) -> str:
         "<!DOCTYPE html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>\n"
         f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
-        "<p>Each question was put to data by a short probabilistic program; the answers below are "
-        "written from the numbers that came out. These are the small versions of the experiments: "
-        f"all of them together took {seconds:.0f} seconds.</p>\n{articles}\n"
+        "<p>Each question is answered by fitting a short probabilistic program to data; the "
+        "answers below are computed from the results. These are small versions of the experiments, "
+        f"which took {seconds:.0f} seconds together.</p>\n{articles}\n"
         "<footer><p>Made by ppl_models.</p></footer>\n</body>\n</html>\n"
     )
 
@@ -95,7 +95,7 @@ def article(folder: Path, name: str) -> str:
         f"<article>\n<h2><a href='{name}.html'>{title}</a></h2>\n<p>{first}</p>\n"
         f"<figure><a href='{name}.html'><img alt='{caption}' "
         f"src='data:image/png;base64,{picture}'></a><figcaption>{caption}</figcaption></figure>\n"
-        f"<p><a href='{name}.html'>The whole answer, with its evidence</a></p>\n</article>"
+        f"<p><a href='{name}.html'>The full answer, with its evidence</a></p>\n</article>"
     )
 
 

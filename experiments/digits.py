@@ -1,29 +1,28 @@
 """Digits: can a mixture of Bernoullis see the other half of a handwritten digit?
 
 Question
-    How many kinds of pictures are there among 1,797 handwritten digits of 8 × 8 black or white
-    pixels, if nobody says which digit is which? And does knowing the kinds tell what is in the
-    half of a picture that has been erased?
+    How many clusters describe 1,797 pictures of handwritten digits, 8 × 8 black or white pixels
+    without labels? And does such a mixture predict the erased half of a picture?
 
 Model
-    A Bernoulli mixture: `z ~ Categorical(weights)` is the kind of a picture, and given its kind
-    every pixel is black with a probability of its own, `x_d | z = k ~ Bernoulli(probs_kd)`. The
-    prior `probs_kd ~ Beta(1 + m_d, 2 - m_d)`, m_d being the share of fitted pictures with a black
-    pixel there, adds one average picture to each kind, so that no pixel is impossible. EM finds
-    the mode of the posterior from many starts. With one kind this is a product of independent
-    Bernoullis, the least that a model can do, and the yardstick here.
+    A Bernoulli mixture: `z ~ Categorical(weights)` is the cluster of a picture, and given z every
+    pixel is black with its own probability, `x_d | z = k ~ Bernoulli(probs_kd)`. The prior is
+    `probs_kd ~ Beta(1 + m_d, 2 - m_d)`, where m_d is the fraction of training pictures in which
+    pixel d is black. It adds one average picture to each cluster, so that no pixel is impossible.
+    EM finds the mode of the posterior from many starts. With one cluster the model is a product of
+    independent Bernoullis, the baseline here.
 
-    An erased pixel is a missing cell. It is summed out of the density of what is left, which
-    says how likely each kind is, and then filled in by draws: the kind given the half that is
-    seen, then the pixels given the kind.
+    An erased pixel is a missing cell. It is summed out of the density, which leaves the posterior
+    of the cluster given the visible half; it is then imputed by draws of the cluster and of the
+    pixels given the cluster.
 
 What would count as an answer
-    The pictures are split at random into ones to fit, ones to choose the number of kinds by
-    their log density, and ones to be judged by. On the last: nats per picture, with the standard
-    error of the difference to the product of Bernoullis; for each erased half the exact log
-    probability of what was erased, log p(whole) - log p(seen half); and the share of erased
-    pixels that are right when each is set to its more probable colour. And, as an aside, how
-    many digits are told right if each kind is named by the digit most frequent in it.
+    The pictures are split at random into a training, a validation (for the number of clusters) and
+    a test set. On the test set: nats per picture, with the standard error of the difference to the
+    product of Bernoullis; for each erased half the exact conditional log-probability
+    log p(picture) - log p(visible half); and the accuracy of erased pixels when each is set to its
+    more probable colour. Also the accuracy of classifying digits by the most frequent digit of
+    their cluster.
 
 References
     - Bishop, C. M. (2006). Pattern Recognition and Machine Learning, section 9.3.3. Springer.
@@ -63,8 +62,8 @@ FULL = Size()
 DEMO = Size(clusters=(20, 40), starts=4, fillings=100, generated=30)
 SMOKE = Size(clusters=(4,), starts=2, rows=300, fillings=20, generated=10)
 SEED = 8
-PARTS = {"fitted": 0.6, "chosen by": 0.2, "judged by": 0.2}
-EYE = 20  #: as many kinds as a sheet of prototypes should show
+PARTS = {"training": 0.6, "validation": 0.2, "test": 0.2}
+EYE = 20  #: as many clusters as a sheet of prototypes should show
 #: Which pixels are erased, by name of the half.
 HALVES = {"lower half": np.arange(64) >= 32, "right half": np.arange(64) % 8 >= 4}
 
@@ -78,11 +77,11 @@ class Pictures:
 
 
 def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
-    """Fit mixtures of several sizes, choose one, judge it, erase and fill in.
+    """Fit mixtures of several sizes, choose one, evaluate it, and impute erased halves.
 
     Args:
         folder: where the page goes.
-        smoke: few pictures and kinds.
+        smoke: few pictures and clusters.
         size: another size altogether.
 
     Returns:
@@ -90,19 +89,19 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
     """
     size = size or (SMOKE if smoke else FULL)
     parts = split(size.rows)
-    bits = parts["fitted"].bits
+    bits = parts["training"].bits
     average = (bits.sum(0) + 1) / (len(bits) + 2)
     fits = {}
     for clusters in (1, *size.clusters):
-        with stage(f"em with {clusters} kinds of pictures"):
+        with stage(f"em with {clusters} clusters"):
             fits[clusters] = fit(
                 "bernoulli_mixture", bits, method="em", seed=SEED, clusters=clusters,
                 ones=1 + average, zeros=2 - average, starts=size.starts, predictive=0,
             )  # fmt: skip
     table = held_out(fits, parts)
     best = int(table.loc[table.index > 1, "held_out"].idxmax())
-    tree, alone, test = fits[best], fits[1], parts["judged by"]
-    with stage("erased halves filled in"):
+    tree, alone, test = fits[best], fits[1], parts["test"]
+    with stage("imputation of erased halves"):
         filled = {
             half: impute(tree, erased(test.bits, mask), draws=size.fillings, seed=SEED + 1)["x"]
             for half, mask in HALVES.items()
@@ -115,7 +114,7 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
         "nats": {str(k): -float(v) for k, v in table["judged"].items()},
         "gain": float(gain.mean()), "gain_error": standard_error(gain),
         "better_pictures": float((gain > 0).mean()),
-        "halves": halves.to_dict("index"), **purity(tree, parts["fitted"], test),
+        "halves": halves.to_dict("index"), **purity(tree, parts["training"], test),
     }  # fmt: skip
     few = fits[min(size.clusters, key=lambda k: abs(k - EYE))]
     drawn = generate(tree, size.generated, seed=SEED + 2)["x"].values
@@ -145,16 +144,16 @@ def standard_error(values: np.ndarray) -> float:
 
 
 def held_out(fits: Mapping[int, xr.DataTree], parts: Mapping[str, Pictures]) -> pd.DataFrame:
-    """Mean log density of a picture by number of kinds, on all three parts."""
+    """Mean log density of a picture by number of clusters, on all three parts."""
     lines = {}
     for clusters, tree in fits.items():
         density = {name: log_density(tree, part.bits).values for name, part in parts.items()}
         lines[clusters] = {
-            "fitted": density["fitted"].mean(),
-            "held_out": density["chosen by"].mean(),
-            "held_out_se": standard_error(density["chosen by"]),
-            "judged": density["judged by"].mean(),
-            "judged_se": standard_error(density["judged by"]),
+            "fitted": density["training"].mean(),
+            "held_out": density["validation"].mean(),
+            "held_out_se": standard_error(density["validation"]),
+            "judged": density["test"].mean(),
+            "judged_se": standard_error(density["test"]),
         }
     return pd.DataFrame(lines).T.rename_axis("clusters")
 
@@ -162,7 +161,7 @@ def held_out(fits: Mapping[int, xr.DataTree], parts: Mapping[str, Pictures]) -> 
 def half_table(
     tree: xr.DataTree, alone: xr.DataTree, bits: np.ndarray, filled: Mapping[str, xr.DataArray]
 ) -> pd.DataFrame:
-    """How well the erased halves are known: exact log probabilities and pixels that are right."""
+    """Prediction of the erased halves: exact log-probabilities, and accuracy of the pixels."""
     lines = {}
     for half, mask in HALVES.items():
         seen, truth = erased(bits, mask), bits[:, mask]
@@ -182,7 +181,7 @@ def half_table(
 
 
 def purity(tree: xr.DataTree, train: Pictures, test: Pictures) -> dict[str, float]:
-    """How well a picture's digit is told by its kind, kinds being named by the fitted pictures."""
+    """Accuracy of a digit given as the most frequent one of its cluster in the training set."""
     kind = predict(tree, train.bits).values.argmax(1)
     name = np.array(
         [np.bincount(train.digit[kind == k], minlength=10).argmax()
@@ -195,70 +194,72 @@ def purity(tree: xr.DataTree, train: Pictures, test: Pictures) -> dict[str, floa
 def answer(numbers: dict) -> str:
     """The finding in words; the numbers are in ``answer_tables``."""
     halves = numbers["halves"].values()
-    kinds, tried = numbers["kinds"], sorted(int(k) for k in numbers["nats"])[1:]
+    clusters, tried = numbers["kinds"], sorted(int(k) for k in numbers["nats"])[1:]
     sure = numbers["gain"] > 3 * numbers["gain_error"]
-    verdict = "is far better described" if sure else "is not surely better described"
+    verdict = "is higher" if sure else "is not clearly higher"
     yes = all(half["saved"] > 3 * half["saved_error"] for half in halves)
     most = (
-        " More kinds might do better still: this is the largest number that was tried."
-        if kinds == tried[-1] else ""
+        " More clusters might be better still: this is the largest number tried."
+        if clusters == tried[-1] else ""
     )  # fmt: skip
     return (
-        f"{'Yes' if yes else 'Not surely'}: a mixture of {kinds} kinds fills in erased halves of "
-        f"unseen pictures {'better' if yes else 'no better'} than independent pixels do. A whole "
-        f"picture {verdict} too, by {numbers['gain']:.2f} ± {numbers['gain_error']:.2f} nats, and "
-        f"{numbers['better_pictures']:.0%} of the pictures gain.{most}\n\n"
-        f"Nobody told the mixture what a digit is: naming each kind by its most frequent digit "
-        f"tells {numbers['told_by_kind']:.0%} of the unseen pictures right."
+        f"{'Yes' if yes else 'Not clearly'}: a mixture of {clusters} clusters predicts erased "
+        f"halves of held-out pictures {'better' if yes else 'no better'} than independent pixels. "
+        f"The log-density of complete pictures {verdict} too, by {numbers['gain']:.2f} ± "
+        f"{numbers['gain_error']:.2f} nats per picture, and {numbers['better_pictures']:.0%} of "
+        f"the pictures gain.{most}\n\n"
+        "The mixture has never seen a label. Classifying each picture by the most frequent digit "
+        f"of its cluster is correct for {numbers['told_by_kind']:.0%} of the held-out pictures."
     )
 
 
 def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
-    """What the answer rests on: the mixture beside independent pixels."""
-    nats, kinds = {int(k): value for k, value in numbers["nats"].items()}, numbers["kinds"]
-    rows = {"nats a picture": {"mixture": f"{nats[kinds]:.2f}", "independent": f"{nats[1]:.2f}"}}
+    """The numbers behind the answer: the mixture beside independent pixels."""
+    nats, best = {int(k): value for k, value in numbers["nats"].items()}, numbers["kinds"]
+    rows = {"nats per picture": {"mixture": f"{nats[best]:.2f}", "independent": f"{nats[1]:.2f}"}}
     for name, half in numbers["halves"].items():
-        rows[f"{name}: nats a pixel"] = {
+        rows[f"{name}: nats per pixel"] = {
             "mixture": f"{half['nats per pixel, mixture']:.3f}",
             "independent": f"{half['nats per pixel, product']:.3f}",
         }
-        rows[f"{name}: right pixels"] = {
+        rows[f"{name}: pixel accuracy"] = {
             "mixture": percent(half["right pixels, mixture"], 1),
             "independent": percent(half["right pixels, product"], 1),
         }
-    said = (
-        f"{numbers['judged']:,} unseen pictures, and their halves given the other half. A pixel is "
-        f"right at its more probable colour. Numbers of kinds tried: {', '.join(map(str, nats))}."
+    caption = (
+        f"{numbers['judged']:,} held-out pictures, and each half given the other half. Pixel "
+        "accuracy is that of the more probable colour. Numbers of clusters tried: "
+        f"{', '.join(map(str, nats))}."
     )
-    return {said: pd.DataFrame(rows).T.rename_axis("what")}
+    return {caption: pd.DataFrame(rows).T.rename_axis("measure")}
 
 
 def half_sheet(
     test: Pictures, filled: xr.DataArray, mask: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Pictures of a sheet line by line, what of them was erased, and the names of the lines."""
+    """Pictures of a sheet row by row, their erased pixels, and the names of the rows."""
     chosen = np.concatenate([np.flatnonzero(test.digit == d)[:1] for d in range(10)])
     seen, draws = erased(test.bits[chosen], mask), filled.values[:, chosen]
     lines = [seen, draws.mean(0), *draws[:3], test.bits[chosen]]
-    names = ["seen", "mean filling", "draw 1", "draw 2", "draw 3", "the truth"]
+    names = ["visible", "mean imputation", "draw 1", "draw 2", "draw 3", "true picture"]
     hidden = np.broadcast_to(mask, seen.shape)
     masks = [hidden] * (len(lines) - 1) + [np.zeros_like(hidden)]
     return np.concatenate(lines), np.concatenate(masks), names
 
 
 def size_picture(table: pd.DataFrame) -> Figure:
-    """Mean log density by number of kinds, one line a part of the data."""
+    """Mean log density by number of clusters, a line for each part of the data."""
     with house_style():
         figure = Figure(figsize=(7.6, 4.0))
         axes = figure.subplots()
-        lines = {"fitted": "fitted", "held_out": "chosen by", "judged": "judged by"}
+        lines = {"fitted": "training", "held_out": "validation", "judged": "test"}
         for (column, label), color in zip(lines.items(), PALETTE, strict=False):
             axes.plot(table.index, table[column], "o-", color=color, label=label)
         axes.set_xscale("log")
         axes.set_xticks(table.index, [str(k) for k in table.index])
         axes.minorticks_off()
-        axes.set(xlabel="kinds of pictures", ylabel="mean log density of a picture, nats")
-        axes.set_title("What more kinds are worth")
+        axes.set(xlabel="clusters", ylabel="mean log density per picture, nats")
+        axes.set_title("Log density by number of clusters")
         axes.legend()
     return figure
 
@@ -278,10 +279,10 @@ def _outcome(
         for (images, mask, names), half in zip(sheets, HALVES, strict=True)
     ]
     labels = {
-        "fitted": "fitted",
-        "held_out": "chosen by",
+        "fitted": "training",
+        "held_out": "validation",
         "held_out_se": "standard error",
-        "judged": "judged by",
+        "judged": "test",
         "judged_se": "standard error ",
     }
     evidence = [
@@ -289,19 +290,19 @@ def _outcome(
               table=halves.rename(columns={"saved_error": "standard error"}),
               figures=(pictures[1],),
               captions=("The same pictures with the other half missing.",)),
-        Block("The kinds", "The probability of every pixel in each kind, and how common the kind "
-              f"is, in the fit with {few['posterior'].sizes['cluster']} kinds, which the eye can "
-              "take in.", figures=(plot_prototypes(few),)),
-        Block("Pictures that nobody drew", "Bits drawn from the fitted mixture: pixels are "
-              "independent given the kind, so that strokes are frayed.",
+        Block("The clusters", "The probability of every pixel in each cluster, and the cluster's "
+              f"weight, in the fit with {few['posterior'].sizes['cluster']} clusters (few enough "
+              "to look at).", figures=(plot_prototypes(few),)),
+        Block("Generated pictures", "Draws from the fitted mixture. Pixels are independent given "
+              "the cluster, so that strokes are frayed.",
               figures=(plot_images(drawn, columns=10),)),
-        Block("How many kinds", "Mean log density of a picture, higher is better, by number of "
-              "kinds; the first line is the product of Bernoullis.",
+        Block("Number of clusters", "Mean log density per picture (higher is better) by number of "
+              "clusters; one cluster is the product of Bernoullis.",
               table=table.rename(columns=labels),
               figures=(size_picture(table),)),
     ]  # fmt: skip
-    caption = ("Unseen pictures without their lower half (outlined), filled in: the mean of "
-               f"{size.fillings} fillings, three of them, and what was erased.")  # fmt: skip
+    caption = ("Held-out pictures whose lower half (outlined) was erased and imputed: the mean of "
+               f"{size.fillings} imputations, three of them, and the true picture.")  # fmt: skip
     return Outcome("digits", __doc__ or "", answer(numbers), numbers, pictures[0], caption,
                    evidence,
                    tables=answer_tables(numbers))  # fmt: skip

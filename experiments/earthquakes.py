@@ -1,31 +1,31 @@
-"""Earthquakes: how many states has the earth, and when was it in which?
+"""Earthquakes: how many levels of activity are there, and which years were in which?
 
 Question
-    Every year from 1900 to 2006 some six to forty earthquakes of magnitude 7 or more were counted.
-    If years were alike and independent, counts would be Poisson, their variance equal to their
-    mean; it is far larger, and high counts come in runs. How many levels of activity explain that,
-    in which years was each of them, and what do they say about years that nobody looked at?
+    From 1900 to 2006, six to forty earthquakes of magnitude 7 or more were counted every year. If
+    years were independent and identically distributed, counts would be Poisson, with equal mean
+    and variance; but the variance is far larger, and high counts come in runs. How many hidden
+    states explain this, which years belong to each, and how well do they predict hidden years?
 
 Model
-    A hidden Markov chain over the years, with Poisson counts: `transition[s] ~ Dirichlet(1)`,
-    the first year from the chain's own long-run distribution, `x_t | z_t = s ~ Poisson(rate[s])`.
-    The path z is summed out. EM with flat priors gives maximum likelihood; Gibbs sampling, with
-    `rate[s] ~ Gamma(1.5, 1.5 / mean)`, the posterior. States are numbered by their rates, in every
-    draw: without that, draws that number them differently would have been mixed up.
+    A hidden Markov model over the years, with Poisson counts: `transition[s] ~ Dirichlet(1)`, the
+    first state from the stationary distribution, `x_t | z_t = s ~ Poisson(rate[s])`. The state
+    sequence z is summed out. EM with flat priors gives maximum likelihood; Gibbs sampling, with
+    `rate[s] ~ Gamma(1.5, 1.5 / mean)`, draws from the posterior. The states of every draw are
+    ordered by rate, since draws that number them differently cannot be averaged.
 
 What would count as an answer
     Maximum likelihood must reach the published values for one, two and three states. AIC and BIC
-    put a price on parameters: m states have m² of them here, and BIC counts 107 years.
+    penalise parameters: m states have m² of them here, and BIC counts 107 years.
 
-    Leave-one-out is of no use: the unit that could be left out is a whole sequence, and there is
-    one. Instead a stated number of years is hidden at random, the posterior is found from the
-    others, and the hidden counts are judged by their joint log predictive density,
-    log E[p(all years | θ) / p(years shown | θ)] over the draws of θ. It costs nothing extra: a
-    hidden year is a missing cell. One state is what independent years are worth.
+    Leave-one-out does not apply: the unit to leave out is a whole sequence, and there is only one.
+    Instead, some years are hidden at random and the posterior is computed from the others. The
+    score is the joint log predictive density of the hidden counts,
+    log E[p(all years | θ) / p(visible years | θ)] over draws of θ. It needs no further code, since
+    a hidden year is a missing cell. One state is the baseline of independent years.
 
-    Intervals for the hidden years must hold about as many of the true counts as they claim.
-    Forecasts go on from a last state drawn for every draw of the posterior, so that they carry
-    what is unknown of parameters, state and chance.
+    Predictive intervals for the hidden years must have about their nominal coverage. Forecasts
+    start from a last state drawn for every posterior draw, so that they carry the uncertainty of
+    the parameters and of the state as well as the randomness of future counts.
 
 References
     - Zucchini, W., MacDonald, I. L. and Langrock, R. (2016). Hidden Markov Models for Time Series,
@@ -70,12 +70,12 @@ class Size:
         states: numbers of states.
         starts: of EM.
         draws: draws a chain.
-        warmup: sweeps a chain that are not kept.
-        searches: starts of EM that look for where chains begin; 0: they begin at random.
-        hidden: years that are hidden.
-        again: sample once more, with all years shown; else the draws without them stand for it.
-        fillings: of the hidden years, and continuations.
-        ahead: years of a continuation.
+        warmup: sweeps per chain that are discarded.
+        searches: EM runs for the initial values of chains; 0: random initial values.
+        hidden: number of hidden years.
+        again: sample again from all years; otherwise the draws without the hidden years are used.
+        fillings: draws of the hidden years, and of the forecast.
+        ahead: years of the forecast.
     """
 
     states: tuple[int, ...] = (1, 2, 3, 4)
@@ -97,7 +97,7 @@ MODEL = {"emission": "poisson", "start": "stationary"}
 
 
 def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
-    """Fit one to four states, choose, read the path, fill years in, and look ahead.
+    """Fit one to four states, choose, decode the states, impute hidden years, and forecast.
 
     Args:
         folder: where the page goes.
@@ -143,22 +143,22 @@ def sampled(counts: pd.Series, states: int, size: Size) -> xr.DataTree:
 
 def comparison(counts: pd.Series, size: Size) -> pd.DataFrame:
     """−log-likelihood beside the published one, AIC and BIC, by number of states."""
-    found = choose_clusters("hidden_markov", counts.to_frame(), size.states, seed=SEED,
-                            starts=size.starts, **MODEL)  # fmt: skip
-    found = found.set_index("states").sort_index()
+    criteria = choose_clusters("hidden_markov", counts.to_frame(), size.states, seed=SEED,
+                               starts=size.starts, **MODEL)  # fmt: skip
+    criteria = criteria.set_index("states").sort_index()
     return pd.DataFrame(
         {
-            "−log-likelihood": -found["log_likelihood"],
+            "−log-likelihood": -criteria["log_likelihood"],
             "published": {m: PUBLISHED[m] for m in size.states},
-            "parameters": found["parameters"],  # m rates, and m (m - 1) transitions
-            "AIC": found["aic"],
-            "BIC": found["bic"],
+            "parameters": criteria["parameters"],  # m rates, and m (m - 1) transitions
+            "AIC": criteria["aic"],
+            "BIC": criteria["bic"],
         }
     )
 
 
 def hide(counts: pd.Series, number: int) -> tuple[pd.Series, np.ndarray]:
-    """The counts with so many years missing, and their places; the first and last are kept."""
+    """The counts with ``number`` years missing, and their indices; the ends stay visible."""
     inner = np.arange(1, counts.size - 1)
     years = np.sort(np.random.default_rng(SEED).choice(inner, number, replace=False))
     masked = counts.astype(float)
@@ -167,16 +167,16 @@ def hide(counts: pd.Series, number: int) -> tuple[pd.Series, np.ndarray]:
 
 
 def hidden_density(tree: xr.DataTree, counts: pd.Series, masked: pd.Series) -> float:
-    """Log predictive density of the hidden years given the others, over draws of the latter."""
-    whole, shown = (
+    """Log predictive density of the hidden years given the visible ones, over draws."""
+    every, visible = (
         log_density(tree, series.astype(float).to_frame(), by_draw=True).values.ravel()
         for series in (counts, masked)
     )
-    return float(logsumexp(whole - shown) - np.log(len(whole)))
+    return float(logsumexp(every - visible) - np.log(len(every)))
 
 
 def ordered(tree: xr.DataTree) -> xr.DataTree:
-    """The fit with the states of every draw numbered by their rates, quiet ones first."""
+    """The fit with the states of every draw ordered by increasing rate."""
     posterior = tree["posterior"].to_dataset()
     order = posterior["rate"].isel(feature=0, drop=True).argsort(-1)
     order = order.transpose("chain", "draw", "state").drop_vars("state", errors="ignore")
@@ -194,7 +194,7 @@ def ordered(tree: xr.DataTree) -> xr.DataTree:
 
 
 def state_table(tree: xr.DataTree, shares: xr.DataArray) -> pd.DataFrame:
-    """Each state's rate, how long it lasts on average, and the share of the years spent in it."""
+    """Rate, expected duration and share of the years of every state."""
     posterior = tree["posterior"].to_dataset()
     rate = posterior["rate"].isel(feature=0)
     stay = posterior["transition"].values
@@ -210,7 +210,7 @@ def state_table(tree: xr.DataTree, shares: xr.DataArray) -> pd.DataFrame:
 
 
 def agreement(tree: xr.DataTree, shares: xr.DataArray) -> dict[str, float]:
-    """How sure years are of their state, and how often the best path agrees with them."""
+    """Fraction of years with a certain state, and agreement with the Viterbi path."""
     table = shares.values[0]
     path = best_paths(tree).values[0]
     return {
@@ -220,7 +220,7 @@ def agreement(tree: xr.DataTree, shares: xr.DataArray) -> dict[str, float]:
 
 
 def judged(drawn: np.ndarray, true: np.ndarray, masked: pd.Series) -> dict[str, float]:
-    """Fillings ``(draw, year)`` of hidden years against what was counted there."""
+    """Imputations ``(draw, year)`` of hidden years against the true counts."""
     low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
     apart = np.abs(drawn.mean(0) - true)
     overall = np.abs(float(masked.mean()) - true)
@@ -234,28 +234,29 @@ def answer(numbers: dict) -> str:
     of = {name: {int(m): v for m, v in column.items()} for name, column in numbers["table"].items()}
     best, hidden, ahead = numbers["best"], numbers["hidden"], numbers["forecast"]
     predicted = max(of["hidden years"], key=lambda m: of["hidden years"][m])
-    agree = "so do the years that were hidden" if predicted == best else (
-        f"the years that were hidden are predicted best by {predicted}")  # fmt: skip
+    agree = "so does the log density of the hidden years" if predicted == best else (
+        f"the log density of the hidden years is highest for {predicted}")  # fmt: skip
     return (
-        f"Years are not alike: their counts have mean {numbers['mean']:.1f} and variance "
-        f"{numbers['variance']:.1f}. BIC chooses {best} states, and {agree}. "
-        f"{numbers['agreement']['sure']:.0%} of the years are at least 90% sure of their state.\n\n"
-        f"Hidden counts were filled in with a mean error of {hidden['error']:.1f} (the mean of the "
-        f"years shown: {hidden['error_of_the_mean']:.1f}), and 90% intervals held "
-        f"{hidden['covered']:.0%} of them. The forecast begins at {ahead['mean'][0]:.1f} "
-        f"earthquakes and goes to the long-run mean, {ahead['mean'][-1]:.1f} after "
-        f"{len(ahead['mean'])} years."
+        f"Counts have mean {numbers['mean']:.1f} but variance {numbers['variance']:.1f}, so that "
+        f"years are not identically Poisson. BIC chooses {best} states, and {agree}. For "
+        f"{numbers['agreement']['sure']:.0%} of the years, one state has a probability above "
+        "90%.\n\n"
+        f"Hidden counts are imputed with a mean absolute error of {hidden['error']:.1f} (by the "
+        f"mean of the visible years: {hidden['error_of_the_mean']:.1f}); 90% intervals cover "
+        f"{hidden['covered']:.0%} of them. The forecast starts at {ahead['mean'][0]:.1f} "
+        f"earthquakes a year and reaches {ahead['mean'][-1]:.1f} after {len(ahead['mean'])} years, "
+        "close to the long-run mean."
     )
 
 
 def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
-    """The numbers of states compared."""
+    """Criteria by number of states."""
     table = {name: {int(m): v for m, v in column.items()}
              for name, column in numbers["table"].items()}  # fmt: skip
     compared = pd.DataFrame(table).rename_axis("states")
     return {
-        "Numbers of states. Lower AIC and BIC are better, and so is a higher log density of the "
-        "hidden years; published values are maxima found by others.": compared,
+        "Criteria by number of states. Lower AIC and BIC and a higher log density of the hidden "
+        "years are better; published values are the maxima in the literature.": compared,
     }
 
 
@@ -272,21 +273,21 @@ def _outcome(
     key = plot_state_paths(tree, labels=list(counts.index), probabilities=shares)
     evidence = [
         Block("The states", table=state_table(tree, shares)),
-        Block("Years that were hidden", "Each hidden year knows its neighbours, and nothing else.",
+        Block("Hidden years", "Each hidden count is imputed from the visible years.",
               figures=(hidden_picture(counts, years, inside),),
               captions=("Counts of all years; bars are 90% intervals for the hidden ones.",)),
-        Block("The years after", "Nothing after 2006 was shown to the fit.",
+        Block("Forecast", "The data of the fit end in 2006.",
               figures=(ahead_picture(counts, ahead),),
-              captions=("Half of the continuations lie in the dark band, 90% in the light one.",)),
+              captions=("Central 50% (dark) and 90% (light) predictive intervals.",)),
     ]  # fmt: skip
-    caption = ("Yearly counts in the colours of their most probable state, the states' rates with "
-               "94% intervals, and how probable each state was.")  # fmt: skip
+    caption = ("Yearly counts in the colour of their most probable state, the states' rates with "
+               "94% intervals, and the probability of each state.")  # fmt: skip
     return Outcome("earthquakes", __doc__ or "", answer(numbers), numbers, key, caption, evidence,
                    tables=answer_tables(numbers))  # fmt: skip
 
 
 def hidden_picture(counts: pd.Series, years: np.ndarray, drawn: np.ndarray) -> Figure:
-    """Counts by year, and intervals for those that were hidden."""
+    """Counts by year, and intervals for the hidden ones."""
     low, middle, high = np.quantile(drawn, [0.05, 0.5, 0.95], axis=0)
     shown = counts.astype(float)
     shown.iloc[years] = np.nan
@@ -294,21 +295,21 @@ def hidden_picture(counts: pd.Series, years: np.ndarray, drawn: np.ndarray) -> F
         figure = Figure(figsize=(9.6, 3.4))
         axes = figure.subplots()
         axes.plot(counts.index, shown, "o-", color="#8A8A8A", markersize=3, linewidth=0.8,
-                  label="counted, and shown to the fit")  # fmt: skip
+                  label="visible count")  # fmt: skip
         across = counts.index.to_numpy()[years]
         axes.vlines(across, low, high, color=PALETTE[0], linewidth=2.2, alpha=0.6)
-        axes.plot(across, middle, "_", color=PALETTE[0], markersize=8, label="filled in")
+        axes.plot(across, middle, "_", color=PALETTE[0], markersize=8, label="imputed")
         axes.plot(across, counts.iloc[years], "o", color=PALETTE[1], markersize=5,
-                  label="counted, but hidden from the fit")  # fmt: skip
+                  label="hidden count")  # fmt: skip
         axes.set(ylabel="earthquakes", xlim=(counts.index[0] - 1, counts.index[-1] + 1))
         axes.legend(loc="upper right", ncols=3)
-        axes.set_title("Hidden years, filled in from the others")
+        axes.set_title("Hidden years, imputed from the visible ones")
         axes.set_ylim(top=1.18 * float(max(counts.max(), high.max())))
     return figure
 
 
 def ahead_picture(counts: pd.Series, ahead: np.ndarray) -> Figure:
-    """The last forty years, and a fan for those that follow."""
+    """The last forty years, and a fan chart of the forecast."""
     across = counts.index[-1] + np.arange(1, ahead.shape[1] + 1)
     bands = np.quantile(ahead, [0.05, 0.25, 0.75, 0.95], axis=0)
     with house_style():
@@ -319,11 +320,11 @@ def ahead_picture(counts: pd.Series, ahead: np.ndarray) -> Figure:
         color = cluster_colors(1)[0]
         axes.fill_between(across, bands[0], bands[3], color=color, alpha=0.2, linewidth=0)
         axes.fill_between(across, bands[1], bands[2], color=color, alpha=0.35, linewidth=0)
-        axes.plot(across, ahead.mean(0), color=color, label="mean of the continuations")
+        axes.plot(across, ahead.mean(0), color=color, label="mean of the forecast")
         axes.axhline(counts.mean(), color="#8A8A8A", linewidth=0.8, linestyle=":",
                      label="mean of all years")  # fmt: skip
         axes.set(ylabel="earthquakes", ylim=(0, None))
-        axes.set_title("The years after 2006, as the fit sees them")
+        axes.set_title("Forecast of the years after 2006")
         axes.legend(loc="upper center")
     return figure
 

@@ -1,40 +1,40 @@
-"""Graphs: can a chain of edges tell what makes a tree a tree and a grid a grid?
+"""Graphs: can an autoregressive model of edges learn what makes a tree or a grid?
 
 Question
-    A model sees some dozens of graphs of one family, node by node: trees, rectangular grids, two
-    communities, the surroundings of one node. Are the graphs that it then makes of the family? And
-    what does it have to look at for that: how far apart two nodes are in the order, what an edge
-    would close, or all that it has read?
+    A model is fitted to some dozens of graphs of one family: trees, rectangular grids, two
+    communities, or ego networks. Do the graphs that it generates belong to the family? And what
+    must the probability of an edge depend on: the distance of two nodes in the order, the triangles
+    and squares that the edge would close, or the whole history?
 
 Model
-    A graph is written in a breadth-first order from a random root: for each node first whether the
-    graph ends, then its edges to the M nodes before it, from the farthest to the nearest. Three
-    programs say how likely a next edge is.
+    The nodes of a graph are in breadth-first order from a random root. For each node the model
+    predicts first whether the graph ends, then its edges to the M previous nodes, from the farthest
+    to the nearest. Three programs differ in the probability of an edge.
 
-    `graph_chain`: it depends on the distance in the order alone, the end on the number of nodes;
-    Beta priors, so that the posterior is known in closed form (`method="exact"`).
+    `graph_chain`: it depends only on the distance in the order, and the end only on the number of
+    nodes. Priors are Beta, so that the posterior is in closed form (`method="exact"`).
 
-    `logistic_graph_chain`: its log-odds are a weighted sum of what the edge would close (triangles,
-    squares) and of the edges that the candidate has; 37 weights with normal priors.
+    `logistic_graph_chain`: its log-odds are linear in the triangles and squares that the edge would
+    close and in the degree of the candidate; 37 weights with normal priors.
 
-    `recurrent_graph_chain`: a gated recurrent unit reads the nodes, and a hidden layer sees its
-    state, the node's edges so far, and the same statistics. Its priors are wide, for a rule without
-    exceptions takes large weights. Both by `method="map"`, the mode of the posterior, on several
-    random orders of each graph.
+    `recurrent_graph_chain`: a gated recurrent unit reads the nodes; a hidden layer sees its state,
+    the node's edges so far, and the same statistics. Its priors are wide, since a rule without
+    exceptions needs large weights. Both are fitted by `method="map"` to several random orders of
+    each graph.
 
-    The graphs are drawn with stated seeds by the families' own rules; nothing is downloaded.
+    The graphs are generated with fixed seeds by the rules of each family; nothing is downloaded.
 
 What would count as an answer
-    The discrepancy (squared maximum mean discrepancy) of generated and held-out graphs in degrees,
-    clustering coefficients and counts of four-node orbits. Its floor is that of training and
-    held-out graphs, which are of one family; an Erdős–Rényi graph with the training graphs'
-    numbers of nodes and edges is a bad model on purpose. Beside it the share of generated graphs
-    that are of the family by a rule that no program knows: no cycle (trees), isomorphic to a
-    rectangle of nodes (grids), a node with an edge to every other (egos), two dense halves with at
-    most two edges between them (communities). Where the rule is exact, held-out graphs all pass.
+    The squared maximum mean discrepancy between generated and held-out graphs, in degrees,
+    clustering coefficients and counts of four-node orbits. Two references: the discrepancy between
+    training and held-out graphs is the floor, and Erdős–Rényi graphs with the training graphs'
+    numbers of nodes and edges are a poor model. Also the fraction of generated graphs that pass a
+    rule of the family which no program knows: no cycle (trees), isomorphic to a rectangle of nodes
+    (grids), a node adjacent to all others (egos), two dense halves with at most two edges between
+    them (communities). Where the rule is exact, all held-out graphs pass.
 
-    A sterner test: a graph of which the first half of the nodes is given, to be finished. And one
-    should look: the sheets show the first graphs that came, unchosen.
+    A harder test: completing a held-out graph from the first half of its nodes. The pictures show
+    the first generated graphs, without selection.
 
 References
     - You, J., Ying, R., Ren, X., Hamilton, W. L. and Leskovec, J. (2018). GraphRNN: generating
@@ -67,7 +67,7 @@ from ppl_models.report import Block
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done; the last of the programs is the one that is looked at closely."""
+    """How much is done; the last of the programs is the one reported in detail."""
 
     programs: tuple[str, ...] = ("graph_chain", "logistic_graph_chain", "recurrent_graph_chain")
     families: tuple[str, ...] = ("tree", "grid", "community", "ego")
@@ -90,15 +90,15 @@ SMOKE = Size(("graph_chain",), ("tree",), fitted=20, held_out=10, orders=4, draw
 SEED = 2018
 PROGRAMS = {
     "graph_chain": "distance alone",
-    "logistic_graph_chain": "what an edge would close",
-    "recurrent_graph_chain": "all that was read",
+    "logistic_graph_chain": "triangles and squares",
+    "recurrent_graph_chain": "the whole history",
 }
 RANDOM, FLOOR = "Erdős–Rényi", "training graphs"
 NAMES = {"tree": "trees", "grid": "grids", "community": "communities", "ego": "egos"}
 
 
 def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
-    """Fit three programs to each family, generate, judge, finish half a graph.
+    """Fit three programs to each family, generate, evaluate, complete half a graph.
 
     Args:
         folder: where the page goes.
@@ -109,17 +109,17 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
         The page's path.
     """
     size = size or (SMOKE if smoke else FULL)
-    found = {name: judged(name, size) for name in size.families}
-    numbers = {name: numbers for name, (numbers, _) in found.items()}
-    pictures = {name: graphs for name, (_, graphs) in found.items()}
+    families = {name: evaluated(name, size) for name in size.families}
+    numbers = {name: numbers for name, (numbers, _) in families.items()}
+    pictures = {name: graphs for name, (_, graphs) in families.items()}
     return publish(_outcome(numbers, pictures, size), folder)
 
 
-def judged(family: str, size: Size) -> tuple[dict[str, Any], dict[str, Any]]:
+def evaluated(family: str, size: Size) -> tuple[dict[str, Any], dict[str, Any]]:
     """Numbers of one family, and graphs to look at."""
     every = graph_family(family, size.fitted + size.held_out, seed=SEED)
     train, test = every[: size.fitted], every[size.fitted :]
-    # the orders of a graph are not independent: a posterior in closed form is given one
+    # orders of one graph are not independent data: the exact posterior uses one of them
     once = breadth_first(train, seed=SEED)
     width = max(graph.width for graph in once)
     ordered = breadth_first(train, orders=size.orders, seed=SEED + 2, width=width)
@@ -128,11 +128,11 @@ def judged(family: str, size: Size) -> tuple[dict[str, Any], dict[str, Any]]:
     nats, trees = {}, {}
     for program in size.programs:
         with stage(f"{family}: {program}"):
-            given = once if program == "graph_chain" else [*once, *ordered]
-            trees[program] = fit(program, given, seed=SEED, predictive=0, **options(program, size))
+            graphs = once if program == "graph_chain" else [*once, *ordered]
+            trees[program] = fit(program, graphs, seed=SEED, predictive=0, **options(program, size))
             made[program] = generate_graphs(trees[program], len(train), seed=SEED)
             nats[program] = -float(log_density(trees[program], aside).mean())
-    with stage(f"{family}: halves finished"):
+    with stage(f"{family}: completion of halves"):
         finished = completions(trees[size.programs[-1]], aside, size)
     rule = RULES[family]
     scores = {
@@ -169,12 +169,12 @@ def options(program: str, size: Size) -> dict[str, Any]:
 
 
 def completions(tree: xr.DataTree, aside: Sequence[OrderedGraph], size: Size) -> dict[str, Any]:
-    """Held-out graphs finished from the first half of their nodes, several times each."""
+    """Held-out graphs completed from the first half of their nodes, several times each."""
     graphs: list[nx.Graph] = []
     given: list[int] = []
     times = 4
-    for index, whole in enumerate(aside[: max(1, size.finished // times)]):
-        half = whole.first(max(2, len(whole.nodes) // 2))
+    for index, graph in enumerate(aside[: max(1, size.finished // times)]):
+        half = graph.first(max(2, len(graph.nodes) // 2))
         graphs += generate_graphs(tree, times, seed=SEED + index, begin=half)
         given += [len(half.nodes)] * times
     return {"graphs": graphs, "given": given}
@@ -189,7 +189,7 @@ def alike(one: nx.Graph, other: nx.Graph) -> bool:
 
 
 def is_grid(graph: nx.Graph) -> bool:
-    """Whether it is a rectangle of nodes, two or more high and wide.
+    """Whether a graph is a rectangular grid, at least two nodes high and wide.
 
     >>> is_grid(nx.cycle_graph(4)), is_grid(nx.cycle_graph(6))
     (True, False)
@@ -200,7 +200,7 @@ def is_grid(graph: nx.Graph) -> bool:
 
 
 def is_ego(graph: nx.Graph) -> bool:
-    """Whether some node has an edge to every other.
+    """Whether some node is adjacent to all others.
 
     >>> is_ego(nx.star_graph(4)), is_ego(nx.path_graph(4))
     (True, False)
@@ -209,7 +209,7 @@ def is_ego(graph: nx.Graph) -> bool:
 
 
 def is_two_communities(graph: nx.Graph) -> bool:
-    """Whether the sign of the Fiedler vector cuts it into two dense halves by two edges at most.
+    """Whether the sign of the Fiedler vector cuts at most two edges between two dense halves.
 
     >>> is_two_communities(nx.barbell_graph(6, 0)), is_two_communities(nx.cycle_graph(12))
     (True, False)
@@ -236,66 +236,66 @@ RULES: dict[str, Callable[[nx.Graph], bool]] = {
 def answer(numbers: dict) -> str:
     """The finding in words; the numbers are in ``answer_tables``."""
     best = next(iter(numbers.values()))["best"]
-    shares = {family: found["scores"][best]["of the family"] for family, found in numbers.items()}
-    gaps = {f: found["held_out_of_the_family"] - shares[f] for f, found in numbers.items()}
+    shares = {family: of["scores"][best]["of the family"] for family, of in numbers.items()}
+    gaps = {f: of["held_out_of_the_family"] - shares[f] for f, of in numbers.items()}
     good = [NAMES[family] for family, gap in gaps.items() if gap < 0.1]
     poor = [f"{NAMES[f]} ({percent(shares[f])})" for f, gap in gaps.items() if gap >= 0.1]
     verdict = (
-        f"Yes, of {' and '.join(good)}: a program that looks at {PROGRAMS[best]} makes graphs that "
-        "pass the family's rule nearly as often as held-out graphs do"
-        if good else f"No: a program that looks at {PROGRAMS[best]} does not keep the families' "
-        "rules as held-out graphs do"
+        f"Yes, for {' and '.join(good)}: graphs generated by {best} (edges depend on "
+        f"{PROGRAMS[best]}) pass the family's rule nearly as often as held-out graphs do"
+        if good else f"No: graphs generated by {best} (edges depend on {PROGRAMS[best]}) pass the "
+        "family's rule less often than held-out graphs do"
     )  # fmt: skip
-    missed = f"{'; it does less well with' if good else ':'} {', '.join(poor)}" if poor else ""
-    halves = [found["finished_of_the_family"] for found in numbers.values()]
-    unseen = [found["unseen"] for found in numbers.values()]
+    missed = f"{'; it is worse for' if good else ':'} {', '.join(poor)}" if poor else ""
+    halves = [of["finished_of_the_family"] for of in numbers.values()]
+    unseen = [of["unseen"] for of in numbers.values()]
     return (
-        f"{verdict}{missed}. Finished from the first half of their nodes, "
-        f"{_between(halves)} of the held-out graphs are of the family again. The graphs are not "
-        f"copies: {_between(unseen)} of a family's are isomorphic to no training graph."
+        f"{verdict}{missed}. Of held-out graphs completed from the first half of their nodes, "
+        f"{_between(halves)} pass the rule, depending on the family. Of the generated graphs, "
+        f"{_between(unseen)} are isomorphic to no training graph."
     )
 
 
 def _between(shares: Sequence[float]) -> str:
-    """The smallest and the largest of some shares."""
+    """The range of some fractions, as text."""
     low, high = percent(min(shares)), percent(max(shares))
     return low if low == high else f"{low} to {high}"
 
 
 def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
-    """What the answer rests on, a row a family."""
+    """The numbers behind the answer, a row a family."""
     shares, distances = {}, {}
-    for family, found in numbers.items():
-        scores, best = found["scores"], found["best"]
-        of = {looks: scores[name]["of the family"] for name, looks in PROGRAMS.items()
-              if name in scores}  # fmt: skip
-        of |= {"held-out graphs": found["held_out_of_the_family"],
-               RANDOM: scores[RANDOM]["of the family"],
-               "finished halves": found["finished_of_the_family"],
-               "not a training graph": found["unseen"]}  # fmt: skip
-        shares[NAMES[family]] = {name: percent(share) for name, share in of.items()}
+    for family, of in numbers.items():
+        scores, best = of["scores"], of["best"]
+        passed = {label: scores[name]["of the family"] for name, label in PROGRAMS.items()
+                  if name in scores}  # fmt: skip
+        passed |= {"held-out graphs": of["held_out_of_the_family"],
+                   RANDOM: scores[RANDOM]["of the family"],
+                   "completed halves": of["finished_of_the_family"],
+                   "not a training graph": of["unseen"]}  # fmt: skip
+        shares[NAMES[family]] = {name: percent(fraction) for name, fraction in passed.items()}
         for statistic in ("degree", "clustering", "orbits"):
             distances[NAMES[family], statistic] = {
                 name: f"{scores[source][statistic]:.4f}"
-                for name, source in (("made", best), (FLOOR, FLOOR), (RANDOM, RANDOM))
+                for name, source in (("generated", best), (FLOOR, FLOOR), (RANDOM, RANDOM))
             }
-    looks = PROGRAMS[next(iter(numbers.values()))["best"]]
+    best = next(iter(numbers.values()))["best"]
     return {
-        "How many graphs pass the family's rule, by what a program looks at.": pd.DataFrame(
+        "Graphs that pass the family's rule, by what edges depend on.": pd.DataFrame(
             shares
         ).T.rename_axis("family"),
-        f"Squared discrepancy from held-out graphs of the graphs that were made by {looks}. That "
-        "of training graphs is the floor, above zero even within one family.": pd.DataFrame(
+        f"Squared maximum mean discrepancy from held-out graphs; generated by {best}. That of "
+        "training graphs is the floor, which is above zero even within one family.": pd.DataFrame(
             distances
         ).T.rename_axis(["family", "statistic"]),
     }
 
 
-def score_table(found: dict) -> pd.DataFrame:
+def score_table(family: dict) -> pd.DataFrame:
     """One family's scores, a row a source of graphs."""
-    rows = [FLOOR, *found["nats"], RANDOM]
-    table = pd.DataFrame({name: found["scores"][name] for name in rows}).T
-    table["nats"] = pd.Series(found["nats"])
+    rows = [FLOOR, *family["nats"], RANDOM]
+    table = pd.DataFrame({name: family["scores"][name] for name in rows}).T
+    table["nats"] = pd.Series(family["nats"])
     return table.rename(index=PROGRAMS).rename_axis("graphs by").round(4)
 
 
@@ -309,40 +309,40 @@ def _sheet(made: dict, shown: int, title: str) -> Any:
 def _outcome(numbers: dict, pictures: dict, size: Size) -> Outcome:
     shown = size.shown
     lines, names = [], []
-    for family, found in pictures.items():
-        lines += found["made"][FLOOR][:shown]
-        lines += found["made"][size.programs[-1]][:shown]
-        names += [f"{NAMES[family]},\ntraining", f"{NAMES[family]},\nmade"]
+    for family, of in pictures.items():
+        lines += of["made"][FLOOR][:shown]
+        lines += of["made"][size.programs[-1]][:shown]
+        names += [f"{NAMES[family]},\ntraining", f"{NAMES[family]},\ngenerated"]
     key = plot_graphs(lines, columns=shown, titles=names,
-                      title="Training graphs, and graphs that were made")  # fmt: skip
+                      title="Training graphs and generated graphs")  # fmt: skip
     evidence = [
         Block(
             f"{NAMES[family].capitalize()}",
-            f"Rows of {numbers[family]['width']} bits in breadth-first order, "
-            f"{numbers[family]['fitted']} graphs fitted, {numbers[family]['held_out']} held out. "
-            "Nats are of a held-out graph in one order; fewer are better.",
+            f"{numbers[family]['fitted']} training and {numbers[family]['held_out']} held-out "
+            f"graphs; in breadth-first order a node has edges to the {numbers[family]['width']} "
+            "before it. Nats are per held-out graph in one order; lower is better.",
             table=score_table(numbers[family]),
-            figures=(_sheet(found["made"], shown, NAMES[family].capitalize()),),
-            captions=("Graphs that each program made, unchosen.",),
+            figures=(_sheet(of["made"], shown, NAMES[family].capitalize()),),
+            captions=("The first graphs that each program generated.",),
         )
-        for family, found in pictures.items()
+        for family, of in pictures.items()
     ]
-    finished = [g for found in pictures.values() for g in found["finished"]["graphs"][:shown]]
-    given = [n for found in pictures.values() for n in found["finished"]["given"][:shown]]
+    finished = [g for of in pictures.values() for g in of["finished"]["graphs"][:shown]]
+    given = [n for of in pictures.values() for n in of["finished"]["given"][:shown]]
     evidence.append(
         Block(
-            "Finished from the first half",
-            "Dark is what was given, the first half of the nodes of a held-out graph; in colour "
-            "what was added. Four in a row begin alike.",
+            "Completed from the first half",
+            "Dark: the first half of the nodes of a held-out graph, which is given. Coloured: the "
+            "completion. Each group of four starts from the same half.",
             figures=(
                 plot_graphs(
                     finished, columns=shown, given_nodes=given, titles=[NAMES[f] for f in pictures]
                 ),
             ),
-            captions=("Held-out graphs, finished.",),
+            captions=("Held-out graphs, completed.",),
         )  # fmt: skip
     )
-    caption = "Lines in pairs: graphs that were fitted, and graphs that were made, both unchosen."
+    caption = "Pairs of rows: training graphs and generated graphs, without selection."
     return Outcome("graphs", __doc__ or "", answer(numbers), numbers, key, caption, evidence,
                    answer_tables(numbers))  # fmt: skip
 

@@ -1,42 +1,42 @@
 """How many clusters are there, and who decides?
 
 Question
-    Every method that finds clusters either is told their number K or has an opinion about it.
-    Where do the opinions come from: the data, or what was put in beforehand? Two data sets that
-    have been asked often: the velocities of 82 galaxies, and the answers of seven pathologists
-    about 118 slides.
+    A clustering method is either told the number of clusters K or estimates it. Does the estimate
+    come from the data or from prior assumptions? Two classic data sets: the velocities of 82
+    galaxies, and the ratings of 118 slides by seven pathologists.
 
 Model
     Galaxies: x_n ~ Normal(μ_k, σ_k²) in cluster k, μ_k ~ Normal(m, R²) with m the midpoint and R
-    the range of the data, σ_k² ~ InverseGamma(2, C0). Six ways to a number:
+    the range of the data, σ_k² ~ InverseGamma(2, C0). Six estimates of the number:
 
-    - BIC of the maximum likelihood, variances unequal (`gaussian_mixture`) or equal (a program of
-      its own below).
-    - A mixture of finite mixtures: K has a prior and is drawn (`method="telescoping"`). Its prior
-      is the dynamic one: K - 1 ~ BetaNegativeBinomial(1, 4, 3), weights ~ Dirichlet(α / K),
+    - BIC at the maximum likelihood, with unequal variances (`gaussian_mixture`) or equal ones (the
+      program below).
+    - A mixture of finite mixtures: K has a prior and is sampled (`method="telescoping"`), with the
+      dynamic prior K - 1 ~ BetaNegativeBinomial(1, 4, 3), weights ~ Dirichlet(α / K),
       α ~ F(6, 3).
     - The same with the prior of Richardson and Green: K uniform on 1 to 30, weights ~ Dirichlet(1).
-    - A sparse overfitted mixture: K too large, weights ~ Dirichlet(0.01), clusters that keep a row
-      are counted.
-    - A Dirichlet process by stick-breaking, cut off, its filled clusters counted.
-    - DP-means: k-means that pays a penalty for every cluster.
+    - A sparse overfitted mixture: K too large, weights ~ Dirichlet(0.01); the number of filled
+      clusters.
+    - A truncated stick-breaking Dirichlet process; the number of filled clusters.
+    - DP-means: k-means with a penalty for every cluster.
 
-    Richardson and Green's C0 is itself unknown, C0 ~ Gamma(0.2, 10 / R²). The telescoping sampler
-    serves closed forms only, so that it runs at a grid of fixed C0, and these are joined
-    afterwards: d log p(x | C0) / d log C0 is the posterior mean of Σ_k (2 - C0 / σ_k²) over filled
-    clusters, which summed up along the grid gives p(C0 | x). The prior of K and of the weights is
-    exchanged by weighting the drawn partitions, since it enters through the partition alone:
+    Richardson and Green's C0 has a prior, C0 ~ Gamma(0.2, 10 / R²). The telescoping sampler needs
+    conjugate updates, so that it is run at a grid of fixed C0 and the runs are combined: the
+    derivative d log p(x | C0) / d log C0 is the posterior mean of Σ_k (2 - C0 / σ_k²) over filled
+    clusters, and its integral along the grid gives p(C0 | x). The prior of K and of the weights
+    affects the posterior through the partition alone, so that the drawn partitions are reweighted
+    to another prior:
     p(partition) = Σ_K p(K) K!/(K - K₊)! Γ(Ke)/Γ(N + Ke) Π_k Γ(n_k + e)/Γ(e), e the Dirichlet's
     parameter, n_k the sizes of the K₊ filled clusters.
 
-    Slides: `categorical_mixture`, latent class analysis. The slides' data are under the GPL and
-    not part of this project; where they are not at hand, answers of three known classes stand in.
+    Slides: `categorical_mixture`, latent class analysis. The data are under the GPL and not part
+    of this project; if they are not available, ratings are simulated from three known classes.
 
 What would count as an answer
-    That the same prior gives the published posterior of K; how far the number moves with C0, with
-    the prior of K and with the method; for the latent classes the published log-likelihoods and
-    BIC, or the true number. If methods disagree, what they count tells why: components of a
-    density (BIC, K), clusters that have rows (K₊), or groups apart (DP-means).
+    The same prior must give the published posterior of K. How far does the number move with C0,
+    with the prior of K and with the method? The latent classes must reach the published
+    log-likelihoods and BIC, or the true number. Methods may disagree because they count different
+    things: components of a density (BIC, K), filled clusters (K₊) or separated groups (DP-means).
 
 References
     - Roeder, K. (1990). Density estimation with confidence sets exemplified by superclusters and
@@ -91,18 +91,18 @@ class Size:
     """How much is done.
 
     Attributes:
-        clusters: numbers of clusters that BIC is asked about.
+        clusters: candidates of BIC.
         starts: of EM.
         most: the largest K of the samplers.
         rates: values of C0.
-        warmup: sweeps a chain that are not kept.
-        draws: draws a chain.
-        others: the other samplers.
-        equal: mixtures with equal variances, too.
-        peak: draw the density of the best by BIC.
-        penalties: of DP-means.
+        warmup: sweeps per chain that are discarded.
+        draws: draws per chain.
+        others: whether the other samplers run.
+        equal: whether mixtures with equal variances are fitted too.
+        peak: whether the density of the best candidate by BIC is drawn.
+        penalties: number of penalties of DP-means.
         classes: numbers of latent classes.
-        slides: look for the slides' data.
+        slides: whether the slides' data are looked for.
     """
 
     clusters: tuple[int, ...] = tuple(range(1, 10))
@@ -124,12 +124,12 @@ DEMO = Size(rates=(0.4, 1.2, 4.0, 16.0), draws=2000, others=("sparse",), penalti
 SMOKE = Size(clusters=(2, 3), starts=4, most=8, rates=(1.2, 4.0), warmup=50, draws=50, others=(),
              equal=False, peak=False, penalties=2, classes=(2, 3), slides=False)  # fmt: skip
 SEED = 82
-FIXED_RATE = 1.2  #: C0 of the samplers that are run at one C0 only
+FIXED_RATE = 1.2  #: C0 of the samplers that run at a single C0
 SLIDES = Path(__file__).resolve().parents[2] / "shared/reference/latent_class/carcinoma.csv"
 
 
 def equal_variances(x: Annotated[Any, Reals] = None, *, clusters: int, rows: int = 1) -> Any:
-    """A mixture of Gaussians in one dimension that share their scale."""
+    """A mixture of Gaussians in one dimension with a common scale."""
     weights = numpyro.sample("weights", dist.Dirichlet(jnp.ones(clusters)))
     scale = numpyro.sample("scale", InverseGammaScale(SHAPE, 1.0))
     with numpyro.plate("cluster", clusters):
@@ -140,7 +140,7 @@ def equal_variances(x: Annotated[Any, Reals] = None, *, clusters: int, rows: int
 
 
 def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
-    """Ask every method for the number of clusters.
+    """Estimate the number of clusters by every method.
 
     Args:
         folder: where the page goes.
@@ -166,7 +166,7 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
         answers, real = slides(size)
         classes = choose_clusters("categorical_mixture", answers, size.classes, seed=SEED,
                                   starts=size.starts)  # fmt: skip
-    with stage("galaxies: exchange of the prior"):
+    with stage("galaxies: other prior of K"):
         spread = priors(x, 1.0)["loc_scale"]
         numbers = gather(len(x), spread, criteria, told, others, staircase)
     numbers["latent"] = latent(classes, real)
@@ -182,7 +182,7 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
 
 
 def galaxy_criteria(x: pd.DataFrame, size: Size) -> pd.DataFrame:
-    """BIC and its kin of every candidate, variances unequal and equal."""
+    """BIC, AIC and ICL of every candidate, with unequal and with equal variances."""
     programs: dict[str, Any] = {"unequal": "gaussian_mixture"}
     if size.equal:
         programs["equal"] = equal_variances
@@ -198,7 +198,7 @@ def galaxy_criteria(x: pd.DataFrame, size: Size) -> pd.DataFrame:
 def priors(x: pd.DataFrame, rate: float) -> dict[str, Any]:
     """Richardson and Green's priors of centres and variances, at a fixed C0.
 
-    C0 is an array, so that another value needs no other compilation.
+    C0 is an array, so that another value needs no recompilation.
     """
     low, high = float(x.min().iloc[0]), float(x.max().iloc[0])
     return {"loc_mean": (low + high) / 2, "loc_scale": high - low, "scale_concentration": SHAPE,
@@ -214,7 +214,7 @@ def telescoped(x: pd.DataFrame, rate: float, size: Size) -> Drawn:
 
 
 def sparse(x: pd.DataFrame, size: Size) -> Drawn:
-    """Ten clusters, of which the prior wants few."""
+    """Ten clusters, with a prior that favours few filled ones."""
     tree = fit("gaussian_mixture", x, method="gibbs", seed=SEED, clusters=10, concentration=0.01,
                warmup=size.warmup, draws=size.draws, keep_assignments=True, predictive=0,
                relabel=None, **priors(x, FIXED_RATE))  # fmt: skip
@@ -222,7 +222,7 @@ def sparse(x: pd.DataFrame, size: Size) -> Drawn:
 
 
 def sticks(x: pd.DataFrame, size: Size) -> Drawn:
-    """A Dirichlet process with concentration one, cut off at fifteen clusters."""
+    """A Dirichlet process with concentration one, truncated at fifteen clusters."""
     tree = fit("gaussian_mixture", x, method="gibbs", seed=SEED, clusters=15,
                weight_prior="stick_breaking", warmup=size.warmup, draws=size.draws // 4,
                keep_assignments=True, predictive=0, relabel=None,
@@ -234,7 +234,7 @@ OTHERS = {"sparse": sparse, "stick-breaking": sticks}
 
 
 def penalties(x: pd.DataFrame, number: int) -> pd.DataFrame:
-    """DP-means' number of clusters by the distance at which a row is worth a cluster."""
+    """DP-means' number of clusters, by the distance at which a row opens a cluster."""
     lines = []
     for distance in np.geomspace(1.0, 16.0, number):
         tree = fit("gaussian_mixture", x, method="dp_means", seed=SEED, clusters=30,
@@ -246,7 +246,7 @@ def penalties(x: pd.DataFrame, number: int) -> pd.DataFrame:
 
 
 def slides(size: Size) -> tuple[pd.DataFrame, bool]:
-    """The slides' answers if they are at hand, else answers of three classes; and which it is."""
+    """The ratings of the slides, or simulated ones; and whether they are real."""
     if size.slides and SLIDES.is_file():
         return pd.read_csv(SLIDES), True
     yes = np.array([[0.05] * 7, [0.9, 0.9, 0.1, 0.1, 0.9, 0.1, 0.9], [0.95] * 7])
@@ -257,7 +257,7 @@ def slides(size: Size) -> tuple[pd.DataFrame, bool]:
 def best_density(
     x: pd.DataFrame, criteria: pd.DataFrame, size: Size, grid: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The density that BIC chooses among those of unequal variances."""
+    """The density of the candidate that BIC chooses, with unequal variances."""
     unequal = criteria[criteria["variances"] == "unequal"]
     best = int(unequal.loc[unequal["bic"].idxmin(), "clusters"])
     tree = fit("gaussian_mixture", x, method="em", seed=SEED, clusters=best, priors="flat",

@@ -1,32 +1,31 @@
-"""Images: is a picture better described by what kind it is, or pixel after pixel?
+"""Images: mixture or autoregressive model, which describes pictures of digits better?
 
 Question
-    A mixture says of a handwritten digit what kind of picture it is, and leaves the pixels
-    independent given the kind. A scan says of every pixel how probable it is given all pixels
-    read before, row by row from the upper left corner. Which describes unseen digits better,
-    which completes a digit whose lower half is missing, and which draws digits that a person
-    would take for real?
+    In a mixture the pixels of a picture are independent given its cluster. An autoregressive model
+    predicts every pixel from all previous ones, row by row from the upper left corner. Which has
+    the higher log-density on held-out digits, which completes a digit whose lower half is missing,
+    and which generates digits that look real?
 
 Model
     The pictures are the 1,797 digits of 8 × 8 pixels that come with scikit-learn, black where
-    the ink covers more than half. Four programs describe them. `bernoulli_mixture`, fitted by EM
-    with as many kinds as do best. `pixel_logistic`: every pixel is a logistic regression on those
-    before it. `nade`: the same with a layer of hidden units between, which all pixels share.
-    `pixel_recurrent`: a recurrent network that reads pixel after pixel and knows of the place in
-    the picture only what it has counted. The scans are fitted by method "map", stochastic
-    gradients on the log joint density; their probabilities of all 2^64 pictures add up to one, so
-    that they compare with the mixture's.
+    the ink covers more than half. There are four programs. `bernoulli_mixture`, by EM, with the
+    number of clusters chosen on a validation set. `pixel_logistic`: every pixel is a logistic
+    regression on the previous ones. `nade`: the same with a layer of hidden units, whose weights
+    all pixels share. `pixel_recurrent`: a recurrent network that reads the pixels in order, and
+    knows the position only as far as its state counts. The autoregressive models are fitted by
+    `method="map"`, stochastic gradients on the log joint density. Their probabilities sum to one
+    over all 2^64 pictures, so that log-densities of all four programs are comparable.
 
-    In a scan the upper half of a picture is a prefix, so that the lower half is drawn exactly
-    from its distribution given the upper half.
+    In an autoregressive model the upper half of a picture is a prefix, so that the lower half is
+    drawn exactly from its conditional distribution.
 
 What would count as an answer
-    The pictures are split at random into ones to fit, ones to choose a size by, and ones to be
-    judged by. On the last: nats per picture with standard errors, and the difference to the
-    mixture picture by picture. Of lower halves: whether the completed picture is nearest to a
-    fitted picture of the right digit (by differing pixels), beside the same for the whole truth.
-    Of drawn pictures: how far they are from the nearest fitted picture, beside the same for real
-    unseen ones; a model that copies is too near, one that smears too far.
+    The pictures are split at random into a training, a validation and a test set. On the test set:
+    nats per picture with standard errors, and the paired difference to the mixture. For lower
+    halves: whether the nearest training picture (by differing pixels) of the completed picture is
+    of the right digit, beside the same for the true picture. For generated pictures: the distance
+    to the nearest training picture, beside that of real held-out pictures. A model that copies is
+    too near, one that blurs too far.
 
 References
     - Frey, B. J. (1998). Graphical Models for Machine Learning and Digital Communication. MIT.
@@ -82,7 +81,7 @@ SHOWN = 40  #: pictures of a sheet
 
 
 def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
-    """Fit all programs, judge them, complete halves, draw.
+    """Fit all programs, evaluate them, complete halves, generate pictures.
 
     Args:
         folder: where the page goes.
@@ -95,10 +94,10 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
     size = size or (SMOKE if smoke else FULL)
     parts = split(size.rows)
     fits, seconds = fitted(parts, size)
-    train, test = parts["fitted"], parts["judged by"]
+    train, test = parts["training"], parts["test"]
     table = scores(fits, seconds, parts)
     scans = table.drop(MIXTURE)
-    best = str(scans["chosen by"].idxmin())
+    best = str(scans["validation"].idxmin())
     halves, sheets = {}, {}
     for name in (MIXTURE, best):
         with stage(f"lower halves by {name}"):
@@ -114,7 +113,7 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
     numbers = {
         "fitted": len(train.bits), "judged": len(test.bits), "best": best,
         "kinds": int(fits[MIXTURE].attrs["clusters"]),
-        "nats": table["judged by"].to_dict(), "nats_error": table["standard error"].to_dict(),
+        "nats": table["test"].to_dict(), "nats_error": table["standard error"].to_dict(),
         "seconds": table["seconds"].to_dict(),
         "gain": float(gain.mean()), "gain_error": standard_error(gain),
         "right_digit": halves, "right_digit_whole": right_digit(test.bits[None], train, test),
@@ -129,8 +128,8 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
 def fitted(
     parts: Mapping[str, Pictures], size: Size
 ) -> tuple[dict[str, xr.DataTree], dict[str, float]]:
-    """All programs fitted, and the seconds that each took; the mixture's size is chosen."""
-    bits = parts["fitted"].bits
+    """Fits of all programs, and the seconds of each; the mixture's size is chosen."""
+    bits = parts["training"].bits
     average = (bits.sum(0) + 1) / (len(bits) + 2)
     trained = {"method": "map", "precision": "float32"}
     plans: dict[str, dict[str, Any]] = {
@@ -143,12 +142,12 @@ def fitted(
     mixtures = []
     started = time.perf_counter()
     for clusters in size.clusters:
-        with stage(f"mixture of {clusters} kinds"):
+        with stage(f"mixture of {clusters} clusters"):
             mixtures.append(
                 fit("bernoulli_mixture", bits, method="em", seed=SEED, clusters=clusters,
                     ones=1 + average, zeros=2 - average, starts=size.starts, predictive=0)
             )  # fmt: skip
-    chosen = parts["chosen by"].bits
+    chosen = parts["validation"].bits
     fits[MIXTURE] = max(mixtures, key=lambda tree: float(log_density(tree, chosen).mean()))
     seconds[MIXTURE] = time.perf_counter() - started
     for program in size.programs:
@@ -162,25 +161,25 @@ def fitted(
 def scores(
     fits: Mapping[str, xr.DataTree], seconds: Mapping[str, float], parts: Mapping[str, Pictures]
 ) -> pd.DataFrame:
-    """Nats per picture by program and part."""
+    """Nats per picture, by program and part of the data."""
     lines = {}
     for name, tree in fits.items():
         density = {part: log_density(tree, held.bits).values for part, held in parts.items()}
         lines[name] = {part: -values.mean() for part, values in density.items()}
-        lines[name]["standard error"] = standard_error(density["judged by"])
+        lines[name]["standard error"] = standard_error(density["test"])
         lines[name]["parameters"] = tree.attrs["parameters"]
         lines[name]["seconds"] = seconds[name]
     return pd.DataFrame(lines).T.rename_axis("program")
 
 
 def nearest(pictures: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """How many pixels differ, ``(picture, other)``."""
+    """Number of differing pixels, ``(picture, other)``."""
     a, b = np.asarray(pictures, float), np.asarray(others, float)
     return a.sum(1)[:, None] + b.sum(1)[None] - 2 * a @ b.T
 
 
 def right_digit(filled: np.ndarray, train: Pictures, test: Pictures) -> float:
-    """Share of pictures ``(draw, picture, pixel)`` nearest to a fitted one of their digit."""
+    """Fraction of pictures ``(draw, picture, pixel)`` nearest to a training one of their digit."""
     told = [train.digit[nearest(pictures, train.bits).argmin(1)] for pictures in filled]
     return float(np.mean([digit == test.digit for digit in told]))
 
@@ -190,47 +189,46 @@ def answer(numbers: dict) -> str:
     best, told = numbers["best"], numbers["right_digit"]
     sure = abs(numbers["gain"]) > 3 * numbers["gain_error"]
     better = "better" if numbers["gain"] > 0 else "worse"
-    verdict = f"surely {better}" if sure else "not surely better or worse"
+    verdict = better if sure else "not clearly better or worse"
     return (
-        f"The best of the networks, {best}, describes unseen pictures {verdict} than the mixture, "
-        f"by {numbers['gain']:.2f} ± {numbers['gain_error']:.2f} nats a picture. Given the upper "
-        f"half of a picture, it draws a lower half that makes the right digit in "
-        f"{told[best]:.0%} of the cases, the mixture in {told[MIXTURE]:.0%}; what it draws is as "
-        "far from the pictures that were fitted as the table says, so that it can be seen whether "
-        "it copies."
+        f"On held-out pictures the best autoregressive model, {best}, is {verdict} than the "
+        f"mixture: the log-density differs by {numbers['gain']:.2f} ± {numbers['gain_error']:.2f} "
+        f"nats per picture. Given the upper half, it draws a lower half of the right digit in "
+        f"{told[best]:.0%} of the draws, the mixture in {told[MIXTURE]:.0%}. The table shows how "
+        "far its pictures are from the training pictures, and thus whether it copies them."
     )
 
 
 def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
-    """What the answer rests on, a row a program."""
+    """The numbers behind the answer, a row a program."""
     nats, error = numbers["nats"], numbers["nats_error"]
-    rows = {name: {"nats a picture": f"{nats[name]:.2f} ± {error[name]:.2f}"}
+    rows = {name: {"nats per picture": f"{nats[name]:.2f} ± {error[name]:.2f}"}
             for name in sorted(nats, key=nats.__getitem__)}  # fmt: skip
     for name, share in numbers["right_digit"].items():  # those that drew pictures
         rows[name] |= {
             "right digit, lower half drawn": percent(share),
-            "pixels to the nearest fitted": f"{numbers['distance'][name]:.1f}",
+            "pixels to nearest training picture": f"{numbers['distance'][name]:.1f}",
             "exact copies": percent(numbers["copied"][name], 1),
         }
     rows["real pictures"] = {
         "right digit, lower half drawn": percent(numbers["right_digit_whole"]),
-        "pixels to the nearest fitted": f"{numbers['distance_real']:.1f}",
+        "pixels to nearest training picture": f"{numbers['distance_real']:.1f}",
         "exact copies": percent(numbers["copied_real"], 1),
     }
     said = (
-        f"{numbers['fitted']:,} pictures were fitted and {numbers['judged']:,} judged; the mixture "
-        f"has {numbers['kinds']} kinds. Many upper halves fit several digits: not even a perfect "
-        "completion would reach the share of real pictures."
+        f"{numbers['fitted']:,} training and {numbers['judged']:,} test pictures; the mixture has "
+        f"{numbers['kinds']} clusters. Many upper halves fit several digits, so that even a "
+        "perfect model would not reach the right digit as often as real pictures do."
     )
     return {said: pd.DataFrame(rows).T.fillna("").rename_axis("program")}
 
 
 def completion_sheet(filled: np.ndarray, test: Pictures) -> Any:
-    """One picture a digit: what is seen, four completions, the truth."""
+    """One picture a digit: the visible half, four completions, the true picture."""
     chosen = np.concatenate([np.flatnonzero(test.digit == d)[:1] for d in range(10)])
     draws = [filled[i % len(filled), chosen] for i in range(min(4, len(filled)))]
     lines = [erased(test.bits[chosen], LOWER), *draws, test.bits[chosen]]
-    names = ["seen", *(f"drawn {i + 1}" for i in range(len(draws))), "the truth"]
+    names = ["visible", *(f"draw {i + 1}" for i in range(len(draws))), "true picture"]
     hidden = np.broadcast_to(LOWER, lines[0].shape)
     masks = [hidden] * (len(lines) - 1) + [np.zeros_like(hidden)]
     return plot_images(np.concatenate(lines), missing=np.concatenate(masks), columns=len(chosen),
@@ -246,21 +244,21 @@ def _outcome(
 ) -> Outcome:
     best = numbers["best"]
     evidence = [
-        Block("How well unseen pictures are described",
-              "Nats per picture, fewer is better; the standard error is of the last part's. "
-              "Seconds include compilation, and for the mixture the sizes that were tried.",
+        Block("Log-density of held-out pictures",
+              "Nats per picture (lower is better); the standard error is that of the test set. "
+              "Seconds include compilation, and for the mixture all sizes tried.",
               table=table),
         Block("The same halves by the mixture",
-              "Pixels are independent given the kind: strokes fray, but each drawing is of one "
-              "kind.", figures=(completion_sheet(sheets[MIXTURE], test),)),
-        Block("Pictures that nobody drew",
+              "Pixels are independent given the cluster: strokes fray, but each draw is of one "
+              "cluster.", figures=(completion_sheet(sheets[MIXTURE], test),)),
+        Block("Generated pictures",
               figures=(plot_images(drawn[best][:SHOWN], columns=10),
                        plot_images(drawn[MIXTURE][:SHOWN], columns=10),
                        plot_images(test.bits[:SHOWN], columns=10)),
-              captions=(f"Drawn by {best}.", "Drawn by the mixture.", "Real unseen pictures.")),
+              captions=(f"By {best}.", "By the mixture.", "Real held-out pictures.")),
     ]  # fmt: skip
-    caption = (f"Unseen pictures whose lower half (outlined) was drawn by {best} given the upper "
-               "half, four times, and the truth.")  # fmt: skip
+    caption = (f"Held-out pictures whose lower half (outlined) was drawn by {best} given the upper "
+               "half, four times, and the true picture.")  # fmt: skip
     return Outcome("images", __doc__ or "", answer(numbers), numbers,
                    completion_sheet(sheets[best], test), caption, evidence,
                    tables=answer_tables(numbers))  # fmt: skip

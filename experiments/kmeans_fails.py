@@ -1,27 +1,27 @@
 """Where k-means fails: overlapping, unequal and oddly shaped clusters.
 
 Question
-    k-means cuts the plane half-way between centres, whatever the clusters' sizes and shapes.
-    How much is lost by that where clusters overlap, differ in size or are long and thin, and does
-    a mixture that knows about scale, weight or shape get it back?
+    k-means assigns every row to the nearest centre, whatever the clusters' sizes and shapes. How
+    much accuracy does this cost where clusters overlap, differ in size or are elongated, and does a
+    mixture with scales, weights or covariances of its own recover it?
 
 Model
-    Gaussian mixtures by EM, all from the same program with different `covariance`: spherical (a
-    scale for each cluster), diagonal (a scale for each cluster and feature), full (any ellipse);
-    and k-means, the limit of the spherical one with equal weights and one scale that goes to
-    zero. Rows are assigned to their most probable cluster. The true number of clusters is given
-    to all of them.
+    Gaussian mixtures by EM, all from the same program with different `covariance`: spherical (one
+    scale per cluster), diagonal (one scale per cluster and feature), full (any ellipse); and
+    k-means, the limit of the spherical one with equal weights as the common scale goes to zero.
+    Rows are assigned to their most probable cluster. All methods are told the true number of
+    clusters.
 
-    Data are drawn anew for every seed from four known mixtures of Gaussians. "Round" clusters of
-    equal size, four standard deviations apart, are what k-means is made for, and are here to see
-    whether mixtures lose anything where there is nothing to win.
+    Data are drawn afresh for every seed from four known mixtures of Gaussians. "Round" clusters of
+    equal size, four standard deviations apart, suit k-means best; they show whether mixtures lose
+    accuracy where they have nothing to gain.
 
 What would count as an answer
-    The adjusted Rand index between found and true clusters (1: the same, 0: no better than
-    chance), its mean and standard deviation over seeds, and in how many of the seeds the mixture
-    with the right covariance, the simplest that the true clusters fit into, does better than
-    k-means on the same data. Nobody can reach 1 where clusters overlap: the column "told" is the
-    index of one who is told the clusters' true members and estimates a Gaussian for each.
+    The adjusted Rand index between estimated and true clusters (1: identical, 0: chance), its mean
+    and standard deviation over seeds, and for how many seeds the mixture with the right covariance
+    (the simplest that holds the true clusters) beats k-means on the same data. No method can reach
+    1 where clusters overlap: the column "oracle" is the index of a classifier that estimates one
+    Gaussian per cluster from the true labels.
 
 References
     - Hubert, L. and Arabie, P. (1985). Comparing partitions. Journal of Classification 2, 193-218.
@@ -108,9 +108,9 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
                 x, truth = case.draw(seed, size.rows)
                 trees = {method: cluster(x, case.clusters, method, seed, size)
                          for method in METHODS}  # fmt: skip
-                found = {method: labels(tree) for method, tree in trees.items()}
-                found["told"] = told(x.to_numpy(), truth)
-                for method, label in found.items():
+                by_method = {method: labels(tree) for method, tree in trees.items()}
+                by_method["oracle"] = oracle(x.to_numpy(), truth)
+                for method, label in by_method.items():
                     index = adjusted_rand_score(truth, label)
                     lines.append({"case": name, "seed": seed, "method": method, "index": index})
                 if seed == 0:
@@ -134,8 +134,8 @@ def labels(tree: xr.DataTree) -> np.ndarray:
     return tree["responsibilities"]["responsibilities"].values.argmax(1)
 
 
-def told(x: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Labels by one Gaussian for each true cluster, estimated from its true members."""
+def oracle(x: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Labels by one Gaussian per cluster, estimated from the true labels."""
     density = [
         multivariate_normal(x[truth == k].mean(0), np.cov(x[truth == k].T)).logpdf(x)
         + np.log((truth == k).mean())
@@ -145,7 +145,7 @@ def told(x: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def summary(scores: pd.DataFrame, name: str) -> dict:
-    """Mean and standard deviation over seeds by method, and how often the right one wins."""
+    """Mean and standard deviation over seeds by method, and how often the right mixture wins."""
     table = scores[scores["case"] == name].pivot(index="seed", columns="method", values="index")
     right = CASES[name].right
     gain = table[right] - table["k-means"]
@@ -166,28 +166,28 @@ def answer(numbers: dict) -> str:
     better = [n for n, f in cases.items() if f["gain"] > 3 * f["gain_error"]]
     if not better:
         return (
-            "No case was found in which the mixture with the right covariance is surely better "
-            "than k-means. The adjusted Rand indices are in the table."
+            "In no case is the mixture with the right covariance better than k-means by more than "
+            "three standard errors. The table has the adjusted Rand indices."
         )
     gains = [cases[name]["mean"][cases[name]["right"]] - cases[name]["mean"]["k-means"]
              for name in better]  # fmt: skip
     wrong = [
-        f"{method} at {name} clusters"
-        for name, found in cases.items()
+        f"{method} on {name} clusters"
+        for name, case in cases.items()
         for method in METHODS[1:]
-        if method != found["right"] and found["mean"][method] < found["mean"]["k-means"] - 0.02
+        if method != case["right"] and case["mean"][method] < case["mean"]["k-means"] - 0.02
     ]
     shapes = " or ".join([", ".join(better[:-1]), better[-1]][len(better) < 2 :])
     low, high = f"{min(gains):.2f}", f"{max(gains):.2f}"
     return (
-        f"Where clusters are {shapes}, k-means fails and the mixture with the right covariance "
-        f"does not: its adjusted Rand index is higher by "
+        f"Where clusters are {shapes}, the mixture with the right covariance is more accurate than "
+        f"k-means: its adjusted Rand index is higher by "
         f"{low if low == high else f'{low} to {high}'}. "
         + (
-            "The wrong covariance does not help: the index is below that of k-means with "
+            "A wrong covariance can be worse than k-means: the index is lower for "
             f"{', '.join(wrong)}."
             if wrong
-            else "No covariance comes out below k-means."
+            else "No covariance is worse than k-means."
         )  # fmt: skip
     )
 
@@ -196,29 +196,29 @@ def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
     """Adjusted Rand indices, a row a case."""
     rows = {
         name: {
-            "right mixture": found["right"],
-            **{method: f"{found['mean'][method]:.2f}" for method in (*METHODS, "told")},
-            "wins": found["wins"],
-            "losses": found["losses"],
+            "right mixture": case["right"],
+            **{method: f"{case['mean'][method]:.2f}" for method in (*METHODS, "oracle")},
+            "wins": case["wins"],
+            "losses": case["losses"],
         }
-        for name, found in numbers["cases"].items()
+        for name, case in numbers["cases"].items()
     }
-    said = (
-        f'Mean adjusted Rand index over {numbers["seeds"]} data sets; "told" knows the true '
-        "clusters' parameters. Wins and losses are of the right mixture against k-means."
+    caption = (
+        f'Mean adjusted Rand index over {numbers["seeds"]} data sets; "oracle" estimates the '
+        "clusters from the true labels. Wins and losses: right mixture against k-means."
     )
-    return {said: pd.DataFrame(rows).T.rename_axis("case")}
+    return {caption: pd.DataFrame(rows).T.rename_axis("case")}
 
 
 def score_table(numbers: dict) -> pd.DataFrame:
     """Mean ± standard deviation, one line a case, the right covariance marked."""
     lines = {}
-    for name, found in numbers["cases"].items():
+    for name, case in numbers["cases"].items():
         lines[name] = {
-            method: f"{found['mean'][method]:.3f} ± {found['sd'][method]:.3f}"
-            + (" ← right" if method == found["right"] else "")
-            for method in (*METHODS, "told")
-        } | {"right wins": f"{found['wins']} of {numbers['seeds']}"}
+            method: f"{case['mean'][method]:.3f} ± {case['sd'][method]:.3f}"
+            + (" ← right" if method == case["right"] else "")
+            for method in (*METHODS, "oracle")
+        } | {"right wins": f"{case['wins']} of {numbers['seeds']}"}
     return pd.DataFrame(lines).T
 
 
@@ -229,9 +229,9 @@ def _outcome(scores: pd.DataFrame, shown: dict[str, tuple], numbers: dict) -> Ou
               figures=(score_picture(scores, numbers),)),
     ]  # fmt: skip
     caption = (
-        "The first data set of each case: true clusters, k-means (its cells tinted), and the "
-        "mixture with the right covariance (ellipses hold 95% of a cluster); colours are matched "
-        "to the true ones."
+        "The first data set of each case: true clusters, k-means (with its Voronoi cells), and the "
+        "mixture with the right covariance (ellipses hold 95% of a cluster). Colours are matched "
+        "to the true clusters."
     )
     return Outcome("kmeans_fails", __doc__ or "", answer(numbers), numbers,
                    side_by_side(shown), caption, evidence,
@@ -262,7 +262,7 @@ def side_by_side(shown: dict[str, tuple]) -> Figure:
 
 
 def matched(truth: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """For every found cluster the true one that it shares most rows with, one to one."""
+    """The true cluster of every estimated one, matched one to one by the rows in common."""
     clusters = max(truth.max(), label.max()) + 1
     shared = np.zeros((clusters, clusters))
     np.add.at(shared, (label, truth), 1)
@@ -317,15 +317,15 @@ def score_picture(scores: pd.DataFrame, numbers: dict) -> Figure:
         panels = np.atleast_1d(figure.subplots(1, len(cases), sharey=True))
         jitter = np.random.default_rng(0)
         for axes, name in zip(panels, cases, strict=True):
-            found = scores[scores["case"] == name]
+            of_case = scores[scores["case"] == name]
             for place, (method, color) in enumerate(
-                zip((*METHODS, "told"), ["#222222", *cluster_colors(3), "#8A8A8A"], strict=True)
+                zip((*METHODS, "oracle"), ["#222222", *cluster_colors(3), "#8A8A8A"], strict=True)
             ):
-                index = found.loc[found["method"] == method, "index"].to_numpy()
+                index = of_case.loc[of_case["method"] == method, "index"].to_numpy()
                 offset = jitter.uniform(-0.18, 0.18, len(index))
                 axes.scatter(place + offset, index, s=14, color=color, alpha=0.6, linewidths=0)
                 axes.hlines(index.mean(), place - 0.32, place + 0.32, color=color, linewidth=2)
-            names = [f"{m} (right)" if m == CASES[name].right else m for m in (*METHODS, "told")]
+            names = [f"{m} (right)" if m == CASES[name].right else m for m in (*METHODS, "oracle")]
             axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
             axes.set_title(name.capitalize())
         panels[0].set_ylabel("adjusted Rand index")

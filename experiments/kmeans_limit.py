@@ -1,31 +1,31 @@
 """The limit: does a Gaussian mixture become k-means as its scale goes to zero?
 
 Question
-    k-means is often taught as a method of its own. Here it has no program of its own: it is the
-    spherical Gaussian mixture with equal weights and one scale σ, in the limit σ → 0. Does EM's
-    answer walk there, how fast, and what does it look like on the way?
+    k-means has no program of its own here: it is the spherical Gaussian mixture with equal weights
+    and one scale σ, in the limit σ → 0. Do the centres that EM finds converge to those of k-means,
+    how fast, and what do they look like on the way?
 
 Model
     `gaussian_mixture` with `covariance="spherical"`, its `weights` held at 1/K and its `scale`
-    at σ for every cluster, so that the centres μ are all there is to find. Data: 272 eruptions
-    of Old Faithful, length and waiting time, each scaled to standard deviation one. EM climbs
-    the likelihood (flat priors) from many starts at each σ of a geometric path.
+    at σ for every cluster, so that only the centres μ are estimated. Data: 272 eruptions of Old
+    Faithful, duration and waiting time, each scaled to standard deviation one. EM maximises the
+    likelihood (flat priors) from many starts at each σ of a geometric grid.
 
-    Write J(μ) = Σ_n min_k |x_n - μ_k|² for what k-means makes small, and
-    F(μ) = -2σ² Σ_n log Σ_k exp(-|x_n - μ_k|² / 2σ²) for the log-likelihood without its constants.
-    The soft minimum lies below the minimum by 2σ² log K at most, F ≤ J ≤ F + 2σ² N log K, so
-    that the centres that EM finds, if they are best, obey J(μ_σ) - min J ≤ 2σ² N log K.
+    Let J(μ) = Σ_n min_k |x_n - μ_k|² be the objective of k-means, and
+    F(μ) = -2σ² Σ_n log Σ_k exp(-|x_n - μ_k|² / 2σ²) the negative log-likelihood, scaled and without
+    constants. The soft minimum is below the minimum by at most 2σ² log K per row, so that
+    F ≤ J ≤ F + 2σ² N log K, and the global maximum μ_σ obeys J(μ_σ) - min J ≤ 2σ² N log K.
 
-    At the other end, σ large, all centres are one. With flat priors the data's mean is a maximum
-    of the likelihood as long as σ² is at least the largest eigenvalue of the data's covariance;
-    below it a second centre splits off along the first principal axis. Nothing else happens until
-    the next split: a phase transition, in the language of deterministic annealing.
+    For large σ all centres coincide. With flat priors the data's mean is a maximum of the
+    likelihood as long as σ² is at least the largest eigenvalue of the data's covariance; below it a
+    second centre splits off along the first principal axis. In deterministic annealing these splits
+    are called phase transitions.
 
 What would count as an answer
-    J at EM's centres, down to the best J that k-means finds (from many starts by `kmeans`, the
-    hard assignment of the same program, and by scikit-learn) and always within the bound; the
-    largest distance between EM's centres and those of k-means, going to zero; and the first split
-    where the theory puts it.
+    J at EM's centres must converge to the best J of k-means (from many starts, by `kmeans`, hard
+    assignment in the same program, and by scikit-learn) and stay within the bound. The largest
+    distance between EM's centres and those of k-means must go to zero, and the first split must
+    occur at the σ that theory predicts.
 
 References
     - Bishop, C. M. (2006). Pattern Recognition and Machine Learning, section 9.3.2. Springer.
@@ -71,13 +71,13 @@ class Size:
 FULL = Size()
 SMOKE = Size(clusters=2, scales=5, coldest=0.05, starts=6, every=3)
 SEED = 3
-#: Scales at which responsibilities are shown: those of the path next to these.
+#: Scales at which responsibilities are shown: the nearest ones on the grid.
 SHOWN = (1.0, 0.4, 0.05)
 
 
 @dataclass(frozen=True)
 class Step:
-    """EM's answer at one scale.
+    """The centres by EM at one scale.
 
     Attributes:
         scale: σ.
@@ -95,7 +95,7 @@ class Step:
 
 
 def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
-    """Walk down the path and compare with k-means.
+    """Fit at every scale of the grid and compare with k-means.
 
     Args:
         folder: where the page goes.
@@ -115,7 +115,7 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
         scales = np.geomspace(size.coldest, size.hottest, size.scales)
         centres = limit["posterior"]["loc"].values[0, 0]
         steps = []
-        for scale in scales:  # from the cold end, so that clusters keep their colours
+        for scale in scales:  # from the smallest σ, so that clusters keep their colours
             steps.append(step(x, float(scale), centres, size))
             centres = steps[-1].centres
     inertia = float(limit["sample_stats"]["inertia"].values.item())
@@ -130,7 +130,7 @@ def scaled(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def step(x: pd.DataFrame, scale: float, near: np.ndarray, size: Size) -> Step:
-    """EM at one scale, its clusters in the order of the given centres (cluster, feature)."""
+    """EM at one scale, its clusters matched to the given centres (cluster, feature)."""
     held = {"weights": np.full(size.clusters, 1 / size.clusters),
             "scale": np.full(size.clusters, scale)}  # fmt: skip
     tree = fit("gaussian_mixture", x, method="em", seed=SEED, clusters=size.clusters,
@@ -156,7 +156,7 @@ def hard_distance(x: pd.DataFrame, centres: np.ndarray) -> float:
 def path_table(
     steps: list[Step], limit: xr.DataTree, inertia: float, rows: int, clusters: int
 ) -> pd.DataFrame:
-    """One line a scale: J, F, the bound, and how far the centres are from those of k-means."""
+    """One line a scale: J, F, the bound, and the distance of the centres from k-means."""
     goal = limit["posterior"]["loc"].values[0, 0]
     lines = []
     for one in steps:
@@ -175,7 +175,7 @@ def path_table(
 
 
 def distinct(centres: np.ndarray, apart: float = 0.02) -> int:
-    """How many centres (cluster, feature) there are when those next to each other count as one."""
+    """Number of centres (cluster, feature), where coinciding ones count as one."""
     kept: list[np.ndarray] = []
     for centre in centres:
         if all(np.linalg.norm(centre - other) > apart for other in kept):
@@ -221,27 +221,27 @@ def answer(numbers: dict) -> str:
     """The finding in words; the numbers are in ``answer_tables``."""
     excess = numbers["J_coldest"] / numbers["J_kmeans"] - 1
     yes = abs(excess) < 1e-3 and numbers["centres_off_coldest"] < 1e-2
-    came = "walks to k-means" if yes else "had not come to k-means where the path ended"
+    came = "converges to k-means" if yes else "has not converged to k-means at the smallest σ"
     theory = numbers["hottest_split"] <= numbers["critical"] <= numbers["coldest_single"]
     bound = (
-        "J stayed within the bound all the way" if numbers["within_bound"]
-        else "at some scales J lay above the bound, so that EM missed the best centres there"
+        "J stays within the bound at every σ" if numbers["within_bound"]
+        else "at some σ J is above the bound, so that EM missed the best centres there"
     )  # fmt: skip
     return (
-        f"EM's answer {came}: at σ = {numbers['coldest']:.3g} (in standard deviations of the data) "
-        f"no centre is more than {numbers['centres_off_coldest']:.1e} away from its own of "
-        f"k-means, and {bound}. The {numbers['clusters']} centres begin as one and split in steps, "
-        f"the first at σ = {numbers['hottest_split']:.3f}, "
-        f"{'as theory wants' if theory else 'which contradicts theory'} "
+        f"EM {came}. At σ = {numbers['coldest']:.3g} (in standard deviations of the data) every "
+        f"centre is within {numbers['centres_off_coldest']:.1e} of its counterpart, and {bound}. "
+        f"The {numbers['clusters']} centres coincide at large σ and split one after another, first "
+        f"at σ = {numbers['hottest_split']:.3f}, "
+        f"{'in agreement with' if theory else 'which contradicts'} the theory "
         f"({numbers['critical']:.3f}).\n\n"
-        "So the scale decides how many clusters a mixture sees, whatever K is, and k-means is the "
-        "end of that road at which every centre is used and every row is sure of itself, however "
-        "little the data say about it."
+        "The scale thus determines the number of distinct clusters, whatever K is. k-means is the "
+        "limit in which every centre is used and every assignment is certain, even where the data "
+        "leave it open."
     )
 
 
 def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
-    """What the answer rests on: J of three programs, and where centres split."""
+    """The numbers behind the answer: J of three programs, and the splits."""
     sums = pd.DataFrame(
         {
             "J": [f"{numbers[f'J_{name}']:.6f}" for name in ("coldest", "kmeans", "scikit_learn")],
@@ -256,7 +256,7 @@ def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
     return {
         f"J, the sum of squared distances. At the smallest σ {certain} of the rows are assigned "
         "with a probability of more than 99%.": sums,
-        f"Where centres split; at σ = {numbers['coldest_single']:.3f} there was one.": splits,
+        f"Splits of the centres; at σ = {numbers['coldest_single']:.3f} they coincide.": splits,
     }
 
 
@@ -264,18 +264,18 @@ def _outcome(
     table: pd.DataFrame, steps: list[Step], limit: xr.DataTree, x: pd.DataFrame, numbers: dict
 ) -> Outcome:
     evidence = [
-        Block("Who belongs where, at three scales",
-              "Every row has the mixture of the clusters' colours that its responsibilities "
-              "tell. Warm, all colours mix; cold, each row is of one colour.",
+        Block("Responsibilities at three scales",
+              "Every row has the clusters' colours mixed by its responsibilities. At large σ all "
+              "colours mix; at small σ each row has one colour.",
               figures=(responsibility_picture(x, steps),)),
-        Block("k-means itself", "The hard assignment of the same program, from its own starts.",
+        Block("k-means", "Hard assignment in the same program, from its own starts.",
               figures=(plot_path(limit),)),
-        Block("All numbers", "`F` is the log-likelihood on the scale of J; `bound` is the most by "
-              "which J may exceed the least.", table=table),
+        Block("All numbers", "`F` is the negative log-likelihood on the scale of J; `bound` is the "
+              "largest possible excess of J over its minimum.", table=table),
     ]  # fmt: skip
     caption = (
-        "Left: J at EM's centres, and how far they are from those of k-means, by σ. Right: where "
-        "EM's centres are, from the mean (ring) as σ falls to k-means (cross)."
+        "Left: J at EM's centres and their distance from those of k-means, by σ. Right: EM's "
+        "centres as σ decreases, from the mean (ring) to k-means (cross)."
     )
     return Outcome("kmeans_limit", __doc__ or "", answer(numbers), numbers,
                    path_picture(table, steps, limit, x, numbers), caption, evidence,
@@ -285,7 +285,7 @@ def _outcome(
 def path_picture(
     table: pd.DataFrame, steps: list[Step], limit: xr.DataTree, x: pd.DataFrame, numbers: dict
 ) -> Figure:
-    """J and the centres' distance by scale, and the centres' way over the data."""
+    """J and the centres' distance by scale, and the path of the centres over the data."""
     with house_style():
         figure = Figure(figsize=(11.0, 5.2))
         grid = figure.subplot_mosaic([["J", "way"], ["off", "way"]], width_ratios=[1.0, 1.15])
@@ -293,7 +293,7 @@ def path_picture(
         grid["off"].plot(table.index, table["centres off by"], ".-", color=PALETTE[1])
         grid["off"].axvline(numbers["critical"], color="#8A8A8A", linestyle=":")
         grid["off"].set(xscale="log", yscale="log", xlabel="scale σ", ylabel="distance")
-        grid["off"].set_title("EM's centres from those of k-means, the farthest")
+        grid["off"].set_title("Largest distance of EM's centres from those of k-means")
         grid["off"].invert_xaxis()
         draw_way(grid["way"], steps, limit, x)
         for axes in (grid["J"], grid["off"]):
@@ -302,21 +302,21 @@ def path_picture(
 
 
 def draw_distance(axes: Axes, table: pd.DataFrame, numbers: dict) -> None:
-    """J and F against the scale, and the least J."""
+    """J and F against the scale, and the minimum of J."""
     axes.plot(table.index, table["J"], ".-", color=PALETTE[0], label="J at EM's centres")
     axes.plot(table.index, table["F"], color=PALETTE[0], alpha=0.5, linestyle="--",
-              label="F, the soft J that EM makes small")  # fmt: skip
+              label="F, minimised by EM")  # fmt: skip
     axes.axhline(numbers["J_kmeans"], color="#222222", linewidth=1.0, label="J of k-means")
     axes.axvline(numbers["critical"], color="#8A8A8A", linestyle=":", label="first split, theory")
     low = min(0.0, table["F"][table.index < 1.0].min())
     axes.set(xscale="log", ylabel="J", ylim=(low, 1.1 * table["J"].max()))
     axes.invert_xaxis()
-    axes.set_title("What k-means makes small")
+    axes.set_title("The objective of k-means")
     axes.legend(fontsize=8)
 
 
 def draw_way(axes: Axes, steps: list[Step], limit: xr.DataTree, x: pd.DataFrame) -> None:
-    """The centres of all scales over the data."""
+    """The centres at all scales over the data."""
     axes.scatter(*x.to_numpy().T, s=9, color="#D9D9D9", linewidths=0)
     ways = np.stack([one.centres for one in steps], axis=1)
     for way, color in zip(ways, cluster_colors(len(ways)), strict=True):
@@ -325,12 +325,12 @@ def draw_way(axes: Axes, steps: list[Step], limit: xr.DataTree, x: pd.DataFrame)
     goal = limit["posterior"]["loc"].values[0, 0]
     axes.plot(*goal.T, "x", color="#222222", markersize=11, markeredgewidth=2, label="k-means")
     axes.set(xlabel=f"{x.columns[0]} (scaled)", ylabel=f"{x.columns[1]} (scaled)")
-    axes.set_title("The centres' way as σ falls")
+    axes.set_title("The centres as σ decreases")
     axes.legend(loc="lower right")
 
 
 def responsibility_picture(x: pd.DataFrame, steps: list[Step]) -> Figure:
-    """Rows in mixed colours at three scales."""
+    """Rows coloured by their responsibilities at three scales."""
     scales = np.array([one.scale for one in steps])
     with house_style():
         figure = Figure(figsize=(11.0, 3.9))

@@ -1,34 +1,33 @@
-"""Labels: what happens when chains swap the names of clusters, and can it be repaired?
+"""Label switching: what does it do to summaries by cluster, and does relabelling repair it?
 
 Question
-    A mixture does not know which of its clusters is the first: any renaming of the clusters
-    leaves likelihood and posterior as they are. So one chain calls the left cluster 0, another
-    calls it 2, and a chain may change its mind on the way. What is then left of means, R-hat and
-    pictures by cluster, does relabelling bring all of it back, and is anything covered up by it?
+    Likelihood and posterior of a mixture do not change when its clusters are permuted. One chain
+    may therefore label the left cluster 0 and another chain 2, and the labels may switch within a
+    chain. What does this do to means, R-hat and plots by cluster, does relabelling restore them,
+    and can relabelling hide real disagreement?
 
 Model
-    `gaussian_mixture` with K = 3 clusters in one dimension that overlap in part, 150 rows. Draws
-    are made in three ways. NumPyro alone: its NUTS on the program as it stands, four chains from
-    its own random starts. `fit` by NUTS and by Gibbs, with `relabel=None`, `starts=0` (chains
-    start at random, not near the best of EM's maxima).
+    `gaussian_mixture` with K = 3 partly overlapping clusters in one dimension, 150 rows. Draws
+    come from three samplers: NumPyro alone (its NUTS on the program as it stands, four chains from
+    its own random starts), and `fit` by NUTS and by Gibbs with `relabel=None` and `starts=0`
+    (random initial values instead of values near EM's best maximum).
 
-    Each of these is relabelled by every method there is. "ecr" gives every draw the renaming
-    that agrees best with the assignments of the best draw, "ecr-iterative" with the most frequent
-    assignments; "stephens" brings the responsibilities of all draws together in Kullback-Leibler
-    divergence; "order" sorts by location, which can only work where locations are far apart.
+    The draws of each are relabelled by every method. "ecr" permutes each draw to agree best with
+    the assignments of the best draw, "ecr-iterative" with the most frequent assignments.
+    "stephens" minimises the Kullback-Leibler divergence of the responsibilities from their mean.
+    "order" sorts by location, which only works where locations are well separated.
 
-    Relabelling must not make good what is not good. So there is a second data set, four clumps
-    for K = 3: two clumps have to share a cluster, and which ones do is a mode of its own, this
-    time a real one. No chain moves from one to another. The fit is an ordinary one by Gibbs with
-    random starts, its seed one at which a single chain of the four ends up in the worst mode.
+    Relabelling must not hide real disagreement. In a second data set there are four groups of rows
+    for K = 3: two groups must share a cluster, and each choice of the two is a genuine mode of its
+    own, between which no chain moves. The fit is by Gibbs with random initial values, with a seed
+    at which one of the four chains ends in the worst mode.
 
 What would count as an answer
-    R-hat of the component parameters, before (above 1.5 where chains disagree on names) and
-    after (at most 1.01); the R-hat of the log density, which has no labels, to tell whether the
-    chains had agreed all along; effective draws after, and the share of draws whose relabelling
-    is not clear-cut. Undone, relabelling must give back every number exactly. `diagnose` must
-    let the repaired draws pass, and must still refuse the chain in another mode after it was
-    relabelled.
+    R-hat of the component parameters before relabelling (above 1.5 where labels differ) and after
+    (at most 1.01); R-hat of the log density, which is label-invariant, to tell whether the chains
+    agreed all along; the effective sample size after; and the fraction of draws whose relabelling
+    is ambiguous. Undoing a relabelling must restore every number exactly. `diagnose` must accept
+    the relabelled draws, and must still reject the chain in another mode.
 
 References
     - Stephens, M. (2000). Dealing with label switching in mixture models. Journal of the Royal
@@ -65,11 +64,11 @@ from experiments._page import command, publish, stage
 from ppl_models import diagnose, fit, relabel, unrelabel
 from ppl_models.models.gaussian_mixture import gaussian_mixture
 
-#: Location, scale and weight of the true clusters; of the four clumps for three clusters.
+#: Location, scale and weight of the true clusters; of the four groups for three clusters.
 OVERLAPPING = ((-2.6, 0.0, 2.6), (0.8, 0.7, 0.9), (0.45, 0.3, 0.25))
 CLUMPS = ((-9.0, -3.0, 3.0, 9.0), (0.6, 0.6, 0.6, 0.6), (0.25, 0.25, 0.25, 0.25))
 BARE = "NumPyro alone"
-#: At this seed one chain of Gibbs ends up in the worst mode of the clumps.
+#: At this seed one chain of Gibbs ends in the worst mode of the four groups.
 CLUMPS_SEED = 3
 SEED = 5
 
@@ -96,8 +95,8 @@ class Repair:
 
     Attributes:
         tree: the relabelled tree.
-        seconds: what it took.
-        undone: whether taking it back gave every number of the original.
+        seconds: wall time.
+        undone: whether undoing it restored every number.
     """
 
     tree: xr.DataTree
@@ -124,13 +123,13 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
             trees[name] = by_numpyro(x, size) if name == BARE else by_fit(x, name, SEED, size)
         with stage(f"relabelling draws by {name}"):
             repairs[name] = {method: repaired(trees[name], method) for method in METHODS}
-    with stage("four clumps for three clusters"):
+    with stage("four groups for three clusters"):
         stuck = by_fit(drawn(CLUMPS, size.rows, 6), "gibbs", CLUMPS_SEED, size)
         renamed = relabel(stuck, "ecr")
     numbers = gather(trees, repairs, stuck, renamed)
-    by_ecr = {name: found["ecr"].tree for name, found in repairs.items()}
-    found = outcome(__doc__ or "", answer(numbers), x, trees, by_ecr, stuck, renamed, numbers)
-    return publish(found, folder)
+    by_ecr = {name: by_method["ecr"].tree for name, by_method in repairs.items()}
+    made = outcome(__doc__ or "", answer(numbers), x, trees, by_ecr, stuck, renamed, numbers)
+    return publish(made, folder)
 
 
 def drawn(truth: tuple[tuple[float, ...], ...], rows: int, seed: int) -> np.ndarray:
@@ -145,7 +144,7 @@ def drawn(truth: tuple[tuple[float, ...], ...], rows: int, seed: int) -> np.ndar
 
 
 def by_numpyro(x: np.ndarray, size: Size) -> xr.DataTree:
-    """Four chains of NumPyro's NUTS on the program; nothing of ours but the program."""
+    """Four chains of NumPyro's NUTS on the program, without this package's inference."""
     with jax.enable_x64(True):
         sampler = MCMC(
             NUTS(gaussian_mixture), num_warmup=size.warmup, num_samples=size.draws, num_chains=4,
@@ -163,7 +162,7 @@ def by_numpyro(x: np.ndarray, size: Size) -> xr.DataTree:
         "observed_data": xr.Dataset({"x": ("row", x)}),
     }
     tree = xr.DataTree.from_dict(groups)
-    # what a tree must say of its program: the facts are the program's, whoever draws
+    # the facts of a tree describe its program, whichever sampler drew: copy them from a fit
     same = fit("gaussian_mixture", x, method="em", seed=SEED, clusters=CLUSTERS, starts=1,
                predictive=0)  # fmt: skip
     tree.attrs = {"facts": same.attrs["facts"], "kind": "draws"}
@@ -171,7 +170,7 @@ def by_numpyro(x: np.ndarray, size: Size) -> xr.DataTree:
 
 
 def by_fit(x: np.ndarray, method: str, seed: int, size: Size) -> xr.DataTree:
-    """Four chains from random starts, the labels as they came."""
+    """Four chains from random initial values, not relabelled."""
     thinned: dict[str, Any] = {"thinning": size.thinning} if method == "gibbs" else {}
     return fit(
         "gaussian_mixture", x, method=method, seed=seed, clusters=CLUSTERS, starts=0,
@@ -182,7 +181,7 @@ def by_fit(x: np.ndarray, method: str, seed: int, size: Size) -> xr.DataTree:
 def responsibilities(
     tree: xr.DataTree, rows: np.ndarray | None = None, draws: Any = None
 ) -> np.ndarray:
-    """Responsibilities (draw, row, cluster) by hand, for draws that `fit` knows nothing of."""
+    """Responsibilities (draw, row, cluster), computed here for draws that are not from `fit`."""
     x = tree["observed_data"].to_dataset()["x"].values
     weights, loc, scale = flat(tree)
     chosen = slice(None) if draws is None else draws
@@ -197,12 +196,12 @@ def responsibilities(
 
 
 def repaired(tree: xr.DataTree, method: str) -> Repair:
-    """Relabel, and take it back."""
+    """Relabel, and undo it."""
     options: dict[str, Any] = {"variable": "loc"} if method == "order" else {}
     if "program" not in tree.attrs:
         options["responsibilities"] = responsibilities
     elif method == "ecr":
-        relabel(tree, method, **options)  # compiles, which is not to be timed
+        relabel(tree, method, **options)  # compiles first: only the second call is timed
     started = time.perf_counter()
     result = relabel(tree, method, **options)
     seconds = time.perf_counter() - started
@@ -216,7 +215,7 @@ def identical(one: xr.DataTree, other: xr.DataTree) -> bool:
 
 
 def extreme(tree: xr.DataTree, group: str) -> float:
-    """The worst number of a group below `labels`: the largest R-hat, the smallest ESS."""
+    """The worst value of a group below `labels`: the largest R-hat or the smallest ESS."""
     values = tree[f"labels/{group}"].to_dataset().to_array()
     return float(values.min() if group.startswith("ess") else values.max())
 
@@ -230,15 +229,15 @@ def gather(
     """The numbers of the answer."""
     samplers = {}
     for name, tree in trees.items():
-        found = repairs[name]
-        pooled = [np.sort(flat(t)[1].mean(0)) for t in (tree, found["ecr"].tree)]
+        by_method = repairs[name]
+        pooled = [np.sort(flat(t)[1].mean(0)) for t in (tree, by_method["ecr"].tree)]
         samplers[name] = {
-            "rhat_before": extreme(found["ecr"].tree, "rhat_before"),
+            "rhat_before": extreme(by_method["ecr"].tree, "rhat_before"),
             "rhat_lp": float(arviz.rhat(tree["sample_stats"].to_dataset()[["lp"]])["lp"]),
             "pooled_before": pooled[0], "pooled_after": pooled[1],
-            "renamed": changed_mind(found["ecr"].tree),
-            "diagnosis_before": verdict(tree), "diagnosis_after": verdict(found["ecr"].tree),
-            "methods": {method: figures(repair) for method, repair in found.items()},
+            "renamed": label_switches(by_method["ecr"].tree),
+            "diagnosis_before": verdict(tree), "diagnosis_after": verdict(by_method["ecr"].tree),
+            "methods": {method: figures(repair) for method, repair in by_method.items()},
         }  # fmt: skip
     return {
         "rows": trees[next(iter(trees))]["observed_data"].sizes["row"],
@@ -255,7 +254,7 @@ def gather(
 
 
 def figures(repair: Repair) -> dict:
-    """What is told of one method."""
+    """The numbers of one method."""
     return {
         "rhat_after": extreme(repair.tree, "rhat_after"),
         "ess_after": extreme(repair.tree, "ess_after"),
@@ -265,14 +264,14 @@ def figures(repair: Repair) -> dict:
     }
 
 
-def changed_mind(tree: xr.DataTree) -> int:
-    """How often, in all chains, a draw was named otherwise than the one before it."""
+def label_switches(tree: xr.DataTree) -> int:
+    """Number of draws, over all chains, whose labels differ from those of the draw before."""
     permutation = tree["labels"]["permutation"].transpose("chain", "draw", "cluster").values
     return int((permutation[:, 1:] != permutation[:, :-1]).any(-1).sum())
 
 
 def verdict(tree: xr.DataTree) -> dict:
-    """What `diagnose` says: whether to trust, in a sentence and in full."""
+    """The result of `diagnose`: trustworthy or not, in one sentence and in full."""
     own = None if "program" in tree.attrs else responsibilities
     said = diagnose(tree, responsibilities=own)
     return {"trustworthy": said.trustworthy, "warnings": len(said.of("warning")),

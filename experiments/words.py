@@ -1,29 +1,29 @@
-"""Words: how far back does one have to look, and how should rare contexts be trusted?
+"""Words: which smoothing of n-grams predicts the next word of a text best?
 
 Question
-    Given the words before it, how well can the next word of a text be guessed? Looking further
-    back helps, but most contexts of four words were seen once or never. Which way of passing from
-    long contexts to short ones guesses unseen sentences best?
+    How well can the next word of a text be predicted from the previous ones? Longer contexts help,
+    but most contexts of four words occur once or never. Which way of smoothing long contexts by
+    shorter ones predicts held-out sentences best?
 
 Model
-    Sentences are chains of order 1 to 5 over words that occur at least twice; all others are one
-    word, `<unk>`, and a sentence ends with `<end>`. What follows a context is drawn from a
-    Pitman-Yor process whose base is what follows the context without its first word, down to the
-    empty context and the uniform distribution (Teh 2006). Discounts and concentrations, one of
-    each for every length of context, have flat and exponential priors and are drawn together with
-    the seating of all words by `method="pitman_yor_gibbs"`.
+    Sentences are chains of order 1 to 5 over words that occur at least twice; all others are
+    `<unk>`, and a sentence ends with `<end>`. The distribution after a context is a Pitman-Yor
+    process whose base measure is the distribution after the context without its first word, down to
+    the empty context and the uniform distribution (Teh 2006). Discounts and concentrations, one of
+    each per length of context, have flat and exponential priors; `method="pitman_yor_gibbs"` draws
+    them together with the Chinese restaurant franchise of all words.
 
-    Two limits stand beside it. With discounts held at zero it is the hierarchical Dirichlet
-    process (MacKay and Peto 1995), in which the chance of something new falls off as fast as a
-    word is seen more often. With one table for every entry and no concentration it is interpolated
-    Kneser-Ney smoothing; with three discounts, modified Kneser-Ney (Chen and Goodman 1999), for
-    decades the method to beat.
+    Two limits are compared with it. With discounts fixed at zero the model is the hierarchical
+    Dirichlet process (MacKay and Peto 1995), in which the probability of a new word decreases in
+    inverse proportion to the count of the context. With one table per distinct word and no
+    concentration it is interpolated Kneser-Ney smoothing; with three discounts, modified Kneser-Ney
+    (Chen and Goodman 1999), for decades the strongest baseline.
 
 What would count as an answer
-    Perplexity of sentences kept aside, a stated share drawn with a stated seed: two to the bits a
-    word, `<end>` counted as one. Lower is better; the vocabulary's size is what guessing blindly
-    gets. Of the draws, the mean of the sentence probabilities counts. All methods see the same
-    words and the same vocabulary. And a look at sentences that the chains make up.
+    Perplexity of a random fraction of held-out sentences: two to the power of bits per word,
+    `<end>` counted as a word. Lower is better; a uniform distribution has the vocabulary's size.
+    Probabilities of sentences are averaged over draws. All methods see the same words and the same
+    vocabulary. Generated sentences are shown as well.
 
 References
     - Chen, S. F. and Goodman, J. (1999). An empirical study of smoothing techniques for language
@@ -57,7 +57,7 @@ from ppl_models.report import Block
 
 SEED = 2006
 UNKNOWN = "<unk>"
-LONGEST = 40  #: words of a sentence; what is longer is cut into several
+LONGEST = 40  #: words per sentence; longer ones are split
 KNESER_NEY, MODIFIED = "interpolated Kneser-Ney", "modified Kneser-Ney"
 PITMAN_YOR, DIRICHLET = "hierarchical Pitman-Yor", "hierarchical Dirichlet"
 #: arguments of fit
@@ -71,7 +71,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done; sentences are made up by the methods that are `written`."""
+    """How much is done; the methods in `written` generate sentences."""
 
     sentences: int | None = None
     orders: tuple[int, ...] = (1, 2, 3, 4, 5)
@@ -85,14 +85,14 @@ class Size:
 
 
 FULL = Size()
-#: Half is kept aside: what reads as many sentences as were fitted is compiled already.
+#: Half is held out: arrays of one size share compiled functions.
 SMOKE = Size(sentences=1000, orders=(1, 3), held_out=0.5, vocabulary=500, warmup=6, draws=2,
              thinning=1,
              shown=3, written=(PITMAN_YOR,))  # fmt: skip
 
 
 def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
-    """Fit every method at every order, judge on sentences kept aside, make sentences up.
+    """Fit every method at every order, score held-out sentences, generate sentences.
 
     Args:
         folder: where the page goes.
@@ -132,7 +132,7 @@ def manual() -> list[list[str]]:
 
 
 def split(sentences: list, size: Size) -> tuple[list[list[str]], list[list[str]]]:
-    """Sentences to fit and sentences kept aside, at random with the experiment's seed."""
+    """Training and held-out sentences, at random with the experiment's seed."""
     order = np.random.default_rng(SEED).permutation(len(sentences))[: size.sentences]
     aside = round(size.held_out * len(order))
     train = [list(sentences[i]) for i in order[aside:]]
@@ -143,13 +143,13 @@ def split(sentences: list, size: Size) -> tuple[list[list[str]], list[list[str]]
 def ready(
     train: list, test: list, vocabulary: int, least: int = 2
 ) -> tuple[list[list[str]], list[list[str]]]:
-    """Rare words as one word.
+    """The sentences with rare words replaced by ``<unk>``.
 
     Args:
-        train: sentences that say which words are known.
+        train: sentences that define the vocabulary.
         test: other sentences.
-        vocabulary: most words that are known.
-        least: occurrences that a known word has at least.
+        vocabulary: the largest number of known words.
+        least: the smallest count of a known word.
     """
     counts = Counter(word for sentence in train for word in sentence)
     known = {w for w, n in counts.most_common(vocabulary - 1) if n >= least}
@@ -164,14 +164,14 @@ def ladder(
     size: Size,
     methods: tuple[str, ...] = tuple(METHODS),
 ) -> tuple[pd.DataFrame, dict[tuple[str, int], xr.DataTree]]:
-    """Perplexity of sequences kept aside, by order and method, and the fits.
+    """Perplexity of held-out sequences, by order and method, and the fits.
 
     Args:
-        train: sequences fitted.
-        test: sequences kept aside, of the same tokens.
+        train: training sequences.
+        test: held-out sequences, of the same tokens.
         orders: of the chains.
         size: of the sampler's runs.
-        methods: those that are fitted.
+        methods: to fit.
     """
     steps = sum(len(s) + 1 for s in test)
     rows: dict[int, dict[str, float]] = {}
@@ -199,11 +199,11 @@ def ladder(
 def letters(
     train: list[str], test: list[str], orders: tuple[int, ...] = (1, 2, 3, 4, 5)
 ) -> pd.DataFrame:
-    """Bits a letter of names kept aside, by order and method: the same ladder for letters.
+    """Bits per letter on held-out names, by order and method: the same models for letters.
 
     Args:
-        train: names fitted (default of the experiment `names`: its own split).
-        test: names kept aside, without a letter that no fitted name has.
+        train: training names (default of the experiment `names`: its own split).
+        test: held-out names, whose letters all occur in the training names.
         orders: of the chains.
     """
     table, _ = ladder(train, test, orders, FULL)
@@ -212,7 +212,7 @@ def letters(
 
 
 def invented(tree: xr.DataTree, count: int) -> list[list[str]]:
-    """Sentences of a chain's making."""
+    """Sentences generated by a chain."""
     drawn = generate(tree, count, seed=SEED + 1, length=4 * LONGEST)
     made = decode(drawn["tokens"].values, drawn.attrs["token"])
     return [list(sentence) for sentence in made]
@@ -228,13 +228,12 @@ def answer(numbers: dict) -> str:
     relation = "lower" if gap > 0 else "higher"
     better = sum(ours[str(k)] <= peer[str(k)] for k in orders)
     return (
-        f"Looking {orders[-1] - 1} words back instead of {orders[0] - 1} takes the perplexity of "
-        f"unseen sentences from {ours[first]:.1f} to {ours[last]:.1f}. At order {last} the "
-        f"perplexity of the hierarchical Pitman-Yor process is {abs(gap):.1%} {relation} than "
-        f"that of modified Kneser-Ney smoothing, and no higher at {better} of {len(orders)} "
-        f"orders. What matters is the discount: held at zero, it costs "
-        f"{table[DIRICHLET][last] / ours[last] - 1:.1%}, for most of what a context will be "
-        "followed by has not followed it yet."
+        f"A context of {orders[-1] - 1} words instead of {orders[0] - 1} changes the perplexity of "
+        f"held-out sentences from {ours[first]:.1f} to {ours[last]:.1f}. At order {last} the "
+        f"perplexity of the hierarchical Pitman-Yor process is {abs(gap):.1%} {relation} than that "
+        f"of modified Kneser-Ney smoothing; it is no higher at {better} of {len(orders)} orders. "
+        f"With the discount fixed at zero, perplexity changes by "
+        f"{table[DIRICHLET][last] / ours[last] - 1:+.1%}."
     )
 
 
@@ -247,11 +246,11 @@ def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
     }
     discounts = {f"{k} words": f"{d:.2f}" for k, d in enumerate(numbers["discount"])}
     return {
-        f"Perplexity of {numbers['test']:,} unseen sentences ({numbers['test_words']:,} words with "
-        f"ends, {numbers['unknown']:.1%} of them unknown), fitted to {numbers['train']:,} "
-        f"({numbers['train_words']:,} words). Blind guessing has {numbers['vocabulary'] + 1:,}.":
+        f"Perplexity of {numbers['test']:,} held-out sentences ({numbers['test_words']:,} words "
+        f"with ends, {numbers['unknown']:.1%} of them unknown), from {numbers['train']:,} training "
+        f"sentences ({numbers['train_words']:,} words). Uniform: {numbers['vocabulary'] + 1:,}.":
             pd.DataFrame(rows).T.rename_axis("program"),
-        "The discount of contexts, by their length.": pd.DataFrame(
+        "Posterior mean of the discount, by length of context.": pd.DataFrame(
             {"discount": discounts}
         ).rename_axis("context"),
     }  # fmt: skip
@@ -261,28 +260,28 @@ def _outcome(table: pd.DataFrame, numbers: dict, made: dict[str, list[list[str]]
     longest = max(numbers["orders"])
     evidence = [
         Block(
-            f"Sentences of their own making, order {longest}",
+            f"Generated sentences, order {longest}",
             "\n\n".join(
                 f"{name}: " + " / ".join(sentence_text(s) for s in sentences)
                 for name, sentences in made.items()
             ),
         ),
         Block(
-            "Beside modified Kneser-Ney",
-            "The same numbers as ratios: below the line is better than modified Kneser-Ney of the "
-            "same order.",
+            "Ratio to modified Kneser-Ney",
+            "The same numbers as ratios to modified Kneser-Ney of the same order; below one is "
+            "better.",
             figures=(ratio_picture(table),),
-            captions=("Perplexity over that of modified Kneser-Ney.",),
+            captions=("Perplexity divided by that of modified Kneser-Ney.",),
         ),
     ]
-    caption = "Perplexity of unseen sentences by how many words, the guessed one included, count."
+    caption = "Perplexity of held-out sentences by the order of the chain."
     return Outcome("words", __doc__ or "", answer(numbers), numbers, ladder_picture(table),
                    caption, evidence,
                    tables=answer_tables(numbers))  # fmt: skip
 
 
 def sentence_text(sentence: list[str]) -> str:
-    """Words as a line; a mark has no space before it.
+    """Words joined to a line, without a space before punctuation.
 
     >>> sentence_text(["a", "comma", ",", "here", "."])
     'a comma, here.'
@@ -294,12 +293,12 @@ STYLES = {PITMAN_YOR: ("o-", 0), DIRICHLET: ("s--", 1), MODIFIED: ("^-", 2), KNE
 
 
 def ladder_picture(table: pd.DataFrame) -> Figure:
-    """Perplexity by order, a line a method."""
+    """Perplexity by order, a line for each method."""
     return _lines(table, "perplexity (log scale)", log=True)
 
 
 def ratio_picture(table: pd.DataFrame) -> Figure:
-    """Perplexity over that of modified Kneser-Ney."""
+    """Perplexity divided by that of modified Kneser-Ney."""
     return _lines(table.div(table[MODIFIED], axis=0), "times modified Kneser-Ney's", log=False)
 
 
@@ -315,7 +314,7 @@ def _lines(table: pd.DataFrame, label: str, *, log: bool) -> Figure:
 
             axes.set_yscale("log", base=2)
             axes.yaxis.set_major_formatter(ScalarFormatter())
-        axes.set(xlabel="order: words that count, the guessed one included", ylabel=label)
+        axes.set(xlabel="order: length of context, plus one", ylabel=label)
         axes.set_xticks(list(table.index))
         axes.legend()
     return figure

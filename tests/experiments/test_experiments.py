@@ -110,7 +110,7 @@ def _words(alphabet: str, length: int) -> list[str]:
 def test_product_of_bernoullis_by_its_formula(outcome: Callable) -> None:
     numbers = outcome("digits").numbers
     parts = digits.split(digits.SMOKE.rows)
-    bits, test = parts["fitted"].bits, parts["judged by"].bits
+    bits, test = parts["training"].bits, parts["test"].bits
     average = (bits.sum(0) + 1) / (len(bits) + 2)
     share = (bits.sum(0) + average) / (len(bits) + 1)  # the mode of Beta(1 + a + n₁, 2 - a + n₀)
     cell = np.where(test == 1, np.log(share), np.log1p(-share))
@@ -201,13 +201,13 @@ def test_right_mixture_beats_kmeans(outcome: Callable) -> None:
         mean = found["mean"]
         assert mean[found["right"]] > mean["k-means"] + 0.1
         assert found["wins"] == numbers["seeds"] and found["losses"] == 0
-        assert abs(mean["told"] - mean[found["right"]]) < 0.1
+        assert abs(mean["oracle"] - mean[found["right"]]) < 0.1
     assert numbers["cases"]["oddly shaped"]["mean"]["diagonal"] < 0.7  # the wrong shape
 
 
-def test_told_labels_and_matching() -> None:
+def test_oracle_labels_and_matching() -> None:
     x, truth = unequal(5, 400)
-    assert (kmeans_fails.told(x.to_numpy(), truth) == truth).mean() > 0.97
+    assert (kmeans_fails.oracle(x.to_numpy(), truth) == truth).mean() > 0.97
     renamed = np.array([2, 0, 1])[truth]
     assert (kmeans_fails.matched(truth, renamed)[renamed] == truth).all()
 

@@ -33,7 +33,7 @@ def test_answers_are_computed_from_the_numbers(name: str, answer_is_computed: Ca
 def test_clickstreams_finds_the_kinds_that_differ_in_order_alone(outcome: Callable) -> None:
     numbers = outcome("clickstreams").numbers
     assert numbers["clusters"] == numbers["kinds"] == 4
-    for where in ("fitted", "kept aside"):
+    for where in ("fitted", "held out"):
         rand = numbers["rand"][where]
         assert rand[clickstreams.COUNTS] + 0.05 < rand[clickstreams.CHOSEN]
         # a thousand visits do not tell the chains as the true ones do
@@ -45,7 +45,7 @@ def test_clickstreams_finds_the_kinds_that_differ_in_order_alone(outcome: Callab
     fitted, aside = clickstreams.SMOKE.visits, clickstreams.SMOKE.aside
     visits, kind = click_streams(clickstreams.SEED, fitted + aside)
     best = clickstreams.true_logits(visits[fitted:]).argmax(1)
-    assert numbers["rand"]["kept aside"][clickstreams.TRUTH] == pytest.approx(
+    assert numbers["rand"]["held out"][clickstreams.TRUTH] == pytest.approx(
         adjusted_rand_score(kind[fitted:], best)
     )
 
