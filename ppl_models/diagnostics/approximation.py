@@ -11,14 +11,14 @@ from ppl_models.posterior.labels.allocations import dataset_of
 #: Pareto k above this: importance weights cannot correct the approximation. Yao, Vehtari, Simpson
 #: and Gelman (2018), Yes, but did it work?, section 3.1.
 PARETO_K = 0.7
-#: A known mode is higher by more nats than the centre of an approximation may be below its own.
+#: A mode that is higher than the centre of the approximation by more nats is another mode.
 MODE_NATS = 10.0
-#: Bounds of short runs within so many nats, or this share of the best, have come to the same mode.
+#: Bounds of short runs within this many nats plus this fraction of the best are of the same mode.
 SAME_BOUND, SAME_SHARE = 3.0, 1e-3
 
 
 def is_approximation(tree: xr.DataTree) -> bool:
-    """Whether the draws are independent draws of an approximation, so that chains always agree."""
+    """Whether draws are independent draws of an approximation, on which chains always agree."""
     return "pareto_k" in tree.attrs
 
 
@@ -34,22 +34,22 @@ def _mode(tree: xr.DataTree) -> list[Finding]:
         return []
     centre, known = float(tree.attrs["log_joint_centre"]), float(known)
     numbers = _numbers(tree)
-    # of a normal posterior, draws lie half a nat a coordinate below the mode, its centre at it
+    # draws of a normal posterior are on average half a nat per coordinate below its mode
     if known - centre > MODE_NATS + numbers:
         return [
             Finding(
                 "problem",
-                f"The approximation sits in a poorer mode: the log posterior density is "
+                f"The approximation is at a poorer mode: the log posterior density is "
                 f"{centre:.6g} at its centre and {known:.6g} at the mode that EM finds.",
                 "Fit with more starts, or with another seed, or by method='gibbs' or 'nuts'.",
             )
         ]
-    what = f"The approximation sits in the best mode that is known ({known:.6g} by EM)."
+    what = f"The approximation is at the best known mode ({known:.6g} by EM)."
     return [Finding("ok", what)]
 
 
 def _numbers(tree: xr.DataTree) -> int:
-    """Numbers of one draw."""
+    """Number of scalars of one draw."""
     posterior = dataset_of(tree, "posterior")
     return sum(v.size for v in posterior.isel(chain=0, draw=0).data_vars.values())
 

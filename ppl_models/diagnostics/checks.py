@@ -31,24 +31,24 @@ from ppl_models.program.units import units_of
 def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset:
     """Leave-one-out probability integral transform of every observed cell.
 
-    The predictive distribution function of a cell, under the posterior without its row, at the
-    observed value: uniform where the fit predicts well, concentrated in the middle where its
-    predictions are too wide, at both ends where they are too narrow. Discrete values are spread
-    at random over the probability of their own value. Gelman et al. (2013), §6.3; the weights are
+    The predictive distribution function of a cell at its observed value, under the posterior
+    without its row. The transforms are uniform if the fit predicts well, concentrated in the middle
+    if its predictions are too wide, and at both ends if they are too narrow. Discrete values are
+    randomised over the probability of their own value. Gelman et al. (2013), §6.3; the weights are
     those of Vehtari, Gelman and Gabry (2017).
 
     Args:
         tree: a fit with draws of real, binary, count or categorical data.
-        draws: draws a chain that are used, evenly spaced.
-        seed: of the replicated data and of the spreading of discrete values.
+        draws: number of draws used per chain, evenly spaced.
+        seed: of the replicated data and of the randomisation of discrete values.
 
     Returns:
         For every emission site, numbers in [0, 1] in the shape of its data; NaN for missing cells.
-        The attribute ``largest_pareto_k`` of each tells how far its weights can be relied on.
+        The attribute ``largest_pareto_k`` of each tells whether its weights are reliable.
 
     Raises:
-        InputError: a point, or sequences, which have no order to be placed in.
-        UnsupportedError: a fit whose rows have weights, each of which would be one place.
+        InputError: a point, or sequences, whose values are not ordered.
+        UnsupportedError: a fit whose rows have weights.
 
     >>> from ppl_models import fit
     >>> x = np.random.default_rng(0).normal(size=50)
@@ -102,7 +102,7 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
 
 
 def _affordable(tree: xr.DataTree, draws: int) -> int:
-    """Number of draws a chain whose replicated data fit into memory, at least 25."""
+    """Number of draws per chain whose replicated data fit into memory, at least 25."""
     posterior = tree["posterior"].sizes
     used = len(range(0, posterior["draw"], thinning(posterior["draw"], draws)))
     data = tree["observed_data"].to_dataset().data_vars.values()
@@ -112,7 +112,7 @@ def _affordable(tree: xr.DataTree, draws: int) -> int:
 
 
 def _density(fitted: RestoredFit) -> xr.DataArray:
-    """Log-density ``(chain, draw, row)`` of the fitted rows: the fit's own, if of all draws."""
+    """Log-density ``(chain, draw, row)`` of the fitted rows, stored with the fit or computed."""
     tree, total = fitted.tree, fitted.tree["posterior"].sizes["draw"]
     if "log_likelihood" in tree.children and tree["log_likelihood"].sizes["draw"] == total:
         (stored,) = tree["log_likelihood"].dataset.data_vars.values()
@@ -155,7 +155,7 @@ def _transform(
     below = (fractions * (drawn < cells)).sum(0)
     equal = (fractions * (drawn == cells)).sum(0)
     spread = np.random.default_rng(seed).uniform(size=cells.shape)
-    # so many replications leave a gap of one between them in which the cell may lie
+    # the rank of the cell among n effective replications is one of n + 1
     effective = 1 / (fractions**2).sum(0)
     transform = (effective * below + spread * (effective * equal + 1)) / (effective + 1)
     values = np.where(missing_cells(cells), np.nan, transform).reshape(data.shape)
@@ -170,14 +170,14 @@ def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
 
     Args:
         tree: a fit with draws; clusters in one order (as ``fit`` leaves them).
-        threshold: a distance from which on a quantity is called sensitive.
+        threshold: a quantity with a larger distance is called sensitive.
 
     Returns:
-        One row a quantity, label-invariant ones first: distances under a changed ``prior`` and
-        ``likelihood``, and ArviZ's ``diagnosis``.
+        A row per quantity, label-invariant ones first: distances under power-scaling of the
+        ``prior`` and the ``likelihood``, and ArviZ's ``diagnosis``.
 
     Raises:
-        InputError: a point, a tree without log prior densities, or priors that are all flat.
+        InputError: a point, a tree without log prior densities, or flat priors only.
 
     >>> from ppl_models import fit
     >>> x = np.random.default_rng(0).normal(size=50)
@@ -219,7 +219,7 @@ def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
         "log_likelihood": xr.Dataset({"data": by_row.sum(rows)}),
     }
     log = logging.getLogger("arviz_stats.psense")
-    log.addFilter(_no_record)  # it would repeat the column "diagnosis" as a warning
+    log.addFilter(_no_record)  # ArviZ repeats the column "diagnosis" as a warning
     try:
         return arviz_stats.psense_summary(xr.DataTree.from_dict(groups), threshold=threshold)
     finally:
@@ -227,7 +227,7 @@ def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
 
 
 def _no_record(record: logging.LogRecord) -> bool:
-    """Keep nothing."""
+    """Drop every record."""
     return False
 
 

@@ -1,9 +1,10 @@
 """Superfluous components: idle hidden states, and pairs that the data do not distinguish.
 
-Two components i and j are compared by the evidence Σ_n r_ni log(p_i / p_j) + r_nj log(p_j / p_i)
-of the rows (or steps) n that they are responsible for. A quarter of it is what merging them costs
-where they are much alike; below the number of parameters that a component has, Akaike's criterion
-prefers to merge them. Akaike (1974), A new look at the statistical model identification.
+Two components i and j are compared by the evidence Σ_n r_ni log(p_i / p_j) + r_nj log(p_j / p_i),
+summed over rows (or steps) n weighted by responsibility. Merging two nearly equal components costs
+about a quarter of it in log-likelihood; where this is less than the number of parameters of a
+component, Akaike's criterion prefers the merged model. Akaike (1974), A new look at the statistical
+model identification.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from ppl_models.program.axes import CHAIN
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
-DRAWS = 12  #: draws that are looked at, evenly spaced
+DRAWS = 12  #: number of draws used, evenly spaced
 ROWS = 20_000  #: rows that clusters are compared on
-IDLE_SHARE = 0.01  #: a state with less than that of an even share of the steps is idle
-ALIKE = 0.5  #: components are alike whose rows tell fewer nats each about which of both they are of
-FLOOR = -1e3  #: log-density of what cannot be
-MOST_DRAWS = 0.5  #: what holds in more than this share of the draws is said
+IDLE_SHARE = 0.01  #: a state with less than this fraction of (steps / states) is idle
+ALIKE = 0.5  #: components are alike whose evidence is fewer nats per row than this
+FLOOR = -1e3  #: log-density in place of -inf
+MOST_DRAWS = 0.5  #: a finding is reported if it holds in more than this fraction of the draws
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Comparison:
 
     Args:
         counts: expected rows or steps, ``(draw, component)``.
-        evidence: between components, by what they emit, ``(draw, component, component)``.
-        following: likewise by what follows them; None where nothing does.
-        freedom: numbers that say what one component emits.
+        evidence: between components by their emissions, ``(draw, component, component)``.
+        following: likewise by their transitions; None for clusters.
+        freedom: number of parameters of one component's emission.
     """
 
     counts: np.ndarray
@@ -61,7 +62,7 @@ def component_findings(allocations: Allocations) -> list[Finding]:
         with allocations.fitted.scope():
             compared = _compare(allocations)
     except (ImportError, InputError, UnsupportedError, KeyError, OSError):
-        return []  # the program of the fit may be gone
+        return []  # the program of the fit may not be available
     if compared is None:
         return []
     states = bool(allocations.facts.states and not allocations.facts.clusters)
@@ -152,7 +153,7 @@ def _states(
 
 
 def _following(table: Array, counts: Array) -> Array:
-    """Evidence by the transitions of two states, when they are taken to be one."""
+    """Evidence by the transitions of two states, where these two count as one next state."""
     states = len(counts)
 
     def pair(i: Any, j: Any) -> Array:
@@ -203,8 +204,8 @@ def _equal(compared: Comparison, noun: str, names: list[str]) -> list[Finding]:
         findings.append(
             Finding(
                 "warning",
-                f"The data do not distinguish {_named(equal, noun, names)}: a fit in which they "
-                "are merged would have nearly the same likelihood.",
+                f"The data do not distinguish {_named(equal, noun, names)}: merging them would "
+                "hardly change the likelihood.",
                 f"Fit with fewer {noun}s.",
             )
         )
@@ -212,7 +213,7 @@ def _equal(compared: Comparison, noun: str, names: list[str]) -> list[Finding]:
         findings.append(
             Finding(
                 "warning",
-                f"The emissions of {_named(durations, noun, names)} do not differ, only their "
+                f"The emissions of {_named(durations, noun, names)} do not differ; only their "
                 "transitions do.",
                 f"Fit with fewer {noun}s, unless they are meant to model the time that a state "
                 "lasts.",

@@ -1,7 +1,7 @@
 """The diagnosis of a fit in words: what is wrong, and what to do about it.
 
-Convergence is judged on label-invariant quantities (:mod:`.label_invariants`); the parameters of
-components only then tell whether labels are in order.
+Convergence is judged on label-invariant quantities (:mod:`.label_invariants`). Only if these agree
+do the parameters of components show whether labels have switched.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from ppl_models.diagnostics.point import examine_point
 from ppl_models.errors import InputError
 from ppl_models.posterior.labels.allocations import Responsibilities
 
-#: Rows of the table that the text shows.
+#: Number of rows of the table in the text.
 SHOWN = 8
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What :func:`diagnose` found; printing it shows all of it.
+    """The result of :func:`diagnose`; printing shows all findings.
 
     Attributes:
-        trustworthy: whether nothing is a problem; warnings leave it true.
+        trustworthy: whether there is no problem; warnings leave it true.
         verdict: one sentence.
-        findings: problems first, then warnings, then what is in order.
-        table: for draws: ``kind``, ``r_hat``, ``ess_bulk``, ``ess_tail`` a number; for a point:
-            ``objective``, ``iterations``, ``converged``, ``kept`` a start.
+        findings: problems first, then warnings, then passed checks.
+        table: for draws, ``kind``, ``r_hat``, ``ess_bulk``, ``ess_tail`` of every scalar; for a
+            point, ``objective``, ``iterations``, ``converged``, ``kept`` of every start.
     """
 
     trustworthy: bool
@@ -43,7 +43,7 @@ class Diagnosis:
         return [finding for finding in self.findings if finding.severity == severity]
 
     def __str__(self) -> str:
-        """Readable in a terminal."""
+        """The diagnosis as text for a terminal."""
         lines = [self.verdict, ""]
         for finding in self.findings:
             lines.append(f"  {finding.severity:<8} {finding.what}")
@@ -60,12 +60,12 @@ class Diagnosis:
 def diagnose(
     tree: xr.DataTree, *, responsibilities: Responsibilities | None = None, seed: int = 0
 ) -> Diagnosis:
-    """Say whether a fit can be trusted, what is wrong and what to do.
+    """Check whether a fit can be trusted, and report what is wrong and what to do.
 
-    For draws: whether chains agree on label-invariant quantities (rank-normalised split R-hat and
-    effective sample sizes), divergences, tree depth and energy, whether labels are in order,
-    whether components are empty. For a point: whether starts agree, whether the kept one converged,
-    empty and collapsed components; R-hat is never computed for a point. Vehtari, Gelman, Simpson,
+    For draws: convergence of label-invariant quantities (rank-normalised split R-hat and effective
+    sample sizes), divergences, tree depth and energy, label switching, and empty components. For a
+    point: agreement of starts, convergence of the best one, and empty or collapsed components;
+    R-hat is not computed for a point. Vehtari, Gelman, Simpson,
     Carpenter and Bürkner (2021), Rank-normalization, folding, and localization; Betancourt (2017),
     A conceptual introduction to Hamiltonian Monte Carlo.
 
@@ -73,10 +73,10 @@ def diagnose(
         tree: a fit.
         responsibilities: ``(tree, rows=, draws=) -> (draw, row, cluster)``; default: computed by
             the fit's program.
-        seed: of the rows and pairs of rows that are followed.
+        seed: of the sampled rows and pairs of rows.
 
     Raises:
-        InputError: when the tree is no fit.
+        InputError: the tree is not a fit.
 
     >>> from ppl_models import fit
     >>> x = [-1.0, -0.9, -1.1, -0.8, 9.0, 9.1, 8.9, 9.2]
@@ -94,7 +94,7 @@ def diagnose(
 
 
 def concluded(findings: list[Finding], table: pd.DataFrame) -> Diagnosis:
-    """A diagnosis of findings in order of severity, with a verdict in one sentence."""
+    """The diagnosis with findings ordered by severity, and a verdict in one sentence."""
     ordered = sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
     worst = ordered[0].severity if ordered else "ok"
     if worst == "problem":
@@ -107,12 +107,12 @@ def concluded(findings: list[Finding], table: pd.DataFrame) -> Diagnosis:
 
 
 def _as_clause(sentence: str) -> str:
-    """The sentence in lower case, to stand after a colon."""
+    """The sentence in lower case, for use after a colon."""
     return sentence[:1].lower() + sentence[1:]
 
 
 def _worst(table: pd.DataFrame) -> pd.DataFrame:
-    """The first rows of a table of starts, the worst of a table of draws."""
+    """The first rows of a table of starts, or the worst rows of a table of draws."""
     if "r_hat" not in table:
         return table.head(SHOWN)
     badness = table["r_hat"].fillna(0).round(2)

@@ -1,7 +1,7 @@
 """Checks of a fit with draws: convergence, effective draws, labels, empty components.
 
-Thresholds and their sources are the constants below. A quantity is flagged at R-hat 1.01 only
-when there are enough draws to tell 1.01 from chance.
+The constants below are the thresholds, with their sources. A quantity is flagged at R-hat 1.01 only
+if there are enough draws to distinguish 1.01 from chance.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ ENOUGH_DRAWS = 100
 #: Effective draws a chain below which there is a warning: the 400 for four chains of Vehtari et
 #: al. (2021), section 4.
 ESS_PER_CHAIN = 100
-#: Effective draws in all below which there is a problem: a mean is then off by a tenth of a
-#: posterior standard deviation.
+#: Total effective sample size below which there is a problem: the standard error of a mean is then
+#: a tenth of the posterior standard deviation.
 ESS_PROBLEM = 100
-#: Chains whose means are so many within-chain standard deviations apart sit in different modes.
+#: Chains whose means differ by this many within-chain standard deviations are in different modes.
 MODE_GAP = 2.0
 #: A component whose weight times the number of rows is below EMPTY_ROWS in more than EMPTY_SHARE
 #: of the draws is empty.
 EMPTY_ROWS = 1.0
 EMPTY_SHARE = 0.5
-#: More draws than this whose relabelling is not clear-cut are worth a warning.
+#: A larger fraction of draws with ambiguous relabelling is a warning.
 UNCLEAR_SHARE = 0.1
 
 
@@ -62,7 +62,7 @@ def examine_draws(
     if invariant.empty and not allocations.components:
         invariant = table
     findings = _not_finite(tree) + sampler_findings(tree)
-    if is_approximation(tree):  # independent draws, whose chains agree whatever they are worth
+    if is_approximation(tree):  # chains of independent draws agree even where the fit is poor
         findings += approximation_findings(tree)
         findings += _relabelling(tree) + _empty(allocations)
         return findings + component_findings(allocations), table
@@ -80,12 +80,12 @@ def _invariants(allocations: Allocations, seed: int) -> xr.Dataset:
     try:
         return invariants(allocations, seed=seed)
     except (ImportError, InputError, KeyError, OSError):
-        # the program of the fit may be gone: the other invariants still stand
+        # the program of the fit may not be available: the other invariants do not need it
         return invariants(allocations, responsibilities=False, seed=seed)
 
 
 def _not_finite(tree: xr.DataTree) -> list[Finding]:
-    """Draws that are not numbers."""
+    """Draws that are not finite."""
     for name, variable in dataset_of(tree, "posterior").data_vars.items():
         if variable.dtype.kind == "f":
             values = variable.transpose("chain", "draw", ...).values
@@ -105,12 +105,12 @@ def _not_finite(tree: xr.DataTree) -> list[Finding]:
 def _agreement(
     tree: xr.DataTree, quantities: xr.Dataset, table: pd.DataFrame, chains: int, draws: int
 ) -> list[Finding]:
-    """Whether chains agree on what does not depend on labels."""
+    """Whether chains agree on label-invariant quantities."""
     if chains < 2:
         return [
             Finding(
                 "warning",
-                "There is only one chain, so that modes which it did not visit cannot be noticed.",
+                "There is only one chain, so that modes that it missed cannot be detected.",
                 "Fit with chains=4.",
             )
         ]
@@ -127,7 +127,7 @@ def _agreement(
         if enough:
             return [_unmixed(worst, value)]
     if not enough and value > R_HAT_PROBLEM:
-        # So few draws differ by chance alone; there is a finding about too few draws.
+        # with so few draws this is within chance; another finding reports too few draws
         return []
     if value > R_HAT_WARNING and enough:
         return [
@@ -143,9 +143,10 @@ def _agreement(
 def _apart(
     every: Iterable[tuple[str, str, np.ndarray]], r_hat: pd.Series, least: float
 ) -> Finding | None:
-    """A finding about chains in separate modes, by ``lp`` or the quantity that separates them best.
+    """A finding about chains in different modes, by ``lp`` or what separates them best.
 
-    Apart means ``least`` within-chain standard deviations, which has room for the means' errors.
+    Chains are separate at ``least`` within-chain standard deviations, which allows for the Monte
+    Carlo error of the means.
     """
     gaps = {}
     for name, _, values in every:
@@ -170,8 +171,8 @@ def _apart(
 def _gap(values: np.ndarray) -> tuple[float, list[int], list[int], float, float]:
     """The widest gap between sorted means of chains, and the chains on one side of it.
 
-    The gap is in within-chain standard deviations; the smaller group comes first, then its mean
-    and the other's.
+    The gap is in within-chain standard deviations. Returned are also the smaller group of chains,
+    its mean, and the mean of the others.
     """
     means, spread = values.mean(axis=1), float(values.std(axis=1).mean())
     order = np.argsort(means, kind="stable")
@@ -193,7 +194,7 @@ def _unmixed(name: str, r_hat: float) -> Finding:
 
 
 def _effective_draws(table: pd.DataFrame, chains: int) -> list[Finding]:
-    """Whether there are enough effective draws, label-invariant quantities first."""
+    """Whether the effective sample sizes suffice, label-invariant quantities first."""
     label_free = table[table["kind"] != "component"]
     judged = label_free if len(label_free) else table
     if judged.empty:
@@ -223,7 +224,7 @@ def _effective_draws(table: pd.DataFrame, chains: int) -> list[Finding]:
 
 
 def _labels(tree: xr.DataTree, table: pd.DataFrame, draws: int) -> list[Finding]:
-    """Component parameters that differ between chains that otherwise agree."""
+    """Component parameters that differ between chains whose invariants agree."""
     r_hat = table.loc[table["kind"] == "component", "r_hat"].dropna()
     if r_hat.empty:
         return []
@@ -237,7 +238,7 @@ def _labels(tree: xr.DataTree, table: pd.DataFrame, draws: int) -> list[Finding]
                 Finding(
                     "warning",
                     f"Components differ between chains: R-hat of {worst} is {value:.2f} although "
-                    "the chains agree on all that does not depend on labels.",
+                    "the chains agree on all label-invariant quantities.",
                     "Draw more, or report label-free quantities (partition, co-assignment, "
                     f"density): the components cannot be relabelled, since {labels.reason}.",
                 )
@@ -247,7 +248,7 @@ def _labels(tree: xr.DataTree, table: pd.DataFrame, draws: int) -> list[Finding]
                 Finding(
                     "warning",
                     f"Labels have switched: R-hat of {worst} is {value:.2f} although the chains "
-                    "agree on all that does not depend on labels.",
+                    "agree on all label-invariant quantities.",
                     "Call relabel(tree) before interpreting single components.",
                 )
             ]
@@ -255,7 +256,7 @@ def _labels(tree: xr.DataTree, table: pd.DataFrame, draws: int) -> list[Finding]
             Finding(
                 "warning",
                 f"Relabelling has not resolved the components: R-hat of {worst} is {value:.2f} "
-                "although the chains agree on all that does not depend on labels.",
+                "although the chains agree on all label-invariant quantities.",
                 "Report label-free quantities (partition, co-assignment, density), try "
                 "relabel(tree, 'stephens'), or fit fewer clusters.",
             )

@@ -9,7 +9,7 @@ SEVERITIES = ("problem", "warning", "ok")
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding: its severity (see ``SEVERITIES``), what was found, and what to do."""
+    """One finding: its severity (see ``SEVERITIES``), what is wrong or right, and what to do."""
 
     severity: str
     what: str

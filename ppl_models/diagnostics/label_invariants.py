@@ -1,8 +1,8 @@
 """Label-invariant quantities of a posterior, on which convergence is judged.
 
-R-hat of a component's parameter is high on a perfectly good fit when chains number components
-differently. The quantities here do not change under renumbering, so when they disagree between
-chains, the chains disagree.
+R-hat of a component's parameter is high even for a good fit if chains number components
+differently. The quantities here are invariant under renumbering: if they differ between chains, the
+chains have not converged to the same distribution.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from ppl_models.posterior.labels.apply import is_component_wise
 from ppl_models.posterior.labels.convergence import strides
 from ppl_models.posterior.result.schema import cluster_weights, facts_of, row_weights
 
-#: Rows whose mixture density is followed.
+#: Number of rows whose mixture density is monitored.
 POINTS = 5
-#: Rows whose responsibilities are computed, and pairs of them that are followed.
+#: Numbers of rows whose responsibilities are computed, and of monitored pairs of them.
 ROWS = 100
 PAIRS = 5
-#: Entries of one variable in the table, at most; larger variables are thinned.
+#: Largest number of entries per variable in the table; larger variables are thinned.
 ENTRIES = 100
 
 COLUMNS = ("kind", "r_hat", "ess_bulk", "ess_tail")
@@ -48,7 +48,7 @@ def invariants(
     Returns:
         Variables with dims chain, draw and perhaps one more: ``lp``; ``total_log_likelihood``;
         ``log_density (point)``, the mixture's at a few rows; ``sorted_weights (rank)``;
-        ``assignment_agreement``, the fraction of pairs of rows that a draw puts together;
+        ``assignment_agreement``, the fraction of pairs of rows in the same cluster;
         ``responsibility_entropy``, mean over sampled rows, in nats; ``coassignment (pair)``.
     """
     tree = allocations.tree
@@ -72,9 +72,9 @@ def convergence_table(tree: xr.DataTree, quantities: xr.Dataset) -> pd.DataFrame
     """R-hat and ESS, by ArviZ, of invariants and of the posterior's variables.
 
     Returns:
-        A row a number: its name as in ``loc[0, width]``; columns ``kind`` (``"invariant"``;
-        ``"parameter"``, which has no component; ``"component"``), ``r_hat`` (rank-normalised,
-        split), ``ess_bulk``, ``ess_tail``. Numbers that never move are left out.
+        A row per scalar, named as in ``loc[0, width]``; columns ``kind`` (``"invariant"``;
+        ``"parameter"``, without a component axis; ``"component"``), ``r_hat`` (rank-normalised,
+        split), ``ess_bulk``, ``ess_tail``. Constant scalars are left out.
     """
     rows = {name: (kind, *_arviz(values)) for name, kind, values in numbers(tree, quantities)}
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(COLUMNS))

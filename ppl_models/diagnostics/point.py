@@ -23,11 +23,11 @@ from ppl_models.posterior.result.schema import (
 )
 from ppl_models.program.json_text import from_json
 
-#: Starts whose objective is within this of the kept one's, relative, have reached it.
+#: Starts whose objective is within this relative distance of the best have reached it.
 SAME_OBJECTIVE = 1e-6
-#: Of stochastic gradients: within a nat and this share.
+#: With stochastic gradients: within a nat plus this fraction.
 NOISE = 1e-4
-#: A known mode that is higher by so many nats is another one.
+#: A mode that is higher by more nats is another mode.
 MODE_NATS = 3.0
 #: A component with fewer expected rows is empty.
 EMPTY_ROWS = 1.0
@@ -49,14 +49,14 @@ def examine_point(tree: xr.DataTree) -> tuple[list[Finding], pd.DataFrame]:
         + _empty(allocations)
     )
     findings += component_findings(allocations)
-    # the scale of hard clusters is a by-product, which nothing keeps from zero
+    # scales are not part of the objective of hard assignments, so that they may go to zero
     if facts_of(tree).assignments != "hard":
         findings += _collapsed(tree) or _collapsed_start(table)
     return findings, table
 
 
 def _joint_mode(tree: xr.DataTree) -> list[Finding]:
-    """A finding about continuous local sites, of which a point is the joint mode."""
+    """A finding about continuous local sites: a point estimate is their joint mode."""
     sites = facts_of(tree).locals
     if not sites:
         return []
@@ -64,17 +64,17 @@ def _joint_mode(tree: xr.DataTree) -> list[Finding]:
     return [
         Finding(
             "problem",
-            f"Every {unit} has its own value of {names}, and the joint mode of these and the "
-            "other sites underestimates their scales.",
+            f"Every {unit} has its own value of {names}; the joint mode of these and the other "
+            "sites underestimates their scales.",
             "Fit with method='nuts' or 'gibbs', which integrate them out.",
         )
     ]
 
 
 def starts_table(tree: xr.DataTree) -> pd.DataFrame:
-    """One row a start: the last ``objective``, ``iterations``, ``converged``, ``kept``.
+    """A row per start: the last ``objective``, ``iterations``, ``converged``, ``kept``.
 
-    And ``collapsed``, where the method says so.
+    And ``collapsed``, if the method records it.
     """
     columns = ["objective", "iterations", "converged", "kept"]
     if "starts" not in tree.children:
@@ -93,7 +93,7 @@ def starts_table(tree: xr.DataTree) -> pd.DataFrame:
 
 
 def _starts(table: pd.DataFrame, options: Mapping[str, Any]) -> list[Finding]:
-    """How many starts reached the objective of the kept one."""
+    """The number of starts that reached the best objective."""
     if table.empty or "kept" not in table or not table["kept"].any():
         return []
     findings = []
@@ -138,7 +138,7 @@ def _known_mode(tree: xr.DataTree, table: pd.DataFrame) -> list[Finding]:
     return [
         Finding(
             "problem",
-            f"The point is in a poorer mode: its log posterior density is {objective:.6g}, and "
+            f"The point is at a poorer mode: its log posterior density is {objective:.6g}, and "
             f"{known:.6g} at the mode that EM finds.",
             "Fit by method='em', or with a lower learning_rate and more starts and steps.",
         )
@@ -146,12 +146,12 @@ def _known_mode(tree: xr.DataTree, table: pd.DataFrame) -> list[Finding]:
 
 
 def _more_starts(options: Mapping[str, Any]) -> str:
-    """How to ask for more starts."""
+    """Advice for more starts."""
     if "starts" not in options:  # DP-means starts from the mean of all rows
         return "Compare it with method='kmeans', of as many clusters and with starts=20."
     if options.get("centres") is not None:
         return "Leave centres out, and fit with starts=20."
-    if (options["starts"] or 1) > 1:  # which the method would not take
+    if (options["starts"] or 1) > 1:  # the method does not take more for this program
         return "The method takes one start for this program: compare it with method='map'."
     return "Fit with starts=20."
 
@@ -232,7 +232,7 @@ def _covariances(tree: xr.DataTree, emission: EmissionFacts) -> np.ndarray | Non
 
 
 def _collapsed_start(table: pd.DataFrame) -> list[Finding]:
-    """What the method itself says about the kept start."""
+    """Whether the method itself recorded that the best start collapsed."""
     if "collapsed" not in table or "kept" not in table:
         return []
     if not (table["collapsed"] & table["kept"]).any():
@@ -247,9 +247,9 @@ def _collapsed_start(table: pd.DataFrame) -> list[Finding]:
 
 
 def _deviations(tree: xr.DataTree, emission: EmissionFacts) -> np.ndarray | None:
-    """Standard deviations ``(feature,)`` of real data, one number of a single feature.
+    """Standard deviations ``(feature,)`` of real data; of length one for a single feature.
 
-    None for other data, or where a feature does not vary.
+    None for other data, or if a feature is constant.
     """
     data = dataset_of(tree, "observed_data")[emission.site]
     if data.dtype.kind != "f":
@@ -264,7 +264,7 @@ def _deviations(tree: xr.DataTree, emission: EmissionFacts) -> np.ndarray | None
 
 
 def _components(indices: np.ndarray, tree: xr.DataTree, count: int) -> str:
-    """Components with their verb: Component 1 is, Components 0, 2 are."""
+    """Components with a verb: Component 1 is, Components 0, 2 are."""
     names = component_names(tree, count)
     which = ", ".join(names[k] for k in indices)
     return f"Component {which} is" if len(indices) == 1 else f"Components {which} are"

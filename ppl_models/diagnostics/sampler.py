@@ -1,4 +1,4 @@
-"""What a Hamiltonian sampler says about itself: divergences, tree depth, energy."""
+"""Checks of a Hamiltonian sampler's statistics: divergences, tree depth, energy."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ DIVERGENT_FRACTION = 0.01
 #: E-BFMI below this is low: Betancourt (2016), Diagnosing suboptimal cotangent disintegrations;
 #: the threshold of Stan and ArviZ.
 LOW_BFMI = 0.3
-#: More transitions than this fraction that end at the greatest tree depth are worth a warning.
+#: A larger fraction of transitions that end at the maximum tree depth is a warning.
 SATURATED_FRACTION = 0.01
 
 
 def sampler_findings(tree: xr.DataTree) -> list[Finding]:
-    """Findings from ``sample_stats``, none when the sampler left no such statistics."""
+    """Findings from ``sample_stats``; none if the sampler has no such statistics."""
     statistics = dataset_of(tree, "sample_stats")
     low = _low_energy_chains(statistics)
     return _divergences(statistics, low) + _energy(statistics, low) + _depth(tree, statistics)
 
 
 def _divergences(statistics: xr.Dataset, low: list[int]) -> list[Finding]:
-    """Divergent transitions; together with low energy they mean a funnel."""
+    """Divergent transitions; together with a low E-BFMI they indicate a funnel."""
     if "diverging" not in statistics:
         return []
     diverging = statistics["diverging"].values.astype(bool)
@@ -65,14 +65,14 @@ def _energy(statistics: xr.Dataset, low: list[int]) -> list[Finding]:
     return [
         Finding(
             "warning",
-            f"E-BFMI is below {LOW_BFMI} in chain {which}: the tails are explored slowly.",
+            f"E-BFMI is below {LOW_BFMI} in chain {which}: the sampler explores the tails slowly.",
             "Reparameterise (a non-centred form), or warm up for longer.",
         )
     ]
 
 
 def _depth(tree: xr.DataTree, statistics: xr.Dataset) -> list[Finding]:
-    """Transitions that ended because the trajectory had reached its greatest length."""
+    """Transitions that ended at the maximum tree depth."""
     if "reached_max_treedepth" not in statistics:
         return []
     fraction = float(statistics["reached_max_treedepth"].values.mean())

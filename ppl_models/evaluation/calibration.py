@@ -1,9 +1,9 @@
 """Simulation-based calibration: does a sampler draw from the right posterior?
 
 Global sites are drawn from the prior, data from the program, and posterior draws from the method.
-If all is right, the rank of a true value among its posterior draws is uniform (Cook, Gelman and
-Rubin 2006; Talts et al. 2018; with data-dependent quantities, Modrák et al. 2023). Mixtures are
-judged on quantities that the labels of the clusters do not change.
+If all three are correct, the rank of a true value among its posterior draws is uniform (Cook,
+Gelman and Rubin 2006; Talts et al. 2018; with data-dependent quantities, Modrák et al. 2023).
+Mixtures are tested on label-invariant quantities.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from ppl_models.program.signature import data_parameters
 from ppl_models.program.sizes import whole_arguments
 from ppl_models.program.structure import Structure
 
-#: What programs call the number of their rows.
+#: Names that programs have for the number of their rows.
 PLATES = ("sequences", "graphs", "rows")
-BATCH = 100  #: simulations side by side
+BATCH = 100  #: simulations computed together
 
 
 def calibrate(
@@ -60,29 +60,29 @@ def calibrate(
     arXiv:1804.06788; Cook, Gelman and Rubin (2006).
 
     Args:
-        program: built-in name, ``path/to/file.py:function`` or function. Priors that are set from
-            the data by default must be given as arguments, for there are no data yet.
+        program: built-in name, ``path/to/file.py:function`` or function. Priors whose defaults are
+            computed from the data must be given as arguments, since there are no data yet.
         rows: rows (or sequences) of every simulation.
         seed: of all random numbers.
         method: one that draws and declares a ``Calibration``: "gibbs", "nuts", "exact", ...
         simulations: number of simulations.
-        draws: posterior draws that a true value is ranked among.
-        warmup: sweeps before them.
-        thinning: sweeps between them.
-        assumed: arguments that the fit assumes in place of the true ones, to see it fail. What is
-            given as an array is no part of the compiled program: JAX's cache on disk serves other
-            values of it.
+        draws: number of posterior draws among which a true value is ranked.
+        warmup: sweeps before the first draw.
+        thinning: sweeps from one draw to the next.
+        assumed: arguments that the fit uses in place of the true ones, to check that the test then
+            fails. Arrays are not part of the compiled program, so that other values of them need
+            no recompilation.
         sizes: further sizes of the data, such as ``{"features": 2}``.
         **arguments: of the program.
 
     Returns:
         A tree with ``prior_sbc``: the probability integral transform of every quantity, dimensions
-        ``(chain, draw, ...)`` with a draw a simulation, as ``arviz.plot_ecdf_pit`` takes it; and
-        ``sbc_test``: chi-squared p-values of uniformity, with ``worst`` and ``quantities`` in the
-        attributes.
+        ``(chain, draw, ...)``, where a draw is a simulation, as ``arviz.plot_ecdf_pit`` takes it;
+        and ``sbc_test``: chi-squared p-values of uniformity, with the smallest (``worst``) and the
+        number of ``quantities`` in the attributes.
 
     Raises:
-        InputError: a method that is not served, a number out of range, or a prior that is set
+        InputError: a method without calibration, a number out of range, or a prior that is computed
             from the data.
 
     >>> options = {"method": "exact", "simulations": 20, "draws": 9, "sizes": {"positions": 4}}
@@ -162,27 +162,27 @@ def calibrate(
 
 
 def _with_locals(problem: Problem, method: str) -> Problem:
-    """The problem, whose rows' own continuous sites are drawn and ranked as the global ones are.
+    """The problem with continuous local sites drawn and ranked like the global ones.
 
     Raises:
-        UnsupportedError: a method that does not draw them as part of its state.
+        UnsupportedError: a method whose state does not include local sites.
     """
     served = methods_that(lambda m: m.calibration is not None and m.calibration.draws_locals)
     if method not in served:
         raise UnsupportedError(
-            f"site '{problem.structure.locals[0]}' is continuous and one for every row, which "
-            f"method='{method}' is not calibrated with: use method={', '.join(map(repr, served))}"
+            f"site '{problem.structure.locals[0]}' is a continuous site of the rows: calibration "
+            f"by method='{method}' does not draw those: use method={', '.join(map(repr, served))}"
         )
     return problem.with_locals()
 
 
 def _from_program(source: Model, plan: Plan, key: Array) -> tuple[dict[str, Array], dict]:
-    """Truths from the program as it stands; nothing further is ranked."""
+    """True values by running the program; no further quantities are ranked."""
     return simulate(source, key), {}
 
 
 def _refuse_data_priors(problem: Problem, other: Model) -> None:
-    """Truths are drawn from one prior: a fit whose prior follows each simulation assumes others."""
+    """Refuse priors computed from the data: the true values come from one fixed prior."""
     structure = problem.structure
     values = structure.initial(random.key(0))
     here = evaluate(problem.model, values, structure=structure).priors
@@ -204,15 +204,15 @@ def _observed(function: Callable, names: tuple[str, ...]) -> list[str]:
     return [n for n in data_parameters(function) if n in names]
 
 
-#: Outside other compiled functions; operation by operation each would be compiled for itself.
+#: Compiled as a whole: op by op, JAX would compile every operation separately.
 _simulation = jax.jit(simulate, compiler_options=QUICK)
 
 
 def label_axes(problem: Problem) -> dict[str, tuple[int, ...]]:
-    """The axes of every site along which labels may change: of clusters, or of hidden states.
+    """The axes of every site that run over clusters, or over hidden states.
 
-    First comes the site by whose values labels are put into an order: one that says what a
-    component is like, not how common it is.
+    The first site is the one by whose values labels are ordered: a parameter of the components
+    rather than their weights.
     """
     structure, links = problem.structure, problem.parameter_map.links
     axes: dict[str, tuple[int, ...]] = {}
@@ -235,13 +235,13 @@ def quantities(
 ) -> dict[str, Array]:
     """The quantities that are ranked: label-invariant functions of global sites and data.
 
-    Labels are put into the order of the first number of the first site of ``axes``.
+    Labels are ordered by the first entry of the first site of ``axes``.
 
     Args:
         model: program and data.
         structure: of the program.
         values: of the global sites.
-        axes: see :func:`label_axes`; None: functions of the density alone.
+        axes: see :func:`label_axes`; None for functions of the density alone.
     """
     density = logsumexp(model.logits(values, structure), axis=0)
     scalars = {"log_likelihood": density.sum(), "log_density_of_first_row": density[0]}
@@ -261,7 +261,7 @@ def quantities(
 
 
 def _ranks(key: Array, true: dict[str, Array], draws: dict[str, Array]) -> dict[str, Array]:
-    """(number of draws below + a uniform share of the ties and of itself) / (draws + 1)."""
+    """Ranks as (draws below + uniform · (ties + 1)) / (draws + 1), with ties broken at random."""
     ranks = {}
     for name, value in true.items():
         key, own = random.split(key)

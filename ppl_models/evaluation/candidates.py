@@ -1,4 +1,4 @@
-"""Shared by all comparisons: held-out rows, parameter counts, criteria."""
+"""Held-out rows, numbers of parameters and criteria, shared by all comparisons."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Search:
         data: as ``fit`` takes them.
         candidates: numbers of clusters or of states, increasing.
         arguments: of the program.
-        varied: those of them that differ between families.
+        varied: the arguments that differ between families.
         seed: of all random numbers.
         starts: of EM, for every candidate.
-        heldout: share of the rows, or sequences, that are kept out.
+        heldout: fraction of the rows, or sequences, that is held out.
         progress: show progress bars.
         weights: how often each row counts, as ``fit`` takes them.
-        size: the program's argument that the number of clusters is.
+        size: name of the program's argument for the number of clusters.
         labels: clusters of rows that are known, as ``fit`` takes them.
     """
 
@@ -62,14 +62,14 @@ class Search:
 
     @property
     def key(self) -> Array:
-        """The random key of all of it."""
+        """The random key of the whole search."""
         return random.key(self.seed)
 
     def problem(self, size: str, number: int) -> tuple[Problem, HeldOut | None]:
-        """The program with so many clusters or states on the rows that are kept; the others.
+        """The problem with ``number`` clusters or states on training rows, and the held-out rows.
 
         Args:
-            size: the argument that the number is of.
+            size: name of the argument for the number.
             number: of clusters or states.
 
         Raises:
@@ -103,7 +103,7 @@ class Search:
 
 
 def _refuse_renumbering(labels: Labels, candidates: list[int]) -> None:
-    """Labels are of the same clusters, whatever the number of clusters."""
+    """Refuse labels of clusters that the smallest candidate does not have."""
     fewest, most = (labels.clusters(count)[0] for count in (candidates[0], candidates[-1]))
     if not np.array_equal(fewest, most):
         raise InputError(
@@ -118,7 +118,7 @@ class Maximum:
 
     Args:
         values: of the global sites.
-        log_likelihood: there.
+        log_likelihood: at these values.
         report: ``converged``, ``collapsed`` and ``starts_at_best``, columns of the table.
     """
 
@@ -131,7 +131,7 @@ def maximise_likelihood(search: Search, problem: Problem, number: int, what: str
     """Run EM from several starts, without priors.
 
     Args:
-        search: how.
+        search: its starts, seed and progress bars.
         problem: the candidate.
         number: of its clusters or states.
         what: "clusters" or "states", for the progress bar.
@@ -158,17 +158,17 @@ def maximise_likelihood(search: Search, problem: Problem, number: int, what: str
 
 
 def refuse_uncounted(problem: Problem) -> None:
-    """Refuse programs for which criteria have no number of rows.
+    """Refuse programs in which the number of rows of a criterion is undefined.
 
     Raises:
-        UnsupportedError: a scale of rows, or a factor, and what to do.
+        UnsupportedError: the program scales rows or has a factor.
     """
     multiplied = [n for n in problem.structure.row_sites if n in problem.example.scales]
     if multiplied:
         raise UnsupportedError(
             f"numpyro.handlers.scale (or mask) multiplies the log-density of site '{multiplied[0]}'"
-            ", so that how many rows a criterion counts is not known: fit each number and compare "
-            "the fits by the log_density of other rows"
+            ", so that the number of rows in a criterion is undefined: fit each number and compare "
+            "the fits by log_density of held-out rows"
         )
     if problem.structure.factors:
         raise UnsupportedError(
@@ -182,9 +182,9 @@ class HeldOut:
     """Held-out rows.
 
     Args:
-        model: the program with them, alone or among the others.
-        structure: what was read off it.
-        rows: which of its rows they are.
+        model: the program on data that contain them, with or without the training rows.
+        structure: of the program on these data.
+        rows: indices of the held-out rows.
     """
 
     model: Model
@@ -195,14 +195,14 @@ class HeldOut:
 def hold_out(
     model: Model, structure: Structure, fraction: float, key: Array
 ) -> tuple[Model, Structure, HeldOut | None]:
-    """The model on the kept rows, its structure, and the others (at least one on each side).
+    """The model on the training rows, its structure, and the held-out rows (at least one of each).
 
-    Rows that cannot be cut out of the data have their cells marked as missing.
+    Where rows cannot be sliced out of the data, their cells are marked as missing.
 
     Args:
         model: a program with its data.
-        structure: what was read off it.
-        fraction: of the rows that is kept out; 0 keeps all.
+        structure: of the program.
+        fraction: of the rows that is held out; 0 for none.
         key: random key.
     """
     if fraction <= 0:
@@ -224,11 +224,11 @@ def hold_out(
 
 
 def parameter_count(problem: Problem, structure: Structure | None = None) -> int:
-    """Free parameters of the likelihood: a row of probabilities has one less than it has cells.
+    """Number of free parameters of the likelihood; K probabilities count K - 1.
 
     Args:
         problem: program and data.
-        structure: of another size of the same program (default: the problem's own).
+        structure: of the same program with another number of clusters (default: the problem's).
     """
     sites = (structure or problem.structure).sites
     total = sum(site.freedom for site in sites if site.name in problem.free_sites)
@@ -247,8 +247,8 @@ def criteria(
 
     Args:
         log_likelihood: at its maximum.
-        parameters: free ones.
-        count: of what was observed.
+        parameters: number of free parameters.
+        count: number of observations.
         entropy: -Σ log of the most probable assignment's probability.
 
     >>> criteria(-10.0, 2, 1, 0.5)["icl"]

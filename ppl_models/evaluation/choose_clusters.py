@@ -1,4 +1,4 @@
-"""Choose the number of clusters or hidden states, and other arguments: a table of candidates."""
+"""Compare numbers of clusters or hidden states, and other arguments, in one table."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from ppl_models.program.row_weights import take_weights
 from ppl_models.program.signature import arguments_of, data_parameters
 from ppl_models.program.structure import Structure
 
-#: criterion -> whether more is better
+#: criterion -> whether larger is better
 CRITERIA = {"bic": False, "aic": False, "icl": False, "heldout": True, "loo": True}
 
 
@@ -64,15 +64,15 @@ def choose_clusters(
 ) -> pd.DataFrame:
     """Fit every number of clusters, or of hidden states, and compare.
 
-    With ``method="em"`` all numbers of clusters are fitted at once by maximum likelihood, in one
-    compilation a family: smaller mixtures are the largest one with clusters switched off. Where
-    weights are no site of their own, or no statistics sum the rows up, each number is fitted by
-    itself, and parameters are counted by the rank of the rows' slopes. With a
-    method that draws, every candidate is a fit of its own, compared by PSIS-LOO.
+    With ``method="em"`` all numbers of clusters are fitted together by maximum likelihood, with one
+    compilation per family: a smaller mixture is the largest one with some clusters switched off.
+    Where weights are not a site of their own, or there are no sufficient statistics, each number is
+    fitted separately, and parameters are counted by the rank of the rows' score vectors. With a
+    method that draws, every candidate is a separate fit, and candidates are compared by PSIS-LOO.
 
     A program with an argument ``states`` and none called ``clusters`` (a hidden Markov model) is
-    compared by its number of states, one fit for each. What is held out, and left out by LOO, is
-    a whole sequence then, so that both need several of them; ``table.attrs["notes"]`` says so.
+    compared by its number of states, with a separate fit for each. Held-out density and LOO then
+    leave out whole sequences and need several of them; see ``table.attrs["notes"]``.
 
     Schwarz (1978), Estimating the dimension of a model; Akaike (1974); Biernacki, Celeux and
     Govaert (2000), Assessing a mixture model for clustering with the integrated completed
@@ -84,29 +84,29 @@ def choose_clusters(
         data: as ``fit`` takes them.
         clusters: numbers of clusters, or of states.
         seed: of all random numbers.
-        criterion: "bic", "aic", "icl" (less is better), "heldout" or "loo" (more is better).
-        method: "em", which finds maxima of the likelihood, or a method that draws ("gibbs", ...).
-        over: arguments of the program to vary besides, e.g. ``{"covariance": ["full", "tied"]}``.
-        heldout: share of the rows, or sequences, kept out of the fit and scored ("heldout").
+        criterion: "bic", "aic", "icl" (lower is better), "heldout" or "loo" (higher is better).
+        method: "em", which maximises the likelihood, or a method that draws ("gibbs", ...).
+        over: further arguments of the program to vary, e.g. ``{"covariance": ["full", "tied"]}``.
+        heldout: fraction of the rows, or sequences, held out of the fit and scored ("heldout").
         starts: starts of EM for every candidate.
         progress: show progress bars.
-        weights: how often each row counts, as of ``fit``; criteria count rows by them.
-        size: the program's argument that the number is, such as "classes" (default: "clusters", or
-            "states").
-        labels: clusters of rows that are known, as of ``fit``; every candidate has them.
+        weights: how often each row counts, as in ``fit``; criteria count rows by their weights.
+        size: name of the program's argument for the number, such as "classes" (default: "clusters"
+            or "states").
+        labels: known clusters of rows, as in ``fit``; they hold in every candidate.
         **arguments: of the program and of a method that draws.
 
     Returns:
         A table, best candidate first: the varied arguments, ``clusters`` (or ``states``),
-        ``log_likelihood``, ``parameters``, ``bic`` = -2 log L + p log n, with n rows or, of hidden
-        Markov models, observed steps, ``aic``, ``icl`` = bic - 2 log of the probability of the most
-        probable assignments (or paths), ``heldout`` (log-density a row, or sequence) and
-        ``converged``; or ArviZ's comparison. ``table.attrs["best"]`` holds the arguments of the
-        best.
+        ``log_likelihood``, ``parameters``, ``bic`` = -2 log L + p log n (n is the number of rows
+        or, for hidden Markov models, of observed steps), ``aic``, ``icl`` = bic - 2 log of the
+        probability of the most probable assignments (or paths), ``heldout`` (log-density per row or
+        sequence) and ``converged``; or ArviZ's comparison. ``table.attrs["best"]`` holds
+        the arguments of the best candidate.
 
     Raises:
-        InputError: unknown criterion, one that the method cannot give, a program with neither
-            clusters nor states, or a single sequence that would have to be left out.
+        InputError: an unknown criterion or one that the method does not offer, a program with
+            neither clusters nor states, or a criterion that would leave out the only sequence.
 
     >>> x = np.concatenate([np.linspace(-1, 1, 20), np.linspace(9, 11, 20)])
     >>> choose_clusters("gaussian_mixture", x, range(1, 4), seed=0).attrs["best"]
@@ -123,7 +123,7 @@ def choose_clusters(
     if not candidates:
         raise InputError("give numbers of clusters from 1 up")
     if criterion == "heldout" and not 0 < heldout < 1:
-        raise InputError("criterion 'heldout' needs heldout=, a share of the rows such as 0.2")
+        raise InputError("criterion 'heldout' needs heldout=, a fraction of the rows such as 0.2")
     if draws != (criterion == "loo"):
         raise InputError(
             f"criterion {criterion!r} does not go with method {method!r}: 'loo' needs draws "
@@ -233,7 +233,7 @@ def _draws(method: str) -> bool:
 
 
 def _size_argument(function: Callable, size: str | None) -> str:
-    """The name of the program's argument that counts components: given, or clusters or states."""
+    """Name of the argument for the number of components: ``size``, else clusters or states."""
     parameters = arguments_of(function)
     name = getattr(function, "__name__", "the program")
     others = ", ".join(parameters) or "none"
@@ -255,7 +255,7 @@ def _label(varied: Mapping[str, Any], clusters: int) -> str:
 
 
 def _fit_nested(search: Search) -> list[dict[str, Any]]:
-    """Rows of the table for one family: all numbers of clusters in one run of EM."""
+    """Rows of the table for one family: all numbers of clusters fitted in one run of EM."""
     candidates, starts = search.candidates, search.starts
     largest = candidates[-1]
     problem, held_out = search.problem(search.size, largest)
@@ -297,7 +297,7 @@ def _fit_nested(search: Search) -> list[dict[str, Any]]:
 def _collapsed(
     model: Model, values: Any, deviations: dict[str, Array], *, structure: Structure
 ) -> Array:
-    """Which components of every start have collapsed, ``(start, cluster)``."""
+    """Whether each component of each start has collapsed, ``(start, cluster)``."""
     return jax.lax.map(
         lambda v: collapsed_components(model, v, deviations, structure=structure), values
     )
@@ -344,7 +344,7 @@ def _masked(model: Model, values: Any, active: Array, structure: Structure) -> A
 
 @jax.jit(static_argnames=("structure",))
 def _entropy(model: Model, values: Any, active: Array, *, structure: Structure) -> Array:
-    """-Σ log of the most probable cluster's responsibility, as mclust's ICL takes it."""
+    """-Σ log of the largest responsibility of each row, the entropy term of mclust's ICL."""
     logits = _masked(model, values, active, structure)
     return -model.summed(logits.max(0) - logsumexp(logits, axis=0))
 

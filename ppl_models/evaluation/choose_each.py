@@ -1,8 +1,9 @@
-"""How many clusters, each number fitted by itself.
+"""Numbers of clusters compared with a separate fit for each number.
 
-Where the weights are the clusters' own and statistics sum the rows up, all numbers are fitted as
-the largest one with clusters switched off. Other weights (a softmax, sticks, a gate by row) would
-not sum to one over those that are left, so that every number is a program of its own.
+Where the weights are a site of their own and there are sufficient statistics, all numbers are
+fitted as the largest mixture with some clusters switched off. Other weights (a softmax,
+stick-breaking, a gate by row) would not sum to one over the remaining clusters, so that each number
+is fitted as a program of its own.
 """
 
 from __future__ import annotations
@@ -57,8 +58,9 @@ def fit_each(search: Search) -> list[dict[str, Any]]:
 def identified(model: Model, structure: Structure) -> int:
     """Number of identified parameters: the rank of the rows' gradients at one point.
 
-    A softmax of K scores has K numbers and says K - 1. With fewer rows than twice the numbers all
-    of them are counted. Catchpole and Morgan (1997), Biometrika 84.
+    A softmax of K scores, for instance, identifies K - 1 parameters. With fewer rows than twice the
+    number of parameters the rank is unreliable, and all parameters are counted. Catchpole
+    and Morgan (1997), Biometrika 84.
     """
     count = sum(site.freedom for site in structure.sites)
     if structure.rows < 2 * count:
@@ -70,7 +72,7 @@ def identified(model: Model, structure: Structure) -> int:
 
 @partial(jax.jit, static_argnames=("structure",))
 def _slopes(model: Model, values: Globals, *, structure: Structure) -> Array:
-    """Slopes of the rows' log-densities in the unconstrained space, ``(row, parameter)``."""
+    """Gradients of the rows' log-densities in the unconstrained space, ``(row, parameter)``."""
     space = structure.space
 
     def densities(vector: Array) -> Array:
@@ -84,7 +86,7 @@ def _slopes(model: Model, values: Globals, *, structure: Structure) -> Array:
 def _rows(
     model: Model, values: Globals, *, structure: Structure, terms: int
 ) -> tuple[Array, Array]:
-    """Log-density of every row, and -Σ log of the most probable cluster's responsibility."""
+    """Log-density of every row, and -Σ log of the largest responsibility of each row."""
     of_clusters = term_log_joint if terms else Model.logits
     logits = of_clusters(model, values, structure)
     density = logsumexp(logits, axis=0)

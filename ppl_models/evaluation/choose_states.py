@@ -1,4 +1,4 @@
-"""How many hidden states: every number of them fitted by maximum likelihood."""
+"""Numbers of hidden states compared, each fitted by maximum likelihood."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ppl_models.inference.problem import Problem
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
-FEW = 10  #: below so many sequences, errors over them say little
+FEW = 10  #: with fewer sequences, standard errors over sequences are unreliable
 
 
 def need_several(count: int, what: str) -> None:
     """Refuse criteria that leave out sequences if there is only one.
 
     Raises:
-        InputError: there is one.
+        InputError: the data are a single sequence.
     """
     if count < 2:
         raise InputError(
@@ -39,7 +39,7 @@ def need_several(count: int, what: str) -> None:
 
 
 def notes(count: int) -> list[str]:
-    """Notes on what the table of so few sequences does not contain."""
+    """Notes on criteria that few sequences do not support."""
     if count == 1:
         return [
             "the data are one sequence: held-out density and leave-one-out, which judge whole "
@@ -56,11 +56,12 @@ def notes(count: int) -> list[str]:
 def fit_states(search: Search) -> list[dict[str, Any]]:
     """Rows of the table for one family: one fit for every number of states.
 
-    Unlike clusters, states that are switched off would still be walked through, and what is not in
-    closed form (a stationary start) would move them: each number of states is a program of its own.
+    States cannot be switched off as clusters can: paths would still pass through them, and updates
+    that are not in closed form (a stationary start) would change them. Each number of states is
+    therefore a program of its own.
 
     Raises:
-        UnsupportedError: a program that EM does not serve, or without hidden paths.
+        UnsupportedError: a program without EM or without hidden state sequences.
     """
     rows = []
     for states in search.candidates:
@@ -88,7 +89,7 @@ def fit_states(search: Search) -> list[dict[str, Any]]:
 
 
 def _steps(problem: Problem) -> float:
-    """Observed steps of all sequences: what BIC counts."""
+    """Number of observed steps of all sequences, the n of BIC."""
     name = problem.structure.emissions[0]
     missing, centre = dict(problem.chunks.missing)[name], problem.chunks.centres[name]
     value = jnp.asarray(problem.model.data[name])
@@ -96,7 +97,7 @@ def _steps(problem: Problem) -> float:
     seen = jnp.asarray(prepared["seen"])
     if problem.model.weights is None:
         return int(seen.sum())
-    # (sequences are the last axis of what is prepared)
+    # sequences are the last axis of prepared data
     return float((seen * problem.model.weights).sum())
 
 

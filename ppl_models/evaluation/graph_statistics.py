@@ -35,7 +35,7 @@ ORBITS = (
 
 
 def degree_shares(graph: nx.Graph) -> np.ndarray:
-    """Share of nodes by degree 0, 1, 2, ...
+    """Fraction of nodes with degree 0, 1, 2, ...
 
     >>> degree_shares(nx.path_graph(4)).tolist()
     [0.0, 0.5, 0.5]
@@ -45,7 +45,7 @@ def degree_shares(graph: nx.Graph) -> np.ndarray:
 
 
 def clustering_shares(graph: nx.Graph) -> np.ndarray:
-    """Share of nodes by clustering coefficient, in ``CLUSTERING_BINS`` bins from 0 to 1.
+    """Histogram of the clustering coefficient over nodes, in ``CLUSTERING_BINS`` bins from 0 to 1.
 
     >>> int(clustering_shares(nx.complete_graph(3)).argmax())
     99
@@ -56,11 +56,11 @@ def clustering_shares(graph: nx.Graph) -> np.ndarray:
 
 
 def orbit_counts(graph: nx.Graph | np.ndarray) -> np.ndarray:
-    """In how many connected induced subgraphs of four nodes each node is, by its place in them.
+    """Number of connected induced subgraphs of four nodes that contain each node, by orbit.
 
-    Counts of subgraphs that need not be induced are sums of products of the adjacency matrix; each
-    induced subgraph holds a known number of each kind, so that they are found from the densest
-    down (as in Hočevar and Demšar 2014, orbits 4 to 14 in Pržulj's numbering).
+    Counts of subgraphs that need not be induced are sums of products of the adjacency matrix. Each
+    induced subgraph contains a known number of these, so that induced counts follow from the
+    densest subgraph down (Hočevar and Demšar 2014; orbits 4 to 14 in Pržulj's numbering).
 
     Args:
         graph: a networkx graph or an adjacency matrix (node, node).
@@ -105,7 +105,7 @@ def orbit_counts(graph: nx.Graph | np.ndarray) -> np.ndarray:
 
 
 def _cliques(a: np.ndarray) -> np.ndarray:
-    """Cliques of four that every node is in: triangles among its neighbours."""
+    """Number of 4-cliques of every node: triangles among its neighbours."""
     cliques = np.zeros(len(a), np.int64)
     for node, row in enumerate(a):
         around = np.flatnonzero(row)
@@ -127,12 +127,12 @@ def graph_discrepancy(
 ) -> pd.Series:
     """Squared maximum mean discrepancy of degrees, clustering and orbits between sets of graphs.
 
-    A graph is summed up by a histogram; the kernel is Gaussian in the distance of two histograms:
-    the earth mover's (sum of the absolute differences of cumulative shares) or the total variation
-    (half the sum of absolute differences). Orbits have no order: for "earth mover" they are counts,
-    compared by Euclid's distance, as in the paper's program. Like there the estimate keeps the
-    terms of a graph with itself: even of two sets of one family it is above zero, about
-    (1/n + 1/m) times one minus the mean kernel. Compare with the discrepancy of training and
+    A graph is summarised by a histogram. The kernel is Gaussian in the distance of two histograms:
+    the earth mover's (sum of absolute differences of cumulative frequencies) or the total variation
+    (half the sum of absolute differences). Orbits have no order: with "earth mover" their counts
+    are compared by the Euclidean distance, as in the paper's program. As there, the estimate
+    includes the terms of a graph with itself, so that even for two sets of one family it is about
+    (1/n + 1/m) times one minus the mean kernel. Compare it with the discrepancy of training and
     held-out graphs.
 
     Gretton et al. (2012), A kernel two-sample test; of graphs You et al. (2018), GraphRNN.
@@ -143,15 +143,15 @@ def graph_discrepancy(
         distance: "earth mover" or "total variation".
 
     Returns:
-        One number a statistic: "degree", "clustering", "orbits".
+        One number per statistic: "degree", "clustering", "orbits".
 
     Raises:
         InputError: no graphs, a graph without nodes, or an unknown distance.
 
     Example:
         >>> paths, stars = [nx.path_graph(n) for n in (4, 5)], [nx.star_graph(n) for n in (4, 5)]
-        >>> found = graph_discrepancy(paths, stars)
-        >>> bool((found >= 0).all()), float(found["clustering"])
+        >>> discrepancy = graph_discrepancy(paths, stars)
+        >>> bool((discrepancy >= 0).all()), float(discrepancy["clustering"])
         (True, 0.0)
     """
     if distance not in DISTANCES:

@@ -1,8 +1,8 @@
 """Leave rows out of data that cannot be sliced, by marking their cells as missing.
 
-A row that has its cells behind an index array or in an inner plate, or a density by its place,
-cannot be taken out of the data as a row of a table is. Marked as missing its cells say nothing:
-what is hidden of it is summed or integrated out to one, and the posterior is that without it.
+Rows cannot be sliced where their cells are behind an index array or in an inner plate, or where the
+density of a row depends on its position. Missing cells carry no information: the hidden variables
+of such a row sum or integrate to one, and the posterior is that of the data without the row.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def without_rows(model: Model, structure: Structure, rows: np.ndarray) -> Model:
 
     Args:
         model: the program with its data.
-        structure: what was read off it.
-        rows: which, by number.
+        structure: of the program.
+        rows: indices of the rows.
 
     Raises:
-        UnsupportedError: data that the program computes before it observes them, or whose missing
-            cells have no density.
+        UnsupportedError: data that the program transforms before it observes them, or a family
+            without a density for missing cells.
     """
     data = dict(model.data)
     for name in structure.emissions:
@@ -51,7 +51,7 @@ def without_rows(model: Model, structure: Structure, rows: np.ndarray) -> Model:
             assert model.units is not None
             place = np.asarray(model.units.rows[name])
         gone = np.isin(place, rows)
-        # cells come first, in the order of the data; what is behind them is of one cell
+        # axes of cells come first, in the order of the data; the axes after them are of one cell
         each = gone.reshape(-1, 1).repeat(value.size // gone.size, axis=1).reshape(value.shape)
         data[name] = np.where(each, np.nan, value.astype(np.result_type(value, np.float32)))
     reduced = with_units(replace(model, data=data, units=None), structure)
@@ -70,8 +70,8 @@ def scores_of_fold(
 
     Args:
         problem: the program with all rows.
-        rows: the fold, by number.
-        method: that draws.
+        rows: indices of the rows of the fold.
+        method: one that draws.
         configuration: its options.
         key: random key.
     """

@@ -1,7 +1,7 @@
 """Leave-one-out comparison of fits, with refits where importance sampling fails.
 
-PSIS-LOO is ArviZ's. Rows whose Pareto k is too large are moment-matched on the program's own
-density (Paananen et al. 2021); rows that stay bad are scored by refitting without their fold.
+PSIS-LOO is ArviZ's. Rows with a large Pareto k are moment-matched by the density of the program
+(Paananen et al. 2021); rows whose k stays large can be scored by refitting without their fold.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from ppl_models.program.signature import data_parameters
 from ppl_models.program.structure import Structure
 
 FOLDS = 10
-MOST_COPIES = 1_000_000  #: rows that weighted ones are written out to where fits are compared
+MOST_COPIES = 1_000_000  #: the largest number of rows after repeating rows by their weights
 
 
 def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
@@ -54,16 +54,16 @@ def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
 
     Args:
         tree: a fit by a method that draws.
-        mend: moment-match rows whose Pareto k is too large.
-        refit: score rows that stay bad by fits that leave their fold out.
+        mend: moment-match rows with a large Pareto k.
+        refit: score rows whose Pareto k stays large by fits without their fold.
 
     Returns:
-        ArviZ's ``ELPDData``, pointwise. Of a fit with ``weights`` its sums count every row as often
-        as it weighs, and one copy is left out at a time.
+        ArviZ's ``ELPDData``, pointwise. In a fit with ``weights`` the sums count every row by its
+        weight, and a pointwise value leaves out one copy of the row.
 
     Raises:
-        InputError: a point, which has no posterior that a row could be left out of; a fit whose
-            draws hold the data themselves; or data that cannot be refitted.
+        InputError: a point, which has no posterior; a fit whose draws contain the data themselves;
+            or data that cannot be refitted.
 
     >>> from ppl_models import fit
     >>> tree = fit("markov_chain", ["ab", "ba"] * 5, method="exact", seed=0, draws=200,
@@ -75,9 +75,9 @@ def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
     refuse_sample(tree, "leaving rows out of the posterior")
     if "log_likelihood" not in tree.children:
         raise InputError(
-            f"draws of {tree.attrs.get('program')} by method='{tree.attrs.get('method')}' depend "
-            "on every sequence that they were fitted to, so that none can be left out: compare "
-            "log_density of sequences that were kept aside"
+            f"draws of {tree.attrs.get('program')} by method='{tree.attrs.get('method')}' contain "
+            "the fitted sequences, so that none can be left out: compare log_density of held-out "
+            "sequences"
         )
     site = tree.attrs["data_site"]
     if tree["log_likelihood"][site].shape[-1] == 1:
@@ -95,9 +95,9 @@ def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
 
 
 def _weighted(tree: xr.DataTree, elpd: Any, weights: np.ndarray, site: str) -> Any:
-    """Sums of weighted rows; pointwise values are of one copy of a row.
+    """The ELPD with sums over weighted rows; a pointwise value leaves out one copy of a row.
 
-    Of the repeated rows each copy would be left out by itself, and they all have one density.
+    All copies of a row have the same density, so that one value serves for each of them.
     """
     count = weights.sum()
     each = np.asarray(elpd.elpd_i.values, float)
@@ -105,7 +105,7 @@ def _weighted(tree: xr.DataTree, elpd: Any, weights: np.ndarray, site: str) -> A
     density = tree["log_likelihood"][site].transpose("chain", "draw", ...).values
     draws = density.reshape(-1, density.shape[-1])
     elpd.elpd = float(weights @ each)
-    # √(N var) of N rows, as ArviZ has it
+    # √(N var) for N rows, as in ArviZ
     elpd.se = float(np.sqrt(count / max(count - 1, 1) * (weights @ (each - mean) ** 2)))
     elpd.p = float(weights @ (scipy_logsumexp(draws, axis=0) - np.log(len(draws)))) - elpd.elpd
     elpd.n_data_points = int(count) if count == np.floor(count) else float(count)
@@ -119,7 +119,7 @@ def compare_draws(
 
     Args:
         fits: label -> fit.
-        names: label -> arguments that were varied.
+        names: label -> varied arguments.
 
     Returns:
         The table, best first: rank, elpd, p, elpd_diff, dse, weight (stacking), ``bad_k`` (rows
@@ -136,15 +136,15 @@ def compare_draws(
 
 
 def _written_out(fits: Mapping[str, xr.DataTree], scored: Mapping[str, Any]) -> dict[str, Any]:
-    """Scores with pointwise values repeated by the weights of the rows."""
+    """The ELPDs with every row's pointwise value repeated as often as its weight."""
     elpd_by_fit = {}
     for label, elpd in scored.items():
         weights = row_weights(fits[label])
         if weights is not None:
             if (weights != np.floor(weights)).any() or weights.sum() > MOST_COPIES:
                 raise UnsupportedError(
-                    "fits are compared row by row, and weights that are no whole numbers, or add "
-                    f"up to more than {MOST_COPIES:,}, cannot be written out as rows: compare "
+                    "fits are compared row by row, with rows repeated by their weights, and these "
+                    f"weights are not whole numbers or sum to more than {MOST_COPIES:,}: compare "
                     "loo(tree).elpd of each"
                 )
             rows = np.repeat(np.arange(len(weights)), weights.astype(int))
@@ -164,7 +164,7 @@ def _moment_match(tree: xr.DataTree, elpd: Any, site: str) -> Any:
     with scope(tree.attrs["precision"]):
         restored = restore(tree)
         model, structure = restored.problem.model, restored.problem.structure
-        # (of many draws, or rows, the log-densities of some draws are kept)
+        # of many draws or rows, a fit stores the log-densities of some draws only
         places = np.arange(restored.samples).reshape(restored.shape)
         chosen = places[:, np.asarray(tree["log_likelihood"]["draw"])]
         shape, chosen = chosen.shape, chosen.ravel()
@@ -219,22 +219,22 @@ def _log_row(model: Model, place: Any, vectors: Array, *, structure: Structure) 
 
 
 def _refit(tree: xr.DataTree, elpd: Any, bad: np.ndarray) -> Any:
-    """Replace the score of bad rows by their log-density under fits without their fold."""
+    """Replace the scores of bad rows by log-densities under fits without their fold."""
     if row_weights(tree) is not None:
         raise UnsupportedError(
-            "refit= leaves out whole rows, but with weights only one copy of a row should be "
-            "left out: call loo without refit"
+            "refit= leaves out whole rows, but with weights one copy of a row is to be left out: "
+            "call loo without refit"
         )
     if row_labels(tree) is not None:
         raise UnsupportedError(
-            "labels= gave the clusters of some rows, and refit= would leave out their labels "
-            "too: call loo without refit"
+            "refit= would leave out the labels= of the rows along with their data: call loo "
+            "without refit"
         )
     with scope(tree.attrs["precision"]):
         restored = restore(tree)
         structure = restored.structure
         emitted = {*structure.emissions, *structure.sources}
-        # index arrays and other covariates know of rows that a part of the data lacks
+        # index arrays and other covariates refer to rows that a part of the data lacks
         by_row_order = restored.problem.row_order or set(restored.model.data) - emitted
         if by_row_order and structure.chain is None:
             return _refit_whole(tree, restored, elpd, bad)
@@ -261,7 +261,7 @@ def _refit(tree: xr.DataTree, elpd: Any, bad: np.ndarray) -> Any:
 
 
 def _refit_whole(tree: xr.DataTree, restored: RestoredFit, elpd: Any, bad: np.ndarray) -> Any:
-    """`_refit` of programs whose rows cannot be sliced: the fold's cells are missing."""
+    """`_refit` of programs whose rows cannot be sliced: the fold's cells are marked missing."""
     folds = np.arange(restored.structure.rows) % FOLDS
     configuration = from_json(tree.attrs["configuration"])
     key = jax.random.key(int(tree.attrs["seed"]) + 1)
@@ -283,7 +283,7 @@ def _summed(elpd: Any) -> Any:
 
 
 def _vocabulary(tree: xr.DataTree) -> dict[str, Vocabulary]:
-    """The vocabulary of sequences of tokens, since a fold may lack some."""
+    """The vocabulary of the fit, since a fold may lack some tokens."""
     labels = from_json(tree.attrs["coordinate_labels"])
     if not issubclass(_kind(tree), Tokens):
         return {}
@@ -300,7 +300,7 @@ def _containers(tree: xr.DataTree, data: Mapping[str, Observed], rows: np.ndarra
     labels = from_json(tree.attrs["coordinate_labels"])
     if issubclass(_kind(tree), Tokens):
         (reading,) = data.values()
-        tokens = np.array([*map(str, labels["token"]), None], dtype=object)  # -1 is not known
+        tokens = np.array([*map(str, labels["token"]), None], dtype=object)  # -1 is unknown
         ends = (reading.values != len(tokens) - 1).sum(1)
         return [tokens[reading.values[row, : ends[row]]].tolist() for row in rows]
     if issubclass(_kind(tree), Graphs):
