@@ -2,8 +2,9 @@
 
 A mini-batch's expected statistics enter a running average with a weight that falls, and the sites'
 distributions are updated by the average times the number of rows: that is a natural gradient step
-of the evidence bound (Hoffman, Blei, Wang and Paisley (2013), Stochastic variational inference). From
-the second pass on every batch's statistics take the place of its old ones, as in incremental EM.
+of the evidence bound (Hoffman, Blei, Wang and Paisley (2013), Stochastic variational inference).
+From the second pass on every batch's statistics take the place of its old ones, as in incremental
+EM.
 """
 
 from __future__ import annotations
