@@ -16,7 +16,8 @@ from jax import Array, random
 
 from ppl_models.errors import whole_number
 from ppl_models.inference.em.stochastic import run_stochastic_em
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.running import EXPONENT, check_exponent
 from ppl_models.inference.variational.batches import VariationalBatches
 from ppl_models.inference.variational.result import METHOD as _METHOD

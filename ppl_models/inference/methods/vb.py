@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from jax import Array
 
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.variational.loop import run_variational
 from ppl_models.inference.variational.result import METHOD as _METHOD
 from ppl_models.inference.variational.result import variational

@@ -22,7 +22,8 @@ from ppl_models.inference.capabilities import (
 from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.method import Capability, Lack, Method
 from ppl_models.inference.objective import EVIDENCE_BOUND
-from ppl_models.inference.problem import Problem, Result
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.inference.variational.expectations import drawn, stand_in
 from ppl_models.inference.variational.loop import Updates, counted_rows
