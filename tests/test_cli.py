@@ -106,15 +106,15 @@ def test_rows_of_a_large_file_are_shared_between_all_cores(
     small, large = tmp_path / "small.csv", tmp_path / "large.csv"
     small.write_text("a\n1\n")
     large.write_text("a\n" + "0.25\n" * 100_000)
-    process.share(None, str(small))
+    process.set_device_count(None, str(small))
     assert "JAX_NUM_CPU_DEVICES" not in os.environ
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "3")  # and is restored after the test
-    process.share(None, str(large))
+    process.set_device_count(None, str(large))
     assert os.environ["JAX_NUM_CPU_DEVICES"] == "3"
     del os.environ["JAX_NUM_CPU_DEVICES"]
-    process.share(None, str(large))
+    process.set_device_count(None, str(large))
     assert os.environ["JAX_NUM_CPU_DEVICES"] == "7"
-    process.share(2, str(small))
+    process.set_device_count(2, str(small))
     assert os.environ["JAX_NUM_CPU_DEVICES"] == "2"
 
 

@@ -32,7 +32,7 @@ def fit(options: argparse.Namespace) -> None:
     2
     """
     from ppl_models.cli.output import free_path
-    from ppl_models.cli.process import share
+    from ppl_models.cli.process import set_device_count
     from ppl_models.cli.tokens import note_spaces, refuse_options, vocabulary_option
     from ppl_models.program.arguments import checked, column_types, read_settings
 
@@ -43,7 +43,7 @@ def fit(options: argparse.Namespace) -> None:
     seed = _seed(options.seed)
     out = free_path(options.out, options.data, overwrite=options.overwrite)
 
-    share(options.devices, options.data)
+    set_device_count(options.devices, options.data)
 
     from ppl_models.fitting import fit as fit_program
     from ppl_models.posterior.density.sequences import WORDS

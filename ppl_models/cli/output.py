@@ -113,12 +113,12 @@ def _frame(values: xr.DataArray, kind: Any, dataset: xr.Dataset, tree: xr.DataTr
     return pd.DataFrame(matrix.astype(int) if integers else matrix, columns=names)
 
 
-def paths_text(paths: xr.DataArray, shares: xr.DataArray) -> str:
+def paths_text(paths: xr.DataArray, probabilities: xr.DataArray) -> str:
     """Hidden paths as a table with a line a step, those after a sequence's end left out.
 
     Args:
         paths: the most probable states ``(sequence, position)``, -1 after the end.
-        shares: the probability of each state ``(sequence, position, state)``.
+        probabilities: the probability of each state ``(sequence, position, state)``.
     """
     import numpy as np
     import pandas as pd
@@ -126,9 +126,9 @@ def paths_text(paths: xr.DataArray, shares: xr.DataArray) -> str:
     sequences, position = (str(dim) for dim in paths.dims)
     row, step = np.nonzero(paths.values >= 0)
     columns = {sequences: paths[sequences].values[row], position: paths[position].values[step]}
-    columns["state"] = shares["state"].values[paths.values[row, step]]
-    each = shares.values[row, step]
-    columns |= {f"probability_{k}": each[:, i] for i, k in enumerate(shares["state"].values)}
+    columns["state"] = probabilities["state"].values[paths.values[row, step]]
+    each = probabilities.values[row, step]
+    columns |= {f"probability_{k}": each[:, i] for i, k in enumerate(probabilities["state"].values)}
     return pd.DataFrame(columns).to_csv(index=False)
 
 

@@ -24,7 +24,7 @@ def prepare() -> None:
     os.environ.setdefault("MPLBACKEND", "Agg")
 
 
-def share(devices: int | None, data: str) -> None:
+def set_device_count(devices: int | None, data: str) -> None:
     """Set the number of JAX devices to that of cores, before JAX is imported.
 
     Args:

@@ -113,9 +113,9 @@ def _types(table: Table, marked: Mapping[str, type[Kind]], types: Any) -> dict[s
     """The type of every column, of its cells or as given."""
     if not isinstance(types or {}, Mapping):
         raise InputError(f"types is {types!r}: give a dict, as in types={{'age': 'normal'}}")
-    given = {str(name): str(called) for name, called in dict(types or {}).items()}
+    types_by_column = {str(name): str(called) for name, called in dict(types or {}).items()}
     allowed = [*dealt_parameters(marked), SKIP]
-    for name, wanted in given.items():
+    for name, wanted in types_by_column.items():
         if name not in table.values_by_column:
             raise InputError(
                 f"types names the column '{name}', which the table lacks: it has "
@@ -125,7 +125,9 @@ def _types(table: Table, marked: Mapping[str, type[Kind]], types: Any) -> dict[s
             raise InputError(f"types says '{name}' is {wanted!r}: choose one of {_listed(allowed)}")
     chosen: dict[str, str] = {}
     for name, column in table.values_by_column.items():
-        called: str | None = given.get(name) or type_of(column, name in table.levels_by_column)
+        called: str | None = types_by_column.get(name) or type_of(
+            column, name in table.levels_by_column
+        )
         if called is None:
             what = "dates or times" if column.dtype.kind in "mM" else "complex numbers"
             raise InputError(

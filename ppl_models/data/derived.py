@@ -59,10 +59,10 @@ def derive(
         row_weights: how often each of these rows counts, ``(row,)`` (default: once).
     """
     defaults = {n: p.default for n, p in inspect.signature(function).parameters.items()}
-    given = {**defaults, **arguments, ROW_WEIGHTS: row_weights}
+    every_argument = {**defaults, **arguments, ROW_WEIGHTS: row_weights}
     derived = {}
     for name, mark in derived_arguments(function).items():
         wanted = set(inspect.signature(mark.make).parameters)
-        named = {n: v for n, v in given.items() if n in wanted}
+        named = {n: v for n, v in every_argument.items() if n in wanted}
         derived[name] = mark.make(**{**named, **{n: v for n, v in data.items() if n in wanted}})
     return derived

@@ -99,12 +99,12 @@ def _clusters(
     weights = cluster_weights(allocations.tree)
     if weights is None:
         return None
-    shares = weights.values.reshape(-1, allocations.components)[samples]
+    weights_by_draw = weights.values.reshape(-1, allocations.components)[samples]
     problem, rows = fitted.problem, fitted.structure.rows
     if rows > ROWS and not problem.row_order:
         problem = type(problem)(*fitted.rows(choose_rows(rows, ROWS, 0)))
-    counts = np.zeros(shares.shape)
-    cross = np.zeros((*shares.shape, shares.shape[1]))
+    counts = np.zeros(weights_by_draw.shape)
+    cross = np.zeros((*weights_by_draw.shape, weights_by_draw.shape[1]))
     weights = problem.model.weights
     for draws, here_rows, row_logits in logits_in_blocks(problem, fitted.at(samples)):
         joint = np.maximum(row_logits.logits.astype(float), FLOOR)
@@ -113,7 +113,7 @@ def _clusters(
         here /= here.sum(1, keepdims=True)
         if weights is not None:
             here *= np.asarray(weights)[here_rows]
-        density = joint - np.log(np.maximum(shares[draws], 1e-300))[..., None]
+        density = joint - np.log(np.maximum(weights_by_draw[draws], 1e-300))[..., None]
         counts[draws] += here.sum(-1)
         cross[draws] += here @ np.maximum(density, FLOOR).swapaxes(1, 2)
     scale = float(fitted.model.row_count(fitted.structure)) / float(
@@ -140,11 +140,11 @@ def _states(
         value = jnp.asarray(model.data[name])
         probabilities = family.state_probabilities(value)  # (sequence, position, state)
         emitted, seen = family.step_log_densities(value)
-        shares = jnp.moveaxis(probabilities, -1, 0).swapaxes(1, 2)  # (state, position, sequence)
+        by_state = jnp.moveaxis(probabilities, -1, 0).swapaxes(1, 2)  # (state, position, sequence)
         emitted = jnp.where(seen, jnp.maximum(emitted, FLOOR), 0)
-        count = shares.shape[0]
-        cross = (shares * seen).reshape(count, -1) @ emitted.reshape(count, -1).T
-        counts = shares.sum((1, 2))
+        count = by_state.shape[0]
+        cross = (by_state * seen).reshape(count, -1) @ emitted.reshape(count, -1).T
+        counts = by_state.sum((1, 2))
         table = family.components().transition[0]
         following = _following(table, counts) if table.ndim == 2 else None
         return counts, _both_ways(cross), following
@@ -223,8 +223,8 @@ def _equal(compared: Comparison, noun: str, names: list[str]) -> list[Finding]:
 
 
 def _pairs(alike: np.ndarray) -> list[tuple[int, int]]:
-    shares = np.triu(alike.mean(0), 1)
-    return [(int(i), int(j)) for i, j in zip(*np.where(shares > MOST_DRAWS), strict=True)]
+    fractions = np.triu(alike.mean(0), 1)
+    return [(int(i), int(j)) for i, j in zip(*np.where(fractions > MOST_DRAWS), strict=True)]
 
 
 def _named(pairs: list[tuple[int, int]], noun: str, names: list[str]) -> str:

@@ -91,11 +91,11 @@ class Censored(dist.Distribution):
         least = 0.0 if self.low is None else jnp.exp(self._log_below(jnp.asarray(self.low)))
         most = 1.0 if self.high is None else jnp.exp(self._log_below(jnp.asarray(self.high)))
         tiny = jnp.finfo(self.scale.dtype).eps
-        share = jnp.clip(least + (most - least) * random.uniform(key, shape), tiny, 1 - tiny)
+        probability = jnp.clip(least + (most - least) * random.uniform(key, shape), tiny, 1 - tiny)
         if self._lifetime:
-            return self.scale * (-jnp.log1p(-share)) ** (1 / self._shape)
-        found = self.loc + self.scale * ndtri(share)
-        return found if self.family == "normal" else jnp.exp(found)
+            return self.scale * (-jnp.log1p(-probability)) ** (1 / self._shape)
+        values = self.loc + self.scale * ndtri(probability)
+        return values if self.family == "normal" else jnp.exp(values)
 
     @property
     def _lifetime(self) -> bool:

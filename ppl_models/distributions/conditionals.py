@@ -130,7 +130,7 @@ def draw_dirichlets(
 # lengths are shapes: in an argument of a compiled function they must stay the numbers they are
 jax.tree_util.register_pytree_node(
     BlockDirichletConditional,
-    lambda whole: ((whole.concentration,), whole.blocks),
+    lambda conditional: ((conditional.concentration,), conditional.blocks),
     lambda blocks, leaves: BlockDirichletConditional(*leaves, blocks),
 )
 

@@ -179,8 +179,8 @@ def _aligned(histograms: list[np.ndarray]) -> np.ndarray:
 def _distances(tables: np.ndarray, statistic: str, distance: Distance) -> np.ndarray:
     """Distances of all pairs of rows."""
     if distance == "total variation":
-        shares = tables / np.clip(tables.sum(1, keepdims=True), 1e-300, None)
-        return np.abs(shares[:, None] - shares).sum(-1) / 2
+        proportions = tables / np.clip(tables.sum(1, keepdims=True), 1e-300, None)
+        return np.abs(proportions[:, None] - proportions).sum(-1) / 2
     if statistic == "orbits":
         return np.sqrt(((tables[:, None] - tables) ** 2).sum(-1))
     unit = CLUSTERING_BINS if statistic == "clustering" else 1

@@ -82,9 +82,9 @@ def _outcome(
     if "log_likelihood" in tree.children and problem.structure.unit_count == problem.structure.rows:
         density = tree["log_likelihood"][site].transpose("chain", "draw", ...).values
         every = -(-draws // density.shape[1])
-    shares = None
+    responsibilities = None
     if "responsibilities" in tree.children:
-        shares = np.asarray(tree["responsibilities"]["responsibilities"].values)
+        responsibilities = np.asarray(tree["responsibilities"]["responsibilities"].values)
     facts = {}
     if "kept" in result.starts:
         best = int(np.flatnonzero(result.starts["kept"][1])[0])
@@ -95,7 +95,7 @@ def _outcome(
         np.asarray(tree["sample_stats"]["lp"].values),
         density,
         every,
-        shares,
+        responsibilities,
         problem.structure.clusters if problem.structure.assignment else 0,
         facts,
         notes=tuple(notes),

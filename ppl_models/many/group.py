@@ -164,9 +164,9 @@ def _result(tree: xr.DataTree, problem: Problem, place: int) -> Result:
         stats = {"lp": np.asarray(tree["sample_stats"]["lp"].values)[:, :, place]}
         starts = _starts(tree, place)
         if facts.assignments == "hard" and "responsibilities" in tree.children:
-            shares = np.asarray(tree["responsibilities"]["responsibilities"].values)
-            shares = shares[rows_of(tree, place)]
-            assignment = shares.argmax(1)[None, None]
+            responsibilities = np.asarray(tree["responsibilities"]["responsibilities"].values)
+            responsibilities = responsibilities[rows_of(tree, place)]
+            assignment = responsibilities.argmax(1)[None, None]
     return Result(values, method, stats, starts, assignment=assignment, objective=facts.objective)
 
 

@@ -26,10 +26,10 @@ def by_group(function: Callable) -> Callable:
     name = function.__name__
 
     @wraps(function)
-    def asked(tree: Any, *given: Any, **options: Any) -> Any:
+    def asked(tree: Any, *positional: Any, **options: Any) -> Any:
         if GROUPED not in getattr(tree, "attrs", {}):
-            return function(tree, *given, **options)
-        return _ASKED[name](function, tree, *given, **options)
+            return function(tree, *positional, **options)
+        return _ASKED[name](function, tree, *positional, **options)
 
     return asked
 

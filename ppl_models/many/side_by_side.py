@@ -171,7 +171,7 @@ def _points(request: Request, problem: Problem, bucket: Bucket, key: Any) -> dic
         flat=options["priors"] == "flat",
         assign=hard if is_hard else soft,
     )
-    density, shares, _ = densities(problem, bucket, points.values, hard=is_hard)
+    density, responsibilities, _ = densities(problem, bucket, points.values, hard=is_hard)
     outcomes = {}
     for place, group in enumerate(bucket.members):
         rows, facts = bucket.sizes[place], _facts(points, place)
@@ -183,7 +183,7 @@ def _points(request: Request, problem: Problem, bucket: Bucket, key: Any) -> dic
             np.full((1, 1), facts["objective"]),
             density[place, None, None, :rows],
             1,
-            shares[place, :, :rows].T,
+            responsibilities[place, :, :rows].T,
             problem.structure.clusters,
             facts,
         )
@@ -215,7 +215,7 @@ def _drawn(request: Request, problem: Problem, bucket: Bucket, key: Any) -> dict
     every = math.ceil(plan.draws / max(1, min(most, KEPT_DRAWS)))
     thinned = {n: v[:, :, ::every] for n, v in values.items()}
     flat = {n: v.reshape(len(v), -1, *v.shape[3:]) for n, v in thinned.items()}
-    density, shares = densities_of_draws(problem, bucket, flat)
+    density, responsibilities = densities_of_draws(problem, bucket, flat)
     density = density.reshape(len(density), plan.chains, -1, density.shape[-1])
     outcomes = {}
     for place, group in enumerate(bucket.members):
@@ -231,7 +231,7 @@ def _drawn(request: Request, problem: Problem, bucket: Bucket, key: Any) -> dict
             draws.lp[place],
             density[place, :, :, :rows],
             every,
-            shares[place, :, :rows].T,
+            responsibilities[place, :, :rows].T,
             problem.structure.clusters,
             facts,
         )

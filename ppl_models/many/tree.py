@@ -133,13 +133,13 @@ def _by_row(
         groups["log_likelihood"] = xr.Dataset({site: variable}, coords={**coords, **along})
     clusters = max((each.clusters for each in outcomes), default=0)
     if any(each.responsibilities is not None for each in outcomes):
-        shares = np.full((total, clusters), np.nan)
+        responsibilities = np.full((total, clusters), np.nan)
         for own, each in fitted:
             if each.responsibilities is not None:
-                shares[own] = 0.0
-                shares[own, : each.clusters] = each.responsibilities
+                responsibilities[own] = 0.0
+                responsibilities[own, : each.clusters] = each.responsibilities
         groups["responsibilities"] = xr.Dataset(
-            {"responsibilities": ((plate, "cluster"), shares)},
+            {"responsibilities": ((plate, "cluster"), responsibilities)},
             coords={"cluster": np.arange(clusters), **along},
         )
     return groups

@@ -53,7 +53,7 @@ class Scatter:
         self,
         scale: DataScale,
         features: int | None,
-        share: float,
+        fraction: float,
         resolution: Any,
         size: float,
         concentration: float,
@@ -64,7 +64,7 @@ class Scatter:
         axis: str = "feature",
     ):
         shape = () if features is None else (features,)
-        expected = scale.deviation**2 * share if rate_mean is None else rate_mean
+        expected = scale.deviation**2 * fraction if rate_mean is None else rate_mean
         traced = any(isinstance(v, jax.core.Tracer) for v in (expected, resolution))
         xp: Any = jnp if traced else np  # by NumPy where that is possible, which compiles nothing
         self.variance = xp.asarray(expected) + xp.zeros(shape)

@@ -36,5 +36,5 @@ def mixture_weights(clusters: int, concentration: Any, prior: str) -> Array:
         sticks = numpyro.sample("sticks", dist.Beta(1.0, strength))
     left = jnp.cumprod(1 - sticks)
     one = jnp.ones(1, left.dtype)
-    shares = jnp.append(sticks, one) * jnp.append(one, left)
-    return numpyro.deterministic("weights", shares)
+    weights = jnp.append(sticks, one) * jnp.append(one, left)
+    return numpyro.deterministic("weights", weights)

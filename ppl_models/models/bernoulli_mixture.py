@@ -56,7 +56,7 @@ def bernoulli_mixture(
     """
     if x is not None:
         rows, features = jnp.shape(x)
-    shares = mixture_weights(clusters, concentration, weight_prior)
+    weights = mixture_weights(clusters, concentration, weight_prior)
     ones, zeros = (
         pseudo_count(prior, clusters, 2) + jnp.zeros(features) for prior in (ones, zeros)
     )
@@ -65,7 +65,7 @@ def bernoulli_mixture(
             "probs", dist.Beta(ones, zeros).to_event(1), infer={"event_dims": ["feature"]}
         )
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         return numpyro.sample(
             "x", BernoulliVector(probs[z]), obs=x, infer={"event_dims": ["feature"]}
         )

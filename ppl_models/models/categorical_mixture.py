@@ -57,7 +57,7 @@ def categorical_mixture(
     """
     if x is not None:
         rows = jnp.shape(x)[0]
-    shares = mixture_weights(clusters, concentration, weight_prior)
+    weights = mixture_weights(clusters, concentration, weight_prior)
     with numpyro.plate("cluster", clusters):
         probs = numpyro.sample(
             "probs",
@@ -65,7 +65,7 @@ def categorical_mixture(
             infer={"event_dims": ["level"]},
         )
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         return numpyro.sample(
             "x", CategoricalVector(probs[z], levels), obs=x, infer={"event_dims": ["feature"]}
         )

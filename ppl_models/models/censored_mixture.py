@@ -93,14 +93,14 @@ def censored_mixture(
     if family not in FAMILIES:
         raise InputError(f"family is {family!r}: choose one of {', '.join(FAMILIES)}")
     _refuse(x, censored, above, below)
-    for given in (x, censored):
-        rows = rows if given is None else jnp.shape(given)[0]
+    for column in (x, censored):
+        rows = rows if column is None else jnp.shape(column)[0]
     side = 0 if censored is None else jnp.asarray(censored)
     values = None if x is None else jnp.asarray(x, float)
     if family == "lognormal" and values is not None:
         values = jnp.log(values)
     scale = data_scale(values, row_weights)
-    shares = mixture_weights(clusters, concentration, weight_prior)
+    weights = mixture_weights(clusters, concentration, weight_prior)
     lifetime = family in ("exponential", "weibull")
     with numpyro.plate("cluster", clusters):
         if lifetime:
@@ -118,7 +118,7 @@ def censored_mixture(
             rate = (scale.deviation / clusters) ** 2
             width = numpyro.sample("scale", InverseGammaScale(scale_concentration, rate))
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         emission = Censored(family, place[z], width[z], side, above, below)
         return numpyro.sample("x", emission, obs=x)
 

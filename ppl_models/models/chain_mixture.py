@@ -63,7 +63,7 @@ def chain_mixture(
     """
     if tokens is not None:
         sequences, positions = jnp.shape(tokens)
-    shares = mixture_weights(clusters, concentration, weight_prior)
+    weights = mixture_weights(clusters, concentration, weight_prior)
     first = pseudo_count(initial_concentration, clusters, vocabulary)
     later = pseudo_count(transition_concentration, clusters, vocabulary + 1)
     with numpyro.plate("cluster", clusters):
@@ -78,6 +78,6 @@ def chain_mixture(
             infer={"event_dims": ["token", "next_token"]},
         )
     with numpyro.plate("sequence", sequences):
-        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         chain = TokenChain(initial[z], transition[z], positions=positions)
         return numpyro.sample("tokens", chain, obs=tokens, infer={"event_dims": ["position"]})

@@ -63,8 +63,8 @@ def dawid_skene(
     levels = count_of(levels, label)
     classes = levels if clusters is None else clusters
     errors = pseudo_count(error_concentration, classes, levels)
-    shares = dist.Dirichlet(jnp.full(classes, float(concentration)))
-    weights = numpyro.sample("weights", shares, infer={"event_dims": ["cluster"]})
+    class_prior = dist.Dirichlet(jnp.full(classes, float(concentration)))
+    weights = numpyro.sample("weights", class_prior, infer={"event_dims": ["cluster"]})
     with numpyro.plate("annotator", annotators, dim=-2), numpyro.plate("cluster", classes, dim=-1):
         prior = dist.Dirichlet(errors + agreement * jnp.eye(classes, levels))
         confusion = numpyro.sample("confusion", prior, infer={"event_dims": ["label"]})

@@ -75,12 +75,12 @@ def extreme_deconvolution(
     rows, columns = jnp.shape(errors)
     features = columns if features is None else features
     noise = _covariances(errors, features)
-    shares = mixture_weights(clusters, concentration, weight_prior)
+    weights = mixture_weights(clusters, concentration, weight_prior)
     loc, covariance = cluster_matrices(
         x, clusters, features, loc_mean, loc_scale, degrees_of_freedom, scale_matrix, row_weights
     )
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         emission = FullGaussian(loc[z], covariance[z] + noise)
         return numpyro.sample("x", emission, obs=x, infer={"event_dims": ["feature"]})
 

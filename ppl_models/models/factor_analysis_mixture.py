@@ -102,7 +102,7 @@ def factor_analysis_mixture(
     mean = scale.mean if loc_mean is None else loc_mean
     spread = 2 * scale.deviation if loc_scale is None else loc_scale
     far = scale.deviation * clusters ** (-1 / width) if loadings_scale is None else loadings_scale
-    shares = mixture_weights(clusters, concentration, weight_prior)
+    weights = mixture_weights(clusters, concentration, weight_prior)
     noise_prior = Scatter(
         scale,
         width,
@@ -126,6 +126,6 @@ def factor_analysis_mixture(
         own = numpyro.sample("scale", noise_prior, infer={"event_dims": axes})
     family = FactorGaussian if noise == "diagonal" else IsotropicFactorGaussian
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         emission = family(loc[z], loadings[z], own[z])
         return numpyro.sample("x", emission, obs=x, infer={"event_dims": ["feature"]})

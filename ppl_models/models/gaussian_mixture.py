@@ -131,18 +131,18 @@ def gaussian_mixture(
     scale = data_scale(x, row_weights)
     mean = scale.mean if loc_mean is None else loc_mean
     spread = 2 * scale.deviation if loc_scale is None else loc_scale
-    shares = mixture_weights(clusters, concentration, weight_prior)
-    share, equal = clusters ** (-2 / (features or 1)), kind == "tied" or kind in ellipsoids.EQUAL
+    weights = mixture_weights(clusters, concentration, weight_prior)
+    fraction, equal = clusters ** (-2 / (features or 1)), kind == "tied" or kind in ellipsoids.EQUAL
     if kind in ellipsoids.SHAPED:
         centre = shape_centre
         if centre is None:
             centre = ellipsoids.default_centre(kind, x, scale, row_weights)
         if scale_rate_mean is None:
-            scale_rate_mean = jnp.exp(jnp.log(jnp.asarray(centre)).mean()) * share
+            scale_rate_mean = jnp.exp(jnp.log(jnp.asarray(centre)).mean()) * fraction
     scatter = Scatter(
         scale,
         None if vector else features,
-        share,
+        fraction,
         unit_of_data(x, row_weights) if resolution is None else resolution,
         row_count(rows, row_weights) / (1 if equal else clusters),
         scale_concentration,
@@ -178,7 +178,7 @@ def gaussian_mixture(
             return family(loc[z], tied if equal else own[z])
 
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         return numpyro.sample("x", emission(z), obs=x, infer={"event_dims": list(dims)})
 
 

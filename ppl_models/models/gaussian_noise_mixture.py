@@ -125,7 +125,7 @@ def gaussian_noise_mixture(
     scale = data_scale(x, row_weights)
     mean = scale.mean if loc_mean is None else loc_mean
     spread = 2 * scale.deviation if loc_scale is None else loc_scale
-    shares = mixture_weights(clusters + 1, concentration, weight_prior)
+    weights = mixture_weights(clusters + 1, concentration, weight_prior)
     scatter = Scatter(
         scale,
         features,
@@ -137,13 +137,13 @@ def gaussian_noise_mixture(
     name, axes = ("covariance", ["feature", "feature_other"]) if covariance == "full" else (
         "scale", ["feature"] if covariance == "diagonal" else []
     )  # fmt: skip
-    whole = jnp.zeros(features)
+    zeros = jnp.zeros(features)
     with numpyro.plate("gaussian", clusters):
-        where = dist.Normal(mean + whole, spread + whole).to_event(1)
+        where = dist.Normal(mean + zeros, spread + zeros).to_event(1)
         loc = numpyro.sample("loc", where, infer={"event_dims": ["feature"]})
         own = numpyro.sample(name, scatter, infer={"event_dims": axes})
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         k = jnp.minimum(z, clusters - 1)
         emission = EMISSIONS[covariance](
             loc=loc[k],

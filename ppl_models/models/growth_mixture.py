@@ -81,7 +81,7 @@ def growth_mixture(
     if x is not None and when.shape != (jnp.shape(x)[1],):
         raise InputError(f"times has {when.size} numbers, and a row {jnp.shape(x)[1]} measurements")
     powers = when[:, None] ** jnp.arange(order + 1)
-    shares = mixture_weights(clusters, concentration, weight_prior)
+    weights = mixture_weights(clusters, concentration, weight_prior)
     centre = jnp.zeros(order + 1).at[0].set(level_mean)
     scale = jnp.full(order + 1, float(growth_scale)).at[0].set(level_scale)
     with numpyro.plate("cluster", clusters):
@@ -93,6 +93,6 @@ def growth_mixture(
     lines = powers[:, :2] * spread
     covariance = matmul(lines, lines.T) + noise**2 * jnp.eye(len(when))
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         emission = dist.MultivariateNormal(matmul(curve[z], powers.T), covariance)
         return numpyro.sample("x", emission, obs=x, infer={"event_dims": ["feature"]})

@@ -74,7 +74,7 @@ def hurdle_mixture(
     vector = is_vector(x, features)
     if x is not None:
         rows, features = jnp.shape(x)[0], None if vector else jnp.shape(x)[1]
-    shares = mixture_weights(clusters, concentration, weight_prior)
+    weights = mixture_weights(clusters, concentration, weight_prior)
     axes = {} if vector else {"event_dims": ["feature"]}
     with numpyro.plate("cluster", clusters):
         rate, size = cluster_counts(
@@ -93,7 +93,7 @@ def hurdle_mixture(
         prior = prior if vector else prior.expand((features,)).to_event(1)
         gate = numpyro.sample("gate", prior, infer=axes)
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         if size is None:
             emission = dist.HurdlePoisson(gate[z], rate[z])
         else:

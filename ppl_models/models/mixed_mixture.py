@@ -122,14 +122,14 @@ def mixed_mixture(
     """
     if covariance not in COVARIANCES:
         raise InputError(f"covariance is {covariance!r}: choose one of {', '.join(COVARIANCES)}")
-    for given in (numbers, counts, categories, bits):
-        rows = rows if given is None else jnp.shape(given)[0]
+    for table in (numbers, counts, categories, bits):
+        rows = rows if table is None else jnp.shape(table)[0]
     number_columns = number_columns if numbers is None else jnp.shape(numbers)[1]
     count_columns = count_columns if counts is None else jnp.shape(counts)[1]
     bit_columns = bit_columns if bits is None else jnp.shape(bits)[1]
     if not (number_columns or count_columns or levels or bit_columns):
         raise InputError("there are no columns of any type: give data, or say how many columns")
-    shares = mixture_weights(clusters, concentration, weight_prior)
+    weights = mixture_weights(clusters, concentration, weight_prior)
     cluster = numpyro.plate("cluster", clusters)
     emissions: dict[str, Any] = {}  # site -> observed, distribution of the rows by cluster
     if number_columns:
@@ -169,18 +169,18 @@ def mixed_mixture(
     if levels:
         dirichlet = BlockDirichlet(pseudo_counts(level_concentration, clusters, levels), levels)
         with cluster:
-            shares_of = numpyro.sample("level_probs", dirichlet, infer={"event_dims": ["level"]})
-        emissions["categories"] = categories, lambda z: CategoricalVector(shares_of[z], levels)
+            level_probs = numpyro.sample("level_probs", dirichlet, infer={"event_dims": ["level"]})
+        emissions["categories"] = categories, lambda z: CategoricalVector(level_probs[z], levels)
     if bit_columns:
-        whole = jnp.zeros(bit_columns)
-        a, b = (pseudo_count(given, clusters, 2) + whole for given in (ones, zeros))
+        zeros_of_bits = jnp.zeros(bit_columns)
+        a, b = (pseudo_count(count, clusters, 2) + zeros_of_bits for count in (ones, zeros))
         with cluster:
             often = numpyro.sample(
                 "bit_probs", dist.Beta(a, b).to_event(1), infer={"event_dims": [BIT]}
             )
         emissions["bits"] = bits, lambda z: BernoulliVector(often[z])
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         return {
             site: numpyro.sample(site, of(z), obs=seen, infer={"event_dims": [AXES[site]]})
             for site, (seen, of) in emissions.items()

@@ -65,7 +65,7 @@ def negative_binomial_mixture(
     vector = is_vector(x, features)
     if x is not None:
         rows, features = jnp.shape(x)[0], None if vector else jnp.shape(x)[1]
-    shares = mixture_weights(clusters, concentration, weight_prior)
+    weights = mixture_weights(clusters, concentration, weight_prior)
     axes = {} if vector else {"event_dims": ["feature"]}
     with numpyro.plate("cluster", clusters):
         rate, size = cluster_counts(
@@ -81,6 +81,6 @@ def negative_binomial_mixture(
         )
     assert size is not None
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         emission = dist.NegativeBinomial2(rate[z], size[z])
         return numpyro.sample("x", emission if vector else emission.to_event(1), obs=x, infer=axes)

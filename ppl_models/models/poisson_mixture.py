@@ -65,7 +65,7 @@ def poisson_mixture(
         mean = 1.0
         if x is not None:
             mean = jnp.clip(data_scale(jnp.asarray(x, float), row_weights).mean, 0.1)
-    shares = mixture_weights(clusters, concentration, weight_prior)
+    weights = mixture_weights(clusters, concentration, weight_prior)
     prior = dist.Gamma(rate_concentration, rate_concentration / jnp.asarray(mean))
     with numpyro.plate("cluster", clusters):
         if univariate:
@@ -75,7 +75,7 @@ def poisson_mixture(
                 "rate", prior.expand((features,)).to_event(1), infer={"event_dims": ["feature"]}
             )
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         emission = PoissonVector(rate[z], univariate=univariate)
         dims = {} if univariate else {"event_dims": ["feature"]}
         return numpyro.sample("x", emission, obs=x, infer=dims)

@@ -56,8 +56,8 @@ def record_linkage(
     """
     if x is not None:
         rows = jnp.shape(x)[0]
-    shares = dist.Dirichlet(jnp.asarray(concentration, float))
-    weights = numpyro.sample("weights", shares, infer={"event_dims": ["cluster"]})
+    match_prior = dist.Dirichlet(jnp.asarray(concentration, float))
+    weights = numpyro.sample("weights", match_prior, infer={"event_dims": ["cluster"]})
     lowest = jnp.concatenate([jnp.eye(n)[0] for n in levels])
     highest = jnp.concatenate([jnp.eye(n)[-1] for n in levels])
     with numpyro.plate("cluster", len(STATUS)):

@@ -82,9 +82,9 @@ def regression_mixture(
         noise_scale,
         row_weights,
     )
-    shares = mixture_weights(clusters, concentration, weight_prior)
+    weights = mixture_weights(clusters, concentration, weight_prior)
     with numpyro.plate("row", jnp.shape(covariates)[0]):
-        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         return numpyro.sample("response", emission(z), obs=response)
 
 

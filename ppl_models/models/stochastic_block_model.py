@@ -53,8 +53,8 @@ def stochastic_block_model(
     (5, 5)
     """
     count = nodes if adjacency is None else np.shape(adjacency)[0]
-    shares = dist.Dirichlet(jnp.full(clusters, float(concentration)))
-    weights = numpyro.sample("weights", shares, infer={"event_dims": ["cluster"]})
+    weight_distribution = dist.Dirichlet(jnp.full(clusters, float(concentration)))
+    weights = numpyro.sample("weights", weight_distribution, infer={"event_dims": ["cluster"]})
     with numpyro.plate("cluster", clusters, dim=-2), numpyro.plate("cluster_to", clusters, dim=-1):
         probs = numpyro.sample("probs", dist.Beta(float(links), float(gaps)))
     with numpyro.plate("node", count):

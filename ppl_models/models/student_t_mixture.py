@@ -90,7 +90,7 @@ def student_t_mixture(
     scale = data_scale(x, row_weights)
     mean = scale.mean if loc_mean is None else loc_mean
     spread = 2 * scale.deviation if loc_scale is None else loc_scale
-    shares = mixture_weights(clusters, concentration, weight_prior)
+    weights = mixture_weights(clusters, concentration, weight_prior)
     scatter = Scatter(
         scale,
         width,
@@ -114,7 +114,7 @@ def student_t_mixture(
         else:
             freedom = _held(df, clusters)
     with numpyro.plate("row", rows):
-        z = numpyro.sample("z", dist.Categorical(shares), infer={"enumerate": "parallel"})
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         emission = FullStudentT(loc[z], matrix[z], freedom[z])
         return numpyro.sample("x", emission, obs=x, infer={"event_dims": ["feature"]})
 

@@ -78,8 +78,8 @@ def plot_labels(
     if plot_collection is None:
         # draws of another sampler have no facts, and so no weights
         weights = mean_weights(after_tree) if FACTS in after_tree.attrs else None
-        shares = np.full(clusters, 1 / clusters) if weights is None else weights
-        add_cluster_legend(made, shares, component_names(after_tree, clusters))
+        heights = np.full(clusters, 1 / clusters) if weights is None else weights
+        add_cluster_legend(made, heights, component_names(after_tree, clusters))
     return made
 
 

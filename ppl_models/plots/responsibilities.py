@@ -99,8 +99,8 @@ def plot_responsibilities(
     _label(panel(made), probability, facts_of(tree).unit, names)
     if plot_collection is None:
         weights = mean_weights(tree)
-        shares = probability.mean(0) if weights is None else weights
-        add_cluster_legend(made, shares, names)
+        cluster_weights = probability.mean(0) if weights is None else weights
+        add_cluster_legend(made, cluster_weights, names)
     return made
 
 

@@ -84,11 +84,11 @@ def assignments(tree: xr.DataTree, data: object = None) -> pd.DataFrame:
     table = predict(tree, data)
     unit = str(table.dims[0])
     frame = pd.DataFrame(index=pd.Index(table[unit].values, name=unit))
-    shares = table.values
-    frame["cluster"] = np.asarray(table["cluster"].values)[shares.argmax(1)]
-    frame["probability"] = shares.max(1)
+    probabilities = table.values
+    frame["cluster"] = np.asarray(table["cluster"].values)[probabilities.argmax(1)]
+    frame["probability"] = probabilities.max(1)
     for k, label in enumerate(table["cluster"].values):
-        frame[f"probability_{label}"] = shares[:, k]
+        frame[f"probability_{label}"] = probabilities[:, k]
     return frame
 
 
@@ -143,16 +143,16 @@ def _present(frame: pd.DataFrame) -> list[Any]:
     return [name for name in names if name in present]
 
 
-def _of_steps(paths: xr.DataArray, shares: xr.DataArray) -> pd.DataFrame:
+def _of_steps(paths: xr.DataArray, probabilities: xr.DataArray) -> pd.DataFrame:
     """Of every step, those after a sequence's end left out."""
     sequence, position = (str(dim) for dim in paths.dims)
     row, step = np.nonzero(paths.values >= 0)
     index = pd.MultiIndex.from_arrays(
         [paths[sequence].values[row], paths[position].values[step]], names=[sequence, position]
     )
-    states, each = paths.values[row, step], shares.values[row, step]
-    frame = pd.DataFrame({"state": np.asarray(shares["state"].values)[states]}, index=index)
+    states, each = paths.values[row, step], probabilities.values[row, step]
+    frame = pd.DataFrame({"state": np.asarray(probabilities["state"].values)[states]}, index=index)
     frame["probability"] = each[np.arange(len(states)), states]
-    for k, label in enumerate(shares["state"].values):
+    for k, label in enumerate(probabilities["state"].values):
         frame[f"probability_{label}"] = each[:, k]
     return frame

@@ -63,8 +63,10 @@ def state_probabilities(
             return chain_paths.state_probabilities(restored, by_draw=by_draw)
         pieces = []
         for model, structure in _in_blocks(restored, _count(restored) if by_draw else 1):
-            shares, inside = _shares(model, restored.values, structure=structure, by_draw=by_draw)
-            pieces.append(np.where(inside[..., None], np.asarray(shares), np.nan))
+            probabilities, inside = _shares(
+                model, restored.values, structure=structure, by_draw=by_draw
+            )
+            pieces.append(np.where(inside[..., None], np.asarray(probabilities), np.nan))
     table = np.concatenate(pieces, axis=-3)
     dims: tuple[str, ...] = (restored.unit, "position", "state")
     if by_draw:

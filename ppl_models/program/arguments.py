@@ -57,11 +57,11 @@ def read_settings(settings: Sequence[str], clusters: int | None) -> dict[str, An
     return read
 
 
-def column_types(given: Sequence[str]) -> dict[str, str]:
+def column_types(texts: Sequence[str]) -> dict[str, str]:
     """Types by column, of ``--types``.
 
     Args:
-        given: texts "column=type", several of them with commas between.
+        texts: texts "column=type", several of them with commas between.
 
     Raises:
         InputError: a text without a column or a type, or a column that is named twice.
@@ -70,7 +70,7 @@ def column_types(given: Sequence[str]) -> dict[str, str]:
     {'age': 'normal', 'class': 'categorical', 'name': 'skip'}
     """
     types: dict[str, str] = {}
-    for text in ",".join(given).split(","):
+    for text in ",".join(texts).split(","):
         column, equals, called = text.rpartition("=")
         column, called = column.strip(), called.strip()
         if not (equals and column and called):

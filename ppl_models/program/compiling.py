@@ -93,10 +93,10 @@ def by_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
     known: OrderedDict[Any, Any] = OrderedDict()
 
     @wraps(function)
-    def remembered(*given: Any, **named: Any) -> Any:
-        leaves, tree = jax.tree.flatten((given, named))
+    def remembered(*arguments: Any, **named: Any) -> Any:
+        leaves, tree = jax.tree.flatten((arguments, named))
         if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
-            return function(*given, **named)
+            return function(*arguments, **named)
         told = tuple(
             (leaf.shape, str(leaf.dtype)) if isinstance(leaf, np.ndarray | jax.Array) else leaf
             for leaf in leaves
@@ -105,8 +105,8 @@ def by_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             result = known.pop(key, None)
         except TypeError:  # an argument without a hash
-            return function(*given, **named)
-        known[key] = result = function(*given, **named) if result is None else result
+            return function(*arguments, **named)
+        known[key] = result = function(*arguments, **named) if result is None else result
         if len(known) > REMEMBERED:
             known.popitem(last=False)
         return result

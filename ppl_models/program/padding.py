@@ -187,11 +187,11 @@ def _of_priors(model: Model, structure: Structure, values: Any) -> str | None:
     if any(used[: len(jax.tree.leaves(model.data))]):
         return None
     # constants are told by their numbers, as far as they are used
-    kept = {v for e in jaxpr.eqns for v in e.invars if not isinstance(v, Literal)}
-    kept |= {v for v in jaxpr.outvars if not isinstance(v, Literal)}
+    used_variables = {v for e in jaxpr.eqns for v in e.invars if not isinstance(v, Literal)}
+    used_variables |= {v for v in jaxpr.outvars if not isinstance(v, Literal)}
     constants = [
         np.asarray(c).tobytes()
         for v, c in zip(made.jaxpr.constvars, made.consts, strict=True)
-        if v in kept
+        if v in used_variables
     ]
     return f"{jaxpr} {constants}"

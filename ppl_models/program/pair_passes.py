@@ -64,60 +64,66 @@ def tables_of(model: Any, values: Mapping[str, Array], structure: Structure) -> 
     return Tables(rows, pair_tables(model, values, structure, pairs_of(model)))
 
 
-def expected(tables: Tables, pairs: Pairs, shares: Array) -> Array:
+def expected(tables: Tables, pairs: Pairs, responsibilities: Array) -> Array:
     """Expected log joint density of clusters and cells, ``(row,)``, cells half by each row.
 
     Args:
         tables: log-densities.
         pairs: the rows of the cells.
-        shares: probabilities of the clusters, independent of each other, ``(cluster, row)``.
+        responsibilities: probabilities of the clusters ``(cluster, row)``, rows independent.
     """
-    one, other = shares[:, pairs.first], shares[:, pairs.second]
-    alone = jnp.eye(len(shares))[:, :, None] * one[:, None]
+    one, other = responsibilities[:, pairs.first], responsibilities[:, pairs.second]
+    alone = jnp.eye(len(responsibilities))[:, :, None] * one[:, None]
     both = jnp.where(pairs.digit < 0, alone, one[:, None] * other)
     cells = jnp.where(both > 0, both * jnp.where(both > 0, tables.cells, 0), 0).sum((0, 1)) / 2
-    total = jnp.where(shares > 0, shares * jnp.where(shares > 0, tables.rows, 0), 0).sum(0)
+    total = jnp.where(
+        responsibilities > 0, responsibilities * jnp.where(responsibilities > 0, tables.rows, 0), 0
+    ).sum(0)
     return total.at[pairs.first].add(cells).at[pairs.second].add(cells)
 
 
-def bound(tables: Tables, pairs: Pairs, shares: Array) -> Array:
+def bound(tables: Tables, pairs: Pairs, responsibilities: Array) -> Array:
     """The lower bound of the log-density, as a sum over rows, ``(row,)``."""
-    return expected(tables, pairs, shares) - jax.scipy.special.xlogy(shares, shares).sum(0)
+    return expected(tables, pairs, responsibilities) - jax.scipy.special.xlogy(
+        responsibilities, responsibilities
+    ).sum(0)
 
 
-def sweep(key: Array, tables: Tables, pairs: Pairs, shares: Array, *, draw: bool) -> Array:
+def sweep(
+    key: Array, tables: Tables, pairs: Pairs, responsibilities: Array, *, draw: bool
+) -> Array:
     """Visit every row once, and set its cluster's probabilities given the others'.
 
     Args:
         key: random key.
         tables: log-densities.
         pairs: the rows of the cells.
-        shares: probabilities of the clusters ``(cluster, row)``.
+        responsibilities: probabilities of the clusters ``(cluster, row)``.
         draw: a cluster instead of its probabilities.
     """
-    count = shares.shape[1]
+    count = responsibilities.shape[1]
     alone = jnp.diagonal(tables.cells, axis1=0, axis2=1).T  # (cluster, cell)
     own = jnp.where(pairs.digit < 0, alone, 0.0)
     rows = tables.rows.at[:, pairs.first].add(own)
 
-    def visit(shares: Array, each: tuple[Array, Array]) -> tuple[Array, None]:
+    def visit(responsibilities: Array, each: tuple[Array, Array]) -> tuple[Array, None]:
         row, key = each
         here = tables.cells[:, :, pairs.cells[row]]  # (cluster, cluster, entry)
         here = jnp.where(pairs.turned[row], here.swapaxes(0, 1), here)
-        others = jnp.where(pairs.present[row], shares[:, pairs.other[row]], 0.0)
+        others = jnp.where(pairs.present[row], responsibilities[:, pairs.other[row]], 0.0)
         weighed = jnp.where(others > 0, others * jnp.where(others > 0, here, 0), 0.0)
         logits = rows[:, row] + weighed.sum((1, 2))
         if draw:
             chosen = random.categorical(key, logits)
-            responsibility = (jnp.arange(len(logits)) == chosen).astype(shares.dtype)
+            responsibility = (jnp.arange(len(logits)) == chosen).astype(responsibilities.dtype)
         else:
             responsibility = jax.nn.softmax(logits)
-        return shares.at[:, row].set(responsibility), None
+        return responsibilities.at[:, row].set(responsibility), None
 
-    return lax.scan(visit, shares, (jnp.arange(count), random.split(key, count)))[0]
+    return lax.scan(visit, responsibilities, (jnp.arange(count), random.split(key, count)))[0]
 
 
-def climb(tables: Tables, pairs: Pairs, shares: Array, sweeps: int = SWEEPS) -> Array:
+def climb(tables: Tables, pairs: Pairs, responsibilities: Array, sweeps: int = SWEEPS) -> Array:
     """Sweep until the bound rises no more, ``(cluster, row)``."""
     key = random.key(0)  # nothing is drawn
 
@@ -126,13 +132,18 @@ def climb(tables: Tables, pairs: Pairs, shares: Array, sweeps: int = SWEEPS) -> 
         return (count < sweeps) & (gain > GAIN * (1 + jnp.abs(height)))
 
     def step(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        shares, height, _, count = state
-        shares = sweep(key, tables, pairs, shares, draw=False)
-        new_height = bound(tables, pairs, shares).sum()
-        return shares, new_height, new_height - height, count + 1
+        responsibilities, height, _, count = state
+        responsibilities = sweep(key, tables, pairs, responsibilities, draw=False)
+        new_height = bound(tables, pairs, responsibilities).sum()
+        return responsibilities, new_height, new_height - height, count + 1
 
-    first = bound(tables, pairs, shares).sum()
-    state = (shares, first, jnp.full((), jnp.inf, shares.dtype), jnp.zeros((), int))
+    first = bound(tables, pairs, responsibilities).sum()
+    state = (
+        responsibilities,
+        first,
+        jnp.full((), jnp.inf, responsibilities.dtype),
+        jnp.zeros((), int),
+    )
     return lax.while_loop(going, step, state)[0]
 
 
@@ -152,18 +163,22 @@ def _best(tables: Tables, pairs: Pairs, structure: Structure) -> Array:
         # draws leave the many lower optima that the bound's sweeps would stay in
         first, *keys = random.split(key, 1 + GIBBS_SWEEPS)
         begun = random.randint(first, shape, 0, structure.clusters)
-        shares = (begun == jnp.arange(structure.clusters)[:, None]).astype(tables.rows.dtype)
-        shares = _swept(jnp.stack(keys), tables, pairs, shares)
-        shares = climb(tables, pairs, 0.9 * shares + 0.1 / structure.clusters)
-        return shares, bound(tables, pairs, shares).sum()
+        responsibilities = (begun == jnp.arange(structure.clusters)[:, None]).astype(
+            tables.rows.dtype
+        )
+        responsibilities = _swept(jnp.stack(keys), tables, pairs, responsibilities)
+        responsibilities = climb(tables, pairs, 0.9 * responsibilities + 0.1 / structure.clusters)
+        return responsibilities, bound(tables, pairs, responsibilities).sum()
 
-    shares, heights = lax.map(from_start, random.split(random.key(11), STARTS))
-    return shares[heights.argmax()]
+    solutions, bounds = lax.map(from_start, random.split(random.key(11), STARTS))
+    return solutions[bounds.argmax()]
 
 
-def _swept(keys: Array, tables: Tables, pairs: Pairs, shares: Array) -> Array:
+def _swept(keys: Array, tables: Tables, pairs: Pairs, responsibilities: Array) -> Array:
     """After as many sweeps of Gibbs sampling as there are keys."""
-    return lax.scan(lambda s, k: (sweep(k, tables, pairs, s, draw=True), None), shares, keys)[0]
+    return lax.scan(
+        lambda s, k: (sweep(k, tables, pairs, s, draw=True), None), responsibilities, keys
+    )[0]
 
 
 def logits(model: Any, values: Mapping[str, Array], structure: Structure) -> Array:
@@ -173,8 +188,8 @@ def logits(model: Any, values: Mapping[str, Array], structure: Structure) -> Arr
     clusters add up to the lower bound of the network's log-density.
     """
     tables, pairs = tables_of(model, values, structure), pairs_of(model)
-    shares = lax.stop_gradient(_best(tables, pairs, structure))
-    return jnp.log(shares) + bound(tables, pairs, shares)
+    responsibilities = lax.stop_gradient(_best(tables, pairs, structure))
+    return jnp.log(responsibilities) + bound(tables, pairs, responsibilities)
 
 
 def draw_given(
@@ -197,11 +212,11 @@ def draw_given(
     tables, pairs = tables_of(model, values, structure), pairs_of(model)
     clusters = jnp.arange(structure.clusters)
     if assignment is not None:
-        shares = (assignment == clusters[:, None]).astype(tables.rows.dtype)
-        return sweep(key, tables, pairs, shares, draw=True).argmax(0).astype(jnp.int32)
-    shares = _best(tables, pairs, structure)
+        responsibilities = (assignment == clusters[:, None]).astype(tables.rows.dtype)
+        return sweep(key, tables, pairs, responsibilities, draw=True).argmax(0).astype(jnp.int32)
+    responsibilities = _best(tables, pairs, structure)
     first, *keys = random.split(key, 1 + GIBBS_SWEEPS)
-    drawn = random.categorical(first, jnp.log(shares), axis=0)
-    shares = (drawn == clusters[:, None]).astype(tables.rows.dtype)
-    moved = _swept(jnp.stack(keys), tables, pairs, shares)
+    drawn = random.categorical(first, jnp.log(responsibilities), axis=0)
+    responsibilities = (drawn == clusters[:, None]).astype(tables.rows.dtype)
+    moved = _swept(jnp.stack(keys), tables, pairs, responsibilities)
     return moved.argmax(0).astype(jnp.int32)

@@ -13,7 +13,7 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 
 
-def whole(estimator: Any, *names: str, least: int = 1) -> None:
+def whole_numbers(estimator: Any, *names: str, least: int = 1) -> None:
     """Refuse parameters that are no whole numbers from ``least`` up."""
     for name in names:
         value = getattr(estimator, name)

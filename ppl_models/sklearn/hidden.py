@@ -155,8 +155,8 @@ class HiddenMarkov(BaseEstimator):
 
     def _init(self, X: Any, lengths: Any = None) -> None:
         """Set initial values of all parameters that are wanted."""
-        checks.whole(self, "n_components")
-        checks.whole(self, "n_iter", least=0)
+        checks.whole_numbers(self, "n_components")
+        checks.whole_numbers(self, "n_iter", least=0)
         x, random = np.asarray(X, float), check_random_state(self.random_state)
         flat = np.full(self.n_components, 1 / self.n_components)
         if self._needs_init("s"):

@@ -102,22 +102,22 @@ class MixtureImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         gappy = np.flatnonzero(missing.any(1))
         if not len(gappy):
             return x.copy()
-        shares = np.asarray(self.mixture_.predict_proba(x[gappy]), float)
+        responsibilities = np.asarray(self.mixture_.predict_proba(x[gappy]), float)
         random = check_random_state(self.random_state)
         chosen = None
         if self.strategy == "draw":
-            edges = np.cumsum(shares, axis=1)
+            edges = np.cumsum(responsibilities, axis=1)
             uniform = random.uniform(size=(len(gappy), 1)) * edges[:, -1:]
-            chosen = np.minimum((uniform >= edges).sum(1), shares.shape[1] - 1)
+            chosen = np.minimum((uniform >= edges).sum(1), responsibilities.shape[1] - 1)
         patterns, group = np.unique(missing[gappy], axis=0, return_inverse=True)
         for number, gaps in enumerate(patterns):
             members = np.flatnonzero(group.reshape(-1) == number)
             rows = gappy[members]
             values = np.zeros((len(rows), gaps.sum()))
-            for k in range(shares.shape[1]):
+            for k in range(responsibilities.shape[1]):
                 mean, spread = self._conditional(k, result[rows][:, ~gaps], gaps)
                 if chosen is None:
-                    values += shares[members, k : k + 1] * mean
+                    values += responsibilities[members, k : k + 1] * mean
                 else:
                     mine = chosen[members] == k
                     noise = random.standard_normal((mine.sum(), gaps.sum()))

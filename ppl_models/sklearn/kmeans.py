@@ -85,7 +85,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             sample_weight: weights of rows.
         """
         x = self._dense(X, reset=True)
-        checks.whole(self, "n_clusters", "max_iter")
+        checks.whole_numbers(self, "n_clusters", "max_iter")
         checks.real(self, "tol")
         checks.one_of(self, "algorithm", ("lloyd", "elkan"))
         weights = checks.weights_of(x, sample_weight)
@@ -130,7 +130,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             checks.one_of(self, "init", ("k-means++", "random"))
         if self.n_init == "auto":
             return (1 if init == "k-means++" else 10), init
-        checks.whole(self, "n_init")
+        checks.whole_numbers(self, "n_init")
         return self.n_init, init
 
     def _rows(self, X: Any) -> np.ndarray:

@@ -72,8 +72,8 @@ class Mixture(DensityMixin, BaseEstimator):
             return np.log(np.asarray(self.weights_, float))
 
     def _check_options(self, x: np.ndarray) -> None:
-        checks.whole(self, "n_components", "n_init", "verbose_interval")
-        checks.whole(self, "max_iter", least=0)
+        checks.whole_numbers(self, "n_components", "n_init", "verbose_interval")
+        checks.whole_numbers(self, "max_iter", least=0)
         checks.real(self, "tol")
         checks.one_of(self, "init_params", STARTS)
 

@@ -185,8 +185,8 @@ def kmeans(
     best = None
     for _ in range(starts):
         if not isinstance(init, str):
-            given = init(x, clusters, random_state=random) if callable(init) else init
-            centres = _initial_centres(given, clusters, x.shape[1])
+            start = init(x, clusters, random_state=random) if callable(init) else init
+            centres = _initial_centres(start, clusters, x.shape[1])
         elif init == "k-means++":
             centres = held.rows[spread_rows(held, clusters, random)]
         else:
@@ -202,9 +202,9 @@ def kmeans(
     return best
 
 
-def _initial_centres(given: Any, clusters: int, features: int) -> np.ndarray:
+def _initial_centres(start: Any, clusters: int, features: int) -> np.ndarray:
     """Centres that a start was given, checked."""
-    centres = np.asarray(given, float)
+    centres = np.asarray(start, float)
     wrong = ""
     if centres.ndim != 2 or len(centres) != clusters:
         wrong = f"number of clusters {clusters}"

@@ -55,7 +55,7 @@ def test_batches_stand_for_the_data():
     batches = make_batches(problem, np.arange(150), 32, seed=1)
     assert len(batches.buckets) == 2 and batches.rows == 150
     assert sum(b.data["tokens"].size for b in batches.buckets) < 0.75 * data.size
-    for bucket, share in zip(batches.buckets, batches.shares, strict=True):
+    for bucket, share in zip(batches.buckets, batches.rows_per_bucket, strict=True):
         assert abs(share - 32 * bucket.rows / 150) <= 0.5
     runs = [*batches.runs(0, 47)]
     for index, bucket in enumerate(batches.buckets):

@@ -212,7 +212,7 @@ def _csv(
     names = pd.read_csv(path, sep=delimiter, nrows=0).columns
     most = _rows_of(8 * len(names), rows)
     wanted = None if columns is None else list(columns)
-    whole = False  # whether rows that are too short have been looked for
+    checked = False  # whether rows that are too short have been looked for
     try:
         with pd.read_csv(
             path,
@@ -224,9 +224,9 @@ def _csv(
             dtype=dtype,
         ) as pieces:
             for piece in pieces:
-                if not whole and piece.iloc[:, -1].isna().any():
+                if not checked and piece.iloc[:, -1].isna().any():
                     _refuse_short_rows(path, delimiter, len(names))
-                    whole = True
+                    checked = True
                 yield piece if wanted is None else piece[wanted]
     except pd.errors.ParserError as error:
         raise InputError(f"{path} cannot be cut into cells: {str(error).strip()}") from error

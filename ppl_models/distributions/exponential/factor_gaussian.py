@@ -96,9 +96,9 @@ class LowRankGaussian(ExponentialFamily):
         mean, covariance = cls.component_moments({n: v[component] for n, v in parameters.items()})
         assert covariance is not None
         loadings = np.asarray(parameters["loadings"])[component]
-        share = (loadings**2).sum() / np.trace(covariance)
+        explained = (loadings**2).sum() / np.trace(covariance)
         words = means_in_words(mean, covariance, features)
-        return f"{words}; {loadings.shape[-1]} factors explain {share:.0%} of the variance"
+        return f"{words}; {loadings.shape[-1]} factors explain {explained:.0%} of the variance"
 
     # ---- densities ---------------------------------------------------------------------------
 
@@ -127,13 +127,13 @@ class LowRankGaussian(ExponentialFamily):
     ) -> tuple[Array, HiddenFactors]:
         """Log-densities ``(component, row)``, and the posteriors of the factor scores."""
 
-        def component(given: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            return factor_scores(prepared, *given, missing=missing)
+        def component(parameters: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            return factor_scores(prepared, *parameters, missing=missing)
 
         shape = (*self.batch_shape, *self.event_shape)
         noise = jnp.broadcast_to(self._noise, shape)
-        given = jnp.broadcast_to(self.loc, shape) - centre, self._each(), noise
-        logits, mean, covariance = lax.map(component, given)
+        by_component = jnp.broadcast_to(self.loc, shape) - centre, self._each(), noise
+        logits, mean, covariance = lax.map(component, by_component)
         return logits, HiddenFactors(prepared, mean, covariance)
 
     def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
@@ -156,12 +156,12 @@ class LowRankGaussian(ExponentialFamily):
 
     def pointwise(self, value: Array) -> Array:
         """Log-density row by row."""
-        shape, *given = self._by_row(value)
+        shape, *by_row = self._by_row(value)
 
         def row(x: Array, *parameters: Array) -> Array:
             return factor_scores(x[:, None], *parameters, missing=True)[0][0]
 
-        return jax.vmap(row)(*given).reshape(shape)
+        return jax.vmap(row)(*by_row).reshape(shape)
 
     def collapsed(self, deviation: Array) -> Array:
         """Whether a component is next to flat in some direction: ``(component,)``.
@@ -204,8 +204,8 @@ class LowRankGaussian(ExponentialFamily):
         else:
             mean, covariance = prepared.mean, prepared.covariance
 
-        def component(given: tuple[Array, ...]) -> dict[str, Array]:
-            weight, mu, scores, spread = given
+        def component(of_component: tuple[Array, ...]) -> dict[str, Array]:
+            weight, mu, scores, spread = of_component
             scores = prepared.scores if drawn else scores
             return score_sums(rows, weight, mu, scores, spread, missing=missing)
 
@@ -306,14 +306,14 @@ class LowRankGaussian(ExponentialFamily):
     def complete(self, key: Array, value: Array) -> Array:
         """Draw missing cells: scores given the observed ones, then noise."""
         scores_key, noise_key = random.split(key)
-        shape, *given = self._by_row(value)
+        shape, *by_row = self._by_row(value)
 
         def scores_of(x: Array, *parameters: Array) -> tuple[Array, Array]:
             _, mean, covariance = factor_scores(x[:, None], *parameters, missing=True)
             return mean[:, 0], covariance[0]
 
-        mean, covariance = jax.vmap(scores_of)(*given)
-        rows, loc, loadings, noise = given
+        mean, covariance = jax.vmap(scores_of)(*by_row)
+        rows, loc, loadings, noise = by_row
         drawn = random.normal(scores_key, mean.shape, mean.dtype)
         scores = mean + matmul(jnp.linalg.cholesky(covariance), drawn[..., None])[..., 0]
         filled = loc + matmul(loadings, scores[..., None])[..., 0]

@@ -123,9 +123,9 @@ class FullStudentT(SeparateGaussian):
         rows = jnp.broadcast_to(value, (*shape, dimension)).reshape(-1, dimension)
         loc = jnp.broadcast_to(self.loc, (*shape, dimension)).reshape(-1, dimension)
         each = jnp.broadcast_to(self.scale_matrix, (*shape, dimension, dimension))
-        found = jax.vmap(row_distance)(rows, loc, each.reshape(-1, dimension, dimension))
+        distances = jax.vmap(row_distance)(rows, loc, each.reshape(-1, dimension, dimension))
         df = jnp.broadcast_to(self.df, shape).reshape(-1)
-        return _log_density(df, *found).reshape(shape)
+        return _log_density(df, *distances).reshape(shape)
 
     def numbers_per_row(self, value: Any, *, missing: bool) -> int:
         """Distances and precisions of every component beside a normal's."""

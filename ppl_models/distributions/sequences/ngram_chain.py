@@ -20,7 +20,7 @@ BLOCK = 128  #: entries of a context that are added at once
 class NgramChain(Autoregressive, Distribution):
     """Whole sequences; each token depends on the ``order - 1`` before it.
 
-        P(w | u) = kept[u, w] + backoff[u] P(w | u without its token furthest back),
+        P(w | u) = discounted[u, w] + backoff[u] P(w | u without its token furthest back),
 
     and 1 / (V + 1) below the empty context; a context that was never seen passes on to the shorter
     one. Kneser-Ney smoothing and the predictive distribution of a hierarchical Pitman-Yor process
@@ -29,8 +29,8 @@ class NgramChain(Autoregressive, Distribution):
 
     Args:
         seen: contexts and entries.
-        kept: ``(entry,)``.
-        backoff: ``(context,)``; with the context's kept probabilities it adds up to one.
+        discounted: ``(entry,)``.
+        backoff: ``(context,)``; with the context's discounted probabilities it adds up to one.
         positions: of a row, ``<end>`` included.
 
     >>> from ppl_models.distributions.sequences.ngrams import count_ngrams
@@ -41,7 +41,7 @@ class NgramChain(Autoregressive, Distribution):
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
-    pytree_data_fields = ("seen", "kept", "backoff")
+    pytree_data_fields = ("seen", "discounted", "backoff")
     pytree_aux_fields = ("positions",)
     data_description = "sequences of tokens"
     needs_whole_rows = True
@@ -51,14 +51,14 @@ class NgramChain(Autoregressive, Distribution):
     def __init__(
         self,
         seen: Ngrams,
-        kept: Any,
+        discounted: Any,
         backoff: Any,
         *,
         positions: int,
         validate_args: bool | None = None,
     ):
         self.seen: Ngrams = jax.tree.map(jnp.asarray, seen)
-        self.kept, self.backoff = jnp.asarray(kept), jnp.asarray(backoff)
+        self.discounted, self.backoff = jnp.asarray(discounted), jnp.asarray(backoff)
         self.positions = int(positions)
         super().__init__((), (self.positions,), validate_args=validate_args)
 
@@ -128,12 +128,12 @@ class NgramChain(Autoregressive, Distribution):
 
     def _probability(self, recent: Array, token: Array) -> Array:
         """Of tokens after those before them ``(..., order - 1)``, the nearest first."""
-        probability = jnp.full(token.shape, 1 / (self.tokens + 1), self.kept.dtype)
+        probability = jnp.full(token.shape, 1 / (self.tokens + 1), self.discounted.dtype)
         for context in self.seen.contexts(recent):
             entry = self.seen.entry(context, token)
-            discounted = jnp.where(entry < 0, 0, self.kept[entry])
+            probability_here = jnp.where(entry < 0, 0, self.discounted[entry])
             shorter = self.backoff[jnp.clip(context, 0)] * probability
-            probability = jnp.where(context < 0, probability, discounted + shorter)
+            probability = jnp.where(context < 0, probability, probability_here + shorter)
         return probability
 
     def following(self, state: State) -> Array:
@@ -142,7 +142,7 @@ class NgramChain(Autoregressive, Distribution):
         contexts = [c.reshape(-1) for c in self.seen.contexts(state)]
         alone = self.seen.token[: self.seen.alone]
         empty = jnp.full(self.tokens + 1, self.backoff[0] / (self.tokens + 1))
-        empty = empty.at[alone].add(self.kept[: self.seen.alone])
+        empty = empty.at[alone].add(self.discounted[: self.seen.alone])
         probability = jnp.broadcast_to(empty, (contexts[0].size, self.tokens + 1))
         for context in contexts[1:]:
             probability = self._longer(context, probability)
@@ -165,8 +165,8 @@ class NgramChain(Autoregressive, Distribution):
             entry = (start + block * BLOCK)[:, None] + jnp.arange(BLOCK)
             inside = entry < stop[:, None]
             entry = jnp.where(inside, entry, 0)
-            discounted = jnp.where(inside, self.kept[entry], 0)
-            return block + 1, probabilities.at[rows, self.seen.token[entry]].add(discounted)
+            probability_here = jnp.where(inside, self.discounted[entry], 0)
+            return block + 1, probabilities.at[rows, self.seen.token[entry]].add(probability_here)
 
         begun = (jnp.zeros((), jnp.int32), probability * backoff[:, None])
         return lax.while_loop(more, add, begun)[1]
@@ -178,7 +178,7 @@ class NgramChain(Autoregressive, Distribution):
         nothing as long as the vocabulary is made.
         """
         assert is_prng_key(key)
-        upto = _sums_within(self.kept, self.seen.entries[self.seen.within])
+        upto = _sums_within(self.discounted, self.seen.entries[self.seen.within])
 
         def step(carry: tuple[State, Array], key: Array) -> tuple[tuple[State, Array], Array]:
             state, over = carry
@@ -198,7 +198,7 @@ class NgramChain(Autoregressive, Distribution):
         for key, context in zip(keys[:-1], self.seen.contexts(state), strict=True):
             place = jnp.clip(context, 0)
             start, stop = self.seen.entries[place], self.seen.entries[place + 1]
-            u = random.uniform(key, shape, self.kept.dtype)
+            u = random.uniform(key, shape, self.discounted.dtype)
             here = (context >= 0) & (u < upto[stop - 1])
             entry = jnp.clip(_first_above(upto, start, stop, u), start, stop - 1)
             token = jnp.where(here, self.seen.token[entry], token)
@@ -208,7 +208,7 @@ class NgramChain(Autoregressive, Distribution):
 def smoothed(seen: Ngrams, tables: Any, discount: Any, concentration: Any) -> tuple[Array, Array]:
     """Discounted and backed-off probabilities of `NgramChain`, from a seating arrangement.
 
-        kept[u, w] = (c_uw - d t_uw) / (θ + c_u),   backoff[u] = (θ + d t_u) / (θ + c_u)
+        discounted[u, w] = (c_uw - d t_uw) / (θ + c_u),   backoff[u] = (θ + d t_u) / (θ + c_u)
 
     with customers c, tables t, and d and θ of the context's length. One table everywhere and θ = 0
     is interpolated Kneser-Ney smoothing; with three discounts, modified Kneser-Ney smoothing

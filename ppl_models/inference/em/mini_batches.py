@@ -126,14 +126,14 @@ class MiniBatches:
 
     @cached_property
     def _in_memory(self) -> list[Batch]:
-        problem, found = self.problem, []
+        problem, made = self.problem, []
         data = {n: np.asarray(problem.model.data[n]) for n in problem.families}
         total = problem.structure.rows
         by_row: dict[str, np.ndarray] = dict(problem.scales)
         if KNOWN_CLUSTER in problem.model.data:
             by_row[KNOWN_CLUSTER] = np.asarray(problem.model.data[KNOWN_CLUSTER], float)
-        given = problem.model.weights
-        weights = None if given is None else np.asarray(given)
+        row_weights = problem.model.weights
+        weights = None if row_weights is None else np.asarray(row_weights)
         order = np.random.default_rng(self._seed).permutation(total)
         for first in range(0, total, self.rows):
             mine = order[first : first + self.rows]
@@ -148,15 +148,15 @@ class MiniBatches:
                 present=present,
                 like=problem.chunks,
             )
-            found.append((chunks, float(len(mine) if weights is None else weights[mine].sum())))
-        return found
+            made.append((chunks, float(len(mine) if weights is None else weights[mine].sum())))
+        return made
 
     def expected(self, values: Mapping[str, Any], chunks: Chunks) -> Expectations:
         """The E-step on one batch, in double precision on the host."""
-        found = expected_of_rows(
+        expectations = expected_of_rows(
             self._model, values, chunks, self.problem.known_priors, plan=self.plan
         )
-        return exact(found, self.problem.chunks.centres)
+        return exact(expectations, self.problem.chunks.centres)
 
     def maximised(self, values: Mapping[str, Any], expected: Expectations) -> dict[str, np.ndarray]:
         """The M-step by statistics of all rows."""

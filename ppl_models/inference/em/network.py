@@ -56,12 +56,12 @@ def run_network_em(
     tolerance = max(tolerance, 4 * float(jnp.finfo(jnp.result_type(float)).eps))
     ends, heights, counts, done = [], [], [], []
     for number, own in enumerate(labels):
-        values, shares = _first(
+        values, responsibilities = _first(
             model, own, random.fold_in(key, number), structure=structure, plan=plan, flat=flat
         )
         course: list[float] = []
         while len(course) < iterations:
-            values, shares, height = run(model, values, shares)
+            values, responsibilities, height = run(model, values, responsibilities)
             course += np.asarray(height).tolist()
             if course[-1] - course[-2] <= tolerance * (1 + abs(course[-1])):
                 break
@@ -115,16 +115,18 @@ def _first(
     flat: bool,
 ) -> tuple[Globals, Array]:
     one_hot = labels[None] == jnp.arange(structure.clusters)[:, None]
-    shares = (1 - SMOOTHING) * one_hot + SMOOTHING / structure.clusters
+    responsibilities = (1 - SMOOTHING) * one_hot + SMOOTHING / structure.clusters
     values = structure.initial(key, radius=0.1)
-    return maximise(model, structure, plan, values, shares, flat=flat, steps=STEPS), shares
+    return maximise(
+        model, structure, plan, values, responsibilities, flat=flat, steps=STEPS
+    ), responsibilities
 
 
 @partial(jax.jit, static_argnames=("structure", "plan", "flat"))
 def _block(
     model: Model,
     values: Globals,
-    shares: Array,
+    responsibilities: Array,
     *,
     structure: Structure,
     plan: RowwisePlan,
@@ -134,12 +136,16 @@ def _block(
     pairs = pairs_of(model)
 
     def step(state: tuple[Globals, Array], _: None) -> tuple[tuple[Globals, Array], Array]:
-        values, shares = state
-        shares = climb(tables_of(model, values, structure), pairs, shares, SWEEPS)
-        values = maximise(model, structure, plan, values, shares, flat=flat)
-        height = bound(tables_of(model, values, structure), pairs, shares).sum()
+        values, responsibilities = state
+        responsibilities = climb(
+            tables_of(model, values, structure), pairs, responsibilities, SWEEPS
+        )
+        values = maximise(model, structure, plan, values, responsibilities, flat=flat)
+        height = bound(tables_of(model, values, structure), pairs, responsibilities).sum()
         height = height if flat else height + model.log_prior(values, structure)
-        return (values, shares), height
+        return (values, responsibilities), height
 
-    (values, shares), heights = lax.scan(step, (values, shares), None, length=BLOCK)
-    return values, shares, heights
+    (values, responsibilities), heights = lax.scan(
+        step, (values, responsibilities), None, length=BLOCK
+    )
+    return values, responsibilities, heights

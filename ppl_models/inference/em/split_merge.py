@@ -318,9 +318,9 @@ def _second_half(points: Array, weights: Array, key: Array) -> Array:
 
     def moved(_: int, centres: Array) -> Array:
         side = nearer_second(centres)
-        shares = jnp.stack([1 - side, side]) * weights
-        counts = shares.sum(-1, keepdims=True)
-        means = matmul(shares, points) / jnp.maximum(counts, tiny)
+        responsibilities = jnp.stack([1 - side, side]) * weights
+        counts = responsibilities.sum(-1, keepdims=True)
+        means = matmul(responsibilities, points) / jnp.maximum(counts, tiny)
         return jnp.where(counts > 0, means, centres)
 
     centres = lax.fori_loop(0, ROUNDS, moved, jnp.stack([first, second]))

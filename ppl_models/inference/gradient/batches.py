@@ -72,7 +72,7 @@ class Batches:
         return sum(each)
 
     @property
-    def shares(self) -> tuple[int, ...]:
+    def rows_per_bucket(self) -> tuple[int, ...]:
         """Rows of every bucket in a batch."""
         return tuple(max(1, round(self.size * b.rows / self.rows)) for b in self.buckets)
 
@@ -81,7 +81,7 @@ class Batches:
         for begin in range(first, last, RUN):
             steps = range(begin, min(begin + RUN, last))
             runs = []
-            for index, batch_rows in enumerate(self.shares):
+            for index, batch_rows in enumerate(self.rows_per_bucket):
                 rows = np.zeros((RUN, batch_rows), np.int32)
                 for place, step in enumerate(steps):
                     rows[place] = self._rows(index, step * batch_rows, batch_rows)

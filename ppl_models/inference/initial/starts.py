@@ -247,8 +247,8 @@ def _from_seeds(
         return values_from_weights(model, update, arrays, centres, values, weights, key)
 
     keys = random.split(key, chosen.shape[0])
-    given = keys, chosen, usable, widths, at_means, nested, shares
-    return lax.map(lambda of: one(*of), given)
+    by_start = keys, chosen, usable, widths, at_means, nested, shares
+    return lax.map(lambda arguments: one(*arguments), by_start)
 
 
 def noise_shares(starts: int) -> np.ndarray:

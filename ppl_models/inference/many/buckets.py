@@ -237,18 +237,18 @@ def batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
         yield places % count, int((places < count).sum())
 
 
-def by_batch(function: Any, size: int, count: int, *given: Any) -> Any:
+def by_batch(function: Any, size: int, count: int, *arguments: Any) -> Any:
     """A compiled function of groups, batch by batch, its results on the host.
 
     Args:
         function: of arrays ``(group, ...)``, and groups, some of them at a time.
         size: groups of a batch.
         count: of groups.
-        *given: what it takes.
+        *arguments: what it takes, arrays ``(group, ...)``.
     """
     results = []
     for places, new in batches(count, size):
-        result = function(*jax.tree.map(lambda v, p=places: v[p], given))
+        result = function(*jax.tree.map(lambda v, p=places: v[p], arguments))
         results.append((result, new))
     return jax.tree.map(
         lambda *parts: np.concatenate(

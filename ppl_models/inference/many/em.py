@@ -300,10 +300,12 @@ def _densities(
         pieces = GroupModel.of(model, groups.known).pieces(values, structure)
         logits = row_logits(pieces, groups)
         density = logsumexp(logits, axis=0)
-        shares = jnp.exp(logits - jnp.where(jnp.isneginf(density), 0, density))
+        responsibilities = jnp.exp(logits - jnp.where(jnp.isneginf(density), 0, density))
         if hard:
-            shares = jax.nn.one_hot(logits.argmax(0), len(logits), axis=0, dtype=logits.dtype)
-        return density, shares, pieces.log_prior
+            responsibilities = jax.nn.one_hot(
+                logits.argmax(0), len(logits), axis=0, dtype=logits.dtype
+            )
+        return density, responsibilities, pieces.log_prior
 
     return jax.vmap(one)(groups, values)
 

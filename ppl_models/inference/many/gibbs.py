@@ -89,8 +89,8 @@ def gibbs_of_bucket(
         tolerance=None,
         flat=False,
     )
-    _, shares, _ = densities(problem, bucket, mode.values)
-    pivot = shares.argmax(1).astype(np.int32)
+    _, responsibilities, _ = densities(problem, bucket, mode.values)
+    pivot = responsibilities.argmax(1).astype(np.int32)
     count = len(bucket.members)
     size = max(1, lanes_of(problem, bucket.length) // plan.chains)
     model = jax.tree.map(jnp.asarray, problem.model)
@@ -144,9 +144,9 @@ def _chains(
                 pieces = group.pieces(state.z, structure)
                 logits = row_logits(pieces, groups)
                 density = logsumexp(logits, axis=0)
-                shares = jnp.exp(logits - density)
+                probabilities = jnp.exp(logits - density)
                 lp = (density * (present > 0)).sum() + pieces.log_prior
-                agreement = matmul(shares, at_mode.T.astype(shares.dtype))
+                agreement = matmul(probabilities, at_mode.T.astype(probabilities.dtype))
                 return state, (state.z, lp, agreement, state.accept_prob)
 
             sweeps = jnp.full(plan.draws, plan.thinning).at[0].add(plan.warmup)

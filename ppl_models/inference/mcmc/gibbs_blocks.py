@@ -139,15 +139,15 @@ def run_gibbs_over_blocks(
         return passed(*_updated(model, blank, state.gibbs, own, sweep=sweep))
 
     def block(state: Swept, sweeps: Any, draws: Any) -> tuple[Swept, dict[str, Any]]:
-        kept = []
+        recorded = []
         for _ in range(int(draws)):
             for _ in range(int(sweeps)):
                 state = swept(state)
             read = {**state.gibbs.z, ".acceptance_rate": state.gibbs.accept_prob}
-            kept.append(
+            recorded.append(
                 {n: np.asarray(v) for n, v in read.items()} | {".log_joint": state.log_joint}
             )
-        return state, {n: np.stack([each[n] for each in kept]) for n in kept[0]}
+        return state, {n: np.stack([each[n] for each in recorded]) for n in recorded[0]}
 
     gibbs = begin(model, blank, keys, points, sweep=sweep)
     start = passed(gibbs, np.zeros(chains))
@@ -194,5 +194,5 @@ def _by_chain(one: Any, *arguments: Any) -> Any:
     chains = jax.tree.leaves(arguments[0])[0].shape[0]
     if chains > 1:
         return jax.vmap(one)(*arguments)
-    found = one(*jax.tree.map(lambda v: v[0], arguments))
-    return jax.tree.map(lambda v: v[None], found)
+    result = one(*jax.tree.map(lambda v: v[0], arguments))
+    return jax.tree.map(lambda v: v[None], result)

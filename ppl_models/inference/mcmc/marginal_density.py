@@ -300,9 +300,9 @@ def _factor(
         return by_pass
     if kind == "statistics":
         expected = e_step(problem.example, problem.structure, problem.chunks)
-        return lambda found, *_: _from_statistics(_families(found, structure), expected, problem)
-    return lambda found, scales, log_locals: _total(
-        problem.model, structure, _by_row(found, scales, problem.model, structure, log_locals)
+        return lambda sites, *_: _from_statistics(_families(sites, structure), expected, problem)
+    return lambda sites, scales, log_locals: _total(
+        problem.model, structure, _by_row(sites, scales, problem.model, structure, log_locals)
     )
 
 

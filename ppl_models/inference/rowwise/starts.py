@@ -163,4 +163,4 @@ def _from_partitions(
         values = structure.initial(key, radius=0.1)
         return maximise(model, structure, plan, values, weights, flat=flat, steps=STEPS)
 
-    return lax.map(lambda given: one(*given), (labels, keys, usable))
+    return lax.map(lambda arguments: one(*arguments), (labels, keys, usable))

@@ -38,13 +38,13 @@ def draw_clusters(key: Array, logits: Array) -> Array:
     >>> draw_clusters(random.key(0), jnp.log(jnp.array([[0.0, 1.0], [1.0, 0.0]]))).tolist()
     [1, 0]
     """
-    shares = jnp.exp(logits - logits.max(0))
+    unnormalised = jnp.exp(logits - logits.max(0))
     # below 1, so that what rounding leaves over does not fall to a last cluster without a share
     uniform = random.uniform(key, (logits.shape[1],), logits.dtype)
-    target = uniform * (1 - 4 * jnp.finfo(logits.dtype).eps) * shares.sum(0)
+    target = uniform * (1 - 4 * jnp.finfo(logits.dtype).eps) * unnormalised.sum(0)
     running, chosen = jnp.zeros_like(target), jnp.zeros(logits.shape[1], jnp.int32)
     for k in range(logits.shape[0] - 1):
-        running = running + shares[k]
+        running = running + unnormalised[k]
         chosen = chosen + (running <= target)
     return chosen
 
@@ -60,19 +60,19 @@ def draw_counts(key: Array, logits: Array, copies: Array) -> Array:
     >>> draw_counts(random.key(0), jnp.log(jnp.array([[0.0], [1.0]])), jnp.array([5.0])).tolist()
     [[0.0], [5.0]]
     """
-    shares = jnp.exp(logits - logits.max(0))
-    left, rest = copies.astype(logits.dtype), shares.sum(0)
+    unnormalised = jnp.exp(logits - logits.max(0))
+    left, rest = copies.astype(logits.dtype), unnormalised.sum(0)
     counts_so_far = []
     for k, own in enumerate(random.split(key, logits.shape[0] - 1)):
         # what is left over by rounding goes to no cluster without a share
-        probability = jnp.clip(shares[k] / jnp.where(rest > 0, rest, 1), 0, 1)
-        probability = jnp.where(shares[k + 1 :].sum(0) > 0, probability, 1)
+        probability = jnp.clip(unnormalised[k] / jnp.where(rest > 0, rest, 1), 0, 1)
+        probability = jnp.where(unnormalised[k + 1 :].sum(0) > 0, probability, 1)
         drawn = jnp.where(
             probability >= 1, left, random.binomial(own, left, probability, dtype=left.dtype)
         )
         drawn = jnp.where(probability > 0, drawn, 0)
         counts_so_far.append(drawn)
-        left, rest = left - drawn, rest - shares[k]
+        left, rest = left - drawn, rest - unnormalised[k]
     return jnp.stack([*counts_so_far, left])
 
 

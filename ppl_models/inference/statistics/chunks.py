@@ -347,4 +347,4 @@ def over_chunks(
     total = parts_done[0][0]
     for added, _ in parts_done[1:]:
         total = jax.tree.map(jnp.add, total, added)
-    return total, [kept for _, kept in parts_done]
+    return total, [of_rows for _, of_rows in parts_done]

@@ -40,13 +40,13 @@ def check_exponent(exponent: float) -> None:
         raise InputError(f"exponent is {exponent}: give a number above 0.5 and at most 1")
 
 
-def averaged(old: Any, new: Any, share: float) -> Any:
+def averaged(old: Any, new: Any, weight: float) -> Any:
     """Trees of arrays, of which the new one has a share.
 
     >>> averaged({"count": np.array([2.0])}, {"count": np.array([4.0])}, 0.25)
     {'count': array([2.5])}
     """
-    return jax.tree.map(lambda a, b: (1 - share) * a + share * b, old, new)
+    return jax.tree.map(lambda a, b: (1 - weight) * a + weight * b, old, new)
 
 
 def scaled_by(tree: Any, factor: float) -> Any:
@@ -81,8 +81,8 @@ def exact(expected: Expectations, centres: Mapping[str, Any]) -> Expectations:
     """
     statistics = {}
     for name, own in expected.statistics.items():
-        found = {n: np.asarray(v, np.float64) for n, v in own.items()}
-        about = found.pop("about", None)
+        on_host = {n: np.asarray(v, np.float64) for n, v in own.items()}
+        about = on_host.pop("about", None)
         if about is not None and not np.array_equal(
             about, np.broadcast_to(np.asarray(centres[name], np.float64), about.shape)
         ):
@@ -90,7 +90,7 @@ def exact(expected: Expectations, centres: Mapping[str, Any]) -> Expectations:
                 f"the components of site '{name}' lie so far apart that single precision cannot "
                 "add up their statistics step by step: give precision='float64', or method='em'"
             )
-        statistics[name] = found
+        statistics[name] = on_host
     return Expectations(
         np.asarray(expected.log_normaliser, np.float64),  # type: ignore[arg-type]
         np.asarray(expected.counts, np.float64),  # type: ignore[arg-type]

@@ -134,11 +134,11 @@ def statistics_of(problem: Problem, result: Result) -> RunningStatistics | None:
     values = {n: v[0, 0] for n, v in result.values.items()}
     assign = soft if result.assignments == "soft" else hard
     try:
-        found = statistics_of_blocks(problem, values, assign)
+        expectations = statistics_of_blocks(problem, values, assign)
     except UnsupportedError:
         return None
     centres = {n: np.asarray(v, np.float64) for n, v in problem.chunks.centres.items()}
-    return RunningStatistics(found, centres, problem.blocks.summary.rows)
+    return RunningStatistics(expectations, centres, problem.blocks.summary.rows)
 
 
 def refuse_blocks(method: str) -> None:

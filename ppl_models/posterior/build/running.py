@@ -34,16 +34,16 @@ class RunningStatistics:
 
     def to_dataset(self) -> xr.Dataset:
         """As a group of a tree."""
-        found: dict[str, Any] = {
+        arrays: dict[str, Any] = {
             COUNTS: self.expected.counts,
             NORMALISER: self.expected.log_normaliser,
         }
         for site, statistics in self.expected.statistics.items():
-            found |= {f"{site}.{name}": value for name, value in statistics.items()}
-            found[f"{CENTRE}.{site}"] = self.centres[site]
+            arrays |= {f"{site}.{name}": value for name, value in statistics.items()}
+            arrays[f"{CENTRE}.{site}"] = self.centres[site]
         variables = {
             name: ([f"{name}_dim_{i}" for i in range(np.ndim(value))], np.asarray(value))
-            for name, value in found.items()
+            for name, value in arrays.items()
         }
         return xr.Dataset(variables, attrs={"rows": self.rows, "pieces": self.pieces})
 

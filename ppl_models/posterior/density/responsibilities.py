@@ -92,8 +92,8 @@ def _state_probabilities(
     at_once = max(1, memory.BLOCK_NUMBERS // (len(sequences) * positions * states))
     for first in range(0, count, at_once):
         block = {n: jnp.asarray(v[first : first + at_once]) for n, v in values.items()}
-        shares = np.asarray(_of_sequences(model, block, structure=structure))
-        table[first : first + at_once] = shares[:, where, chosen % positions]
+        responsibilities = np.asarray(_of_sequences(model, block, structure=structure))
+        table[first : first + at_once] = responsibilities[:, where, chosen % positions]
     return table
 
 

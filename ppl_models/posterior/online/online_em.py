@@ -85,9 +85,11 @@ class OnlineEM:
             like = gaps_allowed(problem.families, problem.chunks)
             chunks = cut(problem.model.data, problem.families, like=like)
             known = problem.known_priors
-            found = exact(expected_of_rows(model, values, chunks, known, plan=plan), like.centres)
+            expectations = exact(
+                expected_of_rows(model, values, chunks, known, plan=plan), like.centres
+            )
             centres = {n: np.asarray(v, np.float64) for n, v in like.centres.items()}
-            running = RunningStatistics(found, centres, count)
+            running = RunningStatistics(expectations, centres, count)
         return cls(problem, plan, model, values, running, exponent, iterations)
 
     def add(self, rows: np.ndarray) -> None:
@@ -100,16 +102,16 @@ class OnlineEM:
         chunks = _padded(rows, site, self.problem, blank)
         old, count = self.running, len(rows)
         total = old.rows + count
-        share = count / total
+        weight = count / total
         if self._exponent < 1:
-            share = max(share, step_size(old.pieces, self._exponent))
+            weight = max(weight, step_size(old.pieces, self._exponent))
         before = scaled_by(old.expected, total / old.rows)
         known = self.problem.known_priors
         combined = before
         for _ in range(self._iterations):
-            found = expected_of_rows(self.model, self.values, chunks, known, plan=self.plan)
-            new = scaled_by(exact(found, blank.centres), total / count)
-            combined = averaged(*_alike(before, new), share)
+            expectations = expected_of_rows(self.model, self.values, chunks, known, plan=self.plan)
+            new = scaled_by(exact(expectations, blank.centres), total / count)
+            combined = averaged(*_alike(before, new), weight)
             moved = self._maximised(combined, blank)
             settled = _close(self.values, moved)
             self.values = moved
@@ -152,7 +154,7 @@ def _alike(old: Expectations, new: Expectations) -> tuple[Expectations, Expectat
     both: list[dict[str, Any]] = [{}, {}]
     for site, own in old.statistics.items():
         pair = own, new.statistics[site]
-        found: list[dict[str, Any]] = [dict(each) for each in pair]
+        copies: list[dict[str, Any]] = [dict(each) for each in pair]
         if set(pair[0]) != set(pair[1]):
             raise InputError(_OTHER_GAPS)
         for name in own:
@@ -162,10 +164,10 @@ def _alike(old: Expectations, new: Expectations) -> tuple[Expectations, Expectat
             if name != "count":  # which cells without gaps share
                 raise InputError(_OTHER_GAPS)
             shape = np.broadcast_shapes(*shapes)
-            for each in found:
+            for each in copies:
                 each[name] = np.broadcast_to(each[name], shape)
-        for kept, each in zip(both, found, strict=True):
-            kept[site] = each
+        for alike, each in zip(both, copies, strict=True):
+            alike[site] = each
     return old._replace(statistics=both[0]), new._replace(statistics=both[1])
 
 

@@ -122,8 +122,8 @@ def _refuse(tree: xr.DataTree) -> None:
             f"the tree is a fit by method={method!r}, which keeps no statistics that rows could be "
             f"added to: use one of {those}, or fit all rows together"
         )
-    for name, given in zip(("weights", "labels"), weights_and_labels(tree), strict=True):
-        if given is not None:
+    for name, value in zip(("weights", "labels"), weights_and_labels(tree), strict=True):
+        if value is not None:
             raise UnsupportedError(
                 f"the tree was fitted with {name}=, and more rows have none: fit all rows together"
             )

@@ -95,7 +95,7 @@ def computed_sites(
     observed: Mapping[str, Observed], model: Model, structure: Structure
 ) -> dict[str, Observed]:
     """What observed sites observe that the program computes from its data."""
-    found = {}
+    computed = {}
     for name in structure.computed:
         values = np.asarray(model.data[name])
         alike = (o for o in observed.values() if o.values.shape == values.shape)
@@ -104,8 +104,8 @@ def computed_sites(
         if structure.panel:
             own = (STEP, *dict(structure.event_dims)[name])
         like = next(alike, Observed(values, own, {}, {}))
-        found[name] = replace(like, values=values, refusal=None)
-    return found
+        computed[name] = replace(like, values=values, refusal=None)
+    return computed
 
 
 def completed(rows: dict[str, Observed], known: Mapping[str, Observed]) -> dict[str, Observed]:
