@@ -87,13 +87,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """``built_in``: every row of the table; ``mixture``: those that assign;
-    ``climbed``: those that EM serves.
+    ``em_program``: those that EM serves.
 
     In ``models`` these are called ``program``, and ``model`` is one row a program.
     """
     chosen: dict[str, Any] = {
         "built_in": lambda: _programs(),
-        "climbed": lambda: [row for row in _programs() if row.point == "em"],
+        "em_program": lambda: [row for row in _programs() if row.point == "em"],
         "mixture": lambda: [row for row in _programs() if "clusters" in row.arguments],
     }
     if metafunc.definition.path.parent.name == "models":

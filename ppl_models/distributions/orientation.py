@@ -209,14 +209,14 @@ class RotationConditional(NamedTuple):
             order = jnp.argsort(jnp.argsort(-self.precisions[:, 0], axis=-1), axis=-1)
             moved = jnp.take_along_axis(axes, order[:, None, :], axis=-1)
         else:
-            moved = self._swept()
+            moved = self._gibbs_sweep()
         return self._returned(moved)
 
     def sample(self, key: Array) -> Array:
         """The rotation after a Gibbs step in every plane of two axes; Hoff (2009), section 3.2."""
         return self._returned(self._sweep(self.current, self._turned(), key)[0])
 
-    def _swept(self) -> Array:
+    def _gibbs_sweep(self) -> Array:
         """The axes when no rotation in a plane raises the density any more."""
 
         def going(state: Any) -> Array:

@@ -85,9 +85,9 @@ class GeneralizedInverseGaussian(Distribution):
 
         step = 1 / jnp.sqrt(size)
         right, left = (t - rise(t) / slope(t) for t in (step, -step))  # where tangents meet 0
-        fall, climb = -slope(step), slope(-step)
-        middle, tail = right - left, 1 / fall
-        total = middle + tail + 1 / climb
+        right_rate, left_rate = -slope(step), slope(-step)
+        middle, tail = right - left, 1 / right_rate
+        total = middle + tail + 1 / left_rate
 
         def propose(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             key, value, done = state
@@ -99,7 +99,7 @@ class GeneralizedInverseGaussian(Distribution):
             t = jnp.where(
                 inside,
                 left + middle * place,
-                jnp.where(after, right + far / fall, left - far / climb),
+                jnp.where(after, right + far / right_rate, left - far / left_rate),
             )
             bound = jnp.where(inside, 0.0, -far)
             accepted = jnp.log(random.uniform(accept_key, shape, dtype)) < rise(t) - bound

@@ -58,7 +58,7 @@ def state_probabilities(
     [1.0, 1.0, nan]
     """
     with scope(tree.attrs.get("precision", "float64")):
-        restored = _recalled(tree, data, draws)
+        restored = _restore(tree, data, draws)
         if restored.structure.chain is not None:
             return chain_paths.state_probabilities(restored, by_draw=by_draw)
         pieces = []
@@ -101,7 +101,7 @@ def best_paths(tree: xr.DataTree, data: Any = None) -> xr.DataArray:
     [[1, 1, 0], [0, 0, -1]]
     """
     with scope(tree.attrs.get("precision", "float64")):
-        restored = _recalled(tree, data, None)
+        restored = _restore(tree, data, None)
         top = int(tree["sample_stats"]["lp"].transpose("chain", "draw").values.argmax())
         values = {n: v[top] for n, v in restored.values.items()}
         if restored.structure.chain is not None:
@@ -140,7 +140,7 @@ def draw_paths(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: i
     whole_number("draws", draws)
     whole_number("seed", seed, least=0)
     with scope(tree.attrs.get("precision", "float64")):
-        restored = _recalled(tree, data, None)
+        restored = _restore(tree, data, None)
         key = random.key(seed)
         values = resampled(restored, key, draws)
         if restored.structure.chain is not None:
@@ -190,7 +190,7 @@ def forecast(
     whole_number("draws", draws)
     whole_number("seed", seed, least=0)
     with scope(tree.attrs.get("precision", "float64")):
-        restored = _recalled(tree, data, None)
+        restored = _restore(tree, data, None)
         if any(as_autoregressive(f) is not None for f in restored.problem.families.values()):
             raise UnsupportedError(
                 f"sequences of {tree.attrs['program']} have ended, so that nothing follows them: "
@@ -227,7 +227,7 @@ def hides_paths(tree: xr.DataTree, data: Any = None) -> bool:
         return problem.structure.assignment is None and problem.latent
 
 
-def _recalled(tree: xr.DataTree, data: Any, draws: int | None) -> RestoredFit:
+def _restore(tree: xr.DataTree, data: Any, draws: int | None) -> RestoredFit:
     restored = restore(tree, data, draws=draws)
     if restored.structure.chain is not None:
         return restored

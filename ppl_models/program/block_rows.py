@@ -62,14 +62,14 @@ class RowBlocks:
         """
         return ahead(lambda: self._of_size(size))
 
-    def over(self, look: Callable[[np.ndarray], Any]) -> Iterator[Any]:
-        """What a look at every block's rows gives, in the order of the blocks.
+    def over(self, of_block: Callable[[np.ndarray], Any]) -> Iterator[Any]:
+        """The answers of ``of_block`` to every block's rows, in the order of the blocks.
 
         Args:
-            look: a function of a module, or a partial of one, which a cluster's workers are sent.
+            of_block: a function of a module, or a partial of one, which is sent to the workers.
         """
         return _over(
-            self.blocks, Reading(self.function, self.site, self.like, self.precision), look
+            self.blocks, Reading(self.function, self.site, self.like, self.precision), of_block
         )
 
     def _of_size(self, size: int) -> Iterator[tuple[np.ndarray, int]]:
@@ -204,35 +204,35 @@ class Reading:
 
 
 def _over(
-    blocks: Blocks, reading: Reading, look: Callable, each: Sequence[Any] = ()
+    blocks: Blocks, reading: Reading, of_block: Callable, each: Sequence[Any] = ()
 ) -> Iterator[Any]:
-    """What a look at every block that has rows gives, in the order of the blocks.
+    """The answers of ``of_block`` to every block that has rows, in the order of the blocks.
 
     Args:
         blocks: here, or on the workers of a cluster.
         reading: how a block is read.
-        look: ``(rows, [one of each]) -> answer``.
+        of_block: ``(rows, [one of each]) -> answer``.
         each: one a block that has rows.
     """
     if isinstance(blocks, SpreadBlocks):
-        arguments = blocks.client.submit(loaded, portable((reading, look)), pure=False)
+        arguments = blocks.client.submit(loaded, portable((reading, of_block)), pure=False)
         own = list(each)
         if each:  # blocks without rows have none
             sizes = blocks.ask(len)
             left = iter(each)
             own = [next(left) if size else None for size in sizes]
-        answers = blocks.ask(_looked, arguments, each=own)
+        answers = blocks.ask(_answer_of, arguments, each=own)
         yield from (answer for answer in answers if answer is not None)
         return
     arrays = ahead(lambda: (a for p in blocks if (a := reading(p)) is not None))
     if each:
-        yield from _looks(arrays, look, each, blocks.name)
+        yield from _answers(arrays, of_block, each, blocks.name)
     else:
-        yield from (look(array) for array in arrays)
+        yield from (of_block(array) for array in arrays)
 
 
-def _looks(
-    arrays: Iterator[np.ndarray], look: Callable, each: Sequence[Any], name: str
+def _answers(
+    arrays: Iterator[np.ndarray], of_block: Callable, each: Sequence[Any], name: str
 ) -> Iterator[Any]:
     nothing = object()
     for array, one in zip_longest(arrays, each, fillvalue=nothing):
@@ -240,7 +240,7 @@ def _looks(
             raise InputError(
                 f"{name} gives other blocks in a second pass than in the first: {ONCE}"
             )
-        yield look(array, one)
+        yield of_block(array, one)
 
 
 def _with_all_levels(function: Callable, blocks: Blocks, site: str, first: Observed) -> Observed:
@@ -283,11 +283,11 @@ def _with_all_levels(function: Callable, blocks: Blocks, site: str, first: Obser
     return first if levels is None else levels
 
 
-def _looked(piece: Any, *rest: Any) -> Any:
-    """A look at a block, on a worker."""
-    *each, (reading, look) = rest
+def _answer_of(piece: Any, *rest: Any) -> Any:
+    """The answer to one block, on a worker."""
+    *each, (reading, of_block) = rest
     array = reading(piece)
-    return None if array is None else look(array, *each)
+    return None if array is None else of_block(array, *each)
 
 
 def portable(value: Any) -> bytes:

@@ -139,7 +139,7 @@ def _onto(axes: Array, vectors: Array) -> Array:
     return (axes * vectors[..., :, None]).sum(-2)
 
 
-def _climb(density: Density, start: Array) -> tuple[Array, Array, Array]:
+def _find_mode(density: Density, start: Array) -> tuple[Array, Array, Array]:
     """Modes by Newton's method, with the curvatures there and their axes, of every row."""
     tolerance = 1e-8 if start.dtype == jnp.float64 else 1e-4
     shares = jnp.array([1.0, 0.3, 0.03], start.dtype)[:, None, None]
@@ -213,7 +213,7 @@ def _proposals(density: Density, shape: tuple[int, int]) -> tuple[Array, Array, 
     drawn = random.normal(random.key(8), (STARTS // 2, *shape))
     start = jnp.sign(drawn) * (0.5 + jnp.abs(drawn))
     # on both sides, for one in the middle may be on a saddle
-    modes = lax.map(partial(_climb, density), jnp.concatenate([start, -start]))
+    modes = lax.map(partial(_find_mode, density), jnp.concatenate([start, -start]))
     narrow, wide = (1 + more / math.sqrt(shape[1]) for more in WIDER)
     mean, curvature, axes = (jnp.concatenate([v, v[:: STARTS // 2]]) for v in modes)
     return mean, curvature, axes, jnp.array([*[narrow] * STARTS, wide, wide], start.dtype)

@@ -123,7 +123,9 @@ def sweep(
     return lax.scan(visit, responsibilities, (jnp.arange(count), random.split(key, count)))[0]
 
 
-def climb(tables: Tables, pairs: Pairs, responsibilities: Array, sweeps: int = SWEEPS) -> Array:
+def mean_field(
+    tables: Tables, pairs: Pairs, responsibilities: Array, sweeps: int = SWEEPS
+) -> Array:
     """Sweep until the bound rises no more, ``(cluster, row)``."""
     key = random.key(0)  # nothing is drawn
 
@@ -166,15 +168,17 @@ def _best(tables: Tables, pairs: Pairs, structure: Structure) -> Array:
         responsibilities = (begun == jnp.arange(structure.clusters)[:, None]).astype(
             tables.rows.dtype
         )
-        responsibilities = _swept(jnp.stack(keys), tables, pairs, responsibilities)
-        responsibilities = climb(tables, pairs, 0.9 * responsibilities + 0.1 / structure.clusters)
+        responsibilities = _gibbs_sweeps(jnp.stack(keys), tables, pairs, responsibilities)
+        responsibilities = mean_field(
+            tables, pairs, 0.9 * responsibilities + 0.1 / structure.clusters
+        )
         return responsibilities, bound(tables, pairs, responsibilities).sum()
 
     solutions, bounds = lax.map(from_start, random.split(random.key(11), STARTS))
     return solutions[bounds.argmax()]
 
 
-def _swept(keys: Array, tables: Tables, pairs: Pairs, responsibilities: Array) -> Array:
+def _gibbs_sweeps(keys: Array, tables: Tables, pairs: Pairs, responsibilities: Array) -> Array:
     """After as many sweeps of Gibbs sampling as there are keys."""
     return lax.scan(
         lambda s, k: (sweep(k, tables, pairs, s, draw=True), None), responsibilities, keys
@@ -218,5 +222,5 @@ def draw_given(
     first, *keys = random.split(key, 1 + GIBBS_SWEEPS)
     drawn = random.categorical(first, jnp.log(responsibilities), axis=0)
     responsibilities = (drawn == clusters[:, None]).astype(tables.rows.dtype)
-    moved = _swept(jnp.stack(keys), tables, pairs, responsibilities)
+    moved = _gibbs_sweeps(jnp.stack(keys), tables, pairs, responsibilities)
     return moved.argmax(0).astype(jnp.int32)

@@ -75,7 +75,7 @@ class Holding(Messenger):
     def __init__(self, fn: Callable | None, held: Mapping[str, PartlyFixed]):
         super().__init__(fn)
         self.held = held
-        self.whole: dict[str, Callable[[Array], Array]] = {}
+        self.completions: dict[str, Callable[[Array], Array]] = {}
         self.event_dims: dict[str, tuple[str, ...]] = {}
 
     def process_message(self, message: dict[str, Any]) -> None:
@@ -92,7 +92,9 @@ class Holding(Messenger):
         dims = site_axes(name, message, known.mask.ndim)
         event = message["fn"].event_dim
         self.event_dims[name] = dims[len(dims) - event :]
-        message["fn"], self.whole[name + SUFFIX], axes = _rest(name, message["fn"], known, dims)
+        message["fn"], self.completions[name + SUFFIX], axes = _rest(
+            name, message["fn"], known, dims
+        )
         message["name"] = name + SUFFIX
         message["cond_indep_stack"] = []
         message["infer"] = {**message["infer"], "event_dims": axes}
@@ -100,7 +102,7 @@ class Holding(Messenger):
     def postprocess_message(self, message: dict[str, Any]) -> None:
         """Give the program the whole."""
         # handlers outside have seen the unknown entries; the program gets the whole
-        complete = self.whole.get(str(message.get("name")))
+        complete = self.completions.get(str(message.get("name")))
         if complete is not None and message["type"] == "sample":
             name = str(message["name"]).removesuffix(SUFFIX)
             # a deterministic site, whose event axes have the names that the program gave them

@@ -127,7 +127,7 @@ class Mixture(DensityMixin, BaseEstimator):
             if begin:
                 self._initialise(rows, random)
             before = -np.inf if begin else self.lower_bound_
-            best = self._climb(rows, before)
+            best = self._run_em(rows, before)
             if held is None or best[0] > held[0]:
                 held = best
         assert held is not None
@@ -170,7 +170,9 @@ class Mixture(DensityMixin, BaseEstimator):
             self._m_step(rows, expected)
         self._take_given()
 
-    def _climb(self, rows: Rows, before: float) -> tuple[float, Parameters, int, bool, list[float]]:
+    def _run_em(
+        self, rows: Rows, before: float
+    ) -> tuple[float, Parameters, int, bool, list[float]]:
         """EM iterations from the present parameters."""
         bound, bounds, converged, step = before, [], self.max_iter == 0, 0
         begun = time.perf_counter()

@@ -201,7 +201,7 @@ def test_what_comes_next_follows_the_last_two_states(looked):
 TURNS = np.array([[[0.05, 0.95], [0.1, 0.9]], [[0.9, 0.1], [0.95, 0.05]]])
 
 
-def _climbed(chain: HiddenMarkov, rows: jnp.ndarray, maximum_likelihood: Callable) -> HiddenMarkov:
+def _after_em(chain: HiddenMarkov, rows: jnp.ndarray, maximum_likelihood: Callable) -> HiddenMarkov:
     """EM, all updates in closed form."""
     flat, centre = chain.components(), jnp.zeros(())
     prepared = flat.prepare(rows, missing=False, centre=centre)
@@ -229,7 +229,7 @@ def test_a_world_of_second_order_is_found_by_the_second_order_alone(hidden):
 
     @jax.jit
     def look() -> tuple:
-        chains = [_climbed(chain, old, hidden.maximum_likelihood) for chain in (one, two)]
+        chains = [_after_em(chain, old, hidden.maximum_likelihood) for chain in (one, two)]
         return (
             [c.log_prob(new) for c in chains],
             chains[1].transition[0],

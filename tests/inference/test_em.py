@@ -55,12 +55,12 @@ def assert_flat(program, data, arguments, tree, tolerance=2e-3):
         np.testing.assert_allclose(gradient, 0, atol=tolerance, err_msg=site)
 
 
-def test_soft_never_steps_back_and_ends_where_it_is_flat(climbed, fitted):
-    tree = fitted(climbed, "em", **PRECISE)
+def test_soft_never_steps_back_and_ends_where_it_is_flat(em_program, fitted):
+    tree = fitted(em_program, "em", **PRECISE)
     assert_never_down(tree)
     assert tree["starts/converged"].values.any()
-    arguments = {**climbed.arguments, **climbed.interior}
-    assert_flat(climbed.name, {climbed.site: climbed.data}, arguments, tree)
+    arguments = {**em_program.arguments, **em_program.interior}
+    assert_flat(em_program.name, {em_program.site: em_program.data}, arguments, tree)
 
 
 def test_every_start_is_reported_and_the_best_kept(built_ins, fitted):

@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 from ppl_models import diagnose, fit, generate, impute, log_density, loo, predict
 from ppl_models.data import Bits, Counts, Reals
 from ppl_models.errors import UnsupportedError
-from ppl_models.program.pair_passes import bound, climb, draw_given, expected, tables_of
+from ppl_models.program.pair_passes import bound, draw_given, expected, mean_field, tables_of
 from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
 
@@ -104,7 +104,7 @@ def test_the_bound_rises_and_stays_below(network):
         shares, heights = jnp.asarray(random.T), []
         for _ in range(4):
             heights.append(float(bound(tables, model.pairs, shares).sum()))
-            shares = climb(tables, model.pairs, shares, 1)
+            shares = mean_field(tables, model.pairs, shares, 1)
         found = float(jax.scipy.special.logsumexp(model.logits(values, structure), axis=0).sum())
     assert (np.diff(heights) >= -1e-12).all()
     exact = logsumexp(joint) - float(prior)

@@ -54,14 +54,17 @@ def test_an_iteration_of_em_is_the_same(label, built_ins, layouts):
 
 
 @pytest.mark.long
-def test_an_iteration_of_em_is_the_same_of_every_program(climbed, layouts):
-    _same_iteration(climbed, layouts)
+def test_an_iteration_of_em_is_the_same_of_every_program(em_program, layouts):
+    _same_iteration(em_program, layouts)
 
 
-def _same_iteration(climbed, layouts):
+def _same_iteration(em_program, layouts):
     def look():
         model = Model(
-            catalogue.program(climbed.name), {climbed.site: climbed.data}, climbed.arguments, {}
+            catalogue.program(em_program.name),
+            {em_program.site: em_program.data},
+            em_program.arguments,
+            {},
         )
         structure = model.structure()
         problem = Problem(model, structure)

@@ -315,9 +315,9 @@ class HiddenMarkov(StatePaths, ExponentialFamily):
         steps = self._emissions.flat.prepare(complete, missing=False, centre=centre)
         return prepared | {"steps": steps}
 
-    def path_posterior(self, looked: Any, weights: Array) -> PathPosterior:
+    def path_posterior(self, inferred: Any, weights: Array) -> PathPosterior:
         """The posterior of paths under ``weights (component, sequence)``; see `infer_latents`."""
-        return posterior(self._factors(looked), looked, weights)
+        return posterior(self._factors(inferred), inferred, weights)
 
     def chunk_statistics(
         self, weights: Array, prepared: Any, *, missing: bool, centre: Array

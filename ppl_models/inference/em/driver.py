@@ -126,7 +126,7 @@ def em_from_starts(
         initializations = ["prior means", *initializations[1:]]
     assign = soft if assignments == "soft" else hard
 
-    def climb(values: Globals, iterations: int, problem: Problem = problem) -> EMRuns:
+    def run_from(values: Globals, iterations: int, problem: Problem = problem) -> EMRuns:
         batch = run_em if problem.blocks is None else run_em_over_blocks
         checkpoint = problem.checkpoint
         with nullcontext() if checkpoint is None else checkpoint.interruptible():
@@ -149,7 +149,7 @@ def em_from_starts(
         runs, initializations = search(
             values,
             initializations,
-            climb,
+            run_from,
             partial(_collapsed_runs, problem, flat=flat),
             moves,
             iterations,
@@ -159,15 +159,15 @@ def em_from_starts(
             values, initializations = best_on_sample(
                 values,
                 initializations,
-                partial(climb, problem=sample),
+                partial(run_from, problem=sample),
                 partial(_collapsed_runs, sample, flat=flat),
                 iterations,
             )
-        runs = climb(values, iterations)
+        runs = run_from(values, iterations)
     if assignments == "soft" and not flat and problem.blocks is None:
         better = reordered(problem, runs.values)
         if better is not None:
-            runs = go_on(runs, climb({n: jnp.asarray(v) for n, v in better.items()}, iterations))
+            runs = go_on(runs, run_from({n: jnp.asarray(v) for n, v in better.items()}, iterations))
     if assignments == "soft" and not problem.sums_rows_up and _to_polish(problem, flat=flat):
         runs = polished(problem, runs, flat=flat)
     method = Method("point", assignments, OBJECTIVES[assignments, priors])

@@ -24,7 +24,7 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.m_step import RowwisePlan, maximise, rowwise_plan
 from ppl_models.program.compiling import QUICK
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.pair_passes import bound, climb, pairs_of, tables_of
+from ppl_models.program.pair_passes import bound, mean_field, pairs_of, tables_of
 from ppl_models.program.structure import Structure
 
 SWEEPS = 3  #: of an E-step
@@ -137,7 +137,7 @@ def _block(
 
     def step(state: tuple[Globals, Array], _: None) -> tuple[tuple[Globals, Array], Array]:
         values, responsibilities = state
-        responsibilities = climb(
+        responsibilities = mean_field(
             tables_of(model, values, structure), pairs, responsibilities, SWEEPS
         )
         values = maximise(model, structure, plan, values, responsibilities, flat=flat)

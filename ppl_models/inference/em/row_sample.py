@@ -51,7 +51,7 @@ def row_sample(problem: Problem, key: Array) -> Problem | None:
 def best_on_sample(
     values: Globals,
     kinds: Sequence[str],
-    climb: Callable[[Globals, int], EMRuns],
+    run_from: Callable[[Globals, int], EMRuns],
     collapsed: Callable[[EMRuns], np.ndarray],
     iterations: int,
 ) -> tuple[Globals, list[str]]:
@@ -60,13 +60,13 @@ def best_on_sample(
     Args:
         values: of the global sites at all starts, ``(start, ...)``.
         kinds: what kind of start each is.
-        climb: EM on the sample.
+        run_from: EM on the sample.
         collapsed: which of some runs ended with a collapsed component.
         iterations: most iterations of a run.
     """
-    begun = climb(values, min(SHORT, iterations))
+    begun = run_from(values, min(SHORT, iterations))
     order = np.argsort(-height(begun, collapsed(begun)), kind="stable")[: lanes_of(len(kinds))]
-    runs = climb(chosen_starts(begun.values, order), iterations)
+    runs = run_from(chosen_starts(begun.values, order), iterations)
     heights = height(runs, collapsed(runs))
     if np.isneginf(heights).all():  # the sample may have too few rows of a cluster
         heights = final_objective(runs)

@@ -32,7 +32,7 @@ SAME = 1e-7  #: relative difference of objectives at the same optimum
 EXTRAPOLATED = 0.97  #: most that an iteration's gain is taken to be of the one before
 
 #: global sites (start, ...), most iterations -> runs
-Climb = Callable[[Globals, int], EMRuns]
+RunFrom = Callable[[Globals, int], EMRuns]
 
 
 def lanes_of(starts: int) -> int:
@@ -43,7 +43,7 @@ def lanes_of(starts: int) -> int:
 def search(
     values: Globals,
     kinds: Sequence[str],
-    climb: Climb,
+    run_from: RunFrom,
     collapsed: Callable[[EMRuns], np.ndarray],
     moves: Moves | None,
     iterations: int,
@@ -53,7 +53,7 @@ def search(
     Args:
         values: of the global sites at all starts, ``(start, ...)``.
         kinds: what kind of start each is.
-        climb: EM.
+        run_from: EM.
         collapsed: which of some runs ended with a collapsed component.
         moves: split–merge moves; None: there are none.
         iterations: most iterations of a run.
@@ -61,7 +61,7 @@ def search(
     count = len(kinds)
     lanes = lanes_of(count)
     short = [
-        climb(chosen_starts(values, np.arange(i, i + lanes) % count), min(SHORT, iterations))
+        run_from(chosen_starts(values, np.arange(i, i + lanes) % count), min(SHORT, iterations))
         for i in range(0, count, lanes)
     ]
     begun = _stacked(short, count)
@@ -72,20 +72,20 @@ def search(
             chosen = order[first : first + lanes]
             runs = go_on(
                 _chosen(begun, chosen),
-                climb(chosen_starts(begun.values, chosen), iterations - SHORT),
+                run_from(chosen_starts(begun.values, chosen), iterations - SHORT),
             )
             if len(chosen) == lanes and not collapsed(runs).all():
                 break
     else:
         runs = _chosen(begun, chosen)
     if moves is not None:
-        runs = _move_on(runs, climb, collapsed, moves, iterations)
+        runs = _move_on(runs, run_from, collapsed, moves, iterations)
     return runs, [kinds[i] for i in chosen]
 
 
 def _move_on(
     runs: EMRuns,
-    climb: Climb,
+    run_from: RunFrom,
     collapsed: Callable[[EMRuns], np.ndarray],
     moves: Moves,
     iterations: int,
@@ -94,7 +94,7 @@ def _move_on(
     failures = np.where(runs.converged & ~collapsed(runs), 0, FAILURES)
     while (failures < FAILURES).any() and not _settled(final_objective(runs), failures):
         drawn = moves.draw(_as_arrays(runs.values), TRIES)
-        trials = [climb(_as_arrays(each), TRIAL) for each in drawn]
+        trials = [run_from(_as_arrays(each), TRIAL) for each in drawn]
         promise = np.stack([_promise(t, collapsed(t)) for t in trials])
         best = promise.argmax(0)
         going = (failures < FAILURES) & (promise.max(0) > final_objective(runs))
@@ -103,7 +103,7 @@ def _move_on(
             continue
         each = [_chosen(trials[t], np.array([i])) for i, t in enumerate(best)]
         begun = _stacked(each, len(each))
-        longer = go_on(begun, climb(_as_arrays(begun.values), iterations))
+        longer = go_on(begun, run_from(_as_arrays(begun.values), iterations))
         reached = height(longer, collapsed(longer))
         now = final_objective(runs)
         better = going & longer.converged & (reached > now + GAIN * (1 + np.abs(now)))

@@ -222,8 +222,8 @@ def component_weights(
     ((name, family),) = ((n, f) for n, f in families.items() if f.latent)
     flat = _without_state(family.components(), removed)
     options: dict[str, Any] = {"missing": gaps[name], "centre": centres[name], "how": how}
-    logits, looked = flat.infer_latents(prepared[name], **options)
-    paths = flat.path_posterior(looked, counted[None])
+    logits, inferred = flat.infer_latents(prepared[name], **options)
+    paths = flat.path_posterior(inferred, counted[None])
     states = flat.markov_chain.last_states(paths.states, 1)[0]
     return states.reshape(flat.states, -1), (logits * counted).sum()
 

@@ -38,7 +38,7 @@ from ppl_models.program.padding import padded_count
 MOST = 64  #: draws, at most, between looks at the clock
 
 
-class Swept(NamedTuple):
+class SweepState(NamedTuple):
     """Where the chains stand: sites, and the pass over the rows that was made at them."""
 
     gibbs: GibbsState
@@ -128,21 +128,21 @@ def run_gibbs_over_blocks(
     model = jax.device_put(problem.model)
     passes = DrawnBlocks(problem, sweep)
 
-    def passed(gibbs: GibbsState, log_prior: Any) -> Swept:
+    def passed(gibbs: GibbsState, log_prior: Any) -> SweepState:
         added = passes.draw(gibbs)
         joint = np.asarray(added.log_normaliser) + np.asarray(log_prior, np.float64)
-        return Swept(gibbs, added, joint)
+        return SweepState(gibbs, added, joint)
 
-    def swept(state: Swept) -> Swept:
+    def next_state(state: SweepState) -> SweepState:
         number = jnp.result_type(float)
         own = jax.tree.map(lambda v: np.asarray(v, number), state.added)
         return passed(*_updated(model, blank, state.gibbs, own, sweep=sweep))
 
-    def block(state: Swept, sweeps: Any, draws: Any) -> tuple[Swept, dict[str, Any]]:
+    def block(state: SweepState, sweeps: Any, draws: Any) -> tuple[SweepState, dict[str, Any]]:
         recorded = []
         for _ in range(int(draws)):
             for _ in range(int(sweeps)):
-                state = swept(state)
+                state = next_state(state)
             read = {**state.gibbs.z, ".acceptance_rate": state.gibbs.accept_prob}
             recorded.append(
                 {n: np.asarray(v) for n, v in read.items()} | {".log_joint": state.log_joint}

@@ -58,9 +58,9 @@ class LabelSwapNUTS(NUTS):
         """One trajectory and the label swaps, for one chain or several side by side."""
         state = super().sample(state, model_args, model_kwargs)
         several = jnp.ndim(state.potential_energy) > 0
-        return (jax.vmap(self._trade) if several else self._trade)(state)
+        return (jax.vmap(self._swap_labels) if several else self._swap_labels)(state)
 
-    def _trade(self, state: Any) -> Any:
+    def _swap_labels(self, state: Any) -> Any:
         clusters, adapted = self._structure.clusters, state.i >= self._warmup
 
         def propose(carry: tuple, key: Array) -> tuple[tuple, None]:
