@@ -1,7 +1,7 @@
 """What a program offers with its data, and the refusal of a method that needs what it does not.
 
-A capability is found out once for a problem, by what was read off the program, and kept there.
-Methods declare what they need; those that only one method needs are declared in its file.
+A problem checks each capability once and remembers the answer. Methods declare what they need;
+a capability that only one method needs is declared in that method's file.
 """
 
 from __future__ import annotations

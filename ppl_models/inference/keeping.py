@@ -1,4 +1,4 @@
-"""Which fits keep their states on disk, and what tells one of them from another."""
+"""Checkpoints of fits: which methods write them, and the settings that identify a fit."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def greedy_kmeans_plus_plus(
 
 
 def _counted(by_row: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """What rows ``(..., row)`` have, as often as each counts."""
+    """Values ``(..., row)`` times the weights of the rows."""
     return by_row if weights is None else by_row * weights
 
 

@@ -22,7 +22,7 @@ from ppl_models.program.pieces import Pieces
 
 
 def refuse_missing_cells(problem: Problem, *, fitted: bool = False) -> None:
-    """Refuse data of whose missing cells the program has no density.
+    """Refuse missing cells that the program cannot marginalise.
 
     Args:
         problem: program and data.
@@ -98,12 +98,12 @@ def _parts(pieces: Pieces, priors: bool) -> Iterator[tuple[str, Any]]:
 
 
 def _was_nan(here: Any, there: Any) -> bool:
-    """Whether a number is none because cells are missing."""
+    """Whether a number is NaN because cells are missing."""
     return any((np.isnan(one) & ~np.isnan(two)).any() for one, two in _numbers(here, there))
 
 
 def _has_moved(here: Any, there: Any) -> bool:
-    """Whether a number is another because a missing cell has another code."""
+    """Whether a number changes with the code that stands for a missing cell."""
     return any(not np.allclose(one, two, equal_nan=True) for one, two in _numbers(here, there))
 
 

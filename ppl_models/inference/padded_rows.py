@@ -1,4 +1,4 @@
-"""What a method is given of rows that are padded, and what it answers without them."""
+"""Padded rows: the problem that a method is given, and its result with the padding removed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def for_method(method: str, problem: Problem) -> Problem:
 
 
 def without_padding(result: Result, rows: int) -> Result:
-    """A method's result, what it says of rows that only filled up left out.
+    """A method's result without the entries of padding rows.
 
     Args:
         result: of the method.

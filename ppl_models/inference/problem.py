@@ -96,7 +96,7 @@ class Problem:
 
     @property
     def read_from(self) -> Problem | None:
-        """A problem of the same program, from which what the program says is taken over."""
+        """The problem of the same program whose reading is reused; None if there is none."""
         return self.padded if self.same_program is None else self.same_program
 
     # ---- what was read off the program -------------------------------------------------------
@@ -220,12 +220,12 @@ class Problem:
 
     @cached_property
     def rowwise_plans(self) -> dict[bool, Any]:
-        """How M-steps on the rows move the sites, by whether priors are left out; kept here."""
+        """Cache of :func:`.rowwise.m_step.rowwise_plan`, by whether priors are left out."""
         return {} if self.read_from is None else self.read_from.rowwise_plans
 
     @property
     def cells(self) -> int:
-        """Densities a cluster that a pass evaluates: rows, or the cells that they sum up."""
+        """Number of densities per cluster in a pass: of rows, or of the cells that make them up."""
         units = self.model.units
         several = 0 if units is None else sum(len(place) for place in units.rows.values())
         return max(self.structure.rows, several)
@@ -271,12 +271,12 @@ class Problem:
 
     @cached_property
     def latent(self) -> bool:
-        """Whether an emission hides something of its own: a path of states."""
+        """Whether an emission has latent variables of its own, such as a state path."""
         return any(f is not None and f.latent for f in self.emission_families.values())
 
     @cached_property
     def states(self) -> int:
-        """Number of states of the hidden paths of a program that assigns nothing else; else 0."""
+        """Number of hidden states of a program without another discrete site; else 0."""
         if self.structure.assignment is not None or not self.latent:
             return 0
         return max((f.states for f in self.emission_families.values() if f is not None), default=0)
@@ -370,7 +370,7 @@ class Problem:
         return {}
 
     def lack(self, capability: Capability) -> Lack | None:
-        """Why a capability is not offered; None if it is. Found out once."""
+        """Why a capability is not offered; None if it is. Checked once and remembered."""
         if capability not in self._lacks:
             self._lacks[capability] = capability.lack(self)
         return self._lacks[capability]

@@ -1,4 +1,4 @@
-"""Which programs and methods can count rows several times, and what Gibbs sampling does of it."""
+"""Row weights: which programs and methods take them, and how Gibbs sampling draws weighted rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REPEAT = "repeat each row as often as it counts (numpy.repeat), and leave weight
 
 
 def refuse_weights(method: str, problem: Problem) -> None:
-    """Refuse to weigh rows where the method or the program has no place for weights.
+    """Refuse row weights that the method or the program cannot use.
 
     Args:
         method: name of the method.
@@ -88,9 +88,9 @@ def unweighed_prior(model: Model, structure: Structure) -> str | None:
 
 
 def prior_unlike_repeated(model: Model, structure: Structure) -> str | None:
-    """The same of any program: it is asked about a few rows that count once or twice.
+    """:func:`unweighed_prior` of any program, by trial on a few rows of weight 1 or 2.
 
-    Their priors are compared with those of the same rows repeated.
+    Their priors are compared with those of the same rows written out repeatedly.
     """
     rows = np.arange(min(FEW, structure.rows))
     counts = 1 + rows % 2

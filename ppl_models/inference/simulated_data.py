@@ -1,4 +1,4 @@
-"""A method on simulated data, inside one compiled function: what calibration asks of it.
+"""Running a method on simulated data inside one compiled function, for calibration.
 
 A method's file declares ``Calibration(draw)``, a function that makes its draws by these.
 """

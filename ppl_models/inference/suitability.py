@@ -21,7 +21,7 @@ from ppl_models.program.rounding import refuse_coarse
 
 
 def refuse_priors(problem: Problem) -> None:
-    """Refuse priors whose arguments are outside their range, which would only give NaN."""
+    """Refuse priors whose arguments are out of range: their densities would be NaN."""
     for name, prior in problem.example.priors.items():
         while hasattr(prior, "base_dist"):
             prior = prior.base_dist
@@ -58,7 +58,7 @@ def _moves(problem: Problem, name: str) -> bool:
 
 
 def refuse_unresolved(problem: Problem, result: Result, observed: Mapping[str, Observed]) -> None:
-    """Refuse a fit in single precision with a component narrower than its numbers are apart."""
+    """Refuse a single-precision fit with a component narrower than the spacing of float32."""
     if jnp.result_type(float) == jnp.float64:
         return
     for name, family in problem.emission_families.items():

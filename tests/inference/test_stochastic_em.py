@@ -28,7 +28,7 @@ ROWS = (np.array([[0, 0], [6, 0], [0, 6]])[GROUP] + GENERATOR.normal(size=(12_00
 ROWS[5, 1] = np.nan
 SORTED = ROWS[GROUP.argsort(kind="stable")]  # one cluster after the other
 PROGRAM = {"clusters": 3, "covariance": "spherical"}
-GIVEN = {"method": "stochastic_em", "seed": 1, "predictive": 0, "starts": 2, "batch": 1000}
+GIVEN = {"method": "stochastic_em", "seed": 1, "predictive": 0, "starts": 2, "batch_size": 1000}
 
 
 def problem_of(rows: Any, program: str = "gaussian_mixture", **arguments: Any) -> Problem:

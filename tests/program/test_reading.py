@@ -20,7 +20,7 @@ LINE = np.where(_kind == 0, -2.0, 3.0) + _generator.normal(0, 0.8, 60)
 PLANE = np.array([[-2.0, 0.0], [3.0, 4.0]])[_kind] + _generator.normal(0, 0.8, (60, 2))
 VISITS = _generator.poisson(np.where(_kind == 0, 2.0, 9.0))
 
-#: program -> data, sites, emissions, wires (site -> emission, parameter, shared), free sites
+#: program -> data, sites, emissions, links (site -> emission, parameter, shared), free sites
 TABLE = {
     "hierarchical": {
         "data": {"x": LINE},

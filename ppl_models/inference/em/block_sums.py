@@ -1,4 +1,4 @@
-"""Rows of a block as passes need them, and the sums over them."""
+"""A block of rows cut into chunks, and the sums of statistics over it."""
 
 from __future__ import annotations
 

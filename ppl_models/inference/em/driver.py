@@ -195,7 +195,7 @@ def _of_network(
 
 
 def _to_polish(problem: Problem, *, flat: bool) -> bool:
-    """Whether Newton's method goes on from where EM stopped: not with many numbers in tables."""
+    """Whether Newton's method continues from where EM stopped: not for large probability tables."""
     size = sum(int(np.prod(site.shape)) for site in problem.structure.sites)
     plan = rowwise_plan(problem, flat=flat)
     return bool(plan.free) or plan.errors is not None or size <= LARGEST
@@ -322,7 +322,7 @@ def collapsed_components(
 def no_mode(
     model: Model, values: Globals, inside: Globals, *, structure: Structure
 ) -> tuple[Array, Array]:
-    """Which components have no more than a row or two, and whether the prior grows without bound.
+    """Which components have one or two rows only, and whether the prior density is unbounded.
 
     Rows by the effective number (Σ γ)² / Σ γ² of the responsibilities γ, ``(cluster,)``. A prior
     such as a Dirichlet of concentration below 1 has no mode: next to the boundary of its support
@@ -341,7 +341,7 @@ def no_mode(
 
 
 def _next_to(site: Site, value: Array, inside: Array) -> Array:
-    """A value next to another, towards the inside of a support; itself where that is no way in.
+    """A value slightly inside the support; the value itself where no direction leads inside.
 
     Rows of unit length (a Cholesky factor of correlations) have none between them.
     """

@@ -1,9 +1,9 @@
-"""Labels of a start's clusters in the order that the priors like best.
+"""Relabelling of a start's clusters to the order of the highest log joint density.
 
 Where priors tell clusters apart (annotators tend to give a class its own label), the same clusters
-under other numbers are another optimum, which EM never leaves: it moves responsibilities and no
-label. So the end of every start is taken in the order that two-by-two exchanges lead to, if its log
-joint density is higher there, and EM goes on from it.
+under other numbers are another local optimum, which EM never leaves: it moves responsibilities and
+no label. So the clusters at the end of every start are exchanged in pairs as long as that raises the
+log joint density, and EM continues from there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GAIN = 1e-9  #: least relative gain that counts
 
 
 def reordered(problem: Problem, values: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
-    """Global sites ``(start, ...)`` with better labels; None where no start has better ones.
+    """Global sites ``(start, ...)`` relabelled; None if no start gains by another order.
 
     Args:
         problem: program and data.

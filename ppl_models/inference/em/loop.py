@@ -1,4 +1,4 @@
-"""The loop that EM and its hard-assignment limit share: E-step, M-step, until nothing is gained.
+"""The loop that EM and its hard-assignment limit share: E-step and M-step until convergence.
 
 All starts are iterated in one compiled block; a start that has converged is left unchanged.
 """

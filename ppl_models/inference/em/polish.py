@@ -1,7 +1,7 @@
 """The last steps of EM: Newton's method on the objective itself, from where EM stopped.
 
-EM moves by less and less where clusters overlap, and stops short of the mode; near it Newton's
-method doubles the digits with every step. It never lowers the objective.
+EM converges slowly where clusters overlap, and stops short of the mode; near the mode every Newton
+step doubles the number of correct digits. No step lowers the objective.
 """
 
 from __future__ import annotations

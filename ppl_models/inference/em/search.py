@@ -1,10 +1,9 @@
 """EM from many starts: short runs choose those that go on, and split–merge moves improve each.
 
 Where many components are to be found, most starts end at poor optima, and a few iterations tell
-which of them will: the best of short runs go on (em-EM of Biernacki, Celeux and Govaert 2003,
-Computational Statistics & Data Analysis 41). Each of those is moved on by split–merge moves until
-they raise its objective no more, independently of the others, so that it says something if several
-of them come to the same optimum.
+which: the best of short runs go on (em-EM of Biernacki, Celeux and Govaert 2003, Computational
+Statistics & Data Analysis 41). Each of those is improved by split–merge moves until none raises its
+objective, independently of the others: that several reach the same optimum is then evidence for it.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def search(
     Args:
         values: of the global sites at all starts, ``(start, ...)``.
         kinds: what kind of start each is.
-        run_from: EM.
+        run_from: runs EM from given values, for at most so many iterations.
         collapsed: which of some runs ended with a collapsed component.
         moves: split–merge moves; None: there are none.
         iterations: most iterations of a run.
@@ -131,7 +130,7 @@ def height(runs: EMRuns, collapsed: np.ndarray) -> np.ndarray:
 
 
 def _promise(runs: EMRuns, collapsed: np.ndarray) -> np.ndarray:
-    """Objectives that runs would come to if their gains fell as they did last (Aitken)."""
+    """Objectives at convergence, extrapolated from the last gains (Aitken acceleration)."""
     heights = height(runs, collapsed)
     for i, row in enumerate(runs.objective):
         seen = row[np.isfinite(row)][-3:]

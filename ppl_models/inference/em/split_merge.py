@@ -1,11 +1,11 @@
 """Split–merge moves: where EM goes on after two components became one and one became two.
 
-EM keeps what its start got wrong: two components in one group of rows, one component for two. A
-move takes a component away that is missed little, whose rows go to the others, and splits another
-one, after Ueda, Nakano, Ghahramani and Hinton (2000), SMEM algorithm for mixture models, Neural
-Computation 12. It is made on the probabilities of the clusters, or of the hidden states of
-sequences, so that any program whose statistics sum its rows up can be moved: an M-step makes
-parameters of them again.
+EM does not repair a poor start: two components in one group of rows, one component for two. A move
+removes a component that costs little log-likelihood, whose rows go to the others, and splits
+another one, after Ueda, Nakano, Ghahramani and Hinton (2000), SMEM algorithm for mixture models,
+Neural Computation 12. It acts on the responsibilities (of hidden chains, on the probabilities of
+states), from which an M-step computes parameters, so that it serves any program with sufficient
+statistics.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Moves:
         self._shared = (problem.model, self._arrays, problem.chunks.centres, counted)
 
     def draw(self, values: Globals, tries: int) -> list[dict[str, np.ndarray]]:
-        """Where to go on, ``tries`` times ``(start, ...)``: the most promising of many moves.
+        """Values after the most promising of many moves, ``tries`` times ``(start, ...)``.
 
         Args:
             values: of the global sites, ``(start, ...)``.

@@ -1,7 +1,7 @@
 """EM over blocks on the workers of a cluster: parameters go out, statistics come back.
 
-The workers hold their rows as passes need them. What a worker is told besides (program, priors) is
-a future of bytes that the scheduler has, so that workers that come later are told too.
+The workers hold their rows in chunks. The program and its priors are sent once, as a future of bytes
+that the scheduler keeps, so that workers that join later receive them too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ppl_models.program.structure import Structure
 
 @dataclass(frozen=True)
 class Told:
-    """What a worker is told once.
+    """What is sent to a worker once.
 
     Args:
         reading: how a block is read.

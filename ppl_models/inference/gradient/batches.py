@@ -2,7 +2,8 @@
 
 Rows that end (sequences) are sorted into buckets by length, each as wide as its longest; the edges
 are those that waste the fewest cells. Every batch has rows of every bucket, in the proportion of
-all rows: batches of one length each would pull what says where sequences end to and fro.
+all rows: with batches of one length each, the parameters that say where sequences end would
+oscillate.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ _OF_ROWS = "site '{}' has a value a row, all of which are fitted together"
 
 
 def whole_passes(problem: Problem) -> list[str]:
-    """A sentence where every step passes over all rows, whatever ``batch_size`` says."""
+    """A note where every step passes over all rows and ``batch_size`` has no effect."""
     if not problem.row_order:
         return []
     if sites := problem.structure.given_locals:

@@ -42,7 +42,7 @@ def default_starts(problem: Problem) -> int:
 def em_mode(problem: Problem, key: Array) -> Globals | None:
     """The mode that EM finds from several starts, off boundaries; None where EM does not serve.
 
-    Of many rows a part is looked at, so that it costs no more than a few passes of a training.
+    Of many rows EM sees a sample, so that it costs no more than a few epochs of training.
 
     Args:
         problem: program and data.

@@ -1,1 +1,1 @@
-"""initial."""
+"""Initial values: seeds by k-means++, partitions, draws and means of the priors."""

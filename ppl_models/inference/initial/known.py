@@ -15,7 +15,7 @@ KEPT = 0.5  #: most of a sample of rows that are those whose clusters are known
 
 
 def settled(weights: Array, known: Any, counted: Any = 1.0) -> Array:
-    """Weights ``(cluster, row)``, those of rows whose cluster is known wholly there.
+    """Weights ``(cluster, row)``, with weight 1 in the known cluster of every row that has one.
 
     Args:
         weights: of the clusters.

@@ -1,4 +1,4 @@
-"""Rows, or the steps of sequences, as points among which the seeds of starts are looked for."""
+"""Rows, or the steps of sequences, as points among which the seeds of starts are chosen."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _step_moments(family: ExponentialFamily, value: Array) -> Array:
 
 
 def _not_too_long(problem: Problem, name: str, value: np.ndarray) -> np.ndarray:
-    """Sequences without what is beyond most of them, where all would mostly be padding."""
+    """Sequences cut to a typical length where a few long ones would make most cells padding."""
     family = problem.families[name]
     if len(by_length({name: family}, {name: value})) == 1:
         return value
@@ -120,8 +120,8 @@ def _one_scale(points: Array, counted: Array | None = None) -> Array:
 def window_means(points: Array, sequences: int, width: Array) -> Array:
     """Means of the points ``(position × sequence, coordinate)`` from so many steps around each.
 
-    A single step of categories is one of few points; what is near to it tells states that last
-    apart.
+    Steps of categories take few distinct values; the mean over neighbouring steps tells apart states
+    that last for several steps.
     """
     steps = points.reshape(-1, sequences, points.shape[-1])
     sums = jnp.concatenate([jnp.zeros_like(steps[:1]), jnp.cumsum(steps, 0)])

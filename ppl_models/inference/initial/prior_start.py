@@ -1,8 +1,8 @@
 """A start at the means of the priors, where these tell every component from the others.
 
 Where priors say what each component is (annotators tend to give a class its own label), the first
-responsibilities are then what the priors make of the data: the vote of the majority, which is where
-Dawid and Skene (1979) start.
+responsibilities follow from the priors: of annotations they are the majority vote, from which Dawid
+and Skene (1979) start.
 """
 
 from __future__ import annotations

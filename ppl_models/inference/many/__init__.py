@@ -1,1 +1,1 @@
-"""Many data sets at once."""
+"""EM and Gibbs sampling on many data sets at once, side by side in one compiled function."""

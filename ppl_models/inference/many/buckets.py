@@ -1,7 +1,7 @@
 """Data sets of like size side by side: padded to a few lengths, the padding masked.
 
 Every pass over one data set is mapped over the groups of a bucket. A program is read once for all
-of them; what else depends on a group's data are the priors that ``known.py`` reads.
+of them; its priors may depend on a group's data, and are read by ``known.py``.
 """
 
 from __future__ import annotations

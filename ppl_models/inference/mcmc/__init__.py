@@ -1,1 +1,1 @@
-"""mcmc."""
+"""Markov chain Monte Carlo: NUTS and Gibbs kernels, label swaps, where chains start and stand."""

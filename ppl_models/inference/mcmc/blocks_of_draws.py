@@ -1,8 +1,8 @@
 """Markov chains in blocks of draws: what all samplers' loops share.
 
-A compiled block goes so many sweeps further and gives their draws; how many is an argument, so that
-neither the number of draws nor where a run was cut compiles anything anew or changes a number. In
-between, progress is shown, an interruption is heard, and states are kept (:mod:`.chain_states`).
+A compiled block runs a number of sweeps and returns their draws. The number is an argument, so that
+neither the number of draws nor a resumed run recompiles anything or changes a draw. Between blocks,
+progress is shown, interrupts are handled and states are written (:mod:`.chain_states`).
 """
 
 from __future__ import annotations

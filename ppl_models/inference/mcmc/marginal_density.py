@@ -147,7 +147,7 @@ def marginal_program(
 
 
 def _flat(fn: Any, shape: tuple[int, ...]) -> dist.Distribution:
-    """In place of a site's distribution, whose density the rows' factor has."""
+    """Stand-in for a site's distribution whose density is part of the rows' factor."""
     return dist.ImproperUniform(fn.support, shape[: len(shape) - fn.event_dim], fn.event_shape)
 
 

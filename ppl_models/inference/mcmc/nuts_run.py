@@ -75,10 +75,10 @@ def _kernel(
     swaps: LabelSwaps | None,
     tuning: dict[str, Any],
 ) -> NUTS:
-    """The kernel; its energy is compiled.
+    """The kernel, with a compiled energy.
 
-    NumPyro evaluates it at the starts before it compiles anything, operation by operation, each of
-    which would be compiled for itself.
+    NumPyro evaluates the energy at the starts before it compiles anything; uncompiled, every
+    operation of it would be compiled separately.
     """
     program = marginal_program(problem, reference, rows)
     energy = jax.jit(lambda free: potential_energy(program, (), {}, free))

@@ -47,7 +47,7 @@ def dp_means(
 
     Returns:
         One point; ``components`` in the sample statistics is K. Clusters that were not opened have
-        no share.
+        weight 0.
 
     Raises:
         InputError: options out of range.

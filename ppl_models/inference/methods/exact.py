@@ -40,7 +40,7 @@ from ppl_models.program.structure import Structure
 
 
 def _posteriors_depend(problem: Problem) -> Lack | None:
-    """Each site may be conjugate given the others, and the posterior of all have no closed form."""
+    """Refuse sites that are conjugate given the others only: their joint posterior is not closed."""
     links, _ = conjugate_sites(
         problem.model, problem.structure, problem.parameter_map, problem.chunks
     )

@@ -1,7 +1,7 @@
 """The mode of the posterior by stochastic gradients: Adam on mini-batches.
 
-Where EM has no closed forms to build on (recurrent networks, regressions, heavy tails), and where
-rows are too many to be passed over at every step. Robbins and Monro (1951); Kingma and Ba (2015).
+For programs without closed-form EM updates (recurrent networks, regressions, heavy tails), and for
+more rows than every step can pass over. Robbins and Monro (1951); Kingma and Ba (2015).
 """
 
 from __future__ import annotations

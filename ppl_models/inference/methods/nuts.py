@@ -146,7 +146,7 @@ def nuts(
 
 
 def _doubts(problem: Problem) -> list[str]:
-    """A sentence where a log-density of many rows is summed up in single precision."""
+    """A note where the log-density of many rows is summed in single precision."""
     if jnp.result_type(float) == jnp.float64 or problem.structure.rows < MANY:
         return []
     return [

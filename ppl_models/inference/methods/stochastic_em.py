@@ -51,7 +51,7 @@ def stochastic_em(
     *,
     starts: int = 4,
     iterations: int = 50,
-    batch: int | None = None,
+    batch_size: int | None = None,
     exponent: float = EXPONENT,
     tolerance: float | None = None,
     priors: str = "program",
@@ -62,9 +62,9 @@ def stochastic_em(
         problem: program and data.
         key: random key.
         starts: number of starts, half by k-means++ and half from random rows.
-        iterations: most passes over all rows; one is enough for many rows in random order, and 1 is
-            online EM. Rows in blocks that are sorted want several.
-        batch: rows of a mini-batch (default: of rows in blocks some megabytes, in memory a
+        iterations: most passes over all rows. One pass, which is online EM, is enough for many rows
+            in random order; blocks whose rows are sorted need several.
+        batch_size: rows of a mini-batch (default: of rows in blocks some megabytes, in memory a
             sixteenth of all rows, but no fewer than 256). Statistics of all mini-batches are kept,
             some hundred megabytes at most.
         exponent: the t-th mini-batch of the first pass enters with weight t^-exponent; above 0.5
@@ -80,8 +80,8 @@ def stochastic_em(
         InputError: options out of range.
     """
     check_exponent(exponent)
-    if batch is not None:
-        whole_number("batch", batch)
+    if batch_size is not None:
+        whole_number("batch_size", batch_size)
     order = int(np.asarray(random.key_data(key)).reshape(-1)[-1])
     return em_from_starts(
         problem,
@@ -92,5 +92,5 @@ def stochastic_em(
         priors=priors,
         assignments="soft",
         label="stochastic_em",
-        run=partial(run_stochastic_em, rows=batch, exponent=exponent, seed=order),
+        run=partial(run_stochastic_em, rows=batch_size, exponent=exponent, seed=order),
     )

@@ -50,7 +50,7 @@ ALPHA_STEP = 1.0  #: standard deviation of the random walk of log α
 
 
 def _other_weights(problem: Problem) -> Lack | None:
-    """Weights are replaced by Dirichlet ones, which clusters without rows need too."""
+    """Refuse weights without a Dirichlet prior: the sampler replaces it by Dirichlet(α / K)."""
     assignment = problem.structure.assignment
     if any(link.emission == assignment for link in problem.parameter_map.links):
         return None
@@ -125,7 +125,7 @@ def telescoping(
     thinning: int = 1,
     keep_assignments: bool = False,
 ) -> Result:
-    """Draw the number of clusters, their shares and their parameters.
+    """Draw the number of clusters, their weights and their parameters.
 
     The program's ``clusters`` is the most that K can be; its prior of the weights is replaced by
     Dirichlet(α / K).
@@ -141,7 +141,7 @@ def telescoping(
 
     Returns:
         Draws; ``components`` (K), ``filled`` (clusters that have rows) and ``alpha`` are in the
-        sample statistics. Clusters without a share are draws from the prior. The log prior of the
+        sample statistics. Clusters of weight 0 are draws from the prior. The log prior of the
         weights is that of K, α and the K weights together.
 
     Raises:
@@ -268,7 +268,7 @@ def telescope(
 
 
 def draw_prior(key: Array, most: int) -> tuple[Array, Array, Array]:
-    """K, α and the shares of ``most`` clusters, of which all but the first K have none."""
+    """K, α and the weights of ``most`` clusters, 0 for all but the first K."""
     count_key, up_key, down_key, share_key = random.split(key, 4)
     components = 1 + random.categorical(count_key, log_prior_components(most))
     # F(6, 3): of two chi-squares, each over its degrees of freedom
@@ -294,7 +294,7 @@ def log_prior_alpha(alpha: Array) -> Array:
 def log_prior_weights(log_weights: Array, components: Array, alpha: Array) -> Array:
     """log p(K) + log p(α) + log Dirichlet(π; α / K) of the K clusters that there are.
 
-    In logarithms, for the smallest shares are zero as numbers.
+    In logarithms, for the smallest weights underflow to zero.
     """
     most = log_weights.shape[-1]
     active = jnp.arange(most) < components

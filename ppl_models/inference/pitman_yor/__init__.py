@@ -1,1 +1,1 @@
-"""pitman_yor."""
+"""The hierarchical Pitman-Yor process: Gibbs sampling of the Chinese restaurant franchise."""

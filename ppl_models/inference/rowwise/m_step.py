@@ -1,4 +1,4 @@
-"""E-step and M-step of programs whose rows no statistics sum up.
+"""E-step and M-step of programs without sufficient statistics.
 
 The E-step gives every row's weights of the clusters, the M-step raises the expected log joint
 density Σ_n Σ_k γ_nk log p(z_n = k, x_n | θ) + log p(θ) by a few Newton steps on the rows: the

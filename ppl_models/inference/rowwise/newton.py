@@ -1,4 +1,4 @@
-"""Minimisation of a smooth function of few numbers: Newton's method, made safe by its eigenvalues.
+"""Minimisation of a smooth function of few parameters by a modified Newton's method.
 
 Each step divides the gradient by the absolute values of the Hessian's eigenvalues, so that it goes
 downhill where the function is not convex, and is halved until the function falls. Nocedal and
@@ -28,7 +28,7 @@ def minimise(
     steps: int,
     curvature: Callable[[Array], Array] | None = None,
 ) -> Array:
-    """Where a function is smaller than at its start, never larger.
+    """A point where a function is no larger than at its start, by Newton's method.
 
     Args:
         loss: of a vector; finite at the start.

@@ -1,4 +1,4 @@
-"""Where EM starts if no statistics sum the rows up: from partitions of the rows.
+"""Initial values of EM for programs without sufficient statistics: from partitions of the rows.
 
 The rows' numbers, those that the program emits and those that it is given, are points; clusters are
 seeded among them by k-means++ or at random, or every row goes to a cluster at random, which finds
@@ -105,7 +105,7 @@ def row_points(problem: Problem) -> np.ndarray:
 
 
 def _summaries(problem: Problem, values: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """What the cells of every row are on average: means, and shares of few whole numbers."""
+    """Averages over the cells of every row: means, and frequencies where there are few values."""
     count, summaries = problem.structure.rows, []
     for name, place in units_of(problem.model).rows.items():
         row, cells = np.asarray(place), values.get(name)

@@ -72,7 +72,7 @@ class Table:
 def table_counts(
     expected: Callable[[Globals], Array], values: Globals, tables: Sequence[Table]
 ) -> Globals:
-    """How often each entry of the tables is expected to have been drawn, in the sites' shapes.
+    """Expected counts of every entry of the tables, in the sites' shapes.
 
     The gradient is taken where all entries are equal: the counts are the same there, and next to
     probabilities of 0 and 1, which NumPyro clips, it would be lost.

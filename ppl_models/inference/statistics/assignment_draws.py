@@ -1,7 +1,7 @@
 """One pass over the data that draws assignments, and missing cells where that is needed.
 
-One uniform number a row is compared with the running sum of the clusters' shares: a fused pass,
-where a Gumbel number for every row and cluster would cost several times as much.
+One uniform number per row is compared with the running sum of the clusters' probabilities: a fused
+pass, where a Gumbel number for every row and cluster would cost several times as much.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def draw_clusters(key: Array, logits: Array) -> Array:
     [1, 0]
     """
     unnormalised = jnp.exp(logits - logits.max(0))
-    # below 1, so that what rounding leaves over does not fall to a last cluster without a share
+    # below 1, so that rounding never chooses a last cluster of probability 0
     uniform = random.uniform(key, (logits.shape[1],), logits.dtype)
     target = uniform * (1 - 4 * jnp.finfo(logits.dtype).eps) * unnormalised.sum(0)
     running, chosen = jnp.zeros_like(target), jnp.zeros(logits.shape[1], jnp.int32)
@@ -64,7 +64,7 @@ def draw_counts(key: Array, logits: Array, copies: Array) -> Array:
     left, rest = copies.astype(logits.dtype), unnormalised.sum(0)
     counts_so_far = []
     for k, own in enumerate(random.split(key, logits.shape[0] - 1)):
-        # what is left over by rounding goes to no cluster without a share
+        # what is left over by rounding goes to no cluster of probability 0
         probability = jnp.clip(unnormalised[k] / jnp.where(rest > 0, rest, 1), 0, 1)
         probability = jnp.where(unnormalised[k + 1 :].sum(0) > 0, probability, 1)
         drawn = jnp.where(

@@ -271,12 +271,12 @@ def _place(value: Any, mesh: Mesh | None) -> Any:
 
 
 def _lost(total: Any) -> list[Array]:
-    """What rounding has lost of sums of nothing; in double precision no one asks."""
+    """Compensation terms of empty sums; none in double precision, which needs none."""
     return [jnp.zeros_like(v) for v in jax.tree.leaves(total) if v.dtype == jnp.float32]
 
 
 def _compensated(state: tuple[Any, list[Array]], added: Any) -> tuple[Any, list[Array]]:
-    """Sums with one chunk more, and what rounding lost of each: Knuth (1997), §4.2.2.
+    """Sums with one more chunk, and the rounding error of each: Knuth (1997), §4.2.2.
 
     A hundred million rows are tens of thousands of chunks, and a plain sum of so many numbers in
     single precision would lose two or three of its seven digits.

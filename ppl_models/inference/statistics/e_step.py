@@ -1,7 +1,7 @@
 """The E-step: expected sufficient statistics, assignments summed out, maximised or drawn.
 
-Logits are kept as (cluster, row): maxima, exponentials and sums then run along rows. What is left
-of the rows adds up over chunks, see ``chunks.py``.
+Logits are laid out as (cluster, row): maxima, exponentials and sums then run along rows. Statistics
+are summed over chunks, see ``chunks.py``.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def sums_over_rows(
     active: Array | None = None,
     nearby: Nearby | None = None,
 ) -> Expectations:
-    """The sums that :func:`finalize` makes statistics of, which add up over blocks of rows.
+    """Sums over rows, to be added up over blocks and passed to :func:`finalize`.
 
     Args:
         pieces: as of :func:`e_step`, and so are all others.
@@ -229,7 +229,7 @@ def log_joint_and_latents(
     scales: Scales,
     keys: Sequence[Array] | None = None,
 ) -> tuple[Array, dict[str, Any]]:
-    """``log p(z = k, x_n)`` of one chunk, and the chunk with what was found out about its rows.
+    """``log p(z = k, x_n)`` of one chunk, and its rows with the posterior of their latents.
 
     Args:
         pieces: the program's densities.

@@ -1,4 +1,4 @@
-"""Updates of the global sites from the statistics alone.
+"""The M-step: updates of the global sites from sufficient statistics.
 
 Each linked site has a conditional posterior where family and prior are conjugate: its mode serves
 EM, its draw serves Gibbs. Sites without one are moved on the tiny log joint density of
@@ -120,7 +120,7 @@ def conjugate_sites(
     *,
     flat: bool = False,
 ) -> tuple[tuple[ParameterLink, ...], tuple[str, ...]]:
-    """Wires with a conditional in closed form, and the names of all other sites.
+    """Links to sites with a conditional in closed form, and the names of all other sites.
 
     Args:
         model: the program.
