@@ -39,11 +39,11 @@ CHAIN = ("initial", "initial_transition", "transition")
 def state_axes(
     structure: Structure, parameter_map: ParameterMap, states: int
 ) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
-    """The axes of every site that run over the states of hidden paths, and what they are called.
+    """The axes of every site that run over hidden states, and their names.
 
-    A transition matrix, known from the parameter map or by the names of its axes, names the axis of
-    the states and that of the next states, and of second order the axis of the previous ones; every
-    other site with the first of these runs over states too.
+    A transition matrix, known from the parameter map or by the names of its axes, gives the names
+    of the axes of states and of next states (of second order, of previous states too). Every other
+    site with the axis of states runs over states as well.
     """
     dims = {site.name: site.dims for site in structure.sites}
     shapes = {site.name: site.shape for site in structure.sites}

@@ -1,8 +1,8 @@
-"""Rows of a source as a program receives them, in blocks of one shape; what two passes tell of all.
+"""Rows of a source as a program receives them, in blocks of one shape, and their summary.
 
-The first pass counts the rows and sums their moments (Chan, Golub and LeVeque (1983), Algorithms
-for computing the sample variance), the second takes the rows that starts are looked for among: of
-up to ``SAME_SAMPLE`` rows the very ones that a fit in memory takes.
+A first pass counts the rows and sums their moments (Chan, Golub and LeVeque (1983), Algorithms for
+computing the sample variance). A second pass takes a sample of rows, in which EM looks for starts:
+of up to ``SAME_SAMPLE`` rows it is the sample that a fit in memory takes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class RowBlocks:
         site: the program's data parameter.
         like: labels of the columns.
         precision: of the numbers.
-        summary: what two passes told of all rows.
+        summary: number, moments and levels of all rows, from two passes.
         shape: of a row.
     """
 
@@ -110,7 +110,7 @@ def _read(
 def read_blocks(
     function: Callable, blocks: Blocks, site: str, precision: str, key: Array
 ) -> tuple[RowBlocks, Observed]:
-    """Pass over the rows twice: what is known of all of them, and a sample as it was read.
+    """Pass over the rows twice: the summary of all rows, and a sample as it was read.
 
     Args:
         function: the program.
@@ -336,7 +336,7 @@ def _moments_of(array: np.ndarray) -> tuple[int, bool, tuple[Any, Any, Any]]:
 
 
 def summary_of(array: np.ndarray) -> Summary:
-    """What is known of rows in memory, in the words of rows in blocks."""
+    """The summary of rows in memory, in the form of that of rows in blocks."""
     moments = _Moments()
     count, gaps, own = _moments_of(array)
     moments.add(*own)

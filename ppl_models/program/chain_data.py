@@ -1,4 +1,4 @@
-"""How the data of several series lie: which axis is the steps', and which the series'."""
+"""The layout of data of several series: which axis runs over steps, and which over series."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ppl_models.program.structure import Structure
 
 
 def with_layout(model: Any, structure: Structure) -> Structure:
-    """The structure, with how the data of several series are laid out.
+    """The structure with the layout of the data of several series.
 
     A program may observe its data as they are, ``(step, series, ...)``, or with these two axes
     exchanged; from a parameter of the site's name, or of another.
@@ -86,7 +86,7 @@ def _same(value: np.ndarray, data: np.ndarray) -> bool:
 
 
 def as_observed(values: Any, name: str, structure: Structure, *, leading: int = 0) -> Any:
-    """Data as a site observes them, from those of its parameter; or the other way round.
+    """Data as a site observes them from those of its parameter, or the inverse.
 
     Args:
         values: of the data, or of the site.
@@ -145,7 +145,7 @@ def _of_plates(
 
 
 def by_step(table: np.ndarray, structure: Structure, axis: int) -> np.ndarray:
-    """What is by row, ``(series, step)`` in its place where there are several series.
+    """A table by row with the axes ``(series, step)`` in place of the rows, of several series.
 
     Args:
         table: ``(..., row, ...)``.

@@ -43,8 +43,8 @@ def step_densities(
 ) -> tuple[Array, Array]:
     """Log-densities of states, and of states and emissions, along paths, ``(series, step)``.
 
-    That of the state before the first step is part of the first step's. A state that a mask hides
-    is not there, and is each of its values with the same probability.
+    The density of the state before the first step is part of the first step's. A state that a mask
+    hides does not count: each of its values has the same probability.
 
     Args:
         model: the program with its data.
@@ -249,8 +249,8 @@ def _observed_by_row(model: Model, *, structure: Structure) -> dict[str, Array]:
 def with_order(model: Model, structure: Structure) -> Structure:
     """The structure with the order of its chain: how many states before a step depends on.
 
-    It is found out by paths at random, whose densities must be what pairs of states (or triples)
-    make of them.
+    The order is tested on random paths, whose densities must be the sums over pairs (or triples) of
+    states.
 
     Raises:
         UnsupportedError: steps that depend on more, and what to write in their place.
@@ -295,7 +295,7 @@ def _compared(
 
 
 def _refuse_whole_paths(model: Model, structure: Structure) -> None:
-    """Refuse sites that a whole path makes a difference to, or the state before the first step."""
+    """Refuse sites that depend on the whole path, or on the state before the first step."""
     values, chain = structure.initial(random.key(5)), chain_of(structure)
     path = _random_path(chain)
     here, emitted = _beside(model, values, path, structure=structure)

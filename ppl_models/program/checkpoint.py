@@ -77,7 +77,7 @@ class Checkpoint:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Who interrupts what is done within is told how to go on."""
+        """Add to a KeyboardInterrupt within the block how the run is resumed."""
         try:
             yield
         except KeyboardInterrupt:

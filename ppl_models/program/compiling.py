@@ -1,4 +1,4 @@
-"""What compiled programs may cost: time to make them, and the system's memory maps to hold them."""
+"""Costs of compiled programs: the time of compilation, and the memory maps that hold them."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def in_batches(function: Callable[[Any], Any], values: Any, most: int) -> Any:
 
 
 def by_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Remember what a function finds out by tracing, which no number of its arrays changes.
+    """Cache the answers of a function that traces, by the shapes of its arguments.
 
     To trace a program takes longer than to run it on a few thousand rows, and every fit asks the
     same of it. Answers are kept by all arguments, arrays by their shapes and types; not of traced

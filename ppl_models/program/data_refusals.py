@@ -81,7 +81,7 @@ OF_STARTS = (
 
 
 def refuse_taken_names(trace: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-    """No continuous site, and no plate, bears a name that a fit has for something of its own.
+    """Refuse sites and plates with a name that a fit uses for something else.
 
     Rows may be called "cluster" where nothing is assigned to clusters.
 

@@ -1,4 +1,4 @@
-"""What else a trace says of a program's sites: values from data, lowest values, derived sites."""
+"""Sites of a trace that depend on data: computed observations, factors, lowest and known values."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def sites_of_data(
 
 
 def with_lowest(model: Any, structure: Structure, trace: Mapping[str, Any]) -> Structure:
-    """With the lowest values of those discrete sites that do not count from 0.
+    """The structure with the lowest values of discrete sites that do not count from 0.
 
     Raises:
         UnsupportedError: values that are not consecutive.
@@ -86,7 +86,7 @@ def _support(model: Any, site: str) -> Array:
 
 
 def with_derived(model: Any, structure: Structure) -> Structure:
-    """Deterministic sites outside the rows' plate that depend on the discrete sites all the same.
+    """The structure with deterministic sites outside the rows' plate that depend on the assignment.
 
     They are evaluated with the rows' own values of these, as those within the plate are.
     """
@@ -134,7 +134,7 @@ def continuous_emissions(model: Any, names: Set[str]) -> set[str]:
 
 
 def log_factor(site: Mapping[str, Any]) -> Array:
-    """What a ``numpyro.factor`` adds to the log joint density, entry by entry."""
+    """The term of a ``numpyro.factor`` in the log joint density, entry by entry."""
     fn, scale = weigh(site)
     added: Array = times(scale, fn.log_prob(site["value"]))
     return added
@@ -186,7 +186,7 @@ def possible_values(
 
 
 def with_computed(model: Any, structure: Structure, data_of_sites: Mapping[str, str]) -> Structure:
-    """With the observed sites whose values the program computes from its data, and from which.
+    """The structure with observed sites that the program computes from its data, and their sources.
 
     Args:
         model: the program with its data.

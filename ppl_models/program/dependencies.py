@@ -44,9 +44,9 @@ def site_dependencies(model: Model, structure: Structure) -> dict[str, frozenset
 
 
 def hyperparameters(depends: Mapping[str, frozenset[str]], structure: Structure) -> frozenset[str]:
-    """Global sites that the data depend on through the priors of other global sites only.
+    """Global sites that enter the priors of other global sites only.
 
-    The likelihood does not know them: they are no free parameters of its maximum.
+    The likelihood does not depend on them, so that they are not counted as its free parameters.
 
     Args:
         depends: of :func:`site_dependencies`.

@@ -1,9 +1,8 @@
 """Distributions as arguments and results of compiled functions, whatever Python hashes names to.
 
-NumPyro hands JAX the parameters of a distribution in the order of a set of strings, which differs
-from process to process (``PYTHONHASHSEED``). The program that takes or returns one is then another
-one in every process, and JAX's cache on disk does not know it. Here they go in the order of their
-names.
+NumPyro flattens a distribution in the order of a set of strings, which differs from process to
+process (``PYTHONHASHSEED``). A compiled function that takes or returns one then differs too, and
+misses JAX's cache on disk. Here parameters are flattened in the order of their names.
 """
 
 from __future__ import annotations

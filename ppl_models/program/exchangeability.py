@@ -1,7 +1,7 @@
 """Whether clusters, or hidden states, may change places without a change of the density.
 
-Both are asked of the program itself, by evaluating it with the labels of all sites in another
-order. They may not where a prior, a constant of the program or a held site tells clusters apart.
+Both are tested on the program itself, by evaluating it with the labels of all sites permuted. The
+labels are not exchangeable where a prior, a constant or a held site tells clusters apart.
 """
 
 from __future__ import annotations

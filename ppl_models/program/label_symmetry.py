@@ -2,9 +2,9 @@
 
 It is found by exchanging components in the density: two components are exchangeable if some set of
 axes of the global sites, entries of both exchanged, leaves the log joint density as it is and
-exchanges the two components' densities of every row. Names of sites and plates only say where to
-look first. A mixture whose clusters a prior, a constant or a covariate tells apart has none, or a
-smaller group of clusters that may change places: all but the noise component, for instance.
+exchanges the two components' densities of every row. Names of sites and plates only say which axes
+are tried first. Where a prior, a constant or a covariate tells clusters apart, no clusters may
+change places, or a part of them only: all but the noise component, for instance.
 Stephens (2000), Dealing with label switching in mixture models, section 2.
 """
 

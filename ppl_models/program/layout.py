@@ -1,4 +1,4 @@
-"""What the rows of a program are, and how the cells of each observed site belong to them.
+"""The rows of a program, and which row each cell of an observed site belongs to.
 
 A row is what the discrete site assigns: an entry of its plate, or, of a site outside all plates,
 everything together. Data in the plate of the rows have one entry a row. Those of any other plate
@@ -69,7 +69,7 @@ def read_layout(
     emissions: Mapping[str, Mapping[str, Any]],
     paths: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Layout:
-    """What the rows are.
+    """Read the rows off the discrete site and the observed sites.
 
     Args:
         assignment: the discrete site that assigns them, or None.

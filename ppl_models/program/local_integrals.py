@@ -58,7 +58,7 @@ ABREAST = 32  #: points side by side
 
 
 def with_integrals(model: Model, structure: Structure) -> Structure:
-    """The structure, with whether the rows' continuous sites are integrated out exactly."""
+    """The structure, which says whether the rows' continuous sites have an exact integral."""
     if not structure.locals or not _are_gaussian(model, structure):
         return structure
     return replace(structure, gaussian_locals=True)

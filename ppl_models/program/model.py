@@ -72,7 +72,7 @@ class Model:
         weights: how often each row counts ``(row,)``; None: once.
         partly: global site -> which of its entries are held, and at what.
         pairs: which two rows each cell of a network belongs to; see ``pair_reading``.
-        padding: whether those of weight 0 only fill up, all others counting once; see ``padding``.
+        padding: whether rows of weight 0 are padding and all others count once; see ``padding``.
     """
 
     function: Callable
@@ -117,10 +117,10 @@ class Model:
         return logits if known is None else only_known(logits, known)
 
     def summed(self, by_row: Array) -> Array:
-        """What rows ``(..., row)`` add up to, each as often as it counts."""
+        """The weighted sum over rows of ``(..., row)``."""
         if self.weights is None:
             return by_row.sum(-1)
-        # a row that counts for nothing may be one that is impossible
+        # a row of weight 0 may have probability 0
         return jnp.where(self.weights > 0, by_row * self.weights, 0).sum(-1)
 
     def row_count(self, structure: Structure) -> Any:
@@ -133,7 +133,7 @@ class Model:
         return {**self.fixed, **{n: known.values for n, known in self.partly.items()}}
 
     def run(self, **handled: Any) -> Any:
-        """Call the program; data that it computes itself are kept beside, and not given to it."""
+        """Call the program with those of the data that are its parameters."""
         if self.partly:
             with Holding(None, self.partly):
                 return self._run()

@@ -1,8 +1,8 @@
 """Programs whose data have a distribution that is computed from these very data.
 
-Where censoring is ``y <= 0``, a mask ``y > 0`` or a mean ``a + b * x`` of data ``x`` that another
-site emits, the density is right, and nothing says how new data are drawn: run without data, the
-program would compute the distribution from what stands in their place.
+Censoring by ``y <= 0``, a mask ``y > 0``, or a mean ``a + b * x`` of data ``x`` that another site
+emits give the right density, but do not say how new data are drawn: without data, the program would
+compute the distribution from placeholders.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class OwnData:
 def computed_from_own_data(model: Model, structure: Structure) -> OwnData | None:
     """Why new data cannot be drawn by running the program; None where they can.
 
-    A mask that hides nothing but missing cells says nothing of how cells are drawn.
+    A mask that hides only missing cells does not count.
 
     Args:
         model: the program with its data.

@@ -1,8 +1,7 @@
 """Rows padded to one of a few numbers, so that data of a like size share compiled programs.
 
-Rows that fill up have weight 0, see ``row_weights.py``: they add nothing to any sum, and the answer
-is that of the rows alone, but for rounding. They repeat the rows that are there, so that every
-value of theirs is one of the data's.
+Padding rows have weight 0, see ``row_weights.py``: they add nothing to any sum, and the answer is
+that of the rows alone up to rounding. They repeat rows of the data, so that their values are valid.
 """
 
 from __future__ import annotations
@@ -73,9 +72,9 @@ def with_rows(structure: Structure, count: int, *, fills_up: bool = False) -> St
 def padded(model: Model, structure: Structure) -> tuple[Model, Structure] | None:
     """The program on padded rows; None where rows are not padded.
 
-    They are where statistics sum them up: where the emissions are exponential families without
-    paths of hidden states, and the clusters have weights that rows share. They are not where the
-    priors look at the data and cannot be told which rows count.
+    Rows are padded where sufficient statistics sum them up: emissions are exponential families
+    without hidden states, and all rows share the clusters' weights. They are not where the priors
+    depend on the data and take no row weights.
     """
     rows, count = structure.rows, padded_count(structure.rows)
     if not padding or rows == 0 or count == rows and model.weights is not None or rows > MOST:

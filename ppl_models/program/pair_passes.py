@@ -1,5 +1,6 @@
-"""Clusters of rows that no sum goes over, for a cell (an edge) depends on those of two rows.
+"""Clusters of the nodes of a network, where a cell (an edge) depends on the clusters of two rows.
 
+No exact sum goes over the clusters of all rows.
 Given all others, a row's cluster has the log-probability
 
     log p(z_i = k | z_others, x) = a_ik + Σ_j Σ_l q_jl L_ij(k, l) + constant

@@ -1,13 +1,13 @@
-"""Sites of which some entries are held: known components beside components that are to be found.
+"""Sites of which some entries are held: known components beside unknown ones.
 
-A handler around the program draws only what is not known, under a name of its own, and gives the
-program the whole: the site ``loc`` with a known row becomes
+A handler around the program draws the unknown entries alone, under a name of their own, and gives
+the program the complete value: the site ``loc`` with a known row becomes
 
     loc_unknown ~ the prior of the other rows
     loc = the known rows and these                              (a deterministic site)
 
-so that every method sees an ordinary program. Known entries are constants: they say nothing of what
-the prior of the others is made of. Of a Dirichlet vector the unknown shares, over their sum,
+so that every method sees an ordinary program. Known entries are constants: they do not inform the
+hyper-parameters of the others. The unknown entries of a Dirichlet vector, divided by their sum,
 have a Dirichlet distribution: of known π_1 = c,
 
     (π_2, ..., π_K) = (1 - c) Dirichlet(a_2, ..., a_K).
@@ -79,7 +79,7 @@ class Holding(Messenger):
         self.event_dims: dict[str, tuple[str, ...]] = {}
 
     def process_message(self, message: dict[str, Any]) -> None:
-        """Put the distribution of the unknown entries in place of that of the whole."""
+        """Replace the site's distribution by that of its unknown entries."""
         name = str(message.get("name"))
         if name in {f"_{site}{SUFFIX}_log_det" for site in self.held}:
             # the volume of an unconstrained space, which the plates around the site have expanded
@@ -100,8 +100,8 @@ class Holding(Messenger):
         message["infer"] = {**message["infer"], "event_dims": axes}
 
     def postprocess_message(self, message: dict[str, Any]) -> None:
-        """Give the program the whole."""
-        # handlers outside have seen the unknown entries; the program gets the whole
+        """Give the program the complete value."""
+        # handlers outside have seen the unknown entries; the program gets all of them
         complete = self.completions.get(str(message.get("name")))
         if complete is not None and message["type"] == "sample":
             name = str(message["name"]).removesuffix(SUFFIX)
@@ -119,7 +119,7 @@ class Holding(Messenger):
 def _rest(
     name: str, fn: Any, known: PartlyFixed, dims: tuple[str, ...]
 ) -> tuple[Any, Callable[[Array], Array], list[str]]:
-    """What the unknown entries are drawn from, how the whole is made of them, and their axes."""
+    """The distribution of the unknown entries, the function that completes them, and their axes."""
     base, mask = plain(fn), known.mask
     values = jnp.asarray(known.values)
     event = base.event_dim

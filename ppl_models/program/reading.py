@@ -230,7 +230,7 @@ def read_program(
         if name not in (*structure.emissions, *structure.sources) and gone.any():
             raise InputError(
                 f"'{name}' lacks a cell in row {np.argwhere(gone)[0][0]}, and no site emits it, so "
-                "that nothing can be said of it: leave the row out"
+                "that it cannot be imputed or summed out: leave the row out"
             )
     return model, structure
 

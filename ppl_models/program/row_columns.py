@@ -1,4 +1,4 @@
-"""A column of the data that says something of the rows: how often each counts, or its cluster."""
+"""Columns of the data that are no features: the rows' weights or their known clusters."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Whether rows may be taken out of their data: whether each has its density whatever its place.
+"""Whether a row's density depends on its place among the rows, or on the other rows.
 
-A program that numbers its rows (``jnp.arange(n)``), holds an array with an entry a row, or centres
-a covariate by the mean of those it is given, says something else of a row among other rows. It is
-found out by asking it about a few rows twice, in other company and another order.
+It does in a program that numbers its rows (``jnp.arange(n)``), holds an array with an entry per
+row, or centres a covariate by the mean of the rows it is given. The test evaluates a few rows
+twice, among other rows and in another order.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def rows_depend_on_places(model: Model, structure: Structure) -> bool:
     """Whether a row's density depends on its place among the rows, or on the other rows.
 
     The programs of this package are known not to. Where rows have continuous sites of their own,
-    their joint density with these at some values is asked.
+    the joint density with these at some values is compared.
 
     >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist
     >>> def trend(x=None):

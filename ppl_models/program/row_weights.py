@@ -1,4 +1,4 @@
-"""How often each row counts: weights as they are given, and whether a program can be weighed.
+"""Row weights as a user gives them.
 
 Weights are counts (frequencies): a row of weight w stands for w equal rows, each with a hidden
 cluster of its own. Its log-density, assignments summed out, counts w times:

@@ -1,8 +1,8 @@
 """Levels of categories on the scale that a program has for them.
 
-A program that is told how many levels there are by its data (``levels``) has those of every
+A program whose number of levels comes from the data (argument ``levels``) has the levels of every
 column. Any other has a scale of its own: cut points of answers from 0 to 3, one entry for each of
-20 groups. There a level that nobody chose, in one column or at all, keeps its place.
+20 groups. On such a scale a level that does not occur keeps its place.
 """
 
 from __future__ import annotations

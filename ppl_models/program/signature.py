@@ -1,4 +1,4 @@
-"""What a program's signature says: which parameters are data, and which arguments it takes."""
+"""The signature of a program: which parameters are data, and which are arguments."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def arguments_of(function: Callable) -> dict[str, Parameter]:
 
 
 def defaults(run: Callable) -> dict[str, Any]:
-    """The options of a method: what stands behind its ``*``, with defaults."""
+    """The options of a method: its keyword-only parameters, with defaults."""
     parameters = inspect.signature(run).parameters
     return {n: p.default for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
 

@@ -2,8 +2,8 @@
 
 Where priors tell clusters apart (annotators tend to give a class its own label), the same clusters
 under other numbers are another local optimum, which EM never leaves: it moves responsibilities and
-no label. So the clusters at the end of every start are exchanged in pairs as long as that raises the
-log joint density, and EM continues from there.
+no label. So the clusters at the end of every start are exchanged in pairs as long as that raises
+the log joint density, and EM continues from there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """EM over blocks on the workers of a cluster: parameters go out, statistics come back.
 
-The workers hold their rows in chunks. The program and its priors are sent once, as a future of bytes
-that the scheduler keeps, so that workers that join later receive them too.
+The workers hold their rows in chunks. The program and its priors are sent once, as a future of
+bytes that the scheduler keeps, so that workers that join later receive them too.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Stochastic gradients: guides, mini-batches, training, and how near a guide is to the posterior."""
+"""Stochastic gradients: guides, mini-batches, training, and the accuracy of guides."""

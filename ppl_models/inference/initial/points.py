@@ -120,7 +120,7 @@ def _one_scale(points: Array, counted: Array | None = None) -> Array:
 def window_means(points: Array, sequences: int, width: Array) -> Array:
     """Means of the points ``(position × sequence, coordinate)`` from so many steps around each.
 
-    Steps of categories take few distinct values; the mean over neighbouring steps tells apart states
+    Steps of categories take few distinct values; means over neighbouring steps tell apart states
     that last for several steps.
     """
     steps = points.reshape(-1, sequences, points.shape[-1])

@@ -40,7 +40,7 @@ from ppl_models.program.structure import Structure
 
 
 def _posteriors_depend(problem: Problem) -> Lack | None:
-    """Refuse sites that are conjugate given the others only: their joint posterior is not closed."""
+    """The lack of a joint closed form: sites may be conjugate only given the others."""
     links, _ = conjugate_sites(
         problem.model, problem.structure, problem.parameter_map, problem.chunks
     )

@@ -195,7 +195,7 @@ def kmeans(
 
 
 def _ended(checkpoint: Checkpoint | None, run: Callable[[], HamerlyResult]) -> HamerlyResult:
-    """The iterations of one start: read from the checkpoint if it ended before, else run and saved."""
+    """The iterations of one start: read from the checkpoint if it ended before, else run."""
     if checkpoint is None:
         return run()
     place = checkpoint.next_run()
@@ -223,7 +223,7 @@ def _alternate(
 
 
 def _refuse_few_distinct_rows(rows: np.ndarray, clusters: int) -> None:
-    """Refuse as many centres as distinct rows: J is 0 then, and some centres coincide or are empty."""
+    """Refuse as many centres as distinct rows: J is 0 then, and centres coincide or are empty."""
     distinct = len(np.unique(rows[: 100 * clusters], axis=0))
     if distinct <= clusters and len(rows) > 100 * clusters:
         distinct = len(np.unique(rows, axis=0))

@@ -50,7 +50,7 @@ ALPHA_STEP = 1.0  #: standard deviation of the random walk of log α
 
 
 def _other_weights(problem: Problem) -> Lack | None:
-    """Refuse weights without a Dirichlet prior: the sampler replaces it by Dirichlet(α / K)."""
+    """The lack of a site of weights, whose prior the sampler replaces by Dirichlet(α / K)."""
     assignment = problem.structure.assignment
     if any(link.emission == assignment for link in problem.parameter_map.links):
         return None

@@ -1,1 +1,1 @@
-"""EM and Gibbs sampling for programs without sufficient statistics, on the densities of all rows."""
+"""EM and Gibbs sampling for programs without sufficient statistics, by the rows' densities."""
