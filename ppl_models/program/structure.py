@@ -1,33 +1,57 @@
-"""What is read off a program's trace: which sites are global, assigned and emitted, their axes."""
+"""The structure of a program: which sites are global, assigned and emitted, and their axes."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from jax import Array
 from numpyro.distributions import Delta, Distribution
 
-from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program.chains import Chain
-from ppl_models.program.layout import is_scanned, plates_of, read_layout
 from ppl_models.program.sites import Site, UnconstrainedSpace, draw_near_zero
-from ppl_models.program.trace_axes import chain_dims, derived_dims, row_dims, site_axes
-from ppl_models.program.trace_factors import likelihood_factors, row_factors_of, split_factors
 
 NETWORK = "network"  #: the axis of the exchangeable unit where cells are of two rows each
-MOST_NAMED = 4  #: sites that a message names
-MOST_COMBINATIONS = 1_000  #: of the values of several discrete sites
-MOST_DENSITIES = 5_000_000  #: of cells at all combinations, up to which these may be more
 
 
 @dataclass(frozen=True)
 class Structure:
-    """What was read off the program's trace."""
+    """The sites of a program by their role, and the rows that its data consist of.
+
+    Static, so that a compiled function is shared by programs of one structure.
+
+    Args:
+        sites: the global sites.
+        assignment: the discrete site of the rows that is summed out; None where there is none. Of
+            several it is the first, and its values are their combinations.
+        clusters: number of its values; 1 where nothing is assigned.
+        cluster_dim: name of the axis of clusters.
+        plate: name of the rows' axis.
+        rows: how many there are.
+        emissions: the observed sites.
+        event_dims: of each, the names of its axes but the first.
+        deterministics: deterministic sites outside the rows' plate, and the names of their axes.
+        locals: continuous sites with a value per row, which are integrated out.
+        factors: ``numpyro.factor`` sites outside the rows.
+        row_deterministics: as ``deterministics``, of those within the rows' plate.
+        local_sites: shapes and spaces of ``locals``.
+        combined: several discrete sites of the rows, and how many values each has; else empty.
+        indexed: observed sites whose cells belong to rows by an index array, see ``units``.
+        lines: of these, site, name and length of the data's first axis, unless it is the rows'.
+        assignment_shape: shape of a value of the discrete site.
+        unit_axes: of ``indexed``, the axis of the cells that is the rows', -1 for one row.
+        lowest: the lowest value of discrete sites that do not count from 0.
+        chain: of discrete states along the steps, which are then the rows.
+        labelled: a discrete site that is observed for some rows.
+        row_factors: ``numpyro.factor`` sites with an entry per row.
+        likelihoods: those of them that stand for the observed site of a program without any.
+        computed: observed sites whose values the program computes from its data.
+        sources: the data that these are computed from.
+        given_locals: continuous sites of the rows that have values, see :meth:`with_locals`.
+        coupled: whether cells depend on the clusters of two rows each (a network).
+        swapped: sites that observe ``(series, step)`` data as ``(step, series)``.
+        gaussian_locals: whether ``locals`` are integrated out exactly.
+    """
 
     sites: tuple[Site, ...]
     assignment: str | None
@@ -54,10 +78,10 @@ class Structure:
     likelihoods: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
-    given_locals: tuple[str, ...] = ()  #: continuous sites of the rows that have values
-    coupled: bool = False  #: whether cells depend on the clusters of two rows each
-    swapped: tuple[str, ...] = ()  #: sites that observe (series, step) data as (step, series)
-    gaussian_locals: bool = False  #: whether they are integrated out exactly
+    given_locals: tuple[str, ...] = ()
+    coupled: bool = False
+    swapped: tuple[str, ...] = ()
+    gaussian_locals: bool = False
 
     @property
     def unit_count(self) -> int:
@@ -130,7 +154,7 @@ class Structure:
 
     @property
     def seen(self) -> tuple[str, ...]:
-        """The site that observes the known values of a discrete site; see :func:`labels_of`."""
+        """The site that observes the known values of a discrete site; see ``site_sorting.labels_of``."""
         return () if self.labelled is None else (f"{self.labelled}_observed",)
 
     @property

@@ -30,7 +30,8 @@ from ppl_models.program.data_sites import (
 )
 from ppl_models.program.keys import make_key
 from ppl_models.program.local_integrals import with_integrals
-from ppl_models.program.structure import Structure, read_structure
+from ppl_models.program.site_sorting import read_structure
+from ppl_models.program.structure import Structure
 
 if TYPE_CHECKING:
     from ppl_models.program.model import Model
