@@ -154,7 +154,7 @@ class Structure:
 
     @property
     def seen(self) -> tuple[str, ...]:
-        """The site that observes known values of a discrete site; see ``site_sorting.labels_of``."""
+        """The site that observes known values of a discrete site; see ``site_sorting``."""
         return () if self.labelled is None else (f"{self.labelled}_observed",)
 
     @property
