@@ -30,7 +30,6 @@ from ppl_models.inference.statistics.e_step import (
     finalize,
     soft,
 )
-from ppl_models.inference.statistics.m_step import maximise
 from ppl_models.inference.statistics.running import exact, gaps_allowed
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink
@@ -277,15 +276,5 @@ def _moved(
     """The M-step, and the log prior before it."""
     pieces = model.pieces(values, plan.structure, known)
     expected = finalize(total, pieces.families(), dict(blank.missing), blank)
-    moved = maximise(
-        model,
-        plan.structure,
-        plan.links,
-        plan.free,
-        values,
-        expected,
-        blank,
-        flat=plan.flat,
-        known=known,
-    )
+    moved = plan.m_step(model, values, expected, blank, known)
     return moved, jnp.zeros(()) if plan.flat else pieces.log_prior

@@ -20,7 +20,7 @@ from ppl_models.inference.em.states import RunStates
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise import m_step as rowwise
 from ppl_models.inference.statistics.chunks import Chunks
-from ppl_models.inference.statistics.e_step import Assign, e_step, soft
+from ppl_models.inference.statistics.e_step import Assign, Expectations, e_step, soft
 from ppl_models.inference.statistics.m_step import maximise
 from ppl_models.program.distribution_trees import by_name, plain_trees
 from ppl_models.program.model import Globals, Model
@@ -45,6 +45,35 @@ class Plan:
     side_by_side: bool
     record: bool
     rowwise: rowwise.RowwisePlan | None = None
+
+    def m_step(
+        self,
+        model: Model,
+        values: Globals,
+        expected: Expectations,
+        chunks: Chunks,
+        known: dict[str, Any],
+    ) -> Globals:
+        """The M-step from expected statistics.
+
+        Args:
+            model: the program with its data.
+            values: of the global sites.
+            expected: statistics of all rows.
+            chunks: centres and gaps of the data that the statistics are of.
+            known: priors that do not depend on other sites.
+        """
+        return maximise(
+            model,
+            self.structure,
+            self.links,
+            self.free,
+            values,
+            expected,
+            chunks,
+            flat=self.flat,
+            known=known,
+        )
 
 
 @dataclass
@@ -169,17 +198,7 @@ def _iterated(
         return moved, normaliser + (0.0 if plan.flat else log_prior)
     pieces = model.pieces(values, plan.structure, known)
     expected = e_step(pieces, plan.structure, chunks, plan.assign, active)
-    moved = maximise(
-        model,
-        plan.structure,
-        plan.links,
-        plan.free,
-        values,
-        expected,
-        chunks,
-        flat=plan.flat,
-        known=known,
-    )
+    moved = plan.m_step(model, values, expected, chunks, known)
     return moved, expected.log_normaliser + (0.0 if plan.flat else pieces.log_prior)
 
 

@@ -23,7 +23,6 @@ from ppl_models.inference.em.loop import Plan, run_em
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks, cut
 from ppl_models.inference.statistics.e_step import Expectations, e_step
-from ppl_models.inference.statistics.m_step import maximise
 from ppl_models.inference.statistics.running import exact
 from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model
 
@@ -194,17 +193,7 @@ def maximised_by(
     plan: Plan,
 ) -> Globals:
     """The M-step by statistics of all rows."""
-    return maximise(
-        model,
-        plan.structure,
-        plan.links,
-        plan.free,
-        values,
-        expected,
-        blank,
-        flat=plan.flat,
-        known=known,
-    )
+    return plan.m_step(model, values, expected, blank, known)
 
 
 @partial(jax.jit, static_argnames=("plan",))

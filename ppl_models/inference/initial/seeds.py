@@ -101,7 +101,7 @@ def seeds_within(
     seeds_of_starts = [lax.map(one, keys[:spread])]
     if starts > spread:
         seeds_of_starts.append(
-            jax.vmap(partial(_at_random, weights, len(points), clusters))(keys[spread:])
+            jax.vmap(partial(at_random, weights, len(points), clusters))(keys[spread:])
         )
     return jnp.concatenate(seeds_of_starts)
 
@@ -110,7 +110,7 @@ def seeds_within(
 seeds = jax.jit(seeds_within, static_argnames=("clusters", "starts"), compiler_options=QUICK)
 
 
-def _at_random(weights: Array | None, points: int, clusters: int, key: Array) -> Array:
+def at_random(weights: Array | None, points: int, clusters: int, key: Array) -> Array:
     """Points ``(cluster,)`` drawn without return, those of weight 0 where there are no others.
 
     The largest of one Gumbel number a point: points that count for nothing change no draw.

@@ -15,7 +15,7 @@ from jax import Array, lax, random
 
 from ppl_models.distributions.contraction import matmul
 from ppl_models.inference.initial.from_weights import Update, smoothed, values_from_weights
-from ppl_models.inference.initial.seeds import shells
+from ppl_models.inference.initial.seeds import at_random, plus_plus, shells
 from ppl_models.inference.initial.starts import ROUNDS, SHELLS, drawn_parameters
 from ppl_models.inference.many.buckets import Groups
 from ppl_models.inference.many.known import GroupModel
@@ -87,11 +87,10 @@ def _of_group(
     clusters = problem.structure.clusters
     keys = random.split(seed_key, starting.starts)
     spread = (starting.starts + 1) // 2
-    chosen = jax.vmap(partial(_plus_plus, points=near, present=present, clusters=clusters))(
-        keys[:spread]
-    )
+    counted = present.astype(near.dtype)
+    chosen = jax.vmap(lambda key: plus_plus(key, near, clusters, counted))(keys[:spread])
     if starting.starts > spread:
-        pick = partial(_at_random, present=present, clusters=clusters)
+        pick = partial(at_random, counted, len(near), clusters)
         chosen = jnp.concatenate([chosen, jax.vmap(pick)(keys[spread:])])
     update = starting.update
 
@@ -139,35 +138,6 @@ def _scaled(points: Array, present: Array, one_scale: bool) -> Array:
         spread = jnp.nanstd(points, 0)
         points = points - jnp.nanmean(points, 0)
     return jnp.nan_to_num(points / jnp.where(spread > 0, spread, 1))
-
-
-def _plus_plus(key: Array, points: Array, present: Array, clusters: int) -> Array:
-    """Seeds by k-means++ (Arthur and Vassilvitskii 2007) among the rows that are present."""
-    keys = random.split(key, clusters)
-    first = random.categorical(keys[0], _log(present))
-
-    def squared(row: Array) -> Array:
-        return jnp.where(present, ((points - points[row]) ** 2).sum(-1), 0)
-
-    def choose(nearest: Array, key: Array) -> tuple[Array, Array]:
-        far = jnp.where(nearest.sum() > 0, nearest, present)  # all rows equal: any will do
-        row = random.categorical(key, jnp.log(far))
-        return jnp.minimum(nearest, squared(row)), row
-
-    if clusters == 1:
-        return first[None]
-    _, rest = lax.scan(choose, squared(first), keys[1:])
-    return jnp.append(first, rest)
-
-
-def _at_random(key: Array, present: Array, clusters: int) -> Array:
-    """Different rows."""
-    noise = random.gumbel(key, present.shape) + _log(present)
-    return jnp.argsort(-noise)[:clusters]
-
-
-def _log(present: Array) -> Array:
-    return jnp.log(present.astype(jnp.result_type(float)))
 
 
 def keys_of(key: Array, members: np.ndarray) -> Array:
