@@ -48,6 +48,12 @@ RECURSION_NUMBERS = 2_000_000
 LABEL_BYTES = 64_000_000
 #: Draws x rows that a partition is looked for by.
 PARTITION_NUMBERS = 200_000_000
+#: Piece of a file that is read at once.
+FILE_BLOCK_BYTES = 1 << 24
+#: Block of such rows when it is prepared for passes.
+PREPARED_BLOCK_BYTES = 1 << 24
+#: Draws of one compiled block of sweeps.
+DRAW_BLOCK_BYTES = 1 << 26
 #: Replicated data that a predictive check holds.
 REPLICATED_NUMBERS = 20_000_000
 
@@ -60,6 +66,10 @@ PROFILE_CELLS = 1_000
 STARTS_NUMBERS = 1_000_000
 #: The same on a GPU or TPU.
 WIDE_STARTS_NUMBERS = 100_000_000
+#: What a pass over data sets side by side has at hand.
+LANES_BYTES = 16_000_000
+#: The same on a GPU or TPU.
+WIDE_LANES_BYTES = 2_000_000_000
 #: Responsibilities of all draws that are kept for a second look instead of being computed again.
 RESPONSIBILITY_BYTES = 512_000_000
 
@@ -84,6 +94,8 @@ KEPT_PATH = 2_000_000
 HELD_BLOCKS_BYTES = 256_000_000
 #: Statistics of all mini-batches that stochastic EM keeps; above it neighbours share theirs.
 KEPT_STATISTICS_BYTES = 256_000_000
+#: Draws of a sampler that wait to be written to a checkpoint.
+WAITING_DRAWS_BYTES = 1 << 28
 #: Draws of all sites by ``method="exact"``: 4 GB in double precision.
 KEPT_EXACT_DRAWS = 500_000_000
 

@@ -13,7 +13,6 @@ import xarray as xr
 
 from ppl_models import fit, loo, memory, open_blocks, predict, predict_to, sensitivity
 from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.inference.em import blocks as em_blocks
 from ppl_models.inference.mcmc.gibbs_blocks import DrawnBlocks
 from ppl_models.program.checkpoint import Checkpoint
 
@@ -49,7 +48,7 @@ GIVEN: dict[str, Any] = {
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of few rows, and blocks of few chunks."""
     monkeypatch.setattr(memory, "CHUNK_ROWS", (90, 90))
-    monkeypatch.setattr(em_blocks, "PREPARED_BYTES", 12_000)
+    monkeypatch.setattr(memory, "PREPARED_BLOCK_BYTES", 12_000)
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from ppl_models import memory
 from ppl_models.data.missing import MISSING_TEXTS
 from ppl_models.errors import InputError, whole_number
 
-BLOCK_BYTES = 1 << 24  #: of a piece of a file
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".feather", ".ipc")
 CSV = {".csv": ",", ".tsv": "\t"}
 XARRAY = (".zarr", ".nc", ".nc4", ".h5", ".hdf5")
@@ -181,7 +181,7 @@ def module_of_extra(name: str, extra: str) -> Any:
 
 
 def _rows_of(row_bytes: int, rows: int | None) -> int:
-    return rows or max(1, BLOCK_BYTES // max(row_bytes, 1))
+    return rows or max(1, memory.FILE_BLOCK_BYTES // max(row_bytes, 1))
 
 
 def _arrow(dataset: Any, columns: Sequence[str] | None, rows: int | None, name: str) -> Blocks:

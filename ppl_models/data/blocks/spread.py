@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ppl_models.data.blocks.source import BLOCK_BYTES, CSV, PARQUET, Blocks, module_of_extra
+from ppl_models import memory
+from ppl_models.data.blocks.source import CSV, PARQUET, Blocks, module_of_extra
 from ppl_models.data.missing import MISSING_TEXTS
 from ppl_models.errors import InputError
 
@@ -141,7 +142,7 @@ def _of_npy(path: Path) -> list[Any]:
     array = np.load(path, mmap_mode="r")
     if array.ndim == 0:
         raise InputError(f"{path} is a single number: give rows")
-    most = max(1, 4 * BLOCK_BYTES // max(array[:1].nbytes, 1))
+    most = max(1, 4 * memory.FILE_BLOCK_BYTES // max(array[:1].nbytes, 1))
     return [
         delayed(_rows_of_npy, pure=True)(str(path), first, most)
         for first in range(0, len(array), most)

@@ -35,8 +35,6 @@ from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink
 from ppl_models.program.structure import Structure
 
-PREPARED_BYTES = 1 << 24  #: of a block as passes need it
-
 
 def block_rows(problem: Problem) -> int:
     """Rows of a block."""
@@ -51,7 +49,7 @@ def block_rows_of(problem: Problem, rows: int) -> int:
         family.numbers_per_row(np.asarray(problem.model.data[n]), missing=gaps[n])
         for n, family in problem.families.items()
     )
-    most = PREPARED_BYTES // (jnp.result_type(float).itemsize * cells)
+    most = memory.PREPARED_BLOCK_BYTES // (jnp.result_type(float).itemsize * cells)
     return int(max(1, min(most, rows)))
 
 

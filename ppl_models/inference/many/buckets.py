@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ppl_models import device
+from ppl_models import device, memory
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.inference.many.known import GroupModel
@@ -28,8 +28,6 @@ STEP = 1.3  #: a bucket's length is so many times that of the one before
 COARSE = 4.0  #: the same of small data
 SMALL = 100_000  #: rows of all groups together
 LEAST = 32  #: rows of the shortest bucket
-LANE_BYTES = 16_000_000  #: what a pass over the lanes of a batch has at hand
-WIDE_LANE_BYTES = 2_000_000_000  #: the same on a GPU or TPU
 MOST_LANES = 65_536
 SMALLER = 4  #: where there is less to do, batches are so many times smaller
 FEWEST = 8  #: entries of a batch, at least
@@ -187,7 +185,7 @@ def lanes_of(problem: Problem, length: int) -> int:
         f.numbers_per_row(problem.model.data[n], missing=False) for n, f in problem.families.items()
     )
     numbers = length * (cells + 6 * problem.structure.clusters)
-    held = WIDE_LANE_BYTES if device.is_wide() else LANE_BYTES
+    held = memory.WIDE_LANES_BYTES if device.is_wide() else memory.LANES_BYTES
     lanes = held // (jnp.result_type(float).itemsize * numbers)
     return 1 << int(np.clip(lanes, 8, MOST_LANES)).bit_length() - 1
 

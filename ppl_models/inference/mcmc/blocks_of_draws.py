@@ -17,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ppl_models import memory
 from ppl_models.data.progress import progress_bar
 from ppl_models.inference.mcmc.chain_states import ChainStates, axes_of_sites
 from ppl_models.inference.problem import Problem
 
 DRAWS = 256  #: most draws of a block
-BYTES = 1 << 26  #: of the draws of a block
 FIRST = 16  #: draws of the first block
 SECONDS = 0.5  #: that a block takes, about
 
@@ -70,7 +70,7 @@ def sweep_block(
 def _size(shapes: Mapping[str, Any]) -> int:
     """Draws that a block has room for."""
     of_draw = sum(s.size * s.dtype.itemsize for s in jax.tree.leaves(dict(shapes)))
-    return int(min(DRAWS, max(1, BYTES // max(of_draw, 1))))
+    return int(min(DRAWS, max(1, memory.DRAW_BLOCK_BYTES // max(of_draw, 1))))
 
 
 def strongly_typed(state: Any) -> Any:

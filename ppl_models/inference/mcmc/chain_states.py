@@ -17,11 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 
+from ppl_models import memory
 from ppl_models.errors import InputError
 from ppl_models.program.checkpoint import Checkpoint
 from ppl_models.program.structure import Structure
-
-HELD_BYTES = 1 << 28  #: of draws that wait to be written
 
 
 class _Now(NamedTuple):
@@ -102,7 +101,7 @@ class ChainStates:
         """Write what is new, where the last state is old or many draws wait."""
         waiting = sum(v.nbytes for part in self._now.held for v in part.values())
         if self._checkpoint is not None and (
-            self._checkpoint.due(ended=False) or waiting > HELD_BYTES
+            self._checkpoint.due(ended=False) or waiting > memory.WAITING_DRAWS_BYTES
         ):
             self.keep()
 
