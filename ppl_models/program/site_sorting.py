@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from numpyro.distributions import Delta, Distribution
 
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program.chains import Chain
@@ -32,6 +33,14 @@ def labels_of(trace: Mapping[str, Any], discrete: Sequence[str]) -> str | None:
         if base != name and f"{base}_observed" in trace and trace[base]["type"] == "deterministic":
             return base
     return None
+
+
+def is_constant(site: Mapping[str, Any]) -> bool:
+    """Whether a hidden site has a Delta for its prior, in a plate or of several axes too."""
+    prior = site.get("fn") if site["type"] == "sample" and not site["is_observed"] else None
+    while isinstance(prior, Distribution) and not isinstance(prior, Delta):
+        prior = getattr(prior, "base_dist", None)
+    return isinstance(prior, Delta)
 
 
 def read_structure(
@@ -60,10 +69,10 @@ def read_structure(
             raise UnsupportedError(
                 f"site '{name}' is a numpyro.param: give it a prior with numpyro.sample"
             )
-        if site["type"] == "plate" and site["args"][1] not in (None, site["args"][0]):
+        if is_constant(site) and name not in fixed:
             raise UnsupportedError(
-                f"plate '{name}' takes a subsample: give it all its rows, they are passed over "
-                "in pieces here"
+                f"site '{name}' is a Delta, which leaves nothing to estimate: write "
+                f"numpyro.deterministic('{name}', ...) with its value"
             )
     hidden = {n: s for n, s in samples.items() if not s["is_observed"] and n not in fixed}
     # whole numbers outside all plates that cannot be listed are global: nothing sums them out
@@ -188,7 +197,7 @@ def _chain_structure(
             )
     others = {n: s for n, s in hidden.items() if n not in chain.own_sites}
     for name, site in others.items():
-        if "_scan_current_index" in site["infer"]:
+        if is_scanned(site):
             raise UnsupportedError(
                 f"site '{name}' is continuous and one for every step of the chain '{chain.site}': "
                 "only the states are summed out; leave the site out, or draw it before the chain "
