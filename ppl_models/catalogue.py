@@ -73,6 +73,8 @@ def program(named: str | Callable) -> Callable:
     if callable(named):
         _given[program_name(_decorated(named))] = named
         return named
+    if named in model_names():
+        return getattr(importlib.import_module(f"ppl_models.models.{named}"), named)
     if named not in _given and named.endswith(WRAPPED):
         raise InputError(
             f"the program {named!r} was fitted within a handler, which no file holds: call the "
@@ -82,8 +84,6 @@ def program(named: str | Callable) -> Callable:
         return with_fields(program(told[0]), *told[1:])
     if named not in _given and NUMBER in named:
         named = named.rpartition(NUMBER)[0]
-    if named in model_names():
-        return getattr(importlib.import_module(f"ppl_models.models.{named}"), named)
     if named in _given:
         return _given[named]
     place, _, function = named.rpartition(":")

@@ -26,7 +26,7 @@ FITS: dict[str, dict[str, Any]] = {
     "gibbs": {"chains": 2, "warmup": 1000, "draws": 6000, "starts": 2},
     "nuts": {"chains": 2, "warmup": 150, "draws": 300, "starts": 2},
     "svi": {"steps": 4000, "starts": 1},
-    "stochastic_vb": {"starts": 2, "batch": 20, "iterations": 60, "tolerance": 0.0},
+    "stochastic_vb": {"starts": 2, "batch_size": 20, "iterations": 60, "tolerance": 0.0},
 }
 HEADER = "| method | kills | runs | resumed to the same bits |\n|---|---:|---:|---|"
 

@@ -259,7 +259,8 @@ def _fit_nested(search: Search) -> list[dict[str, Any]]:
     candidates, starts = search.candidates, search.starts
     largest = candidates[-1]
     problem, held_out = search.problem(search.size, largest)
-    if not can_be_switched_off(problem):
+    # (beside noise there is a component more)
+    if not can_be_switched_off(problem) or problem.structure.clusters != largest:
         return fit_each(search)
     model, structure = problem.model, problem.structure
     each = np.repeat(candidates, starts)

@@ -56,7 +56,7 @@ def same(one: xr.DataTree, other: xr.DataTree) -> None:
 def test_steps_on_batches_in_blocks_go_on_amid_a_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = SETTINGS | {"method": "stochastic_em", "batch": 30, "iterations": 2}
+    settings = SETTINGS | {"method": "stochastic_em", "batch_size": 30, "iterations": 2}
     data = open_blocks(ROWS, rows=70)
     unbroken = fit("poisson_mixture", data, **settings)
     monkeypatch.setattr(Checkpoint, "due", lambda self, *, ended: True)
@@ -124,7 +124,7 @@ OF_METHODS = {  # program, data, options
     "pitman_yor_gibbs": ("pitman_yor_chain", {"warmup": 4, "draws": 6, "order": 2}),
     "kmeans": ("gaussian_mixture", {"starts": 2, "covariance": "spherical"}),
     "dp_means": ("gaussian_mixture", {"covariance": "spherical", "penalty": 20.0}),
-    "stochastic_em": ("poisson_mixture", {"starts": 2, "batch": 20, "iterations": 3}),
+    "stochastic_em": ("poisson_mixture", {"starts": 2, "batch_size": 20, "iterations": 3}),
     "vb": ("poisson_mixture", {"starts": 2, "iterations": 9, "chains": 1, "draws": 5}),
 }
 

@@ -122,7 +122,7 @@ def test_variational_bayes_over_blocks_and_by_steps_comes_to_that_in_memory() ->
     np.testing.assert_allclose(blocks["posterior"]["rate"], memory["posterior"]["rate"], rtol=1e-9)
     assert memory["posterior"].sizes["draw"] == 250
     best = memory.attrs["evidence_bound"]
-    several = fit("poisson_mixture", COUNTS, method="stochastic_vb", batch=1000, **GIVEN)
+    several = fit("poisson_mixture", COUNTS, method="stochastic_vb", batch_size=1000, **GIVEN)
     assert abs(several.attrs["evidence_bound"] - best) < 1e-7 * abs(best)
 
 
@@ -131,7 +131,7 @@ def test_one_pass_predicts_as_batch_em_does(method: str) -> None:
     new = COUNTS[:3000]
     rows = open_blocks(COUNTS[3000:], rows=1700)
     batch = fit("poisson_mixture", rows, method="em", **GIVEN)
-    once = fit("poisson_mixture", rows, method=method, batch=500, iterations=1, **GIVEN)
+    once = fit("poisson_mixture", rows, method=method, batch_size=500, iterations=1, **GIVEN)
     short = log_density(batch, new).values.mean() - log_density(once, new).values.mean()
     assert abs(short) < 1e-3
 

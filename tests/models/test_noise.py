@@ -7,7 +7,7 @@ import pytest
 from jax import random
 from scipy.stats import multivariate_normal
 
-from ppl_models import fit, generate, impute, log_density, predict
+from ppl_models import choose_clusters, fit, generate, impute, log_density, predict
 from ppl_models.models.gaussian_noise_mixture import gaussian_noise_mixture
 from ppl_models.program.reading import read_data, read_program
 
@@ -88,3 +88,10 @@ def test_em_climbs_to_where_a_step_by_hand_stays():
         np.testing.assert_allclose(mean, point["loc"][k], atol=1e-3)
         scatter = (share[k] * (rows - mean).T) @ (rows - mean) / share[k].sum()
         np.testing.assert_allclose(scatter, point["covariance"][k], atol=1e-3)
+
+
+def test_the_number_of_clusters_beside_noise_is_chosen():
+    rng = np.random.default_rng(1)
+    rows = np.r_[rng.normal(-4, 0.5, 40), rng.normal(4, 0.5, 40), rng.uniform(-12, 12, 8)]
+    table = choose_clusters("gaussian_noise_mixture", rows[:, None], [1, 2], seed=0, starts=3)
+    assert table.attrs["best"] == {"clusters": 2}

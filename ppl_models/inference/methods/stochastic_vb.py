@@ -32,7 +32,7 @@ def stochastic_vb(
     *,
     starts: int = 4,
     iterations: int = 50,
-    batch: int | None = None,
+    batch_size: int | None = None,
     exponent: float = EXPONENT,
     tolerance: float | None = None,
     chains: int = 4,
@@ -46,7 +46,7 @@ def stochastic_vb(
         starts: number of starts, half by k-means++ and half from random rows.
         iterations: most passes over all rows; one is enough for many rows in random order. Rows in
             blocks that are sorted want several.
-        batch: rows of a mini-batch (default: of rows in blocks some megabytes, in memory a
+        batch_size: rows of a mini-batch (default: of rows in blocks some megabytes, in memory a
             sixteenth of all rows, but no fewer than 256).
         exponent: the t-th mini-batch of the first pass enters with weight t^-exponent; above 0.5
             and at most 1 (Robbins and Monro 1951).
@@ -63,8 +63,8 @@ def stochastic_vb(
         InputError: options out of range.
     """
     check_exponent(exponent)
-    if batch is not None:
-        whole_number("batch", batch)
+    if batch_size is not None:
+        whole_number("batch_size", batch_size)
     order = int(np.asarray(random.key_data(key)).reshape(-1)[-1])
     return variational(
         problem,
@@ -78,7 +78,7 @@ def stochastic_vb(
         label="stochastic_vb",
         run=partial(
             run_stochastic_em,
-            rows=batch,
+            rows=batch_size,
             exponent=exponent,
             seed=order,
             steps_of=VariationalBatches,

@@ -53,6 +53,7 @@ def divergence(q: Any, prior: Any) -> Array:
         q: the distribution of a site.
         prior: without plates, as large as the site.
 
+    >>> import numpyro.distributions as dist
     >>> q, prior = BetaConditional(jnp.ones(2), jnp.ones(2)), dist.Beta(1.0, 1.0)
     >>> float(divergence(q, prior))
     0.0

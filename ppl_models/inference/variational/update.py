@@ -15,6 +15,7 @@ from jax import Array
 from jax.scipy.special import logsumexp
 
 from ppl_models.distributions.broadcast_prior import plain_prior
+from ppl_models.distributions.conditionals import BetaConditional
 from ppl_models.distributions.contraction import einsum
 from ppl_models.distributions.exponential.bernoulli import BernoulliVector
 from ppl_models.distributions.exponential.categorical import CategoricalVector
@@ -146,7 +147,7 @@ def _spread(family: ExponentialFamily, q: Any) -> Array:
         covariance = location_covariance(q)
         return jnp.broadcast_to(covariance, (clusters, *covariance.shape[-2:]))
     variance = 1 / q.precision
-    if isinstance(family, UnivariateGaussian):
+    if not family.event_shape:
         return jnp.broadcast_to(variance, (clusters,))[:, None]
     return jnp.broadcast_to(variance, (clusters, variance.shape[-1]))
 
@@ -194,9 +195,7 @@ def _offset(
             total = total + _cells(count_offset(q), family)
         elif parameter == "probs":
             total = total + (
-                level_offset(q)
-                if isinstance(family, CategoricalVector)
-                else _cells(bit_offset(q), family)
+                _cells(bit_offset(q), family) if isinstance(q, BetaConditional) else level_offset(q)
             )
     return total
 
@@ -205,7 +204,7 @@ def _cells(each: Array, family: Any) -> Array:
     """Offsets of parameters summed over the features that they serve, ``(component,)``."""
     clusters = family.batch_shape[0]
     features = family.event_shape[0] if family.event_shape else 1
-    if isinstance(family, SphericalGaussian):
+    if family.event_shape and family.distance_scale:  # one scale of all features
         return jnp.broadcast_to(features * each, (clusters,))
     if not family.event_shape:
         return jnp.broadcast_to(each, (clusters,))
