@@ -22,6 +22,7 @@ class Censored(dist.Distribution):
         side = 0    f(x) / (F(b) - F(a))              x is the value
         side = 1    (F(b) - F(x)) / (F(b) - F(a))     the value is above x (right-censored)
         side = -1   (F(x) - F(a)) / (F(b) - F(a))     the value is below x (left-censored)
+        side = 2    (F(u) - F(x)) / (F(b) - F(a))     it is between x and u (interval-censored)
 
     The density is that of NumPyro's ``RightCensoredDistribution``, ``LeftCensoredDistribution`` and
     ``TruncatedNormal``; far out it does not end at the smallest number that F or 1 - F can be, and
@@ -32,9 +33,10 @@ class Censored(dist.Distribution):
         loc: of the normal distribution of the number or of its logarithm; of a Weibull the shape
             (of an exponential distribution 1).
         scale: of the normal distribution; of a Weibull or exponential one its scale.
-        side: 0, 1 or -1.
+        side: 0, 1, -1 or 2.
         low: a; None: none.
         high: b; None: none.
+        until: u, which is looked at where the side is 2; None: no side is.
 
     >>> bound = Censored("exponential", 1.0, 2.0, side=jnp.array([0, 1]))
     >>> bound.log_prob(jnp.array([3.0, 3.0])).round(3).tolist()  # of density exp(-x / 2) / 2
@@ -43,7 +45,7 @@ class Censored(dist.Distribution):
 
     arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
     reparametrized_params = ["loc", "scale"]
-    pytree_data_fields = ("loc", "scale", "side", "low", "high")
+    pytree_data_fields = ("loc", "scale", "side", "low", "high", "until")
     pytree_aux_fields = ("family",)
 
     def __init__(
@@ -54,12 +56,14 @@ class Censored(dist.Distribution):
         side: ArrayLike = 0,
         low: float | None = None,
         high: float | None = None,
+        until: ArrayLike | None = None,
         *,
         validate_args: bool | None = None,
     ):
         self.family, self.side = family, jnp.asarray(side)
         self.loc, self.scale = jnp.asarray(loc, float), jnp.asarray(scale, float)
         self.low, self.high = low, high
+        self.until = None if until is None else jnp.asarray(until, float)
         shape = jnp.broadcast_shapes(self.loc.shape, self.scale.shape, self.side.shape)
         super().__init__(shape, validate_args=validate_args)
 
@@ -80,6 +84,10 @@ class Censored(dist.Distribution):
         above = self._log_between(x, self.high)
         below = self._log_between(self.low, x)
         density = jnp.where(self.side == 0, exact, jnp.where(self.side > 0, above, below))
+        if self.until is not None:
+            # an end for every value, as where a density is not looked at its slope still is
+            end = jnp.where(self.side == 2, self.until, x + 1)
+            density = jnp.where(self.side == 2, self._log_between(x, end), density)
         if self.low is not None or self.high is not None:
             density = density - self._log_between(self.low, self.high)
         return jnp.where(inside, density, -jnp.inf)

@@ -22,6 +22,7 @@ from ppl_models.models._weights import mixture_weights
 def censored_mixture(
     x: Annotated[Any, Reals] = None,
     censored: Annotated[Any, Reals] = None,
+    until: Annotated[Any, Reals] = None,
     *,
     clusters: int,
     family: str = "normal",
@@ -52,7 +53,8 @@ def censored_mixture(
         z_n ~ Categorical(π)
 
     A row's ``censored`` is 0 where x is the number, 1 where it is more than x (right-censored: an
-    event not yet seen at time x), -1 where it is less (left-censored: below the detection limit x).
+    event not yet seen at time x), -1 where it is less (left-censored: below the detection limit x),
+    2 where it is between x and ``until`` (interval-censored: seen at one visit, not at the last).
     Such a row enters with the probability of that, by the distribution function. With ``above``
     and ``below`` numbers outside them are not in the data at all (truncated), and densities are
     those given that: the shares are those of the recorded numbers. Tobin (1958); McLachlan and
@@ -60,7 +62,9 @@ def censored_mixture(
 
     Args:
         x: ``(row,)``; gaps are NaN; None generates ``rows`` numbers, which are exact.
-        censored: ``(row,)`` of 0, 1 and -1 (default: all exact).
+        censored: ``(row,)`` of 0, 1, -1 and 2 (default: all exact).
+        until: ``(row,)``, the ends of intervals that begin at x; where ``censored`` is not 2 it is
+            any number.
         clusters: K.
         family: "normal", "lognormal", "exponential" or "weibull".
         above: least number that is recorded.
@@ -82,7 +86,8 @@ def censored_mixture(
         The numbers.
 
     Raises:
-        InputError: an unknown family, other codes than 0, 1 and -1, or numbers outside the window.
+        InputError: an unknown family, other codes than 0, 1, -1 and 2, intervals without an end, or
+            numbers outside the window.
 
     >>> from jax import random
     >>> from numpyro import handlers
@@ -93,7 +98,8 @@ def censored_mixture(
     if family not in FAMILIES:
         raise InputError(f"family is {family!r}: choose one of {', '.join(FAMILIES)}")
     _refuse(x, censored, above, below)
-    for column in (x, censored):
+    _refuse_intervals(x, censored, until, below)
+    for column in (x, censored, until):
         rows = rows if column is None else jnp.shape(column)[0]
     side = 0 if censored is None else jnp.asarray(censored)
     values = None if x is None else jnp.asarray(x, float)
@@ -119,7 +125,7 @@ def censored_mixture(
             width = numpyro.sample("scale", InverseGammaScale(scale_concentration, rate))
     with numpyro.plate("row", rows):
         z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
-        emission = Censored(family, place[z], width[z], side, above, below)
+        emission = Censored(family, place[z], width[z], side, above, below, until)
         return numpyro.sample("x", emission, obs=x)
 
 
@@ -129,12 +135,13 @@ def _refuse(x: Any, censored: Any, above: float | None, below: float | None) -> 
         raise InputError(f"above is {above:g} and below {below:g}: give a window, above < below")
     if not isinstance(censored, jax.core.Tracer | type(None)):
         codes = np.asarray(censored)
-        wrong = ~np.isin(codes, (-1, 0, 1))
+        wrong = ~np.isin(codes, (-1, 0, 1, 2))
         if wrong.any():
             place = int(wrong.argmax())
             raise InputError(
                 f"censored of row {place} is {codes[place]:g}: 0 says that x is the number, 1 that "
-                "it is more (a time at which nothing had happened), -1 that it is less"
+                "it is more (a time at which nothing had happened), -1 that it is less, 2 that it "
+                "is between x and until"
             )
     if isinstance(x, jax.core.Tracer | type(None)):
         return
@@ -148,19 +155,56 @@ def _refuse(x: Any, censored: Any, above: float | None, below: float | None) -> 
             raise InputError(f"x of row {place} is {numbers[place]:g}, and {where}: leave it out")
 
 
+def _refuse_intervals(x: Any, censored: Any, until: Any, below: float | None) -> None:
+    """Refuse intervals that end nowhere, before they begin, or outside the window."""
+    if any(isinstance(v, jax.core.Tracer) for v in (x, censored, until)):
+        return
+    if until is not None and censored is None:
+        raise InputError(
+            "until is given without censored: say with censored=2 which numbers are between x and "
+            "until"
+        )
+    inside = np.atleast_1d(np.equal(censored, 2))
+    if censored is None or not inside.any():
+        return
+    if until is None:
+        raise InputError(
+            f"censored of row {inside.argmax()} is 2, the number is between x and until: give until"
+        )
+    if x is None:
+        return
+    begin, end = np.asarray(x, float), np.asarray(until, float)
+    # a gap of x is a row of which nothing is known
+    wrong = inside & ~np.isnan(begin) & ~(end > begin)
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise InputError(
+            f"the interval of row {place} begins at x = {begin[place]:g} and ends at until = "
+            f"{end[place]:g}: give an end above x, or censored=1 where there is none"
+        )
+    beyond = inside & (end > (np.inf if below is None else below))
+    if beyond.any():
+        place = int(beyond.argmax())
+        raise InputError(
+            f"until of row {place} is {end[place]:g}, and below says that none is above {below}: "
+            "end the interval there"
+        )
+
+
 def notes(data: Mapping[str, Any]) -> list[str]:
     """What a fit says of the bounds among its data.
 
     >>> notes({"x": np.array([1.0, 2.0]), "censored": np.array([0, 1])})
-    ["1 of 2 numbers are bounds (1 more than x, 0 less): ..."]
+    ["1 of 2 numbers are bounds (1 more than x, 0 less, 0 between): ..."]
     """
     side = np.asarray(data.get("censored", 0))
     if not side.any():
         return []
     return [
-        f"{np.sum(side != 0)} of {side.size} numbers are bounds ({np.sum(side > 0)} more than x, "
-        f"{np.sum(side < 0)} less): predictive draws are numbers, so that where pictures show both "
-        "they reach beyond the data; a bound's log-density is the logarithm of its probability"
+        f"{np.sum(side != 0)} of {side.size} numbers are bounds ({np.sum(side == 1)} more than x, "
+        f"{np.sum(side < 0)} less, {np.sum(side == 2)} between): predictive "
+        "draws are numbers, so that where pictures show both they reach beyond the data; a bound's "
+        "log-density is the logarithm of its probability"
     ]
 
 

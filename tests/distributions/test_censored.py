@@ -33,6 +33,28 @@ def test_values_and_bounds_are_scipys(family):
 
 @pytest.mark.usefixtures("double_precision")
 @pytest.mark.parametrize("family", FAMILIES)
+def test_an_interval_has_the_probability_of_its_ends(family):
+    other, width, low, high = SCIPY[family], 0.7, 0.1, 6.0
+    side = np.array([2, 2, 1, 0])[:, None]
+    until = np.where(side == 2, X + width, np.nan)  # not looked at elsewhere
+    inside = other.cdf(X + width) - other.cdf(X)
+    share = np.where(side == 2, inside, np.where(side == 1, other.sf(X), other.pdf(X)))
+    whole = Censored(family, LOC, SCALE, side, until=until)
+    np.testing.assert_allclose(whole.log_prob(X), np.log(share), rtol=1e-8)
+    window = Censored(family, LOC, SCALE, side[:2], low, high, until[:2]).log_prob(X[:2])
+    expected = np.log(inside[:2] / (other.cdf(high) - other.cdf(low)))
+    np.testing.assert_allclose(window, expected, rtol=1e-8)
+
+    def total(loc):
+        return Censored(family, loc, SCALE, side, until=until).log_prob(X).sum()
+
+    slope = jax.grad(total)(jnp.asarray(LOC))
+    ends = [(total(LOC + step) - total(LOC - step)) / 2e-5 for step in 1e-5 * np.eye(2)]
+    np.testing.assert_allclose(slope, ends, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.usefixtures("double_precision")
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_window_divides_by_its_probability(family):
     other, (low, high) = SCIPY[family], (0.1, 5.0)
     for a, b in ((low, high), (low, None), (None, high)):

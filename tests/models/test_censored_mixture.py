@@ -18,14 +18,25 @@ def test_the_mode_of_an_exponential_is_total_time_over_events():
     """With log σ spread widely: σ = T / (d + 1), the prior of σ being flat in log σ."""
     tree = fit("censored_mixture", LIFE, clusters=1, family="exponential", scale_spread=1e3,
                method="em", seed=0, starts=1, predictive=0)  # fmt: skip
-    assert "3 of 8 numbers are bounds (3 more than x, 0 less)" in tree.attrs["notes"]
+    assert "3 of 8 numbers are bounds (3 more than x, 0 less, 0 between)" in tree.attrs["notes"]
     events = (UNSEEN == 0).sum()
     np.testing.assert_allclose(
         tree["posterior"]["scale"].values.item(), TIMES.sum() / (events + 1), rtol=1e-4
     )
-    with pytest.raises(InputError, match="row 2 is 2"):
+    with pytest.raises(InputError, match="row 3 is 4"):
         fit("censored_mixture", {"x": TIMES, "censored": UNSEEN + np.arange(8)}, clusters=1,
             method="em", seed=0)  # fmt: skip
+
+
+def test_the_mode_of_intervals_is_that_of_their_probabilities():
+    """Exponential times, seen at visits 1 apart: exp(-1 / σ) = T / (T + rows), T whole visits."""
+    visits = np.array([0.0, 0.0, 1.0, 2.0, 0.0, 4.0, 1.0, 0.0])
+    data = {"x": visits + 1e-12, "censored": np.full(8, 2), "until": visits + 1}
+    tree = fit("censored_mixture", data, clusters=1, family="exponential", method="em", seed=0,
+               starts=1, priors="flat", predictive=0)  # fmt: skip
+    assert "8 of 8 numbers are bounds (0 more than x, 0 less, 8 between)" in tree.attrs["notes"]
+    expected = -1 / np.log(visits.sum() / (visits.sum() + 8))
+    np.testing.assert_allclose(tree["posterior"]["scale"].values.item(), expected, rtol=1e-4)
 
 
 def test_what_has_no_density_is_refused():
@@ -35,6 +46,10 @@ def test_what_has_no_density_is_refused():
         ({"x": TIMES}, {"above": 1.0}, "row 6 is 0.5, and above says that none is below 1"),
         ({"x": TIMES}, {"below": 3.5}, "row 3 is 4, and below says"),
         ({"x": TIMES}, {"above": 5.0, "below": 3.5}, "give a window"),
+        ({"x": TIMES, "censored": 2 * UNSEEN}, {}, "censored of row 3 is 2.*give until"),
+        ({"x": TIMES, "until": TIMES + 1}, {}, "until is given without censored"),
+        ({"x": TIMES, "censored": 2 * UNSEEN, "until": TIMES}, {}, "row 3 begins at x = 4 and"),
+        ({"x": TIMES, "censored": 2 * UNSEEN, "until": TIMES + 1}, {"below": 4.5}, "row 3 is 5"),
         ({"x": TIMES}, {"family": "gamma"}, "choose one of normal, lognormal"),
     ):
         with pytest.raises(InputError, match=said):
