@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -13,7 +12,7 @@ from ppl_models.data.derived import ROW_WEIGHTS
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
@@ -118,7 +117,7 @@ def _taken(model: Model, rows: np.ndarray, weights: np.ndarray | None) -> Model:
     return replace(part, weights=weights)
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+@quickly(static=("structure",))
 def _priors(model: Model, values: Globals, *, structure: Structure) -> dict[str, Any]:
     """What the priors are made of, in the order of their leaves."""
     return {n: jax.tree.leaves(p) for n, p in model.pieces(values, structure).priors.items()}

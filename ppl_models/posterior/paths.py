@@ -21,7 +21,7 @@ from ppl_models.posterior.density.possible import refuse_impossible
 from ppl_models.posterior.result.names import component_labels
 from ppl_models.posterior.result.restore import RestoredFit, restore
 from ppl_models.posterior.simulate.predictive import resampled
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.precision import scope
 from ppl_models.program.structure import Structure
@@ -302,7 +302,7 @@ def _drawn(model: Model, values: Globals, keys: Array, *, structure: Structure) 
     return lax.map(one, (keys, values))
 
 
-@partial(jax.jit, static_argnames=("structure", "steps"), compiler_options=QUICK)
+@quickly(static=("structure", "steps"))
 def _ahead(
     model: Model, values: Globals, keys: Array, *, structure: Structure, steps: int
 ) -> tuple[Array, Array]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -23,7 +22,7 @@ from ppl_models.distributions.scaled import times, weigh
 from ppl_models.errors import UnsupportedError
 from ppl_models.program import chain_passes, chains, pair_passes
 from ppl_models.program.chains import Chain
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.structure import Structure
 
 if TYPE_CHECKING:
@@ -210,7 +209,7 @@ def hidden_steps(model: Model, structure: Structure) -> np.ndarray:
     return np.asarray(_hidden_steps(model, structure=structure))
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+@quickly(static=("structure",))
 def _hidden_steps(model: Model, *, structure: Structure) -> Array:
     chain = chain_of(structure)
     trace = model.trace_at(structure.initial(random.key(0)), structure)
@@ -227,7 +226,7 @@ def observed_by_row(model: Model, structure: Structure) -> dict[str, Array]:
     return _observed_by_row(model, structure=structure)
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+@quickly(static=("structure",))
 def _observed_by_row(model: Model, *, structure: Structure) -> dict[str, Array]:
     chain = chain_of(structure)
     values = structure.initial(random.key(0))
@@ -283,7 +282,7 @@ def _sums_up(model: Model, structure: Structure) -> bool:
     return np.allclose(by_pairs, by_path, rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+@quickly(static=("structure",))
 def _compared(
     model: Model, values: Mapping[str, Array], paths: Array, *, structure: Structure
 ) -> tuple[Array, Array]:
@@ -319,7 +318,7 @@ def _refuse_whole_paths(model: Model, structure: Structure) -> None:
             )
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+@quickly(static=("structure",))
 def _beside(
     model: Model, values: Mapping[str, Array], path: Array, *, structure: Structure
 ) -> tuple[dict[str, Array], Array]:

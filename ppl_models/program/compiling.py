@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ MAPS = Path("/proc/self/maps")
 MOST_MAPS = Path("/proc/sys/vm/max_map_count")
 
 
-def quickly[F: Callable[..., Any]](*, static: tuple[str, ...] = ()) -> Callable[[F], F]:
+def quickly(*, static: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """``jax.jit`` with :data:`QUICK`, for functions that others compile within their own as well.
 
     JAX takes options of the compiler for what is compiled by itself alone, and refuses them in what
@@ -40,7 +40,7 @@ def quickly[F: Callable[..., Any]](*, static: tuple[str, ...] = ()) -> Callable[
     (2.0, 2.0)
     """
 
-    def decorated(function: F) -> F:
+    def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
         alone = jax.jit(function, static_argnames=static, compiler_options=QUICK)
         within = jax.jit(function, static_argnames=static)
 
@@ -49,7 +49,7 @@ def quickly[F: Callable[..., Any]](*, static: tuple[str, ...] = ()) -> Callable[
             outside = get_opaque_trace_state() == _OUTSIDE
             return (alone if outside else within)(*given, **named)
 
-        return cast(F, compiled)
+        return compiled
 
     return decorated
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -14,7 +13,7 @@ from jax import Array
 from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.missing_cells import term_log_probs
 from ppl_models.program.axes import CHAIN
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model, evaluate
 from ppl_models.program.pair_passes import tables_of
@@ -133,12 +132,12 @@ def _finite(value: np.ndarray) -> bool:
     return bool(np.isfinite(value).any(axis=1).all())
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+@quickly(static=("structure",))
 def _log_prior(model: Model, values: Globals, *, structure: Structure) -> Array:
     return model.pieces(values, structure).log_prior
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+@quickly(static=("structure",))
 def _of_clusters(model: Model, values: Globals, *, structure: Structure) -> tuple[Array, ...]:
     log_weights = model.pieces(values, structure).log_weights
     assert log_weights is not None
@@ -147,6 +146,6 @@ def _of_clusters(model: Model, values: Globals, *, structure: Structure) -> tupl
     return log_weights, model.logits(values, structure)
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+@quickly(static=("structure",))
 def _of_terms(model: Model, values: Globals, *, structure: Structure) -> Array:
     return term_log_joint(model, values, structure)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Set
 from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
 from jax import Array, random
 from numpyro import handlers
@@ -16,7 +15,7 @@ from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.scaled import times, weigh
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program import chains
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.keys import make_key
 from ppl_models.program.renamed_sites import NamedOtherwise
 from ppl_models.program.structure import Structure
@@ -164,14 +163,14 @@ def _observes(model: Any, site: str, *, where_seen: bool = False) -> bool:
     return value.shape == data.shape and same(value.astype(float), data.astype(float))
 
 
-@partial(jax.jit, static_argnames=("site",), compiler_options=QUICK)
+@quickly(static=("site",))
 def _observed(model: Any, site: str) -> Array:
     """What a site observes."""
     seeded = handlers.seed(model.held(), random.key(0))
     return chains.merge_steps(handlers.trace(seeded).get_trace())[0][site]["value"]
 
 
-@partial(jax.jit, static_argnames=("structure", "site"), compiler_options=QUICK)
+@quickly(static=("structure", "site"))
 def _densities_of(
     model: Any, values: dict[str, Array], *, structure: Structure, site: str
 ) -> tuple[Array, Array]:

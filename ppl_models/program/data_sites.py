@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -18,7 +17,7 @@ from numpyro.ops.provenance import eval_provenance
 from ppl_models.distributions.scaled import times, weigh
 from ppl_models.errors import UnsupportedError
 from ppl_models.program.chains import COUNTING, merge_steps
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.keys import make_key
 from ppl_models.program.structure import Structure
 
@@ -77,7 +76,7 @@ def with_lowest(model: Any, structure: Structure, trace: Mapping[str, Any]) -> S
     return replace(structure, lowest=tuple(lowest)) if lowest else structure
 
 
-@partial(jax.jit, static_argnames=("site",), compiler_options=QUICK)
+@quickly(static=("site",))
 def _support(model: Any, site: str) -> Array:
     """The values of a discrete site."""
     trace = handlers.trace(handlers.seed(model.held(), random.key(0))).get_trace()
@@ -211,7 +210,7 @@ def with_computed(model: Any, structure: Structure, data_of_sites: Mapping[str, 
     return replace(structure, computed=computed, sources=tuple(sorted(sources)))
 
 
-@partial(jax.jit, static_argnames=("names",), compiler_options=QUICK)
+@quickly(static=("names",))
 def observed_values(model: Any, *, names: tuple[str, ...]) -> dict[str, Array]:
     """What some sites observe."""
     trace = handlers.trace(handlers.seed(model.held(), random.key(0))).get_trace()

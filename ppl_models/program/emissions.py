@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
 from jax import Array
 
 from ppl_models.data.kinds import Reals
 from ppl_models.distributions.convert import as_family
 from ppl_models.program.axes import site_dims
-from ppl_models.program.compiling import QUICK, in_batches
+from ppl_models.program.compiling import in_batches, quickly
 from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model, evaluate
 from ppl_models.program.parameter_map import ParameterMap, matches
@@ -175,7 +173,7 @@ def derived_parameters(
     return _derived(model, values, structure=structure, wanted=wanted) if wanted else {}
 
 
-@partial(jax.jit, static_argnames=("structure", "wanted"), compiler_options=QUICK)
+@quickly(static=("structure", "wanted"))
 def _derived(
     model: Model,
     values: Globals,

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -21,7 +19,7 @@ from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import plain
 from ppl_models.program.axes import CHAIN, cluster_axes, permute_clusters, state_axes
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model, evaluate
 from ppl_models.program.parameter_map import ParameterMap, all_parameters
@@ -114,7 +112,7 @@ def _emissions_move(
     return bool(np.allclose(one[:, order], other, rtol=1e-5, equal_nan=True))
 
 
-@partial(jax.jit, static_argnames=("structure", "sites"), compiler_options=QUICK)
+@quickly(static=("structure", "sites"))
 def _log_densities(
     model: Model, values: Globals, *, structure: Structure, sites: tuple[str, ...]
 ) -> Array:

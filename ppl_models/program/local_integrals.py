@@ -29,7 +29,7 @@ import numpy as np
 from jax import Array, lax, random
 from jax.scipy.special import logsumexp, ndtri
 
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.keys import make_key
 from ppl_models.program.local_densities import (
     Density,
@@ -83,7 +83,7 @@ def _is_real(support: Any) -> bool:
     return type(support).__name__ in ("_Real", "_RealVector", "_RealMatrix")
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+@quickly(static=("structure",))
 def _departure(model: Model, values: Mapping[str, Array], *, structure: Structure) -> Array:
     """Largest relative difference of the rows' log-densities from quadratic ones."""
     shape = (structure.rows, dimension(structure))

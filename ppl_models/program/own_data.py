@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -21,7 +20,7 @@ from numpyro.distributions.distribution import Independent, MaskedDistribution
 from numpyro.ops.provenance import eval_provenance
 
 from ppl_models.data.missing import missing_cells
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.layout import is_scanned
 from ppl_models.program.model import Model
 from ppl_models.program.structure import Structure
@@ -136,7 +135,7 @@ def _hides_observed(model: Model, site: str) -> bool:
     return False
 
 
-@partial(jax.jit, static_argnames=("site",), compiler_options=QUICK)
+@quickly(static=("site",))
 def _masks(model: Any, *, site: str) -> list[Array]:
     trace: Mapping[str, Any] = handlers.trace(
         handlers.seed(model.held(), random.key(0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -10,7 +9,7 @@ import numpy as np
 from jax import Array, random
 from numpyro import handlers
 
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals, Model
 
 BLOCK = 8  #: draws of one call
@@ -37,7 +36,7 @@ def draw_prior(model: Model, keys: Array, names: tuple[str, ...]) -> dict[str, n
     return {n: np.concatenate([np.asarray(b[n]) for b in blocks])[:count] for n in names}
 
 
-@partial(jax.jit, static_argnames=("names", "kind"), compiler_options=QUICK)
+@quickly(static=("names", "kind"))
 def _prior(model: Model, numbers: Array, *, names: tuple[str, ...], kind: Any) -> Globals:
     def one(key: Array) -> Globals:
         # (the data stay observed: how to draw them would be compiled for nothing)

@@ -8,14 +8,12 @@ twice, among other rows and in another order.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.keys import make_key
 from ppl_models.program.local_densities import dimension, row_log_joint
 from ppl_models.program.model import Globals, Model
@@ -76,7 +74,7 @@ def _of(structure: Structure, rows: np.ndarray) -> Structure:
     return replace(structure, rows=len(rows))
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+@quickly(static=("structure",))
 def _logits(model: Model, values: Globals, *, structure: Structure) -> Array:
     if not structure.locals:
         return model.logits(values, structure)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -15,7 +14,7 @@ from ppl_models.distributions.scaled import is_weighed, weigh
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program import chain_densities, chains
 from ppl_models.program.chain_data import with_layout
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.data_refusals import (
     refuse_other_data,
     refuse_other_rows,
@@ -110,7 +109,7 @@ def _refuse_unequal_scales(model: Model, structure: Structure) -> None:
         )
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+@quickly(static=("structure",))
 def _scales(model: Model, values: dict[str, Array], *, structure: Structure) -> list[Array]:
     """The factors of the discrete sites' log-densities, ``(cluster, row)`` each."""
     trace = model.trace_at(values, structure)

@@ -22,7 +22,7 @@ from ppl_models.inference.initial.from_weights import SMOOTHING
 from ppl_models.inference.initial.seeds import seeds
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.m_step import RowwisePlan, maximise, rowwise_plan
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.pair_passes import bound, mean_field, pairs_of, tables_of
 from ppl_models.program.structure import Structure
@@ -104,7 +104,7 @@ def _row_points(problem: Problem) -> np.ndarray:
     return points
 
 
-@partial(jax.jit, static_argnames=("structure", "plan", "flat"), compiler_options=QUICK)
+@quickly(static=("structure", "plan", "flat"))
 def _first(
     model: Model,
     labels: Array,

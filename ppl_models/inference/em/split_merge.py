@@ -26,7 +26,7 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Assign, hard, log_joint_and_latents
 from ppl_models.program.axes import CHAIN
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.label_symmetry import permute_labels
 from ppl_models.program.model import Globals, Model
 
@@ -151,7 +151,7 @@ def _copied(values: Mapping[str, np.ndarray], axes: Any, move: Move) -> dict[str
     return copied
 
 
-@partial(jax.jit, static_argnames=("update", "assign"), compiler_options=QUICK)
+@quickly(static=("update", "assign"))
 def _without_each(
     model: Model,
     arrays: dict[str, Array],
@@ -241,7 +241,7 @@ def _without_state(family: Any, removed: Array | int) -> Any:
     return family.replace(**tables)
 
 
-@partial(jax.jit, static_argnames=("update", "assign"), compiler_options=QUICK)
+@quickly(static=("update", "assign"))
 def _moved(
     model: Model,
     arrays: dict[str, Array],

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import arviz_stats  # noqa: F401  the accessor of xarray
@@ -23,7 +22,7 @@ from ppl_models.inference.gradient.batches import make_batches
 from ppl_models.inference.gradient.guides import Guide, Params
 from ppl_models.inference.gradient.steps import total_log_density
 from ppl_models.inference.problem import Problem
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals, Model
 
 DRAWS = 200  #: of the guide, by which it is judged
@@ -52,7 +51,7 @@ def log_weights(problem: Problem, guide: Guide, params: Params, key: Array) -> n
     return np.asarray(rest) + np.array(log_likelihood)
 
 
-@partial(jax.jit, static_argnames=("guide",), compiler_options=QUICK)
+@quickly(static=("guide",))
 def _draws(
     model: Model, params: Params, keys: Array, known: Mapping[str, Any], *, guide: Guide
 ) -> tuple[Globals, Array]:

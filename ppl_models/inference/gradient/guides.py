@@ -7,14 +7,13 @@ point; with no random site it is the point alone, and its objective the log join
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax import Array, random
 
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals
 from ppl_models.program.sites import UnconstrainedSpace
 from ppl_models.program.structure import Structure
@@ -111,6 +110,6 @@ def draws_of(guide: Guide, params: Params, key: Array, count: int) -> Globals:
     return _draws(params, random.split(key, count), guide=guide)
 
 
-@partial(jax.jit, static_argnames=("guide",), compiler_options=QUICK)
+@quickly(static=("guide",))
 def _draws(params: Params, keys: Array, *, guide: Guide) -> Globals:
     return jax.lax.map(lambda key: guide.values(params, key)[0], keys)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -22,7 +21,7 @@ from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.starts import rowwise_starts
 from ppl_models.inference.statistics.m_step import conjugate_sites
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.prior_draws import draw_prior
 from ppl_models.program.structure import Structure
@@ -147,7 +146,7 @@ def _other_starts(problem: Problem, key: Array, starts: int) -> tuple[list[Globa
 
 # apart from the draws: generators that are fused with what reads their numbers are compiled
 # once for every reader
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+@quickly(static=("structure",))
 def _heights(
     model: Model,
     draws: dict[str, Any],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import jax
@@ -14,7 +13,7 @@ from jax.scipy.special import logsumexp
 from ppl_models.distributions.convert import is_own
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
@@ -55,7 +54,7 @@ def finite_starts(problem: Problem, starts: Mapping[str, Any]) -> np.ndarray:
     )
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+@quickly(static=("structure",))
 def _densities(model: Model, starts: Globals, *, structure: Structure) -> tuple[Array, Array]:
     """Log prior density ``(start,)`` and log-densities of rows ``(start, row)``."""
 

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array, lax, random
 
 from ppl_models.inference.problem import Problem
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 
 
 def find_seeds(
@@ -107,7 +107,7 @@ def seeds_within(
 
 
 #: :func:`seeds_within` by itself
-seeds = jax.jit(seeds_within, static_argnames=("clusters", "starts"), compiler_options=QUICK)
+seeds = quickly(static=("clusters", "starts"))(seeds_within)
 
 
 def at_random(weights: Array | None, points: int, clusters: int, key: Array) -> Array:

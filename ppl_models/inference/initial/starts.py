@@ -9,8 +9,6 @@ chain, says little by itself: there the seeds are improved by k-means on the poi
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,7 +29,7 @@ from ppl_models.inference.initial.seeds import (
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import hard
 from ppl_models.inference.statistics.m_step import prior_means
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.keys import fold_in, split_apart
 from ppl_models.program.known_clusters import known_clusters
 from ppl_models.program.model import Globals, Model
@@ -144,16 +142,12 @@ def drawn_parameters(
     return values
 
 
-@partial(jax.jit, static_argnames=("parameter",), compiler_options=QUICK)
+@quickly(static=("parameter",))
 def _draw_start(family: ExponentialFamily, key: Array, like: Array, *, parameter: str) -> Array:
     return family.draw_start(parameter, key, like)
 
 
-@partial(
-    jax.jit,
-    static_argnames=("update", "seeding", "averaged", "rounds", "noise"),
-    compiler_options=QUICK,
-)
+@quickly(static=("update", "seeding", "averaged", "rounds", "noise"))
 def _from_seeds(
     model: Model,
     arrays: dict[str, Array],

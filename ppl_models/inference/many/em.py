@@ -39,7 +39,7 @@ from ppl_models.inference.many.starts import (
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import Assign, e_step, log_joint_and_latents, soft
 from ppl_models.inference.statistics.m_step import conjugate_sites, maximise
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.label_symmetry import permute_labels
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameter_map import ParameterLink
@@ -167,7 +167,7 @@ def in_order(problem: Problem, values: dict[str, np.ndarray]) -> dict[str, np.nd
     return values_by_group
 
 
-@partial(jax.jit, static_argnames=("reading", "starting"), compiler_options=QUICK)
+@quickly(static=("reading", "starting"))
 def _begin(
     model: Model, groups: Groups, keys: Array, *, reading: Reading, starting: Starting
 ) -> Globals:

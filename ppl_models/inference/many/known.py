@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -23,7 +22,7 @@ from numpyro.primitives import Messenger
 
 from ppl_models.distributions.scaled import weigh
 from ppl_models.inference.problem import Problem
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.pieces import Pieces
@@ -109,7 +108,7 @@ def _rest(pieces: Pieces) -> Any:
     return pieces.log_prior, pieces.log_weights, parameters
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+@quickly(static=("structure",))
 def _evaluated(model: Model, values: Globals, known: Any, *, structure: Structure) -> Any:
     return _rest(model.pieces(values, structure, known))
 
@@ -168,7 +167,7 @@ def _stacked(parts: Sequence[np.ndarray], like: Any) -> np.ndarray:
     return stacked
 
 
-@partial(jax.jit, static_argnames=("structure",), compiler_options=QUICK)
+@quickly(static=("structure",))
 def _of_one_length(
     model: Model, data: dict[str, Any], values: Globals, *, structure: Structure
 ) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +15,7 @@ from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.initial.boundary import off_boundary
 from ppl_models.inference.initial.finite import finite_starts, may_lack_density
 from ppl_models.inference.problem import Problem
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.keys import split_apart
 from ppl_models.program.model import Globals
 from ppl_models.program.prior_draws import draw_prior
@@ -99,7 +98,7 @@ def _draw_with_density(problem: Problem, key: Array) -> Globals:
     return {n: jnp.asarray(v[first]) for n, v in drawn.items()}
 
 
-@partial(jax.jit, static_argnames=("chains", "space"), compiler_options=QUICK)
+@quickly(static=("chains", "space"))
 def _disperse(
     mode: Globals,
     inside: Globals,

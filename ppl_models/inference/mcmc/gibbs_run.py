@@ -20,7 +20,7 @@ from ppl_models.inference.mcmc.gibbs_base import GibbsKernel, GibbsState
 from ppl_models.inference.mcmc.hmc_step import hmc_step
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.exchangeability import LabelSwaps
 from ppl_models.program.keys import split
 from ppl_models.program.model import Globals, Model
@@ -107,7 +107,7 @@ def run_gibbs(
     return run_in_blocks(problem, block, state, lengths, "gibbs")
 
 
-@partial(jax.jit, static_argnames=("sweep",), compiler_options=QUICK)
+@quickly(static=("sweep",))
 def begin(
     model: Model, chunks: Chunks | None, keys: Array, points: Globals, *, sweep: Sweep
 ) -> GibbsState:

@@ -30,7 +30,7 @@ from ppl_models.inference.mcmc.marginal_density import (
 from ppl_models.inference.mcmc.nuts_label_swaps import LabelSwapNUTS
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.exchangeability import LabelSwaps
 from ppl_models.program.keys import split
 from ppl_models.program.model import Globals, Model
@@ -131,7 +131,7 @@ def run_nuts(
     return run_in_blocks(problem, block, state, lengths, "nuts")[1]
 
 
-@partial(jax.jit, static_argnames=("plan",), compiler_options=QUICK)
+@quickly(static=("plan",))
 def _begin(
     model: Model,
     chunks: Chunks | None,

@@ -8,7 +8,6 @@ Gelman et al. (2013), Bayesian Data Analysis, §3.4.
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any
 
 import jax
@@ -33,7 +32,7 @@ from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import e_step
 from ppl_models.inference.statistics.m_step import conditional, conjugate_sites
-from ppl_models.program.compiling import QUICK, in_batches
+from ppl_models.program.compiling import in_batches, quickly
 from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
@@ -150,7 +149,7 @@ def _posteriors(problem: Problem, links: tuple, seed: int) -> list:
     return _conditionals(model, values, problem.chunks, structure=structure, links=links)
 
 
-@partial(jax.jit, static_argnames=("structure", "links"), compiler_options=QUICK)
+@quickly(static=("structure", "links"))
 def _conditionals(
     model: Model, values: Globals, chunks: Chunks, *, structure: Structure, links: tuple
 ) -> list:

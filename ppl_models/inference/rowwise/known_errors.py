@@ -28,7 +28,7 @@ from ppl_models.distributions.broadcast_prior import plain_prior
 from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.inference.problem import Problem
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
@@ -93,7 +93,7 @@ def find_known_errors(problem: Problem, names: Sequence[str], *, flat: bool) -> 
     return None
 
 
-@jax.jit(static_argnames=("structure", "sites"), compiler_options=QUICK)
+@quickly(static=("structure", "sites"))
 def _agrees(model: Model, *, structure: Structure, sites: KnownErrors) -> Array:
     """Whether the sites are the parameters, but for errors that are the rows' own."""
     apart: list[tuple[Array, Array]] = []

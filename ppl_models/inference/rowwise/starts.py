@@ -9,7 +9,6 @@ log joint density maximised under it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +22,7 @@ from ppl_models.inference.initial.seeds import seeds
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.m_step import RowwisePlan, maximise, rowwise_plan
 from ppl_models.program.chain_densities import observed_by_row
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.keys import split, split_apart
 from ppl_models.program.known_clusters import known_clusters
 from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model
@@ -140,7 +139,7 @@ def _nearest(points: Array, chosen: Array) -> Array:
     return lax.map(one, chosen).astype(jnp.int32)
 
 
-@partial(jax.jit, static_argnames=("structure", "plan", "flat"), compiler_options=QUICK)
+@quickly(static=("structure", "plan", "flat"))
 def _from_partitions(
     model: Model,
     labels: Array,

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -31,7 +30,7 @@ from ppl_models.distributions.conditionals import (
 from ppl_models.distributions.priors import BlockDirichlet
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import soft
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.structure import Structure
 
@@ -131,7 +130,7 @@ def _blocks(problem: Problem, site: Any, *, flat: bool) -> tuple[int, ...]:
     return ()
 
 
-@partial(jax.jit, static_argnames=("structure", "tables", "expected"), compiler_options=QUICK)
+@quickly(static=("structure", "tables", "expected"))
 def _agreed(
     model: Model,
     key: Array,

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -25,7 +24,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ppl_models import device, memory
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.inference.statistics.lengths import edges
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 
 EXCHANGE = 8  #: chunks a device from which on it pays to wait for the others' sums
 ASSIGNED = ""  #: the assignment, among the names of emissions
@@ -243,7 +242,7 @@ def _whole_pieces(rows: int) -> int:
     return -(-rows // memory.WIDE_ROWS) * memory.WIDE_ROWS
 
 
-@partial(jax.jit, static_argnames=("missing",), compiler_options=QUICK)
+@quickly(static=("missing",))
 def _prepare(family: ExponentialFamily, value: Array, centre: Array, missing: bool) -> Any:
     """A site's rows as passes need them, chunk by chunk."""
     return lax.map(lambda v: family.prepare(v, missing=missing, centre=centre), value)

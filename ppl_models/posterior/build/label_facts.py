@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from itertools import chain, combinations
 
-import jax
 import numpy as np
 from jax import Array
 
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import quickly
 from ppl_models.program.label_symmetry import (
     LabelSymmetry,
     Place,
@@ -106,7 +104,7 @@ def _values(problem: Problem, values: Globals, names: tuple[str, ...]) -> dict[s
     return {n: np.asarray(v) for n, v in deterministic.items()}
 
 
-@partial(jax.jit, static_argnames=("structure", "names"), compiler_options=QUICK)
+@quickly(static=("structure", "names"))
 def deterministic_values(
     model: Model, values: Globals, *, structure: Structure, names: tuple[str, ...]
 ) -> dict[str, Array]:

@@ -73,7 +73,9 @@ class _Unread(BackendArray):
         self.arrays, self.name, self.shape, self.dtype = arrays, name, shape, dtype
 
     def values(self) -> np.ndarray:
-        values = self.arrays[self.name].astype(self.dtype, copy=False)
+        drawn = self.arrays[self.name]
+        values = drawn.astype(self.dtype, copy=False)
+        assert self.dtype.kind == "f" or (values == drawn).all(), f"{self.name} is not whole"
         assert values.shape == self.shape, f"{self.name}: {values.shape}, not {self.shape}"
         return values
 

@@ -24,7 +24,7 @@ from ppl_models.inference.statistics.chunks import Families, by_length
 from ppl_models.posterior.density.impossible import with_impossible
 from ppl_models.posterior.result.schema import Assignments
 from ppl_models.program.chain_densities import best_states
-from ppl_models.program.compiling import QUICK, in_batches
+from ppl_models.program.compiling import in_batches, quickly
 from ppl_models.program.distribution_trees import by_name, plain_trees
 from ppl_models.program.local_integrals import points_a_row
 from ppl_models.program.log_joint import log_joint
@@ -348,7 +348,7 @@ def _factors(model: Model, values: Globals, *, structure: Structure) -> dict[str
     return in_batches(lambda held: dict(model.pieces(held, structure).factors), values, 100)
 
 
-@partial(jax.jit, compiler_options=QUICK)
+@quickly()
 def _log_density_of_site(prior: Any, values: Array) -> Array:
     prior = plain_trees(prior)
     return jax.vmap(lambda v: prior_density(prior, v).sum())(values)

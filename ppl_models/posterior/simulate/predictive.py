@@ -25,7 +25,7 @@ from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.posterior.simulate.groups import Continued
 from ppl_models.program.chain_data import as_observed
 from ppl_models.program.chains import merge_steps
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.compiling import QUICK, quickly
 from ppl_models.program.distribution_trees import by_name, plain_trees
 from ppl_models.program.keys import fold_in, split, split_apart
 from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model
@@ -253,7 +253,7 @@ def _drawn(
 
 
 _STATIC = ("names", "keep", "larger")
-_draw = jax.jit(_drawn, static_argnames=_STATIC, compiler_options=QUICK)
+_draw = quickly(static=_STATIC)(_drawn)
 _draw_much = jax.jit(_drawn, static_argnames=_STATIC)
 
 
