@@ -12,6 +12,7 @@ import numpyro
 import numpyro.distributions as dist
 
 from ppl_models.data.kinds import Reals
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions import InverseGammaScale
 from ppl_models.distributions.censored import FAMILIES, Censored
 from ppl_models.errors import InputError
@@ -175,7 +176,7 @@ def _refuse_intervals(x: Any, censored: Any, until: Any, below: float | None) ->
         return
     begin, end = np.asarray(x, float), np.asarray(until, float)
     # a gap of x is a row of which nothing is known
-    wrong = inside & ~np.isnan(begin) & ~(end > begin)
+    wrong = inside & ~missing_cells(begin) & ~(end > begin)
     if wrong.any():
         place = int(wrong.argmax())
         raise InputError(
