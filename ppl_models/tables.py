@@ -28,7 +28,7 @@ PAGES = {
     ),
     Path("docs") / "numbers.md": ("benchmarks",),
 }
-RESULTS = Path("experiments") / "benchmarks" / "results.md"
+RESULTS = Path("experiments") / "benchmarks" / "results"
 NO_RESULTS = "No run of `make bench` is recorded yet."
 
 #: How programs annotate what their priors take.
@@ -184,9 +184,9 @@ def argument_texts(function: Callable) -> dict[str, str]:
 
 
 def benchmark_numbers(root: Path) -> str:
-    """What the last recorded ``make bench`` found."""
-    results = root / RESULTS
-    return results.read_text(encoding="utf-8").strip() if results.is_file() else NO_RESULTS
+    """What the last recorded ``make bench`` found, part by part."""
+    parts = sorted((root / RESULTS).glob("*.md"))
+    return "\n\n".join(p.read_text(encoding="utf-8").strip() for p in parts) or NO_RESULTS
 
 
 def sections(root: Path) -> dict[str, Callable[[], str]]:

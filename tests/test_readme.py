@@ -73,9 +73,10 @@ def test_filling_changes_what_is_out_of_date_and_nothing_else(
 
 def test_numbers_come_from_the_recorded_run(tmp_path: Path) -> None:
     assert benchmark_numbers(tmp_path) == NO_RESULTS
-    (tmp_path / RESULTS).parent.mkdir(parents=True)
-    (tmp_path / RESULTS).write_text("12 times\n")
-    assert benchmark_numbers(tmp_path) == "12 times"
+    (tmp_path / RESULTS).mkdir(parents=True)
+    (tmp_path / RESULTS / "01_em.md").write_text("12 times\n")
+    (tmp_path / RESULTS / "02_words.md").write_text("3 seconds\n")
+    assert benchmark_numbers(tmp_path) == "12 times\n\n3 seconds"
 
 
 def test_variants_are_the_choices_that_a_program_declares() -> None:

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from ppl_models import choose_clusters, fit, partition, relabel
 from ppl_models.data import old_faithful
 
-HEADER = "| what | seconds | aim |\n|---|---:|---|"
+from .timing import Timed
+
 ROWS, CLUSTERS = 10_000, 10
 PATTERNS, RECORDS = 5_000, 10_000_000
-
-
-@dataclass(frozen=True)
-class Timed:
-    """One thing done once, in seconds."""
-
-    what: str
-    seconds: float
-    aim: str
-
-    def markdown(self) -> str:
-        """A line of the table."""
-        digits = 1 if self.seconds >= 1 else 3
-        return f"| {self.what} | {self.seconds:.{digits}f} | {self.aim} |"
 
 
 def timed(what: str, work: Callable[[], object], aim: str) -> Timed:

@@ -17,7 +17,7 @@ from statistics import median
 
 from ppl_models.data import old_faithful
 
-from .posterior import Timed
+from .timing import Timed
 
 TIMES = 3  #: processes a line
 PEER = "no aim"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,6 +26,11 @@ class Row:
     high: float
     aim: str
 
+    header: ClassVar[str] = (
+        "| what | ours, ms | peer, ms | times as fast: median (range) of pairs | aim |\n"
+        "|---|---:|---:|---:|---|"
+    )
+
     def markdown(self) -> str:
         """A line of the table."""
         return (
@@ -37,10 +43,20 @@ def _milliseconds(seconds: float) -> str:
     return f"{1e3 * seconds:,.{1 if seconds > 0.01 else 2}f}"
 
 
-HEADER = (
-    "| what | ours, ms | peer, ms | times as fast: median (range) of pairs | aim |\n"
-    "|---|---:|---:|---:|---|"
-)
+@dataclass(frozen=True)
+class Timed:
+    """One thing done once, in seconds."""
+
+    what: str
+    seconds: float
+    aim: str
+
+    header: ClassVar[str] = "| what | seconds | aim |\n|---|---:|---|"
+
+    def markdown(self) -> str:
+        """A line of the table."""
+        digits = 1 if self.seconds >= 1 else 3
+        return f"| {self.what} | {self.seconds:.{digits}f} | {self.aim} |"
 
 
 def paired(

@@ -20,7 +20,7 @@ from ppl_models.distributions.sequences.ngrams import Ngrams, count_ngrams
 from ppl_models.inference.methods.kneser_ney import closed_form, frequencies
 from ppl_models.inference.pitman_yor.franchise import Franchise
 
-from .posterior import Timed
+from .timing import Timed
 
 TOKENS, ORDER, SWEEPS, POSITIONS = 1_000_000, 5, 5, 40
 
