@@ -33,18 +33,18 @@ from ppl_models.posterior.labels.relabel import relabelled
 from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.posterior.result.schema import LABEL_NAMES, facts_of
 from ppl_models.posterior.result.stored_data import along_axes
-from ppl_models.program.compiling import make_room
-from ppl_models.program.dicts import without_dict
-from ppl_models.program.json_text import to_json
-from ppl_models.program.keys import fold_in, make_key
-from ppl_models.program.known_clusters import known_clusters, take_labels, with_labels
+from ppl_models.program.arguments.dicts import without_dict
+from ppl_models.program.arguments.json_text import to_json
+from ppl_models.program.arguments.signature import arguments_of, by_type, defaults, split
+from ppl_models.program.arguments.sizes import whole_arguments
 from ppl_models.program.model import Model
-from ppl_models.program.precision import scope
 from ppl_models.program.reading import given_arguments, read_data, read_program, take_vocabulary
-from ppl_models.program.row_weights import take_weights
-from ppl_models.program.signature import arguments_of, by_type, defaults, split
-from ppl_models.program.sizes import whole_arguments
-from ppl_models.program.structure import Structure
+from ppl_models.program.rows.known_clusters import known_clusters, take_labels, with_labels
+from ppl_models.program.rows.weights import take_weights
+from ppl_models.program.runtime.compiling import make_room
+from ppl_models.program.runtime.keys import fold_in, make_key
+from ppl_models.program.runtime.precision import scope
+from ppl_models.program.trace.structure import Structure
 
 
 def fit(

@@ -15,7 +15,7 @@ from typing import Any
 
 from ppl_models import catalogue
 from ppl_models.errors import InputError
-from ppl_models.program.signature import arguments_of
+from ppl_models.program.arguments.signature import arguments_of
 
 ROOT = Path(__file__).parent.parent
 #: Page -> its generated sections.
@@ -95,9 +95,9 @@ def unmet_needs(
     from ppl_models.inference.capabilities import lacking
     from ppl_models.inference.method import declaration
     from ppl_models.inference.problem import Problem
-    from ppl_models.program.precision import scope
+    from ppl_models.program.arguments.signature import data_parameters
     from ppl_models.program.reading import read_data, read_program
-    from ppl_models.program.signature import data_parameters
+    from ppl_models.program.runtime.precision import scope
 
     function = catalogue.program(program)
     kinds = data_parameters(function)

@@ -295,7 +295,7 @@ def double_precision() -> Iterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def room() -> None:
     """One process compiles for hundreds of tests, most of which never call ``fit``."""
-    from ppl_models.program.compiling import make_room
+    from ppl_models.program.runtime.compiling import make_room
 
     make_room()
 

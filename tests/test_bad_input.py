@@ -11,7 +11,7 @@ import xarray as xr
 
 from ppl_models.cli import main
 from ppl_models.errors import InputError
-from ppl_models.program.arguments import checked, read_settings
+from ppl_models.program.arguments.text import checked, read_settings
 
 GOOD = "a,b\n" + "".join(f"{i},{i * i % 7}\n" for i in range(12))
 BITS = "a,b\n1,0\n0,1\n1,1\n"

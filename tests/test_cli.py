@@ -22,7 +22,7 @@ import ppl_models
 from ppl_models import catalogue
 from ppl_models.cli import main, process
 from ppl_models.data import graphs_text, old_faithful, read_file
-from ppl_models.program.signature import data_parameters
+from ppl_models.program.arguments.signature import data_parameters
 from ppl_models.tables import TINY
 
 QUICK = ["--method", "em", "--set", "starts=2", "--set", "predictive=0"]

@@ -21,7 +21,7 @@ import json, sys
 import jax
 import ppl_models
 from ppl_models import compilation_cache
-from ppl_models.program.precision import scope
+from ppl_models.program.runtime.precision import scope
 
 before = jax.config.jax_compilation_cache_dir
 found = []

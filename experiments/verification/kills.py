@@ -70,7 +70,7 @@ def run(method: str, states: str, out: str) -> None:
         out: file of the posterior.
     """
     from ppl_models.inference.mcmc import blocks_of_draws
-    from ppl_models.program.checkpoint import Checkpoint
+    from ppl_models.program.runtime.checkpoint import Checkpoint
 
     Checkpoint.due = lambda self, *, ended: True  # type: ignore[method-assign]
     blocks_of_draws.SECONDS = 0.02

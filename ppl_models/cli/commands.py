@@ -34,7 +34,7 @@ def fit(options: argparse.Namespace) -> None:
     from ppl_models.cli.output import free_path
     from ppl_models.cli.process import set_device_count
     from ppl_models.cli.tokens import note_spaces, refuse_options, vocabulary_option
-    from ppl_models.program.arguments import checked, column_types, read_settings
+    from ppl_models.program.arguments.text import checked, column_types, read_settings
 
     # cheap refusals first: compiling takes seconds, sampling minutes
     settings = read_settings(options.settings, options.clusters)
@@ -221,7 +221,7 @@ def generate(options: argparse.Namespace) -> None:
     path = _out(options, options.fitted)
     from ppl_models import load
     from ppl_models.data import Graphs
-    from ppl_models.program.signature import data_parameters
+    from ppl_models.program.arguments.signature import data_parameters
 
     tree = load(options.fitted)
     as_table = path is not None and path.suffix.lower() == ".csv"
@@ -330,7 +330,7 @@ def _seed(seed: int) -> int:
 def _read(program: Callable, options: argparse.Namespace, *, words: bool) -> Any:
     """A file as the kind of data that the program takes."""
     from ppl_models.data import Categories, read_file
-    from ppl_models.program.signature import by_type, data_parameters
+    from ppl_models.program.arguments.signature import by_type, data_parameters
 
     kinds: dict[str, Any] = dict(data_parameters(program))
     if by_type(program):  # one table; text in which 01 is no 1, as of categories
@@ -356,7 +356,7 @@ def _print_summary(tree: xr.DataTree) -> None:
     """Print what was fitted, and whether it can be trusted."""
     from ppl_models.data.by_type import COLUMNS
     from ppl_models.diagnostics.diagnose import diagnose
-    from ppl_models.program.json_text import from_json
+    from ppl_models.program.arguments.json_text import from_json
 
     attributes = tree.attrs
     print(

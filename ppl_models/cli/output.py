@@ -64,7 +64,7 @@ def data_text(dataset: xr.Dataset, tree: xr.DataTree, *, as_table: bool) -> str:
 
     from ppl_models import catalogue
     from ppl_models.data import Tokens
-    from ppl_models.program.signature import by_type, data_parameters
+    from ppl_models.program.arguments.signature import by_type, data_parameters
 
     program = catalogue.program(tree.attrs["program"])
     kinds = data_parameters(program)
@@ -88,7 +88,7 @@ def _frame(values: xr.DataArray, kind: Any, dataset: xr.Dataset, tree: xr.DataTr
     from ppl_models.data.kinds.series import COLUMN, Series, as_sequences
     from ppl_models.data.kinds.several import own_labels
     from ppl_models.posterior.density.sequences import of_words
-    from ppl_models.program.json_text import from_json
+    from ppl_models.program.arguments.json_text import from_json
 
     labels = own_labels(from_json(tree.attrs["coordinate_labels"]), str(values.name))
     if issubclass(kind, Tokens):

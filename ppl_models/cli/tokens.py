@@ -22,7 +22,7 @@ def refuse_options(parsed: argparse.Namespace, program: Callable) -> None:
             token that could not be told from several.
     """
     from ppl_models.data import Tokens
-    from ppl_models.program.signature import data_parameters
+    from ppl_models.program.arguments.signature import data_parameters
 
     options = {"--words": parsed.words, "--unknown": parsed.unknown is not None}
     options["--min-count"] = parsed.min_count != 1

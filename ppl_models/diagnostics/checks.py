@@ -25,7 +25,7 @@ from ppl_models.posterior.labels.allocations import Allocations, require_draws
 from ppl_models.posterior.result.restore import RestoredFit, restored, thinning
 from ppl_models.posterior.result.schema import facts_of, refuse_sample, row_weights, thinning_of
 from ppl_models.posterior.simulate.predictive import draw_data
-from ppl_models.program.units import units_of
+from ppl_models.program.densities.units import units_of
 
 
 def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset:

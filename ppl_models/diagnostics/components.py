@@ -25,9 +25,9 @@ from ppl_models.posterior.labels.allocations import Allocations, choose_rows
 from ppl_models.posterior.result.names import component_names
 from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.posterior.result.schema import cluster_weights
-from ppl_models.program.axes import CHAIN
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.axes import CHAIN
+from ppl_models.program.trace.structure import Structure
 
 DRAWS = 12  #: number of draws used, evenly spaced
 ROWS = 20_000  #: rows that clusters are compared on

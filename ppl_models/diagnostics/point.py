@@ -21,7 +21,7 @@ from ppl_models.posterior.result.schema import (
     emission_parameters,
     facts_of,
 )
-from ppl_models.program.json_text import from_json
+from ppl_models.program.arguments.json_text import from_json
 
 #: Starts whose objective is within this relative distance of the best have reached it.
 SAME_OBJECTIVE = 1e-6

@@ -8,7 +8,7 @@ import xarray as xr
 
 from ppl_models.diagnostics.findings import Finding
 from ppl_models.posterior.labels.allocations import dataset_of
-from ppl_models.program.json_text import from_json
+from ppl_models.program.arguments.json_text import from_json
 
 #: More divergent transitions than this fraction are a problem; any is a warning (Betancourt 2017, A
 #: conceptual introduction to Hamiltonian Monte Carlo, section 6.2).

@@ -27,13 +27,13 @@ from ppl_models.inference.capabilities import require
 from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.simulated_data import Plan, simulate
-from ppl_models.program.axes import CHAIN, cluster_axes, permute_clusters, state_axes
-from ppl_models.program.compiling import QUICK, in_batches
+from ppl_models.program.arguments.signature import data_parameters
+from ppl_models.program.arguments.sizes import whole_arguments
 from ppl_models.program.model import Globals, Model, evaluate
-from ppl_models.program.precision import scope
-from ppl_models.program.signature import data_parameters
-from ppl_models.program.sizes import whole_arguments
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.axes import CHAIN, cluster_axes, permute_clusters, state_axes
+from ppl_models.program.runtime.compiling import QUICK, in_batches
+from ppl_models.program.runtime.precision import scope
+from ppl_models.program.trace.structure import Structure
 
 #: Names that programs have for the number of their rows.
 PLATES = ("sequences", "graphs", "rows")

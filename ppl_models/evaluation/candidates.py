@@ -17,12 +17,12 @@ from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.row_weights import refuse_weights
 from ppl_models.inference.suitability import refuse_unsuitable
-from ppl_models.program.known_clusters import Labels, take_labels, with_labels
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.reading import read_data, read_program, take_vocabulary
-from ppl_models.program.row_order import ADVICE, PLACES, rows_depend_on_places
-from ppl_models.program.row_weights import take_weights
-from ppl_models.program.structure import Structure
+from ppl_models.program.rows.known_clusters import Labels, take_labels, with_labels
+from ppl_models.program.rows.order import ADVICE, PLACES, rows_depend_on_places
+from ppl_models.program.rows.weights import take_weights
+from ppl_models.program.trace.structure import Structure
 
 ITERATIONS = 1000
 TOLERANCE = 1e-9

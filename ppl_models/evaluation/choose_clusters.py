@@ -33,13 +33,13 @@ from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.m_step import conjugate_sites
-from ppl_models.program.dicts import without_dict
+from ppl_models.program.arguments.dicts import without_dict
+from ppl_models.program.arguments.signature import arguments_of, data_parameters
 from ppl_models.program.model import Model
-from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, take_vocabulary
-from ppl_models.program.row_weights import take_weights
-from ppl_models.program.signature import arguments_of, data_parameters
-from ppl_models.program.structure import Structure
+from ppl_models.program.rows.weights import take_weights
+from ppl_models.program.runtime.precision import scope
+from ppl_models.program.trace.structure import Structure
 
 #: criterion -> whether larger is better
 CRITERIA = {"bic": False, "aic": False, "icl": False, "heldout": True, "loo": True}

@@ -18,9 +18,9 @@ from jax.scipy.special import logsumexp
 
 from ppl_models.evaluation.candidates import Search, criteria, maximise_likelihood
 from ppl_models.inference.problem import Problem
-from ppl_models.program.component_densities import term_log_joint
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.component_densities import term_log_joint
+from ppl_models.program.trace.structure import Structure
 
 
 def can_be_switched_off(problem: Problem) -> bool:

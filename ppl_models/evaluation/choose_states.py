@@ -19,7 +19,7 @@ from ppl_models.evaluation.candidates import (
 )
 from ppl_models.inference.problem import Problem
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.trace.structure import Structure
 
 FEW = 10  #: with fewer sequences, standard errors over sequences are unreliable
 

@@ -20,10 +20,10 @@ from ppl_models.inference.capabilities import require
 from ppl_models.inference.missing_cells import refuse_missing_cells
 from ppl_models.inference.problem import Problem
 from ppl_models.posterior.density.rows import logits_in_blocks
+from ppl_models.program.arguments.signature import defaults
+from ppl_models.program.densities.unit_reading import with_units
 from ppl_models.program.model import Model
-from ppl_models.program.signature import defaults
-from ppl_models.program.structure import Structure
-from ppl_models.program.unit_reading import with_units
+from ppl_models.program.trace.structure import Structure
 
 
 def without_rows(model: Model, structure: Structure, rows: np.ndarray) -> Model:

@@ -35,12 +35,12 @@ from ppl_models.posterior.labels.allocations import require_draws
 from ppl_models.posterior.result.restore import RestoredFit, restore
 from ppl_models.posterior.result.schema import refuse_sample, row_labels, row_weights
 from ppl_models.posterior.result.stored_data import fitted_data
-from ppl_models.program.json_text import from_json
+from ppl_models.program.arguments.json_text import from_json
+from ppl_models.program.arguments.signature import data_parameters
 from ppl_models.program.log_joint import unconstrained_log_joints
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.precision import scope
-from ppl_models.program.signature import data_parameters
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.precision import scope
+from ppl_models.program.trace.structure import Structure
 
 FOLDS = 10
 MOST_COPIES = 1_000_000  #: the largest number of rows after repeating rows by their weights

@@ -13,9 +13,9 @@ import numpy as np
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
-from ppl_models.program.checkpoint import Checkpoint, digest
-from ppl_models.program.json_text import to_json
+from ppl_models.program.arguments.json_text import to_json
 from ppl_models.program.reading import given_arguments
+from ppl_models.program.runtime.checkpoint import Checkpoint, digest
 
 
 def settings_of(method: str, options: Mapping[str, Any]) -> dict[str, Any]:

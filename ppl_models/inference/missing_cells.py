@@ -15,10 +15,10 @@ from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.missing_cells import drops_out
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
-from ppl_models.program.keys import make_key
+from ppl_models.program.densities.pieces import Pieces
 from ppl_models.program.model import evaluate
-from ppl_models.program.parameters import own_distribution
-from ppl_models.program.pieces import Pieces
+from ppl_models.program.parameters.values import own_distribution
+from ppl_models.program.runtime.keys import make_key
 
 
 def refuse_missing_cells(problem: Problem, *, fitted: bool = False) -> None:

@@ -16,31 +16,31 @@ from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.distributions.sequences.autoregressive import Autoregressive, as_autoregressive
 from ppl_models.inference.method import Capability, Lack
 from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, cut
-from ppl_models.program.axes import cluster_axes, state_axes
 from ppl_models.program.block_rows import RowBlocks
-from ppl_models.program.checkpoint import Checkpoint
-from ppl_models.program.component_densities import (
+from ppl_models.program.densities.pieces import Pieces
+from ppl_models.program.model import KNOWN_CLUSTER, Model, evaluate
+from ppl_models.program.own_data import OwnData, computed_from_own_data
+from ppl_models.program.parameters.axes import cluster_axes, state_axes
+from ppl_models.program.parameters.component_densities import (
     ClusterDensities,
     StateDensities,
     TermDensities,
     mixture_terms,
 )
-from ppl_models.program.dependencies import hyperparameters, site_dependencies
-from ppl_models.program.exchangeability import (
+from ppl_models.program.parameters.dependencies import hyperparameters, site_dependencies
+from ppl_models.program.parameters.exchangeability import (
     LabelSwaps,
     clusters_exchangeable,
     label_swaps,
     states_exchangeable,
 )
-from ppl_models.program.keys import make_key
-from ppl_models.program.label_symmetry import Densities, LabelSymmetry, find_symmetry
-from ppl_models.program.model import KNOWN_CLUSTER, Model, evaluate
-from ppl_models.program.own_data import OwnData, computed_from_own_data
-from ppl_models.program.padding import padded
-from ppl_models.program.parameter_map import ParameterMap, read_parameter_map
-from ppl_models.program.pieces import Pieces
-from ppl_models.program.row_order import rows_depend_on_places
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.label_symmetry import Densities, LabelSymmetry, find_symmetry
+from ppl_models.program.parameters.parameter_map import ParameterMap, read_parameter_map
+from ppl_models.program.rows.order import rows_depend_on_places
+from ppl_models.program.rows.padding import padded
+from ppl_models.program.runtime.checkpoint import Checkpoint
+from ppl_models.program.runtime.keys import make_key
+from ppl_models.program.trace.structure import Structure
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from ppl_models.data.derived import ROW_WEIGHTS
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
-from ppl_models.program.compiling import quickly
-from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.runtime.keys import make_key
+from ppl_models.program.trace.structure import Structure
 
 FEW = 24  #: rows on which a program's priors are tried
 MOST_COPIES = 1_000_000  #: rows that a table is written out to, where copies are drawn one by one

@@ -15,9 +15,9 @@ from ppl_models.errors import InputError
 from ppl_models.inference.missing_cells import refuse_missing_cells
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
-from ppl_models.program.keys import make_key
 from ppl_models.program.model import evaluate
-from ppl_models.program.rounding import refuse_coarse
+from ppl_models.program.rows.rounding import refuse_coarse
+from ppl_models.program.runtime.keys import make_key
 
 
 def refuse_priors(problem: Problem) -> None:

@@ -19,7 +19,7 @@ from ppl_models.posterior.labels.allocations import Allocations
 from ppl_models.posterior.labels.relabel import relabelled
 from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.posterior.result.schema import HIDDEN
-from ppl_models.program.signature import data_parameters
+from ppl_models.program.arguments.signature import data_parameters
 
 NUMBERS = ("Reals", "Counts", "Bits")  #: kinds whose values as they are read may be read again
 

@@ -18,7 +18,7 @@ from ppl_models.diagnostics.draws import (
 )
 from ppl_models.diagnostics.findings import Finding
 from ppl_models.posterior.labels.convergence import convergence
-from ppl_models.program.json_text import from_json
+from ppl_models.program.arguments.json_text import from_json
 
 DOUBTS = {
     "failed": ("problem", "have no fit", "read tree['groups']['failure']"),

@@ -31,13 +31,13 @@ from ppl_models.many.side_by_side import (
 from ppl_models.many.split import split
 from ppl_models.many.tree import many_tree
 from ppl_models.posterior.build.tree import build_tree
-from ppl_models.program.compiling import make_room
-from ppl_models.program.json_text import to_json
-from ppl_models.program.precision import scope
+from ppl_models.program.arguments.json_text import to_json
+from ppl_models.program.arguments.signature import defaults
+from ppl_models.program.arguments.signature import split as split_arguments
+from ppl_models.program.arguments.sizes import whole_arguments
 from ppl_models.program.reading import given_arguments, read_data, take_vocabulary
-from ppl_models.program.signature import defaults
-from ppl_models.program.signature import split as split_arguments
-from ppl_models.program.sizes import whole_arguments
+from ppl_models.program.runtime.compiling import make_room
+from ppl_models.program.runtime.precision import scope
 
 
 def fit_many(

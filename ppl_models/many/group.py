@@ -22,7 +22,7 @@ from ppl_models.posterior.labels.relabel import relabelled
 from ppl_models.posterior.result.restore import RestoredFit, precision_of
 from ppl_models.posterior.result.schema import FACTS, GROUP_FACTS, facts_of, parse_facts
 from ppl_models.posterior.result.stored_data import along_axes, fitted_data
-from ppl_models.program.json_text import from_json, to_json
+from ppl_models.program.arguments.json_text import from_json, to_json
 from ppl_models.program.reading import read_program
 
 

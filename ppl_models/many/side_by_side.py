@@ -33,9 +33,9 @@ from ppl_models.posterior.labels.permutations import (
     permute,
     within_classes,
 )
-from ppl_models.program.label_symmetry import LabelSymmetry
-from ppl_models.program.precision import cast
-from ppl_models.program.rounding import refuse_rounding
+from ppl_models.program.parameters.label_symmetry import LabelSymmetry
+from ppl_models.program.rows.rounding import refuse_rounding
+from ppl_models.program.runtime.precision import cast
 
 TEMPLATE_ROWS = 64  #: rows that a program is read on, of all groups
 KEPT_DRAWS = 100  #: draws of a chain at which densities and responsibilities are evaluated, at most

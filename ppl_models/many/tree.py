@@ -17,7 +17,7 @@ import xarray as xr
 from ppl_models.data.kinds import Observed
 from ppl_models.many.outcome import Outcome
 from ppl_models.posterior.result.schema import FACTS, GROUP_FACTS, HIDDEN, facts_of
-from ppl_models.program.json_text import to_json
+from ppl_models.program.arguments.json_text import to_json
 
 GROUP_INDEX = "group_index"  #: the number of a row's group
 

@@ -14,10 +14,10 @@ from jax import Array
 
 from ppl_models.posterior.density.prediction import cluster_probabilities
 from ppl_models.posterior.result.restore import RestoredFit
-from ppl_models.program.chain_densities import best_states, draw_assignments, hidden_steps
-from ppl_models.program.compiling import in_batches
+from ppl_models.program.chains.chain_densities import best_states, draw_assignments, hidden_steps
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import in_batches
+from ppl_models.program.trace.structure import Structure
 
 
 def state_probabilities(fitted: RestoredFit, *, by_draw: bool) -> xr.DataArray:

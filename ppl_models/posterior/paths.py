@@ -21,10 +21,10 @@ from ppl_models.posterior.density.possible import refuse_impossible
 from ppl_models.posterior.result.names import component_labels
 from ppl_models.posterior.result.restore import RestoredFit, restore
 from ppl_models.posterior.simulate.predictive import resampled
-from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.precision import scope
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.runtime.precision import scope
+from ppl_models.program.trace.structure import Structure
 
 
 def state_probabilities(

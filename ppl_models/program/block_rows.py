@@ -24,8 +24,8 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.data.summary import Summary
 from ppl_models.errors import InputError
 from ppl_models.models._scale import unit_of_data
-from ppl_models.program.precision import cast
 from ppl_models.program.reading import read_data
+from ppl_models.program.runtime.precision import cast
 
 SEED_ROWS = 10_000  #: rows that starts are looked for among, as in memory
 SAME_SAMPLE = 5_000_000  #: rows up to which they are those that a fit in memory takes

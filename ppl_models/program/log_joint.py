@@ -9,7 +9,7 @@ from jax import Array
 from jax.scipy.special import logsumexp
 
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.trace.structure import Structure
 
 
 def log_joint(model: Model, structure: Structure, values: Globals) -> Array:

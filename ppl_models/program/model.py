@@ -27,24 +27,26 @@ from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors import prior_density
 from ppl_models.distributions.scaled import ScaledPrior, times, weigh
-from ppl_models.program import chain_densities, chains, pair_passes, units
-from ppl_models.program.all_rows import AllRows
-from ppl_models.program.compiling import quickly
-from ppl_models.program.data_sites import (
-    log_factor,
-    possible_values,
-)
-from ppl_models.program.enumeration import AllValues
-from ppl_models.program.improper import InSupport
-from ppl_models.program.local_integrals import (
+from ppl_models.program.chains import chain_densities
+from ppl_models.program.densities import pair_passes, units
+from ppl_models.program.densities.local_integrals import (
     integrated_logits,
     mean_of_shifts,
 )
-from ppl_models.program.partly_fixed import Holding, PartlyFixed
-from ppl_models.program.pieces import Pieces, combine
-from ppl_models.program.structure import Structure
+from ppl_models.program.densities.pieces import Pieces, combine
+from ppl_models.program.densities.units import Units, by_row
+from ppl_models.program.handlers.all_rows import AllRows
+from ppl_models.program.handlers.enumeration import AllValues
+from ppl_models.program.handlers.improper import InSupport
+from ppl_models.program.handlers.partly_fixed import Holding, PartlyFixed
+from ppl_models.program.runtime.compiling import quickly
 from ppl_models.program.structure_reading import structure_of
-from ppl_models.program.units import Units, by_row
+from ppl_models.program.trace import chains
+from ppl_models.program.trace.data_sites import (
+    log_factor,
+    possible_values,
+)
+from ppl_models.program.trace.structure import Structure
 from ppl_models.submodules import bind_submodules
 
 bind_submodules("numpyro")  # ArviZ, imported before it, loads it lazily

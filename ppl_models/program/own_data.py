@@ -20,10 +20,10 @@ from numpyro.distributions.distribution import Independent, MaskedDistribution
 from numpyro.ops.provenance import eval_provenance
 
 from ppl_models.data.missing import missing_cells
-from ppl_models.program.compiling import quickly
-from ppl_models.program.layout import is_scanned
 from ppl_models.program.model import Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.trace.layout import is_scanned
+from ppl_models.program.trace.structure import Structure
 
 
 @dataclass(frozen=True)

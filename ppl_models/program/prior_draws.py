@@ -9,8 +9,8 @@ import numpy as np
 from jax import Array, random
 from numpyro import handlers
 
-from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals, Model
+from ppl_models.program.runtime.compiling import quickly
 
 BLOCK = 8  #: draws of one call
 

@@ -21,30 +21,30 @@ from ppl_models.data.kinds.several import read_together
 from ppl_models.data.kinds.tokens import coordinates
 from ppl_models.data.missing import missing_cells
 from ppl_models.errors import ConstantColumn, InputError
-from ppl_models.program.data_sites import continuous_emissions, observed_values
-from ppl_models.program.local_integrals import with_integrals
-from ppl_models.program.model import Model
-from ppl_models.program.partly_fixed import PartlyFixed, partly_fixed
-from ppl_models.program.precision import cast
-from ppl_models.program.renamed_sites import NamedOtherwise, with_renamed_site
-from ppl_models.program.rounding import refuse_rounding
-from ppl_models.program.row_weights import refuse_other_length
-from ppl_models.program.shared_levels import on_one_scale, sizes_of
-from ppl_models.program.signature import (
+from ppl_models.program.arguments.shared_levels import on_one_scale, sizes_of
+from ppl_models.program.arguments.signature import (
     arguments_of,
     by_type,
     data_parameters,
     keeps_feature_axis,
     untold,
 )
-from ppl_models.program.sizes import (
+from ppl_models.program.arguments.sizes import (
     numeric_lists,
     refuse_more_clusters,
     refuse_other_sizes,
     whole_arguments,
 )
-from ppl_models.program.structure import Structure
-from ppl_models.program.unit_reading import with_units
+from ppl_models.program.densities.local_integrals import with_integrals
+from ppl_models.program.densities.unit_reading import with_units
+from ppl_models.program.handlers.partly_fixed import PartlyFixed, partly_fixed
+from ppl_models.program.model import Model
+from ppl_models.program.rows.rounding import refuse_rounding
+from ppl_models.program.rows.weights import refuse_other_length
+from ppl_models.program.runtime.precision import cast
+from ppl_models.program.trace.data_sites import continuous_emissions, observed_values
+from ppl_models.program.trace.renamed_sites import NamedOtherwise, with_renamed_site
+from ppl_models.program.trace.structure import Structure
 
 
 def take_vocabulary(

@@ -12,25 +12,26 @@ from numpyro import handlers
 
 from ppl_models.distributions.scaled import is_weighed, weigh
 from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.program import chain_densities, chains
-from ppl_models.program.chain_data import with_layout
-from ppl_models.program.compiling import quickly
-from ppl_models.program.data_refusals import (
+from ppl_models.program.chains import chain_densities
+from ppl_models.program.chains.chain_data import with_layout
+from ppl_models.program.densities.local_integrals import with_integrals
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.runtime.keys import make_key
+from ppl_models.program.trace import chains
+from ppl_models.program.trace.data_refusals import (
     refuse_other_data,
     refuse_other_rows,
     refuse_taken_names,
 )
-from ppl_models.program.data_sites import (
+from ppl_models.program.trace.data_sites import (
     refuse_moving_factors,
     sites_of_data,
     with_computed,
     with_derived,
     with_lowest,
 )
-from ppl_models.program.keys import make_key
-from ppl_models.program.local_integrals import with_integrals
-from ppl_models.program.site_sorting import read_structure
-from ppl_models.program.structure import Structure
+from ppl_models.program.trace.site_sorting import read_structure
+from ppl_models.program.trace.structure import Structure
 
 if TYPE_CHECKING:
     from ppl_models.program.model import Model

@@ -25,7 +25,7 @@ from ppl_models.distributions.hmm.forward_backward import (
     transitions,
 )
 from ppl_models.distributions.hmm.viterbi import best_path
-from ppl_models.program.precision import scope
+from ppl_models.program.runtime.precision import scope
 
 LEAST = 16  #: steps that a sequence is padded to
 

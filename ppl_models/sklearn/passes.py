@@ -18,7 +18,7 @@ from jax import Array
 
 from ppl_models.data.missing import has_missing
 from ppl_models.distributions.exponential.family import ExponentialFamily
-from ppl_models.program.precision import scope
+from ppl_models.program.runtime.precision import scope
 
 LEAST, MOST = 64, 16_384  #: rows of a block
 

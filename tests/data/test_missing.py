@@ -23,8 +23,8 @@ OTHER_NANS = {
     "models/_scale.py",
     "posterior/build/tree.py",
     "posterior/labels/ordering.py",
-    "program/data_refusals.py",
-    "program/local_integrals.py",
+    "program/densities/local_integrals.py",
+    "program/trace/data_refusals.py",
     "report/tables.py",
 }
 

@@ -8,7 +8,7 @@ from hand_made import FULL, SPHERICAL, as_fit
 from ppl_models import catalogue
 from ppl_models.diagnostics.diagnose import diagnose
 from ppl_models.inference.method import declaration
-from ppl_models.program.signature import defaults
+from ppl_models.program.arguments.signature import defaults
 
 
 def point(

@@ -17,8 +17,8 @@ from ppl_models.data import Categories, Reals
 from ppl_models.errors import UnsupportedError
 from ppl_models.evaluation.left_out import scores_of_fold, without_rows
 from ppl_models.inference.problem import Problem
-from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.runtime.precision import scope
 
 SHIFT = np.array([0.0, 5.0, -3.0, 10.0, 2.0, 7.0])
 

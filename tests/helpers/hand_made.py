@@ -18,8 +18,8 @@ from ppl_models.posterior.result.schema import (
     write_facts,
 )
 from ppl_models.posterior.result.validation import validate
-from ppl_models.program.json_text import to_json
-from ppl_models.program.label_symmetry import LabelSymmetry
+from ppl_models.program.arguments.json_text import to_json
+from ppl_models.program.parameters.label_symmetry import LabelSymmetry
 
 GAUSSIAN = "ppl_models.distributions.exponential.gaussian"
 SPHERICAL = f"{GAUSSIAN}:SphericalGaussian"

@@ -19,9 +19,9 @@ from ppl_models.inference.methods.em import em
 from ppl_models.inference.methods.kmeans import kmeans
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
-from ppl_models.program.checkpoint import Checkpoint
-from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.runtime.checkpoint import Checkpoint
+from ppl_models.program.runtime.precision import scope
 
 GENERATOR = np.random.default_rng(0)
 GROUP = GENERATOR.integers(0, 3, 12_000)

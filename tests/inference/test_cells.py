@@ -20,9 +20,9 @@ from ppl_models.data import Categories, Counts
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.capabilities import refusal
 from ppl_models.inference.problem import Problem
+from ppl_models.program.densities.unit_reading import with_units
 from ppl_models.program.log_joint import log_joint
 from ppl_models.program.model import Model
-from ppl_models.program.unit_reading import with_units
 
 PARALLEL = {"enumerate": "parallel"}
 PEOPLE, VISITS = 30, 170

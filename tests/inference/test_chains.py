@@ -31,10 +31,10 @@ from ppl_models.data import Counts, Reals
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.mcmc.marginal_density import ROWS_FACTOR, marginal_program
 from ppl_models.inference.problem import Problem
-from ppl_models.program.chain_densities import chain_factors, draw_assignments
-from ppl_models.program.chain_passes import best_path, pair_probabilities
+from ppl_models.program.chains.chain_densities import chain_factors, draw_assignments
+from ppl_models.program.chains.chain_passes import best_path, pair_probabilities
 from ppl_models.program.model import Model
-from ppl_models.program.precision import scope
+from ppl_models.program.runtime.precision import scope
 
 
 def two_channels(

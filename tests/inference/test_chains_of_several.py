@@ -32,15 +32,15 @@ from ppl_models.data import Reals, Series
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.mcmc.marginal_density import marginal_program
 from ppl_models.inference.problem import Problem
-from ppl_models.program.chain_densities import (
+from ppl_models.program.chains.chain_densities import (
     best_states,
     draw_assignments,
     log_density_along,
     pair_probabilities,
 )
-from ppl_models.program.chain_passes import windows
-from ppl_models.program.precision import scope
+from ppl_models.program.chains.chain_passes import windows
 from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.runtime.precision import scope
 
 TRANS = dist.Dirichlet(jnp.ones((2, 2))).to_event(1)
 

@@ -18,9 +18,9 @@ from ppl_models.inference.mcmc import blocks_of_draws
 from ppl_models.inference.mcmc.chain_states import ChainStates
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
-from ppl_models.program.checkpoint import Checkpoint
-from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.runtime.checkpoint import Checkpoint
+from ppl_models.program.runtime.precision import scope
 
 GENERATOR = np.random.default_rng(0)
 ROWS = GENERATOR.poisson(np.array([[2, 9], [8, 3], [5, 5]])[GENERATOR.integers(0, 3, 300)])

@@ -17,8 +17,8 @@ from ppl_models.inference.statistics.assignment_draws import draw_and_sum
 from ppl_models.inference.statistics.chunks import Chunks, by_length, cut
 from ppl_models.inference.statistics.e_step import e_step, hard, soft
 from ppl_models.program.model import Model
-from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.runtime.precision import scope
 
 LENGTHS = (3, 40, 7, 12, 1, 40, 5)
 

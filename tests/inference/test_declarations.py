@@ -7,8 +7,8 @@ from jax import random
 from ppl_models import catalogue
 from ppl_models.inference.method import Method, declaration
 from ppl_models.inference.problem import Problem
-from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.runtime.precision import scope
 
 
 @pytest.mark.parametrize("name", catalogue.method_names())

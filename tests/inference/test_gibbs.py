@@ -18,7 +18,7 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.assignment_draws import draw_clusters
 from ppl_models.models.gaussian_mixture import gaussian_mixture
 from ppl_models.program.model import Model
-from ppl_models.program.precision import scope
+from ppl_models.program.runtime.precision import scope
 
 
 @pytest.fixture(scope="module")

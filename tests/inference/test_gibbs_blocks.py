@@ -14,7 +14,7 @@ import xarray as xr
 from ppl_models import fit, loo, memory, open_blocks, predict, predict_to, sensitivity
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.mcmc.gibbs_blocks import DrawnBlocks
-from ppl_models.program.checkpoint import Checkpoint
+from ppl_models.program.runtime.checkpoint import Checkpoint
 
 pytest.importorskip("zarr")
 

@@ -13,8 +13,8 @@ from ppl_models.inference.problem import Problem
 from ppl_models.models.hidden_markov import hidden_markov, stationary_pairs
 from ppl_models.models.hidden_token_chain import hidden_token_chain
 from ppl_models.posterior.labels.apply import permute_variable
-from ppl_models.program.axes import state_axes
 from ppl_models.program.model import Model
+from ppl_models.program.parameters.axes import state_axes
 
 
 def test_states_change_places_in_all_axes():

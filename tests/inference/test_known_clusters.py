@@ -25,9 +25,9 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.row_weights import copies_drawn
 from ppl_models.models.gaussian_mixture import gaussian_mixture
 from ppl_models.models.poisson_mixture import poisson_mixture
-from ppl_models.program.known_clusters import Labels, take_labels, with_labels
 from ppl_models.program.log_joint import log_joint
 from ppl_models.program.model import Model
+from ppl_models.program.rows.known_clusters import Labels, take_labels, with_labels
 
 COUNTS = np.array([0, 1, 2, 3, 14, 16, 17, 13, 15, 2])
 KINDS = np.array(["few", None, None, "few", "many", None, None, None, "many", "many"], object)

@@ -21,8 +21,8 @@ from ppl_models.inference.problem import Problem
 from ppl_models.models.categorical_mixture import categorical_mixture
 from ppl_models.models.gaussian_mixture import gaussian_mixture
 from ppl_models.posterior.result.schema import facts_of
+from ppl_models.program.handlers.partly_fixed import PartlyFixed, partly_fixed
 from ppl_models.program.log_joint import log_joint
-from ppl_models.program.partly_fixed import PartlyFixed, partly_fixed
 from ppl_models.program.reading import read_data, read_program
 from ppl_models.report.sections.reproduction import python_call
 

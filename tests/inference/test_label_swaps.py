@@ -17,7 +17,7 @@ from ppl_models.inference.methods.nuts import no_u_turns
 from ppl_models.inference.problem import Problem
 from ppl_models.models.gaussian_mixture import gaussian_mixture
 from ppl_models.program.model import Model
-from ppl_models.program.precision import scope
+from ppl_models.program.runtime.precision import scope
 
 STRENGTH = 2.0
 SIZES = (5, 2, 1)

@@ -15,9 +15,15 @@ from scipy.special import logsumexp
 from ppl_models import diagnose, fit, generate, impute, log_density, loo, predict
 from ppl_models.data import Bits, Counts, Reals
 from ppl_models.errors import UnsupportedError
-from ppl_models.program.pair_passes import bound, draw_given, expected, mean_field, tables_of
-from ppl_models.program.precision import scope
+from ppl_models.program.densities.pair_passes import (
+    bound,
+    draw_given,
+    expected,
+    mean_field,
+    tables_of,
+)
 from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.runtime.precision import scope
 
 
 def blocks(a: Annotated[Any, Bits] = None, *, clusters):

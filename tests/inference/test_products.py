@@ -20,7 +20,7 @@ from ppl_models.inference.statistics.assignment_draws import draw_and_sum
 from ppl_models.inference.statistics.e_step import e_step, hard
 from ppl_models.inference.statistics.m_step import conjugate_sites, maximise
 from ppl_models.program.model import Model
-from ppl_models.program.precision import cast, scope
+from ppl_models.program.runtime.precision import cast, scope
 
 
 def _problem(function, data, arguments=None):

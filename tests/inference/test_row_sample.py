@@ -11,8 +11,8 @@ from ppl_models import catalogue, fit
 from ppl_models.inference.em import row_sample
 from ppl_models.inference.em.loop import EMRuns
 from ppl_models.inference.problem import Problem
-from ppl_models.program.keys import make_key
 from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.runtime.keys import make_key
 
 DRAW = np.random.default_rng(0)
 KIND = DRAW.integers(2, size=240)

@@ -39,7 +39,7 @@ from ppl_models.models.hidden_markov import hidden_markov
 from ppl_models.models.poisson_mixture import poisson_mixture
 from ppl_models.program.log_joint import log_joint
 from ppl_models.program.model import Model
-from ppl_models.program.row_weights import take_weights
+from ppl_models.program.rows.weights import take_weights
 from ppl_models.report.sections.assignments import size_table
 from ppl_models.report.sections.comparison import point_numbers
 

@@ -13,8 +13,8 @@ from scipy.stats import multivariate_normal
 from ppl_models import diagnose, fit, generate, impute, log_density, loo
 from ppl_models.data import Counts, Reals
 from ppl_models.errors import UnsupportedError
-from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.runtime.precision import scope
 
 
 def trend(y: Annotated[Any, Reals] = None):

@@ -11,7 +11,7 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.models.categorical_mixture import categorical_mixture
 from ppl_models.program.model import Model
-from ppl_models.program.precision import scope
+from ppl_models.program.runtime.precision import scope
 
 LEVELS = (2, 3)
 STARTS = 80

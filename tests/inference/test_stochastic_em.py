@@ -18,8 +18,8 @@ from ppl_models.inference.methods.em import em
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.e_step import Expectations, soft
-from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.runtime.precision import scope
 
 # (those of ``test_blockwise``, so that programs are compiled once for both)
 GENERATOR = np.random.default_rng(0)

@@ -21,7 +21,7 @@ from ppl_models.inference.methods.telescoping import (
     log_prior_components,
     log_prior_weights,
 )
-from ppl_models.program.precision import scope
+from ppl_models.program.runtime.precision import scope
 
 OPTIONS = {"loc_mean": 0.0, "loc_scale": 6.0, "scale_rate": 1.0, "predictive": 0}
 

@@ -30,7 +30,7 @@ from ppl_models.inference.many.known import dependence
 from ppl_models.inference.problem import Problem
 from ppl_models.many.split import split
 from ppl_models.program.model import Model
-from ppl_models.program.precision import scope
+from ppl_models.program.runtime.precision import scope
 
 SIZES = (24, 31, 40)
 RANDOM = np.random.default_rng(8)

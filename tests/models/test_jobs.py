@@ -22,9 +22,9 @@ from ppl_models import log_density as densities
 from ppl_models.errors import InputError
 from ppl_models.models.categorical_mixture import categorical_mixture
 from ppl_models.models.dawid_skene import dawid_skene
+from ppl_models.program.arguments.signature import data_parameters
 from ppl_models.program.model import Model
 from ppl_models.program.reading import given_arguments, read_data, read_program
-from ppl_models.program.signature import data_parameters
 
 
 class Job(NamedTuple):

@@ -20,8 +20,8 @@ from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import refusal
 from ppl_models.inference.problem import Problem
 from ppl_models.models.pitman_yor_chain import pitman_yor_chain
+from ppl_models.program.arguments.signature import data_parameters
 from ppl_models.program.model import Model
-from ppl_models.program.signature import data_parameters
 
 CODES = np.array([[0, 0, 1, 2, 2], [0, 0, 2, 2, 2], [1, 0, 0, 2, 2]])
 V, ORDER = 2, 2

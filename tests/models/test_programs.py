@@ -20,9 +20,9 @@ from numpyro.infer.util import initialize_model
 
 from ppl_models import catalogue, fit
 from ppl_models.errors import InputError
-from ppl_models.program.compiling import QUICK
+from ppl_models.program.arguments.signature import arguments_of, data_parameters
 from ppl_models.program.model import Model
-from ppl_models.program.signature import arguments_of, data_parameters
+from ppl_models.program.runtime.compiling import QUICK
 
 #: programs of several kinds of data or that EM and NUTS do not serve, and the tests that take the
 #: place of those here

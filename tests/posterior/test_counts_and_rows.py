@@ -17,8 +17,8 @@ from ppl_models.data import Bits, Counts, Reals
 from ppl_models.inference.em.driver import no_mode
 from ppl_models.inference.problem import Problem
 from ppl_models.posterior.simulate.predictive import draw_data
-from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.runtime.precision import scope
 
 
 def problem(program, data):

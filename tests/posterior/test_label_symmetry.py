@@ -24,11 +24,11 @@ from ppl_models.posterior.labels.relabel import relabelled
 from ppl_models.posterior.result.restore import RestoredFit, restored
 from ppl_models.posterior.result.schema import facts_of
 from ppl_models.posterior.result.validation import validate
-from ppl_models.program.json_text import to_json
-from ppl_models.program.label_symmetry import permute_labels
+from ppl_models.program.arguments.json_text import to_json
 from ppl_models.program.log_joint import log_joint
-from ppl_models.program.precision import scope
+from ppl_models.program.parameters.label_symmetry import permute_labels
 from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.runtime.precision import scope
 
 CHAINS, DRAWS = 2, 4
 EXCHANGEABLE = [case for case in CASES if case.classes]

@@ -25,7 +25,7 @@ from ppl_models import (
 from ppl_models.posterior.result import restore
 from ppl_models.posterior.result.recent import RecentProblems
 from ppl_models.program.model import Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.trace.structure import Structure
 
 X = np.r_[np.linspace(-1, 1, 20), np.linspace(9, 11, 20)]
 NEW = [0.1, 9.7, np.nan]

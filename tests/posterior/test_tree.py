@@ -13,7 +13,7 @@ from ppl_models.distributions.graphs.recurrent_graph_chain import weight_shapes
 from ppl_models.posterior.result.restore import restored
 from ppl_models.posterior.result.schema import emission_parameters, facts_of
 from ppl_models.posterior.result.validation import validate
-from ppl_models.program.parameters import named_parameters
+from ppl_models.program.parameters.values import named_parameters
 
 SAMPLE = ("chain", "draw")
 #: dims of the posterior's variables after chain and draw

@@ -17,7 +17,7 @@ import xarray as xr
 
 from ppl_models import fit, load, log_density, open_blocks, predict, save, update
 from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.program.signature import ROW_WEIGHTS
+from ppl_models.program.arguments.signature import ROW_WEIGHTS
 
 GENERATOR = np.random.default_rng(0)
 COUNTS = GENERATOR.poisson([3.0, 12.0], (600, 2)).ravel()  # overlapping clusters, in random order

@@ -15,9 +15,9 @@ from ppl_models import catalogue, fit, load, log_density, save
 from ppl_models.errors import InputError
 from ppl_models.inference.em.driver import cluster_order
 from ppl_models.inference.problem import Problem
-from ppl_models.program.dicts import without_dict
-from ppl_models.program.precision import scope
+from ppl_models.program.arguments.dicts import without_dict
 from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.runtime.precision import scope
 
 PARALLEL = {"enumerate": "parallel"}
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from ppl_models.program import compiling
+from ppl_models.program.runtime import compiling
 
 
 def test_compiled_programs_are_forgotten_when_maps_run_short(tmp_path, monkeypatch):

@@ -10,9 +10,9 @@ from jax import random
 
 from ppl_models import catalogue
 from ppl_models.distributions import PoissonVector, SphericalGaussian, UnivariateGaussian
-from ppl_models.program.emissions import derived_parameters, read_emissions
 from ppl_models.program.model import Model
-from ppl_models.program.parameter_map import read_parameter_map
+from ppl_models.program.parameters.emissions import derived_parameters, read_emissions
+from ppl_models.program.parameters.parameter_map import read_parameter_map
 
 LINE = np.linspace(-3.0, 3.0, 12)
 PLANE = np.stack([LINE, LINE**2], 1)

@@ -20,11 +20,15 @@ from ppl_models.data import Reals
 from ppl_models.data.kinds import Observed
 from ppl_models.inference.mcmc.marginal_density import marginal_program
 from ppl_models.inference.problem import Problem
-from ppl_models.program.local_integrals import draw_locals, integrated_logits, mean_of_shifts
+from ppl_models.program.densities.local_integrals import (
+    draw_locals,
+    integrated_logits,
+    mean_of_shifts,
+)
 from ppl_models.program.log_joint import log_joint
 from ppl_models.program.model import Model
-from ppl_models.program.precision import scope
 from ppl_models.program.reading import read_program
+from ppl_models.program.runtime.precision import scope
 
 ROWS = 12
 DRAWS = 400

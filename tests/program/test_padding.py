@@ -8,8 +8,8 @@ import pytest
 
 from ppl_models import fit, log_density, predict
 from ppl_models.inference.problem import Problem
-from ppl_models.program import padding
 from ppl_models.program.model import Model
+from ppl_models.program.rows import padding
 
 RANDOM = np.random.default_rng(1)
 GROUPS = np.repeat([0, 1], [20, 17])

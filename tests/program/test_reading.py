@@ -12,7 +12,7 @@ import pytest
 from ppl_models import catalogue, fit, log_density
 from ppl_models.inference.problem import Problem
 from ppl_models.program.model import Model
-from ppl_models.program.parameter_map import ParameterLink
+from ppl_models.program.parameters.parameter_map import ParameterLink
 
 _generator = np.random.default_rng(8)
 _kind = _generator.integers(0, 2, 60)

@@ -10,7 +10,7 @@ from ppl_models import choose_clusters, fit, generate, impute, log_density, pred
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.problem import Problem
 from ppl_models.program.model import Model
-from ppl_models.program.precision import scope
+from ppl_models.program.runtime.precision import scope
 
 COUNT = 400
 TIME = np.arange(COUNT) / 100

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ppl_models.errors import InputError
-from ppl_models.program.signature import arguments_of, data_parameters, split
+from ppl_models.program.arguments.signature import arguments_of, data_parameters, split
 
 CENTRES = np.zeros(3)
 

@@ -15,8 +15,8 @@ from ppl_models import catalogue
 from ppl_models.cli.parser import build_parser
 from ppl_models.data import Vocabulary
 from ppl_models.posterior.result.schema import EmissionFacts, FitFacts, write_facts
-from ppl_models.program.arguments import checked, read_settings
-from ppl_models.program.json_text import to_json
+from ppl_models.program.arguments.json_text import to_json
+from ppl_models.program.arguments.text import checked, read_settings
 from ppl_models.report.sections.reproduction import (
     command_line,
     fit_arguments,

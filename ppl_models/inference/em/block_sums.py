@@ -12,7 +12,7 @@ import numpy as np
 from ppl_models.inference.statistics.chunks import Chunks, Families, cut
 from ppl_models.inference.statistics.e_step import Assign, Expectations, sums_over_rows
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.trace.structure import Structure
 
 
 def padded_chunks(

@@ -32,8 +32,8 @@ from ppl_models.inference.statistics.e_step import (
 )
 from ppl_models.inference.statistics.running import exact, gaps_allowed
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.parameter_map import ParameterLink
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.parameter_map import ParameterLink
+from ppl_models.program.trace.structure import Structure
 
 
 def block_rows(problem: Problem) -> int:

@@ -41,12 +41,12 @@ from ppl_models.inference.rowwise.newton import LARGEST
 from ppl_models.inference.rowwise.starts import rowwise_starts
 from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.inference.statistics.m_step import conjugate_sites
-from ppl_models.program.keys import fold_in, make_key
-from ppl_models.program.label_symmetry import Place, permute_labels
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.parameter_map import ParameterLink
-from ppl_models.program.sites import Site
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.label_symmetry import Place, permute_labels
+from ppl_models.program.parameters.parameter_map import ParameterLink
+from ppl_models.program.runtime.keys import fold_in, make_key
+from ppl_models.program.trace.sites import Site
+from ppl_models.program.trace.structure import Structure
 
 FEW_ROWS = 2.5  #: a component with fewer rows, effectively, has shrunk onto them
 MANY_STARTS = 8  #: starts from which on only the best of short runs go on

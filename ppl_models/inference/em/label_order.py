@@ -18,10 +18,10 @@ import numpy as np
 from jax import Array, lax
 
 from ppl_models.inference.problem import Problem
-from ppl_models.program.axes import permute_clusters
 from ppl_models.program.log_joint import log_joint
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.axes import permute_clusters
+from ppl_models.program.trace.structure import Structure
 
 GAIN = 1e-9  #: least relative gain that counts
 

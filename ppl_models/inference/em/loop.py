@@ -22,10 +22,10 @@ from ppl_models.inference.rowwise import m_step as rowwise
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Assign, Expectations, e_step, soft
 from ppl_models.inference.statistics.m_step import maximise
-from ppl_models.program.distribution_trees import by_name, plain_trees
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.parameter_map import ParameterLink
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.parameter_map import ParameterLink
+from ppl_models.program.runtime.distribution_trees import by_name, plain_trees
+from ppl_models.program.trace.structure import Structure
 
 BLOCK = 25  #: iterations between looks at the clock
 

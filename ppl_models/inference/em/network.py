@@ -22,10 +22,10 @@ from ppl_models.inference.initial.from_weights import SMOOTHING
 from ppl_models.inference.initial.seeds import seeds
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.m_step import RowwisePlan, maximise, rowwise_plan
-from ppl_models.program.compiling import quickly
+from ppl_models.program.densities.pair_passes import bound, mean_field, pairs_of, tables_of
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.pair_passes import bound, mean_field, pairs_of, tables_of
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.trace.structure import Structure
 
 SWEEPS = 3  #: of an E-step
 STEPS = 15  #: of Newton's method under the first partition

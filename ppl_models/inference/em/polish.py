@@ -19,7 +19,7 @@ from ppl_models.inference.em.loop import EMRuns
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.newton import minimise
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.trace.structure import Structure
 
 STEPS = 20  #: of Newton's method at most
 

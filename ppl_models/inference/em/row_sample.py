@@ -20,7 +20,7 @@ from ppl_models.inference.initial.known import sampled_rows
 from ppl_models.inference.initial.points import SEED_ROWS
 from ppl_models.inference.problem import Problem
 from ppl_models.program.model import Globals
-from ppl_models.program.padding import with_rows
+from ppl_models.program.rows.padding import with_rows
 
 MANY = 2  #: so many times the rows of a sample are worth one
 SHORT = 25  #: iterations of a short run

@@ -25,10 +25,10 @@ from ppl_models.inference.initial.points import seed_points, window_means
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Assign, hard, log_joint_and_latents
-from ppl_models.program.axes import CHAIN
-from ppl_models.program.compiling import quickly
-from ppl_models.program.label_symmetry import permute_labels
 from ppl_models.program.model import Globals, Model
+from ppl_models.program.parameters.axes import CHAIN
+from ppl_models.program.parameters.label_symmetry import permute_labels
+from ppl_models.program.runtime.compiling import quickly
 
 ROUNDS = 4  #: of k-means with two centres that find a split
 SPAN = 8  #: most steps to both sides over which the points of a split average

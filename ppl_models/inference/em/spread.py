@@ -23,8 +23,8 @@ from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Assign
 from ppl_models.program.block_rows import Reading, loaded, portable
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.precision import scope
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.precision import scope
+from ppl_models.program.trace.structure import Structure
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ppl_models.program.checkpoint import Checkpoint
+from ppl_models.program.runtime.checkpoint import Checkpoint
 
 State = tuple[dict[str, Any], Any, Any, list[np.ndarray], list[dict[str, np.ndarray]]]
 

@@ -34,9 +34,9 @@ from ppl_models.inference.statistics.running import (
     summed,
     to_arrays,
 )
-from ppl_models.program.checkpoint import Checkpoint
 from ppl_models.program.model import Globals
-from ppl_models.program.parameter_map import ParameterLink
+from ppl_models.program.parameters.parameter_map import ParameterLink
+from ppl_models.program.runtime.checkpoint import Checkpoint
 
 
 class _Run:

@@ -22,8 +22,8 @@ from ppl_models.inference.gradient.batches import make_batches
 from ppl_models.inference.gradient.guides import Guide, Params
 from ppl_models.inference.gradient.steps import total_log_density
 from ppl_models.inference.problem import Problem
-from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals, Model
+from ppl_models.program.runtime.compiling import quickly
 
 DRAWS = 200  #: of the guide, by which it is judged
 PASSES = 50_000_000  #: rows × draws beyond which fewer draws are taken

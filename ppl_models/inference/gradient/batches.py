@@ -20,7 +20,7 @@ from jax import Array
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.lengths import edges
-from ppl_models.program.row_order import ADVICE, PLACES, SEVERAL_CELLS
+from ppl_models.program.rows.order import ADVICE, PLACES, SEVERAL_CELLS
 
 BUCKETS = 4  #: most widths
 FEWEST = 16  #: rows of a bucket that a batch should have to be worth a width of its own

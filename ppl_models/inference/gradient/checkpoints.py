@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ppl_models.errors import InputError
-from ppl_models.program.checkpoint import write_arrays
+from ppl_models.program.runtime.checkpoint import write_arrays
 
 ABOUT = "about"  #: name of the description among the arrays
 

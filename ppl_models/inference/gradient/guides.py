@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax import Array, random
 
-from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals
-from ppl_models.program.sites import UnconstrainedSpace
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.trace.sites import UnconstrainedSpace
+from ppl_models.program.trace.structure import Structure
 
 Params = dict[str, Array]
 WIDTH = 0.02  #: standard deviations at the start, in the unconstrained space

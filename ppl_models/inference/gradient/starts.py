@@ -21,10 +21,10 @@ from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.starts import rowwise_starts
 from ppl_models.inference.statistics.m_step import conjugate_sites
-from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.prior_draws import draw_prior
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.trace.structure import Structure
 
 TRIES = 8  #: draws of the prior, of which the best is the start
 SAMPLE = 500  #: rows that they are judged by

@@ -19,7 +19,7 @@ from ppl_models.inference.gradient.batches import Batches
 from ppl_models.inference.gradient.guides import Guide, Params
 from ppl_models.inference.problem import Problem
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.trace.structure import Structure
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,9 @@ from ppl_models.inference.gradient.steps import (
     total_log_density,
 )
 from ppl_models.inference.problem import Problem
-from ppl_models.program.checkpoint import digest
-from ppl_models.program.json_text import to_json
+from ppl_models.program.arguments.json_text import to_json
 from ppl_models.program.model import Globals, evaluate
+from ppl_models.program.runtime.checkpoint import digest
 
 ROUNDS = 20  #: rounds of a training; after each the validation rows are scored
 STEADY = 1e-4  #: relative gain of the last round over the three before that counts as none

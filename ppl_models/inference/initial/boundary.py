@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 from numpyro.distributions.transforms import IdentityTransform
 
-from ppl_models.program.sites import Site
+from ppl_models.program.trace.sites import Site
 
 EXTREME = 12.0  #: an unconstrained coordinate beyond this is at a boundary, where nothing moves
 INWARD = 5e-3  #: share by which a mode on a boundary is moved towards the inside

@@ -13,9 +13,9 @@ from jax.scipy.special import logsumexp
 from ppl_models.distributions.convert import is_own
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
-from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.trace.structure import Structure
 
 
 def may_lack_density(problem: Problem) -> bool:

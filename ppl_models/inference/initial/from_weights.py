@@ -16,8 +16,8 @@ from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Expectations, hard
 from ppl_models.inference.statistics.m_step import maximise
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.parameter_map import ParameterLink
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.parameter_map import ParameterLink
+from ppl_models.program.trace.structure import Structure
 
 SMOOTHING = 0.1  #: share of each row that is spread over all clusters at the start
 SWEEPS = 3  #: M-steps, each of all sites in turn

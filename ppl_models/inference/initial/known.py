@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array, random
 
 from ppl_models.inference.problem import Problem
-from ppl_models.program.known_clusters import known_clusters
+from ppl_models.program.rows.known_clusters import known_clusters
 
 KEPT = 0.5  #: most of a sample of rows that are those whose clusters are known
 

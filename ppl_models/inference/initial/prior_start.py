@@ -15,9 +15,9 @@ from jax import Array
 
 from ppl_models.distributions.priors import plain
 from ppl_models.inference.problem import Problem
-from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.keys import make_key
+from ppl_models.program.trace.structure import Structure
 
 
 def prior_start(problem: Problem) -> dict[str, np.ndarray] | None:

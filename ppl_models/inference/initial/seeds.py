@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array, lax, random
 
 from ppl_models.inference.problem import Problem
-from ppl_models.program.compiling import quickly
+from ppl_models.program.runtime.compiling import quickly
 
 
 def find_seeds(

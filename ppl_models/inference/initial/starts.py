@@ -29,11 +29,11 @@ from ppl_models.inference.initial.seeds import (
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import hard
 from ppl_models.inference.statistics.m_step import prior_means
-from ppl_models.program.compiling import quickly
-from ppl_models.program.keys import fold_in, split_apart
-from ppl_models.program.known_clusters import known_clusters
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.parameter_map import ParameterLink
+from ppl_models.program.parameters.parameter_map import ParameterLink
+from ppl_models.program.rows.known_clusters import known_clusters
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.runtime.keys import fold_in, split_apart
 
 WIDTHS = (0, 3, 8)  #: steps to both sides over which starts of hidden chains average, in turn
 ROUNDS = 8  #: of k-means that improve seeds

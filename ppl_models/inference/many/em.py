@@ -39,11 +39,11 @@ from ppl_models.inference.many.starts import (
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import Assign, e_step, log_joint_and_latents, soft
 from ppl_models.inference.statistics.m_step import conjugate_sites, maximise
-from ppl_models.program.compiling import quickly
-from ppl_models.program.label_symmetry import permute_labels
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.parameter_map import ParameterLink
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.label_symmetry import permute_labels
+from ppl_models.program.parameters.parameter_map import ParameterLink
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.trace.structure import Structure
 
 BLOCK = 16  #: iterations between looks at which lanes have come to the end
 

@@ -22,11 +22,11 @@ from numpyro.primitives import Messenger
 
 from ppl_models.distributions.scaled import weigh
 from ppl_models.inference.problem import Problem
-from ppl_models.program.compiling import quickly
-from ppl_models.program.keys import make_key
+from ppl_models.program.densities.pieces import Pieces
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.pieces import Pieces
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.runtime.keys import make_key
+from ppl_models.program.trace.structure import Structure
 
 Data = Mapping[str, np.ndarray]
 SEVERAL = 64  #: data sets of one length from which on their priors are read in one compiled pass

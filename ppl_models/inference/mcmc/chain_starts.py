@@ -15,11 +15,11 @@ from ppl_models.inference.em.driver import em_from_starts
 from ppl_models.inference.initial.boundary import off_boundary
 from ppl_models.inference.initial.finite import finite_starts, may_lack_density
 from ppl_models.inference.problem import Problem
-from ppl_models.program.compiling import quickly
-from ppl_models.program.keys import split_apart
 from ppl_models.program.model import Globals
 from ppl_models.program.prior_draws import draw_prior
-from ppl_models.program.sites import UnconstrainedSpace
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.runtime.keys import split_apart
+from ppl_models.program.trace.sites import UnconstrainedSpace
 
 SEARCH_ITERATIONS = 300  #: of EM from each start that looks for the mode
 PRIOR_DRAWS = 64  #: draws of the prior among which a start is looked for where EM finds none

@@ -19,8 +19,8 @@ from jax import random
 
 from ppl_models import memory
 from ppl_models.errors import InputError
-from ppl_models.program.checkpoint import Checkpoint
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.checkpoint import Checkpoint
+from ppl_models.program.trace.structure import Structure
 
 
 class _Now(NamedTuple):

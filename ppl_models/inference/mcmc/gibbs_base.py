@@ -10,9 +10,9 @@ from numpyro.infer.mcmc import MCMCKernel
 
 from ppl_models.inference.mcmc.hmc_step import HmcState, hmc_step
 from ppl_models.inference.problem import Problem
-from ppl_models.program.exchangeability import LabelSwaps
+from ppl_models.program.densities.pair_passes import draw_given
 from ppl_models.program.model import Globals
-from ppl_models.program.pair_passes import draw_given
+from ppl_models.program.parameters.exchangeability import LabelSwaps
 
 
 class GibbsState(NamedTuple):

@@ -30,10 +30,10 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.assignment_draws import draw_and_add, finalize_drawn
 from ppl_models.inference.statistics.chunks import Chunks, layout
 from ppl_models.inference.statistics.e_step import Expectations
-from ppl_models.program.keys import split
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.padding import MOST as MOST_PADDED
-from ppl_models.program.padding import padded_count
+from ppl_models.program.rows.padding import MOST as MOST_PADDED
+from ppl_models.program.rows.padding import padded_count
+from ppl_models.program.runtime.keys import split
 
 MOST = 64  #: draws, at most, between looks at the clock
 

@@ -19,10 +19,10 @@ from jax.scipy.special import betaln
 
 from ppl_models.distributions.conditionals import BetaConditional
 from ppl_models.distributions.priors import plain
-from ppl_models.program.axes import permute_clusters
-from ppl_models.program.exchangeability import LabelSwaps
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.axes import permute_clusters
+from ppl_models.program.parameters.exchangeability import LabelSwaps
+from ppl_models.program.trace.structure import Structure
 
 
 def stick_conditional(prior: Any, counts: Array) -> BetaConditional:

@@ -47,10 +47,10 @@ from ppl_models.inference.statistics.e_step import (
     expected_log_joint,
     row_normalisers,
 )
-from ppl_models.program import chain_densities
+from ppl_models.program.chains import chain_densities
+from ppl_models.program.densities.pieces import Pieces, combine
 from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model, evaluate
-from ppl_models.program.pieces import Pieces, combine
-from ppl_models.program.structure import Structure
+from ppl_models.program.trace.structure import Structure
 
 #: how the rows enter the density of the global sites, see :func:`row_density`
 ROWS_FACTOR = ".rows"  #: name of the rows' log-density, which no site or plate of a program has

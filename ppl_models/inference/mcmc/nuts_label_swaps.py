@@ -21,10 +21,10 @@ import jax.numpy as jnp
 from jax import Array, lax, random
 from numpyro.infer import NUTS
 
-from ppl_models.program.axes import permute_clusters
-from ppl_models.program.exchangeability import LabelSwaps
 from ppl_models.program.model import Globals
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.axes import permute_clusters
+from ppl_models.program.parameters.exchangeability import LabelSwaps
+from ppl_models.program.trace.structure import Structure
 
 
 class LabelSwapNUTS(NUTS):

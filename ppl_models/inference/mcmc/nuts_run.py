@@ -30,11 +30,11 @@ from ppl_models.inference.mcmc.marginal_density import (
 from ppl_models.inference.mcmc.nuts_label_swaps import LabelSwapNUTS
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks
-from ppl_models.program.compiling import quickly
-from ppl_models.program.exchangeability import LabelSwaps
-from ppl_models.program.keys import split
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.exchangeability import LabelSwaps
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.runtime.keys import split
+from ppl_models.program.trace.structure import Structure
 
 
 class Trajectories(NamedTuple):

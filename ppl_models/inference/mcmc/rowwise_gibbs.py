@@ -16,10 +16,10 @@ from ppl_models.inference.mcmc.label_swaps import swap_labels
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.m_step import expected_log_joint, rowwise_plan
 from ppl_models.inference.rowwise.tables import table_counts
-from ppl_models.program.chain_densities import draw_assignments
+from ppl_models.program.chains.chain_densities import draw_assignments
+from ppl_models.program.densities.pair_passes import draw_given
+from ppl_models.program.densities.units import cell_weights
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.pair_passes import draw_given
-from ppl_models.program.units import cell_weights
 
 
 class RowwiseGibbs(GibbsKernel):

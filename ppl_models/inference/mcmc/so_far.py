@@ -10,7 +10,7 @@ import xarray as xr
 
 from ppl_models.errors import InputError
 from ppl_models.inference.mcmc.chain_states import read_draws
-from ppl_models.program.checkpoint import Checkpoint
+from ppl_models.program.runtime.checkpoint import Checkpoint
 
 
 def draws_so_far(folder: str | Path) -> xr.DataTree:

@@ -32,10 +32,10 @@ from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import e_step
 from ppl_models.inference.statistics.m_step import conditional, conjugate_sites
-from ppl_models.program.compiling import in_batches, quickly
-from ppl_models.program.keys import make_key
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import in_batches, quickly
+from ppl_models.program.runtime.keys import make_key
+from ppl_models.program.trace.structure import Structure
 
 
 def _posteriors_depend(problem: Problem) -> Lack | None:

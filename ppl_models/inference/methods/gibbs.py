@@ -29,9 +29,9 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
 from ppl_models.inference.row_weights import copies_drawn
 from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data, run_chain
-from ppl_models.program.keys import split_apart
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.keys import split_apart
+from ppl_models.program.trace.structure import Structure
 
 
 def _of_simulated_data(key: Array, model: Model, plan: Plan) -> Draws:

@@ -26,9 +26,9 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.chunks import Chunks, over_chunks
 from ppl_models.inference.statistics.e_step import log_joint_and_latents, winners
-from ppl_models.program import chain_densities
+from ppl_models.program.chains import chain_densities
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.trace.structure import Structure
 
 METHOD = Method(
     "point",

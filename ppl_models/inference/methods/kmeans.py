@@ -41,8 +41,8 @@ from ppl_models.inference.objective import SUM_OF_SQUARES
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.m_step import prior_modes
-from ppl_models.program.checkpoint import Checkpoint
-from ppl_models.program.known_clusters import known_clusters
+from ppl_models.program.rows.known_clusters import known_clusters
+from ppl_models.program.runtime.checkpoint import Checkpoint
 
 
 def _no_sphere(problem: Problem) -> Lack | None:

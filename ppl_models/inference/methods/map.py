@@ -29,8 +29,8 @@ from ppl_models.inference.method import Method
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
-from ppl_models.program.label_symmetry import permute_labels
 from ppl_models.program.model import Globals
+from ppl_models.program.parameters.label_symmetry import permute_labels
 
 METHOD = Method(
     "point",

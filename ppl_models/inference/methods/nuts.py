@@ -31,8 +31,8 @@ from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
 from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data, run_chain
-from ppl_models.program.keys import split, split_apart
 from ppl_models.program.model import Globals, Model
+from ppl_models.program.runtime.keys import split, split_apart
 
 MANY = 50_000  #: rows whose log-density single precision cannot tell from a neighbour's
 

@@ -43,8 +43,8 @@ from ppl_models.inference.statistics.assignment_draws import draw_and_sum
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.m_step import conditional, conjugate_sites
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.parameter_map import ParameterLink
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.parameter_map import ParameterLink
+from ppl_models.program.trace.structure import Structure
 
 ALPHA_STEP = 1.0  #: standard deviation of the random walk of log α
 

@@ -28,9 +28,9 @@ from ppl_models.distributions.broadcast_prior import plain_prior
 from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.inference.problem import Problem
-from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.trace.structure import Structure
 
 AGREES = {"float64": 1e-8, "float32": 1e-4}  #: relative difference of what must be the same
 

@@ -27,10 +27,11 @@ from ppl_models.inference.rowwise.known_errors import KnownErrors, find_known_er
 from ppl_models.inference.rowwise.newton import minimise
 from ppl_models.inference.rowwise.tables import Table, find_tables, table_counts
 from ppl_models.inference.statistics.e_step import Assign, hard
-from ppl_models.program import chain_densities, chains, pair_passes
+from ppl_models.program.chains import chain_densities
+from ppl_models.program.densities import pair_passes
+from ppl_models.program.densities.units import cell_weights, expected_log_density, weighted
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
-from ppl_models.program.units import cell_weights, expected_log_density, weighted
+from ppl_models.program.trace.structure import Structure
 
 STEPS = 3  #: of Newton's method in an M-step
 SAMPLE = 2_000  #: rows that Hessians are taken of where there are many
@@ -142,7 +143,7 @@ def expected_log_joint(
         of_cells = cell_weights(model, structure, weights) if cells is None else cells
         total = expected_log_density(model, values, structure, weights, of_cells)
     elif structure.chain is not None:
-        pairs = weights if weights.ndim == 4 else chains.as_pairs(structure.chain, weights)
+        pairs = weights if weights.ndim == 4 else chain_densities.as_pairs(structure.chain, weights)
         total = weighted(pairs, chain_densities.chain_factors(model, values, structure))
     else:
         total = weighted(weights, model.logits(values, structure))

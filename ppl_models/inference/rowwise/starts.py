@@ -21,13 +21,13 @@ from ppl_models.inference.initial.known import seeds_beside_known, settled
 from ppl_models.inference.initial.seeds import seeds
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.m_step import RowwisePlan, maximise, rowwise_plan
-from ppl_models.program.chain_densities import observed_by_row
-from ppl_models.program.compiling import quickly
-from ppl_models.program.keys import split, split_apart
-from ppl_models.program.known_clusters import known_clusters
+from ppl_models.program.chains.chain_densities import observed_by_row
+from ppl_models.program.densities.units import units_of
 from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model
-from ppl_models.program.structure import Structure
-from ppl_models.program.units import units_of
+from ppl_models.program.rows.known_clusters import known_clusters
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.runtime.keys import split, split_apart
+from ppl_models.program.trace.structure import Structure
 
 MOST_KINDS = 20  #: whole numbers whose shares are told apart
 STEPS = 15  #: of Newton's method under the first partition

@@ -30,9 +30,9 @@ from ppl_models.distributions.conditionals import (
 from ppl_models.distributions.priors import BlockDirichlet
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import soft
-from ppl_models.program.compiling import quickly
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.trace.structure import Structure
 
 AGREES = {"float64": 1e-6, "float32": 1e-3}  #: relative difference of counts at two places
 

@@ -21,8 +21,8 @@ from ppl_models.inference.statistics.e_step import (
     scaled,
     soft,
 )
-from ppl_models.program.pieces import Pieces
-from ppl_models.program.structure import Structure
+from ppl_models.program.densities.pieces import Pieces
+from ppl_models.program.trace.structure import Structure
 
 
 def draw_clusters(key: Array, logits: Array) -> Array:

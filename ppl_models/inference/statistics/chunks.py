@@ -24,7 +24,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ppl_models import device, memory
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.inference.statistics.lengths import edges
-from ppl_models.program.compiling import quickly
+from ppl_models.program.runtime.compiling import quickly
 
 EXCHANGE = 8  #: chunks a device from which on it pays to wait for the others' sums
 ASSIGNED = ""  #: the assignment, among the names of emissions

@@ -18,9 +18,9 @@ from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.exponential.family import Statistics
 from ppl_models.distributions.scaled import times
 from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, Families, over_chunks
+from ppl_models.program.densities.pieces import Pieces
 from ppl_models.program.model import KNOWN_CLUSTER, only_known
-from ppl_models.program.pieces import Pieces
-from ppl_models.program.structure import Structure
+from ppl_models.program.trace.structure import Structure
 
 #: logits (cluster, row) -> weights (cluster, row), log-normaliser (row,)
 Assign = Callable[[Array, Array], tuple[Array, Array]]

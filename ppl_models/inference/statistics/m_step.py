@@ -24,12 +24,12 @@ from ppl_models.distributions.conditionals import (
 )
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Expectations, e_step, expected_log_joint
-from ppl_models.program.compiling import by_shapes
-from ppl_models.program.keys import make_key
+from ppl_models.program.densities.pieces import Pieces
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.parameter_map import ParameterLink, ParameterMap, PriorLink
-from ppl_models.program.pieces import Pieces
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.parameter_map import ParameterLink, ParameterMap, PriorLink
+from ppl_models.program.runtime.compiling import by_shapes
+from ppl_models.program.runtime.keys import make_key
+from ppl_models.program.trace.structure import Structure
 
 NEWTON_STEPS = 20
 

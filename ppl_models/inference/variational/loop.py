@@ -26,8 +26,8 @@ from ppl_models.inference.statistics.e_step import Assign, Expectations, soft
 from ppl_models.inference.statistics.running import exact
 from ppl_models.inference.variational.update import Updated, in_order, update
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.parameter_map import ParameterLink
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.parameter_map import ParameterLink
+from ppl_models.program.trace.structure import Structure
 
 #: what goes with the stand-ins of a start, under names that no site can have: how much more the
 #: evidence bound is than the log-normalisers of all rows, and the numbers that q has by site

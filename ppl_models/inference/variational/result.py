@@ -28,7 +28,7 @@ from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.inference.variational.expectations import drawn, stand_in
 from ppl_models.inference.variational.loop import Updates, counted_rows
 from ppl_models.inference.variational.update import FAMILIES
-from ppl_models.program.label_symmetry import permute_labels
+from ppl_models.program.parameters.label_symmetry import permute_labels
 
 NOTE = (
     "draws are of independent distributions of the sites, the nearest to the posterior by the "

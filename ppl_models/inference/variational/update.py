@@ -45,8 +45,8 @@ from ppl_models.inference.variational.expectations import (
     stand_in,
 )
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.parameter_map import ParameterLink, PriorLink
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.parameter_map import ParameterLink, PriorLink
+from ppl_models.program.trace.structure import Structure
 
 CELLWISE = (DiagonalGaussian, SphericalGaussian, UnivariateGaussian)
 MATRICES = (FullGaussian, TiedGaussian)

@@ -24,7 +24,7 @@ from ppl_models.plots.drawing.reading import (
     observed,
 )
 from ppl_models.posterior.result.schema import EmissionFacts, emission_parameters, facts_of
-from ppl_models.program.axes import CHAIN
+from ppl_models.program.parameters.axes import CHAIN
 
 
 def component_class(emission: EmissionFacts) -> Any:

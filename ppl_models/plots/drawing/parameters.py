@@ -10,7 +10,7 @@ import xarray as xr
 from ppl_models.errors import InputError
 from ppl_models.plots.drawing.reading import is_point
 from ppl_models.posterior.result.schema import EmissionFacts, facts_of
-from ppl_models.program.axes import CHAIN
+from ppl_models.program.parameters.axes import CHAIN
 
 UNITS = {"row", "sequence", "position"}  #: axes of what each unit of the data has
 

@@ -12,7 +12,7 @@ from ppl_models.data.kinds import Observed
 from ppl_models.distributions.sequences.token_chain import context_names
 from ppl_models.inference.problem import Problem
 from ppl_models.posterior.result.schema import EmissionFacts, FitFacts, ParameterFacts
-from ppl_models.program.axes import STATE_AXES, cluster_axes, site_dims
+from ppl_models.program.parameters.axes import STATE_AXES, cluster_axes, site_dims
 
 Variable = tuple[tuple[str, ...], Any]  #: names of the axes, and the array
 

@@ -30,17 +30,17 @@ from ppl_models.posterior.result.schema import (
     FitFacts,
     ParameterFacts,
 )
-from ppl_models.program.compiling import in_batches
-from ppl_models.program.emissions import (
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.parameters.emissions import (
     Emission,
     EmissionParameter,
     derived_parameters,
     hidden_states,
     read_emissions,
 )
-from ppl_models.program.model import Globals, Model
-from ppl_models.program.parameters import named_parameters
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.values import named_parameters
+from ppl_models.program.runtime.compiling import in_batches
+from ppl_models.program.trace.structure import Structure
 
 ABREAST = 100  #: draws at which weights are evaluated at once
 

@@ -31,10 +31,10 @@ from ppl_models.posterior.build.running import STATISTICS, RunningStatistics
 from ppl_models.posterior.build.tree import build_tree
 from ppl_models.posterior.result.schema import SUMMARY
 from ppl_models.posterior.result.stored_data import along_axes
+from ppl_models.program.arguments.signature import data_parameters
 from ppl_models.program.block_rows import RowBlocks, read_blocks
-from ppl_models.program.keys import make_key
 from ppl_models.program.reading import read_program
-from ppl_models.program.signature import data_parameters
+from ppl_models.program.runtime.keys import make_key
 
 SAMPLE = "fit a sample in memory: fit(program, blocks.sample(10000, seed=0), ...)"
 

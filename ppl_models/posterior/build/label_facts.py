@@ -10,8 +10,8 @@ from jax import Array
 
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
-from ppl_models.program.compiling import quickly
-from ppl_models.program.label_symmetry import (
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.parameters.label_symmetry import (
     LabelSymmetry,
     Place,
     entries,
@@ -20,8 +20,8 @@ from ppl_models.program.label_symmetry import (
     permute_labels,
     same,
 )
-from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.trace.structure import Structure
 
 CHECKED = 2  #: draws at which the symmetry is confirmed
 

@@ -15,7 +15,7 @@ import numpy as np
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from ppl_models.program.precision import scope
+from ppl_models.program.runtime.precision import scope
 
 
 class FirstUse:

@@ -17,7 +17,7 @@ from ppl_models.inference.result import Result
 from ppl_models.posterior.build.axes import Axes
 from ppl_models.posterior.build.on_first_use import FirstUse
 from ppl_models.posterior.simulate.predictive import draw_again, prior_draws, priors_are_drawable
-from ppl_models.program.keys import split_apart
+from ppl_models.program.runtime.keys import split_apart
 
 
 def predictive_groups(

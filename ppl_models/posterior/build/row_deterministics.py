@@ -14,10 +14,10 @@ from ppl_models import memory
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.e_step import winners
-from ppl_models.program.chain_densities import best_paths, draw_assignments
-from ppl_models.program.compiling import in_batches
+from ppl_models.program.chains.chain_densities import best_paths, draw_assignments
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import in_batches
+from ppl_models.program.trace.structure import Structure
 
 
 def row_deterministics(

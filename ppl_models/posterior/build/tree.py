@@ -48,12 +48,12 @@ from ppl_models.posterior.result.schema import (
     FitFacts,
     write_facts,
 )
-from ppl_models.program.compiling import in_batches
-from ppl_models.program.json_text import to_json
-from ppl_models.program.keys import fold_in
-from ppl_models.program.known_clusters import known_clusters
+from ppl_models.program.arguments.json_text import to_json
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.rows.known_clusters import known_clusters
+from ppl_models.program.runtime.compiling import in_batches
+from ppl_models.program.runtime.keys import fold_in
+from ppl_models.program.trace.structure import Structure
 
 VERSIONS = ("numpyro", "jax", "arviz", "numpy", "xarray")
 Groups = dict[str, xr.Dataset]

@@ -14,10 +14,10 @@ from jax import Array
 
 from ppl_models.data.missing import has_missing
 from ppl_models.distributions.convert import as_family
-from ppl_models.program.chains import LOWEST
+from ppl_models.distributions.hmm.general_emission import LOWEST
+from ppl_models.program.densities.units import impossible_cells
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
-from ppl_models.program.units import impossible_cells
+from ppl_models.program.trace.structure import Structure
 
 
 def with_impossible(

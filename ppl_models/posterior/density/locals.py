@@ -18,10 +18,10 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
 from ppl_models.posterior.density.rows import row_blocks
 from ppl_models.posterior.result.restore import RestoredFit
-from ppl_models.program.compiling import in_batches
-from ppl_models.program.local_integrals import SHIFTS, integrated_logits
+from ppl_models.program.densities.local_integrals import SHIFTS, integrated_logits
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import in_batches
+from ppl_models.program.trace.structure import Structure
 
 ASKED = 4  #: draws by which a fit's standard error is told
 

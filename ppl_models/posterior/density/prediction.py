@@ -17,7 +17,7 @@ from ppl_models.posterior.density.rows import logits_in_blocks, of_units
 from ppl_models.posterior.density.sequences import sequence_writer
 from ppl_models.posterior.result.names import NAMES, component_labels
 from ppl_models.posterior.result.restore import RestoredFit, restored
-from ppl_models.program.chain_densities import hidden_steps
+from ppl_models.program.chains.chain_densities import hidden_steps
 
 
 def log_density(

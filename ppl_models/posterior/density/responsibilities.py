@@ -15,9 +15,9 @@ from ppl_models import memory
 from ppl_models.inference.problem import Problem
 from ppl_models.posterior.density.rows import logits_in_blocks
 from ppl_models.posterior.result.restore import RestoredFit
-from ppl_models.program.component_densities import term_log_joint
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.parameters.component_densities import term_log_joint
+from ppl_models.program.trace.structure import Structure
 
 
 def responsibilities(

@@ -23,14 +23,14 @@ from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.chunks import Families, by_length
 from ppl_models.posterior.density.impossible import with_impossible
 from ppl_models.posterior.result.schema import Assignments
-from ppl_models.program.chain_densities import best_states
-from ppl_models.program.compiling import in_batches, quickly
-from ppl_models.program.distribution_trees import by_name, plain_trees
-from ppl_models.program.local_integrals import points_a_row
+from ppl_models.program.chains.chain_densities import best_states
+from ppl_models.program.densities.local_integrals import points_a_row
 from ppl_models.program.log_joint import log_joint
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.padding import with_rows
-from ppl_models.program.structure import Structure
+from ppl_models.program.rows.padding import with_rows
+from ppl_models.program.runtime.compiling import in_batches, quickly
+from ppl_models.program.runtime.distribution_trees import by_name, plain_trees
+from ppl_models.program.trace.structure import Structure
 
 ABREAST = 16  #: draws side by side
 FEWEST = 200  #: draws that are evaluated, however long it takes

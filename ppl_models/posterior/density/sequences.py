@@ -19,10 +19,10 @@ from ppl_models.distributions.log_of_zero import is_log_of_zero
 from ppl_models.distributions.sequences.autoregressive import Autoregressive, as_autoregressive
 from ppl_models.errors import InputError
 from ppl_models.posterior.result.restore import RestoredFit, restore
-from ppl_models.program.json_text import from_json
+from ppl_models.program.arguments.json_text import from_json
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.precision import scope
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.precision import scope
+from ppl_models.program.trace.structure import Structure
 
 WORDS = "words"  #: attribute of a fit whose tokens were words, even if of one character each
 

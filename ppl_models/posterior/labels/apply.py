@@ -8,7 +8,7 @@ import xarray as xr
 from ppl_models.posterior.labels.allocations import ASSIGNMENT, CLUSTER, STATE
 from ppl_models.posterior.labels.permutations import map_assignments, permute
 from ppl_models.posterior.result.schema import HIDDEN
-from ppl_models.program.label_symmetry import LabelSymmetry, Place
+from ppl_models.program.parameters.label_symmetry import LabelSymmetry, Place
 
 #: Axes that run over components: a table by two components has both.
 COMPONENT_DIMS = (CLUSTER, "cluster_next")

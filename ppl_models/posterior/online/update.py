@@ -34,8 +34,8 @@ from ppl_models.posterior.result.restore import (
 )
 from ppl_models.posterior.result.schema import SUMMARY, facts_of, weights_and_labels
 from ppl_models.program.block_rows import SEED_ROWS, summary_of
-from ppl_models.program.keys import fold_in, make_key
-from ppl_models.program.precision import cast
+from ppl_models.program.runtime.keys import fold_in, make_key
+from ppl_models.program.runtime.precision import cast
 
 #: attributes that are written anew
 ANEW = ("facts", "notes", "versions", "wall_time_seconds")

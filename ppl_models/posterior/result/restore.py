@@ -35,11 +35,11 @@ from ppl_models.posterior.result.stored_data import (
     new_rows,
     read_stored,
 )
-from ppl_models.program.chain_data import by_step, step_dims
+from ppl_models.program.chains.chain_data import by_step, step_dims
 from ppl_models.program.model import KNOWN_CLUSTER, Model
-from ppl_models.program.precision import scope
-from ppl_models.program.row_order import ADVICE, PLACES, SEVERAL_CELLS
-from ppl_models.program.structure import Structure
+from ppl_models.program.rows.order import ADVICE, PLACES, SEVERAL_CELLS
+from ppl_models.program.runtime.precision import scope
+from ppl_models.program.trace.structure import Structure
 
 
 @dataclass(frozen=True)

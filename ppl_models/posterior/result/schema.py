@@ -19,7 +19,7 @@ import xarray as xr
 from ppl_models.data.derived import ROW_WEIGHTS
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.objective import Objective
-from ppl_models.program.label_symmetry import LabelSymmetry
+from ppl_models.program.parameters.label_symmetry import LabelSymmetry
 
 SUMMARY = "summary_of_rows"  #: attribute: of a fit to rows in blocks, what is known of all
 ROW_ORDER = "row_order"  #: attribute: 1 where a row's density depends on its place among the rows

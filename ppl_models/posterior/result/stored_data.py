@@ -16,14 +16,14 @@ from ppl_models.data.summary import knowing
 from ppl_models.errors import InputError
 from ppl_models.posterior.result.recent import DATA_GROUPS
 from ppl_models.posterior.result.schema import SUMMARY, row_weights
-from ppl_models.program.chain_data import named_axes
-from ppl_models.program.data_refusals import RowsError
-from ppl_models.program.json_text import from_json
-from ppl_models.program.layout import STEP
+from ppl_models.program.arguments.json_text import from_json
+from ppl_models.program.arguments.signature import arguments_of, data_parameters
+from ppl_models.program.chains.chain_data import named_axes
 from ppl_models.program.model import Model
 from ppl_models.program.reading import read_data, read_program
-from ppl_models.program.signature import arguments_of, data_parameters
-from ppl_models.program.structure import Structure
+from ppl_models.program.trace.data_refusals import RowsError
+from ppl_models.program.trace.layout import STEP
+from ppl_models.program.trace.structure import Structure
 
 
 def reread(

@@ -21,7 +21,7 @@ from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.posterior.result.stored_data import reread
 from ppl_models.posterior.simulate.groups import read_covariates
 from ppl_models.posterior.simulate.predictive import draw_data, program_covariates, resampled
-from ppl_models.program.units import units_of
+from ppl_models.program.densities.units import units_of
 
 RUNS = 100  #: of the whole program, at most, between which the rows are dealt
 

@@ -26,9 +26,9 @@ from ppl_models.posterior.simulate.predictive import (
     resampled,
 )
 from ppl_models.posterior.simulate.sequence_sampling import Style, codes_of, write_sequences
-from ppl_models.program.json_text import from_json
-from ppl_models.program.precision import cast, scope
-from ppl_models.program.row_order import ADVICE, PLACES
+from ppl_models.program.arguments.json_text import from_json
+from ppl_models.program.rows.order import ADVICE, PLACES
+from ppl_models.program.runtime.precision import cast, scope
 
 
 def generate(

@@ -19,8 +19,8 @@ from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.result.restore import restore
 from ppl_models.posterior.simulate.predictive import generative
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.precision import scope
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.precision import scope
+from ppl_models.program.trace.structure import Structure
 
 MOST_DRAWS = 100  #: draws of the posterior that graphs are generated from, in turn
 

@@ -24,8 +24,8 @@ from ppl_models.data.kinds.several import own_labels
 from ppl_models.errors import InputError
 from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.posterior.result.stored_data import new_rows
-from ppl_models.program.json_text import from_json
-from ppl_models.program.signature import arguments_of, data_parameters
+from ppl_models.program.arguments.json_text import from_json
+from ppl_models.program.arguments.signature import arguments_of, data_parameters
 
 
 class Continued(Messenger):

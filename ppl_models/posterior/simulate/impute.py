@@ -29,13 +29,13 @@ from ppl_models.posterior.simulate.predictive import (
     refuse_undrawable,
     resampled,
 )
-from ppl_models.program.chain_data import as_observed
-from ppl_models.program.chain_densities import draw_assignments
-from ppl_models.program.compiling import in_batches
-from ppl_models.program.local_integrals import draw_locals, points_a_row
+from ppl_models.program.chains.chain_data import as_observed
+from ppl_models.program.chains.chain_densities import draw_assignments
+from ppl_models.program.densities.local_integrals import draw_locals, points_a_row
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.precision import scope
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import in_batches
+from ppl_models.program.runtime.precision import scope
+from ppl_models.program.trace.structure import Structure
 
 
 def impute(

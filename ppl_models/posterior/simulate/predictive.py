@@ -23,17 +23,17 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import by_length
 from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.posterior.simulate.groups import Continued
-from ppl_models.program.chain_data import as_observed
-from ppl_models.program.chains import merge_steps
-from ppl_models.program.compiling import QUICK, quickly
-from ppl_models.program.distribution_trees import by_name, plain_trees
-from ppl_models.program.keys import fold_in, split, split_apart
+from ppl_models.program.chains.chain_data import as_observed
 from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model
 from ppl_models.program.own_data import refusal
-from ppl_models.program.padding import padded_count
 from ppl_models.program.prior_draws import draw_prior
-from ppl_models.program.row_order import rows_depend_on_places
-from ppl_models.program.structure import Structure
+from ppl_models.program.rows.order import rows_depend_on_places
+from ppl_models.program.rows.padding import padded_count
+from ppl_models.program.runtime.compiling import QUICK, quickly
+from ppl_models.program.runtime.distribution_trees import by_name, plain_trees
+from ppl_models.program.runtime.keys import fold_in, split, split_apart
+from ppl_models.program.trace.chains import merge_steps
+from ppl_models.program.trace.structure import Structure
 
 MUCH = 1_000_000  #: cells from which on it pays to optimise what draws them
 

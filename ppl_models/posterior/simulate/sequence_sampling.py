@@ -18,9 +18,9 @@ from ppl_models.distributions.sequences.autoregressive import Autoregressive, te
 from ppl_models.errors import InputError
 from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.posterior.simulate.predictive import generative
-from ppl_models.program.compiling import in_batches
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.structure import Structure
+from ppl_models.program.runtime.compiling import in_batches
+from ppl_models.program.trace.structure import Structure
 
 TOGETHER = 256  #: sequences written side by side
 

@@ -22,8 +22,8 @@ from ppl_models.errors import InputError
 from ppl_models.fitting import fit
 from ppl_models.posterior.density.sequences import of_words
 from ppl_models.posterior.result.schema import facts_of, label_names, row_labels, row_weights
-from ppl_models.program.arguments import checked, read_settings
-from ppl_models.program.json_text import from_json
+from ppl_models.program.arguments.json_text import from_json
+from ppl_models.program.arguments.text import checked, read_settings
 from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
 from ppl_models.report.section import ReportSection

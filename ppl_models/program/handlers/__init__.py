@@ -1,0 +1,1 @@
+"""Effect handlers around a program: all rows, all values, entries that are held."""

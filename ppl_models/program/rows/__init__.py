@@ -1,0 +1,1 @@
+"""Rows of a program: their weights, known clusters, order and padding."""

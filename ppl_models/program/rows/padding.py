@@ -1,0 +1,196 @@
+"""Rows padded to one of a few numbers, so that data of a like size share compiled programs.
+
+Padding rows have weight 0, see ``row_weights.py``: they add nothing to any sum, and the answer is
+that of the rows alone up to rounding. They repeat rows of the data, so that their values are valid.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import Literal
+from jax.interpreters import partial_eval
+
+from ppl_models.data.derived import ROW_WEIGHTS
+from ppl_models.distributions.convert import as_family
+from ppl_models.program.model import Model
+from ppl_models.program.rows.order import rows_depend_on_places
+from ppl_models.program.trace.structure import Structure
+
+LEAST = 16  #: rows, at least
+STEPS = 4  #: numbers of rows between one power of two and the next
+FINER = 4096  #: rows from which on there are twice as many, for a pass takes longer there
+MOST = 65_536  #: rows from which on none are added: to compile takes no longer than to pass over
+
+padding = True  #: whether rows are padded; off, to compare
+
+
+def padded_count(rows: int) -> int:
+    """The number of rows that data of so many rows are padded to.
+
+    >>> [padded_count(n) for n in (3, 30, 272, 5000, 100_001)]
+    [16, 32, 320, 5120, 100001]
+    """
+    if rows > MOST:
+        return rows
+    if rows <= LEAST:
+        return LEAST
+    unit = (1 << (rows - 1).bit_length() - 1) // (STEPS if rows < FINER else 2 * STEPS)
+    return -(-rows // unit) * unit
+
+
+def pad_rows(value: Any, count: int) -> np.ndarray:
+    """An array with more rows, those that it has over and over again.
+
+    >>> pad_rows(np.array([1, 2]), 5).tolist()
+    [1, 2, 1, 2, 1]
+    """
+    array = np.asarray(value)
+    return array if len(array) == count else array[np.arange(count) % len(array)]
+
+
+def with_rows(structure: Structure, count: int, *, fills_up: bool = False) -> Structure:
+    """The structure of the same program with another number of rows.
+
+    Args:
+        structure: of the program.
+        count: of rows.
+        fills_up: as many rows as these are padded to.
+    """
+    count = padded_count(count) if fills_up else count
+    shape = structure.assignment_shape
+    if shape == (structure.rows,):
+        shape = (count,)
+    return replace(structure, rows=count, assignment_shape=shape)
+
+
+def padded(model: Model, structure: Structure) -> tuple[Model, Structure] | None:
+    """The program on padded rows; None where rows are not padded.
+
+    Rows are padded where sufficient statistics sum them up: emissions are exponential families
+    without hidden states, and all rows share the clusters' weights. They are not where the priors
+    depend on the data and take no row weights.
+    """
+    rows, count = structure.rows, padded_count(structure.rows)
+    if not padding or rows == 0 or count == rows and model.weights is not None or rows > MOST:
+        return None
+    leaves = jax.tree.leaves(model)
+    if model.padding or any(isinstance(v, jax.core.Tracer) for v in leaves):
+        return None
+    if model.pairs is not None or model.partly:
+        return None
+    special = (
+        structure.chain,
+        structure.coupled,
+        structure.labelled,
+        structure.locals,
+        structure.given_locals,
+    )
+    if structure.indexed or structure.lines or structure.computed or any(special):
+        return None
+    if structure.likelihoods or structure.row_factors or structure.row_deterministics:
+        return None
+    if any(len(v) != rows for v in model.data.values()) or model.units is not None:
+        return None
+    if not set(model.data) <= set(inspect.signature(model.function).parameters):
+        return None  # what is known of the rows beside the program's data
+    if rows_depend_on_places(model, structure):
+        return None
+    data = {n: pad_rows(v, count) for n, v in model.data.items()}
+    counts = np.ones(rows) if model.weights is None else np.asarray(model.weights)
+    weights = np.zeros(count, jax.numpy.result_type(float))
+    weights[:rows] = counts
+    wider = replace(model, data=data, weights=weights, padding=model.weights is None)
+    shape = structure.assignment_shape
+    if shape not in ((), (rows,)):
+        return None
+    padded_structure = with_rows(structure, count)
+    return (wider, padded_structure) if _safe(wider, padded_structure) else None
+
+
+def _safe(model: Model, structure: Structure) -> bool:
+    """Whether the program's rows may be padded, as far as its densities tell it."""
+    leaves, tree = jax.tree.flatten(model)
+    shapes = tuple(
+        (np.shape(v), jax.dtypes.canonicalize_dtype(jax.numpy.result_type(v)).str) for v in leaves
+    )
+    return _found_safe(tree, shapes, structure)
+
+
+@lru_cache(maxsize=256)
+def _found_safe(tree: Any, shapes: tuple[tuple[tuple, str], ...], structure: Structure) -> bool:
+    model = jax.tree.unflatten(tree, [jax.ShapeDtypeStruct(s, np.dtype(d)) for s, d in shapes])
+    values = {s.name: jax.ShapeDtypeStruct(s.shape, model.weights.dtype) for s in structure.sites}
+    allowed: list[bool] = []
+
+    def read(model: Model, values: Any) -> None:
+        pieces = model.pieces(values, structure)
+        families = [as_family(emission) for emission in pieces.emissions.values()]
+        common = pieces.log_weights is None or pieces.log_weights.shape[1] == 1
+        allowed.append(common and not pieces.scales and all(map(_without_paths, families)))
+
+    try:
+        jax.eval_shape(read, model, values)
+    except Exception:  # an array as long as the data does not go with more of them
+        return False
+    if not all(allowed):
+        return False
+    return _told_of_weights(model) or not _priors_see_rows(model, structure, values)
+
+
+def _without_paths(family: Any) -> bool:
+    """Whether an emission is a family that hides nothing of its own, equal for all rows."""
+    if family is None or family.latent or family.keeps_rows:
+        return False
+    return family.batch_shape[-1:] in ((), (1,))
+
+
+def _told_of_weights(model: Model) -> bool:
+    """Whether the program is one of this package that takes the weights of its rows."""
+    taken = ROW_WEIGHTS in getattr(model.function, "__annotations__", {})
+    module = getattr(model.function, "__module__", None) or ""
+    return taken and module.startswith("ppl_models.models.")
+
+
+def _priors_see_rows(model: Model, structure: Structure, values: Any) -> bool:
+    """Whether the priors depend on the data, or on how many rows there are."""
+    fewer = replace(
+        model,
+        data={n: jax.ShapeDtypeStruct((1, *v.shape[1:]), v.dtype) for n, v in model.data.items()},
+        weights=jax.ShapeDtypeStruct((1,), model.weights.dtype),
+    )
+    try:
+        here = _of_priors(model, structure, values)
+        there = _of_priors(fewer, replace(structure, rows=1), values)
+    except Exception:  # a program that does not run on a single row
+        return True
+    return here is None or here != there
+
+
+def _of_priors(model: Model, structure: Structure, values: Any) -> str | None:
+    """The computation of the priors as a text; None where it uses the data."""
+
+    def priors(data: Any, rest: Model, values: Any) -> Any:
+        model = replace(rest, data=data)
+        by_site = model.pieces(values, structure).priors
+        return {n: jax.tree.leaves(p) for n, p in by_site.items()}
+
+    rest = replace(model, data={})
+    made = jax.make_jaxpr(priors)(model.data, rest, values)
+    jaxpr, used = partial_eval.dce_jaxpr(made.jaxpr, [True] * len(made.jaxpr.outvars))
+    if any(used[: len(jax.tree.leaves(model.data))]):
+        return None
+    # constants are told by their numbers, as far as they are used
+    used_variables = {v for e in jaxpr.eqns for v in e.invars if not isinstance(v, Literal)}
+    used_variables |= {v for v in jaxpr.outvars if not isinstance(v, Literal)}
+    constants = [
+        np.asarray(c).tobytes()
+        for v, c in zip(made.jaxpr.constvars, made.consts, strict=True)
+        if v in used_variables
+    ]
+    return f"{jaxpr} {constants}"

@@ -1,0 +1,181 @@
+"""Refusals of observed sites whose data are not those of the parameter of their name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from functools import partial
+from typing import Any
+
+import numpy as np
+from jax import Array, random
+from numpyro import handlers
+
+from ppl_models.data.missing import missing_cells
+from ppl_models.distributions.missing_cells import observed_log_prob
+from ppl_models.distributions.scaled import times, weigh
+from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.runtime.keys import make_key
+from ppl_models.program.trace import chains
+from ppl_models.program.trace.renamed_sites import NamedOtherwise
+from ppl_models.program.trace.structure import Structure
+
+
+def refuse_other_data(
+    model: Any,
+    structure: Structure,
+    data_of_sites: Mapping[str, str],
+    names: Set[str] = frozenset(),
+) -> None:
+    """An observed site's data are the parameter of its name, as they are.
+
+    Args:
+        model: the program with its data.
+        structure: what was read off the program.
+        data_of_sites: sites that observe a parameter as it is.
+        names: of all sites of the program.
+
+    Raises:
+        NamedOtherwise: they are those of a parameter of another name.
+        UnsupportedError: any other reason.
+    """
+    for site in structure.emissions:
+        known = (*structure.likelihoods, *structure.computed, *structure.swapped)
+        if data_of_sites.get(site) == site or site in known:
+            continue
+        if site in model.data and _observes(model, site):
+            continue
+        if site in model.data and _observes(model, site, where_seen=True):
+            if _leaves_out(model, site, structure):
+                continue
+            raise UnsupportedError(
+                f"site '{site}' observes numbers where cells of '{site}' are missing, and "
+                "counts them as data: leave them out with .mask(~jnp.isnan(...))"
+            )
+        name = site.removesuffix("_observed")
+        if name in structure.deterministic_names:
+            raise UnsupportedError(
+                f"site '{name}' has an obs_mask: leave it out, and give the data with NaN "
+                "where they are not observed"
+            )
+        if site in data_of_sites:
+            raise NamedOtherwise(site, data_of_sites[site], frozenset(names))
+        if site in model.data:
+            raise UnsupportedError(
+                f"site '{site}' observes something else than the parameter '{site}', from "
+                "which it is computed: call the site by a name of its own"
+            )
+        raise UnsupportedError(
+            f"site '{site}' is observed, and not from the program's data: hold it by "
+            f"fixed={{'{site}': ...}} where numpyro.handlers.condition did"
+        )
+
+
+OF_DRAWS = ("chain", "draw")  #: axes of all that a fit holds of sites
+#: what a fit keeps beside the values of the sites
+OF_STARTS = (
+    "assignment", "collapsed", "converged", "final", "initialization", "iterations", "kept",
+    "objective",
+)  # fmt: skip
+
+
+def refuse_taken_names(trace: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    """Refuse sites and plates with a name that a fit uses for something else.
+
+    Rows may be called "cluster" where nothing is assigned to clusters.
+
+    Args:
+        trace: of a run.
+        data: by parameter.
+
+    Raises:
+        UnsupportedError: one does.
+    """
+    latent = [s for s in trace.values() if s["type"] == "sample" and not s["is_observed"]]
+    assigned = any(site["fn"].support.is_discrete for site in latent)
+    of_rows = (*OF_DRAWS, "cluster") if assigned else OF_DRAWS
+    for name, site in trace.items():
+        if site["type"] not in ("sample", "deterministic"):
+            continue
+        hidden = site["type"] == "sample" and not site["is_observed"]
+        if hidden and not site["fn"].support.is_discrete and name in (*OF_DRAWS, *OF_STARTS):
+            raise UnsupportedError(_taken("site", name))
+        for plate in (frame.name for frame in site["cond_indep_stack"]):
+            if plate in (of_rows if name in data else OF_DRAWS):
+                raise UnsupportedError(_taken("plate", plate))
+
+
+def _taken(what: str, name: str) -> str:
+    return (
+        f"{what} '{name}' of the program has a name by which every fit calls something of its own: "
+        f"call it by another name, such as '{name}_'"
+    )
+
+
+class RowsError(InputError):
+    """Data have another number of rows than the plate that they are observed in."""
+
+
+def refuse_other_rows(trace: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    """Observed sites have as many entries along every plate as the plate has.
+
+    Args:
+        trace: of a run.
+        data: by parameter.
+
+    Raises:
+        RowsError: one has not.
+    """
+    for name, site in trace.items():
+        if site["type"] != "sample" or not site["is_observed"]:
+            continue
+        shape = np.shape(site["value"])
+        batch = shape[: len(shape) - len(site["fn"].event_shape)]
+        for frame in site["cond_indep_stack"]:
+            count = batch[frame.dim] if len(batch) >= -frame.dim else 1
+            alone = len(site["cond_indep_stack"]) == len(batch) == 1
+            if alone and name in data and np.ndim(data[name]):
+                count = len(data[name])  # x[rows], whose shape is that of the rows
+            spread = count == 1 and not (name in data and frame.dim == -len(batch))
+            if count != frame.size and not spread:
+                holder = name if name in data else "/".join(data)
+                raise RowsError(
+                    f"{holder}: {count} entries are observed at site '{name}', and plate "
+                    f"'{frame.name}' has {frame.size}: give the program the plate's size, or let "
+                    "it take that from the data (x.shape[0])"
+                )
+
+
+def _leaves_out(model: Any, site: str, structure: Structure) -> bool:
+    """Whether the program's own density is that of the cells that are not missing."""
+    values = structure.initial(make_key(8))
+    own, ours = _densities_of(model, values, structure=structure, site=site)
+    return np.allclose(own, ours, rtol=1e-4, atol=1e-4)
+
+
+def _observes(model: Any, site: str, *, where_seen: bool = False) -> bool:
+    """Whether a site that observes an image of its parameter observes the same numbers."""
+    value, data = np.asarray(_observed(model, site)), np.asarray(model.data[site])
+    if where_seen and value.shape == data.shape:
+        value = np.where(missing_cells(data), data, value)
+    # (a cast to single precision is no other data)
+    same = partial(np.allclose, rtol=1e-6, atol=0, equal_nan=True)
+    return value.shape == data.shape and same(value.astype(float), data.astype(float))
+
+
+@quickly(static=("site",))
+def _observed(model: Any, site: str) -> Array:
+    """What a site observes."""
+    seeded = handlers.seed(model.held(), random.key(0))
+    return chains.merge_steps(handlers.trace(seeded).get_trace())[0][site]["value"]
+
+
+@quickly(static=("structure", "site"))
+def _densities_of(
+    model: Any, values: dict[str, Array], *, structure: Structure, site: str
+) -> tuple[Array, Array]:
+    """Log-density of what a site observes as the program has it, and as that of its data."""
+    trace = model.trace_at(values, structure)[site]
+    fn, scale = weigh(trace)
+    pair = trace["fn"].log_prob(trace["value"]), observed_log_prob(fn, model.data[site])
+    return times(trace.get("scale"), pair[0]).sum(), times(scale, pair[1]).sum()
