@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ppl_models.posterior.frames import annotate, assignments, to_frame
     from ppl_models.posterior.labels.names import name_clusters
     from ppl_models.posterior.labels.relabel import relabel, unrelabel
+    from ppl_models.posterior.online.extend import extend
     from ppl_models.posterior.online.update import update
     from ppl_models.posterior.partition.of_tree import coassignment, partition
     from ppl_models.posterior.paths import (
@@ -52,6 +53,7 @@ _PLACES = {
     "diagnose": "diagnostics.diagnose",
     "draw_paths": "posterior.paths",
     "draws_so_far": "inference.mcmc.so_far",
+    "extend": "posterior.online.extend",
     "fit": "fitting",
     "fit_many": "many.fit_many",
     "forecast": "posterior.paths",
@@ -94,6 +96,7 @@ __all__ = [
     "diagnose",
     "draw_paths",
     "draws_so_far",
+    "extend",
     "fit",
     "fit_many",
     "forecast",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.capabilities import require
 from ppl_models.inference.keeping import keeping_states, refuse_checkpoint, settings_of
+from ppl_models.inference.last_states import LastStates
 from ppl_models.inference.padded_rows import for_method, without_padding
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
 from ppl_models.inference.row_weights import refuse_weights
 from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable
 from ppl_models.posterior.build.from_blocks import fit_blocks, refuse_blocks
+from ppl_models.posterior.build.last_states import with_last_states
 from ppl_models.posterior.build.tree import build_tree
 from ppl_models.posterior.labels.allocations import Allocations
 from ppl_models.posterior.labels.methods import METHODS
@@ -232,7 +235,9 @@ def fit(
         asked = for_method(method, problem)
         require(method, asked)
         key = make_key(seed)
-        result = run(checkpointed(asked), fold_in(key, 0), **options)
+        states = LastStates()
+        asked = replace(checkpointed(asked), last_states=states)
+        result = run(asked, fold_in(key, 0), **options)
         result = without_padding(result, structure.rows)
         refuse_unresolved(problem, result, observed)
         result.notes += [*_of_combinations(structure), *_of_labels(problem, names)]
@@ -247,7 +252,7 @@ def fit(
             attributes_of(model, result),
             predictive,
         )
-        tree = undone(tree, problem, result, observed)
+        tree = with_last_states(undone(tree, problem, result, observed), states)
         called = {**_program_names(function, model.arguments), **names}
         return name_clusters(tree, _no_numbers(called)) if called else tree
 

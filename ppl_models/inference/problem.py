@@ -14,6 +14,7 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.distributions.sequences.autoregressive import Autoregressive, as_autoregressive
+from ppl_models.inference.last_states import LastStates
 from ppl_models.inference.method import Capability, Lack
 from ppl_models.inference.statistics.chunks import ASSIGNED, Chunks, cut
 from ppl_models.program.block_rows import RowBlocks
@@ -57,6 +58,7 @@ class Problem:
         known_row_order: ``row_order``, where it was found out before.
         blocks: all rows in blocks, of which the model's data are a sample.
         checkpoint: where the method's states are kept.
+        last_states: where its Markov chains end, and where those of a fit before ended.
     """
 
     model: Model
@@ -67,6 +69,7 @@ class Problem:
     known_row_order: bool | None = field(default=None, repr=False)
     blocks: RowBlocks | None = field(default=None, repr=False)
     checkpoint: Checkpoint | None = field(default=None, repr=False)
+    last_states: LastStates | None = field(default=None, repr=False)
 
     def on_data(self, model: Model, chunks: Chunks) -> Problem:
         """The same problem on other data, which may be traced: nothing is read anew."""
@@ -77,7 +80,13 @@ class Problem:
         if not self.structure.locals:
             return self
         structure = self.structure.with_locals()
-        return Problem(self.model, structure, self.progress, checkpoint=self.checkpoint)
+        return Problem(
+            self.model,
+            structure,
+            self.progress,
+            checkpoint=self.checkpoint,
+            last_states=self.last_states,
+        )
 
     @cached_property
     def padded(self) -> Problem | None:

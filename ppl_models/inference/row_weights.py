@@ -162,4 +162,5 @@ def copies_drawn(method: str, problem: Problem, *, keep_assignments: bool) -> Pr
         replace(problem.structure, rows=total),
         problem.progress,
         checkpoint=problem.checkpoint,
+        last_states=problem.last_states,
     )

@@ -14,9 +14,10 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-QUICK = 1.0  # CPU seconds under which a test is never left out
-BUDGET = 2.0  # CPU seconds of slow tests that every file keeps,
-FOR_EACH = 0.05  # and as many more for each of its tests
+QUICK = 0.5  # CPU seconds under which a test is never left out
+BUDGET = 1.0  # CPU seconds of slow tests that every file keeps,
+FOR_EACH = 0.03  # and as many more for each of its tests
+ONLY = 5.0  # CPU seconds up to which a file keeps its cheapest test whatever the budget
 
 GUARDS = tuple(
     re.compile(pattern)
@@ -75,16 +76,16 @@ def left_out(seconds: dict[str, float]) -> list[str]:
         files[test.partition("::")[0]].append((cost, test))
     late = []
     for tests in files.values():
-        spent = 0.0
+        spent, kept = 0.0, 0
         budget = BUDGET + FOR_EACH * len(tests)
         for cost, test in sorted(tests):
-            if cost < QUICK:
-                continue
             guard = any(pattern.search(test) for pattern in GUARDS)
-            if not guard and spent + cost > budget:
+            only = not kept and cost < ONLY
+            if cost >= QUICK and not guard and not only and spent + cost > budget:
                 late.append(test)
-            else:
-                spent += cost
+                continue
+            kept += 1
+            spent += cost if cost >= QUICK else 0.0
     return sorted(late)
 
 

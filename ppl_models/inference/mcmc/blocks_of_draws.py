@@ -19,7 +19,7 @@ from jax import Array, lax
 
 from ppl_models import memory
 from ppl_models.data.progress import progress_bar
-from ppl_models.inference.mcmc.chain_states import ChainStates, axes_of_sites
+from ppl_models.inference.mcmc.chain_states import ChainStates
 from ppl_models.inference.problem import Problem
 
 DRAWS = 256  #: most draws of a block
@@ -110,7 +110,7 @@ def run_in_blocks(
     Returns:
         The last state, and the draws by name, ``(chain, draw, ...)``.
     """
-    states = ChainStates(problem.checkpoint, axes_of_sites(problem.structure))
+    states = ChainStates(problem)
     state = states.begun(strongly_typed(state) if most is None else state, lengths.draws)
     if most is None:
         most = len(next(iter(jax.eval_shape(block, state, 1, 1)[1].values())))
@@ -146,4 +146,5 @@ def run_in_blocks(
             states.keep()
             raise
         states.keep()
+    states.remember(state)
     return state, states.all_draws()

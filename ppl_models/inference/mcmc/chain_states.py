@@ -19,6 +19,8 @@ from jax import random
 
 from ppl_models import memory
 from ppl_models.errors import InputError
+from ppl_models.inference.last_states import WARMED
+from ppl_models.inference.problem import Problem
 from ppl_models.program.runtime.checkpoint import Checkpoint
 from ppl_models.program.trace.structure import Structure
 
@@ -38,15 +40,15 @@ class ChainStates:
     """The chains of one run.
 
     Args:
-        checkpoint: of the fit; None keeps everything in memory.
-        dims: site -> names of its axes, for who looks at the draws while they are made.
+        problem: whose checkpoint the states are kept in (None: everything stays in memory), and
+            whose last states the run goes on from and is added to.
     """
 
-    def __init__(
-        self, checkpoint: Checkpoint | None, dims: Mapping[str, tuple[str, ...]] | None = None
-    ):
-        self._checkpoint, self._dims = checkpoint, dict(dims or {})
-        self._run = None if checkpoint is None else checkpoint.next_run()
+    def __init__(self, problem: Problem):
+        self._checkpoint, self._last = problem.checkpoint, problem.last_states
+        self._dims = axes_of_sites(problem.structure)
+        self._run = None if self._checkpoint is None else self._checkpoint.next_run()
+        self._number = None if self._last is None else self._last.next_run()
         self._now = _Now()
 
     @property
@@ -70,6 +72,12 @@ class ChainStates:
             InputError: fewer draws than there are.
         """
         self._now = _Now(start)
+        if self._last is not None and self._number is not None:
+            before = self._last.before(self._number)
+            if before is not None:
+                state = from_arrays(before, start)
+                self._now = _Now(state, int(before[WARMED]))
+                return state
         if self._checkpoint is None or self._run is None:
             return start
         saved = self._checkpoint.read(self._run)
@@ -119,6 +127,16 @@ class ChainStates:
         about = {"counts": np.array(json.dumps(counts))}
         self._checkpoint.write(self._run, to_arrays(now.state) | about)
         self._now = now._replace(held=(), files=files, changed=False)
+
+    def remember(self, state: Any) -> None:
+        """Take in the state in which the run ended.
+
+        Args:
+            state: of all chains.
+        """
+        if self._last is not None and self._number is not None:
+            warmed = {WARMED: np.array(self._now.warmed)}
+            self._last.ends[self._number] = to_arrays(state) | warmed
 
     def all_draws(self) -> dict[str, np.ndarray]:
         """All draws by name, ``(chain, draw, ...)``."""

@@ -18,7 +18,7 @@ from ppl_models.data.progress import progress_bar
 from ppl_models.distributions.convert import unwrap
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import PLAIN_PRIORS, UNSCALED
-from ppl_models.inference.mcmc.chain_states import ChainStates, axes_of_sites
+from ppl_models.inference.mcmc.chain_states import ChainStates
 from ppl_models.inference.method import Calibration, Capability, Lack, Method
 from ppl_models.inference.pitman_yor.calibration import seating_ranks
 from ppl_models.inference.pitman_yor.chain import Chain
@@ -117,7 +117,7 @@ def _run(
     chain: Chain, problem: Problem, bar: Any, warmup: int, draws: int, thinning: int
 ) -> dict[str, np.ndarray]:
     """Draws of one chain, ``(1, draw, ...)``."""
-    states = ChainStates(problem.checkpoint, axes_of_sites(problem.structure))
+    states = ChainStates(problem)
     resumable = problem.checkpoint is not None
     chain.go_on(states.begun(chain.arrays(), draws))
     bar.update(states.warmed + states.draws * thinning)
@@ -137,4 +137,5 @@ def _run(
         states.keep()
         raise
     states.keep()
+    states.remember(chain.arrays())
     return states.all_draws()
