@@ -34,7 +34,8 @@ def extend(tree: xr.DataTree, draws: int, *, progress: bool = False) -> xr.DataT
 
     The chains go on from their last states, with the step sizes and the metric that their warm-up
     found, so that the result is what `fit` returns with as many draws in all, to the bit. Label
-    switching is undone anew over all draws.
+    switching is undone anew over all draws. How many draws are enough: Vehtari, Gelman, Simpson,
+    Carpenter and Bürkner (2021), Rank-normalization, folding, and localization, Bayesian Analysis.
 
     Args:
         tree: a fit by a method that draws in chains ("gibbs", "nuts", "telescoping",
