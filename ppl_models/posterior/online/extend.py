@@ -25,8 +25,8 @@ from ppl_models.posterior.online.update import ANEW
 from ppl_models.posterior.result.names import given_names
 from ppl_models.posterior.result.restore import RestoredFit, precision_of, restore
 from ppl_models.posterior.result.schema import HIDDEN, SUMMARY, facts_of
-from ppl_models.program.json_text import to_json
-from ppl_models.program.keys import fold_in, make_key
+from ppl_models.program.arguments.json_text import to_json
+from ppl_models.program.runtime.keys import fold_in, make_key
 
 
 def extend(tree: xr.DataTree, draws: int, *, progress: bool = False) -> xr.DataTree:
