@@ -38,6 +38,9 @@ COMMON = (
     "compilation_cache",
     "submodules",
 )
+#: Folders that are galleries: a program, a plot or a method a file, each found by its file's name.
+GALLERIES = ("models", "plots", "inference/methods")
+MOST_FILES = 16  #: in any other folder, ``__init__.py`` among them
 HEAVY = ("jax", "numpyro", "pandas", "arviz", "matplotlib", "xarray", "scipy", "sklearn")
 
 
@@ -123,6 +126,15 @@ def test_a_circle_is_found() -> None:
 
 def test_modules_import_each_other_in_no_circle() -> None:
     assert circle(import_graph()) == []
+
+
+def test_a_folder_is_small_and_says_what_is_in_it() -> None:
+    folders = {path.parent for path in modules()}
+    for folder in folders:
+        name = str(folder.relative_to(PACKAGE))
+        text = (folder / "__init__.py").read_text(encoding="utf-8")
+        assert len((ast.get_docstring(ast.parse(text)) or "").split()) >= 3, name
+        assert name in GALLERIES or len(list(folder.glob("*.py"))) <= MOST_FILES, name
 
 
 @pytest.mark.parametrize("room", [r for r in ROOMS if (PACKAGE / r).is_dir()])

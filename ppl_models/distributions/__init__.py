@@ -25,8 +25,8 @@ from ppl_models.distributions.graphs.logistic_graph_chain import LogisticGraphCh
 from ppl_models.distributions.graphs.recurrent_graph_chain import RecurrentGraphChain
 from ppl_models.distributions.hmm.hidden_markov import HiddenMarkov
 from ppl_models.distributions.hmm.hidden_token_chain import HiddenTokenChain
-from ppl_models.distributions.priors import BlockDirichlet, InverseGammaScale
-from ppl_models.distributions.rate_prior import GeneralizedInverseGaussian
+from ppl_models.distributions.priors.rate import GeneralizedInverseGaussian
+from ppl_models.distributions.priors.scales_and_blocks import BlockDirichlet, InverseGammaScale
 from ppl_models.distributions.registry import classes_of_folder
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.distributions.sequences.pixels import LogisticScan, Nade

@@ -170,7 +170,7 @@ class GammaConditional(NamedTuple):
 
 
 class RateConditional(NamedTuple):
-    """``p(r) ∝ r^(p - 1) exp(-a r - b / r)``, see :class:`.rate_prior.GeneralizedInverseGaussian`.
+    """``p(r) ∝ r^(p - 1) exp(-a r - b / r)``, see :class:`.priors.rate.GeneralizedInverseGaussian`.
 
     Args:
         order: p.

@@ -22,7 +22,7 @@ from numpyro.distributions import (
 )
 from numpyro.distributions.distribution import MaskedDistribution
 
-from ppl_models.distributions.priors import prior_density
+from ppl_models.distributions.priors.scales_and_blocks import prior_density
 
 
 def weigh(site: Mapping[str, Any]) -> tuple[Any, Any]:

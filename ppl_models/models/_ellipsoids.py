@@ -12,9 +12,9 @@ import numpyro
 
 from ppl_models.data.missing import missing_cells
 from ppl_models.data.summary import current
-from ppl_models.distributions.axis_shape import AxisShape
 from ppl_models.distributions.exponential.gaussian_axes import AxesGaussian, ShapedGaussian
-from ppl_models.distributions.orientation import UniformRotation
+from ppl_models.distributions.priors.axis_shape import AxisShape
+from ppl_models.distributions.priors.orientation import UniformRotation
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.models._scale import DataScale
 

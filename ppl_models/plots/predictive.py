@@ -16,13 +16,13 @@ from ppl_models.plots.declaration import register_plot
 from ppl_models.plots.drawing.graph_counts import bits_a_row, graph_counts
 from ppl_models.plots.drawing.panels import figure_of, new_panels, panel
 from ppl_models.plots.drawing.place import add_key
-from ppl_models.plots.drawing.predictive_counts import (
+from ppl_models.plots.drawing.predictive.counts import (
     draw_fractions_of_ones,
     draw_frequencies,
     value_edges,
 )
-from ppl_models.plots.drawing.predictive_density import draw_densities
-from ppl_models.plots.drawing.predictive_tokens import draw_lengths, draw_tokens
+from ppl_models.plots.drawing.predictive.density import draw_densities
+from ppl_models.plots.drawing.predictive.tokens import draw_lengths, draw_tokens
 from ppl_models.plots.drawing.reading import (
     emission_of,
     feature_names,

@@ -25,7 +25,7 @@ from numpyro.distributions import CategoricalLogits
 from ppl_models.data.derived import ROW_WEIGHTS
 from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.missing_cells import observed_log_prob
-from ppl_models.distributions.priors import prior_density
+from ppl_models.distributions.priors.scales_and_blocks import prior_density
 from ppl_models.distributions.scaled import ScaledPrior, times, weigh
 from ppl_models.program.chains import chain_densities
 from ppl_models.program.densities import pair_passes, units

@@ -13,27 +13,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ppl_models.sklearn.bayesian import BayesianGaussianMixture
     from ppl_models.sklearn.bernoulli import BernoulliMixture
-    from ppl_models.sklearn.categorical_hmm import CategoricalHMM
     from ppl_models.sklearn.gaussian import GaussianMixture
-    from ppl_models.sklearn.gaussian_hmm import GaussianHMM
+    from ppl_models.sklearn.hmm.categorical import CategoricalHMM
+    from ppl_models.sklearn.hmm.gaussian import GaussianHMM
+    from ppl_models.sklearn.hmm.poisson import PoissonHMM
     from ppl_models.sklearn.imputer import MixtureImputer
     from ppl_models.sklearn.kmeans import KMeans
     from ppl_models.sklearn.latent_class import LatentClassModel
     from ppl_models.sklearn.poisson import PoissonMixture
-    from ppl_models.sklearn.poisson_hmm import PoissonHMM
     from ppl_models.sklearn.program import Estimator
 
 _PLACES = {
     "BayesianGaussianMixture": "bayesian",
     "BernoulliMixture": "bernoulli",
-    "CategoricalHMM": "categorical_hmm",
+    "CategoricalHMM": "hmm.categorical",
     "Estimator": "program",
-    "GaussianHMM": "gaussian_hmm",
+    "GaussianHMM": "hmm.gaussian",
     "GaussianMixture": "gaussian",
     "KMeans": "kmeans",
     "LatentClassModel": "latent_class",
     "MixtureImputer": "imputer",
-    "PoissonHMM": "poisson_hmm",
+    "PoissonHMM": "hmm.poisson",
     "PoissonMixture": "poisson",
 }
 

@@ -8,12 +8,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from ppl_models.data.missing import missing_cells
-from ppl_models.distributions import (
-    DiagonalGaussian,
-    FullGaussian,
-    SphericalGaussian,
-    TiedGaussian,
-)
+from ppl_models.distributions import DiagonalGaussian, FullGaussian, SphericalGaussian, TiedGaussian
 from ppl_models.errors import InputError
 from ppl_models.inference.statistics.running import averaged, step_size
 from ppl_models.sklearn import checks

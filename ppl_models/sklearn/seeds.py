@@ -14,7 +14,7 @@ import numpy as np
 
 from ppl_models import memory
 from ppl_models.errors import InputError
-from ppl_models.inference.kmeans_search import greedy_kmeans_plus_plus
+from ppl_models.inference.kmeans.search import greedy_kmeans_plus_plus
 
 
 @dataclass

@@ -17,8 +17,8 @@ from jax import Array
 from scipy import stats
 
 from ppl_models import distributions as families
-from ppl_models.distributions.axis_shape import AxisShape
-from ppl_models.distributions.orientation import UniformRotation
+from ppl_models.distributions.priors.axis_shape import AxisShape
+from ppl_models.distributions.priors.orientation import UniformRotation
 
 _specification = importlib.util.spec_from_file_location(
     "reference_densities", Path(__file__).with_name("reference_densities.py")

@@ -10,14 +10,14 @@ from jax import random
 from scipy import integrate, stats
 from scipy.special import k0
 
-from ppl_models.distributions.axis_shape import (
+from ppl_models.distributions.priors.axis_shape import (
     AxisShape,
     AxisShapeConditional,
     UnitProductTransform,
     log_normaliser,
     unit_product,
 )
-from ppl_models.distributions.orientation import (
+from ppl_models.distributions.priors.orientation import (
     CayleyTransform,
     RotationConditional,
     UniformRotation,

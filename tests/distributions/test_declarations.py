@@ -42,7 +42,7 @@ def test_a_class_that_no_module_holds_is_found() -> None:
     [
         "numpyro.distributions.continuous:StudentT",
         "no_such_module:Thing",
-        "ppl_models.distributions.priors:Nothing",
+        "ppl_models.distributions.priors.scales_and_blocks:Nothing",
         "",
     ],
 )

@@ -14,7 +14,7 @@ from ppl_models.distributions.exponential.factor_gaussian import (
     FactorGaussian,
     IsotropicFactorGaussian,
 )
-from ppl_models.distributions.exponential.factor_scores import lower_triangular
+from ppl_models.distributions.exponential.factors.scores import lower_triangular
 
 _g = np.random.default_rng(2)
 FEATURES, FACTORS = 4, 2

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from ppl_models.distributions import GeneralizedInverseGaussian, InverseGammaScale
-from ppl_models.distributions.host_draws import SAMPLERS, draw_on_host
-from ppl_models.distributions.priors import BlockDirichlet
+from ppl_models.distributions.priors.host_draws import SAMPLERS, draw_on_host
+from ppl_models.distributions.priors.scales_and_blocks import BlockDirichlet
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 

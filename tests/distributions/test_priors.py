@@ -12,7 +12,7 @@ from scipy import integrate, stats
 
 from ppl_models.distributions import BlockDirichlet, GeneralizedInverseGaussian, InverseGammaScale
 from ppl_models.distributions.conditionals import RateConditional
-from ppl_models.distributions.priors import split_blocks
+from ppl_models.distributions.priors.scales_and_blocks import split_blocks
 
 CONCENTRATION, BLOCKS = np.array([2.0, 0.8, 3.0, 1.5, 4.0, 1.0]), (3, 2, 1)
 

@@ -10,11 +10,11 @@ from jax import random
 from scipy import integrate, stats
 from scipy.special import gammaln
 
-from ppl_models.distributions.degrees_of_freedom import FreedomConditional
 from ppl_models.distributions.exponential.student_t import (
     DrawnPrecisions,
     FullStudentT,
 )
+from ppl_models.distributions.priors.degrees_of_freedom import FreedomConditional
 
 _g = np.random.default_rng(2)
 LOC = _g.normal(0, 2, (3, 2))

@@ -7,7 +7,7 @@ import pytest
 from sklearn.cluster import KMeans
 
 from ppl_models.data import blobs
-from ppl_models.inference.hamerly import hamerly
+from ppl_models.inference.kmeans.hamerly import hamerly
 
 
 def lloyd(x, centres, iterations):

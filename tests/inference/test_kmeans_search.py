@@ -8,8 +8,8 @@ from sklearn.cluster import KMeans
 
 from ppl_models import fit
 from ppl_models.errors import InputError
-from ppl_models.inference.hamerly import hamerly
-from ppl_models.inference.kmeans_search import greedy_kmeans_plus_plus, improve_by_swaps
+from ppl_models.inference.kmeans.hamerly import hamerly
+from ppl_models.inference.kmeans.search import greedy_kmeans_plus_plus, improve_by_swaps
 
 
 def drawn_set(seed: int) -> tuple[np.ndarray, int]:

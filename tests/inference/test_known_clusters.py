@@ -19,7 +19,7 @@ from numpyro.infer.util import potential_energy
 from ppl_models import choose_clusters, fit, generate, impute, load, log_density, loo, predict, save
 from ppl_models.cli import main
 from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.inference.constrained_kmeans import constrained_kmeans
+from ppl_models.inference.kmeans.constrained import constrained_kmeans
 from ppl_models.inference.mcmc.marginal_density import marginal_program
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.row_weights import copies_drawn

@@ -13,8 +13,8 @@ from jax import random
 
 from ppl_models import catalogue, fit, log_density, open_blocks
 from ppl_models.distributions import conditionals as of
-from ppl_models.distributions.priors import BlockDirichlet, InverseGammaScale
-from ppl_models.distributions.rate_prior import GeneralizedInverseGaussian
+from ppl_models.distributions.priors.rate import GeneralizedInverseGaussian
+from ppl_models.distributions.priors.scales_and_blocks import BlockDirichlet, InverseGammaScale
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.problem import Problem

@@ -11,8 +11,8 @@ import numpyro.distributions as dist
 from default_priors import scatter_rate
 
 from ppl_models.distributions import BlockDirichlet, InverseGammaScale
-from ppl_models.distributions.axis_shape import AxisShape
-from ppl_models.distributions.orientation import UniformRotation
+from ppl_models.distributions.priors.axis_shape import AxisShape
+from ppl_models.distributions.priors.orientation import UniformRotation
 
 
 def _weights(clusters: int, concentration: float = 1.0) -> Any:

@@ -18,9 +18,9 @@ from ppl_models.inference.objective import (
     Objective,
 )
 from ppl_models.plots import choose_plots, plot_path, plot_predictive
-from ppl_models.plots.drawing.predictive_counts import bin_counts, value_edges
-from ppl_models.plots.drawing.predictive_density import windowed_density
-from ppl_models.plots.drawing.predictive_tokens import sequence_lengths, token_frequencies
+from ppl_models.plots.drawing.predictive.counts import bin_counts, value_edges
+from ppl_models.plots.drawing.predictive.density import windowed_density
+from ppl_models.plots.drawing.predictive.tokens import sequence_lengths, token_frequencies
 from ppl_models.plots.drawing.reading import observed
 from ppl_models.posterior.result.schema import facts_of
 

@@ -18,7 +18,7 @@ from ppl_models.distributions.described import by_feature
 from ppl_models.distributions.exponential.family import Statistics, broadcast_batch, real
 from ppl_models.distributions.exponential.stacked import StackedFamily
 from ppl_models.distributions.log_of_zero import is_log_of_zero, safe_log
-from ppl_models.distributions.priors import BlockDirichlet, split_blocks
+from ppl_models.distributions.priors.scales_and_blocks import BlockDirichlet, split_blocks
 
 
 class CategoricalVector(StackedFamily):

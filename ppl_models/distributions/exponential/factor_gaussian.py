@@ -26,21 +26,21 @@ from ppl_models.distributions.conditionals import (
 )
 from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.described import means_in_words
-from ppl_models.distributions.exponential.factor_scores import (
+from ppl_models.distributions.exponential.factorised import location_centre
+from ppl_models.distributions.exponential.factors.scores import (
     DrawnFactors,
     HiddenFactors,
     factor_scores,
     lower_triangular,
     score_sums,
 )
-from ppl_models.distributions.exponential.factor_start import principal_factors
-from ppl_models.distributions.exponential.factor_updates import (
+from ppl_models.distributions.exponential.factors.start import principal_factors
+from ppl_models.distributions.exponential.factors.updates import (
     loadings_conditional,
     loc_conditional,
     noise_conditional,
     unexplained_squares,
 )
-from ppl_models.distributions.exponential.factorised import location_centre
 from ppl_models.distributions.exponential.family import (
     ExponentialFamily,
     Statistics,
@@ -48,7 +48,7 @@ from ppl_models.distributions.exponential.family import (
     real,
 )
 from ppl_models.distributions.exponential.gaussian import FLOOR, LOG_TWO_PI
-from ppl_models.distributions.priors import InverseGammaScale
+from ppl_models.distributions.priors.scales_and_blocks import InverseGammaScale
 
 
 class LowRankGaussian(ExponentialFamily):

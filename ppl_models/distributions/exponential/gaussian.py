@@ -20,11 +20,11 @@ from numpyro.distributions import constraints
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.conditionals import InverseGammaScaleConditional, NormalConditional
 from ppl_models.distributions.described import means_in_words
-from ppl_models.distributions.exponential.cancellation import resolved
 from ppl_models.distributions.exponential.family import Statistics, spread
 from ppl_models.distributions.exponential.located import Located, about
+from ppl_models.distributions.exponential.squares.cancellation import resolved
 from ppl_models.distributions.exponential.stacked import ones, stack
-from ppl_models.distributions.priors import InverseGammaScale
+from ppl_models.distributions.priors.scales_and_blocks import InverseGammaScale
 
 LOG_TWO_PI = float(np.log(2 * np.pi))
 FLOOR = 1e-6  #: least scale under a flat prior, relative to the data's standard deviation

@@ -18,7 +18,6 @@ import numpyro.distributions as dist
 from jax import Array
 from numpyro.distributions import constraints
 
-from ppl_models.distributions.axis_shape import AxisShape, AxisShapeConditional, unit_product
 from ppl_models.distributions.conditionals import InverseGammaScaleConditional
 from ppl_models.distributions.contraction import einsum, matmul
 from ppl_models.distributions.exponential.factorised import FactorisedFamily
@@ -31,8 +30,13 @@ from ppl_models.distributions.exponential.gaussian import FactorisedGaussian
 from ppl_models.distributions.exponential.gaussian_full import SeparateGaussian
 from ppl_models.distributions.exponential.gaussian_matrix import MatrixGaussian
 from ppl_models.distributions.exponential.located import about
-from ppl_models.distributions.orientation import RotationConditional, UniformRotation, rotation
-from ppl_models.distributions.priors import InverseGammaScale
+from ppl_models.distributions.priors.axis_shape import AxisShape, AxisShapeConditional, unit_product
+from ppl_models.distributions.priors.orientation import (
+    RotationConditional,
+    UniformRotation,
+    rotation,
+)
+from ppl_models.distributions.priors.scales_and_blocks import InverseGammaScale
 
 
 class ShapedGaussian(FactorisedGaussian):

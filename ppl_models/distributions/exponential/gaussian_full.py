@@ -15,7 +15,7 @@ from ppl_models.distributions.exponential.family import (
 from ppl_models.distributions.exponential.gaussian import LOG_TWO_PI
 from ppl_models.distributions.exponential.gaussian_matrix import MatrixGaussian
 from ppl_models.distributions.exponential.gaussian_tied import TiedGaussian
-from ppl_models.distributions.exponential.moments import (
+from ppl_models.distributions.exponential.squares.moments import (
     from_bands,
     from_pairs,
     in_bands,

@@ -27,7 +27,6 @@ from ppl_models.distributions.conditionals import (
 )
 from ppl_models.distributions.contraction import einsum, matmul, sum_over_rows
 from ppl_models.distributions.described import means_in_words
-from ppl_models.distributions.exponential.cancellation import apart, resolved_matrix
 from ppl_models.distributions.exponential.factorised import location_centre
 from ppl_models.distributions.exponential.family import (
     ExponentialFamily,
@@ -37,7 +36,8 @@ from ppl_models.distributions.exponential.family import (
 )
 from ppl_models.distributions.exponential.gaussian import FLOOR
 from ppl_models.distributions.exponential.located import about
-from ppl_models.distributions.exponential.moments import (
+from ppl_models.distributions.exponential.squares.cancellation import apart, resolved_matrix
+from ppl_models.distributions.exponential.squares.moments import (
     BAND,
     by_pairs,
     inverse_factor,

@@ -8,13 +8,13 @@ from jax import Array, lax
 from numpyro.distributions import constraints
 
 from ppl_models.distributions.contraction import einsum, matmul, sum_over_rows
-from ppl_models.distributions.exponential.cancellation import apart
 from ppl_models.distributions.exponential.family import (
     Statistics,
 )
 from ppl_models.distributions.exponential.gaussian import LOG_TWO_PI
 from ppl_models.distributions.exponential.gaussian_matrix import MatrixGaussian
-from ppl_models.distributions.exponential.moments import (
+from ppl_models.distributions.exponential.squares.cancellation import apart
+from ppl_models.distributions.exponential.squares.moments import (
     inverse_factor,
 )
 

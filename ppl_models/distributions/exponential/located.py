@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ppl_models.distributions.contraction import matmul
-from ppl_models.distributions.exponential.cancellation import apart
 from ppl_models.distributions.exponential.factorised import FactorisedFamily
 from ppl_models.distributions.exponential.family import Statistics
+from ppl_models.distributions.exponential.squares.cancellation import apart
 from ppl_models.distributions.exponential.stacked import FEW
 
 

@@ -21,13 +21,13 @@ from numpyro.distributions import constraints
 
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.contraction import matmul
-from ppl_models.distributions.degrees_of_freedom import FreedomConditional
 from ppl_models.distributions.described import by_feature
 from ppl_models.distributions.exponential.family import Statistics, broadcast_batch, real
 from ppl_models.distributions.exponential.gaussian import LOG_TWO_PI
 from ppl_models.distributions.exponential.gaussian_full import FullGaussian, SeparateGaussian
 from ppl_models.distributions.exponential.gaussian_matrix import MatrixGaussian
-from ppl_models.distributions.exponential.moments import row_distance
+from ppl_models.distributions.exponential.squares.moments import row_distance
+from ppl_models.distributions.priors.degrees_of_freedom import FreedomConditional
 
 FIRST = 5.0  #: degrees of freedom under which rows of a start are weighed
 

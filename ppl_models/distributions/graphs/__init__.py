@@ -1,1 +1,1 @@
-"""graphs."""
+"""Graphs generated edge by edge, in breadth-first order of their nodes."""

@@ -1,1 +1,1 @@
-"""hmm."""
+"""Hidden Markov chains as one distribution: forward-backward, Viterbi, backward sampling."""

@@ -1,1 +1,1 @@
-"""sequences."""
+"""Sequences of tokens: n-grams, recurrent cells, pixels in order, infilling."""

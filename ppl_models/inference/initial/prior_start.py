@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from ppl_models.distributions.priors import plain
+from ppl_models.distributions.priors.scales_and_blocks import plain
 from ppl_models.inference.problem import Problem
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.runtime.keys import make_key

@@ -18,7 +18,7 @@ from jax import Array, lax, random
 from jax.scipy.special import betaln
 
 from ppl_models.distributions.conditionals import BetaConditional
-from ppl_models.distributions.priors import plain
+from ppl_models.distributions.priors.scales_and_blocks import plain
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameters.axes import permute_clusters
 from ppl_models.program.parameters.exchangeability import LabelSwaps

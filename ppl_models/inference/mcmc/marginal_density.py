@@ -25,7 +25,7 @@ from numpyro.primitives import Messenger
 from ppl_models.distributions.convert import as_family, unwrap
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.distributions.missing_cells import observed_log_prob
-from ppl_models.distributions.priors import prior_density
+from ppl_models.distributions.priors.scales_and_blocks import prior_density
 from ppl_models.distributions.scaled import times, weigh
 from ppl_models.inference.capabilities import (
     DROPPABLE_CELLS,

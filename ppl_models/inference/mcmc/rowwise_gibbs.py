@@ -9,8 +9,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, random
 
-from ppl_models.distributions.broadcast_prior import plain_prior
 from ppl_models.distributions.conditionals import DirichletConditional
+from ppl_models.distributions.priors.broadcast import plain_prior
 from ppl_models.inference.mcmc.gibbs_base import GibbsKernel, GibbsState
 from ppl_models.inference.mcmc.label_swaps import swap_labels
 from ppl_models.inference.problem import Problem

@@ -15,8 +15,8 @@ import numpy as np
 from jax import Array, lax, random
 
 from ppl_models import memory
-from ppl_models.distributions.broadcast_prior import plain_prior
 from ppl_models.distributions.conditionals import DirichletConditional
+from ppl_models.distributions.priors.broadcast import plain_prior
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import (
     CONJUGATE,

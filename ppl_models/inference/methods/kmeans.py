@@ -31,11 +31,11 @@ from ppl_models.inference.capabilities import (
     STATISTICS,
     UNSCALED,
 )
-from ppl_models.inference.constrained_kmeans import constrained_kmeans
-from ppl_models.inference.hamerly import HamerlyResult, hamerly
 from ppl_models.inference.initial.known import seeds_beside_known
-from ppl_models.inference.kmeans_blocks import lloyd_over_blocks
-from ppl_models.inference.kmeans_search import greedy_kmeans_plus_plus, improve_by_swaps
+from ppl_models.inference.kmeans.blocks import lloyd_over_blocks
+from ppl_models.inference.kmeans.constrained import constrained_kmeans
+from ppl_models.inference.kmeans.hamerly import HamerlyResult, hamerly
+from ppl_models.inference.kmeans.search import greedy_kmeans_plus_plus, improve_by_swaps
 from ppl_models.inference.method import Capability, Lack, Method
 from ppl_models.inference.objective import SUM_OF_SQUARES
 from ppl_models.inference.problem import Problem
@@ -105,8 +105,8 @@ def kmeans(
             clusters of some rows are known (``fit(labels=)``), which stay where they are.
         centres: ``(cluster, feature)`` to start from instead.
 
-    Rows in blocks are passed over by Lloyd's algorithm (``inference.kmeans_blocks``), from what the
-    starts and swaps found on a sample.
+    Rows in blocks are passed over by Lloyd's algorithm (``inference/kmeans/blocks.py``), from the
+    centres that starts and swaps lead to on a sample.
 
     Returns:
         One point: ``loc`` are the centres μ, ``assignment`` is Q, ``inertia`` in the sample

@@ -24,9 +24,9 @@ import numpyro.distributions as dist
 from jax import Array, random
 
 from ppl_models.distributions import FullGaussian
-from ppl_models.distributions.broadcast_prior import plain_prior
 from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.convert import as_family, unwrap
+from ppl_models.distributions.priors.broadcast import plain_prior
 from ppl_models.inference.problem import Problem
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.runtime.compiling import quickly

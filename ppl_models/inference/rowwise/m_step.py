@@ -20,8 +20,8 @@ import numpy as np
 import numpyro.distributions as dist
 from jax import Array, lax
 
-from ppl_models.distributions.broadcast_prior import plain_prior
 from ppl_models.distributions.conditionals import DirichletConditional
+from ppl_models.distributions.priors.broadcast import plain_prior
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.known_errors import KnownErrors, find_known_errors, modes
 from ppl_models.inference.rowwise.newton import minimise

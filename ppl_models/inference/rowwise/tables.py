@@ -21,13 +21,13 @@ import numpyro.distributions as dist
 from jax import Array, random
 from numpyro.distributions import constraints
 
-from ppl_models.distributions.broadcast_prior import plain_prior
 from ppl_models.distributions.conditionals import (
     BlockDirichletConditional,
     Conditional,
     DirichletConditional,
 )
-from ppl_models.distributions.priors import BlockDirichlet
+from ppl_models.distributions.priors.broadcast import plain_prior
+from ppl_models.distributions.priors.scales_and_blocks import BlockDirichlet
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import soft
 from ppl_models.program.model import Globals, Model

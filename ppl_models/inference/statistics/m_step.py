@@ -16,12 +16,12 @@ import numpyro.distributions as dist
 from jax import Array, lax
 from jax.scipy.optimize import minimize
 
-from ppl_models.distributions.broadcast_prior import plain_prior
 from ppl_models.distributions.conditionals import (
     Conditional,
     DirichletConditional,
     RateConditional,
 )
+from ppl_models.distributions.priors.broadcast import plain_prior
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Expectations, e_step, expected_log_joint
 from ppl_models.program.densities.pieces import Pieces

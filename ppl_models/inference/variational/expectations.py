@@ -28,7 +28,7 @@ from ppl_models.distributions.conditionals import (
     RateConditional,
 )
 from ppl_models.distributions.contraction import einsum
-from ppl_models.distributions.priors import split_blocks
+from ppl_models.distributions.priors.scales_and_blocks import split_blocks
 
 NODES = 400  #: of the trapezoidal rule over the logarithm of a rate
 TAIL = 40.0  #: log-density below the mode's at which it ends

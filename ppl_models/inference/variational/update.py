@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import logsumexp
 
-from ppl_models.distributions.broadcast_prior import plain_prior
 from ppl_models.distributions.conditionals import BetaConditional
 from ppl_models.distributions.contraction import einsum
 from ppl_models.distributions.exponential.bernoulli import BernoulliVector
@@ -28,6 +27,7 @@ from ppl_models.distributions.exponential.gaussian import (
 from ppl_models.distributions.exponential.gaussian_full import FullGaussian
 from ppl_models.distributions.exponential.gaussian_tied import TiedGaussian
 from ppl_models.distributions.exponential.poisson import PoissonVector
+from ppl_models.distributions.priors.broadcast import plain_prior
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Expectations
 from ppl_models.inference.statistics.m_step import conditional

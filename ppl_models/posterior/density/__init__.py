@@ -1,1 +1,1 @@
-"""density."""
+"""Densities and responsibilities of rows, fitted or new, from a fit."""

@@ -15,7 +15,7 @@ from jax import Array
 from jax.scipy.special import logsumexp
 
 from ppl_models import memory
-from ppl_models.distributions.priors import prior_density
+from ppl_models.distributions.priors.scales_and_blocks import prior_density
 from ppl_models.distributions.scaled import times
 from ppl_models.inference.capabilities import FAMILIES
 from ppl_models.inference.problem import Problem

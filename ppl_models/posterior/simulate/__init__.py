@@ -1,1 +1,1 @@
-"""simulate."""
+"""New data from a fit: predictive draws, generation, imputation."""

@@ -16,7 +16,7 @@ from jax import Array, random
 from numpyro import handlers
 from numpyro.distributions import Distribution
 
-from ppl_models.distributions.host_draws import draw_on_host
+from ppl_models.distributions.priors.host_draws import draw_on_host
 from ppl_models.distributions.scaled import ScaledPrior
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.problem import Problem

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ppl_models.distributions.missing_cells import observed_log_prob
-from ppl_models.distributions.priors import prior_density
+from ppl_models.distributions.priors.scales_and_blocks import prior_density
 from ppl_models.distributions.scaled import times, weigh
 from ppl_models.errors import UnsupportedError
 from ppl_models.program.trace.data_sites import log_factor, possible_values

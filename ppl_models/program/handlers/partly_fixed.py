@@ -28,8 +28,8 @@ from numpyro.distributions.distribution import ExpandedDistribution
 from numpyro.primitives import Messenger, apply_stack
 
 from ppl_models.data.missing import missing_cells
-from ppl_models.distributions.broadcast_prior import part_of
-from ppl_models.distributions.priors import plain
+from ppl_models.distributions.priors.broadcast import part_of
+from ppl_models.distributions.priors.scales_and_blocks import plain
 from ppl_models.errors import InputError
 from ppl_models.program.trace.axes import site_axes
 

@@ -17,7 +17,7 @@ from jax import Array
 
 from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.missing_cells import observed_log_prob
-from ppl_models.distributions.priors import plain
+from ppl_models.distributions.priors.scales_and_blocks import plain
 from ppl_models.program.densities.pieces import Pieces
 from ppl_models.program.model import Globals, Model, evaluate
 from ppl_models.program.parameters.axes import CHAIN, cluster_axes, permute_clusters, state_axes

@@ -15,8 +15,8 @@ import jax
 import numpy as np
 import numpyro.distributions as dist
 
-from ppl_models.distributions.priors import InverseGammaScale, plain
-from ppl_models.distributions.rate_prior import GeneralizedInverseGaussian
+from ppl_models.distributions.priors.rate import GeneralizedInverseGaussian
+from ppl_models.distributions.priors.scales_and_blocks import InverseGammaScale, plain
 from ppl_models.program.densities.pieces import Pieces
 from ppl_models.program.model import Globals, Model, evaluate
 from ppl_models.program.parameters.dependencies import site_dependencies

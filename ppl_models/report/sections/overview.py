@@ -10,7 +10,7 @@ import xarray as xr
 
 from ppl_models.data.missing import missing_cells
 from ppl_models.plots.drawing.graph_counts import bits_a_row, graph_counts
-from ppl_models.plots.drawing.predictive_tokens import sequence_lengths
+from ppl_models.plots.drawing.predictive.tokens import sequence_lengths
 from ppl_models.plots.drawing.reading import is_point, observed, sequence_steps, series, token_names
 from ppl_models.posterior.result.schema import EmissionFacts, facts_of, row_labels, row_weights
 from ppl_models.report.fitted import FittedModel

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from ppl_models.plots.drawing.graph_counts import bits_a_row, first_graphs
-from ppl_models.plots.drawing.predictive_tokens import sequence_lengths
+from ppl_models.plots.drawing.predictive.tokens import sequence_lengths
 from ppl_models.plots.drawing.reading import (
     decoded,
     feature_names,

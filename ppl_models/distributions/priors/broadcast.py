@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from ppl_models.distributions.priors import plain
+from ppl_models.distributions.priors.scales_and_blocks import plain
 from ppl_models.errors import UnsupportedError
 
 

@@ -6,15 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ppl_models.distributions import (
-    DiagonalGaussian,
-    FullGaussian,
-    TiedGaussian,
-)
+from ppl_models.distributions import DiagonalGaussian, FullGaussian, TiedGaussian
 from ppl_models.errors import InputError
 from ppl_models.sklearn import checks
-from ppl_models.sklearn.hidden import HiddenMarkov
-from ppl_models.sklearn.hidden_passes import PathExpectations
+from ppl_models.sklearn.hmm.base import HiddenMarkov
+from ppl_models.sklearn.hmm.passes import PathExpectations
 from ppl_models.sklearn.seeds import kmeans
 
 COVARIANCES = ("spherical", "diag", "full", "tied")

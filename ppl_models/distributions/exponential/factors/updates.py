@@ -15,7 +15,7 @@ from ppl_models.distributions.conditionals import (
     MultivariateNormalConditional,
     NormalConditional,
 )
-from ppl_models.distributions.exponential.factor_scores import loading_products
+from ppl_models.distributions.exponential.factors.scores import loading_products
 from ppl_models.distributions.exponential.family import Statistics
 from ppl_models.distributions.exponential.gaussian import FLOOR
 

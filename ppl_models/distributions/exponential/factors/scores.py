@@ -10,7 +10,7 @@ from jax import Array
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.contraction import matmul, sum_over_rows
 from ppl_models.distributions.exponential.gaussian import LOG_TWO_PI
-from ppl_models.distributions.exponential.moments import inverse_factor
+from ppl_models.distributions.exponential.squares.moments import inverse_factor
 
 
 class HiddenFactors(NamedTuple):

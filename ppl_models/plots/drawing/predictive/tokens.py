@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ppl_models.plots.drawing.heat import turn_long_labels
-from ppl_models.plots.drawing.predictive_counts import draw_intervals
+from ppl_models.plots.drawing.predictive.counts import draw_intervals
 from ppl_models.plots.drawing.style import PALE, headline, readable, shorten
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ppl_models.inference.hamerly import HamerlyResult
+from ppl_models.inference.kmeans.hamerly import HamerlyResult
 
 
 def constrained_kmeans(

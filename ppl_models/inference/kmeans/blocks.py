@@ -12,7 +12,7 @@ import numpy as np
 
 from ppl_models import memory
 from ppl_models.data.progress import progress_bar
-from ppl_models.inference.hamerly import HamerlyResult
+from ppl_models.inference.kmeans.hamerly import HamerlyResult
 from ppl_models.inference.problem import Problem
 
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ppl_models.errors import InputError
 from ppl_models.sklearn import checks
-from ppl_models.sklearn.hidden_passes import PathExpectations, Sequences
+from ppl_models.sklearn.hmm.passes import PathExpectations, Sequences
 
 log = logging.getLogger(__name__)
 DECODERS = ("viterbi", "map")

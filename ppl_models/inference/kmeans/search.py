@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ppl_models import memory
-from ppl_models.inference.hamerly import HamerlyResult
+from ppl_models.inference.kmeans.hamerly import HamerlyResult
 
 FAILURES = 3  #: rounds of candidates without a better J, after which the search ends
 TRIALS = 5  #: swaps of a round that are followed by alternation

@@ -25,8 +25,12 @@ from numpyro.distributions import (
     Uniform,
 )
 
-from ppl_models.distributions.priors import BlockDirichlet, InverseGammaScale, plain
-from ppl_models.distributions.rate_prior import GeneralizedInverseGaussian
+from ppl_models.distributions.priors.rate import GeneralizedInverseGaussian
+from ppl_models.distributions.priors.scales_and_blocks import (
+    BlockDirichlet,
+    InverseGammaScale,
+    plain,
+)
 
 Shape = tuple[int, ...]
 Sampler = Callable[[Any, np.random.Generator, Shape], np.ndarray]

@@ -1,0 +1,1 @@
+"""Factor analysis: scores of factors, starts, and updates of loadings and noise."""

@@ -1,0 +1,1 @@
+"""Squares of rows about a centre: where they cancel, second moments, whitened distances."""

@@ -1,0 +1,1 @@
+"""Priors that NumPyro lacks, draws of priors, and conditionals of shapes and axes."""

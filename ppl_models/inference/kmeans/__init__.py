@@ -1,0 +1,1 @@
+"""Lloyd's algorithm for k-means: exact bounds, blocks of rows, known clusters, better optima."""

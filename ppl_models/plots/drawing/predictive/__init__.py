@@ -1,0 +1,1 @@
+"""Replicated data sets against the data: counts, densities, tokens."""
