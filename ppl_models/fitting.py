@@ -19,6 +19,7 @@ from ppl_models.data.by_type import columns_told
 from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.capabilities import require
+from ppl_models.inference.joint_modes import JOINT_MODE_SCALES, joint_mode_scales
 from ppl_models.inference.keeping import keeping_states, refuse_checkpoint, settings_of
 from ppl_models.inference.last_states import LastStates
 from ppl_models.inference.padded_rows import for_method, without_padding
@@ -240,6 +241,8 @@ def fit(
         result = run(asked, fold_in(key, 0), **options)
         result = without_padding(result, structure.rows)
         refuse_unresolved(problem, result, observed)
+        if result.kind == "point" and (scales := joint_mode_scales(asked, result.values)):
+            result.attributes = {**result.attributes, JOINT_MODE_SCALES: to_json(scales)}
         result.notes += [*_of_combinations(structure), *_of_labels(problem, names)]
         result.notes += _program_notes(function, model)
         if marked := by_type(function):

@@ -13,6 +13,7 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.diagnostics.components import component_findings
 from ppl_models.diagnostics.findings import Finding
 from ppl_models.distributions.registry import family_class
+from ppl_models.inference.joint_modes import JOINT_MODE_SCALES
 from ppl_models.posterior.labels.allocations import Allocations, dataset_of
 from ppl_models.posterior.result.names import component_names
 from ppl_models.posterior.result.schema import (
@@ -23,6 +24,8 @@ from ppl_models.posterior.result.schema import (
 )
 from ppl_models.program.arguments.json_text import from_json
 
+#: Methods that integrate the rows' own continuous sites out.
+INTEGRATING = ("em",)
 #: Starts whose objective is within this relative distance of the best have reached it.
 SAME_OBJECTIVE = 1e-6
 #: With stochastic gradients: within a nat plus this fraction.
@@ -56,19 +59,27 @@ def examine_point(tree: xr.DataTree) -> tuple[list[Finding], pd.DataFrame]:
 
 
 def _joint_mode(tree: xr.DataTree) -> list[Finding]:
-    """A finding about continuous local sites: a point estimate is their joint mode."""
+    """Findings about values that are at their joint mode with the scale of their prior."""
     sites = facts_of(tree).locals
-    if not sites:
-        return []
-    unit, names = facts_of(tree).unit, " and ".join(f"'{site}'" for site in sites)
-    return [
-        Finding(
-            "problem",
+    advice = "Fit with method='nuts' or 'gibbs', which integrate them out."
+    findings = []
+    if sites and tree.attrs["method"] not in INTEGRATING:
+        unit, names = facts_of(tree).unit, " and ".join(f"'{site}'" for site in sites)
+        what = (
             f"Every {unit} has its own value of {names}; the joint mode of these and the other "
-            "sites underestimates their scales.",
-            "Fit with method='nuts' or 'gibbs', which integrate them out.",
+            "sites underestimates their scales."
         )
-    ]
+        findings.append(Finding("problem", what, advice))
+    for scale, (site, vanished) in from_json(tree.attrs.get(JOINT_MODE_SCALES, "{}")).items():
+        what = (
+            f"'{scale}' went to 0: where it does, the density of '{site}' grows without bound, "
+            "whatever the data, and the point says nothing of either."
+            if vanished
+            else f"'{scale}' is a scale of '{site}', and both are at their joint mode, which "
+            "underestimates it."
+        )
+        findings.append(Finding("problem" if vanished else "warning", what, advice))
+    return findings
 
 
 def starts_table(tree: xr.DataTree) -> pd.DataFrame:

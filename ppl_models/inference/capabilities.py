@@ -18,8 +18,10 @@ from ppl_models.errors import UnsupportedError
 from ppl_models.inference.method import Capability, Lack, Method, declaration
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.m_step import conjugate_sites
+from ppl_models.program.densities.local_densities import dimension
 from ppl_models.program.model import KNOWN_CLUSTER
 
+MOST_INTEGRATED = 10  #: numbers of a row that are integrated out by importance sampling
 MOST_SUGGESTIONS = 3  #: methods that a refusal names at most
 
 
@@ -36,6 +38,18 @@ def _row_latents(problem: Problem) -> Lack | None:
     return Lack(
         f"site '{problem.structure.locals[0]}' is continuous and one for every row, which no "
         "statistics sum out"
+    )
+
+
+def _wide_locals(problem: Problem) -> Lack | None:
+    structure = problem.structure
+    if not structure.locals or structure.gaussian_locals:
+        return None
+    if (numbers := dimension(structure)) <= MOST_INTEGRATED:
+        return None
+    return Lack(
+        f"site '{structure.locals[0]}' is continuous and one for every row, whose {numbers} "
+        f"numbers have no integral in closed form (importance sampling takes {MOST_INTEGRATED})"
     )
 
 
@@ -188,6 +202,7 @@ def _coupled(problem: Problem) -> Lack | None:
 
 INDEPENDENT_ROWS = Capability("rows that are independent given the global sites", _coupled)
 CONTINUOUS_SITES = Capability("global sites that are all continuous", _discrete_globals)
+INTEGRABLE_LOCALS = Capability("continuous sites of rows that integrate out", _wide_locals)
 NO_ROW_LATENTS = Capability("rows without a continuous latent variable", _row_latents)
 FAMILIES = Capability("exponential families whose parameters all rows share", _no_families)
 COMMON_WEIGHTS = Capability("weights that all rows share", _row_weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class Result:
             relabelling makes sense.
         log_prior: site -> ``(chain, draw)``, of sites whose prior the method replaces.
         notes: sentences for the reader: collapsed components, starts that disagree, ...
-        attributes: numbers that belong to the fit as a whole, such as ``log_evidence``.
+        attributes: numbers, and texts, that belong to the fit as a whole, such as ``log_evidence``.
         objective: what was optimised, in the fit or in the search for starts (default: what the
             method declares).
     """
@@ -40,7 +41,7 @@ class Result:
     exchangeable: bool = True
     log_prior: Mapping[str, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    attributes: Mapping[str, float] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
     objective: Objective | None = None
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ assignment held at every value at once, it tells everything that a method needs:
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.missing_cells import observed_log_prob
 from ppl_models.distributions.priors.scales_and_blocks import prior_density
 from ppl_models.distributions.scaled import ScaledPrior, times, weigh
+from ppl_models.program.arguments.known_values import KnownArray, with_known_values
 from ppl_models.program.chains import chain_densities
 from ppl_models.program.densities import pair_passes, units
 from ppl_models.program.densities.local_integrals import (
@@ -39,6 +40,7 @@ from ppl_models.program.handlers.all_rows import AllRows
 from ppl_models.program.handlers.enumeration import AllValues
 from ppl_models.program.handlers.improper import InSupport
 from ppl_models.program.handlers.partly_fixed import Holding, PartlyFixed
+from ppl_models.program.handlers.scan_carries import OneTypeOfCarry
 from ppl_models.program.runtime.compiling import quickly
 from ppl_models.program.structure_reading import structure_of
 from ppl_models.program.trace import chains
@@ -107,6 +109,12 @@ class Model:
         """The same program on other rows, each of which counts once."""
         return replace(self, data=dict(data), units=None, weights=None, pairs=None, padding=False)
 
+    def knowing(self, names: Collection[str]) -> Model:
+        """The same program with data of these names as constants of it; see ``known_values``."""
+        known = {n: KnownArray(v) for n, v in self.data.items() if n in names}
+        data = {n: v for n, v in self.data.items() if n not in names}
+        return replace(self, data=data, arguments={**self.arguments, **known})
+
     def without_labels(self) -> Model:
         """The same program with no cluster of any row known."""
         if KNOWN_CLUSTER not in self.data:
@@ -146,7 +154,7 @@ class Model:
         data = {n: v for n, v in self.data.items() if n in parameters}
         if self.weights is not None and ROW_WEIGHTS in parameters:
             data[ROW_WEIGHTS] = self.weights
-        return AllRows(self.function)(**data, **self.arguments)
+        return OneTypeOfCarry(AllRows(self.function))(**data, **with_known_values(self.arguments))
 
     # ---- reading -----------------------------------------------------------------------------
 

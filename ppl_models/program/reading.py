@@ -21,8 +21,10 @@ from ppl_models.data.kinds.several import read_together
 from ppl_models.data.kinds.tokens import coordinates
 from ppl_models.data.missing import missing_cells
 from ppl_models.errors import ConstantColumn, InputError
+from ppl_models.program.arguments.known_values import KnownArray, ReadsValues, needed
 from ppl_models.program.arguments.shared_levels import on_one_scale, sizes_of
 from ppl_models.program.arguments.signature import (
+    SIZES,
     arguments_of,
     by_type,
     data_parameters,
@@ -35,6 +37,7 @@ from ppl_models.program.arguments.sizes import (
     refuse_other_sizes,
     whole_arguments,
 )
+from ppl_models.program.densities.gaps import treats_gaps
 from ppl_models.program.densities.local_integrals import with_integrals
 from ppl_models.program.densities.unit_reading import with_units
 from ppl_models.program.handlers.partly_fixed import PartlyFixed, partly_fixed
@@ -43,7 +46,14 @@ from ppl_models.program.rows.rounding import refuse_rounding
 from ppl_models.program.rows.weights import refuse_other_length
 from ppl_models.program.runtime.precision import cast
 from ppl_models.program.trace.data_sites import continuous_emissions, observed_values
-from ppl_models.program.trace.renamed_sites import NamedOtherwise, with_renamed_site
+from ppl_models.program.trace.renamed_sites import (
+    LikelihoodFactor,
+    NamedOtherwise,
+    PlateOfData,
+    free_name,
+    with_renamed_plate,
+    with_renamed_site,
+)
 from ppl_models.program.trace.structure import Structure
 
 
@@ -94,6 +104,12 @@ def read_data(
         data = deal(data, marked, types, like)
     elif not by_site:
         required = list(kinds)
+        sizes_of_program = set(SIZES) & set(inspect.signature(function).parameters)
+        if isinstance(data, dict) and (given := sizes_of_program & set(data)):
+            raise InputError(
+                f"'{min(given)}' is the name of a size, which a program that generates is told, "
+                "and stands among the data here: give the parameter another name"
+            )
         if len(required) > 1:
             raise InputError(
                 f"the program takes data {', '.join(required)}: give a dict with these names; "
@@ -206,6 +222,7 @@ def read_program(
         if "could not be run" in str(error):
             refuse_other_lengths(data, ())
         raise
+    data = {n: v for n, v in data.items() if n in model.data}
     refuse_other_lengths(data, structure.lines)
     emitted = untold(function) & set(structure.emissions) & set(data)
     whole = {n for n in emitted if data[n].dtype.kind in "ib"}
@@ -227,16 +244,18 @@ def read_program(
                 raise refusal
     for name, values in data.items():
         gone = missing_cells(values)
-        if name not in (*structure.emissions, *structure.sources) and gone.any():
+        emitted_by = (*structure.emissions, *structure.sources)
+        if name not in emitted_by and gone.any() and not treats_gaps(model, structure):
             raise InputError(
                 f"'{name}' lacks a cell in row {np.argwhere(gone)[0][0]}, and no site emits it, so "
-                "that it cannot be imputed or summed out: leave the row out"
+                "that it cannot be imputed or summed out: leave the row out, or put a site in its "
+                f"place, as in jnp.where(jnp.isnan({name}), imputed, {name})"
             )
     return model, structure
 
 
 def _with_names_of_data(model: Model) -> tuple[Model, Structure]:
-    """The model and its structure, observed sites called as their data are.
+    """The model and its structure, observed sites called as their data are, and no plates.
 
     Raises:
         NamedOtherwise: the program has another site of that name.
@@ -245,6 +264,23 @@ def _with_names_of_data(model: Model) -> tuple[Model, Structure]:
     while True:
         try:
             return model, model.structure()
+        except ReadsValues as error:
+            # (the last of the data are most often those that are emitted)
+            known = needed(list(reversed(model.data)), error.runs_with)
+            if not known:
+                raise
+            model = model.knowing(known)
+        except PlateOfData as error:
+            name = free_name(error.plate, error.taken)
+            function = with_renamed_plate(model.function, error.plate, name)
+            model = replace(model, function=function)
+        except LikelihoodFactor as error:
+            if not model.data or renamed:
+                raise
+            parameter = _last_of_numbers(model.data)
+            renamed.add(parameter)
+            function = with_renamed_site(model.function, error.factor, parameter)
+            model = replace(model, function=function)
         except NamedOtherwise as error:
             taken = error.parameter in (*renamed, *error.others)
             if taken:
@@ -252,6 +288,12 @@ def _with_names_of_data(model: Model) -> tuple[Model, Structure]:
             renamed.add(error.parameter)
             function = with_renamed_site(model.function, error.site, error.parameter)
             model = replace(model, function=function)
+
+
+def _last_of_numbers(data: Mapping[str, Any]) -> str:
+    """The last data parameter of real numbers: in ``def program(x, time, event)`` the time."""
+    real = [n for n, v in data.items() if np.asarray(v).dtype.kind == "f"]
+    return (real or list(data))[-1]
 
 
 def refuse_other_lengths(data: Mapping[str, Any], lines: Sequence[Any]) -> None:
@@ -274,14 +316,15 @@ def refuse_other_lengths(data: Mapping[str, Any], lines: Sequence[Any]) -> None:
 def given_arguments(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments without the arrays that are computed from the fitted data whenever needed."""
     derived = derived_arguments(function)
-    return {n: v for n, v in arguments.items() if n not in derived or isinstance(v, int)}
+    own = {n: v for n, v in arguments.items() if not isinstance(v, KnownArray)}  # no data
+    return {n: v for n, v in own.items() if n not in derived or isinstance(v, int)}
 
 
 def _held(
     model: Model, fixed: Mapping[str, Any], precision: str
 ) -> dict[str, np.ndarray | PartlyFixed]:
     """Values that sites are held at, in the shapes of the sites."""
-    structure = model.structure()
+    _, structure = _with_names_of_data(model)
     sites = {site.name: site for site in structure.sites}
     held: dict[str, np.ndarray | PartlyFixed] = {}
     for name, value in fixed.items():

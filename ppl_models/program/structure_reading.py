@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -12,6 +13,7 @@ from numpyro import handlers
 
 from ppl_models.distributions.scaled import is_weighed, weigh
 from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.program.arguments.known_values import CONCRETE, ReadsValues
 from ppl_models.program.chains import chain_densities
 from ppl_models.program.chains.chain_data import with_layout
 from ppl_models.program.densities.local_integrals import with_integrals
@@ -66,10 +68,13 @@ def structure_of(model: Model) -> Structure:
         raise
     except Exception as error:
         name = getattr(model.function, "__name__", "the program")
-        raise InputError(
+        said = (
             f"{name} could not be run on these data: {type(error).__name__}: "
-            f"{str(error).splitlines()[0] if str(error) else ''}"
-        ) from error
+            f"{first_sentences(str(error))}"
+        )
+        if isinstance(error, CONCRETE):
+            raise ReadsValues(said, lambda known: _runs(trace, model.knowing(known))) from error
+        raise InputError(said + _in_single_precision(trace, model)) from error
     refuse_taken_names(trace_sites, model.data)
     members, emitted = merged_sites
     chain = chains.find_chain(trace_sites, members, emitted, set(model.fixed))
@@ -98,6 +103,40 @@ def structure_of(model: Model) -> Structure:
         if not structure.indexed:
             structure = with_integrals(model, structure)
     return structure
+
+
+def first_sentences(message: str) -> str:
+    """The first line of an error's message, and the next where it ends in a colon.
+
+    >>> first_sentences("carry types differ:\\n\\nz has type int64\\n\\nRevise the function.")
+    'carry types differ: z has type int64'
+    """
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+
+
+def _runs(trace: Callable, model: Model) -> bool:
+    """Whether a program runs at all."""
+    try:
+        jax.eval_shape(trace, model)
+    except Exception:
+        return False
+    return True
+
+
+def _in_single_precision(trace: Callable, model: Model) -> str:
+    """Advice for a program that runs in single precision, and not in double."""
+    if jnp.result_type(float) != jnp.float64:
+        return ""
+    with jax.enable_x64(False):
+        if not _runs(trace, jax.tree.map(_single, model)):
+            return ""
+    return " (the program runs in single precision: give precision='float32')"
+
+
+def _single(leaf: Any) -> Any:
+    array = np.asarray(leaf)
+    return jax.ShapeDtypeStruct(array.shape, jax.dtypes.canonicalize_dtype(array.dtype))
 
 
 def _refuse_unequal_scales(model: Model, structure: Structure) -> None:

@@ -348,5 +348,5 @@ def test_steps_of_a_scan_are_not_taken_for_rows():
 
         scan(move, 0.0, y)
 
-    with pytest.raises(UnsupportedError, match="site 'level' is continuous.*: use method='map'"):
-        fit(walk, np.arange(9.0), method="em", seed=0)
+    with pytest.raises(UnsupportedError, match="site 'level' is continuous.*: use method='em'"):
+        fit(walk, np.arange(9.0), method="hard", seed=0)

@@ -28,9 +28,13 @@ CATEGORIES = {"states": 2, "emission": "categorical"}
 OWN = [
     ("nothing_emitted", "em", InputError, "emits nothing: it needs an observed site"),
     ("with_a_param", "nuts", UnsupportedError, "site 'loc' is a numpyro.param: give it a prior"),
-    ("of_squares", "em", UnsupportedError, "'x' observes something else than the parameter 'x'"),
     ("heavy_tails", "exact", UnsupportedError, "site 'x' emits from StudentT"),
-    ("latent_for_every_row", "em", UnsupportedError, "site 'true' is continuous and one for every"),
+    (
+        "latent_for_every_row",
+        "hard",
+        UnsupportedError,
+        "site 'true' is continuous and one for every",
+    ),
     ("endless", "nuts", UnsupportedError, "site 'z' takes infinitely many values"),
     ("two_plates", "exact", UnsupportedError, "site 'x' are found by an index array or an inner"),
     ("not_conjugate", "exact", UnsupportedError, "prior of site 'loc' is not conjugate"),

@@ -8,7 +8,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from ppl_models import fit
+from ppl_models import diagnose, fit, log_density
 from ppl_models.data import Reals
 
 ERRORS = np.array([0.5, 1.0, 2.0, 0.7, 1.5, 0.3])
@@ -62,3 +62,17 @@ def test_the_joint_mode_of_row_latents_is_found_and_told(exact):
     tree = fit(schools, data, method="map", seed=0, predictive=0, steps=3000)
     np.testing.assert_allclose(draws_of(tree)[0], exact[0], atol=0.02)  # Gaussian: mean and mode
     assert "not integrated out" in tree.attrs["notes"]
+
+
+def test_em_integrates_row_latents_out(exact):
+    """Its point is the mode of mu alone; the effects are at their means given it."""
+    mean, _ = exact
+    tree = fit(schools, {"y": VALUES, "error": ERRORS}, method="em", seed=0, predictive=2)
+    found = tree["posterior"].isel(chain=0, draw=0)
+    assert found["mu"] == pytest.approx(mean[0], rel=1e-6)
+    precision = 1 + ERRORS**-2.0
+    given = (mean[0] + VALUES / ERRORS**2) / precision
+    np.testing.assert_allclose(found["theta"], given, rtol=1e-6)
+    marginal = -0.5 * ((VALUES - mean[0]) ** 2 / (1 + ERRORS**2) + np.log(1 + ERRORS**2))
+    np.testing.assert_allclose(log_density(tree), marginal - 0.5 * np.log(2 * np.pi), rtol=1e-6)
+    assert all(finding.severity != "problem" for finding in diagnose(tree).findings)

@@ -81,9 +81,11 @@ def _plan(problem: Problem, *, flat: bool) -> RowwisePlan:
             shape = (structure.clusters,)
             if flat or isinstance(plain_prior(prior, shape), dist.Dirichlet):
                 weights = link.site
+    others = tuple(n for n in names if n != weights)
+    if structure.locals:
+        return RowwisePlan(weights, others)
     many = structure.rows > MANY * SAMPLE and not problem.row_order
     sample = SAMPLE if many else 0
-    others = tuple(n for n in names if n != weights)
     tables = find_tables(problem, others, expected_log_joint, flat=flat)
     counted_sites = {table.name for table in tables}
     free = tuple(n for n in others if n not in counted_sites)
@@ -136,7 +138,9 @@ def expected_log_joint(
     """
     # the weights say what clusters rows are of; a density of -inf would make no number of a zero
     model = model.without_labels()
-    if structure.coupled:
+    if structure.locals:  # which the densities of the rows integrate out, given their clusters
+        total = weighted(weights, model.logits(values, structure))
+    elif structure.coupled:
         tables = pair_passes.tables_of(model, values, structure)
         total = pair_passes.expected(tables, pair_passes.pairs_of(model), weights).sum()
     elif structure.indexed:
@@ -182,7 +186,7 @@ def maximise(
         concentration = 1.0 if prior is None else prior.concentration
         mode = DirichletConditional(concentration + weights.sum(-1)).mode()
         values[plan.weights] = jnp.where(jnp.isfinite(mode), mode, values[plan.weights])
-    by_cell = structure.indexed and not structure.coupled
+    by_cell = structure.indexed and not structure.coupled and not structure.locals
     cells = cell_weights(model, structure, weights) if by_cell else None
     if plan.tables:
         rows = partial(expected_log_joint, model, structure, weights=weights, flat=True)

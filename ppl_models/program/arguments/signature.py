@@ -13,7 +13,7 @@ from ppl_models.data.derived import ROW_WEIGHTS, derived_arguments
 from ppl_models.data.kinds import BY_TYPE, FEATURE_AXIS, Kind, Reals
 from ppl_models.errors import InputError
 
-#: what a program that generates is told: never data, wherever it stands
+#: what a program that generates is told: no data, wherever it stands, where it has a default
 SIZES = ("rows", "sequences", "graphs", "features", "positions")
 NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
@@ -129,8 +129,10 @@ def is_argument(value: Any) -> bool:
 
 def _holds_data(parameter: Parameter) -> bool:
     positional = parameter.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    # a size has a default, but for the rows: def program(sequences, lengths) takes both as data
+    required = parameter.default is Parameter.empty and parameter.name != "rows"
+    positional &= parameter.name not in SIZES or required
     # by identity: a default may be an array
-    positional &= parameter.name not in SIZES
     return positional and (parameter.default is None or parameter.default is Parameter.empty)
 
 

@@ -121,6 +121,31 @@ def _gaussian(density: Density, shape: tuple[int, int]) -> tuple[Array, Array, A
     return value + (gradient * move).sum(1) / 2 + constant - log_scale, middle + move, factor
 
 
+def _with_slope(value: Array, density: Density, mode: Array, factor: Array) -> Array:
+    """A log-integral with its derivative in what the density depends on, by Fisher's identity.
+
+    It is the expected derivative of log p(u, x | θ) given the row, which is quadratic in u: the
+    mean over the points û ± √d P^{-1/2} e_i of as many dimensions d is exact. (That of a second
+    derivative is EM's, of the completed rows.)
+
+    Args:
+        value: log-integrals ``(row,)``.
+        density: of the rows' vectors, which the derivative is of.
+        mode: ``(row, dimension)``.
+        factor: lower Cholesky factor of the precision, ``(row, dimension, dimension)``.
+    """
+    size = mode.shape[1]
+    units = jnp.sqrt(jnp.asarray(size, mode.dtype)) * jnp.eye(size, dtype=mode.dtype)
+
+    def both_sides(unit: Array) -> Array:
+        wanted = jnp.broadcast_to(unit, mode.shape)[..., None]
+        move = jax.scipy.linalg.solve_triangular(jnp.swapaxes(factor, 1, 2), wanted, lower=False)
+        return (density(mode + move[..., 0]) + density(mode - move[..., 0])) / 2
+
+    expected = lax.map(both_sides, units).mean(0)
+    return value + (expected - lax.stop_gradient(expected))
+
+
 def _solve(factor: Array, vectors: Array) -> Array:
     return jax.scipy.linalg.cho_solve((factor, True), vectors[..., None])[..., 0]
 
@@ -219,9 +244,17 @@ def _proposals(density: Density, shape: tuple[int, int]) -> tuple[Array, Array, 
     return mean, curvature, axes, jnp.array([*[narrow] * STARTS, wide, wide], start.dtype)
 
 
-def _weighted(density: Density, shape: tuple[int, int]) -> tuple[Array, Callable]:
-    """Log-weights of points ``(proposal, shift, point, row)``, and the vectors of chosen ones."""
-    mean, curvature, axes, width = _proposals(density, shape)
+def _weighted(
+    density: Density, shape: tuple[int, int], proposing: Density | None = None
+) -> tuple[Array, Callable]:
+    """Log-weights of points ``(proposal, shift, point, row)``, and the vectors of chosen ones.
+
+    Args:
+        density: of the rows' vectors.
+        shape: ``(row, dimension)``.
+        proposing: the density about whose modes points are proposed (default: the same).
+    """
+    mean, curvature, axes, width = _proposals(density if proposing is None else proposing, shape)
     points = _normal_points(shape[1], len(width), mean.dtype)
     root = jnp.sqrt(curvature)
     log_scale = jnp.log(curvature).sum(2) / 2 - shape[1] * jnp.log(width)[:, None]
@@ -275,10 +308,15 @@ def integrated_logits(model: Model, values: Mapping[str, Array], structure: Stru
     shape = (structure.rows, dimension(structure))
 
     def of_cluster(cluster: Array) -> Array:
-        density = density_of(model, values, structure, jnp.full(structure.rows, cluster))
+        assignment = jnp.full(structure.rows, cluster)
+        density = density_of(model, values, structure, assignment)
+        # where the points are is no part of a derivative (of which a search for modes has none)
+        there = lax.stop_gradient(dict(values))
+        proposing = density_of(model, there, structure, assignment)
         if structure.gaussian_locals:
-            return _gaussian(density, shape)[0][None]
-        weights, _ = _weighted(density, shape)
+            value, mode, factor = _gaussian(proposing, shape)
+            return _with_slope(value, density, mode, factor)[None]
+        weights, _ = _weighted(density, shape, proposing)
         return logsumexp(weights, axis=(0, 2)) - math.log(weights.shape[0] * weights.shape[2])
 
     return jnp.moveaxis(lax.map(of_cluster, jnp.arange(structure.clusters)), 0, 1)
@@ -326,3 +364,35 @@ def draw_locals(
         weights, vectors_of = _weighted(density, shape)
         vectors = vectors_of(random.categorical(key, weights.reshape(-1, shape[0]), axis=0))
     return trace_at_vectors(model, values, structure, vectors, assignment)[0].values
+
+
+@quickly(static=("structure",))
+def local_modes(
+    model: Model, values: Mapping[str, Array], *, structure: Structure
+) -> dict[str, Array]:
+    """The rows' continuous sites where their density given all else is highest.
+
+    It is the density of their unconstrained images, given the rows, their most probable clusters
+    and the global sites.
+
+    Args:
+        model: the program with its data.
+        values: global sites.
+        structure: what was read off the program.
+    """
+    assignment = jnp.zeros(structure.rows, int)
+    if structure.assignment is not None:
+        assignment = model.logits(values, structure).argmax(0)
+    shape = (structure.rows, dimension(structure))
+    density = density_of(model, values, structure, assignment)
+    if structure.gaussian_locals:
+        modes = _gaussian(density, shape)[1]
+    else:
+        modes = _highest(density, _proposals(density, shape)[0][:STARTS])
+    return trace_at_vectors(model, values, structure, modes, assignment)[0].values
+
+
+def _highest(density: Density, places: Array) -> Array:
+    """Of several places ``(place, row, dimension)`` every row's own with the highest density."""
+    best = lax.map(density, places).argmax(0)
+    return jnp.take_along_axis(places, best[None, :, None], axis=0)[0]

@@ -126,7 +126,9 @@ def by_row(log_density: Array, site: Mapping[str, Any], structure: Structure) ->
 def _log_density(model: Any, site: Mapping[str, Any], name: str) -> Array:
     fn, scale = weigh(site)
     density = times(scale, observed_log_prob(fn, model.data.get(name, site["value"])))
-    return jnp.broadcast_to(density, site["fn"].batch_shape)
+    # (one distribution may have many observations, which no plate says)
+    shape = jnp.broadcast_shapes(jnp.shape(density), site["fn"].batch_shape)
+    return jnp.broadcast_to(density, shape)
 
 
 def all_parts(

@@ -17,7 +17,7 @@ from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program.runtime.compiling import quickly
 from ppl_models.program.runtime.keys import make_key
 from ppl_models.program.trace import chains
-from ppl_models.program.trace.renamed_sites import NamedOtherwise
+from ppl_models.program.trace.renamed_sites import NamedAsItsSource, NamedOtherwise, PlateOfData
 from ppl_models.program.trace.structure import Structure
 
 
@@ -61,10 +61,7 @@ def refuse_other_data(
         if site in data_of_sites:
             raise NamedOtherwise(site, data_of_sites[site], frozenset(names))
         if site in model.data:
-            raise UnsupportedError(
-                f"site '{site}' observes something else than the parameter '{site}', from "
-                "which it is computed: call the site by a name of its own"
-            )
+            raise NamedAsItsSource(site, frozenset({*names, *model.data}))
         raise UnsupportedError(
             f"site '{site}' is observed, and not from the program's data: hold it by "
             f"fixed={{'{site}': ...}} where numpyro.handlers.condition did"
@@ -89,6 +86,7 @@ def refuse_taken_names(trace: Mapping[str, Any], data: Mapping[str, Any]) -> Non
         data: by parameter.
 
     Raises:
+        PlateOfData: a plate that data are observed in is called as data along it are.
         UnsupportedError: one does.
     """
     latent = [s for s in trace.values() if s["type"] == "sample" and not s["is_observed"]]
@@ -100,9 +98,13 @@ def refuse_taken_names(trace: Mapping[str, Any], data: Mapping[str, Any]) -> Non
         hidden = site["type"] == "sample" and not site["is_observed"]
         if hidden and not site["fn"].support.is_discrete and name in (*OF_DRAWS, *OF_STARTS):
             raise UnsupportedError(_taken("site", name))
-        for plate in (frame.name for frame in site["cond_indep_stack"]):
-            if plate in (of_rows if name in data else OF_DRAWS):
-                raise UnsupportedError(_taken("plate", plate))
+        for frame in site["cond_indep_stack"]:
+            if frame.name in (of_rows if name in data else OF_DRAWS):
+                raise UnsupportedError(_taken("plate", frame.name))
+            # (an index array of another length may have the name of the plate that it looks up)
+            observed = site["type"] == "sample" and site["is_observed"]
+            if observed and frame.name in data and len(data[frame.name]) == frame.size:
+                raise PlateOfData(frame.name, frozenset({*trace, *data}))
 
 
 def _taken(what: str, name: str) -> str:

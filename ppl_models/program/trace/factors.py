@@ -10,6 +10,7 @@ from numpyro.distributions.distribution import MaskedDistribution, Unit
 
 from ppl_models.errors import UnsupportedError
 from ppl_models.program.trace.layout import Layout, plates_of
+from ppl_models.program.trace.renamed_sites import LikelihoodFactor
 
 
 def _is_factor(distribution: Any) -> bool:
@@ -28,13 +29,14 @@ def split_factors(
 
 
 def likelihood_factors(factors: tuple[str, ...], parameters: Set[str]) -> tuple[str, ...]:
-    """The factors that are the log-density of data, of a program without an observed site."""
+    """The factors that are the log-density of data, of a program without an observed site.
+
+    Raises:
+        LikelihoodFactor: none is called as data are.
+    """
     named = tuple(n for n in factors if n in parameters)
     if factors and not named:
-        raise UnsupportedError(
-            f"factor '{factors[0]}' is all that the program says of its data: call it by the name "
-            "of the data parameter whose log-density it is"
-        )
+        raise LikelihoodFactor(factors[0])
     return named
 
 

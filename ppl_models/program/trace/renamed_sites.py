@@ -1,13 +1,15 @@
-"""Observed sites under another name than the data that they observe.
+"""Observed sites under another name than the data that they observe, and plates under that of data.
 
 Most NumPyro programs call the data ``y`` and the site ``obs``. Data and what is predicted of them
-have one name in a fit, that of the data: a handler within the program gives it to the site.
+have one name in a fit, that of the data: a handler within the program gives it to the site. Many
+call a plate as they call the data, ``plate("data", len(data))``: the plate is then named otherwise,
+for an axis and an array on it have two names.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from numpyro.primitives import Messenger
@@ -32,25 +34,94 @@ class NamedOtherwise(UnsupportedError):
         )
 
 
+class NamedAsItsSource(NamedOtherwise):
+    """A site has the name of the parameter that its data are computed from (``y[2:]``, ``y.T``).
+
+    Args:
+        site: its name.
+        others: names of the program's other sites, and of its data.
+    """
+
+    def __init__(self, site: str, others: frozenset[str]):
+        super().__init__(site, f"{site}_obs", others)
+        self.args = (
+            f"site '{site}' observes something else than the parameter '{site}', from which it is "
+            "computed: call the site by a name of its own",
+        )
+
+
+class LikelihoodFactor(UnsupportedError):
+    """A ``numpyro.factor`` is all that a program says of its data, and is not called as they are.
+
+    Args:
+        factor: its name.
+    """
+
+    def __init__(self, factor: str):
+        self.factor = factor
+        super().__init__(
+            f"factor '{factor}' is all that the program says of its data: call it by the name of "
+            "the data parameter whose log-density it is"
+        )
+
+
+class PlateOfData(UnsupportedError):
+    """A plate has the name of a data parameter.
+
+    Args:
+        plate: its name.
+        taken: names of the program's sites, plates and data.
+    """
+
+    def __init__(self, plate: str, taken: frozenset[str]):
+        self.plate, self.taken = plate, taken
+        super().__init__(
+            f"plate '{plate}' has the name of data: call it by another name, such as '{plate}_row'"
+        )
+
+
 class Renaming(Messenger):
-    """Calls sites by other names.
+    """Calls sites and plates by other names.
 
     Args:
         fn: the program.
-        names: site -> its new name.
+        sites: site -> its new name.
+        plates: plate -> its new name.
     """
 
-    def __init__(self, fn: Callable | None, names: dict[str, str]):
+    def __init__(self, fn: Callable | None, sites: Mapping[str, str], plates: Mapping[str, str]):
         super().__init__(fn)
-        self.names = names
+        self.sites, self.plates = sites, plates
 
     def process_message(self, message: dict[str, Any]) -> None:
-        """Rename the site before any handler around the program sees it."""
-        if message["type"] == "sample":
-            message["name"] = self.names.get(message["name"], message["name"])
+        """Rename a site and its plates before any handler around the program sees it."""
+        if message["type"] == "plate":
+            message["name"] = self.plates.get(message["name"], message["name"])
+        elif message["type"] == "sample":
+            message["name"] = self.sites.get(message["name"], message["name"])
+        if self.plates and "cond_indep_stack" in message:
+            message["cond_indep_stack"] = [
+                frame._replace(name=self.plates.get(frame.name, frame.name))
+                for frame in message["cond_indep_stack"]
+            ]
 
 
-@functools.lru_cache(maxsize=64)
+def free_name(plate: str, taken: Collection[str]) -> str:
+    """A name for a plate that has that of data.
+
+    Args:
+        plate: its name.
+        taken: names that sites, plates and data have.
+
+    >>> free_name("data", {"data", "loc"}), free_name("data", {"data", "data_row"})
+    ('data_row', 'data_row_')
+    """
+    name = f"{plate}_row"
+    while name in taken:
+        name += "_"
+    return name
+
+
 def with_renamed_site(function: Callable, site: str, parameter: str) -> Callable:
     """The program, its site called as the parameter is; equal arguments give the same function.
 
@@ -68,10 +139,27 @@ def with_renamed_site(function: Callable, site: str, parameter: str) -> Callable
     >>> list(numpyro.handlers.trace(renamed).get_trace(jnp.zeros(())))
     ['y']
     """
+    return _renamed(function, ((site, parameter),), ())
 
+
+def with_renamed_plate(function: Callable, plate: str, name: str) -> Callable:
+    """The program, a plate called otherwise; equal arguments give the same function.
+
+    Args:
+        function: the program.
+        plate: its name.
+        name: the new name.
+    """
+    return _renamed(function, (), ((plate, name),))
+
+
+@functools.lru_cache(maxsize=64)
+def _renamed(
+    function: Callable, sites: tuple[tuple[str, str], ...], plates: tuple[tuple[str, str], ...]
+) -> Callable:
     @functools.wraps(function)
     def program(*data: Any, **arguments: Any) -> Any:
-        with Renaming(None, {site: parameter}):
+        with Renaming(None, dict(sites), dict(plates)):
             return function(*data, **arguments)
 
     return program
