@@ -33,6 +33,7 @@ PARTS: dict[str, dict[str, str]] = {
     "recurrent": ONE_DEVICE,
     "posterior": {**ONE_DEVICE, "JAX_ENABLE_COMPILATION_CACHE": "false"},
     "words": ONE_DEVICE,
+    "general": ONE_DEVICE,
 }
 LACKING = {"recurrent": ("torch", "it needs PyTorch (pip install '.[torch]')")}
 

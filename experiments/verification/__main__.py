@@ -209,7 +209,7 @@ def main(chosen: list[str]) -> None:
         if not chosen:
             write(lines, [])  # as it goes: the whole takes long
     if not chosen or "programs" in chosen:
-        programs.main([])
+        programs.main([word for word in chosen if word != "programs"])
     if not chosen or "upstream" in chosen:
         # other libraries' classes are replaced, and SciPy is set up anew: a process of its own
         subprocess.run([sys.executable, "-m", "experiments.upstream"], check=True)

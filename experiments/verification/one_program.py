@@ -17,10 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax.flatten_util import ravel_pytree
+from jax.scipy.special import logsumexp
 from numpyro import handlers
 from numpyro.contrib.funsor import config_enumerate, enum
 from numpyro.contrib.funsor import log_density as enumerated_density
 from numpyro.distributions import biject_to
+from numpyro.infer.util import log_density
 
 import ppl_models as ppl
 from ppl_models.errors import InputError, UnsupportedError
@@ -48,13 +50,32 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def enumerated(case: Mapping[str, Any], data: Mapping[str, Any]) -> Callable[..., Any]:
-    """NumPyro's own log joint density, discrete sites summed out, as a function of the others."""
+    """NumPyro's own log joint density, discrete sites summed out, as a function of the others.
+
+    By NumPyro's enumeration; of a program with one discrete site, outside plates, by NumPyro's
+    density at each of its values (enumeration takes the axis of what depends on it for the site's).
+    """
     arguments, arrays = case.get("args", {}), {n: jnp.asarray(v) for n, v in data.items()}
+    given = {**arrays, **arguments}
     seeded = handlers.seed(case["program"], jax.random.key(0))
-    trace = handlers.trace(seeded).get_trace(**arrays, **arguments)
+    trace = handlers.trace(seeded).get_trace(**given)
+    hidden = [s for s in trace.values() if s["type"] == "sample" and not s["is_observed"]]
+    discrete = [s for s in hidden if s["fn"].support.is_discrete]
+    if len(discrete) == 1 and jnp.ndim(discrete[0]["value"]) == 0:
+        (site,) = discrete
+        support = site["fn"].enumerate_support()
+
+        def summed(values: Mapping[str, Any]) -> Any:
+            def one(value: Any) -> Any:
+                held = {**values, site["name"]: value}
+                return log_density(case["program"], (), given, held)[0]
+
+            return logsumexp(jax.vmap(one)(support))
+
+        return summed
     plates = [f.dim for s in trace.values() for f in s.get("cond_indep_stack", ()) if f.dim]
     program = enum(config_enumerate(case["program"]), min([0, *plates]) - 1)
-    return lambda values: enumerated_density(program, (), {**arrays, **arguments}, values)[0]
+    return lambda values: enumerated_density(program, (), given, values)[0]
 
 
 def at_draw(tree: xr.DataTree, chain: int, draw: int) -> dict[str, Any]:
@@ -72,6 +93,11 @@ def density_error(tree: xr.DataTree, density: Callable[..., Any]) -> float:
         theirs = float(compiled(at_draw(tree, chain, draw)))
         errors.append(abs(ours[chain, draw] - theirs) / max(abs(theirs), 1.0))
     return max(errors)
+
+
+def integrates(tree: xr.DataTree) -> bool:
+    """Whether EM's objective has the rows' own sites integrated out, which NumPyro's has not."""
+    return "integrated_out" in ppl.log_density(tree).attrs
 
 
 def left_to_gain(
@@ -215,11 +241,13 @@ def check(path: Path) -> dict[str, Any]:
     density = enumerated(case, data)
     errors = {}
     for method, tree in trees.items():
+        if method == "em" and integrates(tree):
+            continue
         outcome: list[float] = []
         words = said(lambda t=tree, o=outcome: o.append(density_error(t, density)))
         errors[method] = outcome[0] if outcome else words
     found["density"] = errors
-    if "em" in trees:
+    if "em" in trees and not integrates(trees["em"]):
         gain: list[float] = []
         words = said(lambda: gain.append(left_to_gain(trees["em"], case, data, density)))
         found["left_to_gain"] = gain[0] if gain else words

@@ -62,7 +62,7 @@ def row(name: str, found: dict[str, Any]) -> str:
     words = [w for w in found["density"].values() if isinstance(w, str)]
     density = _number(max(errors, default=None), ERROR) + (" **not compared**" if words else "")
     after = found.get("after", {})
-    wrong = [f"**{n}**" for n, w in after.items() if w != "ok"]
+    wrong = [f"**{n}**" if failed(w) else f"*{n}*" for n, w in after.items() if w != "ok"]
     done = f"{len(after) - len(wrong)} of {len(after)}" + (": " if wrong else "") + ", ".join(wrong)
     cells = (
         name,
@@ -75,6 +75,11 @@ def row(name: str, found: dict[str, Any]) -> str:
         f"{found['seconds']:.0f}",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def failed(words: str) -> bool:
+    """Whether a question to a fit ended in a crash, and no reason was told why it has no answer."""
+    return not words.startswith("refused: ")
 
 
 def _number(value: Any, most: float) -> str:
@@ -95,7 +100,7 @@ def notes(name: str, found: dict[str, Any]) -> list[str]:
 
 
 def main(chosen: list[str]) -> None:
-    """Check all programs, or those named; write the table as it goes where all are checked.
+    """Check all programs, or those named; the file of results has every row that was measured last.
 
     Args:
         chosen: names, and the folder where the programs are unless they lie beside the repository.
@@ -106,27 +111,47 @@ def main(chosen: list[str]) -> None:
         print(f"no {folder}: the programs are not there")
         return
     chosen = [word for word in chosen if not Path(word).is_dir()]
-    wanted = [n for n in names(folder) if not chosen or n in chosen]
-    lines, remarks = [], []
-    for name in wanted:
+    every = names(folder)
+    for name in (n for n in every if not chosen or n in chosen):
         found = check(folder / f"{name}.py")
-        lines.append(row(name, found))
-        remarks += notes(name, found)
-        print(lines[-1], *notes(name, found), sep="\n", flush=True)
-        if not chosen:
-            write(lines, remarks, len(wanted))
+        lines = [row(name, found), *notes(name, found)]
+        print(*lines, sep="\n", flush=True)
+        if not elsewhere:
+            write(name, lines, every)
 
 
-def write(lines: list[str], remarks: list[str], count: int) -> None:
-    """The file that is kept in the repository; of ``count`` programs."""
+def write(name: str, lines: list[str], every: list[str]) -> None:
+    """The file that is kept in the repository, with the lines of one program put in anew.
+
+    Args:
+        name: of the program.
+        lines: its row, and what is to be said of it.
+        every: names of all programs; lines of others are left out.
+    """
+    before = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.is_file() else []
+    kept = [line for line in before if _program_of(line) in set(every) - {name}] + lines
+    rows = sorted((line for line in kept if line.startswith("| ")), key=_program_of)
+    remarks = sorted((line for line in kept if line.startswith("- ")), key=_program_of)
     note = (
-        f"`python -m experiments.verification.programs`, {date.today()}; {machine()}; "
-        f"{len(lines)} of {count} programs. Bold: a refusal, or a number above {ERROR:g} "
-        f"(density), {GAIN:g} (EM), {ERRORS_APART:g} (samplers, of the means of the sites whose "
-        f"truth is known), {FROM_TRUTH:g} (truth). Seconds include compilation."
+        f"`python -m experiments.verification programs`, {date.today()}; {machine()}; "
+        f"{len(rows)} of {len(every)} programs. Italics: what has no answer, for the reason below "
+        f"the table. Bold: a fit that is refused, a crash, or a number above {ERROR:g} (density), "
+        f"{GAIN:g} (EM), {ERRORS_APART:g} (samplers, of the means of the sites whose truth is "
+        f"known), {FROM_TRUTH:g} (truth). Seconds include compilation."
     )
-    text = "\n".join([note, "", HEADER, *lines, "", *remarks, ""])
+    text = "\n".join([note, "", HEADER, *rows, "", *remarks, ""])
     RESULTS.write_text(text, encoding="utf-8")
+
+
+def _program_of(line: str) -> str:
+    """The program that a line of the file is of; empty for other lines.
+
+    >>> [_program_of(line) for line in ("| radon | em | 0 |", "- radon, loo: refused", "")]
+    ['radon', 'radon', '']
+    """
+    if line.startswith("| "):
+        return line.split("|")[1].strip()
+    return line[2:].partition(",")[0] if line.startswith("- ") else ""
 
 
 if __name__ == "__main__":

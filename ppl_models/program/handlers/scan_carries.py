@@ -45,7 +45,8 @@ class OneTypeOfCarry(Messenger):
 def _of_one_type(step: Callable) -> Callable:
     def kept(carry: Any, x: Any) -> tuple[Any, Any]:
         carried, out = step(carry, x)
-        if jax.tree.structure(carried) == jax.tree.structure(carry):
+        structures: list[Any] = [jax.tree.structure(c) for c in (carry, carried)]
+        if structures[0] == structures[1]:
             carried = jax.tree.map(_like, carried, carry)
         return carried, out
 
