@@ -13,10 +13,10 @@ import numpyro.distributions as dist
 
 from ppl_models.data.kinds import Reals
 from ppl_models.data.missing import missing_cells
-from ppl_models.distributions import InverseGammaScale
 from ppl_models.distributions.censored import FAMILIES, Censored
 from ppl_models.errors import InputError
-from ppl_models.models._scale import data_scale
+from ppl_models.models._scale import data_scale, row_count, unit_of_data
+from ppl_models.models._scatter import Scatter
 from ppl_models.models._weights import mixture_weights
 
 
@@ -34,6 +34,9 @@ def censored_mixture(
     loc_mean: Any = None,
     loc_scale: Any = None,
     scale_concentration: float = 2.0,
+    scale_rate: Any = None,
+    scale_rate_mean: Any = None,
+    resolution: Any = None,
     scale_mean: Any = None,
     scale_spread: float = 1.5,
     shape_spread: float = 0.75,
@@ -45,7 +48,8 @@ def censored_mixture(
         π ~ Dirichlet(concentration)                                  shares of the clusters
         normal, lognormal:
             μ_k ~ Normal(loc_mean, loc_scale)                         of the numbers or their logs
-            σ_k² ~ InverseGamma(scale_concentration, (deviation / K)²)
+            r ~ Gamma(5/2, 5 / (2 scale_rate_mean)), kept off 0       how tight clusters are
+            σ_k² ~ InverseGamma(scale_concentration, r)
             x_n | z_n = k ~ Normal(μ_k, σ_k), or exp of that
         exponential, weibull:
             σ_k ~ LogNormal(log scale_mean, scale_spread) how long it takes
@@ -76,6 +80,10 @@ def censored_mixture(
         loc_mean: prior mean of the locations (default: the mean of x, or of its logarithm).
         loc_scale: their prior standard deviation (default: twice that of x, or of its logarithm).
         scale_concentration: a of the inverse gamma.
+        scale_rate: r, held (default: a site).
+        scale_rate_mean: prior mean of r (default: the variance of x, or of its logarithm, / K²).
+        resolution: the unit that x, or its logarithm, is rounded to (default: the least distance
+            between two values).
         scale_mean: prior median of an exponential's or Weibull's scales (default: the mean of x).
         scale_spread: prior standard deviation of their logarithms.
         shape_spread: of the logarithms of the shapes.
@@ -109,6 +117,17 @@ def censored_mixture(
     scale = data_scale(values, row_weights)
     weights = mixture_weights(clusters, concentration, weight_prior)
     lifetime = family in ("exponential", "weibull")
+    if not lifetime:
+        scatter = Scatter(
+            scale,
+            None,
+            clusters**-2,
+            unit_of_data(values, row_weights) if resolution is None else resolution,
+            row_count(rows, row_weights) / clusters,
+            scale_concentration,
+            scale_rate,
+            scale_rate_mean,
+        ).prior("spherical")
     with numpyro.plate("cluster", clusters):
         if lifetime:
             middle = scale_mean
@@ -122,8 +141,7 @@ def censored_mixture(
             mean = scale.mean if loc_mean is None else loc_mean
             spread = 2 * scale.deviation if loc_scale is None else loc_scale
             place = numpyro.sample("loc", dist.Normal(mean, spread))
-            rate = (scale.deviation / clusters) ** 2
-            width = numpyro.sample("scale", InverseGammaScale(scale_concentration, rate))
+            width = numpyro.sample("scale", scatter)
     with numpyro.plate("row", rows):
         z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         emission = Censored(family, place[z], width[z], side, above, below, until)

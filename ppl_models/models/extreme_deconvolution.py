@@ -13,7 +13,8 @@ import numpyro.distributions as dist
 from ppl_models.data.kinds import FEATURE_AXIS, Reals
 from ppl_models.distributions import FullGaussian
 from ppl_models.errors import InputError
-from ppl_models.models._cluster_matrices import cluster_matrices
+from ppl_models.models._scale import data_scale, row_count, unit_of_data
+from ppl_models.models._scatter import Scatter
 from ppl_models.models._weights import mixture_weights
 
 
@@ -26,6 +27,8 @@ def extreme_deconvolution(
     concentration: float = 1.0,
     loc_mean: Any = None,
     loc_scale: Any = None,
+    scale_rate_mean: Any = None,
+    resolution: Any = None,
     degrees_of_freedom: float | None = None,
     scale_matrix: Any = None,
     features: int | None = None,
@@ -35,7 +38,8 @@ def extreme_deconvolution(
 
         π ~ Dirichlet(concentration)                         how large the clusters are
         μ_kd ~ Normal(loc_mean_d, loc_scale_d)               where they lie
-        Σ_k ~ InverseWishart(degrees_of_freedom, scale_matrix)   how they scatter without errors
+        r_d ~ Gamma(5/2, 5 / (2 scale_rate_mean_d)), kept off 0  how tight clusters are
+        Σ_k ~ InverseWishart(degrees_of_freedom, diag(r))    how they scatter without errors
         z_n ~ Categorical(π)                                 which cluster row n is from
         x_n | z_n = k ~ Normal(μ_k, Σ_k + S_n)               S_n is the errors' covariance of row n
 
@@ -51,8 +55,11 @@ def extreme_deconvolution(
         concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
         loc_mean: prior mean of the locations (default: the data's mean).
         loc_scale: prior standard deviation of the locations (default: twice the data's).
-        degrees_of_freedom: ν of the inverse Wishart (default: D + 2).
-        scale_matrix: Ψ of the inverse Wishart (default: the data's variances / K^(2/D)).
+        scale_rate_mean: prior mean of r (default: the data's variance / K^(2/D)).
+        resolution: the unit that the data are rounded to (default: the least distance between
+            two values of a feature).
+        degrees_of_freedom: of the inverse Wishart of Σ (default: D + 2).
+        scale_matrix: of the inverse Wishart, held (default: diag(r), r a site).
         features: number of features where there are no data (default: the columns of ``errors``).
         row_weights: how often each row counts, ``(row,)``, for the priors that look at the data;
             ``fit(..., weights=)`` gives them.
@@ -76,9 +83,26 @@ def extreme_deconvolution(
     features = columns if features is None else features
     noise = _covariances(errors, features)
     weights = mixture_weights(clusters, concentration, weight_prior)
-    loc, covariance = cluster_matrices(
-        x, clusters, features, loc_mean, loc_scale, degrees_of_freedom, scale_matrix, row_weights
-    )
+    scale, zeros = data_scale(x, row_weights), jnp.zeros(features)
+    mean = scale.mean if loc_mean is None else loc_mean
+    spread = 2 * scale.deviation if loc_scale is None else loc_scale
+    scatter = Scatter(
+        scale,
+        features,
+        clusters ** (-2 / features),
+        unit_of_data(x, row_weights) if resolution is None else resolution,
+        row_count(rows, row_weights) / clusters,
+        2.0,
+        None,
+        scale_rate_mean,
+        degrees_of_freedom,
+        scale_matrix,
+    ).prior("full")
+    with numpyro.plate("cluster", clusters):
+        where = dist.Normal(mean + zeros, spread + zeros).to_event(1)
+        loc = numpyro.sample("loc", where, infer={"event_dims": ["feature"]})
+        axes = ["feature", "feature_other"]
+        covariance = numpyro.sample("covariance", scatter, infer={"event_dims": axes})
     with numpyro.plate("row", rows):
         z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         emission = FullGaussian(loc[z], covariance[z] + noise)

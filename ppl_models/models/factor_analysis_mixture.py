@@ -107,7 +107,7 @@ def factor_analysis_mixture(
         scale,
         width,
         clusters ** (-2 / width),
-        unit_of_data(x) if resolution is None else resolution,
+        unit_of_data(x, row_weights) if resolution is None else resolution,
         row_count(rows, row_weights) / clusters,
         scale_concentration,
         scale_rate,

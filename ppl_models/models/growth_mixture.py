@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from math import comb
 from typing import Annotated, Any
 
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
 from ppl_models.data.kinds import FEATURE_AXIS, Reals
 from ppl_models.distributions.contraction import matmul
 from ppl_models.errors import InputError
+from ppl_models.models._scale import DataScale, data_scale
 from ppl_models.models._weights import mixture_weights
 
 
@@ -22,12 +25,13 @@ def growth_mixture(
     order: int = 1,
     weight_prior: str = "dirichlet",
     concentration: float = 1.0,
-    level_mean: float = 0.0,
-    level_scale: float = 10.0,
-    growth_scale: float = 5.0,
-    spread_scale: float = 2.0,
-    noise_scale: float = 2.0,
+    level_mean: float | None = None,
+    level_scale: float | None = None,
+    growth_scale: float | None = None,
+    spread_scale: float | None = None,
+    noise_scale: float | None = None,
     rows: int | None = None,
+    row_weights: Any = None,
 ) -> Any:
     """Measurements at several times, about the curve of the row's class and a line of its own.
 
@@ -41,7 +45,11 @@ def growth_mixture(
                                                                  b_n ~ Normal(0, τ_1)
 
     The rows' own lines are integrated out: x_n is multivariate normal. Priors are in the units of
-    the data and of the times. Muthén and Shedden (1999); Verbeke and Lesaffre (1996).
+    the data and of the times, and by default follow both: u is the standard deviation of all
+    measurements, h half the time from the first to the last. In the times' own middle, and counted
+    in h, a coefficient of a curve would be Normal(0, 2u), about the data's mean; ``growth_scale``
+    and ``level_scale`` are what that says of the coefficients of t. Muthén and Shedden (1999);
+    Verbeke and Lesaffre (1996).
 
     Args:
         x: ``(row, time)``; gaps are NaN; None generates ``rows`` rows at ``times``.
@@ -51,12 +59,16 @@ def growth_mixture(
         weight_prior: prior of the weights π: "dirichlet", or "stick_breaking" for a Dirichlet
             process cut off at K clusters.
         concentration: of the prior of the weights; a number, or ``(cluster,)`` for a Dirichlet.
-        level_mean: prior mean of the curves at time 0.
-        level_scale: prior deviation of the curves at time 0.
-        growth_scale: prior deviation of the other coefficients.
-        spread_scale: scale of the prior of the rows' deviations.
-        noise_scale: scale of the prior of the noise.
+        level_mean: prior mean of the curves at time 0 (default: the data's mean).
+        level_scale: prior deviation of the curves at time 0 (default: 2u where that is the middle
+            of the times, and more where curves are followed further to it).
+        growth_scale: prior deviation of the other coefficients (default: 2u / h^j for t^j, and more
+            where higher powers add to it).
+        spread_scale: scale of the prior of the rows' deviations τ (default: u and u / h).
+        noise_scale: scale of the prior of the noise (default: u).
         rows: number of rows where there are no data.
+        row_weights: how often each row counts, ``(row,)``, for the priors that look at the data;
+            ``fit(..., weights=)`` gives them.
 
     Returns:
         The rows.
@@ -82,17 +94,46 @@ def growth_mixture(
         raise InputError(f"times has {when.size} numbers, and a row {jnp.shape(x)[1]} measurements")
     powers = when[:, None] ** jnp.arange(order + 1)
     weights = mixture_weights(clusters, concentration, weight_prior)
-    centre = jnp.zeros(order + 1).at[0].set(level_mean)
-    scale = jnp.full(order + 1, float(growth_scale)).at[0].set(level_scale)
+    middle, unit = _all_measurements(data_scale(x, row_weights))
+    widths, half = _coefficient_scales(when, order, 2 * unit)
+    centre = jnp.zeros(order + 1).at[0].set(middle if level_mean is None else level_mean)
+    if growth_scale is not None:
+        widths = widths.at[1:].set(growth_scale)
+    if level_scale is not None:
+        widths = widths.at[0].set(level_scale)
     with numpyro.plate("cluster", clusters):
-        prior = dist.Normal(centre, scale).to_event(1)
+        prior = dist.Normal(centre, widths).to_event(1)
         curve = numpyro.sample("curve", prior, infer={"event_dims": ["power"]})
-    own = dist.HalfNormal(jnp.full(2, float(spread_scale))).to_event(1)
+    each = unit / half ** jnp.arange(2) if spread_scale is None else jnp.full(2, spread_scale)
+    own = dist.HalfNormal(jnp.asarray(each, float)).to_event(1)
     spread = numpyro.sample("spread", own, infer={"event_dims": ["own_power"]})
-    noise = numpyro.sample("noise", dist.HalfNormal(noise_scale))
+    noise = numpyro.sample("noise", dist.HalfNormal(unit if noise_scale is None else noise_scale))
     lines = powers[:, :2] * spread
     covariance = matmul(lines, lines.T) + noise**2 * jnp.eye(len(when))
     with numpyro.plate("row", rows):
         z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         emission = dist.MultivariateNormal(matmul(curve[z], powers.T), covariance)
         return numpyro.sample("x", emission, obs=x, infer={"event_dims": ["feature"]})
+
+
+def _all_measurements(scale: DataScale) -> tuple[Any, Any]:
+    """Mean and standard deviation of the measurements at all times together."""
+    mean = jnp.mean(scale.mean)
+    return mean, jnp.sqrt(jnp.mean(scale.deviation**2 + (scale.mean - mean) ** 2))
+
+
+def _coefficient_scales(when: Any, order: int, unit: Any) -> tuple[Any, Any]:
+    """Prior deviations of the coefficients of t^j, ``(order + 1,)``, and half the times' range.
+
+    Those of ((t - m) / h)^i, m being the middle and h half the range, are ``unit`` each; the
+    binomial theorem says what is left of them at t^j.
+
+    >>> _coefficient_scales(jnp.array([-2.0, 2.0]), 1, 1.0)[0].tolist()
+    [1.0, 0.5]
+    """
+    middle, half = (when.max() + when.min()) / 2, (when.max() - when.min()) / 2
+    half = jnp.where(half > 0, half, 1.0)
+    binomial = np.array([[comb(i, j) for i in range(order + 1)] for j in range(order + 1)])
+    apart = np.maximum(np.arange(order + 1) - np.arange(order + 1)[:, None], 0)
+    added = binomial * jnp.abs(middle) ** apart / half ** jnp.arange(order + 1)
+    return unit * jnp.sqrt((added**2).sum(1)), half

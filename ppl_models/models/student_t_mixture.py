@@ -95,7 +95,7 @@ def student_t_mixture(
         scale,
         width,
         clusters ** (-2 / width),
-        unit_of_data(x) if resolution is None else resolution,
+        unit_of_data(x, row_weights) if resolution is None else resolution,
         row_count(rows, row_weights) / clusters,
         2.0,
         None,

@@ -95,7 +95,8 @@ JOBS = [
         {"weights", "loc", "scatter", "df", "scale_diagonal"}),
     Job("factor_analysis_mixture", {"x": PLANE}, {"clusters": 2, "factors": 1},
         {"weights", "loc", "loadings", "scale", "scale_rate"}),
-    Job("extreme_deconvolution", {"x": PLANE, "errors": ERRORS}, {"clusters": 2}, SCATTER),
+    Job("extreme_deconvolution", {"x": PLANE, "errors": ERRORS}, {"clusters": 2},
+        {*SCATTER, "scale_diagonal"}),
     Job("stochastic_block_model", {"adjacency": NETWORK}, {"clusters": 2},
         {"weights", "probs"}, "node"),
     Job("mixed_mixture",
@@ -103,7 +104,7 @@ JOBS = [
         {"clusters": 2},
         {*COUNT_SITES, "loc", "scale", "scale_rate", "level_probs", "bit_probs"}),
     Job("censored_mixture", {"x": LINE, "censored": SIDE}, {"clusters": 2, "above": -30.0},
-        {"weights", "loc", "scale"}),
+        {"weights", "loc", "scale", "scale_rate"}),
     Job("censored_mixture", {"x": np.exp(LINE / 4), "censored": SIDE},
         {"clusters": 2, "family": "weibull"}, {"weights", "shape", "scale"}),
 ]  # fmt: skip

@@ -19,6 +19,7 @@ import numpyro
 import numpyro.distributions as dist
 from hypothesis import strategies as st
 from numpyro import handlers
+from numpyro.infer.reparam import LocScaleReparam
 
 ROWS = 7
 PARALLEL = {"enumerate": "parallel"}
@@ -28,7 +29,19 @@ WEIGHT = np.array([1.0, 0.4, 2.0, 1.7, 0.1, 1.0, 3.0])
 SCALAR = ("normal", "regression", "bernoulli", "poisson", "categorical", "student")
 VECTOR = ("diagonal", "multivariate")
 EMISSIONS = SCALAR + VECTOR
-WEIGHTS = ("dirichlet", "logits", "stick", "covariate", "constant")
+GROUP = np.array([0, 1, 1, 0, 0, 1, 0])
+WEIGHTS = (
+    "dirichlet",
+    "logits",
+    "stick",
+    "covariate",
+    "constant",
+    "gamma",
+    "reference",
+    "group",
+    "simplex of rows",
+)
+SHARED = ("plain", "do", "block", "reparam")
 HANDLERS = ("scale", "scale by row", "scale by data", "mask", "mask by row")
 COVARIANCE = np.array([[1.0, 0.6], [0.6, 2.0]])
 
@@ -46,6 +59,8 @@ class Draft:
         around: what it is around: "program", "rows", "discrete", "x", "prior".
         constant: what differs from row to row: none, "arange" or "closed".
         gaps: whether some cells are missing.
+        shared: a site that all rows share, under a handler that changes what it is: none, "plain",
+            "do", "block" or "reparam".
     """
 
     clusters: int
@@ -56,6 +71,7 @@ class Draft:
     around: str
     constant: str | None
     gaps: bool
+    shared: str | None = None
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -86,7 +102,9 @@ def drafts(draw: Callable, *, row_handlers: bool = True) -> Draft:
     if handler and " by " in handler and around in ("program", "prior"):
         around = "rows"  # as long as the rows are, and priors are not
     clusters = draw(st.integers(1, 3))
-    weights = draw(st.sampled_from([w for w in WEIGHTS if clusters > 1 or w != "stick"]))
+    weights = draw(
+        st.sampled_from([w for w in WEIGHTS if clusters > 1 or w not in ("stick", "reference")])
+    )
     emissions = draw(st.lists(st.sampled_from(EMISSIONS), min_size=1, max_size=2))
     return Draft(
         clusters,
@@ -97,6 +115,7 @@ def drafts(draw: Callable, *, row_handlers: bool = True) -> Draft:
         around,
         draw(st.sampled_from((None, "arange", "closed"))),
         draw(st.booleans()),
+        draw(st.sampled_from((None, *SHARED))),
     )
 
 
@@ -130,7 +149,17 @@ def program_of(draft: Draft, seen: dict[str, Any] | None = None) -> Callable:
         if draft.weights == "stick":
             with numpyro.plate("stick", k - 1):
                 found["w"] = numpyro.sample("w", dist.Beta(1.0, 2.0))
+        if draft.weights == "reference":
+            free = numpyro.sample("w", dist.Normal(0.0, 1.0).expand([k - 1]).to_event(1))
+            found["w"] = jnp.concatenate([jnp.zeros(1), free])
+        if draft.weights in ("group", "simplex of rows"):
+            with numpyro.plate("group", 2):
+                found["w"] = numpyro.sample("w", dist.Dirichlet(jnp.full(k, 2.0)))
+        if draft.shared:
+            found["shared"] = _shared(draft.shared)
         with numpyro.plate("cluster", k):
+            if draft.weights == "gamma":
+                found["w"] = numpyro.sample("w", dist.Gamma(2.0, 1.0))
             if draft.weights == "covariate":
                 found["w"] = numpyro.sample("w", dist.Normal(0.0, 2.0).expand([2]).to_event(1))
             if draft.second:
@@ -150,6 +179,10 @@ def program_of(draft: Draft, seen: dict[str, Any] | None = None) -> Callable:
                 )
             ),
             "covariate": lambda: dist.Categorical(logits=w[:, 0] + w[:, 1] * t[:, None]),
+            "gamma": lambda: dist.Categorical(probs=w / w.sum()),
+            "reference": lambda: dist.Categorical(logits=w),
+            "group": lambda: dist.Categorical(probs=w[GROUP]),
+            "simplex of rows": lambda: dist.Categorical(logits=jnp.log(w[0]) * TIME[:, None]),
             "constant": lambda: dist.Categorical(probs=jnp.arange(1.0, k + 1) / (k * (k + 1) / 2)),
         }[draft.weights]()
         z = numpyro.sample("z", chosen, infer=PARALLEL)
@@ -166,7 +199,7 @@ def program_of(draft: Draft, seen: dict[str, Any] | None = None) -> Callable:
             with numpyro.plate("row", ROWS), handled("rows", weight):
                 with handled("discrete", weight):
                     z, u = discrete(found, t)
-                shift = 0.8 * u
+                shift = 0.8 * u + found.get("shared", 0.0)
                 if draft.constant == "arange":
                     shift = shift + 0.3 * jnp.arange(ROWS)
                 if draft.constant == "closed":
@@ -178,6 +211,20 @@ def program_of(draft: Draft, seen: dict[str, Any] | None = None) -> Callable:
                         numpyro.sample(site, emission, obs=data[site])
 
     return run
+
+
+def _shared(kind: str) -> Any:
+    """One number of all rows: a site, or set by ``do``, hidden, moved."""
+
+    def site() -> Any:
+        return numpyro.sample("shared", dist.Normal(0.5, 2.0))
+
+    return {
+        "plain": site,
+        "do": handlers.do(site, data={"shared": 0.4}),
+        "block": handlers.block(handlers.seed(site, 0), hide=["shared"]),
+        "reparam": handlers.reparam(site, config={"shared": LocScaleReparam(0)}),
+    }[kind]()
 
 
 def _prior(kind: str) -> Any:

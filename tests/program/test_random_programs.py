@@ -75,6 +75,7 @@ def check_density(draft, seed):
 @example(
     Draft(3, "stick", None, ("multivariate", "student"), "mask by row", "x", "closed", True), 1
 )
+@example(Draft(2, "group", None, ("normal",), None, "rows", None, True, "reparam"), 0)
 def test_density_and_responsibilities(draft, seed):
     check_density(draft, seed)
 

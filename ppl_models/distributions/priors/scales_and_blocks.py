@@ -81,6 +81,13 @@ class InverseGammaScale(Distribution):
             jnp.log(2.0) + a * jnp.log(b) - gammaln(a) - (2 * a + 1) * jnp.log(value) - b / value**2
         )
 
+    @property
+    def mean(self) -> Array:
+        """``√b Γ(a - ½) / Γ(a)``; infinite where a is at most a half."""
+        a = jnp.maximum(self.concentration, 0.5)
+        mean = jnp.sqrt(self.rate) * jnp.exp(gammaln(a - 0.5) - gammaln(a))
+        return jnp.where(self.concentration > 0.5, mean, jnp.inf)
+
 
 class _SimplexBlocks(constraints._SingletonConstraint):
     """Concatenated simplexes of given lengths."""

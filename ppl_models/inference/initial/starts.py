@@ -26,6 +26,7 @@ from ppl_models.inference.initial.seeds import (
     seeds_within,
     shells,
 )
+from ppl_models.inference.prior_places import at_prior_means
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import hard
 from ppl_models.inference.statistics.m_step import prior_means
@@ -238,6 +239,7 @@ def _from_seeds(
             weights = jnp.where(active[:, None], weights, 0)
         values = update.structure.initial(key, radius=0.1)
         values = prior_means(model, update.structure, update.links, values)
+        values = at_prior_means(model, update.structure, values, update.free)
         return values_from_weights(model, update, arrays, centres, values, weights, key)
 
     keys = random.split(key, chosen.shape[0])

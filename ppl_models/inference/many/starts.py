@@ -19,6 +19,7 @@ from ppl_models.inference.initial.seeds import at_random, plus_plus, shells
 from ppl_models.inference.initial.starts import ROUNDS, SHELLS, drawn_parameters
 from ppl_models.inference.many.buckets import Groups
 from ppl_models.inference.many.known import GroupModel
+from ppl_models.inference.prior_places import at_prior_means
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import hard
 from ppl_models.inference.statistics.m_step import prior_means
@@ -116,6 +117,7 @@ def _of_group(
         weights = smoothed(nearest(centres_at)) * present
         values = update.structure.initial(key, radius=0.1)
         values = prior_means(model, update.structure, update.links, values)
+        values = at_prior_means(model, update.structure, values, update.free)
         centres = groups.chunks.centres
         return values_from_weights(model, update, groups.arrays, centres, values, weights, key)
 

@@ -22,9 +22,10 @@ from jax import Array, lax
 
 from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.distributions.priors.broadcast import plain_prior
+from ppl_models.inference.prior_places import reaches
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.known_errors import KnownErrors, find_known_errors, modes
-from ppl_models.inference.rowwise.newton import minimise
+from ppl_models.inference.rowwise.newton import FARTHEST, minimise
 from ppl_models.inference.rowwise.tables import Table, find_tables, table_counts
 from ppl_models.inference.statistics.e_step import Assign, hard
 from ppl_models.program.chains import chain_densities
@@ -228,7 +229,9 @@ def maximise(
             trial = {**values, **space.constrain(space.unravel(vector))}
             return -expected_log_joint(few, of_few, trial, more, flat=flat) / number
 
-    minimum = minimise(loss, start, steps, curvature)
+    priors = model.pieces(values, structure, known).priors
+    farthest = space.ravel(reaches(priors, space.sites, FARTHEST))
+    minimum = minimise(loss, start, steps, curvature, farthest)
     # values that do not move come back as they are, not through a round trip of the transform
     moved, same = space.constrain(space.unravel(minimum)), (minimum == start).all()
     return values | {n: jnp.where(same, values[n], moved[n]) for n in plan.free}

@@ -1,7 +1,8 @@
 """Minimisation of a smooth function of few parameters by a modified Newton's method.
 
-Each step divides the gradient by the absolute values of the Hessian's eigenvalues, so that it goes
-downhill where the function is not convex, and is halved until the function falls. Nocedal and
+Each step divides the gradient by the absolute values of the eigenvalues of the Hessian, so that it
+goes downhill where the function is not convex, and is halved until the function falls. Coordinates
+are measured in their own curvature, so that their units do not matter. Nocedal and
 Wright (2006), Numerical Optimization, sections 3.4 and 3.1. Of many numbers, L-BFGS (section 7.2),
 by optax.
 """
@@ -27,6 +28,7 @@ def minimise(
     start: Array,
     steps: int,
     curvature: Callable[[Array], Array] | None = None,
+    farthest: Array | float = FARTHEST,
 ) -> Array:
     """A point where a function is no larger than at its start, by Newton's method.
 
@@ -36,6 +38,7 @@ def minimise(
         steps: of Newton's method; L-BFGS takes five times as many.
         curvature: a cheaper function with about the same Hessian, such as the loss of a sample of
             rows (Roosta-Khorasani and Mahoney 2019, Mathematical Programming 174).
+        farthest: how far a coordinate moves in a step of Newton's method, ``(parameter,)``.
 
     >>> found = minimise(lambda v: ((v - 3) ** 2).sum() + v[0] ** 2, jnp.zeros(2), 50)
     >>> found.round(2).tolist()
@@ -45,10 +48,18 @@ def minimise(
         return start
     if start.size > LARGEST:
         return _lbfgs(loss, start, steps)
-    return _newton(loss, start, steps, loss if curvature is None else curvature)
+    return _newton(loss, start, steps, loss if curvature is None else curvature, farthest)
 
 
-def _newton(loss: Callable, start: Array, steps: int, curved: Callable) -> Array:
+def curvature_units(hessian: Array) -> Array:
+    """The step of each coordinate over which a function bends by about one, ``(parameter,)``."""
+    bend = jnp.abs(jnp.diagonal(hessian))
+    return jnp.where((bend > 0) & jnp.isfinite(bend), 1 / jnp.sqrt(bend), 1.0)
+
+
+def _newton(
+    loss: Callable, start: Array, steps: int, curved: Callable, farthest: Array | float
+) -> Array:
     slope_of, hessian = jax.grad(loss), jax.hessian(curved)
 
     def going(state: Any) -> Array:
@@ -58,13 +69,14 @@ def _newton(loss: Callable, start: Array, steps: int, curved: Callable) -> Array
     def step(state: Any) -> Any:
         count, place, value, _ = state
         slope = slope_of(place)
-        curvature, axes = jnp.linalg.eigh(hessian(place))
-        size = jnp.abs(curvature)
+        matrix = hessian(place)
         tiny = jnp.finfo(place.dtype).tiny
+        unit = curvature_units(matrix)
+        curvature, axes = jnp.linalg.eigh(matrix * unit * unit[:, None])
+        size = jnp.abs(curvature)
         size = jnp.maximum(size, LEAST_CURVATURE * size.max() + tiny)
-        move = -axes @ ((axes.T @ slope) / size)
-        farthest = jnp.abs(move).max()
-        move = jnp.where(farthest > FARTHEST, move * (FARTHEST / farthest), move)
+        move = -unit * (axes @ ((axes.T @ (unit * slope)) / size))
+        move = move / jnp.maximum((jnp.abs(move) / farthest).max(), 1.0)
         move = jnp.where(jnp.isfinite(move).all(), move, 0.0)
         fall = -(slope @ move)
         length, reached = _halved(loss, place, value, move, fall)

@@ -19,6 +19,7 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.inference.initial.from_weights import SMOOTHING
 from ppl_models.inference.initial.known import seeds_beside_known, settled
 from ppl_models.inference.initial.seeds import seeds
+from ppl_models.inference.prior_places import at_prior_means
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.m_step import RowwisePlan, maximise, rowwise_plan
 from ppl_models.program.chains.chain_densities import observed_by_row
@@ -160,6 +161,7 @@ def _from_partitions(
         if model.weights is not None:
             weights = weights * model.weights
         values = structure.initial(key, radius=0.1)
+        values = at_prior_means(model, structure, values, plan.free)
         return maximise(model, structure, plan, values, weights, flat=flat, steps=STEPS)
 
     return lax.map(lambda arguments: one(*arguments), (labels, keys, usable))

@@ -22,6 +22,7 @@ from ppl_models.distributions.conditionals import (
     RateConditional,
 )
 from ppl_models.distributions.priors.broadcast import plain_prior
+from ppl_models.inference.rowwise.newton import LARGEST, curvature_units
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Expectations, e_step, expected_log_joint
 from ppl_models.program.densities.pieces import Pieces
@@ -237,7 +238,9 @@ def _quasi_newton(
         return -gain / (1 + expected.counts.sum())
 
     before = loss(vector)
-    minimum = _bfgs(loss, vector)
+    # in units of the curvature, so that those of the data do not matter
+    unit = curvature_units(jax.hessian(loss)(vector)) if vector.size <= LARGEST else 1.0
+    minimum = vector + unit * _bfgs(lambda v: loss(vector + unit * v), jnp.zeros_like(vector))
     after = loss(minimum)
     better = jnp.isfinite(after) & (after <= before)
     chosen = jnp.where(better, minimum, vector)

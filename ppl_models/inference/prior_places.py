@@ -1,0 +1,88 @@
+"""Where priors put their sites: from there numbers of any unit are within reach of an optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from ppl_models.distributions.scaled import ScaledPrior
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.sites import Site
+from ppl_models.program.structure import Structure
+
+LEVELS = 2  #: of priors that depend on other sites, which are followed
+FARTHEST_START = 30.0  #: free coordinates beyond it overflow where they are exponents
+
+
+def at_prior_means(
+    model: Model, structure: Structure, values: Globals, names: Sequence[str]
+) -> Globals:
+    """Values of which some are moved by the images of their prior means, where there are such.
+
+    Args:
+        model: the program with data.
+        structure: what was read off it.
+        values: of the global sites.
+        names: sites whose values are near the origin of the unconstrained space.
+    """
+    if not names:
+        return values
+    origin = structure.space.unconstrain(values)
+    for _ in range(LEVELS):
+        priors = model.pieces(values, structure).priors
+        moved = dict(values)
+        for site in structure.sites:
+            mean = _moment(priors.get(site.name), "mean", site.shape)
+            if mean is None or site.name not in names:
+                continue
+            place = site.transform.inv(mean)
+            near = jnp.isfinite(place)
+            if not is_real(site):
+                near &= jnp.abs(place) < FARTHEST_START
+            place = jnp.where(near, place, 0.0) + origin[site.name]
+            moved[site.name] = site.transform(place)
+        values = moved
+    return values
+
+
+def reaches(priors: Mapping[str, Any], sites: Sequence[Site], farthest: float) -> dict[str, Array]:
+    """How far each free coordinate may move in a step, by site.
+
+    That is ``farthest``, and for a real number as many times as far as its prior reaches, which
+    knows the unit that it is in.
+
+    Args:
+        priors: by site.
+        sites: the sites.
+        farthest: in units of 1, in which logarithms and log-odds are.
+    """
+    found = {}
+    for site in sites:
+        each = jnp.full(site.unconstrained_shape, farthest)
+        prior = priors.get(site.name)
+        mean, variance = (_moment(prior, name, site.shape) for name in ("mean", "variance"))
+        if is_real(site) and mean is not None and variance is not None:
+            reach = jnp.abs(mean) + jnp.sqrt(variance)
+            each = each * jnp.where(jnp.isfinite(reach), jnp.maximum(reach, 1.0), 1.0)
+        found[site.name] = each
+    return found
+
+
+def is_real(site: Site) -> bool:
+    """Whether a site's free coordinates are its values."""
+    support = site.support
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    return type(support).__name__ in ("_Real",)
+
+
+def _moment(prior: Any, name: str, shape: tuple[int, ...]) -> Array | None:
+    """The mean or variance of a prior, broadcast to its site; None where it has none."""
+    prior = prior.base if isinstance(prior, ScaledPrior) else prior
+    try:
+        return jnp.broadcast_to(getattr(prior, name), shape)
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        return None
