@@ -27,7 +27,7 @@ from scipy.special import logsumexp
 from experiments.benchmarks.timing import machine
 from ppl_models import catalogue, fit, log_density, predict
 from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.program.signature import data_parameters
+from ppl_models.program.arguments.signature import data_parameters
 
 ROWS = 120
 RESULTS = Path(__file__).with_name("results_recovery.md")

@@ -10,8 +10,8 @@ from jax import Array
 
 from ppl_models.distributions.scaled import ScaledPrior
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.sites import Site
-from ppl_models.program.structure import Structure
+from ppl_models.program.trace.sites import Site
+from ppl_models.program.trace.structure import Structure
 
 LEVELS = 2  #: of priors that depend on other sites, which are followed
 FARTHEST_START = 30.0  #: free coordinates beyond it overflow where they are exponents
