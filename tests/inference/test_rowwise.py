@@ -17,7 +17,7 @@ from ppl_models.errors import InputError
 from ppl_models.inference.em.driver import _collapsed_runs
 from ppl_models.inference.em.loop import EMRuns
 from ppl_models.inference.mcmc.gibbs_run import _block
-from ppl_models.inference.rowwise.newton import minimise
+from ppl_models.inference.newton import minimise
 from ppl_models.posterior.result.restore import restored
 from ppl_models.program.log_joint import log_joint
 

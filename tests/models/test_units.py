@@ -10,7 +10,7 @@ import numpyro.distributions as dist
 import pytest
 
 from ppl_models import fit, log_density
-from ppl_models.inference.rowwise.newton import FARTHEST, minimise
+from ppl_models.inference.newton import FARTHEST, minimise
 
 ROWS = 60
 UNIT, OFFSET = 1e5, 3e7

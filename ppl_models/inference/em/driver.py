@@ -27,6 +27,7 @@ from ppl_models.inference.initial.prior_start import prior_start
 from ppl_models.inference.initial.seeds import seed_count
 from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.method import Method, Treatment
+from ppl_models.inference.newton import LARGEST
 from ppl_models.inference.objective import (
     CLASSIFICATION,
     EVIDENCE_BOUND,
@@ -37,7 +38,6 @@ from ppl_models.inference.objective import (
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
 from ppl_models.inference.rowwise.m_step import rowwise_plan
-from ppl_models.inference.rowwise.newton import LARGEST
 from ppl_models.inference.rowwise.starts import rowwise_starts
 from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.inference.statistics.m_step import conjugate_sites

@@ -16,8 +16,8 @@ from jax import Array, lax
 from jax.scipy.special import logsumexp
 
 from ppl_models.inference.em.loop import EMRuns
+from ppl_models.inference.newton import minimise
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.rowwise.newton import minimise
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.trace.structure import Structure
 

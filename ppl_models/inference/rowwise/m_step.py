@@ -22,10 +22,10 @@ from jax import Array, lax
 
 from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.distributions.priors.broadcast import plain_prior
+from ppl_models.inference.newton import FARTHEST, minimise
 from ppl_models.inference.prior_places import reaches
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.known_errors import KnownErrors, find_known_errors, modes
-from ppl_models.inference.rowwise.newton import FARTHEST, minimise
 from ppl_models.inference.rowwise.tables import Table, find_tables, table_counts
 from ppl_models.inference.statistics.e_step import Assign, hard
 from ppl_models.program.chains import chain_densities

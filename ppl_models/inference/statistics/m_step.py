@@ -22,7 +22,7 @@ from ppl_models.distributions.conditionals import (
     RateConditional,
 )
 from ppl_models.distributions.priors.broadcast import plain_prior
-from ppl_models.inference.rowwise.newton import LARGEST, curvature_units
+from ppl_models.inference.newton import LARGEST, curvature_units
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Expectations, e_step, expected_log_joint
 from ppl_models.program.densities.pieces import Pieces
