@@ -44,7 +44,7 @@ from ppl_models.program.arguments.sizes import whole_arguments
 from ppl_models.program.model import Model
 from ppl_models.program.reading import given_arguments, read_data, read_program, take_vocabulary
 from ppl_models.program.rows.known_clusters import known_clusters, take_labels, with_labels
-from ppl_models.program.rows.weights import take_weights
+from ppl_models.program.rows.weights import take_weights, weights_of_lines
 from ppl_models.program.runtime.compiling import make_room
 from ppl_models.program.runtime.keys import fold_in, make_key
 from ppl_models.program.runtime.precision import scope
@@ -89,7 +89,8 @@ def fit(
         relabel: how label switching is undone ("ecr", "ecr-iterative", "stephens"), so that each
             cluster means the same in every draw; None leaves the draws as they are.
         weights: how often each row counts: numbers ``(row,)`` from 0 up, or the name of a column of
-            a data frame. A row of weight 3 is three equal rows, each with a cluster of its own.
+            a data frame. A row of weight 3 is three equal rows, each with a cluster of its own; a
+            line of ``dawid_skene`` of weight 3 is three equal labels of one item.
             Weights that are no whole numbers raise the likelihood to their power.
         labels: the clusters of rows that are known: labels ``(row,)`` of any type, or the name of a
             column of a data frame; None, NaN, -1 and masked entries are not known. Whole numbers
@@ -152,6 +153,7 @@ def fit(
     if in_blocks(data) and labels is not None:
         raise InputError("rows in blocks take no labels=: read them into memory")
     data, counted = (data, None) if in_blocks(data) else take_weights(data, weights)
+    data, counted = weights_of_lines(function, data, counted)
     data, told = take_labels(data, labels)
     if checkpoint is not None:
         refuse_checkpoint(method)

@@ -10,6 +10,8 @@ from typing import Any, get_args
 import numpy as np
 
 ROW_WEIGHTS = "row_weights"  #: parameter of a program that is told how often each row counts
+#: data parameter of a program whose rows have several lines each: how often each line counts
+LINE_WEIGHTS = "line_weights"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from ppl_models.program.model import Globals, Model
 from ppl_models.program.reading import read_data, read_program, take_vocabulary
 from ppl_models.program.rows.known_clusters import Labels, take_labels, with_labels
 from ppl_models.program.rows.order import ADVICE, PLACES, rows_depend_on_places
-from ppl_models.program.rows.weights import take_weights
+from ppl_models.program.rows.weights import take_weights, weights_of_lines
 from ppl_models.program.trace.structure import Structure
 
 ITERATIONS = 1000
@@ -77,6 +77,7 @@ class Search:
         """
         arguments, like = take_vocabulary(dict(self.arguments))
         data, weights = take_weights(self.data, self.weights)
+        data, weights = weights_of_lines(self.function, data, weights)
         data, told = take_labels(data, self.labels)
         sized = {**arguments, size: number}
         observed = read_data(self.function, data, like, arguments=sized)

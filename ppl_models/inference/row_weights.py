@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ppl_models.data.derived import ROW_WEIGHTS
+from ppl_models.data.derived import LINE_WEIGHTS, ROW_WEIGHTS
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
@@ -60,7 +60,11 @@ def _reason(problem: Problem) -> str:
     if structure.chain is not None:
         return "the rows are steps of one series, which follow one another once"
     if structure.indexed:
-        return f"the cells of site '{structure.indexed[0]}' belong to rows by an index"
+        return (
+            f"the cells of site '{structure.indexed[0]}' belong to rows by an index (let the "
+            f"program take {LINE_WEIGHTS}=None among its data, and put the site under "
+            "numpyro.handlers.scale)"
+        )
     if structure.locals or structure.given_locals:
         site = (*structure.locals, *structure.given_locals)[0]
         return f"site '{site}' has a value a row, which copies of a row do not share"

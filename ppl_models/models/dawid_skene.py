@@ -9,7 +9,8 @@ import numpyro
 import numpyro.distributions as dist
 
 from ppl_models.data.derived import FromData
-from ppl_models.data.kinds import Categories
+from ppl_models.data.kinds import Categories, Reals
+from ppl_models.models._line_weights import as_often
 from ppl_models.models._lookups import count_of, largest
 from ppl_models.models._pseudo_counts import pseudo_count
 
@@ -18,6 +19,7 @@ def dawid_skene(
     item: Annotated[Any, Categories] = None,
     annotator: Annotated[Any, Categories] = None,
     label: Annotated[Any, Categories] = None,
+    line_weights: Annotated[Any, Reals] = None,
     *,
     clusters: int | None = None,
     concentration: float = 1.0,
@@ -34,7 +36,8 @@ def dawid_skene(
         z_i ~ Categorical(π)                                      the class of item i
         label_l | item i, annotator a, z_i = k ~ Categorical(C_ak)
 
-    An item may have any number of labels, several of them by one annotator. Class k is the one
+    An item may have any number of labels, several of them by one annotator; equal ones may be one
+    line with their number as its weight, which is the power of its density. Class k is the one
     that annotators tend to call by the k-th label, as the prior says. Dawid and Skene (1979);
     Paun et al. (2018).
 
@@ -42,6 +45,8 @@ def dawid_skene(
         item: ``(line,)``, which item; codes from 0, or names where ``fit`` reads them.
         annotator: ``(line,)``, who labelled it.
         label: ``(line,)``, as what; gaps are NaN; None generates a label for every line.
+        line_weights: ``(line,)``, how often each label was given (default: once);
+            ``fit(..., weights=)`` gives them.
         clusters: K, number of true classes (default: as many as there are labels).
         concentration: of the prior of the classes' shares.
         error_concentration: pseudo-counts of every label (default: 1 + 1 / (K labels)).
@@ -70,7 +75,7 @@ def dawid_skene(
         confusion = numpyro.sample("confusion", prior, infer={"event_dims": ["label"]})
     with numpyro.plate("item", items):
         z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
-    with numpyro.plate("line", len(item)):
+    with numpyro.plate("line", len(item)), as_often(line_weights):
         return numpyro.sample("label", dist.Categorical(confusion[annotator, z[item]]), obs=label)
 
 

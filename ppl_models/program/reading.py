@@ -43,7 +43,7 @@ from ppl_models.program.densities.unit_reading import with_units
 from ppl_models.program.handlers.partly_fixed import PartlyFixed, partly_fixed
 from ppl_models.program.model import Model
 from ppl_models.program.rows.rounding import refuse_rounding
-from ppl_models.program.rows.weights import refuse_other_length
+from ppl_models.program.rows.weights import data_of_columns, refuse_other_length
 from ppl_models.program.runtime.precision import cast
 from ppl_models.program.trace.data_sites import continuous_emissions, observed_values
 from ppl_models.program.trace.renamed_sites import (
@@ -110,12 +110,13 @@ def read_data(
                 f"'{min(given)}' is the name of a size, which a program that generates is told, "
                 "and stands among the data here: give the parameter another name"
             )
-        if len(required) > 1:
+        columns = data_of_columns(data, kinds)
+        if columns is None and len(required) > 1:
             raise InputError(
-                f"the program takes data {', '.join(required)}: give a dict with these names; "
-                "those whose default is None may be left out"
+                f"the program takes data {', '.join(required)}: give a dict with these names, or a "
+                "data frame with these columns; those whose default is None may be left out"
             )
-        data = {required[0]: data}
+        data = {required[0]: data} if columns is None else columns
     keeping = keeps_feature_axis(function)
     # (the package's own programs say themselves what shapes they take)
     own = str(getattr(function, "__module__", "")).startswith("ppl_models.models.")
