@@ -2,23 +2,24 @@
 
 Question
     Before the presidential election of 1996, voters in the United States placed Bill Clinton, Bob
-    Dole and themselves between liberal and conservative. Do they fall into a few kinds of voters,
-    is there a kind that does not tell the candidates apart, and who is of it: does schooling keep
-    one out of it, or is it age, income, party or television?
+    Dole and themselves on a scale from liberal to conservative. Is there a class of voters who do
+    not tell the candidates apart, and which voters are in it: does membership depend on education,
+    age, income, party or television news?
 
 Model
     `latent_class_regression`: three answers of three levels each (liberal, moderate, conservative)
-    from hidden classes, whose log-odds depend on five covariates of the voter. The number of
-    classes is BIC's, by EM with the covariates. Draws of the model that is chosen are by NUTS, the
-    classes summed out. The kind in question is the class with the smallest probability of answers
-    that put Clinton left of Dole. An effect is what one standard deviation of a covariate does to
-    the odds of that class, against the geometric mean of the others.
+    depend on a hidden class, and the log-odds of the classes on five covariates of the voter. BIC
+    chooses the number of classes, each fitted by EM with the covariates; NUTS draws from the
+    posterior of the chosen model, classes summed out. The class in question is the one with the
+    smallest probability of answers that put Clinton left of Dole. The effect of a covariate is the
+    factor by which one standard deviation more of it multiplies the odds of that class against the
+    geometric mean of the others.
 
 What would count as an answer
     A class in which less than half of the answers put Clinton left of Dole, a covariate whose 94 %
-    interval is off one, and no doubt left by the diagnostics. For scale: how often voters put
-    Clinton left of Dole, by schooling, is told without any model. One step does it all, so that
-    effects are not pulled to zero as those of a regression on assigned classes are.
+    interval excludes one, and no problem found by the diagnostics. Without a model, the share of
+    voters who put Clinton left of Dole is shown by education. Classes and effects are estimated in
+    one step: a regression on assigned classes would underestimate the effects.
 
 References
     - Bandeen-Roche, K., Miglioretti, D. L., Zeger, S. L. and Rathouz, P. J. (1997). Latent variable
@@ -28,7 +29,7 @@ References
       class analysis. Journal of Statistical Software 42 (10).
     - Bolck, A., Croon, M. and Hagenaars, J. (2004). Estimating latent structure models with
       categorical variables: one-step versus three-step estimators. Political Analysis 12, 3-27.
-    - The American National Election Study of 1996, 944 voters, comes with the package statsmodels.
+    - The American National Election Study of 1996: 944 voters, in the data sets of statsmodels.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ from ppl_models.report import Block
 LEVELS = ("liberal", "moderate", "conservative")
 ANSWERS = {"selfLR": "oneself", "ClinLR": "Clinton", "DoleLR": "Dole"}
 COVARIATES = {
-    "educ": "schooling",
+    "educ": "education",
     "age": "age",
     "income": "income",
     "PID": "Republican party",
@@ -78,7 +79,7 @@ SMOKE = Size(every=4, classes=(1, 2), starts=2, warmup=20, draws=20)
 
 
 def run(folder: Path, *, smoke: bool = False) -> Path:
-    """Choose the number of classes, draw, and tell who is of which.
+    """Choose the number of classes, draw, and compare the classes.
 
     Args:
         folder: where the page goes.
@@ -110,12 +111,12 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
             answer=answer(numbers),
             numbers=numbers,
             key=effects(numbers),
-            caption="What one standard deviation of each covariate does to the odds of the class "
-            "that does not tell the candidates apart: posterior median and 94 % interval.",
+            caption="Factor on the odds of the class in question for one standard deviation more "
+            "of each covariate: posterior median and 94 % interval.",
             evidence=[
                 Block(
                     "The classes",
-                    "How often each answer is given in each class.",
+                    "Probability of each answer in each class.",
                     figures=(profiles(numbers),),
                     captions=("Posterior means.",),
                 )
@@ -153,7 +154,7 @@ def voters(size: Size) -> tuple[dict[str, pd.DataFrame], np.ndarray]:
 def gather(
     data: Mapping[str, pd.DataFrame], right: np.ndarray, table: pd.DataFrame, tree: xr.DataTree
 ) -> dict[str, Any]:
-    """All numbers that the page tells."""
+    """All numbers of the page."""
     posterior = tree["posterior"].to_dataset().stack(sample=("chain", "draw"))
     probs = posterior["probs"].transpose("sample", "cluster", "level").values
     classes = probs.shape[1]
@@ -163,9 +164,10 @@ def gather(
     unsure = int(ordered.mean(0).argmin())
     slope = posterior["slope"].transpose("sample", "covariate", "cluster").values
     spread = data["covariates"].to_numpy().std(0)
-    odds = np.exp(slope[:, :, unsure] * spread * classes / (classes - 1))
+    others = np.delete(slope, unsure, axis=2).mean(2)
+    odds = np.exp((slope[:, :, unsure] - others) * spread)
     low, middle, high = np.quantile(odds, [0.03, 0.5, 0.97], axis=0)
-    schooling = data["covariates"]["schooling"].to_numpy()
+    education = data["covariates"]["education"].to_numpy()
     shares = (
         tree["responsibilities"].to_dataset()["responsibilities"]
         if "responsibilities" in tree
@@ -186,9 +188,9 @@ def gather(
             for i, name in enumerate(COVARIATES.values())
         },
         "probs": by_answer.mean(0).tolist(),
-        "right by schooling": {
-            "up to high school": float(right[schooling <= 3].mean()),
-            "college and more": float(right[schooling > 3].mean()),
+        "right by education": {
+            "up to high school": float(right[education <= 3].mean()),
+            "college and more": float(right[education > 3].mean()),
         },
         "verdict": found.verdict,
         "problems": len(found.of("problem")),
@@ -198,27 +200,26 @@ def gather(
 def answer(numbers: Mapping[str, Any]) -> str:
     """The finding in words."""
     apart = numbers["left of Dole"][numbers["unsure"]]
-    there = "there is a class" if apart < 0.5 else "there is no class of which most are wrong; one"
+    where = "In the class that tells the candidates apart least" if apart >= 0.5 else "In one class"
     off = {
-        n: o for n, o in numbers["odds"].items() if not o["low"] <= 1 <= o["high"]
-    }  # fmt: skip
-    ranked = sorted(off, key=lambda n: -abs(np.log(off[n]["median"])))
-    told = [
-        f"a standard deviation of {n} multiplies them by {off[n]['median']:.2f} "
-        f"({off[n]['low']:.2f} to {off[n]['high']:.2f})"
-        for n in ranked
+        name: odds for name, odds in numbers["odds"].items() if not odds["low"] <= 1 <= odds["high"]
+    }
+    ranked = sorted(off, key=lambda name: -abs(np.log(off[name]["median"])))
+    factors = [
+        f"{name} ({off[name]['median']:.2f} per standard deviation, 94 % interval "
+        f"{off[name]['low']:.2f} to {off[name]['high']:.2f})"
+        for name in ranked[:2]
     ]
+    more = f"; so do {', '.join(ranked[2:])}" if ranked[2:] else ""
     who = (
-        f"The odds of it move with {' and '.join(ranked)}: {'; '.join(told)}."
-        if told
-        else "No covariate's interval is off one."
+        f"Its odds depend on {' and '.join(factors)}{more}."
+        if factors
+        else "No covariate's interval excludes one."
     )
-    trust = "" if not numbers["problems"] else f"\n\nBut: {numbers['verdict']}"
+    trust = "" if not numbers["problems"] else f"\n\nThe diagnostics object: {numbers['verdict']}"
     return (
-        f"BIC takes {numbers['classes']} classes of voters, and {there} of "
-        f"{percent(numbers['share'])} of the voters in which {percent(apart)} of the answers put "
-        f"Clinton left of Dole.\n\n"
-        f"{who}{trust}"
+        f"BIC chooses {numbers['classes']} classes. {where}, with {percent(numbers['share'])} of "
+        f"the voters, {percent(apart)} of the answers put Clinton left of Dole.\n\n{who}{trust}"
     )
 
 
@@ -230,18 +231,20 @@ def answer_tables(numbers: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
             for column, key in {"3 %": "low", "median": "median", "97 %": "high"}.items()
         }
     )
-    bic = pd.DataFrame({"BIC": {k: f"{b:,.1f}" for k, b in numbers["bic"].items()}})
+    bic = pd.DataFrame(
+        {"BIC": {k: f"{numbers['bic'][k]:,.1f}" for k in sorted(numbers["bic"], key=int)}}
+    )
     raw = pd.DataFrame(
         {
             "put Clinton left of Dole": {
-                k: percent(v) for k, v in numbers["right by schooling"].items()
+                k: percent(v) for k, v in numbers["right by education"].items()
             }
         }
     )
     return {
-        "Odds of the class in question, times, for one standard deviation of each.": odds,
+        "Factor on the odds of the class in question for one standard deviation more.": odds,
         "BIC by the number of classes.": bic,
-        "Without a model: voters by schooling.": raw,
+        "Without a model: voters by education.": raw,
     }
 
 
@@ -253,8 +256,9 @@ def effects(numbers: Mapping[str, Any]) -> Figure:
         axes.plot(found["median"], place, "o", color="C0", ms=7)
     axes.axvline(1.0, color="0.5", lw=1)
     axes.set(yticks=range(len(numbers["odds"])), yticklabels=list(numbers["odds"]), xscale="log",
-             xlabel="odds of the class, times, for one standard deviation more")  # fmt: skip
-    axes.set_xticks([0.25, 0.5, 1, 2, 4])
+             xlabel="factor on the odds of the class, one standard deviation more")  # fmt: skip
+    low, high = axes.get_xlim()
+    axes.set_xticks([tick for tick in (0.125, 0.25, 0.5, 1, 2, 4, 8) if low <= tick <= high])
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(len(numbers["odds"]) - 0.4, -0.6)
@@ -274,7 +278,7 @@ def profiles(numbers: Mapping[str, Any]) -> Figure:
             axes.barh(range(len(ANSWERS)), probs[k, :, level], left=left, color=colour,
                       label=LEVELS[level] if k == 0 else None)  # fmt: skip
             left += probs[k, :, level]
-        title = f"class {k}" + (" (not apart)" if k == numbers["unsure"] else "")
+        title = f"class {k}" + (" (in question)" if k == numbers["unsure"] else "")
         axes.set(title=title, xlim=(0, 1), xlabel="share", yticks=range(len(ANSWERS)),
                  yticklabels=list(ANSWERS.values()))  # fmt: skip
         axes.invert_yaxis() if k == 0 else None

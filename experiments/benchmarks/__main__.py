@@ -34,6 +34,7 @@ PARTS: dict[str, dict[str, str]] = {
     "posterior": {**ONE_DEVICE, "JAX_ENABLE_COMPILATION_CACHE": "false"},
     "words": ONE_DEVICE,
     "general": ONE_DEVICE,
+    "jobs": ONE_DEVICE,
 }
 LACKING = {"recurrent": ("torch", "it needs PyTorch (pip install '.[torch]')")}
 

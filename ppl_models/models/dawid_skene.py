@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
+import xarray as xr
 
 from ppl_models.data.derived import FromData
 from ppl_models.data.kinds import Categories, Reals
 from ppl_models.models._line_weights import as_often
 from ppl_models.models._lookups import count_of, largest
 from ppl_models.models._pseudo_counts import pseudo_count
+from ppl_models.models._report_tables import Tables, names, of_interval, samples, with_interval
 
 
 def dawid_skene(
@@ -77,6 +81,29 @@ def dawid_skene(
         z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
     with numpyro.plate("line", len(item)), as_often(line_weights):
         return numpyro.sample("label", dist.Categorical(confusion[annotator, z[item]]), obs=label)
+
+
+def report_tables(tree: xr.DataTree) -> Tables:
+    """How reliable each annotator is, best first, and what each confuses."""
+    confusion = samples(tree, "confusion", "annotator", "cluster", "label")
+    weights = samples(tree, "weights", "cluster")
+    if confusion is None or weights is None or confusion.shape[2] != confusion.shape[3]:
+        return {}
+    annotators, labels = (names(tree, "confusion", dim) for dim in ("annotator", "label"))
+    right = (np.einsum("sakk->sak", confusion) * weights[:, None]).sum(2)
+    wrong = confusion.mean(0) * (1 - np.eye(len(labels)))
+    order = np.argsort(-right.mean(0), kind="stable")
+    lines = []
+    for a in order:
+        true, said = np.unravel_index(wrong[a].argmax(), wrong[a].shape)
+        lines.append({
+            "accuracy": with_interval(right[:, a]),
+            "most frequent error": f"{labels[said]} for {labels[true]}",
+            "its probability": f"{wrong[a, true, said]:.2f}",
+        })  # fmt: skip
+    text = f"Probability that a label is the true class, annotator by annotator.{of_interval(tree)}"
+    index = pd.Index([annotators[a] for a in order], name="annotator")
+    return {"How reliable is each annotator?": (text, pd.DataFrame(lines, index=index))}
 
 
 def example(**_: Any) -> dict[str, Any]:

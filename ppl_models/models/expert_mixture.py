@@ -7,10 +7,12 @@ from typing import Annotated, Any
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
+import xarray as xr
 
 from ppl_models.data.derived import FromData
 from ppl_models.data.kinds import FEATURE_AXIS, Reals
 from ppl_models.models._covariates import covariate_means, membership_logits
+from ppl_models.models._report_tables import Tables, odds_ratios
 from ppl_models.models._responses import regression_lines
 
 
@@ -91,6 +93,11 @@ def expert_mixture(
     with numpyro.plate("row", jnp.shape(covariates)[0]):
         z = numpyro.sample("z", dist.Categorical(logits=gate), infer={"enumerate": "parallel"})
         return numpyro.sample("response", emission(z), obs=response)
+
+
+def report_tables(tree: xr.DataTree) -> Tables:
+    """What the covariates do to membership."""
+    return odds_ratios(tree, "gate_slope")
 
 
 def example(**_: Any) -> dict[str, Any]:

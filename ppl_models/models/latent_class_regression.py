@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
+import xarray as xr
 
 from ppl_models.data.derived import FromData
 from ppl_models.data.kinds import FEATURE_AXIS, Categories, Reals
@@ -14,6 +15,7 @@ from ppl_models.distributions import BlockDirichlet, CategoricalVector
 from ppl_models.models._covariates import covariate_means, membership_logits
 from ppl_models.models._distal import distal_outcome
 from ppl_models.models._pseudo_counts import pseudo_counts
+from ppl_models.models._report_tables import Tables, odds_ratios
 
 
 def latent_class_regression(
@@ -97,6 +99,11 @@ def latent_class_regression(
             obs=answers,
             infer={"event_dims": ["feature"]},
         )
+
+
+def report_tables(tree: xr.DataTree) -> Tables:
+    """What the covariates do to membership."""
+    return odds_ratios(tree, "slope")
 
 
 def example(distal: str = "none", **_: Any) -> dict[str, Any]:

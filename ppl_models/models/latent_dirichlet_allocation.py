@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
+import xarray as xr
 
 from ppl_models.data.derived import FromData
 from ppl_models.data.kinds import Categories
 from ppl_models.models._lookups import count_of, largest
+from ppl_models.models._report_tables import WORDS, Tables, names, samples
 
 
 def latent_dirichlet_allocation(
@@ -63,6 +67,30 @@ def latent_dirichlet_allocation(
     with numpyro.plate("token", len(document)):
         z = numpyro.sample("z", dist.Categorical(shares[document]), infer={"enumerate": "parallel"})
         return numpyro.sample("word", dist.Categorical(word_probs[z]), obs=word)
+
+
+def report_tables(tree: xr.DataTree) -> Tables:
+    """The most probable words of every topic, and the documents that have most of it."""
+    word_probs = samples(tree, "word_probs", "cluster", "word")
+    shares = samples(tree, "shares", "document", "cluster")
+    if word_probs is None or shares is None:
+        return {}
+    words, documents = names(tree, "word_probs", "word"), names(tree, "shares", "document")
+    by_topic, by_document = word_probs.mean(0), shares.mean(0)
+
+    def first(probabilities: np.ndarray, labels: list[str], most: int) -> str:
+        best = np.argsort(-probabilities, kind="stable")[:most]
+        return ", ".join(f"{labels[i]} ({probabilities[i]:.0%})" for i in best)
+
+    table = pd.DataFrame(
+        {
+            "mean share of a document": by_document.mean(0),
+            "most probable words": [first(p, words, WORDS) for p in by_topic],
+            "documents with most of it": [first(p, documents, 3) for p in by_document.T],
+        },
+        index=pd.Index(names(tree, "word_probs", "cluster"), name="topic"),
+    )
+    return {"What are the topics?": ("", table)}
 
 
 def example(**_: Any) -> dict[str, Any]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
+import xarray as xr
 
 from ppl_models.data.kinds import FEATURE_AXIS, Categories
 from ppl_models.distributions import BlockDirichlet, CategoricalVector
+from ppl_models.models._report_tables import Tables
 
 STATUS = ("different", "same")
+THRESHOLDS = (0.5, 0.9, 0.99)  #: of the probability of being the same, in a report
 
 
 def record_linkage(
@@ -70,3 +75,27 @@ def record_linkage(
         return numpyro.sample(
             "x", CategoricalVector(probs[z], levels), obs=x, infer={"event_dims": ["feature"]}
         )
+
+
+def report_tables(tree: xr.DataTree) -> Tables:
+    """How many pairs are called the same at a threshold, and how many of these rightly."""
+    if "responsibilities" not in tree.children:
+        return {}
+    same = tree["responsibilities"].dataset["responsibilities"].values[:, 1]
+    known = tree["constant_data"].dataset if "constant_data" in tree.children else {}
+    counts = known["row_weights"].values if "row_weights" in known else np.ones(len(same))
+    lines = {}
+    for threshold in THRESHOLDS:
+        called = same >= threshold
+        pairs, expected = counts[called].sum(), (counts * same)[called].sum()
+        lines[f"{threshold:g}"] = {
+            "pairs called the same": pairs,
+            "expected precision": expected / pairs if pairs else np.nan,
+            "expected recall": expected / (counts * same).sum(),
+        }
+    text = (
+        "Pairs whose probability of being the same is at least the threshold; precision and recall "
+        "as the model expects them, among the pairs that were compared."
+    )
+    table = pd.DataFrame.from_dict(lines, orient="index").rename_axis("threshold")
+    return {"Which pairs are the same?": (text, table)}

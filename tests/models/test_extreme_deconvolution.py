@@ -13,7 +13,7 @@ from jax import random
 from numpyro import handlers
 from scipy.stats import multivariate_normal
 
-from ppl_models import catalogue
+from ppl_models import catalogue, fit, log_density
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.known_errors import KnownErrors
@@ -95,3 +95,30 @@ def test_a_step_of_em_is_that_of_the_closed_form(double_precision):
         np.testing.assert_allclose(moved["loc"][k], mean, rtol=1e-9)
         np.testing.assert_allclose(moved["covariance"][k], scatter, rtol=1e-8)
     np.testing.assert_allclose(moved["weights"], weights.sum(1) / weights.sum(), rtol=1e-12)
+
+
+@pytest.mark.long  # (a fit of 3,000 rows; a step of it is checked above)
+def test_a_drawn_deconvolution_is_found_to_monte_carlo_error():
+    generator = np.random.default_rng(1)
+    loc, scale = np.array([[-4.0, 0.0], [4.0, 0.0], [0.0, 5.0]]), np.array([1.0, 0.5, 0.8])
+    cluster = np.arange(3000) % 3
+    errors = generator.uniform(0.1, 1.5, (3000, 2))
+    x = loc[cluster] + np.sqrt(scale[cluster, None] ** 2 + errors) * generator.normal(
+        size=(3000, 2)
+    )
+    tree = fit("extreme_deconvolution", {"x": x, "errors": errors}, method="em", seed=0, clusters=3,
+               starts=4, priors="flat", predictive=0)  # fmt: skip
+    found = {n: v.values[0, 0] for n, v in tree["posterior"].data_vars.items()}
+    order = [int(np.abs(found["loc"] - centre).sum(1).argmin()) for centre in loc]
+    assert sorted(order) == [0, 1, 2]
+    total = scale[:, None] ** 2 + errors.mean(0)  # variance of what is measured
+    assert (np.abs(found["loc"][order] - loc) < 5 * np.sqrt(total / 1000)).all()
+    variances = np.diagonal(found["covariance"][order], axis1=1, axis2=2)
+    assert (np.abs(variances - scale[:, None] ** 2) < 5 * np.sqrt(2 / 1000) * total).all()
+    # a maximum of the likelihood is above the truth
+    by_cluster = [
+        -((x - loc[k]) ** 2 / (scale[k] ** 2 + errors)).sum(1) / 2
+        - np.log(2 * np.pi * (scale[k] ** 2 + errors)).sum(1) / 2
+        for k in range(3)
+    ]
+    assert float(log_density(tree).sum()) > np.log(np.exp(by_cluster).mean(0)).sum()

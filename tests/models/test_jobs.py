@@ -17,7 +17,17 @@ from jax.scipy.special import logsumexp
 from numpyro import handlers
 from numpyro.contrib.funsor import config_enumerate, enum, log_density
 
-from ppl_models import catalogue, fit, generate, predict
+from ppl_models import (
+    catalogue,
+    choose_clusters,
+    diagnose,
+    fit,
+    generate,
+    impute,
+    loo,
+    predict,
+    write_report,
+)
 from ppl_models import log_density as densities
 from ppl_models.errors import InputError
 from ppl_models.models.categorical_mixture import categorical_mixture
@@ -251,19 +261,57 @@ def test_classes_without_covariates_reach_the_published_maxima(reference, table,
     assert float(densities(tree).sum()) >= PUBLISHED[table, clusters] - 1e-3
 
 
+FEW = {"warmup": 50, "draws": 50, "chains": 2}
+#: methods that need nothing special of a program, and little work of each
+SMALL = {
+    "em": {"starts": 2},
+    "hard": {"starts": 2},
+    "map": {"starts": 1, "steps": 100},
+    "svi": {"starts": 1, "steps": 100, "draws": 50},
+    "gibbs": FEW,
+    "nuts": FEW,
+}
+
+
+def _fitted(job: Job, method: str) -> Any:
+    return fit(job.name, job.data, method=method, seed=0, predictive=2, **job.arguments,
+               **SMALL[method])  # fmt: skip
+
+
 @pytest.mark.long
 @once
-@pytest.mark.parametrize("method", ["em", "gibbs", "nuts"])
+@pytest.mark.parametrize("method", [m for m in SMALL if m != "em"])
 def test_every_job_is_done_by_every_method(job, method):
-    small = {"em": {"starts": 2}, "gibbs": {"warmup": 50, "draws": 50, "chains": 2},
-             "nuts": {"warmup": 50, "draws": 50, "chains": 2}}  # fmt: skip
-    if (job.plate, method) == ("node", "nuts"):
+    """EM: below. Others ask for families in closed form: ``tests/inference/test_refusals.py``."""
+    if job.plate == "node" and method not in ("hard", "gibbs"):
         pytest.skip("no sum goes over the blocks of all nodes")
-    tree = fit(job.name, job.data, method=method, seed=0, predictive=0, **job.arguments,
-               **small[method])  # fmt: skip
+    tree = _fitted(job, method)
     assert set(tree["posterior"].data_vars) >= job.sites
+    assert all(np.isfinite(value).all() for value in tree["posterior"].data_vars.values())
     assert np.isfinite(densities(tree)).all()
     np.testing.assert_allclose(predict(tree).sum("cluster"), 1, rtol=1e-6)
+    if tree.attrs["kind"] == "draws" and job.plate != "node":
+        assert np.isfinite(loo(tree, mend=False).elpd)
+
+
+@pytest.mark.long
+@once
+def test_every_question_is_answered_of_a_fit_of_every_job(job, tmp_path):
+    tree = _fitted(job, "em")
+    assert np.isfinite(densities(tree)).all()
+    np.testing.assert_allclose(predict(tree).sum("cluster"), 1, rtol=1e-6)
+    assert diagnose(tree).findings
+    filled = impute(tree, seed=0, draws=2)
+    assert np.isfinite(filled[job.emitted]).all()
+    others = {n: v for n, v in job.data.items() if n != job.emitted}
+    drawn = generate(tree, len(next(iter(job.data.values()))), covariates=others or None, seed=0)
+    assert np.isfinite(drawn[job.emitted]).all()
+    page = write_report(tree, tmp_path / "page.html")
+    assert "Clusters" in page.read_text(encoding="utf-8")
+    if "clusters" in job.arguments and job.plate != "node":
+        rest = {n: v for n, v in job.arguments.items() if n != "clusters"}
+        table = choose_clusters(job.name, job.data, [1, 2], seed=0, starts=2, **rest)
+        assert np.isfinite(table["bic"]).all()
 
 
 def test_a_centre_that_the_data_decide_is_refused():

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ppl_models import catalogue
+from ppl_models.data.derived import LINE_WEIGHTS
 from ppl_models.data.kinds import Observed
 from ppl_models.data.summary import knowing
 from ppl_models.errors import InputError
@@ -109,8 +110,8 @@ def computed_sites(
 
 
 def completed(rows: dict[str, Observed], known: Mapping[str, Observed]) -> dict[str, Observed]:
-    """Refuse rows that lack a kind of data."""
-    lacking = sorted(set(known) - set(rows))
+    """Refuse rows that lack a kind of data; lines without weights count once."""
+    lacking = sorted(set(known) - set(rows) - {LINE_WEIGHTS})
     if lacking:
         raise InputError(
             f"the fit has data {lacking[0]}, which are not given: give them too, as missing cells "

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 
 import pandas as pd
+import xarray as xr
 
+from ppl_models import catalogue
 from ppl_models.plots.drawing.components import component_summaries
 from ppl_models.posterior.result.names import component_labels
 from ppl_models.report.fitted import FittedModel
@@ -25,7 +28,8 @@ def heading(fit: FittedModel) -> str:
 
 
 def words_and_parameters(fit: FittedModel) -> Iterator[Block]:
-    """Every component in words, and tables of parameters."""
+    """What the program's users ask, every component in words, and tables of parameters."""
+    yield from program_blocks(fit.tree)
     for emission in fit.facts.emissions if _has_density(fit) else ():
         words = [MINUS.sub("−", text) for text in component_summaries(fit.tree, emission.site)]
         if len(words) > 1:
@@ -35,6 +39,16 @@ def words_and_parameters(fit: FittedModel) -> Iterator[Block]:
             table = pd.DataFrame({column: words}, index=index)
             yield Block(f"In words{of_site}", table=table, level=3)
     yield from parameter_blocks(fit.tree)
+
+
+def program_blocks(tree: xr.DataTree) -> Iterator[Block]:
+    """Tables of a program of this package: ``report_tables`` beside it."""
+    name = str(tree.attrs.get("program", ""))
+    if name not in catalogue.model_names():
+        return
+    module = inspect.getmodule(catalogue.program(name))
+    for heading, (text, table) in getattr(module, "report_tables", lambda _: {})(tree).items():
+        yield Block(heading, text, table=table, level=3)
 
 
 def _has_density(fit: FittedModel) -> bool:
