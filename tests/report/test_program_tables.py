@@ -22,7 +22,7 @@ def test_annotators_are_listed_from_the_best():
     tree = _tree(
         "dawid_skene",
         {
-            "weights": ("cluster", [0.5, 0.5]),
+            "weights": (("cluster",), [0.5, 0.5]),
             "confusion": (("annotator", "cluster", "label"), confusion),
         },
         {"annotator": ["ann", "bob"], "label": ["no", "yes"]},
@@ -54,7 +54,7 @@ def test_topics_have_their_most_probable_words():
 def test_pairs_are_counted_at_thresholds_as_often_as_they_weigh():
     tree = _tree(
         "record_linkage",
-        {"weights": ("cluster", [0.9, 0.1])},
+        {"weights": (("cluster",), [0.9, 0.1])},
         responsibilities=xr.Dataset(
             {"responsibilities": (("row", "cluster"), [[1.0, 0.0], [0.4, 0.6], [0.05, 0.95]])}
         ),
