@@ -16,7 +16,12 @@ import numpy as np
 from jax import Array, random
 from jax.scipy.special import logsumexp
 
-from ppl_models.evaluation.candidates import Search, criteria, maximise_likelihood
+from ppl_models.evaluation.candidates import (
+    Search,
+    criteria,
+    maximise_likelihood,
+    parameter_count,
+)
 from ppl_models.inference.problem import Problem
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameters.component_densities import term_log_joint
@@ -43,7 +48,7 @@ def fit_each(search: Search) -> list[dict[str, Any]]:
         row = {
             **search.varied,
             search.size: clusters,
-            **criteria(log_likelihood, identified(model, structure), count, float(entropy)),
+            **criteria(log_likelihood, _parameters(problem, values), count, float(entropy)),
             **maximum.report,
         }
         if held_out is not None:
@@ -55,19 +60,33 @@ def fit_each(search: Search) -> list[dict[str, Any]]:
     return rows
 
 
-def identified(model: Model, structure: Structure) -> int:
-    """Number of identified parameters: the rank of the rows' gradients at one point.
+def _parameters(problem: Problem, values: Globals) -> int:
+    """Number of free parameters: those of the sites where all of them are identified."""
+    if can_be_switched_off(problem):  # (one by one beside noise, which is a cluster more)
+        return parameter_count(problem)
+    return identified(problem.model, problem.structure, values)
+
+
+def identified(model: Model, structure: Structure, values: Globals | None = None) -> int:
+    """Number of identified parameters: the rank of the rows' gradients.
 
     A softmax of K scores, for instance, identifies K - 1 parameters. With fewer rows than twice the
     number of parameters the rank is unreliable, and all parameters are counted. Catchpole
     and Morgan (1997), Biometrika 84.
+
+    Args:
+        model: the program with its data.
+        structure: of the program.
+        values: of the global sites, a point beside one that is drawn. The larger rank counts: a
+            cluster that lies far off all rows, or has no weight, has no gradient there.
     """
     count = sum(site.freedom for site in structure.sites)
     if structure.rows < 2 * count:
         return count
-    values = structure.initial(random.key(3))
-    slopes = np.asarray(_slopes(model, values, structure=structure))
-    return int(np.linalg.matrix_rank(slopes, rtol=1e-8))
+    points = [structure.initial(random.key(3)), *([] if values is None else [values])]
+    slopes = [np.asarray(_slopes(model, point, structure=structure)) for point in points]
+    # (at a maximum on the boundary a gradient may be infinite)
+    return max(int(np.linalg.matrix_rank(s, rtol=1e-8)) for s in slopes if np.isfinite(s).all())
 
 
 @partial(jax.jit, static_argnames=("structure",))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import random
 from scipy.stats import multivariate_normal
+from sklearn.datasets import load_iris
 
 from ppl_models import choose_clusters, fit, generate, impute, log_density, predict
+from ppl_models.evaluation.choose_each import identified
 from ppl_models.models.gaussian_noise_mixture import gaussian_noise_mixture
 from ppl_models.program.reading import read_data, read_program
 
@@ -95,3 +98,22 @@ def test_the_number_of_clusters_beside_noise_is_chosen():
     rows = np.r_[rng.normal(-4, 0.5, 40), rng.normal(4, 0.5, 40), rng.uniform(-12, 12, 8)]
     table = choose_clusters("gaussian_noise_mixture", rows[:, None], [1, 2], seed=0, starts=3)
     assert table.attrs["best"] == {"clusters": 2}
+    # a share, a location and a variance of every cluster: the noise has what is left
+    assert dict(zip(table["clusters"], table["parameters"], strict=True)) == {1: 3, 2: 6}
+
+
+def test_parameters_of_clusters_far_from_all_rows_are_counted(double_precision):
+    """At the point that is drawn the noise has all rows, and the clusters' gradients vanish."""
+    x, species = load_iris(return_X_y=True)
+    observed = read_data(gaussian_noise_mixture, x)
+    model, structure = read_program(
+        gaussian_noise_mixture, observed, {"clusters": 2}, {}, "float64"
+    )
+    values = {
+        "weights": np.array([0.5, 0.3, 0.2]),
+        "loc": np.array([x[species == k].mean(0) for k in (0, 1)]),
+        "covariance": np.array([np.cov(x[species == k].T) for k in (0, 1)]),
+        "scale_diagonal": np.ones(4),
+    }
+    values = {name: jnp.asarray(value) for name, value in values.items()}
+    assert identified(model, structure, values) == 2 + 2 * 4 + 2 * 10
