@@ -16,7 +16,7 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.row_weights import prior_unlike_repeated, refuse_weights
 from ppl_models.program.log_joint import log_joint
 from ppl_models.program.reading import read_data, read_program
-from ppl_models.program.row_weights import take_weights, weights_of_lines
+from ppl_models.program.rows.weights import take_weights, weights_of_lines
 
 _g = np.random.default_rng(3)
 ROWS = 20
