@@ -1,9 +1,10 @@
-"""Long data are shared between devices, and nothing changes but the time."""
+"""Long data are shared between devices, of one process or several; only the time changes."""
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -16,7 +17,11 @@ from ppl_models.inference.statistics import chunks
 
 SCRIPT = """
 import json
+import os
 import jax
+if "RANK" in os.environ:
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(os.environ["COORDINATOR"], 2, int(os.environ["RANK"]))
 import numpy as np
 from ppl_models import device, fit, memory
 from ppl_models.inference.statistics import chunks
@@ -36,7 +41,7 @@ jax.clear_caches()
 device.is_wide, memory.WIDE_ROWS = lambda: True, 16
 wide = fit("gaussian_mixture", x, method="em", starts=1, iterations=5, **options)
 print(json.dumps({
-    "devices": jax.local_device_count(),
+    "devices": jax.device_count(),
     "shared": [mesh is not None and mesh.size for mesh in meshes],
     "wide": wide["posterior/loc"].values.ravel().tolist(),
     "log_likelihood": float(em["log_likelihood/x"].sum()),
@@ -60,23 +65,43 @@ def x() -> np.ndarray:
     return np.random.default_rng(0).normal(size=rows) + np.where(first, 0.0, 8.0)
 
 
-@pytest.fixture(scope="module")
-def found(x):
-    """What the script prints with two devices."""
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", **QUICK}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True,
-        input=json.dumps(x.tolist()),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+@pytest.fixture(scope="module", params=["devices", "processes"])
+def found(x, request):
+    """What the script prints with two devices, of one process or of one each."""
+    environment = {**os.environ, **QUICK}
+    if request.param == "devices":
+        own = [{"JAX_NUM_CPU_DEVICES": "2"}]
+    else:
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            place = f"localhost:{free.getsockname()[1]}"
+        own = [{"JAX_NUM_CPU_DEVICES": "1", "COORDINATOR": place, "RANK": r} for r in "01"]
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT], env=environment | each, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for each in own
+    ]  # fmt: skip
+    for run in runs:  # each waits for the other, so that both must have begun
+        assert run.stdin is not None
+        run.stdin.write(json.dumps(x.tolist()) + "\n")
+        run.stdin.close()
+        run.stdin = None
+    printed = []
+    for run in runs:
+        out, err = run.communicate(timeout=600)
+        assert run.returncode == 0, err[-2000:]
+        printed.append(json.loads(out.splitlines()[-1]))
+    assert all(each == printed[0] for each in printed)
+    return printed[0]
 
 
 def test_em_is_the_same(x, found):
     """As here, with one device and the data in one chunk."""
     tree = fit("gaussian_mixture", x, method="em", seed=0, clusters=2, predictive=0, starts=1,
                iterations=5)  # fmt: skip
-    assert (jax.local_device_count(), found["devices"]) == (1, 2)
+    assert (jax.device_count(), found["devices"]) == (1, 2)
     assert set(found["shared"]) == {2}  # all three fits
     here = float(tree["log_likelihood/x"].sum())
     assert found["log_likelihood"] == pytest.approx(here, rel=1e-9)

@@ -250,13 +250,13 @@ def _prepare(family: ExponentialFamily, value: Array, centre: Array, missing: bo
 
 def _fewest_chunks(rows: int) -> int:
     """As many as there are wide devices, where each of them has many rows."""
-    devices = len(jax.local_devices()) if device.is_wide() else 1
+    devices = len(jax.devices()) if device.is_wide() else 1
     return devices if rows >= EXCHANGE * devices * memory.WIDE_ROWS else 1
 
 
 def _devices(count: int) -> Mesh | None:
-    """The devices that share so many chunks."""
-    devices = jax.local_devices()
+    """The devices that share so many chunks, those of all processes of ``jax.distributed``."""
+    devices = jax.devices()
     of_each = 1 if device.is_wide() else EXCHANGE
     if len(devices) < 2 or count < of_each * len(devices):
         return None
