@@ -8,6 +8,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 FEWEST_EFFECTIVE = 40  #: draws below which a mean is not compared
 SHARE_MISSING = 0.1  #: of the cells that are taken out before they are filled in
+MOST_PARTS = 4  #: length of a last axis whose order may be any
 MOST_HESSIAN = 80  #: numbers up to which what is left to gain is computed
 
 
@@ -127,13 +129,22 @@ def left_to_gain(
 
 
 def ordered(tree: xr.DataTree, key: str | None) -> xr.Dataset:
-    """The posterior with its clusters in the order of a site's first numbers."""
+    """The posterior with its clusters in the order of a site's first numbers.
+
+    Arrays without an axis of clusters, such as the coefficients of their log-odds, are left out
+    where that changes the order: they mean something else in another one.
+    """
     posterior = tree["posterior"].to_dataset()
-    if key is None or "cluster" not in posterior[key].dims:
+    if key is None:
         return posterior
-    rest = [d for d in posterior[key].dims if d not in ("chain", "draw", "cluster")]
+    axis = str(posterior[key].dims[2])
+    rest = [d for d in posterior[key].dims if d not in ("chain", "draw", axis)]
     first = posterior[key].isel(dict.fromkeys(rest, 0)).mean(("chain", "draw"))
-    return posterior.isel(cluster=np.argsort(first.values))
+    order = np.argsort(first.values)
+    if (np.diff(order) < 0).any():
+        apart = [n for n, v in posterior.items() if v.ndim > 2 and axis not in v.dims]
+        posterior = posterior.drop_vars(apart)
+    return posterior.isel({axis: order})
 
 
 def against(one: xr.Dataset, other: xr.Dataset, names: list[str]) -> float | None:
@@ -155,7 +166,10 @@ def against(one: xr.Dataset, other: xr.Dataset, names: list[str]) -> float | Non
 
 
 def from_truth(posterior: xr.Dataset, truth: Mapping[str, Any]) -> float | None:
-    """The largest distance of a true value from its posterior mean, in standard deviations."""
+    """The largest distance of a true value from its posterior mean, in standard deviations.
+
+    In the best order along the last axis, as of the parts of a mixture in a mixture.
+    """
     found = []
     for name, true in truth.items():
         if name not in posterior or np.size(true) == 0:
@@ -163,8 +177,14 @@ def from_truth(posterior: xr.Dataset, truth: Mapping[str, Any]) -> float | None:
         mean, deviation = (
             f(("chain", "draw")).values for f in (posterior[name].mean, posterior[name].std)
         )
-        if np.shape(mean) == np.shape(true):
-            found.append(float(np.max(np.abs(mean - np.asarray(true)) / deviation)))
+        if np.shape(mean) != np.shape(true):
+            continue
+        off = np.abs(mean - np.asarray(true)) / deviation
+        if off.ndim > 1 and off.shape[-1] <= MOST_PARTS:
+            orders = [list(order) for order in permutations(range(off.shape[-1]))]
+            each = [np.abs(mean[..., o] - true) / deviation[..., o] for o in orders]
+            off = np.min([e.reshape(len(off), -1).max(1) for e in each], axis=0)
+        found.append(float(np.max(off)))
     return max(found, default=None)
 
 

@@ -14,6 +14,7 @@ from ppl_models.errors import UnsupportedError
 from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
 from ppl_models.program.arguments.json_text import to_json
+from ppl_models.program.arguments.known_values import known_values
 from ppl_models.program.reading import given_arguments
 from ppl_models.program.runtime.checkpoint import Checkpoint, digest
 
@@ -57,11 +58,9 @@ def keeping_states(problem: Problem, folder: str | Path, **settings: Any) -> Pro
         InputError: a folder of another fit.
     """
     model = problem.model
-    data = (
-        dict(model.data) | {"weights of rows": model.weights}
-        if model.weights is not None
-        else dict(model.data)
-    )
+    data = {**model.data, **known_values(model.arguments)}
+    if model.weights is not None:
+        data["weights of rows"] = model.weights
     fingerprint = {
         **settings,
         "source": _source(model.function),

@@ -31,6 +31,7 @@ from ppl_models.inference.gradient.steps import (
 )
 from ppl_models.inference.problem import Problem
 from ppl_models.program.arguments.json_text import to_json
+from ppl_models.program.arguments.known_values import with_known_values
 from ppl_models.program.model import Globals, evaluate
 from ppl_models.program.runtime.checkpoint import digest
 
@@ -174,7 +175,7 @@ def _identity(
     model = problem.model
     return {
         "program": program_name(model.function),
-        "arguments": to_json(model.arguments),
+        "arguments": to_json(with_known_values(model.arguments)),
         "fixed": to_json(model.held_values),
         "data": digest(model.data),
         **({} if model.weights is None else {"weights": digest({"w": model.weights})}),

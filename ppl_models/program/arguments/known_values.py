@@ -51,6 +51,11 @@ def with_known_values(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {n: v.values if isinstance(v, KnownArray) else v for n, v in arguments.items()}
 
 
+def known_values(arguments: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The known arrays among a model's arguments, which are data."""
+    return {n: v.values for n, v in arguments.items() if isinstance(v, KnownArray)}
+
+
 class ReadsValues(InputError):
     """A program looks at the values of data.
 
