@@ -17,6 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from ppl_models import memory
+from ppl_models.data.kinds import Observed
 from ppl_models.data.missing import missing_cells
 from ppl_models.diagnostics.label_invariants import invariants
 from ppl_models.errors import InputError, UnsupportedError, whole_number
@@ -84,7 +85,7 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
         name: _transform(
             data.values,
             replicated[name],
-            weights[_rows_of(fitted, name)],
+            weights[_rows_of(fitted, name, data)],
             shapes,
             data.dims,
             seed,
@@ -132,11 +133,18 @@ def _weights(density: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
     return stacked.values, shapes.values
 
 
-def _rows_of(fitted: RestoredFit, site: str) -> np.ndarray:
-    """The row of every entry of a site's data, through the index array if there is one."""
-    if site in fitted.structure.indexed:
+def _rows_of(fitted: RestoredFit, site: str, data: Observed) -> np.ndarray:
+    """The unit of every entry of a site's data: through an index array, or of its series."""
+    structure = fitted.structure
+    if site in structure.indexed:
         return np.asarray(units_of(fitted.model).rows[site])
-    return np.arange(fitted.structure.rows)
+    if not structure.panel:
+        return np.arange(structure.rows)
+    shape, series = data.values.shape, structure.unit_count
+    of_series = [i for i, d in enumerate(data.dims) if d == structure.unit and shape[i] == series]
+    axis = [*of_series, *(i for i, size in enumerate(shape) if size == series)][0]
+    places = np.arange(series).reshape(-1, *[1] * (len(shape) - axis - 1))
+    return np.broadcast_to(places, shape).ravel()
 
 
 def _transform(

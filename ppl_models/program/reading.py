@@ -45,12 +45,17 @@ from ppl_models.program.model import Model
 from ppl_models.program.rows.rounding import refuse_rounding
 from ppl_models.program.rows.weights import data_of_columns, refuse_other_length
 from ppl_models.program.runtime.precision import cast
-from ppl_models.program.trace.data_sites import continuous_emissions, observed_values
+from ppl_models.program.trace.data_sites import (
+    continuous_emissions,
+    moving_values,
+    observed_values,
+)
 from ppl_models.program.trace.renamed_sites import (
     LikelihoodFactor,
     NamedOtherwise,
     PlateOfData,
     free_name,
+    with_factors,
     with_renamed_plate,
     with_renamed_site,
 )
@@ -264,7 +269,11 @@ def _with_names_of_data(model: Model) -> tuple[Model, Structure]:
     renamed: set[str] = set()
     while True:
         try:
-            return model, model.structure()
+            structure = model.structure()
+            moving = moving_values(model, structure.computed)
+            if not moving:
+                return model, structure
+            model = replace(model, function=with_factors(model.function, moving))
         except ReadsValues as error:
             # (the last of the data are most often those that are emitted)
             known = needed(list(reversed(model.data)), error.runs_with)
@@ -278,7 +287,7 @@ def _with_names_of_data(model: Model) -> tuple[Model, Structure]:
         except LikelihoodFactor as error:
             if not model.data or renamed:
                 raise
-            parameter = _last_of_numbers(model.data)
+            parameter = _last_of_numbers(model)
             renamed.add(parameter)
             function = with_renamed_site(model.function, error.factor, parameter)
             model = replace(model, function=function)
@@ -291,10 +300,11 @@ def _with_names_of_data(model: Model) -> tuple[Model, Structure]:
             model = replace(model, function=function)
 
 
-def _last_of_numbers(data: Mapping[str, Any]) -> str:
+def _last_of_numbers(model: Model) -> str:
     """The last data parameter of real numbers: in ``def program(x, time, event)`` the time."""
-    real = [n for n, v in data.items() if np.asarray(v).dtype.kind == "f"]
-    return (real or list(data))[-1]
+    given = [n for n in data_parameters(model.function) if n in model.data]
+    real = [n for n in given if np.asarray(model.data[n]).dtype.kind == "f"]
+    return (real or given)[-1]
 
 
 def refuse_other_lengths(data: Mapping[str, Any], lines: Sequence[Any]) -> None:

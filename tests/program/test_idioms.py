@@ -120,6 +120,8 @@ def test_a_factor_may_be_all_that_is_said_of_the_data():
     model, structure = read(censored, data)
     assert structure.likelihoods == ("time",)
     ours, values = log_joint(model, structure)
+    again, _ = read(censored, dict(sorted(data.items())))  # as a file may have them
+    assert again.function is model.function
     wanted = theirs(censored, values, data["x"], data["time"], np.array(data["event"]))
     assert ours == pytest.approx(wanted, rel=1e-12)
 
@@ -199,3 +201,25 @@ def sequences_and_lengths(sequences, lengths):
 def test_data_may_have_the_name_of_a_size():
     _, structure = read(sequences_and_lengths, {"sequences": COUNTS, "lengths": [4, 3]})
     assert structure.emissions == ("sequences",)
+
+
+def imputing(age, y=None):
+    """Ages that are missing are sites, which every site takes in their place."""
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    lacking = jnp.isnan(age)
+    guess = numpyro.sample("guess", dist.Normal(0, 1).mask(False).expand(age.shape).to_event(1))
+    full = jnp.where(lacking, guess, age)
+    numpyro.sample("age", dist.Normal(mean, 1), obs=full)
+    slope = numpyro.sample("slope", dist.Normal(0, 1))
+    with numpyro.plate("people", len(age)):
+        numpyro.sample("obs", dist.Normal(slope * full, 1), obs=y)
+
+
+def test_a_program_may_impute_covariates_itself():
+    data = {"age": np.array([0.5, np.nan, -1.0]), "y": np.array([1.0, 2.0, 0.3])}
+    model, structure = read(imputing, data)
+    assert structure.emissions == ("y",) and structure.factors == ("age_obs",)
+    ours, values = log_joint(model, structure)
+    assert ours == pytest.approx(theirs(imputing, values, *data.values()), rel=1e-12)
+    with pytest.raises(InputError, match="no site emits it.*jnp.isnan"):
+        read(plate_called_as_a_covariate, {"time": data["age"], "y": data["y"]})

@@ -17,6 +17,7 @@ from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program.runtime.compiling import quickly
 from ppl_models.program.runtime.keys import make_key
 from ppl_models.program.trace import chains
+from ppl_models.program.trace.data_sites import moving_values
 from ppl_models.program.trace.renamed_sites import NamedAsItsSource, NamedOtherwise, PlateOfData
 from ppl_models.program.trace.structure import Structure
 
@@ -48,6 +49,8 @@ def refuse_other_data(
         if site in model.data and _observes(model, site, where_seen=True):
             if _leaves_out(model, site, structure):
                 continue
+            if moving_values(model, (site,)):  # by a site in the place of what is missing
+                raise NamedAsItsSource(site, frozenset({*names, *model.data}))
             raise UnsupportedError(
                 f"site '{site}' observes numbers where cells of '{site}' are missing, and "
                 "counts them as data: leave them out with .mask(~jnp.isnan(...))"

@@ -210,10 +210,29 @@ def with_computed(model: Any, structure: Structure, data_of_sites: Mapping[str, 
     return replace(structure, computed=computed, sources=tuple(sorted(sources)))
 
 
-@quickly(static=("names",))
-def observed_values(model: Any, *, names: tuple[str, ...]) -> dict[str, Array]:
-    """What some sites observe."""
-    trace = handlers.trace(handlers.seed(model.held(), random.key(0))).get_trace()
+@quickly(static=("names", "seed"))
+def observed_values(model: Any, *, names: tuple[str, ...], seed: int = 0) -> dict[str, Array]:
+    """What some sites observe.
+
+    Args:
+        model: the program with its data.
+        names: of the sites.
+        seed: of the draws of hidden sites, which what is observed may depend on.
+    """
+    trace = handlers.trace(handlers.seed(model.held(), random.key(seed))).get_trace()
     if not set(names) <= set(trace):  # a site a step
         trace = merge_steps(trace)[0]
     return {n: jnp.asarray(trace[n]["value"]) for n in names}
+
+
+def moving_values(model: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the observed sites whose values depend on hidden sites, as imputed data do.
+
+    Args:
+        model: the program with its data.
+        names: of the sites.
+    """
+    if not names:
+        return ()
+    one, other = (observed_values(model, names=names, seed=seed) for seed in (0, 1))
+    return tuple(n for n in names if not np.array_equal(one[n], other[n], equal_nan=True))

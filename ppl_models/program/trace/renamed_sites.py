@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from numpyro.distributions.distribution import Unit
 from numpyro.primitives import Messenger
 
 from ppl_models.errors import UnsupportedError
@@ -160,6 +161,42 @@ def _renamed(
     @functools.wraps(function)
     def program(*data: Any, **arguments: Any) -> Any:
         with Renaming(None, dict(sites), dict(plates)):
+            return function(*data, **arguments)
+
+    return program
+
+
+class AsFactor(Messenger):
+    """Turns observed sites into factors: their values are none of the data, but depend on sites.
+
+    Args:
+        fn: the program.
+        names: of the sites.
+    """
+
+    def __init__(self, fn: Callable | None, names: tuple[str, ...]):
+        super().__init__(fn)
+        self.names = names
+
+    def process_message(self, message: dict[str, Any]) -> None:
+        """Put the log-density of what is observed in the place of its distribution."""
+        if message["type"] == "sample" and message["name"] in self.names:
+            message["fn"] = Unit(message["fn"].log_prob(message["value"]))
+            message["value"] = message["fn"].sample(None)
+
+
+@functools.lru_cache(maxsize=64)
+def with_factors(function: Callable, names: tuple[str, ...]) -> Callable:
+    """The program, some observed sites as factors; equal arguments give the same function.
+
+    Args:
+        function: the program.
+        names: of the sites.
+    """
+
+    @functools.wraps(function)
+    def program(*data: Any, **arguments: Any) -> Any:
+        with AsFactor(None, names):
             return function(*data, **arguments)
 
     return program
