@@ -77,8 +77,8 @@ class Size:
     Attributes:
         visits: visits fitted.
         aside: held-out visits.
-        least: smallest number of kinds.
-        most: largest number of kinds.
+        min_clusters: smallest number of kinds.
+        max_clusters: largest number of kinds.
         drawn: draw the posterior of the mixture; else find its mode.
         draws: draws a chain.
         warmup: sweeps a chain that are not kept.
@@ -90,8 +90,8 @@ class Size:
 
     visits: int = 2000
     aside: int = 500
-    least: int = 1
-    most: int = 7
+    min_clusters: int = 1
+    max_clusters: int = 7
     drawn: bool = True
     draws: int = 300
     warmup: int = 200
@@ -102,9 +102,9 @@ class Size:
 
 
 FULL = Size()
-DEMO = Size(visits=1000, aside=300, least=2, most=5, draws=200, starts=5, names=3000)
-SMOKE = Size(visits=1000, aside=200, least=3, most=5, drawn=False, draws=25, starts=3,
-             hard=False, names=0, positions=8)  # fmt: skip
+DEMO = Size(visits=1000, aside=300, min_clusters=2, max_clusters=5, draws=200, starts=5, names=3000)
+SMOKE = Size(visits=1000, aside=200, min_clusters=3, max_clusters=5, drawn=False, draws=25,
+             starts=3, hard=False, names=0, positions=8)  # fmt: skip
 #: Away from probabilities of zero, which a mode under flat priors has for what it has not seen.
 INSIDE = {"concentration": 2.0, "initial_concentration": 1.5, "transition_concentration": 1.5}
 SEED = 2003
@@ -125,8 +125,9 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
     visits, kind = click_streams(SEED, size.visits + size.aside)
     train, test = visits[: size.visits], visits[size.visits :]
     pages = Vocabulary(PAGES)
-    with stage(f"number of kinds, {size.least} to {size.most}"):
-        table = choose_clusters("chain_mixture", train, range(size.least, size.most + 1), seed=SEED,
+    with stage(f"number of kinds, {size.min_clusters} to {size.max_clusters}"):
+        counts = range(size.min_clusters, size.max_clusters + 1)
+        table = choose_clusters("chain_mixture", train, counts, seed=SEED,
                                 starts=size.starts, vocabulary=pages)  # fmt: skip
     clusters = table.attrs["best"]["clusters"]
     with stage(f"posterior of {clusters} kinds, {len(train):,} visits"):

@@ -141,7 +141,7 @@ def split(sentences: list, size: Size) -> tuple[list[list[str]], list[list[str]]
 
 
 def ready(
-    train: list, test: list, vocabulary: int, least: int = 2
+    train: list, test: list, vocabulary: int, min_count: int = 2
 ) -> tuple[list[list[str]], list[list[str]]]:
     """The sentences with rare words replaced by ``<unk>``.
 
@@ -149,10 +149,10 @@ def ready(
         train: sentences that define the vocabulary.
         test: other sentences.
         vocabulary: the largest number of known words.
-        least: the smallest count of a known word.
+        min_count: smallest count of a known word.
     """
     counts = Counter(word for sentence in train for word in sentence)
-    known = {w for w, n in counts.most_common(vocabulary - 1) if n >= least}
+    known = {w for w, n in counts.most_common(vocabulary - 1) if n >= min_count}
     both = [[[w if w in known else UNKNOWN for w in s] for s in part] for part in (train, test)]
     return both[0], both[1]
 

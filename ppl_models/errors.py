@@ -23,26 +23,26 @@ class ConstantColumn(InputError):
     """A column of one value, which no emission can have a scale of; a covariate may be one."""
 
 
-def whole_number(name: str, value: Any, *, least: int | None = 1) -> int:
+def whole_number(name: str, value: Any, *, minimum: int | None = 1) -> int:
     """A whole number that somebody gave, in Python's own type.
 
     Args:
         name: of the argument, for the message.
         value: what was given.
-        least: the smallest that may be; None where any may.
+        minimum: smallest value allowed; None for no bound.
 
     Raises:
         InputError: a fraction, text, a truth value, nothing, or a number out of range.
 
-    >>> whole_number("rows", 3), whole_number("seed", 0, least=0)
+    >>> whole_number("rows", 3), whole_number("seed", 0, minimum=0)
     (3, 0)
     """
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = None
-    if number is None or (least is not None and number < least):
-        wanted = "" if least is None else f" from {least} up"
+    if number is None or (minimum is not None and number < minimum):
+        wanted = "" if minimum is None else f" from {minimum} up"
         raise InputError(f"{name} is {value!r:.40}: give a whole number{wanted}")
     if number > LARGEST:
         raise InputError(f"{name} is {value!r:.40}: give a whole number of at most {LARGEST}")

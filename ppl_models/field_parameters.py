@@ -46,10 +46,10 @@ def with_fields(
     ]
 
     @functools.wraps(function)
-    def program(*data: Any, **given: Any) -> Any:
-        given |= dict(zip(fields, data, strict=False))
-        held = {name: given.pop(name, None) for name in (*fields, *sizes)}
-        return function(**{parameter: held}, **given)
+    def program(*data: Any, **arguments: Any) -> Any:
+        arguments |= dict(zip(fields, data, strict=False))
+        held = {name: arguments.pop(name, None) for name in (*fields, *sizes)}
+        return function(**{parameter: held}, **arguments)
 
     signature = [Parameter(n, Parameter.POSITIONAL_OR_KEYWORD, default=None) for n in fields]
     signature += [Parameter(n, Parameter.KEYWORD_ONLY) for n in sizes]
@@ -65,11 +65,11 @@ def named_fields(name: str) -> tuple[str, str, tuple[str, ...], tuple[str, ...]]
     >>> named_fields("file.py:program of data[x, y;N]")
     ('file.py:program', 'data', ('x', 'y'), ('N',))
     """
-    found = _NAME.fullmatch(name)
-    if found is None:
+    match = _NAME.fullmatch(name)
+    if match is None:
         return None
     fields, sizes = (
-        tuple(n.strip() for n in found[part].split(",") if n.strip())
+        tuple(n.strip() for n in match[part].split(",") if n.strip())
         for part in ("fields", "sizes")
     )
-    return found["program"], found["parameter"], fields, sizes
+    return match["program"], match["parameter"], fields, sizes

@@ -129,8 +129,8 @@ def fit(
     run = getattr(catalogue.method(method), method)
     program_arguments, options = split(function, run, arguments, method)
     options = whole_arguments(run, options)
-    whole_number("seed", seed, least=0)
-    whole_number("predictive", predictive, least=0)
+    whole_number("seed", seed, minimum=0)
+    whole_number("predictive", predictive, minimum=0)
     if relabel is not None and relabel not in METHODS:
         raise InputError(
             f"relabel is {relabel!r}: choose one of {', '.join(METHODS)}, or None to leave labels"

@@ -33,7 +33,7 @@ def discounts(seen: Ngrams, how_many: int) -> np.ndarray:
 
 def text(tokens: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Codes of sentences to fit and kept aside, and the size of the vocabulary."""
-    sentences, _ = ready(manual(), [], vocabulary=10_000, least=1)
+    sentences, _ = ready(manual(), [], vocabulary=10_000, min_count=1)
     vocabulary = Vocabulary.from_sequences(sentences)
     seen = count_ngrams(vocabulary.encode(sentences), vocabulary=len(vocabulary), order=3)
     probabilities = smoothed(seen, np.ones(len(seen.repeated)), discounts(seen, 1), np.zeros(3))

@@ -57,7 +57,7 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
     >>> loo_pit(tree)["x"].dims
     ('row',)
     """
-    whole_number("seed", seed, least=0)
+    whole_number("seed", seed, minimum=0)
     whole_number("draws", draws)
     require_draws(tree, "leave-one-out prediction")
     if row_weights(tree) is not None:

@@ -97,8 +97,8 @@ def calibrate(
     counts = {"rows": rows, "simulations": simulations, "draws": draws, "thinning": thinning}
     for name, value in counts.items():
         whole_number(name, value)
-    whole_number("seed", seed, least=0)
-    whole_number("warmup", warmup, least=0)
+    whole_number("seed", seed, minimum=0)
+    whole_number("warmup", warmup, minimum=0)
     function = catalogue.program(program)
     arguments = whole_arguments(function, arguments)
     if declared.ranks is not None:

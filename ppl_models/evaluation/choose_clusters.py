@@ -115,9 +115,9 @@ def choose_clusters(
     if not isinstance(clusters, Iterable) or isinstance(clusters, str):
         raise InputError(f"clusters is {clusters!r}: give several numbers, as range(1, 10)")
     candidates = sorted({whole_number("a number of clusters", k) for k in clusters})
-    whole_number("seed", seed, least=0)
+    whole_number("seed", seed, minimum=0)
     draws = _draws(method)
-    whole_number("starts", starts, least=0 if draws else 1)  # (draws may start without)
+    whole_number("starts", starts, minimum=0 if draws else 1)  # (draws may start without)
     if criterion not in CRITERIA:
         raise InputError(f"criterion is {criterion!r}: choose one of {', '.join(CRITERIA)}")
     if not candidates:

@@ -33,8 +33,8 @@ def refuse_missing_cells(problem: Problem, *, fitted: bool = False) -> None:
             computes with missing cells; how many rows have them, and what to do.
     """
     data = {n: np.asarray(v) for n, v in problem.model.data.items()}
-    gaps = {n: missing_cells(v) for n, v in data.items() if has_missing(v)}
-    if not gaps:
+    missing = {n: missing_cells(v) for n, v in data.items() if has_missing(v)}
+    if not missing:
         return
     for name, emission in problem.example.emissions.items():
         emission, unit, remedy = unwrap(emission), "row", "drop these rows"
@@ -42,14 +42,14 @@ def refuse_missing_cells(problem: Problem, *, fitted: bool = False) -> None:
         if family is not None and family.state_distribution is not None:
             emission, unit = family.state_distribution, "step"
             remedy = "mark all cells of these steps as missing"
-        if name not in gaps or drops_out(emission):
+        if name not in missing or drops_out(emission):
             continue
         if name in problem.structure.likelihoods:
             raise InputError(
                 f"'{name}' has missing cells, of which factor '{name}' has no density: drop these "
                 "rows, or observe them by a distribution, numpyro.sample(..., obs=)"
             )
-        cells = gaps[name].reshape(-1, math.prod(emission.event_shape))
+        cells = missing[name].reshape(-1, math.prod(emission.event_shape))
         partly = cells.any(1) & ~cells.all(1)
         if partly.any():
             raise InputError(
@@ -57,16 +57,16 @@ def refuse_missing_cells(problem: Problem, *, fitted: bool = False) -> None:
                 f"no density of a {unit} of which some cells are missing, as in {partly.sum()} of "
                 f"{len(partly)} {unit}s, the first of them {unit} {partly.argmax()}: {remedy}"
             )
-    _refuse_computation(problem, gaps, priors=not fitted)
+    _refuse_computation(problem, missing, priors=not fitted)
 
 
-def _refuse_computation(problem: Problem, gaps: dict[str, np.ndarray], *, priors: bool) -> None:
+def _refuse_computation(problem: Problem, missing: dict[str, np.ndarray], *, priors: bool) -> None:
     """What stands in place of a missing cell must not enter a prior or a parameter."""
     unpadded = problem.read_from or problem
     values = unpadded.structure.initial(make_key(0))
     data = {n: np.asarray(v) for n, v in unpadded.model.data.items()}
     for kind, differs in (("f", _was_nan), ("i", _has_moved)):
-        chosen = {n: gap for n, gap in gaps.items() if data[n].dtype.kind == kind}
+        chosen = {n: gap for n, gap in missing.items() if data[n].dtype.kind == kind}
         if not chosen:
             continue
         other = {n: _otherwise(v, missing_cells(v)) if n in chosen else v for n, v in data.items()}

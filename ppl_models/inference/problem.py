@@ -276,7 +276,7 @@ class Problem:
     def autoregressive(self) -> dict[str, Autoregressive]:
         """Emission -> its distribution, of those that are written token by token."""
         every = {n: as_autoregressive(e) for n, e in self.example.emissions.items()}
-        return {n: writer for n, writer in every.items() if writer is not None}
+        return {n: emission for n, emission in every.items() if emission is not None}
 
     @cached_property
     def latent(self) -> bool:

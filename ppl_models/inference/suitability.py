@@ -85,12 +85,13 @@ def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> Non
         # (as many rows as the example's; those that only fill up repeat the others)
         values = np.asarray((problem.read_from or problem).model.data[name])
         seen = ~missing_cells(values)
-        writer = problem.autoregressive.get(name)
-        if writer is not None and writer.needs_whole_rows and not seen.all():
+        autoregressive = problem.autoregressive.get(name)
+        if autoregressive is not None and autoregressive.needs_whole_rows and not seen.all():
             place = tuple(int(i) for i in np.argwhere(~seen)[0])
             raise InputError(
                 f"'{name}' lacks the cell at row {place[0]}, column {place[1]}, and "
-                f"{type(writer).__name__} has no density of a row with gaps: leave the row out"
+                f"{type(autoregressive).__name__} "
+                "has no density of a row with missing cells: leave the row out"
             )
         support = emission.support
         single = support

@@ -101,7 +101,7 @@ def fit_many(
         arguments = {**arguments, "clusters": candidates[-1]}
     program_arguments, options = split_arguments(function, run, arguments, method)
     options = defaults(run) | whole_arguments(run, options)
-    whole_number("seed", seed, least=0)
+    whole_number("seed", seed, minimum=0)
     program_arguments, like = take_vocabulary(program_arguments)
     parts = split(data, by, columns=columns)
     make_room()
@@ -209,8 +209,8 @@ def _built(
     largest = max(good, key=lambda g: outcomes[g].clusters)
     own = request
     if outcomes[largest].clusters and "clusters" in request.arguments:
-        whole = request.problem(template_places(request))[0].structure.clusters
-        beyond = whole - int(request.arguments["clusters"])  # a component of noise
+        components = request.problem(template_places(request))[0].structure.clusters
+        beyond = components - int(request.arguments["clusters"])  # a component of noise
         own = request.with_clusters(outcomes[largest].clusters - beyond)
     like = like_tree(own, outcomes[largest])
     method = declaration(request.method)

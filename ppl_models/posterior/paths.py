@@ -138,7 +138,7 @@ def draw_paths(tree: xr.DataTree, data: Any = None, *, draws: int = 100, seed: i
     (3, 2, 3)
     """
     whole_number("draws", draws)
-    whole_number("seed", seed, least=0)
+    whole_number("seed", seed, minimum=0)
     with scope(tree.attrs.get("precision", "float64")):
         restored = _restore(tree, data, None)
         key = random.key(seed)
@@ -188,7 +188,7 @@ def forecast(
     """
     whole_number("steps", steps)
     whole_number("draws", draws)
-    whole_number("seed", seed, least=0)
+    whole_number("seed", seed, minimum=0)
     with scope(tree.attrs.get("precision", "float64")):
         restored = _restore(tree, data, None)
         if any(as_autoregressive(f) is not None for f in restored.problem.families.values()):

@@ -125,10 +125,18 @@ def read_data(
     keeping = keeps_feature_axis(function)
     # (the package's own programs say themselves what shapes they take)
     own = str(getattr(function, "__module__", "")).startswith("ppl_models.models.")
-    whole = untold(function)
+    undeclared = untold(function)
     readers = {
         name: partial(
-            _read, kinds[name], value, name, fresh, name in keeping, not own, sizes, name in whole
+            _read,
+            kinds[name],
+            value,
+            name,
+            fresh,
+            name in keeping,
+            not own,
+            sizes,
+            name in undeclared,
         )
         for name, value in data.items()
         if value is not None
@@ -144,18 +152,18 @@ def _read(
     keeps_axis: bool,
     any_axes: bool,
     sizes: frozenset[int] | None,
-    whole: bool,
+    undeclared: bool,
     like: Mapping[str, Any] | None,
 ) -> Observed:
     deep = deep_array(value, kind) if any_axes else None
     if deep is not None:
         read = read_deep_array(deep, kind, site=site, like=like, fresh=fresh)
-        return as_given(read, deep) if whole else read
+        return as_given(read, deep) if undeclared else read
     try:
         observed = kind.read(value, site=site, like=like, fresh=fresh)
     except ConstantColumn as error:  # only what a program emits may not be constant
         observed = replace(kind.read(value, site=site, like=like, fresh=False), refusal=error)
-    if whole:
+    if undeclared:
         observed = as_given(observed, value)
     if issubclass(kind, Categories):
         observed = on_one_scale(observed, site, sizes)
@@ -231,8 +239,8 @@ def read_program(
     data = {n: v for n, v in data.items() if n in model.data}
     refuse_other_lengths(data, structure.lines)
     emitted = untold(function) & set(structure.emissions) & set(data)
-    whole = {n for n in emitted if data[n].dtype.kind in "ib"}
-    real = continuous_emissions(model, whole)
+    integral = {n for n in emitted if data[n].dtype.kind in "ib"}
+    real = continuous_emissions(model, integral)
     if real:
         data |= {n: data[n].astype(precision) for n in real}
         model = replace(model, data=data)
@@ -246,7 +254,7 @@ def read_program(
         structure = with_integrals(model, structure)
     for name in structure.emissions:
         if name in observed and (refusal := observed[name].refusal) is not None:
-            if name not in whole - real:  # whole numbers that are all alike have no scale of 0
+            if name not in integral - real:  # whole numbers that are all alike have no scale of 0
                 raise refusal
     for name, values in data.items():
         gone = missing_cells(values)
@@ -340,7 +348,7 @@ def _held(
     held: dict[str, np.ndarray | PartlyFixed] = {}
     for name, value in fixed.items():
         if name in structure.discrete:
-            held[name] = _whole(name, value, structure)
+            held[name] = _integers(name, value, structure)
             continue
         if name not in sites:
             raise InputError(f"fixed names '{name}', which is no site of the program")
@@ -363,7 +371,7 @@ def _held(
     return held
 
 
-def _whole(name: str, value: Any, structure: Structure) -> np.ndarray:
+def _integers(name: str, value: Any, structure: Structure) -> np.ndarray:
     """Values that a discrete site is held at: of all rows, whole numbers that it may have."""
     array, shape = np.asarray(value), structure.assignment_shape
     sizes = dict(structure.combined) or {name: structure.clusters}

@@ -98,7 +98,7 @@ class BayesianGaussianMixture(GaussianBase):
         self.verbose_interval = verbose_interval
 
     weight_concentration_: Any
-    _gaps = False  # an expected log-density of a row in part has other terms
+    _allow_missing = False  # an expected log-density of a row in part has other terms
 
     def _check_options(self, x: np.ndarray) -> None:
         Mixture._check_options(self, x)
@@ -108,7 +108,7 @@ class BayesianGaussianMixture(GaussianBase):
         features = x.shape[1]
         for name in ("weight_concentration_prior", "mean_precision_prior"):
             if getattr(self, name) is not None:
-                checks.real(self, name, least=np.finfo(float).tiny)
+                checks.real(self, name, minimum=np.finfo(float).tiny)
         freedom = self.degrees_of_freedom_prior
         if freedom is not None and not freedom > features - 1:
             raise InputError(

@@ -79,7 +79,7 @@ class BernoulliMixture(Independent):
     def _read(self, x: Any, *, reset: bool) -> np.ndarray:
         values = super()._read(x, reset=reset)
         if self.binarize is not None:
-            checks.real(self, "binarize", least=-np.inf)
+            checks.real(self, "binarize", minimum=-np.inf)
             bits = (values > self.binarize).astype(values.dtype)
             return np.where(missing_cells(values), np.nan, bits).astype(values.dtype)
         wrong = ~(missing_cells(values) | (values == 0) | (values == 1))

@@ -13,20 +13,20 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 
 
-def whole_numbers(estimator: Any, *names: str, least: int = 1) -> None:
-    """Refuse parameters that are no whole numbers from ``least`` up."""
+def whole_numbers(estimator: Any, *names: str, minimum: int = 1) -> None:
+    """Refuse parameters that are no whole numbers from ``minimum`` up."""
     for name in names:
         value = getattr(estimator, name)
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise _wrong(estimator, name, f"a whole number from {least} up")
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
+            raise _wrong(estimator, name, f"a whole number from {minimum} up")
 
 
-def real(estimator: Any, *names: str, least: float = 0.0) -> None:
-    """Refuse parameters that are no numbers from ``least`` up."""
+def real(estimator: Any, *names: str, minimum: float = 0.0) -> None:
+    """Refuse parameters that are no numbers from ``minimum`` up."""
     for name in names:
         value = getattr(estimator, name)
-        if isinstance(value, bool) or not isinstance(value, Real) or not float(value) >= least:
-            raise _wrong(estimator, name, f"a number from {least:g} up")
+        if isinstance(value, bool) or not isinstance(value, Real) or not float(value) >= minimum:
+            raise _wrong(estimator, name, f"a number from {minimum:g} up")
 
 
 def one_of(estimator: Any, name: str, choices: Sequence[Any]) -> None:
@@ -43,7 +43,7 @@ def _wrong(estimator: Any, name: str, wanted: str) -> InputError:
 
 
 def rows_of(
-    estimator: Any, x: Any, *, reset: bool, gaps: bool, least: int = 1, **options: Any
+    estimator: Any, x: Any, *, reset: bool, allow_missing: bool, minimum: int = 1, **options: Any
 ) -> np.ndarray:
     """Data as ``(row, feature)`` in floating point, names of columns checked.
 
@@ -51,8 +51,8 @@ def rows_of(
         estimator: what is fitted, or was.
         x: array of any library, or data frame.
         reset: whether it is being fitted.
-        gaps: whether cells may be NaN.
-        least: fewest rows.
+        allow_missing: whether cells may be NaN.
+        minimum: fewest rows.
         **options: of scikit-learn's ``validate_data``.
     """
     return validate_data(
@@ -60,8 +60,8 @@ def rows_of(
         as_numpy(x),
         reset=reset,
         dtype=[np.float64, np.float32],
-        ensure_all_finite="allow-nan" if gaps else True,
-        ensure_min_samples=least,
+        ensure_all_finite="allow-nan" if allow_missing else True,
+        ensure_min_samples=minimum,
         **options,
     )
 

@@ -25,7 +25,7 @@ class GaussianBase(Mixture):
 
     covariance_type: str
     reg_covar: float
-    _gaps = True
+    _allow_missing = True
 
     def _shape(self, features: int) -> tuple[int, ...]:
         """Of the covariances."""
@@ -260,7 +260,7 @@ class GaussianMixture(GaussianBase):
         """
         if not hasattr(self, "_running"):
             return self.fit(X, sample_weight=sample_weight)
-        x = checks.rows_of(self, X, reset=False, gaps=True)
+        x = checks.rows_of(self, X, reset=False, allow_missing=True)
         rows = Rows(np.asarray(x, float), checks.weights_of(x, sample_weight), self._point)
         expected = rows.expectations(self._family, self._offsets())
         new, old = _of_one_row(rows, expected), self._running
@@ -292,7 +292,7 @@ class GaussianMixture(GaussianBase):
         """
         from ppl_models.fitting import fit
 
-        x = checks.rows_of(self, X, reset=not hasattr(self, "means_"), gaps=True)
+        x = checks.rows_of(self, X, reset=not hasattr(self, "means_"), allow_missing=True)
         kind = "diagonal" if self.covariance_type == "diag" else self.covariance_type
         own: dict[str, Any] = {"method": "gibbs", "clusters": self.n_components, "covariance": kind}
         self.tree_ = fit("gaussian_mixture", x, seed=seed, **(own | arguments))

@@ -76,7 +76,7 @@ class MixtureImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             InputError: a column without any value.
         """
         checks.one_of(self, "strategy", STRATEGIES)
-        x = checks.rows_of(self, X, reset=True, gaps=True, least=2)
+        x = checks.rows_of(self, X, reset=True, allow_missing=True, minimum=2)
         empty = missing_cells(x).all(0)
         if empty.any():
             names = getattr(self, "feature_names_in_", np.arange(x.shape[1]))
@@ -97,7 +97,7 @@ class MixtureImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> np.ndarray:
         """The rows with their missing cells filled in, ``(row, feature)``."""
         check_is_fitted(self)
-        x = checks.rows_of(self, X, reset=False, gaps=True)
+        x = checks.rows_of(self, X, reset=False, allow_missing=True)
         result, missing = np.array(x, float), missing_cells(x)
         gappy = np.flatnonzero(missing.any(1))
         if not len(gappy):

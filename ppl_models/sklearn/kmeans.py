@@ -139,7 +139,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
 
     def _dense(self, X: Any, *, reset: bool) -> np.ndarray:
         """The rows, those of a sparse matrix with all their zeros."""
-        rows: Any = checks.rows_of(self, X, reset=reset, gaps=False, accept_sparse=True)
+        rows: Any = checks.rows_of(self, X, reset=reset, allow_missing=False, accept_sparse=True)
         return rows.toarray() if issparse(rows) else rows
 
     def predict(self, X: Any) -> np.ndarray:

@@ -42,7 +42,7 @@ class Mixture(DensityMixin, BaseEstimator):
     #: attributes that the M-step sets, which one of several starts is remembered by
     _fitted: tuple[str, ...]
     _least_rows = 2
-    _gaps = True  #: whether cells may be missing
+    _allow_missing = True  #: whether cells may be missing
 
     # ---- what a subclass writes --------------------------------------------------------------
 
@@ -73,7 +73,7 @@ class Mixture(DensityMixin, BaseEstimator):
 
     def _check_options(self, x: np.ndarray) -> None:
         checks.whole_numbers(self, "n_components", "n_init", "verbose_interval")
-        checks.whole_numbers(self, "max_iter", least=0)
+        checks.whole_numbers(self, "max_iter", minimum=0)
         checks.real(self, "tol")
         checks.one_of(self, "init_params", STARTS)
 
@@ -82,8 +82,10 @@ class Mixture(DensityMixin, BaseEstimator):
         return checks.filled(x)
 
     def _read(self, x: Any, *, reset: bool) -> np.ndarray:
-        least = self._least_rows if reset else 1
-        return checks.rows_of(self, x, reset=reset, gaps=self._gaps, least=least)
+        minimum = self._least_rows if reset else 1
+        return checks.rows_of(
+            self, x, reset=reset, allow_missing=self._allow_missing, minimum=minimum
+        )
 
     def _centre(self, x: np.ndarray) -> np.ndarray:
         return checks.filled(x).mean(0)
@@ -277,5 +279,5 @@ class Mixture(DensityMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self._gaps
+        tags.input_tags.allow_nan = self._allow_missing
         return tags

@@ -74,7 +74,7 @@ class Estimator(DensityMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> Estimator:
         """Fit the program to rows ``(row, feature)``; missing cells are NaN."""
-        x = checks.rows_of(self, X, reset=True, gaps=True, least=2)
+        x = checks.rows_of(self, X, reset=True, allow_missing=True, minimum=2)
         if not (self.arguments is None or isinstance(self.arguments, Mapping)):
             raise InputError(f"arguments is {self.arguments!r:.40}: give a dict by name")
         arguments = dict(self.arguments or {})
@@ -98,7 +98,7 @@ class Estimator(DensityMixin, BaseEstimator):
 
     def _rows(self, X: Any) -> np.ndarray | pd.DataFrame:
         check_is_fitted(self)
-        return self._named(checks.rows_of(self, X, reset=False, gaps=True))
+        return self._named(checks.rows_of(self, X, reset=False, allow_missing=True))
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Log-density of every row under the posterior, ``(row,)``."""

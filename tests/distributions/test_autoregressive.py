@@ -114,17 +114,17 @@ LONG = ("chain of order 3, shorter rows", "hidden chain of order 2")
         for case in CASES
     ]
 )
-def writer(request: pytest.FixtureRequest) -> Any:
+def family(request: pytest.FixtureRequest) -> Any:
     return request.param.build()
 
 
-def rows_of(writer: Any) -> tuple[np.ndarray, np.ndarray]:
+def rows_of(family: Any) -> tuple[np.ndarray, np.ndarray]:
     """Every row of codes: sequences that end in time, and those that are cut."""
-    v, positions = writer.tokens, writer.positions
+    v, positions = family.tokens, family.positions
     cut = np.array(list(product(range(v), repeat=positions)))
     ended = [
         [*sequence, *[v] * (positions - length)]
-        for length in range(positions if writer.ends else 0)
+        for length in range(positions if family.ends else 0)
         for sequence in product(range(v), repeat=length)
     ]
     return np.array(ended, int).reshape(-1, positions), cut
@@ -147,16 +147,16 @@ def test_every_sequence_distribution_has_a_row():
         assert name in text and "add up to one" in text.replace("_", " ")
 
 
-def test_every_sequence_has_its_probability_and_all_add_up_to_one(writer):
-    ended, cut = rows_of(writer)
+def test_every_sequence_has_its_probability_and_all_add_up_to_one(family):
+    ended, cut = rows_of(family)
     every = jnp.asarray(np.concatenate([ended, cut]))
 
     @jax.jit
     def look():
-        table = writer.following_each(every)
-        step_by_step = Autoregressive.following_each(writer, every)
-        steps = steps_taken(table, every, writer.tokens)
-        return table, writer.taken_each(every), steps, writer.log_prob(every), step_by_step
+        table = family.following_each(every)
+        step_by_step = Autoregressive.following_each(family, every)
+        steps = steps_taken(table, every, family.tokens)
+        return table, family.taken_each(every), steps, family.log_prob(every), step_by_step
 
     table, taken, steps, log_prob, step_by_step = look()
     np.testing.assert_allclose(taken, steps, rtol=1e-12)
@@ -166,74 +166,74 @@ def test_every_sequence_has_its_probability_and_all_add_up_to_one(writer):
     np.testing.assert_allclose(np.exp(log_prob), probability, rtol=1e-10, atol=1e-290)
     np.testing.assert_allclose(np.exp(table), np.exp(step_by_step), rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(np.exp(table).sum(-1), 1, rtol=1e-10)
-    if writer.ends:
-        assert table.shape[-1] == writer.tokens + 1
+    if family.ends:
+        assert table.shape[-1] == family.tokens + 1
         assert (np.exp(table[:, 0, -1]) == 0).all()  # no sequence is empty
 
 
-def test_what_is_written_has_the_distribution_of_the_log_probabilities(writer):
+def test_what_is_written_has_the_distribution_of_the_log_probabilities(family):
     draws = 20_000
-    every = np.concatenate(rows_of(writer))
+    every = np.concatenate(rows_of(family))
 
     @jax.jit
     def look(key):
-        return writer.write(key, (draws,)), writer.log_prob(jnp.asarray(every))
+        return family.sample_sequences(key, (draws,)), family.log_prob(jnp.asarray(every))
 
     drawn, log_prob = map(np.asarray, look(random.key(3)))
-    assert drawn.shape == (draws, writer.positions) and drawn.dtype == np.int32
+    assert drawn.shape == (draws, family.positions) and drawn.dtype == np.int32
     probability = np.exp(log_prob)
-    base = (writer.tokens + 1) ** np.arange(writer.positions)
+    base = (family.tokens + 1) ** np.arange(family.positions)
     seen = np.array([(drawn @ base == row @ base).mean() for row in every])
     assert seen.sum() == pytest.approx(1)
     error = np.sqrt(probability * (1 - probability) / draws)
     assert (np.abs(seen - probability) < 5 * error + 1e-9).all()
 
 
-def test_given_tokens_stay_and_zero_temperature_takes_the_best(writer):
-    prefix = jnp.array([writer.tokens - 1])
+def test_given_tokens_stay_and_zero_temperature_takes_the_best(family):
+    prefix = jnp.array([family.tokens - 1])
 
     @jax.jit
     def look(key):
-        greedy = writer.write(key, (3,), tempered(0.0, None, None), prefix)
-        return greedy, writer.following_each(greedy)
+        greedy = family.sample_sequences(key, (3,), tempered(0.0, None, None), prefix)
+        return greedy, family.following_each(greedy)
 
     greedy, table = look(random.key(0))
     assert (greedy == greedy[0]).all() and (greedy[:, 0] == prefix[0]).all()
     table = np.asarray(table)[0]
-    end = writer.tokens if writer.ends else writer.tokens + 1
+    end = family.tokens if family.ends else family.tokens + 1
     row = np.asarray(greedy)[0]
-    for place in range(1, writer.positions):
+    for place in range(1, family.positions):
         over = (row[:place] == end).any()
         assert row[place] == (end if over else table[place].argmax())
 
 
-def test_gaps_are_filled_as_all_fillings_are_probable(writer):
+def test_gaps_are_filled_as_all_fillings_are_probable(family):
     """The most probable one, and draws; with parameters for all rows, or for each its own."""
-    draws, ended = 4_000, rows_of(writer)[0 if writer.ends else 1]
-    length = writer.positions - 1 if writer.ends else writer.positions
-    whole = ended[(ended < writer.tokens).sum(1) == length][1]
+    draws, ended = 4_000, rows_of(family)[0 if family.ends else 1]
+    length = family.positions - 1 if family.ends else family.positions
+    whole = ended[(ended < family.tokens).sum(1) == length][1]
     row = whole.copy()
     row[[0, length - 1]] = -1  # the first and the last token
-    every = product(*(range(writer.tokens) if token < 0 else [token] for token in row))
+    every = product(*(range(family.tokens) if token < 0 else [token] for token in row))
     fillings = np.array(list(every))
 
     @jax.jit
     def look(key):
         rows = jnp.tile(jnp.asarray(row), (draws, 1))
-        return writer.log_prob(jnp.asarray(fillings)), writer.complete(key, rows)
+        return family.log_prob(jnp.asarray(fillings)), family.complete(key, rows)
 
     log_prob, drawn = map(np.asarray, look(random.key(4)))
-    best = np.asarray(writer.most_probable(jnp.asarray(row)[None]))[0]
+    best = np.asarray(family.most_probable(jnp.asarray(row)[None]))[0]
     np.testing.assert_array_equal(best, fillings[log_prob.argmax()])
     expected = np.exp(log_prob - np.logaddexp.reduce(log_prob))
     share = np.array([(drawn == filling).all(1).mean() for filling in fillings])
     assert share.sum() == pytest.approx(1)
     assert (np.abs(share - expected) < 5 * np.sqrt(expected / draws) + 1e-3).all()
-    if isinstance(writer, ExponentialFamily):
-        parts = {n: np.asarray(getattr(writer, n)) for n in writer.parameter_dims}
-        two = writer.replace(**{n: np.stack([p, p[::-1]]) for n, p in parts.items()})
-        other = writer.replace(**{n: p[::-1] for n, p in parts.items()})
-        each = [w.most_probable(jnp.asarray(row)[None])[0] for w in (writer, other)]
+    if isinstance(family, ExponentialFamily):
+        parts = {n: np.asarray(getattr(family, n)) for n in family.parameter_dims}
+        two = family.replace(**{n: np.stack([p, p[::-1]]) for n, p in parts.items()})
+        other = family.replace(**{n: p[::-1] for n, p in parts.items()})
+        each = [w.most_probable(jnp.asarray(row)[None])[0] for w in (family, other)]
         np.testing.assert_array_equal(two.most_probable(jnp.asarray([row, row])), each)
 
 

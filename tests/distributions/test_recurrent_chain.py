@@ -134,5 +134,5 @@ def test_draws_have_their_probabilities(cell):
     np.testing.assert_allclose(shares.sum(), 1, rtol=1e-12)
     # 20,000 independent draws
     assert (np.abs(shares - probs) < 5 * np.sqrt(probs * (1 - probs) / 20_000) + 1e-9).all()
-    begun = np.asarray(chain.write(random.key(2), (50,), prefix=jnp.array([1, 0])))
+    begun = np.asarray(chain.sample_sequences(random.key(2), (50,), prefix=jnp.array([1, 0])))
     assert (begun[:, :2] == [1, 0]).all()

@@ -65,7 +65,7 @@ class Blocks:
         """
         generator = np.random.default_rng(seed)
         whole_number("rows", rows)
-        whole_number("seed", seed, least=0)
+        whole_number("seed", seed, minimum=0)
         blocks: list[Any] = []
         places: list[int] = []
         count = 0

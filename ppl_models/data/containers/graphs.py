@@ -118,7 +118,7 @@ def breadth_first(
         [2, 2, 2, 3]
     """
     whole_number("orders", orders)
-    whole_number("seed", seed, least=0)
+    whole_number("seed", seed, minimum=0)
     generator = np.random.default_rng(seed)
     ordered = []
     graphs = as_list(graphs, site)

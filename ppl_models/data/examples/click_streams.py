@@ -62,7 +62,7 @@ def click_streams(seed: int, visits: int = 2000) -> tuple[list[list[str]], np.nd
         (100, [0, 1, 2, 3], True)
     """
     whole_number("visits", visits)
-    whole_number("seed", seed, least=0)
+    whole_number("seed", seed, minimum=0)
     generator = np.random.default_rng(seed)
     kind = generator.choice(len(KINDS), size=visits, p=SHARES)
     tables = [chain(name) for name in KINDS]

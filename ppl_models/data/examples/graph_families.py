@@ -89,6 +89,6 @@ def graph_family(name: str, count: int, *, seed: int) -> list[nx.Graph]:
     if name not in _FAMILIES:
         raise InputError(f"there is no family {name!r}: choose one of {', '.join(_FAMILIES)}")
     whole_number("count", count)
-    whole_number("seed", seed, least=0)
+    whole_number("seed", seed, minimum=0)
     generator = np.random.default_rng(seed)
     return [_FAMILIES[name](generator) for _ in range(count)]

@@ -187,7 +187,7 @@ def _assignments(
 ) -> tuple[np.random.Generator, np.ndarray]:
     shares = np.asarray(weights, dtype=float)
     whole_number("rows", rows)
-    whole_number("seed", seed, least=0)
+    whole_number("seed", seed, minimum=0)
     if shares.ndim != 1 or shares.size == 0 or not (shares >= 0).all() or shares.sum() <= 0:
         raise InputError(f"the weights {shares} cannot be used: give one number from 0 a cluster")
     generator = np.random.default_rng(seed)

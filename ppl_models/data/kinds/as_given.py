@@ -38,8 +38,8 @@ def as_before(values: np.ndarray, fitted: np.ndarray) -> np.ndarray:
     """
     if values.dtype.kind != "f" or fitted.dtype.kind not in "ib":
         return values
-    whole = np.isfinite(values).all() and (values == np.floor(values)).all()
-    return values.astype(fitted.dtype) if whole else values
+    integral = np.isfinite(values).all() and (values == np.floor(values)).all()
+    return values.astype(fitted.dtype) if integral else values
 
 
 def _dtype_kind(value: Any) -> str | None:

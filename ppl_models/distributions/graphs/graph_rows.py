@@ -221,7 +221,7 @@ class GraphRows(Autoregressive):
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws ``sample_shape + batch + (positions,)``, cut where no ``<end>`` came in time."""
-        return self.write(key, sample_shape + self.batch_shape)  # type: ignore[attr-defined]
+        return self.sample_sequences(key, sample_shape + self.batch_shape)  # type: ignore[attr-defined]
 
 
 def _where(condition: Array, new: Array, old: Array) -> Array:

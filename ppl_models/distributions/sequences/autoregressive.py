@@ -115,7 +115,7 @@ class Autoregressive(Described):
         """
         return steps_taken(self.following_each(value), value, self.tokens)
 
-    def write(
+    def sample_sequences(
         self,
         key: Array,
         shape: tuple[int, ...],

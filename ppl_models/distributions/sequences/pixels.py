@@ -48,7 +48,7 @@ class PixelScan(Distribution, Autoregressive):
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws ``sample_shape + (positions,)``."""
-        return self.write(key, sample_shape + self.batch_shape)
+        return self.sample_sequences(key, sample_shape + self.batch_shape)
 
 
 def _both(logits: Array) -> Array:

@@ -147,7 +147,7 @@ class RecurrentChain(Distribution, Autoregressive):
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws ``sample_shape + batch + (positions,)``, cut where no ``<end>`` came in time."""
-        return self.write(key, sample_shape + self.batch_shape)
+        return self.sample_sequences(key, sample_shape + self.batch_shape)
 
     # ---- token by token ----------------------------------------------------------------------
 

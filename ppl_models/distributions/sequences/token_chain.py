@@ -360,7 +360,7 @@ class TokenChain(Autoregressive, ExponentialFamily):
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws ``sample_shape + batch + (positions,)``, cut where no ``<end>`` came in time."""
-        return self.write(key, sample_shape + self.batch_shape)
+        return self.sample_sequences(key, sample_shape + self.batch_shape)
 
 
 def context_count(tokens: int, order: int) -> int:

@@ -199,7 +199,7 @@ class BlockStatistics:
 
     def _exact(self, values: Globals, total: Any) -> Expectations:
         own = jax.tree.map(lambda v: jnp.asarray(v, jnp.result_type(float)), total)
-        found = _finalized(
+        statistics = _finalized(
             self._model,
             values,
             own,
@@ -208,8 +208,8 @@ class BlockStatistics:
             structure=self._plan.structure,
         )
         # (by the passes and not by what is finalized, whose precision is that of the passes)
-        found = found._replace(log_normaliser=total.log_normaliser)
-        return exact(found, self._problem.chunks.centres)
+        statistics = statistics._replace(log_normaliser=total.log_normaliser)
+        return exact(statistics, self._problem.chunks.centres)
 
 
 def statistics_of_blocks(problem: Problem, values: Globals, assign: Assign) -> Expectations:
@@ -221,8 +221,8 @@ def statistics_of_blocks(problem: Problem, values: Globals, assign: Assign) -> E
         assign: soft or hard assignment.
     """
     problem = replace(problem, prepared=gaps_allowed(problem.families, problem.chunks))
-    (found,) = BlockStatistics(problem, assign)([values])
-    return found
+    (statistics,) = BlockStatistics(problem, assign)([values])
+    return statistics
 
 
 @partial(jax.jit, static_argnames=("structure",))

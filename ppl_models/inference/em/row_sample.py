@@ -70,9 +70,9 @@ def best_on_sample(
     heights = height(runs, collapsed(runs))
     if np.isneginf(heights).all():  # the sample may have too few rows of a cluster
         heights = final_objective(runs)
-    kept: list[int] = []
+    chosen: list[int] = []
     for i in np.argsort(-heights, kind="stable"):
-        apart = all(abs(heights[i] - heights[j]) > SAME * (1 + abs(heights[j])) for j in kept)
-        if not kept or (apart and np.isfinite(heights[i]) and len(kept) < OPTIMA):
-            kept.append(int(i))
-    return chosen_starts(runs.values, np.array(kept)), [kinds[order[i]] for i in kept]
+        apart = all(abs(heights[i] - heights[j]) > SAME * (1 + abs(heights[j])) for j in chosen)
+        if not chosen or (apart and np.isfinite(heights[i]) and len(chosen) < OPTIMA):
+            chosen.append(int(i))
+    return chosen_starts(runs.values, np.array(chosen)), [kinds[order[i]] for i in chosen]

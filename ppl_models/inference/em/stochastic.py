@@ -48,7 +48,7 @@ class _Run:
         self.total: Expectations | None = None  #: of all rows, thereafter
         self.pending: Expectations | None = None  #: of batches that share their statistics, so far
         self.forgetful: dict[str, np.ndarray] = {}  #: sites by the average, after a first pass
-        self.kept: list[Expectations] = []
+        self.by_batch: list[Expectations] = []
         self.exponent = exponent
         self.before = 0  #: batches that the average holds from the beginning
 
@@ -61,25 +61,25 @@ class _Run:
             self.before = max(1, round(size / batches.rows))
 
     def begin_pass(self) -> None:
-        """Add up what is kept: sums and differences of a whole pass have rounding errors."""
+        """Sum the batches' statistics anew: sums and differences leave rounding errors."""
         self.total = None
-        for each in self.kept:
+        for each in self.by_batch:
             self.total = summed(self.total, each)
 
     def first_step(
         self, batches: MiniBatches, place: int, new: Expectations, size: float, step: int
     ) -> None:
-        """Take a batch into the running average, and maximise."""
+        """Update the running average by a batch, and maximise."""
         row = scaled_by(new, 1 / max(size, 1e-300))
         if self.average is None:
             self.average = row
         elif size > 0:
-            share = step_size(self.before + step, self.exponent)
-            self.average = averaged(self.average, row, share)
-        if place == len(self.kept):
-            self.kept.append(new)
+            weight = step_size(self.before + step, self.exponent)
+            self.average = averaged(self.average, row, weight)
+        if place == len(self.by_batch):
+            self.by_batch.append(new)
         else:
-            self.kept[place] = summed(self.kept[place], new)
+            self.by_batch[place] = summed(self.by_batch[place], new)
         self.values = batches.maximised(self.values, scaled_by(self.average, batches.counted))
 
     def step(self, batches: MiniBatches, place: int) -> float:
@@ -87,24 +87,24 @@ class _Run:
         if self.pending is None:
             return 0.0
         assert self.total is not None
-        self.total = summed(summed(self.total, self.kept[place], -1.0), self.pending)
-        self.kept[place], normaliser = self.pending, float(self.pending.log_normaliser)
+        self.total = summed(summed(self.total, self.by_batch[place], -1.0), self.pending)
+        self.by_batch[place], normaliser = self.pending, float(self.pending.log_normaliser)
         self.pending = None
         self.values = batches.maximised(self.values, self.total)
         return normaliser
 
     def state(self) -> dict[str, np.ndarray]:
-        """All of it as arrays by name."""
-        found = {f"values.{n}": np.asarray(v) for n, v in self.values.items()}
-        found["before"] = np.array(self.before)
-        found |= {f"forgetful.{n}": np.asarray(v) for n, v in self.forgetful.items()}
+        """The state as arrays by name."""
+        arrays = {f"values.{n}": np.asarray(v) for n, v in self.values.items()}
+        arrays["before"] = np.array(self.before)
+        arrays |= {f"forgetful.{n}": np.asarray(v) for n, v in self.forgetful.items()}
         parts = (("average", self.average), ("total", self.total), ("pending", self.pending))
         for name, part in parts:
             if part is not None:
-                found |= to_arrays(name, part)
-        if self.kept:
-            found |= to_arrays("kept", jax.tree.map(lambda *v: np.stack(v), *self.kept))
-        return found
+                arrays |= to_arrays(name, part)
+        if self.by_batch:
+            arrays |= to_arrays("by_batch", jax.tree.map(lambda *v: np.stack(v), *self.by_batch))
+        return arrays
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Inverse of :meth:`state`."""
@@ -113,11 +113,11 @@ class _Run:
             for start in ("values.", "forgetful.")
         )
         self.before = int(state["before"])
-        self.average, self.total, self.pending, kept = (
-            of_arrays(name, state) for name in ("average", "total", "pending", "kept")
+        self.average, self.total, self.pending, by_batch = (
+            of_arrays(name, state) for name in ("average", "total", "pending", "by_batch")
         )
-        count = 0 if kept is None else len(kept.counts)
-        self.kept = [jax.tree.map(lambda v, i=i: v[i], kept) for i in range(count)]
+        count = 0 if by_batch is None else len(by_batch.counts)
+        self.by_batch = [jax.tree.map(lambda v, i=i: v[i], by_batch) for i in range(count)]
 
 
 @dataclass
@@ -351,8 +351,8 @@ def _stacked(runs: list[_Run]) -> dict[str, np.ndarray]:
 
 def _packed(objective: np.ndarray) -> np.ndarray:
     """Objectives ``(start, pass)`` with those that are no numbers at the end."""
-    found = np.full_like(objective, np.nan)
+    packed = np.full_like(objective, np.nan)
     for i, row in enumerate(objective):
         known = row[np.isfinite(row)]
-        found[i, : len(known)] = known
-    return found
+        packed[i, : len(known)] = known
+    return packed

@@ -147,7 +147,9 @@ def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> 
             why = SEVERAL_CELLS if problem.structure.indexed else PLACES
             raise InputError(f"{why}, so that none can be left out for validation: {ADVICE}")
         size = len(chosen)
-    ragged = {name: writer.tokens for name, writer in problem.autoregressive.items() if writer.ends}
+    ragged = {
+        name: emission.tokens for name, emission in problem.autoregressive.items() if emission.ends
+    }
     most = min(BUCKETS, size // FEWEST) if size < len(chosen) else 1
     if not ragged or most < 2:
         return Batches((_bucket(data, np.arange(len(chosen)), ragged, weights),), size, seed)

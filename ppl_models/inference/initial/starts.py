@@ -195,7 +195,7 @@ def _from_seeds(
         width: Array | None,
         at_means: Array | None,
         nested: Array | None,
-        share: Array | None,
+        noise_fraction: Array | None,
     ) -> Globals:
         near = points
         if averaged and width is not None:
@@ -207,8 +207,10 @@ def _from_seeds(
                 distance = jnp.where(active[: len(distance), None], distance, jnp.inf)
             # not by equality with the minimum: a compiled distance may differ from itself in a bit
             weights = hard(-distance, once)[0]
-            if share is not None:
-                weights = weights * ~farthest(distance.min(0) + (near**2).sum(-1), once, share)
+            if noise_fraction is not None:
+                weights = weights * ~farthest(
+                    distance.min(0) + (near**2).sum(-1), once, noise_fraction
+                )
             return settled(weights, known, once)
 
         def moved(_: int, centres_at: Array) -> Array:
@@ -233,7 +235,7 @@ def _from_seeds(
             use = jnp.asarray(True) if not averaged or width is None else width > 0
             centres_at = jnp.where(use, improved, centres_at)
         weights = nearest(centres_at)
-        soft = smoothed(weights, once) if share is None else beside_noise(weights, once)
+        soft = smoothed(weights, once) if noise_fraction is None else beside_noise(weights, once)
         weights = settled(soft, known, once)
         if active is not None:
             weights = jnp.where(active[:, None], weights, 0)
@@ -265,14 +267,14 @@ def beside_noise(weights: Array, counted: Array) -> Array:
     return jnp.concatenate([smoothed(weights, inside), (counted - inside)[None]])
 
 
-def farthest(distance: Array, counted: Array, share: Array) -> Array:
-    """Which points are among the farthest, as many as are that share of all, ``(point,)``.
+def farthest(distance: Array, counted: Array, noise_fraction: Array) -> Array:
+    """Which points are among the farthest, a fraction of all, ``(point,)``.
 
     Args:
         distance: of every point, ``(point,)``.
         counted: how often each counts.
-        share: of the points.
+        noise_fraction: of the points.
     """
     order = jnp.argsort(-distance)
     before = jnp.cumsum(counted[order]) - counted[order]
-    return jnp.zeros(len(distance), bool).at[order].set(before < share * counted.sum())
+    return jnp.zeros(len(distance), bool).at[order].set(before < noise_fraction * counted.sum())

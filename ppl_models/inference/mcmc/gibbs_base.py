@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 
 import jax.numpy as jnp
 from jax import Array, random
@@ -45,6 +46,26 @@ class GibbsKernel(MCMCKernel):
         self.sites = problem.structure.names if sites is None else tuple(sites)
         self.keep_assignments = keep_assignments
         self.moves = self._label_moves()
+
+    def settings(self) -> dict[str, Any]:
+        """What distinguishes kernels of a class on the same problem, by attribute."""
+        return {name: value for name, value in vars(self).items() if name != "problem"}
+
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, Any], problem: Problem, warmup: int) -> Self:
+        """A kernel with the settings of another one, on a problem that it has not been checked for.
+
+        Args:
+            settings: see :meth:`settings`.
+            problem: program and data, which may be traced.
+            warmup: steps in which Hamiltonian Monte Carlo adapts.
+        """
+        kernel = cls.__new__(cls)
+        kernel.problem = problem
+        for name, value in settings.items():
+            setattr(kernel, name, value)
+        kernel._hmc_init, kernel._hmc_step = hmc_step(warmup)
+        return kernel
 
     def _label_moves(self) -> LabelSwaps | None:
         """Those of the problem, if all that goes where its cluster goes is the kernel's own."""

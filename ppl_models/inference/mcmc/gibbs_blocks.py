@@ -8,7 +8,6 @@ digits, and a row's assignment is another where its uniform number lies within t
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -123,7 +122,7 @@ def run_gibbs_over_blocks(
     problem = kernel.problem
     chains = len(next(iter(points.values())))
     keys = split(key, chains) if chains > 1 else key[None]
-    sweep = Sweep.of(copy.copy(kernel), lengths.warmup)
+    sweep = Sweep.of(kernel, lengths.warmup)
     blank = replace(problem.chunks, parts=(), order=jnp.zeros(0, jnp.int32), mesh=None)
     model = jax.device_put(problem.model)
     passes = DrawnBlocks(problem, sweep)

@@ -7,7 +7,6 @@ of ``MCMC`` with the same key.
 
 from __future__ import annotations
 
-import copy
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,7 +16,6 @@ from jax import Array
 
 from ppl_models.inference.mcmc.blocks_of_draws import Lengths, run_in_blocks, sweep_block
 from ppl_models.inference.mcmc.gibbs_base import GibbsKernel, GibbsState
-from ppl_models.inference.mcmc.hmc_step import hmc_step
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.program.model import Globals, Model
@@ -61,21 +59,19 @@ class Sweep(NamedTuple):
             kernel: not yet initialised.
             warmup: sweeps in which it adapts.
         """
-        held = {n: v for n, v in vars(kernel).items() if n != "problem"}
-        held["moves"] = Swaps.of(held["moves"])
+        settings = kernel.settings()
+        settings["moves"] = Swaps.of(settings["moves"])
         # without a site that adapts, all lengths of warm-up are one
         adapts = warmup if kernel.free else 0
-        return cls(type(kernel), kernel.problem.structure, tuple(sorted(held.items())), adapts)
+        return cls(type(kernel), kernel.problem.structure, tuple(sorted(settings.items())), adapts)
 
     def kernel(self, model: Model, chunks: Chunks | None) -> GibbsKernel:
         """The kernel on data, which may be traced."""
-        kernel = self.kind.__new__(self.kind)
-        kernel.__dict__.update(self.settings)
-        moves = dict(self.settings)["moves"]
-        kernel.moves = None if moves is None else moves.label_swaps()
-        kernel.problem = Problem(model, self.structure, prepared=chunks)
-        kernel._hmc_init, kernel._hmc_step = hmc_step(self.warmup)
-        return kernel
+        settings = dict(self.settings)
+        if (moves := settings["moves"]) is not None:
+            settings["moves"] = moves.label_swaps()
+        problem = Problem(model, self.structure, prepared=chunks)
+        return self.kind.of_settings(settings, problem, self.warmup)
 
 
 def run_gibbs(
@@ -98,7 +94,7 @@ def run_gibbs(
     keys = split(key, chains) if chains > 1 else key[None]
     model = jax.device_put(problem.model)
     chunks = problem.chunks if problem.sums_rows_up else None
-    sweep = Sweep.of(copy.copy(kernel), lengths.warmup)
+    sweep = Sweep.of(kernel, lengths.warmup)
     state = begin(model, chunks, keys, points, sweep=sweep)
 
     def block(state: GibbsState, sweeps: Any, draws: Any) -> Any:

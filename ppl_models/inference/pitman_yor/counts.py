@@ -17,8 +17,8 @@ SITES = ("discount", "concentration")
 
 def _no_ngrams(problem: Problem) -> Lack | None:
     for name, emission in problem.example.emissions.items():
-        writer = problem.autoregressive.get(name)
-        if writer is None or writer.seen is None:
+        chain = problem.autoregressive.get(name)
+        if chain is None or chain.seen is None:
             return Lack(f"site '{name}' emits from {type(unwrap(emission)).__name__}")
     return None
 

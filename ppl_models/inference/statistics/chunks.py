@@ -57,7 +57,7 @@ class Chunks:
         parts: of the data, by length; one where rows do not end, or are much alike.
         order: where every row lies among all rows of all chunks, padding included, ``(row,)``.
         centres: a point amid every site's data.
-        missing: whether a site has gaps.
+        missing: whether a site has missing cells.
         mesh: devices on which chunks of long data lie; None: one device, or little data.
         weighted: whether rows count more or less than once.
     """
@@ -113,16 +113,16 @@ def cut(
     """
     arrays = {n: np.asarray(data[n]) for n in sorted(families)}
     if like is not None:
-        gaps, centres = dict(like.missing), like.centres
+        missing, centres = dict(like.missing), like.centres
     else:
-        gaps = {n: family.has_missing_cells(arrays[n]) for n, family in families.items()}
+        missing = {n: family.has_missing_cells(arrays[n]) for n, family in families.items()}
         centres = {n: _centre(families[n], v) for n, v in arrays.items()}
     pieces = []
     if any(family.keeps_rows for family in families.values()):
         chunk_rows, parts = len(next(iter(arrays.values()))), 1
     for rows, width in by_length(families, arrays, parts):
         mine = {n: v[rows] if width is None else v[rows, :width] for n, v in arrays.items()}
-        pieces.append((rows, mine, chunk_rows or _most_rows(mine, families, gaps)))
+        pieces.append((rows, mine, chunk_rows or _most_rows(mine, families, missing)))
     counts = [
         max(math.ceil(len(rows) / most), _fewest_chunks(len(rows))) for rows, _, most in pieces
     ]
@@ -137,7 +137,7 @@ def cut(
             padding = np.repeat(value[:1], count * size - len(rows), axis=0)
             padded = np.concatenate([value, padding]) if len(padding) else value
             chunked = padded.reshape(count, size, *value.shape[1:])
-            ready = _prepare(families[name], chunked, centres[name], gaps[name])
+            ready = _prepare(families[name], chunked, centres[name], missing[name])
             prepared[name] = _place(ready, mesh)
         counts_of = _place(_present(rows, count, size, weights, present), mesh)
         factors = {}
@@ -149,13 +149,13 @@ def cut(
         chunks.append(Part(prepared, counts_of, factors))
         order[rows] = cells + np.arange(len(rows))
         cells += count * size
-    gaps_of = tuple(sorted(gaps.items()))
+    gaps_of = tuple(sorted(missing.items()))
     weighted = weights is not None
     return Chunks(tuple(chunks), jax.device_put(order), centres, gaps_of, mesh, weighted)
 
 
 def layout(
-    rows: int, data: Mapping[str, np.ndarray], families: Families, gaps: Mapping[str, bool]
+    rows: int, data: Mapping[str, np.ndarray], families: Families, missing: Mapping[str, bool]
 ) -> tuple[int, int]:
     """How many chunks `cut` makes of so many rows, and how many rows each has.
 
@@ -163,9 +163,9 @@ def layout(
         rows: that are cut, in one part.
         data: some of them.
         families: the emission family of every site.
-        gaps: whether a site has gaps.
+        missing: whether a site has missing cells.
     """
-    most = _most_rows(data, families, gaps)
+    most = _most_rows(data, families, missing)
     count = max(math.ceil(rows / most), _fewest_chunks(rows))
     mesh = _devices(count)
     if mesh is not None:
@@ -225,9 +225,11 @@ def by_length(
     return [(rows, int(w)) for rows, w in zip(members, widths, strict=True) if len(rows)]
 
 
-def _most_rows(data: Mapping[str, np.ndarray], families: Families, gaps: Mapping[str, bool]) -> int:
+def _most_rows(
+    data: Mapping[str, np.ndarray], families: Families, missing: Mapping[str, bool]
+) -> int:
     """The largest number of rows in a chunk."""
-    cells = sum(families[n].numbers_per_row(v, missing=gaps[n]) for n, v in data.items())
+    cells = sum(families[n].numbers_per_row(v, missing=missing[n]) for n, v in data.items())
     of_row = jnp.result_type(float).itemsize * cells
     if device.is_wide():
         return max(1, device.chunk_bytes() // of_row)

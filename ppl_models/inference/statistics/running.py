@@ -118,13 +118,13 @@ def to_arrays(name: str, expected: Expectations) -> dict[str, np.ndarray]:
         name: of the statistics.
         expected: statistics.
     """
-    found = {
+    arrays = {
         f"{name}.log_normaliser": np.asarray(expected.log_normaliser),
         f"{name}.counts": np.asarray(expected.counts),
     }
     for site, own in expected.statistics.items():
-        found |= {f"{name}.statistics.{site}.{n}": np.asarray(v) for n, v in own.items()}
-    return found
+        arrays |= {f"{name}.statistics.{site}.{n}": np.asarray(v) for n, v in own.items()}
+    return arrays
 
 
 def of_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Expectations | None:

@@ -52,7 +52,7 @@ class Updates:
     def __call__(self, values: Mapping[str, Any], expected: Expectations) -> dict[str, np.ndarray]:
         """The next stand-ins, and what goes with them."""
         number = jnp.result_type(float)
-        found = _updated(
+        updated = _updated(
             self._model,
             sites_of(values),
             jax.tree.map(lambda v: np.asarray(v, number), expected),
@@ -61,9 +61,9 @@ class Updates:
             structure=self._problem.structure,
             links=self._links,
         )
-        bound = self._counted * float(found.row_constant) - float(found.divergence)
-        moved = {n: np.asarray(v) for n, v in found.values.items()}
-        for site, q in found.posterior.items():
+        bound = self._counted * float(updated.row_constant) - float(updated.divergence)
+        moved = {n: np.asarray(v) for n, v in updated.values.items()}
+        for site, q in updated.posterior.items():
             for place, leaf in enumerate(jax.tree.leaves(q)):
                 moved[f"{OF_Q}{site}.{place}"] = np.asarray(leaf)
         return moved | {BOUND: np.asarray(bound)}
@@ -78,12 +78,12 @@ class Updates:
             self._blank,
             self._problem.known_priors,
         )
-        found = {}
+        posterior = {}
         for site, q in example.posterior.items():
             count = len(jax.tree.leaves(q))
             leaves = [jnp.asarray(values[f"{OF_Q}{site}.{place}"]) for place in range(count)]
-            found[site] = jax.tree.unflatten(jax.tree.structure(q), leaves)
-        return found
+            posterior[site] = jax.tree.unflatten(jax.tree.structure(q), leaves)
+        return posterior
 
     def _example(self, values: Globals) -> Any:
         problem = self._problem
@@ -194,15 +194,15 @@ def run_variational(
                 break
             going = np.flatnonzero(~done)
             at = [{n: v[i] for n, v in values.items()} for i in going]
-            found = passed([sites_of(v) for v in at])
+            expectations = passed([sites_of(v) for v in at])
             reached = np.array(
-                [float(e.log_normaliser + v[BOUND]) for v, e in zip(at, found, strict=True)]
+                [float(e.log_normaliser + v[BOUND]) for v, e in zip(at, expectations, strict=True)]
             )
             recorded = np.full(count, np.nan)
             recorded[going] = reached
             gain = np.abs(reached - last[going])
             stops = (gain <= tolerance * (1 + np.abs(reached))) | ~np.isfinite(reached)
-            for i, stop, before, expected in zip(going, stops, at, found, strict=True):
+            for i, stop, before, expected in zip(going, stops, at, expectations, strict=True):
                 if not stop:
                     for n, v in updates(before, expected).items():
                         values[n][i] = v

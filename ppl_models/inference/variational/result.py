@@ -113,7 +113,7 @@ def variational(
     if min(chains, draws) < 1:
         raise InputError(f"chains ({chains}) and draws ({draws}) must be at least 1")
     draw_key = random.fold_in(key, 1)
-    found = em_from_starts(
+    modes = em_from_starts(
         problem,
         key,
         starts=starts,
@@ -128,7 +128,7 @@ def variational(
         problem.model, problem.structure, problem.parameter_map, problem.chunks
     )
     updates = Updates(problem, links, counted_rows(problem))
-    best = {n: v[0, 0] for n, v in found.values.items()}
+    best = {n: v[0, 0] for n, v in modes.values.items()}
     posterior = updates.posterior(best)
     keys = random.split(draw_key, chains * draws)
     values = {n: np.asarray(v) for n, v in _drawn(posterior, keys).items()}
@@ -141,13 +141,13 @@ def variational(
         values = permute_labels(values, problem.labels.axes, order, leading=1)
     shaped = {n: v.reshape(chains, draws, *v.shape[1:]) for n, v in values.items()}
     return replace(
-        found,
+        modes,
         values={n: shaped[n] for n in problem.structure.names},
         method=method,
         sample_stats={},
         path={},
-        notes=[*found.notes, NOTE],
-        attributes={"evidence_bound": float(found.sample_stats["lp"].item())},
+        notes=[*modes.notes, NOTE],
+        attributes={"evidence_bound": float(modes.sample_stats["lp"].item())},
         objective=EVIDENCE_BOUND,
     )
 

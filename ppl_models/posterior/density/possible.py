@@ -6,7 +6,7 @@ import numpy as np
 
 from ppl_models.errors import InputError
 from ppl_models.posterior.density.prediction import mean_log_density
-from ppl_models.posterior.density.sequences import sequence_writer
+from ppl_models.posterior.density.sequences import sequence_site
 from ppl_models.posterior.result.restore import RestoredFit
 
 
@@ -21,7 +21,7 @@ def refuse_impossible(fitted: RestoredFit) -> None:
     """
     if fitted.fitted or not any((v == 0).any() for v in fitted.values.values()):
         return  # where no parameter is zero nothing is impossible
-    written = sequence_writer(fitted)
+    written = sequence_site(fitted)
     if written is not None and written[1].needs_whole_rows:
         return
     impossible = np.isneginf(mean_log_density(fitted).values)

@@ -14,7 +14,7 @@ from ppl_models.errors import InputError
 from ppl_models.posterior.density.locals import integrated_log_density
 from ppl_models.posterior.density.responsibilities import responsibilities
 from ppl_models.posterior.density.rows import logits_in_blocks, of_units
-from ppl_models.posterior.density.sequences import sequence_writer
+from ppl_models.posterior.density.sequences import sequence_site
 from ppl_models.posterior.result.names import NAMES, component_labels
 from ppl_models.posterior.result.restore import RestoredFit, restored
 from ppl_models.program.chains.chain_densities import hidden_steps
@@ -100,7 +100,7 @@ def refuse_missing(fitted: RestoredFit) -> None:
     """
     for site, reading in fitted.observed.items():
         missing = missing_cells(reading.values)
-        if not missing.any() or (written := sequence_writer(fitted)) is None:
+        if not missing.any() or (written := sequence_site(fitted)) is None:
             continue
         if written[1].needs_whole_rows:
             row = int(missing.reshape(len(missing), -1).any(1).argmax())

@@ -54,9 +54,9 @@ def perplexity(tree: xr.DataTree, data: Any = None, *, draws: int | None = None)
     0.344
     """
     with scope(tree.attrs.get("precision", "float64")):
-        restored, site, writer = _sequences(tree, data, draws)
-        total = _by_blocks(restored, site, writer, "sequence").sum()
-        count = int(_inside(restored.observed[site].values, writer).sum())
+        restored, site, emission = _sequences(tree, data, draws)
+        total = _by_blocks(restored, site, emission, "sequence").sum()
+        count = int(_inside(restored.observed[site].values, emission).sum())
     nats = -float(total) / count
     return xr.Dataset(
         {
@@ -98,10 +98,10 @@ def token_probabilities(
     [[1.0, 1.0, 0.67]]
     """
     with scope(tree.attrs.get("precision", "float64")):
-        restored, site, writer = _sequences(tree, data, draws)
-        joint = _by_blocks(restored, site, writer, "table" if every else "token")
+        restored, site, emission = _sequences(tree, data, draws)
+        joint = _by_blocks(restored, site, emission, "table" if every else "token")
         reading = restored.observed[site]
-        inside = _inside(reading.values, writer)
+        inside = _inside(reading.values, emission)
     with np.errstate(invalid="ignore"):
         if every:
             top = joint.max(-1, keepdims=True)
@@ -126,7 +126,7 @@ def of_words(tree: xr.DataTree) -> bool:
     return WORDS in tree.attrs or any(len(token) > 1 for token in tokens)
 
 
-def sequence_writer(restored: RestoredFit) -> tuple[str, Autoregressive] | None:
+def sequence_site(restored: RestoredFit) -> tuple[str, Autoregressive] | None:
     """The program's site that is written token by token, and its distribution's sizes.
 
     Nothing is computed: of the distribution only what is static can be asked. None where the
@@ -141,8 +141,8 @@ def sequence_writer(restored: RestoredFit) -> tuple[str, Autoregressive] | None:
 
     jax.eval_shape(trace, model, jax.random.key(0))
     (site, emission), *more = emissions.items()
-    writer = as_autoregressive(emission)
-    return None if writer is None or more else (site, writer)
+    emission = as_autoregressive(emission)
+    return None if emission is None or more else (site, emission)
 
 
 def _sequences(
@@ -150,36 +150,36 @@ def _sequences(
 ) -> tuple[RestoredFit, str, Autoregressive]:
     """The fit with sequences that are known throughout, their site and distribution."""
     restored = restore(tree, data, draws=draws)
-    written = sequence_writer(restored)
+    written = sequence_site(restored)
     if written is None:
         raise InputError(
             f"the program {tree.attrs['program']} does not write sequences token by token: use "
             "log_density"
         )
-    site, writer = written
+    site, emission = written
     unknown = missing_cells(restored.observed[site].values).any(1)
     if unknown.any():
-        other = "" if writer.needs_whole_rows else ", or use log_density, which sums them out"
+        other = "" if emission.needs_whole_rows else ", or use log_density, which sums them out"
         raise InputError(
             f"sequence {int(unknown.argmax())} of {site} has tokens that are not known: fill them "
             f"in with impute{other}"
         )
-    return restored, site, writer
+    return restored, site, emission
 
 
-def _inside(codes: np.ndarray, writer: Autoregressive) -> np.ndarray:
+def _inside(codes: np.ndarray, emission: Autoregressive) -> np.ndarray:
     """Which positions hold a token or the first ``<end>``."""
-    if not writer.ends:
+    if not emission.ends:
         return np.ones(codes.shape, bool)
-    ended = codes >= writer.tokens
+    ended = codes >= emission.tokens
     return np.cumsum(ended, axis=1) <= ended
 
 
-def _by_blocks(restored: RestoredFit, site: str, writer: Autoregressive, what: str) -> np.ndarray:
+def _by_blocks(restored: RestoredFit, site: str, emission: Autoregressive, what: str) -> np.ndarray:
     """Log mean over draws of the probabilities of :func:`_read_draws`, for all sequences."""
     model = restored.problem.model
     codes = np.asarray(model.data[site])
-    cells = codes.shape[1] * (writer.tokens + 1 if what == "table" else 1)
+    cells = codes.shape[1] * (emission.tokens + 1 if what == "table" else 1)
     size = max(1, memory.BLOCK_NUMBERS // cells)
     values = {n: jnp.asarray(v) for n, v in restored.values.items()}
     count = len(next(iter(values.values()))) if values else 1
@@ -208,15 +208,15 @@ def _read_draws(
     value = jnp.asarray(model.data[site], jnp.int32)
 
     def component(held: Globals, cluster: Array | None, log_weight: Array) -> Array:
-        writer = unwrap(model.trace_at(held, structure, assignment=cluster)[site]["fn"])
-        steps = _exact(writer.taken_each(value))
+        emission = unwrap(model.trace_at(held, structure, assignment=cluster)[site]["fn"])
+        steps = _exact(emission.taken_each(value))
         if what == "sequence":
             return log_weight + steps.sum(1)
         if what == "token":
             return log_weight[:, None] + jnp.cumsum(steps, axis=1)
         read = jnp.cumsum(steps, axis=1)
         before = jnp.concatenate([jnp.zeros_like(read[:, :1]), read[:, :-1]], axis=1)
-        return (log_weight[:, None] + before)[..., None] + _exact(writer.following_each(value))
+        return (log_weight[:, None] + before)[..., None] + _exact(emission.following_each(value))
 
     def draw(total: Array, held: Globals) -> tuple[Array, None]:
         if structure.assignment is None:

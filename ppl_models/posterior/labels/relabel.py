@@ -85,7 +85,7 @@ def relabel(
     >>> relabel(tree, "stephens")["labels"].attrs["share_unclear"]
     0.0
     """
-    whole_number("seed", seed, least=0)
+    whole_number("seed", seed, minimum=0)
     whole_number("rows_used", rows_used)
     require_draws(tree, "relabelling")
     refuse_named(tree, "relabelling")

@@ -94,8 +94,8 @@ def update(
     (600, [30.0, 2.0])
     """
     whole_number("iterations", iterations)
-    whole_number("predictive", predictive, least=0)
-    whole_number("seed", seed, least=0)
+    whole_number("predictive", predictive, minimum=0)
+    whole_number("seed", seed, minimum=0)
     check_exponent(exponent)
     _refuse(tree)
     with precision_of(tree):

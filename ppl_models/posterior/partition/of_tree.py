@@ -73,7 +73,7 @@ def partition(
     >>> partition(tree)["partition"].attrs["clusters"]
     2
     """
-    whole_number("seed", seed, least=0)
+    whole_number("seed", seed, minimum=0)
     if row_weights(tree) is not None:
         raise UnsupportedError(
             "the rows of this fit have weights, and the copies of a row may be in several "
@@ -144,7 +144,7 @@ def coassignment(
     >>> coassignment(tree, [0, 1, 39])["similarity"]["similarity"].values.round(2).tolist()
     [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    whole_number("seed", seed, least=0)
+    whole_number("seed", seed, minimum=0)
     allocations = _allocations(tree, draws, responsibilities)
     dim, count = allocations.unit
     rows = choose_rows(count, ROWS, seed) if rows is None else np.asarray(rows)

@@ -14,7 +14,7 @@ from jax import Array, random
 from ppl_models import memory
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.errors import InputError, whole_number
-from ppl_models.posterior.density.sequences import sequence_writer
+from ppl_models.posterior.density.sequences import sequence_site
 from ppl_models.posterior.result.restore import RestoredFit, restore
 from ppl_models.posterior.result.stored_data import new_rows
 from ppl_models.posterior.simulate.cells import draw_cells
@@ -25,7 +25,7 @@ from ppl_models.posterior.simulate.predictive import (
     refuse_undrawable,
     resampled,
 )
-from ppl_models.posterior.simulate.sequence_sampling import Style, codes_of, write_sequences
+from ppl_models.posterior.simulate.sequence_sampling import Style, codes_of, sample_sequences
 from ppl_models.program.arguments.json_text import from_json
 from ppl_models.program.rows.order import ADVICE, PLACES
 from ppl_models.program.runtime.precision import cast, scope
@@ -85,7 +85,7 @@ def generate(
     """
     whole_number("rows", rows)
     whole_number("length", length)
-    whole_number("seed", seed, least=0)
+    whole_number("seed", seed, minimum=0)
     style = Style(temperature, top_k, top_p).check()
     with scope(tree.attrs.get("precision", "float64")):
         restored = restore(tree)
@@ -93,7 +93,7 @@ def generate(
         if arguments:
             restored = with_arguments(restored, arguments)
         key = random.key(seed)
-        written = sequence_writer(restored)
+        written = sequence_site(restored)
         if written is None and (prefix is not None or style != Style()):
             raise InputError(
                 f"the program {tree.attrs['program']} does not write sequences token by token: "
@@ -112,12 +112,12 @@ def generate(
                 f"the sequences of {tree.attrs['program']} depend on {', '.join(others)}, and are "
                 "written token by token, which knows no such data: run the program itself"
             )
-        site, writer = written
-        drawn = _sequences(tree, restored, site, writer, key, rows, length, prefix, style)
+        site, emission = written
+        drawn = _sequences(tree, restored, site, emission, key, rows, length, prefix, style)
     made = _as_dataset({site: drawn}, restored)
-    if not writer.ends:
+    if not emission.ends:
         return made
-    cut = drawn[:, -1] != writer.tokens
+    cut = drawn[:, -1] != emission.tokens
     if cut.any():
         warnings.warn(
             f"{cut.sum()} of {rows} sequences were cut at {drawn.shape[1]} positions before <end>: "
@@ -131,7 +131,7 @@ def _sequences(
     tree: xr.DataTree,
     restored: RestoredFit,
     site: str,
-    writer: Autoregressive,
+    emission: Autoregressive,
     key: Array,
     rows: int,
     length: int,
@@ -139,16 +139,16 @@ def _sequences(
     style: Style,
 ) -> np.ndarray:
     """Sequences written token by token, ``(row, length)``."""
-    if not writer.ends:
-        length = writer.positions
-    if length < 2 and writer.ends:
+    if not emission.ends:
+        length = emission.positions
+    if length < 2 and emission.ends:
         raise InputError(f"length is {length}: a token and <end> need at least 2")
     begun, values = None, {n: jnp.asarray(v) for n, v in restored.values.items()}
     if prefix is not None:
-        begun = codes_of(prefix, from_json(tree.attrs["coordinate_labels"]), writer, length)
+        begun = codes_of(prefix, from_json(tree.attrs["coordinate_labels"]), emission, length)
     else:
         values = resampled(restored, key, rows)
-    return write_sequences(
+    return sample_sequences(
         restored, site, key, rows, length=length, style=style, prefix=begun, values=values
     )
 

@@ -63,9 +63,9 @@ def generate_graphs(
     [True, True]
     """
     whole_number("count", count)
-    whole_number("seed", seed, least=0)
+    whole_number("seed", seed, minimum=0)
     if nodes is not None:
-        whole_number("nodes", nodes, least=2)
+        whole_number("nodes", nodes, minimum=2)
     if not temperature >= 0:
         raise InputError(f"temperature is {temperature}: give 0 or more")
     with scope(tree.attrs.get("precision", "float64")):
@@ -86,7 +86,7 @@ def generate_graphs(
         each = -(-count // draws)
         blank = generative(model, structure, each, (most - 1) * width + 1)
         keys = random.split(random.key(seed), draws)
-        codes = _write(
+        codes = _sample(
             blank, values, keys, prefix, structure=structure, count=each, temperature=temperature
         )
     made = decode_graphs(np.asarray(codes).swapaxes(0, 1), width)[:count]
@@ -110,7 +110,7 @@ def _prefix(begin: nx.Graph | OrderedGraph, width: int, most: int) -> Array:
 
 
 @partial(jax.jit, static_argnames=("structure", "count", "temperature"))
-def _write(
+def _sample(
     model: Model,
     values: Globals,
     keys: Array,
@@ -131,6 +131,6 @@ def _write(
         emission = as_autoregressive(model.trace_at(held, structure)[site]["fn"])
         if emission is None or not emission.writes_graphs:
             raise InputError(f"site '{site}' emits no graphs written bit by bit: use generate")
-        return emission.write(key, (count,), prefix=prefix, **change)
+        return emission.sample_sequences(key, (count,), prefix=prefix, **change)
 
     return jax.lax.map(one, (keys, values))

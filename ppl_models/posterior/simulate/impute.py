@@ -80,7 +80,7 @@ def impute(
     if draws is None:
         draws = 1 if most_probable and tree.attrs.get("kind") == "point" else 100
     whole_number("draws", draws)
-    whole_number("seed", seed, least=0)
+    whole_number("seed", seed, minimum=0)
     with scope(tree.attrs.get("precision", "float64")):
         restored = restore(tree, data)
         refuse_undrawable(restored.problem, "filling of missing cells", observed=True)
@@ -130,8 +130,8 @@ def _windows(restored: RestoredFit) -> Windows:
     """What is to be known of the gaps before anything is compiled."""
     data = restored.problem.model.data
     return tuple(
-        (name, window_to_compile(writer, data[name]))
-        for name, writer in restored.problem.autoregressive.items()
+        (name, window_to_compile(emission, data[name]))
+        for name, emission in restored.problem.autoregressive.items()
     )
 
 
@@ -211,8 +211,8 @@ def _fill_best(
 def _rowwise(distribution: Any, rows: int | None = None) -> Any:
     """The emission as a family with one component a row."""
     family = as_family(distribution)
-    if family is None and (writer := as_autoregressive(distribution)) is not None:
-        return writer  # one for all rows
+    if family is None and (emission := as_autoregressive(distribution)) is not None:
+        return emission  # one for all rows
     if family is None:
         raise InputError(
             f"cells of {type(unwrap(distribution)).__name__} have no most probable filling here: "

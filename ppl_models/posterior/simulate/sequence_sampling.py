@@ -51,13 +51,15 @@ class Style(NamedTuple):
         return self
 
 
-def codes_of(prefix: Any, labels: Mapping[str, Any], writer: Autoregressive, length: int) -> Array:
+def codes_of(
+    prefix: Any, labels: Mapping[str, Any], emission: Autoregressive, length: int
+) -> Array:
     """Codes ``(n,)`` of tokens that sequences begin with.
 
     Args:
         prefix: a string of characters, or a list of tokens; codes where tokens have no names.
         labels: coordinates of the fit's data.
-        writer: the distribution of sequences.
+        emission: the distribution of sequences.
         length: positions of a sequence.
 
     Raises:
@@ -71,7 +73,7 @@ def codes_of(prefix: Any, labels: Mapping[str, Any], writer: Autoregressive, len
         codes = np.atleast_1d(np.asarray(prefix))
         if codes.ndim != 1 or codes.dtype.kind not in "iu":
             raise InputError(f"prefix is {prefix!r:.40}: give a list of whole numbers")
-    wrong = (codes < 0) | (codes >= writer.tokens)
+    wrong = (codes < 0) | (codes >= emission.tokens)
     if wrong.any():
         raise InputError(
             f"prefix holds {prefix[int(wrong.argmax())]!r} at position {int(wrong.argmax())}: give "
@@ -82,7 +84,7 @@ def codes_of(prefix: Any, labels: Mapping[str, Any], writer: Autoregressive, len
     return jnp.asarray(codes, jnp.int32)
 
 
-def write_sequences(
+def sample_sequences(
     restored: RestoredFit,
     site: str,
     key: Array,
@@ -124,13 +126,13 @@ def write_sequences(
         values = {n: v[flat // scores.shape[1]] for n, v in values.items()}
         clusters = flat % scores.shape[1]
     keys = random.split(write_key, rows)
-    written = _write(
+    written = _sample(
         model, values, clusters, keys, prefix, structure=structure, site=site, style=style
     )
     return np.asarray(written)
 
 
-def _writer(model: Model, held: Globals, cluster: Any, structure: Structure, site: str) -> Any:
+def _emission(model: Model, held: Globals, cluster: Any, structure: Structure, site: str) -> Any:
     chosen = None if structure.assignment is None else cluster
     return unwrap(model.trace_at(held, structure, assignment=chosen)[site]["fn"])
 
@@ -156,12 +158,12 @@ def _scores(
     """log P(cluster) P(prefix | cluster) by draw, ``(draw, cluster)``."""
 
     def of_cluster(held: Globals, cluster: Array) -> Array:
-        writer = _writer(model, held, cluster, structure, site)
+        emission = _emission(model, held, cluster, structure, site)
 
         def step(state: Any, token: Array) -> tuple[Any, Array]:
-            return writer.read(state, token), writer.following(state)[token]
+            return emission.read(state, token), emission.following(state)[token]
 
-        return lax.scan(step, writer.begin(()), prefix)[1].sum()
+        return lax.scan(step, emission.begin(()), prefix)[1].sum()
 
     def of_draw(held: Globals) -> Array:
         log_weights = jnp.zeros(structure.clusters)
@@ -176,7 +178,7 @@ def _scores(
 
 
 @partial(jax.jit, static_argnames=("structure", "site", "style"))
-def _write(
+def _sample(
     model: Model,
     values: Globals,
     clusters: Array,
@@ -192,7 +194,7 @@ def _write(
 
     def one(arguments: tuple[Globals, Array, Array]) -> Array:
         held, cluster, key = arguments
-        writer = _writer(model, held, cluster, structure, site)
-        return writer.write(key, (), change, prefix)
+        emission = _emission(model, held, cluster, structure, site)
+        return emission.sample_sequences(key, (), change, prefix)
 
     return in_batches(one, (values, clusters, keys), TOGETHER)

@@ -69,11 +69,11 @@ def _of_dict(function: Callable, arguments: Mapping[str, Any]) -> str | None:
     return first[0] if first and first[0] in untold(function) else None
 
 
-def _runs(function: Callable, given: Mapping[str, Any], parameter: str) -> bool:
+def _runs(function: Callable, arguments: Mapping[str, Any], parameter: str) -> bool:
     """Whether the program runs with a dict (by abstract evaluation)."""
     taken = inspect.signature(function).parameters
-    rest = {n: v for n, v in given.items() if n in taken and n != parameter}
-    held = given[parameter]
+    rest = {n: v for n, v in arguments.items() if n in taken and n != parameter}
+    held = arguments[parameter]
     fixed = {n: v for n, v in held.items() if is_argument(v)}
 
     def run(fields: Any) -> None:

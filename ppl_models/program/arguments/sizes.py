@@ -38,19 +38,19 @@ def whole_arguments(function: Callable, options: Mapping[str, Any]) -> dict[str,
     except NameError:  # annotations that only a type checker can read
         return dict(options)
     return {
-        n: _whole(n, v, parameters[n].annotation) if n in parameters else v
+        n: _integer(n, v, parameters[n].annotation) if n in parameters else v
         for n, v in options.items()
     }
 
 
-def _whole(name: str, value: Any, annotation: Any) -> Any:
+def _integer(name: str, value: Any, annotation: Any) -> Any:
     union = isinstance(annotation, type(int | None))
     kinds = set(get_args(annotation) if union else (annotation,))
     if value is None and type(None) in kinds:
         return value
     kinds -= {type(None)}
     if kinds == {WHOLE[0]}:
-        return whole_number(name, value, least=1 if name in COUNTS else None)
+        return whole_number(name, value, minimum=1 if name in COUNTS else None)
     return _several(name, value) if kinds == {WHOLE[1]} else value
 
 

@@ -70,12 +70,12 @@ def with_layout(model: Any, structure: Structure) -> Structure:
 def _left_out(model: Any, structure: Structure) -> set[str]:
     """Parameters with missing cells that no site emits, if the program leaves these cells out."""
     own = {*structure.emissions, *structure.sources}
-    gaps = {n for n, v in model.data.items() if n not in own and missing_cells(v).any()}
-    if not gaps:
-        return gaps
+    missing = {n for n, v in model.data.items() if n not in own and missing_cells(v).any()}
+    if not missing:
+        return missing
     values = structure.initial(random.key(5))
     densities = step_densities(model, values, structure, jnp.zeros((), jnp.int32))[1]
-    return gaps if bool(jnp.isfinite(densities).all()) else set()
+    return missing if bool(jnp.isfinite(densities).all()) else set()
 
 
 def _same(value: np.ndarray, data: np.ndarray) -> bool:

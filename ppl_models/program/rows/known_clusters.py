@@ -62,7 +62,7 @@ class Labels:
                 f"labels has {len(self.names)} different labels ({_listed(self.names)}), and there "
                 f"are {count} clusters: give clusters={len(self.names)} or more"
             )
-        if all(_whole(name) and 0 <= name < count for name in self.names):
+        if all(_is_integer(name) and 0 <= name < count for name in self.names):
             numbers = np.array([int(name) for name in self.names], int)
             return np.where(self.codes < 0, -1, numbers[self.codes]), {}
         return self.codes, {k: str(name) for k, name in enumerate(self.names)}
@@ -156,7 +156,7 @@ def _ordered(known: np.ndarray, order: Sequence[Any] | None) -> list[Any]:
         return sorted(present, key=lambda label: (type(label).__name__, str(label)))
 
 
-def _whole(name: Any) -> bool:
+def _is_integer(name: Any) -> bool:
     return isinstance(name, int) and not isinstance(name, bool)
 
 

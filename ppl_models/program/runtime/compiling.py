@@ -45,9 +45,9 @@ def quickly(*, static: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], C
         within = jax.jit(function, static_argnames=static)
 
         @wraps(function)
-        def compiled(*given: Any, **named: Any) -> Any:
+        def compiled(*args: Any, **kwargs: Any) -> Any:
             outside = get_opaque_trace_state() == _OUTSIDE
-            return (alone if outside else within)(*given, **named)
+            return (alone if outside else within)(*args, **kwargs)
 
         return compiled
 
@@ -93,10 +93,10 @@ def by_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
     known: OrderedDict[Any, Any] = OrderedDict()
 
     @wraps(function)
-    def remembered(*arguments: Any, **named: Any) -> Any:
-        leaves, tree = jax.tree.flatten((arguments, named))
+    def remembered(*arguments: Any, **kwargs: Any) -> Any:
+        leaves, tree = jax.tree.flatten((arguments, kwargs))
         if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
-            return function(*arguments, **named)
+            return function(*arguments, **kwargs)
         told = tuple(
             (leaf.shape, str(leaf.dtype)) if isinstance(leaf, np.ndarray | jax.Array) else leaf
             for leaf in leaves
@@ -105,8 +105,8 @@ def by_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             result = known.pop(key, None)
         except TypeError:  # an argument without a hash
-            return function(*arguments, **named)
-        known[key] = result = function(*arguments, **named) if result is None else result
+            return function(*arguments, **kwargs)
+        known[key] = result = function(*arguments, **kwargs) if result is None else result
         if len(known) > REMEMBERED:
             known.popitem(last=False)
         return result

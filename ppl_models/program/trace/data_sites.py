@@ -118,15 +118,15 @@ def continuous_emissions(model: Any, names: Set[str]) -> set[str]:
         model: the program with its data.
         names: of observed sites.
     """
-    found: set[str] = set()
+    continuous: set[str] = set()
 
     def run(model: Any) -> None:
         trace = handlers.trace(handlers.seed(model.held(), random.key(0))).get_trace()
-        found.update(n for n in names if n in trace and not trace[n]["fn"].support.is_discrete)
+        continuous.update(n for n in names if n in trace and not trace[n]["fn"].support.is_discrete)
 
     if names:
         jax.eval_shape(run, model)
-    return found
+    return continuous
 
 
 # ---- factors -----------------------------------------------------------------------------------

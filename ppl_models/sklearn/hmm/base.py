@@ -99,7 +99,7 @@ class HiddenMarkov(BaseEstimator):
 
     def _steps(self, X: Any, *, reset: bool) -> np.ndarray:
         known = not reset and hasattr(self, "n_features_in_")
-        return checks.rows_of(self, X, reset=not known, gaps=True)
+        return checks.rows_of(self, X, reset=not known, allow_missing=True)
 
     def _centre(self, x: np.ndarray) -> np.ndarray:
         return checks.filled(x).mean(0)
@@ -156,7 +156,7 @@ class HiddenMarkov(BaseEstimator):
     def _init(self, X: Any, lengths: Any = None) -> None:
         """Set initial values of all parameters that are wanted."""
         checks.whole_numbers(self, "n_components")
-        checks.whole_numbers(self, "n_iter", least=0)
+        checks.whole_numbers(self, "n_iter", minimum=0)
         x, random = np.asarray(X, float), check_random_state(self.random_state)
         flat = np.full(self.n_components, 1 / self.n_components)
         if self._needs_init("s"):

@@ -49,7 +49,7 @@ class Growing(Autoregressive, dist.Distribution):
         return self.taken_each(jnp.asarray(value)).sum(-1)
 
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
-        return self.write(key, sample_shape)
+        return self.sample_sequences(key, sample_shape)
 
 
 def growing(tokens: Annotated[Any, Tokens] = None, *, vocabulary, sequences=None, positions=None):
