@@ -19,6 +19,10 @@ class UnsupportedError(InputError):
     """A method cannot serve a program: the message names the site and the way out."""
 
 
+class ProgramFailed(InputError):
+    """A program that raised an error of its own when it was run on the data."""
+
+
 class ConstantColumn(InputError):
     """A column of one value, which no emission can have a scale of; a covariate may be one."""
 

@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def refuse_full(target: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that holds something already, and one whose parent is not there.
+    """Refuse a folder that is not empty, or whose parent does not exist.
 
     Raises:
         InputError: when the experiment may not write there.
@@ -67,7 +67,7 @@ def refuse_full(target: Path, *, overwrite: bool) -> None:
 
 
 def _run_beside(name: str, target: Path, *, smoke: bool) -> Path:
-    """Run into a folder beside the target, then put it in place, so that no half is left."""
+    """Run in a temporary folder beside the target, then move it into place."""
     beside = target.parent / f".{target.name}.{os.getpid()}.part"
     beside.mkdir()
     try:

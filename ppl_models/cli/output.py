@@ -39,7 +39,7 @@ def free_path(requested: str | Path, *inputs: str, overwrite: bool) -> Path:
 
 
 def write_text(text: str, path: Path | None) -> None:
-    """Write to a file, whole or not at all; to standard output if there is no path."""
+    """Write to a file atomically; to standard output if there is no path."""
     if path is None:
         sys.stdout.write(text)
         return
@@ -114,7 +114,7 @@ def _frame(values: xr.DataArray, kind: Any, dataset: xr.Dataset, tree: xr.DataTr
 
 
 def paths_text(paths: xr.DataArray, probabilities: xr.DataArray) -> str:
-    """Hidden paths as a table with a line a step, those after a sequence's end left out.
+    """State paths as a table with one line per step, without padding after sequence ends.
 
     Args:
         paths: the most probable states ``(sequence, position)``, -1 after the end.

@@ -118,7 +118,7 @@ def _interruptible(work: Callable[[], None], grace: float | None) -> None:
 
 
 def _quietly(work: Callable[[], None]) -> None:
-    """Run the work, with warnings of ours and of the user's program as single lines, no others."""
+    """Run the work; show warnings of this package and of the user's program as single lines."""
     with warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""One table for a program of several kinds of data: its columns are dealt out by their types."""
+"""One table for a program with several data kinds: columns are assigned by their types."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def deal(
 
 
 def _types(table: Table, marked: Mapping[str, type[Kind]], types: Any) -> dict[str, str]:
-    """The type of every column, of its cells or as given."""
+    """Type of every column, from its cells or as declared by the user."""
     if not isinstance(types or {}, Mapping):
         raise InputError(f"types is {types!r}: give a dict, as in types={{'age': 'normal'}}")
     types_by_column = {str(name): str(called) for name, called in dict(types or {}).items()}
@@ -146,7 +146,7 @@ def _types(table: Table, marked: Mapping[str, type[Kind]], types: Any) -> dict[s
 def _as_before(
     table: Table, marked: Mapping[str, type[Kind]], like: Mapping[str, Any]
 ) -> dict[str, pd.DataFrame]:
-    """The columns that an earlier table had, each where it was."""
+    """The columns of an earlier table, in their earlier positions."""
     dealt = {}
     for name in marked:
         if f"{name}_feature" not in like:

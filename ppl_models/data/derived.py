@@ -16,7 +16,7 @@ LINE_WEIGHTS = "line_weights"
 
 @dataclass(frozen=True)
 class FromData:
-    """Marks an argument that `fit` computes, so that new rows are asked about with the old data.
+    """Marks an argument that `fit` computes from the data and keeps for new rows.
 
     A program that predicts from what it has seen (counts, neighbours) declares
     ``seen: Annotated[Any, FromData(count)] = None``. What is computed is not stored in a fit: it

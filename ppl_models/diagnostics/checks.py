@@ -170,6 +170,16 @@ def _transform(
     return xr.DataArray(values, dims=dims, attrs={"largest_pareto_k": float(shapes.max())})
 
 
+def priors_are_flat(tree: xr.DataTree) -> bool:
+    """Whether the log prior density is the same at all draws, but for rounding.
+
+    Args:
+        tree: a fit with the group ``log_prior``.
+    """
+    total = tree["log_prior"].to_dataset().to_dataarray().sum("variable")
+    return float(total.max() - total.min()) < 1e-9 * (1 + float(abs(total).max()))
+
+
 def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
     """Sensitivity of the posterior to the weight of the prior and of the likelihood.
 
@@ -203,8 +213,7 @@ def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
             "where the program allows it"
         )
     likelihood, prior = tree["log_likelihood"].to_dataset(), tree["log_prior"].to_dataset()
-    total = prior.to_dataarray().sum("variable")
-    if float(total.max() - total.min()) < 1e-9 * (1 + float(abs(total).max())):
+    if priors_are_flat(tree):
         raise InputError(
             "all priors are flat, so that the posterior does not depend on them: "
             "there is no sensitivity to compute"

@@ -34,7 +34,7 @@ from ppl_models.posterior.labels.permutations import (
     within_classes,
 )
 from ppl_models.program.parameters.label_symmetry import LabelSymmetry
-from ppl_models.program.rows.rounding import refuse_rounding
+from ppl_models.program.rows.rounding import rounding_loss
 from ppl_models.program.runtime.precision import cast
 
 TEMPLATE_ROWS = 64  #: rows that a program is read on, of all groups
@@ -92,10 +92,7 @@ def healthy(request: Request, problem: Problem) -> np.ndarray:
             continue
         fine[group] = all(_varied(o.values[places]) for o in request.observed.values())
         if fine[group] and request.precision == "float32":
-            try:
-                refuse_rounding(request.observed_of(places))
-            except InputError:
-                fine[group] = False
+            fine[group] = rounding_loss(request.observed_of(places)) is None
     return fine
 
 

@@ -1,4 +1,4 @@
-"""The course of an optimisation: the objective of every start, and the paths of the means."""
+"""The optimisation path: objective of every start, and paths of the means."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def plot_path(
 
 
 def objective_of(tree: xr.DataTree) -> Objective:
-    """The objective that a fit states; of one that does not, an unnamed one that rises."""
+    """The objective declared by a fit; unnamed and maximised if none is declared."""
     return facts_of(tree).objective or Objective("objective")
 
 
@@ -131,7 +131,7 @@ def path_means(tree: xr.DataTree) -> np.ndarray | None:
 
 
 def _path_parameters(tree: xr.DataTree, emission: EmissionFacts) -> xr.Dataset | None:
-    """Parameters by iteration, the axis "sample"; those that the path lacks as they ended."""
+    """Parameters by iteration (axis "sample"); final values for those without a recorded path."""
     path, posterior = tree["path"].to_dataset(), tree["posterior"].to_dataset()
     parameters, moving = {}, False
     for name in parameter_names(emission):

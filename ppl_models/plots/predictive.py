@@ -142,7 +142,7 @@ def comparison(emission: EmissionFacts, replicated: Mapping[str, xr.DataArray]) 
 
 @dataclass(frozen=True)
 class _Comparison:
-    """What is compared feature by feature: how, what is counted, and the values."""
+    """A comparison feature by feature: how it is drawn, what is counted, and the values."""
 
     emission: EmissionFacts
     how: Comparison

@@ -1,4 +1,4 @@
-"""What components are like, feature by feature: one value a feature, or the levels of each."""
+"""Profiles of components, feature by feature: one value per feature, or one per level."""
 
 from __future__ import annotations
 

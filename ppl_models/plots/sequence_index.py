@@ -1,4 +1,4 @@
-"""Sequences one under the other, a colour a token, a panel a cluster: the sequence index plot."""
+"""Sequence index plot: one line per sequence, one colour per token, one panel per cluster."""
 
 from __future__ import annotations
 

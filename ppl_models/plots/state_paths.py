@@ -169,14 +169,14 @@ def _draw_series(
 
 
 def _mean_label(tree: xr.DataTree, site: str | None) -> str:
-    """What a state's line is called: the mean, or the parameter that its family declares."""
+    """Label of a state's line: the mean, or the parameter that its family declares."""
     return getattr(component_class(emission_of(tree, site)), "profile_label", None) or "mean"
 
 
 def _draw_means(
     target: Axes, draws: np.ndarray, colors: list[str], point: bool, label: str
 ) -> dict[int, str]:
-    """A line with its interval for every state; what the legend says of it."""
+    """Draw a line with its interval for every state; its legend entries."""
     tail = (1 - INTERVAL) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
     texts = {}

@@ -1,4 +1,4 @@
-"""Steps from token to token as arrows between the tokens, a panel a cluster."""
+"""Transition graph: arrows between tokens, one panel per cluster."""
 
 from __future__ import annotations
 

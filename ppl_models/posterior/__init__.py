@@ -1,1 +1,1 @@
-"""What is known after a fit: the tree, and everything that is asked of it."""
+"""The result tree of a fit, and everything computed from it."""

@@ -40,7 +40,7 @@ def draw_paths(fitted: RestoredFit, values: Globals, keys: Array) -> xr.DataArra
 
 
 def _outside_hidden(paths: np.ndarray, fitted: RestoredFit) -> np.ndarray:
-    """Paths with -1 where a mask of the program hides a step."""
+    """State paths, -1 at steps that the program masks."""
     return np.where(hidden_steps(fitted.model, fitted.structure), -1, paths)
 
 

@@ -134,7 +134,7 @@ def annotate(adata: Any, tree: xr.DataTree, key: str = "cluster") -> Any:
 
 
 def _present(frame: pd.DataFrame) -> list[Any]:
-    """The clusters that some row is of, in their order."""
+    """Clusters with at least one row, in order."""
     present = set(frame["cluster"])
     numbers = not any(isinstance(label, str) for label in present)
     if numbers:
@@ -144,7 +144,7 @@ def _present(frame: pd.DataFrame) -> list[Any]:
 
 
 def _of_steps(paths: xr.DataArray, probabilities: xr.DataArray) -> pd.DataFrame:
-    """Of every step, those after a sequence's end left out."""
+    """Values of all steps, without the padding after a sequence's end."""
     sequence, position = (str(dim) for dim in paths.dims)
     row, step = np.nonzero(paths.values >= 0)
     index = pd.MultiIndex.from_arrays(

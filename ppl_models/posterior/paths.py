@@ -268,7 +268,7 @@ def _chain(model: Model, values: Globals, structure: Structure) -> tuple[Any, Ar
 def _shares(
     model: Model, values: Globals, *, structure: Structure, by_draw: bool
 ) -> tuple[Array, Array]:
-    """Shares ``([draw,] sequence, position, state)``, and which steps there are."""
+    """State probabilities ``([draw,] sequence, position, state)``, and which steps exist."""
 
     def one(held: Globals) -> tuple[Array, Array]:
         chain, data = _chain(model, held, structure)

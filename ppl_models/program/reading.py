@@ -20,7 +20,7 @@ from ppl_models.data.kinds.deep_arrays import deep_array, read_deep_array
 from ppl_models.data.kinds.several import read_together
 from ppl_models.data.kinds.tokens import coordinates
 from ppl_models.data.missing import missing_cells
-from ppl_models.errors import ConstantColumn, InputError
+from ppl_models.errors import ConstantColumn, InputError, ProgramFailed
 from ppl_models.program.arguments.known_values import KnownArray, ReadsValues, needed
 from ppl_models.program.arguments.shared_levels import on_one_scale, sizes_of
 from ppl_models.program.arguments.signature import (
@@ -232,9 +232,8 @@ def read_program(
         model = replace(model, fixed=fully_fixed, partly=partly)
     try:
         model, structure = _with_names_of_data(model)
-    except InputError as error:
-        if "could not be run" in str(error):
-            refuse_other_lengths(data, ())
+    except ProgramFailed:  # data of unequal lengths are the likely reason: say so
+        refuse_other_lengths(data, ())
         raise
     data = {n: v for n, v in data.items() if n in model.data}
     refuse_other_lengths(data, structure.lines)

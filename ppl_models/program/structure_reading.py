@@ -12,7 +12,7 @@ from jax import Array, random
 from numpyro import handlers
 
 from ppl_models.distributions.scaled import is_weighed, weigh
-from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.errors import InputError, ProgramFailed, UnsupportedError
 from ppl_models.program.arguments.known_values import CONCRETE, ReadsValues
 from ppl_models.program.chains import chain_densities
 from ppl_models.program.chains.chain_data import with_layout
@@ -74,7 +74,7 @@ def structure_of(model: Model) -> Structure:
         )
         if isinstance(error, CONCRETE):
             raise ReadsValues(said, lambda known: _runs(trace, model.knowing(known))) from error
-        raise InputError(said + _in_single_precision(trace, model)) from error
+        raise ProgramFailed(said + _in_single_precision(trace, model)) from error
     refuse_taken_names(trace_sites, model.data)
     members, emitted = merged_sites
     chain = chains.find_chain(trace_sites, members, emitted, set(model.fixed))

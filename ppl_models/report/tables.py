@@ -45,7 +45,7 @@ def number(value: float, places: int) -> str:
 
 
 def column_texts(values: pd.Series, name: Hashable) -> tuple[list[str], bool]:
-    """The cells of one column as text, and whether they are numbers.
+    """Cells of one column as text, and whether they are numbers.
 
     Args:
         values: the column.

@@ -11,7 +11,7 @@ DEPTH = 2  #: blocks that wait
 
 
 def ahead(make: Callable[[], Iterator[Any]], depth: int = DEPTH) -> Iterator[Any]:
-    """What an iterator gives, read by a thread of its own.
+    """Items of an iterator, read ahead by a separate thread.
 
     Args:
         make: makes the iterator, in the thread.

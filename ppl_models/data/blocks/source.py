@@ -55,7 +55,7 @@ class Blocks:
         return iter(self.make())
 
     def sample(self, rows: int, *, seed: int) -> np.ndarray:
-        """Some rows of all, each with the same probability, in their order.
+        """A uniform sample of the rows, in their order.
 
         Reservoir sampling (Vitter 1985), in one pass.
 
@@ -83,7 +83,7 @@ class Blocks:
 
 
 def in_blocks(data: Any) -> bool:
-    """Whether data are read in blocks without being asked to: a source, or what is on disk."""
+    """Whether data are read in blocks by default: block sources, and arrays on disk."""
     if isinstance(data, Blocks | Path):
         return True
     if isinstance(data, str):
@@ -99,7 +99,7 @@ def open_blocks(
     variable: str | None = None,
     rows: int | None = None,
 ) -> Blocks:
-    """Rows of a file, or of anything that can be gone through again and again, block by block.
+    """Rows of a file, or of any re-iterable source, block by block.
 
     See `predict_to` for what is asked of blocks after a fit.
 
@@ -233,7 +233,7 @@ def _csv(
 
 
 def _refuse_short_rows(path: Path, delimiter: str, names: int) -> None:
-    """Refuse a row with fewer cells than there are names: pandas takes the others for missing."""
+    """Refuse a row with fewer cells than column names, which pandas would fill as missing."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
         for row in reader:

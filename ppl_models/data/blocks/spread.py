@@ -1,4 +1,4 @@
-"""Rows that live on the workers of a Dask cluster: what is asked goes there, answers come back.
+"""Rows on the workers of a Dask cluster: functions are sent there, results come back.
 
 A cluster is whatever ``dask.distributed`` has a client of: processes of one computer, or machines
 by SSH, SLURM or Kubernetes. The blocks are held by the workers; those of a worker that is lost are

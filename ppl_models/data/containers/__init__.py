@@ -1,1 +1,1 @@
-"""From the containers people have to plain arrays: tables, sequences of tokens, graphs."""
+"""Containers to plain arrays: tables, sequences of tokens, graphs."""

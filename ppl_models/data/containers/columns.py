@@ -1,4 +1,4 @@
-"""One column of cells, from whichever container it comes, as numbers or as objects.
+"""One column of cells from any container, as numbers or as objects.
 
 Neither polars nor xarray is imported: an object can only be one of theirs if somebody else
 has imported them.
@@ -97,7 +97,7 @@ def plain_column(values: Any) -> tuple[np.ndarray, tuple[object, ...] | None]:
 
 
 def objects(cells: list | tuple) -> np.ndarray:
-    """A list as a 1-D array of objects, whatever its elements are."""
+    """A list as a 1-D object array."""
     values = np.empty(len(cells), dtype=object)
     values[:] = cells
     return values

@@ -1,4 +1,4 @@
-"""Sequences laid end to end: the one form in which a million tokens are handled at once.
+"""Sequences concatenated into one flat array of tokens.
 
 Everything after `flatten` is array work; Python looks at sequences one by one, never at the
 characters of a string.
@@ -143,7 +143,7 @@ def _tokens(
 
 
 def _refuse_tokens(values: np.ndarray, lengths: np.ndarray, labels: np.ndarray, site: str) -> None:
-    """Name the first token that is not of the kind that most of them should be."""
+    """Refuse the first token of an unexpected type."""
     first = next(token for token in values if token is not None)
     wanted = str if isinstance(first, str) else (int, np.integer)
     ends = np.cumsum(lengths)

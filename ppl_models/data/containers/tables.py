@@ -1,4 +1,4 @@
-"""From the many containers of rows to one plain `Table`, before anyone asks what cells mean."""
+"""Any container of rows as a plain `Table`, before cells are interpreted."""
 
 from __future__ import annotations
 

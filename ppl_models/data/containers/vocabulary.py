@@ -1,4 +1,4 @@
-"""A tokeniser whose every sequence ends at ``<end>``, which is what makes a chain proper."""
+"""Vocabularies: tokens and ``<end>``, which makes distributions of sequences proper."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data drawn from known clusters, for questions whose answer has to be known beforehand.
+"""Data simulated from known clusters.
 
 Each function returns the data and the cluster that each row really comes from, in random
 order of rows and with fixed parameters, so that only the seed and the size vary.

@@ -57,7 +57,7 @@ def read_binary(path: Path, kind: type[Kind]) -> pd.DataFrame:
 
 
 def _refuse_several_sheets(path: Path) -> None:
-    """Refuse a workbook of which somebody would have to guess the sheet that is meant."""
+    """Refuse a workbook with several sheets of data."""
     import_module("openpyxl")  # before pandas looks into the file
     sheets = pd.read_excel(path, sheet_name=None, nrows=1)
     filled = [str(name) for name, sheet in sheets.items() if not sheet.empty]

@@ -1,4 +1,4 @@
-"""How a table's text is cut into cells: the delimiter, rows of unequal width, the decimal mark.
+"""Parsing the text of a table: delimiter, rows of unequal width, decimal mark.
 
 What the text leaves open is not guessed but refused, with the option that settles it.
 """
@@ -73,14 +73,14 @@ def delimiter_of(path: Path, separator: str | None = None) -> str:
 
 
 def _is_regular(path: Path, delimiter: str) -> bool:
-    """Whether all rows have as many cells, and more than one."""
+    """Whether all rows have the same number of cells, more than one."""
     reader = csv.reader(lines_of(path), delimiter=delimiter, skipinitialspace=True)
     widths = {len(row) for row in reader}
     return len(widths) == 1 and widths != {1}
 
 
 def refuse_short_rows(path: Path, delimiter: str, names: int) -> None:
-    """Refuse a row with fewer cells than there are column names: what it lacks is not known.
+    """Refuse a row with fewer cells than column names.
 
     Raises:
         InputError: the first such row.

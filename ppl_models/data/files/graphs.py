@@ -65,7 +65,7 @@ def graphs_from_lines(lines: Sequence[str], path: str | Path) -> list[nx.Graph]:
 
 
 def graphs_from_edges(edges: pd.DataFrame, path: str | Path) -> list[nx.Graph]:
-    """Graphs of a table of edges, in the order in which their names first come.
+    """Graphs of a table of edges, in order of first appearance.
 
     Args:
         edges: a column "graph" and two more, the ends of an edge; all cells text.

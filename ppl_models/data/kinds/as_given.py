@@ -1,4 +1,4 @@
-"""Numbers of a parameter whose kind no annotation tells: whole numbers stay whole."""
+"""Data of parameters without a declared kind: integers stay integers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ppl_models.data.kinds.observed import Observed
 
 
 def as_given(observed: Observed, value: Any) -> Observed:
-    """The data with whole numbers and truth values as such, as bare NumPyro would get them.
+    """The data with integers and booleans kept, as bare NumPyro would receive them.
 
     An index array of floating-point numbers would index nothing.
 
@@ -31,7 +31,7 @@ def as_given(observed: Observed, value: Any) -> Observed:
 
 
 def as_before(values: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-    """Values of new rows, whole where those of the fitted rows are.
+    """Values of new rows, as integers where the fitted rows had integers.
 
     >>> as_before(np.array([1.0, 0.0]), np.array([0, 2])).dtype.kind
     'i'

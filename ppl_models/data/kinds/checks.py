@@ -1,4 +1,4 @@
-"""What every kind refuses, and the words for where it happened."""
+"""Checks that all data kinds share, and the wording of their locations."""
 
 from __future__ import annotations
 

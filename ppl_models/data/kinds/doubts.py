@@ -1,4 +1,4 @@
-"""Columns that can be read and are probably not what they look like: identifiers, missing codes.
+"""Warnings about suspicious columns: identifiers, codes for missing cells.
 
 A column that cannot be data is refused; one that may be is read as it stands, with a warning that
 names it and says how to keep it or how to leave it out.
@@ -47,7 +47,7 @@ def refuse_identifier(codes: np.ndarray, labels: Sequence[str], where: str) -> N
 
 
 def warn_of_missing_levels(labels: Sequence[str], where: str) -> None:
-    """Warn of a level that commonly stands for a cell that is missing."""
+    """Warn of a level that commonly encodes a missing cell."""
     doubtful = [label for label in labels if label in LEVELS_OF_MISSING]
     if doubtful:
         _warn(
@@ -57,7 +57,7 @@ def warn_of_missing_levels(labels: Sequence[str], where: str) -> None:
 
 
 def warn_of_missing_codes(labels: Sequence[str], where: str) -> None:
-    """Warn of a level -1 before codes that count on: what pandas writes for a missing one.
+    """Warn of the code -1 among consecutive codes, which pandas uses for missing.
 
     Answers from -1 to 1 are taken for a scale.
     """

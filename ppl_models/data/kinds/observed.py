@@ -1,4 +1,4 @@
-"""The base of the data kinds: what a program receives, and how it is asked for.
+"""Base class of the data kinds, and the data that a program receives.
 
 A program says what its data are by annotating the data parameter with a kind
 (``x: Reals = None``).  The kind turns whatever container a person has into one `Observed`,
@@ -50,7 +50,7 @@ class Observed:
     refusal: InputError | None = None
 
     def along(self, plate: str) -> Observed:
-        """The same data, the dimension of their rows named as the program's plate is."""
+        """The same data with the row dimension named after the program's plate."""
         first = self.dims[0]
         if plate == first:
             return self
@@ -58,7 +58,7 @@ class Observed:
         return replace(self, dims=(plate, *self.dims[1:]), coords=coords)
 
     def with_feature_axis(self) -> Observed:
-        """The same data; a single column has an axis of its own."""
+        """The same data; a single column gets a feature axis."""
         if self.dims != ("row",):
             return self
         return replace(self, values=self.values[:, None], dims=("row", "feature"))

@@ -142,7 +142,7 @@ def _observed(matrices: list[np.ndarray], labels: np.ndarray, names: list[str]) 
 
 
 def as_sequences(values: np.ndarray) -> list[np.ndarray]:
-    """The sequences of ``(sequence, position, feature)``, without what follows their end.
+    """Sequences of ``(sequence, position, feature)``, without the padding after their ends.
 
     Example:
         >>> [len(s) for s in as_sequences(np.array([[[1.0], [2.0]], [[3.0], [np.nan]]]))]

@@ -1,4 +1,4 @@
-"""Data of several kinds for one program: axes of one name that differ are told apart."""
+"""Data of several kinds for one program, with distinct names for axes that differ."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read_together(
 
 
 def own_labels(like: Mapping[str, Any], site: str) -> dict[str, Any]:
-    """Coordinates by the names that the parameter's own kind gives them.
+    """Coordinates under the names used by the parameter's own kind.
 
     >>> own_labels({"feature": ["age"], "answers_feature": ["q1", "q2"]}, "answers")["feature"]
     ['q1', 'q2']

@@ -15,7 +15,7 @@ UNKNOWN = "unknown_token"  #: coordinate that names the token for all that the v
 
 
 def coordinates(vocabulary: Vocabulary) -> dict[str, list[str]]:
-    """What ``like`` has to hold for data to be read in a given vocabulary.
+    """Coordinates that make data be read with a given vocabulary.
 
     >>> coordinates(Vocabulary(("a", "<unk>"), "<unk>"))
     {'token': ['a', '<unk>'], 'unknown_token': ['<unk>']}

@@ -1,4 +1,4 @@
-"""Drawing into axes of the caller's: the panels of a plot share the place of those axes."""
+"""Drawing into the caller's axes: the panels of a plot share their place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several panels in the place of one pair of axes, with the room that their labels need.
+"""Several panels in the place of one pair of axes, spaced by their labels.
 
 Matplotlib's layout engines belong to the figure, which is the caller's and may have none. The
 panels are inset axes, therefore, and this module lays them out: the labels, titles and legends of
@@ -169,7 +169,7 @@ def wrap_headline(panel: Axes, width: float) -> None:
 
 
 def fit_headline(axes: Axes) -> None:
-    """Break the headline of axes of the caller's; leave its note out where there is no room."""
+    """Wrap the headline above the caller's axes; omit its note where there is no room."""
     width, figure = axes.get_window_extent().width, axes.figure
     wrap_headline(axes, width)
     title = _title(axes)

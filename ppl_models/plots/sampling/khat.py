@@ -1,4 +1,4 @@
-"""Pareto k of leave-one-out cross-validation: for which rows it can be relied upon."""
+"""Pareto k of leave-one-out cross-validation, row by row."""
 
 from __future__ import annotations
 

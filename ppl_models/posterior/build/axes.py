@@ -60,11 +60,11 @@ class Axes:
         return tuple(own[d] if own[d] in known else d for d in parameter.dims)
 
     def renamed(self, dims: tuple[str, ...]) -> tuple[str, ...]:
-        """Dimensions with the axis that the assignment indexes called ``cluster``."""
+        """Dimensions, with the axis indexed by the assignment renamed ``cluster``."""
         return tuple(self.clusters.get(d, d) for d in dims)
 
     def of_start(self, name: str, dims: tuple[str, ...]) -> tuple[str, ...]:
-        """Names of the axes of what is told of the starts: ``chain_loc`` is where chains began."""
+        """Axes of a starting value: ``chain_loc`` is where the chains of ``loc`` began."""
         site = name.removeprefix("chain_")
         return ("chain", *self.of(site)) if site in self.sites else self.renamed(dims)
 
@@ -92,7 +92,7 @@ class Axes:
         )
 
     def by_draw(self, site: str, value: np.ndarray) -> Variable:
-        """A site's draws ``(chain, draw, ...)`` with the names of their axes."""
+        """Draws of a site ``(chain, draw, ...)`` with named axes."""
         dims = self.of(site)
         sizes = dict(zip(dims, value.shape[2:], strict=False))
         dims = tuple(
@@ -108,7 +108,7 @@ class Axes:
     def _of_labels(
         self, site: str, dims: tuple[str, ...], shape: tuple[int, ...]
     ) -> tuple[str, ...]:
-        """Axes that go with the clusters are called by them, and no other of a derived site is."""
+        """Name the cluster axes of a derived site, and no other axis, after the clusters."""
         places = self.labels.axes.get(site, ())
         named = list(dims)
         if site not in self.sites:

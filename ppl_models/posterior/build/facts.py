@@ -47,7 +47,7 @@ ABREAST = 100  #: draws at which weights are evaluated at once
 
 @dataclass(frozen=True)
 class ComputedParameters:
-    """Parameters that are no global site, at the draws.
+    """Parameters that are not global sites, at every draw.
 
     Args:
         values: ``"<emission>.<parameter>"`` or ``"<assignment>.probs"`` -> ``(chain, draw, ...)``.
@@ -122,7 +122,7 @@ def _parameter(
     parameter: EmissionParameter,
     sites: Mapping[str, str],
 ) -> ParameterFacts:
-    """Where a parameter is, and its axes as its family calls them."""
+    """The variable that holds a parameter, and its axes in the family's names."""
     dims = parameter.dims
     family = as_family(problem.example.emissions[emission.site])
     declared = None if family is None else family.parameter_axes.get(name)
@@ -138,7 +138,7 @@ def _parameter(
 def _computed(
     problem: Problem, emissions: tuple[Emission, ...], values: Mapping[str, np.ndarray]
 ) -> ComputedParameters:
-    """Parameters of emissions and assignment that are no global site, at the draws.
+    """Parameters of emissions and of the assignment that are not global sites, at every draw.
 
     Draws are thinned evenly, so that no more than ``memory.KEPT_PARAMETERS`` numbers are kept.
     """
@@ -190,7 +190,7 @@ def _weights_site(problem: Problem) -> str | None:
 
 
 def _computes_weights(problem: Problem) -> bool:
-    """Whether the clusters have weights, the same for all rows, that are no global site."""
+    """Whether the cluster weights are the same for all rows and not a global site."""
     if problem.structure.assignment is None or _weights_site(problem) is not None:
         return False
     return problem.example.common_weights is not None

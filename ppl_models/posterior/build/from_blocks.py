@@ -116,7 +116,7 @@ OF_ROWS = ("log_likelihood", "responsibilities")  #: groups that would be of the
 
 
 def of_sample(tree: xr.DataTree, statistics: RunningStatistics | None) -> xr.DataTree:
-    """A tree of a sample of the rows, without what would be of the sample only.
+    """Tree of a sample of the rows, without the groups that would describe the sample alone.
 
     Args:
         tree: as it was built.
@@ -129,7 +129,7 @@ def of_sample(tree: xr.DataTree, statistics: RunningStatistics | None) -> xr.Dat
 
 
 def statistics_of(problem: Problem, result: Result) -> RunningStatistics | None:
-    """Statistics of all rows at the point that was found; None where single precision has none."""
+    """Expected statistics of all rows at the optimum; None where single precision does not suffice."""
     assert problem.blocks is not None
     values = {n: v[0, 0] for n, v in result.values.items()}
     assign = soft if result.assignments == "soft" else hard
@@ -167,7 +167,7 @@ def _refuse(function: Callable, method: str) -> str:
 
 
 def refuse_program(problem: Problem) -> None:
-    """Refuse programs whose rows do not add up, or whose priors look at the rows of a block."""
+    """Refuse programs whose rows are not independent, or whose priors depend on a block's rows."""
     structure = problem.structure
     if not problem.sums_rows_up or problem.latent or len(problem.families) != 1:
         why = "no statistics sum the rows of this program up"
@@ -182,7 +182,7 @@ def refuse_program(problem: Problem) -> None:
 
 
 def _refuse_other_priors(problem: Problem) -> None:
-    """Refuse priors that are others on other rows."""
+    """Refuse priors that differ between blocks of rows."""
     structure = problem.structure
     values = structure.initial(make_key(0))
     different = []
@@ -201,7 +201,7 @@ def _refuse_other_priors(problem: Problem) -> None:
 
 
 def _with_gaps(problem: Problem, rows: RowBlocks) -> Problem:
-    """The problem, its sample cut as one in which cells are missing if they are anywhere."""
+    """The problem, its sample treated as having missing cells if any block has some."""
     chunks = problem.chunks
     if any(missing for _, missing in chunks.missing) == rows.summary.missing:
         return problem

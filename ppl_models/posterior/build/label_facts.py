@@ -60,7 +60,7 @@ def read_labels(problem: Problem, result: Result) -> LabelSymmetry:
 
 
 def _holds(problem: Problem, symmetry: LabelSymmetry, values: Globals) -> bool:
-    """Whether exchanges leave the density as it is at one draw; families' parameters tell it."""
+    """Whether exchanging components leaves the density unchanged at one draw."""
     densities = problem.component_densities
     known = all(f is not None for f in problem.emission_families.values())
     if densities is None or known and symmetry.full:
@@ -79,7 +79,7 @@ def _holds(problem: Problem, symmetry: LabelSymmetry, values: Globals) -> bool:
 def _deterministic_axes(
     problem: Problem, symmetry: LabelSymmetry, draws: list[Globals], names: tuple[str, ...]
 ) -> dict[str, tuple[Place, ...] | None]:
-    """Axes along which a deterministic site goes with its components; None where it does not."""
+    """Axes of a deterministic site that are permuted with its components; None where none is."""
     orders = [
         exchanged(first, second, symmetry.components)
         for members in symmetry.classes
@@ -116,7 +116,7 @@ def deterministic_values(
 def _places(
     pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]], components: int
 ) -> tuple[Place, ...] | None:
-    """The fewest axes whose entries have changed places."""
+    """The smallest set of axes whose entries were permuted."""
     shape = np.shape(pairs[0][0])
     possible = [
         (axis, start)

@@ -48,7 +48,7 @@ class FirstUse:
             return self.arrays[name]
 
     def variable(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
-        """What takes the place of an array in a variable of xarray.
+        """Lazy array for a variable of xarray.
 
         Args:
             name: of the array.

@@ -103,6 +103,6 @@ def predictive_groups(
 
 
 def _type(problem: Problem, name: str) -> np.dtype:
-    """Of drawn data: the data's own, integers as wide as JAX's, which draws may need."""
+    """Data type of drawn data: that of the data, integers as wide as JAX's."""
     own = np.asarray(problem.model.data[name]).dtype
     return np.dtype(jnp.result_type(int)) if own.kind in "bui" else own

@@ -87,6 +87,6 @@ def _at_draws(
 
 
 def _shape(value: Array, dims: tuple[str, ...], structure: Structure) -> tuple[int, ...]:
-    """As the site has it with one assignment a row."""
+    """Shape of the site with one assignment per row."""
     own = jnp.shape(value)
     return own if structure.plate not in dims else (structure.rows, *own[1:])

@@ -33,7 +33,7 @@ class RunningStatistics:
     pieces: int = 1
 
     def to_dataset(self) -> xr.Dataset:
-        """As a group of a tree."""
+        """The statistics as a group of a tree."""
         arrays: dict[str, Any] = {
             COUNTS: self.expected.counts,
             NORMALISER: self.expected.log_normaliser,

@@ -111,7 +111,7 @@ def build_tree(
 
 
 def _coordinate_labels(observed: Mapping[str, Observed], structure: Structure) -> str:
-    """Labels of all axes but the rows', as JSON; also those that no variable of the data has."""
+    """Labels of all axes except the rows, as JSON, also of axes that no data variable has."""
     rows = {structure.plate, *(axis for _, axis, _ in structure.lines)}
     return to_json(
         {
@@ -126,7 +126,7 @@ def _coordinate_labels(observed: Mapping[str, Observed], structure: Structure) -
 def _posterior_groups(
     problem: Problem, result: Result, derived: Mapping[str, np.ndarray], axes: Axes
 ) -> Groups:
-    """Draws of all sites; whole numbers, which only prediction needs, have a group of their own."""
+    """Draws of all sites; integer sites, needed for prediction only, in a separate group."""
     posterior = {n: axes.by_draw(n, v) for n, v in {**result.values, **derived}.items()}
     if result.assignment is not None:
         dims = ("chain", "draw", problem.structure.plate)
@@ -146,7 +146,7 @@ def _discrete_sites(structure: Structure) -> list[str]:
 def _parameter_group(
     computed: ComputedParameters, facts: FitFacts, axes: Axes, notes: list[str]
 ) -> Groups:
-    """Parameters that are no site as they stand."""
+    """Parameters that are not sites themselves."""
     dims = {
         f"{emission.site}.{name}": axes.of_parameter(emission, parameter)
         for emission in facts.emissions
@@ -161,12 +161,12 @@ def _parameter_group(
 
 
 def _thinned(dataset: xr.Dataset, every: int) -> xr.Dataset:
-    """Draws numbered as in the posterior, of which they are every so-many-th."""
+    """Thinned draws, numbered as in the posterior."""
     return dataset.assign_coords(draw=np.arange(dataset.sizes["draw"]) * every)
 
 
 def _data_groups(observed: Mapping[str, Observed], problem: Problem, axes: Axes) -> Groups:
-    """The data that the program emits, and apart from them those that it does not."""
+    """Observed data, and separately the data that the program conditions on."""
     structure = problem.structure
     data = {n: (o.dims, o.values) for n, o in observed.items()}
     emitted = {n: v for n, v in data.items() if n in structure.emissions}
@@ -187,7 +187,7 @@ def _data_groups(observed: Mapping[str, Observed], problem: Problem, axes: Axes)
 
 
 def _density_groups(problem: Problem, result: Result, axes: Axes, notes: list[str]) -> Groups:
-    """Log-likelihoods, responsibilities, log priors and what the sampler says of itself."""
+    """Log-likelihoods, responsibilities, log priors and sampler statistics."""
     stats: dict[str, Variable] = {n: (("chain", "draw"), v) for n, v in result.sample_stats.items()}
     structure, groups = problem.structure, {}
     density = density_of_draws(problem, result, memory.KEPT_LOG_LIKELIHOOD)
@@ -219,7 +219,7 @@ def _density_groups(problem: Problem, result: Result, axes: Axes, notes: list[st
 
 
 def _refuse_without_density(total: np.ndarray, result: Result) -> None:
-    """Draws at which the data have no density are no draws of the posterior."""
+    """Refuse draws at which the data have density zero."""
     lost = np.isnan(total) if result.kind == "point" else ~np.isfinite(total)
     if lost.any():
         raise InputError(
@@ -242,7 +242,7 @@ def _responsibility_group(
 
 
 def _optimisation_groups(result: Result, axes: Axes) -> Groups:
-    """Every start's objective, and the values along the kept start's iterations."""
+    """Objective of every start, and the parameters along the iterations of the selected start."""
     groups = {}
     if result.starts:
         starts = {n: (axes.of_start(n, d), v) for n, (d, v) in result.starts.items()}

@@ -101,7 +101,7 @@ def _mean_and_error(shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _by_shift(
     problem: Problem, values: Mapping[str, np.ndarray]
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    """Which draws, which rows, and their log-densities ``(draw, shift, row)``."""
+    """Indices of draws and rows, and their log-densities ``(draw, shift, row)``."""
     structure = problem.structure
     count = len(next(iter(values.values()))) if values else 1
     for rows, model, part, abreast in row_blocks(problem):

@@ -229,7 +229,7 @@ def _labels(fitted: RestoredFit, count: int) -> np.ndarray:
 
 
 def _of_drawn(fitted: RestoredFit, *, by_draw: bool) -> xr.DataArray:
-    """Shares of the clusters among drawn assignments, where no sum over the others gives them."""
+    """Cluster frequencies among drawn assignments, for networks, where no exact sum is possible."""
     drawn = fitted.tree["posterior"]["assignment"]
     every = math.ceil(drawn.sizes["draw"] / fitted.shape[1])
     drawn = drawn.isel(draw=slice(None, None, every))

@@ -151,7 +151,7 @@ def _summed_out(logits: Array) -> tuple[Array, Array]:
 
 
 def thinning_of_locals(problem: Problem, draws: int) -> int:
-    """Every so-many-th draw is evaluated, that integrals over the rows' sites do not take long."""
+    """Thinning of draws that bounds the cost of integrals over row-level sites."""
     structure = problem.structure
     cells = sum(np.size(v) for v in problem.model.data.values())
     work = cells * points_a_row(structure) * structure.clusters
@@ -205,7 +205,7 @@ def logits_in_blocks(
 
 
 def row_blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, Structure, int]]:
-    """Rows at once, the program with their data and its structure, and how many draws go abreast.
+    """Rows per block, the model and structure of a block, and how many draws run side by side.
 
     Where rows end, those at once are of similar length. Of these all blocks are of one size, so
     that one is compiled: the last is filled up with rows that were there before.
@@ -295,7 +295,7 @@ def _on_best_paths(model: Model, values: Globals, *, structure: Structure) -> Ar
 def _best_paths(
     model: Model, values: Globals, structure: Structure, missing: tuple[str, ...]
 ) -> Array:
-    """``(cluster, row)``, each cluster with its best path, as a fit with hard assignments has it.
+    """``(cluster, row)`` along each cluster's Viterbi path, as fits with hard assignments use.
 
     Args:
         model: the program with its data.

@@ -119,7 +119,7 @@ def token_probabilities(
 
 
 def of_words(tree: xr.DataTree) -> bool:
-    """Whether a fit's tokens are words: it says so, or one of them is longer than a character."""
+    """Whether the tokens of a fit are words rather than characters."""
     labels = from_json(tree.attrs.get("coordinate_labels", "{}"))
     unknown = set(labels.get(UNKNOWN, ()))
     tokens = (str(t) for t in labels.get("token", ()) if t not in unknown)
@@ -127,7 +127,7 @@ def of_words(tree: xr.DataTree) -> bool:
 
 
 def sequence_site(restored: RestoredFit) -> tuple[str, Autoregressive] | None:
-    """The program's site that is written token by token, and its distribution's sizes.
+    """The autoregressive site of the program, and its distribution.
 
     Nothing is computed: of the distribution only what is static can be asked. None where the
     program has no such site, or others beside it.
@@ -192,7 +192,7 @@ def _by_blocks(restored: RestoredFit, site: str, emission: Autoregressive, what:
 
 
 def _exact(log_probs: Array) -> Array:
-    """What is impossible as such, and not as the smallest number's logarithm."""
+    """Log-probabilities, those of exact zeros as ``-inf``."""
     return jnp.where(is_log_of_zero(log_probs), -jnp.inf, log_probs)
 
 
@@ -200,7 +200,7 @@ def _exact(log_probs: Array) -> Array:
 def _read_draws(
     model: Model, values: Globals, *, structure: Structure, site: str, what: str
 ) -> Array:
-    """log Σ over draws and clusters of P(draw's cluster) P(what was read).
+    """log Σ over draws and clusters of P(cluster | draw) P(prefix | cluster, draw).
 
     "sequence": whole sequences ``(row,)``; "token": all up to each position ``(row, position)``;
     "table": all before each position and each token there ``(row, position, V + 1)``.

@@ -1,4 +1,4 @@
-"""Predictions of rows that are read in blocks, written block by block."""
+"""Predictions for rows read in blocks, written to a file block by block."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def predict_to(
 
 
 def _of_size(blocks: Any) -> Iterator[tuple[Any, int]]:
-    """Pieces of one length, and the number of rows of each that are no padding."""
+    """Blocks padded to one length, and the number of actual rows in each."""
     size = 0
     for block in blocks:
         if not len(block):

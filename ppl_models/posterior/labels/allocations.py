@@ -74,7 +74,7 @@ class Allocations:
 
     @cached_property
     def facts(self) -> FitFacts:
-        """What the fit says of itself."""
+        """Facts of the fit."""
         return facts_of(self.tree)
 
     @cached_property
@@ -94,7 +94,7 @@ class Allocations:
 
     @cached_property
     def unit(self) -> tuple[str, int]:
-        """Name and number of what is allocated: rows, sequences, or steps of all sequences."""
+        """Name and number of the allocated units: rows, sequences, or steps of all sequences."""
         emission = self.facts.emission
         sizes = dataset_of(self.tree, "observed_data")[emission.site].sizes
         if self.facts.states and not self.facts.clusters:
@@ -103,12 +103,12 @@ class Allocations:
 
     @property
     def unit_total(self) -> float:
-        """Number of what is allocated, rows counted as often as they weigh."""
+        """Number of allocated units, with row weights counted."""
         weights = row_weights(self.tree)
         return self.unit[1] if weights is None else self.unit[1] * float(weights.mean())
 
     def row_labels(self) -> np.ndarray:
-        """Labels of what is allocated; numbers where it has none."""
+        """Labels of the allocated units; positions if they have none."""
         name, count = self.unit
         observed = dataset_of(self.tree, "observed_data")
         return observed[name].values if name in observed.coords else np.arange(count)

@@ -34,7 +34,7 @@ def is_component_wise(variable: xr.DataArray, labels: LabelSymmetry | None = Non
 
 
 def named_places(variable: xr.DataArray) -> tuple[Place, ...]:
-    """The axes that are called by clusters; by states where there are none."""
+    """Axes of clusters; of states for programs without clusters."""
     dims = [dim for dim in variable.dims if dim not in ("chain", "draw")]
     own = [dim for dim in COMPONENT_DIMS if dim in dims]
     own = own or [dim for dim in STATE_DIMS if dim in dims]
@@ -100,7 +100,7 @@ def permute_tree(
 
 
 def _places_of(variable: xr.DataArray, labels: LabelSymmetry, site: bool) -> tuple[Place, ...]:
-    """Axes of components: of sites those of the facts, of all else those of that name."""
+    """Component axes of a variable: from the facts for sites, by name otherwise."""
     if not {"chain", "draw"} <= set(variable.dims):
         return ()
     if site:

@@ -12,7 +12,7 @@ ENTRIES = 200
 
 
 def strides(variable: xr.DataArray, entries: int = ENTRIES) -> dict[Hashable, slice]:
-    """Every so-many-th position along the axes of a variable, for at most ``entries`` a draw.
+    """Strides along the axes of a variable that leave at most ``entries`` numbers per draw.
 
     Components are never left out: the other axes are thinned, the longest first.
     """

@@ -100,7 +100,7 @@ def _wanted(names: Mapping[int | str, str] | Sequence[str], known: list[str]) ->
 
 
 def _place(which: int | str, known: list[str]) -> int:
-    """Position of a cluster that is named by its number or by the name that it has."""
+    """Position of a cluster given by number or by name."""
     if str(which) in known:
         return known.index(str(which))
     if str(which).isdigit() and int(which) < len(known):
@@ -109,7 +109,7 @@ def _place(which: int | str, known: list[str]) -> int:
 
 
 def refuse_named(tree: xr.DataTree, doing: str) -> None:
-    """Refuse to renumber components that have names, which would be those of others then.
+    """Refuse to renumber named components: their names would go to other components.
 
     Raises:
         InputError: the components have names.

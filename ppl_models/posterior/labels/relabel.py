@@ -236,7 +236,7 @@ def _permuted(allocations: Allocations, relabelling: Relabelling) -> xr.DataTree
 
 
 def _recompute(allocations: Allocations, result: xr.DataTree) -> None:
-    """Deterministic sites that are no permutation of themselves, from the permuted sites."""
+    """Recompute, from the permuted sites, deterministic sites that are not simply permuted."""
     fitted, symmetry = allocations.fitted, allocations.facts.labels
     with fitted.scope():
         values = fitted.at_sites_of(result)

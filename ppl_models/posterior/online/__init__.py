@@ -1,1 +1,1 @@
-"""Going on from a fit with more rows."""
+"""Continuing a fit: more rows, or more draws."""

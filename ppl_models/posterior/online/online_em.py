@@ -1,4 +1,4 @@
-"""How a piece of rows changes the parameters and the statistics of a fit: steps of online EM."""
+"""Online EM: updates of parameters and running statistics by a block of new rows."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class OnlineEM:
         return cls(problem, plan, model, values, running, exponent, iterations)
 
     def add(self, rows: np.ndarray) -> None:
-        """Steps of EM on a piece, the statistics of all rows before it as they are."""
+        """EM steps on a block of new rows, with the statistics of all earlier rows fixed."""
         (site,) = self.problem.families
         family = self.problem.families[site]
         blank = self._like
@@ -129,7 +129,7 @@ class OnlineEM:
 
     @property
     def log_joint(self) -> float:
-        """Log-densities of the rows as they were seen, and the log prior density."""
+        """Sum of the rows' log-densities when they were seen, and the log prior density."""
         total = float(self.running.expected.log_normaliser)
         if self.plan.flat:
             return total
@@ -146,7 +146,7 @@ def _padded(values: np.ndarray, site: str, problem: Problem, blank: Chunks) -> C
 
 
 def _alike(old: Expectations, new: Expectations) -> tuple[Expectations, Expectations]:
-    """Statistics of rows with and without gaps in one shape.
+    """Statistics of rows with and without missing cells, in one shape.
 
     Raises:
         InputError: statistics that are others where cells are missing.
@@ -178,7 +178,7 @@ _OTHER_GAPS = (
 
 
 def _close(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether no site has moved by more than rounding and a little."""
+    """Whether all sites agree up to rounding and a small tolerance."""
     return all(
         np.abs(np.asarray(new[n]) - np.asarray(v)).max(initial=0)
         <= SETTLED * (1e-300 + np.abs(np.asarray(v)).max(initial=0))

@@ -1,4 +1,4 @@
-"""Pieces of rows as they were read, and a sample of all that came."""
+"""Blocks of rows as read, and a uniform sample of all rows so far."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Reservoir:
         self._generator = np.random.default_rng([seed, rows])
 
     def add(self, piece: Piece) -> None:
-        """Rows that were seen."""
+        """Add rows to the sample."""
         room = min(self._most - len(self._values), len(piece.values))
         if self._count > len(self._values):
             room = 0  # (a sample already, of which each row stands for several)
@@ -54,7 +54,7 @@ class Reservoir:
         self._count += len(piece.values)
 
     def observed(self) -> dict[str, Observed]:
-        """The rows, with the labels that they had where these are no numbers."""
+        """The rows, with their labels unless these are plain numbers."""
         labels = self._labels
         if not all(isinstance(label, int | np.integer) for label in labels):
             labels = [str(label) for label in labels]

@@ -113,7 +113,7 @@ def update(
 
 
 def _refuse(tree: xr.DataTree) -> None:
-    """Refuse what no statistics are kept of."""
+    """Refuse fits without running statistics."""
     facts_of(tree)
     method = str(tree.attrs["method"])
     if not declaration(method).updates:
@@ -130,7 +130,7 @@ def _refuse(tree: xr.DataTree) -> None:
 
 
 def _with_summary(tree: xr.DataTree) -> xr.DataTree:
-    """The tree, whose priors are set by the rows of the first fit whatever is added."""
+    """The tree with the data summary of the first fit, which keeps the priors unchanged."""
     if SUMMARY in tree.attrs:
         if STATISTICS not in tree.children:
             raise UnsupportedError(

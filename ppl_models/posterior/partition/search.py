@@ -148,7 +148,7 @@ class _Search:
         return self.finish(state)
 
     def within_limit(self, labels: np.ndarray) -> np.ndarray:
-        """Labels whose last clusters are put together when there are too many."""
+        """Labels with the last clusters merged down to the allowed number."""
         return np.minimum(labels, self.max_clusters - 1)
 
     def from_best_draw(self) -> State:

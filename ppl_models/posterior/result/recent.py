@@ -1,4 +1,4 @@
-"""The programs of recent fits, which the next question to a fit does not read again."""
+"""Cache of the programs of recent fits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RecentProblem = tuple[Problem, dict[str, Observed]]  #: a program on rows, and t
 
 
 class RecentProblems:
-    """The programs of the last few fits on the data that they were fitted to.
+    """Cache of the last few fits' problems on their own data.
 
     A fit is often asked several things in a row, and to read its program takes ten times as long as
     what is asked of a few thousand rows. A program is known again by all that it is read from: the
@@ -38,7 +38,7 @@ class RecentProblems:
         self.known: OrderedDict[tuple[Any, ...], RecentProblem] = OrderedDict()
 
     def get(self, tree: xr.DataTree, read: Callable[[], RecentProblem]) -> RecentProblem:
-        """The problem of a tree and its rows: the kept ones, or else what ``read`` returns."""
+        """The cached problem of a tree and its rows; otherwise the result of ``read``."""
         arrays = [
             (str(name), variable)
             for group in DATA_GROUPS

@@ -1,4 +1,4 @@
-"""From a tree back to its program, so that rows can be asked about."""
+"""Restoring the program of a fit from its tree."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from ppl_models.program.trace.structure import Structure
 
 @dataclass(frozen=True)
 class RestoredFit:
-    """A fit whose program has been read, and the rows that it is asked about.
+    """A restored fit: its program, structure and draws, and the rows to evaluate.
 
     Whoever has one hands it on: to read a program is to trace it, which takes longer than most of
     what is asked afterwards.
@@ -75,7 +75,7 @@ class RestoredFit:
         result: Result,
         observed: Mapping[str, Observed],
     ) -> RestoredFit:
-        """The fit of what ``fit`` has at hand, which needs not be read from the tree."""
+        """The restored fit made of what ``fit`` has at hand, without reading the tree."""
         values = {n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()}
         shape = tree["posterior"].sizes["chain"], tree["posterior"].sizes["draw"]
         return cls(tree, facts_of(tree), problem, dict(observed), values, shape)
@@ -102,7 +102,7 @@ class RestoredFit:
 
     @property
     def hard(self) -> bool:
-        """Whether a row is of its best cluster (and its best path) wholly."""
+        """Whether assignments are hard: each row belongs to its best cluster (and best path)."""
         return self.facts.assignments == "hard"
 
     @property
@@ -192,7 +192,7 @@ class RestoredFit:
 
 
 def precision_of(tree: xr.DataTree) -> AbstractContextManager[None]:
-    """The floating-point precision of a fit, for as long as a call takes."""
+    """Context manager: compute in the floating-point precision of a fit."""
     return scope(tree.attrs.get("precision", "float64"))
 
 
@@ -248,7 +248,7 @@ def restore(tree: xr.DataTree, data: Any = None, *, draws: int | None = None) ->
 
 
 def _on_fitted_rows(tree: xr.DataTree) -> tuple[Problem, dict[str, Observed]]:
-    """The program on the rows that it was fitted to, and these with what it computes of them."""
+    """The program on its fitted rows, and these rows with the sites computed from them."""
     known = fitted_data(tree)
     problem = _problem(tree, known, known, *weights_and_labels(tree))
     return problem, known | computed_sites(known, problem.model, problem.structure)
@@ -298,7 +298,7 @@ def _values(
 
 
 def thinning(count: int, draws: int | None) -> int:
-    """Every so-many-th of ``count`` draws is used where at most ``draws`` are asked for.
+    """Stride that thins ``count`` draws to at most ``draws``.
 
     >>> thinning(1000, 300), thinning(1000, None)
     (3, 1)

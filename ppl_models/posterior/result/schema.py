@@ -1,4 +1,4 @@
-"""What a fit knows about its program, written once by ``build_tree`` and read by everybody.
+"""Facts of a fit about its program: written once by ``build_tree``, read everywhere else.
 
 The attribute ``facts`` of a fitted ``xarray.DataTree`` holds a :class:`FitFacts` as JSON. Plots,
 reports, diagnosis, restoring and comparison read it; nobody guesses from names of sites, variables
@@ -84,7 +84,7 @@ class EmissionFacts:
 
 @dataclass(frozen=True)
 class FitFacts:
-    """What a fit knows about its program and its method.
+    """Facts about the program and the method of a fit.
 
     Args:
         unit: dimension of the exchangeable units (the data plate): "row", "sequence", ...

@@ -1,4 +1,4 @@
-"""Trees on disk, as NetCDF: no pickle, readable by anything that reads NetCDF."""
+"""Saving and loading fits as NetCDF files, without pickle."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def save(tree: xr.DataTree, path: str | Path, *, overwrite: bool = False) -> Pat
 
 
 def _packed(node: xr.DataTree) -> dict[str, dict[str, object]]:
-    """How sequences are written: what follows their ends takes no room."""
+    """Encoding of sequences without the padding after their ends."""
     packed: dict[str, dict[str, object]] = {}
     for name, variable in node.data_vars.items():
         if "position" not in variable.dims or variable.nbytes < PACK_BYTES:
@@ -58,7 +58,7 @@ def _packed(node: xr.DataTree) -> dict[str, dict[str, object]]:
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Refuse a file that would be lost, and a folder that is not there."""
+    """Refuse to overwrite a file, or to write into a folder that does not exist."""
     if path.is_dir():
         raise InputError(f"{path} is a folder: give the path of a file")
     if path.exists() and not overwrite:

@@ -1,4 +1,4 @@
-"""The data that a fit holds, read again, and new rows read as these were."""
+"""Reading the stored data of a fit again, and reading new rows in the same way."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _counts_of_rows(arguments: Mapping[str, Any], known: Mapping[str, Observed])
 def along_axes(
     observed: Mapping[str, Observed], model: Model, structure: Structure
 ) -> dict[str, Observed]:
-    """Data whose first axes are named as the program's plates are, and what it computes of them."""
+    """Data with leading axes named after the program's plates, and the sites computed from them."""
     named = {n: o.along(structure.axis_of(n, len(o.values))) for n, o in observed.items()}
     return named_axes(named | computed_sites(named, model, structure), structure)
 
@@ -95,7 +95,7 @@ def along_axes(
 def computed_sites(
     observed: Mapping[str, Observed], model: Model, structure: Structure
 ) -> dict[str, Observed]:
-    """What observed sites observe that the program computes from its data."""
+    """Values of observed sites that the program computes from its data."""
     computed = {}
     for name in structure.computed:
         values = np.asarray(model.data[name])
@@ -110,7 +110,7 @@ def computed_sites(
 
 
 def completed(rows: dict[str, Observed], known: Mapping[str, Observed]) -> dict[str, Observed]:
-    """Refuse rows that lack a kind of data; lines without weights count once."""
+    """Refuse new rows that lack one of the data parameters; lines without weights count once."""
     lacking = sorted(set(known) - set(rows) - {LINE_WEIGHTS})
     if lacking:
         raise InputError(
@@ -142,7 +142,7 @@ def new_rows(
 
 
 def fitted_data(tree: xr.DataTree) -> dict[str, Observed]:
-    """The data that a tree was fitted to, those that its program does not emit too."""
+    """The data of a fit, with those that its program conditions on."""
     groups = [n for n in DATA_GROUPS if n in tree.children]
     dataset = xr.merge([tree[n].to_dataset() for n in groups], join="exact")
     coords = {str(n): np.asarray(c) for n, c in dataset.coords.items()}

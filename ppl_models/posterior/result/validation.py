@@ -1,4 +1,4 @@
-"""Whether a tree is what ``fit`` writes: all that its facts name is there, with the right axes.
+"""Validation of a tree: everything named in its facts exists, with the right axes.
 
 Hand-made trees of tests are validated by the same function as fits, so that a test cannot drift
 from what ``fit`` writes.
@@ -28,7 +28,7 @@ GROUPS = ("posterior", "sample_stats", "observed_data")
 
 
 def validate(tree: xr.DataTree) -> FitFacts:
-    """The facts of a tree, after a check that everything that they name is there.
+    """The facts of a tree, after checking that everything they name exists.
 
     Returns:
         The facts.

@@ -1,4 +1,4 @@
-"""New data where rows have their cells behind an index array or in an inner plate.
+"""New data for programs whose rows own cells through an index array or an inner plate.
 
 The program is run as a whole, at a few draws of the posterior; the cells of a row are those of one
 run, so that they share the row's cluster and its draw.
@@ -93,7 +93,7 @@ def _draw_network(
 
 
 def _leading(shape: tuple[int, ...], cells: int) -> tuple[int, ...]:
-    """The axes of data that belong to the cells, not to what one of them is."""
+    """Axes that count cells, without the event axes of a cell."""
     axes, product = 0, 1
     while product < cells and axes < len(shape):
         product *= shape[axes]
@@ -104,7 +104,7 @@ def _leading(shape: tuple[int, ...], cells: int) -> tuple[int, ...]:
 def _on_covariates(
     restored: RestoredFit, count: int, covariates: Mapping[str, Any], arguments: Mapping[str, Any]
 ) -> Problem:
-    """The program with other covariates, and blank data of as many lines."""
+    """The program with new covariates, and blank data of the same length."""
     wanted = program_covariates(restored.model, restored.structure)
     if set(covariates) != set(wanted):
         raise InputError(

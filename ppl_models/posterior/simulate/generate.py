@@ -44,7 +44,7 @@ def generate(
     covariates: Mapping[str, Any] | None = None,
     arguments: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """New rows (or sequences), each from a draw of the posterior of its own.
+    """New rows (or sequences), each from a different posterior draw.
 
     Of a program whose rows are the steps of a chain, one series of ``rows`` steps from one draw; of
     one with several series in a plate, ``rows`` series as long as the fitted ones.
@@ -138,7 +138,7 @@ def _sequences(
     prefix: Any,
     style: Style,
 ) -> np.ndarray:
-    """Sequences written token by token, ``(row, length)``."""
+    """Sequences sampled token by token, ``(row, length)``."""
     if not emission.ends:
         length = emission.positions
     if length < 2 and emission.ends:
@@ -187,7 +187,7 @@ def _rows(
     *,
     larger: bool = False,
 ) -> dict[str, np.ndarray]:
-    """Rows by a run of the program, each at a draw of its own."""
+    """Rows from one run of the program, each at a different posterior draw."""
     values = resampled(restored, key, rows)
     pieces = []
     per_row = max(int(np.prod(np.shape(next(iter(restored.problem.model.data.values())))[1:])), 1)
@@ -209,7 +209,7 @@ def _rows_in_place(
     rows: int,
     covariates: Mapping[str, Any] | None,
 ) -> dict[str, np.ndarray]:
-    """The first rows of runs of the whole program, each at a draw of its own and in its place."""
+    """The first rows of runs at different draws, for rows that depend on their place."""
     all_rows = restored.structure.rows
     if restored.structure.chain is not None:
         return _series(tree, restored, key, rows, covariates)
@@ -240,7 +240,7 @@ def _series(
     steps: int,
     covariates: Mapping[str, Any] | None,
 ) -> dict[str, np.ndarray]:
-    """One series of a program's own chain, at one draw: its steps are not independent."""
+    """One series of a program's own chain, at one posterior draw."""
     if restored.structure.panel:
         return _several_series(tree, restored, key, steps, covariates)
     others = {n: v[None] for n, v in _covariates(tree, restored, steps, covariates).items()}
@@ -259,7 +259,7 @@ def _several_series(
     count: int,
     covariates: Mapping[str, Any] | None,
 ) -> dict[str, np.ndarray]:
-    """Series of as many steps as the fitted ones, each at a draw of its own.
+    """Series as long as the fitted ones, each at a different posterior draw.
 
     Series n has the covariates of the n-th fitted one; after the last comes the first again.
     """
@@ -295,7 +295,7 @@ def _several_series(
 
 
 def _series_axis(restored: RestoredFit, name: str) -> int:
-    """Which axis of the data of a site is that of the series."""
+    """The series axis of a site's data."""
     chain = restored.structure.chain
     assert chain is not None
     unit = chain.plates[0][0]
@@ -306,7 +306,7 @@ def _series_axis(restored: RestoredFit, name: str) -> int:
 def _of_series(
     drawn: np.ndarray, name: str, restored: RestoredFit, wanted: np.ndarray
 ) -> np.ndarray:
-    """From the n-th run of a program the n-th series, and so on."""
+    """The n-th series of the n-th run of a program."""
     axis = _series_axis(restored, name)
     by_series = np.moveaxis(drawn, 1 + axis, 1)
     return np.moveaxis(by_series[np.arange(len(wanted)), wanted % by_series.shape[1]], 0, axis)

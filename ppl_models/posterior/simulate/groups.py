@@ -1,4 +1,4 @@
-"""New groups: plates with more entries than the fit's, whose further entries are drawn.
+"""New groups: plates larger than in the fit, whose additional entries are drawn.
 
 A site in a plate over groups has a posterior for those that were fitted. Given the other sites, the
 entries of a plate are independent, so that a new group's is drawn from the site's distribution at
@@ -29,7 +29,7 @@ from ppl_models.program.arguments.signature import arguments_of, data_parameters
 
 
 class Continued(Messenger):
-    """Hold sites at values that may be those of fewer entries of their plates; draw the others."""
+    """Hold sites at values for the first entries of their plates; draw the other entries."""
 
     def __init__(self, fn: Callable, values: Mapping[str, Array]):
         super().__init__(fn)
@@ -99,7 +99,7 @@ def read_covariates(
 def _labels_with_new(
     tree: xr.DataTree, data: Mapping[str, Any], sizes: Mapping[str, Any]
 ) -> dict[str, list[Any]]:
-    """The fit's labels of all axes, with the levels of index arrays that it has not seen.
+    """Labels of all axes, extended by new levels of index arrays.
 
     Args:
         tree: a fit.

@@ -1,4 +1,4 @@
-"""Missing cells filled in, from a fit."""
+"""Imputation of missing cells."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def impute(
     seed: int,
     most_probable: bool = False,
 ) -> xr.Dataset:
-    """Fill missing cells in with draws given the observed ones.
+    """Impute missing cells by draws given the observed cells.
 
     For every draw of the posterior: the assignment given the row's observed cells, the row's own
     continuous sites given both, then the missing cells given all of them.
@@ -127,7 +127,7 @@ Windows = tuple[tuple[str, GapWindow], ...]  #: by site, of what is written toke
 
 
 def _windows(restored: RestoredFit) -> Windows:
-    """What is to be known of the gaps before anything is compiled."""
+    """Static facts about the gaps of sequences, needed for compilation."""
     data = restored.problem.model.data
     return tuple(
         (name, window_to_compile(emission, data[name]))
@@ -177,7 +177,7 @@ def _fill(
 def _fill_best(
     model: Model, values: Globals, *, structure: Structure, windows: Windows
 ) -> dict[str, Array]:
-    """The most probable filling of every row, with its cluster: the best of each cluster's best."""
+    """The most probable completion of every row, with its cluster."""
     known = dict(windows)
 
     def of_cluster(held: Globals, cluster: Array | None) -> tuple[dict[str, Array], Array]:
@@ -209,7 +209,7 @@ def _fill_best(
 
 
 def _rowwise(distribution: Any, rows: int | None = None) -> Any:
-    """The emission as a family with one component a row."""
+    """The emission as a family with one component per row."""
     family = as_family(distribution)
     if family is None and (emission := as_autoregressive(distribution)) is not None:
         return emission  # one for all rows
@@ -232,7 +232,7 @@ def _rowwise(distribution: Any, rows: int | None = None) -> Any:
 
 
 def _gaps(value: Any, family: Any) -> Array:
-    """Data as ``complete`` takes them: floating-point, unless gaps are marked by a code."""
+    """Data as ``complete`` takes them: floating-point, unless a code marks missing cells."""
     array = jnp.asarray(value)
     if family.event_dim and getattr(family, "positions", None):
         return array

@@ -1,4 +1,4 @@
-"""Prior and posterior predictive data: global sites fixed at draws, all other sites drawn."""
+"""Prior and posterior predictive data: global sites fixed at draws, other sites simulated."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def program_covariates(model: Model, structure: Structure) -> dict[str, Any]:
 
 
 def resampled(restored: RestoredFit, key: Array, count: int) -> Globals:
-    """Global sites of ``count`` draws: all in turn where that is enough, else at random."""
+    """Global sites of ``count`` draws: in turn if there are enough draws, otherwise resampled."""
     total = restored.shape[0] * restored.shape[1]
     if count <= total:
         chosen = np.linspace(0, total - 1, count).astype(int)
@@ -132,7 +132,7 @@ def draw_data(
 
 
 def _of_any_number(model: Model, structure: Structure) -> bool:
-    """Whether the program draws as many rows as it is told, each by itself."""
+    """Whether the program can generate any number of independent rows."""
     if structure.indexed or structure.chain is not None or program_covariates(model, structure):
         return False
     if structure.coupled:
@@ -175,7 +175,7 @@ def draw_again(
 
 
 class _Unobserved(handlers.uncondition):
-    """Draw what is observed, but for what is kept: the known values of a discrete site."""
+    """Handler that draws observed sites, except known values of a discrete site."""
 
     def __init__(self, fn: Any, keep: tuple[str, ...]):
         super().__init__(fn)
@@ -187,7 +187,7 @@ class _Unobserved(handlers.uncondition):
 
 
 def refuse_undrawable(problem: Problem, what: str, *, observed: bool = False) -> None:
-    """Refuse to draw rows of which the program has a density, and does not say how they are drawn.
+    """Refuse to draw rows of programs that state their density but not how to sample it.
 
     Args:
         problem: the program with the rows.
@@ -211,7 +211,7 @@ def refuse_undrawable(problem: Problem, what: str, *, observed: bool = False) ->
 
 
 def plain_integers(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Data, whole numbers of JAX's default type: NumPyro draws binomials of no other totals.
+    """Data with integers in JAX's default type, as NumPyro's binomial needs its totals.
 
     >>> counts = plain_integers({"trials": np.array([3, 4], np.int32)})["trials"]
     >>> counts.dtype == jnp.result_type(int)
@@ -272,7 +272,7 @@ def priors_are_drawable(problem: Problem) -> bool:
 
 
 def _has_draws(prior: Any) -> bool:
-    """Whether a distribution, and all that it is made of, can be drawn from."""
+    """Whether a distribution and all its parts can be sampled."""
     if isinstance(prior, list | tuple):
         return all(_has_draws(part) for part in prior)
     if not isinstance(prior, Distribution):

@@ -54,7 +54,7 @@ class Style(NamedTuple):
 def codes_of(
     prefix: Any, labels: Mapping[str, Any], emission: Autoregressive, length: int
 ) -> Array:
-    """Codes ``(n,)`` of tokens that sequences begin with.
+    """Codes ``(n,)`` of the prefix tokens.
 
     Args:
         prefix: a string of characters, or a list of tokens; codes where tokens have no names.

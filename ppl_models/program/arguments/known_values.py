@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ppl_models.errors import InputError
+from ppl_models.errors import ProgramFailed
 
 #: JAX's errors where Python asks for the value of a tracer
 CONCRETE = (
@@ -56,7 +56,7 @@ def known_values(arguments: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {n: v.values for n, v in arguments.items() if isinstance(v, KnownArray)}
 
 
-class ReadsValues(InputError):
+class ReadsValues(ProgramFailed):
     """A program looks at the values of data.
 
     Args:

@@ -35,6 +35,16 @@ def refuse_rounding(observed: Mapping[str, Observed]) -> None:
 and single precision holds only every 128th number there: use precision='float64', or subtract \
 what all of them have in common
     """
+    if (reason := rounding_loss(observed)) is not None:
+        raise InputError(reason)
+
+
+def rounding_loss(observed: Mapping[str, Observed]) -> str | None:
+    """Which values single precision does not tell apart, in words; None where it tells all apart.
+
+    Args:
+        observed: the data, by site.
+    """
     for name, each in observed.items():
         values = np.asarray(each.values)
         if values.dtype != np.float64:
@@ -48,11 +58,12 @@ what all of them have in common
             labels = each.coords.get("feature", np.arange(len(columns)))
             where = f"column {labels[place]!s} of '{name}'" if named else f"'{name}'"
             near, count, apart, grain = indistinct
-            raise InputError(
+            return (
                 f"{where} has values near {near:.3g} of which {count} differ by no more than "
                 f"{apart:.3g}, and single precision holds only every {grain:.3g}th number there: "
                 "use precision='float64', or subtract what all of them have in common"
             )
+    return None
 
 
 def _indistinct(column: np.ndarray) -> tuple[float, int, float, float] | None:

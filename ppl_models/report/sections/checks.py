@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ppl_models.diagnostics.checks import sensitivity
-from ppl_models.errors import InputError
+from ppl_models.diagnostics.checks import priors_are_flat, sensitivity
 from ppl_models.plots.drawing.reading import is_restorable
 from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
@@ -23,10 +22,9 @@ def prior_sensitivity(fit: FittedModel) -> Iterator[Block]:
     tree = fit.tree
     if fit.loo is None or not is_restorable(tree) or "log_prior" not in tree.children:
         return
-    try:
-        table = sensitivity(tree)
-    except InputError:  # flat priors, which decide nothing
+    if priors_are_flat(tree):
         return
+    table = sensitivity(tree)
     shown = table.sort_values("prior", ascending=False, kind="stable").head(MOST)
     yield Block("Prior sensitivity", PRIOR, table=shown, level=3)
 

@@ -75,7 +75,7 @@ def _lower_half(pixels: int) -> np.ndarray:
 
 
 def completed(tree: xr.DataTree, emission: EmissionFacts, rows: np.ndarray) -> np.ndarray | None:
-    """The rows (row, feature) with their lower half drawn given the upper; None if that cannot be.
+    """Rows (row, feature) with the lower half imputed from the upper; None if not possible.
 
     It cannot without the program, where there are several kinds of data, or where the program
     cannot impute.

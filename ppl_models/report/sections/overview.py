@@ -54,7 +54,7 @@ def describe_time(seconds: float) -> str:
 
 
 def describe_draws(tree: xr.DataTree) -> str:
-    """How many draws, or which point, in words."""
+    """The number of draws, or the kind of point estimate, in words."""
     sizes = tree["posterior"].sizes
     if not is_point(tree):
         chains, draws = sizes.get("chain", 1), sizes.get("draw", 1)

@@ -89,7 +89,7 @@ def fit_arguments(tree: xr.DataTree) -> dict[str, Any]:
 
 
 def _vocabulary(tree: xr.DataTree) -> Vocabulary | None:
-    """The vocabulary that was given; None if it was that of the data."""
+    """The vocabulary given by the user; None if it was read from the data."""
     labels = from_json(tree.attrs.get("coordinate_labels", "{}"))
     tokens = tuple(map(str, labels.get("token", ())))
     if not tokens:
@@ -143,7 +143,7 @@ def command_line(tree: xr.DataTree) -> str:
 
 
 def _file(tree: xr.DataTree) -> str:
-    """A file of the kind that the command line reads such data from."""
+    """Name of an example file that the command line could read the data from."""
     return {"Graphs": "DATA.g6", "Tokens": "DATA.txt"}.get(facts_of(tree).emission.kind, "DATA.csv")
 
 
@@ -207,7 +207,7 @@ def _text(value: Any) -> str:
 
 
 def _in_words(tree: xr.DataTree, name: str, value: Any) -> str:
-    """A description of a value that is too long to write or was not stored; else empty."""
+    """Description of a value that is too long to write, or was not stored; otherwise empty."""
     stored = name in ("fixed", "vocabulary", "predictive", "relabel", "weights", "labels") or any(
         name in from_json(tree.attrs.get(group, "{}")) for group in ("arguments", "configuration")
     )
