@@ -129,7 +129,7 @@ def of_sample(tree: xr.DataTree, statistics: RunningStatistics | None) -> xr.Dat
 
 
 def statistics_of(problem: Problem, result: Result) -> RunningStatistics | None:
-    """Expected statistics of all rows at the optimum; None where single precision does not suffice."""
+    """Expected statistics of all rows at the optimum; None where float32 does not suffice."""
     assert problem.blocks is not None
     values = {n: v[0, 0] for n, v in result.values.items()}
     assign = soft if result.assignments == "soft" else hard
