@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).parent
 NUMBER = "#"  #: before the number of a program whose name another had before
 WRAPPED = " within a handler"  #: after the name of a program that a handler is around
 _from_files: dict[tuple[str, float], Any] = {}
-_given: dict[str, Callable] = {}
+_registered: dict[str, Callable] = {}
 
 
 def _names(folder: Path) -> list[str]:
@@ -71,21 +71,21 @@ def program(named: str | Callable) -> Callable:
         InputError: no such program, file or function.
     """
     if callable(named):
-        _given[program_name(_decorated(named))] = named
+        _registered[program_name(_decorated(named))] = named
         return named
     if named in model_names():
         return getattr(importlib.import_module(f"ppl_models.models.{named}"), named)
-    if named not in _given and named.endswith(WRAPPED):
+    if named not in _registered and named.endswith(WRAPPED):
         raise InputError(
             f"the program {named!r} was fitted within a handler, which no file holds: call the "
             "handler in a function of a file, and fit that function"
         )
-    if named not in _given and (told := named_fields(named)) is not None:
+    if named not in _registered and (told := named_fields(named)) is not None:
         return with_fields(program(told[0]), *told[1:])
-    if named not in _given and NUMBER in named:
+    if named not in _registered and NUMBER in named:
         named = named.rpartition(NUMBER)[0]
-    if named in _given:
-        return _given[named]
+    if named in _registered:
+        return _registered[named]
     place, _, function = named.rpartition(":")
     if place.endswith(".py"):
         return _from_file(Path(place), function)
@@ -118,7 +118,7 @@ def program_name(function: Callable) -> str:
     """
     plain, number = _plain_name(function), 1
     name = plain
-    while name in _given and _given[name] is not function:
+    while name in _registered and _registered[name] is not function:
         number += 1
         name = f"{plain}{NUMBER}{number}"
     return name

@@ -33,7 +33,7 @@ def joint_mode_scales(problem: Problem, values: Mapping[str, np.ndarray]) -> dic
         Scale -> the site whose prior it scales, and whether the scale went to zero.
     """
     sites = {site.name: site for site in problem.structure.sites}
-    found: dict[str, Any] = {}
+    collapsed: dict[str, Any] = {}
     for name in sites:
         if name not in values or np.size(values[name]) < FEWEST_EFFECTS:
             continue
@@ -46,8 +46,8 @@ def joint_mode_scales(problem: Problem, values: Mapping[str, np.ndarray]) -> dic
             if scale in problem.free_sites or not _is_positive_number(sites.get(scale)):
                 continue
             if scale in values:
-                found[scale] = [name, _went_to_zero(problem, scale, values[scale])]
-    return found
+                collapsed[scale] = [name, _went_to_zero(problem, scale, values[scale])]
+    return collapsed
 
 
 def _is_positive_number(site: Site | None) -> bool:

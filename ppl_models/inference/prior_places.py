@@ -59,7 +59,7 @@ def reaches(priors: Mapping[str, Any], sites: Sequence[Site], farthest: float) -
         sites: the sites.
         farthest: in units of 1, in which logarithms and log-odds are.
     """
-    found = {}
+    places_by_site = {}
     for site in sites:
         each = jnp.full(site.unconstrained_shape, farthest)
         prior = priors.get(site.name)
@@ -67,8 +67,8 @@ def reaches(priors: Mapping[str, Any], sites: Sequence[Site], farthest: float) -
         if is_real(site) and mean is not None and variance is not None:
             reach = jnp.abs(mean) + jnp.sqrt(variance)
             each = each * jnp.where(jnp.isfinite(reach), jnp.maximum(reach, 1.0), 1.0)
-        found[site.name] = each
-    return found
+        places_by_site[site.name] = each
+    return places_by_site
 
 
 def is_real(site: Site) -> bool:

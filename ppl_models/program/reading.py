@@ -110,10 +110,10 @@ def read_data(
     elif not by_site:
         required = list(kinds)
         sizes_of_program = set(SIZES) & set(inspect.signature(function).parameters)
-        if isinstance(data, dict) and (given := sizes_of_program & set(data)):
+        if isinstance(data, dict) and (sizes_in_data := sizes_of_program & set(data)):
             raise InputError(
-                f"'{min(given)}' is the name of a size, which a program that generates is told, "
-                "and stands among the data here: give the parameter another name"
+                f"'{min(sizes_in_data)}' is the name of a size, which a program that generates is "
+                "told, and stands among the data here: give the parameter another name"
             )
         columns = data_of_columns(data, kinds)
         if columns is None and len(required) > 1:
@@ -309,9 +309,9 @@ def _with_names_of_data(model: Model) -> tuple[Model, Structure]:
 
 def _last_of_numbers(model: Model) -> str:
     """The last data parameter of real numbers: in ``def program(x, time, event)`` the time."""
-    given = [n for n in data_parameters(model.function) if n in model.data]
-    real = [n for n in given if np.asarray(model.data[n]).dtype.kind == "f"]
-    return (real or given)[-1]
+    names = [n for n in data_parameters(model.function) if n in model.data]
+    real = [n for n in names if np.asarray(model.data[n]).dtype.kind == "f"]
+    return (real or names)[-1]
 
 
 def refuse_other_lengths(data: Mapping[str, Any], lines: Sequence[Any]) -> None:

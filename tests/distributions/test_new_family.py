@@ -23,9 +23,13 @@ from scipy import stats
 
 import ppl_models
 from ppl_models import fit, generate, impute, log_density, predict, write_report
+from ppl_models.catalogue import method_names
 from ppl_models.distributions.conditionals import GammaConditional
 from ppl_models.distributions.exponential.factorised import FactorisedFamily
+from ppl_models.inference.capabilities import refusal
+from ppl_models.inference.problem import Problem
 from ppl_models.plots import choose_plots
+from ppl_models.program.model import Model
 
 POSITIVE = constraints.independent(constraints.positive, 1)
 
@@ -266,3 +270,14 @@ def test_one_file_beside_the_others_is_an_emission_of_the_package(tmp_path: Path
         cwd=tmp_path,
     )
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("program", [counter_visits, conjugate_visits], ids=["stated", "conjugate"])
+def test_every_method_serves_it_or_says_what_it_lacks(program, double_precision):
+    model = Model(program, {"minutes": MINUTES}, {}, {})
+    problem = Problem(model, model.structure())
+    refused = {m: said for m in method_names() if (said := refusal(m, problem))}
+    assert not {*OPTIONS} & {*refused}
+    assert all(f"method='{m}' needs " in said for m, said in refused.items())
+    more = {"telescoping", "stochastic_em"} if program is conjugate_visits else set()
+    assert not more & {*refused}, refused

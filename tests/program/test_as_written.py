@@ -124,7 +124,7 @@ def test_dicts_of_data(tmp_path):
     assert np.sort(tree["posterior"]["a"].values.ravel()) == pytest.approx([-3, 3], abs=0.6)
     own = log_density(tree).values
     path = save(tree, tmp_path / "fit.nc")
-    catalogue._given.clear()  # as in another process
+    catalogue._registered.clear()  # as in another process
     np.testing.assert_allclose(log_density(load(path)), own)
     flat, nested = (without_dict(of_a_dict, d, {"K": 2}) for d in (data, {"data": data}))
     assert nested[0] is flat[0]

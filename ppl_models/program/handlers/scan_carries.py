@@ -43,20 +43,20 @@ class OneTypeOfCarry(Messenger):
 
 
 def _of_one_type(step: Callable) -> Callable:
-    def kept(carry: Any, x: Any) -> tuple[Any, Any]:
+    def with_types(carry: Any, x: Any) -> tuple[Any, Any]:
         carried, out = step(carry, x)
         structures: list[Any] = [jax.tree.structure(c) for c in (carry, carried)]
         if structures[0] == structures[1]:
             carried = jax.tree.map(_like, carried, carry)
         return carried, out
 
-    return kept
+    return with_types
 
 
 def _like(new: Any, old: Any) -> Any:
     types = jnp.result_type(old), jnp.result_type(new)
-    whole = all(jnp.issubdtype(each, jnp.integer) for each in types)
-    return jnp.asarray(new, types[0]) if whole else new
+    integers = all(jnp.issubdtype(each, jnp.integer) for each in types)
+    return jnp.asarray(new, types[0]) if integers else new
 
 
 def _in_precision(value: Any) -> Any:
