@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import ppl_models
 from ppl_models import catalogue
 from ppl_models.inference import capabilities
 from ppl_models.inference.method import Capability, Lack, declaration
@@ -72,3 +76,13 @@ def test_priors_that_do_not_depend_on_others_are_known_whatever_was_asked_before
 def test_needs_are_capabilities_with_names(name):
     needs = declaration(name).needs
     assert needs and all(isinstance(need, Capability) and need.name for need in needs)
+
+
+def test_nobody_writes_into_the_dict_of_another_object() -> None:
+    """A kernel was once made without its constructor, its settings put into its ``__dict__``."""
+    writes = re.compile(
+        r"__dict__(\.update|\.setdefault|\[[^]]*\] *=[^=])|vars\(\w+\)\[[^]]*\] *=[^=]"
+    )
+    files = Path(ppl_models.__file__).parent.rglob("*.py")
+    assert [p.name for p in files if writes.search(p.read_text(encoding="utf-8"))] == []
+    assert writes.search("kernel.__dict__.update(settings)")

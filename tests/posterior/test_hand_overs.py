@@ -46,8 +46,8 @@ def tree() -> Any:
 @pytest.mark.parametrize(
     ("question", "pairs", "calls"),
     [
-        (lambda tree: predict(tree), 10, 18),
-        (lambda tree: impute(tree, seed=1, draws=5), 11, 17),
+        (lambda tree: predict(tree), 9, 16),
+        (lambda tree: impute(tree, seed=1, draws=5), 11, 16),
     ],
     ids=["predict", "impute"],
 )
