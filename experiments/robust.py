@@ -103,11 +103,18 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
             "and standard deviation over draws of the outliers.",
             evidence=[
                 Block(
+                    "The clusters",
+                    f"Petals with {percent(numbers['shown']['share'], 0)} outliers (crosses), "
+                    "coloured by the most probable component; of the noise component grey.",
+                    figures=(components(numbers),),
+                    captions=("One draw of the outliers.",),
+                ),
+                Block(
                     "How many clusters",
                     "The number of clusters that BIC chooses, the noise component not counted. "
                     "There are three species.",
                     table=chosen_table(numbers),
-                )
+                ),
             ],
             tables=answer_tables(numbers),
         ),
@@ -145,13 +152,18 @@ def clusters_of(called: str, x: np.ndarray, clusters: int, size: Size, seed: int
 
 def gather(size: Size) -> dict[str, Any]:
     """All numbers of the page."""
-    scores = []
+    scores, shown = [], {}
     for share in size.shares:
         for called in PROGRAMS:
             with stage(f"{called}, {percent(share, 0)} outliers"):
-                scores += [
-                    scored(called, share, draw, size) for draw in range(size.draws if share else 1)
-                ]
+                for draw in range(size.draws if share else 1):
+                    line, cluster = scored(called, share, draw, size)
+                    scores.append(line)
+                    if draw == 0 and share == size.chosen_at[-1]:
+                        shown[called] = cluster
+    x, species = with_outliers(size.chosen_at[-1], 0)
+    example = {"share": size.chosen_at[-1], "petals": x[:, 2:], "outlier": species < 0,
+               "cluster": shown}  # fmt: skip
     chosen: dict[str, list[int]] = {}
     for called, (program, options) in PROGRAMS.items():
         for share in size.chosen_at:
@@ -186,11 +198,12 @@ def gather(size: Size) -> dict[str, Any]:
         "clusters": chosen,
         "tumours": len(x),
         "real": real,
+        "shown": example,
     }
 
 
-def scored(called: str, share: float, draw: int, size: Size) -> dict[str, Any]:
-    """The index of one fit, and what its noise component takes."""
+def scored(called: str, share: float, draw: int, size: Size) -> tuple[dict[str, Any], np.ndarray]:
+    """The index of one fit with what its noise component takes, and the components of its rows."""
     x, species = with_outliers(share, draw)
     cluster = clusters_of(called, x, SPECIES, size, draw)
     flower = species >= 0
@@ -205,7 +218,7 @@ def scored(called: str, share: float, draw: int, size: Size) -> dict[str, Any]:
             "outliers": noise[~flower].mean() if share else np.nan,
             "flowers": noise[flower].mean(),
         }
-    return line
+    return line, cluster
 
 
 def plain_number(value: float) -> float | None:
@@ -298,6 +311,22 @@ def curves(numbers: Mapping[str, Any]) -> Figure:
              ylim=(0, 1.02))  # fmt: skip
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.legend(loc="lower left")
+    return figure
+
+
+def components(numbers: Mapping[str, Any]) -> Figure:
+    """Petals of flowers and outliers in the colours of their components, a panel a program."""
+    shown = numbers["shown"]
+    petals, outlier = np.asarray(shown["petals"]), np.asarray(shown["outlier"])
+    colours = np.array(["C0", "C1", "C2", "0.6"])
+    figure, panels = plt.subplots(1, len(PROGRAMS), figsize=(8.5, 3.0), sharey=True,
+                                  layout="constrained")  # fmt: skip
+    for axes, called in zip(panels, PROGRAMS, strict=True):
+        colour = colours[np.asarray(shown["cluster"][called])]
+        for mark, rows in (("o", ~outlier), ("x", outlier)):
+            axes.scatter(*petals[rows].T, c=colour[rows], marker=mark, s=14, linewidths=0.9)
+        axes.set(title=called, xlabel="petal length, cm")
+    panels[0].set_ylabel("petal width, cm")
     return figure
 
 
