@@ -152,6 +152,12 @@ class Model:
     def _run(self) -> Any:
         parameters = inspect.signature(self.function).parameters
         data = {n: v for n, v in self.data.items() if n in parameters}
+        if not str(getattr(self.function, "__module__", "")).startswith("ppl_models.models."):
+            # NumPy's arrays take no traced index, such as the step of a scan
+            with jax.ensure_compile_time_eval():
+                data = {
+                    n: jnp.asarray(v) if isinstance(v, np.ndarray) else v for n, v in data.items()
+                }
         if self.weights is not None and ROW_WEIGHTS in parameters:
             data[ROW_WEIGHTS] = self.weights
         return OneTypeOfCarry(AllRows(self.function))(**data, **with_known_values(self.arguments))

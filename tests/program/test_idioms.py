@@ -14,6 +14,8 @@ from numpyro.contrib.control_flow import scan
 import ppl_models
 from ppl_models import diagnose, fit
 from ppl_models.errors import InputError
+from ppl_models.inference.problem import Problem
+from ppl_models.program.parameters.axes import cluster_axes
 from ppl_models.program.reading import read_data, read_program
 from ppl_models.program.runtime.precision import scope
 
@@ -223,3 +225,44 @@ def test_a_program_may_impute_covariates_itself():
     assert ours == pytest.approx(theirs(imputing, values, *data.values()), rel=1e-12)
     with pytest.raises(InputError, match="no site emits it.*jnp.isnan"):
         read(plate_called_as_a_covariate, {"time": data["age"], "y": data["y"]})
+
+
+def autoregression(y):
+    """NumPyro's AR(2): a scan that is conditioned on a part of the data."""
+    slopes = numpyro.sample("slopes", dist.Normal(0, 1).expand([2]))
+
+    def step(before, _):
+        mean = slopes[0] * before[0] + slopes[1] * before[1]
+        now = numpyro.sample("y", dist.Normal(mean, 1))
+        return (now, before[0]), None
+
+    with handlers.condition(data={"y": y[2:]}):
+        scan(step, (y[1], y[0]), jnp.arange(2, len(y)))
+
+
+def test_a_scan_may_be_conditioned_on_a_part_of_the_data():
+    y = np.array([0.1, 0.5, -0.2, 0.9, 0.3])
+    model, structure = read(autoregression, {"y": y})
+    assert structure.emissions == ("y_obs",)
+    ours, values = log_joint(model, structure)
+    with scope("float64"):
+        assert ours == pytest.approx(theirs(autoregression, values, jnp.asarray(y)), rel=1e-12)
+
+
+def topics(words, *, kinds):
+    """NumPyro's LDA: shares by document, words in an inner plate, turned round."""
+    with numpyro.plate("topics", kinds):
+        table = numpyro.sample("table", dist.Dirichlet(jnp.ones(3)))
+    with numpyro.plate("documents", words.shape[0], dim=-1):
+        shares = numpyro.sample("shares", dist.Dirichlet(jnp.ones(kinds)))
+        with numpyro.plate("places", words.shape[1], dim=-2):
+            z = numpyro.sample("z", dist.Categorical(shares))
+            numpyro.sample("words", dist.Categorical(table[z]), obs=words.T)
+
+
+def test_shares_by_document_are_no_weights_of_all_rows():
+    words = np.array([[0, 1, 2, 2], [1, 1, 0, 0], [2, 0, 2, 1]])
+    model, structure = read(topics, {"words": words}, kinds=2)
+    with scope("float64"):
+        problem = Problem(model, structure)
+        assert cluster_axes(structure, problem.parameter_map)["shares"] == ()

@@ -31,6 +31,7 @@ from ppl_models.posterior.result.schema import (
     ParameterFacts,
 )
 from ppl_models.program.model import Globals, Model
+from ppl_models.program.parameters.axes import weights_by_group
 from ppl_models.program.parameters.emissions import (
     Emission,
     EmissionParameter,
@@ -186,7 +187,8 @@ def _weights_site(problem: Problem) -> str | None:
     """The global site that is the cluster weights."""
     assignment = problem.structure.assignment
     links = [] if assignment is None else problem.parameter_map.of(assignment)
-    return next((link.site for link in links if not link.shared), None)
+    own = (w for w in links if not w.shared and not weights_by_group(problem.structure, w))
+    return next((link.site for link in own), None)
 
 
 def _computes_weights(problem: Problem) -> bool:

@@ -10,24 +10,33 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ppl_models.program.parameters.parameter_map import ParameterMap
+from ppl_models.program.parameters.parameter_map import ParameterLink, ParameterMap
 from ppl_models.program.trace.structure import Structure
 
 
 def cluster_axes(structure: Structure, parameter_map: ParameterMap) -> dict[str, tuple[int, ...]]:
     """The axes of every site that the assignment indexes (the plate's name may be any).
 
-    An axis over some of the clusters only, beside a component of noise, is none of them.
+    An axis over some of the clusters only, beside a component of noise, is none of them; nor is
+    the first axis of weights by group.
     """
     dims = {site.name: site.dims for site in structure.sites}
     lengths = {site.name: site.shape[:1] for site in structure.sites}
     indexed = {
         dims[w.site][0]
         for w in parameter_map.links
-        if (not w.shared or w.emission == structure.assignment)
+        if not (w.shared and w.emission != structure.assignment)
+        and not weights_by_group(structure, w)
         and lengths[w.site] >= (structure.clusters,)
     }
     return {n: tuple(i for i, d in enumerate(ds) if d in indexed) for n, ds in dims.items()}
+
+
+def weights_by_group(structure: Structure, link: ParameterLink) -> bool:
+    """Whether a site has the weights of several groups, which its first axis runs over."""
+    axes = {site.name: len(site.shape) for site in structure.sites}
+    is_weights = link.emission == structure.assignment and structure.chain is None
+    return is_weights and axes.get(link.site, 1) > 1
 
 
 #: names of a transition table's axes, the last one first
