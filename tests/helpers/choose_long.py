@@ -64,6 +64,8 @@ GUARDS = tuple(
         r"test_censored_mixture\.py::test_the_mode",
         r"test_blockwise\.py::test_em_over_blocks",
         r"test_chains_of_several\.py::.*\[factorial\]",
+        r"test_extend\.py::test_gibbs_goes_on|test_row_latents\.py::test_em_integrates",
+        r"test_units\.py::test_em_of_an_own|test_idioms\.py::",
         r"test_new_rows_must_fit|test_sites_of_any_name_get",
     )
 )

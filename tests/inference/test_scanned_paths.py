@@ -12,7 +12,6 @@ from scipy.stats import multivariate_normal
 
 from ppl_models import diagnose, fit, generate, impute, log_density, loo
 from ppl_models.data import Counts, Reals
-from ppl_models.errors import UnsupportedError
 from ppl_models.program.reading import read_data, read_program
 from ppl_models.program.runtime.precision import scope
 
@@ -155,9 +154,13 @@ def test_after_a_fit(many):
     assert spread[0] < spread[2] * 1.1 and np.isfinite(ahead).all()
 
 
-def test_em_names_a_way_out(many):
-    with pytest.raises(UnsupportedError, match="use method="):
-        fit(shops, many[0], method="em", seed=0)
+def test_em_integrates_the_states_out(many):
+    """At its maximum of the likelihood no draw is more likely."""
+    y, draws = many
+    options = {"method": "em", "seed": 0, "priors": "flat", "starts": 2, "predictive": 0}
+    tree = fit(shops, y, **options)
+    of_draws = draws["log_likelihood/y"].sum("shop").values
+    assert float(tree["log_likelihood/y"].sum()) > of_draws.max()
 
 
 def test_nothing_hidden():
