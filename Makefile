@@ -13,7 +13,7 @@ export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 help:
 	@echo 'make demo     a selection of the experiments; ends with the path of a page'
 	@echo 'make test     tests, and all examples in docstrings'
-	@echo 'make long     tests of samplers against samplers, and of published posteriors'
+	@echo 'make long     tests that make test leaves out, since each takes seconds or minutes'
 	@echo 'make check    format, lint, types, all tests, the long ones too'
 	@echo 'make verify   the long calibration of every program with every method that draws'
 	@echo 'make bench    speed beside other libraries; writes the numbers into the documentation'
@@ -41,7 +41,8 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not long'
 
-# samplers against samplers, and published posteriors
+# what tests/long_tests.txt lists, and what is marked as long: samplers against samplers, published
+# posteriors, every program by every method
 long: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
 
