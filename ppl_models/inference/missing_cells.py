@@ -36,6 +36,7 @@ def refuse_missing_cells(problem: Problem, *, fitted: bool = False) -> None:
     missing = {n: missing_cells(v) for n, v in data.items() if has_missing(v)}
     if not missing:
         return
+    _refuse_computation(problem, missing, priors=not fitted)
     for name, emission in problem.example.emissions.items():
         emission, unit, remedy = unwrap(emission), "row", "drop these rows"
         family = as_family(emission)
@@ -57,7 +58,6 @@ def refuse_missing_cells(problem: Problem, *, fitted: bool = False) -> None:
                 f"no density of a {unit} of which some cells are missing, as in {partly.sum()} of "
                 f"{len(partly)} {unit}s, the first of them {unit} {partly.argmax()}: {remedy}"
             )
-    _refuse_computation(problem, missing, priors=not fitted)
 
 
 def _refuse_computation(problem: Problem, missing: dict[str, np.ndarray], *, priors: bool) -> None:

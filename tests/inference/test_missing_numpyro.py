@@ -175,6 +175,13 @@ def without_density(x=None):
         numpyro.sample("x", dist.StudentT(5.0, jnp.log(-jnp.exp(loc)), 1.0), obs=x)
 
 
+def one_from_the_other(x=None, y=None):
+    slope = numpyro.sample("slope", dist.Normal(0.0, 5.0))
+    with numpyro.plate("row", len(x)):
+        x = numpyro.sample("x", dist.Normal(0.0, 1.0), obs=x)
+        numpyro.sample("y", dist.Normal(slope * x, 0.5), obs=y)
+
+
 def up_to(x=None):
     top = numpyro.sample("top", dist.Gamma(2.0, 0.2))
     with numpyro.plate("row", len(x)):
@@ -204,6 +211,18 @@ def test_a_computation_on_missing_cells_is_refused(program, words):
     data = np.where(GAPS, np.nan, X)
     with pytest.raises(InputError, match=f"{words} is computed from cells of 'x' that are missing"):
         fit(program, data, method="nuts", seed=0)
+
+
+def test_a_site_that_is_computed_from_a_missing_cell_of_another_is_refused_and_the_way_out_works():
+    """The parameter was invalid in the words of a distribution that the program does not have."""
+    x = np.linspace(-1.0, 1.0, 12)
+    data = {"x": np.where(np.arange(12) == 3, np.nan, x), "y": 2.0 * x}
+    words = r"distribution of site 'y' is computed from cells of 'x'.*drop the rows .*\(1\)"
+    with pytest.raises(InputError, match=words):
+        fit(one_from_the_other, data, method="map", seed=0)
+    left = {n: np.delete(v, 3) for n, v in data.items()}
+    tree = fit(one_from_the_other, left, method="em", seed=0, predictive=0)
+    assert float(tree["posterior/slope"].squeeze()) == pytest.approx(2.0, abs=0.05)
 
 
 @pytest.mark.usefixtures("double_precision")
