@@ -151,7 +151,7 @@ def test_dims_are_named_in_every_group(built_in, trees):
         assert found.dims == (*SAMPLE, *data_dims)
         assert found.sizes["draw"] == 6
         observed = tree["observed_data"][built_in.site]
-            assert found.dtype.kind in (built_in.data.dtype.kind, observed.dtype.kind)
+        assert found.dtype.kind in (built_in.data.dtype.kind, observed.dtype.kind)
     plate = data_dims[0]
     assert tree["log_likelihood"][built_in.site].dims == (*SAMPLE, plate)
     if "clusters" in built_in.arguments:
