@@ -110,6 +110,15 @@ def _decorated(handler: Any) -> Any:
     return handler
 
 
+def is_built_in(function: Callable) -> bool:
+    """Whether a program is one of this package.
+
+    >>> is_built_in(program("poisson_mixture")), is_built_in(len)
+    (True, False)
+    """
+    return str(getattr(function, "__module__", "")).startswith("ppl_models.models.")
+
+
 def program_name(function: Callable) -> str:
     """The text by which :func:`program` finds a program again.
 

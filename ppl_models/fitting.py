@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from ppl_models import catalogue
 from ppl_models.data.blocks.source import in_blocks, open_blocks
 from ppl_models.data.blocks.spread import spread
-from ppl_models.data.by_type import columns_told
 from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.capabilities import require
@@ -29,26 +26,24 @@ from ppl_models.inference.row_weights import refuse_weights
 from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable
 from ppl_models.posterior.build.from_blocks import fit_blocks, refuse_blocks
 from ppl_models.posterior.build.last_states import with_last_states
+from ppl_models.posterior.build.notes import notes_of_fit
 from ppl_models.posterior.build.tree import build_tree
-from ppl_models.posterior.labels.allocations import Allocations
 from ppl_models.posterior.labels.methods import METHODS
-from ppl_models.posterior.labels.names import name_clusters
-from ppl_models.posterior.labels.relabel import relabelled
-from ppl_models.posterior.result.restore import RestoredFit
-from ppl_models.posterior.result.schema import LABEL_NAMES, facts_of
+from ppl_models.posterior.labels.names import with_own_names
+from ppl_models.posterior.labels.relabel import without_switching
+from ppl_models.posterior.result.schema import LABEL_NAMES
 from ppl_models.posterior.result.stored_data import along_axes
 from ppl_models.program.arguments.dicts import without_dict
 from ppl_models.program.arguments.json_text import to_json
-from ppl_models.program.arguments.signature import arguments_of, by_type, defaults, split
+from ppl_models.program.arguments.signature import arguments_of, defaults, split
 from ppl_models.program.arguments.sizes import whole_arguments
 from ppl_models.program.model import Model
 from ppl_models.program.reading import given_arguments, read_data, read_program, take_vocabulary
-from ppl_models.program.rows.known_clusters import known_clusters, take_labels, with_labels
+from ppl_models.program.rows.known_clusters import take_labels, with_labels
 from ppl_models.program.rows.weights import take_weights, weights_of_lines
 from ppl_models.program.runtime.compiling import make_room
 from ppl_models.program.runtime.keys import fold_in, make_key
 from ppl_models.program.runtime.precision import scope
-from ppl_models.program.trace.structure import Structure
 
 
 def fit(
@@ -198,12 +193,7 @@ def fit(
     def undone(
         tree: xr.DataTree, problem: Problem, result: Result, observed: Mapping[str, Observed]
     ) -> xr.DataTree:
-        """The tree, label switching undone where that makes sense and is asked for."""
-        drawn = result.kind == "draws" and result.exchangeable
-        if relabel is None or not drawn or not facts_of(tree).components:
-            return tree
-        fitted = RestoredFit.of_result(tree, problem, result, observed)
-        return relabelled(Allocations(tree, fitted=fitted), relabel, seed=seed)
+        return without_switching(tree, problem, result, observed, relabel, seed)
 
     with scope(precision):
         if in_blocks(data):
@@ -245,10 +235,7 @@ def fit(
         refuse_unresolved(problem, result, observed)
         if result.kind == "point" and (scales := joint_mode_scales(asked, result.values)):
             result.attributes = {**result.attributes, JOINT_MODE_SCALES: to_json(scales)}
-        result.notes += [*_of_combinations(structure), *_of_labels(problem, names)]
-        result.notes += _program_notes(function, model)
-        if marked := by_type(function):
-            result.notes.append(columns_told(observed, marked))
+        result.notes += notes_of_fit(function, problem, observed, names)
         tree = build_tree(
             problem,
             result,
@@ -258,59 +245,4 @@ def fit(
             predictive,
         )
         tree = with_last_states(undone(tree, problem, result, observed), states)
-        called = {**_program_names(function, model.arguments), **names}
-        return name_clusters(tree, _no_numbers(called)) if called else tree
-
-
-def _program_names(function: Callable, arguments: Mapping[str, Any]) -> dict[int, str]:
-    """What a program of this package calls some of its clusters: ``cluster_names`` beside it."""
-    module = inspect.getmodule(function)
-    if module is None or not module.__name__.startswith("ppl_models.models."):
-        return {}
-    names = getattr(module, "cluster_names", None)
-    return {} if names is None else names(**arguments)
-
-
-def _program_notes(function: Callable, model: Model) -> list[str]:
-    """What a program of this package says of the data it is fitted to: ``notes`` beside it."""
-    module = inspect.getmodule(function)
-    if module is None or not module.__name__.startswith("ppl_models.models."):
-        return []
-    notes = getattr(module, "notes", None)
-    return [] if notes is None else notes(model.data)
-
-
-def _no_numbers(names: Mapping[int, str]) -> dict[int | str, str]:
-    """Names of clusters, where a label that is a number is no name by itself.
-
-    >>> _no_numbers({0: "1", 1: "b"})
-    {0: 'label 1', 1: 'b'}
-    """
-    return {k: f"label {name}" if name.isdigit() else name for k, name in names.items()}
-
-
-def _of_labels(problem: Problem, names: Mapping[int, str]) -> list[str]:
-    """How many rows of each cluster were known, if labels were given."""
-    known = known_clusters(problem.model)
-    if known is None:
-        return []
-    each = ", ".join(
-        f"{np.sum(known == k)} of cluster {k}" + (f" ({names[k]})" if k in names else "")
-        for k in range(problem.structure.clusters)
-        if k in names or (known == k).any()
-    )
-    return [
-        f"the cluster of {np.sum(known >= 0)} of {len(known)} rows was given by labels=: {each}; "
-        "the density of such a row is that of the row and its cluster together"
-    ]
-
-
-def _of_combinations(structure: Structure) -> list[str]:
-    """What clusters are, if several discrete sites are summed out together."""
-    if not structure.combined:
-        return []
-    names = " and ".join(f"'{name}'" for name, _ in structure.combined)
-    return [
-        f"clusters are the {structure.clusters} combinations of the values of sites {names}, the "
-        "last site's the fastest: predict(tree, site=...) is of one of them"
-    ]
+        return with_own_names(tree, function, model.arguments, names)

@@ -6,7 +6,7 @@ import ast
 import importlib
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +131,34 @@ def test_references_name_what_there_is() -> None:
     }
     assert len(referred) > 20
     assert {(p, r) for p, r in referred if r.lstrip("~").split(".")[-1] not in names} == set()
+
+
+def described_and_taken(file: Path) -> Iterator[tuple[str, set[str]]]:
+    """Functions, and classes with a constructor: what is described and not taken."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            continue
+        inner = node.body if isinstance(node, ast.ClassDef) else [node]
+        own = [f for f in inner if isinstance(f, ast.FunctionDef)]
+        taker = own[0] if isinstance(node, ast.FunctionDef) else None
+        taker = taker or next((f for f in own if f.name in ("__init__", "__new__")), None)
+        text = (ast.get_docstring(node) or "").partition("Args:")[2]
+        if taker is None or not text:
+            continue
+        block = re.split(r"\n(?=[A-Z]\w+:)|\n\n(?=\S)", text)[0]
+        described = set(re.findall(r"^    \*{0,2}(\w+):", block, re.MULTILINE))
+        a = taker.args
+        taken = {x.arg for x in (*a.posonlyargs, *a.args, *a.kwonlyargs, a.vararg, a.kwarg) if x}
+        yield node.name, described - taken
+
+
+def test_what_is_described_is_an_argument() -> None:
+    """An argument that was renamed is renamed in the docstring too."""
+    root = Path(ppl_models.__file__).parent
+    wrong = {
+        f"{file.relative_to(root)}, {name}": more
+        for file in root.rglob("*.py")
+        for name, more in described_and_taken(file)
+        if more
+    }
+    assert wrong == {}

@@ -14,6 +14,7 @@ from ppl_models.diagnostics.components import component_findings
 from ppl_models.diagnostics.findings import Finding
 from ppl_models.distributions.registry import family_class
 from ppl_models.inference.joint_modes import JOINT_MODE_SCALES
+from ppl_models.inference.method import declaration
 from ppl_models.posterior.labels.allocations import Allocations, dataset_of
 from ppl_models.posterior.result.names import component_names
 from ppl_models.posterior.result.schema import (
@@ -24,8 +25,6 @@ from ppl_models.posterior.result.schema import (
 )
 from ppl_models.program.arguments.json_text import from_json
 
-#: Methods that integrate the rows' own continuous sites out.
-INTEGRATING = ("em",)
 #: Starts whose objective is within this relative distance of the best have reached it.
 SAME_OBJECTIVE = 1e-6
 #: With stochastic gradients: within a nat plus this fraction.
@@ -63,7 +62,7 @@ def _joint_mode(tree: xr.DataTree) -> list[Finding]:
     sites = facts_of(tree).locals
     advice = "Fit with method='nuts' or 'gibbs', which integrate them out."
     findings = []
-    if sites and tree.attrs["method"] not in INTEGRATING:
+    if sites and not declaration(tree.attrs["method"]).integrates_locals:
         unit, names = facts_of(tree).unit, " and ".join(f"'{site}'" for site in sites)
         what = (
             f"Every {unit} has its own value of {names}; the joint mode of these and the other "

@@ -90,6 +90,8 @@ class Method:
         row_weights: which weights of rows it counts by: "none", "whole" numbers, or "any".
         passes_over_blocks: whether it serves rows that are read in blocks, by passes over all.
         keeps_states: whether its runs keep their states where ``fit(checkpoint=)`` says.
+        integrates_locals: whether it integrates the rows' own continuous sites out, so that its
+            point is none of their joint mode.
         many: whether ``fit_many`` runs it on many groups side by side.
         updates: whether `update` goes on from its fits with more rows.
         suggested: whether refusals of other methods name it as a way out: not a method that
@@ -107,6 +109,7 @@ class Method:
     row_weights: Literal["none", "whole", "any"] = "none"
     passes_over_blocks: bool = False
     keeps_states: bool = False
+    integrates_locals: bool = False
     many: bool = False
     updates: bool = False
     suggested: bool = True

@@ -10,7 +10,7 @@ from jax import Array
 
 from ppl_models.distributions.scaled import ScaledPrior
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.trace.sites import Site
+from ppl_models.program.trace.sites import Site, is_real
 from ppl_models.program.trace.structure import Structure
 
 LEVELS = 2  #: of priors that depend on other sites, which are followed
@@ -40,7 +40,7 @@ def at_prior_means(
                 continue
             place = site.transform.inv(mean)
             near = jnp.isfinite(place)
-            if not is_real(site):
+            if not is_real(site.support):
                 near &= jnp.abs(place) < FARTHEST_START
             place = jnp.where(near, place, 0.0) + origin[site.name]
             moved[site.name] = site.transform(place)
@@ -64,19 +64,11 @@ def reaches(priors: Mapping[str, Any], sites: Sequence[Site], farthest: float) -
         each = jnp.full(site.unconstrained_shape, farthest)
         prior = priors.get(site.name)
         mean, variance = (_moment(prior, name, site.shape) for name in ("mean", "variance"))
-        if is_real(site) and mean is not None and variance is not None:
+        if is_real(site.support) and mean is not None and variance is not None:
             reach = jnp.abs(mean) + jnp.sqrt(variance)
             each = each * jnp.where(jnp.isfinite(reach), jnp.maximum(reach, 1.0), 1.0)
         places_by_site[site.name] = each
     return places_by_site
-
-
-def is_real(site: Site) -> bool:
-    """Whether a site's free coordinates are its values."""
-    support = site.support
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    return type(support).__name__ in ("_Real",)
 
 
 def _moment(prior: Any, name: str, shape: tuple[int, ...]) -> Array | None:

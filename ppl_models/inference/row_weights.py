@@ -13,6 +13,7 @@ from ppl_models.errors import UnsupportedError
 from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
 from ppl_models.program.model import Globals, Model
+from ppl_models.program.rows.weights import uses_row_weights
 from ppl_models.program.runtime.compiling import quickly
 from ppl_models.program.runtime.keys import make_key
 from ppl_models.program.trace.structure import Structure
@@ -83,9 +84,7 @@ def unweighed_prior(model: Model, structure: Structure) -> str | None:
 
     The programs of this package that take the weights are known to use them.
     """
-    taken = ROW_WEIGHTS in getattr(model.function, "__annotations__", {})
-    module = getattr(model.function, "__module__", None) or ""
-    if taken and module.startswith("ppl_models.models."):
+    if uses_row_weights(model.function):
         return None
     return prior_unlike_repeated(model, structure)
 

@@ -38,12 +38,12 @@ class Scatter:
     Args:
         scale: location and spread of the data.
         features: number of features D; None: the data are a vector.
-        share: of the data's variance that one cluster is expected to have.
+        fraction: of the data's variance that one cluster is expected to have.
         resolution: δ, the least distance between values, of each feature.
         size: n, the average number of rows of a cluster.
         concentration: a of the inverse gamma of a variance.
         rate: r, if it is to be held.
-        rate_mean: b (default: the data's variance times the share).
+        rate_mean: b (default: the data's variance times the fraction).
         freedom: degrees of freedom of the inverse Wishart of a matrix (default: D + 2).
         matrix: scale matrix of it, if it is to be held.
         axis: what the features are called.

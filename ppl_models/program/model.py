@@ -22,6 +22,7 @@ from jax import Array, random
 from numpyro import handlers
 from numpyro.distributions import CategoricalLogits
 
+from ppl_models import catalogue
 from ppl_models.data.derived import ROW_WEIGHTS
 from ppl_models.distributions.convert import unwrap
 from ppl_models.distributions.missing_cells import observed_log_prob
@@ -152,8 +153,9 @@ class Model:
     def _run(self) -> Any:
         parameters = inspect.signature(self.function).parameters
         data = {n: v for n, v in self.data.items() if n in parameters}
-        if not str(getattr(self.function, "__module__", "")).startswith("ppl_models.models."):
-            # NumPy's arrays take no traced index, such as the step of a scan
+        if not catalogue.is_built_in(self.function):
+            # NumPy's arrays take no traced index, such as the step of a scan; the package's own
+            # programs have none, and need no copies
             with jax.ensure_compile_time_eval():
                 data = {
                     n: jnp.asarray(v) if isinstance(v, np.ndarray) else v for n, v in data.items()

@@ -19,6 +19,7 @@ from numpyro.distributions import ExpandedDistribution
 from numpyro.distributions.distribution import Independent, MaskedDistribution
 from numpyro.ops.provenance import eval_provenance
 
+from ppl_models import catalogue
 from ppl_models.data.missing import missing_cells
 from ppl_models.program.model import Model
 from ppl_models.program.runtime.compiling import quickly
@@ -58,8 +59,7 @@ def computed_from_own_data(model: Model, structure: Structure) -> OwnData | None
     >>> computed_from_own_data(model, model.structure()).reason
     "the distribution of site 'y' is computed from the data 'y', which it emits itself"
     """
-    module = getattr(model.function, "__module__", None) or ""
-    if module.startswith("ppl_models.models.") or structure.chain is not None or not model.data:
+    if catalogue.is_built_in(model.function) or structure.chain is not None or not model.data:
         return None
     in_loops: list[str] = []
 

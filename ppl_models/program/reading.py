@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ppl_models import catalogue
 from ppl_models.data.by_type import deal
 from ppl_models.data.containers.vocabulary import Vocabulary
 from ppl_models.data.derived import derive, derived_arguments
@@ -124,7 +125,7 @@ def read_data(
         data = {required[0]: data} if columns is None else columns
     keeping = keeps_feature_axis(function)
     # (the package's own programs say themselves what shapes they take)
-    own = str(getattr(function, "__module__", "")).startswith("ppl_models.models.")
+    own = catalogue.is_built_in(function)
     undeclared = untold(function)
     readers = {
         name: partial(

@@ -78,6 +78,16 @@ def test_other_chains_go_on_as_well(program, data, options):
     )
 
 
+def test_names_and_notes_that_the_fit_gave_are_given_again():
+    labels = ["rare", None, None, "often", None, None, None]
+    tree = fit("poisson_mixture", ROWS, draws=6, labels=labels, **GIBBS)
+    at_once = fit("poisson_mixture", ROWS, draws=10, labels=labels, **GIBBS)
+    longer = extend(tree, 4)
+    _equal(longer, at_once)
+    assert longer["posterior"]["cluster"].values.tolist() == ["often", "rare"]
+    assert longer.attrs["notes"] == at_once.attrs["notes"] and "labels=" in longer.attrs["notes"]
+
+
 def test_names_are_given_again_afterwards(fitted):
     named = name_clusters(fitted, {0: "rare", 1: "often"})
     with pytest.raises(InputError, match=r"adding draws may renumber.*name_clusters\(tree, \{\}\)"):

@@ -15,6 +15,8 @@ import ppl_models
 from ppl_models import diagnose, fit
 from ppl_models.errors import InputError
 from ppl_models.inference.problem import Problem
+from ppl_models.posterior.build.notes import notes_of_fit
+from ppl_models.program.handlers.scan_carries import OneTypeOfCarry
 from ppl_models.program.parameters.axes import cluster_axes
 from ppl_models.program.reading import read_data, read_program
 from ppl_models.program.runtime.precision import scope
@@ -126,6 +128,8 @@ def test_a_factor_may_be_all_that_is_said_of_the_data():
     assert again.function is model.function
     wanted = theirs(censored, values, data["x"], data["time"], np.array(data["event"]))
     assert ours == pytest.approx(wanted, rel=1e-12)
+    (note,) = notes_of_fit(censored, Problem(model, structure), {}, {})
+    assert "called by 'time'" in note
 
 
 def survivors(histories):
@@ -146,6 +150,19 @@ def survivors(histories):
 def test_a_scan_may_carry_whole_numbers_of_32_bits():
     _, structure = read(survivors, {"histories": COUNTS})
     assert structure.chain is not None and structure.chain.states == 2
+
+
+def test_a_narrow_number_that_a_scan_carries_is_not_cut():
+    """In eight bits 200 would be -56."""
+
+    def add(total, step):
+        return total + step, total
+
+    def run():
+        return scan(add, jnp.zeros((), jnp.int8), jnp.full(2, 100, jnp.int32))
+
+    with pytest.raises(TypeError, match="int8"):
+        OneTypeOfCarry(handlers.seed(run, 0))()
 
 
 def in_single(y):

@@ -32,6 +32,7 @@ METHOD = Method(
     maximises_likelihood=True,
     pads_rows=True,
     row_weights="any",
+    integrates_locals=True,
     passes_over_blocks=True,
     keeps_states=True,
     many=True,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from ppl_models import catalogue
 from ppl_models.errors import InputError
 from ppl_models.posterior.labels.apply import COMPONENT_DIMS, STATE_DIMS
 from ppl_models.posterior.result.names import NAMES, given_names
@@ -68,6 +71,37 @@ def name_clusters(tree: xr.DataTree, names: Mapping[int | str, str] | Sequence[s
                 }
             )
     return result
+
+
+def with_own_names(
+    tree: xr.DataTree,
+    function: Callable,
+    arguments: Mapping[str, Any],
+    labels: Mapping[int, str],
+) -> xr.DataTree:
+    """A fit whose clusters are called as the program and the labels of rows call them.
+
+    Args:
+        tree: a fit whose clusters have no names.
+        function: the program; of a program of this package, ``cluster_names`` beside it.
+        arguments: of the program.
+        labels: of known rows, by cluster.
+    """
+    names: dict[int, str] = {}
+    if catalogue.is_built_in(function):
+        stated = getattr(inspect.getmodule(function), "cluster_names", None)
+        names |= {} if stated is None else stated(**arguments)
+    names |= labels
+    return name_clusters(tree, _no_numbers(names)) if names else tree
+
+
+def _no_numbers(names: Mapping[int, str]) -> dict[int | str, str]:
+    """Names of clusters, where a label that is a number is no name by itself.
+
+    >>> _no_numbers({0: "1", 1: "b"})
+    {0: 'label 1', 1: 'b'}
+    """
+    return {k: f"label {name}" if name.isdigit() else name for k, name in names.items()}
 
 
 def _wanted(names: Mapping[int | str, str] | Sequence[str], known: list[str]) -> list[str]:

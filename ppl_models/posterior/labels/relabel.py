@@ -7,12 +7,16 @@ nothing until each draw has been given the permutation that brings it in line wi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
+from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError, UnsupportedError, whole_number
+from ppl_models.inference.problem import Problem
+from ppl_models.inference.result import Result
 from ppl_models.posterior.build.label_facts import deterministic_values
 from ppl_models.posterior.labels.allocations import (
     ASSIGNMENT,
@@ -29,6 +33,7 @@ from ppl_models.posterior.labels.ecr import mean_responsibilities
 from ppl_models.posterior.labels.methods import METHODS, Evidence, Relabelling
 from ppl_models.posterior.labels.names import refuse_named
 from ppl_models.posterior.labels.permutations import compose, invert, permute
+from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.posterior.result.schema import cluster_weights, facts_of, thinning_of
 
 #: Responsibilities of the whole data are averaged over at most so many draws, evenly spaced.
@@ -127,6 +132,31 @@ def relabelled(
     result = _permuted(allocations, relabelling)
     result["labels"].attrs |= {"method": method, "rows_used": len(rows), "seed": seed}
     return result
+
+
+def without_switching(
+    tree: xr.DataTree,
+    problem: Problem,
+    result: Result,
+    observed: Mapping[str, Observed],
+    method: str | None,
+    seed: int,
+) -> xr.DataTree:
+    """A new fit's tree, label switching undone where there are draws of exchangeable components.
+
+    Args:
+        tree: of the result.
+        problem: program and data.
+        result: of the method.
+        observed: the data as they were read.
+        method: of relabelling; None leaves labels as they were drawn.
+        seed: of the rows that are looked at.
+    """
+    drawn = result.kind == "draws" and result.exchangeable
+    if method is None or not drawn or not facts_of(tree).components:
+        return tree
+    fitted = RestoredFit.of_result(tree, problem, result, observed)
+    return relabelled(Allocations(tree, fitted=fitted), method, seed=seed)
 
 
 def _as_drawn(tree: xr.DataTree, why: str) -> xr.DataTree:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -17,14 +18,14 @@ from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.padded_rows import for_method, without_padding
 from ppl_models.inference.result import Result
 from ppl_models.posterior.build.last_states import last_states, with_last_states
+from ppl_models.posterior.build.notes import notes_of_fit
 from ppl_models.posterior.build.tree import build_tree
-from ppl_models.posterior.labels.allocations import Allocations
-from ppl_models.posterior.labels.names import name_clusters, refuse_named
-from ppl_models.posterior.labels.relabel import relabelled, unrelabel
+from ppl_models.posterior.labels.names import name_clusters, refuse_named, with_own_names
+from ppl_models.posterior.labels.relabel import unrelabel, without_switching
 from ppl_models.posterior.online.update import ANEW
 from ppl_models.posterior.result.names import given_names
-from ppl_models.posterior.result.restore import RestoredFit, precision_of, restore
-from ppl_models.posterior.result.schema import HIDDEN, SUMMARY, facts_of
+from ppl_models.posterior.result.restore import precision_of, restore
+from ppl_models.posterior.result.schema import HIDDEN, LABEL_NAMES, SUMMARY, facts_of
 from ppl_models.program.arguments.json_text import to_json
 from ppl_models.program.runtime.keys import fold_in, make_key
 
@@ -62,11 +63,25 @@ def extend(tree: xr.DataTree, draws: int, *, progress: bool = False) -> xr.DataT
     """
     whole_number("draws", draws)
     states = _states(tree)
-    if "labels" in tree.children:
-        refuse_named(tree, "adding draws")
     started = time.perf_counter()
+    function = catalogue.program(tree.attrs["program"])
+    labels = json.loads(tree.attrs.get(LABEL_NAMES, "{}"))
+    names_of_labels = {int(k): name for k, name in labels.items()}
     with precision_of(tree):
         fitted = restore(tree)
+        own_names = partial(
+            with_own_names,
+            function=function,
+            arguments=fitted.model.arguments,
+            labels=names_of_labels,
+        )
+        names = given_names(tree)
+        if names is not None:
+            plain = name_clusters(tree, {})
+            if names == given_names(own_names(plain)):
+                tree, names = plain, None  # names that the fit gave, and gives again
+            elif "labels" in tree.children:
+                refuse_named(tree, "adding draws")
         method, seed = str(tree.attrs["method"]), int(tree.attrs["seed"])
         configuration = json.loads(tree.attrs["configuration"])
         options = {**configuration, "draws": draws}
@@ -77,6 +92,7 @@ def extend(tree: xr.DataTree, draws: int, *, progress: bool = False) -> xr.DataT
             run(asked, fold_in(make_key(seed), 0), **options), fitted.structure.rows
         )
         result = _joined(unrelabel(tree), new)
+        result.notes += notes_of_fit(function, problem, fitted.observed, names_of_labels)
         settings = json.loads(tree.attrs["given"])
         attributes = {str(n): v for n, v in tree.attrs.items() if n not in ANEW}
         total = tree["posterior"].sizes["draw"] + draws
@@ -89,13 +105,12 @@ def extend(tree: xr.DataTree, draws: int, *, progress: bool = False) -> xr.DataT
             attributes,
             settings["predictive"],
         )
-        if settings["relabel"] is not None and result.exchangeable and facts_of(longer).components:
-            of_all = RestoredFit.of_result(longer, problem, result, fitted.observed)
-            longer = relabelled(Allocations(longer, fitted=of_all), settings["relabel"], seed=seed)
+        longer = without_switching(
+            longer, problem, result, fitted.observed, settings["relabel"], seed
+        )
         before = float(tree.attrs.get("wall_time_seconds", 0.0))
         longer.attrs["wall_time_seconds"] = before + time.perf_counter() - started
-        names = given_names(tree)
-        longer = longer if names is None else name_clusters(longer, names)
+        longer = own_names(longer) if names is None else name_clusters(longer, names)
         return with_last_states(longer, states)
 
 

@@ -57,7 +57,7 @@ def without_dict(
 
 def _of_dict(function: Callable, arguments: Mapping[str, Any]) -> str | None:
     """The parameter that may take a dict: the only one without a default and a known kind."""
-    if str(getattr(function, "__module__", "")).startswith("ppl_models.models."):
+    if catalogue.is_built_in(function):
         return None
     parameters = inspect.signature(function).parameters
     required = [

@@ -38,6 +38,7 @@ from ppl_models.program.densities.local_densities import (
 )
 from ppl_models.program.runtime.compiling import quickly
 from ppl_models.program.runtime.keys import make_key
+from ppl_models.program.trace.sites import is_real
 
 if TYPE_CHECKING:
     from ppl_models.program.model import Model
@@ -69,18 +70,12 @@ def _are_gaussian(model: Model, structure: Structure) -> bool:
 
     It is compared with its second-order expansion at points near and far.
     """
-    if any(not _is_real(site.support) for site in structure.local_sites):
+    if any(not is_real(site.support) for site in structure.local_sites):
         return False
     values = structure.initial(make_key(6))
     departure = float(_departure(model, values, structure=structure))
     tolerance = 1e-9 if jnp.result_type(float) == jnp.float64 else 1e-4
     return bool(departure < tolerance)
-
-
-def _is_real(support: Any) -> bool:
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    return type(support).__name__ in ("_Real", "_RealVector", "_RealMatrix")
 
 
 @quickly(static=("structure",))

@@ -2,8 +2,9 @@
 
 A program that was written in single precision carries ``jnp.zeros((), jnp.int32)`` and
 ``jnp.float32`` on; in double precision its sites are drawn as ``int64`` and ``float64``, and JAX
-refuses a carry whose type changes. Whole numbers go on in the type that the program gave them, as
-they would in single precision; real numbers begin in the precision of the fit.
+refuses a carry whose type changes. Whole numbers of 32 bits go on in the type that the program gave
+them, as they would in single precision; narrower ones could overflow, and are left to JAX, which
+refuses them. Real numbers begin in the precision of the fit.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import jax
 import jax.numpy as jnp
 from numpyro.contrib.control_flow.scan import scan_wrapper
 from numpyro.primitives import Messenger
+
+#: types of a carry and of what becomes of it in double precision
+NARROWED = tuple((jnp.dtype(f"{kind}32"), jnp.dtype(f"{kind}64")) for kind in ("int", "uint"))
 
 
 class OneTypeOfCarry(Messenger):
@@ -55,8 +59,7 @@ def _of_one_type(step: Callable) -> Callable:
 
 def _like(new: Any, old: Any) -> Any:
     types = jnp.result_type(old), jnp.result_type(new)
-    integers = all(jnp.issubdtype(each, jnp.integer) for each in types)
-    return jnp.asarray(new, types[0]) if integers else new
+    return jnp.asarray(new, types[0]) if types in NARROWED else new
 
 
 def _in_precision(value: Any) -> Any:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ppl_models import catalogue
 from ppl_models.program.densities.local_densities import dimension, row_log_joint
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.runtime.compiling import quickly
@@ -44,8 +45,7 @@ def rows_depend_on_places(model: Model, structure: Structure) -> bool:
     True
     """
     function = model.function
-    module = getattr(function, "__module__", None) or ""
-    if module.startswith("ppl_models.models.") and not hasattr(function, "__wrapped__"):
+    if catalogue.is_built_in(function) and not hasattr(function, "__wrapped__"):
         return False
     if structure.rows < 2:
         return False

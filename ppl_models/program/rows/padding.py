@@ -16,10 +16,10 @@ import numpy as np
 from jax.extend.core import Literal
 from jax.interpreters import partial_eval
 
-from ppl_models.data.derived import ROW_WEIGHTS
 from ppl_models.distributions.convert import as_family
 from ppl_models.program.model import Model
 from ppl_models.program.rows.order import rows_depend_on_places
+from ppl_models.program.rows.weights import uses_row_weights
 from ppl_models.program.trace.structure import Structure
 
 LEAST = 16  #: rows, at least
@@ -140,7 +140,7 @@ def _found_safe(tree: Any, shapes: tuple[tuple[tuple, str], ...], structure: Str
         return False
     if not all(allowed):
         return False
-    return _told_of_weights(model) or not _priors_see_rows(model, structure, values)
+    return uses_row_weights(model.function) or not _priors_see_rows(model, structure, values)
 
 
 def _without_paths(family: Any) -> bool:
@@ -148,13 +148,6 @@ def _without_paths(family: Any) -> bool:
     if family is None or family.latent or family.keeps_rows:
         return False
     return family.batch_shape[-1:] in ((), (1,))
-
-
-def _told_of_weights(model: Model) -> bool:
-    """Whether the program is one of this package that takes the weights of its rows."""
-    taken = ROW_WEIGHTS in getattr(model.function, "__annotations__", {})
-    module = getattr(model.function, "__module__", None) or ""
-    return taken and module.startswith("ppl_models.models.")
 
 
 def _priors_see_rows(model: Model, structure: Structure, values: Any) -> bool:

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from ppl_models.data.derived import LINE_WEIGHTS
+from ppl_models import catalogue
+from ppl_models.data.derived import LINE_WEIGHTS, ROW_WEIGHTS
 from ppl_models.errors import InputError
 from ppl_models.program.arguments.signature import data_parameters
 from ppl_models.program.rows.columns import take_column
@@ -103,6 +104,12 @@ def weights_of_lines(
             f"weights are given, and '{LINE_WEIGHTS}' among the data: give one of them"
         )
     return {**columns, LINE_WEIGHTS: weights}, None
+
+
+def uses_row_weights(function: Callable) -> bool:
+    """Whether a program is one of this package whose priors look at the weights of its rows."""
+    takes_them = ROW_WEIGHTS in getattr(function, "__annotations__", {})
+    return takes_them and catalogue.is_built_in(function)
 
 
 def data_of_columns(data: Any, parameters: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -12,9 +12,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 from jax.flatten_util import ravel_pytree
-from numpyro.distributions import biject_to
+from numpyro.distributions import biject_to, constraints
 
 from ppl_models.program.runtime.compiling import QUICK
+
+
+def is_real(support: Any) -> bool:
+    """Whether a site of this support is its own free coordinates.
+
+    >>> is_real(constraints.real_vector), is_real(constraints.positive)
+    (True, False)
+    """
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    return isinstance(support, type(constraints.real))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,88 @@
+"""What a reader of a fit must know of its program and its data, in sentences."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from ppl_models import catalogue
+from ppl_models.data.by_type import columns_told
+from ppl_models.data.kinds import Observed
+from ppl_models.inference.problem import Problem
+from ppl_models.program.arguments.signature import by_type
+from ppl_models.program.model import Model
+from ppl_models.program.rows.known_clusters import known_clusters
+from ppl_models.program.trace.structure import Structure
+
+
+def notes_of_fit(
+    function: Callable,
+    problem: Problem,
+    observed: Mapping[str, Observed],
+    names: Mapping[int, str],
+) -> list[str]:
+    """The sentences that are said of every fit of a program to some data.
+
+    Args:
+        function: the program as it was given.
+        problem: the program as it was read, with the data.
+        observed: the data as they were read.
+        names: of labels, by cluster, where labels were given.
+    """
+    marked = by_type(function)
+    return [
+        *_of_combinations(problem.structure),
+        *_of_labels(problem, names),
+        *_of_factors(function, problem),
+        *_of_program(function, problem.model),
+        *([columns_told(observed, marked)] if marked else []),
+    ]
+
+
+def _of_combinations(structure: Structure) -> list[str]:
+    """What clusters are, if several discrete sites are summed out together."""
+    if not structure.combined:
+        return []
+    names = " and ".join(f"'{name}'" for name, _ in structure.combined)
+    return [
+        f"clusters are the {structure.clusters} combinations of the values of sites {names}, the "
+        "last site's the fastest: predict(tree, site=...) is of one of them"
+    ]
+
+
+def _of_labels(problem: Problem, names: Mapping[int, str]) -> list[str]:
+    """How many rows of each cluster were known, if labels were given."""
+    known = known_clusters(problem.model)
+    if known is None:
+        return []
+    each = ", ".join(
+        f"{np.sum(known == k)} of cluster {k}" + (f" ({names[k]})" if k in names else "")
+        for k in range(problem.structure.clusters)
+        if k in names or (known == k).any()
+    )
+    return [
+        f"the cluster of {np.sum(known >= 0)} of {len(known)} rows was given by labels=: {each}; "
+        "the density of such a row is that of the row and its cluster together"
+    ]
+
+
+def _of_factors(function: Callable, problem: Problem) -> list[str]:
+    """Which data a factor's log-density is called by, where it was not called as data are."""
+    if problem.model.function is function or len(problem.model.data) < 2:
+        return []
+    return [
+        f"a numpyro.factor is all that the program says of its data: its log-density is called by "
+        f"'{name}', the last data parameter of real numbers; call the factor as another data "
+        "parameter to have it called by that"
+        for name in problem.structure.likelihoods
+    ]
+
+
+def _of_program(function: Callable, model: Model) -> list[str]:
+    """What a program of this package says of the data it is fitted to: ``notes`` beside it."""
+    if not catalogue.is_built_in(function):
+        return []
+    notes = getattr(inspect.getmodule(function), "notes", None)
+    return [] if notes is None else notes(model.data)
