@@ -31,7 +31,7 @@ from ppl_models.inference.statistics.chunks import Chunks, layout
 from ppl_models.inference.statistics.e_step import Expectations
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.rows.padding import MOST as MOST_PADDED
-from ppl_models.program.rows.padding import padded_count
+from ppl_models.program.rows.padding import padded_count, row_width
 from ppl_models.program.runtime.keys import split
 
 MOST = 64  #: draws, at most, between looks at the clock
@@ -60,7 +60,9 @@ class DrawnBlocks:
         rows = problem.blocks.summary.rows
         in_memory = replace(problem, blocks=None, prepared=None)
         if in_memory.padded is not None and rows <= MOST_PADDED:
-            rows = padded_count(rows)  # as Gibbs sampling pads them in memory
+            rows = padded_count(
+                rows, row_width(problem.model.data)
+            )  # as Gibbs sampling pads them in memory
         (self._name,) = problem.families
         data = {self._name: np.asarray(problem.model.data[self._name])}
         self.chunks, self._size = layout(rows, data, problem.families, dict(problem.chunks.missing))

@@ -27,7 +27,7 @@ from ppl_models.program.chains.chain_densities import best_states
 from ppl_models.program.densities.local_integrals import points_a_row
 from ppl_models.program.log_joint import log_joint
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.rows.padding import with_rows
+from ppl_models.program.rows.padding import NARROW, padded_count, row_width, with_rows
 from ppl_models.program.runtime.compiling import in_batches, quickly
 from ppl_models.program.runtime.distribution_trees import by_name, plain_trees
 from ppl_models.program.trace.structure import Structure
@@ -241,9 +241,11 @@ def row_blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, Structure,
         size = math.ceil(len(rows) / max(1, math.ceil(len(rows) / most)))
         if len(rows) > size and problem.row_order:
             size, abreast = len(rows), 1
-        fills_up = not (problem.row_order or problem.structure.locals)
-        part = with_rows(problem.structure, size, fills_up=fills_up)
-        size = part.rows
+        if not (problem.row_order or problem.structure.locals):
+            # a pass over hidden states takes as long as its rows are many
+            hidden = problem.offers(FAMILIES) and problem.latent
+            size = padded_count(size, NARROW + 1 if hidden else row_width(here))
+        part = with_rows(problem.structure, size)
         for first in range(0, len(rows), size or 1):
             chosen = rows[first : first + size]
             filled = np.concatenate([chosen, rows[np.arange(size - len(chosen)) % len(rows)]])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -28,7 +27,7 @@ from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model
 from ppl_models.program.own_data import refusal
 from ppl_models.program.prior_draws import draw_prior
 from ppl_models.program.rows.order import rows_depend_on_places
-from ppl_models.program.rows.padding import padded_count
+from ppl_models.program.rows.padding import padded_count, row_width
 from ppl_models.program.runtime.compiling import QUICK, quickly
 from ppl_models.program.runtime.distribution_trees import by_name, plain_trees
 from ppl_models.program.runtime.keys import fold_in, split, split_apart
@@ -110,13 +109,12 @@ def draw_data(
     """
     refuse_undrawable(problem, "replicated data")
     rows = rows or problem.structure.rows
-    made = rows
+    made, width = rows, row_width(problem.model.data)
     if not covariates and _of_any_number(problem.model, problem.structure):
-        made = padded_count(rows)  # and cut off again: few sizes are compiled
+        made = padded_count(rows, width)  # and cut off again: few sizes are compiled
     model = generative(problem.model, problem.structure, made, length)
     keys = split(key, count)
-    of_row = sum(math.prod(np.shape(v)[1:]) for v in problem.model.data.values())
-    drawn = (_draw_much if count * rows * of_row > MUCH else _draw)(
+    drawn = (_draw_much if count * rows * width > MUCH else _draw)(
         model,
         {n: np.asarray(v) for n, v in values.items()},
         {n: np.asarray(v) for n, v in (covariates or {}).items()},

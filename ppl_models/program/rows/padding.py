@@ -7,6 +7,8 @@ that of the rows alone up to rounding. They repeat rows of the data, so that the
 from __future__ import annotations
 
 import inspect
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -23,6 +25,10 @@ from ppl_models.program.rows.weights import uses_row_weights
 from ppl_models.program.trace.structure import Structure
 
 LEAST = 16  #: rows, at least
+#: rows at least where they are of few numbers: passes over so little take less than a millisecond,
+#: and another number of rows would compile everything anew
+LEAST_OF_NARROW = 512
+NARROW = 32  #: numbers of a row, at most
 STEPS = 4  #: numbers of rows between one power of two and the next
 FINER = 4096  #: rows from which on there are twice as many, for a pass takes longer there
 MOST = 65_536  #: rows from which on none are added: to compile takes no longer than to pass over
@@ -30,18 +36,34 @@ MOST = 65_536  #: rows from which on none are added: to compile takes no longer 
 padding = True  #: whether rows are padded; off, to compare
 
 
-def padded_count(rows: int) -> int:
+def padded_count(rows: int, width: int) -> int:
     """The number of rows that data of so many rows are padded to.
 
-    >>> [padded_count(n) for n in (3, 30, 272, 5000, 100_001)]
-    [16, 32, 320, 5120, 100001]
+    Args:
+        rows: how many there are.
+        width: numbers of a row.
+
+    >>> [padded_count(n, 2) for n in (3, 272, 600, 5000, 100_001)]
+    [512, 512, 640, 5120, 100001]
+    >>> [padded_count(n, 784) for n in (3, 272)]
+    [16, 320]
     """
     if rows > MOST:
         return rows
-    if rows <= LEAST:
-        return LEAST
+    least = LEAST_OF_NARROW if width <= NARROW else LEAST
+    if rows <= least:
+        return least
     unit = (1 << (rows - 1).bit_length() - 1) // (STEPS if rows < FINER else 2 * STEPS)
     return -(-rows // unit) * unit
+
+
+def row_width(data: Mapping[str, Any]) -> int:
+    """Numbers of a row of the data, all sites together.
+
+    >>> row_width({"x": np.zeros((5, 3)), "y": np.zeros(5)})
+    4
+    """
+    return sum(math.prod(np.shape(v)[1:]) for v in data.values())
 
 
 def pad_rows(value: Any, count: int) -> np.ndarray:
@@ -54,15 +76,13 @@ def pad_rows(value: Any, count: int) -> np.ndarray:
     return array if len(array) == count else array[np.arange(count) % len(array)]
 
 
-def with_rows(structure: Structure, count: int, *, fills_up: bool = False) -> Structure:
+def with_rows(structure: Structure, count: int) -> Structure:
     """The structure of the same program with another number of rows.
 
     Args:
         structure: of the program.
         count: of rows.
-        fills_up: as many rows as these are padded to.
     """
-    count = padded_count(count) if fills_up else count
     shape = structure.assignment_shape
     if shape == (structure.rows,):
         shape = (count,)
@@ -76,7 +96,7 @@ def padded(model: Model, structure: Structure) -> tuple[Model, Structure] | None
     without hidden states, and all rows share the clusters' weights. They are not where the priors
     depend on the data and take no row weights.
     """
-    rows, count = structure.rows, padded_count(structure.rows)
+    rows, count = structure.rows, padded_count(structure.rows, row_width(model.data))
     if not padding or rows == 0 or count == rows and model.weights is not None or rows > MOST:
         return None
     leaves = jax.tree.leaves(model)
