@@ -28,7 +28,7 @@ from ppl_models.data import old_faithful
 x = old_faithful()
 """
 EM = FIT + "print(fit('gaussian_mixture', x, method='em', seed=0, clusters=2)['posterior/loc'])"
-GIBBS = EM.replace("em", "gibbs")
+GIBBS = EM.replace("'em'", "'gibbs'")
 OTHER_ROWS = """
 import time
 fit('gaussian_mixture', x, method='em', seed=0, clusters=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from ppl_models.inference.missing_cells import refuse_missing_cells
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
 from ppl_models.program.model import evaluate
-from ppl_models.program.rows.rounding import refuse_coarse
+from ppl_models.program.rows.rounding import refuse_coarse, refuse_extreme
 from ppl_models.program.runtime.keys import make_key
 
 
@@ -46,6 +47,16 @@ def refuse_priors(problem: Problem) -> None:
                     f"the prior of site '{name}' has {argument}={np.asarray(value).tolist()}: "
                     f"{advice}"
                 )
+
+
+def _at(support: Any, place: tuple[int, ...]) -> str:
+    """A support in words, its bounds those of one cell where they differ by cell."""
+    bounds = {n: np.asarray(v) for n, v in vars(support).items() if n.endswith("_bound")}
+    if not any(b.ndim for b in bounds.values()):
+        return str(support)
+    own = (b[(0,) * (b.ndim - len(place)) + place] if b.size > 1 else b.ravel()[0]
+           for b in bounds.values())  # fmt: skip
+    return f"{type(support).__name__.strip('_')}({', '.join(f'{b:g}' for b in own)})"
 
 
 def _moves(problem: Problem, name: str) -> bool:
@@ -99,14 +110,18 @@ def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> Non
             single = single.base_constraint
         if single.is_discrete is False and not seen.any():
             raise InputError(f"'{name}' has no observed cell: give it data")
+        if single.is_discrete is False:
+            refuse_extreme(name, values)
         try:
             good = np.asarray(single(np.where(seen, values, 0))) | ~seen
         except (TypeError, ValueError):
             continue  # a support of whole vectors cannot be judged cell by cell
+        if good.ndim == values.ndim + 1:  # bounds by cluster, or by row with an axis for clusters
+            good = good.any(0)
         if good.shape != values.shape or good.all() or _moves(problem, name):
             continue
         place = tuple(int(i) for i in np.argwhere(~good)[0])
-        wanted = getattr(emission, "data_description", f"values in {support}")
+        wanted = getattr(emission, "data_description", f"values in {_at(support, place)}")
         where = f"row {place[0]}" + (f", column {place[1]}" if len(place) > 1 else "")
         raise InputError(
             f"site '{name}' emits {wanted}, and {where} is {values[place]}: "

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+import jax.numpy as jnp
 import networkx as nx
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
 
 from ppl_models import catalogue, fit
@@ -236,3 +239,29 @@ def test_levels_may_be_an_array():
     options = CATEGORIES | {"method": "em", "seed": 0, "starts": 1, "predictive": 0}
     tree = fit("hidden_markov", STEPS, levels=np.array([3.0]), **options)
     assert tree["posterior"].sizes["level"] == 3
+
+
+@pytest.mark.parametrize("unit", [1e-160, 1e160])
+def test_values_whose_squares_leave_the_range_of_float64(unit):
+    x = np.arange(20)[:, None] * [1, unit]
+    with pytest.raises(InputError, match="the square of that is not a number of float64"):
+        fit("gaussian_mixture", x, method="em", seed=0, clusters=2)
+
+
+def of_ten(counts, total):
+    weights = numpyro.sample("weights", dist.Dirichlet(jnp.ones(2)))
+    with numpyro.plate("cluster", 2):
+        success = numpyro.sample("success", dist.Beta(1, 1))
+    with numpyro.plate("row", len(counts)):
+        z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
+        numpyro.sample("counts", dist.Binomial(total, success[z]), obs=counts)
+
+
+@pytest.mark.parametrize("total", [10, np.full(12, 10)], ids=["one", "by row"])
+def test_a_count_above_its_total_is_named(total):
+    counts = np.arange(12)
+    with pytest.raises(InputError, match=r"values in IntegerInterval\(0, 10\), and row 11 is 11"):
+        if np.ndim(total):
+            fit(of_ten, {"counts": counts, "total": total}, method="em", seed=0)
+        else:
+            fit(of_ten, {"counts": counts}, method="em", seed=0, total=total)

@@ -113,7 +113,7 @@ def numbered(x=None, *, clusters):
 
 def test_a_program_of_ones_own_is_padded_where_its_priors_do_not_look_at_the_rows():
     padded = pieces(Model(coins, {"x": BITS}, {"clusters": 2}, {}))
-    assert padded.structure.rows == 40
+    assert padded.structure.rows == 512
     assert padded.model.weights.sum() == 37
     for given in ({"use_rows": True}, {"use_rows": False}):
         assert pieces(Model(looking, {"x": BITS}, {"clusters": 2, **given}, {})) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import jax.numpy as jnp
 import numpy as np
 
 from ppl_models.data.kinds import Observed
@@ -13,6 +14,7 @@ NEIGHBOURS = 16  #: half the share of distinct values that are looked at togethe
 LOSS = 0.2  #: rounding error that values may have, relative to the range of their neighbours
 COARSE = 0.3  #: spacing of single precision that a component may have, relative to its scale
 SAME = 1e-12  #: values that differ by less, relative to the largest, are the same
+ROOM = 1e6  #: factor between the range of the data and what squares leave room for
 MOST = 200_000  #: values of a column that are looked at
 
 
@@ -123,4 +125,41 @@ def refuse_coarse(name: str, values: np.ndarray, loc: np.ndarray, scale: np.ndar
         f"a component of '{name}' lies at {loc[place]:.6g} with the standard deviation {sd:.3g}, "
         f"and single precision holds only every {np.spacing(np.float32(abs(loc[place]))):.3g}th "
         "number there: use precision='float64'"
+    )
+
+
+def refuse_extreme(name: str, values: np.ndarray) -> None:
+    """Refuse real values whose squares leave the range of the working precision.
+
+    Args:
+        name: of the site.
+        values: its values ``(row, ...)``, NaN where they are missing; the last axis of several is
+            that of the columns.
+
+    Raises:
+        InputError: the site, how far its values are apart, and what to do.
+
+    >>> refuse_extreme("x", np.array([0, 1e-25]))
+    Traceback (most recent call last):
+    ...
+    ppl_models.errors.InputError: 'x' has values that are 1e-25 apart, and the square of that is \
+not a number of float32: divide the data by a unit near 1e-25
+    """
+    if values.dtype.kind != "f" or not values.size:
+        return
+    kind = jnp.result_type(float)
+    range_of = jnp.finfo(kind)
+    columns = values.reshape(len(values), -1, values.shape[-1] if values.ndim > 1 else 1)
+    finite = np.isfinite(columns)
+    with np.errstate(over="ignore"):
+        highest = np.max(columns, (0, 1), where=finite, initial=-np.inf)
+        apart = highest - np.min(columns, (0, 1), where=finite, initial=np.inf)
+    apart = apart[apart > 0]
+    least, most = ROOM * range_of.tiny**0.5, range_of.max**0.5 / ROOM
+    wrong = apart[(apart < least) | (apart > most)]
+    if not len(wrong):
+        return
+    raise InputError(
+        f"'{name}' has values that are {wrong[0]:.3g} apart, and the square of that is not a "
+        f"number of {kind}: divide the data by a unit near {wrong[0]:.3g}"
     )
