@@ -21,8 +21,7 @@ from experiments.verification.calibration_cases import jobs
 def main(chosen: list[str]) -> None:
     """Run all cases, or those whose name contains a word that was given."""
     if chosen == ["kills"]:
-        print(kills.HEADER)
-        kills.table()
+        kills.main()
         return
     for name, method, simulations, case in jobs():
         if chosen and not any(word in f"{name} {method}" for word in chosen):
@@ -36,16 +35,18 @@ def main(chosen: list[str]) -> None:
         # other libraries' classes are replaced, and SciPy is set up anew: a process of its own
         subprocess.run([sys.executable, "-m", "experiments.upstream"], check=True)
     if not chosen or "references" in chosen:
-        if not references.FOLDER.is_dir():
+        if references.FOLDER.is_dir():
+            compared = references.table()
+            if not chosen:
+                keep_references(compared)
+        else:
             print(f"no {references.FOLDER}: posteriordb's data are not there")
-            return
-        compared = references.table()
-        if not chosen:
-            keep_references([*compared, "", kills.HEADER, *kills.table()])
+    if not chosen:
+        kills.main()
 
 
 def keep_references(lines: list[str]) -> None:
-    """Put the tables of references and of killed fits in place of those of the file."""
+    """Put the table of references in place of that of the file."""
     path = calibration_table.RESULTS
     calibrated = path.read_text(encoding="utf-8").split(references.HEADER)[0].rstrip()
     path.write_text("\n".join([calibrated, "", references.HEADER, *lines, ""]), encoding="utf-8")

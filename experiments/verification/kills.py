@@ -13,10 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from experiments.benchmarks.timing import machine
 
 KILLS = 100
 LONGEST = 4.0  #: seconds after the first state within which a process is killed
@@ -134,6 +137,14 @@ def start(method: str, states: Path, out: Path) -> subprocess.Popen:
 def same(one: Any, other: Any) -> bool:
     """Whether two posteriors are the same, bit by bit."""
     return set(one) == set(other) and all(one[n].tobytes() == other[n].tobytes() for n in one)
+
+
+def main() -> None:
+    """Print the table, and keep it in ``kills.md``."""
+    print(HEADER)
+    told = f"`python -m experiments.verification kills`, {date.today()}; {machine()}."
+    text = "\n".join([told, "", HEADER, *table(), ""])
+    Path(__file__).with_name("kills.md").write_text(text, encoding="utf-8")
 
 
 def table(kills: int = KILLS) -> list[str]:
