@@ -27,6 +27,7 @@ PAGES = {
         "default priors",
     ),
     Path("docs") / "numbers.md": ("benchmarks",),
+    Path("README.md"): ("start-up",),
 }
 RESULTS = Path("experiments") / "benchmarks" / "results"
 NO_RESULTS = "No run of `make bench` is recorded yet."
@@ -183,9 +184,9 @@ def argument_texts(function: Callable) -> dict[str, str]:
     return {name: " ".join(text.split()).replace("``", "`") for name, _, text in pairs}
 
 
-def benchmark_numbers(root: Path) -> str:
-    """What the last recorded ``make bench`` found, part by part."""
-    parts = sorted((root / RESULTS).glob("*.md"))
+def benchmark_numbers(root: Path, part: str = "*") -> str:
+    """What the last recorded ``make bench`` found, part by part, or of one part."""
+    parts = sorted((root / RESULTS).glob(f"[0-9][0-9]_{part}.md"))
     return "\n\n".join(p.read_text(encoding="utf-8").strip() for p in parts) or NO_RESULTS
 
 
@@ -197,6 +198,7 @@ def sections(root: Path) -> dict[str, Callable[[], str]]:
         "programs by methods": models_by_methods,
         "default priors": default_priors,
         "benchmarks": lambda: benchmark_numbers(root),
+        "start-up": lambda: benchmark_numbers(root, "start_up"),
     }
 
 

@@ -77,6 +77,8 @@ def test_numbers_come_from_the_recorded_run(tmp_path: Path) -> None:
     (tmp_path / RESULTS / "01_em.md").write_text("12 times\n")
     (tmp_path / RESULTS / "02_words.md").write_text("3 seconds\n")
     assert benchmark_numbers(tmp_path) == "12 times\n\n3 seconds"
+    assert benchmark_numbers(tmp_path, "words") == "3 seconds"
+    assert benchmark_numbers(tmp_path, "start_up") == NO_RESULTS
 
 
 def test_variants_are_the_choices_that_a_program_declares() -> None:

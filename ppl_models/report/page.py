@@ -35,7 +35,8 @@ class Block:
 
     Attributes:
         heading: plain text; empty for a block that goes on with the one before.
-        text: paragraphs apart by empty lines; lines that begin with "- " are a list; words in
+        text: paragraphs apart by empty lines; lines that begin with "- " are a list, and indented
+            lines below go on with an item; words in
             backticks are set as code.
         table: a data frame, its index as row heads.
         figures: plots, which are closed once they are in the page.
@@ -237,15 +238,24 @@ def text_html(text: str) -> str:
 
 
 def _runs(lines: list[str]) -> list[tuple[bool, list[str]]]:
-    """Consecutive lines, grouped into list items and plain lines."""
+    """Consecutive lines, grouped into list items and plain lines.
+
+    An indented line below an item goes on with it.
+    """
     runs: list[tuple[bool, list[str]]] = []
     for line in lines:
         is_item = line.strip().startswith("- ")
-        if runs and runs[-1][0] == is_item:
+        if runs and runs[-1][0] and not is_item and _indent(line) > _indent(runs[-1][1][-1]):
+            runs[-1][1][-1] += f" {line.strip()}"
+        elif runs and runs[-1][0] == is_item:
             runs[-1][1].append(line)
         else:
             runs.append((is_item, [line]))
     return runs
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _inline(text: str) -> str:

@@ -150,6 +150,7 @@ def test_a_gallery_has_its_parts_in_order(tmp_path):
 def test_texts_become_paragraphs_and_lists():
     assert text_html("one\ntwo\n\nthree") == "<p>one two</p><p>three</p>"
     assert text_html("- a\n- b") == "<ul><li>a</li><li>b</li></ul>"
+    assert text_html("- a\n  more\n- b\nafter") == "<ul><li>a more</li><li>b</li></ul><p>after</p>"
     assert text_html("`a < b`") == "<p><code>a &lt; b</code></p>"
 
 

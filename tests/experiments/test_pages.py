@@ -1,0 +1,56 @@
+"""Pages in a browser: what counts as a fault; the browser itself is asked by the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.pages.__main__ import Page, faults, lost, table
+
+HOME = "http://127.0.0.1:1/"
+SOUND: dict[str, Any] = {
+    "loaded": [[HOME + "index.html", 2048]],
+    "width": 390,
+    "screen": 390,
+    "wide": [],
+    "absent": [],
+    "unsaid": 0,
+    "title": "Guide",
+}
+
+
+def test_a_sound_page_has_no_fault() -> None:
+    assert faults("desktop", SOUND, [], HOME) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "messages", "word"),
+    [
+        ({}, ["x is not defined"], "not defined"),
+        ({"width": 420, "wide": ["table"]}, [], "420 wide on 390"),
+        ({"width": 1981, "screen": 1981}, [], "no viewport"),
+        ({"absent": [HOME + "a.png"]}, [], "no picture"),
+        ({"unsaid": 2}, [], "2 pictures without words"),
+        ({"title": " "}, [], "no title"),
+        ({"loaded": [["https://cdn.example/a.js", 9]]}, [], "from elsewhere"),
+    ],
+)
+def test_each_fault_is_named(change: dict[str, Any], messages: list[str], word: str) -> None:
+    (fault,) = faults("desktop", {**SOUND, **change}, messages, HOME)
+    assert word in fault
+
+
+def test_a_link_leads_to_a_page_and_a_place(tmp_path: Path) -> None:
+    (tmp_path / "picture.png").touch()
+    pages = {"index.html": Page(ids={"first"}), "guide/index.html": Page()}
+    found = ["", "index.html#first", "guide/index.html", "picture.png"]
+    assert not any(lost(link, pages, tmp_path) for link in found)
+    assert lost("index.html#second", pages, tmp_path) and lost("other.html", pages, tmp_path)
+
+
+def test_the_table_counts_pages_without_fault() -> None:
+    text = table({"a.html": Page(1024, 1), "b.html": Page(2048, 3, faults=["no | title"])})
+    assert "2 pages" in text and "1 have no fault" in text and "heaviest has 2 KiB" in text
+    assert "| b.html | 2 | 3 | no / title |" in text
