@@ -43,6 +43,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from experiments._page import Outcome, command, percent, publish, stage
 from ppl_models import fit, predict
+from ppl_models.plots import house_style
 from ppl_models.report import Block
 
 LEARNED = 600  #: digits for training annotators; the others are labelled
@@ -224,6 +225,7 @@ def calibration_table(numbers: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows).T.rename_axis("probability of the class")
 
 
+@house_style()
 def known(numbers: Mapping[str, Any]) -> Figure:
     """Estimated against true accuracy, a point an annotator."""
     figure, axes = plt.subplots(figsize=(4.6, 4.2), layout="constrained")

@@ -16,7 +16,7 @@ Model
     geometric mean of the others.
 
 What would count as an answer
-    A class in which less than half of the answers put Clinton left of Dole, a covariate whose 94 %
+    A class in which less than half of the answers put Clinton left of Dole, a covariate whose 94%
     interval excludes one, and no problem found by the diagnostics. Without a model, the share of
     voters who put Clinton left of Dole is shown by education. Classes and effects are estimated in
     one step: a regression on assigned classes would underestimate the effects.
@@ -49,6 +49,7 @@ from matplotlib.ticker import NullFormatter, ScalarFormatter
 from experiments._page import Outcome, command, percent, publish, stage
 from ppl_models import choose_clusters, diagnose, fit
 from ppl_models.errors import InputError
+from ppl_models.plots import house_style
 from ppl_models.report import Block
 
 LEVELS = ("liberal", "moderate", "conservative")
@@ -112,7 +113,7 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
             numbers=numbers,
             key=effects(numbers),
             caption="Factor on the odds of the class in question for one standard deviation more "
-            "of each covariate: posterior median and 94 % interval.",
+            "of each covariate: posterior median and 94% interval.",
             evidence=[
                 Block(
                     "The classes",
@@ -206,13 +207,13 @@ def answer(numbers: Mapping[str, Any]) -> str:
     }
     ranked = sorted(off, key=lambda name: -abs(np.log(off[name]["median"])))
     factors = [
-        f"{name} ({off[name]['median']:.2f} per standard deviation, 94 % interval "
+        f"{name} ({off[name]['median']:.2f} per standard deviation, 94% interval "
         f"{off[name]['low']:.2f} to {off[name]['high']:.2f})"
         for name in ranked[:2]
     ]
-    more = f"; so do {', '.join(ranked[2:])}" if ranked[2:] else ""
+    more = f", and on {', '.join(ranked[2:])}" if ranked[2:] else ""
     who = (
-        f"Its odds depend on {' and '.join(factors)}{more}."
+        f"Its odds depend on {' and on '.join(factors)}{more}."
         if factors
         else "No covariate's interval excludes one."
     )
@@ -228,7 +229,7 @@ def answer_tables(numbers: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     odds = pd.DataFrame(
         {
             column: {n: f"{o[key]:.2f}" for n, o in numbers["odds"].items()}
-            for column, key in {"3 %": "low", "median": "median", "97 %": "high"}.items()
+            for column, key in {"3%": "low", "median": "median", "97%": "high"}.items()
         }
     )
     bic = pd.DataFrame(
@@ -248,6 +249,7 @@ def answer_tables(numbers: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     }
 
 
+@house_style()
 def effects(numbers: Mapping[str, Any]) -> Figure:
     """Odds ratios with intervals."""
     figure, axes = plt.subplots(figsize=(6.5, 2.8), layout="constrained")
@@ -265,6 +267,7 @@ def effects(numbers: Mapping[str, Any]) -> Figure:
     return figure
 
 
+@house_style()
 def profiles(numbers: Mapping[str, Any]) -> Figure:
     """Shares of the answers, a panel a class."""
     probs = np.asarray(numbers["probs"])

@@ -47,6 +47,7 @@ from matplotlib.ticker import PercentFormatter
 from experiments._page import Outcome, command, percent, publish, stage
 from ppl_models import fit
 from ppl_models.errors import InputError
+from ppl_models.plots import house_style
 from ppl_models.report import Block
 
 BLOCKS = ("given_name", "surname", "date_of_birth", "soc_sec_id", "postcode", "suburb", "address_1")
@@ -276,7 +277,7 @@ def answer(numbers: Mapping[str, Any]) -> str:
     }[len(covered)]
     f1 = measures["F1"]
     return (
-        f"Against all true links F1 is {percent(numbers['F1'], 2)}, {reached} the required 99 %. "
+        f"Against all true links F1 is {percent(numbers['F1'], 2)}, {reached} the required 99%. "
         f"The {numbers['pairs']:,} compared pairs have {numbers['patterns']:,} patterns, and no "
         f"label was used.\n\n{coverage}. For the compared pairs the posterior interval of F1 is "
         f"{percent(f1['low'], 2)} to {percent(f1['high'], 2)}, the true value "
@@ -290,13 +291,14 @@ def answer_tables(numbers: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
         {
             column: {n: percent(numbers["measures"][n][key], 2) for n in MEASURES}
             for column, key in {
-                "2.5 %": "low", "median": "median", "97.5 %": "high", "truth": "true",
+                "2.5%": "low", "median": "median", "97.5%": "high", "truth": "true",
             }.items()
         }
     )  # fmt: skip
     return {"Posterior of precision, recall and F1 on the compared pairs, and true values.": table}
 
 
+@house_style()
 def intervals(numbers: Mapping[str, Any]) -> Figure:
     """Posterior of precision, recall and F1, with the true values."""
     figure, axes = plt.subplots(figsize=(6.5, 2.4), layout="constrained")
@@ -313,6 +315,7 @@ def intervals(numbers: Mapping[str, Any]) -> Figure:
     return figure
 
 
+@house_style()
 def agreements(numbers: Mapping[str, Any]) -> Figure:
     """Probability that fields are equal, for matches and non-matches."""
     names = list(numbers["equal"])

@@ -49,6 +49,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from experiments._page import Outcome, command, percent, publish, stage
 from ppl_models import choose_clusters, fit, predict
+from ppl_models.plots import house_style
 from ppl_models.report import Block
 
 PROGRAMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -299,6 +300,7 @@ def chosen_table(numbers: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(numbers["clusters"], index=columns).T.rename_axis("program")
 
 
+@house_style()
 def curves(numbers: Mapping[str, Any]) -> Figure:
     """The index by the share of outliers, a line a program."""
     figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
@@ -314,6 +316,7 @@ def curves(numbers: Mapping[str, Any]) -> Figure:
     return figure
 
 
+@house_style()
 def components(numbers: Mapping[str, Any]) -> Figure:
     """Petals of flowers and outliers in the colours of their components, a panel a program."""
     shown = numbers["shown"]

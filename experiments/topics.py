@@ -43,6 +43,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from experiments._page import Outcome, command, publish, stage
 from ppl_models import fit
+from ppl_models.plots import house_style
 from ppl_models.report import Block
 
 OURS, THEIRS, SINGLE = "EM", "scikit-learn", "unigrams"
@@ -202,6 +203,7 @@ def answer_tables(numbers: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     return {"Perplexity of the held-out words.": table}
 
 
+@house_style()
 def bars(numbers: Mapping[str, Any]) -> Figure:
     """Perplexities."""
     figure, axes = plt.subplots(figsize=(6.0, 2.4), layout="constrained")
@@ -212,6 +214,7 @@ def bars(numbers: Mapping[str, Any]) -> Figure:
     return figure
 
 
+@house_style()
 def first_topics(numbers: Mapping[str, Any]) -> Figure:
     """The first words of four topics."""
     figure, panels = plt.subplots(1, 4, figsize=(9.0, 2.4), layout="constrained")

@@ -110,3 +110,25 @@ def test_a_column_labels_the_rows(tmp_path: Path) -> None:
     path.write_text("who,size\nann,1\nann,2\n", encoding="utf-8")
     with pytest.raises(InputError, match="has 'ann' twice"):
         read_file(path, kind=Reals, index="who")
+    path.write_text("who,size\nann,1\n,2\n", encoding="utf-8")
+    with pytest.raises(InputError, match="has a gap"):
+        read_file(path, kind=Reals, index="who")
+
+
+@pytest.mark.parametrize(
+    ("labels", "read"),
+    [
+        (["007", "7", "NA"], ["007", "7", "NA"]),
+        (["1e3", "2", "1000"], ["1e3", "2", "1000"]),
+        (["12345678901234567890123", "1", "2"], ["12345678901234567890123", "1", "2"]),
+        (["10", "7", "8"], [10, 7, 8]),
+    ],
+)
+@pytest.mark.parametrize("name", ["who", "rownames"])
+def test_labels_stand_as_in_the_file(
+    tmp_path: Path, name: str, labels: list[str], read: list[object]
+) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text(f"{name},size\n" + "".join(f"{label},1.5\n" for label in labels))
+    index = "who" if name == "who" else None
+    assert read_file(path, kind=Reals, index=index).index.tolist() == read

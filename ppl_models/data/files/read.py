@@ -90,7 +90,7 @@ def read_file(
             ) from None
     token = ENCODING.set(encoding or "utf-8-sig")
     try:
-        read = _read(path, kind, words, separator, decimal)
+        read = _read(path, kind, words, separator, decimal, index)
     finally:
         ENCODING.reset(token)
     return read if index is None else _labelled(read, index, path)
@@ -110,7 +110,12 @@ def _labelled(read: Any, index: str, path: Path) -> pd.DataFrame:
 
 
 def _read(
-    path: Path, kind: type[Kind], words: bool, separator: str | None, decimal: str | None
+    path: Path,
+    kind: type[Kind],
+    words: bool,
+    separator: str | None,
+    decimal: str | None,
+    index: str | None,
 ) -> Any:
     is_table = path.suffix.lower() in set(BY_ENDING)
     try:
@@ -128,7 +133,7 @@ def _read(
             # a node may be called "NA"; a blank line is no edge
             edges = _read_csv(path, delimiter, dtype=str, skipinitialspace=True)
             return graphs_from_edges(edges, path)
-        return _frame(path, kind, separator, decimal)
+        return _frame(path, kind, separator, decimal, index)
     except UnicodeDecodeError:
         name = {"utf-8-sig": "UTF-8"}.get(ENCODING.get(), ENCODING.get())
         raise InputError(
@@ -177,7 +182,11 @@ def _column_of_text(path: Path, separator: str | None) -> list[str]:
 
 
 def _frame(
-    path: Path, kind: type[Kind], separator: str | None, decimal: str | None
+    path: Path,
+    kind: type[Kind],
+    separator: str | None,
+    decimal: str | None,
+    index: str | None,
 ) -> pd.DataFrame:
     delimiter = delimiter_of(path, separator)
     header = _header(path, delimiter)
@@ -196,12 +205,22 @@ def _frame(
         frame = with_decimal_commas(frame, texts, path)
     elif texts is not None:
         frame = _with_codes(frame, texts)
-    if header[0] in {"", "rownames", "Unnamed: 0"}:
+    unnamed = header[0] in {"", "rownames", "Unnamed: 0"}
+    for name in {index, frame.columns[0] if unnamed else None}.intersection(frame.columns):
+        written = _read_csv(path, delimiter, dtype=str, skipinitialspace=True)[name]
+        frame[name] = _labels(frame[name], written)
+    if unnamed:
         frame = frame.set_index(frame.columns[0])
         frame.index.name = None
     elif texts is not None:
         _refuse_data_for_names(texts, path)
     return frame
+
+
+def _labels(labels: pd.Series, written: pd.Series) -> pd.Series:
+    """Row labels as they stand in the file: 007 is not 7, and NA may be Namibia; "" is a gap."""
+    plain = pd.api.types.is_integer_dtype(labels) and (labels.astype(str) == written).all()
+    return labels if plain else written.where(written != "", None)
 
 
 def _with_codes(frame: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
