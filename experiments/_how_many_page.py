@@ -18,7 +18,7 @@ from experiments._how_many_numbers import (
     UNIFORM,
     padded,
 )
-from experiments._page import Outcome
+from experiments._page import Outcome, criteria_table
 from ppl_models.plots import PALETTE, house_style, plot_comparison
 from ppl_models.report import Block
 
@@ -202,7 +202,7 @@ def outcome(
               "filled clusters, which is not K, by every sampler.",
               figures=(sensitivity_picture(numbers),), table=posterior_table(numbers)),
         Block("BIC and the penalty of DP-means", figures=(choice_picture(criteria, staircase),),
-              table=criteria.set_index(["variances", "clusters"]).sort_index()),
+              table=criteria_table(criteria).set_index(["variances", "clusters"]).sort_index()),
         Block("Latent classes", about + " Lower is better.", table=latent_table(classes, real),
               figures=(plot_comparison(classes.sort_values("clusters"),
                                        criteria=["bic", "aic", "icl"]),)),
@@ -307,8 +307,10 @@ def posterior_table(numbers: dict) -> pd.DataFrame:
     lines |= {f"filled, {LABELS.get(name, name)}": p for name, p in numbers["filled"].items()}
     named = zip(numbers["rates"], numbers["by_rate"], strict=True)
     lines |= {f"K, C0 = {rate:g}": p for rate, p in named}
-    table = pd.DataFrame({n: padded(np.asarray(p), 12) for n, p in lines.items()},
-                         index=range(1, 13)).T.round(3)  # fmt: skip
+    shown = {n: [f"{share:.3f}" for share in padded(np.asarray(p), 12)] for n, p in lines.items()}
+    if (printed := f"K, {LABELS[PRINTED]}") in shown:
+        shown[printed][9:] = ["–"] * 3
+    table = pd.DataFrame(shown, index=range(1, 13)).T
     for column in ("ess", "rhat"):
         table[column] = [numbers["mixing"].get(n.partition(", ")[2], {}).get(column, np.nan)
                          for n in table.index]  # fmt: skip
@@ -317,8 +319,8 @@ def posterior_table(numbers: dict) -> pd.DataFrame:
 
 def latent_table(classes: pd.DataFrame, real: bool) -> pd.DataFrame:
     """All criteria by the number of classes, beside poLCA's for the real data."""
-    table = classes.set_index("clusters").sort_index()
+    table = criteria_table(classes).set_index("clusters").sort_index()
     if real:
         table["log-likelihood, poLCA"] = [POLCA.get(str(k), np.nan) for k in table.index]
         table["BIC, poLCA"] = [POLCA_BIC.get(str(k), np.nan) for k in table.index]
-    return table.rename(columns={"log_likelihood": "log-likelihood"})
+    return table

@@ -94,6 +94,18 @@ def table_text(table: pd.DataFrame) -> str:
     return table.to_csv(lineterminator="\n")
 
 
+def criteria_table(table: pd.DataFrame) -> pd.DataFrame:
+    """What ``choose_clusters`` found, with the columns that a page shows, in words.
+
+    >>> table = pd.DataFrame({"clusters": [2], "bic": [7.5], "converged": [True]})
+    >>> list(criteria_table(table))
+    ['clusters', 'BIC']
+    """
+    words = {"log_likelihood": "log-likelihood", "bic": "BIC", "aic": "AIC", "icl": "ICL"}
+    shown = [n for n in table if n not in ("converged", "collapsed", "starts_at_best")]
+    return table[shown].rename(columns=words)
+
+
 def percent(fraction: float, places: int = 0) -> str:
     """A fraction as a cell of a table.
 

@@ -51,7 +51,7 @@ from matplotlib.figure import Figure
 from scipy.special import logsumexp
 from sklearn.metrics import adjusted_rand_score
 
-from experiments._page import Outcome, command, publish, stage
+from experiments._page import Outcome, command, criteria_table, publish, stage
 from ppl_models import choose_clusters, fit, perplexity, predict, token_probabilities
 from ppl_models.data import Vocabulary, click_streams, first_names_by_sex
 from ppl_models.data.examples.click_streams import KINDS, PAGES, SHARES, chain
@@ -316,11 +316,12 @@ def _outcome(
     rand = pd.DataFrame(numbers["rand"]).rename_axis("adjusted Rand index")
     cost = pd.DataFrame({"bits per click": numbers["bits"]}).rename_axis("model")
     columns = ["clusters", "log_likelihood", "parameters", "bic", "icl"]
+    choice = criteria_table(table[columns]).set_index("clusters").sort_index()
     evidence = [
         Block("The visits", "Simulated from known chains.",
               figures=(plot_sequence_index(tree),),
               captions=("Each line is a visit, in the panel of its most probable kind.",)),
-        Block("The number of kinds", table=table[columns].set_index("clusters").sort_index()),
+        Block("The number of kinds", table=choice),
         Block("Agreement with the true kinds", table=rand),
         Block("Prediction of clicks", table=cost,
               figures=(position_picture(numbers["by_position"]),),
