@@ -293,7 +293,7 @@ def path_picture(
         grid["off"].plot(table.index, table["centres off by"], ".-", color=PALETTE[1])
         grid["off"].axvline(numbers["critical"], color="#8A8A8A", linestyle=":")
         grid["off"].set(xscale="log", yscale="log", xlabel="scale σ", ylabel="distance")
-        grid["off"].set_title("Largest distance of EM's centres from those of k-means")
+        grid["off"].set_title("Largest distance from k-means' centres")
         grid["off"].invert_xaxis()
         draw_way(grid["way"], steps, limit, x)
         for axes in (grid["J"], grid["off"]):

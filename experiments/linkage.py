@@ -119,7 +119,7 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
             answer=answer(numbers),
             numbers=numbers,
             key=intervals(numbers),
-            caption="Precision, recall and F1: posterior median (point) and 95 % interval (line), "
+            caption="Precision, recall and F1: posterior median (point) and 95% interval (line), "
             "and the true value (cross).",
             evidence=[
                 Block(
@@ -304,14 +304,16 @@ def intervals(numbers: Mapping[str, Any]) -> Figure:
     figure, axes = plt.subplots(figsize=(6.5, 2.4), layout="constrained")
     for place, name in enumerate(MEASURES):
         measure = numbers["measures"][name]
+        said = ("posterior median, 95% interval", "true value") if place == 0 else ("", "")
         axes.hlines(place, measure["low"], measure["high"], lw=4, color="C0")
-        axes.plot(measure["median"], place, "o", color="C0", ms=7)
-        axes.plot(measure["true"], place, "x", color="C3", ms=10, mew=2)
+        axes.plot(measure["median"], place, "o-", color="C0", ms=7, lw=4, label=said[0])
+        axes.plot(measure["true"], place, "x", color="C3", ms=10, mew=2, label=said[1])
     axes.set(yticks=range(len(MEASURES)), yticklabels=MEASURES, ylim=(-0.6, 2.6))
     axes.invert_yaxis()
     axes.set_xlabel("value on the compared pairs")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=2))
     axes.locator_params(axis="x", nbins=5)
+    axes.legend(loc="upper left")
     return figure
 
 
