@@ -17,7 +17,7 @@ Model
 What would count as an answer
     F1 of at least 0.99 against the true links, which are known because FEBRL generated the
     duplicates; true pairs without a common field count as missed. And the true precision and recall
-    of the compared pairs inside the 95 % intervals of the posterior. FEBRL corrupts fields one by
+    of the compared pairs inside the 95% intervals of the posterior. FEBRL corrupts fields one by
     one; dependent fields (street and suburb) make the model overconfident.
 
 References
@@ -271,9 +271,9 @@ def answer(numbers: Mapping[str, Any]) -> str:
     ]
     reached = "at least" if numbers["F1"] >= 0.99 else "below"
     coverage = {
-        2: "The 95 % intervals cover the true precision and recall",
-        1: f"The 95 % interval of {covered[0] if covered else ''} covers the truth, the other not",
-        0: "Neither 95 % interval covers the true value: the model is overconfident",
+        2: "The 95% intervals cover the true precision and recall",
+        1: f"The 95% interval of {covered[0] if covered else ''} covers the truth, the other not",
+        0: "Neither 95% interval covers the true value: the model is overconfident",
     }[len(covered)]
     f1 = measures["F1"]
     return (
