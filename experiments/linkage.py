@@ -329,7 +329,7 @@ def agreements(numbers: Mapping[str, Any]) -> Figure:
     axes.set(yticks=range(len(names)), yticklabels=[n.replace("_", " ") for n in names],
              xlabel="probability that the fields are equal", xlim=(-0.02, 1.02))  # fmt: skip
     axes.invert_yaxis()
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower center")
     return figure
 
 

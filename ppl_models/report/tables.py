@@ -83,7 +83,7 @@ def table_html(table: pd.DataFrame, *, at_most: int = 60) -> str:
     """
     shown = table.head(at_most)
     plain = isinstance(shown.index, pd.RangeIndex) and shown.index.name is None
-    heads = [] if plain else [[str(part) for part in _parts(label)] for label in shown.index]
+    heads = [] if plain else _row_heads(shown.index)
     names = [] if plain else ["" if name is None else str(name) for name in shown.index.names]
     cells, numeric = [], []
     for position, name in enumerate(shown.columns):
@@ -111,6 +111,15 @@ def _head(names: list[str], columns: pd.Index, numeric: list[bool]) -> str:
         kind = " class='number'" if is_number else ""
         heads.append(f"<th{kind}>{html.escape(_column_name(name))}</th>")
     return f"<thead><tr>{''.join(heads)}</tr></thead>"
+
+
+def _row_heads(index: pd.Index) -> list[list[str]]:
+    """The texts of every row's heads; four digits of fractions, where these tell them apart."""
+    if pd.api.types.is_float_dtype(index.dtype):
+        rounded = [f"{label:.4g}" for label in index]
+        if len(set(rounded)) == len(rounded):
+            return [[text] for text in rounded]
+    return [[str(part) for part in _parts(label)] for label in index]
 
 
 def _parts(label: object) -> tuple[object, ...]:

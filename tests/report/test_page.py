@@ -161,6 +161,14 @@ def test_numbers_stand_right_and_are_rounded():
     assert re.findall(r"<th(?: [^>]*)?>([^<]*)", text) == ["value", "name", "n"]
 
 
+def test_row_heads_are_rounded_where_they_stay_apart():
+    heads = lambda labels: re.findall(  # noqa: E731
+        r"<tr><th>([^<]*)", table_html(pd.DataFrame({"n": 1}, labels)).partition("<tbody>")[2]
+    )
+    assert heads([2.149866887825189, 0.02, 3.0]) == ["2.15", "0.02", "3"]
+    assert heads([1.00001, 1.00002]) == ["1.00001", "1.00002"]
+
+
 @pytest.mark.parametrize(
     ("values", "places"),
     [
