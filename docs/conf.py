@@ -53,6 +53,7 @@ html_title = "ppl_models"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system says
 html_theme_options = {
     "navbar_align": "left",
     "show_toc_level": 2,

@@ -122,7 +122,11 @@ def faults(screen: str, facts: Mapping[str, Any], messages: list[str], home: str
 
 def look(folder: Path, pictures: Path) -> dict[str, Page]:
     """Every page of a folder, on every screen."""
-    names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.html"))
+    names = sorted(
+        str(p.relative_to(folder))
+        for p in folder.rglob("*.html")
+        if "_static" not in p.parts  # templates of the theme
+    )
     pages = {name: Page() for name in names}
     with served(folder) as home:
         for screen, (width, height, phone) in SCREENS.items():
