@@ -4,9 +4,10 @@ Every program with every method that draws; what is found is printed and kept in
 Broken fits, which assume a wrong prior, must be found out. Words choose the cases whose name and
 method contain one of them: ``"mixture gibbs"`` those of mixtures by Gibbs sampling. With the word
 ``references`` alone: the posteriors that others have drawn too, see ``references.py``; with the
-word ``programs``: programs as people write them, see ``programs.py``; with the word ``kills``: fits
-that are killed and go on, see ``kills.py``; with the word ``upstream``: scikit-learn's and
-hmmlearn's own tests against our estimators, see ``experiments/upstream``.
+word ``programs``, and names of some if not all: programs as people write them, see ``programs.py``;
+with the word ``kills``: fits that are killed and go on, see ``kills.py``; with the word
+``upstream``: scikit-learn's and hmmlearn's own tests against our estimators, see
+``experiments/upstream``.
 """
 
 from __future__ import annotations
@@ -23,14 +24,17 @@ def main(chosen: list[str]) -> None:
     if chosen == ["kills"]:
         kills.main()
         return
+    if chosen and chosen[0] == "programs":  # whose names are those of calibrated programs too
+        programs.main(chosen[1:])
+        return
     for name, method, simulations, case in jobs():
         if chosen and not any(word in f"{name} {method}" for word in chosen):
             continue
         row = calibration_table.line(name, method, simulations, **case)
         print(row, flush=True)
         calibration_table.keep(row)  # as it goes: the whole takes long
-    if not chosen or "programs" in chosen:
-        programs.main([word for word in chosen if word != "programs"])
+    if not chosen:
+        programs.main([])
     if not chosen or "upstream" in chosen:
         # other libraries' classes are replaced, and SciPy is set up anew: a process of its own
         subprocess.run([sys.executable, "-m", "experiments.upstream"], check=True)
