@@ -55,7 +55,8 @@ def enumerated(case: Mapping[str, Any], data: Mapping[str, Any]) -> Callable[...
     """NumPyro's own log joint density, discrete sites summed out, as a function of the others.
 
     By NumPyro's enumeration; of a program with one discrete site, outside plates, by NumPyro's
-    density at each of its values (enumeration takes the axis of what depends on it for the site's).
+    density at each of its values (enumeration takes the axis of what depends on it for the site's),
+    and of one whose rows the cells look up, by NumPyro's densities of rows and cells at each value.
     """
     arguments, arrays = case.get("args", {}), {n: jnp.asarray(v) for n, v in data.items()}
     given = {**arrays, **arguments}
@@ -75,9 +76,83 @@ def enumerated(case: Mapping[str, Any], data: Mapping[str, Any]) -> Callable[...
             return logsumexp(jax.vmap(one)(support))
 
         return summed
+    if len(discrete) == 1 and jnp.ndim(discrete[0]["value"]) == 1:
+        owners = looked_up(case["program"], given, trace, discrete[0])
+        if owners is not None:
+            return by_rows(case["program"], given, discrete[0], owners)
     plates = [f.dim for s in trace.values() for f in s.get("cond_indep_stack", ()) if f.dim]
     program = enum(config_enumerate(case["program"]), min([0, *plates]) - 1)
     return lambda values: enumerated_density(program, (), given, values)[0]
+
+
+def log_densities(
+    program: Callable[..., Any], given: Mapping[str, Any], values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Every site's log-densities, entry by entry, at values of the hidden sites."""
+    held = handlers.seed(handlers.substitute(program, data=dict(values)), jax.random.key(0))
+    trace = handlers.trace(held).get_trace(**given)
+    return {n: s["fn"].log_prob(s["value"]) for n, s in trace.items() if s["type"] == "sample"}
+
+
+def looked_up(
+    program: Callable[..., Any],
+    given: Mapping[str, Any],
+    trace: Mapping[str, Any],
+    site: Mapping[str, Any],
+) -> dict[str, Any] | None:
+    """Which row's discrete site the cells of other plates depend on, found by changing each row's.
+
+    Returns:
+        The row of every cell, by site; None where each cell is of the row at its own place.
+    """
+    name, rows = site["name"], len(site["value"])
+    low, high = np.unique(site["fn"].enumerate_support())[:2]
+    hidden = {n: s["value"] for n, s in trace.items() if s["type"] == "sample" and n != name}
+    cells = [n for n, s in trace.items() if s.get("is_observed") and s["type"] == "sample"]
+
+    def at(z: Any) -> dict[str, Any]:
+        return log_densities(program, given, {**hidden, name: z})
+
+    everywhere = jnp.full(rows, low)
+    before = at(everywhere)
+    after = jax.vmap(lambda row: at(everywhere.at[row].set(high)))(jnp.arange(rows))
+    changed = {n: np.asarray(after[n] != before[n]) for n in cells}
+    if any(c.ndim != 2 or (c.sum(0) > 1).any() for c in changed.values()):
+        return None
+    owners = {n: c.argmax(0) for n, c in changed.items()}
+    return None if all(np.array_equal(o, np.arange(rows)) for o in owners.values()) else owners
+
+
+def by_rows(
+    program: Callable[..., Any],
+    given: Mapping[str, Any],
+    site: Mapping[str, Any],
+    owners: Mapping[str, Any],
+) -> Callable[..., Any]:
+    """NumPyro's log joint density with every row's discrete site summed out by itself.
+
+    Args:
+        program: of one discrete site.
+        given: its arguments.
+        site: the discrete one.
+        owners: the row that each cell of the observed sites is of.
+    """
+    name, rows = site["name"], len(site["value"])
+    support = np.unique(site["fn"].enumerate_support())
+
+    def density(values: Mapping[str, Any]) -> Any:
+        def at(kind: Any) -> tuple[Any, Any]:
+            each = log_densities(program, given, {**values, name: jnp.full(rows, kind)})
+            of_rows = each[name]
+            for n, owner in owners.items():
+                of_rows = of_rows + jax.ops.segment_sum(each[n], owner, rows)
+            others = [d.sum() for n, d in each.items() if n != name and n not in owners]
+            return of_rows, sum(others)
+
+        of_rows, others = jax.vmap(at)(jnp.asarray(support))
+        return logsumexp(of_rows, axis=0).sum() + others[0]
+
+    return density
 
 
 def at_draw(tree: xr.DataTree, chain: int, draw: int) -> dict[str, Any]:

@@ -116,7 +116,8 @@ def calibrate(
         return _as_tree(ranks, method, function)
     with scope("float64"):
         source = Model(function, {}, {**arguments, **(sizes or {})}, {})
-        plate = {next((n for n in PLATES if _takes(function, n)), "rows"): rows}
+        # (of lines that are given as arguments, such as who labelled which item, the number is)
+        plate = dict.fromkeys([n for n in PLATES if _takes(function, n)][:1], rows)
         source = Model(function, {}, source.arguments | plate, {})
         example = _simulation(source, random.key(seed + 1))
         names = tuple(example)
