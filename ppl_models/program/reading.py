@@ -42,6 +42,7 @@ from ppl_models.program.densities.gaps import treats_gaps
 from ppl_models.program.densities.local_integrals import with_integrals
 from ppl_models.program.densities.unit_reading import with_units
 from ppl_models.program.handlers.partly_fixed import PartlyFixed, partly_fixed
+from ppl_models.program.index_ranges import refuse_out_of_range
 from ppl_models.program.model import Model
 from ppl_models.program.rows.rounding import refuse_rounding
 from ppl_models.program.rows.weights import data_of_columns, refuse_other_length
@@ -250,6 +251,8 @@ def read_program(
         model = replace(model, data=data)
     model = with_units(model, structure)
     structure = replace(structure, coupled=model.pairs is not None)
+    if structure.sites and not catalogue.is_built_in(function):  # which number what they look up
+        refuse_out_of_range(model, structure)
     if structure.indexed:
         structure = with_integrals(model, structure)
     for name in structure.emissions:
