@@ -113,7 +113,7 @@ def _looks_up(eqn: Any) -> bool:
     """Whether an operation takes entries by index, or one within it does."""
     if eqn.primitive.name in ("gather", "dynamic_slice"):
         return True
-    inner = _computation(eqn)
+    inner = eqn.params["jaxpr"] if eqn.primitive.name == "scan" else _computation(eqn)
     return inner is not None and any(_looks_up(e) for e in inner.jaxpr.eqns)
 
 
@@ -147,6 +147,8 @@ def _follow(
     for eqn in jaxpr.eqns:
         operands = [read(v) for v in eqn.invars]
         told.extend(_lookups(eqn, operands))
+        if eqn.primitive.name == "scan":
+            told.extend(_in_steps(eqn, operands))
         inner = _computation(eqn)
         results: list[_Known | None]
         if inner is not None:
@@ -164,6 +166,31 @@ def _follow(
             results = [None] * len(eqn.outvars)
         known |= dict(zip(eqn.outvars, results, strict=True))
     return [read(v) for v in jaxpr.outvars]
+
+
+def _in_steps(eqn: Any, operands: Sequence[_Known | None]) -> list[_Lookup]:
+    """Lookups in the steps of a scan, whatever it carries, by what the data say of each step."""
+    step = eqn.params["jaxpr"]
+    # constants, what is carried, and what has an axis of steps, in this order
+    carried = sum(map(_of_one_shape, eqn.outvars, step.jaxpr.outvars))
+    first = sum(map(_of_one_shape, eqn.invars, step.jaxpr.invars))
+    same, by_step = operands[: first - carried], operands[first:]
+    inside: list[_Lookup] = []
+
+    def of_step(values: Sequence[Any]) -> list[Any]:
+        inside.clear()
+        left = iter(values)
+        here = [None if o is None else _Known(next(left), o.names) for o in by_step]
+        _follow(step.jaxpr, step.consts, [*same, *[None] * carried, *here], inside)
+        return [u.index for u in inside]
+
+    known = [o.value for o in by_step if o is not None]
+    indices = jax.vmap(of_step)(known) if known else of_step(known)
+    return [_Lookup(i, u.size, u.names) for i, u in zip(indices, inside, strict=True)]
+
+
+def _of_one_shape(outside: Any, inside: Any) -> bool:
+    return bool(outside.aval.shape == inside.aval.shape)
 
 
 def _lookups(eqn: Any, operands: Sequence[_Known | None]) -> list[_Lookup]:

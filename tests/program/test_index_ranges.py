@@ -53,19 +53,18 @@ def taken(effect, group):
     return jnp.take(effect, group, mode="clip")
 
 
-def chain(x, group):
+def chain(x, group, in_steps):
     effect = numpyro.sample("effect", dist.Normal(0, 3).expand([3]).to_event(1))
-    means = effect[group]
+    step_logits = jnp.log(jnp.array([[0.9, 0.1], [0.2, 0.8]]))
 
-    def step(state, mean):
-        state = numpyro.sample(
-            "state", dist.Categorical(jnp.array([[0.9, 0.1], [0.2, 0.8]])[state])
-        )
+    def step(state, of_step):
+        mean = effect[of_step] if in_steps else of_step
+        state = numpyro.sample("state", dist.Categorical(logits=step_logits[state]))
         numpyro.sample("x", dist.Normal(mean + 4 * state, 1.0))
         return state, None
 
     with numpyro.handlers.condition(data={"x": x}):
-        scan(step, 0, means)
+        scan(step, 0, group if in_steps else effect[group])
 
 
 def check(group, look_up):
@@ -91,10 +90,15 @@ def test_what_the_program_says_is_meant_is_left_alone(look_up):
     check(GROUP + 1, look_up)
 
 
-def test_lookups_outside_the_steps_of_a_chain():
-    model = Model(chain, {"x": X, "group": GROUP + 1}, {}, {})
-    with pytest.raises(InputError, match="entry 3 by 'group'"):
+@pytest.mark.parametrize("in_steps", [False, True])
+def test_lookups_of_a_chain(in_steps):
+    def checked(group):
+        model = Model(chain, {"x": X, "group": group}, {"in_steps": in_steps}, {})
         refuse_out_of_range(model, model.structure())
+
+    checked(GROUP)
+    with pytest.raises(InputError, match="entry 3 by 'group'"):
+        checked(GROUP + 1)
 
 
 def test_an_index_that_the_program_encloses():
