@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from statistics import median
 from typing import Any
 from urllib.parse import unquote, urldefrag
 
@@ -164,28 +165,33 @@ def lost(link: str, pages: Mapping[str, Page], folder: Path) -> bool:
 
 
 def table(pages: Mapping[str, Page]) -> str:
-    """Markdown: a row a page, its weight and its faults."""
-    wrong = sum(bool(page.faults) for page in pages.values())
-    heaviest = max(page.weight for page in pages.values())
+    """Markdown: a row a folder of pages, how heavy they are, and every page that has a fault."""
+    wrong = {name: page for name, page in pages.items() if page.faults}
+    heaviest = max(pages, key=lambda name: pages[name].weight)
+    folders: dict[str, list[Page]] = {}
+    for name, page in pages.items():
+        folders.setdefault(name.rpartition("/")[0].partition("/")[0] or "(top)", []).append(page)
     lines = [
         "# Pages in a browser",
         "",
         f"`python -m experiments.pages`: {len(pages)} pages in headless Chromium, each at "
         + " and ".join(f"{width} pixels ({name})" for name, (width, *_) in SCREENS.items())
-        + f". {len(pages) - wrong} have no fault: no error or warning on the console, nothing "
+        + f". {len(pages) - len(wrong)} have no fault: no error or warning on the console, nothing "
         "loaded from another host, not wider than the screen, every picture there and described, "
-        f"every link within the documentation leads to its place. The heaviest has "
-        f"{heaviest / 1024:,.0f} KiB with all that it loads.",
+        f"every link within the documentation leads to its place. The heaviest, {heaviest}, has "
+        f"{pages[heaviest].weight / 1024:,.0f} KiB with all that it loads.",
         "",
-        "| page | KiB | files | faults |",
-        "|---|---:|---:|---|",
+        "| folder | pages | with faults | KiB, median | KiB, heaviest |",
+        "|---|---:|---:|---:|---:|",
     ]
-    lines += [
-        f"| {name} | {page.weight / 1024:,.0f} | {page.parts} | "
-        f"{'; '.join(page.faults).replace('|', '/') or 'none'} |"
-        for name, page in pages.items()
-    ]
-    return "\n".join(lines) + "\n"
+    for folder, members in folders.items():
+        weights = [page.weight / 1024 for page in members]
+        lines.append(
+            f"| {folder} | {len(members)} | {sum(bool(page.faults) for page in members)} | "
+            f"{median(weights):,.0f} | {max(weights):,.0f} |"
+        )
+    lines += ["", *(f"- {name}: {'; '.join(page.faults)}" for name, page in wrong.items())]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def main(words: list[str]) -> int:

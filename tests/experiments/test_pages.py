@@ -51,6 +51,13 @@ def test_a_link_leads_to_a_page_and_a_place(tmp_path: Path) -> None:
 
 
 def test_the_table_counts_pages_without_fault() -> None:
-    text = table({"a.html": Page(1024, 1), "b.html": Page(2048, 3, faults=["no | title"])})
-    assert "2 pages" in text and "1 have no fault" in text and "heaviest has 2 KiB" in text
-    assert "| b.html | 2 | 3 | no / title |" in text
+    pages = {
+        "index.html": Page(1024, 1),
+        "guide/b.html": Page(2048, 3, faults=["no title"]),
+        "guide/more/c.html": Page(1024, 3),
+    }
+    text = table(pages)
+    assert "3 pages" in text and "2 have no fault" in text
+    assert "The heaviest, guide/b.html, has 2 KiB" in text
+    assert "| (top) | 1 | 0 | 1 | 1 |" in text and "| guide | 2 | 1 | 2 | 2 |" in text
+    assert "- guide/b.html: no title" in text and "c.html" not in text
