@@ -7,16 +7,17 @@ import shlex
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 import ppl_models
 from ppl_models import catalogue
 from ppl_models.cli.parser import build_parser
-from ppl_models.data import Vocabulary
+from ppl_models.data import Categories, Vocabulary, read_file
 from ppl_models.posterior.result.schema import EmissionFacts, FitFacts, write_facts
 from ppl_models.program.arguments.json_text import to_json
-from ppl_models.program.arguments.text import checked, read_settings
+from ppl_models.program.arguments.text import checked, column_types, read_settings
 from ppl_models.report.sections.reproduction import (
     command_line,
     fit_arguments,
@@ -131,3 +132,39 @@ def test_a_fit_of_before_names_were_kept_says_all(fits):
     tree.attrs["arguments"] = json.dumps({"clusters": 3, "covariance": "full"})
     assert fit_arguments(tree) == {"clusters": 3, "covariance": "full", "starts": 6}
     assert "--clusters 3" in command_line(tree) and "covariance=full" in command_line(tree)
+
+
+def test_columns_of_one_table_are_given_by_their_types_again(tmp_path):
+    """Also those that are of another type than they look, and a column that labels the rows."""
+    rng = np.random.default_rng(0)
+    kind = np.arange(60) % 2
+    frame = pd.DataFrame(
+        {
+            "number": [f"n{row}" for row in range(60)],
+            "visits": rng.poisson(4 + 5 * kind),
+            "town": np.where(kind, "Ulm", "Bonn"),
+            "note": "none",
+        }
+    )
+    frame.to_csv(tmp_path / "DATA.csv", index=False)
+    types = {"visits": "normal", "note": "skip"}
+    tree = ppl_models.fit("mixed_mixture", frame.set_index("number"), method="em", seed=3,
+                          clusters=2, types=types, predictive=0, starts=2)  # fmt: skip
+    (block,) = reproduce(tree)
+    assert "use Python" not in block.text and "`n0`, `n1`, ..." in block.text
+    types = {"visits": "normal", "town": "categorical", "note": "skip"}
+    assert called(tree)["types"] == types
+    options = build_parser().parse_args(shlex.split(command_line(tree))[1:])
+    assert options.index == "COLUMN"
+    table = read_file(tmp_path / "DATA.csv", kind=Categories, index="number")
+    again = ppl_models.fit("mixed_mixture", table, method="em", seed=3,
+                           types=column_types(options.types), **read_by_the_shell(tree))  # fmt: skip
+    np.testing.assert_array_equal(again["posterior"]["loc"], tree["posterior"]["loc"])
+
+
+def test_a_column_with_a_comma_is_named_in_python_only():
+    frame = pd.DataFrame({"length, mm": [1.5, 2.5, 3.5], "kind": ["a", "b", "a"]})
+    tree = ppl_models.fit("mixed_mixture", frame, method="em", seed=3, clusters=1, predictive=0)
+    (block,) = reproduce(tree)
+    assert "cannot pass `types`" in block.text and "ppl-models fit" not in block.code
+    assert called(tree)["types"] == {"length, mm": "normal", "kind": "categorical"}

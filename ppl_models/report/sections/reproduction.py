@@ -9,26 +9,31 @@ from __future__ import annotations
 import inspect
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from ppl_models import catalogue
+from ppl_models.data.by_type import dealt_parameters
 from ppl_models.data.containers.vocabulary import Vocabulary
+from ppl_models.data.kinds.several import own_labels
 from ppl_models.data.kinds.tokens import UNKNOWN
 from ppl_models.errors import InputError
 from ppl_models.fitting import fit
 from ppl_models.posterior.density.sequences import of_words
 from ppl_models.posterior.result.schema import facts_of, label_names, row_labels, row_weights
 from ppl_models.program.arguments.json_text import from_json
-from ppl_models.program.arguments.text import checked, read_settings
+from ppl_models.program.arguments.signature import by_type
+from ppl_models.program.arguments.text import checked, column_types, read_settings
 from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
 from ppl_models.report.section import ReportSection
 
 LONGEST = 160  #: characters of a value that a command or a call may hold
+TABLES = ("Reals", "Counts", "Categories", "Bits")  #: kinds of data whose file is a table of cells
+STORED_ELSEWHERE = ("fixed", "vocabulary", "predictive", "relabel", "weights", "labels", "types")
 NO_EFFECT = ("checkpoint",)  #: options that do not change the result
 
 
@@ -47,7 +52,10 @@ def reproduce(tree: xr.DataTree) -> Iterator[Block]:
     text = ["The same program, data, seed and versions give the same fit."]
     text += [f"- `{name}` is {what}." for name, what in unsaid.items()]
     refusal = shell_refusal(tree)
-    by_hand = [n for n, v in values.items() if _shell_text(tree, n, v) is None]
+    by_hand = [n for n, v in values.items() if not _is_read(tree, n, v)]
+    labels = _labels_of_rows(tree)
+    if labels and not refusal:
+        text.append(f"- The rows are called {labels}: `--id` names the column that says so.")
     if refusal:
         text.append(f"- {refusal}")
     elif by_hand:
@@ -72,6 +80,8 @@ def fit_arguments(tree: xr.DataTree) -> dict[str, Any]:
         del values["vocabulary"]
         vocabulary = _vocabulary(tree)
         values |= {} if vocabulary is None else {"vocabulary": vocabulary}
+    if types := column_types_of(tree):
+        values["types"] = {**types, **values.get("types", {})}
     if read["fixed"]:
         values["fixed"] = read["fixed"]
     defaults = inspect.signature(fit).parameters
@@ -118,7 +128,7 @@ def shell_refusal(tree: xr.DataTree) -> str:
             "The clusters of some rows were given, which the command line reads from a column of "
             "the file (`--labels COLUMN`): write them there, or use Python."
         )
-    if len(sites) > 1:
+    if len(sites) > 1 and not column_types_of(tree):
         names = ", ".join(f"`{site}`" for site in sites)
         return f"The data are a dict of {names}, and the command line reads one file: use Python."
     return ""
@@ -136,10 +146,61 @@ def command_line(tree: xr.DataTree) -> str:
     words += ["--seed", str(attributes.get("seed", 0))]
     if attributes.get("precision", "float64") != "float64":
         words += ["--precision", str(attributes["precision"])]
+    if types := values.pop("types", {}):
+        words += ["--types", _types_text(types)]
+    if _labels_of_rows(tree):
+        words += ["--id", "COLUMN"]
     for name, value in values.items():
         text = _shell_text(tree, name, value)
         words += [] if text is None else ["--set", f"{name}={text}"]
     return shlex.join([*words, "--out", "FILE.nc"])
+
+
+def column_types_of(tree: xr.DataTree) -> dict[str, str]:
+    """Column -> type, where a program takes the columns of one table by their types."""
+    try:
+        marked = by_type(catalogue.program(tree.attrs["program"]))
+    except (InputError, KeyError):
+        return {}
+    like = from_json(tree.attrs.get("coordinate_labels", "{}"))
+    sites = {str(site) for site in tree["observed_data"].data_vars}
+    places = {c: site for c, site in dealt_parameters(marked).items() if site in sites}
+    if sites - set(places.values()):  # data that are in no table
+        return {}
+    return {
+        str(column): called
+        for called, site in places.items()
+        for column in own_labels(like, site).get("feature", ())
+    }
+
+
+def _types_text(types: Mapping[str, str]) -> str:
+    return ",".join(f"{column}={called}" for column, called in types.items())
+
+
+def _is_read(tree: xr.DataTree, name: str, value: Any) -> bool:
+    """Whether an option of the command line can say the value."""
+    if name != "types":
+        return _shell_text(tree, name, value) is not None
+    try:
+        return column_types([_types_text(value)]) == value  # a comma divides columns
+    except InputError:
+        return False
+
+
+def _labels_of_rows(tree: xr.DataTree) -> str:
+    """The first labels of the rows, in words; empty where they are numbered from 0."""
+    if facts_of(tree).emission.kind not in TABLES:
+        return ""
+    plate = tree.attrs.get("plate")
+    data = tree["observed_data"].to_dataset()
+    if plate not in data.coords:
+        return ""
+    labels = data.coords[plate].values
+    if labels.dtype.kind in "iu" and np.array_equal(labels, np.arange(len(labels))):
+        return ""
+    shown = ", ".join(f"`{label}`" for label in labels[:2])
+    return shown + ", ..." if len(labels) > 2 else shown
 
 
 def _file(tree: xr.DataTree) -> str:
@@ -208,11 +269,13 @@ def _text(value: Any) -> str:
 
 def _in_words(tree: xr.DataTree, name: str, value: Any) -> str:
     """Description of a value that is too long to write, or was not stored; otherwise empty."""
-    stored = name in ("fixed", "vocabulary", "predictive", "relabel", "weights", "labels") or any(
+    stored = name in STORED_ELSEWHERE or any(
         name in from_json(tree.attrs.get(group, "{}")) for group in ("arguments", "configuration")
     )
     if not stored:
         return "an argument whose value the fit does not store"
+    if name == "types":
+        return ""
     if name == "weights":
         return "the weights of the rows, `row_weights` in the fit's group `constant_data`"
     if len(_text(value)) <= LONGEST:
