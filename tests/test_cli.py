@@ -184,6 +184,27 @@ def test_report_stands_beside_the_fit(fitted: Path, capsys: pytest.CaptureFixtur
     spoken(capsys, "report", fitted, "--overwrite")
 
 
+def test_columns_are_left_out_of_fit_and_of_prediction(
+    faithful: Path, fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file's other columns need no other file: the same fit as without them."""
+    frame = pd.read_csv(faithful)
+    wide, out = tmp_path / "wide.csv", tmp_path / "wide.nc"
+    frame.assign(town=["Ulm", "Bonn"] * 30, note="x").to_csv(wide, index=False)
+    fit = ["fit", "gaussian_mixture", wide, "--clusters", 2, "--seed", 3, "--quiet", *QUICK]
+    assert main([str(word) for word in [*fit, "--out", out]]) == 2
+    assert "--drop leaves it out" in capsys.readouterr().err
+    drop = ["--drop", "town", "--drop", "note"]
+    spoken(capsys, *fit, *drop, "--out", out)
+    xr.testing.assert_equal(ppl_models.load(out)["posterior"], ppl_models.load(fitted)["posterior"])
+    assert main(["predict", str(out), str(wide)]) == 2
+    assert "--drop" in capsys.readouterr().err
+    rows = spoken(capsys, "predict", out, wide, *drop)
+    assert rows == spoken(capsys, "predict", fitted, faithful)
+    assert main(["predict", str(out), str(wide), "--drop", "towns"]) == 2
+    assert "--drop names the column 'towns'" in capsys.readouterr().err
+
+
 def test_predict_is_the_call_from_python(
     fitted: Path, faithful: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

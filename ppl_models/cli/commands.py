@@ -92,9 +92,10 @@ def _read_or_spread(
     """The data of the file, or with ``--scheduler`` its path and the Dask client as an argument."""
     if options.scheduler is None:
         return _read(program, options, words=options.words)
-    asked = {n: getattr(options, n) for n in ("separator", "decimal", "encoding", "index", "by")}
+    names = ("separator", "decimal", "encoding", "index", "drop", "by")
+    asked = {name: getattr(options, name) for name in names}
     for name, value in asked.items():
-        if value is not None:
+        if value:
             option = "id" if name == "index" else name
             raise InputError(
                 f"--{option} and --scheduler do not go together: leave --{option} out, and let the "
@@ -341,7 +342,7 @@ def _read(program: Callable, options: argparse.Namespace, *, words: bool) -> Any
             "call ppl_models.fit from Python with a dict of these names"
         )
     (kind,) = kinds.values()
-    return read_file(
+    data = read_file(
         options.data,
         kind=kind,
         words=words,
@@ -350,6 +351,20 @@ def _read(program: Callable, options: argparse.Namespace, *, words: bool) -> Any
         encoding=options.encoding,
         index=options.index,
     )
+    return _without(data, options.drop, options.data) if options.drop else data
+
+
+def _without(data: Any, columns: list[str], path: str) -> Any:
+    """A table without some of its columns."""
+    import pandas as pd
+
+    if not isinstance(data, pd.DataFrame):
+        raise InputError(f"{path} is not a table, so that --drop has no columns to leave out")
+    for column in columns:
+        if column not in data.columns:
+            names = ", ".join(map(str, data.columns))
+            raise InputError(f"--drop names the column '{column}', which {path} lacks: of {names}")
+    return data.drop(columns=columns)
 
 
 def _print_summary(tree: xr.DataTree) -> None:

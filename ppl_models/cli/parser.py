@@ -256,6 +256,10 @@ def _table_options(parser: Parser) -> None:
         "--id", metavar="COLUMN", dest="index",
         help="the column of a table that labels its rows, and is no data",
     )  # fmt: skip
+    parser.add_argument(
+        "--drop", action="append", default=[], metavar="COLUMN",
+        help="a column of a table that is left out; may be repeated",
+    )  # fmt: skip
 
 
 def _overwrite(parser: Parser) -> None:

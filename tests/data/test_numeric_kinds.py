@@ -238,5 +238,5 @@ def test_a_column_that_names_the_rows_is_told_from_one_of_text():
     with pytest.raises(InputError, match="names the rows, say so by --id .* or by set_index"):
         Reals.read(table, site="x")
     assert Reals.read(table.set_index("customer"), site="x").values.shape[0] == 3
-    with pytest.raises(InputError, match="encode it as numbers$"):
+    with pytest.raises(InputError, match="--drop leaves it out, and mixed_mixture takes text too$"):
         Reals.read(table.assign(customer=["a", "a", "b"]), site="x")

@@ -157,8 +157,9 @@ def test_columns_of_one_table_are_given_by_their_types_again(tmp_path):
     options = build_parser().parse_args(shlex.split(command_line(tree))[1:])
     assert options.index == "COLUMN"
     table = read_file(tmp_path / "DATA.csv", kind=Categories, index="number")
-    again = ppl_models.fit("mixed_mixture", table, method="em", seed=3,
-                           types=column_types(options.types), **read_by_the_shell(tree))  # fmt: skip
+    types = column_types(options.types)
+    named = read_by_the_shell(tree)
+    again = ppl_models.fit("mixed_mixture", table, method="em", seed=3, types=types, **named)
     np.testing.assert_array_equal(again["posterior"]["loc"], tree["posterior"]["loc"])
 
 

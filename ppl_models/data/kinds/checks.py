@@ -52,7 +52,10 @@ def aligned(table: Table, like: Mapping[str, ArrayLike] | None, site: str) -> Ta
             )
     for name in columns:
         if name not in expected:
-            raise InputError(f"{site} has a column '{name}' that the fit does not know: drop it")
+            raise InputError(
+                f"{site} has a column '{name}' that the fit does not know: drop it (on the "
+                "command line: --drop)"
+            )
     values = {name: table.values_by_column[name] for name in expected}
     return replace(table, values_by_column=values, block=None)
 
@@ -108,6 +111,8 @@ def _as_numbers(values: np.ndarray, *, where: str, labels: np.ndarray, do: str) 
         value = f"{cell!r}" if isinstance(cell, str | bytes) else f"{cell}"
         if held == "text" and len(wrong) == len(values) == len(set(values)) > 1:
             do += "; if it names the rows, say so by --id on the command line, or by set_index"
+        elif held == "text":
+            do += "; on the command line --drop leaves it out, and mixed_mixture takes text too"
         raise InputError(f"{where} holds {held} ({value} at {row(labels, position)}): {do}")
     return np.array([np.nan if cell is None else float(cell) for cell in values])
 
