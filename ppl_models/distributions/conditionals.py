@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import jax.scipy.linalg as linalg
 import numpy as np
 from jax import Array, random
-from jax.scipy.special import gammaln
+from jax.scipy.special import digamma, gammaln
 
 from ppl_models.distributions.contraction import matmul
 
@@ -70,6 +70,14 @@ class DirichletConditional(NamedTuple):
         drawn /= drawn.sum(-1, keepdims=True)
         return drawn.astype(self.concentration.dtype)
 
+    def expected_log(self) -> Array:
+        """E[log p].
+
+        >>> DirichletConditional(jnp.array([1.0, 1.0])).expected_log().tolist()
+        [-1.0, -1.0]
+        """
+        return digamma(self.concentration) - digamma(self.concentration.sum(-1, keepdims=True))
+
     def log_normaliser(self) -> Array:
         """log B, summed over all rows; its gain over the prior's is the log evidence.
 
@@ -86,17 +94,19 @@ class BlockDirichletConditional(NamedTuple):
     concentration: Array
     blocks: tuple[int, ...]
 
-    def _by_block(self) -> list[Array]:
+    def by_block(self) -> list[DirichletConditional]:
+        """The Dirichlet of every block."""
         edges = [sum(self.blocks[:i]) for i in range(1, len(self.blocks))]
-        return jnp.split(self.concentration, edges, axis=-1)
+        return [DirichletConditional(c) for c in jnp.split(self.concentration, edges, axis=-1)]
 
     def mode(self) -> Array:
         """The modes of the blocks."""
-        return jnp.concatenate([DirichletConditional(c).mode() for c in self._by_block()], -1)
+        return jnp.concatenate([block.mode() for block in self.by_block()], -1)
 
     def sample(self, key: Array) -> Array:
         """One draw of every block."""
-        return jnp.concatenate(draw_dirichlets(key, self._by_block()), -1)
+        concentrations = [block.concentration for block in self.by_block()]
+        return jnp.concatenate(draw_dirichlets(key, concentrations), -1)
 
 
 def draw_dirichlets(
@@ -151,6 +161,10 @@ class BetaConditional(NamedTuple):
         """One draw."""
         return random.beta(key, self.ones, self.zeros)
 
+    def dirichlet(self) -> DirichletConditional:
+        """Of the probabilities of a one and of a zero, on a last axis."""
+        return DirichletConditional(jnp.stack([self.ones, self.zeros], -1))
+
 
 class GammaConditional(NamedTuple):
     """Gamma with a shape and a rate."""
@@ -167,6 +181,18 @@ class GammaConditional(NamedTuple):
         """One draw."""
         tiny = jnp.finfo(self.rate.dtype).tiny
         return jnp.clip(random.gamma(key, self.concentration) / self.rate, tiny)
+
+    def mean(self) -> Array:
+        """``a / b``."""
+        return self.concentration / self.rate
+
+    def geometric_mean(self) -> Array:
+        """exp E[log r].
+
+        >>> float(GammaConditional(jnp.array(1.0), jnp.array(1.0)).geometric_mean().round(3))
+        0.561
+        """
+        return jnp.exp(digamma(self.concentration)) / self.rate
 
 
 class RateConditional(NamedTuple):
@@ -256,6 +282,10 @@ class MultivariateNormalConditional(NamedTuple):
         noise = random.normal(key, self.linear.shape, self.linear.dtype)[..., None]
         return self.mode() + linalg.solve_triangular(factor, noise, lower=True, trans=1)[..., 0]
 
+    def covariance(self) -> Array:
+        """Covariance matrices ``(..., feature, feature)``."""
+        return jnp.linalg.inv(self.precision)
+
 
 class InverseGammaScaleConditional(NamedTuple):
     """A scale whose square is inverse-gamma (see :class:`.priors.InverseGammaScale`)."""
@@ -301,6 +331,11 @@ class InverseWishartConditional(NamedTuple):
         factor = jnp.linalg.cholesky(self.scale_matrix)
         left = linalg.solve_triangular(bartlett, jnp.swapaxes(factor, -1, -2), lower=True)
         return _symmetric(matmul(jnp.swapaxes(left, -1, -2), left))
+
+    def digammas(self) -> Array:
+        """``Σ_i ψ((ν - i) / 2)``, which is E[log |Σ⁻¹|] but for ``p log 2 - log |Psi|``."""
+        steps = jnp.arange(self.scale_matrix.shape[-1])
+        return digamma(0.5 * (jnp.asarray(self.concentration)[..., None] - steps)).sum(-1)
 
 
 def _symmetric(matrix: Array) -> Array:

@@ -20,12 +20,14 @@ import pytest
 from jax import random
 from numpyro.distributions import constraints
 from scipy import stats
+from scipy.special import gammaln
 
 import ppl_models
 from ppl_models import fit, generate, impute, log_density, predict, write_report
 from ppl_models.catalogue import method_names
 from ppl_models.distributions.conditionals import GammaConditional
 from ppl_models.distributions.exponential.factorised import FactorisedFamily
+from ppl_models.errors import UnsupportedError
 from ppl_models.inference.capabilities import refusal
 from ppl_models.inference.problem import Problem
 from ppl_models.plots import choose_plots
@@ -58,11 +60,25 @@ class ConjugateWaits(Waits):
     """Waiting times with a closed form for their rates."""
 
     conjugate_priors = {"haste": (dist.Gamma,)}
+    plug_in_parameters = ("haste",)
 
     def conjugate_update(self, parameter, prior, statistics, centre, *, shared):
         count, total = statistics["count"], statistics["statistic_0"]
         a, b = (prior.concentration, prior.rate) if prior is not None else (1.0, 0.0)
         return GammaConditional(a + count, b + total)
+
+    def plug_in(self, parameter, q):
+        return q.mean()  # the natural parameter is minus the rate itself
+
+    def jensen_gap(self, posterior):
+        q = posterior["haste"]
+        return (jnp.log(q.geometric_mean()) - jnp.log(q.mean())).sum(-1)
+
+
+class UnstatedWaits(ConjugateWaits):
+    """As above, but variational Bayes is not told of them."""
+
+    plug_in_parameters = ()
 
 
 class Waves(FactorisedFamily):
@@ -88,15 +104,15 @@ class Waves(FactorisedFamily):
         return self.swell * jnp.sqrt(2 * noise)
 
 
-def program_of(family):
+def program_of(family, types=2):
     """Visits of two types, each with its own haste."""
 
     def counter_visits(minutes=None, *, visits=None):
         count = visits if minutes is None else len(minutes)
         mix = numpyro.sample(
-            "mix", dist.Dirichlet(jnp.full(2, 2.0)), infer={"event_dims": ["type"]}
+            "mix", dist.Dirichlet(jnp.full(types, 2.0)), infer={"event_dims": ["type"]}
         )
-        with numpyro.plate("type", 2):
+        with numpyro.plate("type", types):
             prior = dist.Gamma(2.0, 2.0).expand((3,)).to_event(1)
             pace = numpyro.sample("pace", prior, infer={"event_dims": ["stage"]})
         with numpyro.plate("visit", count):
@@ -195,6 +211,31 @@ def test_a_conjugate_family_has_an_unknown_number_of_types():
     assert np.isfinite(tree["posterior"]["pace"].values).all()
 
 
+@pytest.mark.parametrize("method", ["vb", pytest.param("stochastic_vb", marks=pytest.mark.long)])
+def test_variational_bayes_serves_a_family_that_states_its_expectations(method):
+    options = {"starts": 2, "chains": 1, "draws": 200}
+    tree = fit(conjugate_visits, MINUTES, method=method, seed=0, predictive=0, **options)
+    pace = tree["posterior"]["pace"].mean(["chain", "draw"]).values
+    assert (np.abs(np.log(pace[np.argsort(-pace.mean(1))] / TRUTH)) < 0.9).all()
+
+
+def test_the_bound_of_one_type_is_the_evidence(double_precision):
+    """Gamma(2, 2) rates and exponential waits: the evidence has a closed form."""
+    tree = fit(program_of(ConjugateWaits, 1), MINUTES, method="vb", seed=0, predictive=0)
+    a, b, count = 2.0, 2.0, len(MINUTES)
+    each = gammaln(a + count) - gammaln(a) + a * np.log(b)
+    evidence = (each - (a + count) * np.log(b + MINUTES.sum(0))).sum()
+    assert tree.attrs["evidence_bound"] == pytest.approx(evidence, rel=1e-9)
+
+
+def test_variational_bayes_refuses_a_family_that_states_none():
+    said = (
+        r"'minutes' emits from UnstatedWaits, which states no plug-in value of its .* 'haste': use"
+    )
+    with pytest.raises(UnsupportedError, match=said):
+        fit(program_of(UnstatedWaits), MINUTES, method="vb", seed=0)
+
+
 def test_densities_and_types_of_new_rows_are_those_of_the_point(fitted):
     tree = fitted("em")
     pace, mix = (tree["posterior"][n].values[0, 0] for n in ("pace", "mix"))
@@ -279,5 +320,9 @@ def test_every_method_serves_it_or_says_what_it_lacks(program, double_precision)
     refused = {m: said for m in method_names() if (said := refusal(m, problem))}
     assert not {*OPTIONS} & {*refused}
     assert all(f"method='{m}' needs " in said for m, said in refused.items())
-    more = {"telescoping", "stochastic_em"} if program is conjugate_visits else set()
+    more = (
+        {"telescoping", "stochastic_em", "vb", "stochastic_vb"}
+        if program is conjugate_visits
+        else set()
+    )
     assert not more & {*refused}, refused

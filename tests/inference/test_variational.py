@@ -86,7 +86,7 @@ def test_the_bound_is_that_of_its_definition(program, rows, arguments) -> None:
     runs = run_variational(problem, start, links=links, free=free, iterations=4, tolerance=0.0)
     assert (np.diff(runs.objective[0]) > -1e-9).all()
     values = {n: v[0] for n, v in runs.values.items()}
-    # of the stand-ins that the last update left: an iteration more tells their bound
+    # of the plug-in values that the last update left: an iteration more tells their bound
     again = run_variational(problem, start, links=links, free=free, iterations=5, tolerance=0.0)
     bound = again.objective[0, 4]
     posterior = Updates(problem, links, 40.0).posterior(values)
@@ -140,7 +140,11 @@ def test_one_pass_predicts_as_batch_em_does(method: str) -> None:
     ("options", "rows", "match"),
     [
         ({"weight_prior": "stick_breaking"}, REALS, "not conjugate"),
-        ({"covariance": "VEI"}, REALS, "emits from ShapedGaussian"),
+        (
+            {"covariance": "VEI"},
+            REALS,
+            "ShapedGaussian, which states no plug-in value of its parameter 'axis_shape'",
+        ),
         ({}, np.where(REALS > 4, np.nan, REALS), "has missing cells"),
         ({"fixed": {"weights": [0.5, 0.5]}}, REALS, "weights of the clusters are no site"),
     ],

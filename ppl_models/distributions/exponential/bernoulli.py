@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jax import Array, random
+from jax.scipy.special import logsumexp
 from numpyro.distributions import constraints
 
 from ppl_models.distributions.conditionals import BetaConditional
@@ -38,6 +40,7 @@ class BernoulliVector(FactorisedFamily):
     statistic_names = ("ones",)
     numpyro_classes = ((dist.BernoulliProbs, 1), (dist.BernoulliLogits, 1))
     conjugate_priors: ClassVar[Mapping[str, tuple[type, ...]]] = {"probs": (dist.Beta,)}
+    plug_in_parameters = ("probs",)
     arg_constraints: ClassVar[dict[str, Any]] = {
         "probs": constraints.independent(constraints.unit_interval, 1)
     }
@@ -84,6 +87,14 @@ class BernoulliVector(FactorisedFamily):
             ones, zeros = ones.sum(0), zeros.sum(0)
         a, b = (prior.concentration1, prior.concentration0) if prior is not None else (1.0, 1.0)
         return BetaConditional(a + ones, b + jnp.clip(zeros, 0))
+
+    def plug_in(self, parameter: str, q: BetaConditional) -> Array:
+        """By the expected log-odds."""
+        return jax.nn.softmax(q.dirichlet().expected_log())[..., 0]
+
+    def jensen_gap(self, posterior: Mapping[str, Any]) -> Array:
+        """``log Σ exp E[log p]`` of every cell."""
+        return self._over_features(logsumexp(posterior["probs"].dirichlet().expected_log(), -1))
 
     @classmethod
     def summarise(

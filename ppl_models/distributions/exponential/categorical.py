@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jax import Array, random
+from jax.scipy.special import logsumexp
 from numpyro.distributions import constraints
 
 from ppl_models.data.missing import missing_cells
@@ -48,6 +50,7 @@ class CategoricalVector(StackedFamily):
     conjugate_priors: ClassVar[Mapping[str, tuple[type, ...]]] = {
         "probs": (BlockDirichlet, dist.Dirichlet)
     }
+    plug_in_parameters = ("probs",)
     pytree_aux_fields = ("levels",)
     arg_constraints: ClassVar[dict[str, Any]] = {
         "probs": constraints.independent(constraints.unit_interval, 1)
@@ -127,6 +130,15 @@ class CategoricalVector(StackedFamily):
         concentration = 1.0 if prior is None else prior.concentration
         counts = statistics["counts"].sum(0) if shared else statistics["counts"]
         return BlockDirichletConditional(concentration + counts, self.levels)
+
+    def plug_in(self, parameter: str, q: BlockDirichletConditional) -> Array:
+        """By the expected logarithms of the probabilities, normalised."""
+        return jnp.concatenate([jax.nn.softmax(b.expected_log()) for b in q.by_block()], -1)
+
+    def jensen_gap(self, posterior: Mapping[str, Any]) -> Array:
+        """``log Σ exp E[log p]`` of every feature: a row shows one of its levels."""
+        gaps = [logsumexp(b.expected_log(), -1) for b in posterior["probs"].by_block()]
+        return jnp.broadcast_to(sum(gaps, jnp.zeros(())), self.batch_shape)
 
     @classmethod
     def summarise(

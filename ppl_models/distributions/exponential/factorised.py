@@ -113,6 +113,15 @@ class FactorisedFamily(StackedFamily):
         """A datum or parameter as ``(..., feature)``: one number is a row of one feature."""
         return array if self.event_dim else jnp.asarray(array)[..., None]
 
+    @property
+    def _wide(self) -> tuple[int, int]:
+        """``(component, feature)``."""
+        return self.batch_shape[0], self.event_shape[0] if self.event_dim else 1
+
+    def _over_features(self, each: Array) -> Array:
+        """Sums over the features ``(component,)`` of what every cell of a parameter has."""
+        return jnp.broadcast_to(each.sum(-1) if self.event_dim else each, self.batch_shape)
+
     def _shifted(self, centre: Array) -> FactorisedFamily:
         """The family of ``x - centre``."""
         moved = {n: getattr(self, n) - centre for n in self.location_parameters}
@@ -150,10 +159,9 @@ class FactorisedFamily(StackedFamily):
     def coefficients(self, *, missing: bool, centre: Array) -> Array:
         """η of every cell, 1 for h, and -A of every cell (or of the row: all are observed)."""
         family = self._shifted(centre)
-        features = self.event_shape[0] if self.event_dim else 1
-        wide = (self.batch_shape[0], features)
-        constant = jnp.broadcast_to(-self._columns(family.log_normaliser()), wide)
-        parts = [jnp.broadcast_to(self._columns(n), wide) for n in family.natural_parameters()]
+        constant = jnp.broadcast_to(-self._columns(family.log_normaliser()), self._wide)
+        natural = family.natural_parameters()
+        parts = [jnp.broadcast_to(self._columns(n), self._wide) for n in natural]
         if self._has_base:
             parts.append(jnp.ones_like(constant[:, :1]))
         parts.append(constant if missing else constant.sum(-1, keepdims=True))
@@ -170,8 +178,7 @@ class FactorisedFamily(StackedFamily):
 
     def unstack(self, sums: Array, *, missing: bool) -> Statistics:
         """T by name and ``count`` of observed cells, ``(component, feature)``; ``base``, h."""
-        features = self.event_shape[0] if self.event_dim else 1
-        statistics, place = {}, 0
+        (_, features), statistics, place = self._wide, {}, 0
         for name in self._names:
             statistics[name] = sums[:, place : place + features]
             place += features

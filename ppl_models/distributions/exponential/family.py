@@ -25,11 +25,12 @@ from numpyro.distributions import Distribution
 
 from ppl_models.data.missing import has_missing, missing_cells
 from ppl_models.distributions.declaration import FamilyDeclaration
+from ppl_models.distributions.exponential.plug_in import PlugIn
 
 Statistics = dict[str, Array]
 
 
-class ExponentialFamily(FamilyDeclaration, Distribution):
+class ExponentialFamily(PlugIn, FamilyDeclaration, Distribution):
     """A family with natural parameters, sufficient statistics and a log-normaliser.
 
     A family is written for parameters with one batch axis, the component, and data with one, the

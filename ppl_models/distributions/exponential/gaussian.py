@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jax import Array, random
+from jax.scipy.special import digamma
 from numpyro.distributions import constraints
 
 from ppl_models.data.missing import missing_cells
@@ -42,6 +43,7 @@ class FactorisedGaussian(Located):
         "loc": (dist.Normal,),
         "scale": (InverseGammaScale,),
     }
+    plug_in_parameters = ("loc", "scale")
 
     def __init__(self, loc: Any, scale: Any, *, validate_args: bool | None = None):
         super().__init__(loc=loc, scale=scale, validate_args=validate_args)
@@ -142,6 +144,36 @@ class FactorisedGaussian(Located):
         return InverseGammaScaleConditional(
             prior.concentration + 0.5 * count, prior.rate + 0.5 * squares
         )
+
+    def plug_in(self, parameter: str, q: Any) -> Array:
+        """The mean of a location; a scale by its expected precision."""
+        return q.mean if parameter == "loc" else jnp.sqrt(q.rate / q.concentration)
+
+    def jensen_gap(self, posterior: Mapping[str, Any]) -> Array:
+        """``½ (E[log τ] - log E[τ])`` of precisions τ, and ``-½ E[τ] Var(μ)`` of locations μ."""
+        gap = jnp.zeros(self.batch_shape)
+        if "scale" in posterior:
+            order = posterior["scale"].concentration
+            each = 0.5 * (digamma(order) - jnp.log(order))
+            each = each if self.parameter_dims["scale"] else each[..., None]
+            gap = gap + jnp.broadcast_to(each, self._wide).sum(-1)
+        if "loc" in posterior:
+            variance = self._location_variance(posterior["loc"])
+            gap = gap - 0.5 * (self._parameters()[1] ** -2 * variance).sum(-1)
+        return gap
+
+    def statistics_under(self, posterior: Mapping[str, Any], statistics: Statistics) -> Statistics:
+        """Squares about the locations' means that are the expected ones about the locations."""
+        if "loc" not in posterior:
+            return statistics
+        added = statistics["count"] * self._location_variance(posterior["loc"])
+        second = statistics["second"]
+        added = added if second.shape[-1] == added.shape[-1] else added.sum(-1, keepdims=True)
+        return {**statistics, "second": second + added}
+
+    def _location_variance(self, q: NormalConditional) -> Array:
+        """``(component, feature)``."""
+        return jnp.broadcast_to(self._columns(1 / q.precision), self._wide)
 
     def _floor(self, statistics: Statistics, centre: Array) -> Array:
         """A variance far below that of all rows together, in the shape of one scale."""

@@ -88,6 +88,7 @@ class FullGaussian(SeparateGaussian):
         "loc": constraints.real_vector,
         "covariance": constraints.positive_definite,
     }
+    plug_in_parameters = ("loc", "covariance")
 
     @classmethod
     def from_numpyro(cls, distribution: Any, event_shape: tuple[int, ...]) -> MatrixGaussian:

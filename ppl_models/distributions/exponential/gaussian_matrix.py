@@ -247,6 +247,32 @@ class MatrixGaussian(ExponentialFamily):
             precision = precision + prior_precision[..., None] * jnp.eye(linear.shape[-1])
         return MultivariateNormalConditional(linear, precision, point)
 
+    def plug_in(self, parameter: str, q: Any) -> Array:
+        """The mean of a location; a covariance by its expected precision matrix."""
+        if parameter == "loc":
+            return q.mode()
+        return q.scale_matrix / jnp.asarray(q.concentration)[..., None, None]
+
+    def jensen_gap(self, posterior: Mapping[str, Any]) -> Array:
+        """``½ (E[log |Λ|] - log |E[Λ]|)`` of precision matrices, and ``-½ tr E[Λ] Cov(μ)``."""
+        gap, dimension = jnp.zeros(self.batch_shape), self.loc.shape[-1]
+        if "covariance" in posterior:
+            q = posterior["covariance"]
+            logs = dimension * jnp.log(0.5 * jnp.asarray(q.concentration))
+            gap = gap + 0.5 * (q.digammas() - logs)
+        if "loc" in posterior:
+            precision, spread = jnp.linalg.inv(self._each()), posterior["loc"].covariance()
+            gap = gap - 0.5 * einsum("...ij,...ji->...", precision, spread)
+        return gap
+
+    def statistics_under(self, posterior: Mapping[str, Any], statistics: Statistics) -> Statistics:
+        """Scatter about the locations' means that is the expected one about the locations."""
+        if "loc" not in posterior:
+            return statistics
+        added = statistics["count"][:, None, None] * posterior["loc"].covariance()
+        added = added.sum(0) if statistics["second"].ndim == 2 else added
+        return {**statistics, "second": statistics["second"] + added}
+
     def _floor(self, statistics: Statistics, centre: Array) -> Array:
         """A diagonal far below the variances of all rows together."""
         count, first, total = statistics["count"], statistics["first"], statistics["count"].sum()

@@ -38,6 +38,7 @@ class TiedGaussian(MatrixGaussian):
         "loc": constraints.real_vector,
         "covariance": constraints.positive_definite,
     }
+    plug_in_parameters = ("loc", "covariance")
 
     def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
         """Log-densities ``(component, row)``: whiten once, then as a unit sphere."""

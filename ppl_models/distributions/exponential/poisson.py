@@ -42,6 +42,7 @@ class PoissonVector(FactorisedFamily):
     statistic_names = ("total",)
     numpyro_classes = ((dist.Poisson, 0), (dist.Poisson, 1))
     conjugate_priors: ClassVar[Mapping[str, tuple[type, ...]]] = {"rate": (dist.Gamma,)}
+    plug_in_parameters = ("rate",)
     pytree_aux_fields = ("univariate",)
     arg_constraints: ClassVar[dict[str, Any]] = {"rate": constraints.nonnegative}
 
@@ -108,6 +109,15 @@ class PoissonVector(FactorisedFamily):
             total, count = total.sum(0), count.sum(0)
         a, b = (prior.concentration, prior.rate) if prior is not None else (1.0, 0.0)
         return GammaConditional(a + total, b + count)
+
+    def plug_in(self, parameter: str, q: GammaConditional) -> Array:
+        """By the expected logarithm of the rate."""
+        return q.geometric_mean()
+
+    def jensen_gap(self, posterior: Mapping[str, Any]) -> Array:
+        """The geometric mean of every rate less its mean."""
+        q = posterior["rate"]
+        return self._over_features(q.geometric_mean() - q.mean())
 
     @classmethod
     def summarise(

@@ -17,7 +17,7 @@ from ppl_models.program.model import Globals
 
 
 class VariationalBatches(MiniBatches):
-    """As `MiniBatches`; values are stand-ins and what goes with them."""
+    """As `MiniBatches`; values are plug-in values and what goes with them."""
 
     def __init__(self, problem: Problem, plan: Plan, rows: int | None, seed: int, starts: int):
         super().__init__(problem, plan, rows, seed, starts)

@@ -1,7 +1,7 @@
 """Variational Bayes by passes over all rows, from several starts.
 
-An iteration is a pass of EM at the stand-ins of the last update, and the update by its statistics;
-rows are in memory, in blocks, or on a cluster's workers.
+An iteration is a pass of EM at the plug-in values of the last update, and the update by its
+statistics; rows are in memory, in blocks, or on a cluster's workers.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Assign, Expectations, soft
 from ppl_models.inference.statistics.running import exact
-from ppl_models.inference.variational.update import Updated, in_order, update
+from ppl_models.inference.variational.update import Updated, update, update_order
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameters.parameter_map import ParameterLink
 from ppl_models.program.trace.structure import Structure
 
-#: what goes with the stand-ins of a start, under names that no site can have: how much more the
-#: evidence bound is than the log-normalisers of all rows, and the numbers that q has by site
+#: what goes with the plug-in values of a start, under names that no site can have: how much more
+#: the evidence bound is than the log-normalisers of all rows, and the numbers that q has by site
 BOUND, OF_Q = ".bound", ".q."
 
 
@@ -45,12 +45,12 @@ class Updates:
 
     def __init__(self, problem: Problem, links: tuple[ParameterLink, ...], counted: float):
         self._problem, self._counted = problem, counted
-        self._links = in_order(links, problem.structure)
+        self._links = update_order(links, problem.structure, problem.families)
         self._model = jax.tree.map(jnp.asarray, problem.model)
         self._blank = replace(problem.chunks, parts=(), order=jnp.zeros(0, jnp.int32), mesh=None)
 
     def __call__(self, values: Mapping[str, Any], expected: Expectations) -> dict[str, np.ndarray]:
-        """The next stand-ins, and what goes with them."""
+        """The next plug-in values, and what goes with them."""
         number = jnp.result_type(float)
         updated = _updated(
             self._model,
@@ -98,7 +98,7 @@ class Updates:
 
 
 def sites_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Stand-ins without what goes with them.
+    """Plug-in values without what goes with them.
 
     >>> sites_of({"loc": 1.0, ".bound": 2.0})
     {'loc': 1.0}
@@ -161,7 +161,7 @@ def run_variational(
     assign: Assign = soft,
     label: str = "vb",
 ) -> EMRuns:
-    """As ``em.loop.run_em``: the values are stand-ins, and the objective is the evidence bound.
+    """As ``em.loop.run_em``, with plug-in values and the evidence bound as the objective.
 
     Args:
         problem: program and data.

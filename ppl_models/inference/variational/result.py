@@ -25,9 +25,8 @@ from ppl_models.inference.objective import EVIDENCE_BOUND
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.m_step import conjugate_sites
-from ppl_models.inference.variational.expectations import drawn, stand_in
+from ppl_models.inference.variational.divergence import drawn
 from ppl_models.inference.variational.loop import Updates, counted_rows
-from ppl_models.inference.variational.update import FAMILIES
 from ppl_models.program.parameters.label_symmetry import permute_labels
 
 NOTE = (
@@ -38,8 +37,12 @@ NOTE = (
 
 def _unknown_expectations(problem: Problem) -> Lack | None:
     for name, family in problem.families.items():
-        if type(family) not in FAMILIES:
-            return Lack(f"site '{name}' emits from {type(family).__name__}")
+        unknown = [n for n in family.parameter_dims if n not in family.plug_in_parameters]
+        if unknown:
+            return Lack(
+                f"site '{name}' emits from {type(family).__name__}, which states no plug-in value "
+                f"of its parameter '{unknown[0]}'"
+            )
     weights = [w for w in problem.parameter_map.links if w.emission == problem.structure.assignment]
     if not weights and problem.structure.clusters > 1:
         return Lack("the weights of the clusters are no site with a Dirichlet prior")
@@ -54,7 +57,7 @@ def _missing(problem: Problem) -> Lack | None:
 
 
 EXPECTATIONS = Capability(
-    "mixtures of normal, Poisson, Bernoulli or categorical emissions", _unknown_expectations
+    "emissions whose natural parameters have known expectations", _unknown_expectations
 )
 COMPLETE_ROWS = Capability("rows without missing cells", _missing)
 
@@ -137,7 +140,7 @@ def variational(
         values[name] = np.broadcast_to(best[name], (chains * draws, *best[name].shape))
     weights = [w for w in links if w.emission == problem.structure.assignment]
     if weights and problem.exchangeable:  # most rows first
-        order = np.argsort(-np.asarray(stand_in(posterior[weights[0].site])), kind="stable")
+        order = np.argsort(-np.asarray(posterior[weights[0].site].concentration), kind="stable")
         values = permute_labels(values, problem.labels.axes, order, leading=1)
     shaped = {n: v.reshape(chains, draws, *v.shape[1:]) for n, v in values.items()}
     return replace(

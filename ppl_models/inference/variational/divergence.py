@@ -1,10 +1,4 @@
-"""What variational Bayes asks of a site's distribution q, by the kind of its conditional.
-
-An emission's log-density <η, T(x)> - A enters an E-step by E[η] and E[A] under q (Beal 2003,
-Variational Algorithms for Approximate Bayesian Inference, §2.4). The value of the parameter whose
-natural parameter is E[η] stands for the first, its ``stand_in``, so that passes over the rows are
-those of EM; what is left, ``A(stand-in) - E[A]``, is a constant of the component, its ``offset``.
-"""
+"""Distributions q of global sites: divergence from the prior, draws, and moments of rates."""
 
 from __future__ import annotations
 
@@ -27,22 +21,12 @@ from ppl_models.distributions.conditionals import (
     NormalConditional,
     RateConditional,
 )
-from ppl_models.distributions.contraction import einsum
 from ppl_models.distributions.priors.scales_and_blocks import split_blocks
+from ppl_models.errors import UnsupportedError
 
 NODES = 400  #: of the trapezoidal rule over the logarithm of a rate
 TAIL = 40.0  #: log-density below the mode's at which it ends
 WIDTHS = 12.0  #: standard deviations that it goes on beyond the mode
-
-
-@singledispatch
-def stand_in(q: Any) -> Array:
-    """The value whose natural parameter is the expected one.
-
-    >>> float(stand_in(NormalConditional(jnp.array(3.0), jnp.array(2.0))))
-    3.0
-    """
-    raise NotImplementedError(type(q).__name__)
 
 
 @singledispatch
@@ -58,7 +42,10 @@ def divergence(q: Any, prior: Any) -> Array:
     >>> float(divergence(q, prior))
     0.0
     """
-    raise NotImplementedError(type(q).__name__)
+    raise UnsupportedError(
+        f"variational Bayes knows no Kullback–Leibler divergence of a {type(q).__name__} from its "
+        "prior: method='gibbs' draws from the same conditional distributions"
+    )
 
 
 @singledispatch
@@ -70,35 +57,15 @@ def drawn(q: Any, key: Array) -> Array:
 # ---- probabilities -------------------------------------------------------------------------------
 
 
-def expected_logs(concentration: Array) -> Array:
-    """E[log p] of a Dirichlet on the last axis.
-
-    >>> expected_logs(jnp.array([1.0, 1.0])).tolist()
-    [-1.0, -1.0]
-    """
-    return digamma(concentration) - digamma(concentration.sum(-1, keepdims=True))
-
-
 def _dirichlets(own: Array, prior: Array) -> Array:
     each = gammaln(own.sum(-1)) - gammaln(prior.sum(-1))
     each = each - (gammaln(own) - gammaln(prior)).sum(-1)
-    return (each + ((own - prior) * expected_logs(own)).sum(-1)).sum()
-
-
-@stand_in.register
-def _(q: DirichletConditional) -> Array:
-    return jax.nn.softmax(expected_logs(q.concentration))
+    return (each + ((own - prior) * DirichletConditional(own).expected_log()).sum(-1)).sum()
 
 
 @divergence.register
 def _(q: DirichletConditional, prior: Any) -> Array:
     return _dirichlets(q.concentration, prior.concentration)
-
-
-@stand_in.register
-def _(q: BlockDirichletConditional) -> Array:
-    blocks = split_blocks(q.concentration, q.blocks)
-    return jnp.concatenate([jax.nn.softmax(expected_logs(b)) for b in blocks], -1)
 
 
 @divergence.register
@@ -111,27 +78,11 @@ def _(q: BlockDirichletConditional, prior: Any) -> Array:
     return total
 
 
-def level_offset(q: BlockDirichletConditional) -> Array:
-    """The offset of a component, ``(component,)``: every feature shows one of its levels."""
-    blocks = split_blocks(q.concentration, q.blocks)
-    return jnp.stack([logsumexp(expected_logs(b), -1) for b in blocks], -1).sum(-1)
-
-
-@stand_in.register
-def _(q: BetaConditional) -> Array:
-    return jax.nn.sigmoid(digamma(q.ones) - digamma(q.zeros))
-
-
 @divergence.register
 def _(q: BetaConditional, prior: Any) -> Array:
-    own = jnp.stack([q.ones, q.zeros], -1)
+    own = q.dirichlet().concentration
     before = jnp.stack([prior.concentration1, prior.concentration0], -1)
     return _dirichlets(own, jnp.broadcast_to(before, own.shape))
-
-
-def bit_offset(q: BetaConditional) -> Array:
-    """``log Σ exp E[log p]`` of every cell, ``(component, feature)``."""
-    return logsumexp(expected_logs(jnp.stack([q.ones, q.zeros], -1)), -1)
 
 
 # ---- rates and scales ----------------------------------------------------------------------------
@@ -144,42 +95,15 @@ def _gammas(own: Array, rate: Array, prior: Any, prior_rate: Array) -> Array:
     return each.sum()
 
 
-@stand_in.register
-def _(q: GammaConditional) -> Array:
-    return jnp.exp(digamma(q.concentration)) / q.rate
-
-
 @divergence.register
 def _(q: GammaConditional, prior: Any) -> Array:
     return _gammas(q.concentration, q.rate, prior.concentration, prior.rate)
-
-
-def count_offset(q: GammaConditional) -> Array:
-    """The stand-in less the mean of a rate of counts."""
-    return stand_in(q) - q.concentration / q.rate
-
-
-@stand_in.register
-def _(q: InverseGammaScaleConditional) -> Array:
-    """By the expected precision."""
-    return jnp.sqrt(q.rate / q.concentration)
 
 
 @divergence.register
 def _(q: InverseGammaScaleConditional, prior: Any) -> Array:
     """Of the precisions, whose distributions are gamma."""
     return _gammas(q.concentration, q.rate, prior.concentration, prior.rate)
-
-
-def scale_offset(q: InverseGammaScaleConditional) -> Array:
-    """``½ (E[log τ] - log E[τ])`` of a precision τ."""
-    return 0.5 * (digamma(q.concentration) - jnp.log(q.concentration))
-
-
-@stand_in.register
-def _(q: InverseWishartConditional) -> Array:
-    """By the expected precision matrix."""
-    return q.scale_matrix / jnp.asarray(q.concentration)[..., None, None]
 
 
 @divergence.register
@@ -192,17 +116,7 @@ def _(q: InverseWishartConditional, prior: Any) -> Array:
     fold = jnp.linalg.slogdet(q.scale_matrix)[1] - jnp.linalg.slogdet(prior.scale_matrix)[1]
     each = 0.5 * before * fold + 0.5 * own * (trace - size)
     each = each + multigammaln(0.5 * before, size) - multigammaln(0.5 * own, size)
-    return (each + 0.5 * (own - before) * _digammas(own, size)).sum()
-
-
-def _digammas(freedom: Array, size: int) -> Array:
-    return digamma(0.5 * (freedom[..., None] - jnp.arange(size))).sum(-1)
-
-
-def covariance_offset(q: InverseWishartConditional) -> Array:
-    """``½ (E[log |Λ|] - log |E[Λ]|)`` of a precision matrix Λ."""
-    freedom, size = jnp.asarray(q.concentration), q.scale_matrix.shape[-1]
-    return 0.5 * (_digammas(freedom, size) - size * jnp.log(0.5 * freedom))
+    return (each + 0.5 * (own - before) * q.digammas()).sum()
 
 
 class Moments(NamedTuple):
@@ -241,11 +155,6 @@ def rate_moments(q: RateConditional) -> Moments:
     return Moments((probability * jnp.exp(logs)).sum(0), (probability * logs).sum(0))
 
 
-@stand_in.register
-def _(q: RateConditional) -> Array:
-    return rate_moments(q).mean
-
-
 @divergence.register
 def _(q: RateConditional, prior: Any) -> Array:
     logs, weights = _nodes(q)
@@ -272,11 +181,6 @@ def _(q: RateConditional, key: Array) -> Array:
 # ---- locations -----------------------------------------------------------------------------------
 
 
-@stand_in.register
-def _(q: NormalConditional) -> Array:
-    return q.mean
-
-
 @divergence.register
 def _(q: NormalConditional, prior: Any) -> Array:
     variance, before = 1 / q.precision, prior.scale**2
@@ -284,42 +188,13 @@ def _(q: NormalConditional, prior: Any) -> Array:
     return 0.5 * (ratio - 1 - jnp.log(variance) + jnp.log(before)).sum()
 
 
-@stand_in.register
-def _(q: MultivariateNormalConditional) -> Array:
-    return q.mode()
-
-
 @divergence.register
 def _(q: MultivariateNormalConditional, prior: Any) -> Array:
     """A prior of independent features."""
-    covariance = location_covariance(q)
+    covariance = q.covariance()
     size = covariance.shape[-1]
     before = jnp.broadcast_to(prior.scale**2, q.linear.shape)
     variance = jnp.diagonal(covariance, axis1=-2, axis2=-1)
     ratio = (variance + (q.mode() - prior.loc) ** 2) / before
     each = (ratio + jnp.log(before)).sum(-1) - size + jnp.linalg.slogdet(q.precision)[1]
     return 0.5 * each.sum()
-
-
-def location_covariance(q: MultivariateNormalConditional) -> Array:
-    """Covariance matrices of locations, ``(..., feature, feature)``."""
-    return jnp.linalg.inv(q.precision)
-
-
-def location_offset(precision: Array, covariance: Array) -> Array:
-    """``-½ tr(E[Λ] Cov(μ))``, of precision matrices and covariances of locations."""
-    return -0.5 * einsum("...ij,...ji->...", precision, covariance)
-
-
-#: kinds of conditionals that are served
-SERVED = (
-    DirichletConditional,
-    BlockDirichletConditional,
-    BetaConditional,
-    GammaConditional,
-    InverseGammaScaleConditional,
-    InverseWishartConditional,
-    RateConditional,
-    NormalConditional,
-    MultivariateNormalConditional,
-)
