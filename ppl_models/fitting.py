@@ -222,7 +222,7 @@ def fit(
             model, label_names = with_labels(model, structure, told)
             names.update(label_names)
         problem = Problem(model, structure, progress)
-        refuse_unsuitable(problem, observed)
+        refuse_unsuitable(problem)
         refuse_priors(problem)
         refuse_weights(method, problem)
         asked = for_method(method, problem)

@@ -96,7 +96,7 @@ class Search:
             )
         model, structure, held_out = hold_out(model, structure, self.heldout, self.key)
         problem = Problem(model, structure, self.progress)
-        refuse_unsuitable(problem, observed)
+        refuse_unsuitable(problem)
         hidden = (*STATISTICS, HIDDEN) if size == "states" else (*ROW_DENSITIES, ASSIGNMENT)
         # (the terms of a mixture that is a distribution are clusters without a site)
         require("em", problem, ROW_DENSITIES if problem.terms else hidden)

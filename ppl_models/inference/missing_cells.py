@@ -29,14 +29,31 @@ def refuse_missing_cells(problem: Problem, *, fitted: bool = False) -> None:
         fitted: whether the global sites have values already, so that their priors do not count.
 
     Raises:
-        InputError: a joint distribution of cells some of which are missing, or a program that
-            computes with missing cells; how many rows have them, and what to do.
+        InputError: :func:`missing_cells_fault`.
     """
+    if (fault := missing_cells_fault(problem, fitted=fitted)) is not None:
+        raise InputError(fault)
+
+
+def missing_cells_fault(problem: Problem, *, fitted: bool = False) -> str | None:
+    """Why missing cells cannot be marginalised, and what to do; None: they can, or none is missing.
+
+    A joint distribution of cells some of which are missing, or a program that computes with missing
+    cells.
+
+    Args:
+        problem: program and data.
+        fitted: whether the global sites have values already, so that their priors do not count.
+    """
+    return next(_faults(problem, fitted), None)
+
+
+def _faults(problem: Problem, fitted: bool) -> Iterator[str]:
     data = {n: np.asarray(v) for n, v in problem.model.data.items()}
     missing = {n: missing_cells(v) for n, v in data.items() if has_missing(v)}
     if not missing:
         return
-    _refuse_computation(problem, missing, priors=not fitted)
+    yield from _computations(problem, missing, priors=not fitted)
     for name, emission in problem.example.emissions.items():
         emission, unit, remedy = unwrap(emission), "row", "drop these rows"
         family = as_family(emission)
@@ -46,21 +63,23 @@ def refuse_missing_cells(problem: Problem, *, fitted: bool = False) -> None:
         if name not in missing or drops_out(emission):
             continue
         if name in problem.structure.likelihoods:
-            raise InputError(
+            yield (
                 f"'{name}' has missing cells, of which factor '{name}' has no density: drop these "
                 "rows, or observe them by a distribution, numpyro.sample(..., obs=)"
             )
         cells = missing[name].reshape(-1, math.prod(emission.event_shape))
         partly = cells.any(1) & ~cells.all(1)
         if partly.any():
-            raise InputError(
+            yield (
                 f"site '{name}' emits from {type(own_distribution(emission)).__name__}, which has "
                 f"no density of a {unit} of which some cells are missing, as in {partly.sum()} of "
                 f"{len(partly)} {unit}s, the first of them {unit} {partly.argmax()}: {remedy}"
             )
 
 
-def _refuse_computation(problem: Problem, missing: dict[str, np.ndarray], *, priors: bool) -> None:
+def _computations(
+    problem: Problem, missing: dict[str, np.ndarray], *, priors: bool
+) -> Iterator[str]:
     """What stands in place of a missing cell must not enter a prior or a parameter."""
     unpadded = problem.read_from or problem
     values = unpadded.structure.initial(make_key(0))
@@ -75,7 +94,7 @@ def _refuse_computation(problem: Problem, missing: dict[str, np.ndarray], *, pri
         pairs = zip(_parts(unpadded.example, priors), _parts(there, priors), strict=True)
         for place in (p for (p, one), (_, two) in pairs if differs(one, two)):
             count = max(gap.reshape(len(gap), -1).any(1).sum() for gap in chosen.values())
-            raise InputError(
+            yield (
                 f"{place} is computed from cells of '{next(iter(chosen))}' that are missing: "
                 "leave them out of the computation (jnp.nanmean, jnp.nanstd), or drop the "
                 f"rows that have them ({count})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -13,11 +13,11 @@ from numpyro.distributions import Dirichlet
 from ppl_models.data.kinds import Observed
 from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
-from ppl_models.inference.missing_cells import refuse_missing_cells
+from ppl_models.inference.missing_cells import missing_cells_fault
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
 from ppl_models.program.model import evaluate
-from ppl_models.program.rows.rounding import refuse_coarse, refuse_extreme
+from ppl_models.program.rows.rounding import coarse_component, extreme_values
 from ppl_models.program.runtime.keys import make_key
 
 
@@ -70,8 +70,14 @@ def _moves(problem: Problem, name: str) -> bool:
 
 def refuse_unresolved(problem: Problem, result: Result, observed: Mapping[str, Observed]) -> None:
     """Refuse a single-precision fit with a component narrower than the spacing of float32."""
+    if (fault := unresolved(problem, result, observed)) is not None:
+        raise InputError(fault)
+
+
+def unresolved(problem: Problem, result: Result, observed: Mapping[str, Observed]) -> str | None:
+    """Which component of a single-precision fit is narrower than the spacing of float32."""
     if jnp.result_type(float) == jnp.float64:
-        return
+        return None
     for name, family in problem.emission_families.items():
         sites = {w.parameter: w.site for w in problem.parameter_map.links if w.emission == name}
         loc = result.values.get(sites.get("loc", ""))
@@ -86,12 +92,25 @@ def refuse_unresolved(problem: Problem, result: Result, observed: Mapping[str, O
         assert scale is not None
         scale = scale[(...,) + (None,) * (loc.ndim - scale.ndim)]
         loc, scale = (v.reshape(-1, *v.shape[2:]) for v in (loc, scale))
-        refuse_coarse(name, np.asarray(observed[name].values), loc, scale)
+        fault = coarse_component(name, np.asarray(observed[name].values), loc, scale)
+        if fault is not None:
+            return fault
+    return None
 
 
-def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> None:
+def refuse_unsuitable(problem: Problem) -> None:
     """Refuse data outside the support of the program's emissions, and cells that stay missing."""
-    refuse_missing_cells(problem)
+    if (fault := unsuitable(problem)) is not None:
+        raise InputError(fault)
+
+
+def unsuitable(problem: Problem) -> str | None:
+    """Which data are outside the support of an emission or stay missing; None: none are."""
+    fault = missing_cells_fault(problem)
+    return next(_outside_support(problem), None) if fault is None else fault
+
+
+def _outside_support(problem: Problem) -> Iterator[str]:
     for name, emission in problem.example.emissions.items():
         # (as many rows as the example's; those that only fill up repeat the others)
         values = np.asarray((problem.read_from or problem).model.data[name])
@@ -99,7 +118,7 @@ def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> Non
         autoregressive = problem.autoregressive.get(name)
         if autoregressive is not None and autoregressive.needs_whole_rows and not seen.all():
             place = tuple(int(i) for i in np.argwhere(~seen)[0])
-            raise InputError(
+            yield (
                 f"'{name}' lacks the cell at row {place[0]}, column {place[1]}, and "
                 f"{type(autoregressive).__name__} "
                 "has no density of a row with missing cells: leave the row out"
@@ -109,9 +128,9 @@ def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> Non
         while hasattr(single, "base_constraint"):
             single = single.base_constraint
         if single.is_discrete is False and not seen.any():
-            raise InputError(f"'{name}' has no observed cell: give it data")
-        if single.is_discrete is False:
-            refuse_extreme(name, values)
+            yield f"'{name}' has no observed cell: give it data"
+        if single.is_discrete is False and (fault := extreme_values(name, values)) is not None:
+            yield fault
         try:
             good = np.asarray(single(np.where(seen, values, 0))) | ~seen
         except (TypeError, ValueError):
@@ -123,7 +142,7 @@ def refuse_unsuitable(problem: Problem, observed: Mapping[str, Observed]) -> Non
         place = tuple(int(i) for i in np.argwhere(~good)[0])
         wanted = getattr(emission, "data_description", f"values in {_at(support, place)}")
         where = f"row {place[0]}" + (f", column {place[1]}" if len(place) > 1 else "")
-        raise InputError(
+        yield (
             f"site '{name}' emits {wanted}, and {where} is {values[place]}: "
             "recode the data or choose another program"
         )

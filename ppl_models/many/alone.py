@@ -29,7 +29,7 @@ def fitted_alone(request: Request, group: int) -> Outcome:
     try:
         refuse_reading(request, group)
         problem, observed = request.problem(request.rows[group])
-        refuse_unsuitable(problem, observed)
+        refuse_unsuitable(problem)
         refuse_priors(problem)
         require(request.method, problem)
         key = random.fold_in(random.key(request.seed), group)

@@ -12,7 +12,6 @@ from jax import random
 
 from ppl_models import memory
 from ppl_models.data.derived import derived_arguments
-from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import require
 from ppl_models.inference.many.buckets import Bucket, in_buckets
 from ppl_models.inference.many.em import Points, densities, em_of_bucket
@@ -22,7 +21,7 @@ from ppl_models.inference.method import declaration
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
 from ppl_models.inference.statistics.e_step import hard, soft
-from ppl_models.inference.suitability import refuse_priors, refuse_unresolved, refuse_unsuitable
+from ppl_models.inference.suitability import refuse_priors, unresolved, unsuitable
 from ppl_models.many.outcome import Outcome
 from ppl_models.many.request import Request
 from ppl_models.posterior.labels.methods import CLEAR_ROWS
@@ -109,17 +108,12 @@ def _outside(request: Request, problem: Problem) -> np.ndarray:
     complete, refused = {}, np.zeros(len(request.rows), bool)
     for name, observed in request.observed.items():
         complete[name] = cast(observed.values, request.precision)
-    try:
-        everything = problem.on_data(problem.model.with_data(complete), problem.chunks)
-        refuse_unsuitable(everything, request.observed)
-    except InputError:
-        for group, places in enumerate(request.rows):
-            own = {n: v[places] for n, v in complete.items()}
-            try:
-                one = problem.on_data(problem.model.with_data(own), problem.chunks)
-                refuse_unsuitable(one, request.observed)
-            except InputError:
-                refused[group] = True
+    if unsuitable(problem.on_data(problem.model.with_data(complete), problem.chunks)) is None:
+        return refused
+    for group, places in enumerate(request.rows):
+        own = {n: v[places] for n, v in complete.items()}
+        one = problem.on_data(problem.model.with_data(own), problem.chunks)
+        refused[group] = unsuitable(one) is not None
     return refused
 
 
@@ -289,7 +283,6 @@ def _refuse_coarse(request: Request, problem: Problem, outcomes: dict[int, Outco
         if outcome.failure:
             continue
         result = Result(outcome.values, method, {})
-        try:
-            refuse_unresolved(problem, result, request.observed_of(request.rows[group]))
-        except InputError as error:
-            outcomes[group] = Outcome(failure=str(error))
+        fault = unresolved(problem, result, request.observed_of(request.rows[group]))
+        if fault is not None:
+            outcomes[group] = Outcome(failure=fault)

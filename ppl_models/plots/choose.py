@@ -27,6 +27,7 @@ class ChosenPlot:
         plot: its declaration.
         tree: the fit.
         site: the observed site that is drawn; None where the plot is of the fit as a whole.
+        interactive: whether it is drawn with ``backend="plotly"`` too.
 
     >>> from ppl_models import fit
     >>> tree = fit("poisson_mixture", [1, 2, 3, 9, 8, 9], method="em", seed=0, clusters=2)
@@ -39,6 +40,7 @@ class ChosenPlot:
     plot: Plot
     tree: xr.DataTree
     site: str | None = None
+    interactive: bool = False
 
     @property
     def caption(self) -> str:
@@ -89,7 +91,10 @@ def choose_plots(tree: xr.DataTree) -> list[ChosenPlot]:
 
 def _chosen(plot: Plot, tree: xr.DataTree, emission: EmissionFacts, *, main: bool) -> ChosenPlot:
     name = plot.name if main else f"{plot.name}: {emission.site}"
-    return ChosenPlot(name, plot, tree, emission.site if plot.each_emission else None)
+    asked = plot.interactive
+    interactive = asked if isinstance(asked, bool) else asked(tree, emission)
+    site = emission.site if plot.each_emission else None
+    return ChosenPlot(name, plot, tree, site, interactive)
 
 
 def plot_modules() -> Mapping[str, str]:

@@ -34,9 +34,15 @@ def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
     return emission.component_dim == "cluster" and component_picture(emission) == "ellipses"
 
 
+def _of_several_features(tree: xr.DataTree, emission: EmissionFacts) -> bool:
+    """Whether there are two features to draw against each other."""
+    shape = tree["observed_data"].to_dataset()[emission.site].shape
+    return len(shape) > 1 and shape[-1] > 1
+
+
 @register_plot(
     section="components",
-    interactive=True,
+    interactive=_of_several_features,
     order=110,
     caption="The data in the colours of the clusters, with the location and spread of each "
     "cluster.",

@@ -49,7 +49,8 @@ class Plot:
             else ``serves`` is asked about the main one, and there is at most one picture.
         computed: options of the function that the report computes once for the whole page and
             hands over: "loo", "places" (of leave-one-out transforms), "probabilities" (of states).
-        interactive: whether the function draws with ``backend="plotly"`` too.
+        interactive: whether the function draws with ``backend="plotly"`` too; asked like
+            ``serves`` where not every fit is drawn that way.
 
     >>> import ppl_models.plots.path
     >>> plot = registered_plots()["path"]
@@ -65,7 +66,7 @@ class Plot:
     serves: Serves
     each_emission: bool = False
     computed: tuple[str, ...] = ()
-    interactive: bool = False
+    interactive: bool | Serves = False
 
 
 def register_plot[F: Callable[..., PlotCollection]](
@@ -77,7 +78,7 @@ def register_plot[F: Callable[..., PlotCollection]](
     name: str | None = None,
     each_emission: bool = False,
     computed: tuple[str, ...] = (),
-    interactive: bool = False,
+    interactive: bool | Serves = False,
 ) -> Callable[[F], F]:
     """Declare the decorated function as a plot of fits, drawn in the house style.
 

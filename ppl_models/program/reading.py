@@ -47,6 +47,7 @@ from ppl_models.program.model import Model
 from ppl_models.program.rows.rounding import refuse_rounding
 from ppl_models.program.rows.weights import data_of_columns, refuse_other_length
 from ppl_models.program.runtime.precision import cast
+from ppl_models.program.structure_reading import structure_or_obstacle
 from ppl_models.program.trace.data_sites import (
     continuous_emissions,
     moving_values,
@@ -54,7 +55,7 @@ from ppl_models.program.trace.data_sites import (
 )
 from ppl_models.program.trace.renamed_sites import (
     LikelihoodFactor,
-    NamedOtherwise,
+    NameClash,
     PlateOfData,
     free_name,
     with_factors,
@@ -275,40 +276,40 @@ def _with_names_of_data(model: Model) -> tuple[Model, Structure]:
     """The model and its structure, observed sites called as their data are, and no plates.
 
     Raises:
-        NamedOtherwise: the program has another site of that name.
+        InputError: the program cannot be read, or has another site of that name.
     """
     renamed: set[str] = set()
     while True:
-        try:
-            structure = model.structure()
-            moving = moving_values(model, structure.computed)
+        reading = structure_or_obstacle(model)
+        if isinstance(reading, Structure):
+            moving = moving_values(model, reading.computed)
             if not moving:
-                return model, structure
+                return model, reading
             model = replace(model, function=with_factors(model.function, moving))
-        except ReadsValues as error:
+        elif isinstance(reading, ReadsValues):
             # (the last of the data are most often those that are emitted)
-            known = needed(list(reversed(model.data)), error.runs_with)
+            known = needed(list(reversed(model.data)), reading.runs_with)
             if not known:
-                raise
+                raise reading.error()
             model = model.knowing(known)
-        except PlateOfData as error:
-            name = free_name(error.plate, error.taken)
-            function = with_renamed_plate(model.function, error.plate, name)
-            model = replace(model, function=function)
-        except LikelihoodFactor as error:
-            if not model.data or renamed:
-                raise
-            parameter = _last_of_numbers(model)
-            renamed.add(parameter)
-            function = with_renamed_site(model.function, error.factor, parameter)
-            model = replace(model, function=function)
-        except NamedOtherwise as error:
-            taken = error.parameter in (*renamed, *error.others)
-            if taken:
-                raise
-            renamed.add(error.parameter)
-            function = with_renamed_site(model.function, error.site, error.parameter)
-            model = replace(model, function=function)
+        else:
+            model = replace(model, function=_renamed(model, reading, renamed))
+
+
+def _renamed(model: Model, clash: NameClash, renamed: set[str]) -> Callable:
+    """The program without a clash of names; ``renamed`` are the names that sites were given."""
+    if isinstance(clash, PlateOfData):
+        return with_renamed_plate(model.function, clash.plate, free_name(clash.plate, clash.taken))
+    if isinstance(clash, LikelihoodFactor):
+        if not model.data or renamed:
+            raise clash.error()
+        site, parameter = clash.factor, _last_of_numbers(model)
+    else:
+        site, parameter = clash.site, clash.parameter
+        if parameter in renamed or parameter in clash.others:
+            raise clash.error()
+    renamed.add(parameter)
+    return with_renamed_site(model.function, site, parameter)
 
 
 def _last_of_numbers(model: Model) -> str:

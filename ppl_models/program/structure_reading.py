@@ -21,7 +21,8 @@ from ppl_models.program.runtime.compiling import quickly
 from ppl_models.program.runtime.keys import make_key
 from ppl_models.program.trace import chains
 from ppl_models.program.trace.data_refusals import (
-    refuse_other_data,
+    named_otherwise,
+    plate_of_data,
     refuse_other_rows,
     refuse_taken_names,
 )
@@ -32,6 +33,7 @@ from ppl_models.program.trace.data_sites import (
     with_derived,
     with_lowest,
 )
+from ppl_models.program.trace.renamed_sites import NameClash
 from ppl_models.program.trace.site_sorting import read_structure
 from ppl_models.program.trace.structure import Structure
 
@@ -45,6 +47,18 @@ def structure_of(model: Model) -> Structure:
     Raises:
         InputError: a program that cannot be run on its data, or names that are taken.
         UnsupportedError: sites that no method can treat.
+    """
+    reading = structure_or_obstacle(model)
+    if not isinstance(reading, Structure):
+        raise reading.error()
+    return reading
+
+
+def structure_or_obstacle(model: Model) -> Structure | NameClash | ReadsValues:
+    """:func:`structure_of`, or what must be named otherwise or known before there is one.
+
+    Raises:
+        InputError: as there.
     """
     trace_sites: dict[str, Any] = {}
     merged_sites: list[tuple[str, ...]] = []
@@ -73,16 +87,21 @@ def structure_of(model: Model) -> Structure:
             f"{first_sentences(str(error))}"
         )
         if isinstance(error, CONCRETE):
-            raise ReadsValues(said, lambda known: _runs(trace, model.knowing(known))) from error
+            return ReadsValues(said, lambda known: _runs(trace, model.knowing(known)), error)
         raise ProgramFailed(said + _in_single_precision(trace, model)) from error
     refuse_taken_names(trace_sites, model.data)
+    if (plate := plate_of_data(trace_sites, model.data)) is not None:
+        return plate
     members, emitted = merged_sites
     chain = chains.find_chain(trace_sites, members, emitted, set(model.fixed))
     if chain is not None:
         structure = read_structure(trace_sites, set(model.fixed), chain=chain)
+        assert isinstance(structure, Structure)
         if model.data:
             structure = with_layout(model, structure)
-            refuse_other_data(model, structure, parameters_of_sites, set(trace_sites))
+            other = named_otherwise(model, structure, parameters_of_sites, set(trace_sites))
+            if other is not None:
+                return other
         return chain_densities.with_order(model, structure)
     refuse_other_rows(trace_sites, model.data)
     structure = read_structure(
@@ -91,6 +110,8 @@ def structure_of(model: Model) -> Structure:
         sites_of_data(model, trace_sites, parameters_of_sites),
         parameters=set(model.data),
     )
+    if not isinstance(structure, Structure):
+        return structure
     structure = with_lowest(model, structure, trace_sites)
     if structure.indexed and structure.assignment and structure.deterministics:
         structure = with_derived(model, structure)
@@ -99,7 +120,9 @@ def structure_of(model: Model) -> Structure:
     refuse_moving_factors(model, structure)
     if model.data:
         structure = with_computed(model, structure, parameters_of_sites)
-        refuse_other_data(model, structure, parameters_of_sites, set(trace_sites))
+        other = named_otherwise(model, structure, parameters_of_sites, set(trace_sites))
+        if other is not None:
+            return other
         if not structure.indexed:
             structure = with_integrals(model, structure)
     return structure

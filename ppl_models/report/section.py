@@ -9,12 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
-
-from arviz_plots import PlotCollection
 
 from ppl_models.errors import InputError
-from ppl_models.plots.choose import ChosenPlot
 from ppl_models.plots.declaration import Section
 from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
@@ -59,16 +55,6 @@ def section_blocks(section: ReportSection, fit: FittedModel) -> Iterator[Block]:
     yield from blocks
 
 
-def _drawn(chosen: ChosenPlot, computed: dict[str, Any], *, interactive: bool) -> PlotCollection:
-    """The plot, interactive if that is wanted and the plot supports it."""
-    if interactive and chosen.plot.interactive:
-        try:
-            return chosen.draw(**computed, backend="plotly")
-        except InputError:  # as of clusters of one feature
-            pass
-    return chosen.draw(**computed)
-
-
 def plot_blocks(name: Section, fit: FittedModel) -> Iterator[Block]:
     """A block with its caption for each plot of a section, or why the plot is left out."""
     for chosen in fit.plots:
@@ -76,7 +62,8 @@ def plot_blocks(name: Section, fit: FittedModel) -> Iterator[Block]:
             continue
         try:
             computed = {option: getattr(fit, option) for option in chosen.plot.computed}
-            figure = _drawn(chosen, computed, interactive=fit.interactive)
+            backend = {"backend": "plotly"} if fit.interactive and chosen.interactive else {}
+            figure = chosen.draw(**computed, **backend)
         except InputError as error:
             yield Block("", f"The plot `{chosen.name}` is left out: {error}", tone="warning")
         else:

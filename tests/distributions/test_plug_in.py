@@ -63,11 +63,11 @@ def _agree(draws, expected, name):
 
 @pytest.mark.parametrize("shared", [False, True], ids=["own", "shared"])
 def test_expected_log_densities_are_at_plug_in_values_but_for_the_jensen_gap(cases, stated, shared):
-    served = [c for c in cases if {*c.family.parameter_dims} == {*c.family.plug_in_parameters}]
+    served = [c for c in cases if {*c.parameters} == {*c.family.plug_in_parameters}]
     assert len(served) > 5
     for case in served:
         family, _, posterior, rows, centre = stated(case, shared)
-        names = list(family.parameter_dims)
+        names = list(case.parameters)
         values = {n: _value(case, n, family.plug_in(n, posterior[n])) for n in names}
         contracted = partial(_contracted, family, rows, centre)
         draws = jax.lax.map(contracted, _draws(case, posterior, names))

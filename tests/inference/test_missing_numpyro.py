@@ -229,7 +229,7 @@ def test_a_site_that_is_computed_from_a_missing_cell_of_another_is_refused_and_t
 def test_a_computation_that_leaves_missing_cells_out_is_served():
     model = Model(about_the_observed_mean, {"x": np.where(GAPS, np.nan, X)}, {}, {})
     problem = Problem(model, model.structure())
-    refuse_unsuitable(problem, {})
+    refuse_unsuitable(problem)
     assert np.isfinite(problem.example.priors["loc"].mean).all()
 
 

@@ -36,7 +36,7 @@ def test_a_page_is_complete_and_names_rows_and_clusters(tree, diagnosed, tmp_pat
 
 def test_plots_that_say_so_are_drawn_by_plotly(fits) -> None:
     drawn = fits.gaussian_fit(covariance="univariate", rows=60, draws=60, clusters=2)
-    lively = {chosen.name for chosen in choose_plots(drawn) if chosen.plot.interactive}
+    lively = {chosen.name for chosen in choose_plots(drawn) if chosen.interactive}
     assert lively >= {"trace", "rank", "forest", "khat"}
     assert registered_plots()["clusters"].interactive
     made = plot_forest(drawn, backend="plotly")

@@ -53,6 +53,10 @@ MANY_STARTS = 8  #: starts from which on only the best of short runs go on
 MANY = 4  #: components from which on they do
 NEXT_TO = 1e-9  #: share of the way inside by which a value is moved off a boundary
 SOME_ROW = 0.5  #: a component with less than that of a row is empty, which is no collapse
+NO_DENSITY = (
+    "no start came where the data have a finite density: look for a prior or an emission that "
+    "excludes some rows or values"
+)
 #: treatment of assignments, priors -> what is maximised
 OBJECTIVES = {
     ("soft", "program"): LOG_POSTERIOR,
@@ -88,8 +92,37 @@ def em_from_starts(
         run: what iterates all starts, with the arguments of ``em.loop.run_em`` (default: batch EM).
 
     Raises:
-        InputError: options out of range.
+        InputError: options out of range, or data without a density at every start's end.
     """
+    result = em_with_density(
+        problem,
+        key,
+        starts=starts,
+        iterations=iterations,
+        tolerance=tolerance,
+        priors=priors,
+        assignments=assignments,
+        label=label,
+        run=run,
+    )
+    if result is None:
+        raise InputError(NO_DENSITY)
+    return result
+
+
+def em_with_density(
+    problem: Problem,
+    key: Array,
+    *,
+    starts: int,
+    iterations: int,
+    tolerance: float | None,
+    priors: str,
+    assignments: Treatment,
+    label: str,
+    run: Callable[..., EMRuns] | None = None,
+) -> Result | None:
+    """As :func:`em_from_starts`; None where the data have no density at any start's end."""
     if priors not in ("program", "flat"):
         raise InputError(f"priors is {priors!r}: choose 'program' or 'flat'")
     if priors == "flat" and problem.structure.factors:
@@ -172,7 +205,7 @@ def em_from_starts(
         runs = polished(problem, runs, flat=flat)
     method = Method("point", assignments, OBJECTIVES[assignments, priors])
     result = best_start(problem, runs, initializations, method)
-    if not problem.sums_rows_up:
+    if result is None or not problem.sums_rows_up:
         return result
     gaps = any(missing for _, missing in problem.chunks.missing)
     hiding = problem.latent or any(f.draws_hidden for f in problem.families.values())
@@ -184,13 +217,14 @@ def em_from_starts(
 
 def _of_network(
     problem: Problem, key: Array, starts: int, iterations: int, tolerance: float, *, flat: bool
-) -> Result:
+) -> Result | None:
     """Variational EM: the objective is a lower bound."""
     runs, kinds = run_network_em(
         problem, key, starts, iterations=iterations, tolerance=tolerance, flat=flat
     )
     result = best_start(problem, runs, kinds, Method("point", "soft", EVIDENCE_BOUND))
-    result.notes.append(NOTE)
+    if result is not None:
+        result.notes.append(NOTE)
     return result
 
 
@@ -203,19 +237,20 @@ def _to_polish(problem: Problem, *, flat: bool) -> bool:
 
 def best_start(
     problem: Problem, runs: EMRuns, initializations: list[str], method: Method
-) -> Result:
+) -> Result | None:
     """The best start that did not collapse, its clusters in order of weight.
+
+    None where the data have no density at any start's end.
 
     Args:
         problem: program and data.
         runs: EM from every start.
         initializations: how each was found.
         method: the declaration of the method that asks.
-
-    Raises:
-        InputError: the data have no density at any start's end.
     """
-    final = _final_objective(runs)
+    final = final_objective(runs)
+    if np.isneginf(final).all():
+        return None
     flat = method.objective in (LOG_LIKELIHOOD, CLASSIFICATION)
     collapsed = _collapsed_runs(problem, runs, flat=flat)
     best = int(np.argmax(final if collapsed.all() else np.where(collapsed, -np.inf, final)))
@@ -245,17 +280,6 @@ def best_start(
             flat=flat,
         ),
     )
-
-
-def _final_objective(runs: EMRuns) -> np.ndarray:
-    """The last finite objective of every start, ``(start,)``."""
-    final = final_objective(runs)
-    if np.isneginf(final).all():
-        raise InputError(
-            "no start came where the data have a finite density: look for a prior or an emission "
-            "that excludes some rows or values"
-        )
-    return final
 
 
 def _path_of(

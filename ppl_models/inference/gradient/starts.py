@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, random
 
-from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import ASSIGNMENT, ROW_DENSITIES, STATISTICS
-from ppl_models.inference.em.driver import em_from_starts
+from ppl_models.inference.em.driver import em_with_density
 from ppl_models.inference.gradient.steps import row_log_densities
 from ppl_models.inference.initial.boundary import off_boundary
 from ppl_models.inference.initial.finite import finite_starts, may_lack_density
@@ -50,7 +49,7 @@ def em_mode(problem: Problem, key: Array) -> Globals | None:
     hides = problem.structure.assignment is not None or problem.states
     rows = problem.structure.rows
     small = (rows <= SEED_ROWS or problem.structure.indexed) and problem.offers(*ROW_DENSITIES)
-    if not hides or not (small or problem.offers(*STATISTICS)):
+    if not hides or not problem.structure.sites or not (small or problem.offers(*STATISTICS)):
         return None
     if rows > SEED_ROWS and not problem.structure.indexed:
         chosen = np.sort(np.random.default_rng(0).permutation(rows)[:SEED_ROWS])
@@ -59,18 +58,17 @@ def em_mode(problem: Problem, key: Array) -> Globals | None:
         if problem.model.weights is not None:
             model = replace(model, weights=np.asarray(problem.model.weights)[chosen])
         problem = Problem(model, replace(problem.structure, rows=SEED_ROWS), problem.progress)
-    try:
-        modes = em_from_starts(
-            problem,
-            key,
-            starts=MODE_STARTS,
-            iterations=MODE_ITERATIONS,
-            tolerance=None,
-            priors="program",
-            assignments="soft",
-            label="em",
-        )
-    except InputError:  # no start came where the density is finite: a draw of the prior may
+    modes = em_with_density(
+        problem,
+        key,
+        starts=MODE_STARTS,
+        iterations=MODE_ITERATIONS,
+        tolerance=None,
+        priors="program",
+        assignments="soft",
+        label="em",
+    )
+    if modes is None:  # a draw of the prior may come where the density is finite
         return None
     mode = {n: jnp.asarray(v[0, 0]) for n, v in modes.values.items()}
     inside = problem.structure.initial(key)

@@ -11,7 +11,7 @@ from jax import Array, random
 
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import ROW_DENSITIES, refusal
-from ppl_models.inference.em.driver import em_from_starts
+from ppl_models.inference.em.driver import NO_DENSITY, em_with_density
 from ppl_models.inference.initial.boundary import off_boundary
 from ppl_models.inference.initial.finite import finite_starts, may_lack_density
 from ppl_models.inference.problem import Problem
@@ -48,20 +48,19 @@ def dispersed_starts(
     mode, dispersion_used = inside, 1.0
     search = None
     if starts > 0 and problem.offers(*ROW_DENSITIES):
-        try:
-            search = em_from_starts(
-                problem,
-                em_key,
-                starts=starts,
-                iterations=SEARCH_ITERATIONS,
-                tolerance=None,
-                priors="program",
-                assignments="soft",
-                label="em",
-            )
-        except InputError:
+        search = em_with_density(
+            problem,
+            em_key,
+            starts=starts,
+            iterations=SEARCH_ITERATIONS,
+            tolerance=None,
+            priors="program",
+            assignments="soft",
+            label="em",
+        )
+        if search is None:
             if not may_lack_density(problem):
-                raise
+                raise InputError(NO_DENSITY)
             mode, dispersion_used = _draw_with_density(problem, em_key), dispersion
             notes = ["chains started at a draw of the prior, for no start of EM had a density"]
     if search is not None:

@@ -90,7 +90,7 @@ def fit_blocks(
     problem = Problem(model, structure, progress, blocks=rows)
     refuse_program(problem)
     problem = _with_gaps(problem, rows)
-    refuse_unsuitable(problem, observed)
+    refuse_unsuitable(problem)
     refuse_priors(problem)
     require(method, problem)
     result = run(checkpointed(problem), run_key, **options)

@@ -22,12 +22,15 @@ from ppl_models.distributions.sequences.autoregressive import as_autoregressive
 from ppl_models.distributions.sequences.infilling.combinations import GapWindow
 from ppl_models.distributions.sequences.infilling.fill import window_to_compile
 from ppl_models.errors import InputError, whole_number
+from ppl_models.inference.missing_cells import missing_cells_fault
+from ppl_models.inference.problem import Problem
 from ppl_models.posterior.density.possible import refuse_impossible
 from ppl_models.posterior.result.restore import RestoredFit, restore
 from ppl_models.posterior.simulate.predictive import (
     plain_integers,
     refuse_undrawable,
     resampled,
+    undrawable,
 )
 from ppl_models.program.chains.chain_data import as_observed
 from ppl_models.program.chains.chain_densities import draw_assignments
@@ -36,6 +39,8 @@ from ppl_models.program.model import Globals, Model
 from ppl_models.program.runtime.compiling import in_batches
 from ppl_models.program.runtime.precision import scope
 from ppl_models.program.trace.structure import Structure
+
+FILLING = "filling of missing cells"  #: what a refusal calls it
 
 
 def impute(
@@ -83,7 +88,7 @@ def impute(
     whole_number("seed", seed, minimum=0)
     with scope(tree.attrs.get("precision", "float64")):
         restored = restore(tree, data)
-        refuse_undrawable(restored.problem, "filling of missing cells", observed=True)
+        refuse_undrawable(restored.problem, FILLING, observed=True)
         refuse_impossible(restored)
         key = random.key(seed)
         values = resampled(restored, key, draws)
@@ -113,6 +118,22 @@ def impute(
         for n, v in filled.items()
     }
     return restored.dataset(variables)
+
+
+def can_impute(fitted: RestoredFit, site: str, missing: np.ndarray) -> bool:
+    """Whether cells of a fit's own rows could be imputed if they were missing.
+
+    Args:
+        fitted: a fit on its rows.
+        site: whose cells they are.
+        missing: which they are, broadcast to the rows.
+    """
+    problem = fitted.problem
+    if problem.row_order or undrawable(problem, FILLING, observed=True) is not None:
+        return False
+    rows = np.where(missing, np.nan, np.asarray(problem.model.data[site], float))
+    emptied = Problem(problem.model.with_data({site: rows}), problem.structure)
+    return missing_cells_fault(emptied, fitted=True) is None
 
 
 def _restore(filled: np.ndarray, observed: Observed) -> np.ndarray:

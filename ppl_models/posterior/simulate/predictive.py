@@ -196,16 +196,23 @@ def refuse_undrawable(problem: Problem, what: str, *, observed: bool = False) ->
         UnsupportedError: which factor is part of the density, or whose distribution is computed
             from the data themselves.
     """
+    if (fault := undrawable(problem, what, observed=observed)) is not None:
+        raise UnsupportedError(fault)
+
+
+def undrawable(problem: Problem, what: str, *, observed: bool = False) -> str | None:
+    """Why rows cannot be drawn, and what to do; None: they can. Arguments as above."""
     structure = problem.structure
     if structure.undrawable:
-        raise UnsupportedError(
+        return (
             f"factor '{structure.undrawable[0]}' is part of the density of every row, and says "
             f"nothing of how rows are drawn, so that there is no {what}: write it as a "
             "distribution that the data are observed from"
         )
     own = problem.own_data
     if own is not None and (own.itself or not observed):
-        raise UnsupportedError(refusal(own.reason, what))
+        return refusal(own.reason, what)
+    return None
 
 
 def plain_integers(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ needs the numbers themselves: these data become constants of the program.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -56,17 +57,25 @@ def known_values(arguments: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {n: v.values for n, v in arguments.items() if isinstance(v, KnownArray)}
 
 
-class ReadsValues(ProgramFailed):
+@dataclass(frozen=True)
+class ReadsValues:
     """A program looks at the values of data.
 
     Args:
         message: what it says where nothing helps.
         runs_with: whether the program runs where data of these names are known.
+        cause: the program's own error.
     """
 
-    def __init__(self, message: str, runs_with: Callable[[frozenset[str]], bool]):
-        super().__init__(message)
-        self.runs_with = runs_with
+    message: str
+    runs_with: Callable[[frozenset[str]], bool]
+    cause: Exception
+
+    def error(self) -> ProgramFailed:
+        """What to tell where no known values help."""
+        failed = ProgramFailed(self.message)
+        failed.__cause__ = self.cause
+        return failed
 
 
 def needed(names: list[str], runs_with: Callable[[frozenset[str]], bool]) -> frozenset[str] | None:

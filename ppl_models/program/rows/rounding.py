@@ -98,8 +98,10 @@ def _indistinct(column: np.ndarray) -> tuple[float, int, float, float] | None:
     return float(middle[worst]), count, float(width[worst]), grain
 
 
-def refuse_coarse(name: str, values: np.ndarray, loc: np.ndarray, scale: np.ndarray) -> None:
-    """Refuse a fit with a component that single precision hardly resolves where it lies.
+def coarse_component(
+    name: str, values: np.ndarray, loc: np.ndarray, scale: np.ndarray
+) -> str | None:
+    """Which component single precision hardly resolves where it lies; None: it resolves all.
 
     Of few rows :func:`refuse_rounding` does not see it before the fit.
 
@@ -108,45 +110,37 @@ def refuse_coarse(name: str, values: np.ndarray, loc: np.ndarray, scale: np.ndar
         values: the data as they were given.
         loc: locations, the leading axis that of the draws.
         scale: standard deviations, which broadcast to them.
-
-    Raises:
-        InputError: the site, the component's location and scale.
     """
     if values.dtype != np.float64 or np.array_equal(
         values, values.astype(np.float32), equal_nan=True
     ):
-        return
+        return None
     grain = np.spacing(np.abs(loc).astype(np.float32)) / scale
     if not np.median(grain.reshape(len(loc), -1).max(1)) > COARSE:
-        return
+        return None
     place = np.unravel_index(int(grain.argmax()), grain.shape)
     sd = np.broadcast_to(scale, loc.shape)[place]
-    raise InputError(
+    return (
         f"a component of '{name}' lies at {loc[place]:.6g} with the standard deviation {sd:.3g}, "
         f"and single precision holds only every {np.spacing(np.float32(abs(loc[place]))):.3g}th "
         "number there: use precision='float64'"
     )
 
 
-def refuse_extreme(name: str, values: np.ndarray) -> None:
-    """Refuse real values whose squares leave the range of the working precision.
+def extreme_values(name: str, values: np.ndarray) -> str | None:
+    """Which values have squares that the working precision cannot hold; None: none have.
 
     Args:
         name: of the site.
         values: its values ``(row, ...)``, NaN where they are missing; the last axis of several is
             that of the columns.
 
-    Raises:
-        InputError: the site, how far its values are apart, and what to do.
-
-    >>> refuse_extreme("x", np.array([0, 1e-25]))
-    Traceback (most recent call last):
-    ...
-    ppl_models.errors.InputError: 'x' has values that are 1e-25 apart, and the square of that is \
-not a number of float32: divide the data by a unit near 1e-25
+    >>> extreme_values("x", np.array([0, 1e-25]))
+    "'x' has values that are 1e-25 apart, and the square of that is not a number of float32: \
+divide the data by a unit near 1e-25"
     """
     if values.dtype.kind != "f" or not values.size:
-        return
+        return None
     kind = jnp.result_type(float)
     range_of = jnp.finfo(kind)
     columns = values.reshape(len(values), -1, values.shape[-1] if values.ndim > 1 else 1)
@@ -158,8 +152,8 @@ not a number of float32: divide the data by a unit near 1e-25
     least, most = ROOM * range_of.tiny**0.5, range_of.max**0.5 / ROOM
     wrong = apart[(apart < least) | (apart > most)]
     if not len(wrong):
-        return
-    raise InputError(
+        return None
+    return (
         f"'{name}' has values that are {wrong[0]:.3g} apart, and the square of that is not a "
         f"number of {kind}: divide the data by a unit near {wrong[0]:.3g}"
     )

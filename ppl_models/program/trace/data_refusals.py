@@ -18,17 +18,19 @@ from ppl_models.program.runtime.compiling import quickly
 from ppl_models.program.runtime.keys import make_key
 from ppl_models.program.trace import chains
 from ppl_models.program.trace.data_sites import moving_values
-from ppl_models.program.trace.renamed_sites import NamedAsItsSource, NamedOtherwise, PlateOfData
+from ppl_models.program.trace.renamed_sites import NamedOtherwise, PlateOfData, named_as_its_source
 from ppl_models.program.trace.structure import Structure
 
 
-def refuse_other_data(
+def named_otherwise(
     model: Any,
     structure: Structure,
     data_of_sites: Mapping[str, str],
     names: Set[str] = frozenset(),
-) -> None:
-    """An observed site's data are the parameter of its name, as they are.
+) -> NamedOtherwise | None:
+    """A site that observes the data of a parameter of another name; None: there is none.
+
+    Other data than a parameter's, as they are, are refused.
 
     Args:
         model: the program with its data.
@@ -37,8 +39,7 @@ def refuse_other_data(
         names: of all sites of the program.
 
     Raises:
-        NamedOtherwise: they are those of a parameter of another name.
-        UnsupportedError: any other reason.
+        UnsupportedError: which site observes something else.
     """
     for site in structure.emissions:
         known = (*structure.likelihoods, *structure.computed, *structure.swapped)
@@ -50,7 +51,7 @@ def refuse_other_data(
             if _leaves_out(model, site, structure):
                 continue
             if moving_values(model, (site,)):  # by a site in the place of what is missing
-                raise NamedAsItsSource(site, frozenset({*names, *model.data}))
+                return named_as_its_source(site, frozenset({*names, *model.data}))
             raise UnsupportedError(
                 f"site '{site}' observes numbers where cells of '{site}' are missing, and "
                 "counts them as data: leave them out with .mask(~jnp.isnan(...))"
@@ -62,13 +63,14 @@ def refuse_other_data(
                 "where they are not observed"
             )
         if site in data_of_sites:
-            raise NamedOtherwise(site, data_of_sites[site], frozenset(names))
+            return NamedOtherwise(site, data_of_sites[site], frozenset(names))
         if site in model.data:
-            raise NamedAsItsSource(site, frozenset({*names, *model.data}))
+            return named_as_its_source(site, frozenset({*names, *model.data}))
         raise UnsupportedError(
             f"site '{site}' is observed, and not from the program's data: hold it by "
             f"fixed={{'{site}': ...}} where numpyro.handlers.condition did"
         )
+    return None
 
 
 OF_DRAWS = ("chain", "draw")  #: axes of all that a fit holds of sites
@@ -89,7 +91,6 @@ def refuse_taken_names(trace: Mapping[str, Any], data: Mapping[str, Any]) -> Non
         data: by parameter.
 
     Raises:
-        PlateOfData: a plate that data are observed in is called as data along it are.
         UnsupportedError: one does.
     """
     latent = [s for s in trace.values() if s["type"] == "sample" and not s["is_observed"]]
@@ -104,10 +105,23 @@ def refuse_taken_names(trace: Mapping[str, Any], data: Mapping[str, Any]) -> Non
         for frame in site["cond_indep_stack"]:
             if frame.name in (of_rows if name in data else OF_DRAWS):
                 raise UnsupportedError(_taken("plate", frame.name))
+
+
+def plate_of_data(trace: Mapping[str, Any], data: Mapping[str, Any]) -> PlateOfData | None:
+    """A plate that data are observed in, and that is called as data along it are.
+
+    Args:
+        trace: of a run.
+        data: by parameter.
+    """
+    for site in trace.values():
+        if site["type"] != "sample" or not site["is_observed"]:
+            continue
+        for frame in site["cond_indep_stack"]:
             # (an index array of another length may have the name of the plate that it looks up)
-            observed = site["type"] == "sample" and site["is_observed"]
-            if observed and frame.name in data and len(data[frame.name]) == frame.size:
-                raise PlateOfData(frame.name, frozenset({*trace, *data}))
+            if frame.name in data and len(data[frame.name]) == frame.size:
+                return PlateOfData(frame.name, frozenset({*trace, *data}))
+    return None
 
 
 def _taken(what: str, name: str) -> str:

@@ -10,7 +10,6 @@ from numpyro.distributions.distribution import MaskedDistribution, Unit
 
 from ppl_models.errors import UnsupportedError
 from ppl_models.program.trace.layout import Layout, plates_of
-from ppl_models.program.trace.renamed_sites import LikelihoodFactor
 
 
 def _is_factor(distribution: Any) -> bool:
@@ -29,15 +28,8 @@ def split_factors(
 
 
 def likelihood_factors(factors: tuple[str, ...], parameters: Set[str]) -> tuple[str, ...]:
-    """The factors that are the log-density of data, of a program without an observed site.
-
-    Raises:
-        LikelihoodFactor: none is called as data are.
-    """
-    named = tuple(n for n in factors if n in parameters)
-    if factors and not named:
-        raise LikelihoodFactor(factors[0])
-    return named
+    """The factors that are called as data are, whose log-density they are then."""
+    return tuple(n for n in factors if n in parameters)
 
 
 def row_factors_of(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from numpyro.distributions.distribution import Unit
@@ -18,55 +19,66 @@ from numpyro.primitives import Messenger
 from ppl_models.errors import UnsupportedError
 
 
-class NamedOtherwise(UnsupportedError):
+@dataclass(frozen=True)
+class NamedOtherwise:
     """A site observes the data of a parameter of another name.
 
     Args:
         site: its name.
-        parameter: whose data it observes.
+        parameter: whose data it observes; of data that are computed, the name that they get.
         others: names of the program's other sites.
+        own_parameter: whether the site has the name of the parameter that its data are computed
+            from (``y[2:]``, ``y.T``), and ``others`` are those of its data too.
     """
 
-    def __init__(self, site: str, parameter: str, others: frozenset[str]):
-        self.site, self.parameter, self.others = site, parameter, others
-        super().__init__(
-            f"site '{site}' observes the data of parameter '{parameter}', and another site has "
-            "that name: call site and parameter by one name"
+    site: str
+    parameter: str
+    others: frozenset[str]
+    own_parameter: bool = False
+
+    def error(self) -> UnsupportedError:
+        """What to tell where the site cannot be called otherwise."""
+        if self.own_parameter:
+            return UnsupportedError(
+                f"site '{self.site}' observes something else than the parameter '{self.site}', "
+                "from which it is computed: call the site by a name of its own"
+            )
+        return UnsupportedError(
+            f"site '{self.site}' observes the data of parameter '{self.parameter}', and another "
+            "site has that name: call site and parameter by one name"
         )
 
 
-class NamedAsItsSource(NamedOtherwise):
-    """A site has the name of the parameter that its data are computed from (``y[2:]``, ``y.T``).
+def named_as_its_source(site: str, others: frozenset[str]) -> NamedOtherwise:
+    """A site with the name of the parameter that its data are computed from.
 
     Args:
         site: its name.
         others: names of the program's other sites, and of its data.
     """
-
-    def __init__(self, site: str, others: frozenset[str]):
-        super().__init__(site, f"{site}_obs", others)
-        self.args = (
-            f"site '{site}' observes something else than the parameter '{site}', from which it is "
-            "computed: call the site by a name of its own",
-        )
+    return NamedOtherwise(site, f"{site}_obs", others, own_parameter=True)
 
 
-class LikelihoodFactor(UnsupportedError):
+@dataclass(frozen=True)
+class LikelihoodFactor:
     """A ``numpyro.factor`` is all that a program says of its data, and is not called as they are.
 
     Args:
         factor: its name.
     """
 
-    def __init__(self, factor: str):
-        self.factor = factor
-        super().__init__(
-            f"factor '{factor}' is all that the program says of its data: call it by the name of "
-            "the data parameter whose log-density it is"
+    factor: str
+
+    def error(self) -> UnsupportedError:
+        """What to tell where it is not clear whose log-density it is."""
+        return UnsupportedError(
+            f"factor '{self.factor}' is all that the program says of its data: call it by the name "
+            "of the data parameter whose log-density it is"
         )
 
 
-class PlateOfData(UnsupportedError):
+@dataclass(frozen=True)
+class PlateOfData:
     """A plate has the name of a data parameter.
 
     Args:
@@ -74,11 +86,18 @@ class PlateOfData(UnsupportedError):
         taken: names of the program's sites, plates and data.
     """
 
-    def __init__(self, plate: str, taken: frozenset[str]):
-        self.plate, self.taken = plate, taken
-        super().__init__(
-            f"plate '{plate}' has the name of data: call it by another name, such as '{plate}_row'"
+    plate: str
+    taken: frozenset[str]
+
+    def error(self) -> UnsupportedError:
+        """What to tell where the plate is not renamed."""
+        return UnsupportedError(
+            f"plate '{self.plate}' has the name of data: call it by another name, such as "
+            f"'{self.plate}_row'"
         )
+
+
+NameClash = NamedOtherwise | LikelihoodFactor | PlateOfData
 
 
 class Renaming(Messenger):

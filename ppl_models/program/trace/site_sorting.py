@@ -15,6 +15,7 @@ from ppl_models.program.trace.axes import chain_dims, derived_dims, row_dims, si
 from ppl_models.program.trace.chains import Chain
 from ppl_models.program.trace.factors import likelihood_factors, row_factors_of, split_factors
 from ppl_models.program.trace.layout import is_scanned, plates_of, read_layout
+from ppl_models.program.trace.renamed_sites import LikelihoodFactor
 from ppl_models.program.trace.sites import Site
 from ppl_models.program.trace.structure import Structure
 
@@ -49,8 +50,9 @@ def read_structure(
     of_data: Set[str] = frozenset(),
     chain: Chain | None = None,
     parameters: Set[str] = frozenset(),
-) -> Structure:
-    """Sort the sites of a trace.
+) -> Structure | LikelihoodFactor:
+    """Sort the sites of a trace; of a program without an observed site whose factors are not called
+    as data are, the first of these.
 
     Args:
         trace: of a run of the program with its data.
@@ -90,6 +92,8 @@ def read_structure(
     likelihoods: tuple[str, ...] = ()
     if not emissions:
         likelihoods = likelihood_factors(factors, parameters)
+        if factors and not likelihoods:
+            return LikelihoodFactor(factors[0])
         emissions = {n: samples[n] for n in likelihoods}
         of_data = {*of_data, *likelihoods}
     if not emissions:

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ppl_models.errors import InputError
 from ppl_models.plots.drawing.pixels import is_square_image, square_shape
 from ppl_models.plots.drawing.reading import is_restorable, observed
 from ppl_models.plots.images import plot_images
 from ppl_models.plots.predictive import comparison
+from ppl_models.posterior.result.restore import restored
 from ppl_models.posterior.result.schema import EmissionFacts
-from ppl_models.posterior.simulate.impute import impute
+from ppl_models.posterior.simulate.impute import can_impute, impute
 from ppl_models.report.page import Block
 
 ACROSS = 10  #: images side by side
@@ -82,12 +82,13 @@ def completed(tree: xr.DataTree, emission: EmissionFacts, rows: np.ndarray) -> n
     """
     if not is_restorable(tree) or len(tree["observed_data"].data_vars) > 1:
         return None
+    lower = _lower_half(rows.shape[1])
+    with restored(tree) as fitted:
+        if not can_impute(fitted, emission.site, lower):
+            return None
     data = tree["observed_data"].to_dataset()[emission.site]
     feature = emission.dims[-1]
     names = data[feature].values if feature in data.coords else None
-    halves = np.where(_lower_half(rows.shape[1]), np.nan, rows)
-    try:
-        filled = impute(tree, pd.DataFrame(halves, columns=names), draws=1, seed=SEED)
-    except InputError:
-        return None
+    halves = np.where(lower, np.nan, rows)
+    filled = impute(tree, pd.DataFrame(halves, columns=names), draws=1, seed=SEED)
     return filled[emission.site].isel(draw=0).values.astype(float)
