@@ -28,8 +28,9 @@ def stated():
         posterior = {}
         for name in family.plug_in_parameters:
             one = np.shape(case.component(0)[name])
-            prior = plain_prior(case.priors[name](), one if shared else (3, *one))
-            posterior[name] = family.conditional(name, prior, statistics, centre, shared=shared)
+            of_all = shared or case.shared(name)
+            prior = plain_prior(case.priors[name](), one if of_all else (3, *one))
+            posterior[name] = family.conditional(name, prior, statistics, centre, shared=of_all)
         return family, statistics, posterior, rows, centre
 
     return of
