@@ -151,7 +151,7 @@ def criteria(points: Mapping[Kind, xr.DataTree], rows: int, spread: np.ndarray) 
         bic = 2 * likelihood - freedom * np.log(rows)
         largest = tree["responsibilities"]["responsibilities"].max("cluster")
         starts = tree["starts"]["final"].values
-        best = float(starts[tree["starts"]["kept"].values].max())
+        best = float(starts[tree["starts"]["best"].values].max())
         lines[covariance, clusters] = {
             "mclust": MCLUST[covariance],
             "log_likelihood": likelihood,

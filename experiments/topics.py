@@ -49,7 +49,7 @@ from ppl_models.report import Block
 OURS, THEIRS, SINGLE = "EM", "scikit-learn", "unigrams"
 SEED = 0
 SHOWN = 6  #: words shown per topic
-#: of scikit-learn, of the shares and of the words: its defaults (1 / topics), and smaller ones
+#: of scikit-learn, of the proportions and of the words: its defaults (1 / topics), and smaller ones
 PRIORS = ((None, None), (0.1, 0.1), (0.1, 0.01))
 
 
@@ -76,7 +76,7 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
     with stage("topics by EM"):
         started = time.perf_counter()
         topics = by_em(train, words, size)
-        shares = by_em(shown, words, size, topics)
+        proportions = by_em(shown, words, size, topics)
         seconds = {OURS: time.perf_counter() - started}
     with stage("topics by scikit-learn"):
         started = time.perf_counter()
@@ -85,8 +85,8 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
     single = 1 + np.bincount(np.concatenate(train), minlength=len(words))
     none = np.ones((len(shown), 1))
     scores = {
-        OURS: perplexity(shares, topics, hidden),
-        THEIRS: min(perplexity(shares, theirs, hidden) for theirs, shares in by_prior),
+        OURS: perplexity(proportions, topics, hidden),
+        THEIRS: min(perplexity(proportions, theirs, hidden) for theirs, proportions in by_prior),
         SINGLE: perplexity(none, (single / single.sum())[None], hidden),
     }
     best = np.argsort(-topics, axis=1)[:, :SHOWN]
@@ -146,7 +146,7 @@ def by_em(
         tolerance=1e-5, predictive=0,
         fixed={} if known is None else {"word_probs": known},
     )  # fmt: skip
-    name = "word_probs" if known is None else "shares"
+    name = "word_probs" if known is None else "proportions"
     estimate: np.ndarray = tree["posterior"][name].values[0, 0]
     return estimate
 
@@ -159,7 +159,7 @@ def by_scikit_learn(
     share_prior: float | None,
     word_prior: float | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Topics ``(topic, word)`` and shares of what is shown ``(paragraph, topic)``."""
+    """Topics ``(topic, word)`` and proportions of what is shown ``(paragraph, topic)``."""
 
     def counts(of: Sequence[list[int]]) -> np.ndarray:
         return np.stack([np.bincount(t, minlength=words) for t in of])
@@ -176,9 +176,9 @@ def by_scikit_learn(
     return topics, fitted.transform(counts(shown))
 
 
-def perplexity(shares: np.ndarray, topics: np.ndarray, hidden: Sequence[list[int]]) -> float:
+def perplexity(proportions: np.ndarray, topics: np.ndarray, hidden: Sequence[list[int]]) -> float:
     """Perplexity of hidden words."""
-    logs = [np.log(row @ topics)[text] for row, text in zip(shares, hidden, strict=True)]
+    logs = [np.log(row @ topics)[text] for row, text in zip(proportions, hidden, strict=True)]
     return float(np.exp(-np.concatenate(logs).mean()))
 
 
@@ -218,8 +218,10 @@ def bars(numbers: Mapping[str, Any]) -> Figure:
 def first_topics(numbers: Mapping[str, Any]) -> Figure:
     """The first words of four topics."""
     figure, panels = plt.subplots(1, 4, figsize=(9.0, 2.4), layout="constrained")
-    for axes, words, shares in zip(panels, numbers["topics"], numbers["probable"], strict=False):
-        axes.barh(words.split(", "), shares)
+    for axes, words, proportions in zip(
+        panels, numbers["topics"], numbers["probable"], strict=False
+    ):
+        axes.barh(words.split(", "), proportions)
         axes.invert_yaxis()
     return figure
 

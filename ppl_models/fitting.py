@@ -168,7 +168,7 @@ def fit(
             "arguments": to_json(given_arguments(function, model.arguments)),
             "fixed": to_json(model.held_values),
             "configuration": to_json(defaults(run) | options),
-            "given": to_json(
+            "fit_options": to_json(
                 {"names": list(arguments), "predictive": predictive, "relabel": relabel}
             ),
             "wall_time_seconds": time.perf_counter() - started,

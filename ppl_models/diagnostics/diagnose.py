@@ -30,7 +30,7 @@ class Diagnosis:
         verdict: one sentence.
         findings: problems first, then warnings, then passed checks.
         table: for draws, ``kind``, ``r_hat``, ``ess_bulk``, ``ess_tail`` of every scalar; for a
-            point, ``objective``, ``iterations``, ``converged``, ``kept`` of every start.
+            point, ``objective``, ``iterations``, ``converged``, ``best`` of every start.
     """
 
     trustworthy: bool

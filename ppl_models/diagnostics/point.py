@@ -82,11 +82,11 @@ def _joint_mode(tree: xr.DataTree) -> list[Finding]:
 
 
 def starts_table(tree: xr.DataTree) -> pd.DataFrame:
-    """A row per start: the last ``objective``, ``iterations``, ``converged``, ``kept``.
+    """A row per start: the last ``objective``, ``iterations``, ``converged``, ``best``.
 
     And ``collapsed``, if the method records it.
     """
-    columns = ["objective", "iterations", "converged", "kept"]
+    columns = ["objective", "iterations", "converged", "best"]
     if "starts" not in tree.children:
         return pd.DataFrame(columns=columns)
     starts = dataset_of(tree, "starts")
@@ -95,7 +95,7 @@ def starts_table(tree: xr.DataTree) -> pd.DataFrame:
     last = np.where(finite.any(axis=1), objective.shape[1] - 1 - finite[:, ::-1].argmax(axis=1), 0)
     table = pd.DataFrame({"objective": objective[np.arange(len(objective)), last]})
     table["iterations"] = starts["iterations"].values if "iterations" in starts else last
-    for name in ("converged", "collapsed", "kept"):
+    for name in ("converged", "collapsed", "best"):
         if name in starts:
             table[name] = starts[name].values.astype(bool)
     table.index.name = "start"
@@ -104,7 +104,7 @@ def starts_table(tree: xr.DataTree) -> pd.DataFrame:
 
 def _starts(table: pd.DataFrame, options: Mapping[str, Any]) -> list[Finding]:
     """The number of starts that reached the best objective."""
-    if table.empty or "kept" not in table or not table["kept"].any():
+    if table.empty or "best" not in table or not table["best"].any():
         return []
     findings = []
     failed = int((~np.isfinite(table["objective"])).sum())
@@ -116,7 +116,7 @@ def _starts(table: pd.DataFrame, options: Mapping[str, Any]) -> list[Finding]:
                 "Look for constant columns or extreme outliers in the data.",
             )
         )
-    best = float(table.loc[table["kept"], "objective"].iloc[0])
+    best = float(table.loc[table["best"], "objective"].iloc[0])
     close = np.abs(table["objective"] - best) <= _same(best, options)
     agreeing, count = int(close.sum()), len(table)
     if count == 1:
@@ -140,9 +140,9 @@ def _same(best: float, options: Mapping[str, Any]) -> float:
 def _known_mode(tree: xr.DataTree, table: pd.DataFrame) -> list[Finding]:
     """Whether EM finds a higher mode than the best start."""
     known = tree.attrs.get("log_joint_mode")
-    if known is None or "kept" not in table or not table["kept"].any():
+    if known is None or "best" not in table or not table["best"].any():
         return []
-    objective, known = float(table.loc[table["kept"], "objective"].iloc[0]), float(known)
+    objective, known = float(table.loc[table["best"], "objective"].iloc[0]), float(known)
     if known - objective <= MODE_NATS + NOISE * abs(known):
         return []
     return [
@@ -167,14 +167,14 @@ def _more_starts(options: Mapping[str, Any]) -> str:
 
 
 def _converged(table: pd.DataFrame, options: Mapping[str, Any]) -> list[Finding]:
-    """Whether the kept start converged."""
-    if table.empty or "converged" not in table or "kept" not in table or not table["kept"].any():
+    """Whether the best start converged."""
+    if table.empty or "converged" not in table or "best" not in table or not table["best"].any():
         return []
-    best = table[table["kept"]].iloc[0]
+    best = table[table["best"]].iloc[0]
     unit = "steps" if "steps" in options else "iterations"
     if best["converged"]:
-        return [Finding("ok", f"The kept start converged in {best['iterations']} {unit}.")]
-    what = f"The kept start had not converged after {best['iterations']} {unit}."
+        return [Finding("ok", f"The best start converged in {best['iterations']} {unit}.")]
+    what = f"The best start had not converged after {best['iterations']} {unit}."
     advice = f"Allow more {unit}{', or a larger tolerance' if 'tolerance' in options else ''}."
     return [Finding("problem", what, advice)]
 
@@ -243,9 +243,9 @@ def _covariances(tree: xr.DataTree, emission: EmissionFacts) -> np.ndarray | Non
 
 def _collapsed_start(table: pd.DataFrame) -> list[Finding]:
     """Whether the method itself recorded that the best start collapsed."""
-    if "collapsed" not in table or "kept" not in table:
+    if "collapsed" not in table or "best" not in table:
         return []
-    if not (table["collapsed"] & table["kept"]).any():
+    if not (table["collapsed"] & table["best"]).any():
         return []
     return [
         Finding(

@@ -147,7 +147,7 @@ def maximise_likelihood(search: Search, problem: Problem, number: int, what: str
         assignments="soft",
         label=f"choose_clusters, {number} {what}",
     )
-    final, best = (result.starts[name][1] for name in ("final", "kept"))
+    final, best = (result.starts[name][1] for name in ("final", "best"))
     log_likelihood = float(final[best][0])
     report = {
         "converged": bool(result.starts["converged"][1][best][0]),

@@ -87,7 +87,7 @@ class Method:
         calibration: how simulation-based calibration runs it; None where it does not.
         pads_rows: whether rows may be padded, those of weight 0 adding nothing; see
             ``program.padding``.
-        row_weights: which weights of rows it counts by: "none", "whole" numbers, or "any".
+        row_weights: which weights of rows it counts by: "none", "integer" numbers, or "any".
         passes_over_blocks: whether it serves rows that are read in blocks, by passes over all.
         keeps_states: whether its runs keep their states where ``fit(checkpoint=)`` says.
         integrates_locals: whether it integrates the rows' own continuous sites out, so that its
@@ -106,7 +106,7 @@ class Method:
     maximises_likelihood: bool = False
     calibration: Calibration | None = None
     pads_rows: bool = False
-    row_weights: Literal["none", "whole", "any"] = "none"
+    row_weights: Literal["none", "integer", "any"] = "none"
     passes_over_blocks: bool = False
     keeps_states: bool = False
     integrates_locals: bool = False

@@ -21,7 +21,7 @@ class Result:
         method: the declaration of the method. Of point methods there is one chain of one draw.
         sample_stats: name -> ``(chain, draw)``.
         starts: name -> (dims, array), of point methods.
-        path: site -> ``(iteration, ...)``, of the kept start of point methods.
+        path: site -> ``(iteration, ...)``, of the best start of point methods.
         assignment: ``(chain, draw, row)`` where the method draws or fixes assignments.
         exchangeable: whether clusters mean the same in all draws but for their order, so that
             relabelling makes sense.

@@ -43,7 +43,7 @@ def refuse_weights(method: str, problem: Problem) -> None:
             f"method='{method}' counts every row once, and weights are given: {REPEAT}, or use one "
             f"of the methods {others}"
         )
-    if served == "whole" and (weights != np.floor(weights)).any():
+    if served == "integer" and (weights != np.floor(weights)).any():
         place = int((weights != np.floor(weights)).argmax())
         raise UnsupportedError(
             f"method='{method}' draws a cluster for every copy of a row, and weights[{place}] is "

@@ -86,8 +86,8 @@ def _outcome(
     if "responsibilities" in tree.children:
         responsibilities = np.asarray(tree["responsibilities"]["responsibilities"].values)
     facts = {}
-    if "kept" in result.starts:
-        best = int(np.flatnonzero(result.starts["kept"][1])[0])
+    if "best" in result.starts:
+        best = int(np.flatnonzero(result.starts["best"][1])[0])
         told = ("converged", "iterations", "collapsed")
         facts = {n: result.starts[n][1][best] for n in told if n in result.starts}
     return Outcome(

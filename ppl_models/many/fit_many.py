@@ -221,7 +221,7 @@ def _built(
         "kind": method.kind,
         "fixed": to_json(dict(request.fixed)),
         "configuration": to_json(dict(request.options)),
-        "given": to_json({"names": list(arguments), "predictive": 0, "relabel": "ecr"}),
+        "fit_options": to_json({"names": list(arguments), "predictive": 0, "relabel": "ecr"}),
         "wall_time_seconds": time.perf_counter() - started,
     }
     return many_tree(like, request.observed, request.rows, labels, outcomes, attributes)

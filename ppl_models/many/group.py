@@ -103,7 +103,7 @@ def group(tree: xr.DataTree, label: Any, *, predictive: int = 100) -> xr.DataTre
             "kind",
             "fixed",
             "configuration",
-            "given",
+            "fit_options",
         )
         attributes = {n: tree.attrs[n] for n in copied if n in tree.attrs}
         attributes |= {
@@ -171,7 +171,7 @@ def _result(tree: xr.DataTree, problem: Problem, place: int) -> Result:
 
 
 def _starts(tree: xr.DataTree, place: int) -> dict[str, Any]:
-    """The start that was kept, of a point method that tells of its starts."""
+    """The best start, of a point method that tells of its starts."""
     table = tree["groups"].to_dataset().isel(group=place)
     if not {"converged", "iterations", "collapsed", "objective"} <= set(table):
         return {}
@@ -182,6 +182,6 @@ def _starts(tree: xr.DataTree, place: int) -> dict[str, Any]:
         "iterations": (("start",), np.array([int(table["iterations"])])),
         "converged": (("start",), np.array([bool(table["converged"])])),
         "collapsed": (("start",), np.array([bool(table["collapsed"])])),
-        "kept": (("start",), np.array([True])),
+        "best": (("start",), np.array([True])),
         "initialization": (("start",), np.array(["best of several"])),
     }

@@ -52,7 +52,7 @@ def dawid_skene(
         line_weights: ``(line,)``, how often each label was given (default: once);
             ``fit(..., weights=)`` gives them.
         clusters: K, number of true classes (default: as many as there are labels).
-        concentration: of the prior of the classes' shares.
+        concentration: of the prior of the classes' weights.
         error_concentration: pseudo-counts of every label (default: 1 + 1 / (K labels)).
         agreement: pseudo-counts more of the label that is the class.
         items: number of items (default: those of the data).

@@ -1,4 +1,4 @@
-"""Rows of categories from hidden classes whose shares depend on covariates."""
+"""Rows of categories from hidden classes whose weights depend on covariates."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def latent_dirichlet_allocation(
     word: Annotated[Any, Categories] = None,
     *,
     topics: int,
-    share_concentration: float = 1.1,
+    topic_concentration: float = 1.1,
     word_concentration: float = 1.1,
     documents: Annotated[int | None, FromData(largest("document"))] = None,
     words: Annotated[int | None, FromData(largest("word"))] = None,
@@ -30,7 +30,7 @@ def latent_dirichlet_allocation(
     """Topics of documents: a line a token, whose document is known and whose topic is hidden.
 
         φ_k ~ Dirichlet(word_concentration)           what words topic k has
-        θ_d ~ Dirichlet(share_concentration)          what topics document d has
+        θ_d ~ Dirichlet(topic_concentration)          what topics document d has
         z_n ~ Categorical(θ_d), d token n's document  what topic token n is from
         word_n | z_n = k ~ Categorical(φ_k)
 
@@ -43,7 +43,7 @@ def latent_dirichlet_allocation(
         document: ``(token,)``, codes from 0, or names where ``fit`` reads them.
         word: ``(token,)``; None generates one for every entry of ``document``.
         topics: K.
-        share_concentration: of the prior of the documents' topics.
+        topic_concentration: of the prior of the documents' topics.
         word_concentration: of the prior of the topics' words.
         documents: number of documents (default: those of the data).
         words: number of different words (default: those of the data).
@@ -62,21 +62,23 @@ def latent_dirichlet_allocation(
         prior = dist.Dirichlet(jnp.full(words, float(word_concentration)))
         word_probs = numpyro.sample("word_probs", prior, infer={"event_dims": ["word"]})
     with numpyro.plate("document", documents):
-        prior = dist.Dirichlet(jnp.full(topics, float(share_concentration)))
-        shares = numpyro.sample("shares", prior, infer={"event_dims": ["topic"]})
+        prior = dist.Dirichlet(jnp.full(topics, float(topic_concentration)))
+        proportions = numpyro.sample("proportions", prior, infer={"event_dims": ["topic"]})
     with numpyro.plate("token", len(document)):
-        z = numpyro.sample("z", dist.Categorical(shares[document]), infer={"enumerate": "parallel"})
+        z = numpyro.sample(
+            "z", dist.Categorical(proportions[document]), infer={"enumerate": "parallel"}
+        )
         return numpyro.sample("word", dist.Categorical(word_probs[z]), obs=word)
 
 
 def report_tables(tree: xr.DataTree) -> Tables:
     """The most probable words of every topic, and the documents that have most of it."""
     word_probs = samples(tree, "word_probs", "cluster", "word")
-    shares = samples(tree, "shares", "document", "cluster")
-    if word_probs is None or shares is None:
+    proportions = samples(tree, "proportions", "document", "cluster")
+    if word_probs is None or proportions is None:
         return {}
-    words, documents = names(tree, "word_probs", "word"), names(tree, "shares", "document")
-    by_topic, by_document = word_probs.mean(0), shares.mean(0)
+    words, documents = names(tree, "word_probs", "word"), names(tree, "proportions", "document")
+    by_topic, by_document = word_probs.mean(0), proportions.mean(0)
 
     def first(probabilities: np.ndarray, labels: list[str], most: int) -> str:
         best = np.argsort(-probabilities, kind="stable")[:most]

@@ -19,13 +19,13 @@ def stochastic_block_model(
     nodes: int | None = None,
     concentration: float = 1.0,
     links: float = 1.0,
-    gaps: float = 1.0,
+    non_links: float = 1.0,
     self_links: bool = False,
 ) -> Any:
     """Directed links between nodes of several blocks.
 
         π ~ Dirichlet(concentration)                 how common the blocks are
-        p_kl ~ Beta(links, gaps)                     how often a node of k links to one of l
+        p_kl ~ Beta(links, non_links)                how often a node of k links to one of l
         z_i ~ Categorical(π)                         the block of node i
         link_ij | z_i = k, z_j = l ~ Bernoulli(p_kl)
 
@@ -39,9 +39,9 @@ def stochastic_block_model(
             draws a network.
         clusters: K, number of blocks.
         nodes: number of nodes to draw (default: those of the data).
-        concentration: of the prior of the blocks' shares.
+        concentration: of the prior of the blocks' weights.
         links: first parameter of the prior of the links' probabilities.
-        gaps: second parameter of it.
+        non_links: second parameter of it.
         self_links: whether nodes may link to themselves; else the diagonal counts for nothing.
 
     Returns:
@@ -56,7 +56,7 @@ def stochastic_block_model(
     weight_distribution = dist.Dirichlet(jnp.full(clusters, float(concentration)))
     weights = numpyro.sample("weights", weight_distribution, infer={"event_dims": ["cluster"]})
     with numpyro.plate("cluster", clusters, dim=-2), numpyro.plate("cluster_to", clusters, dim=-1):
-        probs = numpyro.sample("probs", dist.Beta(float(links), float(gaps)))
+        probs = numpyro.sample("probs", dist.Beta(float(links), float(non_links)))
     with numpyro.plate("node", count):
         z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
     counted = jnp.ones((count, count), bool) if self_links else ~jnp.eye(count, dtype=bool)

@@ -153,7 +153,7 @@ def draw_objective(target: Axes, starts: xr.Dataset, objective: Objective) -> No
     """Objective (start, iteration) as one line a start, the selected one on top."""
     values = starts["objective"].transpose("start", "iteration").values
     count = len(values)
-    selected = starts["kept"].values if "kept" in starts else np.arange(count) == 0
+    selected = starts["best"].values if "best" in starts else np.arange(count) == 0
     for row, best in sorted(zip(values, selected, strict=True), key=lambda pair: bool(pair[1])):
         style: dict[str, Any] = (
             {"color": ink(), "linewidth": 1.8} if best else {"color": MUTED, "alpha": 0.6}

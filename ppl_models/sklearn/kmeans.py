@@ -45,7 +45,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         cluster_centers_: ``(cluster, feature)``.
         labels_: ``(row,)``.
         inertia_: sum of squared distances to the nearest centre.
-        n_iter_: iterations of the start that was kept.
+        n_iter_: iterations of the best start.
 
     >>> X = np.array([[1.0, 2.0], [1.0, 4.0], [10.0, 2.0], [10.0, 4.0]])
     >>> model = KMeans(2, random_state=0).fit(X)

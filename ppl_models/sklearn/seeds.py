@@ -85,7 +85,7 @@ class Partition:
         centres: ``(cluster, feature)``.
         labels: ``(row,)``.
         inertia: weighted sum of squared distances.
-        iterations: of the start that was kept.
+        iterations: of the best start.
         converged: whether centres stood still.
     """
 

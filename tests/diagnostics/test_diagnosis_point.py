@@ -50,7 +50,7 @@ def point(
                 "objective": (("start", "iteration"), objective),
                 "iterations": ("start", np.isfinite(objective).sum(axis=1)),
                 "converged": ("start", np.array(converged[:count])),
-                "kept": ("start", kept),
+                "best": ("start", kept),
             }
         ),
     }

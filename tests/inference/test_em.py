@@ -68,8 +68,8 @@ def test_every_start_is_reported_and_the_best_kept(built_ins, fitted):
     starts = tree["starts"]
     assert starts["objective"].dims == ("start", "iteration")
     assert starts.sizes["start"] == 4
-    assert int(starts["kept"].sum()) == 1
-    final = starts["final"].values[starts["kept"].values].item()
+    assert int(starts["best"].sum()) == 1
+    final = starts["final"].values[starts["best"].values].item()
     assert final == starts["final"].values.max() == tree["sample_stats/lp"].values.item()
     assert set(starts["initialization"].values) == {"k-means++", "random", "shells"}
     counts = np.isfinite(starts["objective"].values).sum(1)

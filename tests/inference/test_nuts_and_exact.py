@@ -108,7 +108,7 @@ def test_nuts_reports_starts_and_statistics(shares):
     _, tree = shares
     assert tree["starts/chain_weights"].shape == (2, 2)
     assert (tree["starts/chain_weights"].values[0] != tree["starts/chain_weights"].values[1]).any()
-    assert {"objective", "kept", "converged"} <= set(tree["starts"].data_vars)
+    assert {"objective", "best", "converged"} <= set(tree["starts"].data_vars)
     stats_group = tree["sample_stats"]
     for name in (
         "lp",

@@ -98,7 +98,7 @@ JOBS = [
         {"weights", "curve", "spread", "noise"}),
     Job("dawid_skene", LABELS, {}, {"weights", "confusion"}, "item"),
     Job("latent_dirichlet_allocation", {"word": WORD, "document": ITEM}, {"topics": 2},
-        {"word_probs", "shares"}, "token"),
+        {"word_probs", "proportions"}, "token"),
     Job("record_linkage", {"x": BITS}, {}, {"weights", "probs"}),
     Job("gaussian_noise_mixture", {"x": PLANE}, {"clusters": 2}, {*SCATTER, "scale_diagonal"}),
     Job("student_t_mixture", {"x": PLANE}, {"clusters": 2},

@@ -276,7 +276,7 @@ def _point(
                 "final": ("start", ends),
                 "iterations": ("start", np.isfinite(objective).sum(1)),
                 "converged": ("start", np.ones(starts, bool)),
-                "kept": ("start", np.arange(starts) == 0),
+                "best": ("start", np.arange(starts) == 0),
             }
         )
     )

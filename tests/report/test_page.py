@@ -184,7 +184,7 @@ def test_special_columns_have_roundings_of_their_own():
     assert column_texts(pd.Series([1.00349]), "r_hat")[0] == ["1.003"]
     assert column_texts(pd.Series([1866.4]), "ess_bulk")[0] == ["1,866"]
     assert column_texts(pd.Series([0.1234]), "share") == (["12.3%"], True)
-    assert column_texts(pd.Series([True, False]), "kept") == (["yes", "no"], False)
+    assert column_texts(pd.Series([True, False]), "best") == (["yes", "no"], False)
     assert column_texts(pd.Series(["x", None], dtype=object), "origin")[0] == ["x", "–"]
     assert column_texts(pd.Series(["−1.5", "2"]), "value")[1]
     assert number(float("-inf"), 2) == "−∞"

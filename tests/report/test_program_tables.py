@@ -39,7 +39,7 @@ def test_topics_have_their_most_probable_words():
         "latent_dirichlet_allocation",
         {
             "word_probs": (("cluster", "word"), [[0.1, 0.9], [0.7, 0.3]]),
-            "shares": (("document", "cluster"), [[0.8, 0.2], [0.4, 0.6]]),
+            "proportions": (("document", "cluster"), [[0.8, 0.2], [0.4, 0.6]]),
         },
         {"word": ["sea", "hill"], "document": ["a", "b"]},
     )

@@ -39,7 +39,7 @@ def made(program: str, method: str, arguments: dict, configuration: dict, **more
     tree.attrs = {
         "program": program, "method": method, "seed": 3, "data_site": "x",
         "arguments": to_json(arguments), "configuration": to_json(configuration),
-        "given": to_json({"names": names, **fit}), "facts": write_facts(FACTS), **more,
+        "fit_options": to_json({"names": names, **fit}), "facts": write_facts(FACTS), **more,
     }  # fmt: skip
     return tree
 

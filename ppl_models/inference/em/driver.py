@@ -265,7 +265,7 @@ def best_start(
         "iterations": (("start",), runs.iterations),
         "converged": (("start",), runs.converged),
         "collapsed": (("start",), collapsed),
-        "kept": (("start",), np.arange(len(final)) == best),
+        "best": (("start",), np.arange(len(final)) == best),
         "initialization": (("start",), np.array(initializations)),
     }
     return Result(

@@ -20,7 +20,7 @@ from ppl_models.inference.em.loop import EMRuns
 from ppl_models.inference.em.split_merge import Moves
 from ppl_models.program.model import Globals
 
-SHARE = 4  #: of so many starts one goes on
+GO_ON = 4  #: of so many starts one goes on
 SHORT = 10  #: iterations of a short run
 TRIES = 4  #: moves from every start in a round
 TRIAL = 20  #: iterations after which the best of them is chosen
@@ -36,7 +36,7 @@ RunFrom = Callable[[Globals, int], EMRuns]
 
 def lanes_of(starts: int) -> int:
     """How many of so many starts go on."""
-    return max(1, starts // SHARE)
+    return max(1, starts // GO_ON)
 
 
 def search(

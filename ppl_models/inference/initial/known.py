@@ -11,7 +11,7 @@ from jax import Array, random
 from ppl_models.inference.problem import Problem
 from ppl_models.program.rows.known_clusters import known_clusters
 
-KEPT = 0.5  #: most of a sample of rows that are those whose clusters are known
+MOST_KNOWN = 0.5  #: most of a sample of rows that are those whose clusters are known
 
 
 def settled(weights: Array, known: Any, counted: Any = 1.0) -> Array:
@@ -42,7 +42,7 @@ def sampled_rows(problem: Problem, key: Array, most: int) -> np.ndarray | None:
         return np.sort(np.asarray(random.choice(key, rows, (most,), replace=False)))
     order = np.asarray(random.permutation(key, rows))
     told, rest = order[known[order] >= 0], order[known[order] < 0]
-    first = told[: max(int(KEPT * most), most - len(rest))]
+    first = told[: max(int(MOST_KNOWN * most), most - len(rest))]
     return np.sort(np.concatenate([first, rest[: most - len(first)]]))
 
 

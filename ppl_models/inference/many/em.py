@@ -69,7 +69,7 @@ class Points:
         iterations: of every start.
         converged: whether each has.
         collapsed: whether each ended with a component on too few rows.
-        best: the start that is kept, ``(group,)``.
+        best: the best start, ``(group,)``.
     """
 
     values: dict[str, np.ndarray]

@@ -120,7 +120,7 @@ def dp_means(
             "final": (("start",), np.array(objective[-1:])),
             "iterations": (("start",), np.array([len(objective)])),
             "converged": (("start",), np.array([converged])),
-            "kept": (("start",), np.array([True])),
+            "best": (("start",), np.array([True])),
         },
         {},
         np.argsort(order)[nearest][None, None],

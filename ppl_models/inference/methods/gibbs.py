@@ -46,7 +46,7 @@ METHOD = Method(
     needs=(CONTINUOUS_SITES, PATHS_BY_STATISTICS, DRAWABLE_CELLS),
     calibration=Calibration(_of_simulated_data, draws_locals=True),
     pads_rows=True,
-    row_weights="whole",
+    row_weights="integer",
     keeps_states=True,
     many=True,
     passes_over_blocks=True,

@@ -186,7 +186,7 @@ def kmeans(
             "final": (("start",), np.array([run.objective[-1] for run in runs])),
             "iterations": (("start",), np.array([len(run.objective) for run in runs])),
             "converged": (("start",), np.array([run.converged for run in runs])),
-            "kept": (("start",), np.arange(len(runs)) == best),
+            "best": (("start",), np.arange(len(runs)) == best),
         },
         {"loc": centre_path[:, order], "objective": objective},
         None if assignment is None else rank[assignment][None, None],

@@ -158,6 +158,6 @@ def _best(
         point = permute_labels(point, problem.labels.axes, order)
     starts = starts_report(results, final)
     starts["converged"] = (("start",), np.array([result.converged for result in results]))
-    starts["kept"] = (("start",), np.arange(len(results)) == best)
+    starts["best"] = (("start",), np.arange(len(results)) == best)
     starts["initialization"] = (("start",), np.array(initializations))
     return Result({n: v[None, None] for n, v in point.items()}, METHOD, {}, starts, notes=notes)

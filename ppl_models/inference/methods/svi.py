@@ -156,7 +156,7 @@ def svi(
         [*trials[:best], result, *trials[best + 1 :]],
         np.array([bound(w) for w in (*weights[:best], judged, *weights[best + 1 :])]),
     )
-    report["kept"] = (("start",), np.arange(starts) == best)
+    report["best"] = (("start",), np.arange(starts) == best)
     report["initialization"] = (("start",), np.array(initializations))
     if trials:
         report["bound_of_short_run"] = (("start",), np.array([bound(w) for w in weights]))

@@ -110,7 +110,7 @@ METHOD = Method(
     keeps_priors=False,
     # clusters that have no rows are among the draws: no order of them tells
     calibration=Calibration(_of_simulated_data, _simulated, fixed_number=False),
-    row_weights="whole",
+    row_weights="integer",
     keeps_states=True,
 )
 

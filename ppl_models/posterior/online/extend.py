@@ -93,7 +93,7 @@ def extend(tree: xr.DataTree, draws: int, *, progress: bool = False) -> xr.DataT
         )
         result = _joined(unrelabel(tree), new)
         result.notes += notes_of_fit(function, problem, fitted.observed, names_of_labels)
-        settings = json.loads(tree.attrs["given"])
+        settings = json.loads(tree.attrs["fit_options"])
         attributes = {str(n): v for n, v in tree.attrs.items() if n not in ANEW}
         total = tree["posterior"].sizes["draw"] + draws
         attributes["configuration"] = to_json({**configuration, "draws": total})

@@ -273,7 +273,7 @@ def label_names(tree: xr.DataTree) -> dict[int, str]:
 
 
 def thinning_of(draws: int, stored: int) -> int:
-    """Every so-many-th draw is kept by a group that holds ``kept`` of ``draws``.
+    """Every so-many-th draw is kept by a group that holds ``best`` of ``draws``.
 
     >>> thinning_of(100, 34)
     3

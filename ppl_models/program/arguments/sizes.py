@@ -16,7 +16,7 @@ COUNTS = (
     "clusters", "discounts", "embedding", "hidden", "max_tree_depth", "nodes", "states",
     "vocabulary", "width",
 )  # fmt: skip
-WHOLE = (int, tuple[int, ...])
+INTEGERS = (int, tuple[int, ...])
 
 
 def whole_arguments(function: Callable, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,9 +49,9 @@ def _integer(name: str, value: Any, annotation: Any) -> Any:
     if value is None and type(None) in kinds:
         return value
     kinds -= {type(None)}
-    if kinds == {WHOLE[0]}:
+    if kinds == {INTEGERS[0]}:
         return whole_number(name, value, minimum=1 if name in COUNTS else None)
-    return _several(name, value) if kinds == {WHOLE[1]} else value
+    return _several(name, value) if kinds == {INTEGERS[1]} else value
 
 
 def numeric_lists(function: Callable, options: Mapping[str, Any]) -> dict[str, Any]:

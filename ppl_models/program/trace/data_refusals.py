@@ -76,7 +76,7 @@ def named_otherwise(
 OF_DRAWS = ("chain", "draw")  #: axes of all that a fit holds of sites
 #: what a fit keeps beside the values of the sites
 OF_STARTS = (
-    "assignment", "collapsed", "converged", "final", "initialization", "iterations", "kept",
+    "assignment", "collapsed", "converged", "final", "initialization", "iterations", "best",
     "objective",
 )  # fmt: skip
 

@@ -19,7 +19,7 @@ from ppl_models.errors import UnsupportedError
 
 STEP = "step"  #: the axis of the steps of a scan
 SERIES = "series"  #: name of the rows' dimension where all data are one series
-WHOLE = "unit"  #: name of the rows' dimension where all data are one unit
+ONE_UNIT = "unit"  #: name of the rows' dimension where all data are one unit
 UNNAMED = "row"  #: of data outside all plates, whose first axis are rows
 
 
@@ -87,7 +87,7 @@ def read_layout(
             f"site '{assignment['name']}' has {len(shape)} axes and is in {len(plates)} plates: "
             "put it in a numpyro.plate over the rows, and leave expand and to_event out"
         )
-    plate = "_".join(plates[d] for d in sorted(plates)) or WHOLE
+    plate = "_".join(plates[d] for d in sorted(plates)) or ONE_UNIT
     rows = math.prod(shape)
     indexed = tuple(n for n, s in emissions.items() if not _is_plain(s, plate))
     one = () if plates else tuple((n, -1) for n in indexed)
@@ -117,7 +117,7 @@ def _without_assignment(
         unnamed = not stepwise and not any(plates_of(s) for s in emissions.values())
         rows = lengths.pop()[0] if unnamed and len(lengths) == 1 and lengths != {()} else 0
         if not rows:
-            plate, rows, axis = SERIES if stepwise else WHOLE, 1, dict.fromkeys(emissions, -1)
+            plate, rows, axis = SERIES if stepwise else ONE_UNIT, 1, dict.fromkeys(emissions, -1)
     indexed = tuple(
         n
         for n, s in emissions.items()

@@ -74,7 +74,7 @@ def fit_arguments(tree: xr.DataTree) -> dict[str, Any]:
     attributes = tree.attrs
     read = {n: from_json(attributes.get(n, "{}")) for n in ("arguments", "configuration", "fixed")}
     known = {**read["arguments"], **read["configuration"]}
-    passed = from_json(attributes.get("given", "{}"))
+    passed = from_json(attributes.get("fit_options", "{}"))
     values = {n: known.get(n) for n in passed.get("names", known) if n not in NO_EFFECT}
     if "vocabulary" in values:
         del values["vocabulary"]

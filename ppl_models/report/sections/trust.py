@@ -16,7 +16,7 @@ from ppl_models.report.tables import number
 
 WORST = 20  #: numbers of the table of convergence
 STATISTICS = (
-    "log_likelihood", "iterations", "converged", "collapsed", "kept", "initialization",
+    "log_likelihood", "iterations", "converged", "collapsed", "best", "initialization",
 )  # fmt: skip
 COLUMNS = {
     "r_hat": "R-hat", "ess_bulk": "ESS (bulk)", "ess_tail": "ESS (tail)",
