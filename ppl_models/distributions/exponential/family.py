@@ -25,7 +25,7 @@ from numpyro.distributions import Distribution
 
 from ppl_models.data.missing import has_missing, missing_cells
 from ppl_models.distributions.declaration import FamilyDeclaration
-from ppl_models.distributions.exponential.plug_in import PlugIn
+from ppl_models.distributions.plug_in import PlugIn
 
 Statistics = dict[str, Array]
 

@@ -3,7 +3,7 @@
 A site's conditional posterior given the others becomes q where what it takes of the others is
 replaced by its expectation: their plug-in values, and for the scatter of an emission about an
 uncertain location the location's variance besides. What a family must state for it is in
-``distributions/exponential/plug_in.py``. Bishop (2006) §10.2; Winn and Bishop (2005), Variational
+``distributions/plug_in.py``. Bishop (2006) §10.2; Winn and Bishop (2005), Variational
 message passing.
 """
 
