@@ -60,8 +60,14 @@ def log_partition(counts: np.ndarray, components: int, parameter: float) -> np.n
     filled, total = (counts > 0).sum(-1), counts.sum(-1)
     blocks = np.where(counts > 0, gammaln(counts + parameter) - gammaln(parameter), 0).sum(-1)
     empty = np.where(filled > components, -np.inf, -gammaln(np.maximum(components - filled, 0) + 1))
-    whole = components * parameter
-    return gammaln(components + 1) + empty + gammaln(whole) - gammaln(total + whole) + blocks
+    total_concentration = components * parameter
+    return (
+        gammaln(components + 1)
+        + empty
+        + gammaln(total_concentration)
+        - gammaln(total + total_concentration)
+        + blocks
+    )
 
 
 def log_uniform(counts: np.ndarray, most: int) -> np.ndarray:
@@ -97,8 +103,8 @@ def exchanged(drawn: Drawn, most: int, every: int) -> tuple[np.ndarray, np.ndarr
     ratio = (marginal - log_dynamic(unique, most))[inverse.ravel()]
     weights = np.exp(ratio - ratio.max())
     weights /= weights.mean()
-    given = np.exp(joint - marginal[:, None])[inverse.ravel()]
-    return weights, (weights[:, None] * given).mean(0)
+    responsibilities = np.exp(joint - marginal[:, None])[inverse.ravel()]
+    return weights, (weights[:, None] * responsibilities).mean(0)
 
 
 def slope(drawn: Drawn, rate: float, every: int) -> np.ndarray:

@@ -307,7 +307,10 @@ def posterior_table(numbers: dict) -> pd.DataFrame:
     lines |= {f"filled, {LABELS.get(name, name)}": p for name, p in numbers["filled"].items()}
     named = zip(numbers["rates"], numbers["by_rate"], strict=True)
     lines |= {f"K, C0 = {rate:g}": p for rate, p in named}
-    shown = {n: [f"{share:.3f}" for share in padded(np.asarray(p), 12)] for n, p in lines.items()}
+    shown = {
+        n: [f"{probability:.3f}" for probability in padded(np.asarray(p), 12)]
+        for n, p in lines.items()
+    }
     if (printed := f"K, {LABELS[PRINTED]}") in shown:
         shown[printed][9:] = ["–"] * 3
     table = pd.DataFrame(shown, index=range(1, 13)).T

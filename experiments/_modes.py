@@ -76,9 +76,9 @@ def run_em(weights: np.ndarray, loc: np.ndarray, covariance: np.ndarray) -> np.n
     for _ in range(STEPS):
         off = at[:, :, None] - loc[:, None]
         log = constant - 0.5 * np.einsum("dskf,dkfg,dskg->dsk", off, precision, off)
-        share = np.exp(log - log.max(-1, keepdims=True))
-        matrix = np.einsum("dsk,dkfg->dsfg", share, precision)
-        vector = np.einsum("dsk,dkf->dsf", share, pulled)
+        responsibilities = np.exp(log - log.max(-1, keepdims=True))
+        matrix = np.einsum("dsk,dkfg->dsfg", responsibilities, precision)
+        vector = np.einsum("dsk,dkf->dsf", responsibilities, pulled)
         moved = np.linalg.solve(matrix, vector[..., None])[..., 0]
         farthest, at = np.abs(moved - at).max(), moved
         if farthest < STOP:

@@ -251,12 +251,12 @@ def first_names(size: Size) -> tuple[dict, xr.DataTree]:
                  **options)  # fmt: skip
     best, true = predict(mixture, train).values.argmax(1), sex[order[aside:]]
     female = true == "female"
-    share = [float(female[best == k].mean() if (best == k).any() else female.mean())
+    female_fraction = [float(female[best == k].mean() if (best == k).any() else female.mean())
              for k in range(2)]  # fmt: skip
     return {
         "train": len(train), "test": len(test),
         "rand": float(adjusted_rand_score(true, best)),
-        "female": float((true == "female").mean()), "female_by_cluster": share,
+        "female": float((true == "female").mean()), "female_by_cluster": female_fraction,
         "examples": [[train[i] for i in np.flatnonzero(best == k)[:8]] for k in range(2)],
         "bits_mixture": float(perplexity(mixture, test).bits_per_token),
         "bits_chain": float(perplexity(single, test).bits_per_token),

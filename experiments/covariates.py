@@ -174,7 +174,7 @@ def gather(
         if "responsibilities" in tree
         else None
     )
-    found = diagnose(tree)
+    diagnosis = diagnose(tree)
     return {
         "voters": len(right),
         "classes": classes,
@@ -193,8 +193,8 @@ def gather(
             "up to high school": float(right[education <= 3].mean()),
             "college and more": float(right[education > 3].mean()),
         },
-        "verdict": found.verdict,
-        "problems": len(found.of("problem")),
+        "verdict": diagnosis.verdict,
+        "problems": len(diagnosis.of("problem")),
     }
 
 
@@ -253,9 +253,9 @@ def answer_tables(numbers: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
 def effects(numbers: Mapping[str, Any]) -> Figure:
     """Odds ratios with intervals."""
     figure, axes = plt.subplots(figsize=(6.5, 2.8), layout="constrained")
-    for place, (_name, found) in enumerate(numbers["odds"].items()):
-        axes.hlines(place, found["low"], found["high"], lw=4, color="C0")
-        axes.plot(found["median"], place, "o", color="C0", ms=7)
+    for place, (_name, interval) in enumerate(numbers["odds"].items()):
+        axes.hlines(place, interval["low"], interval["high"], lw=4, color="C0")
+        axes.plot(interval["median"], place, "o", color="C0", ms=7)
     axes.axvline(1.0, color="0.5", lw=1)
     axes.set(yticks=range(len(numbers["odds"])), yticklabels=list(numbers["odds"]), xscale="log",
              xlabel="factor on the odds of the class, one standard deviation more")  # fmt: skip

@@ -87,10 +87,10 @@ def index_page(folder: Path, chosen: Sequence[str], seconds: float) -> str:
 
 def article(folder: Path, name: str) -> str:
     """One question with the first paragraph of its answer, its key picture and a link."""
-    found = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    outcome = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     picture = base64.b64encode((folder / f"{name}.png").read_bytes()).decode("ascii")
-    title, caption = html.escape(found["title"]), html.escape(found["caption"], quote=True)
-    first = html.escape(found["answer"].split("\n\n")[0])
+    title, caption = html.escape(outcome["title"]), html.escape(outcome["caption"], quote=True)
+    first = html.escape(outcome["answer"].split("\n\n")[0])
     return (
         f"<article>\n<h2><a href='{name}.html'>{title}</a></h2>\n<p>{first}</p>\n"
         f"<figure><a href='{name}.html'><img alt='{caption}' "

@@ -171,13 +171,13 @@ def options(program: str, size: Size) -> dict[str, Any]:
 def completions(tree: xr.DataTree, aside: Sequence[OrderedGraph], size: Size) -> dict[str, Any]:
     """Held-out graphs completed from the first half of their nodes, several times each."""
     graphs: list[nx.Graph] = []
-    given: list[int] = []
+    known_nodes: list[int] = []
     times = 4
     for index, graph in enumerate(aside[: max(1, size.finished // times)]):
         half = graph.first(max(2, len(graph.nodes) // 2))
         graphs += generate_graphs(tree, times, seed=SEED + index, begin=half)
-        given += [len(half.nodes)] * times
-    return {"graphs": graphs, "given": given}
+        known_nodes += [len(half.nodes)] * times
+    return {"graphs": graphs, "given": known_nodes}
 
 
 # ---- rules that no program knows -----------------------------------------------------------------
@@ -328,7 +328,7 @@ def _outcome(numbers: dict, pictures: dict, size: Size) -> Outcome:
         for family, of in pictures.items()
     ]
     finished = [g for of in pictures.values() for g in of["finished"]["graphs"][:shown]]
-    given = [n for of in pictures.values() for n in of["finished"]["given"][:shown]]
+    known_nodes = [n for of in pictures.values() for n in of["finished"]["given"][:shown]]
     evidence.append(
         Block(
             "Completed from the first half",
@@ -336,7 +336,10 @@ def _outcome(numbers: dict, pictures: dict, size: Size) -> Outcome:
             "completion. Each group of four starts from the same half.",
             figures=(
                 plot_graphs(
-                    finished, columns=shown, given_nodes=given, titles=[NAMES[f] for f in pictures]
+                    finished,
+                    columns=shown,
+                    given_nodes=known_nodes,
+                    titles=[NAMES[f] for f in pictures],
                 ),
             ),
             captions=("Held-out graphs, completed.",),

@@ -174,8 +174,10 @@ def run(folder: Path, *, smoke: bool = False, size: Size | None = None) -> Path:
     if size.peak:
         with stage("galaxies: em"):
             lines = lines.assign(**best_density(x, criteria, size, lines.index.to_numpy()))
-    found = outcome(__doc__ or "", answer(numbers), x, lines, criteria, staircase, classes, numbers)
-    return publish(found, folder)
+    published = outcome(
+        __doc__ or "", answer(numbers), x, lines, criteria, staircase, classes, numbers
+    )
+    return publish(published, folder)
 
 
 # ---- methods -------------------------------------------------------------------------------------

@@ -204,9 +204,9 @@ def answer_tables(numbers: dict) -> dict[str, pd.DataFrame]:
     nats, error = numbers["nats"], numbers["nats_error"]
     rows = {name: {"nats per picture": f"{nats[name]:.2f} ± {error[name]:.2f}"}
             for name in sorted(nats, key=nats.__getitem__)}  # fmt: skip
-    for name, share in numbers["right_digit"].items():  # those that drew pictures
+    for name, accuracy in numbers["right_digit"].items():  # those that drew pictures
         rows[name] |= {
-            "right digit, lower half drawn": percent(share),
+            "right digit, lower half drawn": percent(accuracy),
             "pixels to nearest training picture": f"{numbers['distance'][name]:.1f}",
             "exact copies": percent(numbers["copied"][name], 1),
         }

@@ -176,11 +176,11 @@ def path_table(
 
 def distinct(centres: np.ndarray, apart: float = 0.02) -> int:
     """Number of centres (cluster, feature), where coinciding ones count as one."""
-    kept: list[np.ndarray] = []
+    distinct: list[np.ndarray] = []
     for centre in centres:
-        if all(np.linalg.norm(centre - other) > apart for other in kept):
-            kept.append(centre)
-    return len(kept)
+        if all(np.linalg.norm(centre - other) > apart for other in distinct):
+            distinct.append(centre)
+    return len(distinct)
 
 
 def gather(

@@ -162,8 +162,8 @@ def compared(size: Size) -> Pairs:
 def _compared(size: Size, load: Callable, index_of: Callable, similarity: Callable) -> Pairs:
     records, links = load(return_links=True)
     people = np.array([name.split("-")[1] for name in records.index])
-    kept = np.isin(people, np.unique(people)[: size.records]) if size is SMOKE else None
-    records = records if kept is None else records[kept]
+    chosen = np.isin(people, np.unique(people)[: size.records]) if size is SMOKE else None
+    records = records if chosen is None else records[chosen]
     index = index_of()
     for field in BLOCKS:
         index.block(field)

@@ -169,9 +169,9 @@ def independent(train: list[str], test: list[str], alphabet: int) -> np.ndarray:
         np.add.at(counts, [ord(letter) for letter in name], 1)
     total = counts.sum() + len(train) + alphabet + 1
     end = (len(train) + 1) / total
-    share = (counts + 1) / total
+    frequencies = (counts + 1) / total
     return np.array(
-        [np.log(share[[ord(letter) for letter in name]]).sum() + np.log(end) - np.log1p(-end)
+        [np.log(frequencies[[ord(letter) for letter in name]]).sum() + np.log(end) - np.log1p(-end)
          for name in test]
     )  # fmt: skip
 
@@ -355,10 +355,10 @@ def length_picture(real: list[str], made: list[str]) -> Figure:
     with house_style():
         figure = Figure(figsize=(7.6, 3.6))
         axes = figure.subplots()
-        share = [np.histogram([len(n) for n in names], edges)[0] / len(names)
+        fractions = [np.histogram([len(n) for n in names], edges)[0] / len(names)
                  for names in (real, made)]  # fmt: skip
-        axes.bar(edges[:-1] + 0.5, share[0], color="#D9D9D9", width=0.85, label="real names")
-        axes.plot(edges[:-1] + 0.5, share[1], "o-", color=PALETTE[0], label="generated names")
+        axes.bar(edges[:-1] + 0.5, fractions[0], color="#D9D9D9", width=0.85, label="real names")
+        axes.plot(edges[:-1] + 0.5, fractions[1], "o-", color=PALETTE[0], label="generated names")
         beyond = np.mean([len(n) > top for n in made])
         axes.set(xlabel="letters", ylabel="fraction of names", xlim=(0.3, top + 0.5))
         axes.set_title(f"Length of names ({beyond:.1%} of the generated ones are longer)")

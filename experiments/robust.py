@@ -123,13 +123,13 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
     )
 
 
-def with_outliers(share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def with_outliers(fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The flowers and so many outliers for each of them, and the species, -1 of outliers."""
     flowers, species = load_iris(return_X_y=True)
     generator = np.random.default_rng(seed)
     low, high = flowers.min(0), flowers.max(0)
     width = high - low
-    count = round(share * len(flowers))
+    count = round(fraction * len(flowers))
     outliers = generator.uniform(
         low - WIDER * width, high + WIDER * width, (count, flowers.shape[1])
     )
@@ -154,23 +154,23 @@ def clusters_of(called: str, x: np.ndarray, clusters: int, size: Size, seed: int
 def gather(size: Size) -> dict[str, Any]:
     """All numbers of the page."""
     scores, shown = [], {}
-    for share in size.shares:
+    for fraction in size.shares:
         for called in PROGRAMS:
-            with stage(f"{called}, {percent(share, 0)} outliers"):
-                for draw in range(size.draws if share else 1):
-                    line, cluster = scored(called, share, draw, size)
+            with stage(f"{called}, {percent(fraction, 0)} outliers"):
+                for draw in range(size.draws if fraction else 1):
+                    line, cluster = scored(called, fraction, draw, size)
                     scores.append(line)
-                    if draw == 0 and share == size.chosen_at[-1]:
+                    if draw == 0 and fraction == size.chosen_at[-1]:
                         shown[called] = cluster
     x, species = with_outliers(size.chosen_at[-1], 0)
     example = {"share": size.chosen_at[-1], "petals": x[:, 2:], "outlier": species < 0,
                "cluster": shown}  # fmt: skip
     chosen: dict[str, list[int]] = {}
     for called, (program, options) in PROGRAMS.items():
-        for share in size.chosen_at:
-            with stage(f"number of clusters, {called}, {percent(share, 0)} outliers"):
+        for fraction in size.chosen_at:
+            with stage(f"number of clusters, {called}, {percent(fraction, 0)} outliers"):
                 table = choose_clusters(
-                    program, with_outliers(share, 0)[0], list(size.clusters), seed=0,
+                    program, with_outliers(fraction, 0)[0], list(size.clusters), seed=0,
                     starts=size.starts, **options,
                 )  # fmt: skip
             chosen.setdefault(called, []).append(int(table.attrs["best"]["clusters"]))
@@ -203,20 +203,22 @@ def gather(size: Size) -> dict[str, Any]:
     }
 
 
-def scored(called: str, share: float, draw: int, size: Size) -> tuple[dict[str, Any], np.ndarray]:
+def scored(
+    called: str, fraction: float, draw: int, size: Size
+) -> tuple[dict[str, Any], np.ndarray]:
     """The index of one fit with what its noise component takes, and the components of its rows."""
-    x, species = with_outliers(share, draw)
+    x, species = with_outliers(fraction, draw)
     cluster = clusters_of(called, x, SPECIES, size, draw)
     flower = species >= 0
     line = {
         "program": called,
-        "share": share,
+        "share": fraction,
         "index": adjusted_rand_score(species[flower], cluster[flower]),
     }
     if called == NOISE:
         noise = cluster == SPECIES
         line |= {
-            "outliers": noise[~flower].mean() if share else np.nan,
+            "outliers": noise[~flower].mean() if fraction else np.nan,
             "flowers": noise[flower].mean(),
         }
     return line, cluster
@@ -232,7 +234,7 @@ def plain_number(value: float) -> float | None:
 
 def bears(numbers: Mapping[str, Any], called: str) -> float | None:
     """The largest share up to which a program's index stays near to that without outliers."""
-    means = [found["mean"] for found in numbers["index"][called]]
+    means = [score["mean"] for score in numbers["index"][called]]
     held = [m >= BREAKS * means[0] for m in means]
     first = held.index(False) if False in held else len(held)
     return numbers["shares"][first - 1] if first > 1 else None
@@ -241,14 +243,14 @@ def bears(numbers: Mapping[str, Any], called: str) -> float | None:
 def answer(numbers: Mapping[str, Any]) -> str:
     """The finding in words."""
     bearing = [
-        f"{called} {'none of the shares' if share is None else percent(share, 0)}"
+        f"{called} {'none of the shares' if fraction is None else percent(fraction, 0)}"
         for called in PROGRAMS
-        for share in [bears(numbers, called)]
+        for fraction in [bears(numbers, called)]
     ]
     last = numbers["shares"][-1]
     ends = {called: numbers["index"][called][-1]["mean"] for called in PROGRAMS}
     best = max(ends, key=lambda called: ends[called])
-    found, lost = numbers["taken"]["outliers"][-1], numbers["taken"]["flowers"][-1]
+    caught, lost = numbers["taken"]["outliers"][-1], numbers["taken"]["flowers"][-1]
     real = {called: of["index"] for called, of in numbers["real"].items()}
     first = max(real, key=lambda called: real[called])
     return (
@@ -256,7 +258,7 @@ def answer(numbers: Mapping[str, Any]) -> str:
         f"these shares of outliers: {'; '.join(bearing)}.\n\n"
         f"With {percent(last, 0)} outliers {best} has the highest index, {ends[best]:.2f}; the "
         f"Gaussian mixture has {ends['Gaussian']:.2f}. The noise component then takes "
-        f"{percent(found, 0)} of the outliers and {percent(lost, 0)} of the flowers.\n\n"
+        f"{percent(caught, 0)} of the outliers and {percent(lost, 0)} of the flowers.\n\n"
         f"Of the tumours, {first} agrees best with the diagnosis: index {real[first]:.2f}, the "
         f"Gaussian mixture {real['Gaussian']:.2f}."
     )
@@ -264,9 +266,9 @@ def answer(numbers: Mapping[str, Any]) -> str:
 
 def answer_tables(numbers: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """The numbers beneath the answer."""
-    columns = [percent(share, 0) for share in numbers["shares"]]
+    columns = [percent(fraction, 0) for fraction in numbers["shares"]]
     rows = {
-        called: [f"{found['mean']:.2f} ± {found['sd']:.2f}" for found in of_share]
+        called: [f"{score['mean']:.2f} ± {score['sd']:.2f}" for score in of_share]
         for called, of_share in numbers["index"].items()
     }
     rows |= {
@@ -296,7 +298,7 @@ def answer_tables(numbers: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
 
 def chosen_table(numbers: Mapping[str, Any]) -> pd.DataFrame:
     """The number of clusters by program and share."""
-    columns = [f"{percent(share, 0)} outliers" for share in numbers["chosen_at"]]
+    columns = [f"{percent(fraction, 0)} outliers" for fraction in numbers["chosen_at"]]
     return pd.DataFrame(numbers["clusters"], index=columns).T.rename_axis("program")
 
 
@@ -304,8 +306,8 @@ def chosen_table(numbers: Mapping[str, Any]) -> pd.DataFrame:
 def curves(numbers: Mapping[str, Any]) -> Figure:
     """The index by the share of outliers, a line a program."""
     figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
-    for place, (called, found) in enumerate(numbers["index"].items()):
-        mean, sd = (np.array([each[key] for each in found]) for key in ("mean", "sd"))
+    for place, (called, scores) in enumerate(numbers["index"].items()):
+        mean, sd = (np.array([each[key] for each in scores]) for key in ("mean", "sd"))
         axes.errorbar(
             numbers["shares"], mean, sd, marker="o", capsize=3, color=f"C{place}", label=called
         )

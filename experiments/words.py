@@ -126,8 +126,8 @@ def manual() -> list[list[str]]:
     from pydoc_data.topics import topics
 
     pieces = re.split(r"(?<=[.!?:;])\s+|\n\s*\n", "\n\n".join(topics[t] for t in sorted(topics)))
-    found = [words(piece.lower()) for piece in pieces]
-    cut = [s[i : i + LONGEST] for s in found for i in range(0, len(s), LONGEST)]
+    spoken = [words(piece.lower()) for piece in pieces]
+    cut = [s[i : i + LONGEST] for s in spoken for i in range(0, len(s), LONGEST)]
     return list(dict.fromkeys(map(tuple, cut)))  # type: ignore[arg-type]
 
 

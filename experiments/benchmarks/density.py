@@ -47,8 +47,8 @@ def program(x: Any, clusters: int, emission: Callable) -> None:
 
 def evaluator(program: Callable, *arguments: Any) -> tuple[Callable, Any]:
     """A compiled value and gradient, and where to take it."""
-    found = initialize_model(random.key(0), program, model_args=arguments, validate_grad=False)
-    return jax.jit(jax.value_and_grad(found.potential_fn)), found.param_info.z
+    initial = initialize_model(random.key(0), program, model_args=arguments, validate_grad=False)
+    return jax.jit(jax.value_and_grad(initial.potential_fn)), initial.param_info.z
 
 
 def summed_out(x: np.ndarray, clusters: int) -> Callable:

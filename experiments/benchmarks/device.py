@@ -65,8 +65,8 @@ EXACTNESS = (
 
 def device_name() -> str:
     """The device by its maker's name."""
-    (found, *others) = jax.local_devices()
-    return f"{found.device_kind} ({found.platform}, {1 + len(others)} of them)"
+    (first, *others) = jax.local_devices()
+    return f"{first.device_kind} ({first.platform}, {1 + len(others)} of them)"
 
 
 def _line(what: str, seconds: float, aim: str = "") -> str:
@@ -108,24 +108,24 @@ def objective(x: np.ndarray, centres: np.ndarray, covariance: str, *, double: bo
             # correlated, and not the same for all clusters
             spread = 0.5 * np.eye(features) + 0.5
             values["covariance"] = spread * np.linspace(1, 2, clusters)[:, None, None]
-        whole = em.all_sites(problem.structure, values)
-        given = {n: jnp.asarray(v, dtype) for n, v in whole.items()}
+        sites = em.all_sites(problem.structure, values)
+        single = {n: jnp.asarray(v, dtype) for n, v in sites.items()}
 
         @jax.jit
         def pass_over(values: Any, chunks: Any) -> Any:
             pieces = model.pieces(values, problem.structure)
             return e_step(pieces, problem.structure, chunks).log_normaliser
 
-        return float(pass_over(given, problem.chunks))
+        return float(pass_over(single, problem.chunks))
 
 
 def objectives(size: Size) -> Iterator[str]:
     """Relative errors of objectives in single precision."""
     x, centres = em.data(*size)
     for covariance in ("spherical", "full"):
-        found = objective(x, centres, covariance, double=False)
+        computed = objective(x, centres, covariance, double=False)
         exact = objective(x, centres, covariance, double=True)
-        error = abs(found - exact) / abs(exact)
+        error = abs(computed - exact) / abs(exact)
         yield f"| objective of EM, {covariance} | {size[0]:,} | {error:.1e} | |"
         gc.collect()
 
@@ -190,8 +190,8 @@ def draws(size: Size) -> Iterator[str]:
     jax.block_until_ready(sweeps(state))
     seconds = a_call(lambda: jax.block_until_ready(sweeps(state))) / SWEEPS
     yield _line(f"Gibbs sweep, {what}", seconds)
-    found = initialize_model(random.key(0), marginal_program(problem), validate_grad=False)
-    gradient, at = jax.jit(jax.value_and_grad(found.potential_fn)), found.param_info.z
+    initial = initialize_model(random.key(0), marginal_program(problem), validate_grad=False)
+    gradient, at = jax.jit(jax.value_and_grad(initial.potential_fn)), initial.param_info.z
     jax.block_until_ready(gradient(at))
     seconds = a_call(lambda: jax.block_until_ready(gradient(at)))
     yield _line(f"value and gradient of NUTS, {what}", seconds)
@@ -306,19 +306,22 @@ def exactness(rows: int) -> Iterator[str]:
         # (of numbers that are the same in both precisions)
         single = {n: np.asarray(v, np.float32) for n, v in parameters.items()}
         data = value.astype(np.float32) if value.dtype.kind == "f" else value.astype(np.int32)
-        found, exact = _log_prob(family, single, data, False), _log_prob(family, single, data, True)
-        of_sum = abs(found.sum() - exact.sum()) / abs(exact.sum())
-        worst = (np.abs(found - exact) / np.maximum(np.abs(exact), 1)).max()
+        computed, exact = (
+            _log_prob(family, single, data, False),
+            _log_prob(family, single, data, True),
+        )
+        of_sum = abs(computed.sum() - exact.sum()) / abs(exact.sum())
+        worst = (np.abs(computed - exact) / np.maximum(np.abs(exact), 1)).max()
         yield f"| {name} | {len(data):,} | {of_sum:.1e} | {worst:.1e} |"
 
 
 def _log_prob(family: Callable, parameters: Any, data: np.ndarray, double: bool) -> np.ndarray:
     dtype = np.float64 if double else np.float32
     with jax.enable_x64(double):
-        given = {n: jnp.asarray(v, dtype) for n, v in parameters.items()}
+        typed = {n: jnp.asarray(v, dtype) for n, v in parameters.items()}
         rows = jnp.asarray(data, dtype if data.dtype.kind == "f" else None)
-        found = jax.jit(lambda p, rows: family(p).log_prob(rows))(given, rows)
-        return np.asarray(found, np.float64)
+        log_prob = jax.jit(lambda p, rows: family(p).log_prob(rows))(typed, rows)
+        return np.asarray(log_prob, np.float64)
 
 
 def run(sizes: Sizes) -> Iterator[str]:

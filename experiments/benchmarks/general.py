@@ -132,12 +132,12 @@ def regressions_by_hand(data: dict[str, Array], start: dict[str, Array]) -> dict
     def iteration(_: int, at: dict[str, Array]) -> dict[str, Array]:
         off = (y - at["slope"] @ x.T) / at["noise"][:, None]
         logits = jnp.log(at["weights"] / at["noise"])[:, None] - off**2 / 2
-        share = jnp.exp(logits - logsumexp(logits, axis=0))
-        size = share.sum(1)
-        moment = jnp.einsum("kn,ni,nj->kij", share, x, x)
+        responsibilities = jnp.exp(logits - logsumexp(logits, axis=0))
+        size = responsibilities.sum(1)
+        moment = jnp.einsum("kn,ni,nj->kij", responsibilities, x, x)
         ridge = (at["noise"] / 10)[:, None, None] ** 2 * jnp.eye(COVARIATES)
-        slope = jnp.linalg.solve(moment + ridge, ((share * y) @ x)[..., None])[..., 0]
-        square = (share * (y - slope @ x.T) ** 2).sum(1)
+        slope = jnp.linalg.solve(moment + ridge, ((responsibilities * y) @ x)[..., None])[..., 0]
+        square = (responsibilities * (y - slope @ x.T) ** 2).sum(1)
         noise = jnp.sqrt(square / size)  # (the prior of the noise moves no digit that is looked at)
         return {"weights": size / len(y), "slope": slope, "noise": noise}
 
@@ -154,11 +154,11 @@ def annotations_by_hand(data: dict[str, Array], start: dict[str, Array]) -> dict
         logits = jnp.log(at["shares"]) + jax.ops.segment_sum(
             table[cell], item, ITEMS, indices_are_sorted=True
         )
-        share = jax.nn.softmax(logits)
-        counts = jax.ops.segment_sum(share[item], cell, ANNOTATORS * CLASSES)
+        responsibilities = jax.nn.softmax(logits)
+        counts = jax.ops.segment_sum(responsibilities[item], cell, ANNOTATORS * CLASSES)
         counts = counts.reshape(ANNOTATORS, CLASSES, CLASSES).transpose(0, 2, 1)
         return {
-            "shares": share.mean(0),
+            "shares": responsibilities.mean(0),
             "confusion": counts / counts.sum(-1, keepdims=True),
         }
 
@@ -222,10 +222,10 @@ def gradient(what: str, program: Callable, data: dict[str, np.ndarray], **argume
 
 
 def _potential(program: Callable, data: Any = None, **arguments: Any) -> tuple[Callable, Any]:
-    found = initialize_model(
+    initial = initialize_model(
         jax.random.key(0), program, model_kwargs={**(data or {}), **arguments}, validate_grad=False
     )
-    return jax.jit(jax.value_and_grad(found.potential_fn)), found.param_info.z
+    return jax.jit(jax.value_and_grad(initial.potential_fn)), initial.param_info.z
 
 
 def run() -> list[Row]:

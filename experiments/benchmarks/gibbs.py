@@ -67,8 +67,8 @@ def worst_ess(samples: dict[str, Any], x: np.ndarray) -> float:
         emission = SphericalGaussian(loc[:, None], scale[:, None])
         return logsumexp(jnp.log(weights)[:, None] + emission.log_prob(rows), axis=0)
 
-    found = jax.vmap(jax.vmap(density))(*(samples[n] for n in ("weights", "loc", "scale")))
-    quantities.append(np.asarray(found))
+    log_densities = jax.vmap(jax.vmap(density))(*(samples[n] for n in ("weights", "loc", "scale")))
+    quantities.append(np.asarray(log_densities))
     table = np.concatenate(quantities, -1)
     return min(float(az.ess(table[..., i])) for i in range(table.shape[-1]))
 

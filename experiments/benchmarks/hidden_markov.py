@@ -112,9 +112,9 @@ def with_dynamax(x: np.ndarray, start: np.ndarray) -> Callable[[], float]:
 
     @jax.jit
     def iteration(parameters: Any, state: Any) -> tuple[Any, Any, Any]:
-        found, values = jax.vmap(partial(peer.e_step, parameters))(rows)
+        statistics, values = jax.vmap(partial(peer.e_step, parameters))(rows)
         value = peer.log_prior(parameters) + values.sum()
-        return *peer.m_step(parameters, properties, found, state), value
+        return *peer.m_step(parameters, properties, statistics, state), value
 
     def run() -> None:
         at, state = parameters, before
@@ -164,8 +164,10 @@ def gradients(x: np.ndarray) -> Row:
     mine = marginal_program(Problem(model, model.structure()))
     both = []
     for program, arguments in ((mine, ()), (enumerated, (jnp.asarray(x),))):
-        found = initialize_model(random.key(0), program, model_args=arguments, validate_grad=False)
-        both.append((jax.jit(jax.value_and_grad(found.potential_fn)), found.param_info.z))
+        initial = initialize_model(
+            random.key(0), program, model_args=arguments, validate_grad=False
+        )
+        both.append((jax.jit(jax.value_and_grad(initial.potential_fn)), initial.param_info.z))
     at = both[0][1]
     value, expected = (float(function(at)[0]) for function, _ in both)
     assert abs(value - expected) < 1e-4 * abs(expected), (value, expected)
@@ -191,8 +193,8 @@ def paths(x: np.ndarray, start: np.ndarray) -> Row:
         model = HiddenMarkov(even[0], even, emission, positions=STEPS)
         return model.sample_states(key, rows)
 
-    found = initialize_model(key, enumerated, model_args=(rows,), validate_grad=False)
-    theirs, at = jax.jit(found.potential_fn), found.param_info.z
+    initial = initialize_model(key, enumerated, model_args=(rows,), validate_grad=False)
+    theirs, at = jax.jit(initial.potential_fn), initial.param_info.z
     return paired(
         f"hidden Markov, a draw of all paths, float64, the value of NumPyro's scan, {SIZE}",
         lambda: a_call(lambda: jax.block_until_ready(mine(key, rows))),

@@ -148,8 +148,8 @@ def models_of_iris(peer: Callable[..., Any], *, small: bool) -> Row:
         chosen["ours"] = f"{table.attrs['best']['covariance']},{table.attrs['best']['clusters']}"
 
     def theirs() -> None:
-        found = peer(x, G=numbers, model_names=list(models))
-        chosen["pymclustR"] = f"{found.model_name},{found.G}"
+        selected = peer(x, G=numbers, model_names=list(models))
+        chosen["pymclustR"] = f"{selected.model_name},{selected.G}"
 
     row = paired(
         f"BIC of {len(models)} covariance models × {len(numbers)} numbers of clusters, iris, "

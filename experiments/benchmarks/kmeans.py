@@ -34,9 +34,9 @@ def run() -> list[Row]:
         inertia: dict[str, float] = {}
 
         def ours(problem=problem, start=start, inertia=inertia) -> None:  # type: ignore
-            found = kmeans(problem, jax.random.key(0), centres=start, iterations=MOST_ITERATIONS)
-            inertia["ours"] = float(found.sample_stats["inertia"][0, 0])
-            inertia["iterations"] = int(found.starts["iterations"][1][0])
+            result = kmeans(problem, jax.random.key(0), centres=start, iterations=MOST_ITERATIONS)
+            inertia["ours"] = float(result.sample_stats["inertia"][0, 0])
+            inertia["iterations"] = int(result.starts["iterations"][1][0])
 
         def theirs(x=x, start=start, clusters=clusters, inertia=inertia) -> None:  # type: ignore
             peer = KMeans(

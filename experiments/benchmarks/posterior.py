@@ -25,7 +25,7 @@ def timed(what: str, work: Callable[[], object], aim: str) -> Timed:
 
 def run() -> list[Timed]:
     """Choosing K on a cold process first, then relabelling and partition of many rows."""
-    found = [
+    rows = [
         timed(
             "choose_clusters, K = 1 … 10, Old Faithful, EM, compilation included",
             lambda: choose_clusters("gaussian_mixture", old_faithful(), range(1, 11), seed=0),
@@ -39,13 +39,13 @@ def run() -> list[Timed]:
                covariance="diagonal", starts=4, predictive=0, relabel=None)  # fmt: skip
     size = f"4 × 1,000 draws, {ROWS:,} rows, K={CLUSTERS}"
     for method in ("ecr", "ecr-iterative", "stephens"):
-        found.append(
+        rows.append(
             timed(f"relabel, {method}, {size}", lambda m=method: relabel(tree, method=m), "< 5")
         )
-    found.append(timed(f"partition, {size}", lambda: partition(tree), "< 30"))
+    rows.append(timed(f"partition, {size}", lambda: partition(tree), "< 30"))
     patterns, counts = _patterns(generator)
     what = f"{counts.sum():,} records as {len(patterns):,} patterns of 20 bits, EM, K=4"
-    found.append(
+    rows.append(
         timed(
             what,
             lambda: fit("bernoulli_mixture", patterns, method="em", seed=0, clusters=4,
@@ -53,7 +53,7 @@ def run() -> list[Timed]:
             "< 30",
         )
     )  # fmt: skip
-    return found
+    return rows
 
 
 def _patterns(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -102,9 +102,9 @@ def peer(hidden: int, codes: np.ndarray, *, on_gpu: bool = False) -> Callable[[]
 
 def run() -> list[Row]:
     """All sizes."""
-    found = []
+    rows = []
     for hidden, batch, positions in SIZES:
         codes = rows_of(batch, positions)
         what = f"GRU training step, {batch} × {positions} letters, {hidden} units"
-        found.append(paired(what, stepper(hidden, codes), peer(hidden, codes), "≥ 1", pairs=3))
-    return found
+        rows.append(paired(what, stepper(hidden, codes), peer(hidden, codes), "≥ 1", pairs=3))
+    return rows

@@ -62,9 +62,9 @@ def fitted(path: str) -> None:
 
     def timed(*arguments):  # type: ignore[no-untyped-def]
         begun = time.perf_counter()
-        found = iterated(*arguments)
+        result = iterated(*arguments)
         times.append(time.perf_counter() - begun)
-        return found
+        return result
 
     blocks._iterated = timed
     tree = fit(
@@ -82,8 +82,8 @@ def fitted(path: str) -> None:
     loc = tree["posterior"]["loc"].values[0, 0]
     away = np.linalg.norm(loc[:, None] - centres()[None], axis=-1).min(0).max()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    found = {"pass": float(np.median(times[1:])), "memory": peak, "away": float(away)}
-    print(json.dumps(found))
+    measured = {"pass": float(np.median(times[1:])), "memory": peak, "away": float(away)}
+    print(json.dumps(measured))
 
 
 def main(rows: int) -> None:
@@ -93,13 +93,13 @@ def main(rows: int) -> None:
         make(path, rows)
         words = [sys.executable, "-m", "experiments.benchmarks.size", "fit", str(path)]
         answer = subprocess.run(words, capture_output=True, text=True, check=True)
-        found = json.loads(answer.stdout.splitlines()[-1])
+        measured = json.loads(answer.stdout.splitlines()[-1])
         read = reading(path)
     print(
         f"{rows:,} × {FEATURES} float32, spherical, K={CLUSTERS}: "
-        f"an EM pass {found['pass']:.2f} s, reading {read:.2f} s, "
-        f"ratio {found['pass'] / read:.2f}; memory at most {found['memory']:.2f} GB; "
-        f"centres at most {found['away']:.4f} off ({AIM})"
+        f"an EM pass {measured['pass']:.2f} s, reading {read:.2f} s, "
+        f"ratio {measured['pass'] / read:.2f}; memory at most {measured['memory']:.2f} GB; "
+        f"centres at most {measured['away']:.4f} off ({AIM})"
     )
 
 

@@ -123,10 +123,10 @@ def run() -> Iterator[Timed]:
 
 def _second(what: str, words: list[str], folder: str, aim: str) -> Timed:
     """Of processes after a first one, which has filled the cache."""
-    kept = Path(folder, "kept")
-    _seconds(words, kept)
+    cache = Path(folder, "kept")
+    _seconds(words, cache)
     return Timed(
-        f"{what}, second process", median(_seconds(words, kept) for _ in range(TIMES)), aim
+        f"{what}, second process", median(_seconds(words, cache) for _ in range(TIMES)), aim
     )
 
 

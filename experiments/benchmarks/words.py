@@ -59,15 +59,15 @@ def log_probability(
 def run() -> list[Timed]:
     """Counting, Kneser-Ney, hierarchical Pitman-Yor."""
     fitted, aside, vocabulary = text(TOKENS)
-    kept = int((aside < vocabulary).sum() + len(aside))
+    tokens = int((aside < vocabulary).sum() + len(aside))
 
     def perplexity(*parameters: np.ndarray) -> float:
         total = np.asarray(log_probability(seen, *parameters, aside), np.float64).sum()
-        return float(np.exp(-total / kept))
+        return float(np.exp(-total / tokens))
 
-    def since(what: str, found: tuple[np.ndarray, ...], begun: float) -> Timed:
+    def since(what: str, levels: tuple[np.ndarray, ...], begun: float) -> Timed:
         seconds = time.perf_counter() - begun
-        what = f"{what}, {TOKENS:,} words, order {ORDER}; perplexity {perplexity(*found):.1f}"
+        what = f"{what}, {TOKENS:,} words, order {ORDER}; perplexity {perplexity(*levels):.1f}"
         return Timed(what, seconds, "< 10")
 
     with jax.enable_x64(True):
@@ -79,9 +79,9 @@ def run() -> list[Timed]:
                       counted, "")]  # fmt: skip
         for how_many, name in ((1, "interpolated"), (3, "modified")):
             begun = time.perf_counter() - counted
-            found = (one, discounts(seen, how_many), zero)
-            jax.block_until_ready(jax.jit(smoothed)(seen, *found))
-            rows.append(since(f"counting and {name} Kneser-Ney smoothing", found, begun))
+            levels = (one, discounts(seen, how_many), zero)
+            jax.block_until_ready(jax.jit(smoothed)(seen, *levels))
+            rows.append(since(f"counting and {name} Kneser-Ney smoothing", levels, begun))
         begun = time.perf_counter() - counted
         franchise = Franchise(seen, np.random.default_rng(0))
         d, theta = np.full(ORDER, 0.7), np.ones(ORDER)
@@ -89,8 +89,8 @@ def run() -> list[Timed]:
             franchise.move_customers(d, theta)
             for at in range(ORDER):
                 d[at], theta[at] = franchise.draw_parameters(at, d[at], theta[at], 1, 1, 1, 1)
-        found = (franchise.repeated_tables(), d, theta)
-        jax.block_until_ready(jax.jit(smoothed)(seen, *found))
+        levels = (franchise.repeated_tables(), d, theta)
+        jax.block_until_ready(jax.jit(smoothed)(seen, *levels))
         name = f"counting and {SWEEPS} sweeps of hierarchical Pitman-Yor seating"
-        rows.append(since(name, found, begun))
+        rows.append(since(name, levels, begun))
     return rows

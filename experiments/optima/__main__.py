@@ -43,7 +43,7 @@ HEADER = (
 class Outcome:
     """One fit: its end and that of EM from the truth, the starts at its end, and its seconds."""
 
-    found: float
+    reached: float
     bar: float
     at_best: int
     starts: int
@@ -52,7 +52,7 @@ class Outcome:
     @property
     def below(self) -> float:
         """Nats below the bar."""
-        return self.bar - self.found
+        return self.bar - self.reached
 
 
 def read(case: Case) -> Problem:
@@ -91,11 +91,11 @@ def row(name: str, outcomes: Sequence[Outcome]) -> str:
     reached = sum(o.below <= REACHED for o in outcomes)
     above = sum(o.below < -REACHED for o in outcomes)
     worst = max(0.0, *(o.below for o in outcomes))
-    share = sum(o.at_best for o in outcomes) / sum(o.starts for o in outcomes)
+    rate = sum(o.at_best for o in outcomes) / sum(o.starts for o in outcomes)
     seconds = float(np.median([o.seconds for o in outcomes]))
     count = len(outcomes)
     return (
-        f"| {name} | {reached} of {count} | {worst:,.1f} | {above} of {count} | {share:.0%} | "
+        f"| {name} | {reached} of {count} | {worst:,.1f} | {above} of {count} | {rate:.0%} | "
         f"{seconds:.1f} |"
     )
 

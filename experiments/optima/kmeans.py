@@ -42,8 +42,8 @@ def draw(seed: int) -> tuple[np.ndarray, int]:
 def seconds(run: Callable[[], float]) -> tuple[float, float]:
     """What a function returns, and how long that takes."""
     began = time.perf_counter()
-    found = run()
-    return found, time.perf_counter() - began
+    result = run()
+    return result, time.perf_counter() - began
 
 
 def compare(seed: int) -> tuple[str, float, float, float]:
@@ -53,8 +53,8 @@ def compare(seed: int) -> tuple[str, float, float, float]:
     def ours() -> float:
         arguments = {"clusters": clusters, "covariance": "spherical"}
         model = Model(gaussian_mixture, {"x": x}, arguments, {})
-        found = kmeans(Problem(model, model.structure()), jax.random.key(seed))
-        return float(found.sample_stats["inertia"][0, 0])
+        result = kmeans(Problem(model, model.structure()), jax.random.key(seed))
+        return float(result.sample_stats["inertia"][0, 0])
 
     def theirs() -> float:
         return float(KMeans(clusters, n_init=10, random_state=seed).fit(x).inertia_)
@@ -78,15 +78,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sets", type=int, default=SETS, help="data sets")
     asked = parser.parse_args(arguments)
     print(f"{date.today()}; {machine()}.\n\n{HEADER}", flush=True)
-    found = []
+    measured = []
     with jax.enable_x64(True):
         for seed in range(asked.sets):
             line, *numbers = compare(seed)
-            found.append(numbers)
+            measured.append(numbers)
             print(line, flush=True)
-    ratios, warm, peer = np.array(found).T
+    ratios, warm, peer = np.array(measured).T
     print(
-        f"\nJ at most the peer's (to 1 in 10^6) in {(ratios <= 1 + 1e-6).sum()} of {len(found)} "
+        f"\nJ at most the peer's (to 1 in 10^6) in {(ratios <= 1 + 1e-6).sum()} of {len(measured)} "
         f"sets, at most {ratios.max():.4f} of it; warm {warm.sum():.1f} s, the peer "
         f"{peer.sum():.1f} s."
     )

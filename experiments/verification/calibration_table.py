@@ -26,11 +26,11 @@ NOTE = (
 def line(name: str, method: str, simulations: int, **case: Any) -> str:
     """Run one case; a line of the table."""
     started = time.perf_counter()
-    found = calibrate(method=method, simulations=simulations, seed=20, **case).attrs
+    calibration = calibrate(method=method, simulations=simulations, seed=20, **case).attrs
     seconds = time.perf_counter() - started
     return (
-        f"| {name} | {method} | {simulations} | {found['quantities']} | {found['worst']:.2g} "
-        f"| {'yes' if found['calibrated'] else 'NO'} | {seconds:.0f} | {date.today()} |"
+        f"| {name} | {method} | {simulations} | {calibration['quantities']} "
+        f"| {calibration['worst']:.2g} | {'yes' if calibration['calibrated'] else 'NO'} | {seconds:.0f} | {date.today()} |"
     )
 
 
@@ -45,9 +45,9 @@ def keep(row: str, path: Path = RESULTS) -> None:
     table, after = text.split(HEADER + "\n")[1], ""
     if "\n\n" in table:
         table, after = table.split("\n\n", 1)
-    found = {_case(r): r for r in [*table.splitlines(), row] if r}
+    by_case = {_case(r): r for r in [*table.splitlines(), row] if r}
     order = [(name, method) for name, method, *_ in jobs()]
-    rows = [found[case] for case in order if case in found]
+    rows = [by_case[case] for case in order if case in by_case]
     note = NOTE.format(machine=machine())
     path.write_text("\n".join([note, "", HEADER, *rows, "", after]), encoding="utf-8")
 

@@ -77,8 +77,8 @@ def run(method: str, states: str, out: str) -> None:
 
     Checkpoint.due = lambda self, *, ended: True  # type: ignore[method-assign]
     blocks_of_draws.SECONDS = 0.02
-    found: dict[str, Any] = posterior(method, states)
-    np.savez(f"{out}.partial.npz", allow_pickle=False, **found)
+    draws: dict[str, Any] = posterior(method, states)
+    np.savez(f"{out}.partial.npz", allow_pickle=False, **draws)
     Path(f"{out}.partial.npz").replace(out)
 
 
@@ -99,8 +99,8 @@ def killed_run(method: str, folder: Path, moments: random.Random, kills: int) ->
         count += count < kills and kill(process, states, moments)
         if process.wait() > 0:
             raise RuntimeError(f"{method}: the process ended by itself, with {process.returncode}")
-    with np.load(out, allow_pickle=False) as found:
-        return {n: found[n] for n in found.files}, count
+    with np.load(out, allow_pickle=False) as stored:
+        return {n: stored[n] for n in stored.files}, count
 
 
 def kill(process: subprocess.Popen, states: Path, moments: random.Random) -> bool:
@@ -157,8 +157,8 @@ def table(kills: int = KILLS) -> list[str]:
         count, runs, equal = 0, 0, 0
         while count < kills // len(FITS):
             with tempfile.TemporaryDirectory() as folder:
-                found, here = killed_run(method, Path(folder), moments, kills // len(FITS) - count)
-            count, runs, equal = count + here, runs + 1, equal + same(found, unbroken)
+                draws, here = killed_run(method, Path(folder), moments, kills // len(FITS) - count)
+            count, runs, equal = count + here, runs + 1, equal + same(draws, unbroken)
         lines.append(f"| {method} | {count} | {runs} | {equal} of {runs} |")
         print(lines[-1], flush=True)
     return lines

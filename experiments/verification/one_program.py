@@ -59,9 +59,9 @@ def enumerated(case: Mapping[str, Any], data: Mapping[str, Any]) -> Callable[...
     and of one whose rows the cells look up, by NumPyro's densities of rows and cells at each value.
     """
     arguments, arrays = case.get("args", {}), {n: jnp.asarray(v) for n, v in data.items()}
-    given = {**arrays, **arguments}
+    inputs = {**arrays, **arguments}
     seeded = handlers.seed(case["program"], jax.random.key(0))
-    trace = handlers.trace(seeded).get_trace(**given)
+    trace = handlers.trace(seeded).get_trace(**inputs)
     hidden = [s for s in trace.values() if s["type"] == "sample" and not s["is_observed"]]
     discrete = [s for s in hidden if s["fn"].support.is_discrete]
     if len(discrete) == 1 and jnp.ndim(discrete[0]["value"]) == 0:
@@ -71,32 +71,32 @@ def enumerated(case: Mapping[str, Any], data: Mapping[str, Any]) -> Callable[...
         def summed(values: Mapping[str, Any]) -> Any:
             def one(value: Any) -> Any:
                 held = {**values, site["name"]: value}
-                return log_density(case["program"], (), given, held)[0]
+                return log_density(case["program"], (), inputs, held)[0]
 
             return logsumexp(jax.vmap(one)(support))
 
         return summed
     if len(discrete) == 1 and jnp.ndim(discrete[0]["value"]) == 1:
-        owners = looked_up(case["program"], given, trace, discrete[0])
+        owners = looked_up(case["program"], inputs, trace, discrete[0])
         if owners is not None:
-            return by_rows(case["program"], given, discrete[0], owners)
+            return by_rows(case["program"], inputs, discrete[0], owners)
     plates = [f.dim for s in trace.values() for f in s.get("cond_indep_stack", ()) if f.dim]
     program = enum(config_enumerate(case["program"]), min([0, *plates]) - 1)
-    return lambda values: enumerated_density(program, (), given, values)[0]
+    return lambda values: enumerated_density(program, (), inputs, values)[0]
 
 
 def log_densities(
-    program: Callable[..., Any], given: Mapping[str, Any], values: Mapping[str, Any]
+    program: Callable[..., Any], inputs: Mapping[str, Any], values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Every site's log-densities, entry by entry, at values of the hidden sites."""
     held = handlers.seed(handlers.substitute(program, data=dict(values)), jax.random.key(0))
-    trace = handlers.trace(held).get_trace(**given)
+    trace = handlers.trace(held).get_trace(**inputs)
     return {n: s["fn"].log_prob(s["value"]) for n, s in trace.items() if s["type"] == "sample"}
 
 
 def looked_up(
     program: Callable[..., Any],
-    given: Mapping[str, Any],
+    inputs: Mapping[str, Any],
     trace: Mapping[str, Any],
     site: Mapping[str, Any],
 ) -> dict[str, Any] | None:
@@ -111,7 +111,7 @@ def looked_up(
     cells = [n for n, s in trace.items() if s.get("is_observed") and s["type"] == "sample"]
 
     def at(z: Any) -> dict[str, Any]:
-        return log_densities(program, given, {**hidden, name: z})
+        return log_densities(program, inputs, {**hidden, name: z})
 
     everywhere = jnp.full(rows, low)
     before = at(everywhere)
@@ -125,7 +125,7 @@ def looked_up(
 
 def by_rows(
     program: Callable[..., Any],
-    given: Mapping[str, Any],
+    inputs: Mapping[str, Any],
     site: Mapping[str, Any],
     owners: Mapping[str, Any],
 ) -> Callable[..., Any]:
@@ -133,7 +133,7 @@ def by_rows(
 
     Args:
         program: of one discrete site.
-        given: its arguments.
+        inputs: its data and arguments.
         site: the discrete one.
         owners: the row that each cell of the observed sites is of.
     """
@@ -142,7 +142,7 @@ def by_rows(
 
     def density(values: Mapping[str, Any]) -> Any:
         def at(kind: Any) -> tuple[Any, Any]:
-            each = log_densities(program, given, {**values, name: jnp.full(rows, kind)})
+            each = log_densities(program, inputs, {**values, name: jnp.full(rows, kind)})
             of_rows = each[name]
             for n, owner in owners.items():
                 of_rows = of_rows + jax.ops.segment_sum(each[n], owner, rows)
@@ -224,7 +224,7 @@ def ordered(tree: xr.DataTree, key: str | None) -> xr.Dataset:
 
 def against(one: xr.Dataset, other: xr.Dataset, names: list[str]) -> float | None:
     """The largest difference of two samplers' means, in its Monte Carlo standard errors."""
-    found = []
+    deviations = []
     for name in names:
         if name not in one or name not in other or one[name].shape[2:] != other[name].shape[2:]:
             continue
@@ -236,8 +236,8 @@ def against(one: xr.Dataset, other: xr.Dataset, names: list[str]) -> float | Non
         apart = np.abs(one[name].mean(("chain", "draw")) - other[name].mean(("chain", "draw")))
         usable = (np.minimum(*effective) > FEWEST_EFFECTIVE) & (np.hypot(*errors) > 0)
         if usable.any():
-            found.append(float((apart.values / np.hypot(*errors))[usable].max()))
-    return max(found, default=None)
+            deviations.append(float((apart.values / np.hypot(*errors))[usable].max()))
+    return max(deviations, default=None)
 
 
 def from_truth(posterior: xr.Dataset, truth: Mapping[str, Any]) -> float | None:
@@ -245,7 +245,7 @@ def from_truth(posterior: xr.Dataset, truth: Mapping[str, Any]) -> float | None:
 
     In the best order along the last axis, as of the parts of a mixture in a mixture.
     """
-    found = []
+    deviations = []
     for name, true in truth.items():
         if name not in posterior or np.size(true) == 0:
             continue
@@ -259,8 +259,8 @@ def from_truth(posterior: xr.Dataset, truth: Mapping[str, Any]) -> float | None:
             orders = [list(order) for order in permutations(range(off.shape[-1]))]
             each = [np.abs(mean[..., o] - true) / deviation[..., o] for o in orders]
             off = np.min([e.reshape(len(off), -1).max(1) for e in each], axis=0)
-        found.append(float(np.max(off)))
-    return max(found, default=None)
+        deviations.append(float(np.max(off)))
+    return max(deviations, default=None)
 
 
 def after_the_fit(
@@ -274,8 +274,8 @@ def after_the_fit(
     def impute() -> None:
         holed = arrays[case["gaps"]].astype(float)
         holed[np.random.default_rng(0).random(holed.shape) < SHARE_MISSING] = np.nan
-        given = holed if single is not None else {**arrays, case["gaps"]: holed}
-        filled = ppl.impute(tree, given, seed=3)[case["gaps"]].values
+        passed = holed if single is not None else {**arrays, case["gaps"]: holed}
+        filled = ppl.impute(tree, passed, seed=3)[case["gaps"]].values
         if not np.isfinite(filled).all():
             raise AssertionError("cells are left missing")
 
@@ -300,9 +300,9 @@ def after_the_fit(
     }
     if case.get("choose"):
         arguments = {n: v for n, v in case.get("args", {}).items() if n != "clusters"}
-        given = arrays if single is None else single
+        passed = arrays if single is None else single
         questions["choose_clusters"] = lambda: ppl.choose_clusters(
-            case["program"], given, range(1, 4), seed=0, starts=4, **arguments
+            case["program"], passed, range(1, 4), seed=0, starts=4, **arguments
         )
     if not case["gaps"]:
         del questions["impute"]
@@ -325,14 +325,14 @@ def check(path: Path) -> dict[str, Any]:
     case, data = load(path)
     arguments = case.get("args", {})
     single = next(iter(data.values())) if len(data) == 1 else data
-    trees, found = {}, {"program": path.stem, "fits": {}}
+    trees, record = {}, {"program": path.stem, "fits": {}}
     for method, options in OPTIONS.items():
         options = {**options, "predictive": 20, "seed": 1}
 
         def run(method: str = method, options: Any = options) -> None:
             trees[method] = ppl.fit(case["program"], single, method=method, **options, **arguments)
 
-        found["fits"][method] = said(run)
+        record["fits"][method] = said(run)
     density = enumerated(case, data)
     errors = {}
     for method, tree in trees.items():
@@ -341,22 +341,22 @@ def check(path: Path) -> dict[str, Any]:
         outcome: list[float] = []
         words = said(lambda t=tree, o=outcome: o.append(density_error(t, density)))
         errors[method] = outcome[0] if outcome else words
-    found["density"] = errors
+    record["density"] = errors
     if "em" in trees and not integrates(trees["em"]):
         gain: list[float] = []
         words = said(lambda: gain.append(left_to_gain(trees["em"], case, data, density)))
-        found["left_to_gain"] = gain[0] if gain else words
+        record["left_to_gain"] = gain[0] if gain else words
     names, key = list(case.get("truth", {})), case.get("key")
     posteriors = {m: ordered(t, key) for m, t in trees.items() if m != "em"}
     if len(posteriors) == 2:
-        found["agreement"] = against(posteriors["gibbs"], posteriors["nuts"], names)
+        record["agreement"] = against(posteriors["gibbs"], posteriors["nuts"], names)
     for posterior in posteriors.values():
-        found["truth"] = from_truth(posterior, case.get("truth", {}))
+        record["truth"] = from_truth(posterior, case.get("truth", {}))
     last = trees.get("nuts") or trees.get("gibbs") or trees.get("em")
     if last is not None:
         with tempfile.TemporaryDirectory() as folder:
-            found["after"] = after_the_fit(last, case, data, Path(folder))
-    return found
+            record["after"] = after_the_fit(last, case, data, Path(folder))
+    return record
 
 
 def main(path: str) -> None:

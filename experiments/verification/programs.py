@@ -45,34 +45,34 @@ def check(path: Path) -> dict[str, Any]:
     started = time.perf_counter()
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
-        found = json.loads(run.stdout.splitlines()[-1])
+        record = json.loads(run.stdout.splitlines()[-1])
     except subprocess.TimeoutExpired:
-        found = {"failed": f"took longer than {LIMIT} seconds"}
+        record = {"failed": f"took longer than {LIMIT} seconds"}
     except (IndexError, json.JSONDecodeError):
-        found = {"failed": (run.stderr.splitlines() or ["no output"])[-1][:200]}
-    return {**found, "seconds": time.perf_counter() - started}
+        record = {"failed": (run.stderr.splitlines() or ["no output"])[-1][:200]}
+    return {**record, "seconds": time.perf_counter() - started}
 
 
-def row(name: str, found: dict[str, Any]) -> str:
+def row(name: str, record: dict[str, Any]) -> str:
     """A line of the table; what is not as it should be is set in bold."""
-    if "failed" in found:
-        return f"| {name} | **{found['failed']}** | | | | | | {found['seconds']:.0f} |"
-    fits = ", ".join(m if w == "ok" else f"**{m}**" for m, w in found["fits"].items())
-    errors = [e for e in found["density"].values() if not isinstance(e, str)]
-    words = [w for w in found["density"].values() if isinstance(w, str)]
+    if "failed" in record:
+        return f"| {name} | **{record['failed']}** | | | | | | {record['seconds']:.0f} |"
+    fits = ", ".join(m if w == "ok" else f"**{m}**" for m, w in record["fits"].items())
+    errors = [e for e in record["density"].values() if not isinstance(e, str)]
+    words = [w for w in record["density"].values() if isinstance(w, str)]
     density = _number(max(errors, default=None), ERROR) + (" **not compared**" if words else "")
-    after = found.get("after", {})
+    after = record.get("after", {})
     wrong = [f"**{n}**" if failed(w) else f"*{n}*" for n, w in after.items() if w != "ok"]
     done = f"{len(after) - len(wrong)} of {len(after)}" + (": " if wrong else "") + ", ".join(wrong)
     cells = (
         name,
         fits,
         density,
-        _number(found.get("left_to_gain"), GAIN),
-        _number(found.get("agreement"), ERRORS_APART),
-        _number(found.get("truth"), FROM_TRUTH),
+        _number(record.get("left_to_gain"), GAIN),
+        _number(record.get("agreement"), ERRORS_APART),
+        _number(record.get("truth"), FROM_TRUTH),
         done,
-        f"{found['seconds']:.0f}",
+        f"{record['seconds']:.0f}",
     )
     return f"| {' | '.join(cells)} |"
 
@@ -90,12 +90,12 @@ def _number(value: Any, most: float) -> str:
     return f"{value:.2g}" if value <= most else f"**{value:.2g}**"
 
 
-def notes(name: str, found: dict[str, Any]) -> list[str]:
+def notes(name: str, record: dict[str, Any]) -> list[str]:
     """The sentences behind what is in bold."""
-    said = {**found.get("fits", {}), **found.get("after", {})}
-    said |= {f"density, {m}": w for m, w in found.get("density", {}).items() if isinstance(w, str)}
-    if isinstance(found.get("left_to_gain"), str):
-        said["EM below the top"] = found["left_to_gain"]
+    said = {**record.get("fits", {}), **record.get("after", {})}
+    said |= {f"density, {m}": w for m, w in record.get("density", {}).items() if isinstance(w, str)}
+    if isinstance(record.get("left_to_gain"), str):
+        said["EM below the top"] = record["left_to_gain"]
     return [f"- {name}, {what}: {words}" for what, words in said.items() if words != "ok"]
 
 
@@ -113,8 +113,8 @@ def main(chosen: list[str]) -> None:
     chosen = [word for word in chosen if not Path(word).is_dir()]
     every = names(folder)
     for name in (n for n in every if not chosen or n in chosen):
-        found = check(folder / f"{name}.py")
-        lines = [row(name, found), *notes(name, found)]
+        record = check(folder / f"{name}.py")
+        lines = [row(name, record), *notes(name, record)]
         print(*lines, sep="\n", flush=True)
         if not elsewhere:
             write(name, lines, every)
@@ -129,9 +129,9 @@ def write(name: str, lines: list[str], every: list[str]) -> None:
         every: names of all programs; lines of others are left out.
     """
     before = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.is_file() else []
-    kept = [line for line in before if _program_of(line) in set(every) - {name}] + lines
-    rows = sorted((line for line in kept if line.startswith("| ")), key=_program_of)
-    remarks = sorted((line for line in kept if line.startswith("- ")), key=_program_of)
+    others = [line for line in before if _program_of(line) in set(every) - {name}] + lines
+    rows = sorted((line for line in others if line.startswith("| ")), key=_program_of)
+    remarks = sorted((line for line in others if line.startswith("- ")), key=_program_of)
     note = (
         f"`python -m experiments.verification programs`, {date.today()}; {machine()}; "
         f"{len(rows)} of {len(every)} programs. Italics: what has no answer, for the reason below "

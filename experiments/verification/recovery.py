@@ -56,7 +56,7 @@ class Case:
         settings: pairs of distance and width.
         arguments: of the program, also when it is fitted.
         sizes: of the program where it draws.
-        given: data that it does not draw.
+        constants: data that it does not draw.
         program: its name, where the case has another.
     """
 
@@ -64,7 +64,7 @@ class Case:
     settings: tuple[tuple[float, float], ...] = REALS
     arguments: Mapping[str, Any] = field(default_factory=dict)
     sizes: Mapping[str, Any] = field(default_factory=dict)
-    given: Mapping[str, Any] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
     program: str = ""
 
 
@@ -144,7 +144,9 @@ CASES: dict[str, Case] = {
         ),
         sizes={"features": 4, **_ROW},
     ),
-    "extreme_deconvolution": Case(_full, sizes=_PLANE, given={"errors": np.full((ROWS, 2), 0.2)}),
+    "extreme_deconvolution": Case(
+        _full, sizes=_PLANE, constants={"errors": np.full((ROWS, 2), 0.2)}
+    ),
     "censored_mixture": Case(
         lambda d, s: WEIGHTS | {"loc": np.array([0.0, d]), "scale": np.array([1.0, s])}, sizes=_ROW
     ),
@@ -164,13 +166,13 @@ CASES: dict[str, Case] = {
         EQUAL,
         sizes={"times": (0.0, 1.0, 2.0, 3.0), **_ROW},
     ),
-    "regression_mixture": Case(_line, given={"covariates": _COVARIATE}),
+    "regression_mixture": Case(_line, constants={"covariates": _COVARIATE}),
     "expert_mixture": Case(
         lambda d, s: (
             _line(d, s)
             | {"gate_intercept": np.array([0.5, -0.5]), "gate_slope": np.array([[1.0, -1.0]])}
         ),
-        given={"covariates": _COVARIATE},
+        constants={"covariates": _COVARIATE},
     ),
     "poisson_mixture": Case(_counts, COUNTS, sizes=_COUNT_SIZES),
     "negative_binomial_mixture": Case(_counts, COUNTS, sizes=_COUNT_SIZES),
@@ -188,7 +190,7 @@ CASES: dict[str, Case] = {
         },
         BITS,
         sizes={"levels": (2,) * 12, **_ROW},
-        given={"covariates": _COVARIATE},
+        constants={"covariates": _COVARIATE},
     ),
 }
 
@@ -199,13 +201,13 @@ def drawn(
     """Data, the group of every row, and the truth's ``log p(z = k, row)``, ``(cluster, row)``."""
     function = catalogue.program(case.program or name.split(",")[0])
     truth = {n: jnp.asarray(v, float) for n, v in case.truth(distance, wide).items()}
-    given = dict(case.given)
+    constants = dict(case.constants)
     options = {"clusters": 2, **case.arguments, **case.sizes}
 
     def trace(data: Mapping[str, Any], **held: Any) -> dict[str, Any]:
         program = handlers.substitute(function, data=truth | held)
         return handlers.trace(handlers.seed(program, random.key(1))).get_trace(
-            **given, **data, **options
+            **constants, **data, **options
         )
 
     made = trace({})
@@ -219,13 +221,13 @@ def drawn(
             for n in ["z", *sites]
         )
         table.append(row)
-    return given | data, np.asarray(made["z"]["value"]), np.array(table)
+    return constants | data, np.asarray(made["z"]["value"]), np.array(table)
 
 
-def found(
+def recovers(
     name: str, case: Case, data: dict[str, Any], group: np.ndarray, table: np.ndarray, **how: Any
 ) -> str:
-    """What a fit has found, in a few words: "yes", or in bold by how much it has not."""
+    """Whether a fit recovers the groups: "yes", or in bold by how much it does not."""
     function = case.program or name.split(",")[0]
     try:
         tree = fit(function, data, clusters=2, seed=1, predictive=0, **case.arguments, **how)
@@ -250,7 +252,7 @@ def line(name: str, distance: float, wide: float) -> str:
     with jax.enable_x64(True):
         data, group, table = drawn(name, case, distance, wide)
     cells = [
-        found(name, case, data, group, table, method=method, precision=precision, **options)
+        recovers(name, case, data, group, table, method=method, precision=precision, **options)
         for precision in ("float64", "float32")
         for method, options in METHODS.items()
     ]
@@ -265,9 +267,9 @@ def keep(rows: list[str]) -> None:
     text = RESULTS.read_text(encoding="utf-8") if RESULTS.is_file() else HEADER
     old = text.split(HEADER)[1].splitlines()
     names = {row.split("|")[1].strip() for row in rows}
-    kept = [r for r in old if r and r.split("|")[1].strip() not in names]
+    others = [r for r in old if r and r.split("|")[1].strip() not in names]
     order = list(CASES)
-    rows = sorted([*kept, *rows], key=lambda r: order.index(r.split("|")[1].strip()))
+    rows = sorted([*others, *rows], key=lambda r: order.index(r.split("|")[1].strip()))
     note = (
         "Do default fits find two groups? `python -m experiments.verification.recovery` says what "
         f"is asked. {ROWS} rows; the machine of the last run: {machine()}."

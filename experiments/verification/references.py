@@ -99,7 +99,7 @@ def invariants(posterior: xr.Dataset, points: tuple[float, ...]) -> xr.Dataset:
     weights, loc = posterior["weights"], posterior["loc"]
     scale = posterior["scale"] if "scale" in posterior else xr.ones_like(loc)
     mean = (weights * loc).sum("cluster")
-    found = {
+    quantities = {
         "mean of the mixture": mean,
         "variance of the mixture": (weights * (scale**2 + loc**2)).sum("cluster") - mean**2,
         "entropy of the weights": -(weights * np.log(weights)).sum("cluster"),
@@ -112,8 +112,8 @@ def invariants(posterior: xr.Dataset, points: tuple[float, ...]) -> xr.Dataset:
     }
     for point in points:
         density = xr.apply_ufunc(norm.pdf, point, loc, scale)
-        found[f"log density at {point:g}"] = np.log((weights * density).sum("cluster"))
-    return xr.Dataset({n: v for n, v in found.items() if float(v.std()) > 0})
+        quantities[f"log density at {point:g}"] = np.log((weights * density).sum("cluster"))
+    return xr.Dataset({n: v for n, v in quantities.items() if float(v.std()) > 0})
 
 
 def summary(draws: xr.Dataset) -> dict[str, dict[str, float]]:
@@ -146,9 +146,11 @@ def ordered(tree: xr.DataTree) -> xr.Dataset:
     """Draws of two clusters in the order of their locations, named as :func:`reference_draws`."""
     posterior = relabel(tree, "order", variable="loc")["posterior"].to_dataset()
     parts = {"loc": "loc", "scale": "scale", "weight": "weights"}
-    found = {f"{n} {k}": posterior[v].isel(cluster=k) for n, v in parts.items() for k in (0, 1)}
-    found.pop("weight 1")
-    return xr.Dataset({n: v.drop_vars("cluster", errors="ignore") for n, v in found.items()})
+    quantities = {
+        f"{n} {k}": posterior[v].isel(cluster=k) for n, v in parts.items() for k in (0, 1)
+    }
+    quantities.pop("weight 1")
+    return xr.Dataset({n: v.drop_vars("cluster", errors="ignore") for n, v in quantities.items()})
 
 
 def draw(name: str, method: str, *, chains: int, draws: int, warmup: int = 1000) -> xr.DataTree:
@@ -158,11 +160,11 @@ def draw(name: str, method: str, *, chains: int, draws: int, warmup: int = 1000)
                warmup=warmup, starts=20, predictive=0, relabel=None)  # fmt: skip
 
 
-def errors(found: dict, expected: dict) -> np.ndarray:
+def errors(estimated: dict, expected: dict) -> np.ndarray:
     """Differences of means and of standard deviations in standard errors of both sides."""
     return np.array([
-        abs(found[n][what] - expected[n][what])
-        / np.hypot(found[n][f"mcse_{what}"], expected[n][f"mcse_{what}"])
+        abs(estimated[n][what] - expected[n][what])
+        / np.hypot(estimated[n][f"mcse_{what}"], expected[n][f"mcse_{what}"])
         for n in expected for what in ("mean", "sd")
     ])  # fmt: skip
 
@@ -171,11 +173,11 @@ def compare(name: str, method: str, **size: int) -> tuple[np.ndarray, dict]:
     """Errors against the reference of a posterior, and the summary that they are of."""
     tree = draw(name, method, **size)
     if name == "low_dim_gauss_mix":
-        found, expected = summary(ordered(tree)), summary(reference_draws())
+        estimated, expected = summary(ordered(tree)), summary(reference_draws())
     else:
-        found = summary(invariants(tree["posterior"].to_dataset(), POINTS[name]))
+        estimated = summary(invariants(tree["posterior"].to_dataset(), POINTS[name]))
         expected = json.loads((HERE / f"{name}.json").read_text())["quantities"]
-    return errors(found, expected), found
+    return errors(estimated, expected), estimated
 
 
 def publish(name: str) -> None:
@@ -199,8 +201,8 @@ def table() -> list[str]:
         publish(name)
     for name in POSTERIORS:
         for method, draws in (("nuts", 1000), ("gibbs", 4000)):
-            off, found = compare(name, method, chains=4, draws=draws)
-            least = min(v["ess"] for v in found.values())
+            off, estimated = compare(name, method, chains=4, draws=draws)
+            least = min(v["ess"] for v in estimated.values())
             lines.append(f"| {name} | {method} | {len(off)} | {off.max():.1f} | {least:.0f} |")
             print(lines[-1], flush=True)
     return lines
