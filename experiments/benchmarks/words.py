@@ -65,9 +65,9 @@ def run() -> list[Timed]:
         total = np.asarray(log_probability(seen, *parameters, aside), np.float64).sum()
         return float(np.exp(-total / tokens))
 
-    def since(what: str, levels: tuple[np.ndarray, ...], begun: float) -> Timed:
+    def since(what: str, parameters: tuple[np.ndarray, ...], begun: float) -> Timed:
         seconds = time.perf_counter() - begun
-        what = f"{what}, {TOKENS:,} words, order {ORDER}; perplexity {perplexity(*levels):.1f}"
+        what = f"{what}, {TOKENS:,} words, order {ORDER}; perplexity {perplexity(*parameters):.1f}"
         return Timed(what, seconds, "< 10")
 
     with jax.enable_x64(True):
@@ -79,9 +79,9 @@ def run() -> list[Timed]:
                       counted, "")]  # fmt: skip
         for how_many, name in ((1, "interpolated"), (3, "modified")):
             begun = time.perf_counter() - counted
-            levels = (one, discounts(seen, how_many), zero)
-            jax.block_until_ready(jax.jit(smoothed)(seen, *levels))
-            rows.append(since(f"counting and {name} Kneser-Ney smoothing", levels, begun))
+            parameters = (one, discounts(seen, how_many), zero)
+            jax.block_until_ready(jax.jit(smoothed)(seen, *parameters))
+            rows.append(since(f"counting and {name} Kneser-Ney smoothing", parameters, begun))
         begun = time.perf_counter() - counted
         franchise = Franchise(seen, np.random.default_rng(0))
         d, theta = np.full(ORDER, 0.7), np.ones(ORDER)
@@ -89,8 +89,8 @@ def run() -> list[Timed]:
             franchise.move_customers(d, theta)
             for at in range(ORDER):
                 d[at], theta[at] = franchise.draw_parameters(at, d[at], theta[at], 1, 1, 1, 1)
-        levels = (franchise.repeated_tables(), d, theta)
-        jax.block_until_ready(jax.jit(smoothed)(seen, *levels))
+        parameters = (franchise.repeated_tables(), d, theta)
+        jax.block_until_ready(jax.jit(smoothed)(seen, *parameters))
         name = f"counting and {SWEEPS} sweeps of hierarchical Pitman-Yor seating"
-        rows.append(since(name, levels, begun))
+        rows.append(since(name, parameters, begun))
     return rows

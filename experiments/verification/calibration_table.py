@@ -30,7 +30,8 @@ def line(name: str, method: str, simulations: int, **case: Any) -> str:
     seconds = time.perf_counter() - started
     return (
         f"| {name} | {method} | {simulations} | {calibration['quantities']} "
-        f"| {calibration['worst']:.2g} | {'yes' if calibration['calibrated'] else 'NO'} | {seconds:.0f} | {date.today()} |"
+        f"| {calibration['worst']:.2g} | {'yes' if calibration['calibrated'] else 'NO'} "
+        f"| {seconds:.0f} | {date.today()} |"
     )
 
 
