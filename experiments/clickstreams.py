@@ -252,7 +252,7 @@ def first_names(size: Size) -> tuple[dict, xr.DataTree]:
     best, true = predict(mixture, train).values.argmax(1), sex[order[aside:]]
     female = true == "female"
     female_fraction = [float(female[best == k].mean() if (best == k).any() else female.mean())
-             for k in range(2)]  # fmt: skip
+                       for k in range(2)]  # fmt: skip
     return {
         "train": len(train), "test": len(test),
         "rand": float(adjusted_rand_score(true, best)),
