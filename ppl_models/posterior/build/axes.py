@@ -52,8 +52,8 @@ class Axes:
     def of_parameter(self, emission: EmissionFacts, parameter: ParameterFacts) -> tuple[str, ...]:
         """Names of a parameter's axes in a tree.
 
-        Where the data of two sites have axes of one name that differ, the second's has the site's
-        name before it (``answers_feature``), and so have its parameters' axes.
+        If two observed sites have axes of the same name with different coordinates, the axis of the
+        second site is prefixed with the site's name (``answers_feature``), also in its parameters.
         """
         known = {*self.coords, *emission.dims}
         own = {d: f"{emission.site}_{d}" for d in parameter.dims}

@@ -52,7 +52,7 @@ class ComputedParameters:
 
     Args:
         values: ``"<emission>.<parameter>"`` or ``"<assignment>.probs"`` -> ``(chain, draw, ...)``.
-        every: the values are those of every so-many-th draw of a chain.
+        every: thinning: the values are those of every ``every``-th draw of a chain.
     """
 
     values: Mapping[str, np.ndarray]

@@ -1,4 +1,4 @@
-"""What a reader of a fit must know of its program and its data, in sentences."""
+"""Notes on a fit's program and data, in sentences."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def notes_of_fit(
     observed: Mapping[str, Observed],
     names: Mapping[int, str],
 ) -> list[str]:
-    """The sentences that are said of every fit of a program to some data.
+    """Notes on the program and the data, which do not depend on the method.
 
     Args:
         function: the program as it was given.
@@ -69,7 +69,7 @@ def _of_labels(problem: Problem, names: Mapping[int, str]) -> list[str]:
 
 
 def _of_factors(function: Callable, problem: Problem) -> list[str]:
-    """Which data a factor's log-density is called by, where it was not called as data are."""
+    """Which data a factor's log-density belongs to, if it does not have their name."""
     if problem.model.function is function or len(problem.model.data) < 2:
         return []
     return [
@@ -81,7 +81,7 @@ def _of_factors(function: Callable, problem: Problem) -> list[str]:
 
 
 def _of_program(function: Callable, model: Model) -> list[str]:
-    """What a program of this package says of the data it is fitted to: ``notes`` beside it."""
+    """Notes of a program of this package on its data: the function ``notes`` in its file."""
     if not catalogue.is_built_in(function):
         return []
     notes = getattr(inspect.getmodule(function), "notes", None)

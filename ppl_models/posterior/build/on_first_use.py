@@ -1,4 +1,4 @@
-"""Variables that are computed when they are first read: draws that many fits are not asked for.
+"""Lazy variables, computed on first access: predictive draws, which many fits never need.
 
 xarray treats them as it does variables of a file: shapes are known at once, and values are kept
 once something asks for them, such as a picture, ``save`` or arithmetic.

@@ -25,9 +25,9 @@ def row_deterministics(
 ) -> dict[str, np.ndarray]:
     """Deterministic sites within the data plate, ``(chain, draw, row, ...)``.
 
-    What depends on a row's assignment is that of the assignment of the same draw: the one that the
-    method drew, else one drawn given the row and the draw of the other sites; at a point the most
-    probable.
+    A site that depends on the row's assignment is evaluated at the assignment of the same draw: the
+    one that the method drew, or one drawn from its conditional distribution; at a point estimate,
+    the most probable one.
 
     Args:
         problem: program and data.

@@ -29,9 +29,9 @@ ASKED = 4  #: draws by which a fit's standard error is told
 def integrated_log_density(fitted: RestoredFit, *, by_draw: bool = False) -> xr.DataArray:
     """Log-density of rows, averaged over the draws or ``by_draw``.
 
-    Its attributes name the exchangeable unit, the sites that are integrated out, and how. By
-    importance sampling the coordinate ``standard_error`` is that of the log-density: of the mean
-    over draws of every row, and of ``by_draw`` of every draw and row.
+    Its attributes name the exchangeable unit, the sites that are integrated out, and the method of
+    integration. With importance sampling, the coordinate ``standard_error`` holds the Monte Carlo
+    standard error of every log-density.
 
     Args:
         fitted: a fit with the rows.

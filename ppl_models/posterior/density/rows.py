@@ -170,10 +170,10 @@ def logits_in_blocks(
     Args:
         problem: the program with the rows.
         values: global sites ``(draw, ...)``.
-        assignments: given where the question is to which cluster a row belongs, as "soft" or "hard"
-            assignments have it. A row that no cluster can have made then belongs to those that it
-            contradicts least, in place of ``-inf`` for all; with "hard" a cluster's density of a
-            sequence is that of its best path of hidden states.
+        assignments: "soft" or "hard" where the result serves to assign rows to clusters. A row of
+            density zero under every cluster is then assigned to the clusters that it contradicts
+            least, instead of ``-inf`` for all; with "hard" a cluster's density of a sequence is
+            that of its Viterbi path.
 
     Yields:
         Which draws, which rows, and the block.
@@ -254,7 +254,7 @@ def row_blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, Structure,
 
 
 def _with_missing(problem: Problem, model: Model) -> tuple[str, ...]:
-    """Emissions of whose data cells are missing."""
+    """Emissions whose data have missing cells."""
     return tuple(n for n, f in problem.families.items() if f.has_missing_cells(model.data[n]))
 
 
@@ -269,8 +269,8 @@ def _logits(
 ) -> tuple[Array, Array, Array, Array]:
     """``(draw, cluster, row)``, paths of hidden states summed out; see :func:`_best_paths`.
 
-    And whether all rows are above what an impossible one has, and what :func:`_summed_out` makes
-    of them: that asked for apart would be programs more.
+    Also whether all rows are above the log-density of an impossible row, and the result of
+    :func:`_summed_out`: one compiled program computes all three.
     """
 
     def one(values: Globals) -> Array:

@@ -129,8 +129,8 @@ def of_words(tree: xr.DataTree) -> bool:
 def sequence_site(restored: RestoredFit) -> tuple[str, Autoregressive] | None:
     """The autoregressive site of the program, and its distribution.
 
-    Nothing is computed: of the distribution only what is static can be asked. None where the
-    program has no such site, or others beside it.
+    The distribution is not evaluated: only its static attributes may be read. None if the program
+    has no such site, or other observed sites beside it.
     """
     model, structure = restored.problem.model, restored.problem.structure
     emissions: dict[str, Any] = {}
@@ -148,7 +148,7 @@ def sequence_site(restored: RestoredFit) -> tuple[str, Autoregressive] | None:
 def _sequences(
     tree: xr.DataTree, data: Any, draws: int | None
 ) -> tuple[RestoredFit, str, Autoregressive]:
-    """The fit with sequences that are known throughout, their site and distribution."""
+    """The fit restored on sequences without missing tokens, their site and distribution."""
     restored = restore(tree, data, draws=draws)
     written = sequence_site(restored)
     if written is None:

@@ -29,7 +29,7 @@ def predict_to(
 
     See `predict`, whose answer it writes.
 
-    The file appears when it is whole.
+    The file appears only when it is complete.
 
     Args:
         tree: a fit of a program with clusters.

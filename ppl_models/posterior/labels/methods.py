@@ -83,7 +83,7 @@ class Evidence:
 
     @property
     def classes(self) -> np.ndarray:
-        """A number for every component: those of one number may change places."""
+        """Class of every component: only components of one class may be exchanged."""
         return self.allocations.facts.labels.class_of()
 
     def blocks(self) -> ResponsibilityBlocks:
@@ -104,9 +104,9 @@ class Rule:
     """A method of relabelling.
 
     Args:
-        permutations: finds them.
-        by_rows: whether it compares the allocations of rows. If not, it puts components into an
-            order of their own, which is the one that is asked for.
+        permutations: function that computes the permutations.
+        by_rows: whether it compares the allocations of rows. If not, it sorts the components, and
+            the order that it gives them is final.
     """
 
     permutations: Callable[[Evidence], Relabelling]

@@ -150,7 +150,7 @@ def without_switching(
         result: of the method.
         observed: the data as they were read.
         method: of relabelling; None leaves labels as they were drawn.
-        seed: of the rows that are looked at.
+        seed: of the subsample of rows.
     """
     drawn = result.kind == "draws" and result.exchangeable
     if method is None or not drawn or not facts_of(tree).components:

@@ -35,7 +35,7 @@ SETTLED = 1e-7  #: relative change of all sites below which a piece is done with
 
 
 class OnlineEM:
-    """Parameters and statistics, and how a piece changes them.
+    """Parameters and running statistics, updated by one piece of rows at a time.
 
     Args:
         problem: program and a sample of the data.
@@ -43,8 +43,8 @@ class OnlineEM:
         model: with these rows.
         values: global sites.
         running: statistics of all rows seen.
-        exponent: of the least weight of a piece.
-        iterations: most steps on a piece.
+        exponent: the t-th piece has at least the weight ``t ** -exponent``.
+        iterations: maximum number of EM steps per piece.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ def _alike(old: Expectations, new: Expectations) -> tuple[Expectations, Expectat
     """Statistics of rows with and without missing cells, in one shape.
 
     Raises:
-        InputError: statistics that are others where cells are missing.
+        InputError: a family whose statistics are different ones where cells are missing.
     """
     both: list[dict[str, Any]] = [{}, {}]
     for site, own in old.statistics.items():

@@ -52,16 +52,17 @@ def update(
 ) -> xr.DataTree:
     """Go on from a fit with more rows, by adding their expected statistics.
 
-    A piece of rows after the other: its expected statistics are computed at the present parameters
-    and added to those of all rows before, by which the parameters are maximised; so several times,
-    until they settle. No more than one piece is in memory, and a source is passed over once.
+    Rows are processed in pieces. For each piece, EM steps are repeated until convergence: the
+    E-step computes the piece's expected statistics at the current parameters, and the M-step
+    maximises by the sum of these and the statistics of all earlier rows. One piece at a time is in
+    memory, and a source is read once.
 
-    What is found: where nothing is hidden (one cluster, say), exactly what `fit` finds with all
-    rows and the same priors. Else rows that have passed keep the responsibilities that they had
-    when they were seen: a step of the incremental EM of Neal and Hinton (1998) in which each piece
-    is visited once, and with many pieces the online EM of Cappé and Moulines (2009), whose limit,
-    as rows come in without end, is a stationary point of the expected log-likelihood. To come to
-    the mode of given rows to all digits, fit them together, from a file if they do not fit memory.
+    Without latent variables (one cluster, say) the result is exactly that of `fit` on all rows with
+    the same priors. Otherwise earlier rows keep the responsibilities that they had when they were
+    seen: a step of the incremental EM of Neal and Hinton (1998) in which each piece is visited
+    once, and with many pieces the online EM of Cappé and Moulines (2009), whose limit, as rows come
+    in without end, is a stationary point of the expected log-likelihood. To come to the mode of
+    given rows to all digits, fit them together, from a file if they do not fit memory.
 
     Default priors that look at the data stay those of the first fit.
 
@@ -70,10 +71,10 @@ def update(
             in blocks; or what this function returned.
         more_rows: rows in any container that `fit` takes: a path, ``open_blocks(...)``, an
             array, a data frame, or an iterator of these.
-        iterations: most EM steps on a piece.
-        exponent: 1: all rows count alike. Below 1 (and above 0.5), the t-th piece counts at least
-            t^-exponent of all, so that what is long ago is forgotten: of streams that drift, and
-            after a first fit to few rows.
+        iterations: maximum number of EM steps per piece.
+        exponent: with 1, all rows have the same weight. Between 0.5 and 1, the t-th piece has at
+            least the weight t^-exponent, so that old rows are forgotten: for streams that drift,
+            and after a first fit to few rows.
         predictive: draws of predictive data that are kept.
         seed: of the sample of rows that the tree holds, and of predictive draws.
 

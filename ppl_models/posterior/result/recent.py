@@ -25,9 +25,10 @@ RecentProblem = tuple[Problem, dict[str, Observed]]  #: a program on rows, and t
 class RecentProblems:
     """Cache of the last few fits' problems on their own data.
 
-    A fit is often asked several things in a row, and to read its program takes ten times as long as
-    what is asked of a few thousand rows. A program is known again by all that it is read from: the
-    function, its arguments, what is held, the precision and every number of the data.
+    Functions are often called on one fit several times in a row, and reading its program takes ten
+    times as long as a prediction for a few thousand rows. The key of the cache is everything that
+    the program is read from: the function, its arguments, the fixed sites, the precision and every
+    number of the data.
 
     Args:
         most: programs that are kept.

@@ -46,8 +46,8 @@ from ppl_models.program.trace.structure import Structure
 class RestoredFit:
     """A restored fit: its program, structure and draws, and the rows to evaluate.
 
-    Whoever has one hands it on: to read a program is to trace it, which takes longer than most of
-    what is asked afterwards.
+    Internal functions take a restored fit instead of a tree: restoring traces the program, which
+    takes longer than most computations with it.
 
     Args:
         tree: the fit.
@@ -75,7 +75,7 @@ class RestoredFit:
         result: Result,
         observed: Mapping[str, Observed],
     ) -> RestoredFit:
-        """The restored fit made of what ``fit`` has at hand, without reading the tree."""
+        """The restored fit, from the objects of a running ``fit``, without reading the tree."""
         values = {n: v.reshape(-1, *v.shape[2:]) for n, v in result.values.items()}
         shape = tree["posterior"].sizes["chain"], tree["posterior"].sizes["draw"]
         return cls(tree, facts_of(tree), problem, dict(observed), values, shape)
@@ -202,7 +202,8 @@ def restored(
 ) -> Iterator[RestoredFit]:
     """:func:`restore`, and the fit's precision for as long as the block takes.
 
-    What a public function ``f(tree, ...)`` does is this and a call with what it gets.
+    A public function ``f(tree, ...)`` opens this and passes the restored fit to an internal
+    function.
 
     Args:
         tree: a fit.

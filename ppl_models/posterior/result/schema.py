@@ -273,7 +273,7 @@ def label_names(tree: xr.DataTree) -> dict[int, str]:
 
 
 def thinning_of(draws: int, stored: int) -> int:
-    """Every so-many-th draw is kept by a group that holds ``best`` of ``draws``.
+    """Stride of the thinned draws in a group that holds ``stored`` of ``draws``.
 
     >>> thinning_of(100, 34)
     3

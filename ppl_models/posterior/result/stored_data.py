@@ -110,7 +110,7 @@ def computed_sites(
 
 
 def completed(rows: dict[str, Observed], known: Mapping[str, Observed]) -> dict[str, Observed]:
-    """Refuse new rows that lack one of the data parameters; lines without weights count once."""
+    """New rows, checked to have every data parameter; weights default to one."""
     lacking = sorted(set(known) - set(rows) - {LINE_WEIGHTS})
     if lacking:
         raise InputError(
