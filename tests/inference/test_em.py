@@ -192,7 +192,7 @@ def test_collapsing_components_are_reported_and_never_nan():
     collapsed = tree["starts/collapsed"].values
     assert collapsed.any()
     assert "collapsed" in tree.attrs["notes"]
-    assert not collapsed[tree["starts/kept"].values].all() or collapsed.all()
+    assert not collapsed[tree["starts/best"].values].all() or collapsed.all()
     # the program's priors keep every start off the six equal rows
     kept = fit(
         "gaussian_mixture",
@@ -247,7 +247,7 @@ def test_iterations_are_a_limit(built_ins, method):
         **row.options,
     )
     assert tree["starts/iterations"].values.max() <= 2
-    if not tree["starts/converged"].values[tree["starts/kept"].values].all():
+    if not tree["starts/converged"].values[tree["starts/best"].values].all():
         assert "did not converge" in tree.attrs["notes"]
 
 

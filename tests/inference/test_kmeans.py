@@ -74,7 +74,7 @@ def test_distance_never_rises_and_the_best_start_is_kept(rows, best):
     objective = best["starts/objective"].values  # J by iteration
     steps = np.diff(objective, axis=1)
     assert ((steps <= 1e-12 * objective[:, 1:]) | np.isnan(steps)).all()
-    assert best["starts/kept"].values[np.nanmin(objective, 1).argmin()]
+    assert best["starts/best"].values[np.nanmin(objective, 1).argmin()]
     assert best["sample_stats/inertia"].values.item() == pytest.approx(
         np.nanmin(objective), rel=1e-10
     )
