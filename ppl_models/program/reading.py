@@ -13,6 +13,7 @@ import numpy as np
 
 from ppl_models import catalogue
 from ppl_models.data.by_type import deal
+from ppl_models.data.containers.columns import is_a
 from ppl_models.data.containers.vocabulary import Vocabulary
 from ppl_models.data.derived import derive, derived_arguments
 from ppl_models.data.kinds import Categories, Kind, Observed
@@ -92,6 +93,8 @@ def read_data(
         arguments: that the program is given, for the number of levels of data to fit; those that
             stand among its data are none.
     """
+    if is_a(data, "scipy.sparse", "dok_array") or is_a(data, "scipy.sparse", "dok_matrix"):
+        data = data.tocsr()  # of SciPy's sparse containers the one that is a dict
     sizes = None if arguments is None or not fresh else sizes_of(function, arguments)
     kinds = data_parameters(function)
     told = set(arguments or {}) & set(kinds)  # sizes and switches, see ``signature.split``

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
+from ppl_models import fit
 from ppl_models.data import Categories, Counts, Reals, read_file
 from ppl_models.data.containers.tables import as_table
 from ppl_models.errors import InputError
@@ -33,6 +34,16 @@ def test_sparse_counts(make: Any) -> None:
     table = as_table(make(COUNTS.to_numpy()))
     np.testing.assert_array_equal(table.block, COUNTS.to_numpy())
     assert Counts.read(make(COUNTS.to_numpy())).values.tolist() == COUNTS.to_numpy().tolist()
+
+
+def test_the_sparse_container_that_is_a_dict_is_data() -> None:
+    counts = np.array([[0, 3], [1, 0], [2, 2], [0, 5]])
+    options: dict[str, Any] = {"method": "em", "seed": 0, "clusters": 1, "predictive": 0}
+    rates = [
+        fit("poisson_mixture", data, **options)["posterior"]["rate"].values
+        for data in (counts, scipy.sparse.dok_array(counts))
+    ]
+    np.testing.assert_array_equal(*rates)
 
 
 @pytest.mark.filterwarnings("ignore")

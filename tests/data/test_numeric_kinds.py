@@ -114,9 +114,7 @@ def test_types_of_complete_data() -> None:
     [
         (["Anna", "Bert", "Cleo"], ["Anna", "Bert", "Cleo"]),
         ([1900, 1901, 1902], [1900, 1901, 1902]),
-        ([7, 7, 7], [0, 1, 2]),
-        (["u", None, "v"], [0, 1, 2]),
-        ([1, "1", 2], [0, 1, 2]),
+        (pd.array([1900, 1901, 1902], dtype="Int64"), [1900, 1901, 1902]),
         ([("u", 1), ("u", 2), ("v", 1)], ["u, 1", "u, 2", "v, 1"]),
     ],
 )
@@ -124,6 +122,22 @@ def test_row_labels(index: list, labels: list) -> None:
     labelled = pd.Series([1, 2, 3], index=pd.Index(index))
     assert Reals.read(labelled).coords["row"].tolist() == labels
     assert Reals.read(labelled.to_frame("a")).coords["row"].tolist() == labels
+
+
+@pytest.mark.parametrize(
+    ("index", "reason"),
+    [
+        ([0, 1, 0], "0 is in it twice"),
+        (["u", None, "v"], "a label is missing"),
+        ([1, "1", 2], "written alike"),
+    ],
+)
+def test_rows_of_labels_that_repeat_are_numbered_with_a_warning(index: list, reason: str) -> None:
+    """To join on them would give rows the results of others: the frames of two files do so."""
+    labelled = pd.Series([1, 2, 3], index=pd.Index(index, dtype=object))
+    for data in (labelled, labelled.to_frame("a")):
+        with pytest.warns(UserWarning, match=f"{reason}.* do not join on the index"):
+            assert Reals.read(data).coords["row"].tolist() == [0, 1, 2]
 
 
 def test_labels_of_xarray_rows() -> None:

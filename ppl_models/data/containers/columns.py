@@ -7,6 +7,7 @@ has imported them.
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,35 @@ def is_a(data: object, module: str, name: str) -> bool:
 
 
 def labels_from_index(index: pd.Index) -> np.ndarray:
-    """Row labels that a file can hold; positions instead of labels that repeat or are missing."""
+    """Row labels that a file can hold; positions instead of labels that repeat or are missing.
+
+    Positions come with a warning: to join by them would give rows the results of others, as of
+    frames that were concatenated and count their rows from 0 each.
+    """
     if isinstance(index, pd.MultiIndex):
         index = pd.Index([", ".join(map(str, label)) for label in index], dtype=object)
-    if index.hasnans or not index.is_unique:
-        return np.arange(len(index))
+    if index.hasnans:
+        return _positions(index, "a label is missing in it")
+    if not index.is_unique:
+        return _positions(index, f"{index[index.duplicated()][0]!s} is in it twice")
     if isinstance(index.dtype, np.dtype) and index.dtype.kind in "iufM":
         return index.to_numpy()
+    if pd.api.types.is_integer_dtype(index.dtype):  # of pandas' or Arrow's own, without gaps
+        return index.to_numpy(dtype=np.int64)
     labels = np.array([str(label) for label in index], dtype=str)
-    return labels if len(np.unique(labels)) == len(labels) else np.arange(len(index))
+    if len(np.unique(labels)) == len(labels):
+        return labels
+    return _positions(index, "two of its labels are written alike")
+
+
+def _positions(index: pd.Index, what: str) -> np.ndarray:
+    warnings.warn(
+        f"the index of the rows does not tell them apart ({what}): rows are numbered from 0, and "
+        "results do not join on the index: give data.reset_index(drop=True), or other labels",
+        UserWarning,
+        stacklevel=2,
+    )
+    return np.arange(len(index))
 
 
 def plain(array: np.ndarray) -> np.ndarray:

@@ -41,8 +41,8 @@ def refuse_identifier(codes: np.ndarray, labels: Sequence[str], where: str) -> N
     if rows >= LEAST_ROWS and len(labels) >= 0.9 * rows:
         raise InputError(
             f"{where} has {len(labels)} levels in {rows} rows, as identifiers have ('{labels[0]}', "
-            f"'{labels[1]}', ...): drop it, or call a file's first column 'rownames' if it labels "
-            "the rows; to keep it, declare its levels by pandas.CategoricalDtype"
+            f"'{labels[1]}', ...): drop it (--drop), or say that it labels the rows (--id; in "
+            "Python data.set_index(...)); to keep it, declare its levels by pandas.CategoricalDtype"
         )
 
 
@@ -86,8 +86,8 @@ def warn_of_numbers(matrix: np.ndarray, table: Table, site: str) -> None:
         if table.named and _is_identifier(name, column):
             _warn(
                 f"{where} looks like an identifier of the rows ({checks.number(column[0])}, "
-                f"{checks.number(column[1])}, ...), and is read as a measurement: drop it, or call "
-                "a file's first column 'rownames' if it labels the rows"
+                f"{checks.number(column[1])}, ...), and is read as a measurement: drop it "
+                "(--drop), or say that it labels the rows (--id; in Python data.set_index(...))"
             )
         code = _code_of_missing(column)
         if code is not None:
