@@ -46,7 +46,7 @@ def tree() -> Any:
 @pytest.mark.parametrize(
     ("question", "pairs", "calls"),
     [
-        (lambda tree: predict(tree), 9, 16),
+        (lambda tree: predict(tree), 9, 14),
         (lambda tree: impute(tree, seed=1, draws=5), 11, 16),
     ],
     ids=["predict", "impute"],

@@ -202,11 +202,12 @@ def cluster_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.D
         return _of_drawn(fitted, by_draw=by_draw)
     table: np.ndarray = np.zeros((fitted.samples, *shape) if by_draw else shape)
     assignments = fitted.facts.assignments
+    hard = assignments == "hard"
     blocks = logits_in_blocks(fitted.problem, fitted.values, assignments=assignments)
     for samples, block, row_logits in blocks:
         if by_draw:
-            table[samples, block] = row_logits.responsibilities(hard=fitted.hard)
-        elif fitted.hard:
+            table[samples, block] = row_logits.responsibilities(hard=hard)
+        elif hard:
             table[block] += row_logits.responsibilities(hard=True).sum(0) / fitted.samples
         else:
             table[block] += row_logits.summed_out()[1].T / fitted.samples
@@ -214,11 +215,8 @@ def cluster_probabilities(fitted: RestoredFit, *, by_draw: bool = False) -> xr.D
     probabilities = table.reshape(*fitted.shape, *shape) if by_draw else table
     if structure.chain is not None:
         probabilities[..., hidden_steps(fitted.model, structure), :] = np.nan
-        by_row = fitted.by_row(probabilities, leading, ("cluster",), "responsibilities")
-        return by_row.assign_coords(cluster=_labels(fitted, shape[1]))
-    coords = fitted.row_coordinates() | {"cluster": _labels(fitted, shape[1])}
-    dims = (*leading, fitted.unit, "cluster")
-    return xr.DataArray(probabilities, coords, dims, name="responsibilities")
+    by_row = fitted.by_row(probabilities, leading, ("cluster",), "responsibilities")
+    return by_row.assign_coords(cluster=_labels(fitted, shape[1]))
 
 
 def _labels(fitted: RestoredFit, count: int) -> np.ndarray:

@@ -27,7 +27,7 @@ from ppl_models.program.chains.chain_densities import best_states
 from ppl_models.program.densities.local_integrals import points_a_row
 from ppl_models.program.log_joint import log_joint
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.rows.padding import NARROW, padded_count, row_width, with_rows
+from ppl_models.program.rows.padding import padded_structure, with_rows
 from ppl_models.program.runtime.compiling import in_batches, quickly
 from ppl_models.program.runtime.distribution_trees import by_name, plain_trees
 from ppl_models.program.trace.structure import Structure
@@ -207,8 +207,8 @@ def logits_in_blocks(
 def row_blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, Structure, int]]:
     """Rows per block, the model and structure of a block, and how many draws run side by side.
 
-    Where rows end, those at once are of similar length. Of these all blocks are of one size, so
-    that one is compiled: the last is filled up with rows that were there before.
+    Sequences of similar length share blocks. All blocks of one length have the same size, so that
+    one program is compiled for them: the last block is padded with repeated rows.
     """
     chain = problem.structure.chain
     if chain is not None:
@@ -241,11 +241,13 @@ def row_blocks(problem: Problem) -> Iterator[tuple[np.ndarray, Model, Structure,
         size = math.ceil(len(rows) / max(1, math.ceil(len(rows) / most)))
         if len(rows) > size and problem.row_order:
             size, abreast = len(rows), 1
-        if not (problem.row_order or problem.structure.locals):
+        if problem.row_order or problem.structure.locals:
+            part = with_rows(problem.structure, size)
+        else:
             # a pass over hidden states takes as long as its rows are many
-            hidden = problem.offers(FAMILIES) and problem.latent
-            size = padded_count(size, NARROW + 1 if hidden else row_width(here))
-        part = with_rows(problem.structure, size)
+            hidden = problem.latent and problem.offers(FAMILIES)
+            part = padded_structure(problem.structure, size, here, narrow=not hidden)
+            size = part.rows
         for first in range(0, len(rows), size or 1):
             chosen = rows[first : first + size]
             filled = np.concatenate([chosen, rows[np.arange(size - len(chosen)) % len(rows)]])

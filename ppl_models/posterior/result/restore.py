@@ -175,12 +175,14 @@ class RestoredFit:
             trailing: of those behind.
             name: of the result.
         """
-        rows = step_dims(self.structure, self.unit)
         coords = self.row_coordinates()
+        rows: tuple[str, ...] = (self.unit,)
+        if self.structure.chain is not None:
+            rows = step_dims(self.structure, self.unit)
+            table = by_step(table, self.structure, len(leading))
         if len(rows) > 1:
             steps = np.arange(self.structure.rows // self.structure.unit_count)
             coords = {**self.unit_coordinates(), rows[1]: steps}
-        table = by_step(table, self.structure, len(leading))
         return xr.DataArray(table, coords, (*leading, *rows, *trailing), name=name)
 
     def row_coordinates(self) -> dict[str, np.ndarray]:

@@ -89,6 +89,21 @@ def with_rows(structure: Structure, count: int) -> Structure:
     return replace(structure, rows=count, assignment_shape=shape)
 
 
+def padded_structure(
+    structure: Structure, rows: int, data: Mapping[str, Any], *, narrow: bool = True
+) -> Structure:
+    """The structure of the same program with the number of rows that so many are padded to.
+
+    Args:
+        structure: of the program.
+        rows: how many there are.
+        data: some of them.
+        narrow: whether rows of few numbers are padded to more; no: as wide ones are.
+    """
+    width = row_width(data) if narrow else NARROW + 1
+    return with_rows(structure, padded_count(rows, width))
+
+
 def padded(model: Model, structure: Structure) -> tuple[Model, Structure] | None:
     """The program on padded rows; None where rows are not padded.
 

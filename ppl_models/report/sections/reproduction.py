@@ -81,7 +81,7 @@ def fit_arguments(tree: xr.DataTree) -> dict[str, Any]:
         vocabulary = _vocabulary(tree)
         values |= {} if vocabulary is None else {"vocabulary": vocabulary}
     if types := column_types_of(tree):
-        values["types"] = {**types, **values.get("types", {})}
+        values["types"] = {**types, **(values.get("types") or {})}
     if read["fixed"]:
         values["fixed"] = read["fixed"]
     defaults = inspect.signature(fit).parameters
