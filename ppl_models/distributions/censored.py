@@ -1,4 +1,4 @@
-"""Numbers of which some are only bounds, out of a window beyond which nothing is recorded."""
+"""Censored and truncated numbers: values or bounds, within a window of observation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FAMILIES = ("normal", "lognormal", "exponential", "weibull")
 
 
 class Censored(dist.Distribution):
-    """A normal, lognormal, exponential or Weibull number, or a bound of it.
+    """A normal, lognormal, exponential or Weibull number, observed or censored.
 
     With F its distribution function, and (a, b) the window that values are recorded in:
 
@@ -73,7 +73,7 @@ class Censored(dist.Distribution):
         return constraints.real if self.family == "normal" else constraints.positive
 
     def log_prob(self, value: ArrayLike) -> Array:
-        """Log-density of values, log-probability of what bounds say."""
+        """Log-density of observed values, log-probability of censored ones."""
         x = jnp.asarray(value)
         inside = jnp.ones(x.shape, bool)
         if self.low is not None:

@@ -162,7 +162,7 @@ class BetaConditional(NamedTuple):
         return random.beta(key, self.ones, self.zeros)
 
     def dirichlet(self) -> DirichletConditional:
-        """Of the probabilities of a one and of a zero, on a last axis."""
+        """The Dirichlet of the probabilities of a one and of a zero, on a last axis."""
         return DirichletConditional(jnp.stack([self.ones, self.zeros], -1))
 
 
@@ -242,7 +242,7 @@ class RateConditional(NamedTuple):
         return jnp.clip(mode, jnp.finfo(self.rate.dtype).tiny)
 
     def _excess(self, mode: Array, width: Array, deviation: Array) -> Array:
-        """Log-density of log r over the proposal's, at so many widths from the mode."""
+        """Log ratio of target and proposal densities of log r, at a distance in widths."""
         step = width * deviation
         own = self.order * step - self.rate * mode * jnp.expm1(step)
         own -= self.barrier / mode * jnp.expm1(-step)

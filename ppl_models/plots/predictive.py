@@ -77,7 +77,7 @@ def plot_predictive(
         tree: a fit with `observed_data` and `posterior_predictive` (`prior_predictive` if wanted).
         site: which observed site (default: the main one).
         features: which features to show.
-        draws: at most so many replicated data sets.
+        draws: maximum number of replicated data sets.
         max_features: the number of features shown when `features` is not given.
         ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: a collection over the dim `feature` (or `panel` for tokens).

@@ -79,8 +79,8 @@ def plot_state_paths(
         feature: which feature (default: the one along which the states differ most).
         labels: numbers for the horizontal axis, one a step (years).
         first: the first step shown.
-        max_steps: at most so many steps are shown.
-        draws: at most so many draws a chain are averaged.
+        max_steps: maximum number of steps to show.
+        draws: maximum number of draws per chain to average over.
         probabilities: what `state_probabilities` gave, if that has been computed.
         ax: draw into these axes, which are returned; several panels share their place.
         plot_collection: a collection over the dim `panel` ("series" and "states").

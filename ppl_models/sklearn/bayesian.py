@@ -25,9 +25,9 @@ class BayesianGaussianMixture(GaussianBase):
     Args:
         n_components: most components.
         covariance_type: "full", "tied", "diag" or "spherical".
-        tol: least gain of the lower bound that an iteration is worth.
+        tol: gain of the lower bound below which iterations stop.
         reg_covar: added to the variances.
-        max_iter: most iterations of a start.
+        max_iter: maximum number of iterations per start.
         n_init: number of starts.
         init_params: "kmeans", "k-means++", "random" or "random_from_data".
         weight_concentration_prior_type: "dirichlet_process" (stick-breaking), or

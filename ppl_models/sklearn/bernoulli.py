@@ -24,8 +24,8 @@ class BernoulliMixture(Independent):
         binarize: cells above it are ones (default: cells must be 0 or 1).
         alpha: observations that are added to every feature, in equal parts to all components
             and to zeros and ones, so that nothing is impossible; 0 is maximum likelihood.
-        tol: least gain of the mean log-likelihood that an iteration is worth.
-        max_iter: most iterations of a start.
+        tol: gain of the mean log-likelihood below which iterations stop.
+        max_iter: maximum number of iterations per start.
         n_init: number of starts.
         init_params: "kmeans", "k-means++", "random" or "random_from_data".
         weights_init: initial weights ``(component,)``.

@@ -158,9 +158,9 @@ class GaussianMixture(GaussianBase):
     Args:
         n_components: number of components K.
         covariance_type: "full", "tied", "diag" or "spherical".
-        tol: least gain of the mean log-likelihood that an iteration is worth.
+        tol: gain of the mean log-likelihood below which iterations stop.
         reg_covar: added to the variances.
-        max_iter: most iterations of a start.
+        max_iter: maximum number of iterations per start.
         n_init: number of starts.
         init_params: "kmeans", "k-means++", "random" or "random_from_data".
         weights_init: initial weights ``(component,)``.

@@ -28,9 +28,9 @@ class MixtureImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         covariance_type: "full", "tied", "diag" or "spherical".
         strategy: "mean" fills in the expectation; "draw" a draw from the conditional distribution,
             for multiple imputation: a transform for every random_state.
-        tol: least gain of the mean log-likelihood that an iteration is worth.
+        tol: gain of the mean log-likelihood below which iterations stop.
         reg_covar: added to the variances.
-        max_iter: most iterations of a start.
+        max_iter: maximum number of iterations per start.
         n_init: number of starts.
         random_state: seed, or generator.
 

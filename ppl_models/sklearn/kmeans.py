@@ -33,7 +33,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         init: "k-means++", "random" rows, centres ``(cluster, feature)``, or a function
             ``init(X, n_clusters, random_state)`` that returns them.
         n_init: number of starts; "auto" is 1, or 10 of random rows.
-        max_iter: most iterations of a start.
+        max_iter: maximum number of iterations per start.
         tol: least squared movement of the centres, in parts of the features' mean variance.
         verbose: 1 prints how the fit ended.
         random_state: seed, or generator.

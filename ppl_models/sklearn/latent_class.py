@@ -26,8 +26,8 @@ class LatentClassModel(Smoothed):
         n_components: number of classes K.
         alpha: observations that are added to every feature, in equal parts to all classes and
             levels, so that nothing is impossible; 0 is maximum likelihood.
-        tol: least gain of the mean log-likelihood that an iteration is worth.
-        max_iter: most iterations of a start.
+        tol: gain of the mean log-likelihood below which iterations stop.
+        max_iter: maximum number of iterations per start.
         n_init: number of starts.
         init_params: "kmeans", "k-means++", "random" or "random_from_data".
         weights_init: initial weights ``(class,)``.

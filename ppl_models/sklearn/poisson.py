@@ -21,8 +21,8 @@ class PoissonMixture(Independent):
         n_components: number of components K.
         alpha: rows at the overall mean that are added, in equal parts to all components, so that
             nothing is impossible; 0 is maximum likelihood.
-        tol: least gain of the mean log-likelihood that an iteration is worth.
-        max_iter: most iterations of a start.
+        tol: gain of the mean log-likelihood below which iterations stop.
+        max_iter: maximum number of iterations per start.
         n_init: number of starts.
         init_params: "kmeans", "k-means++", "random" or "random_from_data".
         weights_init: initial weights ``(component,)``.

@@ -107,7 +107,7 @@ def lloyd(
         x: rows ``(row, feature)``.
         weights: ``(row,)``.
         centres: where to start.
-        iterations: most iterations.
+        iterations: maximum number of iterations.
         tolerance: least squared movement of the centres.
     """
     count, converged, steps = len(centres), False, 0
@@ -166,7 +166,7 @@ def kmeans(
         clusters: number of clusters.
         random: of the random numbers.
         starts: number of starts.
-        iterations: most iterations of a start.
+        iterations: maximum number of iterations per start.
         tolerance: least squared movement of the centres, in parts of the features' mean variance.
         init: "k-means++", "random" rows, centres, or a function of the rows, the number of
             clusters and ``random_state`` that returns centres.

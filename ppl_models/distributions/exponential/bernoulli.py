@@ -62,7 +62,7 @@ class BernoulliVector(FactorisedFamily):
         return -safe_log(1 - self.probs)
 
     def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
-        """A one where there are none, or a zero where there are only ones."""
+        """A one of probability 0, or a zero where ones have probability 1."""
         x, observed = jnp.split(prepared, [self.probs.shape[-1]])
         never, always = ((self.probs == p).astype(x.dtype) for p in (0, 1))
         return matmul(never, x) + matmul(always, observed - x) > 0

@@ -81,7 +81,7 @@ class CategoricalVector(StackedFamily):
         return cls(probs.reshape(*probs.shape[:-2], -1), (levels,) * event_shape[0])
 
     def _indicators(self, value: Array, dtype: Any) -> Array:
-        """One column a level: one where the cell has it; a gap (NaN) has none."""
+        """One-hot columns of the levels; zeros for a missing cell (NaN)."""
         level = np.concatenate([np.arange(k) for k in self.levels])
         repeated = jnp.repeat(
             value, np.asarray(self.levels), axis=-1, total_repeat_length=int(sum(self.levels))
@@ -89,7 +89,7 @@ class CategoricalVector(StackedFamily):
         return (repeated == level).astype(dtype)
 
     def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
-        """Indicators of the levels; a gap has none."""
+        """One-hot columns of the levels; zeros for a missing cell."""
         return self._indicators(value, self.probs.dtype).T
 
     def coefficients(self, *, missing: bool, centre: Array) -> Array:
@@ -97,7 +97,7 @@ class CategoricalVector(StackedFamily):
         return safe_log(self.probs)
 
     def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
-        """A level that does not occur."""
+        """Where a level has probability zero."""
         never = is_log_of_zero(self.coefficients(missing=missing, centre=centre))
         return matmul(never.astype(prepared.dtype), prepared) > 0
 
@@ -154,7 +154,7 @@ class CategoricalVector(StackedFamily):
         return f"most probable: {by_feature(list(best), values)}"
 
     def start_points(self, value: Array) -> Array:
-        """Indicators of the levels, gaps kept as NaN."""
+        """Indicators of the levels, NaN for missing cells."""
         indicators = self._indicators(value, jnp.result_type(self.probs, float))
         absent = jnp.repeat(
             missing_cells(value),
@@ -165,7 +165,7 @@ class CategoricalVector(StackedFamily):
         return jnp.where(absent, jnp.nan, indicators)
 
     def draw_start(self, parameter: str, key: Array, like: Array) -> Array:
-        """Probabilities of the levels from all that there are, equally likely."""
+        """Level probabilities drawn uniformly from the simplex of every feature."""
         flat = BlockDirichletConditional(jnp.ones_like(like), self.levels)
         return flat.sample(key).astype(like.dtype)
 

@@ -52,7 +52,7 @@ from ppl_models.distributions.priors.scales_and_blocks import InverseGammaScale
 
 
 class LowRankGaussian(ExponentialFamily):
-    """What noise of one size and noise of each feature's own size share."""
+    """Base of the families with isotropic and with diagonal noise."""
 
     equivalent_parameters = ("loadings",)
     draws_hidden, factorises, draws_missing = True, False, False  # type: ignore[assignment]
@@ -223,7 +223,7 @@ class LowRankGaussian(ExponentialFamily):
     ) -> Statistics:
         """Of rows whose components are given: their scores under :func:`.principal_factors`.
 
-        A start knows of its partition alone; factors that lie nowhere would explain nothing.
+        A start provides a partition only, so that the factors are estimated from it first.
         """
         loc, loadings, noise = principal_factors(
             weights, value, factors=self.loadings.shape[-1], centre=centre

@@ -161,7 +161,7 @@ class ExponentialFamily(PlugIn, FamilyDeclaration, Distribution):
         raise NotImplementedError(f"{type(self).__name__} declares conjugate priors without update")
 
     def canonical(self, parameter: str, value: Array, prior: Any | None) -> Array:
-        """The one of a parameter's equivalent values that a fit tells.
+        """The canonical one of a parameter's equivalent values.
 
         Asked of :attr:`equivalent_parameters` when all others have moved, for what rows hide was
         found out for the value as it was.
@@ -174,7 +174,7 @@ class ExponentialFamily(PlugIn, FamilyDeclaration, Distribution):
         return value
 
     def redundant(self, parameter: str, shape: tuple[int, ...]) -> int:
-        """Numbers of one of :attr:`equivalent_parameters` of that shape that the density lacks."""
+        """Number of redundant entries in one of :attr:`equivalent_parameters` of that shape."""
         return 0
 
     def collapsed(self, deviation: Array) -> Array:
@@ -196,7 +196,7 @@ class ExponentialFamily(PlugIn, FamilyDeclaration, Distribution):
         return has_missing(value)
 
     def numbers_per_row(self, value: Any, *, missing: bool) -> int:
-        """Numbers that a pass has at hand for each row, to cut chunks that fit a cache."""
+        """Numbers that a pass holds for each row, by which chunks are cut to fit a cache."""
         prepared = jax.eval_shape(
             lambda v: self.prepare(v, missing=missing, centre=self.centre(v)),
             value[:1],
@@ -262,7 +262,7 @@ class ExponentialFamily(PlugIn, FamilyDeclaration, Distribution):
         return value.reshape(value.shape[0], -1)
 
     def observed_points(self, value: Array) -> Array:
-        """Which of :meth:`start_points` may be the seed of a component, ``(row,)``."""
+        """Which of :meth:`start_points` may seed a component, ``(row,)``."""
         return jnp.ones(value.shape[0], bool)
 
     def seed_statistics(

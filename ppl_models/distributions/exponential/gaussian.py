@@ -32,7 +32,7 @@ FLOOR = 1e-6  #: least scale under a flat prior, relative to the data's standard
 
 
 class FactorisedGaussian(Located):
-    """What the three families share; ``loc (..., feature)``, ``scale`` broadcast to it."""
+    """Base of the three families: ``loc (..., feature)``, and ``scale``, which broadcasts to it."""
 
     statistic_names = ("first", "second")
     location_parameters = ("loc",)

@@ -26,7 +26,7 @@ from ppl_models.distributions.exponential.squares.moments import (
 
 
 class SeparateGaussian(MatrixGaussian):
-    """What families share whose components have a covariance each."""
+    """Base of the families with a covariance for every component."""
 
     def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
         """Log-densities ``(component, row)``: one whitening product a component."""

@@ -1,4 +1,4 @@
-"""What Gaussian emissions with correlated features share, be their covariances tied or one each.
+"""Base of Gaussian emissions with correlated features, with tied or separate covariances.
 
 Distances are computed as ``|L^-1 x - L^-1 mu|^2`` with the Cholesky factor L of the covariance,
 which stays accurate for strongly correlated features where ``x' P x`` would cancel. Second moments
@@ -49,7 +49,7 @@ from ppl_models.distributions.exponential.squares.moments import (
 
 
 class MatrixGaussian(ExponentialFamily):
-    """What tied and full covariances share."""
+    """Base of the families with tied and with full covariances."""
 
     factorises = False
     parameter_axes = {"loc": ("feature",), "covariance": ("feature", "feature_other")}
@@ -193,7 +193,7 @@ class MatrixGaussian(ExponentialFamily):
         return apart((self.loc - centre) / deviation)
 
     def _with_points(self, statistics: Statistics, far: Array | None, centre: Array) -> Statistics:
-        """Statistics with the points that they were taken about."""
+        """Statistics together with the points about which they were computed."""
         if far is None:
             return statistics
         return statistics | {"about": jnp.where(far > 0, self.loc, centre)}

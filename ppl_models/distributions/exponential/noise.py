@@ -1,4 +1,4 @@
-"""Gaussian emissions, and beside them noise: a last component whose density is the same anywhere.
+"""Gaussian emissions with a noise component: the last component has a constant density.
 
 The noise has no parameters of its own, so that the other components keep their closed forms, and
 the statistics of all of them sum the rows up. Banfield and Raftery (1993), Model-based Gaussian and
@@ -114,7 +114,7 @@ class WithNoise(ExponentialFamily):
     def summarise(
         cls, parameters: Mapping[str, np.ndarray], component: int, features: Sequence[str]
     ) -> str:
-        """One component as the other family tells it, or the ends of the box."""
+        """One component as the other family sums it up, or the ends of the noise's box."""
         own = {name: parameters[name] for name in cls.of.parameter_dims}
         if component < len(own["loc"]):
             return cls.of.summarise(own, component, features)

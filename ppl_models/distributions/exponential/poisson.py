@@ -86,7 +86,7 @@ class PoissonVector(FactorisedFamily):
         return -gammaln(x + 1)
 
     def impossible(self, prepared: Any, *, missing: bool, centre: Array) -> Array | None:
-        """A count where there are none."""
+        """A positive count at rate 0."""
         rate = self._columns(self.rate)
         # the mode of a rate without counts is the smallest number
         none = rate <= jnp.finfo(rate.dtype).tiny

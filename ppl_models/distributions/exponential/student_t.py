@@ -169,7 +169,7 @@ class FullStudentT(SeparateGaussian):
     def chunk_statistics(
         self, weights: Array, prepared: Any, *, missing: bool, centre: Array
     ) -> Any:
-        """As a normal's under weights times precisions, and sums of what the precisions tell.
+        """Normal statistics under weights times precisions, and sums for the degrees of freedom.
 
         ``count`` are the weighted precisions, ``rows`` the weights themselves.
         """
@@ -204,8 +204,8 @@ class FullStudentT(SeparateGaussian):
     ) -> Statistics:
         """Of rows whose components are given: precisions by their distances within these.
 
-        A start knows of its partition alone, and locations that lie nowhere would say of all rows
-        that they are far out.
+        A start provides a partition only; under locations that fit no rows, all rows would look
+        like outliers.
         """
         seen = ~missing_cells(value)
         x = jnp.where(seen, value, 0)
@@ -319,6 +319,6 @@ class FullStudentT(SeparateGaussian):
 
 
 def _log_density(df: Array, squares: Array, half_log_determinant: Array, count: Array) -> Array:
-    """Of so many observed cells, whose squared distance it is."""
+    """Log-density from the squared distance and the number of observed cells."""
     constant = gammaln(0.5 * (df + count)) - gammaln(0.5 * df) - 0.5 * count * jnp.log(df * jnp.pi)
     return constant - half_log_determinant - 0.5 * (df + count) * jnp.log1p(squares / df)

@@ -76,11 +76,11 @@ class GraphChain(GraphRows, StackedFamily):
     # ---- written bit by bit ------------------------------------------------------------------
 
     def start(self, shape: tuple[int, ...]) -> Any:
-        """Nothing is remembered but what every graph's rows are."""
+        """An empty memory: edges depend on no earlier rows."""
         return ()
 
     def remember(self, memory: Any, bits: Array, row: Array) -> Any:
-        """Nothing."""
+        """The memory stays empty."""
         return ()
 
     def view(self, memory: Any, bits: Array, row: Array, lowest: Array) -> Any:
@@ -88,7 +88,7 @@ class GraphChain(GraphRows, StackedFamily):
         return row
 
     def edge_logits(self, view: Any) -> Array:
-        """Log-odds, the farthest node first."""
+        """Log-odds of the edges, the farthest node first."""
         odds = (safe_log(self.edge) - safe_log(1 - self.edge))[..., ::-1]
         return jnp.broadcast_to(odds, jnp.broadcast_shapes(odds.shape, (*view.shape, self.width)))
 

@@ -27,7 +27,7 @@ EDGE, END = 1, 2  #: codes of an edge and of ``<end>``
 
 
 class GraphState(NamedTuple):
-    """What is remembered of the bits read; leading axes ``shape``."""
+    """State after the bits read so far; leading axes ``shape``."""
 
     row: Array  #: which row is being written, from 0
     slot: Array  #: which of its bits comes next, from 0

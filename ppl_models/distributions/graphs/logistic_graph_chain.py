@@ -1,4 +1,4 @@
-"""Graphs in breadth-first order whose edges depend on what they would close."""
+"""Graphs in breadth-first order whose edges depend on triangles and squares they would close."""
 
 from __future__ import annotations
 

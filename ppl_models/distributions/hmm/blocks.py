@@ -1,4 +1,4 @@
-"""Forward-backward in blocks of steps that run side by side, for devices on which a step is dear.
+"""Forward-backward in parallel blocks of steps, for devices on which a step is expensive.
 
 A block's transfer is found from every state that it may be entered in, all blocks and states side
 by side; the transfers' running products (an associative scan) say what enters each block; then the

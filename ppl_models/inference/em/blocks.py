@@ -85,8 +85,8 @@ def run_em_over_blocks(
         start: global sites ``(start, ...)``.
         links: sites with a closed form.
         free: sites without.
-        iterations: most iterations.
-        tolerance: least relative gain of the objective that an iteration is worth.
+        iterations: maximum number of iterations.
+        tolerance: relative gain of the objective below which iterations stop.
         flat: leave the priors out.
         assign: soft or hard assignment.
         label: of the progress bar.
@@ -155,7 +155,7 @@ def _iterated(
 ) -> tuple[list[Globals], np.ndarray]:
     """The global sites of every start after an iteration, and the objectives before it.
 
-    Starts are taken one by one, so that nothing is compiled anew as some of them come to an end.
+    Starts are updated one by one, so that nothing is recompiled when some of them converge.
     """
     known = problem.known_priors
     if workers is not None:

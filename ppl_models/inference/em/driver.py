@@ -84,8 +84,9 @@ def em_from_starts(
         problem: program and data.
         key: random key.
         starts: number of starts.
-        iterations: most iterations of a start.
-        tolerance: least relative gain that an iteration is worth; None: by the precision.
+        iterations: maximum number of iterations per start.
+        tolerance: relative gain of the objective below which iterations stop; None: by the
+            precision.
         priors: "program" or "flat".
         assignments: "soft" or "hard".
         label: of progress bars.

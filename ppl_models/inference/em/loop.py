@@ -107,9 +107,9 @@ def run_em(
         start: global sites ``(start, ...)``.
         links: sites with a closed form.
         free: sites without.
-        iterations: most iterations.
-        tolerance: least relative gain of the objective that an iteration is worth, at least four
-            units in the last place.
+        iterations: maximum number of iterations.
+        tolerance: relative gain of the objective below which iterations stop, at least four units
+            in the last place.
         flat: leave the priors out.
         assign: soft or hard assignment.
         label: of the progress bar.

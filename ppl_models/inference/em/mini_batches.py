@@ -1,4 +1,4 @@
-"""Mini-batches of rows for stochastic EM: of rows in memory in random order, of others as they lie.
+"""Mini-batches of rows for stochastic EM: in random order from memory, else in the source's order.
 
 All have one shape, so that a pass is compiled once, and the statistics of each are kept; where
 those would take too much memory, neighbouring batches share theirs.
@@ -70,7 +70,7 @@ class MiniBatches:
         self.shared = math.ceil(self._batches / most)
 
     def begun(self, start: Globals, tolerance: float) -> dict[str, np.ndarray]:
-        """Where the first pass begins, ``(start, ...)``: of rows in blocks, at a sample's optima.
+        """Global sites before the first pass, ``(start, ...)``: optima on a sample for blocks.
 
         Args:
             start: global sites ``(start, ...)``.
@@ -82,7 +82,7 @@ class MiniBatches:
         return self._climbed(sample, start, max(tolerance, OF_SAMPLE))
 
     def _climbed(self, sample: Problem, start: Globals, tolerance: float) -> dict[str, np.ndarray]:
-        """Where a sample leads from every start."""
+        """Optimum of EM on a sample of the rows, from every start."""
         plan = self.plan
         return run_em(
             sample,
@@ -103,13 +103,13 @@ class MiniBatches:
         return self.expected(values, self.problem.chunks), float(self.problem.structure.rows)
 
     def __iter__(self) -> Iterator[tuple[int, Batch]]:
-        """A pass: every batch with the number of the statistics that it has a part in."""
+        """One pass: every batch with the index of the statistics that it contributes to."""
         for index, batch in enumerate(self._pass()):
             yield index // self.shared, batch
 
     @property
     def counted(self) -> float:
-        """How many rows all batches count for."""
+        """Sum of the weights of all rows."""
         if self.problem.blocks is not None:
             return float(self.problem.blocks.summary.rows)
         weights = self.problem.model.weights

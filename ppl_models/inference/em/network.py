@@ -45,7 +45,7 @@ def run_network_em(
         problem: program and data.
         key: random key.
         starts: number of starts, half by k-means++ on the rows' cells.
-        iterations: most iterations of a start.
+        iterations: maximum number of iterations per start.
         tolerance: least relative gain.
         flat: leave the priors out.
     """

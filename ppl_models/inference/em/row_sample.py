@@ -1,4 +1,4 @@
-"""Starts of EM that are told apart on a sample of the rows, where no statistics sum them up.
+"""Starts of EM compared on a sample of the rows, for programs without sufficient statistics.
 
 A pass over the rows costs as much as there are, and most starts end at the same optimum or at a
 poorer one, which a sample shows: it gives every mode to within its own standard errors. As in
@@ -55,14 +55,14 @@ def best_on_sample(
     collapsed: Callable[[EMRuns], np.ndarray],
     iterations: int,
 ) -> tuple[Globals, list[str]]:
-    """Where the best starts have come to, best first, and what kind of start each was.
+    """Optima of the best starts, best first, and the kind of each start.
 
     Args:
         values: of the global sites at all starts, ``(start, ...)``.
         kinds: what kind of start each is.
         run_from: EM on the sample.
         collapsed: which of some runs ended with a collapsed component.
-        iterations: most iterations of a run.
+        iterations: maximum number of iterations per run.
     """
     begun = run_from(values, min(SHORT, iterations))
     order = np.argsort(-height(begun, collapsed(begun)), kind="stable")[: lanes_of(len(kinds))]

@@ -1,9 +1,9 @@
 """EM from many starts: short runs choose those that go on, and split–merge moves improve each.
 
-Where many components are to be found, most starts end at poor optima, and a few iterations tell
-which: the best of short runs go on (em-EM of Biernacki, Celeux and Govaert 2003, Computational
-Statistics & Data Analysis 41). Each of those is improved by split–merge moves until none raises its
-objective, independently of the others: that several reach the same optimum is then evidence for it.
+With many components most starts end at poor optima, and a few iterations show which: the best of
+short runs go on (em-EM of Biernacki, Celeux and Govaert 2003, Computational Statistics & Data
+Analysis 41). Each of those is improved by split–merge moves until none raises its objective,
+independently of the others: that several reach the same optimum is then evidence for it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def search(
         run_from: runs EM from given values, for at most so many iterations.
         collapsed: which of some runs ended with a collapsed component.
         moves: split–merge moves; None: there are none.
-        iterations: most iterations of a run.
+        iterations: maximum number of iterations per run.
     """
     count = len(kinds)
     lanes = lanes_of(count)
@@ -177,7 +177,7 @@ def _stacked(parts: Sequence[EMRuns], count: int) -> EMRuns:
 
 
 def _padded(runs: EMRuns, length: int) -> EMRuns:
-    """Runs with room for so many iterations."""
+    """Runs, padded to a number of iterations."""
     more = length - runs.objective.shape[1]
     if more <= 0:
         return runs
@@ -187,7 +187,7 @@ def _padded(runs: EMRuns, length: int) -> EMRuns:
 
 
 def go_on(first: EMRuns, second: EMRuns) -> EMRuns:
-    """Runs and what they were gone on with."""
+    """Runs, each with its continuation."""
     return _continued(first, second, np.ones(len(first.objective), bool), rising=False)
 
 

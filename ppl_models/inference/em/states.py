@@ -1,4 +1,4 @@
-"""The states of a run of EM on disk: where it stands, and the course so far."""
+"""States of an EM run on disk: the current values, and the objectives so far."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RunStates:
         self._run = checkpoint.next_run()
 
     def begun(self, start: Mapping[str, Any]) -> State | None:
-        """Where the run stands: sites, last objective, which starts are done, and the course.
+        """State to continue from: sites, last objective, which starts are done, and all objectives.
 
         Args:
             start: global sites that the run starts from.
@@ -49,7 +49,7 @@ class RunStates:
         *,
         ended: bool,
     ) -> None:
-        """Write a state, where the last one is old or the run has ended."""
+        """Write a state if the last one was long ago or the run has ended."""
         if not self._checkpoint.due(ended=ended):
             return
         state = {f"values.{n}": np.asarray(v) for n, v in values.items()}

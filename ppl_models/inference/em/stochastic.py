@@ -122,7 +122,7 @@ class _Run:
 
 @dataclass
 class _Course:
-    """How far all starts have come.
+    """Progress of all starts.
 
     Args:
         last: objective of every start.
@@ -148,7 +148,7 @@ class _States:
         self._checkpoint, self._run = checkpoint, checkpoint.next_run()
 
     def begun(self, runs: list[_Run], course: _Course, batches: MiniBatches) -> bool:
-        """Go to where the run stands, if it was begun before: whether it was."""
+        """Restore the state of an interrupted run; whether there was one."""
         saved = self._checkpoint.read(self._run)
         if saved is None:
             return False
@@ -167,7 +167,7 @@ class _States:
     def keep(
         self, runs: list[_Run], course: _Course, batches: MiniBatches, *, ended: bool = False
     ) -> None:
-        """Write a state, where the last one is old or the run has ended."""
+        """Write a state if the last one was long ago or the run has ended."""
         if not self._checkpoint.due(ended=ended):
             return
         state = {"passes": np.array(len(course.objectives)), "shared": np.array(batches.shared)}
@@ -209,7 +209,7 @@ def run_stochastic_em(
         links: sites with a closed form.
         free: sites without.
         iterations: most passes with steps.
-        tolerance: least relative gain of the objective that a pass is worth.
+        tolerance: relative gain of the objective below which passes stop.
         flat: leave the priors out.
         assign: soft or hard assignment.
         label: of the progress bar.

@@ -19,7 +19,7 @@ from ppl_models.program.trace.structure import Structure
 
 
 def may_lack_density(problem: Problem) -> bool:
-    """Whether an emission is none of this package: those have a density on all data they take."""
+    """Whether an emission is foreign: families of this package have a density on all data."""
     return not all(is_own(emission) for emission in problem.example.emissions.values())
 
 

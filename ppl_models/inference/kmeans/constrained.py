@@ -27,7 +27,7 @@ def constrained_kmeans(
         x: rows ``(row, feature)``, without gaps.
         centres: where to start, ``(cluster, feature)``.
         known: cluster of every row, -1 where it is not known.
-        iterations: most iterations.
+        iterations: maximum number of iterations.
         on_iteration: called with 1 after every iteration (a progress bar).
         weights: ``(row,)``, how often each row counts (default: once).
 

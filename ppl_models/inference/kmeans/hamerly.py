@@ -52,7 +52,7 @@ def hamerly(
     Args:
         x: rows ``(row, feature)``, without gaps.
         centres: where to start, ``(cluster, feature)``.
-        iterations: most iterations.
+        iterations: maximum number of iterations.
         on_iteration: called with 1 after every iteration (a progress bar).
         weights: ``(row,)``, how often each row counts (default: once).
 

@@ -169,7 +169,7 @@ def improve_by_swaps(
         result: of alternating minimisation.
         alternate: alternating minimisation from centres ``(cluster, feature)``, at most so many
             iterations.
-        iterations: most iterations after a swap.
+        iterations: maximum number of iterations after a swap.
         weights: ``(row,)``, how often each row counts (default: once).
 
     Returns:

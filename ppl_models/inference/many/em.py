@@ -99,8 +99,8 @@ def em_of_bucket(
         bucket: the groups.
         key: random key.
         starts: of every group.
-        iterations: most iterations of a start.
-        tolerance: least relative gain that an iteration is worth.
+        iterations: maximum number of iterations per start.
+        tolerance: relative gain of the objective below which iterations stop.
         flat: leave the priors out.
         assign: soft or hard assignment.
         values: where to start, ``(group, start, ...)`` (default: seeds).

@@ -31,7 +31,7 @@ Block = Callable[[Any, Any, Any], tuple[Any, Mapping[str, Array]]]
 
 
 class Lengths(NamedTuple):
-    """Sweeps that are not kept, draws that are, and sweeps a kept draw."""
+    """Numbers of warm-up sweeps, of draws per chain, and of sweeps per draw."""
 
     warmup: int
     draws: int
@@ -76,8 +76,8 @@ def _size(shapes: Mapping[str, Any]) -> int:
 def strongly_typed(state: Any) -> Any:
     """A state of the types that a block gives back.
 
-    What kernels begin with comes from Python's numbers in part, to which JAX gives weak types; what
-    a block gives back has none, and a block would be compiled for either.
+    Kernels start from Python numbers in part, which have weak types in JAX. The state that a block
+    returns has none, so that without this conversion every block would be compiled twice.
 
     Args:
         state: of all chains.

@@ -1,8 +1,8 @@
-"""Where Markov chains stand, in memory and on disk: state, adaptation, random keys, and draws.
+"""States of Markov chains in memory and on disk: values, adaptation, random keys, and draws.
 
-Draws are written as they come, file by file, and leave memory until the run has ended. The state is
-written after them and says how many there are, so that a run that was cut between the two makes
-the last of them again, to the same numbers.
+Draws are written file by file during the run, and read back when it has ended. The state is written
+after the draws and records their number, so that a run that was interrupted between the two repeats
+the last draws exactly.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ppl_models.program.trace.structure import Structure
 
 
 class _Now(NamedTuple):
-    """All that a run is, in one value: an interruption finds the old one or the new one."""
+    """State of a run as one value, so that an interruption finds the old state or the new one."""
 
     state: Any = None
     warmed: int = 0
@@ -53,20 +53,20 @@ class ChainStates:
 
     @property
     def warmed(self) -> int:
-        """Sweeps of the warm-up that are done."""
+        """Number of completed warm-up sweeps."""
         return self._now.warmed
 
     @property
     def draws(self) -> int:
-        """Draws a chain that there are."""
+        """Number of draws per chain so far."""
         return self._now.draws
 
     def begun(self, start: Any, wanted: int) -> Any:
-        """Where the run stands: ``start``, or the last state on disk.
+        """State to continue from: ``start``, or the last state on disk.
 
         Args:
             start: state of all chains.
-            wanted: draws that are asked for.
+            wanted: draws per chain that are requested.
 
         Raises:
             InputError: fewer draws than there are.
@@ -94,19 +94,19 @@ class ChainStates:
         return state
 
     def warm(self, state: Any, sweeps: int) -> None:
-        """Take in sweeps that are not kept."""
+        """Record warm-up sweeps."""
         now = self._now
         self._now = now._replace(state=state, warmed=now.warmed + sweeps, changed=True)
 
     def add(self, state: Any, drawn: Mapping[str, np.ndarray]) -> None:
-        """Take in draws ``(draw, chain, ...)``, and the state after them."""
+        """Record draws ``(draw, chain, ...)``, and the state after them."""
         now, count = self._now, len(next(iter(drawn.values())))
         self._now = now._replace(
             state=state, draws=now.draws + count, held=(*now.held, drawn), changed=True
         )
 
     def keep_if_due(self) -> None:
-        """Write what is new, where the last state is old or many draws wait."""
+        """Write new draws and the state if the last write is long ago or many draws are pending."""
         waiting = sum(v.nbytes for part in self._now.held for v in part.values())
         if self._checkpoint is not None and (
             self._checkpoint.due(ended=False) or waiting > memory.WAITING_DRAWS_BYTES
@@ -114,7 +114,7 @@ class ChainStates:
             self.keep()
 
     def keep(self) -> None:
-        """Write what is new: first the draws, then the state."""
+        """Write the new draws, then the state."""
         now = self._now
         if self._checkpoint is None or self._run is None or not now.changed:
             return
@@ -129,7 +129,7 @@ class ChainStates:
         self._now = now._replace(held=(), files=files, changed=False)
 
     def remember(self, state: Any) -> None:
-        """Take in the state in which the run ended.
+        """Record the last state of the run.
 
         Args:
             state: of all chains.

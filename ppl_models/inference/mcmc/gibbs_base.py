@@ -68,7 +68,7 @@ class GibbsKernel(MCMCKernel):
         return kernel
 
     def _label_moves(self) -> LabelSwaps | None:
-        """Those of the problem, if all that goes where its cluster goes is the kernel's own."""
+        """Label swaps of the problem, if the kernel owns all sites permuted with the clusters."""
         moves = self.problem.label_swaps
         if moves is None or not set(moves.axes) <= set(self.sites):
             return None

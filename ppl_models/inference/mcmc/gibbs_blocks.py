@@ -38,7 +38,7 @@ MOST = 64  #: draws, at most, between looks at the clock
 
 
 class SweepState(NamedTuple):
-    """Where the chains stand: sites, and the pass over the rows that was made at them."""
+    """State of the chains: global sites, and the sums of a pass over the rows at these."""
 
     gibbs: GibbsState
     added: Expectations  #: sums over all rows, assignments drawn, ``(chain, ...)``
@@ -87,7 +87,7 @@ class DrawnBlocks:
         return links
 
     def _blocks(self) -> Iterator[Chunks]:
-        """A pass over the source, or over what is held of it where that is little."""
+        """Blocks of one pass: from the source, or from memory where the data are small."""
         if self._held is not None:
             yield from self._held
             return
@@ -158,7 +158,7 @@ def run_gibbs_over_blocks(
 
 @partial(jax.jit, static_argnames=("count", "others"))
 def _chunk_keys(keys: Array, *, count: int, others: int) -> Array:
-    """The keys that the next sweep of every chain draws its chunks by, ``(chain, chunk)``."""
+    """Random keys of the chunks in the next sweep of every chain, ``(chain, chunk)``."""
     return jax.vmap(lambda key: random.split(random.split(key, 4 + others)[1], count))(keys)
 
 

@@ -43,7 +43,7 @@ def dp_means(
         key: random key (unused: the path is determined by the data).
         penalty: λ (default: the mean squared distance of the rows from their mean, a scale of the
             data and no choice of K).
-        iterations: most iterations.
+        iterations: maximum number of iterations.
 
     Returns:
         One point; ``components`` in the sample statistics is K. Clusters that were not opened have

@@ -60,9 +60,9 @@ def em(
             each then moved on by split–merge moves, see ``inference.em.search``. Where no
             statistics sum up many rows, a sample of these tells the starts apart, and its two best
             optima at most go on, see ``inference.em.row_sample``.
-        iterations: most iterations of a start.
-        tolerance: least relative gain that an iteration is worth (default 1e-9 in float64, 1e-6
-            in float32).
+        iterations: maximum number of iterations per start.
+        tolerance: relative gain of the objective below which iterations stop (default 1e-9 in
+            float64, 1e-6 in float32).
         priors: "program" for the posterior mode, "flat" for maximum likelihood.
 
     Returns:

@@ -60,8 +60,9 @@ def hard(
         key: random key.
         starts: number of starts, half by k-means++ and half from random rows; the best of many go
             on, as those of ``em`` do.
-        iterations: most iterations of a start.
-        tolerance: least relative gain that an iteration is worth (0: until nothing changes).
+        iterations: maximum number of iterations per start.
+        tolerance: relative gain of the objective below which iterations stop (0: until nothing
+            changes).
         priors: "program", or "flat" to leave the priors out.
 
     Returns:

@@ -99,7 +99,7 @@ def kmeans(
         problem: program and data.
         key: random key.
         starts: number of starts, each by greedy k-means++.
-        iterations: most iterations of a start, and after each swap.
+        iterations: maximum number of iterations of a start, and after each swap.
         swaps: go on from the best start by moving a centre that is missed least to where rows are
             far from all centres, as long as that lowers J; not where centres are given, or the
             clusters of some rows are known (``fit(labels=)``), which stay where they are.

@@ -69,8 +69,8 @@ def stochastic_em(
             some hundred megabytes at most.
         exponent: the t-th mini-batch of the first pass enters with weight t^-exponent; above 0.5
             and at most 1.
-        tolerance: least relative gain that a pass is worth (default 1e-9 in float64, 1e-6 in
-            float32).
+        tolerance: relative gain of the objective below which passes stop (default 1e-9 in float64,
+            1e-6 in float32).
         priors: "program" for the posterior mode, "flat" for maximum likelihood.
 
     Returns:

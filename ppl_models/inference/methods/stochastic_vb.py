@@ -50,8 +50,8 @@ def stochastic_vb(
             sixteenth of all rows, but no fewer than 256).
         exponent: the t-th mini-batch of the first pass enters with weight t^-exponent; above 0.5
             and at most 1 (Robbins and Monro 1951).
-        tolerance: least relative gain of the bound that a pass is worth (default 1e-9 in float64,
-            1e-6 in float32).
+        tolerance: relative gain of the bound below which passes stop (default 1e-9 in float64, 1e-6
+            in float32).
         chains: number of chains (independent, as all draws are).
         draws: draws a chain.
 

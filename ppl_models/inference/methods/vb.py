@@ -36,9 +36,9 @@ def vb(
         key: random key.
         starts: number of starts, half by k-means++ and half from random rows; of eight and more the
             best go on after ten iterations.
-        iterations: most iterations of a start.
-        tolerance: least relative gain of the bound that an iteration is worth (default 1e-9 in
-            float64, 1e-6 in float32).
+        iterations: maximum number of iterations per start.
+        tolerance: relative gain of the bound below which iterations stop (default 1e-9 in float64,
+            1e-6 in float32).
         chains: number of chains (independent, as all draws are).
         draws: draws a chain.
 

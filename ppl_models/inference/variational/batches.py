@@ -28,7 +28,7 @@ class VariationalBatches(MiniBatches):
         return super().expected(sites_of(values), chunks)
 
     def _climbed(self, sample: Problem, start: Globals, tolerance: float) -> dict[str, np.ndarray]:
-        """Where a sample leads from every start."""
+        """Optimum on a sample of the rows, from every start."""
         return run_variational(
             sample,
             start,
@@ -44,5 +44,5 @@ class VariationalBatches(MiniBatches):
         return self._updates(values, expected)
 
     def log_prior(self, values: Mapping[str, Any]) -> float:
-        """What the evidence bound is more than the rows' log-normalisers."""
+        """The evidence bound minus the rows' log-normalisers."""
         return float(values[BOUND])

@@ -144,7 +144,7 @@ def _nodes(q: RateConditional) -> tuple[Array, Array]:
 
 
 def rate_moments(q: RateConditional) -> Moments:
-    """Mean, and mean of the logarithm.
+    """Mean of a rate, and mean of its logarithm.
 
     >>> moments = rate_moments(RateConditional(*map(jnp.array, (6.0, 2.0, 0.0, 1.0))))
     >>> [round(float(v), 3) for v in moments]  # 6 / 2, and ψ(6) - log 2

@@ -35,12 +35,12 @@ BOUND, OF_Q = ".bound", ".q."
 
 
 class Updates:
-    """Updates by the statistics of all rows, with what they are called on held fast.
+    """Updates from the statistics of all rows, for one problem.
 
     Args:
         problem: program and data.
         links: all global sites.
-        counted: how many rows the rows count for.
+        counted: sum of the weights of all rows.
     """
 
     def __init__(self, problem: Problem, links: tuple[ParameterLink, ...], counted: float):
@@ -121,7 +121,7 @@ def _updated(
 
 
 def counted_rows(problem: Problem) -> float:
-    """How many rows the rows count for."""
+    """Sum of the weights of all rows."""
     if problem.blocks is not None:
         return float(problem.blocks.summary.rows)
     weights = problem.model.weights
@@ -168,8 +168,8 @@ def run_variational(
         start: global sites ``(start, ...)``.
         links: all sites.
         free: none.
-        iterations: most iterations.
-        tolerance: least relative gain of the bound that an iteration is worth.
+        iterations: maximum number of iterations.
+        tolerance: relative gain of the bound below which iterations stop.
         flat: not served: without priors there is no bound.
         assign: not served: soft.
         label: of the progress bar.

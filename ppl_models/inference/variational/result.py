@@ -1,4 +1,4 @@
-"""What variational Bayes answers: draws of q, the evidence bound, and how the starts went."""
+"""The result of variational Bayes: draws of q, the evidence bound, and a report of the starts."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ def variational(
         key: random key.
         method: the declaration of the method that asks.
         starts: number of starts.
-        iterations: most iterations, or passes.
-        tolerance: least relative gain that one is worth.
+        iterations: maximum number of iterations or passes.
+        tolerance: relative gain of the bound below which they stop.
         chains: of draws.
         draws: a chain.
         label: of the progress bar.

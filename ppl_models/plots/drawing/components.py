@@ -77,7 +77,7 @@ def component_parameters(
     Args:
         tree: a fit.
         site: which observed site (default: the main one).
-        draws: at most so many draws, evenly spaced.
+        draws: maximum number of draws, evenly spaced.
 
     Returns:
         Name -> values. The axis "component" is missing where all components have the same value by

@@ -53,7 +53,7 @@ def plot_forest(
 
     Args:
         tree: a fit with draws.
-        lines: at most so many numbers are shown.
+        lines: maximum number of scalars to show.
         plot_collection: draw into this one, made by ArviZ (`PlotCollection.grid` or `wrap`), and
             return it.
         backend: "matplotlib", or "plotly" for a plot that answers to the mouse.

@@ -50,7 +50,7 @@ def plot_rank(
 
     Args:
         tree: a fit with draws of several chains.
-        panels: at most so many numbers are shown.
+        panels: maximum number of scalars to show.
         plot_collection: draw into this one, made by ArviZ (`PlotCollection.grid` or `wrap`), and
             return it.
         backend: "matplotlib", or "plotly" for a plot that answers to the mouse.

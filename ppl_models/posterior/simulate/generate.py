@@ -63,7 +63,7 @@ def generate(
             the prefix.
         temperature: of the choice of each token: below 1 the probable ones become more so; 0
             takes the most probable.
-        top_k: choose among so many most probable tokens.
+        top_k: draw among the ``top_k`` most probable tokens.
         top_p: choose among the fewest tokens whose probabilities add up to at least this.
         covariates: data of the new rows that the program conditions on, such as the predictors of a
             regression, by parameter (default: those of the fitted rows).

@@ -27,8 +27,8 @@ class CategoricalHMM(HiddenMarkov):
         n_features: number of symbols (default: one more than the largest code).
         algorithm: of `decode`, "viterbi" or "map".
         random_state: seed, or generator.
-        n_iter: most iterations.
-        tol: least gain of the log-likelihood that an iteration is worth.
+        n_iter: maximum number of iterations.
+        tol: gain of the log-likelihood below which iterations stop.
         verbose: print the log-likelihoods.
         params: which parameters are fitted: s(tartprob), t(ransmat), e(missionprob).
         init_params: which get initial values; others are those that are set.

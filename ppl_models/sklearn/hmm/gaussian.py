@@ -34,8 +34,8 @@ class GaussianHMM(HiddenMarkov):
         covars_weight: of the same.
         algorithm: of `decode`, "viterbi" or "map".
         random_state: seed, or generator.
-        n_iter: most iterations.
-        tol: least gain of the log-likelihood that an iteration is worth.
+        n_iter: maximum number of iterations.
+        tol: gain of the log-likelihood below which iterations stop.
         verbose: print the log-likelihoods.
         params: which parameters are fitted: s(tartprob), t(ransmat), m(eans), c(ovars).
         init_params: which get initial values; others are those that are set.

@@ -26,8 +26,8 @@ class PoissonHMM(HiddenMarkov):
         lambdas_weight: its rate, in steps.
         algorithm: of `decode`, "viterbi" or "map".
         random_state: seed, or generator.
-        n_iter: most iterations.
-        tol: least gain of the log-likelihood that an iteration is worth.
+        n_iter: maximum number of iterations.
+        tol: gain of the log-likelihood below which iterations stop.
         verbose: print the log-likelihoods.
         params: which parameters are fitted: s(tartprob), t(ransmat), l(ambdas).
         init_params: which get initial values; others are those that are set.

@@ -1,7 +1,7 @@
 """Second moments of rows under weights, whitened distances, and rows with missing cells.
 
-What emissions with correlated features are computed from, ``gaussian_matrix.py``: on a CPU in bands
-of a lower triangle, on a wide device in few large products.
+The computations behind emissions with correlated features, ``gaussian_matrix.py``: on a CPU in
+bands of a lower triangle, on a wide device in few large products.
 """
 
 from __future__ import annotations
