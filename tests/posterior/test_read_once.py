@@ -24,8 +24,8 @@ from ppl_models import (
 )
 from ppl_models.posterior.result import restore
 from ppl_models.posterior.result.recent import RecentProblems
+from ppl_models.program import reading, structure_reading
 from ppl_models.program.model import Model
-from ppl_models.program.trace.structure import Structure
 
 X = np.r_[np.linspace(-1, 1, 20), np.linspace(9, 11, 20)]
 NEW = [0.1, 9.7, np.nan]
@@ -36,13 +36,14 @@ OPTIONS: dict[str, Any] = {"seed": 0, "clusters": 2, "predictive": 3}
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the programs that were read."""
     names: list[str] = []
-    read = Model.structure
+    read = structure_reading.structure_or_obstacle
 
-    def counted(model: Model) -> Structure:
+    def counted(model: Model) -> Any:
         names.append(model.function.__name__)
         return read(model)
 
-    monkeypatch.setattr(Model, "structure", counted)
+    for module in (structure_reading, reading):
+        monkeypatch.setattr(module, "structure_or_obstacle", counted)
     return names
 
 
