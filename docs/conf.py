@@ -6,12 +6,14 @@ import os
 import sys
 from pathlib import Path
 
+import matplotlib
+
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(Path(__file__).parent))
 
-os.environ.setdefault("MPLBACKEND", "agg")  # notebooks run in processes of their own
-os.environ.setdefault("PYTHONPATH", str(ROOT))
+matplotlib.use("agg")  # not by MPLBACKEND: notebooks inherit it, and would show no pictures
+os.environ.setdefault("PYTHONPATH", str(ROOT))  # notebooks run in processes of their own
 # the pages' examples are small: what they compile is kept between two builds
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

@@ -28,7 +28,7 @@ from experiments.pages.browser import Browser
 ROOT = Path(__file__).parent.parent.parent
 #: name -> width and height in CSS pixels, whether it is a phone
 SCREENS = {"desktop": (1280, 900, False), "phone": (390, 844, True)}
-FACTS = """
+FACTS = r"""
 const entries = [...performance.getEntriesByType('navigation'),
                  ...performance.getEntriesByType('resource')];
 const page = document.documentElement;
@@ -48,6 +48,9 @@ return {
       e => seen(e) && e.getBoundingClientRect().right > page.clientWidth + 1 && !scrolled(e))
     .map(e => e.tagName.toLowerCase() + (e.className ? '.' + e.className : '')).slice(0, 3),
   absent: [...document.images].filter(e => e.complete && !e.naturalWidth).map(e => e.src),
+  unshown: [...document.querySelectorAll('div.cell')].filter(
+      e => /\bplot_\w+\(/.test(e.querySelector('.cell_input')?.textContent)
+           && !e.querySelector('.cell_output img')).length,
   unsaid: [...document.images].filter(e => !e.alt.trim()).length,
   title: document.title,
   ids: [...document.querySelectorAll('[id], a[name]')].map(e => e.id || e.name),
@@ -116,6 +119,8 @@ def faults(screen: str, facts: Mapping[str, Any], messages: list[str], home: str
     if screen == "desktop":
         if facts["unsaid"]:
             wrong.append(f"{facts['unsaid']} pictures without words")
+        if facts["unshown"]:
+            wrong.append(f"{facts['unshown']} cells that plot and show no picture")
         if not facts["title"].strip():
             wrong.append("no title")
     return wrong

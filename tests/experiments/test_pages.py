@@ -17,6 +17,7 @@ SOUND: dict[str, Any] = {
     "wide": [],
     "absent": [],
     "unsaid": 0,
+    "unshown": 0,
     "title": "Guide",
 }
 
@@ -33,6 +34,7 @@ def test_a_sound_page_has_no_fault() -> None:
         ({"width": 1981, "screen": 1981}, [], "no viewport"),
         ({"absent": [HOME + "a.png"]}, [], "no picture"),
         ({"unsaid": 2}, [], "2 pictures without words"),
+        ({"unshown": 1}, [], "1 cells that plot"),
         ({"title": " "}, [], "no title"),
         ({"loaded": [["https://cdn.example/a.js", 9]]}, [], "from elsewhere"),
     ],
