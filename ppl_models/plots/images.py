@@ -74,8 +74,8 @@ def plot_images(
         _draw_image(target, image, left, top)
         if missing is not None:
             _outline(target, np.asarray(missing)[index].reshape(height, width), left, top)
-    _finish_sheet(target, columns * (width + 1), lines * (height + 1), titles, height)
     target.set_title(title)
+    _finish_sheet(target, columns * (width + 1), lines * (height + 1), titles, height)
     return made
 
 
@@ -120,3 +120,5 @@ def _finish_sheet(
     for line, name in enumerate(titles or ()):
         middle = line * (height + 1) + height / 2
         target.text(-0.8, middle, name, ha="right", va="center", fontsize=points(9))
+    if titles:  # the layout of axes of equal aspect settles at the second drawing
+        target.figure.draw_without_rendering()

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from ppl_models.errors import InputError
-from ppl_models.plots import plot_images, plot_profiles, plot_prototypes, plot_transitions
+from ppl_models.plots import (
+    plot_images,
+    plot_profiles,
+    plot_prototypes,
+    plot_transitions,
+    png,
+)
 from ppl_models.plots.images import outline_segments
 from ppl_models.plots.transitions import labelled_parameters, transition_table
 from ppl_models.posterior.result.schema import facts_of
@@ -146,3 +152,10 @@ def test_of_many_tokens_the_most_frequent_are_shown(fits):
 def test_transitions_are_of_chains(fits):
     with pytest.raises(InputError, match="Markov chains"):
         plot_transitions(fits.gaussian_fit())
+
+
+def test_names_of_lines_are_within_the_picture() -> None:
+    sheet = plot_images(np.zeros((60, 64)), columns=10, titles=["true picture"] * 6)
+    png(sheet)
+    texts = sheet.viz["plot"].item().texts
+    assert len(texts) == 6 and min(text.get_window_extent().x0 for text in texts) >= 0
