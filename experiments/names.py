@@ -262,8 +262,8 @@ def answer(numbers: dict) -> str:
         f"{numbers['generated_kept_aside']:.1%} of them are held-out names. The distribution of "
         f"their length is {verdict} that of real names.\n\n"
         f"The draws {agree} with the closed form: of {numbers['probabilities']} posterior means "
-        f"the worst is {numbers['largest_standardised']:.1f} standard errors off, and the mean squared "
-        f"deviation is {numbers['mean_square_standardised']:.2f} (expected: 1)."
+        f"the worst is {numbers['largest_standardised']:.1f} standard errors off, and the mean "
+        f"squared deviation is {numbers['mean_square_standardised']:.2f} (expected: 1)."
         + ladder_answer(numbers)
     )
 
