@@ -76,5 +76,5 @@ def _moment(prior: Any, name: str, shape: tuple[int, ...]) -> Array | None:
     prior = prior.base if isinstance(prior, ScaledPrior) else prior
     try:
         return jnp.broadcast_to(getattr(prior, name), shape)
-    except (AttributeError, NotImplementedError, TypeError, ValueError):
-        return None
+    except (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError):
+        return None  # (of an inverse gamma of shape 2 NumPyro divides Python's numbers by 0)

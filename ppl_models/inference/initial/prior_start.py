@@ -35,7 +35,7 @@ def prior_start(problem: Problem) -> dict[str, np.ndarray] | None:
         prior = problem.example.priors.get(name)
         try:
             mean = np.broadcast_to(plain(prior).mean, values[name].shape)
-        except (AttributeError, NotImplementedError, ValueError):
+        except (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError):
             return None
         if not np.isfinite(mean).all():
             return None

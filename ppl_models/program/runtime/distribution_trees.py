@@ -2,7 +2,9 @@
 
 NumPyro flattens a distribution in the order of a set of strings, which differs from process to
 process (``PYTHONHASHSEED``). A compiled function that takes or returns one then differs too, and
-misses JAX's cache on disk. Here parameters are flattened in the order of their names.
+misses JAX's cache on disk. Here parameters are flattened in the order of their names. Arrays that
+NumPyro calls static, such as the numbers of trials of a multinomial, are leaves here, for they may
+be traced.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import numpy as np
 from numpyro.distributions import Distribution
 
 
@@ -26,14 +29,22 @@ class ByName:
         names = kind.gather_pytree_data_fields()
         children, static = self.distribution.tree_flatten()
         order = sorted(range(len(names)), key=lambda i: names[i])
-        return tuple(by_name(children[i]) for i in order), (kind, static)
+        others = kind.gather_pytree_aux_fields()
+        traced = [i for i, value in enumerate(static) if isinstance(value, jax.Array | np.ndarray)]
+        traced = tuple(sorted(traced, key=lambda i: others[i]))
+        arrays = tuple(static[i] for i in traced)
+        static = tuple(None if i in traced else value for i, value in enumerate(static))
+        return (*(by_name(children[i]) for i in order), *arrays), (kind, static, traced)
 
     @classmethod
     def tree_unflatten(cls, static: tuple, leaves: tuple) -> ByName:
         """Inverse of flatten."""
-        kind, held = static
+        kind, held, traced = static
         names = kind.gather_pytree_data_fields()
-        arguments = dict(zip(sorted(names), (plain_trees(leaf) for leaf in leaves), strict=True))
+        children = (plain_trees(leaf) for leaf in leaves[: len(names)])
+        arguments = dict(zip(sorted(names), children, strict=True))
+        arrays = dict(zip(traced, leaves[len(names) :], strict=True))
+        held = tuple(arrays.get(i, value) for i, value in enumerate(held))
         return cls(kind.tree_unflatten(held, tuple(arguments[name] for name in names)))
 
 
