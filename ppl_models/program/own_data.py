@@ -23,6 +23,7 @@ from ppl_models import catalogue
 from ppl_models.data.missing import missing_cells
 from ppl_models.program.model import Model
 from ppl_models.program.runtime.compiling import quickly
+from ppl_models.program.runtime.distribution_trees import by_name
 from ppl_models.program.trace.layout import is_scanned
 from ppl_models.program.trace.structure import Structure
 
@@ -117,7 +118,7 @@ def _parts(distribution: Any) -> tuple[list, list]:
         if isinstance(distribution, MaskedDistribution):
             masks.append(distribution._mask)
         distribution = distribution.base_dist
-    arrays = jax.tree.leaves(distribution)
+    arrays = jax.tree.leaves(by_name(distribution))  # those that NumPyro calls static too
     return arrays, [m for m in masks if not isinstance(m, bool)]
 
 

@@ -23,6 +23,7 @@ from ppl_models.inference.statistics.chunks import by_length
 from ppl_models.posterior.result.restore import RestoredFit
 from ppl_models.posterior.simulate.groups import Continued
 from ppl_models.program.chains.chain_data import as_observed
+from ppl_models.program.handlers.unbounded_totals import UnboundedTotals
 from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model
 from ppl_models.program.own_data import refusal
 from ppl_models.program.prior_draws import draw_prior
@@ -70,7 +71,29 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
         shape = (shape[0], *shape[2:])
     if "features" in accepted and len(shape) == 2:
         sizes["features"] = shape[1]
-    return replace(model.with_data(covariates), arguments={**model.arguments, **sizes})
+    made = replace(model.with_data(covariates), arguments={**model.arguments, **sizes})
+    return _with_width(made, shape[1]) if len(shape) == 2 else made
+
+
+def _with_width(model: Model, width: int) -> Model:
+    """The program with the number of columns, under whichever name it has, if it asks for one."""
+    parameters = inspect.signature(model.function).parameters.values()
+    told = {*model.arguments, *model.data, "features", "positions"}
+    untold = [p.name for p in parameters if p.default is None and p.name not in told]
+    candidates = [replace(model, arguments={**model.arguments, n: width}) for n in untold]
+    if not untold or _runs(model):
+        return model
+    return next((candidate for candidate in candidates if _runs(candidate)), model)
+
+
+def _runs(model: Model) -> bool:
+    """Whether the program runs to its end."""
+    program = handlers.seed(handlers.substitute(model.run, data=model.fixed), random.key(0))
+    try:
+        jax.eval_shape(lambda: handlers.trace(program).get_trace() and None)
+    except Exception:  # whatever the program does with what it was not told
+        return False
+    return True
 
 
 def program_covariates(model: Model, structure: Structure) -> dict[str, Any]:
@@ -249,7 +272,7 @@ def _drawn(
             program = Continued(handlers.seed(program, key), held)
         else:
             program = handlers.seed(handlers.substitute(program, data=held), key)
-        trace = handlers.trace(program).get_trace()
+        trace = handlers.trace(UnboundedTotals(program)).get_trace()
         if not set(names) <= set(trace):  # a site a step
             trace = merge_steps(trace)[0]
         return {n: trace[n]["value"] for n in names}
