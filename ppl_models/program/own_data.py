@@ -21,6 +21,7 @@ from numpyro.ops.provenance import eval_provenance
 
 from ppl_models import catalogue
 from ppl_models.data.missing import missing_cells
+from ppl_models.program.handlers.unbounded_totals import UnboundedTotals
 from ppl_models.program.model import Model
 from ppl_models.program.runtime.compiling import quickly
 from ppl_models.program.runtime.distribution_trees import by_name
@@ -67,7 +68,8 @@ def computed_from_own_data(model: Model, structure: Structure) -> OwnData | None
     def run(**data: Any) -> dict[str, tuple[list, list]]:
         program = handlers.uncondition(model.with_data(data).run)
         program = handlers.substitute(program, data=model.fixed)
-        trace = handlers.trace(handlers.seed(program, random.key(0))).get_trace()
+        seeded = UnboundedTotals(handlers.seed(program, random.key(0)))
+        trace = handlers.trace(seeded).get_trace()
         in_loops.extend(n for n, s in trace.items() if s["type"] == "control_flow")
         in_loops.extend(n for n in structure.emissions if is_scanned(trace[n]))
         return {n: _parts(trace[n]["fn"]) for n in structure.emissions}

@@ -332,3 +332,12 @@ def test_nuts_moves_on_the_same_density(chain):
     # and no state or emission of a run along a path is part of it
     sites = {n for n, site in trace.items() if site["type"] == "sample"}
     assert sites == {*structure.names, ROWS_FACTOR}
+
+
+def test_a_loop_of_sites_generates_and_is_stored(tmp_path):
+    data = SMALL[switching]
+    tree = fit(switching, data, method="em", seed=0, starts=1)
+    drawn = generate(tree, 5, seed=1)["x"].values
+    assert drawn.shape == (5,)
+    assert np.unique(drawn).size == 5
+    save(tree, tmp_path / "fit.nc")

@@ -201,9 +201,12 @@ class _Unobserved(handlers.uncondition):
     def __init__(self, fn: Any, keep: tuple[str, ...]):
         super().__init__(fn)
         self.keep = keep
+        self.drawn: set[str] = set()
 
     def process_message(self, message: dict[str, Any]) -> None:
         if message.get("name") not in self.keep:
+            if message.get("is_observed"):
+                self.drawn.add(message["name"])
             super().process_message(message)
 
 
@@ -266,7 +269,8 @@ def _drawn(
     def one(each: tuple[Array, Mapping[str, Array], Mapping[str, Array]]) -> dict[str, Array]:
         key, held, own = each
         here = model.with_data(plain_integers({**model.data, **own}))
-        program = _Unobserved(here.run, keep) if here.data else here.run
+        unobserved = _Unobserved(here.run, keep)
+        program: Any = unobserved if here.data else here.run
         held = {**model.fixed, **held}
         if larger:
             program = Continued(handlers.seed(program, key), held)
@@ -274,6 +278,8 @@ def _drawn(
             program = handlers.seed(handlers.substitute(program, data=held), key)
         trace = handlers.trace(UnboundedTotals(program)).get_trace()
         if not set(names) <= set(trace):  # a site a step
+            for name in unobserved.drawn:
+                trace[name]["is_observed"] = True
             trace = merge_steps(trace)[0]
         return {n: trace[n]["value"] for n in names}
 

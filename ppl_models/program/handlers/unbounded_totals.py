@@ -1,4 +1,4 @@
-"""Draws of multinomial counts whose totals are traced, for which NumPyro asks for a largest total."""
+"""Draws of multinomial counts with traced totals, for which NumPyro asks for a largest one."""
 
 from __future__ import annotations
 
