@@ -169,3 +169,11 @@ def test_a_column_with_a_comma_is_named_in_python_only():
     (block,) = reproduce(tree)
     assert "cannot pass `types`" in block.text and "ppl-models fit" not in block.code
     assert called(tree)["types"] == {"length, mm": "normal", "kind": "categorical"}
+
+
+def test_what_a_program_computes_from_its_data_is_not_among_them():
+    links = np.triu(np.random.default_rng(0).integers(0, 2, (8, 8)), 1)
+    tree = ppl_models.fit("stochastic_block_model", links + links.T, method="em", seed=3,
+                          clusters=2, starts=1, predictive=0)  # fmt: skip
+    (block,) = reproduce(tree)
+    assert "adjacency" not in block.text and "ppl-models fit stochastic_block_model" in block.code

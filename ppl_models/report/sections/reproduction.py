@@ -25,7 +25,7 @@ from ppl_models.fitting import fit
 from ppl_models.posterior.density.sequences import of_words
 from ppl_models.posterior.result.schema import facts_of, label_names, row_labels, row_weights
 from ppl_models.program.arguments.json_text import from_json
-from ppl_models.program.arguments.signature import by_type
+from ppl_models.program.arguments.signature import by_type, data_parameters
 from ppl_models.program.arguments.text import checked, column_types, read_settings
 from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
@@ -118,6 +118,11 @@ def shell_refusal(tree: xr.DataTree) -> str:
         return f"The command line does not find `{program}`, which is in no file: use Python."
     groups = [tree[n].data_vars for n in ("observed_data", "constant_data") if n in tree.children]
     sites = [str(site) for group in groups for site in group]
+    try:  # what a program computes from its data is not given to it, as the links of a network
+        given = data_parameters(catalogue.program(program))
+        sites = [name for name in given if name in sites]
+    except InputError:  # a file that is no longer there
+        pass
     if row_weights(tree) is not None:
         return (
             "The rows have weights, which the command line reads from a column of the file "
