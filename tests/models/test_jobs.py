@@ -32,6 +32,7 @@ from ppl_models import log_density as densities
 from ppl_models.errors import InputError
 from ppl_models.models.categorical_mixture import categorical_mixture
 from ppl_models.models.dawid_skene import dawid_skene
+from ppl_models.program.arguments.json_text import from_json
 from ppl_models.program.arguments.signature import data_parameters
 from ppl_models.program.model import Model
 from ppl_models.program.reading import given_arguments, read_data, read_program
@@ -360,3 +361,20 @@ def test_labels_of_a_poorer_numbering_are_put_in_order():
     )
     assert after > before + 1
     assert reordered(problem, moved) is None
+
+
+def test_names_of_items_are_told_beside_their_numbers():
+    """In the order of text, so that item 2 is img10."""
+    items = [f"img{i}" for i in range(11)]
+    lines = {"item": items * 2, "annotator": ["Ben"] * 11 + ["Anna"] * 11,
+             "label": ["dog", "cat"] * 11}  # fmt: skip
+    tree = fit("dawid_skene", lines, method="em", seed=0, starts=1, predictive=0)
+    notes = from_json(tree.attrs["notes"])["notes"]
+    assert "results number the values of 'annotator': 0 = Anna, 1 = Ben" in notes
+    assert "results number the values of 'label': 0 = cat, 1 = dog" in notes
+    (of_items,) = (note for note in notes if "'item'" in note)
+    assert "1 = img1, 2 = img10, 3 = img2" in of_items
+    codes = lines | {"item": list(range(11)) * 2, "annotator": [0] * 11 + [1] * 11}
+    tree = fit("dawid_skene", codes, method="em", seed=0, starts=1, predictive=0)
+    (note,) = from_json(tree.attrs["notes"])["notes"]
+    assert "'label'" in note

@@ -16,6 +16,8 @@ from ppl_models.program.model import Model
 from ppl_models.program.rows.known_clusters import known_clusters
 from ppl_models.program.trace.structure import Structure
 
+MOST_NAMES = 20  #: that a note shows
+
 
 def notes_of_fit(
     function: Callable,
@@ -37,7 +39,7 @@ def notes_of_fit(
         *_of_labels(problem, names),
         *_of_factors(function, problem),
         *_of_program(function, problem.model),
-        *([columns_told(observed, marked)] if marked else []),
+        *([columns_told(observed, marked)] if marked else _of_numbering(observed)),
     ]
 
 
@@ -66,6 +68,27 @@ def _of_labels(problem: Problem, names: Mapping[int, str]) -> list[str]:
         f"the cluster of {np.sum(known >= 0)} of {len(known)} rows was given by labels=: {each}; "
         "the density of such a row is that of the row and its cluster together"
     ]
+
+
+def _of_numbering(observed: Mapping[str, Observed]) -> list[str]:
+    """Which names the numbers stand for, of items, annotators, words and the like.
+
+    Names are numbered in their order as text, in which img10 comes before img2.
+    """
+    if len(observed) < 2:
+        return []
+    told = []
+    for site, reading in observed.items():
+        levels = reading.coords.get(f"{site}_level", reading.coords.get("level"))
+        if levels is None or reading.values.ndim != 1:
+            continue
+        names = [str(level).partition("=")[2] for level in levels]
+        if names == [str(code) for code in range(len(names))]:
+            continue
+        pairs = ", ".join(f"{code} = {name}" for code, name in enumerate(names[:MOST_NAMES]))
+        more = f", ... ({len(names)} in all, sorted)" if len(names) > MOST_NAMES else ""
+        told.append(f"results number the values of '{site}': {pairs}{more}")
+    return told
 
 
 def _of_factors(function: Callable, problem: Problem) -> list[str]:
