@@ -268,13 +268,13 @@ def test_values_are_what_parameters_take(
 
     if annotation != "Any":
         program.__annotations__["argument"] = annotation
-    given = {"argument": value}
+    arguments = {"argument": value}
     if expected is None and value is not None:
         with pytest.raises(InputError, match="it takes"):
-            checked(given, program, lambda: None, lambda: None)
+            checked(arguments, program, lambda: None, lambda: None)
         return
-    found = checked(given, program, lambda: None, lambda: None)["argument"]
+    actual = checked(arguments, program, lambda: None, lambda: None)["argument"]
     if isinstance(expected, list):
-        assert found.tolist() == expected
+        assert actual.tolist() == expected
     else:
-        assert found == expected and type(found) is type(expected)
+        assert actual == expected and type(actual) is type(expected)

@@ -40,14 +40,14 @@ def test_predict_writes_hidden_paths(
     spoken(capsys, "fit", program, data, "--set=states=2", "--out", fit, "--quiet", *QUICK)
     table = pd.read_csv(io.StringIO(spoken(capsys, "predict", fit, data)))
     tree = ppl_models.load(fit)
-    paths, shares = ppl_models.best_paths(tree), ppl_models.state_probabilities(tree)
+    paths, proportions = ppl_models.best_paths(tree), ppl_models.state_probabilities(tree)
     inside = paths.values >= 0
     labels = paths["sequence"].values.repeat(inside.sum(1))
     assert table["sequence"].tolist() == labels.tolist()
     assert table["position"].tolist() == np.nonzero(inside)[1].tolist()
     assert table["state"].tolist() == paths.values[inside].tolist()
     columns = ["probability_0", "probability_1"]
-    np.testing.assert_allclose(table[columns], shares.values[inside], atol=1e-9)
+    np.testing.assert_allclose(table[columns], proportions.values[inside], atol=1e-9)
 
 
 def test_what_was_fitted_by_words_is_read_and_written_by_words(

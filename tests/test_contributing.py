@@ -36,9 +36,9 @@ def test_the_model_is_fitted_and_generates(tmp_path: Path) -> None:
     path.write_text(skeleton("model"), encoding="utf-8")
     rows = np.repeat([[1, 1, 1], [0, 0, 0]], 10, axis=0)
     tree = fit(f"{path}:coins", rows, method="em", seed=0, clusters=2, predictive=0)
-    shares = predict(tree).values
-    assert (shares[:10].argmax(1) == shares[0].argmax()).all()
-    assert (shares[10:].argmax(1) != shares[0].argmax()).all()
+    probabilities = predict(tree).values
+    assert (probabilities[:10].argmax(1) == probabilities[0].argmax()).all()
+    assert (probabilities[10:].argmax(1) != probabilities[0].argmax()).all()
     assert generate(tree, 4, seed=0)["x"].shape == (4, 3)
 
 

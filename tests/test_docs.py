@@ -28,8 +28,8 @@ def prose(page: Path) -> str:
 def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as MyST and GitHub make them."""
     headings = re.findall(r"^#+ +(.+)$", prose(page), re.MULTILINE)
-    kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
-    return {heading.strip().replace(" ", "-") for heading in kept}
+    selected = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.strip().replace(" ", "-") for heading in selected}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

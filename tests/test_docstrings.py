@@ -25,16 +25,16 @@ REFUSES_NOTHING = {".unrelabel"}
 
 def names() -> dict[str, Any]:
     """The public callables by their full names."""
-    found = {}
+    actual = {}
     for room in ROOMS:
         module = importlib.import_module(f"ppl_models{room}")
         plots = (n for n in dir(module) if n.startswith("plot_"))
         for name in sorted({*module.__all__, *plots}):  # one order in all processes
             value = getattr(module, name)
             if callable(value):
-                found[f"{room}.{name}"] = value
+                actual[f"{room}.{name}"] = value
     commands = importlib.import_module("ppl_models.cli.commands")
-    return found | {f".cli.commands.{name}": getattr(commands, name) for name in COMMANDS}
+    return actual | {f".cli.commands.{name}": getattr(commands, name) for name in COMMANDS}
 
 
 PUBLIC = names()

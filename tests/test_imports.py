@@ -65,19 +65,19 @@ def names_imported(path: Path, *, typing: bool = True) -> set[str]:
         typing: count what only a type checker imports.
     """
     package = ("ppl_models", *path.relative_to(PACKAGE).parent.parts)
-    tree, found, left_out = ast.parse(path.read_text(encoding="utf-8")), set(), set()
+    tree, actual, left_out = ast.parse(path.read_text(encoding="utf-8")), set(), set()
     for node in ast.walk(tree):
         if not typing and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             left_out |= {id(inner) for each in node.body for inner in ast.walk(each)}
         if id(node) in left_out:
             continue
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            actual |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
             start = ".".join([*base, *([node.module] if node.module else [])])
-            found |= {f"{start}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.split(".")[0] == "ppl_models"}
+            actual |= {f"{start}.{alias.name}" for alias in node.names}
+    return {name for name in actual if name.split(".")[0] == "ppl_models"}
 
 
 def rooms_imported(path: Path) -> set[str]:
@@ -111,12 +111,12 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
         if node in done:
             return []
         for other in sorted(graph.get(node, ())):
-            if found := visit(other, [*path, node]):
-                return found
+            if actual := visit(other, [*path, node]):
+                return actual
         done.add(node)
         return []
 
-    return next((found for node in sorted(graph) if (found := visit(node, []))), [])
+    return next((actual for node in sorted(graph) if (actual := visit(node, []))), [])
 
 
 def test_a_circle_is_found() -> None:
@@ -165,8 +165,8 @@ def test_a_room_imports_only_from_rooms_to_its_left(path: Path) -> None:
 
 
 def test_the_reader_of_imports_sees_relative_and_absolute_ones() -> None:
-    found = rooms_imported(PACKAGE / "inference" / "methods" / "kmeans.py")
-    assert {"data", "distributions", "errors", "inference"} <= found
+    actual = rooms_imported(PACKAGE / "inference" / "methods" / "kmeans.py")
+    assert {"data", "distributions", "errors", "inference"} <= actual
 
 
 def test_no_module_switches_anything_or_makes_arrays_when_imported() -> None:
@@ -231,8 +231,10 @@ def test_public_names_are_there(name: str) -> None:
 def test_to_fit_loads_no_plots_no_networks_and_no_optimisers() -> None:
     unneeded = "arviz arviz_stats flax matplotlib optax scipy.optimize scipy.stats sklearn".split()
     code = "import sys\nfrom ppl_models import fit\nprint(*sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {*unneeded} & {*found.stdout.split()}
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert not {*unneeded} & {*result.stdout.split()}
 
 
 def test_numpyro_is_whole_where_arviz_loads_it_lazily() -> None:

@@ -14,12 +14,12 @@ FILES = sorted(TESTS.rglob("test_*.py"))
 def asserting(tree: ast.Module) -> set[str]:
     """Functions of a file that assert, by themselves or by others of the file."""
     functions = {f.name: f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef)}
-    found: set[str] = set()
+    actual: set[str] = set()
     while True:
-        more = {n for n, f in functions.items() if n not in found and asserts(f, found)}
+        more = {n for n, f in functions.items() if n not in actual and asserts(f, actual)}
         if not more:
-            return found
-        found |= more
+            return actual
+        actual |= more
 
 
 def asserts(node: ast.AST, helpers: set[str]) -> bool:
@@ -39,35 +39,35 @@ def asserts(node: ast.AST, helpers: set[str]) -> bool:
 
 def early_returns(block: list[ast.stmt], helpers: set[str], before: bool = False) -> list[int]:
     """Lines that return although nothing before them, on their way, asserts."""
-    found = []
+    actual = []
     for statement in block:
         if isinstance(statement, ast.Return) and not before:
-            found.append(statement.lineno)
+            actual.append(statement.lineno)
         if isinstance(statement, ast.FunctionDef | ast.ClassDef):
             continue
         expects = isinstance(statement, ast.With) and any(
             asserts(item, helpers) for item in statement.items
         )
         for name in ("body", "orelse", "finalbody"):
-            found += early_returns(getattr(statement, name, []), helpers, before or expects)
+            actual += early_returns(getattr(statement, name, []), helpers, before or expects)
         before = before or asserts(statement, helpers)
-    return found
+    return actual
 
 
 def faults(source: str, imported: frozenset[str] = frozenset()) -> list[str]:
     """Tests of a file that assert nothing, or may return before they do."""
     tree = ast.parse(source)
     helpers = asserting(tree) | imported
-    found = []
+    actual = []
     for function in (f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef)):
         if not function.name.startswith("test_"):
             continue
         if not asserts(function, helpers):
-            found.append(f"{function.name} asserts nothing")
-        found += [
+            actual.append(f"{function.name} asserts nothing")
+        actual += [
             f"{function.name} returns in line {n}" for n in early_returns(function.body, helpers)
         ]
-    return found
+    return actual
 
 
 @pytest.mark.parametrize(

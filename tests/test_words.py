@@ -1,4 +1,4 @@
-"""Names in the package say what a thing is."""
+"""Names in the package, its tests and its experiments say what a thing is."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ WORDS = {
     "recall", "small_hmc", "hidden_one_path",
 }  # fmt: skip
 PACKAGE = Path(ppl_models.__file__).parent
+TESTS = Path(__file__).parent
 
 
 def names_of_everything(source: str) -> list[str]:
@@ -40,10 +41,11 @@ def test_a_name_of_everything_is_seen(source: str) -> None:
     assert len(names_of_everything(source)) == 1
 
 
-def test_names_say_what_things_are() -> None:
+@pytest.mark.parametrize("folder", [PACKAGE, TESTS, TESTS.parent / "experiments"])
+def test_names_say_what_things_are(folder: Path) -> None:
     named = {
-        str(path.relative_to(PACKAGE)): names
-        for path in sorted(PACKAGE.rglob("*.py"))
+        str(path.relative_to(folder)): names
+        for path in sorted(folder.rglob("*.py"))
         if (names := names_of_everything(path.read_text(encoding="utf-8")))
     }
     assert named == {}

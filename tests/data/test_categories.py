@@ -13,7 +13,7 @@ from ppl_models.data import Categories
 from ppl_models.data.kinds.categories import known_levels
 from ppl_models.errors import InputError
 
-GIVEN = pd.CategoricalDtype(["mid", "low", "high"], ordered=True)
+LEVELS = pd.CategoricalDtype(["mid", "low", "high"], ordered=True)
 
 # (build, levels, codes)
 CASES: dict[str, tuple[Callable[[], object], list[str], list]] = {
@@ -30,12 +30,12 @@ CASES: dict[str, tuple[Callable[[], object], list[str], list]] = {
     "Int64": (lambda: pd.Series([2, pd.NA, 1], dtype="Int64"), ["1", "2"], [1, np.nan, 0]),
     "string": (lambda: pd.Series(["b", None, "a"], dtype="string"), ["a", "b"], [1, np.nan, 0]),
     "categorical": (
-        lambda: pd.Series(["low", "mid", "low"], dtype=GIVEN),
+        lambda: pd.Series(["low", "mid", "low"], dtype=LEVELS),
         ["mid", "low", "high"],
         [1, 0, 1],
     ),
     "categorical with gaps": (
-        lambda: pd.Series(["low", None], dtype=GIVEN),
+        lambda: pd.Series(["low", None], dtype=LEVELS),
         ["mid", "low", "high"],
         [1, np.nan],
     ),
@@ -136,7 +136,7 @@ def test_refusals(data: object, message: str) -> None:
 
 
 def test_a_single_level_is_fine_where_more_are_declared_or_known() -> None:
-    declared = Categories.read(pd.Series(["low", "low"], dtype=GIVEN))
+    declared = Categories.read(pd.Series(["low", "low"], dtype=LEVELS))
     assert declared.arguments["levels"] == (3,)
     like = {"feature": ["A"], "level": ["A=u", "A=v"]}
     assert Categories.read({"A": ["v"]}, like=like, fresh=False).values.tolist() == [1]

@@ -92,8 +92,8 @@ def test_first_names_have_their_published_transitions() -> None:
     counts = np.zeros((states, states))
     np.add.at(counts, (before[inside], codes[inside]), 1)
     assert counts.sum() == 36_122
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    loss = -(counts[counts > 0] * np.log(shares[counts > 0])).sum() / counts.sum()
+    proportions = counts / counts.sum(axis=1, keepdims=True)
+    loss = -(counts[counts > 0] * np.log(proportions[counts > 0])).sum() / counts.sum()
     assert abs(loss - 2.334566) < 5e-7
 
 

@@ -103,8 +103,8 @@ def test_encodings_are_said_and_not_guessed(tmp_path: Path) -> None:
     path.write_bytes("größe;gewicht\n1,5;2\n2,5;3\n".encode("latin-1"))
     with pytest.raises(InputError, match="not text in UTF-8.*--encoding"):
         read_file(path, kind=Reals)
-    found = read_file(path, kind=Reals, encoding="latin-1")
-    assert found.to_dict("list") == {"größe": [1.5, 2.5], "gewicht": [2, 3]}
+    table = read_file(path, kind=Reals, encoding="latin-1")
+    assert table.to_dict("list") == {"größe": [1.5, 2.5], "gewicht": [2, 3]}
     with pytest.raises(InputError, match="which Python does not know"):
         read_file(path, kind=Reals, encoding="latin-111")
     with pytest.raises(InputError, match="not text in ascii"):

@@ -14,11 +14,11 @@ from ppl_models.errors import InputError
 
 
 def test_sequences_of_any_length_come_back_as_they_were_given():
-    given = [np.array([[1.0, 2.0], [np.nan, 3.0]]), np.array([[4.0, 5.0]])]
-    read = Series.read(given)
+    values = [np.array([[1.0, 2.0], [np.nan, 3.0]]), np.array([[4.0, 5.0]])]
+    read = Series.read(values)
     assert read.values.shape == (2, 2, 2)
     assert read.arguments == {"sequences": 2, "positions": 2, "features": 2}
-    for one, other in zip(as_sequences(read.values), given, strict=True):
+    for one, other in zip(as_sequences(read.values), values, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -40,7 +40,7 @@ def _one_long(short: int, long: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("values", "message"),
     [
         ([], "x has no sequences: give at least one"),
         ([[1.0, 2.0], [np.nan, np.nan]], "sequence 1 of x has no observed step: drop it"),
@@ -50,9 +50,9 @@ def _one_long(short: int, long: int) -> list[np.ndarray]:
     ],
     ids=["none", "nothing seen", "infinite", "other features", "one far longer than the others"],
 )
-def test_what_cannot_be_used_is_said(given, message):
+def test_what_cannot_be_used_is_said(values, message):
     with pytest.raises(InputError, match=re.escape(message)):
-        Series.read(given)
+        Series.read(values)
 
 
 def test_one_long_sequence_alone_is_read():

@@ -46,8 +46,8 @@ def test_gaussian_clusters_have_their_moments() -> None:
     covariance = np.array([[[2.0, 0.9], [0.9, 1.0]], [[0.5, -0.3], [-0.3, 4.0]]])
     rows = 40_000
     x, cluster = gaussian_clusters(0, rows, weights=[3, 1], loc=loc, covariance=covariance)
-    share = (cluster == 0).mean()
-    assert abs(share - 0.75) < 5 * np.sqrt(0.75 * 0.25 / rows)
+    proportion = (cluster == 0).mean()
+    assert abs(proportion - 0.75) < 5 * np.sqrt(0.75 * 0.25 / rows)
     for k in range(2):
         part = x.to_numpy()[cluster == k]
         error = np.sqrt(np.diag(covariance[k]) / len(part))
@@ -88,8 +88,8 @@ def test_k_means_fails_where_a_mixture_does_not(draw: Draw, seed: int) -> None:
 def test_blobs_are_what_k_means_is_made_for(clusters: int, features: int) -> None:
     x, cluster = blobs(0, 300, clusters=clusters, features=features)
     assert x.shape == (300, features) and len(np.unique(cluster)) == clusters
-    found = KMeans(clusters, n_init=5, random_state=0).fit_predict(x)
-    assert adjusted_rand_score(cluster, found) > 0.99
+    predicted = KMeans(clusters, n_init=5, random_state=0).fit_predict(x)
+    assert adjusted_rand_score(cluster, predicted) > 0.99
 
 
 def test_neighbouring_blobs_are_as_far_apart_as_asked() -> None:

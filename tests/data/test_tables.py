@@ -49,7 +49,7 @@ def test_plain_leaves_the_given_array_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("values", "expected"),
     [
         (np.ma.MaskedArray([1, 2], mask=[False, True]), [1.0, np.nan]),
         (np.ma.MaskedArray([1, 2], mask=[False, False]), [1, 2]),
@@ -57,8 +57,8 @@ def test_plain_leaves_the_given_array_alone() -> None:
         (np.ma.MaskedArray([True, False], mask=[True, False]), [None, False]),
     ],
 )
-def test_masked_cells_are_missing(given: np.ma.MaskedArray, expected: list) -> None:
-    np.testing.assert_array_equal(plain(given), np.array(expected))
+def test_masked_cells_are_missing(values: np.ma.MaskedArray, expected: list) -> None:
+    np.testing.assert_array_equal(plain(values), np.array(expected))
 
 
 def test_masked_dates_stay_dates() -> None:

@@ -21,12 +21,12 @@ def steps():
 def held(steps, transition, loc):
     """A fit of which all but the first states is given."""
     states = len(loc)
-    given = {
+    arguments = {
         "scale": np.ones((states, 1)),
         "transition": np.array(transition),
         "loc": np.array(loc)[:, None],
     }
-    return diagnose(fit("hidden_markov", steps, states=states, fixed=given, **OPTIONS))
+    return diagnose(fit("hidden_markov", steps, states=states, fixed=arguments, **OPTIONS))
 
 
 def said(diagnosis, words):
@@ -61,6 +61,8 @@ def test_states_that_differ_in_what_follows_are_named(steps):
 def test_equal_clusters_are_named(apart, severities):
     x = np.random.default_rng(1).normal(size=(60, 2))
     x[30:] += apart
-    given = {"loc": np.array([[0.0, 0.0], [apart, apart]])}
-    tree = fit("gaussian_mixture", x, clusters=2, covariance="spherical", fixed=given, **OPTIONS)
+    arguments = {"loc": np.array([[0.0, 0.0], [apart, apart]])}
+    tree = fit(
+        "gaussian_mixture", x, clusters=2, covariance="spherical", fixed=arguments, **OPTIONS
+    )
     assert said(diagnose(tree), "The data do not distinguish clusters 0 and 1") == severities

@@ -215,10 +215,10 @@ def test_switched_labels_are_not_a_bad_fit():
     assert "label-free" in str(again)
 
 
-@pytest.mark.parametrize(("share", "severity"), [(0.05, "ok"), (0.4, "warning")])
-def test_weak_relabelling(share, severity):
+@pytest.mark.parametrize(("proportion", "severity"), [(0.05, "ok"), (0.4, "warning")])
+def test_weak_relabelling(proportion, severity):
     tree = fit()
-    tree["labels"] = xr.DataTree(xr.Dataset(attrs={"share_unclear": share}))
+    tree["labels"] = xr.DataTree(xr.Dataset(attrs={"share_unclear": proportion}))
     assert severities(diagnose(tree), "clear-cut") == [severity]
     tree["labels"].attrs["method"] = "order"
     assert ("relabel(tree, 'ecr')" in str(diagnose(tree))) == (severity == "warning")
@@ -323,9 +323,9 @@ def test_invariants_do_not_know_labels():
     for variable in data.data_vars.values():
         variable.values[:] = np.take_along_axis(variable.values, order, axis=-1)
     switched["posterior"].dataset = data
-    found = invariants(Allocations(switched, responsibilities))
+    quantities = invariants(Allocations(switched, responsibilities))
     expected = invariants(Allocations(tree, responsibilities))
-    xr.testing.assert_allclose(found, expected, rtol=1e-5)
+    xr.testing.assert_allclose(quantities, expected, rtol=1e-5)
     assert set(expected) == {
         "lp",
         "total_log_likelihood",
@@ -340,18 +340,20 @@ def test_invariants_do_not_know_labels():
 
 def test_invariants_by_their_definitions():
     tree = fit()
-    found = invariants(Allocations(tree, responsibilities))
+    quantities = invariants(Allocations(tree, responsibilities))
     every = responsibilities(tree, np.arange(ROWS), np.arange(CHAINS * DRAWS))
     entropy = -(every * np.log(every)).sum(axis=-1).mean(axis=-1)
     np.testing.assert_allclose(
-        found["responsibility_entropy"].values.ravel(), entropy, rtol=1e-5, atol=1e-7
+        quantities["responsibility_entropy"].values.ravel(), entropy, rtol=1e-5, atol=1e-7
     )
-    one, other = map(int, str(found["pair"].values[0]).split("~"))
+    one, other = map(int, str(quantities["pair"].values[0]).split("~"))
     together = (every[:, one] * every[:, other]).sum(axis=-1)
-    np.testing.assert_allclose(found["coassignment"][..., 0].values.ravel(), together, rtol=1e-4)
+    np.testing.assert_allclose(
+        quantities["coassignment"][..., 0].values.ravel(), together, rtol=1e-4
+    )
     likelihood = tree["log_likelihood"]["x"]
-    np.testing.assert_allclose(found["total_log_likelihood"], likelihood.sum("row"))
-    np.testing.assert_array_equal(found["log_density"][..., -1], likelihood[..., -1])
+    np.testing.assert_allclose(quantities["total_log_likelihood"], likelihood.sum("row"))
+    np.testing.assert_array_equal(quantities["log_density"][..., -1], likelihood[..., -1])
 
 
 def test_a_tree_without_a_posterior():

@@ -27,7 +27,7 @@ def point(
     for start, end in enumerate(ends):
         steps = 3 + start % 3
         objective[start, :steps] = end - np.arange(steps)[::-1]
-    kept = np.arange(count) == int(np.nanargmax(ends))
+    selected = np.arange(count) == int(np.nanargmax(ends))
     sample = ("chain", "draw")
     posterior = xr.Dataset(
         {
@@ -50,7 +50,7 @@ def point(
                 "objective": (("start", "iteration"), objective),
                 "iterations": ("start", np.isfinite(objective).sum(axis=1)),
                 "converged": ("start", np.array(converged[:count])),
-                "best": ("start", kept),
+                "best": ("start", selected),
             }
         ),
     }
@@ -141,7 +141,7 @@ def test_an_empty_component():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "found"),
+    ("arguments", "actual"),
     [
         ({"scale": (1.0, 1e-5)}, ["problem"]),
         ({"scale": (1.0, 0.1)}, []),
@@ -151,8 +151,8 @@ def test_an_empty_component():
         ({"covariance": [np.diag([1.0, 1e4]), np.outer([1, 100], [1, 100])]}, ["problem"]),
     ],
 )
-def test_collapsed_components(arguments, found):
-    assert severities(diagnose(point(**arguments)), "Component 1 is collapsed") == found
+def test_collapsed_components(arguments, actual):
+    assert severities(diagnose(point(**arguments)), "Component 1 is collapsed") == actual
 
 
 def test_a_start_that_collapsed_matters_when_kept():

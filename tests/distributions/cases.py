@@ -43,7 +43,7 @@ GAPS[[0, 1, 1, 2, 2, 2, 4], [1, 0, 2, 0, 1, 2, 2]] = _nan
 PROBS = _generator.uniform(0.05, 0.95, (CLUSTERS, FEATURES))
 BITS = _generator.integers(0, 2, (ROWS, FEATURES))
 LEVELS = densities.LEVELS
-SHARES = np.hstack([_generator.dirichlet(np.ones(k), CLUSTERS) for k in LEVELS])
+PROPORTIONS = np.hstack([_generator.dirichlet(np.ones(k), CLUSTERS) for k in LEVELS])
 CODES = np.column_stack([_generator.integers(0, k, ROWS) for k in LEVELS])
 RATE = _generator.uniform(0.5, 6, (CLUSTERS, FEATURES))
 COUNTS = _generator.poisson(3, (ROWS, FEATURES))
@@ -107,8 +107,8 @@ class Case:
 
     def enumerated(self, parameters: dict[str, Any] | None = None) -> Any:
         """The family with the batch shape ``(component, 1)`` that enumeration gives it."""
-        given = parameters or self.parameters
-        return self.build({n: v if self.shared(n) else v[:, None] for n, v in given.items()})
+        values = parameters or self.parameters
+        return self.build({n: v if self.shared(n) else v[:, None] for n, v in values.items()})
 
     def by_row(self, count: int) -> Any:
         """The family with one component a row, components in turn."""
@@ -268,7 +268,7 @@ CASES = [
     Case(
         "categorical",
         families.CategoricalVector,
-        {"probs": SHARES},
+        {"probs": PROPORTIONS},
         CODES,
         _with_gaps(CODES),
         densities.categorical,

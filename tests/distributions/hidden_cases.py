@@ -31,7 +31,7 @@ SCALE = _generator.uniform(0.5, 2, (STATES, FEATURES))
 _root = _generator.normal(size=(STATES, FEATURES, FEATURES))
 COVARIANCE = _root @ _root.swapaxes(1, 2) + 0.5 * np.eye(FEATURES)
 PROBS = _generator.uniform(0.1, 0.9, (STATES, FEATURES))
-SHARES = np.hstack([_generator.dirichlet(np.ones(k), STATES) for k in LEVELS])
+PROPORTIONS = np.hstack([_generator.dirichlet(np.ones(k), STATES) for k in LEVELS])
 RATE = _generator.uniform(0.5, 6, (STATES, FEATURES))
 SHAPE = (len(LENGTHS), STEPS, FEATURES)
 REAL = _generator.normal(0, 2, SHAPE)
@@ -156,7 +156,7 @@ EMISSIONS = [
     ),
     Emission(
         "categorical",
-        {"probs": SHARES},
+        {"probs": PROPORTIONS},
         lambda p: families.CategoricalVector(p["probs"], LEVELS),
         _levels,
         _categorical,

@@ -53,12 +53,12 @@ def poisson(parameters: Parameters, row: np.ndarray) -> float:
 def completions(row: np.ndarray, tokens: int) -> list[np.ndarray]:
     """All sequences that a sequence with unknown tokens may be."""
     places = np.flatnonzero(row == -1)
-    found = []
+    actual = []
     for chosen in product(range(tokens), repeat=len(places)):
         complete = row.copy()
         complete[places] = chosen
-        found.append(complete)
-    return found
+        actual.append(complete)
+    return actual
 
 
 def chain_probability(parameters: Parameters, row: np.ndarray) -> float:
@@ -82,21 +82,21 @@ def chain(parameters: Parameters, row: np.ndarray) -> float:
 
 def graph_choices(row: np.ndarray, sizes: int, width: int = 2) -> list[tuple[str, int, int]]:
     """What was a choice in one ordered graph, node by node: (parameter, index, how it went)."""
-    found: list[tuple[str, int, int]] = []
+    actual: list[tuple[str, int, int]] = []
     parent, node, bits = 0, 1, [int(code) for code in row]
     while bits and bits[0] < 2:
         if node > 1:
-            found.append(("end", min(node - 2, sizes - 1), 0))
+            actual.append(("end", min(node - 2, sizes - 1), 0))
         ties: list[int] = []
         for other, bit in zip(range(node - width, node), bits, strict=False):
             possible = other >= max(parent, 0)
             if possible and (ties or other < node - 1):
-                found.append(("edge", node - other - 1, bit))
+                actual.append(("edge", node - other - 1, bit))
             else:  # no choice: the last bit of a row without an edge, or before the parent
                 assert bit == possible
             ties += [other] * bit
         parent, node, bits = min(ties, default=0), node + 1, bits[width:]  # none: it was cut
-    return [*found, ("end", min(node - 2, sizes - 1), 1)] if bits else found
+    return [*actual, ("end", min(node - 2, sizes - 1), 1)] if bits else actual
 
 
 def graph(parameters: Parameters, row: np.ndarray) -> float:

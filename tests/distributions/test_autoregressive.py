@@ -211,8 +211,8 @@ def test_gaps_are_filled_as_all_fillings_are_probable(family):
     """The most probable one, and draws; with parameters for all rows, or for each its own."""
     draws, ended = 4_000, rows_of(family)[0 if family.ends else 1]
     length = family.positions - 1 if family.ends else family.positions
-    whole = ended[(ended < family.tokens).sum(1) == length][1]
-    row = whole.copy()
+    complete = ended[(ended < family.tokens).sum(1) == length][1]
+    row = complete.copy()
     row[[0, length - 1]] = -1  # the first and the last token
     every = product(*(range(family.tokens) if token < 0 else [token] for token in row))
     fillings = np.array(list(every))
@@ -226,9 +226,9 @@ def test_gaps_are_filled_as_all_fillings_are_probable(family):
     best = np.asarray(family.most_probable(jnp.asarray(row)[None]))[0]
     np.testing.assert_array_equal(best, fillings[log_prob.argmax()])
     expected = np.exp(log_prob - np.logaddexp.reduce(log_prob))
-    share = np.array([(drawn == filling).all(1).mean() for filling in fillings])
-    assert share.sum() == pytest.approx(1)
-    assert (np.abs(share - expected) < 5 * np.sqrt(expected / draws) + 1e-3).all()
+    proportion = np.array([(drawn == filling).all(1).mean() for filling in fillings])
+    assert proportion.sum() == pytest.approx(1)
+    assert (np.abs(proportion - expected) < 5 * np.sqrt(expected / draws) + 1e-3).all()
     if isinstance(family, ExponentialFamily):
         parts = {n: np.asarray(getattr(family, n)) for n in family.parameter_dims}
         two = family.replace(**{n: np.stack([p, p[::-1]]) for n, p in parts.items()})
@@ -269,8 +269,8 @@ def test_a_batch_of_chains_is_as_many_chains():
         expected = [c.following_each(r[None])[0] for c, r in zip(alone, rows[:3], strict=True)]
         yield by_row.following_each(rows[:3]), expected
 
-    for found, expected in jax.jit(lambda rows: list(both(rows)))(rows):
-        np.testing.assert_allclose(found, np.stack(expected), rtol=1e-12)
+    for actual, expected in jax.jit(lambda rows: list(both(rows)))(rows):
+        np.testing.assert_allclose(actual, np.stack(expected), rtol=1e-12)
 
 
 PROBS = jnp.array([[0.5, 0.3, 0.15, 0.05], [0.1, 0.2, 0.3, 0.4]])
@@ -292,10 +292,10 @@ PROBS = jnp.array([[0.5, 0.3, 0.15, 0.05], [0.1, 0.2, 0.3, 0.4]])
     ],
 )
 def test_tails_are_cut_and_the_rest_keeps_its_proportions(arguments, expected):
-    found = np.asarray(jnp.exp(tempered(*arguments)(jnp.log(PROBS))))
+    actual = np.asarray(jnp.exp(tempered(*arguments)(jnp.log(PROBS))))
     expected = np.asarray(expected, float)
-    found = found / found.sum(-1, keepdims=True)
-    np.testing.assert_allclose(found, expected / expected.sum(-1, keepdims=True), atol=1e-8)
+    actual = actual / actual.sum(-1, keepdims=True)
+    np.testing.assert_allclose(actual, expected / expected.sum(-1, keepdims=True), atol=1e-8)
 
 
 def test_of_equally_probable_tokens_no_more_are_kept_than_asked():

@@ -32,11 +32,11 @@ def test_coordinates_of_rotations_are_bounded_and_lead_back():
     axes = jnp.asarray(stats.ortho_group(4, 0).rvs(500))  # of both determinants
     turned = jnp.asarray(np.stack([-np.eye(4), np.eye(4)[[1, 0, 3, 2]]]))  # by π in two planes
     transform = CayleyTransform()
-    for given in (axes, turned):
-        coordinates = transform.inv(given)
+    for values in (axes, turned):
+        coordinates = transform.inv(values)
         again = transform(coordinates)
         assert bool(rotation(again).all()) and float(jnp.abs(coordinates).max()) < 2.5
-        np.testing.assert_allclose(jnp.abs(again), jnp.abs(given), atol=1e-12)  # but for signs
+        np.testing.assert_allclose(jnp.abs(again), jnp.abs(values), atol=1e-12)  # but for signs
         np.testing.assert_allclose(canonical(again), again, atol=1e-12)
     assert transform.inverse_shape((7, 4, 4)) == (7, 6)
     assert transform.forward_shape((7, 6)) == (7, 4, 4)
@@ -82,11 +82,11 @@ def test_draws_of_shapes_have_the_mean_that_the_normaliser_says(concentration, d
     prior = AxisShape(centre, concentration)
     drawn = np.asarray(jax.jit(lambda key: prior.sample(key, (DRAWS,)))(random.key(1)))
     assert bool(unit_product(drawn).all())
-    found = -0.5 * (np.asarray(prior.rate) / concentration / drawn).sum(-1)
+    actual = -0.5 * (np.asarray(prior.rate) / concentration / drawn).sum(-1)
     step = 1e-4 * concentration
     ends = [log_normaliser(concentration + s, dimension) for s in (step, -step)]
     slope = (ends[0] - ends[1]) / (2 * step)
-    assert abs(found.mean() - slope) < 5 * found.std() / DRAWS**0.5
+    assert abs(actual.mean() - slope) < 5 * actual.std() / DRAWS**0.5
     free = UnitProductTransform(True).inv(drawn)
     np.testing.assert_allclose(UnitProductTransform(True)(free), drawn, rtol=1e-9)
 
@@ -133,15 +133,15 @@ def test_a_rotation_common_to_several_matrices_rises_to_a_maximum_and_is_drawn()
     draws = np.asarray(UniformRotation(3).sample(random.key(0), (DRAWS,)))
     heights = _height(matrices, precisions, draws)
     axes = jnp.asarray(draws[0])
-    given = jnp.asarray(matrices)[None], jnp.asarray(precisions)[None]
-    axes = RotationConditional(*given, axes[None], True).mode()
+    values = jnp.asarray(matrices)[None], jnp.asarray(precisions)[None]
+    axes = RotationConditional(*values, axes[None], True).mode()
     top = _height(matrices, precisions, np.asarray(axes))
     assert top > heights.max()
-    again = RotationConditional(*given, axes[None], True).mode()
+    again = RotationConditional(*values, axes[None], True).mode()
     np.testing.assert_allclose(again, axes, atol=1e-9)
 
     def step(axes, key):
-        moved = RotationConditional(*given, axes[None], True).sample(key)
+        moved = RotationConditional(*values, axes[None], True).sample(key)
         return moved, moved
 
     chain = np.asarray(jax.lax.scan(step, axes, random.split(random.key(1), 6000))[1])

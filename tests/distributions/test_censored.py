@@ -27,8 +27,8 @@ X = np.array([0.2, 0.9, 2.5, 4.0])[:, None]
 def test_values_and_bounds_are_scipys(family):
     other = SCIPY[family]
     for side, expected in ((0, other.logpdf(X)), (1, other.logsf(X)), (-1, other.logcdf(X))):
-        found = Censored(family, LOC, SCALE, side).log_prob(X)
-        np.testing.assert_allclose(found, expected, rtol=1e-9)
+        log_densities = Censored(family, LOC, SCALE, side).log_prob(X)
+        np.testing.assert_allclose(log_densities, expected, rtol=1e-9)
 
 
 @pytest.mark.usefixtures("double_precision")
@@ -38,9 +38,9 @@ def test_an_interval_has_the_probability_of_its_ends(family):
     side = np.array([2, 2, 1, 0])[:, None]
     until = np.where(side == 2, X + width, np.nan)  # not looked at elsewhere
     inside = other.cdf(X + width) - other.cdf(X)
-    share = np.where(side == 2, inside, np.where(side == 1, other.sf(X), other.pdf(X)))
-    whole = Censored(family, LOC, SCALE, side, until=until)
-    np.testing.assert_allclose(whole.log_prob(X), np.log(share), rtol=1e-8)
+    proportion = np.where(side == 2, inside, np.where(side == 1, other.sf(X), other.pdf(X)))
+    complete = Censored(family, LOC, SCALE, side, until=until)
+    np.testing.assert_allclose(complete.log_prob(X), np.log(proportion), rtol=1e-8)
     window = Censored(family, LOC, SCALE, side[:2], low, high, until[:2]).log_prob(X[:2])
     expected = np.log(inside[:2] / (other.cdf(high) - other.cdf(low)))
     np.testing.assert_allclose(window, expected, rtol=1e-8)
@@ -60,13 +60,15 @@ def test_a_window_divides_by_its_probability(family):
     for a, b in ((low, high), (low, None), (None, high)):
         least = 0.0 if a is None else other.cdf(a)
         most = 1.0 if b is None else other.cdf(b)
-        for side, share in (
+        for side, proportion in (
             (0, other.pdf(X)),
             (1, most - other.cdf(X)),
             (-1, other.cdf(X) - least),
         ):
-            found = Censored(family, LOC, SCALE, side, a, b).log_prob(X)
-            np.testing.assert_allclose(found, np.log(share / (most - least)), rtol=1e-8)
+            log_densities = Censored(family, LOC, SCALE, side, a, b).log_prob(X)
+            np.testing.assert_allclose(
+                log_densities, np.log(proportion / (most - least)), rtol=1e-8
+            )
     outside = Censored(family, LOC, SCALE, 0, low, high).log_prob(jnp.array([[0.05], [6.0]]))
     assert (np.asarray(outside) == -np.inf).all()
 
@@ -79,11 +81,11 @@ def test_numpyros_censored_and_truncated_distributions_agree():
         (1, dist.RightCensoredDistribution(normal, ones)),
         (-1, dist.LeftCensoredDistribution(normal, ones)),
     ):
-        found = Censored("normal", LOC, SCALE, side).log_prob(X)
-        np.testing.assert_allclose(found, other.log_prob(jnp.asarray(X)), rtol=1e-9)
+        log_densities = Censored("normal", LOC, SCALE, side).log_prob(X)
+        np.testing.assert_allclose(log_densities, other.log_prob(jnp.asarray(X)), rtol=1e-9)
     window = dist.TruncatedNormal(LOC, SCALE, low=0.1, high=5.0)
-    found = Censored("normal", LOC, SCALE, 0, 0.1, 5.0).log_prob(X)
-    np.testing.assert_allclose(found, window.log_prob(jnp.asarray(X)), rtol=1e-9)
+    log_densities = Censored("normal", LOC, SCALE, 0, 0.1, 5.0).log_prob(X)
+    np.testing.assert_allclose(log_densities, window.log_prob(jnp.asarray(X)), rtol=1e-9)
 
 
 @pytest.mark.usefixtures("double_precision")

@@ -119,25 +119,25 @@ TABLE = {
 
 @pytest.mark.parametrize("name", TABLE)
 def test_conversion_keeps_the_density(name, table):
-    given, value, kind = TABLE[name](table)
-    family = as_family(given)
+    distribution, value, kind = TABLE[name](table)
+    family = as_family(distribution)
     assert type(family) is kind
-    assert family.event_shape == given.event_shape
+    assert family.event_shape == distribution.event_shape
 
     @jax.jit
     def both(value):
         components = family.components()
         wide = components.contract(value, missing=False, centre=components.centre(value))
-        return family.log_prob(value), wide, given.log_prob(value)
+        return family.log_prob(value), wide, distribution.log_prob(value)
 
-    found, wide, expected = both(value)
-    np.testing.assert_allclose(*np.broadcast_arrays(found, expected), rtol=1e-10)
+    actual, wide, expected = both(value)
+    np.testing.assert_allclose(*np.broadcast_arrays(actual, expected), rtol=1e-10)
     np.testing.assert_allclose(*np.broadcast_arrays(wide, expected), rtol=1e-10)
 
 
 def test_every_conversion_has_a_row(table):
-    def key(given):
-        base, dims = given, 0
+    def key(distribution):
+        base, dims = distribution, 0
         while isinstance(base, dist.Independent | dist.ExpandedDistribution):
             dims += getattr(base, "reinterpreted_batch_ndims", 0)
             base = base.base_dist
@@ -158,7 +158,7 @@ def test_plates_are_looked_through_and_families_are_themselves(table):
 
 
 @pytest.mark.parametrize(
-    "given",
+    "distribution",
     [
         lambda: dist.StudentT(3.0, 0.0, 1.0),
         lambda: dist.Gamma(jnp.ones(3), 1.0).to_event(1),
@@ -167,12 +167,12 @@ def test_plates_are_looked_through_and_families_are_themselves(table):
         lambda: dist.Normal(jnp.zeros((2, 3)), 1.0).to_event(2),
     ],
 )
-def test_all_else_is_no_family(given):
-    assert as_family(given()) is None
+def test_all_else_is_no_family(distribution):
+    assert as_family(distribution()) is None
 
 
 @pytest.mark.parametrize(
-    "whole",
+    "of_integers",
     [
         dist.Normal(jnp.array([[0.0], [4.0]]), 2),
         dist.Poisson(jnp.array([[1], [3]])),
@@ -180,11 +180,11 @@ def test_all_else_is_no_family(given):
     ],
     ids=["normal", "poisson", "multivariate normal"],
 )
-def test_parameters_of_integers_are_numbers(whole):
+def test_parameters_of_integers_are_numbers(of_integers):
     """``dist.Normal(loc, 1)`` keeps an integer, of which no family may take an inverse square."""
-    x = jnp.ones((3, *whole.event_shape))
-    family = as_family(whole)
+    x = jnp.ones((3, *of_integers.event_shape))
+    family = as_family(of_integers)
     assert family is not None
     contracted = family.components().contract(x, missing=False, centre=family.centre(x))
-    expected = jnp.broadcast_to(whole.log_prob(x), whole.batch_shape[:-1] + (3,))
+    expected = jnp.broadcast_to(of_integers.log_prob(x), of_integers.batch_shape[:-1] + (3,))
     np.testing.assert_allclose(contracted, expected, rtol=1e-6)

@@ -26,8 +26,8 @@ def test_a_name_is_enough_in_another_process() -> None:
         "from ppl_models.distributions.registry import family_class\n"
         "print(family_class('ppl_models.distributions.exponential.poisson:PoissonVector'))"
     )
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    assert b"PoissonVector" in found.stdout
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert b"PoissonVector" in result.stdout
 
 
 def test_a_class_that_no_module_holds_is_found() -> None:

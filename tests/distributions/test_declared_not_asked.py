@@ -20,24 +20,24 @@ def emission_classes() -> set[str]:
     """Names of all emission classes of the package, and of what they are built on."""
     for module in pkgutil.walk_packages(distributions.__path__, "ppl_models.distributions."):
         importlib.import_module(module.name)
-    found, left = {Described.__name__}, [Described]
+    actual, left = {Described.__name__}, [Described]
     while left:
         for cls in left.pop().__subclasses__():
-            if cls.__module__.startswith("ppl_models.") and cls.__name__ not in found:
-                found.add(cls.__name__)
+            if cls.__module__.startswith("ppl_models.") and cls.__name__ not in actual:
+                actual.add(cls.__name__)
                 left.append(cls)
-    return found
+    return actual
 
 
 def asked_for_class(source: str, classes: set[str]) -> list[str]:
     """Calls of ``isinstance`` and ``issubclass`` with one of these classes."""
-    found = []
+    actual = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
             names = [n for n in ast.walk(node.args[1]) if isinstance(n, ast.Name | ast.Attribute)]
             called = {n.id if isinstance(n, ast.Name) else n.attr for n in names}
-            found += [ast.unparse(node)] if called & classes else []
-    return found
+            actual += [ast.unparse(node)] if called & classes else []
+    return actual
 
 
 def test_a_question_for_a_class_is_seen() -> None:

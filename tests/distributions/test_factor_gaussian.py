@@ -49,13 +49,13 @@ def _covariances(isotropic):
 
 
 def _expected(rows, isotropic):
-    found, covariance = np.zeros((3, len(rows))), _covariances(isotropic)
-    for k, n in np.ndindex(found.shape):
+    actual, covariance = np.zeros((3, len(rows))), _covariances(isotropic)
+    for k, n in np.ndindex(actual.shape):
         seen = ~np.isnan(rows[n])
         if seen.any():
             part = covariance[k][np.ix_(seen, seen)]
-            found[k, n] = stats.multivariate_normal(LOC[k][seen], part).logpdf(rows[n][seen])
-    return found
+            actual[k, n] = stats.multivariate_normal(LOC[k][seen], part).logpdf(rows[n][seen])
+    return actual
 
 
 def _all_of(rows, missing, isotropic):
@@ -68,14 +68,14 @@ def _all_of(rows, missing, isotropic):
     @jax.jit
     def look(parameters):
         own = family(parameters)
-        given = {"missing": missing, "centre": CENTRE}
-        prepared = own.prepare(value, **given)
-        logits, hidden = own.infer_latents(prepared, **given)
-        statistics = own.prepared_statistics(WEIGHTS, prepared, **given)
-        passed = own.prepared_statistics(WEIGHTS, hidden, **given)
+        arguments = {"missing": missing, "centre": CENTRE}
+        prepared = own.prepare(value, **arguments)
+        logits, hidden = own.infer_latents(prepared, **arguments)
+        statistics = own.prepared_statistics(WEIGHTS, prepared, **arguments)
+        passed = own.prepared_statistics(WEIGHTS, hidden, **arguments)
 
         def of_rows(parameters):
-            return (WEIGHTS * family(parameters).contract(value, **given)).sum()
+            return (WEIGHTS * family(parameters).contract(value, **arguments)).sum()
 
         def of_statistics(parameters):
             return family(parameters).expected_log_density(statistics, CENTRE).sum()
@@ -83,7 +83,7 @@ def _all_of(rows, missing, isotropic):
         slopes = jax.grad(of_rows)(parameters), jax.grad(of_statistics)(parameters)
         wide = family([p[:, None] for p in parameters])
         roads = {
-            "contraction": own.contract(value, **given),
+            "contraction": own.contract(value, **arguments),
             "beside the scores": logits,
             "textbook": wide.pointwise(value),
             "any": wide.log_prob(value),
@@ -106,8 +106,8 @@ def looked():
 @pytest.mark.parametrize("kind", CASES, ids=LABELS)
 def test_densities_are_scipys(looked, kind):
     expected = _expected(GAPS if kind[0] else X, kind[1])
-    for road, found in looked[kind][0].items():
-        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12, err_msg=road)
+    for road, actual in looked[kind][0].items():
+        np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-12, err_msg=road)
 
 
 @pytest.mark.parametrize("kind", CASES, ids=LABELS)
@@ -138,18 +138,18 @@ def test_modes_of_the_conditionals_are_where_the_slope_is_zero(looked, kind, fla
 
     @jax.jit
     def slopes():
-        found = {}
+        actual = {}
         for name, prior in priors.items():
-            given = None if flat else prior
-            posterior = family.conditional(name, given, statistics, CENTRE, shared=False)
+            values = None if flat else prior
+            posterior = family.conditional(name, values, statistics, CENTRE, shared=False)
             mode = posterior.mode()
 
             def height(value, name=name, prior=prior):
                 density = family.replace(**{name: value}).expected_log_density(statistics, CENTRE)
                 return density.sum() + (0.0 if flat else prior.log_prob(value).sum())
 
-            found[name] = mode, jax.grad(height)(mode)
-        return found
+            actual[name] = mode, jax.grad(height)(mode)
+        return actual
 
     for name, (mode, slope) in slopes().items():
         assert np.isfinite(mode).all(), name
@@ -185,13 +185,13 @@ def test_draws_and_filled_gaps_have_the_conditional_distribution():
 def test_scores_are_drawn_from_their_posterior(missing):
     family = FactorGaussian(LOC, LOADINGS, SCALE)
     row = np.array([2.0, 1.0, np.nan if missing else 0.5, 3.0])
-    given = {"missing": missing, "centre": CENTRE}
+    arguments = {"missing": missing, "centre": CENTRE}
 
     @jax.jit
     def drawn(key):
         rows = jnp.tile(jnp.asarray(row), (4000, 1))
-        hidden = family.infer_latents(family.prepare(rows, **given), **given)[1]
-        return family.draw_hidden(key, hidden, jnp.full(4000, 2), **given)[0].scores
+        hidden = family.infer_latents(family.prepare(rows, **arguments), **arguments)[1]
+        return family.draw_hidden(key, hidden, jnp.full(4000, 2), **arguments)[0].scores
 
     seen = ~np.isnan(row)
     part, noise = LOADINGS[2][seen], SCALE[2][seen]
@@ -206,15 +206,15 @@ def test_em_never_falls_from_loadings_that_are_turned(kind):
     """The scores of a step are those of the loadings before it, whichever way these are turned."""
     missing, isotropic = kind
     rows = jnp.asarray(GAPS if missing else X)
-    given = {"missing": missing, "centre": CENTRE}
+    arguments = {"missing": missing, "centre": CENTRE}
 
     @jax.jit
     def run(parameters):
         def step(parameters, _):
             family = FactorGaussian(*parameters, validate_args=False)
-            height = family.contract(rows, **given)[0].sum()
-            prepared = family.prepare(rows, **given)
-            statistics = family.prepared_statistics(jnp.ones((1, 7)), prepared, **given)
+            height = family.contract(rows, **arguments)[0].sum()
+            prepared = family.prepare(rows, **arguments)
+            statistics = family.prepared_statistics(jnp.ones((1, 7)), prepared, **arguments)
             for name in NAMES:
                 posterior = family.conditional(name, None, statistics, CENTRE, shared=False)
                 family = family.replace(**{name: posterior.mode()})

@@ -28,10 +28,10 @@ def test_every_family_has_a_row_in_the_table(cases):
     for module in pkgutil.walk_packages(distributions.__path__, f"{distributions.__name__}."):
         importlib.import_module(module.name)
     # any of NumPyro's distributions has its oracle in test_hidden_numpyro.py
-    found = _leaves(ExponentialFamily) - {GeneralEmission}
-    hiding = {f for f in found if f.latent or f.draws_hidden or f.last_is_noise}
-    assert found - hiding == {case.family for case in cases}
-    assert all(getattr(distributions, f.__name__) is f for f in found)
+    actual = _leaves(ExponentialFamily) - {GeneralEmission}
+    hiding = {f for f in actual if f.latent or f.draws_hidden or f.last_is_noise}
+    assert actual - hiding == {case.family for case in cases}
+    assert all(getattr(distributions, f.__name__) is f for f in actual)
     # families that hide something themselves, or have noise beside the components of another one,
     # have an oracle, and a file, of their own
     for family in hiding:
@@ -67,7 +67,7 @@ def _look(case, rows):
 
     def look(parameters, stacked, traced, emission):
         enumerated, alone = case.enumerated(parameters), case.build(case.component(1))
-        found = {
+        actual = {
             "known data": enumerated.log_prob(value),
             "traced data": enumerated.log_prob(traced),
             "textbook": enumerated.pointwise(traced),
@@ -76,7 +76,7 @@ def _look(case, rows):
             "slopes": _slopes(heights, parameters, direction),
         }
         if rows == "data":  # how the batch lies is the same with gaps
-            found |= {
+            actual |= {
                 "one row": enumerated.log_prob(value[:1])[:, 0],
                 "no batch": alone.log_prob(value),
                 "neither": alone.log_prob(value[0]),
@@ -84,10 +84,10 @@ def _look(case, rows):
             }
         if case.continuous and rows == "data":
             data_direction = np.random.default_rng(0).normal(size=value.shape)
-            found["data slopes"] = _slopes(
+            actual["data slopes"] = _slopes(
                 lambda x: enumerated.log_prob(x).sum(), value, data_direction
             )
-        return found
+        return actual
 
     return look
 
@@ -101,8 +101,8 @@ def looked():
         if (case.name, rows) not in made:
             stacked = {n: np.stack([v, v]) for n, v in case.parameters.items()}
             look = jax.jit(_look(case, rows))
-            found = look(case.parameters, stacked, getattr(case, rows), case.enumerated())
-            made[case.name, rows] = jax.tree.map(np.asarray, found)
+            actual = look(case.parameters, stacked, getattr(case, rows), case.enumerated())
+            made[case.name, rows] = jax.tree.map(np.asarray, actual)
         return made[case.name, rows]
 
     return of
@@ -110,7 +110,7 @@ def looked():
 
 @pytest.mark.parametrize("rows", ["data", "gaps"])
 def test_log_density_equals_the_other_program_by_every_road(case, rows, looked):
-    expected, found = case.expected(getattr(case, rows)), looked(case, rows)
+    expected, actual = case.expected(getattr(case, rows)), looked(case, rows)
     index = np.arange(expected.shape[1])
     wanted = {
         "known data": expected,
@@ -123,11 +123,11 @@ def test_log_density_equals_the_other_program_by_every_road(case, rows, looked):
         "neither": expected[1, 0],
         "vmap": np.stack([expected] * 2),
     }
-    assert len(set(wanted) & set(found)) == (9 if rows == "data" else 5)
-    for road in set(wanted) & set(found):
+    assert len(set(wanted) & set(actual)) == (9 if rows == "data" else 5)
+    for road in set(wanted) & set(actual):
         value = wanted[road]
-        assert found[road].shape == value.shape, road
-        np.testing.assert_allclose(found[road], value, rtol=1e-10, atol=1e-10, err_msg=road)
+        assert actual[road].shape == value.shape, road
+        np.testing.assert_allclose(actual[road], value, rtol=1e-10, atol=1e-10, err_msg=road)
 
 
 @pytest.mark.parametrize("rows", ["data", "gaps"])
@@ -142,8 +142,8 @@ def test_gradients_equal_finite_differences(case, rows, looked):
 def test_log_density_without_any_compilation(cases):
     case = next(c for c in cases if c.name == "diagonal")
     for rows in (case.data, case.gaps):
-        found = case.enumerated().log_prob(rows)
-        np.testing.assert_allclose(found, case.expected(rows), rtol=1e-10)
+        log_densities = case.enumerated().log_prob(rows)
+        np.testing.assert_allclose(log_densities, case.expected(rows), rtol=1e-10)
 
 
 @pytest.fixture(scope="module")

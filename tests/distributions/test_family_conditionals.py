@@ -86,8 +86,8 @@ def examined(sample):
 
         wanted = {(n, p, s or case.shared(n)) for n in case.parameters for p, s in KINDS}
         everything = jax.jit(lambda d: {one: about(*one, d) for one in wanted})
-        found = jax.tree.map(np.asarray, everything(directions))
-        made[case.name] = {one: (kinds[one], *found[one]) for one in wanted}
+        actual = jax.tree.map(np.asarray, everything(directions))
+        made[case.name] = {one: (kinds[one], *actual[one]) for one in wanted}
         return made[case.name]
 
     return of

@@ -54,10 +54,10 @@ def test_expected_log_density_is_the_weighted_sum(case, sample, gaps):
         summed = (weights * case.enumerated().log_prob(value)).sum(-1)
         return emission.expected_log_density(statistics, centre), summed
 
-    found, expected = both()
+    actual, expected = both()
     if case.name == "tied":  # the scatter is shared, so only the sum means anything
-        found, expected = found.sum(), expected.sum()
-    np.testing.assert_allclose(found, expected, rtol=1e-10)
+        actual, expected = actual.sum(), expected.sum()
+    np.testing.assert_allclose(actual, expected, rtol=1e-10)
 
 
 def test_statistics_add_up_over_pieces_of_the_data(case, sample):
@@ -116,10 +116,10 @@ def test_maximum_likelihood_of_one_component_is_the_sample_moment(case, sample, 
         jnp.ones((1, ROWS)), jnp.asarray(value), missing=False, centre=jnp.zeros(())
     )
     best = table.maximum_likelihood(one, statistics, 0.0)
-    found = {n: np.asarray(getattr(best, n)) for n in best.parameter_dims}
+    actual = {n: np.asarray(getattr(best, n)) for n in best.parameter_dims}
     for name, wanted in _moments(case, value, table).items():
-        shape = found[name].shape if case.shared(name) else found[name].shape[1:]
-        np.testing.assert_allclose(found[name].reshape(shape), wanted, rtol=1e-9, err_msg=name)
+        shape = actual[name].shape if case.shared(name) else actual[name].shape[1:]
+        np.testing.assert_allclose(actual[name].reshape(shape), wanted, rtol=1e-9, err_msg=name)
 
 
 def _moments(case, value, table):

@@ -80,8 +80,8 @@ def examine():
         updates = {}
         for name in ("loc", spread):
             shared = name in family.shared_parameters
-            found = emission.conditional(name, None, statistics, centre, shared=shared)
-            updates[name] = found.mode()
+            actual = emission.conditional(name, None, statistics, centre, shared=shared)
+            updates[name] = actual.mode()
         expected = emission.expected_log_density(statistics, centre).sum()
         return density, slope, updates, expected
 

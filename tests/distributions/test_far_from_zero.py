@@ -69,8 +69,8 @@ def test_double_precision_equals_the_shifted_problem(case, gaps, examine):
         pytest.skip("no location that could be far from zero")
     near = examine(case, gaps, *_shifted(case, 0.0))
     far = examine(case, gaps, *_shifted(case, FAR))
-    for found, expected in zip(far[:2], near[:2], strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-9)
+    for actual, expected in zip(far[:2], near[:2], strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-9)
     if gaps and not case.family.factorises:
         return
     np.testing.assert_allclose(far[2], near[2], rtol=1e-9)
@@ -86,9 +86,9 @@ def test_single_precision_is_close_to_double_on_the_same_numbers(case, examine):
         single = examine(case, False, parameters, value)
     doubled = {n: v.astype(np.float64) for n, v in parameters.items()}
     double = examine(case, False, doubled, value.astype(np.float64))
-    for found, expected in zip(single[:3], double[:3], strict=True):
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+    for actual, expected in zip(single[:3], double[:3], strict=True):
+        assert actual.dtype == np.float32
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-4)
     np.testing.assert_allclose(single[3]["loc"], double[3]["loc"], atol=GRAIN)
     # the scatter is taken about the location, which single precision rounds to the grain
     rounding = (GRAIN / 2) ** 2
@@ -99,6 +99,6 @@ def test_large_counts_in_double_precision(cases):
     case = next(c for c in cases if c.name == "poisson")
     rate = np.array([[1e6, 1e5, 1e4]])
     value = np.array([[1_000_500, 99_800, 10_020], [999_000, 100_100, 9_950]])
-    found = case.build({"rate": rate[:, None]}).log_prob(value)
+    log_densities = case.build({"rate": rate[:, None]}).log_prob(value)
     expected = [case.log_density({"rate": rate[0]}, row) for row in value]
-    np.testing.assert_allclose(found[0], expected, rtol=1e-7)
+    np.testing.assert_allclose(log_densities[0], expected, rtol=1e-7)

@@ -136,42 +136,42 @@ def passed():
             chain = PathFactors(*map(jnp.asarray, _chain(ends)))
             keys = random.split(random.key(0), DRAWS)
             # a function of its own: what is written out is fixed when it is traced
-            look = jax.jit(lambda *given: _passes(*given))
-            found = look(chain, jnp.asarray(_logits()), jnp.asarray(LENGTHS), keys)
-            made[ends, library] = jax.tree.map(np.asarray, found)
+            look = jax.jit(lambda *values: _passes(*values))
+            actual = look(chain, jnp.asarray(_logits()), jnp.asarray(LENGTHS), keys)
+            made[ends, library] = jax.tree.map(np.asarray, actual)
         return made[ends, library]
 
     return of
 
 
 def test_sums_over_paths_equal_brute_force(ends, library, passed):
-    chain, logits, found = _chain(ends), _logits(), passed(ends, library)
+    chain, logits, actual = _chain(ends), _logits(), passed(ends, library)
     moved, endings = np.zeros((STATES, STATES)), np.zeros(STATES)
     for n, length in enumerate(LENGTHS):
         paths, joint = _every_path(chain, logits[..., n], length)
-        share = joint / joint.sum()
-        np.testing.assert_allclose(found["likelihood"][n], np.log(joint.sum()), rtol=1e-12)
-        np.testing.assert_allclose(found["likelihood again"][n], np.log(joint.sum()), rtol=1e-12)
+        proportion = joint / joint.sum()
+        np.testing.assert_allclose(actual["likelihood"][n], np.log(joint.sum()), rtol=1e-12)
+        np.testing.assert_allclose(actual["likelihood again"][n], np.log(joint.sum()), rtol=1e-12)
         for state in range(STATES):
             expected = np.zeros(STEPS)
-            expected[:length] = share @ (paths == state)
-            np.testing.assert_allclose(found["states"][state, :, n], expected, atol=1e-12)
-        for path, weight in zip(paths, (n + 1) * share, strict=True):
+            expected[:length] = proportion @ (paths == state)
+            np.testing.assert_allclose(actual["states"][state, :, n], expected, atol=1e-12)
+        for path, weight in zip(paths, (n + 1) * proportion, strict=True):
             np.add.at(moved, (path[:-1], path[1:]), weight)
             endings[path[-1]] += weight
-    np.testing.assert_allclose(found["steps"], moved, rtol=1e-10)
-    np.testing.assert_allclose(found["endings"], endings, rtol=1e-10)
+    np.testing.assert_allclose(actual["steps"], moved, rtol=1e-10)
+    np.testing.assert_allclose(actual["endings"], endings, rtol=1e-10)
 
 
 def test_filtered_states_know_the_past_only(ends, library, passed):
-    chain, logits, found = _chain(ends), _logits(), passed(ends, library)
+    chain, logits, actual = _chain(ends), _logits(), passed(ends, library)
     open_end = chain._replace(end=np.ones(STATES))
     for n, length in enumerate(LENGTHS):
         for t in range(length):
             paths, joint = _every_path(open_end, logits[..., n], t + 1)
             expected = [joint[paths[:, -1] == state].sum() for state in range(STATES)]
             np.testing.assert_allclose(
-                found["filtered"][:, t, n], np.array(expected) / joint.sum(), rtol=1e-10
+                actual["filtered"][:, t, n], np.array(expected) / joint.sum(), rtol=1e-10
             )
 
 
@@ -187,10 +187,10 @@ def test_best_path_is_the_best(ends, library, passed):
 
 def test_slopes_are_expected_statistics(ends, library, passed):
     """Fisher's identity: the slope of the log-likelihood is the expected number of uses."""
-    chain, found = _chain(ends), passed(ends, library)
-    by_chain, by_logits = found["slopes"]
-    np.testing.assert_allclose(by_logits, found["states"], atol=1e-12)
-    first = found["states"][:, 0].sum(-1)
+    chain, actual = _chain(ends), passed(ends, library)
+    by_chain, by_logits = actual["slopes"]
+    np.testing.assert_allclose(by_logits, actual["states"], atol=1e-12)
+    first = actual["states"][:, 0].sum(-1)
     np.testing.assert_allclose(by_chain.initial * chain.initial, first, rtol=1e-10)
     moved, endings = np.zeros((STATES, STATES)), np.zeros(STATES)
     for n, length in enumerate(LENGTHS):
@@ -206,11 +206,11 @@ def test_draws_are_as_frequent_as_their_paths_are_probable(ends, library, passed
     chain, logits, drawn = _chain(ends), _logits(), passed(ends, library)["drawn"]
     for n, length in enumerate(LENGTHS):
         paths, joint = _every_path(chain, logits[..., n], length)
-        share = joint / joint.sum()
+        proportion = joint / joint.sum()
         code = STATES ** np.arange(length)[::-1]  # the order in which all paths are listed
         counts = np.bincount(drawn[:, :length, n] @ code, minlength=len(paths))
-        error = np.sqrt(share * (1 - share) / DRAWS)
-        assert (np.abs(counts / DRAWS - share) < 5 * error + 2 / DRAWS).all()
+        error = np.sqrt(proportion * (1 - proportion) / DRAWS)
+        assert (np.abs(counts / DRAWS - proportion) < 5 * error + 2 / DRAWS).all()
 
 
 def test_impossible_sequences_have_no_probability_and_are_no_nan(library):
@@ -255,8 +255,8 @@ def test_a_hundred_thousand_steps_in_single_precision(wide, monkeypatch):
         return *jax.value_and_grad(total)(logits), paths.states, path
 
     def at(dtype):
-        given = jax.tree.map(lambda v: jnp.asarray(v, dtype), (chain, logits))
-        return [np.asarray(v) for v in look(*given)]
+        values = jax.tree.map(lambda v: jnp.asarray(v, dtype), (chain, logits))
+        return [np.asarray(v) for v in look(*values)]
 
     total, slope, states, path = at(jnp.float32)
     exact, _, exact_states, _ = at(jnp.float64)
@@ -266,10 +266,10 @@ def test_a_hundred_thousand_steps_in_single_precision(wide, monkeypatch):
     np.testing.assert_allclose(slope, states, atol=2e-4)
     assert np.isin(path, (0, 1)).all()
     inside = path[: steps - 7, 0]
-    share = exact_states[1, : steps - 7, 0]
+    proportion = exact_states[1, : steps - 7, 0]
     # variances of neighbouring steps add up within a run of one state, at most some 100 steps
-    error = np.sqrt(100 * (share * (1 - share)).mean() / len(share))
-    assert abs(inside.mean() - share.mean()) < 5 * error
+    error = np.sqrt(100 * (proportion * (1 - proportion)).mean() / len(proportion))
+    assert abs(inside.mean() - proportion.mean()) < 5 * error
 
 
 def test_an_empty_sequence_begins_and_ends():
@@ -281,10 +281,10 @@ def test_an_empty_sequence_begins_and_ends():
         return forward_backward.log_likelihood(chain, logits, lengths)[0]
 
     value, (by_chain, by_logits) = jax.jit(jax.value_and_grad(total, (0, 1)))(chain, logits)
-    share = chain.initial * chain.end
-    np.testing.assert_allclose(value, np.log(share.sum()), rtol=1e-12)
-    np.testing.assert_allclose(by_chain.initial, chain.end / share.sum(), rtol=1e-12)
-    np.testing.assert_allclose(by_chain.end, chain.initial / share.sum(), rtol=1e-12)
+    proportion = chain.initial * chain.end
+    np.testing.assert_allclose(value, np.log(proportion.sum()), rtol=1e-12)
+    np.testing.assert_allclose(by_chain.initial, chain.end / proportion.sum(), rtol=1e-12)
+    np.testing.assert_allclose(by_chain.end, chain.initial / proportion.sum(), rtol=1e-12)
     assert not by_chain.step.any() and not by_logits.any()
 
 
@@ -316,9 +316,9 @@ def test_slopes_have_slopes(ends):
         return forward_backward.log_likelihood(chain, logits, lengths).sum()
 
     tables = np.random.default_rng(1).dirichlet(np.ones(STATES), (2, STATES + 1))
-    found = jax.jit(jax.vmap(jax.hessian(total)))(jnp.asarray(tables))
+    actual = jax.jit(jax.vmap(jax.hessian(total)))(jnp.asarray(tables))
     slope, small = jax.jit(jax.grad(total)), 1e-6
-    for table, hessian in zip(tables, found, strict=True):
+    for table, hessian in zip(tables, actual, strict=True):
         for place in np.ndindex(table.shape):
             step = np.zeros_like(table)
             step[place] = small
@@ -336,7 +336,7 @@ def test_states_that_only_the_future_makes_probable(dtype):
     logits[1, 16] = 3.0
     chain, logits = jax.tree.map(lambda v: jnp.asarray(v, dtype), (chain, logits))
     total, paths = jax.jit(_expected)(chain, logits, jnp.array([17]))
-    share = 1 / (1 + np.exp(-3.0))
-    np.testing.assert_allclose(paths.states[1, :, 0], share, rtol=1e-4)
+    proportion = 1 / (1 + np.exp(-3.0))
+    np.testing.assert_allclose(paths.states[1, :, 0], proportion, rtol=1e-4)
     np.testing.assert_allclose(forward_backward.transitions(paths).sum(), 16, rtol=1e-4)
     np.testing.assert_allclose(total, 8 * lean + np.log(0.5 + 0.5 * np.exp(3.0)), rtol=1e-6)

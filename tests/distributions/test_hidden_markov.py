@@ -26,26 +26,26 @@ def test_log_density_equals_numpyros_enumeration(hidden, emission):
         # the first state is drawn from one row more of the table
         table = jnp.concatenate([transition, initial[None]])
 
-        def step(carry, given):
+        def step(carry, values):
             before, t = carry
             with numpyro.plate("sequence", len(rows), dim=-1):
                 z = numpyro.sample("z", dist.Categorical(table[before]))
                 with mask(mask=t < hidden.LENGTHS):
-                    numpyro.sample("x", emission.standard(parameters, z), obs=given.astype(kind))
+                    numpyro.sample("x", emission.standard(parameters, z), obs=values.astype(kind))
             return (z, t + 1), None
 
         steps = jnp.asarray(np.nan_to_num(rows)).swapaxes(0, 1)
         scan(step, (jnp.asarray(start), 0), steps)
 
     @jax.jit
-    def both(*given):
+    def both(*values):
         prepared = enum(config_enumerate(program), first_available_dim=-2)
-        initial, transition, parameters = given
+        initial, transition, parameters = values
         ours = hidden.chain(emission, parameters, initial, transition).log_prob(jnp.asarray(rows))
-        return log_density(prepared, given, {}, {})[0], ours
+        return log_density(prepared, values, {}, {})[0], ours
 
-    found, ours = both(*map(jnp.asarray, (hidden.INITIAL, hidden.TRANSITION)), emission.parameters)
-    np.testing.assert_allclose(ours.sum(), found, rtol=1e-10)
+    actual, ours = both(*map(jnp.asarray, (hidden.INITIAL, hidden.TRANSITION)), emission.parameters)
+    np.testing.assert_allclose(ours.sum(), actual, rtol=1e-10)
 
 
 def test_missing_steps_and_cells_are_summed_out(hidden, emission):
@@ -64,8 +64,8 @@ def test_missing_steps_and_cells_are_summed_out(hidden, emission):
         for rows in chosen
         for table in (hidden.TRANSITION, hidden.ENDING)
     ]
-    for found in look(chosen):
-        np.testing.assert_allclose(found, expected, rtol=1e-10)
+    for actual in look(chosen):
+        np.testing.assert_allclose(actual, expected, rtol=1e-10)
 
 
 def test_best_paths_have_the_largest_joint_density_of_all(hidden, emission):
@@ -75,8 +75,8 @@ def test_best_paths_have_the_largest_joint_density_of_all(hidden, emission):
     @jax.jit
     def best(rows):
         flat = hidden.chain(emission, transition=hidden.ENDING).components()
-        given = {"missing": True, "centre": flat.centre(rows)}
-        return flat.infer_latents(flat.prepare(rows, **given), **given, how="best")[0][0]
+        arguments = {"missing": True, "centre": flat.centre(rows)}
+        return flat.infer_latents(flat.prepare(rows, **arguments), **arguments, how="best")[0][0]
 
     np.testing.assert_allclose(best(jnp.asarray(rows)), expected, rtol=1e-10)
 
@@ -110,12 +110,12 @@ def test_density_of_components_of_rows_and_of_one_row(hidden, name):
         }
 
     stacked_0 = emission.parameters
-    found = look(jnp.asarray(rows))
-    each = np.asarray(found["each"])
+    actual = look(jnp.asarray(rows))
+    each = np.asarray(actual["each"])
     assert not np.allclose(each[0], each[1])
-    np.testing.assert_allclose(found["components"], each, rtol=1e-10)
-    np.testing.assert_allclose(found["a component a row"], each[chosen, np.arange(5)], rtol=1e-10)
-    np.testing.assert_allclose(found["one row"], each[0, 2], rtol=1e-10)
+    np.testing.assert_allclose(actual["components"], each, rtol=1e-10)
+    np.testing.assert_allclose(actual["a component a row"], each[chosen, np.arange(5)], rtol=1e-10)
+    np.testing.assert_allclose(actual["one row"], each[0, 2], rtol=1e-10)
 
 
 def test_expected_statistics_have_the_slope_of_the_density(hidden, emission):
@@ -123,28 +123,28 @@ def test_expected_statistics_have_the_slope_of_the_density(hidden, emission):
     rows = hidden.ragged(emission.data, steps=True, cells=True)
     weights = jnp.arange(1.0, 6.0)
     missing = hidden.chain(emission).has_missing_cells(rows)
-    given = jax.tree.map(jnp.asarray, (hidden.INITIAL, hidden.ENDING, emission.parameters))
+    values = jax.tree.map(jnp.asarray, (hidden.INITIAL, hidden.ENDING, emission.parameters))
 
     @jax.jit
-    def both(given):
-        def chain(given):
-            return hidden.chain(emission, given[2], given[0][None], given[1][None]).components()
+    def both(values):
+        def chain(values):
+            return hidden.chain(emission, values[2], values[0][None], values[1][None]).components()
 
         centre = jnp.full(hidden.FEATURES, 0.3)
-        statistics = chain(given).expected_statistics(
+        statistics = chain(values).expected_statistics(
             weights[None], jnp.asarray(rows), missing=missing, centre=centre
         )
 
-        def density(given):
-            prepared = chain(given).contract(jnp.asarray(rows), missing=missing, centre=centre)
+        def density(values):
+            prepared = chain(values).contract(jnp.asarray(rows), missing=missing, centre=centre)
             return (prepared[0] * weights).sum()
 
-        def joint(given):
-            return chain(given).expected_log_density(statistics, centre).sum()
+        def joint(values):
+            return chain(values).expected_log_density(statistics, centre).sum()
 
-        return jax.grad(density)(given), jax.grad(joint)(given), statistics
+        return jax.grad(density)(values), jax.grad(joint)(values), statistics
 
-    slope, expected, statistics = both(given)
+    slope, expected, statistics = both(values)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10), slope, expected
     )

@@ -22,17 +22,17 @@ def test_draws_have_the_moments_of_states_and_of_pairs(hidden):
         DRAWS,
         hidden.STEPS,
     )
-    share = hidden.INITIAL
+    proportion = hidden.INITIAL
     for t in range(hidden.STEPS):
         error = drawn[:, t].std(0) / np.sqrt(DRAWS)
-        assert (np.abs(drawn[:, t].mean(0) - share @ hidden.LOC) < 5 * error).all()
-        assert abs((path[:, t] == 1).mean() - share[1]) < 5 * np.sqrt(0.25 / DRAWS)
+        assert (np.abs(drawn[:, t].mean(0) - proportion @ hidden.LOC) < 5 * error).all()
+        assert abs((path[:, t] == 1).mean() - proportion[1]) < 5 * np.sqrt(0.25 / DRAWS)
         if t + 1 < hidden.STEPS:
-            pair = np.einsum("i,ij,id,jd->d", share, hidden.TRANSITION, hidden.LOC, hidden.LOC)
+            pair = np.einsum("i,ij,id,jd->d", proportion, hidden.TRANSITION, hidden.LOC, hidden.LOC)
             products = drawn[:, t] * drawn[:, t + 1]
             error = products.std(0) / np.sqrt(DRAWS)
             assert (np.abs(products.mean(0) - pair) < 5 * error).all()
-        share = share @ hidden.TRANSITION
+        proportion = proportion @ hidden.TRANSITION
 
 
 def test_draws_of_chains_that_share_an_emission_are_their_own(hidden):
@@ -56,10 +56,10 @@ def test_draws_that_end_are_missing_from_there_on(hidden):
     np.testing.assert_array_equal(over, np.isnan(drawn).any(-1))
     np.testing.assert_array_equal(over, path == -1)
     assert (np.diff(over.astype(int), axis=1) >= 0).all() and not over[:, 0].any()
-    share = hidden.INITIAL
+    proportion = hidden.INITIAL
     for t in range(1, hidden.STEPS):
-        share = share @ hidden.ENDING[:, : hidden.STATES]
-        assert abs((~over[:, t]).mean() - share.sum()) < 5 * np.sqrt(0.25 / DRAWS)
+        proportion = proportion @ hidden.ENDING[:, : hidden.STATES]
+        assert abs((~over[:, t]).mean() - proportion.sum()) < 5 * np.sqrt(0.25 / DRAWS)
 
 
 @pytest.mark.parametrize("name", ["full", "bernoulli"])
@@ -74,17 +74,17 @@ def test_filled_cells_follow_their_posterior(hidden, name):
     np.testing.assert_array_equal(filled[:, seen], np.broadcast_to(rows[seen], (DRAWS, seen.sum())))
     for row, step in ((0, 1), (0, 2), (2, 0)):
         paths, joint = hidden.every_path(emission, rows[row])
-        share = np.exp(joint - np.logaddexp.reduce(joint))
-        share = np.array([share[paths[:, step] == z].sum() for z in range(hidden.STATES)])
+        proportion = np.exp(joint - np.logaddexp.reduce(joint))
+        proportion = np.array([proportion[paths[:, step] == z].sum() for z in range(hidden.STATES)])
         centre = emission.parameters["probs" if name == "bernoulli" else "loc"]
         cells = filled[:, row, step]
         error = cells.std(0) / np.sqrt(DRAWS)
-        assert (np.abs(cells.mean(0) - share @ centre) < 5 * error).all()
+        assert (np.abs(cells.mean(0) - proportion @ centre) < 5 * error).all()
         if name == "full":
             products = cells[:, 0] * cells[:, 1]
             second = hidden.COVARIANCE[:, 0, 1] + hidden.LOC[:, 0] * hidden.LOC[:, 1]
             error = products.std() / np.sqrt(DRAWS)
-            assert abs(products.mean() - share @ second) < 5 * error
+            assert abs(products.mean() - proportion @ second) < 5 * error
     assert np.isnan(filled[:, 1, 2:]).all()  # after the end of a sequence nothing is filled in
 
 
@@ -104,12 +104,12 @@ def test_statistics_of_drawn_paths_and_cells_are_those_that_were_expected(hidden
 
         def drawn(key):
             path_key, cell_key = random.split(key)
-            found = flat.infer_latents(
+            actual = flat.infer_latents(
                 prepared, missing=True, centre=centre, how="draw", key=path_key
             )[1]
             chosen = jnp.zeros(len(rows), int)
-            found = flat.with_drawn_cells(cell_key, found, chosen, centre)
-            return flat.prepared_statistics(ones, found, missing=False, centre=centre)
+            actual = flat.with_drawn_cells(cell_key, actual, chosen, centre)
+            return flat.prepared_statistics(ones, actual, missing=False, centre=centre)
 
         return jax.vmap(drawn)(keys), flat.prepared_statistics(
             ones, prepared, missing=True, centre=centre

@@ -68,7 +68,7 @@ def _by_brute_force(emission, rows):
 
 def _step(emission, values):
     """Log-densities ``(row, state)`` of one step; a part of a vector by its own marginal."""
-    found = np.zeros((len(values), 2))
+    actual = np.zeros((len(values), 2))
     for row, value in enumerate(values):
         seen = ~np.isnan(np.atleast_1d(value))
         if not seen.any():
@@ -81,8 +81,8 @@ def _step(emission, values):
                 here = emission.base_dist.__class__(A, B)
             at = value[1]
         at = at.astype(int) if emission.support.is_discrete else at
-        found[row] = _log_prob(here, at)
-    return found
+        actual[row] = _log_prob(here, at)
+    return actual
 
 
 #: jitted, for NumPyro warns of values outside a support that it is shown
@@ -98,9 +98,11 @@ def test_density_and_states_equal_the_sum_over_all_paths(name):
     chain = HiddenMarkov(INITIAL, TRANSITION, emission, positions=STEPS)
     rows = _data(emission)
     expected, states = _by_brute_force(emission, rows)
-    found, shares = jax.jit(lambda c, v: (c.log_prob(v), c.state_probabilities(v)))(chain, rows)
-    np.testing.assert_allclose(found, expected, rtol=2e-5)
-    np.testing.assert_allclose(shares, states, atol=2e-5)
+    actual, proportions = jax.jit(lambda c, v: (c.log_prob(v), c.state_probabilities(v)))(
+        chain, rows
+    )
+    np.testing.assert_allclose(actual, expected, rtol=2e-5)
+    np.testing.assert_allclose(proportions, states, atol=2e-5)
     slopes = jax.jit(jax.grad(lambda t: chain.replace(transition=t).log_prob(rows).sum()))(
         jnp.asarray(TRANSITION)
     )
@@ -113,14 +115,14 @@ def test_components_have_chains_of_their_own():
     initial = jnp.array([[INITIAL], [INITIAL[::-1]]])
     chain = HiddenMarkov(initial, TRANSITION, emission, positions=STEPS)
     rows = _data(dist.Exponential(A))
-    found = chain.log_prob(rows)
+    log_densities = chain.log_prob(rows)
     for k in range(2):
         one = dist.Exponential(emission.rate[k, 0])
         alone = HiddenMarkov(initial[k, 0], TRANSITION, one, positions=STEPS)
-        np.testing.assert_allclose(found[k], alone.log_prob(rows), rtol=1e-5)
+        np.testing.assert_allclose(log_densities[k], alone.log_prob(rows), rtol=1e-5)
     chosen = chain.components().of_rows(jnp.array([1, 0, 1]))
     own = chosen.log_prob(jnp.asarray(rows))
-    np.testing.assert_allclose(own, found[jnp.array([1, 0, 1]), jnp.arange(3)], rtol=1e-5)
+    np.testing.assert_allclose(own, log_densities[jnp.array([1, 0, 1]), jnp.arange(3)], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["exponential", "correlated"])
@@ -137,6 +139,6 @@ def test_draws_follow_the_states(name):
     hidden = drawn.at[:, 1].set(jnp.nan)
     filled = jax.jit(chain.complete)(random.key(1), hidden)
     np.testing.assert_array_equal(filled[:, 2], drawn[:, 2])
-    whole, again = (np.asarray(v)[:, 1].reshape(8000, -1) for v in (drawn, filled))
-    error = np.sqrt((whole.var(0) + again.var(0)) / 8000)
-    assert (np.abs(whole.mean(0) - again.mean(0)) < 5 * error).all()
+    complete, again = (np.asarray(v)[:, 1].reshape(8000, -1) for v in (drawn, filled))
+    error = np.sqrt((complete.var(0) + again.var(0)) / 8000)
+    assert (np.abs(complete.mean(0) - again.mean(0)) < 5 * error).all()

@@ -101,27 +101,27 @@ def looked(request):
     with jax.enable_x64(True):
         world = _world(*request.param)
         weights = jnp.arange(1.0, 1.0 + len(LENGTHS))
-        found = jax.jit(_look)(jax.tree.map(jnp.asarray, world), jnp.asarray(_rows()), weights)
-    return world, jax.tree.map(np.asarray, found)
+        actual = jax.jit(_look)(jax.tree.map(jnp.asarray, world), jnp.asarray(_rows()), weights)
+    return world, jax.tree.map(np.asarray, actual)
 
 
 def test_sums_and_maxima_are_those_of_all_paths(looked):
-    world, found = looked
+    world, actual = looked
     for n, (row, length) in enumerate(zip(_rows(), LENGTHS, strict=True)):
         paths, joint = _every_path(world, row, length)
-        np.testing.assert_allclose(found["density"][n], np.log(joint.sum()), rtol=1e-12)
-        share = joint / joint.sum()
+        np.testing.assert_allclose(actual["density"][n], np.log(joint.sum()), rtol=1e-12)
+        proportion = joint / joint.sum()
         for state in range(len(world["initial"])):
             np.testing.assert_allclose(
-                found["shares"][n, :length, state], share @ (paths == state), atol=1e-12
+                actual["shares"][n, :length, state], proportion @ (paths == state), atol=1e-12
             )
-        np.testing.assert_array_equal(found["best"][n, :length], paths[joint.argmax()])
-        assert (found["best"][n, length:] == -1).all()
+        np.testing.assert_array_equal(actual["best"][n, :length], paths[joint.argmax()])
+        assert (actual["best"][n, length:] == -1).all()
 
 
 def test_expected_statistics_are_counts_and_have_the_slope_of_the_density(looked):
-    world, found = looked
-    slope, expected = found["slopes"]
+    world, actual = looked
+    slope, expected = actual["slopes"]
     for name in world:
         np.testing.assert_allclose(slope[name], expected[name], rtol=1e-9, atol=1e-10)
     counts = {n: np.zeros_like(world[n]) for n in ("initial", "initial_transition", "transition")}
@@ -129,43 +129,43 @@ def test_expected_statistics_are_counts_and_have_the_slope_of_the_density(looked
     for n, (row, length) in enumerate(zip(_rows(), LENGTHS, strict=True)):
         paths, joint = _every_path(world, row, length)
         for path, weight in zip(paths, (n + 1) * joint / joint.sum(), strict=True):
-            whole = [*path, len(world["initial"])] if ends else list(path)
-            counts["initial"][whole[0]] += weight
-            if len(whole) > 1:
-                counts["initial_transition"][whole[0], whole[1]] += weight
-            for triple in zip(whole, whole[1:], whole[2:], strict=False):
+            complete = [*path, len(world["initial"])] if ends else list(path)
+            counts["initial"][complete[0]] += weight
+            if len(complete) > 1:
+                counts["initial_transition"][complete[0], complete[1]] += weight
+            for triple in zip(complete, complete[1:], complete[2:], strict=False):
                 counts["transition"][triple] += weight
     for name, count in counts.items():
-        np.testing.assert_allclose(found["statistics"][name][0], count, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(actual["statistics"][name][0], count, rtol=1e-10, atol=1e-12)
 
 
-def _as_frequent(drawn: np.ndarray, share: np.ndarray) -> None:
-    seen = np.bincount(drawn, minlength=len(share)) / len(drawn)
-    error = np.sqrt(share * (1 - share) / len(drawn))
-    assert (np.abs(seen - share) < 5 * error + 2 / len(drawn)).all()
+def _as_frequent(drawn: np.ndarray, proportion: np.ndarray) -> None:
+    seen = np.bincount(drawn, minlength=len(proportion)) / len(drawn)
+    error = np.sqrt(proportion * (1 - proportion) / len(drawn))
+    assert (np.abs(seen - proportion) < 5 * error + 2 / len(drawn)).all()
 
 
 def test_drawn_paths_are_as_frequent_as_they_are_probable(looked):
-    world, found = looked
+    world, actual = looked
     states = len(world["initial"])
     for n, (row, length) in enumerate(zip(_rows(), LENGTHS, strict=True)):
         _, joint = _every_path(world, row, length)
-        drawn = found["paths"][:, n]
+        drawn = actual["paths"][:, n]
         assert (drawn[:, length:] == -1).all()
         _as_frequent(drawn[:, :length] @ states ** np.arange(length)[::-1], joint / joint.sum())
 
 
 def test_made_sequences_have_the_paths_of_their_chain(looked):
     """Whole paths in their shares, and steps about the mean of their own state."""
-    world, found = looked
-    drawn, path = found["made"]
+    world, actual = looked
+    drawn, path = actual["made"]
     states = len(world["initial"])
-    whole = path[(path >= 0).all(1)]
+    complete = path[(path >= 0).all(1)]
     _, joint = _every_path({**world, "transition": world["transition"][..., :states]},
                            np.full(STEPS, np.nan), STEPS)  # fmt: skip
-    kept = joint.sum()
-    assert abs(len(whole) / DRAWS - kept) < 5 * np.sqrt(0.25 / DRAWS)
-    _as_frequent(whole @ states ** np.arange(STEPS)[::-1], joint / kept)
+    selected = joint.sum()
+    assert abs(len(complete) / DRAWS - selected) < 5 * np.sqrt(0.25 / DRAWS)
+    _as_frequent(complete @ states ** np.arange(STEPS)[::-1], joint / selected)
     np.testing.assert_array_equal(np.isnan(drawn), path == -1)
     for state in range(states):
         steps = drawn[path == state]
@@ -175,11 +175,11 @@ def test_made_sequences_have_the_paths_of_their_chain(looked):
 
 def test_what_comes_next_follows_the_last_two_states(looked):
     """After four states two more; after the only state of a sequence the step from the first."""
-    world, found = looked
+    world, actual = looked
     states = len(world["initial"])
-    last = found["paths"][:, 0, -2:]
+    last = actual["paths"][:, 0, -2:]
     for pair in product(range(states), repeat=2):
-        ahead = found["ahead"][(last == pair).all(1)]
+        ahead = actual["ahead"][(last == pair).all(1)]
         if len(ahead) < 100:
             continue
         first = world["transition"][pair]
@@ -188,13 +188,13 @@ def test_what_comes_next_follows_the_last_two_states(looked):
             then = ahead[ahead[:, 0] == state, 1]
             if len(then) < 30:
                 continue
-            share = world["transition"][pair[1], state]
-            _as_frequent(np.where(then < 0, states, then), np.append(share, 0))
-    only = found["paths"][:, 3, 0]
+            proportion = world["transition"][pair[1], state]
+            _as_frequent(np.where(then < 0, states, then), np.append(proportion, 0))
+    only = actual["paths"][:, 3, 0]
     for state in range(states):
-        then = found["ahead of one"][only == state, 0]
-        share = world["initial_transition"][state]
-        _as_frequent(np.where(then < 0, states, then), np.append(share, 0))
+        then = actual["ahead of one"][only == state, 0]
+        proportion = world["initial_transition"][state]
+        _as_frequent(np.where(then < 0, states, then), np.append(proportion, 0))
 
 
 #: two steps in a state, two in the other: the last state alone does not tell what comes next
@@ -208,8 +208,10 @@ def _after_em(chain: HiddenMarkov, rows: jnp.ndarray, maximum_likelihood: Callab
 
     def step(_: int, flat: HiddenMarkov) -> HiddenMarkov:
         total, looked = flat.infer_latents(prepared, missing=False, centre=centre)
-        found = flat.prepared_statistics(jnp.ones_like(total), looked, missing=False, centre=centre)
-        return maximum_likelihood(flat, found, centre)
+        statistics = flat.prepared_statistics(
+            jnp.ones_like(total), looked, missing=False, centre=centre
+        )
+        return maximum_likelihood(flat, statistics, centre)
 
     return jax.lax.fori_loop(0, 60, step, flat)
 
@@ -223,9 +225,9 @@ def test_a_world_of_second_order_is_found_by_the_second_order_alone(hidden):
     data = jnp.asarray(generator.normal(3.0 * path))
     old, new = data[:20], data[20:]
     emission = UnivariateGaussian(np.array([0.5, 2.0]), np.full(2, 2.0))
-    share, table = np.array([0.5, 0.5]), generator.dirichlet(np.ones(2), (2, 2))
-    one = HiddenMarkov(share, table[0], emission, positions=40)
-    two = HiddenMarkov(share, table, emission, positions=40, initial_transition=table[0])
+    proportion, table = np.array([0.5, 0.5]), generator.dirichlet(np.ones(2), (2, 2))
+    one = HiddenMarkov(proportion, table[0], emission, positions=40)
+    two = HiddenMarkov(proportion, table, emission, positions=40, initial_transition=table[0])
 
     @jax.jit
     def look() -> tuple:
@@ -236,12 +238,12 @@ def test_a_world_of_second_order_is_found_by_the_second_order_alone(hidden):
             chains[1].most_likely_states(old),
         )
 
-    (first, second), transition, found = jax.tree.map(np.asarray, look())
+    (first, second), transition, actual = jax.tree.map(np.asarray, look())
     gain = second - first
     assert gain.mean() > 5 and gain.mean() > 5 * gain.std() / np.sqrt(len(gain))
     # some 190 steps start from every pair of states
     np.testing.assert_allclose(transition, TURNS, atol=5 * np.sqrt(0.09 / 190))
-    assert (found == path[:20]).mean() > 0.95
+    assert (actual == path[:20]).mean() > 0.95
 
 
 def test_what_does_not_depend_on_the_state_before_last_is_of_first_order():
@@ -257,8 +259,8 @@ def test_what_does_not_depend_on_the_state_before_last_is_of_first_order():
     both = jax.jit(
         lambda rows: [(c.log_prob(rows), c.most_likely_states(rows)) for c in (one, two)]
     )
-    (density, path), (found, best) = both(rows)
-    np.testing.assert_allclose(found, density, rtol=1e-12)
+    (density, path), (actual, best) = both(rows)
+    np.testing.assert_allclose(actual, density, rtol=1e-12)
     np.testing.assert_array_equal(best, path)
 
 
@@ -268,8 +270,8 @@ def test_one_state_is_its_emission():
         positions=STEPS, initial_transition=np.ones((1, 1)),
     )  # fmt: skip
     expected = np.nansum(stats.norm.logpdf(_rows()), axis=1)
-    found = jax.jit(alone.log_prob)(jnp.asarray(_rows()))
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    actual = jax.jit(alone.log_prob)(jnp.asarray(_rows()))
+    np.testing.assert_allclose(actual, expected, rtol=1e-12)
 
 
 def test_tokens_that_are_cut_empty_or_missing():
@@ -281,10 +283,10 @@ def test_tokens_that_are_cut_empty_or_missing():
     ended = [[0, 2, 2], [1, 2, 2], *([a, b, 2] for a in (0, 1) for b in (0, 1))]
     cut = list(product(range(2), repeat=3))
     rows = jnp.array([[2, 2, 2], *ended, *cut, [0, -1, 2]])
-    found = np.exp(jax.jit(chain.log_prob)(rows))
-    assert found[0] == 0
-    np.testing.assert_allclose(found[1:-1].sum(), 1, rtol=1e-12)
-    np.testing.assert_allclose(found[-1], found[3] + found[4], rtol=1e-12)
+    actual = np.exp(jax.jit(chain.log_prob)(rows))
+    assert actual[0] == 0
+    np.testing.assert_allclose(actual[1:-1].sum(), 1, rtol=1e-12)
+    np.testing.assert_allclose(actual[-1], actual[3] + actual[4], rtol=1e-12)
 
 
 def test_shapes_that_do_not_fit_are_refused():

@@ -43,26 +43,26 @@ def test_probabilities_are_sums_over_paths_of_an_empty_sequence_none_of_a_cut_on
     rows = [t for n in (1, 2, 3) for t in product(range(V), repeat=n)]
     cut = list(product(range(V), repeat=POSITIONS))
     every = jnp.array([_row(t) for t in ((), *rows, *cut)])
-    found = np.asarray(jax.jit(lambda: chain.log_prob(every))())
-    assert found[0] == -np.inf
-    ended, survived = np.split(np.exp(found[1:]), [len(rows)])
+    actual = np.asarray(jax.jit(lambda: chain.log_prob(every))())
+    assert actual[0] == -np.inf
+    ended, survived = np.split(np.exp(actual[1:]), [len(rows)])
     np.testing.assert_allclose(ended, [_by_paths(t) for t in rows], rtol=1e-10)
     np.testing.assert_allclose(survived.sum(), 1 - ended.sum(), rtol=1e-10)
 
 
 def test_missing_tokens_are_summed_out_and_drawn_in_their_shares(chain):
     gap = jnp.array([[0, -1, 1, V]])
-    shares = np.array([_by_paths((0, t, 1)) for t in range(V)])
+    proportions = np.array([_by_paths((0, t, 1)) for t in range(V)])
 
     @jax.jit
     def look(keys):
         return chain.log_prob(gap), jax.vmap(lambda key: chain.complete(key, gap))(keys)
 
     log_prob, drawn = look(random.split(random.key(0), 4000))
-    np.testing.assert_allclose(np.exp(log_prob), shares.sum(), rtol=1e-10)
+    np.testing.assert_allclose(np.exp(log_prob), proportions.sum(), rtol=1e-10)
     drawn = np.asarray(drawn)[:, 0]
     assert (drawn[:, [0, 2, 3]] == [0, 1, V]).all()
-    expected = shares[1] / shares.sum()
+    expected = proportions[1] / proportions.sum()
     error = np.sqrt(expected * (1 - expected) / len(drawn))
     assert abs(drawn[:, 1].mean() - expected) < 5 * error
 
@@ -71,5 +71,5 @@ def test_states_that_are_tokens_make_a_markov_chain():
     hidden = HiddenTokenChain(INITIAL, TRANSITION, np.eye(2), positions=POSITIONS)
     plain = TokenChain(INITIAL, TRANSITION, positions=POSITIONS)
     rows = jnp.array([_row(t) for n in (1, 2, 3) for t in product(range(V), repeat=n)])
-    found, expected = jax.jit(lambda: [c.log_prob(rows) for c in (hidden, plain)])()
-    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    actual, expected = jax.jit(lambda: [c.log_prob(rows) for c in (hidden, plain)])()
+    np.testing.assert_allclose(actual, expected, rtol=1e-10)

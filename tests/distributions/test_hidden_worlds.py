@@ -34,8 +34,8 @@ def test_rain_and_sun():
     best, _ = flat.infer_latents(prepared, missing=False, centre=jnp.zeros(()), how="best")
     np.testing.assert_allclose(np.exp(best), [[0.01344]], rtol=1e-10)
     np.testing.assert_allclose(np.exp(chain.log_prob(days)), [0.033612], rtol=1e-10)
-    shares = [[0.2317, 0.7683], [0.6241, 0.3759], [0.8640, 0.1360]]
-    np.testing.assert_allclose(chain.state_probabilities(days)[0], shares, atol=5e-5)
+    proportions = [[0.2317, 0.7683], [0.6241, 0.3759], [0.8640, 0.1360]]
+    np.testing.assert_allclose(chain.state_probabilities(days)[0], proportions, atol=5e-5)
 
 
 ZUCCHINI = [

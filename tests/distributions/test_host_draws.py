@@ -35,9 +35,9 @@ def agrees(drawn, distribution):
 
 
 def draw(prior, shape, count=COUNT):
-    found = draw_on_host(prior, shape, np.random.default_rng(0), count)
-    assert found is not None and found.shape == (count, *shape)
-    return found.astype(float)
+    actual = draw_on_host(prior, shape, np.random.default_rng(0), count)
+    assert actual is not None and actual.shape == (count, *shape)
+    return actual.astype(float)
 
 
 def of_number(distribution, place):
@@ -52,8 +52,8 @@ def of_number(distribution, place):
 @pytest.mark.parametrize("kind", NUMBERS, ids=lambda kind: kind.__name__)
 def test_numbers_have_the_distribution(kind):
     prior, wanted = NUMBERS[kind]
-    for whole in (prior.expand(MANY), prior.to_event(1).expand([2])):
-        drawn = draw(whole, MANY)
+    for complete in (prior.expand(MANY), prior.to_event(1).expand([2])):
+        drawn = draw(complete, MANY)
         for place in np.ndindex(*MANY):
             assert agrees(drawn[(slice(None), *place)], of_number(wanted, place[-1]))
         assert abs(np.corrcoef(drawn.reshape(COUNT, -1).argsort(0).argsort(0).T)[0, 1]) < 0.08
@@ -80,10 +80,10 @@ def test_shares_have_beta_margins_and_sum_to_one(concentration):
     total = sum(concentration)
     for place, a in enumerate(concentration):
         margin = stats.beta(a, total - a)
-        kept = drawn[:, 0, place] > 1e-30  # what is less has no digits
-        assert abs(kept.mean() - margin.sf(1e-30)) < 5 * np.sqrt(0.25 / COUNT)
+        selected = drawn[:, 0, place] > 1e-30  # what is less has no digits
+        assert abs(selected.mean() - margin.sf(1e-30)) < 5 * np.sqrt(0.25 / COUNT)
         least = margin.cdf(1e-30)
-        assert agrees(margin.cdf(drawn[kept, 0, place]), stats.uniform(least, 1 - least))
+        assert agrees(margin.cdf(drawn[selected, 0, place]), stats.uniform(least, 1 - least))
 
 
 def test_blocks_of_shares_are_drawn_apart():

@@ -34,15 +34,15 @@ def test_leaving_a_feature_out_is_marginalising_it(case):
         pytest.skip("no feature drops out: against other programs in test_families.py")
     value = case.data.astype(float)
     value[:, 1] = np.nan
-    kept = [0, 2]
-    smaller = {n: v[:, kept] if v.shape[1:] == (3,) else v for n, v in case.parameters.items()}
-    found, expected = jax.jit(
+    selected = [0, 2]
+    smaller = {n: v[:, selected] if v.shape[1:] == (3,) else v for n, v in case.parameters.items()}
+    actual, expected = jax.jit(
         lambda: (
             case.enumerated().log_prob(value),
-            case.enumerated(smaller).log_prob(case.data[:, kept]),
+            case.enumerated(smaller).log_prob(case.data[:, selected]),
         )
     )()
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_allclose(actual, expected, rtol=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_statistics_of_incomplete_gaussians_hold_expected_moments(cases):
     """Gaps enter at their conditional expectations, not at zero and not at the mean."""
     for case in (c for c in cases if c.name in ("tied", "full")):
         weights = np.random.default_rng(0).dirichlet(np.ones(3), len(case.gaps)).T
-        found = jax.jit(
+        actual = jax.jit(
             lambda case=case, weights=weights: case.build().expected_statistics(
                 jnp.asarray(weights), jnp.asarray(case.gaps), missing=True, centre=jnp.zeros(3)
             )
@@ -169,6 +169,6 @@ def test_statistics_of_incomplete_gaussians_hold_expected_moments(cases):
                     spread[np.ix_(absent, absent)] = part
                 first[k] += w * mean
                 second[k] += w * (np.outer(mean, mean) + spread)
-        np.testing.assert_allclose(found["first"], first, rtol=1e-9)
+        np.testing.assert_allclose(actual["first"], first, rtol=1e-9)
         expected = second.sum(0) if case.name == "tied" else second
-        np.testing.assert_allclose(found["second"], expected, rtol=1e-9)
+        np.testing.assert_allclose(actual["second"], expected, rtol=1e-9)

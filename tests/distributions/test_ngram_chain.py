@@ -87,10 +87,10 @@ def test_counts_are_those_of_a_dictionary(seen):
             context = parent[context]
         return tuple(words)
 
-    found = np.asarray(seen.customers(jnp.ones(len(seen.token), int)))
+    actual = np.asarray(seen.customers(jnp.ones(len(seen.token), int)))
     wanted = {key: count for level in customers() for key, count in level.items()}
     entries = [(name(c), int(t)) for c, t in zip(seen.within, seen.token, strict=True)]
-    assert dict(zip(entries, found.tolist(), strict=True)) == wanted
+    assert dict(zip(entries, actual.tolist(), strict=True)) == wanted
     assert [len(name(c)) for c in range(len(seen.back))] == seen.length.tolist()
     every = Counter()
     for context, token in grams():
@@ -117,10 +117,10 @@ def proper(recent):
 
 
 def test_every_context_seen_or_not_adds_up_to_one(everywhere):
-    states, found = everywhere
+    states, actual = everywhere
     assert len(states) == V * (V + 1) + 1
-    assert (found > 0).all()
-    np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-12)
+    assert (actual > 0).all()
+    np.testing.assert_allclose(actual.sum(-1), 1, rtol=1e-12)
 
 
 def test_probabilities_of_rows_need_no_table_of_all_tokens(seen):
@@ -137,7 +137,7 @@ def test_probabilities_of_rows_need_no_table_of_all_tokens(seen):
 
 
 def test_tokens_of_rows_have_the_probabilities_that_follow(seen, everywhere):
-    states, found = everywhere
+    states, actual = everywhere
     place = {state: i for i, state in enumerate(states)}
     value = rows([[3, 3, 0], [0, 1, 2, 3], [1], []], 8)
     steps = np.exp(jax.jit(drawn_chain(seen).steps)(value))
@@ -145,7 +145,7 @@ def test_tokens_of_rows_have_the_probabilities_that_follow(seen, everywhere):
         line = [-1, V, *row]
         for at, token in enumerate(row):
             expected = (
-                found[place[line[at + 1], line[at]]][token] if line[at + 1] < V or not at else 1
+                actual[place[line[at + 1], line[at]]][token] if line[at + 1] < V or not at else 1
             )
             assert step[at] == pytest.approx(expected, rel=1e-12)
             if token == END:
@@ -180,8 +180,8 @@ def test_interpolated_kneser_ney_is_that_of_nltk(order):
     peer.fit([list(everygrams(x, max_len=order)) for x in text], [w for x in text for w in x])
     seen = count_ngrams(CODES, vocabulary=V, order=order)
     discounts = [0.0, *[discount] * (order - 1)]  # NLTK's unigrams are not discounted
-    found = np.exp(jax.jit(chain_of(seen, discounts).steps)(CODES))
-    for line, steps in zip(text, found, strict=True):
+    actual = np.exp(jax.jit(chain_of(seen, discounts).steps)(CODES))
+    for line, steps in zip(text, actual, strict=True):
         for at in range(order - 1, len(line)):
             expected = peer.score(line[at], line[at - order + 1 : at])
             assert steps[at - 1] == pytest.approx(expected, rel=1e-12)
@@ -198,8 +198,8 @@ def modified(token, context, levels, discounts):
         d = discounts[len(u)]
         lost = sum(d[min(c, 3) - 1] for c in here.values())
         count = here.get(token, 0)
-        kept = count - d[min(count, 3) - 1] if count else 0
-        shorter = (kept + lost * shorter) / sum(here.values())
+        selected = count - d[min(count, 3) - 1] if count else 0
+        shorter = (selected + lost * shorter) / sum(here.values())
     return shorter
 
 
@@ -218,8 +218,8 @@ def test_modified_kneser_ney_is_the_published_formula(seen):
     np.testing.assert_allclose(ours, discounts, rtol=1e-12)
     assert len(notes) == sum(d == [0.5, 1.0, 1.5] for d in discounts) < ORDER
     value = rows([[0, 1, 2, 0], [3, 0, 0, 2], [2, 2, 1]], 8)
-    found = np.exp(jax.jit(chain_of(seen, np.array(discounts)).steps)(value))
-    for row, steps in zip(value, found, strict=True):
+    actual = np.exp(jax.jit(chain_of(seen, np.array(discounts)).steps)(value))
+    for row, steps in zip(value, actual, strict=True):
         line = [START, *row[: row.tolist().index(END)].tolist(), END]
         for at in range(1, len(line)):
             expected = modified(line[at], tuple(line[max(0, at - 2) : at]), levels, discounts)

@@ -52,24 +52,24 @@ def known(request: pytest.FixtureRequest) -> tuple:
     every = [fillings(row) for row in GAPS]
     with jax.enable_x64(True):
         chain = chain_of(request.param)
-        whole = np.asarray(jax.jit(chain.log_prob)(np.concatenate(every)))
+        complete = np.asarray(jax.jit(chain.log_prob)(np.concatenate(every)))
     cuts = np.cumsum([len(rows) for rows in every])[:-1]
-    return chain, every, np.split(whole, cuts)
+    return chain, every, np.split(complete, cuts)
 
 
 def test_what_is_known_has_the_sum_and_the_largest_of_all_fillings(known: tuple) -> None:
     chain, _, each = known
     rows = jnp.array(GAPS)
     # how far gaps reach is known of the rows, or is the worst that could be
-    for found in (
+    for actual in (
         gap_window(GAPS, chain.memory),
         GapWindow(max(1, chain.memory), chain.memory + 1),
     ):
 
         @jax.jit
-        def totals(rows: jnp.ndarray, found: GapWindow = found) -> list:
-            sums = jax.vmap(lambda row: fill_combinations(chain, row, found, random.key(0))[1])
-            best = jax.vmap(lambda row: fill_combinations(chain, row, found)[1])
+        def totals(rows: jnp.ndarray, actual: GapWindow = actual) -> list:
+            sums = jax.vmap(lambda row: fill_combinations(chain, row, actual, random.key(0))[1])
+            best = jax.vmap(lambda row: fill_combinations(chain, row, actual)[1])
             return [sums(rows), best(rows)]
 
         sums, best = totals(rows)
@@ -79,8 +79,8 @@ def test_what_is_known_has_the_sum_and_the_largest_of_all_fillings(known: tuple)
 
 def test_the_most_probable_filling_is_the_best_of_all(known: tuple) -> None:
     chain, every, each = known
-    found = np.asarray(jax.jit(chain.most_probable)(jnp.array(GAPS)))
-    for row, rows, log_probs in zip(found, every, each, strict=True):
+    actual = np.asarray(jax.jit(chain.most_probable)(jnp.array(GAPS)))
+    for row, rows, log_probs in zip(actual, every, each, strict=True):
         place = (rows == row).all(1).argmax()
         assert (rows[place] == row).all()
         assert log_probs[place] == pytest.approx(log_probs.max(), abs=1e-12)
@@ -96,15 +96,15 @@ def off(drawn: np.ndarray, every: list, each: list) -> float:
     """
     base, worst = (V + 1) ** np.arange(POSITIONS), 0.0
     for mine, rows, log_probs in zip(np.split(drawn, len(every)), every, each, strict=True):
-        share = np.array([(mine @ base == row @ base).mean() for row in rows])
-        assert share.sum() == pytest.approx(1)
+        proportion = np.array([(mine @ base == row @ base).mean() for row in rows])
+        assert proportion.sum() == pytest.approx(1)
         expected = np.exp(log_probs - np.logaddexp.reduce(log_probs))
         rare = expected * len(mine) < 10  # together: a count of one or two is not normal
-        share, expected = (
-            np.append(values[~rare], values[rare].sum()) for values in (share, expected)
+        proportion, expected = (
+            np.append(values[~rare], values[rare].sum()) for values in (proportion, expected)
         )
         error = np.sqrt(expected * (1 - expected) / len(mine)) + 1e-9
-        worst = max(worst, float((np.abs(share - expected) / error).max()))
+        worst = max(worst, float((np.abs(proportion - expected) / error).max()))
     return worst
 
 

@@ -65,15 +65,15 @@ def test_a_missing_number_drops_out(name):
 
     @jax.jit
     def look(p, gaps, value):
-        (found, density), slope = jax.value_and_grad(total, has_aux=True)(p, gaps)
+        (actual, density), slope = jax.value_and_grad(total, has_aux=True)(p, gaps)
         everything = jax.grad(lambda p: observed_log_prob(build(p), gaps).sum())(p)
-        whole = build(p).log_prob(value.astype(int) if build(p).support.is_discrete else value)
+        of_all = build(p).log_prob(value.astype(int) if build(p).support.is_discrete else value)
         filled = complete(build(p).expand((K, N)), random.key(1), jnp.broadcast_to(gaps, (K, N)))
-        density, whole = (jnp.broadcast_to(v, (K, N)) for v in (density, whole))
-        return found, density, slope, everything, whole, filled, build(p).support(filled)
+        density, of_all = (jnp.broadcast_to(v, (K, N)) for v in (density, of_all))
+        return actual, density, slope, everything, of_all, filled, build(p).support(filled)
 
-    found, density, slope, everything, whole, filled, supported = look(0.1, gaps, value)
-    np.testing.assert_allclose(found, whole[:, seen].sum(), rtol=1e-6)
+    actual, density, slope, everything, of_all, filled, supported = look(0.1, gaps, value)
+    np.testing.assert_allclose(actual, of_all[:, seen].sum(), rtol=1e-6)
     np.testing.assert_array_equal(density[:, 2], 0)
     assert np.isfinite(slope) and slope != 0
     np.testing.assert_allclose(everything, slope, rtol=1e-6)
@@ -83,32 +83,35 @@ def test_a_missing_number_drops_out(name):
 
 #: a datum of three cells: name -> (distribution, that of the features kept)
 VECTOR_CASES = {
-    "independent": lambda kept: dist.StudentT(3.0, VECTORS[..., kept], 1.3).to_event(1),
-    "expanded": lambda kept: dist.Laplace(0.3, 1.2).expand((1, len(kept))).to_event(1),
-    "normal": lambda kept: dist.MultivariateNormal(VECTORS[..., kept], MATRIX[jnp.ix_(kept, kept)]),
-    "student": lambda kept: dist.MultivariateStudentT(
-        4.0, VECTORS[..., kept], jnp.linalg.cholesky(MATRIX[jnp.ix_(kept, kept)])
+    "independent": lambda selected: dist.StudentT(3.0, VECTORS[..., selected], 1.3).to_event(1),
+    "expanded": lambda selected: dist.Laplace(0.3, 1.2).expand((1, len(selected))).to_event(1),
+    "normal": lambda selected: dist.MultivariateNormal(
+        VECTORS[..., selected], MATRIX[jnp.ix_(selected, selected)]
     ),
-    "low rank": lambda kept: dist.LowRankMultivariateNormal(
-        VECTORS[..., kept],
-        jnp.array([[0.5], [1.0], [-0.2]])[kept],
-        jnp.array([1.0, 0.5, 0.8])[kept],
+    "student": lambda selected: dist.MultivariateStudentT(
+        4.0, VECTORS[..., selected], jnp.linalg.cholesky(MATRIX[jnp.ix_(selected, selected)])
     ),
-    "mixture": lambda kept: dist.MixtureSameFamily(
+    "low rank": lambda selected: dist.LowRankMultivariateNormal(
+        VECTORS[..., selected],
+        jnp.array([[0.5], [1.0], [-0.2]])[selected],
+        jnp.array([1.0, 0.5, 0.8])[selected],
+    ),
+    "mixture": lambda selected: dist.MixtureSameFamily(
         dist.Categorical(jnp.array([0.4, 0.6])),
         dist.MultivariateNormal(
-            jnp.stack([VECTORS, VECTORS + 1.5], -2)[..., kept], MATRIX[jnp.ix_(kept, kept)]
+            jnp.stack([VECTORS, VECTORS + 1.5], -2)[..., selected],
+            MATRIX[jnp.ix_(selected, selected)],
         ),
     ),
-    "several kinds": lambda kept: dist.MixtureGeneral(
+    "several kinds": lambda selected: dist.MixtureGeneral(
         dist.Categorical(jnp.array([0.4, 0.6])),
         [
-            dist.Laplace(VECTORS[..., kept], 1.0).to_event(1),
-            dist.Normal(VECTORS[..., kept] + 1.0, 2.0).to_event(1),
+            dist.Laplace(VECTORS[..., selected], 1.0).to_event(1),
+            dist.Normal(VECTORS[..., selected] + 1.0, 2.0).to_event(1),
         ],
     ),
-    "exponentials of normals": lambda kept: dist.TransformedDistribution(
-        dist.MultivariateNormal(VECTORS[..., kept], MATRIX[jnp.ix_(kept, kept)]),
+    "exponentials of normals": lambda selected: dist.TransformedDistribution(
+        dist.MultivariateNormal(VECTORS[..., selected], MATRIX[jnp.ix_(selected, selected)]),
         dist.transforms.ExpTransform(),
     ),
 }
@@ -127,8 +130,10 @@ def test_missing_cells_of_a_vector_are_marginalised(name):
     def look(value):
         by_row = []
         for row in range(N):
-            kept = jnp.array(np.flatnonzero(~HOLES[row]), int)
-            by_row.append(build(kept).log_prob(value[row, kept]) if len(kept) else jnp.zeros(()))
+            selected = jnp.array(np.flatnonzero(~HOLES[row]), int)
+            by_row.append(
+                build(selected).log_prob(value[row, selected]) if len(selected) else jnp.zeros(())
+            )
         return by_row
 
     @jax.jit
@@ -137,13 +142,13 @@ def test_missing_cells_of_a_vector_are_marginalised(name):
         density = observed_log_prob(distribution, gaps)
         return density.sum(), density
 
-    (_, found), slopes = total(distribution, gaps)
+    (_, actual), slopes = total(distribution, gaps)
     if name == "normal":  # outside a compiled function too
         alone = observed_log_prob(distribution, gaps)
-        np.testing.assert_allclose(found, alone, rtol=1e-6, atol=1e-12)
+        np.testing.assert_allclose(actual, alone, rtol=1e-6, atol=1e-12)
     for row, expected in enumerate(look(value)):
-        expected = np.broadcast_to(np.ravel(expected), len(np.atleast_2d(found)))
-        np.testing.assert_allclose(np.atleast_2d(found)[:, row], expected, rtol=1e-5, atol=1e-12)
+        expected = np.broadcast_to(np.ravel(expected), len(np.atleast_2d(actual)))
+        np.testing.assert_allclose(np.atleast_2d(actual)[:, row], expected, rtol=1e-5, atol=1e-12)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
 
 
@@ -159,15 +164,15 @@ def test_missing_cells_of_a_vector_are_marginalised(name):
 def test_missing_cells_of_a_vector_are_drawn_given_the_others(name):
     """A complete draw with its first cell removed and drawn anew is a draw as before."""
     distribution = VECTOR_CASES[name](jnp.arange(3))
-    whole = distribution.sample(random.key(0), (20_000,))[:, 1, 0]
-    gaps = whole.at[:, 0].set(jnp.nan)
+    everything = distribution.sample(random.key(0), (20_000,))[:, 1, 0]
+    gaps = everything.at[:, 0].set(jnp.nan)
     one = jax.tree.map(lambda v: v, distribution)
     filled = complete(
         one.expand((K, 20_000)), random.key(1), jnp.broadcast_to(gaps, (K, 20_000, 3))
     )
     filled = np.asarray(filled[1])
-    np.testing.assert_array_equal(filled[:, 1:], whole[:, 1:])
-    moments = [np.c_[v[:, 0], np.abs(v[:, 0]), v[:, :1] * np.tanh(v)] for v in (whole, filled)]
+    np.testing.assert_array_equal(filled[:, 1:], everything[:, 1:])
+    moments = [np.c_[v[:, 0], np.abs(v[:, 0]), v[:, :1] * np.tanh(v)] for v in (everything, filled)]
     error = np.sqrt(sum(m.var(0) for m in moments) / len(filled))
     assert (np.abs(moments[0].mean(0) - moments[1].mean(0)) < 5 * error).all()
 
@@ -176,6 +181,6 @@ def test_joint_distributions_without_a_marginal_say_so():
     counts = dist.Multinomial(4, probs=jnp.array([[0.2, 0.3, 0.5]]))
     assert not drops_out(counts)
     rows = jnp.array([[1.0, 1.0, 2.0], [jnp.nan] * 3, [jnp.nan, 1.0, 1.0]])
-    found = np.asarray(observed_log_prob(counts, rows))
-    np.testing.assert_allclose(found[0], counts.log_prob(rows[0].astype(int))[0], rtol=1e-6)
-    assert found[1] == 0 and np.isnan(found[2])
+    actual = np.asarray(observed_log_prob(counts, rows))
+    np.testing.assert_allclose(actual[0], counts.log_prob(rows[0].astype(int))[0], rtol=1e-6)
+    assert actual[1] == 0 and np.isnan(actual[2])

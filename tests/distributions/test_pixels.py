@@ -53,8 +53,8 @@ def test_more_pixels_than_a_group_of_nade():
     w, c, v, b = map(np.asarray, (scan.inward, scan.bias, scan.outward, scan.outward_bias))
     spins = np.asarray(bits) - 0.5
     plain = [1 / (1 + np.exp(-c - spins[:, :d] @ w[:d])) @ v[d] + b[d] for d in range(37)]
-    found = jax.jit(scan.logits_each)(bits)
-    np.testing.assert_allclose(found, np.stack(plain, 1), rtol=1e-10)
+    actual = jax.jit(scan.logits_each)(bits)
+    np.testing.assert_allclose(actual, np.stack(plain, 1), rtol=1e-10)
 
 
 def test_draws_have_their_probabilities(scan):
@@ -83,10 +83,10 @@ def test_gaps_are_filled_in_given_all_that_is_known(scan, where):
     fits = ((ROWS == row) | np.isnan(row)).all(1)
     joint = np.exp(np.asarray(scan.log_prob(ROWS))) * fits
     assert (made[:, ~np.isnan(row)] == row[~np.isnan(row)]).all()
-    shares = np.array([(made == np.asarray(r)).all(1).mean() for r in ROWS])
+    proportions = np.array([(made == np.asarray(r)).all(1).mean() for r in ROWS])
     probs = joint / joint.sum()
     # 400 independent fillings, by 32 particles each
-    assert (np.abs(shares - probs) < 5 * np.sqrt(probs * (1 - probs) / copies) + 0.01).all()
+    assert (np.abs(proportions - probs) < 5 * np.sqrt(probs * (1 - probs) / copies) + 0.01).all()
     spread = np.exp(total).std() / np.sqrt(copies)
     assert abs(np.exp(total).mean() - joint.sum()) < 5 * spread + 1e-12
     if where == "at the end":
@@ -106,8 +106,8 @@ def test_gaps_of_sequences_are_no_end():
         return jnp.exp(chain.log_prob(every)), made, total
 
     probs, made, total = map(np.asarray, look(random.key(0)))
-    share = np.asarray((made == every[1]).all(1)).mean()
+    proportion = np.asarray((made == every[1]).all(1)).mean()
     assert set(np.asarray(made)[:, 1]) <= {0, 1}
     wanted = probs[1] / probs.sum()
-    assert abs(share - wanted) < 5 * np.sqrt(wanted * (1 - wanted) / 400) + 0.01
+    assert abs(proportion - wanted) < 5 * np.sqrt(wanted * (1 - wanted) / 400) + 0.01
     np.testing.assert_allclose(np.exp(total).mean(), probs.sum(), rtol=0.05)

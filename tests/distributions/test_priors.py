@@ -63,8 +63,8 @@ def test_conditional_of_a_rate(order, a, b):
     """Draws against quadrature over log r, and the mode against the density's neighbours."""
 
     def step(current, key):
-        found = RateConditional(*map(jnp.array, (order, a, b)), current).sample(key)
-        return found, found
+        actual = RateConditional(*map(jnp.array, (order, a, b)), current).sample(key)
+        return actual, actual
 
     draws = np.log(jax.lax.scan(step, jnp.array(1.0), random.split(random.key(0), 8000))[1][50:])
     law = stats.geninvgauss(order, 2 * np.sqrt(a * b), scale=np.sqrt(b / a))
@@ -126,10 +126,10 @@ def test_way_to_the_unconstrained_space_and_back():
         )(free)
         return value, transform.inv(value), transform.log_abs_det_jacobian(free, value), heads
 
-    value, back, found, jacobian = examine(free)
+    value, back, actual, jacobian = examine(free)
     np.testing.assert_allclose(back, free, rtol=1e-9)
     np.testing.assert_allclose([p.sum(-1) for p in split_blocks(value, BLOCKS)], 1, rtol=1e-12)
-    np.testing.assert_allclose(found, np.linalg.slogdet(np.asarray(jacobian))[1], rtol=1e-9)
+    np.testing.assert_allclose(actual, np.linalg.slogdet(np.asarray(jacobian))[1], rtol=1e-9)
 
 
 def test_support_of_blocks_is_judged_block_by_block():

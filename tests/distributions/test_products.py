@@ -37,11 +37,11 @@ def test_the_search_finds_a_product_wherever_it_is():
 
         return jax.lax.scan(jax.jit(step), x, None, length=3)[0]
 
-    found, short = products_of(loops, jnp.eye(2))
-    assert found == len(short) == 1
+    actual, short = products_of(loops, jnp.eye(2))
+    assert actual == len(short) == 1
     with jax.default_matmul_precision("highest"):
-        found, short = products_of(jax.grad(lambda x: loops(x).sum()), jnp.eye(2))
-    assert found > 1 and not short
+        actual, short = products_of(jax.grad(lambda x: loops(x).sum()), jnp.eye(2))
+    assert actual > 1 and not short
 
 
 @pytest.mark.parametrize("gaps", [False, True], ids=["complete", "gaps"])
@@ -60,21 +60,21 @@ def test_products_of_a_family_have_all_bits(case, gaps):
     def statistics(parameters):
         emission = case.build(parameters)
         centre = emission.centre(value)
-        found = emission.expected_statistics(weights, value, missing=gaps, centre=centre)
+        actual = emission.expected_statistics(weights, value, missing=gaps, centre=centre)
         impossible = emission.impossible(
             emission.prepare(value, missing=gaps, centre=centre), missing=gaps, centre=centre
         )
-        return found, impossible
+        return actual, impossible
 
     def updates(parameters):
         emission = case.build(parameters)
         centre = emission.centre(value)
-        found = emission.expected_statistics(weights, value, missing=gaps, centre=centre)
+        actual = emission.expected_statistics(weights, value, missing=gaps, centre=centre)
         density = jax.value_and_grad(
-            lambda p: case.build(p).expected_log_density(found, centre).sum()
+            lambda p: case.build(p).expected_log_density(actual, centre).sum()
         )(parameters)
         posteriors = [
-            emission.conditional(n, None, found, centre, shared=n in emission.shared_parameters)
+            emission.conditional(n, None, actual, centre, shared=n in emission.shared_parameters)
             for n in parameters
         ]
         moves = [(p.mode(), p.sample(key)) for p in posteriors if p is not None]
@@ -86,9 +86,9 @@ def test_products_of_a_family_have_all_bits(case, gaps):
 
     total = 0
     for function in (jax.value_and_grad(density), statistics, updates, draws):
-        found, short = products_of(function, parameters)
+        actual, short = products_of(function, parameters)
         assert not short, "\n".join(short)
-        total += found
+        total += actual
     assert total
 
 
@@ -108,13 +108,13 @@ def test_products_of_a_hidden_chain_have_all_bits(emission, hidden):
         ]
         weights = jnp.ones((1, len(value)))
         statistics = [
-            flat.chunk_statistics(weights, found, missing=False, centre=centre)
-            for _, found in passed
+            flat.chunk_statistics(weights, actual, missing=False, centre=centre)
+            for _, actual in passed
         ]
         return density, statistics, chain.complete(random.key(1), value)
 
-    found, short = products_of(everything, made)
-    assert found and not short, "\n".join(short)
+    actual, short = products_of(everything, made)
+    assert actual and not short, "\n".join(short)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -131,8 +131,8 @@ def test_products_of_a_recurrent_chain_have_all_bits(cell):
         return RecurrentChain(*weights, cell=cell, positions=3).sample(random.key(0), (2,))
 
     for function in (jax.value_and_grad(density), draw):
-        found, short = products_of(function, weights)
-        assert found and not short, "\n".join(short)
+        actual, short = products_of(function, weights)
+        assert actual and not short, "\n".join(short)
 
 
 @pytest.mark.parametrize(
@@ -143,10 +143,10 @@ def test_products_of_a_recurrent_chain_have_all_bits(cell):
 def test_products_of_a_pixel_scan_have_all_bits(scan, shapes):
     value = jnp.asarray(np.eye(5, dtype=int))
     weights = [jnp.ones(s) for s in shapes]
-    found, short = products_of(
+    actual, short = products_of(
         jax.value_and_grad(lambda w: scan(*w).log_prob(value).sum()), weights
     )
-    assert found and not short, "\n".join(short)
+    assert actual and not short, "\n".join(short)
 
 
 def test_products_of_draws_of_matrices_have_all_bits():
@@ -155,5 +155,5 @@ def test_products_of_draws_of_matrices_have_all_bits():
         normal = MultivariateNormalConditional(matrix[0], matrix, jnp.zeros(3))
         return wishart.sample(random.key(0)), normal.sample(random.key(1)), normal.mode()
 
-    found, short = products_of(draws, jnp.eye(3))
-    assert found and not short, "\n".join(short)
+    actual, short = products_of(draws, jnp.eye(3))
+    assert actual and not short, "\n".join(short)

@@ -76,7 +76,7 @@ def test_token_by_token_is_all_at_once(cell):
 def test_gradient_is_that_of_the_plain_loop(cell):
     gates = CELLS[cell].gates * H
     generator = np.random.default_rng(1)
-    given = (
+    values = (
         jnp.asarray(generator.normal(size=(6, 2, gates))),
         jnp.asarray(generator.normal(size=(H, gates))),
         tuple(jnp.asarray(generator.normal(size=(2, H))) for _ in range(CELLS[cell].memories)),
@@ -92,11 +92,11 @@ def test_gradient_is_that_of_the_plain_loop(cell):
     slope = jnp.asarray(generator.normal(size=(7, 2, H)))
 
     @jax.jit
-    def both(*given):
-        roads = [jax.vjp(road, *given) for road in (partial(run, cell), plain)]
+    def both(*values):
+        roads = [jax.vjp(road, *values) for road in (partial(run, cell), plain)]
         return [(hidden, back(slope)) for hidden, back in roads]
 
-    ours, theirs = both(*given)
+    ours, theirs = both(*values)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
@@ -130,9 +130,9 @@ def test_draws_have_their_probabilities(cell):
     draws = np.asarray(jax.jit(lambda k: chain.sample(k, (20_000,)))(random.key(1)))
     rows = np.asarray(_all_rows(3))
     probs = np.exp(chain.log_prob(jnp.asarray(rows)))
-    shares = np.array([(draws == row).all(1).mean() for row in rows])
-    np.testing.assert_allclose(shares.sum(), 1, rtol=1e-12)
+    proportions = np.array([(draws == row).all(1).mean() for row in rows])
+    np.testing.assert_allclose(proportions.sum(), 1, rtol=1e-12)
     # 20,000 independent draws
-    assert (np.abs(shares - probs) < 5 * np.sqrt(probs * (1 - probs) / 20_000) + 1e-9).all()
+    assert (np.abs(proportions - probs) < 5 * np.sqrt(probs * (1 - probs) / 20_000) + 1e-9).all()
     begun = np.asarray(chain.sample_sequences(random.key(2), (50,), prefix=jnp.array([1, 0])))
     assert (begun[:, :2] == [1, 0]).all()

@@ -39,14 +39,14 @@ def _family(parameters=(LOC, SCALE, DF)):
 
 
 def _expected(rows):
-    found = np.zeros((3, len(rows)))
-    for k, n in np.ndindex(found.shape):
+    actual = np.zeros((3, len(rows)))
+    for k, n in np.ndindex(actual.shape):
         seen = ~np.isnan(rows[n])
         if seen.any():
             part = SCALE[k][np.ix_(seen, seen)]
             known = stats.multivariate_t(LOC[k][seen], part, df=DF[k])
-            found[k, n] = known.logpdf(rows[n][seen])
-    return found
+            actual[k, n] = known.logpdf(rows[n][seen])
+    return actual
 
 
 def _all_of(rows, missing):
@@ -56,14 +56,14 @@ def _all_of(rows, missing):
     @jax.jit
     def look(parameters):
         family = _family(parameters)
-        given = {"missing": missing, "centre": CENTRE}
-        prepared = family.prepare(value, **given)
-        logits, hidden = family.infer_latents(prepared, **given)
-        own = family.prepared_statistics(WEIGHTS, prepared, **given)
-        passed = family.prepared_statistics(WEIGHTS, hidden, **given)
+        arguments = {"missing": missing, "centre": CENTRE}
+        prepared = family.prepare(value, **arguments)
+        logits, hidden = family.infer_latents(prepared, **arguments)
+        own = family.prepared_statistics(WEIGHTS, prepared, **arguments)
+        passed = family.prepared_statistics(WEIGHTS, hidden, **arguments)
 
         def of_rows(parameters):
-            return (WEIGHTS * _family(parameters).contract(value, **given)).sum()
+            return (WEIGHTS * _family(parameters).contract(value, **arguments)).sum()
 
         def of_statistics(parameters):
             return _family(parameters).expected_log_density(own, CENTRE).sum()
@@ -72,7 +72,7 @@ def _all_of(rows, missing):
         wide = FullStudentT(*(p[:, None] for p in parameters), validate_args=False)
         return (
             {
-                "contraction": family.contract(value, **given),
+                "contraction": family.contract(value, **arguments),
                 "beside the precisions": logits,
                 "textbook": wide.pointwise(value),
                 "any": wide.log_prob(value),
@@ -94,8 +94,8 @@ def looked():
 @pytest.mark.parametrize("missing", [False, True], ids=["complete", "gaps"])
 def test_densities_are_scipys(looked, missing):
     expected = _expected(GAPS if missing else X)
-    for road, found in looked[missing][0].items():
-        np.testing.assert_allclose(found, expected, rtol=1e-10, err_msg=road)
+    for road, actual in looked[missing][0].items():
+        np.testing.assert_allclose(actual, expected, rtol=1e-10, err_msg=road)
 
 
 @pytest.mark.parametrize("missing", [False, True], ids=["complete", "gaps"])
@@ -132,11 +132,11 @@ def test_degrees_of_freedom_given_precisions():
 
         return jax.lax.scan(step, chains.current, random.split(key, 15))[0]
 
-    found = np.asarray(drawn(random.key(0)))
-    share = np.exp(height - height.max())
-    cumulative = integrate.cumulative_trapezoid(share, grid, initial=0)
+    actual = np.asarray(drawn(random.key(0)))
+    proportion = np.exp(height - height.max())
+    cumulative = integrate.cumulative_trapezoid(proportion, grid, initial=0)
     cumulative /= cumulative[-1]
-    assert stats.kstest(found, lambda v: np.interp(v, grid, cumulative)).pvalue > 1e-3
+    assert stats.kstest(actual, lambda v: np.interp(v, grid, cumulative)).pvalue > 1e-3
 
 
 def test_draws_and_filled_gaps_have_the_conditional_distribution():
@@ -161,19 +161,21 @@ def test_draws_and_filled_gaps_have_the_conditional_distribution():
 def test_precisions_are_drawn_from_their_posterior():
     family = _family((LOC[:1], SCALE[:1], np.array([3.0])))
     rows = np.tile([2.0, 1.0], (4000, 1))
-    given = {"missing": False, "centre": CENTRE}
+    arguments = {"missing": False, "centre": CENTRE}
 
     @jax.jit
     def drawn(key):
-        hidden = family.infer_latents(family.prepare(jnp.asarray(rows), **given), **given)[1]
-        return family.draw_hidden(key, hidden, jnp.zeros(4000, int), **given)[0]
+        hidden = family.infer_latents(family.prepare(jnp.asarray(rows), **arguments), **arguments)[
+            1
+        ]
+        return family.draw_hidden(key, hidden, jnp.zeros(4000, int), **arguments)[0]
 
-    found = drawn(random.key(0))
-    assert isinstance(found, DrawnPrecisions)
+    actual = drawn(random.key(0))
+    assert isinstance(actual, DrawnPrecisions)
     shift = rows[0] - LOC[0]
     square = shift @ np.linalg.solve(SCALE[0], shift)
     known = stats.gamma((3 + 2) / 2, scale=2 / (3 + square))
-    assert stats.kstest(np.asarray(found.precision), known.cdf).pvalue > 1e-3
+    assert stats.kstest(np.asarray(actual.precision), known.cdf).pvalue > 1e-3
 
 
 def test_components_without_rows_leave_no_trace():
@@ -181,12 +183,12 @@ def test_components_without_rows_leave_no_trace():
     none = SCALE.copy()
     none[2] = 0
     weights = WEIGHTS * np.array([1.0, 1.0, 0.0])[:, None]
-    given = {"missing": False, "centre": CENTRE}
+    arguments = {"missing": False, "centre": CENTRE}
 
     @jax.jit
-    def found():
+    def actual():
         family = _family((LOC, none, DF))
-        prepared = family.prepare(jnp.asarray(X), **given)
-        return family.prepared_statistics(jnp.asarray(weights), prepared, **given)
+        prepared = family.prepare(jnp.asarray(X), **arguments)
+        return family.prepared_statistics(jnp.asarray(weights), prepared, **arguments)
 
-    assert all(np.isfinite(value).all() for value in found().values())
+    assert all(np.isfinite(value).all() for value in actual().values())

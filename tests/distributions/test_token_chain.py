@@ -83,9 +83,9 @@ def test_statistics_count_the_first_tokens_and_the_steps():
     chain = TokenChain(np.full((1, 2), 0.5), np.full((1, 2, 3), 1 / 3), positions=4)
     value = jnp.array([[0, 1, 1, 2], [1, 2, 2, 2], [0, 0, 0, 0]])
     weights = jnp.array([[1.0, 2.0, 0.5]])
-    found = chain.expected_statistics(weights, value, missing=False, centre=jnp.zeros(()))
-    np.testing.assert_allclose(found["initial"], [[1.5, 2.0]])
-    np.testing.assert_allclose(found["transition"], [[[1.5, 1.0, 0.0], [0.0, 1.0, 3.0]]])
+    statistics = chain.expected_statistics(weights, value, missing=False, centre=jnp.zeros(()))
+    np.testing.assert_allclose(statistics["initial"], [[1.5, 2.0]])
+    np.testing.assert_allclose(statistics["transition"], [[[1.5, 1.0, 0.0], [0.0, 1.0, 3.0]]])
 
 
 def test_counts_of_steps_serve_as_the_steps_one_by_one_do(monkeypatch):
@@ -95,22 +95,24 @@ def test_counts_of_steps_serve_as_the_steps_one_by_one_do(monkeypatch):
     chain = TokenChain(initial, transition, positions=5)
     value = jnp.array([[0, 1, 1, 2, 2], [1, 2, 2, 2, 2], [0, 0, 1, 0, 1]])
     weights = jnp.asarray(generator.random((4, 3)))
-    found = []
+    actual = []
     for cells in (step_counts.DENSE, 0):
         monkeypatch.setattr(step_counts, "DENSE", cells)
-        given = {"missing": False, "centre": jnp.zeros(())}
-        prepared = chain.prepare(value, **given)
+        arguments = {"missing": False, "centre": jnp.zeros(())}
+        prepared = chain.prepare(value, **arguments)
         assert prepared.shape == ((3, 9) if cells else (3, 5))
-        found.append(
+        actual.append(
             (
-                chain.logits(prepared, **given),
-                chain.chunk_statistics(weights, prepared, **given),
-                chain.impossible(prepared, **given),
+                chain.logits(prepared, **arguments),
+                chain.chunk_statistics(weights, prepared, **arguments),
+                chain.impossible(prepared, **arguments),
             )
         )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), *found)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), *actual)
     by_hand = jnp.log(initial[:, 0] * transition[:, 0, 1] * transition[:, 1, 1])
-    np.testing.assert_allclose(found[0][0][:, 0], by_hand + jnp.log(transition[:, 1, 2]), rtol=1e-5)
+    np.testing.assert_allclose(
+        actual[0][0][:, 0], by_hand + jnp.log(transition[:, 1, 2]), rtol=1e-5
+    )
 
 
 @pytest.fixture(params=[1, 2], ids=["order 1", "order 2"])
@@ -121,10 +123,10 @@ def gapped(request, cases, table):
 
 def _with_gaps(case, table):
     """Every row's possible completions with their probabilities, for component 0."""
-    found = []
+    actual = []
     for row in case.gaps:
         possible = np.array(table.densities.completions(row, 2))
-        found.append(
+        actual.append(
             (
                 possible,
                 np.array(
@@ -132,7 +134,7 @@ def _with_gaps(case, table):
                 ),
             )
         )
-    return found
+    return actual
 
 
 def test_expected_counts_are_those_of_all_completions(gapped, table):
@@ -140,24 +142,26 @@ def test_expected_counts_are_those_of_all_completions(gapped, table):
     weights = np.linspace(0.5, 2, len(gapped.gaps))[None]
     chain = gapped.build({n: v[:1] for n, v in gapped.parameters.items()})
     options = {"missing": True, "centre": jnp.zeros(())}
-    found = chain.expected_statistics(jnp.asarray(weights), jnp.asarray(gapped.gaps), **options)
+    statistics = chain.expected_statistics(
+        jnp.asarray(weights), jnp.asarray(gapped.gaps), **options
+    )
     every = _with_gaps(gapped, table)
-    shares = [w * p / p.sum() for w, (_, p) in zip(weights[0], every, strict=True)]
+    proportions = [w * p / p.sum() for w, (_, p) in zip(weights[0], every, strict=True)]
     possible = np.concatenate([rows for rows, _ in every])
     expected = chain.expected_statistics(
-        jnp.asarray(np.concatenate(shares)[None]),
+        jnp.asarray(np.concatenate(proportions)[None]),
         jnp.asarray(possible),
         missing=False,
         centre=jnp.zeros(()),
     )
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(statistics[name], value, rtol=1e-10, atol=1e-12)
 
 
 def test_the_most_probable_tokens_are_the_best_of_all_completions(gapped, table):
     chain = gapped.build(gapped.component(0))
-    found = np.asarray(chain.most_probable(jnp.asarray(gapped.gaps)))
-    for row, (possible, probability) in zip(found, _with_gaps(gapped, table), strict=True):
+    actual = np.asarray(chain.most_probable(jnp.asarray(gapped.gaps)))
+    for row, (possible, probability) in zip(actual, _with_gaps(gapped, table), strict=True):
         best = np.sort(probability)[::-1]
         assert len(best) == 1 or best[0] > best[1]  # no two alike
         assert (row == possible[probability.argmax()]).all()
@@ -166,8 +170,8 @@ def test_the_most_probable_tokens_are_the_best_of_all_completions(gapped, table)
 def test_densities_of_order_two_are_products_of_steps(table):
     case = table.ORDERED
     for rows in (case.data, case.gaps):
-        found = case.enumerated().log_prob(jnp.asarray(rows))
-        np.testing.assert_allclose(found, case.expected(rows), rtol=1e-12)
+        log_densities = case.enumerated().log_prob(jnp.asarray(rows))
+        np.testing.assert_allclose(log_densities, case.expected(rows), rtol=1e-12)
 
 
 def test_a_drawn_gap_of_order_two_has_the_conditional_distribution(table):
@@ -179,8 +183,8 @@ def test_a_drawn_gap_of_order_two_has_the_conditional_distribution(table):
     for n, (possible, probability) in enumerate(
         np.array(_with_gaps(case, table), object)[[0, 2, 3]]
     ):
-        share = probability / probability.sum()
-        for candidate, p in zip(possible, share, strict=True):
+        proportion = probability / probability.sum()
+        for candidate, p in zip(possible, proportion, strict=True):
             seen = (drawn[:, n] == candidate).all(1).mean()
             assert abs(seen - p) < 5 * np.sqrt(p * (1 - p) / draws) + 1e-9
 
@@ -214,8 +218,8 @@ def test_gaps_side_by_side_over_thousands_of_tokens_are_filled_exactly():
     table /= table.sum(1, keepdims=True)
     chain = TokenChain(np.full((1, v), 1 / v), table[None], positions=5)
     row = np.array([[7, -1, -1, 9, v]])
-    (found,) = np.asarray(chain.most_probable(jnp.asarray(row)))
+    (actual,) = np.asarray(chain.most_probable(jnp.asarray(row)))
     both = table[7, :v, None] * table[:, :v] * table[None, :, 9]
-    assert tuple(found[1:3]) == np.unravel_index(both.argmax(), both.shape)
+    assert tuple(actual[1:3]) == np.unravel_index(both.argmax(), both.shape)
     (drawn,) = np.asarray(chain.complete(random.key(0), jnp.asarray(row)))
     assert (drawn[[0, 3, 4]] == row[0, [0, 3, 4]]).all() and (drawn >= 0).all()

@@ -27,25 +27,25 @@ OPTIONS = {"rows": 40, "simulations": 200, "draws": 25, "thinning": 8, "seed": 0
 
 
 def test_gibbs_is_calibrated():
-    found = calibrate("gaussian_mixture", **OPTIONS, **PRIORS)
-    assert found.attrs["calibrated"], found["sbc_test"]
-    pit = found["prior_sbc/log_likelihood"].values
+    calibration = calibrate("gaussian_mixture", **OPTIONS, **PRIORS)
+    assert calibration.attrs["calibrated"], calibration["sbc_test"]
+    pit = calibration["prior_sbc/log_likelihood"].values
     assert pit.shape == (1, 200) and 0 <= pit.min() and pit.max() <= 1
     assert abs(pit.mean() - 0.5) < 5 * np.sqrt(1 / 12 / 200)
 
 
 def test_a_wrong_prior_is_found_out():
-    found = calibrate(
+    calibration = calibrate(
         "gaussian_mixture", **OPTIONS, **PRIORS, assumed={"scale_rate": np.array(4.0)}
     )
-    assert not found.attrs["calibrated"]
+    assert not calibration.attrs["calibrated"]
 
 
 # (a right sampler passes and a wrong prior fails above; exact draws are compared with their closed
 # form: inference/test_nuts_and_exact.py)
 @pytest.mark.long
 def test_exact_draws_are_calibrated():
-    found = calibrate(
+    calibration = calibrate(
         "markov_chain",
         method="exact",
         rows=8,
@@ -54,7 +54,7 @@ def test_exact_draws_are_calibrated():
         vocabulary=2,
         sizes={"positions": 15},
     )
-    assert found.attrs["calibrated"], found["sbc_test"]
+    assert calibration.attrs["calibrated"], calibration["sbc_test"]
 
 
 def test_a_method_without_draws_is_refused():
@@ -68,8 +68,8 @@ def test_a_method_that_does_not_serve_the_program_is_refused():
 
 
 def test_labels_are_ordered_by_a_site_of_the_emission_whatever_sites_and_plates_are_called():
-    found = label_axes(problem_of(kinds_of_counts))
-    assert found == {"often": (0,), "commonness": (0,)} and next(iter(found)) == "often"
+    actual = label_axes(problem_of(kinds_of_counts))
+    assert actual == {"often": (0,), "commonness": (0,)} and next(iter(actual)) == "often"
 
 
 def kinds_of_counts(x=None, *, rows=None):

@@ -72,11 +72,11 @@ def test_a_prior_that_excludes_empty_clusters_is_left_out_of_the_likelihood():
     x = np.concatenate([generator.normal(-2, 1, 150), generator.normal(2, 0.5, 150)])
     table = choose_clusters(variances, x, (1, 2), seed=0, starts=4)
     assert table.attrs["best"] == {"clusters": 2}
-    found = table.set_index("clusters")["log_likelihood"]
+    actual = table.set_index("clusters")["log_likelihood"]
     one = -150 * (np.log(2 * np.pi * x.var()) + 1)
     peer = GaussianMixture(2, tol=1e-10, max_iter=2000, n_init=4, random_state=0).fit(x[:, None])
-    np.testing.assert_allclose(found[1], one, atol=1e-3)
-    np.testing.assert_allclose(found[2], 300 * peer.score(x[:, None]), atol=2e-3)
+    np.testing.assert_allclose(actual[1], one, atol=1e-3)
+    np.testing.assert_allclose(actual[2], 300 * peer.score(x[:, None]), atol=2e-3)
 
 
 # (a mixture of regressions: inference/test_rowwise.py; numbers that are fitted each by itself: the
@@ -98,12 +98,12 @@ def test_a_mixture_of_regressions(random):
 
 def terms(x: Annotated[Any, Reals] = None, *, kinds):
     """A mixture as a distribution, its number of terms by another name."""
-    share = numpyro.sample("share", dist.Dirichlet(jnp.full(kinds, 2.0)))
+    proportion = numpyro.sample("share", dist.Dirichlet(jnp.full(kinds, 2.0)))
     loc = numpyro.sample("loc", dist.Normal(0.0, 5.0).expand([kinds]).to_event(1))
     scale = numpyro.sample("scale", dist.HalfNormal(2.0).expand([kinds]).to_event(1))
     with numpyro.plate("row", len(x)):
         normals = dist.Normal(loc, scale)
-        numpyro.sample("x", dist.MixtureSameFamily(dist.Categorical(share), normals), obs=x)
+        numpyro.sample("x", dist.MixtureSameFamily(dist.Categorical(proportion), normals), obs=x)
 
 
 def test_terms_of_a_mixture_distribution_against_scikit_learn(random):

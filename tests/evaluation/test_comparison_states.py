@@ -63,14 +63,16 @@ def test_criteria_count_observed_steps(table):
 def test_one_state_is_independent_counts(table, counts):
     """In closed form, for the three sequences that were kept out and those that were not."""
     row = table.set_index("states").loc[1]
-    found = row[["log_likelihood", "heldout"]].to_numpy(float)
+    actual = row[["log_likelihood", "heldout"]].to_numpy(float)
     expected = []
     for out in combinations(counts, 3):
-        kept = np.concatenate([c for c in counts if c not in out])
-        mean = np.nanmean(kept)
-        whole, rest = (np.nansum(stats.poisson.logpmf(x, mean)) for x in (kept, np.ravel(out)))
-        expected.append((whole, rest / 3))
-    assert np.isclose(expected, found, rtol=1e-8).all(1).any()
+        selected = np.concatenate([c for c in counts if c not in out])
+        mean = np.nanmean(selected)
+        complete, rest = (
+            np.nansum(stats.poisson.logpmf(x, mean)) for x in (selected, np.ravel(out))
+        )
+        expected.append((complete, rest / 3))
+    assert np.isclose(expected, actual, rtol=1e-8).all(1).any()
 
 
 def test_a_single_sequence_cannot_be_left_out():

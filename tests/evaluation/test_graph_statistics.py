@@ -35,13 +35,13 @@ KINDS = {
 def counted(graph: nx.Graph) -> np.ndarray:
     """Orbits by looking at every four nodes."""
     place = {node: i for i, node in enumerate(graph)}
-    found = np.zeros((len(graph), len(ORBITS)), int)
+    actual = np.zeros((len(graph), len(ORBITS)), int)
     for chosen in combinations(graph, 4):
         degree = dict(graph.subgraph(chosen).degree)
         names = KINDS.get(tuple(sorted(degree.values())))
         for node in chosen if names else ():
-            found[place[node], ORBITS.index(names[degree[node]])] += 1
-    return found
+            actual[place[node], ORBITS.index(names[degree[node]])] += 1
+    return actual
 
 
 def test_orbits_by_brute_force_over_the_atlas() -> None:
@@ -103,5 +103,5 @@ def test_what_has_no_discrepancy_is_refused() -> None:
 
 
 def test_summary_counts() -> None:
-    found = summary_of_graphs([nx.complete_graph(3), nx.path_graph(5)])
-    assert found["nodes"] == 4 and found["edges"] == 3.5 and found["clustering"] == 0.5
+    summary = summary_of_graphs([nx.complete_graph(3), nx.path_graph(5)])
+    assert summary["nodes"] == 4 and summary["edges"] == 3.5 and summary["clustering"] == 0.5

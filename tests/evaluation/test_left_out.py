@@ -37,11 +37,11 @@ def in_places(x: Annotated[Any, Reals] = None):
 
 def test_a_fold_is_scored_by_the_posterior_without_it():
     x = SHIFT + np.array([1.0, 0.2, -0.5, 0.9, 0.1, 2.5])
-    rows, kept = np.array([1, 5]), np.array([0, 2, 3, 4])
+    rows, selected = np.array([1, 5]), np.array([0, 2, 3, 4])
     options = {"chains": 1, "warmup": 200, "draws": 2000}
     scores = scores_of_fold(problem(in_places, x), rows, "nuts", options, random.key(0))
-    variance = 1 / (1 / 100 + len(kept))
-    mean = variance * (x - SHIFT)[kept].sum()
+    variance = 1 / (1 / 100 + len(selected))
+    mean = variance * (x - SHIFT)[selected].sum()
     predictive = scipy.stats.norm(mean + SHIFT[rows], np.sqrt(1 + variance))
     np.testing.assert_allclose(scores, predictive.logpdf(x[rows]), atol=0.05)  # 500 independent
 
@@ -72,13 +72,13 @@ def test_visits_of_a_person_left_out_say_nothing():
         "color": np.r_[generator.integers(0, 3, 9), 0, 1, 2],
         "who": np.r_[generator.integers(0, 4, 8), 0, 1, 2, 3],
     }
-    whole = problem(visits, data, people=4)
-    part = without_rows(whole.model, whole.structure, np.array([1, 3]))
+    complete = problem(visits, data, people=4)
+    part = without_rows(complete.model, complete.structure, np.array([1, 3]))
     with scope("float64"):
-        values = whole.structure.initial(random.key(0))
+        values = complete.structure.initial(random.key(0))
         before, after = (
-            logsumexp(np.asarray(m.logits(values, whole.structure)), axis=0)
-            for m in (whole.model, part)
+            logsumexp(np.asarray(m.logits(values, complete.structure)), axis=0)
+            for m in (complete.model, part)
         )
     np.testing.assert_allclose(after[[0, 2]], before[[0, 2]], rtol=1e-6)
     np.testing.assert_allclose(after[[1, 3]], 0.0, atol=1e-6)
@@ -93,6 +93,6 @@ def logs(x: Annotated[Any, Reals] = None):
 
 
 def test_what_is_computed_is_not_left_out():
-    found = problem(logs, np.arange(1.0, 7.0))
+    read = problem(logs, np.arange(1.0, 7.0))
     with pytest.raises(UnsupportedError, match="site 'log_x' observes what the program computes"):
-        without_rows(found.model, found.structure, np.array([0]))
+        without_rows(read.model, read.structure, np.array([0]))

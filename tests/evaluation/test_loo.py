@@ -21,18 +21,18 @@ def test_bad_sequences_are_scored_by_fits_that_never_saw_them():
     """In the vocabulary of the whole, of which a fold may lack tokens."""
     data = [*TEXT, ["b", "a", "a"]]
     tree = fit("markov_chain", data, **OPTIONS)
-    (kept,) = module.fitted_data(tree).values()
-    assert module._containers(tree, {"tokens": kept}, np.arange(len(data))) == data
-    gap = replace(kept, values=np.array([[0, -1, 1, 3]]))  # one that is not known stays so
+    (selected,) = module.fitted_data(tree).values()
+    assert module._containers(tree, {"tokens": selected}, np.arange(len(data))) == data
+    gap = replace(selected, values=np.array([[0, -1, 1, 3]]))  # one that is not known stays so
     assert module._containers(tree, {"tokens": gap}, np.arange(1)) == [["a", None, "b"]]
     bad = np.zeros(len(data), bool)
     bad[20] = True  # the only one with a "z"
-    found = module._refit(tree, module.az.loo(tree, pointwise=True), bad)
+    actual = module._refit(tree, module.az.loo(tree, pointwise=True), bad)
     rest = [row for n, row in enumerate(data) if n % module.FOLDS != 0]
     without = fit("markov_chain", rest, vocabulary=Vocabulary(("a", "b", "z")), **OPTIONS)
     expected = float(log_density(without, [data[20]])[0])
-    assert float(found.elpd_i[20]) == pytest.approx(expected, abs=0.05)  # 4,000 draws each
-    assert float(found.pareto_k[20]) == 0
+    assert float(actual.elpd_i[20]) == pytest.approx(expected, abs=0.05)  # 4,000 draws each
+    assert float(actual.pareto_k[20]) == 0
 
 
 def test_graphs_are_not_refitted(built_ins, trees):

@@ -60,16 +60,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], SimpleNamespace]:
     """The smoke run of an experiment, run once: its page and what its JSON file holds."""
-    folder, found = tmp_path_factory.mktemp("out"), {}
+    folder, actual = tmp_path_factory.mktemp("out"), {}
 
     def of(name: str) -> SimpleNamespace:
         if name in NEEDED:
             pytest.importorskip(NEEDED[name])
-        if name not in found:
+        if name not in actual:
             page = EXPERIMENTS[name].run(folder, smoke=True)
             text = (folder / f"{name}.json").read_text(encoding="utf-8")
-            found[name] = SimpleNamespace(page=page, folder=folder, **json.loads(text))
-        return found[name]
+            actual[name] = SimpleNamespace(page=page, folder=folder, **json.loads(text))
+        return actual[name]
 
     return of
 
@@ -90,7 +90,9 @@ class Page(HTMLParser):
         self.text += data
 
     def all(self, tag: str, attribute: str) -> list[str]:
-        return [found[attribute] for name, found in self.tags if name == tag and attribute in found]
+        return [
+            actual[attribute] for name, actual in self.tags if name == tag and attribute in actual
+        ]
 
 
 @pytest.fixture
@@ -104,18 +106,18 @@ def page_is_whole(outcome: Callable[[str], SimpleNamespace]) -> Callable[[str], 
     """A check of the named experiment."""
 
     def check(name: str) -> None:
-        found = outcome(name)
-        page = Page(found.page)
-        assert found.page == found.folder / f"{name}.html"
+        actual = outcome(name)
+        page = Page(actual.page)
+        assert actual.page == actual.folder / f"{name}.html"
         pictures = page.all("img", "src")
         assert len(pictures) >= 2 and all(p.startswith("data:image/png;base64,") for p in pictures)
         assert all(link.startswith("#") for link in page.all("a", "href"))  # complete in itself
         assert [block.heading for block in essay_blocks(EXPERIMENTS[name].__doc__)] == PARTS
         words = " ".join(page.text.split())
-        for paragraph in [*found.answer.split("\n\n"), *found.tables]:
+        for paragraph in [*actual.answer.split("\n\n"), *actual.tables]:
             assert " ".join(paragraph.split()) in words
             assert len(re.findall(r"\d+[.]\d+|\d+%", paragraph)) <= 8  # more are a table's
-        assert (found.folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (actual.folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
     return check
 
@@ -125,12 +127,12 @@ def answer_is_computed(outcome: Callable[[str], SimpleNamespace]) -> Callable[[s
     """A check of the named experiment."""
 
     def check(name: str) -> None:
-        found = outcome(name)
+        actual = outcome(name)
         module = EXPERIMENTS[name]
-        assert module.answer(found.numbers) == found.answer
-        tables = {text: table_text(t) for text, t in module.answer_tables(found.numbers).items()}
-        assert tables == found.tables
-        told = found.answer + "".join(tables.values())
+        assert module.answer(actual.numbers) == actual.answer
+        tables = {text: table_text(t) for text, t in module.answer_tables(actual.numbers).items()}
+        assert tables == actual.tables
+        told = actual.answer + "".join(tables.values())
         assert len(re.findall(r"\d+[.]\d+|\d+%", told)) >= 5
 
     return check

@@ -112,8 +112,10 @@ def test_product_of_bernoullis_by_its_formula(outcome: Callable) -> None:
     parts = digits.split(digits.SMOKE.rows)
     bits, test = parts["training"].bits, parts["test"].bits
     average = (bits.sum(0) + 1) / (len(bits) + 2)
-    share = (bits.sum(0) + average) / (len(bits) + 1)  # the mode of Beta(1 + a + n₁, 2 - a + n₀)
-    cell = np.where(test == 1, np.log(share), np.log1p(-share))
+    proportion = (bits.sum(0) + average) / (
+        len(bits) + 1
+    )  # the mode of Beta(1 + a + n₁, 2 - a + n₀)
+    cell = np.where(test == 1, np.log(proportion), np.log1p(-proportion))
     assert numbers["nats"]["1"] == pytest.approx(-cell.sum(1).mean(), rel=1e-6)
     for half, mask in digits.HALVES.items():
         product = numbers["halves"][half]["nats per pixel, product"]
@@ -197,11 +199,11 @@ def test_first_split_is_where_theory_puts_it(outcome: Callable) -> None:
 def test_right_mixture_beats_kmeans(outcome: Callable) -> None:
     numbers = outcome("kmeans_fails").numbers
     for name in kmeans_fails.SMOKE.cases:
-        found = numbers["cases"][name]
-        mean = found["mean"]
-        assert mean[found["right"]] > mean["k-means"] + 0.1
-        assert found["wins"] == numbers["seeds"] and found["losses"] == 0
-        assert abs(mean["oracle"] - mean[found["right"]]) < 0.1
+        actual = numbers["cases"][name]
+        mean = actual["mean"]
+        assert mean[actual["right"]] > mean["k-means"] + 0.1
+        assert actual["wins"] == numbers["seeds"] and actual["losses"] == 0
+        assert abs(mean["oracle"] - mean[actual["right"]]) < 0.1
     assert numbers["cases"]["oddly shaped"]["mean"]["diagonal"] < 0.7  # the wrong shape
 
 
@@ -217,30 +219,30 @@ def test_oracle_labels_and_matching() -> None:
 
 @pytest.mark.long
 def test_old_faithful_reaches_published_values(outcome: Callable) -> None:
-    found = outcome("old_faithful").numbers
+    actual = outcome("old_faithful").numbers
     for (covariance, clusters), value in (
         old_faithful.PUBLISHED | old_faithful.INDEPENDENT
     ).items():
-        line = found["em"].get(old_faithful.label((covariance, clusters)))
+        line = actual["em"].get(old_faithful.label((covariance, clusters)))
         if line is not None:
             assert line["log_likelihood"] >= value - 1e-3
-    three = found["em"]["3 tied"]
+    three = actual["em"]["3 tied"]
     assert three["bic"] >= old_faithful.PRINTED["bic"] - 1e-2
     assert three["icl"] == pytest.approx(old_faithful.PRINTED["icl"], abs=1.0)
     assert three["bic"] == pytest.approx(2 * three["log_likelihood"] - 11 * np.log(272))
-    assert found["best_bic"] == "3 tied" and found["best_icl"] == "2 tied"
+    assert actual["best_bic"] == "3 tied" and actual["best_icl"] == "2 tied"
 
 
 @pytest.mark.long
 def test_three_components_are_two_regimes(outcome: Callable) -> None:
-    found = outcome("old_faithful").numbers
-    assert found["em"]["3 tied"]["modes"] == found["em"]["2 tied"]["modes"] == 2
-    sampled = found["loo"]["3 tied"]
+    actual = outcome("old_faithful").numbers
+    assert actual["em"]["3 tied"]["modes"] == actual["em"]["2 tied"]["modes"] == 2
+    sampled = actual["loo"]["3 tied"]
     assert sampled["two modes"] > 0.75
     assert sampled["one mode"] + sampled["two modes"] + sampled["three modes"] == pytest.approx(1)
     assert sampled["largest Pareto k"] < 0.7
     # a mixture of three loses its own penalty out of sample, not more than a few nats
-    assert -1150 < sampled["elpd"] < found["em"]["3 tied"]["log_likelihood"]
+    assert -1150 < sampled["elpd"] < actual["em"]["3 tied"]["log_likelihood"]
 
 
 def test_loo_ranks_the_generating_mixture_first() -> None:
@@ -278,9 +280,9 @@ def _drawn(
         for k in range(2)
     ]
     likelihood = logsumexp(density, axis=0)
-    shares = weights + 0.01 * rng.standard_normal((4, 50, 1)) * [1, -1]
+    proportions = weights + 0.01 * rng.standard_normal((4, 50, 1)) * [1, -1]
     draws = {
-        "weights": (("chain", "draw", "cluster"), shares),
+        "weights": (("chain", "draw", "cluster"), proportions),
         "loc": (("chain", "draw", "cluster", "feature"), loc),
         "scale": (("chain", "draw", "cluster"), np.ones((4, 50, 2))),
     }
@@ -330,21 +332,21 @@ def test_modes_are_those_of_a_grid() -> None:
 
 
 def test_plain_numbers() -> None:
-    given = {"a": np.float32(0.5), 2: [np.int64(3), float("inf")], "c": {"d": np.ones(2)}}
-    assert json.loads(json.dumps(plain(given), allow_nan=False)) == {
+    arguments = {"a": np.float32(0.5), 2: [np.int64(3), float("inf")], "c": {"d": np.ones(2)}}
+    assert json.loads(json.dumps(plain(arguments), allow_nan=False)) == {
         "a": 0.5, "2": [3, None], "c": {"d": [1.0, 1.0]},
     }  # fmt: skip
 
 
 def test_demo_index_shows_every_answer(outcome: Callable, parsed: Callable, tmp_path: Path) -> None:
-    found = {name: outcome(name) for name in ("digits", "images", "kmeans_limit")}
-    folder = next(iter(found.values())).folder
-    (tmp_path / "index.html").write_text(demo.index_page(folder, list(found), 1.0), "utf-8")
+    actual = {name: outcome(name) for name in ("digits", "images", "kmeans_limit")}
+    folder = next(iter(actual.values())).folder
+    (tmp_path / "index.html").write_text(demo.index_page(folder, list(actual), 1.0), "utf-8")
     page = parsed(tmp_path / "index.html")
-    assert len(page.all("img", "src")) == len(found)
+    assert len(page.all("img", "src")) == len(actual)
     assert all(source.startswith("data:") for source in page.all("img", "src"))
-    assert set(page.all("a", "href")) == {f"{name}.html" for name in found}
-    for name, one in found.items():
+    assert set(page.all("a", "href")) == {f"{name}.html" for name in actual}
+    for name, one in actual.items():
         assert (folder / f"{name}.html").is_file()
         assert one.answer.split("\n\n")[0] in page.text
 
@@ -357,8 +359,8 @@ def test_demo_ends_with_the_path_of_its_index(
 ) -> None:
     assert [run.func for run in demo.SMOKE.values()] == [names.run]
     assert demo.SMOKE["names"].keywords == {"smoke": True}
-    kept = outcome("digits").folder  # what such a run has left there
-    copied = partial(shutil.copytree, kept, dirs_exist_ok=True)
+    folder = outcome("digits").folder  # what such a run has left there
+    copied = partial(shutil.copytree, folder, dirs_exist_ok=True)
     monkeypatch.setattr(demo, "SMOKE", {"digits": copied})
     monkeypatch.setattr(sys, "argv", ["demo", "--smoke", "--out", str(tmp_path / "d")])
     assert demo.main() == 0

@@ -60,8 +60,8 @@ def test_earthquakes_reach_the_published_maxima(outcome: Callable) -> None:
     for states, published in earthquakes.PUBLISHED.items():
         if str(states) in table["published"]:
             assert table["−log-likelihood"][str(states)] < published + 1e-3
-    found, price = table["−log-likelihood"]["2"], table["parameters"]["2"]
-    assert table["BIC"]["2"] == pytest.approx(2 * found + price * np.log(107))
+    actual, price = table["−log-likelihood"]["2"], table["parameters"]["2"]
+    assert table["BIC"]["2"] == pytest.approx(2 * actual + price * np.log(107))
     assert numbers["best"] == 2  # of one and two
     low, high = numbers["states"]["earthquakes a year"]
     assert abs(low - 15.5) < 2 and abs(high - 26.1) < 3
@@ -88,7 +88,7 @@ def test_hidden_earthquakes_are_better_known_with_states(outcome: Callable) -> N
 
 @pytest.mark.long
 def test_words_perplexity_of_single_words_is_counting(outcome: Callable) -> None:
-    found = outcome("words").numbers
+    actual = outcome("words").numbers
     train, test = words.split(words.manual(), words.SMOKE)
     everything = list(map(tuple, words.manual()))
     assert len(set(everything)) == len(everything)  # no sentence on both sides
@@ -98,9 +98,11 @@ def test_words_perplexity_of_single_words_is_counting(outcome: Callable) -> None
     few = often[1] + 2 * often[2]
     discount = often[1] / few if few else 0.5  # the stand-in where nothing occurs once or twice
     total, size = sum(counts.values()), len(counts)  # every word of the vocabulary was seen
-    share = {w: (c - discount + discount * len(counts) / size) / total for w, c in counts.items()}
-    logs = [np.log(share[w]) for s in test for w in [*s, "<end>"]]
-    one = found["perplexity"][words.KNESER_NEY]["1"]
+    proportion = {
+        w: (c - discount + discount * len(counts) / size) / total for w, c in counts.items()
+    }
+    logs = [np.log(proportion[w]) for s in test for w in [*s, "<end>"]]
+    one = actual["perplexity"][words.KNESER_NEY]["1"]
     assert one == pytest.approx(np.exp(-np.mean(logs)), rel=1e-9)
 
 

@@ -47,8 +47,8 @@ def test_each_fault_is_named(change: dict[str, Any], messages: list[str], word: 
 def test_a_link_leads_to_a_page_and_a_place(tmp_path: Path) -> None:
     (tmp_path / "picture.png").touch()
     pages = {"index.html": Page(ids={"first"}), "guide/index.html": Page()}
-    found = ["", "index.html#first", "guide/index.html", "picture.png"]
-    assert not any(lost(link, pages, tmp_path) for link in found)
+    actual = ["", "index.html#first", "guide/index.html", "picture.png"]
+    assert not any(lost(link, pages, tmp_path) for link in actual)
     assert lost("index.html#second", pages, tmp_path) and lost("other.html", pages, tmp_path)
 
 

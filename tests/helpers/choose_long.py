@@ -78,15 +78,15 @@ def left_out(seconds: dict[str, float]) -> list[str]:
         files[test.partition("::")[0]].append((cost, test))
     late = []
     for tests in files.values():
-        spent, kept = 0.0, 0
+        spent, selected = 0.0, 0
         budget = BUDGET + FOR_EACH * len(tests)
         for cost, test in sorted(tests):
             guard = any(pattern.search(test) for pattern in GUARDS)
-            only = not kept and cost < ONLY
+            only = not selected and cost < ONLY
             if cost >= QUICK and not guard and not only and spent + cost > budget:
                 late.append(test)
                 continue
-            kept += 1
+            selected += 1
             spent += cost if cost >= QUICK else 0.0
     return sorted(late)
 

@@ -36,13 +36,13 @@ def equations(program: Any) -> Iterator[Any]:
 def products_of(function: Callable, *arguments: Any) -> tuple[int, list[str]]:
     """How many products in single precision there are, and those without all of its bits."""
     traced = jax.make_jaxpr(function)(*arguments)
-    found, short = 0, []
+    actual, short = 0, []
     for equation in equations(traced.jaxpr):
         if equation.primitive.name not in PRODUCTS:
             continue
         if any(v.aval.dtype != jnp.float32 for v in equation.invars):
             continue
-        found += 1
+        actual += 1
         precision = equation.params["precision"]
         if precision is None or {*np.atleast_1d(precision)} != {lax.Precision.HIGHEST}:
             frames = [
@@ -50,4 +50,4 @@ def products_of(function: Callable, *arguments: Any) -> tuple[int, list[str]]:
             ]
             where = "\n    ".join(f"{f.file_name}:{f.line_num}" for f in frames[:6])
             short.append(f"{equation}\n    {where}")
-    return found, short
+    return actual, short

@@ -15,12 +15,12 @@ START = "<start>"
 
 def occurrences(sequences, order, end):
     """(longest context, token) -> how often; contexts stop at the mark before the first token."""
-    found = Counter()
+    counts = Counter()
     for sequence in sequences:
         line = [START, *sequence, end]
         for place in range(1, len(line)):
-            found[tuple(line[max(0, place - order + 1) : place]), line[place]] += 1
-    return found
+            counts[tuple(line[max(0, place - order + 1) : place]), line[place]] += 1
+    return counts
 
 
 @cache
@@ -40,13 +40,13 @@ def rising(start, step, count):
     return prod(start + i * step for i in range(count))
 
 
-def seatings(found, order, discount, concentration, outcomes):
+def seatings(seated, order, discount, concentration, outcomes):
     """All (weight, customers, tables) of entries (context, token); weights are not normalised."""
 
     def level(length, arrived):
         """``arrived``: customers that longer contexts send."""
         customers = Counter(arrived)
-        for (context, token), count in found.items():
+        for (context, token), count in seated.items():
             if len(context) == length:
                 customers[context, token] += count
         entries = sorted(customers, key=str)

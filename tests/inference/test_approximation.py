@@ -34,10 +34,10 @@ def test_the_approximation_is_in_ems_mode(steps, approximation):
     """From draws of the prior alone it ended 230 nats below, three times in three."""
     loc = np.sort(approximation["posterior"]["loc"].values.mean((0, 1)).ravel())
     np.testing.assert_allclose(loc, LOC, atol=0.3)
-    kept = approximation["starts"].to_dataset()
-    assert kept.sizes["start"] == 4 and kept["best"].values.sum() == 1
-    bounds = kept["bound_of_short_run"].values
-    assert kept["best"].values[bounds.argmax()]
+    selected = approximation["starts"].to_dataset()
+    assert selected.sizes["start"] == 4 and selected["best"].values.sum() == 1
+    bounds = selected["bound_of_short_run"].values
+    assert selected["best"].values[bounds.argmax()]
     assert approximation.attrs["evidence_bound"] >= bounds.max() - 1
     text = str(diagnose(approximation))
     assert "best mode that is known" in text and "Pareto k" in text and "chains agree" not in text

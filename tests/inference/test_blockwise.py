@@ -59,8 +59,8 @@ def test_kmeans_over_blocks_is_kmeans_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = np.delete(ROWS, 5, 0)[:5000]
-    given = {"method": "kmeans", "seed": 0, "predictive": 0, "relabel": None, **OF_PROGRAM}
-    given["centres"] = np.array([[1.0, 1.0], [3.0, 1.0], [1.0, 2.0]])
+    arguments = {"method": "kmeans", "seed": 0, "predictive": 0, "relabel": None, **OF_PROGRAM}
+    arguments["centres"] = np.array([[1.0, 1.0], [3.0, 1.0], [1.0, 2.0]])
     with scope("float64"):
         observed = read_data(catalogue.program("gaussian_mixture"), rows)
         problem = Problem(
@@ -68,12 +68,12 @@ def test_kmeans_over_blocks_is_kmeans_in_memory(
                 catalogue.program("gaussian_mixture"), observed, OF_PROGRAM, {}, "float64"
             )
         )
-        memory = kmeans(problem, random.key(0), centres=given["centres"])
-    found = fit("gaussian_mixture", open_blocks(rows, rows=700), **given)
+        memory = kmeans(problem, random.key(0), centres=arguments["centres"])
+    tree = fit("gaussian_mixture", open_blocks(rows, rows=700), **arguments)
     for name, value in memory.values.items():
-        np.testing.assert_allclose(found["posterior"][name], value, rtol=1e-9)
-    np.testing.assert_allclose(found["sample_stats"]["inertia"], memory.sample_stats["inertia"])
-    assert found["starts"]["iterations"] == memory.starts["iterations"][1]
+        np.testing.assert_allclose(tree["posterior"][name], value, rtol=1e-9)
+    np.testing.assert_allclose(tree["sample_stats"]["inertia"], memory.sample_stats["inertia"])
+    assert tree["starts"]["iterations"] == memory.starts["iterations"][1]
     # and goes on from a pass after which it was ended
     monkeypatch.setattr(Checkpoint, "due", lambda self, *, ended: True)
     write = Checkpoint.write
@@ -85,11 +85,16 @@ def test_kmeans_over_blocks_is_kmeans_in_memory(
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="power cut"):
         patch.setattr(Checkpoint, "write", ends)
-        fit("gaussian_mixture", open_blocks(rows, rows=700), checkpoint=tmp_path / "run", **given)
+        fit(
+            "gaussian_mixture",
+            open_blocks(rows, rows=700),
+            checkpoint=tmp_path / "run",
+            **arguments,
+        )
     again = fit(
-        "gaussian_mixture", open_blocks(rows, rows=700), checkpoint=tmp_path / "run", **given
+        "gaussian_mixture", open_blocks(rows, rows=700), checkpoint=tmp_path / "run", **arguments
     )
-    np.testing.assert_array_equal(again["path"]["loc"], found["path"]["loc"])
+    np.testing.assert_array_equal(again["path"]["loc"], tree["path"]["loc"])
 
 
 def test_the_tree_says_what_it_holds(in_blocks: xr.DataTree) -> None:
@@ -107,10 +112,10 @@ def test_predictions_are_written_block_by_block(tmp_path: Path, in_blocks: xr.Da
     table, density = predict(in_blocks, new).values, log_density(in_blocks, new).values
     source = open_blocks(new, rows=20)
     assert predict_to(in_blocks, source, tmp_path / "rows.parquet") == 50
-    found = parquet.read_table(tmp_path / "rows.parquet").to_pandas()
-    np.testing.assert_array_equal(found["assignment"], table.argmax(1))
-    np.testing.assert_allclose(found[[f"cluster_{k}" for k in range(3)]], table, atol=1e-9)
-    np.testing.assert_allclose(found["log_density"], density, atol=1e-9)
+    actual = parquet.read_table(tmp_path / "rows.parquet").to_pandas()
+    np.testing.assert_array_equal(actual["assignment"], table.argmax(1))
+    np.testing.assert_allclose(actual[[f"cluster_{k}" for k in range(3)]], table, atol=1e-9)
+    np.testing.assert_allclose(actual["log_density"], density, atol=1e-9)
     predict_to(in_blocks, iter([new[:20], new[20:]]), tmp_path / "rows.zarr")  # in one pass
     with xr.open_zarr(tmp_path / "rows.zarr", consolidated=False) as written:
         np.testing.assert_allclose(written["responsibilities"], table, atol=1e-9)

@@ -46,8 +46,8 @@ def truncated(x: Annotated[Any, Reals] = None, *, clusters, rows=None):
 
 
 def test_censored_lifetimes_count_by_their_survival():
-    whole = DRAW.exponential(2.0, size=30)
-    data = {"time": np.minimum(whole, 2.5), "ended": (whole < 2.5).astype(int)}
+    complete = DRAW.exponential(2.0, size=30)
+    data = {"time": np.minimum(complete, 2.5), "ended": (complete < 2.5).astype(int)}
     options = {"method": "em", "starts": 1, "clusters": 1, "seed": 0, "predictive": 0}
     tree = fit(lifetimes, data, fixed={"weights": [1.0]}, **options)
     # Gamma(2 + events, 2 + time at risk)
@@ -74,8 +74,8 @@ X = np.abs(np.r_[DRAW.normal(0.2, 1, 20), DRAW.normal(6, 1, 20)])
 def test_truncated_numbers_have_a_density_above_the_bound():
     model = Model(truncated, {"x": X}, {"clusters": 2}, {})
     values = {"weights": np.array([0.3, 0.7]), "loc": np.array([-0.5, 5.0])}
-    found = model.logits({n: jnp.asarray(v) for n, v in values.items()}, model.structure())
-    np.testing.assert_allclose(found, _densities(values, X), rtol=1e-9)
+    actual = model.logits({n: jnp.asarray(v) for n, v in values.items()}, model.structure())
+    np.testing.assert_allclose(actual, _densities(values, X), rtol=1e-9)
 
 
 @pytest.mark.long

@@ -34,7 +34,7 @@ def test_sums_and_maxima_over_all_assignments(mixture):
     problem = _problem(mixture)
     model, structure = problem.model, problem.structure
     every = jnp.array(list(product(range(structure.clusters), repeat=ROWS)))
-    whole = problem.chunks
+    complete = problem.chunks
     pieces_of_two = cut(model.data, problem.families, chunk_rows=2)  # the last chunk is padded
 
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -43,7 +43,7 @@ def test_sums_and_maxima_over_all_assignments(mixture):
         pieces = model.pieces(values, structure)
         passes = [
             e_step(pieces, structure, chunks, assign)
-            for chunks in (whole, pieces_of_two)
+            for chunks in (complete, pieces_of_two)
             for assign in (soft, hard)
         ]
 
@@ -54,11 +54,11 @@ def test_sums_and_maxima_over_all_assignments(mixture):
         return passes, jax.lax.map(joint, every), pieces.log_prior
 
     passes, joints, log_prior = both(random.key(3))
-    share = np.exp(joints - logsumexp(joints))
+    proportion = np.exp(joints - logsumexp(joints))
     held = np.stack([(np.asarray(every) == k).sum(1) for k in range(structure.clusters)], 1)
     for summed, best in (passes[:2], passes[2:]):
         np.testing.assert_allclose(summed.log_normaliser + log_prior, logsumexp(joints), rtol=1e-10)
-        np.testing.assert_allclose(summed.counts, share @ held, rtol=1e-10)
+        np.testing.assert_allclose(summed.counts, proportion @ held, rtol=1e-10)
         np.testing.assert_allclose(best.log_normaliser + log_prior, joints.max(), rtol=1e-10)
         np.testing.assert_array_equal(best.counts, held[np.argmax(joints)])
     for one, other in (passes[::2], passes[1::2]):

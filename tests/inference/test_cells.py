@@ -37,11 +37,11 @@ def visits(
     people: int,
 ):
     """Scores of people at their visits: a person has a kind, a clinic its habits with each."""
-    share = numpyro.sample("share", dist.Dirichlet(jnp.full(kinds, 2.0)))
+    proportion = numpyro.sample("share", dist.Dirichlet(jnp.full(kinds, 2.0)))
     with numpyro.plate("clinic", 3, dim=-2), numpyro.plate("kind", kinds):
         habit = numpyro.sample("habit", dist.Dirichlet(jnp.array([2.0, 1.5, 1.0])))
     with numpyro.plate("person", people):
-        z = numpyro.sample("z", dist.Categorical(share), infer=PARALLEL)
+        z = numpyro.sample("z", dist.Categorical(proportion), infer=PARALLEL)
     with numpyro.plate("visit", len(person)):
         numpyro.sample("score", dist.Categorical(habit[clinic, z[person]]), obs=score)
 
@@ -178,11 +178,11 @@ def test_density_and_responsibilities_by_enumeration(name):
     )(values)
     np.testing.assert_allclose(ours, logsumexp(table), rtol=1e-10)
     logits = np.asarray(logits)
-    shares = np.exp(logits - logsumexp(logits, axis=0))
+    proportions = np.exp(logits - logsumexp(logits, axis=0))
     for row in range(table.ndim):
         others = tuple(i for i in range(table.ndim) if i != row)
         wanted = np.exp(logsumexp(table, axis=others) - logsumexp(table))
-        np.testing.assert_allclose(shares[:, row], wanted, atol=1e-10)
+        np.testing.assert_allclose(proportions[:, row], wanted, atol=1e-10)
 
 
 @pytest.mark.usefixtures("double_precision")
@@ -193,16 +193,16 @@ def test_equal_lines_are_computed_once_and_gaps_left_out():
     np.testing.assert_array_equal(units.rows["score"], data["person"])
     assert len(units.distinct["score"]) <= 9 < VISITS
     values = problem.structure.initial(random.key(2))
-    whole = logits_of(problem, values)
+    complete = logits_of(problem, values)
     score = data["score"].astype(float)
     score[:40] = np.nan
     gone = problem_of(visits, {**data, "score": score}, {"kinds": 2, "people": PEOPLE})
     np.testing.assert_array_equal(gone.model.units.rows["score"], data["person"])
     left = {n: v[40:] for n, v in data.items()}
-    kept = problem_of(visits, left, {"kinds": 2, "people": PEOPLE})
-    found, wanted = (logits_of(p, values) for p in (gone, kept))
-    np.testing.assert_allclose(found, wanted, rtol=1e-12)
-    assert not np.allclose(found, whole)
+    selected = problem_of(visits, left, {"kinds": 2, "people": PEOPLE})
+    actual, wanted = (logits_of(p, values) for p in (gone, selected))
+    np.testing.assert_allclose(actual, wanted, rtol=1e-12)
+    assert not np.allclose(actual, complete)
 
 
 @pytest.fixture(scope="module")
@@ -232,15 +232,17 @@ def test_what_is_done_after_the_fit(tree, tmp_path):
     data = of_visits()
     assert tree["observed_data"]["score"].dims == ("visit",)
     assert tree["log_likelihood"]["score"].dims == ("chain", "draw", "person")
-    shares = predict(tree)
-    assert shares.dims == ("person", "cluster")
+    probabilities = predict(tree)
+    assert probabilities.dims == ("person", "cluster")
     habit = tree["posterior"]["habit"]
     assert habit.dims == ("chain", "draw", "clinic", "cluster", "habit_dim_0")
     at = habit.values[0, 0]
     logits = np.log(tree["posterior"]["share"].values[0, 0]) * np.ones((PEOPLE, 1))
     np.add.at(logits, data["person"], np.log(at[data["clinic"], :, data["score"]]))
     np.testing.assert_allclose(log_density(tree), logsumexp(logits, axis=1), atol=1e-9)
-    np.testing.assert_allclose(shares, np.exp(logits - logsumexp(logits, 1)[:, None]), atol=1e-9)
+    np.testing.assert_allclose(
+        probabilities, np.exp(logits - logsumexp(logits, 1)[:, None]), atol=1e-9
+    )
     few = {n: v[:20] for n, v in data.items()}
     new = np.log(tree["posterior"]["share"].values[0, 0]) * np.ones((PEOPLE, 1))
     np.add.at(new, few["person"], np.log(at[few["clinic"], :, few["score"]]))
@@ -251,7 +253,7 @@ def test_what_is_done_after_the_fit(tree, tmp_path):
     assert filled.dims == ("draw", "visit")
     assert set(np.unique(filled)) <= {0, 1, 2}
     save(tree, tmp_path / "fit.nc")
-    np.testing.assert_array_equal(predict(load(tmp_path / "fit.nc")), shares)
+    np.testing.assert_array_equal(predict(load(tmp_path / "fit.nc")), probabilities)
 
 
 def test_generated_visits_of_a_person_share_a_kind(tree):

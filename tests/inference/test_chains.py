@@ -151,19 +151,19 @@ def test_pairs_paths_and_draws(chain):
             along = jax.lax.map(lambda p: model.log_joint_given(values, structure, p), some)
             return pair_probabilities(factors)[0], best_path(factors)[0][1:], along
 
-        pairs, best, given = map(np.asarray, look(values, jnp.asarray(paths[:3])))
+        pairs, best, data = map(np.asarray, look(values, jnp.asarray(paths[:3])))
         keys = jax.random.split(jax.random.key(1), 4000)
         drawn = jax.jit(jax.vmap(lambda key: draw_assignments(model, key, values, structure)))(keys)
     if not structure.chain.starts:
         np.testing.assert_array_equal(best, paths[joint.argmax()])
-    np.testing.assert_allclose(given, joint[:3], rtol=1e-10)
+    np.testing.assert_allclose(data, joint[:3], rtol=1e-10)
     for i, j in itertools.product(range(structure.clusters), repeat=2):
         both = (paths[:, 2] == i) & (paths[:, 3] == j)
         assert pairs[3, i, j] == pytest.approx(probability[both].sum(), abs=1e-10)
     power = structure.clusters ** np.arange(4, -1, -1)
-    share = np.bincount(np.asarray(drawn) @ power, minlength=len(paths)) / len(keys)
+    proportion = np.bincount(np.asarray(drawn) @ power, minlength=len(paths)) / len(keys)
     error = np.sqrt(probability * (1 - probability) / len(keys))
-    assert (np.abs(share - probability) < 5 * error + 1e-3).all()
+    assert (np.abs(proportion - probability) < 5 * error + 1e-3).all()
 
 
 def test_steps_that_look_back_further_are_refused():

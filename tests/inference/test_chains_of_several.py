@@ -170,9 +170,9 @@ def joint_of(program, model, values, states, held):
 @pytest.fixture(scope="module", params=CASES, ids=lambda p: p.__name__)
 def chain(request):
     program = request.param
-    given, sites, (steps, series) = CASES[program]
+    data, sites, (steps, series) = CASES[program]
     with scope("float64"):
-        observed = read_data(program, given["x"])
+        observed = read_data(program, data["x"])
         model, structure = read_program(program, observed, {}, {}, "float64")
         values = structure.initial(jax.random.key(3))
         states = int(np.prod([size for _, size in sites]))
@@ -225,7 +225,7 @@ def test_states_are_summed_out(chain):
 def test_pairs_paths_and_draws(chain):
     program, model, structure, values, paths, joint = chain
     probability = np.exp(joint - logsumexp(joint))
-    found = structure.chain
+    actual = structure.chain
     with scope("float64"):
 
         @jax.jit
@@ -241,30 +241,30 @@ def test_pairs_paths_and_draws(chain):
         keys = jax.random.split(jax.random.key(1), 4000)
         drawn = jax.jit(jax.vmap(lambda key: draw_assignments(model, key, values, structure)))(keys)
     np.testing.assert_allclose(along, joint[5:8] - hidden_constant(program), rtol=1e-10)
-    if not found.starts:
+    if not actual.starts:
         assert joint[(paths == best).all(1).argmax()] == pytest.approx(joint.max())
-    own = paths.reshape(len(paths), found.series, found.steps)
-    step = found.steps - 1
+    own = paths.reshape(len(paths), actual.series, actual.steps)
+    step = actual.steps - 1
     before = np.asarray(
-        jax.vmap(lambda p: windows(p, found.steps, found.states, found.order))(
+        jax.vmap(lambda p: windows(p, actual.steps, actual.states, actual.order))(
             jnp.asarray(own[:, -1])
         )
     )[:, step]
-    for b, k in itertools.product(range(pairs.shape[2]), range(found.states)):
+    for b, k in itertools.product(range(pairs.shape[2]), range(actual.states)):
         both = (before == b) & (own[:, -1, step] == k)
         assert pairs[-1, step, b, k] == pytest.approx(probability[both].sum(), abs=1e-10)
     power = structure.clusters ** np.arange(paths.shape[1] - 1, -1, -1)
-    share = np.bincount(np.asarray(drawn) @ power, minlength=len(paths)) / len(keys)
+    proportion = np.bincount(np.asarray(drawn) @ power, minlength=len(paths)) / len(keys)
     error = np.sqrt(probability * (1 - probability) / len(keys))
-    assert (np.abs(share - probability) < 5 * error + 1e-3).all()
+    assert (np.abs(proportion - probability) < 5 * error + 1e-3).all()
 
 
 def test_what_was_found(chain):
     program, _, structure, _, _, _ = chain
-    found = structure.chain
+    actual = structure.chain
     _, sites, (steps, series) = CASES[program]
-    assert (found.steps, found.series) == (steps, series)
-    assert found.order == (2 if program is second_order else 1)
+    assert (actual.steps, actual.series) == (steps, series)
+    assert actual.order == (2 if program is second_order else 1)
     assert structure.unit_count == series and structure.discrete == tuple(n for n, _ in sites)
 
 
@@ -350,11 +350,11 @@ def test_series_are_drawn_and_filled(by_em, herd):
 def test_hard_assignment_follows_paths(herd):
     tree = fit(tracks, herd[0], method="hard", seed=0, starts=4, predictive=0)
     chosen = predict(tree)
-    shares = chosen.values[~np.isnan(chosen.values)]
-    assert set(np.unique(shares)) <= {0.0, 1.0}
+    proportions = chosen.values[~np.isnan(chosen.values)]
+    assert set(np.unique(proportions)) <= {0.0, 1.0}
     best = best_paths(tree).values
-    found = chosen.fillna(0).argmax("cluster").values
-    np.testing.assert_array_equal(found[best >= 0], best[best >= 0])
+    actual = chosen.fillna(0).argmax("cluster").values
+    np.testing.assert_array_equal(actual[best >= 0], best[best >= 0])
 
 
 def test_a_site_of_every_series_is_told_of():

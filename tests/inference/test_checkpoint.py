@@ -96,14 +96,14 @@ def test_a_fit_that_was_ended_goes_on_to_the_same_result(
 
 
 def test_arguments_of_every_kind_tell_fits_apart(tmp_path: Path) -> None:
-    given = {
+    arguments = {
         **SETTINGS,
         "concentration": np.array([1.0, 2.0, 3.0]),
         "fixed": {"rate": [[1, 2]] * 3},
     }
-    fit("poisson_mixture", ROWS, checkpoint=tmp_path / "run", **given)
+    fit("poisson_mixture", ROWS, checkpoint=tmp_path / "run", **arguments)
     with pytest.raises(InputError, match="its fixed differ"):
-        other = given | {"fixed": {"rate": [[2, 1]] * 3}}
+        other = arguments | {"fixed": {"rate": [[2, 1]] * 3}}
         fit("poisson_mixture", ROWS, checkpoint=tmp_path / "run", **other)
 
 
@@ -144,8 +144,8 @@ class Run:
         self.method = getattr(catalogue.method(method), method)
 
     def __call__(self, folder: Path | None = None, **options: Any) -> Result:
-        kept = None if folder is None else Checkpoint.open(folder, {})
-        problem = replace(self.problem, checkpoint=kept)
+        selected = None if folder is None else Checkpoint.open(folder, {})
+        problem = replace(self.problem, checkpoint=selected)
         return self.method(problem, random.key(0), **{**self.options, **options})
 
 
@@ -157,10 +157,10 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def equal(one: Result, other: Result) -> None:
-    for found, expected in ((one.values, other.values), (one.sample_stats, other.sample_stats)):
-        assert set(found) == set(expected)
+    for actual, expected in ((one.values, other.values), (one.sample_stats, other.sample_stats)):
+        assert set(actual) == set(expected)
         for name, value in expected.items():
-            np.testing.assert_array_equal(found[name], value, err_msg=name)
+            np.testing.assert_array_equal(actual[name], value, err_msg=name)
     np.testing.assert_array_equal(one.assignment, other.assignment)
 
 
@@ -230,12 +230,12 @@ def test_samplers_are_asked_for_more_draws_and_interrupted(
 @pytest.mark.long
 def test_another_number_of_draws_is_the_same_fit(tmp_path: Path) -> None:
     options = {"warmup": 20, "draws": 5, "thinning": 2, "starts": 2, "chains": 2}
-    given = {"method": "gibbs", "seed": 0, "predictive": 0, "clusters": 3, **options}
-    fit("gaussian_mixture", ROWS[:60], checkpoint=tmp_path, **given)
-    more = fit("gaussian_mixture", ROWS[:60], checkpoint=tmp_path, **{**given, "draws": 9})
+    arguments = {"method": "gibbs", "seed": 0, "predictive": 0, "clusters": 3, **options}
+    fit("gaussian_mixture", ROWS[:60], checkpoint=tmp_path, **arguments)
+    more = fit("gaussian_mixture", ROWS[:60], checkpoint=tmp_path, **{**arguments, "draws": 9})
     assert more["posterior"].sizes["draw"] == 9
     with pytest.raises(InputError, match="its options differ"):
-        fit("gaussian_mixture", ROWS[:60], checkpoint=tmp_path, **{**given, "thinning": 1})
+        fit("gaussian_mixture", ROWS[:60], checkpoint=tmp_path, **{**arguments, "thinning": 1})
 
 
 def test_folders_of_something_else_and_methods_without_states_are_refused(tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ LENGTHS = (3, 40, 7, 12, 1, 40, 5)
 def _series() -> list[np.ndarray]:
     numbers = np.random.default_rng(0)
     states = [numbers.random(n).round() for n in LENGTHS]
-    found = [numbers.normal(size=(len(s), 2)) + 8 * s[:, None] for s in states]
-    found[3][2:5] = np.nan  # steps within a sequence that were not seen
-    return found
+    actual = [numbers.normal(size=(len(s), 2)) + 8 * s[:, None] for s in states]
+    actual[3][2:5] = np.nan  # steps within a sequence that were not seen
+    return actual
 
 
 def _tokens() -> list[str]:
@@ -61,8 +61,8 @@ def test_parts_have_the_statistics_of_the_whole(name: str) -> None:
     with scope("float64"):
         problem = _problem(name)
         data, families, structure = problem.model.data, problem.families, problem.structure
-        whole, parts = (cut(data, families, parts=count) for count in (1, 3))
-        assert len(whole.parts) == 1 and len(parts.parts) == 3
+        complete, parts = (cut(data, families, parts=count) for count in (1, 3))
+        assert len(complete.parts) == 1 and len(parts.parts) == 3
         widths = [len(rows) * width for rows, width in by_length(families, data, 3)]
         assert sum(widths) < 0.6 * len(LENGTHS) * max(LENGTHS)
 
@@ -70,7 +70,7 @@ def test_parts_have_the_statistics_of_the_whole(name: str) -> None:
         def expected(chunks: Chunks) -> Any:
             return [e_step(problem.example, structure, chunks, how) for how in (soft, hard)]
 
-        for a, b in zip(*(jax.tree.leaves(expected(c)) for c in (whole, parts)), strict=True):
+        for a, b in zip(*(jax.tree.leaves(expected(c)) for c in (complete, parts)), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
@@ -86,15 +86,15 @@ def test_assignments_drawn_in_parts_are_in_the_order_of_the_rows(name: str) -> N
         def drawn(keys: Array) -> tuple[Array, Array]:
             values = structure.initial(random.key(0))
             pieces = problem.model.pieces(values, structure)
-            share = jax.nn.softmax(problem.model.logits(values, structure), axis=0)[1]
+            proportion = jax.nn.softmax(problem.model.logits(values, structure), axis=0)[1]
             draw = partial(
                 draw_and_sum, pieces=pieces, structure=structure, chunks=parts, keep=True
             )
-            return jax.lax.map(lambda key: draw(key)[1], keys), share
+            return jax.lax.map(lambda key: draw(key)[1], keys), proportion
 
-        found, share = drawn(random.split(random.key(1), 100))
-        error = 4.5 * np.sqrt(share * (1 - share) / len(found))
-        assert (np.abs(found.mean(0) - share) < error + 1e-9).all()
+        actual, proportion = drawn(random.split(random.key(1), 100))
+        error = 4.5 * np.sqrt(proportion * (1 - proportion) / len(actual))
+        assert (np.abs(actual.mean(0) - proportion) < error + 1e-9).all()
 
 
 def test_a_long_sequence_among_short_ones_does_not_widen_them() -> None:

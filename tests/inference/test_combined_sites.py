@@ -64,20 +64,20 @@ def test_density_and_predictions_by_hand(tree, rows):
     by_hand = parts_by_hand(tree, rows)
     total = logsumexp(by_hand, axis=(1, 2))
     np.testing.assert_allclose(log_density(tree), total, atol=1e-10)
-    shares = np.exp(by_hand - total[:, None, None])
-    np.testing.assert_allclose(predict(tree), shares.reshape(-1, 6), atol=1e-10)
+    proportions = np.exp(by_hand - total[:, None, None])
+    np.testing.assert_allclose(predict(tree), proportions.reshape(-1, 6), atol=1e-10)
     kinds, parts = predict(tree, site="z"), predict(tree, site="u", by_draw=True)
     assert (kinds.dims, parts.dims) == (("row", "z"), ("chain", "draw", "row", "u"))
-    np.testing.assert_allclose(kinds, shares.sum(2), atol=1e-10)
-    np.testing.assert_allclose(parts[0, 0], shares.sum(1), atol=1e-10)
+    np.testing.assert_allclose(kinds, proportions.sum(2), atol=1e-10)
+    np.testing.assert_allclose(parts[0, 0], proportions.sum(1), atol=1e-10)
     with pytest.raises(InputError, match="the discrete sites of the rows are z, u"):
         predict(tree, site="v")
 
 
 def test_em_finds_kinds_and_parts(tree):
     """Every part of a kind has the kind's own scale, and the rows are its fixed point."""
-    found = np.sort(tree["posterior"]["loc"].values[0, 0].ravel())
-    np.testing.assert_allclose(found, [-12, -9, -6, 3, 7, 11], atol=0.5)
+    actual = np.sort(tree["posterior"]["loc"].values[0, 0].ravel())
+    np.testing.assert_allclose(actual, [-12, -9, -6, 3, 7, 11], atol=0.5)
     assert "6 combinations of the values of sites 'z' and 'u'" in tree.attrs["notes"]
 
 
@@ -143,8 +143,8 @@ def test_sites_within_one_scale_are_combined():
     tree = fit(scaled, data, method="em", seed=0, predictive=0, starts=2)
     m = float(tree["posterior"]["m"].values.squeeze())
     z, u = np.array([0, 0, 1, 1])[:, None], np.array([0, 1, 0, 1])[:, None]
-    share = 0.2 + 0.5 * z
-    prior = np.log(0.5) + np.log(np.where(u == 1, share, 1 - share))
+    proportion = 0.2 + 0.5 * z
+    prior = np.log(0.5) + np.log(np.where(u == 1, proportion, 1 - proportion))
     by_hand = weight * (prior + scipy.stats.norm.logpdf(x, m + 6 * z + u, 0.5))
     total = logsumexp(by_hand, axis=0)
     np.testing.assert_allclose(predict(tree), np.exp(by_hand - total).T, atol=1e-6)

@@ -55,5 +55,7 @@ def test_a_result_names_what_was_optimised_and_which_way(name, options, objectiv
 
 
 def _best_is_kept(result):
-    final, kept = result.starts["final"][1], result.starts.get("best", (None, [True]))[1]
-    assert np.nanmax(final * result.objective.sign) == final[kept].item() * result.objective.sign
+    final, selected = result.starts["final"][1], result.starts.get("best", (None, [True]))[1]
+    assert (
+        np.nanmax(final * result.objective.sign) == final[selected].item() * result.objective.sign
+    )

@@ -21,8 +21,8 @@ def test_many_clusters_of_sparse_bits_keep_new_rows_possible(method: str) -> Non
     probs = generator.beta(0.1, 1.0, (20, 40))
     bits = generator.binomial(1, probs[generator.integers(20, size=600)])
     tree = fit("bernoulli_mixture", bits[:400], method=method, clusters=100, **POINT)
-    found = tree["posterior/probs"].values
-    assert found.min() > 0 and found.max() < 1
+    fitted = tree["posterior/probs"].values
+    assert fitted.min() > 0 and fitted.max() < 1
     assert np.isfinite(log_density(tree, bits[400:]).values).all()
 
 
@@ -59,17 +59,17 @@ def test_default_fits_find_two_groups(method: str, distance: float, scale: float
     x = _two_groups(distance, scale)
     more: dict[str, Any] = {"starts": 4} if method == "em" else GIBBS
     tree = fit("gaussian_mixture", x, method=method, clusters=2, seed=1, predictive=0, **more)
-    found = tree["posterior"].median(("chain", "draw"))
-    order = np.argsort(found["scale"].values if distance == 0 else found["loc"].values)
+    actual = tree["posterior"].median(("chain", "draw"))
+    order = np.argsort(actual["scale"].values if distance == 0 else actual["loc"].values)
     groups = [x[:50], x[50:]]
     wanted = np.array([group.std() for group in groups])
     # of nested groups the rows in the middle are of either, and scales pull at each other
     near = 0.15 if scale == 1 else 0.3
-    np.testing.assert_allclose(found["scale"].values[order], wanted, rtol=near)
+    np.testing.assert_allclose(actual["scale"].values[order], wanted, rtol=near)
     np.testing.assert_allclose(
-        found["loc"].values[order], [group.mean() for group in groups], atol=0.6 * scale
+        actual["loc"].values[order], [group.mean() for group in groups], atol=0.6 * scale
     )
-    np.testing.assert_allclose(found["weights"].values[order], 0.5, atol=0.1)
+    np.testing.assert_allclose(actual["weights"].values[order], 0.5, atol=0.1)
 
 
 @pytest.mark.parametrize(("distance", "scale"), [(3.0, 1.0), (0.0, 30.0), (15.0, 5.0)])
@@ -112,7 +112,7 @@ def test_default_fits_find_two_hidden_states(distance: float) -> None:
     states = np.tile(np.repeat([0, 1, 0, 1], 15), (2, 1))
     x = distance * states + generator.normal(size=states.shape) * np.array([1.0, 3.0])[states]
     tree = fit("hidden_markov", x[..., None], method="em", states=2, **POINT | {"starts": 4})
-    found = tree["posterior"].isel(chain=0, draw=0)
-    order = np.argsort(found["loc"].values[:, 0])
+    fitted = tree["posterior"].isel(chain=0, draw=0)
+    order = np.argsort(fitted["loc"].values[:, 0])
     wanted = np.array([x[states == k].std() for k in (0, 1)])
-    np.testing.assert_allclose(found["scale"].values[order, 0], wanted, rtol=0.15)
+    np.testing.assert_allclose(fitted["scale"].values[order, 0], wanted, rtol=0.15)

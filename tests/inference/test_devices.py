@@ -66,7 +66,7 @@ def x() -> np.ndarray:
 
 
 @pytest.fixture(scope="module", params=["devices", "processes"])
-def found(x, request):
+def actual(x, request):
     """What the script prints with two devices, of one process or of one each."""
     environment = {**os.environ, **QUICK}
     if request.param == "devices":
@@ -97,20 +97,20 @@ def found(x, request):
     return printed[0]
 
 
-def test_em_is_the_same(x, found):
+def test_em_is_the_same(x, actual):
     """As here, with one device and the data in one chunk."""
     tree = fit("gaussian_mixture", x, method="em", seed=0, clusters=2, predictive=0, starts=1,
                iterations=5)  # fmt: skip
-    assert (jax.device_count(), found["devices"]) == (1, 2)
-    assert set(found["shared"]) == {2}  # all three fits
+    assert (jax.device_count(), actual["devices"]) == (1, 2)
+    assert set(actual["shared"]) == {2}  # all three fits
     here = float(tree["log_likelihood/x"].sum())
-    assert found["log_likelihood"] == pytest.approx(here, rel=1e-9)
+    assert actual["log_likelihood"] == pytest.approx(here, rel=1e-9)
     loc = tree["posterior/loc"].values.ravel().tolist()
-    assert found["em"] == pytest.approx(loc, rel=1e-6)
-    assert found["wide"] == pytest.approx(loc, rel=1e-6)
+    assert actual["em"] == pytest.approx(loc, rel=1e-6)
+    assert actual["wide"] == pytest.approx(loc, rel=1e-6)
 
 
-def test_gibbs_draws_of_the_posterior_and_rows_keep_their_places(found):
+def test_gibbs_draws_of_the_posterior_and_rows_keep_their_places(actual):
     """Two devices; the posterior of 400 rows a cluster is narrow about 0 and 8."""
-    assert sorted(found["gibbs"]) == pytest.approx([0.0, 8.0], abs=0.3)
-    assert abs(found["first"] - found["last"]) > 0.99
+    assert sorted(actual["gibbs"]) == pytest.approx([0.0, 8.0], abs=0.3)
+    assert abs(actual["first"] - actual["last"]) > 0.99

@@ -95,10 +95,10 @@ def test_bernoulli_step_is_the_step_by_hand(built_ins, fitted):
     ones, zeros = row.interior["ones"], row.interior["zeros"]
     for i in range(len(weights) - 1):
         logits = x @ np.log(probs[i]).T + (1 - x) @ np.log(1 - probs[i]).T + np.log(weights[i])
-        share = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
-        counts = share.sum(0)
+        proportion = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
+        counts = proportion.sum(0)
         new_weights = (counts + alpha - 1) / (len(x) + len(counts) * (alpha - 1))
-        new_probs = (share.T @ x + ones - 1) / (counts[:, None] + ones + zeros - 2)
+        new_probs = (proportion.T @ x + ones - 1) / (counts[:, None] + ones + zeros - 2)
         np.testing.assert_allclose(weights[i + 1], new_weights, rtol=1e-9)
         np.testing.assert_allclose(probs[i + 1], new_probs, rtol=1e-9)
 
@@ -167,11 +167,11 @@ def test_missing_cells_are_left_out_of_the_objective(built_ins, covariance):
     tree = fit("gaussian_mixture", x, method="em", seed=0, predictive=0, **PRECISE, **options)
     assert_never_down(tree)
     assert_flat("gaussian_mixture", {"x": x}, options, tree)
-    found = {n: v.values[0, 0] for n, v in tree["posterior"].dataset.items()}
-    matrices = found.get("covariance")
+    actual = {n: v.values[0, 0] for n, v in tree["posterior"].dataset.items()}
+    matrices = actual.get("covariance")
     if matrices is None:
-        matrices = np.array([np.diag(s**2) for s in found["scale"]])
-    expected = _observed(x, found["weights"], found["loc"], matrices)
+        matrices = np.array([np.diag(s**2) for s in actual["scale"]])
+    expected = _observed(x, actual["weights"], actual["loc"], matrices)
     np.testing.assert_allclose(float(tree["log_likelihood/x"].sum()), expected, rtol=1e-10)
 
 
@@ -194,7 +194,7 @@ def test_collapsing_components_are_reported_and_never_nan():
     assert "collapsed" in tree.attrs["notes"]
     assert not collapsed[tree["starts/best"].values].all() or collapsed.all()
     # the program's priors keep every start off the six equal rows
-    kept = fit(
+    fitted = fit(
         "gaussian_mixture",
         x,
         method="em",
@@ -204,7 +204,7 @@ def test_collapsing_components_are_reported_and_never_nan():
         predictive=0,
         concentration=2.0,
     )
-    assert not kept["starts/collapsed"].values.any()
+    assert not fitted["starts/collapsed"].values.any()
 
 
 def test_same_seed_same_numbers_and_nothing_compiles_twice(built_ins):
@@ -263,5 +263,5 @@ def test_em_and_its_hard_limit_find_kinds_of_hidden_chains(own):
         tree = fit(own.mixture_of_hidden_chains, x, **options)
         best = tree["responsibilities/responsibilities"].values.argmax(1)
         assert (best == kind).all() or (best != kind).all(), method
-        found = np.sort(tree["posterior/mean"].values[0, 0].ravel())
-        np.testing.assert_allclose(found, np.sort(means.ravel()), atol=0.5)
+        actual = np.sort(tree["posterior/mean"].values[0, 0].ravel())
+        np.testing.assert_allclose(actual, np.sort(means.ravel()), atol=0.5)

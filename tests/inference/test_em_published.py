@@ -60,6 +60,6 @@ CLASSES = {
 def test_numbers_of_classes_reach_the_published_log_likelihoods(reference, name):
     data, wanted = pd.read_csv(reference / "latent_class" / f"{name}.csv"), CLASSES[name]
     table = choose_clusters("categorical_mixture", data, wanted, seed=0, starts=16)
-    found = table.set_index("clusters")["log_likelihood"]
+    actual = table.set_index("clusters")["log_likelihood"]
     for classes, published in wanted.items():
-        assert found[classes] >= published - 1e-3
+        assert actual[classes] >= published - 1e-3

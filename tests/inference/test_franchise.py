@@ -63,7 +63,7 @@ CASES = [
 def test_tables_and_predictions_are_those_of_all_seatings(case):
     order, sequences, discount, concentration = case
     oracle, vocabulary = _oracle(), 2
-    found = oracle.occurrences(sequences, order, vocabulary)
+    actual = oracle.occurrences(sequences, order, vocabulary)
     seen = count_ngrams(rows(sequences, vocabulary), vocabulary=vocabulary, order=order)
     entries = names_of(seen)
     asked = [(u, w) for u in {u for u, _ in entries} for w in range(vocabulary + 1)]
@@ -75,7 +75,7 @@ def test_tables_and_predictions_are_those_of_all_seatings(case):
             for u, w in asked
         )]  # fmt: skip
 
-    everything = oracle.seatings(found, order, discount, concentration, vocabulary + 1)
+    everything = oracle.seatings(actual, order, discount, concentration, vocabulary + 1)
     weights, values = zip(*((w, quantities(c, t)) for w, c, t in everything), strict=True)
     expected = np.average(values, axis=0, weights=weights)
     franchise = Franchise(seen, np.random.default_rng(0))
@@ -116,10 +116,10 @@ def test_parameters_given_a_seating_are_those_of_a_grid():
     log += (0.5 * np.log(grid_d) + np.log1p(-grid_d))[:, None]
     log += np.log(grid_theta) - 1.5 * grid_theta
     weight = np.exp(log - log.max())
-    for values, found in zip((grid_d[:, None], grid_theta), np.array(draws).T, strict=True):
+    for values, actual in zip((grid_d[:, None], grid_theta), np.array(draws).T, strict=True):
         for power in (1, 2):
             expected = (weight * values**power).sum() / weight.sum()
-            moved = found**power
+            moved = actual**power
             ess = float(az.ess(moved[None], method="mean"))
             assert ess > 300
             # the grid's own error is below a thousandth
@@ -183,8 +183,8 @@ def test_one_table_and_no_concentration_is_kneser_ney(tree):
         here = {t: c for (u, t), c in levels[len(context)].items() if u == context}
         if not here:
             return shorter
-        kept = max(here.get(token, 0) - d[len(context)], 0)
-        return (kept + d[len(context)] * len(here) * shorter) / sum(here.values())
+        selected = max(here.get(token, 0) - d[len(context)], 0)
+        return (selected + d[len(context)] * len(here) * shorter) / sum(here.values())
 
     for text in ("ab", "cc", "bacab"):
         line = "^" + text + "."

@@ -96,12 +96,15 @@ def test_a_block_of_numpyros_gibbs_gives_the_same_posterior(rows, gibbs):
 
 
 def test_drawn_clusters_have_the_shares_of_the_logits():
-    shares = np.array([0.1, 0.0, 0.6, 0.3])
-    logits = jnp.log(jnp.tile(jnp.asarray(shares)[:, None], (1, 100_000))) + 50.0
+    proportions = np.array([0.1, 0.0, 0.6, 0.3])
+    logits = jnp.log(jnp.tile(jnp.asarray(proportions)[:, None], (1, 100_000))) + 50.0
     drawn = np.asarray(draw_clusters(random.key(1), logits))
-    found = np.bincount(drawn, minlength=4) / len(drawn)
-    assert found[1] == 0
-    assert np.all(np.abs(found - shares) < 5 * np.sqrt(shares * (1 - shares) / len(drawn)) + 1e-12)
+    actual = np.bincount(drawn, minlength=4) / len(drawn)
+    assert actual[1] == 0
+    assert np.all(
+        np.abs(actual - proportions)
+        < 5 * np.sqrt(proportions * (1 - proportions) / len(drawn)) + 1e-12
+    )
 
 
 @pytest.mark.long
@@ -134,9 +137,9 @@ def test_gaps_of_correlated_features_are_drawn_too():
 def test_assignments_are_kept_on_request(gibbs):
     assignment = gibbs["posterior/assignment"]
     assert assignment.dims == ("chain", "draw", "row")
-    share = (assignment == 0).mean(("chain", "draw")).values
+    proportion = (assignment == 0).mean(("chain", "draw")).values
     expected = gibbs["responsibilities/responsibilities"].sel(cluster=0).values
-    assert np.abs(share - expected).max() < 5 * 0.5 / np.sqrt(100)
+    assert np.abs(proportion - expected).max() < 5 * 0.5 / np.sqrt(100)
 
 
 def test_one_sweep_is_traced_once(rows):

@@ -33,7 +33,7 @@ def two_rates(x=None, *, rows=10):
         numpyro.sample("x", dist.Poisson(rate[z]), obs=x)
 
 
-GIVEN: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     "method": "gibbs",
     "seed": 1,
     "predictive": 0,
@@ -55,7 +55,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def in_memory() -> xr.DataTree:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "CHUNK_ROWS", (90, 90))
-        return fit(two_rates, ROWS, **GIVEN)
+        return fit(two_rates, ROWS, **OPTIONS)
 
 
 @pytest.mark.usefixtures("small")
@@ -66,14 +66,14 @@ def test_draws_over_blocks_are_those_in_memory(
     blocks = DrawnBlocks._blocks
 
     def counted(passes: DrawnBlocks) -> Any:
-        found = list(blocks(passes))
-        shapes.append(len(found))
-        return iter(found)
+        actual = list(blocks(passes))
+        shapes.append(len(actual))
+        return iter(actual)
 
     monkeypatch.setattr(DrawnBlocks, "_blocks", counted)
     for room in (0, memory.HELD_BLOCKS_BYTES):  # read in every sweep, and once
         monkeypatch.setattr(memory, "HELD_BLOCKS_BYTES", room)
-        tree = fit(two_rates, open_blocks(ROWS, rows=130), **GIVEN)
+        tree = fit(two_rates, open_blocks(ROWS, rows=130), **OPTIONS)
         for name, value in in_memory["posterior"].items():
             np.testing.assert_allclose(tree["posterior"][name], value, rtol=1e-9)
         lp = in_memory["sample_stats"]["lp"]
@@ -105,12 +105,12 @@ def test_a_run_that_was_ended_goes_on(
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="power cut"):
         patch.setattr(Checkpoint, "write", ends)
-        fit(two_rates, open_blocks(ROWS, rows=130), checkpoint=tmp_path / "run", **GIVEN)
-    again = fit(two_rates, open_blocks(ROWS, rows=130), checkpoint=tmp_path / "run", **GIVEN)
+        fit(two_rates, open_blocks(ROWS, rows=130), checkpoint=tmp_path / "run", **OPTIONS)
+    again = fit(two_rates, open_blocks(ROWS, rows=130), checkpoint=tmp_path / "run", **OPTIONS)
     for name, value in in_memory["posterior"].items():
         np.testing.assert_allclose(again["posterior"][name], value, rtol=1e-9)
 
 
 def test_assignments_of_all_rows_are_not_kept() -> None:
     with pytest.raises(InputError, match="predict_to"):
-        fit(two_rates, open_blocks(ROWS, rows=130), keep_assignments=True, **GIVEN)
+        fit(two_rates, open_blocks(ROWS, rows=130), keep_assignments=True, **OPTIONS)

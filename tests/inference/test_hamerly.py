@@ -27,15 +27,15 @@ def test_every_step_is_lloyds(seed, clusters):
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(400, 3)) * generator.gamma(2, size=3) + 1e3 * (seed % 2)
     start = x[generator.choice(len(x), clusters, replace=False)]
-    found = hamerly(x, start, 200)
-    assert found.converged
-    steps = list(lloyd(x, start, len(found.centres)))
-    for mine, (theirs, _) in zip(found.centres, steps, strict=True):
+    result = hamerly(x, start, 200)
+    assert result.converged
+    steps = list(lloyd(x, start, len(result.centres)))
+    for mine, (theirs, _) in zip(result.centres, steps, strict=True):
         assert np.allclose(mine, theirs, atol=1e-9)
-    assert (found.labels == steps[-1][1]).all()
-    assert (np.diff(found.objective) <= 1e-9 * found.objective[0]).all()
-    direct = ((x - found.centres[-1][found.labels]) ** 2).sum()
-    assert np.isclose(found.objective[-1], direct, rtol=1e-9)
+    assert (result.labels == steps[-1][1]).all()
+    assert (np.diff(result.objective) <= 1e-9 * result.objective[0]).all()
+    direct = ((x - result.centres[-1][result.labels]) ** 2).sum()
+    assert np.isclose(result.objective[-1], direct, rtol=1e-9)
 
 
 def test_equals_scikit_learn_from_the_same_start():
@@ -43,10 +43,10 @@ def test_equals_scikit_learn_from_the_same_start():
     x = x.to_numpy()
     start = x[:6]
     peer = KMeans(6, init=start, n_init=1, algorithm="lloyd", tol=0, max_iter=500).fit(x)
-    found = hamerly(x, start, 500)
-    assert np.abs(found.centres[-1] - peer.cluster_centers_).max() < 1e-6
-    assert abs(found.objective[-1] - peer.inertia_) < 1e-10 * peer.inertia_
-    assert (found.labels == peer.labels_).all()
+    result = hamerly(x, start, 500)
+    assert np.abs(result.centres[-1] - peer.cluster_centers_).max() < 1e-6
+    assert abs(result.objective[-1] - peer.inertia_) < 1e-10 * peer.inertia_
+    assert (result.labels == peer.labels_).all()
 
 
 def test_single_precision_finds_the_double_answer():

@@ -17,10 +17,10 @@ def test_never_steps_back(mixture, fitted):
     tree = fitted(mixture, "hard", starts=4)
     steps, slack = _steps(tree)
     assert ((steps >= -slack) | np.isnan(steps)).all()
-    share = tree["responsibilities/responsibilities"].values
-    assert set(np.unique(share)) <= {0.0, 1.0}
-    assert (share.sum(1) == 1).all()
-    np.testing.assert_array_equal(predict(tree).values, share)
+    proportion = tree["responsibilities/responsibilities"].values
+    assert set(np.unique(proportion)) <= {0.0, 1.0}
+    assert (proportion.sum(1) == 1).all()
+    np.testing.assert_array_equal(predict(tree).values, proportion)
 
 
 def test_bernoulli_ends_at_a_fixed_point_by_hand(built_ins, fitted):
@@ -30,11 +30,11 @@ def test_bernoulli_ends_at_a_fixed_point_by_hand(built_ins, fitted):
     x, alpha = row.data, row.interior["concentration"]
     ones, zeros = row.interior["ones"], row.interior["zeros"]
     logits = x @ np.log(probs).T + (1 - x) @ np.log(1 - probs).T + np.log(weights)
-    share = np.eye(2)[logits.argmax(1)]
-    np.testing.assert_array_equal(tree["responsibilities/responsibilities"].values, share)
-    counts = share.sum(0)
+    proportion = np.eye(2)[logits.argmax(1)]
+    np.testing.assert_array_equal(tree["responsibilities/responsibilities"].values, proportion)
+    counts = proportion.sum(0)
     np.testing.assert_allclose(weights, (counts + alpha - 1) / (len(x) + 2 * (alpha - 1)))
-    expected = (share.T @ x + ones - 1) / (counts[:, None] + ones + zeros - 2)
+    expected = (proportion.T @ x + ones - 1) / (counts[:, None] + ones + zeros - 2)
     np.testing.assert_allclose(probs, expected)
 
 
@@ -75,5 +75,5 @@ def test_hard_clusters_of_hidden_chains_go_by_their_best_paths(own):
     best = summed + np.array([steps * np.log(0.5), 0.0])
     assert (summed.argmax(1) != best.argmax(1)).any()
     np.testing.assert_array_equal(tree["posterior/assignment"].values[0, 0], best.argmax(1))
-    share = tree["responsibilities/responsibilities"].values
-    np.testing.assert_array_equal(share.argmax(1), best.argmax(1))
+    proportion = tree["responsibilities/responsibilities"].values
+    np.testing.assert_array_equal(proportion.argmax(1), best.argmax(1))

@@ -52,13 +52,13 @@ def test_em_rises_to_a_point_where_the_gradient_vanishes(mode):
     course = mode["starts"]["objective"].values
     for row in course:
         assert (np.diff(row[np.isfinite(row)]) > -1e-6).all()
-    with restored(mode) as found:
-        values = {n: jnp.asarray(v[0]) for n, v in found.values.items()}
-        space, structure = found.structure.space, found.structure
+    with restored(mode) as actual:
+        values = {n: jnp.asarray(v[0]) for n, v in actual.values.items()}
+        space, structure = actual.structure.space, actual.structure
 
         def objective(vector):
             free = space.unravel(vector)
-            joint = unconstrained_log_joint(found.model, structure, vector)
+            joint = unconstrained_log_joint(actual.model, structure, vector)
             return joint - space.log_volume(free, space.constrain(free))
 
         slope = jax.jit(jax.grad(objective))(space.ravel(space.unconstrain(values)))
@@ -67,8 +67,8 @@ def test_em_rises_to_a_point_where_the_gradient_vanishes(mode):
 
 def test_what_follows_the_fit(mode, steps):
     x, path = steps
-    found = np.asarray(best_paths(mode)).reshape(path.shape)
-    agree = (found == path).mean()
+    actual = np.asarray(best_paths(mode)).reshape(path.shape)
+    agree = (actual == path).mean()
     assert max(agree, 1 - agree) > 0.9
     filled = impute(mode, seed=0, draws=10)["x"].values
     assert (filled[:, 2, 5, 0] > 0).all()

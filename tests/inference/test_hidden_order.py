@@ -23,9 +23,9 @@ def test_states_change_places_in_all_axes():
     model = Model(hidden_markov, data, {"states": 3, "order": 2}, {})
     problem = Problem(model, model.structure())
     assert problem.states == 3 and problem.exchangeable
-    found = state_axes(problem.structure, problem.parameter_map, 3)
-    assert found["transition"] == ((0, 1, 2), ("previous_state", "state", "next_state"))
-    assert found["initial_transition"] == ((0, 1), ("state", "next_state"))
+    actual = state_axes(problem.structure, problem.parameter_map, 3)
+    assert actual["transition"] == ((0, 1, 2), ("previous_state", "state", "next_state"))
+    assert actual["initial_transition"] == ((0, 1), ("state", "next_state"))
 
 
 def test_relabelling_permutes_every_axis_of_states_and_leaves_the_end_last():

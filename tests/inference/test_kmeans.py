@@ -90,8 +90,8 @@ def test_the_point_is_a_point_of_the_program(rows, best):
     np.testing.assert_allclose(best["sample_stats/inertia"].values.item(), inertia, rtol=1e-12)
     np.testing.assert_allclose(posterior["weights"], 1 / CLUSTERS)
     np.testing.assert_allclose(posterior["scale"], np.sqrt(inertia / rows.size))
-    share = best["responsibilities/responsibilities"].values
-    np.testing.assert_array_equal(share.argmax(1), posterior["assignment"])
+    proportion = best["responsibilities/responsibilities"].values
+    np.testing.assert_array_equal(proportion.argmax(1), posterior["assignment"])
     path = best["path/loc"].values
     np.testing.assert_array_equal(path[-1], posterior["loc"])
 

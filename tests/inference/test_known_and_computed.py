@@ -32,12 +32,12 @@ def partly_known(
     asked: Annotated[Any, Bits] = None,
 ):
     """Two kinds, known of those who were asked."""
-    share = numpyro.sample("share", dist.Dirichlet(jnp.ones(2)))
+    proportion = numpyro.sample("share", dist.Dirichlet(jnp.ones(2)))
     with numpyro.plate("part", 2):
         loc = numpyro.sample("loc", dist.Normal(0.0, 3.0))
     with numpyro.plate("row", len(x)):
         z = numpyro.sample(
-            "z", dist.Categorical(share), obs=kind, obs_mask=asked == 1, infer=PARALLEL
+            "z", dist.Categorical(proportion), obs=kind, obs_mask=asked == 1, infer=PARALLEL
         )
         numpyro.sample("x", dist.Normal(loc[z], 1.0), obs=x)
 
@@ -58,8 +58,8 @@ def masked(x: Annotated[Any, Bits] = None):
     seen = ~jnp.isnan(x)
     with numpyro.plate("row", len(x)):
         z = numpyro.sample("z", dist.Bernoulli(0.5), infer=PARALLEL)
-        given = jnp.where(seen, x, 0)
-        numpyro.sample("x", dist.Bernoulli(p[z]).mask(seen).to_event(1), obs=given)
+        values = jnp.where(seen, x, 0)
+        numpyro.sample("x", dist.Bernoulli(p[z]).mask(seen).to_event(1), obs=values)
 
 
 def filled(x: Annotated[Any, Bits] = None):
@@ -111,11 +111,11 @@ DATA = {
 
 
 def fitted(program, method="em", data=None, **options):
-    given = DATA[program] if data is None else data
+    values = DATA[program] if data is None else data
     options = {"seed": 0, "predictive": 2, **options}
     if method == "em":
         options = {"starts": 2, **options}
-    return fit(program, given, method=method, **options)
+    return fit(program, values, method=method, **options)
 
 
 @pytest.mark.usefixtures("double_precision")
@@ -169,16 +169,16 @@ def known():
 
 @pytest.mark.usefixtures("double_precision")
 def test_known_rows_are_in_their_kinds(known, tmp_path):
-    shares = predict(known)
-    np.testing.assert_array_equal(shares[ASKED == 1], np.eye(2)[KIND[ASKED == 1]])
-    assert (shares[ASKED == 0] > 0).all()
+    probabilities = predict(known)
+    np.testing.assert_array_equal(probabilities[ASKED == 1], np.eye(2)[KIND[ASKED == 1]])
+    assert (probabilities[ASKED == 0] > 0).all()
     at = {n: known["posterior"][n].values[0, 0] for n in ("share", "loc")}
     logits = np.log(at["share"]) - 0.5 * (X[:, None] - at["loc"]) ** 2 - 0.5 * np.log(2 * np.pi)
     logits = np.where((ASKED == 0)[:, None] | (np.arange(2) == KIND[:, None]), logits, -np.inf)
     np.testing.assert_allclose(log_density(known), logsumexp(logits, axis=1), rtol=1e-9)
     np.testing.assert_allclose(at["loc"], [-2, 2], atol=0.7)  # by the labels, in their order
     save(known, tmp_path / "fit.nc")
-    np.testing.assert_array_equal(predict(load(tmp_path / "fit.nc")), shares)
+    np.testing.assert_array_equal(predict(load(tmp_path / "fit.nc")), probabilities)
 
 
 def test_what_is_generated_keeps_the_known_kinds(known):

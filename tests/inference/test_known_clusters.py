@@ -148,11 +148,11 @@ def test_labelled_rows_are_predicted_as_labelled_and_new_rows_by_their_numbers(t
     again = load(tmp_path / "fit.nc")
     for fitted in (tree, again):
         assert predict(fitted)["cluster"].values.tolist() == ["few", "many"]
-        found = predict(fitted).values
-        assert (found[CODES >= 0] == np.eye(2)[CODES[CODES >= 0]]).all()
-        assert 0 < found[CODES < 0].min() < 1e-3
+        predicted = predict(fitted).values
+        assert (predicted[CODES >= 0] == np.eye(2)[CODES[CODES >= 0]]).all()
+        assert 0 < predicted[CODES < 0].min() < 1e-3
         # the last row is labelled "many" and has 2; a new row with 2 has few
-        assert found[-1, 1] == 1
+        assert predicted[-1, 1] == 1
         assert predict(fitted, [2]).values[0, 0] > 0.9
         # the density of a labelled row is that of the row and its label
         rows = log_density(fitted).values
@@ -191,29 +191,29 @@ def sixteen():
     """The clusters are those of the labels, and one row is elsewhere."""
     codes = np.full(16, -1)
     codes[[0, 15, 7]] = 1, 0, 0
-    given = {**OPTIONS, "labels": codes, "covariance": "spherical"}
-    return np.r_[np.linspace(-1, 1, 8), np.linspace(4, 6, 8)], given
+    arguments = {**OPTIONS, "labels": codes, "covariance": "spherical"}
+    return np.r_[np.linspace(-1, 1, 8), np.linspace(4, 6, 8)], arguments
 
 
 def test_kmeans_holds_labelled_rows(sixteen):
-    x, given = sixteen
-    found = fit("gaussian_mixture", x, method="kmeans", **given)
-    assert found["posterior"]["assignment"].values[0, 0].tolist() == [1] * 7 + [0] * 9
+    x, values = sixteen
+    fitted = fit("gaussian_mixture", x, method="kmeans", **values)
+    assert fitted["posterior"]["assignment"].values[0, 0].tolist() == [1] * 7 + [0] * 9
     for method in ("telescoping", "dp_means"):
         with pytest.raises(UnsupportedError, match=r"labels= says.*use method="):
-            fit("gaussian_mixture", x, method=method, **given)
+            fit("gaussian_mixture", x, method=method, **values)
 
 
 # (their starts are those of EM, and MAP's density is that of the first test)
 @pytest.mark.long
 def test_hard_em_and_map_hold_labelled_rows(sixteen):
-    x, given = sixteen
-    found = fit("gaussian_mixture", x, method="hard", starts=2, **given)
-    assert found["posterior"]["assignment"].values[0, 0].tolist() == [1] * 7 + [0] * 9
-    found = fit("gaussian_mixture", x, method="map", steps=200, starts=1, batch_size=6, **given)
-    loc = found["posterior"]["loc"].values.ravel()
+    x, values = sixteen
+    fitted = fit("gaussian_mixture", x, method="hard", starts=2, **values)
+    assert fitted["posterior"]["assignment"].values[0, 0].tolist() == [1] * 7 + [0] * 9
+    fitted = fit("gaussian_mixture", x, method="map", steps=200, starts=1, batch_size=6, **values)
+    loc = fitted["posterior"]["loc"].values.ravel()
     assert loc[0] > loc[1] + 3
-    assert predict(found).values[7].tolist() == [1, 0]
+    assert predict(fitted).values[7].tolist() == [1, 0]
 
 
 # (rows with labels by statistics and by bare NumPyro's obs_mask are in the quick tests)
@@ -222,10 +222,12 @@ def test_rows_without_statistics_hold_their_labels():
     x = np.r_[np.linspace(-1, 1, 8), np.linspace(4, 6, 8)]
     codes = np.full(16, -1)
     codes[[0, 15, 7]] = 1, 0, 0
-    given = {**OPTIONS, "labels": codes}
-    found = fit(student, x, method="em", starts=2, **given)
-    assert float(found["posterior"]["loc"][0, 0, 0]) > float(found["posterior"]["loc"][0, 0, 1]) + 3
-    assert predict(found).values[7].tolist() == [1, 0]
+    arguments = {**OPTIONS, "labels": codes}
+    fitted = fit(student, x, method="em", starts=2, **arguments)
+    assert (
+        float(fitted["posterior"]["loc"][0, 0, 0]) > float(fitted["posterior"]["loc"][0, 0, 1]) + 3
+    )
+    assert predict(fitted).values[7].tolist() == [1, 0]
 
 
 @pytest.mark.long  # as in a program that says so itself, whose draws are looked at elsewhere
@@ -233,9 +235,9 @@ def test_draws_without_statistics_hold_their_labels():
     x = np.r_[np.linspace(-1, 1, 8), np.linspace(4, 6, 8)]
     codes = np.full(16, -1)
     codes[[0, 15, 7]] = 1, 0, 0
-    found = fit(student, x, method="gibbs", chains=1, warmup=50, draws=50, starts=2,
+    fitted = fit(student, x, method="gibbs", chains=1, warmup=50, draws=50, starts=2,
                 keep_assignments=True, labels=codes, **OPTIONS)  # fmt: skip
-    assert (found["posterior"]["assignment"].values[0][:, [0, 15, 7]] == [1, 0, 0]).all()
+    assert (fitted["posterior"]["assignment"].values[0][:, [0, 15, 7]] == [1, 0, 0]).all()
 
 
 def test_unlabelled_clusters_may_change_places_and_labelled_ones_may_not():
@@ -279,21 +281,21 @@ def test_criteria_are_of_rows_and_labels(tree):
     ],
 )
 def test_labels_are_of_any_type(labels, codes, names):
-    found = take_labels(None, labels)[1]
-    assert found.codes.tolist() == codes
-    assert found.names == names
+    actual = take_labels(None, labels)[1]
+    assert actual.codes.tolist() == codes
+    assert actual.names == names
 
 
 def test_a_polars_column_of_labels():
     polars = pytest.importorskip("polars")
     table = polars.DataFrame({"x": [1, 2, 9], "kind": ["b", None, "a"]})
-    rest, found = take_labels(table, "kind")
+    rest, actual = take_labels(table, "kind")
     assert rest.columns == ["x"]
-    assert found.codes.tolist() == [1, -1, 0]
+    assert actual.codes.tolist() == [1, -1, 0]
 
 
 def test_labels_that_cannot_be_served_are_refused():
-    given = {"method": "em", "seed": 0, "predictive": 0}
+    arguments = {"method": "em", "seed": 0, "predictive": 0}
     for wrong, said in (
         (["a"], "1 labels and 10 rows"),
         ([None] * 10, "all unknown"),
@@ -302,20 +304,20 @@ def test_labels_that_cannot_be_served_are_refused():
         (np.zeros((10, 2)), "one label a row"),
     ):
         with pytest.raises(InputError, match=said):
-            fit("poisson_mixture", COUNTS, labels=wrong, clusters=2, **given)
+            fit("poisson_mixture", COUNTS, labels=wrong, clusters=2, **arguments)
     with pytest.raises(UnsupportedError, match="no discrete site"):
-        fit("hidden_markov", [COUNTS.astype(float)], labels=[0], states=2, **given)
+        fit("hidden_markov", [COUNTS.astype(float)], labels=[0], states=2, **arguments)
 
 
 def test_constrained_means_are_those_of_their_rows():
     x = np.random.default_rng(0).normal(size=(30, 2))
     known = np.where(np.arange(30) < 6, np.arange(30) % 3, -1)
-    found = constrained_kmeans(x, x[:3], known, 50, weights=np.arange(30.0))
-    for k, centre in enumerate(found.centres[-1]):
-        mine = np.arange(30.0) * (found.labels == k)
+    result = constrained_kmeans(x, x[:3], known, 50, weights=np.arange(30.0))
+    for k, centre in enumerate(result.centres[-1]):
+        mine = np.arange(30.0) * (result.labels == k)
         np.testing.assert_allclose(centre, mine @ x / mine.sum(), rtol=1e-9)
-    assert (found.labels[:6] == known[:6]).all()
-    assert (np.diff(found.objective) <= 1e-9).all()
+    assert (result.labels[:6] == known[:6]).all()
+    assert (np.diff(result.objective) <= 1e-9).all()
 
 
 def test_the_command_line_reads_a_column_of_labels(tmp_path):
@@ -324,6 +326,6 @@ def test_the_command_line_reads_a_column_of_labels(tmp_path):
     command += ["--method", "em", "--labels", "kind", "--out", str(tmp_path / "fit.nc")]
     command += ["--set", "starts=4"]
     assert main(command) == 0
-    found = load(tmp_path / "fit.nc")
-    assert found["constant_data"]["row_labels"].values.tolist() == CODES.tolist()
-    assert (predict(found).values.argmax(1)[CODES >= 0] == CODES[CODES >= 0]).all()
+    actual = load(tmp_path / "fit.nc")
+    assert actual["constant_data"]["row_labels"].values.tolist() == CODES.tolist()
+    assert (predict(actual).values.argmax(1)[CODES >= 0] == CODES[CODES >= 0]).all()

@@ -54,15 +54,15 @@ def test_the_density_is_that_of_the_whole_sites_at_the_known_values(covariance):
         fixed["covariance"] = np.array([np.eye(2), np.full((2, 2), NAN), np.full((2, 2), NAN)])
     held, free = _problems(gaussian_mixture, PLANE, fixed, clusters=3, covariance=covariance)
     values = held.structure.initial(random.key(1))
-    whole = {n: v for n, v in values.items() if not n.endswith("_unknown")}
+    complete = {n: v for n, v in values.items() if not n.endswith("_unknown")}
     for name, known in fixed.items():
-        whole[name] = jnp.asarray(known).at[1:].set(values[f"{name}_unknown"])
+        complete[name] = jnp.asarray(known).at[1:].set(values[f"{name}_unknown"])
     # but for the prior of the known entries, which are constants
-    priors = free.model.pieces(whole, free.structure).priors
-    known = sum(float(priors[n].log_prob(whole[n]).reshape(3, -1)[0].sum()) for n in fixed)
+    priors = free.model.pieces(complete, free.structure).priors
+    known = sum(float(priors[n].log_prob(complete[n]).reshape(3, -1)[0].sum()) for n in fixed)
     joint = float(log_joint(held.model, held.structure, values))
     np.testing.assert_allclose(
-        float(log_joint(free.model, free.structure, whole)), joint + known, rtol=1e-9
+        float(log_joint(free.model, free.structure, complete)), joint + known, rtol=1e-9
     )
     program = marginal_program(held)
     image = held.structure.space.unconstrain(values)
@@ -95,16 +95,16 @@ def test_shares_that_are_not_known_are_dirichlet_over_what_is_left():
     )  # fmt: skip
     trace = handlers.trace(handlers.seed(held.model.held(), 0)).get_trace()
     assert "weights" not in held.structure.names
-    shares = trace["weights"]["value"]
-    np.testing.assert_allclose(shares[1:], 0.75 * trace["weights_unknown"]["value"], rtol=1e-6)
-    assert float(shares[0]) == 0.25
+    proportions = trace["weights"]["value"]
+    np.testing.assert_allclose(proportions[1:], 0.75 * trace["weights_unknown"]["value"], rtol=1e-6)
+    assert float(proportions[0]) == 0.25
     values = [held.structure.initial(random.key(i)) for i in range(2)]
     gaps = []
     for each in values:
-        whole = {**each, "weights": jnp.append(0.25, 0.75 * each["weights_unknown"])}
-        del whole["weights_unknown"]
+        complete = {**each, "weights": jnp.append(0.25, 0.75 * each["weights_unknown"])}
+        del complete["weights_unknown"]
         gaps.append(
-            float(log_joint(free.model, free.structure, whole))
+            float(log_joint(free.model, free.structure, complete))
             - float(log_joint(held.model, held.structure, each))
         )
     np.testing.assert_allclose(*gaps, rtol=1e-9)
@@ -119,9 +119,9 @@ def mode():
 def test_em_finds_the_others(mode, tmp_path):
     loc = mode["posterior"]["loc"]
     assert loc.dims == ("chain", "draw", "cluster", "feature")
-    found = loc.values[0, 0]
-    assert (found[0] == 0).all()
-    means = np.sort(found[1:, 0])
+    actual = loc.values[0, 0]
+    assert (actual[0] == 0).all()
+    means = np.sort(actual[1:, 0])
     assert abs(means - [5, 9]).max() < 0.7
     facts = facts_of(mode)
     assert facts.emission.parameters["loc"].site == "loc"
@@ -139,15 +139,15 @@ def test_em_finds_the_others(mode, tmp_path):
 def test_draws_agree_with_the_conditional_in_closed_form(method):
     """One known cluster far away, so that the other's mean has a normal posterior."""
     x = np.r_[np.zeros(5) + 100, [1.0, 2.0, 4.0, 3.0]]
-    given = {"clusters": 2, "covariance": "spherical", **OPTIONS}
+    arguments = {"clusters": 2, "covariance": "spherical", **OPTIONS}
     fixed = {"loc": [100.0, NAN], "weights": [0.5, 0.5], "scale": [1.0, 1.0]}
     held, _ = _problems(gaussian_mixture, x[:, None], fixed, **{
-        n: given[n] for n in ("clusters", "covariance")})  # fmt: skip
+        n: arguments[n] for n in ("clusters", "covariance")})  # fmt: skip
     prior = held.example.priors["loc_unknown"]
     variance = 1 / (1 / np.asarray(prior.variance).item() + 4)
     mean = variance * (np.asarray(prior.mean).item() / np.asarray(prior.variance).item() + 10)
     options = {"chains": 2, "warmup": 100, "draws": 400, "starts": 2}
-    tree = fit("gaussian_mixture", x, method=method, fixed=fixed, **options, **given)
+    tree = fit("gaussian_mixture", x, method=method, fixed=fixed, **options, **arguments)
     drawn = tree["posterior"]["loc"].values[..., 1].ravel()
     assert abs(drawn.mean() - mean) < 5 * np.sqrt(variance / 100), method
     np.testing.assert_allclose(drawn.std(), np.sqrt(variance), rtol=0.3)

@@ -95,12 +95,12 @@ def _of_sticks(sizes):
 
 
 def _compare(sizes, expected):
-    for order, share in expected.items():
+    for order, proportion in expected.items():
         here = (sizes == np.array(order)).all(1)
         # swaps follow one another: an effective size from batches of a hundred sweeps
         error = here.reshape(-1, 100).mean(1).std() / np.sqrt(SWEEPS / 100)
         assert error < 0.03
-        assert abs(here.mean() - share) < 5 * max(error, 1e-3), order
+        assert abs(here.mean() - proportion) < 5 * max(error, 1e-3), order
 
 
 def test_labels_of_sticks_have_their_posterior():

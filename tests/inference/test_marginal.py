@@ -48,9 +48,9 @@ def test_gradient_is_that_of_the_density_written_out(built_ins, label, gaps):
         free = structure.space.unconstrain(structure.initial(key))
         return jax.value_and_grad(by_one_pass)(free), jax.value_and_grad(written_out)(free)
 
-    found, expected = both(random.key(2))
+    actual, expected = both(random.key(2))
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8), found, expected
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8), actual, expected
     )
 
 
@@ -80,9 +80,9 @@ def test_a_million_rows_in_single_precision_are_told_apart():
             assert (reference is None) == (precision == "float64" or not relative)
             program = marginal_program(problem, reference)
             height = jax.jit(lambda p: joint_density(program, (), {}, p)[0])
-            found = [height({n: jnp.asarray(v) for n, v in p.items()}) for p in points]
-            assert found[0].dtype == dtype
-            return np.asarray(found, np.float64)
+            actual = [height({n: jnp.asarray(v) for n, v in p.items()}) for p in points]
+            assert actual[0].dtype == dtype
+            return np.asarray(actual, np.float64)
 
     exact = np.diff(heights("float64", True))[0]
     assert 1 < abs(exact) < 100
@@ -108,5 +108,5 @@ def test_rows_of_chunks_come_back_in_their_order(built_ins):
         expected = logsumexp(model.logits(values, problem.structure), axis=0)
         return row_normalisers(point, chunks), expected
 
-    found, expected = both(random.key(0), problem.chunks)
-    np.testing.assert_allclose(problem.chunks.in_order(found), expected, rtol=1e-12)
+    actual, expected = both(random.key(0), problem.chunks)
+    np.testing.assert_allclose(problem.chunks.in_order(actual), expected, rtol=1e-12)

@@ -25,7 +25,7 @@ def known_by_name(source: str) -> list[str]:
 
     "hard" is a treatment of assignments too, and of these is compared with anywhere.
     """
-    found = []
+    actual = []
     for node in ast.walk(ast.parse(source)):
         known: set[str] = set()
         if isinstance(node, ast.Compare):
@@ -39,8 +39,8 @@ def known_by_name(source: str) -> list[str]:
             several = set().union(*(names_in(e) for e in node.elts if isinstance(e, ast.Constant)))
             known = several if len(several) > 1 else set()
         if known:
-            found.append(ast.unparse(node))
-    return found
+            actual.append(ast.unparse(node))
+    return actual
 
 
 @pytest.mark.parametrize(

@@ -77,12 +77,12 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_the_joint_density_is_that_of_cells_masked_by_hand(name):
     """Bare NumPyro, enumerated, on whole data of which some cells are masked."""
-    program, whole, gaps, other = CASES[name]
-    data = np.where(gaps, np.nan, whole)
+    program, complete, gaps, other = CASES[name]
+    data = np.where(gaps, np.nan, complete)
     model = Model(program, {"x": data}, {}, {})
     structure = model.structure()
     values = structure.initial(jax.random.key(3))
-    filled = np.where(gaps, other, whole)
+    filled = np.where(gaps, other, complete)
 
     @jax.jit
     def look(values):
@@ -92,8 +92,8 @@ def test_the_joint_density_is_that_of_cells_masked_by_hand(name):
             )
         return expected, jax.value_and_grad(lambda v: log_joint(model, structure, v))(values)
 
-    expected, (found, slope) = look(values)
-    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    expected, (actual, slope) = look(values)
+    np.testing.assert_allclose(actual, expected, rtol=1e-10)
     assert all(np.isfinite(v).all() for v in slope.values())
 
 
@@ -115,10 +115,10 @@ def test_nuts_moves_and_finds_the_clusters(sampled):
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter")
 def test_what_follows_a_fit_with_gaps(sampled):
     """Rows without any cell belong to the clusters by weight, and have density one."""
-    shares = predict(sampled)
-    assert np.isfinite(shares).all()
+    probabilities = predict(sampled)
+    assert np.isfinite(probabilities).all()
     weights = sampled["posterior"]["weights"].mean(("chain", "draw"))
-    np.testing.assert_allclose(np.sort(shares[5]), np.sort(weights), atol=1e-6)
+    np.testing.assert_allclose(np.sort(probabilities[5]), np.sort(weights), atol=1e-6)
     new = log_density(sampled, [[np.nan, np.nan], [-2.0, np.nan], [-2.0, -2.0]]).values
     assert new[0] == pytest.approx(0, abs=1e-12) and new[1] > new[2]
     assert np.isfinite(float(loo(sampled).elpd))
@@ -146,9 +146,9 @@ def test_map_is_where_it_is_without_the_gaps_rows():
 
 
 def drawn_balls(x: Annotated[Any, Counts] = None, *, rows=None):
-    shares = numpyro.sample("shares", dist.Dirichlet(jnp.ones(3)))
+    proportions = numpyro.sample("shares", dist.Dirichlet(jnp.ones(3)))
     with numpyro.plate("row", rows if x is None else len(x)):
-        return numpyro.sample("x", dist.Multinomial(4, shares), obs=x)
+        return numpyro.sample("x", dist.Multinomial(4, proportions), obs=x)
 
 
 def about_the_mean(x=None):

@@ -76,11 +76,11 @@ def network(request):
         assignments = np.array(
             list(itertools.product(range(structure.clusters), repeat=structure.rows))
         )
-        given = {n: jnp.asarray(np.nan_to_num(v)) for n, v in data.items()}
+        options = {n: jnp.asarray(np.nan_to_num(v)) for n, v in data.items()}
 
         def one(z):
             total, trace = numpyro_log_density(
-                program, (), {**given, **arguments}, {**values, "z": z}
+                program, (), {**options, **arguments}, {**values, "z": z}
             )
             if program is blocks:
                 cells = trace["a"]["fn"].log_prob(trace["a"]["value"])
@@ -95,8 +95,8 @@ def test_tables_tell_every_assignment(network):
     model, structure, values, assignments, joint = network
     with scope("float64"):
         tables = tables_of(model, values, structure)
-        shares = jax.nn.one_hot(assignments, structure.clusters, axis=1, dtype=float)
-        both = jax.jit(jax.vmap(lambda s: expected(tables, model.pairs, s).sum()))(shares)
+        proportions = jax.nn.one_hot(assignments, structure.clusters, axis=1, dtype=float)
+        both = jax.jit(jax.vmap(lambda s: expected(tables, model.pairs, s).sum()))(proportions)
         prior = model.log_prior(values, structure)
     assert structure.coupled and structure.unit_count == 1
     np.testing.assert_allclose(both + prior, joint, rtol=1e-10)
@@ -107,15 +107,15 @@ def test_the_bound_rises_and_stays_below(network):
     with scope("float64"):
         tables, prior = tables_of(model, values, structure), model.log_prior(values, structure)
         random = np.random.default_rng(0).dirichlet(np.ones(structure.clusters), structure.rows)
-        shares, heights = jnp.asarray(random.T), []
+        proportions, heights = jnp.asarray(random.T), []
         for _ in range(4):
-            heights.append(float(bound(tables, model.pairs, shares).sum()))
-            shares = mean_field(tables, model.pairs, shares, 1)
-        found = float(jax.scipy.special.logsumexp(model.logits(values, structure), axis=0).sum())
+            heights.append(float(bound(tables, model.pairs, proportions).sum()))
+            proportions = mean_field(tables, model.pairs, proportions, 1)
+        actual = float(jax.scipy.special.logsumexp(model.logits(values, structure), axis=0).sum())
     assert (np.diff(heights) >= -1e-12).all()
     exact = logsumexp(joint) - float(prior)
-    assert heights[-1] <= exact and found <= exact
-    assert found > exact - 1.5
+    assert heights[-1] <= exact and actual <= exact
+    assert actual > exact - 1.5
 
 
 def test_draws_are_those_of_the_posterior(network):
@@ -179,8 +179,8 @@ def test_variational_em(village):
     tree = fit(
         "stochastic_block_model", adjacency, method="em", seed=0, clusters=2, starts=2, predictive=0
     )
-    found = predict(tree).values.argmax(1)
-    assert max((found == z).mean(), (found != z).mean()) > 0.9
+    actual = predict(tree).values.argmax(1)
+    assert max((actual == z).mean(), (actual != z).mean()) > 0.9
     np.testing.assert_allclose(in_order(tree["posterior"]["probs"].values[0, 0]), p, atol=0.12)
     assert any("lower bounds" in note for note in eval_notes(tree))
     course = tree["starts"]["objective"].values
@@ -203,8 +203,8 @@ def test_gibbs_and_what_follows(village, by_gibbs):
     np.testing.assert_allclose(middle, p, atol=0.15)
     labels = predict(by_gibbs)
     assert labels.dims == ("node", "cluster")
-    found = labels.values.argmax(1)
-    assert max((found == z).mean(), (found != z).mean()) > 0.95
+    actual = labels.values.argmax(1)
+    assert max((actual == z).mean(), (actual != z).mean()) > 0.95
     assert log_density(by_gibbs).dims == ("network",)
     assert diagnose(by_gibbs) is not None
     with pytest.raises(UnsupportedError, match="one exchangeable unit"):

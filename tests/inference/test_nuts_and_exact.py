@@ -40,10 +40,10 @@ def assert_moments(draws, mean, variance, enough=200):
     draws = np.asarray(draws).reshape(*np.shape(draws)[:2], -1)
     pairs = zip(draws.transpose(2, 0, 1), np.ravel(mean), np.ravel(variance), strict=True)
     for each, centre, square in pairs:
-        for found, expected in ((each, centre), ((each - centre) ** 2, square)):
-            ess = float(az.ess(found, method="mean"))
+        for actual, expected in ((each, centre), ((each - centre) ** 2, square)):
+            ess = float(az.ess(actual, method="mean"))
             assert ess > enough
-            assert abs(found.mean() - expected) < 5 * found.std() / np.sqrt(ess)
+            assert abs(actual.mean() - expected) < 5 * actual.std() / np.sqrt(ess)
 
 
 def test_exact_draws_have_the_dirichlet_posterior(built_ins, fitted):
@@ -62,7 +62,7 @@ def test_exact_draws_have_the_dirichlet_posterior(built_ins, fitted):
 
 
 @pytest.fixture(scope="module")
-def shares(own):
+def proportions(own):
     """Unknown shares of two known normals: rows, and 2,000 draws."""
     generator = np.random.default_rng(4)
     x = np.where(generator.random(25) < 0.3, -1.0, 2.0) + generator.normal(0, 1.5, 25)
@@ -80,8 +80,8 @@ def shares(own):
     return x, tree
 
 
-def test_nuts_agrees_with_numerical_integration(shares):
-    x, tree = shares
+def test_nuts_agrees_with_numerical_integration(proportions):
+    x, tree = proportions
     one, two = stats.norm(-1.0, 1.5).pdf(x), stats.norm(2.0, 1.5).pdf(x)
 
     def density(w):
@@ -104,8 +104,8 @@ def _quantile(density, total, q):
     return np.interp(q, cumulative / total, grid)
 
 
-def test_nuts_reports_starts_and_statistics(shares):
-    _, tree = shares
+def test_nuts_reports_starts_and_statistics(proportions):
+    _, tree = proportions
     assert tree["starts/chain_weights"].shape == (2, 2)
     assert (tree["starts/chain_weights"].values[0] != tree["starts/chain_weights"].values[1]).any()
     assert {"objective", "best", "converged"} <= set(tree["starts"].data_vars)

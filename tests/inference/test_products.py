@@ -34,9 +34,9 @@ def _problem(function, data, arguments=None):
 
 
 def _check(function, values):
-    found, short = products_of(function, values)
+    actual, short = products_of(function, values)
     assert not short, "\n".join(short)
-    return found
+    return actual
 
 
 def test_products_of_every_program_have_all_bits(built_in):
@@ -106,8 +106,8 @@ def test_a_chosen_precision_of_products_stays_and_none_is_switched(chosen):
 
     with jax.default_matmul_precision(chosen):
         with scope("float32"):
-            found, short = products_of(product, jnp.eye(2))
-        assert found == 1 and bool(short) == (chosen is not None)
+            actual, short = products_of(product, jnp.eye(2))
+        assert actual == 1 and bool(short) == (chosen is not None)
         assert jax.config.jax_default_matmul_precision == chosen
 
 

@@ -83,7 +83,7 @@ def test_values_that_single_precision_merges_are_refused_and_the_way_out_works()
 def test_few_rows_that_single_precision_merges_are_refused_after_the_fit():
     generator = np.random.default_rng(0)
     x = np.concatenate([generator.normal(size=200) * 1e4, 1e7 + generator.normal(size=8)])
-    given = {"method": "em", "scale_rate": 1.0, "starts": 2, **EDGES}
+    arguments = {"method": "em", "scale_rate": 1.0, "starts": 2, **EDGES}
     with pytest.raises(InputError, match=r"component of 'x' lies at 1e\+07 .* precision='float64'"):
-        fit("gaussian_mixture", x, precision="float32", **given)
-    assert _scales(fit("gaussian_mixture", x, **given))[0] < 2
+        fit("gaussian_mixture", x, precision="float32", **arguments)
+    assert _scales(fit("gaussian_mixture", x, **arguments))[0] < 2

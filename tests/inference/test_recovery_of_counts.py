@@ -49,7 +49,7 @@ def test_two_groups_are_recovered(name, strength, method, precision):
     assert max(agreeing, 1 - agreeing) > 0.97
     if name != "categorical_mixture":
         site = "rate" if name == "poisson_mixture" else "probs"
-        found = tree["posterior"][site].mean(("chain", "draw")).values
-        order = np.argsort(found[:, 0]), np.argsort(means[:, 0])
+        fitted = tree["posterior"][site].mean(("chain", "draw")).values
+        order = np.argsort(fitted[:, 0]), np.argsort(means[:, 0])
         allowed = {"rtol": 0.15} if site == "rate" else {"atol": 0.1}
-        np.testing.assert_allclose(found[order[0]], means[order[1]], **allowed)
+        np.testing.assert_allclose(fitted[order[0]], means[order[1]], **allowed)

@@ -68,11 +68,11 @@ def test_em_integrates_row_latents_out(exact):
     """Its point is the mode of mu alone; the effects are at their means given it."""
     mean, _ = exact
     tree = fit(schools, {"y": VALUES, "error": ERRORS}, method="em", seed=0, predictive=2)
-    found = tree["posterior"].isel(chain=0, draw=0)
-    assert found["mu"] == pytest.approx(mean[0], rel=1e-6)
+    fitted = tree["posterior"].isel(chain=0, draw=0)
+    assert fitted["mu"] == pytest.approx(mean[0], rel=1e-6)
     precision = 1 + ERRORS**-2.0
-    given = (mean[0] + VALUES / ERRORS**2) / precision
-    np.testing.assert_allclose(found["theta"], given, rtol=1e-6)
+    values = (mean[0] + VALUES / ERRORS**2) / precision
+    np.testing.assert_allclose(fitted["theta"], values, rtol=1e-6)
     marginal = -0.5 * ((VALUES - mean[0]) ** 2 / (1 + ERRORS**2) + np.log(1 + ERRORS**2))
     np.testing.assert_allclose(log_density(tree), marginal - 0.5 * np.log(2 * np.pi), rtol=1e-6)
     assert all(finding.severity != "problem" for finding in diagnose(tree).findings)

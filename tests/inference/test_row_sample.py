@@ -59,13 +59,13 @@ def test_the_two_best_optima_of_the_sample_go_on():
 @pytest.mark.long
 def test_the_mode_is_that_of_all_rows(monkeypatch):
     options = {"clusters": 2, "method": "em", "seed": 0, "starts": 8, "predictive": 0}
-    whole = fit("extreme_deconvolution", MEASURED, **options)
+    tree = fit("extreme_deconvolution", MEASURED, **options)
     monkeypatch.setattr(row_sample, "SEED_ROWS", 60)
     part = fit("extreme_deconvolution", MEASURED, **options)
-    assert whole["starts"].sizes["start"] == 8
+    assert tree["starts"].sizes["start"] == 8
     assert 1 <= part["starts"].sizes["start"] <= 2
-    np.testing.assert_allclose(part["sample_stats"]["lp"], whole["sample_stats"]["lp"], rtol=1e-8)
-    for name, value in whole["posterior"].items():
+    np.testing.assert_allclose(part["sample_stats"]["lp"], tree["sample_stats"]["lp"], rtol=1e-8)
+    for name, value in tree["posterior"].items():
         np.testing.assert_allclose(part["posterior"][name], value, atol=1e-4)
 
 

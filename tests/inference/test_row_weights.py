@@ -45,7 +45,7 @@ from ppl_models.report.sections.comparison import point_numbers
 
 COUNTS = np.array([0, 1, 2, 3, 40, 42, 45, 50, 61])
 TIMES = np.array([4, 7, 3, 1, 2, 5, 6, 2, 1])
-WHOLE = np.repeat(COUNTS, TIMES)
+REPEATED = np.repeat(COUNTS, TIMES)
 OPTIONS = {"clusters": 2, "seed": 0, "predictive": 0}
 SAMPLER = {"method": "gibbs", "chains": 2, "warmup": 30, "draws": 100}
 
@@ -108,11 +108,11 @@ def test_the_log_joint_density_is_that_of_repeated_rows(name):
 
 @pytest.fixture(scope="module")
 def modes():
-    given = {**OPTIONS, "method": "em", "starts": 4, "tolerance": 0.0}
+    arguments = {**OPTIONS, "method": "em", "starts": 4, "tolerance": 0.0}
     table = pd.DataFrame({"x": COUNTS, "n": TIMES})
     return [
-        fit("poisson_mixture", table, weights="n", **given),
-        fit("poisson_mixture", WHOLE, **given),
+        fit("poisson_mixture", table, weights="n", **arguments),
+        fit("poisson_mixture", REPEATED, **arguments),
     ]
 
 
@@ -145,36 +145,36 @@ def test_em_finds_the_mode_of_the_repeated_rows(modes, tmp_path):
 )
 def test_points_are_those_of_the_repeated_rows(method):
     program = "poisson_mixture"
-    given = {**OPTIONS, "method": method}
+    arguments = {**OPTIONS, "method": method}
     if method in ("kmeans", "dp_means"):
         program = "gaussian_mixture"
-        given["covariance"] = "spherical"
+        arguments["covariance"] = "spherical"
     if method == "map":
-        given |= {"starts": 1, "steps": 400, "batch_size": 1000}
+        arguments |= {"starts": 1, "steps": 400, "batch_size": 1000}
     if method == "hard":
-        given |= {"starts": 2}
-    one = fit(program, COUNTS, weights=TIMES, **given)
-    other = fit(program, WHOLE, **given)
+        arguments |= {"starts": 2}
+    one = fit(program, COUNTS, weights=TIMES, **arguments)
+    other = fit(program, REPEATED, **arguments)
     for name in ("rate",) if program == "poisson_mixture" else ("loc", "scale"):
         values = one["posterior"][name].values.ravel(), other["posterior"][name].values.ravel()
         np.testing.assert_allclose(*values, rtol=1e-6 if method == "map" else 1e-9)
 
 
 def test_a_weight_of_zero_is_no_row():
-    given = {**OPTIONS, "method": "em", "starts": 4, "tolerance": 0.0}
-    one = fit("poisson_mixture", [*COUNTS, 500], weights=[*TIMES, 0], **given)
+    arguments = {**OPTIONS, "method": "em", "starts": 4, "tolerance": 0.0}
+    one = fit("poisson_mixture", [*COUNTS, 500], weights=[*TIMES, 0], **arguments)
     assert float(one["posterior"]["rate"].max()) < 60
 
 
 def test_copies_are_drawn_by_multinomial_counts():
-    shares = np.array([[0.2, 1.0], [0.5, 0.0], [0.3, 0.0]])
+    proportions = np.array([[0.2, 1.0], [0.5, 0.0], [0.3, 0.0]])
     copies = jnp.array([40.0, 7.0])
-    draw = jax.jit(jax.vmap(lambda key: draw_counts(key, jnp.log(shares), copies)))
+    draw = jax.jit(jax.vmap(lambda key: draw_counts(key, jnp.log(proportions), copies)))
     drawn = np.asarray(draw(random.split(random.key(0), 2000)))
     assert (drawn.sum(1) == np.asarray(copies)).all()
     assert (drawn[:, 1:, 1] == 0).all()
-    spread = np.sqrt(40 * shares[:, 0] * (1 - shares[:, 0]))
-    assert (abs(drawn[:, :, 0].mean(0) - 40 * shares[:, 0]) < 5 * spread / np.sqrt(2000)).all()
+    spread = np.sqrt(40 * proportions[:, 0] * (1 - proportions[:, 0]))
+    assert (abs(drawn[:, :, 0].mean(0) - 40 * proportions[:, 0]) < 5 * spread / np.sqrt(2000)).all()
     np.testing.assert_allclose(drawn[:, :, 0].std(0), spread, rtol=0.1)
     # the copies of one row are in several clusters, as repeated rows would be
     assert np.corrcoef(drawn[:, 0, 0], drawn[:, 1, 0])[0, 1] < -0.3
@@ -184,7 +184,7 @@ def test_copies_are_drawn_by_multinomial_counts():
 def chains():
     return [
         fit("poisson_mixture", COUNTS, weights=TIMES, **OPTIONS, **SAMPLER),
-        fit("poisson_mixture", WHOLE, **OPTIONS, **SAMPLER),
+        fit("poisson_mixture", REPEATED, **OPTIONS, **SAMPLER),
     ]
 
 
@@ -218,13 +218,13 @@ def test_gibbs_and_leave_one_out_are_those_of_the_repeated_rows(chains):
 
 
 def test_criteria_count_rows_as_often_as_they_weigh():
-    given = {"seed": 0, "starts": 2}
-    one = choose_clusters("poisson_mixture", COUNTS, [1, 2], weights=TIMES, **given)
-    other = choose_clusters("poisson_mixture", WHOLE, [1, 2], **given)
+    arguments = {"seed": 0, "starts": 2}
+    one = choose_clusters("poisson_mixture", COUNTS, [1, 2], weights=TIMES, **arguments)
+    other = choose_clusters("poisson_mixture", REPEATED, [1, 2], **arguments)
     for column in ("log_likelihood", "bic", "aic", "icl"):
         np.testing.assert_allclose(one[column], other[column], rtol=1e-7)
     with pytest.raises(InputError, match="heldout"):
-        choose_clusters("poisson_mixture", COUNTS, [1], weights=TIMES, heldout=0.2, **given)
+        choose_clusters("poisson_mixture", COUNTS, [1], weights=TIMES, heldout=0.2, **arguments)
 
 
 def test_what_is_hidden_in_copies_is_drawn_on_rows_written_out():
@@ -267,9 +267,9 @@ def test_weights_are_numbers_or_a_column():
 
     with pytest.raises(InputError, match="argument 'weights' of its own"):
         fit(own, COUNTS, weights=TIMES, method="em", seed=0)
-    rest, found = take_weights({"x": pd.DataFrame({"a": [1, 2], "n": [3, 4]}), "y": [0, 1]}, "n")
+    rest, actual = take_weights({"x": pd.DataFrame({"a": [1, 2], "n": [3, 4]}), "y": [0, 1]}, "n")
     assert list(rest["x"].columns) == ["a"]
-    assert found.tolist() == [3, 4]
+    assert actual.tolist() == [3, 4]
 
 
 def test_the_command_line_reads_a_column_of_counts(tmp_path):

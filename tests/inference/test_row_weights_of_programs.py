@@ -97,12 +97,12 @@ def test_rows_that_count_for_nothing_say_nothing_of_the_data(double_precision):
 
 @pytest.mark.long
 def test_a_fit_of_a_table_of_patterns_is_that_of_its_rows():
-    given = {"clusters": 2, "method": "em", "seed": 0, "starts": 4, "predictive": 0}
+    arguments = {"clusters": 2, "method": "em", "seed": 0, "starts": 4, "predictive": 0}
     turned = np.where(np.arange(ROWS) % 2, 1.0, -1.0)  # two lines, far apart
     table = {"response": LINE * turned + 20 * turned, "covariates": PLANE}
-    whole = {n: np.repeat(v, TIMES.astype(int), 0) for n, v in table.items()}
-    one = fit("regression_mixture", table, weights=TIMES, tolerance=0.0, **given)
-    other = fit("regression_mixture", whole, tolerance=0.0, **given)
+    complete = {n: np.repeat(v, TIMES.astype(int), 0) for n, v in table.items()}
+    one = fit("regression_mixture", table, weights=TIMES, tolerance=0.0, **arguments)
+    other = fit("regression_mixture", complete, tolerance=0.0, **arguments)
     np.testing.assert_allclose(one["sample_stats"]["lp"], other["sample_stats"]["lp"], rtol=1e-9)
 
 
@@ -143,9 +143,9 @@ def test_weights_of_lines_are_given_once():
 
 @pytest.mark.long  # (two fits of EM and two of Gibbs; the density is compared above)
 def test_a_fit_of_labels_with_counts_is_that_of_the_labels_written_out():
-    given = {"method": "em", "seed": 0, "starts": 2, "predictive": 0, "tolerance": 0.0}
-    one = fit("dawid_skene", LABELS, weights="n", **given)
-    other = fit("dawid_skene", WRITTEN_OUT, **given)
+    arguments = {"method": "em", "seed": 0, "starts": 2, "predictive": 0, "tolerance": 0.0}
+    one = fit("dawid_skene", LABELS, weights="n", **arguments)
+    other = fit("dawid_skene", WRITTEN_OUT, **arguments)
     for name, value in other["posterior"].data_vars.items():
         np.testing.assert_allclose(one["posterior"][name], value, atol=1e-9)
     np.testing.assert_allclose(one["sample_stats"]["lp"], other["sample_stats"]["lp"], rtol=1e-9)
@@ -155,5 +155,5 @@ def test_a_fit_of_labels_with_counts_is_that_of_the_labels_written_out():
     one = fit("dawid_skene", LABELS, weights="n", **draws)
     other = fit("dawid_skene", WRITTEN_OUT, **draws)
     for name in ("elpd", "p"):  # the same random numbers, for items are what is drawn
-        found, expected = (getattr(loo(t, mend=False), name) for t in (one, other))
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        actual, expected = (getattr(loo(t, mend=False), name) for t in (one, other))
+        np.testing.assert_allclose(actual, expected, rtol=1e-6)

@@ -99,18 +99,18 @@ def test_em_ends_where_the_gradient_is_zero(em_tree):
 def test_em_agrees_with_weighted_least_squares(data):
     """Flat priors: the hand-written EM of a mixture of regressions, from the same point."""
     tree = fit(lines, data, method="em", seed=0, clusters=2, starts=6, predictive=0, priors="flat")
-    found = parameters(tree)
+    actual = parameters(tree)
     design = np.stack([np.ones_like(data["x"]), data["x"]], 1)
-    w, b, s = found["w"], found["b"], found["s"]
+    w, b, s = actual["w"], actual["b"], actual["s"]
     for _ in range(500):
         log_joint_rows = np.log(w) + scipy.stats.norm.logpdf(data["y"][:, None], design @ b.T, s)
-        shares = np.exp(log_joint_rows - logsumexp(log_joint_rows, axis=1, keepdims=True))
-        w = shares.mean(0)
+        proportions = np.exp(log_joint_rows - logsumexp(log_joint_rows, axis=1, keepdims=True))
+        w = proportions.mean(0)
         for k in range(2):
-            weighted = design * shares[:, k, None]
+            weighted = design * proportions[:, k, None]
             b[k] = np.linalg.solve(weighted.T @ design, weighted.T @ data["y"])
             off = data["y"] - design @ b[k]
-            s[k] = np.sqrt((shares[:, k] * off**2).sum() / shares[:, k].sum())
+            s[k] = np.sqrt((proportions[:, k] * off**2).sum() / proportions[:, k].sum())
     again = parameters(tree)
     for name, value in {"w": w, "b": b, "s": s}.items():
         np.testing.assert_allclose(again[name], value, atol=2e-4)
@@ -155,8 +155,8 @@ def test_a_prior_without_a_mode_is_told():
     unbounded = tree["posterior"]["w"].values.min() < 1e-12
     assert unbounded  # one group's weights ran to zero, where this prior has no bound
     assert "a prior without a mode" in tree.attrs["notes"]
-    with restored(tree) as found:
-        problem = found.problem
+    with restored(tree) as actual:
+        problem = actual.problem
         ends = {n: v.values[0] for n, v in tree["posterior"].data_vars.items() if n != "assignment"}
         runs = EMRuns(ends, np.zeros((1, 1)), np.ones(1, int), np.ones(1, bool), {})
         assert _collapsed_runs(problem, runs, flat=False).all()
@@ -167,8 +167,8 @@ def test_minimise_leaves_a_saddle_and_needs_no_curvature():
     def loss(v):
         return (v[0] ** 2 - 1) ** 2 + v[1] ** 2 + 1e-3 * v[0]
 
-    found = minimise(loss, jnp.array([1e-3, 5.0]), 50)
-    np.testing.assert_allclose(np.abs(found), [1.0, 0.0], atol=1e-2)
+    minimum = minimise(loss, jnp.array([1e-3, 5.0]), 50)
+    np.testing.assert_allclose(np.abs(minimum), [1.0, 0.0], atol=1e-2)
     many = minimise(lambda v: ((v - jnp.arange(80)) ** 2).sum(), jnp.zeros(80), 10)
     np.testing.assert_allclose(many, np.arange(80), atol=1e-3)
 

@@ -78,11 +78,11 @@ def test_local_trend_is_integrated_exactly():
     y = np.cumsum(np.random.default_rng(0).normal(size=12))
     with scope("float64"):
         model, structure = read(trend, y)
-        found = float(model.logits({"q": jnp.array(0.7), "r": jnp.array(0.4)}, structure).sum())
+        actual = float(model.logits({"q": jnp.array(0.7), "r": jnp.array(0.4)}, structure).sum())
     ones = np.tril(np.ones((12, 12)))
     cov = 0.7**2 * ones @ ones.T + 0.07**2 * (ones @ ones) @ (ones @ ones).T + 0.16 * np.eye(12)
     assert structure.gaussian_locals and structure.unit_count == 1
-    assert found == pytest.approx(multivariate_normal.logpdf(y, np.zeros(12), cov), rel=1e-9)
+    assert actual == pytest.approx(multivariate_normal.logpdf(y, np.zeros(12), cov), rel=1e-9)
 
 
 def ar_covariance(phi, q, steps):
@@ -98,14 +98,14 @@ def test_series_are_units_of_their_own():
     with scope("float64"):
         model, structure = read(shops, y)
         values = {"q": jnp.array(0.8), "phi": jnp.array(0.6)}
-        found = np.asarray(model.logits(values, structure))
+        actual = np.asarray(model.logits(values, structure))
     cov = ar_covariance(0.6, 0.8, 9) + 0.25 * np.eye(9)
     for n in range(3):
         seen = ~np.isnan(y[:, n])
         exact = multivariate_normal.logpdf(
             y[seen, n], np.zeros(seen.sum()), cov[np.ix_(seen, seen)]
         )
-        assert found[0, n] == pytest.approx(exact, rel=1e-9)
+        assert actual[0, n] == pytest.approx(exact, rel=1e-9)
     assert structure.plate == "shop" and structure.rows == 3
 
 
@@ -114,7 +114,7 @@ def test_counts_by_importance_sampling():
     y = np.random.default_rng(2).poisson(3.0, size=8)
     with scope("float64"):
         model, structure = read(counts, y)
-        found = float(model.logits({"q": jnp.array(0.4)}, structure).sum())
+        actual = float(model.logits({"q": jnp.array(0.4)}, structure).sum())
     grid = np.linspace(-4, 6, 2001)
     width = grid[1] - grid[0]
     step = np.exp(-0.5 * ((grid[:, None] - grid) / 0.4) ** 2) / (0.4 * np.sqrt(2 * np.pi))
@@ -125,7 +125,7 @@ def test_counts_by_importance_sampling():
         norm = joint.sum() * width
         total, density = total + np.log(norm), (joint / norm) @ step * width
     assert not structure.gaussian_locals
-    assert found == pytest.approx(total, abs=0.02)
+    assert actual == pytest.approx(total, abs=0.02)
 
 
 @pytest.fixture(scope="module")

@@ -73,9 +73,9 @@ def test_rows_of_a_removed_cluster_go_to_the_others():
     log_density = np.log(weights)[:, None] + np.where(
         rows, np.log(probs)[:, None], np.log1p(-probs)[:, None]
     ).sum(-1)
-    kept = log_density[[0, 2]]
+    selected = log_density[[0, 2]]
     values = {"weights": jnp.asarray(weights), "probs": jnp.asarray(probs)}
-    found, normaliser = component_weights(
+    actual, normaliser = component_weights(
         model,
         _update(problem),
         {"x": jnp.asarray(rows)},
@@ -85,10 +85,10 @@ def test_rows_of_a_removed_cluster_go_to_the_others():
         soft,
         1,
     )
-    expected = np.exp(kept - logsumexp(kept, axis=0))
-    np.testing.assert_allclose(found[jnp.array([0, 2])], expected, rtol=1e-4)
-    np.testing.assert_array_equal(found[1], 0)
-    np.testing.assert_allclose(normaliser, logsumexp(kept, axis=0).sum(), rtol=1e-5)
+    expected = np.exp(selected - logsumexp(selected, axis=0))
+    np.testing.assert_allclose(actual[jnp.array([0, 2])], expected, rtol=1e-4)
+    np.testing.assert_array_equal(actual[1], 0)
+    np.testing.assert_allclose(normaliser, logsumexp(selected, axis=0).sum(), rtol=1e-5)
 
 
 def test_steps_of_a_removed_state_go_to_paths_without_it():
@@ -119,7 +119,7 @@ def test_steps_of_a_removed_state_go_to_paths_without_it():
         for path, density in joint.items():
             for t, state in enumerate(path):
                 expected[stays[state], t, n] += density / sum(joint.values())
-    found, normaliser = component_weights(
+    actual, normaliser = component_weights(
         model,
         _update(problem),
         {"x": jnp.asarray(x)},
@@ -129,7 +129,7 @@ def test_steps_of_a_removed_state_go_to_paths_without_it():
         soft,
         1,
     )
-    np.testing.assert_allclose(found.reshape(3, 3, 2), expected, atol=1e-5)
+    np.testing.assert_allclose(actual.reshape(3, 3, 2), expected, atol=1e-5)
     np.testing.assert_allclose(normaliser, total, rtol=1e-5)
 
 

@@ -17,8 +17,8 @@ def test_correlated_features_climb_in_single_precision():
         covariance="full", starts=1, predictive=0,
     )  # fmt: skip
     assert tree["starts/iterations"].values.min() > 2
-    found = tree["log_likelihood/x"].values.astype(float).sum()
+    fitted = tree["log_likelihood/x"].values.astype(float).sum()
     densities = [multivariate_normal.logpdf(x, centre, np.eye(6)) for centre in centres]
     truth = (np.logaddexp(*densities) - np.log(2)).sum()
     # 55 parameters gain half a chi-squared of as many degrees of freedom
-    assert 0 < found - truth < 55
+    assert 0 < fitted - truth < 55

@@ -57,8 +57,8 @@ def client() -> Iterator[Any]:
 
 def test_rows_on_workers_give_the_answer_of_the_same_blocks(client: Any, here: xr.DataTree) -> None:
     array = da.from_array(ROWS, chunks=(150, 1))
-    found = fit("poisson_mixture", array, client=client, **SETTINGS)
-    same(found, here)
+    tree = fit("poisson_mixture", array, client=client, **SETTINGS)
+    same(tree, here)
     same(fit("poisson_mixture", array, **SETTINGS), here)  # and so does the array without workers
     with pytest.raises(UnsupportedError, match="needs all rows in memory"):
         fit("poisson_mixture", array, client=client, method="nuts", seed=0, clusters=2)
@@ -121,9 +121,9 @@ def test_a_worker_that_is_killed_changes_nothing(here: xr.DataTree) -> None:
 
         thread = threading.Thread(target=kill)
         thread.start()
-        found = fit("poisson_mixture", array, client=client, **settings)
+        tree = fit("poisson_mixture", array, client=client, **settings)
         thread.join()
         assert killed
         for name, value in unbroken["posterior"].data_vars.items():  # bit by bit
-            np.testing.assert_array_equal(found["posterior"][name], value, err_msg=str(name))
-        np.testing.assert_array_equal(found["starts"]["objective"], unbroken["starts"]["objective"])
+            np.testing.assert_array_equal(tree["posterior"][name], value, err_msg=str(name))
+        np.testing.assert_array_equal(tree["starts"]["objective"], unbroken["starts"]["objective"])

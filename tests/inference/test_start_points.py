@@ -11,7 +11,7 @@ from ppl_models.inference.initial.points import window_means
 def testwindow_means():
     points = np.random.default_rng(0).normal(size=(6 * 2, 3))  # six steps of two sequences
     for width in (0, 2, 9):
-        found = np.asarray(window_means(jnp.asarray(points), 2, jnp.asarray(width)))
+        actual = np.asarray(window_means(jnp.asarray(points), 2, jnp.asarray(width)))
         steps = points.reshape(6, 2, 3)
         expected = [steps[max(0, t - width) : t + width + 1].mean(0) for t in range(6)]
-        np.testing.assert_allclose(found.reshape(6, 2, 3), expected, atol=1e-5)
+        np.testing.assert_allclose(actual.reshape(6, 2, 3), expected, atol=1e-5)

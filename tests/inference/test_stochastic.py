@@ -29,15 +29,15 @@ LINE = _generator.normal(3.0, 2.0, 40)
 @pytest.mark.parametrize("most", [1, 2, 3, 5])
 def test_buckets_waste_as_little_as_any(most):
     lengths = np.array([2, 2, 3, 3, 3, 7, 7, 9, 9, 20])
-    found = edges(lengths, most)
-    assert found[-1] == 20 and len(found) <= most and (np.diff(found) > 0).all()
+    actual = edges(lengths, most)
+    assert actual[-1] == 20 and len(actual) <= most and (np.diff(actual) > 0).all()
 
     def cells(widths):
         return sum(min(w for w in widths if w >= n) for n in lengths)
 
     inner = [2, 3, 7, 9]
     choices = [(*c, 20) for size in range(most) for c in combinations(inner, size)]
-    assert cells(found) == min(map(cells, choices))
+    assert cells(actual) == min(map(cells, choices))
 
 
 def _coded(words):
@@ -55,19 +55,19 @@ def test_batches_stand_for_the_data():
     batches = make_batches(problem, np.arange(150), 32, seed=1)
     assert len(batches.buckets) == 2 and batches.rows == 150
     assert sum(b.data["tokens"].size for b in batches.buckets) < 0.75 * data.size
-    for bucket, share in zip(batches.buckets, batches.rows_per_bucket, strict=True):
-        assert abs(share - 32 * bucket.rows / 150) <= 0.5
+    for bucket, proportion in zip(batches.buckets, batches.rows_per_bucket, strict=True):
+        assert abs(proportion - 32 * bucket.rows / 150) <= 0.5
     runs = [*batches.runs(0, 47)]
     for index, bucket in enumerate(batches.buckets):
         stream = np.concatenate([run.rows[index][: run.count].ravel() for run in runs])
-        whole = stream[: len(stream) // bucket.rows * bucket.rows].reshape(-1, bucket.rows)
-        assert len(whole) > 2 and (whole[0] != whole[1]).any()
-        assert (np.sort(whole, 1) == np.arange(bucket.rows)).all()
+        complete = stream[: len(stream) // bucket.rows * bucket.rows].reshape(-1, bucket.rows)
+        assert len(complete) > 2 and (complete[0] != complete[1]).any()
+        assert (np.sort(complete, 1) == np.arange(bucket.rows)).all()
     values = problem.structure.initial(random.key(0))
     densities = jax.jit(row_log_densities, static_argnums=1)
-    whole = densities(model, problem.structure, values, model.data)
+    complete = densities(model, problem.structure, values, model.data)
     parts = [densities(model, problem.structure, values, b.data).sum() for b in batches.buckets]
-    np.testing.assert_allclose(sum(parts), np.asarray(whole).sum(), rtol=1e-10)
+    np.testing.assert_allclose(sum(parts), np.asarray(complete).sum(), rtol=1e-10)
 
     def steps(runs: list) -> list:
         return [[rows[i].tolist() for rows in run.rows] for run in runs for i in range(run.count)]
@@ -78,29 +78,27 @@ def test_batches_stand_for_the_data():
 @pytest.mark.long
 def test_map_ends_where_em_does(built_ins, fitted):
     row = built_ins["gaussian_mixture univariate"]
-    em, found = (
+    em, actual = (
         fitted(row, "em", starts=4),
         fitted(row, "map", starts=2, steps=1500, learning_rate=0.02),
     )
-    assert found.attrs["kind"] == "point"
+    assert actual.attrs["kind"] == "point"
     for site in ("weights", "loc", "scale"):
         np.testing.assert_allclose(
-            found["posterior"][site].values, em["posterior"][site].values, rtol=2e-4
+            actual["posterior"][site].values, em["posterior"][site].values, rtol=2e-4
         )
     np.testing.assert_allclose(
-        found["sample_stats/lp"].values, em["sample_stats/lp"].values, rtol=1e-6
+        actual["sample_stats/lp"].values, em["sample_stats/lp"].values, rtol=1e-6
     )
 
 
 def test_map_serves_what_em_cannot(own, fitted):
     """Heavy tails: flat at the end, whatever the size of the batches."""
-    found = fit(
-        own.heavy_tails, LINE, method="map", seed=0, predictive=0, batch_size=16, steps=3000
-    )
+    tree = fit(own.heavy_tails, LINE, method="map", seed=0, predictive=0, batch_size=16, steps=3000)
     model = Model(own.heavy_tails, {"x": LINE}, {}, {})
     structure = model.structure()
     with jax.enable_x64(True):
-        values = {n: np.asarray(found["posterior"][n].values[0, 0]) for n in structure.names}
+        values = {n: np.asarray(tree["posterior"][n].values[0, 0]) for n in structure.names}
 
         def height(free):
             values = structure.space.constrain(free)
@@ -118,7 +116,7 @@ class _Stop(Exception):
 
 def test_a_run_cut_short_goes_on_as_if_it_had_not(own, monkeypatch, tmp_path):
     options = {"method": "map", "seed": 0, "predictive": 0, "batch_size": 16, "steps": 60}
-    whole = fit(own.no_assignment, LINE, **options, checkpoint=tmp_path / "whole.npz")
+    tree = fit(own.no_assignment, LINE, **options, checkpoint=tmp_path / "whole.npz")
     saved, count = training.save, []
 
     def cut(*arguments):
@@ -133,10 +131,8 @@ def test_a_run_cut_short_goes_on_as_if_it_had_not(own, monkeypatch, tmp_path):
         fit(own.no_assignment, LINE, **options, checkpoint=path)
     again = fit(own.no_assignment, LINE, **options, checkpoint=path)
     assert len(count) == 20  # of which the second run made 13
-    np.testing.assert_array_equal(again["posterior/loc"].values, whole["posterior/loc"].values)
-    np.testing.assert_array_equal(
-        again["starts/objective"].values, whole["starts/objective"].values
-    )
+    np.testing.assert_array_equal(again["posterior/loc"].values, tree["posterior/loc"].values)
+    np.testing.assert_array_equal(again["starts/objective"].values, tree["starts/objective"].values)
     monkeypatch.undo()
     with pytest.raises(InputError, match=r"another run \(learning_rate is 0.01 there and 0.5 here"):
         fit(own.no_assignment, LINE, **options, learning_rate=0.5, checkpoint=path)
@@ -169,8 +165,8 @@ def test_training_stops_where_validation_rows_are_predicted_worse():
     assert int(np.nanargmax(aside)) == rounds - 3  # two without a gain, and no more
     assert tree["starts/iterations"].item() == rounds * 20 < 400
     # the point is the best round's: it predicts the rows kept aside as was noted
-    kept = np.asarray(random.permutation(_order_key(1), 40))[:12]
-    again = log_density(tree, [words[i] for i in sorted(kept)]).mean().item()
+    selected = np.asarray(random.permutation(_order_key(1), 40))[:12]
+    again = log_density(tree, [words[i] for i in sorted(selected)]).mean().item()
     np.testing.assert_allclose(again, np.nanmax(aside), rtol=1e-6)
 
 

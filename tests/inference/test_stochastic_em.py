@@ -28,15 +28,15 @@ ROWS = (np.array([[0, 0], [6, 0], [0, 6]])[GROUP] + GENERATOR.normal(size=(12_00
 ROWS[5, 1] = np.nan
 SORTED = ROWS[GROUP.argsort(kind="stable")]  # one cluster after the other
 PROGRAM = {"clusters": 3, "covariance": "spherical"}
-GIVEN = {"method": "stochastic_em", "seed": 1, "predictive": 0, "starts": 2, "batch_size": 1000}
+OPTIONS = {"method": "stochastic_em", "seed": 1, "predictive": 0, "starts": 2, "batch_size": 1000}
 
 
 def problem_of(rows: Any, program: str = "gaussian_mixture", **arguments: Any) -> Problem:
     function = catalogue.program(program)
     weights = arguments.pop("weights", None)
     observed = read_data(function, rows)
-    given = arguments or PROGRAM
-    return Problem(*read_program(function, observed, given, {}, "float64", weights=weights))
+    values = arguments or PROGRAM
+    return Problem(*read_program(function, observed, values, {}, "float64", weights=weights))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def batch() -> Result:
 
 @pytest.fixture(scope="module")
 def stochastic() -> xr.DataTree:
-    return fit("gaussian_mixture", open_blocks(SORTED, rows=1700), **GIVEN, **PROGRAM)
+    return fit("gaussian_mixture", open_blocks(SORTED, rows=1700), **OPTIONS, **PROGRAM)
 
 
 def test_sorted_rows_lead_to_the_optimum_of_batch_em(
@@ -55,8 +55,8 @@ def test_sorted_rows_lead_to_the_optimum_of_batch_em(
 ) -> None:
     assert stochastic["starts"]["converged"].values.all()
     for name, value in batch.values.items():
-        found = stochastic["posterior"][name]
-        np.testing.assert_allclose(found, value, rtol=2e-5, atol=2e-5, err_msg=str(name))
+        actual = stochastic["posterior"][name]
+        np.testing.assert_allclose(actual, value, rtol=2e-5, atol=2e-5, err_msg=str(name))
     # (an error of the parameters is squared in the objective)
     best = batch.sample_stats["lp"].item()
     assert abs(stochastic["sample_stats"]["lp"].item() - best) < 1e-9 * abs(best)
@@ -73,10 +73,10 @@ def test_batches_that_share_statistics_come_to_the_same_optimum(
         shared.append(batches.shared)
 
     monkeypatch.setattr(MiniBatches, "keep_within", noted)
-    found = fit("gaussian_mixture", open_blocks(SORTED, rows=1700), **GIVEN, **PROGRAM)
+    tree = fit("gaussian_mixture", open_blocks(SORTED, rows=1700), **OPTIONS, **PROGRAM)
     assert shared[0] > 1
     for name, value in batch.values.items():
-        np.testing.assert_allclose(found["posterior"][name], value, rtol=2e-5, atol=2e-5)
+        np.testing.assert_allclose(tree["posterior"][name], value, rtol=2e-5, atol=2e-5)
 
 
 STEPS = (4.0 * GENERATOR.integers(0, 2, (40, 30)) + GENERATOR.normal(size=(40, 30)))[..., None]
@@ -98,11 +98,13 @@ def test_the_statistics_of_batches_add_up(program, rows, arguments, weights) -> 
     batches = MiniBatches(problem, plan, 3 * len(rows) // 10, 0, 1)
     start = problem.structure.initial(random.key(0))
     values = {n: np.asarray(v) for n, v in start.items()}
-    whole = batches.expected(values, problem.chunks)
+    complete = batches.expected(values, problem.chunks)
     parts = [batches.expected(values, chunks) for _, (chunks, _) in batches]
     assert len(parts) == 4
     total = jax.tree.map(lambda *v: sum(v), *parts)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), total, whole)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), total, complete
+    )
     counted = len(rows) if weights is None else weights.sum()
     assert sum(size for _, (_, size) in batches) == counted == batches.counted
 
@@ -110,13 +112,13 @@ def test_the_statistics_of_batches_add_up(program, rows, arguments, weights) -> 
 @pytest.mark.parametrize("exponent", [0.5, 1.1])
 def test_steps_that_do_not_converge_are_refused(exponent: float) -> None:
     with pytest.raises(InputError, match=r"above 0\.5 and at most 1"):
-        fit("gaussian_mixture", ROWS[:9], **GIVEN, **PROGRAM, exponent=exponent)
+        fit("gaussian_mixture", ROWS[:9], **OPTIONS, **PROGRAM, exponent=exponent)
 
 
 def test_components_beyond_single_precision_are_refused_with_a_way_out() -> None:
     far = np.r_[GENERATOR.normal(size=400), 30_000 + GENERATOR.normal(size=400)]
-    given = {"method": "stochastic_em", "clusters": 2, "seed": 0, "predictive": 0, "starts": 1}
+    arguments = {"method": "stochastic_em", "clusters": 2, "seed": 0, "predictive": 0, "starts": 1}
     with pytest.raises(UnsupportedError, match="precision='float64'"):
-        fit("gaussian_mixture", far, precision="float32", **given)
-    tree = fit("gaussian_mixture", far, precision="float64", **given)
+        fit("gaussian_mixture", far, precision="float32", **arguments)
+    tree = fit("gaussian_mixture", far, precision="float64", **arguments)
     assert np.sort(tree["posterior"]["loc"].values.ravel()).round(-3).tolist() == [0, 30_000]

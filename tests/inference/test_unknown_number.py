@@ -35,7 +35,7 @@ def rows() -> np.ndarray:
 def test_partition_probability_is_that_of_dirichlet_weights():
     """Sum over labelled assignments of the Dirichlet-multinomial, by brute force."""
     alpha, clusters, rows = 0.7, 3, 4
-    share = alpha / clusters
+    proportion = alpha / clusters
     total = 0.0
     wanted = (0, 0, 1, 0)  # the partition {0, 1, 3}, {2}
     for labels in product(range(clusters), repeat=rows):
@@ -50,13 +50,13 @@ def test_partition_probability_is_that_of_dirichlet_weights():
         total += np.exp(
             gammaln(alpha)
             - gammaln(alpha + rows)
-            + (gammaln(counts + share) - gammaln(share)).sum()
+            + (gammaln(counts + proportion) - gammaln(proportion)).sum()
         )
     with scope("float64"):
         counts = jnp.array([3.0, 1.0, 0.0])
-        found = float(log_partition(counts, jnp.asarray(3.0), jnp.asarray(alpha)))
+        actual = float(log_partition(counts, jnp.asarray(3.0), jnp.asarray(alpha)))
     # log_partition leaves out K!-free constants only: compare K = 3 with the exact value
-    assert np.isclose(found, np.log(total), atol=1e-10)
+    assert np.isclose(actual, np.log(total), atol=1e-10)
 
 
 def test_number_of_components_is_never_below_the_filled():
@@ -100,23 +100,25 @@ def test_prior_of_the_weights_is_that_of_the_clusters_that_there_are():
     expected = dirichlet.logpdf(weights, np.full(3, alpha / 3)) + f.logpdf(alpha, 6, 3)
     with scope("float64"):
         log_weights = jnp.append(jnp.log(weights), -jnp.inf)
-        found = log_prior_weights(log_weights, jnp.asarray(3), jnp.asarray(alpha))
+        actual = log_prior_weights(log_weights, jnp.asarray(3), jnp.asarray(alpha))
         expected += float(log_prior_components(3)[2])
     constant = f.logpdf(1.0, 6, 3) + 4.5 * np.log(3)  # of F(6, 3), left out
-    assert np.isclose(float(found), expected - constant, atol=1e-10)
+    assert np.isclose(float(actual), expected - constant, atol=1e-10)
 
 
 def test_draws_of_the_prior_are_those_of_its_density():
     with scope("float64"):
         draw = jax.jit(jax.vmap(lambda key: draw_prior(key, 5)))
-        components, alpha, shares = (np.asarray(v) for v in draw(random.split(random.key(0), 4000)))
+        components, alpha, proportions = (
+            np.asarray(v) for v in draw(random.split(random.key(0), 4000))
+        )
         expected = np.exp(np.asarray(log_prior_components(5)))
     expected = 4000 * expected / expected.sum()  # at most five here
     assert chisquare(np.bincount(components, minlength=6)[1:], expected).pvalue > 1e-3
     assert kstest(alpha, f(6, 3).cdf).pvalue > 1e-3
-    np.testing.assert_allclose(shares.sum(1), 1)
-    assert ((shares > 0).sum(1) <= components).all()
-    two = shares[components == 2]
+    np.testing.assert_allclose(proportions.sum(1), 1)
+    assert ((proportions > 0).sum(1) <= components).all()
+    two = proportions[components == 2]
     # of Dirichlet(α / 2, α / 2): variance 1 / (4 (α + 1))
     standard = (two[:, 0] - 0.5) * 2 * np.sqrt(alpha[components == 2] + 1)
     assert abs((standard**2).mean() - 1) < 5 * (standard**2).std() / np.sqrt(len(two))

@@ -90,12 +90,12 @@ def test_the_bound_is_that_of_its_definition(program, rows, arguments) -> None:
     again = run_variational(problem, start, links=links, free=free, iterations=5, tolerance=0.0)
     bound = again.objective[0, 4]
     posterior = Updates(problem, links, 40.0).posterior(values)
-    shares = jax.nn.softmax(model.logits(sites_of(values), structure), 0)
+    proportions = jax.nn.softmax(model.logits(sites_of(values), structure), 0)
 
     @jax.jit
     @jax.vmap
     def inner(sites: Any) -> Any:
-        joint = (shares * (model.logits(sites, structure) - jnp.log(shares))).sum()
+        joint = (proportions * (model.logits(sites, structure) - jnp.log(proportions))).sum()
         prior = model.log_prior(sites, structure)
         return (
             joint
@@ -110,19 +110,19 @@ def test_the_bound_is_that_of_its_definition(program, rows, arguments) -> None:
 
 
 COUNTS = GENERATOR.poisson(np.array([[2, 9], [8, 3]])[GENERATOR.integers(0, 2, 12_000)])
-GIVEN = {"seed": 0, "clusters": 2, "predictive": 0, "starts": 2}
+OPTIONS = {"seed": 0, "clusters": 2, "predictive": 0, "starts": 2}
 
 
 def test_variational_bayes_over_blocks_and_by_steps_comes_to_that_in_memory() -> None:
-    memory = fit("poisson_mixture", COUNTS, method="vb", **GIVEN)
-    blocks = fit("poisson_mixture", open_blocks(COUNTS, rows=1700), method="vb", **GIVEN)
+    memory = fit("poisson_mixture", COUNTS, method="vb", **OPTIONS)
+    blocks = fit("poisson_mixture", open_blocks(COUNTS, rows=1700), method="vb", **OPTIONS)
     np.testing.assert_allclose(
         blocks["starts"]["objective"], memory["starts"]["objective"], rtol=1e-12
     )
     np.testing.assert_allclose(blocks["posterior"]["rate"], memory["posterior"]["rate"], rtol=1e-9)
     assert memory["posterior"].sizes["draw"] == 250
     best = memory.attrs["evidence_bound"]
-    several = fit("poisson_mixture", COUNTS, method="stochastic_vb", batch_size=1000, **GIVEN)
+    several = fit("poisson_mixture", COUNTS, method="stochastic_vb", batch_size=1000, **OPTIONS)
     assert abs(several.attrs["evidence_bound"] - best) < 1e-7 * abs(best)
 
 
@@ -130,8 +130,8 @@ def test_variational_bayes_over_blocks_and_by_steps_comes_to_that_in_memory() ->
 def test_one_pass_predicts_as_batch_em_does(method: str) -> None:
     new = COUNTS[:3000]
     rows = open_blocks(COUNTS[3000:], rows=1700)
-    batch = fit("poisson_mixture", rows, method="em", **GIVEN)
-    once = fit("poisson_mixture", rows, method=method, batch_size=500, iterations=1, **GIVEN)
+    batch = fit("poisson_mixture", rows, method="em", **OPTIONS)
+    once = fit("poisson_mixture", rows, method=method, batch_size=500, iterations=1, **OPTIONS)
     short = log_density(batch, new).values.mean() - log_density(once, new).values.mean()
     assert abs(short) < 1e-3
 
@@ -156,6 +156,6 @@ def test_other_programs_are_refused(options: Any, rows: Any, match: str) -> None
 
 def test_options_out_of_range_are_refused() -> None:
     with pytest.raises(InputError, match=r"draws \(0\)"):
-        fit("poisson_mixture", COUNTS[:9], method="vb", draws=0, **GIVEN)
+        fit("poisson_mixture", COUNTS[:9], method="vb", draws=0, **OPTIONS)
     with pytest.raises(InputError, match=r"above 0\.5 and at most 1"):
-        fit("poisson_mixture", COUNTS[:9], method="stochastic_vb", exponent=0.5, **GIVEN)
+        fit("poisson_mixture", COUNTS[:9], method="stochastic_vb", exponent=0.5, **OPTIONS)

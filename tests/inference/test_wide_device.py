@@ -31,15 +31,15 @@ def layouts(monkeypatch):
     """``layouts(look)``: what a function finds on a processor, and as if on a GPU."""
 
     def both(look):
-        found = []
+        actual = []
         for wide in (False, True):
             monkeypatch.setattr(device, "is_wide", lambda wide=wide: wide)
             monkeypatch.setattr(device, "BLOCK_STEPS", 2)
             monkeypatch.setattr(memory, "WIDE_ROWS", 4)
             jax.clear_caches()  # what was traced before has the other layout
-            found.append(jax.tree.map(np.asarray, look()))
+            actual.append(jax.tree.map(np.asarray, look()))
         jax.clear_caches()
-        return found
+        return actual
 
     return both
 
@@ -96,9 +96,9 @@ def test_statistics_of_correlated_features_are_the_same(features, layouts):
             jnp.asarray(weights), jnp.asarray(x), missing=False, centre=jnp.zeros(features)
         )
 
-    for found in layouts(look):
+    for actual in layouts(look):
         np.testing.assert_allclose(
-            found["second"], np.einsum("kn,ni,nj->kij", weights, x, x), rtol=1e-10, atol=1e-10
+            actual["second"], np.einsum("kn,ni,nj->kij", weights, x, x), rtol=1e-10, atol=1e-10
         )
 
 
@@ -125,8 +125,8 @@ def test_a_recurrent_chain_and_its_gradient_are_the_same(cell, layouts, built_in
 def test_sums_over_rows_in_pieces(rows, layouts):
     generator = np.random.default_rng(1)
     left, right = generator.normal(size=(2, rows)), generator.normal(size=(3, rows))
-    for found in layouts(lambda: sum_over_rows(jnp.asarray(left), jnp.asarray(right))):
-        np.testing.assert_allclose(found, left @ right.T, rtol=1e-12, atol=1e-12)
+    for actual in layouts(lambda: sum_over_rows(jnp.asarray(left), jnp.asarray(right))):
+        np.testing.assert_allclose(actual, left @ right.T, rtol=1e-12, atol=1e-12)
 
 
 def test_chunks_are_as_large_as_the_devices_memory_allows(monkeypatch):

@@ -96,23 +96,23 @@ def test_each_group_is_at_a_mode_of_its_own_posterior(case: str) -> None:
     data = {f"g{rows}": make(rows) for rows in SIZES}
     if name == "categorical_mixture":  # all groups have both levels
         arguments = {**arguments, "levels": (2, 2, 2, 2)}
-    given = {n: v for n, v in arguments.items() if n != "levels"}
-    tree = fit_many(name, data, seed=1, clusters=2, starts=2, tolerance=1e-14, **given)
+    options = {n: v for n, v in arguments.items() if n != "levels"}
+    tree = fit_many(name, data, seed=1, clusters=2, starts=2, tolerance=1e-14, **options)
     assert tree["groups"]["fitted"].values.all() and tree["groups"]["converged"].values.all()
     for label in ("g24", "g40"):
         value, slope = height(name, arguments, data[label], tree, label)
-        kept = float(tree["sample_stats"]["lp"].sel(group=label).squeeze())
-        np.testing.assert_allclose(kept, value, rtol=1e-9)
+        selected = float(tree["sample_stats"]["lp"].sel(group=label).squeeze())
+        np.testing.assert_allclose(selected, value, rtol=1e-9)
         np.testing.assert_allclose(slope, 0, atol=2e-3)
 
 
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
     parts = [pd.DataFrame(gaussian(rows), columns=["a", "b"]) for rows in SIZES]
-    whole = pd.concat([p.assign(site=f"s{i}") for i, p in enumerate(parts)], ignore_index=True)
+    complete = pd.concat([p.assign(site=f"s{i}") for i, p in enumerate(parts)], ignore_index=True)
     odd = pd.DataFrame({"a": np.ones(9), "b": np.arange(9.0), "site": "constant"})
-    whole = pd.concat([whole, odd], ignore_index=True)
-    return whole.sample(frac=1, random_state=0)  # groups come mixed
+    complete = pd.concat([complete, odd], ignore_index=True)
+    return complete.sample(frac=1, random_state=0)  # groups come mixed
 
 
 @pytest.fixture(scope="module")
@@ -130,11 +130,11 @@ def test_a_group_is_what_fit_finds_of_it_alone(frame, points) -> None:
         )
     np.testing.assert_array_equal(one["observed_data"]["x"]["row"], own.index)
     np.testing.assert_allclose(predict(one), predict(alone), atol=1e-4)
-    kept = points["responsibilities"]["responsibilities"].values
+    selected = points["responsibilities"]["responsibilities"].values
     rows = points["observed_data"]["group_index"].values == list(
         points["groups"]["group"].values
     ).index("s1")
-    np.testing.assert_allclose(kept[rows], predict(alone), atol=1e-4)
+    np.testing.assert_allclose(selected[rows], predict(alone), atol=1e-4)
     density = points["log_likelihood"]["x"].values[0, 0, rows]
     np.testing.assert_allclose(density, alone["log_likelihood"]["x"].values[0, 0], atol=1e-4)
 
@@ -198,8 +198,8 @@ def test_annotated_data_are_grouped_by_their_observations() -> None:
     anndata = pytest.importorskip("anndata")
     cells = anndata.AnnData(np.arange(6.0).reshape(3, 2))
     cells.obs["batch"] = ["x", "y", "x"]
-    found = split(cells, "batch")
-    assert found.group.tolist() == [0, 1, 0] and list(found.data.columns) == ["0", "1"]
+    actual = split(cells, "batch")
+    assert actual.group.tolist() == [0, 1, 0] and list(actual.data.columns) == ["0", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -231,17 +231,17 @@ def test_draws_of_a_group_are_those_of_its_posterior(draws) -> None:
 
 def test_what_is_asked_of_a_fit_is_asked_of_every_group(draws) -> None:
     data, tree = draws
-    shares = predict(tree)
-    assert shares.sizes == {"row": 75, "cluster": 2}
-    of_b = shares.values[shares["group_index"].values == 1]
+    probabilities = predict(tree)
+    assert probabilities.sizes == {"row": 75, "cluster": 2}
+    of_b = probabilities.values[probabilities["group_index"].values == 1]
     np.testing.assert_allclose(of_b, predict(group(tree, "b", predictive=0)), atol=1e-9)
-    kept = tree["responsibilities"]["responsibilities"].values
-    np.testing.assert_allclose(shares, kept, atol=0.02)  # of some of the draws
+    fitted = tree["responsibilities"]["responsibilities"].values
+    np.testing.assert_allclose(probabilities, fitted, atol=0.02)  # of some of the draws
     new = {"b": [3, 24], "a": [25]}
-    found = log_density(tree, new)
-    assert found["group_index"].values.tolist() == [1, 1, 0]
+    density = log_density(tree, new)
+    assert density["group_index"].values.tolist() == [1, 1, 0]
     alone = log_density(group(tree, "b", predictive=0), [3, 24])
-    np.testing.assert_allclose(found.values[:2], alone)
+    np.testing.assert_allclose(density.values[:2], alone)
     rows = generate(tree, 500, seed=0)["x"]
     assert rows.dims == ("group", "row")
     np.testing.assert_allclose(rows.mean("row"), [v.mean() for v in data.values()], rtol=0.2)

@@ -201,5 +201,5 @@ def recurrent(x: Any, *, width: int, hidden: int) -> None:
                 slot = width - (c.nodes - c.candidate)
                 unit = jnp.tanh(row @ edge_input + h @ edge_state + before + edge_slot[slot])
                 edges.append((unit @ edge_output + row @ edge_linear, c))
-    for name, found in (("edges", edges), ("ends", ends)):
-        _observe(name, jnp.stack([logit for logit, _ in found]), [c for _, c in found])
+    for name, actual in (("edges", edges), ("ends", ends)):
+        _observe(name, jnp.stack([logit for logit, _ in actual]), [c for _, c in actual])

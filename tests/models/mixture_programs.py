@@ -38,13 +38,15 @@ def gaussian(x: Any, *, clusters: int, covariance: str = "full") -> None:
             numpyro.sample("x", dist.Normal(loc[z], scale[z]), obs=x)
         return
     features = x.shape[1]
-    share = variance * clusters ** (-2 / features)
+    proportion = variance * clusters ** (-2 / features)
     if covariance in ("spherical", "diagonal", "EII", "EEI"):
-        mean_rate = share.mean() if covariance in ("spherical", "EII") else share
+        mean_rate = proportion.mean() if covariance in ("spherical", "EII") else proportion
         own = 1 if covariance[0] == "E" else clusters
         rate = scatter_rate("scale_rate", mean_rate, x, own)
     else:
-        rate = scatter_rate("scale_diagonal", share, x, 1 if covariance == "tied" else clusters)
+        rate = scatter_rate(
+            "scale_diagonal", proportion, x, 1 if covariance == "tied" else clusters
+        )
         wishart = dist.InverseWishart(features + 2.0, scale_matrix=jnp.diag(rate))
     if covariance == "tied":
         tied = numpyro.sample("covariance", wishart)
@@ -97,18 +99,18 @@ def ellipsoids(x: Any, *, clusters: int, covariance: str) -> None:
     sites = {"axis_shape": (shape_prior, form), "scale": (InverseGammaScale(2.0, rate), volume)}
     if axes != "I":
         sites["orientation"] = UniformRotation(features), axes
-    found = {}
+    actual = {}
     for name, (prior, letter) in sites.items():
         if letter == "V":
             with numpyro.plate("cluster", clusters):
-                found[name] = numpyro.sample(name, prior)
+                actual[name] = numpyro.sample(name, prior)
         else:
             one = numpyro.sample(name, prior)
-            found[name] = jnp.broadcast_to(one, (clusters, *jnp.shape(one)))
-    turn = found.get(
+            actual[name] = jnp.broadcast_to(one, (clusters, *jnp.shape(one)))
+    turn = actual.get(
         "orientation", jnp.broadcast_to(jnp.eye(features), (clusters, *[features] * 2))
     )
-    root = turn * (found["scale"][:, None] * jnp.sqrt(found["axis_shape"]))[:, None, :]
+    root = turn * (actual["scale"][:, None] * jnp.sqrt(actual["axis_shape"]))[:, None, :]
     with numpyro.plate("row", len(x)):
         z = _assignment(weights)
         emission = dist.MultivariateNormal(loc[z], (root @ jnp.swapaxes(root, 1, 2))[z])

@@ -104,7 +104,7 @@ class Program:
         absent: further arguments with which the program generates without data.
         generated: shape of one generated data set.
         sites: names of the global sites.
-        given: data as a person gives them to ``fit`` (default: the same).
+        raw_data: data as a person gives them to ``fit`` (default: the same).
         fit_arguments: arguments of ``fit`` (default: the program's).
         interior: hyper-parameters that keep posterior modes off the boundary.
         point: the method that finds a mode.
@@ -120,7 +120,7 @@ class Program:
     generated: tuple[int, ...]
     sites: tuple[str, ...]
     site: str = "x"
-    given: Any = None
+    raw_data: Any = None
     fit_arguments: dict[str, Any] | None = None
     interior: dict[str, Any] = field(default_factory=dict)
     point: str = "em"
@@ -145,7 +145,7 @@ class Program:
     @property
     def to_fit(self) -> Any:
         """The data for ``fit``."""
-        return self.data if self.given is None else self.given
+        return self.data if self.raw_data is None else self.raw_data
 
 
 def _pixel_row(name: str, arguments: dict[str, Any], standard: Callable, sites: tuple) -> Program:
@@ -169,7 +169,7 @@ def _token_row(
         (5, 9),
         sites,
         site="tokens",
-        given=SEQUENCES,
+        raw_data=SEQUENCES,
         fit_arguments=arguments,
         **more,
     )
@@ -199,7 +199,7 @@ def _graph_row(
         {"graphs": 5, "positions": 9},
         (5, 9),
         sites,
-        given=graphs.GRAPHS,
+        raw_data=graphs.GRAPHS,
         plate="graph",
         **more,
     )

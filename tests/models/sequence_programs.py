@@ -36,8 +36,8 @@ def hidden(x: Any, *, states: int, emission: str = "gaussian", start: str = "fre
     steps = np.asarray(x, float).reshape(-1, x.shape[-1])
     mean, variance = np.nanmean(steps, 0), np.nanvar(steps, 0)
     if emission == "gaussian":
-        share = variance * states ** (-2 / x.shape[-1])
-        spread = scatter_rate("scale_rate", share, steps, states)
+        proportion = variance * states ** (-2 / x.shape[-1])
+        spread = scatter_rate("scale_rate", proportion, steps, states)
     with numpyro.plate("state", states):
         transition = numpyro.sample("transition", dist.Dirichlet(jnp.ones(states)))
         if emission == "poisson":
@@ -51,15 +51,15 @@ def hidden(x: Any, *, states: int, emission: str = "gaussian", start: str = "fre
         initial = jnp.linalg.matrix_power(transition, 2**14)[0]
     table = jnp.concatenate([transition, initial[None]])  # the first state's row is the last
 
-    def step(before: Any, given: Any) -> tuple[Any, None]:
+    def step(before: Any, values: Any) -> tuple[Any, None]:
         with numpyro.plate("sequence", len(x)):
             z = numpyro.sample("z", dist.Categorical(table[before]))
             if emission == "poisson":
                 emitted = dist.Poisson(rate[z]).to_event(1)
             else:
                 emitted = dist.Normal(loc[z], scale[z]).to_event(1)
-            with numpyro.handlers.mask(mask=~jnp.isnan(given).any(-1)):
-                numpyro.sample("x", emitted, obs=jnp.nan_to_num(given))
+            with numpyro.handlers.mask(mask=~jnp.isnan(values).any(-1)):
+                numpyro.sample("x", emitted, obs=jnp.nan_to_num(values))
         return z, None
 
     scan(step, jnp.full(len(x), states), jnp.asarray(x, float).swapaxes(0, 1))

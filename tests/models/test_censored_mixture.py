@@ -40,7 +40,7 @@ def test_the_mode_of_intervals_is_that_of_their_probabilities():
 
 
 def test_what_has_no_density_is_refused():
-    given = {"clusters": 1, "method": "em", "seed": 0}
+    arguments = {"clusters": 1, "method": "em", "seed": 0}
     for data, options, said in (
         ({"x": -TIMES}, {"family": "weibull"}, "emits values in Positive.*row 0 is -1"),
         ({"x": TIMES}, {"above": 1.0}, "row 6 is 0.5, and above says that none is below 1"),
@@ -53,7 +53,7 @@ def test_what_has_no_density_is_refused():
         ({"x": TIMES}, {"family": "gamma"}, "choose one of normal, lognormal"),
     ):
         with pytest.raises(InputError, match=said):
-            fit("censored_mixture", data, **given, **options)
+            fit("censored_mixture", data, **arguments, **options)
 
 
 @pytest.mark.long
@@ -69,11 +69,11 @@ def test_em_finds_the_maximum_that_an_optimiser_finds():
     np.testing.assert_allclose(loc, [0, 3], atol=0.15)  # 0.4 higher if limits counted as values
 
     def loss(v):
-        share, locs, scales = 1 / (1 + np.exp(-v[0])), v[1:3], np.exp(v[3:])
+        proportion, locs, scales = 1 / (1 + np.exp(-v[0])), v[1:3], np.exp(v[3:])
         terms = [
             np.log(w) + np.where(below, stats.norm(m, s).logcdf(np.log(x)),
                                  stats.lognorm(s, scale=np.exp(m)).logpdf(x))
-            for w, m, s in zip((share, 1 - share), locs, scales, strict=True)
+            for w, m, s in zip((proportion, 1 - proportion), locs, scales, strict=True)
         ]  # fmt: skip
         return -np.logaddexp(*terms).sum()
 

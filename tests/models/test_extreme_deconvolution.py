@@ -33,20 +33,20 @@ def _logits(name: str, data: dict[str, Any]) -> tuple[np.ndarray, dict[str, np.n
     observed = read_data(function, data)
     model, structure = read_program(function, observed, {"clusters": 2}, {}, "float64")
     values = structure.initial(random.key(1), radius=1.0)
-    found = jax.jit(lambda: model.logits(values, structure))()
-    return np.asarray(found), {n: np.asarray(v) for n, v in values.items()}
+    actual = jax.jit(lambda: model.logits(values, structure))()
+    return np.asarray(actual), {n: np.asarray(v) for n, v in values.items()}
 
 
 @pytest.mark.parametrize("form", ["variances", "covariances"])
 def test_measured_rows_have_the_density_of_both_scatters(form, double_precision):
     each = COVARIANCES if form == "covariances" else COVARIANCES * np.eye(2)
     flat = each.reshape(9, 4) if form == "covariances" else np.diagonal(each, axis1=1, axis2=2)
-    found, values = _logits("extreme_deconvolution", {"x": X, "errors": flat})
-    for k, n in np.ndindex(found.shape):
+    actual, values = _logits("extreme_deconvolution", {"x": X, "errors": flat})
+    for k, n in np.ndindex(actual.shape):
         seen = ~np.isnan(X[n])
         total = (values["covariance"][k] + each[n])[np.ix_(seen, seen)]
         expected = multivariate_normal(values["loc"][k][seen], total).logpdf(X[n][seen])
-        np.testing.assert_allclose(found[k, n], expected + np.log(values["weights"][k]), rtol=1e-9)
+        np.testing.assert_allclose(actual[k, n], expected + np.log(values["weights"][k]), rtol=1e-9)
 
 
 def test_errors_of_another_width_are_refused():
@@ -87,11 +87,11 @@ def test_a_step_of_em_is_that_of_the_closed_form(double_precision):
             gain = cross @ np.linalg.inv((covariance + COVARIANCES[n])[np.ix_(seen, seen)])
             means.append(loc + gain @ (X[n] - loc)[seen])
             spreads.append(covariance - gain @ cross.T)
-        share = weights[k] / weights[k].sum()
-        mean = share @ np.array(means)
+        proportion = weights[k] / weights[k].sum()
+        mean = proportion @ np.array(means)
         shift = np.array(means) - mean
-        scatter = np.einsum("n,ni,nj->ij", share, shift, shift)
-        scatter = scatter + np.einsum("n,nij->ij", share, np.array(spreads))
+        scatter = np.einsum("n,ni,nj->ij", proportion, shift, shift)
+        scatter = scatter + np.einsum("n,nij->ij", proportion, np.array(spreads))
         np.testing.assert_allclose(moved["loc"][k], mean, rtol=1e-9)
         np.testing.assert_allclose(moved["covariance"][k], scatter, rtol=1e-8)
     np.testing.assert_allclose(moved["weights"], weights.sum(1) / weights.sum(), rtol=1e-12)
@@ -108,12 +108,12 @@ def test_a_drawn_deconvolution_is_found_to_monte_carlo_error():
     )
     tree = fit("extreme_deconvolution", {"x": x, "errors": errors}, method="em", seed=0, clusters=3,
                starts=4, priors="flat", predictive=0)  # fmt: skip
-    found = {n: v.values[0, 0] for n, v in tree["posterior"].data_vars.items()}
-    order = [int(np.abs(found["loc"] - centre).sum(1).argmin()) for centre in loc]
+    actual = {n: v.values[0, 0] for n, v in tree["posterior"].data_vars.items()}
+    order = [int(np.abs(actual["loc"] - centre).sum(1).argmin()) for centre in loc]
     assert sorted(order) == [0, 1, 2]
     total = scale[:, None] ** 2 + errors.mean(0)  # variance of what is measured
-    assert (np.abs(found["loc"][order] - loc) < 5 * np.sqrt(total / 1000)).all()
-    variances = np.diagonal(found["covariance"][order], axis1=1, axis2=2)
+    assert (np.abs(actual["loc"][order] - loc) < 5 * np.sqrt(total / 1000)).all()
+    variances = np.diagonal(actual["covariance"][order], axis1=1, axis2=2)
     assert (np.abs(variances - scale[:, None] ** 2) < 5 * np.sqrt(2 / 1000) * total).all()
     # a maximum of the likelihood is above the truth
     by_cluster = [

@@ -29,7 +29,7 @@ ROWS = (
     + NOISE[KIND] * _g.normal(size=(160, FEATURES))
 )
 ONE = ROWS[KIND == 0]
-GIVEN = {"method": "em", "seed": 0, "factors": FACTORS, "priors": "flat", "tolerance": 1e-14,
+OPTIONS = {"method": "em", "seed": 0, "factors": FACTORS, "priors": "flat", "tolerance": 1e-14,
          "iterations": 20_000, "predictive": 0}  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def _point(tree):
 
 @pytest.fixture(scope="module")
 def isotropic():
-    return fit("factor_analysis_mixture", ONE, clusters=1, noise="isotropic", starts=1, **GIVEN)
+    return fit("factor_analysis_mixture", ONE, clusters=1, noise="isotropic", starts=1, **OPTIONS)
 
 
 def test_one_cluster_with_isotropic_noise_is_probabilistic_pca(isotropic):
@@ -67,7 +67,7 @@ def test_one_cluster_with_isotropic_noise_is_probabilistic_pca(isotropic):
 
 @pytest.mark.long
 def test_one_cluster_is_factor_analysis():
-    tree = fit("factor_analysis_mixture", ONE, clusters=1, starts=1, **GIVEN)
+    tree = fit("factor_analysis_mixture", ONE, clusters=1, starts=1, **OPTIONS)
     known = FactorAnalysis(FACTORS, tol=1e-12, max_iter=20_000, svd_method="lapack").fit(ONE)
     assert abs(float(log_density(tree).sum()) - known.score(ONE) * len(ONE)) < 1e-6
     np.testing.assert_allclose(
@@ -82,24 +82,24 @@ def test_two_clusters_reach_the_maximum_of_the_likelihood(noise):
     width = FEATURES if noise == "diagonal" else 1
 
     def log_likelihood(vector):
-        share, loc = 1 / (1 + np.exp(-vector[0])), vector[1:11].reshape(2, FEATURES)
+        proportion, loc = 1 / (1 + np.exp(-vector[0])), vector[1:11].reshape(2, FEATURES)
         point = {"loc": loc, "loadings": vector[11:31].reshape(2, FEATURES, FACTORS),
                  "scale": np.exp(vector[31:].reshape(2, width))}  # fmt: skip
         each = [multivariate_normal(m, s).logpdf(ROWS)
                 for m, s in zip(loc, _covariances(point), strict=True)]  # fmt: skip
-        return logsumexp(np.log([[share], [1 - share]]) + each, axis=0).sum()
+        return logsumexp(np.log([[proportion], [1 - proportion]]) + each, axis=0).sum()
 
     start = np.r_[0, CENTRES.ravel(), LOADINGS.ravel(), np.log(NOISE[:, :width]).ravel()]
     best = minimize(lambda v: -log_likelihood(v), start, options={"maxiter": 2000})
-    tree = fit("factor_analysis_mixture", ROWS, clusters=2, noise=noise, starts=2, **GIVEN)
+    tree = fit("factor_analysis_mixture", ROWS, clusters=2, noise=noise, starts=2, **OPTIONS)
     assert abs(float(log_density(tree).sum()) + best.fun) < 1e-5
 
 
 def test_unknown_noise_and_too_many_factors_are_refused():
-    for given, said in (({"factors": 4}, "at most 3"), ({"factors": 0}, "at least 1"),
+    for values, said in (({"factors": 4}, "at most 3"), ({"factors": 0}, "at least 1"),
                         ({"factors": 1, "noise": "round"}, "noise is 'round'")):  # fmt: skip
         with pytest.raises(InputError, match=said):
-            handlers.seed(factor_analysis_mixture, 0)(clusters=2, rows=3, features=3, **given)
+            handlers.seed(factor_analysis_mixture, 0)(clusters=2, rows=3, features=3, **values)
 
 
 @pytest.mark.long
@@ -127,9 +127,11 @@ def test_gibbs_and_nuts_agree(gaps):
     rows = ROWS.copy()
     if gaps:
         rows[::5, 0] = rows[3::6, 1:3] = np.nan
-    given = {"seed": 0, "clusters": 2, "factors": 1, "chains": 2, "predictive": 0}
-    gibbs = fit("factor_analysis_mixture", rows, method="gibbs", warmup=500, draws=6000, **given)
-    nuts = fit("factor_analysis_mixture", rows, method="nuts", warmup=500, draws=1500, **given)
+    arguments = {"seed": 0, "clusters": 2, "factors": 1, "chains": 2, "predictive": 0}
+    gibbs = fit(
+        "factor_analysis_mixture", rows, method="gibbs", warmup=500, draws=6000, **arguments
+    )
+    nuts = fit("factor_analysis_mixture", rows, method="nuts", warmup=500, draws=1500, **arguments)
     for name in ("loc", "scale", "weights", "product"):
         both = []
         for tree in (gibbs, nuts):
@@ -152,8 +154,8 @@ def test_gibbs_and_nuts_agree(gaps):
 @pytest.mark.long
 def test_generated_rows_have_the_covariance(isotropic):
     drawn = generate(isotropic, 20_000, seed=0)["x"].values.reshape(-1, FEATURES)
-    found, expected = np.cov(drawn.T), _covariances(_point(isotropic))[0]
-    assert np.abs(found - expected).max() < 5 * np.sqrt(2 / 20_000) * np.diagonal(expected).max()
+    actual, expected = np.cov(drawn.T), _covariances(_point(isotropic))[0]
+    assert np.abs(actual - expected).max() < 5 * np.sqrt(2 / 20_000) * np.diagonal(expected).max()
 
 
 @pytest.mark.parametrize(("clusters", "wanted"), [(1, 19), (2, 39)])

@@ -54,16 +54,16 @@ def test_graphs_in_breadth_first_order_add_up_to_one_and_nothing_else_has_a_shar
         steps = jnp.moveaxis(table, 0, 1)
         return graphs.log_prob(rows), graphs.following_each(rows), steps, graphs.sample(key, (50,))
 
-    whole, table, steps, drawn = map(np.asarray, jax.jit(look)(rows, random.key(0)))
+    complete, table, steps, drawn = map(np.asarray, jax.jit(look)(rows, random.key(0)))
     np.testing.assert_allclose(np.exp(table), np.exp(steps), rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(np.exp(table).sum(-1), 1, rtol=1e-12)
     taken = np.take_along_axis(table, np.asarray(rows)[..., None], -1)[..., 0]
     open_ = np.cumsum(np.asarray(rows) == 2, 1) <= (np.asarray(rows) == 2)
     by_steps = np.where(open_, taken, 0).sum(1)
-    np.testing.assert_allclose(np.exp(whole), np.exp(by_steps), rtol=1e-10, atol=1e-290)
-    assert np.exp(whole).sum() == pytest.approx(1, rel=1e-12)
+    np.testing.assert_allclose(np.exp(complete), np.exp(by_steps), rtol=1e-10, atol=1e-290)
+    assert np.exp(complete).sum() == pytest.approx(1, rel=1e-12)
     possible = np.asarray(graphs.support.base_constraint(rows)).all(1)
-    np.testing.assert_array_equal(possible, np.exp(whole) > 1e-100)
+    np.testing.assert_array_equal(possible, np.exp(complete) > 1e-100)
     assert np.asarray(graphs.support(drawn)).all()
     orders = {tuple(code) for code in _orders_of_small_graphs()}
     assert orders == {tuple(row) for row in np.asarray(rows)[possible] if 2 in row}
@@ -97,7 +97,7 @@ def test_statistics_of_real_graphs_are_those_of_the_oracle(programs, family):
     generator = np.random.default_rng(6)
     edge, end = generator.normal(size=(2, 16)), generator.normal(size=5)
     chain = LogisticGraphChain(edge, end, width=width, positions=codes.shape[1])
-    found = jax.jit(chain.log_prob)(jnp.asarray(codes))
+    actual = jax.jit(chain.log_prob)(jnp.asarray(codes))
     expected = []
     for row in codes:
         total = 0.0
@@ -108,4 +108,4 @@ def test_statistics_of_real_graphs_are_those_of_the_oracle(programs, family):
                 logit = np.dot(graphs["end_row"](c.nodes, c.lowest, c.around), end)
             total -= np.logaddexp(0, -logit if c.bit else logit)
         expected.append(total)
-    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    np.testing.assert_allclose(actual, expected, rtol=1e-10)

@@ -169,12 +169,12 @@ def test_density_is_that_of_numpyros_enumeration(job, double_precision):
         ours = ours + model.log_prior(values, structure)
         data = {n: jnp.asarray(v) for n, v in model.data.items()}
         prepared = enum(config_enumerate(job.function), first_available_dim=-3)
-        kept = {n: v for n, v in model.arguments.items()}
-        return ours, log_density(prepared, (), {**data, **kept}, values)[0]
+        selected = {n: v for n, v in model.arguments.items()}
+        return ours, log_density(prepared, (), {**data, **selected}, values)[0]
 
-    found, numpyros = both(values)
-    assert np.isfinite(found)
-    np.testing.assert_allclose(found, numpyros, rtol=1e-10)
+    actual, numpyros = both(values)
+    assert np.isfinite(actual)
+    np.testing.assert_allclose(actual, numpyros, rtol=1e-10)
 
 
 def test_new_rows_are_measured_from_the_fitted_centre(double_precision):
@@ -183,8 +183,8 @@ def test_new_rows_are_measured_from_the_fitted_centre(double_precision):
     values = structure.initial(random.key(4), radius=1.0)
     some = model.with_data({n: v[:7] for n, v in model.data.items()})
     few = replace(structure, rows=7)
-    whole, part = jax.jit(lambda: (model.logits(values, structure), some.logits(values, few)))()
-    np.testing.assert_allclose(part, whole[:, :7], rtol=1e-12)
+    complete, part = jax.jit(lambda: (model.logits(values, structure), some.logits(values, few)))()
+    np.testing.assert_allclose(part, complete[:, :7], rtol=1e-12)
 
 
 @pytest.mark.long
@@ -225,14 +225,14 @@ def test_long_labels_are_the_wide_ones(double_precision):
 
 @pytest.mark.parametrize("name", ["distal", "family", "base", "outcome"])
 def test_unknown_names_are_refused(name):
-    program, given, said = {
+    program, values, said = {
         "distal": ("latent_class_regression", {"levels": (2,), "distal": "beta"}, "choose one of"),
         "outcome": ("latent_class_regression", {"levels": (2,), "outcome": LINE}, "distal="),
         "family": ("expert_mixture", {"covariates": COVARIATES, "family": "beta"}, "choose one of"),
         "base": ("hurdle_mixture", {"rows": 3, "base": "beta"}, "choose one of"),
     }[name]
     with pytest.raises(InputError, match=said):
-        handlers.seed(catalogue.program(program), 0)(clusters=2, **given)
+        handlers.seed(catalogue.program(program), 0)(clusters=2, **values)
 
 
 def test_a_size_that_is_given_is_not_taken_from_the_data():

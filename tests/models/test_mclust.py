@@ -97,17 +97,17 @@ def test_unknown_models_and_shapes_are_refused():
 
 def test_blocks_of_rows_need_the_centre_of_the_shape():
     rows = np.random.default_rng(0).normal(size=(40, 2)) * [3.0, 1.0]
-    given = {"method": "em", "seed": 0, "clusters": 1, "covariance": "VEV", "starts": 1}
+    arguments = {"method": "em", "seed": 0, "clusters": 1, "covariance": "VEV", "starts": 1}
     with pytest.raises(UnsupportedError, match="give shape_centre="):
-        fit("gaussian_mixture", open_blocks(rows, rows=20), **given)
+        fit("gaussian_mixture", open_blocks(rows, rows=20), **arguments)
 
 
 # (EM over blocks: inference/test_blockwise.py; the way out of the refusal above)
 @pytest.mark.long
 def test_blocks_of_rows_are_fitted_with_a_centre_of_the_shape():
     rows = np.random.default_rng(0).normal(size=(40, 2)) * [3.0, 1.0]
-    given = {"method": "em", "seed": 0, "clusters": 1, "covariance": "VEV", "starts": 1}
-    tree = fit("gaussian_mixture", open_blocks(rows, rows=20), shape_centre=[3.0, 1.0], **given)
+    arguments = {"method": "em", "seed": 0, "clusters": 1, "covariance": "VEV", "starts": 1}
+    tree = fit("gaussian_mixture", open_blocks(rows, rows=20), shape_centre=[3.0, 1.0], **arguments)
     assert tree["posterior"]["axis_shape"].shape == (1, 1, 2)
 
 

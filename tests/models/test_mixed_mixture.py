@@ -42,8 +42,8 @@ def test_columns_are_told_by_type_and_clusters_found(tree):
     assert note.startswith(
         "columns by type: normal: age, pay; poisson: visits; categorical: town; bernoulli: ill"
     )
-    found = predict(tree).values.argmax(1)
-    assert max((found == KIND).mean(), (found != KIND).mean()) == 1
+    actual = predict(tree).values.argmax(1)
+    assert max((actual == KIND).mean(), (actual != KIND).mean()) == 1
     assert set(tree["posterior"].data_vars) == {
         "weights", "loc", "scale", "scale_rate", "rate", "level_probs", "bit_probs"
     }  # fmt: skip
@@ -128,6 +128,6 @@ def test_the_command_line_deals_columns_and_writes_them_again(tree, tmp_path, ca
 @pytest.mark.parametrize("method", ["gibbs", "nuts", "telescoping", "hard", "svi"])
 def test_every_method_tells_the_clusters(method):
     draws = {"chains": 2, "warmup": 50, "draws": 50} if method in ("gibbs", "nuts") else {}
-    found = fit("mixed_mixture", TABLE, clusters=2, method=method, seed=0, predictive=0, **draws)
-    means = np.sort(found["posterior"]["rate"].mean(("chain", "draw")).values.ravel())
+    fitted = fit("mixed_mixture", TABLE, clusters=2, method=method, seed=0, predictive=0, **draws)
+    means = np.sort(fitted["posterior"]["rate"].mean(("chain", "draw")).values.ravel())
     np.testing.assert_allclose(means[[0, -1]], [1.0, 9.0], atol=1.5)

@@ -27,17 +27,17 @@ def test_densities_are_those_of_the_parts(double_precision):
         gaussian_noise_mixture, observed, {"clusters": 2}, {}, "float64"
     )
     values = structure.initial(random.key(1))
-    found = np.asarray(model.logits(values, structure))
+    actual = np.asarray(model.logits(values, structure))
     width = np.nanmax(ROWS, 0) - np.nanmin(ROWS, 0)
     weights, loc, covariance = (np.asarray(values[n]) for n in ("weights", "loc", "covariance"))
     for k in range(2):
-        whole = multivariate_normal(loc[k], covariance[k])
+        complete = multivariate_normal(loc[k], covariance[k])
         first = multivariate_normal(loc[k, 0], covariance[k, 0, 0])
         expected = np.where(np.isnan(ROWS[:, 1]), first.logpdf(ROWS[:, 0]),
-                            whole.logpdf(np.nan_to_num(ROWS)))  # fmt: skip
-        np.testing.assert_allclose(found[k], np.log(weights[k]) + expected, rtol=1e-9)
+                            complete.logpdf(np.nan_to_num(ROWS)))  # fmt: skip
+        np.testing.assert_allclose(actual[k], np.log(weights[k]) + expected, rtol=1e-9)
     noise = np.where(np.isnan(ROWS), 0, -np.log(width)).sum(1)
-    np.testing.assert_allclose(found[2], np.log(weights[2]) + noise, rtol=1e-9)
+    np.testing.assert_allclose(actual[2], np.log(weights[2]) + noise, rtol=1e-9)
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +48,9 @@ def tree():
 
 
 def test_what_no_cluster_explains_is_called_noise(tree):
-    found = predict(tree)
-    assert found["cluster"].values[2] == "noise"
-    called = found.idxmax("cluster").values
+    predicted = predict(tree)
+    assert predicted["cluster"].values[2] == "noise"
+    called = predicted.idxmax("cluster").values
     assert (called[50:] == "noise").mean() > 0.9
     assert (called[:50] == "noise").mean() < 0.1
     # beyond all rows too, and measured by the fitted box whatever rows are asked about
@@ -59,8 +59,10 @@ def test_what_no_cluster_explains_is_called_noise(tree):
     width = np.nanmax(ROWS, 0) - np.nanmin(ROWS, 0)
     log_volume = np.log(width).sum()
     np.testing.assert_allclose(tree["posterior"]["log_volume"].item(), log_volume)
-    share = tree["posterior"]["weights"].values[0, 0, 2]
-    np.testing.assert_allclose(log_density(tree, far).item(), np.log(share) - log_volume, rtol=1e-9)
+    proportion = tree["posterior"]["weights"].values[0, 0, 2]
+    np.testing.assert_allclose(
+        log_density(tree, far).item(), np.log(proportion) - log_volume, rtol=1e-9
+    )
 
 
 def test_rows_are_drawn_within_the_box_and_gaps_filled(tree):
@@ -84,12 +86,12 @@ def test_em_climbs_to_where_a_step_by_hand_stays():
     ]
     joint = point["weights"][:, None] * np.array([*normal, np.full(len(rows), 1 / box)])
     np.testing.assert_allclose(heights[heights == heights].max(), np.log(joint.sum(0)).sum())
-    share = joint / joint.sum(0)
-    np.testing.assert_allclose(share.mean(1), point["weights"], atol=1e-4)
+    proportion = joint / joint.sum(0)
+    np.testing.assert_allclose(proportion.mean(1), point["weights"], atol=1e-4)
     for k in range(2):
-        mean = share[k] @ rows / share[k].sum()
+        mean = proportion[k] @ rows / proportion[k].sum()
         np.testing.assert_allclose(mean, point["loc"][k], atol=1e-3)
-        scatter = (share[k] * (rows - mean).T) @ (rows - mean) / share[k].sum()
+        scatter = (proportion[k] * (rows - mean).T) @ (rows - mean) / proportion[k].sum()
         np.testing.assert_allclose(scatter, point["covariance"][k], atol=1e-3)
 
 

@@ -75,8 +75,8 @@ def test_orders_of_the_published_names(names):
     }  # fmt: skip
     assert int(perplexity(fits[1])["tokens"]) == 228_146
     for order, published in ((1, 2.454014), (2, 2.185743)):
-        found = float(perplexity(fits[order])["nats_per_token"])
-        assert found == pytest.approx(published, abs=1e-6)
+        actual = float(perplexity(fits[order])["nats_per_token"])
+        assert actual == pytest.approx(published, abs=1e-6)
     exact = fit("markov_chain", names, method="exact", seed=0, draws=1, chains=1, predictive=0)
     wider = gammaln([27, len(names) + 26]).sum() - gammaln([26, len(names) + 27]).sum()
     assert exact.attrs["log_evidence"] + wider == pytest.approx(-562431.8585, abs=1e-4)
@@ -105,6 +105,6 @@ def test_one_long_text_is_one_sequence():
         pairs[first + second] = pairs.get(first + second, 0) + 1
         triples[first + second, third] = triples.get((first + second, third), 0) + 1
     total = sum(n * np.log(n / pairs[pair]) for (pair, _), n in triples.items())
-    found = perplexity(tree)
-    assert int(found["tokens"]) == len(text) + 1
-    assert float(found["nats_per_token"]) == pytest.approx(-total / (len(text) + 1), abs=1e-9)
+    actual = perplexity(tree)
+    assert int(actual["tokens"]) == len(text) + 1
+    assert float(actual["nats_per_token"]) == pytest.approx(-total / (len(text) + 1), abs=1e-9)

@@ -67,8 +67,8 @@ def test_density_is_that_of_the_recursion_over_dictionaries(franchise):
     """New sequences under every possible seating of the seen ones."""
     oracle = _oracle()
     sequences = [[0, 0, 1], [0, 0], [1, 0, 0]]
-    found = oracle.occurrences(sequences, ORDER, V)
-    weighed = list(oracle.seatings(found, ORDER, DISCOUNT, CONCENTRATION, V + 1))
+    actual = oracle.occurrences(sequences, ORDER, V)
+    weighed = list(oracle.seatings(actual, ORDER, DISCOUNT, CONCENTRATION, V + 1))
     seen = franchise.arguments["seen"]
     names = [((), t) for t in range(3)]
     names += [((oracle.START if b == V else int(b),), int(t)) for b, t in _pairs(seen)]
@@ -121,8 +121,8 @@ def test_every_prior_is_an_argument(franchise):
         changed = Model(franchise.function, franchise.data, {**franchise.arguments, **changed}, {})
         return float(changed.pieces(at, changed.structure()).log_prior)
 
-    found = {n: prior(**{n: v}) for n, v in wanted.items()}
-    assert all(abs(value - prior()) > 1e-3 for value in found.values())
+    actual = {n: prior(**{n: v}) for n, v in wanted.items()}
+    assert all(abs(value - prior()) > 1e-3 for value in actual.values())
 
 
 def test_methods_that_cannot_draw_tables_say_what_can(franchise):

@@ -124,8 +124,8 @@ def test_density_equals_numpyros_enumeration_of_the_standard_program(program):
         return lambda values: log_density(prepared, (), kwargs, values)[0]
 
     roads = ours, enumerated(program.standard), enumerated(_function(program))
-    found, standard, itself = jax.jit(lambda v: [jax.lax.map(road, v) for road in roads])(values)
-    np.testing.assert_allclose(found, standard, rtol=1e-10)
+    actual, standard, itself = jax.jit(lambda v: [jax.lax.map(road, v) for road in roads])(values)
+    np.testing.assert_allclose(actual, standard, rtol=1e-10)
     np.testing.assert_allclose(itself, standard, rtol=1e-10)
 
 
@@ -142,12 +142,12 @@ def test_numpyro_has_the_slope_of_the_program(built_ins, label):
     def start(key):
         return initialize_model(key, _function(model), model_kwargs=model.kwargs).param_info
 
-    found = start(random.key(0))
-    assert set(found.z) == set(model.sites)
-    assert np.isfinite(found.potential_energy)
+    actual = start(random.key(0))
+    assert set(actual.z) == set(model.sites)
+    assert np.isfinite(actual.potential_energy)
     for name in model.sites:
-        assert np.isfinite(found.z_grad[name]).all()
-        assert (found.z_grad[name] != 0).any()
+        assert np.isfinite(actual.z_grad[name]).all()
+        assert (actual.z_grad[name] != 0).any()
 
 
 #: unlike programs: a scan over steps and its sum over paths, regression, a graph; a mixture is
@@ -249,8 +249,8 @@ def test_every_prior_is_an_argument(model, programs):
             at = {n: v[0] for n, v in values.items()}
             return {n: m.pieces(at, structure).log_prior for n, m in models.items()}
 
-        found = priors(values)
-        felt |= {n for n in wanted if not np.isclose(found[n], found["as it is"])}
+        actual = priors(values)
+        felt |= {n for n in wanted if not np.isclose(actual[n], actual["as it is"])}
         if felt == set(wanted):
             break
     assert felt == set(wanted)

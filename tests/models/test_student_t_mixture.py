@@ -28,13 +28,13 @@ def _log_likelihood(weights, loc, scatter, df, rows=ROWS):
 
 
 def _unpacked(vector):
-    share = 1 / (1 + np.exp(-vector[0]))
+    proportion = 1 / (1 + np.exp(-vector[0]))
     loc, lower = vector[1:5].reshape(2, 2), vector[5:11].reshape(2, 3)
     factor = np.zeros((2, 2, 2))
     factor[:, 0, 0], factor[:, 1, 1] = np.exp(lower[:, 0]), np.exp(lower[:, 1])
     factor[:, 1, 0] = lower[:, 2]
     scatter = factor @ factor.swapaxes(1, 2)
-    return np.array([share, 1 - share]), loc, scatter, np.exp(vector[11:])
+    return np.array([proportion, 1 - proportion]), loc, scatter, np.exp(vector[11:])
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +48,9 @@ def test_em_reaches_the_maximum_of_the_likelihood(tree):
     start = np.r_[0.0, CENTRES.ravel(), np.zeros(6), np.log([4.0, 4.0])]
     best = minimize(lambda v: -_log_likelihood(*_unpacked(v)), start, tol=1e-9)
     point = {n: v.values[0, 0] for n, v in tree["posterior"].data_vars.items()}
-    found = _log_likelihood(point["weights"], point["loc"], point["scatter"], point["df"])
-    assert abs(found + best.fun) < 1e-5
-    np.testing.assert_allclose(log_density(tree).sum(), found, rtol=1e-10)
+    actual = _log_likelihood(point["weights"], point["loc"], point["scatter"], point["df"])
+    assert abs(actual + best.fun) < 1e-5
+    np.testing.assert_allclose(log_density(tree).sum(), actual, rtol=1e-10)
     assert (predict(tree).values.argmax(1) == KIND).mean() in (
         pytest.approx(1, abs=0.05), pytest.approx(0, abs=0.05)
     )  # fmt: skip
@@ -80,12 +80,12 @@ def test_degrees_of_freedom_that_are_none_are_refused():
 
 @pytest.mark.long
 def test_degrees_of_freedom_may_be_held():
-    given = {"method": "em", "seed": 0, "clusters": 2, "starts": 2, "priors": "flat"}
-    held = fit("student_t_mixture", ROWS, df=4.0, **given)
+    arguments = {"method": "em", "seed": 0, "clusters": 2, "starts": 2, "priors": "flat"}
+    held = fit("student_t_mixture", ROWS, df=4.0, **arguments)
     assert "df" not in held["posterior"]
     point = {n: v.values[0, 0] for n, v in held["posterior"].data_vars.items()}
-    found = _log_likelihood(point["weights"], point["loc"], point["scatter"], [4.0, 4.0])
-    np.testing.assert_allclose(log_density(held).sum(), found, rtol=1e-10)
+    actual = _log_likelihood(point["weights"], point["loc"], point["scatter"], [4.0, 4.0])
+    np.testing.assert_allclose(log_density(held).sum(), actual, rtol=1e-10)
 
 
 @pytest.mark.long
@@ -106,13 +106,15 @@ def test_em_never_falls(priors, gaps):
 @pytest.mark.long
 def test_rows_with_weights_are_the_repeated_rows():
     counts = np.arange(120) % 3
-    given = {"method": "em", "seed": 0, "clusters": 2, "starts": 2, "tolerance": 1e-13}
-    one = fit("student_t_mixture", ROWS, weights=counts, resolution=0.01, **given)
-    whole = fit("student_t_mixture", np.repeat(ROWS, counts, axis=0), resolution=0.01, **given)
+    arguments = {"method": "em", "seed": 0, "clusters": 2, "starts": 2, "tolerance": 1e-13}
+    one = fit("student_t_mixture", ROWS, weights=counts, resolution=0.01, **arguments)
+    complete = fit(
+        "student_t_mixture", np.repeat(ROWS, counts, axis=0), resolution=0.01, **arguments
+    )
     for name in ("loc", "scatter", "weights", "df"):
         np.testing.assert_allclose(
             np.sort(one["posterior"][name].values.ravel()),
-            np.sort(whole["posterior"][name].values.ravel()),
+            np.sort(complete["posterior"][name].values.ravel()),
             rtol=1e-5,
             err_msg=name,
         )
@@ -124,9 +126,9 @@ def test_gibbs_and_nuts_agree(gaps):
     rows = ROWS.copy()
     if gaps:
         rows[::5, 0] = rows[3::6, 1] = np.nan
-    given = {"seed": 0, "clusters": 2, "chains": 2, "predictive": 0}
-    gibbs = fit("student_t_mixture", rows, method="gibbs", warmup=500, draws=8000, **given)
-    nuts = fit("student_t_mixture", rows, method="nuts", warmup=500, draws=2000, **given)
+    arguments = {"seed": 0, "clusters": 2, "chains": 2, "predictive": 0}
+    gibbs = fit("student_t_mixture", rows, method="gibbs", warmup=500, draws=8000, **arguments)
+    nuts = fit("student_t_mixture", rows, method="nuts", warmup=500, draws=2000, **arguments)
     import arviz as az
 
     for name in ("loc", "scatter", "df", "weights"):

@@ -34,8 +34,8 @@ def test_steps_reach_numbers_of_any_unit():
         return (((v - far) / jnp.array([1e5, 1.0])) ** 2).sum()
 
     with jax.enable_x64(True):
-        found = minimise(loss, jnp.zeros(2), 3, None, jnp.array([1e8, FARTHEST]))
-    np.testing.assert_allclose(found, far, rtol=1e-6)
+        minimum = minimise(loss, jnp.zeros(2), 3, None, jnp.array([1e8, FARTHEST]))
+    np.testing.assert_allclose(minimum, far, rtol=1e-6)
 
 
 def lines(x=None, t=None, *, clusters):
@@ -52,11 +52,11 @@ def lines(x=None, t=None, *, clusters):
 
 def test_em_of_an_own_program_finds_lines_of_prices():
     tree = fit(lines, {"x": PRICES, "t": TIMES}, **EM)
-    found = tree["posterior"].isel(chain=0, draw=0)
-    order = np.argsort(found["level"].values)
-    np.testing.assert_allclose(found["level"].values[order], [2e5, 4e5], rtol=0.05)
-    np.testing.assert_allclose(found["slope"].values[order], [3e4, -5e4], rtol=0.2)
-    np.testing.assert_allclose(found["noise"].values[order], 1e4, rtol=0.3)
+    fitted = tree["posterior"].isel(chain=0, draw=0)
+    order = np.argsort(fitted["level"].values)
+    np.testing.assert_allclose(fitted["level"].values[order], [2e5, 4e5], rtol=0.05)
+    np.testing.assert_allclose(fitted["slope"].values[order], [3e4, -5e4], rtol=0.2)
+    np.testing.assert_allclose(fitted["noise"].values[order], 1e4, rtol=0.3)
 
 
 @pytest.mark.parametrize(

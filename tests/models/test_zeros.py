@@ -39,8 +39,8 @@ def test_a_rate_of_zero_is_the_zero_inflated_poisson():
     prior = dist.Beta(1.0, 1.0).log_prob(0.3) + dist.Gamma(2.0, 0.5).log_prob(2.5)
     expected = prior + dist.ZeroInflatedPoisson(0.3, 2.5).log_prob(x).sum()
     look = jax.jit(jax.value_and_grad(lambda v: log_joint(model, structure, v)))
-    found, slopes = look(values)
-    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    actual, slopes = look(values)
+    np.testing.assert_allclose(actual, expected, rtol=1e-10)
     direct = jax.jit(
         jax.grad(
             lambda v: (
@@ -67,11 +67,11 @@ def test_counts_with_a_component_of_zeros_are_fitted():
 @pytest.fixture(scope="module")
 def sequences():
     rng = np.random.default_rng(5)
-    found = []
+    actual = []
     for _ in range(12):
         path = np.repeat([0, 1, 2], rng.integers(4, 9, 3))
-        found.append(np.array([0, 4, 8])[path] + 0.7 * rng.normal(size=len(path)))
-    return found
+        actual.append(np.array([0, 4, 8])[path] + 0.7 * rng.normal(size=len(path)))
+    return actual
 
 
 # (lists are taken where arrays are: the refusal below reads one)

@@ -25,7 +25,7 @@ TRANSITION = np.array([
     [[0.0, 0.0, 0.0, 1.0], [0.0, 0.8, 0.0, 0.2], [0.0, 0.0, 0.0, 1.0]],
 ])  # fmt: skip
 TOKENS = np.array([[1, 3, 3, 3], [0, 1, 3, 3], [0, 3, 3, 3], [1, 1, 1, 3], [2, 3, 3, 3]])
-SHARES = np.array([[0.4, 0.6], [1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.2, 0.8]])
+PROPORTIONS = np.array([[0.4, 0.6], [1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.2, 0.8]])
 
 
 def markov_fit(
@@ -141,7 +141,9 @@ def chains_fit() -> xr.DataTree:
         "posterior": posterior,
         "sample_stats": xr.Dataset({"lp": (sample, np.zeros((1, 1)))}),
         "observed_data": xr.Dataset({"tokens": (("sequence", "position"), TOKENS)}),
-        "responsibilities": xr.Dataset({"responsibilities": (("sequence", "cluster"), SHARES)}),
+        "responsibilities": xr.Dataset(
+            {"responsibilities": (("sequence", "cluster"), PROPORTIONS)}
+        ),
     }
     return _fit_of(groups, "cluster", ("cluster",))
 

@@ -103,7 +103,7 @@ def test_a_program_that_calls_its_sites_anything_gets_the_same_pictures(fits, ca
 
 def artists(picture: PlotCollection) -> list[list[list[float]]]:
     """What is drawn, as numbers: the ends of lines, the places of points, the cells of images."""
-    found = []
+    actual = []
     for axes in picture.viz["figure"].item().axes:
         numbers = [line.get_xydata().ravel()[:200] for line in axes.lines]
         numbers += [points.get_offsets().ravel()[:200] for points in axes.collections]
@@ -111,9 +111,9 @@ def artists(picture: PlotCollection) -> list[list[list[float]]]:
         numbers += [
             np.array([bar.get_height() for bar in axes.patches if hasattr(bar, "get_height")])
         ]
-        found.append([np.nan_to_num(np.ma.filled(n, -1.0)).tolist() for n in numbers if len(n)])
+        actual.append([np.nan_to_num(np.ma.filled(n, -1.0)).tolist() for n in numbers if len(n)])
     close(picture)
-    return found
+    return actual
 
 
 NUMPYRO = "numpyro.distributions"

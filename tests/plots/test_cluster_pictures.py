@@ -173,9 +173,9 @@ def test_many_rows_are_thinned_and_the_title_says_so(fits):
 
 
 def test_it_draws_into_a_collection_that_is_given(fits):
-    given = new_panels(size=(4, 3))
-    assert plot_clusters(fits.gaussian_fit(), plot_collection=given) is given
-    assert len(given.viz["plot"].item().collections) == 6  # points and ellipses of three clusters
+    values = new_panels(size=(4, 3))
+    assert plot_clusters(fits.gaussian_fit(), plot_collection=values) is values
+    assert len(values.viz["plot"].item().collections) == 6  # points and ellipses of three clusters
 
 
 @pytest.mark.parametrize(

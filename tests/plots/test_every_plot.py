@@ -99,8 +99,8 @@ def test_every_plot_draws_into_what_it_is_given_and_returns_it(
             legend = [target.get_legend().get_window_extent()] if target.get_legend() else []
             titles = [axes.title for axes in drawn] + [axes._left_title for axes in drawn]
             for box in legend + [t.get_window_extent() for t in titles if t.get_text()]:
-                whole = figure.bbox.padded(1)
-                assert whole.contains(*box.min) and whole.contains(*box.max), chosen.name
+                complete = figure.bbox.padded(1)
+                assert complete.contains(*box.min) and complete.contains(*box.max), chosen.name
             if panels:
                 assert apart([inside(axes) for axes in panels] + legend), chosen.name
         elif layout is None:

@@ -25,9 +25,9 @@ def test_every_graph_is_drawn_once_and_what_was_given_in_another_colour() -> Non
     sheet = plot_graphs(graphs, columns=2, titles=["a", "b"], given_nodes=[2, 4, 2])
     axes = sheet.viz["plot"].item()
     lines, dots = axes.collections[::2], axes.collections[1::2]
-    assert [len(found.get_segments()) for found in lines] == [2, 4, 2]
-    assert [len(found.get_offsets()) for found in dots] == [3, 4, 4]
-    assert [len(np.unique(found.get_colors(), axis=0)) for found in lines] == [2, 1, 2]
+    assert [len(actual.get_segments()) for actual in lines] == [2, 4, 2]
+    assert [len(actual.get_offsets()) for actual in dots] == [3, 4, 4]
+    assert [len(np.unique(actual.get_colors(), axis=0)) for actual in lines] == [2, 1, 2]
     assert [text.get_text() for text in axes.texts] == ["a", "b"]
     close(sheet)
 

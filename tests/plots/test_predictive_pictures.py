@@ -31,7 +31,7 @@ def heights(axes: object) -> np.ndarray:
 
 def intervals(axes: object, order: int) -> np.ndarray:
     """Lower and upper ends of the intervals drawn as the given collection."""
-    lines = [found for found in axes.collections if isinstance(found, LineCollection)][order]
+    lines = [actual for actual in axes.collections if isinstance(actual, LineCollection)][order]
     return np.array([segment[:, 1] for segment in lines.get_segments()])
 
 
@@ -50,8 +50,8 @@ def test_a_window_of_a_wide_density_holds_its_share_of_the_mass():
     values = np.random.default_rng(0).normal(0.0, 50.0, 20_000)
     grid, density = windowed_density(values, -5.0, 5.0)
     np.testing.assert_allclose(density[50:150], stats.norm(0, 50).pdf(grid[50:150]), rtol=0.2)
-    share = np.trapezoid(density, grid)
-    assert share == pytest.approx(np.mean(np.abs(values) <= 5.0), rel=0.05)
+    proportion = np.trapezoid(density, grid)
+    assert proportion == pytest.approx(np.mean(np.abs(values) <= 5.0), rel=0.05)
 
 
 def test_a_window_without_values_has_no_density():

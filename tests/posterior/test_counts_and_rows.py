@@ -34,8 +34,8 @@ def trials(k: Annotated[Any, Counts] = None, n: Annotated[Any, Counts] = None):
 
 def test_binomials_are_drawn_in_double_precision():
     with scope("float64"):
-        found = problem(trials, {"k": [1, 2, 0], "n": [3, 9, 40]})
-        drawn = draw_data(found, {"mean": np.full(50, 0.5)}, random.key(0), 50)["k"]
+        read = problem(trials, {"k": [1, 2, 0], "n": [3, 9, 40]})
+        drawn = draw_data(read, {"mean": np.full(50, 0.5)}, random.key(0), 50)["k"]
     assert (drawn >= 0).all()
     assert (drawn <= [3, 9, 40]).all()
     assert drawn[:, 2].std() > 3
@@ -81,10 +81,8 @@ def test_two_switches_by_brute_force():
             part = (t >= min(i, j)).astype(int) + (t >= max(i, j))
             terms.append(poisson.logpmf(y, rate[part]).sum() - 2 * np.log(36))
     with scope("float64"):
-        found = problem(two_switches, y)
-        ours = logsumexp(
-            np.asarray(found.model.logits({"rate": jnp.asarray(rate)}, found.structure))
-        )
+        read = problem(two_switches, y)
+        ours = logsumexp(np.asarray(read.model.logits({"rate": jnp.asarray(rate)}, read.structure)))
     np.testing.assert_allclose(ours, logsumexp(terms), rtol=1e-10)
 
 
@@ -97,7 +95,7 @@ def correlated(x: Annotated[Any, Reals] = None):
 
 def test_a_prior_of_correlations_has_a_mode():
     with scope("float64"):
-        found = problem(correlated, np.random.default_rng(0).normal(size=(20, 2)))
-        values, inside = (found.structure.initial(random.key(n)) for n in (0, 1))
-        _, unbounded = no_mode(found.model, values, inside, structure=found.structure)
+        read = problem(correlated, np.random.default_rng(0).normal(size=(20, 2)))
+        values, inside = (read.structure.initial(random.key(n)) for n in (0, 1))
+        _, unbounded = no_mode(read.model, values, inside, structure=read.structure)
     assert not unbounded

@@ -29,12 +29,12 @@ def tree(geyser: pd.DataFrame) -> xr.DataTree:
 def test_assignments_join_back_on_the_index(geyser: pd.DataFrame, tree: xr.DataTree) -> None:
     joined = geyser.sample(frac=1, random_state=0).join(assignments(tree))
     assert not joined.isna().any().any() and len(joined) == len(geyser)
-    shares = predict(tree)
+    probabilities = predict(tree)
     one = joined.loc["e7"]
-    assert one["probability_1"] == pytest.approx(float(shares.sel(row="e7", cluster=1)))
+    assert one["probability_1"] == pytest.approx(float(probabilities.sel(row="e7", cluster=1)))
     assert one["probability"] == max(one["probability_0"], one["probability_1"])
     assert joined["cluster"].tolist() == [
-        int(shares.sel(row=i).argmax("cluster")) for i in joined.index
+        int(probabilities.sel(row=i).argmax("cluster")) for i in joined.index
     ]
     new = assignments(tree, geyser.iloc[3:5])
     np.testing.assert_allclose(new, assignments(tree).loc[["e3", "e4"]])
@@ -47,8 +47,8 @@ def test_clusters_are_written_into_anndata(geyser: pd.DataFrame, tree: xr.DataTr
     wanted = assignments(tree).loc[adata.obs_names]
     assert adata.obs["cluster"].tolist() == wanted["cluster"].tolist()
     assert adata.obs["cluster"].dtype == "category"
-    shares = wanted[["probability_0", "probability_1"]]
-    np.testing.assert_array_equal(adata.obsm["cluster_probabilities"], shares)
+    proportions = wanted[["probability_0", "probability_1"]]
+    np.testing.assert_array_equal(adata.obsm["cluster_probabilities"], proportions)
     with pytest.raises(InputError, match="observation 'new' is not a row"):
         annotate(anndata.AnnData(geyser.iloc[:1].rename(index={"e0": "new"})), tree)
 

@@ -31,18 +31,18 @@ def test_generated_data_look_like_the_observed(built_in, trees):
     tree = trees(built_in)
     made = generate(tree, 7, seed=1, length=9)
     observed = tree["observed_data"][built_in.site]
-    found = made[built_in.site]
-    assert found.dims == observed.dims
+    actual = made[built_in.site]
+    assert actual.dims == observed.dims
     wanted = (7, *observed.shape[1:])
     if "position" in observed.dims:
         wanted = (7, 9, *observed.shape[2:])
-    assert found.shape == wanted
-    assert (found.dtype.kind == "f") == (built_in.data.dtype.kind == "f")
-    if "feature" in found.dims:
-        np.testing.assert_array_equal(found["feature"].values, observed["feature"].values)
+    assert actual.shape == wanted
+    assert (actual.dtype.kind == "f") == (built_in.data.dtype.kind == "f")
+    if "feature" in actual.dims:
+        np.testing.assert_array_equal(actual["feature"].values, observed["feature"].values)
     again, other = generate(tree, 7, seed=1, length=9), generate(tree, 7, seed=2, length=9)
-    np.testing.assert_array_equal(again[built_in.site].values, found.values)
-    assert (other[built_in.site].values != found.values).any()
+    np.testing.assert_array_equal(again[built_in.site].values, actual.values)
+    assert (other[built_in.site].values != actual.values).any()
 
 
 def test_moments_of_a_gaussian_mixture(built_ins, trees):
@@ -76,9 +76,9 @@ def test_frequencies_of_categories(built_ins, trees):
     tree = trees(built_ins["categorical_mixture"])
     point = _point(tree)
     x = generate(tree, ROWS, seed=3)["x"].values
-    share = point["weights"] @ point["probs"]
+    proportion = point["weights"] @ point["probs"]
     indicators = np.column_stack([x[:, :1] == np.arange(2), x[:, 1:] == np.arange(3)])
-    _close(indicators.astype(float), share)
+    _close(indicators.astype(float), proportion)
 
 
 def test_sequences_follow_the_chain_and_cuts_are_told(built_ins, trees):
@@ -163,10 +163,10 @@ def test_fillings_of_a_gaussian_mixture_have_the_conditional_moments(built_ins, 
             )
             means.append(loc[1] + s[1, 0] / s[0, 0] * (value - loc[0]))
             variances.append(s[1, 1] - s[1, 0] ** 2 / s[0, 0])
-        share = np.exp(logits - logsumexp(logits))
+        proportion = np.exp(logits - logsumexp(logits))
         means, variances = np.array(means), np.array(variances)
-        mean = share @ means
-        variance = share @ (variances + means**2) - mean**2
+        mean = proportion @ means
+        variance = proportion @ (variances + means**2) - mean**2
         _close(made[:, n, 1], mean, variance)
 
 
@@ -178,9 +178,9 @@ def test_fillings_of_bits_have_the_conditional_probability(built_ins, trees):
     for n, row in enumerate(x):
         cells = np.where(row == 1, point["probs"], 1 - point["probs"])
         weight = point["weights"] * np.where(np.isnan(row), 1, cells).prod(1)
-        share = weight / weight.sum()
+        proportion = weight / weight.sum()
         for d in np.flatnonzero(np.isnan(row)):
-            _close(made[:, n, d], share @ point["probs"][:, d])
+            _close(made[:, n, d], proportion @ point["probs"][:, d])
 
 
 def test_gaps_of_the_fitted_rows_by_default(built_ins, named):

@@ -106,17 +106,17 @@ def _joint(fitted: RestoredFit, tree: xr.DataTree) -> np.ndarray:
 def test_components_that_may_change_places_are_found_with_their_axes(case):
     with scope("float64"):
         problem = Setting(case).problem
-        found = problem.labels
-        assert found.components == case.components
-        assert found.classes == case.classes, found
-        assert dict(found.axes) == dict(case.axes)
-        assert bool(found.reason) == (not case.classes)
+        actual = problem.labels
+        assert actual.components == case.components
+        assert actual.classes == case.classes, actual
+        assert dict(actual.axes) == dict(case.axes)
+        assert bool(actual.reason) == (not case.classes)
         values = problem.structure.initial(random.key(8))
         density = jax.jit(partial(log_joint, problem.model, problem.structure))
         here = density(values)
         for order in permutations(range(case.components)):
-            if (found.class_of()[list(order)] == found.class_of()).all():
-                moved = permute_labels(values, found.axes, np.array(order))
+            if (actual.class_of()[list(order)] == actual.class_of()).all():
+                moved = permute_labels(values, actual.axes, np.array(order))
                 np.testing.assert_allclose(density(moved), here, rtol=1e-10)
 
 
@@ -133,14 +133,14 @@ def test_relabelled_draws_have_the_density_that_they_had(case):
         before = setting.joint(tree)
         classes = facts_of(tree).labels.class_of()
         for method in ("ecr", "ecr-iterative", "stephens"):
-            found = relabelled(Allocations(tree, fitted=setting.fitted(tree)), method)
-            np.testing.assert_allclose(setting.joint(found), before, rtol=1e-10)
-            permutation = found["labels"]["permutation"].values
+            actual = relabelled(Allocations(tree, fitted=setting.fitted(tree)), method)
+            np.testing.assert_allclose(setting.joint(actual), before, rtol=1e-10)
+            permutation = actual["labels"]["permutation"].values
             assert (np.sort(permutation) == np.arange(case.components)).all()
             assert (classes[permutation] == classes).all()
-            assert unrelabel(found).identical(tree)
+            assert unrelabel(actual).identical(tree)
         for site in case.axes:  # all draws are in one order, be it which it may
-            assert np.ptp(found["posterior"][site].values, axis=(0, 1)).max() < 0.1, site
+            assert np.ptp(actual["posterior"][site].values, axis=(0, 1)).max() < 0.1, site
         moved = [np.ptp(tree["posterior"][site].values, axis=(0, 1)).max() for site in case.axes]
         assert max(moved) > 0.3
 
@@ -191,12 +191,12 @@ def test_chains_of_two_orders_are_pooled_in_one_whatever_weights_and_emission_ar
         posterior[site].values[1] = posterior[site].values[1, :, ::-1]
     switched["posterior"].dataset = posterior
     assert predict(switched).max() < 0.9
-    found = relabel(switched)
-    assert found["labels"].attrs["share_unclear"] == 0
-    assert np.ptp(found["posterior"]["loc"].mean("draw").values, axis=0).max() < 5
-    assert predict(found).max("cluster").min() > 0.99
+    relabelled = relabel(switched)
+    assert relabelled["labels"].attrs["share_unclear"] == 0
+    assert np.ptp(relabelled["posterior"]["loc"].mean("draw").values, axis=0).max() < 5
+    assert predict(relabelled).max("cluster").min() > 0.99
     with restored(tree) as fitted:
-        np.testing.assert_allclose(_joint(fitted, found), _joint(fitted, switched), rtol=1e-10)
+        np.testing.assert_allclose(_joint(fitted, relabelled), _joint(fitted, switched), rtol=1e-10)
 
 
 # (that such labels are found to mean something: the cases of the first test)

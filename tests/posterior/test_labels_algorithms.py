@@ -25,9 +25,9 @@ def scrambled(clusters, draws=60, rows=200, noise=0.15, seed=0):
     generator = np.random.default_rng(seed)
     truth = np.append(np.arange(clusters), generator.integers(clusters, size=rows - clusters))
     other = generator.integers(clusters, size=(draws, rows))
-    kept = np.where(generator.random((draws, rows)) < noise, other, truth)
+    selected = np.where(generator.random((draws, rows)) < noise, other, truth)
     scrambling = np.argsort(generator.random((draws, clusters)), axis=1)
-    return truth, kept, map_assignments(kept, scrambling), invert(scrambling)
+    return truth, selected, map_assignments(selected, scrambling), invert(scrambling)
 
 
 def soft_scrambled(clusters, draws=40, rows=150, seed=0, sharpness=3.0):
@@ -35,17 +35,17 @@ def soft_scrambled(clusters, draws=40, rows=150, seed=0, sharpness=3.0):
     generator = np.random.default_rng(seed)
     truth = np.append(np.arange(clusters), generator.integers(clusters, size=rows - clusters))
     logits = sharpness * np.eye(clusters)[truth] + generator.normal(size=(draws, rows, clusters))
-    kept = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    selected = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     scrambling = np.argsort(generator.random((draws, clusters)), axis=1)
-    return truth, kept, permute(kept, scrambling, axis=2), invert(scrambling)
+    return truth, selected, permute(selected, scrambling, axis=2), invert(scrambling)
 
 
 @pytest.mark.parametrize("clusters", [1, 2, 4, 10])
 def test_ecr_undoes_a_scrambling(clusters):
-    truth, kept, drawn, back = scrambled(clusters)
-    found = ecr(drawn, clusters, truth)
-    np.testing.assert_array_equal(found, back)
-    np.testing.assert_array_equal(map_assignments(drawn, found), kept)
+    truth, selected, drawn, back = scrambled(clusters)
+    relabelling = ecr(drawn, clusters, truth)
+    np.testing.assert_array_equal(relabelling, back)
+    np.testing.assert_array_equal(map_assignments(drawn, relabelling), selected)
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64])
@@ -63,23 +63,23 @@ def test_ecr_agrees_on_as_many_rows_as_brute_force(dtype):
 
 @pytest.mark.parametrize("clusters", [2, 5, 10])
 def test_iterative_ecr_needs_no_pivot(clusters):
-    truth, kept, drawn, _ = scrambled(clusters, noise=0.1)
-    found, pivot = ecr_iterative(drawn, clusters)
-    relabelled = map_assignments(drawn, found)
+    truth, selected, drawn, _ = scrambled(clusters, noise=0.1)
+    actual, pivot = ecr_iterative(drawn, clusters)
+    relabelled = map_assignments(drawn, actual)
     # The names are free, the partition and the constancy of names are not.
     names = np.array([pivot[truth == k][0] for k in range(clusters)])
     assert len(set(names)) == clusters
     np.testing.assert_array_equal(names[truth], pivot)
-    np.testing.assert_array_equal(names[kept], relabelled)
+    np.testing.assert_array_equal(names[selected], relabelled)
 
 
 def test_iterative_ecr_ends_where_neither_step_gains():
     generator = np.random.default_rng(4)
     drawn = generator.integers(3, size=(40, 30))
-    found, pivot = ecr_iterative(drawn, 3)
-    agreeing = (map_assignments(drawn, found) == pivot).sum()
-    better = map_assignments(drawn, ecr(drawn, 3, most_frequent(drawn, found)))
-    again = (better == most_frequent(drawn, found)).sum()
+    actual, pivot = ecr_iterative(drawn, 3)
+    agreeing = (map_assignments(drawn, actual) == pivot).sum()
+    better = map_assignments(drawn, ecr(drawn, 3, most_frequent(drawn, actual)))
+    again = (better == most_frequent(drawn, actual)).sum()
     assert again == agreeing
 
 
@@ -100,9 +100,9 @@ def test_soft_methods_undo_a_scrambling(clusters):
     blocks = [drawn[:11], drawn[11:]]
     np.testing.assert_array_equal(ecr_soft(blocks, truth), back)
     start = np.tile(np.arange(clusters), (len(drawn), 1))
-    for found in (ecr_iterative_soft(blocks, start=start)[0], stephens(blocks).permutation):
+    for actual in (ecr_iterative_soft(blocks, start=start)[0], stephens(blocks).permutation):
         # Up to one renaming for all draws.
-        np.testing.assert_array_equal(found, back[:, invert(back[:1])[0]][:, found[0]])
+        np.testing.assert_array_equal(actual, back[:, invert(back[:1])[0]][:, actual[0]])
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -123,23 +123,25 @@ def divergence(drawn, permutation):
 
 def test_stephens_finds_the_minimum_over_all_relabellings():
     _, _, drawn, _ = soft_scrambled(3, draws=4, rows=30, seed=2)
-    found = stephens([drawn])
+    relabelling = stephens([drawn])
     every = np.array(list(all_permutations(range(3))))
     best = min(
         divergence(drawn, np.array([every[0], *chosen])) for chosen in product(every, repeat=3)
     )
-    assert divergence(drawn, found.permutation) == pytest.approx(best)
+    assert divergence(drawn, relabelling.permutation) == pytest.approx(best)
     # q is the mean at the end, so the objective reported is that of the definition.
-    assert found.objective[-1] == pytest.approx(best, rel=1e-6)
-    np.testing.assert_allclose(found.mean, permute(drawn, found.permutation, axis=2).mean(axis=0))
+    assert relabelling.objective[-1] == pytest.approx(best, rel=1e-6)
+    np.testing.assert_allclose(
+        relabelling.mean, permute(drawn, relabelling.permutation, axis=2).mean(axis=0)
+    )
 
 
 def test_stephens_accepts_zeros_and_float32():
     _, _, drawn, back = soft_scrambled(3, sharpness=200.0)
     assert (drawn.astype(np.float32) == 0).any()
-    found = stephens([drawn.astype(np.float32)])
-    assert np.isfinite(found.objective).all()
-    np.testing.assert_array_equal(found.permutation, back[:, invert(back[:1])[0]])
+    relabelling = stephens([drawn.astype(np.float32)])
+    assert np.isfinite(relabelling.objective).all()
+    np.testing.assert_array_equal(relabelling.permutation, back[:, invert(back[:1])[0]])
 
 
 def test_order_sorts_and_measures_gaps():
@@ -147,9 +149,9 @@ def test_order_sorts_and_measures_gaps():
     apart = np.array([0.0, 10.0, 20.0]) + generator.normal(size=(500, 3))
     scrambling = np.argsort(generator.random((500, 3)), axis=1)
     drawn = permute(apart, scrambling)
-    found = by_order(drawn)
-    np.testing.assert_array_equal(permute(drawn, found), apart)
-    assert gaps(drawn, found).min() > 4
+    actual = by_order(drawn)
+    np.testing.assert_array_equal(permute(drawn, actual), apart)
+    assert gaps(drawn, actual).min() > 4
     close = generator.normal(size=(500, 3))
     assert (gaps(close, by_order(close)) < 1).mean() > 0.5
 

@@ -27,25 +27,25 @@ def every_cost(cost):
 @pytest.mark.parametrize("clusters", [1, 2, 3, 5])
 def test_best_permutation_is_the_best_of_all(clusters):
     cost = np.random.default_rng(clusters).normal(size=(40, clusters, clusters))
-    found = best_permutations(cost)
+    permutations = best_permutations(cost)
     for draw in range(40):
         every, costs = every_cost(cost[draw])
-        np.testing.assert_array_equal(found[draw], every[costs.argmin()])
-        assert total_cost(cost, found)[draw] == pytest.approx(costs.min())
+        np.testing.assert_array_equal(permutations[draw], every[costs.argmin()])
+        assert total_cost(cost, permutations)[draw] == pytest.approx(costs.min())
 
 
 @pytest.mark.parametrize("clusters", [2, 3, 5])
 def test_cheapest_change_is_the_second_best_of_all(clusters):
     cost = np.random.default_rng(clusters).normal(size=(30, clusters, clusters))
-    found = best_permutations(cost)
-    changes = cheapest_changes(cost, found)
+    permutations = best_permutations(cost)
+    changes = cheapest_changes(cost, permutations)
     for draw in range(30):
         every, costs = every_cost(cost[draw])
         extra = costs - costs.min()
         second = np.sort(extra)[1]
         assert changes[draw].min() == pytest.approx(second)
         for cluster in range(clusters):
-            moved = every[:, cluster] != found[draw, cluster]
+            moved = every[:, cluster] != permutations[draw, cluster]
             assert changes[draw, cluster] == pytest.approx(extra[moved].min())
 
 
@@ -55,10 +55,10 @@ def test_one_cluster_leaves_no_choice():
 
 def test_draws_in_blocks_give_the_same_changes(monkeypatch):
     cost = np.random.default_rng(0).normal(size=(25, 4, 4))
-    found = best_permutations(cost)
-    whole = cheapest_changes(cost, found)
+    permutations = best_permutations(cost)
+    complete = cheapest_changes(cost, permutations)
     monkeypatch.setattr(memory, "LABEL_BYTES", 2000)
-    np.testing.assert_array_equal(cheapest_changes(cost, found), whole)
+    np.testing.assert_array_equal(cheapest_changes(cost, permutations), complete)
 
 
 def test_composition_inverse_and_assignments():

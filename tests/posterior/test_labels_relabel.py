@@ -122,12 +122,12 @@ def run(tree, method):
     return relabel(tree, method, variable=variable, responsibilities=responsibilities)
 
 
-def assert_same_draws(found, expected):
+def assert_same_draws(actual, expected):
     """Equal values of all variables of all groups of draws."""
     for group in ("posterior", "posterior_predictive", "prior"):
         for name, variable in expected[group].data_vars.items():
-            np.testing.assert_array_equal(found[group][name].values, variable.values)
-            assert found[group][name].dims == variable.dims
+            np.testing.assert_array_equal(actual[group][name].values, variable.values)
+            assert actual[group][name].dims == variable.dims
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -137,15 +137,15 @@ def test_switched_labels_come_back_exactly_and_can_be_undone(method, drawn):
     switched, permutation = switch_labels(plain_tree())
     switched = switched if drawn else soft(switched)
     untouched = switched.copy(deep=True)
-    found = run(switched, method)
-    assert_same_draws(found, truth)
-    labels = found["labels"]
+    result = run(switched, method)
+    assert_same_draws(result, truth)
+    labels = result["labels"]
     np.testing.assert_array_equal(labels["permutation"], np.argsort(permutation, axis=-1))
     assert labels["permutation"].dims == ("chain", "draw", "cluster")
     assert labels.attrs["method"] == method
     assert labels.attrs["share_unclear"] == 0
     assert switched.identical(untouched)
-    assert unrelabel(found).identical(switched)
+    assert unrelabel(result).identical(switched)
 
 
 def test_r_hat_is_reported_before_and_after():
@@ -155,12 +155,12 @@ def test_r_hat_is_reported_before_and_after():
     # One chain with its own names, so that chains disagree.
     fixed = xr.concat([turned.isel(chain=[0]), straight.isel(chain=[1])], dim="chain")
     switched["posterior"].dataset = fixed
-    found = run(switched, "ecr")
-    before, after = found["labels/rhat_before"], found["labels/rhat_after"]
+    result = run(switched, "ecr")
+    before, after = result["labels/rhat_before"], result["labels/rhat_after"]
     assert before["loc"].dims == ("cluster", "feature")
     assert float(before["loc"].max()) > 1.2
     assert float(after["loc"].max()) < 1.05
-    assert float(found["labels/ess_after"]["loc"].min()) > 100
+    assert float(result["labels/ess_after"]["loc"].min()) > 100
     assert "assignment" not in after and "tied" not in after
 
 
@@ -178,10 +178,10 @@ def test_relabelling_again_starts_from_the_original():
 def test_mean_responsibilities_are_renewed_and_restored():
     switched, _ = switch_labels(plain_tree())
     switched = with_responsibilities(soft(switched))
-    found = run(switched, "stephens")
+    result = run(switched, "stephens")
     expected = with_responsibilities(plain_tree())["responsibilities"]["responsibilities"]
-    np.testing.assert_allclose(found["responsibilities"]["responsibilities"], expected, atol=1e-6)
-    assert unrelabel(found).identical(switched)
+    np.testing.assert_allclose(result["responsibilities"]["responsibilities"], expected, atol=1e-6)
+    assert unrelabel(result).identical(switched)
 
 
 def test_a_common_renaming_moves_columns_of_responsibilities():
@@ -195,9 +195,9 @@ def test_a_common_renaming_moves_columns_of_responsibilities():
     data = renamed["posterior"].to_dataset()
     data["transition"] = (dims, data["transition"].values[..., order])
     renamed["posterior"].dataset = data
-    found = run(renamed, "ecr")
+    result = run(renamed, "ecr")
     np.testing.assert_array_equal(
-        found["responsibilities"]["responsibilities"], tree["responsibilities"]["responsibilities"]
+        result["responsibilities"]["responsibilities"], tree["responsibilities"]["responsibilities"]
     )
 
 
@@ -224,17 +224,17 @@ def test_components_that_coincide_are_not_clear_cut(method):
 
 def test_margin_is_the_second_best_on_the_rows_used():
     switched, _ = switch_labels(plain_tree())
-    found = relabel(switched, "ecr", rows_used=50, seed=3)
-    assert found["labels"].attrs["rows_used"] == 50
+    relabelled = relabel(switched, "ecr", rows_used=50, seed=3)
+    assert relabelled["labels"].attrs["rows_used"] == 50
     rows = np.sort(np.random.default_rng(3).choice(ROWS, 50, replace=False))
-    flat = found["posterior"]["assignment"].values.reshape(-1, ROWS)[:, rows]
+    flat = relabelled["posterior"]["assignment"].values.reshape(-1, ROWS)[:, rows]
     pivot = flat[int(switched["sample_stats"]["lp"].values.argmax())]
     for draw in range(0, len(flat), 37):
         scores = sorted(
             (np.array(names)[flat[draw]] == pivot).sum()
             for names in all_permutations(range(CLUSTERS))
         )
-        margin = found["labels"]["margin"].values.reshape(-1)[draw]
+        margin = relabelled["labels"]["margin"].values.reshape(-1)[draw]
         assert margin == scores[-1] - scores[-2]
 
 
@@ -246,8 +246,8 @@ def test_largest_component_comes_first_whatever_the_pivot():
 
 def test_ordering_keeps_the_order_asked_for():
     switched, _ = switch_labels(plain_tree())
-    found = relabel(switched, "order")
-    assert (found["posterior"]["weights"].diff("cluster") >= 0).all()
+    relabelled = relabel(switched, "order")
+    assert (relabelled["posterior"]["weights"].diff("cluster") >= 0).all()
 
 
 def test_nothing_to_relabel_is_said():
@@ -255,9 +255,9 @@ def test_nothing_to_relabel_is_said():
     groups = {name: plain[name].to_dataset() for name in ("posterior", "observed_data")}
     groups["posterior"] = groups["posterior"][["tied"]]
     tree = as_fit(groups, parameters=("tied",))
-    found = relabel(tree)
-    assert "nothing to relabel" in found.attrs["labels"]
-    xr.testing.assert_identical(found["posterior"].dataset, tree["posterior"].dataset)
+    relabelled = relabel(tree)
+    assert "nothing to relabel" in relabelled.attrs["labels"]
+    xr.testing.assert_identical(relabelled["posterior"].dataset, tree["posterior"].dataset)
     assert "labels" not in tree.attrs
 
 
@@ -324,11 +324,11 @@ def test_ten_clusters_and_two_blocks(monkeypatch):
         return density / density.sum(-1, keepdims=True)
 
     for method in ("ecr", "ecr-iterative", "stephens"):
-        found = relabel(tree, method, responsibilities=by_bayes)
+        relabelled = relabel(tree, method, responsibilities=by_bayes)
         for name, values in straight.items():
-            np.testing.assert_array_equal(found["posterior"][name], values)
+            np.testing.assert_array_equal(relabelled["posterior"][name], values)
         again = compose(
-            permutation.reshape(-1, 10), found["labels"]["permutation"].values.reshape(-1, 10)
+            permutation.reshape(-1, 10), relabelled["labels"]["permutation"].values.reshape(-1, 10)
         )
         np.testing.assert_array_equal(again, np.tile(np.arange(10), (120, 1)))
 

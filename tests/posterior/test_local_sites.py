@@ -59,9 +59,9 @@ def marginal(tree, error, y):
     posterior = tree["posterior"]
     mu, tau = (posterior[n].values[..., None] for n in ("mu", "tau"))
     first = stats.norm.logpdf(y[:, 0], mu, np.hypot(tau, error))
-    share = tau**2 / (tau**2 + error**2)
-    spread = np.sqrt(error**2 + share * error**2)
-    return first + stats.norm.logpdf(y[:, 1], mu + share * (y[:, 0] - mu), spread)
+    proportion = tau**2 / (tau**2 + error**2)
+    spread = np.sqrt(error**2 + proportion * error**2)
+    return first + stats.norm.logpdf(y[:, 1], mu + proportion * (y[:, 0] - mu), spread)
 
 
 def test_log_likelihood_is_that_of_rows_whose_own_site_is_integrated_out(tree):
@@ -75,32 +75,34 @@ def test_log_likelihood_is_that_of_rows_whose_own_site_is_integrated_out(tree):
 
 def test_log_density_of_new_rows_says_its_unit_and_what_is_integrated_out(tree, tmp_path):
     new = {"error": np.array([3.0, 30.0]), "y": np.array([[2.0, -4.0], [50.0, 8.0]])}
-    found = log_density(tree, new)
+    density = log_density(tree, new)
     expected = marginal(tree, new["error"], new["y"])
-    np.testing.assert_allclose(found, logsumexp(expected, (0, 1)) - np.log(120), rtol=1e-9)
+    np.testing.assert_allclose(density, logsumexp(expected, (0, 1)) - np.log(120), rtol=1e-9)
     np.testing.assert_allclose(log_density(tree, new, by_draw=True), expected, rtol=1e-9)
-    assert found.attrs == {"unit": "school", "integrated_out": "eta", "integral": "exact"}
+    assert density.attrs == {"unit": "school", "integrated_out": "eta", "integral": "exact"}
     save(tree, tmp_path / "schools.nc")
     again = load(tmp_path / "schools.nc")
-    np.testing.assert_array_equal(log_density(again, new), found)
+    np.testing.assert_array_equal(log_density(again, new), density)
 
 
 def test_generated_rows_have_sites_of_their_own(tree):
     posterior = tree["posterior"]
     rows = 4000
-    found = generate(tree, rows, seed=1, covariates={"error": np.full(rows, 0.1)})["y"].values
+    generated = generate(tree, rows, seed=1, covariates={"error": np.full(rows, 0.1)})["y"].values
     # rows of little error show the effects, which vary by tau about mu
     variance = float(posterior["mu"].var() + (posterior["tau"] ** 2).mean())
-    np.testing.assert_allclose(found.mean(1).std(), np.sqrt(variance), rtol=0.1)
-    np.testing.assert_allclose((found[:, 0] - found[:, 1]).std(), 0.1 * np.sqrt(2), rtol=0.1)
+    np.testing.assert_allclose(generated.mean(1).std(), np.sqrt(variance), rtol=0.1)
+    np.testing.assert_allclose(
+        (generated[:, 0] - generated[:, 1]).std(), 0.1 * np.sqrt(2), rtol=0.1
+    )
 
 
 def test_missing_cells_are_drawn_with_the_row_s_site_given_the_observed_ones(tree):
     new = {"error": np.array([0.1, 8.0]), "y": np.array([[40.0, np.nan], [np.nan, np.nan]])}
     filled = impute(tree, new, draws=120, seed=2)["y"].values  # one of every draw, in turn
     mu, tau = (tree["posterior"][n].values.ravel() for n in ("mu", "tau"))
-    share = tau**2 / (tau**2 + 0.1**2)
-    mean, sd = mu + share * (40.0 - mu), 0.1 * np.sqrt(1 + share)
+    proportion = tau**2 / (tau**2 + 0.1**2)
+    mean, sd = mu + proportion * (40.0 - mu), 0.1 * np.sqrt(1 + proportion)
     standard = (filled[:, 0, 1] - mean) / sd
     assert abs(standard.mean()) < 4 / np.sqrt(120)
     np.testing.assert_allclose(standard.std(), 1, atol=4 / np.sqrt(240))

@@ -18,15 +18,15 @@ def tree():
 
 
 def test_gaps_are_filled_given_both_sides(tree):
-    found = impute(tree, [GAP, "bob"], seed=0, draws=2000)
-    letters = found.attrs["token"]
+    filled = impute(tree, [GAP, "bob"], seed=0, draws=2000)
+    letters = filled.attrs["token"]
     each = log_density(tree, [f"a{letter}n" for letter in letters]).values
     expected = np.exp(each - np.logaddexp.reduce(each))
-    drawn = found.tokens.values
+    drawn = filled.tokens.values
     assert (drawn[:, 0, [0, 2]] == [letters.index("a"), letters.index("n")]).all()
     assert (drawn[:, 1] == [letters.index(c) for c in "bob"] + [len(letters)]).all()
-    share = np.bincount(drawn[:, 0, 1], minlength=len(letters)) / 2000
-    assert (np.abs(share - expected) < 5 * np.sqrt(expected / 2000) + 1e-3).all()
+    proportion = np.bincount(drawn[:, 0, 1], minlength=len(letters)) / 2000
+    assert (np.abs(proportion - expected) < 5 * np.sqrt(expected / 2000) + 1e-3).all()
     best = impute(tree, [GAP], seed=0, most_probable=True).tokens.values
     assert best.shape[0] == 1 and best[0, 0, 1] == expected.argmax()
 
@@ -44,10 +44,10 @@ def test_what_has_no_density_is_refused_and_told_what_to_do(tree):
 
 def test_a_network_fills_few_gaps_as_all_fillings_are_probable(built_ins, trees):
     network, gap = trees(built_ins["recurrent_chain gru"]), ["a", None, "b"]
-    found = impute(network, [gap], seed=0, most_probable=True)
-    letters = found.attrs["token"]
+    filled = impute(network, [gap], seed=0, most_probable=True)
+    letters = filled.attrs["token"]
     each = log_density(network, [f"a{letter}b" for letter in letters]).values
-    assert found.tokens.values[0, 0, 1] == each.argmax()
+    assert filled.tokens.values[0, 0, 1] == each.argmax()
     with pytest.raises(
         InputError, match="sequence 0 of tokens has a missing cell, and RecurrentChain"
     ):

@@ -19,6 +19,6 @@ def test_missing_tokens_are_summed_out_and_drawn(built_ins, trees):
     drawn = impute(tree, [gap], draws=2000, seed=0).tokens.values[:, 0]
     known = letters.index("a"), letters.index("b"), len(letters)
     assert (drawn[:, [0, 2, 3]] == known).all()
-    found = np.bincount(drawn[:, 1], minlength=len(letters)) / 2000
+    actual = np.bincount(drawn[:, 1], minlength=len(letters)) / 2000
     expected = np.exp(each - logsumexp(each, axis=-1, keepdims=True)).mean((0, 1))
-    assert (np.abs(found - expected) < 5 * np.sqrt(expected / 2000) + 1e-3).all()
+    assert (np.abs(actual - expected) < 5 * np.sqrt(expected / 2000) + 1e-3).all()

@@ -19,10 +19,10 @@ from ppl_models.errors import InputError
 
 def terms(x: Annotated[Any, Reals] = None):
     """Two normals, as one distribution."""
-    share = numpyro.sample("share", dist.Dirichlet(jnp.ones(2)))
+    proportion = numpyro.sample("share", dist.Dirichlet(jnp.ones(2)))
     loc = numpyro.sample("loc", dist.Normal(0.0, 4.0).expand([2]).to_event(1))
     with numpyro.plate("row", len(x)):
-        mixture = dist.MixtureSameFamily(dist.Categorical(share), dist.Normal(loc, 1.0))
+        mixture = dist.MixtureSameFamily(dist.Categorical(proportion), dist.Normal(loc, 1.0))
         numpyro.sample("x", mixture, obs=x)
 
 
@@ -37,8 +37,8 @@ def draws():
 
 def test_probabilities_of_terms_by_hand(draws):
     """Also of a row whose cell is missing, which is in each term by the terms' shares."""
-    share, loc = (draws["posterior"][n].values for n in ("share", "loc"))
-    logits = np.log(share)[:, :, None] + np.where(
+    proportion, loc = (draws["posterior"][n].values for n in ("share", "loc"))
+    logits = np.log(proportion)[:, :, None] + np.where(
         np.isnan(X)[:, None], 0.0, scipy.stats.norm.logpdf(X[:, None], loc[:, :, None], 1.0)
     )
     by_draw = predict(draws, by_draw=True)

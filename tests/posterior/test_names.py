@@ -53,9 +53,9 @@ def states() -> xr.DataTree:
 
 
 def test_predictions_and_draws_carry_the_names(fitted, named, geyser) -> None:
-    shares = predict(named)
-    assert sorted(shares["cluster"].values) == NAMES
-    np.testing.assert_array_equal(shares.values, predict(fitted).values)
+    probabilities = predict(named)
+    assert sorted(probabilities["cluster"].values) == NAMES
+    np.testing.assert_array_equal(probabilities.values, predict(fitted).values)
     frame = assignments(named)
     short = geyser["eruptions"].to_numpy() < 3
     assert (frame["cluster"].to_numpy() == np.where(short, "brief", "lasting")).mean() > 0.95

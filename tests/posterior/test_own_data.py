@@ -105,9 +105,9 @@ def test_the_ways_out_and_what_was_right_before():
         (covariate, {"x": X, "y": Y}),
         (where_seen, {"y": np.where(X == 1, np.nan, X)}),
     ):
-        found = problem(program, data)
-        assert found.own_data is None
-        refuse_undrawable(found, "new data")
-    found = problem(by_parameter, {"x": X, "y": Y})
-    assert found.own_data is not None and not found.own_data.itself
-    refuse_undrawable(found, "filling", observed=True)
+        read = problem(program, data)
+        assert read.own_data is None
+        refuse_undrawable(read, "new data")
+    read = problem(by_parameter, {"x": X, "y": Y})
+    assert read.own_data is not None and not read.own_data.itself
+    refuse_undrawable(read, "filling", observed=True)

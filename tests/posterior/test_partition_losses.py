@@ -28,17 +28,17 @@ def draws(count=30, rows=25, clusters=5, seed=0):
 
 def test_variation_of_information_against_scikit_learn():
     every = draws()
-    for one, found in zip(every, distances(every[0], every), strict=True):
+    for one, actual in zip(every, distances(every[0], every), strict=True):
         entropies = mutual_info_score(one, one) + mutual_info_score(every[0], every[0])
         nats = entropies - 2 * mutual_info_score(one, every[0])
-        assert found == pytest.approx(max(nats, 0) / np.log(2), abs=1e-12)
+        assert actual == pytest.approx(max(nats, 0) / np.log(2), abs=1e-12)
 
 
 def test_binder_counts_pairs_that_disagree():
     every = draws()
-    for one, found in zip(every, distances(every[0], every, loss="binder"), strict=True):
+    for one, actual in zip(every, distances(every[0], every, loss="binder"), strict=True):
         confusion = pair_confusion_matrix(every[0], one)
-        assert found == pytest.approx((confusion[0, 1] + confusion[1, 0]) / 25**2)
+        assert actual == pytest.approx((confusion[0, 1] + confusion[1, 0]) / 25**2)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -70,33 +70,33 @@ def test_similarity_by_its_definition_in_blocks_and_bands(monkeypatch):
     module = import_module("ppl_models.posterior.partition.similarity")
     monkeypatch.setattr(module, "BAND", 7)
     monkeypatch.setattr(memory, "LABEL_BYTES", 3000)
-    found = similarity(every)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, brute, atol=1e-7)
-    np.testing.assert_array_equal(similarity(iter([every[:10], every[10:]])), found)
+    actual = similarity(every)
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, brute, atol=1e-7)
+    np.testing.assert_array_equal(similarity(iter([every[:10], every[10:]])), actual)
 
 
 def test_soft_similarity_is_the_expectation_of_drawn_ones():
     responsibilities = np.random.default_rng(0).dirichlet(np.ones(3), size=(6, 9))
-    found = soft_similarity([responsibilities[:2], responsibilities[2:]], dtype=np.float64)
+    similarity = soft_similarity([responsibilities[:2], responsibilities[2:]], dtype=np.float64)
     for one in range(9):
         for other in range(9):
             pair = (responsibilities[:, one] * responsibilities[:, other]).sum(axis=-1).mean()
-            assert found[one, other] == pytest.approx(1 if one == other else pair)
+            assert similarity[one, other] == pytest.approx(1 if one == other else pair)
 
 
 def test_labels_may_be_any_integers():
     every = draws(count=5)
     wild = np.array([-7, 10**12, 3, 0, -(10**6)])[every]
     np.testing.assert_array_equal(similarity(wild), similarity(every))
-    found = compact(wild)
-    for one in found:
+    actual = compact(wild)
+    for one in actual:
         np.testing.assert_array_equal(np.unique(one), np.arange(one.max() + 1))
 
 
 def test_labels_by_size():
-    found = by_size(np.array([5, 5, 1, 1, 1, 9]))
-    np.testing.assert_array_equal(found, [1, 1, 0, 0, 0, 2])
+    actual = by_size(np.array([5, 5, 1, 1, 1, 9]))
+    np.testing.assert_array_equal(actual, [1, 1, 0, 0, 0, 2])
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -26,9 +26,9 @@ def noisy_draws(rows, count, clusters, noise, seed):
     generator = np.random.default_rng(seed)
     truth = generator.integers(clusters, size=rows)
     wrong = generator.random((count, rows)) < noise
-    kept = np.where(wrong, generator.integers(clusters, size=wrong.shape), truth)
+    selected = np.where(wrong, generator.integers(clusters, size=wrong.shape), truth)
     names = np.argsort(generator.random((count, clusters)), axis=1)
-    return truth, np.take_along_axis(names, kept, axis=1)
+    return truth, np.take_along_axis(names, selected, axis=1)
 
 
 def test_partitions_are_counted_by_bell():
@@ -45,10 +45,12 @@ def test_the_search_finds_the_best_of_all_partitions(loss, free):
         limit = rows if free else compact(drawn).max() + 1
         candidates = [one for one in all_partitions(rows) if one.max() < limit]
         best = min(expected_loss(one, drawn, loss) for one in candidates)
-        found = point_partition(drawn, loss=loss, max_clusters=rows if free else None, seed=case)
-        assert found.expected_loss == pytest.approx(best, abs=1e-12)
-        assert expected_loss(found.labels, drawn, loss) == pytest.approx(best, abs=1e-12)
-        assert found.clusters == len(np.unique(found.labels))
+        partition = point_partition(
+            drawn, loss=loss, max_clusters=rows if free else None, seed=case
+        )
+        assert partition.expected_loss == pytest.approx(best, abs=1e-12)
+        assert expected_loss(partition.labels, drawn, loss) == pytest.approx(best, abs=1e-12)
+        assert partition.clusters == len(np.unique(partition.labels))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -100,33 +102,33 @@ def test_a_true_partition_is_recovered_through_a_subsample(loss, monkeypatch):
     module = import_module("ppl_models.posterior.partition.search")
     monkeypatch.setattr(module, "ROWS_USED", 90)
     monkeypatch.setattr(module, "DRAWS_USED", 40)
-    found = point_partition(drawn, loss=loss, starts=4, seed=0)
-    np.testing.assert_array_equal(found.labels, by_size(truth))
-    assert found.expected_loss == pytest.approx(expected_loss(truth, drawn, loss))
-    assert found.clusters == 6
-    assert 1 <= found.starts_agreeing <= len(found.start_losses) == 5
+    partition = point_partition(drawn, loss=loss, starts=4, seed=0)
+    np.testing.assert_array_equal(partition.labels, by_size(truth))
+    assert partition.expected_loss == pytest.approx(expected_loss(truth, drawn, loss))
+    assert partition.clusters == 6
+    assert 1 <= partition.starts_agreeing <= len(partition.start_losses) == 5
 
 
 def test_the_search_beats_every_draw():
     _, drawn = noisy_draws(80, 50, 5, 0.5, seed=5)
-    found = point_partition(drawn, seed=0)
-    assert found.expected_loss <= min(expected_loss(one, drawn) for one in drawn)
+    partition = point_partition(drawn, seed=0)
+    assert partition.expected_loss <= min(expected_loss(one, drawn) for one in drawn)
 
 
 def test_the_limit_on_clusters_is_kept_and_the_seed_decides():
     _, drawn = noisy_draws(50, 40, 5, 0.1, seed=6)
-    found = point_partition(drawn, max_clusters=3, seed=1)
-    assert found.clusters <= 3
+    partition = point_partition(drawn, max_clusters=3, seed=1)
+    assert partition.clusters <= 3
     again = point_partition(drawn, max_clusters=3, seed=1)
-    np.testing.assert_array_equal(found.labels, again.labels)
+    np.testing.assert_array_equal(partition.labels, again.labels)
     assert point_partition(drawn, max_clusters=1, seed=1).clusters == 1
 
 
 def test_one_row_and_one_draw():
     assert point_partition(np.array([[4]]), seed=0).labels.tolist() == [0]
-    found = point_partition(np.array([[4, 2, 4]]), seed=0)
-    assert found.labels.tolist() == [0, 1, 0]
-    assert found.expected_loss == 0
+    partition = point_partition(np.array([[4, 2, 4]]), seed=0)
+    assert partition.labels.tolist() == [0, 1, 0]
+    assert partition.expected_loss == 0
 
 
 @pytest.mark.parametrize(

@@ -36,26 +36,28 @@ def example(seed=0):
     generator = np.random.default_rng(seed)
     truth = np.sort(generator.integers(CLUSTERS, size=ROWS))
     wrong = generator.random((2, 50, ROWS)) < 0.1
-    kept = np.where(wrong, generator.integers(CLUSTERS, size=wrong.shape), truth)
+    selected = np.where(wrong, generator.integers(CLUSTERS, size=wrong.shape), truth)
     names = np.argsort(generator.random((2, 50, CLUSTERS)), axis=-1)
-    return truth, np.take_along_axis(names, kept, axis=-1)
+    return truth, np.take_along_axis(names, selected, axis=-1)
 
 
 def test_partition_of_drawn_assignments():
     truth, drawn = example()
     tree = tree_of(drawn)
     untouched = tree.copy(deep=True)
-    found = partition(tree, starts=3)["partition"]
+    actual = partition(tree, starts=3)["partition"]
     flat = drawn.reshape(-1, ROWS)
-    np.testing.assert_array_equal(similarity(found["labels"].values[None]), similarity(truth[None]))
-    assert float(found["expected_loss"]) == pytest.approx(expected_loss(truth, flat))
-    assert found["labels"].coords["row"].values.tolist() == NAMES
-    assert found.attrs["clusters"] == 3 and found.attrs["draws"] == 100
-    assert 0 < float(found["radius"])
+    np.testing.assert_array_equal(
+        similarity(actual["labels"].values[None]), similarity(truth[None])
+    )
+    assert float(actual["expected_loss"]) == pytest.approx(expected_loss(truth, flat))
+    assert actual["labels"].coords["row"].values.tolist() == NAMES
+    assert actual.attrs["clusters"] == 3 and actual.attrs["draws"] == 100
+    assert 0 < float(actual["radius"])
     pairs = similarity(flat, dtype=np.float64)
-    own = found["labels"].values == found["labels"].values[0]
+    own = actual["labels"].values == actual["labels"].values[0]
     own[0] = False
-    assert float(found["certainty"][0]) == pytest.approx(pairs[0, own].mean())
+    assert float(actual["certainty"][0]) == pytest.approx(pairs[0, own].mean())
     assert tree.identical(untouched)
 
 
@@ -84,9 +86,11 @@ def test_assignments_are_drawn_from_responsibilities(monkeypatch):
     hit = drawn == table.argmax(axis=-1)
     assert abs(hit.mean() - 0.9) < 5 * np.sqrt(0.09 / hit.size)
     assert set(np.unique(drawn)) == set(range(CLUSTERS))
-    found = partition(tree, starts=3, responsibilities=function)["partition"]
-    np.testing.assert_array_equal(similarity(found["labels"].values[None]), similarity(truth[None]))
-    assert found["labels"].coords["row"].values.tolist() == NAMES
+    actual = partition(tree, starts=3, responsibilities=function)["partition"]
+    np.testing.assert_array_equal(
+        similarity(actual["labels"].values[None]), similarity(truth[None])
+    )
+    assert actual["labels"].coords["row"].values.tolist() == NAMES
 
 
 def test_draws_are_thinned_evenly():
@@ -98,19 +102,19 @@ def test_draws_are_thinned_evenly():
 def test_coassignment_of_chosen_rows():
     _, drawn = example()
     chosen = np.array([3, 30, 7])
-    found = coassignment(tree_of(drawn), chosen)["similarity"]["similarity"]
+    similarity = coassignment(tree_of(drawn), chosen)["similarity"]["similarity"]
     flat = drawn.reshape(-1, ROWS)[:, chosen]
-    np.testing.assert_allclose(found, (flat[:, :, None] == flat[:, None]).mean(0), atol=1e-6)
-    assert found.dims == ("row", "row_other")
-    assert found["row_other"].values.tolist() == ["r3", "r30", "r7"]
+    np.testing.assert_allclose(similarity, (flat[:, :, None] == flat[:, None]).mean(0), atol=1e-6)
+    assert similarity.dims == ("row", "row_other")
+    assert similarity["row_other"].values.tolist() == ["r3", "r30", "r7"]
 
 
 def test_coassignment_from_responsibilities_needs_no_drawing():
     _, table, tree, function = soft_tree()
-    found = coassignment(tree, responsibilities=function)["similarity"]["similarity"].values
+    similarity = coassignment(tree, responsibilities=function)["similarity"]["similarity"].values
     expected = np.einsum("dik,djk->ij", table, table) / len(table)
     np.fill_diagonal(expected, 1)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(similarity, expected, atol=1e-5)
 
 
 def test_a_row_alone_is_certain():

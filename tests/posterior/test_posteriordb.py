@@ -48,8 +48,8 @@ def test_log_density_is_stans_up_to_a_constant(reference, name):
 @pytest.mark.long
 def test_gibbs_draws_the_posterior_that_posteriordb_holds(reference):
     assert reference.is_dir()
-    off, found = references.compare("low_dim_gauss_mix", "gibbs", chains=4, draws=2000, warmup=500)
-    assert min(line["ess"] for line in found.values()) > 400
+    off, actual = references.compare("low_dim_gauss_mix", "gibbs", chains=4, draws=2000, warmup=500)
+    assert min(line["ess"] for line in actual.values()) > 400
     assert off.max() < 4.5  # of ten normal numbers one is beyond in 15,000
     assert np.mean(off) < 1.6
 

@@ -78,9 +78,9 @@ def test_gibbs_draws_the_posterior_that_posteriordb_holds(folder, data):
     theirs = xr.Dataset({n: (dims, np.array([c[n] for c in chains])) for n in names})
     tree = fit(hmm_example, data, method="gibbs", seed=3, chains=4, starts=4, predictive=0,
                relabel=None, draws=500, warmup=100)  # fmt: skip
-    found = tree["posterior"].to_dataset()
+    drawn = tree["posterior"].to_dataset()
     ours = xr.Dataset({
-        n: (dims, (found["loc"] if n.startswith("mu") else found["transition"]).values[..., *place])
+        n: (dims, (drawn["loc"] if n.startswith("mu") else drawn["transition"]).values[..., *place])
         for n, place in ((n, np.atleast_1d(p)) for n, p in names.items())
     })  # fmt: skip
     summary = references.summary(ours)

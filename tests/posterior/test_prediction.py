@@ -39,42 +39,42 @@ def test_new_rows_of_a_full_gaussian_mixture(full, gap):
     if gap:
         x[1, 0] = np.nan
     logits = _logits(full, x)
-    density, share = log_density(full, x), predict(full, x)
+    density, proportion = log_density(full, x), predict(full, x)
     np.testing.assert_allclose(density.values, logsumexp(logits, axis=1), rtol=1e-9)
     expected = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
-    np.testing.assert_allclose(share.values, expected, rtol=1e-7)
+    np.testing.assert_allclose(proportion.values, expected, rtol=1e-7)
     assert density.dims == ("row",)
-    assert share.dims == ("row", "cluster")
+    assert proportion.dims == ("row", "cluster")
 
 
 def test_fitted_rows_by_default(built_in, trees):
     tree = trees(built_in)
-    found = log_density(tree)
+    density = log_density(tree)
     stored = tree["log_likelihood"][built_in.site]
-    np.testing.assert_allclose(found.values, stored.values[0, 0], rtol=1e-12)
-    plate = found.dims[0]
-    np.testing.assert_array_equal(found[plate].values, tree["observed_data"][plate].values)
+    np.testing.assert_allclose(density.values, stored.values[0, 0], rtol=1e-12)
+    plate = density.dims[0]
+    np.testing.assert_array_equal(density[plate].values, tree["observed_data"][plate].values)
     np.testing.assert_allclose(log_density(tree, by_draw=True).values, stored.values, rtol=1e-12)
 
 
 def test_one_new_row_alone_is_what_it_is_among_others(built_in, trees):
     """Priors may look at the data's scale, but a row's density may not look at other rows."""
     tree = trees(built_in)
-    whole = log_density(tree).values
+    complete = log_density(tree).values
     alone = built_in.to_fit[3:4]
-    np.testing.assert_allclose(log_density(tree, alone).values, whole[3:4], rtol=1e-10)
+    np.testing.assert_allclose(log_density(tree, alone).values, complete[3:4], rtol=1e-10)
     if "clusters" in built_in.arguments:
-        share = predict(tree, alone)
-        assert share.shape == (1, 2)
-        np.testing.assert_allclose(share.values.sum(), 1, rtol=1e-12)
+        proportion = predict(tree, alone)
+        assert proportion.shape == (1, 2)
+        np.testing.assert_allclose(proportion.values.sum(), 1, rtol=1e-12)
 
 
 def test_assignment_probabilities_of_every_mixture(mixture, trees):
     tree = trees(mixture)
-    share = predict(tree)
-    np.testing.assert_allclose(share.values.sum(1), 1, rtol=1e-12)
+    proportion = predict(tree)
+    np.testing.assert_allclose(proportion.values.sum(1), 1, rtol=1e-12)
     np.testing.assert_allclose(
-        share.values, tree["responsibilities/responsibilities"].values, rtol=1e-9
+        proportion.values, tree["responsibilities/responsibilities"].values, rtol=1e-9
     )
 
 
@@ -88,28 +88,28 @@ def test_draws_are_averaged_as_densities(drawn):
     np.testing.assert_allclose(by_draw.values, logsumexp(logits, axis=-1), rtol=1e-9)
     mean = np.log(np.exp(logsumexp(logits, axis=-1)).mean((0, 1)))
     np.testing.assert_allclose(log_density(drawn, x).values, mean, rtol=1e-9)
-    share = np.exp(logits - logsumexp(logits, axis=-1, keepdims=True))
-    np.testing.assert_allclose(predict(drawn, x).values, share.mean((0, 1)), rtol=1e-9)
+    proportion = np.exp(logits - logsumexp(logits, axis=-1, keepdims=True))
+    np.testing.assert_allclose(predict(drawn, x).values, proportion.mean((0, 1)), rtol=1e-9)
     every = predict(drawn, x, by_draw=True)
     assert every.dims == ("chain", "draw", "row", "cluster")
-    np.testing.assert_allclose(every.values, share, rtol=1e-7)
+    np.testing.assert_allclose(every.values, proportion, rtol=1e-7)
     assert log_density(drawn, x, by_draw=True, draws=15).sizes["draw"] == 15
 
 
 def test_memory_is_bounded_by_blocks_that_do_not_show(drawn, monkeypatch):
     x = np.linspace(-4, 9, 8)
-    whole, share = log_density(drawn, x).values, predict(drawn, x).values
+    complete, proportion = log_density(drawn, x).values, predict(drawn, x).values
     monkeypatch.setattr(memory, "DENSITY_ROWS", 4)
     monkeypatch.setattr(memory, "DENSITY_NUMBERS", 2 * 4 * 100)
-    np.testing.assert_allclose(log_density(drawn, x).values, whole, rtol=1e-12)
-    np.testing.assert_allclose(predict(drawn, x).values, share, rtol=1e-12)
+    np.testing.assert_allclose(log_density(drawn, x).values, complete, rtol=1e-12)
+    np.testing.assert_allclose(predict(drawn, x).values, proportion, rtol=1e-12)
 
 
 def test_columns_are_found_by_name(full):
     frame = pd.DataFrame(NEW, columns=["width", "height"], index=["p", "q", "r"])
-    found = log_density(full, frame[["height", "width"]])
-    np.testing.assert_allclose(found.values, log_density(full, NEW).values, rtol=1e-12)
-    assert found["row"].values.tolist() == ["p", "q", "r"]
+    density = log_density(full, frame[["height", "width"]])
+    np.testing.assert_allclose(density.values, log_density(full, NEW).values, rtol=1e-12)
+    assert density["row"].values.tolist() == ["p", "q", "r"]
 
 
 REFUSED = [
@@ -143,10 +143,10 @@ def test_nothing_to_predict_where_nothing_is_assigned(built_ins, trees):
 
 def test_longer_sequences_than_the_fitted_ones(built_ins, trees):
     tree = trees(built_ins["markov_chain"])
-    found = log_density(tree, ["abcabcabcabc", "b"]).values
+    density = log_density(tree, ["abcabcabcabc", "b"]).values
     initial, transition = (
         np.log(tree["posterior"][n].values[0, 0]) for n in ("initial", "transition")
     )
     codes = [0, 1, 2] * 4 + [3]
     expected = initial[0] + sum(transition[a, b] for a, b in zip(codes, codes[1:], strict=False))
-    np.testing.assert_allclose(found, [expected, initial[1] + transition[1, 3]], rtol=1e-10)
+    np.testing.assert_allclose(density, [expected, initial[1] + transition[1, 3]], rtol=1e-10)

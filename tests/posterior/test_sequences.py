@@ -29,26 +29,26 @@ def _draws(tree):
 
 def _joint(tree, sequence, end):
     """log P(draw's cluster) P(sequence), by draw and cluster; with or without its ``<end>``."""
-    found = _draws(tree)
+    actual = _draws(tree)
     codes = [LETTERS.index(letter) for letter in sequence]
-    total = np.log(found["weights"]) + np.log(found["initial"][:, :, codes[0]])
+    total = np.log(actual["weights"]) + np.log(actual["initial"][:, :, codes[0]])
     for before, after in zip(codes, [*codes[1:], *([3] if end else [])], strict=False):
-        total = total + np.log(found["transition"][:, :, before, after])
+        total = total + np.log(actual["transition"][:, :, before, after])
     return total
 
 
 def test_probabilities_weigh_draws_and_clusters_by_what_was_read(drawn):
     sequences = ["abca", "b", "ccb"]
-    found = token_probabilities(drawn, sequences)
-    assert found.dims == ("sequence", "position")
-    for row, sequence in zip(found.values, sequences, strict=True):
+    probabilities = token_probabilities(drawn, sequences)
+    assert probabilities.dims == ("sequence", "position")
+    for row, sequence in zip(probabilities.values, sequences, strict=True):
         ways = [(sequence[:n], False) for n in range(1, len(sequence) + 1)] + [(sequence, True)]
         totals = [logsumexp(_joint(drawn, *way)) - np.log(8) for way in ways]
         expected = np.exp(np.diff(totals, prepend=0.0))
         np.testing.assert_allclose(row[: len(expected)], expected, rtol=1e-10)
         assert np.isnan(row[len(expected) :]).all()
     each = log_density(drawn, sequences).values
-    np.testing.assert_allclose(np.log(found).sum("position"), each, rtol=1e-10)
+    np.testing.assert_allclose(np.log(probabilities).sum("position"), each, rtol=1e-10)
 
 
 def test_the_table_holds_every_token_that_might_have_come(drawn):
@@ -65,12 +65,12 @@ def test_the_table_holds_every_token_that_might_have_come(drawn):
 
 
 def test_perplexity_counts_the_end_and_averages_draws_before_the_logarithm(drawn):
-    found = perplexity(drawn, ["abca", "b"])
-    assert int(found["tokens"]) == 7
+    actual = perplexity(drawn, ["abca", "b"])
+    assert int(actual["tokens"]) == 7
     nats = -log_density(drawn, ["abca", "b"]).values.sum() / 7
-    np.testing.assert_allclose(found["nats_per_token"], nats, rtol=1e-10)
-    np.testing.assert_allclose(found["bits_per_token"], nats / np.log(2), rtol=1e-10)
-    np.testing.assert_allclose(found["perplexity"], np.exp(nats), rtol=1e-10)
+    np.testing.assert_allclose(actual["nats_per_token"], nats, rtol=1e-10)
+    np.testing.assert_allclose(actual["bits_per_token"], nats / np.log(2), rtol=1e-10)
+    np.testing.assert_allclose(actual["perplexity"], np.exp(nats), rtol=1e-10)
 
 
 def test_what_cannot_be_predicted_is_refused(drawn, built_ins, trees):
@@ -91,13 +91,13 @@ def test_what_goes_on_from_given_tokens_has_its_probability_given_them(drawn):
     count = 4000
     with pytest.warns(UserWarning, match="were cut at 4 positions"):
         made = generate(drawn, count, seed=1, length=4, prefix="ca")
-    shares, begun = _shares(made), logsumexp(_joint(drawn, "ca", False))
+    proportions, begun = _shares(made), logsumexp(_joint(drawn, "ca", False))
     for rest in [(t, u) for t in range(4) for u in range(4) if t < 3 or u == 3]:
         tail = "".join(LETTERS[t] for t in rest if t < 3)
         p = np.exp(logsumexp(_joint(drawn, f"ca{tail}", rest[-1] == 3)) - begun)
-        seen = shares.get((2, 0, *rest), 0.0)
+        seen = proportions.get((2, 0, *rest), 0.0)
         assert abs(seen - p) < 5 * np.sqrt(p * (1 - p) / count) + 1e-9
-    assert sum(n for c, n in shares.items() if c[:2] == (2, 0)) == pytest.approx(1)
+    assert sum(n for c, n in proportions.items() if c[:2] == (2, 0)) == pytest.approx(1)
     np.testing.assert_array_equal(made["cut"].values, made["tokens"].values[:, -1] != 3)
 
 
@@ -113,8 +113,8 @@ def test_tokens_are_chosen_as_asked(built_ins, trees):
         some = generate(tree, 300, **choice, **options)["tokens"].values[:, 1]
         ranked = np.argsort(-transition[1])
         enough = int((np.cumsum(transition[1][ranked]) < 0.5).sum()) + 1
-        kept = 2 if "top_k" in choice else enough
-        assert set(some.tolist()) == set(ranked[:kept].tolist())
+        selected = 2 if "top_k" in choice else enough
+        assert set(some.tolist()) == set(ranked[:selected].tolist())
 
 
 @pytest.mark.filterwarnings("ignore:.*sequences were cut")

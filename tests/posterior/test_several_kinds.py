@@ -76,9 +76,9 @@ def test_both_kinds_enter_the_density(tree, data, logits):
 def test_unknown_answers_are_left_out_of_the_assignment(tree, data, logits, tmp_path):
     save(tree, tmp_path / "fit.nc")
     rows = {"size": data["size"][:4], "answers": data["answers"][:4] * np.nan}
-    shares = predict(load(tmp_path / "fit.nc"), rows).values
+    probabilities = predict(load(tmp_path / "fit.nc"), rows).values
     expected = np.exp(logits[0] - logsumexp(logits[0], axis=1, keepdims=True))[:4]
-    np.testing.assert_allclose(shares, expected, rtol=1e-9)
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-9)
     filled = impute(tree, rows, seed=0)
     assert filled["answers"].isin([0, 1]).all()
     np.testing.assert_array_equal(filled["size"][0], rows["size"])

@@ -60,7 +60,7 @@ def test_a_chain_in_another_mode_is_still_told(rows, repaired):
     mixed["posterior"]["loc"].values[3] = held["loc"]
     mixed["sample_stats"]["lp"].values[3] = lesser["sample_stats"]["lp"].values[3]
     mixed["log_likelihood"]["x"].values[3] = lesser["log_likelihood"]["x"].values[3]
-    found = diagnose(mixed)
-    assert not found.trustworthy
-    wrong = " ".join(f.what for f in found.findings if f.severity == "problem")
+    diagnosis = diagnose(mixed)
+    assert not diagnosis.trustworthy
+    wrong = " ".join(f.what for f in diagnosis.findings if f.severity == "problem")
     assert "chain" in wrong.lower()

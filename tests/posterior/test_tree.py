@@ -147,11 +147,11 @@ def test_dims_are_named_in_every_group(built_in, trees):
         }
     data_dims = tree["observed_data"][built_in.site].dims
     for group in ("posterior_predictive", "prior_predictive"):
-        found = tree[group][built_in.site]
-        assert found.dims == (*SAMPLE, *data_dims)
-        assert found.sizes["draw"] == 6
+        fitted = tree[group][built_in.site]
+        assert fitted.dims == (*SAMPLE, *data_dims)
+        assert fitted.sizes["draw"] == 6
         observed = tree["observed_data"][built_in.site]
-        assert found.dtype.kind in (built_in.data.dtype.kind, observed.dtype.kind)
+        assert fitted.dtype.kind in (built_in.data.dtype.kind, observed.dtype.kind)
     plate = data_dims[0]
     assert tree["log_likelihood"][built_in.site].dims == (*SAMPLE, plate)
     if "clusters" in built_in.arguments:
@@ -195,12 +195,12 @@ def test_coordinates_are_the_names_that_the_data_came_with(built_in, trees, name
         return
     if "clusters" in built_in.arguments:
         np.testing.assert_array_equal(posterior["cluster"].values, [0, 1])
-    given = named(built_in)
-    np.testing.assert_array_equal(tree["observed_data/x"]["row"].values, given.index)
+    values = named(built_in)
+    np.testing.assert_array_equal(tree["observed_data/x"]["row"].values, values.index)
     np.testing.assert_array_equal(tree["observed_data/x"].values, built_in.data)
     features = posterior.dims if built_in.name != "categorical_mixture" else {}
     if "feature" in features:
-        assert posterior["feature"].values.tolist() == list(given.columns)
+        assert posterior["feature"].values.tolist() == list(values.columns)
     if "level" in posterior.dims:
         assert posterior["level"].values.tolist() == [
             "width=0",
@@ -299,8 +299,8 @@ def test_precision_is_of_the_call_and_nothing_is_left_switched(built_ins, outsid
     double = trees(row)
     assert double["posterior/loc"].dtype == np.float64
     # (clusters of equally many rows are in the order of their weights' rounding errors)
-    found, expected = (np.sort(t["posterior/loc"].values, axis=2) for t in (single, double))
-    np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-2)
+    actual, expected = (np.sort(t["posterior/loc"].values, axis=2) for t in (single, double))
+    np.testing.assert_allclose(actual, expected, rtol=1e-2, atol=1e-2)
     np.testing.assert_allclose(density.values, log_density(double).values, atol=1e-2)
 
 
@@ -319,10 +319,10 @@ def test_predicted_sequences_are_as_long_as_the_observed_ones(monkeypatch):
 
     for waste in (memory.PADDING_BYTES, 0):
         monkeypatch.setattr(memory, "PADDING_BYTES", waste)
-        found = predicted()
-        for values in found.values():
+        actual = predicted()
+        for values in actual.values():
             assert (np.isfinite(values).sum(-1) == lengths).all()
             assert np.isfinite(values[:, 1, :2]).all()
         # a step of a sequence comes from one of two clusters of numbers, wherever it is drawn
-        drawn = found["posterior_predictive"]
+        drawn = actual["posterior_predictive"]
         assert abs(np.nanmean(drawn) - 4.5) < 2

@@ -56,12 +56,12 @@ def _by_hand(tree):
 
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter")  # so few rows are influential
 def test_loo_equals_that_of_the_mixture_marginalised_by_hand(drawn):
-    found = _by_hand(drawn)
-    np.testing.assert_allclose(drawn["log_likelihood/x"].values, found, rtol=1e-9)
+    actual = _by_hand(drawn)
+    np.testing.assert_allclose(drawn["log_likelihood/x"].values, actual, rtol=1e-9)
     hand = xr.DataTree.from_dict(
         {
             "posterior": drawn["posterior"].to_dataset(),
-            "log_likelihood": xr.Dataset({"x": ((*SAMPLE, "row"), found)}),
+            "log_likelihood": xr.Dataset({"x": ((*SAMPLE, "row"), actual)}),
         }
     )
     ours, theirs = az.loo(drawn), az.loo(hand)
@@ -82,8 +82,10 @@ def test_draws_by_nuts_read_as_they_are(drawn):
     z = (x - posterior["loc"].values[..., None, :]) / posterior["scale"].values[..., None, :]
     logits = -0.5 * z**2 - np.log(posterior["scale"].values[..., None, :])
     density = np.exp(logits) * posterior["weights"].values[..., None, :]
-    share = (density / density.sum(-1, keepdims=True)).mean((0, 1))
-    np.testing.assert_allclose(drawn["responsibilities/responsibilities"].values, share, rtol=1e-6)
+    proportion = (density / density.sum(-1, keepdims=True)).mean((0, 1))
+    np.testing.assert_allclose(
+        drawn["responsibilities/responsibilities"].values, proportion, rtol=1e-6
+    )
 
 
 def test_lp_is_the_log_joint_density_of_every_draw(drawn, built_ins):

@@ -21,7 +21,7 @@ from ppl_models.program.arguments.signature import ROW_WEIGHTS
 
 GENERATOR = np.random.default_rng(0)
 COUNTS = GENERATOR.poisson([3.0, 12.0], (600, 2)).ravel()  # overlapping clusters, in random order
-GIVEN = {"method": "em", "seed": 0, "predictive": 0, "starts": 2}
+OPTIONS = {"method": "em", "seed": 0, "predictive": 0, "starts": 2}
 
 
 def counted(x=None, *, rows=10):
@@ -51,16 +51,16 @@ def two_rates(x=None, *, rows=10):
 
 @pytest.fixture(scope="module")
 def first() -> xr.DataTree:
-    return fit(two_rates, COUNTS[:200], **GIVEN)
+    return fit(two_rates, COUNTS[:200], **OPTIONS)
 
 
 @pytest.fixture(scope="module")
 def all_rows() -> xr.DataTree:
-    return fit(two_rates, COUNTS, **GIVEN)
+    return fit(two_rates, COUNTS, **OPTIONS)
 
 
 def test_where_nothing_is_hidden_two_updates_are_a_fit_of_all_rows() -> None:
-    tree = fit(counted, COUNTS[:100], **GIVEN)
+    tree = fit(counted, COUNTS[:100], **OPTIONS)
     tree = update(update(tree, COUNTS[100:170]), COUNTS[170:])
     # the mode of Gamma(2 + Σx, 1/2 + N), in closed form
     mode = (2.0 + COUNTS.sum() - 1) / (0.5 + len(COUNTS))
@@ -119,13 +119,13 @@ def test_the_sample_of_a_stream_has_rows_of_all_times(first: xr.DataTree) -> Non
     """Each of 30,200 rows is held with the same probability: 200 were seen first."""
     stream = iter([np.full(10_000, k) for k in (101, 102, 103)])
     held = update(first, stream, iterations=1)["observed_data"]["x"].values
-    shares = [(held == k).mean() for k in (101, 102, 103)]
+    proportions = [(held == k).mean() for k in (101, 102, 103)]
     sd = np.sqrt(1 / 3 * 2 / 3 / 10_000)
-    assert np.abs(np.array(shares) - 10_000 / 30_200).max() < 5 * sd
+    assert np.abs(np.array(proportions) - 10_000 / 30_200).max() < 5 * sd
 
 
 def test_a_fit_to_blocks_goes_on_and_is_saved(tmp_path: Path, first: xr.DataTree) -> None:
-    blocks = fit(two_rates, open_blocks(COUNTS[:200], rows=70), **GIVEN)
+    blocks = fit(two_rates, open_blocks(COUNTS[:200], rows=70), **OPTIONS)
     goes_on = update(load(save(blocks, tmp_path / "fit.nc")), COUNTS[200:400])
     wanted = update(first, COUNTS[200:400])
     for name, value in wanted["posterior"].items():
@@ -141,7 +141,7 @@ def test_files_and_frames_with_missing_cells(tmp_path: Path) -> None:
     rows[200::7, 1] = np.nan  # and no row of the first fit has a gap
     frame = pd.DataFrame(rows, columns=["a", "b", "c"])
     frame.iloc[200:].to_csv(tmp_path / "more.csv", index=False)
-    start = fit(three_columns, frame.iloc[:200], **GIVEN)
+    start = fit(three_columns, frame.iloc[:200], **OPTIONS)
     tree = update(start, tmp_path / "more.csv")
     seen = (~np.isnan(rows)).sum(0)
     mode = np.nansum(rows, 0) / (seen + 0.01)

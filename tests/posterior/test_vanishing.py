@@ -94,8 +94,8 @@ def test_an_impossible_cluster_counts_for_nothing_beside_an_improbable_one() -> 
     tree = fit("bernoulli_mixture", data, **FLAT, clusters=2, fixed={"probs": loaded})
     first, second = np.log(tree["posterior"]["weights"].values[0, 0])
     everything = np.ones((1, 400), int)
-    found = log_density(tree, everything).values
-    np.testing.assert_allclose(found, [first + 400 * np.log(0.001)], rtol=1e-12)
+    density = log_density(tree, everything).values
+    np.testing.assert_allclose(density, [first + 400 * np.log(0.001)], rtol=1e-12)
     np.testing.assert_allclose(predict(tree, everything).values, [[1, 0]])
     gap = np.where(np.arange(400) == 0, np.nan, 1.0)[None]  # what excluded it is not known
     want = np.logaddexp(first + 399 * np.log(0.001), second + 399 * np.log(0.5))
@@ -106,5 +106,5 @@ def test_a_cluster_without_weight_makes_nothing() -> None:
     held = {"weights": np.array([1.0, 0.0])}
     tree = fit("bernoulli_mixture", [[0, 1], [0, 0]], **FLAT, clusters=2, fixed=held)
     assert tree["posterior"]["probs"].values[0, 0, 0].tolist() == [0, 0.5]
-    found = log_density(tree, [[1, 1], [0, 1]]).values
-    np.testing.assert_allclose(found, [-np.inf, np.log(0.5)])
+    density = log_density(tree, [[1, 1], [0, 1]]).values
+    np.testing.assert_allclose(density, [-np.inf, np.log(0.5)])

@@ -16,14 +16,14 @@ def hierarchical(x=None, *, groups=2):
     """A plate called "component", a location with a prior of its own, one scale for all."""
     middle = numpyro.sample("middle", dist.Normal(0.0, 3.0))
     spread = numpyro.sample("spread", dist.Gamma(4.0, 2.0))
-    shares = numpyro.sample("shares", dist.Dirichlet(jnp.full(groups, 3.0)))
+    proportions = numpyro.sample("shares", dist.Dirichlet(jnp.full(groups, 3.0)))
     width = numpyro.sample("width", dist.Gamma(3.0, 3.0))
     with numpyro.plate("component", groups):
         place = numpyro.sample("place", dist.Normal(middle, spread))
     numpyro.deterministic("gap", place.max() - place.min())
     numpyro.deterministic("twice", 2 * place)
     with numpyro.plate("person", len(x)):
-        kind = numpyro.sample("kind", dist.Categorical(shares), infer=PARALLEL)
+        kind = numpyro.sample("kind", dist.Categorical(proportions), infer=PARALLEL)
         numpyro.sample("x", dist.Normal(place[kind], width), obs=x)
 
 
@@ -102,9 +102,9 @@ def regression(x=None, *, slope=None):
 def weights_by_row(x=None):
     """The weights differ from row to row."""
     effect = numpyro.sample("effect", dist.Normal(0.0, 1.0))
-    share = jax.nn.sigmoid(effect * jnp.arange(len(x)))
+    proportion = jax.nn.sigmoid(effect * jnp.arange(len(x)))
     with numpyro.plate("row", len(x)):
-        probs = jnp.stack([share, 1 - share], -1)
+        probs = jnp.stack([proportion, 1 - proportion], -1)
         z = numpyro.sample("z", dist.Categorical(probs), infer=PARALLEL)
         numpyro.sample("x", dist.Normal(jnp.array([0.0, 5.0])[z], 1.0), obs=x)
 
@@ -119,12 +119,12 @@ def heavy_tails(x=None):
 
 def heavy_tailed_mixture(x=None, *, groups=2):
     """Student's t in every cluster, under names of the user's own; no exponential family."""
-    shares = numpyro.sample("shares", dist.Dirichlet(jnp.ones(groups)))
+    proportions = numpyro.sample("shares", dist.Dirichlet(jnp.ones(groups)))
     width = numpyro.sample("width", dist.HalfNormal(2.0))
     with numpyro.plate("component", groups):
         place = numpyro.sample("place", dist.Normal(0.0, 5.0))
     with numpyro.plate("row", len(x)):
-        kind = numpyro.sample("kind", dist.Categorical(shares), infer=PARALLEL)
+        kind = numpyro.sample("kind", dist.Categorical(proportions), infer=PARALLEL)
         numpyro.sample("x", dist.StudentT(4.0, place[kind], width), obs=x)
 
 

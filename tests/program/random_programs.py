@@ -141,35 +141,35 @@ def program_of(draft: Draft, seen: dict[str, Any] | None = None) -> Callable:
         return stack
 
     def priors() -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        actual: dict[str, Any] = {}
         if draft.weights == "dirichlet":
-            found["w"] = numpyro.sample("w", dist.Dirichlet(jnp.full(k, 2.0)))
+            actual["w"] = numpyro.sample("w", dist.Dirichlet(jnp.full(k, 2.0)))
         if draft.weights == "logits":
-            found["w"] = numpyro.sample("w", dist.Normal(0.0, 1.0).expand([k]).to_event(1))
+            actual["w"] = numpyro.sample("w", dist.Normal(0.0, 1.0).expand([k]).to_event(1))
         if draft.weights == "stick":
             with numpyro.plate("stick", k - 1):
-                found["w"] = numpyro.sample("w", dist.Beta(1.0, 2.0))
+                actual["w"] = numpyro.sample("w", dist.Beta(1.0, 2.0))
         if draft.weights == "reference":
             free = numpyro.sample("w", dist.Normal(0.0, 1.0).expand([k - 1]).to_event(1))
-            found["w"] = jnp.concatenate([jnp.zeros(1), free])
+            actual["w"] = jnp.concatenate([jnp.zeros(1), free])
         if draft.weights in ("group", "simplex of rows"):
             with numpyro.plate("group", 2):
-                found["w"] = numpyro.sample("w", dist.Dirichlet(jnp.full(k, 2.0)))
+                actual["w"] = numpyro.sample("w", dist.Dirichlet(jnp.full(k, 2.0)))
         if draft.shared:
-            found["shared"] = _shared(draft.shared)
+            actual["shared"] = _shared(draft.shared)
         with numpyro.plate("cluster", k):
             if draft.weights == "gamma":
-                found["w"] = numpyro.sample("w", dist.Gamma(2.0, 1.0))
+                actual["w"] = numpyro.sample("w", dist.Gamma(2.0, 1.0))
             if draft.weights == "covariate":
-                found["w"] = numpyro.sample("w", dist.Normal(0.0, 2.0).expand([2]).to_event(1))
+                actual["w"] = numpyro.sample("w", dist.Normal(0.0, 2.0).expand([2]).to_event(1))
             if draft.second:
-                found["v"] = numpyro.sample("v", dist.Beta(2.0, 2.0))
+                actual["v"] = numpyro.sample("v", dist.Beta(2.0, 2.0))
             for site, kind in draft.sites.items():
-                found[site] = numpyro.sample(f"{site}_value", _prior(kind))
-        return found
+                actual[site] = numpyro.sample(f"{site}_value", _prior(kind))
+        return actual
 
-    def discrete(found: dict[str, Any], t: Any) -> tuple[Any, Any]:
-        w = found.get("w")
+    def discrete(actual: dict[str, Any], t: Any) -> tuple[Any, Any]:
+        w = actual.get("w")
         chosen = {
             "dirichlet": lambda: dist.Categorical(probs=w),
             "logits": lambda: dist.Categorical(logits=w),
@@ -188,25 +188,25 @@ def program_of(draft: Draft, seen: dict[str, Any] | None = None) -> Callable:
         z = numpyro.sample("z", chosen, infer=PARALLEL)
         if not draft.second:
             return z, 0.0
-        share = found["v"][z] if draft.second == "within" else 0.3
-        return z, numpyro.sample("u", dist.Bernoulli(share), infer=PARALLEL)
+        proportion = actual["v"][z] if draft.second == "within" else 0.3
+        return z, numpyro.sample("u", dist.Bernoulli(proportion), infer=PARALLEL)
 
     def run(x: Any = None, y: Any = None, t: Any = None, weight: Any = None) -> None:
         data = {"x": x, "y": y}
         with handled("program"):
             with handled("prior"):
-                found = priors()
+                actual = priors()
             with numpyro.plate("row", ROWS), handled("rows", weight):
                 with handled("discrete", weight):
-                    z, u = discrete(found, t)
-                shift = 0.8 * u + found.get("shared", 0.0)
+                    z, u = discrete(actual, t)
+                shift = 0.8 * u + actual.get("shared", 0.0)
                 if draft.constant == "arange":
                     shift = shift + 0.3 * jnp.arange(ROWS)
                 if draft.constant == "closed":
                     shift = shift + CLOSED
                 for site, kind in draft.sites.items():
                     cells = None if seen is None else seen[site]
-                    emission = _emission(kind, found[site][z], jnp.asarray(shift), t, cells)
+                    emission = _emission(kind, actual[site][z], jnp.asarray(shift), t, cells)
                     with handled(site, weight):
                         numpyro.sample(site, emission, obs=data[site])
 

@@ -16,12 +16,12 @@ def test_compiled_programs_are_forgotten_when_maps_run_short(tmp_path, monkeypat
     if not compiling.MAPS.exists():
         assert not compiling.make_room()
         pytest.skip("the system has no memory maps to count")
-    kept = [jax.jit(lambda x, i=i: jnp.sort(x) + i) for i in range(30)]
-    results = [f(jnp.ones(3)) for f in kept]
+    selected = [jax.jit(lambda x, i=i: jnp.sort(x) + i) for i in range(30)]
+    results = [f(jnp.ones(3)) for f in selected]
     before = held()
     assert not compiling.make_room()
     monkeypatch.setattr(compiling, "MOST_MAPS", tmp_path / "most")
     compiling.MOST_MAPS.write_text(f"{before}\n")
     assert compiling.make_room()
     assert held() < before - 60
-    assert float(kept[3](jnp.ones(3))[0]) == float(results[3][0]) == 4.0
+    assert float(selected[3](jnp.ones(3))[0]) == float(results[3][0]) == 4.0

@@ -64,8 +64,8 @@ def test_every_parameter_of_every_distribution_has_its_site(own, name):
     assert emission.distribution is distribution
     assert emission.component_dim == "cluster"
     assert emission.kind == "Reals"
-    found = {n: (p.site, p.shared, p.dims) for n, p in emission.parameters.items()}
-    assert found == parameters
+    actual = {n: (p.site, p.shared, p.dims) for n, p in emission.parameters.items()}
+    assert actual == parameters
 
 
 @pytest.mark.usefixtures("double_precision")
@@ -73,18 +73,18 @@ def test_derived_parameters_have_the_values_that_the_program_computes(own):
     model, structure, emissions = _read(own.derived_variance, {"x": PLANE})
     values = jax.vmap(structure.initial)(random.split(random.key(3), 7))
     values = {n: np.asarray(v) for n, v in values.items()}
-    found = derived_parameters(model, structure, emissions, values)
-    assert set(found) == {"x.scale"}
+    derived = derived_parameters(model, structure, emissions, values)
+    assert set(derived) == {"x.scale"}
     expected = np.sqrt(values["variance"])[:, None] * np.array([1.0, 2.0])
-    np.testing.assert_allclose(found["x.scale"], expected, rtol=1e-12)
+    np.testing.assert_allclose(derived["x.scale"], expected, rtol=1e-12)
 
 
 @pytest.mark.usefixtures("double_precision")
 def test_constants_are_derived_parameters_too(own):
     model, structure, emissions = _read(own.heavy_tailed_mixture, {"x": LINE})
     values = jax.vmap(structure.initial)(random.split(random.key(3), 5))
-    found = derived_parameters(model, structure, emissions, values)
-    np.testing.assert_array_equal(found["x.df"], np.full(5, 4.0))
+    derived = derived_parameters(model, structure, emissions, values)
+    np.testing.assert_array_equal(derived["x.df"], np.full(5, 4.0))
 
 
 @pytest.mark.usefixtures("double_precision")

@@ -87,10 +87,10 @@ def test_a_plate_of_datas_name_after_the_fit(tmp_path):
 
 def transposed(words):
     """A site that has its data's name, and observes them turned round."""
-    share = numpyro.sample("share", dist.Beta(1, 1))
+    proportion = numpyro.sample("share", dist.Beta(1, 1))
     with numpyro.plate("documents", words.shape[0]):
         with numpyro.plate("places", words.shape[1], dim=-2):
-            numpyro.sample("words", dist.Bernoulli(share), obs=words.T)
+            numpyro.sample("words", dist.Bernoulli(proportion), obs=words.T)
 
 
 def of_squares(x):
@@ -271,9 +271,9 @@ def topics(words, *, kinds):
     with numpyro.plate("topics", kinds):
         table = numpyro.sample("table", dist.Dirichlet(jnp.ones(3)))
     with numpyro.plate("documents", words.shape[0], dim=-1):
-        shares = numpyro.sample("shares", dist.Dirichlet(jnp.ones(kinds)))
+        proportions = numpyro.sample("shares", dist.Dirichlet(jnp.ones(kinds)))
         with numpyro.plate("places", words.shape[1], dim=-2):
-            z = numpyro.sample("z", dist.Categorical(shares))
+            z = numpyro.sample("z", dist.Categorical(proportions))
             numpyro.sample("words", dist.Categorical(table[z]), obs=words.T)
 
 

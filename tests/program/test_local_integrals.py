@@ -103,12 +103,12 @@ def test_factor_scores_are_integrated_out_exactly_whatever_cells_are_missing():
     data[3, 1] = np.nan
     model, structure = read(factors, data)
     mu = np.array([0.3, -0.2, 1.0])
-    found = np.asarray(logits(model, {"mu": jnp.asarray(mu)}, structure=structure))
-    assert found.shape == (1, 1, ROWS)  # one shift: exact
+    actual = np.asarray(logits(model, {"mu": jnp.asarray(mu)}, structure=structure))
+    assert actual.shape == (1, 1, ROWS)  # one shift: exact
     covariance = LOADINGS.T @ LOADINGS + np.diag(NOISE**2)
     for row, cells in enumerate(~np.isnan(data)):
         normal = stats.multivariate_normal(mu[cells], covariance[np.ix_(cells, cells)])
-        np.testing.assert_allclose(found[0, 0, row], normal.logpdf(data[row, cells]), rtol=1e-12)
+        np.testing.assert_allclose(actual[0, 0, row], normal.logpdf(data[row, cells]), rtol=1e-12)
 
 
 def test_a_site_of_groups_whose_members_are_an_inner_plate():
@@ -129,8 +129,8 @@ def test_a_site_of_groups_whose_members_are_an_inner_plate():
     theta = np.linspace(-1, 1, 4)[:, None]
     expected = stats.norm.logpdf(theta, 0.5, 0.8).sum() + stats.norm.logpdf(data, theta, 0.5).sum()
     sites = {"theta": jnp.asarray(theta)}
-    found = log_joint(model, structure.with_locals(), sites)
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    actual = log_joint(model, structure.with_locals(), sites)
+    np.testing.assert_allclose(actual, expected, rtol=1e-12)
     program = marginal_program(Problem(model, structure))
     np.testing.assert_allclose(log_density(program, (), {}, sites)[0], expected, rtol=1e-12)
 
@@ -156,8 +156,8 @@ def test_the_joint_density_with_such_a_site_is_that_of_bare_numpyro():
     prior = float(dist.Dirichlet(jnp.ones(2)).log_prob(values["weights"]))
     prior += stats.norm.logpdf([-1.0, 2.0], 0, 5).sum()
     expected = prior + (logsumexp(rows, axis=0) + stats.norm.logpdf(NUMBERS, u, 0.4)).sum()
-    found = log_joint(model, structure.with_locals(), values)
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    actual = log_joint(model, structure.with_locals(), values)
+    np.testing.assert_allclose(actual, expected, rtol=1e-12)
     program = marginal_program(Problem(model, structure))
     np.testing.assert_allclose(log_density(program, (), {}, values)[0], expected, rtol=1e-12)
 
@@ -194,8 +194,8 @@ def test_other_sites_are_integrated_out_by_sampling_with_an_honest_error(
     by_shift = np.asarray(logits(model, sites, structure=structure))[:, 0]
     error = by_shift.std(0, ddof=1) / np.sqrt(len(by_shift))
     assert error.max() < 0.02
-    found = np.asarray(mean_of_shifts(by_shift))
-    assert (np.abs(found - expected) < 6 * error + 1e-6).all()
+    actual = np.asarray(mean_of_shifts(by_shift))
+    assert (np.abs(actual - expected) < 6 * error + 1e-6).all()
 
 
 @pytest.mark.parametrize("exact", [True, False])

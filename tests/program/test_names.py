@@ -41,8 +41,8 @@ def test_a_plate_may_be_called_as_the_rows_of_a_density(method, more):
 def test_the_number_of_rows_may_be_an_argument():
     """A plate of so many rows: that of the new rows where these are asked about."""
     tree = fit(_program(), X, method="em", seed=0, starts=1, predictive=0)
-    whole = log_density(tree)
-    np.testing.assert_allclose(log_density(tree, X[:5]), whole[:5], rtol=1e-9)
+    complete = log_density(tree)
+    np.testing.assert_allclose(log_density(tree, X[:5]), complete[:5], rtol=1e-9)
     np.testing.assert_allclose(predict(tree, X[:1]), predict(tree)[:1], rtol=1e-9)
     assert generate(tree, 70, seed=0).sizes["data"] == 70
 

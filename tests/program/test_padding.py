@@ -23,11 +23,11 @@ GROUPS_OF_TREE = ("posterior", "log_likelihood", "responsibilities", "sample_sta
 SHORT = {"starts": 2, "iterations": 20, "predictive": 4}
 
 
-def both(monkeypatch, program, data, method="em", **given):
-    given = given or SHORT
-    tree = fit(program, data, method=method, seed=0, clusters=2, relabel=None, **given)
+def both(monkeypatch, program, data, method="em", **arguments):
+    arguments = arguments or SHORT
+    tree = fit(program, data, method=method, seed=0, clusters=2, relabel=None, **arguments)
     monkeypatch.setattr(padding, "padding", False)
-    alone = fit(program, data, method=method, seed=0, clusters=2, relabel=None, **given)
+    alone = fit(program, data, method=method, seed=0, clusters=2, relabel=None, **arguments)
     monkeypatch.setattr(padding, "padding", True)
     return tree, alone
 
@@ -53,7 +53,7 @@ def test_fit_and_predictions_with_missing_cells_are_those_of_the_rows_alone(monk
 
 @pytest.mark.long  # each compiles a program twice; the quick one above is of the same code
 @pytest.mark.parametrize(
-    ("program", "data", "given"),
+    ("program", "data", "arguments"),
     [
         ("gaussian_mixture", X, {}),
         ("gaussian_mixture", GAPS, {}),
@@ -71,8 +71,8 @@ def test_fit_and_predictions_with_missing_cells_are_those_of_the_rows_alone(monk
     ],
 )
 @pytest.mark.parametrize("method", ["em", "hard"])
-def test_all_families(monkeypatch, program, data, given, method):
-    agree(*both(monkeypatch, program, data, method, **SHORT, **given))
+def test_all_families(monkeypatch, program, data, arguments, method):
+    agree(*both(monkeypatch, program, data, method, **SHORT, **arguments))
 
 
 def pieces(model):
@@ -107,14 +107,14 @@ def numbered(x=None, *, clusters):
         probs = numpyro.sample("probs", dist.Beta(2.0, 2.0))
     with numpyro.plate("row", len(x)):
         z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
-        share = probs[z][..., None] / (1 + jnp.arange(len(x)))[:, None]
-        numpyro.sample("x", dist.Bernoulli(share * jnp.ones(6)).to_event(1), obs=x)
+        proportion = probs[z][..., None] / (1 + jnp.arange(len(x)))[:, None]
+        numpyro.sample("x", dist.Bernoulli(proportion * jnp.ones(6)).to_event(1), obs=x)
 
 
 def test_a_program_of_ones_own_is_padded_where_its_priors_do_not_look_at_the_rows():
     padded = pieces(Model(coins, {"x": BITS}, {"clusters": 2}, {}))
     assert padded.structure.rows == 512
     assert padded.model.weights.sum() == 37
-    for given in ({"use_rows": True}, {"use_rows": False}):
-        assert pieces(Model(looking, {"x": BITS}, {"clusters": 2, **given}, {})) is None
+    for arguments in ({"use_rows": True}, {"use_rows": False}):
+        assert pieces(Model(looking, {"x": BITS}, {"clusters": 2, **arguments}, {})) is None
     assert pieces(Model(numbered, {"x": BITS}, {"clusters": 2}, {})) is None

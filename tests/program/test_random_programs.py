@@ -63,10 +63,10 @@ def check_density(draft, seed):
         table, prior = made.by_numpyro(draft, values)
         np.testing.assert_allclose(logits, table, rtol=1e-9, atol=1e-9)
         expected = logsumexp(table, axis=0).sum() + prior
-        found = log_joint(model, structure, values)
-        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
-        shares = RowLogits(logits[None], structure.rows).responsibilities(hard=False)[0]
-        np.testing.assert_allclose(shares, softmax(table, axis=0).T, rtol=1e-7, atol=1e-12)
+        actual = log_joint(model, structure, values)
+        np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-9)
+        probabilities = RowLogits(logits[None], structure.rows).responsibilities(hard=False)[0]
+        np.testing.assert_allclose(probabilities, softmax(table, axis=0).T, rtol=1e-7, atol=1e-12)
 
 
 @settings(max_examples=5, **SETTINGS)  # (400 of them: make long)
@@ -101,8 +101,10 @@ def check_draws(draft, seed):
         keys = jax.random.split(jax.random.key(1), count)
         logits = model.logits(values, structure)
         chosen = jax.vmap(lambda key: draw_clusters(key, logits))(keys)
-        shares = (np.asarray(chosen)[..., None] == np.arange(structure.clusters)).mean(0)
-        np.testing.assert_allclose(shares, softmax(table, axis=0).T, atol=5 * 0.5 / count**0.5)
+        probabilities = (np.asarray(chosen)[..., None] == np.arange(structure.clusters)).mean(0)
+        np.testing.assert_allclose(
+            probabilities, softmax(table, axis=0).T, atol=5 * 0.5 / count**0.5
+        )
         held = {n: jnp.broadcast_to(v, (count, *v.shape)) for n, v in values.items()}
         ours = draw_data(problem, held, jax.random.key(2), count)
         covariate = {n: v for n, v in model.data.items() if n in ("t", "weight")}
@@ -119,8 +121,8 @@ def check_draws(draft, seed):
             error = np.sqrt((one.var(0) + two.var(0)) / count)
             assert (abs(one.mean(0) - two.mean(0)) < 5 * error + 1e-12).all(), site
             middle = np.median(two, axis=0)
-            share = [(d <= middle).mean(0) for d in (one, two)]
-            assert (abs(share[0] - share[1]) < 5 * np.sqrt(0.5 / count)).all(), site
+            proportion = [(d <= middle).mean(0) for d in (one, two)]
+            assert (abs(proportion[0] - proportion[1]) < 5 * np.sqrt(0.5 / count)).all(), site
 
 
 @settings(max_examples=2, **SETTINGS)
@@ -170,8 +172,10 @@ def check_labels(draft, seed):
         for other in moved:
             after, table = by_hand(other)
             np.testing.assert_allclose(after, before, rtol=1e-9, atol=1e-9)
-            shares = predict(other, by_draw=True).values.reshape(40, ROWS, -1)
-            np.testing.assert_allclose(shares, softmax(table, axis=1).swapaxes(1, 2), atol=1e-5)
+            probabilities = predict(other, by_draw=True).values.reshape(40, ROWS, -1)
+            np.testing.assert_allclose(
+                probabilities, softmax(table, axis=1).swapaxes(1, 2), atol=1e-5
+            )
 
 
 @pytest.mark.long

@@ -102,9 +102,9 @@ def test_structure_and_wires(own, name):
     assert set(structure.names) == set(wanted["links"]) | wanted["free"]
     dims = {site.name: site.dims for site in structure.sites}
     assert {n: dims[n] for n in wanted["dims"]} == wanted["dims"]
-    found = problem.parameter_map
-    assert set(found.links) == {ParameterLink(s, *w) for s, w in wanted["links"].items()}
-    assert set(found.free) == wanted["free"]
+    links = problem.parameter_map
+    assert set(links.links) == {ParameterLink(s, *w) for s, w in wanted["links"].items()}
+    assert set(links.free) == wanted["free"]
 
 
 #: whether clusters may change places: not where constants or priors tell them apart
@@ -229,9 +229,9 @@ def test_nuts_serves_two_sites_and_weights_by_softmax(own, modes):
     )
     posterior, mode = tree["posterior"], modes["two_sites"]["posterior"]
     drawn = np.sort(posterior["loc"].values[0], -1)
-    found = np.sort(mode["loc"].values[0, 0])
+    actual = np.sort(mode["loc"].values[0, 0])
     # the posterior of 60 rows is next to normal about its mode
-    assert (np.abs(drawn.mean(0) - found) < 1.5 * drawn.std(0)).all()
+    assert (np.abs(drawn.mean(0) - actual) < 1.5 * drawn.std(0)).all()
     assert tree["log_likelihood"].sizes["visitor"] == 60
     assert tree["sample_stats/diverging"].mean() < 0.05
     assert "labels" in tree.children  # the scores move with the clusters

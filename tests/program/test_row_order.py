@@ -41,7 +41,7 @@ def centred(t=None, x=None):
         return numpyro.sample("x", dist.Normal(mean, 0.05), obs=x)
 
 
-def given(t=None, x=None):
+def at_times(t=None, x=None):
     """The way out: what differs from row to row is data."""
     slope = numpyro.sample("slope", dist.Normal(0.0, 10.0))
     with numpyro.plate("row", len(t)):
@@ -52,7 +52,7 @@ CASES = [
     (numbered, ROWS, True),
     (closed_over, ROWS, True),
     (centred, {"t": TIME, "x": ROWS}, True),
-    (given, {"t": TIME, "x": ROWS}, False),
+    (at_times, {"t": TIME, "x": ROWS}, False),
 ]
 
 
@@ -79,7 +79,7 @@ def test_batches_do_not_number_rows_anew(fits, name):
         slope = np.polyfit(TIME, ROWS, 1)[0]
     np.testing.assert_allclose(tree["posterior"]["slope"].values, slope, rtol=1e-3)
     assert "batch_size was not used" in tree.attrs["notes"]
-    assert "batch_size was not used" not in fits["given"].attrs["notes"]
+    assert "batch_size was not used" not in fits["at_times"].attrs["notes"]
 
 
 def test_rows_are_not_left_out_for_validation():
@@ -104,8 +104,8 @@ def test_new_rows_are_refused_and_the_way_out_works(fits):
         with pytest.raises(UnsupportedError, match=r"new rows.*before the \*"):
             log_density(fits[name], rows)
     other = {"t": np.array([7.0]), "x": np.array([14.0])}
-    assert log_density(fits["given"], other).values[0] > 0
-    made = generate(fits["given"], 2, seed=0, covariates={"t": [1.0, 7.0]})["x"].values
+    assert log_density(fits["at_times"], other).values[0] > 0
+    made = generate(fits["at_times"], 2, seed=0, covariates={"t": [1.0, 7.0]})["x"].values
     np.testing.assert_allclose(made, [2, 14], atol=0.5)
 
 

@@ -98,15 +98,15 @@ def test_the_log_joint_density_is_that_of_numpyros_enumeration(at):
 def test_em_ends_where_the_gradient_of_numpyros_density_is_zero(at):
     tree = fit(mixture, DATA, method="em", seed=0, at=at, predictive=0, starts=2)
     posterior = tree["posterior"].dataset
-    found = {n: jnp.asarray(posterior[n].values[0, 0]) for n in ("weights", "loc")}
+    actual = {n: jnp.asarray(posterior[n].values[0, 0]) for n in ("weights", "loc")}
     problem = problem_of(at)
 
-    def density(share, loc):
-        values = {"weights": jnp.stack([share, 1 - share]), "loc": loc}
+    def density(proportion, loc):
+        values = {"weights": jnp.stack([proportion, 1 - proportion]), "loc": loc}
         return log_joint(problem.model, problem.structure, values)
 
     look = jax.jit(jax.value_and_grad(density, (0, 1)))
-    height, slopes = look(found["weights"][0], found["loc"])
+    height, slopes = look(actual["weights"][0], actual["loc"])
     np.testing.assert_allclose(np.r_[tuple(map(np.ravel, slopes))], 0, atol=2e-3)
     np.testing.assert_allclose(tree["sample_stats"]["lp"].values[0, 0], height, rtol=1e-9)
 
@@ -121,8 +121,8 @@ def test_a_pass_of_gibbs_draws_from_scaled_logits_and_weighs_statistics(at):
     log_weights = np.log(np.asarray(VALUES["weights"]))[:, None]
     density = -0.5 * (ROWS - np.asarray(VALUES["loc"])[:, None]) ** 2
     logits = WEIGHT * density + (WEIGHT if at == "both" else 1) * log_weights
-    shares = softmax(logits, 0)
-    np.testing.assert_allclose((chosen == 1).mean(0), shares[1], atol=4 * 0.5 / 4000**0.5)
+    proportions = softmax(logits, 0)
+    np.testing.assert_allclose((chosen == 1).mean(0), proportions[1], atol=4 * 0.5 / 4000**0.5)
     one_hot = np.asarray(chosen)[:, None] == np.arange(2)[:, None]
     counted = one_hot * (WEIGHT if at == "both" else 1)
     np.testing.assert_allclose(expected.counts, counted.sum(-1), rtol=1e-12)
@@ -130,9 +130,9 @@ def test_a_pass_of_gibbs_draws_from_scaled_logits_and_weighs_statistics(at):
 
 def test_gibbs_has_the_posterior_mean_of_a_scaled_program():
     def coin(weight=None, x=None):
-        share = numpyro.sample("share", dist.Dirichlet(jnp.ones(2)))
+        proportion = numpyro.sample("share", dist.Dirichlet(jnp.ones(2)))
         with numpyro.plate("row", len(x)), handlers.scale(scale=weight):
-            z = numpyro.sample("z", dist.Categorical(share), infer={"enumerate": "parallel"})
+            z = numpyro.sample("z", dist.Categorical(proportion), infer={"enumerate": "parallel"})
             numpyro.sample("x", dist.Normal(jnp.array([-1.0, 1.0])[z], 1.0), obs=x)
 
     tree = fit(coin, DATA, method="gibbs", seed=0, chains=2, warmup=50, draws=1500, predictive=0)
@@ -218,9 +218,9 @@ def test_a_factor_within_the_rows_counts_once_a_row():
 @pytest.mark.long
 def test_a_handler_around_a_program_is_still_there_after_the_fit():
     scaled = handlers.scale(gaussian_mixture, 3.0)
-    given = {"method": "em", "seed": 0, "clusters": 2, "predictive": 0}
-    one = fit(scaled, ROWS, **given)
-    two = fit(gaussian_mixture, ROWS, **given)
+    arguments = {"method": "em", "seed": 0, "clusters": 2, "predictive": 0}
+    one = fit(scaled, ROWS, **arguments)
+    two = fit(gaussian_mixture, ROWS, **arguments)
     assert one.attrs["program"] != two.attrs["program"]
     loc = two["posterior"]["loc"].values
     for tree in (one, two):
@@ -266,8 +266,8 @@ def test_other_handlers_around_a_program_mean_what_they_mean_to_numpyro(name):
         plain = plain_density(handlers.seed(model.run, 0), (), {}, values)[0]
         return log_joint(model, structure, values), plain
 
-    found, expected = densities(values)
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    actual, expected = densities(values)
+    np.testing.assert_allclose(actual, expected, rtol=1e-9)
 
 
 def test_what_is_conditioned_or_masked_by_observation_is_refused_with_a_way_out():

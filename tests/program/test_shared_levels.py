@@ -33,11 +33,11 @@ def read(program, data, **arguments):
 
 def test_a_level_that_one_column_lacks_keeps_its_place():
     answers = np.array([[0, 0], [1, 3], [2, 1], [3, 3], [0, 0]])
-    found = read(graded, answers, levels=4)
-    np.testing.assert_array_equal(found.values, answers)
-    assert found.arguments["levels"] == (4, 4)
-    assert found.coords["level"].tolist()[4:] == ["1=0", "1=1", "1=2", "1=3"]
-    again = read_data(graded, [[3, 1], [0, 2]], like=found.coords, fresh=False)["y"]
+    observed = read(graded, answers, levels=4)
+    np.testing.assert_array_equal(observed.values, answers)
+    assert observed.arguments["levels"] == (4, 4)
+    assert observed.coords["level"].tolist()[4:] == ["1=0", "1=1", "1=2", "1=3"]
+    again = read_data(graded, [[3, 1], [0, 2]], like=observed.coords, fresh=False)["y"]
     assert again.values.tolist() == [[3, 1], [0, 2]]
 
 
@@ -60,9 +60,9 @@ def test_entries_of_groups_without_data():
 
 
 def test_levels_by_column_are_counted_by_column():
-    found = read(graded, [[0, 1], [2, 0], [2, 1]])
-    assert found.arguments["levels"] == (2, 2)
-    np.testing.assert_array_equal(found.values, [[0, 1], [1, 0], [1, 1]])
+    observed = read(graded, [[0, 1], [2, 0], [2, 1]])
+    assert observed.arguments["levels"] == (2, 2)
+    np.testing.assert_array_equal(observed.values, [[0, 1], [1, 0], [1, 1]])
 
 
 def test_moving_codes_are_told():
@@ -82,11 +82,11 @@ def tables(x=None, k: Annotated[Any, Counts] = None, c: Annotated[Any, Categorie
 def test_rows_of_matrices():
     """Covariates of the alternatives of a choice, ``(row, alternative, feature)``."""
     x = np.arange(24.0).reshape(4, 3, 2)
-    found = read_data(tables, {"x": x, "k": np.ones((4, 2, 2), int)})
-    np.testing.assert_array_equal(found["x"].values, x)
-    assert found["x"].dims == ("row", "x_axis_1", "x_axis_2")
-    assert found["k"].values.dtype.kind == "i"
-    like = {n: v for o in found.values() for n, v in o.coords.items()}
+    observed = read_data(tables, {"x": x, "k": np.ones((4, 2, 2), int)})
+    np.testing.assert_array_equal(observed["x"].values, x)
+    assert observed["x"].dims == ("row", "x_axis_1", "x_axis_2")
+    assert observed["k"].values.dtype.kind == "i"
+    like = {n: v for o in observed.values() for n, v in o.coords.items()}
     assert read_data(tables, {"x": x[:1]}, like=like, fresh=False)["x"].values.shape == (1, 3, 2)
     with pytest.raises(InputError, match=r"x has rows of shape \(2, 2\), and those of the fit"):
         read_data(tables, {"x": x[:, :2]}, like=like, fresh=False)

@@ -22,8 +22,8 @@ def test_parameters_with_values_are_arguments_before_the_star_too():
 
     assert list(data_parameters(program)) == ["y", "x"]
     assert list(arguments_of(program)) == ["clusters", "centres", "rows"]
-    given = {"clusters": 3, "starts": 5}
-    assert split(program, _method, given, "em") == ({"clusters": 3}, {"starts": 5})
+    arguments = {"clusters": 3, "starts": 5}
+    assert split(program, _method, arguments, "em") == ({"clusters": 3}, {"starts": 5})
 
 
 def test_what_is_left_over_is_no_argument():
@@ -33,7 +33,7 @@ def test_what_is_left_over_is_no_argument():
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("arguments", "says"),
     [
         (
             {"kinds": [2, 3]},
@@ -42,18 +42,18 @@ def test_what_is_left_over_is_no_argument():
         ({"stars": 2}, "no argument 'stars': the program takes rows; method 'em' takes starts"),
     ],
 )
-def test_what_cannot_be_given_by_name_is_said(given, says):
+def test_what_cannot_be_given_by_name_is_said(arguments, says):
     def program(x, kinds, *, rows=None): ...
 
     with pytest.raises(InputError, match=says):
-        split(program, _method, given, "em")
+        split(program, _method, arguments, "em")
 
 
 def test_numbers_and_words_for_data_are_arguments():
     def program(x, kinds, sex): ...
 
-    given = {"kinds": 2, "sex": None, "starts": 5}
-    assert split(program, _method, given, "em") == ({"kinds": 2, "sex": None}, {"starts": 5})
+    arguments = {"kinds": 2, "sex": None, "starts": 5}
+    assert split(program, _method, arguments, "em") == ({"kinds": 2, "sex": None}, {"starts": 5})
 
 
 def test_a_program_without_data_is_refused():

@@ -33,11 +33,11 @@ def diagnosed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def put(trustworthy: bool = True, verdict: str = "This fit can be trusted.") -> None:
         findings = [SimpleNamespace(severity="warning", what="few <draws>", advice="draw more")]
         table = pd.DataFrame({"r_hat": [1.0, 1.2], "ess_bulk": [900.4, 20.0]}, ["fine", "worse"])
-        found = SimpleNamespace(
+        actual = SimpleNamespace(
             trustworthy=trustworthy, verdict=verdict, findings=findings, table=table
         )
         module = ModuleType("ppl_models.diagnostics.diagnose")
-        module.diagnose = lambda tree: found
+        module.diagnose = lambda tree: actual
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
     put()

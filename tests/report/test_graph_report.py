@@ -28,9 +28,9 @@ def test_counts_are_those_of_networkx() -> None:
     expected = [[len(g), g.number_of_edges(), sum(nx.triangles(g).values()) // 3] for g in GRAPHS]
     np.testing.assert_array_equal(graph_counts(codes, width).values, expected)
     twice = xr.concat([codes, codes], "sample").transpose("graph", "sample", "position")
-    found = graph_counts(twice, width)
-    assert found.dims == ("sample", "row", "feature")
-    np.testing.assert_array_equal(found.values, [expected, expected])
+    counts = graph_counts(twice, width)
+    assert counts.dims == ("sample", "row", "feature")
+    np.testing.assert_array_equal(counts.values, [expected, expected])
     assert [len(g) for g in first_graphs(codes, width, 3)] == [len(g) for g in GRAPHS[:3]]
 
 

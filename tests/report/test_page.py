@@ -124,7 +124,7 @@ def test_a_page_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
         write_page("t", [], path, overwrite=True)
-    assert [found.name for found in tmp_path.iterdir()] == ["page.html"]
+    assert [actual.name for actual in tmp_path.iterdir()] == ["page.html"]
     assert path.read_text() == "mine"
 
 

@@ -49,7 +49,7 @@ def only(monkeypatch):
 
 def headings(path: Path) -> list[str]:
     text = path.read_text(encoding="utf-8")
-    return [html.unescape(found) for found in re.findall(r"<h2[^>]*>([^<]+)", text)]
+    return [html.unescape(actual) for actual in re.findall(r"<h2[^>]*>([^<]+)", text)]
 
 
 def unescaped(path: Path) -> str:
@@ -159,9 +159,9 @@ def test_the_real_diagnosis_is_asked(fits, only, tmp_path):
     text = write_report(tree, tmp_path / "r.html").read_text(encoding="utf-8")
     from ppl_models.diagnostics.diagnose import diagnose
 
-    found = diagnose(tree)
-    assert html.escape(found.verdict) in text
-    assert all(html.escape(finding.what) in text for finding in found.findings)
+    diagnosis = diagnose(tree)
+    assert html.escape(diagnosis.verdict) in text
+    assert all(html.escape(finding.what) in text for finding in diagnosis.findings)
 
 
 def test_what_the_data_say_is_escaped(fits, diagnosed, tmp_path):

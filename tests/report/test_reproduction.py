@@ -88,8 +88,8 @@ def test_command_and_call_hold_all_that_was_given(tree):
     in_python = called(tree)
     assert set(in_python) == {*wanted, "method", "seed"} | {"precision"} & set(tree.attrs)
     for name, value in wanted.items():
-        for found in (read_by_the_shell(tree)[name], in_python[name]):
-            assert plain(found) == plain(value)
+        for actual in (read_by_the_shell(tree)[name], in_python[name]):
+            assert plain(actual) == plain(value)
     (block,) = reproduce(tree)
     assert block.code == f"{command_line(tree)}\n\n{python_call(tree)}"
 

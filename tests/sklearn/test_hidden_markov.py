@@ -17,7 +17,7 @@ MOVES = np.array([[0.9, 0.1], [0.2, 0.8]])
 LENGTHS = [20, 30, 1, 9]
 
 
-def given(model: Any, **parameters: Any) -> Any:
+def with_parameters(model: Any, **parameters: Any) -> Any:
     model.startprob_, model.transmat_ = START, MOVES
     for name, value in parameters.items():
         setattr(model, name, value)
@@ -40,14 +40,14 @@ def all_paths(emitted: np.ndarray) -> tuple[float, np.ndarray, tuple[int, ...]]:
 def test_gaussian_states_against_all_paths() -> None:
     x = np.array([[0.3], [1.5], [np.nan], [2.2], [-0.4], [1.0], [3.0]])
     loc, variance = np.array([[0.0], [2.0]]), np.array([[1.0], [0.5]])
-    model = given(GaussianHMM(2), means_=loc, covars_=variance)
+    model = with_parameters(GaussianHMM(2), means_=loc, covars_=variance)
     emitted = np.where(np.isnan(x), 1.0, norm.pdf(x, loc[:, 0], np.sqrt(variance[:, 0])))
-    found = [all_paths(emitted[:4]), all_paths(emitted[4:])]
+    actual = [all_paths(emitted[:4]), all_paths(emitted[4:])]
     lengths = [4, 3]
-    assert model.score(x, lengths=lengths) == pytest.approx(sum(np.log(f[0]) for f in found))
-    posteriors = np.concatenate([f[1] for f in found])
+    assert model.score(x, lengths=lengths) == pytest.approx(sum(np.log(f[0]) for f in actual))
+    posteriors = np.concatenate([f[1] for f in actual])
     np.testing.assert_allclose(model.predict_proba(x, lengths), posteriors)
-    assert tuple(model.predict(x, lengths)) == found[0][2] + found[1][2]
+    assert tuple(model.predict(x, lengths)) == actual[0][2] + actual[1][2]
     np.testing.assert_array_equal(model.decode(x, lengths, "map")[1], posteriors.argmax(1))
     stationary = model.get_stationary_distribution()
     np.testing.assert_allclose(stationary, [2 / 3, 1 / 3])
@@ -56,13 +56,15 @@ def test_gaussian_states_against_all_paths() -> None:
 def test_counts_against_all_paths() -> None:
     x = np.array([[1, 0], [4, 2], [7, 3], [2, 9]])
     rates = np.array([[1.0, 2.0], [5.0, 3.0]])
-    model = given(PoissonHMM(2), lambdas_=rates)
+    model = with_parameters(PoissonHMM(2), lambdas_=rates)
     emitted = poisson.pmf(x[:, None], rates).prod(-1)
     assert model.score(x) == pytest.approx(np.log(all_paths(emitted)[0]))
 
 
 def test_an_impossible_sequence() -> None:
-    model = given(CategoricalHMM(2), emissionprob_=np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]))
+    model = with_parameters(
+        CategoricalHMM(2), emissionprob_=np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
+    )
     assert model.score([[0], [2]]) == -np.inf
     with pytest.raises(InputError, match="sequence 1 is impossible"):
         model.predict_proba([[0], [1], [2]], [2, 1])
@@ -72,7 +74,9 @@ def test_an_impossible_sequence() -> None:
 
 def test_lengths() -> None:
     x = np.arange(6.0)[:, None]
-    model = given(GaussianHMM(2), means_=np.array([[0.0], [3.0]]), covars_=np.ones((2, 1)))
+    model = with_parameters(
+        GaussianHMM(2), means_=np.array([[0.0], [3.0]]), covars_=np.ones((2, 1))
+    )
     # hmmlearn's position of lengths, and labels in their place, which are no lengths
     assert model.score(x, [2, 4]) == model.score(x, lengths=[2, 4]) != model.score(x)
     assert model.score(x, np.zeros(6)) == model.score(x)
@@ -97,7 +101,7 @@ def test_the_fit_is_hmmlearns(kind: str) -> None:
     fits = []
     for module in (GaussianHMM, hmm.GaussianHMM):
         model = module(2, kind, init_params="", n_iter=5, tol=0)
-        given(model, means_=np.array([[0.0, 0.0], [3.0, 1.0]]), covars_=covariances[kind])
+        with_parameters(model, means_=np.array([[0.0, 0.0], [3.0, 1.0]]), covars_=covariances[kind])
         fits.append(model.fit(x, lengths=LENGTHS))
     ours, theirs = fits
     for name in ("startprob_", "transmat_", "means_", "_covars_"):
@@ -109,7 +113,9 @@ def test_the_fit_is_hmmlearns(kind: str) -> None:
 
 
 def test_drawn_sequences_are_recovered() -> None:
-    drawn = given(CategoricalHMM(2), emissionprob_=np.array([[0.8, 0.1, 0.1], [0.1, 0.2, 0.7]]))
+    drawn = with_parameters(
+        CategoricalHMM(2), emissionprob_=np.array([[0.8, 0.1, 0.1], [0.1, 0.2, 0.7]])
+    )
     x, states = drawn.sample(4000, random_state=0)
     model = CategoricalHMM(2, random_state=3, n_iter=300, tol=1e-4).fit(x)
     order = model.emissionprob_[:, 0].argsort()[::-1]

@@ -44,8 +44,8 @@ def test_frames_keep_their_index_and_get_names(blobs: np.ndarray) -> None:
     table = pd.DataFrame(blobs, columns=list("abc"), index=np.arange(len(blobs)) + 7)
     for output in ("pandas", "polars"):
         model = KMeans(2, random_state=0).set_output(transform=output)
-        found = model.fit_transform(table)
-        assert list(found.columns) == ["kmeans0", "kmeans1"]
+        actual = model.fit_transform(table)
+        assert list(actual.columns) == ["kmeans0", "kmeans1"]
     table.iloc[0, 1] = np.nan
     filled = MixtureImputer().set_output(transform="pandas").fit_transform(table)
     assert filled.index.equals(table.index) and list(filled.columns) == list("abc")

@@ -31,9 +31,9 @@ def geyser() -> np.ndarray:
 
 @pytest.mark.parametrize("kind", COVARIANCES)
 def test_maximum_likelihood_is_scikit_learns(geyser: np.ndarray, kind: str) -> None:
-    given = {"covariance_type": kind, "tol": 1e-8, "max_iter": 500, "random_state": 0}
-    ours = GaussianMixture(2, **given).fit(geyser)
-    theirs = sklearn.mixture.GaussianMixture(2, **given).fit(geyser)
+    arguments = {"covariance_type": kind, "tol": 1e-8, "max_iter": 500, "random_state": 0}
+    ours = GaussianMixture(2, **arguments).fit(geyser)
+    theirs = sklearn.mixture.GaussianMixture(2, **arguments).fit(geyser)
     order, other = ours.means_[:, 0].argsort(), theirs.means_[:, 0].argsort()
     for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
         mine, wanted = getattr(ours, name), getattr(theirs, name)
@@ -52,9 +52,9 @@ def test_maximum_likelihood_is_scikit_learns(geyser: np.ndarray, kind: str) -> N
 @pytest.mark.parametrize("kind", COVARIANCES)
 def test_variational_bayes_is_scikit_learns(geyser: np.ndarray, kind: str, prior: str) -> None:
     """One component has one start, so that all that follows is the same."""
-    given = {"covariance_type": kind, "weight_concentration_prior_type": prior, "tol": 1e-9}
-    ours = BayesianGaussianMixture(n_components=1, **given).fit(geyser)
-    theirs = sklearn.mixture.BayesianGaussianMixture(n_components=1, **given).fit(geyser)
+    arguments = {"covariance_type": kind, "weight_concentration_prior_type": prior, "tol": 1e-9}
+    ours = BayesianGaussianMixture(n_components=1, **arguments).fit(geyser)
+    theirs = sklearn.mixture.BayesianGaussianMixture(n_components=1, **arguments).fit(geyser)
     assert ours.lower_bound_ == pytest.approx(np.squeeze(theirs.lower_bound_), rel=1e-10)
     assert ours.n_iter_ == theirs.n_iter_
     np.testing.assert_allclose(ours.covariances_, theirs.covariances_)
@@ -92,16 +92,16 @@ def test_a_weight_is_so_many_rows(geyser: np.ndarray, kind: str) -> None:
 
 
 def test_pieces_lead_to_where_all_rows_do(geyser: np.ndarray) -> None:
-    whole = GaussianMixture(2, random_state=0).fit(geyser)
+    tree = GaussianMixture(2, random_state=0).fit(geyser)
     model = GaussianMixture(2, random_state=0).fit(geyser[:100])
     before = model.means_.copy()
     for _ in range(20):
         for piece in np.array_split(geyser, 4):
             model.partial_fit(piece)
-    order, other = model.means_[:, 0].argsort(), whole.means_[:, 0].argsort()
+    order, other = model.means_[:, 0].argsort(), tree.means_[:, 0].argsort()
     assert not np.allclose(before, model.means_)
-    np.testing.assert_allclose(model.means_[order], whole.means_[other], rtol=0.02)
-    assert model.score(geyser) == pytest.approx(whole.score(geyser), abs=0.01)
+    np.testing.assert_allclose(model.means_[order], tree.means_[other], rtol=0.02)
+    assert model.score(geyser) == pytest.approx(tree.score(geyser), abs=0.01)
 
 
 def test_collapsed_components_are_refused() -> None:

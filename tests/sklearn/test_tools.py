@@ -116,10 +116,10 @@ def test_arrays_of_other_libraries(
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")
     with sklearn.config_context(array_api_dispatch=dispatch):
         array = library.asarray(data)
-        found = answers(fresh(estimator).fit(array), array)
-    assert type(found) is np.ndarray
+        actual = answers(fresh(estimator).fit(array), array)
+    assert type(actual) is np.ndarray
     own = np.asarray(array)  # JAX's is in single precision
-    np.testing.assert_array_equal(found, answers(fresh(estimator).fit(own), own))
+    np.testing.assert_array_equal(actual, answers(fresh(estimator).fit(own), own))
 
 
 @pytest.mark.parametrize("output", ["pandas", "polars"])
@@ -127,10 +127,10 @@ def test_arrays_of_other_libraries(
 def test_transformers_return_frames(estimator: Any, output: str) -> None:
     table = pd.DataFrame(REAL, columns=["one", "two"], index=np.arange(60) + 7)
     model = fresh(estimator).set_output(transform=output).fit(table)
-    found = model.transform(table)
-    assert type(found).__module__.partition(".")[0] == output
-    assert list(found.columns) == list(model.get_feature_names_out())
-    assert output == "polars" or found.index.equals(table.index)
+    actual = model.transform(table)
+    assert type(actual).__module__.partition(".")[0] == output
+    assert list(actual.columns) == list(model.get_feature_names_out())
+    assert output == "polars" or actual.index.equals(table.index)
 
 
 def test_a_pipeline_hands_frames_on() -> None:
