@@ -37,7 +37,7 @@ def test_the_two_best_optima_of_the_sample_go_on():
     """Starts whose values are where they end: optima 0, 1 and 2, two of the starts at the best."""
     ends = np.array([0.0, 2.0, 1.0, 2.0, *np.full(12, -5.0)])
 
-    def climb(values, iterations):
+    def run(values, iterations):
         at = np.asarray(values["a"])
         done = np.ones(len(at), bool)
         return EMRuns({"a": at}, at[:, None], done.astype(int), done, {})
@@ -46,11 +46,11 @@ def test_the_two_best_optima_of_the_sample_go_on():
         return np.zeros(len(runs.objective), bool)
 
     kinds = [f"start {i}" for i in range(16)]
-    values, chosen = row_sample.best_on_sample({"a": ends}, kinds, climb, none, 9)
+    values, chosen = row_sample.best_on_sample({"a": ends}, kinds, run, none, 9)
     assert (values["a"].tolist(), chosen) == ([2.0, 1.0], ["start 1", "start 2"])
     # a component that collapsed is set aside
     values, chosen = row_sample.best_on_sample(
-        {"a": ends}, kinds, climb, lambda runs: runs.objective[:, 0] == 2, 9
+        {"a": ends}, kinds, run, lambda runs: runs.objective[:, 0] == 2, 9
     )
     assert (values["a"].tolist(), chosen) == ([1.0, 0.0], ["start 2", "start 0"])
 
