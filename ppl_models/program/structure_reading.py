@@ -82,6 +82,12 @@ def structure_or_obstacle(model: Model) -> Structure | NameClash | ReadsValues:
         raise
     except Exception as error:
         name = getattr(model.function, "__name__", "the program")
+        if isinstance(error, AssertionError) and "size of plate" in str(error):
+            sizes = ", ".join(f"{n}={v}" for n, v in model.arguments.items() if type(v) is int)
+            raise ProgramFailed(
+                f"{name} has a plate without entries at {sizes or 'these sizes'}, which NumPyro "
+                "does not allow: give larger numbers, as from 2 where a plate has clusters - 1"
+            ) from error
         said = (
             f"{name} could not be run on these data: {type(error).__name__}: "
             f"{first_sentences(str(error))}"

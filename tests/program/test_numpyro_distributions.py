@@ -11,7 +11,7 @@ import pytest
 from jax.scipy.special import logsumexp
 
 from ppl_models import fit, generate, load, log_density, save
-from ppl_models.errors import UnsupportedError
+from ppl_models.errors import ProgramFailed, UnsupportedError
 
 PARALLEL = {"enumerate": "parallel"}
 
@@ -101,3 +101,20 @@ def of_columns(x=None, *, clusters, rows=None, words=None):
 def test_the_number_of_columns_may_have_any_name(counts):
     tree = fit(of_columns, counts, method="em", seed=0, starts=2, clusters=2)
     assert generate(tree, 7, seed=1)["x"].shape[-2:] == (7, 3)
+
+
+def of_contrasts(x, *, clusters):
+    """Log-odds of all clusters but the last."""
+    with numpyro.plate("contrast", clusters - 1):
+        odds = numpyro.sample("odds", dist.Normal(0.0, 3.0))
+    with numpyro.plate("cluster", clusters):
+        loc = numpyro.sample("loc", dist.Normal(0.0, 5.0))
+    with numpyro.plate("row", len(x)):
+        logits = jnp.concatenate([odds, jnp.zeros(1)])
+        z = numpyro.sample("z", dist.Categorical(logits=logits), infer=PARALLEL)
+        numpyro.sample("x", dist.Normal(loc[z], 1.0), obs=x)
+
+
+def test_a_plate_without_entries_is_told_with_its_sizes():
+    with pytest.raises(ProgramFailed, match="plate without entries at clusters=1"):
+        fit(of_contrasts, np.arange(4.0), method="em", seed=0, clusters=1)
