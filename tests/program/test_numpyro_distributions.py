@@ -76,9 +76,9 @@ def test_multinomial_totals_may_be_data(counts, program, method, tmp_path):
         terms = each.log_prob(counts) + jnp.log(posterior["w"].values)[..., None]
         expected = np.asarray(logsumexp(terms, axis=2))  # (chain, draw, row)
     save(tree, tmp_path / "fit.nc")
-    found = log_density(load(tmp_path / "fit.nc"))
+    density = log_density(load(tmp_path / "fit.nc"))
     if method == "em":
-        np.testing.assert_allclose(np.ravel(found), expected.ravel(), rtol=1e-9)
+        np.testing.assert_allclose(np.ravel(density), expected.ravel(), rtol=1e-9)
     if program is of_words:  # other totals than the observed would be drawn
         with pytest.raises(UnsupportedError, match="computed from the data 'x'"):
             generate(tree, 7, seed=1)

@@ -119,8 +119,8 @@ def shell_refusal(tree: xr.DataTree) -> str:
     groups = [tree[n].data_vars for n in ("observed_data", "constant_data") if n in tree.children]
     sites = [str(site) for group in groups for site in group]
     try:  # what a program computes from its data is not given to it, as the links of a network
-        given = data_parameters(catalogue.program(program))
-        sites = [name for name in given if name in sites]
+        parameters = data_parameters(catalogue.program(program))
+        sites = [name for name in parameters if name in sites]
     except InputError:  # a file that is no longer there
         pass
     if row_weights(tree) is not None:
