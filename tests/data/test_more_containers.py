@@ -143,3 +143,16 @@ def test_labels_stand_as_in_the_file(
     path.write_text(f"{name},size\n" + "".join(f"{label},1.5\n" for label in labels))
     index = "who" if name == "who" else None
     assert read_file(path, kind=Reals, index=index).index.tolist() == read
+
+
+def test_text_in_a_workbook_stays_text(tmp_path: Path) -> None:
+    path = tmp_path / "data.xlsx"
+    columns = {"id": ["007", "7"], "size": [1, None], "code": ["01", "1"], "answer": ["None", "NA"]}
+    pd.DataFrame(columns).to_excel(path, index=False)
+    frame = read_file(path, kind=Categories, index="id")
+    assert frame.index.tolist() == ["007", "7"] and frame["code"].tolist() == ["01", "1"]
+    assert frame["size"].dtype == float and frame["size"].isna().tolist() == [False, True]
+    assert frame["answer"].tolist()[0] == "None" and frame["answer"].isna().tolist() == [
+        False,
+        True,
+    ]

@@ -12,13 +12,21 @@ import pandas as pd
 from ppl_models.data.kinds.graphs import Graphs
 from ppl_models.data.kinds.observed import Kind
 from ppl_models.data.kinds.tokens import Tokens
+from ppl_models.data.missing import MISSING_TEXTS
 from ppl_models.errors import InputError
+
+
+def _read_excel(path: Path) -> pd.DataFrame:
+    """A sheet whose cells keep their types: the text 007 is no number, and None is no gap."""
+    frame = pd.read_excel(path, dtype=object, keep_default_na=False, na_values=MISSING_TEXTS)
+    return frame.infer_objects()
+
 
 #: ending -> pandas' reader, what it needs, how that is installed
 READERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     ".parquet": (pd.read_parquet, "pip install 'ppl-models[arrow]'"),
     ".feather": (pd.read_feather, "pip install 'ppl-models[arrow]'"),
-    ".xlsx": (pd.read_excel, "pip install 'ppl-models[excel]'"),
+    ".xlsx": (_read_excel, "pip install 'ppl-models[excel]'"),
 }
 
 

@@ -145,3 +145,9 @@ class CategoricalHMM(HiddenMarkov):
         edges = np.cumsum(self.emissionprob_, axis=1)[states]
         below = random.uniform(size=(len(states), 1)) * edges[:, -1:] >= edges
         return np.minimum(below.sum(1), edges.shape[1] - 1)[:, None]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        tags.input_tags.categorical = True  # whole numbers: what scikit-learn's checks then give
+        return tags
