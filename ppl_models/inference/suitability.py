@@ -12,6 +12,8 @@ from numpyro.distributions import Dirichlet
 
 from ppl_models.data.kinds import Observed
 from ppl_models.data.missing import missing_cells
+from ppl_models.distributions.convert import unwrap
+from ppl_models.distributions.scaled import weigh
 from ppl_models.errors import InputError
 from ppl_models.inference.missing_cells import missing_cells_fault
 from ppl_models.inference.problem import Problem
@@ -60,10 +62,20 @@ def _at(support: Any, place: tuple[int, ...]) -> str:
 
 
 def _moves(problem: Problem, name: str) -> bool:
-    """Whether the support of an emission depends on the global sites: Uniform(0, site)."""
-    values = problem.structure.initial(make_key(1))
-    there = evaluate(problem.model, values, structure=problem.structure).emissions[name].support
+    """Whether the support of an emission depends on sites: Uniform(0, site), Binomial(site, p)."""
+    model, structure = problem.model, problem.structure
     here = problem.example.emissions[name].support
+    values = structure.initial(make_key(1))
+    supports = [evaluate(model, values, structure=structure).emissions[name].support]
+    if structure.indexed and structure.assignment is not None:  # the example's are all 0
+        last = jnp.full(structure.assignment_shape, structure.clusters - 1)
+        site = model.trace_at(values, structure, assignment=last)[name]
+        supports.append(unwrap(weigh(site)[0]).support)
+    return any(_differ(here, there) for there in supports)
+
+
+def _differ(here: Any, there: Any) -> bool:
+    """Whether two supports have other bounds."""
     pairs = zip(jax.tree.leaves(here), jax.tree.leaves(there), strict=True)
     return any(not np.array_equal(one, other) for one, other in pairs)
 

@@ -244,3 +244,26 @@ def test_gibbs_draws_every_labelling_as_often_as_it_should():
     one, other = (beta(1 + a, 3 + b) for a, b in ((11, 9), (9, 11)))
     assert 0.05 < other / (one + other) < 0.95
     assert abs(low_first.mean() - one / (one + other)) < 0.05
+
+
+def animals(counts):
+    """An N-mixture: of the animals at a site each visit counts some; Royle (2004)."""
+    rate = numpyro.sample("rate", dist.Gamma(2, 0.2))
+    seen = numpyro.sample("seen", dist.Beta(1, 1))
+    with numpyro.plate("site", counts.shape[0], dim=-2):
+        number = dist.Poisson(rate).log_prob(jnp.arange(40.0))
+        number = numpyro.sample("number", dist.Categorical(logits=number))
+        with numpyro.plate("visit", counts.shape[1], dim=-1):
+            numpyro.sample("counts", dist.Binomial(number, seen), obs=counts)
+
+
+def test_totals_that_are_hidden_sites_exclude_no_counts():
+    generator = np.random.default_rng(0)
+    counts = generator.binomial(generator.poisson(10, 20)[:, None], 0.4, (20, 3))
+    tree = fit(animals, {"counts": counts}, method="em", seed=0, predictive=0, starts=1)
+    rate, seen = (tree["posterior"][n].item() for n in ("rate", "seen"))
+    numbers = np.arange(40)
+    weights = scipy.stats.poisson.logpmf(numbers, rate)
+    weights -= logsumexp(weights)
+    by_site = scipy.stats.binom.logpmf(counts[:, :, None], numbers, seen).sum(1) + weights
+    np.testing.assert_allclose(log_density(tree), logsumexp(by_site, 1), rtol=1e-9)
