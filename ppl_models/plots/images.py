@@ -121,4 +121,6 @@ def _finish_sheet(
         middle = line * (height + 1) + height / 2
         target.text(-0.8, middle, name, ha="right", va="center", fontsize=points(9))
     if titles:  # the layout of axes of equal aspect settles at the second drawing
-        target.figure.draw_without_rendering()
+        root = target.get_figure(root=True)
+        assert root is not None
+        root.draw_without_rendering()

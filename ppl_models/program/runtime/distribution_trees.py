@@ -30,8 +30,8 @@ class ByName:
         children, static = self.distribution.tree_flatten()
         order = sorted(range(len(names)), key=lambda i: names[i])
         others = kind.gather_pytree_aux_fields()
-        traced = [i for i, value in enumerate(static) if isinstance(value, jax.Array | np.ndarray)]
-        traced = tuple(sorted(traced, key=lambda i: others[i]))
+        places = [i for i, value in enumerate(static) if isinstance(value, jax.Array | np.ndarray)]
+        traced = tuple(sorted(places, key=lambda i: others[i]))
         arrays = tuple(static[i] for i in traced)
         static = tuple(None if i in traced else value for i, value in enumerate(static))
         return (*(by_name(children[i]) for i in order), *arrays), (kind, static, traced)
