@@ -12,6 +12,7 @@ from ppl_models.errors import InputError
 from ppl_models.sklearn import (
     BayesianGaussianMixture,
     BernoulliMixture,
+    CategoricalHMM,
     Estimator,
     GaussianHMM,
     GaussianMixture,
@@ -38,7 +39,7 @@ CASES: list[tuple[Any, dict[str, str]]] = [
     (GaussianHMM(), STEPS),
     (PoissonHMM(), STEPS),
     (Estimator(arguments={"clusters": 2, "starts": 1, "predictive": 0, "iterations": 20}), {}),
-]  # CategoricalHMM takes one column of codes, and the checks draw more
+]
 
 
 def check(estimator: Any, known: dict[str, str]) -> None:
@@ -54,6 +55,15 @@ def check(estimator: Any, known: dict[str, str]) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_k_means_passes() -> None:
     check(*CASES[2])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_one_column_of_codes_is_all_that_the_checks_lack() -> None:
+    """hmmlearn's CategoricalHMM takes one column; where the checks draw more, that is said."""
+    results = check_estimator(CategoricalHMM(), on_fail=None, on_skip=None)
+    failed = [str(r["exception"]) for r in results if r["status"] == "failed"]
+    assert failed and all("columns: give one column of codes" in text for text in failed)
+    assert sum(r["status"] == "passed" for r in results) >= 20
 
 
 @pytest.mark.long

@@ -98,7 +98,9 @@ class LowRankGaussian(ExponentialFamily):
         loadings = np.asarray(parameters["loadings"])[component]
         explained = (loadings**2).sum() / np.trace(covariance)
         words = means_in_words(mean, covariance, features)
-        return f"{words}; {loadings.shape[-1]} factors explain {explained:.0%} of the variance"
+        factors = loadings.shape[-1]
+        who = "1 factor explains" if factors == 1 else f"{factors} factors explain"
+        return f"{words}; {who} {explained:.0%} of the variance"
 
     # ---- densities ---------------------------------------------------------------------------
 
