@@ -189,7 +189,7 @@ class GammaConditional(NamedTuple):
     def geometric_mean(self) -> Array:
         """exp E[log r].
 
-        >>> float(GammaConditional(jnp.array(1.0), jnp.array(1.0)).geometric_mean().round(3))
+        >>> round(float(GammaConditional(jnp.array(1.0), jnp.array(1.0)).geometric_mean()), 3)
         0.561
         """
         return jnp.exp(digamma(self.concentration)) / self.rate

@@ -72,9 +72,12 @@ def dispersed_starts(
     initial, points = _disperse(
         mode, inside, move_key, dispersion_used, chains=chains, space=structure.space
     )
-    if may_lack_density(problem):
+    if may_lack_density(problem):  # off the mode there may be none: the last is the mode itself
+        itself = _disperse(mode, inside, move_key, 0.0, chains=1, space=structure.space)
+        both = zip((initial, points), itself, strict=True)
+        initial, points = ({n: jnp.concatenate([v, m[n]]) for n, v in e.items()} for e, m in both)
         finite = finite_starts(problem, points)
-        place = np.where(finite, np.arange(chains), np.flatnonzero(finite)[0])
+        place = np.where(finite[:chains], np.arange(chains), np.flatnonzero(finite)[0])
         initial, points = ({n: v[place] for n, v in each.items()} for each in (initial, points))
     for site in structure.sites:
         reported[f"chain_{site.name}"] = (("chain", *site.dims), np.asarray(points[site.name]))
