@@ -16,6 +16,7 @@ import arviz as az
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import xarray as xr
 from jax.flatten_util import ravel_pytree
 from jax.scipy.special import logsumexp
@@ -56,7 +57,8 @@ def enumerated(case: Mapping[str, Any], data: Mapping[str, Any]) -> Callable[...
 
     By NumPyro's enumeration; of a program with one discrete site, outside plates, by NumPyro's
     density at each of its values (enumeration takes the axis of what depends on it for the site's),
-    and of one whose rows the cells look up, by NumPyro's densities of rows and cells at each value.
+    and of one whose rows the cells look up, or some of whose rows are known, by NumPyro's densities
+    of rows and cells at each value (enumeration counts a row that ``obs_mask`` tells K times).
     """
     arguments, arrays = case.get("args", {}), {n: jnp.asarray(v) for n, v in data.items()}
     inputs = {**arrays, **arguments}
@@ -77,7 +79,10 @@ def enumerated(case: Mapping[str, Any], data: Mapping[str, Any]) -> Callable[...
 
         return summed
     if len(discrete) == 1 and jnp.ndim(discrete[0]["value"]) == 1:
-        owners = looked_up(case["program"], inputs, trace, discrete[0])
+        if isinstance(discrete[0]["fn"], dist.MaskedDistribution):
+            owners = own_places(trace, len(discrete[0]["value"]))
+        else:
+            owners = looked_up(case["program"], inputs, trace, discrete[0])
         if owners is not None:
             return by_rows(case["program"], inputs, discrete[0], owners)
     plates = [f.dim for s in trace.values() for f in s.get("cond_indep_stack", ()) if f.dim]
@@ -92,6 +97,12 @@ def log_densities(
     held = handlers.seed(handlers.substitute(program, data=dict(values)), jax.random.key(0))
     trace = handlers.trace(held).get_trace(**inputs)
     return {n: s["fn"].log_prob(s["value"]) for n, s in trace.items() if s["type"] == "sample"}
+
+
+def own_places(trace: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    """The observed sites with an entry a row: each is of the row at its own place."""
+    observed = {n: s for n, s in trace.items() if s["type"] == "sample" and s["is_observed"]}
+    return {n: np.arange(rows) for n, s in observed.items() if s["fn"].batch_shape == (rows,)}
 
 
 def looked_up(
@@ -137,10 +148,14 @@ def by_rows(
         site: the discrete one.
         owners: the row that each cell of the observed sites is of.
     """
-    name, rows = site["name"], len(site["value"])
+    name, rows, mask = site["name"], len(site["value"]), getattr(site["fn"], "_mask", True)
+    known = (~np.broadcast_to(mask, (rows,))).sum()  # rows that have the same density at each value
     support = np.unique(site["fn"].enumerate_support())
 
     def density(values: Mapping[str, Any]) -> Any:
+        # (what a row's known and unknown labels make together is computed from them)
+        values = {n: v for n, v in values.items() if n != name.removesuffix("_unobserved")}
+
         def at(kind: Any) -> tuple[Any, Any]:
             each = log_densities(program, inputs, {**values, name: jnp.full(rows, kind)})
             of_rows = each[name]
@@ -150,7 +165,7 @@ def by_rows(
             return of_rows, sum(others)
 
         of_rows, others = jax.vmap(at)(jnp.asarray(support))
-        return logsumexp(of_rows, axis=0).sum() + others[0]
+        return logsumexp(of_rows, axis=0).sum() - known * np.log(len(support)) + others[0]
 
     return density
 
