@@ -10,18 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from command_line import spoken
 
 import ppl_models
 from ppl_models.cli import main
 from ppl_models.posterior.density.sequences import of_words
 
 QUICK = ["--method", "em", "--set", "starts=2", "--set", "predictive=0"]
-
-
-def spoken(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
-    """Run a command; what it wrote to standard output."""
-    assert main([str(word) for word in words]) == 0
-    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

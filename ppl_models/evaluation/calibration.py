@@ -125,6 +125,12 @@ def calibrate(
         data = {n: np.asarray(example[n]) for n in _observed(function, names)}
         model = fitted.with_data(data)
         structure = model.structure()
+        if not plate and rows not in (structure.rows, *(len(v) for v in data.values())):
+            raise InputError(
+                f"rows is {rows}, and the program draws {structure.rows}, for it has no parameter "
+                f"{', '.join(PLATES[:-1])} or {PLATES[-1]} that says how many: give "
+                f"rows={structure.rows}, or write a program that takes rows=None"
+            )
         problem = Problem(model, structure)
         require(method, problem)
         if structure.locals:

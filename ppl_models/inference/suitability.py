@@ -52,12 +52,19 @@ def refuse_priors(problem: Problem) -> None:
 
 
 def _at(support: Any, place: tuple[int, ...]) -> str:
-    """A support in words, its bounds those of one cell where they differ by cell."""
+    """A support in words; bounds that differ by cell are the cell's, the widest of the clusters."""
     bounds = {n: np.asarray(v) for n, v in vars(support).items() if n.endswith("_bound")}
     if not any(b.ndim for b in bounds.values()):
         return str(support)
-    own = (b[(0,) * (b.ndim - len(place)) + place] if b.size > 1 else b.ravel()[0]
-           for b in bounds.values())  # fmt: skip
+    own = []
+    for name, bound in bounds.items():
+        extent = np.min if name.startswith("lower") else np.max
+        # (axes in front of the rows' run over clusters)
+        at_cell = np.broadcast_to(bound, np.broadcast_shapes(bound.shape, (1,) * len(place)))
+        cell = tuple(
+            i if n > 1 else 0 for i, n in zip(place, at_cell.shape[-len(place) :], strict=True)
+        )
+        own.append(extent(at_cell[(..., *cell)]))
     return f"{type(support).__name__.strip('_')}({', '.join(f'{b:g}' for b in own)})"
 
 

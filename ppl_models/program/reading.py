@@ -23,7 +23,7 @@ from ppl_models.data.kinds.several import read_together
 from ppl_models.data.kinds.tokens import coordinates
 from ppl_models.data.missing import missing_cells
 from ppl_models.errors import ConstantColumn, InputError, ProgramFailed
-from ppl_models.program.arguments.known_values import KnownArray, ReadsValues, needed
+from ppl_models.program.arguments.known_values import KnownArray
 from ppl_models.program.arguments.shared_levels import on_one_scale, sizes_of
 from ppl_models.program.arguments.signature import (
     SIZES,
@@ -45,24 +45,11 @@ from ppl_models.program.densities.unit_reading import with_units
 from ppl_models.program.handlers.partly_fixed import PartlyFixed, partly_fixed
 from ppl_models.program.index_ranges import refuse_out_of_range
 from ppl_models.program.model import Model
+from ppl_models.program.named_as_data import with_names_of_data
 from ppl_models.program.rows.rounding import refuse_rounding
 from ppl_models.program.rows.weights import data_of_columns, refuse_other_length
 from ppl_models.program.runtime.precision import cast
-from ppl_models.program.structure_reading import structure_or_obstacle
-from ppl_models.program.trace.data_sites import (
-    continuous_emissions,
-    moving_values,
-    observed_values,
-)
-from ppl_models.program.trace.renamed_sites import (
-    LikelihoodFactor,
-    NameClash,
-    PlateOfData,
-    free_name,
-    with_factors,
-    with_renamed_plate,
-    with_renamed_site,
-)
+from ppl_models.program.trace.data_sites import continuous_emissions, observed_values
 from ppl_models.program.trace.structure import Structure
 
 
@@ -237,7 +224,7 @@ def read_program(
         fully_fixed = {n: v for n, v in held.items() if not isinstance(v, PartlyFixed)}
         model = replace(model, fixed=fully_fixed, partly=partly)
     try:
-        model, structure = _with_names_of_data(model)
+        model, structure = with_names_of_data(model)
     except ProgramFailed:  # data of unequal lengths are the likely reason: say so
         refuse_other_lengths(data, ())
         raise
@@ -275,53 +262,6 @@ def read_program(
     return model, structure
 
 
-def _with_names_of_data(model: Model) -> tuple[Model, Structure]:
-    """The model and its structure, observed sites called as their data are, and no plates.
-
-    Raises:
-        InputError: the program cannot be read, or has another site of that name.
-    """
-    renamed: set[str] = set()
-    while True:
-        reading = structure_or_obstacle(model)
-        if isinstance(reading, Structure):
-            moving = moving_values(model, reading.computed)
-            if not moving:
-                return model, reading
-            model = replace(model, function=with_factors(model.function, moving))
-        elif isinstance(reading, ReadsValues):
-            # (the last of the data are most often those that are emitted)
-            known = needed(list(reversed(model.data)), reading.runs_with)
-            if not known:
-                raise reading.error()
-            model = model.knowing(known)
-        else:
-            model = replace(model, function=_renamed(model, reading, renamed))
-
-
-def _renamed(model: Model, clash: NameClash, renamed: set[str]) -> Callable:
-    """The program without a clash of names; ``renamed`` are the names that sites were given."""
-    if isinstance(clash, PlateOfData):
-        return with_renamed_plate(model.function, clash.plate, free_name(clash.plate, clash.taken))
-    if isinstance(clash, LikelihoodFactor):
-        if not model.data or renamed:
-            raise clash.error()
-        site, parameter = clash.factor, _last_of_numbers(model)
-    else:
-        site, parameter = clash.site, clash.parameter
-        if parameter in renamed or parameter in clash.others:
-            raise clash.error()
-    renamed.add(parameter)
-    return with_renamed_site(model.function, site, parameter)
-
-
-def _last_of_numbers(model: Model) -> str:
-    """The last data parameter of real numbers: in ``def program(x, time, event)`` the time."""
-    names = [n for n in data_parameters(model.function) if n in model.data]
-    real = [n for n in names if np.asarray(model.data[n]).dtype.kind == "f"]
-    return (real or names)[-1]
-
-
 def refuse_other_lengths(data: Mapping[str, Any], lines: Sequence[Any]) -> None:
     """Refuse data of unequal lengths where every row has one entry of each.
 
@@ -350,7 +290,7 @@ def _held(
     model: Model, fixed: Mapping[str, Any], precision: str
 ) -> dict[str, np.ndarray | PartlyFixed]:
     """Values that sites are held at, in the shapes of the sites."""
-    _, structure = _with_names_of_data(model)
+    _, structure = with_names_of_data(model)
     sites = {site.name: site for site in structure.sites}
     held: dict[str, np.ndarray | PartlyFixed] = {}
     for name, value in fixed.items():

@@ -130,6 +130,22 @@ def test_seating_is_calibrated_and_a_wrong_prior_found_out():
     assert not wrong.attrs["calibrated"]
 
 
+def six_rows(x: Annotated[Any, Reals] = None):
+    """The number of rows is a constant of the program."""
+    loc = numpyro.sample("loc", dist.Normal(0.0, 2.0))
+    with numpyro.plate("row", 6):
+        return numpyro.sample("x", dist.Normal(loc, 1.0), obs=x)
+
+
+def test_a_number_of_rows_that_the_program_does_not_draw_is_refused():
+    options = {"method": "nuts", "seed": 0, "simulations": 3, "draws": 3, "warmup": 5}
+    with pytest.raises(InputError, match="rows is 40, and the program draws 6") as caught:
+        calibrate(six_rows, rows=40, **options)
+    assert "give rows=6" in str(caught.value)
+    tree = calibrate(six_rows, rows=6, **options)
+    assert tree["prior_sbc"].sizes["draw"] == 3
+
+
 def test_seating_refuses_arguments_that_it_does_not_simulate():
     with pytest.raises(InputError, match="see discounts"):
         calibrate(

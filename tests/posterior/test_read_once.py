@@ -24,7 +24,7 @@ from ppl_models import (
 )
 from ppl_models.posterior.result import restore
 from ppl_models.posterior.result.recent import RecentProblems
-from ppl_models.program import reading, structure_reading
+from ppl_models.program import named_as_data, structure_reading
 from ppl_models.program.model import Model
 
 X = np.r_[np.linspace(-1, 1, 20), np.linspace(9, 11, 20)]
@@ -42,7 +42,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(model.function.__name__)
         return read(model)
 
-    for module in (structure_reading, reading):
+    for module in (structure_reading, named_as_data):
         monkeypatch.setattr(module, "structure_or_obstacle", counted)
     return names
 

@@ -9,9 +9,11 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 from jax.scipy.special import logsumexp
+from numpyro import handlers
 
 from ppl_models import fit, generate, load, log_density, save
 from ppl_models.errors import ProgramFailed, UnsupportedError
+from ppl_models.program.handlers.unbounded_totals import UnboundedTotals
 
 PARALLEL = {"enumerate": "parallel"}
 
@@ -101,6 +103,51 @@ def of_columns(x=None, *, clusters, rows=None, words=None):
 def test_the_number_of_columns_may_have_any_name(counts):
     tree = fit(of_columns, counts, method="em", seed=0, starts=2, clusters=2)
     assert generate(tree, 7, seed=1)["x"].shape[-2:] == (7, 3)
+
+
+def of_pairs(x=None, *, clusters, rows=None, pairs=None, words=None):
+    """Two parameters each run the program without data; one draws the columns of the data."""
+    rows, words = (rows, words or 2 * pairs) if x is None else x.shape
+    w = numpyro.sample("w", dist.Dirichlet(jnp.ones(clusters)))
+    with numpyro.plate("cluster", clusters):
+        rate = numpyro.sample("rate", dist.Gamma(2.0, 0.3).expand([words]).to_event(1))
+    with numpyro.plate("row", rows):
+        z = numpyro.sample("z", dist.Categorical(w), infer=PARALLEL)
+        numpyro.sample("x", dist.Poisson(rate[z]).to_event(1), obs=x)
+
+
+def test_of_two_sizes_the_one_that_draws_as_many_columns_as_the_data_is_told(counts):
+    tree = fit(of_pairs, counts, method="em", seed=0, starts=2, clusters=2)
+    assert generate(tree, 7, seed=1)["x"].shape[-2:] == (7, 3)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda total: dist.Multinomial(total, probs=jnp.array([0.2, 0.3, 0.5])),
+        lambda total: dist.Multinomial(total, logits=jnp.log(jnp.array([0.2, 0.3, 0.5]))),
+        lambda total: dist.DirichletMultinomial(jnp.array([2.0, 3.0, 5.0]), total),
+    ],
+    ids=["probs", "logits", "dirichlet"],
+)
+def test_counts_of_traced_totals_have_the_moments_of_the_distribution(kind):
+    def program(totals):
+        with numpyro.plate("row", len(totals)):
+            numpyro.sample("x", kind(totals))
+
+    @jax.jit
+    def drawn(key, totals):
+        with UnboundedTotals():
+            trace = handlers.trace(handlers.seed(program, key)).get_trace(totals)
+        return trace["x"]["value"]
+
+    totals = jnp.array([4, 9])
+    draws = jax.vmap(drawn, (0, None))(jax.random.split(jax.random.key(0), 20_000), totals)
+    np.testing.assert_array_equal(draws.sum(-1), jnp.broadcast_to(totals, draws.shape[:2]))
+    expected = kind(totals)
+    deviation = np.sqrt(np.asarray(expected.variance))
+    np.testing.assert_allclose(draws.mean(0), expected.mean, atol=5 * deviation.max() / 141)
+    np.testing.assert_allclose(draws.std(0), deviation, rtol=0.05)
 
 
 def of_contrasts(x, *, clusters):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,18 +67,35 @@ OBJECTIVES = {
 }
 
 
-def em_from_starts(
+def em_from_starts(problem: Problem, key: Array, **options: Any) -> Result:
+    """EM from several starts, as :func:`em_with_density`, for data that must have a density.
+
+    Args:
+        problem: program and data.
+        key: random key.
+        **options: of :func:`em_with_density`.
+
+    Raises:
+        InputError: options out of range, or data without a density at every start's end.
+    """
+    result = em_with_density(problem, key, **options)
+    if result is None:
+        raise InputError(NO_DENSITY)
+    return result
+
+
+def em_with_density(
     problem: Problem,
     key: Array,
     *,
     starts: int,
     iterations: int,
-    tolerance: float | None,
-    priors: str,
-    assignments: Treatment,
-    label: str,
+    tolerance: float | None = None,
+    priors: str = "program",
+    assignments: Treatment = "soft",
+    label: str = "em",
     run: Callable[..., EMRuns] | None = None,
-) -> Result:
+) -> Result | None:
     """EM with a given treatment of the assignments (soft: EM; hard: classification EM).
 
     Args:
@@ -92,38 +110,12 @@ def em_from_starts(
         label: of progress bars.
         run: what iterates all starts, with the arguments of ``em.loop.run_em`` (default: batch EM).
 
+    Returns:
+        The best start; None where the data have no density at any start's end.
+
     Raises:
-        InputError: options out of range, or data without a density at every start's end.
+        InputError: options out of range.
     """
-    result = em_with_density(
-        problem,
-        key,
-        starts=starts,
-        iterations=iterations,
-        tolerance=tolerance,
-        priors=priors,
-        assignments=assignments,
-        label=label,
-        run=run,
-    )
-    if result is None:
-        raise InputError(NO_DENSITY)
-    return result
-
-
-def em_with_density(
-    problem: Problem,
-    key: Array,
-    *,
-    starts: int,
-    iterations: int,
-    tolerance: float | None,
-    priors: str,
-    assignments: Treatment,
-    label: str,
-    run: Callable[..., EMRuns] | None = None,
-) -> Result | None:
-    """As :func:`em_from_starts`; None where the data have no density at any start's end."""
     if priors not in ("program", "flat"):
         raise InputError(f"priors is {priors!r}: choose 'program' or 'flat'")
     if priors == "flat" and problem.structure.factors:

@@ -58,16 +58,7 @@ def em_mode(problem: Problem, key: Array) -> Globals | None:
         if problem.model.weights is not None:
             model = replace(model, weights=np.asarray(problem.model.weights)[chosen])
         problem = Problem(model, replace(problem.structure, rows=SEED_ROWS), problem.progress)
-    modes = em_with_density(
-        problem,
-        key,
-        starts=MODE_STARTS,
-        iterations=MODE_ITERATIONS,
-        tolerance=None,
-        priors="program",
-        assignments="soft",
-        label="em",
-    )
+    modes = em_with_density(problem, key, starts=MODE_STARTS, iterations=MODE_ITERATIONS)
     if modes is None:  # a draw of the prior may come where the density is finite
         return None
     mode = {n: jnp.asarray(v[0, 0]) for n, v in modes.values.items()}

@@ -48,16 +48,7 @@ def dispersed_starts(
     mode, dispersion_used = inside, 1.0
     search = None
     if starts > 0 and problem.offers(*ROW_DENSITIES):
-        search = em_with_density(
-            problem,
-            em_key,
-            starts=starts,
-            iterations=SEARCH_ITERATIONS,
-            tolerance=None,
-            priors="program",
-            assignments="soft",
-            label="em",
-        )
+        search = em_with_density(problem, em_key, starts=starts, iterations=SEARCH_ITERATIONS)
         if search is None:
             if not may_lack_density(problem):
                 raise InputError(NO_DENSITY)

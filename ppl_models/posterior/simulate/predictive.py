@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -72,28 +72,38 @@ def generative(model: Model, structure: Structure, rows: int, length: int | None
     if "features" in accepted and len(shape) == 2:
         sizes["features"] = shape[1]
     made = replace(model.with_data(covariates), arguments={**model.arguments, **sizes})
-    return _with_width(made, shape[1]) if len(shape) == 2 else made
+    return _with_width(made, shape[1], emitted) if len(shape) == 2 else made
 
 
-def _with_width(model: Model, width: int) -> Model:
-    """The program with the number of columns, under whichever name it has, if it asks for one."""
+def _with_width(model: Model, width: int, emissions: Collection[str]) -> Model:
+    """The program told how many columns it draws, by the one parameter that decides that.
+
+    A program that runs without, or in which none or several parameters do, is left as it is.
+    """
     parameters = inspect.signature(model.function).parameters.values()
     told = {*model.arguments, *model.data, "features", "positions"}
     untold = [p.name for p in parameters if p.default is None and p.name not in told]
-    candidates = [replace(model, arguments={**model.arguments, n: width}) for n in untold]
-    if not untold or _runs(model):
+    if not untold or _columns(model, emissions):
         return model
-    return next((candidate for candidate in candidates if _runs(candidate)), model)
+    told_width = [replace(model, arguments={**model.arguments, n: width}) for n in untold]
+    fitting = [each for each in told_width if _columns(each, emissions) == {width}]
+    return fitting[0] if len(fitting) == 1 else model
 
 
-def _runs(model: Model) -> bool:
-    """Whether the program runs to its end."""
+def _columns(model: Model, emissions: Collection[str]) -> set[int]:
+    """How many columns the program draws; none where it does not run to its end."""
     program = handlers.seed(handlers.substitute(model.run, data=model.fixed), random.key(0))
+    drawn: dict[str, tuple[int, ...]] = {}
+
+    def run() -> None:
+        trace = handlers.trace(program).get_trace()
+        drawn.update({n: jnp.shape(trace[n]["value"]) for n in emissions if n in trace})
+
     try:
-        jax.eval_shape(lambda: handlers.trace(program).get_trace() and None)
+        jax.eval_shape(run)
     except Exception:  # whatever the program does with what it was not told
-        return False
-    return True
+        return set()
+    return {shape[-1] if shape else 0 for shape in drawn.values()}
 
 
 def program_covariates(model: Model, structure: Structure) -> dict[str, Any]:

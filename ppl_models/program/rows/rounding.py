@@ -128,7 +128,7 @@ def coarse_component(
 
 
 def extreme_values(name: str, values: np.ndarray) -> str | None:
-    """Which values have squares that the working precision cannot hold; None: none have.
+    """Which values have sums of squares that the working precision cannot hold; None: none.
 
     Args:
         name: of the site.
@@ -136,7 +136,7 @@ def extreme_values(name: str, values: np.ndarray) -> str | None:
             that of the columns.
 
     >>> extreme_values("x", np.array([0, 1e-25]))
-    "'x' has values that are 1e-25 apart, and the square of that is not a number of float32: \
+    "'x' has values that are 1e-25 apart, and sums of squares of that leave the range of float32: \
 divide the data by a unit near 1e-25"
     """
     if values.dtype.kind != "f" or not values.size:
@@ -154,6 +154,6 @@ divide the data by a unit near 1e-25"
     if not len(wrong):
         return None
     return (
-        f"'{name}' has values that are {wrong[0]:.3g} apart, and the square of that is not a "
-        f"number of {kind}: divide the data by a unit near {wrong[0]:.3g}"
+        f"'{name}' has values that are {wrong[0]:.3g} apart, and sums of squares of that leave the "
+        f"range of {kind}: divide the data by a unit near {wrong[0]:.3g}"
     )
