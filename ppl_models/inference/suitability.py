@@ -60,11 +60,9 @@ def _at(support: Any, place: tuple[int, ...]) -> str:
     for name, bound in bounds.items():
         extent = np.min if name.startswith("lower") else np.max
         # (axes in front of the rows' run over clusters)
-        at_cell = np.broadcast_to(bound, np.broadcast_shapes(bound.shape, (1,) * len(place)))
-        cell = tuple(
-            i if n > 1 else 0 for i, n in zip(place, at_cell.shape[-len(place) :], strict=True)
-        )
-        own.append(extent(at_cell[(..., *cell)]))
+        by_cell = np.broadcast_to(bound, np.broadcast_shapes(bound.shape, (1,) * len(place)))
+        flat = extent(by_cell, tuple(range(by_cell.ndim - len(place))))
+        own.append(flat[tuple(i if n > 1 else 0 for i, n in zip(place, flat.shape, strict=True))])
     return f"{type(support).__name__.strip('_')}({', '.join(f'{b:g}' for b in own)})"
 
 

@@ -37,15 +37,17 @@ def agree(tree, alone, groups=GROUPS_OF_TREE):
         for name, value in alone[group].data_vars.items():
             if name == "best" and np.ptp(alone["starts/final"].values) < 1e-8:
                 continue  # of starts with one optimum, rounding chooses
-            found = tree[group][name]
+            padded = tree[group][name]
             if name == "iterations":  # where a gain is next to the tolerance, rounding ends a start
-                np.testing.assert_allclose(found, value, atol=1)
+                np.testing.assert_allclose(padded, value, atol=1)
                 continue
             if "iteration" in value.dims:
-                both = {"iteration": slice(min(found.sizes["iteration"], value.sizes["iteration"]))}
-                found, value = found.isel(both), value.isel(both)
+                both = {
+                    "iteration": slice(min(padded.sizes["iteration"], value.sizes["iteration"]))
+                }
+                padded, value = padded.isel(both), value.isel(both)
             if value.dtype.kind in "fiub":
-                np.testing.assert_allclose(found, value, rtol=1e-8, atol=1e-9)
+                np.testing.assert_allclose(padded, value, rtol=1e-8, atol=1e-9)
 
 
 def test_fit_and_predictions_with_missing_cells_are_those_of_the_rows_alone(monkeypatch):
