@@ -34,6 +34,9 @@ class FamilyDeclaration(Described):
     draws_hidden: ClassVar[bool] = False
     #: parameters of which several values mean the same, see :meth:`canonical`
     equivalent_parameters: ClassVar[tuple[str, ...]] = ()
+    #: parameters that EM moves together with the distribution of what rows hide, see
+    #: :meth:`expanded`
+    expanded_parameters: ClassVar[tuple[str, ...]] = ()
     #: number of hidden states that a datum passes through; 0: none. A family with states offers
     #: what ``distributions.hmm.state_paths.StatePaths`` does
     states: int = 0

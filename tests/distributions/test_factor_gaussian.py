@@ -201,6 +201,59 @@ def test_scores_are_drawn_from_their_posterior(missing):
     assert stats.kstest(np.asarray(drawn(random.key(0))).sum(0), known.cdf).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("kind", CASES, ids=LABELS)
+@pytest.mark.parametrize("flat", [True, False], ids=["flat", "priors"])
+@pytest.mark.parametrize("shared", ["", "loc", "loadings", "loc loadings"])
+def test_expanded_values_are_where_the_slope_of_the_scores_distribution_is_zero(
+    looked, kind, flat, shared
+):
+    """Of E[log N(f | a, LL')] + log p(μ + Λa, ΛL): in a at L = I, in L at the best a."""
+    statistics, isotropic = looked[kind][2], kind[1]
+    family = _class(isotropic)(*map(jnp.asarray, _parameters(isotropic)), validate_args=False)
+    one_loc, one_loadings = "loc" in shared, "loadings" in shared
+    if one_loc:
+        family = family.replace(loc=jnp.asarray(LOC[:1]))
+    if one_loadings:
+        family = family.replace(loadings=jnp.asarray(LOADINGS[:1]))
+    priors = {
+        "loc": dist.Normal(np.full(FEATURES, 0.5), np.full(FEATURES, 1.5)),
+        "loadings": dist.Normal(np.zeros((FEATURES, FACTORS)), np.arange(1.0, 5)[:, None] + [0, 0]),
+    }
+    given = dict.fromkeys(priors) if flat else priors
+    alike = {"loc": one_loc, "loadings": one_loadings}
+    moved = jax.jit(lambda: family.expanded(given, statistics, shared=alike))()
+    loc, loadings = family.loc, family.loadings
+
+    def height(shift, root):
+        inverse = jnp.linalg.inv(root)
+        apart = statistics["score"][..., None] * shift[:, None]
+        second = statistics["moment"] - apart - apart.mT
+        second += statistics["size"][:, None, None] * shift[:, None] * shift[..., None]
+        squares = (inverse @ second * inverse).sum((-1, -2))
+        scores = (-statistics["size"] * jnp.linalg.slogdet(root)[1] - 0.5 * squares).sum()
+        if flat:
+            return scores
+        places = loc + (loadings @ shift[..., None])[..., 0]
+        density = priors["loc"].log_prob(places).sum()
+        return scores + priors["loadings"].log_prob(loadings @ root).sum() + density
+
+    def part(new, old):
+        return jax.vmap(lambda a, b: jnp.linalg.lstsq(a, b)[0])(
+            jnp.broadcast_to(loadings, (len(new), *loadings.shape[1:])), new - old
+        )
+
+    if shared == "loc":  # what moves it differs by component
+        assert "loc" not in moved
+        moved["loc"] = jnp.broadcast_to(loc, (3, FEATURES))
+    shift = part(moved["loc"][..., None], loc[..., None])[..., 0]
+    eye = jnp.eye(FACTORS)[None].repeat(len(moved["loadings"]), 0)
+    root = eye + part(moved["loadings"], loadings)
+    np.testing.assert_allclose(loadings @ root, moved["loadings"], rtol=1e-9)
+    if shared != "loc":
+        np.testing.assert_allclose(jax.grad(height, 0)(shift, eye), 0, atol=1e-8)
+    np.testing.assert_allclose(jax.grad(height, 1)(shift, root), 0, atol=1e-8)
+
+
 @pytest.mark.parametrize("kind", CASES[:2], ids=LABELS[:2])
 def test_em_never_falls_from_loadings_that_are_turned(kind):
     """The scores of a step are those of the loadings before it, whichever way these are turned."""

@@ -29,6 +29,12 @@ ROWS = (
     + NOISE[KIND] * _g.normal(size=(160, FEATURES))
 )
 ONE = ROWS[KIND == 0]
+#: of one factor: rows of two have several modes where they are explained by one
+BY_ONE = (
+    CENTRES[KIND]
+    + LOADINGS[KIND, :, 0] * _g.normal(size=(160, 1))
+    + NOISE[KIND] * _g.normal(size=(160, FEATURES))
+)
 OPTIONS = {"method": "em", "seed": 0, "factors": FACTORS, "priors": "flat", "tolerance": 1e-14,
          "iterations": 20_000, "predictive": 0}  # fmt: skip
 
@@ -118,13 +124,37 @@ def test_em_never_falls(priors, gaps):
         assert np.isfinite(impute(tree, seed=0)["x"].values).all()
 
 
+@pytest.mark.parametrize("apart", [3, 3_000])
+@pytest.mark.parametrize("priors", ["flat", "program"])
+@pytest.mark.parametrize("gaps", [False, True], ids=["complete", "gaps"])
+def test_em_finds_groups_however_far_apart(apart, priors, gaps):
+    """A start that explains the way from one group to another by the factor does not stay there."""
+    draws = np.random.default_rng(4)
+    kind = np.arange(200) % 2
+    rows = apart * kind[:, None] + draws.normal(size=(200, 1)) + 0.5 * draws.normal(size=(200, 4))
+    whole = rows.copy()
+    if gaps:
+        rows[::9, 0] = rows[3::11, 1:3] = np.nan
+    tree = fit("factor_analysis_mixture", rows, method="em", seed=1, clusters=2, starts=4,
+               iterations=300, priors=priors, predictive=0, precision="float64")  # fmt: skip
+    starts = tree["starts"]
+    assert starts["converged"].all()
+    path = starts["objective"].values
+    assert not (np.diff(path, axis=1) < -1e-9 * (1 + np.abs(path[:, 1:]))).any()
+    point = _point(tree)
+    order = np.argsort(point["loc"][:, 0])
+    means = [whole[kind == k].mean(0) for k in (0, 1)]
+    np.testing.assert_allclose(point["loc"][order], means, atol=0.5 if apart == 3 else 0.05)
+    assert (np.abs(point["loadings"]) < 2).all()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("gaps", [False, True], ids=["complete", "gaps"])
 def test_gibbs_and_nuts_agree(gaps):
     """On what rotations do not change."""
     import arviz as az
 
-    rows = ROWS.copy()
+    rows = BY_ONE.copy()
     if gaps:
         rows[::5, 0] = rows[3::6, 1:3] = np.nan
     arguments = {"seed": 0, "clusters": 2, "factors": 1, "chains": 2, "predictive": 0}

@@ -13,20 +13,20 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jax import Array, lax, random
+from jax import Array, lax
 from numpyro.distributions import constraints
 
-from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.conditionals import (
     InverseGammaScaleConditional,
 )
 from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.described import means_in_words
 from ppl_models.distributions.exponential.factorised import location_centre
+from ppl_models.distributions.exponential.factors.draws import RowDraws
+from ppl_models.distributions.exponential.factors.expansion import expanded
 from ppl_models.distributions.exponential.factors.scores import (
     DrawnFactors,
     HiddenFactors,
@@ -51,10 +51,11 @@ from ppl_models.distributions.exponential.gaussian import FLOOR, LOG_TWO_PI
 from ppl_models.distributions.priors.scales_and_blocks import InverseGammaScale
 
 
-class LowRankGaussian(ExponentialFamily):
+class LowRankGaussian(RowDraws, ExponentialFamily):
     """Base of the families with isotropic and with diagonal noise."""
 
     equivalent_parameters = ("loadings",)
+    expanded_parameters = ("loc", "loadings")
     draws_hidden, factorises, draws_missing = True, False, False  # type: ignore[assignment]
     parameter_axes = {"loc": ("feature",), "loadings": ("feature", "factor"), "scale": ("feature",)}
     component_picture = "ellipses"
@@ -146,25 +147,6 @@ class LowRankGaussian(ExponentialFamily):
         """Loadings ``(component, feature, factor)``."""
         return jnp.broadcast_to(self.loadings, (*self.batch_shape, *self.loadings.shape[-2:]))
 
-    def _by_row(self, value: Array) -> tuple[tuple[int, ...], Array, Array, Array, Array]:
-        """Shape of rows and parameters, and each of them row by row."""
-        shape = jnp.broadcast_shapes(value.shape[:-1], self.batch_shape)
-        features, factors = self.loadings.shape[-2:]
-        rows = jnp.broadcast_to(value, (*shape, features)).reshape(-1, features)
-        loc = jnp.broadcast_to(self.loc, (*shape, features)).reshape(-1, features)
-        loadings = jnp.broadcast_to(self.loadings, (*shape, features, factors))
-        noise = jnp.broadcast_to(self._noise, (*shape, features)).reshape(-1, features)
-        return shape, rows, loc, loadings.reshape(-1, features, factors), noise
-
-    def pointwise(self, value: Array) -> Array:
-        """Log-density row by row."""
-        shape, *by_row = self._by_row(value)
-
-        def row(x: Array, *parameters: Array) -> Array:
-            return factor_scores(x[:, None], *parameters, missing=True)[0][0]
-
-        return jax.vmap(row)(*by_row).reshape(shape)
-
     def collapsed(self, deviation: Array) -> Array:
         """Whether a component is next to flat in some direction: ``(component,)``.
 
@@ -193,7 +175,9 @@ class LowRankGaussian(ExponentialFamily):
         """Sums about the locations, of rows and of products with their scores.
 
         ``count (component, 1)``, ``factors (component, 1, factor)`` and ``outer (component, 1,
-        factor, factor)`` have a value for every feature where cells are missing.
+        factor, factor)`` have a value for every feature where cells are missing; ``size
+        (component,)``, ``score (component, factor)`` and ``moment (component, factor, factor)`` are
+        of all rows, whatever is missing of them.
         """
         if isinstance(prepared, Array):  # no draw, and nothing found out before
             prepared = self.infer_latents(prepared, missing=missing, centre=centre)[1]
@@ -259,6 +243,17 @@ class LowRankGaussian(ExponentialFamily):
         update = loc_conditional if parameter == "loc" else loadings_conditional
         return update(self.loc, self._each(), self._noise, prior, statistics, shared=shared)
 
+    def expanded(
+        self,
+        priors: Mapping[str, Any | None],
+        statistics: Statistics,
+        *,
+        shared: Mapping[str, bool],
+    ) -> dict[str, Array]:
+        """Locations and loadings under which the scores have mean 0 and covariance I again."""
+        loc = jnp.broadcast_to(self.loc, statistics["about"].shape)
+        return expanded(loc, self._each(), statistics, priors, shared)
+
     def redundant(self, parameter: str, shape: tuple[int, ...]) -> int:
         """Angles of a rotation of the factors, of every component."""
         return math.prod(shape[:-2]) * shape[-1] * (shape[-1] - 1) // 2
@@ -287,59 +282,6 @@ class LowRankGaussian(ExponentialFamily):
             one_size=self.parameter_dims["scale"] == 0,
             shared=shared,
         )
-
-    # ---- draws -------------------------------------------------------------------------------
-
-    def draw_hidden(
-        self, key: Array, prepared: Any, chosen: Array, *, missing: bool, centre: Array
-    ) -> tuple[Any, bool]:
-        """Rows, each with a draw of its scores; gaps stay, for they drop out given these."""
-        place = chosen[None, None]
-        mean = jnp.take_along_axis(prepared.mean, place, axis=0)[0]
-        if missing:
-            covariance = jnp.take_along_axis(prepared.covariance, chosen[None, :, None, None], 0)[0]
-            factor = jnp.linalg.cholesky(covariance)
-        else:
-            factor = jnp.linalg.cholesky(prepared.covariance)[chosen]
-        noise = random.normal(key, (len(chosen), len(mean)), mean.dtype)
-        scores = mean + matmul(factor, noise[..., None])[..., 0].T
-        return DrawnFactors(prepared.rows, scores), missing
-
-    def complete(self, key: Array, value: Array) -> Array:
-        """Draw missing cells: scores given the observed ones, then noise."""
-        scores_key, noise_key = random.split(key)
-        shape, *by_row = self._by_row(value)
-
-        def scores_of(x: Array, *parameters: Array) -> tuple[Array, Array]:
-            _, mean, covariance = factor_scores(x[:, None], *parameters, missing=True)
-            return mean[:, 0], covariance[0]
-
-        mean, covariance = jax.vmap(scores_of)(*by_row)
-        rows, loc, loadings, noise = by_row
-        drawn = random.normal(scores_key, mean.shape, mean.dtype)
-        scores = mean + matmul(jnp.linalg.cholesky(covariance), drawn[..., None])[..., 0]
-        filled = loc + matmul(loadings, scores[..., None])[..., 0]
-        filled = filled + noise * random.normal(noise_key, rows.shape, mean.dtype)
-        return jnp.where(missing_cells(rows), filled, rows).reshape(*shape, -1)
-
-    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
-        """Draws ``sample_shape + batch + (feature,)``."""
-        scores_key, noise_key = random.split(key)
-        shape = self.shape(sample_shape)
-        dtype = jnp.result_type(self.loc, float)
-        scores = random.normal(scores_key, (*shape[:-1], self.loadings.shape[-1], 1), dtype)
-        noise = random.normal(noise_key, shape, dtype)
-        return self.loc + matmul(self.loadings, scores)[..., 0] + self._noise * noise
-
-    @property
-    def mean(self) -> Array:
-        """The location."""
-        return jnp.broadcast_to(self.loc, self.shape())
-
-    @property
-    def variance(self) -> Array:
-        """The diagonal of the covariance."""
-        return jnp.broadcast_to((self.loadings**2).sum(-1) + self._noise**2, self.shape())
 
 
 class FactorGaussian(LowRankGaussian):

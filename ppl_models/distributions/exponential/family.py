@@ -25,12 +25,11 @@ from numpyro.distributions import Distribution
 
 from ppl_models.data.missing import has_missing, missing_cells
 from ppl_models.distributions.declaration import FamilyDeclaration
+from ppl_models.distributions.exponential.parameter_updates import ParameterUpdates, Statistics
 from ppl_models.distributions.plug_in import PlugIn
 
-Statistics = dict[str, Array]
 
-
-class ExponentialFamily(PlugIn, FamilyDeclaration, Distribution):
+class ExponentialFamily(PlugIn, ParameterUpdates, FamilyDeclaration, Distribution):
     """A family with natural parameters, sufficient statistics and a log-normaliser.
 
     A family is written for parameters with one batch axis, the component, and data with one, the
@@ -119,71 +118,6 @@ class ExponentialFamily(PlugIn, FamilyDeclaration, Distribution):
             key: random key of draws.
         """
         return self.logits(prepared, missing=missing, centre=centre), prepared
-
-    # ---- updates of the parameters -----------------------------------------------------------
-
-    def conditional(
-        self,
-        parameter: str,
-        prior: Distribution | None,
-        statistics: Statistics,
-        centre: Array,
-        *,
-        shared: bool,
-    ) -> Any | None:
-        """The posterior of one parameter given the others, or None where it is not conjugate.
-
-        Args:
-            parameter: name of the parameter.
-            prior: its prior (None: flat), with parameters of the shape of the parameter.
-            statistics: expected statistics of all components.
-            centre: the shift under which the statistics were taken.
-            shared: whether all components have the same value.
-        """
-        priors = self.conjugate_priors.get(parameter, ())
-        if not priors or not (prior is None or isinstance(prior, priors)):
-            return None
-        return self.conjugate_update(parameter, prior, statistics, centre, shared=shared)
-
-    def conjugate_update(
-        self,
-        parameter: str,
-        prior: Any | None,
-        statistics: Statistics,
-        centre: Array,
-        *,
-        shared: bool,
-    ) -> Any | None:
-        """:meth:`conditional` under one of the parameter's ``conjugate_priors``, or a flat prior.
-
-        A family without any is maximised by quasi-Newton steps and drawn by Hamiltonian ones.
-        """
-        raise NotImplementedError(f"{type(self).__name__} declares conjugate priors without update")
-
-    def canonical(self, parameter: str, value: Array, prior: Any | None) -> Array:
-        """The canonical one of a parameter's equivalent values.
-
-        Asked of :attr:`equivalent_parameters` when all others have moved, for what rows hide was
-        found out for the value as it was.
-
-        Args:
-            parameter: name of the parameter.
-            value: of all components.
-            prior: its prior (None: flat), with parameters of the shape of the parameter.
-        """
-        return value
-
-    def redundant(self, parameter: str, shape: tuple[int, ...]) -> int:
-        """Number of redundant entries in one of :attr:`equivalent_parameters` of that shape."""
-        return 0
-
-    def collapsed(self, deviation: Array) -> Array:
-        """Whether a component has shrunk onto a row or a plane, ``(component,)``.
-
-        Args:
-            deviation: standard deviation of every feature of the data.
-        """
-        return jnp.zeros(self.batch_shape, bool)
 
     # ---- data --------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from ppl_models.distributions.conditionals import (
     DirichletConditional,
     RateConditional,
 )
+from ppl_models.distributions.exponential.family import Statistics
 from ppl_models.distributions.priors.broadcast import plain_prior
 from ppl_models.inference.newton import LARGEST, curvature_units
 from ppl_models.inference.statistics.chunks import Chunks
@@ -168,7 +169,7 @@ def maximise(
 
     With ``flat`` the priors are left out, so that the likelihood alone is raised. A component
     that no row is assigned to keeps its parameters where the data say nothing about them. Values
-    that are to be raised ``again`` under the same statistics are not made canonical.
+    that are to be raised ``again`` under the same statistics are neither expanded nor canonical.
     """
     values = dict(values)
     for link in links:
@@ -181,7 +182,55 @@ def maximise(
         values.update(_quasi_newton(model, structure, free, values, expected, chunks, flat, known))
     if again:
         return values
+    values = expanded_values(
+        model, structure, links, values, expected.statistics, flat=flat, known=known
+    )
     return canonical_values(model, structure, links, values, flat=flat, known=known)
+
+
+def expanded_values(
+    model: Model,
+    structure: Structure,
+    links: tuple[ParameterLink, ...],
+    values: Globals,
+    statistics: Mapping[str, Statistics],
+    *,
+    flat: bool,
+    known: Mapping[str, Any] | None = None,
+) -> Globals:
+    """Values moved together with the distribution of what rows hide, see ``expanded``.
+
+    Args:
+        model: the program.
+        structure: its structure.
+        links: sites with a closed form.
+        values: of the global sites.
+        statistics: of the E-step, by emission.
+        flat: whether the priors are left out.
+        known: priors that do not depend on other sites.
+    """
+    own = [w for w in links if not isinstance(w, PriorLink) and w.emission in statistics]
+    if not own:
+        return values
+    pieces = model.pieces(values, structure, known)
+    for name, family in pieces.families().items():
+        moving = {
+            w.parameter: w
+            for w in own
+            if w.emission == name and w.parameter in family.expanded_parameters
+        }
+        priors = {
+            parameter: None
+            if flat
+            else plain_prior(pieces.priors[w.site], jnp.shape(values[w.site]))
+            for parameter, w in moving.items()
+        }
+        shared = {parameter: w.shared for parameter, w in moving.items()}
+        for parameter, value in family.expanded(priors, statistics[name], shared=shared).items():
+            site, value = moving[parameter].site, value[0] if shared[parameter] else value
+            finite = jnp.isfinite(value).all()
+            values = values | {site: jnp.where(finite, value, values[site])}
+    return values
 
 
 def canonical_values(

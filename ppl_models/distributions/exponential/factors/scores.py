@@ -96,10 +96,11 @@ def score_sums(
         )
         products = sum_over_rows(counted, outer.reshape(factors**2, -1))
         products = products.reshape(-1, factors, factors)
+        moment = (weight * outer).sum(-1)
     else:
         counted = weight[None]
-        products = sum_over_rows(weight * scores, scores) + weight.sum() * covariance
-        products = products[None]
+        moment = sum_over_rows(weight * scores, scores) + weight.sum() * covariance
+        products = moment[None]
     return {
         "count": counted.sum(-1),
         "first": weighted.sum(-1),
@@ -107,6 +108,9 @@ def score_sums(
         "cross": sum_over_rows(weighted, scores),
         "factors": sum_over_rows(counted, scores),
         "outer": products,
+        "size": weight.sum(),
+        "score": (weight * scores).sum(-1),
+        "moment": moment,
     }
 
 
