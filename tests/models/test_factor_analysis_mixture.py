@@ -132,7 +132,7 @@ def test_em_finds_groups_however_far_apart(apart, priors, gaps):
     draws = np.random.default_rng(4)
     kind = np.arange(200) % 2
     rows = apart * kind[:, None] + draws.normal(size=(200, 1)) + 0.5 * draws.normal(size=(200, 4))
-    whole = rows.copy()
+    complete = rows.copy()
     if gaps:
         rows[::9, 0] = rows[3::11, 1:3] = np.nan
     tree = fit("factor_analysis_mixture", rows, method="em", seed=1, clusters=2, starts=4,
@@ -143,7 +143,7 @@ def test_em_finds_groups_however_far_apart(apart, priors, gaps):
     assert not (np.diff(path, axis=1) < -1e-9 * (1 + np.abs(path[:, 1:]))).any()
     point = _point(tree)
     order = np.argsort(point["loc"][:, 0])
-    means = [whole[kind == k].mean(0) for k in (0, 1)]
+    means = [complete[kind == k].mean(0) for k in (0, 1)]
     np.testing.assert_allclose(point["loc"][order], means, atol=0.5 if apart == 3 else 0.05)
     assert (np.abs(point["loadings"]) < 2).all()
 
