@@ -219,9 +219,9 @@ def test_expanded_values_are_where_the_slope_of_the_scores_distribution_is_zero(
         "loc": dist.Normal(np.full(FEATURES, 0.5), np.full(FEATURES, 1.5)),
         "loadings": dist.Normal(np.zeros((FEATURES, FACTORS)), np.arange(1.0, 5)[:, None] + [0, 0]),
     }
-    given = dict.fromkeys(priors) if flat else priors
+    told = dict.fromkeys(priors) if flat else priors
     alike = {"loc": one_loc, "loadings": one_loadings}
-    moved = jax.jit(lambda: family.expanded(given, statistics, shared=alike))()
+    moved = jax.jit(lambda: family.expanded(told, statistics, shared=alike))()
     loc, loadings = family.loc, family.loadings
 
     def height(shift, root):

@@ -25,7 +25,7 @@ from numpyro.distributions import Distribution
 
 from ppl_models.data.missing import has_missing, missing_cells
 from ppl_models.distributions.declaration import FamilyDeclaration
-from ppl_models.distributions.exponential.parameter_updates import ParameterUpdates, Statistics
+from ppl_models.distributions.parameter_updates import ParameterUpdates, Statistics
 from ppl_models.distributions.plug_in import PlugIn
 
 
