@@ -97,6 +97,19 @@ def program(named: str | Callable) -> Callable:
     )
 
 
+def is_available(name: str) -> bool:
+    """Whether :func:`program` finds the program: its file or module may not be on this machine.
+
+    >>> is_available("poisson_mixture"), is_available("no/such/file.py:coins")
+    (True, False)
+    """
+    try:  # a module or a file of somebody else is imported
+        program(name)
+    except InputError:
+        return False
+    return True
+
+
 def _decorated(handler: Any) -> Any:
     """The program; a handler that decorates it bears its name and signature.
 

@@ -36,3 +36,20 @@ def has_missing(array: Any) -> bool:
     (True, False)
     """
     return bool(missing_cells(np.asarray(array)).any())
+
+
+def columns_vary(values: np.ndarray) -> bool:
+    """Whether every column has at least two different observed values.
+
+    Args:
+        values: numbers ``(row, ...)``.
+
+    >>> columns_vary(np.array([[1.0, 2.0], [np.nan, 3.0], [4.0, 2.0]]))
+    True
+    >>> columns_vary(np.array([[1.0, 2.0], [1.0, 3.0]])), columns_vary(np.full(3, np.nan))
+    (False, False)
+    """
+    if len(values) == 0:
+        return False
+    with np.errstate(all="ignore"):  # comparisons with NaN
+        return bool((np.fmin.reduce(values, 0) < np.fmax.reduce(values, 0)).all())

@@ -19,7 +19,7 @@ import numpy as np
 from jax import Array
 
 from ppl_models.diagnostics.findings import Finding
-from ppl_models.errors import InputError, UnsupportedError
+from ppl_models.inference.capabilities import FAMILIES
 from ppl_models.posterior.density.rows import logits_in_blocks
 from ppl_models.posterior.labels.allocations import Allocations, choose_rows
 from ppl_models.posterior.result.names import component_names
@@ -58,17 +58,21 @@ def component_findings(allocations: Allocations) -> list[Finding]:
     """Idle hidden states, and pairs of components that the data do not distinguish."""
     if allocations.components < 2 or allocations.facts.assignments == "hard":
         return []
-    try:
-        with allocations.fitted.scope():
-            compared = _compare(allocations)
-    except (ImportError, InputError, UnsupportedError, KeyError, OSError):
-        return []  # the program of the fit may not be available
+    if not allocations.restorable:
+        return []
+    with allocations.fitted.scope():
+        compared = _compare(allocations) if _comparable(allocations) else None
     if compared is None:
         return []
     states = bool(allocations.facts.states and not allocations.facts.clusters)
     names = component_names(allocations.tree, compared.counts.shape[1])
     idle = _idle(compared, names) if states else []
     return idle + _equal(compared, "state" if states else "cluster", names)
+
+
+def _comparable(allocations: Allocations) -> bool:
+    """Whether components are families whose parameters, and so their number, are known."""
+    return allocations.fitted.problem.offers(FAMILIES)
 
 
 def _compare(allocations: Allocations) -> Comparison | None:

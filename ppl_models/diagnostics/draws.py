@@ -17,7 +17,6 @@ from ppl_models.diagnostics.components import component_findings
 from ppl_models.diagnostics.findings import Finding
 from ppl_models.diagnostics.label_invariants import convergence_table, invariants, numbers
 from ppl_models.diagnostics.sampler import sampler_findings
-from ppl_models.errors import InputError
 from ppl_models.posterior.labels.allocations import (
     Allocations,
     Responsibilities,
@@ -55,7 +54,9 @@ def examine_draws(
 ) -> tuple[list[Finding], pd.DataFrame]:
     """All findings about a fit with draws, and the table of R-hat and ESS."""
     allocations = Allocations(tree, responsibilities)
-    quantities = _invariants(allocations, seed)
+    quantities = invariants(
+        allocations, responsibilities=allocations.computes_responsibilities, seed=seed
+    )
     table = convergence_table(tree, quantities)
     chains, draws = allocations.shape
     invariant = table[table["kind"] != "component"]
@@ -73,15 +74,6 @@ def examine_draws(
         findings += _labels(tree, table, draws)
     findings += _relabelling(tree) + _empty(allocations) + component_findings(allocations)
     return findings, table
-
-
-def _invariants(allocations: Allocations, seed: int) -> xr.Dataset:
-    """Label-invariant quantities, with those of responsibilities if the program is available."""
-    try:
-        return invariants(allocations, seed=seed)
-    except (ImportError, InputError, KeyError, OSError):
-        # the program of the fit may not be available: the other invariants do not need it
-        return invariants(allocations, responsibilities=False, seed=seed)
 
 
 def _not_finite(tree: xr.DataTree) -> list[Finding]:

@@ -12,6 +12,7 @@ from jax import random
 
 from ppl_models import memory
 from ppl_models.data.derived import derived_arguments
+from ppl_models.data.missing import columns_vary
 from ppl_models.inference.capabilities import require
 from ppl_models.inference.many.buckets import Bucket, in_buckets
 from ppl_models.inference.many.em import Points, densities, em_of_bucket
@@ -89,18 +90,10 @@ def healthy(request: Request, problem: Problem) -> np.ndarray:
     for group, places in enumerate(request.rows):
         if len(places) < least or refused[group]:
             continue
-        fine[group] = all(_varied(o.values[places]) for o in request.observed.values())
+        fine[group] = all(columns_vary(o.values[places]) for o in request.observed.values())
         if fine[group] and request.precision == "float32":
             fine[group] = rounding_loss(request.observed_of(places)) is None
     return fine
-
-
-def _varied(values: np.ndarray) -> bool:
-    """Whether no column is of one value or wholly missing."""
-    if values.dtype.kind == "f":
-        with np.errstate(all="ignore"):
-            return bool((np.fmin.reduce(values, 0) < np.fmax.reduce(values, 0)).all())
-    return bool((values.min(0) < values.max(0)).all())
 
 
 def _outside(request: Request, problem: Problem) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ppl_models.data.kinds.observed import Observed
+from ppl_models.data.rectangular import rectangular
 
 
 def as_given(observed: Observed, value: Any) -> Observed:
@@ -47,11 +48,6 @@ def _dtype_kind(value: Any) -> str | None:
     if isinstance(value, pd.DataFrame):
         kinds = {getattr(dtype, "kind", "O") for dtype in value.dtypes}
         return kinds.pop().replace("u", "i") if len(kinds) == 1 else None
-    dtype = getattr(value, "dtype", None)
-    if dtype is None and isinstance(value, list | tuple):
-        try:
-            dtype = np.asarray(value).dtype
-        except ValueError:  # rows of unequal length
-            return None
-    kind = getattr(dtype, "kind", None)
+    array = rectangular(value) if isinstance(value, list | tuple) else value
+    kind = getattr(getattr(array, "dtype", None), "kind", None)
     return None if kind is None else str(kind).replace("u", "i")

@@ -13,6 +13,8 @@ from ppl_models.data.containers.columns import is_a
 from ppl_models.data.kinds.categories import Categories
 from ppl_models.data.kinds.numeric import Bits, Counts, Reals
 from ppl_models.data.kinds.observed import Kind, Observed
+from ppl_models.data.missing import columns_vary
+from ppl_models.data.rectangular import rectangular
 from ppl_models.errors import InputError
 
 SERVED = (Reals, Bits, Counts)  #: kinds whose cells mean the same in every column
@@ -31,10 +33,7 @@ def deep_array(value: Any, kind: type[Kind]) -> np.ndarray | None:
     if not issubclass(kind, (*SERVED, Categories)) or isinstance(value, Mapping):
         return None
     if isinstance(value, list | tuple):
-        try:
-            value = np.asarray(value)
-        except ValueError:  # rows of unequal length, which the kind has words for
-            return None
+        value = rectangular(value)  # the kind has words for rows of unequal length
     elif is_a(value, "xarray", "DataArray"):
         value = value.values
     if getattr(value, "ndim", 0) < 3 or not hasattr(value, "__array__"):
@@ -81,14 +80,9 @@ def read_deep_array(
             f"{site} has rows of shape {own}, and those of the fit have {known}: give the same"
         )
     flat = array.reshape(len(array), math.prod(own))
-    try:
-        observed = kind.read(flat, site=site, fresh=fresh)
-    except InputError:
-        if not fresh:
-            raise
-        observed = kind.read(
-            flat, site=site, fresh=False
-        )  # a constant column among many is no fault
+    observed = kind.read(flat, site=site, fresh=False)
+    if fresh and columns_vary(observed.values):  # a constant column among many is no fault
+        observed = kind.read(flat, site=site)
     coords = {n: v for n, v in observed.coords.items() if n != "feature"}
     coords |= {a: np.arange(n) for a, n in zip(axes, own, strict=True)}
     arguments: dict[str, object] = {"rows": len(array)}

@@ -14,7 +14,7 @@ from itertools import islice
 import numpy as np
 import xarray as xr
 
-from ppl_models import memory
+from ppl_models import catalogue, memory
 from ppl_models.errors import InputError, whole_number
 from ppl_models.posterior.density.responsibilities import responsibilities
 from ppl_models.posterior.result.restore import RestoredFit, precision_of, restore
@@ -126,6 +126,16 @@ class Allocations:
         if self.drawn is None:
             return None
         return np.array([np.bincount(row, minlength=self.components) for row in self.drawn])
+
+    @property
+    def restorable(self) -> bool:
+        """Whether the program of the fit is available, so that it can be run again."""
+        return self._fitted is not None or catalogue.is_available(self.tree.attrs["program"])
+
+    @property
+    def computes_responsibilities(self) -> bool:
+        """Whether responsibilities can be computed."""
+        return self._responsibilities is not None or self.restorable
 
     @property
     def fitted(self) -> RestoredFit:

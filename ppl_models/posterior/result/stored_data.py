@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -22,8 +21,8 @@ from ppl_models.program.arguments.signature import arguments_of, data_parameters
 from ppl_models.program.chains.chain_data import named_axes
 from ppl_models.program.model import Model
 from ppl_models.program.reading import read_data, read_program
-from ppl_models.program.trace.data_refusals import RowsError
 from ppl_models.program.trace.layout import STEP
+from ppl_models.program.trace.plate_sizes import size_argument
 from ppl_models.program.trace.structure import Structure
 
 
@@ -55,33 +54,28 @@ def read_stored(
         function = knowing(function, tree.attrs[SUMMARY])
     own = from_json(tree.attrs["arguments"])
 
-    def read(changed: Mapping[str, Any]) -> tuple[Model, Structure]:
+    def read(data: Mapping[str, Observed], given: Mapping[str, Any]) -> tuple[Model, Structure]:
         return read_program(
             function,
-            observed,
-            {**own, **changed, **(arguments or {})},
+            data,
+            given,
             from_json(tree.attrs["fixed"]),
             tree.attrs["precision"],
             known,
-            weights,
+            weights if data is observed else row_weights(tree),
             row_weights(tree),
         )
 
-    try:
-        return read({})
-    except RowsError:
+    given = {**own, **(arguments or {})}
+    count, fitted_count = (len(next(iter(o.values())).values) for o in (observed, known))
+    usual = {n: p.default for n, p in arguments_of(function).items()} | own
+    numbers = {n: v for n, v in usual.items() if type(v) is int and v == fitted_count}
+    if count != fitted_count and numbers:
         # the number of rows may be an argument of the program: it is the new rows' then
-        usual = {n: p.default for n, p in arguments_of(function).items()}
-        for name in _counts_of_rows({**usual, **own}, known):
-            with suppress(InputError):  # that of another number than the rows'
-                return read({name: len(next(iter(observed.values())).values)})
-        raise
-
-
-def _counts_of_rows(arguments: Mapping[str, Any], known: Mapping[str, Observed]) -> list[str]:
-    """Arguments that are the number of the fitted rows."""
-    counts = {len(o.values) for o in known.values()}
-    return [n for n, v in arguments.items() if type(v) is int and v in counts]
+        model, structure = read(known, own)
+        sized = size_argument(model, numbers, structure.plate)
+        given = given if sized is None else {**own, sized: count, **(arguments or {})}
+    return read(observed, given)
 
 
 def along_axes(

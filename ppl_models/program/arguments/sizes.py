@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import numpy as np
 
 from ppl_models.data.kinds import Observed
+from ppl_models.data.rectangular import rectangular
 from ppl_models.errors import InputError, whole_number
+from ppl_models.program.arguments.signature import typed_parameters
 
 #: arguments of which none makes no sense; others may be 0 or have words of their own for it
 COUNTS = (
@@ -33,10 +34,7 @@ def whole_arguments(function: Callable, options: Mapping[str, Any]) -> dict[str,
     >>> whole_arguments(program, {"levels": np.array([3.0, 2.0]), "scale": 0.5})
     {'levels': (3, 2), 'scale': 0.5}
     """
-    try:
-        parameters = inspect.signature(function, eval_str=True).parameters
-    except NameError:  # annotations that only a type checker can read
-        return dict(options)
+    parameters = typed_parameters(function)
     return {
         n: _integer(n, v, parameters[n].annotation) if n in parameters else v
         for n, v in options.items()
@@ -67,19 +65,15 @@ def numeric_lists(function: Callable, options: Mapping[str, Any]) -> dict[str, A
     >>> numeric_lists(program, {"levels": (3, 2), "scale": [1, 2]})
     {'levels': (3, 2), 'scale': array([1., 2.])}
     """
-    try:
-        parameters = inspect.signature(function, eval_str=True).parameters
-    except NameError:  # annotations that only a type checker can read
-        parameters = inspect.signature(function).parameters
+    parameters = typed_parameters(function)
     arrays = dict(options)
     for name, value in options.items():
         if not isinstance(value, list | tuple) or name not in parameters:
             continue
         annotation = parameters[name].annotation
         numbers = float in {annotation, *get_args(annotation)}
-        try:
-            array = np.asarray(value)
-        except ValueError:  # ragged
+        array = rectangular(value)
+        if array is None:
             continue
         if array.size and (array.dtype.kind == "f" or (numbers and array.dtype.kind in "iu")):
             arrays[name] = array.astype(float)
@@ -87,12 +81,9 @@ def numeric_lists(function: Callable, options: Mapping[str, Any]) -> dict[str, A
 
 
 def _several(name: str, value: Any) -> tuple[int, ...]:
-    try:
-        array = np.asarray(value)
-        fine = array.ndim == 1 and array.dtype.kind in "iuf" and bool((array >= 1).all())
-    except ValueError:  # ragged
-        fine = False
-    if not fine or (array != np.floor(array)).any():
+    array = rectangular(value)
+    numbers = array is not None and array.ndim == 1 and array.dtype.kind in "iuf"
+    if array is None or not numbers or ((array < 1) | (array != np.floor(array))).any():
         raise InputError(
             f"{name} is {value!r:.40}: give a tuple of whole numbers from 1 up, as {name}=(3, 2), "
             f"or {name}=(3,) for a single one"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union, get_args, get_origin
 
 import numpy as np
 
+from ppl_models.data.rectangular import rectangular
 from ppl_models.errors import InputError
+from ppl_models.program.arguments.signature import typed_parameters
 
 #: Arguments of fit that have an option of their own.
 RESERVED = {
@@ -112,13 +113,8 @@ def checked(
 
 
 def _annotations(function: Callable) -> dict[str, Any]:
-    try:
-        signature = inspect.signature(function, eval_str=True)
-    except NameError:  # annotations that only a type checker can read
-        return {}
-    return {
-        n: Any if p.annotation is p.empty else p.annotation for n, p in signature.parameters.items()
-    }
+    parameters = typed_parameters(function)
+    return {n: Any if p.annotation is p.empty else p.annotation for n, p in parameters.items()}
 
 
 def _as(name: str, value: Any, annotation: Any) -> Any:
@@ -150,10 +146,8 @@ def _kinds(annotation: Any) -> tuple[Any, ...] | None:
 def _is_numeric(value: Any) -> bool:
     if not isinstance(value, list) or not value:
         return False
-    try:
-        return np.asarray(value).dtype.kind in "iuf"
-    except ValueError:  # ragged
-        return False
+    array = rectangular(value)
+    return array is not None and array.dtype.kind in "iuf"
 
 
 def _array(value: Any) -> Any:

@@ -131,10 +131,6 @@ def _taken(what: str, name: str) -> str:
     )
 
 
-class RowsError(InputError):
-    """Data have another number of rows than the plate that they are observed in."""
-
-
 def refuse_other_rows(trace: Mapping[str, Any], data: Mapping[str, Any]) -> None:
     """Observed sites have as many entries along every plate as the plate has.
 
@@ -143,7 +139,7 @@ def refuse_other_rows(trace: Mapping[str, Any], data: Mapping[str, Any]) -> None
         data: by parameter.
 
     Raises:
-        RowsError: one has not.
+        InputError: one has not.
     """
     for name, site in trace.items():
         if site["type"] != "sample" or not site["is_observed"]:
@@ -158,7 +154,7 @@ def refuse_other_rows(trace: Mapping[str, Any], data: Mapping[str, Any]) -> None
             spread = count == 1 and not (name in data and frame.dim == -len(batch))
             if count != frame.size and not spread:
                 holder = name if name in data else "/".join(data)
-                raise RowsError(
+                raise InputError(
                     f"{holder}: {count} entries are observed at site '{name}', and plate "
                     f"'{frame.name}' has {frame.size}: give the program the plate's size, or let "
                     "it take that from the data (x.shape[0])"

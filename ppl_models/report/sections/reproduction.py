@@ -118,11 +118,10 @@ def shell_refusal(tree: xr.DataTree) -> str:
         return f"The command line does not find `{program}`, which is in no file: use Python."
     groups = [tree[n].data_vars for n in ("observed_data", "constant_data") if n in tree.children]
     sites = [str(site) for group in groups for site in group]
-    try:  # what a program computes from its data is not given to it, as the links of a network
+    if catalogue.is_available(program):
+        # what a program computes from its data is not given to it, as the links of a network
         parameters = data_parameters(catalogue.program(program))
         sites = [name for name in parameters if name in sites]
-    except InputError:  # a file that is no longer there
-        pass
     if row_weights(tree) is not None:
         return (
             "The rows have weights, which the command line reads from a column of the file "
@@ -163,10 +162,9 @@ def command_line(tree: xr.DataTree) -> str:
 
 def column_types_of(tree: xr.DataTree) -> dict[str, str]:
     """Column -> type, where a program takes the columns of one table by their types."""
-    try:
-        marked = by_type(catalogue.program(tree.attrs["program"]))
-    except (InputError, KeyError):
+    if not catalogue.is_available(tree.attrs["program"]):
         return {}
+    marked = by_type(catalogue.program(tree.attrs["program"]))
     like = from_json(tree.attrs.get("coordinate_labels", "{}"))
     sites = {str(site) for site in tree["observed_data"].data_vars}
     places = {c: site for c, site in dealt_parameters(marked).items() if site in sites}
