@@ -16,6 +16,7 @@ from ppl_models.program.model import Globals, Model
 from ppl_models.program.rows.weights import uses_row_weights
 from ppl_models.program.runtime.compiling import quickly
 from ppl_models.program.runtime.keys import make_key
+from ppl_models.program.runtime.trial import attempted
 from ppl_models.program.trace.structure import Structure
 
 FEW = 24  #: rows on which a program's priors are tried
@@ -99,13 +100,15 @@ def prior_unlike_repeated(model: Model, structure: Structure) -> str | None:
     values = structure.initial(make_key(7))
     once = _taken(model, rows, counts.astype(float))
     written_out = _taken(model, np.repeat(rows, counts), None)
-    try:
-        here, there = (
+    pair = attempted(
+        lambda: [
             _priors(m, values, structure=replace(structure, rows=n))
             for m, n in ((once, len(rows)), (written_out, int(counts.sum())))
-        )
-    except Exception:  # an array as long as the data does not go with a part of them
+        ]
+    )
+    if pair is None:
         return structure.names[0] if structure.names else None
+    here, there = pair
     for name in here:
         same = jax.tree.map(
             lambda a, b: bool(np.allclose(a, b, rtol=1e-5)), here[name], there[name]

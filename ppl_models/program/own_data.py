@@ -25,6 +25,7 @@ from ppl_models.program.handlers.unbounded_totals import UnboundedTotals
 from ppl_models.program.model import Model
 from ppl_models.program.runtime.compiling import quickly
 from ppl_models.program.runtime.distribution_trees import by_name
+from ppl_models.program.runtime.trial import attempted
 from ppl_models.program.trace.layout import is_scanned
 from ppl_models.program.trace.structure import Structure
 
@@ -74,9 +75,8 @@ def computed_from_own_data(model: Model, structure: Structure) -> OwnData | None
         in_loops.extend(n for n in structure.emissions if is_scanned(trace[n]))
         return {n: _parts(trace[n]["fn"]) for n in structure.emissions}
 
-    try:
-        provenance = eval_provenance(run, **model.data)
-    except Exception:  # data that do not stand in their own place: the run itself will tell
+    provenance = attempted(lambda: eval_provenance(run, **model.data))
+    if provenance is None:  # (a run by the method tells why)
         return None
     if in_loops:  # what goes through a loop seems to come from all of its data
         return None

@@ -19,6 +19,7 @@ from ppl_models.program.chains.chain_data import with_layout
 from ppl_models.program.densities.local_integrals import with_integrals
 from ppl_models.program.runtime.compiling import quickly
 from ppl_models.program.runtime.keys import make_key
+from ppl_models.program.runtime.trial import attempted
 from ppl_models.program.trace import chains
 from ppl_models.program.trace.data_refusals import (
     named_otherwise,
@@ -146,11 +147,7 @@ def first_sentences(message: str) -> str:
 
 def _runs(trace: Callable, model: Model) -> bool:
     """Whether a program runs at all."""
-    try:
-        jax.eval_shape(trace, model)
-    except Exception:
-        return False
-    return True
+    return attempted(lambda: (jax.eval_shape(trace, model),)) is not None
 
 
 def _in_single_precision(trace: Callable, model: Model) -> str:

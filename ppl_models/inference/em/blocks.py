@@ -30,7 +30,7 @@ from ppl_models.inference.statistics.e_step import (
     finalize,
     soft,
 )
-from ppl_models.inference.statistics.running import exact, gaps_allowed
+from ppl_models.inference.statistics.running import exact, gaps_allowed, off_centre
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameters.parameter_map import ParameterLink
 from ppl_models.program.trace.structure import Structure
@@ -190,14 +190,23 @@ class BlockStatistics:
             self._workers = Workers(problem, assign, block_rows(problem))
 
     def __call__(self, starts: Sequence[Globals]) -> list[Expectations]:
-        """Statistics at the global sites of every start, all in one pass."""
+        """Statistics at the global sites of every start, all in one pass.
+
+        Raises:
+            UnsupportedError: statistics that do not add up; see ``running.off_centre``.
+        """
+        centres = self._problem.chunks.centres
+        return [exact(statistics, centres) for statistics in self.by_passes(starts)]
+
+    def by_passes(self, starts: Sequence[Globals]) -> list[Expectations]:
+        """The same in the precision of the passes, and about the points that these chose."""
         if self._workers is not None:
             totals = self._workers.sums(starts)
         else:
             totals = _totals(self._model, self._problem, self._plan, starts)
-        return [self._exact(v, t) for v, t in zip(starts, totals, strict=True)]
+        return [self._of_totals(v, t) for v, t in zip(starts, totals, strict=True)]
 
-    def _exact(self, values: Globals, total: Any) -> Expectations:
+    def _of_totals(self, values: Globals, total: Any) -> Expectations:
         own = jax.tree.map(lambda v: jnp.asarray(v, jnp.result_type(float)), total)
         statistics = _finalized(
             self._model,
@@ -208,12 +217,13 @@ class BlockStatistics:
             structure=self._plan.structure,
         )
         # (by the passes and not by what is finalized, whose precision is that of the passes)
-        statistics = statistics._replace(log_normaliser=total.log_normaliser)
-        return exact(statistics, self._problem.chunks.centres)
+        return statistics._replace(log_normaliser=total.log_normaliser)
 
 
-def statistics_of_blocks(problem: Problem, values: Globals, assign: Assign) -> Expectations:
+def statistics_of_blocks(problem: Problem, values: Globals, assign: Assign) -> Expectations | None:
     """Expected statistics of all rows at given global sites, by a pass; in double precision.
+
+    None where they add up with no others: see ``running.off_centre``.
 
     Args:
         problem: whose rows are in blocks.
@@ -221,8 +231,9 @@ def statistics_of_blocks(problem: Problem, values: Globals, assign: Assign) -> E
         assign: soft or hard assignment.
     """
     problem = replace(problem, prepared=gaps_allowed(problem.families, problem.chunks))
-    (statistics,) = BlockStatistics(problem, assign)([values])
-    return statistics
+    (statistics,) = BlockStatistics(problem, assign).by_passes([values])
+    centres = problem.chunks.centres
+    return exact(statistics, centres) if off_centre(statistics, centres) is None else None
 
 
 @partial(jax.jit, static_argnames=("structure",))

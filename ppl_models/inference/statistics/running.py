@@ -68,6 +68,25 @@ def gaps_allowed(families: Families, chunks: Chunks) -> Chunks:
     return replace(chunks, missing=gaps)
 
 
+def off_centre(expected: Expectations, centres: Mapping[str, Any]) -> str | None:
+    """A site whose statistics are not about its centre, so that no others add up with them.
+
+    In single precision, components that lie far apart have statistics about their own locations,
+    which move from step to step.
+
+    Args:
+        expected: of the E-step.
+        centres: by site, a point amid the data.
+    """
+    for name, own in expected.statistics.items():
+        if "about" in own:
+            about = np.asarray(own["about"], np.float64)
+            centre = np.broadcast_to(np.asarray(centres[name], np.float64), about.shape)
+            if not np.array_equal(about, centre):
+                return name
+    return None
+
+
 def exact(expected: Expectations, centres: Mapping[str, Any]) -> Expectations:
     """An E-step's statistics on the host, all about the centres, so that they add up.
 
@@ -76,21 +95,17 @@ def exact(expected: Expectations, centres: Mapping[str, Any]) -> Expectations:
         centres: by site, a point amid the data.
 
     Raises:
-        UnsupportedError: components so far apart that single precision takes the statistics about
-            each one's own location, which moves from step to step.
+        UnsupportedError: statistics that are :func:`off_centre`.
     """
-    statistics = {}
-    for name, own in expected.statistics.items():
-        on_host = {n: np.asarray(v, np.float64) for n, v in own.items()}
-        about = on_host.pop("about", None)
-        if about is not None and not np.array_equal(
-            about, np.broadcast_to(np.asarray(centres[name], np.float64), about.shape)
-        ):
-            raise UnsupportedError(
-                f"the components of site '{name}' lie so far apart that single precision cannot "
-                "add up their statistics step by step: give precision='float64', or method='em'"
-            )
-        statistics[name] = on_host
+    if (site := off_centre(expected, centres)) is not None:
+        raise UnsupportedError(
+            f"the components of site '{site}' lie so far apart that single precision cannot add up "
+            "their statistics step by step: give precision='float64', or method='em'"
+        )
+    statistics = {
+        name: {n: np.asarray(v, np.float64) for n, v in own.items() if n != "about"}
+        for name, own in expected.statistics.items()
+    }
     return Expectations(
         np.asarray(expected.log_normaliser, np.float64),  # type: ignore[arg-type]
         np.asarray(expected.counts, np.float64),  # type: ignore[arg-type]

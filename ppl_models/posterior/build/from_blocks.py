@@ -129,13 +129,12 @@ def of_sample(tree: xr.DataTree, statistics: RunningStatistics | None) -> xr.Dat
 
 
 def statistics_of(problem: Problem, result: Result) -> RunningStatistics | None:
-    """Expected statistics of all rows at the optimum; None where float32 does not suffice."""
+    """Expected statistics of all rows at the optimum; None where they add up with no others."""
     assert problem.blocks is not None
     values = {n: v[0, 0] for n, v in result.values.items()}
     assign = soft if result.assignments == "soft" else hard
-    try:
-        expectations = statistics_of_blocks(problem, values, assign)
-    except UnsupportedError:
+    expectations = statistics_of_blocks(problem, values, assign)
+    if expectations is None:
         return None
     centres = {n: np.asarray(v, np.float64) for n, v in problem.chunks.centres.items()}
     return RunningStatistics(expectations, centres, problem.blocks.summary.rows)

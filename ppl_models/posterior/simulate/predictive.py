@@ -32,6 +32,7 @@ from ppl_models.program.rows.padding import padded_count, row_width
 from ppl_models.program.runtime.compiling import QUICK, quickly
 from ppl_models.program.runtime.distribution_trees import by_name, plain_trees
 from ppl_models.program.runtime.keys import fold_in, split, split_apart
+from ppl_models.program.runtime.trial import attempted
 from ppl_models.program.trace.chains import merge_steps
 from ppl_models.program.trace.structure import Structure
 
@@ -99,10 +100,7 @@ def _columns(model: Model, emissions: Collection[str]) -> set[int]:
         trace = handlers.trace(program).get_trace()
         drawn.update({n: jnp.shape(trace[n]["value"]) for n in emissions if n in trace})
 
-    try:
-        jax.eval_shape(run)
-    except Exception:  # whatever the program does with what it was not told
-        return set()
+    attempted(lambda: jax.eval_shape(run))
     return {shape[-1] if shape else 0 for shape in drawn.values()}
 
 

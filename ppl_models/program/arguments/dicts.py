@@ -16,6 +16,7 @@ from ppl_models import catalogue
 from ppl_models.field_parameters import with_fields
 from ppl_models.program.arguments.signature import is_argument, untold
 from ppl_models.program.runtime.precision import scope
+from ppl_models.program.runtime.trial import attempted
 
 
 def without_dict(
@@ -79,10 +80,10 @@ def _runs(function: Callable, arguments: Mapping[str, Any], parameter: str) -> b
     def run(fields: Any) -> None:
         handlers.seed(function, random.key(0))(**rest, **{parameter: {**fields, **fixed}})
 
-    try:
+    def traced() -> bool:
         fields = {n: np.asarray(v) for n, v in held.items() if n not in fixed}
         with scope("float64"):
             jax.eval_shape(run, fields)
-    except Exception:  # whatever a program of a table says of a dict
-        return False
-    return True
+        return True
+
+    return attempted(traced) is not None

@@ -21,6 +21,7 @@ from ppl_models.errors import UnsupportedError
 from ppl_models.program.densities.pair_reading import read_pairs
 from ppl_models.program.densities.units import Units, all_parts
 from ppl_models.program.runtime.keys import make_key
+from ppl_models.program.runtime.trial import attempted
 from ppl_models.program.trace.structure import Structure
 
 CHECKS = 3  #: assignments at random by which the rows of the cells are checked
@@ -241,12 +242,13 @@ def _without_repeats(
         distinct={n: jnp.asarray(v) for n, v in few.items()},
         line=jnp.asarray(line.astype(np.int32)),
     )
-    try:
-        pair = (
-            _table(replace(model, units=u), values, structure=structure) for u in (units, reduced)
+    full, gathered = (
+        attempted(
+            lambda u=u: np.asarray(_table(replace(model, units=u), values, structure=structure))
         )
-        full, gathered = (np.asarray(each) for each in pair)
-    except Exception:  # an array as long as the data does not go with a part of them
+        for u in (units, reduced)
+    )
+    if full is None or gathered is None:
         return units
     same = np.allclose(full, gathered, rtol=1e-5, atol=1e-5, equal_nan=True)
     return reduced if same else units

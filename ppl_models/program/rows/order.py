@@ -18,6 +18,7 @@ from ppl_models.program.densities.local_densities import dimension, row_log_join
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.runtime.compiling import quickly
 from ppl_models.program.runtime.keys import make_key
+from ppl_models.program.runtime.trial import attempted
 from ppl_models.program.trace.structure import Structure
 
 FEW = 8  #: rows that are asked about
@@ -54,13 +55,15 @@ def rows_depend_on_places(model: Model, structure: Structure) -> bool:
     few = min(FEW, structure.rows // 2)
     values = structure.initial(make_key(4))
     other = np.r_[np.arange(few, 2 * few), np.arange(few)[::-1]]
-    try:
-        alone, among = (
+    parts = attempted(
+        lambda: [
             np.asarray(_logits(_taken(model, rows), values, structure=_of(structure, rows)))
             for rows in (np.arange(few), other)
-        )
-    except Exception:  # an array as long as the data does not go with a part of them
+        ]
+    )
+    if parts is None:
         return True
+    alone, among = parts
     tolerance = 1e-4 if alone.dtype == np.float32 else 1e-7
     again = among[:, few:][:, ::-1]
     return not np.allclose(alone, again, rtol=tolerance, atol=tolerance, equal_nan=True)

@@ -22,6 +22,7 @@ from ppl_models.distributions.convert import as_family
 from ppl_models.program.model import Model
 from ppl_models.program.rows.order import rows_depend_on_places
 from ppl_models.program.rows.weights import uses_row_weights
+from ppl_models.program.runtime.trial import attempted
 from ppl_models.program.trace.structure import Structure
 
 LEAST = 16  #: rows, at least
@@ -169,11 +170,8 @@ def _found_safe(tree: Any, shapes: tuple[tuple[tuple, str], ...], structure: Str
         common = pieces.log_weights is None or pieces.log_weights.shape[1] == 1
         allowed.append(common and not pieces.scales and all(map(_without_paths, families)))
 
-    try:
-        jax.eval_shape(read, model, values)
-    except Exception:  # an array as long as the data does not go with more of them
-        return False
-    if not all(allowed):
+    attempted(lambda: jax.eval_shape(read, model, values))
+    if not allowed or not all(allowed):
         return False
     return uses_row_weights(model.function) or not _priors_see_rows(model, structure, values)
 
@@ -192,11 +190,8 @@ def _priors_see_rows(model: Model, structure: Structure, values: Any) -> bool:
         data={n: jax.ShapeDtypeStruct((1, *v.shape[1:]), v.dtype) for n, v in model.data.items()},
         weights=jax.ShapeDtypeStruct((1,), model.weights.dtype),
     )
-    try:
-        here = _of_priors(model, structure, values)
-        there = _of_priors(fewer, replace(structure, rows=1), values)
-    except Exception:  # a program that does not run on a single row
-        return True
+    here = attempted(lambda: _of_priors(model, structure, values))
+    there = attempted(lambda: _of_priors(fewer, replace(structure, rows=1), values))
     return here is None or here != there
 
 

@@ -26,7 +26,7 @@ from ppl_models.posterior.density.sequences import of_words
 from ppl_models.posterior.result.schema import facts_of, label_names, row_labels, row_weights
 from ppl_models.program.arguments.json_text import from_json
 from ppl_models.program.arguments.signature import by_type, data_parameters
-from ppl_models.program.arguments.text import checked, column_types, read_settings
+from ppl_models.program.arguments.text import checked, read_settings
 from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
 from ppl_models.report.section import ReportSection
@@ -185,10 +185,8 @@ def _is_read(tree: xr.DataTree, name: str, value: Any) -> bool:
     """Whether an option of the command line can say the value."""
     if name != "types":
         return _shell_text(tree, name, value) is not None
-    try:
-        return column_types([_types_text(value)]) == value  # a comma divides columns
-    except InputError:
-        return False
+    # (a comma divides columns, and spaces about a name are dropped)
+    return all(column and column == column.strip() and "," not in column for column in value)
 
 
 def _labels_of_rows(tree: xr.DataTree) -> str:
@@ -213,23 +211,24 @@ def _file(tree: xr.DataTree) -> str:
 
 def _shell_text(tree: xr.DataTree, name: str, value: Any) -> str | None:
     """The value as ``--set`` reads it; None where it would read something else."""
-    listed = plain(value)
-    try:
-        text = listed if isinstance(listed, str) else json.dumps(listed)
-        texts = [text, json.dumps(listed)]
-    except TypeError:  # a vocabulary
+    if isinstance(value, Vocabulary):
         return None
+    listed = plain(value)
+    quoted = json.dumps(listed)
+    texts = [listed if isinstance(listed, str) else quoted, quoted]
     return next((t for t in texts if len(t) <= LONGEST and _reads(tree, name, t, listed)), None)
 
 
 def _reads(tree: xr.DataTree, name: str, text: str, listed: Any) -> bool:
     """Whether the command line reads the text as the value."""
     attributes = tree.attrs
+    if not catalogue.is_available(attributes["program"]):
+        return False
+    program = catalogue.program(attributes["program"])
+    method = getattr(catalogue.method(attributes["method"]), attributes["method"])
     try:
-        program = catalogue.program(attributes["program"])
-        method = getattr(catalogue.method(attributes["method"]), attributes["method"])
         read = checked(read_settings([f"{name}={text}"], None), program, method, fit)
-    except (InputError, KeyError):
+    except InputError:  # the reader of the command line refuses it
         return False
     return bool(plain(read[name]) == listed)
 
