@@ -35,7 +35,7 @@ def at_prior_means(
         priors = model.pieces(values, structure).priors
         moved = dict(values)
         for site in structure.sites:
-            mean = _moment(priors.get(site.name), "mean", site.shape)
+            mean = prior_moment(priors.get(site.name), "mean", site.shape)
             if mean is None or site.name not in names:
                 continue
             place = site.transform.inv(mean)
@@ -63,7 +63,7 @@ def reaches(priors: Mapping[str, Any], sites: Sequence[Site], farthest: float) -
     for site in sites:
         each = jnp.full(site.unconstrained_shape, farthest)
         prior = priors.get(site.name)
-        mean, variance = (_moment(prior, name, site.shape) for name in ("mean", "variance"))
+        mean, variance = (prior_moment(prior, name, site.shape) for name in ("mean", "variance"))
         if is_real(site.support) and mean is not None and variance is not None:
             reach = jnp.abs(mean) + jnp.sqrt(variance)
             each = each * jnp.where(jnp.isfinite(reach), jnp.maximum(reach, 1.0), 1.0)
@@ -71,10 +71,20 @@ def reaches(priors: Mapping[str, Any], sites: Sequence[Site], farthest: float) -
     return places_by_site
 
 
-def _moment(prior: Any, name: str, shape: tuple[int, ...]) -> Array | None:
-    """The mean or variance of a prior, broadcast to its site; None where it has none."""
+def prior_moment(prior: Any, name: str, shape: tuple[int, ...]) -> Array | None:
+    """The mean or variance of a prior, broadcast to its site; None where it states none.
+
+    Args:
+        prior: a distribution, or None.
+        name: "mean" or "variance".
+        shape: of the site.
+
+    >>> import numpyro.distributions as dist
+    >>> prior_moment(dist.Gamma(4.0, 2.0), "mean", (2,)).tolist()
+    [2.0, 2.0]
+    """
     prior = prior.base if isinstance(prior, ScaledPrior) else prior
-    try:
+    try:  # distributions of NumPyro and of users leave moments out in all of these ways
         return jnp.broadcast_to(getattr(prior, name), shape)
     except (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError):
         return None  # (of an inverse gamma of shape 2 NumPyro divides Python's numbers by 0)

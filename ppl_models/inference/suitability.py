@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import Dirichlet
+from numpyro.distributions.constraints import is_dependent
 
 from ppl_models.data.kinds import Observed
 from ppl_models.data.missing import missing_cells
@@ -29,16 +30,10 @@ def refuse_priors(problem: Problem) -> None:
         while hasattr(prior, "base_dist"):
             prior = prior.base_dist
         for argument, constraint in prior.arg_constraints.items():
-            if argument in vars(type(prior)) or constraint.is_discrete:
+            if argument in vars(type(prior)) or is_dependent(constraint) or constraint.is_discrete:
                 continue  # derived from another argument, or no number
             value = getattr(prior, argument, None)
-            if value is None:
-                continue
-            try:
-                inside = np.all(constraint(np.asarray(value)))
-            except ValueError:
-                continue  # a range that depends on another argument
-            if not inside:
+            if value is not None and not np.all(constraint(np.asarray(value))):
                 advice = f"give values in {getattr(constraint, 'base_constraint', constraint)}"
                 if isinstance(prior, Dirichlet) and (np.asarray(value) == 0).any():
                     advice = (
@@ -148,10 +143,9 @@ def _outside_support(problem: Problem) -> Iterator[str]:
             yield f"'{name}' has no observed cell: give it data"
         if single.is_discrete is False and (fault := extreme_values(name, values)) is not None:
             yield fault
-        try:
-            good = np.asarray(single(np.where(seen, values, 0))) | ~seen
-        except (TypeError, ValueError):
+        if is_dependent(single) or single.event_dim:
             continue  # a support of whole vectors cannot be judged cell by cell
+        good = np.asarray(single(np.where(seen, values, 0))) | ~seen
         if good.ndim == values.ndim + 1:  # bounds by cluster, or by row with an axis for clusters
             good = good.any(0)
         if good.shape != values.shape or good.all() or _moves(problem, name):

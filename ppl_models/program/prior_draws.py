@@ -8,11 +8,28 @@ import jax
 import numpy as np
 from jax import Array, random
 from numpyro import handlers
+from numpyro.distributions import Distribution
 
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.runtime.compiling import quickly
 
 BLOCK = 8  #: draws of one call
+
+
+def has_draws(prior: Any) -> bool:
+    """Whether a distribution and all its parts can be sampled.
+
+    >>> from numpyro.distributions import ImproperUniform, Normal, constraints
+    >>> flat = ImproperUniform(constraints.real, (), ())
+    >>> has_draws(Normal().expand([2])), has_draws(flat.expand([2]).to_event(1))
+    (True, False)
+    """
+    if isinstance(prior, list | tuple):
+        return all(has_draws(part) for part in prior)
+    if not isinstance(prior, Distribution):
+        return True
+    own = type(prior).sample is not Distribution.sample
+    return own and all(has_draws(part) for part in vars(prior).values())
 
 
 def draw_prior(model: Model, keys: Array, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -21,10 +38,8 @@ def draw_prior(model: Model, keys: Array, names: tuple[str, ...]) -> dict[str, n
     Args:
         model: the program.
         keys: a random key for every draw.
-        names: global sites that are wanted.
-
-    Raises:
-        NotImplementedError: a prior that cannot be drawn from.
+        names: global sites that are wanted; all priors of the program have draws, see
+            :func:`has_draws`.
     """
     numbers, kind = np.asarray(random.key_data(keys)), random.key_impl(keys)
     count = len(numbers)

@@ -309,11 +309,9 @@ def _held(
         held[name] = partly_fixed(name, broadcast, sites[name].support)
         if isinstance(held[name], PartlyFixed):
             continue
-        try:
-            inside = np.all(sites[name].support(held[name]))
-        except jax.errors.UnexpectedTracerError:
+        if any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(sites[name].support)):
             continue  # a support that depends on other sites is not known yet
-        if not inside:
+        if not np.all(sites[name].support(held[name])):
             raise InputError(f"fixed holds '{name}' at {value}, outside {sites[name].support}")
     return held
 

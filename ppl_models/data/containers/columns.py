@@ -90,10 +90,9 @@ def _without_mask(array: np.ma.MaskedArray) -> np.ndarray:
 
 def _numbers(values: np.ndarray, missing: np.ndarray, *, integers: bool) -> np.ndarray:
     if integers and not missing.any():
-        try:
-            return values.astype(np.int64)
-        except OverflowError:
-            return values.astype(np.float64)
+        limits = np.iinfo(np.int64)
+        fits = limits.min <= min(values) and max(values) <= limits.max
+        return values.astype(np.int64 if fits else np.float64)
     return np.where(missing, np.nan, values).astype(np.float64)
 
 

@@ -21,7 +21,7 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.starts import rowwise_starts
 from ppl_models.inference.statistics.m_step import conjugate_sites
 from ppl_models.program.model import Globals, Model
-from ppl_models.program.prior_draws import draw_prior
+from ppl_models.program.prior_draws import draw_prior, has_draws
 from ppl_models.program.runtime.compiling import quickly
 from ppl_models.program.trace.structure import Structure
 
@@ -118,13 +118,12 @@ def _other_starts(problem: Problem, key: Array, starts: int) -> tuple[list[Globa
     if model.weights is not None:
         factor = factor * jnp.asarray(model.weights)[chosen]
     points = []
+    drawable = has_draws([*problem.example.priors.values()])
     for each in random.split(key, starts):
-        keys = random.split(each, TRIES)
-        try:
-            drawn = draw_prior(model, keys, structure.names)
+        drawn, height = {}, np.full(1, np.nan)
+        if drawable:
+            drawn = draw_prior(model, random.split(each, TRIES), structure.names)
             height = np.asarray(_heights(model, drawn, sample, factor, structure=structure))
-        except NotImplementedError:  # a prior that cannot be drawn from
-            drawn, height = {}, np.full(1, np.nan)
         if np.isfinite(height).any():
             best = int(np.nanargmax(np.where(np.isfinite(height), height, np.nan)))
             points.append({n: jnp.asarray(v[best]) for n, v in drawn.items()})

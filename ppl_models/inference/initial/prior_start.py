@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from ppl_models.distributions.priors.scales_and_blocks import plain
+from ppl_models.inference.prior_places import prior_moment
 from ppl_models.inference.problem import Problem
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.runtime.keys import make_key
@@ -32,14 +32,10 @@ def prior_start(problem: Problem) -> dict[str, np.ndarray] | None:
     structure = problem.structure
     values = {n: np.asarray(v) for n, v in structure.initial(make_key(0)).items()}
     for name in values:
-        prior = problem.example.priors.get(name)
-        try:
-            mean = np.broadcast_to(plain(prior).mean, values[name].shape)
-        except (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError):
+        mean = prior_moment(problem.example.priors.get(name), "mean", values[name].shape)
+        if mean is None or not np.isfinite(mean).all():
             return None
-        if not np.isfinite(mean).all():
-            return None
-        values[name] = mean.astype(values[name].dtype)
+        values[name] = np.asarray(mean, values[name].dtype)
     logits = np.asarray(_logits(problem.model, values, structure=structure))
     apart = len(np.unique(logits.round(9), axis=0)) == structure.clusters
     return values if apart and np.isfinite(logits).any(0).all() else None

@@ -16,7 +16,7 @@ from ppl_models.inference.initial.boundary import off_boundary
 from ppl_models.inference.initial.finite import finite_starts, may_lack_density
 from ppl_models.inference.problem import Problem
 from ppl_models.program.model import Globals
-from ppl_models.program.prior_draws import draw_prior
+from ppl_models.program.prior_draws import draw_prior, has_draws
 from ppl_models.program.runtime.compiling import quickly
 from ppl_models.program.runtime.keys import split_apart
 from ppl_models.program.trace.sites import UnconstrainedSpace
@@ -82,9 +82,9 @@ def _draw_with_density(problem: Problem, key: Array) -> Globals:
         InputError: none of them.
     """
     structure = problem.structure
-    try:
+    if has_draws([*problem.example.priors.values()]):
         drawn = draw_prior(problem.model, random.split(key, PRIOR_DRAWS), structure.names)
-    except NotImplementedError:  # a prior that cannot be drawn from
+    else:
         near = [structure.initial(k, radius=3.0) for k in random.split(key, PRIOR_DRAWS)]
         drawn = jax.tree.map(lambda *v: np.stack(v), *near)
     first = int(finite_starts(problem, drawn).argmax())

@@ -26,7 +26,7 @@ from ppl_models.program.chains.chain_data import as_observed
 from ppl_models.program.handlers.unbounded_totals import UnboundedTotals
 from ppl_models.program.model import KNOWN_CLUSTER, Globals, Model
 from ppl_models.program.own_data import refusal
-from ppl_models.program.prior_draws import draw_prior
+from ppl_models.program.prior_draws import draw_prior, has_draws
 from ppl_models.program.rows.order import rows_depend_on_places
 from ppl_models.program.rows.padding import padded_count, row_width
 from ppl_models.program.runtime.compiling import QUICK, quickly
@@ -310,17 +310,7 @@ def priors_are_drawable(problem: Problem) -> bool:
     priors = problem.example.priors
     if problem.structure.factors or any(isinstance(p, ScaledPrior) for p in priors.values()):
         return False
-    return all(_has_draws(p) for n, p in priors.items() if n in problem.structure.names)
-
-
-def _has_draws(prior: Any) -> bool:
-    """Whether a distribution and all its parts can be sampled."""
-    if isinstance(prior, list | tuple):
-        return all(_has_draws(part) for part in prior)
-    if not isinstance(prior, Distribution):
-        return True
-    own = type(prior).sample is not Distribution.sample
-    return own and all(_has_draws(part) for part in vars(prior).values())
+    return all(has_draws(p) for n, p in priors.items() if n in problem.structure.names)
 
 
 def prior_draws(
