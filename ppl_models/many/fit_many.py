@@ -148,19 +148,16 @@ def _candidates(arguments: Mapping[str, Any]) -> list[int]:
 
 
 def _outcomes(request: Request, groups: np.ndarray) -> dict[int, Outcome]:
-    """Outcomes of some of the groups, by number."""
+    """Outcomes of some of the groups, by number.
+
+    Raises:
+        InputError: a program that cannot be read on rows of all groups, so that no tree holds them.
+    """
     outcomes: dict[int, Outcome] = {}
-    problem = None
-    try:
-        problem = template(request)
-    except InputError:
-        pass  # one by one it is told of which group, and why
-    if problem is not None:
-        problem = replace(problem, progress=request.progress)
-        fine = healthy(request, problem)
-        sound = groups[fine[groups]]
-        if len(sound) and why_not(request, problem, sound.tolist()) is None:
-            outcomes |= fitted_side_by_side(request, problem, sound)
+    problem = replace(template(request), progress=request.progress)
+    sound = groups[healthy(request, problem)[groups]]
+    if len(sound) and why_not(request, problem, sound.tolist()) is None:
+        outcomes |= fitted_side_by_side(request, problem, sound)
     left = [int(g) for g in groups if int(g) not in outcomes]
     with progress_bar(len(left), "groups one by one", request.progress and bool(left)) as bar:
         for number in left:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ppl_models.data.kinds.observed import Observed
-from ppl_models.data.rectangular import rectangular
+from ppl_models.rectangular import rectangular
 
 
 def as_given(observed: Observed, value: Any) -> Observed:

@@ -14,8 +14,8 @@ from ppl_models.data.kinds.categories import Categories
 from ppl_models.data.kinds.numeric import Bits, Counts, Reals
 from ppl_models.data.kinds.observed import Kind, Observed
 from ppl_models.data.missing import columns_vary
-from ppl_models.data.rectangular import rectangular
 from ppl_models.errors import InputError
+from ppl_models.rectangular import rectangular
 
 SERVED = (Reals, Bits, Counts)  #: kinds whose cells mean the same in every column
 

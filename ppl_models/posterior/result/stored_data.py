@@ -54,11 +54,11 @@ def read_stored(
         function = knowing(function, tree.attrs[SUMMARY])
     own = from_json(tree.attrs["arguments"])
 
-    def read(data: Mapping[str, Observed], given: Mapping[str, Any]) -> tuple[Model, Structure]:
+    def read(data: Mapping[str, Observed], values: Mapping[str, Any]) -> tuple[Model, Structure]:
         return read_program(
             function,
             data,
-            given,
+            values,
             from_json(tree.attrs["fixed"]),
             tree.attrs["precision"],
             known,
@@ -66,7 +66,7 @@ def read_stored(
             row_weights(tree),
         )
 
-    given = {**own, **(arguments or {})}
+    asked = {**own, **(arguments or {})}
     count, fitted_count = (len(next(iter(o.values())).values) for o in (observed, known))
     usual = {n: p.default for n, p in arguments_of(function).items()} | own
     numbers = {n: v for n, v in usual.items() if type(v) is int and v == fitted_count}
@@ -74,8 +74,8 @@ def read_stored(
         # the number of rows may be an argument of the program: it is the new rows' then
         model, structure = read(known, own)
         sized = size_argument(model, numbers, structure.plate)
-        given = given if sized is None else {**own, sized: count, **(arguments or {})}
-    return read(observed, given)
+        asked = asked if sized is None else {**own, sized: count, **(arguments or {})}
+    return read(observed, asked)
 
 
 def along_axes(

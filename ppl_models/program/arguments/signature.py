@@ -74,19 +74,6 @@ def arguments_of(function: Callable) -> dict[str, Parameter]:
     return {n: p for n, p in named.items() if n != ROW_WEIGHTS}
 
 
-def typed_parameters(function: Callable) -> Mapping[str, Parameter]:
-    """Parameters with annotations as types; as texts where only a type checker can read them.
-
-    >>> def program(x=None, *, clusters: int): ...
-    >>> typed_parameters(program)["clusters"].annotation
-    <class 'int'>
-    """
-    try:
-        return inspect.signature(function, eval_str=True).parameters
-    except NameError:  # a name under TYPE_CHECKING
-        return inspect.signature(function).parameters
-
-
 def defaults(run: Callable) -> dict[str, Any]:
     """The options of a method: its keyword-only parameters, with defaults."""
     parameters = inspect.signature(run).parameters

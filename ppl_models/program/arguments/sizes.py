@@ -8,9 +8,9 @@ from typing import Any, get_args
 import numpy as np
 
 from ppl_models.data.kinds import Observed
-from ppl_models.data.rectangular import rectangular
 from ppl_models.errors import InputError, whole_number
-from ppl_models.program.arguments.signature import typed_parameters
+from ppl_models.program.arguments.annotations import typed_parameters
+from ppl_models.rectangular import rectangular
 
 #: arguments of which none makes no sense; others may be 0 or have words of their own for it
 COUNTS = (

@@ -8,9 +8,9 @@ from typing import Any, Union, get_args, get_origin
 
 import numpy as np
 
-from ppl_models.data.rectangular import rectangular
 from ppl_models.errors import InputError
-from ppl_models.program.arguments.signature import typed_parameters
+from ppl_models.program.arguments.annotations import typed_parameters
+from ppl_models.rectangular import rectangular
 
 #: Arguments of fit that have an option of their own.
 RESERVED = {

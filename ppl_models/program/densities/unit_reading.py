@@ -242,14 +242,15 @@ def _without_repeats(
         distinct={n: jnp.asarray(v) for n, v in few.items()},
         line=jnp.asarray(line.astype(np.int32)),
     )
-    full, gathered = (
-        attempted(
-            lambda u=u: np.asarray(_table(replace(model, units=u), values, structure=structure))
-        )
-        for u in (units, reduced)
+    tables = attempted(
+        lambda: [
+            np.asarray(_table(replace(model, units=u), values, structure=structure))
+            for u in (units, reduced)
+        ]
     )
-    if full is None or gathered is None:
+    if tables is None:
         return units
+    full, gathered = tables
     same = np.allclose(full, gathered, rtol=1e-5, atol=1e-5, equal_nan=True)
     return reduced if same else units
 
