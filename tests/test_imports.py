@@ -28,7 +28,8 @@ ROOMS = (
     "report",
     "sklearn",
 )
-#: Open to every room: names of files, what a person is told, what memory and which device there is.
+#: Open to every room: names of files, what a person is told, lists as arrays, what memory and which
+#: device there is.
 COMMON = (
     "errors",
     "catalogue",
@@ -36,6 +37,7 @@ COMMON = (
     "memory",
     "device",
     "compilation_cache",
+    "rectangular",
     "submodules",
 )
 #: Folders that are galleries: a program, a plot or a method a file, each found by its file's name.
