@@ -42,6 +42,10 @@ DENSITY_ROWS = 20_000
 INTEGRATED_NUMBERS = 500_000_000
 #: Data of so few numbers are one block, whatever a row needs.
 SMALL_DATA_NUMBERS = 500_000
+#: Of cells at all combinations of several discrete sites that are summed out together.
+COMBINED_NUMBERS = 5_000_000
+#: Rows whose clusters and densities `predict_to` writes at once.
+PREDICTED_ROWS = 65_536
 #: Of a recursion over gaps in sequences: sequence x context.
 RECURSION_NUMBERS = 2_000_000
 #: Of work on labels and partitions in NumPy.
@@ -102,12 +106,18 @@ KEPT_EXACT_DRAWS = 500_000_000
 #: Compiled programs in the folder that keeps them between processes: a fit's are 2 to 10 MB.
 CACHE_FOLDER_BYTES = 1_000_000_000
 
+#: Where the chains of a sampler ended, in a tree, from which `extend` goes on; left out above.
+KEPT_STATE_BYTES = 1 << 26
+
 # ---- data ---------------------------------------------------------------------------------------
 
 #: Cells of one array of data, padding included.
 DATA_NUMBERS = 2**31
 #: Cells after the ends of sequences: a gigabyte, and a fit needs some ten times as much.
 DATA_PADDING = 2**27
+
+#: Rows of a table that is written out by the rows' weights.
+REPEATED_ROWS = 1_000_000
 
 # ---- sizes of tables -----------------------------------------------------------------------------
 

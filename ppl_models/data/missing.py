@@ -38,6 +38,19 @@ def has_missing(array: Any) -> bool:
     return bool(missing_cells(np.asarray(array)).any())
 
 
+def known_tokens(codes: Any, vocabulary: int) -> Any:
+    """Which codes of sequences are tokens: no missing cells, and not behind a sequence's end.
+
+    Args:
+        codes: whole numbers, by whichever library.
+        vocabulary: number of tokens, which is the code of ``<end>``.
+
+    >>> known_tokens(np.array([0, -1, 2, 3]), 3).tolist()
+    [True, False, True, False]
+    """
+    return (codes >= 0) & (codes < vocabulary)
+
+
 def columns_vary(values: np.ndarray) -> bool:
     """Whether every column has at least two different observed values.
 

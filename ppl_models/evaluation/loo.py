@@ -22,6 +22,7 @@ from jax import Array
 from jax.scipy.special import logsumexp
 from scipy.special import logsumexp as scipy_logsumexp
 
+from ppl_models import memory
 from ppl_models.catalogue import program
 from ppl_models.data.containers.vocabulary import Vocabulary
 from ppl_models.data.kinds import Graphs, Kind, Observed, Tokens
@@ -43,7 +44,6 @@ from ppl_models.program.runtime.precision import scope
 from ppl_models.program.trace.structure import Structure
 
 FOLDS = 10
-MOST_COPIES = 1_000_000  #: the largest number of rows after repeating rows by their weights
 
 
 def loo(tree: xr.DataTree, *, mend: bool = True, refit: bool = False) -> Any:
@@ -141,11 +141,11 @@ def _written_out(fits: Mapping[str, xr.DataTree], scored: Mapping[str, Any]) -> 
     for label, elpd in scored.items():
         weights = row_weights(fits[label])
         if weights is not None:
-            if (weights != np.floor(weights)).any() or weights.sum() > MOST_COPIES:
+            if (weights != np.floor(weights)).any() or weights.sum() > memory.REPEATED_ROWS:
                 raise UnsupportedError(
                     "fits are compared row by row, with rows repeated by their weights, and these "
-                    f"weights are not whole numbers or sum to more than {MOST_COPIES:,}: compare "
-                    "loo(tree).elpd of each"
+                    "weights are not whole numbers or sum to more than "
+                    f"{memory.REPEATED_ROWS:,}: compare loo(tree).elpd of each"
                 )
             rows = np.repeat(np.arange(len(weights)), weights.astype(int))
             elpd = copy(elpd)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ppl_models import memory
 from ppl_models.data.derived import LINE_WEIGHTS, ROW_WEIGHTS
 from ppl_models.errors import UnsupportedError
 from ppl_models.inference.method import declaration, methods_that
@@ -20,7 +21,6 @@ from ppl_models.program.runtime.trial import attempted
 from ppl_models.program.trace.structure import Structure
 
 FEW = 24  #: rows on which a program's priors are tried
-MOST_COPIES = 1_000_000  #: rows that a table is written out to, where copies are drawn one by one
 REPEAT = "repeat each row as often as it counts (numpy.repeat), and leave weights out"
 
 
@@ -157,10 +157,11 @@ def copies_drawn(method: str, problem: Problem, *, keep_assignments: bool) -> Pr
         if not any(f.draws_hidden or (gaps[n] and f.draws_missing) for n, f in families):
             return problem
     total = int(weights.sum())
-    if total > MOST_COPIES:
+    if total > memory.REPEATED_ROWS:
         raise UnsupportedError(
             f"method='{method}' draws what is hidden in every copy of a row of this program, and "
-            f"there are {total:,}, more than {MOST_COPIES:,}: use method='nuts', 'svi' or 'em'"
+            f"there are {total:,}, more than {memory.REPEATED_ROWS:,}: use method='nuts', "
+            "'svi' or 'em'"
         )
     rows = np.repeat(np.arange(problem.structure.rows), weights.astype(int))
     return Problem(

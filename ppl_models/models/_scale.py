@@ -58,9 +58,9 @@ def _weighted_scale(x: Any, row_weights: Any) -> DataScale:
     """Of NumPy's arrays by NumPy, of traced ones by JAX."""
     xp: Any = np if isinstance(x, np.ndarray) else jnp
     by_row = row_weights.reshape(-1, *[1] * (x.ndim - 1))
-    weights = xp.where(xp.isnan(x), 0, by_row + xp.zeros(x.shape))
+    weights = xp.where(missing_cells(x), 0, by_row + xp.zeros(x.shape))
     count = xp.maximum(weights.sum(0), xp.finfo(float).tiny)
-    values = xp.where(xp.isnan(x), 0, x)
+    values = xp.where(missing_cells(x), 0, x)
     mean = (weights * values).sum(0) / count
     deviation = xp.sqrt((weights * (values - mean) ** 2).sum(0) / count)
     return DataScale(mean, xp.where(deviation > 0, deviation, 1.0))
@@ -106,7 +106,7 @@ def unit_of_data(x: Any, row_weights: Any = None) -> Any:
         inside = xp.minimum(places, len(array) - 1)
         counts = (places < total) & (row_weights[inside] > 0)
         rows = xp.where(counts.reshape(-1, *[1] * (array.ndim - 1)), array[inside], xp.nan)
-    values = xp.sort(xp.where(xp.isnan(rows), xp.nan, rows), axis=0)
+    values = xp.sort(xp.where(missing_cells(rows), xp.nan, rows), axis=0)
     least = 8 * xp.finfo(values.dtype).eps * xp.abs(values[1:])
     distances = values[1:] - values[:-1]
     distances = xp.where(distances > least, distances, xp.inf).min(0, initial=xp.inf)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_hex
 from matplotlib.patches import Patch
 
+from ppl_models.data.missing import known_tokens
 from ppl_models.errors import InputError
 from ppl_models.plots.declaration import register_plot
 from ppl_models.plots.drawing.panels import (
@@ -101,7 +102,7 @@ def plot_sequence_index(
     best, count = probability.argmax(1), probability.shape[1]
     made = _panels(plot_collection, count if clustered else None, backend)
     color_of, entries = _token_colors(codes, names)
-    inside = (codes >= 0) & (codes < len(names))
+    inside = known_tokens(codes, len(names))
     longest = max(1, int(inside.sum(1).max()))
     for k in range(count):
         target = panel(made, cluster=k) if clustered else panel(made)
@@ -162,7 +163,7 @@ def _palette(count: int) -> list[str]:
 
 def _token_colors(codes: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[tuple[str, str]]]:
     """Which colour each token has ``(token,)``, and the legend's entries."""
-    inside = codes[(codes >= 0) & (codes < len(names))].astype(int)
+    inside = codes[known_tokens(codes, len(names))].astype(int)
     counts = np.bincount(inside, minlength=len(names))
     ranked = np.argsort(-counts, kind="stable")
     color_of = np.full(len(names), min(len(names), COLORS), int)

@@ -27,7 +27,7 @@ from ppl_models.models._scale import unit_of_data
 from ppl_models.program.reading import read_data
 from ppl_models.program.runtime.precision import cast
 
-SEED_ROWS = 10_000  #: rows that starts are looked for among, as in memory
+SEED_ROWS = 10_000  #: rows that starts are looked for among, in memory and in blocks
 SAME_SAMPLE = 5_000_000  #: rows up to which they are those that a fit in memory takes
 SPACED = 1000  #: rows, evenly spaced, among which repeated values are looked for
 

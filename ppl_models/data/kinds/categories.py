@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from ppl_models.data.containers.tables import Table
 from ppl_models.data.kinds import checks, doubts
 from ppl_models.data.kinds.observed import Kind, Observed
+from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 
 
@@ -58,7 +59,7 @@ class Categories(Kind):
             column, levels[name] = _read_column(table, name, site, known, fresh=fresh)
             codes.append(column)
         matrix = np.column_stack(codes)
-        missing = matrix < 0
+        missing = missing_cells(matrix)
         values = np.where(missing, np.nan, matrix) if missing.any() else matrix
         result = checks.observed(values, table)
         names = [f"{name}={label}" for name, labels in levels.items() for label in labels]
@@ -143,7 +144,7 @@ def _refuse_fractions(
 
 
 def _refuse_uninformative(codes: np.ndarray, labels: list[str], where: str) -> None:
-    if (codes < 0).all():
+    if missing_cells(codes).all():
         raise InputError(f"{where} is all missing: drop it or fill it in")
     if len(labels) == 1:
         raise InputError(f"{where} has the single level '{labels[0]}': drop it")

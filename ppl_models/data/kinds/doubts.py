@@ -37,7 +37,7 @@ def refuse_identifier(codes: np.ndarray, labels: Sequence[str], where: str) -> N
     Raises:
         InputError: ten rows or more, and levels for nine tenths of them.
     """
-    rows = int((codes >= 0).sum())
+    rows = int((~missing_cells(codes)).sum())
     if rows >= LEAST_ROWS and len(labels) >= 0.9 * rows:
         raise InputError(
             f"{where} has {len(labels)} levels in {rows} rows, as identifiers have ('{labels[0]}', "

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ppl_models.data.missing import missing_cells
+from ppl_models.data.missing import known_tokens, missing_cells
 
 
 class SequenceFormat(Protocol):
@@ -88,7 +88,7 @@ class UpToEnd:
 
     def observed(self, value: Any) -> Any:
         """Which tokens are known, ``<end>`` being none."""
-        return (value >= 0) & (value < self.tokens)
+        return known_tokens(value, self.tokens)
 
     def lengths(self, value: Array) -> Array:
         """Tokens of every sequence."""

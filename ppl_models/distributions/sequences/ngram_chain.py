@@ -10,6 +10,7 @@ from jax import Array, lax, random
 from numpyro.distributions import Distribution, constraints
 from numpyro.util import is_prng_key
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.sequences.autoregressive import Autoregressive, State
 from ppl_models.distributions.sequences.ngrams import Ngrams
 
@@ -45,6 +46,7 @@ class NgramChain(Autoregressive, Distribution):
     pytree_aux_fields = ("positions",)
     data_description = "sequences of tokens"
     needs_whole_rows = True
+    #: more than other chains enumerate: a context is a row of a sparse table, and no network
     most_combinations = 4_000_000
     particles = 128
 
@@ -87,7 +89,7 @@ class NgramChain(Autoregressive, Distribution):
         value = value.astype(jnp.int32)
         probability = self._probability(self._recent(value), value)
         before = jnp.concatenate([jnp.zeros_like(value[..., :1]), value[..., :-1]], -1)
-        missing = jnp.where(value < 0, jnp.nan, 0)
+        missing = jnp.where(missing_cells(value), jnp.nan, 0)
         return jnp.where(before < self.tokens, jnp.log(probability) + missing, 0)
 
     def taken_each(self, value: Array) -> Array:

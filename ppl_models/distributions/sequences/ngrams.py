@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ppl_models.data.missing import missing_cells
 from ppl_models.errors import InputError
 
 
@@ -136,8 +137,9 @@ def count_ngrams(tokens: Any, *, vocabulary: int, order: int) -> Ngrams:
         raise InputError(f"order is {order!r}: give a whole number from 1 up (2 for bigrams)")
     codes = np.asarray(tokens)
     inside, before = _inside(codes, vocabulary)
-    if (codes[inside] < 0).any():
-        row = int(np.argwhere((codes < 0) & inside)[0][0])
+    gaps = missing_cells(codes) & inside
+    if gaps.any():
+        row = int(np.argwhere(gaps)[0][0])
         raise InputError(
             f"sequence {row} of the tokens has a token that is not known, after which nothing can "
             "be counted: leave the sequence out, or cut it there"

@@ -17,8 +17,8 @@ from jax import Array
 from ppl_models.inference.em.loop import EMRuns
 from ppl_models.inference.em.search import chosen_starts, final_objective, height, lanes_of
 from ppl_models.inference.initial.known import sampled_rows
-from ppl_models.inference.initial.points import SEED_ROWS
 from ppl_models.inference.problem import Problem
+from ppl_models.program.block_rows import SEED_ROWS
 from ppl_models.program.model import Globals
 from ppl_models.program.rows.padding import with_rows
 

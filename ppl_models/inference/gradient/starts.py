@@ -15,11 +15,11 @@ from ppl_models.inference.em.driver import em_with_density
 from ppl_models.inference.gradient.steps import row_log_densities
 from ppl_models.inference.initial.boundary import off_boundary
 from ppl_models.inference.initial.finite import finite_starts, may_lack_density
-from ppl_models.inference.initial.points import SEED_ROWS
 from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.starts import rowwise_starts
 from ppl_models.inference.statistics.m_step import conjugate_sites
+from ppl_models.program.block_rows import SEED_ROWS
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.prior_draws import draw_prior, has_draws
 from ppl_models.program.runtime.compiling import quickly

@@ -16,8 +16,8 @@ from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.inference.initial.known import sampled_rows
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.chunks import by_length
+from ppl_models.program.block_rows import SEED_ROWS
 
-SEED_ROWS = 10_000  #: rows that seeds are looked for among
 LONG = 2.0  #: of sequences, so many times the mean length: what is beyond is left out there
 
 

@@ -18,7 +18,7 @@ from ppl_models.distributions.contraction import matmul
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.inference.initial.from_weights import Update, smoothed, values_from_weights
 from ppl_models.inference.initial.known import sampled_rows, seeds_beside_known, settled
-from ppl_models.inference.initial.points import SEED_ROWS, seed_points, window_means
+from ppl_models.inference.initial.points import seed_points, window_means
 from ppl_models.inference.initial.seeds import (
     find_seeds,
     has_noise,
@@ -30,6 +30,7 @@ from ppl_models.inference.prior_places import at_prior_means
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import hard
 from ppl_models.inference.statistics.m_step import prior_means
+from ppl_models.program.block_rows import SEED_ROWS
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.parameters.parameter_map import ParameterLink
 from ppl_models.program.rows.known_clusters import known_clusters

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from ppl_models import memory
 from ppl_models.inference.last_states import LastStates
 
 SAMPLER_STATE = "sampler_state"  #: group of the tree
-MOST_BYTES = 2**26  #: states that take more are not kept in the tree
 
 
 def with_last_states(tree: xr.DataTree, states: LastStates) -> xr.DataTree:
@@ -19,7 +19,7 @@ def with_last_states(tree: xr.DataTree, states: LastStates) -> xr.DataTree:
         states: of its runs.
     """
     arrays = {f"{run}.{n}": v for run, end in states.ends.items() for n, v in end.items()}
-    if not arrays or sum(v.nbytes for v in arrays.values()) > MOST_BYTES:
+    if not arrays or sum(v.nbytes for v in arrays.values()) > memory.KEPT_STATE_BYTES:
         return tree
     variables = {
         name: ([f"{name}_dim_{i}" for i in range(value.ndim)], value)

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ppl_models import memory
 from ppl_models.data.blocks.ahead import ahead
 from ppl_models.data.blocks.source import open_blocks
 from ppl_models.errors import InputError
 from ppl_models.posterior.density.prediction import log_density, predict
 from ppl_models.posterior.result.names import NAMES
 
-ROWS = 1 << 16  #: most rows that are predicted at once
 Columns = dict[str, np.ndarray]
 
 
@@ -81,7 +81,7 @@ def _of_size(blocks: Any) -> Iterator[tuple[Any, int]]:
     for block in blocks:
         if not len(block):
             continue
-        size = size or min(len(block), ROWS)
+        size = size or min(len(block), memory.PREDICTED_ROWS)
         for first in range(0, len(block), size):
             rows = min(size, len(block) - first)
             places = first + np.minimum(np.arange(size), rows - 1)
@@ -147,7 +147,10 @@ def _zarr(path: Path) -> Iterator[Callable[[xr.DataArray, np.ndarray], None]]:
         if path.exists():
             rows.to_zarr(path, append_dim="row", consolidated=False)
         else:
-            chunked = {n: {"chunks": (ROWS, *v.shape[1:])} for n, v in rows.data_vars.items()}
+            chunked = {
+                n: {"chunks": (memory.PREDICTED_ROWS, *v.shape[1:])}
+                for n, v in rows.data_vars.items()
+            }
             rows.to_zarr(path, encoding=chunked, consolidated=False)
 
     try:

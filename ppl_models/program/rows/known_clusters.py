@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ppl_models.data.missing import MISSING_TEXTS
+from ppl_models.data.missing import MISSING_CODE, MISSING_TEXTS
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program.model import KNOWN_CLUSTER, Model
 from ppl_models.program.rows.columns import take_column
@@ -140,7 +140,7 @@ def _entries(labels: Any) -> tuple[np.ndarray, np.ndarray]:
             entries[place] = entry = int(entry)  # whole numbers beside NaN
         if isinstance(entry, str):
             unknown[place] = entry in MISSING_TEXTS
-        elif not isinstance(entry, bool) and isinstance(entry, int) and entry == -1:
+        elif not isinstance(entry, bool) and isinstance(entry, int) and entry == MISSING_CODE:
             unknown[place] = True
     return entries, unknown
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import Delta, Distribution
 
+from ppl_models import memory
 from ppl_models.errors import InputError, UnsupportedError
 from ppl_models.program.trace.axes import chain_dims, derived_dims, row_dims, site_axes
 from ppl_models.program.trace.chains import Chain
@@ -20,8 +21,8 @@ from ppl_models.program.trace.sites import Site
 from ppl_models.program.trace.structure import Structure
 
 MOST_NAMED = 4  #: sites that a message names
-MOST_COMBINATIONS = 1_000  #: of the values of several discrete sites
-MOST_DENSITIES = 5_000_000  #: of cells at all combinations, up to which these may be more
+#: Of the values of several discrete sites; there may be more of few cells.
+MOST_COMBINATIONS = 1_000
 
 
 def labels_of(trace: Mapping[str, Any], discrete: Sequence[str]) -> str | None:
@@ -258,10 +259,10 @@ def _combined(
     combined = tuple((n, _size(samples[n])) for n in discrete)
     count = math.prod(n for _, n in combined)
     cells = sum(jnp.size(s["value"]) for s in samples.values() if s["is_observed"])
-    if count > MOST_COMBINATIONS and count * cells > MOST_DENSITIES:
+    most = max(MOST_COMBINATIONS, memory.COMBINED_NUMBERS // max(cells, 1))
+    if count > most:
         raise UnsupportedError(
-            f"sites {named} have {count:,} combinations of values, and at most "
-            f"{max(MOST_COMBINATIONS, MOST_DENSITIES // max(cells, 1)):,} are summed out of "
-            f"{cells:,} cells: hold some of them by fixed="
+            f"sites {named} have {count:,} combinations of values, and at most {most:,} are "
+            f"summed out of {cells:,} cells: hold some of them by fixed="
         )
     return combined

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.utils import ELPDData
 
+from ppl_models.data.missing import known_tokens
 from ppl_models.plots.drawing.reading import is_point, observed, series, token_names
 from ppl_models.posterior.result.schema import facts_of, row_weights
 from ppl_models.report.fitted import FittedModel
@@ -97,7 +98,7 @@ def observation_count(tree: xr.DataTree, counted: np.ndarray) -> float:
     if not facts.states or data is None:
         return float(counted.sum())
     if facts.emission.kind == "Tokens":  # what comes after them is <end>
-        seen = (data.values >= 0) & (data.values < len(token_names(tree)))
+        seen = known_tokens(data.values, len(token_names(tree)))
         return float(seen.reshape(len(counted), -1).sum(1) @ counted)
     steps = series(tree)
     if steps is None:

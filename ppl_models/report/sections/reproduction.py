@@ -20,6 +20,7 @@ from ppl_models.data.by_type import dealt_parameters
 from ppl_models.data.containers.vocabulary import Vocabulary
 from ppl_models.data.kinds.several import own_labels
 from ppl_models.data.kinds.tokens import UNKNOWN
+from ppl_models.data.missing import known_tokens
 from ppl_models.errors import InputError
 from ppl_models.fitting import fit
 from ppl_models.posterior.density.sequences import of_words
@@ -106,7 +107,7 @@ def _vocabulary(tree: xr.DataTree) -> Vocabulary | None:
         return None
     unknown = labels.get(UNKNOWN, [None])[0]
     codes = tree["observed_data"].to_dataset()[tree.attrs["data_site"]].values
-    seen = np.unique(codes[(codes >= 0) & (codes < len(tokens))])
+    seen = np.unique(codes[known_tokens(codes, len(tokens))])
     own = unknown is None and len(seen) == len(tokens) and list(tokens) == sorted(tokens)
     return None if own else Vocabulary(tokens, unknown)
 
