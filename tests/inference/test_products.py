@@ -13,8 +13,8 @@ from traced_products import products_of
 
 from ppl_models import catalogue
 from ppl_models.inference.gradient.steps import row_log_densities
+from ppl_models.inference.kmeans.spheres import log_density
 from ppl_models.inference.mcmc.marginal_density import ROWS_FACTOR, marginal_program
-from ppl_models.inference.methods.kmeans import _log_density
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.assignment_draws import draw_and_sum
 from ppl_models.inference.statistics.e_step import e_step, hard
@@ -116,4 +116,4 @@ def test_products_of_k_means_assignments_have_all_bits():
 
     with scope("float32"):
         sphere = SphericalGaussian(jnp.ones((9, 8)), jnp.ones(9))
-        assert _check(lambda rows: _log_density(sphere, rows, jnp.zeros(8)), jnp.ones((5, 8)))
+        assert _check(lambda rows: log_density(sphere, rows, jnp.zeros(8)), jnp.ones((5, 8)))

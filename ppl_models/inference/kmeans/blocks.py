@@ -5,7 +5,6 @@ Sums and numbers of rows add up over blocks, here or on the workers of a cluster
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -14,6 +13,7 @@ from ppl_models import memory
 from ppl_models.data.progress import progress_bar
 from ppl_models.inference.kmeans.hamerly import HamerlyResult
 from ppl_models.inference.problem import Problem
+from ppl_models.program.runtime.checkpoint import StatesOfRun
 
 
 def lloyd_over_blocks(
@@ -31,18 +31,13 @@ def lloyd_over_blocks(
     current = np.asarray(centres, np.float64) - shift
     course, counts = HamerlyResult(), np.zeros(len(centres))
     before: np.ndarray | None = None
-    checkpoint = problem.checkpoint
-    place = None if checkpoint is None else checkpoint.next_run()
-    if (
-        checkpoint is not None
-        and place is not None
-        and (saved := checkpoint.read(place)) is not None
-    ):
+    states = StatesOfRun(problem.checkpoint)
+    if (saved := states.last()) is not None:
         current, before, counts = saved["current"], saved["before"], saved["counts"]
         course.centres, course.objective = list(saved["centres"]), saved["objective"].tolist()
         course.converged = bool(saved["converged"])
     with (
-        nullcontext() if checkpoint is None else checkpoint.interruptible(),
+        states.interruptible(),
         progress_bar(iterations, "kmeans", problem.progress) as bar,
     ):
         bar.update(len(course.objective))
@@ -62,10 +57,9 @@ def lloyd_over_blocks(
                 current = np.where(filled[:, None], sums / np.maximum(counts, 1)[:, None], current)
             before = sums
             ended = course.converged or len(course.objective) == iterations
-            if checkpoint is not None and place is not None and checkpoint.due(ended=ended):
-                state = {n: v for n, v in vars(course).items() if n != "labels"}
-                state |= {"current": current, "before": before, "counts": counts}
-                checkpoint.write(place, {n: np.asarray(v) for n, v in state.items()})
+            state = {n: v for n, v in vars(course).items() if n != "labels"}
+            state |= {"current": current, "before": before, "counts": counts}
+            states.keep(state, ended=ended)
             if course.converged:
                 break
     return course, counts

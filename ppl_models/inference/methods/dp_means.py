@@ -8,20 +8,18 @@ is a step of k-means, so that the objective never rises.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from ppl_models.errors import InputError
 from ppl_models.inference.capabilities import UNKNOWN_CLUSTERS
+from ppl_models.inference.kmeans.spheres import SPHERES, log_density, point_of_spheres
 from ppl_models.inference.method import Method
-from ppl_models.inference.methods.kmeans import SPHERES, _log_density
 from ppl_models.inference.objective import DP_MEANS_COST
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
-from ppl_models.inference.statistics.m_step import prior_modes
+from ppl_models.program.runtime.checkpoint import StatesOfRun
 
 METHOD = Method(
     "point",
@@ -66,25 +64,15 @@ def dp_means(
     centres[0] = np.average(data, 0, weights)
     opened, objective = 1, list[float]()
     converged = False
-    checkpoint = problem.checkpoint
-    place = None if checkpoint is None else checkpoint.next_run()
-    if (
-        checkpoint is not None
-        and place is not None
-        and (saved := checkpoint.read(place)) is not None
-    ):
+    states = StatesOfRun(problem.checkpoint)
+    if (saved := states.last()) is not None:
         centres, opened = saved["centres"], int(saved["opened"])
         objective = saved["objective"].tolist()
-    with nullcontext() if checkpoint is None else checkpoint.interruptible():
+    with states.interruptible():
         for _ in range(len(objective), iterations):
-            if (
-                checkpoint is not None
-                and place is not None
-                and objective
-                and checkpoint.due(ended=False)
-            ):
+            if objective:
                 state = {"centres": centres, "opened": opened, "objective": objective}
-                checkpoint.write(place, {n: np.asarray(v) for n, v in state.items()})
+                states.keep(state)
             distance = _distances(family, centres[:opened], data, problem)
             nearest = distance.argmin(0)
             least = distance[nearest, np.arange(len(data))]
@@ -136,9 +124,9 @@ def _distances(
     sphere = family.replace(  # type: ignore[attr-defined]
         loc=jnp.asarray(centres), scale=jnp.ones(len(centres), data.dtype)
     )
-    log_density = np.asarray(_log_density(sphere, data, problem.chunks.centres[name]))
+    densities = np.asarray(log_density(sphere, data, problem.chunks.centres[name]))
     dimension = max(1, int(np.prod(data.shape[1:])))
-    return np.clip(-2 * log_density - dimension * np.log(2 * np.pi), 0, None)
+    return np.clip(-2 * densities - dimension * np.log(2 * np.pi), 0, None)
 
 
 def _values(
@@ -153,9 +141,4 @@ def _values(
         "scale": np.sqrt(max(mean / dimension, np.finfo(float).tiny)),
         "probs": counts / counts.sum(),
     }
-    values = {}
-    for link in problem.parameter_map.links:
-        site = next(s for s in problem.structure.sites if s.name == link.site)
-        values[link.site] = np.broadcast_to(by_parameter[link.parameter], site.shape)
-    values_of_sites = prior_modes(problem.model, problem.structure, problem.parameter_map, values)
-    return {n: np.array(v)[None, None] for n, v in values_of_sites.items()}
+    return point_of_spheres(problem, by_parameter)

@@ -9,7 +9,6 @@ with the hard assignment.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -25,54 +24,19 @@ from ppl_models import memory
 from ppl_models.data.progress import progress_bar
 from ppl_models.distributions.exponential.family import ExponentialFamily
 from ppl_models.errors import InputError
-from ppl_models.inference.capabilities import (
-    ASSIGNMENT,
-    PLAIN_PRIORS,
-    STATISTICS,
-    UNSCALED,
-)
 from ppl_models.inference.initial.known import seeds_beside_known
 from ppl_models.inference.kmeans.blocks import lloyd_over_blocks
 from ppl_models.inference.kmeans.constrained import constrained_kmeans
 from ppl_models.inference.kmeans.hamerly import HamerlyResult, hamerly
 from ppl_models.inference.kmeans.search import greedy_kmeans_plus_plus, improve_by_swaps
-from ppl_models.inference.method import Capability, Lack, Method
+from ppl_models.inference.kmeans.spheres import SPHERES, log_density, point_of_spheres
+from ppl_models.inference.method import Method
 from ppl_models.inference.objective import SUM_OF_SQUARES
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
-from ppl_models.inference.statistics.m_step import prior_modes
 from ppl_models.program.rows.known_clusters import known_clusters
 from ppl_models.program.runtime.checkpoint import Checkpoint
 
-
-def _no_sphere(problem: Problem) -> Lack | None:
-    if len(problem.families) != 1:
-        return Lack(f"there are {len(problem.families)} observed sites")
-    ((name, family),) = problem.families.items()
-    if family.distance_scale is not None:
-        return None
-    chosen = "covariance" in inspect.signature(problem.model.function).parameters
-    gaussian = family.component_picture == "ellipses" and not family.last_is_noise
-    advice = "give covariance='spherical'" if chosen and gaussian else ""
-    return Lack(f"site '{name}' emits from {type(family).__name__}", advice)
-
-
-def _missing_cells(problem: Problem) -> Lack | None:
-    for name, missing in problem.chunks.missing:
-        if missing:
-            return Lack(f"site '{name}' has missing cells, which have no distance")
-    return None
-
-
-def _held_sites(problem: Problem) -> Lack | None:
-    held = [*problem.model.fixed, *problem.model.partly]
-    return Lack(f"site '{held[0]}' is held by fixed=") if held else None
-
-
-FREE_SITES = Capability("sites that nobody holds", _held_sites)
-SPHERE = Capability("one spherical Gaussian emission, whose limit it is", _no_sphere)
-COMPLETE_ROWS = Capability("complete rows", _missing_cells)
-SPHERES = (*STATISTICS, ASSIGNMENT, UNSCALED, PLAIN_PRIORS, FREE_SITES, SPHERE, COMPLETE_ROWS)
 METHOD = Method(
     "point",
     "hard",
@@ -276,8 +240,8 @@ def _assign(
     nearest, inertia = [], 0.0
     for start in range(0, len(data), memory.DISTANCE_ROWS):
         rows = data[start : start + memory.DISTANCE_ROWS]
-        log_density = np.asarray(_log_density(sphere, rows, problem.chunks.centres[name]))
-        chosen = log_density.argmax(0)
+        densities = np.asarray(log_density(sphere, rows, problem.chunks.centres[name]))
+        chosen = densities.argmax(0)
         if (known := known_clusters(problem.model)) is not None:
             here = known[start : start + len(rows)]
             chosen = np.where(here >= 0, here, chosen)
@@ -289,11 +253,6 @@ def _assign(
             squares.sum() if weights is None else squares @ weights[start : start + len(rows)]
         )
     return np.concatenate(nearest), inertia
-
-
-@jax.jit
-def _log_density(family: ExponentialFamily, rows: Array, centre: Array) -> Array:
-    return family.contract(rows, missing=False, centre=centre)
 
 
 def _values(problem: Problem, loc: np.ndarray, inertia: float) -> dict[str, np.ndarray]:
@@ -308,9 +267,4 @@ def _values(problem: Problem, loc: np.ndarray, inertia: float) -> dict[str, np.n
         "scale": np.sqrt(inertia / cells),
         "probs": np.full(clusters, 1 / clusters),
     }
-    values = {}
-    for link in problem.parameter_map.links:
-        site = next(s for s in problem.structure.sites if s.name == link.site)
-        values[link.site] = np.broadcast_to(by_parameter[link.parameter], site.shape)
-    values_of_sites = prior_modes(problem.model, problem.structure, problem.parameter_map, values)
-    return {n: np.array(v)[None, None] for n, v in values_of_sites.items()}
+    return point_of_spheres(problem, by_parameter)

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -106,6 +106,39 @@ class Checkpoint:
         """Write a state in place of the run's last one."""
         write_arrays(run, state)
         self._last = time.monotonic()
+
+
+class StatesOfRun:
+    """The states of one run of a fit; of a fit without a checkpoint there are none.
+
+    Args:
+        checkpoint: of the fit.
+    """
+
+    def __init__(self, checkpoint: Checkpoint | None) -> None:
+        self._checkpoint = checkpoint
+        self._run = None if checkpoint is None else checkpoint.next_run()
+
+    def last(self) -> dict[str, np.ndarray] | None:
+        """The last state, to go on from; None where the run has none yet."""
+        if self._checkpoint is None or self._run is None:
+            return None
+        return self._checkpoint.read(self._run)
+
+    def keep(self, state: Mapping[str, Any], *, ended: bool = False) -> None:
+        """Write a state if the last one was long ago or the run has ended.
+
+        Args:
+            state: arrays by name.
+            ended: whether the run has ended.
+        """
+        if self._checkpoint is None or self._run is None or not self._checkpoint.due(ended=ended):
+            return
+        self._checkpoint.write(self._run, {n: np.asarray(v) for n, v in state.items()})
+
+    def interruptible(self) -> AbstractContextManager[None]:
+        """As :meth:`Checkpoint.interruptible`."""
+        return nullcontext() if self._checkpoint is None else self._checkpoint.interruptible()
 
 
 def write_arrays(place: Path, arrays: Mapping[str, Any]) -> None:
