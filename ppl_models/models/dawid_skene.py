@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import jax.numpy as jnp
@@ -17,6 +18,18 @@ from ppl_models.models._line_weights import as_often
 from ppl_models.models._lookups import count_of, largest
 from ppl_models.models._pseudo_counts import pseudo_count
 from ppl_models.models._report_tables import Tables, names, of_interval, samples, with_interval
+
+
+def cluster_names(*, axes: Mapping[str, Sequence[Any]], **_: Any) -> dict[int, str]:
+    """What the classes are called in a fit: as the labels, where these have names.
+
+    >>> cluster_names(axes={"cluster": [0, 1], "label": ["no", "yes"]})
+    {0: 'no', 1: 'yes'}
+    """
+    labels, classes = axes.get("label", ()), axes.get("cluster", ())
+    if len(labels) != len(classes) or not all(isinstance(name, str) for name in labels):
+        return {}
+    return {k: str(name) for k, name in enumerate(labels)}
 
 
 def dawid_skene(
@@ -84,7 +97,7 @@ def dawid_skene(
 
 
 def report_tables(tree: xr.DataTree) -> Tables:
-    """How reliable each annotator is, best first, and what each confuses."""
+    """How reliable each annotator is, best first, and what each calls items of every class."""
     confusion = samples(tree, "confusion", "annotator", "cluster", "label")
     weights = samples(tree, "weights", "cluster")
     if confusion is None or weights is None or confusion.shape[2] != confusion.shape[3]:
@@ -103,7 +116,32 @@ def report_tables(tree: xr.DataTree) -> Tables:
         })  # fmt: skip
     text = f"Probability that a label is the true class, annotator by annotator.{of_interval(tree)}"
     index = pd.Index([annotators[a] for a in order], name="annotator")
-    return {"How reliable is each annotator?": (text, pd.DataFrame(lines, index=index))}
+    return {
+        "How reliable is each annotator?": (text, pd.DataFrame(lines, index=index)),
+        "What does each annotator call the classes?": _confusions(
+            confusion, [annotators[a] for a in order], order, labels, of_interval(tree)
+        ),
+    }
+
+
+def _confusions(
+    confusion: np.ndarray, annotators: list[str], order: np.ndarray, labels: list[str], told: str
+) -> tuple[str, pd.DataFrame]:
+    """The confusion matrices of all annotators, one below the other, in the given order."""
+    cells = {
+        (name, true): {
+            said: with_interval(confusion[:, a, k, place]) for place, said in enumerate(labels)
+        }
+        for name, a in zip(annotators, order, strict=True)
+        for k, true in enumerate(labels)
+    }
+    table = pd.DataFrame.from_dict(cells, orient="index", columns=labels)
+    table.index = table.index.set_names(["annotator", "true class"])
+    text = (
+        "A line is a true class of one annotator's items, the best annotator's first; its numbers "
+        f"are the probabilities of each label, which add up to one.{told}"
+    )
+    return text, table
 
 
 def example(**_: Any) -> dict[str, Any]:

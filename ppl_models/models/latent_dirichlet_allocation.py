@@ -14,7 +14,16 @@ import xarray as xr
 from ppl_models.data.derived import FromData
 from ppl_models.data.kinds import Categories
 from ppl_models.models._lookups import count_of, largest
-from ppl_models.models._report_tables import WORDS, Tables, names, samples
+from ppl_models.models._report_tables import (
+    WORDS,
+    Tables,
+    names,
+    of_interval,
+    samples,
+    with_interval,
+)
+
+DOCUMENTS = 10  #: whose topics a report shows
 
 
 def latent_dirichlet_allocation(
@@ -72,27 +81,59 @@ def latent_dirichlet_allocation(
 
 
 def report_tables(tree: xr.DataTree) -> Tables:
-    """The most probable words of every topic, and the documents that have most of it."""
+    """The most probable words of every topic, its share of all tokens, and topics by document."""
     word_probs = samples(tree, "word_probs", "cluster", "word")
     proportions = samples(tree, "proportions", "document", "cluster")
     if word_probs is None or proportions is None:
         return {}
     words, documents = names(tree, "word_probs", "word"), names(tree, "proportions", "document")
+    topics = names(tree, "word_probs", "cluster")
     by_topic, by_document = word_probs.mean(0), proportions.mean(0)
 
     def first(probabilities: np.ndarray, labels: list[str], most: int) -> str:
         best = np.argsort(-probabilities, kind="stable")[:most]
         return ", ".join(f"{labels[i]} ({probabilities[i]:.0%})" for i in best)
 
+    lengths = _tokens_by_document(tree, len(documents))
+    counted = np.ones(len(documents)) if lengths is None else lengths
+    shares = np.einsum("d,sdk->sk", counted, proportions) / counted.sum()
     table = pd.DataFrame(
         {
-            "mean share of a document": by_document.mean(0),
+            "share" + ("" if lengths is None else " of all tokens"): [
+                with_interval(shares[:, k]) for k in range(len(topics))
+            ],
             "most probable words": [first(p, words, WORDS) for p in by_topic],
             "documents with most of it": [first(p, documents, 3) for p in by_document.T],
         },
-        index=pd.Index(names(tree, "word_probs", "cluster"), name="topic"),
+        index=pd.Index(topics, name="topic"),
     )
-    return {"What are the topics?": ("", table)}
+    shown = np.argsort(-counted, kind="stable")[:DOCUMENTS]
+    of_documents = pd.DataFrame(
+        {
+            **({} if lengths is None else {"tokens": counted[shown].astype(int)}),
+            **{
+                f"topic {topic}": [with_interval(proportions[:, d, k]) for d in shown]
+                for k, topic in enumerate(topics)
+            },
+        },
+        index=pd.Index([documents[d] for d in shown], name="document"),
+    )
+    told = of_interval(tree)
+    which = f"the {len(shown)} longest of {len(documents):,} documents"
+    return {
+        "What are the topics?": (f"Words and documents with their probabilities.{told}", table),
+        "What are the documents about?": (f"Shares of the topics in {which}.{told}", of_documents),
+    }
+
+
+def _tokens_by_document(tree: xr.DataTree, documents: int) -> np.ndarray | None:
+    """How many tokens each document has; None where the fit does not hold its data."""
+    held = tree["constant_data"].dataset if "constant_data" in tree.children else {}
+    if "document" not in held:
+        return None
+    codes = np.asarray(held["document"].values, int)
+    weights = held["row_weights"].values if "row_weights" in held else None
+    return np.bincount(codes, weights, minlength=documents)
 
 
 def example(**_: Any) -> dict[str, Any]:

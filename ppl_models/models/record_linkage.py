@@ -19,6 +19,15 @@ STATUS = ("different", "same")
 THRESHOLDS = (0.5, 0.9, 0.99)  #: of the probability of being the same, in a report
 
 
+def cluster_names(**_: Any) -> dict[int, str]:
+    """What the two clusters are called in a fit.
+
+    >>> cluster_names()
+    {0: 'different', 1: 'same'}
+    """
+    return dict(enumerate(STATUS))
+
+
 def record_linkage(
     x: Annotated[Any, Categories, FEATURE_AXIS] = None,
     *,

@@ -52,6 +52,28 @@ def own_labels(like: Mapping[str, Any], site: str) -> dict[str, Any]:
     return {**like, **own}
 
 
+def value_names(observed: Mapping[str, Observed]) -> dict[str, list[str]]:
+    """What the codes of data vectors stand for, of programs of several: items, words and the like.
+
+    An axis that has the name of such data (``word`` of ``word_probs``) runs over these names.
+    Codes that were given as numbers have none.
+
+    >>> from ppl_models.data.kinds import Categories
+    >>> read = {site: Categories.read(["b", "a"], site=site) for site in ("item", "label")}
+    >>> value_names(read)
+    {'item': ['a', 'b'], 'label': ['a', 'b']}
+    """
+    found: dict[str, list[str]] = {}
+    for site, reading in observed.items() if len(observed) > 1 else ():
+        levels = reading.coords.get(f"{site}_level", reading.coords.get("level"))
+        if levels is None or reading.values.ndim != 1:
+            continue
+        columns, _, names = zip(*(str(level).partition("=") for level in levels), strict=True)
+        if len(set(columns)) == 1 and names != tuple(str(code) for code in range(len(names))):
+            found[site] = list(names)
+    return found
+
+
 def _labels(reading: Observed) -> dict[str, list[Any]]:
     """Labels of every axis but the rows'; of an axis without any, its places."""
     rows, *dims = reading.dims

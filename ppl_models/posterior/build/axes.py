@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ppl_models.data.kinds import Observed
+from ppl_models.data.kinds.several import value_names
 from ppl_models.distributions.sequences.token_chain import context_names
 from ppl_models.inference.problem import Problem
 from ppl_models.posterior.result.schema import EmissionFacts, FitFacts, ParameterFacts
@@ -140,6 +141,8 @@ class Axes:
 def _coordinates(problem: Problem, observed: Mapping[str, Observed]) -> dict[str, np.ndarray]:
     """Labels by dimension: those of the data, and of clusters, states and contexts."""
     coords = {n: c for o in observed.values() for n, c in o.coords.items()}
+    named = {n: np.array(names) for n, names in value_names(observed).items()}
+    coords = {n: names for n, names in named.items() if n not in observed[n].dims} | coords
     if "feature" in coords:
         coords["feature_other"] = coords["feature"]
     for site in problem.structure.sites:

@@ -10,6 +10,7 @@ import numpy as np
 from ppl_models import catalogue
 from ppl_models.data.by_type import columns_told
 from ppl_models.data.kinds import Observed
+from ppl_models.data.kinds.several import value_names
 from ppl_models.inference.problem import Problem
 from ppl_models.program.arguments.signature import by_type
 from ppl_models.program.model import Model
@@ -39,7 +40,11 @@ def notes_of_fit(
         *_of_labels(problem, names),
         *_of_factors(function, problem),
         *_of_program(function, problem.model),
-        *([columns_told(observed, marked)] if marked else _of_numbering(observed)),
+        *(
+            [columns_told(observed, marked)]
+            if marked
+            else _of_numbering(problem.structure, observed)
+        ),
     ]
 
 
@@ -70,20 +75,15 @@ def _of_labels(problem: Problem, names: Mapping[int, str]) -> list[str]:
     ]
 
 
-def _of_numbering(observed: Mapping[str, Observed]) -> list[str]:
-    """Which names the numbers stand for, of items, annotators, words and the like.
+def _of_numbering(structure: Structure, observed: Mapping[str, Observed]) -> list[str]:
+    """Which names the numbers stand for, where no axis of the results has these names.
 
     Names are numbered in their order as text, in which img10 comes before img2.
     """
-    if len(observed) < 2:
-        return []
+    shown = {structure.plate, *(dim for site in structure.sites for dim in site.dims)}
     told = []
-    for site, reading in observed.items():
-        levels = reading.coords.get(f"{site}_level", reading.coords.get("level"))
-        if levels is None or reading.values.ndim != 1:
-            continue
-        names = [str(level).partition("=")[2] for level in levels]
-        if names == [str(code) for code in range(len(names))]:
+    for site, names in value_names(observed).items():
+        if site in shown:
             continue
         pairs = ", ".join(f"{code} = {name}" for code, name in enumerate(names[:MOST_NAMES]))
         more = f", ... ({len(names)} in all, sorted)" if len(names) > MOST_NAMES else ""

@@ -83,14 +83,16 @@ def with_own_names(
 
     Args:
         tree: a fit whose clusters have no names.
-        function: the program; of a program of this package, ``cluster_names`` beside it.
+        function: the program; of a program of this package, ``cluster_names`` beside it, which is
+            told the arguments, and the labels of the posterior's axes by ``axes``.
         arguments: of the program.
         labels: of known rows, by cluster.
     """
     names: dict[int, str] = {}
     if catalogue.is_built_in(function):
         stated = getattr(inspect.getmodule(function), "cluster_names", None)
-        names |= {} if stated is None else stated(**arguments)
+        axes = {str(d): list(c.values) for d, c in tree["posterior"].coords.items()}
+        names |= {} if stated is None else stated(**arguments, axes=axes)
     names |= labels
     return name_clusters(tree, _no_numbers(names)) if names else tree
 

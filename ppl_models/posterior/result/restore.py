@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ppl_models.data.kinds import Observed
+from ppl_models.data.kinds.several import value_names
 from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.inference.missing_cells import refuse_missing_cells
 from ppl_models.inference.problem import Problem
@@ -188,9 +189,10 @@ class RestoredFit:
     def row_coordinates(self) -> dict[str, np.ndarray]:
         """Labels of the rows, numbers where they have none."""
         labels = next(iter(self.observed.values())).coords.get(self.unit)
+        labels = value_names(self.observed).get(self.unit) if labels is None else labels
         count = self.structure.rows
         named = labels is not None and len(labels) == count
-        return {self.unit: labels if labels is not None and named else np.arange(count)}
+        return {self.unit: np.asarray(labels) if named else np.arange(count)}
 
 
 def precision_of(tree: xr.DataTree) -> AbstractContextManager[None]:

@@ -11,6 +11,7 @@ import xarray as xr
 from ppl_models.plots.drawing.reading import as_samples, is_point, mean_weights, responsibilities
 from ppl_models.posterior.result.names import component_labels, component_names
 from ppl_models.posterior.result.schema import cluster_weights, facts_of
+from ppl_models.program.arguments.json_text import from_json
 from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
 from ppl_models.report.section import ReportSection
@@ -25,19 +26,46 @@ def weights_or_comparison(fit: FittedModel) -> Iterator[Block]:
         return
     table = weight_table(fit.tree)
     if len(table):
-        yield Block("", _number(len(table)) + _empty(fit.tree), table=table)
+        yield Block("", _number(fit.tree, len(table)) + _empty(fit.tree), table=table)
 
 
-NUMBER_OF_CLUSTERS = ReportSection(
-    "number of clusters", lambda fit: "How many clusters?", weights_or_comparison
-)
+def heading(fit: FittedModel) -> str:
+    """The heading, by whether the number of clusters was chosen."""
+    if _size(fit.tree, fit.clusters) is None and "comparison" not in fit.tree.children:
+        return "How common is each cluster?"
+    return "How many clusters?"
 
 
-def _number(count: int) -> str:
-    fixed = "1 cluster" if count == 1 else f"{count} clusters"
+NUMBER_OF_CLUSTERS = ReportSection("number of clusters", heading, weights_or_comparison)
+
+
+def _size(tree: xr.DataTree, count: int) -> tuple[str, int] | None:
+    """The program's argument for the number of clusters, and its value; None where none is.
+
+    It is called ``clusters``, or else has their number as its value.
+    """
+    if "arguments" not in tree.attrs:
+        return "clusters", count
+    arguments = from_json(tree.attrs["arguments"])
+    if "clusters" in arguments:
+        return "clusters", int(arguments["clusters"])
+    whole = {n: v for n, v in arguments.items() if isinstance(v, int) and v == count}
+    return next(iter(whole.items()), None)
+
+
+def _number(tree: xr.DataTree, count: int) -> str:
+    size = _size(tree, count)
+    if size is None:
+        return f"The program has {count} clusters, as the data or the program itself decide."
+    name, asked = size
+    fixed = "1 cluster" if asked == 1 else f"{asked} clusters"
+    beyond = component_names(tree, count)[asked:]
+    for other in beyond:
+        fixed += f" and a {other} component"
+    option = "" if name == "clusters" else f' with `size="{name}"`'
     return (
         f"The model was fitted with {fixed}. Whether another number describes the data better is "
-        "answered by `choose_clusters`, which compares fits."
+        f"answered by `choose_clusters`{option}, which compares fits."
     )
 
 

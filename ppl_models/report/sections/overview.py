@@ -90,11 +90,28 @@ def _describe(tree: xr.DataTree, emission: EmissionFacts) -> str:
             f"({lengths.sum():,} in all), {tokens} distinct tokens"
         )
     features = f" × {data.sizes['feature']:,} features" if "feature" in data.dims else ""
+    noun = emission.dims[0]
     weights = row_weights(tree)
     counted = "" if weights is None else f", which count {weights.sum():,.6g} times"
     known = row_labels(tree)
     told = "" if known is None else f", the cluster of {np.sum(known >= 0):,} of them given"
-    return f"{data.sizes['row']:,} rows{features}{_missing(data)}{counted}{told}"
+    of_things = _things(tree, emission)
+    return f"{data.sizes['row']:,} {noun}s{features}{of_things}{_missing(data)}{counted}{told}"
+
+
+def _things(tree: xr.DataTree, emission: EmissionFacts) -> str:
+    """How many items, annotators or documents the lines of the data are about.
+
+    They are codes that the program conditions on, and axes of its sites.
+    """
+    if "constant_data" not in tree.children or len(emission.dims) != 1:
+        return ""
+    held, sizes = tree["constant_data"].dataset, {}
+    for group in ("responsibilities", "posterior"):
+        if group in tree.children:
+            sizes |= {str(dim): size for dim, size in tree[group].dataset.sizes.items()}
+    about = [f"{sizes[str(name)]:,} {name}s" for name in held.data_vars if name in sizes]
+    return f", of {' and '.join(about)}" if about else ""
 
 
 def _describe_series(tree: xr.DataTree, emission: EmissionFacts, data: xr.DataArray) -> str:

@@ -19,6 +19,7 @@ from ppl_models.plots.drawing.parameters import (
 from ppl_models.plots.drawing.reading import axis_names, emission_of, is_point
 from ppl_models.plots.drawing.style import readable
 from ppl_models.plots.transitions import labelled_parameters, transition_table
+from ppl_models.posterior.result.arviz_axes import without_arviz_axes
 from ppl_models.posterior.result.names import component, component_labels
 from ppl_models.posterior.result.schema import facts_of
 from ppl_models.report.page import Block
@@ -53,7 +54,8 @@ def parameter_blocks(tree: xr.DataTree) -> Iterator[Block]:
 
 def summary_table(tree: xr.DataTree) -> pd.DataFrame:
     """ArviZ's summary of the first parameters, each row rounded by its standard deviation."""
-    shown = xr.DataTree.from_dict({"posterior": shown_parameters(tree, MOST_NUMBERS)})
+    parameters = without_arviz_axes(shown_parameters(tree, MOST_NUMBERS))
+    shown = xr.DataTree.from_dict({"posterior": parameters})
     table = pd.DataFrame(arviz_stats.summary(shown, ci_prob=INTERVAL, round_to="none"))
     repeated = _mirrored(shown["posterior"].to_dataset())
     table = table.loc[[label for label in table.index if label not in repeated]].astype(float)
