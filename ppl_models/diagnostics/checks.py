@@ -23,7 +23,7 @@ from ppl_models.diagnostics.label_invariants import invariants
 from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.posterior.density.prediction import log_densities
 from ppl_models.posterior.labels.allocations import Allocations, require_draws
-from ppl_models.posterior.result.arviz_axes import without_arviz_axes
+from ppl_models.posterior.result.arviz_axes import with_own_axes
 from ppl_models.posterior.result.restore import RestoredFit, restored, thinning
 from ppl_models.posterior.result.schema import facts_of, refuse_sample, row_weights, thinning_of
 from ppl_models.posterior.simulate.predictive import draw_data
@@ -232,7 +232,7 @@ def sensitivity(tree: xr.DataTree, *, threshold: float = 0.05) -> pd.DataFrame:
     if (weights := row_weights(tree)) is not None:
         by_row = by_row * xr.DataArray(weights, dims=rows)
     groups = {
-        "posterior": without_arviz_axes(thinned(free).merge(thinned(posterior), compat="override")),
+        "posterior": with_own_axes(thinned(free).merge(thinned(posterior), compat="override")),
         "log_prior": thinned(prior),
         "log_likelihood": xr.Dataset({"data": by_row.sum(rows)}),
     }

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pandas as pd
 import pytest
 from jax import random
@@ -18,6 +20,7 @@ from numpyro import handlers
 from numpyro.contrib.funsor import config_enumerate, enum, log_density
 
 from ppl_models import (
+    assignments,
     catalogue,
     choose_clusters,
     diagnose,
@@ -29,6 +32,7 @@ from ppl_models import (
     write_report,
 )
 from ppl_models import log_density as densities
+from ppl_models.data.kinds import Categories, Counts
 from ppl_models.errors import InputError
 from ppl_models.models.categorical_mixture import categorical_mixture
 from ppl_models.models.dawid_skene import dawid_skene
@@ -363,18 +367,42 @@ def test_labels_of_a_poorer_numbering_are_put_in_order():
     assert reordered(problem, moved) is None
 
 
-def test_names_of_items_are_told_beside_their_numbers():
-    """In the order of text, so that item 2 is img10."""
+def test_names_of_items_annotators_and_labels_are_on_the_axes():
+    """In the order of text, so that item 2 is img10; the classes are called as the labels."""
     items = [f"img{i}" for i in range(11)]
+    said = ["dog", "cat"] * 5 + ["cat"]
     lines = {"item": items * 2, "annotator": ["Ben"] * 11 + ["Anna"] * 11,
-             "label": ["dog", "cat"] * 11}  # fmt: skip
+             "label": said + said[:-1] + ["dog"]}  # fmt: skip
     tree = fit("dawid_skene", lines, method="em", seed=0, starts=1, predictive=0)
-    notes = from_json(tree.attrs["notes"])["notes"]
-    assert "results number the values of 'annotator': 0 = Anna, 1 = Ben" in notes
-    assert "results number the values of 'label': 0 = cat, 1 = dog" in notes
-    (of_items,) = (note for note in notes if "'item'" in note)
-    assert "1 = img1, 2 = img10, 3 = img2" in of_items
+    confusion = tree["posterior/confusion"]
+    assert confusion.dims[2:] == ("annotator", "cluster", "label")
+    assert confusion["annotator"].values.tolist() == ["Anna", "Ben"]
+    assert confusion["label"].values.tolist() == confusion["cluster"].values.tolist()
+    assert confusion["label"].values.tolist() == ["cat", "dog"]
+    table = assignments(tree)
+    assert table.index.tolist()[:3] == ["img0", "img1", "img10"]
+    truth = dict(zip(items[:-1], said, strict=False))
+    assert {name: table.loc[name, "cluster"] for name in truth} == truth
+    assert not from_json(tree.attrs["notes"])["notes"]
+    again = predict(tree, {n: v[:11] for n, v in lines.items()})
+    assert again["item"].values.tolist() == table.index.tolist()
     codes = lines | {"item": list(range(11)) * 2, "annotator": [0] * 11 + [1] * 11}
     tree = fit("dawid_skene", codes, method="em", seed=0, starts=1, predictive=0)
-    (note,) = from_json(tree.attrs["notes"])["notes"]
-    assert "'label'" in note
+    assert tree["posterior/confusion"]["annotator"].values.tolist() == [0, 1]
+
+
+def visits_of_kinds(
+    kind: Annotated[Any, Categories] = None, visits: Annotated[Any, Counts] = None, *, kinds: int
+):
+    """Poisson counts whose rates have an axis of another name than the data."""
+    with numpyro.plate("which", kinds):
+        rate = numpyro.sample("rate", dist.Gamma(2.0, 1.0))
+    with numpyro.plate("row", len(kind)):
+        numpyro.sample("visits", dist.Poisson(rate[kind]), obs=visits)
+
+
+def test_names_that_no_axis_has_are_told_beside_their_numbers():
+    lines = {"kind": ["new", "old", "new", "old"], "visits": [1, 5, 0, 7]}
+    tree = fit(visits_of_kinds, lines, method="map", seed=0, kinds=2, predictive=0)
+    notes = from_json(tree.attrs["notes"])["notes"]
+    assert "results number the values of 'kind': 0 = new, 1 = old" in notes

@@ -148,7 +148,7 @@ def test_sites_of_any_name_get_the_pictures_of_their_emissions(field):
 
 def test_the_page_tells_both_kinds_of_data_and_every_component_in_words(field, tmp_path: Path):
     page = html.unescape(write_report(field, tmp_path / "page.html").read_text(encoding="utf-8"))
-    assert f"crop: {ROWS} rows × 2 features; leaves: {ROWS} rows × 3 features" in page
+    assert f"crop: {ROWS} turnips × 2 features; leaves: {ROWS} turnips × 3 features" in page
     assert "In words of crop" in page and "In words of leaves" in page
     for wide, tall in field["posterior"]["heft"].values[0, 0]:
         # (numbers on pages have a minus sign, which is no hyphen)

@@ -27,14 +27,18 @@ def test_annotators_are_listed_from_the_best():
         },
         {"annotator": ["ann", "bob"], "label": ["no", "yes"]},
     )
-    (block,) = program_blocks(tree)
+    block, confusions = program_blocks(tree)
     assert list(block.table.index) == ["bob", "ann"]
     assert list(block.table["accuracy"]) == ["0.95", "0.70"]
     assert list(block.table["most frequent error"]) == ["yes for no", "yes for no"]
     assert list(block.table["its probability"]) == ["0.10", "0.40"]
+    table = confusions.table
+    assert list(table.index) == [("bob", "no"), ("bob", "yes"), ("ann", "no"), ("ann", "yes")]
+    assert table.loc[("ann", "no")].to_dict() == {"no": "0.60", "yes": "0.40"}
+    assert table.loc[("bob", "yes")].to_dict() == {"no": "0.00", "yes": "1.00"}
 
 
-def test_topics_have_their_most_probable_words():
+def test_topics_have_their_most_probable_words_and_documents_their_topics():
     tree = _tree(
         "latent_dirichlet_allocation",
         {
@@ -42,13 +46,16 @@ def test_topics_have_their_most_probable_words():
             "proportions": (("document", "cluster"), [[0.8, 0.2], [0.4, 0.6]]),
         },
         {"word": ["sea", "hill"], "document": ["a", "b"]},
+        constant_data=xr.Dataset({"document": ("token", [1, 1, 0, 1])}),
     )
-    (block,) = program_blocks(tree)
+    block, of_documents = program_blocks(tree)
     assert list(block.table["most probable words"]) == ["hill (90%), sea (10%)",
                                                         "sea (70%), hill (30%)"]  # fmt: skip
     assert list(block.table["documents with most of it"]) == ["a (80%), b (40%)",
                                                               "b (60%), a (20%)"]  # fmt: skip
-    np.testing.assert_allclose(block.table["mean share of a document"], [0.6, 0.4])
+    assert list(block.table["share of all tokens"]) == ["0.50", "0.50"]
+    assert of_documents.table.loc["b"].tolist() == [3, "0.40", "0.60"]
+    assert list(of_documents.table.index) == ["b", "a"]
 
 
 def test_pairs_are_counted_at_thresholds_as_often_as_they_weigh():

@@ -63,15 +63,15 @@ def value_names(observed: Mapping[str, Observed]) -> dict[str, list[str]]:
     >>> value_names(read)
     {'item': ['a', 'b'], 'label': ['a', 'b']}
     """
-    found: dict[str, list[str]] = {}
+    names_of: dict[str, list[str]] = {}
     for site, reading in observed.items() if len(observed) > 1 else ():
         levels = reading.coords.get(f"{site}_level", reading.coords.get("level"))
         if levels is None or reading.values.ndim != 1:
             continue
         columns, _, names = zip(*(str(level).partition("=") for level in levels), strict=True)
         if len(set(columns)) == 1 and names != tuple(str(code) for code in range(len(names))):
-            found[site] = list(names)
-    return found
+            names_of[site] = list(names)
+    return names_of
 
 
 def _labels(reading: Observed) -> dict[str, list[Any]]:

@@ -67,10 +67,16 @@ def shown_parameters(tree: xr.DataTree, at_most: int, *, weights_first: bool = T
     for name in names:
         free = at_most - sum(number_count(array) for array in shown.values())
         values = _cut(posterior[name], free, lengths)
-        if values is not None and bool((values.std(["chain", "draw"]) > 0).all()):
+        if values is not None and _varies(values):
             shown[name] = values
             lengths |= {str(dim): size for dim, size in values.sizes.items()}
     return xr.Dataset(shown)
+
+
+def _varies(values: xr.DataArray) -> bool:
+    """Whether every number differs between draws by more than rounding."""
+    size = abs(values).max(["chain", "draw"])
+    return bool((values.std(["chain", "draw"]) > 1e-12 * size).all())
 
 
 def number_count(values: xr.DataArray) -> int:

@@ -1,19 +1,27 @@
-"""Axes under names that ArviZ's tables keep for their own."""
+"""Axes as ArviZ's tables label them rightly."""
 
 from __future__ import annotations
 
 import xarray as xr
 
-KEPT = ("label", "summary", "component")  #: axes that tables of arviz_stats have themselves
+from ppl_models.posterior.result.schema import SAMPLE
 
 
-def without_arviz_axes(dataset: xr.Dataset) -> xr.Dataset:
-    """Variables whose axes ArviZ's tables can stack, with the same labels as before.
+def with_own_axes(dataset: xr.Dataset) -> xr.Dataset:
+    """Draws of which no two variables share an axis other than chain and draw.
 
-    A program's axis ``label`` would meet the axis ``label`` that ``arviz_base`` makes of all
-    numbers, which is a ValueError.
+    ``arviz_base.dataset_to_dataframe`` (in ``summary`` and ``psense_summary``) takes the numbers of
+    a variable in the order of the whole dataset's axes, and their labels in that of the variable's
+    own: where a variable has axes in another order than those before it, its numbers would stand
+    beside labels of others. An axis called ``label`` would be a ValueError there. Coordinates, from
+    which the labels are made, stay as they are.
 
-    >>> without_arviz_axes(xr.Dataset({"confusion": (("label",), [0.9, 0.1])})).sizes
-    Frozen({'label_of_site': 2})
+    >>> sites = {"weights": (("k",), [0.4, 0.6]), "confusion": (("label", "k"), [[0.9, 0.1]])}
+    >>> list(with_own_axes(xr.Dataset(sites)).dims)
+    ['weights k', 'confusion label', 'confusion k']
     """
-    return dataset.rename({name: f"{name}_of_site" for name in KEPT if name in dataset.dims})
+    variables = {
+        name: values.rename({d: f"{name} {d}" for d in values.dims if d not in SAMPLE})
+        for name, values in dataset.data_vars.items()
+    }
+    return xr.Dataset(variables, attrs=dataset.attrs)

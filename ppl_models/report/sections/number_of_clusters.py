@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ppl_models import catalogue
 from ppl_models.plots.drawing.reading import as_samples, is_point, mean_weights, responsibilities
 from ppl_models.posterior.result.names import component_labels, component_names
 from ppl_models.posterior.result.schema import cluster_weights, facts_of
@@ -42,15 +44,19 @@ NUMBER_OF_CLUSTERS = ReportSection("number of clusters", heading, weights_or_com
 def _size(tree: xr.DataTree, count: int) -> tuple[str, int] | None:
     """The program's argument for the number of clusters, and its value; None where none is.
 
-    It is called ``clusters``, or else has their number as its value.
+    It is called ``clusters``, or else has their number as its value and no default.
     """
     if "arguments" not in tree.attrs:
         return "clusters", count
     arguments = from_json(tree.attrs["arguments"])
-    if "clusters" in arguments:
+    if arguments.get("clusters") is not None:
         return "clusters", int(arguments["clusters"])
-    whole = {n: v for n, v in arguments.items() if isinstance(v, int) and v == count}
-    return next(iter(whole.items()), None)
+    program = str(tree.attrs.get("program", ""))
+    if program in catalogue.model_names():
+        known = inspect.signature(catalogue.program(program)).parameters
+        arguments = {n: v for n, v in arguments.items() if known[n].default is known[n].empty}
+    equal = {n: v for n, v in arguments.items() if isinstance(v, int) and v == count}
+    return next(iter(equal.items()), None)
 
 
 def _number(tree: xr.DataTree, count: int) -> str:

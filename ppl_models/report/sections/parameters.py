@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import arviz_stats
 import numpy as np
@@ -19,7 +20,7 @@ from ppl_models.plots.drawing.parameters import (
 from ppl_models.plots.drawing.reading import axis_names, emission_of, is_point
 from ppl_models.plots.drawing.style import readable
 from ppl_models.plots.transitions import labelled_parameters, transition_table
-from ppl_models.posterior.result.arviz_axes import without_arviz_axes
+from ppl_models.posterior.result.arviz_axes import with_own_axes
 from ppl_models.posterior.result.names import component, component_labels
 from ppl_models.posterior.result.schema import facts_of
 from ppl_models.report.page import Block
@@ -54,10 +55,10 @@ def parameter_blocks(tree: xr.DataTree) -> Iterator[Block]:
 
 def summary_table(tree: xr.DataTree) -> pd.DataFrame:
     """ArviZ's summary of the first parameters, each row rounded by its standard deviation."""
-    parameters = without_arviz_axes(shown_parameters(tree, MOST_NUMBERS))
-    shown = xr.DataTree.from_dict({"posterior": parameters})
+    parameters = shown_parameters(tree, MOST_NUMBERS)
+    shown = xr.DataTree.from_dict({"posterior": with_own_axes(parameters)})
     table = pd.DataFrame(arviz_stats.summary(shown, ci_prob=INTERVAL, round_to="none"))
-    repeated = _mirrored(shown["posterior"].to_dataset())
+    repeated = _mirrored(parameters)
     table = table.loc[[label for label in table.index if label not in repeated]].astype(float)
     places = np.clip(1 - np.floor(np.log10(table["sd"].clip(lower=1e-12))), 0, 6).astype(int)
     names = {"mean": "mean", "sd": "sd", "eti94_lb": "3%", "eti94_ub": "97%"}
@@ -81,9 +82,8 @@ def _mirrored(dataset: xr.Dataset) -> set[str]:
     for name, values in dataset.data_vars.items():
         if _is_symmetric(values):
             rows, columns = (axis_names(values, str(dim)) for dim in values.dims[-2:])
-            first = [""]
-            if "cluster" in values.dims:
-                first = [f"{k}, " for k in values["cluster"].values]
+            leading = [axis_names(values, str(dim)) for dim in values.dims[2:-2]]
+            first = ["".join(f"{name}, " for name in place) for place in product(*leading)]
             above = [(i, j) for i in range(len(rows)) for j in range(len(columns)) if j > i]
             labels |= {f"{name}[{k}{rows[i]}, {columns[j]}]" for k in first for i, j in above}
     return labels
