@@ -188,7 +188,7 @@ class RestoredFit:
 
     def row_coordinates(self) -> dict[str, np.ndarray]:
         """Labels of the rows, numbers where they have none."""
-        labels = next(iter(self.observed.values())).coords.get(self.unit)
+        labels: Any = next(iter(self.observed.values())).coords.get(self.unit)
         labels = value_names(self.observed).get(self.unit) if labels is None else labels
         count = self.structure.rows
         named = labels is not None and len(labels) == count

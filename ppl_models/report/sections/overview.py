@@ -106,7 +106,8 @@ def _things(tree: xr.DataTree, emission: EmissionFacts) -> str:
     """
     if "constant_data" not in tree.children or len(emission.dims) != 1:
         return ""
-    held, sizes = tree["constant_data"].dataset, {}
+    held = tree["constant_data"].dataset
+    sizes: dict[str, int] = {}
     for group in ("responsibilities", "posterior"):
         if group in tree.children:
             sizes |= {str(dim): size for dim, size in tree[group].dataset.sizes.items()}
