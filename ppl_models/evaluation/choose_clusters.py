@@ -27,7 +27,7 @@ from ppl_models.evaluation.candidates import (
 from ppl_models.evaluation.choose_each import can_be_switched_off, fit_each
 from ppl_models.evaluation.choose_states import fit_states, need_several, notes
 from ppl_models.fitting import fit
-from ppl_models.inference.em.driver import collapsed_components
+from ppl_models.inference.em.collapse import collapsed_components
 from ppl_models.inference.em.loop import run_em
 from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.method import declaration, methods_that

@@ -40,6 +40,12 @@ from ppl_models.program.runtime.precision import cast
 TEMPLATE_ROWS = 64  #: rows that a program is read on, of all groups
 KEPT_DRAWS = 100  #: draws of a chain at which densities and responsibilities are evaluated, at most
 
+NO_DENSITY = "no start came where the data have a density"
+NO_BOUND = (
+    "a prior is infinite at the edge of its support, where it ran, so that there is no mode: give "
+    "concentrations of at least 1, or priors='flat'"
+)
+
 
 def template(request: Request) -> Problem:
     """The program read on some rows of all groups: on as many, whatever the data."""
@@ -160,7 +166,8 @@ def _points(request: Request, problem: Problem, bucket: Bucket, key: Any) -> dic
     for place, group in enumerate(bucket.members):
         rows, facts = bucket.sizes[place], _facts(points, place)
         if not np.isfinite(facts["objective"]):
-            outcomes[int(group)] = Outcome(failure="no start came where the data have a density")
+            without = bool(points.unbounded[place])
+            outcomes[int(group)] = Outcome(failure=NO_BOUND if without else NO_DENSITY)
             continue
         outcomes[int(group)] = Outcome(
             {n: v[place][None, None] for n, v in points.values.items()},

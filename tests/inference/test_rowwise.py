@@ -14,8 +14,6 @@ from scipy.special import beta, logsumexp
 from ppl_models import fit, log_density, predict
 from ppl_models.data import Bits, Categories, Reals
 from ppl_models.errors import InputError
-from ppl_models.inference.em.driver import _collapsed_runs
-from ppl_models.inference.em.loop import EMRuns
 from ppl_models.inference.mcmc.gibbs_run import _block
 from ppl_models.inference.newton import minimise
 from ppl_models.posterior.result.restore import restored
@@ -146,21 +144,6 @@ def test_hard_em_is_a_fixed_point(data):
 def test_em_of_weights_by_row(data):
     tree = fit(experts, data, method="em", seed=0, starts=4, predictive=0)
     assert np.abs(slopes(tree)).max() < 1e-3
-
-
-def test_a_prior_without_a_mode_is_told():
-    random = np.random.default_rng(1)
-    group, x = np.repeat([0.0, 1.0], 20), random.normal(size=40)
-    tree = fit(groups, {"group": group, "x": x}, method="em", seed=0, starts=4, predictive=0)
-    unbounded = tree["posterior"]["w"].values.min() < 1e-12
-    assert unbounded  # one group's weights ran to zero, where this prior has no bound
-    assert "a prior without a mode" in tree.attrs["notes"]
-    with restored(tree) as actual:
-        problem = actual.problem
-        ends = {n: v.values[0] for n, v in tree["posterior"].data_vars.items() if n != "assignment"}
-        runs = EMRuns(ends, np.zeros((1, 1)), np.ones(1, int), np.ones(1, bool), {})
-        assert _collapsed_runs(problem, runs, flat=False).all()
-        assert not _collapsed_runs(problem, runs, flat=True).any()  # which leaves the prior out
 
 
 def test_minimise_leaves_a_saddle_and_needs_no_curvature():

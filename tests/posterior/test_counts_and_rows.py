@@ -14,7 +14,7 @@ from scipy.stats import poisson
 
 from ppl_models import fit, generate
 from ppl_models.data import Bits, Counts, Reals
-from ppl_models.inference.em.driver import no_mode
+from ppl_models.inference.em.collapse import no_mode
 from ppl_models.inference.problem import Problem
 from ppl_models.posterior.simulate.predictive import draw_data
 from ppl_models.program.reading import read_data, read_program

@@ -8,14 +8,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from numpyro.distributions.transforms import IdentityTransform
 
 from ppl_models.errors import InputError
 from ppl_models.inference.em.blocks import run_em_over_blocks
+from ppl_models.inference.em.collapse import collapsed_runs, without_bound
 from ppl_models.inference.em.label_order import reordered
 from ppl_models.inference.em.loop import EMRuns, run_em
 from ppl_models.inference.em.network import NOTE, run_network_em
@@ -42,18 +41,14 @@ from ppl_models.inference.rowwise.m_step import rowwise_plan
 from ppl_models.inference.rowwise.starts import rowwise_starts
 from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.inference.statistics.m_step import conjugate_sites
-from ppl_models.program.model import Globals, Model
+from ppl_models.inference.unbounded import refuse_unbounded
+from ppl_models.program.model import Globals
 from ppl_models.program.parameters.label_symmetry import Place, permute_labels
 from ppl_models.program.parameters.parameter_map import ParameterLink
-from ppl_models.program.runtime.keys import fold_in, make_key
-from ppl_models.program.trace.sites import Site
-from ppl_models.program.trace.structure import Structure
+from ppl_models.program.runtime.keys import fold_in
 
-FEW_ROWS = 2.5  #: a component with fewer rows, effectively, has shrunk onto them
 MANY_STARTS = 8  #: starts from which on only the best of short runs go on
 MANY = 4  #: components from which on they do
-NEXT_TO = 1e-9  #: share of the way inside by which a value is moved off a boundary
-SOME_ROW = 0.5  #: a component with less than that of a row is empty, which is no collapse
 NO_DENSITY = (
     "no start came where the data have a finite density: look for a prior or an emission that "
     "excludes some rows or values"
@@ -67,20 +62,28 @@ OBJECTIVES = {
 }
 
 
-def em_from_starts(problem: Problem, key: Array, **options: Any) -> Result:
+def em_from_starts(
+    problem: Problem, key: Array, *, wants_mode: bool = True, **options: Any
+) -> Result:
     """EM from several starts, as :func:`em_with_density`, for data that must have a density.
 
     Args:
         problem: program and data.
         key: random key.
+        wants_mode: whether there must be a mode, where priors are not left out.
         **options: of :func:`em_with_density`.
 
     Raises:
-        InputError: options out of range, or data without a density at every start's end.
+        InputError: options out of range, data without a density at every start's end, or a density
+            without bound there.
     """
     result = em_with_density(problem, key, **options)
     if result is None:
         raise InputError(NO_DENSITY)
+    flat = result.method.objective in (LOG_LIKELIHOOD, CLASSIFICATION)
+    if wants_mode and not flat and result.starts["collapsed"][1].all():
+        ends = {n: v[0, 0] for n, v in result.values.items()}
+        refuse_unbounded(problem, ends, may_leave_out=True)
     return result
 
 
@@ -176,7 +179,7 @@ def em_with_density(
             values,
             initializations,
             run_from,
-            partial(_collapsed_runs, problem, flat=flat),
+            partial(collapsed_runs, problem, flat=flat),
             moves,
             iterations,
         )
@@ -186,7 +189,7 @@ def em_with_density(
                 values,
                 initializations,
                 partial(run_from, problem=sample),
-                partial(_collapsed_runs, sample, flat=flat),
+                partial(collapsed_runs, sample, flat=flat),
                 iterations,
             )
         runs = run_from(values, iterations)
@@ -245,7 +248,9 @@ def best_start(
     if np.isneginf(final).all():
         return None
     flat = method.objective in (LOG_LIKELIHOOD, CLASSIFICATION)
-    collapsed = _collapsed_runs(problem, runs, flat=flat)
+    collapsed = collapsed_runs(problem, runs, flat=flat)
+    if not flat:
+        collapsed = without_bound(problem, runs, final, collapsed)
     best = int(np.argmax(final if collapsed.all() else np.where(collapsed, -np.inf, final)))
     ends = {n: v[best] for n, v in runs.values.items()}
     order = cluster_order(problem, ends)
@@ -303,69 +308,6 @@ def _notes(collapsed: np.ndarray, converged: bool, *, flat: bool) -> list[str]:
     if not converged:
         notes.append("the best start did not converge: raise iterations")
     return notes
-
-
-def _collapsed_runs(problem: Problem, runs: EMRuns, *, flat: bool) -> np.ndarray:
-    """Which runs ended with a collapsed component, ``(start,)``."""
-    starts = range(len(runs.objective))
-    return np.array([_any_collapsed(problem, runs, i, flat=flat) for i in starts])
-
-
-def _any_collapsed(problem: Problem, runs: EMRuns, start: int, *, flat: bool) -> bool:
-    values = {n: v[start] for n, v in runs.values.items()}
-    if not all(np.isfinite(v[start]).all() for v in runs.values.values()):
-        return True
-    if not problem.sums_rows_up:
-        inside = problem.structure.initial(make_key(0), radius=0.5)
-        onto_rows, unbounded = no_mode(problem.model, values, inside, structure=problem.structure)
-        # (a prior that is left out is free to grow without bound)
-        return bool(np.asarray(onto_rows).any() | (np.asarray(unbounded) & (not flat)))
-    collapsed = collapsed_components(
-        problem.model, values, problem.deviations, structure=problem.structure
-    )
-    return bool(np.asarray(collapsed).any())
-
-
-@partial(jax.jit, static_argnames=("structure",))
-def collapsed_components(
-    model: Model, values: Globals, deviations: dict[str, Array], *, structure: Structure
-) -> Array:
-    """Which components have shrunk onto a row or a plane, ``(cluster,)``."""
-    families = model.pieces(values, structure).families()
-    return jnp.stack([f.collapsed(deviations[n]) for n, f in families.items()]).any(0)
-
-
-@partial(jax.jit, static_argnames=("structure",))
-def no_mode(
-    model: Model, values: Globals, inside: Globals, *, structure: Structure
-) -> tuple[Array, Array]:
-    """Which components have one or two rows only, and whether the prior density is unbounded.
-
-    Rows by the effective number (Σ γ)² / Σ γ² of the responsibilities γ, ``(cluster,)``. A prior
-    such as a Dirichlet of concentration below 1 has no mode: next to the boundary of its support
-    it changes by nats where the values hardly move.
-    """
-    weights, _ = soft(model.logits(values, structure), jnp.ones(structure.rows))
-    size = model.summed(weights)
-    effective = size**2 / jnp.maximum(model.summed(weights**2), 1e-300)
-    crowded = model.row_count(structure) > FEW_ROWS * structure.clusters
-    onto_rows = crowded & (size > SOME_ROW) & (effective < FEW_ROWS)
-    moved = {
-        site.name: _next_to(site, values[site.name], inside[site.name]) for site in structure.sites
-    }
-    here, there = (model.pieces(v, structure).log_prior for v in (values, moved))
-    return onto_rows, ~(here - there < 1.0)
-
-
-def _next_to(site: Site, value: Array, inside: Array) -> Array:
-    """A value slightly inside the support; the value itself where no direction leads inside.
-
-    Rows of unit length (a Cholesky factor of correlations) have none between them.
-    """
-    if isinstance(site.transform, IdentityTransform):
-        return value
-    moved = (1 - NEXT_TO) * value + NEXT_TO * inside
-    return jnp.where(jnp.all(site.support(moved)) | ~jnp.all(site.support(value)), moved, value)
 
 
 def cluster_order(problem: Problem, values: dict[str, np.ndarray]) -> np.ndarray:

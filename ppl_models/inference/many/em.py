@@ -18,7 +18,8 @@ from jax import Array, lax
 from jax.scipy.special import logsumexp
 
 from ppl_models.data.progress import progress_bar
-from ppl_models.inference.em.driver import cluster_order, collapsed_components
+from ppl_models.inference.em.collapse import collapsed_components
+from ppl_models.inference.em.driver import cluster_order
 from ppl_models.inference.initial.from_weights import Update
 from ppl_models.inference.many.buckets import (
     FEWEST,
@@ -70,6 +71,7 @@ class Points:
         converged: whether each has.
         collapsed: whether each ended with a component on too few rows.
         best: the best start, ``(group,)``.
+        unbounded: whether a start came where the density is infinite, ``(group,)``.
     """
 
     values: dict[str, np.ndarray]
@@ -78,6 +80,7 @@ class Points:
     converged: np.ndarray
     collapsed: np.ndarray
     best: np.ndarray
+    unbounded: np.ndarray
 
 
 def em_of_bucket(
@@ -138,6 +141,7 @@ def em_of_bucket(
         (done & np.isfinite(last)).reshape(count, starts),
         collapsed,
         best,
+        np.isposinf(objective).any(1),
     )
 
 

@@ -15,6 +15,7 @@ from ppl_models.inference.em.driver import NO_DENSITY, em_with_density
 from ppl_models.inference.initial.boundary import off_boundary
 from ppl_models.inference.initial.finite import finite_starts, may_lack_density
 from ppl_models.inference.problem import Problem
+from ppl_models.inference.unbounded import unbounded_sites
 from ppl_models.program.model import Globals
 from ppl_models.program.prior_draws import draw_prior, has_draws
 from ppl_models.program.runtime.compiling import quickly
@@ -57,6 +58,8 @@ def dispersed_starts(
     if search is not None:
         mode = jax.device_put({n: v[0, 0] for n, v in search.values.items()})
         reported, notes, dispersion_used = dict(search.starts), search.notes, dispersion
+        if search.starts["collapsed"][1].all() and unbounded_sites(problem, mode):
+            notes = []  # without a mode there are draws all the same
     elif starts > 0 and not notes:
         why = refusal("em", problem)
         notes = [f"chains started at random, for EM cannot look for a mode: {why}"]

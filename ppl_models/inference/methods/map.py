@@ -29,6 +29,7 @@ from ppl_models.inference.method import Method
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
+from ppl_models.inference.unbounded import refuse_unbounded
 from ppl_models.program.model import Globals
 from ppl_models.program.parameters.label_symmetry import permute_labels
 
@@ -77,7 +78,7 @@ def map(  # noqa: A001
         attribute ``log_joint_mode`` that of EM's mode, where EM serves.
 
     Raises:
-        InputError: options out of range, or a checkpoint of another run.
+        InputError: options out of range, a checkpoint of another run, or a density without bound.
     """
     together = problem.structure.locals
     problem = problem.with_locals()
@@ -143,6 +144,7 @@ def _best(
             "no start ended where the density is finite: lower learning_rate or clip_norm, or use "
             "method='nuts'"
         )
+    refuse_unbounded(problem, points[best], may_leave_out=False)
     notes = whole_passes(problem)
     if not results[best].converged:
         notes.append("the best start still moved at the end: raise steps")

@@ -126,6 +126,7 @@ def variational(
         assignments="soft",
         label=label,
         run=run,
+        wants_mode=False,
     )
     links, _ = conjugate_sites(
         problem.model, problem.structure, problem.parameter_map, problem.chunks
