@@ -16,9 +16,9 @@ from ppl_models.data.blocks.spread import spread
 from ppl_models.data.kinds import Observed
 from ppl_models.errors import InputError, whole_number
 from ppl_models.inference.capabilities import require
-from ppl_models.inference.joint_modes import JOINT_MODE_SCALES, joint_mode_scales
 from ppl_models.inference.keeping import keeping_states, refuse_checkpoint, settings_of
 from ppl_models.inference.last_states import LastStates
+from ppl_models.inference.modes.joint_modes import JOINT_MODE_SCALES, joint_mode_scales
 from ppl_models.inference.padded_rows import for_method, without_padding
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result

@@ -13,8 +13,8 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.diagnostics.components import component_findings
 from ppl_models.diagnostics.findings import Finding
 from ppl_models.distributions.registry import family_class
-from ppl_models.inference.joint_modes import JOINT_MODE_SCALES
 from ppl_models.inference.method import declaration
+from ppl_models.inference.modes.joint_modes import JOINT_MODE_SCALES
 from ppl_models.posterior.labels.allocations import Allocations, dataset_of
 from ppl_models.posterior.result.names import component_names
 from ppl_models.posterior.result.schema import (

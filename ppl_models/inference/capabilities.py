@@ -261,6 +261,18 @@ def require(name: str, problem: Problem, needs: Sequence[Capability] | None = No
         raise UnsupportedError(said)
 
 
+def sampler_of(problem: Problem) -> str | None:
+    """The most special method that draws from the posterior itself; None where none serves."""
+    methods = {n: declaration(n) for n in catalogue.method_names()}
+    samplers = [
+        n
+        for n, method in methods.items()
+        if method.kind == "draws" and method.objective is None and method.keeps_priors
+        if problem.offers(*method.needs)
+    ]
+    return max(samplers, key=lambda n: len(methods[n].needs), default=None)
+
+
 def _instead(name: str, method: Method, problem: Problem) -> str:
     """The methods most like the refused one that serve the problem, the most special first."""
     others = {n: declaration(n) for n in catalogue.method_names() if n != name}

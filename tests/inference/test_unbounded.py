@@ -78,7 +78,7 @@ def test_a_density_without_a_mode_is_refused(program, data, arguments, site, met
         fit(program, data, method=method, **OPTIONS, **arguments)
     said = str(refused.value)
     assert "a concentration of at least 1" in said
-    assert "method='gibbs'" in said
+    assert said.endswith("use method='gibbs', which needs none")
     assert ("priors='flat'" in said) == (method != "map")
 
 
@@ -100,7 +100,10 @@ def test_a_concentration_of_one_is_a_way_out_that_works(program, data, arguments
 )
 @pytest.mark.parametrize(
     "way",
-    [{"method": "em", "priors": "flat"}, {"method": "gibbs", "warmup": 50, "draws": 50}],
+    [
+        {"method": "em", "priors": "flat"},
+        {"method": "gibbs", "warmup": 50, "draws": 50},
+    ],
     ids=["flat", "gibbs"],
 )
 def test_other_ways_out_work(program, data, arguments, way):

@@ -11,9 +11,9 @@ from jax import Array
 from numpyro.distributions.transforms import IdentityTransform
 
 from ppl_models.inference.em.loop import EMRuns
+from ppl_models.inference.modes.unbounded import unbounded_sites
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import soft
-from ppl_models.inference.unbounded import unbounded_sites
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.runtime.keys import make_key
 from ppl_models.program.trace.sites import Site

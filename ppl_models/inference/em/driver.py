@@ -27,6 +27,7 @@ from ppl_models.inference.initial.prior_start import prior_start
 from ppl_models.inference.initial.seeds import seed_count
 from ppl_models.inference.initial.starts import starting_values
 from ppl_models.inference.method import Method, Treatment
+from ppl_models.inference.modes.unbounded import refuse_unbounded
 from ppl_models.inference.newton import LARGEST
 from ppl_models.inference.objective import (
     CLASSIFICATION,
@@ -41,7 +42,6 @@ from ppl_models.inference.rowwise.m_step import rowwise_plan
 from ppl_models.inference.rowwise.starts import rowwise_starts
 from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.inference.statistics.m_step import conjugate_sites
-from ppl_models.inference.unbounded import refuse_unbounded
 from ppl_models.program.model import Globals
 from ppl_models.program.parameters.label_symmetry import Place, permute_labels
 from ppl_models.program.parameters.parameter_map import ParameterLink

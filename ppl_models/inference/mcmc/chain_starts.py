@@ -14,8 +14,8 @@ from ppl_models.inference.capabilities import ROW_DENSITIES, refusal
 from ppl_models.inference.em.driver import NO_DENSITY, em_with_density
 from ppl_models.inference.initial.boundary import off_boundary
 from ppl_models.inference.initial.finite import finite_starts, may_lack_density
+from ppl_models.inference.modes.unbounded import unbounded_sites
 from ppl_models.inference.problem import Problem
-from ppl_models.inference.unbounded import unbounded_sites
 from ppl_models.program.model import Globals
 from ppl_models.program.prior_draws import draw_prior, has_draws
 from ppl_models.program.runtime.compiling import quickly

@@ -26,10 +26,10 @@ from ppl_models.inference.gradient.training import (
     train,
 )
 from ppl_models.inference.method import Method
+from ppl_models.inference.modes.unbounded import refuse_unbounded
 from ppl_models.inference.objective import LOG_POSTERIOR
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
-from ppl_models.inference.unbounded import refuse_unbounded
 from ppl_models.program.model import Globals
 from ppl_models.program.parameters.label_symmetry import permute_labels
 

@@ -21,7 +21,7 @@ from ppl_models.distributions.priors.rate import GeneralizedInverseGaussian
 from ppl_models.distributions.priors.scales_and_blocks import InverseGammaScale, plain
 from ppl_models.distributions.scaled import ScaledPrior
 from ppl_models.errors import InputError
-from ppl_models.inference.capabilities import refusal
+from ppl_models.inference.capabilities import sampler_of
 from ppl_models.inference.problem import Problem
 from ppl_models.program.log_joint import log_joint
 from ppl_models.program.model import Globals, Model
@@ -30,7 +30,6 @@ from ppl_models.program.trace.structure import Structure
 FAR = 14.0  #: units of a logarithm or of log-odds that a value is moved by towards the edge
 SLOPE = 0.05  #: nats a unit that the density must rise by there: 1 - a, where nothing else does
 GAIN = 0.01  #: of ``FAR`` in nats: what it must gain by one such move, and by another one
-WAYS = ("gibbs", "nuts")  #: methods that need no mode
 #: bounded on their supports, or of an edge at infinity
 BOUNDED = (
     GeneralizedInverseGaussian,
@@ -69,12 +68,12 @@ def refuse_unbounded(problem: Problem, values: Globals, *, may_leave_out: bool) 
     ways = ["give a concentration of at least 1"]
     if may_leave_out and not problem.structure.factors:
         ways.append("leave priors out (priors='flat')")
-    ways += [f"use method='{n}', which needs none" for n in WAYS if refusal(n, problem) is None][:1]
-    raise InputError(
-        f"{edge}, so that the density has no mode: {', '.join(ways[:-1])}, or {ways[-1]}"
-        if len(ways) > 1
-        else f"{edge}, so that the density has no mode: {ways[0]}"
-    )
+    sampler = sampler_of(problem)
+    if sampler is not None:
+        ways.append(f"use method='{sampler}', which needs none")
+    *first, last = ways
+    advice = f"{', '.join(first)}, or {last}" if first else last
+    raise InputError(f"{edge}, so that the density has no mode: {advice}")
 
 
 def unbounded_sites(problem: Problem, values: Globals) -> tuple[str, ...]:
@@ -92,8 +91,8 @@ def unbounded_sites(problem: Problem, values: Globals) -> tuple[str, ...]:
     infinite, rising = _look(
         problem.model, values, structure=problem.structure, names=names, by_rows=by_rows
     )
-    found = infinite if any(map(bool, infinite.values())) else rising
-    return tuple(n for n in names if bool(found[n]))
+    sites = infinite if any(map(bool, infinite.values())) else rising
+    return tuple(n for n in names if bool(sites[n]))
 
 
 def _suspects(problem: Problem) -> tuple[str, ...]:
@@ -188,7 +187,7 @@ def _look(
     rising = {}
     for n in names:
         there = outward(slopes(still | {n: FAR * first[n]}))[n]
-        kept = FAR * jnp.where(there == first[n], first[n], 0.0)
-        once, twice = height(still | {n: kept}), height(still | {n: 2 * kept})
+        push = FAR * jnp.where(there == first[n], first[n], 0.0)
+        once, twice = height(still | {n: push}), height(still | {n: 2 * push})
         rising[n] = (once > here + least) & ((twice > once + least) | jnp.isposinf(once))
     return infinite, rising

@@ -1,0 +1,1 @@
+"""Whether the point where a method ends is a mode."""
