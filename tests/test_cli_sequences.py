@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
 from command_line import spoken
+from hand_made import point
 
 import ppl_models
 from ppl_models.cli import main
@@ -99,6 +99,6 @@ def test_characters_are_said_to_be_read_where_words_may_be_meant(
 def test_words_are_told_by_the_fit(
     labels: dict[str, list[str]], attributes: dict[str, int], expected: bool
 ) -> None:
-    tree = xr.DataTree()
-    tree.attrs = {"coordinate_labels": json.dumps(labels), **attributes}
+    tree = point()
+    tree.attrs |= {"coordinate_labels": json.dumps(labels), **attributes}
     assert of_words(tree) is expected

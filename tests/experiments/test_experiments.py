@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from hand_made import as_fit, rows
 from scipy.ndimage import maximum_filter
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
@@ -291,12 +292,14 @@ def _drawn(
         "diverging": (("chain", "draw"), np.zeros((4, 50), bool)),
     }
     coords = {"chain": range(4), "draw": range(50)}
-    return xr.DataTree.from_dict(
+    return as_fit(
         {
             "posterior": xr.Dataset(draws, coords),
             "sample_stats": xr.Dataset(stats, coords),
             "log_likelihood": xr.Dataset({"x": (("chain", "draw", "row"), likelihood)}, coords),
-        }
+            "observed_data": xr.Dataset({"x": (("row", "feature"), x)}),
+        },
+        clusters=2,
     )
 
 
@@ -319,7 +322,8 @@ def test_modes_are_those_of_a_grid() -> None:
             "loc": (("chain", "draw", "cluster", "feature"), loc[None, None]),
             "scale": (("chain", "draw", "cluster", "feature"), scale[None, None]),
         }
-        tree = xr.DataTree.from_dict({"posterior": xr.Dataset(posterior)})
+        groups = {"posterior": xr.Dataset(posterior), "observed_data": rows(5, features=2)}
+        tree = as_fit(groups, clusters=3, kind="point", method="em")
         density = sum(
             w * multivariate_normal(m, np.diag(s**2)).pdf(grid)
             for w, m, s in zip(weights, loc, scale, strict=True)

@@ -102,6 +102,15 @@ def _parameter(variable: xr.DataArray, clusters: int) -> ParameterFacts:
     return ParameterFacts(str(variable.name), shared, dims)
 
 
+def point(**configuration: Any) -> xr.DataTree:
+    """A point of a program without sites."""
+    groups = {
+        "posterior": xr.Dataset(coords={"chain": [0], "draw": [0]}),
+        "observed_data": rows(4, features=2),
+    }
+    return as_fit(groups, parameters=(), kind="point", method="em", configuration=configuration)
+
+
 def rows(count: int, features: int | None = None, seed: int = 0) -> xr.Dataset:
     """Observed data of no interest, ``x (row[, feature])``."""
     shape = (count,) if features is None else (count, features)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from hand_made import as_fit, rows
 
 from ppl_models.report.sections.components import program_blocks
 
@@ -12,7 +13,10 @@ from ppl_models.report.sections.components import program_blocks
 def _tree(program: str, sites: dict, coordinates: dict | None = None, **groups: xr.Dataset):
     """A fit of one draw."""
     variables = {n: (("chain", "draw", *dims), np.array([[v]])) for n, (dims, v) in sites.items()}
-    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(variables, coordinates), **groups})
+    posterior = xr.Dataset(variables, coordinates)
+    groups = {"posterior": posterior, "observed_data": rows(3), **groups}
+    clusters = posterior.sizes.get("cluster", 0)
+    tree = as_fit(groups, parameters=(), clusters=clusters, kind="point", method="em")
     tree.attrs["program"] = program
     return tree
 

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from hand_made import point
 
 import ppl_models
 from ppl_models import catalogue
 from ppl_models.cli.parser import build_parser
 from ppl_models.data import Categories, Vocabulary, read_file
-from ppl_models.posterior.result.schema import EmissionFacts, FitFacts, write_facts
 from ppl_models.program.arguments.json_text import to_json
 from ppl_models.program.arguments.text import checked, column_types, read_settings
 from ppl_models.report.sections.reproduction import (
@@ -27,19 +27,16 @@ from ppl_models.report.sections.reproduction import (
 )
 
 WORDS = ["abba", "ab", "ba"]
-TABLE = EmissionFacts("x", "somewhere:Something", "Reals", ("row", "feature"))
-FACTS = FitFacts("row", None, None, 0, 0, "none", None, (TABLE,))
 
 
 def made(program: str, method: str, arguments: dict, configuration: dict, **more: Any):
-    """A tree with no more than what is said of how it was made."""
+    """A point of no site, with what is said of how it was made."""
     fit = more.pop("fit", {"predictive": 100, "relabel": "ecr"})
     names = [*arguments, *configuration]
-    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(), "observed_data": xr.Dataset()})
-    tree.attrs = {
-        "program": program, "method": method, "seed": 3, "data_site": "x",
-        "arguments": to_json(arguments), "configuration": to_json(configuration),
-        "fit_options": to_json({"names": names, **fit}), "facts": write_facts(FACTS), **more,
+    tree = point(**configuration)
+    tree.attrs |= {
+        "program": program, "method": method, "seed": 3, "arguments": to_json(arguments),
+        "fit_options": to_json({"names": names, **fit}), **more,
     }  # fmt: skip
     return tree
 
